@@ -1,0 +1,138 @@
+"""The models a fleet serves: from the public name a client sends to upstream, profile and price."""
+
+from functools import lru_cache
+
+from msgspec import Struct
+
+from gateway.core.patterns import first_match
+from gateway.core.profile import PROFILES, Profile, profile_for
+from gateway.core.request import Request
+from gateway.core.spec import GatewayFleetSpec, ModelSpec, SpecError
+from gateway.errors import ModelNotFound
+
+
+class Price(Struct, frozen=True):
+    """Credits of one request: `message`, and `surcharge` more when it reasons."""
+
+    message: int
+    surcharge: int
+
+    def of(self, reasoning: bool) -> int:
+        return self.message + (self.surcharge if reasoning else 0)
+
+
+class Model(Struct, frozen=True):
+    """One public model with everything needed to send it on."""
+
+    id: str
+    display_name: str
+    upstream: str
+    upstream_model: str
+    profile: Profile
+    price: Price
+    reasoning_default: bool
+    reasoning_forced: bool | None
+    context_window: int | None
+    max_output_tokens: int | None
+
+
+class Resolution(Struct, frozen=True):
+    """What was decided for one request: its model, whether it reasons, how hard, and the price."""
+
+    model: Model
+    reasoning: bool
+    effort: str | None
+    price: int
+
+
+class Catalog:
+    """Looks models up by public id, then alias, then alias with wildcards."""
+
+    def __init__(self, fleet: GatewayFleetSpec) -> None:
+        upstreams = {upstream.name for upstream in fleet.upstreams}
+        self.models = tuple(_model(spec, fleet, upstreams) for spec in fleet.models)
+        self._names: dict[str, Model] = {}
+        self._patterns: list[tuple[str, Model]] = []
+        for model in self.models:
+            self._add(model.id, model)
+        for spec, model in zip(fleet.models, self.models, strict=True):
+            for alias in spec.aliases:
+                self._add(alias, model)
+        self.find = lru_cache(maxsize=1024)(self._find)
+
+    def _add(self, name: str, model: Model) -> None:
+        if "*" in name:
+            self._patterns.append((name, model))
+        elif name in self._names:
+            raise SpecError(f"the model name {name!r} is given twice")
+        else:
+            self._names[name] = model
+
+    def _find(self, name: str) -> Model | None:
+        return self._names.get(name) or first_match(self._patterns, name)
+
+    def resolve(self, request: Request) -> Resolution:
+        """Decide model, reasoning and price of a request.
+
+        Reasoning is what the profile or the model forces, then what the client says, then the
+        model's default. A forced tool on a family that cannot force while reasoning switches it
+        off. Raises `ModelNotFound`.
+        """
+        model = self.find(request.model)
+        if model is None:
+            raise ModelNotFound(f"model: {request.model[:256]}", param="model")
+        reasoning = _reasoning(request, model)
+        effort = request.reasoning.effort if reasoning else None
+        return Resolution(model, reasoning, effort, model.price.of(reasoning))
+
+
+def _reasoning(request: Request, model: Model) -> bool:
+    profile = model.profile
+    if profile.reasoning_forced is not None:
+        return profile.reasoning_forced
+    if model.reasoning_forced is not None:
+        wanted = model.reasoning_forced
+    elif request.reasoning.on is not None:
+        wanted = request.reasoning.on
+    else:
+        wanted = model.reasoning_default
+    forced_tool = request.tool_choice is not None and request.tool_choice.is_forced
+    return wanted and not (forced_tool and profile.forced_tool_stops_reasoning)
+
+
+def _model(spec: ModelSpec, fleet: GatewayFleetSpec, upstreams: set[str]) -> Model:
+    if spec.upstream not in upstreams:
+        raise SpecError(f"model {spec.id!r}: there is no upstream {spec.upstream!r}")
+    upstream_model = spec.upstream_model or spec.id
+    if spec.profile is None:
+        profile = profile_for(upstream_model)
+    elif spec.profile in PROFILES:
+        profile = PROFILES[spec.profile]
+    else:
+        known = ", ".join(PROFILES)
+        raise SpecError(f"model {spec.id!r}: no profile {spec.profile!r}; there are {known}")
+    return Model(
+        id=spec.id,
+        display_name=spec.display_name or spec.id,
+        upstream=spec.upstream,
+        upstream_model=upstream_model,
+        profile=profile,
+        price=_price(spec, fleet),
+        reasoning_default=spec.reasoning.default == "on",
+        reasoning_forced=None if spec.reasoning.force is None else spec.reasoning.force == "on",
+        context_window=spec.context_window,
+        max_output_tokens=spec.max_output_tokens,
+    )
+
+
+def _price(spec: ModelSpec, fleet: GatewayFleetSpec) -> Price:
+    own, shared = spec.pricing, fleet.pricing
+    message = own.chat_credits_per_message
+    if message is None:
+        message = shared.chat_credits_per_message
+    surcharge = own.chat_credits_reasoning_surcharge
+    if surcharge is None:
+        surcharge = shared.chat_credits_reasoning_surcharge
+    if message is None:
+        raise SpecError(f"model {spec.id!r} has no price: set pricing.chatCreditsPerMessage")
+    return Price(message, surcharge or 0)

@@ -1,0 +1,66 @@
+"""The internal event stream: what an upstream's decoder yields and every renderer reads.
+
+    (Reasoning | Text | Refusal | CallStarted | CallArguments)*  Finished  Usage?
+
+Only the first choice is told here: no dialect but chat knows of more, and chat answers are passed
+on as they are. Deltas are never empty. A `CallArguments` follows the `CallStarted` of its index;
+several calls may interleave.
+"""
+
+from typing import Literal
+
+from msgspec import Struct
+
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
+
+
+class Reasoning(Struct, frozen=True, gc=False):
+    """A piece of the chain of thought."""
+
+    text: str
+
+
+class Text(Struct, frozen=True, gc=False):
+    """A piece of the answer."""
+
+    text: str
+
+
+class Refusal(Struct, frozen=True, gc=False):
+    """A piece of a refusal."""
+
+    text: str
+
+
+class CallStarted(Struct, frozen=True, gc=False):
+    """A tool call whose id and name are known. `index` orders the calls of one answer from 0."""
+
+    index: int
+    id: str
+    name: str
+
+
+class CallArguments(Struct, frozen=True, gc=False):
+    """A fragment of a call's JSON arguments."""
+
+    index: int
+    fragment: str
+
+
+class Finished(Struct, frozen=True, gc=False):
+    """Why the model stopped; `stop_sequence` is the one that matched, where the upstream tells."""
+
+    reason: FinishReason
+    stop_sequence: str | None = None
+
+
+class Usage(Struct, frozen=True, gc=False):
+    """Tokens: `input` includes `cached`, `output` includes `reasoning`."""
+
+    input: int = 0
+    output: int = 0
+    cached: int = 0
+    reasoning: int = 0
+
+
+Event = Reasoning | Text | Refusal | CallStarted | CallArguments | Finished | Usage

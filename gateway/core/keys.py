@@ -1,0 +1,106 @@
+"""API keys: their form, their hash, and the secrets derived from the installation secret.
+
+A generated key is `sk-` and 48 base62 characters: 42 random ones (250 bits) and a checksum of six,
+so that a mistyped or invented key is refused without asking the database. A brought-along key is
+any 32 or more printable ASCII characters without blanks.
+"""
+
+import hmac
+import secrets
+import string
+import zlib
+from hashlib import sha256
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+_ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
+_RANDOM_CHARACTERS = 42
+_CHECKSUM_CHARACTERS = 6
+_PREFIX = "sk-"
+_LENGTH = len(_PREFIX) + _RANDOM_CHARACTERS + _CHECKSUM_CHARACTERS
+BROUGHT_CHARACTERS_MIN = 32
+BROUGHT_CHARACTERS_MAX = 512
+#: characters of a key that may be shown
+SHOWN_CHARACTERS = 10
+
+
+def generate_key() -> str:
+    """A new plaintext key."""
+    body = "".join(secrets.choice(_ALPHABET) for _ in range(_RANDOM_CHARACTERS))
+    return _PREFIX + body + _checksum(body)
+
+
+def generate_key_id() -> str:
+    """A new public id of a key."""
+    return "key_" + secrets.token_hex(12)
+
+
+def has_checksum(plaintext: str) -> bool:
+    """Whether this could be a key that we generated."""
+    if len(plaintext) != _LENGTH or not plaintext.startswith(_PREFIX):
+        return False
+    body = plaintext[len(_PREFIX) : -_CHECKSUM_CHARACTERS]
+    return plaintext[-_CHECKSUM_CHARACTERS:] == _checksum(body)
+
+
+def problem_of_brought_key(plaintext: str) -> str | None:
+    """Why a brought-along key cannot be used, or None. Never holds the key."""
+    if len(plaintext) < BROUGHT_CHARACTERS_MIN:
+        return f"an API key needs at least {BROUGHT_CHARACTERS_MIN} characters"
+    if len(plaintext) > BROUGHT_CHARACTERS_MAX:
+        return f"an API key may have at most {BROUGHT_CHARACTERS_MAX} characters"
+    if not all("!" <= character <= "~" for character in plaintext):
+        return "an API key may hold printable ASCII characters only, and no blanks"
+    return None
+
+
+def shown_prefix(plaintext: str) -> str:
+    """The part of a key that may be shown."""
+    return plaintext[:SHOWN_CHARACTERS]
+
+
+def hash_key(pepper: bytes, plaintext: bytes) -> bytes:
+    """What the database holds of a key: HMAC-SHA-256 under the pepper, 32 bytes."""
+    return hmac.digest(pepper, plaintext, "sha256")
+
+
+class InstallationSecret:
+    """The one secret of an installation; everything else is derived from it by HKDF-SHA-256.
+
+    It never leaves this object: `repr` does not show it.
+    """
+
+    CHARACTERS_MIN = 32
+
+    def __init__(self, secret: str) -> None:
+        if len(secret) < self.CHARACTERS_MIN:
+            raise ValueError(
+                f"the installation secret needs at least {self.CHARACTERS_MIN} characters"
+            )
+        self._secret = secret.encode()
+
+    def pepper(self, number: int) -> bytes:
+        """The key of the HMAC of API keys; rows carry its number."""
+        return self._derive(b"pepper/%d" % number)
+
+    def envelope_key(self) -> bytes:
+        """The key that seals what clients carry and what is kept for them."""
+        return self._derive(b"envelope/1")
+
+    def fingerprint(self) -> str:
+        """A public name of the secret, kept in the database so that a wrong one is noticed."""
+        return sha256(self._derive(b"fingerprint")).hexdigest()[:32]
+
+    def _derive(self, purpose: bytes) -> bytes:
+        kdf = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"tollgate/" + purpose)
+        return kdf.derive(self._secret)
+
+
+def _checksum(body: str) -> str:
+    number = zlib.crc32(body.encode())
+    characters = []
+    for _ in range(_CHECKSUM_CHARACTERS):
+        number, rest = divmod(number, len(_ALPHABET))
+        characters.append(_ALPHABET[rest])
+    return "".join(reversed(characters))

@@ -1,0 +1,43 @@
+"""Limits that one replica keeps in memory, pure: time is handed in, in seconds."""
+
+
+class RateLimit:
+    """At most `per_minute` admissions a minute, as a bucket that refills steadily."""
+
+    __slots__ = ("_filled_at", "_left", "per_minute")
+
+    def __init__(self, per_minute: int, now: float) -> None:
+        self.per_minute = per_minute
+        self._left = float(per_minute)
+        self._filled_at = now
+
+    def admit(self, now: float) -> float:
+        """Take one admission; 0.0 when there was one, else the seconds until there is."""
+        rate = self.per_minute / 60
+        left = self._left + (now - self._filled_at) * rate
+        self._left = min(float(self.per_minute), left)
+        self._filled_at = now
+        if self._left >= 1.0:
+            self._left -= 1.0
+            return 0.0
+        return (1.0 - self._left) / rate
+
+
+class Concurrency:
+    """How many requests of one key are under way."""
+
+    __slots__ = ("running",)
+
+    def __init__(self) -> None:
+        self.running = 0
+
+    def enter(self, at_most: int | None) -> bool:
+        """Count one in, unless there are already `at_most`."""
+        if at_most is not None and self.running >= at_most:
+            return False
+        self.running += 1
+        return True
+
+    def leave(self) -> None:
+        self.running -= 1
+        assert self.running >= 0, "a request leaves once"

@@ -1,0 +1,168 @@
+"""Capability profiles: what a family of models allows, and how it wants to be told.
+
+A public model name is an alias with three independent settings: the public id, the upstream's id,
+and one of these profiles. Sources: Moonshot's platform documentation for the Kimi families; the
+chat templates of the open weights for `generic` (vLLM, SGLang, Ollama).
+"""
+
+from fnmatch import fnmatchcase
+from typing import Literal
+
+from msgspec import Struct
+
+#: How reasoning is switched: the closed `thinking` object, an effort level, a template argument,
+#: or not at all.
+ThinkingSpelling = Literal["thinking", "reasoning_effort", "chat_template_kwargs", "none"]
+
+
+class Profile(Struct, frozen=True, kw_only=True):
+    """One family. Parameters not named in `parameters` are dropped and reported as degraded."""
+
+    name: str
+    spelling: ThinkingSpelling
+    #: what reasoning always is, whatever the client says; None where it can be switched
+    reasoning_forced: bool | None = None
+    #: client effort -> upstream effort, where the family has levels
+    efforts: dict[str, str] = {}
+    #: what is sent where the client names no effort, or one the family does not know
+    effort_default: str = "max"
+    #: request members the family takes, beyond those that every one takes: model, messages,
+    #: stream, stream_options, tools, tool_choice, response_format and the cap on output tokens
+    parameters: frozenset[str]
+    #: members that may only have a fixed value; never sent
+    fixed: frozenset[str] = frozenset()
+    max_tokens_member: Literal["max_tokens", "max_completion_tokens"] = "max_completion_tokens"
+    #: a forced tool is refused while reasoning is on, so reasoning is switched off for that turn
+    forced_tool_stops_reasoning: bool = False
+    #: no forcing at all: a forced tool becomes a system message (reasoning cannot be switched off)
+    forced_tool_refused: bool = False
+    #: a named function is ignored: offer that tool alone and require it
+    named_tool_ignored: bool = False
+    #: every assistant message with tool calls must carry its reasoning while reasoning is on
+    reasoning_in_history: bool = False
+    reasoning_member: Literal["reasoning_content", "reasoning"] = "reasoning_content"
+    #: tool schemas are restricted to Moonshot's subset of JSON Schema
+    moonshot_schema: bool = False
+    #: how an assistant message at the end is continued; None refuses it
+    prefill_member: Literal["partial", "continue_final_message"] | None = None
+    stop_count_max: int | None = None
+    stop_bytes_max: int | None = None
+    sees_images: bool = True
+    #: `image_url.detail` is a member here
+    takes_image_detail: bool = False
+
+
+_KIMI_PARAMETERS = frozenset(
+    {
+        "stop",
+        "prompt_cache_key",
+        "safety_identifier",
+    }
+)
+_KIMI_FIXED = frozenset({"temperature", "top_p", "n", "presence_penalty", "frequency_penalty"})
+
+
+def _kimi(name: str, spelling: ThinkingSpelling, **differences: object) -> Profile:
+    settings: dict[str, object] = {
+        "name": name,
+        "spelling": spelling,
+        "parameters": _KIMI_PARAMETERS,
+        "fixed": _KIMI_FIXED,
+        "moonshot_schema": True,
+        "prefill_member": "partial",
+        "stop_count_max": 5,
+        "stop_bytes_max": 32,
+    }
+    return Profile(**{**settings, **differences})  # type: ignore[arg-type]  # a table of defaults
+
+
+KIMI_K2_5 = _kimi(
+    "kimi-k2.5", "thinking", forced_tool_stops_reasoning=True, reasoning_in_history=True
+)
+KIMI_K2_6 = _kimi(
+    "kimi-k2.6", "thinking", forced_tool_stops_reasoning=True, reasoning_in_history=True
+)
+KIMI_K2_7_CODE = _kimi(
+    "kimi-k2.7-code",
+    "thinking",
+    reasoning_forced=True,
+    forced_tool_refused=True,
+    reasoning_in_history=True,
+)
+KIMI_K3 = _kimi(
+    "kimi-k3",
+    "reasoning_effort",
+    efforts={
+        "minimal": "low",
+        "low": "low",
+        "medium": "high",
+        "high": "high",
+        "xhigh": "max",
+        "max": "max",
+    },
+    named_tool_ignored=True,
+)
+KIMI_K2_THINKING = _kimi(
+    "kimi-k2-thinking",
+    "none",
+    reasoning_forced=True,
+    forced_tool_refused=True,
+    reasoning_in_history=True,
+    fixed=frozenset({"n"}),
+    parameters=_KIMI_PARAMETERS | {"temperature", "top_p", "presence_penalty", "frequency_penalty"},
+    sees_images=False,
+)
+GENERIC = Profile(
+    name="generic",
+    spelling="chat_template_kwargs",
+    parameters=frozenset(
+        {
+            "stop",
+            "temperature",
+            "top_p",
+            "top_k",
+            "n",
+            "presence_penalty",
+            "frequency_penalty",
+            "seed",
+            "logit_bias",
+            "logprobs",
+            "top_logprobs",
+            "parallel_tool_calls",
+            "chat_template_kwargs",
+            "guided_json",
+            "guided_regex",
+            "guided_choice",
+            "guided_grammar",
+            "structured_outputs",
+            "min_p",
+            "min_tokens",
+            "repetition_penalty",
+        }
+    ),
+    takes_image_detail=True,
+    max_tokens_member="max_tokens",
+    prefill_member="continue_final_message",
+)
+
+PROFILES: dict[str, Profile] = {
+    profile.name: profile
+    for profile in (KIMI_K2_5, KIMI_K2_6, KIMI_K2_7_CODE, KIMI_K3, KIMI_K2_THINKING, GENERIC)
+}
+
+#: upstream model id patterns, first match wins
+_BY_UPSTREAM_MODEL = (
+    ("kimi-k2.5*", KIMI_K2_5),
+    ("kimi-k2.6*", KIMI_K2_6),
+    ("kimi-k2.7-code*", KIMI_K2_7_CODE),
+    ("kimi-k2-thinking*", KIMI_K2_THINKING),
+    ("kimi-k3*", KIMI_K3),
+)
+
+
+def profile_for(upstream_model: str) -> Profile:
+    """The profile an upstream's model id suggests; `generic` for an unknown one."""
+    for pattern, profile in _BY_UPSTREAM_MODEL:
+        if fnmatchcase(upstream_model, pattern):
+            return profile
+    return GENERIC

@@ -1,0 +1,145 @@
+"""The internal request: what every dialect's parser makes and every upstream's renderer reads.
+
+It says what the client meant, not how it spelled it. Fields that no upstream can serve never get
+this far: a parser maps, drops or refuses them. What a parser dropped, and the client should
+know of, is named in `Request.degraded`.
+"""
+
+from typing import Any, Literal
+
+from msgspec import Raw, Struct
+
+
+class Text(Struct, frozen=True, tag="text"):
+    """A piece of text."""
+
+    text: str
+
+
+class Image(Struct, frozen=True, tag="image"):
+    """An image, always inline: `url` is a `data:` URL. `detail` is low, high or auto."""
+
+    url: str
+    detail: str | None = None
+
+
+Part = Text | Image
+
+
+class ToolCall(Struct, frozen=True):
+    """A call the model made. `arguments` is JSON text exactly as the model wrote it."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+class SystemMessage(Struct, frozen=True, tag="system"):
+    """Instructions; may stand anywhere in the conversation."""
+
+    text: str
+
+
+class UserMessage(Struct, frozen=True, tag="user"):
+    """What the person says: at least one part."""
+
+    parts: tuple[Part, ...]
+    name: str | None = None
+
+
+class AssistantMessage(Struct, frozen=True, tag="assistant"):
+    """What the model said. `reasoning` is its raw chain of thought where the client kept it."""
+
+    text: str | None = None
+    reasoning: str | None = None
+    calls: tuple[ToolCall, ...] = ()
+    name: str | None = None
+
+
+class ToolMessage(Struct, frozen=True, tag="tool"):
+    """The result of one call; `parts` may be empty and may hold images."""
+
+    call_id: str
+    parts: tuple[Part, ...]
+    is_error: bool = False
+
+
+Message = SystemMessage | UserMessage | AssistantMessage | ToolMessage
+
+
+class Tool(Struct, frozen=True):
+    """A function the model may call. `parameters` is a JSON Schema object."""
+
+    name: str
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class ToolChoice(Struct, frozen=True):
+    """`named` forces the tool `name`; `required` forces any."""
+
+    mode: Literal["auto", "none", "required", "named"]
+    name: str | None = None
+
+    @property
+    def is_forced(self) -> bool:
+        return self.mode in ("required", "named")
+
+
+class OutputFormat(Struct, frozen=True):
+    """Structured output: free JSON, or JSON of a schema."""
+
+    kind: Literal["json_object", "json_schema"]
+    name: str = "response"
+    schema: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class ReasoningWish(Struct, frozen=True):
+    """What the client says of reasoning: `on` is None when it says nothing."""
+
+    on: bool | None = None
+    effort: str | None = None
+
+
+class Sampling(Struct, frozen=True):
+    """Sampling parameters; None where the client is silent."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    n: int | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    seed: int | None = None
+    logit_bias: dict[str, float] | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
+
+
+class Request(Struct):
+    """One charged request, in no dialect.
+
+    `model` is the public name as the client sent it. `max_tokens` is the cap on output tokens
+    (reasoning included). `prefill` says that the last message is an assistant's to be continued.
+    `passthrough` holds members that only some upstreams know and the profile lets through
+    (`chat_template_kwargs`, `guided_json` …) as raw JSON.
+    """
+
+    model: str
+    messages: tuple[Message, ...]
+    stream: bool = False
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice | None = None
+    parallel_tool_calls: bool | None = None
+    output: OutputFormat | None = None
+    reasoning: ReasoningWish = ReasoningWish()
+    max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+    sampling: Sampling = Sampling()
+    prefill: bool = False
+    cache_key: str | None = None
+    safety_identifier: str | None = None
+    passthrough: dict[str, Raw] = {}
+    degraded: list[str] = []

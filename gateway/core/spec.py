@@ -1,0 +1,211 @@
+"""The three spec models, as `kubectl apply` or the configuration file gives them.
+
+Shapes are those of `tollgate.dev/v1alpha1`; unknown fields are ignored, as the API server prunes
+them. A value out of bounds raises `SpecError` with the path of the field.
+"""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+API_VERSION = "tollgate.dev/v1alpha1"
+
+Label = Annotated[str, Meta(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
+Credits = Annotated[int, Meta(ge=0, le=10**15)]
+PositiveInteger = Annotated[int, Meta(ge=1, le=10**9)]
+
+
+class SpecError(ValueError):
+    """A document is not a valid object; the message names the field."""
+
+
+class _Spec(Struct, frozen=True, rename="camel"):
+    pass
+
+
+class SecretKeyRef(_Spec, frozen=True, kw_only=True):
+    """One key of a Secret."""
+
+    name: str
+    key: str
+
+
+class SecretSource(_Spec, frozen=True, kw_only=True):
+    """Where a secret value comes from."""
+
+    secret_key_ref: SecretKeyRef
+
+
+class KeyLimits(_Spec, frozen=True, kw_only=True):
+    """Limits of one API key. Absent means no limit."""
+
+    credits_per_day: Credits | None = None
+    requests_per_minute: PositiveInteger | None = None
+    concurrent_requests: PositiveInteger | None = None
+
+
+class Rotation(_Spec, frozen=True, kw_only=True):
+    """Raise `generation` to rotate; the old key lives on for `overlap` (`90s`, `10m`, `24h`)."""
+
+    generation: Annotated[int, Meta(ge=0)] = 0
+    overlap: Annotated[str, Meta(pattern=r"^[0-9]+(s|m|h|d)$")] = "24h"
+
+
+class ApiKeySpec(_Spec, frozen=True, kw_only=True):
+    """An API key: exactly one of `secret_name` (generated) and `value_from` (brought along)."""
+
+    account: Label
+    fleet: str | None = None
+    secret_name: str | None = None
+    value_from: SecretSource | None = None
+    models: list[str] = []
+    limits: KeyLimits = KeyLimits()
+    expires_at: datetime | None = None
+    suspended: bool = False
+    rotation: Rotation = Rotation()
+
+    def __post_init__(self) -> None:
+        if (self.secret_name is None) == (self.value_from is None):
+            raise ValueError("exactly one of secretName and valueFrom must be given")
+
+
+class CreditGrantSpec(_Spec, frozen=True, kw_only=True):
+    """Credits put into an account, once."""
+
+    account: Label
+    credits: Annotated[int, Meta(ge=1, le=10**15)]
+    reason: Annotated[str, Meta(max_length=256)] = ""
+    reference: Annotated[str, Meta(min_length=1, max_length=256)] | None = None
+    expires_at: datetime | None = None
+    void: bool = False
+
+
+class Pricing(_Spec, frozen=True, kw_only=True):
+    """Prices in credits; a model may override either."""
+
+    chat_credits_per_message: Credits | None = None
+    chat_credits_reasoning_surcharge: Credits | None = None
+
+
+class CredentialRef(_Spec, frozen=True, kw_only=True):
+    """The credential of an upstream."""
+
+    secret_ref: SecretKeyRef
+
+
+class UpstreamSpec(_Spec, frozen=True, kw_only=True):
+    """The provider behind a model. `simulated:` as the URL is the simulated upstream."""
+
+    name: Label
+    url: Annotated[str, Meta(pattern=r"^(https?://.+|simulated:)$", max_length=2048)]
+    dialect: Literal["chat"] = "chat"
+    credential: CredentialRef | None = None
+
+
+class ModelReasoning(_Spec, frozen=True, kw_only=True):
+    """`default` is used where the client is silent; `force` beats the client."""
+
+    default: Literal["on", "off"] = "off"
+    force: Literal["on", "off"] | None = None
+
+
+class ModelSpec(_Spec, frozen=True, kw_only=True):
+    """A public model. `aliases` may hold `*`; `profile` defaults to what `upstream_model` tells."""
+
+    id: Annotated[str, Meta(min_length=1, max_length=256)]
+    aliases: list[Annotated[str, Meta(min_length=1, max_length=256)]] = []
+    upstream: str
+    upstream_model: str | None = None
+    profile: str | None = None
+    display_name: str | None = None
+    context_window: PositiveInteger | None = None
+    max_output_tokens: PositiveInteger | None = None
+    reasoning: ModelReasoning = ModelReasoning()
+    pricing: Pricing = Pricing()
+
+
+class FleetLimits(_Spec, frozen=True, kw_only=True):
+    """Limits of one replica. Sizes in bytes, times in seconds."""
+
+    body_bytes: PositiveInteger = 32 * 1024 * 1024
+    buffered_bytes: PositiveInteger = 256 * 1024 * 1024
+    first_byte_seconds: Annotated[float, Meta(gt=0, le=600)] = 10.0
+    keep_alive_seconds: Annotated[float, Meta(gt=0, le=600)] = 15.0
+    upstream_connect_seconds: Annotated[float, Meta(gt=0, le=600)] = 10.0
+    upstream_silence_seconds: Annotated[float, Meta(gt=0, le=7200)] = 600.0
+    upstream_connections: PositiveInteger = 10000
+    response_retention_days: Annotated[int, Meta(ge=0, le=3650)] = 30
+    response_bytes: PositiveInteger = 1024 * 1024
+
+
+class Drain(_Spec, frozen=True, kw_only=True):
+    """How long open streams may run on after the replica was asked to stop."""
+
+    seconds: Annotated[float, Meta(ge=0, le=7200)] = 300.0
+
+
+class GatewayFleetSpec(_Spec, frozen=True, kw_only=True):
+    """One set of gateway replicas. Fields that only a cluster needs are kept and not read here."""
+
+    pricing: Pricing = Pricing()
+    models: Annotated[list[ModelSpec], Meta(min_length=1)]
+    upstreams: Annotated[list[UpstreamSpec], Meta(min_length=1)]
+    limits: FleetLimits = FleetLimits()
+    drain: Drain = Drain()
+    client_url: str | None = msgspec.field(default=None, name="clientURL")
+
+
+class Metadata(_Spec, frozen=True, kw_only=True):
+    """The part of an object's metadata that the ledger reads."""
+
+    name: str
+    namespace: str = "default"
+    uid: str = ""
+    generation: int = 1
+
+
+class ApiKey(_Spec, frozen=True, kw_only=True, tag_field="kind"):
+    """An ApiKey object."""
+
+    metadata: Metadata
+    spec: ApiKeySpec
+
+
+class CreditGrant(_Spec, frozen=True, kw_only=True, tag_field="kind"):
+    """A CreditGrant object."""
+
+    metadata: Metadata
+    spec: CreditGrantSpec
+
+
+class GatewayFleet(_Spec, frozen=True, kw_only=True, tag_field="kind"):
+    """A GatewayFleet object."""
+
+    metadata: Metadata
+    spec: GatewayFleetSpec
+
+
+Document = ApiKey | CreditGrant | GatewayFleet
+
+
+def parse_document(raw: Any) -> Document:
+    """Turn one decoded YAML or JSON object into its model.
+
+    Raises `SpecError` naming the object and the field.
+    """
+    if not isinstance(raw, dict) or raw.get("apiVersion") != API_VERSION:
+        raise SpecError(f"expected an object of apiVersion {API_VERSION}")
+    metadata = raw.get("metadata")
+    name = metadata.get("name") if isinstance(metadata, dict) else None
+    try:
+        document: Document = msgspec.convert(raw, Document)
+    except msgspec.ValidationError as error:
+        raise SpecError(f"{raw.get('kind')} {name}: {error}") from None
+    return document
+
+
+def overlap_seconds(overlap: str) -> int:
+    """Seconds of a rotation's overlap such as `0s`, `10m`, `24h` or `7d`."""
+    return int(overlap[:-1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[overlap[-1]]
