@@ -1,0 +1,130 @@
+"""The database behind SQLModel: one engine, transactions that write, and one clock.
+
+Everything off the request path goes through here, in threads. The hot statements have
+connections of their own (`ledger_sqlite`, `ledger_postgres`).
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.pool import ConnectionPoolEntry
+from sqlmodel import Session
+
+from gateway.errors import DatabaseUnavailable
+
+LOCK_TIMEOUT_SECONDS = 1
+STATEMENT_TIMEOUT_SECONDS = 5
+CONNECT_TIMEOUT_SECONDS = 3
+#: one for the poll, one for the lease, one for whatever else is due
+ADMIN_CONNECTIONS = 3
+
+_SQLITE_PRAGMAS = (
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+    "PRAGMA foreign_keys=ON",
+    "PRAGMA busy_timeout=5000",
+)
+
+
+class Database:
+    """One database by URL: `sqlite:///path` or `postgresql://…`."""
+
+    def __init__(self, url: str, *, timeouts: bool = True) -> None:
+        self.url = url
+        self.is_sqlite = url.startswith("sqlite:")
+        self.engine = _sqlite_engine(url) if self.is_sqlite else _postgres_engine(url, timeouts)
+
+    @property
+    def path(self) -> str:
+        """The file of a SQLite database."""
+        return self.url.removeprefix("sqlite:///")
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """One transaction that may write; committed at the end, rolled back on any error.
+
+        Raises `DatabaseUnavailable` where the database does not answer in time.
+        """
+        with self._session(immediate=True) as session:
+            yield session
+
+    @contextmanager
+    def read(self, *, snapshot: bool = False) -> Iterator[Session]:
+        """One transaction that reads; with `snapshot`, all statements see the same moment."""
+        with self._session(snapshot=snapshot) as session:
+            yield session
+
+    @contextmanager
+    def _session(self, *, immediate: bool = False, snapshot: bool = False) -> Iterator[Session]:
+        try:
+            with Session(self.engine, expire_on_commit=False) as session:
+                if self.is_sqlite:
+                    session.execute(text("BEGIN IMMEDIATE" if immediate else "BEGIN"))
+                elif snapshot:
+                    session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+                yield session
+                session.commit()
+        except (OperationalError, InterfaceError) as error:
+            raise DatabaseUnavailable("the database does not answer") from error
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                raise DatabaseUnavailable("the database does not answer") from error
+            raise
+
+    def now(self, session: Session) -> datetime:
+        """The moment by the database's clock, not the transaction's start."""
+        if self.is_sqlite:
+            return datetime.now(UTC)
+        moment: datetime = session.execute(text("SELECT clock_timestamp()")).scalar_one()
+        return moment.astimezone(UTC)
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def psycopg_url(url: str) -> str:
+    """The URL as libpq takes it, for connections that are not SQLAlchemy's."""
+    return url.replace("postgresql+psycopg://", "postgresql://", 1)
+
+
+def _postgres_engine(url: str, timeouts: bool) -> Engine:
+    options = f"-c lock_timeout={LOCK_TIMEOUT_SECONDS}s" if timeouts else ""
+    if timeouts:
+        options += f" -c statement_timeout={STATEMENT_TIMEOUT_SECONDS}s"
+    return create_engine(
+        psycopg_url(url).replace("postgresql://", "postgresql+psycopg://", 1),
+        pool_size=ADMIN_CONNECTIONS,
+        max_overflow=0,
+        pool_timeout=STATEMENT_TIMEOUT_SECONDS,
+        pool_pre_ping=True,
+        connect_args={
+            "options": options,
+            "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+            "application_name": "tollgate",
+        },
+    )
+
+
+def _sqlite_engine(url: str) -> Engine:
+    engine = create_engine(url, connect_args={"timeout": 5, "check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
+        # SQLAlchemy's BEGIN is ours (see `_session`); the driver must not add its own.
+        connection.isolation_level = None
+        for pragma in _SQLITE_PRAGMAS:
+            connection.execute(pragma)
+
+    return engine
+
+
+def open_sqlite(path: str) -> sqlite3.Connection:
+    """A connection of its own to a SQLite database, durable like the engine's."""
+    connection = sqlite3.connect(path, timeout=5, isolation_level=None, check_same_thread=False)
+    for pragma in _SQLITE_PRAGMAS:
+        connection.execute(pragma)
+    return connection

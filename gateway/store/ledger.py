@@ -1,0 +1,161 @@
+"""The hot side of the ledger: charge, refund, end. What the flow sees, for both databases.
+
+    charge ──▶ hold ──┬── end      the request came to its end: nothing more is booked
+                      └── refund   the credits go back, once
+
+A hold is deleted exactly once; whoever deletes it decides. Everything here is grouped: whatever
+waits when the last commit is done goes into the next one (no timer).
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Generic, Literal, Protocol, TypeVar
+
+from msgspec import Struct
+
+from gateway.core.events import Usage
+from gateway.errors import DatabaseUnavailable
+
+Outcome = Literal["charged", "exhausted", "dead", "capped", "expiry_due"]
+
+
+class Charge(Struct, frozen=True):
+    """One charge to be made. `request_id` is made before it is sent and names the charge."""
+
+    request_id: str
+    account_id: int
+    api_key_id: int
+    key_hash: bytes
+    credits: int
+    model: str
+    route: str
+    idempotency_key: str | None = None
+    retry_count: int | None = None
+
+
+class Verdict(Struct, frozen=True):
+    """What became of a charge; `balance` is the account's afterwards.
+
+    `exhausted`: the balance does not cover it. `dead`: the key is revoked, suspended or expired.
+    `capped`: the key's credits of the day are used up. `expiry_due`: a grant of the account has
+    expired and must be posted first.
+    """
+
+    outcome: Outcome
+    balance: int = 0
+
+
+class End(Struct, frozen=True):
+    """A request that came to its end, with what it used."""
+
+    request_id: str
+    usage: Usage | None
+
+
+class Refund(Struct, frozen=True):
+    """Credits to be given back for one request."""
+
+    request_id: str
+    account_id: int
+
+
+class Ledger(Protocol):
+    """The hot side of one database, for one replica."""
+
+    async def charge(self, charge: Charge) -> Verdict:
+        """Book a charge durably. Raises `DatabaseUnavailable`, and `ChargeUnknown` where the
+        commit's outcome is not known."""
+
+    async def refund(self, refund: Refund) -> bool:
+        """Give back durably; False where the hold was gone. Raises `DatabaseUnavailable`."""
+
+    def end(self, end: End) -> None:
+        """Note an end; written behind, in batches."""
+
+    def pending(self) -> Iterable[str]:
+        """Request ids whose end or refund is not written yet."""
+
+    async def start(self) -> None: ...
+
+    async def drain(self) -> None:
+        """Write everything that waits, then stop."""
+
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class GroupCommit(Generic[T, R]):
+    """Hands whatever waits to `execute` as one batch, one batch at a time.
+
+    `execute` gets the items and returns their results in order. An error fails the whole batch,
+    or, with `keeps_on_failure`, lets it wait for a better time until the group is drained.
+    """
+
+    BATCH_MAX = 512
+    PAUSE_SECONDS = 0.5
+
+    def __init__(
+        self,
+        execute: Callable[[list[T]], Awaitable[list[R]]],
+        *,
+        delay_seconds: float = 0.0,
+        keeps_on_failure: bool = False,
+    ) -> None:
+        self._execute = execute
+        self._delay_seconds = delay_seconds
+        self._keeps_on_failure = keeps_on_failure
+        self._waiting: list[tuple[T, asyncio.Future[R]]] = []
+        self._under_way: list[tuple[T, asyncio.Future[R]]] = []
+        self._worker: asyncio.Task[None] | None = None
+        self._closed = False
+
+    def submit(self, item: T) -> "asyncio.Future[R]":
+        """Queue an item; the future has its result once the batch is committed."""
+        if self._closed:
+            raise DatabaseUnavailable("the ledger is closed")
+        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, future))
+        if self._worker is None:
+            self._worker = asyncio.create_task(self._work())
+        return future
+
+    def items(self) -> list[T]:
+        """All items that are not written yet."""
+        return [item for item, _ in self._under_way + self._waiting]
+
+    async def drain(self) -> None:
+        """Write what waits and take no more."""
+        self._closed = True
+        self._delay_seconds = 0.0
+        if self._worker is not None:
+            await self._worker
+
+    async def _work(self) -> None:
+        try:
+            while self._waiting:
+                if self._delay_seconds:
+                    await asyncio.sleep(self._delay_seconds)
+                self._under_way = self._waiting[: self.BATCH_MAX]
+                del self._waiting[: self.BATCH_MAX]
+                await self._commit(self._under_way)
+                self._under_way = []
+        finally:
+            self._worker = None
+
+    async def _commit(self, batch: list[tuple[T, "asyncio.Future[R]"]]) -> None:
+        try:
+            results = await self._execute([item for item, _ in batch])
+        except Exception as error:  # noqa: BLE001  # every waiter must hear of it
+            if self._keeps_on_failure and not self._closed:
+                self._waiting[:0] = batch
+                await asyncio.sleep(self.PAUSE_SECONDS)
+                return
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(error)
+                    future.exception()  # a waiter that left must not make the loop complain
+            return
+        for (_, future), result in zip(batch, results, strict=True):
+            if not future.done():
+                future.set_result(result)

@@ -1,0 +1,12 @@
+"""Alembic's entry: runs the steps on the connection that `gateway.store.migrate` hands over."""
+
+from alembic import context
+
+from gateway.store.response_tables import Response
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=Response.metadata,
+    transactional_ddl=False,  # the caller's transaction is the only one
+)
+context.run_migrations()

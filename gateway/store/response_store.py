@@ -1,0 +1,133 @@
+"""Stored responses: `gateway.wire.responses.state.ResponseState` on SQLite or PostgreSQL.
+
+Owns what is kept of a response, for how long, and how it is sealed. Has a connection (SQLite: a
+file) of its own, so that the ledger never waits for it; must never keep the ledger from anything.
+Every call ends in time: what cannot be kept is said not to be, what cannot be read is
+`DatabaseUnavailable`.
+"""
+
+import asyncio
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Sequence
+from typing import TypeVar
+
+import msgspec
+from msgspec import Raw, Struct
+
+from gateway.core.seal import Sealer
+from gateway.errors import DatabaseUnavailable
+from gateway.wire.responses.state import StoredResponse, id_of
+
+CALL_TIMEOUT_SECONDS = 5.0
+#: rows a purge deletes in one statement
+PURGE_ROWS = 500
+
+T = TypeVar("T")
+
+
+class ResponseRecord(Struct, frozen=True):
+    """A sealed response with its sealed output items by id."""
+
+    account_id: int
+    id: str
+    sealed: str
+    items: dict[str, str]
+
+
+class ResponseStore(ABC):
+    """What both databases share. Texts are compressed, then sealed for their account."""
+
+    def __init__(self, sealer: Sealer, *, retention_days: int, bytes_max: int) -> None:
+        self.bytes_max = bytes_max
+        self.retention_days = retention_days
+        self._sealer = sealer
+
+    async def get(self, account_id: int, response_id: str) -> StoredResponse | None:
+        row = await _in_time(self._read(account_id, response_id))
+        if row is None:
+            return None
+        sealed, expires = row
+        content = await asyncio.to_thread(self._open, account_id, sealed)
+        if content is None:
+            return None
+        return msgspec.structs.replace(_RESPONSE.decode(content), expires=expires)
+
+    async def items(self, account_id: int, item_ids: Sequence[str]) -> dict[str, Raw]:
+        rows = await _in_time(self._read_items(account_id, list(set(item_ids))))
+        contents = {item_id: self._open(account_id, sealed) for item_id, sealed in rows}
+        return {item_id: Raw(content) for item_id, content in contents.items() if content}
+
+    async def save(self, account_id: int, stored: StoredResponse) -> bool:
+        record = await asyncio.to_thread(self._record, account_id, stored)
+        if record is None:
+            return False
+        try:
+            await _in_time(self._write(record))
+        except DatabaseUnavailable:
+            return False
+        return True
+
+    async def delete(self, account_id: int, response_id: str) -> bool:
+        return await _in_time(self._delete(account_id, response_id))
+
+    async def purge(self) -> int:
+        """Delete what has expired; the number of responses. Raises `DatabaseUnavailable`."""
+        total = 0
+        while True:
+            purged = await _in_time(self._purge())
+            total += purged
+            if purged < PURGE_ROWS:
+                return total
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Give the connection back."""
+
+    @abstractmethod
+    async def _read(self, account_id: int, response_id: str) -> tuple[str, int] | None:
+        """A sealed response that has not expired, and its expiry in Unix seconds."""
+
+    @abstractmethod
+    async def _read_items(self, account_id: int, ids: list[str]) -> list[tuple[str, str]]: ...
+
+    @abstractmethod
+    async def _write(self, record: ResponseRecord) -> None: ...
+
+    @abstractmethod
+    async def _delete(self, account_id: int, response_id: str) -> bool: ...
+
+    @abstractmethod
+    async def _purge(self) -> int: ...
+
+    def _record(self, account_id: int, stored: StoredResponse) -> ResponseRecord | None:
+        """The rows of a response; None where it is too large."""
+        content = msgspec.json.encode(stored)
+        if len(content) > self.bytes_max:
+            return None
+        return ResponseRecord(
+            account_id,
+            stored.id,
+            self._seal(account_id, content),
+            {id_of(item): self._seal(account_id, bytes(item)) for item in stored.output},
+        )
+
+    def _seal(self, account_id: int, content: bytes) -> str:
+        # Each turn of a conversation keeps all turns before it; the fastest level makes them small.
+        return self._sealer.seal(account_id, zlib.compress(content, 1))
+
+    def _open(self, account_id: int, sealed: str) -> bytes | None:
+        """The content, or None where it was sealed for somebody else or with another key."""
+        packed = self._sealer.open(account_id, sealed)
+        return None if packed is None else zlib.decompress(packed)
+
+
+_RESPONSE = msgspec.json.Decoder(StoredResponse)
+
+
+async def _in_time(call: Awaitable[T]) -> T:
+    try:
+        async with asyncio.timeout(CALL_TIMEOUT_SECONDS):
+            return await call
+    except TimeoutError:
+        raise DatabaseUnavailable("the database does not answer") from None

@@ -1,0 +1,122 @@
+"""Stored responses in a SQLite file of their own, one connection in one thread."""
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+from gateway.core.seal import Sealer
+from gateway.errors import DatabaseUnavailable
+from gateway.store.database import open_sqlite
+from gateway.store.response_store import PURGE_ROWS, ResponseRecord, ResponseStore
+from gateway.store.response_tables import sqlite_schema
+from gateway.store.tables import utc_text
+
+T = TypeVar("T")
+
+_READ = """
+SELECT sealed, CAST(strftime('%s', expires_at) AS INTEGER) FROM response
+WHERE account_id = ? AND id = ? AND expires_at > ?
+"""
+_READ_ITEMS = """
+SELECT id, sealed FROM response_item
+WHERE account_id = ? AND id IN (SELECT value FROM json_each(?)) AND expires_at > ?
+"""
+_WRITE = "INSERT INTO response (account_id, id, sealed, expires_at) VALUES (?, ?, ?, ?)"
+_WRITE_ITEM = """
+INSERT INTO response_item (account_id, id, response_id, sealed, expires_at) VALUES (?, ?, ?, ?, ?)
+"""
+_DELETE = "DELETE FROM response WHERE account_id = ? AND id = ? RETURNING expires_at > ?"
+_PURGE = """
+DELETE FROM response WHERE rowid IN (
+  SELECT rowid FROM response WHERE expires_at <= ? ORDER BY expires_at LIMIT ?
+)
+"""
+
+
+class SqliteResponses(ResponseStore):
+    """The file and its tables are made by the first call; a broken connection by the next."""
+
+    def __init__(self, path: str, sealer: Sealer, *, retention_days: int, bytes_max: int) -> None:
+        super().__init__(sealer, retention_days=retention_days, bytes_max=bytes_max)
+        self._path = path
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="responses")
+        self._connection: sqlite3.Connection | None = None
+
+    async def close(self) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._drop)
+        self._thread.shutdown()
+
+    async def _read(self, account_id: int, response_id: str) -> tuple[str, int] | None:
+        def read(connection: sqlite3.Connection) -> tuple[str, int] | None:
+            row: tuple[str, int] | None = connection.execute(
+                _READ, (account_id, response_id, _now())
+            ).fetchone()
+            return row
+
+        return await self._run(read)
+
+    async def _read_items(self, account_id: int, ids: list[str]) -> list[tuple[str, str]]:
+        def read(connection: sqlite3.Connection) -> list[tuple[str, str]]:
+            return connection.execute(_READ_ITEMS, (account_id, json.dumps(ids), _now())).fetchall()
+
+        return await self._run(read)
+
+    async def _write(self, record: ResponseRecord) -> None:
+        expires = utc_text(datetime.now(UTC) + timedelta(days=self.retention_days))
+        account_id, response_id = record.account_id, record.id
+        items = [
+            (account_id, item_id, response_id, sealed, expires)
+            for item_id, sealed in record.items.items()
+        ]
+
+        def write(connection: sqlite3.Connection) -> None:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute(_WRITE, (account_id, response_id, record.sealed, expires))
+            connection.executemany(_WRITE_ITEM, items)
+            connection.execute("COMMIT")
+
+        await self._run(write)
+
+    async def _delete(self, account_id: int, response_id: str) -> bool:
+        def delete(connection: sqlite3.Connection) -> bool:
+            row = connection.execute(_DELETE, (account_id, response_id, _now())).fetchone()
+            return row is not None and bool(row[0])
+
+        return await self._run(delete)
+
+    async def _purge(self) -> int:
+        def purge(connection: sqlite3.Connection) -> int:
+            return connection.execute(_PURGE, (_now(), PURGE_ROWS)).rowcount
+
+        return await self._run(purge)
+
+    async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._work, work)
+
+    def _work(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            return work(self._connected())
+        except sqlite3.Error as error:
+            # Its transaction goes with it; the next call connects again.
+            self._drop()
+            raise DatabaseUnavailable("the database of stored responses does not answer") from error
+
+    def _connected(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._connection = open_sqlite(self._path)
+            for statement in sqlite_schema():
+                self._connection.execute(statement)
+        return self._connection
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+
+def _now() -> str:
+    return utc_text(datetime.now(UTC))

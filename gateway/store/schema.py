@@ -1,0 +1,47 @@
+"""Whether this release may work on the schema that a database has."""
+
+from sqlalchemy import inspect, text
+
+from gateway import __version__
+from gateway.store.database import Database
+from gateway.store.migrations import HEAD
+
+
+class SchemaError(RuntimeError):
+    """The database's schema and this release do not fit; the message says what to do."""
+
+
+def is_current(database: Database) -> bool:
+    """Whether the newest step that this release knows has been run."""
+    return _revision(database) == HEAD
+
+
+def check_schema(database: Database) -> None:
+    """Raise `SchemaError` unless the schema is current, or newer and serving this release."""
+    revision = _revision(database)
+    if revision == HEAD:
+        return
+    if revision is None or revision < HEAD:
+        raise SchemaError(
+            f"the database's schema is at {revision or 'nothing'} and this release needs {HEAD}:"
+            " run `python -m gateway migrate`"
+        )
+    with database.read() as session:
+        oldest: str = session.execute(
+            text("SELECT oldest_release FROM schema_support")
+        ).scalar_one()
+    if _parts(__version__) < _parts(oldest):
+        raise SchemaError(
+            f"the database's schema serves release {oldest} and newer; this is {__version__}"
+        )
+
+
+def _revision(database: Database) -> str | None:
+    if not inspect(database.engine).has_table("alembic_version"):
+        return None
+    with database.read() as session:
+        return session.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+
+
+def _parts(release: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in release.split(".")[:3])

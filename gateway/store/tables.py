@@ -1,0 +1,281 @@
+"""The tables. What they say is the truth; statuses, metrics and memory are reports of it.
+
+    account ──< api_key ──< api_key_hash            who may charge what
+       │           └─────< api_key_day              credits a day, for keys with a cap
+       ├──────< credit_grant                        lots: what is left of each grant
+       ├──────< entry                               the ledger: immutable rows
+       └──────< hold >────── replica                charged requests that have not ended yet
+
+    balance(account) = sum(entry.credits), never below zero.
+
+Two unique constraints carry the promises: `entry(request_id, kind)` allows a request one charge
+and one refund, `entry(grant_id, kind)` a grant one posting, one expiry and one void.
+"""
+
+from datetime import UTC, date, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    UniqueConstraint,
+    func,
+)
+from sqlalchemy.types import TypeDecorator, TypeEngine
+from sqlmodel import Field, SQLModel
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware moment: timestamptz in PostgreSQL, sortable UTC text in SQLite."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name == "sqlite":
+            return dialect.type_descriptor(String(26))
+        return dialect.type_descriptor(DateTime(timezone=True))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        if value is None or dialect.name != "sqlite":
+            return value
+        return utc_text(value)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if isinstance(value, datetime):
+            return value.astimezone(UTC)
+        return datetime.fromisoformat(value).replace(tzinfo=UTC)
+
+
+def utc_text(moment: datetime) -> str:
+    """The text that SQLite holds for a moment; its order is the order of time."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+
+
+BIG = BigInteger().with_variant(Integer, "sqlite")
+
+
+def _id() -> Any:
+    return Field(default=None, sa_column=Column(BIG, primary_key=True, autoincrement=True))
+
+
+def _reference(target: str, *, nullable: bool = False, index: bool = False) -> Any:
+    column: Column[int] = Column(BIG, ForeignKey(target), nullable=nullable, index=index)
+    return Field(default=None, sa_column=column)
+
+
+def _big(*, nullable: bool = False, default: int | None = None) -> Any:
+    column: Column[int] = Column(
+        BigInteger,
+        nullable=nullable,
+        server_default=None if default is None else str(default),
+    )
+    return Field(default=default, sa_column=column)
+
+
+def _moment(*, nullable: bool = False) -> Any:
+    column: Column[datetime] = Column(UtcDateTime, nullable=nullable)
+    return Field(default=None, sa_column=column)
+
+
+class SchemaSupport(SQLModel, table=True):
+    """One row: the oldest release that this schema still serves."""
+
+    __tablename__ = "schema_support"
+    id: int = Field(primary_key=True)
+    oldest_release: str
+
+
+class Installation(SQLModel, table=True):
+    """One row per installation: the fingerprint of the secret that all key hashes depend on."""
+
+    __tablename__ = "installation"
+    name: str = Field(primary_key=True)
+    secret_fingerprint: str
+
+
+class Account(SQLModel, table=True):
+    """Who pays. `surplus` is what late refunds left beside all grants; it never expires."""
+
+    __tablename__ = "account"
+    __table_args__ = (
+        UniqueConstraint("installation", "namespace", "name"),
+        CheckConstraint("balance >= 0", name="account_balance_not_negative"),
+        CheckConstraint("surplus >= 0", name="account_surplus_not_negative"),
+    )
+    id: int = _id()
+    installation: str
+    namespace: str
+    name: str
+    balance: int = _big(default=0)
+    surplus: int = _big(default=0)
+    next_expiry: datetime | None = _moment(nullable=True)
+    created_at: datetime = _moment()
+
+
+class ApiKey(SQLModel, table=True):
+    """One ApiKey object's row; never deleted. `version` is the value of `key_version` it got."""
+
+    __tablename__ = "api_key"
+    __table_args__ = (
+        UniqueConstraint("installation", "namespace", "name"),
+        Index("api_key_version", "version"),
+    )
+    id: int = _id()
+    key_id: str = Field(unique=True)
+    installation: str
+    namespace: str
+    name: str
+    uid: str = ""
+    account_id: int = _reference("account.id", index=True)
+    prefix: str
+    models: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    credits_per_day: int | None = _big(nullable=True)
+    requests_per_minute: int | None = None
+    concurrent_requests: int | None = None
+    suspended: bool = False
+    expires_at: datetime | None = _moment(nullable=True)
+    revoked_at: datetime | None = _moment(nullable=True)
+    generation: int = 0
+    version: int = _big()
+    last_used_at: datetime | None = _moment(nullable=True)
+    created_at: datetime = _moment()
+
+
+class ApiKeyHash(SQLModel, table=True):
+    """The HMAC of one plaintext of a key; at most two of a key are live."""
+
+    __tablename__ = "api_key_hash"
+    hash: bytes = Field(sa_column=Column(LargeBinary(32), primary_key=True))
+    api_key_id: int = _reference("api_key.id", index=True)
+    pepper: int
+    created_at: datetime = _moment()
+    expires_at: datetime | None = _moment(nullable=True)
+    revoked_at: datetime | None = _moment(nullable=True)
+
+
+class ApiKeyDay(SQLModel, table=True):
+    """Credits charged to a capped key on one UTC day."""
+
+    __tablename__ = "api_key_day"
+    api_key_id: int = Field(sa_column=Column(BIG, ForeignKey("api_key.id"), primary_key=True))
+    day: date = Field(primary_key=True)
+    credits: int = _big()
+
+
+class KeyVersion(SQLModel, table=True):
+    """One row that every change of a key increments in its own transaction."""
+
+    __tablename__ = "key_version"
+    id: int = Field(primary_key=True)
+    version: int = _big()
+
+
+class CreditGrant(SQLModel, table=True):
+    """One posted grant. `identity`: `<namespace>/ref:<reference>` or `<namespace>/name:<name>`."""
+
+    __tablename__ = "credit_grant"
+    __table_args__ = (
+        UniqueConstraint("installation", "identity"),
+        CheckConstraint("remaining >= 0", name="credit_grant_remaining_not_negative"),
+    )
+    id: int = _id()
+    installation: str
+    identity: str
+    namespace: str
+    name: str
+    uid: str = ""
+    account_id: int = _reference("account.id", index=True)
+    credits: int = _big()
+    remaining: int = _big()
+    reason: str = ""
+    expires_at: datetime | None = _moment(nullable=True)
+    payload_hash: str
+    posted_at: datetime = _moment()
+    voided_at: datetime | None = _moment(nullable=True)
+    expired_at: datetime | None = _moment(nullable=True)
+
+
+class Entry(SQLModel, table=True):
+    """One immutable row of the ledger. `kind`: grant, charge, refund, expiry or void."""
+
+    __tablename__ = "entry"
+    __table_args__ = (
+        UniqueConstraint("request_id", "kind"),
+        UniqueConstraint("grant_id", "kind"),
+        Index("entry_account", "account_id", "id"),
+        CheckConstraint(
+            "(kind IN ('grant', 'refund') AND credits >= 0)"
+            " OR (kind IN ('charge', 'expiry', 'void') AND credits <= 0)",
+            name="entry_sign",
+        ),
+        CheckConstraint(
+            "(kind IN ('charge', 'refund')) = (request_id IS NOT NULL)"
+            " AND (kind IN ('grant', 'expiry', 'void')) = (grant_id IS NOT NULL)",
+            name="entry_cause",
+        ),
+    )
+    # No foreign keys: the statements that insert have the account locked, and a check per row would
+    # be the dearest part of a charge.
+    id: int = _id()
+    account_id: int = _big()
+    kind: str
+    credits: int = _big()
+    request_id: str | None = None
+    grant_id: int | None = _big(nullable=True)
+    api_key_id: int | None = _big(nullable=True)
+    model: str | None = None
+    route: str | None = None
+    idempotency_key: str | None = None
+    retry_count: int | None = None
+    created_at: datetime = Field(
+        sa_column=Column(UtcDateTime, nullable=False, server_default=func.now())
+    )
+
+
+class Hold(SQLModel, table=True):
+    """A charged request that has not ended yet; deleted exactly once, by end or by refund."""
+
+    __tablename__ = "hold"
+    __table_args__ = (Index("hold_replica", "replica_id"),)
+    request_id: str = Field(primary_key=True)
+    account_id: int = _big()
+    api_key_id: int = _big()
+    replica_id: str
+    credits: int = _big()
+    day: date | None = None
+    created_at: datetime = Field(
+        sa_column=Column(UtcDateTime, nullable=False, server_default=func.now())
+    )
+
+
+class RequestUsage(SQLModel, table=True):
+    """Tokens of one ended request."""
+
+    __tablename__ = "request_usage"
+    request_id: str = Field(primary_key=True)
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    reasoning_tokens: int
+
+
+class Replica(SQLModel, table=True):
+    """One start of a gateway; its lease is over when `seen_at` is too old."""
+
+    __tablename__ = "replica"
+    id: str = Field(primary_key=True)
+    release: str
+    started_at: datetime = _moment()
+    seen_at: datetime = _moment()

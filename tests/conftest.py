@@ -1,0 +1,98 @@
+"""Fixtures that several folders use. Every database a test made is audited when the suite ends."""
+
+import asyncio
+import itertools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway.store.audit import audit
+from gateway.store.database import Database
+from gateway.store.migrate import migrate
+from tests.harness.books import Books
+from tests.harness.gateway import Simulated
+from tests.harness.postgres import PostgresServer, find_programs
+
+_NUMBERS = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """The server that most tests share; whoever kills one makes its own."""
+    programs = find_programs()
+    if programs is None:
+        pytest.skip("PostgreSQL is not installed (apt-get install postgresql)")
+    server = PostgresServer(programs)
+    server.start()
+    yield server
+    server.remove()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a new, empty database, once of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / f'tollgate-{next(_NUMBERS)}.db'}"
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    return server.create_database()
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """A migrated database; its books must be right in the end."""
+    database = Database(database_url)
+    migrate(database)
+    yield database
+    findings = audit(database)
+    database.close()
+    assert findings == []
+
+
+@pytest.fixture
+def books(database: Database) -> Books:
+    return Books(database)
+
+
+@pytest.fixture(autouse=True)
+def _no_loop_left() -> Iterator[None]:
+    """Tests run their own loops; none may leave one set."""
+    yield
+    assert asyncio._get_running_loop() is None
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where skips are not allowed, a skipped test fails the run."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("TOLLGATE_TEST_NO_SKIPS") and reporter and reporter.stats.get("skipped"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(scope="session")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulated]:
+    """One simulated upstream for the suite; tests that count reset it first."""
+    process = Simulated(tmp_path_factory.mktemp("simulated")).start()
+    yield process
+    process.kill()
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def module_database_url(request: pytest.FixtureRequest) -> str | None:
+    """None for SQLite in the gateway's own folder, else a migrated PostgreSQL database."""
+    if request.param == "sqlite":
+        return None
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    url = server.create_database()
+    migrated = Database(url)
+    migrate(migrated)
+    migrated.close()
+    return url
+
+
+def check_books(url: str) -> None:
+    """The audit that every gateway's database gets when its tests are over."""
+    database = Database(url, timeouts=False)
+    findings = audit(database)
+    database.close()
+    assert findings == []

@@ -1,0 +1,263 @@
+"""Gateway processes and simulated upstreams for the tests, over HTTP and on loopback only."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+
+from gateway.core.spec import API_VERSION
+from gateway.standalone.secrets import SecretFiles
+from tests.harness.postgres import free_port
+
+ROOT = Path(__file__).parents[2]
+DEADLINE_SECONDS = 30.0
+NAMESPACE = "team"
+#: every plaintext that a test was given, for the canary at the suite's end
+PLAINTEXTS: set[str] = set()
+#: what the processes of the suite printed, for the canary too
+LOGS: list[Path] = []
+
+
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = DEADLINE_SECONDS) -> None:
+    """Poll a condition; fail with a sentence when it does not come true in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"still waiting for {what} after {seconds} s"
+        time.sleep(0.02)
+
+
+def api_key(name: str, account: str = "alice", **spec: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "ApiKey",
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {"account": account, "secretName": f"{name}-secret", **spec},
+    }
+
+
+def credit_grant(name: str, account: str = "alice", **spec: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "CreditGrant",
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {"account": account, "credits": 1000, **spec},
+    }
+
+
+def fleet(upstream_url: str, **spec: Any) -> dict[str, Any]:
+    """A fleet whose `kimi-k2.5` is the strict family and `open` the lenient one."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "GatewayFleet",
+        "metadata": {"name": "fleet", "namespace": NAMESPACE},
+        "spec": {
+            "pricing": {"chatCreditsPerMessage": 2, "chatCreditsReasoningSurcharge": 3},
+            "upstreams": [{"name": "main", "url": upstream_url, "dialect": "chat"}],
+            "models": [
+                {
+                    "id": "kimi-k2.5",
+                    "aliases": ["claude-*"],
+                    "upstream": "main",
+                    "upstreamModel": "kimi-k2.6",
+                },
+                {"id": "open", "upstream": "main", "upstreamModel": "open-weights"},
+                {"id": "dead", "upstream": "main", "upstreamModel": "kimi-gone"},
+                {"id": "k3", "upstream": "main", "upstreamModel": "kimi-k3"},
+                {"id": "coder", "upstream": "main", "upstreamModel": "kimi-k2.7-code"},
+                {"id": "thinker", "upstream": "main", "upstreamModel": "kimi-k2-thinking"},
+            ],
+            **spec,
+        },
+    }
+
+
+class Process:
+    """A child process with a log, ended for certain."""
+
+    def __init__(self, log: Path) -> None:
+        self.log = log
+        LOGS.append(log)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def spawn(self, arguments: list[str], environment: dict[str, str] | None = None) -> None:
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(("TOLLGATE_", "UPSTREAM"))}
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "gateway", *arguments],
+                cwd=ROOT,
+                env={**clean, **(environment or {})},
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+            )
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def send(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def wait(self, seconds: float = DEADLINE_SECONDS) -> int:
+        assert self._process is not None
+        return self._process.wait(seconds)
+
+    def kill(self) -> None:
+        """End it without a chance to say goodbye."""
+        if self.is_running:
+            self.send(signal.SIGKILL)
+            self.wait()
+
+    def stop(self) -> int:
+        """End it as an administrator does; its exit code."""
+        if self.is_running:
+            self.send(signal.SIGTERM)
+        return self.wait()
+
+    def log_text(self) -> str:
+        return self.log.read_text(errors="replace")
+
+
+class Simulated(Process):
+    """The simulated upstream as a process of its own, so that it survives its gateways."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder / "simulated.log")
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}/v1"
+
+    def start(self) -> "Simulated":
+        self.spawn(["simulate", "--port", str(self.port)])
+        wait_until(self._answers, "the simulated upstream")
+        return self
+
+    def _answers(self) -> bool:
+        try:
+            return self.stats() is not None
+        except httpx.TransportError:
+            assert self.is_running, self.log_text()
+            return False
+
+    def stats(self) -> dict[str, Any]:
+        found: dict[str, Any] = httpx.get(f"http://127.0.0.1:{self.port}/stats").json()
+        return found
+
+    def requests(self) -> list[dict[str, Any]]:
+        """The last requests it received, oldest first."""
+        found: list[dict[str, Any]] = httpx.get(
+            f"http://127.0.0.1:{self.port}/stats/requests"
+        ).json()
+        return found
+
+    def reset(self) -> None:
+        httpx.post(f"http://127.0.0.1:{self.port}/stats/reset")
+
+
+class GatewayProcess(Process):
+    """One gateway on one database; several may share a PostgreSQL."""
+
+    def __init__(
+        self,
+        folder: Path,
+        documents: list[dict[str, Any]],
+        *,
+        database_url: str | None = None,
+        environment: dict[str, str] | None = None,
+        name: str = "gateway",
+    ) -> None:
+        super().__init__(folder / f"{name}.log")
+        self.data = folder / name
+        self.config = folder / f"{name}.yaml"
+        self.port = free_port()
+        self.ops_port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.environment = {"TOLLGATE_LOG_LEVEL": "INFO", **(environment or {})}
+        if database_url is not None:
+            self.environment["TOLLGATE_DATABASE_URL"] = database_url
+            self.environment["TOLLGATE_INSTALLATION_SECRET"] = "tests only, " + "x" * 32
+        self.write(documents)
+
+    def write(self, documents: list[dict[str, Any]]) -> None:
+        self.config.write_text(yaml.safe_dump_all(documents))
+
+    @property
+    def database_url(self) -> str:
+        return self.environment.get(
+            "TOLLGATE_DATABASE_URL", f"sqlite:///{self.data / 'tollgate.db'}"
+        )
+
+    def start(self, *, apply: bool = True) -> "GatewayProcess":
+        self.http = httpx.Client(base_url=self.url, timeout=DEADLINE_SECONDS, trust_env=False)
+        self.spawn(self._arguments(apply), self.environment)
+        wait_until(self._is_ready, "the gateway to be ready")
+        return self
+
+    def _arguments(self, apply: bool) -> list[str]:
+        arguments = ["serve", "--config", str(self.config), "--data", str(self.data)]
+        arguments += ["--port", str(self.port), "--ops-port", str(self.ops_port)]
+        return [*arguments, "--apply"] if apply else arguments
+
+    def _is_ready(self) -> bool:
+        assert self.is_running, self.log_text()
+        try:
+            return httpx.get(f"http://127.0.0.1:{self.ops_port}/readyz").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def send(self, number: signal.Signals) -> None:
+        if number == signal.SIGKILL:
+            self.http.close()
+        super().send(number)
+
+    def stop(self) -> int:
+        self.http.close()  # an idle connection must not look like an open request
+        return super().stop()
+
+    def wait(self, seconds: float = DEADLINE_SECONDS) -> int:
+        self.http.close()
+        return super().wait(seconds)
+
+    def key(self, name: str) -> str:
+        """The plaintext of a key, from its secret."""
+        values = SecretFiles(self.data / "secrets").read(NAMESPACE, f"{name}-secret")
+        PLAINTEXTS.add(values["OPENAI_API_KEY"])
+        return values["OPENAI_API_KEY"]
+
+    def metrics(self) -> str:
+        return httpx.get(f"http://127.0.0.1:{self.ops_port}/metrics").text
+
+    def account(self, key: str) -> dict[str, Any]:
+        response = self.http.get("/api/v1/account", headers={"x-api-key": key})
+        assert response.status_code == 200, response.text
+        found: dict[str, Any] = response.json()
+        return found
+
+    def balance(self, key: str) -> int:
+        return int(self.account(key)["balance"])
+
+
+def run_command(*arguments: str, environment: dict[str, str] | None = None) -> tuple[int, str]:
+    """Run one command of the gateway to its end; exit code and output."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("TOLLGATE_", "UPSTREAM"))}
+    done = subprocess.run(
+        [sys.executable, "-m", "gateway", *arguments],
+        cwd=ROOT,
+        env={**clean, **(environment or {})},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return done.returncode, done.stdout + done.stderr

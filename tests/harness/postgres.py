@@ -1,0 +1,120 @@
+"""A throw-away PostgreSQL server: real programs, a folder of its own, loopback only."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import psycopg
+
+_PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+_DEADLINE_SECONDS = 30
+
+
+def find_programs() -> Path | None:
+    """The folder with `initdb` and `postgres`, or None where PostgreSQL is not installed."""
+    for folder in _PROGRAMS:
+        if (folder / "initdb").exists() and (folder / "postgres").exists():
+            return folder
+    found = shutil.which("initdb")
+    return Path(found).parent if found else None
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+class PostgresServer:
+    """One server; `kill` and `start` may be called again and again."""
+
+    def __init__(self, programs: Path) -> None:
+        self._programs = programs
+        self._folder = Path(tempfile.mkdtemp(prefix="tollgate-postgres-"))
+        self._process: subprocess.Popen[bytes] | None = None
+        self._databases = 0
+        self.port = free_port()
+        self._as_owner: list[str] = []
+        if os.geteuid() == 0:  # the server refuses to run as root
+            self._as_owner = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+            shutil.chown(self._folder, "postgres", "postgres")
+        self._run(
+            "initdb", "-D", str(self._data), "-A", "trust", "-U", "postgres", "--no-sync",
+            "--locale=C.UTF-8", "-E", "UTF8",
+        )  # fmt: skip
+
+    @property
+    def _data(self) -> Path:
+        return self._folder / "data"
+
+    def url(self, database: str = "postgres") -> str:
+        return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
+
+    def start(self) -> None:
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    *self._as_owner, str(self._programs / "postgres"), "-D", str(self._data),
+                    "-p", str(self.port), "-k", str(self._folder), "-h", "127.0.0.1",
+                    "-c", "max_connections=200",
+                ],
+                stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+            )  # fmt: skip
+        deadline = time.monotonic() + _DEADLINE_SECONDS
+        while True:
+            try:
+                psycopg.connect(self.url(), connect_timeout=2).close()
+                return
+            except psycopg.OperationalError:
+                if time.monotonic() > deadline or self._process.poll() is not None:
+                    raise
+                time.sleep(0.05)
+
+    def kill(self) -> None:
+        """End it as a power cut would: no shutdown, no checkpoint."""
+        self._signal(signal.SIGQUIT)
+
+    def stop(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._signal(signal.SIGINT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._process is not None, "the server was started"
+        self._process.send_signal(number)
+        self._process.wait(_DEADLINE_SECONDS)
+
+    def remove(self) -> None:
+        self.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def create_database(self) -> str:
+        """A new empty database; its URL."""
+        self._databases += 1
+        name = f"test_{self._databases}"
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{name}"'.encode())
+        return self.url(name)
+
+    def log_text(self) -> str:
+        return (self._folder / "log").read_text(errors="replace")
+
+    def dump(self, database: str) -> bytes:
+        """The whole content of a database as text."""
+        return subprocess.run(
+            [str(self._programs / "pg_dump"), self.url(database)],
+            check=True,
+            capture_output=True,
+        ).stdout
+
+    def _run(self, program: str, *arguments: str) -> None:
+        subprocess.run(
+            [*self._as_owner, str(self._programs / program), *arguments],
+            check=True,
+            capture_output=True,
+            cwd=self._folder,
+        )

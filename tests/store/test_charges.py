@@ -1,0 +1,294 @@
+"""Charges, refunds and ends on both databases, through the hot ledger itself."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from gateway.core.events import Usage
+from gateway.store.database import Database
+from gateway.store.grants import expire_grants
+from gateway.store.keys import revoke_key, suspend_key
+from gateway.store.ledger import End, Ledger, Refund, Verdict
+from gateway.store.ledger_postgres import PostgresLedger
+from gateway.store.ledger_sqlite import SqliteLedger
+from tests.harness.books import Books
+
+REPLICA = "replica_test"
+
+
+@asynccontextmanager
+async def open_ledger(database: Database, replica: str = REPLICA) -> AsyncIterator[Ledger]:
+    ledger: Ledger
+    if database.is_sqlite:
+        ledger = SqliteLedger(database.path, replica, behind_seconds=0.01)
+    else:
+        ledger = PostgresLedger(database.url, replica, behind_seconds=0.01)
+    await ledger.start()
+    try:
+        yield ledger
+    finally:
+        await ledger.drain()
+
+
+def with_ledger(database: Database, act: Callable[[Ledger], Awaitable[None]]) -> None:
+    async def run() -> None:
+        async with open_ledger(database) as ledger:
+            await act(ledger)
+
+    asyncio.run(run())
+
+
+def test_a_charge_takes_the_price_and_leaves_a_hold(books: Books) -> None:
+    books.grant(credits=10)
+    key, _ = books.issue()
+
+    async def act(ledger: Ledger) -> None:
+        assert await ledger.charge(books.charge(key, 3)) == Verdict("charged", 7)
+
+    with_ledger(books.database, act)
+    assert books.balance() == 7
+    assert books.holds() == 1
+
+
+def test_many_at_once_never_take_more_than_there_is(books: Books) -> None:
+    books.grant(credits=100)
+    key, _ = books.issue()
+
+    async def act(ledger: Ledger) -> None:
+        charges = [books.charge(key) for _ in range(300)]
+        verdicts = await asyncio.gather(*map(ledger.charge, charges))
+        outcomes = [verdict.outcome for verdict in verdicts]
+        assert outcomes.count("charged") == 100
+        assert outcomes.count("exhausted") == 200
+
+    with_ledger(books.database, act)
+    assert books.balance() == 0
+    assert books.count("charge") == 100
+
+
+def test_a_dear_request_does_not_crowd_out_a_cheap_one(books: Books) -> None:
+    books.grant(credits=5)
+    key, _ = books.issue()
+
+    async def act(ledger: Ledger) -> None:
+        dear, cheap = books.charge(key, 6), books.charge(key, 5)
+        verdicts = await asyncio.gather(ledger.charge(dear), ledger.charge(cheap))
+        assert [verdict.outcome for verdict in verdicts] == ["exhausted", "charged"]
+
+    with_ledger(books.database, act)
+
+
+def test_two_replicas_share_one_account_exactly(books: Books) -> None:
+    if books.database.is_sqlite:
+        return  # one process only, by contract
+    books.grant(credits=100)
+    key, _ = books.issue()
+
+    async def run() -> None:
+        database = books.database
+        async with open_ledger(database, "one") as one, open_ledger(database, "two") as two:
+            ledgers = [one, two] * 100
+            verdicts = await asyncio.gather(
+                *(ledger.charge(books.charge(key)) for ledger in ledgers)
+            )
+            assert [verdict.outcome for verdict in verdicts].count("charged") == 100
+
+    asyncio.run(run())
+    assert books.balance() == 0
+
+
+def test_a_refund_gives_back_once(books: Books) -> None:
+    books.grant(credits=10)
+    key, _ = books.issue()
+
+    async def act(ledger: Ledger) -> None:
+        charge = books.charge(key, 4)
+        await ledger.charge(charge)
+        refund = Refund(charge.request_id, charge.account_id)
+        given = await asyncio.gather(*(ledger.refund(refund) for _ in range(5)))
+        assert sorted(given)[-1] is True or given.count(True) >= 1
+        assert await ledger.refund(refund) is False
+
+    with_ledger(books.database, act)
+    assert books.balance() == 10
+    assert books.count("refund") == 1
+    assert books.holds() == 0
+
+
+def test_an_end_keeps_the_credits_and_a_late_refund_finds_nothing(books: Books) -> None:
+    books.grant(credits=10)
+    key, _ = books.issue()
+
+    async def run() -> None:
+        charge = books.charge(key, 4)
+        async with open_ledger(books.database) as ledger:
+            await ledger.charge(charge)
+            ledger.end(End(charge.request_id, Usage(input=3, output=2)))
+            assert charge.request_id in set(ledger.pending())
+        async with open_ledger(books.database) as ledger:
+            assert await ledger.refund(Refund(charge.request_id, charge.account_id)) is False
+
+    asyncio.run(run())
+    assert books.balance() == 6
+    assert books.scalar("SELECT output_tokens FROM request_usage") == 2
+
+
+@pytest.mark.parametrize("how", ["revoked", "suspended", "expired", "wrong hash"])
+def test_a_dead_key_cannot_be_charged(books: Books, how: str) -> None:
+    books.grant(credits=10)
+    past = (datetime.now(UTC) - timedelta(seconds=1)).isoformat()
+    key, _ = books.issue(**({"expiresAt": past} if how == "expired" else {}))
+    charge = books.charge(key)
+    if how == "revoked":
+        revoke_key(books.database, key.id)
+    elif how == "suspended":
+        suspend_key(books.database, key.id)
+    elif how == "wrong hash":
+        books.issue(rotation={"generation": 1, "overlap": "0s"})
+
+    async def act(ledger: Ledger) -> None:
+        assert (await ledger.charge(charge)).outcome == "dead"
+
+    with_ledger(books.database, act)
+    assert books.balance() == 10
+
+
+def test_a_rotated_key_lives_on_for_its_overlap(books: Books) -> None:
+    books.grant(credits=10)
+    key, _ = books.issue()
+    old = books.charge(key)
+    books.issue(rotation={"generation": 1, "overlap": "10m"})
+
+    async def act(ledger: Ledger) -> None:
+        assert (await ledger.charge(old)).outcome == "charged"
+
+    with_ledger(books.database, act)
+
+
+def test_no_charge_after_a_revocation_is_committed(books: Books) -> None:
+    """Under load: every charge that came back after `revoke_key` returned must be refused."""
+    books.grant(credits=100_000)
+    key, _ = books.issue()
+
+    async def act(ledger: Ledger) -> None:
+        revoked = asyncio.Event()
+        late: list[str] = []
+
+        async def client() -> None:
+            while True:
+                began_after = revoked.is_set()
+                verdict = await ledger.charge(books.charge(key))
+                if began_after:
+                    late.append(verdict.outcome)
+                if verdict.outcome == "dead":
+                    return
+
+        clients = [asyncio.create_task(client()) for _ in range(16)]
+        while books.count("charge") < 50:
+            await asyncio.sleep(0.01)
+        await asyncio.to_thread(revoke_key, books.database, key.id)
+        charged = books.count("charge")
+        revoked.set()
+        await asyncio.gather(*clients)
+        assert set(late) <= {"dead"}
+        assert books.count("charge") == charged
+
+    with_ledger(books.database, act)
+
+
+def test_a_charge_that_waited_for_the_accounts_lock_sees_the_revocation(books: Books) -> None:
+    """The statement's snapshot is older than the mark; the lock on the key's row must not be."""
+    if books.database.is_sqlite:
+        return  # SQLite has one writer at a time
+    books.grant(credits=10)
+    key, _ = books.issue()
+
+    async def act(ledger: Ledger) -> None:
+        with books.database.write() as session:
+            from sqlalchemy import text
+
+            session.execute(text("SELECT id FROM account FOR UPDATE"))
+            waiting = asyncio.create_task(ledger.charge(books.charge(key)))
+            while not books.scalar(
+                "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+            ):
+                await asyncio.sleep(0.01)
+            session.execute(text("UPDATE api_key SET revoked_at = now()"))
+        assert (await waiting).outcome == "dead"
+
+    with_ledger(books.database, act)
+    assert books.balance() == 10
+
+
+def test_the_daily_cap_is_exact_and_the_next_day_starts_anew(books: Books) -> None:
+    books.grant(credits=100)
+    key, _ = books.issue(limits={"creditsPerDay": 7})
+
+    async def ask(ledger: Ledger, number: int) -> list[str]:
+        charges = [books.charge(key, 2) for _ in range(number)]
+        return [v.outcome for v in await asyncio.gather(*map(ledger.charge, charges))]
+
+    async def act(ledger: Ledger) -> None:
+        assert (await ask(ledger, 6)).count("charged") == 3
+        assert await ask(ledger, 1) == ["capped"]
+        with books.database.write() as session:
+            from sqlalchemy import text
+
+            session.execute(text("UPDATE api_key_day SET day = '2000-01-01'"))
+        assert await ask(ledger, 1) == ["charged"]
+
+    with_ledger(books.database, act)
+    assert books.balance() == 92
+
+
+def test_a_refund_on_the_same_day_gives_the_cap_back_too(books: Books) -> None:
+    books.grant(credits=100)
+    key, _ = books.issue(limits={"creditsPerDay": 2})
+
+    async def act(ledger: Ledger) -> None:
+        first = books.charge(key, 2)
+        assert (await ledger.charge(first)).outcome == "charged"
+        assert (await ledger.charge(books.charge(key, 2))).outcome == "capped"
+        await ledger.refund(Refund(first.request_id, first.account_id))
+        assert (await ledger.charge(books.charge(key, 2))).outcome == "charged"
+
+    with_ledger(books.database, act)
+
+
+def test_expired_credits_cannot_be_spent(books: Books) -> None:
+    soon = (books.now() + timedelta(seconds=0.4)).isoformat()
+    books.grant("short", credits=10, expiresAt=soon)
+    books.grant("long", credits=5)
+    key, _ = books.issue()
+
+    async def act(ledger: Ledger) -> None:
+        assert (await ledger.charge(books.charge(key, 4))).balance == 11
+        while (verdict := await ledger.charge(books.charge(key, 0))).outcome == "charged":
+            await asyncio.sleep(0.02)
+        assert verdict.outcome == "expiry_due"
+        assert await asyncio.to_thread(expire_grants, books.database, books.account_id()) == 1
+        assert (await ledger.charge(books.charge(key, 6))).outcome == "exhausted"
+        assert (await ledger.charge(books.charge(key, 5))).outcome == "charged"
+
+    with_ledger(books.database, act)
+    assert books.balance() == 0
+
+
+def test_an_unknown_account_or_odd_text_fails_alone(books: Books) -> None:
+    from msgspec.structs import replace
+
+    books.grant(credits=10)
+    key, _ = books.issue()
+
+    async def act(ledger: Ledger) -> None:
+        good = books.charge(key)
+        stranger = replace(books.charge(key), account_id=999_999)
+        odd = replace(books.charge(key), idempotency_key="\U0001f600'\"\\{}")
+        outcomes = await asyncio.gather(*map(ledger.charge, [stranger, good, odd]))
+        assert [verdict.outcome for verdict in outcomes] == ["dead", "charged", "charged"]
+
+    with_ledger(books.database, act)
+    assert books.balance() == 8

@@ -1,0 +1,91 @@
+"""Keys as rows: issue, rotate, re-issue, revoke, and what the gateway reads of them."""
+
+import pytest
+from msgspec.structs import replace
+
+from gateway.core.keys import (
+    InstallationSecret,
+    generate_key,
+    has_checksum,
+    problem_of_brought_key,
+)
+from gateway.store.installation import WrongSecret, check_secret
+from gateway.store.keys import DuplicateCredential, apply_key, revoke_key
+from gateway.store.live_keys import read_by_hash, read_changes
+from tests.harness.books import INSTALLATION, SECRET, Books, credential, key_object
+
+
+def live_hashes(books: Books) -> int:
+    return len(read_changes(books.database, -1).keys[0].hashes)
+
+
+def test_a_generated_key_has_a_checksum_and_a_typo_is_noticed() -> None:
+    key = generate_key()
+    assert len(key) == 51
+    assert has_checksum(key)
+    swapped = key[:5] + ("a" if key[5] != "a" else "b") + key[6:]
+    assert not has_checksum(swapped)
+    assert problem_of_brought_key(key) is None
+    assert problem_of_brought_key("x" * 31) is not None
+    assert problem_of_brought_key("x" * 40 + " ") is not None
+
+
+def test_every_change_has_a_version_and_is_read_once(books: Books) -> None:
+    first = read_changes(books.database, -1)
+    books.issue("one")
+    second = read_changes(books.database, first.version)
+    assert [key.name for key in second.keys] == ["team/one"]
+    assert read_changes(books.database, second.version).keys == ()
+    state, _ = books.issue("two")
+    revoke_key(books.database, state.id)
+    third = read_changes(books.database, second.version)
+    assert [(key.name, key.revoked) for key in third.keys] == [("team/two", True)]
+
+
+def test_at_most_two_hashes_live_and_no_overlap_kills_at_once(books: Books) -> None:
+    books.issue()
+    for generation in (1, 2, 3):
+        books.issue(rotation={"generation": generation, "overlap": "1h"})
+    assert live_hashes(books) == 2
+    books.issue(rotation={"generation": 4, "overlap": "0s"})
+    assert live_hashes(books) == 1
+
+
+def test_the_same_credential_again_is_no_rotation(books: Books) -> None:
+    _, plaintext = books.issue()
+    for _ in range(3):
+        apply_key(books.database, INSTALLATION, key_object(), credential(plaintext))
+    assert live_hashes(books) == 1
+
+
+def test_an_object_of_another_uid_is_issued_anew(books: Books) -> None:
+    first, old = books.issue()
+    key = key_object()
+    twin = replace(key, metadata=replace(key.metadata, uid="another"))
+    second = apply_key(books.database, INSTALLATION, twin, credential(generate_key()))
+    assert second.id == first.id
+    assert live_hashes(books) == 1
+    found = read_by_hash(books.database, [credential(old).hash])
+    assert found is not None
+    assert credential(old).hash not in {issued.hash for issued in found.hashes}
+
+
+def test_a_revoked_key_comes_back_only_with_a_new_credential(books: Books) -> None:
+    state, _ = books.issue()
+    revoke_key(books.database, state.id)
+    again, _ = books.issue()
+    assert (again.id, again.revoked) == (state.id, False)
+    assert live_hashes(books) == 1
+
+
+def test_two_keys_cannot_share_a_plaintext(books: Books) -> None:
+    _, plaintext = books.issue("one")
+    with pytest.raises(DuplicateCredential, match="team/one"):
+        apply_key(books.database, INSTALLATION, key_object("two"), credential(plaintext))
+
+
+def test_a_wrong_installation_secret_is_noticed(books: Books) -> None:
+    check_secret(books.database, INSTALLATION, SECRET)
+    check_secret(books.database, INSTALLATION, SECRET)
+    with pytest.raises(WrongSecret, match="give the gateway the old one back"):
+        check_secret(books.database, INSTALLATION, InstallationSecret("x" * 32))

@@ -1,0 +1,257 @@
+"""Stored responses on both databases."""
+
+import asyncio
+import sqlite3
+from collections.abc import Awaitable, Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+import psycopg
+import pytest
+from msgspec import Raw
+
+from gateway.core.seal import Sealer
+from gateway.errors import DatabaseUnavailable
+from gateway.store.database import Database
+from gateway.store.migrate import migrate
+from gateway.store.response_store import ResponseStore
+from gateway.store.responses import SQLITE_FILE, open_responses
+from gateway.wire.responses.state import StoredResponse
+from tests.harness.postgres import PostgresServer, find_programs
+
+ALICE, BOB = 1, 2
+SEALER = Sealer(b"k" * 32)
+INPUT = [Raw(b'{"type":"message","id":"msg_in","role":"user","content":"a secret question"}')]
+T = TypeVar("T")
+
+
+def stored(id: str = "resp_1", text: str = "a secret answer") -> StoredResponse:
+    message = f'{{"type":"message","id":"msg_{id}","text":"{text}"}}'
+    reasoning = f'{{"type":"reasoning","id":"rs_{id}"}}'
+    body = f'{{"id":"{id}","output":[{reasoning},{message}]}}'
+    return StoredResponse(id, INPUT, Raw(body.encode()), created=1)
+
+
+def store_at(url: str, sealer: Sealer = SEALER, bytes_max: int = 4096) -> ResponseStore:
+    store = open_responses(url, sealer, retention_days=30, bytes_max=bytes_max)
+    assert store is not None
+    return store
+
+
+def run(url: str, story: Callable[[ResponseStore], Awaitable[T]], **settings: object) -> T:
+    """Tell one story to a store of its own."""
+
+    async def tell() -> T:
+        store = store_at(url, **settings)  # type: ignore[arg-type]  # handed down as they are
+        try:
+            return await story(store)
+        finally:
+            await store.close()
+
+    return asyncio.run(tell())
+
+
+@pytest.fixture
+def url(database: Database) -> str:
+    return database.url
+
+
+def execute(url: str, statement: str) -> list[tuple[object, ...]]:
+    """Look at, or change, what is stored behind the store's back."""
+    if url.startswith("sqlite:"):
+        path = Path(url.removeprefix("sqlite:///")).with_name(SQLITE_FILE)
+        with sqlite3.connect(path) as connection:
+            rows = connection.execute(statement).fetchall()
+        connection.close()
+        return rows
+    with psycopg.connect(url, autocommit=True) as postgres:
+        cursor = postgres.execute(statement.encode())
+        return cursor.fetchall() if cursor.description else []
+
+
+def test_nothing_is_kept_where_nothing_is_to_be_kept(url: str) -> None:
+    assert open_responses(url, SEALER, retention_days=0, bytes_max=1) is None
+
+
+def test_what_is_kept_comes_back_whole(url: str) -> None:
+    async def story(store: ResponseStore) -> None:
+        assert await store.get(ALICE, "resp_1") is None
+        assert await store.save(ALICE, stored())
+        found = await store.get(ALICE, "resp_1")
+        assert found is not None
+        assert (found.id, found.input, found.response) == ("resp_1", INPUT, stored().response)
+        days = (found.expires - datetime.now(UTC).timestamp()) / 86400
+        assert 29.9 < days <= 30
+        items = await store.items(ALICE, ["msg_resp_1", "rs_resp_1", "msg_none", "rs_resp_1"])
+        assert items == {
+            "rs_resp_1": Raw(b'{"type":"reasoning","id":"rs_resp_1"}'),
+            "msg_resp_1": stored().output[1],
+        }
+
+    run(url, story)
+
+    async def later(store: ResponseStore) -> None:
+        assert await store.get(ALICE, "resp_1") is not None
+
+    run(url, later)
+
+
+def test_another_account_sees_nothing_even_of_the_same_ids(url: str) -> None:
+    async def story(store: ResponseStore) -> None:
+        assert await store.save(ALICE, stored())
+        assert await store.get(BOB, "resp_1") is None
+        assert await store.items(BOB, ["msg_resp_1"]) == {}
+        assert await store.delete(BOB, "resp_1") is False
+        assert await store.save(BOB, stored(text="mine"))
+        found = await store.get(ALICE, "resp_1")
+        assert found is not None
+        assert found.response == stored().response
+
+    run(url, story)
+
+
+def test_what_is_written_is_sealed_for_its_account(url: str) -> None:
+    async def save(store: ResponseStore) -> None:
+        assert await store.save(ALICE, stored())
+
+    async def read_as_bob(store: ResponseStore) -> None:
+        assert await store.get(BOB, "resp_1") is None
+        assert await store.items(BOB, ["msg_resp_1"]) == {}
+
+    async def read_with_another_secret(store: ResponseStore) -> None:
+        assert await store.get(BOB, "resp_1") is None
+
+    run(url, save)
+    for table in ("response", "response_item"):
+        for (sealed,) in execute(url, f"SELECT sealed FROM {table}"):
+            assert str(sealed).startswith("tg1_")
+            assert "secret" not in str(sealed)
+    # Somebody who can write to the database still cannot hand a response to another account.
+    execute(url, "DELETE FROM response_item RETURNING id")
+    execute(url, f"UPDATE response SET account_id = {BOB} RETURNING id")
+    run(url, read_as_bob)
+    run(url, read_with_another_secret, sealer=Sealer(b"x" * 32))
+
+
+def test_too_large_a_response_is_not_kept(url: str) -> None:
+    async def story(store: ResponseStore) -> None:
+        assert await store.save(ALICE, stored("resp_2", "x" * 5000)) is False
+        assert await store.get(ALICE, "resp_2") is None
+        assert await store.save(ALICE, stored("resp_3", "x" * 3000)) is True
+
+    run(url, story)
+
+
+def test_a_deleted_response_takes_its_items_with_it(url: str) -> None:
+    async def story(store: ResponseStore) -> None:
+        assert await store.save(ALICE, stored())
+        assert await store.delete(ALICE, "resp_1") is True
+        assert await store.delete(ALICE, "resp_1") is False
+        assert await store.get(ALICE, "resp_1") is None
+        assert await store.items(ALICE, ["msg_resp_1"]) == {}
+
+    run(url, story)
+
+
+def test_an_expired_response_reads_as_gone_and_is_purged(url: str) -> None:
+    async def save(store: ResponseStore) -> None:
+        assert await store.save(ALICE, stored())
+        assert await store.save(ALICE, stored("resp_2"))
+        assert await store.purge() == 0
+
+    async def read(store: ResponseStore) -> None:
+        assert await store.get(ALICE, "resp_1") is None
+        assert await store.items(ALICE, ["msg_resp_1"]) == {}
+        assert await store.delete(ALICE, "resp_2") is True
+        assert await store.purge() == 1
+
+    run(url, save)
+    for table, name in (("response", "id"), ("response_item", "response_id")):
+        execute(
+            url,
+            f"UPDATE {table} SET expires_at = '2020-01-01 00:00:00.000000'"
+            f" WHERE {name} = 'resp_1' RETURNING id",
+        )
+    run(url, read)
+    assert execute(url, "SELECT id FROM response") == []
+    assert execute(url, "SELECT id FROM response_item") == []
+
+
+def test_saving_the_same_response_at_once_keeps_one(url: str) -> None:
+    async def story(store: ResponseStore) -> None:
+        await asyncio.gather(*(store.save(ALICE, stored()) for _ in range(5)))
+        assert await store.get(ALICE, "resp_1") is not None
+
+    run(url, story)
+    assert len(execute(url, "SELECT id FROM response")) == 1
+    assert len(execute(url, "SELECT id FROM response_item")) == 2
+
+
+def test_a_file_that_cannot_be_opened_is_an_outage_until_it_can(tmp_path: Path) -> None:
+    folder = tmp_path / "away"
+
+    async def story(store: ResponseStore) -> None:
+        assert await store.save(ALICE, stored()) is False
+        with pytest.raises(DatabaseUnavailable):
+            await store.get(ALICE, "resp_1")
+        folder.mkdir()
+        assert await store.save(ALICE, stored()) is True
+        assert await store.get(ALICE, "resp_1") is not None
+
+    run(f"sqlite:///{folder / 'tollgate.db'}", story)
+
+
+@pytest.fixture
+def own_server() -> Iterator[PostgresServer]:
+    programs = find_programs()
+    if programs is None:
+        pytest.skip("PostgreSQL is not installed")
+    server = PostgresServer(programs)
+    server.start()
+    yield server
+    server.remove()
+
+
+def test_an_outage_is_told_and_over_when_the_server_is_back(own_server: PostgresServer) -> None:
+    url = own_server.create_database()
+    database = Database(url)
+    migrate(database)
+    database.close()
+
+    async def story(store: ResponseStore) -> None:
+        assert await store.save(ALICE, stored())
+        own_server.kill()
+        assert await store.save(ALICE, stored("resp_2")) is False
+        for call in (store.get(ALICE, "resp_1"), store.delete(ALICE, "resp_1"), store.purge()):
+            with pytest.raises(DatabaseUnavailable) as caught:
+                await call
+            assert type(caught.value) is DatabaseUnavailable
+        own_server.start()
+        assert await store.get(ALICE, "resp_1") is not None
+        own_server.kill()
+        own_server.start()
+        # The connection was lost in between; nobody but the store knows.
+        assert await store.save(ALICE, stored("resp_3")) is True
+
+    run(url, story)
+
+
+def test_a_locked_table_does_not_hold_a_response_up_for_long(
+    postgres_server: PostgresServer,
+) -> None:
+    url = postgres_server.create_database()
+    database = Database(url)
+    migrate(database)
+    database.close()
+
+    async def story(store: ResponseStore) -> None:
+        with psycopg.connect(url) as connection:
+            connection.execute("LOCK TABLE response")
+            started = asyncio.get_running_loop().time()
+            assert await store.save(ALICE, stored()) is False
+            assert asyncio.get_running_loop().time() - started < 5.5
+            connection.rollback()
+        assert await store.save(ALICE, stored()) is True
+
+    run(url, story)
