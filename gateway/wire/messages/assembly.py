@@ -1,0 +1,101 @@
+"""Sorts an upstream's events into the content blocks of one answer.
+
+    Reasoning ─▶ thinking      Text, Refusal ─▶ text      CallStarted, CallArguments ─▶ tool_use
+
+Owns which block a piece belongs to, and why the answer stopped; `stream` and `render` own the
+bytes. A piece that does not fit the newest block starts another one; only arguments find their
+way back to an earlier block, by the index of their call.
+"""
+
+from typing import Literal
+
+import msgspec
+from msgspec import Raw, Struct
+
+from gateway.core.events import (
+    CallArguments,
+    CallStarted,
+    Event,
+    Finished,
+    Reasoning,
+    Refusal,
+    Text,
+)
+
+Kind = Literal["thinking", "text", "tool_use"]
+
+
+class Block(Struct, eq=False):
+    """One content block; `pieces` are its deltas in order, `call` that of a tool_use block."""
+
+    kind: Kind
+    pieces: list[str]
+    call: CallStarted | None = None
+
+
+class Assembly:
+    """The blocks of one answer, in the order of their first piece."""
+
+    def __init__(self, wants_one_call: bool) -> None:
+        self.blocks: list[Block] = []
+        self._wants_one_call = wants_one_call
+        self._calls: dict[int, Block] = {}
+        self._refused = False
+        self._finished = Finished("stop")
+
+    def add(self, event: Event) -> None:
+        """Sort one event in; calls that are not wanted vanish here."""
+        match event:
+            case Reasoning(text=text):
+                self._newest("thinking").pieces.append(text)
+            case Text(text=text):
+                self._newest("text").pieces.append(text)
+            case Refusal(text=text):
+                self._refused = True
+                self._newest("text").pieces.append(text)
+            case CallStarted():
+                self._start(event)
+            case CallArguments(index=index, fragment=fragment):
+                if index in self._calls:
+                    self._calls[index].pieces.append(fragment)
+            case Finished():
+                self._finished = event
+
+    def _newest(self, kind: Kind) -> Block:
+        if not self.blocks or self.blocks[-1].kind != kind:
+            self.blocks.append(Block(kind, []))
+        return self.blocks[-1]
+
+    def _start(self, call: CallStarted) -> None:
+        if call.index in self._calls or (self._calls and self._wants_one_call):
+            return
+        self._calls[call.index] = Block("tool_use", [], call)
+        self.blocks.append(self._calls[call.index])
+
+    @property
+    def stop_reason(self) -> str:
+        """Why the answer stopped.
+
+        Truncation and refusal beat a call, for it must not be carried out then; a call beats the
+        rest, whatever the upstream said.
+        """
+        if self._finished.reason == "length":
+            return "max_tokens"
+        if self._finished.reason == "content_filter" or self._refused:
+            return "refusal"
+        if self._calls:
+            return "tool_use"
+        return "end_turn" if self._finished.stop_sequence is None else "stop_sequence"
+
+    @property
+    def stop_sequence(self) -> str | None:
+        return self._finished.stop_sequence if self.stop_reason == "stop_sequence" else None
+
+
+def read_input(arguments: bytes) -> Raw | None:
+    """A call's whole arguments, as they were written; None unless they are a JSON object."""
+    try:
+        msgspec.json.decode(arguments, type=dict)
+    except (ValueError, RecursionError):
+        return None
+    return Raw(arguments)

@@ -1,0 +1,112 @@
+"""Content blocks that a user or a tool result may hold, from the wire to internal parts.
+
+Owns what becomes of images, documents, search results and tool references. Must never fail for a
+kind of block it does not know: such a block is left out, since a client cannot take it back out of
+its history. Source: Anthropic API reference, "Messages", content blocks.
+"""
+
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from gateway.core.request import Image, Part, Text
+from gateway.errors import UnsupportedParameter
+from gateway.wire.messages.types import (
+    Block,
+    Content,
+    DocumentBlock,
+    ImageBlock,
+    SearchResultBlock,
+    Source,
+    TextBlock,
+    ToolReferenceBlock,
+    read_block,
+)
+
+
+class Place(Struct, frozen=True):
+    """Where a block stands: its path in the body, and whether the user has just sent it.
+
+    What cannot be served is an error there, and a note in `degraded` further up, where the client
+    could not mend it.
+    """
+
+    path: str
+    is_last: bool
+    degraded: list[str]
+
+    def inside(self, member: str) -> "Place":
+        return Place(f"{self.path}.{member}", self.is_last, self.degraded)
+
+
+def read_blocks(content: Content | None, place: Place) -> Iterator[tuple[Block, Place]]:
+    """The blocks of a content that are known here, each with its place."""
+    if isinstance(content, str):
+        yield TextBlock(content), place
+        return
+    for index, raw in enumerate(content or ()):
+        inner = place.inside(str(index))
+        block = read_block(raw, inner.path)
+        if block is not None:
+            yield block, inner
+
+
+def read_text(content: Content | None, place: Place, separator: str = "\n\n") -> str:
+    """The text blocks of a content, and nothing else of it."""
+    return separator.join(
+        block.text
+        for block, _ in read_blocks(content, place)
+        if isinstance(block, TextBlock) and block.text
+    )
+
+
+def read_parts(content: Content | None, place: Place) -> Iterator[Part]:
+    """What a model may see of a content."""
+    for block, inner in read_blocks(content, place):
+        yield from parts_of(block, inner)
+
+
+def parts_of(block: Block, place: Place) -> Iterator[Part]:
+    """What a model may see of one block; nothing of kinds that do not belong here."""
+    match block:
+        case TextBlock(text=text):
+            if text:
+                yield Text(text)
+        case ImageBlock(source=source):
+            yield _image(source, place)
+        case DocumentBlock():
+            yield from _document(block, place)
+        case SearchResultBlock(title=title, source=origin, content=content):
+            text = read_text(content, place.inside("content"))
+            yield Text(f"[search result {title}]\nSource: {origin}\n\n{text}")
+        case ToolReferenceBlock(tool_name=name):
+            yield Text(f"Tool {name} is now available")
+
+
+def _image(source: Source, place: Place) -> Image:
+    if source.type != "base64" or not source.media_type or source.data is None:
+        raise UnsupportedParameter(
+            f"{place.path}.source: only images of a base64 source are supported",
+            param=f"{place.path}.source",
+        )
+    return Image(f"data:{source.media_type};base64,{source.data}")
+
+
+def _document(block: DocumentBlock, place: Place) -> Iterator[Part]:
+    source = block.source
+    name = block.title or "untitled"
+    if source.type == "text" and source.data is not None:
+        body: list[Part] = [Text(source.data)]
+    elif source.type == "content":
+        body = list(read_parts(source.content, place.inside("source.content")))
+    elif place.is_last:
+        raise UnsupportedParameter(
+            f"{place.path}: documents of this kind are not supported, only plain text",
+            param=place.path,
+        )
+    else:
+        place.degraded.append("document")
+        yield Text(f"[document {name} omitted: not supported]")
+        return
+    yield Text(f"[document {name}]" + (f"\n{block.context}" if block.context else ""))
+    yield from body

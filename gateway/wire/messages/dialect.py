@@ -1,0 +1,30 @@
+"""The messages dialect as the flow sees it."""
+
+from typing import Literal
+
+from gateway.core.seal import Sealer
+from gateway.wire.base import Call, Caller, Exchange, Family
+from gateway.wire.messages.parse import parse_body
+from gateway.wire.messages.render import MessagesRenderer
+
+
+class MessagesDialect:
+    """Anthropic Messages; keeps nothing between requests.
+
+    `sealer` lets a client carry reasoning for us, where only its own account can bring it back.
+    """
+
+    name: Literal["chat", "responses", "messages"] = "messages"
+    family: Family = "anthropic"
+    path = "/v1/messages"
+
+    def __init__(self, sealer: Sealer) -> None:
+        self._sealer = sealer
+
+    async def parse(self, body: bytes, caller: Caller) -> Call:
+        """Raises `InvalidRequest` and its kin, with the field's path in `param`."""
+        return parse_body(body, caller, self._sealer)
+
+    def renderer(self, call: Call, exchange: Exchange) -> MessagesRenderer:
+        """A renderer for one answer to `call`."""
+        return MessagesRenderer(call, exchange, self._sealer)

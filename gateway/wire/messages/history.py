@@ -1,0 +1,115 @@
+"""Messages of a conversation, from the wire to the internal ones.
+
+Owns who may say what, and the way of reasoning there and back: clear text is kept whoever signed
+it; where only a signature came back, it is opened if it is ours and of this account. Must never
+fail for a block it does not know. Source: Anthropic API reference, "Messages" and "Extended
+thinking"; what happens to results is in `pairing`.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from gateway.core.request import (
+    AssistantMessage,
+    Message,
+    Part,
+    SystemMessage,
+    ToolCall,
+    ToolMessage,
+    UserMessage,
+)
+from gateway.core.seal import Sealer
+from gateway.errors import InvalidRequest
+from gateway.wire.messages import types
+from gateway.wire.messages.blocks import Place, parts_of, read_blocks, read_parts, read_text
+from gateway.wire.messages.identifiers import decode_call_id
+
+#: a line that agent clients put first; it varies by request and would spoil prefix caches
+_ATTRIBUTION = "x-anthropic-billing-header:"
+
+
+def read_system(content: types.Content | None) -> str:
+    """The system prompt, byte-stable between requests of one conversation."""
+    texts = (
+        block.text.partition("\n")[2] if block.text.startswith(_ATTRIBUTION) else block.text
+        for block, _ in read_blocks(content, Place("system", False, []))
+        if isinstance(block, types.TextBlock)
+    )
+    return "\n\n".join(text for text in texts if text)
+
+
+class HistoryReader:
+    """Reads the messages of one request, made by one account."""
+
+    def __init__(self, sealer: Sealer, account_id: int, degraded: list[str]) -> None:
+        self._sealer = sealer
+        self._account_id = account_id
+        self._degraded = degraded
+
+    def read(self, messages: Sequence[types.Message]) -> Iterator[Message]:
+        """One wire message becomes none, one or several; empty ones vanish."""
+        last = max((i for i, each in enumerate(messages) if each.role == "user"), default=-1)
+        for index, message in enumerate(messages):
+            place = Place(f"messages.{index}.content", index == last, self._degraded)
+            match message.role:
+                case "user":
+                    yield from self._user(message.content, place)
+                case "assistant":
+                    yield from self._assistant(message.content, place)
+                case "system":
+                    text = read_text(message.content, place)
+                    if text:
+                        yield SystemMessage(text)
+                case _:
+                    path = f"messages.{index}.role"
+                    raise InvalidRequest(
+                        f"{path}: Input should be 'user', 'assistant' or 'system'", param=path
+                    )
+
+    def _user(self, content: types.Content, place: Place) -> Iterator[Message]:
+        parts: list[Part] = []
+        for block, inner in read_blocks(content, place):
+            if isinstance(block, types.ToolResultBlock):
+                yield ToolMessage(
+                    decode_call_id(block.tool_use_id),
+                    tuple(read_parts(block.content, inner.inside("content"))),
+                    is_error=bool(block.is_error),
+                )
+            else:
+                parts.extend(parts_of(block, inner))
+        if parts:
+            yield UserMessage(tuple(parts))
+
+    def _assistant(self, content: types.Content, place: Place) -> Iterator[Message]:
+        texts: list[str] = []
+        thoughts: list[str] = []
+        calls: list[ToolCall] = []
+        for block, inner in read_blocks(content, place):
+            match block:
+                case types.TextBlock(text=text):
+                    texts.append(text)
+                case types.ThinkingBlock(thinking=text, signature=signature):
+                    thoughts.append(text or self._open(signature))
+                case types.RedactedThinkingBlock(data=data):
+                    thoughts.append(self._open(data))
+                case types.ToolUseBlock(id=call_id, name=name):
+                    calls.append(ToolCall(decode_call_id(call_id), name, _arguments(block, inner)))
+        text = "".join(texts)
+        reasoning = "\n\n".join(thought for thought in thoughts if thought)
+        if text or reasoning or calls:
+            yield AssistantMessage(text or None, reasoning or None, tuple(calls))
+
+    def _open(self, sealed: str | None) -> str:
+        plain = self._sealer.open(self._account_id, sealed) if sealed else None
+        return "" if plain is None else plain.decode(errors="replace")
+
+
+def _arguments(block: types.ToolUseBlock, place: Place) -> str:
+    """The call's input as JSON text, as the client spelled it."""
+    try:
+        text = bytes(block.input).decode()
+    except UnicodeDecodeError:
+        text = ""
+    if not text.startswith("{"):
+        path = f"{place.path}.input"
+        raise InvalidRequest(f"{path}: Input should be a valid object", param=path)
+    return text
