@@ -1,0 +1,59 @@
+"""What an upstream is to the flow: render before the charge, send after it, read to the end."""
+
+from typing import Protocol
+
+from msgspec import Struct
+
+from gateway.core.catalog import Resolution
+from gateway.core.events import Usage
+from gateway.core.request import Request
+from gateway.wire.base import Answer, Chunk
+
+
+class Outgoing(Struct, frozen=True):
+    """A request ready to be sent; everything that can be refused has been.
+
+    `degraded` names what the upstream will not see although the client sent it.
+    """
+
+    body: bytes
+    stream: bool
+    degraded: tuple[str, ...] = ()
+
+
+class Reply(Protocol):
+    """An upstream's answer whose status was good."""
+
+    async def read(self) -> list[Chunk]:
+        """The next chunks of a stream, at least one; an empty list at its complete end.
+
+        Raises `UpstreamBroken` when it is cut, holds an error event or ends without a finish
+        reason for every choice, and `UpstreamTimeout` on silence.
+        """
+
+    async def answer(self) -> Answer:
+        """The whole answer that was not streamed; raises as `read` does."""
+
+    @property
+    def usage(self) -> Usage | None:
+        """The last usage told so far."""
+
+    def close(self) -> None:
+        """Give the connection back, or cut it where the answer was not read to its end."""
+
+
+class Upstream(Protocol):
+    """One provider."""
+
+    name: str
+
+    def prepare(self, request: Request, resolution: Resolution) -> Outgoing:
+        """Render the request. Raises `InvalidRequest` for what the profile cannot take."""
+
+    async def send(self, outgoing: Outgoing, headers: dict[str, str]) -> Reply:
+        """Send, and wait for the status.
+
+        Raises `UpstreamUnreachable`, `UpstreamOverloaded`, `UpstreamMisconfigured`,
+        `UpstreamTimeout`, or what the upstream says of the client's request (`InvalidRequest`,
+        `ContextOverflow`, `ContentFiltered`).
+        """

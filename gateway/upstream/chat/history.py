@@ -1,0 +1,149 @@
+"""A conversation put into the order that strict upstreams demand.
+
+Clients cut, compact and edit histories. Whatever they send, afterwards
+
+  * every call is followed at once by exactly one result, in the order of the calls;
+  * nothing stands between a call and its results, and no result stands without its call;
+  * no message is empty, and images are only in user messages.
+
+With `fill_reasoning` every assistant message with calls also carries its reasoning. Calls and
+results are paired within a turn, by id and order: some servers use the same ids in every turn.
+
+Sources: Moonshot, "Tool calls" and "Thinking models"; OpenAI API reference, "Create chat
+completion".
+"""
+
+from collections import deque
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from gateway.core.request import (
+    AssistantMessage,
+    Image,
+    Message,
+    Part,
+    SystemMessage,
+    Text,
+    ToolCall,
+    ToolMessage,
+    UserMessage,
+)
+
+_INTERRUPTED = "[no result: the call was interrupted]"
+_NO_OUTPUT = "(no output)"
+_IMAGE_BELOW = "(see the image below)"
+_IMAGE_OMITTED = "[image omitted: this model sees no images]"
+_NO_REASONING = "[reasoning unavailable]"
+
+
+def repair(messages: Sequence[Message], sees_images: bool) -> list[Message]:
+    """The conversation with calls and results paired and empty messages dropped.
+
+    Every `ToolMessage` of the result holds exactly one text. Images of tool results follow in a
+    user message where the model sees images, and are named as omitted where it does not.
+    """
+    repaired: list[Message] = []
+    position = 0
+    while position < len(messages):
+        message = messages[position]
+        position += 1
+        if not isinstance(message, AssistantMessage) or not message.calls:
+            repaired += _keep(message, sees_images)
+            continue
+        following = position
+        while following < len(messages) and not isinstance(messages[following], AssistantMessage):
+            following += 1
+        repaired += _repair_turn(message, messages[position:following], sees_images)
+        position = following
+    return repaired
+
+
+def _keep(message: Message, sees_images: bool) -> list[Message]:
+    """A message outside a tool turn: nothing if it is empty, and an orphan result as text."""
+    match message:
+        case SystemMessage():
+            return [message] if message.text else []
+        case AssistantMessage():
+            return [message] if message.text or message.calls else []
+        case UserMessage():
+            parts = tuple(part for part in message.parts if isinstance(part, Image) or part.text)
+            return [UserMessage(parts, message.name)] if parts else []
+        case ToolMessage():
+            text = Text(f"[Result of a tool call]\n{_result_text(message, sees_images)}")
+            return [UserMessage((text, *_images(message, sees_images)))]
+
+
+def _repair_turn(
+    message: AssistantMessage, following: Sequence[Message], sees_images: bool
+) -> list[Message]:
+    """An assistant message with calls, its results, and then whatever stood among them."""
+    waiting: dict[str, deque[tuple[int, ToolMessage]]] = {}
+    for position, each in enumerate(following):
+        if isinstance(each, ToolMessage):
+            waiting.setdefault(each.call_id, deque()).append((position, each))
+    calls: dict[str, ToolCall] = {}
+    answers: list[Message] = []
+    images: list[Part] = []
+    paired: set[int] = set()
+    for call in message.calls:
+        results = waiting.get(call.id)
+        call = replace(call, id=_distinct_id(call.id, calls))
+        calls[call.id] = call
+        text = _INTERRUPTED
+        if results:
+            position, result = results.popleft()
+            paired.add(position)
+            text = _result_text(result, sees_images)
+            images += _images(result, sees_images)
+        answers.append(ToolMessage(call.id, (Text(text),)))
+    repaired: list[Message] = [replace(message, calls=tuple(calls.values())), *answers]
+    if images:
+        repaired.append(UserMessage(tuple(images)))
+    for position, each in enumerate(following):
+        if position not in paired:
+            repaired += _keep(each, sees_images)
+    return repaired
+
+
+def _distinct_id(call_id: str, taken: dict[str, ToolCall]) -> str:
+    """An id that no earlier call of the message has."""
+    distinct, number = call_id or "call", len(taken)
+    while distinct in taken:
+        distinct = f"{call_id or 'call'}_{number}"
+        number += 1
+    return distinct
+
+
+def _images(result: ToolMessage, sees_images: bool) -> list[Part]:
+    return [part for part in result.parts if sees_images and isinstance(part, Image)]
+
+
+def _result_text(result: ToolMessage, sees_images: bool) -> str:
+    texts = [part.text for part in result.parts if isinstance(part, Text) and part.text]
+    text = "\n".join(texts)
+    if any(isinstance(part, Image) for part in result.parts):
+        note = _IMAGE_BELOW if sees_images else _IMAGE_OMITTED
+        text = f"{text}\n{note}" if text else note
+    text = text or _NO_OUTPUT
+    return f"Error: {text}" if result.is_error and not text.startswith("Error") else text
+
+
+def fill_reasoning(messages: Sequence[Message]) -> list[Message]:
+    """Give every assistant message with calls a reasoning.
+
+    What the client kept, else the latest reasoning in the conversation, else the message's own
+    text, else a placeholder; never an empty string, which counts as missing.
+    """
+    latest = ""
+    filled: list[Message] = []
+    for message in messages:
+        if isinstance(message, AssistantMessage):
+            own = message.reasoning or ""
+            latest = own if own.strip() else latest
+            if message.calls and not own.strip():
+                text = message.text or ""
+                reasoning = latest or (text if text.strip() else _NO_REASONING)
+                message = replace(message, reasoning=reasoning)
+        filled.append(message)
+    return filled

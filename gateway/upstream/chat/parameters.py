@@ -1,0 +1,99 @@
+"""Sampling and the other scalar parameters: sent, dropped or refused, as the profile says.
+
+Dropped are those that only shade the answer, and `degraded` names them; refused are those whose
+absence would break what the client does with it (`n`, `logprobs`, too many stop sequences).
+"""
+
+from typing import Any
+
+from gateway.core.catalog import Resolution
+from gateway.core.profile import Profile
+from gateway.core.request import Request
+from gateway.errors import InvalidRequest, UnsupportedParameter
+
+#: sent where the profile has them, else dropped and named
+_SHADES = (
+    "temperature",
+    "top_p",
+    "top_k",
+    "presence_penalty",
+    "frequency_penalty",
+    "seed",
+    "logit_bias",
+)
+
+
+def write_parameters(
+    body: dict[str, Any], request: Request, resolution: Resolution, degraded: list[str]
+) -> None:
+    """Add the parameters to `body`, and to `degraded` what the upstream will not see."""
+    profile = resolution.model.profile
+    _write_sampling(body, request, profile, degraded)
+    _write_stop(body, request, profile, degraded)
+    if request.max_tokens is not None:
+        limit = resolution.model.max_output_tokens or request.max_tokens
+        body[profile.max_tokens_member] = min(request.max_tokens, limit)
+    if request.parallel_tool_calls is not None and request.tools:
+        if _takes(profile, "parallel_tool_calls"):
+            body["parallel_tool_calls"] = request.parallel_tool_calls
+        elif not request.parallel_tool_calls:
+            degraded.append("parallel_tool_calls")
+    for name, value in (
+        ("prompt_cache_key", request.cache_key),
+        ("safety_identifier", request.safety_identifier),
+    ):
+        if value and _takes(profile, name):
+            body[name] = value
+    for name, raw in request.passthrough.items():
+        if _takes(profile, name):
+            body[name] = raw
+        else:
+            degraded.append(name)
+
+
+def _takes(profile: Profile, name: str) -> bool:
+    return name in profile.parameters and name not in profile.fixed
+
+
+def _write_sampling(
+    body: dict[str, Any], request: Request, profile: Profile, degraded: list[str]
+) -> None:
+    sampling = request.sampling
+    for name in _SHADES:
+        value = getattr(sampling, name)
+        if value is None:
+            continue
+        if _takes(profile, name):
+            body[name] = value
+        else:
+            degraded.append(name)
+    if sampling.n is not None and sampling.n > 1:
+        if not _takes(profile, "n"):
+            raise InvalidRequest("This model gives one choice only; n must be 1.", param="n")
+        body["n"] = sampling.n
+    if sampling.logprobs:
+        if not _takes(profile, "logprobs"):
+            raise UnsupportedParameter(
+                "This model does not give log probabilities.", param="logprobs"
+            )
+        body["logprobs"] = True
+        if sampling.top_logprobs is not None:
+            body["top_logprobs"] = sampling.top_logprobs
+
+
+def _write_stop(
+    body: dict[str, Any], request: Request, profile: Profile, degraded: list[str]
+) -> None:
+    if not request.stop:
+        return
+    if not _takes(profile, "stop"):
+        degraded.append("stop")
+        return
+    count_max, bytes_max = profile.stop_count_max, profile.stop_bytes_max
+    if count_max is not None and len(request.stop) > count_max:
+        raise InvalidRequest(f"This model takes at most {count_max} stop sequences.", param="stop")
+    if bytes_max is not None and any(len(one.encode()) > bytes_max for one in request.stop):
+        raise InvalidRequest(
+            f"A stop sequence of this model has at most {bytes_max} bytes.", param="stop"
+        )
+    body["stop"] = list(request.stop)

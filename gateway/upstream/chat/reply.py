@@ -1,0 +1,213 @@
+"""An upstream's answer being read: chunks of a stream, or one whole completion.
+
+    reading ── chunks ──▶ reading
+       ├── [DONE] or end of stream, every choice finished ──▶ complete
+       ├── [DONE] or end of stream, a finish reason missing ──▶ UpstreamBroken
+       ├── an error object, a cut connection, something too large ──▶ UpstreamBroken
+       └── silence ──▶ UpstreamTimeout
+
+A missing `[DONE]` is forgiven; a missing finish reason never is, since the SDKs take such an end
+for a good one. Chunks that came before a failure are given out before it is raised.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+import aiohttp
+import msgspec
+from msgspec import Struct
+
+from gateway.core.events import Event, Usage
+from gateway.errors import TollgateError, UpstreamBroken, UpstreamError, UpstreamTimeout
+from gateway.upstream.chat.cutter import EventCutter
+from gateway.upstream.chat.decode import EventDecoder
+from gateway.upstream.chat.errors import classify, read_failure, read_object
+from gateway.upstream.chat.tally import Tally
+from gateway.wire.base import Answer, Chunk
+from gateway.wire.chat.likeness import Likeness
+
+EVENT_BYTES_MAX = 16 * 1024 * 1024
+ANSWER_BYTES_MAX = 64 * 1024 * 1024
+
+#: how long a complete stream may take to end its body, so that the connection can be used again
+_LINGER_SECONDS = 1.0
+
+_DONE = b"[DONE]"
+
+
+class ChatChunk:
+    """One event; see `gateway.wire.base.Chunk`."""
+
+    __slots__ = ("_decoder", "data", "plain")
+
+    def __init__(self, data: bytes, plain: bool, decoder: EventDecoder) -> None:
+        self.data = data
+        self.plain = plain
+        self._decoder = decoder
+
+    def events(self) -> Sequence[Event]:
+        return self._decoder.decode(self.data)
+
+
+class ChatAnswer(Struct, frozen=True):
+    """A whole completion; see `gateway.wire.base.Answer`."""
+
+    data: bytes
+    usage: Usage | None
+
+    def events(self) -> Sequence[Event]:
+        return EventDecoder().decode(self.data)
+
+
+class StreamReader:
+    """The part of reading a stream that needs no connection; bytes in, chunks out."""
+
+    def __init__(self, choices: int, credential: str | None) -> None:
+        self._cutter = EventCutter(EVENT_BYTES_MAX)
+        self._decoder = EventDecoder()
+        self._likeness = Likeness()
+        self._credential = credential
+        self._begun = False
+        self.tally = Tally(choices)
+        self.ended = False
+        self.failure: TollgateError | None = None
+
+    def feed(self, data: bytes) -> list[Chunk]:
+        """The chunks that `data` completes; afterwards `ended` or `failure` may be set."""
+        try:
+            return self._take(self._cutter.feed(data))
+        except UpstreamBroken as error:
+            self.failure = error
+            return []
+
+    def finish(self) -> list[Chunk]:
+        """The end of the stream: what was left, if it is whole."""
+        self.ended = True
+        return self._take([data for data in self._cutter.finish() if _is_whole(data)])
+
+    def _take(self, events: list[bytes]) -> list[Chunk]:
+        chunks: list[Chunk] = []
+        tally, likeness, decoder = self.tally, self._likeness, self._decoder
+        for data in events:
+            if likeness.match(data) is not None:
+                chunks.append(ChatChunk(data, True, decoder))
+                continue
+            if data[:1] != b"{":
+                if data.startswith(_DONE):
+                    self.ended = True
+                    break
+                if not data:
+                    continue
+                self.failure = UpstreamBroken("The upstream sent something that is not a chunk.")
+                break
+            try:
+                plain = tally.add(data)
+            except UpstreamBroken as error:
+                self.failure = error
+                break
+            if tally.error:
+                begun = self._begun or bool(chunks)
+                self.failure = broken_by(tally.error, self._credential, begun)
+                break
+            chunks.append(ChatChunk(data, plain, decoder))
+            if plain:
+                likeness.learn(data)
+        self._begun = self._begun or bool(chunks)
+        return chunks
+
+
+class ChatReply:
+    """Reads one response; see `gateway.upstream.base.Reply`."""
+
+    def __init__(
+        self, response: aiohttp.ClientResponse, choices: int, credential: str | None
+    ) -> None:
+        self._response = response
+        self._credential = credential
+        self._reader = StreamReader(choices, credential)
+
+    @property
+    def usage(self) -> Usage | None:
+        return self._reader.tally.usage
+
+    async def read(self) -> list[Chunk]:
+        reader = self._reader
+        while reader.failure is None and not reader.ended:
+            data = await self._receive()
+            chunks = reader.feed(data) if data else reader.finish()
+            if chunks:
+                return chunks
+        if reader.failure is not None:
+            raise reader.failure
+        if not reader.tally.complete:
+            raise UpstreamBroken("The upstream ended its answer without finishing it.")
+        return []
+
+    async def answer(self) -> Answer:
+        body = await self.read_body(ANSWER_BYTES_MAX)
+        tally = self._reader.tally
+        tally.add(body)
+        if tally.error:
+            raise broken_by(tally.error, self._credential, begun=False)
+        if not tally.complete:
+            raise UpstreamBroken("The upstream's answer has no finish reason for every choice.")
+        self._reader.ended = True
+        return ChatAnswer(body, tally.usage)
+
+    async def read_body(self, bytes_max: int) -> bytes:
+        """The whole body; raises `UpstreamBroken` when it is larger than `bytes_max`."""
+        pieces = []
+        size = 0
+        while data := await self._receive():
+            pieces.append(data)
+            size += len(data)
+            if size > bytes_max:
+                raise UpstreamBroken("The upstream's answer is too large.")
+        return b"".join(pieces)
+
+    async def _receive(self) -> bytes:
+        """What has arrived, at least a byte; empty at the end of the body."""
+        try:
+            return await self._response.content.readany()
+        except (TimeoutError, aiohttp.ServerTimeoutError):
+            raise UpstreamTimeout("The upstream fell silent.") from None
+        except (aiohttp.ClientError, OSError):
+            raise UpstreamBroken("The connection to the upstream broke.") from None
+
+    def close(self) -> None:
+        """Give the connection back, or cut it where the answer was not read to its end.
+
+        After `[DONE]` the end of the body is usually still under way: the connection returns to
+        the pool by itself when it comes, and is cut if it does not come soon.
+        """
+        response = self._response
+        if response.content.is_eof():
+            response.release()
+        elif self._reader.ended and self._reader.tally.complete:
+            asyncio.get_running_loop().call_later(_LINGER_SECONDS, response.close)
+        else:
+            response.close()
+
+
+def broken_by(error: object, credential: str | None, begun: bool) -> TollgateError:
+    """The failure for an error object inside an answer whose status was good.
+
+    Before anything of the answer was seen it is what it would have been as a status.
+    """
+    message = read_failure(error, credential)
+    code = error.get("code") if isinstance(error, dict) else None
+    status = code if isinstance(code, int) and 400 <= code < 600 else 500
+    known = classify(status, read_object({"error": error})[0], message)
+    if begun or type(known) is UpstreamError:
+        return UpstreamBroken(f"The upstream broke off its answer: {message or 'no reason given'}")
+    return known
+
+
+def _is_whole(data: bytes) -> bool:
+    if data.startswith(_DONE):
+        return True
+    try:
+        msgspec.json.decode(data, type=msgspec.Raw)
+    except (ValueError, RecursionError):
+        return False
+    return True

@@ -1,0 +1,118 @@
+"""What a dialect is to the rest: a parser from bytes to the internal request, and a renderer back.
+
+    body ── parse ──▶ Call(Request) ── … upstream … ── Chunk* ──▶ Renderer ──▶ frames
+
+A dialect lives in one folder (`types`, `parse`, `render`, `stream`). It reads and writes bytes
+only; the flow owns credits, headers and the connection. Every `bytes` object a renderer gives is
+one frame and becomes one write.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal, Protocol
+
+from msgspec import Struct
+
+from gateway.core.events import Event, Usage
+from gateway.core.request import Request
+from gateway.errors import TollgateError
+
+Family = Literal["openai", "anthropic"]
+
+
+class Caller(Struct, frozen=True):
+    """Who asks: the account's row and its shown name (`namespace/account`)."""
+
+    account_id: int
+    account: str
+
+
+class Call(Struct):
+    """A parsed request: the internal one, and what the dialect itself wants to remember of it."""
+
+    request: Request
+    source: Any = None
+
+
+class Exchange(Struct, frozen=True):
+    """The request under way, as a renderer may know it.
+
+    `model` is the public name the client sent, to be echoed; `created` is in Unix seconds;
+    `input_tokens` an estimate for dialects that must say one before the upstream did.
+    """
+
+    request_id: str
+    caller: Caller
+    model: str
+    created: int
+    reasoning: bool
+    input_tokens: int
+
+
+class Chunk(Protocol):
+    """One event of an upstream's stream.
+
+    `data` is its JSON in the chat dialect, without the `data:` of its line. `plain` says that it
+    holds neither usage nor error nor a finish reason. `events` decodes; it must be called for all
+    chunks of a stream in their order, or for none.
+    """
+
+    @property
+    def data(self) -> bytes: ...
+
+    @property
+    def plain(self) -> bool: ...
+
+    def events(self) -> Sequence[Event]: ...
+
+
+class Answer(Protocol):
+    """A whole answer that was not streamed: `data` is its JSON in the chat dialect."""
+
+    @property
+    def data(self) -> bytes: ...
+
+    @property
+    def usage(self) -> Usage | None: ...
+
+    def events(self) -> Sequence[Event]: ...
+
+
+class Renderer(Protocol):
+    """Turns one upstream answer into one client answer; either the stream or `complete` is used."""
+
+    def open(self) -> list[bytes]:
+        """Frames due as soon as the status was sent."""
+
+    def keep_alive(self) -> bytes:
+        """A frame that changes nothing, for silence."""
+
+    def feed(self, chunk: Chunk) -> list[bytes]:
+        """Frames for one chunk. Frames that end the stream belong to `close`."""
+
+    async def close(self, usage: Usage | None) -> list[bytes]:
+        """Last frames of a complete answer; `usage` is the last that the upstream told."""
+
+    def fail(self, error: TollgateError) -> list[bytes]:
+        """Last frames of a stream that broke: the dialect's error event, never a clean end."""
+
+    async def complete(self, answer: Answer) -> bytes:
+        """The body of an answer that is not streamed."""
+
+
+class Dialect(Protocol):
+    """A wire protocol. `name` labels metrics, `path` follows the family's base path."""
+
+    @property
+    def name(self) -> Literal["chat", "responses", "messages"]: ...
+
+    @property
+    def family(self) -> Family: ...
+
+    @property
+    def path(self) -> str: ...
+
+    async def parse(self, body: bytes, caller: Caller) -> Call:
+        """Raises `InvalidRequest` and its kin, with the field's name in `param`."""
+
+    def renderer(self, call: Call, exchange: Exchange) -> Renderer:
+        """A renderer for one answer."""

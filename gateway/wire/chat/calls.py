@@ -1,0 +1,84 @@
+"""Pieces of tool calls as upstreams stream them, put into the order that readers rely on.
+
+Servers differ: arguments before the name, the id and name again in every piece, no index, one
+index for several calls, no id at all. Readers want id and name once, in the first piece of a call.
+
+    piece ──▶ held until the name is known ──▶ first piece (id, name, arguments) ──▶ arguments*
+"""
+
+from secrets import token_hex
+
+from msgspec import Struct
+
+
+class Piece(Struct, frozen=True):
+    """A piece that may be told. `position` counts calls from 0 in order of appearance; `id` and
+    `name` are there in a call's first piece only."""
+
+    position: int
+    arguments: str
+    id: str | None = None
+    name: str | None = None
+
+
+class _Call:
+    __slots__ = ("held", "id", "name", "position", "started")
+
+    def __init__(self, position: int) -> None:
+        self.position = position
+        self.id = ""
+        self.name = ""
+        self.held = ""
+        self.started = False
+
+
+class CallAssembly:
+    """The calls of one choice."""
+
+    def __init__(self) -> None:
+        self._calls: list[_Call] = []
+        self._by_index: dict[int, _Call] = {}
+
+    @property
+    def any_started(self) -> bool:
+        """Whether any call was told; one whose name never came is lost."""
+        return any(call.started for call in self._calls)
+
+    def is_started(self, index: int | None) -> bool:
+        """Whether the call of this index was told under the same position."""
+        call = self._by_index.get(index) if index is not None else None
+        return call is not None and call.started and call.position == index
+
+    def take(
+        self, index: int | None, call_id: str | None, name: str | None, arguments: str | None
+    ) -> Piece | None:
+        """One piece of the upstream's; None where there is nothing to tell yet."""
+        call = self._find(index, call_id, name)
+        if call.started:
+            return Piece(call.position, arguments) if arguments else None
+        call.id = call.id or call_id or ""
+        call.name = call.name or name or ""
+        call.held += arguments or ""
+        if not call.name:
+            return None
+        call.started = True
+        call.id = call.id or make_call_id(call.position)
+        return Piece(call.position, call.held, call.id, call.name)
+
+    def _find(self, index: int | None, call_id: str | None, name: str | None) -> _Call:
+        """The call a piece belongs to, made where it is new."""
+        call = self._by_index.get(index) if index is not None else self._last()
+        is_other = bool(call and call.started and call_id and name and call_id != call.id)
+        if call is None or is_other:
+            call = _Call(len(self._calls))
+            self._calls.append(call)
+            self._by_index[call.position if index is None else index] = call
+        return call
+
+    def _last(self) -> _Call | None:
+        return self._calls[-1] if self._calls else None
+
+
+def make_call_id(position: int) -> str:
+    """An id for a call to which the upstream gave none."""
+    return f"call_{position}_{token_hex(8)}"

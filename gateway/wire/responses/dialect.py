@@ -1,0 +1,32 @@
+"""The dialect `responses`: OpenAI Responses at `/responses`."""
+
+from typing import Literal
+
+from gateway.core.seal import Sealer
+from gateway.wire.base import Call, Caller, Exchange, Family, Renderer
+from gateway.wire.responses.parse import Source, parse_body
+from gateway.wire.responses.state import ResponseState
+from gateway.wire.responses.stream import ResponseRenderer
+
+
+class ResponsesDialect:
+    """`gateway.wire.base.Dialect`. Without `state` nothing is kept, and answers say so.
+
+    `sealer` seals the reasoning that clients carry from turn to turn.
+    """
+
+    name: Literal["responses"] = "responses"
+    family: Family = "openai"
+    path = "/responses"
+
+    def __init__(self, sealer: Sealer, state: ResponseState | None) -> None:
+        self._sealer = sealer
+        self._state = state
+
+    async def parse(self, body: bytes, caller: Caller) -> Call:
+        """Raises `InvalidRequest` and its kin, and `DatabaseUnavailable` for lost context."""
+        return await parse_body(body, caller, self._sealer, self._state)
+
+    def renderer(self, call: Call, exchange: Exchange) -> Renderer:
+        source: Source = call.source
+        return ResponseRenderer(source, exchange, self._sealer, self._state)

@@ -1,0 +1,186 @@
+"""From the body of `POST /responses` to the internal request.
+
+    body → refuse what nobody serves → resolve the context → items, tools, choice → Request
+
+The context is previous input + previous output + new input; earlier instructions are not carried
+on. Owns that rule and the order of the steps. Source: OpenAI API reference, "Create a model
+response"; Open Responses specification, "previous_response_id".
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+from msgspec import Struct
+
+from gateway.core.request import (
+    Message,
+    OutputFormat,
+    ReasoningWish,
+    Request,
+    Sampling,
+    SystemMessage,
+)
+from gateway.core.seal import Sealer
+from gateway.errors import InvalidRequest, UnknownReference, UnsupportedParameter
+from gateway.wire.base import Call, Caller
+from gateway.wire.json import decode
+from gateway.wire.responses.items import kind_of, read_items
+from gateway.wire.responses.state import ResponseState
+from gateway.wire.responses.tools import Toolbox, read_choice, read_tools
+from gateway.wire.responses.types import Body, Object
+
+_LOGPROBS = "message.output_text.logprobs"
+
+
+class Source(Struct, frozen=True):
+    """What the renderer wants to remember: `context` is all input, inherited items included."""
+
+    body: Body
+    toolbox: Toolbox
+    context: list[Object]
+    keep: bool
+    logprobs: bool
+
+
+async def parse_body(
+    raw: bytes, caller: Caller, sealer: Sealer, state: ResponseState | None
+) -> Call:
+    """Parse one request; `state` is None where nothing is kept.
+
+    Raises `InvalidRequest` and its kin, and `DatabaseUnavailable` where the context cannot be
+    looked up.
+    """
+    body = decode(raw, Body)
+    _refuse(body)
+    own = _own_items(body)
+    own = await _resolve_references(own, caller, state)
+    context = [*await _inherited(body, caller, state), *own]
+    history = read_items(context, len(own), sealer, caller.account_id)
+    messages: list[Message] = list(history.messages)
+    if body.instructions:
+        messages.insert(0, SystemMessage(body.instructions))
+    if not messages:
+        raise InvalidRequest("'input' must not be empty.", param="input")
+    toolbox = read_tools(body.tools or [], history.tools, history.degraded)
+    tools, choice = read_choice(body.tool_choice, toolbox)
+    sampling = _sampling(body)
+    request = Request(
+        model=body.model,
+        messages=tuple(messages),
+        stream=body.stream or False,
+        tools=tools,
+        tool_choice=choice,
+        parallel_tool_calls=body.parallel_tool_calls if tools else None,
+        output=_output_format(body),
+        reasoning=_reasoning(body),
+        max_tokens=body.max_output_tokens,
+        sampling=sampling,
+        cache_key=body.prompt_cache_key,
+        safety_identifier=body.safety_identifier or body.user,
+        degraded=list(dict.fromkeys(history.degraded)),
+    )
+    keep = body.store is not False and state is not None and len(raw) <= state.bytes_max
+    return Call(request, Source(body, toolbox, context, keep, sampling.logprobs or False))
+
+
+def _refuse(body: Body) -> None:
+    if body.previous_response_id is not None and body.conversation is not None:
+        raise InvalidRequest(
+            "Mutually exclusive parameters: give only one of 'previous_response_id' and"
+            " 'conversation'.",
+            param="previous_response_id",
+        )
+    for name, given in (
+        ("conversation", body.conversation is not None),
+        ("prompt", body.prompt is not None),
+        ("background", body.background is True),
+    ):
+        if given:
+            raise UnsupportedParameter(f"Unsupported parameter: '{name}'.", param=name)
+
+
+def _own_items(body: Body) -> list[Object]:
+    if body.input is None:
+        if body.previous_response_id is None:
+            raise InvalidRequest("Missing required parameter: 'input'.", param="input")
+        return []
+    if isinstance(body.input, str):
+        return [{"type": "message", "role": "user", "content": body.input}]
+    return body.input
+
+
+async def _inherited(body: Body, caller: Caller, state: ResponseState | None) -> list[Object]:
+    previous_id = body.previous_response_id
+    if previous_id is None:
+        return []
+    stored = await state.get(caller.account_id, previous_id) if state is not None else None
+    if stored is None:
+        raise UnknownReference(
+            f"Previous response with id '{previous_id[:256]}' not found.",
+            param="previous_response_id",
+        )
+    return stored.context
+
+
+async def _resolve_references(
+    items: Sequence[Object], caller: Caller, state: ResponseState | None
+) -> list[Object]:
+    """Put stored items where the client only named them."""
+    references = [
+        (index, str(item.get("id", "")))
+        for index, item in enumerate(items)
+        if kind_of(item) == "item_reference"
+    ]
+    resolved = list(items)
+    if not references:
+        return resolved
+    ids = [item_id for _, item_id in references]
+    found = await state.items(caller.account_id, ids) if state is not None else {}
+    for index, item_id in references:
+        if item_id not in found:
+            raise InvalidRequest(
+                f"Item with id '{item_id[:256]}' not found. It was not stored, or is no longer."
+                " Send the item itself instead of a reference to it; clients do so with"
+                " `store: false`.",
+                param=f"input.{index}.id",
+            )
+        resolved[index] = msgspec.json.decode(found[item_id], type=Object)
+    return resolved
+
+
+def _reasoning(body: Body) -> ReasoningWish:
+    effort = body.reasoning.effort if body.reasoning is not None else None
+    if effort is None:
+        return ReasoningWish()
+    return ReasoningWish(on=False) if effort == "none" else ReasoningWish(True, effort)
+
+
+def _output_format(body: Body) -> OutputFormat | None:
+    format = body.text.format if body.text is not None else None
+    if format is None or format.type == "text":
+        return None
+    if format.type == "json_object":
+        return OutputFormat("json_object")
+    if format.type != "json_schema":
+        raise InvalidRequest(
+            f"Invalid value: '{format.type[:64]}'. Supported values are: 'text', 'json_object' and"
+            " 'json_schema'.",
+            param="text.format.type",
+        )
+    if format.schema is None:
+        raise InvalidRequest(
+            "Missing required parameter: 'text.format.schema'.", param="text.format.schema"
+        )
+    return OutputFormat("json_schema", format.name or "response", format.schema, format.strict)
+
+
+def _sampling(body: Body) -> Sampling:
+    logprobs = _LOGPROBS in (body.include or ())
+    return Sampling(
+        temperature=body.temperature,
+        top_p=body.top_p,
+        presence_penalty=body.presence_penalty,
+        frequency_penalty=body.frequency_penalty,
+        logprobs=True if logprobs else None,
+        top_logprobs=body.top_logprobs if logprobs else None,
+    )

@@ -1,0 +1,164 @@
+"""Stored responses: the port to whatever keeps them, and the free routes that read them.
+
+A stored response holds its whole input, what it inherited included, so that one look-up gives the
+context of the next. Must never tell an account whether another account has an id.
+Source: OpenAI API reference, "Get a model response", "Delete", "List input items".
+"""
+
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+import msgspec
+from msgspec import Raw, Struct
+
+from gateway.errors import InvalidRequest, NotFound
+from gateway.wire.json import encode
+from gateway.wire.responses.items import kind_of
+from gateway.wire.responses.types import Object
+
+INPUT_ITEMS_DEFAULT = 20
+INPUT_ITEMS_MAX = 100
+
+
+class StoredResponse(Struct, frozen=True):
+    """One response with its context: `input` are raw items, `response` is the raw object.
+
+    `created` and `expires` are in Unix seconds; `expires` is set by the store.
+    """
+
+    id: str
+    input: list[Raw]
+    response: Raw
+    created: int
+    expires: int = 0
+
+    @property
+    def output(self) -> list[Raw]:
+        """The raw output items."""
+        return _RESPONSE_OUTPUT.decode(self.response).output
+
+    @property
+    def context(self) -> list[Object]:
+        """Input and output: what a response that follows this one inherits."""
+        return [_OBJECT.decode(item) for item in (*self.input, *self.output)]
+
+
+class ResponseState(Protocol):
+    """Keeps responses of accounts. What another account keeps reads as not there."""
+
+    #: a response whose JSON, input included, is larger cannot be kept
+    bytes_max: int
+
+    async def get(self, account_id: int, response_id: str) -> StoredResponse | None:
+        """Raises `DatabaseUnavailable`."""
+
+    async def items(self, account_id: int, item_ids: Sequence[str]) -> dict[str, Raw]:
+        """The raw output items of these ids, as far as there are any.
+
+        Raises `DatabaseUnavailable`.
+        """
+
+    async def save(self, account_id: int, stored: StoredResponse) -> bool:
+        """Whether it is kept now; never raises for the database's sake."""
+
+    async def delete(self, account_id: int, response_id: str) -> bool:
+        """Whether it was there. Raises `DatabaseUnavailable`."""
+
+
+class _Output(Struct):
+    output: list[Raw]
+
+
+class _Identified(Struct):
+    id: str = ""
+
+
+_RESPONSE_OUTPUT = msgspec.json.Decoder(_Output)
+_OBJECT = msgspec.json.Decoder(Object)
+_IDENTIFIED = msgspec.json.Decoder(_Identified)
+
+
+def id_of(item: Raw) -> str:
+    """The id of a raw item."""
+    return _IDENTIFIED.decode(item).id
+
+
+def stored_input(context: Sequence[Object], tail: str) -> list[Raw]:
+    """The context as it is stored: every item has a type and an id, which ends in `tail`."""
+    return [
+        Raw(encode(_stored_item(item, f"{tail}_in{index}"))) for index, item in enumerate(context)
+    ]
+
+
+def _stored_item(item: Object, tail: str) -> Object:
+    kind = kind_of(item) or "item"
+    stored = {"id": None, "type": kind, **item}
+    if not stored["id"]:
+        stored["id"] = f"{'msg' if kind == 'message' else 'item'}_{tail}"
+    content = item.get("content")
+    if kind == "message" and isinstance(content, str):
+        part = "output_text" if item.get("role") == "assistant" else "input_text"
+        stored["content"] = [{"type": part, "text": content}]
+    return stored
+
+
+async def retrieve(state: ResponseState | None, account_id: int, response_id: str) -> bytes:
+    """The response object. Raises `NotFound`."""
+    return bytes((await _find(state, account_id, response_id)).response)
+
+
+async def input_items(
+    state: ResponseState | None,
+    account_id: int,
+    response_id: str,
+    *,
+    limit: int = INPUT_ITEMS_DEFAULT,
+    order: Literal["asc", "desc"] = "desc",
+    after: str | None = None,
+) -> bytes:
+    """One page of a response's input, newest first unless `order` says otherwise.
+
+    Raises `NotFound`, and `InvalidRequest` for a page that there cannot be.
+    """
+    if not 1 <= limit <= INPUT_ITEMS_MAX:
+        raise InvalidRequest(
+            f"Invalid 'limit': expected an integer from 1 to {INPUT_ITEMS_MAX}.", param="limit"
+        )
+    if order not in ("asc", "desc"):
+        raise InvalidRequest("Invalid 'order': expected 'asc' or 'desc'.", param="order")
+    stored = await _find(state, account_id, response_id)
+    items = stored.input if order == "asc" else stored.input[::-1]
+    ids = [id_of(item) for item in items]
+    start = 0
+    if after is not None:
+        if after not in ids:
+            raise InvalidRequest(f"Item with id '{after}' not found.", param="after")
+        start = ids.index(after) + 1
+    page = slice(start, start + limit)
+    return msgspec.json.encode(
+        {
+            "object": "list",
+            "data": items[page],
+            "first_id": ids[page][0] if ids[page] else None,
+            "last_id": ids[page][-1] if ids[page] else None,
+            "has_more": start + limit < len(items),
+        }
+    )
+
+
+async def remove(state: ResponseState | None, account_id: int, response_id: str) -> bytes:
+    """Delete a response with its items. Raises `NotFound`."""
+    if state is None or not await state.delete(account_id, response_id):
+        raise _not_found(response_id)
+    return msgspec.json.encode({"id": response_id, "object": "response", "deleted": True})
+
+
+async def _find(state: ResponseState | None, account_id: int, response_id: str) -> StoredResponse:
+    stored = await state.get(account_id, response_id) if state is not None else None
+    if stored is None:
+        raise _not_found(response_id)
+    return stored
+
+
+def _not_found(response_id: str) -> NotFound:
+    return NotFound(f"Response with id '{response_id[:256]}' not found.", param="id")
