@@ -1,0 +1,142 @@
+"""`python -m gateway`: serve · simulate · migrate · audit."""
+
+import argparse
+import asyncio
+import logging
+import os
+import sys
+from pathlib import Path
+
+import uvloop
+
+from gateway.banner import banner
+from gateway.core.spec import SpecError
+from gateway.errors import DatabaseUnavailable
+from gateway.serve import Process
+from gateway.settings import CommandLine, Settings, SettingsError, read_settings
+from gateway.settings import read_upstream_override as read_override
+from gateway.simulated.server import serve as serve_simulated
+from gateway.standalone.folder import FolderInUse, database_url
+from gateway.store.audit import audit, summary
+from gateway.store.database import Database
+from gateway.store.installation import WrongSecret
+from gateway.store.schema import SchemaError
+
+_SENTENCES = (
+    SpecError,
+    SettingsError,
+    SchemaError,
+    WrongSecret,
+    FolderInUse,
+    DatabaseUnavailable,
+    OSError,
+)
+
+
+def main() -> int:
+    """Run one command. What the administrator can mend is said in one line, with exit code 1."""
+    arguments = _parser().parse_args()
+    try:
+        settings = read_settings(os.environ)
+        logging.basicConfig(
+            level=settings.log_level.upper(),
+            format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        )
+        for chatty in ("uvicorn", "alembic"):
+            logging.getLogger(chatty).setLevel(logging.WARNING)
+        code: int = arguments.act(arguments, settings)
+    except _SENTENCES as error:
+        print(f"tollgate: {error}", file=sys.stderr)
+        return 1
+    return code
+
+
+def _serve(arguments: argparse.Namespace, settings: Settings) -> int:
+    line = CommandLine(
+        config=arguments.config,
+        data=arguments.data,
+        host=arguments.host,
+        port=arguments.port,
+        ops_port=arguments.ops_port,
+        apply=arguments.apply,
+    )
+    process = Process(settings, read_override(os.environ), line, os.environ)
+
+    async def run() -> None:
+        async with process.running() as (started, listeners):
+            print(banner(started), flush=True)
+            await listeners.run()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run())
+    return 0
+
+
+def _simulate(arguments: argparse.Namespace, settings: Settings) -> int:
+    def ready(url: str) -> None:
+        print(f"the simulated upstream answers at {url}", flush=True)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve_simulated(arguments.host, arguments.port, arguments.api_key, ready))
+    return 0
+
+
+def _migrate(arguments: argparse.Namespace, settings: Settings) -> int:
+    # The migration tool is slow to load and only this command needs it.
+    from gateway.store.migrate import migrate
+
+    database = Database(database_url(settings, arguments.data))
+    migrate(database)
+    print("the schema is up to date")
+    return 0
+
+
+def _audit(arguments: argparse.Namespace, settings: Settings) -> int:
+    database = Database(database_url(settings, arguments.data), timeouts=False)
+    findings = audit(database)
+    for finding in findings:
+        print(finding)
+    verdict = f"{len(findings)} differences" if findings else "the books are right"
+    print(f"{verdict}: {summary(database)}")
+    return 1 if findings else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="gateway", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+    data = argparse.ArgumentParser(add_help=False)
+    data.add_argument(
+        "--data",
+        type=Path,
+        default=Path(".tollgate"),
+        help="folder of the SQLite database and the secrets (default: .tollgate)",
+    )
+
+    serve = commands.add_parser("serve", parents=[data], help="run the gateway")
+    serve.add_argument("--config", type=Path, required=True, help="the file of documents")
+    serve.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    serve.add_argument("--port", type=int, default=8080, help="port for clients")
+    serve.add_argument("--ops-port", type=int, default=9090, help="port for health and metrics")
+    serve.add_argument(
+        "--apply",
+        action="store_true",
+        help="apply the file's keys and grants to a PostgreSQL database too",
+    )
+    serve.set_defaults(act=_serve)
+
+    simulate = commands.add_parser("simulate", help="run the simulated upstream")
+    simulate.add_argument("--host", default="127.0.0.1")
+    simulate.add_argument("--port", type=int, default=8081)
+    simulate.add_argument("--api-key", help="refuse requests with another credential")
+    simulate.set_defaults(act=_simulate)
+
+    migrate = commands.add_parser("migrate", parents=[data], help="bring the schema up to date")
+    migrate.set_defaults(act=_migrate)
+
+    audit_command = commands.add_parser("audit", parents=[data], help="recompute the books")
+    audit_command.set_defaults(act=_audit)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,39 @@
+"""The application: the charged routes in front, everything else behind. Assembly only."""
+
+from collections.abc import Mapping
+
+from gateway.connection import Receive, Scope, Send
+from gateway.flow import Flow
+from gateway.routes.free import ANTHROPIC_BASE, OPENAI_BASE, Counted
+from gateway.wire.base import Dialect
+
+
+def charged_paths(dialects: list[Dialect]) -> dict[str, Dialect]:
+    """Path to dialect. A second /v1 in a base URL is a frequent slip and served too."""
+    bases = {
+        "openai": (OPENAI_BASE, f"{OPENAI_BASE}/v1"),
+        "anthropic": (ANTHROPIC_BASE, f"{ANTHROPIC_BASE}/v1"),
+    }
+    return {base + dialect.path: dialect for dialect in dialects for base in bases[dialect.family]}
+
+
+class Gateway:
+    """One raw ASGI callable: a charged request never meets a router or a middleware."""
+
+    def __init__(self, flow: Flow, charged: Mapping[str, Dialect], free: Counted) -> None:
+        self._flow = flow
+        self._charged = charged
+        self._free = free
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            assert scope["type"] in ("lifespan", "websocket"), "ASGI knows three types"
+            return
+        dialect = self._charged.get(scope["path"])
+        if dialect is None:
+            await self._free(scope, receive, send)
+        elif scope["method"] == "POST":
+            await self._flow.serve(dialect, scope, receive, send)
+        else:
+            scope["tollgate.charged"] = True
+            await self._free(scope, receive, send)

@@ -1,0 +1,181 @@
+"""One client's connection during one charged request, over raw ASGI.
+
+It reads the body within limits, notices when the client leaves, and sends: one frame is one write.
+Silence is filled by `Pacer`. It knows nothing of credits.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any
+
+from gateway.errors import InvalidRequest, Overloaded, RequestTooLarge
+
+Message = MutableMapping[str, Any]
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+
+class ClientGone(Exception):
+    """The client closed its connection."""
+
+
+class BodyMemory:
+    """What all buffered bodies of this replica may hold together, in bytes."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self.held = 0
+
+    def hold(self, size: int) -> None:
+        if self.held + size > self._limit:
+            raise Overloaded(
+                "this replica holds as many request bodies as it may; try again",
+                retry_after_seconds=1.0,
+            )
+        self.held += size
+
+    def release(self, size: int) -> None:
+        self.held -= size
+
+
+class Connection:
+    """The client's side of one request."""
+
+    __slots__ = ("_memory", "_receive", "_send", "_watcher", "busy_since", "gone", "headers",
+                 "held", "sent_at", "started")  # fmt: skip
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, memory: BodyMemory) -> None:
+        self.headers: Headers = scope["headers"]
+        self._receive = receive
+        self._send = send
+        self._memory = memory
+        self._watcher: asyncio.Task[None] | None = None
+        self.held = 0
+        self.started = False
+        self.gone = False
+        self.sent_at = 0.0
+        self.busy_since: float | None = None
+
+    async def read_body(self, size_max: int) -> bytes:
+        """The whole body. Raises `RequestTooLarge`, `Overloaded`, `ClientGone`."""
+        self._check_headers(size_max)
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        body: bytes = message.get("body", b"")
+        self._take(len(body), size_max)
+        if not message.get("more_body"):
+            return body
+        parts = [body]
+        while message.get("more_body"):
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            parts.append(message.get("body", b""))
+            self._take(len(parts[-1]), size_max)
+        return b"".join(parts)
+
+    def _check_headers(self, size_max: int) -> None:
+        for name, value in self.headers:
+            if name == b"content-length" and value.isdigit() and int(value) > size_max:
+                raise RequestTooLarge(f"the body is larger than {size_max} bytes")
+            if name == b"content-encoding" and value.lower() != b"identity":
+                raise InvalidRequest("compressed request bodies are not supported")
+
+    def _take(self, size: int, size_max: int) -> None:
+        if self.held + size > size_max:
+            raise RequestTooLarge(f"the body is larger than {size_max} bytes")
+        self._memory.hold(size)
+        self.held += size
+
+    def release_body(self) -> None:
+        """Say that the body is no longer held."""
+        self._memory.release(self.held)
+        self.held = 0
+
+    def watch(self, on_gone: Callable[[], None]) -> None:
+        """From now on notice when the client leaves, and say so once."""
+        self._watcher = asyncio.get_running_loop().create_task(self._watch(on_gone))
+
+    async def _watch(self, on_gone: Callable[[], None]) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.gone = True
+        on_gone()
+
+    async def start(self, status: int, headers: Headers) -> None:
+        """Send status and headers; once."""
+        assert not self.started, "a status is sent once"
+        self.started = True
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def send(self, frame: bytes) -> None:
+        """Send one frame, waiting while the client reads slowly."""
+        loop_time = asyncio.get_running_loop().time
+        self.busy_since = loop_time()
+        await self._send({"type": "http.response.body", "body": frame, "more_body": True})
+        self.busy_since = None
+        self.sent_at = loop_time()
+
+    async def send_all(self, frames: Iterable[bytes]) -> None:
+        for frame in frames:
+            await self.send(frame)
+
+    async def finish(self, body: bytes = b"") -> None:
+        """Send the last bytes and end the response."""
+        await self._send({"type": "http.response.body", "body": body})
+
+
+class Pacer:
+    """Fills silence: after `first_seconds` without an answer, and then every `then_seconds`.
+
+    `fill` sends what is due; `give_up` is called once the client has not read for
+    `patience_seconds`.
+    It is a chain of timers, not a task: a stream that flows pays nothing for it.
+    """
+
+    __slots__ = ("_connection", "_fill", "_give_up", "_handle", "_loop", "_patience_seconds",
+                 "_task", "_then_seconds")  # fmt: skip
+
+    def __init__(
+        self,
+        connection: Connection,
+        fill: Callable[[], Awaitable[None]],
+        give_up: Callable[[], None],
+        *,
+        first_seconds: float,
+        then_seconds: float,
+        patience_seconds: float,
+    ) -> None:
+        self._connection = connection
+        self._fill = fill
+        self._give_up = give_up
+        self._then_seconds = then_seconds
+        self._patience_seconds = patience_seconds
+        self._loop = asyncio.get_running_loop()
+        self._task: asyncio.Task[None] | None = None
+        self._handle = self._loop.call_later(first_seconds, self._tick)
+
+    def stop(self) -> None:
+        self._handle.cancel()
+        if self._task is not None:
+            self._task.cancel()
+
+    def _tick(self) -> None:
+        connection = self._connection
+        now = self._loop.time()
+        wait = self._then_seconds
+        if connection.busy_since is not None:
+            if now - connection.busy_since > self._patience_seconds:
+                self._give_up()
+                return
+        elif connection.started and now - connection.sent_at < self._then_seconds * 0.99:
+            wait = self._then_seconds - (now - connection.sent_at)
+        elif self._task is None or self._task.done():
+            self._task = self._loop.create_task(self._run())
+        self._handle = self._loop.call_later(wait, self._tick)
+
+    async def _run(self) -> None:
+        await self._fill()

@@ -1,0 +1,269 @@
+"""The life of one charged request, top to bottom.
+
+    authenticate → read and parse → resolve the model → limits → render for the upstream
+        → charge (durable) → send → first byte → … → end
+
+Whatever is refused before the charge costs nothing. After it there are two ways out, and exactly
+one is taken: `end` (the credits stay taken) or `refund` (committed before the failed request's last
+byte). A client that leaves after dispatch has paid, and its upstream call is cut at once.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+
+from gateway.connection import (
+    BodyMemory,
+    ClientGone,
+    Connection,
+    Headers,
+    Pacer,
+    Receive,
+    Scope,
+    Send,
+)
+from gateway.core.catalog import Catalog
+from gateway.core.spec import FleetLimits
+from gateway.errors import Draining, InternalError, TollgateError
+from gateway.keyring import Keyring
+from gateway.passage import Passage
+from gateway.telemetry.metrics import Metrics
+from gateway.till import Till
+from gateway.upstream.base import Outgoing, Reply, Upstream
+from gateway.wire.base import Dialect, Exchange, Renderer
+from gateway.wire.errors import error_body, error_headers, status_for
+
+_log = logging.getLogger(__name__)
+
+_EVENT_STREAM: Headers = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+]
+_JSON = (b"content-type", b"application/json")
+#: shown for a client that left, as the logs of many servers do
+_STATUS_CLIENT_GONE = 499
+#: request headers that an upstream may see
+_PASSED_ON = {b"traceparent": "traceparent", b"tracestate": "tracestate"}
+
+
+class Flow:
+    """Serves the charged routes of one replica."""
+
+    def __init__(
+        self,
+        *,
+        keyring: Keyring,
+        catalog: Catalog,
+        upstreams: Mapping[str, Upstream],
+        till: Till,
+        limits: FleetLimits,
+        metrics: Metrics,
+        memory: BodyMemory,
+    ) -> None:
+        self._keyring = keyring
+        self._catalog = catalog
+        self._upstreams = upstreams
+        self._till = till
+        self._limits = limits
+        self._metrics = metrics
+        self._memory = memory
+        self._open: dict[str, Passage] = {}
+
+    def open_requests(self) -> set[str]:
+        """Ids of the requests under way."""
+        return set(self._open)
+
+    def cut_all(self) -> None:
+        """The time to drain is over: end every open request with an error, refunded."""
+        for passage in list(self._open.values()):
+            passage.cut(Draining("the gateway is shutting down", retry_after_seconds=1.0))
+
+    async def serve(self, dialect: Dialect, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; whatever happens, it is answered in its dialect and booked once."""
+        connection = Connection(scope, receive, send, self._memory)
+        passage = Passage(dialect.name)
+        self._open[passage.request_id] = passage
+        try:
+            await self._pass(passage, dialect, connection)
+        except (TollgateError, ClientGone) as error:
+            await self._fail(passage, dialect, connection, error)
+        except asyncio.CancelledError:
+            if passage.cut_by is None:  # the server itself gives up; nobody can be told any more
+                await self._till.refund(passage)
+                raise
+            passage.take_over()
+            await self._fail(passage, dialect, connection, passage.cut_by)
+        except Exception:  # noqa: BLE001  # the edge: a bug is answered and refunded too
+            _log.exception("request %s met a bug", passage.request_id)
+            bug = InternalError(f"internal error (request {passage.request_id})")
+            await self._fail(passage, dialect, connection, bug)
+        finally:
+            self._close(passage, connection)
+
+    async def _pass(self, passage: Passage, dialect: Dialect, connection: Connection) -> None:
+        key, key_hash = await self._keyring.authenticate(connection.headers)
+        passage.identify(key)
+        body = await connection.read_body(self._limits.body_bytes)
+        call = await dialect.parse(body, key.caller)
+        resolution = self._catalog.resolve(call.request)
+        passage.resolve(resolution)
+        key.allow_model(resolution.model.id)
+        key.enter()
+        passage.entered = True
+        upstream = self._upstreams[resolution.model.upstream]
+        outgoing = upstream.prepare(call.request, resolution)
+        passage.degraded = (*call.request.degraded, *outgoing.degraded)
+        connection.watch(lambda: passage.cut(ClientGone()) if passage.dispatched else None)
+        await self._till.charge(passage, key, key_hash, resolution, connection.headers)
+        if connection.gone:
+            raise ClientGone
+        exchange = Exchange(
+            request_id=passage.request_id,
+            caller=key.caller,
+            model=call.request.model,
+            created=int(time.time()),
+            reasoning=resolution.reasoning,
+            input_tokens=max(1, len(body) // 4),
+        )
+        passage.renderer = dialect.renderer(call, exchange)
+        del body, call
+        await self._relay(passage, connection, upstream, outgoing, passage.renderer)
+
+    async def _relay(
+        self,
+        passage: Passage,
+        connection: Connection,
+        upstream: Upstream,
+        outgoing: Outgoing,
+        renderer: Renderer,
+    ) -> None:
+        passage.dispatched = True
+        if outgoing.stream:
+            passage.pacer = self._pace(passage, connection, renderer)
+        try:
+            reply = await upstream.send(outgoing, _passed_on(connection.headers))
+        except TollgateError as error:
+            self._metrics.sent_upstream(upstream.name, error.code or str(error.status))
+            raise
+        connection.release_body()
+        self._metrics.sent_upstream(upstream.name, "200")
+        try:
+            if outgoing.stream:
+                await self._stream(passage, connection, reply, renderer)
+            else:
+                await self._answer(passage, connection, reply, renderer)
+        finally:
+            reply.close()
+
+    async def _stream(
+        self, passage: Passage, connection: Connection, reply: Reply, renderer: Renderer
+    ) -> None:
+        chunks = await reply.read()
+        self._note_first_byte(passage)
+        if not connection.started:
+            await _open_stream(passage, connection, renderer)
+        while chunks:
+            for chunk in chunks:
+                for frame in renderer.feed(chunk):
+                    await connection.send(frame)
+            chunks = await reply.read()
+        passage.usage = reply.usage
+        frames = await renderer.close(reply.usage)
+        self._till.end(passage)
+        await connection.send_all(frames)
+        await connection.finish()
+
+    async def _answer(
+        self, passage: Passage, connection: Connection, reply: Reply, renderer: Renderer
+    ) -> None:
+        answer = await reply.answer()
+        self._note_first_byte(passage)
+        passage.usage = answer.usage
+        body = await renderer.complete(answer)
+        self._till.end(passage)
+        headers = [_JSON, (b"content-length", b"%d" % len(body)), *passage.headers()]
+        await connection.start(200, headers)
+        await connection.finish(body)
+
+    def _pace(self, passage: Passage, connection: Connection, renderer: Renderer) -> Pacer:
+        async def fill() -> None:
+            if not connection.started:
+                await _open_stream(passage, connection, renderer)
+            await connection.send(renderer.keep_alive())
+
+        return Pacer(
+            connection,
+            fill,
+            lambda: passage.cut(ClientGone()),
+            first_seconds=self._limits.first_byte_seconds,
+            then_seconds=self._limits.keep_alive_seconds,
+            patience_seconds=self._limits.upstream_silence_seconds,
+        )
+
+    def _note_first_byte(self, passage: Passage) -> None:
+        self._metrics.first_byte(passage.labels.model, passage.route, passage.elapsed())
+
+    async def _fail(
+        self,
+        passage: Passage,
+        dialect: Dialect,
+        connection: Connection,
+        error: TollgateError | ClientGone,
+    ) -> None:
+        passage.finished = True  # from here on nothing cuts it
+        if passage.pacer is not None:
+            passage.pacer.stop()
+        if isinstance(error, ClientGone):
+            passage.status = _STATUS_CLIENT_GONE
+            if passage.dispatched:
+                self._till.end(passage)
+            else:
+                await self._till.refund(passage)
+            return
+        await self._till.refund(passage)
+        passage.status = status_for(error, dialect.family)
+        if not connection.started:
+            await answer_error(connection, dialect, error, passage)
+            return
+        if passage.renderer is not None:
+            await connection.send_all(passage.renderer.fail(error))
+        await connection.finish()
+
+    def _close(self, passage: Passage, connection: Connection) -> None:
+        passage.finished = True
+        connection.release_body()
+        if passage.pacer is not None:
+            passage.pacer.stop()
+        if passage.entered and passage.key is not None:
+            passage.key.concurrency.leave()
+        del self._open[passage.request_id]
+        code = str(passage.status)
+        self._metrics.answered(passage.labels, passage.route, code, passage.elapsed())
+
+
+async def answer_error(
+    connection: Connection, dialect: Dialect, error: TollgateError, passage: Passage
+) -> None:
+    """A whole error answer, in the dialect's envelope."""
+    body = error_body(error, dialect.family, passage.request_id)
+    headers = [
+        _JSON,
+        (b"content-length", b"%d" % len(body)),
+        *passage.headers(),
+        *error_headers(error, dialect.family),
+    ]
+    await connection.start(passage.status, headers)
+    await connection.finish(body)
+
+
+async def _open_stream(passage: Passage, connection: Connection, renderer: Renderer) -> None:
+    await connection.start(200, [*_EVENT_STREAM, *passage.headers()])
+    await connection.send_all(renderer.open())
+
+
+def _passed_on(headers: Headers) -> dict[str, str]:
+    return {
+        _PASSED_ON[name]: value.decode("latin-1") for name, value in headers if name in _PASSED_ON
+    }

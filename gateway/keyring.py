@@ -1,0 +1,228 @@
+"""The keys in memory: who is asking, decided without asking the database.
+
+A filter only: the charge statement joins the key's row and decides. Refreshed by polling one
+version row; an unknown credential of our own shape is looked up once, few times a second.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+
+from gateway.core.keys import has_checksum, hash_key
+from gateway.core.limits import Concurrency, RateLimit
+from gateway.core.patterns import matches
+from gateway.errors import (
+    DatabaseUnavailable,
+    InvalidCredential,
+    PermissionDenied,
+    RateLimited,
+)
+from gateway.store.live_keys import KeyChanges, LiveKey
+from gateway.wire.base import Caller
+
+_log = logging.getLogger(__name__)
+
+_CREDENTIAL_HEADERS = frozenset({b"authorization", b"x-api-key", b"anthropic-auth-token"})
+_LOOKUPS_PER_SECOND_MAX = 50
+_NO_KEY = "no API key: send it as `Authorization: Bearer sk-…` or as `x-api-key`"
+_NOT_VALID = "the API key is not valid"
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class Key:
+    """A key as requests use it: its row, and the limits this replica keeps for it."""
+
+    __slots__ = ("_rate", "caller", "concurrency", "live")
+
+    def __init__(self, live: LiveKey) -> None:
+        self.concurrency = Concurrency()
+        self._rate: RateLimit | None = None
+        self.update(live)
+
+    def update(self, live: LiveKey) -> None:
+        self.live = live
+        self.caller = Caller(live.account_id, live.account)
+        per_minute = live.requests_per_minute
+        if per_minute is None:
+            self._rate = None
+        elif self._rate is None or self._rate.per_minute != per_minute:
+            self._rate = RateLimit(per_minute, time.monotonic())
+
+    def allow_model(self, model: str) -> None:
+        """Raise `PermissionDenied` unless the key may use the model."""
+        models = self.live.models
+        if models and not any(matches(pattern, model) for pattern in models):
+            raise PermissionDenied(f"this API key may not use the model {model}", param="model")
+
+    def may_see(self, model: str) -> bool:
+        try:
+            self.allow_model(model)
+        except PermissionDenied:
+            return False
+        return True
+
+    def enter(self) -> None:
+        """Count a request in, to be followed by `concurrency.leave()`. Raises `RateLimited`."""
+        if self._rate is not None:
+            wait = self._rate.admit(time.monotonic())
+            if wait:
+                raise RateLimited(
+                    f"this API key may send {self._rate.per_minute} requests a minute;"
+                    f" try again in {wait:.1f}s",
+                    retry_after_seconds=wait,
+                )
+        at_most = self.live.concurrent_requests
+        if not self.concurrency.enter(at_most):
+            raise RateLimited(
+                f"this API key may have {at_most} requests under way at once",
+                retry_after_seconds=1.0,
+            )
+
+
+class Keyring:
+    """All keys of the database, by hash."""
+
+    POLL_SECONDS = 0.5
+    STALE_SECONDS = 2.0
+
+    def __init__(
+        self,
+        peppers: dict[int, bytes],
+        read_changes: Callable[[int], Awaitable[KeyChanges]],
+        read_by_hash: Callable[[list[bytes]], Awaitable[LiveKey | None]],
+    ) -> None:
+        #: the two newest peppers, newest first
+        self._peppers = tuple(peppers[number] for number in sorted(peppers, reverse=True)[:2])
+        self._read_changes = read_changes
+        self._read_by_hash = read_by_hash
+        self._keys: dict[int, Key] = {}
+        self._by_hash: dict[bytes, tuple[Key, datetime | None]] = {}
+        self._version = -1
+        self._clock_offset = timedelta()
+        self._polled_at = float("-inf")
+        self._lookups: dict[bytes, asyncio.Task[None]] = {}
+        self._lookup_rate = RateLimit(_LOOKUPS_PER_SECOND_MAX * 60, time.monotonic())
+        self.used: set[int] = set()
+
+    @property
+    def is_loaded(self) -> bool:
+        return self._version >= 0
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether a poll was good within the last seconds."""
+        return time.monotonic() - self._polled_at < self.STALE_SECONDS
+
+    def keys(self) -> list[LiveKey]:
+        """All keys that are not revoked."""
+        return [key.live for key in self._keys.values() if not key.live.revoked]
+
+    async def poll(self) -> None:
+        """Take over what changed since the last poll. Raises `DatabaseUnavailable`."""
+        began = time.monotonic()
+        changes = await self._read_changes(self._version)
+        self._clock_offset = changes.now - datetime.now(UTC)
+        for live in changes.keys:
+            self._put(live)
+        self._version = changes.version
+        self._polled_at = began
+
+    async def run(self) -> None:
+        """Poll for ever; a failing database is said once, and tried again."""
+        failing = False
+        while True:
+            await asyncio.sleep(self.POLL_SECONDS)
+            try:
+                await self.poll()
+                failing = False
+            except DatabaseUnavailable:
+                if not failing:
+                    _log.warning("the keys cannot be refreshed: the database does not answer")
+                failing = True
+
+    async def authenticate(self, headers: Headers) -> tuple[Key, bytes]:
+        """The key that a request's credentials name, and the hash it was known by.
+
+        Every credential is tried and unknown ones are ignored. Raises `InvalidCredential` when
+        none is valid, or when two valid ones name different keys.
+        """
+        found: tuple[Key, bytes] | None = None
+        any_sent = False
+        for name, value in headers:
+            if name not in _CREDENTIAL_HEADERS:
+                continue
+            plaintext = _plaintext(name, value)
+            if not plaintext:
+                continue
+            any_sent = True
+            match = self._find(plaintext) or await self._look_up(plaintext)
+            if match is None:
+                continue
+            if found is not None and found[0] is not match[0]:
+                raise InvalidCredential("two different API keys were sent; send one")
+            found = match
+        if found is None:
+            raise InvalidCredential(_NOT_VALID if any_sent else _NO_KEY)
+        self.used.add(found[0].live.id)
+        return found
+
+    def _find(self, plaintext: bytes) -> tuple[Key, bytes] | None:
+        for pepper in self._peppers:
+            hashed = hash_key(pepper, plaintext)
+            match = self._by_hash.get(hashed)
+            if match is not None:
+                key, hash_expires_at = match
+                return (key, hashed) if self._is_live(key.live, hash_expires_at) else None
+        return None
+
+    def _is_live(self, live: LiveKey, hash_expires_at: datetime | None) -> bool:
+        if live.revoked or live.suspended:
+            return False
+        if live.expires_at is None and hash_expires_at is None:
+            return True
+        now = datetime.now(UTC) + self._clock_offset
+        return all(end is None or now < end for end in (live.expires_at, hash_expires_at))
+
+    async def _look_up(self, plaintext: bytes) -> tuple[Key, bytes] | None:
+        """Ask the database for a key that may be newer than the last poll."""
+        if not has_checksum(plaintext.decode("latin-1")):
+            return None
+        hashes = [hash_key(pepper, plaintext) for pepper in self._peppers]
+        if any(hashed in self._by_hash for hashed in hashes):
+            return None
+        task = self._lookups.get(hashes[0])
+        if task is None:
+            if self._lookup_rate.admit(time.monotonic()):
+                return None
+            task = asyncio.create_task(self._fetch(hashes))
+            self._lookups[hashes[0]] = task
+            task.add_done_callback(lambda _: self._lookups.pop(hashes[0]))
+        await asyncio.shield(task)
+        return self._find(plaintext)
+
+    async def _fetch(self, hashes: list[bytes]) -> None:
+        live = await self._read_by_hash(hashes)
+        if live is not None:
+            self._put(live)
+
+    def _put(self, live: LiveKey) -> None:
+        key = self._keys.get(live.id)
+        if key is None:
+            key = self._keys[live.id] = Key(live)
+        else:
+            for old in key.live.hashes:
+                self._by_hash.pop(old.hash, None)
+            key.update(live)
+        for issued in live.hashes:
+            self._by_hash[issued.hash] = (key, issued.expires_at)
+
+
+def _plaintext(name: bytes, value: bytes) -> bytes:
+    value = value.strip()
+    if name == b"authorization":
+        scheme, _, rest = value.partition(b" ")
+        return rest.strip() if scheme.lower() == b"bearer" else b""
+    return value

@@ -1,0 +1,108 @@
+"""Two listeners and the way down: clients on one port, operations on another.
+
+    signal ─▶ not ready, no new connections ─▶ open streams run on ─▶ time over: they are cut
+
+The operations listener answers until the very end, so that whoever watches sees the drain.
+"""
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import uvicorn
+
+from gateway.flow import Flow
+
+_log = logging.getLogger(__name__)
+
+_BACKLOG = 2048
+#: from cutting the streams to giving up on connections that do not close
+_CLOSING_SECONDS = 10
+_TICK_SECONDS = 0.05
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without signal handlers of its own: the process has one way down."""
+
+    def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]
+        return nullcontext()
+
+
+class Listeners:
+    """The servers of one process."""
+
+    def __init__(self, flow: Flow, drain_seconds: float) -> None:
+        self._flow = flow
+        self._drain_seconds = drain_seconds
+        self._stop = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._servers: list[uvicorn.Server] = []
+        self.is_draining = False
+        #: the port clients connect to, also where 0 was asked for
+        self.port = 0
+        self.ops_port = 0
+
+    async def open(
+        self, app: Callable[..., Any], host: str, port: int, operations: Any, ops_port: int
+    ) -> None:
+        """Listen on both ports. Raises `OSError` where one is taken."""
+        self.port = self._listen(app, host, port)
+        self.ops_port = self._listen(operations, host, ops_port)
+        loop = asyncio.get_running_loop()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, self._asked_to_stop)
+        while not all(server.started for server in self._servers):
+            await asyncio.sleep(_TICK_SECONDS)
+            for task in self._tasks:
+                if task.done():
+                    task.result()
+
+    async def run(self) -> None:
+        """Serve until a signal, then drain. A second signal cuts the drain short."""
+        await self._stop.wait()
+        self.is_draining = True
+        clients, operations = self._servers
+        clients.should_exit = True
+        _log.info("draining: open requests may run on for %g s", self._drain_seconds)
+        self._stop.clear()
+        cut = asyncio.get_running_loop().call_later(self._drain_seconds, self._flow.cut_all)
+        again = asyncio.create_task(self._stop.wait())
+        await asyncio.wait({again, self._tasks[0]}, return_when=asyncio.FIRST_COMPLETED)
+        if not self._tasks[0].done():
+            self._flow.cut_all()
+        await self._tasks[0]
+        cut.cancel()
+        again.cancel()
+        operations.should_exit = True
+        await self._tasks[1]
+
+    def _listen(self, app: Callable[..., Any], host: str, port: int) -> int:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+        # Accepted connections inherit it; the loop sets it only on sockets that it bound itself.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        config = uvicorn.Config(
+            app,
+            loop="none",
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=int(self._drain_seconds) + _CLOSING_SECONDS,
+        )
+        server = _Server(config)
+        self._servers.append(server)
+        self._tasks.append(asyncio.create_task(server.serve(sockets=[listener])))
+        bound: int = listener.getsockname()[1]
+        return bound
+
+    def _asked_to_stop(self) -> None:
+        self._stop.set()

@@ -1,0 +1,114 @@
+"""One charged request on its way through: what is known of it so far. Plain state, no rules."""
+
+import asyncio
+import secrets
+import time
+
+from gateway.connection import ClientGone, Headers, Pacer
+from gateway.core.catalog import Resolution
+from gateway.core.events import Usage
+from gateway.errors import TollgateError
+from gateway.keyring import Key
+from gateway.telemetry.metrics import RequestLabels
+from gateway.wire.base import Renderer
+
+#: sortable by time, so that the ledger's index grows at its end
+_RANDOM_BYTES = 10
+
+
+def new_request_id() -> str:
+    """The id of a request and of its charge."""
+    return f"req_{time.time_ns() // 1_000_000:012x}{secrets.token_hex(_RANDOM_BYTES)}"
+
+
+class Passage:
+    """The state of one request; its flow and its till write it."""
+
+    __slots__ = (
+        "_began",
+        "_task",
+        "balance",
+        "charged",
+        "cut_by",
+        "degraded",
+        "dispatched",
+        "entered",
+        "finished",
+        "key",
+        "labels",
+        "pacer",
+        "refunded",
+        "renderer",
+        "request_id",
+        "route",
+        "settled",
+        "status",
+        "usage",
+    )  # fmt: skip
+
+    def __init__(self, route: str) -> None:
+        self.request_id = new_request_id()
+        self.route = route
+        self.status = 200
+        self.labels = RequestLabels()
+        self.key: Key | None = None
+        #: whether the key counts it among its concurrent requests
+        self.entered = False
+        #: credits taken, None before the charge
+        self.charged: int | None = None
+        self.refunded = False
+        #: whether end or refund was chosen; it is chosen once
+        self.settled = False
+        #: whether the upstream may have seen it
+        self.dispatched = False
+        #: the account's balance after the last booking, None before one was tried
+        self.balance: int | None = None
+        self.degraded: tuple[str, ...] = ()
+        self.usage: Usage | None = None
+        self.renderer: Renderer | None = None
+        self.pacer: Pacer | None = None
+        #: why it was cut short from outside, if it was
+        self.cut_by: TollgateError | ClientGone | None = None
+        #: nothing can cut it any more
+        self.finished = False
+        self._began = time.monotonic()
+        self._task = asyncio.current_task()
+
+    def elapsed(self) -> float:
+        """Seconds since the request's head was read."""
+        return time.monotonic() - self._began
+
+    def identify(self, key: Key) -> None:
+        self.key = key
+        self.labels = RequestLabels(key.live.name, key.live.account)
+
+    def resolve(self, resolution: Resolution) -> None:
+        self.labels = RequestLabels(self.labels.key, self.labels.account, resolution.model.id)
+
+    def cut(self, reason: TollgateError | ClientGone) -> None:
+        """End it from outside; the first reason counts."""
+        if self.finished or self.cut_by is not None or self._task is None:
+            return
+        self.cut_by = reason
+        self._task.cancel()
+
+    def take_over(self) -> None:
+        """The cancellation of `cut` was caught; the task goes on to answer."""
+        if self._task is not None:
+            self._task.uncancel()
+
+    def headers(self) -> Headers:
+        """What every answer says of the request and its credits."""
+        request_id = self.request_id.encode()
+        taken = 0 if self.refunded or self.charged is None else self.charged
+        headers = [
+            (b"x-request-id", request_id),
+            (b"request-id", request_id),
+            (b"x-credits-charged", b"%d" % taken),
+        ]
+        if self.balance is not None:
+            headers.append((b"x-credits-remaining", b"%d" % self.balance))
+        if self.degraded:
+            named = ", ".join(self.degraded).encode("ascii", "replace")
+            headers.append((b"x-tollgate-degraded", named))
+        return headers

@@ -1,0 +1,71 @@
+"""The free routes of the Anthropic-compatible family: models and token counting."""
+
+import asyncio
+from typing import Any
+
+from fastapi import APIRouter, Request
+
+from gateway.connection import BodyMemory, Connection, Message
+from gateway.core.catalog import Catalog, Model
+from gateway.core.tokens import LazyTokenCounter
+from gateway.errors import ModelNotFound
+from gateway.routes.access import AuthenticatedKey
+from gateway.wire.messages.count import count_tokens
+
+router = APIRouter()
+
+_CREATED_AT = "2023-11-14T22:13:20Z"
+
+
+@router.get("/v1/models")
+async def list_models(request: Request, key: AuthenticatedKey) -> dict[str, Any]:
+    """Anthropic "List Models": one page, the models that the key may use."""
+    catalog: Catalog = request.app.state.catalog
+    models = [_shape(model.id, model) for model in catalog.models if key.may_see(model.id)]
+    return {
+        "data": models,
+        "has_more": False,
+        "first_id": models[0]["id"] if models else None,
+        "last_id": models[-1]["id"] if models else None,
+    }
+
+
+@router.get("/v1/models/{name:path}")
+async def show_model(name: str, request: Request, key: AuthenticatedKey) -> dict[str, Any]:
+    """Anthropic "Get a Model"; an alias answers by its own name."""
+    catalog: Catalog = request.app.state.catalog
+    model = catalog.find(name)
+    if model is None or not key.may_see(model.id):
+        raise ModelNotFound(f"model: {name[:256]}", param="model")
+    return _shape(name, model)
+
+
+@router.post("/v1/messages/count_tokens")
+async def count(request: Request, key: AuthenticatedKey) -> dict[str, int]:
+    """Anthropic "Count Message tokens", off the event loop."""
+    memory: BodyMemory = request.app.state.memory
+    connection = Connection(request.scope, request.receive, _no_send, memory)
+    try:
+        body = await connection.read_body(request.app.state.limits.body_bytes)
+        counter: LazyTokenCounter = request.app.state.token_counter
+        return {"input_tokens": await asyncio.to_thread(count_tokens, body, counter)}
+    finally:
+        connection.release_body()
+
+
+async def _no_send(message: Message) -> None:
+    raise AssertionError("the body is only read here")
+
+
+def _shape(name: str, model: Model) -> dict[str, Any]:
+    shape: dict[str, Any] = {
+        "type": "model",
+        "id": name,
+        "display_name": model.display_name,
+        "created_at": _CREATED_AT,
+    }
+    if model.context_window is not None:
+        shape["max_input_tokens"] = model.context_window
+    if model.max_output_tokens is not None:
+        shape["max_tokens"] = model.max_output_tokens
+    return shape

@@ -1,0 +1,256 @@
+"""One gateway process from start to drained: puts the parts together and runs them.
+
+documents ─▶ database (lock, schema, secret) ─▶ keys and grants ─▶ ledger, upstreams, flow
+    ─▶ two listeners and upkeep ─▶ signal ─▶ drain ─▶ everything written ─▶ end
+"""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from msgspec import Struct
+
+from gateway.app import Gateway, charged_paths
+from gateway.connection import BodyMemory
+from gateway.core.catalog import Catalog
+from gateway.core.keys import InstallationSecret
+from gateway.core.seal import Sealer
+from gateway.core.spec import GatewayFleet, SpecError, UpstreamSpec
+from gateway.core.tokens import LazyTokenCounter
+from gateway.flow import Flow
+from gateway.keyring import Keyring
+from gateway.listeners import Listeners
+from gateway.routes.free import Counted, free_app
+from gateway.routes.operations import operations_app
+from gateway.settings import CommandLine, Settings, UpstreamOverride
+from gateway.simulated.server import running as simulated_upstream
+from gateway.standalone.documents import SIMULATED, put_real_upstream, read_documents
+from gateway.standalone.folder import DataFolder, open_database
+from gateway.standalone.reconcile import PEPPER, GrantReport, KeyReport, Reconciler
+from gateway.standalone.secrets import SecretFiles
+from gateway.store.database import Database
+from gateway.store.grants import expire_grants
+from gateway.store.leases import end_lease, reap_everything
+from gateway.store.ledger import Ledger
+from gateway.store.ledger_postgres import PostgresLedger
+from gateway.store.ledger_sqlite import SqliteLedger
+from gateway.store.live_keys import read_by_hash, read_changes
+from gateway.store.response_store import ResponseStore
+from gateway.store.responses import open_responses
+from gateway.store.statement import read_balances
+from gateway.telemetry.metrics import Metrics
+from gateway.till import Till
+from gateway.upkeep import Upkeep
+from gateway.upstream.base import Upstream
+from gateway.upstream.chat.client import ChatUpstream
+from gateway.wire.base import Dialect
+from gateway.wire.chat.dialect import ChatDialect
+from gateway.wire.messages.dialect import MessagesDialect
+from gateway.wire.responses.dialect import ResponsesDialect
+
+_log = logging.getLogger(__name__)
+
+
+class Started(Struct, frozen=True):
+    """What there is to tell once the gateway listens."""
+
+    url: str
+    fleet: GatewayFleet
+    keys: list[KeyReport]
+    grants: list[GrantReport]
+    #: credits by the account's shown name
+    balances: dict[str, int]
+    simulated: bool
+
+
+class Process:
+    """One gateway process."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        override: UpstreamOverride,
+        command_line: CommandLine,
+        environment: Mapping[str, str],
+    ) -> None:
+        self._settings = settings
+        self._override = override
+        self._command_line = command_line
+        self._environment = dict(environment)
+        self._secrets = SecretFiles(command_line.data / "secrets")
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[tuple[Started, Listeners]]:
+        """The started process; leaving the context writes everything and lets go of it.
+
+        Raises `SpecError`, `SettingsError`, `SchemaError`, `WrongSecret` and `FolderInUse`, each
+        with a sentence for whoever started it.
+        """
+        line = self._command_line
+        documents = read_documents(line.config)
+        fleet = put_real_upstream(documents.fleet, self._override)
+        catalog = Catalog(fleet.spec)
+        async with AsyncExitStack() as stack:
+            folder = stack.enter_context(DataFolder(line.data))
+            database, secret = open_database(self._settings, folder)
+            stack.callback(database.close)
+            url = fleet.spec.client_url or f"http://{line.host}:{line.port}"
+            keys: list[KeyReport] = []
+            grants: list[GrantReport] = []
+            if database.is_sqlite or line.apply:
+                reconciler = Reconciler(
+                    database,
+                    self._settings.installation,
+                    secret,
+                    self._secrets,
+                    self._environment,
+                    url,
+                )
+                keys, grants = reconciler.apply(documents)
+            listeners = await self._assemble(stack, fleet, catalog, database, secret)
+            is_simulated = any(up.url == SIMULATED for up in fleet.spec.upstreams)
+            balances = read_balances(database, self._settings.installation) if keys else {}
+            yield Started(url, fleet, keys, grants, balances, is_simulated), listeners
+
+    async def _assemble(
+        self,
+        stack: AsyncExitStack,
+        fleet: GatewayFleet,
+        catalog: Catalog,
+        database: Database,
+        secret: InstallationSecret,
+    ) -> Listeners:
+        limits = fleet.spec.limits
+        metrics = Metrics()
+        replica_id = f"replica_{secrets.token_hex(8)}"
+        ledger = await _open_ledger(database, replica_id)
+        keyring = await _open_keyring(database, secret)
+        responses = self._open_responses(stack, fleet, database, secret)
+        till = Till(
+            ledger,
+            lambda account_id: asyncio.to_thread(expire_grants, database, account_id),
+            metrics,
+        )
+        memory = BodyMemory(limits.buffered_bytes)
+        flow = Flow(
+            keyring=keyring,
+            catalog=catalog,
+            upstreams=await self._open_upstreams(stack, fleet),
+            till=till,
+            limits=limits,
+            metrics=metrics,
+            memory=memory,
+        )
+        upkeep = Upkeep(
+            database,
+            replica_id,
+            keyring,
+            lambda: {*flow.open_requests(), *ledger.pending()},
+            lease_seconds=self._settings.lease_seconds,
+            heartbeat_seconds=self._settings.heartbeat_seconds,
+            purge=None if responses is None else responses.purge,
+        )
+        await upkeep.beat()
+        stack.callback(end_lease, database, replica_id)
+        stack.push_async_callback(ledger.drain)
+        task = asyncio.create_task(upkeep.run())
+        stack.callback(task.cancel)
+        sealer = Sealer(secret.envelope_key())
+        dialects: list[Dialect] = [
+            ChatDialect(),
+            ResponsesDialect(sealer, responses),
+            MessagesDialect(sealer),
+        ]
+        free = free_app(
+            keyring=keyring,
+            catalog=catalog,
+            database=database,
+            responses=responses,
+            limits=limits,
+            memory=memory,
+            token_counter=LazyTokenCounter(),
+        )
+        listeners = Listeners(flow, fleet.spec.drain.seconds)
+        gateway = Gateway(flow, charged_paths(dialects), Counted(free, metrics))
+        operations = operations_app(metrics, lambda: _why_not_ready(listeners, keyring))
+        line = self._command_line
+        await listeners.open(gateway, line.host, line.port, operations, line.ops_port)
+        return listeners
+
+    def _open_responses(
+        self,
+        stack: AsyncExitStack,
+        fleet: GatewayFleet,
+        database: Database,
+        secret: InstallationSecret,
+    ) -> ResponseStore | None:
+        store = open_responses(
+            database.url,
+            Sealer(secret.envelope_key()),
+            retention_days=fleet.spec.limits.response_retention_days,
+            bytes_max=fleet.spec.limits.response_bytes,
+        )
+        if store is not None:
+            stack.push_async_callback(store.close)
+        return store
+
+    async def _open_upstreams(
+        self, stack: AsyncExitStack, fleet: GatewayFleet
+    ) -> dict[str, Upstream]:
+        upstreams: dict[str, Upstream] = {}
+        for spec in fleet.spec.upstreams:
+            url = spec.url
+            if url == SIMULATED:
+                url = await stack.enter_async_context(simulated_upstream())
+            credential = self._credential(fleet, spec)
+            upstream = ChatUpstream(spec.name, url, credential, fleet.spec.limits)
+            stack.push_async_callback(upstream.close)
+            upstreams[spec.name] = upstream
+        return upstreams
+
+    def _credential(self, fleet: GatewayFleet, spec: UpstreamSpec) -> str | None:
+        if spec.url == SIMULATED:
+            return None
+        if spec.credential is None:
+            return self._override.api_key
+        ref = spec.credential.secret_ref
+        value = self._secrets.resolve(fleet.metadata.namespace, ref)
+        value = value or self._environment.get(ref.key)
+        if value is None:
+            raise SpecError(
+                f"upstream {spec.name!r}: there is no secret {ref.name} with a key {ref.key},"
+                f" and no environment variable {ref.key}"
+            )
+        return value
+
+
+async def _open_ledger(database: Database, replica_id: str) -> Ledger:
+    ledger: Ledger
+    if database.is_sqlite:
+        # The one process that there may be is just starting: what is open is a dead one's.
+        reaped = reap_everything(database)
+        if reaped:
+            _log.warning("%d requests of an earlier, killed process were refunded", reaped)
+        ledger = SqliteLedger(database.path, replica_id)
+    else:
+        ledger = PostgresLedger(database.url, replica_id)
+    await ledger.start()
+    return ledger
+
+
+async def _open_keyring(database: Database, secret: InstallationSecret) -> Keyring:
+    keyring = Keyring(
+        {PEPPER: secret.pepper(PEPPER)},
+        lambda since: asyncio.to_thread(read_changes, database, since),
+        lambda hashes: asyncio.to_thread(read_by_hash, database, hashes),
+    )
+    await keyring.poll()
+    return keyring
+
+
+def _why_not_ready(listeners: Listeners, keyring: Keyring) -> str | None:
+    if listeners.is_draining:
+        return "draining"
+    return None if keyring.is_loaded else "the keys are not loaded"

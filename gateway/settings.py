@@ -1,0 +1,91 @@
+"""The settings of a gateway process. The only reader of the environment; read once, then frozen.
+
+What a fleet shares (models, prices, limits) stands in its GatewayFleet, not here.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+PREFIX = "TOLLGATE_"
+
+
+class SettingsError(ValueError):
+    """A setting is missing, unknown or out of bounds; the message names it."""
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """One field per environment variable `TOLLGATE_<FIELD>`."""
+
+    database_url: str | None = None
+    """`postgresql://…`. Unset: SQLite in the data folder, for one process."""
+
+    installation: str = "default"
+    """Names this installation in its database; only two clusters on one database need it."""
+
+    installation_secret: str | None = None
+    """At least 32 characters, from which pepper and envelope keys are derived. Unset on SQLite:
+    made once and kept in the data folder."""
+
+    lease_seconds: float = 60.0
+    """A replica not seen for so long is dead and its open requests are refunded."""
+
+    heartbeat_seconds: float = 5.0
+    """How often a replica says that it lives. A lease should hold several."""
+
+    log_level: str = "INFO"
+    """DEBUG, INFO, WARNING or ERROR. Requests are not logged one by one at any of them."""
+
+
+class UpstreamOverride(Struct, frozen=True, kw_only=True):
+    """A real provider in the place of the simulated upstream: `UPSTREAM_<FIELD>`."""
+
+    base_url: str | None = None
+    """OpenAI-compatible base URL such as `https://api.moonshot.ai/v1`."""
+
+    api_key: str | None = None
+    """Its credential."""
+
+    model: str | None = None
+    """The provider's id of the model; unset: the public id."""
+
+
+class CommandLine(Struct, frozen=True, kw_only=True):
+    """What `python -m gateway serve` is told by its arguments."""
+
+    config: Path
+    data: Path
+    host: str
+    port: int
+    ops_port: int
+    apply: bool
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """Settings from an environment.
+
+    Raises `SettingsError` for an unknown variable with our prefix or a value of the wrong type.
+    """
+    given = {
+        name.removeprefix(PREFIX).lower(): value
+        for name, value in environment.items()
+        if name.startswith(PREFIX) and value
+    }
+    unknown = sorted(set(given) - set(Settings.__struct_fields__))
+    if unknown:
+        raise SettingsError(f"there is no setting {PREFIX}{unknown[0].upper()}")
+    try:
+        return msgspec.convert(given, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"a setting is wrong: {error}") from None
+
+
+def read_upstream_override(environment: Mapping[str, str]) -> UpstreamOverride:
+    """`UPSTREAM_BASE_URL`, `UPSTREAM_API_KEY` and `UPSTREAM_MODEL`."""
+    return UpstreamOverride(
+        base_url=environment.get("UPSTREAM_BASE_URL") or None,
+        api_key=environment.get("UPSTREAM_API_KEY") or None,
+        model=environment.get("UPSTREAM_MODEL") or None,
+    )

@@ -1,0 +1,1 @@
+"""Without Kubernetes: the same documents from one file, with secrets in a folder."""

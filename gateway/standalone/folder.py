@@ -1,0 +1,93 @@
+"""The data folder of a standalone gateway: one process at a time, one database, one secret."""
+
+import fcntl
+import os
+import secrets
+from pathlib import Path
+from types import TracebackType
+
+from gateway.core.keys import InstallationSecret
+from gateway.settings import Settings, SettingsError
+from gateway.standalone.secrets import write_private
+from gateway.store.database import Database
+from gateway.store.installation import check_secret
+from gateway.store.schema import check_schema, is_current
+
+
+class FolderInUse(RuntimeError):
+    """Another process works on this data folder."""
+
+
+class DataFolder:
+    """A folder that is this process's own while the context lasts."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._descriptor = -1
+
+    def __enter__(self) -> "DataFolder":
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = os.read(self._descriptor, 32).decode() or "unknown"
+            os.close(self._descriptor)
+            raise FolderInUse(
+                f"another gateway (process {owner}) is running on {self.path}: a SQLite database"
+                " serves one process; stop it, or give this one another --data folder"
+            ) from None
+        os.ftruncate(self._descriptor, 0)
+        os.write(self._descriptor, str(os.getpid()).encode())
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        os.close(self._descriptor)
+
+
+def database_url(settings: Settings, path: Path) -> str:
+    """The database that settings and data folder name."""
+    return settings.database_url or f"sqlite:///{path / 'tollgate.db'}"
+
+
+def open_database(settings: Settings, folder: DataFolder) -> tuple[Database, InstallationSecret]:
+    """The database, fit for this release and this secret.
+
+    A SQLite database is made and migrated here; PostgreSQL is migrated by `migrate`. Raises
+    `SettingsError`, `SchemaError`, `WrongSecret` and `DatabaseUnavailable`.
+    """
+    database = Database(database_url(settings, folder.path))
+    if database.is_sqlite and not is_current(database):
+        # The migration tool costs a third of a start, and is needed only here.
+        from gateway.store.migrate import migrate
+
+        migrate(database)
+    check_schema(database)
+    secret = _installation_secret(settings, folder, database)
+    check_secret(database, settings.installation, secret)
+    return database, secret
+
+
+def _installation_secret(
+    settings: Settings, folder: DataFolder, database: Database
+) -> InstallationSecret:
+    given = settings.installation_secret
+    if given is None and not database.is_sqlite:
+        raise SettingsError(
+            "TOLLGATE_INSTALLATION_SECRET is not set: several gateways on one PostgreSQL need"
+            " the same secret, 32 characters or more"
+        )
+    if given is None:
+        path = folder.path / "installation.secret"
+        if not path.exists():
+            write_private(path, secrets.token_urlsafe(48))
+        given = path.read_text(encoding="utf-8").strip()
+    try:
+        return InstallationSecret(given)
+    except ValueError as error:
+        raise SettingsError(str(error)) from None

@@ -1,0 +1,150 @@
+"""From the documents of a file to the rows of a database, as the operator does it in a cluster."""
+
+from msgspec import Struct
+
+from gateway.core.keys import (
+    InstallationSecret,
+    generate_key,
+    hash_key,
+    problem_of_brought_key,
+    shown_prefix,
+)
+from gateway.core.spec import ApiKey, SpecError
+from gateway.standalone.documents import Documents
+from gateway.standalone.secrets import SecretFiles
+from gateway.store.database import Database
+from gateway.store.grants import GrantResult, apply_grant
+from gateway.store.keys import Credential, KeyState, apply_key, find_key, list_keys, revoke_key
+
+#: the pepper new hashes are made with
+PEPPER = 1
+
+
+class KeyReport(Struct, frozen=True):
+    """One key after it was applied; `plaintext` is for its owner's terminal only."""
+
+    name: str
+    account: str
+    plaintext: str
+    secret_name: str
+
+
+class GrantReport(Struct, frozen=True):
+    """One grant after it was applied."""
+
+    name: str
+    result: GrantResult
+
+
+class Reconciler:
+    """Applies documents to one database; running it twice changes nothing."""
+
+    def __init__(
+        self,
+        database: Database,
+        installation: str,
+        secret: InstallationSecret,
+        secrets: SecretFiles,
+        environment: dict[str, str],
+        client_url: str,
+    ) -> None:
+        self._database = database
+        self._installation = installation
+        self._pepper = secret.pepper(PEPPER)
+        self._secrets = secrets
+        self._environment = environment
+        self._client_url = client_url
+
+    def apply(self, documents: Documents) -> tuple[list[KeyReport], list[GrantReport]]:
+        """Apply keys and grants, and revoke the keys that are not there any more.
+
+        Raises `SpecError` for an object that cannot be applied.
+        """
+        named = {(key.metadata.namespace, key.metadata.name) for key in documents.keys}
+        for state in list_keys(self._database, self._installation):
+            if (state.namespace, state.name) not in named:
+                revoke_key(self._database, state.id)
+        grants = [
+            GrantReport(
+                f"{grant.metadata.namespace}/{grant.metadata.name}",
+                apply_grant(self._database, self._installation, grant),
+            )
+            for grant in documents.grants
+        ]
+        return [self._apply_key(key) for key in documents.keys], grants
+
+    def _apply_key(self, key: ApiKey) -> KeyReport:
+        namespace, name = key.metadata.namespace, key.metadata.name
+        state = find_key(self._database, self._installation, namespace, name)
+        if key.spec.secret_name is None:
+            plaintext = self._brought(key)
+            apply_key(self._database, self._installation, key, self._credential(plaintext))
+        else:
+            plaintext = self._generated(key, key.spec.secret_name, state)
+        return KeyReport(
+            name=f"{namespace}/{name}",
+            account=f"{namespace}/{key.spec.account}",
+            plaintext=plaintext,
+            secret_name=key.spec.secret_name or "",
+        )
+
+    def _generated(self, key: ApiKey, secret_name: str, state: KeyState | None) -> str:
+        namespace = key.metadata.namespace
+        kept = self._secrets.read(namespace, secret_name).get("OPENAI_API_KEY")
+        if state is None or state.revoked:
+            # New: the secret first, then its hash, so that a crash between leaves no key that
+            # nobody knows. What a file of this name holds after a revocation is dead for good.
+            plaintext = kept if kept and state is None else generate_key()
+            self._write_secret(namespace, secret_name, plaintext)
+            apply_key(self._database, self._installation, key, self._credential(plaintext))
+            return plaintext
+        wants_rotation = key.spec.rotation.generation > state.generation
+        if kept is None and not wants_rotation:
+            raise SpecError(
+                f"ApiKey {namespace}/{key.metadata.name}: its secret is lost"
+                f" ({self._secrets.path(namespace, secret_name).name});"
+                " raise spec.rotation.generation for a new key"
+            )
+        is_newest = kept is not None and self._credential(kept).hash == state.newest_hash
+        if kept is not None and is_newest and not wants_rotation:
+            apply_key(self._database, self._installation, key, self._credential(kept))
+            self._write_secret(namespace, secret_name, kept)
+            return kept
+        # Rotated: the new hash first, then the secret. A crash between is seen next time by a
+        # secret that does not hold the newest key.
+        plaintext = generate_key()
+        apply_key(self._database, self._installation, key, self._credential(plaintext))
+        self._write_secret(namespace, secret_name, plaintext)
+        return plaintext
+
+    def _brought(self, key: ApiKey) -> str:
+        assert key.spec.value_from is not None, "one of secretName and valueFrom is given"
+        ref = key.spec.value_from.secret_key_ref
+        plaintext = self._secrets.resolve(key.metadata.namespace, ref)
+        plaintext = plaintext or self._environment.get(ref.key)
+        name = f"ApiKey {key.metadata.namespace}/{key.metadata.name}"
+        if plaintext is None:
+            raise SpecError(f"{name}: there is no secret {ref.name} with a key {ref.key}")
+        problem = problem_of_brought_key(plaintext)
+        if problem is not None:
+            raise SpecError(f"{name}: {problem}")
+        return plaintext
+
+    def _credential(self, plaintext: str) -> Credential:
+        hashed = hash_key(self._pepper, plaintext.encode())
+        return Credential(hashed, PEPPER, shown_prefix(plaintext))
+
+    def _write_secret(self, namespace: str, secret_name: str, plaintext: str) -> None:
+        values = secret_values(plaintext, self._client_url)
+        if self._secrets.read(namespace, secret_name) != values:
+            self._secrets.write(namespace, secret_name, values)
+
+
+def secret_values(plaintext: str, client_url: str) -> dict[str, str]:
+    """What a key's secret holds: everything an SDK of either family reads from its environment."""
+    return {
+        "OPENAI_API_KEY": plaintext,
+        "OPENAI_BASE_URL": f"{client_url}/api/openai/v1",
+        "ANTHROPIC_AUTH_TOKEN": plaintext,
+        "ANTHROPIC_BASE_URL": f"{client_url}/api/anthropic",
+    }

@@ -1,0 +1,54 @@
+"""Secrets as files of mode 0600: `<data>/secrets/<namespace>/<name>.env`, a `KEY=value` a line."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from gateway.core.spec import SecretKeyRef, SpecError
+
+
+class SecretFiles:
+    """The secrets of one data folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def path(self, namespace: str, name: str) -> Path:
+        """Raises `SpecError` for a name that would leave the folder."""
+        if any(not part or part.startswith(".") or "/" in part for part in (namespace, name)):
+            raise SpecError(f"{namespace}/{name} is not the name of a secret")
+        return self._folder / namespace / f"{name}.env"
+
+    def read(self, namespace: str, name: str) -> dict[str, str]:
+        """The values of a secret; empty where there is none."""
+        path = self.path(namespace, name)
+        if not path.exists():
+            return {}
+        lines = path.read_text(encoding="utf-8").splitlines()
+        return dict(line.split("=", 1) for line in lines if "=" in line)
+
+    def write(self, namespace: str, name: str, values: dict[str, str]) -> Path:
+        """Replace a secret as a whole, or not at all."""
+        path = self.path(namespace, name)
+        text = "".join(f"{key}={value}\n" for key, value in values.items())
+        write_private(path, text)
+        return path
+
+    def resolve(self, namespace: str, ref: SecretKeyRef) -> str | None:
+        """The value that a secretRef names, from its file; None where there is none."""
+        return self.read(namespace, ref.name).get(ref.key)
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner may read, and that is whole after a power cut."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent)  # made with mode 0600
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

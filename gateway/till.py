@@ -1,0 +1,128 @@
+"""The till: takes the price of a passage, and gives it back or lets it stay. Once each."""
+
+import logging
+from collections.abc import Awaitable, Callable
+
+from gateway.connection import Headers
+from gateway.core.catalog import Resolution
+from gateway.errors import (
+    CreditsExhausted,
+    DailyCapReached,
+    DatabaseUnavailable,
+    InvalidCredential,
+    TollgateError,
+)
+from gateway.keyring import Key
+from gateway.passage import Passage
+from gateway.store.ledger import Charge, End, Ledger, Refund, Verdict
+from gateway.telemetry.metrics import Metrics
+
+_log = logging.getLogger(__name__)
+
+#: a grant may expire while the last one's expiry is being posted, but not for ever
+_ATTEMPTS_MAX = 3
+_HEADER_CHARACTERS_MAX = 255
+
+
+class Till:
+    """Charges, ends and refunds passages on one ledger."""
+
+    def __init__(
+        self, ledger: Ledger, expire_grants: Callable[[int], Awaitable[object]], metrics: Metrics
+    ) -> None:
+        self._ledger = ledger
+        self._expire_grants = expire_grants
+        self._metrics = metrics
+
+    async def charge(
+        self,
+        passage: Passage,
+        key: Key,
+        key_hash: bytes,
+        resolution: Resolution,
+        headers: Headers,
+    ) -> None:
+        """Take the price, durably.
+
+        Raises `CreditsExhausted`, `DailyCapReached`, `InvalidCredential` for a key that died
+        meanwhile, `DatabaseUnavailable`, and `ChargeUnknown`.
+        """
+        charge = Charge(
+            request_id=passage.request_id,
+            account_id=key.live.account_id,
+            api_key_id=key.live.id,
+            key_hash=key_hash,
+            credits=resolution.price,
+            model=resolution.model.id,
+            route=passage.route,
+            idempotency_key=_text(headers, b"idempotency-key"),
+            retry_count=_number(headers, b"x-stainless-retry-count"),
+        )
+        verdict = await self._ledger.charge(charge)
+        for _ in range(_ATTEMPTS_MAX):
+            if verdict.outcome != "expiry_due":
+                break
+            await self._expire_grants(charge.account_id)
+            verdict = await self._ledger.charge(charge)
+        passage.balance = verdict.balance
+        if verdict.outcome != "charged":
+            raise _refusal(verdict, charge)
+        passage.charged = charge.credits
+        self._metrics.booked(passage.labels, "charge", charge.credits)
+        self._metrics.in_flight(passage.labels.model, passage.route, 1)
+
+    def end(self, passage: Passage) -> None:
+        """The credits stay taken. Written behind; a second call does nothing."""
+        if passage.settled:
+            return
+        passage.settled = True
+        self._ledger.end(End(passage.request_id, passage.usage))
+        self._metrics.in_flight(passage.labels.model, passage.route, -1)
+        if passage.usage is not None:
+            self._metrics.used(passage.labels, passage.usage)
+
+    async def refund(self, passage: Passage) -> None:
+        """Give the credits back, durably; does nothing where none were taken or it is settled.
+
+        Where the database cannot say so now, the hold stays and the lease refunds it.
+        """
+        if passage.settled or passage.charged is None or passage.key is None:
+            return
+        passage.settled = True
+        self._metrics.in_flight(passage.labels.model, passage.route, -1)
+        refund = Refund(passage.request_id, passage.key.live.account_id)
+        try:
+            given = await self._ledger.refund(refund)
+        except DatabaseUnavailable:
+            _log.warning("request %s will be refunded by its lease", passage.request_id)
+            return
+        if given:
+            passage.refunded = True
+            self._metrics.booked(passage.labels, "refund", passage.charged)
+            if passage.balance is not None:
+                passage.balance += passage.charged
+
+
+def _refusal(verdict: Verdict, charge: Charge) -> TollgateError:
+    if verdict.outcome == "dead":
+        return InvalidCredential("the API key is not valid")
+    if verdict.outcome == "capped":
+        return DailyCapReached("this API key has used up its credits of the day (UTC)")
+    if verdict.outcome == "expiry_due":
+        return DatabaseUnavailable("expired grants of the account could not be posted")
+    return CreditsExhausted(
+        f"Your credit balance is too low: this request costs {charge.credits} credits"
+        f" and the balance is {verdict.balance}."
+    )
+
+
+def _text(headers: Headers, wanted: bytes) -> str | None:
+    for name, value in headers:
+        if name == wanted:
+            return value.decode("latin-1").replace("\x00", "")[:_HEADER_CHARACTERS_MAX]
+    return None
+
+
+def _number(headers: Headers, wanted: bytes) -> int | None:
+    text = _text(headers, wanted)
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 9 else None
