@@ -34,7 +34,6 @@ from gateway.store.database import Database
 from gateway.store.grants import expire_grants
 from gateway.store.leases import end_lease, reap_everything
 from gateway.store.ledger import Ledger
-from gateway.store.ledger_postgres import PostgresLedger
 from gateway.store.ledger_sqlite import SqliteLedger
 from gateway.store.live_keys import read_by_hash, read_changes
 from gateway.store.response_store import ResponseStore
@@ -150,6 +149,7 @@ class Process:
             lambda: {*flow.open_requests(), *ledger.pending()},
             lease_seconds=self._settings.lease_seconds,
             heartbeat_seconds=self._settings.heartbeat_seconds,
+            unconfirmed_seconds=self._settings.unconfirmed_seconds,
             purge=None if responses is None else responses.purge,
         )
         await upkeep.beat()
@@ -235,6 +235,9 @@ async def _open_ledger(database: Database, replica_id: str) -> Ledger:
             _log.warning("%d requests of an earlier, killed process were refunded", reaped)
         ledger = SqliteLedger(database.path, replica_id)
     else:
+        # The driver is 10 MiB that a gateway on SQLite never needs.
+        from gateway.store.ledger_postgres import PostgresLedger
+
         ledger = PostgresLedger(database.url, replica_id)
     await ledger.start()
     return ledger

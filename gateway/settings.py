@@ -35,6 +35,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     heartbeat_seconds: float = 5.0
     """How often a replica says that it lives. A lease should hold several."""
 
+    unconfirmed_seconds: float = 60.0
+    """A charge whose commit was never confirmed is given back after so long."""
+
     log_level: str = "INFO"
     """DEBUG, INFO, WARNING or ERROR. Requests are not logged one by one at any of them."""
 

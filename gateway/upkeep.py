@@ -18,8 +18,6 @@ _log = logging.getLogger(__name__)
 class Upkeep:
     """The background tasks of one replica. None of them may end the process."""
 
-    #: a charge whose commit was not confirmed is given back after so long
-    UNKNOWN_AGE_SECONDS = 60.0
     HOUSEKEEPING_SECONDS = 60.0
 
     def __init__(
@@ -31,6 +29,7 @@ class Upkeep:
         *,
         lease_seconds: float,
         heartbeat_seconds: float,
+        unconfirmed_seconds: float,
         purge: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
         self._database = database
@@ -39,6 +38,7 @@ class Upkeep:
         self._known_requests = known_requests
         self._lease_seconds = lease_seconds
         self._heartbeat_seconds = heartbeat_seconds
+        self._unconfirmed_seconds = unconfirmed_seconds
         self._purge = purge
         #: since when, without a gap, the heartbeats have succeeded; None after one that did not
         self._alive_since: float | None = None
@@ -77,7 +77,7 @@ class Upkeep:
         reaped = await asyncio.to_thread(reap_dead_replicas, self._database, self._lease_seconds)
         known = self._known_requests()
         reaped += await asyncio.to_thread(
-            reap_unknown, self._database, self._replica_id, known, self.UNKNOWN_AGE_SECONDS
+            reap_unknown, self._database, self._replica_id, known, self._unconfirmed_seconds
         )
         if reaped:
             _log.warning("%d requests of dead replicas or lost commits were refunded", reaped)

@@ -62,6 +62,11 @@ def _no_loop_left() -> Iterator[None]:
     assert asyncio._get_running_loop() is None
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What looks at everything that the others left behind comes last."""
+    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Where skips are not allowed, a skipped test fails the run."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")

@@ -4,7 +4,6 @@ from pathlib import Path
 
 from gateway.core.seal import Sealer
 from gateway.store.response_store import ResponseStore
-from gateway.store.response_store_postgres import PostgresResponses
 from gateway.store.response_store_sqlite import SqliteResponses
 
 #: beside the ledger's file, so that neither waits for the other's writes
@@ -21,6 +20,9 @@ def open_responses(
     if retention_days == 0:
         return None
     if not database_url.startswith("sqlite:"):
+        # The driver is 10 MiB that a gateway on SQLite never needs.
+        from gateway.store.response_store_postgres import PostgresResponses
+
         return PostgresResponses(
             database_url, sealer, retention_days=retention_days, bytes_max=bytes_max
         )

@@ -21,8 +21,18 @@ DEADLINE_SECONDS = 30.0
 NAMESPACE = "team"
 #: every plaintext that a test was given, for the canary at the suite's end
 PLAINTEXTS: set[str] = set()
-#: what the processes of the suite printed, for the canary too
+#: what the processes of the suite printed and exposed, for the canary too
 LOGS: list[Path] = []
+#: every database that the suite made, for the audit at its end
+DATABASES: set[str] = set()
+
+
+def _refuse_canary(response: httpx.Response) -> None:
+    """No answer may hold a key, in its headers or, where it is whole, in its body."""
+    shown = str(response.headers)
+    if response.status_code >= 400:
+        shown += response.read().decode(errors="replace")
+    assert not any(plaintext in shown for plaintext in PLAINTEXTS)
 
 
 def wait_until(condition: Callable[[], bool], what: str, seconds: float = DEADLINE_SECONDS) -> None:
@@ -188,7 +198,17 @@ class GatewayProcess(Process):
         if database_url is not None:
             self.environment["TOLLGATE_DATABASE_URL"] = database_url
             self.environment["TOLLGATE_INSTALLATION_SECRET"] = "tests only, " + "x" * 32
+        self.http = self._client()
         self.write(documents)
+        DATABASES.add(self.database_url)
+
+    def _client(self) -> httpx.Client:
+        return httpx.Client(
+            base_url=self.url,
+            timeout=DEADLINE_SECONDS,
+            trust_env=False,
+            event_hooks={"response": [_refuse_canary]},
+        )
 
     def write(self, documents: list[dict[str, Any]]) -> None:
         self.config.write_text(yaml.safe_dump_all(documents))
@@ -200,7 +220,8 @@ class GatewayProcess(Process):
         )
 
     def start(self, *, apply: bool = True) -> "GatewayProcess":
-        self.http = httpx.Client(base_url=self.url, timeout=DEADLINE_SECONDS, trust_env=False)
+        if self.http.is_closed:
+            self.http = self._client()
         self.spawn(self._arguments(apply), self.environment)
         wait_until(self._is_ready, "the gateway to be ready")
         return self
@@ -223,8 +244,15 @@ class GatewayProcess(Process):
         super().send(number)
 
     def stop(self) -> int:
+        self._keep_metrics()
         self.http.close()  # an idle connection must not look like an open request
         return super().stop()
+
+    def _keep_metrics(self) -> None:
+        if self.is_running:
+            kept = self.log.with_suffix(".metrics")
+            kept.write_text(self.metrics())
+            LOGS.append(kept)
 
     def wait(self, seconds: float = DEADLINE_SECONDS) -> int:
         self.http.close()

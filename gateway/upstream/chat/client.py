@@ -25,6 +25,7 @@ from gateway.errors import (
 )
 from gateway.upstream.base import Outgoing
 from gateway.upstream.chat.errors import read_error
+from gateway.upstream.chat.lingering import Lingering
 from gateway.upstream.chat.render import ChatOutgoing, render_request
 from gateway.upstream.chat.reply import ChatReply
 
@@ -48,6 +49,7 @@ class ChatUpstream:
         self._credential = credential
         self._limits = limits
         self._session: aiohttp.ClientSession | None = None
+        self._lingering = Lingering()
         self._headers = {
             "content-type": "application/json",
             "accept-encoding": "identity",
@@ -77,13 +79,14 @@ class ChatUpstream:
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
             raise _unsent(error) from None
         choices = outgoing.choices if isinstance(outgoing, ChatOutgoing) else 1
-        reply = ChatReply(response, choices, self._credential)
+        reply = ChatReply(response, choices, self._credential, self._lingering)
         if response.status == 200 and not (outgoing.stream and _is_json(response)):
             return reply
         raise await self._read_refusal(response, reply)
 
     async def close(self) -> None:
         """Cut all connections."""
+        self._lingering.close()
         if self._session is not None:
             await self._session.close()
             self._session = None

@@ -8,7 +8,7 @@ one event are JSON and may be joined by a space.
 from gateway.errors import UpstreamBroken
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_PREFIX = b"data: "
+_PREFIX = b"data: {"
 _LINE_FEED = 0x0A
 _CARRIAGE_RETURN = 0x0D
 

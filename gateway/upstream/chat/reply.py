@@ -10,7 +10,6 @@ A missing `[DONE]` is forgiven; a missing finish reason never is, since the SDKs
 for a good one. Chunks that came before a failure are given out before it is raised.
 """
 
-import asyncio
 from collections.abc import Sequence
 
 import aiohttp
@@ -22,15 +21,13 @@ from gateway.errors import TollgateError, UpstreamBroken, UpstreamError, Upstrea
 from gateway.upstream.chat.cutter import EventCutter
 from gateway.upstream.chat.decode import EventDecoder
 from gateway.upstream.chat.errors import classify, read_failure, read_object
+from gateway.upstream.chat.lingering import Lingering
 from gateway.upstream.chat.tally import Tally
 from gateway.wire.base import Answer, Chunk
 from gateway.wire.chat.likeness import Likeness
 
 EVENT_BYTES_MAX = 16 * 1024 * 1024
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
-
-#: how long a complete stream may take to end its body, so that the connection can be used again
-_LINGER_SECONDS = 1.0
 
 _DONE = b"[DONE]"
 
@@ -120,11 +117,16 @@ class ChatReply:
     """Reads one response; see `gateway.upstream.base.Reply`."""
 
     def __init__(
-        self, response: aiohttp.ClientResponse, choices: int, credential: str | None
+        self,
+        response: aiohttp.ClientResponse,
+        choices: int,
+        credential: str | None,
+        lingering: Lingering,
     ) -> None:
         self._response = response
         self._credential = credential
         self._reader = StreamReader(choices, credential)
+        self._lingering = lingering
 
     @property
     def usage(self) -> Usage | None:
@@ -184,7 +186,7 @@ class ChatReply:
         if response.content.is_eof():
             response.release()
         elif self._reader.ended and self._reader.tally.complete:
-            asyncio.get_running_loop().call_later(_LINGER_SECONDS, response.close)
+            self._lingering.add(response)
         else:
             response.close()
 

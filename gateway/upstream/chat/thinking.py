@@ -14,57 +14,57 @@ _CLOSING = "</think>"
 
 
 class ThinkSplitter:
-    """One answer's content; `feed` and `finish` give (reasoning, text), either may be empty."""
+    """One answer's content; `feed` and `finish` give (reasoning, text), either may be empty.
+
+    Line breaks right behind a tag belong to the tag.
+    """
 
     def __init__(self) -> None:
-        self._state: Literal["undecided", "thinking", "closed", "answering"] = "undecided"
+        self._state: Literal["undecided", "thinking", "answering"] = "undecided"
         self._held = ""
+        self._behind_tag = False
 
     def feed(self, content: str) -> tuple[str, str]:
         """The next piece of content."""
-        if self._state == "answering":
-            return "", content
         content = self._held + content
         self._held = ""
         if self._state == "undecided":
             return self._decide(content)
-        if self._state == "thinking":
-            return self._think(content)
-        return "", self._begin_text(content)
+        return self._think(content) if self._state == "thinking" else self._answer(content)
 
     def finish(self) -> tuple[str, str]:
         """What was held back at the end of the answer."""
         held, self._held = self._held, ""
-        if self._state == "closed":
-            return "", ""
         return (held, "") if self._state == "thinking" else ("", held)
 
     def _decide(self, content: str) -> tuple[str, str]:
         start = content.lstrip()
         if start.startswith(_OPENING):
-            self._state = "thinking"
-            return self._think(start[len(_OPENING) :].lstrip("\n"))
+            self._state, self._behind_tag = "thinking", True
+            return self._think(start[len(_OPENING) :])
         if _OPENING.startswith(start):
             self._held = content
             return "", ""
         self._state = "answering"
-        return "", content
+        return self._answer(content)
 
     def _think(self, content: str) -> tuple[str, str]:
-        reasoning, tag, text = content.partition(_CLOSING)
+        reasoning, tag, text = self._strip(content).partition(_CLOSING)
         if tag:
-            self._state = "closed"
-            return reasoning, self._begin_text(text)
-        kept = _overlap(content)
-        self._held = content[len(content) - kept :]
-        return content[: len(content) - kept], ""
+            self._state, self._behind_tag = "answering", True
+            return reasoning, self._strip(text)
+        kept = len(reasoning) - _overlap(reasoning)
+        self._held = reasoning[kept:]
+        return reasoning[:kept], ""
 
-    def _begin_text(self, content: str) -> str:
-        """Text after the closing tag, without the line breaks in between."""
-        text = content.lstrip("\n")
-        if text:
-            self._state = "answering"
-        return text
+    def _answer(self, content: str) -> tuple[str, str]:
+        return "", self._strip(content)
+
+    def _strip(self, content: str) -> str:
+        if self._behind_tag:
+            content = content.lstrip("\n")
+            self._behind_tag = not content
+        return content
 
 
 def _overlap(content: str) -> int:

@@ -1,0 +1,3 @@
+module tollgate.dev/bench
+
+go 1.22

@@ -1,0 +1,121 @@
+"""Limits of a key and its end of life, seen from outside, on both databases."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from gateway.store.keys import find_key, revoke_key, suspend_key
+from tests.conftest import Database, check_books
+from tests.flow.test_outcomes import Client
+from tests.harness.books import INSTALLATION
+from tests.harness.gateway import (
+    NAMESPACE,
+    GatewayProcess,
+    Simulated,
+    api_key,
+    credit_grant,
+    fleet,
+    wait_until,
+)
+
+
+@pytest.fixture(scope="module")
+def gateway(
+    module_database_url: str | None,
+    simulated: Simulated,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[GatewayProcess]:
+    soon = (datetime.now(UTC) + timedelta(seconds=8)).isoformat()
+    documents = [
+        fleet(simulated.url),
+        api_key("one-at-a-time", limits={"concurrentRequests": 1}),
+        api_key("three-a-minute", limits={"requestsPerMinute": 3}),
+        api_key("four-a-day", limits={"creditsPerDay": 4}),
+        api_key("some-models", models=["kimi-*"]),
+        api_key("short-lived", expiresAt=soon),
+        api_key("paused", suspended=True),
+        api_key("doomed"),
+        api_key("halted"),
+        credit_grant("all", credits=1_000_000),
+    ]
+    process = GatewayProcess(
+        tmp_path_factory.mktemp("limits"), documents, database_url=module_database_url
+    ).start()
+    yield process
+    assert process.stop() == 0, process.log_text()
+    check_books(process.database_url)
+
+
+def client(gateway: GatewayProcess, name: str) -> Client:
+    return Client(gateway, gateway.key(name))
+
+
+def test_one_request_at_a_time(gateway: GatewayProcess) -> None:
+    asking = client(gateway, "one-at-a-time")
+    with asking.stream("chat", "!chunks 200 20") as stream:
+        next(stream.iter_bytes())
+        second = asking.ask("messages", "Hi")
+        assert second.status_code == 429
+        assert second.headers["retry-after"] == "1"
+        free = gateway.http.get("/api/openai/v1/models", headers={"x-api-key": asking.key})
+        assert free.status_code == 429
+    wait_until(lambda: asking.ask("chat", "Hi").status_code == 200, "the first one to end")
+
+
+def test_so_many_a_minute(gateway: GatewayProcess) -> None:
+    asking = client(gateway, "three-a-minute")
+    assert [asking.ask("chat", "Hi").status_code for _ in range(3)] == [200, 200, 200]
+    refused = asking.ask("responses", "Hi")
+    assert refused.status_code == 429
+    assert 1 <= int(refused.headers["retry-after"]) <= 20
+    assert refused.json()["error"]["code"] == "rate_limit_exceeded"
+
+
+def test_so_many_credits_a_day(gateway: GatewayProcess) -> None:
+    asking = client(gateway, "four-a-day")
+    assert [asking.ask("chat", "Hi").status_code for _ in range(3)] == [200, 200, 429]
+    refused = asking.ask("messages", "Hi")
+    assert refused.json()["error"]["type"] == "rate_limit_error"
+    assert refused.headers["x-should-retry"] == "false"
+    account = gateway.account(asking.key)
+    assert account["credits_used_today"] == 4
+    assert account["limits"]["credits_per_day"] == 4
+
+
+def test_models_by_wildcard(gateway: GatewayProcess) -> None:
+    asking = client(gateway, "some-models")
+    assert asking.ask("chat", "Hi").status_code == 200
+    assert asking.ask("chat", "Hi", model="open").status_code == 403
+    listed = gateway.http.get("/api/openai/v1/models", headers={"x-api-key": asking.key})
+    assert [model["id"] for model in listed.json()["data"]] == ["kimi-k2.5"]
+    hidden = gateway.http.get("/api/anthropic/v1/models/open", headers={"x-api-key": asking.key})
+    assert hidden.status_code == 404
+
+
+def test_a_key_ends_when_its_time_is_over(gateway: GatewayProcess) -> None:
+    asking = client(gateway, "short-lived")
+    wait_until(lambda: asking.ask("chat", "Hi").status_code == 401, "the key to expire")
+
+
+def test_a_suspended_key_is_refused(gateway: GatewayProcess) -> None:
+    assert client(gateway, "paused").ask("chat", "Hi").status_code == 401
+
+
+@pytest.mark.parametrize("name", ["doomed", "halted"])
+def test_a_mark_in_the_database_is_obeyed_at_once(gateway: GatewayProcess, name: str) -> None:
+    """The memory of the gateway may be half a second old; the charge itself looks."""
+    asking = client(gateway, name)
+    assert asking.ask("chat", "Hi").status_code == 200
+    database = Database(gateway.database_url)
+    state = find_key(database, INSTALLATION, NAMESPACE, name)
+    assert state is not None
+    (revoke_key if name == "doomed" else suspend_key)(database, state.id)
+    database.close()
+    for dialect in ("chat", "messages", "responses"):
+        assert asking.ask(dialect, "Hi").status_code == 401
+    free = "/api/openai/v1/models"
+    headers = {"x-api-key": asking.key}
+    wait_until(
+        lambda: gateway.http.get(free, headers=headers).status_code == 401, "the next poll", 2
+    )
