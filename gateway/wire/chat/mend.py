@@ -22,7 +22,7 @@ def mend_finish(reason: Any, called: bool, legacy: bool) -> str:
 
 def mend_reasoning(holder: dict[str, Any]) -> None:
     """Give reasoning as `reasoning_content`, whatever the upstream called it, and only once."""
-    reasoning = holder.pop("reasoning", None)
+    reasoning = _string(holder.pop("reasoning", None))
     if "reasoning_details" in holder:
         details = holder.pop("reasoning_details")
         reasoning = reasoning or join_details(details)

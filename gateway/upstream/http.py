@@ -1,0 +1,362 @@
+"""A small HTTP/1.1 client for POST requests on the request path, over asyncio and llhttp.
+
+    post ──▶ idle or new connection ──▶ one write ──▶ status ──▶ read, read, … ──▶ back to the pool
+
+It sends nothing twice, follows nowhere, keeps no cookies and asks no environment. One exchange at
+a time runs on a connection. A reader that is slow stops the connection from being read, so memory
+is bounded. Silence is watched by one sweep for all exchanges, not by a timer each.
+Source: RFC 9112.
+"""
+
+import asyncio
+import ssl
+from collections import deque
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+import httptools
+
+_BUFFER_BYTES_MAX = 256 * 1024
+_IDLE_SECONDS = 15.0
+_SWEEP_SECONDS_MAX = 1.0
+_PORTS = {"http": 80, "https": 443}
+_LARGE_BYTES = 64 * 1024
+
+
+class Unreachable(OSError):
+    """No connection could be made."""
+
+
+class Disconnected(OSError):
+    """The connection broke, or what came over it was not HTTP."""
+
+
+class Silent(OSError):
+    """Nothing came for longer than allowed."""
+
+
+class Response:
+    """One answer, while it arrives. `headers` are by lower-case name, the last of a name."""
+
+    __slots__ = ("_buffer", "_buffered", "_connection", "_failure", "_loop", "_waiter",
+                 "done", "headers", "last_at", "status", "unwanted_since")  # fmt: skip
+
+    def __init__(self, connection: "_Connection", loop: asyncio.AbstractEventLoop) -> None:
+        self.status = 0
+        self.headers: dict[bytes, bytes] = {}
+        #: whether the last byte has arrived
+        self.done = False
+        self.last_at = loop.time()
+        #: since when nobody reads any more, while its end is awaited
+        self.unwanted_since: float | None = None
+        self._connection = connection
+        self._loop = loop
+        self._buffer: list[bytes] = []
+        self._buffered = 0
+        self._failure: OSError | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    async def read(self) -> bytes:
+        """What has arrived since the last read, at least a byte; empty at the end.
+
+        Raises `Disconnected` and `Silent`.
+        """
+        while not self._buffer:
+            if self._failure is not None:
+                raise self._failure
+            if self.done:
+                return b""
+            await self._wait()
+        buffer = self._buffer
+        data = buffer[0] if len(buffer) == 1 else b"".join(buffer)
+        buffer.clear()
+        if self._buffered > _BUFFER_BYTES_MAX:
+            self._connection.resume()
+        self._buffered = 0
+        return data
+
+    async def wait_for_status(self) -> None:
+        """Raises `Disconnected` and `Silent`."""
+        while not self.status:
+            if self._failure is not None:
+                raise self._failure
+            await self._wait()
+
+    def close(self, *, linger: bool = False) -> None:
+        """Cut the connection unless the answer is whole.
+
+        With `linger`, a connection whose answer is about to end is kept for that end.
+        """
+        if self.done or self._failure is not None:
+            return
+        if linger:
+            self.unwanted_since = self._loop.time()
+            self._buffer.clear()
+            self._connection.resume()
+        else:
+            self._connection.abort()
+
+    async def _wait(self) -> None:
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def take(self, data: bytes) -> None:
+        """A piece of the body arrived."""
+        if self.unwanted_since is not None:
+            return
+        self._buffer.append(data)
+        self._buffered += len(data)
+        if self._buffered > _BUFFER_BYTES_MAX:
+            self._connection.pause()
+        self.wake()
+
+    def fail(self, error: OSError) -> None:
+        if not self.done and self._failure is None:
+            self._failure = error
+            self.wake()
+
+
+class _Connection(asyncio.Protocol):
+    """One connection; the callbacks named `on_…` are the parser's."""
+
+    def __init__(self, client: "HttpClient", loop: asyncio.AbstractEventLoop) -> None:
+        self._client = client
+        self._loop = loop
+        self._transport: asyncio.Transport
+        self._parser = httptools.HttpResponseParser(self)
+        self._response: Response | None = None
+        self.idle_since = 0.0
+
+    def exchange(self, data: bytes, large: bytes) -> Response:
+        """Write one request and expect its answer."""
+        self._response = response = Response(self, self._loop)
+        if large:
+            self._transport.writelines((data, large))
+        else:
+            self._transport.write(data)
+        return response
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport), "a stream has a stream transport"
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        response = self._response
+        if response is None:
+            self.abort()  # an answer that nobody asked for
+            return
+        response.last_at = self._loop.time()
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError:
+            response.fail(Disconnected("what came was not HTTP"))
+            self.abort()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        response = self._response
+        if response is not None:
+            if error is None and response.status and _ends_with_connection(response):
+                self._finish(response)
+            else:
+                response.fail(Disconnected("the connection broke"))
+        self._client.forget(self)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        assert self._response is not None, "the parser is fed only during an exchange"
+        self._response.headers[name.lower()] = value
+
+    def on_headers_complete(self) -> None:
+        response = self._response
+        assert response is not None, "the parser is fed only during an exchange"
+        status = self._parser.get_status_code()
+        if status < 200:  # a preliminary answer; the real one follows
+            response.headers.clear()
+            return
+        response.status = status
+        response.wake()
+
+    def on_body(self, data: bytes) -> None:
+        if self._response is not None:
+            self._response.take(data)
+
+    def on_message_complete(self) -> None:
+        response = self._response
+        if response is None or not response.status:
+            return
+        keep = self._parser.should_keep_alive() and not _ends_with_connection(response)
+        self._finish(response)
+        if keep:
+            self._client.keep(self)
+        else:
+            self.abort()
+
+    def _finish(self, response: Response) -> None:
+        self._response = None
+        response.done = True
+        self._transport.resume_reading()
+        response.wake()
+        self._client.ended(response)
+
+    def pause(self) -> None:
+        self._transport.pause_reading()
+
+    def resume(self) -> None:
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def abort(self) -> None:
+        response, self._response = self._response, None
+        if response is not None:
+            response.fail(Disconnected("the connection was cut"))
+            self._client.ended(response)
+        self._transport.abort()
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+
+class HttpClient:
+    """POSTs to one URL. Idle connections are kept for a shorter time than servers keep them."""
+
+    #: how long the end of an answer that nobody reads any more may take
+    LINGER_SECONDS = 1.0
+
+    def __init__(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        *,
+        connect_seconds: float,
+        silence_seconds: float,
+        connections_max: int,
+    ) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in _PORTS or not parts.hostname:
+            raise ValueError("an upstream's URL begins with http:// or https:// and names a host")
+        self._host = parts.hostname
+        self._port = parts.port or _PORTS[parts.scheme]
+        self._tls = ssl.create_default_context() if parts.scheme == "https" else None
+        target = parts.path + (f"?{parts.query}" if parts.query else "")
+        self._head = _head(target, parts.netloc.rpartition("@")[2], headers)
+        self._connect_seconds = connect_seconds
+        self._silence_seconds = silence_seconds
+        self._slots = asyncio.Semaphore(connections_max)
+        self._idle: deque[_Connection] = deque()
+        self._open: set[_Connection] = set()
+        self._under_way: dict[Response, _Connection] = {}
+        self._sweeper: asyncio.TimerHandle | None = None
+
+    async def post(self, headers: Mapping[str, str], body: bytes) -> Response:
+        """Send, and wait for the status. Raises `Unreachable`, `Disconnected` and `Silent`."""
+        await self._slots.acquire()
+        try:
+            connection = self._idle_connection() or await self._connect()
+        except BaseException:
+            self._slots.release()
+            raise
+        more = b"".join(b"%b: %b\r\n" % (k.encode(), _value(v)) for k, v in headers.items())
+        head = b"%b%bcontent-length: %d\r\n\r\n" % (self._head, more, len(body))
+        if len(body) < _LARGE_BYTES:
+            response = connection.exchange(head + body, b"")
+        else:
+            response = connection.exchange(head, body)
+        self._under_way[response] = connection
+        if self._sweeper is None:
+            self._arm()
+        try:
+            await response.wait_for_status()
+        except BaseException:
+            response.close()
+            raise
+        return response
+
+    def close(self) -> None:
+        """Cut all connections."""
+        for connection in list(self._open):
+            connection.abort()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+
+    def keep(self, connection: _Connection) -> None:
+        connection.idle_since = asyncio.get_running_loop().time()
+        self._idle.append(connection)
+
+    def ended(self, response: Response) -> None:
+        if self._under_way.pop(response, None) is not None:
+            self._slots.release()
+
+    def forget(self, connection: _Connection) -> None:
+        self._open.discard(connection)
+        if connection in self._idle:
+            self._idle.remove(connection)
+        for response, other in list(self._under_way.items()):
+            if other is connection:
+                self.ended(response)
+
+    def _idle_connection(self) -> _Connection | None:
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.is_closing():
+                return connection
+        return None
+
+    async def _connect(self) -> _Connection:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self._connect_seconds):
+                _, connection = await loop.create_connection(
+                    lambda: _Connection(self, loop), self._host, self._port, ssl=self._tls
+                )
+        except (OSError, TimeoutError) as error:
+            raise Unreachable("no connection to the upstream") from error
+        self._open.add(connection)
+        return connection
+
+    def _arm(self) -> None:
+        seconds = min(_SWEEP_SECONDS_MAX, self._silence_seconds / 4)
+        self._sweeper = asyncio.get_running_loop().call_later(seconds, self._sweep)
+
+    def _sweep(self) -> None:
+        now = asyncio.get_running_loop().time()
+        for response, connection in list(self._under_way.items()):
+            lingers = response.unwanted_since
+            if lingers is not None and now - lingers > self.LINGER_SECONDS:
+                connection.abort()
+            elif now - response.last_at > self._silence_seconds:
+                response.fail(Silent("the upstream fell silent"))
+                connection.abort()
+        while self._idle and now - self._idle[0].idle_since > _IDLE_SECONDS:
+            self._idle.popleft().abort()
+        self._sweeper = None
+        if self._under_way or self._idle:
+            self._arm()
+
+
+def _ends_with_connection(response: Response) -> bool:
+    """RFC 9112, section 6.3: neither a length nor chunks, so the end is the connection's."""
+    headers = response.headers
+    return (
+        b"content-length" not in headers
+        and b"transfer-encoding" not in headers
+        and response.status not in (204, 304)
+    )
+
+
+def _head(target: str, host: str, headers: Mapping[str, str]) -> bytes:
+    lines = [f"POST {target or '/'} HTTP/1.1", f"host: {host}"]
+    head = "".join(f"{line}\r\n" for line in lines).encode("ascii")
+    return head + b"".join(b"%b: %b\r\n" % (k.encode(), _value(v)) for k, v in headers.items())
+
+
+def _value(value: str) -> bytes:
+    """A header's value; one with a line break would end the header early."""
+    if "\r" in value or "\n" in value or "\0" in value:
+        raise ValueError("a header's value may not hold a line break")
+    return value.encode("latin-1")

@@ -1,0 +1,231 @@
+"""The connection to an upstream that is slow, rude, or not an upstream at all."""
+
+import asyncio
+import json
+import time
+from typing import Any
+
+import pytest
+
+from gateway.core.spec import FleetLimits
+from gateway.errors import (
+    InvalidRequest,
+    TollgateError,
+    UpstreamBroken,
+    UpstreamError,
+    UpstreamMisconfigured,
+    UpstreamOverloaded,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
+from gateway.upstream.chat import ChatUpstream
+from tests.upstream.support import chunk, event, request, resolve, stream
+from tests.upstream.talk import (
+    LIMITS,
+    STREAM_HEAD,
+    Serve,
+    answer,
+    chunked,
+    read_all,
+    send,
+    socket_that,
+    told,
+    upstream_at,
+)
+
+
+def play(serve: Serve, limits: FleetLimits = LIMITS, streaming: bool = True) -> Any:
+    """What becomes of one request to a socket that misbehaves: an answer, or an error."""
+
+    async def run() -> Any:
+        async with socket_that(serve) as url, upstream_at(url, "secret", limits) as upstream:
+            try:
+                reply = await send(upstream, "hello", stream=streaming)
+            except TollgateError as error:
+                return error
+            try:
+                return told(await read_all(reply)) if streaming else await reply.answer()
+            except TollgateError as error:
+                return error
+            finally:
+                reply.close()
+
+    return asyncio.run(run())
+
+
+def test_the_request_carries_the_credential_and_what_the_flow_adds() -> None:
+    heads: list[bytes] = []
+
+    async def serve(head: bytes, writer: asyncio.StreamWriter) -> None:
+        heads.append(head.lower())
+        writer.write(answer(json.dumps({"choices": [{"finish_reason": "stop"}]}).encode()))
+
+    async def run() -> None:
+        async with socket_that(serve) as url, upstream_at(url, "sk-upstream") as upstream:
+            outgoing = upstream.prepare(request(), resolve("generic"))
+            reply = await upstream.send(outgoing, {"traceparent": "00-1-2-01"})
+            await reply.answer()
+            reply.close()
+
+    asyncio.run(run())
+    [head] = heads
+    assert head.startswith(b"post /v1/chat/completions http/1.1")
+    assert b"authorization: bearer sk-upstream\r\n" in head
+    assert b"traceparent: 00-1-2-01\r\n" in head
+    assert b"content-type: application/json\r\n" in head
+    assert b"accept-encoding: identity\r\n" in head
+    assert b"cookie" not in head
+
+
+def test_connections_are_used_again_after_a_stream() -> None:
+    async def run() -> int:
+        opened = 0
+        done = asyncio.Event()
+
+        async def serve(head: bytes, writer: asyncio.StreamWriter) -> None:
+            nonlocal opened
+            opened = len({*ports, writer.get_extra_info("peername")[1]})
+            ports.add(writer.get_extra_info("peername")[1])
+            writer.write(STREAM_HEAD + chunked(stream(chunk({}, "stop"), "[DONE]")))
+            await writer.drain()
+            await done.wait()  # the end of the body comes after the client has seen [DONE]
+            writer.write(b"0\r\n\r\n")
+
+        ports: set[int] = set()
+        async with socket_that(serve) as url, upstream_at(url) as upstream:
+            for _ in range(3):
+                done.clear()
+                reply = await send(upstream, "hello", stream=True)
+                assert len(await read_all(reply)) == 1
+                reply.close()
+                done.set()
+                async with asyncio.timeout(5):
+                    while not is_idle(upstream):
+                        await asyncio.sleep(0)
+        return opened
+
+    def is_idle(upstream: ChatUpstream) -> bool:
+        session = upstream._session
+        assert session is not None
+        assert session.connector is not None
+        return not session.connector._acquired  # there is no public count
+
+    assert asyncio.run(run()) == 1
+
+
+def test_a_stream_that_is_left_early_cuts_its_connection() -> None:
+    async def run() -> None:
+        gone = asyncio.Event()
+
+        async def serve(head: bytes, writer: asyncio.StreamWriter) -> None:
+            writer.write(STREAM_HEAD + chunked(stream(chunk({"content": "x"}))))
+            await writer.drain()
+            try:
+                while not writer.is_closing():
+                    writer.write(chunked(b": more\n\n"))
+                    await writer.drain()
+                    await asyncio.sleep(0.005)
+            finally:
+                gone.set()
+
+        async with socket_that(serve) as url, upstream_at(url) as upstream:
+            reply = await send(upstream, "hello", stream=True)
+            assert len(await reply.read()) == 1
+            reply.close()
+            async with asyncio.timeout(5):
+                await gone.wait()
+
+    asyncio.run(run())
+
+
+QUICK = FleetLimits(upstream_silence_seconds=0.1, upstream_connect_seconds=0.2)
+
+
+def test_silence_ends_in_a_timeout_before_and_within_the_answer() -> None:
+    async def say_nothing(head: bytes, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(30)
+
+    async def stall(head: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(STREAM_HEAD + chunked(stream(chunk({"content": "x"}))))
+        await asyncio.sleep(30)
+
+    for serve in (say_nothing, stall):
+        began = time.monotonic()
+        assert type(play(serve, QUICK)) is UpstreamTimeout
+        assert time.monotonic() - began < 5
+
+
+def test_nobody_listening_is_unreachable() -> None:
+    async def run() -> TollgateError:
+        async with socket_that(never) as url:
+            pass
+        async with upstream_at(url) as upstream:
+            with pytest.raises(TollgateError) as caught:
+                await send(upstream, "hello")
+            return caught.value
+
+    async def never(head: bytes, writer: asyncio.StreamWriter) -> None:
+        raise AssertionError("nobody asks")
+
+    assert type(asyncio.run(run())) is UpstreamUnreachable
+
+
+def test_a_redirect_is_not_followed() -> None:
+    async def serve(head: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(
+            b"HTTP/1.1 307 Temporary Redirect\r\nlocation: http://127.0.0.1:1/\r\n"
+            b"content-length: 0\r\n\r\n"
+        )
+
+    assert type(play(serve)) is UpstreamMisconfigured
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+def test_no_http_at_all_is_unreachable(streaming: bool) -> None:
+    async def serve(head: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"SSH-2.0-OpenSSH_9.6\r\n\r\n")
+        writer.close()
+
+    assert type(play(serve, streaming=streaming)) is UpstreamUnreachable
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        ({"error": {"type": "engine_overloaded_error", "message": "busy"}}, UpstreamOverloaded),
+        ({"error": {"type": "invalid_request_error", "message": "odd"}}, UpstreamError),
+        ({"choices": [{"message": {"content": "x"}, "finish_reason": "stop"}]}, UpstreamBroken),
+    ],
+)
+def test_json_where_a_stream_was_asked_for(body: Any, kind: type[TollgateError]) -> None:
+    async def serve(head: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(answer(json.dumps(body).encode()))
+
+    assert type(play(serve)) is kind
+
+
+def test_a_stream_under_another_name_is_still_read() -> None:
+    async def serve(head: bytes, writer: asyncio.StreamWriter) -> None:
+        body = stream(chunk({"content": "x"}), chunk({}, "stop"))
+        writer.write(answer(body, "text/plain; charset=utf-8"))
+
+    assert play(serve) == "x"
+
+
+def test_a_body_shorter_than_announced_is_broken() -> None:
+    async def serve(head: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(answer(event(chunk({"content": "x"}), "\n") + b"x" * 100)[:-50])
+        writer.close()
+
+    assert type(play(serve)) is UpstreamBroken
+    assert type(play(serve, streaming=False)) is UpstreamBroken
+
+
+def test_a_refusal_of_any_size_is_read_to_a_bound() -> None:
+    async def serve(head: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(answer(b"x" * 1_000_000, "text/html", "400 Bad Request"))
+        await writer.drain()
+
+    error = play(serve)
+    assert type(error) is InvalidRequest
+    assert "xxx" not in error.message

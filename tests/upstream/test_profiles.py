@@ -1,0 +1,34 @@
+"""Which family an upstream's model id suggests, and that the families hold together."""
+
+import pytest
+
+from gateway.core.profile import PROFILES, profile_for
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        ("kimi-k2.5", "kimi-k2.5"),
+        ("kimi-k2.6", "kimi-k2.6"),
+        ("kimi-k2.7-code-highspeed", "kimi-k2.7-code"),
+        ("kimi-k2-thinking-turbo", "kimi-k2-thinking"),
+        ("kimi-k3", "kimi-k3"),
+        ("moonshotai/Kimi-K2.5", "generic"),
+        ("qwen3", "generic"),
+    ],
+)
+def test_the_model_id_suggests_the_family(model: str, name: str) -> None:
+    assert profile_for(model).name == name
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_a_family_does_not_contradict_itself(name: str) -> None:
+    profile = PROFILES[name]
+    assert not (profile.forced_tool_refused and profile.forced_tool_stops_reasoning)
+    assert profile.reasoning_forced or not profile.forced_tool_refused
+    if profile.spelling == "reasoning_effort":
+        assert profile.effort_default in profile.efforts.values()
+    if profile.spelling == "none":
+        assert profile.reasoning_forced is not None
+    if profile.moonshot_schema:
+        assert (profile.stop_count_max, profile.stop_bytes_max) == (5, 32)
