@@ -6,7 +6,7 @@ Silence is filled by `Pacer`. It knows nothing of credits.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import Any
+from typing import Any, Protocol
 
 from gateway.errors import InvalidRequest, Overloaded, RequestTooLarge
 
@@ -15,6 +15,17 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
+
+
+#: where the listener puts the client's socket in a request's `scope["state"]`
+SOCKET = "tollgate.socket"
+
+
+class ClientSocket(Protocol):
+    """What the listener's protocol says of the connection that a request came by."""
+
+    is_lost: bool
+    on_lost: Callable[[], None] | None
 
 
 class ClientGone(Exception):
@@ -43,7 +54,7 @@ class BodyMemory:
 class Connection:
     """The client's side of one request."""
 
-    __slots__ = ("_memory", "_receive", "_send", "_watcher", "busy_since", "gone", "headers",
+    __slots__ = ("_memory", "_receive", "_send", "_socket", "busy_since", "gone", "headers",
                  "held", "sent_at", "started")  # fmt: skip
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, memory: BodyMemory) -> None:
@@ -51,7 +62,7 @@ class Connection:
         self._receive = receive
         self._send = send
         self._memory = memory
-        self._watcher: asyncio.Task[None] | None = None
+        self._socket: ClientSocket = scope["state"][SOCKET]
         self.held = 0
         self.started = False
         self.gone = False
@@ -96,14 +107,18 @@ class Connection:
         self.held = 0
 
     def watch(self, on_gone: Callable[[], None]) -> None:
-        """From now on notice when the client leaves, and say so once."""
-        self._watcher = asyncio.get_running_loop().create_task(self._watch(on_gone))
+        """From now on say once when the client leaves; `unwatch` ends it."""
 
-    async def _watch(self, on_gone: Callable[[], None]) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        self.gone = True
-        on_gone()
+        def lost() -> None:
+            self.gone = True
+            on_gone()
+
+        self._socket.on_lost = lost
+        if self._socket.is_lost:
+            lost()
+
+    def unwatch(self) -> None:
+        self._socket.on_lost = None
 
     async def start(self, status: int, headers: Headers) -> None:
         """Send status and headers; once."""

@@ -233,6 +233,7 @@ class Flow:
 
     def _close(self, passage: Passage, connection: Connection) -> None:
         passage.finished = True
+        connection.unwatch()
         connection.release_body()
         if passage.pacer is not None:
             passage.pacer.stop()

@@ -5,6 +5,7 @@ documents ─▶ database (lock, schema, secret) ─▶ keys and grants ─▶ l
 """
 
 import asyncio
+import gc
 import logging
 import secrets
 from collections.abc import AsyncIterator, Mapping
@@ -177,6 +178,9 @@ class Process:
         operations = operations_app(metrics, lambda: _why_not_ready(listeners, keyring))
         line = self._command_line
         await listeners.open(gateway, line.host, line.port, operations, line.ops_port)
+        # What was made so far stays; the collector need not look at it again with every request.
+        gc.collect()
+        gc.freeze()
         return listeners
 
     def _open_responses(
@@ -205,7 +209,10 @@ class Process:
             if url == SIMULATED:
                 url = await stack.enter_async_context(simulated_upstream())
             credential = self._credential(fleet, spec)
-            upstream = ChatUpstream(spec.name, url, credential, fleet.spec.limits)
+            try:
+                upstream = ChatUpstream(spec.name, url, credential, fleet.spec.limits)
+            except ValueError as error:
+                raise SpecError(f"upstream {spec.name!r}: {error}") from None
             stack.push_async_callback(upstream.close)
             upstreams[spec.name] = upstream
         return upstreams

@@ -4,7 +4,7 @@
 
 Only the first choice is told here: no dialect but chat knows of more, and chat answers are passed
 on as they are. Deltas are never empty. A `CallArguments` follows the `CallStarted` of its index;
-several calls may interleave.
+several calls may interleave. `Usage` may come more than once; the last one counts.
 """
 
 from typing import Literal

@@ -111,7 +111,10 @@ class GroupCommit(Generic[T, R]):
         self._closed = False
 
     def submit(self, item: T) -> "asyncio.Future[R]":
-        """Queue an item; the future has its result once the batch is committed."""
+        """Queue an item; the future has its result once the batch is committed.
+
+        Whoever gives up waiting gives up the result only: the item is written all the same.
+        """
         if self._closed:
             raise DatabaseUnavailable("the ledger is closed")
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()

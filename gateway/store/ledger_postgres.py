@@ -143,13 +143,13 @@ class PostgresLedger:
         """Nothing to do: a lane connects with its first statement."""
 
     async def charge(self, charge: Charge) -> Verdict:
-        result = await asyncio.shield(self._charges.submit(charge))
+        result = await self._charges.submit(charge)
         if isinstance(result, TollgateError):
             raise result
         return result
 
     async def refund(self, refund: Refund) -> bool:
-        return await asyncio.shield(self._refunds.submit(refund))
+        return await self._refunds.submit(refund)
 
     def end(self, end: End) -> None:
         self._ends.submit(end)
@@ -198,14 +198,14 @@ class PostgresLedger:
         rows = await self._charge_lane.run(
             _CHARGE,
             {
-                "request_ids": [charge.request_id for charge in batch],
+                "request_ids": _texts(charge.request_id for charge in batch),
                 "account_ids": _integers(charge.account_id for charge in batch),
                 "api_key_ids": _integers(charge.api_key_id for charge in batch),
-                "hashes": [charge.key_hash for charge in batch],
+                "hashes": _bytes(charge.key_hash for charge in batch),
                 "credits": _integers(charge.credits for charge in batch),
-                "models": [charge.model for charge in batch],
-                "routes": [charge.route for charge in batch],
-                "idempotency_keys": [charge.idempotency_key for charge in batch],
+                "models": _texts(charge.model for charge in batch),
+                "routes": _texts(charge.route for charge in batch),
+                "idempotency_keys": _texts(charge.idempotency_key for charge in batch),
                 "retry_counts": _integers(charge.retry_count for charge in batch),
                 "replica_id": self._replica_id,
             },
@@ -216,7 +216,7 @@ class PostgresLedger:
         rows = await self._behind(
             _REFUND,
             {
-                "request_ids": [refund.request_id for refund in batch],
+                "request_ids": _texts(refund.request_id for refund in batch),
                 "account_ids": _integers({refund.account_id for refund in batch}),
             },
         )
@@ -230,8 +230,8 @@ class PostgresLedger:
         rows = await self._behind(
             _END,
             {
-                "request_ids": [end.request_id for end in batch],
-                "used_ids": [request_id for request_id, _ in used],
+                "request_ids": _texts(end.request_id for end in batch),
+                "used_ids": _texts(request_id for request_id, _ in used),
                 "input": _integers(usage.input for _, usage in used),
                 "cached": _integers(usage.cached for _, usage in used),
                 "output": _integers(usage.output for _, usage in used),
@@ -263,6 +263,23 @@ def _was_crowded_out(batch: list[Charge], index: int, verdict: Verdict) -> bool:
     return verdict.outcome == "capped" or charge.credits <= verdict.balance
 
 
+# Arrays as text: PostgreSQL reads them faster than the driver writes its own form, and their type
+# does not change with their values, so one prepared plan serves every batch.
+
+
 def _integers(values: Iterable[int | None]) -> str:
-    """An array as text: its type does not change with its values, so one plan serves all."""
     return "{" + ",".join("NULL" if value is None else str(value) for value in values) + "}"
+
+
+def _texts(values: Iterable[str | None]) -> str:
+    return "{" + ",".join("NULL" if value is None else _quoted(value) for value in values) + "}"
+
+
+def _bytes(values: Iterable[bytes]) -> str:
+    return "{" + ",".join(f'"\\\\x{value.hex()}"' for value in values) + "}"
+
+
+def _quoted(value: str) -> str:
+    if "\\" in value or '"' in value:
+        value = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{value}"'

@@ -1,44 +1,61 @@
-"""The hot statements on SQLite: one writer thread, WAL, `synchronous=FULL`, grouped commits."""
+"""The hot statements on SQLite: one writer thread, WAL, `synchronous=FULL`, grouped commits.
 
-import asyncio
+A batch is a handful of statements however many requests are in it: each statement gives other
+threads the interpreter's lock, and waiting for it again is dearer than the statement.
+"""
+
 import contextlib
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any, TypeVar
+
+import msgspec
 
 from gateway.errors import DatabaseUnavailable, TollgateError
 from gateway.store.database import open_sqlite
 from gateway.store.ledger import Charge, End, GroupCommit, Refund, Verdict
 from gateway.store.tables import utc_text
+from gateway.store.writer import WriterThread
 
 T = TypeVar("T")
-R = TypeVar("R")
+#: writes a batch within a transaction; one result an item
+_Write = Callable[[Sequence[T]], list[Any]]
 
-_KEY = """
-SELECT k.revoked_at IS NULL AND NOT k.suspended AND (k.expires_at IS NULL OR k.expires_at > :now)
-       AND h.revoked_at IS NULL AND (h.expires_at IS NULL OR h.expires_at > :now),
-       k.credits_per_day, a.balance, a.next_expiry IS NOT NULL AND a.next_expiry <= :now
+#: every key of a batch in one row, so that reading it gives the lock away once
+_KEYS = """
+SELECT json_group_array(json_array(
+         hex(h.hash), k.id, a.id, a.balance, k.credits_per_day, coalesce(d.credits, 0),
+         a.next_expiry IS NOT NULL AND a.next_expiry <= :now,
+         k.revoked_at IS NULL AND NOT k.suspended
+         AND (k.expires_at IS NULL OR k.expires_at > :now)
+         AND h.revoked_at IS NULL AND (h.expires_at IS NULL OR h.expires_at > :now)))
 FROM api_key_hash h JOIN api_key k ON k.id = h.api_key_id JOIN account a ON a.id = k.account_id
-WHERE h.hash = :hash AND k.id = :api_key_id AND a.id = :account_id
+LEFT JOIN api_key_day d ON d.api_key_id = k.id AND d.day = :day
+WHERE h.hash IN ({places})
 """
-_DAY = """
-INSERT INTO api_key_day (api_key_id, day, credits)
-SELECT :api_key_id, :day, :credits WHERE :credits <= :cap
-ON CONFLICT (api_key_id, day) DO UPDATE SET credits = credits + :credits
-WHERE credits + :credits <= :cap
+_TAKE = """
+UPDATE account SET balance = balance - taken.credits
+FROM (SELECT value ->> 0 AS id, value ->> 1 AS credits FROM json_each(:taken)) AS taken
+WHERE account.id = taken.id
 """
-_TAKE = "UPDATE account SET balance = balance - :credits WHERE id = :account_id"
-_CHARGE_ENTRY = """
+_CHARGE_ENTRIES = """
 INSERT INTO entry (account_id, kind, credits, request_id, api_key_id, model, route,
                    idempotency_key, retry_count, created_at)
-VALUES (:account_id, 'charge', -:credits, :request_id, :api_key_id, :model, :route,
-        :idempotency_key, :retry_count, :now)
+SELECT value ->> 1, 'charge', -(value ->> 4), value ->> 0, value ->> 2, value ->> 5, value ->> 6,
+       value ->> 7, value ->> 8, :now
+FROM json_each(:charged)
 """
-_HOLD = """
+_HOLDS = """
 INSERT INTO hold (request_id, account_id, api_key_id, replica_id, credits, day, created_at)
-VALUES (:request_id, :account_id, :api_key_id, :replica_id, :credits, :capped_day, :now)
+SELECT value ->> 0, value ->> 1, value ->> 2, :replica_id, value ->> 4, value ->> 3, :now
+FROM json_each(:charged)
+"""
+_DAYS = """
+INSERT INTO api_key_day (api_key_id, day, credits)
+SELECT value ->> 2, value ->> 3, sum(value ->> 4) FROM json_each(:charged)
+WHERE value ->> 3 IS NOT NULL GROUP BY 1
+ON CONFLICT (api_key_id, day) DO UPDATE SET credits = credits + excluded.credits
 """
 _RELEASE = """
 DELETE FROM hold WHERE request_id = ? RETURNING account_id, api_key_id, credits, day
@@ -49,10 +66,30 @@ VALUES (?, 'refund', ?, ?, ?, ?)
 """
 _GIVE = "UPDATE account SET balance = balance + ? WHERE id = ?"
 _GIVE_DAY = "UPDATE api_key_day SET credits = credits - ? WHERE api_key_id = ? AND day = ?"
+_END = "DELETE FROM hold WHERE request_id IN (SELECT value ->> 0 FROM json_each(:ends))"
 _USAGE = """
 INSERT INTO request_usage (request_id, input_tokens, cached_tokens, output_tokens, reasoning_tokens)
-VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(:ends)
+WHERE value ->> 1 IS NOT NULL
+ON CONFLICT DO NOTHING
 """
+
+
+class _Row(msgspec.Struct, array_like=True):
+    """What `_KEYS` tells of one hash: its key, its account and whether it may be charged."""
+
+    hash: str
+    api_key_id: int
+    account_id: int
+    balance: int
+    cap: int | None
+    used_today: int
+    expiry_due: int
+    live: int
+
+
+_decode_rows = msgspec.json.Decoder(list[_Row]).decode
+_encode = msgspec.json.Encoder().encode
 
 
 class SqliteLedger:
@@ -61,30 +98,29 @@ class SqliteLedger:
     def __init__(self, path: str, replica_id: str, *, behind_seconds: float = 0.25) -> None:
         self._path = path
         self._replica_id = replica_id
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
-        self._charges = GroupCommit[Charge, Verdict | TollgateError](
-            lambda batch: self._in_thread(self._write, batch, self._charge_one)
-        )
-        self._refunds = GroupCommit[Refund, bool | TollgateError](
-            lambda batch: self._in_thread(self._write, batch, self._refund_one)
-        )
-        self._ends = GroupCommit[End, bool | TollgateError](
-            lambda batch: self._in_thread(self._write, batch, self._end_one),
-            delay_seconds=behind_seconds,
-        )
+        self._writer = WriterThread("ledger")
+        self._charges = self._group(self._charge_rows)
+        self._refunds = self._group(self._refund_rows)
+        self._ends = self._group(self._end_rows, behind_seconds)
         self._connection: sqlite3.Connection
 
-    async def start(self) -> None:
-        def connect() -> None:
-            self._connection = open_sqlite(self._path)
+    def _group(self, write: _Write[T], delay_seconds: float = 0.0) -> GroupCommit[T, Any]:
+        async def execute(batch: list[T]) -> list[Any]:
+            results: list[Any] = await self._writer.submit(lambda: self._write(batch, write))
+            return results
 
-        await self._in_thread(connect)
+        return GroupCommit(execute, delay_seconds=delay_seconds)
+
+    async def start(self) -> None:
+        self._connection = await self._writer.submit(lambda: open_sqlite(self._path))
 
     async def charge(self, charge: Charge) -> Verdict:
-        return _raised(await asyncio.shield(self._charges.submit(charge)))
+        verdict: Verdict | TollgateError = await self._charges.submit(charge)
+        return _raised(verdict)
 
     async def refund(self, refund: Refund) -> bool:
-        return _raised(await asyncio.shield(self._refunds.submit(refund)))
+        given: bool | TollgateError = await self._refunds.submit(refund)
+        return _raised(given)
 
     def end(self, end: End) -> None:
         self._ends.submit(end)
@@ -96,31 +132,25 @@ class SqliteLedger:
     async def drain(self) -> None:
         for group in (self._charges, self._refunds, self._ends):
             await group.drain()
-        await self._in_thread(self._connection.close)
-        self._thread.shutdown()
+        await self._writer.submit(self._connection.close)
+        self._writer.stop()
 
-    async def _in_thread(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
-
-    def _write(
-        self, batch: Sequence[T], write_one: Callable[[T, str], R]
-    ) -> list[R | TollgateError]:
+    def _write(self, batch: Sequence[T], write: _Write[T]) -> list[Any]:
         """All of a batch in one transaction; after an error once more, each on its own."""
-        now = utc_text(datetime.now(UTC))
         try:
             with self._transaction():
-                return [write_one(item, now) for item in batch]
+                return write(batch)
         except sqlite3.Error:
-            return [self._write_alone(item, write_one) for item in batch]
+            return [result for item in batch for result in self._write_alone(item, write)]
 
-    def _write_alone(self, item: T, write_one: Callable[[T, str], R]) -> R | TollgateError:
+    def _write_alone(self, item: T, write: _Write[T]) -> list[Any]:
         try:
             with self._transaction():
-                return write_one(item, utc_text(datetime.now(UTC)))
+                return write([item])
         except sqlite3.Error as error:
             unavailable = DatabaseUnavailable("the database does not answer")
             unavailable.__cause__ = error
-            return unavailable
+            return [unavailable]
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -133,39 +163,52 @@ class SqliteLedger:
                 self._connection.execute("ROLLBACK")
             raise
 
-    def _charge_one(self, charge: Charge, now: str) -> Verdict:
-        values = {
-            "request_id": charge.request_id,
-            "account_id": charge.account_id,
-            "api_key_id": charge.api_key_id,
-            "hash": charge.key_hash,
-            "credits": charge.credits,
-            "model": charge.model,
-            "route": charge.route,
-            "idempotency_key": charge.idempotency_key,
-            "retry_count": charge.retry_count,
-            "replica_id": self._replica_id,
-            "now": now,
-            "day": now[:10],
-            "capped_day": None,
-        }
-        execute = self._connection.execute
-        row = execute(_KEY, values).fetchone()
-        if row is None or not row[0]:
-            return Verdict("dead")
-        _, cap, balance, expiry_due = row
-        if expiry_due:
-            return Verdict("expiry_due", balance)
-        if charge.credits > balance:
-            return Verdict("exhausted", balance)
-        if cap is not None:
-            values |= {"cap": cap, "capped_day": values["day"]}
-            if execute(_DAY, values).rowcount == 0:
-                return Verdict("capped", balance)
-        execute(_TAKE, values)
-        execute(_CHARGE_ENTRY, values)
-        execute(_HOLD, values)
-        return Verdict("charged", balance - charge.credits)
+    def _charge_rows(self, batch: Sequence[Charge]) -> list[Verdict]:
+        now = utc_text(datetime.now(UTC))
+        day = now[:10]
+        rows = self._read_keys({charge.key_hash for charge in batch}, now, day)
+        # Two keys may share an account, and two hashes a key.
+        balances = {row.account_id: row.balance for row in rows.values()}
+        used_today = {row.api_key_id: row.used_today for row in rows.values()}
+        taken: dict[int, int] = {}
+        charged: list[tuple[Any, ...]] = []
+        verdicts = []
+        for charge in batch:
+            row = rows.get(charge.key_hash.hex())
+            verdict = _judge(charge, row, balances, used_today)
+            verdicts.append(verdict)
+            if row is None or verdict.outcome != "charged":
+                continue
+            account_id = charge.account_id
+            balances[account_id] = verdict.balance
+            taken[account_id] = taken.get(account_id, 0) + charge.credits
+            used_today[row.api_key_id] += charge.credits
+            charged.append(_columns(charge, day if row.cap is not None else None))
+        if charged:
+            values = {
+                "charged": _encode(charged).decode(),
+                "taken": _encode(list(taken.items())).decode(),
+                "now": now,
+                "replica_id": self._replica_id,
+            }
+            for statement in (_TAKE, _CHARGE_ENTRIES, _HOLDS):
+                self._connection.execute(statement, values)
+            if any(columns[3] for columns in charged):
+                self._connection.execute(_DAYS, values)
+        return verdicts
+
+    def _read_keys(self, hashes: set[bytes], now: str, day: str) -> dict[str, _Row]:
+        places = ",".join(f":hash_{number}" for number in range(len(hashes)))
+        values = {f"hash_{number}": hashed for number, hashed in enumerate(hashes)}
+        statement = _KEYS.format(places=places)
+        (found,) = self._connection.execute(
+            statement, {**values, "now": now, "day": day}
+        ).fetchone()
+        return {row.hash.lower(): row for row in _decode_rows(found)}
+
+    def _refund_rows(self, batch: Sequence[Refund]) -> list[bool]:
+        now = utc_text(datetime.now(UTC))
+        return [self._refund_one(refund, now) for refund in batch]
 
     def _refund_one(self, refund: Refund, now: str) -> bool:
         row = self._connection.execute(_RELEASE, (refund.request_id,)).fetchone()
@@ -180,18 +223,53 @@ class SqliteLedger:
             self._connection.execute(_GIVE_DAY, (credits, api_key_id, day))
         return True
 
-    def _end_one(self, end: End, now: str) -> bool:
-        found = self._connection.execute(_RELEASE, (end.request_id,)).fetchone() is not None
-        if end.usage is not None:
-            usage = end.usage
-            self._connection.execute(
-                _USAGE,
-                (end.request_id, usage.input, usage.cached, usage.output, usage.reasoning),
-            )
-        return found
+    def _end_rows(self, batch: Sequence[End]) -> list[None]:
+        ends = [
+            (end.request_id, use.input, use.cached, use.output, use.reasoning)
+            if (use := end.usage) is not None
+            else (end.request_id,)
+            for end in batch
+        ]
+        values = {"ends": _encode(ends).decode()}
+        self._connection.execute(_END, values)
+        self._connection.execute(_USAGE, values)
+        return [None] * len(batch)
 
 
-def _raised(result: R | TollgateError) -> R:
+def _judge(
+    charge: Charge, row: _Row | None, balances: dict[int, int], used_today: dict[int, int]
+) -> Verdict:
+    if (
+        row is None
+        or not row.live
+        or (row.api_key_id, row.account_id) != (charge.api_key_id, charge.account_id)
+    ):
+        return Verdict("dead")
+    balance = balances[row.account_id]
+    if row.expiry_due:
+        return Verdict("expiry_due", balance)
+    if charge.credits > balance:
+        return Verdict("exhausted", balance)
+    if row.cap is not None and used_today[row.api_key_id] + charge.credits > row.cap:
+        return Verdict("capped", balance)
+    return Verdict("charged", balance - charge.credits)
+
+
+def _columns(charge: Charge, capped_day: str | None) -> tuple[Any, ...]:
+    return (
+        charge.request_id,
+        charge.account_id,
+        charge.api_key_id,
+        capped_day,
+        charge.credits,
+        charge.model,
+        charge.route,
+        charge.idempotency_key,
+        charge.retry_count,
+    )
+
+
+def _raised(result: T | TollgateError) -> T:
     if isinstance(result, TollgateError):
         raise result
     return result

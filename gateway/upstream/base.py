@@ -13,12 +13,14 @@ from gateway.wire.base import Answer, Chunk
 class Outgoing(Struct, frozen=True):
     """A request ready to be sent; everything that can be refused has been.
 
-    `degraded` names what the upstream will not see although the client sent it.
+    `degraded` names what the upstream will not see although the client sent it; `choices` is how
+    many finish reasons a complete answer has.
     """
 
     body: bytes
     stream: bool
     degraded: tuple[str, ...] = ()
+    choices: int = 1
 
 
 class Reply(Protocol):
@@ -28,7 +30,8 @@ class Reply(Protocol):
         """The next chunks of a stream, at least one; an empty list at its complete end.
 
         Raises `UpstreamBroken` when it is cut, holds an error event or ends without a finish
-        reason for every choice, and `UpstreamTimeout` on silence.
+        reason for every choice, and `UpstreamTimeout` on silence. Before its first chunk it may
+        raise whatever `Upstream.send` may.
         """
 
     async def answer(self) -> Answer:

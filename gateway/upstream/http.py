@@ -12,6 +12,7 @@ import asyncio
 import ssl
 from collections import deque
 from collections.abc import Mapping
+from typing import cast
 from urllib.parse import urlsplit
 
 import httptools
@@ -144,8 +145,7 @@ class _Connection(asyncio.Protocol):
         return response
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport), "a stream has a stream transport"
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one only in shape
 
     def data_received(self, data: bytes) -> None:
         response = self._response
@@ -247,20 +247,20 @@ class HttpClient:
         self._head = _head(target, parts.netloc.rpartition("@")[2], headers)
         self._connect_seconds = connect_seconds
         self._silence_seconds = silence_seconds
-        self._slots = asyncio.Semaphore(connections_max)
+        self._connections_max = connections_max
         self._idle: deque[_Connection] = deque()
         self._open: set[_Connection] = set()
         self._under_way: dict[Response, _Connection] = {}
         self._sweeper: asyncio.TimerHandle | None = None
 
+    @property
+    def idle_connections(self) -> int:
+        """How many connections wait for a request."""
+        return len(self._idle)
+
     async def post(self, headers: Mapping[str, str], body: bytes) -> Response:
         """Send, and wait for the status. Raises `Unreachable`, `Disconnected` and `Silent`."""
-        await self._slots.acquire()
-        try:
-            connection = self._idle_connection() or await self._connect()
-        except BaseException:
-            self._slots.release()
-            raise
+        connection = self._idle_connection() or await self._connect()
         more = b"".join(b"%b: %b\r\n" % (k.encode(), _value(v)) for k, v in headers.items())
         head = b"%b%bcontent-length: %d\r\n\r\n" % (self._head, more, len(body))
         if len(body) < _LARGE_BYTES:
@@ -289,8 +289,7 @@ class HttpClient:
         self._idle.append(connection)
 
     def ended(self, response: Response) -> None:
-        if self._under_way.pop(response, None) is not None:
-            self._slots.release()
+        self._under_way.pop(response, None)
 
     def forget(self, connection: _Connection) -> None:
         self._open.discard(connection)
@@ -308,6 +307,8 @@ class HttpClient:
         return None
 
     async def _connect(self) -> _Connection:
+        if len(self._open) >= self._connections_max:
+            raise Unreachable("all connections to the upstream are in use")
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._connect_seconds):

@@ -6,7 +6,8 @@ from typing import Any
 from gateway.core.catalog import Model, Price, Resolution
 from gateway.core.profile import PROFILES
 from gateway.core.request import Request, Text, Tool, UserMessage
-from gateway.upstream.chat.render import ChatOutgoing, render_request
+from gateway.upstream.base import Outgoing
+from gateway.upstream.chat.render import render_request
 
 HELLO = UserMessage((Text("hello"),))
 LOOK = Tool("look", "Looks.", {"type": "object", "properties": {"at": {"type": "string"}}})
@@ -43,7 +44,7 @@ def request(*messages: Any, **members: Any) -> Request:
 
 def prepare(
     wanted: Request, profile: str = "generic", *settings: Any, **model: Any
-) -> ChatOutgoing:
+) -> Outgoing:
     return render_request(wanted, resolve(profile, *settings, **model))
 
 

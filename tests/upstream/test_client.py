@@ -8,6 +8,7 @@ import pytest
 
 from gateway.core.events import Finished, Text, Usage
 from gateway.core.request import Sampling
+from gateway.core.spec import FleetLimits
 from gateway.errors import (
     ContextOverflow,
     InvalidRequest,
@@ -20,6 +21,7 @@ from gateway.errors import (
     UpstreamUnreachable,
 )
 from gateway.simulated.server import running
+from gateway.upstream.chat import ChatUpstream
 from tests.upstream.talk import read_all, send, told, upstream_at
 
 
@@ -126,13 +128,10 @@ def test_a_large_body_is_sent_whole() -> None:
     assert usage.input > 1_000_000
 
 
-def test_a_credential_that_cannot_be_a_header_is_a_misconfiguration() -> None:
-    async def run() -> TollgateError:
-        async with running() as url, upstream_at(url, "broken\nheader") as upstream:
-            with pytest.raises(TollgateError) as caught:
-                await send(upstream, "hello")
-            return caught.value
-
-    error = asyncio.run(run())
-    assert type(error) is UpstreamMisconfigured
-    assert "broken" not in error.message
+@pytest.mark.parametrize(
+    ("url", "credential"), [("http://127.0.0.1:1", "broken\nheader"), ("ftp://127.0.0.1", "fine")]
+)
+def test_what_cannot_be_sent_is_noticed_at_the_start(url: str, credential: str) -> None:
+    with pytest.raises(ValueError, match="may not hold|begins with") as caught:
+        ChatUpstream("main", url, credential, FleetLimits())
+    assert "broken" not in str(caught.value)

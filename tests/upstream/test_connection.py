@@ -18,7 +18,6 @@ from gateway.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from gateway.upstream.chat import ChatUpstream
 from tests.upstream.support import chunk, event, request, resolve, stream
 from tests.upstream.talk import (
     LIMITS,
@@ -100,15 +99,9 @@ def test_connections_are_used_again_after_a_stream() -> None:
                 reply.close()
                 done.set()
                 async with asyncio.timeout(5):
-                    while not is_idle(upstream):
+                    while upstream.idle_connections == 0:
                         await asyncio.sleep(0)
         return opened
-
-    def is_idle(upstream: ChatUpstream) -> bool:
-        session = upstream._session
-        assert session is not None
-        assert session.connector is not None
-        return not session.connector._acquired  # there is no public count
 
     assert asyncio.run(run()) == 1
 

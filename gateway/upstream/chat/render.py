@@ -40,13 +40,7 @@ _MOONSHOT_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_-]{0,127}")
 _ANY_PARAMETERS: Object = {"type": "object", "properties": {}}
 
 
-class ChatOutgoing(Outgoing, frozen=True):
-    """`choices` is how many finish reasons a complete answer has."""
-
-    choices: int = 1
-
-
-def render_request(request: Request, resolution: Resolution) -> ChatOutgoing:
+def render_request(request: Request, resolution: Resolution) -> Outgoing:
     """Render a request; raises `InvalidRequest` for what the profile cannot take."""
     profile = resolution.model.profile
     degraded: list[str] = []
@@ -65,7 +59,7 @@ def render_request(request: Request, resolution: Resolution) -> ChatOutgoing:
     if request.stream:
         body["stream"] = True
         body["stream_options"] = {"include_usage": True}
-    return ChatOutgoing(
+    return Outgoing(
         body=encode(body),
         stream=request.stream,
         degraded=tuple(dict.fromkeys(degraded)),

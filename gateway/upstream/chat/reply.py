@@ -12,7 +12,6 @@ for a good one. Chunks that came before a failure are given out before it is rai
 
 from collections.abc import Sequence
 
-import aiohttp
 import msgspec
 from msgspec import Struct
 
@@ -21,8 +20,8 @@ from gateway.errors import TollgateError, UpstreamBroken, UpstreamError, Upstrea
 from gateway.upstream.chat.cutter import EventCutter
 from gateway.upstream.chat.decode import EventDecoder
 from gateway.upstream.chat.errors import classify, read_failure, read_object
-from gateway.upstream.chat.lingering import Lingering
 from gateway.upstream.chat.tally import Tally
+from gateway.upstream.http import Response, Silent
 from gateway.wire.base import Answer, Chunk
 from gateway.wire.chat.likeness import Likeness
 
@@ -116,17 +115,10 @@ class StreamReader:
 class ChatReply:
     """Reads one response; see `gateway.upstream.base.Reply`."""
 
-    def __init__(
-        self,
-        response: aiohttp.ClientResponse,
-        choices: int,
-        credential: str | None,
-        lingering: Lingering,
-    ) -> None:
+    def __init__(self, response: Response, choices: int, credential: str | None) -> None:
         self._response = response
         self._credential = credential
         self._reader = StreamReader(choices, credential)
-        self._lingering = lingering
 
     @property
     def usage(self) -> Usage | None:
@@ -170,10 +162,10 @@ class ChatReply:
     async def _receive(self) -> bytes:
         """What has arrived, at least a byte; empty at the end of the body."""
         try:
-            return await self._response.content.readany()
-        except (TimeoutError, aiohttp.ServerTimeoutError):
+            return await self._response.read()
+        except Silent:
             raise UpstreamTimeout("The upstream fell silent.") from None
-        except (aiohttp.ClientError, OSError):
+        except OSError:
             raise UpstreamBroken("The connection to the upstream broke.") from None
 
     def close(self) -> None:
@@ -182,13 +174,7 @@ class ChatReply:
         After `[DONE]` the end of the body is usually still under way: the connection returns to
         the pool by itself when it comes, and is cut if it does not come soon.
         """
-        response = self._response
-        if response.content.is_eof():
-            response.release()
-        elif self._reader.ended and self._reader.tally.complete:
-            self._lingering.add(response)
-        else:
-            response.close()
+        self._response.close(linger=self._reader.ended and self._reader.tally.complete)
 
 
 def broken_by(error: object, credential: str | None, begun: bool) -> TollgateError:

@@ -4,10 +4,13 @@ Servers differ: arguments before the name, the id and name again in every piece,
 index for several calls, no id at all. Readers want id and name once, in the first piece of a call.
 
     piece ──▶ held until the name is known ──▶ first piece (id, name, arguments) ──▶ arguments*
+
+OpenAI's own readers also want one call to end before the next one begins.
 """
 
 from secrets import token_hex
 
+import msgspec
 from msgspec import Struct
 
 
@@ -77,6 +80,71 @@ class CallAssembly:
 
     def _last(self) -> _Call | None:
         return self._calls[-1] if self._calls else None
+
+
+class CallSequence:
+    """The calls of one choice, told one after the other.
+
+    A reader takes a call for done as soon as it is told of the next one, and parses its arguments.
+    So what an upstream says of later calls waits until those of the call under way are a whole
+    JSON object, or until the choice ends.
+    """
+
+    def __init__(self) -> None:
+        self._assembly = CallAssembly()
+        self._position = 0
+        #: what was told of the call under way
+        self._arguments: list[str] = []
+        #: by position
+        self._waiting: dict[int, list[Piece]] = {}
+
+    @property
+    def any_started(self) -> bool:
+        """Whether any call was told, or waits to be."""
+        return self._assembly.any_started
+
+    def is_at(self, index: int | None) -> bool:
+        """Whether the upstream's index is that of the call under way, under the same position."""
+        return index == self._position and self._assembly.is_started(index)
+
+    def note(self, arguments: str) -> None:
+        """Arguments of the call under way were told without `take`."""
+        if arguments:
+            self._arguments.append(arguments)
+
+    def take(
+        self, index: int | None, call_id: str | None, name: str | None, arguments: str | None
+    ) -> list[Piece]:
+        """One piece of the upstream's; gives what may be told now."""
+        piece = self._assembly.take(index, call_id, name, arguments)
+        if piece is None:
+            return []
+        self._waiting.setdefault(piece.position, []).append(piece)
+        told = self._tell()
+        while self._position + 1 in self._waiting and self._is_whole():
+            self._position += 1
+            self._arguments.clear()
+            told += self._tell()
+        return told
+
+    def finish(self) -> list[Piece]:
+        """What still waits at the end of the choice."""
+        waiting = sorted(self._waiting)
+        return [piece for position in waiting for piece in self._waiting.pop(position)]
+
+    def _tell(self) -> list[Piece]:
+        told = self._waiting.pop(self._position, [])
+        self._arguments += [piece.arguments for piece in told if piece.arguments]
+        return told
+
+    def _is_whole(self) -> bool:
+        if not self._arguments or not self._arguments[-1].rstrip().endswith("}"):
+            return False  # not worth the parsing
+        try:
+            msgspec.json.decode("".join(self._arguments), type=dict)
+        except (ValueError, RecursionError):
+            return False
+        return True
 
 
 def make_call_id(position: int) -> str:

@@ -7,7 +7,7 @@ name clients read, calls with id, type and name, and a finish reason the SDKs kn
 from typing import Any
 
 from gateway.core.events import Usage
-from gateway.wire.chat.calls import CallAssembly, Piece, make_call_id
+from gateway.wire.chat.calls import CallSequence, Piece, make_call_id
 
 _FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter"})
 
@@ -38,19 +38,21 @@ def join_details(details: Any) -> str:
     return "".join(text for text in texts if isinstance(text, str))
 
 
-def mend_delta_calls(delta: dict[str, Any], calls: CallAssembly, legacy: bool) -> None:
+def mend_delta_calls(
+    delta: dict[str, Any], calls: CallSequence, *, legacy: bool, is_last: bool
+) -> None:
     """Replace the pieces of calls in a delta by those that may be told now."""
     pieces = []
     for given in _objects(delta.pop("tool_calls", None)):
         function = _object(given.get("function"))
-        piece = calls.take(
+        pieces += calls.take(
             _integer(given.get("index")),
             _string(given.get("id")),
             _string(function.get("name")),
             _string(function.get("arguments")),
         )
-        if piece is not None:
-            pieces.append(piece)
+    if is_last:
+        pieces += calls.finish()
     if legacy:
         pieces = [piece for piece in pieces if piece.position == 0]
     if pieces and legacy:

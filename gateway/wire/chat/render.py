@@ -16,7 +16,7 @@ from msgspec import Struct
 from gateway.core.events import Usage
 from gateway.errors import TollgateError, UpstreamBroken
 from gateway.wire.base import Answer, Chunk, Exchange
-from gateway.wire.chat.calls import CallAssembly
+from gateway.wire.chat.calls import CallSequence
 from gateway.wire.chat.likeness import Likeness, find_text
 from gateway.wire.chat.mend import (
     mend_delta_calls,
@@ -36,6 +36,7 @@ _decode_any = msgspec.json.Decoder().decode
 
 class _Function(Struct):
     name: str | None = None
+    arguments: str | None = None
 
 
 class _Call(Struct):
@@ -68,7 +69,7 @@ class ChatRenderer:
         self._exchange = exchange
         self._splice = ModelSplice(exchange.model)
         self._identity: dict[str, Any] | None = None
-        self._calls: dict[int, CallAssembly] = {}
+        self._calls: dict[int, CallSequence] = {}
         self._begun = False
         self._likeness = Likeness()
         self._head = self._tail = b""
@@ -137,21 +138,25 @@ class ChatRenderer:
         return _encode(event)
 
     def _is_tidy(self, data: bytes) -> bool:
-        """Whether all calls in a chunk go on calls that were begun, and hold arguments only."""
+        """Whether all that a chunk tells of calls are arguments of the call under way."""
         if self._source.legacy:
             return False
         try:
             peek = _peek(data)
         except msgspec.DecodeError:
             return False
+        told: list[tuple[CallSequence, str]] = []
         for choice in peek.choices:
             if choice.delta is None or not choice.delta.tool_calls:
                 continue
             calls = self._calls.get(choice.index)
             for call in choice.delta.tool_calls:
-                names_itself = call.id or (call.function and call.function.name)
-                if calls is None or names_itself or not calls.is_started(call.index):
+                function = call.function or _Function()
+                if calls is None or call.id or function.name or not calls.is_at(call.index):
                     return False
+                told.append((calls, function.arguments or ""))
+        for calls, arguments in told:
+            calls.note(arguments)
         return True
 
     def _mend(self, data: bytes) -> list[bytes]:
@@ -178,14 +183,14 @@ class ChatRenderer:
         if not isinstance(delta, dict):
             delta = choice["delta"] = {}
         is_first = index not in self._calls
-        calls = self._calls.setdefault(index, CallAssembly())
+        calls = self._calls.setdefault(index, CallSequence())
+        reason = choice.get("finish_reason")
         mend_reasoning(delta)
-        mend_delta_calls(delta, calls, self._source.legacy)
+        mend_delta_calls(delta, calls, legacy=self._source.legacy, is_last=bool(reason))
         if is_first and not delta.get("role"):
             delta.pop("role", None)
             choice["delta"] = delta = {"role": "assistant", **delta}
         self._begun = True
-        reason = choice.get("finish_reason")
         if not reason:
             choice["finish_reason"] = None
             return bool(delta)

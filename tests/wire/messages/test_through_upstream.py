@@ -57,9 +57,6 @@ async def converse(upstream: ChatUpstream, body: dict[str, Any]) -> dict[str, An
         return read_message(read_frames(frames + await renderer.close(reply.usage)))
     finally:
         reply.close()
-        async with asyncio.timeout(5):  # the end of the body, behind the last event
-            while reply._response.connection is not None:  # noqa: ASYNC110  # no event tells
-                await asyncio.sleep(0)
 
 
 def ask(*messages: dict[str, Any], **fields: Any) -> dict[str, Any]:
