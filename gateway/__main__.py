@@ -86,18 +86,24 @@ def _migrate(arguments: argparse.Namespace, settings: Settings) -> int:
     from gateway.store.migrate import migrate
 
     database = Database(database_url(settings, arguments.data))
-    migrate(database)
+    try:
+        migrate(database)
+    finally:
+        database.close()
     print("the schema is up to date")
     return 0
 
 
 def _audit(arguments: argparse.Namespace, settings: Settings) -> int:
     database = Database(database_url(settings, arguments.data), timeouts=False)
-    findings = audit(database)
-    for finding in findings:
-        print(finding)
-    verdict = f"{len(findings)} differences" if findings else "the books are right"
-    print(f"{verdict}: {summary(database)}")
+    try:
+        findings = audit(database)
+        for finding in findings:
+            print(finding)
+        verdict = f"{len(findings)} differences" if findings else "the books are right"
+        print(f"{verdict}: {summary(database)}")
+    finally:
+        database.close()
     return 1 if findings else 0
 
 

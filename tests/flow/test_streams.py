@@ -1,0 +1,202 @@
+"""Streams as they are on the wire: writes, headers, silence, and clients that read slowly."""
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from tests.conftest import check_books
+from tests.harness.dialects import (
+    DIALECTS,
+    PATHS,
+    answer_text,
+    body,
+    ended_cleanly,
+    error_of_stream,
+)
+from tests.harness.gateway import (
+    GatewayProcess,
+    Simulated,
+    api_key,
+    credit_grant,
+    fleet,
+)
+from tests.harness.raw import RawConnection, request_head, resident_bytes, settle
+
+MEBIBYTE = 1024 * 1024
+
+every_dialect = pytest.mark.parametrize("dialect", DIALECTS)
+
+
+@pytest.fixture(scope="module")
+def gateway(
+    simulated: Simulated, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[GatewayProcess]:
+    documents = [
+        fleet(simulated.url, limits={"firstByteSeconds": 0.6, "keepAliveSeconds": 0.3}),
+        api_key("rich"),
+        credit_grant("rich", credits=1_000_000),
+    ]
+    process = GatewayProcess(tmp_path_factory.mktemp("streams"), documents).start()
+    yield process
+    assert process.stop() == 0, process.log_text()
+    check_books(process.database_url)
+
+
+def ask(
+    gateway: GatewayProcess, connection: RawConnection, dialect: str, text: str, **more: Any
+) -> None:
+    content = json.dumps({**body(dialect, text, **more), "stream": True}).encode()
+    head = request_head(
+        "POST",
+        PATHS[dialect],
+        authorization=f"Bearer {gateway.key('rich')}",
+        content_length=len(content),
+        accept_encoding="gzip, deflate, br, zstd",
+        connection="close",
+    )
+    assert connection.send(head + content)
+
+
+def read(connection: RawConnection) -> tuple[dict[str, str], list[bytes]]:
+    """Headers and chunks of a whole stream."""
+    status, headers = connection.receive_head()
+    assert status == 200
+    return headers, list(connection.receive_chunks())
+
+
+@every_dialect
+@pytest.mark.parametrize("way", ["", "!coalesce", "!split", "!spaces\n!coalesce"])
+def test_one_write_is_one_frame(gateway: GatewayProcess, dialect: str, way: str) -> None:
+    """Some readers forget what they have of an event when a write ends."""
+    with RawConnection(gateway.port) as connection:
+        ask(gateway, connection, dialect, f"!chunks 60\n!reason Hm.\n!tool look {{}}\n{way}")
+        _, chunks = read(connection)
+    assert len(chunks) > 60
+    for chunk in chunks:
+        frame = chunk.replace(b"\r\n", b"\n")
+        assert frame.endswith(b"\n\n")
+        assert frame.count(b"\n\n") == 1
+    assert ended_cleanly(dialect, b"".join(chunks).decode())
+
+
+@every_dialect
+def test_nothing_on_the_way_may_buffer_or_compress(gateway: GatewayProcess, dialect: str) -> None:
+    with RawConnection(gateway.port) as connection:
+        ask(gateway, connection, dialect, "Hi")
+        headers, _ = read(connection)
+    assert headers["content-type"].startswith("text/event-stream")
+    assert headers["x-accel-buffering"] == "no"
+    assert headers["cache-control"] == "no-cache"
+    assert headers["transfer-encoding"] == "chunked"
+    assert "content-encoding" not in headers
+    assert "content-length" not in headers
+
+
+@every_dialect
+@pytest.mark.parametrize("pause", ["!stall 2 1.5", "!silence 1.5"])
+def test_silence_is_filled_frame_by_frame(
+    gateway: GatewayProcess, dialect: str, pause: str
+) -> None:
+    with RawConnection(gateway.port) as connection:
+        ask(gateway, connection, dialect, f"!answer Good morning\n{pause}")
+        _, chunks = read(connection)
+    fill = b"event: ping" if dialect == "messages" else b": keep-alive"
+    fills = [chunk for chunk in chunks if chunk.startswith(fill)]
+    # a busy machine may lose some of them, but not all
+    assert 2 <= len(fills) <= 6
+    assert ended_cleanly(dialect, b"".join(chunks).decode())
+
+
+@every_dialect
+def test_no_fill_is_sent_while_the_upstream_speaks(gateway: GatewayProcess, dialect: str) -> None:
+    with RawConnection(gateway.port) as connection:
+        ask(gateway, connection, dialect, "!chunks 50 20")
+        _, chunks = read(connection)
+    assert not [chunk for chunk in chunks if chunk.startswith(b":")]
+    assert len([chunk for chunk in chunks if chunk.startswith(b"event: ping")]) <= 1
+
+
+@every_dialect
+@pytest.mark.parametrize(
+    ("fault", "status"), [("!error 500", 502), ("!hang-up", 502), ("!error 400", 400)]
+)
+def test_until_the_first_byte_a_fault_is_a_status(
+    gateway: GatewayProcess, dialect: str, fault: str, status: int
+) -> None:
+    response = gateway.http.post(
+        PATHS[dialect],
+        json={**body(dialect, f"!silence 0.1\n{fault}"), "stream": True},
+        headers={"x-api-key": gateway.key("rich")},
+    )
+    assert response.status_code == status
+    assert response.headers["content-type"] == "application/json"
+    assert response.headers["x-credits-charged"] == "0"
+
+
+@every_dialect
+def test_after_the_wait_a_fault_is_an_event(gateway: GatewayProcess, dialect: str) -> None:
+    with RawConnection(gateway.port) as connection:
+        ask(gateway, connection, dialect, "!silence 1.2\n!error 500")
+        _, chunks = read(connection)
+    text = b"".join(chunks).decode()
+    assert error_of_stream(dialect, text) is not None
+    assert not ended_cleanly(dialect, text)
+
+
+@every_dialect
+def test_a_slow_reader_holds_up_the_upstream_and_not_our_memory(
+    gateway: GatewayProcess, simulated: Simulated, dialect: str
+) -> None:
+    """Three answers of some 23 MB each that nobody reads; then they are read to their end."""
+    readers, words = 3, 100_000
+    more: dict[str, Any] = {"max_tokens": 200_000} if dialect == "messages" else {}
+    response = gateway.http.post(
+        PATHS[dialect],
+        json={**body(dialect, "!chunks 100"), "stream": True},
+        headers={"x-api-key": gateway.key("rich")},
+    )
+    assert ended_cleanly(dialect, response.text)
+    simulated.reset()
+    before = resident_bytes(gateway.pid)
+    with ExitStack() as stack:
+        connections = [
+            stack.enter_context(RawConnection(gateway.port, receive_bytes=16 * 1024))
+            for _ in range(readers)
+        ]
+        for connection in connections:
+            ask(gateway, connection, dialect, f"!chunks {words}", **more)
+        sent = settle(lambda: int(simulated.stats()["chunks_sent"]))
+        assert simulated.stats()["open"] == readers, "the upstream waits for us"
+        # what was sent beyond our buffers is in the kernel's, some megabytes a connection
+        assert 0 < sent < readers * words * 0.9
+        assert resident_bytes(gateway.pid) - before < 30 * MEBIBYTE
+        for connection in connections:
+            status, _ = connection.receive_head()
+            assert status == 200
+            last = [chunk[-200:] for chunk in connection.receive_chunks()][-8:]
+            assert ended_cleanly(dialect, _without_data(dialect, last))
+    assert simulated.stats()["completed"] == readers
+    assert resident_bytes(gateway.pid) - before < 60 * MEBIBYTE
+
+
+def _without_data(dialect: str, chunks: list[bytes]) -> str:
+    """The last frames, whole ones only; the last event of Responses holds the whole answer."""
+    if dialect == "responses":
+        assert chunks[-1] == b"data: [DONE]\n\n"
+        return 'event: response.completed\ndata: {"cut": true}\n\n'
+    return b"".join(chunk for chunk in chunks if len(chunk) < 200).decode()
+
+
+def test_answers_are_whole_beside_slow_readers(gateway: GatewayProcess) -> None:
+    with RawConnection(gateway.port, receive_bytes=16 * 1024) as slow:
+        ask(gateway, slow, "chat", "!chunks 20000")
+        for dialect in DIALECTS:
+            response = gateway.http.post(
+                PATHS[dialect],
+                json={**body(dialect, "!answer Quick"), "stream": True},
+                headers={"x-api-key": gateway.key("rich")},
+            )
+            assert answer_text(dialect, response, stream=True) == "Quick"

@@ -1,0 +1,1 @@
+"""The released SDKs as judges of a running gateway."""

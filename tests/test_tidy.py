@@ -1,0 +1,189 @@
+"""The house rules that a machine can see. Ruff, mypy and import-linter hold the others."""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FILE_LINES_MAX = 500
+FUNCTION_LINES_MAX = 70
+#: what is made, not written
+NOT_OURS = {"__pycache__", "node_modules", "dist", ".results"}
+HIDDEN_BUT_OURS = {".dev", ".ci", ".locks", ".pre-commit-config.yaml", ".editorconfig"}
+
+#: each of these is another word's concept, or an abbreviation
+BANNED = re.compile(
+    "tenants?|quotas?|budgets?|backends?|providers?|spend|spent|wallet|customer|reservation|deduct"
+    "|topup|org|organi[sz]ation|utils?|misc|cfg|ctx|mgr|cnt|req|resp|msg"
+)
+#: members of somebody else's protocol
+NOT_OUR_WORDS = frozenset({"budget_tokens"})
+
+_MUTABLE = (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.SetComp)
+_MAKERS = frozenset({"list", "dict", "set", "bytearray", "defaultdict", "deque", "Counter"})
+_HOSTS = re.compile(r"pypi\.org|pythonhosted\.org|npmjs\.org|proxy\.golang\.org|docker\.io")
+_PATHS = re.compile(r"(?<![\w.~}])/(?:home|work|root|Users)/\w")
+_UNFINISHED = re.compile(r"\b(?:TO" r"DO|FIX" r"ME|X" r"XX)\b")
+
+
+def ours() -> Iterator[Path]:
+    """Every file that somebody wrote."""
+    for top in ROOT.iterdir():
+        if top.name.startswith(".") and top.name not in HIDDEN_BUT_OURS:
+            continue
+        for path in [top] if top.is_file() else top.rglob("*"):
+            if path.is_file() and not NOT_OURS.intersection(path.relative_to(ROOT).parts):
+                yield path
+
+
+def texts() -> Iterator[tuple[str, str]]:
+    for path in ours():
+        try:
+            yield str(path.relative_to(ROOT)), path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue
+
+
+def modules(*folders: str) -> Iterator[tuple[str, ast.Module]]:
+    for path in chain.from_iterable(sorted((ROOT / f).rglob("*.py")) for f in folders):
+        yield str(path.relative_to(ROOT)), ast.parse(path.read_text(encoding="utf-8"))
+
+
+def names(tree: ast.AST) -> Iterator[str]:
+    """Every identifier that a module gives or uses."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(id=name) | ast.Attribute(attr=name) | ast.arg(arg=name):
+                yield name
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                yield name
+            case ast.ClassDef(name=name):
+                yield name
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    """Dotted names that a module imports; of `from a import b` both `a` and `a.b`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def test_files_and_functions_are_short() -> None:
+    long = []
+    for path, tree in modules("gateway", "tests"):
+        lines = len((ROOT / path).read_text(encoding="utf-8").splitlines())
+        if lines > FILE_LINES_MAX and path.startswith("gateway"):
+            long.append(f"{path}: {lines} lines")
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = (node.end_lineno or node.lineno) - node.lineno + 1
+                if lines > FUNCTION_LINES_MAX and "migrations" not in path:
+                    long.append(f"{path}: {node.name} has {lines} lines")
+    assert long == []
+
+
+def test_every_module_says_what_it_is() -> None:
+    silent = [
+        path
+        for path, tree in modules("gateway", "tests", ".dev")
+        if tree.body and not ast.get_docstring(tree)
+    ]
+    assert silent == []
+
+
+def test_every_module_is_used() -> None:
+    used = {name for _, tree in modules("gateway") for name in imported(tree)}
+    entries = ("gateway.__main__", "gateway.store.migrations.env")  # the second is Alembic's
+    dead = []
+    for path, _ in modules("gateway"):
+        name = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        found_by_use = any(other == name or other.startswith(f"{name}.") for other in used)
+        if not found_by_use and name not in entries and ".versions." not in name:
+            dead.append(name)
+    assert dead == []
+
+
+def test_one_word_per_concept() -> None:
+    wrong = {
+        f"{path}: {name}"
+        for path, tree in modules("gateway")
+        for name in names(tree)
+        if name not in NOT_OUR_WORDS
+        and any(BANNED.fullmatch(w.lower()) for w in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name))
+    }
+    assert wrong == set()
+
+
+def test_only_the_commands_print() -> None:
+    printing = {path for path, tree in modules("gateway") if "print" in names(tree)}
+    assert printing <= {"gateway/__main__.py", "gateway/banner.py"}
+
+
+def test_modules_hold_no_mutable_state() -> None:
+    """No `global`; a list, dict or set in a module is a constant, and named like one."""
+    found = []
+    for path, tree in modules("gateway"):
+        found += [path for node in ast.walk(tree) if isinstance(node, ast.Global)]
+        for statement in tree.body:
+            if isinstance(statement, ast.Assign | ast.AnnAssign) and _is_mutable(statement.value):
+                name = ast.unparse(statement).split("=")[0].split(":")[0].strip()
+                if not name.isupper() and name != "__all__":
+                    found.append(f"{path}: {name}")
+    assert found == []
+
+
+def _is_mutable(value: ast.expr | None) -> bool:
+    if isinstance(value, ast.Call) and isinstance(value.func, ast.Name):
+        return value.func.id in _MAKERS
+    return isinstance(value, _MUTABLE)
+
+
+def test_the_gateway_knows_nothing_of_kubernetes() -> None:
+    roots = {name.split(".")[0] for _, tree in modules("gateway") for name in imported(tree)}
+    assert not roots & {"kopf", "kubernetes", "pykube", "kubernetes_asyncio"}
+
+
+def test_nothing_is_left_to_do() -> None:
+    assert [path for path, text in texts() if _UNFINISHED.search(text)] == []
+
+
+def test_no_file_names_a_registry_or_somebodys_machine() -> None:
+    found = [
+        f"{path}: {match.group()}"
+        for path, text in texts()
+        for pattern in (_HOSTS, _PATHS)
+        for match in pattern.finditer(text)
+    ]
+    assert found == []
+
+
+def test_the_folder_operator_does_not_hide_the_standard_library() -> None:
+    """`import operator` at the root must be Python's, whatever stands in the folder."""
+    assert not (ROOT / "operator" / "__init__.py").exists()
+    line = "import collections, operator; print(operator.add(1, 1))"
+    done = subprocess.run([sys.executable, "-c", line], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "2\n"), done.stderr
+
+
+@pytest.mark.parametrize("lock", sorted((ROOT / ".locks").glob("*.txt")), ids=lambda p: p.name)
+def test_every_python_dependency_is_locked_by_its_hash(lock: Path) -> None:
+    wanted = re.split(r"^(?=[A-Za-z0-9])", lock.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert len(wanted) > 1
+    assert [one.split("\n")[0] for one in wanted[1:] if "--hash=sha256:" not in one] == []
+
+
+def test_every_javascript_dependency_is_locked_by_its_hash() -> None:
+    lock = json.loads((ROOT / "tests/sdk/package-lock.json").read_text(encoding="utf-8"))
+    packages = {name: one for name, one in lock["packages"].items() if name}
+    assert packages
+    assert [name for name, one in packages.items() if not one.get("integrity")] == []
