@@ -5,7 +5,6 @@ version row; an unknown credential of our own shape is looked up once, few times
 """
 
 import asyncio
-import logging
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -14,15 +13,12 @@ from gateway.core.keys import has_checksum, hash_key
 from gateway.core.limits import Concurrency, RateLimit
 from gateway.core.patterns import matches
 from gateway.errors import (
-    DatabaseUnavailable,
     InvalidCredential,
     PermissionDenied,
     RateLimited,
 )
 from gateway.store.live_keys import KeyChanges, LiveKey
 from gateway.wire.base import Caller
-
-_log = logging.getLogger(__name__)
 
 _CREDENTIAL_HEADERS = frozenset({b"authorization", b"x-api-key", b"anthropic-auth-token"})
 _LOOKUPS_PER_SECOND_MAX = 50
@@ -129,19 +125,6 @@ class Keyring:
             self._put(live)
         self._version = changes.version
         self._polled_at = began
-
-    async def run(self) -> None:
-        """Poll for ever; a failing database is said once, and tried again."""
-        failing = False
-        while True:
-            await asyncio.sleep(self.POLL_SECONDS)
-            try:
-                await self.poll()
-                failing = False
-            except DatabaseUnavailable:
-                if not failing:
-                    _log.warning("the keys cannot be refreshed: the database does not answer")
-                failing = True
 
     async def authenticate(self, headers: Headers) -> tuple[Key, bytes]:
         """The key that a request's credentials name, and the hash it was known by.

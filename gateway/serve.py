@@ -9,7 +9,7 @@ import gc
 import logging
 import secrets
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from msgspec import Struct
 
@@ -20,6 +20,7 @@ from gateway.core.keys import InstallationSecret
 from gateway.core.seal import Sealer
 from gateway.core.spec import GatewayFleet, SpecError, UpstreamSpec
 from gateway.core.tokens import LazyTokenCounter
+from gateway.errors import DatabaseUnavailable
 from gateway.flow import Flow
 from gateway.keyring import Keyring
 from gateway.listeners import Listeners
@@ -154,7 +155,7 @@ class Process:
             purge=None if responses is None else responses.purge,
         )
         await upkeep.beat()
-        stack.callback(end_lease, database, replica_id)
+        stack.callback(_end_lease, database, replica_id)
         stack.push_async_callback(ledger.drain)
         task = asyncio.create_task(upkeep.run())
         stack.callback(task.cancel)
@@ -248,6 +249,12 @@ async def _open_ledger(database: Database, replica_id: str) -> Ledger:
         ledger = PostgresLedger(database.url, replica_id)
     await ledger.start()
     return ledger
+
+
+def _end_lease(database: Database, replica_id: str) -> None:
+    # A lease that cannot be ended now is over by itself a minute later.
+    with suppress(DatabaseUnavailable):
+        end_lease(database, replica_id)
 
 
 async def _open_keyring(database: Database, secret: InstallationSecret) -> Keyring:

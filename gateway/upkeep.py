@@ -47,7 +47,7 @@ class Upkeep:
     async def run(self) -> None:
         """Run all tasks until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._keyring.run())
+            group.create_task(self._every(Keyring.POLL_SECONDS, self._keyring.poll))
             group.create_task(self._every(self._heartbeat_seconds, self._beat))
             group.create_task(self._every(self._lease_seconds / 4, self._reap))
             group.create_task(self._every(self.HOUSEKEEPING_SECONDS, self._keep_house))
@@ -92,11 +92,15 @@ class Upkeep:
             await self._purge()
 
     async def _every(self, seconds: float, act: Callable[[], Awaitable[None]]) -> None:
+        failing = False
         while True:
             await asyncio.sleep(seconds)
             try:
                 await act()
+                failing = False
             except DatabaseUnavailable:
-                _log.warning("the database does not answer")
+                if not failing:  # said once, not with every try
+                    _log.warning("%s fails: the database does not answer", act.__name__)
+                failing = True
             except Exception:  # noqa: BLE001  # the edge: upkeep goes on after a bug
                 _log.exception("upkeep met a bug")

@@ -8,6 +8,7 @@ waits when the last commit is done goes into the next one (no timer).
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Generic, Literal, Protocol, TypeVar
 
@@ -15,6 +16,8 @@ from msgspec import Struct
 
 from gateway.core.events import Usage
 from gateway.errors import DatabaseUnavailable
+
+_log = logging.getLogger(__name__)
 
 Outcome = Literal["charged", "exhausted", "dead", "capped", "expiry_due"]
 
@@ -83,6 +86,12 @@ class Ledger(Protocol):
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+def note_late_ends(number: int) -> None:
+    """Count ends whose hold was gone: work finished after a reap is free, never charged again."""
+    if number > 0:
+        _log.warning("%d requests ended after they were refunded; they were free", number)
 
 
 class GroupCommit(Generic[T, R]):

@@ -13,7 +13,7 @@ from typing import Any
 from gateway.core.events import Usage
 from gateway.errors import DatabaseUnavailable, TollgateError
 from gateway.store.lane import Lane, StatementRefused
-from gateway.store.ledger import Charge, End, GroupCommit, Refund, Verdict
+from gateway.store.ledger import Charge, End, GroupCommit, Refund, Verdict, note_late_ends
 
 _CHARGE = """
 WITH asked AS (
@@ -135,7 +135,7 @@ class PostgresLedger:
         self._behind_lock = asyncio.Lock()
         self._charges = GroupCommit[Charge, Verdict | TollgateError](self._charge_batch)
         self._refunds = GroupCommit[Refund, bool](self._refund_batch)
-        self._ends = GroupCommit[End, bool](
+        self._ends = GroupCommit[End, None](
             self._end_batch, delay_seconds=behind_seconds, keeps_on_failure=True
         )
 
@@ -223,7 +223,7 @@ class PostgresLedger:
         released = {row[0] for row in rows}
         return [refund.request_id in released for refund in batch]
 
-    async def _end_batch(self, batch: list[End]) -> list[bool]:
+    async def _end_batch(self, batch: list[End]) -> list[None]:
         used: list[tuple[str, Usage]] = [
             (end.request_id, end.usage) for end in batch if end.usage is not None
         ]
@@ -238,8 +238,8 @@ class PostgresLedger:
                 "reasoning": _integers(usage.reasoning for _, usage in used),
             },
         )
-        released = {row[0] for row in rows}
-        return [end.request_id in released for end in batch]
+        note_late_ends(len(batch) - len(rows))
+        return [None] * len(batch)
 
     async def _behind(self, statement: str, values: dict[str, Any]) -> Sequence[Any]:
         """Both statements release holds exactly once, so they may be sent again after a failure."""

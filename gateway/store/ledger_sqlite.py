@@ -14,7 +14,7 @@ import msgspec
 
 from gateway.errors import DatabaseUnavailable, TollgateError
 from gateway.store.database import open_sqlite
-from gateway.store.ledger import Charge, End, GroupCommit, Refund, Verdict
+from gateway.store.ledger import Charge, End, GroupCommit, Refund, Verdict, note_late_ends
 from gateway.store.tables import utc_text
 from gateway.store.writer import WriterThread
 
@@ -231,7 +231,8 @@ class SqliteLedger:
             for end in batch
         ]
         values = {"ends": _encode(ends).decode()}
-        self._connection.execute(_END, values)
+        ended = self._connection.execute(_END, values).rowcount
+        note_late_ends(len(batch) - ended)
         self._connection.execute(_USAGE, values)
         return [None] * len(batch)
 

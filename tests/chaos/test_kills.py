@@ -184,6 +184,12 @@ def test_postgresql_killed_and_started_under_load(
         refused = gateway.http.post(PATHS["chat"], json=body("chat", "Hi"), headers=_with(key))
         assert refused.status_code == 503
         assert int(refused.headers["retry-after"]) >= 1
+        wait_until(
+            lambda: (
+                gateway.http.get("/api/openai/v1/models", headers=_with(key)).status_code == 503
+            ),
+            "free routes to say that keys cannot be checked",
+        )
         own_server.start()
         served = load.complete
         wait_until(lambda: load.complete > served + 40, "load after the database came back")
