@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from itertools import chain
 from pathlib import Path
 
@@ -51,9 +52,10 @@ def texts() -> Iterator[tuple[str, str]]:
             continue
 
 
-def modules(*folders: str) -> Iterator[tuple[str, ast.Module]]:
-    for path in chain.from_iterable(sorted((ROOT / f).rglob("*.py")) for f in folders):
-        yield str(path.relative_to(ROOT)), ast.parse(path.read_text(encoding="utf-8"))
+@cache
+def modules(*folders: str) -> list[tuple[str, ast.Module]]:
+    paths = chain.from_iterable(sorted((ROOT / folder).rglob("*.py")) for folder in folders)
+    return [(str(p.relative_to(ROOT)), ast.parse(p.read_text(encoding="utf-8"))) for p in paths]
 
 
 def names(tree: ast.AST) -> Iterator[str]:

@@ -81,13 +81,11 @@ def test_a_killed_gateway_starts_again_with_its_books_right(
     books = Books(database)
     with Load([gateway.url], [gateway.key("account-0")]) as load:
         for _ in range(2):
-            served = load.complete
-            wait_until(lambda served=served: load.complete > served + 40, "some load")
+            load.wait_for(40)
             gateway.kill()
             assert books.holds() > 0
             gateway.start()
-        served = load.complete
-        wait_until(lambda: load.complete > served + 40, "load after the restart")
+        load.wait_for(40)
     assert gateway.stop() == 0
     if not database.is_sqlite:  # nobody is left who could reap: a last one comes
         last = GatewayProcess(
@@ -120,13 +118,12 @@ def test_a_gateway_that_stood_still_for_longer_than_its_lease_charges_nothing_tw
     two.start(apply=False)
     books = Books(database)
     with Load([one.url, two.url], [one.key("account-0")]) as load:
-        wait_until(lambda: load.complete > 40, "some load")
+        load.wait_for(40)
         one.send(signal.SIGSTOP)
         wait_until(lambda: books.count("refund") > 0, "the still one's requests to be reaped")
         refunds = books.count("refund")
         one.send(signal.SIGCONT)
-        served = load.complete
-        wait_until(lambda: load.complete > served + 40, "load on both again")
+        load.wait_for(40)
     assert refunds > 0
     assert one.stop() == 0
     assert two.stop() == 0
@@ -154,10 +151,9 @@ def test_two_gateways_fifty_accounts_and_voids_in_a_loop(
             books.grant(f"void-{turn}", account, credits=500)
             result = books.grant(f"void-{turn}", account, credits=500, void=True)
             assert result.reason == "Voided"
-        wait_until(lambda: load.complete > 60, "some load")
+        load.wait_for(60)
         two.kill()
-        served = load.complete
-        wait_until(lambda: load.complete > served + 60, "load on the one that is left")
+        load.wait_for(60)
         wait_until(lambda: books.count("refund") > 0, "the dead one's requests to be reaped")
     wait_until(lambda: books.holds() == 0, "all holds to end")
     assert one.stop() == 0
@@ -178,7 +174,7 @@ def test_postgresql_killed_and_started_under_load(
     ).start()
     key = gateway.key("account-0")
     with Load([gateway.url], [key]) as load:
-        wait_until(lambda: load.complete > 40, "some load")
+        load.wait_for(40)
         own_server.kill()
         wait_until(lambda: load.statuses[503] > 10, "503 while the database is away")
         refused = gateway.http.post(PATHS["chat"], json=body("chat", "Hi"), headers=_with(key))
@@ -191,8 +187,7 @@ def test_postgresql_killed_and_started_under_load(
             "free routes to say that keys cannot be checked",
         )
         own_server.start()
-        served = load.complete
-        wait_until(lambda: load.complete > served + 40, "load after the database came back")
+        load.wait_for(40)
     settle(database)
     assert gateway.stop() == 0
     assert set(load.statuses) <= {200, 502, 503, 0}

@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from gateway.store.database import Database
 from gateway.store.keys import find_key, revoke_key, suspend_key
-from tests.conftest import Database, check_books
+from tests.conftest import check_books
 from tests.flow.test_outcomes import Client
 from tests.harness.books import INSTALLATION
 from tests.harness.gateway import (

@@ -8,6 +8,7 @@ from types import TracebackType
 import httpx
 
 from tests.harness.dialects import DIALECTS, PATHS, body, ended_cleanly
+from tests.harness.gateway import wait_until
 
 
 class Load:
@@ -50,6 +51,11 @@ class Load:
         for thread in self._threads:
             thread.join(60)
             assert not thread.is_alive(), "a client hangs"
+
+    def wait_for(self, answers: int) -> None:
+        """Wait until so many more answers were seen to their clean end."""
+        served = self.complete
+        wait_until(lambda: self.complete >= served + answers, f"{answers} more answers")
 
     def _run(self, number: int) -> None:
         with httpx.Client(timeout=30, trust_env=False) as http:

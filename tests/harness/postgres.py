@@ -79,17 +79,14 @@ class PostgresServer:
         """End it as a power cut would: no shutdown, no checkpoint."""
         self._signal(signal.SIGQUIT)
 
-    def stop(self) -> None:
-        if self._process is not None and self._process.poll() is None:
-            self._signal(signal.SIGINT)
-
     def _signal(self, number: signal.Signals) -> None:
         assert self._process is not None, "the server was started"
         self._process.send_signal(number)
         self._process.wait(_DEADLINE_SECONDS)
 
     def remove(self) -> None:
-        self.stop()
+        if self._process is not None and self._process.poll() is None:
+            self.kill()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def create_database(self) -> str:

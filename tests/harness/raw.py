@@ -10,7 +10,6 @@ from types import TracebackType
 from msgspec import Struct
 
 SECONDS_MAX = 30.0
-_READ_BYTES = 64 * 1024
 
 
 class Answer(Struct):
@@ -30,7 +29,7 @@ class RawConnection:
         if receive_bytes is not None:  # must be said before connecting
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
         self._socket.connect(("127.0.0.1", port))
-        self._held = b""
+        self._file = self._socket.makefile("rb")
 
     def __enter__(self) -> "RawConnection":
         return self
@@ -41,6 +40,7 @@ class RawConnection:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._file.close()
         self._socket.close()
 
     def send(self, data: bytes) -> bool:
@@ -66,10 +66,10 @@ class RawConnection:
 
     def receive_line(self) -> str:
         """The next line, such as the status line of an answer."""
-        while b"\r\n" not in self._held:
-            self._read()
-        line, self._held = self._held.split(b"\r\n", 1)
-        return line.decode("latin-1")
+        line = self._file.readline()
+        if not line.endswith(b"\r\n"):
+            raise ConnectionError("the connection ended within an answer")
+        return line[:-2].decode("latin-1")
 
     def receive_head(self) -> tuple[int, dict[str, str]]:
         """Status and headers; the body is still to be read, by `receive_chunks`."""
@@ -83,16 +83,9 @@ class RawConnection:
     def receive_chunks(self) -> Iterator[bytes]:
         """The chunks of a chunked body, one by one as they were written."""
         while size := int(self.receive_line(), 16):
-            while len(self._held) < size + 2:
-                self._read()
-            chunk, self._held = self._held[:size], self._held[size + 2 :]
-            yield chunk
-
-    def _read(self) -> None:
-        data = self._socket.recv(_READ_BYTES)
-        if not data:
-            raise ConnectionError("the connection ended within an answer")
-        self._held += data
+            chunk = self._file.read(size + 2)
+            assert chunk.endswith(b"\r\n")
+            yield chunk[:-2]
 
 
 def request_head(method: str, path: str, **headers: str | int) -> bytes:

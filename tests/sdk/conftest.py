@@ -38,8 +38,10 @@ def gateway(
         api_key("narrow", "rich", models=["open"]),
         api_key("slow", "slow", limits={"requestsPerMinute": 1}),
         api_key("single", "rich", limits={"concurrentRequests": 1}),
+        api_key("other", "other"),
         credit_grant("rich", "rich", credits=1_000_000),
         credit_grant("slow", "slow", credits=1_000_000),
+        credit_grant("other", "other", credits=1_000_000),
     ]
     process = GatewayProcess(tmp_path_factory.mktemp("sdk"), documents)
     process.start()

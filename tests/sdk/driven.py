@@ -13,8 +13,6 @@ from pydantic import BaseModel
 
 _API_TYPES = ("openai.types.", "anthropic.types.")
 _SDKS = ("openai", "anthropic")
-#: made by the SDK while it parses, so not as the wire has them
-_PARSED = ("parsed", "parsed_arguments", "parsed_output", "_parsed")
 
 Run = Callable[[Awaitable[Any]], Any]
 
@@ -73,7 +71,7 @@ def drive(value: Any, run: Run) -> Any:
     """A value that an SDK gave: awaited, validated or driven on, as it needs."""
     if inspect.isawaitable(value):
         value = run(_awaited(value))
-    if isinstance(value, BaseModel):
+    if isinstance(value, BaseModel) and not hasattr(value, "get_next_page"):
         check(value)
         return value
     is_made_by_sdk = type(value).__module__.startswith(_SDKS) and not isinstance(value, Exception)
@@ -83,13 +81,13 @@ def drive(value: Any, run: Run) -> Any:
 
 
 def check(value: BaseModel) -> None:
-    """Validate an object against its own type; raises pydantic's `ValidationError`."""
-    if type(value).__module__.startswith(_API_TYPES) and not _is_parsed(value):
-        type(value).model_validate(value.model_dump(by_alias=True, exclude_unset=True))
+    """Validate an object against its own type; raises pydantic's `ValidationError`.
 
-
-def _is_parsed(value: BaseModel) -> bool:
-    return "Parsed" in type(value).__name__
+    What an SDK has parsed further is no longer as the API has it.
+    """
+    kind = type(value)
+    if kind.__module__.startswith(_API_TYPES) and not kind.__name__.startswith("Parsed"):
+        kind.model_validate(value.model_dump(by_alias=True, exclude_unset=True))
 
 
 class Judge:

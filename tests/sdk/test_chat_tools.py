@@ -40,6 +40,12 @@ def final(client: Any, messages: list[Any], **more: Any) -> Any:
         return stream.get_final_completion()
 
 
+@pytest.fixture(scope="module")
+def get(kind: str) -> Any:
+    """Whole answers with the blocking client, accumulated streams with the async one."""
+    return ask if kind == "sync" else final
+
+
 def arguments(message: Any) -> list[Any]:
     return [json.loads(call.function.arguments) for call in message.tool_calls]
 
@@ -60,7 +66,6 @@ def results_of(message: Any) -> list[dict[str, Any]]:
     ]
 
 
-@pytest.mark.parametrize("get", [ask, final], ids=["whole", "streamed"])
 @pytest.mark.parametrize("way", ["", "!interleave", "!late-name", "!interleave\n!late-name"])
 def test_parallel_calls(chat_client: Any, get: Any, way: str) -> None:
     text = f'!tool weather {{"city": "Paris"}}\n!tool weather {{"city": "Rome"}}\n{way}'
@@ -111,7 +116,6 @@ def test_the_accumulator_parses_arguments_into_a_model(chat_client: Any) -> None
 
 @pytest.mark.parametrize("model", [MODEL, "k3", "open"])
 @pytest.mark.parametrize("choice", ["required", "named", "allowed"])
-@pytest.mark.parametrize("get", [ask, final], ids=["whole", "streamed"])
 def test_a_forced_tool_is_called_with_reasoning_asked_for_or_not(
     chat_client: Any, get: Any, model: str, choice: str
 ) -> None:
@@ -144,7 +148,6 @@ def test_a_tool_that_must_not_be_called(chat_client: Any, simulated: Simulated) 
 
 
 @pytest.mark.parametrize("model", [MODEL, "coder", "thinker", "k3", "open"])
-@pytest.mark.parametrize("get", [ask, final], ids=["whole", "streamed"])
 @pytest.mark.parametrize("keeps", [True, False], ids=["kept", "dropped"])
 def test_a_tool_loop_with_reasoning(
     chat_client: Any, simulated: Simulated, get: Any, keeps: bool, model: str

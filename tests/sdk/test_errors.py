@@ -258,7 +258,7 @@ def test_too_long_a_context_is_named_as_agents_look_for_it(make: Make, dialect: 
     error = refused(make(dialect), dialect, "Hi", **more)
     if dialect == "messages":
         assert type(error) is anthropic.BadRequestError
-        assert error.api_message.startswith("prompt is too long")
+        assert "prompt is too long" in str(error.api_message)
     else:
         assert (type(error), error.code) == (openai.BadRequestError, "context_length_exceeded")
         assert "maximum context length is 262144 tokens" in error.body["message"]
@@ -289,7 +289,7 @@ def test_an_unserved_server_tool_is_named(make: Make) -> None:
     tools = [{"type": "web_search_20250305", "name": "web_search"}]
     error = refused(make("messages"), "messages", "Hi", tools=tools)
     assert type(error) is anthropic.BadRequestError
-    assert error.api_message.startswith("tools.0: web_search_20250305 is not supported")
+    assert "tools.0: web_search_20250305 is not supported" in str(error.api_message)
 
 
 @pytest.mark.parametrize("dialect", ["chat", "messages"])

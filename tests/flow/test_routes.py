@@ -1,0 +1,138 @@
+"""A walk over the route table: what costs credits needs a key and a charge, and what reaches the
+upstream costs credits. The table is the application's own, so a new route is walked too."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway.app import charged_paths
+from gateway.core.seal import Sealer
+from gateway.routes.free import free_app
+from gateway.wire.base import Dialect
+from gateway.wire.chat.dialect import ChatDialect
+from gateway.wire.messages.dialect import MessagesDialect
+from gateway.wire.responses.dialect import ResponsesDialect
+from tests.conftest import check_books
+from tests.harness.dialects import PATHS, body
+from tests.harness.gateway import GatewayProcess, Simulated, api_key, credit_grant, fleet
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+PRICE = 2
+
+
+def charged_routes() -> dict[str, str]:
+    """Path to dialect."""
+    sealer = Sealer(b"k" * 32)
+    dialects: list[Dialect] = [
+        ChatDialect(),
+        ResponsesDialect(sealer, None),
+        MessagesDialect(sealer),
+    ]
+    return {path: dialect.name for path, dialect in charged_paths(dialects).items()}
+
+
+def free_routes() -> set[tuple[str, str]]:
+    """Method and path, with something in the place of parameters."""
+    return {
+        (method.upper(), path.format(name="kimi-k2.5", response_id="resp_1"))
+        for path, methods in free_app().openapi()["paths"].items()
+        for method in methods
+    }
+
+
+CHARGED = charged_routes()
+FREE = free_routes()
+ROUTES = sorted(
+    {(method, path) for path in {*CHARGED, *(path for _, path in FREE)} for method in METHODS}
+)
+every_route = pytest.mark.parametrize(("method", "path"), ROUTES)
+
+
+def exists(method: str, path: str) -> bool:
+    return (method == "POST" and path in CHARGED) or (method, path) in FREE
+
+
+@pytest.fixture(scope="module")
+def gateway(
+    simulated: Simulated, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[GatewayProcess]:
+    documents = [
+        fleet(simulated.url),
+        api_key("rich"),
+        api_key("poor", "poor"),
+        credit_grant("rich", credits=1_000_000),
+    ]
+    process = GatewayProcess(tmp_path_factory.mktemp("routes"), documents).start()
+    yield process
+    assert process.stop() == 0, process.log_text()
+    check_books(process.database_url)
+
+
+def ask(
+    gateway: GatewayProcess, simulated: Simulated, method: str, path: str, key: str | None
+) -> tuple[httpx.Response, int]:
+    """The answer, and how many requests it sent upstream."""
+    content: dict[str, Any] = {"input": "Hi", **body("messages", "Hi")}
+    headers = {} if key is None else {"authorization": f"Bearer {gateway.key(key)}"}
+    simulated.reset()
+    response = gateway.http.request(method, path, json=content, headers=headers)
+    return response, int(simulated.stats()["received"])
+
+
+def test_the_table_is_the_one_we_mean() -> None:
+    doubled = {path.replace("/v1/", "/v1/v1/", 1) for path in PATHS.values()}
+    assert set(CHARGED) == {*PATHS.values(), *doubled}
+    assert {path for _, path in FREE if "/v1/v1/" not in path} == {
+        "/api/openai/v1/models",
+        "/api/openai/v1/models/kimi-k2.5",
+        "/api/openai/v1/responses/resp_1",
+        "/api/openai/v1/responses/resp_1/input_items",
+        "/api/anthropic/v1/messages/count_tokens",
+        "/api/anthropic/v1/models",
+        "/api/anthropic/v1/models/kimi-k2.5",
+        "/api/v1/account",
+    }
+    assert {(method, path) for method, path in FREE if method == "POST"} == {
+        ("POST", "/api/anthropic/v1/messages/count_tokens"),
+        ("POST", "/api/anthropic/v1/v1/messages/count_tokens"),
+    }
+
+
+@every_route
+def test_without_a_key_no_route_is_served(
+    gateway: GatewayProcess, simulated: Simulated, method: str, path: str
+) -> None:
+    response, sent = ask(gateway, simulated, method, path, None)
+    assert response.status_code == (401 if exists(method, path) else 405)
+    assert sent == 0
+
+
+@every_route
+def test_without_credits_only_free_routes_are_served(
+    gateway: GatewayProcess, simulated: Simulated, method: str, path: str
+) -> None:
+    response, sent = ask(gateway, simulated, method, path, "poor")
+    if method == "POST" and path in CHARGED:
+        assert response.status_code == 402
+    elif exists(method, path):
+        assert response.status_code == (404 if "resp_1" in path else 200)
+    else:
+        assert response.status_code == 405
+    assert response.headers["x-credits-charged"] == "0"
+    assert sent == 0
+
+
+@every_route
+def test_what_reaches_the_upstream_is_charged_and_nothing_else_is(
+    gateway: GatewayProcess, simulated: Simulated, method: str, path: str
+) -> None:
+    before = gateway.balance(gateway.key("rich"))
+    response, sent = ask(gateway, simulated, method, path, "rich")
+    charged = method == "POST" and path in CHARGED
+    assert (sent, response.headers["x-credits-charged"]) == (
+        (1, str(PRICE)) if charged else (0, "0")
+    )
+    assert before - gateway.balance(gateway.key("rich")) == (PRICE if charged else 0)
+    assert not charged or response.status_code == 200

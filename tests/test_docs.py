@@ -1,0 +1,334 @@
+"""The docs against the code: everything that the code offers has its row, and no row offers more.
+
+A test here fails where a setting, flag, field, error, metric, header, route, directive or outcome
+is missing from the docs, or has another default there. `test_docs_examples` runs the snippets.
+"""
+
+import argparse
+import ast
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, get_args
+
+import msgspec
+import pytest
+import yaml
+from msgspec import inspect
+from prometheus_client.parser import text_string_to_metric_families
+
+import gateway.errors
+from gateway.__main__ import _parser
+from gateway.app import charged_paths
+from gateway.core.credits import Lot, Lots, add_lot, settle_lots, take_lot
+from gateway.core.events import Usage
+from gateway.core.profile import GENERIC, PROFILES
+from gateway.core.seal import Sealer
+from gateway.core.spec import (
+    ApiKeySpec,
+    CreditGrantSpec,
+    GatewayFleetSpec,
+    Metadata,
+    parse_document,
+)
+from gateway.errors import GatewayError, RequestError, TollgateError
+from gateway.routes.free import free_app
+from gateway.routes.operations import operations_app
+from gateway.settings import Settings, UpstreamOverride
+from gateway.simulated.script import DIRECTIVES
+from gateway.store.grants import GrantReason
+from gateway.store.ledger import Outcome
+from gateway.store.tables import Entry
+from gateway.telemetry.metrics import Metrics, RequestLabels
+from gateway.wire.base import Dialect
+from gateway.wire.chat.dialect import ChatDialect
+from gateway.wire.messages.dialect import MessagesDialect
+from gateway.wire.responses.dialect import ResponsesDialect
+from tests.harness.pages import (
+    DOCS,
+    PAGES,
+    ROOT,
+    anchors,
+    blocks,
+    code_of,
+    coded,
+    columns,
+    section,
+    tables,
+    without_blocks,
+)
+
+#: byte strings in the code of HTTP that look like header names: everybody's, and values
+NOT_DOCUMENTED = {"content-length", "content-type", "cache-control", "bearer", "identity"} | {
+    "no-cache", "no", "true", "false",
+}  # fmt: skip
+
+#: each row of the outcome table, and the test that shows it
+PROOFS = {
+    "refused by the gateway": "refused_by_us_costs_nothing",
+    "the gateway fails, or loses the client": "a_client_that_leaves_before_dispatch_is_refunded",
+    "upstream unreachable": "an_upstream_that_fails_before_its_first_byte_is_refunded",
+    "upstream breaks": "an_upstream_that_breaks_after_its_first_byte_is_refunded",
+    "complete answer": "a_complete_answer_is_charged",
+    "client leaves": "a_client_that_leaves_a_stream_has_paid_and_the_upstream_is_cut",
+    "the time to drain": "when_the_time_to_drain_is_over_streams_are_cut_and_refunded",
+    "replica dies": "a_killed_gateway_starts_again_with_its_books_right",
+}
+
+
+def shown(value: Any) -> str:
+    """A default as the docs write it."""
+    if value is None:
+        return "–"
+    if value == "":
+        return '`""`'
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
+
+
+def default_of(field: inspect.Field) -> str:
+    if field.default is not msgspec.NODEFAULT:
+        return shown(field.default)
+    return "required" if field.required else shown(field.default_factory())
+
+
+def fields(kind: inspect.Type, path: str = "") -> Iterator[tuple[str, str]]:
+    """Path and default of every field that holds a value."""
+    assert isinstance(kind, inspect.StructType)
+    for field in kind.fields:
+        name = path + field.encode_name
+        inner = field.type.types if isinstance(field.type, inspect.UnionType) else (field.type,)
+        lists = [each for each in inner if isinstance(each, inspect.ListType)]
+        if lists:
+            name, inner = f"{name}[]", (lists[0].item_type,)
+        structs = [each for each in inner if isinstance(each, inspect.StructType)]
+        for struct in structs:
+            yield from fields(struct, f"{name}.")
+        if not structs:
+            yield name, default_of(field)
+
+
+def variables(kind: type, prefix: str) -> dict[str, str]:
+    return {
+        f"{prefix}{field.name.upper()}": shown(field.default)
+        for field in msgspec.structs.fields(kind)
+    }
+
+
+def dialects() -> list[Dialect]:
+    sealer = Sealer(bytes(32))
+    return [ChatDialect(), ResponsesDialect(sealer, None), MessagesDialect(sealer)]
+
+
+def test_every_environment_variable() -> None:
+    ours, upstream = tables(section("configuration.md", "Environment"))
+    assert columns(ours, 1) == variables(Settings, "TOLLGATE_")
+    assert columns(upstream, 1) == variables(UpstreamOverride, "UPSTREAM_")
+
+
+def test_every_command_and_flag() -> None:
+    (group,) = (a for a in _parser()._actions if isinstance(a, argparse._SubParsersAction))
+    flags: dict[str, tuple[list[str], list[str]]] = {}
+    for command, subparser in group.choices.items():
+        for action in subparser._actions:
+            if action.dest != "help":
+                commands, defaults = flags.setdefault(action.option_strings[0], ([], []))
+                commands.append(f"`{command}`")
+                defaults.append("required" if action.required else shown(action.default))
+    documented_commands, documented_flags = tables(section("configuration.md", "Commands"))
+    assert columns(documented_commands, 0).keys() == group.choices.keys()
+    assert columns(documented_flags, 1, 2) == {
+        flag: [", ".join(commands), ", ".join(dict.fromkeys(defaults))]
+        for flag, (commands, defaults) in flags.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec"),
+    [("GatewayFleet", GatewayFleetSpec), ("ApiKey", ApiKeySpec), ("CreditGrant", CreditGrantSpec)],
+)
+def test_every_field_of_a_spec(kind: str, spec: type) -> None:
+    documented = columns(tables(section("configuration.md", kind))[0], 1)
+    assert documented == dict(fields(inspect.type_info(spec)))
+
+
+def test_every_field_around_a_spec() -> None:
+    documented = columns(tables(section("configuration.md", "The file"))[0], 1)
+    around = {"apiVersion": "required", "kind": "required"}
+    assert documented == around | dict(fields(inspect.type_info(Metadata), "metadata."))
+
+
+def test_every_profile_and_what_the_lenient_one_takes() -> None:
+    named = [coded(row[0]) for row in tables(section("configuration.md", "GatewayFleet"))[1]]
+    assert set().union(*named) == PROFILES.keys()
+    differs = section("connecting.md", "What differs from the providers")
+    assert [name for name in sorted(GENERIC.parameters) if f"`{name}`" not in differs] == []
+
+
+def test_every_example_document_is_valid() -> None:
+    given = [block for path in PAGES for block in blocks(path.read_text("utf-8"), "yaml")]
+    documents = [document for block in given for document in yaml.safe_load_all(block)]
+    assert documents
+    for document in documents:
+        parse_document(document)
+
+
+def test_every_error_in_both_families() -> None:
+    abstract = (TollgateError, RequestError, GatewayError)
+    expected = {
+        kind.__name__: [
+            " / ".join(str(s) for s in (kind.status, kind.anthropic_status) if s is not None),
+            f"`{kind.openai_type}`",
+            shown(kind.code),
+            f"`{kind.anthropic_type}`",
+            "yes" if kind.retryable else "no",
+        ]
+        for kind in vars(gateway.errors).values()
+        if isinstance(kind, type) and issubclass(kind, TollgateError) and kind not in abstract
+    }
+    assert columns(tables(section("connecting.md", "Errors"))[0], 1, 2, 3, 4, 5) == expected
+
+
+def test_every_metric_with_its_labels_and_their_values() -> None:
+    metrics = Metrics()
+    labels = RequestLabels("team/key", "team/account", "model")
+    metrics.answered(labels, "chat", "200", 1.0)
+    metrics.first_byte("model", "chat", 1.0)
+    metrics.used(labels, Usage(4, 3, 2, 1))
+    metrics.booked(labels, "charge", 1)
+    metrics.booked(labels, "refund", 1)
+    metrics.in_flight("model", "chat", 1)
+    metrics.sent_upstream("main", "200")
+    exposed: dict[str, set[str]] = {}
+    values = {"route": {"free", *(d.name for d in dialects())}, "direction": set(), "kind": set()}
+    for family in text_string_to_metric_families(metrics.exposition().decode()):
+        if family.name.endswith("_created"):
+            continue
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        exposed[name] = {label for sample in family.samples for label in sample.labels} - {"le"}
+        for sample in family.samples:
+            for label in ("direction", "kind"):
+                values[label] |= {sample.labels[label]} if label in sample.labels else set()
+    of_metrics, of_labels = tables(section("configuration.md", "Health and metrics"))[1:]
+    assert {name: coded(cell) for name, cell in columns(of_metrics, 1).items()} == exposed
+    told = {name: coded(row[1]) for row in of_labels for name in coded(row[0])}
+    assert {label: told[label] for label in values} == values
+    assert set().union(*exposed.values()) == told.keys() | {"upstream", "code"}
+
+
+def test_every_header_is_told_to_clients() -> None:
+    sources = [*ROOT.glob("gateway/*.py"), *ROOT.glob("gateway/routes/*.py")]
+    parts = (section("connecting.md", heading) for heading in ("Headers", "Key and URLs"))
+    told = {name.lower().split(":")[0] for part in parts for name in coded(without_blocks(part))}
+    for path in [*sources, ROOT / "gateway/wire/errors.py"]:
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            value = node.value if isinstance(node, ast.Constant) else None
+            if isinstance(value, bytes) and re.fullmatch(rb"[a-z]+(-[a-z]+)*", value):
+                name = value.decode()
+                assert name in told | NOT_DOCUMENTED, f"{path.name}: {name}"
+
+
+def test_every_route() -> None:
+    served = {
+        f"{method.upper()} {path}"
+        for path, methods in free_app().openapi()["paths"].items()
+        for method in methods
+    }
+    served |= {f"POST {path}" for path in charged_paths(dialects())}
+    documented = {
+        f"{method} {path}"
+        for row in tables(section("connecting.md", "Routes"))[0]
+        for path in re.findall(r"/[\w/{}]+", row[0])
+        for method in re.findall(r"[A-Z]+", row[0])
+    }
+    assert documented == {route for route in served if "/v1/v1" not in route}
+    operations = operations_app(Metrics(), lambda: None).openapi()["paths"]
+    told = columns(tables(section("configuration.md", "Health and metrics"))[0], 1)
+    assert told.keys() == operations.keys()
+
+
+def test_every_directive_of_the_simulated_upstream() -> None:
+    documented = tables(section("simulated.md", "Directives"))[0]
+    assert {row[0].strip("`").split()[0] for row in documented} == {*DIRECTIVES, "!only", "!then"}
+
+
+def test_every_outcome_has_a_row_and_a_proof() -> None:
+    rows = [row[0] for row in tables(section("credits.md", "Who pays"))[0]]
+    tests = "\n".join(path.read_text("utf-8") for path in ROOT.glob("tests/*/test_*.py"))
+    assert len(rows) == len(PROOFS)
+    for row, (beginning, proof) in zip(rows, PROOFS.items(), strict=True):
+        assert row.startswith(beginning)
+        assert f"def test_{proof}(" in tests, f"the proof of {beginning!r} is gone"
+
+
+def test_every_word_of_the_ledger() -> None:
+    constraints = Entry.metadata.tables["entry"].constraints
+    (sign,) = (str(c.sqltext) for c in constraints if c.name == "entry_sign")  # type: ignore[attr-defined]  # a CheckConstraint
+    kinds = columns(tables(section("credits.md", "Credits"))[0], 1)
+    assert kinds.keys() == set(re.findall(r"'(\w+)'", sign))
+    verdicts = columns(tables(section("credits.md", "The order"))[0], 1)
+    assert verdicts.keys() == set(get_args(Outcome))
+    results = columns(tables(section("credits.md", "Grants"))[0], 1)
+    assert results.keys() == set(get_args(GrantReason))
+
+
+def test_the_worked_example_is_what_the_rules_say() -> None:
+    a, b, c = Lot(1, 100, datetime(2027, 3, 1, tzinfo=UTC)), Lot(2, 50), Lot(3, 10)
+    rows: list[list[str]] = []
+
+    def note(entry: int, balance: int, *left: int | str) -> None:
+        sign = "+" if entry > 0 else "−"
+        rows.append([f"{sign}{abs(entry)}", str(balance), *map(str, left)])
+
+    lots = add_lot(Lots(()), a)
+    note(100, 100, 100, "", "", 0)
+    lots = add_lot(settle_lots(lots, 100), b)
+    note(50, 150, 100, 50, "", 0)
+    note(-80, 70, 100, 50, "", 0)
+    lots, expired = take_lot(settle_lots(lots, 70), a.grant_id)
+    note(-expired, lots.total, 0, lots.remaining(b.grant_id), "", lots.surplus)
+    note(2, 52, 0, lots.remaining(b.grant_id), "", lots.surplus)
+    lots = add_lot(settle_lots(lots, 52), c)
+    note(10, lots.total, 0, lots.remaining(b.grant_id), lots.remaining(c.grant_id), lots.surplus)
+    lots, voided = take_lot(settle_lots(lots, 62), b.grant_id)
+    note(-voided, lots.total, 0, 0, lots.remaining(c.grant_id), lots.surplus)
+    assert [row[1:] for row in tables(section("credits.md", "Grants"))[1]] == rows
+
+
+def test_every_part_of_the_gateway_is_on_the_map() -> None:
+    parts = {path.stem for path in (ROOT / "gateway").glob("*.py")} - {"__init__"}
+    parts |= {path.parent.name for path in (ROOT / "gateway").glob("*/__init__.py")}
+    documented = tables(section("architecture.md", "The parts, from the outside in"))[0]
+    assert set().union(*(coded(row[0]) for row in documented)) == parts
+
+
+def test_every_command_of_the_makefile() -> None:
+    targets = set(re.findall(r"^(\w+):.*##", (ROOT / "Makefile").read_text("utf-8"), re.M))
+    contributing = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    assert set(re.findall(r"^\| `make (\w+)`", contributing, re.M)) == targets - {"help"}
+    for path in PAGES:
+        for command in re.findall(r"^(?:.* )?make (\w+)", code_of(path), re.M):
+            assert command in targets, f"{path.name}: make {command}"
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_every_link_and_every_path_leads_somewhere(path: Path) -> None:
+    text = without_blocks(path.read_text("utf-8"))
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        name, _, anchor = target.partition("#")
+        found = (path.parent / name).resolve() if name else path
+        assert target.startswith("https://") or found.exists(), target
+        assert not anchor or anchor in anchors(found), target
+    for name in re.findall(r"`((?:gateway|tests|docs|examples|\.dev|\.ci)/[\w./-]*\w)", text):
+        assert (ROOT / name).exists(), name
+
+
+def test_the_readme_fits_one_screen_and_leads_to_every_page() -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    assert len(text.splitlines()) <= 50
+    assert text.index("make run") < text.index("make test") < 1000
+    assert [
+        path.name for path in sorted(DOCS.glob("*.md")) if f"docs/{path.name}" not in text
+    ] == []
