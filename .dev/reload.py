@@ -1,6 +1,6 @@
 """Run `python ARGUMENTS…` and start it anew whenever a file below the given folders changes.
 
-    reload.py FOLDER… -- ARGUMENTS…
+reload.py FOLDER… -- ARGUMENTS…
 """
 
 import signal

@@ -37,6 +37,7 @@ from gateway.routes.free import free_app
 from gateway.routes.operations import operations_app
 from gateway.settings import Settings, UpstreamOverride
 from gateway.simulated.script import DIRECTIVES
+from gateway.standalone.reconcile import secret_values
 from gateway.store.grants import GrantReason
 from gateway.store.ledger import Outcome
 from gateway.store.tables import Entry
@@ -228,6 +229,12 @@ def test_every_header_is_told_to_clients() -> None:
             if isinstance(value, bytes) and re.fullmatch(rb"[a-z]+(-[a-z]+)*", value):
                 name = value.decode()
                 assert name in told | NOT_DOCUMENTED, f"{path.name}: {name}"
+
+
+def test_every_variable_in_the_secret_of_a_key() -> None:
+    told = tables(section("connecting.md", "Key and URLs"))[0]
+    for name, value in secret_values("sk-…", "http://127.0.0.1:8080").items():
+        assert [value in coded(row[1]) for row in told if name in coded(row[0])] == [True], name
 
 
 def test_every_route() -> None:

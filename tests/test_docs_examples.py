@@ -31,7 +31,7 @@ from tests.harness.gateway import (
     fleet,
     wait_until,
 )
-from tests.harness.pages import blocks, page
+from tests.harness.pages import blocks, columns, page, section, tables
 from tests.harness.postgres import PostgresServer
 
 CONNECTING = page("connecting.md")
@@ -131,6 +131,17 @@ def test_the_snippets_of_javascript(quickstart: Quickstart, block: str) -> None:
     script.write_text(block, encoding="utf-8")
     printed = quickstart.run("node", script.name, secret=quickstart.secret("alice"))
     assert printed.count("You said: Hello") == 2
+
+
+def test_every_file_of_the_data_folder(quickstart: Quickstart) -> None:
+    key = quickstart.secret("alice")["OPENAI_API_KEY"]
+    asked = body("responses", "Keep this")
+    quickstart.gateway.http.post(PATHS["responses"], json=asked, headers={"x-api-key": key})
+    data = quickstart.gateway.data
+    paths = {str(path.relative_to(data)) for path in data.rglob("*") if path.is_file()}
+    paths = {re.sub(r"^secrets/.+\.env$", "secrets/<namespace>/<name>.env", p) for p in paths}
+    documented = columns(tables(section("configuration.md", "The data folder"))[0], 1)
+    assert documented.keys() == {re.sub(r"\.db-(wal|shm)$", ".db", path) for path in paths}
 
 
 def test_a_replica_holds_as_many_connections_as_the_docs_say(

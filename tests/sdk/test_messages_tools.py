@@ -204,10 +204,8 @@ def test_the_tool_runner_does_without_a_thread(
     tool = runnable(kind, seen)
     name = "weather" if kind == "sync" else "weather_async"
     first, second, third = (f'!tool {name} {{"city": "{c}"}}' for c in ("Paris", "Rome", "Oslo"))
-    last = ["!answer All sunny."]
-    text = "\n".join(
-        ["!reason First.", first, second, "!then", "!reason Second.", third, "!then", *last]
-    )
+    lines = ["!reason First.", first, second, "!then", "!reason Second.", third]
+    text = "\n".join([*lines, "!then", "!answer All sunny."])
     runner = messages_client.beta.messages.tool_runner(
         model=MODEL,
         max_tokens=2000,

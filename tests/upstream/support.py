@@ -42,9 +42,7 @@ def request(*messages: Any, **members: Any) -> Request:
     return Request("public", messages or (HELLO,), **members)
 
 
-def prepare(
-    wanted: Request, profile: str = "generic", *settings: Any, **model: Any
-) -> Outgoing:
+def prepare(wanted: Request, profile: str = "generic", *settings: Any, **model: Any) -> Outgoing:
     return render_request(wanted, resolve(profile, *settings, **model))
 
 

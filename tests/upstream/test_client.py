@@ -132,6 +132,6 @@ def test_a_large_body_is_sent_whole() -> None:
     ("url", "credential"), [("http://127.0.0.1:1", "broken\nheader"), ("ftp://127.0.0.1", "fine")]
 )
 def test_what_cannot_be_sent_is_noticed_at_the_start(url: str, credential: str) -> None:
-    with pytest.raises(ValueError, match="may not hold|begins with") as caught:
+    with pytest.raises(ValueError, match=r"may not hold|begins with") as caught:
         ChatUpstream("main", url, credential, FleetLimits())
     assert "broken" not in str(caught.value)
