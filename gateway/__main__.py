@@ -20,6 +20,7 @@ from gateway.standalone.folder import FolderInUse, database_url
 from gateway.store.audit import audit, summary
 from gateway.store.database import Database
 from gateway.store.installation import WrongSecret
+from gateway.store.keys import DuplicateCredential
 from gateway.store.schema import SchemaError
 
 _SENTENCES = (
@@ -29,6 +30,7 @@ _SENTENCES = (
     WrongSecret,
     FolderInUse,
     DatabaseUnavailable,
+    DuplicateCredential,
     OSError,
 )
 
@@ -39,7 +41,7 @@ def main() -> int:
     try:
         settings = read_settings(os.environ)
         logging.basicConfig(
-            level=settings.log_level.upper(),
+            level=settings.log_level,
             format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         )
         for chatty in ("uvicorn", "alembic"):

@@ -108,7 +108,7 @@ class Flow:
         body = await connection.read_body(self._limits.body_bytes)
         call = await dialect.parse(body, key.caller)
         resolution = self._catalog.resolve(call.request)
-        passage.resolve(resolution)
+        passage.resolve(resolution, self._metrics)
         key.allow_model(resolution.model.id)
         key.enter()
         passage.entered = True
@@ -161,7 +161,7 @@ class Flow:
         self, passage: Passage, connection: Connection, reply: Reply, renderer: Renderer
     ) -> None:
         chunks = await reply.read()
-        self._note_first_byte(passage)
+        passage.series.first_byte(passage.elapsed())
         if not connection.started:
             await _open_stream(passage, connection, renderer)
         while chunks:
@@ -179,7 +179,7 @@ class Flow:
         self, passage: Passage, connection: Connection, reply: Reply, renderer: Renderer
     ) -> None:
         answer = await reply.answer()
-        self._note_first_byte(passage)
+        passage.series.first_byte(passage.elapsed())
         passage.usage = answer.usage
         body = await renderer.complete(answer)
         self._till.end(passage)
@@ -201,9 +201,6 @@ class Flow:
             then_seconds=self._limits.keep_alive_seconds,
             patience_seconds=self._limits.upstream_silence_seconds,
         )
-
-    def _note_first_byte(self, passage: Passage) -> None:
-        self._metrics.first_byte(passage.labels.model, passage.route, passage.elapsed())
 
     async def _fail(
         self,
@@ -240,8 +237,9 @@ class Flow:
         if passage.entered and passage.key is not None:
             passage.key.concurrency.leave()
         del self._open[passage.request_id]
-        code = str(passage.status)
-        self._metrics.answered(passage.labels, passage.route, code, passage.elapsed())
+        self._metrics.answered(passage.labels, passage.route, str(passage.status))
+        if passage.labels.model:
+            passage.series.duration(passage.elapsed())
 
 
 async def answer_error(

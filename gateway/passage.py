@@ -10,7 +10,7 @@ from gateway.core.catalog import Resolution
 from gateway.core.events import Usage
 from gateway.errors import TollgateError
 from gateway.keyring import Key
-from gateway.telemetry.metrics import RequestLabels
+from gateway.telemetry.metrics import Metrics, RequestLabels, Series
 from gateway.wire.base import Renderer
 
 _RANDOM_BITS = 80
@@ -46,6 +46,7 @@ class Passage:
         "renderer",
         "request_id",
         "route",
+        "series",
         "settled",
         "status",
         "usage",
@@ -56,6 +57,8 @@ class Passage:
         self.route = route
         self.status = 200
         self.labels = RequestLabels()
+        #: what it counts, once its model is known
+        self.series: Series
         self.key: Key | None = None
         #: whether the key counts it among its concurrent requests
         self.entered = False
@@ -87,8 +90,9 @@ class Passage:
         self.key = key
         self.labels = RequestLabels(key.live.name, key.live.account)
 
-    def resolve(self, resolution: Resolution) -> None:
+    def resolve(self, resolution: Resolution, metrics: Metrics) -> None:
         self.labels = RequestLabels(self.labels.key, self.labels.account, resolution.model.id)
+        self.series = metrics.series(self.labels, self.route)
 
     def cut(self, reason: TollgateError | ClientGone) -> None:
         """End it from outside; the first reason counts."""

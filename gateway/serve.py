@@ -28,7 +28,12 @@ from gateway.routes.free import Counted, free_app
 from gateway.routes.operations import operations_app
 from gateway.settings import CommandLine, Settings, UpstreamOverride
 from gateway.simulated.server import running as simulated_upstream
-from gateway.standalone.documents import SIMULATED, put_real_upstream, read_documents
+from gateway.standalone.documents import (
+    SIMULATED,
+    put_real_upstream,
+    read_documents,
+    simulated_names,
+)
 from gateway.standalone.folder import DataFolder, open_database
 from gateway.standalone.reconcile import PEPPER, GrantReport, KeyReport, Reconciler
 from gateway.standalone.secrets import SecretFiles
@@ -81,6 +86,7 @@ class Process:
         self._command_line = command_line
         self._environment = dict(environment)
         self._secrets = SecretFiles(command_line.data / "secrets")
+        self._replaced: set[str] = set()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[tuple[Started, Listeners]]:
@@ -92,12 +98,13 @@ class Process:
         line = self._command_line
         documents = read_documents(line.config)
         fleet = put_real_upstream(documents.fleet, self._override)
+        self._replaced = simulated_names(documents.fleet) if self._override.base_url else set()
         catalog = Catalog(fleet.spec)
         async with AsyncExitStack() as stack:
             folder = stack.enter_context(DataFolder(line.data))
             database, secret = open_database(self._settings, folder)
             stack.callback(database.close)
-            url = fleet.spec.client_url or f"http://{line.host}:{line.port}"
+            url = fleet.spec.client_url or _own_url(line.host, line.port)
             keys: list[KeyReport] = []
             grants: list[GrantReport] = []
             if database.is_sqlite or line.apply:
@@ -132,7 +139,6 @@ class Process:
         till = Till(
             ledger,
             lambda account_id: asyncio.to_thread(expire_grants, database, account_id),
-            metrics,
         )
         memory = BodyMemory(limits.buffered_bytes)
         flow = Flow(
@@ -221,8 +227,8 @@ class Process:
     def _credential(self, fleet: GatewayFleet, spec: UpstreamSpec) -> str | None:
         if spec.url == SIMULATED:
             return None
-        if spec.credential is None:
-            return self._override.api_key
+        if spec.credential is None:  # only who took the simulated one's place gets UPSTREAM_API_KEY
+            return self._override.api_key if spec.name in self._replaced else None
         ref = spec.credential.secret_ref
         value = self._secrets.resolve(fleet.metadata.namespace, ref)
         value = value or self._environment.get(ref.key)
@@ -249,6 +255,12 @@ async def _open_ledger(database: Database, replica_id: str) -> Ledger:
         ledger = PostgresLedger(database.url, replica_id)
     await ledger.start()
     return ledger
+
+
+def _own_url(host: str, port: int) -> str:
+    """Where clients on this machine find the gateway, also when it listens everywhere."""
+    name = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104  # compared, not bound
+    return f"http://{name}:{port}"
 
 
 def _end_lease(database: Database, replica_id: str) -> None:

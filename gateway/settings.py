@@ -5,11 +5,14 @@ What a fleet shares (models, prices, limits) stands in its GatewayFleet, not her
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 PREFIX = "TOLLGATE_"
+
+Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 
 
 class SettingsError(ValueError):
@@ -29,16 +32,16 @@ class Settings(Struct, frozen=True, kw_only=True):
     """At least 32 characters, from which pepper and envelope keys are derived. Unset on SQLite:
     made once and kept in the data folder."""
 
-    lease_seconds: float = 60.0
+    lease_seconds: Seconds = 60.0
     """A replica not seen for so long is dead and its open requests are refunded."""
 
-    heartbeat_seconds: float = 5.0
+    heartbeat_seconds: Seconds = 5.0
     """How often a replica says that it lives. A lease should hold several."""
 
-    unconfirmed_seconds: float = 60.0
+    unconfirmed_seconds: Seconds = 60.0
     """A charge whose commit was never confirmed is given back after so long."""
 
-    log_level: str = "INFO"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """DEBUG, INFO, WARNING or ERROR. Requests are not logged one by one at any of them."""
 
 

@@ -15,7 +15,6 @@ from gateway.errors import (
 from gateway.keyring import Key
 from gateway.passage import Passage
 from gateway.store.ledger import Charge, End, Ledger, Refund, Verdict
-from gateway.telemetry.metrics import Metrics
 
 _log = logging.getLogger(__name__)
 
@@ -27,12 +26,9 @@ _HEADER_CHARACTERS_MAX = 255
 class Till:
     """Charges, ends and refunds passages on one ledger."""
 
-    def __init__(
-        self, ledger: Ledger, expire_grants: Callable[[int], Awaitable[object]], metrics: Metrics
-    ) -> None:
+    def __init__(self, ledger: Ledger, expire_grants: Callable[[int], Awaitable[object]]) -> None:
         self._ledger = ledger
         self._expire_grants = expire_grants
-        self._metrics = metrics
 
     async def charge(
         self,
@@ -68,8 +64,8 @@ class Till:
         if verdict.outcome != "charged":
             raise _refusal(verdict, charge)
         passage.charged = charge.credits
-        self._metrics.booked(passage.labels, "charge", charge.credits)
-        self._metrics.in_flight(passage.labels.model, passage.route, 1)
+        passage.series.charge(charge.credits)
+        passage.series.in_flight(1)
 
     def end(self, passage: Passage) -> None:
         """The credits stay taken. Written behind; a second call does nothing."""
@@ -77,9 +73,9 @@ class Till:
             return
         passage.settled = True
         self._ledger.end(End(passage.request_id, passage.usage))
-        self._metrics.in_flight(passage.labels.model, passage.route, -1)
+        passage.series.in_flight(-1)
         if passage.usage is not None:
-            self._metrics.used(passage.labels, passage.usage)
+            passage.series.used(passage.usage)
 
     async def refund(self, passage: Passage) -> None:
         """Give the credits back, durably; does nothing where none were taken or it is settled.
@@ -89,7 +85,7 @@ class Till:
         if passage.settled or passage.charged is None or passage.key is None:
             return
         passage.settled = True
-        self._metrics.in_flight(passage.labels.model, passage.route, -1)
+        passage.series.in_flight(-1)
         refund = Refund(passage.request_id, passage.key.live.account_id)
         try:
             given = await self._ledger.refund(refund)
@@ -98,7 +94,7 @@ class Till:
             return
         if given:
             passage.refunded = True
-            self._metrics.booked(passage.labels, "refund", passage.charged)
+            passage.series.refund(passage.charged)
             if passage.balance is not None:
                 passage.balance += passage.charged
 

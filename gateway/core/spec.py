@@ -14,6 +14,8 @@ API_VERSION = "tollgate.dev/v1alpha1"
 
 Label = Annotated[str, Meta(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
 Credits = Annotated[int, Meta(ge=0, le=10**15)]
+#: RFC 3339 with a zone, as the API server insists
+Moment = Annotated[datetime, Meta(tz=True)]
 PositiveInteger = Annotated[int, Meta(ge=1, le=10**9)]
 
 
@@ -62,7 +64,7 @@ class ApiKeySpec(_Spec, frozen=True, kw_only=True):
     value_from: SecretSource | None = None
     models: list[str] = []
     limits: KeyLimits = KeyLimits()
-    expires_at: datetime | None = None
+    expires_at: Moment | None = None
     suspended: bool = False
     rotation: Rotation = Rotation()
 
@@ -78,7 +80,7 @@ class CreditGrantSpec(_Spec, frozen=True, kw_only=True):
     credits: Annotated[int, Meta(ge=1, le=10**15)]
     reason: Annotated[str, Meta(max_length=256)] = ""
     reference: Annotated[str, Meta(min_length=1, max_length=256)] | None = None
-    expires_at: datetime | None = None
+    expires_at: Moment | None = None
     void: bool = False
 
 

@@ -1,6 +1,5 @@
 """Every route but the charged ones, as one FastAPI application with our own error envelopes."""
 
-import time
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -60,7 +59,6 @@ class Counted:
         request_id = new_request_id()
         scope["tollgate.request_id"] = request_id
         status = 500
-        began = time.monotonic()
 
         async def send_named(message: Message) -> None:
             nonlocal status
@@ -80,8 +78,7 @@ class Counted:
         finally:
             live = scope.get("tollgate.key")
             labels = RequestLabels(live.name, live.account) if live else RequestLabels()
-            elapsed = time.monotonic() - began
-            self._metrics.answered(labels, "free", str(status), elapsed)
+            self._metrics.answered(labels, "free", str(status))
 
 
 async def _answer(request: Request, error: Exception) -> Response:

@@ -51,11 +51,16 @@ def read_documents(path: Path) -> Documents:
     return Documents(fleets[0], keys, grants)
 
 
+def simulated_names(fleet: GatewayFleet) -> set[str]:
+    """The upstreams that the simulated one stands in for."""
+    return {upstream.name for upstream in fleet.spec.upstreams if upstream.url == SIMULATED}
+
+
 def put_real_upstream(fleet: GatewayFleet, override: UpstreamOverride) -> GatewayFleet:
     """The fleet with a real provider where it says `simulated:`, if one is given."""
     if override.base_url is None:
         return fleet
-    simulated = {upstream.name for upstream in fleet.spec.upstreams if upstream.url == SIMULATED}
+    simulated = simulated_names(fleet)
 
     def real(upstream: UpstreamSpec) -> UpstreamSpec:
         return replace(upstream, url=override.base_url) if upstream.name in simulated else upstream

@@ -37,9 +37,9 @@ def check_schema(database: Database) -> None:
 
 
 def _revision(database: Database) -> str | None:
-    if not inspect(database.engine).has_table("alembic_version"):
-        return None
     with database.read() as session:
+        if not inspect(session.connection()).has_table("alembic_version"):
+            return None
         return session.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
 
 

@@ -5,11 +5,17 @@ id, `route` a dialect's name, `code` an HTTP status. Children are cached: a requ
 dictionary look-up, not for label handling.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Literal
 
 from msgspec import Struct
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+)
 from prometheus_client.exposition import generate_latest
 
 from gateway.core.events import Usage
@@ -32,6 +38,8 @@ class Metrics:
     """All metrics, in a registry of their own."""
 
     def __init__(self) -> None:
+        # A second series for each, which nobody reads; the library gives its function no types.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry()
         of_request = ("key", "account", "model")
         self._requests = Counter(
@@ -79,41 +87,28 @@ class Metrics:
             registry=self._registry,
         )
         cache = lru_cache(maxsize=20_000)
+        self.series = cache(self._series)
         self._request_child = cache(self._requests.labels)
-        self._duration_child = cache(self._duration.labels)
-        self._first_byte_child = cache(self._first_byte.labels)
-        self._tokens_child = cache(self._tokens.labels)
-        self._credits_child = cache(self._credits.labels)
-        self._in_flight_child = cache(self._in_flight.labels)
         self._upstream_child = cache(self._upstream.labels)
 
-    def answered(self, labels: RequestLabels, route: str, code: str, seconds: float) -> None:
+    def _series(self, labels: RequestLabels, route: str) -> "Series":
+        """The children of one key, account, model and route; made once, then cached."""
+        names = (labels.key, labels.account, labels.model)
+        return Series(
+            charge=self._credits.labels(*names, "charge").inc,
+            refund=self._credits.labels(*names, "refund").inc,
+            first_byte=self._first_byte.labels(labels.model, route).observe,
+            duration=self._duration.labels(labels.model, route).observe,
+            in_flight=self._in_flight.labels(labels.model, route).inc,
+            input=self._tokens.labels(*names, "input").inc,
+            cached=self._tokens.labels(*names, "cached").inc,
+            output=self._tokens.labels(*names, "output").inc,
+            reasoning=self._tokens.labels(*names, "reasoning").inc,
+        )
+
+    def answered(self, labels: RequestLabels, route: str, code: str) -> None:
         """A request ended with this status (`499` when the client left)."""
         self._request_child(labels.key, labels.account, labels.model, route, code).inc()
-        if labels.model:
-            self._duration_child(labels.model, route).observe(seconds)
-
-    def first_byte(self, model: str, route: str, seconds: float) -> None:
-        self._first_byte_child(model, route).observe(seconds)
-
-    def used(self, labels: RequestLabels, usage: Usage) -> None:
-        """Count the tokens of one answer."""
-        names = (labels.key, labels.account, labels.model)
-        self._tokens_child(*names, "input").inc(usage.input)
-        self._tokens_child(*names, "output").inc(usage.output)
-        if usage.cached:
-            self._tokens_child(*names, "cached").inc(usage.cached)
-        if usage.reasoning:
-            self._tokens_child(*names, "reasoning").inc(usage.reasoning)
-
-    def booked(
-        self, labels: RequestLabels, kind: Literal["charge", "refund"], credits: int
-    ) -> None:
-        """Count credits that were booked."""
-        self._credits_child(labels.key, labels.account, labels.model, kind).inc(credits)
-
-    def in_flight(self, model: str, route: str, change: Literal[1, -1]) -> None:
-        self._in_flight_child(model, route).inc(change)
 
     def sent_upstream(self, upstream: str, code: str) -> None:
         """Count a request to an upstream: `200`, or the code of the error it ended with."""
@@ -122,3 +117,26 @@ class Metrics:
     def exposition(self) -> bytes:
         """The text that Prometheus scrapes."""
         return generate_latest(self._registry)
+
+
+class Series(Struct, frozen=True):
+    """What a charged request counts, ready to be called. Seconds, credits and tokens."""
+
+    charge: Callable[[float], None]
+    refund: Callable[[float], None]
+    first_byte: Callable[[float], None]
+    duration: Callable[[float], None]
+    in_flight: Callable[[float], None]
+    input: Callable[[float], None]
+    cached: Callable[[float], None]
+    output: Callable[[float], None]
+    reasoning: Callable[[float], None]
+
+    def used(self, usage: Usage) -> None:
+        """Count the tokens of one answer."""
+        self.input(usage.input)
+        self.output(usage.output)
+        if usage.cached:
+            self.cached(usage.cached)
+        if usage.reasoning:
+            self.reasoning(usage.reasoning)

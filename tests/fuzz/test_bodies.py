@@ -59,12 +59,12 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
     max_leaves=8,
 )
-junk = st.sampled_from(JUNK) | json_values
+things = st.sampled_from(JUNK) | json_values
 mutations = st.lists(
     st.tuples(
         st.sampled_from(["replace", "replace", "delete", "repeat", "double", "add", "wrap"]),
         st.integers(0, 2**16),
-        junk,
+        things,
     ),
     min_size=1,
     max_size=4,
@@ -88,7 +88,8 @@ def mutate(value: dict[str, Any], changes: list[Mutation]) -> bytes:
     """The value with these changes, as JSON or nearly so."""
     value = copy.deepcopy(value)
     doubled: list[tuple[str, Any]] = []
-    for act, number, thing in changes:
+    for act, number, junk in changes:
+        thing = copy.deepcopy(junk)
         paths = places(value)
         if not paths:
             break
@@ -157,7 +158,7 @@ def test_a_broken_request_is_refused_by_us_or_served(
 
 @every_dialect
 @bounded
-@given(st.sampled_from(MODELS), st.dictionaries(st.text(max_size=10), junk, max_size=3), junk)
+@given(st.sampled_from(MODELS), st.dictionaries(st.text(max_size=10), things, max_size=3), things)
 def test_members_of_a_plain_request_may_hold_anything(
     prober: Prober, dialect: str, model: str, members: dict[str, Any], thing: Any
 ) -> None:
