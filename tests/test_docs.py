@@ -195,12 +195,12 @@ def test_every_error_in_both_families() -> None:
 def test_every_metric_with_its_labels_and_their_values() -> None:
     metrics = Metrics()
     labels = RequestLabels("team/key", "team/account", "model")
-    metrics.answered(labels, "chat", "200", 1.0)
-    metrics.first_byte("model", "chat", 1.0)
-    metrics.used(labels, Usage(4, 3, 2, 1))
-    metrics.booked(labels, "charge", 1)
-    metrics.booked(labels, "refund", 1)
-    metrics.in_flight("model", "chat", 1)
+    metrics.answered(labels, "chat", "200")
+    series = metrics.series(labels, "chat")
+    for count in (series.first_byte, series.duration, series.charge, series.refund):
+        count(1)
+    series.in_flight(1)
+    series.used(Usage(4, 3, 2, 1))
     metrics.sent_upstream("main", "200")
     exposed: dict[str, set[str]] = {}
     values = {"route": {"free", *(d.name for d in dialects())}, "direction": set(), "kind": set()}

@@ -18,6 +18,7 @@ from tests.harness.gateway import (
     fleet,
 )
 from tests.sdk.driven import Judge
+from tests.sdk.upstream import Upstream
 
 KINDS = ["sync", "async"]
 #: long enough for any answer, short enough for a test that hangs
@@ -48,6 +49,13 @@ def gateway(
     yield process
     assert process.stop() == 0, process.log_text()
     check_books(process.database_url)
+
+
+@pytest.fixture(scope="package")
+def upstream(simulated: Simulated) -> Iterator[Upstream]:
+    made = Upstream(simulated)
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="package")

@@ -92,7 +92,7 @@ await judge({
   },
 
   "silence is filled with pings": async () => {
-    assert.equal(textOf(await final("!silence 0.5\n!chunks 3")), "word1 word2 word3 ");
+    assert.equal(textOf(await final("!silence 0.4\n!chunks 3")), "word1 word2 word3 ");
   },
 
   "parallel calls are told one after the other": async () => {

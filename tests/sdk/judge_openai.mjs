@@ -240,9 +240,9 @@ await judge({
   },
 
   "silence is filled with what the SDK skips": async () => {
-    const completion = await chatStream("!silence 0.5\n!chunks 3").finalChatCompletion();
+    const completion = await chatStream("!silence 0.4\n!chunks 3").finalChatCompletion();
     assert.equal(completion.choices[0].message.content, "word1 word2 word3 ");
-    const response = await respondStream("!silence 0.5\n!chunks 3").finalResponse();
+    const response = await respondStream("!silence 0.4\n!chunks 3").finalResponse();
     assert.equal(response.output_text, "word1 word2 word3 ");
   },
 

@@ -6,8 +6,8 @@ from typing import Any
 import openai
 import pytest
 
-from tests.harness.gateway import Simulated
 from tests.sdk.conversation import PNG_URL, Trip
+from tests.sdk.upstream import Upstream
 
 MODEL = "kimi-k2.5"
 PLACES = ["final", "choice", "both", "finish"]
@@ -29,11 +29,6 @@ def text_of(chunks: list[Any]) -> str:
 def reasoning_of(chunks: list[Any]) -> str:
     deltas = [chunk.choices[0].delta for chunk in chunks if chunk.choices]
     return "".join(getattr(delta, "reasoning_content", None) or "" for delta in deltas)
-
-
-def upstream_body(simulated: Simulated) -> dict[str, Any]:
-    body: dict[str, Any] = simulated.requests()[-1]["body"]
-    return body
 
 
 def test_an_answer_is_whole(chat_client: Any) -> None:
@@ -114,12 +109,12 @@ def test_the_accumulator_builds_the_completion(chat_client: Any) -> None:
 
 
 def test_silence_is_filled_with_what_the_sdk_skips(chat_client: Any) -> None:
-    chunks = streamed(chat_client, "!silence 0.5\n!chunks 4\n!stall 2 0.5")
+    chunks = streamed(chat_client, "!silence 0.4\n!chunks 4\n!stall 2 0.3")
     assert text_of(chunks) == "word1 word2 word3 word4 "
 
 
 @pytest.mark.parametrize("model", [MODEL, "k3", "open"])
-def test_nested_models_are_parsed(chat_client: Any, simulated: Simulated, model: str) -> None:
+def test_nested_models_are_parsed(chat_client: Any, upstream: Upstream, model: str) -> None:
     trip = Trip.example()
     completion = chat_client.chat.completions.parse(
         model=model,
@@ -127,7 +122,7 @@ def test_nested_models_are_parsed(chat_client: Any, simulated: Simulated, model:
         response_format=Trip,
     )
     assert completion.choices[0].message.parsed == trip
-    sent = upstream_body(simulated)["response_format"]
+    sent = upstream.body()["response_format"]
     assert (sent["type"], sent["json_schema"]["name"]) == ("json_schema", "Trip")
     assert set(sent["json_schema"]["schema"]["properties"]) == set(Trip.model_fields)
 
@@ -196,17 +191,17 @@ def test_reasoning_is_told_whatever_the_upstream_calls_it(chat_client: Any, memb
     ],
 )
 def test_reasoning_is_asked_for_in_many_ways(
-    chat_client: Any, simulated: Simulated, said: dict[str, Any], is_on: bool
+    chat_client: Any, upstream: Upstream, said: dict[str, Any], is_on: bool
 ) -> None:
     completion = ask(chat_client, "Hi", **said)
     message = completion.choices[0].message
     assert bool(getattr(message, "reasoning_content", None)) is is_on
     assert message.content == "You said: Hi"
-    asked = upstream_body(simulated)["thinking"]
+    asked = upstream.body()["thinking"]
     assert asked["type"] == ("enabled" if is_on else "disabled")
 
 
-def test_images_come_inline(chat_client: Any, simulated: Simulated) -> None:
+def test_images_come_inline(chat_client: Any, upstream: Upstream) -> None:
     parts = [
         {"type": "text", "text": "What is it?"},
         {"type": "image_url", "image_url": {"url": PNG_URL, "detail": "high"}},
@@ -215,7 +210,7 @@ def test_images_come_inline(chat_client: Any, simulated: Simulated) -> None:
     asked = [{"role": "user", "content": parts}]
     completion = chat_client.chat.completions.create(model=MODEL, messages=asked)
     assert completion.choices[0].message.content == "I see 2 images. You said: What is it?"
-    sent = upstream_body(simulated)["messages"][0]["content"]
+    sent = upstream.body()["messages"][0]["content"]
     assert [part["image_url"]["url"] for part in sent[1:]] == [PNG_URL, PNG_URL]
 
 
@@ -228,11 +223,11 @@ def test_images_from_elsewhere_are_refused(chat_client: Any) -> None:
     assert (refused.value.param or "").startswith("messages.0.content")
 
 
-def test_stop_sequences_reach_the_upstream(chat_client: Any, simulated: Simulated) -> None:
+def test_stop_sequences_reach_the_upstream(chat_client: Any, upstream: Upstream) -> None:
     assert ask(chat_client, "Hi", stop="END").choices[0].finish_reason == "stop"
-    assert upstream_body(simulated)["stop"] in ("END", ["END"])
+    assert upstream.body()["stop"] in ("END", ["END"])
     ask(chat_client, "Hi", stop=["a", "b"])
-    assert upstream_body(simulated)["stop"] == ["a", "b"]
+    assert upstream.body()["stop"] == ["a", "b"]
     with pytest.raises(openai.BadRequestError) as refused:
         ask(chat_client, "Hi", stop=list("abcdef"))
     assert refused.value.param == "stop"
@@ -245,7 +240,7 @@ def test_a_cap_cuts_the_answer(chat_client: Any) -> None:
         assert completion.choices[0].message.content == "one two"
 
 
-def test_what_a_stock_client_sends_is_taken(chat_client: Any, simulated: Simulated) -> None:
+def test_what_a_stock_client_sends_is_taken(chat_client: Any, upstream: Upstream) -> None:
     raw = chat_client.chat.completions.with_raw_response.create(
         model=MODEL,
         messages=[
@@ -275,7 +270,7 @@ def test_what_a_stock_client_sends_is_taken(chat_client: Any, simulated: Simulat
     )
     assert raw.parse().choices[0].message.content == "Well"
     assert "temperature" in raw.headers["x-tollgate-degraded"].split(", ")
-    body = upstream_body(simulated)
+    body = upstream.body()
     assert [message["role"] for message in body["messages"]] == ["system", "user", "user"]
     assert body.keys().isdisjoint({"temperature", "store", "user", "seed", "something_new"})
 

@@ -6,8 +6,8 @@ from typing import Any
 import openai
 import pytest
 
-from tests.harness.gateway import Simulated
 from tests.sdk.conversation import TWO_CALLS, WEATHER_SCHEMA, Weather
+from tests.sdk.upstream import Upstream
 
 MODEL = "kimi-k2.5"
 TOOL = {
@@ -48,11 +48,6 @@ def get(kind: str) -> Any:
 
 def arguments(message: Any) -> list[Any]:
     return [json.loads(call.function.arguments) for call in message.tool_calls]
-
-
-def upstream_messages(simulated: Simulated) -> list[dict[str, Any]]:
-    messages: list[dict[str, Any]] = simulated.requests()[-1]["body"]["messages"]
-    return messages
 
 
 def results_of(message: Any) -> list[dict[str, Any]]:
@@ -141,16 +136,16 @@ def test_a_forced_tool_is_called_with_reasoning_asked_for_or_not(
     assert set(arguments(message)[0]) == {"city"}
 
 
-def test_a_tool_that_must_not_be_called(chat_client: Any, simulated: Simulated) -> None:
+def test_a_tool_that_must_not_be_called(chat_client: Any, upstream: Upstream) -> None:
     message = ask(chat_client, [user("Hi")], tool_choice="none").choices[0].message
     assert message.content == "You said: Hi"
-    assert simulated.requests()[-1]["body"].get("tool_choice") == "none"
+    assert upstream.body().get("tool_choice") == "none"
 
 
 @pytest.mark.parametrize("model", [MODEL, "coder", "thinker", "k3", "open"])
 @pytest.mark.parametrize("keeps", [True, False], ids=["kept", "dropped"])
 def test_a_tool_loop_with_reasoning(
-    chat_client: Any, simulated: Simulated, get: Any, keeps: bool, model: str
+    chat_client: Any, upstream: Upstream, get: Any, keeps: bool, model: str
 ) -> None:
     """The SDK's own message goes back as it is, or without what the SDK does not know."""
     messages = [user(TWO_CALLS)]
@@ -169,7 +164,7 @@ def test_a_tool_loop_with_reasoning(
     messages += [back, *results_of(message)]
     answer = get(chat_client, messages, **more).choices[0]
     assert (answer.message.content, answer.finish_reason) == ("Sunny in both.", "stop")
-    _, assistant, *results = upstream_messages(simulated)
+    _, assistant, *results = upstream.messages()
     assert [result["content"] for result in results] == ["sunny in Paris", "sunny in Rome"]
     assert [r["tool_call_id"] for r in results] == [c["id"] for c in assistant["tool_calls"]]
     if keeps:
@@ -214,7 +209,7 @@ def test_functions_of_2023(chat_client: Any) -> None:
 
 
 def test_schemas_that_the_upstream_would_refuse_are_put_right(
-    chat_client: Any, simulated: Simulated
+    chat_client: Any, upstream: Upstream
 ) -> None:
     """As MCP servers write them: no types, references anywhere, names that are odd or long."""
     odd = {
@@ -231,5 +226,5 @@ def test_schemas_that_the_upstream_would_refuse_are_put_right(
     tool = {"type": "function", "function": {"name": name[:64], "parameters": odd}}
     answer = ask(chat_client, [user(f"!tool {name[:64]}")], tools=[tool]).choices[0]
     assert answer.message.tool_calls[0].function.name == name[:64]
-    sent = simulated.requests()[-1]["body"]["tools"][0]["function"]["parameters"]
+    sent = upstream.body()["tools"][0]["function"]["parameters"]
     assert set(sent["properties"]) == {"where", "when", "more"}

@@ -1,5 +1,6 @@
 """Failures as the released SDKs raise them: the right class, the right words, the right retries."""
 
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -7,9 +8,10 @@ import anthropic
 import openai
 import pytest
 
-from tests.harness.gateway import GatewayProcess, Simulated, wait_until
+from tests.harness.gateway import GatewayProcess, wait_until
 from tests.sdk.conftest import anthropic_client, openai_client
 from tests.sdk.driven import Judge
+from tests.sdk.upstream import Upstream
 
 MODEL = "kimi-k2.5"
 DIALECTS = ["chat", "responses", "messages"]
@@ -179,19 +181,29 @@ def test_too_many_requests_say_how_long_to_wait(make: Make, dialect: str) -> Non
         ("!error 401", 1),
         ("!error 429 exceeded_current_quota_error", 1),
         ("!error 500", 2),
-        ("!error 503 1", 2),
     ],
 )
 def test_only_what_may_pass_is_tried_again(
-    make: Make, simulated: Simulated, dialect: str, fault: str, attempts: int
+    make: Make, upstream: Upstream, dialect: str, fault: str, attempts: int
 ) -> None:
-    before = simulated.stats()["received"]
+    before = upstream.received()
     refused(make(dialect, max_retries=1), dialect, fault)
-    assert simulated.stats()["received"] == before + attempts
+    assert upstream.received() == before + attempts
 
 
-@pytest.mark.parametrize("dialect", ["chat", "messages"])
-def test_a_request_too_many_comes_through_when_it_is_tried_again(make: Make, dialect: str) -> None:
+def test_an_overloaded_upstream_is_asked_again_when_it_said(
+    make: Make, upstream: Upstream, kind: str
+) -> None:
+    dialect = "chat" if kind == "async" else "messages"
+    before, began = upstream.received(), time.monotonic()
+    error = refused(make(dialect, max_retries=1), dialect, "!error 503 1")
+    assert time.monotonic() - began >= 1
+    assert error.response.headers["retry-after"] == "1"
+    assert upstream.received() == before + 2
+
+
+def test_a_request_too_many_comes_through_when_it_is_tried_again(make: Make, kind: str) -> None:
+    dialect = "chat" if kind == "sync" else "messages"
     client = make(dialect, "single", max_retries=5)
     held = ask(client, dialect, "!chunks 3 150", stream=True)
     endpoint = client.messages if dialect == "messages" else client.chat.completions
@@ -246,7 +258,7 @@ def test_the_accumulators_raise_too(make: Make, dialect: str) -> None:
 @every_dialect
 def test_a_failure_after_a_silence_is_an_event(make: Make, dialect: str) -> None:
     """The 200 was sent with the first keep-alive."""
-    stream = ask(make(dialect), dialect, "!silence 0.5\n!error 503", stream=True)
+    stream = ask(make(dialect), dialect, "!silence 0.4\n!error 503", stream=True)
     with pytest.raises((openai.APIError, anthropic.APIError), match="overloaded"):
         list(stream)
 

@@ -7,8 +7,8 @@ import pytest
 from anthropic.types import RawMessageStreamEvent
 from pydantic import TypeAdapter
 
-from tests.harness.gateway import Simulated
 from tests.sdk.conversation import PNG, Trip
+from tests.sdk.upstream import Upstream
 
 MODEL = "kimi-k2.5"
 THINKING = {"type": "enabled", "budget_tokens": 1024}
@@ -39,11 +39,6 @@ def get(kind: str) -> Any:
 
 def text_of(message: Any) -> str:
     return "".join(block.text for block in message.content if block.type == "text")
-
-
-def upstream_body(simulated: Simulated) -> dict[str, Any]:
-    body: dict[str, Any] = simulated.requests()[-1]["body"]
-    return body
 
 
 def test_an_answer_is_whole(messages_client: Any) -> None:
@@ -119,11 +114,11 @@ def test_usage_wherever_the_upstream_says_it(messages_client: Any, place: str) -
 
 
 def test_silence_is_filled_with_pings(messages_client: Any) -> None:
-    text = "!silence 0.5\n!chunks 4\n!stall 2 0.5"
+    text = "!silence 0.4\n!chunks 4\n!stall 2 0.3"
     assert text_of(final(messages_client, text)) == "word1 word2 word3 word4 "
 
 
-def test_thinking_comes_and_goes_back(messages_client: Any, simulated: Simulated, get: Any) -> None:
+def test_thinking_comes_and_goes_back(messages_client: Any, upstream: Upstream, get: Any) -> None:
     first = get(messages_client, "!reason Two, then.\n!answer Four", thinking=THINKING)
     thinking, text = first.content
     assert (thinking.type, thinking.thinking) == ("thinking", "Two, then.")
@@ -137,11 +132,11 @@ def test_thinking_comes_and_goes_back(messages_client: Any, simulated: Simulated
     ]
     again = get(messages_client, "", messages=messages, thinking=THINKING)
     assert text_of(again) == "Eight"
-    assert upstream_body(simulated)["messages"][1]["content"] == "Four"
+    assert upstream.body()["messages"][1]["content"] == "Four"
 
 
 def test_thinking_that_is_hidden_comes_back_by_its_signature(
-    messages_client: Any, simulated: Simulated, get: Any
+    messages_client: Any, upstream: Upstream, get: Any
 ) -> None:
     tool = {"name": "look", "input_schema": {"type": "object", "properties": {}}}
     text = "!reason A secret way.\n!tool look\n!then\n!answer Found"
@@ -154,7 +149,7 @@ def test_thinking_that_is_hidden_comes_back_by_its_signature(
     result = {"type": "tool_result", "tool_use_id": call.id, "content": "here"}
     messages = [user(text), {"role": "assistant", "content": first.content}, user([result])]
     assert text_of(get(messages_client, "", messages=messages, **more)) == "Found"
-    assert upstream_body(simulated)["messages"][1]["reasoning_content"] == "A secret way."
+    assert upstream.body()["messages"][1]["reasoning_content"] == "A secret way."
 
 
 @pytest.mark.parametrize(
@@ -169,16 +164,16 @@ def test_thinking_that_is_hidden_comes_back_by_its_signature(
     ],
 )
 def test_thinking_is_asked_for_in_many_ways(
-    messages_client: Any, simulated: Simulated, get: Any, said: dict[str, Any], is_on: bool
+    messages_client: Any, upstream: Upstream, get: Any, said: dict[str, Any], is_on: bool
 ) -> None:
     message = get(messages_client, "Hi", **said)
     kinds = [block.type for block in message.content]
     assert kinds == (["thinking", "text"] if is_on else ["text"])
-    asked = upstream_body(simulated)["thinking"]
+    asked = upstream.body()["thinking"]
     assert asked["type"] == ("enabled" if is_on else "disabled")
 
 
-def test_images_and_documents(messages_client: Any, simulated: Simulated) -> None:
+def test_images_and_documents(messages_client: Any, upstream: Upstream) -> None:
     source = {"type": "base64", "media_type": "image/png", "data": PNG}
     plain = {"type": "text", "media_type": "text/plain", "data": "The facts."}
     content = [
@@ -188,7 +183,7 @@ def test_images_and_documents(messages_client: Any, simulated: Simulated) -> Non
     ]
     message = ask(messages_client, content)
     assert text_of(message).startswith("I see 1 image.")
-    sent = upstream_body(simulated)["messages"][0]["content"]
+    sent = upstream.body()["messages"][0]["content"]
     assert sent[0]["image_url"]["url"] == f"data:image/png;base64,{PNG}"
     assert any("The facts." in part.get("text", "") for part in sent)
     far = {"type": "image", "source": {"type": "url", "url": "https://example.com/cat.png"}}
@@ -196,12 +191,12 @@ def test_images_and_documents(messages_client: Any, simulated: Simulated) -> Non
         ask(messages_client, [far])
 
 
-def test_nested_models_are_parsed(messages_client: Any, simulated: Simulated) -> None:
+def test_nested_models_are_parsed(messages_client: Any, upstream: Upstream) -> None:
     trip = Trip.example()
     asked = {"max_tokens": 1000, "messages": [user(f"!answer {trip.model_dump_json()}")]}
     parsed = messages_client.messages.parse(model=MODEL, output_format=Trip, **asked)
     assert parsed.parsed_output == trip
-    sent = upstream_body(simulated)["response_format"]
+    sent = upstream.body()["response_format"]
     assert set(sent["json_schema"]["schema"]["properties"]) == set(Trip.model_fields)
     with messages_client.messages.stream(model=MODEL, output_format=Trip, **asked) as stream:
         assert stream.get_final_message().parsed_output == trip
@@ -245,14 +240,14 @@ def test_why_an_answer_stopped(
     assert text_of(message) == "one two"
 
 
-def test_a_prefilled_answer_goes_on(messages_client: Any, simulated: Simulated) -> None:
+def test_a_prefilled_answer_goes_on(messages_client: Any, upstream: Upstream) -> None:
     messages = [user("!answer and on"), {"role": "assistant", "content": "It goes "}]
     assert text_of(ask(messages_client, "", messages=messages)) == "and on"
-    last = upstream_body(simulated)["messages"][-1]
+    last = upstream.body()["messages"][-1]
     assert (last["role"], last["content"], last["partial"]) == ("assistant", "It goes", True)
 
 
-def test_what_a_stock_client_sends_is_taken(messages_client: Any, simulated: Simulated) -> None:
+def test_what_a_stock_client_sends_is_taken(messages_client: Any, upstream: Upstream) -> None:
     cached = {"cache_control": {"type": "ephemeral"}}
     raw = messages_client.beta.messages.with_raw_response.create(
         model="claude-opus-5",
@@ -276,7 +271,7 @@ def test_what_a_stock_client_sends_is_taken(messages_client: Any, simulated: Sim
     assert text_of(message) == "Two"
     assert message.model == "claude-opus-5"
     assert "temperature" in raw.headers["x-tollgate-degraded"]
-    body = upstream_body(simulated)
+    body = upstream.body()
     roles = [said["role"] for said in body["messages"]]
     assert roles == ["system", "user", "assistant", "system", "user"]
     assert body["stop"] == ["END"]

@@ -6,8 +6,8 @@ from typing import Any
 import anthropic
 import pytest
 
-from tests.harness.gateway import Simulated
 from tests.sdk.conversation import PNG, TWO_CALLS, WEATHER_SCHEMA
+from tests.sdk.upstream import Upstream
 
 MODEL = "kimi-k2.5"
 TOOL = {"name": "weather", "description": "The weather", "input_schema": WEATHER_SCHEMA}
@@ -62,11 +62,6 @@ def results_of(message: Any) -> list[dict[str, Any]]:
     ]
 
 
-def upstream_messages(simulated: Simulated) -> list[dict[str, Any]]:
-    messages: list[dict[str, Any]] = simulated.requests()[-1]["body"]["messages"]
-    return messages
-
-
 @pytest.mark.parametrize("way", ["", "!interleave", "!late-name", "!interleave\n!late-name"])
 def test_parallel_calls(messages_client: Any, get: Any, way: str) -> None:
     text = f'!tool weather {{"city": "Paris"}}\n!tool weather {{"city": "Rome"}}\n{way}'
@@ -118,7 +113,7 @@ def test_a_forced_tool_is_called_with_thinking_asked_for_or_not(
 @pytest.mark.parametrize("model", [MODEL, "coder", "k3"])
 @pytest.mark.parametrize("keeps", [True, False], ids=["kept", "dropped"])
 def test_a_tool_loop_with_thinking(
-    messages_client: Any, simulated: Simulated, get: Any, keeps: bool, model: str
+    messages_client: Any, upstream: Upstream, get: Any, keeps: bool, model: str
 ) -> None:
     more = {"model": model, "thinking": THINKING}
     first = get(messages_client, [user(TWO_CALLS)], **more)
@@ -128,7 +123,7 @@ def test_a_tool_loop_with_thinking(
     answer = get(messages_client, again, **more)
     assert answer.content[-1].text == "Sunny in both."
     assert answer.stop_reason == "end_turn"
-    _, assistant, *results = upstream_messages(simulated)
+    _, assistant, *results = upstream.messages()
     assert [call["id"] for call in assistant["tool_calls"]] == [
         "functions.weather:0",
         "functions.weather:1",
@@ -159,7 +154,7 @@ def test_a_tool_loop_with_thinking(
     ],
 )
 def test_results_of_every_shape(
-    messages_client: Any, simulated: Simulated, content: Any, told: str | None
+    messages_client: Any, upstream: Upstream, content: Any, told: str | None
 ) -> None:
     first = ask(messages_client, [user('!tool weather {"city": "Rome"}\n!then\n!answer Good')])
     result = {"type": "tool_result", "tool_use_id": calls_of(first)[0].id, "is_error": False}
@@ -167,7 +162,7 @@ def test_results_of_every_shape(
         result["content"] = content
     again = [user("Weather?"), {"role": "assistant", "content": first.content}, user([result])]
     assert ask(messages_client, again).stop_reason == "end_turn"
-    sent = upstream_messages(simulated)[2]
+    sent = upstream.messages()[2]
     assert sent["role"] == "tool"
     assert sent["content"] == told if told else sent["content"]
 
@@ -195,11 +190,11 @@ def runnable(kind: str, seen: list[str]) -> Any:
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 def test_the_tool_runner_does_without_a_thread(
-    messages_client: Any, simulated: Simulated, kind: str, stream: bool
+    messages_client: Any, upstream: Upstream, kind: str, stream: bool
 ) -> None:
     """It asks for a thread on the server first, and must hear in the right words that there is
     none; else it sends only what is new and the history is lost."""
-    before = simulated.stats()["received"]
+    before = upstream.received()
     seen: list[str] = []
     tool = runnable(kind, seen)
     name = "weather" if kind == "sync" else "weather_async"
@@ -217,8 +212,8 @@ def test_the_tool_runner_does_without_a_thread(
     message = runner.until_done()
     assert message.content[-1].text == "All sunny."
     assert seen == ["Paris", "Rome", "Oslo"]
-    assert simulated.stats()["received"] == before + 3
-    messages = upstream_messages(simulated)
+    assert upstream.received() == before + 3
+    messages = upstream.messages()
     roles = [said["role"] for said in messages]
     assert roles == ["user", "assistant", "tool", "tool", "assistant", "tool"]
     assert [messages[n]["reasoning_content"] for n in (1, 4)] == ["First.", "Second."]
@@ -239,7 +234,7 @@ def test_a_thread_is_declined_in_the_words_the_sdk_looks_for(messages_client: An
     assert declined.value.details.to_dict()["unsupported"] == ["thread"]
 
 
-def test_tools_that_the_client_carries_out(messages_client: Any, simulated: Simulated) -> None:
+def test_tools_that_the_client_carries_out(messages_client: Any, upstream: Upstream) -> None:
     tools = [
         {"type": "bash_20250124", "name": "bash"},
         {"type": "text_editor_20250728", "name": "str_replace_based_edit_tool"},
@@ -254,6 +249,6 @@ def test_tools_that_the_client_carries_out(messages_client: Any, simulated: Simu
     [call] = raw.parse().content
     assert (call.name, call.input) == ("bash", {"command": "ls"})
     assert raw.headers["x-tollgate-degraded"] == "tools.2"
-    sent = simulated.requests()[-1]["body"]["tools"]
+    sent = upstream.body()["tools"]
     names = [tool["function"]["name"] for tool in sent]
     assert names == ["bash", "str_replace_based_edit_tool"]

@@ -8,9 +8,9 @@ import pytest
 from openai.types.responses import ResponseStreamEvent
 from pydantic import TypeAdapter
 
-from tests.harness.gateway import Simulated
 from tests.sdk.conversation import PNG_URL, TWO_CALLS, Trip, Weather
 from tests.sdk.responses import CITIES, MODEL, TOOL, ask, calls_of, final, outputs_for
+from tests.sdk.upstream import Upstream
 
 EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 
@@ -19,11 +19,6 @@ EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 def get(kind: str) -> Any:
     """Whole answers with the blocking client, accumulated streams with the async one."""
     return ask if kind == "sync" else final
-
-
-def upstream_body(simulated: Simulated) -> dict[str, Any]:
-    body: dict[str, Any] = simulated.requests()[-1]["body"]
-    return body
 
 
 def test_an_answer_is_whole(chat_client: Any) -> None:
@@ -99,11 +94,11 @@ def test_usage_wherever_the_upstream_says_it(chat_client: Any, place: str) -> No
     assert (usage.input_tokens, usage.output_tokens, usage.total_tokens) == (6, 3, 9)
 
 
-def test_nested_models_are_parsed(chat_client: Any, simulated: Simulated) -> None:
+def test_nested_models_are_parsed(chat_client: Any, upstream: Upstream) -> None:
     trip = Trip.example()
     asked = {"model": MODEL, "input": f"!answer {trip.model_dump_json()}", "text_format": Trip}
     assert chat_client.responses.parse(**asked).output_parsed == trip
-    sent = upstream_body(simulated)["response_format"]
+    sent = upstream.body()["response_format"]
     assert sent["json_schema"]["name"] == "Trip"
     with chat_client.responses.stream(**asked) as stream:
         assert stream.get_final_response().output_parsed == trip
@@ -158,7 +153,7 @@ def test_a_forced_tool_is_called(chat_client: Any, get: Any, model: str, choice:
 @pytest.mark.parametrize("model", [MODEL, "coder", "k3"])
 @pytest.mark.parametrize("keeps", [True, False], ids=["kept", "dropped"])
 def test_a_tool_loop_with_reasoning(
-    chat_client: Any, simulated: Simulated, get: Any, keeps: bool, model: str
+    chat_client: Any, upstream: Upstream, get: Any, keeps: bool, model: str
 ) -> None:
     """The items go back as the SDK has them, with and without the reasoning item."""
     more = {"model": model, "tools": [TOOL], "reasoning": {"effort": "high"}, "store": False}
@@ -169,7 +164,7 @@ def test_a_tool_loop_with_reasoning(
     history = [{"role": "user", "content": TWO_CALLS}, *kept, *outputs_for(first)]
     answer = get(chat_client, history, **more)
     assert answer.output_text == "Sunny in both."
-    _, assistant, *results = upstream_body(simulated)["messages"]
+    _, assistant, *results = upstream.body()["messages"]
     assert [json.loads(c["function"]["arguments"]) for c in assistant["tool_calls"]] == CITIES
     assert [result["content"] for result in results] == ["sunny in Paris", "sunny in Rome"]
     if keeps:
@@ -179,7 +174,7 @@ def test_a_tool_loop_with_reasoning(
 
 
 def test_a_custom_tool_takes_and_gives_plain_text(
-    chat_client: Any, simulated: Simulated, get: Any
+    chat_client: Any, upstream: Upstream, get: Any
 ) -> None:
     grammar = {"type": "grammar", "syntax": "lark", "definition": 'start: "*** Begin"'}
     tools = [{"type": "custom", "name": "patch", "description": "Patches", "format": grammar}]
@@ -190,7 +185,7 @@ def test_a_custom_tool_takes_and_gives_plain_text(
     result = {"type": "custom_tool_call_output", "call_id": call.call_id, "output": "ok"}
     answer = get(chat_client, [{"role": "user", "content": text}, call, result], tools=tools)
     assert answer.output_text == "Patched"
-    *_, assistant, told = upstream_body(simulated)["messages"]
+    *_, assistant, told = upstream.body()["messages"]
     sent = json.loads(assistant["tool_calls"][0]["function"]["arguments"])
     assert sent == {"input": '*** Begin\n+ "x"'}
     assert told["content"] == "ok"
@@ -208,7 +203,7 @@ def test_a_custom_tools_input_is_streamed(chat_client: Any) -> None:
     assert done[0].input == call.input == "a text that comes in more than one piece"
 
 
-def test_images_in_messages_and_in_tool_results(chat_client: Any, simulated: Simulated) -> None:
+def test_images_in_messages_and_in_tool_results(chat_client: Any, upstream: Upstream) -> None:
     picture = {"type": "input_image", "image_url": PNG_URL, "detail": "auto"}
     parts = [{"type": "input_text", "text": "What is it?"}, picture]
     response = ask(chat_client, [{"role": "user", "content": parts}])
@@ -221,7 +216,7 @@ def test_images_in_messages_and_in_tool_results(chat_client: Any, simulated: Sim
     }
     again = [{"role": "user", "content": "Look"}, *first.output, result]
     ask(chat_client, again, tools=[{**TOOL, "name": "look"}])
-    assert PNG_URL in json.dumps(upstream_body(simulated)["messages"])
+    assert PNG_URL in json.dumps(upstream.body()["messages"])
 
 
 @pytest.mark.parametrize(
@@ -243,7 +238,7 @@ def test_answers_that_were_cut_are_incomplete(
     assert response.output[-1].status == "incomplete"
 
 
-def test_what_a_stock_client_sends_is_taken(chat_client: Any, simulated: Simulated) -> None:
+def test_what_a_stock_client_sends_is_taken(chat_client: Any, upstream: Upstream) -> None:
     response = ask(
         chat_client,
         [
@@ -270,7 +265,7 @@ def test_what_a_stock_client_sends_is_taken(chat_client: Any, simulated: Simulat
     assert response.output_text == "No"
     assert response.instructions == "You are kind."
     assert [tool.type for tool in response.tools] == ["function"]
-    body = upstream_body(simulated)
+    body = upstream.body()
     said = [(message["role"], message["content"]) for message in body["messages"][:2]]
     assert said == [("system", "You are kind."), ("system", "Be brief.")]
     assert body.keys().isdisjoint({"temperature", "user", "service_tier", "truncation"})

@@ -6,11 +6,12 @@ from typing import Any
 import openai
 import pytest
 
-from tests.harness.gateway import GatewayProcess, Simulated
+from tests.harness.gateway import GatewayProcess
 from tests.sdk.conftest import openai_client
 from tests.sdk.conversation import TWO_CALLS
 from tests.sdk.driven import Judge
 from tests.sdk.responses import CITIES, TOOL, ask, calls_of, final, outputs_for
+from tests.sdk.upstream import Upstream
 
 
 @pytest.fixture(scope="module")
@@ -26,24 +27,19 @@ def stranger(kind: str, gateway: GatewayProcess) -> Iterator[Any]:
         yield judge.client
 
 
-def upstream_messages(simulated: Simulated) -> list[Any]:
-    messages: list[Any] = simulated.requests()[-1]["body"]["messages"]
-    return messages
-
-
-def said(simulated: Simulated) -> list[tuple[str, str]]:
-    return [(message["role"], message["content"]) for message in upstream_messages(simulated)]
+def said(upstream: Upstream) -> list[tuple[str, str]]:
+    return [(message["role"], message["content"]) for message in upstream.messages()]
 
 
 def test_a_conversation_goes_on_from_the_previous_response(
-    chat_client: Any, simulated: Simulated, get: Any
+    chat_client: Any, upstream: Upstream, get: Any
 ) -> None:
     first = get(chat_client, "!answer I am Ann", instructions="Be kind.")
     second = get(chat_client, "!answer Still Ann", previous_response_id=first.id)
     third = get(chat_client, "Who?", previous_response_id=second.id, instructions="Be brief.")
     assert third.previous_response_id == second.id
     assert third.output_text == "You said: Who?"
-    assert said(simulated) == [
+    assert said(upstream) == [
         ("system", "Be brief."),
         ("user", "!answer I am Ann"),
         ("assistant", "I am Ann"),
@@ -54,24 +50,24 @@ def test_a_conversation_goes_on_from_the_previous_response(
 
 
 def test_a_tool_loop_goes_on_from_the_previous_response(
-    chat_client: Any, simulated: Simulated, get: Any
+    chat_client: Any, upstream: Upstream, get: Any
 ) -> None:
     more = {"tools": [TOOL], "reasoning": {"effort": "high"}}
     first = get(chat_client, TWO_CALLS, **more)
     answer = get(chat_client, outputs_for(first), previous_response_id=first.id, **more)
     assert answer.output_text == "Sunny in both."
-    _, assistant, *results = upstream_messages(simulated)
+    _, assistant, *results = upstream.messages()
     assert assistant["reasoning_content"] == "Two cities, then."
     assert len(assistant["tool_calls"]) == len(results) == len(CITIES)
 
 
-def test_items_are_referred_to(chat_client: Any, simulated: Simulated, get: Any) -> None:
+def test_items_are_referred_to(chat_client: Any, upstream: Upstream, get: Any) -> None:
     more = {"tools": [TOOL], "reasoning": {"effort": "high"}}
     first = get(chat_client, TWO_CALLS, **more)
     references = [{"type": "item_reference", "id": item.id} for item in first.output]
     history = [{"role": "user", "content": TWO_CALLS}, *references, *outputs_for(first)]
     assert get(chat_client, history, **more).output_text == "Sunny in both."
-    assert upstream_messages(simulated)[1]["reasoning_content"] == "Two cities, then."
+    assert upstream.messages()[1]["reasoning_content"] == "Two cities, then."
 
 
 def test_a_response_is_kept_and_deleted(chat_client: Any, get: Any) -> None:
@@ -114,7 +110,7 @@ def test_a_page_leads_to_the_next(chat_client: Any) -> None:
 
 
 def test_nothing_is_kept_where_the_client_says_so(
-    chat_client: Any, simulated: Simulated, get: Any
+    chat_client: Any, upstream: Upstream, get: Any
 ) -> None:
     """Reasoning travels sealed, and the gateway reads it again when it comes back."""
     more = {
@@ -139,14 +135,14 @@ def test_nothing_is_kept_where_the_client_says_so(
     history = [{"role": "user", "content": TWO_CALLS}, sealed, *calls_of(first)]
     answer = get(chat_client, [*history, *outputs_for(first)], **more)
     assert answer.output_text == "Sunny in both."
-    assert upstream_messages(simulated)[1]["reasoning_content"] == "Two cities, then."
+    assert upstream.messages()[1]["reasoning_content"] == "Two cities, then."
     reference = {"type": "item_reference", "id": reasoning.id}
     with pytest.raises(openai.BadRequestError, match="store: false"):
         get(chat_client, [reference, {"role": "user", "content": "Hi"}])
 
 
 def test_nobody_else_sees_what_an_account_keeps(
-    chat_client: Any, stranger: Any, simulated: Simulated, get: Any
+    chat_client: Any, stranger: Any, upstream: Upstream, get: Any
 ) -> None:
     more = {"tools": [TOOL], "reasoning": {"effort": "high"}}
     first = get(chat_client, TWO_CALLS, include=["reasoning.encrypted_content"], **more)
@@ -163,5 +159,5 @@ def test_nobody_else_sees_what_an_account_keeps(
     sealed = {**first.output[0].to_dict(), "summary": []}
     history = [{"role": "user", "content": TWO_CALLS}, sealed, *calls_of(first)]
     get(stranger, [*history, *outputs_for(first)], **more)
-    assert "Two cities" not in str(upstream_messages(simulated)[1]["reasoning_content"])
+    assert "Two cities" not in str(upstream.messages()[1]["reasoning_content"])
     assert chat_client.responses.retrieve(first.id).id == first.id

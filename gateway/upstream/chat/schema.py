@@ -68,6 +68,7 @@ _OBJECT = frozenset(
 _ARRAY = frozenset({"items", "minItems", "maxItems", "uniqueItems", "prefixItems"})
 _NUMBER = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"})
 _ANNOTATIONS = ("title", "description", "default")
+_TYPES = frozenset({"null", "boolean", "object", "array", "number", "integer", "string"})
 
 
 def normalise(schema: Schema) -> Raw:
@@ -255,9 +256,8 @@ def _allows(kind: Any, kinds: list[str]) -> bool:
 
 
 def _is_type(kind: Any) -> bool:
-    if isinstance(kind, list):
-        return bool(kind) and all(isinstance(one, str) for one in kind)
-    return isinstance(kind, str) and bool(kind)
+    kinds = kind if isinstance(kind, list) else [kind]
+    return bool(kinds) and all(isinstance(one, str) and one in _TYPES for one in kinds)
 
 
 def _guess(node: Schema) -> str:
