@@ -1,4 +1,4 @@
-"""The benchmark runs, answers are right and its books are exact; its figures are not judged here."""
+"""The benchmark runs, answers are right and its books exact; its figures are not judged here."""
 
 import shutil
 import subprocess
