@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 import secrets
 import time
 
@@ -14,6 +15,7 @@ from gateway.telemetry.metrics import Metrics, RequestLabels, Series
 from gateway.wire.base import Renderer
 
 _RANDOM_BITS = 80
+_UNPRINTABLE = re.compile(r"[^ -~]")
 #: seeded by the system once; ids must differ, nobody's secret hangs on them
 _random = random.Random(secrets.token_bytes(32))  # noqa: S311
 
@@ -119,6 +121,7 @@ class Passage:
         if self.balance is not None:
             headers.append((b"x-credits-remaining", b"%d" % self.balance))
         if self.degraded:
-            named = ", ".join(self.degraded).encode("ascii", "replace")
+            # Some of it may be a client's words, and a header takes printable ASCII only.
+            named = _UNPRINTABLE.sub("?", ", ".join(self.degraded)).encode()
             headers.append((b"x-tollgate-degraded", named))
         return headers

@@ -3,6 +3,7 @@
 These run last (see `conftest.py`), over whatever the suite has left behind.
 """
 
+import os
 import sqlite3
 import sys
 from pathlib import Path
@@ -21,6 +22,8 @@ def test_the_books_of_every_database_are_right(
 ) -> None:
     """`python -m gateway audit`, on every database that a gateway of this run has used."""
     wrong = []
+    for name in [name for name in os.environ if name.startswith("TOLLGATE_")]:
+        monkeypatch.delenv(name)  # the suite's own settings are none of the gateway's
     for url in sorted(DATABASES):
         monkeypatch.setenv("TOLLGATE_DATABASE_URL", url)
         monkeypatch.setattr(sys, "argv", ["gateway", "audit"])

@@ -58,14 +58,17 @@ async def _no_send(message: Message) -> None:
 
 
 def _shape(name: str, model: Model) -> dict[str, Any]:
-    shape: dict[str, Any] = {
+    return {
         "type": "model",
         "id": name,
         "display_name": model.display_name,
         "created_at": _CREATED_AT,
+        "lifecycle": "active",
+        "max_input_tokens": model.context_window,
+        "max_tokens": model.max_output_tokens,
+        # Members that the SDKs' types require; nothing is known of them here.
+        "capabilities": None,
+        "deprecated_at": None,
+        "line": None,
+        "retires_at": None,
     }
-    if model.context_window is not None:
-        shape["max_input_tokens"] = model.context_window
-    if model.max_output_tokens is not None:
-        shape["max_tokens"] = model.max_output_tokens
-    return shape

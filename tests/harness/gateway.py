@@ -2,6 +2,7 @@
 
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -25,6 +26,18 @@ PLAINTEXTS: set[str] = set()
 LOGS: list[Path] = []
 #: every database that the suite made, for the audit at its end
 DATABASES: set[str] = set()
+
+
+#: one TLS context for all: making one costs more than a request
+_PLAIN = ssl.create_default_context()
+
+
+def _get(url: str) -> httpx.Response:
+    return httpx.get(url, verify=_PLAIN, trust_env=False)
+
+
+def _post(url: str) -> httpx.Response:
+    return httpx.post(url, verify=_PLAIN, trust_env=False)
 
 
 def _refuse_canary(response: httpx.Response) -> None:
@@ -162,18 +175,16 @@ class Simulated(Process):
             return False
 
     def stats(self) -> dict[str, Any]:
-        found: dict[str, Any] = httpx.get(f"http://127.0.0.1:{self.port}/stats").json()
+        found: dict[str, Any] = _get(f"http://127.0.0.1:{self.port}/stats").json()
         return found
 
     def requests(self) -> list[dict[str, Any]]:
         """The last requests it received, oldest first."""
-        found: list[dict[str, Any]] = httpx.get(
-            f"http://127.0.0.1:{self.port}/stats/requests"
-        ).json()
+        found: list[dict[str, Any]] = _get(f"http://127.0.0.1:{self.port}/stats/requests").json()
         return found
 
     def reset(self) -> None:
-        httpx.post(f"http://127.0.0.1:{self.port}/stats/reset")
+        _post(f"http://127.0.0.1:{self.port}/stats/reset")
 
 
 class GatewayProcess(Process):
@@ -207,6 +218,7 @@ class GatewayProcess(Process):
             base_url=self.url,
             timeout=DEADLINE_SECONDS,
             trust_env=False,
+            verify=_PLAIN,
             event_hooks={"response": [_refuse_canary]},
         )
 
@@ -234,7 +246,7 @@ class GatewayProcess(Process):
     def _is_ready(self) -> bool:
         assert self.is_running, self.log_text()
         try:
-            return httpx.get(f"http://127.0.0.1:{self.ops_port}/readyz").status_code == 200
+            return _get(f"http://127.0.0.1:{self.ops_port}/readyz").status_code == 200
         except httpx.TransportError:
             return False
 
@@ -265,7 +277,7 @@ class GatewayProcess(Process):
         return values["OPENAI_API_KEY"]
 
     def metrics(self) -> str:
-        return httpx.get(f"http://127.0.0.1:{self.ops_port}/metrics").text
+        return _get(f"http://127.0.0.1:{self.ops_port}/metrics").text
 
     def account(self, key: str) -> dict[str, Any]:
         response = self.http.get("/api/v1/account", headers={"x-api-key": key})

@@ -73,7 +73,7 @@ def _mend_arguments(arguments: str) -> str:
     if not arguments.strip():
         return "{}"
     try:
-        msgspec.json.decode(arguments, type=dict[str, msgspec.Raw])
+        msgspec.json.decode(arguments, type=dict[str, Any])
     except (ValueError, RecursionError):
         return msgspec.json.encode({"invalid_arguments": arguments}).decode()
     return arguments

@@ -4,7 +4,6 @@ Owns roles and parts; does not repair what an upstream would refuse (unanswered 
 messages): that is the upstream's part, for all dialects.
 """
 
-import re
 from collections import deque
 from typing import Any
 
@@ -21,9 +20,8 @@ from gateway.core.request import Message as Internal
 from gateway.core.request import Part as InternalPart
 from gateway.errors import InvalidRequest, UnsupportedParameter
 from gateway.wire.chat.types import Function, ImageURL, Message, Part
+from gateway.wire.inline import is_inline_image
 from gateway.wire.json import encode
-
-_INLINE_IMAGE = re.compile(r"data:image/[\w.+-]+(;[\w=.+-]+)*;base64,.", re.ASCII)
 
 
 def read_messages(messages: list[Message]) -> tuple[Internal, ...]:
@@ -151,7 +149,7 @@ def _given(text: str | None, path: str) -> str:
 def _image(part: Part, path: str) -> Image:
     given = part.image_url
     image = ImageURL(given) if isinstance(given, str) else given
-    if image is None or not _INLINE_IMAGE.match(image.url):
+    if image is None or not is_inline_image(image.url):
         raise InvalidRequest(
             "An image must be given inline, as a URL of the form data:image/png;base64,…; the "
             "gateway fetches nothing.",

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from gateway.core.request import Image, Part, Text
 from gateway.errors import UnsupportedParameter
+from gateway.wire.inline import is_inline_image
 from gateway.wire.messages.types import (
     Block,
     Content,
@@ -84,12 +85,13 @@ def parts_of(block: Block, place: Place) -> Iterator[Part]:
 
 
 def _image(source: Source, place: Place) -> Image:
-    if source.type != "base64" or not source.media_type or source.data is None:
+    url = f"data:{source.media_type};base64,{source.data or ''}"
+    if source.type != "base64" or not is_inline_image(url):
         raise UnsupportedParameter(
             f"{place.path}.source: only images of a base64 source are supported",
             param=f"{place.path}.source",
         )
-    return Image(f"data:{source.media_type};base64,{source.data}")
+    return Image(url)
 
 
 def _document(block: DocumentBlock, place: Place) -> Iterator[Part]:

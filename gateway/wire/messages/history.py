@@ -91,8 +91,8 @@ class HistoryReader:
                     thoughts.append(text or self._open(signature))
                 case types.RedactedThinkingBlock(data=data):
                     thoughts.append(self._open(data))
-                case types.ToolUseBlock(id=call_id, name=name):
-                    calls.append(ToolCall(decode_call_id(call_id), name, _arguments(block, inner)))
+                case types.ToolUseBlock():
+                    calls.append(_call(block, inner))
         text = "".join(texts)
         reasoning = "\n\n".join(thought for thought in thoughts if thought)
         if text or reasoning or calls:
@@ -103,8 +103,11 @@ class HistoryReader:
         return "" if plain is None else plain.decode(errors="replace")
 
 
-def _arguments(block: types.ToolUseBlock, place: Place) -> str:
-    """The call's input as JSON text, as the client spelled it."""
+def _call(block: types.ToolUseBlock, place: Place) -> ToolCall:
+    """A call; its input is JSON text, as the client spelled it."""
+    if not block.name:
+        path = f"{place.path}.name"
+        raise InvalidRequest(f"{path}: Input should have at least 1 character", param=path)
     try:
         text = bytes(block.input).decode()
     except UnicodeDecodeError:
@@ -112,4 +115,4 @@ def _arguments(block: types.ToolUseBlock, place: Place) -> str:
     if not text.startswith("{"):
         path = f"{place.path}.input"
         raise InvalidRequest(f"{path}: Input should be a valid object", param=path)
-    return text
+    return ToolCall(decode_call_id(block.id), block.name, text)

@@ -4,6 +4,7 @@ Owns what becomes of images and files. Must never fetch anything: a URL that is 
 refused. Source: OpenAI API reference, "Responses", input content.
 """
 
+import re
 from base64 import b64decode
 from collections.abc import Iterator
 from typing import Any
@@ -14,12 +15,14 @@ from msgspec import Struct
 from gateway.core.request import Image, Text
 from gateway.core.request import Part as InternalPart
 from gateway.errors import InvalidRequest, UnsupportedParameter
+from gateway.wire.inline import is_inline_image
 from gateway.wire.json import convert, encode
 from gateway.wire.responses.types import Part
 
 _TEXT_PARTS = frozenset({"input_text", "output_text", "text", "summary_text", "reasoning_text"})
 #: media types that are text although they do not say so
 _TEXT_TYPES = frozenset({"application/json", "application/xml", "application/yaml"})
+_SHOWN_KIND = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
 _DETAILS = {"low": "low", "high": "high", "auto": "auto", "original": "high"}
 
 
@@ -33,6 +36,11 @@ class Place(Struct, frozen=True):
     path: str
     is_newest: bool
     degraded: list[str]
+
+
+def shown_kind(kind: str) -> str:
+    """A kind that a client named, as a header may show it."""
+    return kind if _SHOWN_KIND.fullmatch(kind) else "unknown"
 
 
 def read_parts(content: str | list[Any] | None, place: Place) -> Iterator[InternalPart]:
@@ -88,7 +96,7 @@ def _read_part(part: Part, path: str, place: Place) -> InternalPart:
 
 def _image(part: Part, path: str) -> Image:
     url = part.image_url
-    if url is None or not url.startswith("data:"):
+    if url is None or not is_inline_image(url):
         member = "image_url" if url is not None or part.file_id is None else "file_id"
         raise InvalidRequest(
             "Images must be given inline, as a `data:` URL in `image_url`; they are not fetched.",
@@ -120,5 +128,5 @@ def _omitted(part: Part, path: str, place: Place) -> Text:
             " and inline text files are.",
             param=path,
         )
-    place.degraded.append(f"input.{part.type or 'part'}")
+    place.degraded.append(f"input.{shown_kind(part.type)}")
     return Text(f"[{name} omitted: not supported]")

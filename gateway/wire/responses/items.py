@@ -26,7 +26,7 @@ from gateway.core.seal import Sealer
 from gateway.errors import InvalidRequest
 from gateway.wire.json import convert
 from gateway.wire.responses.calls import CALLS, OUTPUTS, wrap
-from gateway.wire.responses.content import Place, read_output, read_parts, read_text
+from gateway.wire.responses.content import Place, read_output, read_parts, read_text, shown_kind
 from gateway.wire.responses.tools import flat_name
 from gateway.wire.responses.types import (
     CallItem,
@@ -99,7 +99,7 @@ class _Reader:
             path = f"{self._path(index)}.type"
             raise InvalidRequest(f"Missing required parameter: '{path}'.", param=path)
         else:
-            self._history.degraded.append(f"input.{kind}")
+            self._history.degraded.append(f"input.{shown_kind(kind)}")
 
     def finish(self) -> History:
         self._flush()

@@ -16,6 +16,7 @@ from gateway.core.request import Tool, ToolChoice
 from gateway.errors import InvalidRequest, UnsupportedParameter
 from gateway.wire.json import convert
 from gateway.wire.responses.calls import TYPED, Binding, Kind, custom_tool, tool_search
+from gateway.wire.responses.content import shown_kind
 from gateway.wire.responses.types import ChoiceParam, Object, ToolParam
 
 NAME_LENGTH_MAX = 64
@@ -78,7 +79,7 @@ def read_tools(
         # Coding agents always offer the web search; they do well without it.
         if not box.tools and not _is_dropped_quietly(kind):
             raise _unsupported(kind, path)
-        degraded.append(f"tools.{kind}")
+        degraded.append(f"tools.{shown_kind(kind)}")
     return box
 
 
@@ -202,5 +203,5 @@ def _is_dropped_quietly(kind: str) -> bool:
 
 def _unsupported(kind: str, path: str) -> UnsupportedParameter:
     return UnsupportedParameter(
-        f"'{path}': tools of type '{kind}' are not supported by this model.", param=path
+        f"'{path}': tools of type '{kind[:64]}' are not supported by this model.", param=path
     )
