@@ -10,6 +10,14 @@ from tests.harness.gateway import GatewayProcess, Simulated, api_key, credit_gra
 
 
 @pytest.fixture(scope="module")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulated]:
+    """One of its own: what it remembers of these requests is no reading for other tests."""
+    process = Simulated(tmp_path_factory.mktemp("simulated")).start()
+    yield process
+    process.kill()
+
+
+@pytest.fixture(scope="module")
 def database_of_module() -> str | None:
     """SQLite in the gateway's own folder; a file that needs another overrides it."""
     return None

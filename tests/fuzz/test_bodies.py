@@ -93,7 +93,8 @@ def mutate(value: dict[str, Any], changes: list[Mutation]) -> bytes:
         paths = places(value)
         if not paths:
             break
-        *way, last = paths[number % len(paths)]
+        path: tuple[Any, ...] = paths[number % len(paths)]
+        way, last = path[:-1], path[-1]
         holder: Any = value
         for step in way:
             holder = holder[step]
