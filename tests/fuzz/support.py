@@ -228,58 +228,62 @@ def _messages() -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _response_items() -> list[dict[str, Any]]:
+    return [
+        {"type": "message", "role": "developer", "content": "Kindly."},
+        {
+            "role": "user",
+            "content": [
+                {"type": "input_text", "text": "Hello"},
+                {"type": "input_image", "image_url": _PIXEL, "detail": "auto"},
+                {
+                    "type": "input_file",
+                    "filename": "a.txt",
+                    "file_data": "data:text/plain;base64,QQ==",
+                },
+            ],
+        },
+        {
+            "type": "reasoning",
+            "id": "rs_1",
+            "summary": [{"type": "summary_text", "text": "Hm."}],
+            "encrypted_content": "c2ln",
+        },
+        {
+            "type": "message",
+            "role": "assistant",
+            "id": "msg_1",
+            "content": [{"type": "output_text", "text": "I look.", "annotations": []}],
+        },
+        {
+            "type": "function_call",
+            "id": "fc_1",
+            "call_id": "call_1",
+            "name": "look",
+            "arguments": '{"at":"sea"}',
+        },
+        {"type": "custom_tool_call", "call_id": "call_2", "name": "patch", "input": "x"},
+        {
+            "type": "local_shell_call",
+            "call_id": "call_3",
+            "action": {"type": "exec", "command": ["ls"]},
+        },
+        {"type": "function_call_output", "call_id": "call_1", "output": "water"},
+        {"type": "custom_tool_call_output", "call_id": "call_2", "output": [
+            {"type": "input_text", "text": "done"},
+            {"type": "input_image", "image_url": _PIXEL},
+        ]},
+        {"type": "local_shell_call_output", "call_id": "call_3", "output": "a.txt"},
+        {"type": "web_search_call", "id": "ws_1", "status": "completed"},
+        {"role": "user", "content": "Go on."},
+    ]  # fmt: skip
+
+
 def _responses() -> dict[str, Any]:
     function = {"type": "function", "name": "look", "parameters": _SCHEMA, "strict": True}
     return {
         "instructions": "Be brief.",
-        "input": [
-            {"type": "message", "role": "developer", "content": "Kindly."},
-            {
-                "role": "user",
-                "content": [
-                    {"type": "input_text", "text": "Hello"},
-                    {"type": "input_image", "image_url": _PIXEL, "detail": "auto"},
-                    {
-                        "type": "input_file",
-                        "filename": "a.txt",
-                        "file_data": "data:text/plain;base64,QQ==",
-                    },
-                ],
-            },
-            {
-                "type": "reasoning",
-                "id": "rs_1",
-                "summary": [{"type": "summary_text", "text": "Hm."}],
-                "encrypted_content": "c2ln",
-            },
-            {
-                "type": "message",
-                "role": "assistant",
-                "id": "msg_1",
-                "content": [{"type": "output_text", "text": "I look.", "annotations": []}],
-            },
-            {
-                "type": "function_call",
-                "id": "fc_1",
-                "call_id": "call_1",
-                "name": "look",
-                "arguments": '{"at":"sea"}',
-            },
-            {"type": "custom_tool_call", "call_id": "call_2", "name": "patch", "input": "x"},
-            {
-                "type": "local_shell_call",
-                "call_id": "call_3",
-                "action": {"type": "exec", "command": ["ls"]},
-            },
-            {"type": "function_call_output", "call_id": "call_1", "output": "water"},
-            {"type": "custom_tool_call_output", "call_id": "call_2", "output": [
-                {"type": "input_text", "text": "done"},
-                {"type": "input_image", "image_url": _PIXEL},
-            ]},
-            {"type": "local_shell_call_output", "call_id": "call_3", "output": "a.txt"},
-            {"type": "web_search_call", "id": "ws_1", "status": "completed"},
-            {"role": "user", "content": "Go on."},
-        ],
+        "input": _response_items(),
         "tools": [
             function,
             {"type": "custom", "name": "patch", "format": {"type": "grammar", "definition": "x"}},
