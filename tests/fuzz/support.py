@@ -17,7 +17,7 @@ from tests.harness.gateway import GatewayProcess, Simulated
 bounded = settings(
     derandomize=True,
     deadline=None,
-    max_examples=250,
+    max_examples=150,
     suppress_health_check=list(HealthCheck),
 )
 
@@ -46,6 +46,8 @@ class Prober:
         self.gateway = gateway
         self.key = gateway.key("rich")
         self.http = httpx.Client(base_url=gateway.url, timeout=30, trust_env=False)
+        #: the same without a credential
+        self.anonymous = httpx.Client(base_url=gateway.url, timeout=30, trust_env=False)
         self.http.headers["x-api-key"] = self.key
         self._counters = httpx.Client(
             base_url=f"http://127.0.0.1:{simulated.port}", timeout=30, trust_env=False
@@ -56,6 +58,7 @@ class Prober:
         """Every credit that is gone must have been told of."""
         assert self.gateway.balance(self.key) == self._balance
         self.http.close()
+        self.anonymous.close()
         self._counters.close()
 
     def post(self, dialect: str, content: bytes, model: str = "kimi-k2.5") -> httpx.Response:

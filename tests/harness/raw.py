@@ -51,6 +51,13 @@ class RawConnection:
             return False
         return True
 
+    def send_end(self) -> None:
+        """Say that nothing more will be sent."""
+        try:
+            self._socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            return  # the other side was quicker
+
     def receive(self, method: str = "POST") -> Answer | None:
         """The answer; None where the connection ended without a whole one."""
         response = HTTPResponse(self._socket, method=method)
@@ -79,6 +86,10 @@ class RawConnection:
             name, _, value = line.partition(": ")
             headers[name.lower()] = value
         return status, headers
+
+    def receive_bytes(self, size: int) -> bytes:
+        """A part of a body whose length is known."""
+        return self._file.read(size)
 
     def receive_chunks(self) -> Iterator[bytes]:
         """The chunks of a chunked body, one by one as they were written."""

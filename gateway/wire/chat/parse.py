@@ -122,7 +122,7 @@ def _read_format(wanted: ResponseFormat | None) -> OutputFormat | None:
             "A response format of type json_schema needs a schema.",
             param="response_format.json_schema.schema",
         )
-    return OutputFormat("json_schema", schema.name, schema.schema, schema.strict)
+    return OutputFormat("json_schema", schema.name or "response", schema.schema, schema.strict)
 
 
 def _read_passthrough(given: Body) -> dict[str, Raw]:

@@ -25,7 +25,7 @@ from gateway.errors import InvalidRequest, UnknownReference, UnsupportedParamete
 from gateway.wire.base import Call, Caller
 from gateway.wire.json import decode
 from gateway.wire.responses.items import kind_of, read_items
-from gateway.wire.responses.state import ResponseState
+from gateway.wire.responses.state import ResponseState, is_an_id, look_up
 from gateway.wire.responses.tools import Toolbox, read_choice, read_tools
 from gateway.wire.responses.types import Body, Object
 
@@ -113,7 +113,7 @@ async def _inherited(body: Body, caller: Caller, state: ResponseState | None) ->
     previous_id = body.previous_response_id
     if previous_id is None:
         return []
-    stored = await state.get(caller.account_id, previous_id) if state is not None else None
+    stored = await look_up(state, caller.account_id, previous_id)
     if stored is None:
         raise UnknownReference(
             f"Previous response with id '{previous_id[:256]}' not found.",
@@ -134,7 +134,7 @@ async def _resolve_references(
     resolved = list(items)
     if not references:
         return resolved
-    ids = [item_id for _, item_id in references]
+    ids = [item_id for _, item_id in references if is_an_id(item_id)]
     found = await state.items(caller.account_id, ids) if state is not None else {}
     for index, item_id in references:
         if item_id not in found:

@@ -5,6 +5,7 @@ context of the next. Must never tell an account whether another account has an i
 Source: OpenAI API reference, "Get a model response", "Delete", "List input items".
 """
 
+import re
 from collections.abc import Sequence
 from typing import Literal, Protocol
 
@@ -76,6 +77,21 @@ class _Identified(Struct):
 _RESPONSE_OUTPUT = msgspec.json.Decoder(_Output)
 _OBJECT = msgspec.json.Decoder(Object)
 _IDENTIFIED = msgspec.json.Decoder(_Identified)
+_ID = re.compile(r"[a-zA-Z0-9_-]{1,128}")
+
+
+def is_an_id(text: str) -> bool:
+    """Whether a response or an item may have this id; a database must not be asked for others."""
+    return _ID.fullmatch(text) is not None
+
+
+async def look_up(
+    state: ResponseState | None, account_id: int, response_id: str
+) -> StoredResponse | None:
+    """A stored response, or None. Raises `DatabaseUnavailable`."""
+    if state is None or not is_an_id(response_id):
+        return None
+    return await state.get(account_id, response_id)
 
 
 def id_of(item: Raw) -> str:
@@ -148,13 +164,17 @@ async def input_items(
 
 async def remove(state: ResponseState | None, account_id: int, response_id: str) -> bytes:
     """Delete a response with its items. Raises `NotFound`."""
-    if state is None or not await state.delete(account_id, response_id):
+    if (
+        state is None
+        or not is_an_id(response_id)
+        or not await state.delete(account_id, response_id)
+    ):
         raise _not_found(response_id)
     return msgspec.json.encode({"id": response_id, "object": "response", "deleted": True})
 
 
 async def _find(state: ResponseState | None, account_id: int, response_id: str) -> StoredResponse:
-    stored = await state.get(account_id, response_id) if state is not None else None
+    stored = await look_up(state, account_id, response_id)
     if stored is None:
         raise _not_found(response_id)
     return stored
