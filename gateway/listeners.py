@@ -25,6 +25,9 @@ _BACKLOG = 2048
 #: from cutting the streams to giving up on connections that do not close
 _CLOSING_SECONDS = 10
 _TICK_SECONDS = 0.05
+#: of a request's line and headers; the parser itself would listen for ever
+_HEAD_BYTES_MAX = 64 * 1024
+_HEAD_TOO_LARGE = b"HTTP/1.1 431 Head Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
 class _JoiningTransport:
@@ -71,12 +74,31 @@ class _ClientProtocol(HttpToolsProtocol):
         super().__init__(*arguments, **options)
         self.is_lost = False
         self.on_lost: Callable[[], None] | None = None
+        self._in_head = True
+        self._head_bytes = 0
         self.app_state = {**self.app_state, SOCKET: self}
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # the loop makes no other
         super().connection_made(transport)
         joining = _JoiningTransport(transport, self.loop)
         self.transport = cast(asyncio.Transport, joining)
+
+    def data_received(self, data: bytes) -> None:
+        if self._in_head:
+            self._head_bytes += len(data)
+        super().data_received(data)
+        if self._in_head and self._head_bytes > _HEAD_BYTES_MAX:
+            self.transport.write(_HEAD_TOO_LARGE)
+            self.transport.close()
+
+    def on_message_begin(self) -> None:
+        self._in_head = True
+        self._head_bytes = 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        super().on_headers_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_lost = True

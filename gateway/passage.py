@@ -15,6 +15,8 @@ from gateway.telemetry.metrics import Metrics, RequestLabels, Series
 from gateway.wire.base import Renderer
 
 _RANDOM_BITS = 80
+_DEGRADED_SHOWN_MAX = 50
+_DEGRADED_CHARACTERS_MAX = 3000
 _UNPRINTABLE = re.compile(r"[^ -~]")
 #: seeded by the system once; ids must differ, nobody's secret hangs on them
 _random = random.Random(secrets.token_bytes(32))  # noqa: S311
@@ -121,7 +123,13 @@ class Passage:
         if self.balance is not None:
             headers.append((b"x-credits-remaining", b"%d" % self.balance))
         if self.degraded:
-            # Some of it may be a client's words, and a header takes printable ASCII only.
-            named = _UNPRINTABLE.sub("?", ", ".join(self.degraded)).encode()
-            headers.append((b"x-tollgate-degraded", named))
+            headers.append((b"x-tollgate-degraded", _named(self.degraded)))
         return headers
+
+
+def _named(degraded: tuple[str, ...]) -> bytes:
+    """What was dropped, as a header may say it: printable, and not longer than clients read."""
+    shown = ", ".join(degraded[:_DEGRADED_SHOWN_MAX])
+    if len(degraded) > _DEGRADED_SHOWN_MAX:
+        shown += f", and {len(degraded) - _DEGRADED_SHOWN_MAX} more"
+    return _UNPRINTABLE.sub("?", shown)[:_DEGRADED_CHARACTERS_MAX].encode()

@@ -27,7 +27,7 @@ ANTHROPIC_BASE = "/api/anthropic"
 
 def free_app(**state: Any) -> FastAPI:
     """The application; `state` is what its routes read from `app.state`."""
-    app = FastAPI(openapi_url=None)
+    app = FastAPI(openapi_url=None, redirect_slashes=False)
     for name, value in state.items():
         setattr(app.state, name, value)
     app.include_router(openai.router, prefix=OPENAI_BASE)

@@ -70,13 +70,17 @@ class Prober:
             assert any(phrase in response.text for phrase in _OVERFLOW), response.text
         return response
 
+    def pay(self, credits: int) -> None:
+        """Note what an answer said that it cost."""
+        self._balance -= credits
+
     def check(self, path: str, response: httpx.Response) -> None:
         """The rule, as far as an answer shows it."""
         assert response.status_code in STATUSES, (response.status_code, response.text)
         headers = response.headers
         assert headers["x-request-id"].startswith("req_")
         charged = int(headers["x-credits-charged"])
-        self._balance -= charged
+        self.pay(charged)
         if "x-credits-remaining" in headers:
             assert int(headers["x-credits-remaining"]) == self._balance
         if response.status_code == 200:

@@ -67,7 +67,6 @@ def test_any_json_to_any_route(prober: Prober, path: str, method: str, value: An
     prober.check(path, prober.http.request(method, path, content=content))
 
 
-@pytest.mark.xfail(reason="a path that ends in a slash too many is redirected, not a 404")
 @bounded
 @given(
     st.sampled_from(
