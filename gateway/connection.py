@@ -69,10 +69,11 @@ class Connection:
         self.sent_at = 0.0
         self.busy_since: float | None = None
 
-    async def read_body(self, size_max: int) -> bytes:
-        """The whole body. Raises `RequestTooLarge`, `Overloaded`, `ClientGone`."""
+    async def read_body(self, size_max: int, silence_seconds: float) -> bytes:
+        """The whole body. Raises `RequestTooLarge`, `Overloaded`, `ClientGone`, and
+        `InvalidRequest` for one that stops arriving: what is half here is held all the while."""
         self._check_headers(size_max)
-        message = await self._receive()
+        message = await self._receive_within(silence_seconds)
         if message["type"] == "http.disconnect":
             raise ClientGone
         body: bytes = message.get("body", b"")
@@ -81,12 +82,19 @@ class Connection:
             return body
         parts = [body]
         while message.get("more_body"):
-            message = await self._receive()
+            message = await self._receive_within(silence_seconds)
             if message["type"] == "http.disconnect":
                 raise ClientGone
             parts.append(message.get("body", b""))
             self._take(len(parts[-1]), size_max)
         return b"".join(parts)
+
+    async def _receive_within(self, seconds: float) -> Message:
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._receive()
+        except TimeoutError:
+            raise InvalidRequest(f"nothing of the body arrived for {seconds:g} s") from None
 
     def _check_headers(self, size_max: int) -> None:
         for name, value in self.headers:
@@ -124,7 +132,11 @@ class Connection:
         """Send status and headers; once."""
         assert not self.started, "a status is sent once"
         self.started = True
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        try:
+            await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        except BaseException:
+            self.started = False  # nothing was written: an error can still be a status
+            raise
 
     async def send(self, frame: bytes) -> None:
         """Send one frame, waiting while the client reads slowly."""

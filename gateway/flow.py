@@ -105,7 +105,8 @@ class Flow:
     async def _pass(self, passage: Passage, dialect: Dialect, connection: Connection) -> None:
         key, key_hash = await self._keyring.authenticate(connection.headers)
         passage.identify(key)
-        body = await connection.read_body(self._limits.body_bytes)
+        limits = self._limits
+        body = await connection.read_body(limits.body_bytes, limits.body_silence_seconds)
         call = await dialect.parse(body, key.caller)
         resolution = self._catalog.resolve(call.request)
         passage.resolve(resolution, self._metrics)

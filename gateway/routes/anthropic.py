@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request
 
 from gateway.connection import BodyMemory, Connection, Message
 from gateway.core.catalog import Catalog, Model
+from gateway.core.spec import FleetLimits
 from gateway.core.tokens import LazyTokenCounter
 from gateway.errors import ModelNotFound
 from gateway.routes.access import AuthenticatedKey
@@ -46,7 +47,8 @@ async def count(request: Request, key: AuthenticatedKey) -> dict[str, int]:
     memory: BodyMemory = request.app.state.memory
     connection = Connection(request.scope, request.receive, _no_send, memory)
     try:
-        body = await connection.read_body(request.app.state.limits.body_bytes)
+        limits: FleetLimits = request.app.state.limits
+        body = await connection.read_body(limits.body_bytes, limits.body_silence_seconds)
         counter: LazyTokenCounter = request.app.state.token_counter
         return {"input_tokens": await asyncio.to_thread(count_tokens, body, counter)}
     finally:

@@ -175,6 +175,7 @@ def _make_value(schema: Schema, root: Schema, depth: int) -> Any:
         return {
             name: _make(properties.get(name, {"type": "string"}), root, depth + 1)
             for name in schema.get("required", [])
+            if isinstance(name, str)
         }
     if kind == "array":
         item = _make(schema.get("items", {"type": "string"}), root, depth + 1)
