@@ -125,8 +125,6 @@ class Flow:
             caller=key.caller,
             model=call.request.model,
             created=int(time.time()),
-            reasoning=resolution.reasoning,
-            input_tokens=max(1, len(body) // 4),
         )
         passage.renderer = dialect.renderer(call, exchange)
         del body, call

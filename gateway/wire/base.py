@@ -36,16 +36,13 @@ class Call(Struct):
 class Exchange(Struct, frozen=True):
     """The request under way, as a renderer may know it.
 
-    `model` is the public name the client sent, to be echoed; `created` is in Unix seconds;
-    `input_tokens` an estimate for dialects that must say one before the upstream did.
+    `model` is the public name the client sent, to be echoed; `created` is in Unix seconds.
     """
 
     request_id: str
     caller: Caller
     model: str
     created: int
-    reasoning: bool
-    input_tokens: int
 
 
 class Chunk(Protocol):

@@ -33,7 +33,7 @@ def parse(**members: Any) -> Request:
 
 def renderer(**members: Any) -> ChatRenderer:
     call = parse_call({"model": PUBLIC, "messages": [HELLO], **members})
-    return DIALECT.renderer(call, Exchange("req_1", ALICE, PUBLIC, 1_767_225_600, False, 3))
+    return DIALECT.renderer(call, Exchange("req_1", ALICE, PUBLIC, 1_767_225_600))
 
 
 class Piece(Struct):

@@ -30,7 +30,7 @@ async def answer(upstream: ChatUpstream, body: dict[str, Any]) -> Any:
     call = await DIALECT.parse(json.dumps(body).encode(), ALICE)
     resolution = CATALOG.resolve(call.request)
     outgoing = upstream.prepare(call.request, resolution)
-    renderer = DIALECT.renderer(call, Exchange("req_1", ALICE, body["model"], 1, False, 1))
+    renderer = DIALECT.renderer(call, Exchange("req_1", ALICE, body["model"], 1))
     reply = await upstream.send(outgoing, {})
     try:
         if not outgoing.stream:

@@ -73,7 +73,7 @@ def tool(name: str, **more: Any) -> dict[str, Any]:
 def renderer_for(caller: Caller = ALICE, **fields: Any) -> MessagesRenderer:
     """A renderer for a request with these additional fields."""
     body = {"model": "kimi-k2.5", "max_tokens": 100, "messages": [user("Hello")], **fields}
-    exchange = Exchange("req_0123abcd", caller, "kimi-k2.5", 1_790_000_000, False, 1)
+    exchange = Exchange("req_0123abcd", caller, "kimi-k2.5", 1_790_000_000)
     return DIALECT.renderer(parse_call(body, caller), exchange)
 
 

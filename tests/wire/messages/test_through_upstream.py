@@ -40,7 +40,7 @@ async def converse(upstream: ChatUpstream, body: dict[str, Any]) -> dict[str, An
     """One answer; a stream that breaks gives its last event."""
     call = await DIALECT.parse(json.dumps(body).encode(), ALICE)
     resolution = CATALOG.resolve(call.request)
-    exchange = Exchange("req_0123abcd", ALICE, call.request.model, 1, resolution.reasoning, 1)
+    exchange = Exchange("req_0123abcd", ALICE, call.request.model, 1)
     renderer = DIALECT.renderer(call, exchange)
     reply = await upstream.send(upstream.prepare(call.request, resolution), {})
     try:

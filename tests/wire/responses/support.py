@@ -92,8 +92,6 @@ def renderer(
         caller=caller,
         model="kimi-k2.5",
         created=CREATED,
-        reasoning=True,
-        input_tokens=5,
     )
     call = call or parse_call({"input": "hi"}, state)
     return ResponsesDialect(SEALER, state).renderer(call, exchange)

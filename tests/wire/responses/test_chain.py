@@ -62,9 +62,7 @@ class Chain:
         call = await self._dialect.parse(json.dumps(body).encode(), ALICE)
         resolution = self._catalog.resolve(call.request)
         reply = await self._upstream.send(self._upstream.prepare(call.request, resolution), {})
-        exchange = Exchange(
-            f"req_turn{self._turns}", ALICE, call.request.model, CREATED, resolution.reasoning, 1
-        )
+        exchange = Exchange(f"req_turn{self._turns}", ALICE, call.request.model, CREATED)
         answer = self._dialect.renderer(call, exchange)
         try:
             if not call.request.stream:

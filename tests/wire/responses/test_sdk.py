@@ -60,7 +60,7 @@ def client(script: Script) -> OpenAI:
     async def exchange(body: bytes, turn: int) -> list[bytes]:
         call = await dialect.parse(body, ALICE)
         model = call.request.model
-        answer = dialect.renderer(call, Exchange(f"req_{turn}", ALICE, model, CREATED, True, 1))
+        answer = dialect.renderer(call, Exchange(f"req_{turn}", ALICE, model, CREATED))
         events = script(turn)
         if not call.request.stream:
             given = [event for event in events if not isinstance(event, TollgateError)]
