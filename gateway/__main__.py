@@ -15,9 +15,7 @@ from gateway.errors import DatabaseUnavailable
 from gateway.serve import Process
 from gateway.settings import CommandLine, Settings, SettingsError, read_settings
 from gateway.settings import read_upstream_override as read_override
-from gateway.simulated.server import serve as serve_simulated
 from gateway.standalone.folder import FolderInUse, database_url
-from gateway.store.audit import audit, summary
 from gateway.store.database import Database
 from gateway.store.installation import WrongSecret
 from gateway.store.keys import DuplicateCredential
@@ -75,6 +73,8 @@ def _serve(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 def _simulate(arguments: argparse.Namespace, settings: Settings) -> int:
+    from gateway.simulated.server import serve as serve_simulated
+
     def ready(url: str) -> None:
         print(f"the simulated upstream answers at {url}", flush=True)
 
@@ -97,6 +97,8 @@ def _migrate(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 def _audit(arguments: argparse.Namespace, settings: Settings) -> int:
+    from gateway.store.audit import audit, summary
+
     database = Database(database_url(settings, arguments.data), timeouts=False)
     try:
         findings = audit(database)

@@ -24,10 +24,9 @@ from gateway.errors import DatabaseUnavailable
 from gateway.flow import Flow
 from gateway.keyring import Keyring
 from gateway.listeners import Listeners
-from gateway.routes.free import Counted, free_app
-from gateway.routes.operations import operations_app
+from gateway.routes.free import Counted, FreeRoutes
+from gateway.routes.operations import Operations
 from gateway.settings import CommandLine, Settings, UpstreamOverride
-from gateway.simulated.server import running as simulated_upstream
 from gateway.standalone.documents import (
     SIMULATED,
     put_real_upstream,
@@ -117,9 +116,10 @@ class Process:
                     url,
                 )
                 keys, grants = reconciler.apply(documents)
+            # Before anybody is served: a start may fail, a gateway at work must not end by this.
+            balances = read_balances(database, self._settings.installation) if keys else {}
             listeners = await self._assemble(stack, fleet, catalog, database, secret)
             is_simulated = any(up.url == SIMULATED for up in fleet.spec.upstreams)
-            balances = read_balances(database, self._settings.installation) if keys else {}
             yield Started(url, fleet, keys, grants, balances, is_simulated), listeners
 
     async def _assemble(
@@ -171,7 +171,7 @@ class Process:
             ResponsesDialect(sealer, responses),
             MessagesDialect(sealer),
         ]
-        free = free_app(
+        free = FreeRoutes(
             keyring=keyring,
             catalog=catalog,
             database=database,
@@ -182,12 +182,11 @@ class Process:
         )
         listeners = Listeners(flow, fleet.spec.drain.seconds)
         gateway = Gateway(flow, charged_paths(dialects), Counted(free, metrics))
-        operations = operations_app(metrics, lambda: _why_not_ready(listeners, keyring))
+        operations = Operations(metrics, lambda: _why_not_ready(listeners, keyring))
         line = self._command_line
         await listeners.open(gateway, line.host, line.port, operations, line.ops_port)
-        # What was made so far stays; the collector need not look at it again with every request.
-        gc.collect()
-        gc.freeze()
+        settling = asyncio.create_task(_settle(free))
+        stack.callback(settling.cancel)
         return listeners
 
     def _open_responses(
@@ -214,6 +213,9 @@ class Process:
         for spec in fleet.spec.upstreams:
             url = spec.url
             if url == SIMULATED:
+                # Real fleets have no use for it.
+                from gateway.simulated.server import running as simulated_upstream
+
                 url = await stack.enter_async_context(simulated_upstream())
             credential = self._credential(fleet, spec)
             try:
@@ -277,6 +279,13 @@ async def _open_keyring(database: Database, secret: InstallationSecret) -> Keyri
     )
     await keyring.poll()
     return keyring
+
+
+async def _settle(free: FreeRoutes) -> None:
+    await free.load()
+    # What was made so far stays; the collector need not look at it again with every request.
+    gc.collect()
+    gc.freeze()
 
 
 def _why_not_ready(listeners: Listeners, keyring: Keyring) -> str | None:

@@ -1,57 +1,52 @@
-"""Every route but the charged ones, as one FastAPI application with our own error envelopes."""
+"""The way to the free routes: they are counted, and loaded when the replica serves already.
 
+Their framework is slow to load and no charged request needs it. So it is loaded in a thread once
+the listeners are open; a request that comes earlier waits for it. Nothing here may import it
+at the top.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import Response
-from starlette.exceptions import HTTPException
-
 from gateway.connection import Message, Receive, Scope, Send
-from gateway.errors import (
-    InternalError,
-    InvalidRequest,
-    MethodNotAllowed,
-    NotFound,
-    TollgateError,
-)
 from gateway.passage import new_request_id
-from gateway.routes import account, anthropic, openai
 from gateway.telemetry.metrics import Metrics, RequestLabels
-from gateway.wire.base import Family
-from gateway.wire.errors import error_body, error_headers, status_for
 
 OPENAI_BASE = "/api/openai/v1"
 ANTHROPIC_BASE = "/api/anthropic"
 
-
-def free_app(**state: Any) -> FastAPI:
-    """The application; `state` is what its routes read from `app.state`."""
-    app = FastAPI(openapi_url=None, redirect_slashes=False)
-    for name, value in state.items():
-        setattr(app.state, name, value)
-    app.include_router(openai.router, prefix=OPENAI_BASE)
-    app.include_router(anthropic.router, prefix=ANTHROPIC_BASE)
-    # A base URL with a second /v1 is a frequent slip of SDK configurations.
-    app.include_router(openai.router, prefix=f"{OPENAI_BASE}/v1")
-    app.include_router(anthropic.router, prefix=f"{ANTHROPIC_BASE}/v1")
-    app.include_router(account.router, prefix="/api/v1")
-    app.add_exception_handler(TollgateError, _answer)
-    app.add_exception_handler(HTTPException, _answer)
-    app.add_exception_handler(RequestValidationError, _answer)
-    app.add_exception_handler(Exception, _answer)
-    return app
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-def family_of(path: str) -> Family:
-    """Whose envelope an error under this path gets."""
-    return "anthropic" if path.startswith(ANTHROPIC_BASE) else "openai"
+class FreeRoutes:
+    """The free routes; `state` is what they read. Made inside the running loop."""
+
+    def __init__(self, **state: Any) -> None:
+        self._state = state
+        self._loading: asyncio.Task[Application] | None = None
+
+    async def load(self) -> Application:
+        """The application, loaded once."""
+        if self._loading is None:
+            self._loading = asyncio.create_task(asyncio.to_thread(self._make))
+        # Whoever waits may be cancelled; the others still want it.
+        return await asyncio.shield(self._loading)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        application = await self.load()
+        await application(scope, receive, send)
+
+    def _make(self) -> Application:
+        from gateway.routes.application import free_app
+
+        return free_app(**self._state)
 
 
 class Counted:
-    """Around the free application: every answer gets its ids and is counted. Pure ASGI."""
+    """Around the free routes: every answer gets its ids and is counted. Pure ASGI."""
 
-    def __init__(self, app: FastAPI, metrics: Metrics) -> None:
+    def __init__(self, app: Application, metrics: Metrics) -> None:
         self._app = app
         self._metrics = metrics
 
@@ -79,27 +74,3 @@ class Counted:
             live = scope.get("tollgate.key")
             labels = RequestLabels(live.name, live.account) if live else RequestLabels()
             self._metrics.answered(labels, "free", str(status))
-
-
-async def _answer(request: Request, error: Exception) -> Response:
-    family = family_of(request.url.path)
-    known = _translate(request, error)
-    body = error_body(known, family, request.scope["tollgate.request_id"])
-    response = Response(body, status_for(known, family), media_type="application/json")
-    response.raw_headers.extend(error_headers(known, family))
-    return response
-
-
-def _translate(request: Request, error: Exception) -> TollgateError:
-    if isinstance(error, TollgateError):
-        return error
-    method, path = request.method, request.url.path[:256]
-    if isinstance(error, RequestValidationError):
-        first = error.errors()[0]
-        return InvalidRequest(str(first["msg"]), param=str(first["loc"][-1]))
-    is_charged = "tollgate.charged" in request.scope  # a POST route that is served in front
-    if isinstance(error, HTTPException) and (is_charged or error.status_code == 405):
-        return MethodNotAllowed(f"{method} is not a method of {path}")
-    if isinstance(error, HTTPException) and error.status_code < 500:
-        return NotFound(f"there is no {method} {path}")
-    return InternalError("internal error")

@@ -1,31 +1,49 @@
-"""The operations listener: `/healthz`, `/readyz` and `/metrics`, apart from the clients' port."""
+"""The operations listener: `/healthz`, `/readyz` and `/metrics`, apart from the clients' port.
+
+Raw ASGI, because a probe must be answered before anything heavier is loaded.
+"""
 
 from collections.abc import Callable
 
-from fastapi import FastAPI, Response
-
+from gateway.connection import Receive, Scope, Send
 from gateway.telemetry.metrics import Metrics
 
+_TEXT = "text/plain; charset=utf-8"
+_EXPOSITION = "text/plain; version=1.0.0; charset=utf-8"
 
-def operations_app(metrics: Metrics, why_not_ready: Callable[[], str | None]) -> FastAPI:
+#: status, media type and body
+Answer = tuple[int, str, bytes]
+
+
+class Operations:
     """An application of its own; `why_not_ready` answers None when the replica is ready."""
-    app = FastAPI(openapi_url=None)
 
-    @app.get("/healthz")
-    async def healthz() -> Response:
-        return Response("ok\n", media_type="text/plain")
+    def __init__(self, metrics: Metrics, why_not_ready: Callable[[], str | None]) -> None:
+        self._metrics = metrics
+        self._why_not_ready = why_not_ready
+        self.routes: dict[str, Callable[[], Answer]] = {
+            "/healthz": lambda: (200, _TEXT, b"ok\n"),
+            "/readyz": self._readiness,
+            "/metrics": lambda: (200, _EXPOSITION, self._metrics.exposition()),
+        }
 
-    @app.get("/readyz")
-    async def readyz() -> Response:
-        reason = why_not_ready()
-        return Response(
-            "ready\n" if reason is None else f"{reason}\n",
-            status_code=200 if reason is None else 503,
-            media_type="text/plain",
-        )
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        status, media_type, body = self._answer(scope)
+        headers = [
+            (b"content-type", media_type.encode()),
+            (b"content-length", b"%d" % len(body)),
+        ]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
 
-    @app.get("/metrics")
-    async def show_metrics() -> Response:
-        return Response(metrics.exposition(), media_type="text/plain; version=1.0.0; charset=utf-8")
+    def _answer(self, scope: Scope) -> Answer:
+        route = self.routes.get(scope["path"])
+        if route is None:
+            return 404, _TEXT, b"there is /healthz, /readyz and /metrics\n"
+        if scope["method"] != "GET":
+            return 405, _TEXT, b"only GET\n"
+        return route()
 
-    return app
+    def _readiness(self) -> Answer:
+        reason = self._why_not_ready()
+        return (200, _TEXT, b"ready\n") if reason is None else (503, _TEXT, f"{reason}\n".encode())
