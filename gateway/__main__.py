@@ -1,7 +1,11 @@
-"""`python -m gateway`: serve · simulate · migrate · audit."""
+"""`python -m gateway`: serve · simulate · migrate · audit.
+
+Each command loads what it needs, and nothing before it is chosen.
+"""
 
 import argparse
 import asyncio
+import gc
 import logging
 import os
 import sys
@@ -9,28 +13,8 @@ from pathlib import Path
 
 import uvloop
 
-from gateway.banner import banner
-from gateway.core.spec import SpecError
-from gateway.errors import DatabaseUnavailable
-from gateway.serve import Process
-from gateway.settings import CommandLine, Settings, SettingsError, read_settings
+from gateway.settings import CommandLine, Settings, read_settings
 from gateway.settings import read_upstream_override as read_override
-from gateway.standalone.folder import FolderInUse, database_url
-from gateway.store.database import Database
-from gateway.store.installation import WrongSecret
-from gateway.store.keys import DuplicateCredential
-from gateway.store.schema import SchemaError
-
-_SENTENCES = (
-    SpecError,
-    SettingsError,
-    SchemaError,
-    WrongSecret,
-    FolderInUse,
-    DatabaseUnavailable,
-    DuplicateCredential,
-    OSError,
-)
 
 
 def main() -> int:
@@ -45,13 +29,42 @@ def main() -> int:
         for chatty in ("uvicorn", "alembic"):
             logging.getLogger(chatty).setLevel(logging.WARNING)
         code: int = arguments.act(arguments, settings)
-    except _SENTENCES as error:
+    except Exception as error:
+        if not isinstance(error, _sentences()):
+            raise
         print(f"tollgate: {error}", file=sys.stderr)
         return 1
     return code
 
 
+def _sentences() -> tuple[type[Exception], ...]:
+    """What the administrator can mend; each says how in its message."""
+    from gateway.core.spec import SpecError
+    from gateway.errors import DatabaseUnavailable
+    from gateway.settings import SettingsError
+    from gateway.standalone.folder import FolderInUse
+    from gateway.store.installation import WrongSecret
+    from gateway.store.keys import DuplicateCredential
+    from gateway.store.schema import SchemaError
+
+    return (
+        SpecError,
+        SettingsError,
+        SchemaError,
+        WrongSecret,
+        FolderInUse,
+        DatabaseUnavailable,
+        DuplicateCredential,
+        OSError,
+    )
+
+
 def _serve(arguments: argparse.Namespace, settings: Settings) -> int:
+    # A start makes much and lets go of little: until it is over, the collector only costs time.
+    gc.disable()
+    from gateway.banner import banner
+    from gateway.serve import Process
+
     line = CommandLine(
         config=arguments.config,
         data=arguments.data,
@@ -84,7 +97,8 @@ def _simulate(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 def _migrate(arguments: argparse.Namespace, settings: Settings) -> int:
-    # The migration tool is slow to load and only this command needs it.
+    from gateway.standalone.folder import database_url
+    from gateway.store.database import Database
     from gateway.store.migrate import migrate
 
     database = Database(database_url(settings, arguments.data))
@@ -97,7 +111,9 @@ def _migrate(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 def _audit(arguments: argparse.Namespace, settings: Settings) -> int:
+    from gateway.standalone.folder import database_url
     from gateway.store.audit import audit, summary
+    from gateway.store.database import Database
 
     database = Database(database_url(settings, arguments.data), timeouts=False)
     try:

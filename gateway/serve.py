@@ -16,7 +16,7 @@ from msgspec import Struct
 from gateway.app import Gateway, charged_paths
 from gateway.connection import BodyMemory
 from gateway.core.catalog import Catalog
-from gateway.core.keys import InstallationSecret
+from gateway.core.keys import PEPPER, InstallationSecret
 from gateway.core.seal import Sealer
 from gateway.core.spec import GatewayFleet, SpecError, UpstreamSpec
 from gateway.core.tokens import LazyTokenCounter
@@ -34,7 +34,7 @@ from gateway.standalone.documents import (
     simulated_names,
 )
 from gateway.standalone.folder import DataFolder, open_database
-from gateway.standalone.reconcile import PEPPER, GrantReport, KeyReport, Reconciler
+from gateway.standalone.reconcile import GrantReport, KeyReport, Reconciler
 from gateway.standalone.secrets import SecretFiles
 from gateway.store.database import Database
 from gateway.store.grants import expire_grants
@@ -283,9 +283,9 @@ async def _open_keyring(database: Database, secret: InstallationSecret) -> Keyri
 
 async def _settle(free: FreeRoutes) -> None:
     await free.load()
-    # What was made so far stays; the collector need not look at it again with every request.
-    gc.collect()
+    # What was made so far stays: from here on the collector looks at what requests make.
     gc.freeze()
+    gc.enable()
 
 
 def _why_not_ready(listeners: Listeners, keyring: Keyring) -> str | None:

@@ -23,6 +23,8 @@ BROUGHT_CHARACTERS_MIN = 32
 BROUGHT_CHARACTERS_MAX = 512
 #: characters of a key that may be shown
 SHOWN_CHARACTERS = 10
+#: the pepper that new hashes are made with
+PEPPER = 1
 
 
 def generate_key() -> str:
@@ -63,6 +65,16 @@ def shown_prefix(plaintext: str) -> str:
 def hash_key(pepper: bytes, plaintext: bytes) -> bytes:
     """What the database holds of a key: HMAC-SHA-256 under the pepper, 32 bytes."""
     return hmac.digest(pepper, plaintext, "sha256")
+
+
+def secret_values(plaintext: str, client_url: str) -> dict[str, str]:
+    """What a key's secret holds: everything an SDK of either family reads from its environment."""
+    return {
+        "OPENAI_API_KEY": plaintext,
+        "OPENAI_BASE_URL": f"{client_url}/api/openai/v1",
+        "ANTHROPIC_AUTH_TOKEN": plaintext,
+        "ANTHROPIC_BASE_URL": f"{client_url}/api/anthropic",
+    }
 
 
 class InstallationSecret:

@@ -1,7 +1,8 @@
 """The three spec models, as `kubectl apply` or the configuration file gives them.
 
-Shapes are those of `tollgate.dev/v1alpha1`; unknown fields are ignored, as the API server prunes
-them. A value out of bounds raises `SpecError` with the path of the field.
+Shapes and bounds are those of `tollgate.dev/v1alpha1` in `crds/`; a test compares them. Unknown
+fields are ignored, as the API server prunes them. A value out of bounds raises `SpecError` with the
+path of the field. What one object says about two of its states (immutability) is not for here.
 """
 
 from datetime import datetime
@@ -12,7 +13,25 @@ from msgspec import Meta, Struct
 
 API_VERSION = "tollgate.dev/v1alpha1"
 
-Label = Annotated[str, Meta(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
+_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+
+Label = Annotated[str, Meta(pattern=f"^{_LABEL}$", min_length=1, max_length=63)]
+#: the name of a Secret, a DNS subdomain
+SecretName = Annotated[str, Meta(pattern=rf"^{_LABEL}(\.{_LABEL})*$", min_length=1, max_length=253)]
+SecretKey = Annotated[str, Meta(pattern=r"^[-._a-zA-Z0-9]+$", min_length=1, max_length=253)]
+#: the name of a Service, with room for what is hung on to it
+FleetName = Annotated[
+    str, Meta(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", min_length=1, max_length=56)
+]
+#: the name of a model, or of several by `*`
+ModelName = Annotated[str, Meta(min_length=1, max_length=256)]
+Url = Annotated[
+    str,
+    Meta(pattern=r"^(https?://[^\s/?#@]+(/[^\s?#]*)?|simulated:)$", min_length=1, max_length=2048),
+]
+ClientUrl = Annotated[
+    str, Meta(pattern=r"^https?://[^\s/?#@]+(/[^\s?#/]+)*$", min_length=1, max_length=2048)
+]
 Credits = Annotated[int, Meta(ge=0, le=10**15)]
 #: RFC 3339 with a zone, as the API server insists
 Moment = Annotated[datetime, Meta(tz=True)]
@@ -30,8 +49,8 @@ class _Spec(Struct, frozen=True, rename="camel"):
 class SecretKeyRef(_Spec, frozen=True, kw_only=True):
     """One key of a Secret."""
 
-    name: str
-    key: str
+    name: SecretName
+    key: SecretKey
 
 
 class SecretSource(_Spec, frozen=True, kw_only=True):
@@ -51,18 +70,20 @@ class KeyLimits(_Spec, frozen=True, kw_only=True):
 class Rotation(_Spec, frozen=True, kw_only=True):
     """Raise `generation` to rotate; the old key lives on for `overlap` (`90s`, `10m`, `24h`)."""
 
-    generation: Annotated[int, Meta(ge=0)] = 0
-    overlap: Annotated[str, Meta(pattern=r"^[0-9]+(s|m|h|d)$")] = "24h"
+    generation: Annotated[int, Meta(ge=0, le=10**9)] = 0
+    overlap: Annotated[str, Meta(pattern=r"^[0-9]{1,5}(s|m|h|d)$", min_length=2, max_length=6)] = (
+        "24h"
+    )
 
 
 class ApiKeySpec(_Spec, frozen=True, kw_only=True):
     """An API key: exactly one of `secret_name` (generated) and `value_from` (brought along)."""
 
     account: Label
-    fleet: str | None = None
-    secret_name: str | None = None
+    fleet: FleetName | None = None
+    secret_name: SecretName | None = None
     value_from: SecretSource | None = None
-    models: list[str] = []
+    models: Annotated[list[ModelName], Meta(max_length=256)] = []
     limits: KeyLimits = KeyLimits()
     expires_at: Moment | None = None
     suspended: bool = False
@@ -101,7 +122,7 @@ class UpstreamSpec(_Spec, frozen=True, kw_only=True):
     """The provider behind a model. `simulated:` as the URL is the simulated upstream."""
 
     name: Label
-    url: Annotated[str, Meta(pattern=r"^(https?://.+|simulated:)$", max_length=2048)]
+    url: Url
     dialect: Literal["chat"] = "chat"
     credential: CredentialRef | None = None
 
@@ -116,12 +137,12 @@ class ModelReasoning(_Spec, frozen=True, kw_only=True):
 class ModelSpec(_Spec, frozen=True, kw_only=True):
     """A public model. `aliases` may hold `*`; `profile` defaults to what `upstream_model` tells."""
 
-    id: Annotated[str, Meta(min_length=1, max_length=256)]
-    aliases: list[Annotated[str, Meta(min_length=1, max_length=256)]] = []
-    upstream: str
-    upstream_model: str | None = None
+    id: ModelName
+    aliases: Annotated[list[ModelName], Meta(max_length=64)] = []
+    upstream: Label
+    upstream_model: ModelName | None = None
     profile: str | None = None
-    display_name: str | None = None
+    display_name: Annotated[str, Meta(min_length=1, max_length=256)] | None = None
     context_window: PositiveInteger | None = None
     max_output_tokens: PositiveInteger | None = None
     reasoning: ModelReasoning = ModelReasoning()
@@ -142,6 +163,10 @@ class FleetLimits(_Spec, frozen=True, kw_only=True):
     response_retention_days: Annotated[int, Meta(ge=0, le=3650)] = 30
     response_bytes: PositiveInteger = 1024 * 1024
 
+    def __post_init__(self) -> None:
+        if self.body_bytes > self.buffered_bytes:
+            raise ValueError("bufferedBytes must hold at least one body of bodyBytes")
+
 
 class Drain(_Spec, frozen=True, kw_only=True):
     """How long open streams may run on after the replica was asked to stop."""
@@ -153,11 +178,16 @@ class GatewayFleetSpec(_Spec, frozen=True, kw_only=True):
     """One set of gateway replicas. Fields that only a cluster needs are kept and not read here."""
 
     pricing: Pricing = Pricing()
-    models: Annotated[list[ModelSpec], Meta(min_length=1)]
-    upstreams: Annotated[list[UpstreamSpec], Meta(min_length=1)]
+    models: Annotated[list[ModelSpec], Meta(min_length=1, max_length=256)]
+    upstreams: Annotated[list[UpstreamSpec], Meta(min_length=1, max_length=64)]
     limits: FleetLimits = FleetLimits()
     drain: Drain = Drain()
-    client_url: str | None = msgspec.field(default=None, name="clientURL")
+    client_url: ClientUrl | None = msgspec.field(default=None, name="clientURL")
+
+    def __post_init__(self) -> None:
+        names = [upstream.name for upstream in self.upstreams]
+        if len(set(names)) < len(names):
+            raise ValueError("two upstreams have the same name")
 
 
 class Metadata(_Spec, frozen=True, kw_only=True):

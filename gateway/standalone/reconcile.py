@@ -3,21 +3,20 @@
 from msgspec import Struct
 
 from gateway.core.keys import (
+    PEPPER,
     InstallationSecret,
     generate_key,
-    hash_key,
     problem_of_brought_key,
-    shown_prefix,
+    secret_values,
 )
 from gateway.core.spec import ApiKey, SpecError
 from gateway.standalone.documents import Documents
 from gateway.standalone.secrets import SecretFiles
 from gateway.store.database import Database
-from gateway.store.grants import GrantResult, apply_grant
-from gateway.store.keys import Credential, KeyState, apply_key, find_key, list_keys, revoke_key
-
-#: the pepper new hashes are made with
-PEPPER = 1
+from gateway.store.grant_states import GrantResult
+from gateway.store.grants import apply_grant
+from gateway.store.key_states import KeyState, find_key, list_keys
+from gateway.store.keys import Credential, apply_key, credential_of, revoke_key
 
 
 class KeyReport(Struct, frozen=True):
@@ -131,20 +130,9 @@ class Reconciler:
         return plaintext
 
     def _credential(self, plaintext: str) -> Credential:
-        hashed = hash_key(self._pepper, plaintext.encode())
-        return Credential(hashed, PEPPER, shown_prefix(plaintext))
+        return credential_of(self._pepper, plaintext)
 
     def _write_secret(self, namespace: str, secret_name: str, plaintext: str) -> None:
         values = secret_values(plaintext, self._client_url)
         if self._secrets.read(namespace, secret_name) != values:
             self._secrets.write(namespace, secret_name, values)
-
-
-def secret_values(plaintext: str, client_url: str) -> dict[str, str]:
-    """What a key's secret holds: everything an SDK of either family reads from its environment."""
-    return {
-        "OPENAI_API_KEY": plaintext,
-        "OPENAI_BASE_URL": f"{client_url}/api/openai/v1",
-        "ANTHROPIC_AUTH_TOKEN": plaintext,
-        "ANTHROPIC_BASE_URL": f"{client_url}/api/anthropic",
-    }

@@ -1,4 +1,8 @@
-"""Secrets as files of mode 0600: `<data>/secrets/<namespace>/<name>.env`, a `KEY=value` a line."""
+"""Secrets as files of mode 0600: `<data>/secrets/<namespace>/<name>.env`, a `KEY=value` a line.
+
+Where somebody else provides them, as Kubernetes mounts a Secret, one is a folder with a file for
+each key: `<data>/secrets/<namespace>/<name>/<key>`. Those are only read.
+"""
 
 import os
 import tempfile
@@ -22,7 +26,7 @@ class SecretFiles:
     def read(self, namespace: str, name: str) -> dict[str, str]:
         """The values of a secret; empty where there is none."""
         path = self.path(namespace, name)
-        if not path.exists():
+        if not path.is_file():
             return {}
         lines = path.read_text(encoding="utf-8").splitlines()
         return dict(line.split("=", 1) for line in lines if "=" in line)
@@ -35,8 +39,18 @@ class SecretFiles:
         return path
 
     def resolve(self, namespace: str, ref: SecretKeyRef) -> str | None:
-        """The value that a secretRef names, from its file; None where there is none."""
-        return self.read(namespace, ref.name).get(ref.key)
+        """The value that a secretRef names, mounted or from its file; None where there is none.
+
+        Raises `SpecError` for a value that is not text.
+        """
+        mounted = self.path(namespace, ref.name).with_name(ref.name) / ref.key
+        if not mounted.is_file():
+            return self.read(namespace, ref.name).get(ref.key)
+        try:
+            # A value that came from an editor ends in a line break that nobody means.
+            return mounted.read_text(encoding="utf-8").rstrip("\r\n")
+        except UnicodeDecodeError:
+            raise SpecError(f"{ref.key} of secret {namespace}/{ref.name} is not text") from None
 
 
 def write_private(path: Path, text: str) -> None:

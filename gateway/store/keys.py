@@ -10,13 +10,13 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 from sqlalchemy import update
 from sqlmodel import Session, col, select
-from sqlmodel.sql.expression import SelectOfScalar
 
-from gateway.core.keys import generate_key_id
+from gateway.core.keys import PEPPER, generate_key_id, hash_key, shown_prefix
 from gateway.core.spec import ApiKey as ApiKeyObject
 from gateway.core.spec import overlap_seconds
 from gateway.store.accounts import ensure_account, lock_accounts
 from gateway.store.database import Database
+from gateway.store.key_states import KeyState, find_key, read_state
 from gateway.store.tables import Account, ApiKey, ApiKeyHash, KeyVersion
 
 
@@ -32,80 +32,67 @@ class DuplicateCredential(ValueError):
     """Another key has the same plaintext; the message names it."""
 
 
-class KeyState(Struct, frozen=True):
-    """A key's row, as whoever reconciles sees it. `newest_hash` is the one last issued."""
-
-    id: int
-    key_id: str
-    namespace: str
-    name: str
-    uid: str
-    prefix: str
-    generation: int
-    revoked: bool
-    newest_hash: bytes | None
+class KeyMoved(RuntimeError):
+    """The row is not any more what its reader saw; read and decide again."""
 
 
-def find_key(database: Database, installation: str, namespace: str, name: str) -> KeyState | None:
-    """The row of an ApiKey object, by name."""
-    with database.read() as session:
-        row = session.exec(_by_name(installation, namespace, name)).one_or_none()
-        return None if row is None else _state(session, row)
-
-
-def list_keys(database: Database, installation: str) -> list[KeyState]:
-    """All keys of an installation that are not revoked."""
-    with database.read() as session:
-        rows = session.exec(
-            select(ApiKey).where(
-                ApiKey.installation == installation, col(ApiKey.revoked_at).is_(None)
-            )
-        ).all()
-        return [_state(session, row) for row in rows]
+def credential_of(pepper: bytes, plaintext: str) -> Credential:
+    """What is kept of a plaintext under the pepper that new hashes are made with."""
+    return Credential(hash_key(pepper, plaintext.encode()), PEPPER, shown_prefix(plaintext))
 
 
 def apply_key(
-    database: Database, installation: str, key: ApiKeyObject, credential: Credential
+    database: Database,
+    installation: str,
+    key: ApiKeyObject,
+    credential: Credential | None,
+    *,
+    seen_version: int | None = None,
 ) -> KeyState:
     """Make the row say what the object says, with `credential` as its newest hash.
 
     A credential that is already the newest changes nothing; another one is a rotation: the old
     one lives on for the object's overlap. An object of another UID, and one whose row was
-    revoked, is issued anew: all old hashes die at once. Raises `DuplicateCredential`.
+    revoked, is issued anew: all old hashes die at once. Without a credential only the rest of the
+    row follows the object, and a rotation it asks for stays due. What says it all already is left
+    alone.
+
+    `seen_version` is the row's version that the caller decided by, 0 for no row. Raises
+    `KeyMoved` where it is another by now, `DuplicateCredential` and `DatabaseUnavailable`.
     """
+    metadata = key.metadata
+    state = find_key(database, installation, metadata.namespace, metadata.name)
+    if state is not None and _is_applied(state, key, credential):
+        return state
     with database.write() as session:
         now = database.now(session)
-        account = ensure_account(
-            session, installation, key.metadata.namespace, key.spec.account, now
-        )
-        found = _by_name(installation, key.metadata.namespace, key.metadata.name)
-        row = session.exec(found.with_for_update()).one_or_none()
+        account = ensure_account(session, installation, metadata.namespace, key.spec.account, now)
+        row = _lock_row(session, installation, key, account)
+        if seen_version is not None and seen_version != (row.version if row else 0):
+            raise KeyMoved(f"the row of {metadata.namespace}/{metadata.name} has changed")
+        assert row is not None or credential is not None, "a key begins with a credential"
         if row is None:
-            row = ApiKey(
-                key_id=generate_key_id(),
-                installation=installation,
-                namespace=key.metadata.namespace,
-                name=key.metadata.name,
-                account_id=account.id,
-                prefix=credential.prefix,
-                version=0,
-                created_at=now,
-            )
-        elif row.account_id != account.id:
-            lock_accounts(session, [row.account_id, account.id])
-        reissued = row.revoked_at is not None or row.uid != key.metadata.uid
+            row = _new_row(installation, key, account, now)
+        reissued = row.revoked_at is not None or row.uid != metadata.uid
+        assert credential is not None or not reissued, "a key is issued anew by a credential"
+        due = row.generation if credential is None else key.spec.rotation.generation
         _copy_spec(row, key, account)
-        row.prefix = credential.prefix
+        row.generation = min(due, key.spec.rotation.generation)
+        if credential is not None:
+            row.prefix = credential.prefix
         session.add(row)
         session.flush()
         overlap = 0 if reissued else overlap_seconds(key.spec.rotation.overlap)
         _issue(session, row, credential, now, overlap)
         _bump_version(session, row)
-        return _state(session, row)
+        return read_state(session, row, account.name, now)
 
 
 def revoke_key(database: Database, key_row_id: int) -> None:
-    """Mark a key revoked; when this returns, no charge can be made with it any more."""
+    """Mark a key revoked; when this returns, no charge can be made with it any more.
+
+    Raises `DatabaseUnavailable`.
+    """
     with database.write() as session:
         row = session.get(ApiKey, key_row_id)
         if row is None or row.revoked_at is not None:
@@ -136,8 +123,46 @@ def note_use(database: Database, key_row_ids: Sequence[int]) -> None:
         )
 
 
+def _is_applied(state: KeyState, key: ApiKeyObject, credential: Credential | None) -> bool:
+    if credential is None:
+        return state.says(key, rotated=False)
+    return state.says(key) and state.newest_hash == credential.hash
+
+
+def _lock_row(
+    session: Session, installation: str, key: ApiKeyObject, account: Account
+) -> ApiKey | None:
+    """The row of an object, if there is one, with the lock of its present account too."""
+    row = session.exec(
+        select(ApiKey)
+        .where(
+            ApiKey.installation == installation,
+            ApiKey.namespace == key.metadata.namespace,
+            ApiKey.name == key.metadata.name,
+        )
+        .with_for_update()
+    ).one_or_none()
+    if row is not None and row.account_id != account.id:
+        lock_accounts(session, [row.account_id, account.id])
+    return row
+
+
+def _new_row(installation: str, key: ApiKeyObject, account: Account, now: datetime) -> ApiKey:
+    return ApiKey(
+        key_id=generate_key_id(),
+        installation=installation,
+        namespace=key.metadata.namespace,
+        name=key.metadata.name,
+        uid=key.metadata.uid,
+        account_id=account.id,
+        prefix="",
+        version=0,
+        created_at=now,
+    )
+
+
 def _issue(
-    session: Session, row: ApiKey, credential: Credential, now: datetime, overlap: int
+    session: Session, row: ApiKey, credential: Credential | None, now: datetime, overlap: int
 ) -> None:
     hashes = session.exec(
         select(ApiKeyHash)
@@ -145,9 +170,10 @@ def _issue(
         .order_by(col(ApiKeyHash.created_at).desc())
         .with_for_update()
     ).all()
-    if hashes and hashes[0].hash == credential.hash and hashes[0].expires_at is None:
+    newest = next((each for each in hashes if each.expires_at is None), None)
+    if credential is None or (newest is not None and newest.hash == credential.hash):
         if overlap == 0:
-            _revoke_hashes(session, hashes[1:], now)
+            _revoke_hashes(session, [each for each in hashes if each is not newest], now)
         return
     # At most two are live: the newest one may have an overlap, older ones end here.
     for position, old in enumerate(hashes):
@@ -185,7 +211,6 @@ def _copy_spec(row: ApiKey, key: ApiKeyObject, account: Account) -> None:
     row.concurrent_requests = spec.limits.concurrent_requests
     row.expires_at = spec.expires_at
     row.suspended = spec.suspended
-    row.generation = spec.rotation.generation
     row.revoked_at = None
 
 
@@ -200,34 +225,3 @@ def _bump_version(session: Session, row: ApiKey) -> None:
     row.version = version
     session.add(row)
     session.flush()
-
-
-def _by_name(installation: str, namespace: str, name: str) -> SelectOfScalar[ApiKey]:
-    return select(ApiKey).where(
-        ApiKey.installation == installation,
-        ApiKey.namespace == namespace,
-        ApiKey.name == name,
-    )
-
-
-def _state(session: Session, row: ApiKey) -> KeyState:
-    newest = session.exec(
-        select(ApiKeyHash)
-        .where(
-            ApiKeyHash.api_key_id == row.id,
-            col(ApiKeyHash.revoked_at).is_(None),
-            col(ApiKeyHash.expires_at).is_(None),
-        )
-        .order_by(col(ApiKeyHash.created_at).desc())
-    ).first()
-    return KeyState(
-        id=row.id,
-        key_id=row.key_id,
-        namespace=row.namespace,
-        name=row.name,
-        uid=row.uid,
-        prefix=row.prefix,
-        generation=row.generation,
-        revoked=row.revoked_at is not None,
-        newest_hash=None if newest is None else newest.hash,
-    )

@@ -5,7 +5,9 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import InterfaceError, OperationalError
 
+from gateway.errors import DatabaseUnavailable
 from gateway.store.database import Database
 
 #: any number will do, as long as nobody else in the database takes an advisory lock on it
@@ -13,7 +15,17 @@ _LOCK = 0x746F6C6C
 
 
 def migrate(database: Database) -> None:
-    """Run all missing steps in one transaction; a second caller waits for the first."""
+    """Run all missing steps in one transaction; a second caller waits for the first.
+
+    Raises `DatabaseUnavailable`.
+    """
+    try:
+        _upgrade(database)
+    except (OperationalError, InterfaceError) as error:
+        raise DatabaseUnavailable("the database does not answer") from error
+
+
+def _upgrade(database: Database) -> None:
     with database.engine.connect() as connection:
         if database.is_sqlite:
             connection.execute(text("BEGIN IMMEDIATE"))

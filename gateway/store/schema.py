@@ -16,6 +16,12 @@ def is_current(database: Database) -> bool:
     return _revision(database) == HEAD
 
 
+def is_older(database: Database) -> bool:
+    """Whether steps are missing that this release knows; a newer schema may serve it as it is."""
+    revision = _revision(database)
+    return revision is None or revision < HEAD
+
+
 def check_schema(database: Database) -> None:
     """Raise `SchemaError` unless the schema is current, or newer and serving this release."""
     revision = _revision(database)

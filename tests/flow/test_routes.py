@@ -9,7 +9,7 @@ import pytest
 
 from gateway.app import charged_paths
 from gateway.core.seal import Sealer
-from gateway.routes.free import free_app
+from gateway.routes.application import free_app
 from gateway.wire.base import Dialect
 from gateway.wire.chat.dialect import ChatDialect
 from gateway.wire.messages.dialect import MessagesDialect

@@ -5,12 +5,13 @@ from typing import Any
 
 from sqlalchemy import text
 
-from gateway.core.keys import InstallationSecret, generate_key, hash_key, shown_prefix
+from gateway.core.keys import PEPPER, InstallationSecret, generate_key
 from gateway.core.spec import API_VERSION, ApiKey, CreditGrant, parse_document
-from gateway.standalone.reconcile import PEPPER
 from gateway.store.database import Database
-from gateway.store.grants import GrantResult, apply_grant
-from gateway.store.keys import Credential, KeyState, apply_key
+from gateway.store.grant_states import GrantResult
+from gateway.store.grants import apply_grant
+from gateway.store.key_states import KeyState
+from gateway.store.keys import Credential, apply_key, credential_of
 from gateway.store.ledger import Charge
 
 SECRET = InstallationSecret("a secret that only the tests know, long enough")
@@ -44,8 +45,7 @@ def grant_object(name: str = "grant", account: str = "alice", **spec: Any) -> Cr
 
 
 def credential(plaintext: str) -> Credential:
-    hashed = hash_key(SECRET.pepper(PEPPER), plaintext.encode())
-    return Credential(hashed, PEPPER, shown_prefix(plaintext))
+    return credential_of(SECRET.pepper(PEPPER), plaintext)
 
 
 class Books:

@@ -108,6 +108,15 @@ class PostgresServer:
             capture_output=True,
         ).stdout
 
+    def restore(self, url: str, dump: bytes) -> None:
+        """Put a dump into an empty database."""
+        subprocess.run(
+            [str(self._programs / "psql"), "-q", "-v", "ON_ERROR_STOP=1", url],
+            input=dump,
+            check=True,
+            capture_output=True,
+        )
+
     def _run(self, program: str, *arguments: str) -> None:
         subprocess.run(
             [*self._as_owner, str(self._programs / program), *arguments],

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.credits import Lot, Lots, add_lot, settle_lots, take_lot
+from gateway.store.grant_states import find_grant, list_grants
 from gateway.store.grants import accounts_with_due_grants, expire_grants
-from tests.harness.books import Books
+from tests.harness.books import INSTALLATION, Books, grant_object
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -164,3 +165,18 @@ def test_a_late_refund_is_always_spendable(
     settled = settle_lots(lots, balance)
     assert settled.surplus == refunded
     assert settled.next_expiry() is None
+
+
+def test_grants_are_listed_as_each_is_found(books: Books) -> None:
+    for number in range(3):
+        books.grant(f"grant-{number}", credits=10 + number, reference=f"invoice-{number}")
+    books.grant("grant-0", credits=10, reference="invoice-0", void=True)
+    states, now = list_grants(books.database, INSTALLATION)
+    assert sorted(states) == [f"team/ref:invoice-{number}" for number in range(3)]
+    assert [state.voided for _, state in sorted(states.items())] == [True, False, False]
+    assert now <= books.now()
+    for number in range(3):
+        grant = grant_object(f"grant-{number}", reference=f"invoice-{number}")
+        found, _ = find_grant(books.database, INSTALLATION, grant)
+        assert found == states[f"team/ref:invoice-{number}"]
+    assert list_grants(books.database, "another")[0] == {}

@@ -1,5 +1,7 @@
 """Keys as rows: issue, rotate, re-issue, revoke, and what the gateway reads of them."""
 
+from typing import Any
+
 import pytest
 from msgspec.structs import replace
 
@@ -10,7 +12,8 @@ from gateway.core.keys import (
     problem_of_brought_key,
 )
 from gateway.store.installation import WrongSecret, check_secret
-from gateway.store.keys import DuplicateCredential, apply_key, revoke_key
+from gateway.store.key_states import find_key, list_keys
+from gateway.store.keys import DuplicateCredential, KeyMoved, apply_key, revoke_key, suspend_key
 from gateway.store.live_keys import read_by_hash, read_changes
 from tests.harness.books import INSTALLATION, SECRET, Books, credential, key_object
 
@@ -56,6 +59,67 @@ def test_the_same_credential_again_is_no_rotation(books: Books) -> None:
     for _ in range(3):
         apply_key(books.database, INSTALLATION, key_object(), credential(plaintext))
     assert live_hashes(books) == 1
+
+
+def test_what_the_row_says_already_is_not_written(books: Books) -> None:
+    first, plaintext = books.issue()
+    for _ in range(3):
+        again = apply_key(books.database, INSTALLATION, key_object(), credential(plaintext))
+        spec_only = apply_key(books.database, INSTALLATION, key_object(), None)
+        assert again == spec_only == first
+    assert read_changes(books.database, first.version).keys == ()
+    specs: list[dict[str, Any]] = [{"suspended": True}, {"models": ["a"]}, {"limits": {}}]
+    for number, spec in enumerate(specs, start=1):
+        changed = apply_key(books.database, INSTALLATION, key_object(**spec), None)
+        assert changed.version == first.version + number
+
+
+def test_a_change_that_was_decided_by_an_older_row_is_refused(books: Books) -> None:
+    with pytest.raises(KeyMoved):
+        apply_key(books.database, INSTALLATION, key_object(), credential("x" * 40), seen_version=3)
+    first, plaintext = books.issue()
+    suspended = key_object(suspended=True)
+    for seen in (0, first.version - 1):
+        with pytest.raises(KeyMoved):
+            apply_key(books.database, INSTALLATION, suspended, None, seen_version=seen)
+    second = apply_key(books.database, INSTALLATION, suspended, None, seen_version=first.version)
+    assert second.suspended
+    assert second.newest_hash == credential(plaintext).hash
+
+
+def test_a_rotation_without_a_new_key_stays_due(books: Books) -> None:
+    first, _ = books.issue()
+    asked = key_object(rotation={"generation": 3, "overlap": "1h"}, suspended=True)
+    state = apply_key(books.database, INSTALLATION, asked, None)
+    assert (state.generation, state.suspended) == (first.generation, True)
+    assert state.says(asked, rotated=False)
+    assert not state.says(asked)
+    rotated = apply_key(books.database, INSTALLATION, asked, credential(generate_key()))
+    assert rotated.generation == 3
+    assert rotated.live_hashes == {first.newest_hash, rotated.newest_hash}
+
+
+def test_an_overlap_that_is_taken_back_ends_at_once(books: Books) -> None:
+    first, _ = books.issue()
+    rotation = {"generation": 1, "overlap": "1h"}
+    second, _ = books.issue(rotation=rotation)
+    at_once = key_object(rotation={**rotation, "overlap": "0s"})
+    third = apply_key(books.database, INSTALLATION, at_once, None)
+    assert third.live_hashes == {second.newest_hash}
+    assert third.dead_hashes == {first.newest_hash}
+
+
+def test_a_fleet_of_keys_is_listed_as_each_is_found(books: Books) -> None:
+    for number in range(5):
+        books.issue(f"key-{number}", account=f"account-{number % 2}")
+    rotated, _ = books.issue("key-1", account="account-1", rotation={"generation": 1})
+    suspend_key(books.database, rotated.id)
+    revoke_key(books.database, rotated.id - 1)
+    listed = {state.name: state for state in list_keys(books.database, INSTALLATION)}
+    assert sorted(listed) == ["key-1", "key-2", "key-3", "key-4"]
+    for name, state in listed.items():
+        assert state == find_key(books.database, INSTALLATION, "team", name)
+    assert list_keys(books.database, "another") == []
 
 
 def test_an_object_of_another_uid_is_issued_anew(books: Books) -> None:

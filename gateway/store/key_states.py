@@ -1,0 +1,136 @@
+"""API keys as whoever reconciles sees them: what a row says, and whether it says what it should."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from msgspec import Struct
+from sqlmodel import Session, col, select
+
+from gateway.core.spec import ApiKey as ApiKeyObject
+from gateway.core.spec import overlap_seconds
+from gateway.store.database import Database
+from gateway.store.tables import Account, ApiKey, ApiKeyHash
+
+
+class KeyState(Struct, frozen=True, kw_only=True):
+    """A key's row and its hashes at one moment of the database's clock.
+
+    `newest_hash` is the one last issued; `live_hashes` are those that authenticate (it, and one in
+    its overlap); `dead_hashes` did so once. `version` grows with every change of the row.
+    """
+
+    id: int
+    key_id: str
+    namespace: str
+    name: str
+    uid: str
+    account: str
+    prefix: str
+    models: tuple[str, ...]
+    credits_per_day: int | None
+    requests_per_minute: int | None
+    concurrent_requests: int | None
+    suspended: bool
+    expires_at: datetime | None
+    expired: bool
+    generation: int
+    revoked: bool
+    version: int
+    newest_hash: bytes | None
+    live_hashes: frozenset[bytes]
+    dead_hashes: frozenset[bytes]
+
+    def says(self, key: ApiKeyObject, *, rotated: bool = True) -> bool:
+        """Whether there is nothing in the object that the row does not say already.
+
+        With `rotated=False` the rotation that the object asks for may still be to come.
+        """
+        spec = key.spec
+        ends_overlap = len(self.live_hashes) > 1 and overlap_seconds(spec.rotation.overlap) == 0
+        return (
+            not self.revoked
+            and not ends_overlap
+            and (self.uid, self.account) == (key.metadata.uid, spec.account)
+            and self.models == tuple(spec.models)
+            and self.credits_per_day == spec.limits.credits_per_day
+            and self.requests_per_minute == spec.limits.requests_per_minute
+            and self.concurrent_requests == spec.limits.concurrent_requests
+            and self.expires_at == spec.expires_at
+            and self.suspended == spec.suspended
+            and self.generation <= spec.rotation.generation
+            and (self.generation == spec.rotation.generation or not rotated)
+        )
+
+
+def find_key(database: Database, installation: str, namespace: str, name: str) -> KeyState | None:
+    """The row of an ApiKey object, by name. Raises `DatabaseUnavailable`."""
+    with database.read() as session:
+        found = session.execute(
+            select(ApiKey, Account)
+            .join(Account, col(Account.id) == col(ApiKey.account_id))
+            .where(
+                ApiKey.installation == installation,
+                ApiKey.namespace == namespace,
+                ApiKey.name == name,
+            )
+        ).one_or_none()
+        if found is None:
+            return None
+        row, account = found
+        return read_state(session, row, account.name, database.now(session))
+
+
+def list_keys(database: Database, installation: str) -> list[KeyState]:
+    """All keys of an installation that are not revoked, by two statements however many they are."""
+    living = (ApiKey.installation == installation, col(ApiKey.revoked_at).is_(None))
+    with database.read(snapshot=True) as session:
+        now = database.now(session)
+        rows = session.execute(
+            select(ApiKey, Account)
+            .join(Account, col(Account.id) == col(ApiKey.account_id))
+            .where(*living)
+        ).all()
+        hashes: dict[int, list[ApiKeyHash]] = {}
+        issued = select(ApiKeyHash).join(ApiKey, col(ApiKey.id) == col(ApiKeyHash.api_key_id))
+        for each in session.exec(issued.where(*living)):
+            hashes.setdefault(each.api_key_id, []).append(each)
+        return [_state(row, account.name, hashes.get(row.id, ()), now) for row, account in rows]
+
+
+def read_state(session: Session, row: ApiKey, account: str, now: datetime) -> KeyState:
+    """The state of one row within a transaction."""
+    issued = select(ApiKeyHash).where(ApiKeyHash.api_key_id == row.id)
+    return _state(row, account, session.exec(issued).all(), now)
+
+
+def _state(row: ApiKey, account: str, hashes: Iterable[ApiKeyHash], now: datetime) -> KeyState:
+    by_age = sorted(hashes, key=lambda each: each.created_at)
+    live = [
+        each
+        for each in by_age
+        if each.revoked_at is None and (each.expires_at is None or each.expires_at > now)
+    ]
+    newest = next((each.hash for each in reversed(live) if each.expires_at is None), None)
+    live_hashes = frozenset(each.hash for each in live)
+    return KeyState(
+        id=row.id,
+        key_id=row.key_id,
+        namespace=row.namespace,
+        name=row.name,
+        uid=row.uid,
+        account=account,
+        prefix=row.prefix,
+        models=tuple(row.models),
+        credits_per_day=row.credits_per_day,
+        requests_per_minute=row.requests_per_minute,
+        concurrent_requests=row.concurrent_requests,
+        suspended=row.suspended,
+        expires_at=row.expires_at,
+        expired=row.expires_at is not None and row.expires_at <= now,
+        generation=row.generation,
+        revoked=row.revoked_at is not None,
+        version=row.version,
+        newest_hash=newest,
+        live_hashes=live_hashes,
+        dead_hashes=frozenset(each.hash for each in by_age) - live_hashes,
+    )
