@@ -1,0 +1,183 @@
+"""ApiKeys: look, plan, carry out. The same for a new object, a changed one, and the sweep."""
+
+from typing import Any
+
+from gateway.core.keys import PEPPER, has_checksum, problem_of_brought_key
+from gateway.core.spec import ApiKey
+from gateway.store.key_states import KeyState, find_key
+from gateway.store.keys import DuplicateCredential, KeyMoved, credential_of
+from gateway_operator.apply import engine
+from gateway_operator.apply.addresses import Addresses, choose_address
+from gateway_operator.apply.keydeed import KeyDeed, choose_plaintext
+from gateway_operator.apply.parts import Parts
+from gateway_operator.apply.reporting import report
+from gateway_operator.cluster import (
+    AlreadyExists,
+    ClusterUnavailable,
+    Conflict,
+    Forbidden,
+    NotFound,
+    Rejected,
+)
+from gateway_operator.conditions import Verdict
+from gateway_operator.plan.actions import Report
+from gateway_operator.plan.apikey import (
+    Actual,
+    Desired,
+    SecretView,
+    plan_key,
+    plan_revocation,
+    plan_stall,
+)
+from gateway_operator.resources import keysecret
+from gateway_operator.resources.apikey import (
+    KIND,
+    Reason,
+    parse_key,
+    secret_name,
+    stalled,
+    status_of_key,
+    verdict_of_row,
+)
+
+#: how often others may come between the look and the deed before somebody else's turn comes
+_ATTEMPTS = 5
+_MESSAGE_CHARACTERS = 512
+
+
+class KeyReconciler:
+    """Brings ApiKeys' rows, Secrets and statuses to what the objects say."""
+
+    def __init__(self, parts: Parts, addresses: Addresses) -> None:
+        self._parts = parts
+        self._addresses = addresses
+        self._pepper = parts.secret.pepper(PEPPER)
+
+    async def reconcile(self, namespace: str, name: str) -> None:
+        """Everything for one object, as it is now.
+
+        Raises `DatabaseUnavailable` and `ClusterUnavailable`, after which another attempt may
+        succeed; whatever else is wrong stands in the status.
+        """
+        for _ in range(_ATTEMPTS):
+            # The row is read before the object: so no row that was written from a newer object
+            # can be taken for one that lags behind.
+            row = await self._find(namespace, name)
+            body = await self._parts.cluster.get(KIND, namespace, name)
+            if body is None or body["metadata"].get("deletionTimestamp"):
+                return
+            try:
+                await self._carry_out(body, row)
+            except (AlreadyExists, Conflict, NotFound, KeyMoved):
+                continue
+            return
+        raise ClusterUnavailable(f"others keep changing what belongs to {namespace}/{name}")
+
+    async def revoke(self, namespace: str, name: str, uid: str) -> None:
+        """Mark the row of a deleted object revoked. Raises as `reconcile`."""
+        row = await self._find(namespace, name)
+        body = await self._parts.cluster.get(KIND, namespace, name)
+        if body is None or body["metadata"]["uid"] != uid:
+            return  # gone for good, or another's turn already: its key is not ours to end
+        deed = KeyDeed(parts=self._parts, pepper=self._pepper, body=body, row=row)
+        await engine.carry_out(plan_revocation(row), deed.perform)
+
+    def is_settled(
+        self,
+        body: dict[str, Any],
+        row: KeyState | None,
+        secret: dict[str, Any] | None,
+        fleets: list[dict[str, Any]],
+    ) -> bool:
+        """Whether there is nothing to do for an object, from lists that were read before."""
+        key = parse_key(body)
+        if isinstance(key, Verdict):
+            return body.get("status") == status_of_key(body, None, row, key)
+        planned = plan_key(*self._views(body, key, row, secret, choose_address(key, fleets)))
+        match planned:
+            case [Report(verdict=verdict)]:
+                verdict = verdict or (verdict_of_row(row) if row else None)
+                return verdict is not None and body.get("status") == status_of_key(
+                    body, key, row, verdict
+                )
+        return False
+
+    async def _carry_out(self, body: dict[str, Any], row: KeyState | None) -> None:
+        parts, metadata = self._parts, body["metadata"]
+        key = parse_key(body)
+        if isinstance(key, Verdict):
+            await report(parts.cluster, KIND, body, status_of_key(body, None, row, key), key)
+            return
+        secret = await parts.cluster.get("Secret", metadata["namespace"], secret_name(key))
+        address = choose_address(key, await self._addresses.read())
+        deed = KeyDeed(
+            parts=parts,
+            pepper=self._pepper,
+            body=body,
+            key=key,
+            row=row,
+            secret=secret,
+            url=address if isinstance(address, str) else None,
+        )
+        planned = plan_key(*self._views(body, key, row, secret, address))
+        try:
+            await engine.carry_out(planned, deed.perform)
+        except DuplicateCredential as error:
+            verdict = stalled(Reason.DUPLICATE_CREDENTIAL, str(error))
+            await engine.carry_out(plan_stall(key, row, verdict), deed.perform)
+        except (Forbidden, Rejected) as error:
+            message = f"the Secret {secret_name(key)} cannot be written: {error}"
+            verdict = stalled(Reason.SECRET_CONFLICT, message[:_MESSAGE_CHARACTERS])
+            await engine.carry_out(plan_stall(key, row, verdict), deed.perform)
+
+    def _views(
+        self,
+        body: dict[str, Any],
+        key: ApiKey,
+        row: KeyState | None,
+        secret: dict[str, Any] | None,
+        address: str | Verdict,
+    ) -> tuple[Desired, Actual]:
+        no_address = address if isinstance(address, Verdict) else None
+        url = address if isinstance(address, str) else None
+        newest = None if row is None else row.newest_hash
+        view = None if secret is None else self._view(body, key, secret, newest, url)
+        return Desired(key=key, no_address=no_address), Actual(row=row, secret=view)
+
+    def _view(
+        self,
+        body: dict[str, Any],
+        key: ApiKey,
+        secret: dict[str, Any],
+        newest: bytes | None,
+        url: str | None,
+    ) -> SecretView:
+        if key.spec.value_from is not None:
+            brought = keysecret.read_value(secret, key.spec.value_from.secret_key_ref.key)
+            return SecretView(
+                ours=keysecret.is_labelled(secret),
+                held=self._hash(brought),
+                problem=brought and problem_of_brought_key(brought),
+            )
+        name, uid = body["metadata"]["name"], body["metadata"]["uid"]
+        ours = keysecret.is_made_for(secret, name)
+        owned = keysecret.is_owned_by(secret, uid)
+        held = choose_plaintext(secret, self._pepper, newest)
+        tidy = keysecret.is_labelled(secret) and owned
+        return SecretView(
+            ours=ours,
+            owned=owned,
+            held=self._hash(held),
+            generated=held is not None and has_checksum(held),
+            staged=self._hash(keysecret.read_successor(secret)),
+            tidy=tidy and held is not None and keysecret.has_values(secret, held, url),
+        )
+
+    def _hash(self, plaintext: str | None) -> bytes | None:
+        return credential_of(self._pepper, plaintext).hash if plaintext else None
+
+    async def _find(self, namespace: str, name: str) -> KeyState | None:
+        parts = self._parts
+        return await parts.ask(
+            find_key, parts.database, parts.settings.installation, namespace, name
+        )

@@ -1,0 +1,192 @@
+"""GatewayFleets: look, plan, carry out. The same for a new object, a changed one, and the sweep.
+
+The children belong to their fleet by owner references, so its end needs nothing from us. Children
+that run are left alone whatever is wrong with a new spec.
+"""
+
+import asyncio
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from gateway.core.keys import PEPPER, hash_key
+from gateway.core.spec import SpecError
+from gateway_operator.apply import engine
+from gateway_operator.apply.parts import Parts
+from gateway_operator.apply.reporting import report
+from gateway_operator.cluster import Cluster, ClusterError, Forbidden, Rejected
+from gateway_operator.conditions import Verdict, build_status
+from gateway_operator.plan.actions import Report
+from gateway_operator.plan.fleet import (
+    ApplyChild,
+    Child,
+    DeleteChild,
+    FleetAction,
+    is_owned,
+    plan_fleet,
+)
+from gateway_operator.plan.rollout import judge
+from gateway_operator.render.digest import render
+from gateway_operator.render.names import config_name
+from gateway_operator.resources.fleet import (
+    DEFINITION,
+    KIND,
+    SCHEMA_ANNOTATION,
+    Fleet,
+    Reason,
+    client_url,
+    read_fleet,
+)
+
+#: every kind of child that has the fleet's own name
+_KINDS = ("Service", "Deployment", "PodDisruptionBudget", "HorizontalPodAutoscaler", "Ingress")
+_MESSAGE_CHARACTERS = 1024
+
+
+class _Stalled(Exception):
+    """Nothing can be made of a fleet as it is."""
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(message)
+        self.verdict = Verdict("stalled", reason.value, message[:_MESSAGE_CHARACTERS])
+
+
+async def reconcile_fleet(parts: Parts, body: dict[str, Any]) -> None:
+    """Bring the children of a fleet and its status to what its spec says.
+
+    `body` names the fleet; the object is read anew, as an older one must not undo a newer one.
+    Raises `ClusterUnavailable`; whatever else is wrong stands in the status.
+    """
+    metadata = body["metadata"]
+    found = await parts.cluster.get(KIND, metadata["namespace"], metadata["name"])
+    if found is None or found["metadata"].get("deletionTimestamp"):
+        return
+    deed = _Deed(parts=parts, body=found)
+    try:
+        fleet = _read(parts, found)
+        actual = await _read_children(parts.cluster, fleet)
+        secrets = await _hash_secrets(parts, fleet)
+        rendered = render(fleet, parts.settings, secrets)
+        actions = plan_fleet(rendered.children, actual, fleet.uid)
+        deed.digest = rendered.digest
+        await engine.carry_out(actions, deed.perform)
+    except _Stalled as stalled:
+        await engine.carry_out([Report(stalled.verdict)], deed.perform)
+
+
+class _Deed(Struct, kw_only=True):
+    """One plan being carried out."""
+
+    parts: Parts
+    body: dict[str, Any]
+    digest: str | None = None
+
+    async def perform(self, action: FleetAction) -> None:
+        cluster = self.parts.cluster
+        match action:
+            case DeleteChild(kind=kind, namespace=namespace, name=name):
+                await cluster.delete(kind, namespace, name)
+            case ApplyChild(body=body):
+                try:
+                    await cluster.apply(body)
+                except ClusterError as error:
+                    if not _is_refusal(error):
+                        raise
+                    # What stands in podTemplate.spec is judged by nobody before.
+                    message = f"{body['kind']} {body['metadata']['name']}: {error}"
+                    raise _Stalled(Reason.INVALID_SPEC, message) from None
+            case Report(verdict=verdict):
+                await self._report(verdict)
+
+    async def _report(self, verdict: Verdict | None) -> None:
+        cluster, before = self.parts.cluster, self.body.get("status") or {}
+        workload = await self._workload()
+        digest = self.digest
+        if verdict is None:
+            verdict = judge(workload, await _served_schema(cluster))
+        else:
+            digest = before.get("configDigest")  # nothing new was rolled out
+        status = build_status(
+            self.body,
+            verdict,
+            replicas=((workload or {}).get("status") or {}).get("readyReplicas", 0),
+            url=client_url(self.body),
+            configDigest=digest,
+        )
+        await report(cluster, KIND, self.body, status, verdict)
+
+    async def _workload(self) -> Child | None:
+        """The fleet's own Deployment, as it is now."""
+        metadata = self.body["metadata"]
+        if metadata["namespace"] != self.parts.settings.namespace:
+            return None
+        found = await self.parts.cluster.get("Deployment", metadata["namespace"], metadata["name"])
+        return found if found is not None and is_owned(found, metadata["uid"]) else None
+
+
+def _is_refusal(error: ClusterError) -> bool:
+    """Whether an object was refused; for one that fits no schema, apply answers with status 500."""
+    return isinstance(error, Rejected | Forbidden) or "typed patch object" in str(error)
+
+
+def _read(parts: Parts, body: dict[str, Any]) -> Fleet:
+    own = parts.settings.namespace
+    if body["metadata"]["namespace"] != own:
+        message = f"a {KIND} is only valid in the operator's own namespace, which is {own}"
+        raise _Stalled(Reason.INVALID_SPEC, message)
+    try:
+        return read_fleet(body)
+    except SpecError as error:
+        raise _Stalled(Reason.INVALID_SPEC, str(error)) from None
+
+
+async def _read_children(cluster: Cluster, fleet: Fleet) -> list[Child]:
+    """Whatever has the name of a child, whoever made it."""
+    names = [("ConfigMap", config_name(fleet)), *((kind, fleet.name) for kind in _KINDS)]
+    found = await asyncio.gather(
+        *(cluster.get(kind, fleet.namespace, name) for kind, name in names)
+    )
+    return [child for child in found if child is not None]
+
+
+async def _hash_secrets(parts: Parts, fleet: Fleet) -> dict[str, str]:
+    """A hash of what the pods get of each Secret; keyed, as many may read an annotation."""
+    settings = parts.settings
+    wanted = {name: set(keys) for name, keys in fleet.credentials().items()}
+    for name, key in (
+        (settings.database_secret_name, settings.database_secret_key),
+        (settings.installation_secret_name, settings.installation_secret_key),
+    ):
+        wanted.setdefault(name, set()).add(key)
+    names = sorted(wanted)
+    found = await asyncio.gather(
+        *(parts.cluster.get("Secret", fleet.namespace, name) for name in names)
+    )
+    pepper = parts.secret.pepper(PEPPER)
+    return {
+        name: hash_key(pepper, _read_secret(name, secret, wanted[name])).hex()
+        for name, secret in zip(names, found, strict=True)
+    }
+
+
+def _read_secret(name: str, secret: dict[str, Any] | None, keys: set[str]) -> bytes:
+    if secret is None:
+        raise _Stalled(Reason.SECRET_NOT_FOUND, f"there is no Secret {name}")
+    data = secret.get("data") or {}
+    missing = sorted(key for key in keys if not data.get(key))
+    if missing:
+        message = f"the Secret {name} has nothing under {', '.join(missing)}"
+        raise _Stalled(Reason.SECRET_NOT_FOUND, message)
+    return msgspec.json.encode({key: data[key] for key in sorted(keys)})
+
+
+async def _served_schema(cluster: Cluster) -> int | None:
+    """The number on the definition; None where this operator may not see definitions."""
+    try:
+        definition = await cluster.get("CustomResourceDefinition", "", DEFINITION)
+    except Forbidden:
+        return None
+    annotations = ((definition or {}).get("metadata") or {}).get("annotations") or {}
+    number: str = annotations.get(SCHEMA_ANNOTATION, "")
+    return int(number) if number.isdigit() else 0

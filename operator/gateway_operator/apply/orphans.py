@@ -1,0 +1,81 @@
+"""Keys whose object is gone: suspended, reversibly, unless there are too many of them."""
+
+import logging
+from collections.abc import Collection, Iterable
+
+from gateway.store.key_states import KeyState
+from gateway.store.keys import suspend_key
+from gateway_operator.apply import engine
+from gateway_operator.apply.parts import Parts
+from gateway_operator.plan.actions import SuspendKey
+from gateway_operator.plan.orphans import Name, find_orphans
+from gateway_operator.resources.names import CONFIRM_ORPHANS_ANNOTATION
+
+_logger = logging.getLogger(__name__)
+REASON = "OrphanedKeys"
+
+
+class OrphanWatch:
+    """Remembers from one complete list to the next what was missing."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._missing: frozenset[Name] = frozenset()
+        self._told = 0
+
+    async def look(self, rows: Iterable[KeyState], listed: Collection[Name]) -> None:
+        """Compare rows with a complete list of objects that was read after them.
+
+        An object that comes back takes the suspension off when it is reconciled.
+        """
+        orphans = find_orphans(rows, listed, self._missing, self._parts.settings.namespaces)
+        self._missing = orphans.missing
+        if not orphans.gone:
+            self._told = 0
+            return
+        confirmed = None if orphans.are_few else await self._confirmed()
+        if not orphans.may_be_suspended(confirmed):
+            await self._tell(len(orphans.gone))
+            return
+        _logger.warning("suspending %d keys whose objects are gone", len(orphans.gone))
+        await engine.carry_out([SuspendKey(row.id) for row in orphans.gone], self._suspend)
+        if confirmed is not None:
+            await self._annotate(None)
+
+    async def _suspend(self, action: SuspendKey) -> None:
+        await self._parts.ask(suspend_key, self._parts.database, action.row_id)
+
+    async def _confirmed(self) -> int | None:
+        """The number of orphans that an administrator has confirmed."""
+        settings = self._parts.settings
+        secret = await self._parts.cluster.get(
+            "Secret", settings.namespace, settings.installation_secret_name
+        )
+        annotations = ((secret or {}).get("metadata") or {}).get("annotations") or {}
+        confirmed: str = annotations.get(CONFIRM_ORPHANS_ANNOTATION, "")
+        return int(confirmed) if confirmed.isdecimal() else None
+
+    async def _annotate(self, value: str | None) -> None:
+        settings = self._parts.settings
+        await self._parts.cluster.patch(
+            "Secret",
+            settings.namespace,
+            settings.installation_secret_name,
+            {"metadata": {"annotations": {CONFIRM_ORPHANS_ANNOTATION: value}}},
+        )
+
+    async def _tell(self, count: int) -> None:
+        """Say it when the number changes, as an Event of the installation Secret."""
+        if count == self._told:
+            return
+        settings = self._parts.settings
+        name = settings.installation_secret_name
+        message = (
+            f"{count} live keys have lost their objects, too many to be suspended unasked: restore"
+            f' the objects, or annotate this Secret with {CONFIRM_ORPHANS_ANNOTATION}="{count}"'
+        )
+        _logger.warning("Secret %s/%s: %s", settings.namespace, name, message)
+        secret = await self._parts.cluster.get("Secret", settings.namespace, name)
+        if secret is not None:
+            await self._parts.cluster.event("Secret", secret, REASON, message, warning=True)
+        self._told = count

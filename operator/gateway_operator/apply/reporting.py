@@ -1,0 +1,37 @@
+"""Writing what became of an object: its status, and an Event where the reason changed."""
+
+from typing import Any
+
+from gateway_operator.cluster import Cluster
+from gateway_operator.conditions import Verdict, build_status, is_transition
+
+
+async def report(
+    cluster: Cluster,
+    kind: str,
+    body: dict[str, Any],
+    status: dict[str, Any],
+    verdict: Verdict,
+) -> None:
+    """Write a status unless the object has it already."""
+    before = body.get("status")
+    if status == before:
+        return
+    metadata = body["metadata"]
+    await cluster.apply_status(kind, metadata["namespace"], metadata["name"], status)
+    if is_transition(before, status):
+        warning = verdict.state != "ready"
+        await cluster.event(kind, body, verdict.reason, verdict.message, warning=warning)
+
+
+async def report_waiting(
+    cluster: Cluster, kind: str, body: dict[str, Any], reason: str, message: str
+) -> None:
+    """Say that another attempt is needed; what else the status said stays."""
+    verdict = Verdict("waiting", reason, message)
+    fields = {
+        name: value
+        for name, value in (body.get("status") or {}).items()
+        if name not in ("conditions", "observedGeneration")
+    }
+    await report(cluster, kind, body, build_status(body, verdict, **fields), verdict)

@@ -1,0 +1,288 @@
+"""The Kubernetes API: the only module that talks to it. Dicts in, dicts out.
+
+No models and no discovery: a table says where each kind lives. Every call ends within
+`REQUEST_TIMEOUT_SECONDS`, and every failure is one of the errors below.
+"""
+
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Self
+
+import aiohttp
+from kubernetes.aio import config
+from kubernetes.aio.client import ApiClient, Configuration
+from kubernetes.aio.client.exceptions import ApiException
+from kubernetes.aio.dynamic import DynamicClient, Resource
+
+from gateway_operator.resources.names import FIELD_MANAGER, GROUP, VERSION
+from gateway_operator.settings import REQUEST_TIMEOUT_SECONDS
+
+_OURS = (GROUP, VERSION)
+#: kind → group, version, plural
+_KINDS: Mapping[str, tuple[str, str, str]] = {
+    "ApiKey": (*_OURS, "apikeys"),
+    "CreditGrant": (*_OURS, "creditgrants"),
+    "GatewayFleet": (*_OURS, "gatewayfleets"),
+    "ConfigMap": ("", "v1", "configmaps"),
+    "CustomResourceDefinition": ("apiextensions.k8s.io", "v1", "customresourcedefinitions"),
+    "Deployment": ("apps", "v1", "deployments"),
+    "Event": ("", "v1", "events"),
+    "HorizontalPodAutoscaler": ("autoscaling", "v2", "horizontalpodautoscalers"),
+    "Ingress": ("networking.k8s.io", "v1", "ingresses"),
+    "Namespace": ("", "v1", "namespaces"),
+    "NetworkPolicy": ("networking.k8s.io", "v1", "networkpolicies"),
+    "Pod": ("", "v1", "pods"),
+    "PodDisruptionBudget": ("policy", "v1", "poddisruptionbudgets"),
+    "Secret": ("", "v1", "secrets"),
+    "Service": ("", "v1", "services"),
+    "ServiceAccount": ("", "v1", "serviceaccounts"),
+}
+_CLUSTER_WIDE = frozenset({"Namespace", "CustomResourceDefinition"})
+_CONNECTIONS = 20
+_PAGE = 500
+#: the length that the API server allows for an Event's message
+_MESSAGE_CHARACTERS = 1024
+
+
+class ClusterError(Exception):
+    """Base of what the API server can answer instead of what was asked for."""
+
+
+class ClusterUnavailable(ClusterError):
+    """It does not answer, or answers that it cannot now; another attempt may succeed."""
+
+
+class AlreadyExists(ClusterError):
+    """An object of this name is there."""
+
+
+class Conflict(ClusterError):
+    """The object is not any more what it was when it was read."""
+
+
+class Forbidden(ClusterError):
+    """We may not, or the namespace is being deleted."""
+
+
+class NotFound(ClusterError):
+    """The object or its namespace is gone."""
+
+
+class Rejected(ClusterError):
+    """The object is not valid; the message says why, and no other attempt will help."""
+
+
+class Cluster:
+    """One API server through one pool of connections."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._dynamic = DynamicClient(client)
+
+    @classmethod
+    async def connect(cls, environment: Mapping[str, str]) -> Self:
+        """By the kubeconfig that the environment names, or else by the pod's service account."""
+        configuration = Configuration()
+        kubeconfig = environment.get("KUBECONFIG")
+        if kubeconfig is None and "KUBERNETES_SERVICE_HOST" in environment:
+            config.load_incluster_config(client_configuration=configuration)
+        else:
+            await config.load_kube_config(
+                config_file=kubeconfig, client_configuration=configuration
+            )
+        configuration.connection_pool_maxsize = _CONNECTIONS
+        return cls(ApiClient(configuration))
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    async def get(self, kind: str, namespace: str, name: str) -> dict[str, Any] | None:
+        """The object, or None. A cluster-wide kind takes any namespace."""
+        try:
+            return await self._call("get", _path(kind, namespace, name))
+        except NotFound:
+            return None
+
+    async def list(
+        self, kind: str, namespace: str | None = None, labels: str | None = None
+    ) -> list[dict[str, Any]]:
+        """All objects of a kind, of one namespace or of all; complete, or an error is raised."""
+        items: list[dict[str, Any]] = []
+        page = None
+        while True:
+            found = await self._call(
+                "get", _path(kind, namespace), label_selector=labels, limit=_PAGE, _continue=page
+            )
+            items += found["items"]
+            page = found["metadata"].get("continue")
+            if not page:
+                api_version = _api_version(kind)
+                for item in items:  # a list leaves out what its items have in common
+                    item.setdefault("apiVersion", api_version)
+                    item.setdefault("kind", kind)
+                    item["metadata"].pop("managedFields", None)  # half of it, and of no use
+                return items
+
+    async def apply(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Server-side apply: our fields become what `body` says, others stay as they are."""
+        return await self._call(
+            "patch",
+            _path_of(body),
+            body=body,
+            content_type="application/apply-patch+yaml",
+            field_manager=FIELD_MANAGER,
+            force_conflicts=True,
+        )
+
+    async def create(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Raises `AlreadyExists` where an object of this name is there."""
+        path = _path(body["kind"], body["metadata"].get("namespace"))
+        return await self._call("post", path, body=body, field_manager=FIELD_MANAGER)
+
+    async def replace(self, body: dict[str, Any]) -> dict[str, Any]:
+        """The whole object anew, if it is still the one read. Raises `Conflict`, `NotFound`."""
+        assert body["metadata"].get("resourceVersion"), "a replacement says what it replaces"
+        return await self._call("put", _path_of(body), body=body, field_manager=FIELD_MANAGER)
+
+    async def patch(
+        self, kind: str, namespace: str, name: str, body: dict[str, Any]
+    ) -> dict[str, Any]:
+        """A merge patch, for single annotations and the like."""
+        return await self._call(
+            "patch",
+            _path(kind, namespace, name),
+            body=body,
+            content_type="application/merge-patch+json",
+            field_manager=FIELD_MANAGER,
+        )
+
+    async def delete(self, kind: str, namespace: str, name: str) -> None:
+        """Ask for an object's end; what it owns goes in the background. Gone is success."""
+        try:
+            await self._call(
+                "delete", _path(kind, namespace, name), propagation_policy="Background"
+            )
+        except NotFound:
+            return
+
+    async def apply_status(
+        self, kind: str, namespace: str, name: str, status: dict[str, Any]
+    ) -> None:
+        """Make ours the status. An object or namespace that is going away needs none."""
+        body = {
+            "apiVersion": _api_version(kind),
+            "kind": kind,
+            "metadata": {"namespace": namespace, "name": name},
+            "status": status,
+        }
+        try:
+            await self._call(
+                "patch",
+                f"{_path(kind, namespace, name)}/status",
+                body=body,
+                content_type="application/apply-patch+yaml",
+                field_manager=FIELD_MANAGER,
+                force_conflicts=True,
+            )
+        except (NotFound, Forbidden):
+            return
+
+    async def patch_finalizers(
+        self, kind: str, namespace: str, name: str, finalizers: Sequence[str], resource_version: str
+    ) -> None:
+        """Set the finalizers of an object as it was read. Gone is success."""
+        metadata = {"finalizers": [*finalizers], "resourceVersion": resource_version}
+        try:
+            await self.patch(kind, namespace, name, {"metadata": metadata})
+        except NotFound:
+            return
+
+    async def event(
+        self, kind: str, obj: dict[str, Any], reason: str, message: str, *, warning: bool = False
+    ) -> None:
+        """Tell whoever describes the object. Without a promise: an Event may be lost."""
+        metadata = obj["metadata"]
+        moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        body = {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {
+                "namespace": metadata["namespace"],
+                "name": f"{metadata['name'][:200]}.{secrets.token_hex(8)}",
+            },
+            "involvedObject": {
+                "apiVersion": _api_version(kind),
+                "kind": kind,
+                "namespace": metadata["namespace"],
+                "name": metadata["name"],
+                "uid": metadata.get("uid", ""),
+            },
+            "reason": reason,
+            "message": message[:_MESSAGE_CHARACTERS],
+            "type": "Warning" if warning else "Normal",
+            "count": 1,
+            "firstTimestamp": moment,
+            "lastTimestamp": moment,
+            "source": {"component": FIELD_MANAGER},
+            "reportingComponent": FIELD_MANAGER,
+        }
+        try:
+            await self.create(body)
+        except ClusterError:
+            return
+
+    async def _call(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+        try:
+            response = await self._dynamic.request(
+                method,
+                path,
+                serialize=False,
+                _request_timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_SECONDS),
+                **options,
+            )
+            answer: dict[str, Any] = await response.json()
+        except ApiException as error:
+            raise _named(error) from None
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise ClusterUnavailable(f"the API server does not answer: {error!r}") from None
+        return answer
+
+
+def _named(error: ApiException) -> ClusterError:
+    """The error that a `Status` object means (Kubernetes API conventions, "Response Status")."""
+    try:
+        status = json.loads(error.body or "{}")
+    except ValueError:
+        status = {}
+    kind = {400: Rejected, 403: Forbidden, 404: NotFound, 409: Conflict, 422: Rejected}.get(
+        error.status, ClusterUnavailable
+    )
+    if kind is Conflict and status.get("reason") == "AlreadyExists":
+        kind = AlreadyExists
+    return kind(status.get("message") or f"{error.status} {error.reason}")
+
+
+def _api_version(kind: str) -> str:
+    group, version, _ = _KINDS[kind]
+    return f"{group}/{version}" if group else version
+
+
+def _path(kind: str, namespace: str | None = None, name: str | None = None) -> str:
+    group, version, plural = _KINDS[kind]
+    resource = Resource(
+        prefix="apis" if group else "api",
+        group=group,
+        api_version=version,
+        kind=kind,
+        name=plural,
+        namespaced=kind not in _CLUSTER_WIDE,
+    )
+    path: str = resource.path(name=name, namespace=namespace)
+    return path
+
+
+def _path_of(body: dict[str, Any]) -> str:
+    metadata = body["metadata"]
+    return _path(body["kind"], metadata.get("namespace"), metadata["name"])

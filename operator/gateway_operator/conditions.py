@@ -1,0 +1,92 @@
+"""Conditions of a status: `Ready` says that it works, `Stalled` that no new attempt will help.
+
+Ready   Stalled   the object
+True    False     is as its spec says
+False   False     will be tried again
+False   True      waits for somebody to change something
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from msgspec import Struct
+
+State = Literal["ready", "waiting", "stalled"]
+
+
+class Verdict(Struct, frozen=True):
+    """What became of an object; `reason` is one of its kind's closed set."""
+
+    state: State
+    reason: str
+    message: str
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def merge_conditions(
+    before: list[dict[str, Any]],
+    verdict: Verdict,
+    generation: int,
+    clock: Callable[[], datetime] = utc_now,
+) -> list[dict[str, Any]]:
+    """The conditions of a status, as the API server holds them.
+
+    A condition whose `status` stays keeps its `lastTransitionTime`, so equal verdicts on equal
+    generations give equal conditions. `generation` is the one that the verdict is about.
+    """
+    known = {condition.get("type"): condition for condition in before}
+    return [
+        _condition("Ready", verdict.state == "ready", verdict, generation, known, clock),
+        _condition("Stalled", verdict.state == "stalled", verdict, generation, known, clock),
+    ]
+
+
+def build_status(
+    body: dict[str, Any], verdict: Verdict, clock: Callable[[], datetime] = utc_now, **fields: Any
+) -> dict[str, Any]:
+    """The whole status of an object; `fields` that are None are left out."""
+    generation = body["metadata"].get("generation", 1)
+    before = (body.get("status") or {}).get("conditions") or []
+    return {
+        "observedGeneration": generation,
+        **{name: value for name, value in fields.items() if value is not None},
+        "conditions": merge_conditions(before, verdict, generation, clock),
+    }
+
+
+def is_transition(before: dict[str, Any] | None, after: dict[str, Any]) -> bool:
+    """Whether the reason to be ready or not changed: what is worth an Event."""
+    return _ready_reason(before or {}) != _ready_reason(after)
+
+
+def _ready_reason(status: dict[str, Any]) -> str | None:
+    for condition in status.get("conditions") or ():
+        if condition.get("type") == "Ready":
+            reason: str | None = condition.get("reason")
+            return reason
+    return None
+
+
+def _condition(
+    kind: str,
+    holds: bool,
+    verdict: Verdict,
+    generation: int,
+    known: dict[str | None, dict[str, Any]],
+    clock: Callable[[], datetime],
+) -> dict[str, Any]:
+    status = "True" if holds else "False"
+    old = known.get(kind)
+    since = old.get("lastTransitionTime") if old and old.get("status") == status else None
+    return {
+        "type": kind,
+        "status": status,
+        "reason": verdict.reason,
+        "message": verdict.message,
+        "observedGeneration": generation,
+        "lastTransitionTime": since or clock().strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }

@@ -1,0 +1,151 @@
+"""The registration of handlers: which event leads to which work. Nothing is decided here.
+
+    ApiKey        created, changed     reconcile      deleted: revoke, by a finalizer
+    CreditGrant   created, changed     reconcile      deleted: nothing, the money stays
+    GatewayFleet  created, changed     reconcile, and a sweep for the addresses of the keys
+    Secret        with our label       a poke for the ApiKeys that it belongs to
+
+Keys and grants that did not change while the operator was away are not handled one by one when
+it starts: the sweep that a start begins with compares them all by a few lists.
+"""
+
+import os
+import secrets
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import kopf
+
+from gateway.errors import DatabaseUnavailable
+from gateway_operator.apply.fleet import reconcile_fleet
+from gateway_operator.apply.reporting import report_waiting
+from gateway_operator.cluster import ClusterError
+from gateway_operator.probes import register_liveness
+from gateway_operator.process import Process
+from gateway_operator.resources.names import (
+    APIKEY_LABEL,
+    GROUP,
+    HEARTBEAT_ANNOTATION,
+    HEARTBEAT_LABEL,
+    VERSION,
+)
+from gateway_operator.sweep import Sweep
+
+_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+_DATABASE_UNAVAILABLE = "DatabaseUnavailable"
+#: the shortest time until another attempt, and what chance adds to it at most
+_RETRY_SECONDS = 8
+_JITTER_SECONDS = 8
+
+
+def register(registry: kopf.OperatorRegistry, process: Process) -> None:
+    """All handlers of one process."""
+    kopf.on.login(registry=registry)(log_in)
+    register_liveness(registry, process.pulse)
+
+    @kopf.on.startup(registry=registry)
+    async def start(**_: Any) -> None:
+        await process.start()
+
+    @kopf.on.cleanup(registry=registry)
+    async def stop(**_: Any) -> None:
+        await process.stop()
+
+    _register_keys(registry, process)
+    _register_grants(registry, process)
+    _register_fleets(registry, process)
+    _register_secrets(registry, process)
+
+
+def _register_keys(registry: kopf.OperatorRegistry, process: Process) -> None:
+    @kopf.on.create(GROUP, VERSION, "apikeys", registry=registry, id="reconcile")
+    @kopf.on.update(GROUP, VERSION, "apikeys", registry=registry, id="reconcile")
+    async def reconcile_key(body: kopf.Body, **_: Any) -> None:
+        await _attempt(process, "ApiKey", body, lambda sweep: sweep.keys.reconcile(*_name(body)))
+
+    @kopf.on.delete(GROUP, VERSION, "apikeys", registry=registry, id="revoke")
+    async def revoke_key(body: kopf.Body, uid: str, **_: Any) -> None:
+        await _attempt(process, "ApiKey", body, lambda sweep: sweep.keys.revoke(*_name(body), uid))
+
+
+def _register_grants(registry: kopf.OperatorRegistry, process: Process) -> None:
+    @kopf.on.create(GROUP, VERSION, "creditgrants", registry=registry, id="reconcile")
+    @kopf.on.update(GROUP, VERSION, "creditgrants", registry=registry, id="reconcile")
+    async def reconcile_grant(body: kopf.Body, **_: Any) -> None:
+        await _attempt(
+            process, "CreditGrant", body, lambda sweep: sweep.grants.reconcile(dict(body))
+        )
+
+
+def _register_fleets(registry: kopf.OperatorRegistry, process: Process) -> None:
+    @kopf.on.create(GROUP, VERSION, "gatewayfleets", registry=registry, id="reconcile")
+    @kopf.on.update(GROUP, VERSION, "gatewayfleets", registry=registry, id="reconcile")
+    async def reconcile(body: kopf.Body, **_: Any) -> None:
+        async def work(sweep: Sweep) -> None:
+            sweep.want()
+            await reconcile_fleet(sweep.parts, dict(body))
+
+        await _attempt(process, "GatewayFleet", body, work)
+
+
+def _register_secrets(registry: kopf.OperatorRegistry, process: Process) -> None:
+    @kopf.index(GROUP, VERSION, "apikeys", registry=registry, id="brought")
+    def brought(body: kopf.Body, **_: Any) -> dict[tuple[str, str], str]:
+        """Which ApiKeys read a Secret that somebody brought along."""
+        namespace, name = _name(body)
+        reference = (body["spec"].get("valueFrom") or {}).get("secretKeyRef") or {}
+        return {(namespace, reference["name"]): name} if "name" in reference else {}
+
+    @kopf.on.event("", "v1", "secrets", registry=registry, id="secret")
+    async def secret_changed(type: str | None, body: kopf.Body, **indices: Any) -> None:
+        meta, (namespace, name) = body.metadata, _name(body)
+        if HEARTBEAT_LABEL in meta.labels and namespace == process.settings.namespace:
+            process.pulse.hear(meta.annotations.get(HEARTBEAT_ANNOTATION))
+        sweep = process.sweep
+        if type is None or sweep is None:
+            return  # the list that a watch begins with; the sweep sees the same
+        maker = meta.labels.get(APIKEY_LABEL)
+        if maker is not None and type != "ADDED":
+            sweep.poke(namespace, maker)
+        for key in indices["brought"].get((namespace, name), ()):
+            sweep.poke(namespace, key)
+
+
+def _name(body: kopf.Body) -> tuple[str, str]:
+    return body["metadata"]["namespace"], body["metadata"]["name"]
+
+
+async def _attempt(
+    process: Process,
+    kind: str,
+    body: kopf.Body,
+    work: Callable[[Sweep], Awaitable[None]],
+) -> None:
+    """Do the work; where something is away, say so in the status and have another attempt later."""
+    delay = _RETRY_SECONDS + secrets.randbelow(1000 * _JITTER_SECONDS) / 1000
+    try:
+        await work(await process.opened())
+    except DatabaseUnavailable as error:
+        try:
+            cluster = process.cluster
+            await report_waiting(cluster, kind, dict(body), _DATABASE_UNAVAILABLE, str(error))
+        except ClusterError as unreported:
+            raise kopf.TemporaryError(str(unreported), delay=delay) from None
+        raise kopf.TemporaryError(str(error), delay=delay) from None
+    except ClusterError as error:
+        raise kopf.TemporaryError(str(error), delay=delay) from None
+
+
+async def log_in(settings: kopf.OperatorSettings, **_: Any) -> kopf.ConnectionInfo | None:
+    """By the kubeconfig that the environment names, or else by the pod's service account."""
+    host = os.environ.get("KUBERNETES_SERVICE_HOST")
+    if "KUBECONFIG" in os.environ or host is None:
+        return kopf.login_with_kubeconfig(settings=settings)
+    # By address: the cluster's DNS may not be up yet, or never.
+    address = f"[{host}]" if ":" in host else host
+    return kopf.ConnectionInfo(
+        server=f"https://{address}:{os.environ.get('KUBERNETES_SERVICE_PORT', '443')}",
+        ca_path=str(_ACCOUNT / "ca.crt"),
+        token=(_ACCOUNT / "token").read_text(encoding="utf-8").strip(),
+    )

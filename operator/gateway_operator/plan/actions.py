@@ -1,0 +1,89 @@
+"""What can be done for keys and grants. None of them holds a plaintext: that is made when done."""
+
+from msgspec import Struct
+
+from gateway_operator.conditions import Verdict
+
+
+class MakeSecret(Struct, frozen=True):
+    """POST a Secret with a new key; where one is there by now, the plan was wrong."""
+
+
+class RenewSecret(Struct, frozen=True):
+    """Put a new key into our Secret, in place of a dead one."""
+
+
+class StageKey(Struct, frozen=True):
+    """Put a successor beside the key in the Secret; nobody knows it yet."""
+
+
+class PublishKey(Struct, frozen=True):
+    """Make the successor in the Secret its key."""
+
+
+class MendSecret(Struct, frozen=True):
+    """Put back labels, owner and address, and take away a successor that is not wanted."""
+
+
+class RecordKey(Struct, frozen=True):
+    """Make the row say what the object says, with the hash of what the Secret holds.
+
+    `seen_version` is the row's version that this was decided by, 0 for no row.
+    """
+
+    seen_version: int
+    staged: bool = False
+
+
+class CopySpec(Struct, frozen=True):
+    """Make the row say what the object says, with the hashes it has."""
+
+    seen_version: int
+
+
+class RevokeKey(Struct, frozen=True):
+    """Mark the row revoked."""
+
+    row_id: int
+
+
+class SuspendKey(Struct, frozen=True):
+    """Suspend the row of a key whose object is gone."""
+
+    row_id: int
+
+
+class PostGrant(Struct, frozen=True):
+    """Post the grant to the ledger."""
+
+
+class VoidGrant(Struct, frozen=True):
+    """Take back what is left of the grant."""
+
+
+class Announce(Struct, frozen=True):
+    """An Event that no condition tells."""
+
+    reason: str
+    message: str
+
+
+class Report(Struct, frozen=True):
+    """Write the status, if it is another; without a verdict it says what the row says."""
+
+    verdict: Verdict | None = None
+
+
+KeyAction = (
+    MakeSecret
+    | RenewSecret
+    | StageKey
+    | PublishKey
+    | MendSecret
+    | RecordKey
+    | CopySpec
+    | RevokeKey
+    | Announce
+    | Report
+)
+GrantAction = PostGrant | VoidGrant | Report

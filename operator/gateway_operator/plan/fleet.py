@@ -1,0 +1,128 @@
+"""From the children that a fleet should have and those that are there to what is to be done. Pure.
+
+    named like ours, not owned by the fleet    nothing is done to any child: NotOurs
+    there, ours, not wanted any more           delete
+    wanted, not there or not as applied        apply
+
+An object that we did not make is never adopted, changed or deleted, whatever its labels say.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from gateway_operator.conditions import Verdict
+from gateway_operator.plan.actions import Report
+from gateway_operator.resources.fleet import Reason
+from gateway_operator.resources.names import ANNOTATIONS, FIELD_MANAGER
+
+#: on a child: what was applied. Fields that we stop to render are noticed by it.
+APPLIED_ANNOTATION = f"{ANNOTATIONS}/applied"
+
+Child = dict[str, Any]
+
+
+class ApplyChild(Struct, frozen=True):
+    """Make a child what it should be, by server-side apply."""
+
+    body: Child
+
+
+class DeleteChild(Struct, frozen=True):
+    """Take a child away that is not wanted any more."""
+
+    kind: str
+    namespace: str
+    name: str
+
+
+FleetAction = ApplyChild | DeleteChild | Report
+
+
+def plan_fleet(
+    wanted: Iterable[Child], actual: Iterable[Child], owner_uid: str
+) -> list[FleetAction]:
+    """What makes `actual`, whatever has the name of a child, what is `wanted`."""
+    desired = {_identity(child): child for child in wanted}
+    live = {_identity(child): child for child in actual}
+    foreign = [name for name in desired if name in live and not is_owned(live[name], owner_uid)]
+    if foreign:
+        names = ", ".join(" ".join(name) for name in foreign)
+        message = f"there is, not made for this fleet: {names}; delete it, or rename the fleet"
+        return [Report(Verdict("stalled", Reason.NOT_OURS.value, message))]
+    # First: an autoscaler must not be there any more when the replicas become a fixed number.
+    actions: list[FleetAction] = [
+        DeleteChild(child["kind"], child["metadata"]["namespace"], child["metadata"]["name"])
+        for name, child in live.items()
+        if name not in desired and is_owned(child, owner_uid)
+    ]
+    is_autoscaled = any(kind == "HorizontalPodAutoscaler" for kind, _ in desired)
+    for name, child in desired.items():
+        if is_autoscaled and child["kind"] == "Deployment":
+            child = _leave_replicas(child, live.get(name))
+        child = _mark(child)
+        if not holds(child, live.get(name)):
+            actions.append(ApplyChild(child))
+    return [*actions, Report()]
+
+
+def is_owned(child: Child, owner_uid: str) -> bool:
+    """Whether an object is the child of this very fleet, not of an earlier one of its name."""
+    owners = child["metadata"].get("ownerReferences") or ()
+    return any(owner["uid"] == owner_uid and owner.get("controller") for owner in owners)
+
+
+def holds(wanted: Any, live: Any) -> bool:
+    """Whether everything that is wanted is there; more may be, as others may have fields too."""
+    if isinstance(wanted, Mapping):
+        return isinstance(live, Mapping) and all(
+            holds(value, live.get(key)) for key, value in wanted.items()
+        )
+    if isinstance(wanted, list):
+        if not isinstance(live, list):
+            return False
+        if all(isinstance(item, Mapping) and "name" in item for item in [*wanted, *live]):
+            named = {item["name"]: item for item in live}
+            return all(holds(item, named.get(item["name"])) for item in wanted)
+        return len(wanted) == len(live) and all(map(holds, wanted, live))
+    # The API server turns the number 1 of a quantity into "1".
+    return bool(wanted == live) or str(wanted) == str(live)
+
+
+def _identity(child: Child) -> tuple[str, str]:
+    return child["kind"], child["metadata"]["name"]
+
+
+def _leave_replicas(wanted: Child, live: Child | None) -> Child:
+    """The Deployment with the replicas that an autoscaler may change.
+
+    A field that its only owner stops to apply falls back to its default, and one replica would be
+    left of many. So the number stays as it is until the autoscaler has changed it once.
+    """
+    if live is None:
+        return wanted
+    spec = {name: value for name, value in wanted["spec"].items() if name != "replicas"}
+    if _owns_replicas(live):
+        spec["replicas"] = live["spec"]["replicas"]
+    return {**wanted, "spec": spec}
+
+
+def _owns_replicas(live: Child) -> bool:
+    """Whether the number is what we applied (`metadata.managedFields`)."""
+    return any(
+        entry.get("manager") == FIELD_MANAGER
+        and entry.get("operation") == "Apply"
+        and "f:replicas" in entry.get("fieldsV1", {}).get("f:spec", {})
+        for entry in live["metadata"].get("managedFields") or ()
+    )
+
+
+def _mark(child: Child) -> Child:
+    encoded = msgspec.json.encode(child, order="deterministic")
+    digest = hashlib.sha256(encoded).hexdigest()[:16]
+    metadata = child["metadata"]
+    annotations = {**metadata.get("annotations", {}), APPLIED_ANNOTATION: digest}
+    return {**child, "metadata": {**metadata, "annotations": annotations}}

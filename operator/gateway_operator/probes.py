@@ -1,0 +1,102 @@
+"""Whether the operator lives, and whether it is ready.
+
+Liveness fails when a restart would help: the sweep is stuck, or what was written does not come
+back through the watch. It never fails for a database or an API server that is away: a restart
+mends neither. Readiness: started, migrated, and everything compared with everything once.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import kopf
+from aiohttp import web
+
+SWEEPS_MISSED_MAX = 3
+
+
+class Pulse:
+    """What the probes know. Moments are seconds of a monotonic clock."""
+
+    def __init__(
+        self,
+        sweep_seconds: float,
+        silence_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
+        self._silence_seconds = silence_seconds
+        self._sweep_seconds_max = SWEEPS_MISSED_MAX * sweep_seconds
+        self._turned_at = clock()
+        self._beat: tuple[str, float] | None = None
+        self._is_ready = False
+
+    def turn(self) -> None:
+        """A sweep came to its end, whether it could do its work or not."""
+        self._turned_at = self._clock()
+
+    def beat(self, value: str) -> None:
+        """A heartbeat was written; the first one that does not come back counts."""
+        if self._beat is None:
+            self._beat = (value, self._clock())
+
+    def hear(self, value: str | None) -> None:
+        """A heartbeat came back through the watch."""
+        if self._beat is not None and value is not None and value >= self._beat[0]:
+            self._beat = None
+
+    def excuse(self) -> None:
+        """The API server is away: nothing can come back, and a restart would not mend it."""
+        self._beat = None
+
+    def be_ready(self) -> None:
+        """A whole sweep succeeded."""
+        self._is_ready = True
+
+    @property
+    def is_ready(self) -> bool:
+        return self._is_ready
+
+    def ailment(self) -> str | None:
+        """Why the process should be started anew, or None."""
+        now = self._clock()
+        if now - self._turned_at > self._sweep_seconds_max:
+            return f"no sweep has ended for {now - self._turned_at:.0f} s"
+        if self._beat is not None and now - self._beat[1] > self._silence_seconds:
+            return f"the watch has been silent for {now - self._beat[1]:.0f} s"
+        return None
+
+
+def register_liveness(registry: kopf.OperatorRegistry, pulse: Pulse) -> None:
+    """Make kopf's `/healthz` fail when the pulse does."""
+
+    @kopf.on.probe(registry=registry, id="pulse")
+    async def probe(**_: Any) -> str:
+        ailment = pulse.ailment()
+        if ailment is not None:
+            # Any other error would be tried again within the request, until the probe times out.
+            raise kopf.PermanentError(ailment)
+        return "alive"
+
+
+class Readiness:
+    """`/readyz` on a port of its own."""
+
+    def __init__(self, pulse: Pulse, port: int) -> None:
+        self._pulse = pulse
+        self._port = port
+        application = web.Application()
+        application.add_routes([web.get("/readyz", self._answer)])
+        self._runner = web.AppRunner(application, handle_signals=False, access_log=None)
+
+    async def start(self) -> None:
+        await self._runner.setup()
+        await web.TCPSite(self._runner, None, self._port).start()
+
+    async def stop(self) -> None:
+        await self._runner.cleanup()
+
+    async def _answer(self, _: web.Request) -> web.Response:
+        if self._pulse.is_ready:
+            return web.Response(text="ready\n")
+        return web.Response(status=503, text="not everything has been compared once\n")

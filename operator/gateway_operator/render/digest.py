@@ -1,0 +1,57 @@
+"""All children of a fleet and the digest of what its pods are made of, in one step.
+
+What is hashed is what is rendered: a pod that would differ cannot have the same digest. Replicas,
+Ingress and clients' URL are not in the pods, and keys are rows, so none of them is a roll-out.
+"""
+
+import hashlib
+from collections.abc import Mapping
+
+import msgspec
+from msgspec import Struct
+
+from gateway_operator.render.autoscaling import autoscaler
+from gateway_operator.render.config import config
+from gateway_operator.render.deployment import deployment
+from gateway_operator.render.disruption import disruption
+from gateway_operator.render.ingress import ingress
+from gateway_operator.render.names import Child
+from gateway_operator.render.pod import pod_template
+from gateway_operator.render.service import service
+from gateway_operator.resources.fleet import Fleet
+from gateway_operator.settings import OperatorSettings
+
+_CHARACTERS = 32
+
+
+class Rendered(Struct, frozen=True):
+    """Everything that a fleet should have, in the order in which it is made."""
+
+    children: tuple[Child, ...]
+    digest: str
+
+
+def render(fleet: Fleet, settings: OperatorSettings, secrets: Mapping[str, str]) -> Rendered:
+    """Render a fleet. `secrets` are hashes of what its pods get from Secrets, by the Secret's name.
+
+    Pure: equal arguments give equal bytes.
+    """
+    configuration = config(fleet)
+    template = pod_template(fleet, settings)
+    digest = _digest(configuration["data"], template, dict(secrets))
+    children = [
+        configuration,
+        service(fleet),
+        deployment(fleet, template, digest),
+        disruption(fleet),
+    ]
+    if fleet.cluster.autoscaling is not None:
+        children.append(autoscaler(fleet, fleet.cluster.autoscaling))
+    if fleet.cluster.ingress is not None:
+        children.append(ingress(fleet, fleet.cluster.ingress))
+    return Rendered(tuple(children), digest)
+
+
+def _digest(*parts: object) -> str:
+    encoded = msgspec.json.encode(parts, order="deterministic")
+    return hashlib.sha256(encoded).hexdigest()[:_CHARACTERS]

@@ -1,0 +1,72 @@
+"""ApiKey: the closed set of its reasons, and the status that is reported of it."""
+
+from enum import StrEnum
+from typing import Any
+
+from gateway.core.spec import ApiKey, SpecError, parse_document
+from gateway.store.key_states import KeyState
+from gateway_operator.conditions import Verdict, build_status
+
+KIND = "ApiKey"
+
+
+class Reason(StrEnum):
+    """Why an ApiKey is Ready, or is not."""
+
+    ISSUED = "Issued"
+    SUSPENDED = "Suspended"
+    EXPIRED = "Expired"
+    SECRET_LOST = "SecretLost"
+    SECRET_CONFLICT = "SecretConflict"
+    SECRET_NOT_FOUND = "SecretNotFound"
+    INVALID_KEY = "InvalidKey"
+    DUPLICATE_CREDENTIAL = "DuplicateCredential"
+    FLEET_NOT_FOUND = "FleetNotFound"
+    FLEET_AMBIGUOUS = "FleetAmbiguous"
+    INVALID_SPEC = "InvalidSpec"
+    DATABASE_UNAVAILABLE = "DatabaseUnavailable"
+
+
+def stalled(reason: Reason, message: str) -> Verdict:
+    return Verdict("stalled", reason.value, message)
+
+
+def parse_key(body: dict[str, Any]) -> ApiKey | Verdict:
+    """The object as its model, or why it is none."""
+    try:
+        key = parse_document(body)
+    except SpecError as error:
+        return stalled(Reason.INVALID_SPEC, str(error))
+    assert isinstance(key, ApiKey), "objects are of the kind that was asked for"
+    return key
+
+
+def verdict_of_row(row: KeyState) -> Verdict:
+    """What a row says of a key of which nothing else is wrong."""
+    if row.suspended:
+        return stalled(Reason.SUSPENDED, "spec.suspended is true: the key is refused")
+    if row.expired:
+        return stalled(Reason.EXPIRED, f"the key expired at {row.expires_at:%Y-%m-%dT%H:%M:%SZ}")
+    return Verdict("ready", Reason.ISSUED.value, "the key works")
+
+
+def status_of_key(
+    body: dict[str, Any], key: ApiKey | None, row: KeyState | None, verdict: Verdict
+) -> dict[str, Any]:
+    """The status of an ApiKey; `row` only counts where it is this very object's."""
+    issued = row if row is not None and row.uid == body["metadata"]["uid"] else None
+    return build_status(
+        body,
+        verdict,
+        keyId=issued and issued.key_id,
+        prefix=issued and issued.prefix,
+        secretName=issued and key and secret_name(key),
+    )
+
+
+def secret_name(key: ApiKey) -> str:
+    """The Secret that holds the key: generated, or brought along."""
+    if key.spec.secret_name is not None:
+        return key.spec.secret_name
+    assert key.spec.value_from is not None, "one of secretName and valueFrom is given"
+    return key.spec.value_from.secret_key_ref.name

@@ -1,0 +1,174 @@
+"""A GatewayFleet: what the gateway reads of its spec, what only a cluster needs, and its reasons.
+
+The gateway's part is `gateway.core.spec.GatewayFleetSpec`. Shapes and bounds of both are those of
+`crds/gatewayfleets.yaml`, so most of what is checked here cannot get past the API server.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct, field
+
+from gateway.core.catalog import Catalog
+from gateway.core.spec import API_VERSION, GatewayFleet, GatewayFleetSpec, SpecError, parse_document
+
+KIND = "GatewayFleet"
+#: the definition whose annotation says which schema is served, and the schema this release needs
+DEFINITION = "gatewayfleets.tollgate.dev"
+SCHEMA_ANNOTATION = "tollgate.dev/schema"
+SCHEMA = 1
+#: what a drained replica still has to do before the kubelet may kill it
+SETTLING_SECONDS = 20
+DEFAULT_REPLICAS = 2
+
+Count = Annotated[int, Meta(ge=0, le=1000)]
+Quantity = str | int
+
+
+class Reason(StrEnum):
+    """Why a fleet is ready, or is not."""
+
+    AVAILABLE = "Available"
+    PROGRESSING = "Progressing"
+    ROLLOUT_STALLED = "RolloutStalled"
+    SECRET_NOT_FOUND = "SecretNotFound"  # noqa: S105  # a reason
+    INVALID_SPEC = "InvalidSpec"
+    NOT_OURS = "NotOurs"
+    CRD_OUTDATED = "CRDOutdated"
+    DATABASE_UNAVAILABLE = "DatabaseUnavailable"
+
+
+class _Spec(Struct, frozen=True, kw_only=True, rename="camel"):
+    pass
+
+
+class Autoscaling(_Spec, frozen=True, kw_only=True):
+    """Replicas by their load, in percent of the CPU that they ask for."""
+
+    min_replicas: Annotated[int, Meta(ge=1, le=1000)] = DEFAULT_REPLICAS
+    max_replicas: Annotated[int, Meta(ge=1, le=1000)]
+    target_cpu: Annotated[int, Meta(ge=1, le=1000)] = field(
+        default=70, name="targetCPUUtilizationPercentage"
+    )
+
+    def __post_init__(self) -> None:
+        if self.min_replicas > self.max_replicas:
+            raise ValueError("minReplicas must not be above maxReplicas")
+
+
+class Times(_Spec, frozen=True, kw_only=True):
+    """How a replica ends: it goes on for `pre_stop_seconds`, drains, and has time to settle."""
+
+    seconds: Annotated[float, Meta(ge=0, le=7200)] = 300.0
+    pre_stop_seconds: Annotated[int, Meta(ge=1, le=600)] = 10
+    grace_seconds: Annotated[int, Meta(ge=21, le=7820)] = 330
+
+    def __post_init__(self) -> None:
+        if self.pre_stop_seconds + self.seconds + SETTLING_SECONDS > self.grace_seconds:
+            raise ValueError(
+                f"graceSeconds must be at least preStopSeconds + seconds + {SETTLING_SECONDS}"
+            )
+
+
+class Resources(_Spec, frozen=True, kw_only=True):
+    """What the container is given, by the resource's name."""
+
+    requests: dict[str, Quantity] = {}
+    limits: dict[str, Quantity] = {}
+
+
+class Ingress(_Spec, frozen=True, kw_only=True):
+    """The way in from outside the cluster."""
+
+    host: str
+    class_name: str | None = None
+    tls_secret_name: str | None = None
+    annotations: dict[str, str] = {}
+
+
+class LocalReference(_Spec, frozen=True, kw_only=True):
+    """An object in the same namespace."""
+
+    name: str
+
+
+class TemplateMetadata(_Spec, frozen=True, kw_only=True):
+    """Further labels and annotations of the pods."""
+
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+
+
+class PodTemplate(_Spec, frozen=True, kw_only=True):
+    """What is laid over the pods; `spec` is part of a PodSpec that only the API server judges."""
+
+    metadata: TemplateMetadata = TemplateMetadata()
+    spec: dict[str, Any] = {}
+
+
+class ClusterSpec(_Spec, frozen=True, kw_only=True):
+    """The part of the spec that the gateway never sees."""
+
+    replicas: Count | None = None
+    autoscaling: Autoscaling | None = None
+    image: str | None = None
+    image_pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = None
+    image_pull_secrets: list[LocalReference] = []
+    resources: Resources | None = None
+    ingress: Ingress | None = None
+    drain: Times = Times()
+    pod_template: PodTemplate = PodTemplate()
+
+    def __post_init__(self) -> None:
+        if self.replicas is not None and self.autoscaling is not None:
+            raise ValueError("at most one of replicas and autoscaling may be given")
+
+
+class Fleet(Struct, frozen=True, kw_only=True):
+    """One GatewayFleet object."""
+
+    name: str
+    namespace: str
+    uid: str
+    gateway: GatewayFleetSpec
+    cluster: ClusterSpec
+
+    def credentials(self) -> dict[str, list[str]]:
+        """The Secrets that the upstreams' credentials are in, and the keys wanted of each."""
+        wanted: dict[str, set[str]] = {}
+        for upstream in self.gateway.upstreams:
+            if upstream.credential is not None:
+                ref = upstream.credential.secret_ref
+                wanted.setdefault(ref.name, set()).add(ref.key)
+        return {name: sorted(wanted[name]) for name in sorted(wanted)}
+
+
+def read_fleet(body: Mapping[str, Any]) -> Fleet:
+    """The object as the API server gives it.
+
+    Raises `SpecError` for whatever a gateway would refuse at its start.
+    """
+    document = parse_document({**body, "apiVersion": API_VERSION, "kind": KIND})
+    assert isinstance(document, GatewayFleet), "the kind is told"
+    Catalog(document.spec)
+    try:
+        cluster = msgspec.convert(body["spec"], ClusterSpec)
+    except msgspec.ValidationError as error:
+        raise SpecError(f"{KIND} {document.metadata.name}: {error}") from None
+    return Fleet(
+        name=document.metadata.name,
+        namespace=document.metadata.namespace,
+        uid=document.metadata.uid,
+        gateway=document.spec,
+        cluster=cluster,
+    )
+
+
+def client_url(body: Mapping[str, Any]) -> str:
+    """Where clients reach a fleet: what the Secrets of keys are given; no slash at its end."""
+    metadata = body["metadata"]
+    given = (body.get("spec") or {}).get("clientURL")
+    url: str = given or f"http://{metadata['name']}.{metadata['namespace']}.svc.cluster.local"
+    return url.rstrip("/")

@@ -1,0 +1,21 @@
+"""Names that the operator puts on objects: part of the interface, so they never change."""
+
+GROUP = "tollgate.dev"
+VERSION = "v1alpha1"
+FIELD_MANAGER = "tollgate-operator"
+FINALIZER = f"{GROUP}/revoke"
+#: the prefix of annotations that the operator reads and writes
+ANNOTATIONS = f"operator.{GROUP}"
+
+MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
+#: on every Secret that holds a key, generated or brought along: the only Secrets that are watched
+KEY_LABEL = f"{GROUP}/key"
+#: on a generated Secret: the name of its ApiKey
+APIKEY_LABEL = f"{GROUP}/apikey"
+#: on whatever belongs to a fleet: its name
+FLEET_LABEL = f"{GROUP}/fleet"
+#: on the Secret by which the operator notices that its watch is alive
+HEARTBEAT_LABEL = f"{GROUP}/heartbeat"
+HEARTBEAT_ANNOTATION = f"{ANNOTATIONS}/heartbeat"
+#: on the installation Secret: the number of orphaned keys that an administrator lets go
+CONFIRM_ORPHANS_ANNOTATION = f"{ANNOTATIONS}/confirm-orphans"

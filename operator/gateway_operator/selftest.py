@@ -1,0 +1,222 @@
+"""`python -m gateway_operator selftest`: does an installation do what it is for?
+
+Makes a key and a grant as anybody would, waits for both, sends one request through the Service and
+compares the balance with what the answer says it cost. What it made it takes away: the grant is
+voided, so that no credits stay. It must never touch an object of another name.
+"""
+
+import argparse
+import asyncio
+import base64
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import httpx
+from msgspec import Struct
+
+from gateway_operator.cluster import Cluster, ClusterError
+
+_API_VERSION = "tollgate.dev/v1alpha1"
+_POLL_SECONDS = 0.5
+_CLEAN_UP_SECONDS = 30
+_RETRY = frozenset({502, 503, 504})
+
+Say = Callable[[str], None]
+
+
+class SelftestFailed(Exception):
+    """The installation does not do what it should; the message says what happened instead."""
+
+
+class Question(Struct, frozen=True, kw_only=True):
+    """What to ask, where, and for how long to try."""
+
+    namespace: str
+    #: of the ApiKey, its Secret, the CreditGrant and the account
+    name: str
+    fleet: str
+    #: the fleet's Service, without a path
+    url: str
+    #: the public name of a model; empty: the first that the key may use
+    model: str
+    timeout_seconds: float
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--namespace", required=True, help="where to make the key and the grant")
+    parser.add_argument("--name", required=True, help="name of the key, the grant and the account")
+    parser.add_argument("--fleet", required=True, help="the fleet that is asked")
+    parser.add_argument("--url", required=True, help="its Service, such as http://tollgate.ai.svc")
+    parser.add_argument("--model", default="", help="the model that is asked (default: the first)")
+    parser.add_argument("--timeout", type=float, default=120.0, help="seconds that it may take")
+
+
+def read_arguments(arguments: argparse.Namespace) -> Question:
+    return Question(
+        namespace=arguments.namespace,
+        name=arguments.name,
+        fleet=arguments.fleet,
+        url=arguments.url,
+        model=arguments.model,
+        timeout_seconds=arguments.timeout,
+    )
+
+
+async def selftest(cluster: Cluster, question: Question, say: Say) -> None:
+    """Ask once, and leave nothing behind.
+
+    Raises `SelftestFailed` with a sentence, also where the time was not enough.
+    """
+    doing = _Selftest(cluster, question, say)
+    try:
+        async with asyncio.timeout(question.timeout_seconds):
+            await doing.run()
+    except TimeoutError:
+        raise SelftestFailed(f"after {question.timeout_seconds:g} s still {doing.step}") from None
+    except (ClusterError, httpx.HTTPError) as error:
+        raise SelftestFailed(f"while {doing.step}: {error or type(error).__name__}") from None
+    finally:
+        # What is left over is voided and removed by the next self-test.
+        with suppress(TimeoutError, ClusterError):
+            async with asyncio.timeout(_CLEAN_UP_SECONDS):
+                await doing.clean_up()
+
+
+class _Selftest:
+    def __init__(self, cluster: Cluster, question: Question, say: Say) -> None:
+        self._cluster = cluster
+        self._ask = question
+        self._say = say
+        #: what is being done, to end a sentence with
+        self.step = "at the start"
+
+    async def run(self) -> None:
+        self._begin("removing what an earlier self-test left")
+        await self.clean_up()
+        self._begin("waiting for the key")
+        await self._create("ApiKey", secretName=self._ask.name, fleet=self._ask.fleet)
+        await self._until_ready("ApiKey")
+        key = await self._read_key()
+        headers = {"authorization": f"Bearer {key}"}
+        async with httpx.AsyncClient(
+            base_url=self._ask.url, headers=headers, timeout=60, trust_env=False
+        ) as client:
+            await self._send_one_request(client)
+
+    async def _send_one_request(self, client: httpx.AsyncClient) -> None:
+        self._begin("asking for the prices")
+        account = await self._account(client)
+        model, price = _choose(account["prices"], self._ask.model)
+        self._begin("waiting for the grant")
+        await self._create(
+            "CreditGrant",
+            credits=max(price, 1),
+            reason="Selftest",
+            reference=f"selftest-{secrets.token_hex(8)}",
+        )
+        await self._until_ready("CreditGrant")
+        before = (await self._account(client))["balance"]
+        self._begin(f"asking {model}")
+        answer = await client.post(
+            "/api/openai/v1/chat/completions",
+            json={"model": model, "messages": [{"role": "user", "content": "Say OK."}]},
+        )
+        if answer.status_code != 200:
+            raise SelftestFailed(f"{model} answered {answer.status_code}: {answer.text[:500]}")
+        charged = int(answer.headers["x-credits-charged"])
+        after = (await self._account(client))["balance"]
+        if before - after != charged:
+            raise SelftestFailed(
+                f"a request for {charged} credits took the balance from {before} to {after}"
+            )
+        self._say(
+            f"{model} answered for {charged} credits; the balance is {after}, as it should be"
+        )
+
+    async def clean_up(self) -> None:
+        """Void the grant and remove both objects; returns when they are gone."""
+        grant = await self._get("CreditGrant")
+        if grant is not None and not grant["spec"].get("void"):
+            void = {"spec": {"void": True}}
+            await self._cluster.patch("CreditGrant", self._ask.namespace, self._ask.name, void)
+        if grant is not None:
+            await self._until_settled()
+        for kind in ("ApiKey", "CreditGrant"):
+            await self._cluster.delete(kind, self._ask.namespace, self._ask.name)
+            while await self._get(kind) is not None:
+                await self._pause()
+
+    async def _until_settled(self) -> None:
+        """Until the grant is voided, or can never become it."""
+        while (grant := await self._get("CreditGrant")) is not None:
+            ready, stalled = _condition(grant, "Ready"), _condition(grant, "Stalled")
+            if ready.get("reason") == "Voided" or stalled.get("status") == "True":
+                return
+            await self._pause()
+
+    async def _create(self, kind: str, **spec: Any) -> None:
+        metadata = {"namespace": self._ask.namespace, "name": self._ask.name}
+        spec = {"account": self._ask.name, **spec}
+        await self._cluster.create(
+            {"apiVersion": _API_VERSION, "kind": kind, "metadata": metadata, "spec": spec}
+        )
+
+    async def _until_ready(self, kind: str) -> None:
+        while (found := await self._get(kind)) is not None:
+            stalled = _condition(found, "Stalled")
+            if stalled.get("status") == "True":
+                raise SelftestFailed(f"{kind} is {stalled['reason']}: {stalled['message']}")
+            if _condition(found, "Ready").get("status") == "True":
+                return
+            await self._pause()
+        raise SelftestFailed(f"somebody removed the {kind}")
+
+    async def _read_key(self) -> str:
+        secret = await self._cluster.get("Secret", self._ask.namespace, self._ask.name)
+        if secret is None:
+            raise SelftestFailed("the key is ready but its Secret is not there")
+        return base64.b64decode(secret["data"]["OPENAI_API_KEY"]).decode()
+
+    async def _account(self, client: httpx.AsyncClient) -> dict[str, Any]:
+        """The account's statement; a gateway that is only starting is waited for."""
+        while True:
+            with suppress(httpx.TransportError):
+                answer = await client.get("/api/v1/account")
+                if answer.status_code == 200:
+                    account: dict[str, Any] = answer.json()
+                    return account
+                if answer.status_code not in _RETRY:
+                    raise SelftestFailed(
+                        f"the gateway answered {answer.status_code}: {answer.text[:500]}"
+                    )
+            await self._pause()
+
+    async def _get(self, kind: str) -> dict[str, Any] | None:
+        return await self._cluster.get(kind, self._ask.namespace, self._ask.name)
+
+    async def _pause(self) -> None:
+        await asyncio.sleep(_POLL_SECONDS)
+
+    def _begin(self, step: str) -> None:
+        self.step = step
+        self._say(step)
+
+
+def _choose(prices: list[dict[str, Any]], wanted: str) -> tuple[str, int]:
+    """A model of those that the key may use, and the most that one request to it can cost."""
+    for price in prices:
+        if wanted in ("", price["model"]):
+            return price["model"], price["message"] + price["reasoning_surcharge"]
+    raise SelftestFailed(f"the fleet has no model {wanted}")
+
+
+def _condition(found: dict[str, Any], kind: str) -> dict[str, Any]:
+    """The condition, as far as it is about the object as it is now."""
+    for condition in (found.get("status") or {}).get("conditions") or ():
+        is_now = condition.get("observedGeneration") == found["metadata"].get("generation")
+        if condition["type"] == kind and is_now:
+            named: dict[str, Any] = condition
+            return named
+    return {}

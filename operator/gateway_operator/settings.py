@@ -1,0 +1,156 @@
+"""The settings of an operator process, and the sheet of settings that kopf gets.
+
+The only reader of the environment; read once, then frozen.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal, TypeVar
+
+import kopf
+import msgspec
+from msgspec import Meta, Struct
+
+from gateway_operator.resources.names import ANNOTATIONS, FINALIZER, KEY_LABEL
+
+PREFIX = "TOLLGATE_"
+S = TypeVar("S", bound=Struct)
+
+Name = Annotated[str, Meta(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
+DataKey = Annotated[str, Meta(pattern=r"^[-._a-zA-Z0-9]+$", max_length=253)]
+#: a call that hangs must not hold an object for longer
+REQUEST_TIMEOUT_SECONDS = 20.0
+#: after an error of ours that a new attempt may mend
+BACKOFF_SECONDS = 15.0
+
+
+class SettingsError(ValueError):
+    """A setting is missing, unknown or out of bounds; the message names it."""
+
+
+class OperatorSettings(Struct, frozen=True, kw_only=True):
+    """One field per environment variable `TOLLGATE_<FIELD>`."""
+
+    database_url: str
+    """`postgresql://…`: the installation's one database."""
+
+    database_secret_name: Name
+    """The Secret in the operator's namespace that gateways read the database's URL from."""
+
+    database_secret_key: DataKey = "url"
+    """Its key."""
+
+    installation: str = "default"
+    """Names this installation in its database; only two clusters on one database need it."""
+
+    installation_secret_name: Name = "tollgate-installation"
+    """The Secret in the operator's namespace with the installation secret; made once if it is
+    missing and the database is new."""
+
+    installation_secret_key: DataKey = "secret"
+    """Its key."""
+
+    namespace: Name
+    """The operator's own namespace, the only one that may hold GatewayFleets."""
+
+    watch_namespaces: str = ""
+    """Comma-separated namespaces whose keys and grants are served; empty: all of them."""
+
+    image: str
+    """The image of gateways whose fleet names none."""
+
+    sweep_seconds: Annotated[float, Meta(gt=0, le=86_400)] = 300.0
+    """How often everything is compared with everything."""
+
+    silence_seconds: Annotated[float, Meta(gt=0, le=86_400)] = 180.0
+    """How long a heartbeat may take to come back through the watch before the operator counts as
+    blind. A silent watch is made anew after 70 s by itself."""
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """DEBUG, INFO, WARNING or ERROR."""
+
+    database_connections: Annotated[int, Meta(ge=1, le=1000)] | None = None
+    """How many connections each gateway may open; only said, never used, by the operator."""
+
+    liveness_port: Annotated[int, Meta(ge=1, le=65_535)] = 8080
+    """Port of `/healthz`."""
+
+    readiness_port: Annotated[int, Meta(ge=1, le=65_535)] = 8081
+    """Port of `/readyz`."""
+
+    @property
+    def namespaces(self) -> tuple[str, ...]:
+        """The namespaces to watch, the operator's own among them; empty for all."""
+        return _namespaces(self.watch_namespaces, self.namespace)
+
+
+class ReleaseSettings(Struct, frozen=True, kw_only=True):
+    """What `release-finalizers` is told by the same variables."""
+
+    namespace: Name
+    """The operator's own namespace."""
+
+    watch_namespaces: str = ""
+    """As the operator has it."""
+
+    operator_deployment: Name | None = None
+    """The operator's Deployment, which is scaled to nothing first; unset: it is gone already."""
+
+    @property
+    def namespaces(self) -> tuple[str, ...]:
+        return _namespaces(self.watch_namespaces, self.namespace)
+
+
+def read_settings(environment: Mapping[str, str]) -> OperatorSettings:
+    """Settings from an environment.
+
+    Raises `SettingsError` for an unknown variable with our prefix or a value of the wrong type.
+    """
+    settings = _read(environment, OperatorSettings)
+    if not settings.database_url.startswith("postgresql"):
+        raise SettingsError(f"{PREFIX}DATABASE_URL must be a URL of PostgreSQL")
+    return settings
+
+
+def read_release_settings(environment: Mapping[str, str]) -> ReleaseSettings:
+    """Settings of `release-finalizers`. Raises `SettingsError`."""
+    return _read(environment, ReleaseSettings)
+
+
+def _read(environment: Mapping[str, str], kind: type[S]) -> S:
+    given = {
+        name.removeprefix(PREFIX).lower(): value
+        for name, value in environment.items()
+        if name.startswith(PREFIX) and value
+    }
+    unknown = sorted(set(given) - set(kind.__struct_fields__))
+    if unknown:
+        raise SettingsError(f"there is no setting {PREFIX}{unknown[0].upper()}")
+    try:
+        return msgspec.convert(given, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"a setting is wrong: {error}") from None
+
+
+def _namespaces(named: str, own: str) -> tuple[str, ...]:
+    names = {name.strip() for name in named.split(",")} - {""}
+    return tuple(sorted(names | {own})) if names else ()
+
+
+def configure(settings: kopf.OperatorSettings) -> None:
+    """kopf's settings, where its defaults are not ours."""
+    # One finalizer for us alone: kopf's default name is shared by every operator made with it.
+    settings.persistence.finalizer = FINALIZER
+    # What kopf remembers of an object stands in annotations of ours; the status is a report.
+    settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=ANNOTATIONS)
+    settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=ANNOTATIONS)
+    # Of all Secrets only those that carry a key are listed, watched and held in memory.
+    settings.watching.label_selectors["secrets"] = f"{KEY_LABEL}=true"
+    settings.watching.chunk_size = 500
+    settings.networking.request_timeout = REQUEST_TIMEOUT_SECONDS
+    settings.execution.default_backoff = BACKOFF_SECONDS
+    # Events are an interface: they are posted explicitly, never from log lines.
+    settings.posting.enabled = False
+    # No joining of a peering that happens to be there; the database's rows are the fence.
+    settings.peering.standalone = True
+    # Namespaces are named or all of them: neither they nor definitions need to be watched.
+    settings.scanning.disabled = True

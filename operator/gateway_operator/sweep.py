@@ -1,0 +1,218 @@
+"""The sweep: everything that is wanted against everything that is there, from time to time.
+
+It is what a start does, what repairs drift and a restored database, and how keys get the address
+of a fleet that moved. It only finds out who needs work; that work is the same as for a change.
+"""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from gateway.errors import DatabaseUnavailable
+from gateway.store.grant_states import list_grants
+from gateway.store.grants import accounts_with_due_grants, expire_grants
+from gateway.store.key_states import KeyState, list_keys
+from gateway_operator.apply.addresses import Addresses
+from gateway_operator.apply.apikey import KeyReconciler
+from gateway_operator.apply.creditgrant import GrantReconciler
+from gateway_operator.apply.fleet import reconcile_fleet
+from gateway_operator.apply.orphans import OrphanWatch
+from gateway_operator.apply.parts import Parts
+from gateway_operator.cluster import ClusterError
+from gateway_operator.conditions import Verdict
+from gateway_operator.plan.orphans import Name
+from gateway_operator.probes import Pulse
+from gateway_operator.resources.apikey import parse_key, secret_name
+from gateway_operator.resources.names import (
+    FIELD_MANAGER,
+    HEARTBEAT_ANNOTATION,
+    HEARTBEAT_LABEL,
+    KEY_LABEL,
+    MANAGED_BY_LABEL,
+)
+
+_logger = logging.getLogger(__name__)
+_Body = dict[str, Any]
+_Job = Callable[[], Awaitable[None]]
+
+HEARTBEAT_NAME = "tollgate-operator-heartbeat"
+#: objects that are worked on at once
+_WORKERS = 8
+#: after a sweep that could not do its work
+_RETRY_SECONDS = 10.0
+#: wishes for a sweep within so long are one
+_GATHER_SECONDS = 0.5
+#: how often fleets are looked at: their Secrets and Deployments are not watched
+_FLEET_SECONDS = 10.0
+#: objects that are compared before others get their turn on the event loop
+_SLICE = 100
+
+
+class Sweep:
+    """The sweep of one process, and the work it shares with the handlers."""
+
+    def __init__(self, parts: Parts, pulse: Pulse) -> None:
+        self.parts = parts
+        self._pulse = pulse
+        self.keys = KeyReconciler(parts, Addresses(parts.cluster, parts.settings.namespace))
+        self.grants = GrantReconciler(parts)
+        self._orphans = OrphanWatch(parts)
+        self._wanted = asyncio.Event()
+        self._poked: asyncio.Queue[Name] = asyncio.Queue()
+        self._waiting: set[Name] = set()
+        self._workers = asyncio.Semaphore(_WORKERS)
+
+    def want(self) -> None:
+        """Have a sweep soon."""
+        self._wanted.set()
+
+    def poke(self, namespace: str, name: str) -> None:
+        """Have one ApiKey looked at soon: its Secret has changed."""
+        if (namespace, name) not in self._waiting:
+            self._waiting.add((namespace, name))
+            self._poked.put_nowait((namespace, name))
+
+    async def run(self) -> None:
+        """Sweep until cancelled, with some jitter."""
+        seconds = self.parts.settings.sweep_seconds
+        while True:
+            pause = seconds * (0.9 + secrets.randbelow(200) / 1000)
+            try:
+                await self.once()
+                self._pulse.be_ready()
+            except (DatabaseUnavailable, ClusterError) as error:
+                _logger.warning("the sweep could not do its work: %s", error)
+                if isinstance(error, ClusterError):
+                    self._pulse.excuse()
+                pause = min(pause, _RETRY_SECONDS)
+            except Exception:
+                _logger.exception("the sweep failed")
+            self._pulse.turn()
+            await self._wait(pause)
+
+    async def run_pokes(self) -> None:
+        """Look at keys that were poked, one by one, until cancelled."""
+        while True:
+            name = await self._poked.get()
+            self._waiting.discard(name)
+            try:
+                await self.keys.reconcile(*name)
+            except (DatabaseUnavailable, ClusterError):
+                self.want()
+            except Exception:
+                _logger.exception("looking at the key %s/%s failed", *name)
+
+    async def run_fleets(self) -> None:
+        """Look at the fleets until cancelled."""
+        while True:
+            await asyncio.sleep(_FLEET_SECONDS)
+            try:
+                for body in await self._list("GatewayFleet", own=True):
+                    await reconcile_fleet(self.parts, body)
+            except (DatabaseUnavailable, ClusterError) as error:
+                _logger.warning("the fleets could not be looked at: %s", error)
+            except Exception:
+                _logger.exception("looking at the fleets failed")
+
+    async def once(self) -> None:
+        """Compare everything once, and work on what differs.
+
+        Raises `DatabaseUnavailable` and `ClusterError` where that was not possible.
+        """
+        parts, installation = self.parts, self.parts.settings.installation
+        for account_id in await parts.ask(accounts_with_due_grants, parts.database):
+            await parts.ask(expire_grants, parts.database, account_id)
+        # Rows first: a row is never newer than the object that is listed after it.
+        rows = await parts.ask(list_keys, parts.database, installation)
+        books = await parts.ask(list_grants, parts.database, installation)
+        fleets = await self._list("GatewayFleet", own=True)
+        keys = await self._list("ApiKey")
+        jobs: list[_Job] = [
+            partial(self.keys.reconcile, *_name(body))
+            for body in await self._unsettled_keys(keys, rows, fleets)
+        ]
+        for number, body in enumerate(await self._list("CreditGrant")):
+            if not self.grants.is_settled(body, books):
+                jobs.append(partial(self.grants.reconcile, body))
+            await _breathe(number)
+        jobs += [partial(reconcile_fleet, parts, body) for body in fleets]
+        await self._work(jobs)
+        await self._orphans.look(rows, {_name(body) for body in keys})
+        await self._beat()
+
+    async def _unsettled_keys(
+        self, keys: list[_Body], rows: list[KeyState], fleets: list[_Body]
+    ) -> list[_Body]:
+        row_of = {(row.namespace, row.name): row for row in rows}
+        found = await self._list("Secret", labels=f"{KEY_LABEL}=true")
+        secret_of = {_name(secret): secret for secret in found}
+        unsettled = []
+        for number, body in enumerate(keys):
+            name, key = _name(body), parse_key(body)
+            wanted = None if isinstance(key, Verdict) else (name[0], secret_name(key))
+            secret = secret_of.get(wanted) if wanted is not None else None
+            if not self.keys.is_settled(body, row_of.get(name), secret, fleets):
+                unsettled.append(body)
+            await _breathe(number)
+        return unsettled
+
+    async def _list(
+        self, kind: str, *, own: bool = False, labels: str | None = None
+    ) -> list[_Body]:
+        """All objects of a kind, of the operator's own namespace or of all that are watched."""
+        settings = self.parts.settings
+        namespaces = (settings.namespace,) if own else settings.namespaces or (None,)
+        found: list[_Body] = []
+        for namespace in namespaces:
+            found += await self.parts.cluster.list(kind, namespace, labels)
+        return found
+
+    async def _work(self, jobs: Iterable[_Job]) -> None:
+        """All jobs, some at once; one that fails does not keep the others from their turn."""
+
+        async def work(job: _Job) -> None:
+            async with self._workers:
+                await job()
+
+        done = await asyncio.gather(*(work(job) for job in jobs), return_exceptions=True)
+        failures = [each for each in done if isinstance(each, Exception)]
+        for failure in failures:
+            if not isinstance(failure, DatabaseUnavailable | ClusterError):
+                _logger.error("an object could not be worked on", exc_info=failure)
+        for failure in failures:
+            if isinstance(failure, DatabaseUnavailable | ClusterError):
+                raise failure
+
+    async def _beat(self) -> None:
+        """Write what must come back through the watch."""
+        value = datetime.now(UTC).isoformat()
+        labels = {MANAGED_BY_LABEL: FIELD_MANAGER, KEY_LABEL: "true", HEARTBEAT_LABEL: "true"}
+        metadata = {
+            "namespace": self.parts.settings.namespace,
+            "name": HEARTBEAT_NAME,
+            "labels": labels,
+            "annotations": {HEARTBEAT_ANNOTATION: value},
+        }
+        await self.parts.cluster.apply({"apiVersion": "v1", "kind": "Secret", "metadata": metadata})
+        self._pulse.beat(value)
+
+    async def _wait(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._wanted.wait(), seconds)
+            await asyncio.sleep(_GATHER_SECONDS)
+        except TimeoutError:
+            pass
+        self._wanted.clear()
+
+
+def _name(body: _Body) -> Name:
+    return body["metadata"]["namespace"], body["metadata"]["name"]
+
+
+async def _breathe(number: int) -> None:
+    if number % _SLICE == 0:
+        await asyncio.sleep(0)

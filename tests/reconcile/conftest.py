@@ -1,0 +1,81 @@
+"""An API server and a PostgreSQL for the stories, and a world of its own for each of them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.harness.apiserver import MISSING, ApiServer, find_kubernetes
+from tests.harness.gateway import DATABASES
+from tests.harness.postgres import PostgresServer, find_programs
+from tests.reconcile.resources import install_resources
+from tests.reconcile.world import World
+
+
+def _start_api_server() -> ApiServer:
+    programs = find_kubernetes()
+    if programs is None:
+        pytest.skip(MISSING)
+    server = ApiServer(programs).start()
+    install_resources(server)
+    return server
+
+
+@pytest.fixture(scope="session")
+def api_server() -> Iterator[ApiServer]:
+    """The server that most stories share."""
+    server = _start_api_server()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def world(
+    api_server: ApiServer, postgres_server: PostgresServer, tmp_path: Path
+) -> Iterator[World]:
+    """A team and an empty database."""
+    world = World(api_server, postgres_server, tmp_path)
+    yield world
+    world.close()
+
+
+@pytest.fixture(scope="session")
+def town(
+    postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[World]:
+    """A cluster with one operator for all of its namespaces."""
+    server = _start_api_server()
+    world = World(server, postgres_server, tmp_path_factory.mktemp("town"), whole=True)
+    world.operator(sweep_seconds="1")
+    yield world
+    world.close()
+    server.remove()
+
+
+@pytest.fixture
+def shared(town: World) -> Iterator[World]:
+    """A team of that cluster, for stories that leave its operator and its fleet as they are."""
+    world = town.with_team()
+    yield world
+    world.leave()
+
+
+@pytest.fixture
+def own_api_server() -> Iterator[ApiServer]:
+    """A server that a story may stop or wipe."""
+    server = _start_api_server()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL that a story may kill."""
+    programs = find_programs()
+    if programs is None:
+        pytest.skip("PostgreSQL is not installed (apt-get install postgresql)")
+    server = PostgresServer(programs)
+    server.start()
+    yield server
+    DATABASES.difference_update({url for url in DATABASES if f":{server.port}/" in url})
+    server.remove()

@@ -1,0 +1,1 @@
+"""GatewayFleets: what is rendered, what is planned, and stories against a real API server."""

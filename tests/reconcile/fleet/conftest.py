@@ -1,0 +1,130 @@
+"""A namespace with what a fleet refers to, and the work on fleets without the rest."""
+
+import asyncio
+import base64
+import itertools
+from collections.abc import Coroutine, Iterator
+from typing import Any, TypeVar
+
+import pytest
+
+from gateway.core.keys import InstallationSecret
+from gateway.store.database import Database
+from gateway_operator.apply.fleet import reconcile_fleet
+from gateway_operator.apply.parts import Parts
+from gateway_operator.cluster import Cluster
+from tests.harness.apiserver import ApiServer
+from tests.reconcile.fleet.support import NAME, Json, settings, spec
+
+T = TypeVar("T")
+_NUMBERS = itertools.count(1)
+CHILDREN = (
+    "ConfigMap",
+    "Service",
+    "Deployment",
+    "PodDisruptionBudget",
+    "HorizontalPodAutoscaler",
+    "Ingress",
+)
+
+
+class FleetWorld:
+    """One namespace of a real API server. Nothing runs in it but what a story starts."""
+
+    def __init__(self, server: ApiServer) -> None:
+        self._runner = asyncio.Runner()
+        self.namespace = f"fleets-{next(_NUMBERS)}"
+        self._http = server.client()
+        self.cluster = self.run(Cluster.connect({"KUBECONFIG": str(server.kubeconfig)}))
+        self.parts = Parts(
+            cluster=self.cluster,
+            database=Database("sqlite://"),  # no fleet is read from it
+            settings=settings(self.namespace),
+            secret=InstallationSecret("a secret that only the tests know, long enough"),
+        )
+        metadata = {"name": self.namespace}
+        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+        self.run(self.cluster.create(namespace))
+        self.put_secret("database", url="postgresql://nowhere/none")
+        self.put_secret("tollgate-installation", secret="x" * 40)
+
+    def run(self, story: Coroutine[Any, Any, T]) -> T:
+        return self._runner.run(story)
+
+    def put_secret(self, name: str, **values: str) -> None:
+        data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
+        metadata = {"namespace": self.namespace, "name": name}
+        body = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data}
+        self.run(self.cluster.apply(body))
+
+    def put_fleet(self, **more: Any) -> Json:
+        """Make the fleet's spec this one, as it is written here and nothing else."""
+        body = {
+            "apiVersion": "tollgate.dev/v1alpha1",
+            "kind": "GatewayFleet",
+            "metadata": {"namespace": self.namespace, "name": NAME},
+            "spec": spec(**more),
+        }
+        return self.run(self.cluster.apply(body))
+
+    def reconcile(self, **more: Any) -> Json:
+        """Apply the fleet, let the operator work on it, and give its status."""
+        fleet = self.put_fleet(**more)
+        self.run(reconcile_fleet(self.parts, fleet))
+        return self.status()
+
+    def status(self) -> Json:
+        return dict((self.get("GatewayFleet") or {}).get("status") or {})
+
+    def get(self, kind: str) -> Json | None:
+        name = f"{NAME}-config" if kind == "ConfigMap" else NAME
+        return self.run(self.cluster.get(kind, self.namespace, name))
+
+    def live(self, kind: str) -> Json:
+        found = self.get(kind)
+        assert found is not None, f"there is no {kind}"
+        return found
+
+    def children(self) -> dict[str, str]:
+        """Kind to resourceVersion: two that are equal were not written between."""
+        found = {kind: self.get(kind) for kind in CHILDREN}
+        return {
+            kind: child["metadata"]["resourceVersion"] for kind, child in found.items() if child
+        }
+
+    def edit(self, kind: str, change: Json) -> None:
+        """As somebody does by hand."""
+        name = f"{NAME}-config" if kind == "ConfigMap" else NAME
+        self.run(self.cluster.patch(kind, self.namespace, name, change))
+
+    def patch_workload(self, subresource: str, change: Json) -> None:
+        """Write to `scale` or `status` of the Deployment, as controllers do."""
+        base = f"/apis/apps/v1/namespaces/{self.namespace}/deployments/{NAME}"
+        self._http.patch(
+            f"{base}/{subresource}",
+            params={"fieldManager": "controllers"},
+            headers={"content-type": "application/merge-patch+json"},
+            json=change,
+        ).raise_for_status()
+
+    def events(self) -> list[str]:
+        return [one["reason"] for one in self.run(self.cluster.list("Event", self.namespace))]
+
+    def close(self) -> None:
+        self._http.close()
+        self.run(self.cluster.close())
+        self._runner.close()
+        self.parts.database.close()
+
+
+@pytest.fixture
+def world(api_server: ApiServer) -> Iterator[FleetWorld]:  # another world than that of keys
+    world = FleetWorld(api_server)
+    yield world
+    world.close()
+
+
+def condition(status: Json, kind: str = "Ready") -> tuple[str, str]:
+    """Status and reason of a condition."""
+    (found,) = [one for one in status["conditions"] if one["type"] == kind]
+    return found["status"], found["reason"]

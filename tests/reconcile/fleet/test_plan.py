@@ -1,0 +1,214 @@
+"""From what should be and what is there to what is done; each row a situation."""
+
+import copy
+from typing import Any
+
+import pytest
+
+from gateway_operator.conditions import Verdict
+from gateway_operator.plan.actions import Report
+from gateway_operator.plan.fleet import (
+    ApplyChild,
+    DeleteChild,
+    FleetAction,
+    holds,
+    plan_fleet,
+)
+from gateway_operator.plan.rollout import judge
+from tests.reconcile.fleet.support import NAME, NAMESPACE, UID, Json, rendered
+
+AUTOSCALING = {"autoscaling": {"minReplicas": 3, "maxReplicas": 9}}
+INGRESS = {"ingress": {"host": "llm.example"}}
+
+
+def steps(actions: list[FleetAction]) -> list[str]:
+    """The plan in words."""
+    words = []
+    for action in actions:
+        match action:
+            case ApplyChild(body=body):
+                words.append(f"apply {body['kind']}")
+            case DeleteChild(kind=kind):
+                words.append(f"delete {kind}")
+            case Report(verdict=verdict):
+                words.append("report" if verdict is None else f"report {verdict.reason}")
+    return words
+
+
+def plan(live: list[Json], **given: Any) -> list[FleetAction]:
+    return plan_fleet(rendered(**given).children, live, UID)
+
+
+def made(**given: Any) -> list[Json]:
+    """What is there after everything was applied, with what the API server adds."""
+    live = [copy.deepcopy(one.body) for one in plan([], **given) if isinstance(one, ApplyChild)]
+    for one in live:
+        one["metadata"]["resourceVersion"] = "7"
+        one["status"] = {}
+        if one["kind"] == "Deployment":
+            one["spec"]["template"]["spec"]["dnsPolicy"] = "ClusterFirst"
+            one["metadata"]["managedFields"] = [
+                {
+                    "manager": "tollgate-operator",
+                    "operation": "Apply",
+                    "fieldsV1": {"f:spec": {"f:replicas": {}}},
+                }
+            ]
+    return live
+
+
+def one_of(kind: str, live: list[Json]) -> Json:
+    return next(one for one in live if one["kind"] == kind)
+
+
+ALL = ["apply ConfigMap", "apply Service", "apply Deployment", "apply PodDisruptionBudget"]
+
+
+def test_everything_is_made_in_its_order() -> None:
+    assert steps(plan([])) == [*ALL, "report"]
+    with_more = [*ALL, "apply HorizontalPodAutoscaler", "apply Ingress", "report"]
+    assert steps(plan([], **AUTOSCALING, **INGRESS)) == with_more
+
+
+@pytest.mark.parametrize("given", [{}, INGRESS, AUTOSCALING])
+def test_what_is_as_applied_is_left_alone(given: dict[str, Any]) -> None:
+    assert steps(plan(made(**given), **given)) == ["report"]
+
+
+def test_a_missing_child_is_made_again() -> None:
+    live = [one for one in made() if one["kind"] != "Service"]
+    assert steps(plan(live)) == ["apply Service", "report"]
+
+
+def test_drift_is_repaired_and_others_fields_are_theirs() -> None:
+    live = made()
+    one_of("Service", live)["spec"]["sessionAffinity"] = "ClientIP"
+    container = one_of("Deployment", live)["spec"]["template"]["spec"]["containers"][0]
+    container["env"].append({"name": "MORE", "value": "1"})
+    assert steps(plan(live)) == ["report"]
+    container["image"] = "by-hand:1"
+    one_of("Service", live)["spec"]["ports"][0]["port"] = 81
+    del one_of("PodDisruptionBudget", live)["metadata"]["labels"]["tollgate.dev/fleet"]
+    assert steps(plan(live)) == [
+        "apply Service", "apply Deployment", "apply PodDisruptionBudget", "report",
+    ]  # fmt: skip
+
+
+def test_a_field_that_is_not_rendered_any_more_is_noticed() -> None:
+    given = {"podTemplate": {"spec": {"nodeSelector": {"disk": "ssd"}}}}
+    assert steps(plan(made(**given))) == ["apply Deployment", "report"]
+
+
+def test_what_is_not_wanted_any_more_is_deleted_first() -> None:
+    live = made(**AUTOSCALING, **INGRESS)
+    assert steps(plan(live)) == [
+        "delete HorizontalPodAutoscaler", "delete Ingress", "apply Deployment", "report",
+    ]  # fmt: skip
+    deletion = plan(live)[0]
+    assert deletion == DeleteChild("HorizontalPodAutoscaler", NAMESPACE, NAME)
+
+
+@pytest.mark.parametrize("kind", ["ConfigMap", "Service", "Deployment", "PodDisruptionBudget"])
+def test_an_object_of_another_owner_stalls_the_fleet(kind: str) -> None:
+    for owners in ([], [{"uid": "another", "controller": True}], [{"uid": UID}]):
+        live = made()
+        one_of(kind, live)["metadata"]["ownerReferences"] = owners
+        (only,) = plan(live, replicas=5)
+        assert isinstance(only, Report)
+        assert only.verdict is not None
+        assert (only.verdict.state, only.verdict.reason) == ("stalled", "NotOurs")
+        assert f"{kind} {NAME}" in only.verdict.message
+
+
+def test_an_object_of_another_owner_that_is_not_wanted_is_let_be() -> None:
+    live = made(**INGRESS)
+    one_of("Ingress", live)["metadata"]["ownerReferences"] = []
+    assert steps(plan(live)) == ["report"]
+
+
+def replicas_applied(live: list[Json], **given: Any) -> list[object]:
+    bodies = [one.body for one in plan(live, **given) if isinstance(one, ApplyChild)]
+    return [one["spec"].get("replicas") for one in bodies if one["kind"] == "Deployment"]
+
+
+def test_replicas_pass_to_the_autoscaler_without_a_dip() -> None:
+    live = made(replicas=5)
+    assert replicas_applied(live, **AUTOSCALING) == []  # they stay five
+    # The autoscaler has changed the number: it is its own now, and is not applied any more.
+    workload = one_of("Deployment", live)
+    workload["spec"]["replicas"] = 8
+    workload["metadata"]["managedFields"][0]["fieldsV1"] = {"f:spec": {"f:template": {}}}
+    assert replicas_applied(live, **AUTOSCALING) == [None]
+
+
+def test_fixed_replicas_are_put_back() -> None:
+    live = made(replicas=5)
+    one_of("Deployment", live)["spec"]["replicas"] = 1
+    assert replicas_applied(live, replicas=5) == [5]
+    assert replicas_applied(made(**AUTOSCALING), replicas=4) == [4]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "live", "does"),
+    [
+        ({"a": 1}, {"a": 1, "b": 2}, True),
+        ({"a": {"b": 1}}, {"a": None}, False),
+        ({"cpu": 1}, {"cpu": "1"}, True),
+        ([1, 2], [2, 1], False),
+        ([{"name": "a"}], [{"name": "b"}, {"name": "a", "x": 1}], True),
+        ([{"key": "a"}], [{"key": "a"}, {"key": "b"}], False),
+        ([], None, False),
+    ],
+)
+def test_what_it_is_to_hold_what_is_wanted(wanted: Any, live: Any, does: bool) -> None:
+    assert holds(wanted, live) is does
+
+
+def deployment(*conditions: Json, replicas: int = 2, **status: Any) -> Json:
+    usual = {
+        "observedGeneration": 3,
+        "replicas": replicas,
+        "updatedReplicas": replicas,
+        "availableReplicas": replicas,
+    }
+    return {
+        "metadata": {"generation": 3},
+        "spec": {"replicas": replicas},
+        "status": {**usual, "conditions": list(conditions), **status},
+    }
+
+
+LATE = {"type": "Progressing", "reason": "ProgressDeadlineExceeded", "message": "too late"}
+FORBIDDEN = {"type": "ReplicaFailure", "status": "True", "message": "not allowed"}
+
+
+@pytest.mark.parametrize(
+    ("found", "schema", "verdict"),
+    [
+        (None, 1, ("waiting", "Progressing", "being made")),
+        (deployment(), 1, ("ready", "Available", "2 replicas")),
+        (deployment(), None, ("ready", "Available", "2 replicas")),
+        (deployment(replicas=0), 1, ("ready", "Available", "0 replicas")),
+        ({"metadata": {}, "spec": {}}, 1, ("waiting", "Progressing", "0 of 1 replicas")),
+        (deployment(availableReplicas=1), 1, ("waiting", "Progressing", "1 are available")),
+        (deployment(updatedReplicas=1), 1, ("waiting", "Progressing", "1 of 2")),
+        (deployment(replicas=2, observedGeneration=2), 1, ("waiting", "Progressing", "2 of 2")),
+        (deployment(LATE, availableReplicas=0), 1, ("stalled", "RolloutStalled", "too late")),
+        (deployment(LATE, observedGeneration=2), 1, ("waiting", "Progressing", "")),
+        (deployment(FORBIDDEN, updatedReplicas=0), 1, ("waiting", "Progressing", "not allowed")),
+        (deployment(), 0, ("stalled", "CRDOutdated", "schema 0")),
+        (deployment(availableReplicas=1), 0, ("waiting", "Progressing", "")),
+    ],
+)  # fmt: skip
+def test_a_roll_out_as_a_verdict(
+    found: Json | None, schema: int | None, verdict: tuple[str, str, str]
+) -> None:
+    said: Verdict = judge(found, schema)
+    assert (said.state, said.reason) == verdict[:2]
+    assert verdict[2] in said.message
+
+
+def test_old_replicas_that_still_run_belong_to_the_roll_out() -> None:
+    found = deployment()
+    found["status"]["replicas"] = 3
+    assert judge(found, 1).reason == "Progressing"

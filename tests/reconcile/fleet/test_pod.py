@@ -1,0 +1,124 @@
+"""The gateway as its pod starts it: the rendered command, configuration, variables and mounts."""
+
+import signal
+from pathlib import Path
+
+import httpx
+import pytest
+
+from gateway.store.database import Database
+from tests.harness.books import Books
+from tests.harness.gateway import Process, Simulated, wait_until
+from tests.harness.postgres import free_port
+from tests.reconcile.fleet.support import NAMESPACE, Json, child, container, with_credential
+
+#: what the books of the tests are kept with
+INSTALLATION_SECRET = "a secret that only the tests know, long enough"
+CHAT = "/api/openai/v1/chat/completions"
+
+
+class Pod(Process):
+    """The container's process, with folders and ports of the test's own."""
+
+    def __init__(self, folder: Path, secrets: dict[str, dict[str, str]], given: Json) -> None:
+        super().__init__(folder / "pod.log")
+        self.port, self.operations_port = free_port(), free_port()
+        places = {
+            "/etc/tollgate": str(folder / "config"),
+            "/var/lib/tollgate": str(folder / "data"),
+            "8080": str(self.port),
+            "9090": str(self.operations_port),
+        }
+        rendered = container(**given)
+        for path, text in child("ConfigMap", **given)["data"].items():
+            self._write(folder / "config" / path, text)
+        for mount in rendered["volumeMounts"]:
+            name = mount["mountPath"].rpartition(f"/secrets/{NAMESPACE}/")[2]
+            for key, value in secrets.get(name, {}).items():
+                self._write(folder / "data" / "secrets" / NAMESPACE / name / key, value)
+        command = [*rendered["command"], *rendered["args"]]
+        assert command[:3] == ["python", "-m", "gateway"]
+        arguments = [_replace(word, places) for word in command[3:]]
+        self.spawn(arguments, {one["name"]: _value(one, secrets) for one in rendered["env"]})
+
+    def _write(self, path: Path, text: str) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    def probe(self, path: str) -> tuple[int, str] | None:
+        """What the kubelet is told; None where nobody listens."""
+        assert self.is_running, self.log_text()
+        url = f"http://127.0.0.1:{self.operations_port}{path}"
+        try:
+            answer = httpx.get(url, trust_env=False)
+        except httpx.TransportError:
+            return None
+        return answer.status_code, answer.text.strip()
+
+
+def _replace(word: str, places: dict[str, str]) -> str:
+    for place, ours in places.items():
+        word = word.replace(place, ours)
+    return word
+
+
+def _value(variable: Json, secrets: dict[str, dict[str, str]]) -> str:
+    if "value" in variable:
+        return str(variable["value"])
+    ref = variable["valueFrom"]["secretKeyRef"]
+    return secrets[ref["name"]][ref["key"]]
+
+
+@pytest.fixture
+def given(simulated: Simulated) -> Json:
+    upstream = {**with_credential("moonshot", "api-key"), "url": simulated.url}
+    return {"upstreams": [upstream], "drain": {"seconds": 20, "graceSeconds": 60}}
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+def test_a_pod_serves_and_leaves_without_cutting_anybody(
+    database: Database, tmp_path: Path, given: Json
+) -> None:
+    books = Books(database)
+    _, plaintext = books.issue()
+    books.grant(credits=10)
+    secrets = {
+        "database": {"url": database.url},
+        "tollgate-installation": {"secret": INSTALLATION_SECRET},
+        "moonshot": {"api-key": "sk-of-the-upstream"},
+    }
+    pod = Pod(tmp_path, secrets, given)
+    wait_until(lambda: pod.probe("/readyz") == (200, "ready"), "the pod to be ready")
+    assert pod.probe("/healthz") == (200, "ok")
+    url = f"http://127.0.0.1:{pod.port}{CHAT}"
+    request = {
+        "model": "kimi-k2.5",
+        "stream": True,
+        "messages": [{"role": "user", "content": "!chunks 60 40"}],
+    }
+    headers = {"authorization": f"Bearer {plaintext}"}
+    with httpx.stream("POST", url, json=request, headers=headers, trust_env=False) as response:
+        lines = response.iter_lines()
+        received = [next(lines)]
+        pod.send(signal.SIGTERM)
+        wait_until(lambda: pod.probe("/readyz") == (503, "draining"), "the pod to drain")
+        assert pod.probe("/healthz") == (200, "ok")
+        with pytest.raises(httpx.ConnectError):
+            httpx.post(url, json=request, headers=headers, trust_env=False)
+        received.extend(lines)
+    assert "data: [DONE]" in received
+    assert pod.wait() == 0
+    assert books.balance() == 8
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+def test_a_pod_without_its_credential_says_so_and_ends(
+    database: Database, tmp_path: Path, given: Json
+) -> None:
+    secrets = {
+        "database": {"url": database.url},
+        "tollgate-installation": {"secret": INSTALLATION_SECRET},
+    }
+    pod = Pod(tmp_path, secrets, given)
+    assert pod.wait() == 1
+    assert "there is no secret moonshot with a key api-key" in pod.log_text()

@@ -1,0 +1,287 @@
+"""A fleet and its children in a real API server: made, repaired, changed, refused."""
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from gateway_operator.apply import engine
+from gateway_operator.apply.fleet import reconcile_fleet
+from tests.reconcile.fleet.conftest import FleetWorld, condition
+from tests.reconcile.fleet.support import NAME, Json, with_credential
+
+AUTOSCALING = {"minReplicas": 3, "maxReplicas": 9}
+INGRESS = {"host": "llm.example", "className": "nginx", "annotations": {"a": "b"}}
+USUAL = {"ConfigMap", "Service", "Deployment", "PodDisruptionBudget"}
+DIGEST = "tollgate.dev/config-digest"
+
+
+def digest(world: FleetWorld) -> str:
+    """What the pods carry."""
+    annotations = world.live("Deployment")["spec"]["template"]["metadata"]["annotations"]
+    return str(annotations[DIGEST])
+
+
+def test_the_api_server_takes_every_child_and_is_asked_once(world: FleetWorld) -> None:
+    given: Json = {
+        "autoscaling": AUTOSCALING,
+        "ingress": {**INGRESS, "tlsSecretName": "llm-tls"},
+        "clientURL": "https://llm.example",
+    }
+    status = world.reconcile(**given)
+    made = world.children()
+    assert made.keys() == {*USUAL, "HorizontalPodAutoscaler", "Ingress"}
+    assert condition(status) == ("False", "Progressing")
+    assert condition(status, "Stalled") == ("False", "Progressing")
+    assert status["url"] == "https://llm.example"
+    assert status["configDigest"] == digest(world)
+    assert status["observedGeneration"] == world.live("GatewayFleet")["metadata"]["generation"]
+    assert world.events() == ["Progressing"]
+    version = world.live("GatewayFleet")["metadata"]["resourceVersion"]
+    assert world.reconcile(**given) == status
+    assert world.children() == made
+    assert world.live("GatewayFleet")["metadata"]["resourceVersion"] == version
+
+
+def test_nothing_is_written_again_for_what_the_api_server_filled_in(world: FleetWorld) -> None:
+    """Defaults and quantities come back in other words than they were given."""
+    given: Json = {
+        "upstreams": [with_credential()],
+        "resources": {"requests": {"cpu": "500m", "memory": "256Mi"}, "limits": {"cpu": 1}},
+        "podTemplate": {"spec": {"tolerations": [{"key": "llm", "operator": "Exists"}]}},
+    }
+    world.put_secret("moonshot", **{"api-key": "k"})
+    world.reconcile(**given)
+    made, generation = world.children(), world.live("Deployment")["metadata"]["generation"]
+    world.reconcile(**given)
+    assert world.children() == made
+    assert world.live("Deployment")["metadata"]["generation"] == generation
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [
+        ("ConfigMap", {"data": {"fleet.yaml": "by hand"}}),
+        ("Service", {"spec": {"selector": {"app": "other"}}}),
+        ("Deployment", {"spec": {"replicas": 7}}),
+        ("Deployment", {"spec": {"template": {"spec": {"automountServiceAccountToken": True}}}}),
+        ("PodDisruptionBudget", {"spec": {"maxUnavailable": 2}}),
+        ("Ingress", {"spec": {"ingressClassName": "other"}}),
+        ("Service", {"metadata": {"labels": {"tollgate.dev/fleet": None}}}),
+    ],
+)
+def test_what_is_changed_by_hand_is_put_back(world: FleetWorld, kind: str, change: Json) -> None:
+    world.reconcile(ingress=INGRESS)
+    before = world.live(kind)
+    world.edit(kind, change)
+    world.reconcile(ingress=INGRESS)
+    after = world.live(kind)
+    for part in ("spec", "data"):
+        assert after.get(part, {}).keys() == before.get(part, {}).keys()
+    assert after.get("data") == before.get("data")
+    assert _without(after, "selector") == _without(before, "selector")
+    assert after["metadata"]["labels"] == before["metadata"]["labels"]
+
+
+def _without(child: Json, name: str) -> Json:
+    """A spec without a map in which others may have entries too."""
+    return {key: value for key, value in child.get("spec", {}).items() if key != name}
+
+
+def test_a_child_that_was_deleted_is_made_again(world: FleetWorld) -> None:
+    world.reconcile()
+    for kind in sorted(USUAL):
+        name = world.live(kind)["metadata"]["name"]
+        world.run(world.cluster.delete(kind, world.namespace, name))
+    world.reconcile()
+    assert world.children().keys() == USUAL
+
+
+def test_image_configuration_and_secrets_roll_the_pods_and_nothing_else_does(
+    world: FleetWorld,
+) -> None:
+    digests = []
+    given: Json = {"upstreams": [with_credential()]}
+    world.put_secret("moonshot", **{"api-key": "first", "unused": "a"})
+
+    def step(**more: Any) -> None:
+        given.update(more)
+        status = world.reconcile(**given)
+        assert status["configDigest"] == digest(world)
+        digests.append(digest(world))
+
+    step()
+    step(replicas=3, ingress=INGRESS)
+    world.put_secret("moonshot", **{"api-key": "first", "unused": "b"})
+    step()
+    assert len(set(digests)) == 1
+    step(image="registry.example/tollgate:2")
+    step(pricing={"chatCreditsPerMessage": 5})
+    world.put_secret("moonshot", **{"api-key": "the-new-one"})
+    step()
+    world.put_secret("database", url="postgresql://elsewhere/none")
+    step()
+    assert len(set(digests)) == 5
+    shown = str(world.live("Deployment")) + str(world.live("ConfigMap"))
+    assert "the-new-one" not in shown
+    assert "elsewhere" not in shown
+
+
+def test_an_ingress_comes_and_goes_with_its_field(world: FleetWorld) -> None:
+    world.reconcile()
+    world.reconcile(ingress=INGRESS)
+    assert world.live("Ingress")["metadata"]["annotations"]["a"] == "b"
+    world.reconcile(ingress={"host": "llm.example", "className": "nginx"})
+    assert "a" not in world.live("Ingress")["metadata"]["annotations"]
+    world.reconcile()
+    assert world.children().keys() == USUAL
+
+
+def test_replicas_pass_to_the_autoscaler_and_back(world: FleetWorld) -> None:
+    world.reconcile(replicas=5)
+    world.reconcile(autoscaling=AUTOSCALING)
+    assert world.live("Deployment")["spec"]["replicas"] == 5
+    for number in (8, 4):
+        world.patch_workload("scale", {"spec": {"replicas": number}})
+        world.reconcile(autoscaling=AUTOSCALING)
+        assert world.live("Deployment")["spec"]["replicas"] == number
+    before = world.children()
+    world.reconcile(autoscaling=AUTOSCALING)
+    assert world.children() == before
+    world.reconcile()
+    assert world.live("Deployment")["spec"]["replicas"] == 2
+    assert world.get("HorizontalPodAutoscaler") is None
+
+
+@pytest.mark.parametrize("kind", sorted(USUAL))
+def test_an_object_of_the_same_name_is_never_touched(world: FleetWorld, kind: str) -> None:
+    world.reconcile()
+    body = world.live(kind)
+    name = body["metadata"]["name"]
+    world.edit(kind, {"metadata": {"ownerReferences": None}})
+    foreign = world.children()
+    status = world.reconcile(replicas=4, image="other:2", models=_models("other"))
+    assert condition(status) == ("False", "NotOurs")
+    assert condition(status, "Stalled") == ("True", "NotOurs")
+    assert world.children() == foreign
+    world.run(world.cluster.delete(kind, world.namespace, name))
+    status = world.reconcile(replicas=4, image="other:2", models=_models("other"))
+    assert condition(status) == ("False", "Progressing")
+    assert world.live("Deployment")["spec"]["replicas"] == 4
+
+
+def _models(name: str) -> list[Json]:
+    return [{"id": name, "upstream": "main"}]
+
+
+def test_a_missing_secret_is_said_and_what_runs_is_left_alone(world: FleetWorld) -> None:
+    world.reconcile()
+    before, old = world.children(), digest(world)
+    given: Json = {"upstreams": [with_credential()]}
+    status = world.reconcile(**given)
+    assert condition(status, "Stalled") == ("True", "SecretNotFound")
+    assert status["configDigest"] == old
+    world.put_secret("moonshot", other="x")
+    status = world.reconcile(**given)
+    assert condition(status, "Stalled") == ("True", "SecretNotFound")
+    assert "api-key" in status["conditions"][0]["message"]
+    assert world.children() == before
+    world.put_secret("moonshot", **{"api-key": "k"})
+    assert condition(world.reconcile(**given)) == ("False", "Progressing")
+    assert digest(world) != old
+
+
+def test_what_the_api_server_refuses_of_the_pods_is_said(world: FleetWorld) -> None:
+    refused: list[Json] = [
+        {"hostNetwork": "often"},
+        {"nodeSelektor": {"a": "b"}},
+        {"volumes": [{}]},
+    ]
+    for nonsense in refused:
+        status = world.reconcile(podTemplate={"spec": nonsense})
+        assert condition(status, "Stalled") == ("True", "InvalidSpec"), status
+        assert f"Deployment {NAME}" in status["conditions"][0]["message"]
+    assert condition(world.reconcile()) == ("False", "Progressing")
+
+
+def test_a_fleet_elsewhere_is_refused_and_nothing_is_made(world: FleetWorld) -> None:
+    elsewhere = replace(world.parts.settings, namespace="somewhere")
+    world.parts = replace(world.parts, settings=elsewhere)
+    status = world.reconcile()
+    assert condition(status, "Stalled") == ("True", "InvalidSpec")
+    assert "own namespace, which is somewhere" in status["conditions"][0]["message"]
+    assert world.children() == {}
+
+
+def test_a_roll_out_is_followed_to_its_end(world: FleetWorld) -> None:
+    """What the Deployment's controller would write is written here: nothing runs these pods."""
+    world.reconcile()
+    numbers = ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas")
+    generation = world.live("Deployment")["metadata"]["generation"]
+    one = {"observedGeneration": generation, **dict.fromkeys(numbers, 1)}
+    world.patch_workload("status", {"status": one})
+    status = world.reconcile()
+    assert (condition(status), status["replicas"]) == (("False", "Progressing"), 1)
+    world.patch_workload("status", {"status": dict.fromkeys(numbers, 2)})
+    status = world.reconcile()
+    assert (condition(status), status["replicas"]) == (("True", "Available"), 2)
+    assert condition(status, "Stalled") == ("False", "Available")
+    assert sorted(world.events()) == ["Available", "Progressing"]
+    assert condition(world.reconcile(image="other:2")) == ("False", "Progressing")
+
+
+def test_a_fleet_that_is_gone_needs_nothing(world: FleetWorld) -> None:
+    fleet = world.put_fleet()
+    world.run(world.cluster.delete("GatewayFleet", world.namespace, NAME))
+    world.run(reconcile_fleet(world.parts, fleet))
+    assert world.children() == {}
+
+
+class _Died(Exception):
+    """The process ended here."""
+
+
+def test_after_an_end_behind_any_action_the_next_turn_finishes(
+    world: FleetWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    carry_out = engine.carry_out
+    steps: list[Json] = [
+        {"ingress": INGRESS},
+        {"autoscaling": AUTOSCALING, "image": "other:2"},
+        {"replicas": 4, "ingress": INGRESS},
+        {},
+    ]
+    for given in steps * 2:
+        for number in range(1, 12):
+            monkeypatch.setattr(engine, "carry_out", _dying(carry_out, number))
+            try:
+                world.reconcile(**given)
+            except _Died:
+                continue
+            break
+        else:
+            raise AssertionError("it never came to its end")
+        monkeypatch.setattr(engine, "carry_out", carry_out)
+        before = world.children()
+        status = world.reconcile(**given)
+        assert world.children() == before
+        expected = USUAL | {"Ingress"} if "ingress" in given else USUAL
+        expected = expected | {"HorizontalPodAutoscaler"} if "autoscaling" in given else expected
+        assert before.keys() == expected
+        assert status["configDigest"] == digest(world)
+
+
+def _dying(carry_out: Any, number: int) -> Any:
+    async def carry_out_and_die(actions: Any, perform: Any) -> None:
+        done = 0
+
+        async def counted(action: Any) -> None:
+            nonlocal done
+            await perform(action)
+            done += 1
+            if done == number:
+                raise _Died
+
+        await carry_out(actions, counted)
+
+    return carry_out_and_die

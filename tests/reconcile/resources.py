@@ -1,0 +1,89 @@
+"""The three custom resources, and the rights of an operator, put into an API server."""
+
+from pathlib import Path
+
+import httpx
+import yaml
+
+from tests.harness.apiserver import ApiServer
+from tests.harness.gateway import wait_until
+
+_ROOT = Path(__file__).parents[2]
+#: what the chart gives an operator
+_RIGHTS: dict[str, list[tuple[str, str]]] = {
+    "get list watch patch": [
+        ("tollgate.dev", "apikeys"),
+        ("tollgate.dev", "creditgrants"),
+        ("tollgate.dev", "gatewayfleets"),
+    ],
+    "patch": [
+        ("tollgate.dev", "apikeys/status"),
+        ("tollgate.dev", "creditgrants/status"),
+        ("tollgate.dev", "gatewayfleets/status"),
+    ],
+    "get list watch create update patch": [("", "secrets")],
+    "create": [("", "events")],
+    "get": [("", "namespaces"), ("apiextensions.k8s.io", "customresourcedefinitions")],
+    "get list watch create patch delete": [
+        ("", "configmaps"),
+        ("", "services"),
+        ("apps", "deployments"),
+        ("autoscaling", "horizontalpodautoscalers"),
+        ("policy", "poddisruptionbudgets"),
+        ("networking.k8s.io", "ingresses"),
+    ],
+}
+_PLURALS = ("apikeys", "creditgrants", "gatewayfleets")
+
+
+def install_resources(server: ApiServer) -> None:
+    """Apply `crds/` and wait until the API serves it."""
+    with server.client() as client:
+        for plural in _PLURALS:
+            body = yaml.safe_load((_ROOT / f"crds/{plural}.yaml").read_text(encoding="utf-8"))
+            client.patch(
+                "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/"
+                + body["metadata"]["name"],
+                params={"fieldManager": "tests", "force": "true"},
+                headers={"content-type": "application/apply-patch+yaml"},
+                json=body,
+            ).raise_for_status()
+        for plural in _PLURALS:
+            path = f"/apis/tollgate.dev/v1alpha1/{plural}"
+            wait_until(
+                lambda path=path: client.get(path).status_code == httpx.codes.OK,  # type: ignore[misc]  # bound in the loop
+                f"{plural} to be served",
+            )
+
+
+def allow(server: ApiServer, user: str, *, blind: bool = False) -> Path:
+    """A kubeconfig of a user with an operator's rights; one that is blind cannot watch Secrets."""
+    rules = [
+        {"apiGroups": [group], "resources": [resource], "verbs": _verbs(verbs, resource, blind)}
+        for verbs, resources in _RIGHTS.items()
+        for group, resource in resources
+    ]
+    group = "rbac.authorization.k8s.io"
+    metadata = {"name": f"tests:{user}"}
+    role = {"kind": "ClusterRole", "metadata": metadata, "rules": rules}
+    binding = {
+        "kind": "ClusterRoleBinding",
+        "metadata": metadata,
+        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": metadata["name"]},
+        "subjects": [{"apiGroup": group, "kind": "User", "name": user}],
+    }
+    with server.client() as client:
+        for plural, body in (("clusterroles", role), ("clusterrolebindings", binding)):
+            client.patch(
+                f"/apis/{group}/v1/{plural}/{metadata['name']}",
+                params={"fieldManager": "tests", "force": "true"},
+                headers={"content-type": "application/apply-patch+yaml"},
+                json={"apiVersion": f"{group}/v1", **body},
+            ).raise_for_status()
+    return server.write_kubeconfig(user)
+
+
+def _verbs(verbs: str, resource: str, blind: bool) -> list[str]:
+    return [
+        each for each in verbs.split() if not (blind and (resource, each) == ("secrets", "watch"))
+    ]

@@ -1,0 +1,71 @@
+"""Keys without objects: who counts as gone, and how many may be suspended unasked. Pure."""
+
+import pytest
+
+from gateway.store.key_states import KeyState
+from gateway_operator.plan.orphans import find_orphans
+from tests.reconcile.test_plan_key import row
+
+
+def rows(number: int, namespace: str = "team") -> list[KeyState]:
+    return [row(id=each, namespace=namespace, name=f"key-{each}") for each in range(number)]
+
+
+def names(living: list[KeyState]) -> set[tuple[str, str]]:
+    return {(each.namespace, each.name) for each in living}
+
+
+def test_one_list_without_an_object_proves_nothing() -> None:
+    living = rows(30)
+    first = find_orphans(living, names(living[1:]), ())
+    assert first.missing == {("team", "key-0")}
+    assert first.gone == ()
+    second = find_orphans(living, names(living[1:]), first.missing)
+    assert second.gone == (living[0],)
+
+
+def test_an_object_that_comes_back_begins_anew() -> None:
+    living = rows(30)
+    first = find_orphans(living, names(living[1:]), ())
+    back = find_orphans(living, names(living), first.missing)
+    assert back.missing == frozenset()
+    again = find_orphans(living, names(living[1:]), back.missing)
+    assert again.gone == ()
+
+
+@pytest.mark.parametrize(
+    ("alive", "limit"),
+    [(1, 1), (5, 1), (19, 1), (20, 2), (100, 10), (199, 19), (200, 20), (10_000, 20)],
+)
+def test_never_more_than_twenty_and_a_tenth(alive: int, limit: int) -> None:
+    living = rows(alive)
+    everything = names(living)
+    orphans = find_orphans(living, set(), everything)
+    assert orphans.limit == limit
+    assert len(orphans.gone) == alive
+    assert orphans.may_be_suspended(None) == (alive <= limit)
+    few = find_orphans(living, names(living[limit:]), everything)
+    assert few.may_be_suspended(None)
+
+
+def test_only_the_exact_number_lets_many_go() -> None:
+    living = rows(50)
+    orphans = find_orphans(living, set(), names(living))
+    assert not orphans.may_be_suspended(None)
+    assert not orphans.may_be_suspended(49)
+    assert not orphans.may_be_suspended(51)
+    assert orphans.may_be_suspended(50)
+
+
+def test_what_cannot_be_used_anyway_needs_nothing() -> None:
+    living = [row(name="key-0", suspended=True)]
+    orphans = find_orphans(living, set(), {("team", "key-0")})
+    assert orphans.gone == ()
+
+
+def test_keys_of_namespaces_that_are_not_watched_are_left_alone() -> None:
+    living = [*rows(20), *rows(20, "elsewhere")]
+    orphans = find_orphans(living, names(rows(20)), names(living), ("system", "team"))
+    assert orphans.gone == ()
+    assert orphans.missing == frozenset()
+    assert orphans.limit == 2

@@ -1,0 +1,98 @@
+"""The operator's process: what it refuses to start with, and what its probes say."""
+
+import secrets
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.harness.apiserver import ApiServer
+from tests.harness.gateway import wait_until
+from tests.harness.postgres import PostgresServer
+from tests.reconcile.objects import api_key, credit_grant
+from tests.reconcile.resources import allow
+from tests.reconcile.world import World
+
+
+def _starts_not(world: World, **settings: Any) -> str:
+    """What an operator says that ends instead of starting."""
+    with pytest.raises(AssertionError):
+        world.operator(**settings)
+    operator = world.operators[-1]
+    assert operator.wait() != 0
+    return operator.log_text()
+
+
+def test_another_installation_secret_stops_the_start(world: World) -> None:
+    world.operator().kill()
+    other = {"stringData": {"secret": secrets.token_hex(32)}}
+    world.system.patch("Secret", "tollgate-installation", other)
+    said = _starts_not(world)
+    assert "installation secret" in said
+    assert "Traceback" not in said
+
+
+def test_a_lost_installation_secret_is_not_made_anew(world: World) -> None:
+    world.operator().kill()
+    world.system.delete("Secret", "tollgate-installation")
+    said = _starts_not(world)
+    assert "tollgate-installation" in said
+    assert world.system.get("Secret", "tollgate-installation") is None
+
+
+def test_a_setting_that_does_not_exist_stops_the_start(world: World) -> None:
+    assert "TOLLGATE_SWEEP_MINUTES" in _starts_not(world, sweep_minutes="5")
+
+
+def test_probes_tell_a_living_operator(world: World) -> None:
+    operator = world.operator(sweep_seconds="1")
+    assert operator.probe("healthz") == httpx.codes.OK
+    assert operator.probe("readyz") == httpx.codes.OK
+    assert operator.stop() == 0
+
+
+def test_liveness_fails_when_the_watch_brings_nothing(world: World) -> None:
+    """The heartbeat is a Secret: whoever may write but not watch it does not see it come back."""
+    kubeconfig = allow(world.server, "blind-operator", blind=True)
+    operator = world.operator(kubeconfig=kubeconfig, sweep_seconds="1", silence_seconds="3")
+    wait_until(lambda: operator.probe("healthz") not in (None, 200), "liveness to fail", 30)
+    assert operator.probe("readyz") == httpx.codes.OK, "a blind operator has compared everything"
+
+
+def test_an_api_server_that_is_away_is_no_reason_to_start_anew(
+    own_api_server: ApiServer, postgres_server: PostgresServer, tmp_path: Path
+) -> None:
+    world = World(own_api_server, postgres_server, tmp_path)
+    operator = world.operator(sweep_seconds="1", silence_seconds="15")
+    own_api_server.stop()
+    silent = time.monotonic() + 5
+    wait_until(lambda: time.monotonic() > silent, "five sweeps to fail")
+    assert operator.probe("healthz") == httpx.codes.OK
+    own_api_server.start()
+    world.team.apply(api_key("alice"))
+    world.check()
+    world.close()
+
+
+def test_finalizers_are_released_and_keys_stay_valid(world: World) -> None:
+    operator = world.operator()
+    world.team.apply(api_key("alice"))
+    world.team.apply(credit_grant("welcome"))
+    world.check()
+    plaintext = world.plaintext("alice-key")
+    found = world.team.get("ApiKey", "alice")
+    assert found is not None
+    assert found["metadata"]["finalizers"] == ["tollgate.dev/revoke"]
+    grant = world.team.get("CreditGrant", "welcome")
+    assert grant is not None
+    assert "finalizers" not in grant["metadata"]
+    operator.kill()
+    world.release_finalizers()
+    found = world.team.get("ApiKey", "alice")
+    assert found is not None
+    assert "finalizers" not in found["metadata"]
+    assert world.is_usable("alice", plaintext)
+    world.team.delete("ApiKey", "alice")
+    world.team.wait_gone("ApiKey", "alice", 5)
