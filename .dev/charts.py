@@ -1,0 +1,140 @@
+"""Makes what the charts carry of other files: `python .dev/charts.py`, or `--check` to only look.
+
+* `charts/tollgate/crds/`: the resources of `crds/`, byte for byte, for a first installation
+* `charts/tollgate-crds/templates/`: the same as templates, for upgrades
+* `charts/tollgate/values.schema.json`: its definition of a fleet's specification
+* `charts/tollgate/README.md`: its table of values, from the comments in values.yaml
+"""
+
+import json
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[1]
+CHART = ROOT / "charts/tollgate"
+TABLE = re.compile(
+    r"(?<=<!-- values: made by \.dev/charts\.py -->\n).*?(?=<!-- end of values -->)", re.S
+)
+_DEFAULT_CHARACTERS_MAX = 60
+
+
+def products() -> dict[Path, str]:
+    """Every file that is made, with what must be in it."""
+    made: dict[Path, str] = {}
+    for source in sorted((ROOT / "crds").glob("*.yaml")):
+        text = source.read_text(encoding="utf-8")
+        made[CHART / "crds" / source.name] = text
+        made[ROOT / "charts/tollgate-crds/templates" / source.name] = as_template(text)
+    schema = CHART / "values.schema.json"
+    made[schema] = with_fleet(schema.read_text(encoding="utf-8"))
+    readme = CHART / "README.md"
+    made[readme] = TABLE.sub(lambda _: table(), readme.read_text(encoding="utf-8"))
+    return made
+
+
+def as_template(text: str) -> str:
+    """A resource as a template: its braces are text."""
+    return re.sub(r"\{\{|\}\}", r'{{ "\g<0>" }}', text)
+
+
+def with_fleet(text: str) -> str:
+    """The schema of the values with the specification of a GatewayFleet as the resource has it."""
+    schema = json.loads(text)
+    resource = yaml.safe_load((ROOT / "crds/gatewayfleets.yaml").read_text(encoding="utf-8"))
+    (version,) = resource["spec"]["versions"]
+    spec = version["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    schema["definitions"]["fleetSpec"] = strict(spec)
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def strict(node: Any) -> Any:
+    """A structural schema as JSON Schema that takes no other fields."""
+    if isinstance(node, list):
+        return [strict(each) for each in node]
+    if not isinstance(node, dict):
+        return node
+    made = {}
+    for name, value in node.items():
+        if name == "properties":
+            made[name] = {field: strict(each) for field, each in value.items()}
+        elif not name.startswith("x-") and name not in ("nullable", "default"):
+            made[name] = strict(value)
+    if node.get("x-kubernetes-int-or-string"):
+        made["type"] = ["integer", "string"]
+    elif node.get("nullable"):
+        made["type"] = [made["type"], "null"]
+    if "properties" in node and not node.get("x-kubernetes-preserve-unknown-fields"):
+        made["additionalProperties"] = False
+    return made
+
+
+def table() -> str:
+    """The table of values. Raises `SystemExit` where one has no comment."""
+    text = (CHART / "values.yaml").read_text(encoding="utf-8")
+    told = dict(comments(text))
+    rows = ["", "| value | default | what it is for |", "| --- | --- | --- |"]
+    for path, default in leaves(yaml.safe_load(text), told):
+        if path not in told:
+            raise SystemExit(f"values.yaml: {path} has no comment")
+        rows.append(f"| `{path}` | {shown(default)} | {told.pop(path)} |")
+    assert not told, f"comments without a value: {sorted(told)}"
+    return "\n".join([*rows, "", ""])
+
+
+def leaves(
+    values: dict[str, Any], told: dict[str, str], prefix: str = ""
+) -> Iterator[tuple[str, Any]]:
+    """Every value that is described as a whole, or holds no other."""
+    for name, value in values.items():
+        path = prefix + name
+        if isinstance(value, dict) and path not in told:
+            yield from leaves(value, told, f"{path}.")
+        else:
+            yield path, value
+
+
+def comments(text: str) -> Iterator[tuple[str, str]]:
+    """Paths with the comments above them that begin with two dashes."""
+    place: list[tuple[int, str]] = []
+    said: list[str] = []
+    for line in text.splitlines():
+        comment = re.match(r" *# ?(.*)", line)
+        if comment:
+            said.append(comment.group(1))
+            continue
+        key = re.match(r"( *)([\w.-]+):", line)
+        if key:
+            indent = len(key.group(1))
+            place = [(depth, name) for depth, name in place if depth < indent]
+            place.append((indent, key.group(2)))
+            if said and said[0].startswith("-- "):
+                yield ".".join(name for _, name in place), " ".join(said).removeprefix("-- ")
+        said = []
+
+
+def shown(default: Any) -> str:
+    text = json.dumps(default, ensure_ascii=False)
+    return f"`{text}`" if len(text) <= _DEFAULT_CHARACTERS_MAX else "see values.yaml"
+
+
+def main() -> int:
+    stale = []
+    for path, text in products().items():
+        if path.exists() and path.read_text(encoding="utf-8") == text:
+            continue
+        stale.append(str(path.relative_to(ROOT)))
+        if "--check" not in sys.argv:
+            path.write_text(text, encoding="utf-8")
+    if stale and "--check" in sys.argv:
+        print(f"run `make generate`: not what it should be: {', '.join(stale)}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,61 @@
+{{/* What values.schema.json cannot say. Each refusal is one sentence that names the values. */}}
+
+{{/* A gateway's connections to PostgreSQL: 2 of the ledger, 1 of stored responses, 3 for the rest. */}}
+{{- define "tollgate.gatewayConnections" -}}6{{- end }}
+
+{{- define "tollgate.operatorConnections" -}}3{{- end }}
+
+{{/* What PostgreSQL keeps for its superuser. */}}
+{{- define "tollgate.reservedConnections" -}}3{{- end }}
+
+{{- define "tollgate.replicasMax" -}}
+{{- $spec := .Values.fleet.spec -}}
+{{- if not .Values.fleet.create -}}0
+{{- else if $spec.autoscaling -}}{{ int $spec.autoscaling.maxReplicas }}
+{{- else -}}{{ int (dig "replicas" 2 $spec) }}
+{{- end -}}
+{{- end }}
+
+{{- define "tollgate.check" -}}
+{{- include "tollgate.checkDatabase" . -}}
+{{- include "tollgate.checkConnections" . -}}
+{{- include "tollgate.checkIngress" . -}}
+{{- end }}
+
+{{- define "tollgate.checkDatabase" -}}
+{{- $database := .Values.database -}}
+{{- $given := list -}}
+{{- if $database.existingSecret.name }}{{ $given = append $given "database.existingSecret.name" }}{{ end -}}
+{{- if $database.url }}{{ $given = append $given "database.url" }}{{ end -}}
+{{- if $database.trial }}{{ $given = append $given "database.trial" }}{{ end -}}
+{{- if eq (len $given) 0 -}}
+{{- fail "\n\nThere is no database: give database.existingSecret.name (a Secret with the URL of a PostgreSQL), database.url, or database.trial=true for a PostgreSQL to try things with." -}}
+{{- else if gt (len $given) 1 -}}
+{{- fail (printf "\n\nThere is one database in an installation, and these name several: %s." (join ", " $given)) -}}
+{{- end -}}
+{{- end }}
+
+{{- define "tollgate.checkConnections" -}}
+{{- $each := include "tollgate.gatewayConnections" . | int -}}
+{{- $operator := include "tollgate.operatorConnections" . | int -}}
+{{- $reserved := include "tollgate.reservedConnections" . | int -}}
+{{- $replicas := include "tollgate.replicasMax" . | int -}}
+{{- $needed := add (mul $replicas $each) $operator $reserved -}}
+{{- if gt (int $needed) (int .Values.database.maxConnections) -}}
+{{- fail (printf "\n\n%d gateways with %d connections each, %d of the operator and %d that PostgreSQL keeps for itself are %d connections, and database.maxConnections is %d: run fewer gateways, or raise max_connections in PostgreSQL and database.maxConnections here." $replicas $each $operator $reserved $needed (int .Values.database.maxConnections)) -}}
+{{- end -}}
+{{- end }}
+
+{{- define "tollgate.checkIngress" -}}
+{{- if hasKey .Values.fleet.spec "ingress" -}}
+{{- fail "\n\nfleet.spec.ingress is made from the value ingress: give className, host and tlsSecretName there." -}}
+{{- end -}}
+{{- if .Values.ingress.enabled -}}
+{{- if not .Values.fleet.create -}}
+{{- fail "\n\ningress.enabled needs fleet.create: the Ingress belongs to the GatewayFleet, so give it in your own." -}}
+{{- end -}}
+{{- if not .Values.ingress.host -}}
+{{- fail "\n\ningress.enabled needs ingress.host, the host name that clients use." -}}
+{{- end -}}
+{{- end -}}
+{{- end }}

@@ -1,0 +1,93 @@
+"""What the chart refuses to render, each time in a sentence that names the values."""
+
+from typing import Any
+
+import pytest
+
+from gateway.store.database import ADMIN_CONNECTIONS
+from tests.chart.helm import TRIAL, Values, refusal, render
+
+#: beside what is off the request path: two of the ledger, one of stored responses
+GATEWAY_CONNECTIONS = ADMIN_CONNECTIONS + 3
+#: the operator's own, and what PostgreSQL keeps for its superuser
+OTHER_CONNECTIONS = ADMIN_CONNECTIONS + 3
+
+
+def trial(**values: Any) -> Values:
+    return {**TRIAL, **values}
+
+
+def fleet(**spec: Any) -> Values:
+    return trial(fleet={"spec": spec})
+
+
+def test_no_database() -> None:
+    told = refusal({})
+    assert "There is no database" in told
+    for value in ("database.existingSecret.name", "database.url", "database.trial=true"):
+        assert value in told
+
+
+@pytest.mark.parametrize(
+    "database",
+    [
+        {"trial": True, "url": "postgresql://a:b@c/d"},
+        {"trial": True, "existingSecret": {"name": "mine"}},
+        {"url": "postgresql://a:b@c/d", "existingSecret": {"name": "mine"}},
+    ],
+)
+def test_two_databases(database: Values) -> None:
+    assert "these name several" in refusal({"database": database})
+
+
+def test_as_many_gateways_as_there_are_connections_and_not_one_more() -> None:
+    most = 7
+    enough = most * GATEWAY_CONNECTIONS + OTHER_CONNECTIONS
+    for spec in ({"replicas": most}, {"autoscaling": {"maxReplicas": most}}):
+        values = fleet(**spec) | {"database": {"trial": True, "maxConnections": enough}}
+        assert render(values).one("GatewayFleet")
+        values["database"]["maxConnections"] = enough - 1
+        told = refusal(values)
+        assert f"{most} gateways with {GATEWAY_CONNECTIONS} connections each" in told
+        assert f"are {enough} connections, and database.maxConnections is {enough - 1}" in told
+
+
+def test_of_autoscaling_the_most_counts_and_without_a_fleet_nothing_does() -> None:
+    assert "60 gateways" in refusal(fleet(replicas=2, autoscaling={"maxReplicas": 60}))
+    assert render(trial(fleet={"create": False, "spec": {"replicas": 60}}))
+
+
+def test_an_ingress_without_a_host_or_without_a_fleet_or_in_two_places() -> None:
+    assert "needs ingress.host" in refusal(trial(ingress={"enabled": True}))
+    alone = trial(ingress={"enabled": True, "host": "a.b"}, fleet={"create": False})
+    assert "needs fleet.create" in refusal(alone)
+    assert "fleet.spec.ingress is made from the value" in refusal(fleet(ingress={"host": "a.b"}))
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"databse": {}}, "additional properties 'databse' not allowed"),
+        ({"image": {"tg": "1"}}, "at '/image': additional properties 'tg' not allowed"),
+        ({"image": {"digest": "sha256:abc"}}, "at '/image/digest'"),
+        ({"image": {"pullPolicy": "Sometimes"}}, "at '/image/pullPolicy'"),
+        ({"operator": {"logLevel": "LOUD"}}, "at '/operator/logLevel'"),
+        ({"operator": {"watchNamespaces": ["Team A"]}}, "at '/operator/watchNamespaces/0'"),
+        ({"operator": {"resources": {"limits": {"memory": "lots"}}}}, "/limits/memory'"),
+        ({"database": {"url": "mysql://a@b/c"}}, "at '/database/url'"),
+        ({"database": {"maxConnections": 0}}, "at '/database/maxConnections'"),
+        ({"postgres": {"runAsUser": 0}}, "at '/postgres/runAsUser'"),
+        ({"fleet": {"name": "Gate"}}, "at '/fleet/name'"),
+        ({"fleet": {"spec": {"modles": []}}}, "additional properties 'modles' not allowed"),
+        ({"fleet": {"spec": {"models": []}}}, "at '/fleet/spec/models'"),
+        ({"fleet": {"spec": {"upstreams": [{"name": "a"}]}}}, "missing property 'url'"),
+        ({"fleet": {"spec": {"drain": {"seconds": -1}}}}, "at '/fleet/spec/drain/seconds'"),
+        ({"ingress": {"annotations": {"a": True}}}, "at '/ingress/annotations/a'"),
+    ],
+)
+def test_what_the_schema_of_the_values_does_not_know(values: Values, told: str) -> None:
+    assert told in refusal({**TRIAL, **values})
+
+
+def test_the_chart_may_be_a_part_of_another() -> None:
+    assert render(trial(**{"global": {"anything": 1}}))

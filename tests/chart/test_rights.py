@@ -1,0 +1,220 @@
+"""The operator, its job and the self-test do their work with just the rights that the chart gives.
+
+They run as processes here, each as its ServiceAccount.
+"""
+
+import base64
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.chart.helm import ROOT, Body, Values, container_of, environment_of, render
+from tests.chart.installed import Installed
+from tests.harness.gateway import DATABASES, PLAINTEXTS, Process, wait_until
+from tests.harness.postgres import PostgresServer, free_port
+from tests.reconcile.world import Operator
+
+INGRESS = {"enabled": True, "host": "llm.example.com"}
+SCALED = {"resources": {"requests": {"cpu": "500m"}}, "autoscaling": {"maxReplicas": 3}}
+KEYS = "/apis/tollgate.dev/v1alpha1/namespaces/team/apikeys"
+GRANTS = "/apis/tollgate.dev/v1alpha1/namespaces/team/creditgrants"
+#: what the operator makes of a fleet; nobody collects it here when the fleet is gone
+CHILDREN = (
+    "/apis/apps/v1/namespaces/gate/deployments/tollgate",
+    "/api/v1/namespaces/gate/services/tollgate",
+    "/api/v1/namespaces/gate/configmaps/tollgate-config",
+    "/apis/policy/v1/namespaces/gate/poddisruptionbudgets/tollgate",
+    "/apis/networking.k8s.io/v1/namespaces/gate/ingresses/tollgate",
+    "/apis/autoscaling/v2/namespaces/gate/horizontalpodautoscalers/tollgate",
+)
+
+
+class Release:
+    """A release with its operator as a process."""
+
+    def __init__(self, installed: Installed, folder: Path, values: Values) -> None:
+        self.cluster = installed
+        self.folder = folder
+        self.values = values
+        for name in ("team", "other"):
+            installed.post("/api/v1/namespaces", {"metadata": {"name": name}})
+        installed.install(values)
+        self.operator = Operator(
+            folder / "operator.log",
+            self.environment(render(values).one("Deployment"), "tollgate-operator")
+            | {"TOLLGATE_SWEEP_SECONDS": "5"},
+        )
+
+    def environment(self, body: Body, account: str) -> dict[str, str]:
+        """What a container's process is told, and a kubeconfig of its ServiceAccount."""
+        user = f"system:serviceaccount:gate:{account}"
+        kubeconfig = self.folder / f"{account}.kubeconfig"  # colons would be several files
+        kubeconfig.write_bytes(self.cluster.server.write_kubeconfig(user).read_bytes())
+        given = {"KUBECONFIG": str(kubeconfig)}
+        for name, value in environment_of(body).items():
+            if "fieldRef" in value:
+                value = "gate"
+            elif "secretKeyRef" in value:
+                reference = value["secretKeyRef"]
+                value = self.secret("gate", reference["name"])[reference["key"]]
+            given[name] = value
+        return given
+
+    def begin(self, body: Body, account: str, *more: str) -> subprocess.Popen[str]:
+        """Begin a container's process."""
+        return subprocess.Popen(
+            [sys.executable, "-m", *container_of(body)["args"], *more],
+            cwd=ROOT,
+            env={**self.environment(body, account), "PYTHONPATH": f"{ROOT}:{ROOT / 'operator'}"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def secret(self, namespace: str, name: str) -> dict[str, str]:
+        data = self.cluster.get(f"/api/v1/namespaces/{namespace}/secrets/{name}")["data"]
+        return {key: base64.b64decode(value).decode() for key, value in data.items()}
+
+    def make(self, namespace: str, kind: str, name: str, **spec: Any) -> str:
+        """Create one of our objects; its path."""
+        path = f"/apis/tollgate.dev/v1alpha1/namespaces/{namespace}/{kind.lower()}s"
+        body = {"apiVersion": "tollgate.dev/v1alpha1", "kind": kind}
+        answer = self.cluster.post(path, {**body, "metadata": {"name": name}, "spec": spec})
+        assert answer.status_code == 201, answer.text
+        return f"{path}/{name}"
+
+    def is_ready(self, path: str) -> bool:
+        conditions = self.cluster.get(path).get("status", {}).get("conditions", [])
+        return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+
+    def wait_ready(self, path: str) -> None:
+        wait_until(lambda: self.is_ready(path), f"{path} to be ready")
+
+    def wait(self, path: str, *, exists: bool) -> None:
+        wait_until(
+            lambda: self.exists(path) is exists, f"{path} to {'' if exists else 'dis'}appear"
+        )
+
+    def exists(self, path: str) -> bool:
+        return self.cluster.client.get(path).status_code == httpx.codes.OK
+
+    def close(self) -> None:
+        self.operator.kill()
+        for path in (GRANTS, *CHILDREN):
+            self.cluster.client.delete(path)
+        self.cluster.helm("uninstall", "tollgate", "--no-hooks")
+
+
+@pytest.fixture(params=["all namespaces", "some namespaces"])
+def release(
+    request: pytest.FixtureRequest,
+    installed: Installed,
+    postgres_server: PostgresServer,
+    tmp_path: Path,
+) -> Iterator[Release]:
+    url = postgres_server.create_database()
+    DATABASES.add(url)
+    installed.client.delete("/api/v1/namespaces/gate/secrets/tollgate-installation")
+    values: Values = {
+        "database": {"url": url},
+        "fleet": {"spec": SCALED},
+        "ingress": INGRESS,
+        "selftest": {"timeoutSeconds": 60},
+    }
+    if request.param == "some namespaces":
+        values["operator"] = {"watchNamespaces": ["team"]}
+    release = Release(installed, tmp_path, values)
+    try:
+        release.operator.start()
+        yield release
+    finally:
+        release.close()
+
+
+def test_everything_that_an_operator_does_is_allowed(release: Release) -> None:
+    key = release.make("team", "ApiKey", "alice", account="alice", secretName="alice-key")
+    grant = release.make("team", "CreditGrant", "welcome", account="alice", credits=10)
+    for path in (key, grant):
+        release.wait_ready(path)
+    PLAINTEXTS.add(release.secret("team", "alice-key")["OPENAI_API_KEY"])
+    for path in CHILDREN:
+        release.wait(path, exists=True)
+
+    release.cluster.install({**release.values, "ingress": {}, "fleet": {}})
+    for path in CHILDREN[-2:]:
+        release.wait(path, exists=False)
+    release.make("team", "ApiKey", "bob", account="bob", secretName="bob-key")
+    release.cluster.client.delete(key)
+    release.wait(key, exists=False)
+
+    job = release.begin(render(release.values).one("Job"), "tollgate-operator")
+    deployment = "/apis/apps/v1/namespaces/gate/deployments/tollgate-operator"
+    wait_until(
+        lambda: release.cluster.get(deployment)["spec"]["replicas"] == 0, "the operator's end", 60
+    )
+    assert release.operator.stop() == 0, "as the kubelet would, now"
+    said = job.communicate(timeout=60)
+    assert job.returncode == 0, said
+    keys = release.cluster.get(KEYS)["items"]
+    assert [each["metadata"].get("finalizers") for each in keys] == [None]
+    release.cluster.client.delete(f"{KEYS}/bob")
+    assert "forbidden" not in release.operator.log_text().lower()
+
+
+class Gateway(Process):
+    """A gateway with what the operator gives to its pods."""
+
+    def __init__(self, release: Release, folder: Path) -> None:
+        super().__init__(folder / "gateway.log")
+        self.port = free_port()
+        made = release.cluster.get("/api/v1/namespaces/gate/configmaps/tollgate-config")
+        (config,) = made["data"].values()
+        (folder / "fleet.yaml").write_text(config)
+        environment = {
+            "TOLLGATE_DATABASE_URL": release.values["database"]["url"],
+            "TOLLGATE_INSTALLATION_SECRET": release.secret("gate", "tollgate-installation")[
+                "secret"
+            ],
+        }
+        self.spawn(
+            [
+                "serve", f"--config={folder / 'fleet.yaml'}", f"--data={folder / 'data'}",
+                f"--port={self.port}", f"--ops-port={free_port()}",
+            ],
+            environment,
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("release", ["all namespaces"], indirect=True)
+def test_the_selftest_finds_an_installation_that_works_and_leaves_nothing(
+    release: Release, tmp_path: Path
+) -> None:
+    release.wait_ready(release.make("team", "ApiKey", "first", account="a", secretName="first"))
+    gateway = Gateway(release, tmp_path)
+    rendered = render(release.values)
+    for kind in ("Role", "RoleBinding"):
+        done = release.cluster.apply(rendered.every(kind, "tollgate-selftest"))
+        assert done.returncode == 0, done.stderr
+    pod = rendered.one("Pod")
+    url = f"--url=http://127.0.0.1:{gateway.port}"
+    try:
+        for _ in range(2):
+            test = release.begin(pod, "tollgate-selftest", url)
+            said, complaint = test.communicate(timeout=120)
+            assert test.returncode == 0, said + complaint
+            assert "kimi-k2.5 answered for 1 credits; the balance is 2" in said
+        test = release.begin(pod, "tollgate-selftest", url, "--model=nothing")
+        assert "tollgate-operator: the fleet has no model nothing\n" in test.communicate()
+        assert test.returncode == 1
+    finally:
+        gateway.kill()
+    for kind in ("apikeys", "creditgrants"):
+        path = f"/apis/tollgate.dev/v1alpha1/namespaces/gate/{kind}/tollgate-selftest"
+        assert not release.exists(path)
+    release.cluster.client.delete(f"{KEYS}/first")
+    release.wait(f"{KEYS}/first", exists=False)

@@ -1,0 +1,142 @@
+"""Who may do what: each role has exactly the verbs that are written here."""
+
+import pytest
+
+from tests.chart.helm import TRIAL, Body, Values, render
+
+Rights = dict[str, set[str]]
+
+READ = {"get", "list", "watch"}
+KEEP = READ | {"create", "patch", "delete"}
+WRITE = READ | {"create", "update", "patch", "delete", "deletecollection"}
+
+WATCHED: Rights = {
+    "tollgate.dev/apikeys": READ | {"patch"},
+    "tollgate.dev/creditgrants": READ | {"patch"},
+    "tollgate.dev/gatewayfleets": READ | {"patch"},
+    "tollgate.dev/apikeys/status": {"patch"},
+    "tollgate.dev/creditgrants/status": {"patch"},
+    "tollgate.dev/gatewayfleets/status": {"patch"},
+    "tollgate.dev/apikeys/finalizers": {"update"},
+    "tollgate.dev/gatewayfleets/finalizers": {"update"},
+    "/secrets": READ | {"create", "update", "patch"},
+    "/events": {"create"},
+}
+OWN: Rights = {
+    "/configmaps": KEEP,
+    "/services": KEEP,
+    "apps/deployments": KEEP,
+    "autoscaling/horizontalpodautoscalers": KEEP,
+    "policy/poddisruptionbudgets": KEEP,
+    "networking.k8s.io/ingresses": KEEP,
+    "/namespaces ['gate']": {"get"},
+}
+RESOURCES = ["apikeys.tollgate.dev", "creditgrants.tollgate.dev", "gatewayfleets.tollgate.dev"]
+NAMESPACED: Values = {**TRIAL, "operator": {"watchNamespaces": ["team-b", "team-a", "gate"]}}
+
+
+def rights(role: Body) -> Rights:
+    """The verbs of a role, by `group/resource`, with the names where a rule has some."""
+    found: Rights = {}
+    for rule in role["rules"]:
+        names = f" {rule['resourceNames']}" if "resourceNames" in rule else ""
+        for group in rule["apiGroups"]:
+            for resource in rule["resources"]:
+                found.setdefault(f"{group}/{resource}{names}", set()).update(rule["verbs"])
+    return found
+
+
+def test_the_operator_of_all_namespaces() -> None:
+    rendered = render()
+    everywhere = rendered.one("ClusterRole", "tollgate-operator")
+    schemas = f"apiextensions.k8s.io/customresourcedefinitions {RESOURCES}"
+    assert rights(everywhere) == WATCHED | {schemas: {"get"}}
+    assert rights(rendered.one("Role", "tollgate-operator-gateways")) == OWN
+    binding = rendered.one("ClusterRoleBinding")
+    assert binding["roleRef"]["name"] == "tollgate-operator"
+    assert binding["subjects"] == [
+        {"kind": "ServiceAccount", "name": "tollgate-operator", "namespace": "gate"}
+    ]
+
+
+def test_the_operator_of_some_namespaces_has_nothing_cluster_wide() -> None:
+    rendered = render(NAMESPACED)
+    assert rendered.every("ClusterRoleBinding") == []
+    assert rendered.every("ClusterRole", "tollgate-operator") == []
+    roles = rendered.every("Role", "tollgate-operator")
+    places = [role["metadata"]["namespace"] for role in roles]
+    assert sorted(places) == ["gate", "team-a", "team-b"]
+    assert all(rights(role) == WATCHED for role in roles)
+    (own,) = rendered.every("Role", "tollgate-operator-gateways")
+    assert (own["metadata"]["namespace"], rights(own)) == ("gate", OWN)
+    for binding in rendered.every("RoleBinding", "tollgate-operator"):
+        assert binding["metadata"]["namespace"] in places
+        assert binding["roleRef"]["kind"] == "Role"
+        assert [each["namespace"] for each in binding["subjects"]] == ["gate"]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected", "share"),
+    [
+        (
+            "viewer",
+            {f"tollgate.dev/{each.split('.')[0]}": READ for each in RESOURCES}
+            | {f"tollgate.dev/{each.split('.')[0]}/status": {"get"} for each in RESOURCES},
+            "view",
+        ),
+        (
+            "apikey-editor",
+            {"tollgate.dev/apikeys": WRITE, "tollgate.dev/apikeys/status": {"get"}},
+            "edit",
+        ),
+        (
+            "treasurer",
+            {"tollgate.dev/creditgrants": WRITE, "tollgate.dev/creditgrants/status": {"get"}},
+            None,
+        ),
+    ],
+)
+def test_the_roles_of_people(name: str, expected: Rights, share: str | None) -> None:
+    role = render().one("ClusterRole", f"tollgate-{name}")
+    assert rights(role) == expected
+    prefix = "rbac.authorization.k8s.io/aggregate-to-"
+    shares = {label for label in role["metadata"]["labels"] if label.startswith(prefix)}
+    assert shares == ({f"{prefix}{share}"} if share else set())
+
+
+def test_roles_of_people_may_have_no_share_in_others_or_not_be_made() -> None:
+    for role in render({**TRIAL, "rbac": {"aggregate": False}}).every("ClusterRole"):
+        assert "aggregate" not in str(role["metadata"]["labels"])
+    without = render({**TRIAL, "rbac": {"userRoles": False}}).every("ClusterRole")
+    assert [role["metadata"]["name"] for role in without] == ["tollgate-operator"]
+
+
+def test_without_roles_only_the_selftest_has_its_own() -> None:
+    rendered = render({**TRIAL, "rbac": {"create": False}})
+    kinds = ("Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")
+    names = {each["metadata"]["name"] for kind in kinds for each in rendered.every(kind)}
+    assert names == {"tollgate-selftest"}
+
+
+def test_the_selftest_touches_its_own_objects_only_and_only_while_it_runs() -> None:
+    rendered = render()
+    role = rendered.one("Role", "tollgate-selftest")
+    mine = "['tollgate-selftest']"
+    assert rights(role) == {
+        "tollgate.dev/apikeys": {"create"},
+        "tollgate.dev/creditgrants": {"create"},
+        f"tollgate.dev/apikeys {mine}": {"get", "patch", "delete"},
+        f"tollgate.dev/creditgrants {mine}": {"get", "patch", "delete"},
+        f"/secrets {mine}": {"get"},
+    }
+    for kind in ("ServiceAccount", "Role", "RoleBinding"):
+        annotations = rendered.one(kind, "tollgate-selftest")["metadata"]["annotations"]
+        assert annotations["helm.sh/hook"] == "test"
+        assert "hook-succeeded" in annotations["helm.sh/hook-delete-policy"]
+
+
+def test_nobody_may_do_everything() -> None:
+    for values in (TRIAL, NAMESPACED):
+        rendered = render(values)
+        for role in [*rendered.every("Role"), *rendered.every("ClusterRole")]:
+            assert "*" not in str(role["rules"]), role["metadata"]["name"]

@@ -1,0 +1,393 @@
+"""What each value of the chart does to what is rendered."""
+
+from typing import Any
+
+import pytest
+import yaml
+
+from gateway.core.spec import parse_document
+from tests.chart.helm import (
+    CHART,
+    TRIAL,
+    Body,
+    Values,
+    container_of,
+    environment_of,
+    notes,
+    pod_of,
+    render,
+)
+
+DIGEST = f"sha256:{'0' * 64}"
+EXISTING: Values = {"database": {"existingSecret": {"name": "money", "key": "uri"}}}
+
+
+def given(**values: Any) -> Values:
+    """Values on top of a trial's database."""
+    return {**TRIAL, **values}
+
+
+def operator(values: Values) -> Body:
+    return render(values).one("Deployment", "tollgate-operator")
+
+
+def fleet_spec(values: Values) -> Body:
+    spec: Body = render(values).one("GatewayFleet")["spec"]
+    return spec
+
+
+def ports_of(rules: list[Body]) -> list[list[int]]:
+    return [[port["port"] for port in rule["ports"]] for rule in rules]
+
+
+def test_as_shipped_there_is_a_fleet_in_front_of_the_simulated_upstream() -> None:
+    fleet = render().one("GatewayFleet", "tollgate")
+    assert fleet["metadata"]["namespace"] == "gate"
+    assert fleet["spec"]["upstreams"] == [{"name": "main", "url": "simulated:", "dialect": "chat"}]
+    assert [model["id"] for model in fleet["spec"]["models"]] == ["kimi-k2.5"]
+    assert fleet["spec"]["replicas"] == 2
+    assert fleet["spec"]["pricing"]["chatCreditsPerMessage"] == 1
+    parse_document(fleet)
+
+
+def test_the_specification_of_the_fleet_goes_through_as_it_is() -> None:
+    spec = {
+        "limits": {"bodyBytes": 67108864, "firstByteSeconds": 20},
+        "pricing": {"chatCreditsPerMessage": 1000000000000},
+        "podTemplate": {"spec": {"nodeSelector": {"pool": "llm"}}},
+        "drain": {"seconds": 60, "preStopSeconds": 5, "graceSeconds": 90},
+    }
+    rendered = fleet_spec(given(fleet={"spec": spec}))
+    assert {name: rendered[name] for name in spec} == {
+        **spec,
+        "pricing": {
+            "chatCreditsPerMessage": 1000000000000,
+            "chatCreditsReasoningSurcharge": 2,
+        },
+    }
+
+
+def test_a_fleet_that_scales_has_no_fixed_replicas() -> None:
+    spec = fleet_spec(given(fleet={"spec": {"autoscaling": {"maxReplicas": 4}}}))
+    assert "replicas" not in spec
+    assert spec["autoscaling"] == {"maxReplicas": 4}
+
+
+def test_the_fleet_has_a_name_and_annotations_of_its_own() -> None:
+    fleet = render(given(fleet={"name": "edge", "annotations": {"owner": "ai"}}))
+    assert fleet.one("GatewayFleet")["metadata"]["name"] == "edge"
+    assert fleet.one("GatewayFleet")["metadata"]["annotations"] == {"owner": "ai"}
+    policy = fleet.one("NetworkPolicy", "tollgate-gateways")
+    assert policy["spec"]["podSelector"] == {"matchLabels": {"tollgate.dev/fleet": "edge"}}
+
+
+def test_without_a_fleet_there_is_nothing_of_it() -> None:
+    rendered = render(given(fleet={"create": False}))
+    assert rendered.every("GatewayFleet") == []
+    assert rendered.every("Pod") == []
+    assert rendered.every("NetworkPolicy", "tollgate-gateways") == []
+
+
+def test_the_ingress_is_the_fleets() -> None:
+    ingress = {"enabled": True, "className": "nginx", "host": "llm.example.com"}
+    rendered = fleet_spec(given(ingress=ingress))["ingress"]
+    assert rendered.pop("annotations") == {
+        "nginx.ingress.kubernetes.io/proxy-buffering": "off",
+        "nginx.ingress.kubernetes.io/proxy-request-buffering": "off",
+        "nginx.ingress.kubernetes.io/proxy-body-size": "32m",
+        "nginx.ingress.kubernetes.io/proxy-read-timeout": "3600",
+        "nginx.ingress.kubernetes.io/proxy-send-timeout": "3600",
+    }
+    assert rendered == {"className": "nginx", "host": "llm.example.com"}
+    ingress["tlsSecretName"] = "llm-tls"
+    assert fleet_spec(given(ingress=ingress))["ingress"]["tlsSecretName"] == "llm-tls"
+    assert "ingress" not in fleet_spec(given())
+
+
+def test_one_image_for_the_operator_its_jobs_and_the_gateways() -> None:
+    image = {"repository": "registry.example.com/tollgate", "tag": "1.2.3"}
+    rendered = render(given(image=image))
+    expected = "registry.example.com/tollgate:1.2.3"
+    for name, pod in rendered.pods().items():
+        if name != "StatefulSet/tollgate-postgres":
+            assert [each["image"] for each in pod["spec"]["containers"]] == [expected], name
+    environment = environment_of(rendered.one("Deployment"))
+    assert environment["TOLLGATE_IMAGE"] == expected
+
+
+def test_a_digest_beats_a_tag_and_the_tag_is_the_charts_version_by_default() -> None:
+    version = yaml.safe_load((CHART / "Chart.yaml").read_text("utf-8"))["appVersion"]
+    assert container_of(operator(given()))["image"] == f"tollgate:{version}"
+    image = {"tag": "1.2.3", "digest": DIGEST}
+    assert container_of(operator(given(image=image)))["image"] == f"tollgate@{DIGEST}"
+    postgres = render(given(postgres={"image": {"digest": DIGEST}})).one("StatefulSet")
+    assert container_of(postgres)["image"] == f"postgres@{DIGEST}"
+
+
+def test_how_images_are_pulled_is_told_to_every_pod() -> None:
+    secrets = [{"name": "registry"}]
+    image = {"pullPolicy": "Always", "pullSecrets": secrets}
+    rendered = render(given(image=image))
+    assert all(pod["spec"]["imagePullSecrets"] == secrets for pod in rendered.pods().values())
+    spec = rendered.one("GatewayFleet")["spec"]
+    assert (spec["imagePullPolicy"], spec["imagePullSecrets"]) == ("Always", secrets)
+    own = {"spec": {"imagePullPolicy": "Never", "imagePullSecrets": [{"name": "other"}]}}
+    spec = fleet_spec(given(image=image, fleet=own))
+    assert (spec["imagePullPolicy"], spec["imagePullSecrets"]) == ("Never", [{"name": "other"}])
+
+
+@pytest.mark.parametrize(
+    ("values", "secret", "key"),
+    [
+        (TRIAL, "tollgate-postgres", "url"),
+        (given(postgres={"existingSecret": "mine"}), "mine", "url"),
+        ({"database": {"url": "postgresql://a:b@db/t"}}, "tollgate-database", "url"),
+        (EXISTING, "money", "uri"),
+    ],
+)
+def test_the_database_comes_from_a_secret(values: Values, secret: str, key: str) -> None:
+    environment = environment_of(operator(values))
+    reference = {"secretKeyRef": {"name": secret, "key": key}}
+    assert environment["TOLLGATE_DATABASE_URL"] == reference
+    assert environment["TOLLGATE_DATABASE_SECRET_NAME"] == secret
+    assert environment["TOLLGATE_DATABASE_SECRET_KEY"] == key
+
+
+def test_a_url_in_the_values_becomes_a_secret_and_starts_the_operator_anew() -> None:
+    first, second = ({"database": {"url": f"postgresql://a:b@{h}/t"}} for h in ("one", "two"))
+    secret = render(first).one("Secret", "tollgate-database")
+    assert secret["stringData"] == {"url": "postgresql://a:b@one/t"}
+    sums = [
+        pod_of(operator(each))["metadata"]["annotations"]["checksum/database"]
+        for each in (first, second)
+    ]
+    assert sums[0] != sums[1]
+
+
+def test_with_a_database_of_ones_own_no_secret_and_no_postgres_is_made() -> None:
+    rendered = render(EXISTING)
+    assert rendered.every("Secret") == []
+    assert rendered.every("StatefulSet") == []
+
+
+def test_the_installation_secret_is_never_made_by_the_chart() -> None:
+    environment = environment_of(operator(given(installation="east")))
+    assert environment["TOLLGATE_INSTALLATION"] == "east"
+    assert environment["TOLLGATE_INSTALLATION_SECRET_NAME"] == "tollgate-installation"
+    assert render().every("Secret", "tollgate-installation") == []
+    mine = {"existingSecret": "pepper", "key": "value"}
+    environment = environment_of(operator(given(installationSecret=mine)))
+    assert environment["TOLLGATE_INSTALLATION_SECRET_NAME"] == "pepper"
+    assert environment["TOLLGATE_INSTALLATION_SECRET_KEY"] == "value"
+
+
+def test_the_operators_pod_takes_what_pods_take() -> None:
+    settings: Values = {
+        "podAnnotations": {"a": "b"},
+        "podLabels": {"c": "d"},
+        "nodeSelector": {"pool": "system"},
+        "tolerations": [{"key": "system", "operator": "Exists"}],
+        "affinity": {"nodeAffinity": {}},
+        "priorityClassName": "high",
+    }
+    pod = pod_of(operator(given(operator=settings)))
+    assert pod["metadata"]["annotations"] == {"a": "b"}
+    assert pod["metadata"]["labels"]["c"] == "d"
+    for name in ("nodeSelector", "tolerations", "affinity", "priorityClassName"):
+        assert pod["spec"][name] == settings[name]
+
+
+def test_the_operator_is_one_and_is_probed_at_its_two_ports() -> None:
+    deployment = operator(given())
+    assert deployment["spec"]["replicas"] == 1
+    assert deployment["spec"]["strategy"] == {"type": "Recreate"}
+    container = container_of(deployment)
+    assert container["args"] == ["gateway_operator", "run"]
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    alive, ready = (container[f"{kind}Probe"]["httpGet"] for kind in ("liveness", "readiness"))
+    assert (alive["path"], ports[alive["port"]]) == ("/healthz", 8080)
+    assert (ready["path"], ports[ready["port"]]) == ("/readyz", 8081)
+    assert container["resources"]["requests"]["memory"] == "128Mi"
+    assert container["resources"]["limits"]["memory"] == "256Mi"
+
+
+def test_the_service_account_may_be_somebody_elses() -> None:
+    rendered = render(given(operator={"serviceAccount": {"create": False, "name": "mine"}}))
+    assert "tollgate-operator" not in {
+        each["metadata"]["name"] for each in rendered.every("ServiceAccount")
+    }
+    assert pod_of(rendered.one("Deployment"))["spec"]["serviceAccountName"] == "mine"
+    subjects = rendered.one("ClusterRoleBinding")["subjects"]
+    assert subjects == [{"kind": "ServiceAccount", "name": "mine", "namespace": "gate"}]
+
+
+def test_names_follow_the_release_and_may_be_given() -> None:
+    rendered = render(given(fullnameOverride="gw", commonLabels={"team": "ai"}))
+    assert rendered.one("Deployment")["metadata"]["name"] == "gw-operator"
+    assert rendered.one("GatewayFleet")["metadata"]["name"] == "gw"
+    for each in rendered.objects:
+        assert each["metadata"]["labels"]["team"] == "ai", each["kind"]
+        assert each["metadata"]["labels"]["app.kubernetes.io/part-of"] == "tollgate"
+    named = render(given(nameOverride="llm")).one("Deployment")["metadata"]
+    assert named["name"] == "tollgate-llm-operator"
+    assert named["labels"]["app.kubernetes.io/name"] == "llm"
+
+
+def test_the_trials_postgres_has_a_volume_that_outlives_the_release_or_none() -> None:
+    storage = {"size": "5Gi", "storageClassName": "fast"}
+    rendered = render(given(postgres={"persistence": storage}))
+    (claim,) = rendered.one("StatefulSet")["spec"]["volumeClaimTemplates"]
+    assert claim["spec"]["resources"] == {"requests": {"storage": "5Gi"}}
+    assert claim["spec"]["storageClassName"] == "fast"
+    kept = rendered.one("Secret", "tollgate-postgres")["metadata"]["annotations"]
+    assert kept == {"helm.sh/resource-policy": "keep"}
+
+    rendered = render(given(postgres={"persistence": {"enabled": False}}))
+    stateful = rendered.one("StatefulSet")
+    assert "volumeClaimTemplates" not in stateful["spec"]
+    assert {"name": "data", "emptyDir": {}} in pod_of(stateful)["spec"]["volumes"]
+    assert "annotations" not in rendered.one("Secret", "tollgate-postgres")["metadata"]
+
+
+def test_the_trials_url_leads_to_its_service_and_holds_its_password() -> None:
+    rendered = render(given(database={"trial": True, "maxConnections": 250}))
+    made = rendered.one("Secret", "tollgate-postgres")["stringData"]
+    assert len(made["password"]) == 32
+    host = "tollgate-postgres.gate.svc:5432"
+    assert made["url"] == f"postgresql://tollgate:{made['password']}@{host}/tollgate"
+    service = rendered.one("Service", "tollgate-postgres")["spec"]
+    stateful = rendered.one("StatefulSet")
+    assert service["selector"].items() <= pod_of(stateful)["metadata"]["labels"].items()
+    assert environment_of(stateful)["MAX_CONNECTIONS"] == "250"
+    assert pod_of(stateful)["spec"]["securityContext"]["runAsUser"] == 999
+
+
+def test_network_policies_take_their_ports_from_the_urls() -> None:
+    models = [{"id": "m", "upstream": "b"}]
+    upstreams = [
+        {"name": "a", "url": "https://api.example.com/v1"},
+        {"name": "b", "url": "http://model.models.svc:8000/v1"},
+        {"name": "c", "url": "http://plain.example.com/v1"},
+        {"name": "d", "url": "simulated:"},
+    ]
+    values: Values = {
+        "database": {"url": "postgresql://a:b@db.example.com:6432/t"},
+        "fleet": {"spec": {"models": models, "upstreams": upstreams}},
+    }
+    rendered = render(values)
+    gateways = rendered.one("NetworkPolicy", "tollgate-gateways")["spec"]
+    assert ports_of(gateways["egress"]) == [[53, 53], [6432], [443, 80, 8000]]
+    assert ports_of(gateways["ingress"]) == [[8080], [9090]]
+    assert "from" not in gateways["ingress"][0]
+    assert gateways["ingress"][1]["from"] == [{"namespaceSelector": {}}]
+    of_operator = rendered.one("NetworkPolicy", "tollgate-operator")["spec"]
+    assert ports_of(of_operator["egress"]) == [[53, 53], [443, 6443], [6432]]
+    assert ports_of(of_operator["ingress"]) == [[8081]]
+    assert rendered.every("NetworkPolicy", "tollgate-postgres") == []
+    port = {"existingSecret": {"name": "money"}, "port": 7432}
+    rendered = render({"database": port})
+    of_operator = rendered.one("NetworkPolicy", "tollgate-operator")["spec"]
+    assert ports_of(of_operator["egress"])[-1] == [7432]
+
+
+def test_only_operator_and_gateways_reach_the_trials_postgres() -> None:
+    rendered = render()
+    policy = rendered.one("NetworkPolicy", "tollgate-postgres")["spec"]
+    labels = pod_of(rendered.one("Deployment"))["metadata"]["labels"]
+    (rule,) = policy["ingress"]
+    by_operator, by_gateways = (each["podSelector"] for each in rule["from"])
+    assert by_operator["matchLabels"].items() <= labels.items()
+    assert by_gateways == {
+        "matchExpressions": [{"key": "tollgate.dev/fleet", "operator": "Exists"}]
+    }
+    assert ports_of(policy["ingress"]) == [[5432]]
+    assert policy["egress"] == []
+
+
+def test_network_policies_can_be_widened_narrowed_and_left_out() -> None:
+    rule = {"ports": [{"port": 1234}]}
+    peer = {"namespaceSelector": {"matchLabels": {"name": "edge"}}}
+    extra = {"extraIngress": [rule], "extraEgress": [rule]}
+    policies: Values = {
+        "gateway": {"clients": [peer], **extra},
+        "operator": extra,
+        "postgres": extra,
+        "scrapers": [peer],
+        "apiServerPorts": [8443],
+    }
+    rendered = render(given(networkPolicy=policies))
+    for name in ("tollgate-gateways", "tollgate-operator", "tollgate-postgres"):
+        spec = rendered.one("NetworkPolicy", name)["spec"]
+        assert spec["ingress"][-1] == spec["egress"][-1] == rule, name
+    gateways = rendered.one("NetworkPolicy", "tollgate-gateways")["spec"]
+    assert [each.get("from") for each in gateways["ingress"]] == [[peer], [peer], None]
+    of_operator = rendered.one("NetworkPolicy", "tollgate-operator")["spec"]
+    assert [8443] in ports_of(of_operator["egress"])
+    assert render(given(networkPolicy={"enabled": False})).every("NetworkPolicy") == []
+
+
+def test_the_job_before_an_uninstall_needs_no_database() -> None:
+    job = render(EXISTING).one("Job", "tollgate-release-finalizers")
+    assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-delete"
+    assert container_of(job)["args"] == ["gateway_operator", "release-finalizers"]
+    environment = environment_of(job)
+    assert environment["TOLLGATE_OPERATOR_DEPLOYMENT"] == "tollgate-operator"
+    assert not [value for value in environment.values() if "secretKeyRef" in value]
+    off = given(releaseFinalizers={"enabled": False})
+    assert render(off).every("Job") == []
+    slow = render(given(releaseFinalizers={"timeoutSeconds": 600})).one("Job")
+    assert slow["spec"]["activeDeadlineSeconds"] == 600
+
+
+def test_the_selftest_asks_the_service_and_a_model_that_costs_nothing() -> None:
+    upstreams = [
+        {"name": "real", "url": "https://api.example.com/v1"},
+        {"name": "play", "url": "simulated:"},
+    ]
+    models = [{"id": "k2", "upstream": "real"}, {"id": "toy", "upstream": "play"}]
+    spec = {"upstreams": upstreams, "models": models}
+    pod = render(given(fleet={"spec": spec, "name": "edge"})).one("Pod", "tollgate-selftest")
+    assert pod["metadata"]["annotations"]["helm.sh/hook"] == "test"
+    assert container_of(pod)["args"] == [
+        "gateway_operator",
+        "selftest",
+        "--namespace=gate",
+        "--name=tollgate-selftest",
+        "--fleet=edge",
+        "--url=http://edge.gate.svc",
+        "--model=toy",
+        "--timeout=120",
+    ]
+    spec["models"] = models[:1]
+    pod = render(given(fleet={"spec": spec})).one("Pod")
+    assert "--model=k2" in container_of(pod)["args"]
+    chosen = {"model": "k2", "timeoutSeconds": 300}
+    spec["models"] = models
+    pod = render(given(fleet={"spec": spec}, selftest=chosen)).one("Pod")
+    assert {"--model=k2", "--timeout=300"} <= set(container_of(pod)["args"])
+    assert pod["spec"]["activeDeadlineSeconds"] > 300
+    assert render(given(selftest={"enabled": False})).every("Pod") == []
+
+
+def test_extra_objects_are_installed_along() -> None:
+    plain = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "plain"}}
+    template = "{apiVersion: v1, kind: ConfigMap, metadata: {name: '{{ .Release.Name }}-mine'}}"
+    rendered = render(given(extraObjects=[plain | {"data": {"a": "{{ b }}"}}, template]))
+    assert rendered.one("ConfigMap", "plain")["data"] == {"a": "{{ b }}"}
+    assert rendered.one("ConfigMap", "tollgate-mine")
+
+
+@pytest.mark.parametrize("host", ["", "llm.example.com"])
+def test_the_notes_end_in_the_next_three_commands(host: str) -> None:
+    told = notes(given(ingress={"enabled": bool(host), "host": host}))
+    commands = told.partition("Next, these three commands")[2]
+    starts = [line for line in commands.splitlines() if line.startswith(("kubectl", "curl"))]
+    assert "wait --for=condition=Ready" in starts[0]
+    assert starts[0].endswith("gatewayfleet/tollgate")
+    assert starts[1].startswith("kubectl -n gate apply -f -")
+    assert starts[-1].startswith("curl ")
+    assert f"http://{host or '127.0.0.1:8080'}/api/openai/v1/chat/completions" in starts[-1]
+    documents = commands.partition("<<'END'\n")[2].partition("\nEND\n")[0]
+    for document in yaml.safe_load_all(documents):
+        parse_document(document)
+    assert "tollgate-installation" in told
