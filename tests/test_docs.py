@@ -9,6 +9,7 @@ import ast
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, get_args
 
@@ -23,22 +24,16 @@ from gateway.__main__ import _parser
 from gateway.app import charged_paths
 from gateway.core.credits import Lot, Lots, add_lot, settle_lots, take_lot
 from gateway.core.events import Usage
+from gateway.core.keys import secret_values
 from gateway.core.profile import GENERIC, PROFILES
 from gateway.core.seal import Sealer
-from gateway.core.spec import (
-    ApiKeySpec,
-    CreditGrantSpec,
-    GatewayFleetSpec,
-    Metadata,
-    parse_document,
-)
+from gateway.core.spec import Metadata, parse_document
 from gateway.errors import GatewayError, RequestError, TollgateError
-from gateway.routes.free import free_app
-from gateway.routes.operations import operations_app
+from gateway.routes.application import free_app
+from gateway.routes.operations import Operations
 from gateway.settings import Settings, UpstreamOverride
 from gateway.simulated.script import DIRECTIVES
-from gateway.standalone.reconcile import secret_values
-from gateway.store.grants import GrantReason
+from gateway.store.grant_states import GrantReason
 from gateway.store.ledger import Outcome
 from gateway.store.tables import Entry
 from gateway.telemetry.metrics import Metrics, RequestLabels
@@ -46,6 +41,8 @@ from gateway.wire.base import Dialect
 from gateway.wire.chat.dialect import ChatDialect
 from gateway.wire.messages.dialect import MessagesDialect
 from gateway.wire.responses.dialect import ResponsesDialect
+from gateway_operator.resources import apikey, creditgrant, fleet
+from tests.crds.support import CRDS, Json, schema
 from tests.harness.pages import (
     DOCS,
     PAGES,
@@ -63,6 +60,11 @@ from tests.harness.pages import (
 #: byte strings in the code of HTTP that look like header names: everybody's, and values
 NOT_DOCUMENTED = {"content-length", "content-type", "cache-control", "bearer", "identity"} | {
     "no-cache", "no", "true", "false",
+}  # fmt: skip
+
+#: kinds in the headings of resources.md
+ARTICLES = {
+    "ApiKey": "an ApiKey", "CreditGrant": "a CreditGrant", "GatewayFleet": "a GatewayFleet",
 }  # fmt: skip
 
 #: each row of the outcome table, and the test that shows it
@@ -95,20 +97,44 @@ def default_of(field: inspect.Field) -> str:
     return "required" if field.required else shown(field.default_factory())
 
 
-def fields(kind: inspect.Type, path: str = "") -> Iterator[tuple[str, str]]:
-    """Path and default of every field that holds a value."""
-    assert isinstance(kind, inspect.StructType)
-    for field in kind.fields:
-        name = path + field.encode_name
-        inner = field.type.types if isinstance(field.type, inspect.UnionType) else (field.type,)
-        lists = [each for each in inner if isinstance(each, inspect.ListType)]
-        if lists:
-            name, inner = f"{name}[]", (lists[0].item_type,)
-        structs = [each for each in inner if isinstance(each, inspect.StructType)]
-        for struct in structs:
-            yield from fields(struct, f"{name}.")
-        if not structs:
-            yield name, default_of(field)
+def fields(kind: Json, path: str = "") -> Iterator[tuple[str, list[str]]]:
+    """Path, default and bounds of every field of a schema that holds a value."""
+    for name, inner in kind["properties"].items():
+        default = "required" if name in kind.get("required", ()) else shown(inner.get("default"))
+        is_list = inner["type"] == "array"
+        many = f"up to {inner['maxItems']}, " if is_list else ""
+        path_of_it, value = (f"{path}{name}[]", inner["items"]) if is_list else (path + name, inner)
+        if "properties" in value:
+            yield from fields(value, f"{path_of_it}.")
+        else:
+            yield path_of_it, [default, many + bounds(value)]
+
+
+def bounds(kind: Json) -> str:
+    """What a schema asks of a value, as the docs write it."""
+    match kind:
+        case {"enum": words}:
+            return ", ".join(f"`{word}`" for word in words)
+        case {"type": "integer", "minimum": least, "maximum": most}:
+            return f"{power(least)}–{power(most)}"
+        case {"format": "date-time"}:
+            return "a time"
+        case {"type": "string"}:
+            return f"{kind.get('minLength', 0)}–{kind['maxLength']} characters"
+        case {"type": "boolean"}:
+            return "`true`, `false`"
+        case {"maxProperties": many}:
+            return f"up to {many}"
+    return "–"
+
+
+def power(number: int) -> str:
+    """A number; large ones are powers of ten."""
+    digits = str(number)
+    if number < 10**6:
+        return digits
+    assert digits.strip("0") == "1"
+    return "10" + str(len(digits) - 1).translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
 def variables(kind: type, prefix: str) -> dict[str, str]:
@@ -146,23 +172,75 @@ def test_every_command_and_flag() -> None:
     }
 
 
+@pytest.mark.parametrize("kind", sorted(CRDS))
+def test_every_field_of_a_spec(kind: str) -> None:
+    documented = columns(tables(section("resources.md", kind))[0], 1, 2)
+    assert documented == dict(fields(schema(kind)["properties"]["spec"]))
+
+
+@pytest.mark.parametrize("kind", sorted(CRDS))
+def test_every_field_of_a_status(kind: str) -> None:
+    shared = columns(tables(section("resources.md", "The three resources"))[1], 0)
+    own = columns(tables(section("resources.md", f"Status of {ARTICLES[kind]}"))[0], 0)
+    assert not shared.keys() & own.keys()
+    reported = {path for path, _ in fields(schema(kind)["properties"]["status"])}
+    assert shared.keys() | own.keys() == reported
+
+
 @pytest.mark.parametrize(
-    ("kind", "spec"),
-    [("GatewayFleet", GatewayFleetSpec), ("ApiKey", ApiKeySpec), ("CreditGrant", CreditGrantSpec)],
+    ("kind", "reasons"),
+    [
+        ("ApiKey", apikey.Reason),
+        ("CreditGrant", creditgrant.Reason),
+        ("GatewayFleet", fleet.Reason),
+    ],
 )
-def test_every_field_of_a_spec(kind: str, spec: type) -> None:
-    documented = columns(tables(section("configuration.md", kind))[0], 1)
-    assert documented == dict(fields(inspect.type_info(spec)))
+def test_every_reason_of_a_condition(kind: str, reasons: type[StrEnum]) -> None:
+    (rows,) = tables(section("resources.md", f"Reasons of {ARTICLES[kind]}"))
+    assert {row[0].strip("`") for row in rows} == {reason.value for reason in reasons}
+    for reason, ready, stalled, cause, cure in rows:
+        assert {ready, stalled} <= {"True", "False"}, reason
+        assert (ready, stalled) != ("True", "True"), reason
+        assert cause != "–", reason
+        assert ready == "True" or cure != "–", reason
+
+
+def test_every_event() -> None:
+    """Those that are no reason of a condition: announced by a plan, or a `REASON` of their own."""
+    posted = set()
+    for path in (ROOT / "operator").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            match node:
+                case ast.Call(func=ast.Name("Announce"), args=[ast.Constant(str(name)), *_]):
+                    posted.add(name)
+                case ast.Assign(targets=[ast.Name("REASON")], value=ast.Constant(str(name))):
+                    posted.add(name)
+    assert columns(tables(section("resources.md", "Events"))[0], 0).keys() == posted
+
+
+def test_the_examples_of_the_docs_are_those_of_the_folder() -> None:
+    """Each example on the page is a part of the file that shows more."""
+    files = [
+        yaml.safe_load(path.read_text("utf-8")) for path in (ROOT / "examples/cluster").glob("*")
+    ]
+    for block in blocks((DOCS / "resources.md").read_text("utf-8"), "yaml"):
+        example = yaml.safe_load(block)
+        (file,) = (one for one in files if one["metadata"] == example["metadata"])
+        assert example["kind"] == file["kind"]
+        assert example["spec"].keys() <= file["spec"].keys()
 
 
 def test_every_field_around_a_spec() -> None:
     documented = columns(tables(section("configuration.md", "The file"))[0], 1)
     around = {"apiVersion": "required", "kind": "required"}
-    assert documented == around | dict(fields(inspect.type_info(Metadata), "metadata."))
+    metadata = inspect.type_info(Metadata)
+    assert isinstance(metadata, inspect.StructType)
+    read = {f"metadata.{field.encode_name}": default_of(field) for field in metadata.fields}
+    assert documented == around | read
 
 
 def test_every_profile_and_what_the_lenient_one_takes() -> None:
-    named = [coded(row[0]) for row in tables(section("configuration.md", "GatewayFleet"))[1]]
+    named = [coded(row[0]) for row in tables(section("resources.md", "GatewayFleet"))[1]]
     assert set().union(*named) == PROFILES.keys()
     differs = section("connecting.md", "What differs from the providers")
     assert [name for name in sorted(GENERIC.parameters) if f"`{name}`" not in differs] == []
@@ -251,7 +329,7 @@ def test_every_route() -> None:
         for method in re.findall(r"[A-Z]+", row[0])
     }
     assert documented == {route for route in served if "/v1/v1" not in route}
-    operations = operations_app(Metrics(), lambda: None).openapi()["paths"]
+    operations = Operations(Metrics(), lambda: None).routes
     told = columns(tables(section("configuration.md", "Health and metrics"))[0], 1)
     assert told.keys() == operations.keys()
 
@@ -304,19 +382,24 @@ def test_the_worked_example_is_what_the_rules_say() -> None:
     assert [row[1:] for row in tables(section("credits.md", "Grants"))[1]] == rows
 
 
-def test_every_part_of_the_gateway_is_on_the_map() -> None:
-    parts = {path.stem for path in (ROOT / "gateway").glob("*.py")} - {"__init__"}
-    parts |= {path.parent.name for path in (ROOT / "gateway").glob("*/__init__.py")}
-    documented = tables(section("architecture.md", "The parts, from the outside in"))[0]
+@pytest.mark.parametrize(
+    ("number", "package"),
+    [(0, "gateway"), (1, "operator/gateway_operator")],
+    ids=["gateway", "operator"],
+)
+def test_every_part_is_on_the_map(number: int, package: str) -> None:
+    parts = {path.stem for path in (ROOT / package).glob("*.py")} - {"__init__"}
+    parts |= {path.parent.name for path in (ROOT / package).glob("*/__init__.py")}
+    documented = tables(section("architecture.md", "The parts, from the outside in"))[number]
     assert set().union(*(coded(row[0]) for row in documented)) == parts
 
 
 def test_every_command_of_the_makefile() -> None:
-    targets = set(re.findall(r"^(\w+):.*##", (ROOT / "Makefile").read_text("utf-8"), re.M))
+    targets = set(re.findall(r"^([\w-]+):.*##", (ROOT / "Makefile").read_text("utf-8"), re.M))
     contributing = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
-    assert set(re.findall(r"^\| `make (\w+)`", contributing, re.M)) == targets - {"help"}
+    assert set(re.findall(r"^\| `make ([\w-]+)`", contributing, re.M)) == targets - {"help"}
     for path in PAGES:
-        for command in re.findall(r"^(?:.* )?make (\w+)", code_of(path), re.M):
+        for command in re.findall(r"^(?:.* )?make ([\w-]+)", code_of(path), re.M):
             assert command in targets, f"{path.name}: make {command}"
 
 

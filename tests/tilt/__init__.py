@@ -1,0 +1,1 @@
+"""Tilt and kind, checked as far as a machine without a Docker engine can."""

@@ -1,0 +1,55 @@
+"""The buttons' programs, pressed: an API server, an operator and a gateway, all of them real."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.harness.apiserver import MISSING, ApiServer, find_kubernetes
+from tests.harness.gateway import ROOT, GatewayProcess, Simulated, fleet
+from tests.harness.postgres import PostgresServer
+from tests.harness.shell import Shell, find_program
+from tests.reconcile.resources import install_resources
+from tests.reconcile.world import World
+
+
+@pytest.fixture
+def world(postgres_server: PostgresServer, tmp_path: Path) -> Iterator[World]:
+    programs = find_kubernetes()
+    if programs is None or find_program("kubectl") is None:
+        pytest.skip(MISSING)
+    server = ApiServer(programs).start()
+    try:
+        install_resources(server)
+        world = World(server, postgres_server, tmp_path)
+        yield world
+        world.close()
+    finally:
+        server.remove()
+
+
+def test_a_key_credits_and_a_chat(world: World, simulated: Simulated, tmp_path: Path) -> None:
+    world.operator()
+    (secret,) = world.system.values("tollgate-installation").values()
+    gateway = GatewayProcess(
+        tmp_path,
+        [fleet(simulated.url)],
+        environment={"TOLLGATE_DATABASE_URL": world.url, "TOLLGATE_INSTALLATION_SECRET": secret},
+    ).start(apply=False)
+    shell = Shell(world.server, ROOT)
+    pressed = {"NAMESPACE": world.team.namespace, "NAME": "bob", "ACCOUNT": "bob"}
+
+    said = shell.run(".dev/tilt/make-key", **pressed)
+    assert "apikey.tollgate.dev/bob condition met" in said
+    key = world.plaintext("bob-key")
+    for _ in range(2):
+        said = shell.run(".dev/tilt/grant-credits", **pressed, CREDITS="21")
+        assert "condition met" in said
+    said = shell.run(
+        ".dev/tilt/send-chat", **pressed, MESSAGE='"Hi" twice', TOLLGATE_URL=gateway.url
+    )
+    assert "data: [DONE]" in said
+    assert "x-credits-charged: 2" in said
+    assert key not in said
+    assert world.balance("bob") == 40
+    assert gateway.stop() == 0

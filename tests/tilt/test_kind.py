@@ -1,0 +1,61 @@
+"""`make kind-up`: its configuration, and what it says where something is missing."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import yaml
+
+from tests.cluster.clusters.kind import VERSION
+from tests.harness.pages import ROOT, page
+from tests.tilt.evaluated import CONTEXT, Evaluated
+
+
+def test_tilt_works_on_the_cluster_that_kind_makes(evaluated: Evaluated) -> None:
+    (configuration,) = yaml.safe_load_all((ROOT / ".dev/kind.yaml").read_text(encoding="utf-8"))
+    assert configuration == {
+        "kind": "Cluster",
+        "apiVersion": "kind.x-k8s.io/v1alpha4",
+        "name": "tollgate",
+        "nodes": [{"role": "control-plane"}],
+    }
+    assert f"kind-{configuration['name']}" == CONTEXT
+    assert evaluated.all("allow_k8s_contexts") == [{"contexts": CONTEXT}]
+    for button in evaluated.all("cmd_button"):
+        assert f"KUBECTL=kubectl --context {CONTEXT}" in button["argv"]
+
+
+def say(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run `.dev/kind` where nothing is installed but what is in a folder."""
+    for name in ("sh", "dirname", "grep"):
+        (folder / name).symlink_to(str(shutil.which(name)))
+    return subprocess.run(
+        [ROOT / ".dev/kind", *arguments],
+        env={"PATH": str(folder), "HOME": os.environ.get("HOME", "/")},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+
+
+def test_without_kind_it_says_how_to_get_it(tmp_path: Path) -> None:
+    done = say(tmp_path, "up")
+    assert done.returncode == 1
+    (command,) = re.findall(
+        r"^  (go install sigs\.k8s\.io/kind@v\d+\.\d+\.\d+)$", done.stderr, re.M
+    )
+    assert command in page("development.md")
+    assert command.endswith(f"@{VERSION}"), "the cluster's tests take another kind"
+
+
+def test_without_docker_it_says_so(tmp_path: Path) -> None:
+    (tmp_path / "kind").symlink_to(str(shutil.which("true")))
+    done = say(tmp_path, "up")
+    assert done.returncode == 1
+    assert done.stderr.startswith("No Docker engine answers")
+
+
+def test_an_unknown_act_is_refused(tmp_path: Path) -> None:
+    assert say(tmp_path).stderr == "usage: .dev/kind up | down\n"
