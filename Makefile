@@ -1,6 +1,6 @@
 # Every act has one command. `make run` and `make test` need nothing but Python and this folder.
 .DEFAULT_GOAL := help
-.PHONY: help run dev test check format bench lock clean
+.PHONY: help run dev test test-cluster check format bench generate lock clean kind-up kind-down
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
@@ -15,6 +15,9 @@ dev: ## the same, started anew whenever a file of the gateway changes
 test: ## everything; says which real parts it found
 	@.dev/test
 
+test-cluster: ## the stories in a real cluster alone
+	@.dev/test tests/cluster $(ARGS)
+
 check: ## formatting, lint, types, import directions, tidiness
 	@.dev/check
 
@@ -24,13 +27,24 @@ format: ## put the code into its one form
 bench: ## CPU per request and per chunk, next to a bare Go proxy
 	@"$$(.dev/venv dev)/bin/python" -m tests.bench
 
+generate: ## the charts' copies of crds/, their schema and their README
+	@"$$(.dev/venv dev)/bin/python" .dev/charts.py
+
 lock: ## pin the dependencies anew
 	@"$$(.dev/venv dev)/bin/python" -m pip install --quiet uv
-	@for set in runtime dev; do \
-	  extras=$$([ $$set = dev ] && echo "--extra dev --extra operator -c .locks/runtime.txt"); \
+	@for set in runtime image dev; do \
+	  case $$set in runtime) extras=;; \
+	    image) extras="--extra operator -c .locks/runtime.txt";; \
+	    dev) extras="--extra dev --extra operator -c .locks/image.txt";; esac; \
 	  "$$(.dev/venv dev)/bin/uv" pip compile pyproject.toml --quiet --universal \
 	    --python-version 3.11 --generate-hashes --no-emit-index-url --no-header $$extras \
 	    -o .locks/$$set.txt; done
+
+kind-up: ## a Kubernetes in a container, for `tilt up`
+	@.dev/kind up
+
+kind-down: ## takes it away
+	@.dev/kind down
 
 clean: ## forget the local data of `make run`
 	@rm -rf .tollgate

@@ -1,0 +1,55 @@
+"""What the stories need of a cluster, whichever it is."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from tests.cluster.clusters.images import Image
+
+
+class Way(NamedTuple):
+    """How clients outside the cluster reach its ingress controller."""
+
+    url: str
+    class_name: str
+
+
+class Cluster(Protocol):
+    """One cluster. Everything may be repeated; whoever was killed in between is forgiven."""
+
+    name: str
+    title: str
+
+    def why_not(self) -> str | None:
+        """Why it cannot be had here, in a few words; None when it can."""
+
+    def prepare(self) -> None:
+        """Build or fetch what does not change from run to run."""
+
+    def start(self) -> None:
+        """Have it running, and empty."""
+
+    def deliver(self, images: Sequence[Image]) -> None:
+        """Build images that are missing, and bring them to where pods find them."""
+
+    def address(self, image: Image) -> str:
+        """What a pod calls an image."""
+
+    def command(self, arguments: Sequence[str]) -> list[str]:
+        """The command line that runs another where the cluster can be reached."""
+
+    def environment(self) -> Mapping[str, str]:
+        """What that command needs in its environment."""
+
+    def way(self) -> Way: ...
+
+    def remove(self) -> None:
+        """Take away what `start` made."""
+
+    def stop_api_server(self) -> None:
+        """Stop it, where that is ours to do. Raises `NotOurs`."""
+
+    def start_api_server(self) -> None: ...
+
+
+class NotOurs(Exception):
+    """The cluster was lent to us: nothing of its own is ours to stop."""

@@ -1,0 +1,86 @@
+"""The images of the stories, each named by a hash of everything it is made from."""
+
+import hashlib
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+_HERE = Path(__file__).resolve().parents[1] / "images"
+_ROOT = _HERE.parents[2]
+_FAMILY = "tollgate-test"
+
+
+@dataclass(frozen=True)
+class Image:
+    """One image: a folder with a Dockerfile, files to add, and the image it is built on."""
+
+    name: str
+    folder: Path
+    inputs: tuple[Path, ...]
+    added: dict[str, str] = field(default_factory=dict)
+    parent: "Image | None" = None
+
+    @property
+    def repository(self) -> str:
+        return f"{_FAMILY}/{self.name}"
+
+    @cached_property
+    def tag(self) -> str:
+        """The hash of its inputs, 16 hexadecimal digits; taken once, whatever changes later."""
+        digest = hashlib.sha256(self.parent.tag.encode() if self.parent else b"")
+        for path in sorted(file for given in self.inputs for file in _files(given)):
+            digest.update(f"{path.relative_to(_ROOT)}\0{path.stat().st_mode}\0".encode())
+            digest.update(path.read_bytes() + b"\0")
+        for name, text in sorted(self.added.items()):
+            digest.update(f"{name}\0{text}\0".encode())
+        return digest.hexdigest()[:16]
+
+    @contextmanager
+    def context(self) -> Iterator[Path]:
+        """The folder to build in."""
+        if not self.added:
+            yield self.folder
+            return
+        with tempfile.TemporaryDirectory(prefix="tollgate-image-") as made:
+            shutil.copytree(self.folder, made, dirs_exist_ok=True)
+            for name, text in self.added.items():
+                (Path(made) / name).write_text(text)
+            yield Path(made)
+
+
+def _files(given: Path) -> Iterator[Path]:
+    for path in [given] if given.is_file() else given.rglob("*"):
+        if path.is_file() and "__pycache__" not in path.parts:
+            yield path
+
+
+def images() -> dict[str, Image]:
+    """The product, the same under another name, the product with the SDKs, and PostgreSQL."""
+    ignored = (_ROOT / ".dockerignore").read_text()
+    parts = [_ROOT / line[1:] for line in ignored.splitlines() if line.startswith("!")]
+    product = Image("product", _ROOT, (_ROOT / "Dockerfile", _ROOT / ".dockerignore", *parts))
+    made = [
+        product,
+        Image("next", _HERE / "next", (_HERE / "next",), parent=product),
+        Image(
+            "sdk",
+            _HERE / "sdk",
+            (_HERE / "sdk",),
+            added={"versions.txt": _versions()},
+            parent=product,
+        ),
+        Image("postgres", _HERE / "postgres", (_HERE / "postgres",)),
+    ]
+    return {image.name: image for image in made}
+
+
+def _versions() -> str:
+    """The locked version of every package, as constraints for what a test installs."""
+    lock = (_ROOT / ".locks" / "dev.txt").read_text()
+    found = re.findall(r"^([A-Za-z0-9._-]+==[^\s;\\]+)", lock, re.MULTILINE)
+    return "\n".join(found) + "\n"

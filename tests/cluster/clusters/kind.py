@@ -1,0 +1,100 @@
+"""kind: a Kubernetes in a container of the Docker engine that answers here."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tests.cluster.clusters import docker
+from tests.cluster.clusters.base import Way
+from tests.cluster.clusters.images import Image
+from tests.cluster.local.commands import Step
+from tests.cluster.local.places import HELM
+
+VERSION = "v0.33.0"
+_NAME = "tollgate-test"
+_PORT = 18480
+_CONFIG = f"""\
+kind: Cluster
+apiVersion: kind.x-k8s.io/v1alpha4
+name: {_NAME}
+nodes:
+  - role: control-plane
+    extraPortMappings: [{{containerPort: 80, hostPort: {_PORT}, listenAddress: 127.0.0.1}}]
+"""
+_MANIFEST = "/etc/kubernetes/manifests/kube-apiserver.yaml"
+_ASIDE = "/etc/kubernetes/kube-apiserver.aside"
+
+
+class Kind:
+    """A cluster of its own, named apart from the one of `make kind-up`."""
+
+    name = "kind"
+    title = f"kind {VERSION}"
+
+    def __init__(self) -> None:
+        self._kubeconfig = Path(tempfile.gettempdir()) / f"{_NAME}-{os.getuid()}.kubeconfig"
+
+    def why_not(self) -> str | None:
+        return None if _program("kind") and _program("helm") else "kind needs Go, for kind and helm"
+
+    def prepare(self) -> None:
+        for name, package in (
+            ("kind", f"sigs.k8s.io/kind@{VERSION}"),
+            ("helm", f"helm.sh/helm/v4/cmd/helm@{HELM}"),
+        ):
+            if not Path(_program(name) or "").is_file():
+                with Step(f"installing {name}, once"):
+                    docker.run("go", "install", package)
+
+    def start(self) -> None:
+        self.remove()
+        with Step("starting kind"):
+            docker.run(
+                _program("kind") or "kind", "create", "cluster", "--config", "-", "--wait", "3m",
+                "--kubeconfig", str(self._kubeconfig), given=_CONFIG,
+            )  # fmt: skip
+            traefik = Path(__file__).with_name("traefik.yaml")
+            docker.run("kubectl", f"--kubeconfig={self._kubeconfig}", "apply", "-f", str(traefik))
+
+    def deliver(self, images: Sequence[Image]) -> None:
+        for image in images:
+            address = self.address(image)
+            with Step(f"building the image {image.name}"):
+                docker.build(image, self.address)
+                docker.run(
+                    _program("kind") or "kind", "load", "docker-image", address, "--name", _NAME
+                )
+
+    def address(self, image: Image) -> str:
+        return f"localhost/{image.repository}:{image.tag}"
+
+    def command(self, arguments: Sequence[str]) -> list[str]:
+        return list(arguments)
+
+    def environment(self) -> Mapping[str, str]:
+        found = f"{Path(_program('helm') or '').parent}:{os.environ['PATH']}"
+        return {**os.environ, "KUBECONFIG": str(self._kubeconfig), "PATH": found}
+
+    def way(self) -> Way:
+        return Way(f"http://127.0.0.1:{_PORT}", "traefik")
+
+    def remove(self) -> None:
+        docker.run(_program("kind") or "kind", "delete", "cluster", "--name", _NAME)
+        self._kubeconfig.unlink(missing_ok=True)
+
+    def stop_api_server(self) -> None:
+        docker.run("docker", "exec", f"{_NAME}-control-plane", "mv", _MANIFEST, _ASIDE)
+
+    def start_api_server(self) -> None:
+        docker.run("docker", "exec", f"{_NAME}-control-plane", "mv", _ASIDE, _MANIFEST)
+
+
+def _program(name: str) -> str | None:
+    """Where a program is, or would be after `go install`; None without Go."""
+    if found := shutil.which(name):
+        return found
+    if not shutil.which("go"):
+        return None
+    return str(Path(docker.run("go", "env", "GOPATH").strip()) / "bin" / name)

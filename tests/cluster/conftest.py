@@ -1,0 +1,109 @@
+"""The cluster of the run, the installation that the stories share, and their evidence.
+
+The stories run where the cluster can be reached: `make test-cluster` finds or makes one and starts
+this suite inside. Without it nothing here is collected.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.clusters import by_name
+from tests.cluster.clusters.base import Cluster
+from tests.cluster.harness import evidence, objects
+from tests.cluster.harness.clients import Client
+from tests.cluster.harness.installation import Facts, Installation
+from tests.cluster.harness.kube import Kube
+from tests.cluster.harness.team import Team
+
+_FACTS = os.environ.get("TOLLGATE_TEST_CLUSTER")
+collect_ignore_glob = [] if _FACTS else ["test_*.py"]
+
+#: as a reader would want to be told; what takes the installation away comes last
+_ORDER = (
+    "first_key", "credits", "refusal", "rollout", "operator", "api_server", "database", "many",
+    "restore", "uninstall", "quick_start",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def place(item: pytest.Item) -> int:
+        name = item.path.stem.removeprefix("test_")
+        return _ORDER.index(name) if name in _ORDER else len(_ORDER)
+
+    items.sort(key=place)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """A failed story says what the cluster looked like."""
+    report = yield
+    if report.failed and _FACTS:  # type: ignore[attr-defined]  # what the hook gives
+        pieces = evidence.collect(Kube(), "tollgate-system")
+        report.sections.extend(pieces)  # type: ignore[attr-defined]
+    return report
+
+
+@pytest.fixture(scope="session")
+def facts() -> Facts:
+    assert _FACTS is not None
+    found = json.loads(Path(_FACTS).read_text())
+    return Facts(found["cluster"], found["url"], found["class"], found["images"])
+
+
+@pytest.fixture(scope="session")
+def cluster(facts: Facts) -> Cluster:
+    return by_name(facts.cluster)
+
+
+@pytest.fixture(scope="session")
+def kube() -> Kube:
+    return Kube()
+
+
+@pytest.fixture(scope="session")
+def surroundings(kube: Kube, facts: Facts) -> None:
+    """What is there before Tollgate: a database and an upstream."""
+    kube.apply(
+        *objects.database(facts.images["postgres"]),
+        *objects.simulated_upstream(facts.images["product"]),
+    )
+    for place in (objects.DATABASE, objects.UPSTREAM):
+        kube("wait", "pod", "--all", "--for=condition=Ready", "-n", place, "--timeout=120s",
+             seconds=150)  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def shared(kube: Kube, facts: Facts, surroundings: None) -> Installation:
+    return Installation(kube, facts)
+
+
+@pytest.fixture(scope="module")
+def tollgate(shared: Installation) -> Installation:
+    """The installation, as it is meant to be when a file begins."""
+    shared.ensure()
+    return shared
+
+
+@pytest.fixture
+def client(tollgate: Installation) -> Iterator[Client]:
+    """A client outside the cluster, through the ingress."""
+    with tollgate.client() as client:
+        yield client
+
+
+@pytest.fixture
+def team(tollgate: Installation) -> Iterator[Callable[[str], Team]]:
+    """Makes namespaces of teams; they go when the story is told."""
+    made: list[Team] = []
+
+    def make(name: str) -> Team:
+        made.append(Team(tollgate, name))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.leave()

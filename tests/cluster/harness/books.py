@@ -1,0 +1,40 @@
+"""The database of the stories: stopping it, and what an administrator does with backups."""
+
+from tests.cluster.harness.kube import Kube, wait_until
+from tests.cluster.harness.objects import DATABASE
+
+_POD = "postgres-0"
+
+
+class Books:
+    """PostgreSQL in its pod."""
+
+    def __init__(self, kube: Kube) -> None:
+        self._kube = kube
+
+    def stop(self) -> None:
+        """Take the pod away; returns when it is gone."""
+        self._scale(0)
+        wait_until(lambda: not self._kube.all("pod", DATABASE), "the database to be gone", 90)
+
+    def start(self) -> None:
+        """Have it back, on the same data; returns when it answers."""
+        self._scale(1)
+        wait_until(lambda: self._kube.pods(DATABASE, "app=postgres"), "the database", 120)
+
+    def dump(self) -> str:
+        """A backup, as SQL."""
+        return self._run("pg_dump -h /tmp -U tollgate tollgate")
+
+    def restore(self, dump: str) -> None:
+        """The database as it was then; whoever is connected is thrown out."""
+        self._run("dropdb --force -h /tmp -U tollgate tollgate")
+        self._run("createdb -h /tmp -U tollgate tollgate")
+        self._run("psql -q -v ON_ERROR_STOP=1 -h /tmp -U tollgate tollgate", dump)
+
+    def _scale(self, replicas: int) -> None:
+        self._kube("scale", "statefulset/postgres", "-n", DATABASE, f"--replicas={replicas}")
+
+    def _run(self, line: str, given: str | None = None) -> str:
+        enter = ["exec", "-i", _POD, "-n", DATABASE, "--", "sh", "-c", line]
+        return self._kube(*enter, given=given or "")

@@ -1,0 +1,39 @@
+"""What a failed story leaves in its report: objects, events and logs, without keys."""
+
+import re
+
+from tests.cluster.harness.kube import Kube, KubectlFailed
+
+_KEY = re.compile(r"sk-[A-Za-z0-9]{20,}")
+_LINES = 60
+
+
+def redacted(text: str) -> str:
+    return _KEY.sub("sk-…", text)
+
+
+def collect(kube: Kube, namespace: str) -> list[tuple[str, str]]:
+    """Title and text of each piece; what cannot be had says why."""
+    pieces = [
+        ("objects", ["get", "all", "-A", "-o", "wide"]),
+        ("ours", ["get", "tollgate", "-A", "-o", "wide"]),
+        ("events", ["get", "events", "-A", "--sort-by=.metadata.creationTimestamp"]),
+        ("operator", _log(namespace, "app.kubernetes.io/component=operator")),
+        ("operator before", [*_log(namespace, "app.kubernetes.io/component=operator"), "-p"]),
+        ("gateways", _log(namespace, "tollgate.dev/fleet")),
+        ("database", _log("database", "app=postgres")),
+    ]
+    return [(title, _trimmed(kube, arguments)) for title, arguments in pieces]
+
+
+def _log(namespace: str, labels: str) -> list[str]:
+    return ["logs", "-n", namespace, "-l", labels, f"--tail={_LINES}", "--prefix"]
+
+
+def _trimmed(kube: Kube, arguments: list[str]) -> str:
+    try:
+        text = kube(*arguments, seconds=30)
+    except KubectlFailed as error:
+        text = str(error)
+    lines = text.strip().splitlines()
+    return redacted("\n".join(line[:300] for line in lines[-2 * _LINES :]))

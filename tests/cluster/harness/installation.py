@@ -1,0 +1,270 @@
+"""The installation of Tollgate that the stories share, and what must be true of it after each."""
+
+import json
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tests.cluster.harness import objects
+from tests.cluster.harness.clients import Client
+from tests.cluster.harness.evidence import redacted
+from tests.cluster.harness.kube import (
+    Document,
+    Kube,
+    KubectlFailed,
+    condition,
+    names,
+    wait_until,
+)
+
+ROOT = Path(__file__).resolve().parents[3]
+CHART = ROOT / "charts" / "tollgate"
+HOST = "tollgate.example"
+#: a revoked key must be refused by then
+REFUSED_SECONDS = 2.0
+_KINDS = ("apikey", "creditgrant", "gatewayfleet")
+
+
+class Facts(NamedTuple):
+    """What the run says about its cluster."""
+
+    cluster: str
+    url: str
+    class_name: str
+    images: Mapping[str, str]
+
+
+class Installation:
+    """One release of the chart. `ensure` has it there whatever an earlier story did to it."""
+
+    release = "tollgate"
+    fleet = "tollgate"
+
+    def __init__(self, kube: Kube, facts: Facts, namespace: str = "tollgate-system") -> None:
+        self.kube = kube
+        self.facts = facts
+        self.namespace = namespace
+        #: plaintexts that must never work again
+        self.dead: set[str] = set()
+        #: every plaintext that a story has read; none may be where it does not belong
+        self.seen: set[str] = set()
+
+    # -- the release ---------------------------------------------------------------------------
+
+    def values(self, **more: Any) -> Document:
+        """The values of the chart; `more` is merged over them."""
+        repository, _, tag = self.facts.images["product"].rpartition(":")
+        values: Document = {
+            "image": {"repository": repository, "tag": tag},
+            "database": {"existingSecret": {"name": "books"}},
+            "operator": {"sweepSeconds": 15},
+            "ingress": {
+                "enabled": True,
+                "className": self.facts.class_name,
+                "host": HOST,
+            },
+            "fleet": {
+                "spec": {
+                    "replicas": 2,
+                    "pricing": {
+                        "chatCreditsPerMessage": 1,
+                        "chatCreditsReasoningSurcharge": 2,
+                    },
+                    "upstreams": [
+                        {
+                            "name": "main",
+                            "url": f"http://simulated.{objects.UPSTREAM}.svc:8081/v1",
+                            "dialect": "chat",
+                        }
+                    ],
+                    "models": [
+                        {"id": "kimi-k2.5", "upstream": "main", "aliases": ["claude-*", "gpt-*"]}
+                    ],
+                }
+            },
+        }
+        return merged(values, more)
+
+    def install(self, values: Document | None = None, *, seconds: float = 180) -> float:
+        """`helm upgrade --install --wait` with these values; the seconds it took."""
+        began = time.monotonic()
+        with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+            json.dump(values or self.values(), file)
+            file.flush()
+            self.helm(
+                "upgrade", "--install", self.release, str(CHART), "-f", file.name, "--wait",
+                f"--timeout={seconds:.0f}s", seconds=seconds + 30,
+            )  # fmt: skip
+        self.kube.wait_ready("gatewayfleet", self.namespace, self.fleet, seconds=seconds)
+        return time.monotonic() - began
+
+    def uninstall(self, seconds: float = 180) -> float:
+        began = time.monotonic()
+        self.helm("uninstall", self.release, "--wait", f"--timeout={seconds:.0f}s", seconds=seconds)
+        return time.monotonic() - began
+
+    def prepare(self) -> None:
+        """The namespace, as an administrator makes it, and the way to the database in it."""
+        self.kube.apply(
+            objects.namespace(self.namespace), objects.database_secret("books", self.namespace)
+        )
+
+    def ensure(self) -> None:
+        """Installed, with the values that `values` gives, and ready."""
+        self.prepare()
+        if self._installed_values() != self.values():
+            self.install()
+        else:
+            self.kube.wait_ready("gatewayfleet", self.namespace, self.fleet, seconds=120)
+
+    def _installed_values(self) -> Document | None:
+        try:
+            found = self.helm("get", "values", self.release, "-o", "json")
+        except KubectlFailed:
+            return None
+        return dict(json.loads(found) or {})
+
+    def helm(self, *arguments: str, seconds: float = 120) -> str:
+        """Run helm in the release's namespace. Raises `KubectlFailed` with what it said."""
+        line = ["helm", *arguments, "--namespace", self.namespace]
+        done = subprocess.run(line, capture_output=True, text=True, timeout=seconds)
+        if done.returncode:
+            said = (done.stderr + done.stdout).strip()[-2000:]
+            raise KubectlFailed(f"helm {arguments[0]}: {redacted(said)}")
+        return done.stdout
+
+    # -- its parts -----------------------------------------------------------------------------
+
+    def operator_pods(self) -> list[Document]:
+        return self.kube.pods(self.namespace, "app.kubernetes.io/component=operator")
+
+    def operator_pod(self) -> Document:
+        """The operator, once there is one and it is ready."""
+        wait_until(self.operator_pods, "the operator to be ready", 120)
+        return self.operator_pods()[0]
+
+    def gateway_pods(self) -> list[Document]:
+        return self.kube.pods(self.namespace, f"tollgate.dev/fleet={self.fleet}")
+
+    def client(self) -> Client:
+        """A client that comes through the ingress."""
+        return Client(self.facts.url, HOST)
+
+    @contextmanager
+    def replicas(self) -> Iterator[dict[str, Client]]:
+        """A client for each gateway pod, past the Service."""
+        with ExitStack() as stack:
+            clients = {}
+            for name in names(self.gateway_pods()):
+                url = stack.enter_context(self.kube.forward(f"pod/{name}", self.namespace, 8080))
+                clients[name] = stack.enter_context(Client(url))
+            assert clients, "no gateway is ready"
+            yield clients
+
+    def stats(self) -> dict[str, Any]:
+        """The counters of the simulated upstream."""
+        return dict(json.loads(self.kube("get", "--raw", f"{self._upstream()}/stats")))
+
+    def _upstream(self) -> str:
+        return f"/api/v1/namespaces/{objects.UPSTREAM}/services/simulated:8081/proxy"
+
+    # -- keys ----------------------------------------------------------------------------------
+
+    def key(self, namespace: str, name: str) -> str:
+        """The plaintext of a key, from its Secret."""
+        values = self.kube.secret(namespace, f"{name}-key")
+        assert values, f"{namespace}/{name}-key is not there"
+        self.seen.add(values["OPENAI_API_KEY"])
+        return values["OPENAI_API_KEY"]
+
+    def forget(self, *keys: str) -> None:
+        """From now on these must be refused everywhere."""
+        self.dead.update(keys)
+
+    def seconds_to_refuse(self, replicas: Mapping[str, Client], key: str, began: float) -> float:
+        """Until every replica has refused the key; from a moment of `time.monotonic`."""
+        left = dict(replicas)
+        while left:
+            assert time.monotonic() < began + 30, f"{sorted(left)} still take a dead key"
+            for name, client in list(left.items()):
+                if client.status(key) in (401, 403):
+                    del left[name]
+        return time.monotonic() - began
+
+    # -- what must be true ---------------------------------------------------------------------
+
+    def check(self, *namespaces: str, seconds: float = 90) -> None:
+        """The invariant: the books are right, dead keys are dead, every object says how it is."""
+        wait_until(lambda: not self.unsettled(*namespaces), "every object to settle", seconds)
+        self.audit()
+        with self.replicas() as replicas:
+            alive = [
+                f"{key[:8]}… at {name}"
+                for key in self.dead
+                for name, client in replicas.items()
+                if client.status(key) not in (401, 403)
+            ]
+        assert alive == [], "keys that are revoked still work"
+        self.check_canary()
+
+    def unsettled(self, *namespaces: str) -> list[str]:
+        """Objects that are neither Ready nor Stalled as they are now."""
+        return [
+            f"{kind} {one['metadata']['namespace']}/{one['metadata']['name']}"
+            for kind in _KINDS
+            for one in self.kube.all(kind)
+            if not namespaces or one["metadata"]["namespace"] in namespaces
+            if "deletionTimestamp" not in one["metadata"] and not is_settled(one)
+        ]
+
+    def audit(self) -> str:
+        """`python -m gateway audit` in a gateway's pod."""
+        pod = names(self.gateway_pods())[0]
+        said = self.kube.execute(pod, self.namespace, "python", "-m", "gateway", "audit")
+        assert "the books are right" in said
+        return said
+
+    def check_canary(self) -> None:
+        """No key is where it does not belong: logs, events, objects, metrics."""
+        texts = {
+            "events": self.kube("get", "events", "-A", "-o", "json"),
+            "objects": self.kube("get", "tollgate", "-A", "-o", "json"),
+            "operator": self._log("app.kubernetes.io/component=operator"),
+            "gateways": self._log(f"tollgate.dev/fleet={self.fleet}"),
+        }
+        found = [where for where, text in texts.items() if any(k in text for k in self.seen)]
+        assert found == [], "a key's plaintext stands there"
+
+    def _log(self, labels: str) -> str:
+        return self.kube("logs", "-n", self.namespace, "-l", labels, "--tail=-1")
+
+
+def is_settled(found: Document) -> bool:
+    """Ready, or Stalled; both with a reason."""
+    ready, stalled = condition(found, "Ready"), condition(found, "Stalled")
+    if ready.get("status") == "True":
+        return bool(ready.get("reason"))
+    return stalled.get("status") == "True" and bool(stalled.get("reason"))
+
+
+def merged(base: Document, more: Mapping[str, Any]) -> Document:
+    """The second over the first, folder by folder; lists are replaced."""
+    result = dict(base)
+    for key, value in more.items():
+        if isinstance(value, Mapping) and isinstance(result.get(key), Mapping):
+            result[key] = merged(result[key], value)
+        else:
+            result[key] = value
+    return result
+
+
+def restarts(pods: Sequence[Document]) -> dict[str, int]:
+    """How often the first container of each pod was started anew."""
+    return {
+        pod["metadata"]["name"]: pod["status"]["containerStatuses"][0]["restartCount"]
+        for pod in pods
+    }

@@ -1,0 +1,77 @@
+"""Running other programs: quietly, and with their words when they fail."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.cluster.local import places
+
+
+class Failed(Exception):
+    """A program ended badly; the text is what it said last."""
+
+
+def run(
+    *arguments: object,
+    folder: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    given: str | None = None,
+    seconds: float = 3600,
+) -> str:
+    """Run a program to its end and return its standard output.
+
+    Raises `Failed` with the end of its output when it exits with another code than 0.
+    """
+    done = subprocess.run(
+        [str(argument) for argument in arguments],
+        cwd=folder,
+        env={**os.environ, **(environment or {})},
+        input=given,
+        stdin=subprocess.DEVNULL if given is None else None,
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+    )
+    if done.returncode:
+        words = " ".join(str(argument) for argument in arguments[:6])
+        said = "\n".join((done.stdout + done.stderr).strip().splitlines()[-25:])
+        raise Failed(f"{words} … ended with {done.returncode}:\n{said}")
+    return done.stdout
+
+
+def succeeds(*arguments: object) -> bool:
+    """Whether a program ends well; what it says is of no interest."""
+    try:
+        run(*arguments)
+    except (Failed, OSError):
+        return False
+    return True
+
+
+def inside(*arguments: object) -> list[str]:
+    """The command line that runs a program in the node's network."""
+    enter = ["nsenter", f"--net=/run/netns/{places.NAMESPACE}"]
+    return [*enter, *(str(argument) for argument in arguments)]
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+class Step:
+    """A long step: says that it begins, and how long it took when it is done."""
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._began = 0.0
+
+    def __enter__(self) -> None:
+        say(f"  {self._title} …")
+        self._began = time.monotonic()
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        word = "done" if kind is None else "failed"
+        say(f"  {self._title}: {word} after {time.monotonic() - self._began:.0f} s")

@@ -1,0 +1,159 @@
+"""Images: the base from Debian's packages, any Dockerfile with Buildah, and their way to the node.
+
+Packages come from the registries this machine is configured for. That configuration is bound into
+the build and never written into an image. An image whose tag is a hash of its inputs is built once.
+"""
+
+import fcntl
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.cluster.local import places
+from tests.cluster.local.commands import Failed, Step, run, succeeds
+from tests.cluster.local.places import BIN, CACHE, SOCKET, STATE
+
+_BUILDAH = (
+    "buildah", "--root", CACHE / "images", "--runroot", CACHE / "images.run",
+    "--storage-driver", "overlay",
+)  # fmt: skip
+#: the file, not its folder: packages may add to that
+_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
+_BASE_PACKAGES = "python3,python3-venv,ca-certificates"
+_UNREAD = ("usr/share/doc", "usr/share/man", "usr/share/locale")
+
+#: the smallest process that keeps a pod's namespaces and buries its orphans
+_PAUSE = r"""
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+static void stop(int s) { (void)s; _exit(0); }
+static void reap(int s) { (void)s; while (waitpid(-1, 0, WNOHANG) > 0) {} }
+int main(void) { signal(SIGTERM, stop); signal(SIGINT, stop); signal(SIGCHLD, reap); for (;;) pause(); }
+"""  # noqa: E501  # a line of C
+
+
+def have(tag: str) -> bool:
+    """Whether an image is in the builder's store."""
+    return succeeds(*_BUILDAH, "inspect", "--type", "image", tag)
+
+
+def build_base() -> None:
+    """Make the pod's pause image and the Python image that Dockerfiles begin with, once."""
+    if not have(places.PAUSE_IMAGE):
+        with Step("making the pause image"), _folder() as folder:
+            (folder / "pause.c").write_text(_PAUSE)
+            run("gcc", "-O2", "-static", "-o", folder / "pause", folder / "pause.c")
+            (folder / "Dockerfile").write_text(
+                'FROM scratch\nCOPY pause /pause\nENTRYPOINT ["/pause"]\n'
+            )
+            build(folder, places.PAUSE_IMAGE)
+    if not have(places.BASE_IMAGE):
+        with Step("making the base image from Debian's packages, once"), _folder() as folder:
+            _make_base(folder)
+
+
+def _make_base(folder: Path) -> None:
+    root = folder / "root"
+    run("debootstrap", "--variant=minbase", f"--include={_BASE_PACKAGES}", "bookworm", root)
+    for name in ("python", "python3"):
+        (root / "usr/local/bin" / name).symlink_to("/usr/bin/python3")
+    for waste in ("var/cache/apt", "var/lib/apt/lists", *_UNREAD):
+        shutil.rmtree(root / waste, ignore_errors=True)
+    run("tar", "-C", root, "-cf", folder / "root.tar", ".")
+    shutil.rmtree(root)
+    (folder / "Dockerfile").write_text('FROM scratch\nADD root.tar /\nCMD ["python3"]\n')
+    build(folder, places.BASE_IMAGE)
+
+
+def build(context: Path, tag: str, *options: str) -> None:
+    """Build a folder's Dockerfile; options are Buildah's."""
+    with _alone(), _configuration() as bound:
+        _forget_containers()  # what a build that was killed left behind
+        try:
+            run(
+                *_BUILDAH, "bud", "--isolation", "chroot", "--layers", "--pull=never",
+                "--short-name-alias-conf", "/dev/null", *bound, *options, "-t", tag, context,
+            )  # fmt: skip
+        except Failed:
+            _forget_containers()
+            raise
+
+
+def _forget_containers() -> None:
+    succeeds(*_BUILDAH, "rm", "--all")
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """One build at a time: the store is shared by all clones."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "images.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def _configuration() -> Iterator[list[str]]:
+    """Options that lend a build this machine's certificates and configuration of pip."""
+    bound = ["-v", f"{_AUTHORITIES}:{_AUTHORITIES}:ro"]
+    with _folder() as folder:
+        lines = run(sys.executable, "-m", "pip", "config", "list").splitlines()
+        settings = dict(line.split("=", 1) for line in lines if "=" in line)
+        values = {
+            name.rsplit(".", 1)[-1]: value.strip("'\"")
+            for name, value in settings.items()
+            if name.startswith((":env:", "global.", "install."))
+        }
+        (folder / "pip.conf").write_text(
+            "[global]\n" + "".join(f"{name} = {value}\n" for name, value in values.items())
+        )
+        bound += ["-v", f"{folder / 'pip.conf'}:/etc/pip.conf:ro"]
+        for place in values.get("find-links", "").split():
+            if Path(place).is_dir():
+                bound += ["-v", f"{place}:{place}:ro"]
+        yield bound
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """A folder beside the cache: `/tmp` may be small, and a base is some 200 MB."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="work-", dir=CACHE))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def load(*tags: str) -> None:
+    """Copy images from the builder's store into the node's containerd, where they are missing."""
+    there = run(*_ctr("images", "list", "--quiet")).split()
+    for tag in tags:
+        if tag in there:
+            continue
+        archive = STATE / "image.tar"
+        archive.unlink(missing_ok=True)
+        try:
+            run(*_BUILDAH, "push", tag, f"docker-archive:{archive}:{tag}")
+            run(*_ctr("images", "import", archive))
+        finally:
+            archive.unlink(missing_ok=True)
+
+
+def forget(family: str, keep: Iterable[str]) -> None:
+    """Forget the images of a family (a repository) but for some tags, and layers of no image."""
+    with _alone():
+        listed = run(*_BUILDAH, "images", "--format", "{{.Name}}:{{.Tag}}").split()
+        for tag in listed:
+            if tag.startswith(f"{family}:") and tag not in keep:
+                succeeds(*_BUILDAH, "rmi", tag)
+        succeeds(*_BUILDAH, "rmi", "--prune")
+
+
+def _ctr(*arguments: object) -> list[str]:
+    command = [BIN / "ctr", "--address", SOCKET, "--namespace", "k8s.io", *arguments]
+    return [str(part) for part in command]

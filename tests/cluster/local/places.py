@@ -1,0 +1,41 @@
+"""Versions, folders and addresses of the local node."""
+
+import hashlib
+import os
+from pathlib import Path
+
+KUBERNETES = "1.36.3"
+ETCD = "v3.6.16"
+CONTAINERD = "v2.4.2"
+HELM = "v4.3.1"
+COREDNS = "v1.15.0"
+TRAEFIK = "v3.6.12"
+#: the oldest Go that compiles all of them
+GO = (1, 26)
+
+BASE_IMAGE = "localhost/python:3.11-slim-bookworm"
+PAUSE_IMAGE = "localhost/pause:1"
+
+_HERE = hashlib.sha256(str(Path(__file__).resolve().parent).encode()).hexdigest()[:8]
+_CACHES = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+
+#: programs and images: named by what they are made from, shared by all clones
+CACHE = _CACHES / "tollgate" / "cluster"
+BIN = CACHE / "bin"
+#: what one running node owns: etcd, containerd, kubelet, volumes, logs
+STATE = Path(f"/var/tmp/tollgate-cluster-{_HERE}")
+LOGS = STATE / "logs"
+CERTIFICATES = STATE / "certificates"
+SOCKET = STATE / "containerd.sock"
+ADMIN = STATE / "admin.kubeconfig"
+#: names of the network namespace and of the control group below which all pods are
+NAMESPACE = f"tollgate-{_HERE}"
+CGROUP = f"tollgate-{_HERE}"
+
+NODE = "10.123.0.1"
+DNS = "10.96.0.10"
+API = "10.96.0.1"
+SERVICES = "10.96.0.0/16"
+PODS = "10.244.0.0/24"
+#: volumes that pods may claim; as many as a run needs at once, and some
+VOLUMES = 8

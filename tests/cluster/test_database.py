@@ -1,0 +1,53 @@
+"""The database goes away and comes back: nothing is started anew, nothing is lost or doubled."""
+
+import time
+from collections.abc import Callable
+
+from tests.cluster.harness import objects
+from tests.cluster.harness.books import Books
+from tests.cluster.harness.clients import Asking, Client
+from tests.cluster.harness.installation import Installation, restarts
+from tests.cluster.harness.kube import condition, wait_until
+from tests.cluster.harness.team import Team
+
+Teams = Callable[[str], Team]
+_OBJECTS = 20
+_AWAY_SECONDS = 20
+
+
+def test_a_database_that_is_stopped_and_started(
+    team: Teams, client: Client, tollgate: Installation
+) -> None:
+    """Charged routes say 503 meanwhile; objects say why they wait, and heal by themselves."""
+    place = team("no-books")
+    key = team("bystander").with_key(credits=1000)
+    books = Books(tollgate.kube)
+    before = restarts(tollgate.gateway_pods() + tollgate.operator_pods())
+    names = [f"key-{number:02}" for number in range(_OBJECTS)]
+    with Asking(lambda: client.ask(key).status_code) as asking:
+        books.stop()
+        place.apply(
+            *(objects.api_key(name, name) for name in names),
+            *(objects.credit_grant(name, name, credits=3) for name in names),
+        )
+        wait_until(lambda: _reason(place, names[0]) == "DatabaseUnavailable", "the reason", 60)
+        time.sleep(_AWAY_SECONDS)  # long enough for every probe and every retry to have had a turn
+        began = time.monotonic()
+        books.start()
+        wait_until(
+            lambda: place.ready("apikey") + place.ready("creditgrant") == 2 * _OBJECTS,
+            "all to be Ready", 120,
+        )  # fmt: skip
+        seconds = time.monotonic() - began
+        wait_until(lambda: client.ask(key).status_code == 200, "requests to be served", 30)
+    print(f"\nall Ready {seconds:.0f} s after it came back; meanwhile {asking.statuses}")
+    assert asking.statuses.keys() <= {200, 503}
+    assert asking.statuses[503] > 0
+    for name in names:
+        assert client.balance(place.key(name)) == 3
+    assert restarts(tollgate.gateway_pods() + tollgate.operator_pods()) == before
+    tollgate.check()
+
+
+def _reason(place: Team, name: str) -> str:
+    return str(condition(place.get("apikey", name), "Ready").get("reason"))

@@ -1,0 +1,127 @@
+"""From `kubectl apply` to an answer: the whole of what a team has to do."""
+
+from collections.abc import Callable
+
+import anthropic
+import openai
+import pytest
+
+from tests.cluster.harness import objects
+from tests.cluster.harness.clients import Client
+from tests.cluster.harness.installation import HOST, Facts, Installation
+from tests.cluster.harness.kube import Kube, names, wait_until
+from tests.cluster.harness.team import Team
+
+Teams = Callable[[str], Team]
+_QUESTION = "!answer four"
+_MODEL = "kimi-k2.5"
+
+
+def test_a_release_brings_an_operator_and_two_gateways(tollgate: Installation) -> None:
+    assert len(tollgate.operator_pods()) == 1
+    assert len(tollgate.gateway_pods()) == 2
+
+
+def test_every_pod_keeps_the_restricted_standard(tollgate: Installation, kube: Kube) -> None:
+    """The namespace enforces it, so that pods run there at all is the proof."""
+    space = kube.get("namespace", tollgate.namespace)
+    assert space is not None
+    assert space["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    assert names(tollgate.gateway_pods() + tollgate.operator_pods())
+
+
+def test_both_sdks_answer_through_the_ingress(
+    client: Client, team: Teams, tollgate: Installation
+) -> None:
+    """The key from the Secret, whole answers and streams; each costs what it says."""
+    key = team("first-key").with_key(credits=10)
+    chat = openai.OpenAI(
+        api_key=key,
+        base_url=f"{client.url}/api/openai/v1",
+        default_headers={"host": HOST},
+        max_retries=0,
+    )
+    whole = chat.chat.completions.create(
+        model=_MODEL, messages=[{"role": "user", "content": _QUESTION}]
+    )
+    assert whole.choices[0].message.content == "four"
+    with chat.chat.completions.stream(
+        model=_MODEL, messages=[{"role": "user", "content": _QUESTION}]
+    ) as completion:
+        assert completion.get_final_completion().choices[0].message.content == "four"
+    response = chat.responses.create(model=_MODEL, input=_QUESTION)
+    assert response.output_text == "four"
+    again = chat.responses.create(
+        model=_MODEL, input="!answer five", previous_response_id=response.id
+    )
+    assert again.output_text == "five"
+    messages = anthropic.Anthropic(
+        auth_token=key,
+        base_url=f"{client.url}/api/anthropic",
+        default_headers={"host": HOST},
+        max_retries=0,
+    )
+    answer = messages.messages.create(
+        model="claude-4", max_tokens=100, messages=[{"role": "user", "content": _QUESTION}]
+    )
+    assert [block.text for block in answer.content if block.type == "text"] == ["four"]
+    with messages.messages.stream(
+        model="claude-4", max_tokens=100, messages=[{"role": "user", "content": _QUESTION}]
+    ) as stream:
+        assert stream.get_final_text() == "four"
+    assert client.balance(key) == 10 - 6
+
+
+def test_a_pod_needs_nothing_but_the_secret_of_its_key(
+    team: Teams, tollgate: Installation, client: Client, facts: Facts
+) -> None:
+    """`envFrom` that Secret, and both SDKs answer, streaming and not."""
+    place = team("env-from")
+    key = place.with_key(credits=10)
+    place.apply(objects.asking_pod("asking", facts.images["sdk"], "alice-key"))
+    ended = ("Succeeded", "Failed")
+    wait_until(
+        lambda: place.get("pod", "asking")["status"].get("phase") in ended, "the pod to end", 90
+    )
+    said = place.kube("logs", "asking", "-n", place.name)
+    assert said.splitlines() == [
+        "openai four", "openai streaming four", "anthropic four", "anthropic streaming four",
+    ]  # fmt: skip
+    assert client.balance(key) == 10 - 4
+
+
+def test_a_key_of_ones_own_works_too(team: Teams, client: Client, tollgate: Installation) -> None:
+    """From a Secret that somebody made; a changed value is a rotation."""
+    place = team("own-key")
+    first, second = "own-" + "x" * 40, "own-" + "y" * 40
+    tollgate.seen.update((first, second))
+    source = {"secretKeyRef": {"name": "mine", "key": "value"}}
+    rotation = {"generation": 0, "overlap": "0s"}
+    place.apply(
+        _labelled_secret(first),
+        objects.api_key("alice", valueFrom=source, rotation=rotation),
+        objects.credit_grant("alice"),
+    )
+    place.wait("apikey", "alice")
+    place.wait("creditgrant", "alice")
+    assert client.ask(first).status_code == 200
+    place.apply(_labelled_secret(second))
+    wait_until(lambda: client.status(second) == 200, "the new key to work", 30)
+    assert client.ask(second).status_code == 200
+    wait_until(lambda: client.status(first) == 401, "the old key to be refused", 30)
+    tollgate.forget(first)
+
+
+@pytest.mark.usefixtures("client")
+def test_everything_is_in_order_afterwards(tollgate: Installation) -> None:
+    tollgate.check()
+
+
+def _labelled_secret(value: str) -> dict[str, object]:
+    metadata = {"name": "mine", "labels": {"tollgate.dev/key": "true"}}
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": metadata,
+        "stringData": {"value": value},
+    }

@@ -1,0 +1,108 @@
+"""Another cluster, or an older database: keys and credits are what the books and objects say."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from tests.cluster.harness import objects
+from tests.cluster.harness.books import Books
+from tests.cluster.harness.clients import Client
+from tests.cluster.harness.installation import Installation
+from tests.cluster.harness.kube import Kube, condition, names, wait_until
+from tests.cluster.harness.team import Team
+
+Teams = Callable[[str], Team]
+
+
+def test_the_same_manifests_in_a_fresh_cluster_with_the_old_database(
+    team: Teams, client: Client, tollgate: Installation
+) -> None:
+    """New objects of old names. Grants are not paid twice. A key is issued anew where its Secret
+    is gone, and goes on where the Secret came along.
+
+    The cluster is made fresh by taking everything of the team away behind the operator's back: what
+    the database knows stays, and every object that comes back has another UID.
+    """
+    place = team("moved")
+    manifests = [
+        objects.api_key("alice", "alice"),
+        objects.api_key("bob", "bob"),
+        objects.credit_grant("alice", "alice", credits=100),
+        objects.credit_grant("bob", "bob", credits=50, reference="invoice-7"),
+    ]
+    place.apply(*manifests)
+    place.wait("apikey", "alice", "bob")
+    place.wait("creditgrant", "alice", "bob")
+    alice, bob = place.key("alice"), place.key("bob")
+    assert client.ask(alice).status_code == 200
+    kept = place.get("secret", "bob-key")
+    with _without_operator(tollgate):
+        _forget_namespace(tollgate.kube, place.name)
+        place.apply(objects.namespace(place.name))
+        place.apply(_fresh(kept), *manifests)
+    place.wait("apikey", "alice", "bob", seconds=90)
+    place.wait("creditgrant", "alice", "bob", seconds=90)
+    for name in ("alice", "bob"):
+        ready = condition(place.get("creditgrant", name), "Ready")
+        assert ready["reason"] == "AlreadyPosted", ready
+    again = place.key("alice")
+    assert again != alice
+    assert place.key("bob") == bob
+    wait_until(lambda: client.status(again) == 200, "the new key to work", 10)
+    assert client.balance(again) == 99
+    assert client.balance(bob) == 50
+    assert "Reissued" in {event["reason"] for event in place.kube.events(place.name)}
+    tollgate.forget(alice)
+    tollgate.check()
+
+
+def test_a_database_restored_to_an_older_point(
+    team: Teams, client: Client, tollgate: Installation
+) -> None:
+    """What was granted since is posted again, keys made since work again, and a key that was
+    revoked since is not alive for long."""
+    place = team("restored")
+    early = place.with_key("early", credits=100)
+    revoked = place.with_key("revoked", credits=10)
+    backup = Books(tollgate.kube).dump()
+    late = place.with_key("late", credits=50)
+    place.apply(objects.credit_grant("more", "early", credits=25))
+    place.wait("creditgrant", "more")
+    assert client.ask(early).status_code == 200
+    assert client.balance(early) == 124
+    place.delete_key("revoked")
+    Books(tollgate.kube).restore(backup)
+    wait_until(lambda: client.status(late) == 200, "the late key to work again", 120)
+    wait_until(lambda: client.balance(early) == 125, "the late grant to be posted again", 120)
+    wait_until(lambda: client.balance(late) == 50, "the other late grant", 120)
+    wait_until(lambda: client.status(revoked) in (401, 403), "the end of the revoked key", 120)
+    tollgate.forget(revoked)
+    tollgate.check()
+
+
+@contextmanager
+def _without_operator(tollgate: Installation) -> Iterator[None]:
+    found = tollgate.kube.all(
+        "deployment", tollgate.namespace, "app.kubernetes.io/component=operator"
+    )
+    scale = ("scale", f"deployment/{names(found)[0]}", "-n", tollgate.namespace)
+    labels = "app.kubernetes.io/component=operator"
+    tollgate.kube(*scale, "--replicas=0")
+    wait_until(lambda: not tollgate.kube.all("pod", tollgate.namespace, labels), "its end", 60)
+    yield
+    tollgate.kube(*scale, "--replicas=1")
+    tollgate.operator_pod()
+
+
+def _forget_namespace(kube: Kube, name: str) -> None:
+    """Delete a namespace, letting go of what would wait for the operator."""
+    for key in kube.all("apikey", name):
+        kube.patch("apikey", key["metadata"]["name"], name, {"metadata": {"finalizers": None}})
+    kube.delete("namespace", name)
+
+
+def _fresh(secret: dict[str, object]) -> dict[str, object]:
+    """A Secret as a backup keeps it: without what the old cluster said about it."""
+    metadata = secret["metadata"]
+    assert isinstance(metadata, dict)
+    kept = {key: metadata[key] for key in ("name", "labels", "annotations") if key in metadata}
+    return {**secret, "metadata": kept}
