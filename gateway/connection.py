@@ -26,6 +26,12 @@ class ClientSocket(Protocol):
 
     is_lost: bool
     on_lost: Callable[[], None] | None
+    #: whether what was sent waits for the client to read
+    is_slow: bool
+
+    @property
+    def is_received(self) -> bool:
+        """Whether all of the request is here."""
 
 
 class ClientGone(Exception):
@@ -54,10 +60,11 @@ class BodyMemory:
 class Connection:
     """The client's side of one request."""
 
-    __slots__ = ("_memory", "_receive", "_send", "_socket", "busy_since", "gone", "headers",
-                 "held", "sent_at", "started")  # fmt: skip
+    __slots__ = ("_loop", "_memory", "_receive", "_send", "_socket", "busy_since", "gone",
+                 "headers", "held", "sent_at", "started")  # fmt: skip
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, memory: BodyMemory) -> None:
+        self._loop = asyncio.get_running_loop()
         self.headers: Headers = scope["headers"]
         self._receive = receive
         self._send = send
@@ -90,6 +97,8 @@ class Connection:
         return b"".join(parts)
 
     async def _receive_within(self, seconds: float) -> Message:
+        if self._socket.is_received:  # nothing to wait for, and a timer is dear
+            return await self._receive()
         try:
             async with asyncio.timeout(seconds):
                 return await self._receive()
@@ -140,11 +149,25 @@ class Connection:
 
     async def send(self, frame: bytes) -> None:
         """Send one frame, waiting while the client reads slowly."""
-        loop_time = asyncio.get_running_loop().time
-        self.busy_since = loop_time()
+        self.busy_since = self._loop.time()
         await self._send({"type": "http.response.body", "body": frame, "more_body": True})
         self.busy_since = None
-        self.sent_at = loop_time()
+        self.sent_at = self._loop.time()
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether the client reads more slowly than it is sent to."""
+        return self._socket.is_slow
+
+    def send_now(self, frame: bytes) -> None:
+        """Send one frame to a client that is not slow: nothing is waited for."""
+        sending = self._send({"type": "http.response.body", "body": frame, "more_body": True})
+        try:
+            next(sending.__await__())
+        except StopIteration:
+            self.sent_at = self._loop.time()
+            return
+        raise AssertionError("only a slow client is waited for")
 
     async def send_all(self, frames: Iterable[bytes]) -> None:
         for frame in frames:

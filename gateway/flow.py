@@ -31,7 +31,7 @@ from gateway.passage import Passage
 from gateway.telemetry.metrics import Metrics
 from gateway.till import Till
 from gateway.upstream.base import Outgoing, Reply, Upstream
-from gateway.wire.base import Dialect, Exchange, Renderer
+from gateway.wire.base import Chunk, Dialect, Exchange, Renderer
 from gateway.wire.errors import error_body, error_headers, status_for
 
 _log = logging.getLogger(__name__)
@@ -163,11 +163,20 @@ class Flow:
         passage.series.first_byte(passage.elapsed())
         if not connection.started:
             await _open_stream(passage, connection, renderer)
+
+        def pass_on(chunks: list[Chunk]) -> bool:
+            if connection.is_slow:
+                return False
+            for chunk in chunks:
+                for frame in renderer.feed(chunk):
+                    connection.send_now(frame)
+            return True
+
         while chunks:
             for chunk in chunks:
                 for frame in renderer.feed(chunk):
                     await connection.send(frame)
-            chunks = await reply.read()
+            chunks = await reply.read(pass_on)
         passage.usage = reply.usage
         frames = await renderer.close(reply.usage)
         self._till.end(passage)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
-from gateway.core.keys import has_checksum, hash_key
+from gateway.core.keys import KeyHasher, has_checksum
 from gateway.core.limits import Concurrency, RateLimit
 from gateway.core.patterns import matches
 from gateway.errors import (
@@ -90,8 +90,8 @@ class Keyring:
         read_changes: Callable[[int], Awaitable[KeyChanges]],
         read_by_hash: Callable[[list[bytes]], Awaitable[LiveKey | None]],
     ) -> None:
-        #: the two newest peppers, newest first
-        self._peppers = tuple(peppers[number] for number in sorted(peppers, reverse=True)[:2])
+        #: of the two newest peppers, newest first
+        self._hashers = [KeyHasher(peppers[number]) for number in sorted(peppers, reverse=True)[:2]]
         self._read_changes = read_changes
         self._read_by_hash = read_by_hash
         self._keys: dict[int, Key] = {}
@@ -153,8 +153,8 @@ class Keyring:
         return found
 
     def _find(self, plaintext: bytes) -> tuple[Key, bytes] | None:
-        for pepper in self._peppers:
-            hashed = hash_key(pepper, plaintext)
+        for hasher in self._hashers:
+            hashed = hasher.hash(plaintext)
             match = self._by_hash.get(hashed)
             if match is not None:
                 key, hash_expires_at = match
@@ -173,7 +173,7 @@ class Keyring:
         """Ask the database for a key that may be newer than the last poll."""
         if not has_checksum(plaintext.decode("latin-1")):
             return None
-        hashes = [hash_key(pepper, plaintext) for pepper in self._peppers]
+        hashes = [hasher.hash(plaintext) for hasher in self._hashers]
         if any(hashed in self._by_hash for hashed in hashes):
             return None
         task = self._lookups.get(hashes[0])

@@ -11,13 +11,12 @@ import signal
 import socket
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, cast
+from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from gateway.connection import SOCKET
 from gateway.flow import Flow
+from gateway.protocol import ClientProtocol
 
 _log = logging.getLogger(__name__)
 
@@ -25,86 +24,6 @@ _BACKLOG = 2048
 #: from cutting the streams to giving up on connections that do not close
 _CLOSING_SECONDS = 10
 _TICK_SECONDS = 0.05
-#: of a request's line and headers; the parser itself would listen for ever
-_HEAD_BYTES_MAX = 64 * 1024
-_HEAD_TOO_LARGE = b"HTTP/1.1 431 Head Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-
-
-class _JoiningTransport:
-    """A transport that sends a response's head together with what is written right after it.
-
-    uvicorn writes the two apart, and for a short answer the second system call costs more than
-    anything else that happens to it.
-    """
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport = transport
-        self._loop = loop
-        self._head = b""
-
-    def write(self, data: bytes) -> None:
-        if self._head:
-            data, self._head = self._head + data, b""
-        elif data.startswith(b"HTTP/1."):
-            self._head = data
-            self._loop.call_soon(self._flush)
-            return
-        self._transport.write(data)
-
-    def close(self) -> None:
-        self._flush()
-        self._transport.close()
-
-    def _flush(self) -> None:
-        if self._head:
-            data, self._head = self._head, b""
-            self._transport.write(data)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-
-class _ClientProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, which tells a request when its connection is lost.
-
-    ASGI's own way, a task that waits for `http.disconnect`, costs a task a request.
-    """
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self.is_lost = False
-        self.on_lost: Callable[[], None] | None = None
-        self._in_head = True
-        self._head_bytes = 0
-        self.app_state = {**self.app_state, SOCKET: self}
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # the loop makes no other
-        super().connection_made(transport)
-        joining = _JoiningTransport(transport, self.loop)
-        self.transport = cast(asyncio.Transport, joining)
-
-    def data_received(self, data: bytes) -> None:
-        if self._in_head:
-            self._head_bytes += len(data)
-        super().data_received(data)
-        if self._in_head and self._head_bytes > _HEAD_BYTES_MAX:
-            self.transport.write(_HEAD_TOO_LARGE)
-            self.transport.close()
-
-    def on_message_begin(self) -> None:
-        self._in_head = True
-        self._head_bytes = 0
-        super().on_message_begin()
-
-    def on_headers_complete(self) -> None:
-        self._in_head = False
-        super().on_headers_complete()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.is_lost = True
-        super().connection_lost(exc)
-        if self.on_lost is not None:
-            self.on_lost()
 
 
 class _Server(uvicorn.Server):
@@ -170,7 +89,7 @@ class Listeners:
         config = uvicorn.Config(
             app,
             loop="none",
-            http=_ClientProtocol,
+            http=ClientProtocol,
             proxy_headers=False,
             ws="none",
             lifespan="off",

@@ -18,6 +18,7 @@ _RANDOM_BITS = 80
 _DEGRADED_SHOWN_MAX = 50
 _DEGRADED_CHARACTERS_MAX = 3000
 _UNPRINTABLE = re.compile(r"[^ -~]")
+_NOBODY = RequestLabels()
 #: seeded by the system once; ids must differ, nobody's secret hangs on them
 _random = random.Random(secrets.token_bytes(32))  # noqa: S311
 
@@ -60,7 +61,7 @@ class Passage:
         self.request_id = new_request_id()
         self.route = route
         self.status = 200
-        self.labels = RequestLabels()
+        self.labels = _NOBODY
         #: what it counts, once its model is known
         self.series: Series
         self.key: Key | None = None

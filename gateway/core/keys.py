@@ -67,6 +67,24 @@ def hash_key(pepper: bytes, plaintext: bytes) -> bytes:
     return hmac.digest(pepper, plaintext, "sha256")
 
 
+class KeyHasher:
+    """`hash_key` under one pepper for who asks it often: HMAC's two pads are digested once.
+
+    Source: RFC 2104, section 4.
+    """
+
+    def __init__(self, pepper: bytes) -> None:
+        block = pepper.ljust(sha256().block_size, b"\0")
+        self._inner = sha256(bytes(byte ^ 0x36 for byte in block))
+        self._outer = sha256(bytes(byte ^ 0x5C for byte in block))
+
+    def hash(self, plaintext: bytes) -> bytes:
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(plaintext)
+        outer.update(inner.digest())
+        return outer.digest()
+
+
 def secret_values(plaintext: str, client_url: str) -> dict[str, str]:
     """What a key's secret holds: everything an SDK of either family reads from its environment."""
     return {

@@ -60,7 +60,7 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 def utc_text(moment: datetime) -> str:
     """The text that SQLite holds for a moment; its order is the order of time."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
 BIG = BigInteger().with_variant(Integer, "sqlite")

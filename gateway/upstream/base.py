@@ -1,5 +1,6 @@
 """What an upstream is to the flow: render before the charge, send after it, read to the end."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 from msgspec import Struct
@@ -23,11 +24,18 @@ class Outgoing(Struct, frozen=True):
     choices: int = 1
 
 
+#: takes chunks of a stream as they arrive, all or none of them, and says whether it did
+PassOn = Callable[[list[Chunk]], bool]
+
+
 class Reply(Protocol):
     """An upstream's answer whose status was good."""
 
-    async def read(self) -> list[Chunk]:
+    async def read(self, pass_on: PassOn | None = None) -> list[Chunk]:
         """The next chunks of a stream, at least one; an empty list at its complete end.
+
+        Ordinary chunks that arrive meanwhile are offered to `pass_on` and, if it takes them, not
+        returned: whoever waits here is woken for something else only.
 
         Raises `UpstreamBroken` when it is cut, holds an error event or ends without a finish
         reason for every choice, and `UpstreamTimeout` on silence. Before its first chunk it may

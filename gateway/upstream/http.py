@@ -11,7 +11,7 @@ Source: RFC 9112.
 import asyncio
 import ssl
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -39,7 +39,7 @@ class Silent(OSError):
 class Response:
     """One answer, while it arrives. `headers` are by lower-case name, the last of a name."""
 
-    __slots__ = ("_buffer", "_buffered", "_connection", "_failure", "_loop", "_waiter",
+    __slots__ = ("_buffer", "_buffered", "_connection", "_divert", "_failure", "_loop", "_waiter",
                  "done", "headers", "last_at", "status", "unwanted_since")  # fmt: skip
 
     def __init__(self, connection: "_Connection", loop: asyncio.AbstractEventLoop) -> None:
@@ -54,19 +54,22 @@ class Response:
         self._loop = loop
         self._buffer: list[bytes] = []
         self._buffered = 0
-        self._failure: OSError | None = None
+        self._failure: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._divert: Callable[[bytes], bool] | None = None
 
-    async def read(self) -> bytes:
+    async def read(self, divert: Callable[[bytes], bool] | None = None) -> bytes:
         """What has arrived since the last read, at least a byte; empty at the end.
 
-        Raises `Disconnected` and `Silent`.
+        While nothing has, what arrives is offered to `divert` first, which says whether it took it:
+        that spares a reader being woken. Raises `Disconnected`, `Silent`, and what `divert` raised.
         """
         while not self._buffer:
             if self._failure is not None:
                 raise self._failure
             if self.done:
                 return b""
+            self._divert = divert
             await self._wait()
         buffer = self._buffer
         data = buffer[0] if len(buffer) == 1 else b"".join(buffer)
@@ -102,7 +105,7 @@ class Response:
         try:
             await self._waiter
         finally:
-            self._waiter = None
+            self._waiter = self._divert = None
 
     def wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -112,13 +115,21 @@ class Response:
         """A piece of the body arrived."""
         if self.unwanted_since is not None:
             return
+        if self._divert is not None and not self._buffer:
+            try:
+                if self._divert(data):
+                    return
+            except Exception as error:  # noqa: BLE001  # the reader's, who must hear of it
+                self.fail(error)
+                self._connection.abort()
+                return
         self._buffer.append(data)
         self._buffered += len(data)
         if self._buffered > _BUFFER_BYTES_MAX:
             self._connection.pause()
         self.wake()
 
-    def fail(self, error: OSError) -> None:
+    def fail(self, error: Exception) -> None:
         if not self.done and self._failure is None:
             self._failure = error
             self.wake()
@@ -261,8 +272,7 @@ class HttpClient:
     async def post(self, headers: Mapping[str, str], body: bytes) -> Response:
         """Send, and wait for the status. Raises `Unreachable`, `Disconnected` and `Silent`."""
         connection = self._idle_connection() or await self._connect()
-        more = b"".join(b"%b: %b\r\n" % (k.encode(), _value(v)) for k, v in headers.items())
-        head = b"%b%bcontent-length: %d\r\n\r\n" % (self._head, more, len(body))
+        head = b"%b%bcontent-length: %d\r\n\r\n" % (self._head, _lines(headers), len(body))
         if len(body) < _LARGE_BYTES:
             response = connection.exchange(head + body, b"")
         else:
@@ -352,8 +362,11 @@ def _ends_with_connection(response: Response) -> bool:
 
 def _head(target: str, host: str, headers: Mapping[str, str]) -> bytes:
     lines = [f"POST {target or '/'} HTTP/1.1", f"host: {host}"]
-    head = "".join(f"{line}\r\n" for line in lines).encode("ascii")
-    return head + b"".join(b"%b: %b\r\n" % (k.encode(), _value(v)) for k, v in headers.items())
+    return "".join(f"{line}\r\n" for line in lines).encode("ascii") + _lines(headers)
+
+
+def _lines(headers: Mapping[str, str]) -> bytes:
+    return b"".join([b"%b: %b\r\n" % (k.encode(), _value(v)) for k, v in headers.items()])
 
 
 def _value(value: str) -> bytes:

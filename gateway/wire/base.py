@@ -63,10 +63,16 @@ class Chunk(Protocol):
 
 
 class Answer(Protocol):
-    """A whole answer that was not streamed: `data` is its JSON in the chat dialect."""
+    """A whole answer that was not streamed: `data` is its JSON in the chat dialect.
+
+    `document` is the same, decoded; its one reader may change it.
+    """
 
     @property
     def data(self) -> bytes: ...
+
+    @property
+    def document(self) -> dict[str, Any]: ...
 
     @property
     def usage(self) -> Usage | None: ...

@@ -1,6 +1,7 @@
 """The connection to an upstream that is slow, rude, or not an upstream at all."""
 
 import asyncio
+import contextlib
 import json
 import time
 from typing import Any
@@ -18,6 +19,8 @@ from gateway.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
+from gateway.upstream.base import PassOn
+from gateway.wire.base import Chunk
 from tests.upstream.support import chunk, event, request, resolve, stream
 from tests.upstream.talk import (
     LIMITS,
@@ -104,6 +107,80 @@ def test_connections_are_used_again_after_a_stream() -> None:
         return opened
 
     assert asyncio.run(run()) == 1
+
+
+def passing_on(pass_on: PassOn, *pieces: bytes) -> list[Chunk]:
+    """What is read of a stream of these pieces while `pass_on` is offered the ordinary chunks."""
+
+    async def serve(head: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(STREAM_HEAD)
+        for piece in pieces:
+            await asyncio.sleep(0.01)  # most come alone; whether they do must not matter
+            writer.write(chunked(piece))
+        await writer.drain()
+        with contextlib.suppress(ConnectionError):
+            writer.write(b"0\r\n\r\n")
+            await writer.drain()
+
+    async def run() -> list[Chunk]:
+        async with socket_that(serve) as url, upstream_at(url) as upstream:
+            reply = await send(upstream, "hello", stream=True)
+            chunks: list[Chunk] = []
+            try:
+                while more := await reply.read(pass_on):
+                    chunks += more
+            finally:
+                reply.close()
+            return chunks
+
+    return asyncio.run(run())
+
+
+ORDINARY = [stream(chunk({"content": f"word {number}"})) for number in range(20)]
+END = stream(chunk({}, "stop"), "[DONE]")
+
+
+def test_ordinary_chunks_are_passed_on_and_all_others_read() -> None:
+    passed: list[Chunk] = []
+
+    def pass_on(chunks: list[Chunk]) -> bool:
+        passed.extend(chunks)
+        return True
+
+    call = stream(chunk({"tool_calls": [{"index": 0, "id": "c", "function": {"name": "f"}}]}))
+    read = passing_on(pass_on, *ORDINARY, call, *ORDINARY, END)
+    assert len(passed) > 30
+    assert len(passed) + len(read) == 42
+    assert b"tool_calls" in b"".join(each.data for each in read)
+    assert all(each.plain and b'"word ' in each.data for each in passed)
+
+
+def test_chunks_that_are_not_taken_are_read_in_their_order() -> None:
+    seen: list[bytes] = []
+
+    def pass_on(chunks: list[Chunk]) -> bool:
+        seen.extend(each.data for each in chunks)
+        return False
+
+    read = passing_on(pass_on, *ORDINARY, END)
+    assert seen
+    assert [each.data for each in read[:-1]] == [piece[6:-2] for piece in ORDINARY]
+
+
+def test_what_goes_wrong_while_passing_on_is_heard_by_who_reads() -> None:
+    def pass_on(chunks: list[Chunk]) -> bool:
+        raise UpstreamBroken("meant")
+
+    with pytest.raises(UpstreamBroken, match="meant"):
+        passing_on(pass_on, *ORDINARY, END)
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{", b"null", b"[" * 100_000, b'{"choices":1}'])
+def test_an_answer_of_another_shape_is_broken(body: bytes) -> None:
+    async def serve(head: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(answer(body))
+
+    assert type(play(serve, streaming=False)) is UpstreamBroken
 
 
 def test_a_stream_that_is_left_early_cuts_its_connection() -> None:

@@ -213,3 +213,27 @@ def test_a_stream_cut_anywhere_gives_the_same_chunks(places: list[int]) -> None:
 )
 def test_usage_is_read_from_whatever_shape(told: Any, expected: Usage | None) -> None:
     assert read_usage(told) == expected
+
+
+_ENDS: list[dict[str, Any] | str] = [chunk({}, "stop"), "[DONE]"]
+_PIECES = st.sampled_from(
+    [event(value, end) for value in (*TEXTS, *_ENDS) for end in ("\n", "\r\n")]
+    + [event(chunk({"content": 'a "quoted" word'})), stream(*TEXTS)]
+    + [event(chunk({"content": "x"}))[:-3] + b"\n, y}\n\n"]
+    + [b": comment\n\n", b"data: {", b"\n", b"\n\n"]
+)
+
+
+@given(st.lists(_PIECES, max_size=12))
+def test_what_is_taken_for_ordinary_is_what_reading_it_would_have_given(reads: list[bytes]) -> None:
+    reader = StreamReader(1, None)
+    for data in reads:
+        if reader.failure is not None or reader.ended:
+            return
+        ordinary = [(each.data, each.plain) for each in reader.ordinary(data)]
+        read = [(each.data, each.plain) for each in reader.feed(data)]
+        if ordinary:
+            assert ordinary == read
+            assert all(plain for _, plain in read)
+            assert reader.failure is None
+            assert not reader.ended

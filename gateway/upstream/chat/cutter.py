@@ -21,6 +21,11 @@ class EventCutter:
         self._rest: list[bytes] = []
         self._rest_bytes = 0
 
+    @property
+    def is_amid(self) -> bool:
+        """Whether it holds the beginning of an event."""
+        return bool(self._rest)
+
     def feed(self, data: bytes) -> list[bytes]:
         """The data of all events that `data` completes."""
         if _LINE_FEED not in data and _CARRIAGE_RETURN not in data:

@@ -4,6 +4,7 @@ Dropped are those that only shade the answer, and `degraded` names them; refused
 absence would break what the client does with it (`n`, `logprobs`, too many stop sequences).
 """
 
+from operator import attrgetter
 from typing import Any
 
 from gateway.core.catalog import Resolution
@@ -21,6 +22,7 @@ _SHADES = (
     "seed",
     "logit_bias",
 )
+_read_shades = attrgetter(*_SHADES)
 
 
 def write_parameters(
@@ -59,8 +61,7 @@ def _write_sampling(
     body: dict[str, Any], request: Request, profile: Profile, degraded: list[str]
 ) -> None:
     sampling = request.sampling
-    for name in _SHADES:
-        value = getattr(sampling, name)
+    for name, value in zip(_SHADES, _read_shades(sampling), strict=True):
         if value is None:
             continue
         if _takes(profile, name):

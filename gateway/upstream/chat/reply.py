@@ -10,13 +10,16 @@ A missing `[DONE]` is forgiven; a missing finish reason never is, since the SDKs
 for a good one. Chunks that came before a failure are given out before it is raised.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from gateway.core.events import Event, Usage
 from gateway.errors import TollgateError, UpstreamBroken, UpstreamError, UpstreamTimeout
+from gateway.upstream.base import PassOn
 from gateway.upstream.chat.cutter import EventCutter
 from gateway.upstream.chat.decode import EventDecoder
 from gateway.upstream.chat.errors import classify, read_failure, read_object
@@ -34,22 +37,23 @@ _DONE = b"[DONE]"
 class ChatChunk:
     """One event; see `gateway.wire.base.Chunk`."""
 
-    __slots__ = ("_decoder", "data", "plain")
+    __slots__ = ("_reader", "data", "plain")
 
-    def __init__(self, data: bytes, plain: bool, decoder: EventDecoder) -> None:
+    def __init__(self, data: bytes, plain: bool, reader: "StreamReader") -> None:
         self.data = data
         self.plain = plain
-        self._decoder = decoder
+        self._reader = reader
 
     def events(self) -> Sequence[Event]:
-        return self._decoder.decode(self.data)
+        return self._reader.decoder.decode(self.data)
 
 
 class ChatAnswer(Struct, frozen=True):
     """A whole completion; see `gateway.wire.base.Answer`."""
 
-    data: bytes
+    document: dict[str, Any]
     usage: Usage | None
+    data: bytes
 
     def events(self) -> Sequence[Event]:
         return EventDecoder().decode(self.data)
@@ -60,13 +64,17 @@ class StreamReader:
 
     def __init__(self, choices: int, credential: str | None) -> None:
         self._cutter = EventCutter(EVENT_BYTES_MAX)
-        self._decoder = EventDecoder()
         self._likeness = Likeness()
         self._credential = credential
         self._begun = False
         self.tally = Tally(choices)
         self.ended = False
         self.failure: TollgateError | None = None
+
+    @cached_property
+    def decoder(self) -> EventDecoder:
+        """The decoder of the whole stream, for who asks for events."""
+        return EventDecoder()
 
     def feed(self, data: bytes) -> list[Chunk]:
         """The chunks that `data` completes; afterwards `ended` or `failure` may be set."""
@@ -76,6 +84,20 @@ class StreamReader:
             self.failure = error
             return []
 
+    def ordinary(self, data: bytes) -> list[Chunk]:
+        """The chunks of `data`, if they are whole and all like earlier ones; else none."""
+        events = data.split(b"\n\n")
+        if events.pop() or self._cutter.is_amid or b"\r" in data:
+            return []
+        match = self._likeness.match
+        chunks: list[Chunk] = []
+        for event in events:
+            text = event[6:]
+            if event[:6] != b"data: " or b"\n" in text or match(text) is None:
+                return []
+            chunks.append(ChatChunk(text, True, self))
+        return chunks
+
     def finish(self) -> list[Chunk]:
         """The end of the stream: what was left, if it is whole."""
         self.ended = True
@@ -83,10 +105,10 @@ class StreamReader:
 
     def _take(self, events: list[bytes]) -> list[Chunk]:
         chunks: list[Chunk] = []
-        tally, likeness, decoder = self.tally, self._likeness, self._decoder
+        tally, likeness = self.tally, self._likeness
         for data in events:
             if likeness.match(data) is not None:
-                chunks.append(ChatChunk(data, True, decoder))
+                chunks.append(ChatChunk(data, True, self))
                 continue
             if data[:1] != b"{":
                 if data.startswith(_DONE):
@@ -105,7 +127,7 @@ class StreamReader:
                 begun = self._begun or bool(chunks)
                 self.failure = broken_by(tally.error, self._credential, begun)
                 break
-            chunks.append(ChatChunk(data, plain, decoder))
+            chunks.append(ChatChunk(data, plain, self))
             if plain:
                 likeness.learn(data)
         self._begun = self._begun or bool(chunks)
@@ -124,10 +146,15 @@ class ChatReply:
     def usage(self) -> Usage | None:
         return self._reader.tally.usage
 
-    async def read(self) -> list[Chunk]:
+    async def read(self, pass_on: PassOn | None = None) -> list[Chunk]:
         reader = self._reader
+
+        def divert(data: bytes) -> bool:
+            chunks = reader.ordinary(data)
+            return bool(chunks) and pass_on is not None and pass_on(chunks)
+
         while reader.failure is None and not reader.ended:
-            data = await self._receive()
+            data = await self._receive(divert)
             chunks = reader.feed(data) if data else reader.finish()
             if chunks:
                 return chunks
@@ -140,13 +167,14 @@ class ChatReply:
     async def answer(self) -> Answer:
         body = await self.read_body(ANSWER_BYTES_MAX)
         tally = self._reader.tally
-        tally.add(body)
+        document = _decode(body)
+        tally.add_whole(document)
         if tally.error:
             raise broken_by(tally.error, self._credential, begun=False)
         if not tally.complete:
             raise UpstreamBroken("The upstream's answer has no finish reason for every choice.")
         self._reader.ended = True
-        return ChatAnswer(body, tally.usage)
+        return ChatAnswer(document, tally.usage, body)
 
     async def read_body(self, bytes_max: int) -> bytes:
         """The whole body; raises `UpstreamBroken` when it is larger than `bytes_max`."""
@@ -159,10 +187,10 @@ class ChatReply:
                 raise UpstreamBroken("The upstream's answer is too large.")
         return b"".join(pieces)
 
-    async def _receive(self) -> bytes:
+    async def _receive(self, divert: Callable[[bytes], bool] | None = None) -> bytes:
         """What has arrived, at least a byte; empty at the end of the body."""
         try:
-            return await self._response.read()
+            return await self._response.read(divert)
         except Silent:
             raise UpstreamTimeout("The upstream fell silent.") from None
         except OSError:
@@ -189,6 +217,16 @@ def broken_by(error: object, credential: str | None, begun: bool) -> TollgateErr
     if begun or type(known) is UpstreamError:
         return UpstreamBroken(f"The upstream broke off its answer: {message or 'no reason given'}")
     return known
+
+
+def _decode(body: bytes) -> dict[str, Any]:
+    try:
+        document = msgspec.json.decode(body)
+    except (ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict):
+        raise UpstreamBroken("The upstream sent something that is not a JSON object.")
+    return document
 
 
 def _is_whole(data: bytes) -> bool:

@@ -52,13 +52,24 @@ class Tally:
         return len(self._finished) >= self._choices
 
     def add(self, data: bytes) -> bool:
-        """Remember what a chunk or a completion tells; says whether it is plain."""
+        """Remember what a chunk tells; says whether it is plain."""
         if _looks_plain(data):
             return True
         try:
             told = _decode(data)
         except (ValueError, RecursionError):
             raise UpstreamBroken("The upstream sent something that is not a chunk.") from None
+        return self._note(told)
+
+    def add_whole(self, document: object) -> None:
+        """Remember what a completion tells, which was decoded already."""
+        try:
+            told = msgspec.convert(document, _Told)
+        except (ValueError, RecursionError):
+            raise UpstreamBroken("The upstream sent something that is no answer.") from None
+        self._note(told)
+
+    def _note(self, told: _Told) -> bool:
         self.error = self.error or told.error
         usage = told.usage
         is_plain = not (usage or told.error)

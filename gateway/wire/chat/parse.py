@@ -5,6 +5,8 @@ never raise anything but `InvalidRequest` and its kin. Members that change nothi
 (`store`, `metadata`, `user`, `service_tier` …) are dropped without a word.
 """
 
+from operator import attrgetter
+
 from msgspec import Raw, Struct
 
 from gateway.core.request import OutputFormat, Request, Sampling
@@ -27,6 +29,7 @@ _PASSED_ON = (
     "min_tokens",
     "repetition_penalty",
 )
+_read_passed_on = attrgetter(*_PASSED_ON)
 
 
 class ChatSource(Struct, frozen=True):
@@ -128,8 +131,8 @@ def _read_format(wanted: ResponseFormat | None) -> OutputFormat | None:
 def _read_passthrough(given: Body) -> dict[str, Raw]:
     passed = {
         name: Raw(encode(value))
-        for name in _PASSED_ON
-        if (value := getattr(given, name)) is not None
+        for name, value in zip(_PASSED_ON, _read_passed_on(given), strict=True)
+        if value is not None
     }
     if given.chat_template_kwargs:
         arguments = {

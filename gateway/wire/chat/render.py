@@ -124,7 +124,7 @@ class ChatRenderer:
 
     async def complete(self, answer: Answer) -> bytes:
         """The whole completion."""
-        event = _decode(answer.data)
+        event = answer.document
         event["model"] = self._exchange.model
         for choice in _choices(event):
             choice.pop("usage", None)

@@ -4,12 +4,13 @@
     message                      a user's or a system message, in its place
 
 Results are looked up by the id of their call, first come, first served, so it does not matter what
-stands between a call and its result. Owns what becomes of each kind of item. Must never refuse a
-kind it does not know: those are hosted tools' histories, which a client cannot take back; they are
-left out and named. Source: OpenAI API reference, "Create a model response", `input`.
+stands between a call and its result. A further result of the same call adds to the one before:
+agents report on a running call that way. Owns what becomes of each kind of item. Must never refuse
+a kind it does not know: those are hosted tools' histories, which a client cannot take back; they
+are left out and named. Source: OpenAI API reference, "Create a model response", `input`.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 
 from msgspec import Struct
@@ -79,9 +80,7 @@ class _Reader:
         self._text: str | None = None
         self._reasoning: list[str] = []
         self._calls: list[ToolCall] = []
-        for index, item in enumerate(items):
-            if kind_of(item) in OUTPUTS:
-                self._collect_output(index, item)
+        self._collect_outputs(items)
 
     def read(self, index: int, item: Object) -> None:
         kind = kind_of(item)
@@ -160,7 +159,17 @@ class _Reader:
             raise InvalidRequest(f"Missing required parameter: '{path}'.", param=path)
         self._calls.append(ToolCall(call_id, flat_name(name, item.namespace), wrap(kind, item)))
 
-    def _collect_output(self, index: int, raw: Object) -> None:
+    def _collect_outputs(self, items: Sequence[Object]) -> None:
+        called: Counter[str] = Counter()
+        for index, item in enumerate(items):
+            kind = kind_of(item)
+            call_id = item.get("call_id") or item.get("id")
+            if kind in CALLS and isinstance(call_id, str):
+                called[call_id] += 1
+            elif kind in OUTPUTS:
+                self._collect_output(index, item, called)
+
+    def _collect_output(self, index: int, raw: Object, called: Counter[str]) -> None:
         item = convert(raw, OutputItem, self._path(index))
         if item.tools is not None:
             self._more_tools(item.tools, index)
@@ -170,7 +179,12 @@ class _Reader:
         output = item.output if item.tools is None else _found_tools(item.tools)
         parts = read_output(output, self._place(index, "output"))
         message = ToolMessage(call_id, parts, is_error=item.status == "failed")
-        self._outputs.setdefault(call_id, deque()).append(message)
+        outputs = self._outputs.setdefault(call_id, deque())
+        if 0 < called[call_id] <= len(outputs):
+            newest = outputs.pop()
+            parts, is_error = newest.parts + parts, newest.is_error or message.is_error
+            message = ToolMessage(call_id, parts, is_error=is_error)
+        outputs.append(message)
 
     def _more_tools(self, tools: object, index: int) -> None:
         path = f"{self._path(index)}.tools"

@@ -52,6 +52,11 @@ class Whole(Struct):
     data: bytes
     usage: Usage | None = None
 
+    @property
+    def document(self) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads(self.data)
+        return document
+
     def events(self) -> Sequence[Event]:
         raise AssertionError("the chat renderer must not decode events")
 

@@ -31,6 +31,7 @@ class Piece(Struct):
     data: bytes = b""
     plain: bool = False
     usage: Usage | None = USAGE
+    document: dict[str, Any] = {}
 
     def events(self) -> Sequence[Event]:
         return self.decoded

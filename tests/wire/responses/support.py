@@ -60,6 +60,7 @@ class Given:
 
     def __init__(self, *events: Event, usage: Usage | None = USAGE, data: bytes = b"{}") -> None:
         self.data = data
+        self.document: dict[str, Any] = {}
         self.usage = usage
         self._events = events
 

@@ -97,6 +97,18 @@ def test_two_answers_in_a_row_stay_two() -> None:
     assert (first.text, len(first.calls), second.text) == ("a", 1, "b")
 
 
+def test_a_further_result_of_a_call_adds_to_the_one_before() -> None:
+    """Codex reports on a running call in outputs of its own, also when ids come again later."""
+    further = {**returned("a"), "output": "half way"}
+    turn = [called("a"), returned("a"), further]
+    messages = parse([user("hi"), *turn, *turn]).messages
+    kinds = [UserMessage, *[AssistantMessage, ToolMessage] * 2]
+    assert [type(message) for message in messages] == kinds
+    for result in messages[2::2]:
+        assert isinstance(result, ToolMessage)
+        assert [part.text for part in result.parts if isinstance(part, Text)][1:] == ["half way"]
+
+
 def test_a_call_without_result_and_a_result_without_call_are_refused() -> None:
     error = refused({"input": [user("hi"), called("a")]}, "input")
     assert error.message == "No tool output found for function call a."
