@@ -16,12 +16,18 @@ COPY .locks/image.txt /opt/pip/lock.txt
 RUN /opt/pip/bin/pip --python /opt/tollgate/bin/python install --quiet --no-compile --no-deps \
       --only-binary :all: --require-hashes -r /opt/pip/lock.txt
 COPY .dev/prune.py /opt/pip/prune.py
-RUN /opt/tollgate/bin/python /opt/pip/prune.py
-COPY gateway /opt/tollgate/lib/python3.11/site-packages/gateway
-COPY operator/gateway_operator /opt/tollgate/lib/python3.11/site-packages/gateway_operator
 # Compiled once, so that a process on a read-only file system starts without compiling; a compiled
 # file is taken as it is and not compared with its source.
-RUN /opt/tollgate/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/tollgate/lib \
+RUN /opt/tollgate/bin/python /opt/pip/prune.py \
+    && /opt/tollgate/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/tollgate/lib
+
+# The code is a small layer of its own: an upgrade that changes no dependency fetches no more.
+FROM build AS code
+COPY gateway /opt/tollgate/lib/python3.11/site-packages/gateway
+COPY operator/gateway_operator /opt/tollgate/lib/python3.11/site-packages/gateway_operator
+RUN cd /opt/tollgate/lib/python3.11/site-packages \
+    && /opt/tollgate/bin/python -m compileall -q --invalidation-mode unchecked-hash \
+      "$PWD/gateway" "$PWD/gateway_operator" \
     && /opt/tollgate/bin/python -m gateway --help >/dev/null \
     && /opt/tollgate/bin/python -m gateway_operator --help >/dev/null
 
@@ -34,6 +40,10 @@ LABEL org.opencontainers.image.title="Tollgate" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /opt/tollgate /opt/tollgate
+COPY --from=code /opt/tollgate/lib/python3.11/site-packages/gateway \
+     /opt/tollgate/lib/python3.11/site-packages/gateway
+COPY --from=code /opt/tollgate/lib/python3.11/site-packages/gateway_operator \
+     /opt/tollgate/lib/python3.11/site-packages/gateway_operator
 # The user has a number only, so whoever asks for its name finds it in LOGNAME.
 ENV PATH=/opt/tollgate/bin:/usr/local/bin:/usr/bin:/bin \
     HOME=/tmp \

@@ -15,6 +15,7 @@ _KEPT_MODELS = {"__init__.py", "v1_object_meta.py", "v1_owner_reference.py"} | {
     "v1_managed_fields_entry.py"
 }
 _RULES = {
+    "../../../bin/[!p]*": set(),
     "kubernetes/client/api/*.py": {"__init__.py"},
     "kubernetes/client/models/*.py": _KEPT_MODELS,
     "kubernetes/aio/client/api/*.py": {"__init__.py"},

@@ -32,7 +32,7 @@ from gateway.errors import GatewayError, RequestError, TollgateError
 from gateway.routes.application import free_app
 from gateway.routes.operations import Operations
 from gateway.settings import Settings, UpstreamOverride
-from gateway.simulated.script import DIRECTIVES
+from gateway.simulated.script import DIRECTIVES, SCOPES
 from gateway.store.grant_states import GrantReason
 from gateway.store.ledger import Outcome
 from gateway.store.tables import Entry
@@ -59,7 +59,7 @@ from tests.harness.pages import (
 
 #: byte strings in the code of HTTP that look like header names: everybody's, and values
 NOT_DOCUMENTED = {"content-length", "content-type", "cache-control", "bearer", "identity"} | {
-    "no-cache", "no", "true", "false",
+    "no-cache", "no", "true", "false", "connection", "close",
 }  # fmt: skip
 
 #: kinds in the headings of resources.md
@@ -336,7 +336,7 @@ def test_every_route() -> None:
 
 def test_every_directive_of_the_simulated_upstream() -> None:
     documented = tables(section("simulated.md", "Directives"))[0]
-    assert {row[0].strip("`").split()[0] for row in documented} == {*DIRECTIVES, "!only", "!then"}
+    assert {row[0].strip("`").split()[0] for row in documented} == {*DIRECTIVES, *SCOPES, "!then"}
 
 
 def test_every_outcome_has_a_row_and_a_proof() -> None:

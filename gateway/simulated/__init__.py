@@ -8,8 +8,9 @@ real upstream refuses.
     app ──▶ rules ──▶ script ──▶ answer ──▶ stream ──▶ delivery ──▶ exchange
     routes  refused?  directives  content   chunks     pace, faults  the connection
 
-**Directives** are lines of the last user message that start with `!`; other lines are speech. An
-unknown directive is speech too; a known one with a bad argument is a 400. A *chunk* is one SSE
+**Directives** are lines of a user message that start with `!`; other lines are speech. An unknown
+directive is speech too; a known one with a bad argument is a 400. The newest message that has any
+is the script, until an assistant message without tool calls answers it. A *chunk* is one SSE
 event with choices; the first is the role alone. `SECONDS` may have a fraction.
 
     content     !answer TEXT            the answer; repeat for more lines, \\n is a line break
@@ -39,8 +40,10 @@ event with choices; the first is the role alone. `SECONDS` may have a fraction.
                 !tight                  no space after `data:`
                 !comments               a comment before every event
     scope       !only MODEL             what follows counts for this model id only (`*`: for all)
+                !when WHAT              what follows counts for such requests only: stream, whole,
+                                        no-tools, tool NAME, or * for all
                 !then                   what follows is for the turn after the next tool results
 
-The script's turn is the number of assistant messages with tool calls after the last user message,
-so a tool loop ends by itself: past the last `!then` the answer is plain text.
+The script's turn is the number of assistant messages with tool calls after its user message, so a
+tool loop ends by itself: past the last `!then` the answer is plain text.
 """

@@ -22,7 +22,7 @@ from gateway.simulated.families import (
     unknown_model,
 )
 from gateway.simulated.rules import check_request, check_shape
-from gateway.simulated.script import read_script
+from gateway.simulated.script import Asked, read_script
 from gateway.simulated.stats import Headers, Outcome, Stats
 from gateway.simulated.stream import make_envelope
 
@@ -76,7 +76,9 @@ class SimulatedUpstream:
         conversation = read_conversation(body["messages"])
         if family.strict:
             check_request(body, family, thinking=thinking, prompt_tokens=conversation.prompt_tokens)
-        script, speech = read_script(conversation.text, conversation.turn, body["model"])
+        tools = frozenset(tool["function"]["name"] for tool in body.get("tools") or ())
+        asked = Asked(body["model"], tools, bool(body.get("stream")))
+        script, speech = read_script(conversation.said, asked)
         if script.silence_seconds:
             await exchange.pause(script.silence_seconds)
         if script.hang_up:

@@ -1,4 +1,4 @@
-"""What the messages of a request say, read once: the turn, its text, its images, its size.
+"""What the messages of a request say, read once: what was said, its images, its size.
 
 Owns the reading only, for any family, so it is lenient; `rules` has refused what a strict family
 does not take. A token is a word, and an image is 64: simple, documented, and easy to foretell.
@@ -11,15 +11,23 @@ from msgspec import Struct
 IMAGE_TOKENS = 64
 
 
+class Said(Struct, frozen=True):
+    """A user message: its text, parts joined by line ends, and the turn it has got to.
+
+    That is the number of assistant messages with tool calls after it.
+    """
+
+    text: str
+    turn: int
+
+
 class Conversation(Struct, frozen=True, kw_only=True):
     """One request's messages in short."""
 
-    #: text of the last user message, its parts joined by line ends
-    text: str
+    #: user messages since the last answer without tool calls, the newest last
+    said: list[Said]
     #: images in the last user message
     images: int
-    #: assistant messages with tool calls since the last user message
-    turn: int
     #: tool calls in the whole history; Kimi numbers its calls on from there
     calls: int
     #: texts of the tool messages at the very end; None when the last message is no tool's
@@ -29,24 +37,26 @@ class Conversation(Struct, frozen=True, kw_only=True):
 
 def read_conversation(messages: list[dict[str, Any]]) -> Conversation:
     """Walk the messages once. Content may be a string, a list of parts, null or absent."""
-    text, images, turn, calls, prompt_tokens = "", 0, 0, 0, 0
+    images, turns, calls, prompt_tokens = 0, 0, 0, 0
+    said: list[tuple[str, int]] = []
+    is_answered = False
     results: list[str] | None = None
     for message in messages:
         content = message.get("content")
-        said = content if isinstance(content, str) else text_of(content)
+        text = content if isinstance(content, str) else text_of(content)
         seen = 0 if isinstance(content, str) else count_images(content)
-        prompt_tokens += len(said.split()) + seen * IMAGE_TOKENS
+        prompt_tokens += len(text.split()) + seen * IMAGE_TOKENS
         role = message.get("role")
         if role == "user":
-            text, images, turn = said, seen, 0
-        elif role == "assistant" and message.get("tool_calls"):
-            turn += 1
-            calls += len(message["tool_calls"])
-        results = [*(results or []), said] if role == "tool" else None
+            said = [*([] if is_answered else said), (text, turns)]
+            images, is_answered = seen, False
+        elif role == "assistant":
+            made = len(message.get("tool_calls") or ())
+            turns, calls, is_answered = turns + bool(made), calls + made, not made
+        results = [*(results or []), text] if role == "tool" else None
     return Conversation(
-        text=text,
+        said=[Said(text, turns - before) for text, before in said],
         images=images,
-        turn=turn,
         calls=calls,
         results=results,
         prompt_tokens=prompt_tokens,

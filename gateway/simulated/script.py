@@ -1,20 +1,29 @@
-"""Directives: from the text of the last user message to a plan for the answer.
+"""Directives: from what the user said to a plan for the answer.
 
 Owns the grammar, which is told in the package's docstring and in docs/simulated.md. It must never
-look at anything but that text, the turn and the model id.
+look at anything but that text, its turn and what of the request is `Asked` about.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from msgspec import Struct
 
+from gateway.simulated.conversation import Said
 from gateway.simulated.errors import Refused
 
 _CHUNKS_MAX = 100_000
 _SECONDS_MAX = 3600.0
 _USAGE_PLACES = ("final", "choice", "both", "finish", "none")
 _REASON_MEMBERS = ("reasoning_content", "reasoning", "reasoning_details")
+
+
+class Asked(Struct, frozen=True):
+    """What a scope may depend on: the model's id, the names of the tools, stream or not."""
+
+    model: str
+    tools: frozenset[str] = frozenset()
+    stream: bool = False
 
 
 class ScriptedCall(Struct, frozen=True):
@@ -66,27 +75,39 @@ class Script(Struct, frozen=True, kw_only=True):
 UNSCRIPTED = Script()
 
 
-def read_script(text: str, turn: int, model: str) -> tuple[Script, str]:
-    """The script of this turn, and the text without its directives.
+def read_script(said: Sequence[Said], asked: Asked) -> tuple[Script, str]:
+    """The script of this turn, and the newest text without its directives.
 
-    Raises `Refused` when a known directive has a bad argument.
+    The newest message with directives is the script, so that what a client adds behind it (a
+    tool's image, a reminder) does not end it. Raises `Refused` when a known directive has a bad
+    argument.
     """
-    if not text.startswith("!") and "\n!" not in text:
-        return UNSCRIPTED, text
+    newest = said[-1].text if said else ""
+    for message in reversed(said):
+        if message.text.startswith("!") or "\n!" in message.text:
+            script, speech, is_script = _read(message, asked)
+            if is_script:
+                return script, speech if message is said[-1] else newest
+    return UNSCRIPTED, newest
+
+
+def _read(message: Said, asked: Asked) -> tuple[Script, str, bool]:
+    """Script and speech of one message, and whether it holds any directive."""
     fields: dict[str, Any] = {}
+    lines = message.text.replace("\r\n", "\n").split("\n")
     speech: list[str] = []
-    turn_read, counts = 0, True
-    for line in text.replace("\r\n", "\n").split("\n"):
+    turn, scopes = 0, dict.fromkeys(SCOPES, True)
+    for line in lines:
         name, _, argument = line.partition(" ")
         if name == "!then":
-            turn_read, counts = turn_read + 1, True
-        elif name == "!only":
-            counts = argument.strip() in ("*", model)
+            turn, scopes = turn + 1, dict.fromkeys(SCOPES, True)
+        elif name in SCOPES:
+            scopes[name] = SCOPES[name](argument.strip(), asked)
         elif name not in DIRECTIVES:
             speech.append(line)
-        elif counts and turn_read == turn:
+        elif turn == message.turn and all(scopes.values()):
             _merge(fields, DIRECTIVES[name](argument))
-    return Script(**fields), "\n".join(speech).strip()
+    return Script(**fields), "\n".join(speech).strip(), len(speech) < len(lines)
 
 
 def _merge(fields: dict[str, Any], changes: dict[str, Any]) -> None:
@@ -169,6 +190,21 @@ def _read_stall(argument: str) -> dict[str, Any]:
     }
 
 
+def _is_when(argument: str, asked: Asked) -> bool:
+    kind, _, name = argument.partition(" ")
+    match kind:
+        case "*" | "stream" | "whole" | "no-tools" if not name:
+            return {
+                "*": True,
+                "stream": asked.stream,
+                "whole": not asked.stream,
+                "no-tools": not asked.tools,
+            }[kind]
+        case "tool" if name:
+            return name in asked.tools
+    raise _bad("!when", "stream, whole, no-tools, tool NAME or *")
+
+
 def _read_finish(argument: str) -> dict[str, Any]:
     if not argument.strip():
         raise _bad("!finish", "a finish_reason")
@@ -204,4 +240,10 @@ DIRECTIVES: dict[str, Callable[[str], dict[str, Any]]] = {
     "!spaces": _flag(spaces=True),
     "!tight": _flag(tight=True),
     "!comments": _flag(comments=True),
+}
+
+#: directives that say for which requests the following ones count
+SCOPES: dict[str, Callable[[str, Asked], bool]] = {
+    "!only": lambda argument, asked: argument in ("*", asked.model),
+    "!when": _is_when,
 }

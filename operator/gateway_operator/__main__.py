@@ -25,12 +25,14 @@ from gateway_operator.settings import (
     read_release_settings,
     read_settings,
 )
+from gateway_operator.sweep import DefinitionsMissing
 
 _SENTENCES = (
     SettingsError,
     SchemaError,
     WrongSecret,
     InstallationError,
+    DefinitionsMissing,
     ClusterError,
     selftest.SelftestFailed,
     TimeoutError,

@@ -6,11 +6,12 @@ No models and no discovery: a table says where each kind lives. Every call ends 
 
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Self
 
 import aiohttp
+import msgspec
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.client.exceptions import ApiException
@@ -18,6 +19,8 @@ from kubernetes.aio.dynamic import DynamicClient, Resource
 
 from gateway_operator.resources.names import FIELD_MANAGER, GROUP, VERSION
 from gateway_operator.settings import REQUEST_TIMEOUT_SECONDS
+
+Page = list[dict[str, Any]]
 
 _OURS = (GROUP, VERSION)
 #: kind → group, version, plural
@@ -105,25 +108,36 @@ class Cluster:
         except NotFound:
             return None
 
-    async def list(
+    async def pages(
         self, kind: str, namespace: str | None = None, labels: str | None = None
-    ) -> list[dict[str, Any]]:
-        """All objects of a kind, of one namespace or of all; complete, or an error is raised."""
-        items: list[dict[str, Any]] = []
+    ) -> AsyncIterator[Page]:
+        """All objects of a kind, of one namespace or of all, some hundreds at a time.
+
+        Complete, or an error is raised in between.
+        """
+        api_version = _api_version(kind)
         page = None
         while True:
             found = await self._call(
                 "get", _path(kind, namespace), label_selector=labels, limit=_PAGE, _continue=page
             )
-            items += found["items"]
+            for item in found["items"]:  # a list leaves out what its items have in common
+                item.setdefault("apiVersion", api_version)
+                item.setdefault("kind", kind)
+                item["metadata"].pop("managedFields", None)  # half of it, and of no use
+            yield found["items"]
             page = found["metadata"].get("continue")
             if not page:
-                api_version = _api_version(kind)
-                for item in items:  # a list leaves out what its items have in common
-                    item.setdefault("apiVersion", api_version)
-                    item.setdefault("kind", kind)
-                    item["metadata"].pop("managedFields", None)  # half of it, and of no use
-                return items
+                return
+
+    async def list(
+        self, kind: str, namespace: str | None = None, labels: str | None = None
+    ) -> Page:
+        """All objects of a kind, of one namespace or of all; complete, or an error is raised."""
+        items: Page = []
+        async for page in self.pages(kind, namespace, labels):
+            items += page
+        return items
 
     async def apply(self, body: dict[str, Any]) -> dict[str, Any]:
         """Server-side apply: our fields become what `body` says, others stay as they are."""
@@ -242,10 +256,10 @@ class Cluster:
                 _request_timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_SECONDS),
                 **options,
             )
-            answer: dict[str, Any] = await response.json()
+            answer: dict[str, Any] = msgspec.json.decode(await response.read())
         except ApiException as error:
             raise _named(error) from None
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        except (aiohttp.ClientError, msgspec.DecodeError, TimeoutError, OSError) as error:
             raise ClusterUnavailable(f"the API server does not answer: {error!r}") from None
         return answer
 

@@ -7,7 +7,7 @@ of a fleet that moved. It only finds out who needs work; that work is the same a
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -22,13 +22,14 @@ from gateway_operator.apply.creditgrant import GrantReconciler
 from gateway_operator.apply.fleet import reconcile_fleet
 from gateway_operator.apply.orphans import OrphanWatch
 from gateway_operator.apply.parts import Parts
-from gateway_operator.cluster import ClusterError
+from gateway_operator.cluster import ClusterError, NotFound
 from gateway_operator.conditions import Verdict
 from gateway_operator.plan.orphans import Name
 from gateway_operator.probes import Pulse
 from gateway_operator.resources.apikey import parse_key, secret_name
 from gateway_operator.resources.names import (
     FIELD_MANAGER,
+    GROUP,
     HEARTBEAT_ANNOTATION,
     HEARTBEAT_LABEL,
     KEY_LABEL,
@@ -50,6 +51,10 @@ _GATHER_SECONDS = 0.5
 _FLEET_SECONDS = 10.0
 #: objects that are compared before others get their turn on the event loop
 _SLICE = 100
+
+
+class DefinitionsMissing(RuntimeError):
+    """The API server does not serve our resources; whoever watches them must begin anew."""
 
 
 class Sweep:
@@ -77,13 +82,15 @@ class Sweep:
             self._poked.put_nowait((namespace, name))
 
     async def run(self) -> None:
-        """Sweep until cancelled, with some jitter."""
+        """Sweep until cancelled, with some jitter. Raises `DefinitionsMissing`."""
         seconds = self.parts.settings.sweep_seconds
         while True:
             pause = seconds * (0.9 + secrets.randbelow(200) / 1000)
             try:
                 await self.once()
                 self._pulse.be_ready()
+            except DefinitionsMissing:
+                raise
             except (DatabaseUnavailable, ClusterError) as error:
                 _logger.warning("the sweep could not do its work: %s", error)
                 if isinstance(error, ClusterError):
@@ -111,7 +118,8 @@ class Sweep:
         while True:
             await asyncio.sleep(_FLEET_SECONDS)
             try:
-                for body in await self._list("GatewayFleet", own=True):
+                own = self.parts.settings.namespace
+                for body in await self.parts.cluster.list("GatewayFleet", own):
                     await reconcile_fleet(self.parts, body)
             except (DatabaseUnavailable, ClusterError) as error:
                 _logger.warning("the fleets could not be looked at: %s", error)
@@ -129,47 +137,52 @@ class Sweep:
         # Rows first: a row is never newer than the object that is listed after it.
         rows = await parts.ask(list_keys, parts.database, installation)
         books = await parts.ask(list_grants, parts.database, installation)
-        fleets = await self._list("GatewayFleet", own=True)
-        keys = await self._list("ApiKey")
-        jobs: list[_Job] = [
-            partial(self.keys.reconcile, *_name(body))
-            for body in await self._unsettled_keys(keys, rows, fleets)
-        ]
-        for number, body in enumerate(await self._list("CreditGrant")):
+        own = (parts.settings.namespace,)
+        fleets = [body async for body in self._each("GatewayFleet", namespaces=own)]
+        listed, jobs = await self._compare_keys(rows, fleets)
+        async for body in self._each("CreditGrant"):
             if not self.grants.is_settled(body, books):
                 jobs.append(partial(self.grants.reconcile, body))
-            await _breathe(number)
         jobs += [partial(reconcile_fleet, parts, body) for body in fleets]
         await self._work(jobs)
-        await self._orphans.look(rows, {_name(body) for body in keys})
+        await self._orphans.look(rows, listed)
         await self._beat()
 
-    async def _unsettled_keys(
-        self, keys: list[_Body], rows: list[KeyState], fleets: list[_Body]
-    ) -> list[_Body]:
+    async def _compare_keys(
+        self, rows: list[KeyState], fleets: list[_Body]
+    ) -> tuple[set[Name], list[_Job]]:
+        """The names of all ApiKeys, and the work for those that are not as they should be."""
         row_of = {(row.namespace, row.name): row for row in rows}
-        found = await self._list("Secret", labels=f"{KEY_LABEL}=true")
-        secret_of = {_name(secret): secret for secret in found}
-        unsettled = []
-        for number, body in enumerate(keys):
+        labels = f"{KEY_LABEL}=true"
+        secret_of = {_name(secret): secret async for secret in self._each("Secret", labels)}
+        listed: set[Name] = set()
+        jobs: list[_Job] = []
+        async for body in self._each("ApiKey"):
             name, key = _name(body), parse_key(body)
             wanted = None if isinstance(key, Verdict) else (name[0], secret_name(key))
             secret = secret_of.get(wanted) if wanted is not None else None
+            listed.add(name)
             if not self.keys.is_settled(body, row_of.get(name), secret, fleets):
-                unsettled.append(body)
-            await _breathe(number)
-        return unsettled
+                jobs.append(partial(self.keys.reconcile, *name))
+        return listed, jobs
 
-    async def _list(
-        self, kind: str, *, own: bool = False, labels: str | None = None
-    ) -> list[_Body]:
-        """All objects of a kind, of the operator's own namespace or of all that are watched."""
-        settings = self.parts.settings
-        namespaces = (settings.namespace,) if own else settings.namespaces or (None,)
-        found: list[_Body] = []
-        for namespace in namespaces:
-            found += await self.parts.cluster.list(kind, namespace, labels)
-        return found
+    async def _each(
+        self, kind: str, labels: str | None = None, namespaces: tuple[str, ...] = ()
+    ) -> AsyncIterator[_Body]:
+        """All objects of a kind, where we watch or as told; only a page of them is held at once."""
+        number = 0
+        for namespace in namespaces or self.parts.settings.namespaces or (None,):
+            try:
+                async for page in self.parts.cluster.pages(kind, namespace, labels):
+                    for body in page:
+                        yield body
+                        number += 1
+                        if number % _SLICE == 0:
+                            await asyncio.sleep(0)
+            except NotFound:
+                raise DefinitionsMissing(
+                    f"the API server knows no {kind}: install the definitions of {GROUP} first"
+                ) from None
 
     async def _work(self, jobs: Iterable[_Job]) -> None:
         """All jobs, some at once; one that fails does not keep the others from their turn."""
@@ -211,8 +224,3 @@ class Sweep:
 
 def _name(body: _Body) -> Name:
     return body["metadata"]["namespace"], body["metadata"]["name"]
-
-
-async def _breathe(number: int) -> None:
-    if number % _SLICE == 0:
-        await asyncio.sleep(0)

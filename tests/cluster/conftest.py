@@ -6,6 +6,7 @@ this suite inside. Without it nothing here is collected.
 
 import json
 import os
+import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -97,11 +98,14 @@ def client(tollgate: Installation) -> Iterator[Client]:
 
 @pytest.fixture
 def team(tollgate: Installation) -> Iterator[Callable[[str], Team]]:
-    """Makes namespaces of teams; they go when the story is told."""
+    """Makes namespaces of teams; they go when the story is told.
+
+    Each has a name that was never there: an account outlives its namespace, with its credits.
+    """
     made: list[Team] = []
 
     def make(name: str) -> Team:
-        made.append(Team(tollgate, name))
+        made.append(Team(tollgate, f"{name}-{secrets.token_hex(3)}"))
         return made[-1]
 
     yield make

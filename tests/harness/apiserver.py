@@ -57,7 +57,8 @@ class ApiServer:
         for name, subject, groups in (
             ("apiserver", "kube-apiserver", ()),
             ("admin", "admin", ("system:masters",)),
-            ("controllers", "system:kube-controller-manager", ()),
+            # With rights of its own each controller would need an account made for it first.
+            ("controllers", "system:kube-controller-manager", ("system:masters",)),
         ):
             self._authority.issue(name, subject, groups)
         self._authority.service_account_key()

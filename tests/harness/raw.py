@@ -91,6 +91,14 @@ class RawConnection:
         """A part of a body whose length is known."""
         return self._file.read(size)
 
+    def receive_write(self) -> bytes:
+        """What came at once; empty at the end. Do not mix it with the others, which read ahead."""
+        return self._socket.recv(64 * 1024)
+
+    def receive_rest(self) -> bytes:
+        """Everything up to the connection's end, which must come."""
+        return self._file.read()
+
     def receive_chunks(self) -> Iterator[bytes]:
         """The chunks of a chunked body, one by one as they were written."""
         while size := int(self.receive_line(), 16):

@@ -9,14 +9,14 @@ from tests.harness.apiserver import MISSING, ApiServer, find_kubernetes
 from tests.harness.gateway import DATABASES
 from tests.harness.postgres import PostgresServer, find_programs
 from tests.reconcile.resources import install_resources
-from tests.reconcile.world import World
+from tests.reconcile.world import MakeWorld, World
 
 
-def _start_api_server() -> ApiServer:
+def _start_api_server(*, controllers: bool = False) -> ApiServer:
     programs = find_kubernetes()
     if programs is None:
         pytest.skip(MISSING)
-    server = ApiServer(programs).start()
+    server = ApiServer(programs, controllers=controllers).start()
     install_resources(server)
     return server
 
@@ -30,13 +30,23 @@ def api_server() -> Iterator[ApiServer]:
 
 
 @pytest.fixture
-def world(
-    api_server: ApiServer, postgres_server: PostgresServer, tmp_path: Path
-) -> Iterator[World]:
+def make_world(tmp_path: Path) -> Iterator[MakeWorld]:
+    """Worlds on servers that a story chooses; none of their operators outlives it."""
+    made: list[World] = []
+
+    def make(server: ApiServer, postgres: PostgresServer) -> World:
+        made.append(World(server, postgres, tmp_path))
+        return made[-1]
+
+    yield make
+    for world in made:
+        world.close()
+
+
+@pytest.fixture
+def world(api_server: ApiServer, postgres_server: PostgresServer, make_world: MakeWorld) -> World:
     """A team and an empty database."""
-    world = World(api_server, postgres_server, tmp_path)
-    yield world
-    world.close()
+    return make_world(api_server, postgres_server)
 
 
 @pytest.fixture(scope="session")
@@ -64,6 +74,14 @@ def shared(town: World) -> Iterator[World]:
 def own_api_server() -> Iterator[ApiServer]:
     """A server that a story may stop or wipe."""
     server = _start_api_server()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def governed_api_server() -> Iterator[ApiServer]:
+    """A server of its own, with whoever ends namespaces and collects what lost its owner."""
+    server = _start_api_server(controllers=True)
     yield server
     server.remove()
 

@@ -17,8 +17,6 @@ _PLACES = {
     "GatewayFleet": (f"apis/{VERSION}", "gatewayfleets"),
     "Secret": ("api/v1", "secrets"),
     "Event": ("api/v1", "events"),
-    "CustomResourceDefinition": ("apis/apiextensions.k8s.io/v1", "customresourcedefinitions"),
-    "Namespace": ("api/v1", "namespaces"),
 }
 
 
@@ -35,6 +33,12 @@ class Objects:
     def create_namespace(self) -> None:
         body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}}
         self._http.post("/api/v1/namespaces", json=body).raise_for_status()
+
+    def delete_namespace(self) -> None:
+        self._http.delete(f"/api/v1/namespaces/{self.namespace}").raise_for_status()
+
+    def has_namespace(self) -> bool:
+        return self._http.get(f"/api/v1/namespaces/{self.namespace}").is_success
 
     def apply(self, body: Json) -> Json:
         """As `kubectl apply --server-side` does it."""
@@ -81,9 +85,6 @@ class Objects:
         return {
             one["reason"] for one in self.list("Event") if one["involvedObject"]["name"] == name
         }
-
-    def metrics(self) -> str:
-        return self._http.get("/metrics").raise_for_status().text
 
     def wait(self, kind: str, name: str, reason: str, seconds: float = 30.0) -> Json:
         """Until the object, as it is now, says this reason."""

@@ -56,6 +56,17 @@ def install_resources(server: ApiServer) -> None:
             )
 
 
+def remove_definition(server: ApiServer, plural: str) -> None:
+    """Delete a definition, and wait until the API does not serve it any more."""
+    definition = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{plural}.tollgate.dev"
+    served = f"/apis/tollgate.dev/v1alpha1/{plural}"
+    with server.client() as client:
+        client.delete(definition).raise_for_status()
+        wait_until(
+            lambda: client.get(served).status_code == httpx.codes.NOT_FOUND, f"{plural} to go"
+        )
+
+
 def allow(server: ApiServer, user: str, *, blind: bool = False) -> Path:
     """A kubeconfig of a user with an operator's rights; one that is blind cannot watch Secrets."""
     rules = [

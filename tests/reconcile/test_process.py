@@ -2,7 +2,6 @@
 
 import secrets
 import time
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,8 +11,8 @@ from tests.harness.apiserver import ApiServer
 from tests.harness.gateway import wait_until
 from tests.harness.postgres import PostgresServer
 from tests.reconcile.objects import api_key, credit_grant
-from tests.reconcile.resources import allow
-from tests.reconcile.world import World
+from tests.reconcile.resources import allow, remove_definition
+from tests.reconcile.world import MakeWorld, World
 
 
 def _starts_not(world: World, **settings: Any) -> str:
@@ -62,9 +61,9 @@ def test_liveness_fails_when_the_watch_brings_nothing(world: World) -> None:
 
 
 def test_an_api_server_that_is_away_is_no_reason_to_start_anew(
-    own_api_server: ApiServer, postgres_server: PostgresServer, tmp_path: Path
+    own_api_server: ApiServer, postgres_server: PostgresServer, make_world: MakeWorld
 ) -> None:
-    world = World(own_api_server, postgres_server, tmp_path)
+    world = make_world(own_api_server, postgres_server)
     operator = world.operator(sweep_seconds="1", silence_seconds="15")
     own_api_server.stop()
     silent = time.monotonic() + 5
@@ -73,7 +72,6 @@ def test_an_api_server_that_is_away_is_no_reason_to_start_anew(
     own_api_server.start()
     world.team.apply(api_key("alice"))
     world.check()
-    world.close()
 
 
 def test_finalizers_are_released_and_keys_stay_valid(world: World) -> None:
@@ -96,3 +94,14 @@ def test_finalizers_are_released_and_keys_stay_valid(world: World) -> None:
     assert world.is_usable("alice", plaintext)
     world.team.delete("ApiKey", "alice")
     world.team.wait_gone("ApiKey", "alice", 5)
+
+
+def test_without_the_definitions_it_says_so_and_ends(
+    own_api_server: ApiServer, postgres_server: PostgresServer, make_world: MakeWorld
+) -> None:
+    """It would watch nothing, even when they come: whoever restarts it begins anew."""
+    world = make_world(own_api_server, postgres_server)
+    remove_definition(own_api_server, "creditgrants")
+    said = _starts_not(world)
+    assert "the API server knows no CreditGrant" in said
+    assert "Traceback" not in said

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -65,18 +66,6 @@ class Operator(Process):
             return httpx.get(f"http://127.0.0.1:{port}/{path}", trust_env=False).status_code
         except httpx.TransportError:
             return None
-
-    def memory_mib(self) -> float:
-        """Resident memory."""
-        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1]) / 1024
-        raise AssertionError("the operator runs")
-
-    def cpu_seconds(self) -> float:
-        """Time on a processor since it began."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class World:
@@ -245,6 +234,9 @@ class World:
         """What `with_team` gave; the operators run on."""
         self._forget_database()
         self.team.close()
+
+
+MakeWorld = Callable[[ApiServer, PostgresServer], World]
 
 
 def later(seconds: float) -> str:

@@ -8,14 +8,15 @@ from typing import Any
 import pytest
 
 import gateway.simulated
-from gateway.simulated.script import DIRECTIVES
-from tests.simulated.talk import Talk, call_message, result_message, user
+from gateway.simulated.script import DIRECTIVES, SCOPES
+from tests.simulated.talk import Talk, call_message, function_tool, result_message, user
 
+_IMAGE = {"type": "image_url", "image_url": {"url": "data:image/gif;base64,R0lGODlh"}}
 _DOCS = Path(__file__).parents[2] / "docs" / "simulated.md"
 
 
 def test_every_directive_is_documented_in_both_places() -> None:
-    known = {*DIRECTIVES, "!only", "!then"}
+    known = {*DIRECTIVES, *SCOPES, "!then"}
     docstring = gateway.simulated.__doc__ or ""
     assert set(re.findall(r"^ {4}.{12}(![a-z-]+)", docstring, re.MULTILINE)) == known
     assert set(re.findall(r"^\| `(![a-z-]+)", _DOCS.read_text(), re.MULTILINE)) == known
@@ -37,9 +38,29 @@ def test_directives_may_stand_in_any_text_part(talk: Talk) -> None:
     assert answer["message"]["content"] == "one\ntwo"
 
 
-def test_only_the_last_user_message_counts(talk: Talk) -> None:
+def test_a_script_ends_with_its_answer(talk: Talk) -> None:
     history = [user("!answer old"), {"role": "assistant", "content": "old"}, user("new")]
     assert talk.ask(history)["message"]["content"] == "You said: new"
+
+
+def test_what_a_client_adds_behind_a_script_does_not_end_it(talk: Talk) -> None:
+    script = user("!tool look\n!then\n!tool feel\n!then\n!answer done")
+    calls = talk.ask([script, user("a reminder")])["message"]["tool_calls"]
+    assert [call["function"]["name"] for call in calls] == ["look"]
+    history = [
+        script,
+        user("a reminder"),
+        call_message(("call-1", "look", "{}")),
+        result_message("call-1", "an image"),
+        {"role": "user", "content": [_IMAGE]},
+    ]
+    calls = talk.ask(history)["message"]["tool_calls"]
+    assert [call["function"]["name"] for call in calls] == ["feel"]
+
+
+def test_the_newest_script_counts(talk: Talk) -> None:
+    history = [user("!answer old"), user("!answer new"), user("a reminder")]
+    assert talk.ask(history)["message"]["content"] == "new"
 
 
 @pytest.mark.parametrize(
@@ -50,6 +71,9 @@ def test_only_the_last_user_message_counts(talk: Talk) -> None:
         "!chunks 100001",
         "!chunks 1 soon",
         "!tool",
+        "!when",
+        "!when tool",
+        "!when stream now",
         "!error",
         "!error 200",
         "!error 600",
@@ -147,6 +171,18 @@ def test_only_holds_for_one_model(talk: Talk) -> None:
     assert answer["message"]["content"] == "hi"
     assert answer["usage"]["cached_tokens"] == 3
     assert talk.ask(script, model="third")["message"]["content"] == "Hello."
+
+
+def test_when_holds_for_some_requests(talk: Talk) -> None:
+    script = "!when no-tools\n!answer bare\n!when tool look\n!answer seen\n!when whole\n!cached 3"
+    answer = talk.ask(script)
+    assert (answer["message"]["content"], answer["usage"]["cached_tokens"]) == ("bare", 3)
+    tools = [function_tool("feel"), function_tool("look")]
+    assert talk.ask(script, tools=tools)["message"]["content"] == "seen"
+    assert talk.ask(script, tools=tools[:1])["message"]["content"] == "Hello."
+    assert talk.stream("!when stream\n!answer streamed").text == "streamed"
+    assert talk.ask("!when stream\n!answer streamed")["message"]["content"] == "Hello."
+    assert talk.ask("!when stream\n!when *\n!answer all")["message"]["content"] == "all"
 
 
 def test_reasoning_may_be_scripted(talk: Talk) -> None:

@@ -20,6 +20,9 @@ def build(image: Image, address_of: Callable[[Image], str]) -> None:
     address = address_of(image)
     if subprocess.run(["docker", "image", "inspect", address], capture_output=True).returncode == 0:
         return
+    if not image.inputs and image.parent:
+        run("docker", "tag", address_of(image.parent), address)
+        return
     options = ["--build-arg", f"PARENT={address_of(image.parent)}"] if image.parent else []
     with image.context() as folder:
         run("docker", "build", "--quiet", "--tag", address, *options, str(folder))

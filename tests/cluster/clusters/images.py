@@ -17,7 +17,10 @@ _FAMILY = "tollgate-test"
 
 @dataclass(frozen=True)
 class Image:
-    """One image: a folder with a Dockerfile, files to add, and the image it is built on."""
+    """One image: a folder with a Dockerfile, files to add, and the image it is built on.
+
+    One without inputs of its own is its parent under another name.
+    """
 
     name: str
     folder: Path
@@ -60,19 +63,18 @@ def _files(given: Path) -> Iterator[Path]:
 
 
 def images() -> dict[str, Image]:
-    """The product, the same under another name, the product with the SDKs, and PostgreSQL."""
+    """The product, the same under another name, a team with the SDKs, and PostgreSQL."""
     ignored = (_ROOT / ".dockerignore").read_text()
     parts = [_ROOT / line[1:] for line in ignored.splitlines() if line.startswith("!")]
     product = Image("product", _ROOT, (_ROOT / "Dockerfile", _ROOT / ".dockerignore", *parts))
     made = [
         product,
-        Image("next", _HERE / "next", (_HERE / "next",), parent=product),
+        Image("next", _ROOT, (), parent=product),
         Image(
             "sdk",
             _HERE / "sdk",
             (_HERE / "sdk",),
             added={"versions.txt": _versions()},
-            parent=product,
         ),
         Image("postgres", _HERE / "postgres", (_HERE / "postgres",)),
     ]

@@ -30,13 +30,16 @@ class Local:
     def deliver(self, images: Sequence[Image]) -> None:
         for image in images:
             address = self.address(image)
-            if not store.have(address):
+            if image.inputs and not store.have(address):
                 options = self._options(image)
                 with Step(f"building the image {image.name}"), image.context() as folder:
                     store.build(folder, address, *options)
                 store.forget(address.rpartition(":")[0], [address])
-        with Step(f"loading {len(images)} images into the node"):
-            store.load(*(self.address(image) for image in images))
+        with Step("loading the images into the node"):
+            store.load(*(self.address(image) for image in images if image.inputs))
+        for image in images:
+            if not image.inputs and image.parent:
+                store.name(self.address(image.parent), self.address(image))
 
     def _options(self, image: Image) -> list[str]:
         return ["--build-arg", f"PARENT={self.address(image.parent)}"] if image.parent else []

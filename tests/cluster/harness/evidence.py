@@ -36,4 +36,4 @@ def _trimmed(kube: Kube, arguments: list[str]) -> str:
     except KubectlFailed as error:
         text = str(error)
     lines = text.strip().splitlines()
-    return redacted("\n".join(line[:300] for line in lines[-2 * _LINES :]))
+    return redacted("\n".join(line[:300] for line in lines[-_LINES:]))

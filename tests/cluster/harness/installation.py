@@ -38,6 +38,13 @@ class Facts(NamedTuple):
     images: Mapping[str, str]
 
 
+class Key(str):
+    """A plaintext that a failed story does not show."""
+
+    def __repr__(self) -> str:
+        return f"<{self[:6]}…>"
+
+
 class Installation:
     """One release of the chart. `ensure` has it there whatever an earlier story did to it."""
 
@@ -178,8 +185,9 @@ class Installation:
         """The plaintext of a key, from its Secret."""
         values = self.kube.secret(namespace, f"{name}-key")
         assert values, f"{namespace}/{name}-key is not there"
-        self.seen.add(values["OPENAI_API_KEY"])
-        return values["OPENAI_API_KEY"]
+        key = Key(values["OPENAI_API_KEY"])
+        self.seen.add(key)
+        return key
 
     def forget(self, *keys: str) -> None:
         """From now on these must be refused everywhere."""
@@ -193,7 +201,7 @@ class Installation:
             for name, client in list(left.items()):
                 if client.status(key) in (401, 403):
                     del left[name]
-        return time.monotonic() - began
+        return max(0.0, time.monotonic() - began)
 
     # -- what must be true ---------------------------------------------------------------------
 
@@ -203,7 +211,7 @@ class Installation:
         self.audit()
         with self.replicas() as replicas:
             alive = [
-                f"{key[:8]}… at {name}"
+                f"{key!r} at {name}"
                 for key in self.dead
                 for name, client in replicas.items()
                 if client.status(key) not in (401, 403)
@@ -236,8 +244,11 @@ class Installation:
             "operator": self._log("app.kubernetes.io/component=operator"),
             "gateways": self._log(f"tollgate.dev/fleet={self.fleet}"),
         }
-        found = [where for where, text in texts.items() if any(k in text for k in self.seen)]
+        found = [where for where, text in texts.items() if self._seen_in(text)]
         assert found == [], "a key's plaintext stands there"
+
+    def _seen_in(self, text: str) -> bool:
+        return any(key in text for key in self.seen)
 
     def _log(self, labels: str) -> str:
         return self.kube("logs", "-n", self.namespace, "-l", labels, "--tail=-1")

@@ -6,6 +6,7 @@ the build and never written into an image. An image whose tag is a hash of its i
 
 import fcntl
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -133,15 +134,29 @@ def load(*tags: str) -> None:
     """Copy images from the builder's store into the node's containerd, where they are missing."""
     there = run(*_ctr("images", "list", "--quiet")).split()
     for tag in tags:
-        if tag in there:
-            continue
-        archive = STATE / "image.tar"
-        archive.unlink(missing_ok=True)
-        try:
-            run(*_BUILDAH, "push", tag, f"docker-archive:{archive}:{tag}")
-            run(*_ctr("images", "import", archive))
-        finally:
-            archive.unlink(missing_ok=True)
+        if tag not in there:
+            _copy(tag)
+
+
+def _copy(tag: str) -> None:
+    """From the one's standard output to the other's input: an image is some 300 MB."""
+    STATE.mkdir(parents=True, exist_ok=True)
+    with (STATE / "copy.log").open("w+") as log:
+        pushing = subprocess.Popen(
+            [*map(str, _BUILDAH), "push", "--quiet", tag, f"docker-archive:/dev/stdout:{tag}"],
+            stdout=subprocess.PIPE, stderr=log,
+        )  # fmt: skip
+        taking = subprocess.run(
+            _ctr("images", "import", "-"), stdin=pushing.stdout, stdout=log, stderr=log
+        )
+        if pushing.wait() or taking.returncode:
+            log.seek(0)
+            raise Failed(f"could not load {tag}: {log.read().strip()[-1000:]}")
+
+
+def name(tag: str, other: str) -> None:
+    """Let an image of the node be known by another name too."""
+    run(*_ctr("images", "tag", "--force", tag, other))
 
 
 def forget(family: str, keep: Iterable[str]) -> None:

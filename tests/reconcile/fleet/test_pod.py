@@ -1,6 +1,7 @@
 """The gateway as its pod starts it: the rendered command, configuration, variables and mounts."""
 
 import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -14,13 +15,15 @@ from tests.reconcile.fleet.support import NAMESPACE, Json, child, container, wit
 
 #: what the books of the tests are kept with
 INSTALLATION_SECRET = "a secret that only the tests know, long enough"
+#: name to key to value
+Secrets = dict[str, dict[str, str]]
 CHAT = "/api/openai/v1/chat/completions"
 
 
 class Pod(Process):
     """The container's process, with folders and ports of the test's own."""
 
-    def __init__(self, folder: Path, secrets: dict[str, dict[str, str]], given: Json) -> None:
+    def __init__(self, folder: Path, secrets: Secrets, given: Json) -> None:
         super().__init__(folder / "pod.log")
         self.port, self.operations_port = free_port(), free_port()
         places = {
@@ -62,7 +65,7 @@ def _replace(word: str, places: dict[str, str]) -> str:
     return word
 
 
-def _value(variable: Json, secrets: dict[str, dict[str, str]]) -> str:
+def _value(variable: Json, secrets: Secrets) -> str:
     if "value" in variable:
         return str(variable["value"])
     ref = variable["valueFrom"]["secretKeyRef"]
@@ -75,9 +78,23 @@ def given(simulated: Simulated) -> Json:
     return {"upstreams": [upstream], "drain": {"seconds": 20, "graceSeconds": 60}}
 
 
+@pytest.fixture
+def start(tmp_path: Path, given: Json) -> Iterator[Callable[[Secrets], Pod]]:
+    """Start the pod with the content of its Secrets."""
+    pods: list[Pod] = []
+
+    def start(secrets: Secrets) -> Pod:
+        pods.append(Pod(tmp_path, secrets, given))
+        return pods[-1]
+
+    yield start
+    for pod in pods:
+        pod.kill()
+
+
 @pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
 def test_a_pod_serves_and_leaves_without_cutting_anybody(
-    database: Database, tmp_path: Path, given: Json
+    database: Database, start: Callable[[Secrets], Pod]
 ) -> None:
     books = Books(database)
     _, plaintext = books.issue()
@@ -87,7 +104,7 @@ def test_a_pod_serves_and_leaves_without_cutting_anybody(
         "tollgate-installation": {"secret": INSTALLATION_SECRET},
         "moonshot": {"api-key": "sk-of-the-upstream"},
     }
-    pod = Pod(tmp_path, secrets, given)
+    pod = start(secrets)
     wait_until(lambda: pod.probe("/readyz") == (200, "ready"), "the pod to be ready")
     assert pod.probe("/healthz") == (200, "ok")
     url = f"http://127.0.0.1:{pod.port}{CHAT}"
@@ -113,12 +130,12 @@ def test_a_pod_serves_and_leaves_without_cutting_anybody(
 
 @pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
 def test_a_pod_without_its_credential_says_so_and_ends(
-    database: Database, tmp_path: Path, given: Json
+    database: Database, start: Callable[[Secrets], Pod]
 ) -> None:
     secrets = {
         "database": {"url": database.url},
         "tollgate-installation": {"secret": INSTALLATION_SECRET},
     }
-    pod = Pod(tmp_path, secrets, given)
+    pod = start(secrets)
     assert pod.wait() == 1
     assert "there is no secret moonshot with a key api-key" in pod.log_text()
