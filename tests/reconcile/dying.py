@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from gateway_operator.__main__ import main
-
 from gateway_operator.apply import engine
 
 DIED = 17

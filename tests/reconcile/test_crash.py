@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from tests.harness.gateway import PLAINTEXTS, wait_until
 from tests.reconcile.dying import DIED
@@ -27,6 +28,14 @@ def _bring_key(world: World, name: str) -> None:
 
 def _rotate_key(world: World, name: str) -> None:
     world.team.apply(api_key(name, rotation={"generation": 1, "overlap": "0s"}))
+
+
+def _replace_object(world: World, name: str) -> None:
+    """As in a restored cluster: the Secret is gone, and the row is an older object's."""
+    world.team.delete("Secret", f"{name}-key")
+    world.team.wait("ApiKey", name, "SecretLost")
+    with world.database.write() as session:
+        session.execute(text("UPDATE api_key SET uid = 'older' WHERE name = :name"), {"name": name})
 
 
 def _delete_key(world: World, name: str) -> None:
@@ -54,6 +63,7 @@ Act = Callable[[World, str], None]
         (_nothing, _make_key, 3),
         (_nothing, _bring_key, 2),
         (_make_key, _rotate_key, 3),
+        (_make_key, _replace_object, 3),
         (_make_key, _delete_key, 1),
         (_nothing, _make_grant, 2),
         (_make_grant, _void_grant, 2),
@@ -68,7 +78,9 @@ def test_an_operator_that_ends_after_the_nth_action_does_no_harm(
         prepare(world, name)
     died = 0
     for number, name in enumerate(names, start=1):
-        operator = world.operator("tests.reconcile.dying", str(armed), str(number))
+        operator = world.operator(
+            "tests.reconcile.dying", str(armed), str(number), sweep_seconds="1"
+        )
         world.check()
         armed.touch()
         act(world, name)
