@@ -60,8 +60,8 @@ class BodyMemory:
 class Connection:
     """The client's side of one request."""
 
-    __slots__ = ("_loop", "_memory", "_receive", "_send", "_socket", "busy_since", "gone",
-                 "headers", "held", "sent_at", "started")  # fmt: skip
+    __slots__ = ("_loop", "_memory", "_receive", "_send", "busy_since", "gone",
+                 "headers", "held", "sent_at", "socket", "started")  # fmt: skip
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, memory: BodyMemory) -> None:
         self._loop = asyncio.get_running_loop()
@@ -69,7 +69,7 @@ class Connection:
         self._receive = receive
         self._send = send
         self._memory = memory
-        self._socket: ClientSocket = scope["state"][SOCKET]
+        self.socket: ClientSocket = scope["state"][SOCKET]
         self.held = 0
         self.started = False
         self.gone = False
@@ -97,7 +97,7 @@ class Connection:
         return b"".join(parts)
 
     async def _receive_within(self, seconds: float) -> Message:
-        if self._socket.is_received:  # nothing to wait for, and a timer is dear
+        if self.socket.is_received:  # nothing to wait for, and a timer is dear
             return await self._receive()
         try:
             async with asyncio.timeout(seconds):
@@ -120,8 +120,9 @@ class Connection:
 
     def release_body(self) -> None:
         """Say that the body is no longer held."""
-        self._memory.release(self.held)
-        self.held = 0
+        if self.held:
+            self._memory.release(self.held)
+            self.held = 0
 
     def watch(self, on_gone: Callable[[], None]) -> None:
         """From now on say once when the client leaves; `unwatch` ends it."""
@@ -130,12 +131,12 @@ class Connection:
             self.gone = True
             on_gone()
 
-        self._socket.on_lost = lost
-        if self._socket.is_lost:
+        self.socket.on_lost = lost
+        if self.socket.is_lost:
             lost()
 
     def unwatch(self) -> None:
-        self._socket.on_lost = None
+        self.socket.on_lost = None
 
     async def start(self, status: int, headers: Headers) -> None:
         """Send status and headers; once."""
@@ -153,11 +154,6 @@ class Connection:
         await self._send({"type": "http.response.body", "body": frame, "more_body": True})
         self.busy_since = None
         self.sent_at = self._loop.time()
-
-    @property
-    def is_slow(self) -> bool:
-        """Whether the client reads more slowly than it is sent to."""
-        return self._socket.is_slow
 
     def send_now(self, frame: bytes) -> None:
         """Send one frame to a client that is not slow: nothing is waited for."""

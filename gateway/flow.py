@@ -165,7 +165,7 @@ class Flow:
             await _open_stream(passage, connection, renderer)
 
         def pass_on(chunks: list[Chunk]) -> bool:
-            if connection.is_slow:
+            if connection.socket.is_slow:
                 return False
             for chunk in chunks:
                 for frame in renderer.feed(chunk):

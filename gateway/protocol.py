@@ -13,7 +13,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Callable, Iterable
-from typing import Any, cast
+from typing import Any
 from urllib.parse import unquote
 
 import httptools
@@ -115,21 +115,23 @@ class Cycle:
     def _start(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
         assert not self._started, "a status is sent once"
         self._has_body = self._scope["method"] != "HEAD" and status not in (204, 304)
-        lines = [STATUS_LINE[status]]
-        for name, value in (*self._protocol.server_state.default_headers, *headers):
-            lines.append(b"%b: %b\r\n" % (name, value))
+        told = [*self._protocol.server_state.default_headers, *headers]
+        parts = [STATUS_LINE[status]]
+        for name, value in told:
+            parts += (name, b": ", value, b"\r\n")
             if name == b"content-length":
                 self._chunked = False
                 self._left = int(value)
             elif name == b"connection" and value == b"close":
                 self.keep_alive = False
-        if not self.keep_alive:
-            lines.append(b"connection: close\r\n")
-        if self._chunked and self._has_body:
-            lines.append(b"transfer-encoding: chunked\r\n")
-        head = b"".join(lines)
-        if head.count(b"\n") != len(lines) or head.count(b"\r") != len(lines):
+        head = b"".join(parts)
+        lines = 1 + len(told)
+        if head.count(b"\n") != lines or head.count(b"\r") != lines:
             raise ValueError("a header's value may not hold a line break")
+        if not self.keep_alive:
+            head += b"connection: close\r\n"
+        if self._chunked and self._has_body:
+            head += b"transfer-encoding: chunked\r\n"
         self._started = True
         self._expects_continue = False
         self._head = head + b"\r\n"
@@ -226,7 +228,11 @@ class ClientProtocol(HttpToolsProtocol):
         self._in_head = False
         parser = self.parser
         version = parser.get_http_version()
-        path, query = _parts(self.url)
+        if _PLAIN_TARGET.fullmatch(self.url):
+            path, query = self.url, b""
+        else:
+            url = httptools.parse_url(self.url)
+            path, query = url.path, url.query or b""
         scope: Scope = {
             "type": "http",
             "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
@@ -236,20 +242,20 @@ class ClientProtocol(HttpToolsProtocol):
             "scheme": self.scheme,
             "method": parser.get_method().decode("ascii"),
             "root_path": "",
-            "path": unquote(path.decode("ascii")),
+            "path": unquote(path.decode("ascii")) if b"%" in path else path.decode("ascii"),
             "raw_path": path,
             "query_string": query,
             "headers": self.headers,
             "state": self._state.copy(),
         }
         before = self.cycle
-        cycle = Cycle(self, scope, version != "1.0" and parser.should_keep_alive())
-        self.cycle = cast(Any, cycle)
+        cycle: Any = Cycle(self, scope, version != "1.0" and parser.should_keep_alive())
+        self.cycle = cycle
         if before is None or before.response_complete:
-            self._start_asgi_task(self.cycle, self.app)
+            self._start_asgi_task(cycle, self.app)
         else:
             self.flow.pause_reading()
-            self.pipeline.appendleft((self.cycle, self.app))
+            self.pipeline.appendleft((cycle, self.app))
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         """As uvicorn's, but the cycle itself ends it: a callback would be one more turn."""
@@ -284,11 +290,3 @@ class ClientProtocol(HttpToolsProtocol):
 
     def _unset_keepalive_if_required(self) -> None:
         """Nothing: one timer serves a whole connection; to set one for each request is dearer."""
-
-
-def _parts(target: bytes) -> tuple[bytes, bytes]:
-    """Path and query of a request's target."""
-    if _PLAIN_TARGET.fullmatch(target):
-        return target, b""
-    url = httptools.parse_url(target)
-    return url.path, url.query or b""

@@ -57,6 +57,9 @@ from gateway.wire.responses.dialect import ResponsesDialect
 
 _log = logging.getLogger(__name__)
 
+#: objects more than were freed, after which the collector looks for cycles; requests make few
+_COLLECTION_THRESHOLD = 10_000
+
 
 class Started(Struct, frozen=True):
     """What there is to tell once the gateway listens."""
@@ -283,8 +286,10 @@ async def _open_keyring(database: Database, secret: InstallationSecret) -> Keyri
 
 async def _settle(free: FreeRoutes) -> None:
     await free.load()
-    # What was made so far stays: from here on the collector looks at what requests make.
+    # What was made so far stays: from here on the collector looks at what requests make, and not
+    # several times within one.
     gc.freeze()
+    gc.set_threshold(_COLLECTION_THRESHOLD)
     gc.enable()
 
 

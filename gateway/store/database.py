@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
@@ -58,22 +59,23 @@ class Database:
         with self._session(snapshot=snapshot) as session:
             yield session
 
+    def glance(self, statement: str) -> tuple[Any, ...]:
+        """The one row of a statement that is asked all the time; a session is four times dearer.
+
+        Raises `DatabaseUnavailable`.
+        """
+        with _told(), self.engine.connect() as connection:
+            return tuple(connection.exec_driver_sql(statement).one())
+
     @contextmanager
     def _session(self, *, immediate: bool = False, snapshot: bool = False) -> Iterator[Session]:
-        try:
-            with Session(self.engine, expire_on_commit=False) as session:
-                if self.is_sqlite:
-                    session.execute(text("BEGIN IMMEDIATE" if immediate else "BEGIN"))
-                elif snapshot:
-                    session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
-                yield session
-                session.commit()
-        except (OperationalError, InterfaceError) as error:
-            raise DatabaseUnavailable("the database does not answer") from error
-        except DBAPIError as error:
-            if error.connection_invalidated:
-                raise DatabaseUnavailable("the database does not answer") from error
-            raise
+        with _told(), Session(self.engine, expire_on_commit=False) as session:
+            if self.is_sqlite:
+                session.execute(text("BEGIN IMMEDIATE" if immediate else "BEGIN"))
+            elif snapshot:
+                session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+            yield session
+            session.commit()
 
     def now(self, session: Session) -> datetime:
         """The moment by the database's clock, not the transaction's start."""
@@ -84,6 +86,19 @@ class Database:
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Whatever says that the database does not answer, as `DatabaseUnavailable`."""
+    try:
+        yield
+    except (OperationalError, InterfaceError) as error:
+        raise DatabaseUnavailable("the database does not answer") from error
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise DatabaseUnavailable("the database does not answer") from error
+        raise
 
 
 def psycopg_url(url: str) -> str:

@@ -1,6 +1,6 @@
 """Reading keys for the gateway's memory: what changed since a version, and one key by its hash."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from msgspec import Struct
 from sqlmodel import Session, col, select
@@ -46,13 +46,21 @@ class KeyChanges(Struct, frozen=True):
 
 def read_changes(database: Database, since: int) -> KeyChanges:
     """Every key whose version is above `since`. Raises `DatabaseUnavailable`."""
+    version, now = _newest_version(database)
+    if version == since:
+        return KeyChanges(version, now, ())
     with database.read(snapshot=True) as session:
         version = session.exec(select(KeyVersion.version)).one()
         now = database.now(session)
-        keys = (
-            () if version == since else _read(session, _keys().where(col(ApiKey.version) > since))
-        )
+        keys = _read(session, _keys().where(col(ApiKey.version) > since))
         return KeyChanges(version, now, keys)
+
+
+def _newest_version(database: Database) -> tuple[int, datetime]:
+    if database.is_sqlite:
+        return database.glance("SELECT version FROM key_version")[0], datetime.now(UTC)
+    version, now = database.glance("SELECT version, clock_timestamp() FROM key_version")
+    return version, now.astimezone(UTC)
 
 
 def read_by_hash(database: Database, hashes: list[bytes]) -> LiveKey | None:

@@ -165,7 +165,7 @@ def test_a_client_that_leaves_is_noticed_at_once(talk: Talk, script: str, stream
                 impatient.post("/chat/completions", json=talk.body(script, stream=stream))
         else:
             body = talk.body(script, stream=stream)
-            with impatient.stream("POST", "/chat/completions", json=body) as response:
+            with impatient.stream("POST", "/chat/completions", json=body, timeout=10) as response:
                 writes = response.iter_raw()
                 assert next(writes)
                 assert talk.stats()["open"] == 1

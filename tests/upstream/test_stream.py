@@ -19,6 +19,7 @@ from gateway.errors import (
 )
 from gateway.upstream.chat.reply import StreamReader
 from gateway.upstream.chat.tally import read_usage
+from gateway.wire.base import Chunk
 from tests.upstream.support import chunk, event, stream
 
 TOLD = {
@@ -226,13 +227,21 @@ _PIECES = st.sampled_from(
 
 @given(st.lists(_PIECES, max_size=12))
 def test_what_is_taken_for_ordinary_is_what_reading_it_would_have_given(reads: list[bytes]) -> None:
+    ordinary: list[tuple[bytes, bool]] = []
+
+    def pass_on(chunks: list[Chunk]) -> bool:
+        ordinary.extend((each.data, each.plain) for each in chunks)
+        return True
+
     reader = StreamReader(1, None)
     for data in reads:
         if reader.failure is not None or reader.ended:
             return
-        ordinary = [(each.data, each.plain) for each in reader.ordinary(data)]
+        ordinary.clear()
+        is_taken = reader.hand_over(pass_on, data)
         read = [(each.data, each.plain) for each in reader.feed(data)]
-        if ordinary:
+        assert is_taken == bool(ordinary)
+        if is_taken:
             assert ordinary == read
             assert all(plain for _, plain in read)
             assert reader.failure is None

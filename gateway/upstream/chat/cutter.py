@@ -18,26 +18,22 @@ class EventCutter:
 
     def __init__(self, event_bytes_max: int) -> None:
         self._event_bytes_max = event_bytes_max
-        self._rest: list[bytes] = []
+        #: of an event that has begun
+        self.rest: list[bytes] = []
         self._rest_bytes = 0
-
-    @property
-    def is_amid(self) -> bool:
-        """Whether it holds the beginning of an event."""
-        return bool(self._rest)
 
     def feed(self, data: bytes) -> list[bytes]:
         """The data of all events that `data` completes."""
         if _LINE_FEED not in data and _CARRIAGE_RETURN not in data:
             self._keep(data)
             return []
-        if self._rest:
-            data = b"".join((*self._rest, data))
+        if self.rest:
+            data = b"".join((*self.rest, data))
         if _CARRIAGE_RETURN in data:
             data = _unify(data)
         *events, rest = data.split(b"\n\n")
-        if self._rest:
-            self._rest.clear()
+        if self.rest:
+            self.rest.clear()
             self._rest_bytes = 0
         if rest:
             self._keep(rest)
@@ -45,13 +41,13 @@ class EventCutter:
 
     def finish(self) -> list[bytes]:
         """The data of a last event that lacks its blank line; it may be cut short."""
-        data = b"".join(self._rest).replace(b"\r", b"\n")
-        self._rest.clear()
+        data = b"".join(self.rest).replace(b"\r", b"\n")
+        self.rest.clear()
         self._rest_bytes = 0
         return _data_of(data.split(b"\n\n"))
 
     def _keep(self, rest: bytes) -> None:
-        self._rest.append(rest)
+        self.rest.append(rest)
         self._rest_bytes += len(rest)
         if self._rest_bytes > self._event_bytes_max:
             raise UpstreamBroken("The upstream sent an event that is too large.")

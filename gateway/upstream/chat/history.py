@@ -67,8 +67,10 @@ def _keep(message: Message, sees_images: bool) -> list[Message]:
         case AssistantMessage():
             return [message] if message.text or message.calls else []
         case UserMessage():
-            parts = tuple(part for part in message.parts if isinstance(part, Image) or part.text)
-            return [UserMessage(parts, message.name)] if parts else []
+            parts = [part for part in message.parts if isinstance(part, Image) or part.text]
+            if len(parts) == len(message.parts):
+                return [message] if parts else []
+            return [UserMessage(tuple(parts), message.name)] if parts else []
         case ToolMessage():
             text = Text(f"[Result of a tool call]\n{_result_text(message, sees_images)}")
             return [UserMessage((text, *_images(message, sees_images)))]

@@ -31,7 +31,8 @@ def write_parameters(
     """Add the parameters to `body`, and to `degraded` what the upstream will not see."""
     profile = resolution.model.profile
     _write_sampling(body, request, profile, degraded)
-    _write_stop(body, request, profile, degraded)
+    if request.stop:
+        _write_stop(body, request, profile, degraded)
     if request.max_tokens is not None:
         limit = resolution.model.max_output_tokens or request.max_tokens
         body[profile.max_tokens_member] = min(request.max_tokens, limit)
@@ -85,8 +86,6 @@ def _write_sampling(
 def _write_stop(
     body: dict[str, Any], request: Request, profile: Profile, degraded: list[str]
 ) -> None:
-    if not request.stop:
-        return
     if not _takes(profile, "stop"):
         degraded.append("stop")
         return

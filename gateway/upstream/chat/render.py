@@ -55,7 +55,8 @@ def render_request(request: Request, resolution: Resolution) -> Outgoing:
         body["response_format"] = _write_format(request.output, profile)
     write_parameters(body, request, resolution, degraded)
     _switch_reasoning(body, resolution)
-    _continue_prefill(body, request, profile)
+    if request.prefill:
+        _continue_prefill(body, request, profile)
     if request.stream:
         body["stream"] = True
         body["stream_options"] = {"include_usage": True}
@@ -72,7 +73,8 @@ def _settle_choice(
 ) -> tuple[str | None, tuple[Tool, ...]]:
     """The tools to offer, and the instruction that stands in for a choice the family refuses."""
     choice, tools = request.tool_choice, request.tools
-    _check_names(tools, profile)
+    if tools:
+        _check_names(tools, profile)
     if choice is None or not choice.is_forced:
         return None, tools
     if not tools:
@@ -181,7 +183,7 @@ def _switch_reasoning(body: Object, resolution: Resolution) -> None:
 
 def _continue_prefill(body: Object, request: Request, profile: Profile) -> None:
     last = request.messages[-1] if request.messages else None
-    if not request.prefill or not isinstance(last, AssistantMessage) or last.calls or not last.text:
+    if not isinstance(last, AssistantMessage) or last.calls or not last.text:
         return
     if profile.prefill_member is None:
         raise InvalidRequest(

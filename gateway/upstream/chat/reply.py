@@ -11,7 +11,7 @@ for a good one. Chunks that came before a failure are given out before it is rai
 """
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import msgspec
@@ -34,18 +34,15 @@ ANSWER_BYTES_MAX = 64 * 1024 * 1024
 _DONE = b"[DONE]"
 
 
-class ChatChunk:
+class ChatChunk(Struct):
     """One event; see `gateway.wire.base.Chunk`."""
 
-    __slots__ = ("_reader", "data", "plain")
-
-    def __init__(self, data: bytes, plain: bool, reader: "StreamReader") -> None:
-        self.data = data
-        self.plain = plain
-        self._reader = reader
+    data: bytes
+    plain: bool
+    reader: "StreamReader"
 
     def events(self) -> Sequence[Event]:
-        return self._reader.decoder.decode(self.data)
+        return self.reader.decoder.decode(self.data)
 
 
 class ChatAnswer(Struct, frozen=True):
@@ -84,19 +81,19 @@ class StreamReader:
             self.failure = error
             return []
 
-    def ordinary(self, data: bytes) -> list[Chunk]:
-        """The chunks of `data`, if they are whole and all like earlier ones; else none."""
+    def hand_over(self, pass_on: PassOn, data: bytes) -> bool:
+        """Offer `pass_on` the chunks of `data`, if they are whole and all like earlier ones."""
         events = data.split(b"\n\n")
-        if events.pop() or self._cutter.is_amid or b"\r" in data:
-            return []
+        if events.pop() or self._cutter.rest or b"\r" in data:
+            return False
         match = self._likeness.match
         chunks: list[Chunk] = []
         for event in events:
             text = event[6:]
             if event[:6] != b"data: " or b"\n" in text or match(text) is None:
-                return []
+                return False
             chunks.append(ChatChunk(text, True, self))
-        return chunks
+        return bool(chunks) and pass_on(chunks)
 
     def finish(self) -> list[Chunk]:
         """The end of the stream: what was left, if it is whole."""
@@ -148,11 +145,7 @@ class ChatReply:
 
     async def read(self, pass_on: PassOn | None = None) -> list[Chunk]:
         reader = self._reader
-
-        def divert(data: bytes) -> bool:
-            chunks = reader.ordinary(data)
-            return bool(chunks) and pass_on is not None and pass_on(chunks)
-
+        divert = None if pass_on is None else partial(reader.hand_over, pass_on)
         while reader.failure is None and not reader.ended:
             data = await self._receive(divert)
             chunks = reader.feed(data) if data else reader.finish()

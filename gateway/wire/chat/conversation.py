@@ -27,7 +27,7 @@ from gateway.wire.json import encode
 def read_messages(messages: list[Message]) -> tuple[Internal, ...]:
     """All messages in their order; raises `InvalidRequest` naming the message and the part."""
     legacy: deque[str] = deque()
-    return tuple(_read(message, index, legacy) for index, message in enumerate(messages))
+    return tuple([_read(message, index, legacy) for index, message in enumerate(messages)])
 
 
 def _read(message: Message, index: int, legacy: deque[str]) -> Internal:

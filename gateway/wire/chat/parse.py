@@ -47,7 +47,8 @@ def parse_body(body: bytes) -> Call:
     given = decode(body, Body)
     _refuse_unsupported(given)
     messages = read_messages(given.messages)
-    choice, tools = read_choice(given, read_tools(given))
+    tools = read_tools(given) if given.tools or given.functions else ()
+    choice, tools = read_choice(given, tools)
     last = given.messages[-1]
     prefill = last.role == "assistant" and not last.tool_calls and not last.function_call
     request = Request(

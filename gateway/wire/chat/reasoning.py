@@ -7,6 +7,7 @@
 Contradictions are no error: clients send several spellings at once, and off wins.
 """
 
+from operator import attrgetter
 from typing import Any
 
 from gateway.core.request import ReasoningWish
@@ -15,12 +16,23 @@ from gateway.wire.chat.types import Body
 #: members of `chat_template_kwargs` that switch reasoning; the upstream's renderer sets its own
 TEMPLATE_FLAGS = ("thinking", "enable_thinking")
 
+_SPELLINGS = (
+    "thinking",
+    "enable_thinking",
+    "reasoning",
+    "reasoning_effort",
+    "chat_template_kwargs",
+)
+_read_spellings = attrgetter(*_SPELLINGS)
+_NOTHING_SAID = (None,) * len(_SPELLINGS)
 _OFF = frozenset({"none", "off", "disabled"})
 _SILENT = frozenset({"", "auto", "default"})
 
 
 def read_wish(body: Body) -> ReasoningWish:
     """On, off or silent, and the effort where one is named."""
+    if _read_spellings(body) == _NOTHING_SAID:
+        return ReasoningWish()
     effort = _effort(body)
     said = [
         _switch_of(body.thinking),

@@ -8,6 +8,7 @@ id and name, one usage chunk for who asked and none for who did not, `[DONE]` on
 Must never parse a chunk that a look at its bytes clears.
 """
 
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -67,12 +68,20 @@ class ChatRenderer:
     def __init__(self, source: ChatSource, exchange: Exchange) -> None:
         self._source = source
         self._exchange = exchange
-        self._splice = ModelSplice(exchange.model)
         self._identity: dict[str, Any] | None = None
         self._calls: dict[int, CallSequence] = {}
         self._begun = False
-        self._likeness = Likeness()
         self._head = self._tail = b""
+
+    # What only a stream needs is made by its first chunk.
+
+    @cached_property
+    def _splice(self) -> ModelSplice:
+        return ModelSplice(self._exchange.model)
+
+    @cached_property
+    def _likeness(self) -> Likeness:
+        return Likeness()
 
     def open(self) -> list[bytes]:
         """Nothing: the upstream's first chunk opens the stream."""
