@@ -147,6 +147,9 @@ def configure(settings: kopf.OperatorSettings) -> None:
     settings.watching.label_selectors["secrets"] = f"{KEY_LABEL}=true"
     settings.watching.chunk_size = 500
     settings.networking.request_timeout = REQUEST_TIMEOUT_SECONDS
+    # Ten minutes of an API server that is away, and seen within seconds when it is back; after
+    # kopf's own 54 seconds, of which the last 21 are one pause, the process would end.
+    settings.networking.error_backoffs = (1, 1, 2, 3, 5, *[8] * 75)
     settings.execution.default_backoff = BACKOFF_SECONDS
     # Events are an interface: they are posted explicitly, never from log lines.
     settings.posting.enabled = False

@@ -170,7 +170,7 @@ class ApiServer:
             return
         with (self.folder / f"{name}.log").open("ab") as log:
             self._processes[name] = subprocess.Popen(
-                [str(self._programs / program), *arguments],
+                [*_with_parent(), str(self._programs / program), *arguments],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder,
             )  # fmt: skip
 
@@ -193,6 +193,11 @@ class ApiServer:
         if process is not None and process.poll() is None:
             process.send_signal(signal.SIGKILL)
             process.wait(_DEADLINE_SECONDS)
+
+
+def _with_parent() -> list[str]:
+    """What makes a program end with the tests, however those end."""
+    return ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
 
 
 class Authority:

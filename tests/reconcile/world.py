@@ -79,7 +79,6 @@ class World:
         self.folder = folder
         self.url = postgres.create_database()
         self._database: Database | None = None
-        DATABASES.add(self.url)
         self.team = Objects(server, f"team-{number}")
         self.system = Objects(server, f"system-{number}")
         #: its operators serve the whole cluster
@@ -130,7 +129,9 @@ class World:
         log = self.folder / f"operator-{len(self.operators)}.log"
         operator = Operator(log, {**self.environment, **given})
         self.operators.append(operator)
-        return operator.start(*command)
+        operator.start(*command)
+        DATABASES.add(self.url)  # from now on it has books
+        return operator
 
     def release_finalizers(self) -> None:
         """What runs before the chart is uninstalled; it must succeed, without a database."""

@@ -54,7 +54,7 @@ def test_a_void_takes_what_is_left_once(books: Books) -> None:
 
 
 def test_a_due_grant_of_an_idle_account_is_found(books: Books) -> None:
-    books.grant(credits=10, expiresAt=(books.now() + timedelta(seconds=0.2)).isoformat())
+    books.grant(credits=10, expiresAt=(books.now() + timedelta(seconds=1.5)).isoformat())
     deadline = books.now() + timedelta(seconds=10)
     while not (due := accounts_with_due_grants(books.database)):
         assert books.now() < deadline

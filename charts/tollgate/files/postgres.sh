@@ -17,4 +17,6 @@ if [ ! -e "$PGDATA/PG_VERSION" ]; then
     postgres --single -D "$PGDATA.new" -c exit_on_error=on postgres >/dev/null
   mv "$PGDATA.new" "$PGDATA"
 fi
+# A volume that is given to the pod's group anew opens the folder to it, which the server refuses.
+chmod 0700 "$PGDATA"
 exec postgres -D "$PGDATA" -c listen_addresses='*' -c max_connections="$MAX_CONNECTIONS"

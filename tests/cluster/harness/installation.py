@@ -18,6 +18,7 @@ from tests.cluster.harness.kube import (
     KubectlFailed,
     condition,
     names,
+    values_of,
     wait_until,
 )
 
@@ -185,6 +186,17 @@ class Installation:
         """The plaintext of a key, from its Secret."""
         values = self.kube.secret(namespace, f"{name}-key")
         assert values, f"{namespace}/{name}-key is not there"
+        return self._see(values)
+
+    def keys(self, namespace: str) -> dict[str, "Key"]:
+        """The plaintexts of all generated keys of a namespace, by the names of the ApiKeys."""
+        found = self.kube.all("secret", namespace, "tollgate.dev/apikey")
+        return {
+            one["metadata"]["labels"]["tollgate.dev/apikey"]: self._see(values_of(one))
+            for one in found
+        }
+
+    def _see(self, values: Mapping[str, str]) -> "Key":
         key = Key(values["OPENAI_API_KEY"])
         self.seen.add(key)
         return key

@@ -93,9 +93,7 @@ class Kube:
 
     def secret(self, namespace: str, name: str) -> dict[str, str]:
         """The decoded values of a Secret; empty where there is none."""
-        found = self.get("secret", name, namespace)
-        data = (found or {}).get("data") or {}
-        return {key: base64.b64decode(value).decode() for key, value in data.items()}
+        return values_of(self.get("secret", name, namespace) or {})
 
     def pods(self, namespace: str, labels: str) -> list[Document]:
         """Pods that run, are ready and are not on their way out."""
@@ -127,6 +125,12 @@ class Kube:
 
 def _namespace(namespace: str | None) -> list[str]:
     return ["-n", namespace] if namespace else []
+
+
+def values_of(secret: Document) -> dict[str, str]:
+    """The decoded values of a Secret."""
+    data = secret.get("data") or {}
+    return {key: base64.b64decode(value).decode() for key, value in data.items()}
 
 
 def condition(found: Document, kind: str) -> Document:

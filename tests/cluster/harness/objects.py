@@ -16,6 +16,14 @@ _CONTAINER = {
     "readOnlyRootFilesystem": True,
     "capabilities": {"drop": ["ALL"]},
 }
+#: the folder of the data must stay its owner's alone, also when it is mounted again
+_POSTGRES_POD = {
+    **_POD,
+    "runAsUser": 999,
+    "runAsGroup": 999,
+    "fsGroup": 999,
+    "fsGroupChangePolicy": "OnRootMismatch",
+}
 UPSTREAM = "upstream"
 DATABASE = "database"
 _PASSWORD = "a-password-of-the-stories"
@@ -31,6 +39,7 @@ if [ ! -e {_DATA}/PG_VERSION ]; then
   echo "CREATE DATABASE tollgate" | postgres --single -D {_DATA}.new postgres
   mv {_DATA}.new {_DATA}
 fi
+chmod 0700 {_DATA}
 exec postgres -D {_DATA} -c listen_addresses='*' -c unix_socket_directories=/tmp
 """
 
@@ -124,7 +133,7 @@ def database(image: str) -> list[Document]:
         "metadata": {"labels": {"app": "postgres"}},
         "spec": {
             "enableServiceLinks": False,
-            "securityContext": {**_POD, "runAsUser": 999, "runAsGroup": 999, "fsGroup": 999},
+            "securityContext": _POSTGRES_POD,
             "containers": [container],
             "volumes": [{"name": "tmp", "emptyDir": {}}],
         },

@@ -3,7 +3,7 @@
 from typing import Any
 
 from tests.cluster.harness import objects
-from tests.cluster.harness.installation import Installation
+from tests.cluster.harness.installation import Installation, Key
 from tests.cluster.harness.kube import Document, condition
 
 
@@ -34,6 +34,10 @@ class Team:
 
     def key(self, name: str = "alice") -> str:
         return self.tollgate.key(self.name, name)
+
+    def keys(self) -> dict[str, Key]:
+        """The plaintexts of all keys, by name."""
+        return self.tollgate.keys(self.name)
 
     def change(self, name: str, **spec: Any) -> None:
         """Change an ApiKey's spec."""
