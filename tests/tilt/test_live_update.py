@@ -18,9 +18,10 @@ RELOAD = [sys.executable, str(ROOT / ".dev/reload.py")]
 
 @contextmanager
 def process(command: list[str], log: Path, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("TOLLGATE_")}
     with log.open("wb") as output:
         started = subprocess.Popen(
-            command, cwd=log.parent, stdout=output, stderr=output, env={**os.environ, **environment}
+            command, cwd=log.parent, stdout=output, stderr=output, env={**clean, **environment}
         )
         try:
             yield started
