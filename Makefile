@@ -1,6 +1,6 @@
 # Every act has one command. `make run` and `make test` need nothing but Python and this folder.
 .DEFAULT_GOAL := help
-.PHONY: help run dev test test-cluster check format bench generate lock clean kind-up kind-down
+.PHONY: help run dev test test-cluster test-clients check format bench generate lock clean kind-up kind-down
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
@@ -12,11 +12,14 @@ dev: ## the same, started anew whenever a file of the gateway changes
 	@exec "$$(.dev/venv dev)/bin/python" .dev/reload.py gateway examples -- \
 	  -m gateway serve --config examples/quickstart.yaml $(ARGS)
 
-test: ## everything but the stories in a cluster; says which real parts it found
+test: ## everything but the stories in a cluster and the agent clients; says which real parts it found
 	@.dev/test
 
 test-cluster: ## the stories in a real cluster alone
 	@.dev/test tests/cluster $(ARGS)
+
+test-clients: ## the released agent clients against a gateway, in a network of their own
+	@.dev/test tests/clients $(ARGS)
 
 check: ## formatting, lint, types, import directions, tidiness
 	@.dev/check

@@ -1,0 +1,1 @@
+"""The released agent clients, run as people run them, against a gateway and its upstream."""

@@ -1,0 +1,79 @@
+"""Where the released clients are, and which versions are pinned.
+
+Owns the layout that `.dev/setup-clients` makes; must never install anything.
+"""
+
+import json
+import os
+import platform
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+CLIENTS = "TOLLGATE_TEST_CLIENTS"
+
+_PROCESSORS = {"x86_64": ("x64", "x86_64"), "aarch64": ("arm64", "aarch64")}
+
+
+def folder() -> Path:
+    """The folder of all clients; a test that asks for it is skipped where there is none."""
+    named = os.environ.get(CLIENTS)
+    if not named or not Path(named).is_dir():
+        pytest.skip(f"the agent clients are not installed ({CLIENTS} names no folder)")
+    return Path(named)
+
+
+def module(*names: str) -> Path:
+    """A file below `node_modules`."""
+    return _there(folder() / "node_modules" / Path(*names))
+
+
+def node() -> Path:
+    """The Node that the JavaScript clients want; the machine's own may be too old."""
+    return module(f"node-linux-{processor()[0]}", "bin", "node")
+
+
+def processor() -> tuple[str, str]:
+    """This machine's processor, as npm and as compilers spell it."""
+    known = _PROCESSORS.get(platform.machine())
+    if known is None:
+        pytest.skip(f"the clients are not pinned for {platform.machine()}")
+    return known
+
+
+def program(name: str) -> Path:
+    """The program of a client that is one binary, past the launchers of its package."""
+    short, long = processor()
+    target = f"{long}-unknown-linux-musl"
+    return {
+        "claude": lambda: module("@anthropic-ai", f"claude-code-linux-{short}", "claude"),
+        "codex": lambda: module("@openai", f"codex-linux-{short}", "vendor", target, "bin/codex"),
+        "codex-of-last-year": lambda: module("codex-of-last-year", "vendor", target, "codex/codex"),
+        "opencode": lambda: module(f"opencode-linux-{short}", "bin/opencode"),
+    }[name]()
+
+
+def python(name: str) -> Path:
+    """The Python of one set of Python clients."""
+    environment = folder() / "python" / name
+    _there(environment / ".complete")
+    return environment / "bin" / "python"
+
+
+def _there(path: Path) -> Path:
+    if not path.exists():
+        pytest.skip(f"{path.name} is not installed")
+    return path
+
+
+@cache
+def versions() -> dict[str, str]:
+    """The pinned version of every package that this project names, by the package's name."""
+    named = json.loads((HERE / "package.json").read_text(encoding="utf-8"))
+    found = {**named["dependencies"], **named["optionalDependencies"]}
+    for pins in sorted((HERE / "python").glob("*.in")):
+        found |= dict(re.findall(r"^([a-z-]+)==(\S+)$", pins.read_text("utf-8"), re.MULTILINE))
+    return {name: version.rpartition("@")[2] for name, version in found.items()}

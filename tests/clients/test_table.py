@@ -1,0 +1,35 @@
+"""The table in the docs, and the pins. Needs no client."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.clients.installed import HERE, versions
+from tests.clients.sights import collect, split_page, table
+
+
+def test_the_table_in_the_docs_is_what_the_tests_show() -> None:
+    _, inside, _ = split_page()
+    assert inside == table(), "run: python -m tests.clients.sights"
+
+
+def test_every_sight_names_a_pinned_package() -> None:
+    assert {sight.package for sight in collect()} <= set(versions())
+
+
+def test_every_javascript_client_is_locked_by_its_hash() -> None:
+    lock = json.loads((HERE / "package-lock.json").read_text(encoding="utf-8"))
+    packages = {name: one for name, one in lock["packages"].items() if name}
+    bundled = {name for name, one in packages.items() if one.get("inBundle")}
+    assert {name for name, one in packages.items() if not one.get("integrity")} <= bundled
+    assert [name for name, one in packages.items() if "resolved" in one] == []
+
+
+@pytest.mark.parametrize("pins", sorted((HERE / "python").glob("*.in")), ids=lambda path: path.stem)
+def test_every_python_client_is_locked_by_its_hash(pins: Path) -> None:
+    locked = pins.with_suffix(".txt").read_text(encoding="utf-8")
+    wanted = pins.read_text(encoding="utf-8").split()
+    assert [pin for pin in wanted if f"\n{pin} \\\n    --hash=sha256:" not in f"\n{locked}"] == []
+    entries = [line for line in locked.splitlines() if "==" in line and not line.startswith(" ")]
+    assert [line for line in entries if not line.endswith("\\")] == []
