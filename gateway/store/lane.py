@@ -5,6 +5,7 @@ two must never be confused.
 """
 
 import asyncio
+import select
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -77,8 +78,9 @@ class Lane:
         await self._drop()
 
     async def _connected(self) -> AsyncConnection[Any]:
-        if self._connection is not None and not self._connection.closed:
+        if self._connection is not None and not _has_ended(self._connection):
             return self._connection
+        await self._drop()
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
                 self._connection = await AsyncConnection.connect(self._conninfo, autocommit=True)
@@ -90,3 +92,16 @@ class Lane:
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
+
+
+def _has_ended(connection: AsyncConnection[Any]) -> bool:
+    """Whether a connection on which nothing was asked cannot be used any more.
+
+    A server that speaks without being asked says goodbye. To find that out after a statement was
+    sent would make its outcome unknown, and cost a client a request that was never charged.
+    """
+    if connection.closed:
+        return True
+    unasked = select.poll()
+    unasked.register(connection.fileno(), select.POLLIN)
+    return bool(unasked.poll(0))

@@ -100,6 +100,22 @@ def test_two_replicas_share_one_account_exactly(books: Books) -> None:
     assert books.balance() == 0
 
 
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+def test_a_connection_that_ended_between_two_charges_costs_no_request(books: Books) -> None:
+    """A server that was started anew has said goodbye: that is seen before anything is sent."""
+    books.grant(credits=10)
+    key, _ = books.issue()
+
+    async def act(ledger: Ledger) -> None:
+        assert await ledger.charge(books.charge(key)) == Verdict("charged", 9)
+        gone = "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity"
+        ours = " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        assert books.scalar(gone + ours) >= 1
+        assert await ledger.charge(books.charge(key)) == Verdict("charged", 8)
+
+    with_ledger(books.database, act)
+
+
 def test_a_refund_gives_back_once(books: Books) -> None:
     books.grant(credits=10)
     key, _ = books.issue()
