@@ -120,6 +120,12 @@ class Keyring:
         """Take over what changed since the last poll. Raises `DatabaseUnavailable`."""
         began = time.monotonic()
         changes = await self._read_changes(self._version)
+        if changes.version < self._version:
+            # An older database than a moment ago: a backup, or a failover that lost its last
+            # moments. What was learned since is not true, and its numbers are given anew.
+            changes = await self._read_changes(-1)
+            self._keys.clear()
+            self._by_hash.clear()
         self._clock_offset = changes.now - datetime.now(UTC)
         for live in changes.keys:
             self._put(live)

@@ -1,21 +1,28 @@
 """Keys as rows: issue, rotate, re-issue, revoke, and what the gateway reads of them."""
 
+import asyncio
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from gateway.core.keys import (
+    PEPPER,
     InstallationSecret,
     generate_key,
     has_checksum,
     problem_of_brought_key,
 )
+from gateway.keyring import Keyring
 from gateway.store.installation import WrongSecret, check_secret
 from gateway.store.key_states import find_key, list_keys
 from gateway.store.keys import DuplicateCredential, KeyMoved, apply_key, revoke_key, suspend_key
-from gateway.store.live_keys import read_by_hash, read_changes
+from gateway.store.live_keys import KeyChanges, LiveKey, read_by_hash, read_changes
 from tests.harness.books import INSTALLATION, SECRET, Books, credential, key_object
+
+
+def names(keys: list[LiveKey]) -> list[str]:
+    return [key.name for key in keys]
 
 
 def live_hashes(books: Books) -> int:
@@ -43,6 +50,32 @@ def test_every_change_has_a_version_and_is_read_once(books: Books) -> None:
     revoke_key(books.database, state.id)
     third = read_changes(books.database, second.version)
     assert [(key.name, key.revoked) for key in third.keys] == [("team/two", True)]
+
+
+def test_a_database_that_is_older_than_a_moment_ago_is_read_anew(books: Books) -> None:
+    """After a restore, a key made since is gone, and one that was revoked since is back."""
+    books.issue("old")
+    backup = read_changes(books.database, -1)
+    revoke_key(books.database, backup.keys[0].id)
+    books.issue("new")
+    newest = read_changes(books.database, -1)
+    answers = [newest, backup, backup]
+
+    async def read(since: int) -> KeyChanges:
+        return answers.pop(0)
+
+    async def nobody(hashes: list[bytes]) -> LiveKey | None:
+        return None
+
+    async def act() -> None:
+        keyring = Keyring({PEPPER: SECRET.pepper(PEPPER)}, read, nobody)
+        await keyring.poll()
+        assert names(keyring.keys()) == ["team/new"]
+        await keyring.poll()
+        assert names(keyring.keys()) == ["team/old"]
+        assert answers == []
+
+    asyncio.run(act())
 
 
 def test_at_most_two_hashes_live_and_no_overlap_kills_at_once(books: Books) -> None:
