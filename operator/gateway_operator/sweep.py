@@ -142,7 +142,7 @@ class Sweep:
         listed, jobs = await self._compare_keys(rows, fleets)
         async for body in self._each("CreditGrant"):
             if not self.grants.is_settled(body, books):
-                jobs.append(partial(self.grants.reconcile, body))
+                jobs.append(partial(self._look_at_grant, *_name(body)))
         jobs += [partial(reconcile_fleet, parts, body) for body in fleets]
         await self._work(jobs)
         await self._orphans.look(rows, listed)
@@ -183,6 +183,12 @@ class Sweep:
                 raise DefinitionsMissing(
                     f"the API server knows no {kind}: install the definitions of {GROUP} first"
                 ) from None
+
+    async def _look_at_grant(self, namespace: str, name: str) -> None:
+        """A grant as it is by now: since it was listed, its handler may have had its turn."""
+        body = await self.parts.cluster.get("CreditGrant", namespace, name)
+        if body is not None:
+            await self.grants.reconcile(body)
 
     async def _work(self, jobs: Iterable[_Job]) -> None:
         """All jobs, some at once; one that fails does not keep the others from their turn."""

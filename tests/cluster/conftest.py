@@ -8,6 +8,7 @@ import json
 import os
 import secrets
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from tests.cluster.clusters.base import Cluster
 from tests.cluster.harness import evidence, objects
 from tests.cluster.harness.clients import Client
 from tests.cluster.harness.installation import Facts, Installation
-from tests.cluster.harness.kube import Kube
+from tests.cluster.harness.kube import Kube, wait_until
 from tests.cluster.harness.team import Team
 
 _FACTS = os.environ.get("TOLLGATE_TEST_CLUSTER")
@@ -72,9 +73,8 @@ def surroundings(kube: Kube, facts: Facts) -> None:
         *objects.database(facts.images["postgres"]),
         *objects.simulated_upstream(facts.images["product"]),
     )
-    for place in (objects.DATABASE, objects.UPSTREAM):
-        kube("wait", "pod", "--all", "--for=condition=Ready", "-n", place, "--timeout=120s",
-             seconds=150)  # fmt: skip
+    for place, name in ((objects.DATABASE, "postgres"), (objects.UPSTREAM, "simulated")):
+        wait_until(partial(kube.pods, place, f"app={name}"), f"{name} to be ready", 120)
 
 
 @pytest.fixture(scope="session")

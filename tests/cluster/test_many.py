@@ -16,8 +16,9 @@ _OBJECTS = 200
 _READY_SECONDS = 180
 _WRITES = {"POST", "PUT", "PATCH", "APPLY", "DELETE"}
 _RESOURCES = ("apikeys", "creditgrants", "secrets", "events")
-#: writes of the operator for one key and its grant: finalizer, Secret, two statuses, two Events
-_WRITES_MAX = 8
+#: for one key and its grant: a finalizer, a Secret, two statuses, two Events and two annotations of
+#: what was handled are eight; now and then the sweep and a handler do the same
+_WRITES_MAX = 8.5
 _MEMORY_MAX_MIB = 256
 
 
@@ -26,6 +27,7 @@ def test_four_hundred_objects_at_once(
 ) -> None:
     place = team("many")
     names = [f"key-{number:03}" for number in range(_OBJECTS)]
+    wait_until(lambda: not _going(kube), "the end of earlier stories' namespaces", 120)
     before = _writes(kube)
     began = time.monotonic()
     place.apply(
@@ -74,6 +76,12 @@ def test_a_namespace_of_two_hundred_keys_goes_in_one_piece(
     tollgate.forget(*keys)
     assert [client.status(key) for key in keys] == [401] * len(keys)
     tollgate.check()
+
+
+def _going(kube: Kube) -> list[str]:
+    """Namespaces that are being deleted: what goes with them is written, too."""
+    found = kube.all("namespace")
+    return [one["metadata"]["name"] for one in found if "deletionTimestamp" in one["metadata"]]
 
 
 def _writes(kube: Kube) -> Counter[str]:

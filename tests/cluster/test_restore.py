@@ -71,12 +71,20 @@ def test_a_database_restored_to_an_older_point(
     assert client.balance(early) == 124
     place.delete_key("revoked")
     Books(tollgate.kube).restore(backup)
-    wait_until(lambda: client.status(late) == 200, "the late key to work again", 120)
-    wait_until(lambda: client.balance(early) == 125, "the late grant to be posted again", 120)
-    wait_until(lambda: client.balance(late) == 50, "the other late grant", 120)
+    for key, credits in ((early, 125), (late, 50)):
+        _wait_for_balance(client, key, credits)
+        assert client.ask(key).status_code == 200
     wait_until(lambda: client.status(revoked) in (401, 403), "the end of the revoked key", 120)
     tollgate.forget(revoked)
     tollgate.check()
+
+
+def _wait_for_balance(client: Client, key: str, credits: int) -> None:
+    """Until a key works and its account has so much."""
+    wait_until(
+        lambda: client.status(key) == 200 and client.balance(key) == credits,
+        f"a key that works and {credits} credits", 120,
+    )  # fmt: skip
 
 
 @contextmanager
