@@ -1,5 +1,10 @@
 """The node's processes: each is known by its number and its time of start, so that a number that
-was given to somebody else is never taken for ours."""
+was given to somebody else is never taken for ours.
+
+A component that ends by itself is started anew, as a kubelet does with those of other clusters: a
+scheduler, for one, ends itself when what it sees after an API server's restart is older than what
+it knew.
+"""
 
 import contextlib
 import os
@@ -14,15 +19,23 @@ from tests.cluster.local.commands import Failed, inside, succeeds
 from tests.cluster.local.places import BIN, LOGS, STATE
 
 _RUN = STATE / "run"
+#: runs a component again and again; it and its component are one group of processes
+_AGAIN = ("sh", "-c", 'while :; do "$@"; sleep 1; done', "again")
 
 
 def started_at(pid: int) -> str | None:
     """When a process was started, in the kernel's ticks; None when there is none of that number."""
+    fields = _stat(pid)
+    return fields[19] if fields else None
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of proc(5) after pid and name; none of a process that has ended."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
-        return None
-    return None if fields[0] in "ZX" else fields[19]  # field 22 of proc(5), after pid and name
+        return []
+    return [] if fields[0] in "ZX" else fields
 
 
 def find(name: str) -> int | None:
@@ -43,7 +56,7 @@ def start(name: str, *arguments: object, environment: dict[str, str] | None = No
     path = f"{BIN}:{os.environ['PATH']}"
     with (LOGS / f"{name}.log").open("ab") as log:
         process = subprocess.Popen(
-            inside(*arguments),
+            inside(*_AGAIN, *arguments),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -56,17 +69,22 @@ def start(name: str, *arguments: object, environment: dict[str, str] | None = No
 
 def stop(name: str, seconds: float = 20) -> None:
     """End a component, as a crash would when it does not go by itself in time."""
-    deadline = time.monotonic() + seconds
-    asked = False
-    while (pid := find(name)) is not None:
-        with contextlib.suppress(ProcessLookupError):
+    group = find(name)
+    if group is not None:
+        os.killpg(group, signal.SIGTERM)
+        deadline = time.monotonic() + seconds
+        while _members(group):
             if time.monotonic() >= deadline:
-                os.kill(pid, signal.SIGKILL)
-            elif not asked:
-                os.kill(pid, signal.SIGTERM)
-        asked = True
-        time.sleep(0.05)
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(group, signal.SIGKILL)
+            time.sleep(0.05)
     (_RUN / name).unlink(missing_ok=True)
+
+
+def _members(group: int) -> list[int]:
+    """The processes of a group that have not ended."""
+    numbers = [int(process.name) for process in Path("/proc").glob("[0-9]*")]
+    return [pid for pid in numbers if (fields := _stat(pid)) and int(fields[2]) == group]
 
 
 def wait(what: str, *arguments: object, seconds: float = 90) -> None:
@@ -112,8 +130,7 @@ def _own_line() -> set[int]:
     line, pid = set(), os.getpid()
     while pid > 0:
         line.add(pid)
-        status = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        pid = int(status[1])
+        pid = int(_stat(pid)[1])
     return line
 
 
