@@ -45,6 +45,7 @@ from gateway.store.live_keys import read_by_hash, read_changes
 from gateway.store.response_store import ResponseStore
 from gateway.store.responses import open_responses
 from gateway.store.statement import read_balances
+from gateway.telemetry.age import process_age_seconds
 from gateway.telemetry.metrics import Metrics
 from gateway.till import Till
 from gateway.upkeep import Upkeep
@@ -188,6 +189,7 @@ class Process:
         operations = Operations(metrics, lambda: _why_not_ready(listeners, keyring))
         line = self._command_line
         await listeners.open(gateway, line.host, line.port, operations, line.ops_port)
+        _log.info("ready %.2f s after the process began", process_age_seconds() or 0)
         settling = asyncio.create_task(_settle(free))
         stack.callback(settling.cancel)
         return listeners
