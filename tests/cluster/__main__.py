@@ -91,7 +91,8 @@ def _stories(cluster: Cluster, facts: Mapping[str, object], arguments: list[str]
         json.dump(facts, file)
         file.flush()
         given = arguments or [str(ROOT / "tests/cluster")]
-        line = [sys.executable, "-m", "pytest", "--durations=0", "--durations-min=5", *given]
+        shown = ["--capture=tee-sys", "--durations=0", "--durations-min=5"]
+        line = [sys.executable, "-m", "pytest", *shown, *given]
         environment = {**cluster.environment(), "TOLLGATE_TEST_CLUSTER": file.name}
         process = subprocess.Popen(cluster.command(line), env=environment, cwd=ROOT)
         try:

@@ -1,5 +1,6 @@
 """From `kubectl apply` to an answer: the whole of what a team has to do."""
 
+import re
 from collections.abc import Callable
 from functools import partial
 
@@ -21,6 +22,15 @@ _MODEL = "kimi-k2.5"
 def test_a_release_brings_an_operator_and_two_gateways(tollgate: Installation) -> None:
     assert len(tollgate.operator_pods()) == 1
     assert len(tollgate.gateway_pods()) == 2
+
+
+def test_a_gateway_says_how_long_its_start_took(tollgate: Installation, kube: Kube) -> None:
+    took = []
+    for pod in names(tollgate.gateway_pods()):
+        said = re.search(r"ready ([0-9.]+) s after", kube("logs", pod, "-n", tollgate.namespace))
+        assert said is not None, f"{pod} does not say when it was ready"
+        took.append(f"{said[1]} s")
+    print(f"\ngateways were ready after {', '.join(took)}")
 
 
 def test_every_pod_keeps_the_restricted_standard(tollgate: Installation, kube: Kube) -> None:
