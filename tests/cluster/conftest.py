@@ -26,8 +26,8 @@ collect_ignore_glob = [] if _FACTS else ["test_*.py"]
 
 #: as a reader would want to be told; what takes the installation away comes last
 _ORDER = (
-    "first_key", "credits", "refusal", "rollout", "operator", "api_server", "database", "many",
-    "restore", "uninstall", "quick_start",
+    "first_key", "credits", "metrics", "refusal", "rollout", "operator", "api_server", "database",
+    "many", "restore", "uninstall", "quick_start",
 )  # fmt: skip
 
 

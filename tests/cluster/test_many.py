@@ -27,7 +27,7 @@ def test_four_hundred_objects_at_once(
 ) -> None:
     place = team("many")
     names = [f"key-{number:03}" for number in range(_OBJECTS)]
-    wait_until(lambda: not _going(kube), "the end of earlier stories' namespaces", 120)
+    kube.wait_calm()
     before = _writes(kube)
     began = time.monotonic()
     place.apply(
@@ -76,12 +76,6 @@ def test_a_namespace_of_two_hundred_keys_goes_in_one_piece(
     tollgate.forget(*keys)
     assert [client.status(key) for key in keys] == [401] * len(keys)
     tollgate.check()
-
-
-def _going(kube: Kube) -> list[str]:
-    """Namespaces that are being deleted: what goes with them is written, too."""
-    found = kube.all("namespace")
-    return [one["metadata"]["name"] for one in found if "deletionTimestamp" in one["metadata"]]
 
 
 def _writes(kube: Kube) -> Counter[str]:

@@ -29,6 +29,7 @@ def test_uninstalled_with_keys_present_and_installed_again(
     team: Teams, client: Client, tollgate: Installation
 ) -> None:
     """Keys and grants stay; one that is deleted meanwhile is just gone; the books go on."""
+    tollgate.kube.wait_calm()  # whatever is deleted without an operator becomes an orphan
     place = team("staying")
     kept = place.with_key("kept", credits=100)
     gone = place.with_key("gone", credits=100)
@@ -55,6 +56,7 @@ def test_the_operators_own_namespace_is_deleted(
     team: Teams, client: Client, tollgate: Installation
 ) -> None:
     """With a key of its own in it. The installation secret comes back from its backup."""
+    tollgate.kube.wait_calm()
     place = team("surviving")
     kept = place.with_key("kept", credits=100)
     tollgate.kube.apply(

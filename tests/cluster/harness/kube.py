@@ -91,6 +91,15 @@ class Kube:
             f"--timeout={seconds:.0f}s", seconds=seconds + 30,
         )  # fmt: skip
 
+    def wait_calm(self) -> None:
+        """Until no namespace is being deleted any more: its keys count, and it is written to."""
+
+        def going() -> list[str]:
+            found = [one["metadata"] for one in self.all("namespace")]
+            return [one["name"] for one in found if "deletionTimestamp" in one]
+
+        wait_until(lambda: not going(), "the end of earlier stories' namespaces", 180)
+
     def secret(self, namespace: str, name: str) -> dict[str, str]:
         """The decoded values of a Secret; empty where there is none."""
         return values_of(self.get("secret", name, namespace) or {})
