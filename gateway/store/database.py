@@ -45,12 +45,13 @@ class Database:
         return self.url.removeprefix("sqlite:///")
 
     @contextmanager
-    def write(self) -> Iterator[Session]:
+    def write(self, *, snapshot: bool = False) -> Iterator[Session]:
         """One transaction that may write; committed at the end, rolled back on any error.
 
-        Raises `DatabaseUnavailable` where the database does not answer in time.
+        With `snapshot`, all statements see the same moment. Raises `DatabaseUnavailable` where
+        the database does not answer in time.
         """
-        with self._session(immediate=True) as session:
+        with self._session(immediate=True, snapshot=snapshot) as session:
             yield session
 
     @contextmanager

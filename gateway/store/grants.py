@@ -106,6 +106,7 @@ def _post(
     session.flush()
     settled = settle_lots(before, account.balance)
     entry = post_entry(session, account, "grant", spec.credits, row.id, now)
+    account.granted, account.announced = account.balance, 0
     lots = add_lot(settled, Lot(row.id, spec.credits, spec.expires_at))
     write_lots(session, account, before, lots)
     return GrantResult("Posted", f"{spec.credits} credits posted", entry.id, now)

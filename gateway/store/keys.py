@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from msgspec import Struct
-from sqlalchemy import update
+from sqlalchemy import bindparam, text, update
 from sqlmodel import Session, col, select
 
 from gateway.core.keys import PEPPER, generate_key_id, hash_key, shown_prefix
@@ -17,7 +17,12 @@ from gateway.core.spec import overlap_seconds
 from gateway.store.accounts import ensure_account, lock_accounts
 from gateway.store.database import Database
 from gateway.store.key_states import KeyState, find_key, read_state
-from gateway.store.tables import Account, ApiKey, ApiKeyHash, KeyVersion
+from gateway.store.tables import Account, ApiKey, ApiKeyHash, KeyVersion, UtcDateTime
+
+_NOTE_USE = text(
+    "INSERT INTO api_key_use (api_key_id, used_at) VALUES (:id, :now)"
+    " ON CONFLICT (api_key_id) DO UPDATE SET used_at = excluded.used_at"
+).bindparams(bindparam("now", type_=UtcDateTime()))
 
 
 class Credential(Struct, frozen=True):
@@ -114,13 +119,14 @@ def suspend_key(database: Database, key_row_id: int, *, suspended: bool = True) 
 
 
 def note_use(database: Database, key_row_ids: Sequence[int]) -> None:
-    """Remember that these keys were used just now."""
+    """Remember that these keys were used just now.
+
+    Several replicas may do it at once: all write in the order of the ids, and none touches a row
+    that a charge waits for. Raises `DatabaseUnavailable`.
+    """
     with database.write() as session:
-        session.execute(
-            update(ApiKey)
-            .where(col(ApiKey.id).in_(sorted(key_row_ids)))
-            .values(last_used_at=database.now(session))
-        )
+        now = database.now(session)
+        session.execute(_NOTE_USE, [{"id": row_id, "now": now} for row_id in sorted(key_row_ids)])
 
 
 def _is_applied(state: KeyState, key: ApiKeyObject, credential: Credential | None) -> bool:

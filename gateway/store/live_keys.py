@@ -31,9 +31,13 @@ class LiveKey(Struct, frozen=True):
     concurrent_requests: int | None
     credits_per_day: int | None
     suspended: bool
-    revoked: bool
+    revoked_at: datetime | None
     expires_at: datetime | None
     hashes: tuple[LiveHash, ...]
+
+    @property
+    def revoked(self) -> bool:
+        return self.revoked_at is not None
 
 
 class KeyChanges(Struct, frozen=True):
@@ -100,7 +104,7 @@ def _live(key: ApiKey, account: Account, hashes: list[LiveHash]) -> LiveKey:
         concurrent_requests=key.concurrent_requests,
         credits_per_day=key.credits_per_day,
         suspended=key.suspended,
-        revoked=key.revoked_at is not None,
+        revoked_at=key.revoked_at,
         expires_at=key.expires_at,
         hashes=tuple(hashes),
     )

@@ -1,9 +1,11 @@
 """The tables. What they say is the truth; statuses, metrics and memory are reports of it.
 
     account ──< api_key ──< api_key_hash            who may charge what
-       │           └─────< api_key_day              credits a day, for keys with a cap
+       │           ├─────< api_key_day              credits a day, for keys with a cap
+       │           └────── api_key_use              when a key was last used
        ├──────< credit_grant                        lots: what is left of each grant
        ├──────< entry                               the ledger: immutable rows
+       ├────── audit_checkpoint                     how far the audit has counted
        └──────< hold >────── replica                charged requests that have not ended yet
 
     balance(account) = sum(entry.credits), never below zero.
@@ -106,7 +108,11 @@ class Installation(SQLModel, table=True):
 
 
 class Account(SQLModel, table=True):
-    """Who pays. `surplus` is what late refunds left beside all grants; it never expires."""
+    """Who pays. `surplus` is what late refunds left beside all grants; it never expires.
+
+    `granted` is the balance right after the latest grant was posted, and `announced` the highest
+    share of it, in percent, of which it was announced that it is used.
+    """
 
     __tablename__ = "account"
     __table_args__ = (
@@ -120,6 +126,8 @@ class Account(SQLModel, table=True):
     name: str
     balance: int = _big(default=0)
     surplus: int = _big(default=0)
+    granted: int = _big(default=0)
+    announced: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
     next_expiry: datetime | None = _moment(nullable=True)
     created_at: datetime = _moment()
 
@@ -149,6 +157,7 @@ class ApiKey(SQLModel, table=True):
     revoked_at: datetime | None = _moment(nullable=True)
     generation: int = 0
     version: int = _big()
+    # Not used any more (see `ApiKeyUse`): gateways of the release before name it when they read.
     last_used_at: datetime | None = _moment(nullable=True)
     created_at: datetime = _moment()
 
@@ -172,6 +181,14 @@ class ApiKeyDay(SQLModel, table=True):
     api_key_id: int = Field(sa_column=Column(BIG, ForeignKey("api_key.id"), primary_key=True))
     day: date = Field(primary_key=True)
     credits: int = _big()
+
+
+class ApiKeyUse(SQLModel, table=True):
+    """When a key was last used. Beside the key's row, which every charge of it locks."""
+
+    __tablename__ = "api_key_use"
+    api_key_id: int = Field(sa_column=Column(BIG, ForeignKey("api_key.id"), primary_key=True))
+    used_at: datetime = _moment()
 
 
 class KeyVersion(SQLModel, table=True):
@@ -242,6 +259,17 @@ class Entry(SQLModel, table=True):
     created_at: datetime = Field(
         sa_column=Column(UtcDateTime, nullable=False, server_default=func.now())
     )
+
+
+class AuditCheckpoint(SQLModel, table=True):
+    """An account's entries up to `entry_id` have the sum `credits`; all counted at `counted_at`."""
+
+    __tablename__ = "audit_checkpoint"
+    # No foreign key: its check would lock accounts that are being charged.
+    account_id: int = Field(sa_column=Column(BIG, primary_key=True, autoincrement=False))
+    entry_id: int = _big()
+    credits: int = _big()
+    counted_at: datetime = _moment()
 
 
 class Hold(SQLModel, table=True):

@@ -47,6 +47,8 @@ _CONNECTIONS = 20
 _PAGE = 500
 #: the length that the API server allows for an Event's message
 _MESSAGE_CHARACTERS = 1024
+#: how a server-side apply refuses an object that fits no schema, with status 500
+_FITS_NO_SCHEMA = "failed to create typed patch object"
 
 
 class ClusterError(Exception):
@@ -182,9 +184,17 @@ class Cluster:
             return
 
     async def apply_status(
-        self, kind: str, namespace: str, name: str, status: dict[str, Any]
+        self,
+        kind: str,
+        namespace: str,
+        name: str,
+        status: dict[str, Any],
+        manager: str = FIELD_MANAGER,
     ) -> None:
-        """Make ours the status. An object or namespace that is going away needs none."""
+        """Make these the manager's fields of the status; those of other managers stay.
+
+        An object or namespace that is going away needs none.
+        """
         body = {
             "apiVersion": _api_version(kind),
             "kind": kind,
@@ -197,7 +207,7 @@ class Cluster:
                 f"{_path(kind, namespace, name)}/status",
                 body=body,
                 content_type="application/apply-patch+yaml",
-                field_manager=FIELD_MANAGER,
+                field_manager=manager,
                 force_conflicts=True,
             )
         except (NotFound, Forbidden):
@@ -273,9 +283,12 @@ def _named(error: ApiException) -> ClusterError:
     kind = {400: Rejected, 403: Forbidden, 404: NotFound, 409: Conflict, 422: Rejected}.get(
         error.status, ClusterUnavailable
     )
+    message = status.get("message") or f"{error.status} {error.reason}"
     if kind is Conflict and status.get("reason") == "AlreadyExists":
         kind = AlreadyExists
-    return kind(status.get("message") or f"{error.status} {error.reason}")
+    if kind is ClusterUnavailable and message.startswith(_FITS_NO_SCHEMA):
+        kind = Rejected
+    return kind(message)
 
 
 def _api_version(kind: str) -> str:

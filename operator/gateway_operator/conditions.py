@@ -6,11 +6,14 @@ False   False     will be tried again
 False   True      waits for somebody to change something
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from msgspec import Struct
+
+#: fields of a status that change by themselves; they are written apart, by a manager of their own
+SHOWN_APART = frozenset({"balance", "lastUsedTime"})
 
 State = Literal["ready", "waiting", "stalled"]
 
@@ -58,12 +61,23 @@ def build_status(
     }
 
 
+def own_fields(status: dict[str, Any]) -> dict[str, Any]:
+    """The part of a status that says what became of an object."""
+    return {name: value for name, value in status.items() if name not in SHOWN_APART}
+
+
+def says(body: dict[str, Any], status: dict[str, Any]) -> bool:
+    """Whether an object's status says this already, whatever else it shows."""
+    return own_fields(body.get("status") or {}) == status
+
+
 def is_transition(before: dict[str, Any] | None, after: dict[str, Any]) -> bool:
     """Whether the reason to be ready or not changed: what is worth an Event."""
-    return _ready_reason(before or {}) != _ready_reason(after)
+    return ready_reason(before or {}) != ready_reason(after)
 
 
-def _ready_reason(status: dict[str, Any]) -> str | None:
+def ready_reason(status: Mapping[str, Any]) -> str | None:
+    """The reason of the condition `Ready`; None where there is none yet."""
     for condition in status.get("conditions") or ():
         if condition.get("type") == "Ready":
             reason: str | None = condition.get("reason")

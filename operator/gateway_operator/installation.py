@@ -16,7 +16,9 @@ from gateway.store.database import Database
 from gateway.store.installation import check_secret, is_installed
 from gateway.store.schema import check_schema, is_older
 from gateway_operator.apply.parts import Parts
+from gateway_operator.apply.turns import Turns
 from gateway_operator.cluster import AlreadyExists, Cluster, ClusterUnavailable
+from gateway_operator.metrics import Metrics
 from gateway_operator.resources.names import FIELD_MANAGER, MANAGED_BY_LABEL
 from gateway_operator.settings import OperatorSettings
 
@@ -28,7 +30,7 @@ class InstallationError(RuntimeError):
 
 
 async def open_installation(
-    cluster: Cluster, database: Database, settings: OperatorSettings
+    cluster: Cluster, database: Database, settings: OperatorSettings, metrics: Metrics
 ) -> Parts:
     """Everything that an apply works with.
 
@@ -38,7 +40,14 @@ async def open_installation(
     await asyncio.to_thread(_migrate, database)
     secret = await _read_secret(cluster, database, settings)
     await asyncio.to_thread(check_secret, database, settings.installation, secret)
-    return Parts(cluster=cluster, database=database, settings=settings, secret=secret)
+    return Parts(
+        cluster=cluster,
+        database=database,
+        settings=settings,
+        secret=secret,
+        metrics=metrics,
+        turns=Turns(metrics),
+    )
 
 
 def _migrate(database: Database) -> None:

@@ -21,8 +21,10 @@ from gateway.errors import DatabaseUnavailable
 from gateway_operator.apply.fleet import reconcile_fleet
 from gateway_operator.apply.reporting import report_waiting
 from gateway_operator.cluster import ClusterError
+from gateway_operator.conditions import ready_reason
+from gateway_operator.plan.balances import Shown, read_shown
 from gateway_operator.probes import register_liveness
-from gateway_operator.process import Process
+from gateway_operator.process import Process, Seen
 from gateway_operator.resources.names import (
     APIKEY_LABEL,
     GROUP,
@@ -32,6 +34,7 @@ from gateway_operator.resources.names import (
 )
 from gateway_operator.sweep import Sweep
 
+_PLURALS = {"ApiKey": "apikeys", "CreditGrant": "creditgrants", "GatewayFleet": "gatewayfleets"}
 _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _DATABASE_UNAVAILABLE = "DatabaseUnavailable"
 #: the shortest time until another attempt, and what chance adds to it at most
@@ -45,8 +48,9 @@ def register(registry: kopf.OperatorRegistry, process: Process) -> None:
     register_liveness(registry, process.pulse)
 
     @kopf.on.startup(registry=registry)
-    async def start(**_: Any) -> None:
-        await process.start()
+    async def start(**indices: Any) -> None:
+        reasons = {kind: indices[f"{plural}-by-reason"] for kind, plural in _PLURALS.items()}
+        await process.start(Seen(reasons, indices["shown"]))
 
     @kopf.on.cleanup(registry=registry)
     async def stop(**_: Any) -> None:
@@ -56,6 +60,7 @@ def register(registry: kopf.OperatorRegistry, process: Process) -> None:
     _register_grants(registry, process)
     _register_fleets(registry, process)
     _register_secrets(registry, process)
+    _register_indices(registry)
 
 
 def _register_keys(registry: kopf.OperatorRegistry, process: Process) -> None:
@@ -74,7 +79,7 @@ def _register_grants(registry: kopf.OperatorRegistry, process: Process) -> None:
     @kopf.on.update(GROUP, VERSION, "creditgrants", registry=registry, id="reconcile")
     async def reconcile_grant(body: kopf.Body, **_: Any) -> None:
         await _attempt(
-            process, "CreditGrant", body, lambda sweep: sweep.grants.reconcile(dict(body))
+            process, "CreditGrant", body, lambda sweep: sweep.grants.reconcile(*_name(body))
         )
 
 
@@ -110,6 +115,19 @@ def _register_secrets(registry: kopf.OperatorRegistry, process: Process) -> None
             sweep.poke(namespace, maker)
         for key in indices["brought"].get((namespace, name), ()):
             sweep.poke(namespace, key)
+
+
+def _register_indices(registry: kopf.OperatorRegistry) -> None:
+    """What is to be known of all objects at any moment, as the watches bring it."""
+    for plural in _PLURALS.values():
+
+        @kopf.index(GROUP, VERSION, plural, registry=registry, id=f"{plural}-by-reason")
+        def by_reason(status: kopf.Status, **_: Any) -> dict[str, bool]:
+            return {ready_reason(status) or "": True}
+
+    @kopf.index(GROUP, VERSION, "apikeys", registry=registry, id="shown")
+    def shown(body: kopf.Body, **_: Any) -> dict[tuple[str, str], Shown]:
+        return {_name(body): read_shown(body.status)}
 
 
 def _name(body: kopf.Body) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Whether the operator lives, and whether it is ready.
+"""Whether the operator lives, whether it is ready, and its metrics.
 
 Liveness fails when a restart would help: the sweep is stuck, or what was written does not come
 back through the watch. It never fails for a database or an API server that is away: a restart
@@ -6,11 +6,12 @@ mends neither. Readiness: started, migrated, and everything compared with everyt
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import kopf
 from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST
 
 SWEEPS_MISSED_MAX = 3
 
@@ -79,14 +80,17 @@ def register_liveness(registry: kopf.OperatorRegistry, pulse: Pulse) -> None:
         return "alive"
 
 
-class Readiness:
-    """`/readyz` on a port of its own."""
+class Operations:
+    """`/readyz` and `/metrics` on a port of their own."""
 
-    def __init__(self, pulse: Pulse, port: int) -> None:
+    def __init__(self, pulse: Pulse, exposition: Callable[[], Awaitable[bytes]], port: int) -> None:
         self._pulse = pulse
+        self._exposition = exposition
         self._port = port
         application = web.Application()
-        application.add_routes([web.get("/readyz", self._answer)])
+        application.add_routes(
+            [web.get("/readyz", self._answer), web.get("/metrics", self._expose)]
+        )
         self._runner = web.AppRunner(application, handle_signals=False, access_log=None)
 
     async def start(self) -> None:
@@ -100,3 +104,7 @@ class Readiness:
         if self._pulse.is_ready:
             return web.Response(text="ready\n")
         return web.Response(status=503, text="not everything has been compared once\n")
+
+    async def _expose(self, _: web.Request) -> web.Response:
+        headers = {"content-type": CONTENT_TYPE_LATEST}
+        return web.Response(body=await self._exposition(), headers=headers)

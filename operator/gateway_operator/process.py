@@ -2,14 +2,21 @@
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterable, Mapping, Sized
 from typing import Any
 
 from gateway.errors import DatabaseUnavailable
 from gateway.store.database import Database
+from gateway_operator.apply.audit import Auditor
+from gateway_operator.apply.balances import Balances
+from gateway_operator.apply.parts import Parts
+from gateway_operator.apply.rounds import repeat
 from gateway_operator.cluster import Cluster, ClusterError
 from gateway_operator.installation import open_installation
-from gateway_operator.probes import Pulse, Readiness
+from gateway_operator.metrics import Metrics
+from gateway_operator.plan.balances import Shown
+from gateway_operator.plan.orphans import Name
+from gateway_operator.probes import Operations, Pulse
 from gateway_operator.release import release_if_doomed
 from gateway_operator.settings import OperatorSettings
 from gateway_operator.sweep import Sweep
@@ -18,6 +25,36 @@ _logger = logging.getLogger(__name__)
 #: how long a handler waits for an installation that is not open yet
 _OPEN_SECONDS = 20.0
 _OPEN_RETRY_SECONDS = 3.0
+#: how often fleets are looked at
+_FLEET_SECONDS = 10.0
+
+
+class Seen:
+    """The objects as the watches have brought them last; both mappings are kept up to date.
+
+    `reasons`: by kind, the objects of each reason to be ready or not. `figures`: what the status
+    of an ApiKey shows, in a collection of one.
+    """
+
+    def __init__(
+        self,
+        reasons: Mapping[str, Mapping[str, Sized]],
+        figures: Mapping[Name, Iterable[Shown]],
+    ) -> None:
+        self._reasons = reasons
+        self._figures = figures
+
+    def by_reason(self) -> dict[tuple[str, str], int]:
+        """How many objects there are by kind and reason."""
+        return {
+            (kind, reason): len(objects)
+            for kind, by_reason in self._reasons.items()
+            for reason, objects in by_reason.items()
+        }
+
+    def shown(self) -> dict[Name, Shown]:
+        """What the statuses of all ApiKeys show."""
+        return {name: shown for name, each in self._figures.items() for shown in each}
 
 
 class Process:
@@ -33,7 +70,9 @@ class Process:
         self._environment = environment
         self._cluster: Cluster | None = None
         self._database = Database(settings.database_url)
-        self._readiness = Readiness(self.pulse, settings.readiness_port)
+        self._metrics = Metrics()
+        self._operations = Operations(self.pulse, self._expose, settings.readiness_port)
+        self._seen = Seen({}, {})
         self._is_open = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -42,10 +81,11 @@ class Process:
         assert self._cluster is not None, "the process was started"
         return self._cluster
 
-    async def start(self) -> None:
+    async def start(self, seen: Seen) -> None:
         """Connect to the cluster and begin to open the installation."""
+        self._seen = seen
         self._cluster = await Cluster.connect(self._environment)
-        await self._readiness.start()
+        await self._operations.start()
         self._spawn(self._run())
 
     async def stop(self) -> None:
@@ -55,7 +95,7 @@ class Process:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         settings = self.settings
         await release_if_doomed(self.cluster, settings.namespace, settings.namespaces)
-        await self._readiness.stop()
+        await self._operations.stop()
         await self.cluster.close()
         self._database.close()
 
@@ -74,16 +114,29 @@ class Process:
             sweep = self.sweep = await self._open()
             self._is_open.set()
             self._spawn(sweep.run_pokes())
-            self._spawn(sweep.run_fleets())
+            self._spawn(repeat("looking at the fleets", _FLEET_SECONDS, sweep.look_at_fleets))
+            self._spawn_looks_at_the_books(sweep.parts)
             await sweep.run()
         except Exception as error:  # noqa: BLE001  # told when the process has ended
             self.failure = error
             self.ending.set()
 
+    def _spawn_looks_at_the_books(self, parts: Parts) -> None:
+        settings, balances = self.settings, Balances(parts, self._seen.shown)
+        self._spawn(repeat("the audit", settings.audit_seconds, Auditor(parts).look))
+        self._spawn(repeat("showing balances", settings.balance_seconds, balances.look))
+
+    async def _expose(self) -> bytes:
+        """The metrics: what the watches have seen is counted here, the text is made elsewhere."""
+        self._metrics.saw_objects(self._seen.by_reason())
+        return await asyncio.to_thread(self._metrics.exposition)
+
     async def _open(self) -> Sweep:
         while True:
             try:
-                parts = await open_installation(self.cluster, self._database, self.settings)
+                parts = await open_installation(
+                    self.cluster, self._database, self.settings, self._metrics
+                )
                 return Sweep(parts, self.pulse)
             except (DatabaseUnavailable, ClusterError) as error:
                 _logger.warning("cannot open the installation yet: %s", error)

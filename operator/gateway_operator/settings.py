@@ -65,6 +65,18 @@ class OperatorSettings(Struct, frozen=True, kw_only=True):
     """How long a heartbeat may take to come back through the watch before the operator counts as
     blind. A silent watch is made anew after 70 s by itself."""
 
+    audit_seconds: Annotated[float, Meta(gt=0, le=3600)] = 60.0
+    """How often the audit counts what was booked since it last did."""
+
+    recount_seconds: Annotated[float, Meta(gt=0)] = 86_400.0
+    """In which time the audit counts every account from zero once."""
+
+    balance_seconds: Annotated[float, Meta(gt=0, le=3600)] = 30.0
+    """How often balances and last uses are read for the metrics, the statuses and the Events."""
+
+    status_writes_per_second: Annotated[float, Meta(gt=0, le=1000)] = 10.0
+    """How many statuses of ApiKeys may get a new balance or last use in a second."""
+
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """DEBUG, INFO, WARNING or ERROR."""
 
@@ -75,7 +87,7 @@ class OperatorSettings(Struct, frozen=True, kw_only=True):
     """Port of `/healthz`."""
 
     readiness_port: Annotated[int, Meta(ge=1, le=65_535)] = 8081
-    """Port of `/readyz`."""
+    """Port of `/readyz` and `/metrics`."""
 
     @property
     def namespaces(self) -> tuple[str, ...]:

@@ -38,7 +38,8 @@ from gateway_operator.resources.names import (
 
 _logger = logging.getLogger(__name__)
 _Body = dict[str, Any]
-_Job = Callable[[], Awaitable[None]]
+#: the kind of an object, and the work on it
+_Job = tuple[str, Callable[[], Awaitable[None]]]
 
 HEARTBEAT_NAME = "tollgate-operator-heartbeat"
 #: objects that are worked on at once
@@ -47,8 +48,6 @@ _WORKERS = 8
 _RETRY_SECONDS = 10.0
 #: wishes for a sweep within so long are one
 _GATHER_SECONDS = 0.5
-#: how often fleets are looked at: their Secrets and Deployments are not watched
-_FLEET_SECONDS = 10.0
 #: objects that are compared before others get their turn on the event loop
 _SLICE = 100
 
@@ -113,18 +112,12 @@ class Sweep:
             except Exception:
                 _logger.exception("looking at the key %s/%s failed", *name)
 
-    async def run_fleets(self) -> None:
-        """Look at the fleets until cancelled."""
-        while True:
-            await asyncio.sleep(_FLEET_SECONDS)
-            try:
-                own = self.parts.settings.namespace
-                for body in await self.parts.cluster.list("GatewayFleet", own):
-                    await reconcile_fleet(self.parts, body)
-            except (DatabaseUnavailable, ClusterError) as error:
-                _logger.warning("the fleets could not be looked at: %s", error)
-            except Exception:
-                _logger.exception("looking at the fleets failed")
+    async def look_at_fleets(self) -> None:
+        """Bring each fleet to what it should be: their Secrets and Deployments are not watched."""
+        fleets = await self.parts.cluster.list("GatewayFleet", self.parts.settings.namespace)
+        for body in fleets:
+            await reconcile_fleet(self.parts, body)
+        self.parts.metrics.saw_fleets(body["metadata"]["name"] for body in fleets)
 
     async def once(self) -> None:
         """Compare everything once, and work on what differs.
@@ -142,11 +135,12 @@ class Sweep:
         listed, jobs = await self._compare_keys(rows, fleets)
         async for body in self._each("CreditGrant"):
             if not self.grants.is_settled(body, books):
-                jobs.append(partial(self._look_at_grant, *_name(body)))
-        jobs += [partial(reconcile_fleet, parts, body) for body in fleets]
+                jobs.append(("CreditGrant", partial(self.grants.reconcile, *_name(body))))
+        jobs += [("GatewayFleet", partial(reconcile_fleet, parts, body)) for body in fleets]
         await self._work(jobs)
         await self._orphans.look(rows, listed)
         await self._beat()
+        parts.metrics.swept()
 
     async def _compare_keys(
         self, rows: list[KeyState], fleets: list[_Body]
@@ -163,7 +157,7 @@ class Sweep:
             secret = secret_of.get(wanted) if wanted is not None else None
             listed.add(name)
             if not self.keys.is_settled(body, row_of.get(name), secret, fleets):
-                jobs.append(partial(self.keys.reconcile, *name))
+                jobs.append(("ApiKey", partial(self.keys.reconcile, *name)))
         return listed, jobs
 
     async def _each(
@@ -184,20 +178,18 @@ class Sweep:
                     f"the API server knows no {kind}: install the definitions of {GROUP} first"
                 ) from None
 
-    async def _look_at_grant(self, namespace: str, name: str) -> None:
-        """A grant as it is by now: since it was listed, its handler may have had its turn."""
-        body = await self.parts.cluster.get("CreditGrant", namespace, name)
-        if body is not None:
-            await self.grants.reconcile(body)
-
     async def _work(self, jobs: Iterable[_Job]) -> None:
         """All jobs, some at once; one that fails does not keep the others from their turn."""
 
-        async def work(job: _Job) -> None:
-            async with self._workers:
+        async def work(kind: str, job: Callable[[], Awaitable[None]]) -> None:
+            with self.parts.metrics.waiting(kind):
+                await self._workers.acquire()
+            try:
                 await job()
+            finally:
+                self._workers.release()
 
-        done = await asyncio.gather(*(work(job) for job in jobs), return_exceptions=True)
+        done = await asyncio.gather(*(work(*job) for job in jobs), return_exceptions=True)
         failures = [each for each in done if isinstance(each, Exception)]
         for failure in failures:
             if not isinstance(failure, DatabaseUnavailable | ClusterError):

@@ -59,6 +59,11 @@ class Operator(Process):
         assert self.is_running, self.log_text()[-4000:]
         return self.probe("readyz") == httpx.codes.OK
 
+    @property
+    def port(self) -> int:
+        """Of readiness and metrics."""
+        return self._readiness
+
     def probe(self, path: str) -> int | None:
         """What the probe of a path answers; None where nothing does."""
         port = self._liveness if path == "healthz" else self._readiness

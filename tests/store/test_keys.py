@@ -18,6 +18,7 @@ from gateway.store.installation import WrongSecret, check_secret
 from gateway.store.key_states import find_key, list_keys
 from gateway.store.keys import DuplicateCredential, KeyMoved, apply_key, revoke_key, suspend_key
 from gateway.store.live_keys import KeyChanges, LiveKey, read_by_hash, read_changes
+from gateway.telemetry.metrics import Metrics
 from tests.harness.books import INSTALLATION, SECRET, Books, credential, key_object
 
 
@@ -68,7 +69,7 @@ def test_a_database_that_is_older_than_a_moment_ago_is_read_anew(books: Books) -
         return None
 
     async def act() -> None:
-        keyring = Keyring({PEPPER: SECRET.pepper(PEPPER)}, read, nobody)
+        keyring = Keyring({PEPPER: SECRET.pepper(PEPPER)}, read, nobody, Metrics())
         await keyring.poll()
         assert names(keyring.keys()) == ["team/new"]
         await keyring.poll()

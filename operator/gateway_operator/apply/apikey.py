@@ -19,7 +19,7 @@ from gateway_operator.cluster import (
     NotFound,
     Rejected,
 )
-from gateway_operator.conditions import Verdict
+from gateway_operator.conditions import Verdict, says
 from gateway_operator.plan.actions import Report
 from gateway_operator.plan.apikey import (
     Actual,
@@ -59,28 +59,30 @@ class KeyReconciler:
         Raises `DatabaseUnavailable` and `ClusterUnavailable`, after which another attempt may
         succeed; whatever else is wrong stands in the status.
         """
-        for _ in range(_ATTEMPTS):
-            # The row is read before the object: so no row that was written from a newer object
-            # can be taken for one that lags behind.
-            row = await self._find(namespace, name)
-            body = await self._parts.cluster.get(KIND, namespace, name)
-            if body is None or body["metadata"].get("deletionTimestamp"):
+        async with self._parts.turns.take(KIND, namespace, name):
+            for _ in range(_ATTEMPTS):
+                # The row is read before the object: so no row that was written from a newer object
+                # can be taken for one that lags behind.
+                row = await self._find(namespace, name)
+                body = await self._parts.cluster.get(KIND, namespace, name)
+                if body is None or body["metadata"].get("deletionTimestamp"):
+                    return
+                try:
+                    await self._carry_out(body, row)
+                except (AlreadyExists, Conflict, NotFound, KeyMoved):
+                    continue
                 return
-            try:
-                await self._carry_out(body, row)
-            except (AlreadyExists, Conflict, NotFound, KeyMoved):
-                continue
-            return
-        raise ClusterUnavailable(f"others keep changing what belongs to {namespace}/{name}")
+            raise ClusterUnavailable(f"others keep changing what belongs to {namespace}/{name}")
 
     async def revoke(self, namespace: str, name: str, uid: str) -> None:
         """Mark the row of a deleted object revoked. Raises as `reconcile`."""
-        row = await self._find(namespace, name)
-        body = await self._parts.cluster.get(KIND, namespace, name)
-        if body is None or body["metadata"]["uid"] != uid:
-            return  # gone for good, or another's turn already: its key is not ours to end
-        deed = KeyDeed(parts=self._parts, pepper=self._pepper, body=body, row=row)
-        await engine.carry_out(plan_revocation(row), deed.perform)
+        async with self._parts.turns.take(KIND, namespace, name):
+            row = await self._find(namespace, name)
+            body = await self._parts.cluster.get(KIND, namespace, name)
+            if body is None or body["metadata"]["uid"] != uid:
+                return  # gone for good, or another's turn already: its key is not ours to end
+            deed = KeyDeed(parts=self._parts, pepper=self._pepper, body=body, row=row)
+            await engine.carry_out(plan_revocation(row), deed.perform)
 
     def is_settled(
         self,
@@ -92,14 +94,12 @@ class KeyReconciler:
         """Whether there is nothing to do for an object, from lists that were read before."""
         key = parse_key(body)
         if isinstance(key, Verdict):
-            return body.get("status") == status_of_key(body, None, row, key)
+            return says(body, status_of_key(body, None, row, key))
         planned = plan_key(*self._views(body, key, row, secret, choose_address(key, fleets)))
         match planned:
             case [Report(verdict=verdict)]:
                 verdict = verdict or (verdict_of_row(row) if row else None)
-                return verdict is not None and body.get("status") == status_of_key(
-                    body, key, row, verdict
-                )
+                return verdict is not None and says(body, status_of_key(body, key, row, verdict))
         return False
 
     async def _carry_out(self, body: dict[str, Any], row: KeyState | None) -> None:

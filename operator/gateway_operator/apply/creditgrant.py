@@ -30,14 +30,18 @@ class GrantReconciler:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
 
-    async def reconcile(self, body: dict[str, Any]) -> None:
-        """Everything for one object. Its spec never changes but for `void`, which goes one way.
+    async def reconcile(self, namespace: str, name: str) -> None:
+        """Everything for one object, as it is now.
 
         Raises `DatabaseUnavailable` and `ClusterUnavailable`; whatever else is wrong stands in
         the status.
         """
-        if body["metadata"].get("deletionTimestamp"):
-            return
+        async with self._parts.turns.take(KIND, namespace, name):
+            body = await self._parts.cluster.get(KIND, namespace, name)
+            if body is not None and not body["metadata"].get("deletionTimestamp"):
+                await self._work(body)
+
+    async def _work(self, body: dict[str, Any]) -> None:
         parts = self._parts
         grant = _parse(body)
         if isinstance(grant, Verdict):

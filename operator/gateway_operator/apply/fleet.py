@@ -15,7 +15,7 @@ from gateway.core.spec import SpecError
 from gateway_operator.apply import engine
 from gateway_operator.apply.parts import Parts
 from gateway_operator.apply.reporting import report
-from gateway_operator.cluster import Cluster, ClusterError, Forbidden, Rejected
+from gateway_operator.cluster import Cluster, Forbidden, Rejected
 from gateway_operator.conditions import Verdict, build_status
 from gateway_operator.plan.actions import Report
 from gateway_operator.plan.fleet import (
@@ -59,9 +59,14 @@ async def reconcile_fleet(parts: Parts, body: dict[str, Any]) -> None:
     Raises `ClusterUnavailable`; whatever else is wrong stands in the status.
     """
     metadata = body["metadata"]
-    found = await parts.cluster.get(KIND, metadata["namespace"], metadata["name"])
-    if found is None or found["metadata"].get("deletionTimestamp"):
-        return
+    namespace, name = metadata["namespace"], metadata["name"]
+    async with parts.turns.take(KIND, namespace, name):
+        found = await parts.cluster.get(KIND, namespace, name)
+        if found is not None and not found["metadata"].get("deletionTimestamp"):
+            await _work(parts, found)
+
+
+async def _work(parts: Parts, found: dict[str, Any]) -> None:
     deed = _Deed(parts=parts, body=found)
     try:
         fleet = _read(parts, found)
@@ -90,9 +95,7 @@ class _Deed(Struct, kw_only=True):
             case ApplyChild(body=body):
                 try:
                     await cluster.apply(body)
-                except ClusterError as error:
-                    if not _is_refusal(error):
-                        raise
+                except (Forbidden, Rejected) as error:
                     # What stands in podTemplate.spec is judged by nobody before.
                     message = f"{body['kind']} {body['metadata']['name']}: {error}"
                     raise _Stalled(Reason.INVALID_SPEC, message) from None
@@ -115,6 +118,9 @@ class _Deed(Struct, kw_only=True):
             configDigest=digest,
         )
         await report(cluster, KIND, self.body, status, verdict)
+        if self.body["metadata"]["namespace"] == self.parts.settings.namespace:
+            is_ready = verdict.state == "ready"
+            self.parts.metrics.saw_fleet(self.body["metadata"]["name"], is_ready, workload)
 
     async def _workload(self) -> Child | None:
         """The fleet's own Deployment, as it is now."""
@@ -123,11 +129,6 @@ class _Deed(Struct, kw_only=True):
             return None
         found = await self.parts.cluster.get("Deployment", metadata["namespace"], metadata["name"])
         return found if found is not None and is_owned(found, metadata["uid"]) else None
-
-
-def _is_refusal(error: ClusterError) -> bool:
-    """Whether an object was refused; for one that fits no schema, apply answers with status 500."""
-    return isinstance(error, Rejected | Forbidden) or "typed patch object" in str(error)
 
 
 def _read(parts: Parts, body: dict[str, Any]) -> Fleet:

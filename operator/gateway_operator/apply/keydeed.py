@@ -1,5 +1,6 @@
 """The actions of an ApiKey's plan, one by one. The only place where a plaintext passes through."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from msgspec import Struct
@@ -13,7 +14,14 @@ from gateway_operator.apply.reporting import report
 from gateway_operator.conditions import Verdict
 from gateway_operator.plan import actions as act
 from gateway_operator.resources import keysecret
-from gateway_operator.resources.apikey import KIND, secret_name, status_of_key, verdict_of_row
+from gateway_operator.resources.apikey import (
+    KIND,
+    changed_at,
+    deleted_at,
+    secret_name,
+    status_of_key,
+    verdict_of_row,
+)
 
 
 class KeyDeed(Struct, kw_only=True):
@@ -50,6 +58,7 @@ class KeyDeed(Struct, kw_only=True):
                 await self._apply(None, version)
             case act.RevokeKey(row_id=row_id):
                 await self.parts.ask(revoke_key, self.parts.database, row_id)
+                self._measure(deleted_at(self.body))
             case act.Announce(reason=reason, message=message):
                 await self.parts.cluster.event(KIND, self.body, reason, message)
             case act.Report(verdict=verdict):
@@ -92,7 +101,7 @@ class KeyDeed(Struct, kw_only=True):
 
     async def _apply(self, credential: Credential | None, seen_version: int) -> None:
         assert self.key is not None, "a row is made from an object"
-        parts = self.parts
+        parts, before = self.parts, self.row
         self.row = await parts.ask(
             apply_key,
             parts.database,
@@ -101,6 +110,13 @@ class KeyDeed(Struct, kw_only=True):
             credential,
             seen_version=seen_version,
         )
+        if before is not None and _has_died(before, self.row):
+            self._measure(changed_at(self.body))
+
+    def _measure(self, wanted_at: datetime | None) -> None:
+        """How long it took until what was not wanted any more was dead."""
+        if wanted_at is not None:
+            self.parts.metrics.revoked((datetime.now(UTC) - wanted_at).total_seconds())
 
     async def _report(self, verdict: Verdict | None) -> None:
         if verdict is None:
@@ -108,6 +124,13 @@ class KeyDeed(Struct, kw_only=True):
             verdict = verdict_of_row(self.row)
         status = status_of_key(self.body, self.key, self.row, verdict)
         await report(self.parts.cluster, KIND, self.body, status, verdict)
+
+
+def _has_died(before: KeyState, after: KeyState) -> bool:
+    """Whether a key, or one of its hashes, was live before and is not any more."""
+    if before.suspended or before.expired:
+        return False
+    return after.suspended or after.expired or bool(before.live_hashes - after.live_hashes)
 
 
 def choose_plaintext(secret: dict[str, Any], pepper: bytes, newest: bytes | None) -> str | None:

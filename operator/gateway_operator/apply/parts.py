@@ -1,4 +1,4 @@
-"""What every apply works with: the cluster, the database, the settings, the installation secret."""
+"""What every apply works with: the cluster, the database, the settings, the metrics, the turns."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,8 +8,11 @@ import msgspec
 from msgspec import Struct
 
 from gateway.core.keys import InstallationSecret
+from gateway.errors import DatabaseUnavailable
 from gateway.store.database import ADMIN_CONNECTIONS, Database
+from gateway_operator.apply.turns import Turns
 from gateway_operator.cluster import Cluster
+from gateway_operator.metrics import Metrics
 from gateway_operator.settings import OperatorSettings
 
 P = ParamSpec("P")
@@ -23,6 +26,8 @@ class Parts(Struct, frozen=True, kw_only=True):
     database: Database
     settings: OperatorSettings
     secret: InstallationSecret
+    metrics: Metrics
+    turns: Turns
     #: as many threads as the database has connections for us; the others wait their turn
     connections: asyncio.Semaphore = msgspec.field(
         default_factory=lambda: asyncio.Semaphore(ADMIN_CONNECTIONS)
@@ -31,4 +36,10 @@ class Parts(Struct, frozen=True, kw_only=True):
     async def ask(self, function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
         """Run a blocking function of the store in a thread."""
         async with self.connections:
-            return await asyncio.to_thread(function, *arguments, **named)
+            try:
+                answer = await asyncio.to_thread(function, *arguments, **named)
+            except DatabaseUnavailable:
+                self.metrics.database_answered(False)
+                raise
+        self.metrics.database_answered(True)
+        return answer

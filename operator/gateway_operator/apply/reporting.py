@@ -3,7 +3,7 @@
 from typing import Any
 
 from gateway_operator.cluster import Cluster
-from gateway_operator.conditions import Verdict, build_status, is_transition
+from gateway_operator.conditions import Verdict, build_status, is_transition, own_fields, says
 
 
 async def report(
@@ -14,9 +14,9 @@ async def report(
     verdict: Verdict,
 ) -> None:
     """Write a status unless the object has it already."""
-    before = body.get("status")
-    if status == before:
+    if says(body, status):
         return
+    before = body.get("status")
     metadata = body["metadata"]
     await cluster.apply_status(kind, metadata["namespace"], metadata["name"], status)
     if is_transition(before, status):
@@ -31,7 +31,7 @@ async def report_waiting(
     verdict = Verdict("waiting", reason, message)
     fields = {
         name: value
-        for name, value in (body.get("status") or {}).items()
+        for name, value in own_fields(body.get("status") or {}).items()
         if name not in ("conditions", "observedGeneration")
     }
     await report(cluster, kind, body, build_status(body, verdict, **fields), verdict)

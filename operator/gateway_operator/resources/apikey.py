@@ -1,5 +1,6 @@
 """ApiKey: the closed set of its reasons, and the status that is reported of it."""
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -62,6 +63,25 @@ def status_of_key(
         prefix=issued and issued.prefix,
         secretName=issued and key and secret_name(key),
     )
+
+
+def deleted_at(body: dict[str, Any]) -> datetime | None:
+    """When somebody asked for the end of an object, to the second."""
+    moment = body["metadata"].get("deletionTimestamp")
+    return datetime.fromisoformat(moment) if moment else None
+
+
+def changed_at(body: dict[str, Any]) -> datetime | None:
+    """When somebody last changed a spec that was not worked on yet, to the second."""
+    metadata, seen = body["metadata"], (body.get("status") or {}).get("observedGeneration")
+    if metadata.get("generation") == seen:
+        return None  # it is not the spec that made the difference
+    changes = (
+        each["time"]
+        for each in metadata.get("managedFields") or ()
+        if "f:spec" in each.get("fieldsV1", {}) and "time" in each
+    )
+    return max((datetime.fromisoformat(each) for each in changes), default=None)
 
 
 def secret_name(key: ApiKey) -> str:

@@ -3,6 +3,8 @@
 GROUP = "tollgate.dev"
 VERSION = "v1alpha1"
 FIELD_MANAGER = "tollgate-operator"
+#: of the fields of a status that change by themselves
+BALANCE_FIELD_MANAGER = "tollgate-operator-balances"
 FINALIZER = f"{GROUP}/revoke"
 #: the prefix of annotations that the operator reads and writes
 ANNOTATIONS = f"operator.{GROUP}"

@@ -12,7 +12,9 @@ from gateway.core.keys import InstallationSecret
 from gateway.store.database import Database
 from gateway_operator.apply.fleet import reconcile_fleet
 from gateway_operator.apply.parts import Parts
+from gateway_operator.apply.turns import Turns
 from gateway_operator.cluster import Cluster
+from gateway_operator.metrics import Metrics
 from tests.harness.apiserver import ApiServer
 from tests.reconcile.fleet.support import NAME, Json, settings, spec
 
@@ -36,11 +38,14 @@ class FleetWorld:
         self.namespace = f"fleets-{next(_NUMBERS)}"
         self._http = server.client()
         self.cluster = self.run(Cluster.connect({"KUBECONFIG": str(server.kubeconfig)}))
+        metrics = Metrics()
         self.parts = Parts(
             cluster=self.cluster,
             database=Database("sqlite://"),  # no fleet is read from it
             settings=settings(self.namespace),
             secret=InstallationSecret("a secret that only the tests know, long enough"),
+            metrics=metrics,
+            turns=Turns(metrics),
         )
         metadata = {"name": self.namespace}
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}

@@ -1,5 +1,6 @@
 """A fleet and its children in a real API server: made, repaired, changed, refused."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ from msgspec.structs import replace
 
 from gateway_operator.apply import engine
 from gateway_operator.apply.fleet import reconcile_fleet
+from gateway_operator.cluster import Rejected
 from tests.reconcile.fleet.conftest import FleetWorld, condition
 from tests.reconcile.fleet.support import NAME, Json, with_credential
 
@@ -235,6 +237,26 @@ def test_a_fleet_that_is_gone_needs_nothing(world: FleetWorld) -> None:
     world.run(world.cluster.delete("GatewayFleet", world.namespace, NAME))
     world.run(reconcile_fleet(world.parts, fleet))
     assert world.children() == {}
+
+
+def test_an_object_that_fits_no_schema_is_rejected(world: FleetWorld) -> None:
+    """The API server answers a server-side apply of it with status 500."""
+    metadata = {"namespace": world.namespace, "name": "wrong"}
+    body = {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"portz": []}}
+    with pytest.raises(Rejected, match="portz"):
+        world.run(world.cluster.apply(body))
+
+
+def test_a_fleet_is_worked_on_by_one_at_a_time(world: FleetWorld) -> None:
+    """Whoever comes second finds what the first one has made, and has nothing to do."""
+    fleet = world.put_fleet()
+
+    async def at_once() -> None:
+        await asyncio.gather(*(reconcile_fleet(world.parts, fleet) for _ in range(4)))
+
+    world.run(at_once())
+    assert sorted(world.events()) == ["Progressing"], "one of them reported"
+    assert condition(world.status()) == ("False", "Progressing")
 
 
 class _Died(Exception):

@@ -1,0 +1,53 @@
+"""How many keys and grants of an installation are in which state."""
+
+from collections.abc import Mapping
+
+from sqlalchemy import bindparam, text
+
+from gateway.store.database import Database
+from gateway.store.tables import UtcDateTime
+
+KEY_STATES = ("live", "suspended", "expired", "revoked")
+GRANT_STATES = ("live", "spent", "expired", "voided")
+
+_KEYS = """
+SELECT CASE WHEN revoked_at IS NOT NULL THEN 'revoked' WHEN expires_at <= :now THEN 'expired'
+            WHEN suspended THEN 'suspended' ELSE 'live' END AS state, count(*)
+FROM api_key WHERE installation = :installation GROUP BY 1
+"""
+
+#: what is left of grants is brought up to date only when one of the account's is posted, expires
+#: or is voided (`gateway.core.credits`); the same rule, in the same order, says what is left now
+_GRANTS = """
+WITH running AS (
+  SELECT g.*, sum(g.remaining) OVER (PARTITION BY g.account_id) + a.surplus - a.balance AS used,
+         sum(g.remaining) OVER (PARTITION BY g.account_id
+                                ORDER BY g.expires_at NULLS LAST, g.id) AS up_to_it
+  FROM credit_grant g JOIN account a ON a.id = g.account_id
+  WHERE g.installation = :installation
+)
+SELECT CASE WHEN voided_at IS NOT NULL THEN 'voided'
+            WHEN expired_at IS NOT NULL OR expires_at <= :now THEN 'expired'
+            WHEN remaining = 0 OR up_to_it <= used THEN 'spent' ELSE 'live' END AS state, count(*)
+FROM running GROUP BY 1
+"""
+
+
+def count_keys(database: Database, installation: str) -> Mapping[str, int]:
+    """How many keys are in each of `KEY_STATES`. Raises `DatabaseUnavailable`."""
+    return _count(database, installation, _KEYS, KEY_STATES)
+
+
+def count_grants(database: Database, installation: str) -> Mapping[str, int]:
+    """How many posted grants are in each of `GRANT_STATES`. Raises `DatabaseUnavailable`."""
+    return _count(database, installation, _GRANTS, GRANT_STATES)
+
+
+def _count(
+    database: Database, installation: str, statement: str, states: tuple[str, ...]
+) -> Mapping[str, int]:
+    asked = text(statement).bindparams(bindparam("now", type_=UtcDateTime()))
+    with database.read() as session:
+        values = {"installation": installation, "now": database.now(session)}
+        counted = {row[0]: int(row[1]) for row in session.execute(asked, values)}
+    return {state: counted.get(state, 0) for state in states}

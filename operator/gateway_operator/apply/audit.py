@@ -1,0 +1,52 @@
+"""The audit beside everything else: one round of the ledger, told where something is wrong."""
+
+import logging
+from time import monotonic
+
+from gateway.store.audit_rounds import AuditRound, audit_round
+from gateway_operator.apply.parts import Parts
+
+_logger = logging.getLogger(__name__)
+REASON = "LedgerDrift"
+#: findings that are told of one round
+_TOLD_MAX = 20
+
+
+class Auditor:
+    """Remembers what it has told, so that a round that finds the same tells nothing."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        #: accounts, and the credits by which they are wrong
+        self._told: frozenset[tuple[int, int]] = frozenset()
+
+    async def look(self) -> None:
+        """One round. Raises `DatabaseUnavailable`."""
+        parts, settings = self._parts, self._parts.settings
+        began = monotonic()
+        found = await parts.ask(
+            audit_round,
+            parts.database,
+            settings.installation,
+            round_seconds=settings.audit_seconds,
+            recount_seconds=settings.recount_seconds,
+        )
+        parts.metrics.audited(found, monotonic() - began)
+        # The sentences change with every charge of an account that is wrong; by how much does not.
+        what = {(one.account_id, one.credits): one.sentence for one in found.findings}
+        news = [sentence for key, sentence in what.items() if key not in self._told]
+        if news:
+            await self._tell(found, news)
+        elif self._told and not what:
+            _logger.warning("the books are right again")
+        self._told = frozenset(what)
+
+    async def _tell(self, found: AuditRound, news: list[str]) -> None:
+        """In the log, and as an Event of the installation Secret."""
+        for sentence in news[:_TOLD_MAX]:
+            _logger.error("the books are wrong: %s", sentence)
+        cluster, settings = self._parts.cluster, self._parts.settings
+        secret = await cluster.get("Secret", settings.namespace, settings.installation_secret_name)
+        if secret is not None:
+            message = f"the books are wrong by {found.drift} credits: {'; '.join(news)}"
+            await cluster.event("Secret", secret, REASON, message, warning=True)

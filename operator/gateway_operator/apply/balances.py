@@ -1,0 +1,111 @@
+"""Balances and last uses: into the metrics, the statuses of ApiKeys, and Events where few are left.
+
+Statuses are written by a field manager of our own, so that nothing here touches what the work on
+a key reports, and the other way round; and a few a second only, however many keys are in use.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from time import monotonic
+from typing import Any
+
+from gateway.store.balances import (
+    Crossing,
+    KeyBalance,
+    cross_marks,
+    read_account_balances,
+    read_key_balances,
+)
+from gateway.store.counts import count_grants, count_keys
+from gateway_operator.apply.parts import Parts
+from gateway_operator.metrics import ACCOUNTS_MAX
+from gateway_operator.plan.balances import Showing, Shown, choose_showings
+from gateway_operator.plan.orphans import Name
+from gateway_operator.resources.apikey import KIND
+from gateway_operator.resources.names import BALANCE_FIELD_MANAGER
+
+#: Events by the share of the granted credits that is used, in percent
+REASONS = {80: "CreditsLow", 95: "CreditsVeryLow", 100: "CreditsUsedUp"}
+#: keys of one account that get an Event, those that were used last
+_KEYS_TOLD_MAX = 10
+_NEVER = datetime.min.replace(tzinfo=UTC)
+
+
+class Balances:
+    """One look is a few statements and, at most, as many writes as there is time for."""
+
+    def __init__(self, parts: Parts, shown: Callable[[], Mapping[Name, Shown]]) -> None:
+        self._parts = parts
+        self._shown = shown
+        self._written: dict[Name, float] = {}
+        self._next_write = monotonic()
+
+    async def look(self) -> None:
+        """Read the books, tell what is new. Raises `DatabaseUnavailable` and `ClusterError`."""
+        parts, installation = self._parts, self._parts.settings.installation
+        until = monotonic() + parts.settings.balance_seconds
+        parts.metrics.read_accounts(
+            await parts.ask(read_account_balances, parts.database, installation, ACCOUNTS_MAX)
+        )
+        parts.metrics.counted(
+            await parts.ask(count_keys, parts.database, installation),
+            await parts.ask(count_grants, parts.database, installation),
+        )
+        crossings = await parts.ask(cross_marks, parts.database, installation)
+        keys = await parts.ask(read_key_balances, parts.database, installation)
+        shown = self._shown()
+        await self._announce(crossings, [key for key in keys if _name(key) in shown])
+        self._written = {name: at for name, at in self._written.items() if name in shown}
+        await self._show(choose_showings(keys, shown, self._written), until)
+
+    async def _announce(self, crossings: Iterable[Crossing], keys: Iterable[KeyBalance]) -> None:
+        crossing_of = {crossing.account_id: crossing for crossing in crossings}
+        told: Counter[int] = Counter()
+        concerned = (key for key in keys if key.account_id in crossing_of)
+        for key in sorted(concerned, key=lambda key: key.used_at or _NEVER, reverse=True):
+            crossing = crossing_of[key.account_id]
+            told[crossing.account_id] += 1
+            if told[crossing.account_id] > _KEYS_TOLD_MAX:
+                continue
+            message = (
+                f"{crossing.mark} % of the credits of {crossing.account} are used:"
+                f" {crossing.balance} of {crossing.granted} are left"
+            )
+            await self._pace()
+            await self._parts.cluster.event(
+                KIND, _body(key), REASONS[crossing.mark], message, warning=crossing.mark > 80
+            )
+
+    async def _show(self, showings: Iterable[Showing], until: float) -> None:
+        """Write in their order, until it is time for another look."""
+        for showing in showings:
+            await self._pace()
+            if monotonic() > until:
+                return
+            key = showing.key
+            await self._parts.cluster.apply_status(
+                KIND, key.namespace, key.name, _status(key), BALANCE_FIELD_MANAGER
+            )
+            self._written[_name(key)] = monotonic()
+
+    async def _pace(self) -> None:
+        """Wait for the next write's turn: they are spread evenly, and none is saved up."""
+        await asyncio.sleep(max(0.0, self._next_write - monotonic()))
+        self._next_write = monotonic() + 1 / self._parts.settings.status_writes_per_second
+
+
+def _name(key: KeyBalance) -> Name:
+    return key.namespace, key.name
+
+
+def _status(key: KeyBalance) -> dict[str, Any]:
+    status: dict[str, Any] = {"balance": key.balance}
+    if key.used_at is not None:
+        status["lastUsedTime"] = key.used_at.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return status
+
+
+def _body(key: KeyBalance) -> dict[str, Any]:
+    return {"metadata": {"namespace": key.namespace, "name": key.name, "uid": key.uid}}

@@ -1,0 +1,70 @@
+"""Which statuses of ApiKeys are worth writing for a balance or a last use. Pure."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from msgspec import Struct
+
+from gateway.store.balances import KeyBalance, mark_of
+from gateway_operator.plan.orphans import Name
+
+#: a balance that differs by less of what was granted is not worth a write
+_SHARE = 100
+#: nor is a last use that is less newer than the one that is shown
+_USE = timedelta(minutes=1)
+
+
+class Shown(Struct, frozen=True):
+    """What the status of one ApiKey shows."""
+
+    balance: int | None = None
+    used_at: datetime | None = None
+
+
+def read_shown(status: Mapping[str, Any]) -> Shown:
+    """What a status shows now."""
+    used_at = status.get("lastUsedTime")
+    return Shown(status.get("balance"), datetime.fromisoformat(used_at) if used_at else None)
+
+
+class Showing(Struct, frozen=True):
+    """A status that is worth writing; one whose account has reached a mark comes first."""
+
+    key: KeyBalance
+    is_urgent: bool
+
+
+def choose_showings(
+    keys: Iterable[KeyBalance], shown: Mapping[Name, Shown], written: Mapping[Name, float]
+) -> list[Showing]:
+    """What to write, in this order: what is urgent, then what was written longest ago.
+
+    `shown` has the objects that there are; `written` says when this process wrote one last.
+    """
+    found = []
+    for key in keys:
+        now = shown.get(_name(key))
+        if now is not None and is_worth_writing(key, now):
+            found.append(Showing(key, _is_urgent(key, now)))
+    return sorted(found, key=lambda one: (not one.is_urgent, written.get(_name(one.key), 0.0)))
+
+
+def is_worth_writing(key: KeyBalance, shown: Shown) -> bool:
+    """Whether what is shown is too far from what is."""
+    if key.used_at is not None and (shown.used_at is None or key.used_at - shown.used_at >= _USE):
+        return True
+    if shown.balance is None or _is_urgent(key, shown):
+        return True
+    difference = abs(key.balance - shown.balance)
+    return difference > 0 and difference >= key.granted // _SHARE
+
+
+def _name(key: KeyBalance) -> Name:
+    return key.namespace, key.name
+
+
+def _is_urgent(key: KeyBalance, shown: Shown) -> bool:
+    if shown.balance is None:
+        return False
+    return mark_of(key.balance, key.granted) != mark_of(shown.balance, key.granted)

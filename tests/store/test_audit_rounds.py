@@ -1,0 +1,292 @@
+"""The audit beside running gateways: what it finds, what it costs, and what it does not find."""
+
+import asyncio
+import itertools
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from msgspec.structs import replace
+from sqlalchemy import text
+
+from gateway.store.audit_rounds import AuditRound, audit_round
+from gateway.store.database import Database
+from gateway.store.ledger import Charge, End, Ledger, Refund
+from gateway.store.ledger_postgres import PostgresLedger
+from gateway.store.migrate import migrate
+from tests.harness.books import INSTALLATION, Books
+from tests.harness.postgres import PostgresServer
+
+_DAY = 86_400.0
+
+
+@pytest.fixture
+def books(postgres_server: PostgresServer) -> Iterator[Books]:
+    """Books on PostgreSQL that may be wrong in the end."""
+    database = Database(postgres_server.create_database())
+    migrate(database)
+    yield Books(database)
+    database.close()
+
+
+def look(books: Books, *, recount_seconds: float = _DAY) -> AuditRound:
+    return audit_round(
+        books.database, INSTALLATION, round_seconds=60, recount_seconds=recount_seconds
+    )
+
+
+def do(books: Books, statement: str) -> None:
+    with books.database.write() as session:
+        session.execute(text(statement))
+
+
+def sentences(found: AuditRound) -> str:
+    return " ".join(finding.sentence for finding in found.findings)
+
+
+async def _use(ledger: Ledger, charge: Charge, number: int) -> None:
+    """One request to its end; every third is refunded."""
+    verdict = await ledger.charge(charge)
+    if verdict.outcome != "charged":
+        return
+    if number % 3 == 0:
+        await ledger.refund(Refund(charge.request_id, charge.account_id))
+    else:
+        ledger.end(End(charge.request_id, None))
+
+
+def charge_some(books: Books, number: int = 6) -> None:
+    key, _ = books.issue()
+
+    async def run() -> None:
+        ledger = PostgresLedger(books.database.url, "replica", behind_seconds=0.01)
+        await asyncio.gather(*(_use(ledger, books.charge(key), n) for n in range(number)))
+        await ledger.drain()
+
+    asyncio.run(run())
+
+
+def test_a_round_reads_only_what_is_new(books: Books) -> None:
+    books.grant(credits=100)
+    charge_some(books)
+    first = look(books)
+    assert (first.drift, first.accounts, first.recounted, first.entries) == (0, 1, 1, 9)
+    again = look(books)
+    assert (again.drift, again.recounted, again.entries) == (0, 0, 0)
+    books.grant("another")
+    third = look(books)
+    assert (third.drift, third.recounted, third.entries) == (0, 0, 1)
+
+
+def test_each_account_is_counted_from_zero_in_its_turn(books: Books) -> None:
+    for number in range(4):
+        books.grant(account=f"account-{number}", name=f"grant-{number}")
+    assert look(books).recounted == 4
+    assert look(books, recount_seconds=0.001).recounted == 4
+    # A round has its share of all accounts, twice what it takes to be through in time.
+    time.sleep(0.2)
+    shares = [
+        audit_round(books.database, INSTALLATION, round_seconds=0.05, recount_seconds=0.2).recounted
+        for _ in range(2)
+    ]
+    assert shares == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ("damage", "drift", "finding"),
+    [
+        (
+            "UPDATE account SET balance = balance + 7",
+            7,
+            "team/alice has a balance of 105 but entries of 98",
+        ),
+        (
+            "INSERT INTO entry (account_id, kind, credits, request_id)"
+            " VALUES (1, 'charge', -5, 'req_none')",
+            5,
+            "team/alice has a balance of 98 but entries of 93",
+        ),
+        (
+            "WITH one AS (INSERT INTO entry (account_id, kind, credits, request_id)"
+            " VALUES (1, 'refund', 5, 'req_none')) UPDATE account SET balance = balance + 5",
+            5,
+            "request req_none was refunded 5 without a charge",
+        ),
+        (
+            "WITH one AS (INSERT INTO entry (account_id, kind, credits, grant_id)"
+            " VALUES (1, 'grant', 50, 99)) UPDATE account SET balance = balance + 50",
+            50,
+            "of 50 credits is not what grant 99 allows",
+        ),
+        (
+            "INSERT INTO hold (request_id, account_id, api_key_id, replica_id, credits)"
+            " VALUES ('req_none', 1, 1, 'r', 3)",
+            3,
+            "request req_none has a hold of 3 although",
+        ),
+    ],
+    ids=["balance", "entry", "refund", "grant", "hold"],
+)
+def test_what_is_done_by_hand_is_found_by_the_next_round(
+    books: Books, damage: str, drift: int, finding: str
+) -> None:
+    books.grant(credits=100)
+    charge_some(books, 3)
+    assert look(books).drift == 0
+    do(books, damage)
+    for _ in range(2):  # it stays wrong until it is mended
+        found = look(books)
+        assert found.drift == drift, found
+        assert finding in sentences(found)
+
+
+def test_what_is_mended_is_right_again(books: Books) -> None:
+    books.grant(credits=100)
+    look(books)
+    do(books, "UPDATE account SET balance = 90")
+    assert look(books).drift == 10
+    do(books, "UPDATE account SET balance = 100")
+    assert look(books).drift == 0
+    assert look(books).recounted == 0, "the checkpoint is there again"
+
+
+@pytest.mark.parametrize(
+    ("damage", "drift", "finding"),
+    [
+        ("UPDATE entry SET credits = -3 WHERE kind = 'charge'", 6, "has a balance of 97 but"),
+        ("DELETE FROM entry WHERE kind = 'charge'", 3, "has a balance of 97 but entries of 100"),
+        (
+            "WITH gone AS (DELETE FROM entry WHERE kind = 'charge' RETURNING credits)"
+            " UPDATE account SET balance = 100",
+            3,
+            "old entries of team/alice were changed, and its balance with them: they were 97",
+        ),
+        (
+            "UPDATE credit_grant SET credits = 1000",
+            100,
+            "of 100 credits is not what grant 1 allows",
+        ),
+    ],
+    ids=["changed", "deleted", "balance too", "grant"],
+)
+def test_what_was_counted_before_is_found_when_its_turn_comes(
+    books: Books, damage: str, drift: int, finding: str
+) -> None:
+    books.grant(credits=100)
+    key, _ = books.issue()
+
+    async def run() -> None:
+        ledger = PostgresLedger(books.database.url, "replica", behind_seconds=0.01)
+        for number in (1, 2, 4):  # none of them is refunded
+            await _use(ledger, books.charge(key), number)
+        await ledger.drain()
+
+    asyncio.run(run())
+    assert look(books).drift == 0
+    do(books, damage)
+    found = look(books, recount_seconds=0.001)
+    assert found.drift == drift, found
+    assert finding in sentences(found)
+
+
+def test_no_drift_is_seen_that_is_none(books: Books) -> None:
+    """Three replicas and a treasurer book on the same accounts, and nothing is ever wrong."""
+    accounts = ("alice", "bob", "carol")
+    for account in accounts:
+        books.grant(f"first-{account}", account, credits=300)
+    charges = [
+        books.charge(books.issue(f"key-{account}", account)[0], 1, account) for account in accounts
+    ]
+    enough = threading.Event()
+
+    async def serve(replica: int) -> None:
+        ledger = PostgresLedger(books.database.url, f"replica_{replica}", behind_seconds=0.01)
+        numbers = itertools.count()
+        while not enough.is_set():
+            some = [next(numbers) for _ in range(10)]
+            await asyncio.gather(
+                *(
+                    _use(ledger, replace(charges[n % 3], request_id=f"req_{replica}_{n}"), n // 3)
+                    for n in some
+                )
+            )
+        await ledger.drain()
+
+    def grant() -> None:
+        for number in itertools.count():
+            if enough.wait(0.02):
+                return
+            books.grant(f"more-{number}", accounts[number % 3], credits=50)
+
+    with ThreadPoolExecutor(4) as threads:
+        work = [threads.submit(asyncio.run, serve(replica)) for replica in range(3)]
+        work.append(threads.submit(grant))
+        try:
+            rounds = [look(books, recount_seconds=0.5) for _ in range(60)]
+        finally:
+            enough.set()
+    for each in work:
+        each.result()
+    last = look(books)
+    assert [found.findings for found in (*rounds, last) if found.findings] == []
+    beside = [found for found in rounds if found.recounted == 0 and found.entries > 0]
+    assert len(beside) > 10, "most of what was booked was counted while more was being booked"
+    assert last.open_holds == 0
+    assert books.scalar("SELECT max(entry_id) FROM audit_checkpoint") == books.scalar(
+        "SELECT max(id) FROM entry"
+    )
+
+
+def test_a_large_ledger_costs_a_round_next_to_nothing(
+    books: Books, capsys: pytest.CaptureFixture[str]
+) -> None:
+    do(
+        books,
+        "INSERT INTO account (installation, namespace, name, balance, created_at)"
+        " SELECT 'default', 'team', 'account-' || n, 0, now() FROM generate_series(1, 1000) AS n",
+    )
+    do(
+        books,
+        "WITH made AS (INSERT INTO credit_grant (installation, identity, namespace, name, uid,"
+        " account_id, credits, remaining, reason, payload_hash, posted_at)"
+        " SELECT 'default', 'team/name:' || id, 'team', 'g', '', id, 2000, 2000, '', '', now()"
+        " FROM account RETURNING id, account_id), posted AS ("
+        " INSERT INTO entry (account_id, kind, credits, grant_id)"
+        " SELECT account_id, 'grant', 2000, id FROM made)"
+        " UPDATE account SET balance = 2000",
+    )
+    with books.database.write() as session:
+        session.execute(text("SET LOCAL statement_timeout = 0"))
+        session.execute(
+            text(
+                "INSERT INTO entry (account_id, kind, credits, request_id, api_key_id, model)"
+                " SELECT 1 + n % 1000, 'charge', -1, 'req_' || n, 1, 'kimi-k2.5'"
+                " FROM generate_series(1, 999000) AS n"
+            )
+        )
+        session.execute(
+            text(
+                "UPDATE account SET balance = 2000 - taken.credits FROM (SELECT account_id,"
+                " count(*) AS credits FROM entry WHERE kind = 'charge' GROUP BY 1) AS taken"
+                " WHERE account_id = id"
+            )
+        )
+    began = time.perf_counter()
+    first = look(books)
+    from_zero = time.perf_counter() - began
+    assert (first.drift, first.entries) == (0, 1_000_000)
+    taken = []
+    for number in range(5):
+        books.grant(f"more-{number}", f"account-{1 + number}", credits=5)
+        began = time.perf_counter()
+        found = look(books)
+        taken.append(time.perf_counter() - began)
+        assert (found.drift, found.recounted, found.entries) == (0, 0, 1)
+    with capsys.disabled():
+        rounds = ", ".join(f"{1000 * seconds:.0f}" for seconds in taken)
+        print(f"\n1,000,000 entries: from zero {from_zero:.2f} s, a round {rounds} ms")
+    assert min(taken) < 0.1
+    do(books, "UPDATE account SET balance = balance + 1 WHERE name = 'account-500'")
+    assert look(books).drift == 1
