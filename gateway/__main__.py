@@ -6,7 +6,6 @@ Each command loads what it needs, and nothing before it is chosen.
 import argparse
 import asyncio
 import gc
-import logging
 import os
 import sys
 from pathlib import Path
@@ -15,6 +14,7 @@ import uvloop
 
 from gateway.settings import CommandLine, Settings, read_settings
 from gateway.settings import read_upstream_override as read_override
+from gateway.telemetry.logs import set_up_logs
 
 
 def main() -> int:
@@ -22,12 +22,7 @@ def main() -> int:
     arguments = _parser().parse_args()
     try:
         settings = read_settings(os.environ)
-        logging.basicConfig(
-            level=settings.log_level,
-            format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        )
-        for chatty in ("uvicorn", "alembic"):
-            logging.getLogger(chatty).setLevel(logging.WARNING)
+        set_up_logs(settings.log_level, settings.log_format)
         code: int = arguments.act(arguments, settings)
     except Exception as error:
         if not isinstance(error, _sentences()):

@@ -34,7 +34,12 @@
 `retryable` says whether the same request may succeed later; it becomes `x-should-retry`.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Literal
+
+#: how an upstream failed, as `tollgate_upstream_errors_total` says it
+Failure = Literal[
+    "unreachable", "timeout", "overloaded", "failed", "misconfigured", "refused", "broken"
+]
 
 
 class TollgateError(Exception):
@@ -218,24 +223,28 @@ class UpstreamError(TollgateError):
     code = "upstream_error"
     retryable = True
     origin = "upstream"
+    failure: ClassVar[Failure] = "failed"
 
 
 class UpstreamUnreachable(UpstreamError):
     """No connection to the upstream."""
 
     code = "upstream_unreachable"
+    failure = "unreachable"
 
 
 class UpstreamBroken(UpstreamError):
     """The answer broke after its first byte: cut, an error event, or no end."""
 
     code = "upstream_broken"
+    failure = "broken"
 
 
 class UpstreamMisconfigured(UpstreamError):
     """The upstream refuses our credential, our quota or our model; the administrator's problem."""
 
     code = "upstream_misconfigured"
+    failure = "misconfigured"
     retryable = False
 
 
@@ -244,6 +253,7 @@ class UpstreamTimeout(UpstreamError):
 
     status = 504
     code = "upstream_timeout"
+    failure = "timeout"
     anthropic_type = "timeout_error"
 
 
@@ -253,4 +263,5 @@ class UpstreamOverloaded(UpstreamError):
     status = 503
     anthropic_status = 529
     code = "upstream_overloaded"
+    failure = "overloaded"
     anthropic_type = "overloaded_error"

@@ -18,6 +18,7 @@ from gateway.errors import (
     RateLimited,
 )
 from gateway.store.live_keys import KeyChanges, LiveKey
+from gateway.telemetry.metrics import Metrics
 from gateway.wire.base import Caller
 
 _CREDENTIAL_HEADERS = frozenset({b"authorization", b"x-api-key", b"anthropic-auth-token"})
@@ -89,11 +90,13 @@ class Keyring:
         peppers: dict[int, bytes],
         read_changes: Callable[[int], Awaitable[KeyChanges]],
         read_by_hash: Callable[[list[bytes]], Awaitable[LiveKey | None]],
+        metrics: Metrics,
     ) -> None:
         #: of the two newest peppers, newest first
         self._hashers = [KeyHasher(peppers[number]) for number in sorted(peppers, reverse=True)[:2]]
         self._read_changes = read_changes
         self._read_by_hash = read_by_hash
+        self._metrics = metrics
         self._keys: dict[int, Key] = {}
         self._by_hash: dict[bytes, tuple[Key, datetime | None]] = {}
         self._version = -1
@@ -108,9 +111,14 @@ class Keyring:
         return self._version >= 0
 
     @property
+    def age_seconds(self) -> float:
+        """Since the last good poll; infinite before the first one."""
+        return time.monotonic() - self._polled_at
+
+    @property
     def is_fresh(self) -> bool:
         """Whether a poll was good within the last seconds."""
-        return time.monotonic() - self._polled_at < self.STALE_SECONDS
+        return self.age_seconds < self.STALE_SECONDS
 
     def keys(self) -> list[LiveKey]:
         """All keys that are not revoked."""
@@ -124,9 +132,12 @@ class Keyring:
             # An older database than a moment ago: a backup, or a failover that lost its last
             # moments. What was learned since is not true, and its numbers are given anew.
             changes = await self._read_changes(-1)
+            there = {live.name for live in changes.keys}
+            self._metrics.forget({key.live.name for key in self._keys.values()} - there)
             self._keys.clear()
             self._by_hash.clear()
         self._clock_offset = changes.now - datetime.now(UTC)
+        self._tell(changes)
         for live in changes.keys:
             self._put(live)
         self._version = changes.version
@@ -195,7 +206,20 @@ class Keyring:
     async def _fetch(self, hashes: list[bytes]) -> None:
         live = await self._read_by_hash(hashes)
         if live is not None:
+            self._metrics.know([live.name])
             self._put(live)
+
+    def _tell(self, changes: KeyChanges) -> None:
+        """Say which keys are new and which are gone, and how long ago they went."""
+        for live in changes.keys:
+            known = self._keys.get(live.id)
+            if live.revoked_at is None or known is None or known.live.revoked:
+                continue
+            self._metrics.revoked(max(0.0, (changes.now - live.revoked_at).total_seconds()))
+        gone = {live.name for live in changes.keys if live.revoked}
+        if gone:
+            self._metrics.forget(gone)
+        self._metrics.know(live.name for live in changes.keys if not live.revoked)
 
     def _put(self, live: LiveKey) -> None:
         key = self._keys.get(live.id)

@@ -41,8 +41,19 @@ class Settings(Struct, frozen=True, kw_only=True):
     unconfirmed_seconds: Seconds = 60.0
     """A charge whose commit was never confirmed is given back after so long."""
 
+    vocabulary_file: str | None = None
+    """A file of ranks such as the Kimi models' `tiktoken.model`, by which `count_tokens` counts
+    exactly what they do. Unset: o200k, which is shipped."""
+
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    """DEBUG, INFO, WARNING or ERROR. Requests are not logged one by one at any of them."""
+    """DEBUG, INFO, WARNING or ERROR."""
+
+    log_format: Literal["auto", "json", "text"] = "auto"
+    """`json`: an object a line; `text`: for people; `auto`: text on a terminal, else JSON."""
+
+    access_log: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    """The share of requests that get a line in the log, from 0 to 1. Above 0, each that failed with
+    a status of 500 or more has one too."""
 
 
 class UpstreamOverride(Struct, frozen=True, kw_only=True):
@@ -94,4 +105,17 @@ def read_upstream_override(environment: Mapping[str, str]) -> UpstreamOverride:
         base_url=environment.get("UPSTREAM_BASE_URL") or None,
         api_key=environment.get("UPSTREAM_API_KEY") or None,
         model=environment.get("UPSTREAM_MODEL") or None,
+    )
+
+
+def names_collector(environment: Mapping[str, str]) -> bool:
+    """Whether the environment names a collector for OpenTelemetry, and does not switch it off.
+
+    Source: OpenTelemetry, "Environment Variable Specification"; the exporters read the rest of it.
+    """
+    if environment.get("OTEL_SDK_DISABLED", "").lower() == "true":
+        return False
+    return any(
+        environment.get(f"OTEL_EXPORTER_OTLP_{signal}ENDPOINT")
+        for signal in ("", "TRACES_", "METRICS_")
     )

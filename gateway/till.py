@@ -1,6 +1,7 @@
 """The till: takes the price of a passage, and gives it back or lets it stay. Once each."""
 
 import logging
+import time
 from collections.abc import Awaitable, Callable
 
 from gateway.connection import Headers
@@ -15,6 +16,7 @@ from gateway.errors import (
 from gateway.keyring import Key
 from gateway.passage import Passage
 from gateway.store.ledger import Charge, End, Ledger, Refund, Verdict
+from gateway.telemetry.metrics import Metrics
 
 _log = logging.getLogger(__name__)
 
@@ -26,9 +28,15 @@ _HEADER_CHARACTERS_MAX = 255
 class Till:
     """Charges, ends and refunds passages on one ledger."""
 
-    def __init__(self, ledger: Ledger, expire_grants: Callable[[int], Awaitable[object]]) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        expire_grants: Callable[[int], Awaitable[object]],
+        metrics: Metrics,
+    ) -> None:
         self._ledger = ledger
         self._expire_grants = expire_grants
+        self._metrics = metrics
 
     async def charge(
         self,
@@ -54,18 +62,28 @@ class Till:
             idempotency_key=_text(headers, b"idempotency-key"),
             retry_count=_number(headers, b"x-stainless-retry-count"),
         )
-        verdict = await self._ledger.charge(charge)
-        for _ in range(_ATTEMPTS_MAX):
-            if verdict.outcome != "expiry_due":
-                break
-            await self._expire_grants(charge.account_id)
-            verdict = await self._ledger.charge(charge)
+        began = time.monotonic()
+        try:
+            verdict = await self._book(charge)
+        except DatabaseUnavailable:
+            self._metrics.database_failed(1)
+            raise
+        self._metrics.charged(time.monotonic() - began)
         passage.balance = verdict.balance
         if verdict.outcome != "charged":
             raise _refusal(verdict, charge)
         passage.charged = charge.credits
         passage.series.charge(charge.credits)
         passage.series.in_flight(1)
+
+    async def _book(self, charge: Charge) -> Verdict:
+        verdict = await self._ledger.charge(charge)
+        for _ in range(_ATTEMPTS_MAX):
+            if verdict.outcome != "expiry_due":
+                break
+            await self._expire_grants(charge.account_id)
+            verdict = await self._ledger.charge(charge)
+        return verdict
 
     def end(self, passage: Passage) -> None:
         """The credits stay taken. Written behind; a second call does nothing."""
@@ -90,6 +108,7 @@ class Till:
         try:
             given = await self._ledger.refund(refund)
         except DatabaseUnavailable:
+            self._metrics.database_failed(1)
             _log.warning("request %s will be refunded by its lease", passage.request_id)
             return
         if given:

@@ -11,6 +11,7 @@ from gateway.store.database import Database
 from gateway.store.grants import accounts_with_due_grants, expire_grants
 from gateway.store.keys import note_use
 from gateway.store.leases import reap_dead_replicas, reap_unknown, renew_lease
+from gateway.telemetry.metrics import Metrics
 
 _log = logging.getLogger(__name__)
 
@@ -25,6 +26,7 @@ class Upkeep:
         database: Database,
         replica_id: str,
         keyring: Keyring,
+        metrics: Metrics,
         known_requests: Callable[[], set[str]],
         *,
         lease_seconds: float,
@@ -35,6 +37,7 @@ class Upkeep:
         self._database = database
         self._replica_id = replica_id
         self._keyring = keyring
+        self._metrics = metrics
         self._known_requests = known_requests
         self._lease_seconds = lease_seconds
         self._heartbeat_seconds = heartbeat_seconds
@@ -94,11 +97,14 @@ class Upkeep:
     async def _every(self, seconds: float, act: Callable[[], Awaitable[None]]) -> None:
         failing = False
         while True:
+            due = time.monotonic() + seconds
             await asyncio.sleep(seconds)
+            self._metrics.loop_delayed(max(0.0, time.monotonic() - due))
             try:
                 await act()
                 failing = False
             except DatabaseUnavailable:
+                self._metrics.database_failed(1)
                 if not failing:  # said once, not with every try
                     _log.warning("%s fails: the database does not answer", act.__name__)
                 failing = True

@@ -6,12 +6,14 @@ at the top.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from gateway.connection import Message, Receive, Scope, Send
 from gateway.passage import new_request_id
 from gateway.telemetry.metrics import Metrics, RequestLabels
+from gateway.telemetry.witness import Witness
 
 OPENAI_BASE = "/api/openai/v1"
 ANTHROPIC_BASE = "/api/anthropic"
@@ -46,14 +48,16 @@ class FreeRoutes:
 class Counted:
     """Around the free routes: every answer gets its ids and is counted. Pure ASGI."""
 
-    def __init__(self, app: Application, metrics: Metrics) -> None:
+    def __init__(self, app: Application, metrics: Metrics, witness: Witness | None) -> None:
         self._app = app
         self._metrics = metrics
+        self._witness = witness
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request_id = new_request_id()
         scope["tollgate.request_id"] = request_id
         status = 500
+        began = time.monotonic()
 
         async def send_named(message: Message) -> None:
             nonlocal status
@@ -74,3 +78,16 @@ class Counted:
             live = scope.get("tollgate.key")
             labels = RequestLabels(live.name, live.account) if live else RequestLabels()
             self._metrics.answered(labels, "free", str(status))
+            if self._witness is not None:
+                told = {
+                    "request_id": request_id,
+                    "key_id": live.key_id if live else None,
+                    "key": labels.key,
+                    "account": labels.account,
+                    "route": "free",
+                    "path": scope["path"],
+                    "status": status,
+                    "credits": 0,
+                    "duration_seconds": round(time.monotonic() - began, 6),
+                }
+                self._witness.end(None, status, lambda: told)

@@ -3,7 +3,8 @@
 Raw ASGI, because a probe must be answered before anything heavier is loaded.
 """
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
 
 from gateway.connection import Receive, Scope, Send
 from gateway.telemetry.metrics import Metrics
@@ -21,14 +22,14 @@ class Operations:
     def __init__(self, metrics: Metrics, why_not_ready: Callable[[], str | None]) -> None:
         self._metrics = metrics
         self._why_not_ready = why_not_ready
-        self.routes: dict[str, Callable[[], Answer]] = {
-            "/healthz": lambda: (200, _TEXT, b"ok\n"),
+        self.routes: dict[str, Callable[[], Awaitable[Answer]]] = {
+            "/healthz": self._health,
             "/readyz": self._readiness,
-            "/metrics": lambda: (200, _EXPOSITION, self._metrics.exposition()),
+            "/metrics": self._exposition,
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        status, media_type, body = self._answer(scope)
+        status, media_type, body = await self._answer(scope)
         headers = [
             (b"content-type", media_type.encode()),
             (b"content-length", b"%d" % len(body)),
@@ -36,14 +37,21 @@ class Operations:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    def _answer(self, scope: Scope) -> Answer:
+    async def _answer(self, scope: Scope) -> Answer:
         route = self.routes.get(scope["path"])
         if route is None:
             return 404, _TEXT, b"there is /healthz, /readyz and /metrics\n"
         if scope["method"] != "GET":
             return 405, _TEXT, b"only GET\n"
-        return route()
+        return await route()
 
-    def _readiness(self) -> Answer:
+    async def _health(self) -> Answer:
+        return 200, _TEXT, b"ok\n"
+
+    async def _exposition(self) -> Answer:
+        # Of thousands of series it takes a while, in which requests must go on.
+        return 200, _EXPOSITION, await asyncio.to_thread(self._metrics.exposition)
+
+    async def _readiness(self) -> Answer:
         reason = self._why_not_ready()
         return (200, _TEXT, b"ready\n") if reason is None else (503, _TEXT, f"{reason}\n".encode())

@@ -5,19 +5,22 @@ id, `route` a dialect's name, `code` an HTTP status. A request adds to plain num
 the metrics pays for their form.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import lru_cache
 
 from msgspec import Struct
-from prometheus_client import Metric
+from prometheus_client import Metric, ProcessCollector
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
-from gateway.core.events import Usage
-from gateway.telemetry.numbers import Numbers, Timings
+from gateway import __version__
+from gateway.telemetry.families import COUNTERS, GAUGES, TIMINGS
+from gateway.telemetry.numbers import OTHER, Numbers, Room, Timings
+from gateway.telemetry.series import RequestSeries, UpstreamSeries
 
 #: stands for a key, account or model that is not known
 NONE = ""
+SERIES_MAX = 20_000
 
 
 class RequestLabels(Struct, frozen=True):
@@ -29,111 +32,99 @@ class RequestLabels(Struct, frozen=True):
 
 
 class Metrics(Collector):
-    """All metrics."""
+    """All metrics. What has no labels of requests is there from the start, at 0."""
 
-    def __init__(self) -> None:
-        of_request = ("key", "account", "model")
-        self._requests = Numbers(
-            "counter",
-            "tollgate_requests",
-            "Requests answered, by HTTP status.",
-            (*of_request, "route", "code"),
-        )
-        self._duration = Timings(
-            "tollgate_request_duration_seconds",
-            "Time from a request's head to its answer's last byte.",
-            ("model", "route"),
-        )
-        self._first_byte = Timings(
-            "tollgate_time_to_first_byte_seconds",
-            "Time from a request's head to the upstream's first byte.",
-            ("model", "route"),
-        )
-        self._tokens = Numbers(
-            "counter",
-            "tollgate_tokens",
-            "Tokens the upstream reported, by direction: input, cached, output or reasoning.",
-            (*of_request, "direction"),
-        )
-        self._credits = Numbers(
-            "counter",
-            "tollgate_credits",
-            "Credits taken (charge) and given back (refund).",
-            (*of_request, "kind"),
-        )
-        self._in_flight = Numbers(
-            "gauge",
-            "tollgate_in_flight_requests",
-            "Requests charged and not ended.",
-            ("model", "route"),
-        )
-        self._upstream = Numbers(
-            "counter",
-            "tollgate_upstream_requests",
-            "Requests sent to an upstream, by HTTP status or by the kind of failure.",
-            ("upstream", "code"),
-        )
-        self.series = lru_cache(maxsize=20_000)(self._series)
+    def __init__(self, series_max: int = SERIES_MAX) -> None:
+        self._room = room = Room(series_max)
+        #: the names of the keys that there are; what others count is `other`'s
+        self._keys: set[str] = set()
+        #: seconds since the last good poll of the keys
+        self.key_poll_age: Callable[[], float] = lambda: 0.0
+        self._counters = {
+            name: Numbers(room, "counter", f"tollgate_{name}", *of) for name, of in COUNTERS.items()
+        }
+        self._gauges = {
+            name: Numbers(room, "gauge", f"tollgate_{name}", *of) for name, of in GAUGES.items()
+        }
+        self._timings = {
+            name: Timings(room, f"tollgate_{name}_seconds", *of) for name, of in TIMINGS.items()
+        }
+        self._requests = self._counters["requests"]
+        self.charged = self._timings["charge_duration"].of().add
+        self.revoked = self._timings["revocation_propagation"].of("known").add
+        self.database_failed = self._counters["database_errors"].of().add
+        self.loop_delayed = self._gauges["event_loop_delay_seconds"].of().show
+        self._gauges["build_info"].of(__version__).show(1)
+        self._process = ProcessCollector(registry=None)
+        self.series = lru_cache(maxsize=SERIES_MAX)(self._series)
+        self.upstream = lru_cache(maxsize=None)(self._of_upstream)
 
-    def _series(self, labels: RequestLabels, route: str) -> "Series":
-        """What one key, account, model and route count; made once, then cached."""
-        names = (labels.key, labels.account, labels.model)
-        return Series(
-            charge=self._credits.of(*names, "charge").add,
-            refund=self._credits.of(*names, "refund").add,
-            first_byte=self._first_byte.of(labels.model, route).add,
-            duration=self._duration.of(labels.model, route).add,
-            in_flight=self._in_flight.of(labels.model, route).add,
-            input=self._tokens.of(*names, "input").add,
-            cached=self._tokens.of(*names, "cached").add,
-            output=self._tokens.of(*names, "output").add,
-            reasoning=self._tokens.of(*names, "reasoning").add,
-        )
+    def know(self, keys: Iterable[str]) -> None:
+        """These API keys are there; a key's series are made when it is first used."""
+        self._keys.update(keys)
+
+    def forget(self, keys: Collection[str]) -> None:
+        """These API keys are gone, and their series with them."""
+        self._keys.difference_update(keys)
+        for counter in self._counters.values():
+            counter.forget(keys)
+        self.series.cache_clear()
 
     def answered(self, labels: RequestLabels, route: str, code: str) -> None:
         """A request ended with this status (`499` when the client left)."""
-        self._requests.of(labels.key, labels.account, labels.model, route, code).add(1)
+        key, account = self._owner(labels)
+        self._requests.of(key, account, labels.model, route, code).add(1)
 
-    def sent_upstream(self, upstream: str, code: str) -> None:
-        """Count a request to an upstream: `200`, or the code of the error it ended with."""
-        self._upstream.of(upstream, code).add(1)
+    def degraded(self, model: str, feature: str) -> None:
+        """A feature of a request was dropped."""
+        self._counters["degraded_requests"].of(model, feature).add(1)
 
     def collect(self) -> Iterable[Metric]:
-        """All metrics as they are now."""
-        for counted in (
-            self._requests,
-            self._duration,
-            self._first_byte,
-            self._tokens,
-            self._credits,
-            self._in_flight,
-            self._upstream,
-        ):
-            yield counted.metric()
+        """All metrics as they are now; from any thread."""
+        self._gauges["key_poll_age_seconds"].of().show(self.key_poll_age())
+        self._gauges["series"].of().show(self._room.taken)
+        self._counters["folded"].of().show(self._room.folded)
+        for families in (self._counters, self._gauges, self._timings):
+            for labelled in families.values():
+                yield labelled.metric()
+        yield from self._process.collect()
 
     def exposition(self) -> bytes:
         """The text that Prometheus scrapes."""
         return generate_latest(self)
 
+    def _owner(self, labels: RequestLabels) -> tuple[str, str]:
+        """Key and account; a request that outlives its key must not bring its series back."""
+        if labels.key in self._keys or not labels.key:
+            return labels.key, labels.account
+        return OTHER, OTHER
 
-class Series(Struct, frozen=True):
-    """What a charged request counts, ready to be called. Seconds, credits and tokens."""
+    def _series(self, labels: RequestLabels, route: str) -> RequestSeries:
+        """What one key, account, model and route count; made once, then cached."""
+        names = (*self._owner(labels), labels.model)
+        at = (labels.model, route)
+        credits, tokens = self._counters["credits"], self._counters["tokens"]
+        return RequestSeries(
+            charge=credits.of(*names, "charge").add,
+            refund=credits.of(*names, "refund").add,
+            first_byte=self._timings["time_to_first_byte"].of(*at).add,
+            duration=self._timings["request_duration"].of(*at).add,
+            in_flight=self._gauges["in_flight_requests"].of(*at).add,
+            input=tokens.of(*names, "input").add,
+            cached=tokens.of(*names, "cached").add,
+            output=tokens.of(*names, "output").add,
+            reasoning=tokens.of(*names, "reasoning").add,
+        )
 
-    charge: Callable[[float], None]
-    refund: Callable[[float], None]
-    first_byte: Callable[[float], None]
-    duration: Callable[[float], None]
-    in_flight: Callable[[float], None]
-    input: Callable[[float], None]
-    cached: Callable[[float], None]
-    output: Callable[[float], None]
-    reasoning: Callable[[float], None]
-
-    def used(self, usage: Usage) -> None:
-        """Count the tokens of one answer."""
-        self.input(usage.input)
-        self.output(usage.output)
-        if usage.cached:
-            self.cached(usage.cached)
-        if usage.reasoning:
-            self.reasoning(usage.reasoning)
+    def _of_upstream(self, upstream: str) -> UpstreamSeries:
+        """What one upstream counts; asked for at the start, so that it is there at 0."""
+        requests, errors = self._counters["upstream_requests"], self._counters["upstream_errors"]
+        return UpstreamSeries(
+            in_flight=self._gauges["upstream_in_flight_requests"].of(upstream).add,
+            waiting=self._gauges["upstream_waiting_requests"].of(upstream).add,
+            circuit_open=self._gauges["upstream_circuit_open"].of(upstream).show,
+            first_byte=self._timings["upstream_time_to_first_byte"].of(upstream).add,
+            fell_back=self._counters["upstream_fallbacks"].of(upstream).add,
+            answered=lambda code: requests.of(upstream, code).add(1),
+            failed=lambda failure: errors.of(upstream, failure).add(1),
+        )

@@ -5,18 +5,24 @@ a number is a number; the library only writes the exposition.
 """
 
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from itertools import accumulate
 from typing import Generic, Literal, TypeVar
 
 from prometheus_client import Metric
 
-_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
-_BOUNDS = (*map(str, _SECONDS), "+Inf")
+#: takes the place of a key, account or model for which there is no room
+OTHER = "other"
+#: the labels that grow with an installation; all others have a few values that are written in code
+_GROWING = frozenset(("key", "account", "model"))
+#: bounds in seconds: of requests, of what a database does, and of what should take a second at most
+OF_REQUESTS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+OF_CHARGES = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
+OF_CHANGES = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
 class Number:
-    """A sum."""
+    """A sum, or what a gauge shows."""
 
     __slots__ = ("value",)
 
@@ -26,19 +32,40 @@ class Number:
     def add(self, number: float) -> None:
         self.value += number
 
+    def show(self, number: float) -> None:
+        self.value = number
+
 
 class Timing:
     """How often something took how long, and how long in all."""
 
-    __slots__ = ("counts", "seconds")
+    __slots__ = ("_bounds", "counts", "seconds")
 
-    def __init__(self) -> None:
-        self.counts = [0] * len(_BOUNDS)
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self._bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
         self.seconds = 0.0
 
     def add(self, seconds: float) -> None:
-        self.counts[bisect_left(_SECONDS, seconds)] += 1
+        self.counts[bisect_left(self._bounds, seconds)] += 1
         self.seconds += seconds
+
+
+class Room:
+    """How many series a replica may still have, shared by all its metrics."""
+
+    def __init__(self, series_max: int) -> None:
+        self.series_max = series_max
+        self.taken = 0
+        #: how often a combination of labels found no room
+        self.folded = 0
+
+    def take(self, series: int) -> bool:
+        if self.taken + series > self.series_max:
+            self.folded += 1
+            return False
+        self.taken += series
+        return True
 
 
 T = TypeVar("T", Number, Timing)
@@ -48,24 +75,44 @@ class _Labelled(Generic[T]):
     """One metric: a `T` for each combination of its labels' values, made when first asked for."""
 
     def __init__(
-        self, make: Callable[[], T], kind: str, name: str, about: str, labels: tuple[str, ...]
+        self,
+        room: Room,
+        make: Callable[[], T],
+        description: tuple[str, str, str],
+        labels: tuple[str, ...],
+        series_each: int,
     ) -> None:
+        self._room = room
         self._make: Callable[[], T] = make
-        self._description = (name, about, kind)
+        self._description = description
         self._labels = labels
+        self._series_each = series_each
         self._children: dict[tuple[str, ...], T] = {}
 
     def of(self, *values: str) -> T:
-        """The one with these labels."""
-        child = self._children.get(values)
-        if child is None:
-            child = self._children[values] = self._make()
-        return child
+        """The one with these labels; where there is no room, that of all such `other` ones."""
+        return self._children.get(values) or self._new(values)
+
+    def _new(self, values: tuple[str, ...]) -> T:
+        if not _GROWING.isdisjoint(self._labels) and not self._room.take(self._series_each):
+            values = tuple(
+                OTHER if value and label in _GROWING else value
+                for label, value in zip(self._labels, values, strict=True)
+            )
+        return self._children.setdefault(values, self._make())
+
+    def forget(self, keys: Collection[str]) -> None:
+        """Drop what these API keys counted."""
+        if "key" in self._labels:
+            gone = [values for values in self._children if values[0] in keys]
+            for values in gone:
+                del self._children[values]
+            self._room.taken -= len(gone) * self._series_each
 
     def metric(self) -> Metric:
-        """All of them as they are now."""
+        """All of them as they are now; from any thread."""
         metric = Metric(*self._description)
-        for values, child in self._children.items():
+        for values, child in list(self._children.items()):
             self._write(metric, dict(zip(self._labels, values, strict=True)), child)
         return metric
 
@@ -77,9 +124,14 @@ class Numbers(_Labelled[Number]):
     """Counters, or gauges."""
 
     def __init__(
-        self, kind: Literal["counter", "gauge"], name: str, about: str, labels: tuple[str, ...]
+        self,
+        room: Room,
+        kind: Literal["counter", "gauge"],
+        name: str,
+        about: str,
+        labels: tuple[str, ...],
     ) -> None:
-        super().__init__(Number, kind, name, about, labels)
+        super().__init__(room, Number, (name, about, kind), labels, 1)
         self._sample = f"{name}_total" if kind == "counter" else name
 
     def _write(self, metric: Metric, labels: dict[str, str], child: Number) -> None:
@@ -89,13 +141,24 @@ class Numbers(_Labelled[Number]):
 class Timings(_Labelled[Timing]):
     """Histograms, in seconds."""
 
-    def __init__(self, name: str, about: str, labels: tuple[str, ...]) -> None:
-        super().__init__(Timing, "histogram", name, about, labels)
+    def __init__(
+        self,
+        room: Room,
+        name: str,
+        about: str,
+        labels: tuple[str, ...],
+        bounds: tuple[float, ...],
+    ) -> None:
+        series_each = len(bounds) + 3  # the bucket without a bound, the count and the sum
+        super().__init__(
+            room, lambda: Timing(bounds), (name, about, "histogram"), labels, series_each
+        )
         self._name = name
+        self._bounds = (*map(str, bounds), "+Inf")
 
     def _write(self, metric: Metric, labels: dict[str, str], child: Timing) -> None:
         within = list(accumulate(child.counts))
-        for bound, count in zip(_BOUNDS, within, strict=True):
+        for bound, count in zip(self._bounds, within, strict=True):
             metric.add_sample(f"{self._name}_bucket", {**labels, "le": bound}, count)
         metric.add_sample(f"{self._name}_count", labels, within[-1])
         metric.add_sample(f"{self._name}_sum", labels, child.seconds)

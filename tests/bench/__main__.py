@@ -16,8 +16,14 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from tests.bench.load import SMOKE, Plan
+from tests.bench.metrics import sentence
 from tests.bench.programs import BenchError, build_programs
-from tests.bench.report import dialect_table, exceeded_bounds, main_table
+from tests.bench.report import (
+    cost_of_a_request,
+    dialect_table,
+    exceeded_bounds,
+    main_table,
+)
 from tests.bench.rounds import measure
 from tests.bench.targets import TARGETS, Target, commit_ms, start_targets
 
@@ -51,6 +57,7 @@ def run(options: argparse.Namespace) -> list[str]:
         targets = start_targets(stack, programs, folder, set(options.targets), options.plan.chunks)
         samples, complaints = measure(targets, programs["load"], options.plan)
         print(f"\n{main_table(samples, targets)}\n\n{dialect_table(samples, targets)}\n")
+        print(sentence(cost_of_a_request(samples, targets)))
         if not options.no_bounds:
             complaints += exceeded_bounds(samples, targets)
         for target in targets:

@@ -61,6 +61,12 @@ def dialect_table(samples: Samples, targets: Sequence[Target]) -> str:
     return _layout(rows) if len(rows) > 1 else ""
 
 
+def cost_of_a_request(samples: Samples, targets: Sequence[Target]) -> float | None:
+    """Milliseconds of CPU of a request to the first gateway there is."""
+    names = [target.name for target in targets if target.gateway is not None]
+    return samples.median(names[0], CLOSED, Sample.cost) if names else None
+
+
 def exceeded_bounds(samples: Samples, targets: Sequence[Target]) -> list[str]:
     """A sentence for every bound that a gateway exceeds."""
     found = []

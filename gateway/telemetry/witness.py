@@ -1,0 +1,57 @@
+"""Who is told of single requests: the access log, and a collector of traces. Often nobody."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from gateway.telemetry.logs import AccessLog
+
+if TYPE_CHECKING:  # loaded only where a collector is told
+    from opentelemetry.sdk.trace import Span
+
+    from gateway.telemetry.traces import Traces
+
+Told = dict[str, object]
+
+
+class Witness:
+    """Sees each charged request begin and end."""
+
+    def __init__(self, access_log: AccessLog | None, traces: "Traces | None") -> None:
+        self._access_log = access_log
+        self._traces = traces
+
+    def begin(self, headers: list[tuple[bytes, bytes]]) -> "Span | None":
+        """The span of a request, where there are traces."""
+        return None if self._traces is None else self._traces.start(headers)
+
+    def carried(self, span: "Span") -> dict[str, str]:
+        """The headers by which an upstream goes on with the trace."""
+        assert self._traces is not None, "a span comes from traces"
+        return self._traces.carried(span)
+
+    def end(self, span: "Span | None", status: int, tell: Callable[[], Told]) -> None:
+        """A request has ended; `tell` says what is known of it, and is asked only if need be."""
+        logged = self._access_log is not None and self._access_log.wants(status)
+        if not logged and span is None:
+            return
+        told = tell()
+        if logged and self._access_log is not None:
+            self._access_log.write(told)
+        if span is not None and self._traces is not None:
+            self._traces.end(span, told)
+
+
+def open_witness(access_log: float, *, traces: bool) -> tuple[Witness | None, Callable[[], None]]:
+    """The witness that the settings ask for, if any, and how to close it.
+
+    Raises `ImportError` where traces are asked for and OpenTelemetry is not installed.
+    """
+    if not access_log and not traces:
+        return None, lambda: None
+    log = AccessLog(access_log) if access_log else None
+    if not traces:
+        return Witness(log, None), lambda: None
+    from gateway.telemetry.traces import Traces
+
+    told = Traces()
+    return Witness(log, told), told.close
