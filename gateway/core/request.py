@@ -16,6 +16,18 @@ class Text(Struct, frozen=True, tag="text"):
     text: str
 
 
+class Document(Text, frozen=True, tag="document", kw_only=True):
+    """A text that is still inside a document; nobody but the documents' reader meets one.
+
+    `data` is a PDF in base64; where nothing can read it, `problem` is a sentence that says so.
+    `path` is its place in the client's body.
+    """
+
+    path: str
+    data: str = ""
+    problem: str | None = None
+
+
 class Image(Struct, frozen=True, tag="image"):
     """An image, always inline: `url` is a `data:` URL. `detail` is low, high or auto."""
 

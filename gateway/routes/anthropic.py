@@ -1,17 +1,14 @@
 """The free routes of the Anthropic-compatible family: models and token counting."""
 
-import asyncio
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 
-from gateway.connection import BodyMemory, Connection, Message
 from gateway.core.catalog import Catalog, Model
-from gateway.core.spec import FleetLimits
-from gateway.core.tokens import LazyTokenCounter
 from gateway.errors import ModelNotFound
 from gateway.routes.access import AuthenticatedKey
-from gateway.wire.messages.count import count_tokens
+from gateway.routes.bodies import whole_body
+from gateway.routes.counting import Counting
 
 router = APIRouter()
 
@@ -42,21 +39,13 @@ async def show_model(name: str, request: Request, key: AuthenticatedKey) -> dict
 
 
 @router.post("/v1/messages/count_tokens")
-async def count(request: Request, key: AuthenticatedKey) -> dict[str, int]:
-    """Anthropic "Count Message tokens", off the event loop."""
-    memory: BodyMemory = request.app.state.memory
-    connection = Connection(request.scope, request.receive, _no_send, memory)
-    try:
-        limits: FleetLimits = request.app.state.limits
-        body = await connection.read_body(limits.body_bytes, limits.body_silence_seconds)
-        counter: LazyTokenCounter = request.app.state.token_counter
-        return {"input_tokens": await asyncio.to_thread(count_tokens, body, counter)}
-    finally:
-        connection.release_body()
-
-
-async def _no_send(message: Message) -> None:
-    raise AssertionError("the body is only read here")
+async def count(request: Request, response: Response, key: AuthenticatedKey) -> dict[str, int]:
+    """Anthropic "Count Message tokens"; a header says who counted."""
+    counting: Counting = request.app.state.counting
+    async with whole_body(request) as body:
+        tokens = await counting.count_message(body, key)
+    response.raw_headers.append(tokens.header)
+    return {"input_tokens": tokens.count}
 
 
 def _shape(name: str, model: Model) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The free routes of the OpenAI-compatible family: models and stored responses."""
+"""The free routes of the OpenAI-compatible family: models, stored responses and token counting."""
 
 from typing import Any, Literal
 
@@ -7,6 +7,8 @@ from fastapi import APIRouter, Request, Response
 from gateway.core.catalog import Catalog, Model
 from gateway.errors import ModelNotFound
 from gateway.routes.access import AuthenticatedKey
+from gateway.routes.bodies import whole_body
+from gateway.routes.counting import Counting
 from gateway.wire.responses.state import (
     INPUT_ITEMS_DEFAULT,
     ResponseState,
@@ -37,6 +39,16 @@ async def show_model(name: str, request: Request, key: AuthenticatedKey) -> dict
     if model is None or not key.may_see(model.id):
         raise ModelNotFound(f"The model '{name[:256]}' does not exist", param="model")
     return _shape(name, model)
+
+
+@router.post("/responses/input_tokens")
+async def count(request: Request, response: Response, key: AuthenticatedKey) -> dict[str, Any]:
+    """OpenAI "Get input token counts"; a header says who counted."""
+    counting: Counting = request.app.state.counting
+    async with whole_body(request) as body:
+        tokens = await counting.count_response(body, key)
+    response.raw_headers.append(tokens.header)
+    return {"object": "response.input_tokens", "input_tokens": tokens.count}
 
 
 @router.get("/responses/{response_id}")

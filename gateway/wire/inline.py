@@ -1,14 +1,65 @@
-"""Images given inline, the only kind that goes upstream: nothing is fetched for anyone.
+"""What is given inline, the only kind that is served: nothing is fetched for anyone.
 
-Owns what counts as one. Must never look into the image itself. Source: RFC 2397; Moonshot, "Use
-the Kimi vision model", whose servers take exactly this form.
+Owns what counts as an inline image, and what a file is that a client sends along: text, a document
+whose text has still to be read, or neither. Must never look into the image itself. Sources: RFC
+2397; Moonshot, "Use the Kimi vision model", whose servers take exactly this form of image; OpenAI
+API reference, "File inputs".
 """
 
 import re
+from base64 import b64decode
+from urllib.parse import unquote_to_bytes
 
+from gateway.core.request import Document, Text
+
+PDF = "application/pdf"
+UNKNOWN_TYPE = "Documents of this kind are not supported, only PDF and plain text."
+NOT_FETCHED = "Documents must be given inline; they are not fetched, and no files are kept here."
+#: what every PDF begins with, in base64
+_PDF_START = "JVBERi0"
+#: media types that are text although they do not say so
+_TEXT_TYPES = frozenset({"application/json", "application/xml", "application/yaml"})
 _INLINE_IMAGE = re.compile(r"data:image/[\w.+-]+;base64,.", re.ASCII)
+_SHOWN_KIND = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
 
 
 def is_inline_image(url: str) -> bool:
     """Whether a URL holds an image itself: `data:image/png;base64,…`."""
     return _INLINE_IMAGE.match(url) is not None
+
+
+def shown_kind(kind: str) -> str:
+    """A kind that a client named, as a header may show it."""
+    return kind if _SHOWN_KIND.fullmatch(kind) else "unknown"
+
+
+def read_file(file_data: str | None, path: str) -> Text:
+    """The text of a file, or the document that will become it.
+
+    `file_data` is a `data:` URL, or bare base64 of a PDF as some clients send it; None where the
+    client only names the file.
+    """
+    if file_data is None:
+        return Document("", path=path, problem=NOT_FETCHED)
+    header, comma, data = file_data.partition(",")
+    if not comma:
+        header, data = f"data:{PDF};base64", file_data
+        if not file_data.startswith(_PDF_START):
+            return Document("", path=path, problem=UNKNOWN_TYPE)
+    media_type, *parameters = header.removeprefix("data:").split(";")
+    is_base64 = "base64" in parameters
+    if is_base64 and (media_type == PDF or data.startswith(_PDF_START)):
+        return Document("", path=path, data=data)
+    text = text_of(media_type, data, is_base64=is_base64)
+    return Document("", path=path, problem=UNKNOWN_TYPE) if text is None else Text(text)
+
+
+def text_of(media_type: str, data: str, *, is_base64: bool = True) -> str | None:
+    """The text of a file of one of the textual media types; None for any other file."""
+    if not media_type.startswith("text/") and media_type not in _TEXT_TYPES:
+        return None
+    try:
+        raw = b64decode(data) if is_base64 else unquote_to_bytes(data)
+    except ValueError:
+        return None
+    return raw.decode("utf-8", errors="replace")

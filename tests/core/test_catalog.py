@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from gateway.core.catalog import Catalog
+from gateway.core.catalog import Catalog, fall_back
 from gateway.core.request import ReasoningWish, Request, Text, Tool, ToolChoice, UserMessage
 from gateway.core.spec import API_VERSION, GatewayFleet, SpecError, parse_document
 from gateway.errors import ModelNotFound
@@ -26,6 +26,9 @@ def catalog(*models: dict[str, Any], **spec: Any) -> Catalog:
     )
     assert isinstance(document, GatewayFleet)
     return Catalog(document.spec)
+
+
+SEVERAL = [{"name": name, "url": "https://example.com/v1"} for name in ("main", "b", "c")]
 
 
 def request(model: str, on: bool | None = None, choice: ToolChoice | None = None) -> Request:
@@ -98,13 +101,63 @@ def test_a_model_may_have_its_own_price() -> None:
         ([{"id": "a", "upstream": "gone"}], "no upstream 'gone'"),
         ([{"id": "a", "profile": "odd"}], "no profile 'odd'"),
         ([{"id": "a"}, {"id": "b", "aliases": ["a"]}], "given twice"),
+        ([{"id": "a", "fallbacks": [{"upstream": "gone"}]}], "no upstream 'gone'"),
+        ([{"id": "a", "fallbacks": [{"upstream": "main"}]}], "one upstream is given twice"),
+        ([{"id": "a", "fallbacks": [{"upstream": "b", "profile": "odd"}]}], "no profile 'odd'"),
     ],
 )
 def test_a_fleet_that_cannot_work_is_refused_with_a_sentence(
     models: list[dict[str, Any]], problem: str
 ) -> None:
     with pytest.raises(SpecError, match=problem):
-        catalog(*models)
+        catalog(*models, upstreams=SEVERAL)
+
+
+@pytest.mark.parametrize(
+    ("fallback", "upstream_model", "profile"),
+    [
+        ({}, "kimi-k3-x", "kimi-k3"),
+        ({"upstreamModel": "kimi-k2.6-y"}, "kimi-k2.6-y", "kimi-k2.6"),
+        ({"upstreamModel": "weights"}, "weights", "generic"),
+        ({"upstreamModel": "weights", "profile": "kimi-k2.5"}, "weights", "kimi-k2.5"),
+        ({"profile": "generic"}, "kimi-k3-x", "generic"),
+    ],
+)
+def test_what_a_fallback_does_not_say_is_as_for_the_model(
+    fallback: dict[str, str], upstream_model: str, profile: str
+) -> None:
+    fallbacks = [{"upstream": "b", **fallback}, {"upstream": "c"}]
+    found = catalog(
+        {"id": "kimi-k3", "upstreamModel": "kimi-k3-x", "fallbacks": fallbacks}, upstreams=SEVERAL
+    )
+    first, second = found.models[0].fallbacks
+    assert (first.upstream, first.upstream_model) == ("b", upstream_model)
+    assert first.profile.name == profile
+    assert (second.upstream, second.upstream_model) == ("c", "kimi-k3-x")
+
+
+@pytest.mark.parametrize(
+    ("profile", "on", "taken"),
+    [
+        ("generic", True, True),
+        ("generic", False, True),
+        ("kimi-k2-thinking", True, True),
+        ("kimi-k2-thinking", False, False),
+    ],
+)
+def test_a_fallback_reasons_as_it_was_paid_for_or_is_passed_over(
+    profile: str, on: bool, taken: bool
+) -> None:
+    fallbacks = [{"upstream": "b", "profile": profile}]
+    asked = request("kimi-k3", on)
+    resolution = catalog({"id": "kimi-k3", "fallbacks": fallbacks}, upstreams=SEVERAL).resolve(
+        asked
+    )
+    found = fall_back(asked, resolution, resolution.model.fallbacks[0])
+    assert (found is not None) == taken
+    if found is not None:
+        assert (found.reasoning, found.price) == (on, resolution.price)
+        assert found.model.upstream == "b"
 
 
 def test_a_model_without_a_price_is_refused() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from gateway.core.request import (
     AssistantMessage,
+    Document,
     Image,
     SystemMessage,
     Text,
@@ -19,8 +20,8 @@ from gateway.core.request import (
 from gateway.core.request import Message as Internal
 from gateway.core.request import Part as InternalPart
 from gateway.errors import InvalidRequest, UnsupportedParameter
-from gateway.wire.chat.types import Function, ImageURL, Message, Part
-from gateway.wire.inline import is_inline_image
+from gateway.wire.chat.types import File, Function, ImageURL, Message, Part
+from gateway.wire.inline import is_inline_image, read_file
 from gateway.wire.json import encode
 
 
@@ -106,13 +107,13 @@ def _text(message: Message, path: str, separator: str) -> str:
         return message.content
     texts = []
     for position, part in enumerate(message.content or ()):
-        read = _part(part, f"{path}.content.{position}")
-        if isinstance(read, Image):
-            raise InvalidRequest(
-                f"A message of role '{message.role}' may hold no image.",
-                param=f"{path}.content.{position}",
-            )
-        texts.append(read.text)
+        for read in _part(part, f"{path}.content.{position}"):
+            if isinstance(read, Image | Document):
+                raise InvalidRequest(
+                    f"A message of role '{message.role}' may hold text only.",
+                    param=f"{path}.content.{position}",
+                )
+            texts.append(read.text)
     return separator.join(texts)
 
 
@@ -120,23 +121,29 @@ def _parts(message: Message, path: str) -> tuple[InternalPart, ...]:
     if isinstance(message.content, str):
         return (Text(message.content),)
     return tuple(
-        _part(part, f"{path}.content.{position}")
+        read
         for position, part in enumerate(message.content or ())
+        for read in _part(part, f"{path}.content.{position}")
     )
 
 
-def _part(part: str | Part, path: str) -> InternalPart:
+def _part(part: str | Part, path: str) -> tuple[InternalPart, ...]:
     if isinstance(part, str):
-        return Text(part)
+        return (Text(part),)
     match part.type:
         case "text" | "input_text" | "output_text":
-            return Text(_given(part.text, f"{path}.text"))
+            return (Text(_given(part.text, f"{path}.text")),)
         case "refusal":
-            return Text(_given(part.refusal, f"{path}.refusal"))
+            return (Text(_given(part.refusal, f"{path}.refusal")),)
         case "image_url":
-            return _image(part, f"{path}.image_url")
+            return (_image(part, f"{path}.image_url"),)
+        case "file":
+            file = part.file or File()
+            heading = Text(f"[file {file.filename or 'untitled'}]")
+            return (heading, read_file(file.file_data, f"{path}.file"))
     raise UnsupportedParameter(
-        f"Content of type '{part.type[:64]}' is not supported; use text or image_url.", param=path
+        f"Content of type '{part.type[:64]}' is not supported; use text, image_url or file.",
+        param=path,
     )
 
 

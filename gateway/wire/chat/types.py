@@ -22,6 +22,13 @@ class ImageURL(Struct, frozen=True):
     detail: str | None = None
 
 
+class File(Struct, frozen=True):
+    """A file that is sent along, or named; only `data:` URLs in `file_data` are taken."""
+
+    file_data: str | None = None
+    filename: str | None = None
+
+
 class Part(Struct, frozen=True):
     """One part of a message's content; `type` says which member counts."""
 
@@ -29,6 +36,7 @@ class Part(Struct, frozen=True):
     text: str | None = None
     refusal: str | None = None
     image_url: ImageURL | str | None = None
+    file: File | None = None
 
 
 class Function(Struct, frozen=True):

@@ -1,19 +1,21 @@
 """Content blocks that a user or a tool result may hold, from the wire to internal parts.
 
-Owns what becomes of images, documents, search results and tool references. Must never fail for a
-kind of block it does not know: such a block is left out, since a client cannot take it back out of
-its history. Source: Anthropic API reference, "Messages", content blocks.
+Owns what becomes of images, documents, search results and tool references: a PDF stays a document
+until its text is read. Must never fail for a kind of block it does not know: such a block is left
+out, since a client cannot take it back out of its history. Source: Anthropic API reference,
+"Messages", content blocks.
 """
 
 from collections.abc import Iterator
 
 from msgspec import Struct
 
-from gateway.core.request import Image, Part, Text
+from gateway.core.request import Document, Image, Part, Text
 from gateway.errors import UnsupportedParameter
-from gateway.wire.inline import is_inline_image
+from gateway.wire.inline import NOT_FETCHED, PDF, UNKNOWN_TYPE, is_inline_image, text_of
 from gateway.wire.messages.types import (
     Block,
+    CitationsParam,
     Content,
     DocumentBlock,
     ImageBlock,
@@ -26,18 +28,13 @@ from gateway.wire.messages.types import (
 
 
 class Place(Struct, frozen=True):
-    """Where a block stands: its path in the body, and whether the user has just sent it.
-
-    What cannot be served is an error there, and a note in `degraded` further up, where the client
-    could not mend it.
-    """
+    """Where a block stands: its path in the body, and where to name what is left out."""
 
     path: str
-    is_last: bool
     degraded: list[str]
 
     def inside(self, member: str) -> "Place":
-        return Place(f"{self.path}.{member}", self.is_last, self.degraded)
+        return Place(f"{self.path}.{member}", self.degraded)
 
 
 def read_blocks(content: Content | None, place: Place) -> Iterator[tuple[Block, Place]]:
@@ -77,7 +74,8 @@ def parts_of(block: Block, place: Place) -> Iterator[Part]:
             yield _image(source, place)
         case DocumentBlock():
             yield from _document(block, place)
-        case SearchResultBlock(title=title, source=origin, content=content):
+        case SearchResultBlock(title=title, source=origin, content=content, citations=citations):
+            _leave_out(citations, place)
             text = read_text(content, place.inside("content"))
             yield Text(f"[search result {title}]\nSource: {origin}\n\n{text}")
         case ToolReferenceBlock(tool_name=name):
@@ -95,20 +93,26 @@ def _image(source: Source, place: Place) -> Image:
 
 
 def _document(block: DocumentBlock, place: Place) -> Iterator[Part]:
-    source = block.source
+    _leave_out(block.citations, place)
     name = block.title or "untitled"
-    if source.type == "text" and source.data is not None:
-        body: list[Part] = [Text(source.data)]
-    elif source.type == "content":
-        body = list(read_parts(source.content, place.inside("source.content")))
-    elif place.is_last:
-        raise UnsupportedParameter(
-            f"{place.path}: documents of this kind are not supported, only plain text",
-            param=place.path,
-        )
-    else:
-        place.degraded.append("document")
-        yield Text(f"[document {name} omitted: not supported]")
-        return
     yield Text(f"[document {name}]" + (f"\n{block.context}" if block.context else ""))
-    yield from body
+    source, path = block.source, f"{place.path}.source"
+    match source.type:
+        case "text" if source.data is not None:
+            yield Text(source.data)
+        case "content":
+            yield from read_parts(source.content, place.inside("source.content"))
+        case "base64" if source.media_type == PDF and source.data is not None:
+            yield Document("", path=path, data=source.data)
+        case "base64" if source.data is not None:
+            text = text_of(source.media_type or "", source.data)
+            yield Document("", path=path, problem=UNKNOWN_TYPE) if text is None else Text(text)
+        case "url" | "file":
+            yield Document("", path=path, problem=NOT_FETCHED)
+        case _:
+            yield Document("", path=path, problem=UNKNOWN_TYPE)
+
+
+def _leave_out(citations: CitationsParam | None, place: Place) -> None:
+    if citations is not None and citations.enabled:
+        place.degraded.append("citations")

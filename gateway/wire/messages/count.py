@@ -1,16 +1,30 @@
 """Tokens of a request: counted for `count_tokens`, estimated for `message_start`.
 
-Owns what counts: system, messages, tools and images, and the tokens that a prompt's template puts
-around each message. Thinking counts since the last thing the user said, as at Anthropic. Must never
-fail for a block it does not know. Source: Anthropic API reference, "Count tokens in a Message".
+Owns what counts: system, messages, tools, images and documents, and the tokens that a prompt's
+template puts around each message. Thinking counts since the last thing the user said, as at
+Anthropic. Must never fail for a block it does not know. Source: Anthropic API reference, "Count
+tokens in a Message".
 """
 
 from collections.abc import Iterator
 
-from gateway.core.tokens import LazyTokenCounter, TokenCounter
+from msgspec import Struct
+
+from gateway.core.request import (
+    AssistantMessage,
+    Document,
+    Image,
+    Request,
+    SystemMessage,
+    Text,
+    ToolMessage,
+    UserMessage,
+)
+from gateway.core.tokens import TokenCounter
 from gateway.errors import InvalidRequest
 from gateway.wire.json import decode
 from gateway.wire.messages import types
+from gateway.wire.messages.blocks import Place, parts_of
 from gateway.wire.messages.declaration import declare
 from gateway.wire.messages.history import read_system
 from gateway.wire.messages.images import UNREADABLE_TOKENS, image_tokens
@@ -25,20 +39,30 @@ _BYTES_PER_TOKEN = 3.5
 _SOURCE_BYTES = 128
 
 
-def count_tokens(body: bytes, counter: TokenCounter | LazyTokenCounter) -> int:
-    """Tokens of a `count_tokens` body, at least 1; a second of work for the largest bodies.
+class Counted(Struct):
+    """What of a body counts: texts, PDFs in base64 whose text counts too, and tokens for the rest.
+
+    `declared` are the tools as a model is told of them, empty where there are none.
+    """
+
+    texts: list[str]
+    documents: list[str]
+    tokens: int
+    declared: str
+
+
+def read_counted(body: bytes) -> Counted:
+    """What counts in a `count_tokens` body; some work for the largest.
 
     Raises `InvalidRequest` only for what is not JSON, or has no messages.
     """
     fields = decode(body, types.CountBody)
-    texts: list[str] = []
     tokens = _ANSWER_TOKENS + _MESSAGE_TOKENS * len(fields.messages)
+    counted = Counted([], [], tokens, "")
     if system := read_system(fields.system):
-        texts.append(system)
-        tokens += _MESSAGE_TOKENS
-    if declared := declare(tool for param in fields.tools or () if (tool := read_tool(param))):
-        texts.append(declared)
-        tokens += _MESSAGE_TOKENS
+        counted.texts.append(system)
+        counted.tokens += _MESSAGE_TOKENS
+    counted.declared = declare(tool for param in fields.tools or () if (tool := read_tool(param)))
     thoughts: list[str] = []
     for message in fields.messages:
         blocks = list(_blocks(message.content))
@@ -48,8 +72,46 @@ def count_tokens(body: bytes, counter: TokenCounter | LazyTokenCounter) -> int:
             if isinstance(block, types.ThinkingBlock):
                 thoughts.append(block.thinking or "")
             else:
-                tokens += _add(block, texts)
-    return tokens + sum(counter.count(text) for text in texts + thoughts)
+                _add(block, counted)
+    counted.texts += thoughts
+    return counted
+
+
+def counted_of(request: Request) -> Counted:
+    """The same of a request that was parsed, and whose documents are read."""
+    tokens = _ANSWER_TOKENS + _MESSAGE_TOKENS * len(request.messages)
+    counted = Counted([], [], tokens, declare(request.tools))
+    thoughts: list[str] = []
+    for message in request.messages:
+        match message:
+            case SystemMessage(text=text):
+                counted.texts.append(text)
+            case AssistantMessage(text=said, reasoning=reasoning, calls=calls):
+                counted.texts.append(said or "")
+                thoughts.append(reasoning or "")
+                for call in calls:
+                    counted.texts += (call.name, call.arguments)
+            case UserMessage(parts=parts) | ToolMessage(parts=parts):
+                if isinstance(message, UserMessage):
+                    thoughts.clear()
+                for part in parts:
+                    if isinstance(part, Image):
+                        counted.tokens += image_tokens(part.url.partition(",")[2])
+                    else:
+                        counted.texts.append(part.text)
+    counted.texts += thoughts
+    return counted
+
+
+def count_tools(declared: str, counter: TokenCounter) -> int:
+    """Tokens of the tools' declaration, 0 for none; to be called in a thread."""
+    return counter.count(declared) + _MESSAGE_TOKENS if declared else 0
+
+
+def count_tokens(counted: Counted, counter: TokenCounter) -> int:
+    """Tokens of all but the documents; to be called in a thread."""
+    texts = counter.count_all(counted.texts)
+    return counted.tokens + texts + count_tools(counted.declared, counter)
 
 
 def _blocks(content: types.Content | None) -> Iterator[types.Block]:
@@ -65,27 +127,42 @@ def _blocks(content: types.Content | None) -> Iterator[types.Block]:
             yield block
 
 
-def _add(block: types.Block, texts: list[str]) -> int:
-    """Add a block's texts to `texts`; returns the tokens of what is no text."""
+def _add(block: types.Block, counted: Counted) -> None:
+    texts = counted.texts
     match block:
         case types.TextBlock(text=text):
             texts.append(text)
         case types.ImageBlock(source=source):
-            return image_tokens(source.data or "")
-        case types.DocumentBlock(source=source, title=title, context=context):
-            texts += (title or "", context or "")
-            texts.append(source.data or "" if source.type == "text" else "")
-            return sum(_add(inner, texts) for inner in _blocks(source.content))
+            counted.tokens += image_tokens(source.data or "")
+        case types.DocumentBlock():
+            _add_document(block, counted)
         case types.SearchResultBlock(content=content, source=origin, title=title):
             texts += (title, origin)
-            return sum(_add(inner, texts) for inner in _blocks(content))
+            _add_all(content, counted)
         case types.ToolUseBlock(name=name, input=arguments):
             texts += (name, bytes(arguments).decode(errors="replace"))
         case types.ToolResultBlock(content=content):
-            return sum(_add(inner, texts) for inner in _blocks(content))
+            _add_all(content, counted)
         case types.ToolReferenceBlock(tool_name=name):
             texts.append(f"Tool {name} is now available")
-    return 0
+
+
+def _add_all(content: types.Content | None, counted: Counted) -> None:
+    for block in _blocks(content):
+        _add(block, counted)
+
+
+def _add_document(block: types.DocumentBlock, counted: Counted) -> None:
+    """The document as the model gets to see it."""
+    if block.source.type == "content":
+        counted.texts += (block.title or "", block.context or "")
+        _add_all(block.source.content, counted)
+        return
+    for part in parts_of(block, Place("", [])):
+        if isinstance(part, Document) and part.data:
+            counted.documents.append(part.data)
+        elif isinstance(part, Text):
+            counted.texts.append(part.text)
 
 
 def estimate(body: bytes) -> int:

@@ -31,7 +31,7 @@ def read_system(content: types.Content | None) -> str:
     """The system prompt, byte-stable between requests of one conversation."""
     texts = (
         block.text.partition("\n")[2] if block.text.startswith(_ATTRIBUTION) else block.text
-        for block, _ in read_blocks(content, Place("system", False, []))
+        for block, _ in read_blocks(content, Place("system", []))
         if isinstance(block, types.TextBlock)
     )
     return "\n\n".join(text for text in texts if text)
@@ -47,9 +47,8 @@ class HistoryReader:
 
     def read(self, messages: Sequence[types.Message]) -> Iterator[Message]:
         """One wire message becomes none, one or several; empty ones vanish."""
-        last = max((i for i, each in enumerate(messages) if each.role == "user"), default=-1)
         for index, message in enumerate(messages):
-            place = Place(f"messages.{index}.content", index == last, self._degraded)
+            place = Place(f"messages.{index}.content", self._degraded)
             match message.role:
                 case "user":
                     yield from self._user(message.content, place)

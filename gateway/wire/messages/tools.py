@@ -11,6 +11,7 @@ import msgspec
 
 from gateway.core.request import Tool, ToolChoice
 from gateway.errors import InvalidRequest, UnsupportedParameter
+from gateway.wire.inline import shown_kind
 from gateway.wire.messages.client_tools import client_tool
 from gateway.wire.messages.types import ToolChoiceParam, ToolParam
 
@@ -41,7 +42,7 @@ def read_tools(
                 f"tools.{index}: {params[index].type} is not supported by this model",
                 param=f"tools.{index}",
             )
-        degraded.append(f"tools.{index}")
+        degraded.append(f"tools.{shown_kind(params[index].type or '')}")
     return tuple(tools.values())
 
 

@@ -34,16 +34,22 @@ class ImageBlock(Struct, tag="image"):
     source: Source
 
 
+class CitationsParam(Struct):
+    enabled: bool | None = None
+
+
 class DocumentBlock(Struct, tag="document"):
     source: Source
     title: str | None = None
     context: str | None = None
+    citations: CitationsParam | None = None
 
 
 class SearchResultBlock(Struct, tag="search_result"):
     content: Content
     source: str = ""
     title: str = ""
+    citations: CitationsParam | None = None
 
 
 class ThinkingBlock(Struct, tag="thinking"):

@@ -1,46 +1,36 @@
 """Content parts that a message or a tool's output may hold, from the wire to internal parts.
 
-Owns what becomes of images and files. Must never fetch anything: a URL that is not inline is
-refused. Source: OpenAI API reference, "Responses", input content.
+Owns what becomes of images and files: a PDF stays a document until its text is read. Must never
+fetch anything: a URL that is not inline is refused. Source: OpenAI API reference, "Responses",
+input content.
 """
 
-import re
-from base64 import b64decode
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
 from msgspec import Struct
 
-from gateway.core.request import Image, Text
+from gateway.core.request import Document, Image, Text
 from gateway.core.request import Part as InternalPart
 from gateway.errors import InvalidRequest, UnsupportedParameter
-from gateway.wire.inline import is_inline_image
+from gateway.wire.inline import is_inline_image, read_file, shown_kind
 from gateway.wire.json import convert, encode
 from gateway.wire.responses.types import Part
 
 _TEXT_PARTS = frozenset({"input_text", "output_text", "text", "summary_text", "reasoning_text"})
-#: media types that are text although they do not say so
-_TEXT_TYPES = frozenset({"application/json", "application/xml", "application/yaml"})
-_SHOWN_KIND = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
 _DETAILS = {"low": "low", "high": "high", "auto": "auto", "original": "high"}
 
 
 class Place(Struct, frozen=True):
     """Where a content stands: its path in the body, and whether it is the user's newest message.
 
-    A file that cannot be read is an error there, and a note in `degraded` further up, where the
+    A part of an unknown kind is an error there, and a note in `degraded` further up, where the
     client could not take it back.
     """
 
     path: str
     is_newest: bool
     degraded: list[str]
-
-
-def shown_kind(kind: str) -> str:
-    """A kind that a client named, as a header may show it."""
-    return kind if _SHOWN_KIND.fullmatch(kind) else "unknown"
 
 
 def read_parts(content: str | list[Any] | None, place: Place) -> Iterator[InternalPart]:
@@ -50,14 +40,22 @@ def read_parts(content: str | list[Any] | None, place: Place) -> Iterator[Intern
         return
     for index, raw in enumerate(content or ()):
         path = f"{place.path}.{index}"
-        yield _read_part(convert(raw, Part, path), path, place)
+        part = convert(raw, Part, path)
+        if part.type == "input_file":
+            yield from _file(part, path)
+        else:
+            yield _read_part(part, path, place)
 
 
 def read_text(content: str | list[Any] | None, place: Place, separator: str = "") -> str:
     """The text of a content, refusals among it, and nothing else."""
-    return separator.join(
-        part.text for part in read_parts(content, place) if isinstance(part, Text) and part.text
-    )
+    texts: list[str] = []
+    for part in read_parts(content, place):
+        if isinstance(part, Document):
+            place.degraded.append("document")
+        elif isinstance(part, Text) and part.text:
+            texts.append(part.text)
+    return separator.join(texts)
 
 
 def read_output(output: Any, place: Place) -> tuple[InternalPart, ...]:
@@ -87,10 +85,6 @@ def _read_part(part: Part, path: str, place: Place) -> InternalPart:
         return Text(part.refusal or "")
     if part.type == "input_image":
         return _image(part, path)
-    if part.type == "input_file":
-        text = _text_of_file(part)
-        if text is not None:
-            return Text(f"[file {part.filename or 'untitled'}]\n{text}")
     return _omitted(part, path, place)
 
 
@@ -105,19 +99,13 @@ def _image(part: Part, path: str) -> Image:
     return Image(url, _DETAILS.get(part.detail or ""))
 
 
-def _text_of_file(part: Part) -> str | None:
-    """The text of an inline text file; None for any other file."""
-    header, comma, data = (part.file_data or "").partition(",")
-    if not comma or not header.startswith("data:"):
-        return None
-    media_type, *parameters = header.removeprefix("data:").split(";")
-    if not media_type.startswith("text/") and media_type not in _TEXT_TYPES:
-        return None
-    try:
-        raw = b64decode(data) if "base64" in parameters else unquote_to_bytes(data)
-    except ValueError:
-        return None
-    return raw.decode("utf-8", errors="replace")
+def _file(part: Part, path: str) -> Iterator[Text]:
+    yield Text(f"[file {part.filename or 'untitled'}]")
+    if part.file_data is not None:
+        yield read_file(part.file_data, f"{path}.file_data")
+    else:
+        member = "file_url" if part.file_url is not None else "file_id"
+        yield read_file(None, f"{path}.{member}")
 
 
 def _omitted(part: Part, path: str, place: Place) -> Text:
@@ -125,7 +113,7 @@ def _omitted(part: Part, path: str, place: Place) -> Text:
     if place.is_newest:
         raise UnsupportedParameter(
             f"'{path}': this kind of content is not supported ({name}); only text, inline images"
-            " and inline text files are.",
+            " and inline files are.",
             param=path,
         )
     place.degraded.append(f"input.{shown_kind(part.type)}")

@@ -25,9 +25,10 @@ from gateway.core.request import (
 )
 from gateway.core.seal import Sealer
 from gateway.errors import InvalidRequest
+from gateway.wire.inline import shown_kind
 from gateway.wire.json import convert
 from gateway.wire.responses.calls import CALLS, OUTPUTS, wrap
-from gateway.wire.responses.content import Place, read_output, read_parts, read_text, shown_kind
+from gateway.wire.responses.content import Place, read_output, read_parts, read_text
 from gateway.wire.responses.tools import flat_name
 from gateway.wire.responses.types import (
     CallItem,

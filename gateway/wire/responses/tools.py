@@ -14,9 +14,9 @@ from msgspec import Struct
 
 from gateway.core.request import Tool, ToolChoice
 from gateway.errors import InvalidRequest, UnsupportedParameter
+from gateway.wire.inline import shown_kind
 from gateway.wire.json import convert
 from gateway.wire.responses.calls import TYPED, Binding, Kind, custom_tool, tool_search
-from gateway.wire.responses.content import shown_kind
 from gateway.wire.responses.types import ChoiceParam, Object, ToolParam
 
 NAME_LENGTH_MAX = 64

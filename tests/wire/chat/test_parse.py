@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from gateway.core.request import (
     AssistantMessage,
+    Document,
     Image,
     OutputFormat,
     SystemMessage,
@@ -20,6 +21,7 @@ from gateway.core.request import (
     UserMessage,
 )
 from gateway.errors import InvalidRequest, RequestError, UnsupportedParameter
+from gateway.wire.inline import NOT_FETCHED
 from tests.wire.chat.support import DIALECT, FUNCTION, HELLO, PUBLIC, TOOL, parse, parse_call
 
 PIXEL = "data:image/png;base64,iVBORw0KGgo="
@@ -269,7 +271,6 @@ def test_an_image_that_must_be_fetched_is_refused(url: str, wrapped: bool) -> No
             {"messages": [{"role": "user", "content": [{"type": "input_audio"}]}]},
             "messages.0.content.0",
         ),
-        ({"messages": [{"role": "user", "content": [{"type": "file"}]}]}, "messages.0.content.0"),
     ],
 )
 def test_what_nobody_can_serve_is_unsupported(members: dict[str, Any], param: str) -> None:
@@ -277,6 +278,34 @@ def test_what_nobody_can_serve_is_unsupported(members: dict[str, Any], param: st
     assert isinstance(error, UnsupportedParameter)
     assert error.code == "unsupported_parameter"
     assert error.param == param
+
+
+def test_files_are_read_as_text_or_stay_documents() -> None:
+    def parts(file: dict[str, str]) -> tuple[object, ...]:
+        content = [{"type": "file", "file": file}]
+        (message,) = parse(messages=[{"role": "user", "content": content}]).messages
+        assert isinstance(message, UserMessage)
+        return message.parts
+
+    path = "messages.0.content.0.file"
+    assert parts({"filename": "a.md", "file_data": "data:text/markdown,%23%20a"}) == (
+        Text("[file a.md]"),
+        Text("# a"),
+    )
+    assert parts({"filename": "a.pdf", "file_data": "data:application/pdf;base64,JVBE"}) == (
+        Text("[file a.pdf]"),
+        Document("", path=path, data="JVBE"),
+    )
+    assert parts({"file_id": "file-1"}) == (
+        Text("[file untitled]"),
+        Document("", path=path, problem=NOT_FETCHED),
+    )
+
+
+def test_a_file_is_no_instruction() -> None:
+    file = {"type": "file", "file": {"file_data": "data:application/pdf;base64,JVBE"}}
+    error = refuse({"model": "m", "messages": [{"role": "system", "content": [file]}, HELLO]})
+    assert error.param == "messages.0.content.0"
 
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()

@@ -2,18 +2,15 @@
 
 import json
 import struct
-import threading
-import time
 from base64 import b64encode
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from gateway.core.request import Tool
-from gateway.core.tokens import LazyTokenCounter, TokenCounter
+from gateway.core.tokens import TokenCounter
 from gateway.errors import InvalidRequest
-from gateway.wire.messages.count import count_tokens, estimate
+from gateway.wire.messages.count import Counted, count_tokens, estimate, read_counted
 from gateway.wire.messages.declaration import declare
 from gateway.wire.messages.images import TOKENS_MAX, UNREADABLE_TOKENS, image_size, image_tokens
 from tests.wire.messages.support import assistant, call_block, result_block, tool, user
@@ -36,8 +33,12 @@ def counter() -> TokenCounter:
 
 
 def count(counter: TokenCounter, *messages: Any, **fields: Any) -> int:
+    return count_tokens(counted(*messages, **fields), counter)
+
+
+def counted(*messages: Any, **fields: Any) -> Counted:
     body = {"model": "kimi-k2.5", "messages": list(messages), **fields}
-    return count_tokens(json.dumps(body).encode(), counter)
+    return read_counted(json.dumps(body).encode())
 
 
 def picture(data: bytes) -> dict[str, Any]:
@@ -93,16 +94,27 @@ def test_thinking_counts_since_the_user_last_spoke(counter: TokenCounter) -> Non
     assert over < under_way
 
 
-def test_a_pdf_does_not_fail_the_count(counter: TokenCounter) -> None:
+def test_a_pdf_is_left_to_be_read_and_counted_as_text() -> None:
     source = {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0="}
+    found = counted(user(result_block("a", [{"type": "document", "source": source}])))
 
-    assert count(counter, user({"type": "document", "source": source})) > 0
+    assert found.documents == ["JVBERi0="]
+    assert found.texts == ["[document untitled]"]
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"messages": 5}', b'{"messages": [5]}'])
-def test_only_a_body_without_messages_is_refused(counter: TokenCounter, body: bytes) -> None:
+def test_only_a_body_without_messages_is_refused(body: bytes) -> None:
     with pytest.raises(InvalidRequest):
-        count_tokens(body, counter)
+        read_counted(body)
+
+
+def test_documents_count_as_the_model_sees_them(counter: TokenCounter) -> None:
+    away = {"type": "url", "url": "https://example.test/a.png"}
+    picture_away = {"type": "image", "source": away}
+    content = {"type": "content", "content": [{"type": "text", "text": "word " * 50}, picture_away]}
+
+    assert count(counter, user({"type": "document", "source": content})) > 50
+    assert count(counter, user({"type": "document", "source": away})) > 0
 
 
 def test_tools_are_declared_as_types() -> None:
@@ -152,49 +164,6 @@ def test_an_image_that_cannot_be_read_has_a_flat_count() -> None:
     assert image_tokens(b64encode(b"BM" * 40).decode()) == UNREADABLE_TOKENS
     huge = PNG[:16] + struct.pack(">II", 100_000, 100_000)
     assert image_tokens(b64encode(huge).decode()) == TOKENS_MAX
-
-
-# The counter
-
-
-def test_a_second_counter_is_as_good_as_the_first(counter: TokenCounter) -> None:
-    assert TokenCounter().count("hello world") == counter.count("hello world") == 2
-
-
-def test_threads_share_one_lazy_counter() -> None:
-    counter = LazyTokenCounter()
-    with ThreadPoolExecutor(8) as threads:
-        counts = list(threads.map(counter.count, ["hello world"] * 25))
-
-    assert counts == [2] * 25
-
-
-def test_the_counter_takes_any_text(counter: TokenCounter) -> None:
-    assert counter.count("") == 0
-    assert counter.count("hello world") == 2
-    assert counter.count("<|endoftext|>") > 1
-    assert counter.count("\ud800 broken") > 0
-
-
-def test_a_long_text_counts_nearly_as_its_parts(counter: TokenCounter) -> None:
-    line = "The quick brown fox jumps over the lazy dog.\n"
-
-    whole = counter.count(line * 5_000)
-    assert whole == pytest.approx(5_000 * counter.count(line), rel=0.001)
-
-
-def test_a_long_count_leaves_other_threads_their_turn(counter: TokenCounter) -> None:
-    """A count of seconds in one piece would stop the event loop for as long."""
-    text = "The quick brown fox jumps over the lazy dog.\n" * 100_000
-    turns = 0
-    thread = threading.Thread(target=counter.count, args=(text,))
-    thread.start()
-    while thread.is_alive():
-        time.sleep(0)
-        turns += 1
-    thread.join()
-
-    assert turns > 10
 
 
 # The estimate

@@ -6,6 +6,7 @@ import pytest
 
 from gateway.core.request import (
     AssistantMessage,
+    Document,
     Image,
     SystemMessage,
     Text,
@@ -14,6 +15,7 @@ from gateway.core.request import (
     UserMessage,
 )
 from gateway.errors import UnsupportedParameter
+from gateway.wire.inline import NOT_FETCHED, UNKNOWN_TYPE
 from tests.wire.messages.support import (
     ALICE,
     BOB,
@@ -238,18 +240,41 @@ def test_text_documents_are_read_with_their_title() -> None:
             )
         ),
     )
+    assert request.degraded == ["citations"]
 
 
-def test_a_pdf_is_refused_when_new_and_a_placeholder_in_the_history() -> None:
-    with pytest.raises(UnsupportedParameter) as caught:
-        parse(user({"type": "text", "text": "Read"}, PDF))
-    assert caught.value.param == "messages.0.content.1"
+def test_a_pdf_stays_a_document_until_its_text_is_read() -> None:
+    path = "messages.0.content.1.source"
 
-    request = parse(user({"type": "text", "text": "Read"}, PDF), assistant("No."), user("Why?"))
-    assert request.messages[0] == UserMessage(
-        (Text("Read"), Text("[document report.pdf omitted: not supported]"))
+    assert parse(user({"type": "text", "text": "Read"}, PDF)).messages[0] == UserMessage(
+        (Text("Read"), Text("[document report.pdf]"), Document("", path=path, data="JVBERi0="))
     )
-    assert request.degraded == ["document"]
+
+
+@pytest.mark.parametrize(
+    ("source", "problem"),
+    [
+        ({"type": "url", "url": "https://example.test/a.pdf"}, NOT_FETCHED),
+        ({"type": "file", "file_id": "file_1"}, NOT_FETCHED),
+        ({"type": "base64", "media_type": "application/msword", "data": "aGk="}, UNKNOWN_TYPE),
+        ({"type": "base64", "media_type": "application/pdf"}, UNKNOWN_TYPE),
+        ({"type": "hologram"}, UNKNOWN_TYPE),
+    ],
+)
+def test_a_document_that_nobody_reads_says_why(source: dict[str, str], problem: str) -> None:
+    document = Document("", path="messages.0.content.0.source", problem=problem)
+
+    assert parse(user({"type": "document", "source": source})).messages[0] == UserMessage(
+        (Text("[document untitled]"), document)
+    )
+
+
+def test_text_in_base64_is_text() -> None:
+    source = {"type": "base64", "media_type": "text/markdown", "data": "IyBo"}
+
+    assert parse(user({"type": "document", "source": source})).messages[0] == UserMessage(
+        (Text("[document untitled]"), Text("# h"))
+    )
 
 
 def test_search_results_become_text() -> None:

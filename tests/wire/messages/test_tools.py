@@ -68,7 +68,7 @@ def test_a_server_tool_among_others_is_left_out_and_named() -> None:
     request = parse(user("Go"), tools=[tool("Read"), SEARCH])
 
     assert [each.name for each in request.tools] == ["Read"]
-    assert request.degraded == ["tools.1"]
+    assert request.degraded == ["tools.web_search_20250305"]
 
 
 def test_a_forced_server_tool_is_refused_though_others_are_there() -> None:

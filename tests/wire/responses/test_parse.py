@@ -8,6 +8,7 @@ import pytest
 
 from gateway.core.request import (
     AssistantMessage,
+    Document,
     Image,
     OutputFormat,
     ReasoningWish,
@@ -17,7 +18,8 @@ from gateway.core.request import (
     ToolMessage,
     UserMessage,
 )
-from gateway.errors import InvalidRequest, UnsupportedParameter
+from gateway.errors import InvalidRequest
+from gateway.wire.inline import NOT_FETCHED, UNKNOWN_TYPE
 from gateway.wire.responses.dialect import ResponsesDialect
 from tests.wire.responses.support import (
     ALICE,
@@ -141,14 +143,53 @@ def test_images_are_inline_or_refused_with_their_path() -> None:
     )
 
 
-def test_text_files_are_read_and_others_refused_where_they_are_new() -> None:
+def test_text_files_are_read_and_pdfs_stay_documents() -> None:
     text = {"type": "input_file", "filename": "a.md", "file_data": "data:text/markdown;base64,IyBh"}
-    assert parse([user(text)]).messages[0] == UserMessage((Text("[file a.md]\n# a"),))
-    error = refused({"input": [user("read", PDF)]}, "input.0.content.1")
-    assert isinstance(error, UnsupportedParameter)
-    request = parse([user(PDF), said("ok"), user("go on")])
-    assert request.messages[0] == UserMessage((Text("[a.pdf omitted: not supported]"),))
-    assert request.degraded == ["input.input_file"]
+    assert parse([user(text)]).messages[0] == UserMessage((Text("[file a.md]"), Text("# a")))
+    document = Document("", path="input.0.content.1.file_data", data="JVBE")
+    assert parse([user("read", PDF)]).messages[0] == UserMessage(
+        (Text("read"), Text("[file a.pdf]"), document)
+    )
+
+
+@pytest.mark.parametrize(
+    ("members", "member", "problem"),
+    [
+        ({"file_id": "file_1"}, "file_id", NOT_FETCHED),
+        ({"file_url": "https://example.test/a.pdf"}, "file_url", NOT_FETCHED),
+        ({}, "file_id", NOT_FETCHED),
+        ({"file_data": "data:application/msword;base64,aGk="}, "file_data", UNKNOWN_TYPE),
+        ({"file_data": "data:text/plain;base64,a"}, "file_data", UNKNOWN_TYPE),
+        ({"file_data": "https://example.test/a,b.pdf"}, "file_data", UNKNOWN_TYPE),
+        ({"file_data": "aGk="}, "file_data", UNKNOWN_TYPE),
+    ],
+)
+def test_a_file_that_nobody_reads_says_why(
+    members: dict[str, str], member: str, problem: str
+) -> None:
+    document = Document("", path=f"input.0.content.0.{member}", problem=problem)
+    assert parse([user({"type": "input_file", **members})]).messages[0] == UserMessage(
+        (Text("[file untitled]"), document)
+    )
+
+
+@pytest.mark.parametrize(
+    "file_data", ["JVBERi0xLjc=", "data:application/octet-stream;base64,JVBERi0xLjc="]
+)
+def test_a_pdf_is_known_by_its_beginning_too(file_data: str) -> None:
+    request = parse([user({"type": "input_file", "filename": "a.pdf", "file_data": file_data})])
+    assert request.messages[0] == UserMessage(
+        (
+            Text("[file a.pdf]"),
+            Document("", path="input.0.content.0.file_data", data="JVBERi0xLjc="),
+        )
+    )
+
+
+def test_a_document_where_only_text_may_stand_is_left_out() -> None:
+    request = parse([{"role": "developer", "content": [PDF]}, user("hi")])
+    assert request.messages[0] == SystemMessage("[file a.pdf]")
+    assert request.degraded == ["document"]
 
 
 def test_tool_outputs_may_be_text_parts_images_nothing_or_any_json() -> None:
@@ -167,7 +208,7 @@ def test_tool_outputs_may_be_text_parts_images_nothing_or_any_json() -> None:
         (Text("text"),),
         (Text("a"), Image(PNG)),
         (),
-        (Text("[a.pdf omitted: not supported]"),),
+        (Text("[file a.pdf]"), Document("", path="input.8.output.0.file_data", data="JVBE")),
         (Text('[{"stdout":"x","outcome":{"type":"exit","exit_code":0}}]'),),
     ]
 
