@@ -24,14 +24,19 @@ from gateway.connection import (
     Send,
 )
 from gateway.core.catalog import Catalog
+from gateway.core.degraded import feature_of
 from gateway.core.spec import FleetLimits
-from gateway.errors import Draining, InternalError, TollgateError
-from gateway.keyring import Keyring
+from gateway.documents.reader import DocumentReader
+from gateway.errors import Draining, InternalError, RequestError, TollgateError, UpstreamError
+from gateway.keyring import Key, Keyring
 from gateway.passage import Passage
 from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.witness import Witness
 from gateway.till import Till
-from gateway.upstream.base import Outgoing, Reply, Upstream
-from gateway.wire.base import Chunk, Dialect, Exchange, Renderer
+from gateway.upstream.base import Reply
+from gateway.upstream.gate import Gate
+from gateway.upstream.trip import Trip, read_beginning
+from gateway.wire.base import Call, Chunk, Dialect, Exchange, Renderer
 from gateway.wire.errors import error_body, error_headers, status_for
 
 _log = logging.getLogger(__name__)
@@ -56,18 +61,22 @@ class Flow:
         *,
         keyring: Keyring,
         catalog: Catalog,
-        upstreams: Mapping[str, Upstream],
+        documents: DocumentReader,
+        gates: Mapping[str, Gate],
         till: Till,
         limits: FleetLimits,
         metrics: Metrics,
+        witness: Witness | None,
         memory: BodyMemory,
     ) -> None:
         self._keyring = keyring
         self._catalog = catalog
-        self._upstreams = upstreams
+        self._documents = documents
+        self._gates = gates
         self._till = till
         self._limits = limits
         self._metrics = metrics
+        self._witness = witness
         self._memory = memory
         self._open: dict[str, Passage] = {}
 
@@ -85,6 +94,8 @@ class Flow:
         connection = Connection(scope, receive, send, self._memory)
         passage = Passage(dialect.name)
         self._open[passage.request_id] = passage
+        if self._witness is not None:
+            passage.span = self._witness.begin(connection.headers)
         try:
             await self._pass(passage, dialect, connection)
         except (TollgateError, ClientGone) as error:
@@ -113,13 +124,33 @@ class Flow:
         key.allow_model(resolution.model.id)
         key.enter()
         passage.entered = True
-        upstream = self._upstreams[resolution.model.upstream]
-        outgoing = upstream.prepare(call.request, resolution)
-        passage.degraded = (*call.request.degraded, *outgoing.degraded)
-        connection.watch(lambda: passage.cut(ClientGone()) if passage.dispatched else None)
-        await self._till.charge(passage, key, key_hash, resolution, connection.headers)
-        if connection.gone:
-            raise ClientGone
+        await self._documents.fill(call.request)
+        trip = Trip(
+            self._gates,
+            call.request,
+            resolution,
+            key.live.account_id,
+            limits.upstream_silence_seconds,
+        )
+        try:
+            connection.watch(
+                lambda: (
+                    passage.cut(ClientGone()) if passage.dispatched or passage.is_queued else None
+                )
+            )
+            if not trip.has_place:
+                await _queue(passage, connection, trip)
+            passage.degraded = trip.degraded
+            await self._till.charge(passage, key, key_hash, resolution, connection.headers)
+            if connection.gone:
+                raise ClientGone
+            renderer = self._renderer(passage, dialect, call, key)
+            del body, call
+            await self._relay(passage, connection, trip, renderer)
+        finally:
+            trip.leave()
+
+    def _renderer(self, passage: Passage, dialect: Dialect, call: Call, key: Key) -> Renderer:
         exchange = Exchange(
             request_id=passage.request_id,
             caller=key.caller,
@@ -127,40 +158,57 @@ class Flow:
             created=int(time.time()),
         )
         passage.renderer = dialect.renderer(call, exchange)
-        del body, call
-        await self._relay(passage, connection, upstream, outgoing, passage.renderer)
+        return passage.renderer
 
     async def _relay(
-        self,
-        passage: Passage,
-        connection: Connection,
-        upstream: Upstream,
-        outgoing: Outgoing,
-        renderer: Renderer,
+        self, passage: Passage, connection: Connection, trip: Trip, renderer: Renderer
+    ) -> None:
+        """Send, and where an upstream fails before there is content, send to the next."""
+        if trip.outgoing.stream:
+            passage.pacer = self._pace(passage, connection, renderer)
+        while True:
+            try:
+                await self._attempt(passage, connection, trip, renderer)
+            except (UpstreamError, RequestError) as error:
+                passage.dispatched = False  # whoever leaves now has got nothing and pays nothing
+                passage.is_queued = True
+                try:
+                    if not await trip.go_on(error):
+                        raise
+                finally:
+                    passage.is_queued = False
+                passage.degraded = trip.degraded
+            else:
+                return
+
+    async def _attempt(
+        self, passage: Passage, connection: Connection, trip: Trip, renderer: Renderer
     ) -> None:
         passage.dispatched = True
-        if outgoing.stream:
-            passage.pacer = self._pace(passage, connection, renderer)
+        trip.sent()
+        visit = trip.visit
+        reply = await visit.upstream.send(trip.outgoing, self._passed_on(passage, connection))
+        visit.accepted()
         try:
-            reply = await upstream.send(outgoing, _passed_on(connection.headers))
-        except TollgateError as error:
-            self._metrics.sent_upstream(upstream.name, error.code or str(error.status))
-            raise
-        connection.release_body()
-        self._metrics.sent_upstream(upstream.name, "200")
-        try:
-            if outgoing.stream:
-                await self._stream(passage, connection, reply, renderer)
+            if not trip.has_fallbacks:
+                connection.release_body()
+            if trip.outgoing.stream:
+                await self._stream(passage, connection, trip, reply, renderer)
             else:
-                await self._answer(passage, connection, reply, renderer)
+                await self._answer(passage, connection, trip, reply, renderer)
         finally:
             reply.close()
 
     async def _stream(
-        self, passage: Passage, connection: Connection, reply: Reply, renderer: Renderer
+        self,
+        passage: Passage,
+        connection: Connection,
+        trip: Trip,
+        reply: Reply,
+        renderer: Renderer,
     ) -> None:
-        chunks = await reply.read()
-        passage.series.first_byte(passage.elapsed())
+        chunks = await (read_beginning(reply) if trip.has_fallbacks else reply.read())
+        _begin(passage, connection, trip)
         if not connection.started:
             await _open_stream(passage, connection, renderer)
 
@@ -177,6 +225,7 @@ class Flow:
                 for frame in renderer.feed(chunk):
                     await connection.send(frame)
             chunks = await reply.read(pass_on)
+        trip.visit.complete()
         passage.usage = reply.usage
         frames = await renderer.close(reply.usage)
         self._till.end(passage)
@@ -184,10 +233,16 @@ class Flow:
         await connection.finish()
 
     async def _answer(
-        self, passage: Passage, connection: Connection, reply: Reply, renderer: Renderer
+        self,
+        passage: Passage,
+        connection: Connection,
+        trip: Trip,
+        reply: Reply,
+        renderer: Renderer,
     ) -> None:
         answer = await reply.answer()
-        passage.series.first_byte(passage.elapsed())
+        _begin(passage, connection, trip)
+        trip.visit.complete()
         passage.usage = answer.usage
         body = await renderer.complete(answer)
         self._till.end(passage)
@@ -248,6 +303,21 @@ class Flow:
         self._metrics.answered(passage.labels, passage.route, str(passage.status))
         if passage.labels.model:
             passage.series.duration(passage.elapsed())
+        if passage.dispatched:
+            for feature in {feature_of(name) for name in passage.degraded}:
+                self._metrics.degraded(passage.labels.model, feature)
+        if self._witness is not None:
+            self._witness.end(passage.span, passage.status, passage.told)
+
+    def _passed_on(self, passage: Passage, connection: Connection) -> dict[str, str]:
+        """The headers by which the upstream goes on with the client's trace, or with ours."""
+        if passage.span is not None and self._witness is not None:
+            return self._witness.carried(passage.span)
+        return {
+            _PASSED_ON[name]: value.decode("latin-1")
+            for name, value in connection.headers
+            if name in _PASSED_ON
+        }
 
 
 async def answer_error(
@@ -265,12 +335,27 @@ async def answer_error(
     await connection.finish(body)
 
 
+async def _queue(passage: Passage, connection: Connection, trip: Trip) -> None:
+    """Wait for a place at an upstream; nothing is charged yet, and the client may leave."""
+    if connection.gone:
+        raise ClientGone
+    passage.is_queued = True
+    try:
+        await trip.enter()
+    finally:
+        passage.is_queued = False
+
+
+def _begin(passage: Passage, connection: Connection, trip: Trip) -> None:
+    """There is content: from here on nobody else is asked."""
+    trip.begin()
+    passage.first_byte_seconds = passage.elapsed()
+    passage.series.first_byte(passage.first_byte_seconds)
+    if trip.has_fallbacks:
+        passage.upstream = trip.visit.upstream.name
+        connection.release_body()
+
+
 async def _open_stream(passage: Passage, connection: Connection, renderer: Renderer) -> None:
     await connection.start(200, [*_EVENT_STREAM, *passage.headers()])
     await connection.send_all(renderer.open())
-
-
-def _passed_on(headers: Headers) -> dict[str, str]:
-    return {
-        _PASSED_ON[name]: value.decode("latin-1") for name, value in headers if name in _PASSED_ON
-    }

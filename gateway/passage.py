@@ -5,14 +5,19 @@ import random
 import re
 import secrets
 import time
+from typing import TYPE_CHECKING
 
 from gateway.connection import ClientGone, Headers, Pacer
 from gateway.core.catalog import Resolution
 from gateway.core.events import Usage
 from gateway.errors import TollgateError
 from gateway.keyring import Key
-from gateway.telemetry.metrics import Metrics, RequestLabels, Series
+from gateway.telemetry.metrics import Metrics, RequestLabels
+from gateway.telemetry.series import RequestSeries
 from gateway.wire.base import Renderer
+
+if TYPE_CHECKING:  # loaded only where a collector is told
+    from opentelemetry.sdk.trace import Span
 
 _RANDOM_BITS = 80
 _DEGRADED_SHOWN_MAX = 50
@@ -44,6 +49,8 @@ class Passage:
         "dispatched",
         "entered",
         "finished",
+        "first_byte_seconds",
+        "is_queued",
         "key",
         "labels",
         "pacer",
@@ -53,7 +60,9 @@ class Passage:
         "route",
         "series",
         "settled",
+        "span",
         "status",
+        "upstream",
         "usage",
     )  # fmt: skip
 
@@ -63,7 +72,7 @@ class Passage:
         self.status = 200
         self.labels = _NOBODY
         #: what it counts, once its model is known
-        self.series: Series
+        self.series: RequestSeries
         self.key: Key | None = None
         #: whether the key counts it among its concurrent requests
         self.entered = False
@@ -74,10 +83,18 @@ class Passage:
         self.settled = False
         #: whether the upstream may have seen it
         self.dispatched = False
+        #: whether it waits for a place at an upstream, so that its client may leave at once
+        self.is_queued = False
+        #: who answers, told where it may be one of several
+        self.upstream: str | None = None
         #: the account's balance after the last booking, None before one was tried
         self.balance: int | None = None
         self.degraded: tuple[str, ...] = ()
         self.usage: Usage | None = None
+        #: seconds from the request's head to the first byte of content
+        self.first_byte_seconds: float | None = None
+        #: its span, where a collector is told
+        self.span: Span | None = None
         self.renderer: Renderer | None = None
         self.pacer: Pacer | None = None
         #: why it was cut short from outside, if it was
@@ -98,6 +115,25 @@ class Passage:
     def resolve(self, resolution: Resolution, metrics: Metrics) -> None:
         self.labels = RequestLabels(self.labels.key, self.labels.account, resolution.model.id)
         self.series = metrics.series(self.labels, self.route)
+
+    def told(self) -> dict[str, object]:
+        """What may be written about it, by name; what is not known yet is None."""
+        taken = 0 if self.refunded or self.charged is None else self.charged
+        return {
+            "request_id": self.request_id,
+            "key_id": None if self.key is None else self.key.live.key_id,
+            "key": self.labels.key,
+            "account": self.labels.account,
+            "model": self.labels.model,
+            "route": self.route,
+            "upstream": self.upstream,
+            "status": self.status,
+            "credits": taken,
+            "input_tokens": None if self.usage is None else self.usage.input,
+            "output_tokens": None if self.usage is None else self.usage.output,
+            "duration_seconds": round(self.elapsed(), 6),
+            "first_byte_seconds": self.first_byte_seconds,
+        }
 
     def cut(self, reason: TollgateError | ClientGone) -> None:
         """End it from outside; the first reason counts."""
@@ -123,6 +159,8 @@ class Passage:
             headers.append((b"request-id", request_id))
         if self.balance is not None:
             headers.append((b"x-credits-remaining", b"%d" % self.balance))
+        if self.upstream is not None:
+            headers.append((b"x-tollgate-upstream", self.upstream.encode()))
         if self.degraded:
             headers.append((b"x-tollgate-degraded", _named(self.degraded)))
         return headers

@@ -8,7 +8,7 @@ import asyncio
 import gc
 import logging
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from msgspec import Struct
@@ -19,14 +19,21 @@ from gateway.core.catalog import Catalog
 from gateway.core.keys import PEPPER, InstallationSecret
 from gateway.core.seal import Sealer
 from gateway.core.spec import GatewayFleet, SpecError, UpstreamSpec
-from gateway.core.tokens import LazyTokenCounter
+from gateway.documents.reader import DocumentReader
 from gateway.errors import DatabaseUnavailable
 from gateway.flow import Flow
 from gateway.keyring import Keyring
 from gateway.listeners import Listeners
+from gateway.routes.counting import Counting, open_counter
 from gateway.routes.free import Counted, FreeRoutes
 from gateway.routes.operations import Operations
-from gateway.settings import CommandLine, Settings, UpstreamOverride
+from gateway.settings import (
+    CommandLine,
+    Settings,
+    SettingsError,
+    UpstreamOverride,
+    names_collector,
+)
 from gateway.standalone.documents import (
     SIMULATED,
     put_real_upstream,
@@ -47,10 +54,13 @@ from gateway.store.responses import open_responses
 from gateway.store.statement import read_balances
 from gateway.telemetry.age import process_age_seconds
 from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.witness import Witness, open_witness
 from gateway.till import Till
 from gateway.upkeep import Upkeep
 from gateway.upstream.base import Upstream
-from gateway.upstream.chat.client import ChatUpstream
+from gateway.upstream.counter import UpstreamCounter
+from gateway.upstream.gate import Gate
+from gateway.upstream.opening import open_upstream
 from gateway.wire.base import Dialect
 from gateway.wire.chat.dialect import ChatDialect
 from gateway.wire.messages.dialect import MessagesDialect
@@ -90,6 +100,7 @@ class Process:
         self._environment = dict(environment)
         self._secrets = SecretFiles(command_line.data / "secrets")
         self._replaced: set[str] = set()
+        self._counters: dict[str, UpstreamCounter] = {}
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[tuple[Started, Listeners]]:
@@ -138,43 +149,44 @@ class Process:
         metrics = Metrics()
         replica_id = f"replica_{secrets.token_hex(8)}"
         ledger = await _open_ledger(database, replica_id)
-        keyring = await _open_keyring(database, secret)
+        keyring = await _open_keyring(database, secret, metrics)
         responses = self._open_responses(stack, fleet, database, secret)
         till = Till(
             ledger,
             lambda account_id: asyncio.to_thread(expire_grants, database, account_id),
+            metrics,
         )
         memory = BodyMemory(limits.buffered_bytes)
+        counter = open_counter(self._settings.vocabulary_file)
+        documents = DocumentReader()
+        upstreams = await self._open_upstreams(stack, fleet)
+        for name in upstreams:
+            metrics.upstream(name)
+        witness = self._open_witness(stack)
         flow = Flow(
             keyring=keyring,
             catalog=catalog,
-            upstreams=await self._open_upstreams(stack, fleet),
+            documents=documents,
+            gates=_open_gates(stack, fleet, upstreams, metrics),
             till=till,
             limits=limits,
             metrics=metrics,
+            witness=witness,
             memory=memory,
         )
         upkeep = Upkeep(
             database,
             replica_id,
             keyring,
+            metrics,
             lambda: {*flow.open_requests(), *ledger.pending()},
             lease_seconds=self._settings.lease_seconds,
             heartbeat_seconds=self._settings.heartbeat_seconds,
             unconfirmed_seconds=self._settings.unconfirmed_seconds,
             purge=None if responses is None else responses.purge,
         )
-        await upkeep.beat()
-        stack.callback(_end_lease, database, replica_id)
-        stack.push_async_callback(ledger.drain)
-        task = asyncio.create_task(upkeep.run())
-        stack.callback(task.cancel)
-        sealer = Sealer(secret.envelope_key())
-        dialects: list[Dialect] = [
-            ChatDialect(),
-            ResponsesDialect(sealer, responses),
-            MessagesDialect(sealer),
-        ]
+        await _begin(stack, upkeep, ledger, lambda: _end_lease(database, replica_id))
+        dialects = _dialects(secret, responses)
         free = FreeRoutes(
             keyring=keyring,
             catalog=catalog,
@@ -182,10 +194,12 @@ class Process:
             responses=responses,
             limits=limits,
             memory=memory,
-            token_counter=LazyTokenCounter(),
+            counting=Counting(counter, documents, catalog, dialects, upstreams, self._counters),
         )
         listeners = Listeners(flow, fleet.spec.drain.seconds)
-        gateway = Gateway(flow, charged_paths(dialects), Counted(free, metrics))
+        gateway = Gateway(
+            flow, charged_paths(list(dialects.values())), Counted(free, metrics, witness)
+        )
         operations = Operations(metrics, lambda: _why_not_ready(listeners, keyring))
         line = self._command_line
         await listeners.open(gateway, line.host, line.port, operations, line.ops_port)
@@ -193,6 +207,19 @@ class Process:
         settling = asyncio.create_task(_settle(free))
         stack.callback(settling.cancel)
         return listeners
+
+    def _open_witness(self, stack: AsyncExitStack) -> Witness | None:
+        try:
+            witness, close = open_witness(
+                self._settings.access_log, traces=names_collector(self._environment)
+            )
+        except ImportError:
+            raise SettingsError(
+                "OTEL_EXPORTER_OTLP_ENDPOINT names a collector of traces, but OpenTelemetry is"
+                " not installed: pip install 'tollgate[otel]'"
+            ) from None
+        stack.callback(close)
+        return witness
 
     def _open_responses(
         self,
@@ -224,11 +251,15 @@ class Process:
                 url = await stack.enter_async_context(simulated_upstream())
             credential = self._credential(fleet, spec)
             try:
-                upstream = ChatUpstream(spec.name, url, credential, fleet.spec.limits)
+                upstream = open_upstream(spec, url, credential, fleet.spec.limits)
             except ValueError as error:
                 raise SpecError(f"upstream {spec.name!r}: {error}") from None
             stack.push_async_callback(upstream.close)
             upstreams[spec.name] = upstream
+            if spec.token_counter is not None:
+                counter = UpstreamCounter(spec.token_counter, url, credential, fleet.spec.limits)
+                stack.push_async_callback(counter.close)
+                self._counters[spec.name] = counter
         return upstreams
 
     def _credential(self, fleet: GatewayFleet, spec: UpstreamSpec) -> str | None:
@@ -245,6 +276,38 @@ class Process:
                 f" and no environment variable {ref.key}"
             )
         return value
+
+
+def _open_gates(
+    stack: AsyncExitStack, fleet: GatewayFleet, upstreams: Mapping[str, Upstream], metrics: Metrics
+) -> dict[str, Gate]:
+    gates: dict[str, Gate] = {}
+    for spec in fleet.spec.upstreams:
+        watcher = metrics.upstream(spec.name)
+        gate = Gate(upstreams[spec.name], spec, fleet.spec.limits, watcher)
+        stack.callback(gate.close)
+        gates[spec.name] = gate
+    return gates
+
+
+async def _begin(
+    stack: AsyncExitStack, upkeep: Upkeep, ledger: Ledger, end_lease: Callable[[], None]
+) -> None:
+    """Live from now on: seen by other replicas, and drained before it is gone."""
+    await upkeep.beat()
+    stack.callback(end_lease)
+    stack.push_async_callback(ledger.drain)
+    task = asyncio.create_task(upkeep.run())
+    stack.callback(task.cancel)
+
+
+def _dialects(secret: InstallationSecret, responses: ResponseStore | None) -> dict[str, Dialect]:
+    sealer = Sealer(secret.envelope_key())
+    return {
+        "chat": ChatDialect(),
+        "responses": ResponsesDialect(sealer, responses),
+        "messages": MessagesDialect(sealer),
+    }
 
 
 async def _open_ledger(database: Database, replica_id: str) -> Ledger:
@@ -276,12 +339,16 @@ def _end_lease(database: Database, replica_id: str) -> None:
         end_lease(database, replica_id)
 
 
-async def _open_keyring(database: Database, secret: InstallationSecret) -> Keyring:
+async def _open_keyring(
+    database: Database, secret: InstallationSecret, metrics: Metrics
+) -> Keyring:
     keyring = Keyring(
         {PEPPER: secret.pepper(PEPPER)},
         lambda since: asyncio.to_thread(read_changes, database, since),
         lambda hashes: asyncio.to_thread(read_by_hash, database, hashes),
+        metrics,
     )
+    metrics.key_poll_age = lambda: keyring.age_seconds
     await keyring.poll()
     return keyring
 

@@ -3,11 +3,12 @@
 from functools import lru_cache
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.core.patterns import first_match
 from gateway.core.profile import PROFILES, Profile, profile_for
 from gateway.core.request import Request
-from gateway.core.spec import GatewayFleetSpec, ModelSpec, SpecError
+from gateway.core.spec import FallbackSpec, GatewayFleetSpec, ModelSpec, SpecError
 from gateway.errors import ModelNotFound
 
 
@@ -34,6 +35,8 @@ class Model(Struct, frozen=True):
     reasoning_forced: bool | None
     context_window: int | None
     max_output_tokens: int | None
+    #: the same model elsewhere, in the order in which they are asked
+    fallbacks: "tuple[Model, ...]" = ()
 
 
 class Resolution(Struct, frozen=True):
@@ -86,6 +89,17 @@ class Catalog:
         return Resolution(model, reasoning, effort, model.price.of(reasoning))
 
 
+def fall_back(request: Request, resolution: Resolution, model: Model) -> Resolution | None:
+    """What was decided, for a fallback of the model.
+
+    None where the fallback would reason although the request is not billed so, or the other way
+    round.
+    """
+    if _reasoning(request, model) != resolution.reasoning:
+        return None
+    return Resolution(model, resolution.reasoning, resolution.effort, resolution.price)
+
+
 def _reasoning(request: Request, model: Model) -> bool:
     profile = model.profile
     if profile.reasoning_forced is not None:
@@ -101,28 +115,43 @@ def _reasoning(request: Request, model: Model) -> bool:
 
 
 def _model(spec: ModelSpec, fleet: GatewayFleetSpec, upstreams: set[str]) -> Model:
-    if spec.upstream not in upstreams:
-        raise SpecError(f"model {spec.id!r}: there is no upstream {spec.upstream!r}")
     upstream_model = spec.upstream_model or spec.id
-    if spec.profile is None:
-        profile = profile_for(upstream_model)
-    elif spec.profile in PROFILES:
-        profile = PROFILES[spec.profile]
-    else:
-        known = ", ".join(PROFILES)
-        raise SpecError(f"model {spec.id!r}: no profile {spec.profile!r}; there are {known}")
-    return Model(
+    names = [spec.upstream, *(fallback.upstream for fallback in spec.fallbacks)]
+    for name in names:
+        if name not in upstreams:
+            raise SpecError(f"model {spec.id!r}: there is no upstream {name!r}")
+    if len(set(names)) < len(names):
+        raise SpecError(f"model {spec.id!r}: one upstream is given twice")
+    model = Model(
         id=spec.id,
         display_name=spec.display_name or spec.id,
         upstream=spec.upstream,
         upstream_model=upstream_model,
-        profile=profile,
+        profile=_profile(spec.id, spec.profile) or profile_for(upstream_model),
         price=_price(spec, fleet),
         reasoning_default=spec.reasoning.default == "on",
         reasoning_forced=None if spec.reasoning.force is None else spec.reasoning.force == "on",
         context_window=spec.context_window,
         max_output_tokens=spec.max_output_tokens,
     )
+    return replace(model, fallbacks=tuple(_fallback(model, each) for each in spec.fallbacks))
+
+
+def _fallback(model: Model, spec: FallbackSpec) -> Model:
+    told = model.profile if spec.upstream_model is None else profile_for(spec.upstream_model)
+    return replace(
+        model,
+        upstream=spec.upstream,
+        upstream_model=spec.upstream_model or model.upstream_model,
+        profile=_profile(model.id, spec.profile) or told,
+    )
+
+
+def _profile(model: str, name: str | None) -> Profile | None:
+    if name is not None and name not in PROFILES:
+        known = ", ".join(PROFILES)
+        raise SpecError(f"model {model!r}: no profile {name!r}; there are {known}")
+    return None if name is None else PROFILES[name]
 
 
 def _price(spec: ModelSpec, fleet: GatewayFleetSpec) -> Price:

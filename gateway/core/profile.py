@@ -1,8 +1,9 @@
 """Capability profiles: what a family of models allows, and how it wants to be told.
 
 A public model name is an alias with three independent settings: the public id, the upstream's id,
-and one of these profiles. Sources: Moonshot's platform documentation for the Kimi families; the
-chat templates of the open weights for `generic` (vLLM, SGLang, Ollama).
+and one of these profiles. Sources: Moonshot's platform documentation for the Kimi families;
+Anthropic's, "Adaptive thinking", for `claude`; the chat templates of the open weights for `generic`
+(vLLM, SGLang, Ollama).
 """
 
 from fnmatch import fnmatchcase
@@ -10,9 +11,11 @@ from typing import Literal
 
 from msgspec import Struct
 
-#: How reasoning is switched: the closed `thinking` object, an effort level, a template argument,
-#: or not at all.
-ThinkingSpelling = Literal["thinking", "reasoning_effort", "chat_template_kwargs", "none"]
+#: How reasoning is switched in chat: the closed `thinking` object, an effort level, a template
+#: argument, Anthropic's adaptive thinking, or not at all. Messages has its own `thinking`.
+ThinkingSpelling = Literal[
+    "thinking", "reasoning_effort", "chat_template_kwargs", "adaptive", "none"
+]
 
 
 class Profile(Struct, frozen=True, kw_only=True):
@@ -40,6 +43,8 @@ class Profile(Struct, frozen=True, kw_only=True):
     named_tool_ignored: bool = False
     #: every assistant message with tool calls must carry its reasoning while reasoning is on
     reasoning_in_history: bool = False
+    #: reasoning comes back signed, and without its signature it must not be sent again
+    reasoning_signed: bool = False
     reasoning_member: Literal["reasoning_content", "reasoning"] = "reasoning_content"
     #: tool schemas are restricted to Moonshot's subset of JSON Schema
     moonshot_schema: bool = False
@@ -145,9 +150,34 @@ GENERIC = Profile(
     prefill_member="continue_final_message",
 )
 
+#: Anthropic's models with adaptive thinking, at an upstream that speaks Messages
+CLAUDE = Profile(
+    name="claude",
+    spelling="adaptive",
+    efforts={
+        "minimal": "low",
+        "low": "low",
+        "medium": "medium",
+        "high": "high",
+        "xhigh": "max",
+        "max": "max",
+    },
+    parameters=frozenset({"stop", "temperature", "top_p", "top_k", "parallel_tool_calls"}),
+    forced_tool_stops_reasoning=True,
+    reasoning_signed=True,
+)
+
 PROFILES: dict[str, Profile] = {
     profile.name: profile
-    for profile in (KIMI_K2_5, KIMI_K2_6, KIMI_K2_7_CODE, KIMI_K3, KIMI_K2_THINKING, GENERIC)
+    for profile in (
+        KIMI_K2_5,
+        KIMI_K2_6,
+        KIMI_K2_7_CODE,
+        KIMI_K3,
+        KIMI_K2_THINKING,
+        CLAUDE,
+        GENERIC,
+    )
 }
 
 #: upstream model id patterns, first match wins
@@ -157,6 +187,7 @@ _BY_UPSTREAM_MODEL = (
     ("kimi-k2.7-code*", KIMI_K2_7_CODE),
     ("kimi-k2-thinking*", KIMI_K2_THINKING),
     ("kimi-k3*", KIMI_K3),
+    ("claude-*", CLAUDE),
 )
 
 

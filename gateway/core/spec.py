@@ -123,8 +123,13 @@ class UpstreamSpec(_Spec, frozen=True, kw_only=True):
 
     name: Label
     url: Url
-    dialect: Literal["chat"] = "chat"
+    dialect: Literal["chat", "messages"] = "chat"
     credential: CredentialRef | None = None
+    concurrent_requests: PositiveInteger | None = None
+    queue_seconds: Annotated[float, Meta(ge=0, le=600)] = 10.0
+    silence_seconds: Annotated[float, Meta(gt=0, le=7200)] | None = None
+    circuit_failures: Annotated[int, Meta(ge=0, le=1000)] = 5
+    token_counter: Literal["estimate", "messages"] | None = None
 
 
 class ModelReasoning(_Spec, frozen=True, kw_only=True):
@@ -132,6 +137,17 @@ class ModelReasoning(_Spec, frozen=True, kw_only=True):
 
     default: Literal["on", "off"] = "off"
     force: Literal["on", "off"] | None = None
+
+
+class FallbackSpec(_Spec, frozen=True, kw_only=True):
+    """Who is asked where those before it failed; what is unset is as for those before it.
+
+    A profile that is unset follows from its own `upstream_model`, if it has one.
+    """
+
+    upstream: Label
+    upstream_model: ModelName | None = None
+    profile: str | None = None
 
 
 class ModelSpec(_Spec, frozen=True, kw_only=True):
@@ -142,6 +158,7 @@ class ModelSpec(_Spec, frozen=True, kw_only=True):
     upstream: Label
     upstream_model: ModelName | None = None
     profile: str | None = None
+    fallbacks: Annotated[list[FallbackSpec], Meta(max_length=8)] = []
     display_name: Annotated[str, Meta(min_length=1, max_length=256)] | None = None
     context_window: PositiveInteger | None = None
     max_output_tokens: PositiveInteger | None = None

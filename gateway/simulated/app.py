@@ -21,13 +21,18 @@ from gateway.simulated.families import (
     thinks,
     unknown_model,
 )
+from gateway.simulated.messages_rules import count_body
 from gateway.simulated.rules import check_request, check_shape
 from gateway.simulated.script import Asked, read_script
 from gateway.simulated.stats import Headers, Outcome, Stats
 from gateway.simulated.stream import make_envelope
+from gateway.simulated.wires import CHAT, MESSAGES, Wire
 
 _JSON: Headers = [(b"content-type", b"application/json; charset=utf-8")]
 _MODELS = "/v1/models"
+_COUNT = "/v1/messages/count_tokens"
+_WIRES: dict[str, Wire] = {"/v1/chat/completions": CHAT, "/v1/messages": MESSAGES}
+_ESTIMATE = "/v1/tokenizers/estimate-token-count"
 
 
 class SimulatedUpstream:
@@ -42,8 +47,13 @@ class SimulatedUpstream:
             raise NotImplementedError(scope["type"])
         exchange = Exchange(scope, receive, send)
         try:
-            if exchange.method == "POST" and exchange.path == "/v1/chat/completions":
-                await self._complete_chat(exchange)
+            wire = _WIRES.get(exchange.path) if exchange.method == "POST" else None
+            if wire is not None:
+                await self._complete(exchange, wire)
+            elif exchange.method == "POST" and exchange.path == _ESTIMATE:
+                await self._estimate(exchange)
+            elif exchange.method == "POST" and exchange.path == _COUNT:
+                await self._count(exchange)
             else:
                 await self._serve_rest(exchange)
         except ClientGone:
@@ -51,24 +61,24 @@ class SimulatedUpstream:
         finally:
             exchange.end()
 
-    async def _complete_chat(self, exchange: Exchange) -> None:
+    async def _complete(self, exchange: Exchange, wire: Wire) -> None:
         self._stats.begin()
         outcome: Outcome = "broken"
         try:
-            outcome = await self._answer(exchange)
+            outcome = await self._answer(exchange, wire)
         except Refused as refusal:
             outcome = "refused"
-            await _refuse(exchange, refusal)
+            await _refuse(exchange, refusal, wire)
         except ClientGone:
             outcome = "cancelled"
         finally:
             self._stats.end(outcome)
 
-    async def _answer(self, exchange: Exchange) -> Outcome:
+    async def _answer(self, exchange: Exchange, wire: Wire) -> Outcome:
         raw = await exchange.read_body()
         self._stats.keep(exchange.headers, raw)
-        self._check_credential(exchange)
-        body = _decode(raw)
+        self._check_credential(exchange, wire)
+        body = wire.read_body(_decode(raw))
         check_shape(body)
         self._stats.models[body["model"]] += 1
         family = find_family(body["model"])
@@ -87,13 +97,46 @@ class SimulatedUpstream:
         if script.error is not None:
             error = script.error
             failure = scripted_error(error.status, error.type, error.retry_after_seconds)
-            await _refuse(exchange, failure)
+            await _refuse(exchange, failure, wire)
             return "failed"
         answer = build_answer(body, family, conversation, script, speech, thinking=thinking)
         envelope = make_envelope(raw, body)
         if body.get("stream"):
-            return await deliver_stream(exchange, answer, envelope, script, self._stats)
-        return await deliver(exchange, answer, envelope, script)
+            return await deliver_stream(exchange, answer, envelope, script, self._stats, wire)
+        return await deliver(exchange, answer, envelope, script, wire)
+
+    async def _estimate(self, exchange: Exchange) -> None:
+        """Tokens of a model and messages. Of a script it knows the silence and the error."""
+        try:
+            self._check_credential(exchange)
+            body = _decode(await exchange.read_body())
+            check_shape(body)
+            find_family(body["model"])
+            conversation = read_conversation(body["messages"])
+            script, _ = read_script(conversation.said, Asked(body["model"]))
+            await exchange.pause(script.silence_seconds)
+            if script.error is not None:
+                raise scripted_error(script.error.status, script.error.type, None)
+            data = {"data": {"total_tokens": conversation.prompt_tokens}}
+            await exchange.respond(200, msgspec.json.encode(data), _JSON)
+        except Refused as refusal:
+            await _refuse(exchange, refusal)
+
+    async def _count(self, exchange: Exchange) -> None:
+        """Tokens of a Messages request. Of a script it knows the silence and the error."""
+        try:
+            self._check_credential(exchange, MESSAGES)
+            body = count_body(_decode(await exchange.read_body()))
+            find_family(body["model"])
+            conversation = read_conversation(body["messages"])
+            script, _ = read_script(conversation.said, Asked(body["model"]))
+            await exchange.pause(script.silence_seconds)
+            if script.error is not None:
+                raise scripted_error(script.error.status, script.error.type, None)
+            data = {"input_tokens": conversation.prompt_tokens}
+            await exchange.respond(200, msgspec.json.encode(data), _JSON)
+        except Refused as refusal:
+            await _refuse(exchange, refusal, MESSAGES)
 
     async def _serve_rest(self, exchange: Exchange) -> None:
         """Models and counters. `GET /stats` alone is open, so that a probe needs no credential."""
@@ -125,10 +168,15 @@ class SimulatedUpstream:
             f"url.not_found: {method} {path}", status=404, type="resource_not_found_error"
         )
 
-    def _check_credential(self, exchange: Exchange) -> None:
+    def _check_credential(self, exchange: Exchange, wire: Wire = CHAT) -> None:
+        """Messages takes `x-api-key` as well, and wants to know its version."""
+        given = exchange.header(b"authorization") or b""
+        if wire is MESSAGES:
+            if exchange.header(b"anthropic-version") is None:
+                raise Refused("anthropic-version: header is required")
+            given = given or b"Bearer " + (exchange.header(b"x-api-key") or b"")
         if self._credential is None:
             return
-        given = exchange.header(b"authorization") or b""
         if not hmac.compare_digest(given, self._credential):
             raise Refused("Invalid Authentication", status=401, type="invalid_authentication_error")
 
@@ -140,8 +188,8 @@ def _decode(raw: bytes) -> Any:
         raise Refused(f"Invalid request: the body is not valid JSON: {error}") from None
 
 
-async def _refuse(exchange: Exchange, refusal: Refused) -> None:
+async def _refuse(exchange: Exchange, refusal: Refused, wire: Wire = CHAT) -> None:
     headers = [(b"content-type", refusal.content_type)]
     if refusal.retry_after_seconds is not None:
         headers.append((b"retry-after", b"%d" % refusal.retry_after_seconds))
-    await exchange.respond(refusal.status, refusal.body, headers)
+    await exchange.respond(refusal.status, wire.refuse(refusal), headers)

@@ -1,29 +1,27 @@
 """When and how the bytes of an answer leave: pace, silence, cuts, and the size of writes.
 
-Owns everything that can go wrong on the way. What is sent comes from `stream`.
+Owns everything that can go wrong on the way. What is sent comes from a wire.
 """
 
 from collections.abc import Iterable, Iterator
 from itertools import cycle, islice
 
 from gateway.simulated.answer import Answer
-from gateway.simulated.errors import error_object
 from gateway.simulated.exchange import Exchange
 from gateway.simulated.script import Script
 from gateway.simulated.stats import Outcome, Stats
-from gateway.simulated.stream import DONE, Envelope, frame, render_body, render_chunks
+from gateway.simulated.stream import Envelope
+from gateway.simulated.wires import CHAT, Wire
 
 #: after so many chunks without a pause, other requests get their turn
 _CHUNKS_IN_A_ROW = 32
-_CHUNKS_BEFORE_ERROR = 2
 _SPLIT_BYTES = (1, 13, 3, 127, 7, 61, 2, 251)
 _SPLIT_SECONDS = 0.001
 _COALESCED_BYTES_MAX = 256 * 1024
-_ERROR = error_object("server_error", "Simulated error in the middle of the stream")
 
 
 async def deliver(
-    exchange: Exchange, answer: Answer, envelope: Envelope, script: Script
+    exchange: Exchange, answer: Answer, envelope: Envelope, script: Script, wire: Wire = CHAT
 ) -> Outcome:
     """Send the whole answer in one body, after as long as a stream of it would take.
 
@@ -32,7 +30,7 @@ async def deliver(
     chunks = len(answer.reasoning) + len(answer.content) + len(answer.calls)
     if script.delay_seconds:
         await exchange.pause(script.delay_seconds * chunks)
-    body = _ERROR if script.error_event else render_body(answer, envelope, script)
+    body = wire.error if script.error_event else wire.render_body(answer, envelope, script)
     await exchange.start(200, _headers(envelope, b"application/json; charset=utf-8", len(body)))
     if script.stall_after is not None:
         await exchange.pause(script.stall_seconds)
@@ -50,14 +48,19 @@ async def deliver(
 
 
 async def deliver_stream(
-    exchange: Exchange, answer: Answer, envelope: Envelope, script: Script, stats: Stats
+    exchange: Exchange,
+    answer: Answer,
+    envelope: Envelope,
+    script: Script,
+    stats: Stats,
+    wire: Wire = CHAT,
 ) -> Outcome:
     """Send the answer as events. Raises `ClientGone`."""
     await exchange.start(200, _headers(envelope, b"text/event-stream; charset=utf-8", None))
     stats.streams_started += 1
-    chunks: Iterable[bytes] = render_chunks(answer, envelope, script)
+    chunks: Iterable[bytes] = wire.render_chunks(answer, envelope, script)
     if script.error_event:
-        chunks = islice(chunks, _CHUNKS_BEFORE_ERROR)
+        chunks = islice(chunks, wire.chunks_before_error)
     outlet = _Outlet(exchange, script)
     is_stall_due = script.stall_after is not None
     for count, chunk in enumerate(chunks):
@@ -67,7 +70,7 @@ async def deliver_stream(
             is_stall_due = False
             await outlet.flush()
             await exchange.pause(script.stall_seconds)
-        await outlet.write(frame(chunk, script))
+        await outlet.write(wire.frame(chunk, script))
         stats.chunks_sent += 1
         if script.delay_seconds or count % _CHUNKS_IN_A_ROW == _CHUNKS_IN_A_ROW - 1:
             await exchange.pause(script.delay_seconds)
@@ -79,9 +82,9 @@ async def deliver_stream(
         await exchange.hang_up()
         return "broken"
     if script.error_event:
-        await outlet.write(frame(_ERROR, script))
+        await outlet.write(wire.frame(wire.error, script))
     elif not (script.end_early or script.no_done):
-        await outlet.write(frame(DONE, script))
+        await outlet.write(wire.frame(wire.end, script))
     await outlet.flush()
     await exchange.finish()
     return _outcome(script)

@@ -19,6 +19,16 @@ _TYPES = {
     499: "client_closed_request",
     503: "server_unavailable",
 }
+_MESSAGES_TYPES = {
+    400: INVALID_REQUEST,
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    529: "overloaded_error",
+}
 _MESSAGES = {
     "content_filter": "The request was rejected because it was considered high risk",
     "engine_overloaded_error": "The engine is currently overloaded, please try again later",
@@ -64,6 +74,17 @@ class Refused(Exception):
         return _TIMEOUT_PAGE if self.status == 504 else error_object(self.type, self.message)
 
     @property
+    def messages_body(self) -> bytes:
+        """The same in the Messages dialect: Anthropic's type for the status, unless one was given.
+
+        What is Moonshot's own for a status is nobody's choice.
+        """
+        type = self.type
+        if type in (*_TYPES.values(), "server_error") or self.status == 401:
+            type = _MESSAGES_TYPES.get(self.status, "api_error")
+        return _TIMEOUT_PAGE if self.status == 504 else messages_error_object(type, self.message)
+
+    @property
     def content_type(self) -> bytes:
         return b"text/html" if self.status == 504 else b"application/json; charset=utf-8"
 
@@ -78,3 +99,8 @@ def scripted_error(status: int, type: str | None, retry_after_seconds: int | Non
 def error_object(type: str, message: str) -> bytes:
     """The envelope as JSON; it is also the form of an error in the middle of a stream."""
     return msgspec.json.encode({"error": {"message": message, "type": type}})
+
+
+def messages_error_object(type: str, message: str) -> bytes:
+    """The same in the Messages dialect, whole answer and event alike."""
+    return msgspec.json.encode({"type": "error", "error": {"type": type, "message": message}})

@@ -2,8 +2,8 @@
 
     received = completed + cancelled + refused + failed + broken + open
 
-Owns the numbers behind `GET /stats`; counts chat completions only. Bodies are kept as they came,
-the newest 200 and together at most 64 MiB; the `authorization` header never is.
+Owns the numbers behind `GET /stats`; counts answers only. Bodies are kept as they came,
+the newest 200 and together at most 64 MiB; the headers with a credential never are.
 """
 
 from collections import Counter, deque
@@ -17,6 +17,7 @@ Headers = list[tuple[bytes, bytes]]
 #: that is no end (`!cut`, `!hang-up`, `!end-early`), or our own stop.
 Outcome = Literal["completed", "cancelled", "refused", "failed", "broken"]
 
+_CREDENTIALS = (b"authorization", b"x-api-key")
 _REQUESTS_MAX = 200
 _REQUESTS_BYTES_MAX = 64 * 1024 * 1024
 
@@ -81,7 +82,7 @@ class Stats:
                 "headers": {
                     name.decode("latin-1"): value.decode("latin-1")
                     for name, value in headers
-                    if name != b"authorization"
+                    if name not in _CREDENTIALS
                 },
                 "body": _show(body),
             }

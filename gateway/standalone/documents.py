@@ -66,6 +66,13 @@ def put_real_upstream(fleet: GatewayFleet, override: UpstreamOverride) -> Gatewa
         return replace(upstream, url=override.base_url) if upstream.name in simulated else upstream
 
     def told(model: ModelSpec) -> ModelSpec:
+        fallbacks = [
+            replace(each, upstream_model=override.model, profile=None)
+            if each.upstream in simulated
+            else each
+            for each in model.fallbacks
+        ]
+        model = replace(model, fallbacks=fallbacks)
         if model.upstream not in simulated:
             return model
         # The profile follows from the provider's model unless the file insists on one.

@@ -68,3 +68,6 @@ class Upstream(Protocol):
         `UpstreamTimeout`, or what the upstream says of the client's request (`InvalidRequest`,
         `ContextOverflow`, `ContentFiltered`).
         """
+
+    async def close(self) -> None:
+        """Cut all connections."""

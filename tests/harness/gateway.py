@@ -75,14 +75,18 @@ def credit_grant(name: str, account: str = "alice", **spec: Any) -> dict[str, An
 
 
 def fleet(upstream_url: str, **spec: Any) -> dict[str, Any]:
-    """A fleet whose `kimi-k2.5` is the strict family and `open` the lenient one."""
+    """A fleet whose `kimi-k2.5` is the strict family and `open` the lenient one.
+
+    Its upstream is asked whatever happened before, since most tests let it fail.
+    """
+    upstream = {"name": "main", "url": upstream_url, "dialect": "chat", "circuitFailures": 0}
     return {
         "apiVersion": API_VERSION,
         "kind": "GatewayFleet",
         "metadata": {"name": "fleet", "namespace": NAMESPACE},
         "spec": {
             "pricing": {"chatCreditsPerMessage": 2, "chatCreditsReasoningSurcharge": 3},
-            "upstreams": [{"name": "main", "url": upstream_url, "dialect": "chat"}],
+            "upstreams": [upstream],
             "models": [
                 {
                     "id": "kimi-k2.5",

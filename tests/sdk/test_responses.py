@@ -269,3 +269,19 @@ def test_what_a_stock_client_sends_is_taken(chat_client: Any, upstream: Upstream
     said = [(message["role"], message["content"]) for message in body["messages"][:2]]
     assert said == [("system", "You are kind."), ("system", "Be brief.")]
     assert body.keys().isdisjoint({"temperature", "user", "service_tier", "truncation"})
+
+
+def test_tokens_are_counted(chat_client: Any) -> None:
+    def count(**more: Any) -> int:
+        asked = {"model": MODEL, "input": "How many tokens are these?", **more}
+        return int(chat_client.responses.input_tokens.count(**asked).input_tokens)
+
+    plain = count()
+    assert 5 < plain < 30
+    assert count(instructions="Be brief, and be kind.") > plain
+    tool = {"type": "function", "name": "look", "parameters": {"type": "object"}, "strict": True}
+    assert count(tools=[tool]) > plain + 10
+    assert count(input="word " * 1000) > 900
+    image = {"type": "input_image", "image_url": PNG_URL, "detail": "auto"}
+    assert count(input=[{"role": "user", "content": [image]}]) >= 1
+    assert int(chat_client.responses.input_tokens.count(input="foo").input_tokens) < 20

@@ -30,6 +30,17 @@ def test_an_unknown_model_of_moonshot_s_is_not_found(talk: Talk) -> None:
     assert "kimi-k9" in talk.post("x", model="kimi-k9").json()["error"]["message"]
 
 
+def test_tokens_are_estimated_as_an_answer_counts_them(talk: Talk) -> None:
+    body = {name: talk.body("Four words are here")[name] for name in ("model", "messages")}
+    estimate = talk.http.post("/tokenizers/estimate-token-count", json=body).json()
+    usage = talk.post("Four words are here").json()["usage"]
+    assert estimate == {"data": {"total_tokens": usage["prompt_tokens"]}}
+    for text, status in (("!error 503", 503), ("!chunks many", 400)):
+        body = talk.body(text)
+        assert talk.http.post("/tokenizers/estimate-token-count", json=body).status_code == status
+    assert talk.http.post("/tokenizers/estimate-token-count", json={}).status_code == 400
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
     [("GET", "/v1/chat/completions"), ("POST", "/v1/embeddings"), ("GET", "/"), ("PUT", "/stats")],

@@ -21,7 +21,7 @@ from gateway.errors import (
 from gateway.upstream.base import Outgoing
 from gateway.upstream.chat.errors import read_error
 from gateway.upstream.chat.render import render_request
-from gateway.upstream.chat.reply import ChatReply
+from gateway.upstream.chat.reply import ChatReply, Translator
 from gateway.upstream.http import HttpClient, Response, Silent, Unreachable
 
 _ERROR_BYTES_MAX = 64 * 1024
@@ -30,8 +30,11 @@ _ERROR_BYTES_MAX = 64 * 1024
 class ChatUpstream:
     """One provider; `url` is its base URL, to which `/chat/completions` is joined.
 
-    Made inside the running loop; `close` cuts its connections.
+    Made inside the running loop; `close` cuts its connections. What another dialect does otherwise
+    it overrides.
     """
+
+    path = "/chat/completions"
 
     def __init__(self, name: str, url: str, credential: str | None, limits: FleetLimits) -> None:
         self.name = name
@@ -41,15 +44,18 @@ class ChatUpstream:
             "accept-encoding": "identity",
             "user-agent": "tollgate",
         }
-        if credential is not None:
-            headers["authorization"] = f"Bearer {credential}"
         self._http = HttpClient(
-            url.rstrip("/") + "/chat/completions",
-            headers,
+            url.rstrip("/") + self.path,
+            {**headers, **self.credential_headers(url, credential)},
             connect_seconds=limits.upstream_connect_seconds,
             silence_seconds=limits.upstream_silence_seconds,
             connections_max=limits.upstream_connections,
         )
+
+    @staticmethod
+    def credential_headers(url: str, credential: str | None) -> dict[str, str]:
+        """The headers by which the upstream at `url` knows us."""
+        return {} if credential is None else {"authorization": f"Bearer {credential}"}
 
     @property
     def idle_connections(self) -> int:
@@ -67,7 +73,7 @@ class ChatUpstream:
             response = await self._http.post({**headers, "accept": accept}, outgoing.body)
         except (OSError, ValueError) as error:
             raise _unsent(error) from None
-        reply = ChatReply(response, outgoing.choices, self._credential)
+        reply = ChatReply(response, outgoing.choices, self._credential, self._translator())
         if response.status == 200 and not (outgoing.stream and _is_json(response)):
             return reply
         raise await self._read_refusal(response, reply)
@@ -75,6 +81,10 @@ class ChatUpstream:
     async def close(self) -> None:
         """Cut all connections."""
         self._http.close()
+
+    def _translator(self) -> Translator | None:
+        """What makes chat of one answer, where it is none."""
+        return None
 
     async def _read_refusal(self, response: Response, reply: ChatReply) -> TollgateError:
         """The error for an answer that is none, or is not the stream that was asked for."""

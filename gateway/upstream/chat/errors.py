@@ -5,7 +5,8 @@ meanings (429 is load, rate or an empty account). What the client caused comes b
 upstream's words, shortened and without anything that names our credential or account. Everything
 else is told in our own words: an upstream's 401 must never look like the client's.
 
-Sources: Moonshot, "Error reference"; OpenAI API reference, "Error codes"; vLLM's error object.
+Sources: Moonshot, "Error reference"; OpenAI API reference, "Error codes"; Anthropic API reference,
+"Errors"; vLLM's error object.
 """
 
 import re
@@ -57,6 +58,8 @@ _REQUESTED = re.compile(
     r"(?:requested:?|resulted in|too long:|has) *(\d{3,9})|(\d{3,9}) *(?:in the messages|tokens >)",
     re.IGNORECASE,
 )
+#: Anthropic says so with a 400
+_UNPAID = re.compile(r"credit balance is too low", re.IGNORECASE)
 #: keys and account ids of upstreams
 _SECRETS = re.compile(r"<?\b(?:sk|ak|org|cak)-[A-Za-z0-9_-]{4,}>?")
 
@@ -76,7 +79,7 @@ def classify(
     """The error for a status, a type (with the code, if there is one) and a clean message."""
     if _holds(kind, _FILTERED):
         return ContentFiltered(message or "The upstream's content filter refused the request.")
-    if _holds(kind, _MISCONFIGURED) or status in (401, 402, 403, 404):
+    if _holds(kind, _MISCONFIGURED) or status in (401, 402, 403, 404) or _UNPAID.search(message):
         return UpstreamMisconfigured(
             "The upstream refuses this gateway's credential, quota or model; the administrator "
             "must look at its configuration."

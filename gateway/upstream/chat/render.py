@@ -37,7 +37,7 @@ Object = dict[str, Any]
 
 #: Moonshot, "Tool use": the name of a function
 _MOONSHOT_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_-]{0,127}")
-_ANY_PARAMETERS: Object = {"type": "object", "properties": {}}
+ANY_PARAMETERS: Object = {"type": "object", "properties": {}}
 
 
 def render_request(request: Request, resolution: Resolution) -> Outgoing:
@@ -45,7 +45,7 @@ def render_request(request: Request, resolution: Resolution) -> Outgoing:
     profile = resolution.model.profile
     degraded: list[str] = []
     body: Object = {"model": resolution.model.upstream_model}
-    forced, tools = _settle_choice(request, profile, degraded)
+    forced, tools = settle_choice(request, profile, degraded)
     body["messages"] = _write_messages(request, resolution, forced)
     if tools:
         body["tools"] = [_write_tool(tool, profile) for tool in tools]
@@ -68,10 +68,10 @@ def render_request(request: Request, resolution: Resolution) -> Outgoing:
     )
 
 
-def _settle_choice(
+def settle_choice(
     request: Request, profile: Profile, degraded: list[str]
 ) -> tuple[str | None, tuple[Tool, ...]]:
-    """The tools to offer, and the instruction that stands in for a choice the family refuses."""
+    """The instruction that stands in for a choice the family refuses, and the tools to offer."""
     choice, tools = request.tool_choice, request.tools
     if tools:
         _check_names(tools, profile)
@@ -116,7 +116,7 @@ def _write_messages(
     profile, reasoning = resolution.model.profile, resolution.reasoning
     messages = list(request.messages)
     if not profile.sees_images:
-        _refuse_images(messages)
+        refuse_images(messages)
     messages = repair(messages, profile.sees_images)
     if not messages:
         raise InvalidRequest("The messages hold no content.", param="messages")
@@ -127,7 +127,8 @@ def _write_messages(
     return write_messages(messages, profile, reasoning)
 
 
-def _refuse_images(messages: list[Message]) -> None:
+def refuse_images(messages: list[Message]) -> None:
+    """Raise `InvalidRequest` where a user shows one."""
     for index, message in enumerate(messages):
         if isinstance(message, UserMessage) and any(
             isinstance(part, Image) for part in message.parts
@@ -139,7 +140,7 @@ def _write_tool(tool: Tool, profile: Profile) -> Object:
     function: Object = {"name": tool.name}
     if tool.description:
         function["description"] = tool.description
-    parameters = tool.parameters or _ANY_PARAMETERS
+    parameters = tool.parameters or ANY_PARAMETERS
     function["parameters"] = normalise(parameters) if profile.moonshot_schema else parameters
     if tool.strict is not None:
         function["strict"] = tool.strict
@@ -175,6 +176,8 @@ def _switch_reasoning(body: Object, resolution: Resolution) -> None:
             body["reasoning_effort"] = effort or profile.effort_default
         case "reasoning_effort":
             body["thinking"] = {"type": "disabled"}
+        case "adaptive":
+            body["thinking"] = {"type": "adaptive" if on else "disabled"}
         case "chat_template_kwargs":
             given = body.get("chat_template_kwargs")
             arguments = {} if given is None else msgspec.json.decode(given)

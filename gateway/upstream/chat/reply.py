@@ -12,7 +12,8 @@ for a good one. Chunks that came before a failure are given out before it is rai
 
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
-from typing import Any
+from itertools import chain
+from typing import Any, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -32,6 +33,19 @@ EVENT_BYTES_MAX = 16 * 1024 * 1024
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
 
 _DONE = b"[DONE]"
+
+
+class Translator(Protocol):
+    """From another dialect to this one, for one answer."""
+
+    def translate(self, data: bytes) -> list[bytes]:
+        """One event's data as the data of chat events, `[DONE]` at a complete end.
+
+        What is no event of the dialect becomes something that is no chunk.
+        """
+
+    def translate_whole(self, document: dict[str, Any]) -> dict[str, Any]:
+        """A whole answer as a completion, an error as `{"error": …}`."""
 
 
 class ChatChunk(Struct):
@@ -59,8 +73,11 @@ class ChatAnswer(Struct, frozen=True):
 class StreamReader:
     """The part of reading a stream that needs no connection; bytes in, chunks out."""
 
-    def __init__(self, choices: int, credential: str | None) -> None:
+    def __init__(
+        self, choices: int, credential: str | None, translator: Translator | None = None
+    ) -> None:
         self._cutter = EventCutter(EVENT_BYTES_MAX)
+        self._translator = translator
         self._likeness = Likeness()
         self._credential = credential
         self._begun = False
@@ -84,7 +101,7 @@ class StreamReader:
     def hand_over(self, pass_on: PassOn, data: bytes) -> bool:
         """Offer `pass_on` the chunks of `data`, if they are whole and all like earlier ones."""
         events = data.split(b"\n\n")
-        if events.pop() or self._cutter.rest or b"\r" in data:
+        if events.pop() or self._cutter.rest or b"\r" in data or self._translator is not None:
             return False
         match = self._likeness.match
         chunks: list[Chunk] = []
@@ -102,6 +119,8 @@ class StreamReader:
 
     def _take(self, events: list[bytes]) -> list[Chunk]:
         chunks: list[Chunk] = []
+        if self._translator is not None:
+            events = list(chain.from_iterable(map(self._translator.translate, events)))
         tally, likeness = self.tally, self._likeness
         for data in events:
             if likeness.match(data) is not None:
@@ -134,10 +153,17 @@ class StreamReader:
 class ChatReply:
     """Reads one response; see `gateway.upstream.base.Reply`."""
 
-    def __init__(self, response: Response, choices: int, credential: str | None) -> None:
+    def __init__(
+        self,
+        response: Response,
+        choices: int,
+        credential: str | None,
+        translator: Translator | None = None,
+    ) -> None:
         self._response = response
         self._credential = credential
-        self._reader = StreamReader(choices, credential)
+        self._translator = translator
+        self._reader = StreamReader(choices, credential, translator)
 
     @property
     def usage(self) -> Usage | None:
@@ -161,6 +187,9 @@ class ChatReply:
         body = await self.read_body(ANSWER_BYTES_MAX)
         tally = self._reader.tally
         document = _decode(body)
+        if self._translator is not None:
+            document = self._translator.translate_whole(document)
+            body = msgspec.json.encode(document)
         tally.add_whole(document)
         if tally.error:
             raise broken_by(tally.error, self._credential, begun=False)

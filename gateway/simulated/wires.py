@@ -1,0 +1,54 @@
+"""What `delivery` must know of a dialect: how an answer is written in it, and how a stream ends."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from msgspec import Struct
+
+from gateway.simulated import messages_rules, messages_stream, stream
+from gateway.simulated.answer import Answer
+from gateway.simulated.errors import Refused, error_object, messages_error_object
+from gateway.simulated.script import Script
+from gateway.simulated.stream import Envelope
+
+_BROKEN = "Simulated error in the middle of the stream"
+
+
+class Wire(Struct, frozen=True):
+    """One dialect.
+
+    `read_body` makes chat of a request, `render_chunks` gives the payloads of a stream but for
+    `end`, its last one; `refuse` is the body of a refusal.
+    """
+
+    read_body: Callable[[Any], Any]
+    refuse: Callable[[Refused], bytes]
+    render_body: Callable[[Answer, Envelope, Script], bytes]
+    render_chunks: Callable[[Answer, Envelope, Script], Iterator[bytes]]
+    frame: Callable[[bytes, Script], bytes]
+    end: bytes
+    error: bytes
+    #: an error in the middle comes after the first piece of the answer
+    chunks_before_error: int
+
+
+CHAT = Wire(
+    lambda body: body,
+    lambda refusal: refusal.body,
+    stream.render_body,
+    stream.render_chunks,
+    stream.frame,
+    stream.DONE,
+    error_object("server_error", _BROKEN),
+    2,
+)
+MESSAGES = Wire(
+    messages_rules.read_body,
+    lambda refusal: refusal.messages_body,
+    messages_stream.render_body,
+    messages_stream.render_chunks,
+    messages_stream.frame,
+    messages_stream.STOP,
+    messages_error_object("api_error", _BROKEN),
+    4,
+)

@@ -1,0 +1,231 @@
+"""The way to one upstream: its places, who waits for one, and its circuit.
+
+    enter ──▶ Visit ── sent ── answered ── complete ──▶ left
+      │                  └───────┴── failed ──▶ left
+      └─ no place, a pause ──▶ wait ── a turn ──▶ Visit
+
+A place is taken before the request is charged and given back as soon as the upstream has ended. It
+is given back once, whoever leaves and whenever.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from gateway.core.spec import FleetLimits, UpstreamSpec
+from gateway.errors import Failure, TollgateError, UpstreamError
+from gateway.upstream.base import Upstream
+from gateway.upstream.circuit import Circuit
+from gateway.upstream.queue import FairQueue
+
+#: requests that wait for one upstream; their bodies are held all the while
+WAITING_MAX = 1000
+
+
+class Watcher(Protocol):
+    """What is counted of one upstream: changes, seconds, codes and whether its circuit is open."""
+
+    @property
+    def in_flight(self) -> Callable[[float], None]: ...
+
+    @property
+    def waiting(self) -> Callable[[float], None]: ...
+
+    @property
+    def first_byte(self) -> Callable[[float], None]: ...
+
+    @property
+    def circuit_open(self) -> Callable[[float], None]: ...
+
+    @property
+    def fell_back(self) -> Callable[[float], None]: ...
+
+    @property
+    def answered(self) -> Callable[[str], None]: ...
+
+    @property
+    def failed(self) -> Callable[[Failure], None]: ...
+
+
+class Gate:
+    """One upstream's, on one replica."""
+
+    def __init__(
+        self, upstream: Upstream, spec: UpstreamSpec, limits: FleetLimits, watcher: Watcher
+    ) -> None:
+        self.upstream = upstream
+        self.watcher = watcher
+        self.queue_seconds = spec.queue_seconds
+        self.circuit = Circuit(spec.circuit_failures)
+        self.loop = asyncio.get_running_loop()
+        self._places = min(
+            spec.concurrent_requests or limits.upstream_connections, limits.upstream_connections
+        )
+        self._taken = 0
+        self._queue: FairQueue[Visit | None] = FairQueue()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def enter(self) -> "Visit | None":
+        """A visit, where there may be one now and nobody waits for it."""
+        if self._taken >= self._places or self._queue.length:
+            return None
+        trial = False
+        if not self.circuit.is_calm:
+            now = self.loop.time()
+            if self.circuit.wait(now):
+                return None
+            trial = self.circuit.admit(now)
+        self._taken += 1
+        return Visit(self, trial)
+
+    def closed_seconds(self) -> float:
+        """For how long nobody may go, because it failed or asked for a pause."""
+        return 0.0 if self.circuit.is_calm else self.circuit.wait(self.loop.time())
+
+    async def wait(self, account: int, seconds: float) -> "Visit | None":
+        """A visit when it is the account's turn; None where that is not within `seconds`.
+
+        Nobody waits for an upstream that fails, nor longer than it wants to be left alone.
+        """
+        hopeless = self.circuit.is_open or self.closed_seconds() > seconds
+        if seconds <= 0 or hopeless or self._queue.length >= WAITING_MAX:
+            return None
+        future: asyncio.Future[Visit | None] = self.loop.create_future()
+        self._queue.add(account, future)
+        self.watcher.waiting(1)
+        late = self.loop.call_later(seconds, _dismiss, future)
+        self._hand_out()
+        try:
+            return await future
+        except asyncio.CancelledError:
+            visit = None if future.cancelled() else future.result()
+            if visit is not None:
+                visit.leave()
+            raise
+        finally:
+            late.cancel()
+            self._queue.remove(account, future)
+            self.watcher.waiting(-1)
+
+    def close(self) -> None:
+        """No timer stays behind."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def give_back(self) -> None:
+        """A place is free."""
+        self._taken -= 1
+        assert self._taken >= 0, "a place is given back once"
+        if self._queue.length:
+            self._hand_out()
+
+    def note(self) -> None:
+        """The circuit changed."""
+        self.watcher.circuit_open(self.circuit.is_open)
+        if self.circuit.is_open:  # whoever waits had better ask elsewhere, or later
+            while self._queue.length:
+                _dismiss(self._queue.pop())
+        else:
+            self._hand_out()
+
+    def _hand_out(self) -> None:
+        while self._queue.length and self._taken < self._places:
+            closed = self.closed_seconds()
+            if closed:
+                self.close()
+                self._timer = self.loop.call_later(closed, self._hand_out)
+                return
+            future = self._queue.pop()
+            if not future.done():
+                self._taken += 1
+                future.set_result(Visit(self, self.circuit.admit(self.loop.time())))
+
+
+class Visit:
+    """One request at one upstream; whoever has it must let it `leave`, once or more often."""
+
+    __slots__ = ("_accepted", "_answered", "_gate", "_left", "_sent_at", "_was_trial")
+
+    def __init__(self, gate: Gate, was_trial: bool) -> None:
+        self._gate = gate
+        self._was_trial = was_trial
+        self._sent_at: float | None = None
+        self._accepted = False
+        self._answered = False
+        self._left = False
+
+    @property
+    def upstream(self) -> Upstream:
+        return self._gate.upstream
+
+    def sent(self) -> None:
+        """The request goes to the upstream."""
+        gate = self._gate
+        self._sent_at = gate.loop.time()
+        gate.watcher.in_flight(1)
+
+    def accepted(self) -> None:
+        """The status is good."""
+        self._accepted = True
+        self._gate.watcher.answered("200")
+
+    def answered(self) -> None:
+        """The first of the answer is here: an upstream that failed works again."""
+        gate = self._gate
+        assert self._sent_at is not None, "what was not sent is not answered"
+        self._answered = True
+        gate.watcher.first_byte(gate.loop.time() - self._sent_at)
+        if gate.circuit.is_open:
+            self._succeed()
+
+    def complete(self) -> None:
+        """The whole answer is here."""
+        if self._gate.circuit.failures:
+            self._succeed()
+        self.leave()
+
+    def fail(self, error: TollgateError) -> None:
+        """It ended with an error, of the upstream's or about what the client sent."""
+        if self._left:
+            return
+        gate, circuit = self._gate, self._gate.circuit
+        failure = _failure_of(error, self._answered)
+        gate.watcher.failed(failure)
+        if not self._accepted:
+            gate.watcher.answered(error.code or str(error.status))
+        if failure in ("refused", "misconfigured"):  # it works, and says so
+            if circuit.failures:
+                self._succeed()
+        else:
+            was_open = circuit.is_open
+            circuit.fail(gate.loop.time(), self._was_trial, error.retry_after_seconds)
+            if circuit.is_open and not was_open:
+                gate.note()
+        self.leave()
+
+    def leave(self) -> None:
+        """Give the place back."""
+        if self._left:
+            return
+        self._left = True
+        if self._sent_at is not None:
+            self._gate.watcher.in_flight(-1)
+        self._gate.give_back()
+
+    def _succeed(self) -> None:
+        circuit = self._gate.circuit
+        was_open = circuit.is_open
+        circuit.succeed()
+        if was_open:
+            self._gate.note()
+
+
+def _failure_of(error: TollgateError, answered: bool) -> Failure:
+    if not isinstance(error, UpstreamError):
+        return "refused"
+    return "broken" if answered else error.failure
+
+
+def _dismiss(future: "asyncio.Future[Visit | None]") -> None:
+    if not future.done():
+        future.set_result(None)

@@ -1,0 +1,45 @@
+"""The connection to one upstream that speaks Messages; only what differs from one of chat.
+
+Source: Anthropic API reference, "API overview", "Versions".
+"""
+
+from urllib.parse import urlsplit
+
+from gateway.core.catalog import Resolution
+from gateway.core.request import Request
+from gateway.upstream.base import Outgoing
+from gateway.upstream.chat.client import ChatUpstream
+from gateway.upstream.messages.render import render_request
+from gateway.upstream.messages.translate import MessagesTranslator
+
+_VERSION = "2023-06-01"
+_ANTHROPIC = "anthropic.com"
+
+
+class MessagesUpstream(ChatUpstream):
+    """One provider; `url` is its base URL up to `/v1`, to which `/messages` is joined."""
+
+    path = "/messages"
+
+    @staticmethod
+    def credential_headers(url: str, credential: str | None) -> dict[str, str]:
+        """The version, and the credential as `x-api-key`.
+
+        Everyone but Anthropic gets it as a bearer token too: engines know nothing else, and at
+        Anthropic a bearer token is something else.
+        """
+        headers = {"anthropic-version": _VERSION}
+        if credential is None:
+            return headers
+        headers["x-api-key"] = credential
+        host = urlsplit(url).hostname or ""
+        if host != _ANTHROPIC and not host.endswith(f".{_ANTHROPIC}"):
+            headers["authorization"] = f"Bearer {credential}"
+        return headers
+
+    def prepare(self, request: Request, resolution: Resolution) -> Outgoing:
+        """The request as this upstream takes it; raises `InvalidRequest` for what it cannot."""
+        return render_request(request, resolution)
+
+    def _translator(self) -> MessagesTranslator:
+        return MessagesTranslator()

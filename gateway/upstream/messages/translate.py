@@ -1,0 +1,201 @@
+"""From a Messages answer to chat: each event to chunks, a whole message to a completion.
+
+    message_start ─▶ role        thinking ─▶ reasoning_content     text ─▶ content
+    tool_use ─▶ tool_calls       error ─▶ an error object          ping, anything new ─▶ nothing
+    message_delta ─▶ remembered  message_stop ─▶ finish reason, usage, [DONE]
+
+The finish reason waits for `message_stop`: a stream without one is not complete, and must not look
+as if it were. Source: Anthropic API reference, "Messages" and "Streaming messages".
+"""
+
+import time
+from typing import Any
+
+import msgspec
+
+Object = dict[str, Any]
+
+_NO_EVENT = [b"?"]
+_DONE = b"[DONE]"
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+
+_REASONS = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "tool_use": "tool_calls",
+    "refusal": "content_filter",
+}
+#: the status that an error of this type would have had
+_STATUSES = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "timeout_error": 504,
+    "overloaded_error": 529,
+}
+
+
+class MessagesTranslator:
+    """One answer; see `gateway.upstream.chat.reply.Translator`."""
+
+    def __init__(self) -> None:
+        self._created = int(time.time())
+        self._head: Object = {
+            "id": "",
+            "object": "chat.completion.chunk",
+            "created": self._created,
+            "model": "",
+        }
+        self._usage: Object = {}
+        self._stop: Object = {}
+        #: block index -> position of its call among the calls, and whether it has arguments
+        self._calls: dict[int, int] = {}
+        self._with_arguments: set[int] = set()
+
+    def translate(self, data: bytes) -> list[bytes]:
+        """The chunks of one event; usually one, none for a `ping`."""
+        try:
+            event = _decode(data)
+            return [_encode(each) for each in self._read(event)] + self._end(event)
+        except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
+            return _NO_EVENT
+
+    def translate_whole(self, document: Object) -> Object:
+        """The completion of a whole message; without a `stop_reason` it has no finish reason."""
+        if document.get("error"):
+            return {"error": _error(document["error"])}
+        text, reasoning, calls = "", "", []
+        for block in document.get("content") or ():
+            match block.get("type"):
+                case "text":
+                    text += block.get("text") or ""
+                case "thinking":
+                    reasoning += block.get("thinking") or ""
+                case "tool_use":
+                    calls.append(_call(block, _encode(block.get("input") or {}).decode()))
+        message: Object = {"role": "assistant", "content": text or None}
+        if reasoning:
+            message["reasoning_content"] = reasoning
+        if calls:
+            message["tool_calls"] = calls
+        return {
+            "id": document.get("id") or "",
+            "object": "chat.completion",
+            "created": self._created,
+            "model": document.get("model") or "",
+            "choices": [{"index": 0, "message": message, **_finish(document)}],
+            "usage": _write_usage(document.get("usage") or {}),
+        }
+
+    def _read(self, event: Object) -> list[Object]:
+        match event["type"]:
+            case "message_start":
+                message = event["message"]
+                self._head |= {"id": message.get("id") or "", "model": message.get("model") or ""}
+                self._usage |= message.get("usage") or {}
+                return [self._chunk({"role": "assistant", "content": ""})]
+            case "content_block_start":
+                return self._start_block(event["index"], event["content_block"])
+            case "content_block_delta":
+                return self._read_delta(event["index"], event["delta"])
+            case "content_block_stop":
+                return self._stop_block(event["index"])
+            case "message_delta":
+                self._stop |= {k: v for k, v in event["delta"].items() if v is not None}
+                told = event.get("usage") or {}
+                self._usage |= {k: v for k, v in told.items() if v is not None}
+            case "error":
+                return [{"error": _error(event["error"])}]
+        return []
+
+    def _end(self, event: Object) -> list[bytes]:
+        if event["type"] != "message_stop":
+            return []
+        finish = self._chunk({})
+        finish["choices"] = [{"index": 0, "delta": {}, **_finish(self._stop)}]
+        usage = {**self._head, "choices": [], "usage": _write_usage(self._usage)}
+        return [_encode(finish), _encode(usage), _DONE]
+
+    def _start_block(self, index: int, block: Object) -> list[Object]:
+        """Content that stands in the start already is told: some engines send blocks whole."""
+        match block.get("type"):
+            case "tool_use":
+                position = self._calls[index] = len(self._calls)
+                arguments = _encode(block["input"]).decode() if block.get("input") else ""
+                if arguments:
+                    self._with_arguments.add(index)
+                call = {"index": position, **_call(block, arguments)}
+                return [self._chunk({"tool_calls": [call]})]
+            case "text" if block.get("text"):
+                return [self._chunk({"content": block["text"]})]
+            case "thinking" if block.get("thinking"):
+                return [self._chunk({"reasoning_content": block["thinking"]})]
+        return []
+
+    def _read_delta(self, index: int, delta: Object) -> list[Object]:
+        match delta.get("type"):
+            case "text_delta":
+                return [self._chunk({"content": delta["text"]})]
+            case "thinking_delta":
+                return [self._chunk({"reasoning_content": delta["thinking"]})]
+            case "input_json_delta" if index in self._calls and delta["partial_json"]:
+                self._with_arguments.add(index)
+                return [self._arguments(index, delta["partial_json"])]
+        return []
+
+    def _stop_block(self, index: int) -> list[Object]:
+        """A call without arguments has those of an empty object."""
+        if index not in self._calls or index in self._with_arguments:
+            return []
+        return [self._arguments(index, "{}")]
+
+    def _arguments(self, index: int, fragment: str) -> Object:
+        call = {"index": self._calls[index], "function": {"arguments": fragment}}
+        return self._chunk({"tool_calls": [call]})
+
+    def _chunk(self, delta: Object) -> Object:
+        choice = {"index": 0, "delta": delta, "finish_reason": None}
+        return {**self._head, "choices": [choice]}
+
+
+def _call(block: Object, arguments: str) -> Object:
+    function = {"name": block["name"], "arguments": arguments}
+    return {"id": block["id"], "type": "function", "function": function}
+
+
+def _finish(stop: Object) -> Object:
+    """The members of a choice that say why it ended."""
+    told = stop.get("stop_reason")
+    members: Object = {"finish_reason": _REASONS.get(told, "stop") if told else None}
+    if told == "stop_sequence" and stop.get("stop_sequence"):
+        members["stop_reason"] = stop["stop_sequence"]
+    return members
+
+
+def _write_usage(told: Object) -> Object:
+    """Messages counts what was read from and written to a cache beside its input, chat within."""
+    cached, written = (
+        told.get(name) or 0 for name in ("cache_read_input_tokens", "cache_creation_input_tokens")
+    )
+    prompt = (told.get("input_tokens") or 0) + cached + written
+    completion = told.get("output_tokens") or 0
+    details = told.get("output_tokens_details") or {}
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+        "prompt_tokens_details": {"cached_tokens": cached},
+        "completion_tokens_details": {"reasoning_tokens": details.get("thinking_tokens") or 0},
+    }
+
+
+def _error(error: Any) -> Object:
+    known = error if isinstance(error, dict) else {"message": str(error)}
+    return {**known, "code": _STATUSES.get(known.get("type", ""), 500)}

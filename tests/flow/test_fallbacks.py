@@ -1,0 +1,267 @@
+"""Upstreams that fail: who answers instead, and that the client pays once, on both databases.
+
+`!only` scripts the two upstreams behind one model apart: each knows the model by another id.
+"""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.conftest import check_books
+from tests.flow.test_outcomes import PRICE, Client, either_way, every_dialect
+from tests.harness.dialects import PATHS, answer_text, body, ended_cleanly, error_of_stream
+from tests.harness.gateway import (
+    GatewayProcess,
+    Simulated,
+    api_key,
+    credit_grant,
+    fleet,
+    wait_until,
+)
+from tests.harness.postgres import free_port
+
+SECOND = "!answer the second answers"
+IMAGE = {
+    "type": "image_url",
+    "image_url": {"url": "data:image/gif;base64,R0lGODlhAQABAAAAACw="},
+}
+
+
+def first(script: str) -> str:
+    """A script for the first upstream alone; the second answers well."""
+    return f"!only kimi-k2.6\n{script}\n!only second-model\n{SECOND}"
+
+
+@pytest.fixture(scope="module")
+def gateway(
+    module_database_url: str | None,
+    simulated: Simulated,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[GatewayProcess]:
+    nobody = f"http://127.0.0.1:{free_port()}/v1"
+    second = {"upstream": "second", "upstreamModel": "second-model"}
+    document = fleet(
+        simulated.url,
+        limits={"firstByteSeconds": 0.3, "keepAliveSeconds": 0.2},
+        upstreams=[
+            {"name": "main", "url": simulated.url, "circuitFailures": 0},
+            {"name": "second", "url": simulated.url, "circuitFailures": 0},
+            {"name": "nobody", "url": nobody, "circuitFailures": 0},
+            {"name": "silent", "url": simulated.url, "circuitFailures": 0, "silenceSeconds": 0.5},
+            {"name": "frail", "url": simulated.url, "circuitFailures": 2},
+            {"name": "asking", "url": simulated.url, "queueSeconds": 5},
+        ],
+        models=[
+            {"id": "kimi-k2.5", "upstream": "main", "upstreamModel": "kimi-k2.6",
+             "fallbacks": [second]},
+            {"id": "nobody", "upstream": "nobody", "fallbacks": [second]},
+            {"id": "nobody-at-all", "upstream": "nobody"},
+            {"id": "silent", "upstream": "silent", "upstreamModel": "kimi-k2.6",
+             "fallbacks": [second]},
+            {"id": "unfit", "upstream": "main", "upstreamModel": "kimi-k2.6",
+             "fallbacks": [{"upstream": "nobody", "profile": "kimi-k2-thinking"}, second]},
+            {"id": "frail", "upstream": "frail", "upstreamModel": "kimi-k2.6"},
+            {"id": "frail-with-another", "upstream": "frail", "upstreamModel": "kimi-k2.6",
+             "fallbacks": [second]},
+            {"id": "asking", "upstream": "asking", "upstreamModel": "kimi-k2.6"},
+        ],
+    )  # fmt: skip
+    documents = [document, api_key("rich", "rich"), credit_grant("rich", "rich", credits=1_000_000)]
+    process = GatewayProcess(
+        tmp_path_factory.mktemp("gateway"), documents, database_url=module_database_url
+    )
+    process.start()
+    yield process
+    assert process.stop() == 0, process.log_text()
+    check_books(process.database_url)
+
+
+@pytest.fixture
+def client(gateway: GatewayProcess) -> Client:
+    return Client(gateway, gateway.key("rich"))
+
+
+def metric(gateway: GatewayProcess, name: str, upstream: str, **labels: str) -> float:
+    told = {**labels, "upstream": upstream}
+    for line in gateway.metrics().splitlines():
+        if line.startswith(f"{name}{{") and all(f'{k}="{v}"' in line for k, v in told.items()):
+            return float(line.rpartition(" ")[2])
+    return 0.0
+
+
+@every_dialect
+@either_way
+@pytest.mark.parametrize(
+    ("fault", "failure"),
+    [
+        ("!error 401", "misconfigured"),
+        ("!error 429", "overloaded"),
+        ("!error 429 exceeded_current_quota_error", "misconfigured"),
+        ("!error 500", "failed"),
+        ("!error 503", "overloaded"),
+        ("!error 504", "timeout"),
+        ("!hang-up", "unreachable"),
+        ("!cut 0", "broken"),
+        ("!cut 1", "broken"),
+    ],
+)
+def test_another_upstream_answers_for_one_that_failed_and_is_charged_once(
+    client: Client, dialect: str, stream: bool, fault: str, failure: str
+) -> None:
+    failures = "tollgate_upstream_errors_total"
+    before = metric(client.gateway, failures, "main", **{"class": failure})
+    fell_back = metric(client.gateway, "tollgate_upstream_fallbacks_total", "main")
+    with client.costs(PRICE):
+        response = client.ask(dialect, first(fault), stream=stream)
+        assert response.status_code == 200, response.text
+        assert answer_text(dialect, response, stream=stream) == "the second answers"
+        assert response.headers["x-tollgate-upstream"] == "second"
+        assert response.headers["x-credits-charged"] == str(PRICE)
+        if stream:
+            assert ended_cleanly(dialect, response.text)
+        else:
+            assert response.json()["model"] == "kimi-k2.5"
+    assert metric(client.gateway, failures, "main", **{"class": failure}) == before + 1
+    assert metric(client.gateway, "tollgate_upstream_fallbacks_total", "main") == fell_back + 1
+
+
+@every_dialect
+@either_way
+def test_an_upstream_that_nobody_reaches_is_stood_in_for(
+    client: Client, dialect: str, stream: bool
+) -> None:
+    with client.costs(PRICE):
+        response = client.ask(dialect, SECOND, stream=stream, model="nobody")
+        assert answer_text(dialect, response, stream=stream) == "the second answers"
+
+
+@every_dialect
+def test_keep_alives_go_on_while_the_next_is_asked(client: Client, dialect: str) -> None:
+    """The 200 was sent before the first upstream had failed: nobody could say who answers."""
+    with client.costs(PRICE):
+        script = first("!silence 5") + "\n!silence 0.5"
+        response = client.ask(dialect, script, stream=True, model="silent")
+        assert answer_text(dialect, response, stream=True) == "the second answers"
+        assert "x-tollgate-upstream" not in response.headers
+        fill = "event: ping" if dialect == "messages" else ": keep-alive"
+        assert response.text.count(fill) >= 2
+
+
+@every_dialect
+@either_way
+@pytest.mark.parametrize("fault", ["!error 400", "!error 400 content_filter"])
+def test_what_is_the_clients_fault_is_final(
+    client: Client, simulated: Simulated, dialect: str, stream: bool, fault: str
+) -> None:
+    received = simulated.stats()["received"]
+    with client.costs(0):
+        assert client.ask(dialect, first(fault), stream=stream).status_code == 400
+    assert simulated.stats()["received"] == received + 1
+
+
+@every_dialect
+def test_after_the_first_content_nobody_else_is_asked(client: Client, dialect: str) -> None:
+    with client.costs(0):
+        response = client.ask(dialect, first("!chunks 5\n!cut 3"), stream=True)
+        assert response.headers["x-tollgate-upstream"] == "main"
+        assert error_of_stream(dialect, response.text) is not None
+        assert not ended_cleanly(dialect, response.text)
+
+
+@every_dialect
+@either_way
+def test_when_all_have_failed_the_last_failure_is_the_answer_and_nothing_is_paid(
+    client: Client, dialect: str, stream: bool
+) -> None:
+    with client.costs(0):
+        response = client.ask(
+            dialect, "!only kimi-k2.6\n!error 500\n!only second-model\n!error 504", stream=stream
+        )
+        assert response.status_code == 504
+        assert response.headers["x-credits-charged"] == "0"
+
+
+def test_an_upstream_that_cannot_take_the_request_is_passed_over(client: Client) -> None:
+    """The first fallback would reason, which was not paid for, and sees no images."""
+    unreachable = metric(client.gateway, "tollgate_upstream_requests_total", "nobody")
+    said = [{"role": "user", "content": [{"type": "text", "text": first("!error 500")}, IMAGE]}]
+    with client.costs(PRICE):
+        response = client.gateway.http.post(
+            PATHS["chat"],
+            json={"model": "unfit", "messages": said},
+            headers={"x-api-key": client.key},
+        )
+        assert response.headers["x-tollgate-upstream"] == "second"
+    assert metric(client.gateway, "tollgate_upstream_requests_total", "nobody") == unreachable
+
+
+@every_dialect
+def test_a_client_that_leaves_while_the_second_works_has_paid(
+    client: Client, simulated: Simulated, dialect: str
+) -> None:
+    cancelled = simulated.stats()["cancelled"]
+    asked = body(dialect, first("!error 500") + "\n!silence 30")
+    with client.costs(PRICE):
+        with pytest.raises(httpx.ReadTimeout), httpx.Client(timeout=0.3) as http:
+            http.post(
+                client.gateway.url + PATHS[dialect], json=asked, headers={"x-api-key": client.key}
+            )
+        wait_until(lambda: simulated.stats()["cancelled"] == cancelled + 1, "the upstream call")
+
+
+def is_open(client: Client) -> bool:
+    return metric(client.gateway, "tollgate_upstream_circuit_open", "frail") == 1
+
+
+def test_failures_in_a_row_open_the_circuit_and_a_trial_closes_it(
+    client: Client, simulated: Simulated
+) -> None:
+    with client.costs(0):
+        for _ in range(2):
+            assert client.ask("chat", "!error 500", model="frail").status_code == 502
+        assert is_open(client)
+        received = simulated.stats()["received"]
+        refused = client.ask("chat", "Hi", model="frail")
+        assert refused.status_code == 503
+        assert refused.headers["retry-after"] == "1"
+        assert refused.headers["x-credits-charged"] == "0"
+        assert "x-credits-remaining" not in refused.headers, "a charge was not even tried"
+        assert client.ask("messages", "Hi", model="frail").status_code == 529
+        assert simulated.stats()["received"] == received
+    with client.costs(PRICE):
+        other = client.ask("chat", SECOND, model="frail-with-another")
+        assert other.headers["x-tollgate-upstream"] == "second"
+    wait_until(lambda: client.ask("chat", "Hi", model="frail").status_code == 200, "a trial", 5)
+    assert not is_open(client)
+
+
+def test_a_trial_that_fails_makes_the_pause_longer(client: Client) -> None:
+    for _ in range(2):
+        client.ask("chat", "!error 500", model="frail")
+    wait_until(
+        lambda: client.ask("chat", "!error 500", model="frail").status_code == 502, "a trial", 5
+    )
+    assert client.ask("chat", "Hi", model="frail").headers["retry-after"] == "2"
+    wait_until(lambda: client.ask("chat", "Hi", model="frail").status_code == 200, "a trial", 5)
+
+
+def test_a_pause_that_the_upstream_asked_for_is_waited_out(client: Client) -> None:
+    with client.costs(PRICE):
+        refused = client.ask("chat", "!error 429 rate_limit_reached_error 1", model="asking")
+        assert refused.status_code == 503
+        assert refused.headers["retry-after"] == "1"
+        answered = client.ask("chat", "!answer later", model="asking")
+        assert answered.status_code == 200
+        assert answered.elapsed.total_seconds() > 0.7
+
+
+@every_dialect
+def test_a_longer_pause_is_told_at_once(client: Client, dialect: str) -> None:
+    """It is longer than who queues may wait."""
+    with client.costs(0):
+        client.ask(dialect, "!error 429 rate_limit_reached_error 30", model="asking")
+        refused = client.ask(dialect, "Hi", model="asking")
+        assert refused.status_code == (529 if dialect == "messages" else 503)
+        assert 20 < int(refused.headers["retry-after"]) <= 30
+        assert refused.elapsed.total_seconds() < 1

@@ -1,0 +1,227 @@
+"""Places at an upstream: never too many, in turn, and none is lost."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from gateway.core.spec import FleetLimits, UpstreamSpec
+from gateway.errors import UpstreamError, UpstreamMisconfigured, UpstreamOverloaded
+from gateway.telemetry.metrics import Metrics
+from gateway.upstream.chat import ChatUpstream
+from gateway.upstream.gate import WAITING_MAX, Gate, Visit
+from gateway.upstream.queue import FairQueue
+
+LIMITS = FleetLimits()
+URL = "http://127.0.0.1:9/v1"
+
+
+def with_gate(story: Callable[[Gate], Awaitable[None]], **spec: Any) -> None:
+    """Tell a story of one gate, and see that nothing is left of it."""
+
+    async def run() -> None:
+        described = UpstreamSpec(name="main", url=URL, **spec)
+        metrics = Metrics()
+        upstream = ChatUpstream("main", URL, None, LIMITS)
+        gate = Gate(upstream, described, LIMITS, metrics.upstream("main"))
+        await story(gate)
+        gate.close()
+        text = metrics.exposition().decode()
+        assert 'tollgate_upstream_waiting_requests{upstream="main"} 0.0' in text
+        assert 'tollgate_upstream_in_flight_requests{upstream="main"} 0.0' in text
+
+    asyncio.run(run())
+
+
+def entered(gate: Gate) -> Visit:
+    visit = gate.enter()
+    assert visit is not None
+    return visit
+
+
+async def begun(*waits: "asyncio.Task[Any]") -> None:
+    """Until all of them had their turn to begin."""
+    await asyncio.sleep(0)
+    assert not any(wait.done() for wait in waits)
+
+
+def test_there_are_as_many_places_as_the_spec_says() -> None:
+    async def story(gate: Gate) -> None:
+        visits = [entered(gate) for _ in range(3)]
+        assert gate.enter() is None
+        visits[1].leave()
+        visits[1].leave()
+        entered(gate)
+        assert gate.enter() is None
+
+    with_gate(story, concurrent_requests=3)
+
+
+def test_whoever_waits_has_the_place_that_becomes_free() -> None:
+    async def story(gate: Gate) -> None:
+        first = entered(gate)
+        wait = asyncio.create_task(gate.wait(1, 10))
+        await begun(wait)
+        first.leave()
+        assert gate.enter() is None, "nobody overtakes who waits"
+        second = await wait
+        assert second is not None
+        second.leave()
+        entered(gate)
+
+    with_gate(story, concurrent_requests=1)
+
+
+def test_a_wait_ends_in_time() -> None:
+    async def story(gate: Gate) -> None:
+        first = entered(gate)
+        assert await gate.wait(1, 0.01) is None
+        assert await gate.wait(1, 0) is None
+        first.leave()
+        entered(gate)
+
+    with_gate(story, concurrent_requests=1)
+
+
+def test_a_queue_that_is_full_takes_nobody() -> None:
+    async def story(gate: Gate) -> None:
+        entered(gate)
+        waits = [asyncio.create_task(gate.wait(1, 60)) for _ in range(WAITING_MAX)]
+        await begun(*waits)
+        assert await gate.wait(2, 60) is None
+        for wait in waits:
+            wait.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)
+
+    with_gate(story, concurrent_requests=1)
+
+
+def test_a_place_given_to_who_left_in_the_same_moment_is_not_lost() -> None:
+    async def story(gate: Gate) -> None:
+        first = entered(gate)
+        wait = asyncio.create_task(gate.wait(1, 60))
+        await begun(wait)
+        first.leave()
+        wait.cancel()
+        await asyncio.wait([wait])
+        assert wait.cancelled()
+        entered(gate)
+
+    with_gate(story, concurrent_requests=1)
+
+
+def test_accounts_take_turns() -> None:
+    async def story(gate: Gate) -> None:
+        place = entered(gate)
+        turns: list[int] = []
+
+        async def request(account: int) -> None:
+            visit = await gate.wait(account, 60)
+            assert visit is not None
+            turns.append(account)
+            visit.leave()
+
+        tasks = [asyncio.create_task(request(account)) for account in (1, 1, 1, 1, 2, 2, 3)]
+        await begun(*tasks)
+        place.leave()
+        await asyncio.gather(*tasks)
+        assert turns == [1, 2, 3, 1, 2, 1, 1]
+
+    with_gate(story, concurrent_requests=1)
+
+
+def test_a_thousand_comings_and_goings_lose_no_place() -> None:
+    """Some wait too long, some leave while they wait, some hold their place for a while."""
+    chance = random.Random(7)
+
+    async def story(gate: Gate) -> None:
+        under_way = 0
+
+        async def request(account: int, seconds: float, stay: float) -> None:
+            nonlocal under_way
+            visit = gate.enter() or await gate.wait(account, seconds)
+            if visit is None:
+                return
+            under_way += 1
+            assert under_way <= 4
+            try:
+                await asyncio.sleep(stay)
+            finally:
+                under_way -= 1
+                visit.leave()
+
+        tasks = [
+            asyncio.create_task(
+                request(chance.randrange(5), chance.random() / 5, chance.random() / 100)
+            )
+            for _ in range(1000)
+        ]
+        for task in tasks:
+            if chance.random() < 0.3:
+                asyncio.get_running_loop().call_later(chance.random() / 5, task.cancel)
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert under_way == 0
+        assert len([entered(gate) for _ in range(4)]) == 4
+        assert gate.enter() is None
+
+    with_gate(story, concurrent_requests=4)
+
+
+def test_whoever_waits_for_an_upstream_that_fails_is_sent_away() -> None:
+    async def story(gate: Gate) -> None:
+        visits = [entered(gate) for _ in range(2)]
+        wait = asyncio.create_task(gate.wait(1, 60))
+        await begun(wait)
+        for visit in visits:
+            visit.sent()
+            visit.fail(UpstreamError("it broke down"))
+        assert await wait is None
+        assert gate.enter() is None
+        assert 0 < gate.closed_seconds() <= 1
+        assert await gate.wait(1, 60) is None
+
+    with_gate(story, concurrent_requests=2, circuit_failures=1)
+
+
+def test_whoever_waits_out_a_pause_goes_when_it_is_over() -> None:
+    async def story(gate: Gate) -> None:
+        visit = entered(gate)
+        visit.sent()
+        visit.fail(UpstreamOverloaded("later", retry_after_seconds=0.05))
+        assert gate.enter() is None
+        assert await gate.wait(1, 0.01) is None, "the pause is longer"
+        began = gate.loop.time()
+        visits = await asyncio.gather(*(gate.wait(account, 5) for account in range(3)))
+        assert gate.loop.time() - began >= 0.04
+        for each in visits:
+            assert each is not None
+            each.leave()
+
+    with_gate(story)
+
+
+def test_an_upstream_that_refuses_works() -> None:
+    async def story(gate: Gate) -> None:
+        for error in (UpstreamError("a"), UpstreamMisconfigured("b"), UpstreamError("c")):
+            visit = entered(gate)
+            visit.sent()
+            visit.fail(error)
+        assert gate.enter() is not None
+
+    with_gate(story, circuit_failures=2)
+
+
+def test_a_queue_gives_turns_and_forgets_who_left() -> None:
+    async def story() -> None:
+        loop = asyncio.get_running_loop()
+        queue: FairQueue[None] = FairQueue()
+        futures = [loop.create_future() for _ in range(6)]
+        for number, future in enumerate(futures):
+            queue.add(number % 2, future)
+        queue.remove(0, futures[2])
+        queue.remove(0, futures[2])
+        queue.remove(9, futures[0])
+        assert [futures.index(queue.pop()) for _ in range(queue.length)] == [0, 1, 4, 3, 5]
+        assert queue.length == 0
+
+    asyncio.run(story())
