@@ -4,6 +4,7 @@
 * `charts/tollgate-crds/templates/`: the same as templates, for upgrades
 * `charts/tollgate/values.schema.json`: its definition of a fleet's specification
 * `charts/tollgate/README.md`: its table of values, from the comments in values.yaml
+* `charts/tollgate/dashboards/`: the dashboards, from `.dev/dashboards`
 """
 
 import json
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from dashboards import DASHBOARDS
 
 ROOT = Path(__file__).parents[1]
 CHART = ROOT / "charts/tollgate"
@@ -34,6 +36,9 @@ def products() -> dict[Path, str]:
     made[schema] = with_fleet(schema.read_text(encoding="utf-8"))
     readme = CHART / "README.md"
     made[readme] = TABLE.sub(lambda _: table(), readme.read_text(encoding="utf-8"))
+    for name, dashboard in DASHBOARDS.items():
+        text = json.dumps(dashboard(), indent=2, ensure_ascii=False) + "\n"
+        made[CHART / "dashboards" / f"{name}.json"] = text
     return made
 
 

@@ -1,7 +1,7 @@
-"""Kubernetes' own schemas of its objects, and those of ours, made strict.
+"""Kubernetes' own schemas of its objects, the Prometheus operator's and those of ours, made strict.
 
-They are the `api/openapi-spec` of the module k8s.io/kubernetes, which the Go client fetches and
-checks; the cache outside the clone keeps just that file of each version.
+They are files of the modules k8s.io/kubernetes and github.com/prometheus-operator, which the Go
+client fetches and checks; the cache outside the clone keeps just those files of each version.
 """
 
 import json
@@ -24,6 +24,10 @@ from tests.chart.helm import ROOT, Body
 OLDEST, NEWEST = "v1.32.0", "v1.36.3"
 _CACHES = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 _SPECIFICATION = "api/openapi-spec/swagger.json"
+#: the kinds of the Prometheus operator that the chart makes
+_MONITORING, _MONITORING_VERSION = "github.com/prometheus-operator/prometheus-operator", "v0.85.0"
+_MONITORING_FOLDER = "example/prometheus-operator-crd"
+_MONITORING_KINDS = ("podmonitors", "prometheusrules")
 #: schemas of two types have none in OpenAPI 2
 _TWO_TYPES = {
     "io.k8s.apimachinery.pkg.util.intstr.IntOrString": ["integer", "string"],
@@ -32,7 +36,7 @@ _TWO_TYPES = {
 
 
 class Schemas:
-    """The schemas of one version of Kubernetes, with those of our resources."""
+    """The schemas of one version of Kubernetes, with those of resources beyond it."""
 
     def __init__(self, definitions: dict[str, Any]) -> None:
         self._definitions = {name: _strict(name, each) for name, each in definitions.items()}
@@ -40,7 +44,7 @@ class Schemas:
         for name, definition in definitions.items():
             for kind in definition.get("x-kubernetes-group-version-kind", []):
                 self._names[(kind["group"], kind["version"], kind["kind"])] = name
-        for resource in _ours():
+        for resource in (*_ours(), *monitoring_resources()):
             self._add(resource)
 
     def errors(self, body: Body) -> Iterator[str]:
@@ -70,27 +74,40 @@ def schemas_of(version: str) -> Schemas:
     """Skips the test where the schemas are not there and cannot be fetched."""
     kept = _CACHES / "tollgate/kubernetes-schemas" / version / "swagger.json"
     if not kept.exists():
-        _fetch(version, kept)
+        _fetch("k8s.io/kubernetes", version, _SPECIFICATION, kept)
     return Schemas(json.loads(kept.read_text(encoding="utf-8"))["definitions"])
 
 
-def _fetch(version: str, kept: Path) -> None:
+@cache
+def monitoring_resources() -> tuple[Body, ...]:
+    """The definitions of the Prometheus operator's kinds, as its users apply them."""
+    folder = _CACHES / "tollgate/prometheus-operator-schemas" / _MONITORING_VERSION
+    for kind in _MONITORING_KINDS:
+        if not (folder / f"{kind}.yaml").exists():
+            file = f"{_MONITORING_FOLDER}/monitoring.coreos.com_{kind}.yaml"
+            _fetch(_MONITORING, _MONITORING_VERSION, file, folder / f"{kind}.yaml")
+    texts = [(folder / f"{kind}.yaml").read_text("utf-8") for kind in _MONITORING_KINDS]
+    return tuple(yaml.load(text, yaml.CSafeLoader) for text in texts)
+
+
+def _fetch(name: str, version: str, file: str, kept: Path) -> None:
+    """Keep one file of a version of a module."""
     if shutil.which("go") is None:
-        pytest.skip(f"the schemas of Kubernetes {version} are fetched with Go, which is not here")
+        pytest.skip(f"the schemas of {name} {version} are fetched with Go, which is not here")
     with tempfile.TemporaryDirectory() as folder:  # the clone has modules of its own
         done = subprocess.run(
-            ["go", "mod", "download", "-json", f"k8s.io/kubernetes@{version}"],
+            ["go", "mod", "download", "-json", f"{name}@{version}"],
             cwd=folder,
             capture_output=True,
             text=True,
             timeout=600,
         )
     if done.returncode != 0:
-        pytest.skip(f"the schemas of Kubernetes {version} cannot be fetched: {done.stdout}")
+        pytest.skip(f"the schemas of {name} {version} cannot be fetched: {done.stdout}")
     module = Path(json.loads(done.stdout)["Dir"])
     kept.parent.mkdir(parents=True, exist_ok=True)
     part = kept.with_suffix(".part")
-    shutil.copyfile(module / _SPECIFICATION, part)
+    shutil.copyfile(module / file, part)
     part.rename(kept)
 
 

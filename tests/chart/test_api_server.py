@@ -10,7 +10,9 @@ import pytest
 
 from tests.chart.helm import RESOURCES_CHART, TRIAL, Body, Values, render
 from tests.chart.installed import Installed
+from tests.chart.schemas import monitoring_resources
 from tests.chart.test_schemas import SETS
+from tests.harness.gateway import wait_until
 
 OURS = "/apis/tollgate.dev/v1alpha1/namespaces/gate"
 KEY = {"metadata": {"name": "alice"}, "spec": {"account": "alice", "secretName": "alice-key"}}
@@ -19,7 +21,12 @@ GRANT = {"metadata": {"name": "welcome"}, "spec": {"account": "alice", "credits"
 
 @pytest.fixture(scope="module")
 def release(installed: Installed) -> Installed:
-    """The resources and the roles, whichever test is the first."""
+    """The resources and the roles, whichever test is the first, and a Prometheus operator's."""
+    done = installed.apply(list(monitoring_resources()))
+    assert done.returncode == 0, done.stderr
+    for kind in ("podmonitors", "prometheusrules"):
+        path = f"/apis/monitoring.coreos.com/v1/{kind}"
+        wait_until(lambda path=path: installed.client.get(path).is_success, f"{kind} to be served")  # type: ignore[misc]  # bound in the loop
     installed.install({**TRIAL, "fleet": {"create": False}})
     return installed
 
@@ -134,3 +141,9 @@ def test_who_may_make_keys_and_who_may_make_money(
     with release.server.client(role) as client:
         answer = client.post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", json=review)
     assert answer.json()["status"]["allowed"] is allowed
+
+
+def test_a_prometheus_operator_is_found_by_what_the_cluster_has(release: Installed) -> None:
+    place = "/apis/monitoring.coreos.com/v1/namespaces/gate"
+    assert release.names(f"{place}/podmonitors") == ["tollgate-gateways", "tollgate-operator"]
+    assert release.names(f"{place}/prometheusrules") == ["tollgate-rules"]

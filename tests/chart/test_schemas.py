@@ -61,6 +61,12 @@ EVERYTHING: Values = {
         "host": "llm.example.com",
         "tlsSecretName": "llm-tls",
     },
+    "monitoring": {
+        "prometheusOperator": True,
+        "labels": {"release": "prometheus"},
+        "rules": {"disabled": ["TollgateBalanceLow"], "runbooks": "https://example.com/runbooks"},
+        "dashboards": {"annotations": {"grafana_folder": "Tollgate"}},
+    },
     "networkPolicy": {
         "scrapers": [PEER],
         "gateway": {"clients": [PEER], "extraIngress": [RULE], "extraEgress": [RULE]},
@@ -81,6 +87,7 @@ SETS: dict[str, Values] = {
         "rbac": {"create": False},
         "networkPolicy": {"enabled": False},
         "releaseFinalizers": {"enabled": False},
+        "monitoring": {"rules": {"enabled": False}, "dashboards": {"enabled": False}},
         "operator": {"serviceAccount": {"create": False}},
     },
 }
@@ -115,12 +122,14 @@ def test_the_resources_are_valid_and_never_deleted(version: str) -> None:
         ("GatewayFleet", ("spec", "replicas"), "two"),
         ("GatewayFleet", ("spec", "drain"), {"secs": 1}),
         ("GatewayFleet", ("metadata", "lables"), {}),
+        ("PodMonitor", ("spec", "podMetricsEndpoint"), []),
+        ("PrometheusRule", ("spec", "groups"), {}),
     ],
 )
 def test_the_schemas_see_what_they_are_there_for(
     kind: str, path: tuple[str, ...], value: Any
 ) -> None:
-    body = copy.deepcopy(render().every(kind)[0])
+    body = copy.deepcopy(render(EVERYTHING).every(kind)[0])
     assert list(schemas_of(NEWEST).errors(body)) == []
     *way, last = path
     place = body

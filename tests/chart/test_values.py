@@ -191,7 +191,7 @@ def test_the_operators_pod_takes_what_pods_take() -> None:
         "priorityClassName": "high",
     }
     pod = pod_of(operator(given(operator=settings)))
-    assert pod["metadata"]["annotations"] == {"a": "b"}
+    assert pod["metadata"]["annotations"]["a"] == "b"
     assert pod["metadata"]["labels"]["c"] == "d"
     for name in ("nodeSelector", "tolerations", "affinity", "priorityClassName"):
         assert pod["spec"][name] == settings[name]

@@ -63,7 +63,7 @@ def _files(given: Path) -> Iterator[Path]:
 
 
 def images() -> dict[str, Image]:
-    """The product, the same under another name, a team with the SDKs, PostgreSQL, Prometheus."""
+    """The product, the same under another name, a team with the SDKs, and PostgreSQL."""
     ignored = (_ROOT / ".dockerignore").read_text()
     parts = [_ROOT / line[1:] for line in ignored.splitlines() if line.startswith("!")]
     product = Image("product", _ROOT, (_ROOT / "Dockerfile", _ROOT / ".dockerignore", *parts))
@@ -77,7 +77,6 @@ def images() -> dict[str, Image]:
             added={"versions.txt": _versions()},
         ),
         Image("postgres", _HERE / "postgres", (_HERE / "postgres",)),
-        Image("prometheus", _HERE / "prometheus", (_HERE / "prometheus",)),
     ]
     return {image.name: image for image in made}
 

@@ -3,6 +3,7 @@
 import re
 
 from tests.cluster.harness.kube import Kube, KubectlFailed
+from tests.cluster.local.places import INGRESS_LOG
 
 _KEY = re.compile(r"sk-[A-Za-z0-9]{20,}")
 _LINES = 60
@@ -23,11 +24,20 @@ def collect(kube: Kube, namespace: str) -> list[tuple[str, str]]:
         ("gateways", _log(namespace, "tollgate.dev/fleet")),
         ("database", _log("database", "app=postgres")),
     ]
-    return [(title, _trimmed(kube, arguments)) for title, arguments in pieces]
+    found = [(title, _trimmed(kube, arguments)) for title, arguments in pieces]
+    return [*found, ("ingress, what it did not answer with 200", _not_answered())]
 
 
 def _log(namespace: str, labels: str) -> list[str]:
     return ["logs", "-n", namespace, "-l", labels, f"--tail={_LINES}", "--prefix"]
+
+
+def _not_answered() -> str:
+    """Of the local node's ingress controller; others keep theirs."""
+    if not INGRESS_LOG.exists():
+        return ""
+    lines = INGRESS_LOG.read_text(errors="replace").splitlines()
+    return redacted("\n".join([line[:300] for line in lines if '" 200 ' not in line][-_LINES:]))
 
 
 def _trimmed(kube: Kube, arguments: list[str]) -> str:

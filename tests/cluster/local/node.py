@@ -114,6 +114,7 @@ def _start_node() -> None:
         "traefik", BIN / "traefik", "--entrypoints.web.address=127.0.0.1:80",
         "--providers.kubernetesingress=true",
         "--providers.kubernetesingress.ingressclass=traefik",
+        "--accesslog=true", f"--accesslog.filepath={places.INGRESS_LOG}",
         "--global.checknewversion=false", "--global.sendanonymoususage=false",
         environment={"KUBECONFIG": str(ADMIN)},
     )  # fmt: skip

@@ -10,6 +10,8 @@ CONTAINERD = "v2.4.2"
 HELM = "v4.3.1"
 COREDNS = "v1.15.0"
 TRAEFIK = "v3.6.12"
+#: of the module; the release is 3.16
+PROMETHEUS = "v0.316.0"
 #: the oldest Go that compiles all of them
 GO = (1, 26)
 
@@ -25,6 +27,7 @@ BIN = CACHE / "bin"
 #: what one running node owns: etcd, containerd, kubelet, volumes, logs
 STATE = Path(f"/var/tmp/tollgate-cluster-{_HERE}")
 LOGS = STATE / "logs"
+INGRESS_LOG = LOGS / "ingress.log"
 CERTIFICATES = STATE / "certificates"
 SOCKET = STATE / "containerd.sock"
 ADMIN = STATE / "admin.kubeconfig"

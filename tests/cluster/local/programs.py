@@ -35,6 +35,7 @@ _CONTAINERD = "github.com/containerd/containerd/v2"
 _ETCD = "go.etcd.io/etcd/server/v3"
 _TRAEFIK = "github.com/traefik/traefik/v3"
 _COREDNS = "github.com/coredns/coredns"
+_PROMETHEUS = "github.com/prometheus/prometheus"
 #: program → module, version, package
 _OTHERS = {
     "etcd": (_ETCD, places.ETCD, _ETCD),
@@ -48,7 +49,11 @@ _OTHERS = {
     "helm": ("helm.sh/helm/v4", places.HELM, "helm.sh/helm/v4/cmd/helm"),
     "coredns": (_COREDNS, places.COREDNS, _COREDNS),
     "traefik": (_TRAEFIK, places.TRAEFIK, f"{_TRAEFIK}/cmd/traefik"),
+    "prometheus": (_PROMETHEUS, places.PROMETHEUS, f"{_PROMETHEUS}/cmd/prometheus"),
 }
+#: Prometheus finds pods and nothing else, which spares it the clients of all clouds; and it runs in
+#: any image. That of Debian finds no pods.
+_TAGS = {"prometheus": "remove_all_sd,enable_kubernetes_sd,netgo,osusergo"}
 #: replacements that Traefik's own module makes; they do not reach whoever requires it
 _REPLACED = {
     "traefik": "\nreplace (\n"
@@ -62,17 +67,19 @@ _REPLACED = {
 
 
 class Program(NamedTuple):
-    """One program: the module it is built in, the module's text, its package and flags."""
+    """One program: the module it is built in, the module's text, its package, flags and tags."""
 
     name: str
     module: str
     text: str
     package: str
     flags: str = "-s -w"
+    tags: str = ""
 
     @property
     def stamp(self) -> str:
-        return hashlib.sha256((self.text + self.package + self.flags).encode()).hexdigest()
+        made_of = self.text + self.package + self.flags + self.tags
+        return hashlib.sha256(made_of.encode()).hexdigest()
 
     @property
     def is_built(self) -> bool:
@@ -99,7 +106,8 @@ def programs() -> Iterator[Program]:
         yield Program(name, "kubernetes", text, f"k8s.io/kubernetes/cmd/{name}", f"-s -w {told}")
     for name, (module, version, package) in _OTHERS.items():
         required = f"module local/{name}\n\ngo 1.26.0\n\nrequire {module} {version}\n"
-        yield Program(name, name, required + _REPLACED.get(name, ""), package)
+        text = required + _REPLACED.get(name, "")
+        yield Program(name, name, text, package, tags=_TAGS.get(name, ""))
 
 
 def missing() -> list[str]:
@@ -161,7 +169,8 @@ def _build(program: Program) -> None:
     }
     made = BIN / f".{program.name}.new"
     run(
-        "go", "build", "-trimpath", "-ldflags", program.flags, "-o", made, program.package,
+        "go", "build", "-trimpath", "-ldflags", program.flags, "-tags", program.tags,
+        "-o", made, program.package,
         folder=folder, environment=environment,
     )  # fmt: skip
     made.rename(BIN / program.name)

@@ -1,0 +1,273 @@
+"""Who uses what: requests, tokens and credits by account, key and model."""
+
+from dashboards.board import Json, board, namespace, variable
+from dashboards.panels import BLUE, GREEN, PURPLE, STATUSES, YELLOW, figure, graph, table
+
+_ACCOUNTS = 'namespace=~"$namespace",account=~"$team(/.*)?",account=~"$account"'
+_WHO = f'{_ACCOUNTS},key=~"$key",model=~"$model"'
+_REQUESTS = f"tollgate_requests_total{{{_WHO}}}"
+_OVER = "in the time shown"
+
+
+def _requests(more: str = "") -> str:
+    return f"tollgate_requests_total{{{_WHO}{more}}}"
+
+
+def _tokens(direction: str) -> str:
+    return f'tollgate_tokens_total{{{_WHO},direction="{direction}"}}'
+
+
+def _credits(kind: str) -> str:
+    return f'tollgate_credits_total{{{_WHO},kind="{kind}"}}'
+
+
+def _net(labels: str, function: str, window: str) -> str:
+    """Credits charged less those refunded."""
+    charged, refunded = _credits("charge"), _credits("refund")
+    by = f"sum by ({labels}) "
+    return f"{by}({function}({charged}[{window}])) - {by}({function}({refunded}[{window}]))"
+
+
+def usage() -> Json:
+    return board(
+        "usage",
+        "Tollgate: usage",
+        "Requests, tokens and credits by account, key and model. Sums over time are estimates of "
+        "Prometheus; what an account has and had is in the ledger.",
+        [
+            namespace("tollgate_requests_total"),
+            variable(
+                "team",
+                "Namespace",
+                'label_values(tollgate_requests_total{namespace=~"$namespace"}, account)',
+                "The namespace that accounts and keys belong to.",
+                regex="/^([^/]+)\\/.*$/",
+            ),
+            variable(
+                "account",
+                "Account",
+                'label_values(tollgate_requests_total{namespace=~"$namespace",'
+                'account=~"$team(/.*)?"}, account)',
+                "Who pays, with its namespace.",
+            ),
+            variable(
+                "key",
+                "Key",
+                f"label_values(tollgate_requests_total{{{_ACCOUNTS}}}, key)",
+                "An ApiKey, with its namespace.",
+            ),
+            variable(
+                "model",
+                "Model",
+                'label_values(tollgate_requests_total{namespace=~"$namespace"}, model)',
+                "The name that clients send.",
+            ),
+        ],
+        {
+            "In the time shown": _figures(),
+            "Who spends": _tables(),
+            "Over time": _graphs(),
+            "Tokens": _token_graphs(),
+            "What was refused": _refusals(),
+        },
+        since="now-24h",
+    )
+
+
+def _figures() -> list[Json]:
+    return [
+        figure("Requests", f"Answered {_OVER}.", f"sum(increase({_REQUESTS}[$__range]))", "locale"),
+        figure(
+            "Credits spent",
+            f"Charged less refunded, {_OVER}.",
+            f"sum({_net('account', 'increase', '$__range')})",
+            "locale",
+        ),
+        figure(
+            "Refunded",
+            f"Credits given back {_OVER}, for requests that failed.",
+            f"sum(increase({_credits('refund')}[$__range]))",
+            "locale",
+        ),
+        figure(
+            "Input tokens",
+            f"As the upstreams reported them {_OVER}.",
+            f"sum(increase({_tokens('input')}[$__range]))",
+            "short",
+        ),
+        figure(
+            "Output tokens",
+            f"As the upstreams reported them {_OVER}.",
+            f"sum(increase({_tokens('output')}[$__range]))",
+            "short",
+        ),
+        figure(
+            "Keys in use",
+            f"That were charged {_OVER}.",
+            f"count(sum by (key) (increase({_credits('charge')}[$__range])) > 0)",
+            "locale",
+        ),
+    ]
+
+
+def _tables() -> list[Json]:
+    def by(labels: str, title: str, names: dict[str, str], width: int) -> Json:
+        return table(
+            title,
+            f"{_OVER.capitalize()}, the ones that spend most on top.",
+            {
+                "Credits": (_net(labels, "increase", "$__range"), "locale"),
+                "Requests": (f"sum by ({labels}) (increase({_REQUESTS}[$__range]))", "locale"),
+                "Input": (f"sum by ({labels}) (increase({_tokens('input')}[$__range]))", "short"),
+                "Output": (f"sum by ({labels}) (increase({_tokens('output')}[$__range]))", "short"),
+            },
+            names=names,
+            sort="Credits",
+            width=width,
+        )
+
+    return [
+        by("account", "Accounts", {"account": "Account"}, 8),
+        by("key, account", "Keys", {"key": "Key", "account": "Account"}, 9),
+        by("model", "Models", {"model": "Model"}, 7),
+    ]
+
+
+def _graphs() -> list[Json]:
+    def spent(label: str) -> str:
+        inner = _net(label, "rate", "$__rate_interval")
+        return f"topk(10, 60 * ({inner}))"
+
+    return [
+        graph(
+            "Credits a minute, by account",
+            "Charged less refunded; the ten that spend most.",
+            [(spent("account"), "{{account}}")],
+            "short",
+            stacked=True,
+        ),
+        graph(
+            "Credits a minute, by key",
+            "Charged less refunded; the ten that spend most.",
+            [(spent("key"), "{{key}}")],
+            "short",
+            stacked=True,
+        ),
+        graph(
+            "Credits a minute, by model",
+            "Charged less refunded.",
+            [(spent("model"), "{{model}}")],
+            "short",
+            stacked=True,
+        ),
+        graph(
+            "Requests, by account",
+            "The ten that ask most.",
+            [
+                (
+                    f"topk(10, sum by (account) (rate({_REQUESTS}[$__rate_interval])))",
+                    "{{account}}",
+                )
+            ],
+            "reqps",
+        ),
+        graph(
+            "Requests, by model and route",
+            "A route is the protocol that clients speak, or `free`.",
+            [
+                (
+                    f"sum by (model, route) (rate({_REQUESTS}[$__rate_interval]))",
+                    "{{model}} {{route}}",
+                )
+            ],
+            "reqps",
+        ),
+        graph(
+            "Balance, by account",
+            "What accounts can spend now; the ten that have least.",
+            [
+                (
+                    "bottomk(10, max by (account) "
+                    f"(tollgate_account_balance_credits{{{_ACCOUNTS}}}))",
+                    "{{account}}",
+                )
+            ],
+            "locale",
+            without="The operator is not scraped",
+        ),
+    ]
+
+
+def _token_graphs() -> list[Json]:
+    def rate(direction: str, by: str = "") -> str:
+        return f"sum{by} (rate({_tokens(direction)}[$__rate_interval]))"
+
+    by = " by (model)"
+
+    def share(part: str, whole: str) -> str:
+        return f"{rate(part, by)} / ({rate(whole, by)} > 0)"
+
+    answered = _requests(',code="200",route!="free"')
+
+    return [
+        graph(
+            "Tokens a second",
+            "Cached tokens are a part of the input, reasoning is a part of the output.",
+            [(rate(name), name) for name in ("input", "cached", "output", "reasoning")],
+            "short",
+            colours={"input": BLUE, "cached": GREEN, "output": PURPLE, "reasoning": YELLOW},
+        ),
+        graph(
+            "Output tokens a request, by model",
+            "Tokens of answers by the requests that were answered with 200.",
+            [
+                (
+                    f"{rate('output', by)} / (sum{by} (rate({answered}[$__rate_interval])) > 0)",
+                    "{{model}}",
+                )
+            ],
+            "short",
+        ),
+        graph(
+            "Shares of cache and reasoning, by model",
+            "Cached tokens of the input, and tokens of reasoning of the output.",
+            [
+                (share("cached", "input"), "{{model}} cached"),
+                (share("reasoning", "output"), "{{model}} reasoning"),
+            ],
+            "percentunit",
+            highest=1,
+            without="No model reports either",
+        ),
+    ]
+
+
+def _refusals() -> list[Json]:
+    def refused(code: str, label: str) -> str:
+        matched = _requests(f',code="{code}"')
+        return f"topk(10, sum by ({label}) (rate({matched}[$__rate_interval])))"
+
+    return [
+        graph(
+            "Answers, by status",
+            "402: no credits. 429: over a limit of the key. 499: the client left.",
+            [(f"sum by (code) (rate({_REQUESTS}[$__rate_interval]))", "{{code}}")],
+            "reqps",
+            stacked=True,
+            colours=STATUSES,
+        ),
+        graph(
+            "Out of credits, by account",
+            "Requests answered with 402.",
+            [(refused("402", "account"), "{{account}}")],
+            "reqps",
+            without="Nobody",
+        ),
+        graph(
+            "Over a limit, by key",
+            "Requests answered with 429.",
+            [(refused("429", "key"), "{{key}}")],
+            "reqps",
+            without="Nobody",
+        ),
+    ]
