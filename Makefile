@@ -37,8 +37,8 @@ lock: ## pin the dependencies anew
 	@"$$(.dev/venv dev)/bin/python" -m pip install --quiet uv
 	@for set in runtime image dev; do \
 	  case $$set in runtime) extras=;; \
-	    image) extras="--extra operator -c .locks/runtime.txt";; \
-	    dev) extras="--extra dev --extra operator -c .locks/image.txt";; esac; \
+	    image) extras="--extra operator --extra otel -c .locks/runtime.txt";; \
+	    dev) extras="--extra dev --extra operator --extra otel -c .locks/image.txt";; esac; \
 	  "$$(.dev/venv dev)/bin/uv" pip compile pyproject.toml --quiet --universal \
 	    --python-version 3.11 --generate-hashes --no-emit-index-url --no-header $$extras \
 	    -o .locks/$$set.txt; done

@@ -23,25 +23,30 @@ import gateway.errors
 from gateway.__main__ import _parser
 from gateway.app import charged_paths
 from gateway.core.credits import Lot, Lots, add_lot, settle_lots, take_lot
-from gateway.core.events import Usage
+from gateway.core.degraded import FEATURES
 from gateway.core.keys import secret_values
 from gateway.core.profile import GENERIC, PROFILES
 from gateway.core.seal import Sealer
 from gateway.core.spec import Metadata, parse_document
-from gateway.errors import GatewayError, RequestError, TollgateError
+from gateway.errors import Failure, GatewayError, RequestError, TollgateError
 from gateway.routes.application import free_app
 from gateway.routes.operations import Operations
 from gateway.settings import Settings, UpstreamOverride
 from gateway.simulated.script import DIRECTIVES, SCOPES
+from gateway.store.audit_rounds import AuditRound
+from gateway.store.balances import AccountBalance
 from gateway.store.grant_states import GrantReason
 from gateway.store.ledger import Outcome
 from gateway.store.tables import Entry
-from gateway.telemetry.metrics import Metrics, RequestLabels
+from gateway.telemetry.families import COUNTERS, GAUGES, TIMINGS
+from gateway.telemetry.metrics import Metrics
 from gateway.wire.base import Dialect
 from gateway.wire.chat.dialect import ChatDialect
 from gateway.wire.messages.dialect import MessagesDialect
 from gateway.wire.responses.dialect import ResponsesDialect
+from gateway_operator.metrics import Metrics as OperatorMetrics
 from gateway_operator.resources import apikey, creditgrant, fleet
+from gateway_operator.settings import OperatorSettings
 from tests.crds.support import CRDS, Json, schema
 from tests.harness.pages import (
     DOCS,
@@ -72,6 +77,7 @@ PROOFS = {
     "refused by the gateway": "refused_by_us_costs_nothing",
     "the gateway fails, or loses the client": "a_client_that_leaves_before_dispatch_is_refunded",
     "upstream unreachable": "an_upstream_that_fails_before_its_first_byte_is_refunded",
+    "another upstream": "another_upstream_answers_for_one_that_failed_and_is_charged_once",
     "upstream breaks": "an_upstream_that_breaks_after_its_first_byte_is_refunded",
     "complete answer": "a_complete_answer_is_charged",
     "client leaves": "a_client_that_leaves_a_stream_has_paid_and_the_upstream_is_cut",
@@ -155,6 +161,32 @@ def test_every_environment_variable() -> None:
     assert columns(upstream, 1) == variables(UpstreamOverride, "UPSTREAM_")
 
 
+def test_every_environment_variable_of_the_operator() -> None:
+    documented = columns(tables(section("configuration.md", "The operator"))[0], 1)
+    expected = {
+        f"TOLLGATE_{field.name.upper()}": "required"
+        if field.required
+        else shown(int(default) if isinstance(default := field.default, float) else default)
+        for field in msgspec.structs.fields(OperatorSettings)
+    }
+    assert documented == expected
+
+
+def test_every_metric_of_the_operator() -> None:
+    metrics = OperatorMetrics()
+    metrics.read_accounts([AccountBalance("team/alice", 1, 2)])
+    metrics.audited(AuditRound((), 0, 0, 0, 0), 0.1)
+    metrics.saw_objects({("ApiKey", "Issued"): 1})
+    metrics.saw_fleet("main", True, None)
+    exposed = {}
+    for family in text_string_to_metric_families(metrics.exposition().decode()):
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        if not name.startswith("process_"):
+            exposed[name] = {label for one in family.samples for label in one.labels} - {"le"}
+    rows = tables(section("configuration.md", "The operator"))[1]
+    assert {name: coded(cell) for name, cell in columns(rows, 1).items()} == exposed
+
+
 def test_every_command_and_flag() -> None:
     (group,) = (a for a in _parser()._actions if isinstance(a, argparse._SubParsersAction))
     flags: dict[str, tuple[list[str], list[str]]] = {}
@@ -215,6 +247,8 @@ def test_every_event() -> None:
                     posted.add(name)
                 case ast.Assign(targets=[ast.Name("REASON")], value=ast.Constant(str(name))):
                     posted.add(name)
+                case ast.Assign(targets=[ast.Name("REASONS")], value=ast.Dict(values=names)):
+                    posted |= {ast.literal_eval(name) for name in names}
     assert columns(tables(section("resources.md", "Events"))[0], 0).keys() == posted
 
 
@@ -271,30 +305,24 @@ def test_every_error_in_both_families() -> None:
 
 
 def test_every_metric_with_its_labels_and_their_values() -> None:
-    metrics = Metrics()
-    labels = RequestLabels("team/key", "team/account", "model")
-    metrics.answered(labels, "chat", "200")
-    series = metrics.series(labels, "chat")
-    for count in (series.first_byte, series.duration, series.charge, series.refund):
-        count(1)
-    series.in_flight(1)
-    series.used(Usage(4, 3, 2, 1))
-    metrics.sent_upstream("main", "200")
-    exposed: dict[str, set[str]] = {}
-    values = {"route": {"free", *(d.name for d in dialects())}, "direction": set(), "kind": set()}
-    for family in text_string_to_metric_families(metrics.exposition().decode()):
-        if family.name.endswith("_created"):
-            continue
-        name = f"{family.name}_total" if family.type == "counter" else family.name
-        exposed[name] = {label for sample in family.samples for label in sample.labels} - {"le"}
-        for sample in family.samples:
-            for label in ("direction", "kind"):
-                values[label] |= {sample.labels[label]} if label in sample.labels else set()
+    declared = {
+        **{f"tollgate_{name}_total": labels for name, (_, labels) in COUNTERS.items()},
+        **{f"tollgate_{name}": labels for name, (_, labels) in GAUGES.items()},
+        **{f"tollgate_{name}_seconds": labels for name, (_, labels, _) in TIMINGS.items()},
+    }
     of_metrics, of_labels = tables(section("configuration.md", "Health and metrics"))[1:]
-    assert {name: coded(cell) for name, cell in columns(of_metrics, 1).items()} == exposed
+    documented = {name: coded(cell) for name, cell in columns(of_metrics, 1).items()}
+    assert documented == {name: set(labels) for name, labels in declared.items()}
+    values = {
+        "route": {"free", *(d.name for d in dialects())},
+        "direction": {"input", "cached", "output", "reasoning"},
+        "kind": {"charge", "refund"},
+        "class": set(get_args(Failure)),
+        "feature": set(FEATURES),
+    }
     told = {name: coded(row[1]) for row in of_labels for name in coded(row[0])}
     assert {label: told[label] for label in values} == values
-    assert set().union(*exposed.values()) == told.keys() | {"upstream", "code"}
+    assert told.keys() == set().union(*declared.values())
 
 
 def test_every_header_is_told_to_clients() -> None:

@@ -24,8 +24,8 @@ BANNED = re.compile(
     "tenants?|quotas?|budgets?|backends?|providers?|spend|spent|wallet|customer|reservation|deduct"
     "|topup|org|organi[sz]ation|utils?|misc|cfg|ctx|mgr|cnt|req|resp|msg"
 )
-#: members of somebody else's protocol
-NOT_OUR_WORDS = frozenset({"budget_tokens"})
+#: members of somebody else's protocol, and the names of somebody else's classes
+NOT_OUR_WORDS = frozenset({"budget_tokens", "MeterProvider", "TracerProvider"})
 
 _MUTABLE = (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.SetComp)
 _MAKERS = frozenset({"list", "dict", "set", "bytearray", "defaultdict", "deque", "Counter"})

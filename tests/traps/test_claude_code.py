@@ -172,7 +172,7 @@ def test_trap_13_the_web_search_helper_is_told_that_there_is_none(client: Client
     assert "web_search_20250305 is not supported" in sent.response.json()["error"]["message"]
     offered = [tool, function("messages", "Bash")]
     sent = ask_claude(client, claude_code(CLAUDE_START, tools=offered))
-    assert sent.degraded == {"tools.0"}
+    assert sent.degraded == {"tools.web_search_20250305"}
     assert len(sent.upstream["tools"]) == 1
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.harness.dialects import DIALECTS, ended_cleanly, error_of_stream, reasoning
+from tests.harness.dialects import ended_cleanly, error_of_stream, reasoning
 from tests.traps.support import Client, Sent, either_way, every_dialect, function, read
 
 Object = dict[str, Any]
@@ -249,16 +249,18 @@ def document(dialect: str) -> Object:
     if dialect == "messages":
         source = {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0="}
         return {"type": "document", "source": source, "title": "plan.pdf"}
-    data = "data:application/pdf;base64,JVBERi0="
-    return {"type": "input_file", "filename": "plan.pdf", "file_data": data}
+    file = {"filename": "plan.pdf", "file_data": "data:application/pdf;base64,JVBERi0="}
+    if dialect == "chat":
+        return {"type": "file", "file": file}
+    return {"type": "input_file", **file}
 
 
-@pytest.mark.parametrize("dialect", [name for name in DIALECTS if name != "chat"])
-def test_trap_15_a_document_is_refused_when_new_and_does_no_harm_later(
+@every_dialect
+def test_trap_15_a_broken_document_is_refused_when_new_and_does_no_harm_later(
     client: Client, dialect: str
 ) -> None:
     """A block that is refused for ever would make the whole conversation useless."""
-    text = {"type": "text" if dialect == "messages" else "input_text", "text": "Read this"}
+    text = {"type": "input_text" if dialect == "responses" else "text", "text": "Read this"}
     fresh = see(dialect, document(dialect), text)
     sent = client.send(dialect, fresh)
     assert sent.response.status_code == 400
@@ -271,7 +273,7 @@ def test_trap_15_a_document_is_refused_when_new_and_does_no_harm_later(
     ]
     sent = client.send(dialect, {**fresh, member: later})
     assert "plan.pdf" in json.dumps(sent.upstream["messages"][0])
-    assert sent.degraded
+    assert sent.degraded == {"document"}
 
 
 @every_dialect
