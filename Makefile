@@ -30,7 +30,7 @@ format: ## put the code into its one form
 bench: ## CPU per request and per chunk, next to a bare Go proxy
 	@"$$(.dev/venv dev)/bin/python" -m tests.bench
 
-generate: ## the charts' copies of crds/, their schema and their README
+generate: ## the charts' copies of crds/, their schema, their README and the dashboards
 	@"$$(.dev/venv dev)/bin/python" .dev/charts.py
 
 lock: ## pin the dependencies anew

@@ -30,6 +30,7 @@ from gateway.documents.reader import DocumentReader
 from gateway.errors import Draining, InternalError, RequestError, TollgateError, UpstreamError
 from gateway.keyring import Key, Keyring
 from gateway.passage import Passage
+from gateway.telemetry.context import passed_on
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.witness import Witness
 from gateway.till import Till
@@ -49,8 +50,6 @@ _EVENT_STREAM: Headers = [
 _JSON = (b"content-type", b"application/json")
 #: shown for a client that left, as the logs of many servers do
 _STATUS_CLIENT_GONE = 499
-#: request headers that an upstream may see
-_PASSED_ON = {b"traceparent": "traceparent", b"tracestate": "tracestate"}
 
 
 class Flow:
@@ -187,6 +186,7 @@ class Flow:
         passage.dispatched = True
         trip.sent()
         visit = trip.visit
+        passage.asked = visit.upstream.name
         reply = await visit.upstream.send(trip.outgoing, self._passed_on(passage, connection))
         visit.accepted()
         try:
@@ -313,11 +313,7 @@ class Flow:
         """The headers by which the upstream goes on with the client's trace, or with ours."""
         if passage.span is not None and self._witness is not None:
             return self._witness.carried(passage.span)
-        return {
-            _PASSED_ON[name]: value.decode("latin-1")
-            for name, value in connection.headers
-            if name in _PASSED_ON
-        }
+        return passed_on(connection.headers)
 
 
 async def answer_error(

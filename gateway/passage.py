@@ -42,6 +42,7 @@ class Passage:
     __slots__ = (
         "_began",
         "_task",
+        "asked",
         "balance",
         "charged",
         "cut_by",
@@ -85,7 +86,9 @@ class Passage:
         self.dispatched = False
         #: whether it waits for a place at an upstream, so that its client may leave at once
         self.is_queued = False
-        #: who answers, told where it may be one of several
+        #: the upstream that was asked last
+        self.asked: str | None = None
+        #: who answers, told to the client where it may be one of several
         self.upstream: str | None = None
         #: the account's balance after the last booking, None before one was tried
         self.balance: int | None = None
@@ -126,7 +129,7 @@ class Passage:
             "account": self.labels.account,
             "model": self.labels.model,
             "route": self.route,
-            "upstream": self.upstream,
+            "upstream": self.asked,
             "status": self.status,
             "credits": taken,
             "input_tokens": None if self.usage is None else self.usage.input,

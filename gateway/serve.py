@@ -32,7 +32,7 @@ from gateway.settings import (
     Settings,
     SettingsError,
     UpstreamOverride,
-    names_collector,
+    collected_signals,
 )
 from gateway.standalone.documents import (
     SIMULATED,
@@ -210,9 +210,8 @@ class Process:
 
     def _open_witness(self, stack: AsyncExitStack) -> Witness | None:
         try:
-            witness, close = open_witness(
-                self._settings.access_log, traces=names_collector(self._environment)
-            )
+            signals = collected_signals(self._environment)
+            witness, close = open_witness(self._settings.access_log, signals)
         except ImportError:
             raise SettingsError(
                 "OTEL_EXPORTER_OTLP_ENDPOINT names a collector of traces, but OpenTelemetry is"

@@ -108,14 +108,16 @@ def read_upstream_override(environment: Mapping[str, str]) -> UpstreamOverride:
     )
 
 
-def names_collector(environment: Mapping[str, str]) -> bool:
-    """Whether the environment names a collector for OpenTelemetry, and does not switch it off.
+def collected_signals(environment: Mapping[str, str]) -> frozenset[str]:
+    """For which of `traces` and `metrics` the environment names a collector of OpenTelemetry.
 
     Source: OpenTelemetry, "Environment Variable Specification"; the exporters read the rest of it.
     """
     if environment.get("OTEL_SDK_DISABLED", "").lower() == "true":
-        return False
-    return any(
-        environment.get(f"OTEL_EXPORTER_OTLP_{signal}ENDPOINT")
-        for signal in ("", "TRACES_", "METRICS_")
+        return frozenset()
+    shared = environment.get("OTEL_EXPORTER_OTLP_ENDPOINT")
+    return frozenset(
+        signal
+        for signal in ("traces", "metrics")
+        if shared or environment.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT")
     )

@@ -6,7 +6,7 @@ Source: W3C Trace Context; OpenTelemetry's semantic conventions for generative A
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -45,14 +45,16 @@ _ATTRIBUTES = {
 class Traces:
     """What is told to a collector; everything else about it is the environment's `OTEL_…`."""
 
-    def __init__(self) -> None:
+    def __init__(self, signals: Collection[str]) -> None:
         resource = Resource.create()
         if str(resource.attributes[SERVICE_NAME]).startswith(_UNNAMED):
             resource = resource.merge(Resource({SERVICE_NAME: "tollgate"}))
         self._spans = TracerProvider(resource=resource, shutdown_on_exit=False)
-        self._spans.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-        reader = PeriodicExportingMetricReader(OTLPMetricExporter())
-        self._measures = MeterProvider([reader], resource, shutdown_on_exit=False)
+        if "traces" in signals:
+            self._spans.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+        measured = "metrics" in signals
+        readers = [PeriodicExportingMetricReader(OTLPMetricExporter())] if measured else []
+        self._measures = MeterProvider(readers, resource, shutdown_on_exit=False)
         self._tracer = self._spans.get_tracer("tollgate", __version__)
         self._carrier = TraceContextTextMapPropagator()
         meter = self._measures.get_meter("tollgate", __version__)

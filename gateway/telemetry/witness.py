@@ -1,6 +1,6 @@
 """Who is told of single requests: the access log, and a collector of traces. Often nobody."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 from gateway.telemetry.logs import AccessLog
@@ -41,17 +41,20 @@ class Witness:
             self._traces.end(span, told)
 
 
-def open_witness(access_log: float, *, traces: bool) -> tuple[Witness | None, Callable[[], None]]:
+def open_witness(
+    access_log: float, signals: Collection[str]
+) -> tuple[Witness | None, Callable[[], None]]:
     """The witness that the settings ask for, if any, and how to close it.
 
-    Raises `ImportError` where traces are asked for and OpenTelemetry is not installed.
+    `signals` are those for which there is a collector, of `traces` and `metrics`. Raises
+    `ImportError` where there is one and OpenTelemetry is not installed.
     """
-    if not access_log and not traces:
+    if not access_log and not signals:
         return None, lambda: None
     log = AccessLog(access_log) if access_log else None
-    if not traces:
+    if not signals:
         return Witness(log, None), lambda: None
     from gateway.telemetry.traces import Traces
 
-    told = Traces()
-    return Witness(log, told), told.close
+    traces = Traces(signals)
+    return Witness(log, traces), traces.close

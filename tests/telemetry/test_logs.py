@@ -70,6 +70,7 @@ def test_a_request_says_who_asked_for_what_and_what_it_cost(make: Make) -> None:
     assert not served["key_id"].startswith("sk-")
     assert (served["model"], served["route"], served["credits"]) == ("kimi-k2.5", "chat", 2)
     assert served["input_tokens"] > 0
+    assert served["upstream"]
     assert 0 < served["first_byte_seconds"] <= served["duration_seconds"]
     assert (refused["status"], refused["credits"]) == (404, 0)
     assert "model" not in refused, "what a client made up is no model"

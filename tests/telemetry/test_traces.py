@@ -117,8 +117,20 @@ def test_without_a_collector_the_clients_trace_goes_through_and_none_is_made_up(
     assert ask(gateway, "!answer four", traceparent=_PARENT, tracestate="a=b") == 200
     assert parent_that_arrived(simulated) == _PARENT
     assert simulated.requests()[-1]["headers"]["tracestate"] == "a=b"
-    assert ask(gateway, "!answer four") == 200
-    assert parent_that_arrived(simulated) is None
+    for parent in (
+        None,
+        "",
+        f"ff-{_TRACE}-{_SPAN}-01",
+        f"00-{'0' * 32}-{_SPAN}-01",
+        f"{_PARENT}-x",
+    ):
+        carried = {} if parent is None else {"traceparent": parent, "tracestate": "a=b"}
+        assert ask(gateway, "!answer four", **carried) == 200
+        assert parent_that_arrived(simulated) is None, parent
+        assert "tracestate" not in simulated.requests()[-1]["headers"]
+    later = f"01-{_TRACE}-{_SPAN}-01-more"
+    assert ask(gateway, "!answer four", traceparent=later) == 200
+    assert parent_that_arrived(simulated) == later
     assert not has_loaded_opentelemetry(gateway)
     assert gateway.stop() == 0
 
@@ -154,6 +166,17 @@ def test_a_collector_is_told_of_each_charged_request(
     }
     durations = collector.measures["gen_ai.server.request.duration"].histogram.data_points
     assert sum(point.count for point in durations) == 2
+
+
+def test_a_collector_may_want_only_one_kind(
+    simulated: Simulated, collector: Collector, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    only = {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"{collector.url}/v1/traces"}
+    gateway = started(simulated, tmp_path_factory, **only)
+    assert ask(gateway, "!answer four") == 200
+    assert gateway.stop() == 0, gateway.log_text()
+    assert len(collector.spans) == 1
+    assert collector.measures == {}
 
 
 def test_a_collector_that_is_away_harms_nobody(

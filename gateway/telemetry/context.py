@@ -1,0 +1,23 @@
+"""The trace that a client is in, as headers of a request. Source: W3C Trace Context, level 1."""
+
+import re
+
+_PARENT = b"traceparent"
+_STATE = b"tracestate"
+#: version, trace, span, flags; neither id is all zeros, and of later versions more may follow
+_VALID = re.compile(
+    rb"(?:00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+    rb"|(?!00|ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-[ -~]*)?)"
+)
+
+
+def passed_on(headers: list[tuple[bytes, bytes]]) -> dict[str, str]:
+    """What of a client's trace goes on to the upstream; nothing of one that is not well-formed."""
+    parents = [value for name, value in headers if name == _PARENT]
+    if len(parents) != 1 or not _VALID.fullmatch(parents[0]):
+        return {}
+    found = {"traceparent": parents[0].decode("ascii")}
+    states = [value.decode("latin-1") for name, value in headers if name == _STATE]
+    if states:
+        found["tracestate"] = ",".join(states)
+    return found
