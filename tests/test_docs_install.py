@@ -22,7 +22,10 @@ INSTALL, OPERATIONS, PRODUCTION = map(page, ("install.md", "operations.md", "pro
 #: commands that only a node can answer
 WITHOUT_NODES = """
 kubectl() {
-  case " $* " in *" wait "* | *" port-forward "* | *" exec "*) return 0 ;; esac
+  case " $* " in
+    *" wait "* | *" port-forward "* | *" exec "*) return 0 ;;
+    *" logs "*) echo '{"message": "the books are wrong: …"}'; return 0 ;;
+  esac
   command kubectl "$@"
 }
 helm() {

@@ -215,7 +215,6 @@ class GatewayProcess(Process):
             self.environment["TOLLGATE_INSTALLATION_SECRET"] = "tests only, " + "x" * 32
         self.http = self._client()
         self.write(documents)
-        DATABASES.add(self.database_url)
 
     def _client(self) -> httpx.Client:
         return httpx.Client(
@@ -240,6 +239,7 @@ class GatewayProcess(Process):
             self.http = self._client()
         self.spawn(self._arguments(apply), self.environment)
         wait_until(self._is_ready, "the gateway to be ready")
+        DATABASES.add(self.database_url)  # from now on it has books
         return self
 
     def _arguments(self, apply: bool) -> list[str]:
