@@ -30,9 +30,7 @@ def test_prometheus_takes_the_rules() -> None:
 
 
 @pytest.mark.parametrize("story", STORIES, ids=lambda path: path.stem)
-def test_alerts_fire_when_they_must_and_not_when_they_must_not(
-    story: Path, tmp_path: Path
-) -> None:
+def test_alerts_fire_when_they_must_and_not_when_they_must_not(story: Path, tmp_path: Path) -> None:
     """Groups take their turns as they stand in the files: left alone, promtool takes any order,
 
     and an alert then sees what was recorded now or a minute ago.
