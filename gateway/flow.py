@@ -17,8 +17,6 @@ from gateway.connection import (
     BodyMemory,
     ClientGone,
     Connection,
-    Headers,
-    Pacer,
     Receive,
     Scope,
     Send,
@@ -27,27 +25,21 @@ from gateway.core.catalog import Catalog
 from gateway.core.degraded import feature_of
 from gateway.core.spec import FleetLimits
 from gateway.documents.reader import DocumentReader
-from gateway.errors import Draining, InternalError, RequestError, TollgateError, UpstreamError
+from gateway.errors import Draining, InternalError, TollgateError
 from gateway.keyring import Key, Keyring
 from gateway.passage import Passage
+from gateway.relay import JSON, Relay
 from gateway.telemetry.context import passed_on
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.witness import Witness
 from gateway.till import Till
-from gateway.upstream.base import Reply
 from gateway.upstream.gate import Gate
-from gateway.upstream.trip import Trip, read_beginning
-from gateway.wire.base import Call, Chunk, Dialect, Exchange, Renderer
+from gateway.upstream.trip import Trip
+from gateway.wire.base import Call, Dialect, Exchange, Renderer
 from gateway.wire.errors import error_body, error_headers, status_for
 
 _log = logging.getLogger(__name__)
 
-_EVENT_STREAM: Headers = [
-    (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-cache"),
-    (b"x-accel-buffering", b"no"),
-]
-_JSON = (b"content-type", b"application/json")
 #: shown for a client that left, as the logs of many servers do
 _STATUS_CLIENT_GONE = 499
 
@@ -145,7 +137,16 @@ class Flow:
                 raise ClientGone
             renderer = self._renderer(passage, dialect, call, key)
             del body, call
-            await self._relay(passage, connection, trip, renderer)
+            relay = Relay(
+                passage,
+                connection,
+                trip,
+                renderer,
+                till=self._till,
+                limits=limits,
+                headers=_passed_on(self._witness, passage, connection),
+            )
+            await relay.run()
         finally:
             trip.leave()
 
@@ -158,112 +159,6 @@ class Flow:
         )
         passage.renderer = dialect.renderer(call, exchange)
         return passage.renderer
-
-    async def _relay(
-        self, passage: Passage, connection: Connection, trip: Trip, renderer: Renderer
-    ) -> None:
-        """Send, and where an upstream fails before there is content, send to the next."""
-        if trip.outgoing.stream:
-            passage.pacer = self._pace(passage, connection, renderer)
-        while True:
-            try:
-                await self._attempt(passage, connection, trip, renderer)
-            except (UpstreamError, RequestError) as error:
-                passage.dispatched = False  # whoever leaves now has got nothing and pays nothing
-                passage.is_queued = True
-                try:
-                    if not await trip.go_on(error):
-                        raise
-                finally:
-                    passage.is_queued = False
-                passage.degraded = trip.degraded
-            else:
-                return
-
-    async def _attempt(
-        self, passage: Passage, connection: Connection, trip: Trip, renderer: Renderer
-    ) -> None:
-        passage.dispatched = True
-        trip.sent()
-        visit = trip.visit
-        passage.asked = visit.upstream.name
-        reply = await visit.upstream.send(trip.outgoing, self._passed_on(passage, connection))
-        visit.accepted()
-        try:
-            if not trip.has_fallbacks:
-                connection.release_body()
-            if trip.outgoing.stream:
-                await self._stream(passage, connection, trip, reply, renderer)
-            else:
-                await self._answer(passage, connection, trip, reply, renderer)
-        finally:
-            reply.close()
-
-    async def _stream(
-        self,
-        passage: Passage,
-        connection: Connection,
-        trip: Trip,
-        reply: Reply,
-        renderer: Renderer,
-    ) -> None:
-        chunks = await (read_beginning(reply) if trip.has_fallbacks else reply.read())
-        _begin(passage, connection, trip)
-        if not connection.started:
-            await _open_stream(passage, connection, renderer)
-
-        def pass_on(chunks: list[Chunk]) -> bool:
-            if connection.socket.is_slow:
-                return False
-            for chunk in chunks:
-                for frame in renderer.feed(chunk):
-                    connection.send_now(frame)
-            return True
-
-        while chunks:
-            for chunk in chunks:
-                for frame in renderer.feed(chunk):
-                    await connection.send(frame)
-            chunks = await reply.read(pass_on)
-        trip.visit.complete()
-        passage.usage = reply.usage
-        frames = await renderer.close(reply.usage)
-        self._till.end(passage)
-        await connection.send_all(frames)
-        await connection.finish()
-
-    async def _answer(
-        self,
-        passage: Passage,
-        connection: Connection,
-        trip: Trip,
-        reply: Reply,
-        renderer: Renderer,
-    ) -> None:
-        answer = await reply.answer()
-        _begin(passage, connection, trip)
-        trip.visit.complete()
-        passage.usage = answer.usage
-        body = await renderer.complete(answer)
-        self._till.end(passage)
-        headers = [_JSON, (b"content-length", b"%d" % len(body)), *passage.headers()]
-        await connection.start(200, headers)
-        await connection.finish(body)
-
-    def _pace(self, passage: Passage, connection: Connection, renderer: Renderer) -> Pacer:
-        async def fill() -> None:
-            if not connection.started:
-                await _open_stream(passage, connection, renderer)
-            await connection.send(renderer.keep_alive())
-
-        return Pacer(
-            connection,
-            fill,
-            lambda: passage.cut(ClientGone()),
-            first_seconds=self._limits.first_byte_seconds,
-            then_seconds=self._limits.keep_alive_seconds,
-            patience_seconds=self._limits.upstream_silence_seconds,
-        )
 
     async def _fail(
         self,
@@ -309,12 +204,6 @@ class Flow:
         if self._witness is not None:
             self._witness.end(passage.span, passage.status, passage.told)
 
-    def _passed_on(self, passage: Passage, connection: Connection) -> dict[str, str]:
-        """The headers by which the upstream goes on with the client's trace, or with ours."""
-        if passage.span is not None and self._witness is not None:
-            return self._witness.carried(passage.span)
-        return passed_on(connection.headers)
-
 
 async def answer_error(
     connection: Connection, dialect: Dialect, error: TollgateError, passage: Passage
@@ -322,7 +211,7 @@ async def answer_error(
     """A whole error answer, in the dialect's envelope."""
     body = error_body(error, dialect.family, passage.request_id)
     headers = [
-        _JSON,
+        JSON,
         (b"content-length", b"%d" % len(body)),
         *passage.headers(),
         *error_headers(error, dialect.family),
@@ -342,16 +231,8 @@ async def _queue(passage: Passage, connection: Connection, trip: Trip) -> None:
         passage.is_queued = False
 
 
-def _begin(passage: Passage, connection: Connection, trip: Trip) -> None:
-    """There is content: from here on nobody else is asked."""
-    trip.begin()
-    passage.first_byte_seconds = passage.elapsed()
-    passage.series.first_byte(passage.first_byte_seconds)
-    if trip.has_fallbacks:
-        passage.upstream = trip.visit.upstream.name
-        connection.release_body()
-
-
-async def _open_stream(passage: Passage, connection: Connection, renderer: Renderer) -> None:
-    await connection.start(200, [*_EVENT_STREAM, *passage.headers()])
-    await connection.send_all(renderer.open())
+def _passed_on(witness: Witness | None, passage: Passage, connection: Connection) -> dict[str, str]:
+    """The headers by which the upstream goes on with the client's trace, or with ours."""
+    if passage.span is not None and witness is not None:
+        return witness.carried(passage.span)
+    return passed_on(connection.headers)

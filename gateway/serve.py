@@ -18,7 +18,7 @@ from gateway.connection import BodyMemory
 from gateway.core.catalog import Catalog
 from gateway.core.keys import PEPPER, InstallationSecret
 from gateway.core.seal import Sealer
-from gateway.core.spec import GatewayFleet, SpecError, UpstreamSpec
+from gateway.core.spec import GatewayFleet
 from gateway.documents.reader import DocumentReader
 from gateway.errors import DatabaseUnavailable
 from gateway.flow import Flow
@@ -34,21 +34,17 @@ from gateway.settings import (
     UpstreamOverride,
     collected_signals,
 )
-from gateway.standalone.documents import (
-    SIMULATED,
-    put_real_upstream,
-    read_documents,
-    simulated_names,
-)
+from gateway.standalone.credentials import UpstreamCredentials
+from gateway.standalone.documents import SIMULATED, put_real_upstream, read_documents
 from gateway.standalone.folder import DataFolder, open_database
 from gateway.standalone.reconcile import GrantReport, KeyReport, Reconciler
 from gateway.standalone.secrets import SecretFiles
 from gateway.store.database import Database
 from gateway.store.grants import expire_grants
-from gateway.store.leases import end_lease, reap_everything
+from gateway.store.leases import end_lease
 from gateway.store.ledger import Ledger
-from gateway.store.ledger_sqlite import SqliteLedger
 from gateway.store.live_keys import read_by_hash, read_changes
+from gateway.store.opening import open_ledger
 from gateway.store.response_store import ResponseStore
 from gateway.store.responses import open_responses
 from gateway.store.statement import read_balances
@@ -57,10 +53,7 @@ from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.witness import Witness, open_witness
 from gateway.till import Till
 from gateway.upkeep import Upkeep
-from gateway.upstream.base import Upstream
-from gateway.upstream.counter import UpstreamCounter
-from gateway.upstream.gate import Gate
-from gateway.upstream.opening import open_upstream
+from gateway.upstreams import open_upstreams
 from gateway.wire.base import Dialect
 from gateway.wire.chat.dialect import ChatDialect
 from gateway.wire.messages.dialect import MessagesDialect
@@ -99,8 +92,6 @@ class Process:
         self._command_line = command_line
         self._environment = dict(environment)
         self._secrets = SecretFiles(command_line.data / "secrets")
-        self._replaced: set[str] = set()
-        self._counters: dict[str, UpstreamCounter] = {}
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[tuple[Started, Listeners]]:
@@ -112,7 +103,9 @@ class Process:
         line = self._command_line
         documents = read_documents(line.config)
         fleet = put_real_upstream(documents.fleet, self._override)
-        self._replaced = simulated_names(documents.fleet) if self._override.base_url else set()
+        credentials = UpstreamCredentials(
+            documents.fleet, self._override, self._secrets, self._environment
+        )
         catalog = Catalog(fleet.spec)
         async with AsyncExitStack() as stack:
             folder = stack.enter_context(DataFolder(line.data))
@@ -133,7 +126,7 @@ class Process:
                 keys, grants = reconciler.apply(documents)
             # Before anybody is served: a start may fail, a gateway at work must not end by this.
             balances = read_balances(database, self._settings.installation) if keys else {}
-            listeners = await self._assemble(stack, fleet, catalog, database, secret)
+            listeners = await self._assemble(stack, fleet, credentials, catalog, database, secret)
             is_simulated = any(up.url == SIMULATED for up in fleet.spec.upstreams)
             yield Started(url, fleet, keys, grants, balances, is_simulated), listeners
 
@@ -141,6 +134,7 @@ class Process:
         self,
         stack: AsyncExitStack,
         fleet: GatewayFleet,
+        credentials: UpstreamCredentials,
         catalog: Catalog,
         database: Database,
         secret: InstallationSecret,
@@ -148,26 +142,20 @@ class Process:
         limits = fleet.spec.limits
         metrics = Metrics()
         replica_id = f"replica_{secrets.token_hex(8)}"
-        ledger = await _open_ledger(database, replica_id)
+        ledger = await open_ledger(database, replica_id)
         keyring = await _open_keyring(database, secret, metrics)
         responses = self._open_responses(stack, fleet, database, secret)
-        till = Till(
-            ledger,
-            lambda account_id: asyncio.to_thread(expire_grants, database, account_id),
-            metrics,
-        )
+        till = _open_till(ledger, database, metrics)
         memory = BodyMemory(limits.buffered_bytes)
         counter = open_counter(self._settings.vocabulary_file)
         documents = DocumentReader()
-        upstreams = await self._open_upstreams(stack, fleet)
-        for name in upstreams:
-            metrics.upstream(name)
+        upstreams = await open_upstreams(stack, fleet.spec, credentials.of, metrics)
         witness = self._open_witness(stack)
         flow = Flow(
             keyring=keyring,
             catalog=catalog,
             documents=documents,
-            gates=_open_gates(stack, fleet, upstreams, metrics),
+            gates=upstreams.gates,
             till=till,
             limits=limits,
             metrics=metrics,
@@ -194,7 +182,9 @@ class Process:
             responses=responses,
             limits=limits,
             memory=memory,
-            counting=Counting(counter, documents, catalog, dialects, upstreams, self._counters),
+            counting=Counting(
+                counter, documents, catalog, dialects, upstreams.all, upstreams.counters
+            ),
         )
         listeners = Listeners(flow, fleet.spec.drain.seconds)
         gateway = Gateway(
@@ -237,57 +227,6 @@ class Process:
             stack.push_async_callback(store.close)
         return store
 
-    async def _open_upstreams(
-        self, stack: AsyncExitStack, fleet: GatewayFleet
-    ) -> dict[str, Upstream]:
-        upstreams: dict[str, Upstream] = {}
-        for spec in fleet.spec.upstreams:
-            url = spec.url
-            if url == SIMULATED:
-                # Real fleets have no use for it.
-                from gateway.simulated.server import running as simulated_upstream
-
-                url = await stack.enter_async_context(simulated_upstream())
-            credential = self._credential(fleet, spec)
-            try:
-                upstream = open_upstream(spec, url, credential, fleet.spec.limits)
-            except ValueError as error:
-                raise SpecError(f"upstream {spec.name!r}: {error}") from None
-            stack.push_async_callback(upstream.close)
-            upstreams[spec.name] = upstream
-            if spec.token_counter is not None:
-                counter = UpstreamCounter(spec.token_counter, url, credential, fleet.spec.limits)
-                stack.push_async_callback(counter.close)
-                self._counters[spec.name] = counter
-        return upstreams
-
-    def _credential(self, fleet: GatewayFleet, spec: UpstreamSpec) -> str | None:
-        if spec.url == SIMULATED:
-            return None
-        if spec.credential is None:  # only who took the simulated one's place gets UPSTREAM_API_KEY
-            return self._override.api_key if spec.name in self._replaced else None
-        ref = spec.credential.secret_ref
-        value = self._secrets.resolve(fleet.metadata.namespace, ref)
-        value = value or self._environment.get(ref.key)
-        if value is None:
-            raise SpecError(
-                f"upstream {spec.name!r}: there is no secret {ref.name} with a key {ref.key},"
-                f" and no environment variable {ref.key}"
-            )
-        return value
-
-
-def _open_gates(
-    stack: AsyncExitStack, fleet: GatewayFleet, upstreams: Mapping[str, Upstream], metrics: Metrics
-) -> dict[str, Gate]:
-    gates: dict[str, Gate] = {}
-    for spec in fleet.spec.upstreams:
-        watcher = metrics.upstream(spec.name)
-        gate = Gate(upstreams[spec.name], spec, fleet.spec.limits, watcher)
-        stack.callback(gate.close)
-        gates[spec.name] = gate
-    return gates
-
 
 async def _begin(
     stack: AsyncExitStack, upkeep: Upkeep, ledger: Ledger, end_lease: Callable[[], None]
@@ -300,6 +239,14 @@ async def _begin(
     stack.callback(task.cancel)
 
 
+def _open_till(ledger: Ledger, database: Database, metrics: Metrics) -> Till:
+    return Till(
+        ledger,
+        lambda account_id: asyncio.to_thread(expire_grants, database, account_id),
+        metrics,
+    )
+
+
 def _dialects(secret: InstallationSecret, responses: ResponseStore | None) -> dict[str, Dialect]:
     sealer = Sealer(secret.envelope_key())
     return {
@@ -307,23 +254,6 @@ def _dialects(secret: InstallationSecret, responses: ResponseStore | None) -> di
         "responses": ResponsesDialect(sealer, responses),
         "messages": MessagesDialect(sealer),
     }
-
-
-async def _open_ledger(database: Database, replica_id: str) -> Ledger:
-    ledger: Ledger
-    if database.is_sqlite:
-        # The one process that there may be is just starting: what is open is a dead one's.
-        reaped = reap_everything(database)
-        if reaped:
-            _log.warning("%d requests of an earlier, killed process were refunded", reaped)
-        ledger = SqliteLedger(database.path, replica_id)
-    else:
-        # The driver is 10 MiB that a gateway on SQLite never needs.
-        from gateway.store.ledger_postgres import PostgresLedger
-
-        ledger = PostgresLedger(database.url, replica_id)
-    await ledger.start()
-    return ledger
 
 
 def _own_url(host: str, port: int) -> str:

@@ -1,0 +1,54 @@
+"""The upstreams of one gateway, opened: each with its gate, and its counter where it has one."""
+
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+
+from msgspec import Struct
+
+from gateway.core.spec import GatewayFleetSpec, SpecError, UpstreamSpec
+from gateway.standalone.documents import SIMULATED
+from gateway.telemetry.metrics import Metrics
+from gateway.upstream.base import Upstream
+from gateway.upstream.counter import UpstreamCounter
+from gateway.upstream.gate import Gate
+from gateway.upstream.opening import open_upstream
+
+
+class Upstreams(Struct, frozen=True):
+    """By the upstream's name."""
+
+    all: dict[str, Upstream]
+    gates: dict[str, Gate]
+    counters: dict[str, UpstreamCounter]
+
+
+async def open_upstreams(
+    stack: AsyncExitStack,
+    fleet: GatewayFleetSpec,
+    credential_of: Callable[[UpstreamSpec], str | None],
+    metrics: Metrics,
+) -> Upstreams:
+    """Open every upstream of `fleet`; `stack` closes them. Raises `SpecError`."""
+    opened = Upstreams({}, {}, {})
+    for spec in fleet.upstreams:
+        url = spec.url
+        if url == SIMULATED:
+            # Real fleets have no use for it.
+            from gateway.simulated.server import running as simulated_upstream
+
+            url = await stack.enter_async_context(simulated_upstream())
+        credential = credential_of(spec)
+        try:
+            upstream = open_upstream(spec, url, credential, fleet.limits)
+        except ValueError as error:
+            raise SpecError(f"upstream {spec.name!r}: {error}") from None
+        stack.push_async_callback(upstream.close)
+        opened.all[spec.name] = upstream
+        if spec.token_counter is not None:
+            counter = UpstreamCounter(spec.token_counter, url, credential, fleet.limits)
+            stack.push_async_callback(counter.close)
+            opened.counters[spec.name] = counter
+        gate = Gate(upstream, spec, fleet.limits, metrics.upstream(spec.name))
+        stack.callback(gate.close)
+        opened.gates[spec.name] = gate
+    return opened
