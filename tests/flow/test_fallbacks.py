@@ -51,6 +51,7 @@ def gateway(
             {"name": "silent", "url": simulated.url, "circuitFailures": 0, "silenceSeconds": 0.5},
             {"name": "frail", "url": simulated.url, "circuitFailures": 2},
             {"name": "asking", "url": simulated.url, "queueSeconds": 5},
+            {"name": "abroad", "url": simulated.url, "dialect": "messages", "circuitFailures": 0},
         ],
         models=[
             {"id": "kimi-k2.5", "upstream": "main", "upstreamModel": "kimi-k2.6",
@@ -65,6 +66,10 @@ def gateway(
             {"id": "frail-with-another", "upstream": "frail", "upstreamModel": "kimi-k2.6",
              "fallbacks": [second]},
             {"id": "asking", "upstream": "asking", "upstreamModel": "kimi-k2.6"},
+            {"id": "to-messages", "upstream": "main", "upstreamModel": "kimi-k2.6",
+             "fallbacks": [{**second, "upstream": "abroad"}]},
+            {"id": "from-messages", "upstream": "abroad", "upstreamModel": "kimi-k2.6",
+             "fallbacks": [second]},
         ],
     )  # fmt: skip
     documents = [document, api_key("rich", "rich"), credit_grant("rich", "rich", credits=1_000_000)]
@@ -134,6 +139,22 @@ def test_an_upstream_that_nobody_reaches_is_stood_in_for(
     with client.costs(PRICE):
         response = client.ask(dialect, SECOND, stream=stream, model="nobody")
         assert answer_text(dialect, response, stream=stream) == "the second answers"
+
+
+@every_dialect
+@either_way
+@pytest.mark.parametrize("fault", ["!error 500", "!hang-up", "!cut 1"])
+@pytest.mark.parametrize(
+    ("model", "answers"), [("to-messages", "abroad"), ("from-messages", "second")]
+)
+def test_one_of_another_dialect_stands_in(
+    client: Client, dialect: str, stream: bool, fault: str, model: str, answers: str
+) -> None:
+    with client.costs(PRICE):
+        response = client.ask(dialect, first(fault), stream=stream, model=model)
+        assert answer_text(dialect, response, stream=stream) == "the second answers"
+        assert response.headers["x-tollgate-upstream"] == answers
+        assert not stream or ended_cleanly(dialect, response.text)
 
 
 @every_dialect
