@@ -12,7 +12,7 @@ dev: ## the same, started anew whenever a file of the gateway changes
 	@exec "$$(.dev/venv dev)/bin/python" .dev/reload.py gateway examples -- \
 	  -m gateway serve --config examples/quickstart.yaml $(ARGS)
 
-test: ## everything but the agent clients; says which real parts it found, and where the time went
+test: ## everything; says which real parts it found, and where the time went
 	@.dev/test
 
 test-cluster: ## the stories in a real cluster alone

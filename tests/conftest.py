@@ -62,9 +62,13 @@ def _no_loop_left() -> Iterator[None]:
     assert asyncio._get_running_loop() is None
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What looks at everything that the others left behind comes last."""
-    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+    """A folder's tests come together, so that what they share ends with them.
+
+    What looks at everything that the others left behind comes last.
+    """
+    items.sort(key=lambda item: (item.get_closest_marker("last") is not None, item.path))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -8,7 +8,7 @@ from tests.crds.support import NAMESPACE, ROOT, Api, Kubectl
 from tests.harness.apiserver import MISSING, ApiServer, find_kubernetes
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def api_server() -> Iterator[ApiServer]:
     programs = find_kubernetes()
     if programs is None:
@@ -18,7 +18,7 @@ def api_server() -> Iterator[ApiServer]:
     server.remove()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def kubectl(api_server: ApiServer) -> Kubectl:
     programs = find_kubernetes()
     assert programs is not None
@@ -28,7 +28,7 @@ def kubectl(api_server: ApiServer) -> Kubectl:
     return kubectl
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def api(api_server: ApiServer, kubectl: Kubectl) -> Iterator[Api]:
     """The API with the resources in it."""
     with api_server.client() as client:

@@ -19,6 +19,7 @@ from tests.harness.gateway import (
     fleet,
     wait_until,
 )
+from tests.harness.plain import NO_TLS
 from tests.harness.postgres import free_port
 
 SECOND = "!answer the second answers"
@@ -224,7 +225,7 @@ def test_a_client_that_leaves_while_the_second_works_has_paid(
     cancelled = simulated.stats()["cancelled"]
     asked = body(dialect, first("!error 500") + "\n!silence 30")
     with client.costs(PRICE):
-        with pytest.raises(httpx.ReadTimeout), httpx.Client(timeout=0.3) as http:
+        with pytest.raises(httpx.ReadTimeout), httpx.Client(timeout=0.3, verify=NO_TLS) as http:
             http.post(
                 client.gateway.url + PATHS[dialect], json=asked, headers={"x-api-key": client.key}
             )

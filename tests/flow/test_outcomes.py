@@ -32,6 +32,7 @@ from tests.harness.gateway import (
     fleet,
     wait_until,
 )
+from tests.harness.plain import NO_TLS
 
 PRICE = 2
 SURCHARGE = 3
@@ -225,7 +226,7 @@ def test_a_client_that_leaves_in_silence_has_paid_and_the_upstream_is_cut(
     cancelled = simulated.stats()["cancelled"]
     asked = {**body(dialect, "!silence 30"), "stream": stream}
     with client.costs(PRICE):
-        with pytest.raises(httpx.ReadTimeout), httpx.Client(timeout=0.15) as http:
+        with pytest.raises(httpx.ReadTimeout), httpx.Client(timeout=0.15, verify=NO_TLS) as http:
             http.post(
                 client.gateway.url + PATHS[dialect], json=asked, headers={"x-api-key": client.key}
             )
@@ -250,7 +251,7 @@ def test_a_client_that_leaves_before_dispatch_is_refunded(
     with client.costs(0), database.write() as session:
         if not database.is_sqlite:
             session.execute(sql("SELECT id FROM account FOR UPDATE"))
-        with pytest.raises(httpx.ReadTimeout), httpx.Client(timeout=0.3) as http:
+        with pytest.raises(httpx.ReadTimeout), httpx.Client(timeout=0.3, verify=NO_TLS) as http:
             http.post(
                 client.gateway.url + PATHS["chat"],
                 json=body("chat", "Hi"),

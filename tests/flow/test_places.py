@@ -2,7 +2,6 @@
 
 import json
 import signal
-import ssl
 import threading
 import time
 from collections import Counter
@@ -27,10 +26,10 @@ from tests.harness.gateway import (
     fleet,
     wait_until,
 )
+from tests.harness.plain import NO_TLS
 from tests.harness.raw import RawConnection, request_head
 
 PLACES = 4
-PLAIN = ssl.create_default_context()
 GRANTED = 10_000
 
 
@@ -79,7 +78,7 @@ def watched(simulated: Simulated) -> Iterator[list[int]]:
 
 def client_of(process: GatewayProcess, key: str) -> httpx.Client:
     return httpx.Client(
-        base_url=process.url, headers={"x-api-key": key}, timeout=60, trust_env=False, verify=PLAIN
+        base_url=process.url, headers={"x-api-key": key}, timeout=60, trust_env=False, verify=NO_TLS
     )
 
 

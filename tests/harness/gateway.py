@@ -2,7 +2,6 @@
 
 import os
 import signal
-import ssl
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ import yaml
 
 from gateway.core.spec import API_VERSION
 from gateway.standalone.secrets import SecretFiles
+from tests.harness.plain import NO_TLS, get, post
 from tests.harness.postgres import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -26,18 +26,6 @@ PLAINTEXTS: set[str] = set()
 LOGS: list[Path] = []
 #: every database that the suite made, for the audit at its end
 DATABASES: set[str] = set()
-
-
-#: one TLS context for all: making one costs more than a request
-_PLAIN = ssl.create_default_context()
-
-
-def _get(url: str) -> httpx.Response:
-    return httpx.get(url, verify=_PLAIN, trust_env=False)
-
-
-def _post(url: str) -> httpx.Response:
-    return httpx.post(url, verify=_PLAIN, trust_env=False)
 
 
 def _refuse_canary(response: httpx.Response) -> None:
@@ -53,7 +41,7 @@ def wait_until(condition: Callable[[], bool], what: str, seconds: float = DEADLI
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"still waiting for {what} after {seconds} s"
-        time.sleep(0.02)
+        time.sleep(0.05)
 
 
 def api_key(name: str, account: str = "alice", **spec: Any) -> dict[str, Any]:
@@ -179,16 +167,16 @@ class Simulated(Process):
             return False
 
     def stats(self) -> dict[str, Any]:
-        found: dict[str, Any] = _get(f"http://127.0.0.1:{self.port}/stats").json()
+        found: dict[str, Any] = get(f"http://127.0.0.1:{self.port}/stats").json()
         return found
 
     def requests(self) -> list[dict[str, Any]]:
         """The last requests it received, oldest first."""
-        found: list[dict[str, Any]] = _get(f"http://127.0.0.1:{self.port}/stats/requests").json()
+        found: list[dict[str, Any]] = get(f"http://127.0.0.1:{self.port}/stats/requests").json()
         return found
 
     def reset(self) -> None:
-        _post(f"http://127.0.0.1:{self.port}/stats/reset")
+        post(f"http://127.0.0.1:{self.port}/stats/reset")
 
 
 class GatewayProcess(Process):
@@ -221,7 +209,7 @@ class GatewayProcess(Process):
             base_url=self.url,
             timeout=DEADLINE_SECONDS,
             trust_env=False,
-            verify=_PLAIN,
+            verify=NO_TLS,
             event_hooks={"response": [_refuse_canary]},
         )
 
@@ -250,7 +238,7 @@ class GatewayProcess(Process):
     def _is_ready(self) -> bool:
         assert self.is_running, self.log_text()
         try:
-            return _get(f"http://127.0.0.1:{self.ops_port}/readyz").status_code == 200
+            return get(f"http://127.0.0.1:{self.ops_port}/readyz").status_code == 200
         except httpx.TransportError:
             return False
 
@@ -281,7 +269,7 @@ class GatewayProcess(Process):
         return values["OPENAI_API_KEY"]
 
     def metrics(self) -> str:
-        return _get(f"http://127.0.0.1:{self.ops_port}/metrics").text
+        return get(f"http://127.0.0.1:{self.ops_port}/metrics").text
 
     def account(self, key: str) -> dict[str, Any]:
         response = self.http.get("/api/v1/account", headers={"x-api-key": key})

@@ -9,6 +9,7 @@ import httpx
 
 from tests.harness.dialects import DIALECTS, PATHS, body, ended_cleanly
 from tests.harness.gateway import wait_until
+from tests.harness.plain import NO_TLS
 
 
 class Load:
@@ -58,7 +59,7 @@ class Load:
         wait_until(lambda: self.complete >= served + answers, f"{answers} more answers")
 
     def _run(self, number: int) -> None:
-        with httpx.Client(timeout=30, trust_env=False) as http:
+        with httpx.Client(timeout=30, verify=NO_TLS, trust_env=False) as http:
             turn = 0
             while not self._stop.is_set():
                 turn += 1

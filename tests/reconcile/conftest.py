@@ -21,7 +21,7 @@ def _start_api_server(*, controllers: bool = False) -> ApiServer:
     return server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def api_server() -> Iterator[ApiServer]:
     """The server that most stories share."""
     server = _start_api_server()
@@ -49,7 +49,7 @@ def world(api_server: ApiServer, postgres_server: PostgresServer, make_world: Ma
     return make_world(api_server, postgres_server)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def town(
     postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[World]:

@@ -3,13 +3,13 @@
 import asyncio
 import itertools
 
-import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.store.key_states import KeyState
 from gateway.store.keys import note_use
 from gateway.store.ledger import Charge, End
 from gateway.store.ledger_postgres import PostgresLedger
+from tests.harness.plain import get
 from tests.reconcile.world import Operator, World
 
 _NUMBERS = itertools.count(1)
@@ -44,7 +44,7 @@ async def _spend(world: World, row: KeyState, credits: int) -> None:
 
 def read_metrics(operator: Operator) -> dict[tuple[str, ...], float]:
     """All samples: the name, and `label=value` in order."""
-    answer = httpx.get(f"http://127.0.0.1:{operator.port}/metrics", trust_env=False)
+    answer = get(f"http://127.0.0.1:{operator.port}/metrics")
     assert answer.headers["content-type"].startswith("text/plain")
     found: dict[tuple[str, ...], float] = {}
     for family in text_string_to_metric_families(answer.text):

@@ -19,6 +19,7 @@ from gateway.store.database import Database
 from gateway.store.key_states import KeyState, find_key
 from tests.harness.apiserver import ApiServer
 from tests.harness.gateway import DATABASES, PLAINTEXTS, ROOT, Process, wait_until
+from tests.harness.plain import get
 from tests.harness.postgres import PostgresServer, free_port
 from tests.reconcile.objects import Objects, condition, fleet, is_settled
 from tests.reconcile.resources import allow
@@ -68,7 +69,7 @@ class Operator(Process):
         """What the probe of a path answers; None where nothing does."""
         port = self._liveness if path == "healthz" else self._readiness
         try:
-            return httpx.get(f"http://127.0.0.1:{port}/{path}", trust_env=False).status_code
+            return get(f"http://127.0.0.1:{port}/{path}").status_code
         except httpx.TransportError:
             return None
 

@@ -14,7 +14,7 @@ from gateway.simulated.server import running
 from tests.simulated.talk import Talk
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def simulated_url() -> Iterator[str]:
     started = threading.Event()
     told: list[str] = []
@@ -38,7 +38,7 @@ def simulated_url() -> Iterator[str]:
     assert not thread.is_alive()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def connected(simulated_url: str) -> Iterator[Talk]:
     talk = Talk(simulated_url)
     with talk.http:

@@ -6,7 +6,7 @@ from tests.harness.shell import find_program
 from tests.tilt.evaluated import Evaluated
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def evaluated() -> Evaluated:
     helm = find_program("helm")
     if helm is None:

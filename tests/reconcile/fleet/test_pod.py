@@ -10,6 +10,7 @@ import pytest
 from gateway.store.database import Database
 from tests.harness.books import Books
 from tests.harness.gateway import Process, Simulated, wait_until
+from tests.harness.plain import get
 from tests.harness.postgres import free_port
 from tests.reconcile.fleet.support import NAMESPACE, Json, child, container, with_credential
 
@@ -53,7 +54,7 @@ class Pod(Process):
         assert self.is_running, self.log_text()
         url = f"http://127.0.0.1:{self.operations_port}{path}"
         try:
-            answer = httpx.get(url, trust_env=False)
+            answer = get(url)
         except httpx.TransportError:
             return None
         return answer.status_code, answer.text.strip()

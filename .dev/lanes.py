@@ -1,0 +1,111 @@
+"""Runs all tests in lanes side by side, as each of them waits a lot, and says where the time went.
+
+    lanes.py BEGAN        when the whole run began, in seconds since 1970
+
+The first lane is shown while it runs, the others when all are over. Ctrl-C ends them all, each in
+its own way. The exit code is 0 where nothing failed.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+_PYTEST = [sys.executable, "-m", "pytest", "--durations=15"]
+#: by lane its steps: what one is called, and its command
+_LANES = [
+    [("gateway and all else", [*_PYTEST, "--ignore=tests/clients", "--ignore=tests/reconcile"])],
+    [
+        ("operator", [*_PYTEST, "tests/reconcile", "tests/test_last.py"]),
+        ("agent clients", [*_PYTEST, "tests/clients"]),
+    ],
+    [("cluster", [sys.executable, "-m", "tests.cluster", "run"])],
+]
+#: the cluster's own phases, which it writes into the file that this names
+_PHASES = "TOLLGATE_TEST_PHASES"
+
+
+class Lane:
+    """Steps one after the other; one that fails does not keep the next away."""
+
+    def __init__(self, steps: list[tuple[str, list[str]]], output: Path | None) -> None:
+        self._steps = steps
+        self._process: subprocess.Popen[bytes] | None = None
+        self._stopped = False
+        self._lock = threading.Lock()
+        self.output = output
+        #: seconds and name of what has ended
+        self.told: list[tuple[float, str]] = []
+        self.failed = False
+        self.thread = threading.Thread(target=self._run)
+
+    def stop(self) -> None:
+        with self._lock:
+            self._stopped = True
+            if self._process is not None and self._process.poll() is None:
+                os.killpg(self._process.pid, signal.SIGINT)
+
+    def _run(self) -> None:
+        for name, command in self._steps:
+            since = time.monotonic()
+            code = self._step(command)
+            self.failed |= code != 0
+            self.told.append((time.monotonic() - since, f"{name}{' (failed)' * bool(code)}"))
+
+    def _step(self, command: list[str]) -> int:
+        output = sys.stdout if self.output is None else self.output.open("ab")
+        with self._lock:
+            if self._stopped:
+                return 130
+            self._process = subprocess.Popen(
+                command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            )
+        return self._process.wait()
+
+
+def main(began: float) -> int:
+    with tempfile.TemporaryDirectory() as notes:
+        phases = Path(notes, "phases")
+        phases.touch()
+        os.environ[_PHASES] = str(phases)
+        lanes = [
+            Lane(steps, Path(notes, str(number)) if number else None)
+            for number, steps in enumerate(_LANES)
+        ]
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+        print(f"{len(lanes)} lanes side by side; this is the first\n", flush=True)
+        try:
+            for lane in lanes:
+                lane.thread.start()
+            for lane in lanes:
+                lane.thread.join()
+        finally:
+            for lane in lanes:
+                lane.stop()
+                lane.thread.join()
+        for lane in lanes[1:]:
+            if lane.output is not None and lane.output.exists():
+                print(lane.output.read_text(errors="replace"))
+        told = [line.split("\t") for line in phases.read_text().splitlines()]
+        _tell(
+            [
+                *((float(seconds), f"  {name}") for seconds, name in told),
+                *(one for lane in lanes for one in lane.told),
+                (time.time() - began, "in all, with all that was set up and checked before"),
+            ]
+        )
+    return int(any(lane.failed for lane in lanes))
+
+
+def _tell(told: list[tuple[float, str]]) -> None:
+    print("Where the time went:")
+    for seconds, name in told:
+        print(f"  {int(seconds) // 60:3d}:{int(seconds) % 60:02d}  {name}")
+
+
+if __name__ == "__main__":
+    sys.exit(main(float(sys.argv[1])))
