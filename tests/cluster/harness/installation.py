@@ -78,6 +78,8 @@ class Installation:
             "fleet": {
                 "spec": {
                     "replicas": 2,
+                    # A namespace that is deleted is looked at again after half of it.
+                    "drain": {"seconds": 90, "graceSeconds": 120},
                     "pricing": {
                         "chatCreditsPerMessage": 1,
                         "chatCreditsReasoningSurcharge": 2,
