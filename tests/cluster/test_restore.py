@@ -81,11 +81,13 @@ def test_a_database_restored_to_an_older_point(
 
 
 def _wait_for_balance(client: Client, key: str, credits: int) -> None:
-    """Until a key works and its account has so much."""
-    wait_until(
-        lambda: client.status(key) == 200 and client.balance(key) == credits,
-        f"a key that works and {credits} credits", 120,
-    )  # fmt: skip
+    """Until a key works and its account has so much; one replica may know it before the other."""
+
+    def has_it() -> bool:
+        found = client.ask_account(key)
+        return found.status_code == 200 and int(found.json()["balance"]) == credits
+
+    wait_until(has_it, f"a key that works and {credits} credits", 120)
 
 
 @contextmanager

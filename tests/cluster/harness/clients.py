@@ -36,8 +36,11 @@ class Client:
             PATHS[dialect], json=body(dialect, text, **more), headers={"x-api-key": key}
         )
 
+    def ask_account(self, key: str) -> httpx.Response:
+        return self.http.get("/api/v1/account", headers={"x-api-key": key})
+
     def account(self, key: str) -> dict[str, Any]:
-        response = self.http.get("/api/v1/account", headers={"x-api-key": key})
+        response = self.ask_account(key)
         assert response.status_code == 200, response.text
         return dict(response.json())
 
