@@ -11,13 +11,15 @@ not hold, so the checkpoint is the account's own. Entry and balance change in on
 snapshot sees both or none of them, and never a difference that is none.
 
 What lies below a checkpoint is counted from zero in its turn, some accounts a round, and at once
-where something differs. An account that is wrong loses its checkpoint, and is counted from zero in
-each round until it is right.
+where something differs. That takes a share of the round's time and no more: what is left over, as
+in the first rounds over a ledger that was never counted, is for the next rounds. An account that is
+wrong loses its checkpoint, and is counted from zero in each round until it is right.
 
 Only for PostgreSQL: a database of one process is audited as a whole (`gateway.store.audit`).
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from time import monotonic
 from typing import Any
 
 from msgspec import Struct
@@ -74,6 +76,12 @@ _PLAN = tuple(
     for way in ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit")
 )
 
+#: of one statement; whoever else audits or changes the schema is waited for as long
+_STATEMENT_SECONDS = 60
+_LOCK_SECONDS = 10
+#: accounts that are counted from zero in one statement
+_BATCH = 50
+
 #: accounts with entries beyond their checkpoint, and those that differ from it
 _NEWS = """
 SELECT a.id, a.namespace || '/' || a.name, a.balance, c.entry_id,
@@ -89,7 +97,7 @@ WHERE a.installation = :installation AND (n.entries > 0 OR a.balance <> c.credit
 #: accounts that were never counted, and those whose last count is oldest
 _DUE = """
 (SELECT a.id FROM account a LEFT JOIN audit_checkpoint c ON c.account_id = a.id
- WHERE a.installation = :installation AND c.account_id IS NULL)
+ WHERE a.installation = :installation AND c.account_id IS NULL ORDER BY a.id)
 UNION ALL
 (SELECT a.id FROM account a JOIN audit_checkpoint c ON c.account_id = a.id
  WHERE a.installation = :installation
@@ -183,12 +191,15 @@ def audit_round(
 ) -> AuditRound:
     """One round over the accounts of an installation, in one snapshot.
 
-    Rounds are `round_seconds` apart; each account is counted from zero once in `recount_seconds`.
-    Raises `DatabaseUnavailable`, also where another auditor is at work.
+    Rounds are `round_seconds` apart; each account is counted from zero once in `recount_seconds`,
+    for which a round has half of its time. Raises `DatabaseUnavailable`, also where another
+    auditor is at work.
     """
+    until = monotonic() + round_seconds / 2
     with database.write(snapshot=True) as session:
         # Neither of these takes the snapshot: it is newer than the last round's checkpoints.
-        session.execute(text("SET LOCAL statement_timeout = 0"))
+        session.execute(text(f"SET LOCAL statement_timeout = '{_STATEMENT_SECONDS}s'"))
+        session.execute(text(f"SET LOCAL lock_timeout = '{_LOCK_SECONDS}s'"))
         session.execute(text("LOCK TABLE audit_checkpoint IN SHARE ROW EXCLUSIVE MODE"))
         for setting in _PLAN:
             session.execute(text(setting))
@@ -196,8 +207,10 @@ def audit_round(
         due = {"seconds": recount_seconds, "share": round_seconds / recount_seconds}
         found = session.execute(text(_DUE), {"installation": installation, **due})
         differing = {count.account_id for count in news if count.balance != count.credits}
-        ids = sorted(differing | set(found.scalars()))
-        recounted = _counts(session, _FROM_ZERO, ids=ids) if ids else []
+        recounted = _count_from_zero(
+            session, [*differing, *(one for one in found.scalars() if one not in differing)], until
+        )
+        ids = sorted(count.account_id for count in recounted)
         counts = [*recounted, *(one for one in news if one.account_id not in set(ids))]
         findings = (*_judge(counts), *_check_promises(session, installation, counts, ids))
         _keep(session, counts, ids, {finding.account_id for finding in findings})
@@ -209,6 +222,16 @@ def audit_round(
             entries=sum(count.entries for count in counts),
             open_holds=holds,
         )
+
+
+def _count_from_zero(session: Session, ids: Sequence[int], until: float) -> list[_Count]:
+    """The first of `ids`, as many as there is time for, but always some."""
+    counts: list[_Count] = []
+    for start in range(0, len(ids), _BATCH):
+        counts += _counts(session, _FROM_ZERO, ids=sorted(ids[start : start + _BATCH]))
+        if monotonic() > until:
+            break
+    return counts
 
 
 def _counts(session: Session, statement: str, **values: Any) -> list[_Count]:

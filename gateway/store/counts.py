@@ -1,5 +1,6 @@
 """How many keys and grants of an installation are in which state."""
 
+from collections import Counter
 from collections.abc import Mapping
 
 from sqlalchemy import bindparam, text
@@ -17,19 +18,25 @@ FROM api_key WHERE installation = :installation GROUP BY 1
 """
 
 #: what is left of grants is brought up to date only when one of the account's is posted, expires
-#: or is voided (`gateway.core.credits`); the same rule, in the same order, says what is left now
+#: or is voided (`gateway.core.credits`); the same rule, in the same order, says what is left now.
+#: Most grants ever posted are spent: those are only counted
 _GRANTS = """
-WITH running AS (
-  SELECT g.*, sum(g.remaining) OVER (PARTITION BY g.account_id) + a.surplus - a.balance AS used,
+WITH lot AS (
+  SELECT g.expires_at <= :now AS is_over,
+         sum(g.remaining) OVER (PARTITION BY g.account_id) + a.surplus - a.balance AS used,
          sum(g.remaining) OVER (PARTITION BY g.account_id
                                 ORDER BY g.expires_at NULLS LAST, g.id) AS up_to_it
   FROM credit_grant g JOIN account a ON a.id = g.account_id
-  WHERE g.installation = :installation
+  WHERE g.installation = :installation AND g.remaining > 0
 )
+SELECT CASE WHEN is_over THEN 'expired' WHEN up_to_it <= used THEN 'spent' ELSE 'live' END,
+       count(*)
+FROM lot GROUP BY 1
+UNION ALL
 SELECT CASE WHEN voided_at IS NOT NULL THEN 'voided'
-            WHEN expired_at IS NOT NULL OR expires_at <= :now THEN 'expired'
-            WHEN remaining = 0 OR up_to_it <= used THEN 'spent' ELSE 'live' END AS state, count(*)
-FROM running GROUP BY 1
+            WHEN expired_at IS NOT NULL OR expires_at <= :now THEN 'expired' ELSE 'spent' END,
+       count(*)
+FROM credit_grant WHERE installation = :installation AND remaining = 0 GROUP BY 1
 """
 
 
@@ -49,5 +56,7 @@ def _count(
     asked = text(statement).bindparams(bindparam("now", type_=UtcDateTime()))
     with database.read() as session:
         values = {"installation": installation, "now": database.now(session)}
-        counted = {row[0]: int(row[1]) for row in session.execute(asked, values)}
-    return {state: counted.get(state, 0) for state in states}
+        counted = Counter[str]()
+        for state, number in session.execute(asked, values):
+            counted[state] += int(number)
+    return {state: counted[state] for state in states}

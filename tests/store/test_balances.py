@@ -126,7 +126,6 @@ def test_an_account_is_shown_until_it_has_neither_a_live_key_nor_a_balance(books
 
 
 def test_keys_and_grants_by_their_state(books: Books) -> None:
-    soon = books.now() + timedelta(seconds=1)
     revoked, _ = books.issue("revoked", "nobody")
     revoke_key(books.database, revoked.id)
     books.issue("stopped", "nobody", suspended=True)
@@ -138,7 +137,7 @@ def test_keys_and_grants_by_their_state(books: Books) -> None:
         "expired": 1,
         "revoked": 1,
     }
-    books.grant("first", credits=100, expiresAt=(soon + timedelta(days=1)).isoformat())
+    books.grant("first", credits=100, expiresAt=(books.now() + timedelta(days=1)).isoformat())
     books.grant("second", credits=50)
     assert states(books) == (2, 0, 0, 0)
     charge(books, 99)
@@ -150,6 +149,7 @@ def test_keys_and_grants_by_their_state(books: Books) -> None:
     void = grant_object("second", credits=50, void=True)
     apply_grant(books.database, INSTALLATION, void)
     assert states(books) == (1, 1, 0, 1)
+    soon = books.now() + timedelta(seconds=1)
     books.grant("brief", "bob", credits=10, expiresAt=soon.isoformat())
     wait_until(lambda: books.now() > soon, "the grant to expire")
     assert states(books) == (1, 1, 1, 1)
@@ -217,10 +217,8 @@ def test_noting_uses_never_holds_up_a_charge(postgres_server: PostgresServer) ->
     database.close()
 
 
-@pytest.mark.parametrize("charges", [0, 3, 120])
-def test_what_was_granted_before_is_counted_back(database_url: str, charges: int) -> None:
-    """A database of the release before, with a ledger in it, is brought up to date."""
-    database = Database(database_url)
+def make_ledger_of_the_release_before(database: Database, charges: int) -> None:
+    """Alice has been granted 150 and has 130 but for her charges; Bob has nothing."""
     with database.engine.connect() as connection:
         if database.is_sqlite:
             connection.execute(text("BEGIN IMMEDIATE"))
@@ -244,6 +242,13 @@ def test_what_was_granted_before_is_counted_back(database_url: str, charges: int
         ):
             connection.execute(text(statement))
         connection.commit()
+
+
+@pytest.mark.parametrize("charges", [0, 3, 120])
+def test_what_was_granted_before_is_counted_back(database_url: str, charges: int) -> None:
+    """A database of the release before, with a ledger in it, is brought up to date."""
+    database = Database(database_url)
+    make_ledger_of_the_release_before(database, charges)
     migrate(database)
     books = Books(database)
     assert (granted(books, "alice"), granted(books, "bob")) == (130, 0)
@@ -251,4 +256,26 @@ def test_what_was_granted_before_is_counted_back(database_url: str, charges: int
     (found,) = read_key_balances(database, INSTALLATION)
     assert found.used_at is not None
     assert found.used_at.year == 2026
+    database.close()
+
+
+def test_a_step_that_waits_for_a_backup_holds_up_no_charge(
+    postgres_server: PostgresServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It wants the table of accounts for itself, which whoever comes after it would wait for."""
+    database = Database(postgres_server.create_database())
+    make_ledger_of_the_release_before(database, 3)
+    with ThreadPoolExecutor() as threads:
+        with database.engine.connect() as backup:
+            backup.execute(text("LOCK TABLE account IN ACCESS SHARE MODE"))
+            step = threads.submit(migrate, database)
+            wait_until(lambda: "waiting for account" in caplog.text, "the step to wait")
+            for _ in range(20):
+                with database.write() as session:  # gives up after a second
+                    session.execute(text("UPDATE account SET balance = balance - 1 WHERE id = 1"))
+            assert not step.done()
+        step.result(30)
+    books = Books(database)
+    assert granted(books, "alice") == 130
+    assert books.scalar("SELECT to_regclass('granted_before')") is None
     database.close()

@@ -3,6 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
+from gateway.store.migrations.locks import lock_tables
 from gateway.store.tables import BIG, UtcDateTime
 
 revision = "0003"
@@ -10,7 +11,7 @@ down_revision = "0002"
 
 #: counted back from the balance, so that only what came after the latest grant is read
 _GRANTED = """
-CREATE TEMPORARY TABLE granted_before AS
+CREATE TABLE granted_before AS
 SELECT a.id, a.balance - coalesce((
          SELECT sum(e.credits) FROM entry e WHERE e.account_id = a.id AND e.id > g.entry_id
        ), 0) AS granted
@@ -31,15 +32,6 @@ FROM granted_before AS b WHERE b.id = account.id AND b.granted > 0
 
 
 def upgrade() -> None:
-    # Read before the table is locked: what gateways charge meanwhile does not change it.
-    op.execute(_GRANTED)
-    for column in (
-        sa.Column("granted", sa.BigInteger(), server_default="0", nullable=False),
-        sa.Column("announced", sa.Integer(), server_default="0", nullable=False),
-    ):
-        op.add_column("account", column)
-    op.execute(_SHOWN)
-    op.execute("DROP TABLE granted_before")
     op.create_table(
         "audit_checkpoint",
         sa.Column("account_id", BIG, primary_key=True, autoincrement=False),
@@ -47,6 +39,18 @@ def upgrade() -> None:
         sa.Column("credits", sa.BigInteger(), nullable=False),
         sa.Column("counted_at", UtcDateTime(), nullable=False),
     )
+    # Read before the tables are locked: what gateways charge meanwhile does not change it.
+    op.execute(_GRANTED)
+    # From here on charges wait, so all that takes long comes before. A table that names another as
+    # its reference locks that one, too.
+    lock_tables("account", "api_key")
+    for column in (
+        sa.Column("granted", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("announced", sa.Integer(), server_default="0", nullable=False),
+    ):
+        op.add_column("account", column)
+    op.execute(_SHOWN)
+    op.execute("DROP TABLE granted_before")
     op.create_table(
         "api_key_use",
         sa.Column("api_key_id", BIG, sa.ForeignKey("api_key.id"), primary_key=True),
