@@ -71,8 +71,7 @@ def apply_key(
         return state
     with database.write() as session:
         now = database.now(session)
-        account = ensure_account(session, installation, metadata.namespace, key.spec.account, now)
-        row = _lock_row(session, installation, key, account)
+        account, row = _lock_account_and_row(session, installation, key, now)
         if seen_version is not None and seen_version != (row.version if row else 0):
             raise KeyMoved(f"the row of {metadata.namespace}/{metadata.name} has changed")
         assert row is not None or credential is not None, "a key begins with a credential"
@@ -135,22 +134,33 @@ def _is_applied(state: KeyState, key: ApiKeyObject, credential: Credential | Non
     return state.says(key) and state.newest_hash == credential.hash
 
 
-def _lock_row(
-    session: Session, installation: str, key: ApiKeyObject, account: Account
-) -> ApiKey | None:
-    """The row of an object, if there is one, with the lock of its present account too."""
-    row = session.exec(
-        select(ApiKey)
-        .where(
-            ApiKey.installation == installation,
-            ApiKey.namespace == key.metadata.namespace,
-            ApiKey.name == key.metadata.name,
-        )
-        .with_for_update()
-    ).one_or_none()
-    if row is not None and row.account_id != account.id:
-        lock_accounts(session, [row.account_id, account.id])
-    return row
+def _lock_account_and_row(
+    session: Session, installation: str, key: ApiKeyObject, now: datetime
+) -> tuple[Account, ApiKey | None]:
+    """The account that is wanted, and the row of the object, if there is one.
+
+    Where the row is another account's, both accounts are locked, like everywhere in the order of
+    their ids and before the row. One that is made here is nobody else's to wait for. Raises
+    `KeyMoved` where the row has become another account's meanwhile.
+    """
+    namespace, name = key.metadata.namespace, key.metadata.name
+    own = (
+        ApiKey.installation == installation,
+        ApiKey.namespace == namespace,
+        ApiKey.name == name,
+    )
+    wanted = (
+        Account.installation == installation,
+        Account.namespace == namespace,
+        Account.name == key.spec.account,
+    )
+    held = session.exec(select(ApiKey.account_id).where(*own)).all()
+    lock_accounts(session, [*held, *session.exec(select(Account.id).where(*wanted))])
+    account = ensure_account(session, installation, namespace, key.spec.account, now)
+    row = session.exec(select(ApiKey).where(*own).with_for_update()).one_or_none()
+    if row is not None and row.account_id not in (*held, account.id):
+        raise KeyMoved(f"the row of {namespace}/{name} has changed")
+    return account, row
 
 
 def _new_row(installation: str, key: ApiKeyObject, account: Account, now: datetime) -> ApiKey:

@@ -104,6 +104,7 @@ def _register_secrets(registry: kopf.OperatorRegistry, process: Process) -> None
 
     @kopf.on.event("", "v1", "secrets", registry=registry, id="secret")
     async def secret_changed(type: str | None, body: kopf.Body, **indices: Any) -> None:
+        process.saw_all()  # no handler is called before all indices are filled
         meta, (namespace, name) = body.metadata, _name(body)
         if HEARTBEAT_LABEL in meta.labels and namespace == process.settings.namespace:
             process.pulse.hear(meta.annotations.get(HEARTBEAT_ANNOTATION))
@@ -127,7 +128,7 @@ def _register_indices(registry: kopf.OperatorRegistry) -> None:
 
     @kopf.index(GROUP, VERSION, "apikeys", registry=registry, id="shown")
     def shown(body: kopf.Body, **_: Any) -> dict[tuple[str, str], Shown]:
-        return {_name(body): read_shown(body.status)}
+        return {_name(body): read_shown(body["metadata"]["uid"], body.status)}
 
 
 def _name(body: kopf.Body) -> tuple[str, str]:

@@ -2,13 +2,16 @@
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterable, Mapping, Sized
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sized
+from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from gateway.errors import DatabaseUnavailable
 from gateway.store.database import Database
 from gateway_operator.apply.audit import Auditor
 from gateway_operator.apply.balances import Balances
+from gateway_operator.apply.figures import read_figures
 from gateway_operator.apply.parts import Parts
 from gateway_operator.apply.rounds import repeat
 from gateway_operator.cluster import Cluster, ClusterError
@@ -25,6 +28,8 @@ _logger = logging.getLogger(__name__)
 #: how long a handler waits for an installation that is not open yet
 _OPEN_SECONDS = 20.0
 _OPEN_RETRY_SECONDS = 3.0
+#: how often the pulse is told meanwhile
+_TURN_SECONDS = 1.0
 #: how often fleets are looked at
 _FLEET_SECONDS = 10.0
 
@@ -74,6 +79,7 @@ class Process:
         self._operations = Operations(self.pulse, self._expose, settings.readiness_port)
         self._seen = Seen({}, {})
         self._is_open = asyncio.Event()
+        self._has_seen_all = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -99,6 +105,10 @@ class Process:
         await self.cluster.close()
         self._database.close()
 
+    def saw_all(self) -> None:
+        """The watches have brought every object that there was at the start."""
+        self._has_seen_all.set()
+
     async def opened(self) -> Sweep:
         """The work that handlers hand over to. Raises `DatabaseUnavailable` after some time."""
         try:
@@ -122,9 +132,14 @@ class Process:
             self.ending.set()
 
     def _spawn_looks_at_the_books(self, parts: Parts) -> None:
-        settings, balances = self.settings, Balances(parts, self._seen.shown)
+        settings, figures = self.settings, partial(read_figures, parts)
         self._spawn(repeat("the audit", settings.audit_seconds, Auditor(parts).look))
-        self._spawn(repeat("showing balances", settings.balance_seconds, balances.look))
+        self._spawn(repeat("reading figures", settings.balance_seconds, figures))
+        self._spawn(self._show_balances(Balances(parts, self._seen.shown)))
+
+    async def _show_balances(self, balances: Balances) -> None:
+        await self._has_seen_all.wait()
+        await repeat("showing balances", self.settings.balance_seconds, balances.look)
 
     async def _expose(self) -> bytes:
         """The metrics: what the watches have seen is counted here, the text is made elsewhere."""
@@ -134,14 +149,30 @@ class Process:
     async def _open(self) -> Sweep:
         while True:
             try:
-                parts = await open_installation(
-                    self.cluster, self._database, self.settings, self._metrics
-                )
+                async with self._turning():
+                    parts = await open_installation(
+                        self.cluster, self._database, self.settings, self._metrics
+                    )
                 return Sweep(parts, self.pulse)
             except (DatabaseUnavailable, ClusterError) as error:
                 _logger.warning("cannot open the installation yet: %s", error)
-                self.pulse.turn()
                 await asyncio.sleep(_OPEN_RETRY_SECONDS)
+
+    @asynccontextmanager
+    async def _turning(self) -> AsyncIterator[None]:
+        """The pulse goes on: a step of the schema may take long, and a restart begins it anew."""
+
+        async def turn() -> None:
+            while True:
+                self.pulse.turn()
+                await asyncio.sleep(_TURN_SECONDS)
+
+        turns = asyncio.create_task(turn())
+        try:
+            yield
+        finally:
+            turns.cancel()
+            self.pulse.turn()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         self._tasks.append(asyncio.create_task(work))

@@ -22,7 +22,7 @@ from gateway_operator.apply.creditgrant import GrantReconciler
 from gateway_operator.apply.fleet import reconcile_fleet
 from gateway_operator.apply.orphans import OrphanWatch
 from gateway_operator.apply.parts import Parts
-from gateway_operator.cluster import ClusterError, NotFound
+from gateway_operator.cluster import ClusterError, ClusterUnavailable, NotFound
 from gateway_operator.conditions import Verdict
 from gateway_operator.plan.orphans import Name
 from gateway_operator.probes import Pulse
@@ -68,7 +68,6 @@ class Sweep:
         self._wanted = asyncio.Event()
         self._poked: asyncio.Queue[Name] = asyncio.Queue()
         self._waiting: set[Name] = set()
-        self._workers = asyncio.Semaphore(_WORKERS)
 
     def want(self) -> None:
         """Have a sweep soon."""
@@ -113,16 +112,20 @@ class Sweep:
                 _logger.exception("looking at the key %s/%s failed", *name)
 
     async def look_at_fleets(self) -> None:
-        """Bring each fleet to what it should be: their Secrets and Deployments are not watched."""
+        """Bring each fleet to what it should be: their Secrets and Deployments are not watched.
+
+        Raises `ClusterError` where that was not possible for one of them.
+        """
         fleets = await self.parts.cluster.list("GatewayFleet", self.parts.settings.namespace)
-        for body in fleets:
-            await reconcile_fleet(self.parts, body)
         self.parts.metrics.saw_fleets(body["metadata"]["name"] for body in fleets)
+        failures = await self._work(self._jobs_of(fleets))
+        if failures:
+            raise failures[0]
 
     async def once(self) -> None:
         """Compare everything once, and work on what differs.
 
-        Raises `DatabaseUnavailable` and `ClusterError` where that was not possible.
+        Raises `DatabaseUnavailable` and `ClusterUnavailable` where that was not possible.
         """
         parts, installation = self.parts, self.parts.settings.installation
         for account_id in await parts.ask(accounts_with_due_grants, parts.database):
@@ -136,11 +139,18 @@ class Sweep:
         async for body in self._each("CreditGrant"):
             if not self.grants.is_settled(body, books):
                 jobs.append(("CreditGrant", partial(self.grants.reconcile, *_name(body))))
-        jobs += [("GatewayFleet", partial(reconcile_fleet, parts, body)) for body in fleets]
-        await self._work(jobs)
+        jobs += self._jobs_of(fleets)
+        for failure in await self._work(jobs):
+            if isinstance(failure, DatabaseUnavailable | ClusterUnavailable):
+                raise failure
+            # The cluster refuses a write to one object: no reason to leave the rest undone.
+            _logger.warning("an object could not be worked on: %s", failure)
         await self._orphans.look(rows, listed)
         await self._beat()
         parts.metrics.swept()
+
+    def _jobs_of(self, fleets: list[_Body]) -> list[_Job]:
+        return [("GatewayFleet", partial(reconcile_fleet, self.parts, body)) for body in fleets]
 
     async def _compare_keys(
         self, rows: list[KeyState], fleets: list[_Body]
@@ -178,25 +188,29 @@ class Sweep:
                     f"the API server knows no {kind}: install the definitions of {GROUP} first"
                 ) from None
 
-    async def _work(self, jobs: Iterable[_Job]) -> None:
-        """All jobs, some at once; one that fails does not keep the others from their turn."""
+    async def _work(self, jobs: Iterable[_Job]) -> list[DatabaseUnavailable | ClusterError]:
+        """All jobs, some at once; one that fails does not keep the others from their turn.
+
+        What failed for a known reason is returned.
+        """
+        workers = asyncio.Semaphore(_WORKERS)
 
         async def work(kind: str, job: Callable[[], Awaitable[None]]) -> None:
             with self.parts.metrics.waiting(kind):
-                await self._workers.acquire()
+                await workers.acquire()
             try:
                 await job()
             finally:
-                self._workers.release()
+                workers.release()
 
         done = await asyncio.gather(*(work(*job) for job in jobs), return_exceptions=True)
-        failures = [each for each in done if isinstance(each, Exception)]
-        for failure in failures:
-            if not isinstance(failure, DatabaseUnavailable | ClusterError):
-                _logger.error("an object could not be worked on", exc_info=failure)
-        for failure in failures:
-            if isinstance(failure, DatabaseUnavailable | ClusterError):
-                raise failure
+        failures = []
+        for each in done:
+            if isinstance(each, DatabaseUnavailable | ClusterError):
+                failures.append(each)
+            elif isinstance(each, Exception):
+                _logger.error("an object could not be worked on", exc_info=each)
+        return failures
 
     async def _beat(self) -> None:
         """Write what must come back through the watch."""

@@ -1,6 +1,7 @@
 """The three custom resources, and the rights of an operator, put into an API server."""
 
 from pathlib import Path
+from typing import Any
 
 import httpx
 import yaml
@@ -67,12 +68,43 @@ def remove_definition(server: ApiServer, plural: str) -> None:
         )
 
 
-def allow(server: ApiServer, user: str, *, blind: bool = False) -> Path:
-    """A kubeconfig of a user with an operator's rights; one that is blind cannot watch Secrets."""
+def refuse_statuses(found: dict[str, Any], server: ApiServer, status: dict[str, int]) -> None:
+    """Let the API refuse any status of an object that has these fields, and wait until it does."""
+    name, namespace = found["metadata"]["name"], found["metadata"]["namespace"]
+    plural = f"{found['kind'].lower()}s"
+    has_none = " && ".join(f"!has(self.status.{field})" for field in status)
+    rule = f"self.metadata.name != '{name}' || !has(self.status) || ({has_none})"
+    schema = "/spec/versions/0/schema/openAPIV3Schema/x-kubernetes-validations"
+    path = f"/apis/tollgate.dev/v1alpha1/namespaces/{namespace}/{plural}/{name}/status"
+    with server.client() as client:
+        client.patch(
+            f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{plural}.tollgate.dev",
+            headers={"content-type": "application/json-patch+json"},
+            json=[{"op": "add", "path": schema, "value": [{"rule": rule}]}],
+        ).raise_for_status()
+
+        def is_refused() -> bool:
+            tried = client.patch(
+                path,
+                params={"dryRun": "All"},
+                headers={"content-type": "application/merge-patch+json"},
+                json={"status": status},
+            )
+            return tried.status_code == httpx.codes.UNPROCESSABLE_ENTITY
+
+        wait_until(is_refused, f"the status of {name} to be refused")
+
+
+def allow(server: ApiServer, user: str, *, blind: bool = False, without: str = "") -> Path:
+    """A kubeconfig of a user with an operator's rights, but for those on one resource.
+
+    One that is blind cannot watch Secrets.
+    """
     rules = [
         {"apiGroups": [group], "resources": [resource], "verbs": _verbs(verbs, resource, blind)}
         for verbs, resources in _RIGHTS.items()
         for group, resource in resources
+        if resource != without
     ]
     group = "rbac.authorization.k8s.io"
     metadata = {"name": f"tests:{user}"}

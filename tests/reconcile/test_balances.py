@@ -8,17 +8,12 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from gateway.core.keys import InstallationSecret
 from gateway.store.balances import KeyBalance, mark_of
 from gateway.store.migrate import migrate
 from gateway_operator.apply.balances import Balances
-from gateway_operator.apply.parts import Parts
-from gateway_operator.apply.turns import Turns
-from gateway_operator.cluster import Cluster
-from gateway_operator.metrics import Metrics
 from gateway_operator.plan.balances import Shown, choose_showings, is_worth_writing
-from gateway_operator.settings import read_settings
 from tests.reconcile.objects import api_key, condition, credit_grant
+from tests.reconcile.parts import open_parts
 from tests.reconcile.spending import read_metrics, spend
 from tests.reconcile.world import World
 
@@ -61,16 +56,16 @@ def test_the_marks_of_what_is_used(balance: int, granted: int, mark: int) -> Non
 @pytest.mark.parametrize(
     ("now", "shown", "worth"),
     [
-        (key(), Shown(), True),
-        (key(), Shown(1000), False),
-        (key(991), Shown(1000), False),
-        (key(990), Shown(1000), True),
-        (key(199), Shown(201), True),
-        (key(0), Shown(1), True),
-        (key(used_at=NOW), Shown(1000), True),
-        (key(used_at=NOW), Shown(1000, NOW - timedelta(seconds=59)), False),
-        (key(used_at=NOW), Shown(1000, NOW - timedelta(seconds=60)), True),
-        (key(used_at=NOW), Shown(1000, NOW), False),
+        (key(), Shown("uid"), True),
+        (key(), Shown("uid", 1000), False),
+        (key(991), Shown("uid", 1000), False),
+        (key(990), Shown("uid", 1000), True),
+        (key(199), Shown("uid", 201), True),
+        (key(0), Shown("uid", 1), True),
+        (key(used_at=NOW), Shown("uid", 1000), True),
+        (key(used_at=NOW), Shown("uid", 1000, NOW - timedelta(seconds=59)), False),
+        (key(used_at=NOW), Shown("uid", 1000, NOW - timedelta(seconds=60)), True),
+        (key(used_at=NOW), Shown("uid", 1000, NOW), False),
     ],
 )
 def test_what_is_worth_a_write(now: KeyBalance, shown: Shown, worth: bool) -> None:
@@ -81,9 +76,13 @@ def test_who_is_at_a_mark_comes_first_and_then_who_waited_longest() -> None:
     names = [("team", name) for name in ("recent", "never", "mark", "same")]
     keys = [key(500, name="recent"), key(500, name="never"), key(5, name="mark")]
     keys += [key(1000, name="same"), key(1, name="gone")]
-    shown = {name: Shown(1000) for name in names}
+    shown = {name: Shown("uid", 1000) for name in names}
     chosen = choose_showings(keys, shown, {("team", "recent"): 9.0, ("team", "mark"): 10.0})
     assert [one.key.name for one in chosen] == ["mark", "never", "recent"]
+
+
+def test_an_object_does_not_show_what_another_one_of_its_name_had() -> None:
+    assert choose_showings([key()], {("team", "alice"): Shown("new")}, {}) == []
 
 
 def test_a_key_shows_its_balance_and_its_last_use_and_nobody_minds(world: World) -> None:
@@ -194,7 +193,7 @@ class Crowd:
                 session.execute(text(statement), {"namespace": namespace, "keys": self.KEYS})
         for number in range(1, self.OBJECTS + 1):
             world.team.apply(api_key(f"key-{number}"))
-        self.shown = {(namespace, f"key-{n}"): Shown() for n in range(1, self.KEYS + 1)}
+        self.shown = {(namespace, f"key-{n}"): Shown("") for n in range(1, self.KEYS + 1)}
 
     def status_writes(self) -> int:
         """How many the API server says that it has served."""
@@ -208,23 +207,10 @@ class Crowd:
         )
 
     async def look(self, looks: int, **settings: str) -> None:
-        environment = {**self.world.environment, **settings}
-        cluster = await Cluster.connect(environment)
-        metrics = Metrics()
-        parts = Parts(
-            cluster=cluster,
-            database=self.world.database,
-            settings=read_settings(environment),
-            secret=InstallationSecret("a secret that only the tests know, long enough"),
-            metrics=metrics,
-            turns=Turns(metrics),
-        )
-        balances = Balances(parts, lambda: self.shown)
-        try:
+        async with open_parts(self.world, **settings) as parts:
+            balances = Balances(parts, lambda: self.shown)
             for _ in range(looks):
                 await balances.look()
-        finally:
-            await cluster.close()
 
 
 @pytest.fixture
@@ -236,8 +222,7 @@ def test_ten_thousand_keys_in_use_cost_a_few_writes_a_second(
     crowd: Crowd, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before, began = crowd.status_writes(), time.monotonic()
-    wanted = {"TOLLGATE_BALANCE_SECONDS": "6", "TOLLGATE_STATUS_WRITES_PER_SECOND": "20"}
-    asyncio.run(crowd.look(2, **wanted))
+    asyncio.run(crowd.look(2, balance_seconds="6", status_writes_per_second="20"))
     seconds = time.monotonic() - began
     writes = crowd.status_writes() - before
     with capsys.disabled():

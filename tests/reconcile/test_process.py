@@ -2,11 +2,14 @@
 
 import secrets
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import text
 
+from gateway.store import migrate
 from tests.harness.apiserver import ApiServer
 from tests.harness.gateway import wait_until
 from tests.harness.postgres import PostgresServer
@@ -50,6 +53,24 @@ def test_probes_tell_a_living_operator(world: World) -> None:
     assert operator.probe("healthz") == httpx.codes.OK
     assert operator.probe("readyz") == httpx.codes.OK
     assert operator.stop() == 0
+
+
+def test_a_step_of_the_schema_that_takes_long_is_left_to_end(world: World) -> None:
+    """It waits here for somebody else's; three sweeps' time is all that a silent operator has."""
+    lock = text("SELECT pg_advisory_xact_lock(:lock)")
+    with ThreadPoolExecutor() as threads, world.database.engine.connect() as other:
+        other.execute(lock, {"lock": migrate._LOCK})
+        started = threads.submit(world.operator, sweep_seconds="1")
+        wait_until(
+            lambda: bool(world.operators) and world.operators[-1].probe("readyz") is not None,
+            "the probes to answer",
+        )
+        late = time.monotonic() + 4  # the first answer of liveness is given again for a while
+        wait_until(lambda: time.monotonic() > late, "the sweep to be late")
+        assert world.operators[-1].probe("healthz") == httpx.codes.OK
+        assert world.operators[-1].probe("readyz") != httpx.codes.OK
+        other.commit()
+        started.result()
 
 
 def test_liveness_fails_when_the_watch_brings_nothing(world: World) -> None:

@@ -1,10 +1,12 @@
 """Keys as rows: issue, rotate, re-issue, revoke, and what the gateway reads of them."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from sqlalchemy import text
 
 from gateway.core.keys import (
     PEPPER,
@@ -14,12 +16,16 @@ from gateway.core.keys import (
     problem_of_brought_key,
 )
 from gateway.keyring import Keyring
+from gateway.store.database import Database
 from gateway.store.installation import WrongSecret, check_secret
 from gateway.store.key_states import find_key, list_keys
 from gateway.store.keys import DuplicateCredential, KeyMoved, apply_key, revoke_key, suspend_key
 from gateway.store.live_keys import KeyChanges, LiveKey, read_by_hash, read_changes
+from gateway.store.migrate import migrate
 from gateway.telemetry.metrics import Metrics
 from tests.harness.books import INSTALLATION, SECRET, Books, credential, key_object
+from tests.harness.gateway import wait_until
+from tests.harness.postgres import PostgresServer
 
 
 def names(keys: list[LiveKey]) -> list[str]:
@@ -119,6 +125,28 @@ def test_a_change_that_was_decided_by_an_older_row_is_refused(books: Books) -> N
     second = apply_key(books.database, INSTALLATION, suspended, None, seen_version=first.version)
     assert second.suspended
     assert second.newest_hash == credential(plaintext).hash
+
+
+def test_a_key_that_moves_locks_both_accounts_like_a_charge(
+    postgres_server: PostgresServer,
+) -> None:
+    """While it waits for the first of two accounts, whoever has that one gets the second."""
+    database = Database(postgres_server.create_database(), timeouts=False)
+    migrate(database)
+    books = Books(database)
+    books.issue("one", "first")
+    books.issue("two", "second")
+    lock = text("SELECT id FROM account WHERE name = :name FOR UPDATE NOWAIT")
+    with ThreadPoolExecutor() as threads, database.engine.connect() as charge:
+        charge.execute(lock, {"name": "first"})
+        moved = threads.submit(books.issue, "one", "second")
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        wait_until(lambda: books.scalar(waiting) == 1, "the key to wait for its account")
+        charge.execute(lock, {"name": "second"})
+        charge.commit()
+        state, _ = moved.result()
+    assert state.account == "second"
+    database.close()
 
 
 def test_a_rotation_without_a_new_key_stays_due(books: Books) -> None:

@@ -1,31 +1,26 @@
-"""Balances and last uses: into the metrics, the statuses of ApiKeys, and Events where few are left.
+"""Balances and last uses: into the statuses of ApiKeys, and into Events where few are left.
 
 Statuses are written by a field manager of our own, so that nothing here touches what the work on
 a key reports, and the other way round; and a few a second only, however many keys are in use.
 """
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Any
 
-from gateway.store.balances import (
-    Crossing,
-    KeyBalance,
-    cross_marks,
-    read_account_balances,
-    read_key_balances,
-)
-from gateway.store.counts import count_grants, count_keys
+from gateway.store.balances import Crossing, KeyBalance, cross_marks, read_key_balances
 from gateway_operator.apply.parts import Parts
-from gateway_operator.metrics import ACCOUNTS_MAX
-from gateway_operator.plan.balances import Showing, Shown, choose_showings
+from gateway_operator.cluster import ClusterError, ClusterUnavailable
+from gateway_operator.plan.balances import Showing, Shown, choose_showings, has_object
 from gateway_operator.plan.orphans import Name
 from gateway_operator.resources.apikey import KIND
 from gateway_operator.resources.names import BALANCE_FIELD_MANAGER
 
+_logger = logging.getLogger(__name__)
 #: Events by the share of the granted credits that is used, in percent
 REASONS = {80: "CreditsLow", 95: "CreditsVeryLow", 100: "CreditsUsedUp"}
 #: keys of one account that get an Event, those that were used last
@@ -34,7 +29,10 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 class Balances:
-    """One look is a few statements and, at most, as many writes as there is time for."""
+    """One look is a few statements and, at most, as many writes as there is time for.
+
+    `shown` must know all objects before the first look: a mark is told once, to those it knows.
+    """
 
     def __init__(self, parts: Parts, shown: Callable[[], Mapping[Name, Shown]]) -> None:
         self._parts = parts
@@ -43,20 +41,17 @@ class Balances:
         self._next_write = monotonic()
 
     async def look(self) -> None:
-        """Read the books, tell what is new. Raises `DatabaseUnavailable` and `ClusterError`."""
+        """Read the books, tell what is new.
+
+        Raises `DatabaseUnavailable` and `ClusterUnavailable`.
+        """
         parts, installation = self._parts, self._parts.settings.installation
         until = monotonic() + parts.settings.balance_seconds
-        parts.metrics.read_accounts(
-            await parts.ask(read_account_balances, parts.database, installation, ACCOUNTS_MAX)
-        )
-        parts.metrics.counted(
-            await parts.ask(count_keys, parts.database, installation),
-            await parts.ask(count_grants, parts.database, installation),
-        )
-        crossings = await parts.ask(cross_marks, parts.database, installation)
         keys = await parts.ask(read_key_balances, parts.database, installation)
+        # Last of what may fail: whatever is crossed is not told again.
+        crossings = await parts.ask(cross_marks, parts.database, installation)
         shown = self._shown()
-        await self._announce(crossings, [key for key in keys if _name(key) in shown])
+        await self._announce(crossings, [key for key in keys if has_object(key, shown)])
         self._written = {name: at for name, at in self._written.items() if name in shown}
         await self._show(choose_showings(keys, shown, self._written), until)
 
@@ -85,9 +80,16 @@ class Balances:
             if monotonic() > until:
                 return
             key = showing.key
-            await self._parts.cluster.apply_status(
-                KIND, key.namespace, key.name, _status(key), BALANCE_FIELD_MANAGER
-            )
+            try:
+                await self._parts.cluster.apply_status(
+                    KIND, key.namespace, key.name, _status(key), BALANCE_FIELD_MANAGER
+                )
+            except ClusterUnavailable:
+                raise
+            except ClusterError as error:  # the others are not to wait for it
+                _logger.warning(
+                    "the balance of %s/%s cannot be shown: %s", key.namespace, key.name, error
+                )
             self._written[_name(key)] = monotonic()
 
     async def _pace(self) -> None:

@@ -38,8 +38,17 @@ class Parts(Struct, frozen=True, kw_only=True):
         async with self.connections:
             try:
                 answer = await asyncio.to_thread(function, *arguments, **named)
-            except DatabaseUnavailable:
-                self.metrics.database_answered(False)
+            except DatabaseUnavailable as error:
+                self.metrics.database_answered(_is_answer(error))
                 raise
         self.metrics.database_answered(True)
         return answer
+
+
+def _is_answer(error: DatabaseUnavailable) -> bool:
+    """Whether the database said it itself: others hold a lock or are in its way, or time is up.
+
+    By the SQLSTATE (PostgreSQL, appendix A); without a connection there is none.
+    """
+    state: str = getattr(getattr(error.__cause__, "orig", None), "sqlstate", None) or ""
+    return state in ("55P03", "57014") or state.startswith("40")

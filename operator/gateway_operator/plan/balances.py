@@ -16,16 +16,23 @@ _USE = timedelta(minutes=1)
 
 
 class Shown(Struct, frozen=True):
-    """What the status of one ApiKey shows."""
+    """What the status of one ApiKey shows, and which object it is."""
 
+    uid: str
     balance: int | None = None
     used_at: datetime | None = None
 
 
-def read_shown(status: Mapping[str, Any]) -> Shown:
-    """What a status shows now."""
+def read_shown(uid: str, status: Mapping[str, Any]) -> Shown:
+    """What an object's status shows now."""
     used_at = status.get("lastUsedTime")
-    return Shown(status.get("balance"), datetime.fromisoformat(used_at) if used_at else None)
+    return Shown(uid, status.get("balance"), datetime.fromisoformat(used_at) if used_at else None)
+
+
+def has_object(key: KeyBalance, shown: Mapping[Name, Shown]) -> bool:
+    """Whether there is the object that a key was issued to, and not just one of its name."""
+    now = shown.get(_name(key))
+    return now is not None and now.uid == key.uid
 
 
 class Showing(Struct, frozen=True):
@@ -44,8 +51,7 @@ def choose_showings(
     """
     found = []
     for key in keys:
-        now = shown.get(_name(key))
-        if now is not None and is_worth_writing(key, now):
+        if has_object(key, shown) and is_worth_writing(key, now := shown[_name(key)]):
             found.append(Showing(key, _is_urgent(key, now)))
     return sorted(found, key=lambda one: (not one.is_urgent, written.get(_name(one.key), 0.0)))
 

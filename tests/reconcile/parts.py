@@ -1,0 +1,31 @@
+"""What an apply works with, where a story calls one itself instead of an operator."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from gateway.core.keys import InstallationSecret
+from gateway_operator.apply.parts import Parts
+from gateway_operator.apply.turns import Turns
+from gateway_operator.cluster import Cluster
+from gateway_operator.metrics import Metrics
+from gateway_operator.settings import read_settings
+from tests.reconcile.world import World
+
+
+@asynccontextmanager
+async def open_parts(world: World, **settings: str) -> AsyncIterator[Parts]:
+    """Parts on a world's cluster and database; `settings` are variables without their prefix."""
+    given = {f"TOLLGATE_{name.upper()}": value for name, value in settings.items()}
+    environment, metrics = {**world.environment, **given}, Metrics()
+    cluster = await Cluster.connect(environment)
+    try:
+        yield Parts(
+            cluster=cluster,
+            database=world.database,
+            settings=read_settings(environment),
+            secret=InstallationSecret("a secret that only the tests know, long enough"),
+            metrics=metrics,
+            turns=Turns(metrics),
+        )
+    finally:
+        await cluster.close()
