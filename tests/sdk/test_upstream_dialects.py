@@ -23,6 +23,7 @@ from tests.harness.dialects import (
 from tests.harness.gateway import GatewayProcess, Simulated, api_key, credit_grant, fleet
 from tests.sdk.conftest import TIMEOUT_SECONDS, anthropic_client, openai_client
 from tests.sdk.conversation import PNG, TWO_CALLS, WEATHER_SCHEMA
+from tests.sdk.responses import TOOL, ask, final, outputs_for
 
 GRANT = 1_000_000
 MODELS = ("kimi-k2.5", "k3", "coder", "open", "claude")
@@ -197,6 +198,24 @@ def test_a_tool_loop_of_openais_client(gateway: GatewayProcess, model: str) -> N
         messages += [plain, *results]
         last = sdk.chat.completions.create(**asked, messages=messages)
     assert last.choices[0].message.content == "Sunny in both."
+
+
+@pytest.mark.parametrize("keeps", [True, False], ids=["with its reasoning", "without"])
+@pytest.mark.parametrize("model", MODELS)
+def test_a_tool_loop_of_openais_client_for_responses(
+    gateway: GatewayProcess, model: str, keeps: bool
+) -> None:
+    """The items go back as the SDK has them, with and without the reasoning item."""
+    sdk: openai.OpenAI = openai_client("sync", gateway, gateway.key("rich"))
+    more: Any = {"model": model, "tools": [TOOL], "reasoning": {"effort": "high"}, "store": False}
+    with sdk:
+        first = final(sdk, TWO_CALLS, **more)
+        calls = ["function_call", "function_call"]
+        assert [item.type for item in first.output] == ["reasoning", *calls]
+        kept = [item for item in first.output if keeps or item.type != "reasoning"]
+        history = [{"role": "user", "content": TWO_CALLS}, *kept, *outputs_for(first)]
+        last = ask(sdk, history, **more)
+    assert last.output_text == "Sunny in both."
 
 
 def test_a_forced_tool_a_picture_and_a_schema(client: Asked) -> None:
