@@ -17,10 +17,12 @@ from pathlib import Path
 
 #: what runs in the cluster has bounds of seconds to keep, so the rest makes way for it
 _PYTEST = ["nice", "-n", "5", sys.executable, "-m", "pytest", "--durations=15"]
+#: by themselves, or in the checks before
+_ELSEWHERE = ("tests/clients", "tests/reconcile", "tests/test_tidy.py", "tests/test_docs.py")
 #: by lane its steps: what one is called, and its command. A third lane would cost the bounds
 _LANES = [
     [
-        ("gateway and all else", [*_PYTEST, "--ignore=tests/clients", "--ignore=tests/reconcile"]),
+        ("gateway and all else", [*_PYTEST, *(f"--ignore={path}" for path in _ELSEWHERE)]),
         ("agent clients", [*_PYTEST, "tests/clients"]),
     ],
     [

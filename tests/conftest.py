@@ -64,11 +64,11 @@ def _no_loop_left() -> Iterator[None]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A folder's tests come together, so that what they share ends with them.
+    """A folder's tests come together, so that what they share ends with them; their order stays.
 
     What looks at everything that the others left behind comes last.
     """
-    items.sort(key=lambda item: (item.get_closest_marker("last") is not None, item.path))
+    items.sort(key=lambda item: (item.get_closest_marker("last") is not None, item.path.parent))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

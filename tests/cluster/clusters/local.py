@@ -36,6 +36,7 @@ class Local:
             if image.inputs and not store.have(address):
                 options = self._options(image)
                 with Step(f"building the image {image.name}"), image.context() as folder:
+                    self._build_environment(image, folder)
                     store.build(folder, address, *options)
                 store.forget(address.rpartition(":")[0], [address])
         with Step("loading the images into the node"):
@@ -43,6 +44,11 @@ class Local:
         for image in images:
             if not image.inputs and image.parent:
                 store.name(self.address(image.parent), self.address(image))
+
+    def _build_environment(self, image: Image, folder: Path) -> None:
+        """The stage that installs packages, by a name of its own, so that it is not forgotten."""
+        if " AS build\n" in (folder / "Dockerfile").read_text():
+            store.build(folder, f"localhost/{image.repository}-build:latest", "--target", "build")
 
     def _options(self, image: Image) -> list[str]:
         return ["--build-arg", f"PARENT={self.address(image.parent)}"] if image.parent else []
