@@ -193,6 +193,10 @@ class DatabaseUnavailable(GatewayError):
     retryable = True
 
 
+class DatabaseBusy(DatabaseUnavailable):
+    """The database answers, but others are in the way or it took too long; it is not away."""
+
+
 class ChargeUnknown(DatabaseUnavailable):
     """The charge was sent and its outcome is unknown; the request was not dispatched."""
 

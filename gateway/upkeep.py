@@ -103,10 +103,10 @@ class Upkeep:
             try:
                 await act()
                 failing = False
-            except DatabaseUnavailable:
+            except DatabaseUnavailable as error:
                 self._metrics.database_failed(1)
                 if not failing:  # said once, not with every try
-                    _log.warning("%s fails: the database does not answer", act.__name__)
+                    _log.warning("%s fails: %s", act.__name__, error)
                 failing = True
             except Exception:  # noqa: BLE001  # the edge: upkeep goes on after a bug
                 _log.exception("upkeep met a bug")

@@ -79,6 +79,9 @@ _PLAN = tuple(
 #: of one statement; whoever else audits or changes the schema is waited for as long
 _STATEMENT_SECONDS = 60
 _LOCK_SECONDS = 10
+#: the most that a round may spend on counting from zero, however seldom there is one: its
+#: snapshot keeps the database from tidying up, and an operator that ends waits for it
+_COUNT_SECONDS = 30
 #: accounts that are counted from zero in one statement
 _BATCH = 50
 
@@ -192,10 +195,10 @@ def audit_round(
     """One round over the accounts of an installation, in one snapshot.
 
     Rounds are `round_seconds` apart; each account is counted from zero once in `recount_seconds`,
-    for which a round has half of its time. Raises `DatabaseUnavailable`, also where another
-    auditor is at work.
+    for which a round has half of its time, or `_COUNT_SECONDS`. Raises `DatabaseUnavailable`, also
+    where another auditor is at work.
     """
-    until = monotonic() + round_seconds / 2
+    until = monotonic() + min(round_seconds / 2, _COUNT_SECONDS)
     with database.write(snapshot=True) as session:
         # Neither of these takes the snapshot: it is newer than the last round's checkpoints.
         session.execute(text(f"SET LOCAL statement_timeout = '{_STATEMENT_SECONDS}s'"))
@@ -210,8 +213,9 @@ def audit_round(
         recounted = _count_from_zero(
             session, [*differing, *(one for one in found.scalars() if one not in differing)], until
         )
-        ids = sorted(count.account_id for count in recounted)
-        counts = [*recounted, *(one for one in news if one.account_id not in set(ids))]
+        again = {count.account_id for count in recounted}
+        ids = sorted(again)
+        counts = [*recounted, *(one for one in news if one.account_id not in again)]
         findings = (*_judge(counts), *_check_promises(session, installation, counts, ids))
         _keep(session, counts, ids, {finding.account_id for finding in findings})
         accounts, holds = session.execute(text(_SIZES), {"installation": installation}).one()

@@ -15,13 +15,18 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlmodel import Session
 
-from gateway.errors import DatabaseUnavailable
+from gateway.errors import DatabaseBusy, DatabaseUnavailable
 
 LOCK_TIMEOUT_SECONDS = 1
 STATEMENT_TIMEOUT_SECONDS = 5
 CONNECT_TIMEOUT_SECONDS = 3
 #: one for the poll, one for the lease, one for whatever else is due
 ADMIN_CONNECTIONS = 3
+
+#: the database said so itself: a lock was not to be had, the time was up (PostgreSQL, appendix A);
+#: and so are all of class 40, where a transaction was in the way of another
+_BUSY_STATES = frozenset({"55P03", "57014"})
+_ROLLED_BACK = "40"
 
 _SQLITE_PRAGMAS = (
     "PRAGMA journal_mode=WAL",
@@ -49,7 +54,7 @@ class Database:
         """One transaction that may write; committed at the end, rolled back on any error.
 
         With `snapshot`, all statements see the same moment. Raises `DatabaseUnavailable` where
-        the database does not answer in time.
+        the database does not answer, and `DatabaseBusy` where it says that it cannot in time.
         """
         with self._session(immediate=True, snapshot=snapshot) as session:
             yield session
@@ -65,12 +70,12 @@ class Database:
 
         Raises `DatabaseUnavailable`.
         """
-        with _told(), self.engine.connect() as connection:
+        with told(), self.engine.connect() as connection:
             return tuple(connection.exec_driver_sql(statement).one())
 
     @contextmanager
     def _session(self, *, immediate: bool = False, snapshot: bool = False) -> Iterator[Session]:
-        with _told(), Session(self.engine, expire_on_commit=False) as session:
+        with told(), Session(self.engine, expire_on_commit=False) as session:
             if self.is_sqlite:
                 session.execute(text("BEGIN IMMEDIATE" if immediate else "BEGIN"))
             elif snapshot:
@@ -90,16 +95,23 @@ class Database:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
-    """Whatever says that the database does not answer, as `DatabaseUnavailable`."""
+def told() -> Iterator[None]:
+    """Whatever says that the database does not answer, or not now, in the words of our errors."""
     try:
         yield
     except (OperationalError, InterfaceError) as error:
+        if _is_busy(error):
+            raise DatabaseBusy("the database is busy") from error
         raise DatabaseUnavailable("the database does not answer") from error
     except DBAPIError as error:
         if error.connection_invalidated:
             raise DatabaseUnavailable("the database does not answer") from error
         raise
+
+
+def _is_busy(error: DBAPIError) -> bool:
+    state: str = getattr(error.orig, "sqlstate", None) or ""
+    return state in _BUSY_STATES or state.startswith(_ROLLED_BACK)
 
 
 def psycopg_url(url: str) -> str:

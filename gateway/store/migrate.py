@@ -5,10 +5,8 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import InterfaceError, OperationalError
 
-from gateway.errors import DatabaseUnavailable
-from gateway.store.database import Database
+from gateway.store.database import Database, told
 
 #: any number will do, as long as nobody else in the database takes an advisory lock on it
 _LOCK = 0x746F6C6C
@@ -19,10 +17,8 @@ def migrate(database: Database) -> None:
 
     Raises `DatabaseUnavailable`.
     """
-    try:
+    with told():
         _upgrade(database)
-    except (OperationalError, InterfaceError) as error:
-        raise DatabaseUnavailable("the database does not answer") from error
 
 
 def _upgrade(database: Database) -> None:

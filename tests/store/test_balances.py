@@ -2,12 +2,14 @@
 
 import asyncio
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from alembic import command
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from gateway.store.balances import (
     AccountBalance,
@@ -162,6 +164,50 @@ def states(books: Books) -> tuple[int, ...]:
     return tuple(found[state] for state in ("live", "spent", "expired", "voided"))
 
 
+def test_grants_that_are_spent_are_only_counted(postgres_server: PostgresServer) -> None:
+    """There is no end to those ever posted; only lots of which something is left are summed up."""
+    database = Database(postgres_server.create_database())
+    migrate(database)
+    books = Books(database)
+    books.grant("one", credits=10)
+    books.grant("two", credits=10)
+    with database.write() as session:
+        session.execute(
+            text(
+                "INSERT INTO credit_grant (installation, identity, namespace, name, uid,"
+                " account_id, credits, remaining, reason, payload_hash, posted_at)"
+                " SELECT 'default', 'spent-' || n, 'team', 'g', '', 1, 5, 0, '', '', now()"
+                " FROM generate_series(1, 2000) AS n"
+            )
+        )
+    asked: list[tuple[str, Any]] = []
+
+    @event.listens_for(database.engine, "before_cursor_execute")
+    def _note(_1: Any, _2: Any, statement: str, values: Any, *_3: Any) -> None:
+        asked.append((statement, values))
+
+    assert states(books) == (2, 2000, 0, 0)
+    (statement, values) = next(one for one in asked if "credit_grant" in one[0])
+    with database.engine.connect() as connection:
+        explained = connection.exec_driver_sql(
+            f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", values
+        ).scalar_one()
+    summed = [
+        plan["Actual Rows"]
+        for plan in plans(explained[0]["Plan"])
+        if plan["Node Type"] == "WindowAgg"
+    ]
+    assert {int(rows) for rows in summed} == {2}
+    database.close()
+
+
+def plans(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """A plan of PostgreSQL and all that are below it."""
+    yield plan
+    for part in plan.get("Plans", ()):
+        yield from plans(part)
+
+
 def test_the_last_use_of_a_key_is_remembered(books: Books) -> None:
     key, _ = books.issue()
     books.grant(credits=7)
@@ -259,6 +305,35 @@ def test_what_was_granted_before_is_counted_back(database_url: str, charges: int
     database.close()
 
 
+def test_a_step_needs_no_right_to_temporary_tables(postgres_server: PostgresServer) -> None:
+    """An administrator may give the operator's role no more than its own schema."""
+    url = postgres_server.create_database()
+    name = url.rsplit("/", 1)[1]
+    administrator = Database(url)
+    with administrator.write() as session:
+        for statement in (
+            "CREATE ROLE steward LOGIN",
+            f"REVOKE TEMPORARY ON DATABASE {name} FROM PUBLIC",
+            "GRANT CREATE ON SCHEMA public TO steward",
+        ):
+            session.execute(text(statement))
+    administrator.close()
+    database = Database(url.replace("postgres@", "steward@"))
+    make_ledger_of_the_release_before(database, 3)
+    migrate(database)
+    assert granted(Books(database)) == 130
+    database.close()
+
+
+def is_locking(database: Database) -> bool:
+    """Whether somebody who wants the table of accounts alone waits for it at this moment."""
+    waiting = (
+        "SELECT count(*) FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock'"
+        " AND relation = to_regclass('account')"
+    )
+    return bool(database.glance(waiting)[0])
+
+
 def test_a_step_that_waits_for_a_backup_holds_up_no_charge(
     postgres_server: PostgresServer, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -269,12 +344,13 @@ def test_a_step_that_waits_for_a_backup_holds_up_no_charge(
         with database.engine.connect() as backup:
             backup.execute(text("LOCK TABLE account IN ACCESS SHARE MODE"))
             step = threads.submit(migrate, database)
-            wait_until(lambda: "waiting for account" in caplog.text, "the step to wait")
-            for _ in range(20):
-                with database.write() as session:  # gives up after a second
-                    session.execute(text("UPDATE account SET balance = balance - 1 WHERE id = 1"))
+            wait_until(lambda: is_locking(database), "the step to wait")
+            with database.write() as session:  # behind the step; it gives up after a second
+                session.execute(text("UPDATE account SET balance = balance - 1 WHERE id = 1"))
+            assert not is_locking(database), "it has let others through"
             assert not step.done()
         step.result(30)
+    assert "waiting for account" in caplog.text
     books = Books(database)
     assert granted(books, "alice") == 130
     assert books.scalar("SELECT to_regclass('granted_before')") is None

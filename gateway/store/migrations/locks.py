@@ -5,13 +5,14 @@ import time
 
 from alembic import op
 from sqlalchemy import text
-from sqlalchemy.exc import OperationalError
+
+from gateway.errors import DatabaseBusy
+from gateway.store.database import told
 
 _log = logging.getLogger(__name__)
 #: whoever asks for a table after us waits behind us, so we wait only for as long as a charge may
 _WAIT_MILLISECONDS = 300
 _PAUSE_SECONDS = 1.0
-_LOCK_NOT_AVAILABLE = "55P03"  # PostgreSQL, appendix A
 
 
 def lock_tables(*names: str) -> None:
@@ -27,11 +28,10 @@ def lock_tables(*names: str) -> None:
         attempt = connection.begin_nested()
         connection.execute(text(f"SET LOCAL lock_timeout = '{_WAIT_MILLISECONDS}ms'"))
         try:
-            connection.execute(text(f"LOCK TABLE {', '.join(names)} IN ACCESS EXCLUSIVE MODE"))
-        except OperationalError as error:
+            with told():
+                connection.execute(text(f"LOCK TABLE {', '.join(names)} IN ACCESS EXCLUSIVE MODE"))
+        except DatabaseBusy:
             attempt.rollback()
-            if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
-                raise
         else:
             connection.execute(text("SET LOCAL lock_timeout = 0"))
             attempt.commit()

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from gateway.core.keys import InstallationSecret
-from gateway.errors import DatabaseUnavailable
+from gateway.errors import DatabaseBusy, DatabaseUnavailable
 from gateway.store.database import ADMIN_CONNECTIONS, Database
 from gateway_operator.apply.turns import Turns
 from gateway_operator.cluster import Cluster
@@ -39,16 +39,7 @@ class Parts(Struct, frozen=True, kw_only=True):
             try:
                 answer = await asyncio.to_thread(function, *arguments, **named)
             except DatabaseUnavailable as error:
-                self.metrics.database_answered(_is_answer(error))
+                self.metrics.database_answered(isinstance(error, DatabaseBusy))
                 raise
         self.metrics.database_answered(True)
         return answer
-
-
-def _is_answer(error: DatabaseUnavailable) -> bool:
-    """Whether the database said it itself: others hold a lock or are in its way, or time is up.
-
-    By the SQLSTATE (PostgreSQL, appendix A); without a connection there is none.
-    """
-    state: str = getattr(getattr(error.__cause__, "orig", None), "sqlstate", None) or ""
-    return state in ("55P03", "57014") or state.startswith("40")
