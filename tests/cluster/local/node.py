@@ -87,6 +87,8 @@ def _start_control_plane() -> None:
                 f"--service-account-private-key-file={CERTIFICATES}/accounts.key",
                 f"--root-ca-file={CERTIFICATES}/ca.crt", "--use-service-account-credentials",
                 f"--cluster-cidr={places.PODS}", "--allocate-node-cidrs",
+                # It outlives the API server's minute away, and would call the only node lost.
+                "--node-monitor-grace-period=5m",
             ]  # fmt: skip
         processes.start(name, BIN / f"kube-{name}", *flags)
 
