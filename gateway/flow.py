@@ -17,6 +17,7 @@ from gateway.connection import (
     BodyMemory,
     ClientGone,
     Connection,
+    Headers,
     Receive,
     Scope,
     Send,
@@ -110,6 +111,8 @@ class Flow:
         limits = self._limits
         body = await connection.read_body(limits.body_bytes, limits.body_silence_seconds)
         call = await dialect.parse(body, key.caller)
+        if call.request.native is not None:
+            call.request.native.betas = _betas_of(connection.headers)
         resolution = self._catalog.resolve(call.request)
         passage.resolve(resolution, self._metrics)
         key.allow_model(resolution.model.id)
@@ -229,6 +232,11 @@ async def _queue(passage: Passage, connection: Connection, trip: Trip) -> None:
         await trip.enter()
     finally:
         passage.is_queued = False
+
+
+def _betas_of(headers: Headers) -> tuple[str, ...]:
+    """What a client of Messages wants tried out."""
+    return tuple(value.decode("latin-1") for name, value in headers if name == b"anthropic-beta")
 
 
 def _passed_on(witness: Witness | None, passage: Passage, connection: Connection) -> dict[str, str]:

@@ -7,8 +7,8 @@ from msgspec.structs import replace
 
 from gateway.core.patterns import first_match
 from gateway.core.profile import PROFILES, Profile, profile_for
-from gateway.core.request import Request
-from gateway.core.spec import FallbackSpec, GatewayFleetSpec, ModelSpec, SpecError
+from gateway.core.request import Request, can_think_on
+from gateway.core.spec import Dialect, FallbackSpec, GatewayFleetSpec, ModelSpec, SpecError
 from gateway.errors import ModelNotFound
 
 
@@ -37,6 +37,8 @@ class Model(Struct, frozen=True):
     max_output_tokens: int | None
     #: the same model elsewhere, in the order in which they are asked
     fallbacks: "tuple[Model, ...]" = ()
+    #: what its upstream speaks
+    dialect: Dialect = "chat"
 
 
 class Resolution(Struct, frozen=True):
@@ -52,8 +54,8 @@ class Catalog:
     """Looks models up by public id, then alias, then alias with wildcards."""
 
     def __init__(self, fleet: GatewayFleetSpec) -> None:
-        upstreams = {upstream.name for upstream in fleet.upstreams}
-        self.models = tuple(_model(spec, fleet, upstreams) for spec in fleet.models)
+        dialects = {upstream.name: upstream.dialect for upstream in fleet.upstreams}
+        self.models = tuple(_model(spec, fleet, dialects) for spec in fleet.models)
         self._names: dict[str, Model] = {}
         self._patterns: list[tuple[str, Model]] = []
         for model in self.models:
@@ -79,7 +81,7 @@ class Catalog:
 
         Reasoning is what the profile or the model forces, then what the client says, then the
         model's default. A forced tool on a family that cannot force while reasoning switches it
-        off. Raises `ModelNotFound`.
+        off, and so does thinking that a tool loop has lost. Raises `ModelNotFound`.
         """
         model = self.find(request.model)
         if model is None:
@@ -111,14 +113,30 @@ def _reasoning(request: Request, model: Model) -> bool:
     else:
         wanted = model.reasoning_default
     forced_tool = request.tool_choice is not None and request.tool_choice.is_forced
-    return wanted and not (forced_tool and profile.forced_tool_stops_reasoning)
+    if forced_tool and profile.forced_tool_stops_reasoning:
+        return False
+    return wanted and not has_lost_thinking(request, model)
 
 
-def _model(spec: ModelSpec, fleet: GatewayFleetSpec, upstreams: set[str]) -> Model:
+def has_lost_thinking(request: Request, model: Model) -> bool:
+    """Whether a tool loop cannot think on, because it lacks the thinking that it began with.
+
+    Only manual mode refuses that; in adaptive mode a turn need not begin with thinking. Source:
+    Anthropic, "Adaptive thinking", "Validation changes".
+    """
+    return (
+        request.reasoning.is_manual
+        and model.dialect == "messages"
+        and model.profile.reasoning_signed
+        and not can_think_on(request.messages, model.upstream)
+    )
+
+
+def _model(spec: ModelSpec, fleet: GatewayFleetSpec, dialects: dict[str, Dialect]) -> Model:
     upstream_model = spec.upstream_model or spec.id
     names = [spec.upstream, *(fallback.upstream for fallback in spec.fallbacks)]
     for name in names:
-        if name not in upstreams:
+        if name not in dialects:
             raise SpecError(f"model {spec.id!r}: there is no upstream {name!r}")
     if len(set(names)) < len(names):
         raise SpecError(f"model {spec.id!r}: one upstream is given twice")
@@ -133,15 +151,18 @@ def _model(spec: ModelSpec, fleet: GatewayFleetSpec, upstreams: set[str]) -> Mod
         reasoning_forced=None if spec.reasoning.force is None else spec.reasoning.force == "on",
         context_window=spec.context_window,
         max_output_tokens=spec.max_output_tokens,
+        dialect=dialects[spec.upstream],
     )
-    return replace(model, fallbacks=tuple(_fallback(model, each) for each in spec.fallbacks))
+    fallbacks = tuple(_fallback(model, each, dialects) for each in spec.fallbacks)
+    return replace(model, fallbacks=fallbacks)
 
 
-def _fallback(model: Model, spec: FallbackSpec) -> Model:
+def _fallback(model: Model, spec: FallbackSpec, dialects: dict[str, Dialect]) -> Model:
     told = model.profile if spec.upstream_model is None else profile_for(spec.upstream_model)
     return replace(
         model,
         upstream=spec.upstream,
+        dialect=dialects[spec.upstream],
         upstream_model=spec.upstream_model or model.upstream_model,
         profile=_profile(model.id, spec.profile) or told,
     )

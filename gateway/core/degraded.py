@@ -34,7 +34,16 @@ _RESULTS = {
 }
 
 FEATURES: frozenset[str] = frozenset(
-    {OTHER, _HISTORY, "document", "citations", *_HOSTED.values(), *_RESULTS.values(), *_PARAMETERS}
+    {
+        OTHER,
+        _HISTORY,
+        "document",
+        "citations",
+        "thinking",
+        *_HOSTED.values(),
+        *_RESULTS.values(),
+        *_PARAMETERS,
+    }
 )
 
 

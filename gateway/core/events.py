@@ -1,10 +1,11 @@
 """The internal event stream: what an upstream's decoder yields and every renderer reads.
 
-    (Reasoning | Text | Refusal | CallStarted | CallArguments)*  Finished  Usage?
+    (Reasoning | Signed | Text | Refusal | CallStarted | CallArguments)*  Finished  Usage?
 
 Only the first choice is told here: no dialect but chat knows of more, and chat answers are passed
 on as they are. Deltas are never empty. A `CallArguments` follows the `CallStarted` of its index;
-several calls may interleave. `Usage` may come more than once; the last one counts.
+several calls may interleave. `Signed` ends the reasoning before it. `Usage` may come more than
+once; the last one counts.
 """
 
 from typing import Literal
@@ -18,6 +19,17 @@ class Reasoning(Struct, frozen=True, gc=False):
     """A piece of the chain of thought."""
 
     text: str
+
+
+class Signed(Struct, frozen=True, gc=False):
+    """The reasoning since the last one is whole, and `upstream` wants it back with `signature`.
+
+    `is_redacted`: it is reasoning of its own, whose text nobody sees.
+    """
+
+    signature: str
+    upstream: str
+    is_redacted: bool = False
 
 
 class Text(Struct, frozen=True, gc=False):
@@ -63,4 +75,4 @@ class Usage(Struct, frozen=True, gc=False):
     reasoning: int = 0
 
 
-Event = Reasoning | Text | Refusal | CallStarted | CallArguments | Finished | Usage
+Event = Reasoning | Signed | Text | Refusal | CallStarted | CallArguments | Finished | Usage

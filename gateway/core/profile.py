@@ -45,6 +45,8 @@ class Profile(Struct, frozen=True, kw_only=True):
     reasoning_in_history: bool = False
     #: reasoning comes back signed, and without its signature it must not be sent again
     reasoning_signed: bool = False
+    #: what a client writes in Messages may go as it is to an upstream that speaks Messages
+    takes_messages_whole: bool = False
     reasoning_member: Literal["reasoning_content", "reasoning"] = "reasoning_content"
     #: tool schemas are restricted to Moonshot's subset of JSON Schema
     moonshot_schema: bool = False
@@ -165,6 +167,7 @@ CLAUDE = Profile(
     parameters=frozenset({"stop", "temperature", "top_p", "top_k", "parallel_tool_calls"}),
     forced_tool_stops_reasoning=True,
     reasoning_signed=True,
+    takes_messages_whole=True,
 )
 
 PROFILES: dict[str, Profile] = {

@@ -5,6 +5,7 @@ this far: a parser maps, drops or refuses them. What a parser dropped, and the c
 know of, is named in `Request.degraded`.
 """
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from msgspec import Raw, Struct
@@ -46,6 +47,18 @@ class ToolCall(Struct, frozen=True):
     arguments: str
 
 
+class Thought(Struct, frozen=True, array_like=True):
+    """Thinking as an upstream signed it, to be handed back to that upstream unchanged.
+
+    `is_redacted`: it shows nobody its text, and `signature` is its sealed content.
+    """
+
+    text: str
+    signature: str
+    upstream: str
+    is_redacted: bool = False
+
+
 class SystemMessage(Struct, frozen=True, tag="system"):
     """Instructions; may stand anywhere in the conversation."""
 
@@ -60,12 +73,16 @@ class UserMessage(Struct, frozen=True, tag="user"):
 
 
 class AssistantMessage(Struct, frozen=True, tag="assistant"):
-    """What the model said. `reasoning` is its raw chain of thought where the client kept it."""
+    """What the model said. `reasoning` is its raw chain of thought where the client kept it.
+
+    `thoughts` is what of it an upstream signed.
+    """
 
     text: str | None = None
     reasoning: str | None = None
     calls: tuple[ToolCall, ...] = ()
     name: str | None = None
+    thoughts: tuple[Thought, ...] = ()
 
 
 class ToolMessage(Struct, frozen=True, tag="tool"):
@@ -109,10 +126,14 @@ class OutputFormat(Struct, frozen=True):
 
 
 class ReasoningWish(Struct, frozen=True):
-    """What the client says of reasoning: `on` is None when it says nothing."""
+    """What the client says of reasoning: `on` is None when it says nothing.
+
+    `is_manual`: it wants Anthropic's manual mode, in which a turn has to begin with thinking.
+    """
 
     on: bool | None = None
     effort: str | None = None
+    is_manual: bool = False
 
 
 class Sampling(Struct, frozen=True):
@@ -130,13 +151,27 @@ class Sampling(Struct, frozen=True):
     top_logprobs: int | None = None
 
 
+class Native(Struct):
+    """A request as its client wrote it, for an upstream that speaks the client's own dialect.
+
+    `thoughts` are those that the body holds sealed, by the sealed text. `betas` are the values of
+    the client's `anthropic-beta` headers; None where nobody told, and then it cannot be sent, for
+    an upstream refuses members whose beta is not named.
+    """
+
+    body: bytes
+    thoughts: dict[str, Thought]
+    betas: tuple[str, ...] | None = None
+
+
 class Request(Struct):
     """One charged request, in no dialect.
 
     `model` is the public name as the client sent it. `max_tokens` is the cap on output tokens
     (reasoning included). `prefill` says that the last message is an assistant's to be continued.
     `passthrough` holds members that only some upstreams know and the profile lets through
-    (`chat_template_kwargs`, `guided_json` …) as raw JSON.
+    (`chat_template_kwargs`, `guided_json` …) as raw JSON. `native` is there only where nothing of
+    the client's body had to be left out or put right.
     """
 
     model: str
@@ -155,3 +190,24 @@ class Request(Struct):
     safety_identifier: str | None = None
     passthrough: dict[str, Raw] = {}
     degraded: list[str] = []
+    native: Native | None = None
+
+
+def can_think_on(messages: Sequence[Message], upstream: str) -> bool:
+    """Whether a tool loop that is under way holds thinking which `upstream` signed.
+
+    True where there is no such loop. What a user says beside results does not end a loop.
+    """
+    index, in_loop = len(messages) - 1, False
+    while True:
+        while index >= 0 and isinstance(messages[index], UserMessage | SystemMessage):
+            index -= 1
+        if index < 0 or not isinstance(messages[index], ToolMessage):
+            return not in_loop
+        while index >= 0 and isinstance(messages[index], ToolMessage):
+            index -= 1
+        if index >= 0 and isinstance(step := messages[index], AssistantMessage):
+            if any(thought.upstream == upstream for thought in step.thoughts):
+                return True
+            index -= 1
+        in_loop = True

@@ -36,6 +36,8 @@ Credits = Annotated[int, Meta(ge=0, le=10**15)]
 #: RFC 3339 with a zone, as the API server insists
 Moment = Annotated[datetime, Meta(tz=True)]
 PositiveInteger = Annotated[int, Meta(ge=1, le=10**9)]
+#: what an upstream speaks
+Dialect = Literal["chat", "messages"]
 
 
 class SpecError(ValueError):
@@ -123,7 +125,7 @@ class UpstreamSpec(_Spec, frozen=True, kw_only=True):
 
     name: Label
     url: Url
-    dialect: Literal["chat", "messages"] = "chat"
+    dialect: Dialect = "chat"
     credential: CredentialRef | None = None
     concurrent_requests: PositiveInteger | None = None
     queue_seconds: Annotated[float, Meta(ge=0, le=600)] = 10.0

@@ -2,9 +2,9 @@
 
 Owns the way from one to the other, so that everything behind it knows chat only. Refused is what
 Anthropic or Moonshot's endpoint refuses: unknown members, roles and blocks, empty texts, call ids
-outside the alphabet, calls without results, forced tools against thinking. What a strict family
-refuses beside that, `rules` says. Sources: Anthropic API reference, "Messages"; Moonshot,
-"Messages".
+outside the alphabet, calls without results, forced tools against thinking, and for `claude-`
+thinking that was changed or lost. What a strict family refuses beside that, `rules` says. Sources:
+Anthropic API reference, "Messages"; Moonshot, "Messages".
 """
 
 import re
@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from gateway.simulated.errors import Refused
+from gateway.simulated.messages_thinking import check_thinking
 
 Body = dict[str, Any]
 
@@ -35,7 +36,12 @@ _MEMBERS = frozenset(
     }
 )
 _ANTHROPIC = "claude-"
+#: what only Anthropic takes
+_ANTHROPIC_MEMBERS = _MEMBERS | {"cache_control", "context_management", "output_format"}
 _ID = re.compile(r"[a-zA-Z0-9_-]+\Z")
+#: tools of the client whose schema Anthropic's models know
+_TYPED = ("bash_", "text_editor_", "memory_")
+_NO_SCHEMA: Body = {"type": "object", "properties": {}}
 _CHOICES = {"auto": "auto", "any": "required", "none": "none"}
 
 
@@ -48,7 +54,8 @@ def read_body(body: Any) -> Body:
     """The request in chat. Raises `Refused`."""
     if not isinstance(body, dict) or not isinstance(body.get("model"), str) or not body["model"]:
         raise Refused("model: Field required")
-    unknown = sorted(body.keys() - _MEMBERS)
+    is_anthropic = body["model"].startswith(_ANTHROPIC)
+    unknown = sorted(body.keys() - (_ANTHROPIC_MEMBERS if is_anthropic else _MEMBERS))
     if unknown:
         raise Refused(f"{unknown[0]}: Extra inputs are not permitted")
     cap = body.get("max_tokens")
@@ -59,9 +66,12 @@ def read_body(body: Any) -> Body:
         chat["stream"] = True
     _read_tools(chat, body)
     _read_thinking(chat, body)
+    if is_anthropic:
+        manual = "budget_tokens" in body.get("thinking", {})
+        check_thinking(body["messages"], manual=manual)
     thinks = chat.get("thinking") == {"type": "enabled"}
     is_forced = chat.get("tool_choice") not in (None, "auto", "none")
-    if thinks and is_forced and body["model"].startswith(_ANTHROPIC):
+    if thinks and is_forced and is_anthropic:
         raise Refused("Thinking may not be enabled when tool_choice forces tool use.")
     output = _object(body.get("output_config") or {}, "output_config")
     if output.get("format"):
@@ -70,7 +80,7 @@ def read_body(body: Any) -> Body:
     temperature = body.get("temperature")
     if temperature is not None and not 0 <= temperature <= 1:
         raise Refused("temperature: range: 0..1")
-    if thinks and temperature not in (None, 1) and body["model"].startswith(_ANTHROPIC):
+    if thinks and temperature not in (None, 1) and is_anthropic:
         raise Refused("temperature may only be set to 1 when thinking is enabled")
     if body.get("stop_sequences"):
         chat["stop"] = body["stop_sequences"]
@@ -94,9 +104,13 @@ def _read_thinking(chat: Body, body: Body) -> None:
 def _read_tools(chat: Body, body: Body) -> None:
     tools = body.get("tools") or []
     for index, tool in enumerate(tools):
-        if not isinstance(tool, dict) or not tool.get("name") or "input_schema" not in tool:
+        is_known = isinstance(tool, dict) and str(tool.get("type")).startswith(_TYPED)
+        is_known = is_known and body["model"].startswith(_ANTHROPIC)
+        if not is_known and not (
+            isinstance(tool, dict) and tool.get("name") and "input_schema" in tool
+        ):
             raise Refused(f"tools.{index}.custom.input_schema: Field required")
-        function = {"name": tool["name"], "parameters": tool["input_schema"]}
+        function = {"name": tool["name"], "parameters": tool.get("input_schema") or _NO_SCHEMA}
         chat.setdefault("tools", []).append({"type": "function", "function": function})
     choice = body.get("tool_choice")
     if choice is None:
@@ -130,7 +144,7 @@ def _read_messages(body: Body) -> list[Body]:
             raise Refused("messages: first message must use the user role")
         blocks = _read_blocks(turn.get("content"), path)
         if role == "user":
-            messages += _read_user(blocks, asked, path)
+            messages += _read_user(blocks, asked, path, body["model"].startswith(_ANTHROPIC))
             asked = set()
         else:
             message = _read_assistant(blocks, path)
@@ -151,7 +165,7 @@ def _read_blocks(content: Any, path: str) -> list[Body]:
     return blocks
 
 
-def _read_user(blocks: list[Body], asked: set[str], path: str) -> list[Body]:
+def _read_user(blocks: list[Body], asked: set[str], path: str, takes_documents: bool) -> list[Body]:
     """Results first, each a message of its own, then what the user says."""
     results: list[Body] = []
     parts: list[Body] = []
@@ -169,6 +183,9 @@ def _read_user(blocks: list[Body], asked: set[str], path: str) -> list[Body]:
                 parts.append({"type": "text", "text": block["text"]})
             case "image":
                 parts.append(_read_image(block, path))
+            case "document" if takes_documents:
+                data = _object(block.get("source"), path).get("data")
+                parts.append({"type": "text", "text": f"[document {data}]"})
             case kind:
                 raise Refused(f"{path}: Input tag '{kind}' found where it is not expected")
     if asked:
@@ -192,6 +209,8 @@ def _read_assistant(blocks: list[Body], path: str) -> Body:
                 message["content"] = (message["content"] or "") + block["text"]
             case "thinking":
                 message["reasoning_content"] = block.get("thinking")
+            case "redacted_thinking" if block.get("data"):
+                pass
             case "tool_use":
                 message.setdefault("tool_calls", []).append(_read_call(block, path))
             case kind:

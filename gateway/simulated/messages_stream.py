@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from gateway.simulated.answer import Answer, Call, Usage
+from gateway.simulated.messages_thinking import sign
 from gateway.simulated.script import Script
 from gateway.simulated.stream import Envelope, dress
 
@@ -19,7 +20,6 @@ Object = dict[str, Any]
 
 STOP = b'{"type":"message_stop"}'
 _FRAGMENTS = 4
-_SIGNATURE = "c2ltdWxhdGVk"
 _encode = msgspec.json.Encoder().encode
 _REASONS = {
     "stop": "end_turn",
@@ -33,7 +33,8 @@ def render_body(answer: Answer, envelope: Envelope, script: Script) -> bytes:
     """The answer as one message."""
     blocks: list[Object] = []
     if answer.reasoning:
-        blocks.append(_thinking("".join(answer.reasoning), _SIGNATURE))
+        text = "".join(answer.reasoning)
+        blocks.append(_thinking(text, sign(text)))
     if answer.content:
         blocks.append({"type": "text", "text": "".join(answer.content)})
     blocks += [{**_tool_use(call), "input": _input(call)} for call in answer.calls]
@@ -75,7 +76,7 @@ def _blocks(answer: Answer) -> Iterator[tuple[Object, list[Object]]]:
     """The start of each block, and its deltas."""
     if answer.reasoning:
         deltas = [{"type": "thinking_delta", "thinking": piece} for piece in answer.reasoning]
-        signature = {"type": "signature_delta", "signature": _SIGNATURE}
+        signature = {"type": "signature_delta", "signature": sign("".join(answer.reasoning))}
         yield _thinking("", ""), [*deltas, signature]
     if answer.content:
         texts = [{"type": "text_delta", "text": piece} for piece in answer.content]

@@ -15,13 +15,14 @@ class Outgoing(Struct, frozen=True):
     """A request ready to be sent; everything that can be refused has been.
 
     `degraded` names what the upstream will not see although the client sent it; `choices` is how
-    many finish reasons a complete answer has.
+    many finish reasons a complete answer has; `headers` are those of the client that go with it.
     """
 
     body: bytes
     stream: bool
     degraded: tuple[str, ...] = ()
     choices: int = 1
+    headers: dict[str, str] = {}
 
 
 #: takes chunks of a stream as they arrive, all or none of them, and says whether it did

@@ -9,6 +9,8 @@ from gateway.core.catalog import Resolution
 from gateway.core.request import Request
 from gateway.upstream.base import Outgoing
 from gateway.upstream.chat.client import ChatUpstream
+from gateway.upstream.chat.reply import ChatReply
+from gateway.upstream.messages.native import render_native
 from gateway.upstream.messages.render import render_request
 from gateway.upstream.messages.translate import MessagesTranslator
 
@@ -39,7 +41,11 @@ class MessagesUpstream(ChatUpstream):
 
     def prepare(self, request: Request, resolution: Resolution) -> Outgoing:
         """The request as this upstream takes it; raises `InvalidRequest` for what it cannot."""
-        return render_request(request, resolution)
+        return render_native(request, resolution) or render_request(request, resolution)
+
+    async def send(self, outgoing: Outgoing, headers: dict[str, str]) -> ChatReply:
+        """Send, and wait for the status; with the betas of a request that goes as it is."""
+        return await super().send(outgoing, {**headers, **outgoing.headers})
 
     def _translator(self) -> MessagesTranslator:
-        return MessagesTranslator()
+        return MessagesTranslator(self.name)

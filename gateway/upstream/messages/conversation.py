@@ -6,7 +6,7 @@ the user's turn, since the dialect has no other place for it. Source: Anthropic 
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -32,9 +32,11 @@ _NO_OUTPUT = "(no output)"
 _BEGINNING = "(the conversation goes on)"
 
 
-def write_conversation(
-    messages: Iterable[Message], with_reasoning: bool
-) -> tuple[list[str], list[Object]]:
+#: the thinking blocks of a message
+Think = Callable[[AssistantMessage], list[Object]]
+
+
+def write_conversation(messages: Iterable[Message], think: Think) -> tuple[list[str], list[Object]]:
     """The texts of `system`, and the turns, which alternate and begin with the user's."""
     system: list[str] = []
     turns: list[Object] = []
@@ -43,7 +45,7 @@ def write_conversation(
             system.append(message.text)
             continue
         role = "assistant" if isinstance(message, AssistantMessage) else "user"
-        blocks = _blocks(message, with_reasoning)
+        blocks = _blocks(message, think)
         if not turns and role == "assistant":
             turns.append({"role": "user", "content": [_text(_BEGINNING)]})
         if turns and turns[-1]["role"] == role:
@@ -57,7 +59,7 @@ def write_conversation(
     return system, turns
 
 
-def _blocks(message: Message, with_reasoning: bool) -> list[Object]:
+def _blocks(message: Message, think: Think) -> list[Object]:
     match message:
         case SystemMessage():
             return [_text(f"<system>\n{message.text}\n</system>")]
@@ -68,13 +70,11 @@ def _blocks(message: Message, with_reasoning: bool) -> list[Object]:
             shown = [_part(part) for part in message.parts if not _is_blank(part)]
             return [{**result, "content": shown or [_text(_NO_OUTPUT)]}]
         case AssistantMessage():
-            return _assistant_blocks(message, with_reasoning)
+            return _assistant_blocks(message, think)
 
 
-def _assistant_blocks(message: AssistantMessage, with_reasoning: bool) -> list[Object]:
-    blocks: list[Object] = []
-    if with_reasoning and message.reasoning:
-        blocks.append({"type": "thinking", "thinking": message.reasoning, "signature": ""})
+def _assistant_blocks(message: AssistantMessage, think: Think) -> list[Object]:
+    blocks = think(message)
     if message.text and not message.text.isspace():
         blocks.append(_text(message.text))
     return blocks + [_call(call) for call in message.calls]

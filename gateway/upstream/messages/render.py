@@ -9,15 +9,16 @@ Source: Anthropic API reference, "Messages"; Moonshot, "Messages".
 
 from typing import Any
 
-from gateway.core.catalog import Resolution
+from gateway.core.catalog import Resolution, has_lost_thinking
 from gateway.core.profile import Profile
-from gateway.core.request import OutputFormat, Request, Tool
+from gateway.core.request import AssistantMessage, OutputFormat, Request, Tool
 from gateway.errors import InvalidRequest, UnsupportedParameter
 from gateway.upstream.base import Outgoing
 from gateway.upstream.chat.history import fill_reasoning, repair
 from gateway.upstream.chat.render import ANY_PARAMETERS, refuse_images, settle_choice
 from gateway.upstream.chat.schema import normalise
 from gateway.upstream.messages.conversation import write_conversation
+from gateway.upstream.messages.thinking import write_thoughts
 from gateway.wire.json import encode
 
 Object = dict[str, Any]
@@ -47,6 +48,8 @@ def render_request(request: Request, resolution: Resolution) -> Outgoing:
     _write_parameters(body, request, resolution, degraded)
     if request.stream:
         body["stream"] = True
+    if has_lost_thinking(request, resolution.model):
+        degraded.append("thinking")
     return Outgoing(encode(body), request.stream, tuple(dict.fromkeys(degraded)))
 
 
@@ -71,8 +74,13 @@ def _write_messages(
     messages = repair(messages, profile.sees_images)
     if resolution.reasoning and profile.reasoning_in_history:
         messages = fill_reasoning(messages)
-    replayed = resolution.reasoning and not profile.reasoning_signed
-    system, body["messages"] = write_conversation(messages, replayed)
+
+    def think(message: AssistantMessage) -> list[Object]:
+        if not resolution.reasoning:
+            return []
+        return write_thoughts(message, resolution.model.upstream, not profile.reasoning_signed)
+
+    system, body["messages"] = write_conversation(messages, think)
     if not body["messages"]:
         raise InvalidRequest("The messages hold no content.", param="messages")
     system += instructions

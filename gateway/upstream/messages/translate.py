@@ -2,6 +2,7 @@
 
     message_start ─▶ role        thinking ─▶ reasoning_content     text ─▶ content
     tool_use ─▶ tool_calls       error ─▶ an error object          ping, anything new ─▶ nothing
+    signature, redacted_thinking ─▶ reasoning_details, with the upstream's name
     message_delta ─▶ remembered  message_stop ─▶ finish reason, usage, [DONE]
 
 The finish reason waits for `message_stop`: a stream without one is not complete, and must not look
@@ -43,9 +44,10 @@ _STATUSES = {
 
 
 class MessagesTranslator:
-    """One answer; see `gateway.upstream.chat.reply.Translator`."""
+    """One answer of `upstream`; see `gateway.upstream.chat.reply.Translator`."""
 
-    def __init__(self) -> None:
+    def __init__(self, upstream: str) -> None:
+        self._upstream = upstream
         self._created = int(time.time())
         self._head: Object = {
             "id": "",
@@ -58,6 +60,8 @@ class MessagesTranslator:
         #: block index -> position of its call among the calls, and whether it has arguments
         self._calls: dict[int, int] = {}
         self._with_arguments: set[int] = set()
+        #: block index -> signature of its thinking; the last one counts
+        self._signatures: dict[int, str] = {}
 
     def translate(self, data: bytes) -> list[bytes]:
         """The chunks of one event; usually one, none for a `ping`."""
@@ -71,18 +75,24 @@ class MessagesTranslator:
         """The completion of a whole message; without a `stop_reason` it has no finish reason."""
         if document.get("error"):
             return {"error": _error(document["error"])}
-        text, reasoning, calls = "", "", []
+        text, reasoning, calls, details = "", "", [], []
         for block in document.get("content") or ():
             match block.get("type"):
                 case "text":
                     text += block.get("text") or ""
                 case "thinking":
                     reasoning += block.get("thinking") or ""
+                    detail = {"text": block.get("thinking") or ""}
+                    details.append(detail | self._signed(block.get("signature") or ""))
+                case "redacted_thinking" if block.get("data"):
+                    details.append(self._signed(block["data"], is_redacted=True))
                 case "tool_use":
                     calls.append(_call(block, _encode(block.get("input") or {}).decode()))
         message: Object = {"role": "assistant", "content": text or None}
         if reasoning:
             message["reasoning_content"] = reasoning
+        if any(detail["signature"] for detail in details):
+            message["reasoning_details"] = details
         if calls:
             message["tool_calls"] = calls
         return {
@@ -135,8 +145,13 @@ class MessagesTranslator:
                 return [self._chunk({"tool_calls": [call]})]
             case "text" if block.get("text"):
                 return [self._chunk({"content": block["text"]})]
-            case "thinking" if block.get("thinking"):
-                return [self._chunk({"reasoning_content": block["thinking"]})]
+            case "thinking":
+                self._sign(index, block.get("signature"))
+                if block.get("thinking"):
+                    return [self._chunk({"reasoning_content": block["thinking"]})]
+            case "redacted_thinking" if block.get("data"):
+                detail = self._signed(block["data"], is_redacted=True)
+                return [self._chunk({"reasoning_details": [detail]})]
         return []
 
     def _read_delta(self, index: int, delta: Object) -> list[Object]:
@@ -145,16 +160,33 @@ class MessagesTranslator:
                 return [self._chunk({"content": delta["text"]})]
             case "thinking_delta":
                 return [self._chunk({"reasoning_content": delta["thinking"]})]
+            case "signature_delta":
+                self._sign(index, delta["signature"])
             case "input_json_delta" if index in self._calls and delta["partial_json"]:
                 self._with_arguments.add(index)
                 return [self._arguments(index, delta["partial_json"])]
         return []
 
     def _stop_block(self, index: int) -> list[Object]:
-        """A call without arguments has those of an empty object."""
+        """Thinking is signed; a call without arguments has those of an empty object."""
+        if index in self._signatures:
+            detail = self._signed(self._signatures.pop(index))
+            return [self._chunk({"reasoning_details": [detail]})]
         if index not in self._calls or index in self._with_arguments:
             return []
         return [self._arguments(index, "{}")]
+
+    def _sign(self, index: int, signature: str | None) -> None:
+        if signature:
+            self._signatures[index] = signature
+
+    def _signed(self, signature: str, *, is_redacted: bool = False) -> Object:
+        """A detail as the decoder reads it."""
+        return {
+            "type": "reasoning.encrypted" if is_redacted else "reasoning.text",
+            "signature": signature,
+            "upstream": self._upstream,
+        }
 
     def _arguments(self, index: int, fragment: str) -> Object:
         call = {"index": self._calls[index], "function": {"arguments": fragment}}

@@ -1,6 +1,7 @@
 """Sorts an upstream's events into the content blocks of one answer.
 
     Reasoning ─▶ thinking      Text, Refusal ─▶ text      CallStarted, CallArguments ─▶ tool_use
+    Signed ─▶ the end of thinking, or redacted_thinking
 
 Owns which block a piece belongs to, and why the answer stopped; `stream` and `render` own the
 bytes. A piece that does not fit the newest block starts another one; only arguments find their
@@ -19,18 +20,23 @@ from gateway.core.events import (
     Finished,
     Reasoning,
     Refusal,
+    Signed,
     Text,
 )
 
-Kind = Literal["thinking", "text", "tool_use"]
+Kind = Literal["thinking", "redacted_thinking", "text", "tool_use"]
 
 
 class Block(Struct, eq=False):
-    """One content block; `pieces` are its deltas in order, `call` that of a tool_use block."""
+    """One content block; `pieces` are its deltas in order, `call` that of a tool_use block.
+
+    `signed` is how its upstream signed its thinking.
+    """
 
     kind: Kind
     pieces: list[str]
     call: CallStarted | None = None
+    signed: Signed | None = None
 
 
 class Assembly:
@@ -60,9 +66,14 @@ class Assembly:
                     self._calls[index].pieces.append(fragment)
             case Finished():
                 self._finished = event
+            case Signed(is_redacted=True):
+                self.blocks.append(Block("redacted_thinking", [], signed=event))
+            case Signed():
+                self._newest("thinking").signed = event
 
     def _newest(self, kind: Kind) -> Block:
-        if not self.blocks or self.blocks[-1].kind != kind:
+        """The block under way, if it is of this kind; what is signed gets nothing more."""
+        if not self.blocks or self.blocks[-1].kind != kind or self.blocks[-1].signed:
             self.blocks.append(Block(kind, []))
         return self.blocks[-1]
 

@@ -28,13 +28,17 @@ from gateway.wire.messages.types import (
 
 
 class Place(Struct, frozen=True):
-    """Where a block stands: its path in the body, and where to name what is left out."""
+    """Where a block stands: its path in the body, and where to name what is left out.
+
+    `oddities` are blocks of unknown kinds, and empty ones; nobody is told of them.
+    """
 
     path: str
     degraded: list[str]
+    oddities: list[str] = []
 
     def inside(self, member: str) -> "Place":
-        return Place(f"{self.path}.{member}", self.degraded)
+        return Place(f"{self.path}.{member}", self.degraded, self.oddities)
 
 
 def read_blocks(content: Content | None, place: Place) -> Iterator[tuple[Block, Place]]:
@@ -45,8 +49,12 @@ def read_blocks(content: Content | None, place: Place) -> Iterator[tuple[Block, 
     for index, raw in enumerate(content or ()):
         inner = place.inside(str(index))
         block = read_block(raw, inner.path)
-        if block is not None:
-            yield block, inner
+        if block is None:
+            place.oddities.append(inner.path)
+            continue
+        if type(block) is TextBlock and (not block.text or block.text.isspace()):
+            place.oddities.append(inner.path)
+        yield block, inner
 
 
 def read_text(content: Content | None, place: Place, separator: str = "\n\n") -> str:

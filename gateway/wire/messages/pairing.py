@@ -82,6 +82,7 @@ def _joined(first: AssistantMessage, second: AssistantMessage) -> AssistantMessa
         text=_concatenate("", first.text, second.text),
         reasoning=_concatenate("\n\n", first.reasoning, second.reasoning),
         calls=first.calls + second.calls,
+        thoughts=first.thoughts + second.thoughts,
     )
 
 

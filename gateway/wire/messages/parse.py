@@ -12,6 +12,7 @@ from msgspec import Struct
 from gateway.core.request import (
     AssistantMessage,
     Message,
+    Native,
     OutputFormat,
     ReasoningWish,
     Request,
@@ -28,6 +29,9 @@ from gateway.wire.messages.identifiers import pseudonym
 from gateway.wire.messages.pairing import pair_results
 from gateway.wire.messages.tools import read_choice, read_tools
 from gateway.wire.messages.types import Body, FormatParam, MetadataParam, OutputParam, ThinkingParam
+
+#: what only the translation loses
+_GIVEN_NATIVELY = frozenset({"citations"})
 
 
 class Wishes(Struct, frozen=True):
@@ -51,7 +55,8 @@ def parse_body(body: bytes, caller: Caller, sealer: Sealer) -> Call:
     max_tokens = _max_tokens(fields)
     degraded: list[str] = []
     tools = read_tools(fields.tools or (), fields.tool_choice, degraded)
-    messages = _messages(fields, HistoryReader(sealer, caller.account_id, degraded), degraded)
+    reader = HistoryReader(sealer, caller.account_id, degraded)
+    messages = _messages(fields, reader, degraded)
     choice = fields.tool_choice
     one_call = choice is not None and bool(choice.disable_parallel_tool_use)
     thinking = fields.thinking
@@ -73,6 +78,9 @@ def parse_body(body: bytes, caller: Caller, sealer: Sealer) -> Call:
         safety_identifier=safety_identifier,
         degraded=list(dict.fromkeys(degraded)),
     )
+    is_whole = len(tools) == len(fields.tools or ()) and _GIVEN_NATIVELY.issuperset(degraded)
+    if is_whole and not reader.oddities:
+        request.native = Native(body, reader.thoughts)
     wishes = Wishes(
         hides_thinking=thinking is not None and thinking.display == "omitted",
         wants_one_call=one_call,
@@ -118,7 +126,7 @@ def _messages(fields: Body, reader: HistoryReader, degraded: list[str]) -> list[
         # Models continue a text that ends in a space badly, and Anthropic refuses it.
         text = (last.text or "").rstrip()
         if text:
-            messages.append(AssistantMessage(text, last.reasoning))
+            messages.append(AssistantMessage(text, last.reasoning, thoughts=last.thoughts))
     if not messages:
         raise InvalidRequest("messages: at least one message is required", param="messages")
     system = read_system(fields.system)
@@ -133,7 +141,7 @@ def _reasoning(thinking: ThinkingParam | None, output: OutputParam | None) -> Re
         return ReasoningWish(False)
     if effort is None and thinking.budget_tokens is not None:
         effort = _effort_of(thinking.budget_tokens)
-    return ReasoningWish(True, effort)
+    return ReasoningWish(True, effort, is_manual=thinking.type == "enabled")
 
 
 def _effort_of(budget_tokens: int) -> str:

@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from gateway.core.events import Usage
+from gateway.core.events import Signed, Usage
+from gateway.core.request import Thought
 from gateway.core.seal import Sealer
 from gateway.errors import TollgateError, UpstreamBroken
 from gateway.wire.base import Answer, Call, Chunk, Exchange
@@ -102,13 +103,13 @@ class MessagesRenderer:
 
     def _content(self, block: Block, stop_reason: str) -> dict[str, Any] | None:
         """One block; None for a call that was cut off by the cap on output tokens."""
-        content, text = block_start(block), "".join(block.pieces)
+        content, text = block_start(block, self._sign), "".join(block.pieces)
         match block.kind:
             case "text":
                 content["text"] = text
             case "thinking":
                 content["thinking"] = "" if self._wishes.hides_thinking else text
-                content["signature"] = self._sign(text.encode())
+                content["signature"] = self._sign(text.encode(), block.signed)
             case "tool_use":
                 content["input"] = read_input(text.encode() or b"{}")
                 if content["input"] is None and stop_reason == "max_tokens":
@@ -130,9 +131,16 @@ class MessagesRenderer:
             usage = Usage(usage.input, 0, usage.cached)
         return _counts(usage)
 
-    def _sign(self, reasoning: bytes) -> str:
-        """The signature of a thinking block: its text, sealed for the account that asked."""
-        return self._sealer.seal(self._exchange.caller.account_id, reasoning)
+    def _sign(self, reasoning: bytes, signed: Signed | None) -> str:
+        """The signature of a thinking block: its text, sealed for the account that asked.
+
+        An upstream's own signature is sealed with it.
+        """
+        account_id = self._exchange.caller.account_id
+        if signed is None:
+            return self._sealer.seal(account_id, reasoning)
+        thought = Thought(reasoning.decode(), signed.signature, signed.upstream, signed.is_redacted)
+        return self._sealer.seal_thought(account_id, thought)
 
 
 _REFUSAL = {"type": "refusal", "category": None, "explanation": None}

@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.core.events import Event, Text
+from gateway.core.events import Event, Signed, Text
 from gateway.wire.messages.assembly import Assembly, Block, read_input
 from gateway.wire.messages.identifiers import encode_call_id
 from gateway.wire.sse import event_frame
@@ -32,7 +32,10 @@ _DELTA = (
     b'data: {"type":"content_block_delta","index":%d,"delta":{"type":"%s","%s":'
 )
 _DELTA_END = b"}}\n\n"
-#: delta type and its member, by kind of block
+#: gives the signature of a thinking block, or the data of a redacted one
+Sign = Callable[[bytes, Signed | None], str]
+
+#: delta type and its member, by kind of block; one of another kind stands in its start
 _DELTAS = {
     "text": (b"text_delta", b"text"),
     "thinking": (b"thinking_delta", b"thinking"),
@@ -47,22 +50,22 @@ def frame(event: str, data: dict[str, Any]) -> bytes:
     return event_frame(event.encode(), _encode({"type": event, **data}))
 
 
-def block_start(block: Block) -> dict[str, Any]:
+def block_start(block: Block, sign: Sign) -> dict[str, Any]:
     """A content block as it is announced, still empty."""
     if block.call is not None:
         call_id = encode_call_id(block.call.id)
         return {"type": "tool_use", "id": call_id, "name": block.call.name, "input": {}}
     if block.kind == "thinking":
         return {"type": "thinking", "thinking": "", "signature": ""}
+    if block.kind == "redacted_thinking":
+        return {"type": "redacted_thinking", "data": sign(b"", block.signed)}
     return {"type": "text", "text": ""}
 
 
 class Stream:
-    """The frames of one answer's content. `sign` gives the signature of a thinking block."""
+    """The frames of one answer's content."""
 
-    def __init__(
-        self, assembly: Assembly, sign: Callable[[bytes], str], hides_thinking: bool
-    ) -> None:
+    def __init__(self, assembly: Assembly, sign: Sign, hides_thinking: bool) -> None:
         self._assembly = assembly
         self._sign = sign
         self._hides_thinking = hides_thinking
@@ -116,8 +119,8 @@ class Stream:
     def _write(self, block: Block, frames: list[bytes]) -> None:
         if not self._is_open:
             self._is_open = True
-            self._head = _DELTA % (self._index, *_DELTAS[block.kind])
-            start = {"index": self._index, "content_block": block_start(block)}
+            self._head = _DELTA % (self._index, *_DELTAS.get(block.kind, _SIGNATURE))
+            start = {"index": self._index, "content_block": block_start(block, self._sign)}
             frames.append(frame("content_block_start", start))
         hidden = self._hides_thinking and block.kind == "thinking"
         for piece in block.pieces:
@@ -130,7 +133,7 @@ class Stream:
     def _close(self, block: Block, frames: list[bytes]) -> None:
         if block.kind == "thinking":
             head = _DELTA % (self._index, *_SIGNATURE)
-            frames.append(head + _encode(self._sign(bytes(self._sent))) + _DELTA_END)
+            frames.append(head + _encode(self._sign(bytes(self._sent), block.signed)) + _DELTA_END)
         frames.append(_STOP % self._index)
         self._index += 1
         self._is_open = self._is_open_for_text = False

@@ -19,6 +19,7 @@ from gateway.core.request import (
     AssistantMessage,
     Message,
     SystemMessage,
+    Thought,
     ToolCall,
     ToolMessage,
     UserMessage,
@@ -80,6 +81,7 @@ class _Reader:
         self._outputs: dict[str, deque[ToolMessage]] = {}
         self._text: str | None = None
         self._reasoning: list[str] = []
+        self._thoughts: list[Thought] = []
         self._calls: list[ToolCall] = []
         self._collect_outputs(items)
 
@@ -136,12 +138,20 @@ class _Reader:
             self._history.messages.append(SystemMessage(text))
 
     def _think(self, item: ReasoningItem) -> None:
-        """Raw reasoning is trusted most, then what we sealed, then the summary."""
+        """Raw reasoning is trusted most, then what we sealed, then the summary.
+
+        What an upstream signed is kept for it, beside its text.
+        """
         if self._text or self._calls:
             self._flush()
         text = "\n\n".join(piece.text for piece in item.content or () if piece.text)
-        if not text and item.encrypted_content:
-            plain = self._sealer.open(self._account_id, item.encrypted_content)
+        sealed = item.encrypted_content or ""
+        thought = self._sealer.open_thought(self._account_id, sealed)
+        if thought is not None:
+            self._thoughts.append(thought)
+            text = text or thought.text
+        elif not text and sealed:
+            plain = self._sealer.open(self._account_id, sealed)
             text = plain.decode(errors="replace") if plain is not None else ""
         if not text:
             text = "\n\n".join(piece.text for piece in item.summary or () if piece.text)
@@ -195,11 +205,14 @@ class _Reader:
         """Append the assistant message under way with its results; reasoning alone is dropped."""
         if self._text or self._calls:
             reasoning = "\n\n".join(self._reasoning) or None
-            calls = tuple(self._calls)
-            self._history.messages.append(AssistantMessage(self._text or None, reasoning, calls))
+            calls, thoughts = tuple(self._calls), tuple(self._thoughts)
+            self._history.messages.append(
+                AssistantMessage(self._text or None, reasoning, calls, thoughts=thoughts)
+            )
             self._history.messages.extend(self._take_output(call) for call in calls)
         self._text = None
         self._reasoning = []
+        self._thoughts = []
         self._calls = []
 
     def _take_output(self, call: ToolCall) -> ToolMessage:

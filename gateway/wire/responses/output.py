@@ -15,6 +15,7 @@ from typing import Literal
 import msgspec
 from msgspec import Raw
 
+from gateway.core.events import Signed
 from gateway.wire.responses.calls import ITEMS, Binding, unwrap
 from gateway.wire.responses.types import Object
 
@@ -82,10 +83,16 @@ class ReasoningOutput(OutputItem):
     """Reasoning, as one summary; what it was is sealed into `encrypted_content` as well."""
 
     def __init__(
-        self, id: str, index: int, numbers: Iterator[int], seal: Callable[[bytes], str]
+        self,
+        id: str,
+        index: int,
+        numbers: Iterator[int],
+        seal: Callable[[str, Signed | None], str],
     ) -> None:
         super().__init__(id, index, numbers)
         self._seal = seal
+        #: how its upstream signed it
+        self.signed: Signed | None = None
         self._pieces: list[str] = []
         self._prefix = _delta_prefix(
             "response.reasoning_summary_text.delta",
@@ -115,7 +122,7 @@ class ReasoningOutput(OutputItem):
         if status != "in_progress":
             text = "".join(self._pieces)
             value["summary"] = [{"type": "summary_text", "text": text}]
-            value["encrypted_content"] = self._seal(text.encode())
+            value["encrypted_content"] = self._seal(text, self.signed)
         return value
 
 

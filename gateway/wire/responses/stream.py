@@ -24,9 +24,11 @@ from gateway.core.events import (
     FinishReason,
     Reasoning,
     Refusal,
+    Signed,
     Text,
     Usage,
 )
+from gateway.core.request import Thought
 from gateway.core.seal import Sealer
 from gateway.errors import TollgateError
 from gateway.wire.base import Answer, Chunk, Exchange
@@ -160,6 +162,8 @@ class ResponseRenderer:
             frames.append(self._message("refusal", frames).add(event.text))
         elif isinstance(event, Finished):
             self._reason = event.reason
+        elif isinstance(event, Signed):
+            self._sign(event, frames)
 
     def _message(self, kind: PartKind, frames: list[bytes]) -> MessageOutput:
         """The open message with a part of this kind under way."""
@@ -185,6 +189,13 @@ class ResponseRenderer:
             self._talking = reasoning
             self._begin(reasoning, frames)
         return reasoning
+
+    def _sign(self, event: Signed, frames: list[bytes]) -> None:
+        """End the reasoning under way; what is redacted is an item of its own."""
+        if event.is_redacted:
+            self._hush(frames)
+        self._reasoning(frames).signed = event
+        self._hush(frames)
 
     def _start_call(self, event: CallStarted, frames: list[bytes]) -> None:
         self._hush(frames)
@@ -219,8 +230,11 @@ class ResponseRenderer:
         self._call_ids.add(call_id)
         return call_id
 
-    def _seal(self, plain: bytes) -> str:
-        return self._sealer.seal(self._account_id, plain)
+    def _seal(self, text: str, signed: Signed | None) -> str:
+        if signed is None:
+            return self._sealer.seal(self._account_id, text.encode())
+        thought = Thought(text, signed.signature, signed.upstream, signed.is_redacted)
+        return self._sealer.seal_thought(self._account_id, thought)
 
     def _finish(self, usage: Usage | None) -> list[bytes]:
         """Close every item and fill in the object; only the last item can be incomplete."""

@@ -10,6 +10,7 @@ from gateway.core.events import (
     CallStarted,
     Finished,
     Reasoning,
+    Signed,
     Text,
     Usage,
 )
@@ -46,7 +47,7 @@ def ended(reason: str | None, **more: Any) -> dict[str, Any]:
 
 def read(*events: dict[str, Any] | str) -> tuple[StreamReader, list[Any]]:
     """The reader after a stream, and the events of its chunks."""
-    reader = StreamReader(1, None, MessagesTranslator())
+    reader = StreamReader(1, None, MessagesTranslator("main"))
     chunks = []
     for event in events:
         data = event if isinstance(event, str) else json.dumps(event)
@@ -66,6 +67,8 @@ def test_a_whole_stream() -> None:
         delta(0, type="thinking_delta", thinking="Hm"),
         delta(0, type="signature_delta", signature="abc"),
         closed(0),
+        began(7, type="redacted_thinking", data="xyz"),
+        closed(7),
         began(1, type="text", text=""),
         delta(1, type="text_delta", text="Hi"),
         delta(1, type="citations_delta", citation={}),
@@ -85,6 +88,8 @@ def test_a_whole_stream() -> None:
     )
     assert events == [
         Reasoning("Hm"),
+        Signed("abc", "main"),
+        Signed("xyz", "main", is_redacted=True),
         Text("Hi"),
         CallStarted(0, "a", "look"),
         CallArguments(0, '{"at":'),
@@ -160,15 +165,34 @@ def test_a_whole_message() -> None:
         {"type": "tool_use", "id": "a", "name": "look", "input": {"at": "it"}},
     ]
     message = {"id": "msg_1", "content": content, "stop_reason": "tool_use", "usage": USAGE}
-    completion = MessagesTranslator().translate_whole(message)
+    completion = MessagesTranslator("main").translate_whole(message)
     assert EventDecoder().decode(json.dumps(completion).encode()) == [
         Reasoning("Hm"),
+        Signed("abc", "main"),
+        Signed("x", "main", is_redacted=True),
         Text("Hi"),
         CallStarted(0, "a", "look"),
         CallArguments(0, '{"at":"it"}'),
         Finished("tool_calls"),
         Usage(input=10, output=0, cached=3, reasoning=0),
     ]
+
+
+@pytest.mark.parametrize("signature", ["", None])
+def test_thinking_that_nobody_signed(signature: str | None) -> None:
+    thinking = {"type": "thinking", "thinking": "Hm", "signature": signature}
+    message = {"id": "msg_1", "content": [thinking], "stop_reason": "end_turn", "usage": USAGE}
+    completion = MessagesTranslator("main").translate_whole(message)
+    assert "reasoning_details" not in completion["choices"][0]["message"]
+    _, events = read(
+        START,
+        began(0, **thinking),
+        delta(0, type="signature_delta", signature=""),
+        closed(0),
+        ended("end_turn"),
+        STOP,
+    )
+    assert events[:2] == [Reasoning("Hm"), Finished("stop")]
 
 
 def test_an_empty_account_is_not_the_clients_fault() -> None:

@@ -94,15 +94,21 @@ def test_the_system_prompt_stays_the_same_when_the_attribution_changes() -> None
         ({"thinking": {"type": "disabled"}}, ReasoningWish(False, None)),
         ({"thinking": {"type": "adaptive"}}, ReasoningWish(True, None)),
         ({"thinking": {"type": "between_tools"}}, ReasoningWish(True, None)),
-        ({"thinking": {"type": "enabled", "budget_tokens": 1024}}, ReasoningWish(True, "low")),
-        ({"thinking": {"type": "enabled", "budget_tokens": 31999}}, ReasoningWish(True, "xhigh")),
+        (
+            {"thinking": {"type": "enabled", "budget_tokens": 1024}},
+            ReasoningWish(True, "low", is_manual=True),
+        ),
+        (
+            {"thinking": {"type": "enabled", "budget_tokens": 31999}},
+            ReasoningWish(True, "xhigh", is_manual=True),
+        ),
         ({"output_config": {"effort": "high"}}, ReasoningWish(None, "high")),
         (
             {
                 "thinking": {"type": "enabled", "budget_tokens": 1024},
                 "output_config": {"effort": "max"},
             },
-            ReasoningWish(True, "max"),
+            ReasoningWish(True, "max", is_manual=True),
         ),
         (
             {"thinking": {"type": "disabled"}, "output_config": {"effort": "high"}},

@@ -14,11 +14,13 @@ from gateway.core.request import (
     ReasoningWish,
     SystemMessage,
     Text,
+    Thought,
     ToolCall,
     ToolMessage,
     UserMessage,
 )
 from gateway.errors import InvalidRequest
+from gateway.wire.base import Caller
 from gateway.wire.inline import NOT_FETCHED, UNKNOWN_TYPE
 from gateway.wire.responses.dialect import ResponsesDialect
 from tests.wire.responses.support import (
@@ -131,6 +133,19 @@ def test_raw_reasoning_beats_what_we_sealed_and_that_beats_the_summary() -> None
     assert reasoning(thought("summary", content=None, encrypted_content=sealed)) == "sealed"
     assert reasoning(thought("summary", encrypted_content="gAAAA")) == "summary"
     assert reasoning(thought(encrypted_content=SEALER.seal(BOB.account_id, b"theirs"))) is None
+
+
+def test_what_an_upstream_signed_is_kept_for_it_beside_its_text() -> None:
+    signed = Thought("signed", "abc", "main")
+    sealed = SEALER.seal_thought(ALICE.account_id, signed)
+
+    def read(item: dict[str, Any], caller: Caller = ALICE) -> tuple[str | None, Any]:
+        message = parse([user("hi"), item, said("a")], caller=caller).messages[1]
+        assert isinstance(message, AssistantMessage)
+        return message.reasoning, message.thoughts
+
+    assert read(thought("summary", encrypted_content=sealed)) == ("signed", (signed,))
+    assert read(thought("summary", encrypted_content=sealed), BOB) == ("summary", ())
 
 
 def test_images_are_inline_or_refused_with_their_path() -> None:

@@ -1,0 +1,115 @@
+"""A Messages request for an upstream that speaks Messages: as it was written, where that can be.
+
+Owns what changes all the same: the model, our seals, what would tell who asks, and what decides on
+the bill of whoever runs the gateway. Must never send a thinking that differs from what is charged.
+Source: Anthropic API reference, "Messages" and "Beta headers".
+"""
+
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from gateway.core.catalog import Resolution
+from gateway.core.request import Native, Request
+from gateway.upstream.base import Outgoing
+from gateway.upstream.messages.thinking import write_thought
+from gateway.wire.json import encode
+from gateway.wire.messages.history import ATTRIBUTION, without_attribution
+
+Members = dict[str, Any]
+
+#: where it is worked out, how fast, and by whose tools: that is the administrator's to say
+_NOT_THE_CLIENTS = ("service_tier", "speed", "inference_geo", "container", "mcp_servers", "thread")
+_NOTHING = (b"null", b"[]", b"{}")
+
+_members = msgspec.json.Decoder(dict[str, Raw]).decode
+_raws = msgspec.json.Decoder(list[Raw]).decode
+_content = msgspec.json.Decoder(str | list[Raw]).decode
+_block = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+def render_native(request: Request, resolution: Resolution) -> Outgoing | None:
+    """The request as its client wrote it; None where it has to be translated."""
+    native = request.native
+    if native is None or native.betas is None or not _is_eligible(request, resolution):
+        return None
+    body: Members = dict(_members(native.body))
+    body["model"] = resolution.model.upstream_model
+    limit = resolution.model.max_output_tokens
+    if limit is not None and (request.max_tokens or 0) > limit:
+        body["max_tokens"] = limit
+    if request.reasoning.on is None:
+        body["thinking"] = {"type": "disabled"}
+    if body.pop("metadata", None) is not None and request.safety_identifier:
+        body["metadata"] = {"user_id": request.safety_identifier}
+    _strip_system(body)
+    body["messages"] = _unseal(_raws(body["messages"]), native, resolution.model.upstream)
+    taken = [name for name in _NOT_THE_CLIENTS if bytes(body.pop(name, b"null")) not in _NOTHING]
+    headers = {"anthropic-beta": ",".join(native.betas)} if native.betas else {}
+    return Outgoing(encode(body), request.stream, tuple(taken), headers=headers)
+
+
+def _is_eligible(request: Request, resolution: Resolution) -> bool:
+    """Whether the body may stand as it is: it says of thinking what was decided, within the cap."""
+    model, wish = resolution.model, request.reasoning
+    if not model.profile.takes_messages_whole:
+        return False
+    if wish.on is not resolution.reasoning and (wish.on is not None or resolution.reasoning):
+        return False
+    limit = model.max_output_tokens
+    return limit is None or not wish.is_manual or (request.max_tokens or 0) <= limit
+
+
+def _strip_system(body: Members) -> None:
+    system = body.get("system")
+    if system is None or ATTRIBUTION.encode() not in bytes(system):
+        return
+    content = _content(system)
+    blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
+    kept: list[Any] = []
+    for raw in blocks:
+        block = raw if isinstance(raw, dict) else _block(raw)
+        text = block.get("text")
+        if isinstance(text, str) and (rest := without_attribution(text)) != text:
+            if rest:
+                kept.append({**block, "text": rest})
+        else:
+            kept.append(raw)
+    body["system"] = kept
+    if not kept:
+        del body["system"]
+
+
+def _unseal(messages: list[Raw], native: Native, upstream: str) -> list[Any]:
+    """The messages with what `upstream` signed in it as it came, and without any other thinking."""
+    written: list[Any] = []
+    for raw in messages:
+        # Every other message holds none, and stays as it is.
+        if b"thinking" not in bytes(raw):
+            written.append(raw)
+            continue
+        message = _members(raw)
+        content = _content(message["content"])
+        if isinstance(content, str) or bytes(message["role"]) != b'"assistant"':
+            written.append(raw)
+            continue
+        blocks = [kept for block in content if (kept := _block_for(block, native, upstream))]
+        if blocks:
+            written.append({**message, "content": blocks})
+    return written
+
+
+def _block_for(raw: Raw, native: Native, upstream: str) -> Raw | Members | None:
+    if b"thinking" not in bytes(raw):
+        return raw
+    block = _block(raw)
+    match block.get("type"):
+        case "thinking":
+            sealed = block.get("signature")
+        case "redacted_thinking":
+            sealed = block.get("data")
+        case _:
+            return raw
+    thought = native.thoughts.get(sealed or "")
+    return write_thought(thought) if thought is not None and thought.upstream == upstream else None

@@ -1,0 +1,26 @@
+"""Thinking on its way back to the upstream that thought it.
+
+Owns the rule: what an upstream signed goes back to that upstream only, as it came. Source:
+Anthropic API reference, "Extended thinking", "Preserving thinking blocks".
+"""
+
+from typing import Any
+
+from gateway.core.request import AssistantMessage, Thought
+
+Object = dict[str, Any]
+
+
+def write_thoughts(message: AssistantMessage, upstream: str, takes_unsigned: bool) -> list[Object]:
+    """The blocks that `upstream` signed; where there are none, the bare reasoning if it may be."""
+    signed = [write_thought(each) for each in message.thoughts if each.upstream == upstream]
+    if signed or not takes_unsigned or not message.reasoning:
+        return signed
+    return [{"type": "thinking", "thinking": message.reasoning, "signature": ""}]
+
+
+def write_thought(thought: Thought) -> Object:
+    """One block as it came."""
+    if thought.is_redacted:
+        return {"type": "redacted_thinking", "data": thought.signature}
+    return {"type": "thinking", "thinking": thought.text, "signature": thought.signature}
