@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
+from tests.cluster.local.places import FOR_GO
+
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts/tollgate"
 RESOURCES_CHART = ROOT / "charts/tollgate-crds"
@@ -123,5 +125,5 @@ def _helm(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         timeout=60,
-        env={"PATH": os.environ["PATH"], "HOME": _NOBODYS_HOME},
+        env={"PATH": os.environ["PATH"], "HOME": _NOBODYS_HOME, **FOR_GO},
     )

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 
 from tests.chart.helm import CHART, Body, Values, find_helm
+from tests.cluster.local.places import FOR_GO
 from tests.harness.apiserver import ApiServer, find_kubernetes
 
 RESTRICTED = {
@@ -45,6 +46,7 @@ class Installed:
                 "PATH": os.environ["PATH"],
                 "HOME": str(self._home),
                 "KUBECONFIG": str(self.server.kubeconfig),
+                **FOR_GO,
             },
         )
 

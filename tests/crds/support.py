@@ -17,6 +17,7 @@ import httpx
 import yaml
 from msgspec import Struct
 
+from tests.cluster.local.places import FOR_GO
 from tests.harness.apiserver import ApiServer
 
 ROOT = Path(__file__).parents[2]
@@ -94,6 +95,7 @@ class Kubectl:
             "KUBECONFIG": str(server.kubeconfig),
             "HOME": str(server.folder),
             "PATH": os.environ["PATH"],
+            **FOR_GO,
         }
 
     def run(self, *arguments: str, given: str | None = None) -> str:

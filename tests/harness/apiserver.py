@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
+from tests.cluster.local.places import FOR_GO
 from tests.harness.postgres import free_port
 
 _DEADLINE_SECONDS = 90
@@ -172,6 +173,7 @@ class ApiServer:
             self._processes[name] = subprocess.Popen(
                 [*_with_parent(), str(self._programs / program), *arguments],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder,
+                env={**os.environ, **FOR_GO},
             )  # fmt: skip
 
     def _wait_ready(self) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from tests.cluster.local.places import BIN
+from tests.cluster.local.places import BIN, FOR_GO
 from tests.harness.apiserver import ApiServer
 
 
@@ -29,6 +29,7 @@ class Shell:
         self._folder = folder
         self._environment = {
             **os.environ,
+            **FOR_GO,
             "KUBECONFIG": str(path),
             "PATH": ":".join([*programs, os.environ["PATH"]]),
             "HOME": str(server.folder),

@@ -15,6 +15,10 @@ PROMETHEUS = "v0.316.0"
 #: the oldest Go that compiles all of them
 GO = (1, 26)
 
+#: the environment of the programs of Go: they have much memory and little time, so they may let
+#: garbage grow to four times what lives before they collect
+FOR_GO = {"GOGC": "400"}
+
 BASE_IMAGE = "localhost/python:3.11-slim-bookworm"
 PAUSE_IMAGE = "localhost/pause:1"
 

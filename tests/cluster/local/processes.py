@@ -62,7 +62,7 @@ def start(name: str, *arguments: object, environment: dict[str, str] | None = No
             stderr=log,
             start_new_session=True,
             cwd=STATE,
-            env={**os.environ, "PATH": path, **(environment or {})},
+            env={**os.environ, **places.FOR_GO, "PATH": path, **(environment or {})},
         )
     (_RUN / name).write_text(f"{process.pid} {started_at(process.pid)}")
 
