@@ -1,6 +1,7 @@
 """Fixtures that several folders use. Every database a test made is audited when the suite ends."""
 
 import asyncio
+import gc
 import itertools
 import os
 from collections.abc import Iterator
@@ -16,6 +17,9 @@ from tests.harness.gateway import Simulated
 from tests.harness.postgres import PostgresServer, find_programs
 
 _NUMBERS = itertools.count()
+
+# Thousands of modules and tests are loaded, and none of them is let go.
+gc.disable()
 
 
 @pytest.fixture(scope="session")
@@ -69,6 +73,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     What looks at everything that the others left behind comes last.
     """
     items.sort(key=lambda item: (item.get_closest_marker("last") is not None, item.path.parent))
+
+
+def pytest_collection_finish() -> None:
+    """What was loaded stays, as in a gateway: the collector looks at what tests make."""
+    gc.freeze()
+    gc.set_threshold(10_000)
+    gc.enable()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
