@@ -2,8 +2,8 @@
 
 A public model name is an alias with three independent settings: the public id, the upstream's id,
 and one of these profiles. Sources: Moonshot's platform documentation for the Kimi families;
-Anthropic's, "Adaptive thinking", for `claude`; the chat templates of the open weights for `generic`
-(vLLM, SGLang, Ollama).
+Anthropic's, "Adaptive thinking", for `claude`; OpenAI's, "Reasoning models", for `gpt-5`; the chat
+templates of the open weights for `generic` (vLLM, SGLang, Ollama).
 """
 
 from fnmatch import fnmatchcase
@@ -29,12 +29,16 @@ class Profile(Struct, frozen=True, kw_only=True):
     efforts: dict[str, str] = {}
     #: what is sent where the client names no effort, or one the family does not know
     effort_default: str = "max"
+    #: the level that is no reasoning; without one, chat says `thinking` disabled
+    effort_off: str | None = None
     #: request members the family takes, beyond those that every one takes: model, messages,
     #: stream, stream_options, tools, tool_choice, response_format and the cap on output tokens
     parameters: frozenset[str]
     #: members that may only have a fixed value; never sent
     fixed: frozenset[str] = frozenset()
-    max_tokens_member: Literal["max_tokens", "max_completion_tokens"] = "max_completion_tokens"
+    max_tokens_member: Literal["max_tokens", "max_completion_tokens", "max_output_tokens"] = (
+        "max_completion_tokens"
+    )
     #: a forced tool is refused while reasoning is on, so reasoning is switched off for that turn
     forced_tool_stops_reasoning: bool = False
     #: no forcing at all: a forced tool becomes a system message (reasoning cannot be switched off)
@@ -170,6 +174,31 @@ CLAUDE = Profile(
     takes_messages_whole=True,
 )
 
+
+def _openai(name: str, **differences: object) -> Profile:
+    settings: dict[str, object] = {
+        "name": name,
+        "spelling": "reasoning_effort",
+        "efforts": {
+            "minimal": "low",
+            "low": "low",
+            "medium": "medium",
+            "high": "high",
+            "xhigh": "high",
+            "max": "high",
+        },
+        "effort_default": "medium",
+        "parameters": frozenset({"parallel_tool_calls", "prompt_cache_key", "safety_identifier"}),
+        "reasoning_signed": True,
+        "takes_image_detail": True,
+    }
+    return Profile(**{**settings, **differences})  # type: ignore[arg-type]  # a table of defaults
+
+
+#: OpenAI's first reasoning models, which cannot do without
+GPT_5 = _openai("gpt-5", reasoning_forced=True)
+GPT_5_1 = _openai("gpt-5.1", effort_off="none")
+
 PROFILES: dict[str, Profile] = {
     profile.name: profile
     for profile in (
@@ -179,6 +208,8 @@ PROFILES: dict[str, Profile] = {
         KIMI_K3,
         KIMI_K2_THINKING,
         CLAUDE,
+        GPT_5,
+        GPT_5_1,
         GENERIC,
     )
 }
@@ -191,6 +222,10 @@ _BY_UPSTREAM_MODEL = (
     ("kimi-k2-thinking*", KIMI_K2_THINKING),
     ("kimi-k3*", KIMI_K3),
     ("claude-*", CLAUDE),
+    ("gpt-5.*", GPT_5_1),
+    ("gpt-5*", GPT_5),
+    ("o3*", GPT_5),
+    ("o4*", GPT_5),
 )
 
 

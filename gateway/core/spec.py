@@ -37,7 +37,7 @@ Credits = Annotated[int, Meta(ge=0, le=10**15)]
 Moment = Annotated[datetime, Meta(tz=True)]
 PositiveInteger = Annotated[int, Meta(ge=1, le=10**9)]
 #: what an upstream speaks
-Dialect = Literal["chat", "messages"]
+Dialect = Literal["chat", "messages", "responses"]
 
 
 class SpecError(ValueError):

@@ -1,6 +1,6 @@
-"""The simulated upstream: a provider that speaks `chat` as Moonshot's Kimi does, and `messages`,
-scripted by the request. It serves the demo, the load test and `helm test`, and is the stand-in of
-our tests.
+"""The simulated upstream: a provider that speaks `chat` as Moonshot's Kimi does, `messages` and
+`responses`, scripted by the request. It serves the demo, the load test and `helm test`, and is the
+stand-in of our tests.
 
 It is deterministic: the same request gives the same bytes. It must never import another part of
 `gateway`, so that nothing of ours can agree with itself, and it must never let through what the

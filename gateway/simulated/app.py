@@ -26,12 +26,16 @@ from gateway.simulated.rules import check_request, check_shape
 from gateway.simulated.script import Asked, read_script
 from gateway.simulated.stats import Headers, Outcome, Stats
 from gateway.simulated.stream import make_envelope
-from gateway.simulated.wires import CHAT, MESSAGES, Wire
+from gateway.simulated.wires import CHAT, MESSAGES, RESPONSES, Wire
 
 _JSON: Headers = [(b"content-type", b"application/json; charset=utf-8")]
 _MODELS = "/v1/models"
 _COUNT = "/v1/messages/count_tokens"
-_WIRES: dict[str, Wire] = {"/v1/chat/completions": CHAT, "/v1/messages": MESSAGES}
+_WIRES: dict[str, Wire] = {
+    "/v1/chat/completions": CHAT,
+    "/v1/messages": MESSAGES,
+    "/v1/responses": RESPONSES,
+}
 _ESTIMATE = "/v1/tokenizers/estimate-token-count"
 
 

@@ -84,7 +84,7 @@ async def deliver_stream(
     if script.error_event:
         await outlet.write(wire.frame(wire.error, script))
     elif not (script.end_early or script.no_done):
-        await outlet.write(wire.frame(wire.end, script))
+        await outlet.write(wire.frame(wire.render_end(answer, envelope, script), script))
     await outlet.flush()
     await exchange.finish()
     return _outcome(script)

@@ -14,12 +14,11 @@ import msgspec
 from gateway.simulated.answer import Answer, Call, Usage
 from gateway.simulated.messages_thinking import sign
 from gateway.simulated.script import Script
-from gateway.simulated.stream import Envelope, dress
+from gateway.simulated.stream import Envelope, cut_arguments, dress
 
 Object = dict[str, Any]
 
 STOP = b'{"type":"message_stop"}'
-_FRAGMENTS = 4
 _encode = msgspec.json.Encoder().encode
 _REASONS = {
     "stop": "end_turn",
@@ -63,7 +62,7 @@ def render_chunks(answer: Answer, envelope: Envelope, script: Script) -> Iterato
 
 def frame(payload: bytes, script: Script) -> bytes:
     """One event, named by its type and dressed as the script asks."""
-    found = re.match(rb'\{"type":"(\w+)"', payload)
+    found = re.match(rb'\{"type":"([\w.]+)"', payload)
     name = found[1] if found else b"error"
     colon, end = (b":", b"\n") if script.tight else (b": ", b"\n")
     if script.spaces:
@@ -82,11 +81,8 @@ def _blocks(answer: Answer) -> Iterator[tuple[Object, list[Object]]]:
         texts = [{"type": "text_delta", "text": piece} for piece in answer.content]
         yield {"type": "text", "text": ""}, texts
     for call in answer.calls:
-        step = max(1, -(-len(call.arguments) // _FRAGMENTS))
-        pieces = [
-            call.arguments[start : start + step] for start in range(0, len(call.arguments), step)
-        ]
-        inputs = [{"type": "input_json_delta", "partial_json": piece} for piece in ["", *pieces]]
+        pieces = ["", *cut_arguments(call.arguments)]
+        inputs = [{"type": "input_json_delta", "partial_json": piece} for piece in pieces]
         yield {**_tool_use(call), "input": {}}, inputs
 
 

@@ -18,7 +18,7 @@ from gateway.simulated.answer import Answer, Call, Usage
 from gateway.simulated.script import Script
 
 DONE = b"[DONE]"
-_CREATED = 1_767_225_600
+CREATED = 1_767_225_600
 _FRAGMENTS = 4
 _encode = msgspec.json.Encoder().encode
 
@@ -30,6 +30,8 @@ class Envelope(Struct, frozen=True):
     model: str
     choices: int
     include_usage: bool
+    #: reasoning is wanted sealed
+    seals: bool = False
 
 
 def make_envelope(raw: bytes, body: dict[str, Any]) -> Envelope:
@@ -40,6 +42,7 @@ def make_envelope(raw: bytes, body: dict[str, Any]) -> Envelope:
         model=body["model"],
         choices=body.get("n") or 1,
         include_usage=isinstance(options, dict) and options.get("include_usage") is True,
+        seals=bool(body.get("include")),
     )
 
 
@@ -60,7 +63,7 @@ def render_body(answer: Answer, envelope: Envelope, script: Script) -> bytes:
     body: dict[str, Any] = {
         "id": envelope.id,
         "object": "chat.completion",
-        "created": _CREATED,
+        "created": CREATED,
         "model": envelope.model,
         "choices": choices,
     }
@@ -76,7 +79,7 @@ def render_chunks(answer: Answer, envelope: Envelope, script: Script) -> Iterato
     """The JSON of every chunk in its order, without framing and without `[DONE]`."""
     head = b'{"id":%b,"object":"chat.completion.chunk","created":%d,"model":%b,"choices":[' % (
         _encode(envelope.id),
-        _CREATED,
+        CREATED,
         _encode(envelope.model),
     )
     indexes = range(envelope.choices)
@@ -132,15 +135,20 @@ def _render_deltas(answer: Answer, script: Script) -> Iterator[bytes]:
 
 def _render_call(index: int, call: Call, script: Script) -> list[dict[str, Any]]:
     """One call's deltas: id and name with empty arguments, then the fragments."""
-    step = max(1, -(-len(call.arguments) // _FRAGMENTS))
     fragments = [
-        {"index": index, "function": {"arguments": call.arguments[start : start + step]}}
-        for start in range(0, len(call.arguments), step)
+        {"index": index, "function": {"arguments": piece}}
+        for piece in cut_arguments(call.arguments)
     ]
     start = {"index": index, **_call_object(call)}
     start["function"] = {"name": call.name, "arguments": ""}
     early = fragments[:1] if script.late_name else []
     return [*early, start, *fragments[len(early) :]]
+
+
+def cut_arguments(arguments: str) -> list[str]:
+    """A call's arguments in the pieces a stream sends."""
+    step = max(1, -(-len(arguments) // _FRAGMENTS))
+    return [arguments[start : start + step] for start in range(0, len(arguments), step)]
 
 
 def _call_object(call: Call) -> dict[str, Any]:

@@ -5,7 +5,13 @@ from typing import Any
 
 from msgspec import Struct
 
-from gateway.simulated import messages_rules, messages_stream, stream
+from gateway.simulated import (
+    messages_rules,
+    messages_stream,
+    responses_rules,
+    responses_stream,
+    stream,
+)
 from gateway.simulated.answer import Answer
 from gateway.simulated.errors import Refused, error_object, messages_error_object
 from gateway.simulated.script import Script
@@ -18,7 +24,7 @@ class Wire(Struct, frozen=True):
     """One dialect.
 
     `read_body` makes chat of a request, `render_chunks` gives the payloads of a stream but for
-    `end`, its last one; `refuse` is the body of a refusal.
+    the last one, which is `render_end`'s; `refuse` is the body of a refusal.
     """
 
     read_body: Callable[[Any], Any]
@@ -26,7 +32,7 @@ class Wire(Struct, frozen=True):
     render_body: Callable[[Answer, Envelope, Script], bytes]
     render_chunks: Callable[[Answer, Envelope, Script], Iterator[bytes]]
     frame: Callable[[bytes, Script], bytes]
-    end: bytes
+    render_end: Callable[[Answer, Envelope, Script], bytes]
     error: bytes
     #: an error in the middle comes after the first piece of the answer
     chunks_before_error: int
@@ -38,7 +44,7 @@ CHAT = Wire(
     stream.render_body,
     stream.render_chunks,
     stream.frame,
-    stream.DONE,
+    lambda _answer, _envelope, _script: stream.DONE,
     error_object("server_error", _BROKEN),
     2,
 )
@@ -48,7 +54,17 @@ MESSAGES = Wire(
     messages_stream.render_body,
     messages_stream.render_chunks,
     messages_stream.frame,
-    messages_stream.STOP,
+    lambda _answer, _envelope, _script: messages_stream.STOP,
     messages_error_object("api_error", _BROKEN),
     4,
+)
+RESPONSES = Wire(
+    responses_rules.read_body,
+    lambda refusal: refusal.body,
+    responses_stream.render_body,
+    responses_stream.render_chunks,
+    messages_stream.frame,
+    responses_stream.render_end,
+    responses_stream.error_event("server_error", _BROKEN),
+    5,
 )

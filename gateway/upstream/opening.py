@@ -8,6 +8,7 @@ from gateway.core.spec import FleetLimits, UpstreamSpec
 from gateway.upstream.base import Upstream
 from gateway.upstream.chat.client import ChatUpstream
 from gateway.upstream.messages.client import MessagesUpstream
+from gateway.upstream.responses.client import ResponsesUpstream
 
 
 class _Class(Protocol):
@@ -19,6 +20,7 @@ class _Class(Protocol):
 _CLASSES: dict[str, _Class] = {
     "chat": ChatUpstream,
     "messages": MessagesUpstream,
+    "responses": ResponsesUpstream,
 }
 
 

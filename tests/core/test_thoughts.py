@@ -79,6 +79,7 @@ def test_the_thinking_of_another_upstream_is_none() -> None:
         ("messages", "claude-new", False, (ASK, CALL, RESULT), True),
         ("messages", "kimi-k2.6", True, (ASK, CALL, RESULT), True),
         ("chat", "claude-new", True, (ASK, CALL, RESULT), True),
+        ("responses", "gpt-5.1", True, (ASK, CALL, RESULT), True),
     ],
 )
 def test_a_loop_that_lost_its_thinking_goes_on_without_and_pays_without(

@@ -1,5 +1,8 @@
-"""Every client dialect in front of an upstream that speaks Messages, by what each client sees and
-pays."""
+"""Every client dialect in front of upstreams that speak Messages and Responses, by what each client
+sees and pays.
+
+`sealing` is a model whose upstream signs its reasoning, and refuses it where it was changed.
+"""
 
 import json
 from collections.abc import Iterator
@@ -26,21 +29,32 @@ from tests.sdk.conversation import PNG, TWO_CALLS, WEATHER_SCHEMA
 from tests.sdk.responses import TOOL, ask, final, outputs_for
 
 GRANT = 1_000_000
-MODELS = ("kimi-k2.5", "k3", "coder", "open", "claude")
+MODELS = ("kimi-k2.5", "k3", "coder", "open", "sealing")
+SEALING = {"messages": "claude-new", "responses": "gpt-5.1"}
 
 every_dialect = pytest.mark.parametrize("dialect", DIALECTS)
 either_way = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 
 
+@pytest.fixture(scope="module", params=SEALING)
+def speaks(request: pytest.FixtureRequest) -> str:
+    """The upstream's dialect."""
+    dialect: str = request.param
+    return dialect
+
+
 @pytest.fixture(scope="module")
 def gateway(
-    simulated: Simulated, tmp_path_factory: pytest.TempPathFactory
+    speaks: str, simulated: Simulated, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[GatewayProcess]:
     document = fleet(simulated.url)
-    document["spec"]["upstreams"][0]["dialect"] = "messages"
-    document["spec"]["models"].append(
-        {"id": "claude", "upstream": "main", "upstreamModel": "claude-new"}
-    )
+    document["spec"]["upstreams"][0]["dialect"] = speaks
+    models = document["spec"]["models"]
+    models.append({"id": "sealing", "upstream": "main", "upstreamModel": SEALING[speaks]})
+    if speaks == "responses":  # where Moonshot's models cannot be told not to reason
+        for model in models:
+            if model["upstreamModel"].startswith("kimi-"):
+                model["reasoning"] = {"force": "on"}
     documents = [document, api_key("rich"), credit_grant("rich", credits=GRANT)]
     process = GatewayProcess(tmp_path_factory.mktemp("dialects"), documents).start()
     yield process
@@ -61,7 +75,7 @@ class Asked:
         return GRANT - int(self.http.get("/api/v1/account").json()["balance"])
 
     def post(self, dialect: str, text: str, stream: bool, **more: Any) -> httpx.Response:
-        asked = body(dialect, text, **more)
+        asked = body(dialect, text, **{"model": "open", **more})
         return self.http.post(PATHS[dialect], json={**asked, "stream": stream})
 
 
@@ -75,13 +89,14 @@ def client(gateway: GatewayProcess) -> Iterator[Asked]:
 @every_dialect
 @either_way
 @pytest.mark.parametrize("model", MODELS)
-def test_a_text(client: Asked, dialect: str, stream: bool, model: str) -> None:
+def test_a_text(client: Asked, speaks: str, dialect: str, stream: bool, model: str) -> None:
+    always = ("coder",) if speaks == "messages" else ("coder", "kimi-k2.5", "k3")
     before = client.paid()
     response = client.post(dialect, "!answer Yes, indeed. Ünïcode too.", stream, model=model)
     assert response.status_code == 200, response.text
     assert answer_text(dialect, response, stream=stream) == "Yes, indeed. Ünïcode too."
     assert not stream or ended_cleanly(dialect, response.text)
-    assert client.paid() - before == (5 if model == "coder" else 2)
+    assert client.paid() - before == (5 if model in always else 2)
 
 
 @every_dialect
@@ -218,11 +233,14 @@ def test_a_tool_loop_of_openais_client_for_responses(
     assert last.output_text == "Sunny in both."
 
 
-def test_a_forced_tool_a_picture_and_a_schema(client: Asked) -> None:
+def test_a_forced_tool_a_picture_and_a_schema(client: Asked, speaks: str) -> None:
     function = {"name": "weather", "parameters": WEATHER_SCHEMA}
     tools = [{"type": "function", "function": function}]
     named = {"type": "function", "function": {"name": "weather"}}
-    for model in ("kimi-k2.5", "k3", "open", "claude"):
+    forcible = (
+        ("open", "sealing") if speaks == "responses" else ("kimi-k2.5", "k3", "open", "sealing")
+    )
+    for model in forcible:
         more = {"model": model, "tools": tools, "reasoning_effort": "high"}
         answer = client.post("chat", "Go", False, tool_choice=named, **more).json()
         [call] = answer["choices"][0]["message"]["tool_calls"]

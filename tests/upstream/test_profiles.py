@@ -15,6 +15,10 @@ from gateway.core.profile import PROFILES, profile_for
         ("kimi-k3", "kimi-k3"),
         ("moonshotai/Kimi-K2.5", "generic"),
         ("qwen3", "generic"),
+        ("gpt-5-mini", "gpt-5"),
+        ("o4-mini", "gpt-5"),
+        ("gpt-5.2-pro", "gpt-5.1"),
+        ("gpt-oss-120b", "generic"),
     ],
 )
 def test_the_model_id_suggests_the_family(model: str, name: str) -> None:

@@ -63,11 +63,11 @@ def _write_call(call: ToolCall) -> Object:
     return {
         "id": call.id,
         "type": "function",
-        "function": {"name": call.name, "arguments": _mend_arguments(call.arguments)},
+        "function": {"name": call.name, "arguments": mend_arguments(call.arguments)},
     }
 
 
-def _mend_arguments(arguments: str) -> str:
+def mend_arguments(arguments: str) -> str:
     """The text of a JSON object: servers put it into templates and refuse anything else, such as
     what a call was when its stream broke."""
     if not arguments.strip():

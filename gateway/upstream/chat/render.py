@@ -38,6 +38,8 @@ Object = dict[str, Any]
 #: Moonshot, "Tool use": the name of a function
 _MOONSHOT_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_-]{0,127}")
 ANY_PARAMETERS: Object = {"type": "object", "properties": {}}
+#: where a dialect has no other word for it
+FREE_JSON = "Answer with one JSON object, and with nothing else."
 
 
 def render_request(request: Request, resolution: Resolution) -> Outgoing:
@@ -174,14 +176,21 @@ def _switch_reasoning(body: Object, resolution: Resolution) -> None:
         case "reasoning_effort" if on:
             effort = profile.efforts.get(resolution.effort or "")
             body["reasoning_effort"] = effort or profile.effort_default
+        case "reasoning_effort" if profile.effort_off is not None:
+            body["reasoning_effort"] = profile.effort_off
         case "reasoning_effort":
             body["thinking"] = {"type": "disabled"}
         case "adaptive":
             body["thinking"] = {"type": "adaptive" if on else "disabled"}
         case "chat_template_kwargs":
-            given = body.get("chat_template_kwargs")
-            arguments = {} if given is None else msgspec.json.decode(given)
-            body["chat_template_kwargs"] = {**arguments, "thinking": on, "enable_thinking": on}
+            tell_template(body, on)
+
+
+def tell_template(body: Object, on: bool) -> None:
+    """Say in an engine's own words whether to reason, beside what a client tells its template."""
+    given = body.get("chat_template_kwargs")
+    arguments = {} if given is None else msgspec.json.decode(given)
+    body["chat_template_kwargs"] = {**arguments, "thinking": on, "enable_thinking": on}
 
 
 def _continue_prefill(body: Object, request: Request, profile: Profile) -> None:

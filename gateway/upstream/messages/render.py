@@ -15,7 +15,12 @@ from gateway.core.request import AssistantMessage, OutputFormat, Request, Tool
 from gateway.errors import InvalidRequest, UnsupportedParameter
 from gateway.upstream.base import Outgoing
 from gateway.upstream.chat.history import fill_reasoning, repair
-from gateway.upstream.chat.render import ANY_PARAMETERS, refuse_images, settle_choice
+from gateway.upstream.chat.render import (
+    ANY_PARAMETERS,
+    FREE_JSON,
+    refuse_images,
+    settle_choice,
+)
 from gateway.upstream.chat.schema import normalise
 from gateway.upstream.messages.conversation import write_conversation
 from gateway.upstream.messages.thinking import write_thoughts
@@ -26,7 +31,6 @@ Object = dict[str, Any]
 #: the member is required, and clients of other dialects need not name a cap
 _MAX_TOKENS = 32_000
 _REASONING_TOKENS_MIN = 1024
-_FREE_JSON = "Answer with one JSON object, and with nothing else."
 
 
 def render_request(request: Request, resolution: Resolution) -> Outgoing:
@@ -129,7 +133,7 @@ def _write_output(
     if output is None:
         return
     if output.schema is None or output.kind == "json_object":
-        instructions.append(_FREE_JSON)
+        instructions.append(FREE_JSON)
         degraded.append("response_format")
         return
     schema = normalise(output.schema) if profile.moonshot_schema else output.schema

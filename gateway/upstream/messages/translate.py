@@ -9,17 +9,17 @@ The finish reason waits for `message_stop`: a stream without one is not complete
 as if it were. Source: Anthropic API reference, "Messages" and "Streaming messages".
 """
 
-import time
 from typing import Any
 
-import msgspec
+from gateway.upstream.chat.translation import (
+    EventTranslator,
+    encode_json,
+    write_call,
+    write_message,
+    write_usage,
+)
 
 Object = dict[str, Any]
-
-_NO_EVENT = [b"?"]
-_DONE = b"[DONE]"
-_encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 _REASONS = {
     "end_turn": "stop",
@@ -43,18 +43,11 @@ _STATUSES = {
 }
 
 
-class MessagesTranslator:
+class MessagesTranslator(EventTranslator):
     """One answer of `upstream`; see `gateway.upstream.chat.reply.Translator`."""
 
     def __init__(self, upstream: str) -> None:
-        self._upstream = upstream
-        self._created = int(time.time())
-        self._head: Object = {
-            "id": "",
-            "object": "chat.completion.chunk",
-            "created": self._created,
-            "model": "",
-        }
+        super().__init__(upstream)
         self._usage: Object = {}
         self._stop: Object = {}
         #: block index -> position of its call among the calls, and whether it has arguments
@@ -62,14 +55,6 @@ class MessagesTranslator:
         self._with_arguments: set[int] = set()
         #: block index -> signature of its thinking; the last one counts
         self._signatures: dict[int, str] = {}
-
-    def translate(self, data: bytes) -> list[bytes]:
-        """The chunks of one event; usually one, none for a `ping`."""
-        try:
-            event = _decode(data)
-            return [_encode(each) for each in self._read(event)] + self._end(event)
-        except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
-            return _NO_EVENT
 
     def translate_whole(self, document: Object) -> Object:
         """The completion of a whole message; without a `stop_reason` it has no finish reason."""
@@ -87,30 +72,20 @@ class MessagesTranslator:
                 case "redacted_thinking" if block.get("data"):
                     details.append(self._signed(block["data"], is_redacted=True))
                 case "tool_use":
-                    calls.append(_call(block, _encode(block.get("input") or {}).decode()))
-        message: Object = {"role": "assistant", "content": text or None}
-        if reasoning:
-            message["reasoning_content"] = reasoning
-        if any(detail["signature"] for detail in details):
-            message["reasoning_details"] = details
-        if calls:
-            message["tool_calls"] = calls
-        return {
-            "id": document.get("id") or "",
-            "object": "chat.completion",
-            "created": self._created,
-            "model": document.get("model") or "",
-            "choices": [{"index": 0, "message": message, **_finish(document)}],
-            "usage": _write_usage(document.get("usage") or {}),
-        }
+                    calls.append(_call(block, encode_json(block.get("input") or {}).decode()))
+        return self._completion(
+            document,
+            write_message(text, reasoning, details, calls),
+            _finish(document),
+            _write_usage(document.get("usage") or {}),
+        )
 
     def _read(self, event: Object) -> list[Object]:
         match event["type"]:
             case "message_start":
                 message = event["message"]
-                self._head |= {"id": message.get("id") or "", "model": message.get("model") or ""}
                 self._usage |= message.get("usage") or {}
-                return [self._chunk({"role": "assistant", "content": ""})]
+                return self._begin(message)
             case "content_block_start":
                 return self._start_block(event["index"], event["content_block"])
             case "content_block_delta":
@@ -128,17 +103,14 @@ class MessagesTranslator:
     def _end(self, event: Object) -> list[bytes]:
         if event["type"] != "message_stop":
             return []
-        finish = self._chunk({})
-        finish["choices"] = [{"index": 0, "delta": {}, **_finish(self._stop)}]
-        usage = {**self._head, "choices": [], "usage": _write_usage(self._usage)}
-        return [_encode(finish), _encode(usage), _DONE]
+        return self._finish(_finish(self._stop), _write_usage(self._usage))
 
     def _start_block(self, index: int, block: Object) -> list[Object]:
         """Content that stands in the start already is told: some engines send blocks whole."""
         match block.get("type"):
             case "tool_use":
                 position = self._calls[index] = len(self._calls)
-                arguments = _encode(block["input"]).decode() if block.get("input") else ""
+                arguments = encode_json(block["input"]).decode() if block.get("input") else ""
                 if arguments:
                     self._with_arguments.add(index)
                 call = {"index": position, **_call(block, arguments)}
@@ -164,7 +136,7 @@ class MessagesTranslator:
                 self._sign(index, delta["signature"])
             case "input_json_delta" if index in self._calls and delta["partial_json"]:
                 self._with_arguments.add(index)
-                return [self._arguments(index, delta["partial_json"])]
+                return [self._arguments(self._calls[index], delta["partial_json"])]
         return []
 
     def _stop_block(self, index: int) -> list[Object]:
@@ -174,32 +146,15 @@ class MessagesTranslator:
             return [self._chunk({"reasoning_details": [detail]})]
         if index not in self._calls or index in self._with_arguments:
             return []
-        return [self._arguments(index, "{}")]
+        return [self._arguments(self._calls[index], "{}")]
 
     def _sign(self, index: int, signature: str | None) -> None:
         if signature:
             self._signatures[index] = signature
 
-    def _signed(self, signature: str, *, is_redacted: bool = False) -> Object:
-        """A detail as the decoder reads it."""
-        return {
-            "type": "reasoning.encrypted" if is_redacted else "reasoning.text",
-            "signature": signature,
-            "upstream": self._upstream,
-        }
-
-    def _arguments(self, index: int, fragment: str) -> Object:
-        call = {"index": self._calls[index], "function": {"arguments": fragment}}
-        return self._chunk({"tool_calls": [call]})
-
-    def _chunk(self, delta: Object) -> Object:
-        choice = {"index": 0, "delta": delta, "finish_reason": None}
-        return {**self._head, "choices": [choice]}
-
 
 def _call(block: Object, arguments: str) -> Object:
-    function = {"name": block["name"], "arguments": arguments}
-    return {"id": block["id"], "type": "function", "function": function}
+    return write_call(block["id"], block["name"], arguments)
 
 
 def _finish(stop: Object) -> Object:
@@ -219,13 +174,8 @@ def _write_usage(told: Object) -> Object:
     prompt = (told.get("input_tokens") or 0) + cached + written
     completion = told.get("output_tokens") or 0
     details = told.get("output_tokens_details") or {}
-    return {
-        "prompt_tokens": prompt,
-        "completion_tokens": completion,
-        "total_tokens": prompt + completion,
-        "prompt_tokens_details": {"cached_tokens": cached},
-        "completion_tokens_details": {"reasoning_tokens": details.get("thinking_tokens") or 0},
-    }
+    reasoning = details.get("thinking_tokens") or 0
+    return write_usage(prompt, completion, cached, reasoning)
 
 
 def _error(error: Any) -> Object:

@@ -1,0 +1,161 @@
+"""From the internal request to a Responses body, by the model's profile.
+
+Owns what Responses has no word for: an answer that is begun already, and for Moonshot free JSON.
+Who may say what, and in which order, is settled as for chat. Must never let anything be stored, or
+write anything that differs between two equal requests.
+
+Source: OpenAI API reference, "Create a model response"; Moonshot, "Responses"; vLLM, "Responses
+API".
+"""
+
+from typing import Any
+
+from msgspec.structs import replace
+
+from gateway.core.catalog import Resolution
+from gateway.core.profile import Profile
+from gateway.core.request import (
+    AssistantMessage,
+    OutputFormat,
+    Request,
+    SystemMessage,
+    Tool,
+    ToolChoice,
+)
+from gateway.errors import InvalidRequest
+from gateway.upstream.base import Outgoing
+from gateway.upstream.chat.history import fill_reasoning, repair
+from gateway.upstream.chat.parameters import write_parameters
+from gateway.upstream.chat.render import (
+    ANY_PARAMETERS,
+    FREE_JSON,
+    refuse_images,
+    settle_choice,
+    tell_template,
+)
+from gateway.upstream.chat.schema import normalise
+from gateway.upstream.responses.conversation import write_conversation, write_reasoning
+from gateway.wire.json import encode
+
+Object = dict[str, Any]
+
+#: what the dialect has a word for, and of vLLM's own members the one that switches reasoning
+_WORDS = frozenset({"temperature", "top_p", "parallel_tool_calls", "chat_template_kwargs"})
+_WORDS_OF_ALL = frozenset({"prompt_cache_key", "safety_identifier"})
+_SEALED = "reasoning.encrypted_content"
+
+
+def render_request(request: Request, resolution: Resolution) -> Outgoing:
+    """Render a request; raises `InvalidRequest` for what the profile cannot take."""
+    profile = resolution.model.profile
+    degraded: list[str] = []
+    body: Object = {"model": resolution.model.upstream_model}
+    forced, tools = settle_choice(request, profile, degraded)
+    instructions = [] if forced is None else [forced]
+    if request.output is not None:
+        _write_format(body, request.output, profile, instructions, degraded)
+    _write_input(body, request, resolution, instructions)
+    if tools:
+        body["tools"] = [_write_tool(tool, profile) for tool in tools]
+        if forced is None and request.tool_choice is not None:
+            body["tool_choice"] = _write_choice(request.tool_choice, profile)
+    write_parameters(body, request, _with_words(resolution), degraded)
+    _switch_reasoning(body, resolution)
+    body["store"] = False
+    if request.stream:
+        body["stream"] = True
+    return Outgoing(encode(body), request.stream, tuple(dict.fromkeys(degraded)))
+
+
+def _with_words(resolution: Resolution) -> Resolution:
+    """The same with the parameters that this dialect can say."""
+    profile = resolution.model.profile
+    said = replace(
+        profile,
+        parameters=(profile.parameters & _WORDS) | _WORDS_OF_ALL,
+        max_tokens_member="max_output_tokens",
+    )
+    return replace(resolution, model=replace(resolution.model, profile=said))
+
+
+def _write_input(
+    body: Object, request: Request, resolution: Resolution, instructions: list[str]
+) -> None:
+    profile = resolution.model.profile
+    if request.prefill:
+        raise InvalidRequest(
+            "This model cannot continue an assistant message; the last message must be another.",
+            param="messages",
+        )
+    messages = list(request.messages)
+    if not profile.sees_images:
+        refuse_images(messages)
+    messages = repair(messages, profile.sees_images)
+    if not messages:
+        raise InvalidRequest("The messages hold no content.", param="messages")
+    if resolution.reasoning and profile.reasoning_in_history:
+        messages = fill_reasoning(messages)
+    messages += [SystemMessage(text) for text in instructions]
+
+    def think(message: AssistantMessage) -> list[Object]:
+        if not resolution.reasoning:
+            return []
+        return write_reasoning(message, resolution.model.upstream, not profile.reasoning_signed)
+
+    system, body["input"] = write_conversation(messages, think)
+    if system:
+        body["instructions"] = "\n\n".join(system)
+
+
+def _write_tool(tool: Tool, profile: Profile) -> Object:
+    """`strict` is always said: what is left out is true in this dialect."""
+    written: Object = {"type": "function", "name": tool.name}
+    if tool.description:
+        written["description"] = tool.description
+    parameters = tool.parameters or ANY_PARAMETERS
+    written["parameters"] = normalise(parameters) if profile.moonshot_schema else parameters
+    written["strict"] = bool(tool.strict)
+    return written
+
+
+def _write_choice(choice: ToolChoice, profile: Profile) -> Any:
+    if choice.mode != "named":
+        return choice.mode
+    return "required" if profile.named_tool_ignored else {"type": "function", "name": choice.name}
+
+
+def _write_format(
+    body: Object,
+    output: OutputFormat,
+    profile: Profile,
+    instructions: list[str],
+    degraded: list[str],
+) -> None:
+    format: Object = {"type": "json_object"}
+    if output.kind == "json_schema" and output.schema is not None:
+        schema = normalise(output.schema) if profile.moonshot_schema else output.schema
+        format = {"type": "json_schema", "name": output.name, "schema": schema}
+        if output.strict is not None:
+            format["strict"] = output.strict
+    elif profile.moonshot_schema:
+        instructions.append(FREE_JSON)
+        degraded.append("response_format")
+        return
+    body["text"] = {"format": format}
+
+
+def _switch_reasoning(body: Object, resolution: Resolution) -> None:
+    """Tell the upstream whether to reason, so that what is billed is what runs."""
+    profile, on = resolution.model.profile, resolution.reasoning
+    if profile.spelling == "chat_template_kwargs":
+        tell_template(body, on)
+    elif not on:
+        body["reasoning"] = {"effort": profile.effort_off or "none"}
+    if not on:
+        return
+    effort = profile.efforts.get(resolution.effort or "")
+    if profile.spelling == "reasoning_effort":
+        effort = effort or profile.effort_default
+    body["reasoning"] = {"effort": effort, "summary": "auto"} if effort else {"summary": "auto"}
+    if profile.reasoning_signed:
+        body["include"] = [_SEALED]
