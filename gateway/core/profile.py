@@ -49,8 +49,8 @@ class Profile(Struct, frozen=True, kw_only=True):
     reasoning_in_history: bool = False
     #: reasoning comes back signed, and without its signature it must not be sent again
     reasoning_signed: bool = False
-    #: what a client writes in Messages may go as it is to an upstream that speaks Messages
-    takes_messages_whole: bool = False
+    #: what a client writes in this dialect may go as it is to an upstream that speaks it
+    takes_whole: Literal["messages", "responses"] | None = None
     reasoning_member: Literal["reasoning_content", "reasoning"] = "reasoning_content"
     #: tool schemas are restricted to Moonshot's subset of JSON Schema
     moonshot_schema: bool = False
@@ -171,7 +171,7 @@ CLAUDE = Profile(
     parameters=frozenset({"stop", "temperature", "top_p", "top_k", "parallel_tool_calls"}),
     forced_tool_stops_reasoning=True,
     reasoning_signed=True,
-    takes_messages_whole=True,
+    takes_whole="messages",
 )
 
 
@@ -190,6 +190,7 @@ def _openai(name: str, **differences: object) -> Profile:
         "effort_default": "medium",
         "parameters": frozenset({"parallel_tool_calls", "prompt_cache_key", "safety_identifier"}),
         "reasoning_signed": True,
+        "takes_whole": "responses",
         "takes_image_detail": True,
     }
     return Profile(**{**settings, **differences})  # type: ignore[arg-type]  # a table of defaults

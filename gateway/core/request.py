@@ -155,10 +155,11 @@ class Native(Struct):
     """A request as its client wrote it, for an upstream that speaks the client's own dialect.
 
     `thoughts` are those that the body holds sealed, by the sealed text. `betas` are the values of
-    the client's `anthropic-beta` headers; None where nobody told, and then it cannot be sent, for
-    an upstream refuses members whose beta is not named.
+    the client's `anthropic-beta` headers; None where nobody told, and then Messages cannot be sent,
+    for an upstream refuses members whose beta is not named.
     """
 
+    dialect: Literal["messages", "responses"]
     body: bytes
     thoughts: dict[str, Thought]
     betas: tuple[str, ...] | None = None

@@ -95,7 +95,7 @@ def _read_tools(chat: Body, body: Body) -> None:
         parameters = tool.get("parameters")
         if not isinstance(parameters, dict):
             raise Refused(f"Missing required parameter: '{path}.parameters'.")
-        is_strict = tool.get("strict", True) and is_openais(body["model"])
+        is_strict = tool.get("strict") and is_openais(body["model"])
         if is_strict and parameters.get("additionalProperties") is not False:
             raise Refused(
                 f"Invalid schema for function '{tool['name']}': In context=(), "

@@ -104,6 +104,7 @@ def test_how_a_stream_ends(talk: Talk, directive: str, last: str) -> None:
         {"tools": [{"type": "function", "function": {"name": "look"}}]},
         {"tools": [{"type": "web_search"}]},
         {"tools": [{**_TOOL, "strict": True}]},
+        {"tools": [{"type": "function", "name": "look"}]},
         {"text": {"format": {"type": "json_schema", "json_schema": {}}}},
         {"input": [{"type": "item_reference", "id": "rs_1"}]},
         {"input": [{**_USER, "name": "Ann"}]},

@@ -32,7 +32,9 @@ _block = msgspec.json.Decoder(dict[str, Any]).decode
 def render_native(request: Request, resolution: Resolution) -> Outgoing | None:
     """The request as its client wrote it; None where it has to be translated."""
     native = request.native
-    if native is None or native.betas is None or not _is_eligible(request, resolution):
+    if native is None or native.dialect != "messages" or native.betas is None:
+        return None
+    if not _is_eligible(request, resolution):
         return None
     body: Members = dict(_members(native.body))
     body["model"] = resolution.model.upstream_model
@@ -53,9 +55,7 @@ def render_native(request: Request, resolution: Resolution) -> Outgoing | None:
 def _is_eligible(request: Request, resolution: Resolution) -> bool:
     """Whether the body may stand as it is: it says of thinking what was decided, within the cap."""
     model, wish = resolution.model, request.reasoning
-    if not model.profile.takes_messages_whole:
-        return False
-    if wish.on is not resolution.reasoning and (wish.on is not None or resolution.reasoning):
+    if model.profile.takes_whole != "messages" or bool(wish.on) is not resolution.reasoning:
         return False
     limit = model.max_output_tokens
     return limit is None or not wish.is_manual or (request.max_tokens or 0) <= limit

@@ -7,6 +7,7 @@ from gateway.core.catalog import Resolution
 from gateway.core.request import Request
 from gateway.upstream.base import Outgoing
 from gateway.upstream.chat.client import ChatUpstream
+from gateway.upstream.responses.native import render_native
 from gateway.upstream.responses.render import render_request
 from gateway.upstream.responses.translate import ResponsesTranslator
 
@@ -18,7 +19,7 @@ class ResponsesUpstream(ChatUpstream):
 
     def prepare(self, request: Request, resolution: Resolution) -> Outgoing:
         """The request as this upstream takes it; raises `InvalidRequest` for what it cannot."""
-        return render_request(request, resolution)
+        return render_native(request, resolution) or render_request(request, resolution)
 
     def _translator(self) -> ResponsesTranslator:
         return ResponsesTranslator(self.name)

@@ -47,7 +47,7 @@ def write_conversation(messages: Iterable[Message], think: Think) -> tuple[list[
 
 def write_reasoning(message: AssistantMessage, upstream: str, takes_open: bool) -> list[Object]:
     """What `upstream` sealed, as it came; where there is none, the bare reasoning if it may be."""
-    sealed = [_sealed(each) for each in message.thoughts if each.upstream == upstream]
+    sealed = [write_sealed(each) for each in message.thoughts if each.upstream == upstream]
     if sealed or not takes_open or not message.reasoning:
         return sealed
     # Engines insist on an id.
@@ -55,7 +55,8 @@ def write_reasoning(message: AssistantMessage, upstream: str, takes_open: bool) 
     return [{**item, "summary": _summary(message.reasoning)}]
 
 
-def _sealed(thought: Thought) -> Object:
+def write_sealed(thought: Thought) -> Object:
+    """One reasoning item as it came."""
     summary = _summary(thought.text)
     return {"type": "reasoning", "summary": summary, "encrypted_content": thought.signature}
 

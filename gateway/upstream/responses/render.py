@@ -42,7 +42,8 @@ Object = dict[str, Any]
 #: what the dialect has a word for, and of vLLM's own members the one that switches reasoning
 _WORDS = frozenset({"temperature", "top_p", "parallel_tool_calls", "chat_template_kwargs"})
 _WORDS_OF_ALL = frozenset({"prompt_cache_key", "safety_identifier"})
-_SEALED = "reasoning.encrypted_content"
+#: what is to be included, so that reasoning can come back
+SEALED = "reasoning.encrypted_content"
 
 
 def render_request(request: Request, resolution: Resolution) -> Outgoing:
@@ -144,13 +145,18 @@ def _write_format(
     body["text"] = {"format": format}
 
 
+def switch_off(body: Object, profile: Profile) -> None:
+    """Say that it is not to reason."""
+    body["reasoning"] = {"effort": profile.effort_off or "none"}
+
+
 def _switch_reasoning(body: Object, resolution: Resolution) -> None:
     """Tell the upstream whether to reason, so that what is billed is what runs."""
     profile, on = resolution.model.profile, resolution.reasoning
     if profile.spelling == "chat_template_kwargs":
         tell_template(body, on)
     elif not on:
-        body["reasoning"] = {"effort": profile.effort_off or "none"}
+        switch_off(body, profile)
     if not on:
         return
     effort = profile.efforts.get(resolution.effort or "")
@@ -158,4 +164,4 @@ def _switch_reasoning(body: Object, resolution: Resolution) -> None:
         effort = effort or profile.effort_default
     body["reasoning"] = {"effort": effort, "summary": "auto"} if effort else {"summary": "auto"}
     if profile.reasoning_signed:
-        body["include"] = [_SEALED]
+        body["include"] = [SEALED]

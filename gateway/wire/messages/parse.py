@@ -80,7 +80,7 @@ def parse_body(body: bytes, caller: Caller, sealer: Sealer) -> Call:
     )
     is_whole = len(tools) == len(fields.tools or ()) and _GIVEN_NATIVELY.issuperset(degraded)
     if is_whole and not reader.oddities:
-        request.native = Native(body, reader.thoughts)
+        request.native = Native("messages", body, reader.thoughts)
     wishes = Wishes(
         hides_thinking=thinking is not None and thinking.display == "omitted",
         wants_one_call=one_call,

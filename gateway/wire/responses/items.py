@@ -41,11 +41,15 @@ from gateway.wire.responses.types import (
 
 
 class History(Struct):
-    """What the items say; `tools` are lists of further tools, each with its path."""
+    """What the items say; `tools` are lists of further tools, each with its path.
+
+    `thoughts` are those that the items hold sealed, by the sealed text.
+    """
 
     messages: list[Message]
     tools: list[tuple[str, list[Object]]]
     degraded: list[str]
+    thoughts: dict[str, Thought]
 
 
 def kind_of(item: Object) -> str | None:
@@ -73,7 +77,7 @@ class _Reader:
     def __init__(
         self, items: Sequence[Object], inherited: int, sealer: Sealer, account_id: int
     ) -> None:
-        self._history = History([], [], [])
+        self._history = History([], [], [], {})
         self._inherited = inherited
         self._sealer = sealer
         self._account_id = account_id
@@ -149,6 +153,7 @@ class _Reader:
         thought = self._sealer.open_thought(self._account_id, sealed)
         if thought is not None:
             self._thoughts.append(thought)
+            self._history.thoughts[sealed] = thought
             text = text or thought.text
         elif not text and sealed:
             plain = self._sealer.open(self._account_id, sealed)

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from gateway.core.request import (
     Message,
+    Native,
     OutputFormat,
     ReasoningWish,
     Request,
@@ -25,6 +26,7 @@ from gateway.errors import InvalidRequest, UnknownReference, UnsupportedParamete
 from gateway.wire.base import Call, Caller
 from gateway.wire.json import decode
 from gateway.wire.responses.items import kind_of, read_items
+from gateway.wire.responses.native import is_plain
 from gateway.wire.responses.state import ResponseState, is_an_id, look_up
 from gateway.wire.responses.tools import Toolbox, read_choice, read_tools
 from gateway.wire.responses.types import Body, Object
@@ -52,8 +54,8 @@ async def parse_body(
     """
     body = decode(raw, Body)
     _refuse(body)
-    own = _own_items(body)
-    own = await _resolve_references(own, caller, state)
+    given = _own_items(body)
+    own = await _resolve_references(given, caller, state)
     context = [*await _inherited(body, caller, state), *own]
     history = read_items(context, len(own), sealer, caller.account_id)
     messages: list[Message] = list(history.messages)
@@ -79,6 +81,8 @@ async def parse_body(
         safety_identifier=body.safety_identifier or body.user,
         degraded=list(dict.fromkeys(history.degraded)),
     )
+    if not request.degraded and not sampling.logprobs and is_plain(body, given, toolbox):
+        request.native = Native("responses", raw, history.thoughts)
     keep = body.store is not False and state is not None and len(raw) <= state.bytes_max
     return Call(request, Source(body, toolbox, context, keep, sampling.logprobs or False))
 

@@ -1,0 +1,31 @@
+"""Whether a request may go as its client wrote it to an upstream that speaks Responses.
+
+Owns the rule: what the gateway has to look up, to fit together or to bring back under another name
+is not for the upstream to read. Source: OpenAI API reference, "Create a model response".
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from gateway.wire.responses.items import kind_of
+from gateway.wire.responses.tools import Toolbox
+from gateway.wire.responses.types import Body, Object
+
+_CALL, _OUTPUT = "function_call", "function_call_output"
+_KINDS = frozenset({"message", "reasoning", _CALL, _OUTPUT})
+
+
+def is_plain(body: Body, own: Sequence[Object], toolbox: Toolbox) -> bool:
+    """Nothing but messages, reasoning and functions, in full; `own` are the items as given."""
+    kinds = Counter(map(kind_of, own))
+    return (
+        body.previous_response_id is None
+        and body.tool_choice in (None, "auto")
+        and kinds.keys() <= _KINDS
+        and kinds[_CALL] == kinds[_OUTPUT]
+        and not any(item.get("namespace") for item in own)
+        and all(
+            bound.kind == "function" and bound.name == name
+            for name, bound in toolbox.bindings.items()
+        )
+    )
