@@ -23,11 +23,12 @@ Object = dict[str, Any]
 
 _REASONING = "reasoning_content"
 _PARAGRAPH = "\n\n"
+_SUMMARY = "response.reasoning_summary_text.delta"
 #: events that hold a piece of what is said -> the member of a chat message
 _DELTAS = {
     "response.output_text.delta": "content",
     "response.refusal.delta": "refusal",
-    "response.reasoning_summary_text.delta": _REASONING,
+    _SUMMARY: _REASONING,
     "response.reasoning_text.delta": _REASONING,
 }
 #: parts of items -> the same member, and where the text stands
@@ -91,8 +92,8 @@ class ResponsesTranslator(EventTranslator):
                 self._response = event["response"]
             case "response.output_item.added":
                 return self._start_item(event["output_index"], event["item"])
-            case "response.reasoning_summary_part.added" if event["output_index"] in self._told:
-                return [self._chunk({_REASONING: _PARAGRAPH})]
+            case "response.reasoning_summary_part.added":
+                return self._start_paragraph(event["output_index"])
             case "response.function_call_arguments.delta" if event["output_index"] in self._calls:
                 return self._read_arguments(event["output_index"], kind, event["delta"])
             case "response.output_item.done":
@@ -125,10 +126,15 @@ class ResponsesTranslator(EventTranslator):
     def _read_delta(self, index: int, kind: str, delta: str) -> list[Object]:
         """Reasoning may come twice, raw and as a summary; what came first is told."""
         member = _DELTAS[kind]
-        first = self._told.setdefault(index, kind)
-        if not delta or (member == _REASONING and first != kind):
+        if not delta or (self._told.setdefault(index, kind) != kind and member == _REASONING):
             return []
         return [self._chunk({member: delta})]
+
+    def _start_paragraph(self, index: int) -> list[Object]:
+        """A further part of a summary, where the summary is what is told."""
+        if self._told.get(index) != _SUMMARY:
+            return []
+        return [self._chunk({_REASONING: _PARAGRAPH})]
 
     def _read_arguments(self, index: int, kind: str, delta: str) -> list[Object]:
         if not delta:

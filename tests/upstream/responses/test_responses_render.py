@@ -228,7 +228,7 @@ def test_a_cap(asked: int | None, limit: int | None, sent: int | None) -> None:
 
 def test_what_cannot_be_taken_is_refused() -> None:
     for wanted in (
-        request(said("  "[:0])),
+        request(said("")),
         request(sampling=Sampling(n=2)),
         request(said("Go"), AssistantMessage("on"), prefill=True),
         request(tool_choice=ToolChoice("required")),

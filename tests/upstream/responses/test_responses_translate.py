@@ -139,7 +139,9 @@ def test_reasoning_that_comes_twice_is_told_once() -> None:
     _, events = read(
         CREATED,
         added(0, type="reasoning"),
+        delta(0, "reasoning_summary_text", ""),
         delta(0, "reasoning_text", "raw"),
+        part(0, 0),
         delta(0, "reasoning_summary_text", "short"),
         done(0, type="reasoning", summary=summary("short")),
         ended(),
