@@ -40,6 +40,7 @@ FEATURES: frozenset[str] = frozenset(
         "document",
         "citations",
         "thinking",
+        "max_tokens",
         *_HOSTED.values(),
         *_RESULTS.values(),
         *_PARAMETERS,

@@ -39,6 +39,8 @@ class Profile(Struct, frozen=True, kw_only=True):
     max_tokens_member: Literal["max_tokens", "max_completion_tokens", "max_output_tokens"] = (
         "max_completion_tokens"
     )
+    #: the least cap on output tokens that is taken in Responses; a lower one is raised to it
+    output_tokens_min: int = 1
     #: a forced tool is refused while reasoning is on, so reasoning is switched off for that turn
     forced_tool_stops_reasoning: bool = False
     #: no forcing at all: a forced tool becomes a system message (reasoning cannot be switched off)
@@ -192,10 +194,38 @@ def _openai(name: str, **differences: object) -> Profile:
         "reasoning_signed": True,
         "takes_whole": "responses",
         "takes_image_detail": True,
+        "output_tokens_min": 16,
     }
     return Profile(**{**settings, **differences})  # type: ignore[arg-type]  # a table of defaults
 
 
+#: OpenAI's models that do not reason
+GPT_4 = _openai(
+    "gpt-4",
+    spelling="none",
+    reasoning_forced=False,
+    efforts={},
+    reasoning_signed=False,
+    takes_whole=None,
+    parameters=frozenset(
+        {
+            "stop",
+            "temperature",
+            "top_p",
+            "n",
+            "presence_penalty",
+            "frequency_penalty",
+            "seed",
+            "logit_bias",
+            "logprobs",
+            "top_logprobs",
+            "parallel_tool_calls",
+            "prompt_cache_key",
+            "safety_identifier",
+        }
+    ),
+    stop_count_max=4,
+)
 #: OpenAI's first reasoning models, which cannot do without
 GPT_5 = _openai("gpt-5", reasoning_forced=True)
 GPT_5_1 = _openai("gpt-5.1", effort_off="none")
@@ -209,6 +239,7 @@ PROFILES: dict[str, Profile] = {
         KIMI_K3,
         KIMI_K2_THINKING,
         CLAUDE,
+        GPT_4,
         GPT_5,
         GPT_5_1,
         GENERIC,
@@ -223,6 +254,8 @@ _BY_UPSTREAM_MODEL = (
     ("kimi-k2-thinking*", KIMI_K2_THINKING),
     ("kimi-k3*", KIMI_K3),
     ("claude-*", CLAUDE),
+    ("gpt-4*", GPT_4),
+    ("gpt-5*-chat*", GPT_4),
     ("gpt-5.*", GPT_5_1),
     ("gpt-5*", GPT_5),
     ("o3*", GPT_5),

@@ -36,14 +36,20 @@ _MEMBERS = frozenset(
 _SAMPLING = ("temperature", "top_p")
 _MOONSHOT = "kimi-"
 _OPENAI = ("gpt-", "o3", "o4")
+_WITHOUT_REASONING = "gpt-4"
 _TOOL_MEMBERS = frozenset({"type", "name", "description", "parameters", "strict"})
 _CAP_MIN = 16
 _SEALED = "reasoning.encrypted_content"
 
 
 def is_openais(model: str) -> bool:
-    """Whether it is one of the models that reason as OpenAI's do, and seal what they thought."""
+    """Whether it is one of OpenAI's models."""
     return model.startswith(_OPENAI)
+
+
+def seals(model: str) -> bool:
+    """Whether it reasons as OpenAI's models do, and seals what it thought."""
+    return is_openais(model) and not model.startswith(_WITHOUT_REASONING)
 
 
 def is_an_engines(model: str) -> bool:
@@ -56,7 +62,7 @@ def read_body(body: Any) -> Body:
     if not isinstance(body, dict) or not isinstance(body.get("model"), str) or not body["model"]:
         raise Refused("Missing required parameter: 'model'.")
     model: str = body["model"]
-    known = _MEMBERS if is_openais(model) else _MEMBERS | set(_SAMPLING)
+    known = _MEMBERS if seals(model) else _MEMBERS | set(_SAMPLING)
     known = known | {"chat_template_kwargs"} if is_an_engines(model) else known
     unknown = sorted(body.keys() - known)
     if unknown:
@@ -141,14 +147,14 @@ def _read_reasoning(chat: Body, body: Body) -> None:
     effort = reasoning.get("effort")
     if effort is not None and effort not in _levels(model):
         raise Refused(f"Unsupported value: 'reasoning.effort' does not support '{effort}'.")
-    if is_openais(model):
+    if seals(model):
         effort = effort or "medium"
     elif is_an_engines(model) and "summary" in reasoning:
         effort = effort or "high"
     if effort is not None:
         chat["reasoning_effort"] = effort
     include = body.get("include") or []
-    if include and (include != [_SEALED] or not is_openais(model)):
+    if include and (include != [_SEALED] or not seals(model)):
         raise Refused("Invalid value for 'include'.")
     if include:
         chat["include"] = include
@@ -157,6 +163,8 @@ def _read_reasoning(chat: Body, body: Body) -> None:
 def _levels(model: str) -> tuple[str, ...]:
     if model.startswith(_MOONSHOT):
         return ("low", "high", "max")
+    if model.startswith(_WITHOUT_REASONING):
+        return ()
     if is_an_engines(model) or model.startswith("gpt-5."):
         return ("none", "low", "medium", "high", "xhigh")
     return ("minimal", "low", "medium", "high")

@@ -119,6 +119,8 @@ def test_how_a_stream_ends(talk: Talk, directive: str, last: str) -> None:
         {"input": [_USER, {**_REASONING, "id": "rs_1"}], "model": "open"},
         {"input": [_USER, _REASONING, _CALL, _OUTPUT], "model": "open"},
         {"model": "gpt-5", "reasoning": {"effort": "none"}},
+        {"model": "gpt-4.1", "reasoning": {"effort": "low"}},
+        {"model": "gpt-4.1", "chat_template_kwargs": {}},
         {"model": "kimi-k3", "reasoning": {"effort": "none"}},
         {"model": "kimi-k3", "tools": [_TOOL], "tool_choice": "required"},
         {"model": "kimi-k3", "text": {"format": {"type": "json_object"}}},

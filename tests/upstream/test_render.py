@@ -57,6 +57,7 @@ def test_the_model_is_the_upstreams_and_streams_always_tell_usage(family: str) -
         ("kimi-k3", True, "xhigh", {"reasoning_effort": "max"}),
         ("kimi-k3", True, "unheard-of", {"reasoning_effort": "max"}),
         ("kimi-k3", False, None, {"thinking": {"type": "disabled"}}),
+        ("gpt-4", False, None, {}),
         ("gpt-5.1", True, None, {"reasoning_effort": "medium"}),
         ("gpt-5.1", False, None, {"reasoning_effort": "none"}),
         ("kimi-k2-thinking", True, "high", {}),

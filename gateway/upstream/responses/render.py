@@ -61,6 +61,9 @@ def render_request(request: Request, resolution: Resolution) -> Outgoing:
         if forced is None and request.tool_choice is not None:
             body["tool_choice"] = _write_choice(request.tool_choice, profile)
     write_parameters(body, request, _with_words(resolution), degraded)
+    if body.get("max_output_tokens", profile.output_tokens_min) < profile.output_tokens_min:
+        body["max_output_tokens"] = profile.output_tokens_min
+        degraded.append("max_tokens")
     _switch_reasoning(body, resolution)
     body["store"] = False
     if request.stream:
@@ -155,7 +158,7 @@ def _switch_reasoning(body: Object, resolution: Resolution) -> None:
     profile, on = resolution.model.profile, resolution.reasoning
     if profile.spelling == "chat_template_kwargs":
         tell_template(body, on)
-    elif not on:
+    elif not on and profile.spelling != "none":
         switch_off(body, profile)
     if not on:
         return

@@ -132,6 +132,7 @@ def test_kimi_gets_reasoning_for_every_call() -> None:
 @pytest.mark.parametrize(
     ("profile", "reasoning", "effort", "told"),
     [
+        ("gpt-4", False, None, None),
         ("gpt-5", True, None, {"effort": "medium", "summary": "auto"}),
         ("gpt-5.1", True, "xhigh", {"effort": "high", "summary": "auto"}),
         ("gpt-5.1", False, "high", {"effort": "none"}),
@@ -194,6 +195,17 @@ def test_structured_output() -> None:
     asked = prepare(free, "kimi-k3", True)
     assert asked.degraded == ("response_format",)
     assert "JSON" in json.loads(asked.body)["input"][-1]["content"][0]["text"]
+
+
+@pytest.mark.parametrize(
+    ("profile", "asked", "sent"), [("gpt-5.1", 1, 16), ("gpt-4", 17, 17), ("generic", 1, 1)]
+)
+def test_a_cap_that_is_too_low_there_is_raised_and_named(
+    profile: str, asked: int, sent: int
+) -> None:
+    outgoing = prepare(request(max_tokens=asked), profile)
+    assert json.loads(outgoing.body)["max_output_tokens"] == sent
+    assert outgoing.degraded == (() if asked == sent else ("max_tokens",))
 
 
 def test_parameters_are_sent_or_dropped_and_named() -> None:
