@@ -1,9 +1,12 @@
-"""Runs all tests in two lanes side by side, as each waits a lot, and says where the time went.
+"""Runs all tests in lanes side by side, as each waits a lot, and says where the time went.
 
     lanes.py BEGAN        when the whole run began, in seconds since 1970
 
 The first lane is shown while it runs, the others when all are over. Ctrl-C ends them all, each in
 its own way. The exit code is 0 where nothing failed.
+
+What runs in the cluster has bounds of seconds to keep, so all else shares one control group, which
+gets a part of the processors as if it were one process; where none may be made, it does without.
 """
 
 import os
@@ -13,24 +16,25 @@ import sys
 import tempfile
 import threading
 import time
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
-#: what runs in the cluster has bounds of seconds to keep, so the rest makes way for it
-_PYTEST = ["nice", "-n", "5", sys.executable, "-m", "pytest", "--durations=15"]
+_PYTEST = [sys.executable, "-m", "pytest", "--durations=15"]
 #: by themselves, or in the checks before
 _ELSEWHERE = ("tests/clients", "tests/reconcile", "tests/test_tidy.py", "tests/test_docs.py")
-#: by lane its steps: what one is called, and its command. A third lane would cost the bounds
+_CLUSTER = [("cluster", [sys.executable, "-m", "tests.cluster", "run"])]
+#: by lane its steps: what one is called, and its command
 _LANES = [
+    [("gateway and all else", [*_PYTEST, *(f"--ignore={path}" for path in _ELSEWHERE)])],
+    _CLUSTER,
     [
-        ("gateway and all else", [*_PYTEST, *(f"--ignore={path}" for path in _ELSEWHERE)]),
+        ("checks", [".dev/check"]),
+        ("operator", [*_PYTEST, "tests/reconcile", "tests/test_last.py"]),
         ("agent clients", [*_PYTEST, "tests/clients"]),
     ],
-    [
-        ("cluster", [sys.executable, "-m", "tests.cluster", "run"]),
-        ("operator", [*_PYTEST, "tests/reconcile", "tests/test_last.py"]),
-    ],
 ]
+#: of the processors, by the layout of control groups; half of what a process has by default
+_SHARES = {"cpu.weight": "50", "cpu.shares": "512"}
 #: the cluster's own phases, which it writes into the file that this names
 _PHASES = "TOLLGATE_TEST_PHASES"
 
@@ -38,8 +42,11 @@ _PHASES = "TOLLGATE_TEST_PHASES"
 class Lane:
     """Steps one after the other; one that fails does not keep the next away."""
 
-    def __init__(self, steps: list[tuple[str, list[str]]], output: Path | None) -> None:
+    def __init__(
+        self, steps: list[tuple[str, list[str]]], output: Path | None, group: Path | None
+    ) -> None:
         self._steps = steps
+        self._group = group
         self._process: subprocess.Popen[bytes] | None = None
         self._stopped = False
         self._lock = threading.Lock()
@@ -75,6 +82,8 @@ class Lane:
                 self._process = subprocess.Popen(
                     command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
                 )
+            if self._group is not None:
+                Path(self._group, "cgroup.procs").write_text(str(self._process.pid))
         return self._process.wait()
 
 
@@ -83,8 +92,13 @@ def main(began: float) -> int:
         phases = Path(notes, "phases")
         phases.touch()
         os.environ[_PHASES] = str(phases)
+        group = _make_group()
         lanes = [
-            Lane(steps, Path(notes, str(number)) if number else None)
+            Lane(
+                steps,
+                Path(notes, str(number)) if number else None,
+                None if steps is _CLUSTER else group,
+            )
             for number, steps in enumerate(_LANES)
         ]
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -98,6 +112,9 @@ def main(began: float) -> int:
             for lane in lanes:
                 lane.stop()
                 lane.thread.join()
+            if group is not None:
+                with suppress(OSError):  # somebody of it may still be ending
+                    group.rmdir()
         for lane in lanes[1:]:
             if lane.output is not None and lane.output.exists():
                 print(lane.output.read_text(errors="replace"))
@@ -110,6 +127,22 @@ def main(began: float) -> int:
             ]
         )
     return int(not all(lane.passed for lane in lanes))
+
+
+def _make_group() -> Path | None:
+    """A control group of ours; None where none may be made."""
+    root = Path("/sys/fs/cgroup")
+    is_new = Path(root, "cgroup.controllers").exists()
+    group = Path(root if is_new else root / "cpu", f"tollgate-lanes-{os.getpid()}")
+    share = "cpu.weight" if is_new else "cpu.shares"
+    try:
+        group.mkdir()
+        Path(group, share).write_text(_SHARES[share])
+    except OSError:
+        with suppress(OSError):
+            group.rmdir()
+        return None
+    return group
 
 
 def _tell(told: list[tuple[float, str]]) -> None:
