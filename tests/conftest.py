@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from gateway.store.audit import audit
 from gateway.store.database import Database
@@ -17,6 +18,10 @@ from tests.harness.gateway import Simulated
 from tests.harness.postgres import PostgresServer, find_programs
 
 _NUMBERS = itertools.count()
+
+# What the tests share a machine with makes anything slow; how slow, is measured elsewhere.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 # Thousands of modules and tests are loaded, and none of them is let go.
 gc.disable()

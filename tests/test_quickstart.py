@@ -18,7 +18,7 @@ from tests.harness.gateway import (
     Simulated,
     wait_until,
 )
-from tests.harness.postgres import free_port
+from tests.harness.ports import free_port
 
 
 class MakeRun:
@@ -48,16 +48,26 @@ class MakeRun:
     def printed(self) -> str:
         return self._log.read_text()
 
+    def wait(self, process: "subprocess.Popen[bytes]") -> None:
+        """Until it serves."""
+
+        def serves() -> bool:
+            assert process.poll() is None, self.printed
+            return "Stop it with Ctrl-C" in self.printed
+
+        wait_until(serves, "`make run`", 240)
+
     @contextmanager
     def running(self) -> Iterator[str]:
         """What it printed, while it runs; then Ctrl-C."""
         process = self.spawn()
         try:
-            wait_until(lambda: "Stop it with Ctrl-C" in self.printed, self.printed, 240)
+            self.wait(process)
             PLAINTEXTS.update(re.findall(r"^key \S+: (\S+)$", self.printed, re.MULTILINE))
             yield self.printed
         finally:
-            os.killpg(process.pid, signal.SIGINT)
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGINT)
             process.wait(30)
 
 
@@ -101,7 +111,7 @@ def test_it_prints_keys_and_curl_lines_that_work_and_remembers_everything(tmp_pa
 def test_ctrl_c_lets_an_open_stream_end(tmp_path: Path) -> None:
     run = MakeRun(tmp_path)
     process = run.spawn()
-    wait_until(lambda: "Stop it with Ctrl-C" in run.printed, run.printed, 240)
+    run.wait(process)
     key = keys(run.printed)[0]
     PLAINTEXTS.add(key)
     asked = {

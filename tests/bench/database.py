@@ -14,8 +14,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.bench.processes import Program, free_port, started
+from tests.bench.processes import Program, started
 from tests.bench.programs import BenchError
+from tests.harness.ports import free_port
 
 _SUPERUSER = "postgres"
 _START_TIMEOUT_SECONDS = 30

@@ -11,8 +11,9 @@ import sys
 from pathlib import Path
 
 from tests.bench.load import CHAT, PUBLIC_MODEL, request_body
-from tests.bench.processes import Program, free_port
+from tests.bench.processes import Program
 from tests.bench.programs import BenchError
+from tests.harness.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 PATHS = {

@@ -7,7 +7,6 @@ signal a process it did not start.
 import http.client
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections import defaultdict
@@ -99,14 +98,6 @@ def started(program: Program) -> Iterator[Program]:
         yield program
     finally:
         program.stop()
-
-
-def free_port() -> int:
-    """A loopback port that was free a moment ago."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-    return port
 
 
 def _ask(port: int, path: str) -> int | None:

@@ -14,7 +14,8 @@ from pathlib import Path
 from tests.bench.database import Database, find_postgresql, temporary_database
 from tests.bench.gateways import PATHS, Gateway
 from tests.bench.load import GAP_MS, PUBLIC_MODEL, UPSTREAM_MODEL
-from tests.bench.processes import Program, free_port, started
+from tests.bench.processes import Program, started
+from tests.harness.ports import free_port
 
 DIRECT = "direct upstream"
 PROXY = "bare Go proxy"

@@ -15,7 +15,7 @@ import yaml
 from tests.chart.expressions import RULES
 from tests.harness.gateway import wait_until
 from tests.harness.pages import blocks, page
-from tests.harness.postgres import free_port
+from tests.harness.ports import free_port
 
 MISSING = "Prometheus is not installed (apt-get install prometheus)"
 _DISCOVERY = "__meta_kubernetes_"

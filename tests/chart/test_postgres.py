@@ -12,7 +12,8 @@ import psycopg
 import pytest
 
 from tests.chart.helm import CHART
-from tests.harness.postgres import find_programs, free_port
+from tests.harness.ports import free_port
+from tests.harness.postgres import find_programs
 
 SCRIPT = CHART / "files/postgres.sh"
 DEADLINE_SECONDS = 60

@@ -16,7 +16,8 @@ import pytest
 from tests.chart.helm import ROOT, Body, Values, container_of, environment_of, render
 from tests.chart.installed import Installed
 from tests.harness.gateway import DATABASES, PLAINTEXTS, Process, wait_until
-from tests.harness.postgres import PostgresServer, free_port
+from tests.harness.ports import free_port
+from tests.harness.postgres import PostgresServer
 from tests.reconcile.world import Operator
 
 INGRESS = {"enabled": True, "host": "llm.example.com"}

@@ -20,7 +20,7 @@ from tests.harness.gateway import (
     wait_until,
 )
 from tests.harness.plain import NO_TLS
-from tests.harness.postgres import free_port
+from tests.harness.ports import free_port
 
 SECOND = "!answer the second answers"
 IMAGE = {

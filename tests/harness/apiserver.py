@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
 from tests.cluster.local.places import FOR_GO
-from tests.harness.postgres import free_port
+from tests.harness.ports import free_port
 
 _DEADLINE_SECONDS = 90
 _NEEDED = ("etcd", "kube-apiserver", "kube-controller-manager")

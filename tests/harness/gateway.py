@@ -15,7 +15,7 @@ import yaml
 from gateway.core.spec import API_VERSION
 from gateway.standalone.secrets import SecretFiles
 from tests.harness.plain import NO_TLS, get, post
-from tests.harness.postgres import free_port
+from tests.harness.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 DEADLINE_SECONDS = 30.0

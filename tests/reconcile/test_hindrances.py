@@ -18,7 +18,8 @@ from gateway_operator.plan.balances import Shown
 from gateway_operator.probes import Pulse
 from gateway_operator.sweep import Sweep
 from tests.harness.apiserver import ApiServer
-from tests.harness.postgres import PostgresServer, free_port
+from tests.harness.ports import free_port
+from tests.harness.postgres import PostgresServer
 from tests.reconcile.objects import Json, api_key, condition, credit_grant, fleet
 from tests.reconcile.parts import open_parts
 from tests.reconcile.resources import allow, refuse_statuses

@@ -20,7 +20,8 @@ from gateway.store.key_states import KeyState, find_key
 from tests.harness.apiserver import ApiServer
 from tests.harness.gateway import DATABASES, PLAINTEXTS, ROOT, Process, wait_until
 from tests.harness.plain import get
-from tests.harness.postgres import PostgresServer, free_port
+from tests.harness.ports import free_port
+from tests.harness.postgres import PostgresServer
 from tests.reconcile.objects import Objects, condition, fleet, is_settled
 from tests.reconcile.resources import allow
 

@@ -10,7 +10,8 @@ from sqlalchemy import text
 from gateway.errors import DatabaseBusy, DatabaseUnavailable
 from gateway.store.database import Database
 from gateway.store.migrate import migrate
-from tests.harness.postgres import PostgresServer, free_port
+from tests.harness.ports import free_port
+from tests.harness.postgres import PostgresServer
 
 
 def wait_for_a_lock(database: Database) -> None:

@@ -11,7 +11,7 @@ from gateway.store.database import Database
 from tests.harness.books import Books
 from tests.harness.gateway import Process, Simulated, wait_until
 from tests.harness.plain import get
-from tests.harness.postgres import free_port
+from tests.harness.ports import free_port
 from tests.reconcile.fleet.support import NAMESPACE, Json, child, container, with_credential
 
 #: what the books of the tests are kept with

@@ -92,7 +92,7 @@ def blocks(message: dict[str, Any], kind: str) -> list[dict[str, Any]]:
     return [block for block in message["content"] if block["type"] == kind]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(chunked())
 def test_any_legal_answer_keeps_the_discipline_and_loses_nothing(
     chunks: list[list[Event]],
@@ -108,7 +108,7 @@ def test_any_legal_answer_keeps_the_discipline_and_loses_nothing(
     assert shown == arguments_by_name(events)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(answers())
 def test_a_whole_answer_says_the_same_as_its_stream(events: list[Event]) -> None:
     streamed = read_message(stream(*([event] for event in events)))

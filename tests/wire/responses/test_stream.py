@@ -347,7 +347,7 @@ def _legal(drawn: list[Any]) -> list[Event]:
     return events
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     drawn=_EVENTS,
     reason=st.sampled_from(["stop", "length", "tool_calls", "content_filter"]),
