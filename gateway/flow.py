@@ -129,7 +129,7 @@ class Flow:
         try:
             connection.watch(
                 lambda: (
-                    passage.cut(ClientGone()) if passage.dispatched or passage.is_queued else None
+                    passage.cut(ClientGone()) if passage.dispatched or passage.is_waiting else None
                 )
             )
             if not trip.has_place:
@@ -227,11 +227,11 @@ async def _queue(passage: Passage, connection: Connection, trip: Trip) -> None:
     """Wait for a place at an upstream; nothing is charged yet, and the client may leave."""
     if connection.gone:
         raise ClientGone
-    passage.is_queued = True
+    passage.is_waiting = True
     try:
         await trip.enter()
     finally:
-        passage.is_queued = False
+        passage.is_waiting = False
 
 
 def _betas_of(headers: Headers) -> tuple[str, ...]:

@@ -51,7 +51,7 @@ class Passage:
         "entered",
         "finished",
         "first_byte_seconds",
-        "is_queued",
+        "is_waiting",
         "key",
         "labels",
         "pacer",
@@ -84,8 +84,9 @@ class Passage:
         self.settled = False
         #: whether the upstream may have seen it
         self.dispatched = False
-        #: whether it waits for a place at an upstream, so that its client may leave at once
-        self.is_queued = False
+        #: whether it waits for a place at an upstream or for a connection to it, so that its client
+        #: may leave at once
+        self.is_waiting = False
         #: the upstream that was asked last
         self.asked: str | None = None
         #: who answers, told to the client where it may be one of several
@@ -118,6 +119,10 @@ class Passage:
     def resolve(self, resolution: Resolution, metrics: Metrics) -> None:
         self.labels = RequestLabels(self.labels.key, self.labels.account, resolution.model.id)
         self.series = metrics.series(self.labels, self.route)
+
+    def dispatch(self) -> None:
+        """From here on the upstream may see it."""
+        self.is_waiting, self.dispatched = False, True
 
     def told(self) -> dict[str, object]:
         """What may be written about it, by name; what is not known yet is None."""

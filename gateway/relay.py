@@ -61,23 +61,23 @@ class Relay:
                 await self._attempt()
             except (UpstreamError, RequestError) as error:
                 passage.dispatched = False  # whoever leaves now has got nothing and pays nothing
-                passage.is_queued = True
+                passage.is_waiting = True
                 try:
                     if not await trip.go_on(error):
                         raise
                 finally:
-                    passage.is_queued = False
+                    passage.is_waiting = False
                 passage.degraded = trip.degraded
             else:
                 return
 
     async def _attempt(self) -> None:
-        trip = self._trip
-        self._passage.dispatched = True
+        trip, passage = self._trip, self._passage
         trip.sent()
         visit = trip.visit
-        self._passage.asked = visit.upstream.name
-        reply = await visit.upstream.send(trip.outgoing, self._headers)
+        passage.asked = visit.upstream.name
+        passage.is_waiting = True
+        reply = await visit.upstream.send(trip.outgoing, self._headers, passage.dispatch)
         visit.accepted()
         try:
             if not trip.has_fallbacks:

@@ -89,7 +89,7 @@ class DocumentReader:
                 parts: list[Part] = []
                 for part in message.parts:
                     if isinstance(part, Document):
-                        parts.append(await self._fill(part, is_new, request.degraded))
+                        parts.append(await self._fill(part, is_new, request))
                     else:
                         parts.append(part)
                 messages.append(msgspec.structs.replace(message, parts=tuple(parts)))
@@ -112,7 +112,7 @@ class DocumentReader:
         # Whoever waits may be cancelled; others may wait too, and all is remembered.
         return await asyncio.shield(reading)
 
-    async def _fill(self, document: Document, is_new: bool, degraded: list[str]) -> Text:
+    async def _fill(self, document: Document, is_new: bool, request: Request) -> Text:
         if document.problem is not None:
             found: str | Unreadable = Unreadable(document.problem)
         else:
@@ -121,8 +121,9 @@ class DocumentReader:
             return Text(found)
         if is_new:
             raise _error(document, found)
-        if "document" not in degraded:
-            degraded.append("document")
+        request.native = None  # what is not read here, nobody else is to fetch
+        if "document" not in request.degraded:
+            request.degraded.append("document")
         return Text(f"[document omitted: {found.sentence}]")
 
     async def _read(self, digest: bytes, data: str) -> str | Unreadable:

@@ -101,15 +101,18 @@ class SqliteLedger:
         self._writer = WriterThread("ledger")
         self._charges = self._group(self._charge_rows)
         self._refunds = self._group(self._refund_rows)
-        self._ends = self._group(self._end_rows, behind_seconds)
+        # Nobody waits for an end: what cannot be written now is written later, not given up.
+        self._ends: GroupCommit[End, None] = GroupCommit(
+            self._write_ends, delay_seconds=behind_seconds, keeps_on_failure=True
+        )
         self._connection: sqlite3.Connection
 
-    def _group(self, write: _Write[T], delay_seconds: float = 0.0) -> GroupCommit[T, Any]:
+    def _group(self, write: _Write[T]) -> GroupCommit[T, Any]:
         async def execute(batch: list[T]) -> list[Any]:
             results: list[Any] = await self._writer.submit(lambda: self._write(batch, write))
             return results
 
-        return GroupCommit(execute, delay_seconds=delay_seconds)
+        return GroupCommit(execute)
 
     async def start(self) -> None:
         self._connection = await self._writer.submit(lambda: open_sqlite(self._path))
@@ -134,6 +137,14 @@ class SqliteLedger:
             await group.drain()
         await self._writer.submit(self._connection.close)
         self._writer.stop()
+
+    async def _write_ends(self, batch: list[End]) -> list[None]:
+        def write() -> list[None]:
+            with self._transaction():
+                return self._end_rows(batch)
+
+        written: list[None] = await self._writer.submit(write)
+        return written
 
     def _write(self, batch: Sequence[T], write: _Write[T]) -> list[Any]:
         """All of a batch in one transaction; after an error once more, each on its own."""

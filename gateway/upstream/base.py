@@ -62,8 +62,10 @@ class Upstream(Protocol):
     def prepare(self, request: Request, resolution: Resolution) -> Outgoing:
         """Render the request. Raises `InvalidRequest` for what the profile cannot take."""
 
-    async def send(self, outgoing: Outgoing, headers: dict[str, str]) -> Reply:
-        """Send, and wait for the status.
+    async def send(
+        self, outgoing: Outgoing, headers: dict[str, str], on_sent: Callable[[], None]
+    ) -> Reply:
+        """Send, and wait for the status; `on_sent` is called just before the first byte goes.
 
         Raises `UpstreamUnreachable`, `UpstreamOverloaded`, `UpstreamMisconfigured`,
         `UpstreamTimeout`, or what the upstream says of the client's request (`InvalidRequest`,

@@ -269,9 +269,16 @@ class HttpClient:
         """How many connections wait for a request."""
         return len(self._idle)
 
-    async def post(self, headers: Mapping[str, str], body: bytes) -> Response:
-        """Send, and wait for the status. Raises `Unreachable`, `Disconnected` and `Silent`."""
+    async def post(
+        self, headers: Mapping[str, str], body: bytes, on_sent: Callable[[], None] | None = None
+    ) -> Response:
+        """Send, and wait for the status. Raises `Unreachable`, `Disconnected` and `Silent`.
+
+        `on_sent` is called once there is a connection, just before the first byte goes.
+        """
         connection = self._idle_connection() or await self._connect()
+        if on_sent is not None:
+            on_sent()
         head = b"%b%bcontent-length: %d\r\n\r\n" % (self._head, _lines(headers), len(body))
         if len(body) < _LARGE_BYTES:
             response = connection.exchange(head + body, b"")

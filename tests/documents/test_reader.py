@@ -11,6 +11,7 @@ import pytest
 from gateway.core.request import (
     AssistantMessage,
     Document,
+    Native,
     Request,
     Text,
     ToolCall,
@@ -36,7 +37,7 @@ def user(*parts: Text) -> UserMessage:
 
 
 def filled(*messages: Any) -> Request:
-    request = Request("m", messages)
+    request = Request("m", messages, native=Native("messages", b"{}", {}))
     asyncio.run(_fill(request))
     return request
 
@@ -67,6 +68,7 @@ def test_a_document_becomes_its_text_where_it_stands() -> None:
     )
     assert all(type(part) is Text for part in request.messages[0].parts)
     assert request.degraded == []
+    assert request.native is not None
 
 
 @pytest.mark.parametrize(
@@ -101,6 +103,7 @@ def test_what_the_user_just_sent_is_refused_and_anything_else_is_a_note(
         assert isinstance(part, Text)
         assert part.text.startswith(note.text)
     assert request.degraded == ["document"]
+    assert request.native is None
 
 
 def test_a_tool_s_new_result_is_never_refused() -> None:

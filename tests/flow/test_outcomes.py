@@ -1,6 +1,7 @@
 """The outcome table, row by row: who pays for what, in every dialect, streamed and not."""
 
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -259,6 +260,36 @@ def test_a_client_that_leaves_before_dispatch_is_refunded(
             )
     database.close()
     assert simulated.stats()["received"] == received
+
+
+def test_a_client_that_leaves_before_there_is_a_connection_is_refunded(
+    database: Database, tmp_path: Path
+) -> None:
+    """Nobody accepts connections there, and no more of them can wait for it."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
+        address = listener.getsockname()
+        with socket.create_connection(address):
+            with pytest.raises(TimeoutError):
+                socket.create_connection(address, timeout=0.2)
+            documents = [
+                fleet(f"http://127.0.0.1:{address[1]}/v1"),
+                api_key("rich", "rich"),
+                credit_grant("rich", "rich", credits=100),
+            ]
+            process = GatewayProcess(tmp_path, documents, database_url=database.url).start()
+            client = Client(process, process.key("rich"))
+            with (
+                client.costs(0),
+                pytest.raises(httpx.ReadTimeout),
+                httpx.Client(timeout=0.5, verify=NO_TLS) as http,
+            ):
+                http.post(
+                    process.url + PATHS["chat"],
+                    json=body("chat", "Hi"),
+                    headers={"x-api-key": client.key},
+                )
+            assert process.stop() == 0, process.log_text()
+    assert Books(database).count("refund") == 1
 
 
 def test_sixty_four_clients_against_a_balance_for_a_hundred(

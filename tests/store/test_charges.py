@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import text
 
 from gateway.core.events import Usage
 from gateway.store.database import Database
@@ -51,6 +52,28 @@ def test_a_charge_takes_the_price_and_leaves_a_hold(books: Books) -> None:
     with_ledger(books.database, act)
     assert books.balance() == 7
     assert books.holds() == 1
+
+
+def test_an_end_that_cannot_be_written_now_is_written_later(books: Books) -> None:
+    books.grant(credits=10)
+    key, _ = books.issue()
+
+    def rename(table: str, name: str) -> None:
+        with books.database.write() as session:
+            session.execute(text(f"ALTER TABLE {table} RENAME TO {name}"))
+
+    async def act(ledger: Ledger) -> None:
+        charge = books.charge(key, 4)
+        await ledger.charge(charge)
+        rename("request_usage", "away")
+        ledger.end(End(charge.request_id, Usage(input=3, output=2)))
+        await asyncio.sleep(0.3)  # time for it to fail
+        assert charge.request_id in set(ledger.pending())
+        rename("away", "request_usage")
+
+    with_ledger(books.database, act)
+    assert books.holds() == 0
+    assert books.scalar("SELECT output_tokens FROM request_usage") == 2
 
 
 def test_many_at_once_never_take_more_than_there_is(books: Books) -> None:

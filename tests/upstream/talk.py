@@ -76,7 +76,7 @@ async def send(
     upstream: ChatUpstream, script: str, model: str = "generic", **members: Any
 ) -> ChatReply:
     wanted = request(UserMessage((TextPart(script),)), **members)
-    return await upstream.send(upstream.prepare(wanted, resolve(model)), {})
+    return await upstream.send(upstream.prepare(wanted, resolve(model)), {}, lambda: None)
 
 
 async def read_all(reply: ChatReply) -> list[Chunk]:

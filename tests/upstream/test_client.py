@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 
 from gateway.core.events import Finished, Text, Usage
@@ -21,7 +22,8 @@ from gateway.errors import (
 )
 from gateway.simulated.server import running
 from gateway.upstream.chat import ChatUpstream
-from tests.upstream.talk import read_all, send, told, upstream_at
+from gateway.upstream.messages import MessagesUpstream
+from tests.upstream.talk import LIMITS, answer, read_all, send, socket_that, told, upstream_at
 
 
 def ask(script: str, **members: Any) -> tuple[str, Usage | None]:
@@ -113,6 +115,24 @@ def test_errors_inside_an_answer_that_is_not_streamed() -> None:
 
     for script in ("!error-event", "!end-early", "!cut 0"):
         assert isinstance(asyncio.run(run(script)), UpstreamBroken)
+
+
+def test_a_whole_answer_of_another_dialect_that_is_none() -> None:
+    wrong = {"type": "message", "stop_reason": "tool_use", "content": [{"type": "tool_use"}]}
+
+    async def serve(head: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(answer(msgspec.json.encode(wrong)))
+
+    async def run() -> None:
+        async with socket_that(serve) as url:
+            upstream = MessagesUpstream("main", url, None, LIMITS)
+            reply = await send(upstream, "Hi")
+            with pytest.raises(UpstreamBroken):
+                await reply.answer()
+            reply.close()
+            await upstream.close()
+
+    asyncio.run(run())
 
 
 def test_every_choice_is_waited_for() -> None:

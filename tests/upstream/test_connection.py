@@ -65,7 +65,7 @@ def test_the_request_carries_the_credential_and_what_the_flow_adds() -> None:
     async def run() -> None:
         async with socket_that(serve) as url, upstream_at(url, "sk-upstream") as upstream:
             outgoing = upstream.prepare(request(), resolve("generic"))
-            reply = await upstream.send(outgoing, {"traceparent": "00-1-2-01"})
+            reply = await upstream.send(outgoing, {"traceparent": "00-1-2-01"}, lambda: None)
             await reply.answer()
             reply.close()
 

@@ -95,6 +95,13 @@ def test_other_template_arguments_stay_beside_the_switch() -> None:
     assert "chat_template_kwargs" not in json.loads(outgoing.body)
 
 
+def test_a_template_is_told_no_effort_where_none_is_paid_for() -> None:
+    wanted = request(passthrough={"chat_template_kwargs": Raw(b'{"reasoning_effort":"high"}')})
+    off, on = (render(wanted, reasoning=on)["chat_template_kwargs"] for on in (False, True))
+    assert off == {"thinking": False, "enable_thinking": False}
+    assert on == {"reasoning_effort": "high", "thinking": True, "enable_thinking": True}
+
+
 SAMPLING = Sampling(temperature=0.7, top_p=1.0, presence_penalty=0.0, frequency_penalty=0.1, n=1)
 
 

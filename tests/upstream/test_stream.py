@@ -207,6 +207,8 @@ def test_a_stream_cut_anywhere_gives_the_same_chunks(places: list[int]) -> None:
         ({"prompt_tokens": 1, "prompt_tokens_details": {"cached_tokens": 1}}, Usage(1, 0, 1, 0)),
         ({"prompt_tokens": 5, "prompt_cache_hit_tokens": 4}, Usage(5, 0, 4, 0)),
         ({"prompt_tokens": "5", "completion_tokens": None, "cached_tokens": -1}, Usage()),
+        ({"prompt_tokens": 2**31, "completion_tokens": 2**80}, Usage(2**31 - 1, 2**31 - 1)),
+        ({"prompt_tokens": True, "completion_tokens": 5.0}, Usage()),
         ({"prompt_tokens_details": None, "completion_tokens_details": []}, Usage()),
         (None, None),
         ([], None),

@@ -7,6 +7,7 @@ proxies of the environment are ignored, so that the credential goes to the confi
 """
 
 import time
+from collections.abc import Callable
 
 from gateway.core.catalog import Resolution
 from gateway.core.request import Request
@@ -66,11 +67,13 @@ class ChatUpstream:
         """The request as this upstream takes it; raises `InvalidRequest` for what it cannot."""
         return render_request(request, resolution)
 
-    async def send(self, outgoing: Outgoing, headers: dict[str, str]) -> ChatReply:
+    async def send(
+        self, outgoing: Outgoing, headers: dict[str, str], on_sent: Callable[[], None]
+    ) -> ChatReply:
         """Send, and wait for the status; `headers` are added to our own (`traceparent`)."""
         accept = "text/event-stream" if outgoing.stream else "application/json"
         try:
-            response = await self._http.post({**headers, "accept": accept}, outgoing.body)
+            response = await self._http.post({**headers, "accept": accept}, outgoing.body, on_sent)
         except (OSError, ValueError) as error:
             raise _unsent(error) from None
         reply = ChatReply(response, outgoing.choices, self._credential, self._translator())

@@ -31,6 +31,7 @@ from gateway.upstream.chat.history import fill_reasoning, repair
 from gateway.upstream.chat.messages import write_messages
 from gateway.upstream.chat.parameters import write_parameters
 from gateway.upstream.chat.schema import normalise
+from gateway.wire.chat.reasoning import TEMPLATE_EFFORT
 from gateway.wire.json import encode
 
 Object = dict[str, Any]
@@ -190,6 +191,8 @@ def tell_template(body: Object, on: bool) -> None:
     """Say in an engine's own words whether to reason, beside what a client tells its template."""
     given = body.get("chat_template_kwargs")
     arguments = {} if given is None else msgspec.json.decode(given)
+    if not on:
+        arguments.pop(TEMPLATE_EFFORT, None)
     body["chat_template_kwargs"] = {**arguments, "thinking": on, "enable_thinking": on}
 
 

@@ -188,8 +188,7 @@ class ChatReply:
         tally = self._reader.tally
         document = _decode(body)
         if self._translator is not None:
-            document = self._translator.translate_whole(document)
-            body = msgspec.json.encode(document)
+            document, body = _translate_whole(self._translator, document)
         tally.add_whole(document)
         if tally.error:
             raise broken_by(tally.error, self._credential, begun=False)
@@ -249,6 +248,14 @@ def _decode(body: bytes) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise UpstreamBroken("The upstream sent something that is not a JSON object.")
     return document
+
+
+def _translate_whole(translator: Translator, told: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+    try:
+        document = translator.translate_whole(told)
+        return document, msgspec.json.encode(document)
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
+        raise UpstreamBroken("The upstream sent something that is no answer.") from None
 
 
 def _is_whole(data: bytes) -> bool:

@@ -30,6 +30,9 @@ class _Told(Struct):
 
 _decode = msgspec.json.Decoder(_Told).decode
 
+#: no answer has more, and what no column takes would keep ends from being written
+_TOKENS_MAX = 2**31 - 1
+
 #: (member, tight null, spaced null)
 _MEMBERS = tuple(
     (b'"%b"' % name, b'"%b":null' % name, b'"%b": null' % name)
@@ -112,4 +115,4 @@ def read_usage(told: Any) -> Usage | None:
 
 def _count(holder: Any, name: str) -> int:
     value = holder.get(name) if isinstance(holder, dict) else None
-    return value if isinstance(value, int) and value > 0 else 0
+    return min(value, _TOKENS_MAX) if type(value) is int and value > 0 else 0

@@ -3,6 +3,7 @@
 Source: Anthropic API reference, "API overview", "Versions".
 """
 
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from gateway.core.catalog import Resolution
@@ -43,9 +44,11 @@ class MessagesUpstream(ChatUpstream):
         """The request as this upstream takes it; raises `InvalidRequest` for what it cannot."""
         return render_native(request, resolution) or render_request(request, resolution)
 
-    async def send(self, outgoing: Outgoing, headers: dict[str, str]) -> ChatReply:
+    async def send(
+        self, outgoing: Outgoing, headers: dict[str, str], on_sent: Callable[[], None]
+    ) -> ChatReply:
         """Send, and wait for the status; with the betas of a request that goes as it is."""
-        return await super().send(outgoing, {**headers, **outgoing.headers})
+        return await super().send(outgoing, {**headers, **outgoing.headers}, on_sent)
 
     def _translator(self) -> MessagesTranslator:
         return MessagesTranslator(self.name)

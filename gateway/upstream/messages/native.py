@@ -14,16 +14,13 @@ from gateway.core.catalog import Resolution
 from gateway.core.request import Native, Request
 from gateway.upstream.base import Outgoing
 from gateway.upstream.messages.thinking import write_thought
+from gateway.upstream.whole import Members, open_body, read_members
 from gateway.wire.json import encode
 from gateway.wire.messages.history import ATTRIBUTION, without_attribution
 
-Members = dict[str, Any]
-
 #: where it is worked out, how fast, and by whose tools: that is the administrator's to say
 _NOT_THE_CLIENTS = ("service_tier", "speed", "inference_geo", "container", "mcp_servers", "thread")
-_NOTHING = (b"null", b"[]", b"{}")
 
-_members = msgspec.json.Decoder(dict[str, Raw]).decode
 _raws = msgspec.json.Decoder(list[Raw]).decode
 _content = msgspec.json.Decoder(str | list[Raw]).decode
 _block = msgspec.json.Decoder(dict[str, Any]).decode
@@ -36,18 +33,17 @@ def render_native(request: Request, resolution: Resolution) -> Outgoing | None:
         return None
     if not _is_eligible(request, resolution):
         return None
-    body: Members = dict(_members(native.body))
+    body, taken = open_body(native.body, _NOT_THE_CLIENTS, ("thinking", "output_config"))
     body["model"] = resolution.model.upstream_model
     limit = resolution.model.max_output_tokens
     if limit is not None and (request.max_tokens or 0) > limit:
         body["max_tokens"] = limit
-    if request.reasoning.on is None:
+    if not resolution.reasoning:
         body["thinking"] = {"type": "disabled"}
     if body.pop("metadata", None) is not None and request.safety_identifier:
         body["metadata"] = {"user_id": request.safety_identifier}
     _strip_system(body)
     body["messages"] = _unseal(_raws(body["messages"]), native, resolution.model.upstream)
-    taken = [name for name in _NOT_THE_CLIENTS if bytes(body.pop(name, b"null")) not in _NOTHING]
     headers = {"anthropic-beta": ",".join(native.betas)} if native.betas else {}
     return Outgoing(encode(body), request.stream, tuple(taken), headers=headers)
 
@@ -89,7 +85,7 @@ def _unseal(messages: list[Raw], native: Native, upstream: str) -> list[Any]:
         if b"thinking" not in bytes(raw):
             written.append(raw)
             continue
-        message = _members(raw)
+        message = read_members(raw)
         content = _content(message["content"])
         if isinstance(content, str) or bytes(message["role"]) != b'"assistant"':
             written.append(raw)

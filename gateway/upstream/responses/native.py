@@ -15,15 +15,13 @@ from gateway.core.request import Native, Request, Sampling
 from gateway.upstream.base import Outgoing
 from gateway.upstream.responses.conversation import write_sealed
 from gateway.upstream.responses.render import SEALED, switch_off
+from gateway.upstream.whole import open_body
 from gateway.wire.json import encode
-
-Members = dict[str, Any]
 
 _WHO_ASKS = ("metadata", "user", "client_metadata")
 #: the price is the administrator's to say; what a compaction gives back nobody here could read
 _NOT_THE_CLIENTS = ("service_tier", "context_management")
 
-_members = msgspec.json.Decoder(dict[str, Raw]).decode
 _input = msgspec.json.Decoder(str | list[Raw]).decode
 _item = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -36,8 +34,7 @@ def render_native(request: Request, resolution: Resolution) -> Outgoing | None:
     # What of the sampling the family does not take, the translation leaves out.
     if bool(request.reasoning.on) is not resolution.reasoning or request.sampling != Sampling():
         return None
-    body: Members = dict(_members(native.body))
-    taken = [name for name in _NOT_THE_CLIENTS if bytes(body.pop(name, b"null")) != b"null"]
+    body, taken = open_body(native.body, _NOT_THE_CLIENTS, ("reasoning",))
     for name in (*_WHO_ASKS, "include"):
         body.pop(name, None)
     body |= {"model": model.upstream_model, "store": False}

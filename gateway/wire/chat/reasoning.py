@@ -15,6 +15,8 @@ from gateway.wire.chat.types import Body
 
 #: members of `chat_template_kwargs` that switch reasoning; the upstream's renderer sets its own
 TEMPLATE_FLAGS = ("thinking", "enable_thinking")
+#: the member that some templates reason by
+TEMPLATE_EFFORT = "reasoning_effort"
 
 _SPELLINGS = (
     "thinking",
@@ -53,6 +55,8 @@ def _effort(body: Body) -> str | None:
     for holder in (body.reasoning, body.thinking):
         if named is None and isinstance(holder, dict):
             named = holder.get("effort")
+    if named is None and body.chat_template_kwargs:
+        named = body.chat_template_kwargs.get(TEMPLATE_EFFORT)
     if not isinstance(named, str) or named.lower() in _SILENT:
         return None
     return named.lower()

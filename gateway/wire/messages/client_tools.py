@@ -6,6 +6,7 @@ tool" and "Memory tool"; the text editor of 2025-04 and later inserts `insert_te
 ones insert `new_str` and can undo.
 """
 
+import re
 from typing import Any
 
 from gateway.core.request import Tool
@@ -108,16 +109,15 @@ _MEMORY = Tool(
     ),
 )
 
-#: kinds by prefix, the first match wins; what follows the prefix is a date
-_TOOLS = (
-    ("bash_", _BASH),
-    ("text_editor_20241022", _EARLY_EDITOR),
-    ("text_editor_20250124", _EARLY_EDITOR),
-    ("text_editor_", _EDITOR),
-    ("memory_", _MEMORY),
-)
+#: what an Anthropic tool is called before its date
+_TOOLS = {"bash": _BASH, "text_editor": _EDITOR, "memory": _MEMORY}
+_EARLY_EDITORS = ("text_editor_20241022", "text_editor_20250124")
+_DATED = re.compile(r"([a-z_]+)_[0-9]{8}")
 
 
 def client_tool(kind: str) -> Tool | None:
     """The function behind a typed tool that the client runs; None for any other kind."""
-    return next((tool for prefix, tool in _TOOLS if kind.startswith(prefix)), None)
+    if kind in _EARLY_EDITORS:
+        return _EARLY_EDITOR
+    dated = _DATED.fullmatch(kind)
+    return None if dated is None else _TOOLS.get(dated[1])

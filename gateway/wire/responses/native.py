@@ -12,6 +12,7 @@ from gateway.wire.responses.tools import Toolbox
 from gateway.wire.responses.types import Body, Object
 
 _CALL, _OUTPUT = "function_call", "function_call_output"
+_ELSEWHERE = frozenset({"file_id", "file_url"})
 _KINDS = frozenset({"message", "reasoning", _CALL, _OUTPUT})
 
 
@@ -23,9 +24,18 @@ def is_plain(body: Body, own: Sequence[Object], toolbox: Toolbox) -> bool:
         and body.tool_choice in (None, "auto")
         and kinds.keys() <= _KINDS
         and kinds[_CALL] == kinds[_OUTPUT]
-        and not any(item.get("namespace") for item in own)
+        and not any(item.get("namespace") or _refers(item) for item in own)
         and all(
             bound.kind == "function" and bound.name == name
             for name, bound in toolbox.bindings.items()
         )
     )
+
+
+def _refers(item: Object) -> bool:
+    """Whether a part names a file that lies elsewhere, which somebody would have to fetch."""
+    for content in (item.get("content"), item.get("output")):
+        for part in content if isinstance(content, list) else ():
+            if isinstance(part, dict) and not _ELSEWHERE.isdisjoint(part):
+                return True
+    return False

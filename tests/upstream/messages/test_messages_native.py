@@ -192,10 +192,22 @@ def test_what_tells_who_asks_is_taken_away() -> None:
 
 def test_what_decides_on_the_bill_is_the_administrators() -> None:
     own = {"speed": "fast", "service_tier": "auto", "inference_geo": "us", "container": "c_1"}
-    outgoing = prepare(asked(user("Go"), mcp_servers=[], **own))
+    routes = {"models": ["dear"], "provider": {"order": ["dear"]}, "plugins": [{"id": "web"}]}
+    outgoing = prepare(asked(user("Go"), mcp_servers=[], Speed="fast", **own, **routes))
     assert outgoing is not None
-    assert json.loads(outgoing.body).keys().isdisjoint({*own, "mcp_servers"})
-    assert set(outgoing.degraded) == set(own)
+    assert json.loads(outgoing.body).keys().isdisjoint({*own, *routes, "mcp_servers", "Speed"})
+    assert set(outgoing.degraded) == {*own, *routes, "Speed"}
+
+
+def test_a_switch_that_is_told_twice_is_read_once() -> None:
+    thinking = b'"thinking":{"type":"enabled","type":"disabled"}'
+    body = json.dumps(asked(user("Go"), thinking="twice")).encode()
+    request = parse_call(body.replace(b'"thinking": "twice"', thinking)).request
+    assert request.native is not None
+    request.native.betas = BETAS
+    outgoing = render_native(request, catalog().resolve(request))
+    assert outgoing is not None
+    assert b'"thinking":{"type":"disabled"}' in outgoing.body
 
 
 def test_a_cap_above_the_models_is_lowered() -> None:

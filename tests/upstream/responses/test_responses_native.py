@@ -19,6 +19,8 @@ TOOL = {"type": "function", "name": "look", "parameters": {"type": "object"}, "u
 CALL = {"type": "function_call", "call_id": "a", "name": "look", "arguments": '{"at":  1.50}'}
 OUTPUT = {"type": "function_call_output", "call_id": "a", "output": "seen"}
 GO = {"role": "user", "content": "Go"}
+FILE = {"type": "input_file", "filename": "a.txt", "file_data": "data:text/plain;base64,YQ=="}
+IMAGE = {"type": "input_image", "image_url": "data:image/gif;base64,R0lGODlhAQABAAAAACw="}
 #: everything that the translation would lose or change
 RICH: dict[str, Any] = {
     "model": "public",
@@ -113,10 +115,11 @@ def test_what_tells_who_asks_is_taken_away() -> None:
 
 
 def test_what_decides_on_the_bill_is_the_administrators() -> None:
-    outgoing = prepare(asked(GO, service_tier="priority", context_management=[{}]))
+    own = {"service_tier": "priority", "context_management": [{}], "models": ["dear"]}
+    outgoing = prepare(asked(GO, **own, Reasoning={"effort": "xhigh"}))
     assert outgoing is not None
-    assert json.loads(outgoing.body).keys().isdisjoint({"service_tier", "context_management"})
-    assert set(outgoing.degraded) == {"service_tier", "context_management"}
+    assert json.loads(outgoing.body).keys().isdisjoint({*own, "Reasoning"})
+    assert set(outgoing.degraded) == {*own, "Reasoning"}
 
 
 def test_a_cap_above_the_models_is_lowered() -> None:
@@ -147,12 +150,16 @@ def test_reasoning_is_what_is_charged() -> None:
         {"input": [GO, {"type": "web_search_call", "id": "ws_1"}]},
         {"input": [GO, CALL, OUTPUT, OUTPUT]},
         {"input": [GO, {**CALL, "namespace": "n"}, OUTPUT]},
+        {"input": [{"role": "user", "content": [{**FILE, "file_id": "file_1"}]}]},
+        {"input": [{"role": "user", "content": [{**IMAGE, "file_id": "file_1"}]}]},
+        {"input": [GO, CALL, {**OUTPUT, "output": [{**FILE, "file_url": "https://x"}]}]},
         {"temperature": 0.5},
         {"include": ["message.output_text.logprobs"]},
     ],
 )
 def test_what_the_gateway_must_own_is_translated(members: dict[str, Any]) -> None:
     assert prepare(asked(GO)) is not None
+    assert prepare(asked({"role": "user", "content": [FILE, IMAGE]})) is not None
     assert prepare({**asked(GO), **members}) is None
 
 

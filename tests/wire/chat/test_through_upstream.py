@@ -31,7 +31,7 @@ async def answer(upstream: ChatUpstream, body: dict[str, Any]) -> Any:
     resolution = CATALOG.resolve(call.request)
     outgoing = upstream.prepare(call.request, resolution)
     renderer = DIALECT.renderer(call, Exchange("req_1", ALICE, body["model"], 1))
-    reply = await upstream.send(outgoing, {})
+    reply = await upstream.send(outgoing, {}, lambda: None)
     try:
         if not outgoing.stream:
             return json.loads(await renderer.complete(await reply.answer()))

@@ -42,7 +42,7 @@ async def converse(upstream: ChatUpstream, body: dict[str, Any]) -> dict[str, An
     resolution = CATALOG.resolve(call.request)
     exchange = Exchange("req_0123abcd", ALICE, call.request.model, 1)
     renderer = DIALECT.renderer(call, exchange)
-    reply = await upstream.send(upstream.prepare(call.request, resolution), {})
+    reply = await upstream.send(upstream.prepare(call.request, resolution), {}, lambda: None)
     try:
         if not call.request.stream:
             whole: dict[str, Any] = json.loads(await renderer.complete(await reply.answer()))

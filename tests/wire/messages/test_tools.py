@@ -54,6 +54,9 @@ def test_a_found_tool_replaces_its_placeholder() -> None:
         "computer_20251124",
         "browser_toolset_20260801",
         "mcp_toolset",
+        "bash_code_execution_20250825",
+        "bash_20250124_and_more",
+        "text_editor_code_execution_20250825",
     ],
 )
 def test_a_server_tool_alone_is_refused_by_name(kind: str) -> None:

@@ -61,7 +61,9 @@ class Chain:
         body = {"model": "kimi-k2.5", "tools": TOOLS, "reasoning": {"effort": "high"}, **members}
         call = await self._dialect.parse(json.dumps(body).encode(), ALICE)
         resolution = self._catalog.resolve(call.request)
-        reply = await self._upstream.send(self._upstream.prepare(call.request, resolution), {})
+        reply = await self._upstream.send(
+            self._upstream.prepare(call.request, resolution), {}, lambda: None
+        )
         exchange = Exchange(f"req_turn{self._turns}", ALICE, call.request.model, CREATED)
         answer = self._dialect.renderer(call, exchange)
         try:
