@@ -41,6 +41,7 @@ FEATURES: frozenset[str] = frozenset(
         "citations",
         "thinking",
         "max_tokens",
+        "strict",
         *_HOSTED.values(),
         *_RESULTS.values(),
         *_PARAMETERS,

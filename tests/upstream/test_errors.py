@@ -174,3 +174,5 @@ def test_an_overloaded_upstream_says_how_long() -> None:
     assert error.retry_after_seconds == 7.0
     assert error.retryable
     assert not moonshot(429, "exceeded_current_quota_error").retryable
+    for status in (500, 502, 503, 504, 529):
+        assert read(status, {}, **{"retry-after": "7"}).retry_after_seconds == 7.0

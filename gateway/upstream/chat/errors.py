@@ -94,20 +94,27 @@ def classify(
         return RequestTooLarge(message or "The request is too large for the upstream.")
     if status in (400, 422):
         return InvalidRequest(message or "The upstream refused the request without a reason.")
-    return _failure(status)
+    return _failure(status, retry_after_seconds)
 
 
-def _failure(status: int) -> TollgateError:
+def _failure(status: int, retry_after_seconds: float | None) -> TollgateError:
     if status in (408, 504):
-        return UpstreamTimeout("The upstream did not answer in time.")
+        return UpstreamTimeout(
+            "The upstream did not answer in time.", retry_after_seconds=retry_after_seconds
+        )
     if status == 502:
-        return UpstreamUnreachable("The upstream's own gateway could not reach it.")
+        return UpstreamUnreachable(
+            "The upstream's own gateway could not reach it.",
+            retry_after_seconds=retry_after_seconds,
+        )
     if 300 <= status < 500 and status != 499:
         return UpstreamMisconfigured(
             f"The upstream answered with status {status}; the administrator must look at its "
             "configuration."
         )
-    return UpstreamError(f"The upstream failed with status {status}.")
+    return UpstreamError(
+        f"The upstream failed with status {status}.", retry_after_seconds=retry_after_seconds
+    )
 
 
 def _overflow(message: str) -> ContextOverflow:

@@ -47,6 +47,9 @@ def render_request(request: Request, resolution: Resolution) -> Outgoing:
     _write_messages(body, request, resolution, instructions)
     if tools:
         body["tools"] = [_write_tool(tool, profile) for tool in tools]
+        if any(tool.strict for tool in tools):
+            # Anthropic's strict schemas are another subset, and any other is refused.
+            degraded.append("strict")
         _write_choice(body, request, profile, instruction is None, degraded)
     _switch_reasoning(body, resolution)
     _write_parameters(body, request, resolution, degraded)

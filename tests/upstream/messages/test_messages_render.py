@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.core.request import (
     AssistantMessage,
@@ -179,6 +180,7 @@ def test_parameters_are_sent_or_dropped_and_named() -> None:
     assert body["stream"] is True
     assert outgoing.stream
     assert set(outgoing.degraded) == {"seed", "presence_penalty"}
+    assert prepare(request(tools=(SEE, replace(LOOK, strict=True)))).degraded == ("strict",)
     thinking = prepare(wanted, "claude", True)
     assert {"temperature", "top_p", "top_k"} <= set(thinking.degraded)
     assert json.loads(thinking.body).keys().isdisjoint({"temperature", "top_p", "top_k"})
