@@ -75,5 +75,7 @@ def versions() -> dict[str, str]:
     named = json.loads((HERE / "package.json").read_text(encoding="utf-8"))
     found = {**named["dependencies"], **named["optionalDependencies"]}
     for pins in sorted((HERE / "python").glob("*.in")):
-        found |= dict(re.findall(r"^([a-z-]+)==(\S+)$", pins.read_text("utf-8"), re.MULTILINE))
+        found |= dict(
+            re.findall(r"^([a-z-]+)(?:\[.+\])?==(\S+)$", pins.read_text("utf-8"), re.MULTILINE)
+        )
     return {name: version.rpartition("@")[2] for name, version in found.items()}

@@ -189,7 +189,7 @@ def test_a_loop_in_manual_mode_that_lost_its_thinking_goes_on_without(client: Cl
     response = client.ask(*turns, thinking=MANUAL)
     assert response.json()["content"][-1] == text("It is here.")
     assert client.sent()["thinking"] == {"type": "disabled"}
-    assert response.headers["x-tollgate-degraded"] == "thinking"
+    assert response.headers["x-tollgate-degraded"] == "strict, thinking"
     assert response.headers["x-credits-charged"] == str(PLAIN)
     adaptive = client.ask(*turns)
     assert client.sent()["thinking"] == ADAPTIVE
