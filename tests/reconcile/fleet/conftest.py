@@ -113,7 +113,9 @@ class FleetWorld:
         ).raise_for_status()
 
     def events(self) -> list[str]:
-        return [one["reason"] for one in self.run(self.cluster.list("Event", self.namespace))]
+        """The reasons of those on the fleet: the API server tells some on a Service itself."""
+        listed = self.run(self.cluster.list("Event", self.namespace))
+        return [e["reason"] for e in listed if e["involvedObject"]["kind"] == "GatewayFleet"]
 
     def close(self) -> None:
         self._http.close()
