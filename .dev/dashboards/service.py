@@ -2,44 +2,23 @@
 
 from dashboards.board import Json, board, namespace, variable
 from dashboards.panels import (
-    BLUE,
     GREEN,
     ORANGE,
     RED,
     STATUSES,
-    YELLOW,
-    Query,
     figure,
     graph,
     heatmap,
-    timeline,
 )
+from dashboards.queries import REPLICA, quantiles, rate
+from dashboards.replicas import replicas, rollouts
+from dashboards.upstreams import upstreams
 
-_REPLICA = 'namespace=~"$namespace",tollgate_dev_fleet=~"$fleet",pod=~"$pod"'
-_MODEL = f'{_REPLICA},model=~"$model"'
-_UPSTREAM = f'{_REPLICA},upstream=~"$upstream"'
+_MODEL = f'{REPLICA},model=~"$model"'
 _REQUESTS = f"tollgate_requests_total{{{_MODEL}}}"
 _FAILED = f'tollgate_requests_total{{{_MODEL},code=~"5.."}}'
 #: of requests, what may fail; alerts.yaml says the same
 _MAY_FAIL = "0.005"
-_CLASSES = {
-    "unreachable": RED, "timeout": ORANGE, "overloaded": YELLOW, "failed": "dark-red",
-    "misconfigured": "purple", "refused": BLUE, "broken": "dark-orange",
-}  # fmt: skip
-
-
-def _quantiles(metric: str, labels: str, *quantiles: float, by: str = "") -> list[Query]:
-    names = f"{by}, le" if by else "le"
-    buckets = f"sum by ({names}) (rate({metric}_bucket{{{labels}}}[$__rate_interval]))"
-    legend = f" {{{{{by}}}}}" if by else ""
-    return [
-        (f"histogram_quantile({quantile}, {buckets})", f"p{quantile * 100:g}{legend}")
-        for quantile in quantiles
-    ]
-
-
-def _rate(metric: str, labels: str, by: str) -> str:
-    return f"sum by ({by}) (rate({metric}{{{labels}}}[$__rate_interval]))"
 
 
 def service() -> Json:
@@ -79,10 +58,10 @@ def service() -> Json:
         {
             "At a glance": _figures(),
             "Requests": _requests(),
-            "Upstreams": _upstreams(),
+            "Upstreams": upstreams(),
             "Charges and the database": _database(),
-            "Replicas": _replicas(),
-            "Roll-outs": _rollouts(),
+            "Replicas": replicas(),
+            "Roll-outs": rollouts(),
         },
     )
 
@@ -123,7 +102,7 @@ def _figures() -> list[Json]:
         figure(
             "First byte, p95",
             "From a request's head to the upstream's first byte.",
-            _quantiles("tollgate_time_to_first_byte_seconds", _MODEL, 0.95)[0][0],
+            quantiles("tollgate_time_to_first_byte_seconds", _MODEL, 0.95)[0][0],
             "s",
             trend=True,
             without="No requests",
@@ -131,7 +110,7 @@ def _figures() -> list[Json]:
         figure(
             "Replicas",
             "Gateways that are scraped.",
-            f"count(tollgate_event_loop_delay_seconds{{{_REPLICA}}})",
+            f"count(tollgate_event_loop_delay_seconds{{{REPLICA}}})",
             "locale",
             steps=[(None, RED), (1, ORANGE), (2, GREEN)],
         ),
@@ -152,7 +131,7 @@ def _requests() -> list[Json]:
             "Answers, by status",
             "402: no credits. 429: over a limit. 499: the client left. 5xx: the gateway or its "
             "upstream failed.",
-            [(_rate("tollgate_requests_total", _MODEL, "code"), "{{code}}")],
+            [(rate("tollgate_requests_total", _MODEL, "code"), "{{code}}")],
             "reqps",
             stacked=True,
             colours=STATUSES,
@@ -176,13 +155,13 @@ def _requests() -> list[Json]:
         graph(
             "Time to the first byte",
             "From a request's head to the upstream's first byte.",
-            _quantiles("tollgate_time_to_first_byte_seconds", _MODEL, 0.5, 0.95, 0.99),
+            quantiles("tollgate_time_to_first_byte_seconds", _MODEL, 0.5, 0.95, 0.99),
             "s",
         ),
         graph(
             "Time to the first byte, p95 by model",
             "From a request's head to the upstream's first byte.",
-            _quantiles("tollgate_time_to_first_byte_seconds", _MODEL, 0.95, by="model"),
+            quantiles("tollgate_time_to_first_byte_seconds", _MODEL, 0.95, by="model"),
             "s",
         ),
         heatmap(
@@ -194,98 +173,22 @@ def _requests() -> list[Json]:
         graph(
             "Whole requests",
             "From a request's head to its answer's last byte: as long as the model talks.",
-            _quantiles("tollgate_request_duration_seconds", _MODEL, 0.5, 0.95, 0.99),
+            quantiles("tollgate_request_duration_seconds", _MODEL, 0.5, 0.95, 0.99),
             "s",
         ),
         graph(
             "Requests, by route",
             "A route is the protocol that clients speak, or `free`.",
-            [(_rate("tollgate_requests_total", _MODEL, "route"), "{{route}}")],
+            [(rate("tollgate_requests_total", _MODEL, "route"), "{{route}}")],
             "reqps",
             stacked=True,
         ),
         graph(
             "Features dropped",
             "Requests of which the model or its upstream cannot do a part.",
-            [(_rate("tollgate_degraded_requests_total", _MODEL, "feature"), "{{feature}}")],
+            [(rate("tollgate_degraded_requests_total", _MODEL, "feature"), "{{feature}}")],
             "reqps",
             without="None",
-        ),
-    ]
-
-
-def _upstreams() -> list[Json]:
-    errors = "tollgate_upstream_errors_total"
-    return [
-        graph(
-            "Requests, by upstream",
-            "Sent.",
-            [(_rate("tollgate_upstream_requests_total", _UPSTREAM, "upstream"), "{{upstream}}")],
-            "reqps",
-        ),
-        graph(
-            "Errors, by kind",
-            "refused: it says that the client's request is wrong. broken: cut, or an error after "
-            "the first byte. misconfigured: our credential, or its own limit for us.",
-            [(_rate(errors, _UPSTREAM, "upstream, class"), "{{upstream}} {{class}}")],
-            "reqps",
-            stacked=True,
-            colours={f"/ {name}$/": colour for name, colour in _CLASSES.items()},
-            without="None",
-        ),
-        graph(
-            "Share that fails, by upstream",
-            "All kinds of errors but `refused`. Made by the recording rules.",
-            [
-                (
-                    "namespace_upstream:tollgate_upstream_errors:ratio5m"
-                    '{namespace=~"$namespace",upstream=~"$upstream"}',
-                    "{{upstream}}",
-                )
-            ],
-            "percentunit",
-            limit=0.5,
-            highest=1,
-            without="None, or the recording rules are not loaded",
-        ),
-        graph(
-            "First byte, p95 by upstream",
-            "From sending to the upstream's first byte.",
-            _quantiles(
-                "tollgate_upstream_time_to_first_byte_seconds", _UPSTREAM, 0.95, by="upstream"
-            ),
-            "s",
-        ),
-        graph(
-            "Places, by upstream",
-            "Requests sent and not ended, and those that wait for one of its places.",
-            [
-                (
-                    f"sum by (upstream) (tollgate_upstream_in_flight_requests{{{_UPSTREAM}}})",
-                    "{{upstream}} in flight",
-                ),
-                (
-                    f"sum by (upstream) (tollgate_upstream_waiting_requests{{{_UPSTREAM}}})",
-                    "{{upstream}} waiting",
-                ),
-            ],
-            "locale",
-        ),
-        graph(
-            "Went on to the next upstream",
-            "Requests that this upstream could not serve.",
-            [(_rate("tollgate_upstream_fallbacks_total", _UPSTREAM, "upstream"), "{{upstream}}")],
-            "reqps",
-            without="None",
-        ),
-        timeline(
-            "Circuits",
-            "Open: the replica has stopped asking this upstream for a while.",
-            f"max by (upstream, pod) (tollgate_upstream_circuit_open{{{_UPSTREAM}}})",
-            "{{upstream}} {{pod}}",
-            {"0": ("closed", GREEN), "1": ("open", RED)},
-            width=24,
-            height=6,
         ),
     ]
 
@@ -295,135 +198,21 @@ def _database() -> list[Json]:
         graph(
             "A charge",
             "From asked to durable. Every charged request waits for one.",
-            _quantiles("tollgate_charge_duration_seconds", _REPLICA, 0.5, 0.95, 0.99),
+            quantiles("tollgate_charge_duration_seconds", REPLICA, 0.5, 0.95, 0.99),
             "s",
         ),
         graph(
             "Calls to the database that failed",
             "Each may be a request that was answered with 503.",
-            [(_rate("tollgate_database_errors_total", _REPLICA, "pod"), "{{pod}}")],
+            [(rate("tollgate_database_errors_total", REPLICA, "pod"), "{{pod}}")],
             "cps",
             without="None",
         ),
         graph(
             "Age of the keys",
             "Since a replica's last good poll. Above 2 s it answers free routes with 503.",
-            [(f"max by (pod) (tollgate_key_poll_age_seconds{{{_REPLICA}}})", "{{pod}}")],
+            [(f"max by (pod) (tollgate_key_poll_age_seconds{{{REPLICA}}})", "{{pod}}")],
             "s",
             limit=2,
-        ),
-    ]
-
-
-def _replicas() -> list[Json]:
-    return [
-        graph(
-            "CPU",
-            "Of the one core that a replica can use.",
-            [
-                (
-                    f"rate(process_cpu_seconds_total{{{_REPLICA}}}[$__rate_interval])"
-                    ' and on (namespace, pod) tollgate_build_info{tollgate_dev_fleet!=""}',
-                    "{{pod}}",
-                )
-            ],
-            "percentunit",
-            limit=0.9,
-        ),
-        graph(
-            "Event loop delay",
-            "How late a timer ran. It grows when a replica has more to do than its core can.",
-            [(f"max by (pod) (tollgate_event_loop_delay_seconds{{{_REPLICA}}})", "{{pod}}")],
-            "s",
-            limit=0.1,
-        ),
-        graph(
-            "Memory",
-            "Resident.",
-            [
-                (
-                    f"process_resident_memory_bytes{{{_REPLICA}}}"
-                    ' and on (namespace, pod) tollgate_build_info{tollgate_dev_fleet!=""}',
-                    "{{pod}}",
-                )
-            ],
-            "bytes",
-        ),
-        graph(
-            "In flight, by replica",
-            "Requests charged and not ended. Replicas should be alike.",
-            [(f"sum by (pod) (tollgate_in_flight_requests{{{_REPLICA}}})", "{{pod}}")],
-            "locale",
-        ),
-        graph(
-            "Open files",
-            "Of those that the process may have: mostly connections.",
-            [
-                (
-                    f"process_open_fds{{{_REPLICA}}} / process_max_fds{{{_REPLICA}}}"
-                    ' and on (namespace, pod) tollgate_build_info{tollgate_dev_fleet!=""}',
-                    "{{pod}}",
-                )
-            ],
-            "percentunit",
-            limit=0.8,
-        ),
-        graph(
-            "Series",
-            "Of this replica's metrics, and samples that went to `other` as it may have no more.",
-            [
-                (f"max by (pod) (tollgate_series{{{_REPLICA}}})", "{{pod}}"),
-                (
-                    "sum by (pod) "
-                    f"(increase(tollgate_folded_total{{{_REPLICA}}}[$__rate_interval]))",
-                    "{{pod}} folded",
-                ),
-            ],
-            "locale",
-            limit=20000,
-        ),
-    ]
-
-
-def _rollouts() -> list[Json]:
-    fleet = 'namespace=~"$namespace",fleet=~"$fleet"'
-    return [
-        graph(
-            "Replicas of the fleet",
-            "As the operator sees them.",
-            [
-                (
-                    f"max by (fleet, state) (tollgate_fleet_replicas{{{fleet}}})",
-                    "{{fleet}} {{state}}",
-                )
-            ],
-            "locale",
-            colours={"/ wanted$/": BLUE, "/ ready$/": GREEN, "/ updated$/": YELLOW},
-            without="The operator is not scraped",
-        ),
-        graph(
-            "Replicas, by version",
-            "Two versions at a time are a roll-out.",
-            [
-                (
-                    "count by (version) "
-                    f'(tollgate_build_info{{{_REPLICA},tollgate_dev_fleet!=""}})',
-                    "{{version}}",
-                )
-            ],
-            "locale",
-            stacked=True,
-        ),
-        graph(
-            "Age of replicas",
-            "Since the process began. A line that falls to nothing is a restart.",
-            [
-                (
-                    f"time() - process_start_time_seconds{{{_REPLICA}}}"
-                    ' and on (namespace, pod) tollgate_build_info{tollgate_dev_fleet!=""}',
-                    "{{pod}}",
-                )
-            ],
-            "s",
         ),
     ]

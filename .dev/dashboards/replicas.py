@@ -1,0 +1,118 @@
+"""Rows of the service dashboard on replicas: how much room they have, and how they change."""
+
+from dashboards.board import Json
+from dashboards.panels import BLUE, GREEN, YELLOW, graph
+from dashboards.queries import REPLICA
+
+
+def replicas() -> list[Json]:
+    return [
+        graph(
+            "CPU",
+            "Of the one core that a replica can use.",
+            [
+                (
+                    f"rate(process_cpu_seconds_total{{{REPLICA}}}[$__rate_interval])"
+                    ' and on (namespace, pod) tollgate_build_info{tollgate_dev_fleet!=""}',
+                    "{{pod}}",
+                )
+            ],
+            "percentunit",
+            limit=0.9,
+        ),
+        graph(
+            "Event loop delay",
+            "How late a timer ran. It grows when a replica has more to do than its core can.",
+            [(f"max by (pod) (tollgate_event_loop_delay_seconds{{{REPLICA}}})", "{{pod}}")],
+            "s",
+            limit=0.1,
+        ),
+        graph(
+            "Memory",
+            "Resident.",
+            [
+                (
+                    f"process_resident_memory_bytes{{{REPLICA}}}"
+                    ' and on (namespace, pod) tollgate_build_info{tollgate_dev_fleet!=""}',
+                    "{{pod}}",
+                )
+            ],
+            "bytes",
+        ),
+        graph(
+            "In flight, by replica",
+            "Requests charged and not ended. Replicas should be alike.",
+            [(f"sum by (pod) (tollgate_in_flight_requests{{{REPLICA}}})", "{{pod}}")],
+            "locale",
+        ),
+        graph(
+            "Open files",
+            "Of those that the process may have: mostly connections.",
+            [
+                (
+                    f"process_open_fds{{{REPLICA}}} / process_max_fds{{{REPLICA}}}"
+                    ' and on (namespace, pod) tollgate_build_info{tollgate_dev_fleet!=""}',
+                    "{{pod}}",
+                )
+            ],
+            "percentunit",
+            limit=0.8,
+        ),
+        graph(
+            "Series",
+            "Of this replica's metrics, and samples that went to `other` as it may have no more.",
+            [
+                (f"max by (pod) (tollgate_series{{{REPLICA}}})", "{{pod}}"),
+                (
+                    "sum by (pod) "
+                    f"(increase(tollgate_folded_total{{{REPLICA}}}[$__rate_interval]))",
+                    "{{pod}} folded",
+                ),
+            ],
+            "locale",
+            limit=20000,
+        ),
+    ]
+
+
+def rollouts() -> list[Json]:
+    fleet = 'namespace=~"$namespace",fleet=~"$fleet"'
+    return [
+        graph(
+            "Replicas of the fleet",
+            "As the operator sees them.",
+            [
+                (
+                    f"max by (fleet, state) (tollgate_fleet_replicas{{{fleet}}})",
+                    "{{fleet}} {{state}}",
+                )
+            ],
+            "locale",
+            colours={"/ wanted$/": BLUE, "/ ready$/": GREEN, "/ updated$/": YELLOW},
+            without="The operator is not scraped",
+        ),
+        graph(
+            "Replicas, by version",
+            "Two versions at a time are a roll-out.",
+            [
+                (
+                    f'count by (version) (tollgate_build_info{{{REPLICA},tollgate_dev_fleet!=""}})',
+                    "{{version}}",
+                )
+            ],
+            "locale",
+            stacked=True,
+        ),
+        graph(
+            "Age of replicas",
+            "Since the process began. A line that falls to nothing is a restart.",
+            [
+                (
+                    f"time() - process_start_time_seconds{{{REPLICA}}}"
+                    ' and on (namespace, pod) tollgate_build_info{tollgate_dev_fleet!=""}',
+                    "{{pod}}",
+                )
+            ],
+            "s",
+        ),
+    ]
