@@ -127,11 +127,7 @@ class Flow:
             limits.upstream_silence_seconds,
         )
         try:
-            connection.watch(
-                lambda: (
-                    passage.cut(ClientGone()) if passage.dispatched or passage.is_waiting else None
-                )
-            )
+            connection.watch(lambda: passage.cut(ClientGone()) if passage.may_be_left else None)
             if not trip.has_place:
                 await _queue(passage, connection, trip)
             passage.degraded = trip.degraded
@@ -227,11 +223,9 @@ async def _queue(passage: Passage, connection: Connection, trip: Trip) -> None:
     """Wait for a place at an upstream; nothing is charged yet, and the client may leave."""
     if connection.gone:
         raise ClientGone
-    passage.is_waiting = True
-    try:
-        await trip.enter()
-    finally:
-        passage.is_waiting = False
+    passage.wait()
+    await trip.enter()
+    passage.is_waiting = False  # now it is charged
 
 
 def _betas_of(headers: Headers) -> tuple[str, ...]:

@@ -84,8 +84,7 @@ class Passage:
         self.settled = False
         #: whether the upstream may have seen it
         self.dispatched = False
-        #: whether it waits for a place at an upstream or for a connection to it, so that its client
-        #: may leave at once
+        #: whether it waits for a place at an upstream or for a connection to it
         self.is_waiting = False
         #: the upstream that was asked last
         self.asked: str | None = None
@@ -119,6 +118,15 @@ class Passage:
     def resolve(self, resolution: Resolution, metrics: Metrics) -> None:
         self.labels = RequestLabels(self.labels.key, self.labels.account, resolution.model.id)
         self.series = metrics.series(self.labels, self.route)
+
+    @property
+    def may_be_left(self) -> bool:
+        """Whether its client may leave at once; not while it is charged."""
+        return self.is_waiting or self.dispatched
+
+    def wait(self) -> None:
+        """No upstream has it, or none that will answer."""
+        self.is_waiting, self.dispatched = True, False
 
     def dispatch(self) -> None:
         """From here on the upstream may see it."""

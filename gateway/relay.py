@@ -56,17 +56,14 @@ class Relay:
         passage, trip = self._passage, self._trip
         if trip.outgoing.stream:
             passage.pacer = self._pace()
+        passage.wait()
         while True:
             try:
                 await self._attempt()
             except (UpstreamError, RequestError) as error:
-                passage.dispatched = False  # whoever leaves now has got nothing and pays nothing
-                passage.is_waiting = True
-                try:
-                    if not await trip.go_on(error):
-                        raise
-                finally:
-                    passage.is_waiting = False
+                passage.wait()  # whoever leaves now has got nothing and pays nothing
+                if not await trip.go_on(error):
+                    raise
                 passage.degraded = trip.degraded
             else:
                 return
@@ -76,7 +73,6 @@ class Relay:
         trip.sent()
         visit = trip.visit
         passage.asked = visit.upstream.name
-        passage.is_waiting = True
         reply = await visit.upstream.send(trip.outgoing, self._headers, passage.dispatch)
         visit.accepted()
         try:

@@ -139,25 +139,23 @@ class SqliteLedger:
         self._writer.stop()
 
     async def _write_ends(self, batch: list[End]) -> list[None]:
-        def write() -> list[None]:
-            with self._transaction():
-                return self._end_rows(batch)
-
-        written: list[None] = await self._writer.submit(write)
+        written: list[None] = await self._writer.submit(lambda: self._commit(batch, self._end_rows))
         return written
+
+    def _commit(self, batch: Sequence[T], write: _Write[T]) -> list[Any]:
+        with self._transaction():
+            return write(batch)
 
     def _write(self, batch: Sequence[T], write: _Write[T]) -> list[Any]:
         """All of a batch in one transaction; after an error once more, each on its own."""
         try:
-            with self._transaction():
-                return write(batch)
+            return self._commit(batch, write)
         except sqlite3.Error:
             return [result for item in batch for result in self._write_alone(item, write)]
 
     def _write_alone(self, item: T, write: _Write[T]) -> list[Any]:
         try:
-            with self._transaction():
-                return write([item])
+            return self._commit([item], write)
         except sqlite3.Error as error:
             unavailable = DatabaseUnavailable("the database does not answer")
             unavailable.__cause__ = error

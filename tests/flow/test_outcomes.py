@@ -60,6 +60,13 @@ class Client:
         asked = {**body(dialect, text, **more), "stream": True}
         return self.gateway.http.stream("POST", PATHS[dialect], json=asked, headers=self._headers)
 
+    def leave(self, dialect: str, text: str, *, seconds: float, stream: bool = False) -> None:
+        """Ask, and hang up after so long without an answer."""
+        asked = {**body(dialect, text), "stream": stream}
+        url = self.gateway.url + PATHS[dialect]
+        with pytest.raises(httpx.ReadTimeout), httpx.Client(timeout=seconds, verify=NO_TLS) as http:
+            http.post(url, json=asked, headers=self._headers)
+
     def post(self, dialect: str, content: bytes) -> httpx.Response:
         return self.gateway.http.post(PATHS[dialect], content=content, headers=self._headers)
 
@@ -225,12 +232,8 @@ def test_a_client_that_leaves_in_silence_has_paid_and_the_upstream_is_cut(
     client: Client, simulated: Simulated, dialect: str, stream: bool
 ) -> None:
     cancelled = simulated.stats()["cancelled"]
-    asked = {**body(dialect, "!silence 30"), "stream": stream}
     with client.costs(PRICE):
-        with pytest.raises(httpx.ReadTimeout), httpx.Client(timeout=0.15, verify=NO_TLS) as http:
-            http.post(
-                client.gateway.url + PATHS[dialect], json=asked, headers={"x-api-key": client.key}
-            )
+        client.leave(dialect, "!silence 30", seconds=0.15, stream=stream)
         wait_until(lambda: simulated.stats()["cancelled"] == cancelled + 1, "the upstream call")
 
 
@@ -252,12 +255,7 @@ def test_a_client_that_leaves_before_dispatch_is_refunded(
     with client.costs(0), database.write() as session:
         if not database.is_sqlite:
             session.execute(sql("SELECT id FROM account FOR UPDATE"))
-        with pytest.raises(httpx.ReadTimeout), httpx.Client(timeout=0.3, verify=NO_TLS) as http:
-            http.post(
-                client.gateway.url + PATHS["chat"],
-                json=body("chat", "Hi"),
-                headers={"x-api-key": client.key},
-            )
+        client.leave("chat", "Hi", seconds=0.3)
     database.close()
     assert simulated.stats()["received"] == received
 
@@ -278,16 +276,8 @@ def test_a_client_that_leaves_before_there_is_a_connection_is_refunded(
             ]
             process = GatewayProcess(tmp_path, documents, database_url=database.url).start()
             client = Client(process, process.key("rich"))
-            with (
-                client.costs(0),
-                pytest.raises(httpx.ReadTimeout),
-                httpx.Client(timeout=0.5, verify=NO_TLS) as http,
-            ):
-                http.post(
-                    process.url + PATHS["chat"],
-                    json=body("chat", "Hi"),
-                    headers={"x-api-key": client.key},
-                )
+            with client.costs(0):
+                client.leave("chat", "Hi", seconds=0.5)
             assert process.stop() == 0, process.log_text()
     assert Books(database).count("refund") == 1
 

@@ -45,7 +45,10 @@ class Translator(Protocol):
         """
 
     def translate_whole(self, document: dict[str, Any]) -> dict[str, Any]:
-        """A whole answer as a completion, an error as `{"error": …}`."""
+        """A whole answer as a completion, an error as `{"error": …}`.
+
+        Raises `UpstreamBroken` for what is no answer of the dialect.
+        """
 
 
 class ChatChunk(Struct):
@@ -188,7 +191,8 @@ class ChatReply:
         tally = self._reader.tally
         document = _decode(body)
         if self._translator is not None:
-            document, body = _translate_whole(self._translator, document)
+            document = self._translator.translate_whole(document)
+            body = msgspec.json.encode(document)
         tally.add_whole(document)
         if tally.error:
             raise broken_by(tally.error, self._credential, begun=False)
@@ -248,14 +252,6 @@ def _decode(body: bytes) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise UpstreamBroken("The upstream sent something that is not a JSON object.")
     return document
-
-
-def _translate_whole(translator: Translator, told: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
-    try:
-        document = translator.translate_whole(told)
-        return document, msgspec.json.encode(document)
-    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
-        raise UpstreamBroken("The upstream sent something that is no answer.") from None
 
 
 def _is_whole(data: bytes) -> bool:

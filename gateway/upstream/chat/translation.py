@@ -9,10 +9,14 @@ from typing import Any
 
 import msgspec
 
+from gateway.errors import UpstreamBroken
+
 Object = dict[str, Any]
 
 _NO_EVENT = [b"?"]
 _DONE = b"[DONE]"
+#: what reading raises where something is missing, or is of another type
+_ILL_FORMED = (ValueError, RecursionError, KeyError, TypeError, AttributeError)
 encode_json = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -35,8 +39,19 @@ class EventTranslator:
         try:
             event = _decode(data)
             return [encode_json(each) for each in self._read(event)] + self._end(event)
-        except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
+        except _ILL_FORMED:
             return _NO_EVENT
+
+    def translate_whole(self, document: Object) -> Object:
+        """The completion of a whole answer."""
+        try:
+            return self._read_whole(document)
+        except _ILL_FORMED:
+            raise UpstreamBroken("The upstream sent something that is no answer.") from None
+
+    def _read_whole(self, document: Object) -> Object:
+        """One that did not come to its end has no finish reason."""
+        raise NotImplementedError
 
     def _read(self, event: Object) -> list[Object]:
         """What is told before the end."""

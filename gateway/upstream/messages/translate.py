@@ -56,8 +56,7 @@ class MessagesTranslator(EventTranslator):
         #: block index -> signature of its thinking; the last one counts
         self._signatures: dict[int, str] = {}
 
-    def translate_whole(self, document: Object) -> Object:
-        """The completion of a whole message; without a `stop_reason` it has no finish reason."""
+    def _read_whole(self, document: Object) -> Object:
         if document.get("error"):
             return {"error": _error(document["error"])}
         text, reasoning, calls, details = "", "", [], []

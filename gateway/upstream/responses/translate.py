@@ -62,8 +62,7 @@ class ResponsesTranslator(EventTranslator):
         #: index of an item -> position of its call among the calls
         self._calls: dict[int, int] = {}
 
-    def translate_whole(self, document: Object) -> Object:
-        """The completion of a whole response; one that is not done has no finish reason."""
+    def _read_whole(self, document: Object) -> Object:
         if document.get("error") or document.get("status") == "failed":
             return {"error": _error(document.get("error"))}
         said: dict[str, str] = {}
