@@ -1,7 +1,6 @@
 """The images of the stories, each named by a hash of everything it is made from."""
 
 import hashlib
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -9,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+
+from tests.harness.locks import closure, pins, requirements
 
 _HERE = Path(__file__).resolve().parents[1] / "images"
 _ROOT = _HERE.parents[2]
@@ -82,7 +83,7 @@ def images() -> dict[str, Image]:
 
 
 def _versions() -> str:
-    """The locked version of every package, as constraints for what a test installs."""
-    lock = (_ROOT / ".locks" / "dev.txt").read_text()
-    found = re.findall(r"^([A-Za-z0-9._-]+==[^\s;\\]+)", lock, re.MULTILINE)
-    return "\n".join(found) + "\n"
+    """A complete lock of the two SDKs: the suite's version of each package that they need."""
+    pinned = pins((_ROOT / ".locks" / "dev.txt").read_text())
+    needed = closure(requirements(("openai", "anthropic")), pinned)
+    return "".join(f"{name}=={pinned[name]}\n" for name in sorted(needed))
