@@ -41,6 +41,9 @@ Failure = Literal[
     "unreachable", "timeout", "overloaded", "failed", "misconfigured", "refused", "broken"
 ]
 
+#: who can have brought about a failure: its upstream alone, a client too, or its client alone
+Blame = Literal["upstream", "either", "client"]
+
 
 class TollgateError(Exception):
     """Base of the tree. `message` is shown to the caller, so it never holds a secret."""
@@ -229,9 +232,19 @@ class UpstreamError(TollgateError):
     origin = "upstream"
     failure: ClassVar[Failure] = "failed"
 
+    def __init__(
+        self,
+        message: str,
+        *,
+        blame: Blame = "either",
+        retry_after_seconds: float | None = None,
+    ) -> None:
+        super().__init__(message, retry_after_seconds=retry_after_seconds)
+        self.blame = blame
+
 
 class UpstreamUnreachable(UpstreamError):
-    """No connection to the upstream."""
+    """No connection to the upstream, or none that lasts until an answer."""
 
     code = "upstream_unreachable"
     failure = "unreachable"

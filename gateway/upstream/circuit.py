@@ -6,6 +6,11 @@
 While it is open one request may go after each pause, whatever became of the one before: so a trial
 that is slow, or whose client left, closes the way to nobody. An upstream that asked for a pause of
 its own is given it in either state, and after it everybody may go.
+
+One account may bring about nearly every failure, by what it sends. So no account closes the way to
+another: it is half of a row at most, its failed trials make the pause longer for itself alone, and
+the pause an upstream asks of it is its own until another account was asked for one. A failure that
+no client can cause, handed in without an account, needs no second one.
 """
 
 PAUSE_SECONDS_MIN = 1.0
@@ -17,27 +22,48 @@ ASKED_SECONDS_MAX = 60.0
 class Circuit:
     """One upstream's, as one replica sees it. `failures_max` in a row open it; 0 never does."""
 
-    __slots__ = ("_asked_until", "_failures_max", "_pause", "_trial_at", "failures", "is_open")
+    __slots__ = ("_asked_account", "_asked_alone_until", "_asked_until", "_failures_max",
+                 "_pause", "_row", "_share", "_trial_account", "_trial_at", "failures",
+                 "is_open")  # fmt: skip
 
     def __init__(self, failures_max: int) -> None:
         self._failures_max = failures_max
-        #: in a row
+        #: how many of a row may be one account's
+        self._share = (failures_max + 1) // 2
+        #: failures in a row by account, None for those that no account can cause
+        self._row: dict[int | None, int] = {}
+        #: those of the row that count
         self.failures = 0
         self.is_open = False
         self._pause = PAUSE_SECONDS_MIN
         self._trial_at = 0.0
+        #: whose trial was the last to fail: others go before it
+        self._trial_account: int | None = None
+        #: until when everybody was asked to wait: two accounts were, for that long at least
         self._asked_until = 0.0
+        #: the account that was asked to wait for longest, and until when
+        self._asked_account: int | None = None
+        self._asked_alone_until = 0.0
 
     @property
     def is_calm(self) -> bool:
         """Whether anybody may go, so that nothing else needs to be looked at."""
-        return not (self.is_open or self._asked_until)
+        return not (self.is_open or self._asked_alone_until)
 
     def wait(self, now: float) -> float:
-        """Seconds until a request may go; 0.0 when one may."""
-        if self._asked_until and now >= self._asked_until:
-            self._asked_until = 0.0
+        """Seconds until some account's request may go; 0.0 when one may."""
         return max(0.0, self._asked_until - now, self._trial_at - now if self.is_open else 0.0)
+
+    def wait_of(self, account: int, now: float) -> float:
+        """Seconds until a request of this account may go; 0.0 when it may."""
+        seconds = self.wait(now)
+        if self._asked_alone_until and now >= self._asked_alone_until:
+            self._asked_until = self._asked_alone_until = 0.0
+        if account == self._asked_account:
+            seconds = max(seconds, self._asked_alone_until - now)
+        if self.is_open and account == self._trial_account:
+            seconds = max(seconds, self._trial_at + self._pause - now)
+        return seconds
 
     def admit(self, now: float) -> bool:
         """A request goes, as `wait` allowed; says whether it is a trial."""
@@ -47,24 +73,44 @@ class Circuit:
 
     def succeed(self) -> None:
         """The upstream answered."""
+        self._row.clear()
         self.failures = 0
         self.is_open = False
         self._pause = PAUSE_SECONDS_MIN
+        self._trial_account = None
 
-    def fail(self, now: float, was_trial: bool, asked_seconds: float | None) -> None:
-        """The upstream failed, and perhaps asked for a pause.
+    def fail(
+        self, now: float, account: int | None, was_trial: bool, asked_seconds: float | None
+    ) -> None:
+        """The upstream failed a request of `account`, and perhaps asked for a pause.
 
         What fails of those that went before it opened changes nothing.
         """
         if not self._failures_max:
             return
         if asked_seconds:
-            until = now + min(asked_seconds, ASKED_SECONDS_MAX)
-            self._asked_until = max(self._asked_until, until)
-        self.failures += 1
-        if self.is_open and was_trial:
-            self._pause = min(2 * self._pause, PAUSE_SECONDS_MAX)
-            self._trial_at = now + self._pause
-        elif not self.is_open and self.failures >= self._failures_max:
+            self._rest(now, account, now + min(asked_seconds, ASKED_SECONDS_MAX))
+        if self.is_open:
+            if was_trial:
+                self._fail_trial(now, account)
+            return
+        counted = self._row.get(account, 0)
+        if account is None or counted < self._share:
+            self._row[account] = counted + 1
+            self.failures += 1
+        if self.failures >= self._failures_max and (None in self._row or len(self._row) > 1):
             self.is_open = True
             self._trial_at = now + self._pause
+
+    def _rest(self, now: float, account: int | None, until: float) -> None:
+        """An account was asked to wait; everybody waits for as long as another was, too."""
+        if now < self._asked_alone_until and account != self._asked_account:
+            self._asked_until = max(self._asked_until, min(until, self._asked_alone_until))
+        if until > self._asked_alone_until:
+            self._asked_account, self._asked_alone_until = account, until
+
+    def _fail_trial(self, now: float, account: int | None) -> None:
+        if account is None or self._trial_account not in (None, account):
+            self._pause = min(2 * self._pause, PAUSE_SECONDS_MAX)
+        self._trial_account = account
+        self._trial_at = now + self._pause

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from gateway.core.spec import FleetLimits, UpstreamSpec
-from gateway.errors import Failure, TollgateError, UpstreamError
+from gateway.errors import Blame, Failure, TollgateError, UpstreamError
 from gateway.upstream.base import Upstream
 from gateway.upstream.circuit import Circuit
 from gateway.upstream.queue import FairQueue
@@ -62,39 +62,41 @@ class Gate:
             spec.concurrent_requests or limits.upstream_connections, limits.upstream_connections
         )
         self._taken = 0
+        self._waiting = 0
         self._queue: FairQueue[Visit | None] = FairQueue()
         self._timer: asyncio.TimerHandle | None = None
 
-    def enter(self) -> "Visit | None":
-        """A visit, where there may be one now and nobody waits for it."""
+    def enter(self, account: int) -> "Visit | None":
+        """A visit for an account, where there may be one now and nobody waits for it."""
         if self._taken >= self._places or self._queue.length:
             return None
         trial = False
         if not self.circuit.is_calm:
             now = self.loop.time()
-            if self.circuit.wait(now):
+            if self.circuit.wait_of(account, now):
                 return None
             trial = self.circuit.admit(now)
         self._taken += 1
-        return Visit(self, trial)
+        return Visit(self, account, trial)
 
-    def closed_seconds(self) -> float:
-        """For how long nobody may go, because it failed or asked for a pause."""
-        return 0.0 if self.circuit.is_calm else self.circuit.wait(self.loop.time())
+    def closed_seconds(self, account: int) -> float:
+        """For how long the account may not go: the upstream failed, or asked for a pause."""
+        return 0.0 if self.circuit.is_calm else self.circuit.wait_of(account, self.loop.time())
 
     async def wait(self, account: int, seconds: float) -> "Visit | None":
         """A visit when it is the account's turn; None where that is not within `seconds`.
 
         Nobody waits for an upstream that fails, nor longer than it wants to be left alone.
         """
-        hopeless = self.circuit.is_open or self.closed_seconds() > seconds
-        if seconds <= 0 or hopeless or self._queue.length >= WAITING_MAX:
+        closed = self.closed_seconds(account)
+        hopeless = self.circuit.is_open or closed > seconds
+        if seconds <= 0 or hopeless or self._waiting >= WAITING_MAX:
             return None
         future: asyncio.Future[Visit | None] = self.loop.create_future()
-        self._queue.add(account, future)
+        self._waiting += 1
         self.watcher.waiting(1)
         late = self.loop.call_later(seconds, _dismiss, future)
-        self._hand_out()
+        self._line_up(account, future)
         try:
             return await future
         except asyncio.CancelledError:
@@ -105,6 +107,7 @@ class Gate:
         finally:
             late.cancel()
             self._queue.remove(account, future)
+            self._waiting -= 1
             self.watcher.waiting(-1)
 
     def close(self) -> None:
@@ -124,30 +127,44 @@ class Gate:
         self.watcher.circuit_open(self.circuit.is_open)
         if self.circuit.is_open:  # whoever waits had better ask elsewhere, or later
             while self._queue.length:
-                _dismiss(self._queue.pop())
+                _dismiss(self._queue.pop()[1])
         else:
+            self._hand_out()
+
+    def _line_up(self, account: int, future: "asyncio.Future[Visit | None]") -> None:
+        """Have it wait for a turn, after a pause that is its account's own."""
+        if self.circuit.is_open:
+            _dismiss(future)
+        elif not future.done():
+            self._queue.add(account, future)
             self._hand_out()
 
     def _hand_out(self) -> None:
         while self._queue.length and self._taken < self._places:
-            closed = self.closed_seconds()
+            now = self.loop.time()
+            closed = self.circuit.wait(now)
             if closed:
                 self.close()
                 self._timer = self.loop.call_later(closed, self._hand_out)
                 return
-            future = self._queue.pop()
-            if not future.done():
+            account, future = self._queue.pop()
+            own = self.closed_seconds(account)
+            if own:
+                self.loop.call_later(own, self._line_up, account, future)
+            elif not future.done():
                 self._taken += 1
-                future.set_result(Visit(self, self.circuit.admit(self.loop.time())))
+                future.set_result(Visit(self, account, self.circuit.admit(now)))
 
 
 class Visit:
     """One request at one upstream; whoever has it must let it `leave`, once or more often."""
 
-    __slots__ = ("_accepted", "_answered", "_gate", "_left", "_sent_at", "_was_trial")
+    __slots__ = ("_accepted", "_account", "_answered", "_gate", "_left", "_sent_at",
+                 "_was_trial")  # fmt: skip
 
-    def __init__(self, gate: Gate, was_trial: bool) -> None:
+    def __init__(self, gate: Gate, account: int, was_trial: bool) -> None:
         self._gate = gate
+        self._account = account
         self._was_trial = was_trial
         self._sent_at: float | None = None
         self._accepted = False
@@ -189,16 +206,17 @@ class Visit:
         if self._left:
             return
         gate, circuit = self._gate, self._gate.circuit
-        failure = _failure_of(error, self._answered)
+        failure, blame = _failure_of(error, self._answered)
         gate.watcher.failed(failure)
         if not self._accepted:
             gate.watcher.answered(error.code or str(error.status))
         if failure in ("refused", "misconfigured"):  # it works, and says so
             if circuit.failures:
                 self._succeed()
-        else:
+        elif blame != "client":
             was_open = circuit.is_open
-            circuit.fail(gate.loop.time(), self._was_trial, error.retry_after_seconds)
+            account = None if blame == "upstream" else self._account
+            circuit.fail(gate.loop.time(), account, self._was_trial, error.retry_after_seconds)
             if circuit.is_open and not was_open:
                 gate.note()
         self.leave()
@@ -220,10 +238,10 @@ class Visit:
             self._gate.note()
 
 
-def _failure_of(error: TollgateError, answered: bool) -> Failure:
+def _failure_of(error: TollgateError, answered: bool) -> tuple[Failure, Blame]:
     if not isinstance(error, UpstreamError):
-        return "refused"
-    return "broken" if answered else error.failure
+        return "refused", "client"
+    return "broken" if answered else error.failure, error.blame
 
 
 def _dismiss(future: "asyncio.Future[Visit | None]") -> None:

@@ -22,10 +22,16 @@ _IDLE_SECONDS = 15.0
 _SWEEP_SECONDS_MAX = 1.0
 _PORTS = {"http": 80, "https": 443}
 _LARGE_BYTES = 64 * 1024
+#: a server that was kept waiting for longer may have given up for that
+_HELD_SECONDS = 1.0
 
 
 class Unreachable(OSError):
     """No connection could be made."""
+
+
+class Crowded(OSError):
+    """There are as many connections as there may be."""
 
 
 class Disconnected(OSError):
@@ -39,8 +45,9 @@ class Silent(OSError):
 class Response:
     """One answer, while it arrives. `headers` are by lower-case name, the last of a name."""
 
-    __slots__ = ("_buffer", "_buffered", "_connection", "_divert", "_failure", "_loop", "_waiter",
-                 "done", "headers", "last_at", "status", "unwanted_since")  # fmt: skip
+    __slots__ = ("_buffer", "_buffered", "_connection", "_divert", "_failure", "_held_seconds",
+                 "_loop", "_waiter", "done", "headers", "held_since", "last_at", "status",
+                 "unwanted_since")  # fmt: skip
 
     def __init__(self, connection: "_Connection", loop: asyncio.AbstractEventLoop) -> None:
         self.status = 0
@@ -50,6 +57,9 @@ class Response:
         self.last_at = loop.time()
         #: since when nobody reads any more, while its end is awaited
         self.unwanted_since: float | None = None
+        #: since when nothing more is read from its connection, because its reader is slow
+        self.held_since: float | None = None
+        self._held_seconds = 0.0
         self._connection = connection
         self._loop = loop
         self._buffer: list[bytes] = []
@@ -57,6 +67,11 @@ class Response:
         self._failure: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._divert: Callable[[bytes], bool] | None = None
+
+    @property
+    def was_held_up(self) -> bool:
+        """Whether its server had to wait for a reader that was slow."""
+        return self._held_seconds > _HELD_SECONDS
 
     async def read(self, divert: Callable[[bytes], bool] | None = None) -> bytes:
         """What has arrived since the last read, at least a byte; empty at the end.
@@ -74,8 +89,8 @@ class Response:
         buffer = self._buffer
         data = buffer[0] if len(buffer) == 1 else b"".join(buffer)
         buffer.clear()
-        if self._buffered > _BUFFER_BYTES_MAX:
-            self._connection.resume()
+        if self.held_since is not None:
+            self._go_on()
         self._buffered = 0
         return data
 
@@ -96,9 +111,22 @@ class Response:
         if linger:
             self.unwanted_since = self._loop.time()
             self._buffer.clear()
-            self._connection.resume()
+            self._go_on()
         else:
             self._connection.abort()
+
+    def _hold(self) -> None:
+        if self.held_since is None:
+            self.held_since = self._loop.time()
+            self._connection.pause()
+
+    def _go_on(self) -> None:
+        """Read from the connection again; its silence meanwhile was none of its own."""
+        if self.held_since is not None:
+            self.last_at = self._loop.time()
+            self._held_seconds += self.last_at - self.held_since
+            self.held_since = None
+        self._connection.resume()
 
     async def _wait(self) -> None:
         self._waiter = self._loop.create_future()
@@ -126,7 +154,7 @@ class Response:
         self._buffer.append(data)
         self._buffered += len(data)
         if self._buffered > _BUFFER_BYTES_MAX:
-            self._connection.pause()
+            self._hold()
         self.wake()
 
     def fail(self, error: Exception) -> None:
@@ -272,7 +300,7 @@ class HttpClient:
     async def post(
         self, headers: Mapping[str, str], body: bytes, on_sent: Callable[[], None] | None = None
     ) -> Response:
-        """Send, and wait for the status. Raises `Unreachable`, `Disconnected` and `Silent`.
+        """Send, and wait for the status. Raises `Unreachable`, `Crowded`, `Disconnected`, `Silent`.
 
         `on_sent` is called once there is a connection, just before the first byte goes.
         """
@@ -325,7 +353,7 @@ class HttpClient:
 
     async def _connect(self) -> _Connection:
         if len(self._open) >= self._connections_max:
-            raise Unreachable("all connections to the upstream are in use")
+            raise Crowded("all connections to the upstream are in use")
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._connect_seconds):
@@ -347,7 +375,7 @@ class HttpClient:
             lingers = response.unwanted_since
             if lingers is not None and now - lingers > self.LINGER_SECONDS:
                 connection.abort()
-            elif now - response.last_at > self._silence_seconds:
+            elif response.held_since is None and now - response.last_at > self._silence_seconds:
                 response.fail(Silent("the upstream fell silent"))
                 connection.abort()
         while self._idle and now - self._idle[0].idle_since > _IDLE_SECONDS:

@@ -19,8 +19,8 @@ class FairQueue(Generic[T]):
         self._accounts.setdefault(account, deque()).append(future)
         self.length += 1
 
-    def pop(self) -> "Future[T]":
-        """The next; its account has its following turn after all others."""
+    def pop(self) -> "tuple[int, Future[T]]":
+        """The next, with its account, which has its following turn after all others."""
         account, futures = next(iter(self._accounts.items()))
         future = futures.popleft()
         self.length -= 1
@@ -28,7 +28,7 @@ class FairQueue(Generic[T]):
             self._accounts.move_to_end(account)
         else:
             del self._accounts[account]
-        return future
+        return account, future
 
     def remove(self, account: int, future: "Future[T]") -> None:
         """Take one out, wherever it is; it may be gone already."""

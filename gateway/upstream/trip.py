@@ -58,7 +58,7 @@ class Trip:
         self._limit_seconds = limit_seconds
         self._options: list[_Option] | None = None
         self._came_from: Gate | None = None
-        self._visit = gate.enter()
+        self._visit = gate.enter(account)
         self._loop = gate.loop
         self._sent_at = 0.0
 
@@ -144,7 +144,7 @@ class Trip:
 
     def _enter_any(self, options: list[_Option]) -> bool:
         for option in options:
-            visit = option.gate.enter()
+            visit = option.gate.enter(self._account)
             if visit is not None:
                 self._take(option, visit)
                 return True
@@ -160,7 +160,7 @@ class Trip:
                 return
             if self._enter_any(options):
                 return
-        closed = [option.gate.closed_seconds() for option in options]
+        closed = [option.gate.closed_seconds(self._account) for option in options]
         raise UpstreamOverloaded(
             "The upstream has no place for this request now; try again later.",
             retry_after_seconds=min(closed, default=0.0) or None,

@@ -51,7 +51,9 @@ def gateway(
             {"name": "nobody", "url": nobody, "circuitFailures": 0},
             {"name": "silent", "url": simulated.url, "circuitFailures": 0, "silenceSeconds": 0.5},
             {"name": "frail", "url": simulated.url, "circuitFailures": 2},
+            {"name": "gone", "url": nobody, "circuitFailures": 2},
             {"name": "asking", "url": simulated.url, "queueSeconds": 5},
+            {"name": "asking-too", "url": simulated.url},
             {"name": "abroad", "url": simulated.url, "dialect": "messages", "circuitFailures": 0},
         ],
         models=[
@@ -59,6 +61,7 @@ def gateway(
              "fallbacks": [second]},
             {"id": "nobody", "upstream": "nobody", "fallbacks": [second]},
             {"id": "nobody-at-all", "upstream": "nobody"},
+            {"id": "dead", "upstream": "gone"},
             {"id": "silent", "upstream": "silent", "upstreamModel": "kimi-k2.6",
              "fallbacks": [second]},
             {"id": "unfit", "upstream": "main", "upstreamModel": "kimi-k2.6",
@@ -67,13 +70,19 @@ def gateway(
             {"id": "frail-with-another", "upstream": "frail", "upstreamModel": "kimi-k2.6",
              "fallbacks": [second]},
             {"id": "asking", "upstream": "asking", "upstreamModel": "kimi-k2.6"},
+            {"id": "asking-too", "upstream": "asking-too", "upstreamModel": "kimi-k2.6"},
             {"id": "to-messages", "upstream": "main", "upstreamModel": "kimi-k2.6",
              "fallbacks": [{**second, "upstream": "abroad"}]},
             {"id": "from-messages", "upstream": "abroad", "upstreamModel": "kimi-k2.6",
              "fallbacks": [second]},
         ],
     )  # fmt: skip
-    documents = [document, api_key("rich", "rich"), credit_grant("rich", "rich", credits=1_000_000)]
+    documents = [document]
+    for account in ("rich", "other"):
+        documents += [
+            api_key(account, account),
+            credit_grant(account, account, credits=1_000_000),
+        ]
     process = GatewayProcess(
         tmp_path_factory.mktemp("gateway"), documents, database_url=module_database_url
     )
@@ -86,6 +95,12 @@ def gateway(
 @pytest.fixture
 def client(gateway: GatewayProcess) -> Client:
     return Client(gateway, gateway.key("rich"))
+
+
+@pytest.fixture
+def other(gateway: GatewayProcess) -> Client:
+    """A client of another account."""
+    return Client(gateway, gateway.key("other"))
 
 
 def metric(gateway: GatewayProcess, name: str, upstream: str, **labels: str) -> float:
@@ -232,16 +247,21 @@ def test_a_client_that_leaves_while_the_second_works_has_paid(
         wait_until(lambda: simulated.stats()["cancelled"] == cancelled + 1, "the upstream call")
 
 
-def is_open(client: Client) -> bool:
-    return metric(client.gateway, "tollgate_upstream_circuit_open", "frail") == 1
+def is_open(client: Client, upstream: str = "frail") -> bool:
+    return metric(client.gateway, "tollgate_upstream_circuit_open", upstream) == 1
+
+
+def try_it(client: Client, text: str, status: int) -> None:
+    """Ask until a trial is let through."""
+    wait_until(lambda: client.ask("chat", text, model="frail").status_code == status, "a trial", 10)
 
 
 def test_failures_in_a_row_open_the_circuit_and_a_trial_closes_it(
-    client: Client, simulated: Simulated
+    client: Client, other: Client, simulated: Simulated
 ) -> None:
     with client.costs(0):
-        for _ in range(2):
-            assert client.ask("chat", "!error 500", model="frail").status_code == 502
+        for each in (client, other):
+            assert each.ask("chat", "!error 500", model="frail").status_code == 502
         assert is_open(client)
         received = simulated.stats()["received"]
         refused = client.ask("chat", "Hi", model="frail")
@@ -252,20 +272,39 @@ def test_failures_in_a_row_open_the_circuit_and_a_trial_closes_it(
         assert client.ask("messages", "Hi", model="frail").status_code == 529
         assert simulated.stats()["received"] == received
     with client.costs(PRICE):
-        other = client.ask("chat", SECOND, model="frail-with-another")
-        assert other.headers["x-tollgate-upstream"] == "second"
-    wait_until(lambda: client.ask("chat", "Hi", model="frail").status_code == 200, "a trial", 5)
+        answered = client.ask("chat", SECOND, model="frail-with-another")
+        assert answered.headers["x-tollgate-upstream"] == "second"
+    try_it(client, "Hi", 200)
     assert not is_open(client)
 
 
-def test_a_trial_that_fails_makes_the_pause_longer(client: Client) -> None:
-    for _ in range(2):
-        client.ask("chat", "!error 500", model="frail")
-    wait_until(
-        lambda: client.ask("chat", "!error 500", model="frail").status_code == 502, "a trial", 5
-    )
+def test_trials_that_fail_make_the_pause_longer(client: Client, other: Client) -> None:
+    for each in (client, other):
+        each.ask("chat", "!error 500", model="frail")
+    for each in (client, other):
+        try_it(each, "!error 500", 502)
     assert client.ask("chat", "Hi", model="frail").headers["retry-after"] == "2"
-    wait_until(lambda: client.ask("chat", "Hi", model="frail").status_code == 200, "a trial", 5)
+    try_it(client, "Hi", 200)
+
+
+@every_dialect
+@either_way
+@pytest.mark.parametrize("fault", ["!error 500", "!error 504", "!hang-up", "!cut 0", "!cut 1"])
+def test_one_account_never_closes_the_way_to_another(
+    client: Client, other: Client, dialect: str, stream: bool, fault: str
+) -> None:
+    for _ in range(6):
+        client.ask(dialect, fault, stream=stream, model="frail")
+    assert not is_open(client)
+    assert other.ask(dialect, "Hi", stream=stream, model="frail").status_code == 200
+
+
+def test_a_dead_upstream_is_found_out_by_one_account(client: Client) -> None:
+    with client.costs(0):
+        for _ in range(2):
+            assert client.ask("chat", "Hi", model="dead").status_code == 502
+        assert is_open(client, "gone")
+        assert client.ask("chat", "Hi", model="dead").status_code == 503
 
 
 def test_a_pause_that_the_upstream_asked_for_is_waited_out(client: Client) -> None:
@@ -287,3 +326,12 @@ def test_a_longer_pause_is_told_at_once(client: Client, dialect: str) -> None:
         assert refused.status_code == (529 if dialect == "messages" else 503)
         assert 20 < int(refused.headers["retry-after"]) <= 30
         assert refused.elapsed.total_seconds() < 1
+
+
+def test_a_pause_asked_of_one_account_is_waited_out_by_nobody_else(
+    client: Client, other: Client
+) -> None:
+    other.ask("chat", "!error 429 rate_limit_reached_error 30", model="asking-too")
+    with client.costs(PRICE):
+        assert client.ask("chat", "Hi", model="asking-too").status_code == 200
+    assert other.ask("chat", "Hi", model="asking-too").status_code == 503

@@ -11,6 +11,7 @@ import pytest
 from gateway.core.spec import FleetLimits
 from gateway.errors import (
     InvalidRequest,
+    Overloaded,
     TollgateError,
     UpstreamBroken,
     UpstreamError,
@@ -225,6 +226,54 @@ def test_silence_ends_in_a_timeout_before_and_within_the_answer() -> None:
         assert time.monotonic() - began < 5
 
 
+class SlowReader:
+    """A client that does not read for a while, in front of an upstream that has much to say."""
+
+    WAIT_SECONDS = 1.3
+
+    def __init__(self, *, cuts: bool) -> None:
+        self._cuts = cuts
+        self._begun = asyncio.Event()
+        self._over = asyncio.Event()
+
+    async def run(self) -> Any:
+        limits = FleetLimits(upstream_silence_seconds=0.4)
+        async with socket_that(self._serve) as url, upstream_at(url, None, limits) as upstream:
+            reply = await send(upstream, "hello", stream=True)
+            await reply.read()
+            self._begun.set()
+            await asyncio.sleep(self.WAIT_SECONDS)
+            self._over.set()
+            try:
+                return told(await read_all(reply))
+            except TollgateError as error:
+                return error
+            finally:
+                reply.close()
+
+    async def _serve(self, head: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(STREAM_HEAD + chunked(stream(chunk({"content": "first"}))))
+        await self._begun.wait()
+        for _ in range(200):
+            writer.write(chunked(stream(chunk({"content": "x" * 100_000}))))
+        if self._cuts:
+            await self._over.wait()
+            writer.transport.abort()
+            return
+        writer.write(chunked(stream(chunk({}, "stop"), "[DONE]")) + b"0\r\n\r\n")
+        await writer.drain()
+
+
+def test_an_upstream_that_waits_for_a_slow_reader_is_not_silent() -> None:
+    assert asyncio.run(SlowReader(cuts=False).run()) == "x" * 100_000 * 200
+
+
+def test_an_upstream_that_gives_up_on_a_slow_reader_has_not_failed() -> None:
+    error = asyncio.run(SlowReader(cuts=True).run())
+    assert type(error) is UpstreamBroken
+    assert error.blame == "client"
+
+
 def test_nobody_listening_is_unreachable() -> None:
     async def run() -> TollgateError:
         async with socket_that(never) as url:
@@ -237,7 +286,25 @@ def test_nobody_listening_is_unreachable() -> None:
     async def never(head: bytes, writer: asyncio.StreamWriter) -> None:
         raise AssertionError("nobody asks")
 
-    assert type(asyncio.run(run())) is UpstreamUnreachable
+    error = asyncio.run(run())
+    assert type(error) is UpstreamUnreachable
+    assert error.blame == "upstream"
+
+
+def test_more_connections_than_there_may_be_are_no_failure_of_the_upstream() -> None:
+    async def serve(head: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(STREAM_HEAD)
+
+    async def run() -> TollgateError:
+        limits = FleetLimits(upstream_connections=1)
+        async with socket_that(serve) as url, upstream_at(url, None, limits) as upstream:
+            first = await send(upstream, "hello", stream=True)
+            with pytest.raises(TollgateError) as caught:
+                await send(upstream, "hello", stream=True)
+            first.close()
+            return caught.value
+
+    assert type(asyncio.run(run())) is Overloaded
 
 
 def test_a_redirect_is_not_followed() -> None:

@@ -6,7 +6,13 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from gateway.core.spec import FleetLimits, UpstreamSpec
-from gateway.errors import UpstreamError, UpstreamMisconfigured, UpstreamOverloaded
+from gateway.errors import (
+    UpstreamBroken,
+    UpstreamError,
+    UpstreamMisconfigured,
+    UpstreamOverloaded,
+    UpstreamUnreachable,
+)
 from gateway.telemetry.metrics import Metrics
 from gateway.upstream.chat import ChatUpstream
 from gateway.upstream.gate import WAITING_MAX, Gate, Visit
@@ -33,8 +39,8 @@ def with_gate(story: Callable[[Gate], Awaitable[None]], **spec: Any) -> None:
     asyncio.run(run())
 
 
-def entered(gate: Gate) -> Visit:
-    visit = gate.enter()
+def entered(gate: Gate, account: int = 1) -> Visit:
+    visit = gate.enter(account)
     assert visit is not None
     return visit
 
@@ -48,11 +54,11 @@ async def begun(*waits: "asyncio.Task[Any]") -> None:
 def test_there_are_as_many_places_as_the_spec_says() -> None:
     async def story(gate: Gate) -> None:
         visits = [entered(gate) for _ in range(3)]
-        assert gate.enter() is None
+        assert gate.enter(1) is None
         visits[1].leave()
         visits[1].leave()
         entered(gate)
-        assert gate.enter() is None
+        assert gate.enter(1) is None
 
     with_gate(story, concurrent_requests=3)
 
@@ -63,7 +69,7 @@ def test_whoever_waits_has_the_place_that_becomes_free() -> None:
         wait = asyncio.create_task(gate.wait(1, 10))
         await begun(wait)
         first.leave()
-        assert gate.enter() is None, "nobody overtakes who waits"
+        assert gate.enter(1) is None, "nobody overtakes who waits"
         second = await wait
         assert second is not None
         second.leave()
@@ -139,7 +145,7 @@ def test_a_thousand_comings_and_goings_lose_no_place() -> None:
 
         async def request(account: int, seconds: float, stay: float) -> None:
             nonlocal under_way
-            visit = gate.enter() or await gate.wait(account, seconds)
+            visit = gate.enter(account) or await gate.wait(account, seconds)
             if visit is None:
                 return
             under_way += 1
@@ -162,7 +168,7 @@ def test_a_thousand_comings_and_goings_lose_no_place() -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
         assert under_way == 0
         assert len([entered(gate) for _ in range(4)]) == 4
-        assert gate.enter() is None
+        assert gate.enter(1) is None
 
     with_gate(story, concurrent_requests=4)
 
@@ -174,10 +180,10 @@ def test_whoever_waits_for_an_upstream_that_fails_is_sent_away() -> None:
         await begun(wait)
         for visit in visits:
             visit.sent()
-            visit.fail(UpstreamError("it broke down"))
+            visit.fail(UpstreamUnreachable("nobody is there", blame="upstream"))
         assert await wait is None
-        assert gate.enter() is None
-        assert 0 < gate.closed_seconds() <= 1
+        assert gate.enter(1) is None
+        assert 0 < gate.closed_seconds(2) <= 1
         assert await gate.wait(1, 60) is None
 
     with_gate(story, concurrent_requests=2, circuit_failures=1)
@@ -185,11 +191,12 @@ def test_whoever_waits_for_an_upstream_that_fails_is_sent_away() -> None:
 
 def test_whoever_waits_out_a_pause_goes_when_it_is_over() -> None:
     async def story(gate: Gate) -> None:
-        visit = entered(gate)
-        visit.sent()
-        visit.fail(UpstreamOverloaded("later", retry_after_seconds=0.05))
-        assert gate.enter() is None
-        assert await gate.wait(1, 0.01) is None, "the pause is longer"
+        for account in (1, 2):
+            visit = entered(gate, account)
+            visit.sent()
+            visit.fail(UpstreamOverloaded("later", retry_after_seconds=0.05))
+        assert gate.enter(3) is None
+        assert await gate.wait(3, 0.01) is None, "the pause is longer"
         began = gate.loop.time()
         visits = await asyncio.gather(*(gate.wait(account, 5) for account in range(3)))
         assert gate.loop.time() - began >= 0.04
@@ -200,13 +207,68 @@ def test_whoever_waits_out_a_pause_goes_when_it_is_over() -> None:
     with_gate(story)
 
 
-def test_an_upstream_that_refuses_works() -> None:
+def test_a_pause_of_one_account_holds_up_nobody_else() -> None:
     async def story(gate: Gate) -> None:
-        for error in (UpstreamError("a"), UpstreamMisconfigured("b"), UpstreamError("c")):
+        holding, asked = entered(gate, 1), entered(gate, 1)
+        early = asyncio.create_task(gate.wait(1, 60))
+        await begun(early)
+        asked.sent()
+        asked.fail(UpstreamOverloaded("later", retry_after_seconds=0.05))
+        late = asyncio.create_task(gate.wait(1, 60))
+        await begun(early, late)
+        other = entered(gate, 2)
+        holding.leave()
+        other.leave()
+        for wait in (early, late):
+            visit = await wait
+            assert visit is not None
+            visit.leave()
+
+    with_gate(story, concurrent_requests=2)
+
+
+def test_an_account_whose_requests_fail_closes_the_way_to_nobody() -> None:
+    async def story(gate: Gate) -> None:
+        for _ in range(20):
+            visit = entered(gate, 1)
+            visit.sent()
+            visit.fail(UpstreamError("it broke down"))
+        entered(gate, 2)
+
+    with_gate(story)
+
+
+def test_connections_that_cannot_be_made_need_no_second_account() -> None:
+    async def story(gate: Gate) -> None:
+        for _ in range(2):
             visit = entered(gate)
             visit.sent()
+            visit.fail(UpstreamUnreachable("nobody is there", blame="upstream"))
+        assert gate.enter(1) is None
+        assert gate.enter(2) is None
+
+    with_gate(story, circuit_failures=2)
+
+
+def test_what_a_client_brought_about_is_no_failure_of_the_upstream() -> None:
+    async def story(gate: Gate) -> None:
+        for account in range(20):
+            visit = entered(gate, account)
+            visit.sent()
+            visit.fail(UpstreamBroken("its client did not read", blame="client"))
+        entered(gate)
+
+    with_gate(story, circuit_failures=2)
+
+
+def test_an_upstream_that_refuses_works() -> None:
+    async def story(gate: Gate) -> None:
+        errors = (UpstreamError("a"), UpstreamMisconfigured("b"), UpstreamError("c"))
+        for account, error in enumerate(errors):
+            visit = entered(gate, account)
+            visit.sent()
             visit.fail(error)
-        assert gate.enter() is not None
+        assert gate.enter(1) is not None
 
     with_gate(story, circuit_failures=2)
 
@@ -221,7 +283,7 @@ def test_a_queue_gives_turns_and_forgets_who_left() -> None:
         queue.remove(0, futures[2])
         queue.remove(0, futures[2])
         queue.remove(9, futures[0])
-        assert [futures.index(queue.pop()) for _ in range(queue.length)] == [0, 1, 4, 3, 5]
+        assert [futures.index(queue.pop()[1]) for _ in range(queue.length)] == [0, 1, 4, 3, 5]
         assert queue.length == 0
 
     asyncio.run(story())

@@ -13,6 +13,7 @@ from gateway.core.catalog import Resolution
 from gateway.core.request import Request
 from gateway.core.spec import FleetLimits
 from gateway.errors import (
+    Overloaded,
     TollgateError,
     UpstreamBroken,
     UpstreamMisconfigured,
@@ -23,7 +24,7 @@ from gateway.upstream.base import Outgoing
 from gateway.upstream.chat.errors import read_error
 from gateway.upstream.chat.render import render_request
 from gateway.upstream.chat.reply import ChatReply, Translator
-from gateway.upstream.http import HttpClient, Response, Silent, Unreachable
+from gateway.upstream.http import Crowded, HttpClient, Response, Silent, Unreachable
 
 _ERROR_BYTES_MAX = 64 * 1024
 
@@ -113,8 +114,10 @@ def _is_json(response: Response) -> bool:
 
 def _unsent(error: OSError | ValueError) -> TollgateError:
     """The error for a request that got no status."""
+    if isinstance(error, Crowded):
+        return Overloaded("All connections to the upstream are in use; try again.")
     if isinstance(error, Unreachable):
-        return UpstreamUnreachable("No connection to the upstream.")
+        return UpstreamUnreachable("No connection to the upstream.", blame="upstream")
     if isinstance(error, Silent):
         return UpstreamTimeout("The upstream did not answer in time.")
     if isinstance(error, ValueError):

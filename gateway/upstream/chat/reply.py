@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Struct
 
 from gateway.core.events import Event, Usage
-from gateway.errors import TollgateError, UpstreamBroken, UpstreamError, UpstreamTimeout
+from gateway.errors import Blame, TollgateError, UpstreamBroken, UpstreamError, UpstreamTimeout
 from gateway.upstream.base import PassOn
 from gateway.upstream.chat.cutter import EventCutter
 from gateway.upstream.chat.decode import EventDecoder
@@ -219,7 +219,8 @@ class ChatReply:
         except Silent:
             raise UpstreamTimeout("The upstream fell silent.") from None
         except OSError:
-            raise UpstreamBroken("The connection to the upstream broke.") from None
+            blame: Blame = "client" if self._response.was_held_up else "either"
+            raise UpstreamBroken("The connection to the upstream broke.", blame=blame) from None
 
     def close(self) -> None:
         """Give the connection back, or cut it where the answer was not read to its end.
