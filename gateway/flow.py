@@ -24,6 +24,7 @@ from gateway.connection import (
 )
 from gateway.core.catalog import Catalog
 from gateway.core.degraded import feature_of
+from gateway.core.pseudonyms import Pseudonyms
 from gateway.core.spec import FleetLimits
 from gateway.documents.reader import DocumentReader
 from gateway.errors import Draining, InternalError, TollgateError
@@ -54,6 +55,7 @@ class Flow:
         keyring: Keyring,
         catalog: Catalog,
         documents: DocumentReader,
+        pseudonyms: Pseudonyms,
         gates: Mapping[str, Gate],
         till: Till,
         limits: FleetLimits,
@@ -64,6 +66,7 @@ class Flow:
         self._keyring = keyring
         self._catalog = catalog
         self._documents = documents
+        self._pseudonyms = pseudonyms
         self._gates = gates
         self._till = till
         self._limits = limits
@@ -111,6 +114,7 @@ class Flow:
         limits = self._limits
         body = await connection.read_body(limits.body_bytes, limits.body_silence_seconds)
         call = await dialect.parse(body, key.caller)
+        self._pseudonyms.hide(call.request, key.caller.account)
         if call.request.native is not None:
             call.request.native.betas = _betas_of(connection.headers)
         resolution = self._catalog.resolve(call.request)

@@ -17,6 +17,7 @@ from gateway.app import Gateway, charged_paths
 from gateway.connection import BodyMemory
 from gateway.core.catalog import Catalog
 from gateway.core.keys import PEPPER, InstallationSecret
+from gateway.core.pseudonyms import Pseudonyms
 from gateway.core.seal import Sealer
 from gateway.core.spec import GatewayFleet
 from gateway.documents.reader import DocumentReader
@@ -155,6 +156,7 @@ class Process:
             keyring=keyring,
             catalog=catalog,
             documents=documents,
+            pseudonyms=Pseudonyms(secret.pseudonym_key()),
             gates=upstreams.gates,
             till=till,
             limits=limits,

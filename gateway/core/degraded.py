@@ -22,6 +22,8 @@ _HOSTED = {
     "advisor": "advisor",
     "programmatic_tool_calling": "programmatic_tool_calling",
 }
+#: experiments of a provider, by whatever name
+_BETAS = "betas"
 _PARAMETERS = frozenset({"tool_choice", "stop", "parallel_tool_calls"}).union(
     *(profile.parameters | profile.fixed for profile in PROFILES.values())
 )
@@ -40,6 +42,7 @@ FEATURES: frozenset[str] = frozenset(
         "document",
         "citations",
         "thinking",
+        _BETAS,
         "max_tokens",
         "strict",
         *_HOSTED.values(),
@@ -58,6 +61,8 @@ def feature_of(name: str) -> str:
     place, _, kind = name.partition(".")
     if place == "input":
         return _HISTORY
+    if place == _BETAS:
+        return _BETAS
     if place == "tools":
         return next((word for start, word in _HOSTED.items() if kind.startswith(start)), OTHER)
     return OTHER

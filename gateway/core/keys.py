@@ -118,6 +118,10 @@ class InstallationSecret:
         """The key that seals what clients carry and what is kept for them."""
         return self._derive(b"envelope/1")
 
+    def pseudonym_key(self) -> bytes:
+        """The key of the names that providers get for people and sessions."""
+        return self._derive(b"pseudonym/1")
+
     def fingerprint(self) -> str:
         """A public name of the secret, kept in the database so that a wrong one is noticed."""
         return sha256(self._derive(b"fingerprint")).hexdigest()[:32]

@@ -33,6 +33,8 @@ ClientUrl = Annotated[
     str, Meta(pattern=r"^https?://[^\s/?#@]+(/[^\s?#/]+)*$", min_length=1, max_length=2048)
 ]
 Credits = Annotated[int, Meta(ge=0, le=10**15)]
+#: a beta of Messages, or several by `*`
+Beta = Annotated[str, Meta(pattern=r"^[-._a-z0-9*]+$", min_length=1, max_length=128)]
 #: RFC 3339 with a zone, as the API server insists
 Moment = Annotated[datetime, Meta(tz=True)]
 PositiveInteger = Annotated[int, Meta(ge=1, le=10**9)]
@@ -132,6 +134,7 @@ class UpstreamSpec(_Spec, frozen=True, kw_only=True):
     silence_seconds: Annotated[float, Meta(gt=0, le=7200)] | None = None
     circuit_failures: Annotated[int, Meta(ge=0, le=1000)] = 5
     token_counter: Literal["estimate", "messages"] | None = None
+    betas: Annotated[list[Beta], Meta(max_length=64)] = []
 
 
 class ModelReasoning(_Spec, frozen=True, kw_only=True):

@@ -19,7 +19,6 @@ class _Class(Protocol):
 
 _CLASSES: dict[str, _Class] = {
     "chat": ChatUpstream,
-    "messages": MessagesUpstream,
     "responses": ResponsesUpstream,
 }
 
@@ -33,4 +32,6 @@ def open_upstream(
     """
     if spec.silence_seconds is not None:
         limits = replace(limits, upstream_silence_seconds=spec.silence_seconds)
+    if spec.dialect == "messages":
+        return MessagesUpstream(spec.name, url, credential, limits, spec.betas)
     return _CLASSES[spec.dialect](spec.name, url, credential, limits)

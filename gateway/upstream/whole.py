@@ -1,7 +1,8 @@
 """A client's body that goes to an upstream as it was written, but for what it may not say.
 
-Owns what no dialect leaves to the client: who serves it, and by whose tools. Must never leave a
-member in two readings, for what decides on the bill has to be what the upstream reads.
+Owns what no dialect leaves to the client: who serves it, by whose tools, and what names people.
+Must never leave a member in two readings, for what decides on the bill has to be what the upstream
+reads.
 """
 
 from collections.abc import Iterable
@@ -14,6 +15,17 @@ Members = dict[str, Any]
 
 #: by which routers choose another model or another provider, and ask for more than the model
 _ROUTES = ("models", "fallbacks", "route", "provider", "plugins")
+#: what names people and sessions; a dialect puts a pseudonym where it has a word for one
+_NAMES = (
+    "metadata",
+    "user",
+    "safety_identifier",
+    "prompt_cache_key",
+    "client_metadata",
+    "session_id",
+    "user_profile_id",
+    "trace",
+)
 _NOTHING = (b"null", b"[]", b"{}")
 
 read_members = msgspec.json.Decoder(dict[str, Raw]).decode
@@ -34,6 +46,8 @@ def open_body(
     for name in (*denied, *_ROUTES):
         if bytes(body.pop(name, b"null")) not in _NOTHING:
             taken.append(name)
+    for name in _NAMES:
+        body.pop(name, None)
     for name in decisive:
         if name in body:
             body[name] = msgspec.json.decode(body[name])

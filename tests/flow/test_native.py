@@ -13,7 +13,7 @@ from tests.harness.dialects import PATHS, events
 from tests.harness.gateway import GatewayProcess, Simulated, api_key, credit_grant, fleet
 
 GRANT = 1_000_000
-BETA = "unheard-of-2031-01-01"
+BETA = "effort-2025-11-24,context-management-2025-06-27"
 PLAIN, REASONING = 2, 5
 TOOL = {"name": "look", "strict": True, "input_schema": {"type": "object", "properties": {}}}
 LOOP = "!reason Where is it?\n!tool look {}\n!then\n!reason I see.\n!answer It is here."
@@ -31,10 +31,17 @@ def gateway(
             {"name": "main", "url": simulated.url},
             {"name": "anthropic", "url": simulated.url, "dialect": "messages"},
             {"name": "other", "url": simulated.url, "dialect": "messages"},
+            {
+                "name": "trusted",
+                "url": simulated.url,
+                "dialect": "messages",
+                "betas": ["context-1m-*", "unheard-of-*"],
+            },
         ],
     )
     document["spec"]["models"] += [
         {"id": "claude", "upstream": "anthropic", "upstreamModel": "claude-new"},
+        {"id": "claude-trusted", "upstream": "trusted", "upstreamModel": "claude-new"},
         {"id": "claude-other", "upstream": "other", "upstreamModel": "claude-new"},
     ]
     documents = [
@@ -55,13 +62,16 @@ class Client:
 
     def __init__(self, gateway: GatewayProcess, simulated: Simulated, name: str = "rich") -> None:
         self._simulated = simulated
-        headers = {"authorization": f"Bearer {gateway.key(name)}", "anthropic-beta": BETA}
+        headers = {"authorization": f"Bearer {gateway.key(name)}"}
         self.http = httpx.Client(base_url=gateway.url, headers=headers, timeout=20, trust_env=False)
 
-    def ask(self, *messages: Any, stream: bool = False, **more: Any) -> httpx.Response:
+    def ask(
+        self, *messages: Any, stream: bool = False, betas: str = BETA, **more: Any
+    ) -> httpx.Response:
         body = {"model": "claude", "max_tokens": 2000, "thinking": ADAPTIVE, "tools": [TOOL]}
         body |= {"messages": list(messages), "stream": stream, **more}
-        response = self.http.post(PATHS["messages"], json=body)
+        headers = {"anthropic-beta": betas}
+        response = self.http.post(PATHS["messages"], json=body, headers=headers)
         assert response.status_code == 200, response.text
         return response
 
@@ -149,6 +159,32 @@ def test_features_and_betas_reach_the_upstream_unchanged(client: Client) -> None
     assert client.betas() == BETA
     assert response.headers["x-credits-charged"] == str(REASONING)
     assert response.json()["model"] == "claude"
+
+
+def test_a_beta_with_a_price_is_the_administrators_to_allow(client: Client) -> None:
+    betas = "context-1m-2025-08-07,effort-2025-11-24,fast-mode-2026-02-01"
+    said = user(text("!answer Yes."))
+    response = client.ask(said, betas=betas, top_k=7)
+    assert client.betas() == "effort-2025-11-24"
+    assert client.sent()["top_k"] == 7, "as it was written"
+    dropped = "betas.context-1m-2025-08-07, betas.fast-mode-2026-02-01"
+    assert response.headers["x-tollgate-degraded"] == dropped
+    response = client.ask(said, betas=betas, model="claude-trusted")
+    assert client.betas() == "context-1m-2025-08-07,effort-2025-11-24"
+    assert response.headers["x-tollgate-degraded"] == "betas.fast-mode-2026-02-01"
+
+
+def test_an_unknown_beta_neither_passes_nor_fails_a_request(client: Client) -> None:
+    """What belongs to it may stand anywhere in the body, so that is translated."""
+    betas = "unheard-of-2031-01-01,effort-2025-11-24"
+    said = user(text("!answer Yes.", unheard_of=1))
+    response = client.ask(said, betas=betas, unheard_of=1)
+    assert client.betas() is None
+    assert "unheard_of" not in json.dumps(client.sent())
+    assert response.headers["x-tollgate-degraded"].endswith("betas.unheard-of-2031-01-01")
+    client.ask(user(text("!answer Yes.")), betas=betas, top_k=7, model="claude-trusted")
+    assert client.betas() == betas
+    assert client.sent()["top_k"] == 7
 
 
 def test_an_upstream_of_another_dialect_gets_no_betas(client: Client) -> None:

@@ -3,14 +3,18 @@
 Source: Anthropic API reference, "API overview", "Versions".
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
+
+from msgspec.structs import replace
 
 from gateway.core.catalog import Resolution
 from gateway.core.request import Request
+from gateway.core.spec import FleetLimits
 from gateway.upstream.base import Outgoing
 from gateway.upstream.chat.client import ChatUpstream
 from gateway.upstream.chat.reply import ChatReply
+from gateway.upstream.messages.betas import read_betas
 from gateway.upstream.messages.native import render_native
 from gateway.upstream.messages.render import render_request
 from gateway.upstream.messages.translate import MessagesTranslator
@@ -20,9 +24,23 @@ _ANTHROPIC = "anthropic.com"
 
 
 class MessagesUpstream(ChatUpstream):
-    """One provider; `url` is its base URL up to `/v1`, to which `/messages` is joined."""
+    """One provider; `url` is its base URL up to `/v1`, to which `/messages` is joined.
+
+    `betas` are patterns of those that clients may ask for although they have a price.
+    """
 
     path = "/messages"
+
+    def __init__(
+        self,
+        name: str,
+        url: str,
+        credential: str | None,
+        limits: FleetLimits,
+        betas: Sequence[str] = (),
+    ) -> None:
+        super().__init__(name, url, credential, limits)
+        self._betas = betas
 
     @staticmethod
     def credential_headers(url: str, credential: str | None) -> dict[str, str]:
@@ -42,7 +60,12 @@ class MessagesUpstream(ChatUpstream):
 
     def prepare(self, request: Request, resolution: Resolution) -> Outgoing:
         """The request as this upstream takes it; raises `InvalidRequest` for what it cannot."""
-        return render_native(request, resolution) or render_request(request, resolution)
+        betas = read_betas(request.native, self._betas)
+        outgoing = render_native(request, resolution, betas) or render_request(request, resolution)
+        if betas.dropped and resolution.model.profile.takes_whole == "messages":
+            named = (f"betas.{beta}" for beta in betas.dropped)
+            outgoing = replace(outgoing, degraded=(*outgoing.degraded, *named))
+        return outgoing
 
     async def send(
         self, outgoing: Outgoing, headers: dict[str, str], on_sent: Callable[[], None]

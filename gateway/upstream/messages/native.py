@@ -13,25 +13,40 @@ from msgspec import Raw
 from gateway.core.catalog import Resolution
 from gateway.core.request import Native, Request
 from gateway.upstream.base import Outgoing
+from gateway.upstream.messages.betas import Betas
 from gateway.upstream.messages.thinking import write_thought
 from gateway.upstream.whole import Members, open_body, read_members
 from gateway.wire.json import encode
 from gateway.wire.messages.history import ATTRIBUTION, without_attribution
 
-#: where it is worked out, how fast, and by whose tools: that is the administrator's to say
-_NOT_THE_CLIENTS = ("service_tier", "speed", "inference_geo", "container", "mcp_servers", "thread")
+#: where it is worked out, how fast, by whose tools and at whose expense: that is the
+#: administrator's to say; what a compaction gives back nobody here could read
+_NOT_THE_CLIENTS = (
+    "service_tier",
+    "speed",
+    "inference_geo",
+    "container",
+    "mcp_servers",
+    "thread",
+    "billing_policy",
+    "fallback_credit_token",
+    "compaction",
+)
 
 _raws = msgspec.json.Decoder(list[Raw]).decode
 _content = msgspec.json.Decoder(str | list[Raw]).decode
 _block = msgspec.json.Decoder(dict[str, Any]).decode
 
 
-def render_native(request: Request, resolution: Resolution) -> Outgoing | None:
-    """The request as its client wrote it; None where it has to be translated."""
+def render_native(request: Request, resolution: Resolution, betas: Betas) -> Outgoing | None:
+    """The request as its client wrote it; None where it has to be translated.
+
+    What belongs to an unknown beta may stand anywhere in it, and is refused without.
+    """
     native = request.native
     if native is None or native.dialect != "messages" or native.betas is None:
         return None
-    if not _is_eligible(request, resolution):
+    if betas.unknown or not _is_eligible(request, resolution):
         return None
     body, taken = open_body(native.body, _NOT_THE_CLIENTS, ("thinking", "output_config"))
     body["model"] = resolution.model.upstream_model
@@ -40,11 +55,11 @@ def render_native(request: Request, resolution: Resolution) -> Outgoing | None:
         body["max_tokens"] = limit
     if not resolution.reasoning:
         body["thinking"] = {"type": "disabled"}
-    if body.pop("metadata", None) is not None and request.safety_identifier:
+    if request.safety_identifier:
         body["metadata"] = {"user_id": request.safety_identifier}
     _strip_system(body)
     body["messages"] = _unseal(_raws(body["messages"]), native, resolution.model.upstream)
-    headers = {"anthropic-beta": ",".join(native.betas)} if native.betas else {}
+    headers = {"anthropic-beta": ",".join(betas.passed)} if betas.passed else {}
     return Outgoing(encode(body), request.stream, tuple(taken), headers=headers)
 
 

@@ -18,7 +18,6 @@ from gateway.upstream.responses.render import SEALED, switch_off
 from gateway.upstream.whole import open_body
 from gateway.wire.json import encode
 
-_WHO_ASKS = ("metadata", "user", "client_metadata")
 #: the price is the administrator's to say; what a compaction gives back nobody here could read
 _NOT_THE_CLIENTS = ("service_tier", "context_management")
 
@@ -35,11 +34,12 @@ def render_native(request: Request, resolution: Resolution) -> Outgoing | None:
     if bool(request.reasoning.on) is not resolution.reasoning or request.sampling != Sampling():
         return None
     body, taken = open_body(native.body, _NOT_THE_CLIENTS, ("reasoning",))
-    for name in (*_WHO_ASKS, "include"):
-        body.pop(name, None)
+    body.pop("include", None)
     body |= {"model": model.upstream_model, "store": False}
     if request.safety_identifier:
         body["safety_identifier"] = request.safety_identifier
+    if request.cache_key:
+        body["prompt_cache_key"] = request.cache_key
     limit = model.max_output_tokens
     if limit is not None and (request.max_tokens or 0) > limit:
         body["max_output_tokens"] = limit

@@ -2,7 +2,7 @@
 
 Owns what the dialect means; knows no upstream, so limits of one family are not checked here. Must
 never raise anything but `InvalidRequest` and its kin. Members that change nothing for the answer
-(`store`, `metadata`, `user`, `service_tier` …) are dropped without a word.
+(`store`, `metadata`, `service_tier` …) are dropped without a word.
 """
 
 from operator import attrgetter
@@ -65,7 +65,7 @@ def parse_body(body: bytes) -> Call:
         sampling=_read_sampling(given),
         prefill=prefill and bool(last.partial or given.continue_final_message),
         cache_key=given.prompt_cache_key or None,
-        safety_identifier=given.safety_identifier or None,
+        safety_identifier=given.safety_identifier or given.user or None,
         passthrough=_read_passthrough(given),
         degraded=[],
     )

@@ -172,6 +172,7 @@ class Body(Struct, frozen=True):
 
     prompt_cache_key: str | None = None
     safety_identifier: str | None = None
+    user: str | None = None
 
     modalities: list[str] | None = None
     audio: Any = None

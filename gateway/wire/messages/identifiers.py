@@ -1,4 +1,4 @@
-"""Identifiers on the wire: call ids in Anthropic's alphabet, and hashed names of people.
+"""Identifiers on the wire: call ids in Anthropic's alphabet.
 
 Owns the encoding between an upstream's call id and the one a client carries. Must never keep
 anything: the client brings back all that is needed. Source: Anthropic API reference, `tool_use.id`
@@ -6,7 +6,6 @@ matches `^[a-zA-Z0-9_-]+$`, which an upstream's `functions.read:0` does not.
 """
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from hashlib import sha256
 
 _PREFIX = "toolu_"
 
@@ -28,8 +27,3 @@ def decode_call_id(client_id: str) -> str:
     # Foreign ids decode to noise, if at all.
     is_ours = upstream_id.isprintable() and encode_call_id(upstream_id) == client_id
     return upstream_id if upstream_id and is_ours else client_id
-
-
-def pseudonym(account: str, name: str) -> str:
-    """Something stable for `name` that says nothing of it, and differs between accounts."""
-    return sha256(f"{account}\0{name}".encode()).hexdigest()[:32]

@@ -25,7 +25,6 @@ from gateway.wire.base import Call, Caller
 from gateway.wire.json import decode
 from gateway.wire.messages.count import estimate
 from gateway.wire.messages.history import HistoryReader, read_system
-from gateway.wire.messages.identifiers import pseudonym
 from gateway.wire.messages.pairing import pair_results
 from gateway.wire.messages.tools import read_choice, read_tools
 from gateway.wire.messages.types import Body, FormatParam, MetadataParam, OutputParam, ThinkingParam
@@ -60,7 +59,7 @@ def parse_body(body: bytes, caller: Caller, sealer: Sealer) -> Call:
     choice = fields.tool_choice
     one_call = choice is not None and bool(choice.disable_parallel_tool_use)
     thinking = fields.thinking
-    safety_identifier, cache_key = _names(fields.metadata, caller.account)
+    safety_identifier, cache_key = _names(fields.metadata)
     request = Request(
         model=fields.model,
         messages=tuple(messages),
@@ -169,25 +168,25 @@ def _format(fields: Body) -> tuple[str, FormatParam | None]:
 
 
 class _UserId(Struct):
+    """What agent clients put into `user_id`, as JSON."""
+
+    account_uuid: str | None = None
+    device_id: str | None = None
     session_id: str | None = None
 
 
 _USER_ID = msgspec.json.Decoder(_UserId)
 
 
-def _names(metadata: MetadataParam | None, account: str) -> tuple[str | None, str | None]:
-    """A safety identifier for the person, and a cache key for the session.
-
-    Agent clients put JSON into `user_id`, with the session inside.
-    """
+def _names(metadata: MetadataParam | None) -> tuple[str | None, str | None]:
+    """What names the person, and the session whose beginning is cached."""
     user_id = metadata.user_id if metadata is not None else None
     if not user_id:
         return None, None
-    session_id = None
-    if user_id.startswith("{"):
-        try:
-            session_id = _USER_ID.decode(user_id).session_id
-        except (ValueError, RecursionError):
-            session_id = None
-    cache_key = pseudonym(account, session_id) if session_id else None
-    return pseudonym(account, user_id), cache_key
+    if not user_id.startswith("{"):
+        return user_id, None
+    try:
+        names = _USER_ID.decode(user_id)
+    except (ValueError, RecursionError):
+        return user_id, None
+    return names.account_uuid or names.device_id or user_id, names.session_id or None

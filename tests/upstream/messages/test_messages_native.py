@@ -9,6 +9,7 @@ from gateway.core.catalog import Catalog
 from gateway.core.request import Thought
 from gateway.core.spec import GatewayFleetSpec, ModelSpec, Pricing, UpstreamSpec
 from gateway.upstream.base import Outgoing
+from gateway.upstream.messages.betas import read_betas
 from gateway.upstream.messages.native import render_native
 from gateway.upstream.messages.render import render_request
 from tests.wire.messages.support import (
@@ -23,7 +24,7 @@ from tests.wire.messages.support import (
     user,
 )
 
-BETAS = ("one-2026-01-01,two-2026-01-01", "unheard-of-2031-01-01")
+BETAS = ("effort-2025-11-24,claude-code-20250219", "context-management-2025-06-27")
 THOUGHT = Thought("Look first.", "abc", "main")
 REDACTED = Thought("", "xyz", "main", is_redacted=True)
 ADAPTIVE = {"type": "adaptive"}
@@ -74,7 +75,8 @@ def prepare(
     request = parse_call(body, caller).request
     if request.native is not None:
         request.native.betas = betas
-    return render_native(request, catalog(upstream_model, **model).resolve(request))
+    resolution = catalog(upstream_model, **model).resolve(request)
+    return render_native(request, resolution, read_betas(request.native, ()))
 
 
 def native(body: dict[str, Any], **settings: Any) -> dict[str, Any]:
@@ -183,15 +185,19 @@ def test_what_tells_who_asks_is_taken_away() -> None:
         {"type": "text", "text": f"{header}\nBe kind."},
         {"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}},
     ]
-    sent = native(asked(user("Go"), system=system, metadata={"user_id": "alice@example.com"}))
+    who = {"user": "alice", "session_id": "s", "user_profile_id": "u", "metadata": {"x": "y"}}
+    sent = native(asked(user("Go"), system=system, **who))
     assert sent["system"] == [{"type": "text", "text": "Be kind."}, system[2]]
-    assert len(sent["metadata"]["user_id"]) == 32
+    assert sent.keys().isdisjoint(who)
     assert "system" not in native(asked(user("Go"), system=header))
     assert native(asked(user("Go"), system="Be kind."))["system"] == "Be kind."
 
 
 def test_what_decides_on_the_bill_is_the_administrators() -> None:
-    own = {"speed": "fast", "service_tier": "auto", "inference_geo": "us", "container": "c_1"}
+    own: dict[str, Any] = {"speed": "fast", "service_tier": "auto", "inference_geo": "us"}
+    own |= {"container": "c_1"}
+    own |= {"billing_policy": {"bill_to": "self"}, "fallback_credit_token": "t"}
+    own |= {"compaction": {"type": "summarize"}}
     routes = {"models": ["dear"], "provider": {"order": ["dear"]}, "plugins": [{"id": "web"}]}
     outgoing = prepare(asked(user("Go"), mcp_servers=[], Speed="fast", **own, **routes))
     assert outgoing is not None
@@ -205,7 +211,7 @@ def test_a_switch_that_is_told_twice_is_read_once() -> None:
     request = parse_call(body.replace(b'"thinking": "twice"', thinking)).request
     assert request.native is not None
     request.native.betas = BETAS
-    outgoing = render_native(request, catalog().resolve(request))
+    outgoing = render_native(request, catalog().resolve(request), read_betas(request.native, ()))
     assert outgoing is not None
     assert b'"thinking":{"type":"disabled"}' in outgoing.body
 

@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from gateway.core.catalog import Catalog
-from gateway.core.request import Thought
+from gateway.core.catalog import Catalog, Resolution
+from gateway.core.request import Request, Thought
 from gateway.core.spec import GatewayFleetSpec, ModelSpec, Pricing, UpstreamSpec
 from gateway.upstream.base import Outgoing
+from gateway.upstream.messages.betas import Betas
 from gateway.upstream.messages.native import render_native as render_native_messages
 from gateway.upstream.responses.native import render_native
 from tests.wire.messages.support import parse_call as parse_messages
@@ -163,6 +164,10 @@ def test_what_the_gateway_must_own_is_translated(members: dict[str, Any]) -> Non
     assert prepare({**asked(GO), **members}) is None
 
 
+def whole_for_messages(request: Request, resolution: Resolution) -> Outgoing | None:
+    return render_native_messages(request, resolution, Betas())
+
+
 def test_other_models_and_other_dialects_are_translated() -> None:
     assert prepare(asked(GO), upstream_model="kimi-k3") is None
     assert prepare(asked(GO), upstream_model="open-weights") is None
@@ -175,7 +180,7 @@ def test_other_models_and_other_dialects_are_translated() -> None:
     }
     for call, upstream_model, render in (
         (parse_messages(whole), "gpt-5.1", render_native),
-        (parse_call({"model": "public", **asked(GO)}), "claude-new", render_native_messages),
+        (parse_call({"model": "public", **asked(GO)}), "claude-new", whole_for_messages),
     ):
         request = call.request
         assert request.native is not None

@@ -163,6 +163,7 @@ def test_sampling_stop_and_the_rest_are_kept() -> None:
     assert parse(stop="x").stop == ("x",)
     assert request.parallel_tool_calls is False
     assert (request.cache_key, request.safety_identifier) == ("k", "s")
+    assert parse(user="u").safety_identifier == "u", "its earlier name"
     passed = {name: json.loads(bytes(raw)) for name, raw in request.passthrough.items()}
     assert passed == {"min_p": 0.1, "chat_template_kwargs": {"add_vision_id": True}}
 
@@ -186,7 +187,6 @@ def test_members_that_change_nothing_are_dropped() -> None:
     request = parse(
         store=True,
         metadata={"a": "b"},
-        user="u",
         service_tier="flex",
         verbosity="low",
         prediction={"type": "content", "content": "x"},

@@ -1,6 +1,5 @@
 """What a Messages request becomes inside."""
 
-import json
 from typing import Any
 
 import pytest
@@ -15,8 +14,6 @@ from gateway.core.request import (
 )
 from gateway.errors import InvalidRequest, UnsupportedParameter
 from tests.wire.messages.support import (
-    ALICE,
-    BOB,
     assistant,
     call_block,
     parse,
@@ -155,20 +152,22 @@ def test_an_unknown_output_format_is_refused() -> None:
     assert caught.value.param == "output_config.format"
 
 
-def test_the_person_is_hashed_per_account_and_the_session_keys_the_cache() -> None:
-    def names(session: str, caller: Any = ALICE) -> tuple[str | None, str | None]:
-        user_id = json.dumps({"device_id": "d", "account_uuid": "", "session_id": session})
-        request = parse(user("Hi"), metadata={"user_id": user_id}, caller=caller)
-        return request.safety_identifier, request.cache_key
-
-    person, session = names("s-1")
-    assert person is not None
-    assert session is not None
-    assert "s-1" not in person + session
-    assert names("s-1") == (person, session)
-    assert names("s-2")[1] != session
-    assert names("s-1", BOB) != (person, session)
-    assert parse(user("Hi"), metadata={"user_id": "{broken"}).cache_key is None
+@pytest.mark.parametrize(
+    ("user_id", "person", "session"),
+    [
+        ("alice", "alice", None),
+        ('{"device_id": "d", "account_uuid": "", "session_id": "s"}', "d", "s"),
+        ('{"device_id": "d", "account_uuid": "a", "session_id": "s"}', "a", "s"),
+        ('{"session_id": "s"}', '{"session_id": "s"}', "s"),
+        ("{broken", "{broken", None),
+        ("", None, None),
+    ],
+)
+def test_the_person_is_one_in_all_sessions_and_the_session_keys_the_cache(
+    user_id: str, person: str | None, session: str | None
+) -> None:
+    request = parse(user("Hi"), metadata={"user_id": user_id})
+    assert (request.safety_identifier, request.cache_key) == (person, session)
     assert parse(user("Hi"), metadata={}).safety_identifier is None
 
 

@@ -1,0 +1,106 @@
+"""Which betas of a client reach an upstream that speaks Messages.
+
+Owns the table: what costs nothing by itself passes; what has a price of its own, or works at the
+expense of the administrator, is the administrator's to allow. Must never let a beta pass for being
+unknown. Sources: Anthropic API reference, "Beta headers" and "Pricing"; the list
+`AnthropicBeta` of its SDK 2.12; requests of Claude Code, recorded.
+"""
+
+import re
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from gateway.core.patterns import matches
+from gateway.core.request import Native
+
+_DATE = re.compile(r"-\d{4}-?\d{2}-?\d{2}$")
+
+#: what costs nothing by itself, whatever its date
+_FREE = frozenset(
+    {
+        "advanced-tool-use",
+        "cache-diagnosis",
+        "claude-code",
+        "computer-use",
+        "context-management",
+        "effort",
+        "fine-grained-tool-streaming",
+        "inline-tools",
+        "interleaved-thinking",
+        "message-batches",
+        "mid-conversation-output-config",
+        "mid-conversation-system",
+        "mid-conversation-system-clear-at",
+        "mid-conversation-tool-changes",
+        "model-context-window-exceeded",
+        "pdfs",
+        "prompt-caching",
+        "prompt-caching-scope",
+        "redact-thinking",
+        "structured-outputs",
+        "task-budgets",
+        "thinking-binding-controls",
+        "thinking-display-updates",
+        "thinking-token-count",
+        "token-counting",
+        "token-efficient-tools",
+        "tool-examples",
+        "tool-search-tool",
+    }
+)
+#: what has a price of its own, and whose members in a body either go too or need no beta
+_PRICED = frozenset(
+    {
+        "advisor-tool",  # another model is asked, at its price
+        "code-execution",  # containers, by the hour
+        "context-1m",  # above 200,000 tokens, twice the price of input
+        "extended-cache-ttl",  # an hour's cache, twice the price of input
+        "fallback-credit",
+        "fast-mode",  # several times the price
+        "files-api",  # kept with the provider, for everyone who has its credential
+        "mcp-client",  # the provider calls others
+        "message-threads",  # kept with the provider
+        "oauth",  # a credential of another kind than ours
+        "output-128k",
+        "output-300k",
+        "server-side-fallback",  # another model answers, at its price
+        "skills",
+        "user-profiles",
+        "user-profiles-billing",
+        "web-fetch",
+        "web-search",  # by the search
+    }
+)
+
+
+class Betas(Struct, frozen=True):
+    """The betas that one request asks for, in their order.
+
+    `unknown` are among `dropped`; a body may hold members that an upstream refuses without them.
+    """
+
+    passed: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+    unknown: bool = False
+
+
+def read_betas(native: Native | None, allowed: Iterable[str]) -> Betas:
+    """What of a client's betas goes on; `allowed` are patterns of those that do besides."""
+    if native is None or not native.betas:
+        return _NONE
+    asked = [beta.strip() for value in native.betas for beta in value.split(",")]
+    passed: list[str] = []
+    dropped: list[str] = []
+    unknown = False
+    for beta in dict.fromkeys(filter(None, asked)):
+        feature = _DATE.sub("", beta)
+        if feature in _FREE or any(matches(pattern, beta) for pattern in allowed):
+            passed.append(beta)
+        else:
+            dropped.append(beta)
+            unknown = unknown or feature not in _PRICED
+    return Betas(tuple(passed), tuple(dropped), unknown)
+
+
+_NONE = Betas()
