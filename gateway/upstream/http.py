@@ -4,7 +4,9 @@
 
 It sends nothing twice, follows nowhere, keeps no cookies and asks no environment. One exchange at
 a time runs on a connection. A reader that is slow stops the connection from being read, so memory
-is bounded. Silence is watched by one sweep for all exchanges, not by a timer each.
+is bounded; what is neither status nor body (headers, preliminary answers, extensions of chunks,
+trailers) is bounded in bytes and ends no silence. Silence is watched by one sweep for all
+exchanges, not by a timer each.
 Source: RFC 9112.
 """
 
@@ -24,6 +26,10 @@ _PORTS = {"http": 80, "https": 443}
 _LARGE_BYTES = 64 * 1024
 #: a server that was kept waiting for longer may have given up for that
 _HELD_SECONDS = 1.0
+#: of an answer's head with all that precedes it, and of what stands between two pieces of its body
+ASIDE_BYTES_MAX = 256 * 1024
+#: bytes beside the body that each of its bytes pays for: a chunk of one byte has five
+_ASIDE_BYTES_PER_BYTE = 8
 
 
 class Unreachable(OSError):
@@ -54,6 +60,7 @@ class Response:
         self.headers: dict[bytes, bytes] = {}
         #: whether the last byte has arrived
         self.done = False
+        #: when it was asked for, or the last of its status or body arrived
         self.last_at = loop.time()
         #: since when nobody reads any more, while its end is awaited
         self.unwanted_since: float | None = None
@@ -172,11 +179,15 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._parser = httptools.HttpResponseParser(self)
         self._response: Response | None = None
+        #: bytes of the answer that were not its body, less what its body paid for
+        self._aside = 0
+        self._body_bytes = 0
         self.idle_since = 0.0
 
     def exchange(self, data: bytes, large: bytes) -> Response:
         """Write one request and expect its answer."""
         self._response = response = Response(self, self._loop)
+        self._aside = 0
         if large:
             self._transport.writelines((data, large))
         else:
@@ -191,11 +202,19 @@ class _Connection(asyncio.Protocol):
         if response is None:
             self.abort()  # an answer that nobody asked for
             return
-        response.last_at = self._loop.time()
+        before = self._body_bytes
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             response.fail(Disconnected("what came was not HTTP"))
+            self.abort()
+            return
+        body = self._body_bytes - before
+        if body:
+            response.last_at = self._loop.time()
+        self._aside = max(0, self._aside + len(data) - (1 + _ASIDE_BYTES_PER_BYTE) * body)
+        if self._aside > ASIDE_BYTES_MAX:
+            response.fail(Disconnected("what came beside the answer's body was too much"))
             self.abort()
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -208,8 +227,10 @@ class _Connection(asyncio.Protocol):
         self._client.forget(self)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        assert self._response is not None, "the parser is fed only during an exchange"
-        self._response.headers[name.lower()] = value
+        response = self._response
+        assert response is not None, "the parser is fed only during an exchange"
+        if not response.status:  # else a trailer, which nobody reads
+            response.headers[name.lower()] = value
 
     def on_headers_complete(self) -> None:
         response = self._response
@@ -219,9 +240,11 @@ class _Connection(asyncio.Protocol):
             response.headers.clear()
             return
         response.status = status
+        response.last_at = self._loop.time()
         response.wake()
 
     def on_body(self, data: bytes) -> None:
+        self._body_bytes += len(data)
         if self._response is not None:
             self._response.take(data)
 
