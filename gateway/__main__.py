@@ -7,6 +7,7 @@ import argparse
 import asyncio
 import gc
 import os
+import resource
 import sys
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from gateway.telemetry.logs import set_up_logs
 def main() -> int:
     """Run one command. What the administrator can mend is said in one line, with exit code 1."""
     arguments = _parser().parse_args()
+    _keep_private()
     try:
         settings = read_settings(os.environ)
         set_up_logs(settings.log_level, settings.log_format)
@@ -30,6 +32,13 @@ def main() -> int:
         print(f"tollgate: {error}", file=sys.stderr)
         return 1
     return code
+
+
+def _keep_private() -> None:
+    """What a command writes is its owner's alone, and its memory, with the keys in it, is not
+    written at all when it crashes."""
+    os.umask(0o077)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _sentences() -> tuple[type[Exception], ...]:

@@ -13,6 +13,9 @@ from gateway.store.database import Database
 from gateway.store.installation import check_secret
 from gateway.store.schema import check_schema, is_current
 
+#: the databases, with the files that SQLite keeps beside one that is open
+_DATABASES = ("*.db", "*.db-wal", "*.db-shm", "*.db-journal")
+
 
 class FolderInUse(RuntimeError):
     """Another process works on this data folder."""
@@ -39,6 +42,7 @@ class DataFolder:
             ) from None
         os.ftruncate(self._descriptor, 0)
         os.write(self._descriptor, str(os.getpid()).encode())
+        self._close_to_others()
         return self
 
     def __exit__(
@@ -48,6 +52,12 @@ class DataFolder:
         trace: TracebackType | None,
     ) -> None:
         os.close(self._descriptor)
+
+    def _close_to_others(self) -> None:
+        """Databases of earlier releases may be readable for all of this machine."""
+        for pattern in _DATABASES:
+            for file in self.path.glob(pattern):
+                file.chmod(0o600)
 
 
 def database_url(settings: Settings, path: Path) -> str:

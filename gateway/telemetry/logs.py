@@ -5,10 +5,11 @@ Never a key, a prompt or an answer: a request is told by its id, its key by the 
 
 import logging
 import random
+import re
 import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -16,6 +17,12 @@ Format = Literal["auto", "json", "text"]
 
 _TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _FAILED = 500
+#: of one thing in a line: a client may choose what is told of its request
+CHARACTERS_MAX = 500
+#: of a bug's account, which tells of the newest calls last
+_EXCEPTION_CHARACTERS_MAX = 20_000
+#: what ends a line or changes the direction of one, and all else that a terminal obeys
+_UNPRINTABLE = re.compile(r"[^ -~\xa1-\u2027\u202f-\U0010ffff]")
 _log = logging.getLogger(__name__)
 
 
@@ -27,12 +34,34 @@ class JsonLines(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": _short(record.getMessage()),
         }
-        told.update(getattr(record, "told", {}))
+        for name, value in getattr(record, "told", {}).items():
+            told[name] = _short(value) if isinstance(value, str) else value
         if record.exc_info:
-            told["exception"] = self.formatException(record.exc_info)
+            told["exception"] = self.formatException(record.exc_info)[-_EXCEPTION_CHARACTERS_MAX:]
         return msgspec.json.encode(told).decode()
+
+
+class TextLines(logging.Formatter):
+    """For people: a line a record, whatever is in its message, and the account of a bug below."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # the library's name
+        record.message = _UNPRINTABLE.sub(_escaped, _short(record.message))
+        return super().formatMessage(record)
+
+    def formatException(self, info: Any) -> str:  # noqa: N802  # the library's name
+        return super().formatException(info)[-_EXCEPTION_CHARACTERS_MAX:]
+
+
+def _short(text: str) -> str:
+    """A text that may be a client's, within its bound."""
+    left_out = len(text) - CHARACTERS_MAX
+    return text if left_out <= 0 else f"{text[:CHARACTERS_MAX]}… ({left_out} more)"
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode()
 
 
 def set_up_logs(level: str, wanted: Format) -> None:
@@ -41,7 +70,7 @@ def set_up_logs(level: str, wanted: Format) -> None:
     if wanted == "json" or (wanted == "auto" and not sys.stderr.isatty()):
         handler.setFormatter(JsonLines())
     else:
-        handler.setFormatter(logging.Formatter(_TEXT))
+        handler.setFormatter(TextLines(_TEXT))
     logging.basicConfig(level=level, handlers=[handler])
     for chatty in ("uvicorn", "alembic"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import logging
 import os
+import resource
 import sys
 from collections.abc import Sequence
 
@@ -43,6 +44,7 @@ _SENTENCES = (
 def main(given: Sequence[str] | None = None) -> int:
     """Run one command. What the administrator can mend is said in one line, with exit code 1."""
     arguments = _parser().parse_args(given)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # its memory holds secrets
     try:
         code: int = arguments.act(arguments)
     except _SENTENCES as error:

@@ -1,11 +1,13 @@
 """Log lines of a real gateway: whole JSON objects, and single requests only where that is asked."""
 
 import json
+import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+from gateway.telemetry.logs import CHARACTERS_MAX, TextLines
 from tests.harness.dialects import PATHS
 from tests.harness.gateway import (
     NAMESPACE,
@@ -15,6 +17,7 @@ from tests.harness.gateway import (
     credit_grant,
     fleet,
 )
+from tests.harness.raw import RawConnection, request_head
 
 Make = Callable[..., GatewayProcess]
 
@@ -107,6 +110,30 @@ def test_text_is_for_people(make: Make) -> None:
     assert gateway.stop() == 0
     assert lines(gateway) == []
     assert "INFO gateway.serve: ready" in gateway.log_text()
+
+
+LONG_PATH = "/api/v1/" + "x" * 50_000
+
+
+def test_a_line_is_bounded_whatever_a_client_sends(make: Make) -> None:
+    gateway = make(ACCESS_LOG="1")
+    with RawConnection(gateway.port) as connection:
+        connection.send(request_head("GET", LONG_PATH))
+        answer = connection.receive("GET")
+    assert answer is not None
+    assert answer.status == 404
+    assert gateway.stop() == 0
+    (line,) = of_requests(gateway)
+    assert line["path"].startswith("/api/v1/xxx")
+    assert len(json.dumps(line)) < 2 * CHARACTERS_MAX
+
+
+def test_a_message_is_one_line_of_printable_text() -> None:
+    message = "a\nb\x1b[2Jc\u2028d\u202ee é 中 " + "x" * CHARACTERS_MAX
+    record = logging.LogRecord("n", logging.INFO, "", 0, message, None, None)
+    line = TextLines("%(message)s").format(record)
+    assert line.startswith(r"a\nb\x1b[2Jc\u2028d\u202ee é 中 xxx")
+    assert len(line) < 2 * CHARACTERS_MAX
 
 
 def test_a_share_is_a_number_from_0_to_1(make: Make) -> None:
