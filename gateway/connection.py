@@ -6,9 +6,12 @@ Silence is filled by `Pacer`. It knows nothing of credits.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import Any, Protocol
+from math import ceil
+from typing import Any, NoReturn, Protocol
 
-from gateway.errors import InvalidRequest, Overloaded, RequestTooLarge
+from gateway.core.shares import Holder, Shares
+from gateway.core.spec import FleetLimits
+from gateway.errors import InvalidRequest, Overloaded, RateLimited, RequestTooLarge
 
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
@@ -19,6 +22,8 @@ Headers = list[tuple[bytes, bytes]]
 
 #: where the listener puts the client's socket in a request's `scope["state"]`
 SOCKET = "tollgate.socket"
+#: bytes a second of a body that is not whole yet, in each `limits.bodySilenceSeconds`
+BODY_RATE_MIN = 1024
 
 
 class ClientSocket(Protocol):
@@ -38,32 +43,51 @@ class ClientGone(Exception):
     """The client closed its connection."""
 
 
-class BodyMemory:
-    """What all buffered bodies of this replica may hold together, in bytes."""
+class _Arrival:
+    """Until when more of one body must be here: often enough, fast enough, and soon enough."""
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self.held = 0
+    __slots__ = ("_bytes", "_deadline", "_limits", "_since")
 
-    def hold(self, size: int) -> None:
-        if self.held + size > self._limit:
-            raise Overloaded(
-                "this replica holds as many request bodies as it may; try again",
-                retry_after_seconds=1.0,
-            )
-        self.held += size
+    def __init__(self, now: float, limits: FleetLimits) -> None:
+        self._limits = limits
+        self._deadline = now + limits.body_seconds
+        self._since = now
+        #: since then
+        self._bytes = 0
 
-    def release(self, size: int) -> None:
-        self.held -= size
+    @property
+    def due(self) -> float:
+        return min(self._deadline, self._since + self._limits.body_silence_seconds)
+
+    def note(self, size: int, now: float) -> None:
+        """So much arrived."""
+        self._bytes += size
+        if self._bytes >= self._least:
+            self._since, self._bytes = now, 0
+
+    def too_late(self, now: float) -> InvalidRequest:
+        """Why nobody waits any longer."""
+        limits = self._limits
+        if now >= self._deadline:
+            return InvalidRequest(f"the body did not arrive within {limits.body_seconds:g} s")
+        seconds = limits.body_silence_seconds
+        return InvalidRequest(
+            f"less than {self._least} bytes of the body arrived within {seconds:g} s"
+        )
+
+    @property
+    def _least(self) -> int:
+        return ceil(BODY_RATE_MIN * self._limits.body_silence_seconds)
 
 
 class Connection:
     """The client's side of one request."""
 
-    __slots__ = ("_loop", "_memory", "_receive", "_send", "busy_since", "gone",
+    __slots__ = ("_holder", "_loop", "_memory", "_receive", "_send", "busy_since", "gone",
                  "headers", "held", "sent_at", "socket", "started")  # fmt: skip
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, memory: BodyMemory) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, memory: Shares) -> None:
+        """`memory` is what all buffered bodies of this replica may hold together, in bytes."""
         self._loop = asyncio.get_running_loop()
         self.headers: Headers = scope["headers"]
         self._receive = receive
@@ -76,34 +100,41 @@ class Connection:
         self.sent_at = 0.0
         self.busy_since: float | None = None
 
-    async def read_body(self, size_max: int, silence_seconds: float) -> bytes:
-        """The whole body. Raises `RequestTooLarge`, `Overloaded`, `ClientGone`, and
-        `InvalidRequest` for one that stops arriving: what is half here is held all the while."""
-        self._check_headers(size_max)
-        message = await self._receive_within(silence_seconds)
-        if message["type"] == "http.disconnect":
-            raise ClientGone
+    async def read_body(self, holder: Holder, limits: FleetLimits) -> bytes:
+        """The whole body, held for its account until `release_body`.
+
+        Raises `RequestTooLarge`, `RateLimited` where the account's bodies are as many as they may
+        be, `Overloaded` where all are, `ClientGone`, and `InvalidRequest` for one that stops
+        arriving, or comes too slowly: what is half here is held all the while.
+        """
+        self._holder = holder
+        self._check_headers(limits.body_bytes)
+        arrival = _Arrival(self._loop.time(), limits)
+        message = await self._receive_within(arrival)
         body: bytes = message.get("body", b"")
-        self._take(len(body), size_max)
+        self._take(len(body), limits.body_bytes)
         if not message.get("more_body"):
             return body
         parts = [body]
         while message.get("more_body"):
-            message = await self._receive_within(silence_seconds)
-            if message["type"] == "http.disconnect":
-                raise ClientGone
+            arrival.note(len(parts[-1]), self._loop.time())
+            message = await self._receive_within(arrival)
             parts.append(message.get("body", b""))
-            self._take(len(parts[-1]), size_max)
+            self._take(len(parts[-1]), limits.body_bytes)
         return b"".join(parts)
 
-    async def _receive_within(self, seconds: float) -> Message:
+    async def _receive_within(self, arrival: _Arrival) -> Message:
         if self.socket.is_received:  # nothing to wait for, and a timer is dear
-            return await self._receive()
-        try:
-            async with asyncio.timeout(seconds):
-                return await self._receive()
-        except TimeoutError:
-            raise InvalidRequest(f"nothing of the body arrived for {seconds:g} s") from None
+            message = await self._receive()
+        else:
+            try:
+                async with asyncio.timeout_at(arrival.due):
+                    message = await self._receive()
+            except TimeoutError:
+                raise arrival.too_late(self._loop.time()) from None
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        return message
 
     def _check_headers(self, size_max: int) -> None:
         for name, value in self.headers:
@@ -115,13 +146,26 @@ class Connection:
     def _take(self, size: int, size_max: int) -> None:
         if self.held + size > size_max:
             raise RequestTooLarge(f"the body is larger than {size_max} bytes")
-        self._memory.hold(size)
+        if size and not self._memory.take(self._holder, size, had=self.held):
+            self._refuse_body()
         self.held += size
+
+    def _refuse_body(self) -> NoReturn:
+        if self._memory.held(self._holder[1]):
+            raise RateLimited(
+                "the bodies of this account's requests are as many bytes as a replica holds for"
+                " one account; try again when some are answered",
+                retry_after_seconds=1.0,
+            )
+        raise Overloaded(
+            "this replica holds as many request bodies as it may; try again",
+            retry_after_seconds=1.0,
+        )
 
     def release_body(self) -> None:
         """Say that the body is no longer held."""
         if self.held:
-            self._memory.release(self.held)
+            self._memory.give_back(self._holder, self.held)
             self.held = 0
 
     def watch(self, on_gone: Callable[[], None]) -> None:

@@ -165,7 +165,7 @@ class RequestTooLarge(RequestError):
 
 
 class RateLimited(RequestError):
-    """A limit of the key: requests per minute or concurrent requests."""
+    """A limit of the key: requests per minute or at once; or its account has its share."""
 
     status = 429
     code = "rate_limit_exceeded"

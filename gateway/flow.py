@@ -1,7 +1,7 @@
 """The life of one charged request, top to bottom.
 
-    authenticate → read and parse → resolve the model → limits → render for the upstream
-        → charge (durable) → send → first byte → … → end
+    authenticate → limits of the key → read and parse → resolve the model → render for the upstream
+        → a place there → charge (durable) → send → first byte → … → end
 
 Whatever is refused before the charge costs nothing. After it there are two ways out, and exactly
 one is taken: `end` (the credits stay taken) or `refund` (committed before the failed request's last
@@ -14,7 +14,6 @@ import time
 from collections.abc import Mapping
 
 from gateway.connection import (
-    BodyMemory,
     ClientGone,
     Connection,
     Headers,
@@ -25,6 +24,7 @@ from gateway.connection import (
 from gateway.core.catalog import Catalog
 from gateway.core.degraded import feature_of
 from gateway.core.pseudonyms import Pseudonyms
+from gateway.core.shares import Shares
 from gateway.core.spec import FleetLimits
 from gateway.documents.reader import DocumentReader
 from gateway.errors import Draining, InternalError, TollgateError
@@ -61,7 +61,7 @@ class Flow:
         limits: FleetLimits,
         metrics: Metrics,
         witness: Witness | None,
-        memory: BodyMemory,
+        memory: Shares,
     ) -> None:
         self._keyring = keyring
         self._catalog = catalog
@@ -111,8 +111,10 @@ class Flow:
     async def _pass(self, passage: Passage, dialect: Dialect, connection: Connection) -> None:
         key, key_hash = await self._keyring.authenticate(connection.headers)
         passage.identify(key)
+        key.enter()
+        passage.entered = True
         limits = self._limits
-        body = await connection.read_body(limits.body_bytes, limits.body_silence_seconds)
+        body = await connection.read_body(key.caller.holder, limits)
         call = await dialect.parse(body, key.caller)
         self._pseudonyms.hide(call.request, key.caller.account)
         if call.request.native is not None:
@@ -120,14 +122,12 @@ class Flow:
         resolution = self._catalog.resolve(call.request)
         passage.resolve(resolution, self._metrics)
         key.allow_model(resolution.model.id)
-        key.enter()
-        passage.entered = True
         await self._documents.fill(call.request)
         trip = Trip(
             self._gates,
             call.request,
             resolution,
-            key.live.account_id,
+            key.caller.holder,
             limits.upstream_silence_seconds,
         )
         try:

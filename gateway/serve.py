@@ -14,11 +14,11 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from msgspec import Struct
 
 from gateway.app import Gateway, charged_paths
-from gateway.connection import BodyMemory
 from gateway.core.catalog import Catalog
 from gateway.core.keys import PEPPER, InstallationSecret
 from gateway.core.pseudonyms import Pseudonyms
 from gateway.core.seal import Sealer
+from gateway.core.shares import Shares
 from gateway.core.spec import GatewayFleet
 from gateway.documents.reader import DocumentReader
 from gateway.errors import DatabaseUnavailable
@@ -147,7 +147,7 @@ class Process:
         keyring = await _open_keyring(database, secret, metrics)
         responses = self._open_responses(stack, fleet, database, secret)
         till = _open_till(ledger, database, metrics)
-        memory = BodyMemory(limits.buffered_bytes)
+        memory = Shares(limits.buffered_bytes)
         counter = open_counter(self._settings.vocabulary_file)
         documents = DocumentReader()
         upstreams = await open_upstreams(stack, fleet.spec, credentials.of, metrics)

@@ -177,6 +177,7 @@ class FleetLimits(_Spec, frozen=True, kw_only=True):
     body_bytes: PositiveInteger = 32 * 1024 * 1024
     buffered_bytes: PositiveInteger = 256 * 1024 * 1024
     body_silence_seconds: Annotated[float, Meta(gt=0, le=600)] = 30.0
+    body_seconds: Annotated[float, Meta(gt=0, le=7200)] = 300.0
     first_byte_seconds: Annotated[float, Meta(gt=0, le=600)] = 10.0
     keep_alive_seconds: Annotated[float, Meta(gt=0, le=600)] = 15.0
     upstream_connect_seconds: Annotated[float, Meta(gt=0, le=600)] = 10.0

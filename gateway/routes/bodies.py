@@ -7,15 +7,16 @@ from fastapi import Request
 
 from gateway.connection import Connection, Message
 from gateway.core.spec import FleetLimits
+from gateway.keyring import Key
 
 
 @asynccontextmanager
-async def whole_body(request: Request) -> AsyncIterator[bytes]:
+async def whole_body(request: Request, key: Key) -> AsyncIterator[bytes]:
     """The whole body, held for as long as the block lasts; raises as `Connection.read_body`."""
     limits: FleetLimits = request.app.state.limits
     connection = Connection(request.scope, request.receive, _no_send, request.app.state.memory)
     try:
-        yield await connection.read_body(limits.body_bytes, limits.body_silence_seconds)
+        yield await connection.read_body(key.caller.holder, limits)
     finally:
         connection.release_body()
 

@@ -45,7 +45,7 @@ async def show_model(name: str, request: Request, key: AuthenticatedKey) -> dict
 async def count(request: Request, response: Response, key: AuthenticatedKey) -> dict[str, Any]:
     """OpenAI "Get input token counts"; a header says who counted."""
     counting: Counting = request.app.state.counting
-    async with whole_body(request) as body:
+    async with whole_body(request, key) as body:
         tokens = await counting.count_response(body, key)
     response.raw_headers.append(tokens.header)
     return {"object": "response.input_tokens", "input_tokens": tokens.count}

@@ -13,6 +13,8 @@ the pause an upstream asks of it is its own until another account was asked for 
 no client can cause, handed in without an account, needs no second one.
 """
 
+from collections.abc import Hashable
+
 PAUSE_SECONDS_MIN = 1.0
 PAUSE_SECONDS_MAX = 30.0
 #: no upstream is left alone for longer, whatever it asked for
@@ -31,18 +33,18 @@ class Circuit:
         #: how many of a row may be one account's
         self._share = (failures_max + 1) // 2
         #: failures in a row by account, None for those that no account can cause
-        self._row: dict[int | None, int] = {}
+        self._row: dict[Hashable, int] = {}
         #: those of the row that count
         self.failures = 0
         self.is_open = False
         self._pause = PAUSE_SECONDS_MIN
         self._trial_at = 0.0
         #: whose trial was the last to fail: others go before it
-        self._trial_account: int | None = None
+        self._trial_account: Hashable = None
         #: until when everybody was asked to wait: two accounts were, for that long at least
         self._asked_until = 0.0
         #: the account that was asked to wait for longest, and until when
-        self._asked_account: int | None = None
+        self._asked_account: Hashable = None
         self._asked_alone_until = 0.0
 
     @property
@@ -54,7 +56,7 @@ class Circuit:
         """Seconds until some account's request may go; 0.0 when one may."""
         return max(0.0, self._asked_until - now, self._trial_at - now if self.is_open else 0.0)
 
-    def wait_of(self, account: int, now: float) -> float:
+    def wait_of(self, account: Hashable, now: float) -> float:
         """Seconds until a request of this account may go; 0.0 when it may."""
         seconds = self.wait(now)
         if self._asked_alone_until and now >= self._asked_alone_until:
@@ -80,7 +82,7 @@ class Circuit:
         self._trial_account = None
 
     def fail(
-        self, now: float, account: int | None, was_trial: bool, asked_seconds: float | None
+        self, now: float, account: Hashable, was_trial: bool, asked_seconds: float | None
     ) -> None:
         """The upstream failed a request of `account`, and perhaps asked for a pause.
 
@@ -102,14 +104,14 @@ class Circuit:
             self.is_open = True
             self._trial_at = now + self._pause
 
-    def _rest(self, now: float, account: int | None, until: float) -> None:
+    def _rest(self, now: float, account: Hashable, until: float) -> None:
         """An account was asked to wait; everybody waits for as long as another was, too."""
         if now < self._asked_alone_until and account != self._asked_account:
             self._asked_until = max(self._asked_until, min(until, self._asked_alone_until))
         if until > self._asked_alone_until:
             self._asked_account, self._asked_alone_until = account, until
 
-    def _fail_trial(self, now: float, account: int | None) -> None:
+    def _fail_trial(self, now: float, account: Hashable) -> None:
         if account is None or self._trial_account not in (None, account):
             self._pause = min(2 * self._pause, PAUSE_SECONDS_MAX)
         self._trial_account = account

@@ -12,13 +12,13 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
+from gateway.core.shares import Holder, Shares, Turns
 from gateway.core.spec import FleetLimits, UpstreamSpec
 from gateway.errors import Blame, Failure, TollgateError, UpstreamError
 from gateway.upstream.base import Upstream
 from gateway.upstream.circuit import Circuit
-from gateway.upstream.queue import FairQueue
 
-#: requests that wait for one upstream; their bodies are held all the while
+#: requests that wait for one upstream, shared by their accounts; their bodies are held meanwhile
 WAITING_MAX = 1000
 
 
@@ -47,6 +47,9 @@ class Watcher(Protocol):
     def failed(self) -> Callable[[Failure], None]: ...
 
 
+_Waiting = tuple[Holder, "asyncio.Future[Visit | None]"]
+
+
 class Gate:
     """One upstream's, on one replica."""
 
@@ -62,11 +65,11 @@ class Gate:
             spec.concurrent_requests or limits.upstream_connections, limits.upstream_connections
         )
         self._taken = 0
-        self._waiting = 0
-        self._queue: FairQueue[Visit | None] = FairQueue()
+        self._waiting = Shares(WAITING_MAX)
+        self._queue: Turns[_Waiting] = Turns()
         self._timer: asyncio.TimerHandle | None = None
 
-    def enter(self, account: int) -> "Visit | None":
+    def enter(self, account: Holder) -> "Visit | None":
         """A visit for an account, where there may be one now and nobody waits for it."""
         if self._taken >= self._places or self._queue.length:
             return None
@@ -79,21 +82,21 @@ class Gate:
         self._taken += 1
         return Visit(self, account, trial)
 
-    def closed_seconds(self, account: int) -> float:
+    def closed_seconds(self, account: Holder) -> float:
         """For how long the account may not go: the upstream failed, or asked for a pause."""
         return 0.0 if self.circuit.is_calm else self.circuit.wait_of(account, self.loop.time())
 
-    async def wait(self, account: int, seconds: float) -> "Visit | None":
+    async def wait(self, account: Holder, seconds: float) -> "Visit | None":
         """A visit when it is the account's turn; None where that is not within `seconds`.
 
-        Nobody waits for an upstream that fails, nor longer than it wants to be left alone.
+        Nobody waits for an upstream that fails, nor longer than it wants to be left alone, nor
+        where an account has its share of those that wait.
         """
         closed = self.closed_seconds(account)
         hopeless = self.circuit.is_open or closed > seconds
-        if seconds <= 0 or hopeless or self._waiting >= WAITING_MAX:
+        if seconds <= 0 or hopeless or not self._waiting.take(account):
             return None
         future: asyncio.Future[Visit | None] = self.loop.create_future()
-        self._waiting += 1
         self.watcher.waiting(1)
         late = self.loop.call_later(seconds, _dismiss, future)
         self._line_up(account, future)
@@ -106,8 +109,8 @@ class Gate:
             raise
         finally:
             late.cancel()
-            self._queue.remove(account, future)
-            self._waiting -= 1
+            self._queue.remove(account, (account, future))
+            self._waiting.give_back(account)
             self.watcher.waiting(-1)
 
     def close(self) -> None:
@@ -126,17 +129,17 @@ class Gate:
         """The circuit changed."""
         self.watcher.circuit_open(self.circuit.is_open)
         if self.circuit.is_open:  # whoever waits had better ask elsewhere, or later
-            while self._queue.length:
-                _dismiss(self._queue.pop()[1])
+            while (waiting := self._queue.pop()) is not None:
+                _dismiss(waiting[1])
         else:
             self._hand_out()
 
-    def _line_up(self, account: int, future: "asyncio.Future[Visit | None]") -> None:
+    def _line_up(self, account: Holder, future: "asyncio.Future[Visit | None]") -> None:
         """Have it wait for a turn, after a pause that is its account's own."""
         if self.circuit.is_open:
             _dismiss(future)
         elif not future.done():
-            self._queue.add(account, future)
+            self._queue.add(account, (account, future))
             self._hand_out()
 
     def _hand_out(self) -> None:
@@ -147,7 +150,9 @@ class Gate:
                 self.close()
                 self._timer = self.loop.call_later(closed, self._hand_out)
                 return
-            account, future = self._queue.pop()
+            waiting = self._queue.pop()
+            assert waiting is not None, "there is one"
+            account, future = waiting
             own = self.closed_seconds(account)
             if own:
                 self.loop.call_later(own, self._line_up, account, future)
@@ -162,7 +167,7 @@ class Visit:
     __slots__ = ("_accepted", "_account", "_answered", "_gate", "_left", "_sent_at",
                  "_was_trial")  # fmt: skip
 
-    def __init__(self, gate: Gate, account: int, was_trial: bool) -> None:
+    def __init__(self, gate: Gate, account: Holder, was_trial: bool) -> None:
         self._gate = gate
         self._account = account
         self._was_trial = was_trial

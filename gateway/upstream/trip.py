@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from gateway.core.catalog import Resolution, fall_back
 from gateway.core.request import Request
+from gateway.core.shares import Holder
 from gateway.errors import RequestError, TollgateError, UpstreamError, UpstreamOverloaded
 from gateway.upstream.base import Outgoing, Reply
 from gateway.upstream.gate import Gate, Visit
@@ -41,7 +42,7 @@ class Trip:
         gates: Mapping[str, Gate],
         request: Request,
         resolution: Resolution,
-        account: int,
+        account: Holder,
         limit_seconds: float,
     ) -> None:
         """Render for the first upstream. Raises `InvalidRequest` for what it cannot take."""

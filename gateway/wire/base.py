@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from gateway.core.events import Event, Usage
 from gateway.core.request import Request
+from gateway.core.shares import Holder
 from gateway.errors import TollgateError
 
 Family = Literal["openai", "anthropic"]
@@ -24,6 +25,11 @@ class Caller(Struct, frozen=True):
 
     account_id: int
     account: str
+
+    @property
+    def holder(self) -> Holder:
+        """Who it is where something is shared."""
+        return self.account.partition("/")[0], self.account
 
 
 class Call(Struct):

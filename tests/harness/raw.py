@@ -1,6 +1,7 @@
 """HTTP by hand, for what clients do that no client library lets one do: half requests, lying
 headers, and a look at the very writes of an answer."""
 
+import select
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -57,6 +58,10 @@ class RawConnection:
             self._socket.shutdown(socket.SHUT_WR)
         except OSError:
             return  # the other side was quicker
+
+    def has_answer(self, seconds: float) -> bool:
+        """Whether something comes, or the end, within so many seconds; nothing of it is read."""
+        return bool(select.select([self._socket], [], [], seconds)[0])
 
     def receive(self, method: str = "POST") -> Answer | None:
         """The answer; None where the connection ended without a whole one."""

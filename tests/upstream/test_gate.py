@@ -5,6 +5,7 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from gateway.core.shares import Holder, largest_share
 from gateway.core.spec import FleetLimits, UpstreamSpec
 from gateway.errors import (
     UpstreamBroken,
@@ -16,10 +17,14 @@ from gateway.errors import (
 from gateway.telemetry.metrics import Metrics
 from gateway.upstream.chat import ChatUpstream
 from gateway.upstream.gate import WAITING_MAX, Gate, Visit
-from gateway.upstream.queue import FairQueue
 
 LIMITS = FleetLimits()
 URL = "http://127.0.0.1:9/v1"
+
+
+def of(number: int) -> Holder:
+    """One of several accounts, each in a namespace of its own."""
+    return f"team-{number}", f"team-{number}/alice"
 
 
 def with_gate(story: Callable[[Gate], Awaitable[None]], **spec: Any) -> None:
@@ -40,7 +45,7 @@ def with_gate(story: Callable[[Gate], Awaitable[None]], **spec: Any) -> None:
 
 
 def entered(gate: Gate, account: int = 1) -> Visit:
-    visit = gate.enter(account)
+    visit = gate.enter(of(account))
     assert visit is not None
     return visit
 
@@ -54,11 +59,11 @@ async def begun(*waits: "asyncio.Task[Any]") -> None:
 def test_there_are_as_many_places_as_the_spec_says() -> None:
     async def story(gate: Gate) -> None:
         visits = [entered(gate) for _ in range(3)]
-        assert gate.enter(1) is None
+        assert gate.enter(of(1)) is None
         visits[1].leave()
         visits[1].leave()
         entered(gate)
-        assert gate.enter(1) is None
+        assert gate.enter(of(1)) is None
 
     with_gate(story, concurrent_requests=3)
 
@@ -66,10 +71,10 @@ def test_there_are_as_many_places_as_the_spec_says() -> None:
 def test_whoever_waits_has_the_place_that_becomes_free() -> None:
     async def story(gate: Gate) -> None:
         first = entered(gate)
-        wait = asyncio.create_task(gate.wait(1, 10))
+        wait = asyncio.create_task(gate.wait(of(1), 10))
         await begun(wait)
         first.leave()
-        assert gate.enter(1) is None, "nobody overtakes who waits"
+        assert gate.enter(of(1)) is None, "nobody overtakes who waits"
         second = await wait
         assert second is not None
         second.leave()
@@ -81,23 +86,34 @@ def test_whoever_waits_has_the_place_that_becomes_free() -> None:
 def test_a_wait_ends_in_time() -> None:
     async def story(gate: Gate) -> None:
         first = entered(gate)
-        assert await gate.wait(1, 0.01) is None
-        assert await gate.wait(1, 0) is None
+        assert await gate.wait(of(1), 0.01) is None
+        assert await gate.wait(of(1), 0) is None
         first.leave()
         entered(gate)
 
     with_gate(story, concurrent_requests=1)
 
 
-def test_a_queue_that_is_full_takes_nobody() -> None:
+def test_nobody_has_a_queue_for_itself() -> None:
+    """One account's requests leave room for another's, however many they are."""
+
     async def story(gate: Gate) -> None:
-        entered(gate)
-        waits = [asyncio.create_task(gate.wait(1, 60)) for _ in range(WAITING_MAX)]
-        await begun(*waits)
-        assert await gate.wait(2, 60) is None
-        for wait in waits:
+        place = entered(gate)
+        greedy = [asyncio.create_task(gate.wait(of(1), 60)) for _ in range(WAITING_MAX)]
+        await asyncio.sleep(0)
+        assert sum(not wait.done() for wait in greedy) == largest_share(WAITING_MAX)
+        others = [
+            asyncio.create_task(gate.wait(account, 60))
+            for account in (("team-1", "team-1/bob"), of(2))
+        ]
+        await begun(*others)
+        for wait in (*greedy, *others):
             wait.cancel()
-        await asyncio.gather(*waits, return_exceptions=True)
+        await asyncio.gather(*greedy, *others, return_exceptions=True)
+        again = asyncio.create_task(gate.wait(of(1), 60))
+        await begun(again)
+        place.leave()
+        assert await again is not None
 
     with_gate(story, concurrent_requests=1)
 
@@ -105,7 +121,7 @@ def test_a_queue_that_is_full_takes_nobody() -> None:
 def test_a_place_given_to_who_left_in_the_same_moment_is_not_lost() -> None:
     async def story(gate: Gate) -> None:
         first = entered(gate)
-        wait = asyncio.create_task(gate.wait(1, 60))
+        wait = asyncio.create_task(gate.wait(of(1), 60))
         await begun(wait)
         first.leave()
         wait.cancel()
@@ -122,7 +138,7 @@ def test_accounts_take_turns() -> None:
         turns: list[int] = []
 
         async def request(account: int) -> None:
-            visit = await gate.wait(account, 60)
+            visit = await gate.wait(of(account), 60)
             assert visit is not None
             turns.append(account)
             visit.leave()
@@ -145,7 +161,7 @@ def test_a_thousand_comings_and_goings_lose_no_place() -> None:
 
         async def request(account: int, seconds: float, stay: float) -> None:
             nonlocal under_way
-            visit = gate.enter(account) or await gate.wait(account, seconds)
+            visit = gate.enter(of(account)) or await gate.wait(of(account), seconds)
             if visit is None:
                 return
             under_way += 1
@@ -168,7 +184,7 @@ def test_a_thousand_comings_and_goings_lose_no_place() -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
         assert under_way == 0
         assert len([entered(gate) for _ in range(4)]) == 4
-        assert gate.enter(1) is None
+        assert gate.enter(of(1)) is None
 
     with_gate(story, concurrent_requests=4)
 
@@ -176,15 +192,15 @@ def test_a_thousand_comings_and_goings_lose_no_place() -> None:
 def test_whoever_waits_for_an_upstream_that_fails_is_sent_away() -> None:
     async def story(gate: Gate) -> None:
         visits = [entered(gate) for _ in range(2)]
-        wait = asyncio.create_task(gate.wait(1, 60))
+        wait = asyncio.create_task(gate.wait(of(1), 60))
         await begun(wait)
         for visit in visits:
             visit.sent()
             visit.fail(UpstreamUnreachable("nobody is there", blame="upstream"))
         assert await wait is None
-        assert gate.enter(1) is None
-        assert 0 < gate.closed_seconds(2) <= 1
-        assert await gate.wait(1, 60) is None
+        assert gate.enter(of(1)) is None
+        assert 0 < gate.closed_seconds(of(2)) <= 1
+        assert await gate.wait(of(1), 60) is None
 
     with_gate(story, concurrent_requests=2, circuit_failures=1)
 
@@ -195,10 +211,10 @@ def test_whoever_waits_out_a_pause_goes_when_it_is_over() -> None:
             visit = entered(gate, account)
             visit.sent()
             visit.fail(UpstreamOverloaded("later", retry_after_seconds=0.05))
-        assert gate.enter(3) is None
-        assert await gate.wait(3, 0.01) is None, "the pause is longer"
+        assert gate.enter(of(3)) is None
+        assert await gate.wait(of(3), 0.01) is None, "the pause is longer"
         began = gate.loop.time()
-        visits = await asyncio.gather(*(gate.wait(account, 5) for account in range(3)))
+        visits = await asyncio.gather(*(gate.wait(of(account), 5) for account in range(3)))
         assert gate.loop.time() - began >= 0.04
         for each in visits:
             assert each is not None
@@ -210,11 +226,11 @@ def test_whoever_waits_out_a_pause_goes_when_it_is_over() -> None:
 def test_a_pause_of_one_account_holds_up_nobody_else() -> None:
     async def story(gate: Gate) -> None:
         holding, asked = entered(gate, 1), entered(gate, 1)
-        early = asyncio.create_task(gate.wait(1, 60))
+        early = asyncio.create_task(gate.wait(of(1), 60))
         await begun(early)
         asked.sent()
         asked.fail(UpstreamOverloaded("later", retry_after_seconds=0.05))
-        late = asyncio.create_task(gate.wait(1, 60))
+        late = asyncio.create_task(gate.wait(of(1), 60))
         await begun(early, late)
         other = entered(gate, 2)
         holding.leave()
@@ -244,8 +260,8 @@ def test_connections_that_cannot_be_made_need_no_second_account() -> None:
             visit = entered(gate)
             visit.sent()
             visit.fail(UpstreamUnreachable("nobody is there", blame="upstream"))
-        assert gate.enter(1) is None
-        assert gate.enter(2) is None
+        assert gate.enter(of(1)) is None
+        assert gate.enter(of(2)) is None
 
     with_gate(story, circuit_failures=2)
 
@@ -268,22 +284,6 @@ def test_an_upstream_that_refuses_works() -> None:
             visit = entered(gate, account)
             visit.sent()
             visit.fail(error)
-        assert gate.enter(1) is not None
+        assert gate.enter(of(1)) is not None
 
     with_gate(story, circuit_failures=2)
-
-
-def test_a_queue_gives_turns_and_forgets_who_left() -> None:
-    async def story() -> None:
-        loop = asyncio.get_running_loop()
-        queue: FairQueue[None] = FairQueue()
-        futures = [loop.create_future() for _ in range(6)]
-        for number, future in enumerate(futures):
-            queue.add(number % 2, future)
-        queue.remove(0, futures[2])
-        queue.remove(0, futures[2])
-        queue.remove(9, futures[0])
-        assert [futures.index(queue.pop()[1]) for _ in range(queue.length)] == [0, 1, 4, 3, 5]
-        assert queue.length == 0
-
-    asyncio.run(story())

@@ -1,0 +1,166 @@
+"""One account against another: what one sends or holds keeps nobody else from being served."""
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import httpx
+import pytest
+
+from gateway.core.shares import largest_share
+from tests.conftest import check_books
+from tests.harness.dialects import DIALECTS, PATHS, body
+from tests.harness.gateway import (
+    GatewayProcess,
+    Simulated,
+    api_key,
+    credit_grant,
+    fleet,
+    wait_until,
+)
+from tests.harness.raw import RawConnection, chunk, request_head
+
+BODY_BYTES = 2**20
+BUFFERED_BYTES = 8 * 2**20
+FREE = "/api/openai/v1/models"
+
+every_dialect = pytest.mark.parametrize("dialect", DIALECTS)
+
+
+@pytest.fixture(scope="module")
+def gateway(
+    simulated: Simulated, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[GatewayProcess]:
+    limits = {
+        "bodyBytes": BODY_BYTES,
+        "bufferedBytes": BUFFERED_BYTES,
+        "bodySilenceSeconds": 1,
+        "bodySeconds": 3,
+    }
+    documents = [
+        fleet(simulated.url, limits=limits),
+        api_key("alice", "alice"),
+        api_key("bob", "bob"),
+        *(api_key(f"two-a-minute-{name}", limits={"requestsPerMinute": 2}) for name in DIALECTS),
+        api_key("one-at-a-time", limits={"concurrentRequests": 1}),
+        credit_grant("alice", "alice"),
+        credit_grant("bob", "bob"),
+    ]
+    process = GatewayProcess(tmp_path_factory.mktemp("fairness"), documents).start()
+    yield process
+    assert process.stop() == 0, process.log_text()
+    check_books(process.database_url)
+
+
+def test_half_sent_bodies_of_one_account_leave_room_for_the_others(
+    gateway: GatewayProcess,
+) -> None:
+    """Eight bodies that fill all the memory but for a last byte each."""
+    almost = BODY_BYTES - 1
+    with ExitStack() as stack:
+        hungry = [stack.enter_context(RawConnection(gateway.port)) for _ in range(8)]
+        for connection in hungry:
+            head = request_head(
+                "POST", PATHS["chat"], x_api_key=gateway.key("alice"), content_length=BODY_BYTES
+            )
+            connection.send(head + b" " * almost)
+        large = {**body("chat", "Hi"), "padding": "x" * (BODY_BYTES * 9 // 10)}
+
+        def ask() -> httpx.Response:
+            return gateway.http.post(
+                PATHS["chat"], json=large, headers={"x-api-key": gateway.key("alice")}
+            )
+
+        wait_until(lambda: ask().status_code == 429, "the account's share of bodies")
+        assert ask().headers["retry-after"] == "1"
+        for dialect in DIALECTS:
+            served = gateway.http.post(
+                PATHS[dialect],
+                json={**body(dialect, "Hi"), "padding": "x" * 20_000},
+                headers={"x-api-key": gateway.key("bob")},
+            )
+            assert served.status_code == 200, served.text
+
+
+def test_an_account_has_its_share_again_when_its_bodies_are_answered(
+    gateway: GatewayProcess,
+) -> None:
+    assert largest_share(BUFFERED_BYTES) > 2 * BODY_BYTES
+    large = json.dumps({**body("chat", "Hi"), "padding": "x" * (BODY_BYTES - 200)}).encode()
+    for _ in range(6):
+        served = gateway.http.post(
+            PATHS["chat"], content=large, headers={"x-api-key": gateway.key("alice")}
+        )
+        assert served.status_code == 200
+
+
+def test_a_body_that_trickles_is_not_waited_for(gateway: GatewayProcess) -> None:
+    """A byte now and then is no silence, but it is less than a body may arrive by."""
+    key = gateway.key("alice")
+    with RawConnection(gateway.port) as connection:
+        connection.send(request_head("POST", PATHS["chat"], x_api_key=key, content_length=9000))
+        trickled = 0
+        while trickled < 100 and not connection.has_answer(0.1):
+            connection.send(b" ")
+            trickled += 1
+        answer = connection.receive()
+    assert answer is not None
+    assert answer.status == 400
+    assert "less than 1024 bytes of the body arrived within 1 s" in answer.body.decode()
+
+
+def test_a_body_has_a_time_in_which_all_of_it_must_be_here(gateway: GatewayProcess) -> None:
+    key = gateway.key("alice")
+    with RawConnection(gateway.port) as connection:
+        connection.send(
+            request_head("POST", PATHS["chat"], x_api_key=key, transfer_encoding="chunked")
+        )
+        sent = 0
+        while sent < BODY_BYTES and not connection.has_answer(0.1):
+            connection.send(chunk(b" " * 500))
+            sent += 500
+        answer = connection.receive()
+    assert answer is not None
+    assert answer.status == 400
+    assert "the body did not arrive within 3 s" in answer.body.decode()
+
+
+@every_dialect
+def test_what_is_refused_counts_among_the_requests_of_a_minute(
+    gateway: GatewayProcess, dialect: str
+) -> None:
+    """A key's limit is counted before a byte of its body is read."""
+    headers = {"x-api-key": gateway.key(f"two-a-minute-{dialect}")}
+    unknown = gateway.http.post(
+        PATHS[dialect], json=body(dialect, "Hi", model="unknown"), headers=headers
+    )
+    broken = gateway.http.post(PATHS[dialect], content=b"{", headers=headers)
+    assert (unknown.status_code, broken.status_code) == (404, 400)
+    with RawConnection(gateway.port) as connection:
+        connection.send(
+            request_head(
+                "POST",
+                PATHS[dialect],
+                x_api_key=headers["x-api-key"],
+                content_length=50_000,
+                expect="100-continue",
+            )
+        )
+        assert connection.receive_line() == "HTTP/1.1 429 Too Many Requests"
+
+
+def test_a_body_under_way_is_one_of_the_requests_at_once(gateway: GatewayProcess) -> None:
+    key = gateway.key("one-at-a-time")
+    headers = {"x-api-key": key}
+    with RawConnection(gateway.port) as connection:
+        connection.send(
+            request_head(
+                "POST", PATHS["chat"], x_api_key=key, content_length=50, expect="100-continue"
+            )
+        )
+        assert connection.receive_line() == "HTTP/1.1 100 Continue"
+        assert gateway.http.post(PATHS["chat"], json={}, headers=headers).status_code == 429
+        assert gateway.http.get(FREE, headers=headers).status_code == 429
+    wait_until(
+        lambda: gateway.http.get(FREE, headers=headers).status_code == 200, "its client's leaving"
+    )
