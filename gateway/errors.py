@@ -165,7 +165,7 @@ class RequestTooLarge(RequestError):
 
 
 class RateLimited(RequestError):
-    """A limit of the key: requests per minute or at once; or its account has its share."""
+    """A limit of the key: requests per minute or concurrent requests."""
 
     status = 429
     code = "rate_limit_exceeded"
@@ -236,10 +236,14 @@ class UpstreamError(TollgateError):
         self,
         message: str,
         *,
-        blame: Blame = "either",
+        param: str | None = None,
         retry_after_seconds: float | None = None,
+        details: dict[str, object] | None = None,
+        blame: Blame = "either",
     ) -> None:
-        super().__init__(message, retry_after_seconds=retry_after_seconds)
+        super().__init__(
+            message, param=param, retry_after_seconds=retry_after_seconds, details=details
+        )
         self.blame = blame
 
 
