@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import resource
 import time
 from typing import Any
 
@@ -318,6 +319,87 @@ def test_a_redirect_is_not_followed() -> None:
         )
 
     assert type(play(serve)) is UpstreamMisconfigured
+
+
+LINES = b"x-many: lines\r\n" * 4000
+FLOOD_PIECES = 1000
+
+
+@pytest.mark.parametrize(
+    ("start", "piece"),
+    [
+        (b"HTTP/1.1 200 OK\r\n", LINES),
+        (b"HTTP/1.1 200 OK\r\nx-long: ", b"x" * 64_000),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 2500),
+        (STREAM_HEAD + b"0\r\n", LINES),
+        (STREAM_HEAD + b"1;long=", b"x" * 64_000),
+    ],
+    ids=["lines", "one line", "preliminary answers", "trailers", "extension"],
+)
+def test_what_is_no_body_is_bounded(start: bytes, piece: bytes) -> None:
+    """Some of it was held, and the rest looked like life; both for as long as it came."""
+    taken = 0
+
+    async def serve(head: bytes, writer: asyncio.StreamWriter) -> None:
+        nonlocal taken
+        writer.write(start)
+        for _ in range(FLOOD_PIECES):
+            writer.write(piece)
+            await writer.drain()
+            taken += 1
+
+    before = peak_bytes()
+    assert type(play(serve)) in (UpstreamUnreachable, UpstreamBroken)
+    assert taken < FLOOD_PIECES / 2
+    assert peak_bytes() - before < 16 * 1024 * 1024
+
+
+def peak_bytes() -> int:
+    """The most memory that this process has ever held."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+@pytest.mark.parametrize(
+    ("start", "drip"),
+    [
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        (b"HTTP/1.1 200 OK\r\n", b"x: y\r\n"),
+        (STREAM_HEAD + chunked(b": hi\n\n"), b""),
+        (STREAM_HEAD + chunked(b": hi\n\n") + b"1;a=", b"x"),
+        (STREAM_HEAD + chunked(b": hi\n\n") + b"0\r\n", b"x: y\r\n"),
+    ],
+)
+def test_what_is_no_body_ends_no_silence(start: bytes, drip: bytes) -> None:
+    async def serve(head: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(start)
+        while True:
+            writer.write(drip)
+            await writer.drain()
+            await asyncio.sleep(0.01)
+
+    async def within_time() -> Any:
+        return await asyncio.wait_for(asyncio.to_thread(play, serve, QUICK), 20)
+
+    assert type(asyncio.run(within_time())) is UpstreamTimeout
+
+
+def test_another_protocol_is_no_answer() -> None:
+    async def serve(head: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(
+            b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n"
+        )
+        await asyncio.sleep(30)
+
+    assert type(play(serve)) is UpstreamUnreachable
+
+
+def test_chunks_of_a_byte_are_a_body() -> None:
+    async def serve(head: bytes, writer: asyncio.StreamWriter) -> None:
+        data = stream(chunk({"content": "x" * 200_000}), chunk({}, "stop"))
+        pieces = b"".join(chunked(data[place : place + 1]) for place in range(len(data)))
+        writer.write(STREAM_HEAD + pieces + b"0\r\nx-trailer: read by nobody\r\n\r\n")
+
+    assert play(serve) == "x" * 200_000
 
 
 @pytest.mark.parametrize("streaming", [True, False])
