@@ -8,7 +8,14 @@ from msgspec.structs import replace
 from gateway.core.patterns import first_match
 from gateway.core.profile import PROFILES, Profile, profile_for
 from gateway.core.request import Request, can_think_on
-from gateway.core.spec import Dialect, FallbackSpec, GatewayFleetSpec, ModelSpec, SpecError
+from gateway.core.spec import (
+    MODEL_CHARACTERS_MAX,
+    Dialect,
+    FallbackSpec,
+    GatewayFleetSpec,
+    ModelSpec,
+    SpecError,
+)
 from gateway.errors import ModelNotFound
 
 
@@ -63,7 +70,7 @@ class Catalog:
         for spec, model in zip(fleet.models, self.models, strict=True):
             for alias in spec.aliases:
                 self._add(alias, model)
-        self.find = lru_cache(maxsize=1024)(self._find)
+        self._found = lru_cache(maxsize=1024)(self._find)
 
     def _add(self, name: str, model: Model) -> None:
         if "*" in name:
@@ -72,6 +79,11 @@ class Catalog:
             raise SpecError(f"the model name {name!r} is given twice")
         else:
             self._names[name] = model
+
+    def find(self, name: str) -> Model | None:
+        """The model that a client means by a name."""
+        # A longer one would be compared with every pattern, and its answer be kept with it.
+        return self._found(name) if len(name) <= MODEL_CHARACTERS_MAX else None
 
     def _find(self, name: str) -> Model | None:
         return self._names.get(name) or first_match(self._patterns, name)

@@ -3,9 +3,12 @@
 Shapes and bounds are those of `tollgate.dev/v1alpha1` in `crds/`; a test compares them. Unknown
 fields are ignored, as the API server prunes them. A value out of bounds raises `SpecError` with the
 path of the field. What one object says about two of its states (immutability) is not for here.
+
+Whatever is valid here can be written to each database and read back. So a text holds no NUL and
+nothing that is no character, and a moment lies within the years that all of them can hold.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -13,24 +16,30 @@ from msgspec import Meta, Struct
 
 API_VERSION = "tollgate.dev/v1alpha1"
 
+# The patterns are those of the schemas, but for their end: there `$` is the end of the text, here a
+# line break may follow.
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 
-Label = Annotated[str, Meta(pattern=f"^{_LABEL}$", min_length=1, max_length=63)]
-#: the name of a Secret, a DNS subdomain
-SecretName = Annotated[str, Meta(pattern=rf"^{_LABEL}(\.{_LABEL})*$", min_length=1, max_length=253)]
-SecretKey = Annotated[str, Meta(pattern=r"^[-._a-zA-Z0-9]+$", min_length=1, max_length=253)]
+LABEL_CHARACTERS_MAX = 63
+Label = Annotated[str, Meta(pattern=rf"^{_LABEL}\Z", min_length=1, max_length=LABEL_CHARACTERS_MAX)]
+#: the name of an object: a DNS subdomain
+ObjectName = Annotated[
+    str, Meta(pattern=rf"^{_LABEL}(\.{_LABEL})*\Z", min_length=1, max_length=253)
+]
+SecretKey = Annotated[str, Meta(pattern=r"^[-._a-zA-Z0-9]+\Z", min_length=1, max_length=253)]
 #: the name of a Service, with room for what is hung on to it
 FleetName = Annotated[
-    str, Meta(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", min_length=1, max_length=56)
+    str, Meta(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?\Z", min_length=1, max_length=56)
 ]
+MODEL_CHARACTERS_MAX = 256
 #: the name of a model, or of several by `*`
-ModelName = Annotated[str, Meta(min_length=1, max_length=256)]
+ModelName = Annotated[str, Meta(min_length=1, max_length=MODEL_CHARACTERS_MAX)]
 Url = Annotated[
     str,
-    Meta(pattern=r"^(https?://[^\s/?#@]+(/[^\s?#]*)?|simulated:)$", min_length=1, max_length=2048),
+    Meta(pattern=r"^(https?://[^\s/?#@]+(/[^\s?#]*)?|simulated:)\Z", min_length=1, max_length=2048),
 ]
 ClientUrl = Annotated[
-    str, Meta(pattern=r"^https?://[^\s/?#@]+(/[^\s?#/]+)*$", min_length=1, max_length=2048)
+    str, Meta(pattern=r"^https?://[^\s/?#@]+(/[^\s?#/]+)*\Z", min_length=1, max_length=2048)
 ]
 Credits = Annotated[int, Meta(ge=0, le=10**15)]
 #: a beta of Messages, or several by `*`
@@ -38,6 +47,9 @@ Beta = Annotated[str, Meta(pattern=r"^[-._a-z0-9*]+$", min_length=1, max_length=
 #: RFC 3339 with a zone, as the API server insists
 Moment = Annotated[datetime, Meta(tz=True)]
 PositiveInteger = Annotated[int, Meta(ge=1, le=10**9)]
+#: what the databases and this language can hold, whatever zone a moment was written in
+FIRST_MOMENT = datetime(1970, 1, 1, tzinfo=UTC)
+LAST_MOMENT = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 #: what an upstream speaks
 Dialect = Literal["chat", "messages", "responses"]
 
@@ -47,13 +59,27 @@ class SpecError(ValueError):
 
 
 class _Spec(Struct, frozen=True, rename="camel"):
-    pass
+    """What holds of every field of every part, beside its own bounds."""
+
+    def __post_init__(self) -> None:
+        for name, shown in zip(self.__struct_fields__, self.__struct_encode_fields__, strict=True):
+            value = getattr(self, name)
+            for one in value if isinstance(value, list) else (value,):
+                if isinstance(one, str) and not _is_text(one):
+                    raise ValueError(f"{shown} may hold neither a NUL nor half a character")
+                if isinstance(one, datetime) and not FIRST_MOMENT <= one <= LAST_MOMENT:
+                    raise ValueError(f"{shown} must lie between 1970 and 9999, in UTC")
+
+
+def _is_text(value: str) -> bool:
+    """Whether every database can hold it: PostgreSQL has no place for a NUL."""
+    return "\0" not in value and not any("\ud800" <= one <= "\udfff" for one in value)
 
 
 class SecretKeyRef(_Spec, frozen=True, kw_only=True):
     """One key of a Secret."""
 
-    name: SecretName
+    name: ObjectName
     key: SecretKey
 
 
@@ -75,7 +101,7 @@ class Rotation(_Spec, frozen=True, kw_only=True):
     """Raise `generation` to rotate; the old key lives on for `overlap` (`90s`, `10m`, `24h`)."""
 
     generation: Annotated[int, Meta(ge=0, le=10**9)] = 0
-    overlap: Annotated[str, Meta(pattern=r"^[0-9]{1,5}(s|m|h|d)$", min_length=2, max_length=6)] = (
+    overlap: Annotated[str, Meta(pattern=r"^[0-9]{1,5}(s|m|h|d)\Z", min_length=2, max_length=6)] = (
         "24h"
     )
 
@@ -85,7 +111,7 @@ class ApiKeySpec(_Spec, frozen=True, kw_only=True):
 
     account: Label
     fleet: FleetName | None = None
-    secret_name: SecretName | None = None
+    secret_name: ObjectName | None = None
     value_from: SecretSource | None = None
     models: Annotated[list[ModelName], Meta(max_length=256)] = []
     limits: KeyLimits = KeyLimits()
@@ -94,6 +120,7 @@ class ApiKeySpec(_Spec, frozen=True, kw_only=True):
     rotation: Rotation = Rotation()
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if (self.secret_name is None) == (self.value_from is None):
             raise ValueError("exactly one of secretName and valueFrom must be given")
 
@@ -187,6 +214,7 @@ class FleetLimits(_Spec, frozen=True, kw_only=True):
     response_bytes: PositiveInteger = 1024 * 1024
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.body_bytes > self.buffered_bytes:
             raise ValueError("bufferedBytes must hold at least one body of bodyBytes")
 
@@ -208,6 +236,7 @@ class GatewayFleetSpec(_Spec, frozen=True, kw_only=True):
     client_url: ClientUrl | None = msgspec.field(default=None, name="clientURL")
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         names = [upstream.name for upstream in self.upstreams]
         if len(set(names)) < len(names):
             raise ValueError("two upstreams have the same name")
@@ -216,17 +245,24 @@ class GatewayFleetSpec(_Spec, frozen=True, kw_only=True):
 class Metadata(_Spec, frozen=True, kw_only=True):
     """The part of an object's metadata that the ledger reads."""
 
-    name: str
-    namespace: str = "default"
-    uid: str = ""
+    name: ObjectName
+    namespace: Label = "default"
+    uid: Annotated[str, Meta(max_length=128)] = ""
     generation: int = 1
 
 
 class ApiKey(_Spec, frozen=True, kw_only=True, tag_field="kind"):
-    """An ApiKey object."""
+    """An ApiKey object. Its name becomes the value of a label."""
 
     metadata: Metadata
     spec: ApiKeySpec
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.metadata.name) > LABEL_CHARACTERS_MAX:
+            raise ValueError(
+                f"the name of an ApiKey may have {LABEL_CHARACTERS_MAX} characters at most"
+            )
 
 
 class CreditGrant(_Spec, frozen=True, kw_only=True, tag_field="kind"):

@@ -1,13 +1,25 @@
 """Limits, patterns, seals and spec values: small and pure."""
 
+import re
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.core.catalog import Catalog
 from gateway.core.limits import Concurrency, RateLimit
 from gateway.core.patterns import matches
+from gateway.core.request import Request
 from gateway.core.seal import Sealer
-from gateway.core.spec import API_VERSION, SpecError, overlap_seconds, parse_document
+from gateway.core.spec import (
+    API_VERSION,
+    GatewayFleetSpec,
+    SpecError,
+    overlap_seconds,
+    parse_document,
+)
+from gateway.errors import ModelNotFound
 from gateway.settings import Settings, SettingsError, read_settings
 
 
@@ -57,6 +69,50 @@ def test_only_a_star_is_a_wildcard(pattern: str, name: str, fits: bool) -> None:
     assert matches(pattern, name) is fits
 
 
+@given(st.text("ab*", max_size=8), st.text("ab", max_size=12))
+def test_a_pattern_means_what_its_expression_means(pattern: str, name: str) -> None:
+    expression = ".*".join(map(re.escape, pattern.split("*")))
+    assert matches(pattern, name) is bool(re.fullmatch(expression, name))
+
+
+@pytest.mark.parametrize(
+    "pattern", ["*" * 250 + "x", "*a" * 125 + "*x", "*aaaaaaaaab" * 20 + "*", "a*" * 100 + "bb*a"]
+)
+def test_no_pattern_takes_longer_than_its_length(pattern: str) -> None:
+    """Twice the name is twice the work, where going back would not end within the test."""
+
+    def seconds(characters: int) -> float:
+        name = "a" * characters
+        began = time.thread_time()
+        for _ in range(5):
+            assert not matches(pattern, name)
+        return time.thread_time() - began
+
+    once, twice = seconds(200_000), seconds(400_000)
+    assert twice < 0.5
+    assert twice < 3 * once + 0.01
+
+
+def test_a_name_that_is_longer_than_any_models_is_none() -> None:
+    spec = parse_document(
+        {
+            "apiVersion": API_VERSION,
+            "kind": "GatewayFleet",
+            "metadata": {"name": "x"},
+            "spec": {
+                "pricing": {"chatCreditsPerMessage": 1, "chatCreditsReasoningSurcharge": 0},
+                "upstreams": [{"name": "up", "url": "simulated:"}],
+                "models": [{"id": "m", "aliases": ["m*"], "upstream": "up"}],
+            },
+        }
+    ).spec
+    assert isinstance(spec, GatewayFleetSpec)
+    catalog = Catalog(spec)
+    assert catalog.resolve(Request("m" * 256, messages=())).model.id == "m"
+    with pytest.raises(ModelNotFound):
+        catalog.resolve(Request("m" * 257, messages=()))
+
+
 @given(st.binary(max_size=200), st.text(max_size=60))
 def test_a_seal_opens_for_its_account_only(plain: bytes, noise: str) -> None:
     sealer = Sealer(b"k" * 32)
@@ -75,6 +131,10 @@ def test_an_overlap_is_seconds(text: str, seconds: int) -> None:
     assert overlap_seconds(text) == seconds
 
 
+#: in UTC, years that there are not
+AFTER, BEFORE = "9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+14:00"
+
+
 @pytest.mark.parametrize(
     ("kind", "spec", "problem"),
     [
@@ -83,6 +143,13 @@ def test_an_overlap_is_seconds(text: str, seconds: int) -> None:
         ("CreditGrant", {"account": "a", "credits": 0}, r"\$\.spec\.credits"),
         ("CreditGrant", {"account": "a", "credits": 1.5}, r"\$\.spec\.credits"),
         ("GatewayFleet", {"models": [], "upstreams": []}, r"\$\.spec\.models"),
+        ("ApiKey", {"account": "a\n", "secretName": "s"}, r"\$\.spec\.account"),
+        ("ApiKey", {"account": "a", "secretName": "s", "models": ["m\0"]}, "models may hold"),
+        ("ApiKey", {"account": "a", "secretName": "s", "expiresAt": AFTER}, "expiresAt must lie"),
+        ("ApiKey", {"account": "a", "secretName": "s", "expiresAt": BEFORE}, "expiresAt must lie"),
+        ("CreditGrant", {"account": "a", "credits": 1, "expiresAt": AFTER}, "expiresAt must lie"),
+        ("CreditGrant", {"account": "a", "credits": 1, "reason": "\ud800"}, "reason may hold"),
+        ("CreditGrant", {"account": "a", "credits": 1, "reference": "a\0"}, "reference may hold"),
         ("Other", {}, "Other"),
     ],
 )
@@ -94,6 +161,17 @@ def test_a_wrong_spec_names_its_field(kind: str, spec: dict[str, object], proble
         "spec": spec,
     }
     with pytest.raises(SpecError, match=problem):
+        parse_document(document)
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [{"name": "a/b"}, {"name": "n" * 64}, {"name": "x\n"}, {"name": "x", "namespace": "../up"}],
+)
+def test_an_object_has_a_name_that_a_cluster_would_take(metadata: dict[str, str]) -> None:
+    spec = {"account": "a", "secretName": "s"}
+    document = {"apiVersion": API_VERSION, "kind": "ApiKey", "metadata": metadata, "spec": spec}
+    with pytest.raises(SpecError, match="name"):
         parse_document(document)
 
 

@@ -1,8 +1,9 @@
 """The schemas of `crds/` and the models say the same, field by field.
 
-Names, types, patterns, bounds, enums, what is required and what is the default. Two differences are
-meant. Times are whole seconds in a cluster, where the conventions of the API want no fractions. And
-the operator, which only sees what the API server took, leaves bounds of its own part to the schema.
+Names, types, patterns, bounds, enums, what is required and what is the default. Three differences
+are meant. Each has its own sign for the end of a text. Times are whole seconds in a cluster, where
+the conventions of the API want no fractions. And the operator, which only sees what the API server
+took, leaves bounds of its own part to the schema.
 """
 
 import math
@@ -62,8 +63,9 @@ def differences(kind: inspect.Type, part: Json, path: str = "") -> Iterator[str]
         case inspect.StrType() as text:
             enum = sorted(part["enum"]) if "enum" in part else None
             expected = sorted(PROFILES) if path.endswith(".profile") else None
+            pattern = text.pattern and text.pattern.replace(r"\Z", "$")
             yield from _compare(path, {**part, "enum": enum}, type="string", enum=expected,
-                                pattern=text.pattern, minLength=text.min_length,
+                                pattern=pattern, minLength=text.min_length,
                                 maxLength=text.max_length, format=None)  # fmt: skip
         case inspect.LiteralType() as words:
             enum = sorted(part.get("enum", ()))
