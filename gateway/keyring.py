@@ -122,7 +122,7 @@ class Keyring:
 
     def keys(self) -> list[LiveKey]:
         """All keys that are not revoked."""
-        return [key.live for key in self._keys.values() if not key.live.revoked]
+        return [key.live for key in self._keys.values()]
 
     async def poll(self) -> None:
         """Take over what changed since the last poll. Raises `DatabaseUnavailable`."""
@@ -213,7 +213,7 @@ class Keyring:
         """Say which keys are new and which are gone, and how long ago they went."""
         for live in changes.keys:
             known = self._keys.get(live.id)
-            if live.revoked_at is None or known is None or known.live.revoked:
+            if live.revoked_at is None or known is None:
                 continue
             self._metrics.revoked(max(0.0, (changes.now - live.revoked_at).total_seconds()))
         gone = {live.name for live in changes.keys if live.revoked}
@@ -222,13 +222,17 @@ class Keyring:
         self._metrics.know(live.name for live in changes.keys if not live.revoked)
 
     def _put(self, live: LiveKey) -> None:
+        """Hold a key as it is now; of one that is revoked, nothing."""
         key = self._keys.get(live.id)
-        if key is None:
-            key = self._keys[live.id] = Key(live)
-        else:
+        if key is not None:
             for old in key.live.hashes:
                 self._by_hash.pop(old.hash, None)
             key.update(live)
+        if live.revoked:
+            self._keys.pop(live.id, None)
+            return
+        if key is None:
+            key = self._keys[live.id] = Key(live)
         for issued in live.hashes:
             self._by_hash[issued.hash] = (key, issued.expires_at)
 

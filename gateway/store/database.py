@@ -120,10 +120,14 @@ def psycopg_url(url: str) -> str:
 
 
 def _postgres_engine(url: str, timeouts: bool) -> Engine:
-    options = f"-c lock_timeout={LOCK_TIMEOUT_SECONDS}s" if timeouts else ""
+    from gateway.store.unreadable_postgres import read_all_moments
+
+    # UTC: elsewhere, the last hours of the last year that can be read belong to another one.
+    options = "-c timezone=UTC"
     if timeouts:
+        options += f" -c lock_timeout={LOCK_TIMEOUT_SECONDS}s"
         options += f" -c statement_timeout={STATEMENT_TIMEOUT_SECONDS}s"
-    return create_engine(
+    engine = create_engine(
         psycopg_url(url).replace("postgresql://", "postgresql+psycopg://", 1),
         pool_size=ADMIN_CONNECTIONS,
         max_overflow=0,
@@ -135,6 +139,12 @@ def _postgres_engine(url: str, timeouts: bool) -> Engine:
             "application_name": "tollgate",
         },
     )
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, _: ConnectionPoolEntry) -> None:
+        read_all_moments(connection)
+
+    return engine
 
 
 def _sqlite_engine(url: str) -> Engine:

@@ -1,13 +1,40 @@
 """Reading keys for the gateway's memory: what changed since a version, and one key by its hash."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 from msgspec import Struct
+from sqlalchemy import select as sql_select
 from sqlmodel import Session, col, select
-from sqlmodel.sql.expression import Select
 
 from gateway.store.database import Database
 from gateway.store.tables import Account, ApiKey, ApiKeyHash, KeyVersion
+from gateway.store.unreadable import can_be_read, set_aside
+
+#: keys that are read by one statement
+_PAGE = 5000
+_COLUMNS = (
+    *(
+        col(column)
+        for column in (
+            ApiKey.id,
+            ApiKey.key_id,
+            ApiKey.namespace,
+            ApiKey.name,
+            ApiKey.account_id,
+            ApiKey.models,
+            ApiKey.requests_per_minute,
+            ApiKey.concurrent_requests,
+            ApiKey.credits_per_day,
+            ApiKey.suspended,
+            ApiKey.revoked_at,
+            ApiKey.expires_at,
+            ApiKey.version,
+        )
+    ),
+    col(Account.namespace).label("account_namespace"),
+    col(Account.name).label("account_name"),
+)
 
 
 class LiveHash(Struct, frozen=True):
@@ -49,15 +76,27 @@ class KeyChanges(Struct, frozen=True):
 
 
 def read_changes(database: Database, since: int) -> KeyChanges:
-    """Every key whose version is above `since`. Raises `DatabaseUnavailable`."""
+    """Every key whose version is above `since`; from the beginning, only those not revoked.
+
+    However many there are or ever were, a statement reads a page of them. Raises
+    `DatabaseUnavailable`.
+    """
     version, now = _newest_version(database)
     if version == since:
         return KeyChanges(version, now, ())
     with database.read(snapshot=True) as session:
         version = session.exec(select(KeyVersion.version)).one()
         now = database.now(session)
-        keys = _read(session, _keys().where(col(ApiKey.version) > since))
-        return KeyChanges(version, now, keys)
+        changed = select(ApiKey.id, ApiKey.version)
+        if since < 0:
+            changed = changed.where(col(ApiKey.revoked_at).is_(None))
+        keys: list[LiveKey] = []
+        last: int | None = since
+        while last is not None:
+            page = changed.where(col(ApiKey.version) > last).order_by(col(ApiKey.version))
+            read, last = _read(session, page.limit(_PAGE))
+            keys += read
+        return KeyChanges(version, now, tuple(keys))
 
 
 def _newest_version(database: Database) -> tuple[int, datetime]:
@@ -68,43 +107,60 @@ def _newest_version(database: Database) -> tuple[int, datetime]:
 
 
 def read_by_hash(database: Database, hashes: list[bytes]) -> LiveKey | None:
-    """The key with one of these hashes. Raises `DatabaseUnavailable`."""
+    """The key with one of these hashes, unless it is revoked. Raises `DatabaseUnavailable`."""
     with database.read() as session:
-        owners = select(ApiKeyHash.api_key_id).where(col(ApiKeyHash.hash).in_(hashes))
-        found = _read(session, _keys().where(col(ApiKey.id).in_(owners)))
-        return found[0] if found else None
+        found = select(ApiKey.id, ApiKey.version).where(
+            col(ApiKey.id) == ApiKeyHash.api_key_id,
+            col(ApiKeyHash.hash).in_(hashes),
+            col(ApiKey.revoked_at).is_(None),
+        )
+        keys, _ = _read(session, found.limit(1))
+        return keys[0] if keys else None
 
 
-def _keys() -> Select[ApiKey, Account]:
-    return select(ApiKey, Account).join(Account, col(Account.id) == col(ApiKey.account_id))
-
-
-def _read(session: Session, statement: Select[ApiKey, Account]) -> tuple[LiveKey, ...]:
-    rows = session.execute(statement).all()
-    hashes: dict[int, list[LiveHash]] = {}
-    found = select(ApiKeyHash).where(
-        col(ApiKeyHash.api_key_id).in_([key.id for key, _ in rows]),
-        col(ApiKeyHash.revoked_at).is_(None),
+def _read(session: Session, page: Any) -> tuple[list[LiveKey], int | None]:
+    """The keys of a page in the order of their versions, and the last one's, if it is full."""
+    wanted = page.subquery()
+    rows = session.execute(
+        sql_select(*_COLUMNS)
+        .join(wanted, wanted.c.id == col(ApiKey.id))
+        .join(Account, col(Account.id) == col(ApiKey.account_id))
+        .order_by(wanted.c.version)
+    ).all()
+    issued = session.execute(
+        sql_select(
+            col(ApiKeyHash.api_key_id),
+            col(ApiKeyHash.hash),
+            col(ApiKeyHash.pepper),
+            col(ApiKeyHash.expires_at),
+        )
+        .join(wanted, wanted.c.id == col(ApiKeyHash.api_key_id))
+        .where(col(ApiKeyHash.revoked_at).is_(None))
     )
-    for row in session.exec(found).all() if rows else ():
-        live = LiveHash(row.hash, row.pepper, row.expires_at)
-        hashes.setdefault(row.api_key_id, []).append(live)
-    return tuple(_live(key, account, hashes.get(key.id, [])) for key, account in rows)
+    hashes: dict[int, list[LiveHash]] = {}
+    for key_id, *hashed in issued:
+        hashes.setdefault(key_id, []).append(LiveHash(*hashed))
+    keys = [_live(row, hashes.get(row.id, [])) for row in rows]
+    return keys, rows[-1].version if len(rows) == _PAGE else None
 
 
-def _live(key: ApiKey, account: Account, hashes: list[LiveHash]) -> LiveKey:
+def _live(row: Any, hashes: list[LiveHash]) -> LiveKey:
+    name = f"{row.namespace}/{row.name}"
+    is_readable = can_be_read(row.expires_at, row.models)
+    if not is_readable and row.revoked_at is None:
+        set_aside(f"the API key {name}")
     return LiveKey(
-        id=key.id,
-        key_id=key.key_id,
-        name=f"{key.namespace}/{key.name}",
-        account_id=account.id,
-        account=f"{account.namespace}/{account.name}",
-        models=tuple(key.models),
-        requests_per_minute=key.requests_per_minute,
-        concurrent_requests=key.concurrent_requests,
-        credits_per_day=key.credits_per_day,
-        suspended=key.suspended,
-        revoked_at=key.revoked_at,
-        expires_at=key.expires_at,
+        id=row.id,
+        key_id=row.key_id,
+        name=name,
+        account_id=row.account_id,
+        account=f"{row.account_namespace}/{row.account_name}",
+        models=tuple(row.models),
+        requests_per_minute=row.requests_per_minute,
+        concurrent_requests=row.concurrent_requests,
+        credits_per_day=row.credits_per_day,
+        suspended=row.suspended or not is_readable,
+        revoked_at=row.revoked_at,
+        expires_at=row.expires_at,
         hashes=tuple(hashes),
     )

@@ -31,13 +31,19 @@ from sqlalchemy import (
     String,
     UniqueConstraint,
     func,
+    text,
 )
 from sqlalchemy.types import TypeDecorator, TypeEngine
 from sqlmodel import Field, SQLModel
 
+from gateway.store.unreadable import read_names, read_utc_text
+
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """An aware moment: timestamptz in PostgreSQL, sortable UTC text in SQLite."""
+    """An aware moment: timestamptz in PostgreSQL, sortable UTC text in SQLite.
+
+    One that cannot be read is `UNREADABLE`.
+    """
 
     impl = DateTime
     cache_ok = True
@@ -57,7 +63,25 @@ class UtcDateTime(TypeDecorator[datetime]):
             return None
         if isinstance(value, datetime):
             return value.astimezone(UTC)
-        return datetime.fromisoformat(value).replace(tzinfo=UTC)
+        return read_utc_text(value)
+
+
+class Names(TypeDecorator[list[str]]):
+    """A list of texts. One that cannot be read holds `UNREADABLE_NAME` alone."""
+
+    impl = JSON
+    cache_ok = True
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        decode = super().result_processor(dialect, coltype)
+
+        def read(value: Any) -> list[str]:
+            try:
+                return read_names(decode(value) if decode else value)
+            except (TypeError, ValueError):
+                return read_names(None)
+
+        return read
 
 
 def utc_text(moment: datetime) -> str:
@@ -139,6 +163,13 @@ class ApiKey(SQLModel, table=True):
     __table_args__ = (
         UniqueConstraint("installation", "namespace", "name"),
         Index("api_key_version", "version"),
+        # What a gateway reads when it starts: most keys ever issued are revoked.
+        Index(
+            "api_key_live",
+            "version",
+            postgresql_where=text("revoked_at IS NULL"),
+            sqlite_where=text("revoked_at IS NULL"),
+        ),
     )
     id: int = _id()
     key_id: str = Field(unique=True)
@@ -148,7 +179,7 @@ class ApiKey(SQLModel, table=True):
     uid: str = ""
     account_id: int = _reference("account.id", index=True)
     prefix: str
-    models: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    models: list[str] = Field(default_factory=list, sa_column=Column(Names, nullable=False))
     credits_per_day: int | None = _big(nullable=True)
     requests_per_minute: int | None = None
     concurrent_requests: int | None = None
@@ -206,6 +237,14 @@ class CreditGrant(SQLModel, table=True):
     __table_args__ = (
         UniqueConstraint("installation", "identity"),
         CheckConstraint("remaining >= 0", name="credit_grant_remaining_not_negative"),
+        Index(
+            "credit_grant_live",
+            "account_id",
+            "expires_at",
+            "id",
+            postgresql_where=text("remaining > 0"),
+            sqlite_where=text("remaining > 0"),
+        ),
     )
     id: int = _id()
     installation: str
@@ -262,7 +301,10 @@ class Entry(SQLModel, table=True):
 
 
 class AuditCheckpoint(SQLModel, table=True):
-    """An account's entries up to `entry_id` have the sum `credits`; all counted at `counted_at`."""
+    """An account's entries up to `entry_id` have the sum `credits`; all counted at `counted_at`.
+
+    While they are counted once more, those up to `recount_entry_id` have `recount_credits`.
+    """
 
     __tablename__ = "audit_checkpoint"
     # No foreign key: its check would lock accounts that are being charged.
@@ -270,6 +312,8 @@ class AuditCheckpoint(SQLModel, table=True):
     entry_id: int = _big()
     credits: int = _big()
     counted_at: datetime = _moment()
+    recount_entry_id: int = _big(default=0)
+    recount_credits: int = _big(default=0)
 
 
 class Hold(SQLModel, table=True):

@@ -1,0 +1,36 @@
+"""read what is live"""
+
+import sqlalchemy as sa
+from alembic import op
+
+from gateway.store.migrations.locks import lock_tables
+
+revision = "0004"
+down_revision = "0003"
+
+_NOT_REVOKED = sa.text("revoked_at IS NULL")
+_LEFT = sa.text("remaining > 0")
+
+
+def upgrade() -> None:
+    # How far each account is counted from zero again: the gateways before do not know of it.
+    for column in ("recount_entry_id", "recount_credits"):
+        op.add_column(
+            "audit_checkpoint",
+            sa.Column(column, sa.BigInteger(), server_default="0", nullable=False),
+        )
+    lock_tables("api_key", "credit_grant")
+    op.create_index(
+        "api_key_live",
+        "api_key",
+        ["version"],
+        postgresql_where=_NOT_REVOKED,
+        sqlite_where=_NOT_REVOKED,
+    )
+    op.create_index(
+        "credit_grant_live",
+        "credit_grant",
+        ["account_id", "expires_at", "id"],
+        postgresql_where=_LEFT,
+        sqlite_where=_LEFT,
+    )
