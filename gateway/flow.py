@@ -135,11 +135,11 @@ class Flow:
             if not trip.has_place:
                 await _queue(passage, connection, trip)
             passage.degraded = trip.degraded
+            renderer = self._renderer(passage, dialect, call, key)
+            del body, call
             await self._till.charge(passage, key, key_hash, resolution, connection.headers)
             if connection.gone:
                 raise ClientGone
-            renderer = self._renderer(passage, dialect, call, key)
-            del body, call
             relay = Relay(
                 passage,
                 connection,

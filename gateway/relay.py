@@ -107,9 +107,9 @@ class Relay:
             chunks = await reply.read(pass_on)
         self._trip.visit.complete()
         self._passage.usage = reply.usage
-        frames = await renderer.close(reply.usage)
+        # All content is with the client: it has paid, whatever becomes of the rest.
         self._till.end(self._passage)
-        await connection.send_all(frames)
+        await connection.send_all(await renderer.close(reply.usage))
         await connection.finish()
 
     async def _answer(self, reply: Reply) -> None:

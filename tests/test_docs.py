@@ -79,6 +79,7 @@ PROOFS = {
     "upstream unreachable": "an_upstream_that_fails_before_its_first_byte_is_refunded",
     "another upstream": "another_upstream_answers_for_one_that_failed_and_is_charged_once",
     "upstream breaks": "an_upstream_that_breaks_after_its_first_byte_is_refunded",
+    "all content": "what_nests_deeply_is_refused_or_answered_and_charged",
     "complete answer": "a_complete_answer_is_charged",
     "client leaves": "a_client_that_leaves_a_stream_has_paid_and_the_upstream_is_cut",
     "the time to drain": "when_the_time_to_drain_is_over_streams_are_cut_and_refunded",

@@ -13,6 +13,7 @@ from gateway.simulated.conversation import Said
 from gateway.simulated.errors import Refused
 
 _CHUNKS_MAX = 100_000
+_CHOICES_MAX = 128
 _SECONDS_MAX = 3600.0
 _USAGE_PLACES = ("final", "choice", "both", "finish", "none")
 _REASON_MEMBERS = ("reasoning_content", "reasoning", "reasoning_details")
@@ -54,6 +55,7 @@ class Script(Struct, frozen=True, kw_only=True):
     reason_as: str = "reasoning_content"
     think_tags: bool = False
     finish: str | None = None
+    choices: int | None = None
     end_early: bool = False
     no_done: bool = False
     error: ScriptedError | None = None
@@ -225,6 +227,7 @@ DIRECTIVES: dict[str, Callable[[str], dict[str, Any]]] = {
     "!refuse": _flag(finish="content_filter"),
     "!length": _flag(finish="length"),
     "!finish": _read_finish,
+    "!choices": lambda count: {"choices": _count("!choices", count.strip(), _CHOICES_MAX)},
     "!end-early": _flag(end_early=True),
     "!no-done": _flag(no_done=True),
     "!error": _read_error,

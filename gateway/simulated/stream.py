@@ -58,7 +58,7 @@ def render_body(answer: Answer, envelope: Envelope, script: Script) -> bytes:
     finish_reason = None if script.end_early else answer.finish_reason
     choices: list[dict[str, Any]] = [
         {"index": index, "message": message, "finish_reason": finish_reason}
-        for index in range(envelope.choices)
+        for index in _indexes(envelope, script)
     ]
     body: dict[str, Any] = {
         "id": envelope.id,
@@ -68,7 +68,7 @@ def render_body(answer: Answer, envelope: Envelope, script: Script) -> bytes:
         "choices": choices,
     }
     place = "final" if script.usage is None else script.usage
-    if place in ("choice", "both"):
+    if choices and place in ("choice", "both"):
         choices[0]["usage"] = _usage_object(answer.usage)
     if place not in ("choice", "none"):
         body["usage"] = _usage_object(answer.usage)
@@ -82,7 +82,7 @@ def render_chunks(answer: Answer, envelope: Envelope, script: Script) -> Iterato
         CREATED,
         _encode(envelope.model),
     )
-    indexes = range(envelope.choices)
+    indexes = _indexes(envelope, script)
     for delta in _render_deltas(answer, script):
         for index in indexes:
             yield b'%b{"index":%d,"delta":%b,"finish_reason":null}]}' % (head, index, delta)
@@ -103,6 +103,10 @@ def render_chunks(answer: Answer, envelope: Envelope, script: Script) -> Iterato
         )
     if place in ("final", "both"):
         yield head + b'],"usage":' + usage + b"}"
+
+
+def _indexes(envelope: Envelope, script: Script) -> range:
+    return range(envelope.choices if script.choices is None else script.choices)
 
 
 def frame(payload: bytes, script: Script) -> bytes:

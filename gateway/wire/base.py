@@ -99,7 +99,11 @@ class Renderer(Protocol):
         """Frames for one chunk. Frames that end the stream belong to `close`."""
 
     async def close(self, usage: Usage | None) -> list[bytes]:
-        """Last frames of a complete answer; `usage` is the last that the upstream told."""
+        """Last frames of a complete answer; `usage` is the last that the upstream told.
+
+        The client has paid by then, so it must not fail: what may is tried when the renderer is
+        made, or before content goes out.
+        """
 
     def fail(self, error: TollgateError) -> list[bytes]:
         """Last frames of a stream that broke: the dialect's error event, never a clean end."""
@@ -124,4 +128,4 @@ class Dialect(Protocol):
         """Raises `InvalidRequest` and its kin, with the field's name in `param`."""
 
     def renderer(self, call: Call, exchange: Exchange) -> Renderer:
-        """A renderer for one answer."""
+        """A renderer for one answer; raises `InvalidRequest` for what no answer can repeat."""

@@ -11,12 +11,16 @@ from functools import cache
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec import Raw
 
 from gateway.errors import InvalidRequest
 
 T = TypeVar("T")
 
 _ENCODER = msgspec.json.Encoder()
+
+#: levels of nesting that a part leaves to whatever it is put into, and to a deeper stack
+_SPARE_LEVELS = 200
 
 #: "Expected `int`, got `str` - at `$.messages[0].content`"
 _PATH = re.compile(r" - at (?:`key` in )?`\$([^`]*)`$")
@@ -72,6 +76,26 @@ def encode(value: Any) -> bytes:
         raise InvalidRequest("The request body is nested too deeply.") from None
     except (ValueError, OverflowError):
         raise InvalidRequest("The request body holds a value that JSON cannot carry.") from None
+
+
+def encode_part(value: Any) -> Raw:
+    """Encode what came from a client and is put into other JSON later, where nothing may fail.
+
+    How deep JSON can nest depends on the depth of the stack, so this leaves some room. Raises
+    `InvalidRequest` as `encode` does.
+    """
+    for _ in range(_SPARE_LEVELS):
+        value = [value]
+    return Raw(encode(value)[_SPARE_LEVELS:-_SPARE_LEVELS])
+
+
+def is_part(data: bytes) -> bool:
+    """Whether this is JSON that can be put into other JSON, wherever the stack is."""
+    try:
+        msgspec.json.decode(b"[" * _SPARE_LEVELS + data + b"]" * _SPARE_LEVELS)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _complaint(error: Exception, path: str = "") -> InvalidRequest:

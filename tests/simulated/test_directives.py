@@ -225,6 +225,13 @@ def test_the_end_may_have_another_reason(talk: Talk, directive: str, reason: str
     assert talk.ask(directive)["finish_reason"] == reason
 
 
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_there_may_be_more_or_fewer_choices_than_were_asked_for(talk: Talk, count: int) -> None:
+    assert len(talk.post(f"!choices {count}", n=2).json()["choices"]) == count
+    heard = talk.stream(f"!choices {count}", n=2)
+    assert heard.finish_reasons == ["stop"] * count
+
+
 _INCLUDE = {"stream_options": {"include_usage": True}}
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from gateway.core.request import Sampling
 from gateway.core.spec import FleetLimits
 from gateway.errors import (
     InvalidRequest,
@@ -276,6 +277,33 @@ def test_an_upstream_that_gives_up_on_a_slow_reader_has_not_failed() -> None:
     error = asyncio.run(SlowReader(cuts=True).run())
     assert type(error) is UpstreamBroken
     assert error.blame == "client"
+
+
+@pytest.mark.parametrize("end", ["cut", "silence"])
+@pytest.mark.parametrize(("choices", "is_complete"), [(1, True), (2, False)])
+def test_what_breaks_behind_all_choices_that_were_asked_for_was_complete(
+    end: str, choices: int, is_complete: bool
+) -> None:
+    async def serve(head: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(STREAM_HEAD + chunked(stream(chunk({"content": "x"}), chunk({}, "stop"))))
+        await writer.drain()
+        if end == "cut":
+            writer.close()
+        else:
+            await asyncio.sleep(60)
+
+    async def run() -> Any:
+        limits = FleetLimits(upstream_silence_seconds=0.2)
+        async with socket_that(serve) as url, upstream_at(url, None, limits) as upstream:
+            reply = await send(upstream, "hello", stream=True, sampling=Sampling(n=choices))
+            try:
+                return told(await read_all(reply))
+            except TollgateError as error:
+                return error
+            finally:
+                reply.close()
+
+    assert (asyncio.run(run()) == "x") == is_complete
 
 
 def test_nobody_listening_is_unreachable() -> None:

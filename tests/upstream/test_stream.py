@@ -110,6 +110,25 @@ def test_every_choice_must_have_finished() -> None:
     assert Read(stream(*two, first, second), choices=2).complete
 
 
+def test_how_many_choices_there_are_is_the_upstreams_to_give() -> None:
+    first, second = chunk({"content": "a"}), chunk({"content": "b"}, index=1)
+    end, second_end = chunk({}, "stop"), chunk({}, "stop", index=1)
+    assert Read(stream(first, end, "[DONE]"), choices=2).complete
+    assert Read(stream(second, second_end, "[DONE]"), choices=2).complete
+    assert Read(stream(first, second, second_end, end), choices=5).complete
+    assert not Read(stream(first, end, second, "[DONE]"), choices=5).complete
+    assert not Read(stream("[DONE]"), choices=2).complete
+
+
+@pytest.mark.parametrize("reason", ["error", "abort", "insufficient_system_resource"])
+@pytest.mark.parametrize("choices", [1, 2])
+def test_a_finish_reason_that_says_failure_breaks_the_stream(reason: str, choices: int) -> None:
+    read = Read(stream(*TEXTS, chunk({}, reason), "[DONE]"), choices=choices)
+    assert type(read.error) is UpstreamBroken
+    assert reason in read.error.message
+    assert len(read.chunks) == len(TEXTS)
+
+
 def test_nothing_is_read_after_done() -> None:
     read = Read(stream(chunk({}, "stop"), "[DONE]", {"error": {"message": "late"}}))
     assert read.complete

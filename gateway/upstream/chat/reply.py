@@ -1,13 +1,14 @@
 """An upstream's answer being read: chunks of a stream, or one whole completion.
 
     reading ── chunks ──▶ reading
-       ├── [DONE] or end of stream, every choice finished ──▶ complete
+       ├── [DONE] or end of stream, every choice that came finished ──▶ complete
        ├── [DONE] or end of stream, a finish reason missing ──▶ UpstreamBroken
        ├── an error object, a cut connection, something too large ──▶ UpstreamBroken
        └── silence ──▶ UpstreamTimeout
 
-A missing `[DONE]` is forgiven; a missing finish reason never is, since the SDKs take such an end
-for a good one. Chunks that came before a failure are given out before it is raised.
+A missing `[DONE]` is forgiven, and so is a broken or silent end behind all choices that were asked
+for; a missing finish reason never is, since the SDKs take such an end for a good one. Chunks that
+came before a failure are given out before it is raised.
 """
 
 from collections.abc import Callable, Sequence
@@ -176,7 +177,7 @@ class ChatReply:
         reader = self._reader
         divert = None if pass_on is None else partial(reader.hand_over, pass_on)
         while reader.failure is None and not reader.ended:
-            data = await self._receive(divert)
+            data = await self._receive_or_end(divert)
             chunks = reader.feed(data) if data else reader.finish()
             if chunks:
                 return chunks
@@ -185,6 +186,14 @@ class ChatReply:
         if not reader.tally.complete:
             raise UpstreamBroken("The upstream ended its answer without finishing it.")
         return []
+
+    async def _receive_or_end(self, divert: Callable[[bytes], bool] | None) -> bytes:
+        try:
+            return await self._receive(divert)
+        except UpstreamError:
+            if self._reader.tally.needs_no_more:
+                return b""
+            raise
 
     async def answer(self) -> Answer:
         body = await self.read_body(ANSWER_BYTES_MAX)

@@ -30,6 +30,10 @@ class _Told(Struct):
 
 _decode = msgspec.json.Decoder(_Told).decode
 
+#: a choice that ends so was not finished (sources: OpenRouter, "Errors"; vLLM and SGLang,
+#: `FinishReason`; DeepSeek, "Create chat completion")
+_FAILED = frozenset({"error", "abort", "insufficient_system_resource"})
+
 #: no answer has more, and what no column takes would keep ends from being written
 _TOKENS_MAX = 2**31 - 1
 
@@ -41,22 +45,33 @@ _MEMBERS = tuple(
 
 
 class Tally:
-    """What one answer has told so far; `choices` is how many were asked for."""
+    """What one answer has told so far.
+
+    `choices` is how many were asked for; how many there are is the upstream's to give. Only where
+    that may be several is it looked at which have begun.
+    """
 
     def __init__(self, choices: int) -> None:
         self._choices = choices
+        #: begun, and not finished
+        self._open: set[int] = set()
         self._finished: set[int] = set()
         self.usage: Usage | None = None
         self.error: Any = None
 
     @property
     def complete(self) -> bool:
-        """Whether every choice has its finish reason."""
-        return len(self._finished) >= self._choices
+        """Whether there is an answer, and every choice of it has its finish reason."""
+        return bool(self._finished) and not self._open
+
+    @property
+    def needs_no_more(self) -> bool:
+        """Whether even a connection that breaks now takes nothing from the answer."""
+        return len(self._finished) >= self._choices and not self._open
 
     def add(self, data: bytes) -> bool:
         """Remember what a chunk tells; says whether it is plain."""
-        if _looks_plain(data):
+        if _looks_plain(data) and self._choices == 1:
             return True
         try:
             told = _decode(data)
@@ -70,6 +85,9 @@ class Tally:
             told = msgspec.convert(document, _Told)
         except (ValueError, RecursionError):
             raise UpstreamBroken("The upstream sent something that is no answer.") from None
+        for position, choice in enumerate(told.choices or ()):
+            choice.index = position
+            self._open.add(position)
         self._note(told)
 
     def _note(self, told: _Told) -> bool:
@@ -79,10 +97,18 @@ class Tally:
         for choice in told.choices or ():
             usage = usage or choice.usage
             is_plain = is_plain and not choice.finish_reason and not choice.usage
-            if choice.finish_reason:
-                self._finished.add(choice.index or 0)
+            self._note_end(choice.index or 0, choice.finish_reason)
         self.usage = read_usage(usage) or self.usage
         return is_plain
+
+    def _note_end(self, index: int, finish_reason: str | None) -> None:
+        if finish_reason in _FAILED:
+            raise UpstreamBroken(f"The upstream broke off its answer: {finish_reason}.")
+        if finish_reason:
+            self._finished.add(index)
+            self._open.discard(index)
+        elif self._choices > 1 and index not in self._finished:
+            self._open.add(index)
 
 
 def _looks_plain(data: bytes) -> bool:
@@ -104,15 +130,16 @@ def read_usage(told: Any) -> Usage | None:
         return None
     prompt = told.get("prompt_tokens_details")
     completion = told.get("completion_tokens_details")
-    cached = _count(prompt, "cached_tokens") or _count(told, "cached_tokens")
+    cached = read_count(prompt, "cached_tokens") or read_count(told, "cached_tokens")
     return Usage(
-        input=_count(told, "prompt_tokens"),
-        output=_count(told, "completion_tokens"),
-        cached=cached or _count(told, "prompt_cache_hit_tokens"),
-        reasoning=_count(completion, "reasoning_tokens"),
+        input=read_count(told, "prompt_tokens"),
+        output=read_count(told, "completion_tokens"),
+        cached=cached or read_count(told, "prompt_cache_hit_tokens"),
+        reasoning=read_count(completion, "reasoning_tokens"),
     )
 
 
-def _count(holder: Any, name: str) -> int:
+def read_count(holder: Any, name: str) -> int:
+    """A number of tokens; 0 for whatever else an upstream tells there."""
     value = holder.get(name) if isinstance(holder, dict) else None
     return min(value, _TOKENS_MAX) if type(value) is int and value > 0 else 0

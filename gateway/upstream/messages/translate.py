@@ -11,6 +11,7 @@ as if it were. Source: Anthropic API reference, "Messages" and "Streaming messag
 
 from typing import Any
 
+from gateway.upstream.chat.tally import read_count
 from gateway.upstream.chat.translation import (
     EventTranslator,
     encode_json,
@@ -76,14 +77,14 @@ class MessagesTranslator(EventTranslator):
             document,
             write_message(text, reasoning, details, calls),
             _finish(document),
-            _write_usage(document.get("usage") or {}),
+            _write_usage(document.get("usage")),
         )
 
     def _read(self, event: Object) -> list[Object]:
         match event["type"]:
             case "message_start":
                 message = event["message"]
-                self._usage |= message.get("usage") or {}
+                self._note_usage(message.get("usage"))
                 return self._begin(message)
             case "content_block_start":
                 return self._start_block(event["index"], event["content_block"])
@@ -93,8 +94,7 @@ class MessagesTranslator(EventTranslator):
                 return self._stop_block(event["index"])
             case "message_delta":
                 self._stop |= {k: v for k, v in event["delta"].items() if v is not None}
-                told = event.get("usage") or {}
-                self._usage |= {k: v for k, v in told.items() if v is not None}
+                self._note_usage(event.get("usage"))
             case "error":
                 return [{"error": _error(event["error"])}]
         return []
@@ -147,6 +147,10 @@ class MessagesTranslator(EventTranslator):
             return []
         return [self._arguments(self._calls[index], "{}")]
 
+    def _note_usage(self, told: Any) -> None:
+        if isinstance(told, dict):
+            self._usage |= {k: v for k, v in told.items() if v is not None}
+
     def _sign(self, index: int, signature: str | None) -> None:
         if signature:
             self._signatures[index] = signature
@@ -165,16 +169,17 @@ def _finish(stop: Object) -> Object:
     return members
 
 
-def _write_usage(told: Object) -> Object:
+def _write_usage(told: Any) -> Object:
     """Messages counts what was read from and written to a cache beside its input, chat within."""
-    cached, written = (
-        told.get(name) or 0 for name in ("cache_read_input_tokens", "cache_creation_input_tokens")
+    cached = read_count(told, "cache_read_input_tokens")
+    written = read_count(told, "cache_creation_input_tokens")
+    details = told.get("output_tokens_details") if isinstance(told, dict) else None
+    return write_usage(
+        read_count(told, "input_tokens") + cached + written,
+        read_count(told, "output_tokens"),
+        cached,
+        read_count(details, "thinking_tokens"),
     )
-    prompt = (told.get("input_tokens") or 0) + cached + written
-    completion = told.get("output_tokens") or 0
-    details = told.get("output_tokens_details") or {}
-    reasoning = details.get("thinking_tokens") or 0
-    return write_usage(prompt, completion, cached, reasoning)
 
 
 def _error(error: Any) -> Object:

@@ -12,6 +12,7 @@ API reference, "Create a model response" and "Streaming events".
 
 from typing import Any
 
+from gateway.upstream.chat.tally import read_count
 from gateway.upstream.chat.translation import (
     EventTranslator,
     write_call,
@@ -192,13 +193,13 @@ def _finish(response: Object, *, has_calls: bool) -> Object:
 
 def _usage(response: Object) -> Object | None:
     told = response.get("usage")
-    if not told:
+    if not isinstance(told, dict):
         return None
     return write_usage(
-        told.get("input_tokens") or 0,
-        told.get("output_tokens") or 0,
-        (told.get("input_tokens_details") or {}).get("cached_tokens") or 0,
-        (told.get("output_tokens_details") or {}).get("reasoning_tokens") or 0,
+        read_count(told, "input_tokens"),
+        read_count(told, "output_tokens"),
+        read_count(told.get("input_tokens_details"), "cached_tokens"),
+        read_count(told.get("output_tokens_details"), "reasoning_tokens"),
     )
 
 

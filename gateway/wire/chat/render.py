@@ -31,7 +31,7 @@ from gateway.wire.chat.splice import ModelSplice
 from gateway.wire.errors import render_openai
 from gateway.wire.sse import DONE, KEEP_ALIVE, data_frame
 
-_encode = msgspec.json.Encoder().encode
+_encode_any = msgspec.json.Encoder().encode
 _decode_any = msgspec.json.Decoder().decode
 
 
@@ -152,7 +152,7 @@ class ChatRenderer:
             return False
         try:
             peek = _peek(data)
-        except msgspec.DecodeError:
+        except (ValueError, RecursionError):
             return False
         told: list[tuple[CallSequence, str]] = []
         for choice in peek.choices:
@@ -224,6 +224,14 @@ def _decode(data: bytes) -> dict[str, Any]:
     if not isinstance(event, dict):
         raise UpstreamBroken("The upstream sent something that is not a JSON object.")
     return event
+
+
+def _encode(event: dict[str, Any]) -> bytes:
+    """What was decoded may still nest too deeply for where the stack is now."""
+    try:
+        return _encode_any(event)
+    except RecursionError:
+        raise UpstreamBroken("The upstream sent something that is nested too deeply.") from None
 
 
 def _choices(event: dict[str, Any]) -> list[dict[str, Any]]:

@@ -14,10 +14,10 @@ action. Source: OpenAI API reference, "Responses", output items.
 from typing import Any, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from gateway.core.request import Tool
-from gateway.wire.json import encode
+from gateway.wire.json import encode, is_part
 from gateway.wire.responses.types import CallItem, Object, ToolParam
 
 Kind = Literal["function", "custom", "local_shell", "shell", "apply_patch", "tool_search"]
@@ -143,33 +143,49 @@ def unwrap(kind: Kind, arguments: str) -> Object:
     match kind:
         case "custom":
             text = members.get("input")
-            return {"input": text if isinstance(text, str) else arguments}
+            if text is None or not _begins(text, _STRING):
+                return {"input": arguments}
+            return {"input": msgspec.json.decode(text)}
         case "local_shell":
-            action: Object = {"command": [], "env": {}} | _fitting(members, command=list, env=dict)
+            action: Object = {"command": [], "env": {}}
+            action |= _fitting(members, command=_LIST, env=_MAP)
             return {"action": {**action, "type": "exec"}}
         case "shell":
-            return {"action": {"commands": []} | _fitting(members, commands=list)}
+            return {"action": {"commands": []} | _fitting(members, commands=_LIST)}
         case "apply_patch":
-            operation = {"type": "update_file", "path": "", "diff": ""}
-            return {"operation": operation | _fitting(members, type=str, path=str, diff=str)}
+            operation: Object = {"type": "update_file", "path": "", "diff": ""}
+            operation |= _fitting(members, type=_STRING, path=_STRING, diff=_STRING)
+            return {"operation": operation}
     return {"arguments": members, "execution": "client"}
 
 
-def _fitting(members: Object, **kinds: type) -> Object:
+#: how a value of a kind begins
+_STRING, _LIST, _MAP = b'"', b"[", b"{"
+
+
+def _fitting(members: dict[str, Raw], **kinds: bytes) -> Object:
     """The members whose values are of the kinds their names ask for; others as they are."""
     return {
         name: value
         for name, value in members.items()
-        if name not in kinds or isinstance(value, kinds[name])
+        if name not in kinds or _begins(value, kinds[name])
     }
 
 
-def _members(arguments: str) -> Object:
+def _begins(value: Raw, kind: bytes) -> bool:
+    return memoryview(value)[:1] == kind
+
+
+def _members(arguments: str) -> dict[str, Raw]:
+    """The members of an object, each as it was written, so that no later encoding can fail."""
+    data = arguments.encode()
     try:
-        members = msgspec.json.decode(arguments)
+        return _MEMBERS.decode(data) if is_part(data) else {}
     except ValueError:
         return {}
-    return members if isinstance(members, dict) else {}
+
+
+_MEMBERS = msgspec.json.Decoder(dict[str, Raw])
 
 
 def _text(value: Any) -> str:

@@ -17,7 +17,7 @@ class _Choice(Struct):
 
 
 class _Probable(Struct):
-    choices: list[_Choice] = []
+    choices: list[_Choice] | None = None
 
 
 _PROBABLE = msgspec.json.Decoder(_Probable)
@@ -27,7 +27,10 @@ def read_logprobs(data: bytes) -> list[Raw]:
     """The logarithmic probabilities in a chat chunk or answer: both dialects spell them alike."""
     if b'"logprobs"' not in data:
         return []
-    choices = _PROBABLE.decode(data).choices
+    try:
+        choices = _PROBABLE.decode(data).choices
+    except (ValueError, RecursionError):  # told in another shape is not told
+        return []
     tokens = choices[0].logprobs if choices else None
     # Copies: a raw value is a view of the whole message otherwise.
     return [Raw(bytes(token)) for token in tokens.content or ()] if tokens is not None else []

@@ -20,8 +20,8 @@ from gateway.errors import (
     TollgateError,
     UpstreamOverloaded,
 )
-from gateway.wire.json import encode
-from gateway.wire.responses.types import Body, Object
+from gateway.wire.json import encode_part
+from gateway.wire.responses.types import Body, Object, TextOptions
 
 Status = Literal["in_progress", "completed", "incomplete", "failed"]
 
@@ -77,10 +77,10 @@ class ResponseObject(Struct, kw_only=True):
     instructions: str | None
     output: list[Raw] = []
     tools: Raw
-    tool_choice: str | Object
+    tool_choice: Raw
     parallel_tool_calls: bool
     truncation: Literal["disabled"] = "disabled"
-    text: Object
+    text: Raw
     reasoning: Object
     temperature: float
     top_p: float
@@ -92,7 +92,7 @@ class ResponseObject(Struct, kw_only=True):
     store: bool
     background: Literal[False] = False
     service_tier: Literal["default"] = "default"
-    metadata: Object
+    metadata: Raw
     user: str | None
     safety_identifier: str | None
     prompt_cache_key: str | None
@@ -102,7 +102,10 @@ class ResponseObject(Struct, kw_only=True):
 def new_object(
     body: Body, tools: list[Object], *, id: str, model: str, created: int, store: bool
 ) -> ResponseObject:
-    """The object of a response in progress: what was asked for, defaults filled in."""
+    """The object of a response in progress: what was asked for, defaults filled in.
+
+    Whatever the client nested is encoded here, once; raises `InvalidRequest` where it is too deep.
+    """
     reasoning = body.reasoning
     return ResponseObject(
         id=id,
@@ -110,10 +113,10 @@ def new_object(
         model=model,
         previous_response_id=body.previous_response_id,
         instructions=body.instructions,
-        tools=Raw(encode(tools)),
-        tool_choice="auto" if body.tool_choice is None else body.tool_choice,
+        tools=encode_part(tools),
+        tool_choice=_AUTO if body.tool_choice is None else encode_part(body.tool_choice),
         parallel_tool_calls=body.parallel_tool_calls is not False,
-        text=_text(body),
+        text=_TEXT if body.text is None else _text(body.text),
         reasoning={
             "effort": reasoning.effort if reasoning else None,
             "summary": reasoning.summary if reasoning else None,
@@ -126,7 +129,7 @@ def new_object(
         max_output_tokens=body.max_output_tokens,
         max_tool_calls=body.max_tool_calls,
         store=store,
-        metadata=body.metadata or {},
+        metadata=encode_part(body.metadata) if body.metadata else _NOTHING,
         user=body.user,
         safety_identifier=body.safety_identifier,
         prompt_cache_key=body.prompt_cache_key,
@@ -162,16 +165,16 @@ def _or(value: float | None, default: float) -> float:
     return default if value is None else value
 
 
-def _text(body: Body) -> Object:
-    options = body.text
+_AUTO, _NOTHING, _TEXT = Raw(b'"auto"'), Raw(b"{}"), Raw(b'{"format":{"type":"text"}}')
+
+
+def _text(options: TextOptions) -> Raw:
     text: Object = {"format": {"type": "text"}}
-    if options is not None and options.format is not None and options.format.type != "text":
-        format = msgspec.to_builtins(options.format)
+    if options.format is not None and options.format.type != "text":
+        text["format"] = {"type": options.format.type}
         if options.format.type == "json_schema":
-            format["strict"] = options.format.strict or False
-        else:
-            format = {"type": format["type"]}
-        text["format"] = format
-    if options is not None and options.verbosity is not None:
+            text["format"] = msgspec.structs.asdict(options.format)
+            text["format"]["strict"] = options.format.strict or False
+    if options.verbosity is not None:
         text["verbosity"] = options.verbosity
-    return text
+    return encode_part(text)

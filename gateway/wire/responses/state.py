@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from gateway.errors import InvalidRequest, NotFound
-from gateway.wire.json import encode
+from gateway.wire.json import encode_part
 from gateway.wire.responses.items import kind_of
 from gateway.wire.responses.types import Object
 
@@ -76,6 +76,7 @@ class _Identified(Struct):
 
 _RESPONSE_OUTPUT = msgspec.json.Decoder(_Output)
 _OBJECT = msgspec.json.Decoder(Object)
+_ITEMS = msgspec.json.Decoder(list[Raw])
 _IDENTIFIED = msgspec.json.Decoder(_Identified)
 _ID = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 
@@ -99,17 +100,23 @@ def id_of(item: Raw) -> str:
     return _IDENTIFIED.decode(item).id
 
 
-def stored_input(context: Sequence[Object], tail: str) -> list[Raw]:
-    """The context as it is stored: every item has a type and an id, which ends in `tail`."""
-    return [
-        Raw(encode(_stored_item(item, f"{tail}_in{index}"))) for index, item in enumerate(context)
-    ]
+def stored_input(context: Sequence[Object], tail: str, bytes_max: int) -> list[Raw] | None:
+    """The context as it is stored: every item has a type and an id, which ends in `tail`.
+
+    None where it cannot be stored: it is larger than `bytes_max`, or nested too deeply.
+    """
+    items = [_stored_item(item, f"{tail}_in{index}") for index, item in enumerate(context)]
+    try:
+        encoded = encode_part(items)
+    except InvalidRequest:
+        return None
+    return None if len(encoded) > bytes_max else _ITEMS.decode(encoded)
 
 
 def _stored_item(item: Object, tail: str) -> Object:
     kind = kind_of(item) or "item"
     stored = {"id": None, "type": kind, **item}
-    if not stored["id"]:
+    if not stored["id"] or not isinstance(stored["id"], str):
         stored["id"] = f"{'msg' if kind == 'message' else 'item'}_{tail}"
     content = item.get("content")
     if kind == "message" and isinstance(content, str):

@@ -14,6 +14,7 @@ from hashlib import sha256
 from itertools import count
 from typing import Any
 
+import msgspec
 from msgspec import Raw
 
 from gateway.core.events import (
@@ -33,7 +34,6 @@ from gateway.core.seal import Sealer
 from gateway.errors import TollgateError
 from gateway.wire.base import Answer, Chunk, Exchange
 from gateway.wire.errors import render_openai
-from gateway.wire.json import encode
 from gateway.wire.responses.calls import ITEMS
 from gateway.wire.responses.logprobs import read_logprobs
 from gateway.wire.responses.object import (
@@ -53,6 +53,8 @@ from gateway.wire.responses.output import (
 from gateway.wire.responses.parse import Source
 from gateway.wire.responses.state import ResponseState, StoredResponse, stored_input
 
+_encode = msgspec.json.Encoder().encode
+
 CALL_ID_LENGTH_MAX = 64
 _DONE = b"data: [DONE]\n\n"
 _KEEP_ALIVE = b": keep-alive\n\n"
@@ -63,12 +65,16 @@ _INCOMPLETE: dict[FinishReason, IncompleteDetails] = {
 
 
 class ResponseRenderer:
-    """One answer. `state` is where it is kept, if it is to be kept."""
+    """One answer. `state` is where it is kept, if it is to be kept.
+
+    Making one raises `InvalidRequest` for what no response object can repeat.
+    """
 
     def __init__(
         self, source: Source, exchange: Exchange, sealer: Sealer, state: ResponseState | None
     ) -> None:
-        self._source = source
+        self._toolbox = source.toolbox
+        self._wants_logprobs = source.logprobs
         self._account_id = exchange.caller.account_id
         self._sealer = sealer
         self._state = state
@@ -79,13 +85,17 @@ class ResponseRenderer:
         self._calls: dict[int, CallOutput] = {}
         self._call_ids: set[str] = set()
         self._reason: FinishReason = "stop"
+        # Tried now: what is kept once the content is out must not be able to fail.
+        self._input: list[Raw] | None = None
+        if source.keep and state is not None:
+            self._input = stored_input(source.context, self._tail, state.bytes_max)
         self._object = new_object(
             source.body,
             source.toolbox.echo,
             id=f"resp_{self._tail}",
             model=exchange.model,
             created=exchange.created,
-            store=source.keep,
+            store=self._input is not None,
         )
 
     def open(self) -> list[bytes]:
@@ -135,11 +145,11 @@ class ResponseRenderer:
         self._absorb(answer)
         self._finish(answer.usage)
         await self._keep()
-        return encode(self._object)
+        return _encode(self._object)
 
     def _absorb(self, part: Chunk | Answer) -> list[bytes]:
         frames: list[bytes] = []
-        logprobs = read_logprobs(part.data) if self._source.logprobs else []
+        logprobs = read_logprobs(part.data) if self._wants_logprobs else []
         for event in part.events():
             if logprobs and isinstance(event, Text):
                 message = self._message("output_text", frames)
@@ -199,7 +209,7 @@ class ResponseRenderer:
 
     def _start_call(self, event: CallStarted, frames: list[bytes]) -> None:
         self._hush(frames)
-        binding = self._source.toolbox.binding(event.name)
+        binding = self._toolbox.binding(event.name)
         index = len(self._items)
         item_id = self._item_id(ITEMS[binding.kind][1], index)
         call_id = self._call_id(event.id, index)
@@ -258,21 +268,19 @@ class ResponseRenderer:
         return [item.raw for item in self._items if item.raw is not None]
 
     async def _keep(self) -> None:
-        if not self._object.store:
+        if self._input is None or self._state is None:
             return
         stored = StoredResponse(
             id=self._object.id,
-            input=stored_input(self._source.context, self._tail),
-            response=Raw(encode(self._object)),
+            input=self._input,
+            response=Raw(_encode(self._object)),
             created=self._object.created_at,
         )
-        self._object.store = self._state is not None and await self._state.save(
-            self._account_id, stored
-        )
+        self._object.store = await self._state.save(self._account_id, stored)
 
     def _lifecycle(self, status: str) -> bytes:
         return b'event: response.%b\ndata: {"type":"response.%b","sequence_number":%d,' % (
             status.encode(),
             status.encode(),
             next(self._numbers),
-        ) + b'"response":%b}\n\n' % encode(self._object)
+        ) + b'"response":%b}\n\n' % _encode(self._object)

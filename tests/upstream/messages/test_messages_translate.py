@@ -198,3 +198,32 @@ def test_thinking_that_nobody_signed(signature: str | None) -> None:
 def test_an_empty_account_is_not_the_clients_fault() -> None:
     message = "Your credit balance is too low to access the Anthropic API."
     assert isinstance(classify(400, "invalid_request_error", message), UpstreamMisconfigured)
+
+
+ODD_USAGES: list[Any] = [
+    None,
+    "many",
+    [1],
+    7,
+    {"input_tokens": "5", "output_tokens": None},
+    {"input_tokens": [], "cache_read_input_tokens": {}, "output_tokens_details": 3},
+    {"output_tokens": 2.5, "output_tokens_details": [1]},
+    {"input_tokens": -1, "output_tokens": True},
+]
+
+
+@pytest.mark.parametrize("usage", ODD_USAGES)
+def test_usage_of_an_odd_shape_is_none_and_breaks_nothing(usage: Any) -> None:
+    begun = {"type": "message_start", "message": {"id": "msg_1", "usage": usage}}
+    end = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": usage}
+    text = [began(0, type="text", text=""), delta(0, type="text_delta", text="Hi"), closed(0)]
+    reader, events = read(begun, *text, end, STOP)
+    assert reader.tally.complete, reader.failure
+    assert Text("Hi") in events
+    message = {
+        "content": [{"type": "text", "text": "Hi"}],
+        "stop_reason": "end_turn",
+        "usage": usage,
+    }
+    completion = MessagesTranslator("main").translate_whole(message)
+    assert completion["usage"]["prompt_tokens"] == 0

@@ -248,3 +248,23 @@ def test_reasoning_that_nobody_sealed() -> None:
     assert "reasoning_details" not in completion["choices"][0]["message"]
     _, events = read(CREATED, added(0, type="reasoning"), done(0, **item), ended())
     assert events[:2] == [Reasoning("Hm"), Finished("stop")]
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        None,
+        "many",
+        [1],
+        {"input_tokens": "5", "output_tokens": None},
+        {"input_tokens_details": 3, "output_tokens_details": [1]},
+        {"input_tokens": [], "output_tokens": 2.5},
+    ],
+)
+def test_usage_of_an_odd_shape_is_none_and_breaks_nothing(usage: Any) -> None:
+    text = delta(0, "output_text", "Hi")
+    reader, events = read(added(0, type="message"), text, ended(usage=usage))
+    assert reader.tally.complete, reader.failure
+    assert Text("Hi") in events
+    response = {"id": "resp_1", "status": "completed", "output": [], "usage": usage}
+    assert ResponsesTranslator("main").translate_whole(response)["choices"]

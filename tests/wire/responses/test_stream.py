@@ -301,6 +301,19 @@ def test_logprobs_are_passed_on_where_they_were_asked_for() -> None:
     assert json.loads(body)["output"][0]["content"][0]["logprobs"] == [token]
 
 
+@pytest.mark.parametrize(
+    "told", ["[]", "7", '{"content":5}', '{"content":{"a":1}}', "[" * 990 + "]" * 990]
+)
+def test_logprobs_of_an_odd_shape_are_none_and_break_nothing(told: str) -> None:
+    call = parse_call({"input": "hi", "include": ["message.output_text.logprobs"]})
+    chunk = f'{{"choices":[{{"logprobs":{told}}}]}}'.encode()
+    answer = renderer(call)
+    frames = answer.open() + answer.feed(Given(Text("Hi"), data=chunk))
+    frames += asyncio.run(answer.close(None))
+    (message,) = judge(frames)["output"]
+    assert message["content"][0]["text"] == "Hi"
+
+
 def test_an_unstreamed_answer_is_the_last_object_of_the_stream() -> None:
     events = (Reasoning("hm"), Text("ok"), CallStarted(0, "x", "get"), CallArguments(0, "{}"), STOP)
     streamed = judge(stream(renderer(), *events))
