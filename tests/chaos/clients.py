@@ -1,0 +1,104 @@
+"""The clients: each asks without end, for whatever comes to its mind, and goes when it likes.
+
+Everything that is chosen is chosen by the seed and the client's number.
+"""
+
+import asyncio
+import random
+
+from tests.chaos.keys import Keys
+from tests.chaos.records import Asked, Got
+from tests.chaos.scripts import PROBE, choose_script
+from tests.chaos.talk import Talk
+from tests.chaos.town import MODELS, Town
+from tests.harness.dialects import DIALECTS
+
+_LEAVES = {
+    "never": 14,
+    "before": 0.5,
+    "in the head": 0.5,
+    "in the body": 1,
+    "when sent": 1,
+    "after a while": 4,
+    "at the headers": 1,
+    "in the answer": 2,
+    "at the last word": 1,
+}
+#: the longest, by the moment; in the answer: of 200 bytes
+_AFTER_MAX = {"after a while": 1.5, "in the answer": 8.0, "in the head": 0.3, "in the body": 0.3}
+
+
+class Clients:
+    """All of them, and their records."""
+
+    def __init__(self, town: Town, keys: Keys, seed: int, count: int) -> None:
+        self._town = town
+        self._keys = keys
+        self._seed = seed
+        self._count = count
+        self._number = 0
+        self.records: list[Got] = []
+
+    async def play(self, over: asyncio.Event) -> None:
+        """Until it is over, and every request has ended."""
+        async with asyncio.TaskGroup() as group:
+            for client in range(self._count):
+                group.create_task(self._ask_on(client, over))
+
+    async def probe(self) -> bool:
+        """Ask every gateway in every dialect, and for its models; whether all was answered."""
+        holder = self._keys.holders["rich-0"]
+        asked = []
+        for gateway in self._town.gateways:
+            for dialect, model in zip(DIALECTS, ("plain", "told", "answered"), strict=True):
+                request = self._request(
+                    random.Random(0), gateway.number, "rich-0", probe=(dialect, model)
+                )
+                asked.append(self._talk(request, holder.plaintext, is_dead=False))
+        answered = all(got.complete for got in await asyncio.gather(*asked))
+        return answered and all(
+            [await gateway.lists_models(holder.plaintext) for gateway in self._town.gateways]
+        )
+
+    async def _ask_on(self, client: int, over: asyncio.Event) -> None:
+        chance = random.Random(f"client {client} {self._seed}")
+        while not over.is_set():
+            name, plaintext, is_dead = self._keys.choose(chance)
+            gateway = chance.randrange(len(self._town.gateways))
+            request = self._request(chance, gateway, name)
+            got = await self._talk(request, plaintext, is_dead=is_dead)
+            pause = chance.uniform(0.02, 0.25)
+            await asyncio.sleep(pause if got.complete or got.left else pause + 0.2)
+
+    async def _talk(self, asked: Asked, plaintext: str, *, is_dead: bool) -> Got:
+        process = self._town.gateways[asked.gateway].process
+        talk = Talk(asked, process.port, plaintext)
+        talk.got.dead_key = is_dead
+        self.records.append(talk.got)
+        return await talk.run()
+
+    def _request(
+        self,
+        chance: random.Random,
+        gateway: int,
+        name: str,
+        probe: tuple[str, str] | None = None,
+    ) -> Asked:
+        self._number += 1
+        leaves = chance.choices(list(_LEAVES), list(_LEAVES.values()))[0]
+        dialect, model = probe or (chance.choice(DIALECTS), chance.choice(list(MODELS)))
+        return Asked(
+            number=self._number,
+            gateway=gateway,
+            account=self._keys.holders[name].account,
+            key=name,
+            dialect=dialect,
+            model=model,
+            script=PROBE if probe else choose_script(chance, 1.8 * self._town.times.lease_seconds),
+            stream=chance.random() < 0.6,
+            reasons=not probe and chance.random() < 0.15,
+            leaves="never" if probe else leaves,
+            leaves_after=chance.uniform(0, _AFTER_MAX.get(leaves, 0.0)),
+            reads_slowly=not probe and chance.random() < 0.03,
+            is_probe=probe is not None,
+        )

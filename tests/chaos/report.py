@@ -1,0 +1,100 @@
+"""What is shown: a line for every round, the table at the end, and a violation's whole story."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from tests.chaos.judge import Evidence, Violation
+from tests.chaos.records import Got, Incident
+from tests.harness.dialects import DIALECTS
+
+_LOG_LINES_MAX = 40
+_STORIES_MAX = 10
+
+
+def table(rows: list[list[str]]) -> str:
+    """Columns as wide as they must be."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join(
+        "  "
+        + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+
+
+def faults_table(incidents: Iterable[Incident]) -> str:
+    counted = Counter(incident.fault.kind for incident in incidents)
+    return table([[kind, str(count)] for kind, count in sorted(counted.items())])
+
+
+def requests_table(evidence: Evidence) -> str:
+    outcomes = sorted({got.outcome for got in evidence.records})
+    rows = [["requests", *outcomes, "charged", "refunded", "free"]]
+    for dialect in DIALECTS:
+        records = [got for got in evidence.records if got.asked.dialect == dialect]
+        counted = Counter(got.outcome for got in records)
+        booked = Counter(_booked(evidence, got) for got in records)
+        cells = [*(counted[o] for o in outcomes)]
+        cells += [booked[word] for word in ("charged", "refunded", "free")]
+        rows.append([dialect, *(str(cell) for cell in cells)])
+    return table(rows)
+
+
+def _booked(evidence: Evidence, got: Got) -> str:
+    booked = evidence.ledger.booked.get(got.asked.number)
+    if booked is None:
+        return "free"
+    return "charged" if booked.net else "refunded"
+
+
+def stories(
+    violations: list[Violation], evidence: Evidence, logs: dict[int, Path]
+) -> Iterator[str]:
+    """The whole story of the first ones; of the others the sentence."""
+    for number, violation in enumerate(violations):
+        got = violation.got
+        if got is None:
+            yield f"VIOLATION: {violation.sentence}"
+            continue
+        yield f"VIOLATION: request {got.asked.number} {violation.sentence}"
+        if number < _STORIES_MAX:
+            yield from (f"    {line}" for line in _story(got, evidence, logs[got.asked.gateway]))
+
+
+def _story(got: Got, evidence: Evidence, log: Path) -> Iterator[str]:
+    yield f"client: {msgspec.json.encode(got).decode()}"
+    number = got.asked.number
+    yield f"upstream got something of it: {number in evidence.dispatched}"
+    yield from evidence.ledger.entries(number)
+    booked = evidence.ledger.booked.get(number)
+    if booked is not None:
+        yield f"its replica's lease was over: {evidence.lease_was_over(booked.request_id)}"
+    for incident in evidence.incidents:
+        if incident.overlaps(got.began - 1, got.ended + 1):
+            yield f"fault: {incident.fault}, {incident.began:.3f} to {incident.ended:.3f}"
+    for restore in evidence.restores:
+        yield f"restore: dumped {restore.dumped:.3f}, restored {restore.restored:.3f}"
+    ids = {got.request_id, None if booked is None else booked.request_id} - {None}
+    yield from _log_lines(log, ids, got)
+
+
+def _log_lines(log: Path, ids: set[str | None], got: Got) -> Iterator[str]:
+    """Lines that name it, and the warnings of its time."""
+    shown = 0
+    for line in log.read_text(errors="replace").splitlines():
+        named = any(str(request_id) in line for request_id in ids)
+        around = '"level":"INFO"' not in line and _is_between(line, got.began, got.ended + 1)
+        if (named or around) and shown < _LOG_LINES_MAX:
+            shown += 1
+            yield f"log: {line[:400]}"
+
+
+def _is_between(line: str, began: float, ended: float) -> bool:
+    """Whether a line's moment, which is the first in it, lies between two."""
+    return any(
+        datetime.fromtimestamp(second, UTC).strftime("%H:%M:%S") in line[:60]
+        for second in range(int(began), int(ended) + 1)
+    )

@@ -1,0 +1,136 @@
+"""The judge finds what it is there for: each record below is laid beside a ledger that is wrong."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from tests.chaos.judge import Evidence, judge
+from tests.chaos.ledger import Booked, Ledger
+from tests.chaos.plan import Plan
+from tests.chaos.records import Asked, Fault, Got, Incident, Restore, Script
+
+NOON = 1_000_000.0
+WELL, BADLY = Script("well", ""), Script("badly", "", "badly")
+CHARGED = Booked("req_1", "rich-0", "rich-0", 2, NOON + 0.1)
+REFUNDED = replace(CHARGED, refunded=2, refunded_at=NOON + 1)
+
+
+class _Books(Ledger):
+    """A ledger that was never read."""
+
+    def __init__(self, booked: Booked | None) -> None:
+        self.findings = []
+        self.booked = {} if booked is None else {1: booked}
+        self.most_of_a_day = {"capped": 10}
+        self.granted = {"gift"}
+        self.holds = 0
+
+
+def got(*, script: Script = WELL, leaves: str = "never", **seen: Any) -> Got:
+    asked = Asked(
+        number=1, gateway=0, account="rich-0", key="rich-0", dialect="chat", model="plain",
+        script=script, stream=True, reasons=False, leaves=leaves,
+    )  # fmt: skip
+    return Got(asked=asked, began=NOON, ended=NOON + 1, **{"sent": True, **seen})
+
+
+def complete(**seen: Any) -> Got:
+    told = {"status": 200, "request_id": "req_1", "charged": 2, "finished": True}
+    return got(**{**told, "complete": True, **seen})
+
+
+def evidence(record: Got, booked: Booked | None, **more: Any) -> Evidence:
+    known: dict[str, Any] = {
+        "records": [record],
+        "ledger": _Books(booked),
+        "dispatched": {1},
+        "incidents": [],
+        "restores": [],
+        "quiet": [],
+        "lease_was_over": lambda request_id: False,
+        "price": lambda got: 2,
+        "good_keys": ("rich-0",),
+        "caps": {"capped": 10},
+        "granted": {"gift"},
+    }
+    return Evidence(**{**known, **more})
+
+
+def sentences(found: Evidence) -> list[str]:
+    return [violation.sentence for violation in judge(found)]
+
+
+def incident(kind: str, gateway: int = 0) -> Incident:
+    fault = Fault(kind, gateway, 0, 1)
+    return Incident(fault=fault, began=NOON + 0.5, ended=NOON + 1.5)
+
+
+RIGHT: list[Callable[[], Evidence]] = [
+    lambda: evidence(complete(), CHARGED),
+    lambda: evidence(complete(), REFUNDED, lease_was_over=lambda request_id: True),
+    lambda: evidence(got(status=503, failed=True), None, dispatched=set()),
+    lambda: evidence(got(status=502, failed=True), REFUNDED),
+    lambda: evidence(got(status=200, failed=True), REFUNDED),
+    lambda: evidence(got(left=True), CHARGED),
+    lambda: evidence(got(left=True), None, dispatched=set()),
+    lambda: evidence(got(left=True, script=BADLY), REFUNDED),
+    lambda: evidence(got(left=True, sent=False), None, dispatched=set()),
+    lambda: evidence(got(left=True, status=200, finished=True), CHARGED),
+    lambda: evidence(got(broken="reset"), REFUNDED, incidents=[incident("gateway killed")]),
+    lambda: evidence(
+        complete(), None, restores=[Restore(NOON, NOON + 5, frozenset(), frozenset())]
+    ),
+]
+
+WRONG: list[tuple[str, Callable[[], Evidence]]] = [
+    ("without a charge", lambda: evidence(complete(), None)),
+    ("its replica lived", lambda: evidence(complete(), REFUNDED)),
+    ("shown as a complete one", lambda: evidence(complete(script=BADLY), CHARGED)),
+    ("instead of 2", lambda: evidence(complete(), replace(CHARGED, charged=4))),
+    ("was told that it was charged", lambda: evidence(complete(charged=0), CHARGED)),
+    ("answered as req_2", lambda: evidence(complete(request_id="req_2"), CHARGED)),
+    ("to rich-9", lambda: evidence(complete(), replace(CHARGED, account="rich-9"))),
+    ("a key that was dead", lambda: evidence(complete(dead_key=True), CHARGED)),
+    ("and was charged 2", lambda: evidence(got(status=502, failed=True), CHARGED)),
+    ("and was charged 2", lambda: evidence(got(status=200, failed=True), CHARGED)),
+    ("cut off without an error", lambda: evidence(got(status=200, broken="reset"), REFUNDED)),
+    ("before all of it was there", lambda: evidence(got(left=True, sent=False), CHARGED)),
+    ("sent to an upstream without", lambda: evidence(got(left=True), None)),
+    ("left after it was sent", lambda: evidence(got(left=True), REFUNDED)),
+    ("left before it was sent", lambda: evidence(got(left=True), CHARGED, dispatched=set())),
+    (
+        "nothing was wrong",
+        lambda: evidence(
+            got(status=503, failed=True), None, dispatched=set(), quiet=[(NOON - 1, NOON + 2)]
+        ),
+    ),
+    ("of its 9 a day", lambda: evidence(complete(), CHARGED, caps={"capped": 9})),
+    ("is not there", lambda: evidence(complete(), CHARGED, granted={"gift", "lost"})),
+    (
+        "without a charge",
+        lambda: evidence(
+            complete(), None, restores=[Restore(NOON + 60, NOON + 70, frozenset(), frozenset())]
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize("right", RIGHT)
+def test_what_the_outcome_table_allows_is_no_violation(right: Callable[[], Evidence]) -> None:
+    assert sentences(right()) == []
+
+
+@pytest.mark.parametrize(("words", "wrong"), WRONG, ids=[words for words, _ in WRONG])
+def test_what_it_does_not_allow_is_one(words: str, wrong: Callable[[], Evidence]) -> None:
+    assert any(words in sentence for sentence in sentences(wrong()))
+
+
+def test_a_plan_is_its_seeds() -> None:
+    def rounds(seed: int) -> list[list[Fault]]:
+        plan = Plan(seed, 3, 15.0, frozenset({"firewall"}))
+        return [round_ for _, round_ in zip(range(50), plan.rounds(), strict=False)]
+
+    assert rounds(1) == rounds(1)
+    assert rounds(1) != rounds(2)
