@@ -122,7 +122,7 @@ class Flow:
         resolution = self._catalog.resolve(call.request)
         passage.resolve(resolution, self._metrics)
         key.allow_model(resolution.model.id)
-        await self._documents.fill(call.request)
+        await self._documents.fill(call.request, key.caller.holder)
         trip = Trip(
             self._gates,
             call.request,

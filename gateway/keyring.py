@@ -1,28 +1,35 @@
 """The keys in memory: who is asking, decided without asking the database.
 
 A filter only: the charge statement joins the key's row and decides. Refreshed by polling one
-version row; an unknown credential of our own shape is looked up once, few times a second.
+version row. An unknown credential of our own shape is looked up once, and few are in a second:
+whatever is unknown then can only become known by a poll.
 """
 
-import asyncio
 import time
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
 from gateway.core.keys import KeyHasher, has_checksum
-from gateway.core.limits import Concurrency, RateLimit
+from gateway.core.limits import Concurrency, RateLimit, Window
 from gateway.core.patterns import matches
 from gateway.errors import (
     InvalidCredential,
     PermissionDenied,
     RateLimited,
 )
+from gateway.once import Once
 from gateway.store.live_keys import KeyChanges, LiveKey
 from gateway.telemetry.metrics import Metrics
 from gateway.wire.base import Caller
 
 _CREDENTIAL_HEADERS = frozenset({b"authorization", b"x-api-key", b"anthropic-auth-token"})
-_LOOKUPS_PER_SECOND_MAX = 50
+#: look-ups of unknown credentials, for all who send any
+LOOKUPS_PER_SECOND_MAX = 50
+#: unknown credentials that are remembered; those of a client that goes on asking are among them
+UNKNOWN_MAX = 10_000
+#: credentials of one request that are looked at
+CREDENTIALS_MAX = 8
 _NO_KEY = "no API key: send it as `Authorization: Bearer sk-…` or as `x-api-key`"
 _NOT_VALID = "the API key is not valid"
 
@@ -102,8 +109,10 @@ class Keyring:
         self._version = -1
         self._clock_offset = timedelta()
         self._polled_at = float("-inf")
-        self._lookups: dict[bytes, asyncio.Task[None]] = {}
-        self._lookup_rate = RateLimit(_LOOKUPS_PER_SECOND_MAX * 60, time.monotonic())
+        self._lookups: Once[bytes, None] = Once()
+        self._lookup_rate = Window(LOOKUPS_PER_SECOND_MAX, 1.0)
+        #: hashes that no key had, the longest known first
+        self._unknown: OrderedDict[bytes, None] = OrderedDict()
         self.used: set[int] = set()
 
     @property
@@ -136,6 +145,7 @@ class Keyring:
             self._metrics.forget({key.live.name for key in self._keys.values()} - there)
             self._keys.clear()
             self._by_hash.clear()
+            self._unknown.clear()
         self._clock_offset = changes.now - datetime.now(UTC)
         self._tell(changes)
         for live in changes.keys:
@@ -150,14 +160,16 @@ class Keyring:
         none is valid, or when two valid ones name different keys.
         """
         found: tuple[Key, bytes] | None = None
-        any_sent = False
+        sent = 0
         for name, value in headers:
             if name not in _CREDENTIAL_HEADERS:
                 continue
             plaintext = _plaintext(name, value)
             if not plaintext:
                 continue
-            any_sent = True
+            sent += 1
+            if sent > CREDENTIALS_MAX:
+                raise InvalidCredential(f"more than {CREDENTIALS_MAX} API keys were sent; send one")
             match = self._find(plaintext) or await self._look_up(plaintext)
             if match is None:
                 continue
@@ -165,7 +177,7 @@ class Keyring:
                 raise InvalidCredential("two different API keys were sent; send one")
             found = match
         if found is None:
-            raise InvalidCredential(_NOT_VALID if any_sent else _NO_KEY)
+            raise InvalidCredential(_NOT_VALID if sent else _NO_KEY)
         self.used.add(found[0].live.id)
         return found
 
@@ -191,23 +203,27 @@ class Keyring:
         if not has_checksum(plaintext.decode("latin-1")):
             return None
         hashes = [hasher.hash(plaintext) for hasher in self._hashers]
-        if any(hashed in self._by_hash for hashed in hashes):
+        newest = hashes[0]
+        if newest in self._unknown or any(hashed in self._by_hash for hashed in hashes):
             return None
-        task = self._lookups.get(hashes[0])
-        if task is None:
-            if self._lookup_rate.admit(time.monotonic()):
-                return None
-            task = asyncio.create_task(self._fetch(hashes))
-            self._lookups[hashes[0]] = task
-            task.add_done_callback(lambda _: self._lookups.pop(hashes[0]))
-        await asyncio.shield(task)
+        if newest not in self._lookups and not self._may_look_up():
+            return None
+        await self._lookups.run(newest, lambda: self._fetch(hashes))
         return self._find(plaintext)
+
+    def _may_look_up(self) -> bool:
+        is_free = len(self._lookups) < LOOKUPS_PER_SECOND_MAX  # a database may be slow
+        return is_free and self._lookup_rate.admit(time.monotonic())
 
     async def _fetch(self, hashes: list[bytes]) -> None:
         live = await self._read_by_hash(hashes)
         if live is not None:
             self._metrics.know([live.name])
             self._put(live)
+        if not any(hashed in self._by_hash for hashed in hashes):
+            self._unknown[hashes[0]] = None
+            if len(self._unknown) > UNKNOWN_MAX:
+                self._unknown.popitem(last=False)
 
     def _tell(self, changes: KeyChanges) -> None:
         """Say which keys are new and which are gone, and how long ago they went."""

@@ -8,8 +8,10 @@ import asyncio
 import gc
 import logging
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import TypeVar
 
 from msgspec import Struct
 
@@ -25,9 +27,11 @@ from gateway.errors import DatabaseUnavailable
 from gateway.flow import Flow
 from gateway.keyring import Keyring
 from gateway.listeners import Listeners
+from gateway.once import Once
 from gateway.routes.counting import Counting, open_counter
 from gateway.routes.free import Counted, FreeRoutes
 from gateway.routes.operations import Operations
+from gateway.routes.reading import Reads
 from gateway.settings import (
     CommandLine,
     Settings,
@@ -61,6 +65,9 @@ from gateway.wire.messages.dialect import MessagesDialect
 from gateway.wire.responses.dialect import ResponsesDialect
 
 _log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 #: objects more than were freed, after which the collector looks for cycles; requests make few
 _COLLECTION_THRESHOLD = 10_000
@@ -180,7 +187,7 @@ class Process:
         free = FreeRoutes(
             keyring=keyring,
             catalog=catalog,
-            database=database,
+            reads=Reads(database),
             responses=responses,
             limits=limits,
             memory=memory,
@@ -242,11 +249,27 @@ async def _begin(
 
 
 def _open_till(ledger: Ledger, database: Database, metrics: Metrics) -> Till:
+    expire = _in_thread("expiries", expire_grants, database)
+    # All requests of an account whose grant is due find that out at once.
+    expiries: Once[int, int] = Once()
     return Till(
         ledger,
-        lambda account_id: asyncio.to_thread(expire_grants, database, account_id),
+        lambda account_id: expiries.run(account_id, lambda: expire(account_id)),
         metrics,
     )
+
+
+def _in_thread(
+    name: str, function: Callable[[Database, T], R], database: Database
+) -> Callable[[T], Awaitable[R]]:
+    """A function of the store in a thread that it has to itself: clients bring it about."""
+    thread = ThreadPoolExecutor(1, name)
+
+    def run(argument: T) -> Awaitable[R]:
+        loop = asyncio.get_running_loop()
+        return loop.run_in_executor(thread, function, database, argument)
+
+    return run
 
 
 def _dialects(secret: InstallationSecret, responses: ResponseStore | None) -> dict[str, Dialect]:
@@ -276,7 +299,7 @@ async def _open_keyring(
     keyring = Keyring(
         {PEPPER: secret.pepper(PEPPER)},
         lambda since: asyncio.to_thread(read_changes, database, since),
-        lambda hashes: asyncio.to_thread(read_by_hash, database, hashes),
+        _in_thread("look-ups", read_by_hash, database),
         metrics,
     )
     metrics.key_poll_age = lambda: keyring.age_seconds

@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping
 
+from gateway import keyring
 from gateway.connection import BODY_RATE_MIN
 from gateway.core.shares import Holder, Shares, largest_share
 from gateway.core.spec import FleetLimits
+from gateway.documents import memory, reader
+from gateway.routes import access, counting, reading
 from gateway.upstream import gate
 from tests.harness.pages import section, tables
 
@@ -13,12 +16,26 @@ FLEET = FleetLimits()
 SHARED = {
     "bytes of request bodies": FLEET.buffered_bytes,
     "requests that wait for a place at one upstream": gate.WAITING_MAX,
+    "requests to free routes that are worked on": access.AT_ONCE,
+    "requests to free routes that wait": access.WAITING_MAX,
+    "reads of the database": reading.WAITING_MAX,
+    "token counts that wait": counting.WAITING_MAX,
+    "token counts that upstreams are asked for": counting.ASKED_MAX,
+    "documents that are read at once": reader.AT_ONCE,
+    "documents that wait": reader.WAITING_MAX,
+    "characters of documents' texts": reader.REMEMBERED_MAX,
 }
 #: what one request may be, likewise
 OF_A_REQUEST = {
     "bytes of a body": FLEET.body_bytes,
     "seconds until all of a body": FLEET.body_seconds,
     f"seconds in which less than {BODY_RATE_MIN} bytes": FLEET.body_silence_seconds,
+}
+#: what those can take who have no key
+WITHOUT_A_KEY = {
+    "credentials of one request": keyring.CREDENTIALS_MAX,
+    "look-ups of unknown credentials": keyring.LOOKUPS_PER_SECOND_MAX,
+    "unknown credentials that are remembered": keyring.UNKNOWN_MAX,
 }
 
 
@@ -58,3 +75,22 @@ def test_every_share_is_what_the_page_says() -> None:
 def test_every_limit_of_a_request_is_what_the_page_says() -> None:
     for words, (limit, _) in figures("One request", OF_A_REQUEST).items():
         assert float(limit) == OF_A_REQUEST[words]
+
+
+def test_what_one_without_a_key_can_take_is_what_the_page_says() -> None:
+    for words, (limit,) in figures("Without a key", WITHOUT_A_KEY).items():
+        assert int(limit) == WITHOUT_A_KEY[words]
+
+
+def test_seconds_and_sizes_beside_the_figures_are_those_of_the_code() -> None:
+    text = section("limits.md", "What is shared")
+    for seconds in (
+        access._WAITING_SECONDS_MAX,
+        reading._WAITING_SECONDS_MAX,
+        counting._WAITING_SECONDS_MAX,
+        reader._WAITING_SECONDS_MAX,
+    ):
+        assert f"for {seconds:g} s at most" in text
+    assert f"within {reader.PROCESSOR_SECONDS} s of a processor" in text
+    assert f"and {reader.MEMORY_BYTES // 2**20} MiB" in text
+    assert f"used for {memory.UNUSED_SECONDS_MAX / 60:g} minutes" in text

@@ -1,5 +1,7 @@
 """Limits that one replica keeps in memory, pure: time is handed in, in seconds."""
 
+from collections import deque
+
 
 class RateLimit:
     """At most `per_minute` admissions a minute, as a bucket that refills steadily."""
@@ -21,6 +23,24 @@ class RateLimit:
             self._left -= 1.0
             return 0.0
         return (1.0 - self._left) / rate
+
+
+class Window:
+    """At most `most` admissions in any stretch of so many seconds."""
+
+    __slots__ = ("_admitted", "_seconds")
+
+    def __init__(self, most: int, seconds: float) -> None:
+        self._seconds = seconds
+        self._admitted: deque[float] = deque(maxlen=most)
+
+    def admit(self, now: float) -> bool:
+        """Take one admission; whether there was one."""
+        admitted = self._admitted
+        if len(admitted) == admitted.maxlen and now - admitted[0] < self._seconds:
+            return False
+        admitted.append(now)
+        return True
 
 
 class Concurrency:

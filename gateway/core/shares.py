@@ -46,13 +46,13 @@ class Shares:
         # Each one that is taken is one less that is free, and one more that every name has.
         return (amount - 1) * (len(holder) + 1) < room
 
-    def take(self, holder: Holder, amount: int = 1, *, had: int = 0) -> bool:
+    def take(self, holder: Holder, amount: int = 1, *, had: int | None = None) -> bool:
         """Take so much more, at least 1, all of it or nothing; what is taken is given back.
 
-        `had` is what the same piece of work has already: the only piece that there is may be as
-        large as everything.
+        `had` is what the same piece of work has already, where the only piece that there is may be
+        as large as everything.
         """
-        is_alone = self.free + had == self.capacity
+        is_alone = had is not None and self.free + had == self.capacity
         if not self.has_room(holder, amount) and not (is_alone and amount <= self.free):
             return False
         self.free -= amount

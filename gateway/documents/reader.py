@@ -9,8 +9,8 @@ import asyncio
 import binascii
 import signal
 import sys
+import time
 from base64 import b64decode
-from collections import OrderedDict
 from hashlib import sha256
 from pathlib import Path
 
@@ -27,9 +27,19 @@ from gateway.core.request import (
     ToolMessage,
     UserMessage,
 )
+from gateway.core.shares import Holder
 from gateway.documents import extract
 from gateway.documents.extract import Fault
-from gateway.errors import InvalidRequest, Overloaded, TollgateError, UnsupportedParameter
+from gateway.documents.memory import Memory
+from gateway.errors import (
+    InvalidRequest,
+    Overloaded,
+    RateLimited,
+    TollgateError,
+    UnsupportedParameter,
+)
+from gateway.once import Once
+from gateway.places import Places
 
 PAGES_MAX = 600
 CHARACTERS_MAX = 4_000_000
@@ -37,11 +47,12 @@ PROCESSOR_SECONDS = 20
 #: with the time for others' work in between
 SECONDS_MAX = 60.0
 MEMORY_BYTES = 128 * 1024 * 1024
-#: documents read at the same time, and those that may wait for it
-_AT_ONCE = 2
-_WAITING_MAX = 32
+#: documents read at the same time, those that may wait for it, and for how long
+AT_ONCE = 2
+WAITING_MAX = 32
+_WAITING_SECONDS_MAX = 120.0
 #: characters of texts that are remembered, and what each takes beside its own
-_REMEMBERED_MAX = 16_000_000
+REMEMBERED_MAX = 16_000_000
 _REMEMBERED_EACH = 1000
 
 # Agent clients know the first words of some of these, and explain them to their user.
@@ -55,29 +66,35 @@ _SENTENCES: dict[int, str] = {
 
 
 class Unreadable(Struct, frozen=True):
-    """Why a document has no text, as a sentence; another try may help where it is not lasting."""
+    """Why a document has no text, as a sentence; another try may help where it is not lasting.
+
+    `is_share` says that the account's other documents are the reason.
+    """
 
     sentence: str
     is_lasting: bool = True
+    is_share: bool = False
 
 
 _NOT_NOW = Unreadable("The document could not be read now.", is_lasting=False)
+_TOO_MANY = Unreadable("Too many documents at once.", is_lasting=False, is_share=True)
 
 
 class DocumentReader:
     """Reads documents for one replica. Made once; several requests may use it at a time."""
 
     def __init__(self) -> None:
-        self._places = asyncio.Semaphore(_AT_ONCE)
-        self._known: OrderedDict[bytes, str | Unreadable] = OrderedDict()
-        self._known_size = 0
-        self._reading: dict[bytes, asyncio.Task[str | Unreadable]] = {}
+        self._places = Places("documents", AT_ONCE, WAITING_MAX, _WAITING_SECONDS_MAX)
+        self._memory: Memory[str | Unreadable] = Memory(REMEMBERED_MAX)
+        #: by account and digest: whose place a reading takes must not depend on others
+        self._reading: Once[tuple[str, bytes], str | Unreadable] = Once()
 
-    async def fill(self, request: Request) -> None:
+    async def fill(self, request: Request, holder: Holder) -> None:
         """Replace every `Document` of a request by its text, or by a note, named as degraded.
 
         Raises `InvalidRequest` and `UnsupportedParameter` for one that the user has just sent and
-        that cannot be read, and `Overloaded` where it cannot be read now.
+        that cannot be read, `Overloaded` where it cannot be read now, and `RateLimited` where the
+        account has as many read as may be.
         """
         if not _hold_document(request.messages):
             return
@@ -89,7 +106,7 @@ class DocumentReader:
                 parts: list[Part] = []
                 for part in message.parts:
                     if isinstance(part, Document):
-                        parts.append(await self._fill(part, is_new, request))
+                        parts.append(await self._fill(part, is_new, request, holder))
                     else:
                         parts.append(part)
                 messages.append(msgspec.structs.replace(message, parts=tuple(parts)))
@@ -97,26 +114,24 @@ class DocumentReader:
                 messages.append(message)
         request.messages = tuple(messages)
 
-    async def read(self, data: str) -> str | Unreadable:
+    async def read(self, data: str, holder: Holder) -> str | Unreadable:
         """The text of a PDF in base64."""
         digest = await asyncio.to_thread(_digest, data)
-        if digest in self._known:
-            self._known.move_to_end(digest)
-            return self._known[digest]
-        reading = self._reading.get(digest)
-        if reading is None and len(self._reading) >= _AT_ONCE + _WAITING_MAX:
-            return _NOT_NOW
-        if reading is None:
-            reading = asyncio.create_task(self._read(digest, data))
-            self._reading[digest] = reading
+        known = self._memory.get(holder, digest, time.monotonic())
+        if known is not None:
+            return known
         # Whoever waits may be cancelled; others may wait too, and all is remembered.
-        return await asyncio.shield(reading)
+        return await self._reading.run(
+            (holder[1], digest), lambda: self._read(digest, data, holder)
+        )
 
-    async def _fill(self, document: Document, is_new: bool, request: Request) -> Text:
+    async def _fill(
+        self, document: Document, is_new: bool, request: Request, holder: Holder
+    ) -> Text:
         if document.problem is not None:
             found: str | Unreadable = Unreadable(document.problem)
         else:
-            found = await self.read(document.data)
+            found = await self.read(document.data, holder)
         if isinstance(found, str):
             return Text(found)
         if is_new:
@@ -126,22 +141,17 @@ class DocumentReader:
             request.degraded.append("document")
         return Text(f"[document omitted: {found.sentence}]")
 
-    async def _read(self, digest: bytes, data: str) -> str | Unreadable:
+    async def _read(self, digest: bytes, data: str, holder: Holder) -> str | Unreadable:
         try:
-            async with self._places:
+            async with self._places.place(holder):
                 found = await _extract(data)
-        finally:
-            del self._reading[digest]
+        except RateLimited:
+            return _TOO_MANY
+        except Overloaded:
+            return _NOT_NOW
         if isinstance(found, str) or found.is_lasting:
-            self._remember(digest, found)
+            self._memory.put(holder, digest, found, _size(found), time.monotonic())
         return found
-
-    def _remember(self, digest: bytes, found: str | Unreadable) -> None:
-        self._known[digest] = found
-        self._known_size += _size(found)
-        while self._known_size > _REMEMBERED_MAX:
-            _, oldest = self._known.popitem(last=False)
-            self._known_size -= _size(oldest)
 
 
 def _hold_document(messages: tuple[Message, ...]) -> bool:
@@ -163,7 +173,7 @@ def _last_answer(messages: tuple[Message, ...]) -> int:
 def _error(document: Document, found: Unreadable) -> TollgateError:
     sentence = f"{document.path}: {found.sentence}"
     if not found.is_lasting:
-        return Overloaded(sentence, retry_after_seconds=1.0)
+        return (RateLimited if found.is_share else Overloaded)(sentence, retry_after_seconds=1.0)
     kind = InvalidRequest if document.problem is None else UnsupportedParameter
     return kind(sentence, param=document.path)
 

@@ -1,12 +1,12 @@
 """`GET /api/v1/account`: what the key's account has, and what it pays."""
 
-import asyncio
 from typing import Any
 
 from fastapi import APIRouter, Request
 
 from gateway.core.catalog import Catalog
 from gateway.routes.access import AuthenticatedKey
+from gateway.routes.reading import Reads
 from gateway.store.statement import read_statement
 
 router = APIRouter()
@@ -17,9 +17,8 @@ async def show_account(request: Request, key: AuthenticatedKey) -> dict[str, Any
     """Balance, prices, the key's limits and the last entries of its account."""
     catalog: Catalog = request.app.state.catalog
     live = key.live
-    statement = await asyncio.to_thread(
-        read_statement, request.app.state.database, live.account_id, live.id
-    )
+    reads: Reads = request.app.state.reads
+    statement = await reads.read(key.caller.holder, read_statement, live.account_id, live.id)
     return {
         "object": "account",
         "account": live.account,

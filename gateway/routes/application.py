@@ -18,6 +18,7 @@ from gateway.errors import (
     TollgateError,
 )
 from gateway.routes import account, anthropic, openai
+from gateway.routes.access import free_places
 from gateway.routes.free import ANTHROPIC_BASE, OPENAI_BASE
 from gateway.wire.base import Family
 from gateway.wire.errors import error_body, error_headers, status_for
@@ -26,6 +27,7 @@ from gateway.wire.errors import error_body, error_headers, status_for
 def free_app(**state: Any) -> FastAPI:
     """The application; `state` is what its routes read from `app.state`."""
     app = FastAPI(openapi_url=None, redirect_slashes=False)
+    app.state.places = free_places()
     for name, value in state.items():
         setattr(app.state, name, value)
     app.include_router(openai.router, prefix=OPENAI_BASE)

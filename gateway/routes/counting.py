@@ -1,24 +1,27 @@
 """Who counts the tokens of a request: its upstream where it can, else a vocabulary in memory.
 
-Owns the order, and the one thread in which everything is counted: more would only take turns with
-the event loop, which is what the counter avoids. Must never fail for what an upstream does.
+Owns the order, and the one thread in which everything is counted, a portion at a time, by turns of
+accounts: more threads would only take turns with the event loop, which is what the counter avoids.
+Must never fail for what an upstream does.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec import Raw, Struct
 
 from gateway.core.catalog import Catalog
 from gateway.core.request import Request
+from gateway.core.shares import Holder, Shares
 from gateway.core.tokens import TokenCounter, VocabularyError
 from gateway.documents.reader import DocumentReader
 from gateway.errors import TollgateError
 from gateway.keyring import Key
+from gateway.places import Places
 from gateway.settings import SettingsError
 from gateway.upstream.base import Upstream
 from gateway.upstream.counter import UpstreamCounter
@@ -26,13 +29,20 @@ from gateway.wire.base import Dialect
 from gateway.wire.json import decode, encode
 from gateway.wire.messages.count import (
     Counted,
-    count_tokens,
-    count_tools,
     counted_of,
+    counting,
+    counting_tools,
     read_counted,
 )
 
 UPSTREAM = "upstream"
+#: counts that may wait for the thread, and for how long
+WAITING_MAX = 600
+_WAITING_SECONDS_MAX = 60.0
+#: counts that upstreams are asked for at once: they cost nothing, but a provider limits their rate
+ASKED_MAX = 48
+
+T = TypeVar("T")
 
 
 def open_counter(vocabulary_file: str | None) -> TokenCounter:
@@ -81,58 +91,76 @@ class Counting:
         self._upstreams = upstreams
         self._counters = counters
         self._thread = ThreadPoolExecutor(1, "counting")
+        self._places = Places("token counts", 1, WAITING_MAX, _WAITING_SECONDS_MAX)
+        self._asked = Shares(ASKED_MAX)
 
     async def count_message(self, body: bytes, key: Key) -> Tokens:
-        """Tokens of a Messages body; raises `InvalidRequest` only for what is not one."""
-        loop = asyncio.get_running_loop()
-        counted = await loop.run_in_executor(self._thread, read_counted, body)
+        """Tokens of a Messages body; raises `InvalidRequest` only for what is not one, and
+        `RateLimited` and `Overloaded` where too many are counted at once."""
+        holder = key.caller.holder
+        counted = await self._work(holder, lambda: read_counted(body))
         if self._counters:
             with suppress(TollgateError):  # a count is given of what a request is refused for
                 # A count needs no cap on its output, a request does.
                 call = await self._dialects["messages"].parse(_with(body, max_tokens=1), key.caller)
-                await self._documents.fill(call.request)
+                await self._documents.fill(call.request, holder)
                 tokens = await self._ask_upstream(call.request, counted.declared, key)
                 if tokens is not None:
                     return Tokens(tokens, UPSTREAM)
         for data in counted.documents:
-            text = await self._documents.read(data)
+            text = await self._documents.read(data, holder)
             counted.texts.append(text if isinstance(text, str) else text.sentence)
-        return await self._count(counted)
+        return await self._count(counted, holder)
 
     async def count_response(self, body: bytes, key: Key) -> Tokens:
         """Tokens of a Responses body; raises what parsing a request and its documents raises."""
+        holder = key.caller.holder
         call = await self._dialects["responses"].parse(_with(body, model=""), key.caller)
-        await self._documents.fill(call.request)
+        await self._documents.fill(call.request, holder)
         counted = counted_of(call.request)
         if self._counters:
             with suppress(TollgateError):
                 tokens = await self._ask_upstream(call.request, counted.declared, key)
                 if tokens is not None:
                     return Tokens(tokens, UPSTREAM)
-        return await self._count(counted)
+        return await self._count(counted, holder)
 
-    async def _count(self, counted: Counted) -> Tokens:
-        loop = asyncio.get_running_loop()
-        tokens = await loop.run_in_executor(self._thread, count_tokens, counted, self._counter)
+    async def _count(self, counted: Counted, holder: Holder) -> Tokens:
+        tokens = await self._sum(counting(counted, self._counter), holder)
         return Tokens(tokens, self._counter.name)
 
     async def _ask_upstream(self, request: Request, declared: str, key: Key) -> int | None:
-        """What the upstream of the request's model counts; None where it has no counter or fails.
+        """What the upstream of the request's model counts.
 
-        Raises what finding the model and rendering for it raises.
+        None where it has no counter or fails, or is asked for as many counts as it may. Raises what
+        finding the model and rendering for it raises.
         """
         resolution = self._catalog.resolve(request)
         counter = self._counters.get(resolution.model.upstream)
         if counter is None or not key.may_see(resolution.model.id):
             return None
+        holder = key.caller.holder
         outgoing = self._upstreams[resolution.model.upstream].prepare(request, resolution)
-        tokens = await counter.count(outgoing.body)
+        if not self._asked.take(holder):
+            return None
+        try:
+            tokens = await counter.count(outgoing.body)
+        finally:
+            self._asked.give_back(holder)
         if tokens is None or counter.counts_tools:
             return tokens
-        loop = asyncio.get_running_loop()
-        return tokens + await loop.run_in_executor(
-            self._thread, count_tools, declared, self._counter
-        )
+        return tokens + await self._sum(counting_tools(declared, self._counter), holder)
+
+    async def _sum(self, portions: Iterator[int], holder: Holder) -> int:
+        tokens = 0
+        while (portion := await self._work(holder, lambda: next(portions, None))) is not None:
+            tokens += portion
+        return tokens
+
+    async def _work(self, holder: Holder, work: Callable[[], T]) -> T:
+        """A portion of work in the thread, when it is the account's turn."""
+        async with self._places.place(holder):
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
 
 def _with(body: bytes, **members: Any) -> bytes:

@@ -18,11 +18,13 @@ from gateway.core.request import (
     ToolMessage,
     UserMessage,
 )
-from gateway.documents import reader
-from gateway.documents.reader import DocumentReader, Unreadable
-from gateway.errors import InvalidRequest, Overloaded, UnsupportedParameter
+from gateway.core.shares import largest_share
+from gateway.documents.reader import WAITING_MAX, DocumentReader, Unreadable
+from gateway.errors import InvalidRequest, Overloaded, RateLimited, UnsupportedParameter
+from gateway.places import Places
 from tests.harness.pdf import hostile, pdf
 
+ALICE, BOB = ("team", "team/alice"), ("team", "team/bob")
 PLAN = b64encode(pdf("The plan is to win.")).decode()
 SCAN = b64encode(pdf("")).decode()
 BROKEN = b64encode(b"%PDF-1.7 and no more").decode()
@@ -43,7 +45,7 @@ def filled(*messages: Any) -> Request:
 
 
 async def _fill(request: Request) -> None:
-    await DocumentReader().fill(request)
+    await DocumentReader().fill(request, ALICE)
 
 
 def refused(*messages: Any) -> InvalidRequest:
@@ -124,13 +126,13 @@ def test_a_document_is_read_once() -> None:
     async def read_often() -> None:
         reading = DocumentReader()
         before = children_seconds()
-        texts = await asyncio.gather(*(reading.read(PLAN) for _ in range(20)))
+        texts = await asyncio.gather(*(reading.read(PLAN, ALICE) for _ in range(20)))
         assert set(texts) == {"The plan is to win."}
-        assert isinstance(await reading.read(BROKEN), Unreadable)
+        assert isinstance(await reading.read(BROKEN, ALICE), Unreadable)
         after = children_seconds()
         assert after > before
-        assert await reading.read(PLAN) == texts[0]
-        assert isinstance(await reading.read(BROKEN), Unreadable)
+        assert await reading.read(PLAN, ALICE) == texts[0]
+        assert isinstance(await reading.read(BROKEN, ALICE), Unreadable)
         assert children_seconds() == after
 
     asyncio.run(read_often())
@@ -139,30 +141,51 @@ def test_a_document_is_read_once() -> None:
 def test_who_waits_may_leave_and_the_reading_goes_on() -> None:
     async def leave() -> str | Unreadable:
         reading = DocumentReader()
-        waiting = asyncio.create_task(reading.read(PLAN))
+        waiting = asyncio.create_task(reading.read(PLAN, ALICE))
         await asyncio.sleep(0.02)
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
-        return await reading.read(PLAN)
+        return await reading.read(PLAN, ALICE)
 
     assert asyncio.run(leave()) == "The plan is to win."
 
 
-def test_more_than_can_wait_are_told_to_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reader, "_WAITING_MAX", 1)
-    many = [b64encode(pdf(f"Number {number}")).decode() for number in range(4)]
+def test_one_account_s_documents_leave_places_for_another_s() -> None:
+    """However many one account sends, another's is read at once, and its own share is said."""
+    many = [b64encode(pdf(f"Number {number}")).decode() for number in range(40)]
 
     async def crowd() -> None:
         reading = DocumentReader()
-        waiting = [asyncio.create_task(reading.read(data)) for data in many[:3]]
-        await asyncio.wait(waiting, timeout=0.05)
-        assert await reading.read(many[3]) == Unreadable(
-            "The document could not be read now.", is_lasting=False
-        )
-        with pytest.raises(Overloaded):
-            await reading.fill(Request("m", (user(document(many[3])),)))
-        assert await asyncio.gather(*waiting) == ["Number 0", "Number 1", "Number 2"]
-        assert await reading.read(many[3]) == "Number 3"
+        waiting = [asyncio.create_task(reading.read(data, ALICE)) for data in many[:30]]
+        sent_away = 30 - 1 - largest_share(WAITING_MAX)  # one has a place
+        while sum(task.done() for task in waiting) < sent_away:
+            await asyncio.sleep(0.01)
+        with pytest.raises(RateLimited):
+            await reading.fill(Request("m", (user(document(many[39])),)), ALICE)
+        assert await reading.read(many[38], BOB) == "Number 38"
+        assert sum(task.done() for task in waiting) < 30, "and who was there before still waits"
+        found = await asyncio.gather(*waiting)
+        refused = [text for text in found if isinstance(text, Unreadable)]
+        assert len(refused) == sent_away
+        assert all(unreadable.is_share for unreadable in refused)
+
+    asyncio.run(crowd())
+
+
+def test_what_waits_too_long_is_told_to_come_again() -> None:
+    async def crowd() -> None:
+        reading = DocumentReader()
+        reading._places = Places("documents", 1, 9, 0.01)
+        first = asyncio.create_task(reading.read(PLAN, ALICE))
+        await asyncio.sleep(0)
+        async with reading._places.place(BOB):
+            await asyncio.sleep(0.1)
+            assert await reading.read(SCAN, ALICE) == Unreadable(
+                "The document could not be read now.", is_lasting=False
+            )
+            with pytest.raises(Overloaded):
+                await reading.fill(Request("m", (user(document(SCAN)),)), ALICE)
+        await asyncio.gather(first, return_exceptions=True)
 
     asyncio.run(crowd())
 
@@ -177,7 +200,7 @@ def test_the_loop_turns_while_a_hostile_document_is_read() -> None:
             turns += 1
         return task.result(), turns
 
-    found, turns = asyncio.run(watch(DocumentReader().read(data)))
+    found, turns = asyncio.run(watch(DocumentReader().read(data, ALICE)))
     assert isinstance(found, Unreadable)
     assert "too large" in found.sentence
     assert turns > 50

@@ -1,6 +1,7 @@
 """One account against another: what one sends or holds keeps nobody else from being served."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -8,6 +9,7 @@ import httpx
 import pytest
 
 from gateway.core.shares import largest_share
+from gateway.routes.reading import WAITING_MAX
 from tests.conftest import check_books
 from tests.harness.dialects import DIALECTS, PATHS, body
 from tests.harness.gateway import (
@@ -23,6 +25,7 @@ from tests.harness.raw import RawConnection, chunk, request_head
 BODY_BYTES = 2**20
 BUFFERED_BYTES = 8 * 2**20
 FREE = "/api/openai/v1/models"
+ACCOUNT = "/api/v1/account"
 
 every_dialect = pytest.mark.parametrize("dialect", DIALECTS)
 
@@ -164,3 +167,43 @@ def test_a_body_under_way_is_one_of_the_requests_at_once(gateway: GatewayProcess
     wait_until(
         lambda: gateway.http.get(FREE, headers=headers).status_code == 200, "its client's leaving"
     )
+
+
+def test_reads_of_one_account_hold_up_nobody_else_s(gateway: GatewayProcess) -> None:
+    """More connections than an account may read by: some wait, the others are told to."""
+    alice, bob = gateway.key("alice"), gateway.key("bob")
+    with ExitStack() as stack:
+        asking = [stack.enter_context(RawConnection(gateway.port)) for _ in range(400)]
+        for connection in asking:
+            connection.send(request_head("GET", ACCOUNT, x_api_key=alice))
+        for path in (ACCOUNT, FREE, "/api/anthropic/v1/models"):
+            served = gateway.http.get(path, headers={"x-api-key": bob})
+            assert served.status_code == 200, served.text
+        answers = [connection.receive("GET") for connection in asking]
+    statuses = Counter(answer.status for answer in answers if answer is not None)
+    assert sum(statuses.values()) == 400
+    assert statuses.keys() == {200, 429}
+    assert statuses[200] >= largest_share(WAITING_MAX)
+    for answer in answers:
+        assert answer is not None
+        assert answer.status == 200 or answer.headers["retry-after"] == "1"
+
+
+def test_counts_of_one_account_hold_up_nobody_else_s(gateway: GatewayProcess) -> None:
+    """A long count is worked on in portions, and between two of them others have their turn."""
+    path = "/api/anthropic/v1/messages/count_tokens"
+    long = json.dumps(body("messages", "Hello, world! " * 70_000)).encode()
+    alice = gateway.key("alice")
+    with ExitStack() as stack:
+        asking = [stack.enter_context(RawConnection(gateway.port)) for _ in range(2)]
+        for connection in asking:
+            connection.send(
+                request_head("POST", path, x_api_key=alice, content_length=len(long)) + long
+            )
+        served = gateway.http.post(
+            path, json=body("messages", "Hi"), headers={"x-api-key": gateway.key("bob")}
+        )
+        assert served.status_code == 200
+        assert not all(connection.has_answer(0) for connection in asking), "it came first"
+        answers = [connection.receive() for connection in asking]
+    assert [answer and answer.status for answer in answers] == [200, 200]

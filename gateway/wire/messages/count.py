@@ -103,15 +103,17 @@ def counted_of(request: Request) -> Counted:
     return counted
 
 
-def count_tools(declared: str, counter: TokenCounter) -> int:
-    """Tokens of the tools' declaration, 0 for none; to be called in a thread."""
-    return counter.count(declared) + _MESSAGE_TOKENS if declared else 0
+def counting(counted: Counted, counter: TokenCounter) -> Iterator[int]:
+    """Tokens of all but the documents, in portions that add up; to be drawn in a thread."""
+    tokens = counted.tokens + (_MESSAGE_TOKENS if counted.declared else 0)
+    for portion in counter.counting((*counted.texts, counted.declared)):
+        yield tokens + portion
+        tokens = 0
 
 
-def count_tokens(counted: Counted, counter: TokenCounter) -> int:
-    """Tokens of all but the documents; to be called in a thread."""
-    texts = counter.count_all(counted.texts)
-    return counted.tokens + texts + count_tools(counted.declared, counter)
+def counting_tools(declared: str, counter: TokenCounter) -> Iterator[int]:
+    """Tokens of the tools' declaration, likewise; 0 for an empty one."""
+    return counting(Counted([], [], 0, declared), counter)
 
 
 def _blocks(content: types.Content | None) -> Iterator[types.Block]:

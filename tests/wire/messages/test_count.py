@@ -10,7 +10,7 @@ import pytest
 from gateway.core.request import Tool
 from gateway.core.tokens import TokenCounter
 from gateway.errors import InvalidRequest
-from gateway.wire.messages.count import Counted, count_tokens, estimate, read_counted
+from gateway.wire.messages.count import Counted, counting, estimate, read_counted
 from gateway.wire.messages.declaration import declare
 from gateway.wire.messages.images import TOKENS_MAX, UNREADABLE_TOKENS, image_size, image_tokens
 from tests.wire.messages.support import assistant, call_block, result_block, tool, user
@@ -33,7 +33,7 @@ def counter() -> TokenCounter:
 
 
 def count(counter: TokenCounter, *messages: Any, **fields: Any) -> int:
-    return count_tokens(counted(*messages, **fields), counter)
+    return sum(counting(counted(*messages, **fields), counter))
 
 
 def counted(*messages: Any, **fields: Any) -> Counted:
