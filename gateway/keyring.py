@@ -39,15 +39,18 @@ Headers = list[tuple[bytes, bytes]]
 class Key:
     """A key as requests use it: its row, and the limits this replica keeps for it."""
 
-    __slots__ = ("_rate", "caller", "concurrency", "live")
+    __slots__ = ("_may_use", "_rate", "caller", "concurrency", "live")
 
     def __init__(self, live: LiveKey) -> None:
         self.concurrency = Concurrency()
+        #: by the id of a model, of which a fleet has so many: a list of patterns is long
+        self._may_use: dict[str, bool] = {}
         self._rate: RateLimit | None = None
         self.update(live)
 
     def update(self, live: LiveKey) -> None:
         self.live = live
+        self._may_use.clear()
         self.caller = Caller(live.account_id, live.account)
         per_minute = live.requests_per_minute
         if per_minute is None:
@@ -57,16 +60,19 @@ class Key:
 
     def allow_model(self, model: str) -> None:
         """Raise `PermissionDenied` unless the key may use the model."""
-        models = self.live.models
-        if models and not any(matches(pattern, model) for pattern in models):
+        if not self.may_see(model):
             raise PermissionDenied(f"this API key may not use the model {model}", param="model")
 
     def may_see(self, model: str) -> bool:
-        try:
-            self.allow_model(model)
-        except PermissionDenied:
-            return False
-        return True
+        """Whether the key may use a model of the fleet."""
+        models = self.live.models
+        if not models:
+            return True
+        may_use = self._may_use.get(model)
+        if may_use is None:
+            may_use = any(matches(pattern, model) for pattern in models)
+            self._may_use[model] = may_use
+        return may_use
 
     def enter(self) -> None:
         """Count a request in, to be followed by `concurrency.leave()`. Raises `RateLimited`."""
@@ -216,7 +222,11 @@ class Keyring:
         return is_free and self._lookup_rate.admit(time.monotonic())
 
     async def _fetch(self, hashes: list[bytes]) -> None:
+        version = self._version
         live = await self._read_by_hash(hashes)
+        if live is not None and version != self._version:
+            # A poll came in between, and may have known better: of a revocation, for one.
+            live = await self._read_by_hash(hashes)
         if live is not None:
             self._metrics.know([live.name])
             self._put(live)

@@ -5,9 +5,10 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.core.keys import PEPPER, generate_key
-from gateway.errors import DatabaseUnavailable, InvalidCredential
+from gateway.errors import DatabaseUnavailable, InvalidCredential, PermissionDenied
 from gateway.keyring import CREDENTIALS_MAX, LOOKUPS_PER_SECOND_MAX, UNKNOWN_MAX, Key, Keyring
 from gateway.store.live_keys import KeyChanges, LiveHash, LiveKey
 from gateway.telemetry.metrics import Metrics
@@ -24,6 +25,8 @@ class Rows:
         self.keys: tuple[LiveKey, ...] = ()
         self.is_away = False
         self.lookups = 0
+        #: what the next look-ups find, whatever is there now
+        self.answers: list[LiveKey | None] = []
 
     async def read_changes(self, since: int) -> KeyChanges:
         return KeyChanges(self.version, NOW, self.keys)
@@ -33,6 +36,8 @@ class Rows:
         await asyncio.sleep(0.001)
         if self.is_away:
             raise DatabaseUnavailable("the database does not answer")
+        if self.answers:
+            return self.answers.pop(0)
         return next((key for key in self.keys if key.hashes[0].hash in hashes), None)
 
     def add(self, plaintext: str) -> None:
@@ -127,6 +132,41 @@ def test_a_look_up_that_failed_is_made_again() -> None:
             await ask(keyring, new)
         rows.is_away = False
         assert (await ask(keyring, new)).live.id == 1
+
+    with_keyring(story)
+
+
+def test_a_revocation_that_a_poll_brought_is_not_undone_by_a_look_up() -> None:
+    async def story(keyring: Keyring, rows: Rows) -> None:
+        new = generate_key()
+        rows.add(new)
+        found, rows.keys = rows.keys, ()
+        rows.answers = [found[0], None]
+        looking_up = asyncio.create_task(refused(keyring, new))
+        await asyncio.sleep(0)
+        rows.version += 1
+        await keyring.poll()
+        assert await looking_up
+        assert keyring.keys() == []
+
+    with_keyring(story)
+
+
+def test_which_models_a_key_may_use_is_worked_out_once_for_each() -> None:
+    async def story(keyring: Keyring, rows: Rows) -> None:
+        plaintext = generate_key()
+        rows.add(plaintext)
+        rows.keys = (replace(rows.keys[0], models=tuple(f"*{n}*x" for n in range(256))),)
+        await keyring.poll()
+        key = await ask(keyring, plaintext)
+        assert key.may_see("model-255-x")
+        assert not key.may_see("model-y")
+        with pytest.raises(PermissionDenied):
+            key.allow_model("model-y")
+        rows.keys, rows.version = (replace(rows.keys[0], models=("model-y",)),), 9
+        await keyring.poll()
+        assert key.may_see("model-y")
+        assert not key.may_see("model-255-x")
 
     with_keyring(story)
 
