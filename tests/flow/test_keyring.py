@@ -143,7 +143,8 @@ def test_a_revocation_that_a_poll_brought_is_not_undone_by_a_look_up() -> None:
         found, rows.keys = rows.keys, ()
         rows.answers = [found[0], None]
         looking_up = asyncio.create_task(refused(keyring, new))
-        await asyncio.sleep(0)
+        while not rows.lookups:
+            await asyncio.sleep(0)
         rows.version += 1
         await keyring.poll()
         assert await looking_up
