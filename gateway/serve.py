@@ -24,10 +24,10 @@ from gateway.core.shares import Shares
 from gateway.core.spec import GatewayFleet
 from gateway.documents.reader import DocumentReader
 from gateway.errors import DatabaseUnavailable
+from gateway.expiries import Expiries
 from gateway.flow import Flow
 from gateway.keyring import Keyring
 from gateway.listeners import Listeners
-from gateway.once import Once
 from gateway.routes.counting import Counting, open_counter
 from gateway.routes.free import Counted, FreeRoutes
 from gateway.routes.operations import Operations
@@ -45,7 +45,6 @@ from gateway.standalone.folder import DataFolder, open_database
 from gateway.standalone.reconcile import GrantReport, KeyReport, Reconciler
 from gateway.standalone.secrets import SecretFiles
 from gateway.store.database import Database
-from gateway.store.grants import expire_grants
 from gateway.store.leases import end_lease
 from gateway.store.ledger import Ledger
 from gateway.store.live_keys import read_by_hash, read_changes
@@ -153,7 +152,8 @@ class Process:
         ledger = await open_ledger(database, replica_id)
         keyring = await _open_keyring(database, secret, metrics)
         responses = self._open_responses(stack, fleet, database, secret)
-        till = _open_till(ledger, database, metrics)
+        expiries = Expiries(database)
+        till = Till(ledger, expiries.expire, metrics)
         memory = Shares(limits.buffered_bytes)
         counter = open_counter(self._settings.vocabulary_file)
         documents = DocumentReader()
@@ -175,6 +175,7 @@ class Process:
             database,
             replica_id,
             keyring,
+            expiries,
             metrics,
             lambda: {*flow.open_requests(), *ledger.pending()},
             lease_seconds=self._settings.lease_seconds,
@@ -246,17 +247,6 @@ async def _begin(
     stack.push_async_callback(ledger.drain)
     task = asyncio.create_task(upkeep.run())
     stack.callback(task.cancel)
-
-
-def _open_till(ledger: Ledger, database: Database, metrics: Metrics) -> Till:
-    expire = _in_thread("expiries", expire_grants, database)
-    # All requests of an account whose grant is due find that out at once.
-    expiries: Once[int, int] = Once()
-    return Till(
-        ledger,
-        lambda account_id: expiries.run(account_id, lambda: expire(account_id)),
-        metrics,
-    )
 
 
 def _in_thread(

@@ -6,9 +6,9 @@ import time
 from collections.abc import Awaitable, Callable
 
 from gateway.errors import DatabaseUnavailable
+from gateway.expiries import Expiries
 from gateway.keyring import Keyring
 from gateway.store.database import Database
-from gateway.store.grants import accounts_with_due_grants, expire_grants
 from gateway.store.keys import note_use
 from gateway.store.leases import reap_dead_replicas, reap_unknown, renew_lease
 from gateway.telemetry.metrics import Metrics
@@ -26,6 +26,7 @@ class Upkeep:
         database: Database,
         replica_id: str,
         keyring: Keyring,
+        expiries: Expiries,
         metrics: Metrics,
         known_requests: Callable[[], set[str]],
         *,
@@ -37,6 +38,7 @@ class Upkeep:
         self._database = database
         self._replica_id = replica_id
         self._keyring = keyring
+        self._expiries = expiries
         self._metrics = metrics
         self._known_requests = known_requests
         self._lease_seconds = lease_seconds
@@ -89,8 +91,7 @@ class Upkeep:
         used, self._keyring.used = self._keyring.used, set()
         if used:
             await asyncio.to_thread(note_use, self._database, sorted(used))
-        for account_id in await asyncio.to_thread(accounts_with_due_grants, self._database):
-            await asyncio.to_thread(expire_grants, self._database, account_id)
+        await self._expiries.expire_all()
         if self._purge is not None:
             await self._purge()
 

@@ -13,11 +13,14 @@ and then the event posts its entry. So a void or an expiry never takes more than
 a refund can always be spent.
 """
 
-from collections.abc import Sequence
 from datetime import datetime
 
 from msgspec import Struct
 from msgspec.structs import replace
+
+#: the most credits that an account may have, with those that open requests may give back: no
+#: column holds more, and a refund must never be what does not fit
+BALANCE_MAX = 2**63 - 1
 
 
 class Lot(Struct, frozen=True):
@@ -29,17 +32,22 @@ class Lot(Struct, frozen=True):
 
 
 class Lots(Struct, frozen=True):
-    """All live lots of one account, and its surplus."""
+    """The live lots of one account, and its surplus.
+
+    `rest` is what is left of lots that are not among `lots`: they are eaten after those, and
+    there is enough before them.
+    """
 
     lots: tuple[Lot, ...]
     surplus: int = 0
+    rest: int = 0
 
     @property
     def total(self) -> int:
-        return sum(lot.remaining for lot in self.lots) + self.surplus
+        return sum(lot.remaining for lot in self.lots) + self.surplus + self.rest
 
     def next_expiry(self) -> datetime | None:
-        """When the next live lot with something left expires."""
+        """When the next of these lots with something left expires."""
         moments = [lot.expires_at for lot in self.lots if lot.remaining and lot.expires_at]
         return min(moments, default=None)
 
@@ -58,7 +66,8 @@ def settle_lots(lots: Lots, balance: int) -> Lots:
         left[lot.grant_id] = lot.remaining - taken
         difference -= taken
     settled = tuple(replace(lot, remaining=left[lot.grant_id]) for lot in lots.lots)
-    result = Lots(settled, lots.surplus - difference)
+    assert difference == 0 or lots.rest == 0, "what was spent is looked for where it was"
+    result = replace(lots, lots=settled, surplus=lots.surplus - difference)
     assert result.surplus >= 0, "an account cannot have spent more than it had"
     assert result.total == balance, "the lots of an account are its balance"
     return result
@@ -69,11 +78,15 @@ def add_lot(lots: Lots, lot: Lot) -> Lots:
     return replace(lots, lots=(*lots.lots, lot))
 
 
-def take_lot(lots: Lots, grant_id: int) -> tuple[Lots, int]:
-    """The lots without what is left of one grant, and the credits taken, for void and expiry."""
-    taken = lots.remaining(grant_id)
-    rest: Sequence[Lot] = [lot for lot in lots.lots if lot.grant_id != grant_id]
-    return replace(lots, lots=tuple(rest)), taken
+def take_lot(lots: Lots, *grant_ids: int) -> tuple[Lots, int]:
+    """The lots without what is left of a grant or several, and the credits taken.
+
+    For void and expiry.
+    """
+    wanted = frozenset(grant_ids)
+    taken = sum(lot.remaining for lot in lots.lots if lot.grant_id in wanted)
+    kept = tuple(lot for lot in lots.lots if lot.grant_id not in wanted)
+    return replace(lots, lots=kept), taken
 
 
 def _eaten_first(lot: Lot) -> tuple[bool, float, int]:

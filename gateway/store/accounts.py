@@ -1,27 +1,31 @@
 """Accounts: made by the first object that names them, locked before anything is written."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
+from sqlalchemy import case, func, insert, or_, update
+from sqlalchemy import select as sql_select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, select
 
 from gateway.core.credits import Lot, Lots
+from gateway.core.spec import FIRST_MOMENT, LAST_MOMENT
 from gateway.store.tables import Account, CreditGrant, Entry
+from gateway.store.unreadable import can_be_read, set_aside
 
 
 def ensure_account(
     session: Session, installation: str, namespace: str, name: str, now: datetime
 ) -> Account:
     """The account's row, made if it is missing, and locked."""
-    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+    dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
     values = {
         "installation": installation,
         "namespace": namespace,
         "name": name,
         "created_at": now,
     }
-    session.execute(insert(Account).values(**values).on_conflict_do_nothing())
+    session.execute(dialect.insert(Account).values(**values).on_conflict_do_nothing())
     found = (
         select(Account)
         .where(
@@ -47,40 +51,82 @@ def lock_accounts(session: Session, account_ids: Iterable[int]) -> Sequence[Acco
     return session.exec(found).all()
 
 
-def read_lots(session: Session, account: Account) -> Lots:
-    """The live lots of a locked account."""
-    found = (
-        select(CreditGrant)
-        .where(CreditGrant.account_id == account.id, col(CreditGrant.remaining) > 0)
-        .order_by(col(CreditGrant.id))
+def read_lots(session: Session, account: Account, wanted: Collection[int] = ()) -> Lots:
+    """The live lots of a locked account that were eaten since the last time, and those wanted.
+
+    The database adds up the others: of those that wait for their turn there may be thousands.
+    """
+    remaining, expires_at = col(CreditGrant.remaining), col(CreditGrant.expires_at)
+    # One whose expiry nobody can read does not expire.
+    expiry = case((expires_at.between(FIRST_MOMENT, LAST_MOMENT), expires_at))
+    order = (expiry.asc().nulls_last(), col(CreditGrant.id))
+    live = (
+        sql_select(
+            col(CreditGrant.id),
+            remaining,
+            expiry.label("expiry"),
+            expires_at,
+            col(CreditGrant.identity),
+            (func.sum(remaining).over(order_by=order, rows=(None, 0)) - remaining).label("before"),
+            func.sum(remaining).over().label("total"),
+        )
+        .where(col(CreditGrant.account_id) == account.id, remaining > 0)
+        .subquery()
     )
-    rows = session.exec(found).all()
-    return Lots(tuple(Lot(row.id, row.remaining, row.expires_at) for row in rows), account.surplus)
+    eaten = live.c.total + account.surplus - account.balance
+    chosen = or_(live.c.before < eaten, live.c.before == 0, live.c.id.in_(wanted))
+    rows = session.execute(sql_select(live).where(chosen)).all()
+    for row in rows:
+        if not can_be_read(row.expires_at):
+            set_aside(f"the expiry of the grant {row.identity}")
+    lots = tuple(Lot(row.id, row.remaining, row.expiry) for row in rows)
+    # The first lot is among them: it knows of all others.
+    rest = int(rows[0].total) - sum(lot.remaining for lot in lots) if rows else 0
+    return Lots(lots, account.surplus, rest)
 
 
 def write_lots(session: Session, account: Account, before: Lots, after: Lots) -> None:
     """Store what is left of each lot, the surplus and the next expiry."""
-    for lot in before.lots:
-        remaining = after.remaining(lot.grant_id)
-        if remaining != lot.remaining:
-            row = session.get_one(CreditGrant, lot.grant_id)
-            row.remaining = remaining
-            session.add(row)
+    known = {lot.grant_id: lot.remaining for lot in before.lots}
+    changed = [
+        {"id": lot.grant_id, "remaining": lot.remaining}
+        for lot in after.lots
+        if known.get(lot.grant_id, lot.remaining) != lot.remaining
+    ]
+    if changed:
+        session.execute(update(CreditGrant), changed)
     account.surplus = after.surplus
-    account.next_expiry = after.next_expiry()
+    account.next_expiry = _next_expiry(session, account) if after.rest else after.next_expiry()
     session.add(account)
 
 
-def post_entry(
-    session: Session, account: Account, kind: str, credits: int, grant_id: int, now: datetime
-) -> Entry:
-    """Append an entry of a grant and move the balance with it."""
-    entry = Entry(
-        account_id=account.id, kind=kind, credits=credits, grant_id=grant_id, created_at=now
+def _next_expiry(session: Session, account: Account) -> datetime | None:
+    first = select(func.min(CreditGrant.expires_at)).where(
+        CreditGrant.account_id == account.id,
+        col(CreditGrant.remaining) > 0,
+        col(CreditGrant.expires_at).between(FIRST_MOMENT, LAST_MOMENT),
     )
-    session.add(entry)
-    account.balance += credits
+    return session.exec(first).one()
+
+
+def post_entries(
+    session: Session, account: Account, kind: str, credits: Mapping[int, int], now: datetime
+) -> Sequence[int]:
+    """Append an entry for each of some grants, and move the balance with them. Their ids."""
+    posted = session.execute(
+        insert(Entry).returning(col(Entry.id)),
+        [
+            {
+                "account_id": account.id,
+                "kind": kind,
+                "credits": amount,
+                "grant_id": grant_id,
+                "created_at": now,
+            }
+            for grant_id, amount in credits.items()
+        ],
+    )
+    account.balance += sum(credits.values())
     assert account.balance >= 0, "a balance is never below zero"
     session.add(account)
-    session.flush()
-    return entry
+    return posted.scalars().all()

@@ -7,6 +7,8 @@ from sqlmodel import Session
 
 from gateway.store.database import Database
 
+#: SQLite adds up no more than one account may have
+_PART = 10**9
 #: each finds rows that must not exist; the sentence is filled with the row
 _CHECKS: tuple[tuple[str, str], ...] = (
     (
@@ -88,10 +90,13 @@ def summary(database: Database) -> str:
         row = session.execute(
             text(
                 "SELECT (SELECT count(*) FROM account), (SELECT count(*) FROM entry),"
-                " (SELECT coalesce(sum(balance), 0) FROM account), (SELECT count(*) FROM hold)"
+                " (SELECT count(*) FROM hold),"
+                f" (SELECT coalesce(sum(balance / {_PART}), 0) FROM account),"
+                f" (SELECT coalesce(sum(balance % {_PART}), 0) FROM account)"
             )
         ).one()
-        return f"{row[0]} accounts, {row[1]} entries, {row[2]} credits, {row[3]} open holds"
+        credits = int(row[3]) * _PART + int(row[4])
+        return f"{row[0]} accounts, {row[1]} entries, {credits} credits, {row[2]} open holds"
 
 
 def _findings(session: Session) -> Iterator[str]:

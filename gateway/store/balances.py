@@ -5,7 +5,7 @@ from datetime import datetime
 
 from msgspec import Struct
 from sqlalchemy import bindparam, text
-from sqlmodel import Session, and_, col, or_, select
+from sqlmodel import and_, col, or_, select
 
 from gateway.store.accounts import lock_accounts
 from gateway.store.database import Database
@@ -14,6 +14,8 @@ from gateway.store.tables import Account, UtcDateTime
 #: shares of what was granted, in percent, whose use is announced; what is left then is
 #: the granted credits by so much, or nothing (multiplied, large ones would not fit a column)
 _DIVISORS = {80: 5, 95: 20, 100: None}
+#: accounts that are locked in one transaction, for which their charges wait
+_LOCKED_AT_ONCE = 200
 #: stands for the accounts beyond those that are shown one by one; no account's name is like this
 OTHER = "other"
 
@@ -102,31 +104,36 @@ def cross_marks(database: Database, installation: str) -> list[Crossing]:
     It is remembered with the account until its next grant, so neither a restart nor a second
     operator tells it again. Of several marks at once only the highest is told.
     """
-    with database.read() as session:
-        found = _crossed(session, installation)
-    if not found:
-        return []
-    crossings = []
-    with database.write() as session:
-        for account in lock_accounts(session, found):
-            mark = mark_of(account.balance, account.granted)
-            if mark > account.announced:  # it may have got a grant meanwhile
-                account.announced = mark
-                session.add(account)
-                shown = f"{account.namespace}/{account.name}"
-                crossings.append(
-                    Crossing(account.id, shown, account.balance, account.granted, mark)
-                )
+    crossings: list[Crossing] = []
+    last = 0
+    while found := _crossed(database, installation, last):
+        with database.write() as session:
+            for account in lock_accounts(session, found):
+                mark = mark_of(account.balance, account.granted)
+                if mark > account.announced:  # it may have got a grant meanwhile
+                    account.announced = mark
+                    session.add(account)
+                    shown = f"{account.namespace}/{account.name}"
+                    crossings.append(
+                        Crossing(account.id, shown, account.balance, account.granted, mark)
+                    )
+        last = found[-1]
     return crossings
 
 
-def _crossed(session: Session, installation: str) -> Sequence[int]:
+def _crossed(database: Database, installation: str, after: int) -> Sequence[int]:
+    """Some of the accounts that have reached a mark, by their ids, of those `after` an id."""
     granted, balance = col(Account.granted), col(Account.balance)
     reached = (
         and_(col(Account.announced) < mark, balance <= (granted // divisor if divisor else 0))
         for mark, divisor in _DIVISORS.items()
     )
-    asked = select(Account.id).where(
-        Account.installation == installation, granted > 0, or_(*reached)
+    asked = (
+        select(Account.id)
+        .where(Account.installation == installation, granted > 0, or_(*reached))
+        .where(col(Account.id) > after)
+        .order_by(col(Account.id))
+        .limit(_LOCKED_AT_ONCE)
     )
-    return session.exec(asked).all()
+    with database.read() as session:
+        return session.exec(asked).all()

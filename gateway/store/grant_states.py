@@ -12,11 +12,13 @@ from gateway.core.spec import CreditGrant as CreditGrantObject
 from gateway.store.database import Database
 from gateway.store.tables import CreditGrant, Entry
 
-GrantReason = Literal["Posted", "AlreadyPosted", "Voided", "Expired", "IdempotencyConflict"]
+GrantReason = Literal[
+    "Posted", "AlreadyPosted", "Voided", "Expired", "IdempotencyConflict", "BalanceTooLarge"
+]
 
 
 class GrantResult(Struct, frozen=True):
-    """What became of a CreditGrant object; the two last reasons stall it."""
+    """What became of a CreditGrant object; the last two reasons stall it, and so may `Expired`."""
 
     reason: GrantReason
     message: str
@@ -25,7 +27,7 @@ class GrantResult(Struct, frozen=True):
 
     @property
     def is_stalled(self) -> bool:
-        return self.reason == "IdempotencyConflict" or (
+        return self.reason in ("IdempotencyConflict", "BalanceTooLarge") or (
             self.reason == "Expired" and self.entry_id is None
         )
 

@@ -1,12 +1,20 @@
 """Grants: posted once by identity, expired when due, voided on request; always under a lock."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
+from sqlalchemy import func, update
 from sqlmodel import Session, col, select
 
-from gateway.core.credits import Lot, add_lot, settle_lots, take_lot
+from gateway.core.credits import BALANCE_MAX, Lot, add_lot, settle_lots, take_lot
 from gateway.core.spec import CreditGrant as CreditGrantObject
-from gateway.store.accounts import ensure_account, lock_accounts, post_entry, read_lots, write_lots
+from gateway.store.accounts import (
+    ensure_account,
+    lock_accounts,
+    post_entries,
+    read_lots,
+    write_lots,
+)
 from gateway.store.database import Database
 from gateway.store.grant_states import (
     GrantResult,
@@ -16,7 +24,12 @@ from gateway.store.grant_states import (
     payload_hash,
     read_grant,
 )
-from gateway.store.tables import Account, CreditGrant
+from gateway.store.tables import Account, CreditGrant, Hold
+
+#: grants whose expiry is posted in one transaction, for which charges of the account wait
+_EXPIRED_AT_ONCE = 250
+#: accounts with due grants that are looked for at once
+_ACCOUNTS_AT_ONCE = 500
 
 
 def apply_grant(database: Database, installation: str, grant: CreditGrantObject) -> GrantResult:
@@ -38,27 +51,56 @@ def apply_grant(database: Database, installation: str, grant: CreditGrantObject)
         result = decided(grant, state, now)
         if result is not None:
             return result
+        if state is None and _would_hold_too_much(session, account, spec.credits):
+            return GrantResult(
+                "BalanceTooLarge",
+                f"{grant.metadata.namespace}/{spec.account} has {account.balance} credits, and with"
+                f" those that open requests may give back, no account may have above {BALANCE_MAX}",
+            )
         if state is None:
             return _post(session, installation, grant, account, now)
-        row = session.exec(
-            select(CreditGrant).where(
+        row_id = session.exec(
+            select(CreditGrant.id).where(
                 CreditGrant.installation == installation, CreditGrant.identity == identity
             )
         ).one()
-        _take(session, account, row, "void", now)
-        session.flush()
+        _take(session, account, [row_id], "void", now)
         result = decided(grant, read_grant(session, installation, identity), now)
         assert result is not None, "what was voided is decided"
         return result
 
 
 def expire_grants(database: Database, account_id: int) -> int:
-    """Post the expiry of every due grant of an account; how many there were."""
+    """Post the expiry of every due grant of an account; how many there were.
+
+    Some at a time: between them, charges of the account get their turn.
+    """
+    posted = 0
+    while True:
+        some = _expire_some(database, account_id)
+        posted += some
+        if some < _EXPIRED_AT_ONCE:
+            return posted
+
+
+def accounts_with_due_grants(database: Database, after: int = 0) -> list[int]:
+    """Some accounts whose next expiry has passed, by their ids, of those `after` an id.
+
+    So that idle ones are brought up to date too.
+    """
+    with database.read() as session:
+        due = select(Account.id).where(
+            col(Account.next_expiry) <= database.now(session), col(Account.id) > after
+        )
+        return list(session.exec(due.order_by(col(Account.id)).limit(_ACCOUNTS_AT_ONCE)).all())
+
+
+def _expire_some(database: Database, account_id: int) -> int:
     with database.write() as session:
         (account,) = lock_accounts(session, [account_id])
         now = database.now(session)
         due = session.exec(
-            select(CreditGrant)
+            select(CreditGrant.id)
             .where(
                 CreditGrant.account_id == account_id,
                 col(CreditGrant.expires_at) <= now,
@@ -66,17 +108,11 @@ def expire_grants(database: Database, account_id: int) -> int:
                 col(CreditGrant.voided_at).is_(None),
             )
             .order_by(col(CreditGrant.expires_at), col(CreditGrant.id))
+            .limit(_EXPIRED_AT_ONCE)
         ).all()
-        for row in due:
-            _take(session, account, row, "expiry", now)
+        if due:
+            _take(session, account, due, "expiry", now)
         return len(due)
-
-
-def accounts_with_due_grants(database: Database) -> list[int]:
-    """Accounts whose next expiry has passed, so that idle ones are brought up to date too."""
-    with database.read() as session:
-        now = database.now(session)
-        return list(session.exec(select(Account.id).where(col(Account.next_expiry) <= now)).all())
 
 
 def _post(
@@ -104,22 +140,34 @@ def _post(
     before = read_lots(session, account)
     session.add(row)
     session.flush()
-    settled = settle_lots(before, account.balance)
-    entry = post_entry(session, account, "grant", spec.credits, row.id, now)
+    lots = add_lot(settle_lots(before, account.balance), Lot(row.id, spec.credits, spec.expires_at))
+    (entry_id,) = post_entries(session, account, "grant", {row.id: spec.credits}, now)
     account.granted, account.announced = account.balance, 0
-    lots = add_lot(settled, Lot(row.id, spec.credits, spec.expires_at))
     write_lots(session, account, before, lots)
-    return GrantResult("Posted", f"{spec.credits} credits posted", entry.id, now)
+    return GrantResult("Posted", f"{spec.credits} credits posted", entry_id, now)
 
 
-def _take(session: Session, account: Account, row: CreditGrant, kind: str, now: datetime) -> None:
-    before = read_lots(session, account)
-    lots, taken = take_lot(settle_lots(before, account.balance), row.id)
-    post_entry(session, account, kind, -taken, row.id, now)
+def _would_hold_too_much(session: Session, account: Account, credits: int) -> bool:
+    """Whether there would be no room for all that the account has and may get back."""
+    held = session.exec(
+        select(func.coalesce(func.sum(Hold.credits), 0)).where(Hold.account_id == account.id)
+    ).one()
+    return account.balance + int(held) + credits > BALANCE_MAX
+
+
+def _take(
+    session: Session, account: Account, grant_ids: Sequence[int], kind: str, now: datetime
+) -> None:
+    """Take back what is left of some grants, under the account's lock."""
+    before = read_lots(session, account, grant_ids)
+    settled = settle_lots(before, account.balance)
+    left = {lot.grant_id: lot.remaining for lot in settled.lots}
+    lots, taken = take_lot(settled, *grant_ids)
+    credits = {grant_id: -left.get(grant_id, 0) for grant_id in grant_ids}
+    assert sum(credits.values()) == -taken, "the entries are what was taken"
+    post_entries(session, account, kind, credits, now)
+    mark = {"voided_at" if kind == "void" else "expired_at": now}
+    session.execute(
+        update(CreditGrant).where(col(CreditGrant.id).in_(grant_ids)).values(remaining=0, **mark)
+    )
     write_lots(session, account, before, lots)
-    if kind == "void":
-        row.voided_at = now
-    else:
-        row.expired_at = now
-    row.remaining = 0
-    session.add(row)

@@ -19,6 +19,8 @@ from gateway.store.database import Database
 from gateway.store.key_states import KeyState, find_key, read_state
 from gateway.store.tables import Account, ApiKey, ApiKeyHash, KeyVersion, UtcDateTime
 
+#: keys whose use is noted in one transaction
+_NOTED_AT_ONCE = 1000
 _NOTE_USE = text(
     "INSERT INTO api_key_use (api_key_id, used_at) VALUES (:id, :now)"
     " ON CONFLICT (api_key_id) DO UPDATE SET used_at = excluded.used_at"
@@ -120,12 +122,15 @@ def suspend_key(database: Database, key_row_id: int, *, suspended: bool = True) 
 def note_use(database: Database, key_row_ids: Sequence[int]) -> None:
     """Remember that these keys were used just now.
 
-    Several replicas may do it at once: all write in the order of the ids, and none touches a row
-    that a charge waits for. Raises `DatabaseUnavailable`.
+    Several replicas may do it at once: all write in the order of the ids, some at a time, and none
+    touches a row that a charge waits for. Raises `DatabaseUnavailable`.
     """
-    with database.write() as session:
-        now = database.now(session)
-        session.execute(_NOTE_USE, [{"id": row_id, "now": now} for row_id in sorted(key_row_ids)])
+    ids = sorted(key_row_ids)
+    for start in range(0, len(ids), _NOTED_AT_ONCE):
+        with database.write() as session:
+            now = database.now(session)
+            some = ids[start : start + _NOTED_AT_ONCE]
+            session.execute(_NOTE_USE, [{"id": row_id, "now": now} for row_id in some])
 
 
 def _is_applied(state: KeyState, key: ApiKeyObject, credential: Credential | None) -> bool:

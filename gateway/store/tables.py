@@ -230,6 +230,9 @@ class KeyVersion(SQLModel, table=True):
     version: int = _big()
 
 
+_MAY_EXPIRE = "expires_at IS NOT NULL AND expired_at IS NULL AND voided_at IS NULL"
+
+
 class CreditGrant(SQLModel, table=True):
     """One posted grant. `identity`: `<namespace>/ref:<reference>` or `<namespace>/name:<name>`."""
 
@@ -244,6 +247,14 @@ class CreditGrant(SQLModel, table=True):
             "id",
             postgresql_where=text("remaining > 0"),
             sqlite_where=text("remaining > 0"),
+        ),
+        Index(
+            "credit_grant_due",
+            "account_id",
+            "expires_at",
+            "id",
+            postgresql_where=text(_MAY_EXPIRE),
+            sqlite_where=text(_MAY_EXPIRE),
         ),
     )
     id: int = _id()

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from gateway.errors import DatabaseUnavailable
+from gateway.errors import DatabaseBusy, DatabaseUnavailable
 from gateway.store.grant_states import list_grants
 from gateway.store.grants import accounts_with_due_grants, expire_grants
 from gateway.store.key_states import KeyState, list_keys
@@ -128,8 +128,7 @@ class Sweep:
         Raises `DatabaseUnavailable` and `ClusterUnavailable` where that was not possible.
         """
         parts, installation = self.parts, self.parts.settings.installation
-        for account_id in await parts.ask(accounts_with_due_grants, parts.database):
-            await parts.ask(expire_grants, parts.database, account_id)
+        await self._expire_grants()
         # Rows first: a row is never newer than the object that is listed after it.
         rows = await parts.ask(list_keys, parts.database, installation)
         books = await parts.ask(list_grants, parts.database, installation)
@@ -148,6 +147,21 @@ class Sweep:
         await self._orphans.look(rows, listed)
         await self._beat()
         parts.metrics.swept()
+
+    async def _expire_grants(self) -> None:
+        """Post all that is due; an account where that fails keeps no other waiting."""
+        parts, last = self.parts, 0
+        while due := await parts.ask(accounts_with_due_grants, parts.database, last):
+            for account_id in due:
+                try:
+                    await parts.ask(expire_grants, parts.database, account_id)
+                except DatabaseBusy as error:
+                    _logger.warning("grants of account %d could not expire: %s", account_id, error)
+                except DatabaseUnavailable:
+                    raise
+                except Exception:
+                    _logger.exception("grants of account %d cannot expire", account_id)
+            last = due[-1]
 
     def _jobs_of(self, fleets: list[_Body]) -> list[_Job]:
         return [("GatewayFleet", partial(reconcile_fleet, self.parts, body)) for body in fleets]

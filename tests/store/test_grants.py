@@ -1,15 +1,24 @@
 """Grants by identity, and the rules of lots against a plain model."""
 
+import asyncio
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import bindparam, event, text
 
 from gateway.core.credits import Lot, Lots, add_lot, settle_lots, take_lot
 from gateway.store.grant_states import find_grant, list_grants
 from gateway.store.grants import accounts_with_due_grants, expire_grants
+from gateway.store.ledger import Charge
+from gateway.store.opening import open_ledger
+from gateway.store.tables import UtcDateTime
 from tests.harness.books import INSTALLATION, Books, grant_object
+from tests.harness.gateway import wait_until
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -165,6 +174,174 @@ def test_a_late_refund_is_always_spendable(
     settled = settle_lots(lots, balance)
     assert settled.surplus == refunded
     assert settled.next_expiry() is None
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 30), st.none() | st.integers(1, 9)), min_size=1, max_size=9),
+    st.integers(0, 200),
+)
+def test_lots_that_wait_for_their_turn_need_not_be_known(
+    grants: list[tuple[int, int | None]], spent: int
+) -> None:
+    """Settled by those that are eaten first, they are what they are when settled by all."""
+    days = [
+        (n, c, None if d is None else START + timedelta(days=d)) for n, (c, d) in enumerate(grants)
+    ]
+    everything = Lots(tuple(Lot(*each) for each in days), 3)
+    balance = everything.total - min(spent, everything.total)
+    settled = settle_lots(everything, balance)
+    never = datetime.max.replace(tzinfo=UTC)
+    order = sorted(everything.lots, key=lambda lot: (lot.expires_at or never, lot.grant_id))
+    for known in range(len(order) + 1):
+        first = tuple(order[:known])
+        rest = sum(lot.remaining for lot in order[known:])
+        if sum(lot.remaining for lot in first) < everything.total - balance and rest:
+            continue
+        some = settle_lots(Lots(first, 3, rest), balance)
+        left = {lot.grant_id: lot.remaining for lot in settled.lots}
+        assert [left[lot.grant_id] for lot in first] == [lot.remaining for lot in some.lots]
+        assert (some.surplus, some.total) == (settled.surplus, settled.total)
+
+
+_GRANTS = """
+WITH RECURSIVE number(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < :many)
+INSERT INTO credit_grant (installation, identity, namespace, name, uid, account_id, credits,
+                          remaining, reason, expires_at, payload_hash, posted_at)
+SELECT 'default', 'team/name:many-' || n, 'team', 'many-' || n, '', a.id, 10, 10, '', :expires_at,
+       '', :now
+FROM number CROSS JOIN account a WHERE a.name = :account
+"""
+_POSTED = """
+INSERT INTO entry (account_id, kind, credits, grant_id, created_at)
+SELECT account_id, 'grant', credits, id, posted_at FROM credit_grant WHERE name LIKE 'many-%'
+"""
+_PAID = """
+UPDATE account SET balance = balance + 10 * :many, next_expiry = :expires_at WHERE name = :account
+"""
+
+
+def insert_grants(books: Books, many: int, expires_at: datetime, account: str = "alice") -> None:
+    values = {"many": many, "expires_at": expires_at, "now": books.now(), "account": account}
+    typed = [bindparam("expires_at", type_=UtcDateTime()), bindparam("now", type_=UtcDateTime())]
+    with books.database.write() as session:
+        session.execute(text(_GRANTS).bindparams(*typed), values)
+        session.execute(text(_POSTED))
+        session.execute(text(_PAID).bindparams(typed[0]), values)
+        if not books.database.is_sqlite:
+            session.execute(text("ANALYZE credit_grant"))
+
+
+def work(books: Books, act: Callable[[], object]) -> tuple[int, float]:
+    """The statements that an act sends, and its CPU seconds."""
+    sent = 0
+
+    def note(*_: object) -> None:
+        nonlocal sent
+        sent += 1
+
+    event.listen(books.database.engine, "before_cursor_execute", note)
+    began = time.thread_time()
+    act()
+    spent = time.thread_time() - began
+    event.remove(books.database.engine, "before_cursor_execute", note)
+    return sent, spent
+
+
+def test_a_post_does_not_read_the_grants_that_nobody_has_spent(books: Books) -> None:
+    """Nor does a void: their work is the same beside ten thousand others."""
+    books.grant("first")
+    few = work(books, lambda: books.grant("before"))
+    insert_grants(books, 10_000, START + timedelta(days=3650))
+    many = work(books, lambda: books.grant("after"))
+    assert many[0] <= few[0] + 1
+    assert many[1] < 0.1
+    statements, seconds = work(books, lambda: books.grant("after", void=True))
+    assert statements < 20
+    assert seconds < 0.1
+    assert books.balance() == 100_200
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+def test_the_expiry_of_many_grants_is_work_by_their_number(books: Books) -> None:
+    """Twice the grants, twice the work, some at a time: nobody waits long for the account."""
+    costs = []
+    for number, many in enumerate((1_000, 2_000, 10_000)):
+        account = f"account-{number}"
+        books.grant(f"grant-{number}", account)
+        insert_grants(books, many, START, account)
+        account_id = books.account_id(account)
+        assert accounts_with_due_grants(books.database) == [account_id]
+        costs.append(work(books, partial(expire_grants, books.database, account_id)))
+        assert books.balance(account) == 100
+        assert accounts_with_due_grants(books.database) == []
+        with books.database.write() as session:
+            session.execute(text("UPDATE credit_grant SET name = 'past', identity = id"))
+    (once, seconds), (twice, two), (ten, more) = costs
+    assert twice <= 2 * once
+    assert ten <= 10 * once
+    assert two < 3 * seconds + 0.1
+    assert more < 15 * seconds + 0.1
+    longest = (
+        "SELECT max(number) FROM (SELECT count(*) AS number FROM entry WHERE kind = 'expiry'"
+        " GROUP BY created_at) AS posted"
+    )
+    assert books.scalar(longest) == 250
+
+
+def test_an_account_has_no_more_credits_than_can_be_counted(books: Books) -> None:
+    """Those of open requests count: what a refund gives back must fit, too."""
+    books.grant("first", credits=10**15)
+    state, _ = books.issue()
+    asyncio.run(_charge(books, books.charge(state, 10**14)))
+    with books.database.write() as session:
+        more = 2**63 - 1 - 10**15 - 5
+        session.execute(text("UPDATE account SET balance = balance + :more"), {"more": more})
+        session.execute(
+            text("UPDATE entry SET credits = credits + :more WHERE id = 1"), {"more": more}
+        )
+        session.execute(
+            text(
+                "UPDATE credit_grant SET credits = credits + :more, remaining = remaining + :more"
+            ),
+            {"more": more},
+        )
+    for _ in range(2):
+        refused = books.grant("second", credits=6)
+        assert (refused.reason, refused.is_stalled) == ("BalanceTooLarge", True)
+        assert "team/alice" in refused.message
+    assert books.count("grant") == 1
+    assert books.grant("second", credits=5).reason == "Posted"
+
+
+async def _charge(books: Books, charge: Charge) -> None:
+    ledger = await open_ledger(books.database, "replica")
+    assert (await ledger.charge(charge)).outcome == "charged"
+    await ledger.drain()
+
+
+def test_a_grant_whose_expiry_nobody_can_read_keeps_no_other_from_its_own(
+    books: Books, caplog: pytest.LogCaptureFixture
+) -> None:
+    spoilt = "'whenever'" if books.database.is_sqlite else "'infinity'"
+    books.grant("spoilt", credits=5, expiresAt="9999-12-31T23:59:59Z")
+    books.grant("fine", credits=7, expiresAt=(books.now() + timedelta(seconds=1)).isoformat())
+    with books.database.write() as session:
+        session.execute(
+            text(f"UPDATE credit_grant SET expires_at = {spoilt} WHERE name = 'spoilt'")
+        )
+    wait_until(lambda: bool(accounts_with_due_grants(books.database)), "the grant to be due")
+    assert expire_grants(books.database, books.account_id()) == 1
+    assert accounts_with_due_grants(books.database) == []
+    assert books.balance() == 5
+    assert sorted(list_grants(books.database, INSTALLATION)[0]) == [
+        "team/name:fine",
+        "team/name:spoilt",
+    ]
+    assert (
+        books.grant("spoilt", credits=5, expiresAt="9999-12-31T23:59:59Z", void=True).reason
+        == "Voided"
+    )
+    assert books.balance() == 0
 
 
 def test_grants_are_listed_as_each_is_found(books: Books) -> None:

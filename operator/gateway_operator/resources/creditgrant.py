@@ -17,6 +17,7 @@ class Reason(StrEnum):
     VOIDED = "Voided"
     EXPIRED = "Expired"
     IDEMPOTENCY_CONFLICT = "IdempotencyConflict"
+    BALANCE_TOO_LARGE = "BalanceTooLarge"
     INVALID_SPEC = "InvalidSpec"
     DATABASE_UNAVAILABLE = "DatabaseUnavailable"
 

@@ -10,6 +10,7 @@ down_revision = "0003"
 
 _NOT_REVOKED = sa.text("revoked_at IS NULL")
 _LEFT = sa.text("remaining > 0")
+_DUE = sa.text("expires_at IS NOT NULL AND expired_at IS NULL AND voided_at IS NULL")
 
 
 def upgrade() -> None:
@@ -33,4 +34,11 @@ def upgrade() -> None:
         ["account_id", "expires_at", "id"],
         postgresql_where=_LEFT,
         sqlite_where=_LEFT,
+    )
+    op.create_index(
+        "credit_grant_due",
+        "credit_grant",
+        ["account_id", "expires_at", "id"],
+        postgresql_where=_DUE,
+        sqlite_where=_DUE,
     )
