@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.chaos.run import Options, Run
+from tests.chaos.options import Options
+from tests.chaos.run import Run
 from tests.clients.namespace import NamespaceRefused, loopback_only
 from tests.harness.postgres import find_programs
 
@@ -45,6 +46,9 @@ def _read(arguments: Sequence[str] | None) -> Options:
     parser.add_argument("--clients", type=int, default=12)
     parser.add_argument("--lease", type=float, default=15.0, help="seconds of a lease")
     parser.add_argument("--short", action="store_true", help="no fault lasts as long as that")
+    parser.add_argument(
+        "--no-operator", action="store_false", dest="operator", help="no operator takes part"
+    )
     parser.add_argument("--without", action="append", default=[], help="words of kinds left out")
     parser.add_argument(
         "--recovery", type=float, default=10.0, help="seconds in which all must work again"
@@ -58,6 +62,7 @@ def _read(arguments: Sequence[str] | None) -> Options:
         clients=read.clients,
         lease_seconds=read.lease,
         short=read.short,
+        operator=read.operator,
         without=tuple(read.without),
         recovery_seconds=read.recovery,
     )

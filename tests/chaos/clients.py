@@ -24,6 +24,11 @@ _LEAVES = {
     "in the answer": 2,
     "at the last word": 1,
 }
+#: every dialect, each by another dialect of upstreams
+_PROBES = tuple(zip(DIALECTS, ("plain", "told", "answered"), strict=True))
+_PROBER = "rich-0"
+_PULSE_SECONDS = 0.7
+_PULSES_MAX = 60
 #: the longest, by the moment; in the answer: of 200 bytes
 _AFTER_MAX = {"after a while": 1.5, "in the answer": 8.0, "in the head": 0.3, "in the body": 0.3}
 
@@ -45,20 +50,36 @@ class Clients:
             for client in range(self._count):
                 group.create_task(self._ask_on(client, over))
 
+    async def pulse(self, over: asyncio.Event) -> None:
+        """Ask each gateway again and again, whatever became of the last question."""
+        asked: set[asyncio.Task[Got]] = set()
+        turn = 0
+        while not over.is_set():
+            turn += 1
+            if len(asked) < _PULSES_MAX:
+                for gateway in self._town.gateways:
+                    task = asyncio.create_task(self._probe(gateway.number, turn % len(_PROBES)))
+                    asked.add(task)
+                    task.add_done_callback(asked.discard)
+            await asyncio.sleep(_PULSE_SECONDS)
+        await asyncio.gather(*asked)
+
     async def probe(self) -> bool:
         """Ask every gateway in every dialect, and for its models; whether all was answered."""
-        holder = self._keys.holders["rich-0"]
-        asked = []
-        for gateway in self._town.gateways:
-            for dialect, model in zip(DIALECTS, ("plain", "told", "answered"), strict=True):
-                request = self._request(
-                    random.Random(0), gateway.number, "rich-0", probe=(dialect, model)
-                )
-                asked.append(self._talk(request, holder.plaintext, is_dead=False))
+        asked = [
+            self._probe(gateway.number, which)
+            for gateway in self._town.gateways
+            for which in range(len(_PROBES))
+        ]
         answered = all(got.complete for got in await asyncio.gather(*asked))
+        plaintext = self._keys.holders[_PROBER].plaintext
         return answered and all(
-            [await gateway.lists_models(holder.plaintext) for gateway in self._town.gateways]
+            [await gateway.lists_models(plaintext) for gateway in self._town.gateways]
         )
+
+    async def _probe(self, gateway: int, which: int) -> Got:
+        request = self._request(random.Random(which), gateway, _PROBER, probe=_PROBES[which])
+        return await self._talk(request, self._keys.holders[_PROBER].plaintext, is_dead=False)
 
     async def _ask_on(self, client: int, over: asyncio.Event) -> None:
         chance = random.Random(f"client {client} {self._seed}")
@@ -90,7 +111,7 @@ class Clients:
         return Asked(
             number=self._number,
             gateway=gateway,
-            account=self._keys.holders[name].account,
+            account=self._keys.account_of(name),
             key=name,
             dialect=dialect,
             model=model,

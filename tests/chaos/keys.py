@@ -23,6 +23,7 @@ CAP = 240
 RICH = ("rich-0", "rich-1", "rich-2")
 TURNING = ("turning-0", "turning-1", "turning-2")
 _OLD_SHARE = 0.3
+_OBJECTS_SHARE = 0.2
 _DEADLINE_SECONDS = 120.0
 #: for clocks that are read one after the other
 _MARGIN_SECONDS = 1.0
@@ -52,6 +53,8 @@ class Keys:
         self.holders = {name: Holder(name) for name in (*RICH, "poor")}
         self.holders["capped"] = Holder("rich-0", CAP)
         self.holders |= {name: Holder("rich-1") for name in TURNING}
+        #: made by an operator from objects; whether one is dead is not known
+        self.of_objects: dict[str, Holder] = {}
         self.rotated = self.revoked = 0
 
     def issue(self) -> None:
@@ -61,6 +64,9 @@ class Keys:
 
     def choose(self, chance: random.Random) -> tuple[str, str, bool]:
         """Name and plaintext of a key that a client has, and whether it is dead for certain."""
+        if self.of_objects and chance.random() < _OBJECTS_SHARE:
+            name = chance.choice(list(self.of_objects))
+            return name, self.of_objects[name].plaintext, False
         name = chance.choices(
             ["rich", "poor", "capped", "turning"], [10, 3, 1.5, 3]
         )[0]  # fmt: skip
@@ -71,6 +77,9 @@ class Keys:
             plaintext = chance.choice(list(holder.past))
             return name, plaintext, holder.past[plaintext] < time.time()
         return name, holder.plaintext, False
+
+    def account_of(self, name: str) -> str:
+        return (self.holders | self.of_objects)[name].account
 
     async def play(self, over: asyncio.Event) -> None:
         while not over.is_set():

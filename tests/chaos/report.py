@@ -9,6 +9,7 @@ import msgspec
 
 from tests.chaos.judge import Evidence, Violation
 from tests.chaos.records import Got, Incident
+from tests.chaos.recovery import Recovery
 from tests.harness.dialects import DIALECTS
 
 _LOG_LINES_MAX = 40
@@ -50,6 +51,19 @@ def _booked(evidence: Evidence, got: Got) -> str:
     return "charged" if booked.net else "refunded"
 
 
+def recovery_table(found: list[Recovery]) -> str:
+    """By kind of fault: of how many it is known, and half, nine of ten, and all of them."""
+    by_kind: dict[str, list[float]] = {}
+    for one in found:
+        by_kind.setdefault(one.incident.fault.kind, []).append(one.seconds)
+    rows = [["after", "known", "half", "9 of 10", "at most"]]
+    for kind, seconds in [*sorted(by_kind.items()), ("all", [one.seconds for one in found])]:
+        ordered = sorted(seconds) or [0.0]
+        shares = (ordered[int(share * (len(ordered) - 1))] for share in (0.5, 0.9, 1.0))
+        rows.append([kind, str(len(seconds)), *(f"{share:.1f}" for share in shares)])
+    return table(rows)
+
+
 def stories(
     violations: list[Violation], evidence: Evidence, logs: dict[int, Path]
 ) -> Iterator[str]:
@@ -76,6 +90,8 @@ def _story(got: Got, evidence: Evidence, log: Path) -> Iterator[str]:
         if incident.overlaps(got.began - 1, got.ended + 1):
             yield f"fault: {incident.fault}, {incident.began:.3f} to {incident.ended:.3f}"
     for restore in evidence.restores:
+        if restore.restored < got.began:
+            continue
         yield f"restore: dumped {restore.dumped:.3f}, restored {restore.restored:.3f}"
     ids = {got.request_id, None if booked is None else booked.request_id} - {None}
     yield from _log_lines(log, ids, got)
@@ -86,7 +102,7 @@ def _log_lines(log: Path, ids: set[str | None], got: Got) -> Iterator[str]:
     shown = 0
     for line in log.read_text(errors="replace").splitlines():
         named = any(str(request_id) in line for request_id in ids)
-        around = '"level":"INFO"' not in line and _is_between(line, got.began, got.ended + 1)
+        around = '"level":"info"' not in line and _is_between(line, got.began, got.ended + 1)
         if (named or around) and shown < _LOG_LINES_MAX:
             shown += 1
             yield f"log: {line[:400]}"

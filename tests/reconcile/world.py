@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 from sqlalchemy import text
@@ -75,11 +75,17 @@ class Operator(Process):
             return None
 
 
+class Databases(Protocol):
+    """Where a world has its database from."""
+
+    def create_database(self) -> str: ...
+
+
 class World:
     """Everything that one story needs, apart from what other stories have."""
 
     def __init__(
-        self, server: ApiServer, postgres: PostgresServer, folder: Path, *, whole: bool = False
+        self, server: ApiServer, postgres: Databases, folder: Path, *, whole: bool = False
     ) -> None:
         number = next(_NUMBERS)
         self.server = server

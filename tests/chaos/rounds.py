@@ -1,0 +1,98 @@
+"""The rounds: faults by the plan, and after each round the wait until everything works again."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from tests.chaos.clients import Clients
+from tests.chaos.faults import Faults
+from tests.chaos.operators import OperatorPart
+from tests.chaos.options import Options
+from tests.chaos.plan import Plan
+from tests.chaos.records import Fault
+from tests.chaos.town import Town
+
+#: then it is given up
+RECOVERY_SECONDS_MAX = 120.0
+#: after each round nothing fails for so long
+_QUIET_SECONDS = 0.5
+
+
+class Rounds:
+    """Plays them, and remembers how long each recovery took."""
+
+    def __init__(
+        self,
+        options: Options,
+        town: Town,
+        clients: Clients,
+        operator: OperatorPart | None,
+        say: Callable[[str], None],
+    ) -> None:
+        self._options = options
+        self._town = town
+        self._clients = clients
+        self._operator = operator
+        self._say = say
+        self._count = 0
+        self.recoveries: list[float] = []
+        #: from when to when everything was right
+        self.quiet: list[tuple[float, float]] = []
+        #: sentences on recoveries that took too long
+        self.slow: list[str] = []
+
+    async def play(self, faults: Faults) -> None:
+        options = self._options
+        abilities = {"firewall"} if self._town.firewall else set()
+        abilities |= {"operator"} if self._operator else set()
+        plan = Plan(
+            options.seed,
+            options.gateways,
+            options.lease_seconds,
+            frozenset(abilities),
+            short=options.short,
+            without=options.without,
+        )
+        began = time.monotonic()
+        await self._recover()
+        for number, planned in enumerate(plan.rounds(), start=1):
+            enough = self._count >= options.faults
+            if enough or time.monotonic() - began > options.seconds:
+                return
+            round_ = planned[: options.faults - self._count]
+            self._count += len(round_)
+            self._say(f"round {number}: {'; '.join(str(fault) for fault in round_)}")
+            await faults.carry_out(round_)
+            seconds = await self._recover()
+            self._note(seconds, round_)
+            if seconds >= RECOVERY_SECONDS_MAX:
+                return
+            self._say(
+                f"  works again after {seconds:.1f} s; {self._count} faults,"
+                f" {len(self._clients.records)} requests in {time.monotonic() - began:.0f} s"
+            )
+
+    def _note(self, seconds: float, round_: list[Fault]) -> None:
+        self.recoveries.append(seconds)
+        if seconds > self._options.recovery_seconds:
+            after = "; ".join(str(fault) for fault in round_)
+            self.slow.append(f"it took {seconds:.1f} s until all worked again after {after}")
+
+    async def _recover(self) -> float:
+        """Until every gateway is ready and answers everything; how many seconds that took."""
+        began = time.monotonic()
+        while not await self._works():
+            if time.monotonic() - began > RECOVERY_SECONDS_MAX:
+                return time.monotonic() - began
+            await asyncio.sleep(0.1)
+        seconds = time.monotonic() - began
+        since = time.time()
+        await asyncio.sleep(_QUIET_SECONDS)
+        self.quiet.append((since, time.time()))
+        return seconds
+
+    async def _works(self) -> bool:
+        ready = [await gateway.is_ready() for gateway in self._town.gateways]
+        if self._operator is not None:
+            ready.append(await self._operator.is_ready())
+        return all(ready) and await self._clients.probe()
