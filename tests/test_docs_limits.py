@@ -8,6 +8,7 @@ from gateway.core.shares import Holder, Shares, largest_share
 from gateway.core.spec import FleetLimits
 from gateway.documents import memory, reader
 from gateway.routes import access, counting, reading
+from gateway.store import response_store
 from gateway.upstream import gate
 from tests.harness.pages import section, tables
 
@@ -23,6 +24,7 @@ SHARED = {
     "token counts that upstreams are asked for": counting.ASKED_MAX,
     "documents that are read at once": reader.AT_ONCE,
     "documents that wait": reader.WAITING_MAX,
+    "reads and writes of stored responses": response_store.WAITING_MAX,
     "characters of documents' texts": reader.REMEMBERED_MAX,
 }
 #: what one request may be, likewise
@@ -89,6 +91,7 @@ def test_seconds_and_sizes_beside_the_figures_are_those_of_the_code() -> None:
         reading._WAITING_SECONDS_MAX,
         counting._WAITING_SECONDS_MAX,
         reader._WAITING_SECONDS_MAX,
+        response_store.CALL_TIMEOUT_SECONDS,
     ):
         assert f"for {seconds:g} s at most" in text
     assert f"within {reader.PROCESSOR_SECONDS} s of a processor" in text

@@ -54,13 +54,13 @@ async def count(request: Request, response: Response, key: AuthenticatedKey) -> 
 @router.get("/responses/{response_id}")
 async def show_response(response_id: str, request: Request, key: AuthenticatedKey) -> Response:
     """OpenAI "Get a model response"."""
-    return _json(await retrieve(_state(request), key.live.account_id, response_id))
+    return _json(await retrieve(_state(request), key.caller, response_id))
 
 
 @router.delete("/responses/{response_id}")
 async def delete_response(response_id: str, request: Request, key: AuthenticatedKey) -> Response:
     """OpenAI "Delete a model response"."""
-    return _json(await remove(_state(request), key.live.account_id, response_id))
+    return _json(await remove(_state(request), key.caller, response_id))
 
 
 @router.get("/responses/{response_id}/input_items")
@@ -74,8 +74,7 @@ async def list_input_items(
 ) -> Response:
     """OpenAI "List input items"."""
     state = _state(request)
-    account_id = key.live.account_id
-    page = await input_items(state, account_id, response_id, limit=limit, order=order, after=after)
+    page = await input_items(state, key.caller, response_id, limit=limit, order=order, after=after)
     return _json(page)
 
 

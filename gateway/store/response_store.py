@@ -9,17 +9,21 @@ Every call ends in time: what cannot be kept is said not to be, what cannot be r
 import asyncio
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 import msgspec
 from msgspec import Raw, Struct
 
 from gateway.core.seal import Sealer
-from gateway.errors import DatabaseUnavailable
+from gateway.errors import DatabaseUnavailable, Overloaded, RateLimited
+from gateway.places import Places
+from gateway.wire.base import Caller
 from gateway.wire.responses.state import StoredResponse, id_of
 
 CALL_TIMEOUT_SECONDS = 5.0
+#: calls that may wait for the one under way
+WAITING_MAX = 1000
 #: rows a purge deletes in one statement
 PURGE_ROWS = 500
 
@@ -42,9 +46,11 @@ class ResponseStore(ABC):
         self.bytes_max = bytes_max
         self.retention_days = retention_days
         self._sealer = sealer
+        self._places = Places("stored responses", 1, WAITING_MAX, CALL_TIMEOUT_SECONDS)
 
-    async def get(self, account_id: int, response_id: str) -> StoredResponse | None:
-        row = await _in_time(self._read(account_id, response_id))
+    async def get(self, caller: Caller, response_id: str) -> StoredResponse | None:
+        account_id = caller.account_id
+        row = await self._in_turn(caller, lambda: self._read(account_id, response_id))
         if row is None:
             return None
         sealed, expires = row
@@ -53,23 +59,23 @@ class ResponseStore(ABC):
             return None
         return msgspec.structs.replace(_RESPONSE.decode(content), expires=expires)
 
-    async def items(self, account_id: int, item_ids: Sequence[str]) -> dict[str, Raw]:
-        rows = await _in_time(self._read_items(account_id, list(set(item_ids))))
-        contents = {item_id: self._open(account_id, sealed) for item_id, sealed in rows}
-        return {item_id: Raw(content) for item_id, content in contents.items() if content}
+    async def items(self, caller: Caller, item_ids: Sequence[str]) -> dict[str, Raw]:
+        account_id, ids = caller.account_id, list(set(item_ids))
+        rows = await self._in_turn(caller, lambda: self._read_items(account_id, ids))
+        return await asyncio.to_thread(self._open_items, account_id, rows)
 
-    async def save(self, account_id: int, stored: StoredResponse) -> bool:
-        record = await asyncio.to_thread(self._record, account_id, stored)
+    async def save(self, caller: Caller, stored: StoredResponse) -> bool:
+        record = await asyncio.to_thread(self._record, caller.account_id, stored)
         if record is None:
             return False
         try:
-            await _in_time(self._write(record))
-        except DatabaseUnavailable:
+            await self._in_turn(caller, lambda: self._write(record))
+        except (DatabaseUnavailable, RateLimited, Overloaded):
             return False
         return True
 
-    async def delete(self, account_id: int, response_id: str) -> bool:
-        return await _in_time(self._delete(account_id, response_id))
+    async def delete(self, caller: Caller, response_id: str) -> bool:
+        return await self._in_turn(caller, lambda: self._delete(caller.account_id, response_id))
 
     async def purge(self) -> int:
         """Delete what has expired; the number of responses. Raises `DatabaseUnavailable`."""
@@ -99,6 +105,19 @@ class ResponseStore(ABC):
 
     @abstractmethod
     async def _purge(self) -> int: ...
+
+    async def _in_turn(self, caller: Caller, call: Callable[[], Awaitable[T]]) -> T:
+        """A call when it is the account's turn; in time, the wait for it among it."""
+
+        async def called() -> T:
+            async with self._places.place(caller.holder):
+                return await call()
+
+        return await _in_time(called())
+
+    def _open_items(self, account_id: int, rows: list[tuple[str, str]]) -> dict[str, Raw]:
+        contents = ((item_id, self._open(account_id, sealed)) for item_id, sealed in rows)
+        return {item_id: Raw(content) for item_id, content in contents if content}
 
     def _record(self, account_id: int, stored: StoredResponse) -> ResponseRecord | None:
         """The rows of a response; None where it is too large."""

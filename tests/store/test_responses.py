@@ -17,10 +17,11 @@ from gateway.store.database import Database
 from gateway.store.migrate import migrate
 from gateway.store.response_store import ResponseStore
 from gateway.store.responses import SQLITE_FILE, open_responses
+from gateway.wire.base import Caller
 from gateway.wire.responses.state import StoredResponse
 from tests.harness.postgres import PostgresServer, find_programs
 
-ALICE, BOB = 1, 2
+ALICE, BOB = Caller(1, "team/alice"), Caller(2, "team/bob")
 SEALER = Sealer(b"k" * 32)
 INPUT = [Raw(b'{"type":"message","id":"msg_in","role":"user","content":"a secret question"}')]
 T = TypeVar("T")
@@ -129,7 +130,7 @@ def test_what_is_written_is_sealed_for_its_account(url: str) -> None:
             assert "secret" not in str(sealed)
     # Somebody who can write to the database still cannot hand a response to another account.
     execute(url, "DELETE FROM response_item RETURNING id")
-    execute(url, f"UPDATE response SET account_id = {BOB} RETURNING id")
+    execute(url, f"UPDATE response SET account_id = {BOB.account_id} RETURNING id")
     run(url, read_as_bob)
     run(url, read_with_another_secret, sealer=Sealer(b"x" * 32))
 
@@ -186,6 +187,27 @@ def test_saving_the_same_response_at_once_keeps_one(url: str) -> None:
     run(url, story)
     assert len(execute(url, "SELECT id FROM response")) == 1
     assert len(execute(url, "SELECT id FROM response_item")) == 2
+
+
+def test_calls_of_one_account_let_another_s_go_between(url: str) -> None:
+    """What is kept for one is not lost because another keeps much at once."""
+
+    async def story(store: ResponseStore) -> None:
+        order: list[str] = []
+
+        async def save(caller: Caller, number: int) -> bool:
+            kept = await store.save(caller, stored(f"resp_{number}"))
+            order.append(caller.account)
+            return kept
+
+        mine = [asyncio.create_task(save(ALICE, number)) for number in range(50)]
+        while store._places._turns.length < 10:
+            await asyncio.sleep(0)
+        assert await save(BOB, 0)
+        assert order.index("team/bob") < 49
+        assert all(await asyncio.gather(*mine))
+
+    run(url, story)
 
 
 def test_a_file_that_cannot_be_opened_is_an_outage_until_it_can(tmp_path: Path) -> None:

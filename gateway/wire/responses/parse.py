@@ -117,7 +117,7 @@ async def _inherited(body: Body, caller: Caller, state: ResponseState | None) ->
     previous_id = body.previous_response_id
     if previous_id is None:
         return []
-    stored = await look_up(state, caller.account_id, previous_id)
+    stored = await look_up(state, caller, previous_id)
     if stored is None:
         raise UnknownReference(
             f"Previous response with id '{previous_id[:256]}' not found.",
@@ -139,7 +139,7 @@ async def _resolve_references(
     if not references:
         return resolved
     ids = [item_id for _, item_id in references if is_an_id(item_id)]
-    found = await state.items(caller.account_id, ids) if state is not None else {}
+    found = await state.items(caller, ids) if state is not None else {}
     for index, item_id in references:
         if item_id not in found:
             raise InvalidRequest(

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from gateway.errors import InvalidRequest, NotFound
+from gateway.wire.base import Caller
 from gateway.wire.json import encode_part
 from gateway.wire.responses.items import kind_of
 from gateway.wire.responses.types import Object
@@ -50,19 +51,20 @@ class ResponseState(Protocol):
     #: a response whose JSON, input included, is larger cannot be kept
     bytes_max: int
 
-    async def get(self, account_id: int, response_id: str) -> StoredResponse | None:
-        """Raises `DatabaseUnavailable`."""
+    async def get(self, caller: Caller, response_id: str) -> StoredResponse | None:
+        """Raises `DatabaseUnavailable`, and here and below `RateLimited` and `Overloaded` where
+        too much is asked at once."""
 
-    async def items(self, account_id: int, item_ids: Sequence[str]) -> dict[str, Raw]:
+    async def items(self, caller: Caller, item_ids: Sequence[str]) -> dict[str, Raw]:
         """The raw output items of these ids, as far as there are any.
 
         Raises `DatabaseUnavailable`.
         """
 
-    async def save(self, account_id: int, stored: StoredResponse) -> bool:
+    async def save(self, caller: Caller, stored: StoredResponse) -> bool:
         """Whether it is kept now; never raises for the database's sake."""
 
-    async def delete(self, account_id: int, response_id: str) -> bool:
+    async def delete(self, caller: Caller, response_id: str) -> bool:
         """Whether it was there. Raises `DatabaseUnavailable`."""
 
 
@@ -87,12 +89,12 @@ def is_an_id(text: str) -> bool:
 
 
 async def look_up(
-    state: ResponseState | None, account_id: int, response_id: str
+    state: ResponseState | None, caller: Caller, response_id: str
 ) -> StoredResponse | None:
     """A stored response, or None. Raises `DatabaseUnavailable`."""
     if state is None or not is_an_id(response_id):
         return None
-    return await state.get(account_id, response_id)
+    return await state.get(caller, response_id)
 
 
 def id_of(item: Raw) -> str:
@@ -125,14 +127,14 @@ def _stored_item(item: Object, tail: str) -> Object:
     return stored
 
 
-async def retrieve(state: ResponseState | None, account_id: int, response_id: str) -> bytes:
+async def retrieve(state: ResponseState | None, caller: Caller, response_id: str) -> bytes:
     """The response object. Raises `NotFound`."""
-    return bytes((await _find(state, account_id, response_id)).response)
+    return bytes((await _find(state, caller, response_id)).response)
 
 
 async def input_items(
     state: ResponseState | None,
-    account_id: int,
+    caller: Caller,
     response_id: str,
     *,
     limit: int = INPUT_ITEMS_DEFAULT,
@@ -149,7 +151,7 @@ async def input_items(
         )
     if order not in ("asc", "desc"):
         raise InvalidRequest("Invalid 'order': expected 'asc' or 'desc'.", param="order")
-    stored = await _find(state, account_id, response_id)
+    stored = await _find(state, caller, response_id)
     items = stored.input if order == "asc" else stored.input[::-1]
     ids = [id_of(item) for item in items]
     start = 0
@@ -169,19 +171,15 @@ async def input_items(
     )
 
 
-async def remove(state: ResponseState | None, account_id: int, response_id: str) -> bytes:
+async def remove(state: ResponseState | None, caller: Caller, response_id: str) -> bytes:
     """Delete a response with its items. Raises `NotFound`."""
-    if (
-        state is None
-        or not is_an_id(response_id)
-        or not await state.delete(account_id, response_id)
-    ):
+    if state is None or not is_an_id(response_id) or not await state.delete(caller, response_id):
         raise _not_found(response_id)
     return msgspec.json.encode({"id": response_id, "object": "response", "deleted": True})
 
 
-async def _find(state: ResponseState | None, account_id: int, response_id: str) -> StoredResponse:
-    stored = await look_up(state, account_id, response_id)
+async def _find(state: ResponseState | None, caller: Caller, response_id: str) -> StoredResponse:
+    stored = await look_up(state, caller, response_id)
     if stored is None:
         raise _not_found(response_id)
     return stored

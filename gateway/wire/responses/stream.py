@@ -75,7 +75,7 @@ class ResponseRenderer:
     ) -> None:
         self._toolbox = source.toolbox
         self._wants_logprobs = source.logprobs
-        self._account_id = exchange.caller.account_id
+        self._caller = exchange.caller
         self._sealer = sealer
         self._state = state
         self._tail = exchange.request_id.rpartition("_")[2]
@@ -242,9 +242,9 @@ class ResponseRenderer:
 
     def _seal(self, text: str, signed: Signed | None) -> str:
         if signed is None:
-            return self._sealer.seal(self._account_id, text.encode())
+            return self._sealer.seal(self._caller.account_id, text.encode())
         thought = Thought(text, signed.signature, signed.upstream, signed.is_redacted)
-        return self._sealer.seal_thought(self._account_id, thought)
+        return self._sealer.seal_thought(self._caller.account_id, thought)
 
     def _finish(self, usage: Usage | None) -> list[bytes]:
         """Close every item and fill in the object; only the last item can be incomplete."""
@@ -276,7 +276,7 @@ class ResponseRenderer:
             response=Raw(_encode(self._object)),
             created=self._object.created_at,
         )
-        self._object.store = await self._state.save(self._account_id, stored)
+        self._object.store = await self._state.save(self._caller, stored)
 
     def _lifecycle(self, status: str) -> bytes:
         return b'event: response.%b\ndata: {"type":"response.%b","sequence_number":%d,' % (

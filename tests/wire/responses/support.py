@@ -32,25 +32,25 @@ class MemoryState:
         self.is_full = is_full
         self.responses: dict[tuple[int, str], StoredResponse] = {}
 
-    async def get(self, account_id: int, response_id: str) -> StoredResponse | None:
-        return self.responses.get((account_id, response_id))
+    async def get(self, caller: Caller, response_id: str) -> StoredResponse | None:
+        return self.responses.get((caller.account_id, response_id))
 
-    async def items(self, account_id: int, item_ids: Sequence[str]) -> dict[str, Raw]:
+    async def items(self, caller: Caller, item_ids: Sequence[str]) -> dict[str, Raw]:
         return {
             id_of(item): item
             for (owner, _), stored in self.responses.items()
             for item in stored.output
-            if owner == account_id and id_of(item) in item_ids
+            if owner == caller.account_id and id_of(item) in item_ids
         }
 
-    async def save(self, account_id: int, stored: StoredResponse) -> bool:
+    async def save(self, caller: Caller, stored: StoredResponse) -> bool:
         if self.is_full:
             return False
-        self.responses[account_id, stored.id] = stored
+        self.responses[caller.account_id, stored.id] = stored
         return True
 
-    async def delete(self, account_id: int, response_id: str) -> bool:
-        return self.responses.pop((account_id, response_id), None) is not None
+    async def delete(self, caller: Caller, response_id: str) -> bool:
+        return self.responses.pop((caller.account_id, response_id), None) is not None
 
 
 class Given:

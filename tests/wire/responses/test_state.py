@@ -108,9 +108,9 @@ def test_another_account_finds_nothing() -> None:
         parse([{"type": "item_reference", "id": stored["output"][0]["id"]}], state, BOB)
     for read in (retrieve, remove, input_items):
         with pytest.raises(NotFound) as caught:
-            asyncio.run(read(state, BOB.account_id, stored["id"]))
+            asyncio.run(read(state, BOB, stored["id"]))
         assert caught.value.message == f"Response with id '{stored['id']}' not found."
-    assert asyncio.run(retrieve(state, ALICE.account_id, stored["id"]))
+    assert asyncio.run(retrieve(state, ALICE, stored["id"]))
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_a_response_is_kept_before_it_is_said_to_be_complete() -> None:
     state = MemoryState()
     response = judge(stream(renderer(state=state), Text("ok"), STOP))
     assert response["store"] is True
-    assert json.loads(asyncio.run(retrieve(state, ALICE.account_id, response["id"]))) == response
+    assert json.loads(asyncio.run(retrieve(state, ALICE, response["id"]))) == response
 
 
 def test_an_incomplete_response_can_be_continued() -> None:
@@ -150,7 +150,7 @@ def test_input_items_come_in_pages() -> None:
 
     def page(**members: Any) -> dict[str, Any]:
         body: dict[str, Any] = json.loads(
-            asyncio.run(input_items(state, ALICE.account_id, stored["id"], **members))
+            asyncio.run(input_items(state, ALICE, stored["id"], **members))
         )
         assert body["object"] == "list"
         assert body["first_id"] == (body["data"][0]["id"] if body["data"] else None)
@@ -178,7 +178,7 @@ def test_input_items_come_in_pages() -> None:
 def test_a_removed_response_is_gone() -> None:
     state = MemoryState()
     stored = answer({"input": "hi"}, state, Text("ok"), STOP)
-    body = asyncio.run(remove(state, ALICE.account_id, stored["id"]))
+    body = asyncio.run(remove(state, ALICE, stored["id"]))
     assert json.loads(body) == {"id": stored["id"], "object": "response", "deleted": True}
     with pytest.raises(NotFound):
-        asyncio.run(remove(state, ALICE.account_id, stored["id"]))
+        asyncio.run(remove(state, ALICE, stored["id"]))
