@@ -9,6 +9,7 @@ from gateway.core.spec import FleetLimits
 from gateway.documents import memory, reader
 from gateway.routes import access, counting, reading
 from gateway.store import response_store
+from gateway.telemetry import metrics
 from gateway.upstream import gate
 from tests.harness.pages import section, tables
 
@@ -25,6 +26,7 @@ SHARED = {
     "documents that are read at once": reader.AT_ONCE,
     "documents that wait": reader.WAITING_MAX,
     "reads and writes of stored responses": response_store.WAITING_MAX,
+    "series of metrics": metrics.SERIES_MAX,
     "characters of documents' texts": reader.REMEMBERED_MAX,
 }
 #: what one request may be, likewise

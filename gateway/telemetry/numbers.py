@@ -11,6 +11,8 @@ from typing import Generic, Literal, TypeVar
 
 from prometheus_client import Metric
 
+from gateway.core.shares import Holder, Shares
+
 #: takes the place of a key, account or model for which there is no room
 OTHER = "other"
 #: the labels that grow with an installation; all others have a few values that are written in code
@@ -52,20 +54,31 @@ class Timing:
 
 
 class Room:
-    """How many series a replica may still have, shared by all its metrics."""
+    """How many series a replica may still have, shared by all its metrics, and by account."""
 
     def __init__(self, series_max: int) -> None:
-        self.series_max = series_max
-        self.taken = 0
+        self._shares = Shares(series_max)
         #: how often a combination of labels found no room
         self.folded = 0
 
-    def take(self, series: int) -> bool:
-        if self.taken + series > self.series_max:
-            self.folded += 1
-            return False
-        self.taken += series
-        return True
+    @property
+    def taken(self) -> int:
+        return self._shares.capacity - self._shares.free
+
+    def take(self, account: str, series: int) -> bool:
+        if self._shares.take(_holder(account), series):
+            return True
+        self.folded += 1
+        return False
+
+    def give_back(self, account: str, series: int) -> None:
+        self._shares.give_back(_holder(account), series)
+
+
+def _holder(account: str) -> Holder:
+    """Whose share it is; what belongs to no account has one of its own."""
+    namespace, slash, _ = account.partition("/")
+    return namespace, account if slash else f"{account}/"
 
 
 T = TypeVar("T", Number, Timing)
@@ -86,6 +99,7 @@ class _Labelled(Generic[T]):
         self._make: Callable[[], T] = make
         self._description = description
         self._labels = labels
+        self._account_at = labels.index("account") if "account" in labels else None
         self._series_each = series_each
         self._children: dict[tuple[str, ...], T] = {}
 
@@ -94,7 +108,8 @@ class _Labelled(Generic[T]):
         return self._children.get(values) or self._new(values)
 
     def _new(self, values: tuple[str, ...]) -> T:
-        if not _GROWING.isdisjoint(self._labels) and not self._room.take(self._series_each):
+        grows = not _GROWING.isdisjoint(self._labels)
+        if grows and not self._room.take(self._account(values), self._series_each):
             values = tuple(
                 OTHER if value and label in _GROWING else value
                 for label, value in zip(self._labels, values, strict=True)
@@ -107,7 +122,10 @@ class _Labelled(Generic[T]):
             gone = [values for values in self._children if values[0] in keys]
             for values in gone:
                 del self._children[values]
-            self._room.taken -= len(gone) * self._series_each
+                self._room.give_back(self._account(values), self._series_each)
+
+    def _account(self, values: tuple[str, ...]) -> str:
+        return "" if self._account_at is None else values[self._account_at]
 
     def metric(self) -> Metric:
         """All of them as they are now; from any thread."""

@@ -104,6 +104,23 @@ def test_a_full_replica_folds_the_rest_and_loses_nothing() -> None:
     assert metrics.exposition().count(b"\n") == fixed
 
 
+def test_keys_of_one_namespace_leave_room_for_another_s() -> None:
+    """However many keys it makes and uses, what others use is told by its key."""
+    metrics = Metrics(series_max=200)
+    keys = [RequestLabels(f"team/key-{n}", f"team/account-{n}", "kimi-k2.5") for n in range(500)]
+    metrics.know([*(labels.key for labels in keys), "other-team/carol-key"])
+    for labels in keys:
+        use(metrics, labels)
+    carol = RequestLabels("other-team/carol-key", "other-team/carol", "kimi-k2.5")
+    use(metrics, carol)
+    assert samples(metrics, "tollgate_requests_total")[requests_of(carol.key, carol.account)] == 1
+    metrics.forget({labels.key for labels in keys})
+    again = RequestLabels("team/again", "team/again", "kimi-k2.5")
+    metrics.know([again.key])
+    use(metrics, again)
+    assert again.key in metrics.exposition().decode(), "what went with its key is free again"
+
+
 def test_room_that_a_key_leaves_is_anothers() -> None:
     metrics = Metrics(series_max=100)
     for number in range(200):
