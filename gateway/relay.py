@@ -6,6 +6,8 @@
 Whoever runs it decides what a failure costs; it ends the charge where the answer is whole.
 """
 
+from collections.abc import Sequence
+
 from gateway.connection import ClientGone, Connection, Headers, Pacer
 from gateway.core.spec import FleetLimits
 from gateway.errors import RequestError, UpstreamError
@@ -92,7 +94,7 @@ class Relay:
         if not connection.started:
             await self._open_stream()
 
-        def pass_on(chunks: list[Chunk]) -> bool:
+        def pass_on(chunks: Sequence[Chunk]) -> bool:
             if connection.socket.is_slow:
                 return False
             for chunk in chunks:

@@ -1,6 +1,6 @@
 """What an upstream is to the flow: render before the charge, send after it, read to the end."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -8,6 +8,7 @@ from msgspec import Struct
 from gateway.core.catalog import Resolution
 from gateway.core.events import Usage
 from gateway.core.request import Request
+from gateway.errors import TollgateError
 from gateway.wire.base import Answer, Chunk
 
 
@@ -25,14 +26,54 @@ class Outgoing(Struct, frozen=True):
     headers: dict[str, str] = {}
 
 
+class UpstreamChunk(Chunk, Protocol):
+    """A part of a stream, for the one who decides whether another upstream may still be asked."""
+
+    def has_content(self) -> bool:
+        """Whether it says more than whose turn it is."""
+
+
 #: takes chunks of a stream as they arrive, all or none of them, and says whether it did
-PassOn = Callable[[list[Chunk]], bool]
+PassOn = Callable[[Sequence[Chunk]], bool]
+
+
+class AnswerStream(Protocol):
+    """The part of reading an answer that needs no connection: bytes in, chunks out.
+
+    `ended`: nothing more is read. `complete`: the upstream stated the end and its reason.
+    `failure`: why nothing more can be read; what came before it was returned.
+    """
+
+    ended: bool
+    failure: TollgateError | None
+
+    @property
+    def complete(self) -> bool: ...
+
+    @property
+    def needs_no_more(self) -> bool:
+        """Whether even a connection that breaks now takes nothing from the answer."""
+
+    @property
+    def usage(self) -> Usage | None: ...
+
+    def feed(self, data: bytes) -> list[UpstreamChunk]:
+        """The chunks that `data` completes; afterwards `ended` or `failure` may be set."""
+
+    def hand_over(self, pass_on: PassOn, data: bytes) -> bool:
+        """Offer `pass_on` the chunks of `data`, if it may be done without a look at each."""
+
+    def finish(self) -> list[UpstreamChunk]:
+        """The end of the stream: what was left, if it is whole."""
+
+    def answer(self, body: bytes) -> Answer:
+        """A whole answer. Raises `UpstreamBroken` and the upstream's own errors."""
 
 
 class Reply(Protocol):
     """An upstream's answer whose status was good."""
 
-    async def read(self, pass_on: PassOn | None = None) -> list[Chunk]:
+    async def read(self, pass_on: PassOn | None = None) -> list[UpstreamChunk]:
         """The next chunks of a stream, at least one; an empty list at its complete end.
 
         Ordinary chunks that arrive meanwhile are offered to `pass_on` and, if it takes them, not

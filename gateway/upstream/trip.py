@@ -9,18 +9,15 @@ upstream says of the client's request is final; only its own failures lead to th
 """
 
 from collections.abc import Mapping
-from typing import Any
 
-import msgspec
 from msgspec import Struct
 
 from gateway.core.catalog import Resolution, fall_back
 from gateway.core.request import Request
 from gateway.core.shares import Holder
 from gateway.errors import RequestError, TollgateError, UpstreamError, UpstreamOverloaded
-from gateway.upstream.base import Outgoing, Reply
+from gateway.upstream.base import Outgoing, Reply, UpstreamChunk
 from gateway.upstream.gate import Gate, Visit
-from gateway.wire.base import Chunk
 
 
 class _Option(Struct, frozen=True):
@@ -177,35 +174,11 @@ class Trip:
         self._visit, self.outgoing = visit, option.outgoing
 
 
-class _Choice(Struct):
-    delta: dict[str, Any] | None = None
-    finish_reason: str | None = None
-
-
-class _Told(Struct):
-    choices: list[_Choice] | None = None
-
-
-_decode = msgspec.json.Decoder(_Told).decode
-
-
-async def read_beginning(reply: Reply) -> list[Chunk]:
+async def read_beginning(reply: Reply) -> list[UpstreamChunk]:
     """The chunks up to the first with content, for who may still ask elsewhere if it fails."""
-    beginning: list[Chunk] = []
+    beginning: list[UpstreamChunk] = []
     while chunks := await reply.read():
         beginning += chunks
-        if any(_has_content(chunk.data) for chunk in chunks):
+        if any(chunk.has_content() for chunk in chunks):
             break
     return beginning
-
-
-def _has_content(data: bytes) -> bool:
-    """Whether a chunk says more than whose turn it is."""
-    try:
-        choices = _decode(data).choices or ()
-    except (ValueError, RecursionError):
-        return True
-    return any(
-        choice.finish_reason or any(v for k, v in (choice.delta or {}).items() if k != "role")
-        for choice in choices
-    )

@@ -52,15 +52,16 @@ class Exchange(Struct, frozen=True):
 
 
 class Chunk(Protocol):
-    """One event of an upstream's stream.
+    """A part of an upstream's stream.
 
-    `data` is its JSON in the chat dialect, without the `data:` of its line. `plain` says that it
-    holds neither usage nor error nor a finish reason. `events` decodes; it must be called for all
-    chunks of a stream in their order, or for none.
+    `events` must be called for all chunks of a stream in their order, or for none. A client that
+    speaks chat before an upstream that does too gets the bytes: `data` is then one event's JSON,
+    without the `data:` of its line, and `plain` says that it holds neither usage nor error nor a
+    finish reason. Elsewhere `data` is None.
     """
 
     @property
-    def data(self) -> bytes: ...
+    def data(self) -> bytes | None: ...
 
     @property
     def plain(self) -> bool: ...
@@ -69,16 +70,17 @@ class Chunk(Protocol):
 
 
 class Answer(Protocol):
-    """A whole answer that was not streamed: `data` is its JSON in the chat dialect.
+    """A whole answer that was not streamed.
 
-    `document` is the same, decoded; its one reader may change it.
+    `data` and `document` are the bytes and the decoded JSON where the upstream speaks chat, else
+    None; the one reader of `document` may change it.
     """
 
     @property
-    def data(self) -> bytes: ...
+    def data(self) -> bytes | None: ...
 
     @property
-    def document(self) -> dict[str, Any]: ...
+    def document(self) -> dict[str, Any] | None: ...
 
     @property
     def usage(self) -> Usage | None: ...

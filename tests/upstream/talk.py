@@ -10,7 +10,7 @@ from gateway.core.request import Text as TextPart
 from gateway.core.request import UserMessage
 from gateway.core.spec import FleetLimits
 from gateway.upstream.chat import ChatUpstream
-from gateway.upstream.chat.reply import ChatReply
+from gateway.upstream.chat.reply import UpstreamReply
 from gateway.wire.base import Chunk
 from tests.upstream.support import request, resolve
 
@@ -74,12 +74,12 @@ def chunked(data: bytes) -> bytes:
 
 async def send(
     upstream: ChatUpstream, script: str, model: str = "generic", **members: Any
-) -> ChatReply:
+) -> UpstreamReply:
     wanted = request(UserMessage((TextPart(script),)), **members)
     return await upstream.send(upstream.prepare(wanted, resolve(model)), {}, lambda: None)
 
 
-async def read_all(reply: ChatReply) -> list[Chunk]:
+async def read_all(reply: UpstreamReply) -> list[Chunk]:
     chunks: list[Chunk] = []
     while more := await reply.read():
         chunks += more

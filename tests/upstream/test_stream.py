@@ -41,9 +41,9 @@ class Read:
         self.chunks: list[tuple[bytes, bool]] = []
         for data in reads:
             if reader.failure is None and not reader.ended:
-                self.chunks += [(each.data, each.plain) for each in reader.feed(data)]
+                self.chunks += [(each.data or b"", each.plain) for each in reader.feed(data)]
         if reader.failure is None and not reader.ended:
-            self.chunks += [(each.data, each.plain) for each in reader.finish()]
+            self.chunks += [(each.data or b"", each.plain) for each in reader.finish()]
         self.failure = reader.failure
         self.usage = reader.tally.usage
         self.complete = reader.tally.complete and self.failure is None
@@ -250,8 +250,8 @@ _PIECES = st.sampled_from(
 def test_what_is_taken_for_ordinary_is_what_reading_it_would_have_given(reads: list[bytes]) -> None:
     ordinary: list[tuple[bytes, bool]] = []
 
-    def pass_on(chunks: list[Chunk]) -> bool:
-        ordinary.extend((each.data, each.plain) for each in chunks)
+    def pass_on(chunks: Sequence[Chunk]) -> bool:
+        ordinary.extend((each.data or b"", each.plain) for each in chunks)
         return True
 
     reader = StreamReader(1, None)
@@ -260,7 +260,7 @@ def test_what_is_taken_for_ordinary_is_what_reading_it_would_have_given(reads: l
             return
         ordinary.clear()
         is_taken = reader.hand_over(pass_on, data)
-        read = [(each.data, each.plain) for each in reader.feed(data)]
+        read = [(each.data or b"", each.plain) for each in reader.feed(data)]
         assert is_taken == bool(ordinary)
         if is_taken:
             assert ordinary == read

@@ -20,10 +20,10 @@ from gateway.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from gateway.upstream.base import Outgoing
+from gateway.upstream.base import AnswerStream, Outgoing
 from gateway.upstream.chat.errors import read_error
 from gateway.upstream.chat.render import render_request
-from gateway.upstream.chat.reply import ChatReply, Translator
+from gateway.upstream.chat.reply import StreamReader, UpstreamReply
 from gateway.upstream.http import Crowded, HttpClient, Response, Silent, Unreachable
 
 _ERROR_BYTES_MAX = 64 * 1024
@@ -70,14 +70,14 @@ class ChatUpstream:
 
     async def send(
         self, outgoing: Outgoing, headers: dict[str, str], on_sent: Callable[[], None]
-    ) -> ChatReply:
+    ) -> UpstreamReply:
         """Send, and wait for the status; `headers` are added to our own (`traceparent`)."""
         accept = "text/event-stream" if outgoing.stream else "application/json"
         try:
             response = await self._http.post({**headers, "accept": accept}, outgoing.body, on_sent)
         except (OSError, ValueError) as error:
             raise _unsent(error) from None
-        reply = ChatReply(response, outgoing.choices, self._credential, self._translator())
+        reply = UpstreamReply(response, self._reader(outgoing))
         if response.status == 200 and not (outgoing.stream and _is_json(response)):
             return reply
         raise await self._read_refusal(response, reply)
@@ -86,11 +86,11 @@ class ChatUpstream:
         """Cut all connections."""
         self._http.close()
 
-    def _translator(self) -> Translator | None:
-        """What makes chat of one answer, where it is none."""
-        return None
+    def _reader(self, outgoing: Outgoing) -> AnswerStream:
+        """The reader of one answer."""
+        return StreamReader(outgoing.choices, self._credential)
 
-    async def _read_refusal(self, response: Response, reply: ChatReply) -> TollgateError:
+    async def _read_refusal(self, response: Response, reply: UpstreamReply) -> TollgateError:
         """The error for an answer that is none, or is not the stream that was asked for."""
         try:
             body = await reply.read_body(_ERROR_BYTES_MAX)

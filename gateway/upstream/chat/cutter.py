@@ -1,11 +1,16 @@
 """Cuts an upstream's byte stream into the data of its events (WHATWG HTML, section 9.2).
 
-Reads may end anywhere: inside a line break, a character, the byte order mark. Owns bytes only and
-never looks into the data; each piece of data it gives is free of line breaks, since the lines of
-one event are JSON and may be joined by a space.
+Reads may end anywhere: inside a line break, a character, the byte order mark. Owns bytes only; each
+piece of data it returns is free of line breaks, since the lines of one event are JSON and may be
+joined by a space.
 """
 
+import msgspec
+
 from gateway.errors import UpstreamBroken
+
+#: the data of the event that ends a stream of the OpenAI family
+DONE = b"[DONE]"
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _PREFIX = b"data: {"
@@ -78,3 +83,14 @@ def _read_lines(event: bytes) -> bytes | None:
         if line.startswith(b"data:"):
             values.append(line[5:].strip())
     return b" ".join(values) if values else None
+
+
+def is_whole(data: bytes) -> bool:
+    """Whether the data of a last event that lacks its blank line was not cut short."""
+    if data.startswith(DONE):
+        return True
+    try:
+        msgspec.json.decode(data, type=msgspec.Raw)
+    except (ValueError, RecursionError):
+        return False
+    return True

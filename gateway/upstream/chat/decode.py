@@ -21,7 +21,6 @@ from gateway.core.events import (
     FinishReason,
     Reasoning,
     Refusal,
-    Signed,
     Text,
     Usage,
 )
@@ -49,15 +48,6 @@ class _Call(Struct):
     index: int | None = None
     id: str | None = None
     function: _Function | None = None
-
-
-class _Detail(Struct):
-    """One of `reasoning_details`; only our own translators name the upstream."""
-
-    type: str
-    signature: str
-    upstream: str
-    text: str = ""
 
 
 class _Delta(Struct):
@@ -131,13 +121,7 @@ class EventDecoder:
 
     def _read_delta(self, delta: _Delta, events: list[Event]) -> None:
         """Reasoning, then content, then calls: the order in which one delta means them."""
-        signed = _signed(delta.reasoning_details) if delta.reasoning_details else []
-        if signed:
-            self._thinking = None
-            if delta.reasoning_content and not any(type(event) is Reasoning for event in signed):
-                events.append(Reasoning(delta.reasoning_content))
-            events += signed
-        elif reasoning := _reasoning(delta):
+        if reasoning := _reasoning(delta):
             self._thinking = None
             events.append(Reasoning(reasoning))
         if delta.content:
@@ -185,22 +169,6 @@ def _reasoning(delta: _Delta) -> str:
     if isinstance(delta.reasoning, str) and delta.reasoning:
         return delta.reasoning
     return join_details(delta.reasoning_details)
-
-
-def _signed(details: Any) -> list[Event]:
-    """Reasoning that its upstream signed, as the translator of another dialect tells it."""
-    try:
-        found = msgspec.convert(details, list[_Detail])
-    except msgspec.ValidationError:
-        return []
-    events: list[Event] = []
-    for detail in found:
-        if detail.text:
-            events.append(Reasoning(detail.text))
-        if detail.signature:
-            is_redacted = detail.type == "reasoning.encrypted"
-            events.append(Signed(detail.signature, detail.upstream, is_redacted))
-    return events
 
 
 def _tell(split: tuple[str, str], events: list[Event]) -> None:

@@ -22,6 +22,7 @@ from gateway.errors import (
     InvalidRequest,
     RequestTooLarge,
     TollgateError,
+    UpstreamBroken,
     UpstreamError,
     UpstreamMisconfigured,
     UpstreamOverloaded,
@@ -184,3 +185,17 @@ def read_failure(value: Any, credential: str | None) -> str:
     """What an error object in the middle of an answer says, for the client to read."""
     kind, message = read_object({"error": value})
     return _clean(message or kind, credential)
+
+
+def broken_by(error: object, credential: str | None, begun: bool) -> TollgateError:
+    """The failure for an error object inside an answer whose status was good.
+
+    Before anything of the answer was seen it is what it would have been as a status.
+    """
+    message = read_failure(error, credential)
+    code = error.get("code") if isinstance(error, dict) else None
+    status = code if isinstance(code, int) and 400 <= code < 600 else 500
+    known = classify(status, read_object({"error": error})[0], message)
+    if begun or type(known) is UpstreamError:
+        return UpstreamBroken(f"The upstream broke off its answer: {message or 'no reason given'}")
+    return known

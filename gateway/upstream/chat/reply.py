@@ -13,43 +13,24 @@ came before a failure are given out before it is raised.
 
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
-from itertools import chain
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from gateway.core.events import Event, Usage
 from gateway.errors import Blame, TollgateError, UpstreamBroken, UpstreamError, UpstreamTimeout
-from gateway.upstream.base import PassOn
-from gateway.upstream.chat.cutter import EventCutter
+from gateway.upstream.base import AnswerStream, PassOn, UpstreamChunk
+from gateway.upstream.chat.cutter import DONE, EventCutter, is_whole
 from gateway.upstream.chat.decode import EventDecoder
-from gateway.upstream.chat.errors import classify, read_failure, read_object
-from gateway.upstream.chat.tally import Tally
+from gateway.upstream.chat.errors import broken_by
+from gateway.upstream.chat.tally import Tally, has_content
 from gateway.upstream.http import Response, Silent
-from gateway.wire.base import Answer, Chunk
+from gateway.wire.base import Answer
 from gateway.wire.chat.likeness import Likeness
 
 EVENT_BYTES_MAX = 16 * 1024 * 1024
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
-
-_DONE = b"[DONE]"
-
-
-class Translator(Protocol):
-    """From another dialect to this one, for one answer."""
-
-    def translate(self, data: bytes) -> list[bytes]:
-        """One event's data as the data of chat events, `[DONE]` at a complete end.
-
-        What is no event of the dialect becomes something that is no chunk.
-        """
-
-    def translate_whole(self, document: dict[str, Any]) -> dict[str, Any]:
-        """A whole answer as a completion, an error as `{"error": …}`.
-
-        Raises `UpstreamBroken` for what is no answer of the dialect.
-        """
 
 
 class ChatChunk(Struct):
@@ -61,6 +42,9 @@ class ChatChunk(Struct):
 
     def events(self) -> Sequence[Event]:
         return self.reader.decoder.decode(self.data)
+
+    def has_content(self) -> bool:
+        return has_content(self.data)
 
 
 class ChatAnswer(Struct, frozen=True):
@@ -77,11 +61,8 @@ class ChatAnswer(Struct, frozen=True):
 class StreamReader:
     """The part of reading a stream that needs no connection; bytes in, chunks out."""
 
-    def __init__(
-        self, choices: int, credential: str | None, translator: Translator | None = None
-    ) -> None:
+    def __init__(self, choices: int, credential: str | None) -> None:
         self._cutter = EventCutter(EVENT_BYTES_MAX)
-        self._translator = translator
         self._likeness = Likeness()
         self._credential = credential
         self._begun = False
@@ -89,12 +70,24 @@ class StreamReader:
         self.ended = False
         self.failure: TollgateError | None = None
 
+    @property
+    def usage(self) -> Usage | None:
+        return self.tally.usage
+
+    @property
+    def complete(self) -> bool:
+        return self.tally.complete
+
+    @property
+    def needs_no_more(self) -> bool:
+        return self.tally.needs_no_more
+
     @cached_property
     def decoder(self) -> EventDecoder:
         """The decoder of the whole stream, for who asks for events."""
         return EventDecoder()
 
-    def feed(self, data: bytes) -> list[Chunk]:
+    def feed(self, data: bytes) -> list[UpstreamChunk]:
         """The chunks that `data` completes; afterwards `ended` or `failure` may be set."""
         try:
             return self._take(self._cutter.feed(data))
@@ -105,10 +98,10 @@ class StreamReader:
     def hand_over(self, pass_on: PassOn, data: bytes) -> bool:
         """Offer `pass_on` the chunks of `data`, if they are whole and all like earlier ones."""
         events = data.split(b"\n\n")
-        if events.pop() or self._cutter.rest or b"\r" in data or self._translator is not None:
+        if events.pop() or self._cutter.rest or b"\r" in data:
             return False
         match = self._likeness.match
-        chunks: list[Chunk] = []
+        chunks: list[UpstreamChunk] = []
         for event in events:
             text = event[6:]
             if event[:6] != b"data: " or b"\n" in text or match(text) is None:
@@ -116,22 +109,28 @@ class StreamReader:
             chunks.append(ChatChunk(text, True, self))
         return bool(chunks) and pass_on(chunks)
 
-    def finish(self) -> list[Chunk]:
+    def finish(self) -> list[UpstreamChunk]:
         """The end of the stream: what was left, if it is whole."""
         self.ended = True
-        return self._take([data for data in self._cutter.finish() if _is_whole(data)])
+        return self._take([data for data in self._cutter.finish() if is_whole(data)])
 
-    def _take(self, events: list[bytes]) -> list[Chunk]:
-        chunks: list[Chunk] = []
-        if self._translator is not None:
-            events = list(chain.from_iterable(map(self._translator.translate, events)))
+    def answer(self, body: bytes) -> Answer:
+        """A whole completion. Raises `UpstreamBroken` and the upstream's own errors."""
+        tally, document = self.tally, decode_object(body)
+        tally.add_whole(document)
+        if tally.error:
+            raise broken_by(tally.error, self._credential, begun=False)
+        return ChatAnswer(document, tally.usage, body)
+
+    def _take(self, events: list[bytes]) -> list[UpstreamChunk]:
+        chunks: list[UpstreamChunk] = []
         tally, likeness = self.tally, self._likeness
         for data in events:
             if likeness.match(data) is not None:
                 chunks.append(ChatChunk(data, True, self))
                 continue
             if data[:1] != b"{":
-                if data.startswith(_DONE):
+                if data.startswith(DONE):
                     self.ended = True
                     break
                 if not data:
@@ -154,26 +153,18 @@ class StreamReader:
         return chunks
 
 
-class ChatReply:
+class UpstreamReply:
     """Reads one response; see `gateway.upstream.base.Reply`."""
 
-    def __init__(
-        self,
-        response: Response,
-        choices: int,
-        credential: str | None,
-        translator: Translator | None = None,
-    ) -> None:
+    def __init__(self, response: Response, reader: AnswerStream) -> None:
         self._response = response
-        self._credential = credential
-        self._translator = translator
-        self._reader = StreamReader(choices, credential, translator)
+        self._reader = reader
 
     @property
     def usage(self) -> Usage | None:
-        return self._reader.tally.usage
+        return self._reader.usage
 
-    async def read(self, pass_on: PassOn | None = None) -> list[Chunk]:
+    async def read(self, pass_on: PassOn | None = None) -> list[UpstreamChunk]:
         reader = self._reader
         divert = None if pass_on is None else partial(reader.hand_over, pass_on)
         while reader.failure is None and not reader.ended:
@@ -183,7 +174,7 @@ class ChatReply:
                 return chunks
         if reader.failure is not None:
             raise reader.failure
-        if not reader.tally.complete:
+        if not reader.complete:
             raise UpstreamBroken("The upstream ended its answer without finishing it.")
         return []
 
@@ -191,24 +182,16 @@ class ChatReply:
         try:
             return await self._receive(divert)
         except UpstreamError:
-            if self._reader.tally.needs_no_more:
+            if self._reader.needs_no_more:
                 return b""
             raise
 
     async def answer(self) -> Answer:
-        body = await self.read_body(ANSWER_BYTES_MAX)
-        tally = self._reader.tally
-        document = _decode(body)
-        if self._translator is not None:
-            document = self._translator.translate_whole(document)
-            body = msgspec.json.encode(document)
-        tally.add_whole(document)
-        if tally.error:
-            raise broken_by(tally.error, self._credential, begun=False)
-        if not tally.complete:
+        answer = self._reader.answer(await self.read_body(ANSWER_BYTES_MAX))
+        if not self._reader.complete:
             raise UpstreamBroken("The upstream's answer has no finish reason for every choice.")
         self._reader.ended = True
-        return ChatAnswer(document, tally.usage, body)
+        return answer
 
     async def read_body(self, bytes_max: int) -> bytes:
         """The whole body; raises `UpstreamBroken` when it is larger than `bytes_max`."""
@@ -237,24 +220,11 @@ class ChatReply:
         After `[DONE]` the end of the body is usually still under way: the connection returns to
         the pool by itself when it comes, and is cut if it does not come soon.
         """
-        self._response.close(linger=self._reader.ended and self._reader.tally.complete)
+        self._response.close(linger=self._reader.ended and self._reader.complete)
 
 
-def broken_by(error: object, credential: str | None, begun: bool) -> TollgateError:
-    """The failure for an error object inside an answer whose status was good.
-
-    Before anything of the answer was seen it is what it would have been as a status.
-    """
-    message = read_failure(error, credential)
-    code = error.get("code") if isinstance(error, dict) else None
-    status = code if isinstance(code, int) and 400 <= code < 600 else 500
-    known = classify(status, read_object({"error": error})[0], message)
-    if begun or type(known) is UpstreamError:
-        return UpstreamBroken(f"The upstream broke off its answer: {message or 'no reason given'}")
-    return known
-
-
-def _decode(body: bytes) -> dict[str, Any]:
+def decode_object(body: bytes) -> dict[str, Any]:
+    """A whole answer, decoded. Raises `UpstreamBroken`."""
     try:
         document = msgspec.json.decode(body)
     except (ValueError, RecursionError):
@@ -262,13 +232,3 @@ def _decode(body: bytes) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise UpstreamBroken("The upstream sent something that is not a JSON object.")
     return document
-
-
-def _is_whole(data: bytes) -> bool:
-    if data.startswith(_DONE):
-        return True
-    try:
-        msgspec.json.decode(data, type=msgspec.Raw)
-    except (ValueError, RecursionError):
-        return False
-    return True

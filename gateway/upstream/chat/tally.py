@@ -140,6 +140,30 @@ def read_usage(told: Any) -> Usage | None:
 
 
 def read_count(holder: Any, name: str) -> int:
-    """A number of tokens; 0 for whatever else an upstream tells there."""
+    """Return a number of tokens, bounded by what a column takes; 0 for what is no number."""
     value = holder.get(name) if isinstance(holder, dict) else None
     return min(value, _TOKENS_MAX) if type(value) is int and value > 0 else 0
+
+
+class _Beginning(Struct):
+    delta: dict[str, Any] | None = None
+    finish_reason: str | None = None
+
+
+class _Begun(Struct):
+    choices: list[_Beginning] | None = None
+
+
+_decode_begun = msgspec.json.Decoder(_Begun).decode
+
+
+def has_content(data: bytes) -> bool:
+    """Whether a chunk says more than whose turn it is."""
+    try:
+        choices = _decode_begun(data).choices or ()
+    except (ValueError, RecursionError):
+        return True
+    return any(
+        choice.finish_reason or any(v for k, v in (choice.delta or {}).items() if k != "role")
+        for choice in choices
+    )

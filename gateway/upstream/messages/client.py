@@ -11,13 +11,14 @@ from msgspec.structs import replace
 from gateway.core.catalog import Resolution
 from gateway.core.request import Request
 from gateway.core.spec import FleetLimits
-from gateway.upstream.base import Outgoing
+from gateway.upstream.base import AnswerStream, Outgoing
 from gateway.upstream.chat.client import ChatUpstream
-from gateway.upstream.chat.reply import ChatReply
+from gateway.upstream.chat.reply import UpstreamReply
+from gateway.upstream.event_stream import EventStream
+from gateway.upstream.messages.answer_reader import MessagesReader
 from gateway.upstream.messages.betas import read_betas
 from gateway.upstream.messages.native import render_native
 from gateway.upstream.messages.render import render_request
-from gateway.upstream.messages.translate import MessagesTranslator
 
 _VERSION = "2023-06-01"
 _ANTHROPIC = "anthropic.com"
@@ -69,9 +70,9 @@ class MessagesUpstream(ChatUpstream):
 
     async def send(
         self, outgoing: Outgoing, headers: dict[str, str], on_sent: Callable[[], None]
-    ) -> ChatReply:
+    ) -> UpstreamReply:
         """Send, and wait for the status; with the betas of a request that goes as it is."""
         return await super().send(outgoing, {**headers, **outgoing.headers}, on_sent)
 
-    def _translator(self) -> MessagesTranslator:
-        return MessagesTranslator(self.name)
+    def _reader(self, outgoing: Outgoing) -> AnswerStream:
+        return EventStream(MessagesReader(self.name, self._credential))

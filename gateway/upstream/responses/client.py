@@ -5,11 +5,12 @@ Source: OpenAI API reference, "Create a model response".
 
 from gateway.core.catalog import Resolution
 from gateway.core.request import Request
-from gateway.upstream.base import Outgoing
+from gateway.upstream.base import AnswerStream, Outgoing
 from gateway.upstream.chat.client import ChatUpstream
+from gateway.upstream.event_stream import EventStream
+from gateway.upstream.responses.answer_reader import ResponsesReader
 from gateway.upstream.responses.native import render_native
 from gateway.upstream.responses.render import render_request
-from gateway.upstream.responses.translate import ResponsesTranslator
 
 
 class ResponsesUpstream(ChatUpstream):
@@ -21,5 +22,5 @@ class ResponsesUpstream(ChatUpstream):
         """The request as this upstream takes it; raises `InvalidRequest` for what it cannot."""
         return render_native(request, resolution) or render_request(request, resolution)
 
-    def _translator(self) -> ResponsesTranslator:
-        return ResponsesTranslator(self.name)
+    def _reader(self, outgoing: Outgoing) -> AnswerStream:
+        return EventStream(ResponsesReader(self.name, self._credential))

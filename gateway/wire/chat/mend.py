@@ -42,7 +42,7 @@ def mend_delta_calls(
     delta: dict[str, Any], calls: CallSequence, *, legacy: bool, is_last: bool
 ) -> None:
     """Replace the pieces of calls in a delta by those that may be told now."""
-    pieces = []
+    pieces: list[Piece] = []
     for given in _objects(delta.pop("tool_calls", None)):
         function = _object(given.get("function"))
         pieces += calls.take(
@@ -53,6 +53,11 @@ def mend_delta_calls(
         )
     if is_last:
         pieces += calls.finish()
+    write_pieces(delta, pieces, legacy=legacy)
+
+
+def write_pieces(delta: dict[str, Any], pieces: list[Piece], *, legacy: bool) -> None:
+    """Put pieces of calls into a delta; readers of the legacy spelling know of one call."""
     if legacy:
         pieces = [piece for piece in pieces if piece.position == 0]
     if pieces and legacy:

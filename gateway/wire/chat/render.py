@@ -18,6 +18,7 @@ from gateway.core.events import Usage
 from gateway.errors import TollgateError, UpstreamBroken
 from gateway.wire.base import Answer, Chunk, Exchange
 from gateway.wire.chat.calls import CallSequence
+from gateway.wire.chat.event_writer import EventWriter
 from gateway.wire.chat.likeness import Likeness, find_text
 from gateway.wire.chat.mend import (
     mend_delta_calls,
@@ -83,6 +84,10 @@ class ChatRenderer:
     def _likeness(self) -> Likeness:
         return Likeness()
 
+    @cached_property
+    def _writer(self) -> EventWriter:
+        return EventWriter(self._exchange, legacy=self._source.legacy)
+
     def open(self) -> list[bytes]:
         """Nothing: the upstream's first chunk opens the stream."""
         return []
@@ -93,7 +98,10 @@ class ChatRenderer:
 
     def feed(self, chunk: Chunk) -> list[bytes]:
         """One frame, or none where the chunk held only usage or the beginning of a call."""
-        data = chunk.data
+        given = chunk.data
+        if given is None:
+            return self._writer.write(chunk.events())
+        data = given
         text = self._likeness.match(data)
         if text is not None:
             return [self._head + text + self._tail]
@@ -111,7 +119,7 @@ class ChatRenderer:
                 return self._mend(data)
         frame = data_frame(self._splice.replace(data))
         place = find_text(frame)
-        if place is not None and self._likeness.learn(chunk.data):
+        if place is not None and self._likeness.learn(given):
             self._head, self._tail = frame[: place[0]], frame[place[1] :]
         return [frame]
 
@@ -134,6 +142,8 @@ class ChatRenderer:
     async def complete(self, answer: Answer) -> bytes:
         """The whole completion."""
         event = answer.document
+        if event is None:
+            return self._writer.write_whole(answer.events(), answer.usage)
         event["model"] = self._exchange.model
         for choice in _choices(event):
             choice.pop("usage", None)

@@ -149,7 +149,7 @@ class ResponseRenderer:
 
     def _absorb(self, part: Chunk | Answer) -> list[bytes]:
         frames: list[bytes] = []
-        logprobs = read_logprobs(part.data) if self._wants_logprobs else []
+        logprobs = read_logprobs(part.data) if self._wants_logprobs and part.data else []
         for event in part.events():
             if logprobs and isinstance(event, Text):
                 message = self._message("output_text", frames)

@@ -13,7 +13,7 @@ API reference, "Create a model response" and "Streaming events".
 from typing import Any
 
 from gateway.upstream.chat.tally import read_count
-from gateway.upstream.chat.translation import (
+from tests.upstream.oracle.translation import (
     EventTranslator,
     write_call,
     write_message,

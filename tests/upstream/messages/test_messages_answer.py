@@ -15,10 +15,9 @@ from gateway.core.events import (
     Usage,
 )
 from gateway.errors import UpstreamBroken, UpstreamMisconfigured, UpstreamOverloaded
-from gateway.upstream.chat.decode import EventDecoder
 from gateway.upstream.chat.errors import classify
-from gateway.upstream.chat.reply import StreamReader
-from gateway.upstream.messages.translate import MessagesTranslator
+from gateway.upstream.event_stream import EventAnswer, EventStream
+from gateway.upstream.messages.answer_reader import MessagesReader
 
 USAGE = {"input_tokens": 5, "cache_read_input_tokens": 3, "cache_creation_input_tokens": 2}
 START = {
@@ -45,9 +44,9 @@ def ended(reason: str | None, **more: Any) -> dict[str, Any]:
     return {"type": "message_delta", "delta": {"stop_reason": reason, **more}, "usage": told}
 
 
-def read(*events: dict[str, Any] | str) -> tuple[StreamReader, list[Any]]:
+def read(*events: dict[str, Any] | str) -> tuple[EventStream, list[Any]]:
     """The reader after a stream, and the events of its chunks."""
-    reader = StreamReader(1, None, MessagesTranslator("main"))
+    reader = EventStream(MessagesReader("main", None))
     chunks = []
     for event in events:
         data = event if isinstance(event, str) else json.dumps(event)
@@ -55,8 +54,11 @@ def read(*events: dict[str, Any] | str) -> tuple[StreamReader, list[Any]]:
         chunks += reader.feed(f"event: {kind}\ndata: {data}\n\n".encode())
     if not reader.ended and reader.failure is None:
         chunks += reader.finish()
-    decoder = EventDecoder()
-    return reader, [event for chunk in chunks for event in decoder.decode(chunk.data)]
+    return reader, [event for chunk in chunks for event in chunk.events()]
+
+
+def read_whole(document: dict[str, Any]) -> EventAnswer:
+    return EventStream(MessagesReader("main", None)).answer(json.dumps(document).encode())
 
 
 def test_a_whole_stream() -> None:
@@ -100,7 +102,7 @@ def test_a_whole_stream() -> None:
         Usage(input=10, output=7, cached=3, reasoning=4),
     ]
     assert reader.ended
-    assert reader.tally.complete
+    assert reader.complete
     assert reader.failure is None
 
 
@@ -141,7 +143,7 @@ def test_an_end_that_is_none(last: list[dict[str, Any]]) -> None:
     reader, events = read(START, began(0, type="text", text="Hi"), *last)
     assert events == [Text("Hi")]
     assert reader.ended
-    assert not reader.tally.complete
+    assert not reader.complete
 
 
 @pytest.mark.parametrize("event", ["[]", "no json", '{"type": "content_block_delta"}', "{}"])
@@ -165,8 +167,7 @@ def test_a_whole_message() -> None:
         {"type": "tool_use", "id": "a", "name": "look", "input": {"at": "it"}},
     ]
     message = {"id": "msg_1", "content": content, "stop_reason": "tool_use", "usage": USAGE}
-    completion = MessagesTranslator("main").translate_whole(message)
-    assert EventDecoder().decode(json.dumps(completion).encode()) == [
+    assert read_whole(message).events() == [
         Reasoning("Hm"),
         Signed("abc", "main"),
         Signed("x", "main", is_redacted=True),
@@ -182,8 +183,7 @@ def test_a_whole_message() -> None:
 def test_thinking_that_nobody_signed(signature: str | None) -> None:
     thinking = {"type": "thinking", "thinking": "Hm", "signature": signature}
     message = {"id": "msg_1", "content": [thinking], "stop_reason": "end_turn", "usage": USAGE}
-    completion = MessagesTranslator("main").translate_whole(message)
-    assert "reasoning_details" not in completion["choices"][0]["message"]
+    assert read_whole(message).events()[:2] == [Reasoning("Hm"), Finished("stop")]
     _, events = read(
         START,
         began(0, **thinking),
@@ -218,12 +218,13 @@ def test_usage_of_an_odd_shape_is_none_and_breaks_nothing(usage: Any) -> None:
     end = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": usage}
     text = [began(0, type="text", text=""), delta(0, type="text_delta", text="Hi"), closed(0)]
     reader, events = read(begun, *text, end, STOP)
-    assert reader.tally.complete, reader.failure
+    assert reader.complete, reader.failure
     assert Text("Hi") in events
     message = {
         "content": [{"type": "text", "text": "Hi"}],
         "stop_reason": "end_turn",
         "usage": usage,
     }
-    completion = MessagesTranslator("main").translate_whole(message)
-    assert completion["usage"]["prompt_tokens"] == 0
+    answer = read_whole(message)
+    assert answer.usage is not None
+    assert answer.usage.input == 0

@@ -12,7 +12,7 @@ as if it were. Source: Anthropic API reference, "Messages" and "Streaming messag
 from typing import Any
 
 from gateway.upstream.chat.tally import read_count
-from gateway.upstream.chat.translation import (
+from tests.upstream.oracle.translation import (
     EventTranslator,
     encode_json,
     write_call,

@@ -15,10 +15,9 @@ from gateway.core.events import (
     Text,
     Usage,
 )
-from gateway.errors import ContextOverflow, UpstreamBroken, UpstreamOverloaded
-from gateway.upstream.chat.decode import EventDecoder
-from gateway.upstream.chat.reply import StreamReader
-from gateway.upstream.responses.translate import ResponsesTranslator
+from gateway.errors import ContextOverflow, TollgateError, UpstreamBroken, UpstreamOverloaded
+from gateway.upstream.event_stream import EventAnswer, EventStream
+from gateway.upstream.responses.answer_reader import ResponsesReader
 
 USAGE = {
     "input_tokens": 10,
@@ -56,17 +55,20 @@ def ended(status: str = "completed", **more: Any) -> dict[str, Any]:
     return {"type": f"response.{status}", "response": {"usage": USAGE, **more}}
 
 
-def read(*events: dict[str, Any] | str) -> tuple[StreamReader, list[Any]]:
+def read(*events: dict[str, Any] | str) -> tuple[EventStream, list[Any]]:
     """The reader after a stream, and the events of its chunks."""
-    reader = StreamReader(1, None, ResponsesTranslator("main"))
+    reader = EventStream(ResponsesReader("main", None))
     chunks = []
     for event in events:
         data = event if isinstance(event, str) else json.dumps(event)
         chunks += reader.feed(f"event: x\ndata: {data}\n\n".encode())
     if not reader.ended and reader.failure is None:
         chunks += reader.finish()
-    decoder = EventDecoder()
-    return reader, [event for chunk in chunks for event in decoder.decode(chunk.data)]
+    return reader, [event for chunk in chunks for event in chunk.events()]
+
+
+def read_whole(document: dict[str, Any]) -> EventAnswer:
+    return EventStream(ResponsesReader("main", None)).answer(json.dumps(document).encode())
 
 
 def test_a_whole_stream() -> None:
@@ -114,7 +116,7 @@ def test_a_whole_stream() -> None:
         TOLD,
     ]
     assert reader.ended
-    assert reader.tally.complete
+    assert reader.complete
     assert reader.failure is None
 
 
@@ -163,18 +165,17 @@ def test_why_it_ended(status: str, told: str | None, reason: str) -> None:
     _, events = read(CREATED, ended(status, incomplete_details=details))
     assert events == [Finished(reason), TOLD]  # type: ignore[arg-type]  # a parameter
     response: dict[str, Any] = {"status": status, "output": [], "incomplete_details": details}
-    whole = ResponsesTranslator("main").translate_whole(response)
-    assert whole["choices"][0]["finish_reason"] == reason
+    assert read_whole(response).events() == [Finished(reason)]  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("last", [[], [done(0, **MESSAGE)], ["[DONE]"]])
 def test_an_end_that_is_none(last: list[Any]) -> None:
     reader, events = read(CREATED, added(0, **MESSAGE), delta(0, "output_text", "Hi"), *last)
     assert events == [Text("Hi")]
-    assert not reader.tally.complete
+    assert not reader.complete
 
 
-@pytest.mark.parametrize("event", ["[]", "no json", '{"type": "response.created"}', "{}"])
+@pytest.mark.parametrize("event", ["[]", "no json", '{"type": "response.output_item.added"}', "{}"])
 def test_what_is_no_event_breaks_the_stream_after_what_came_before(event: str) -> None:
     reader, events = read(CREATED, added(0, **MESSAGE), delta(0, "output_text", "Hi"), event)
     assert events == [Text("Hi")]
@@ -190,7 +191,7 @@ def test_what_is_no_event_breaks_the_stream_after_what_came_before(event: str) -
         ("server_error", UpstreamBroken),
     ],
 )
-def test_a_failure(code: str, failure: type[Exception]) -> None:
+def test_a_failure(code: str, failure: type[TollgateError]) -> None:
     error = {"code": code, "message": "Sorry"}
     for event in (
         {"type": "response.failed", "response": {"status": "failed", "error": error}},
@@ -202,7 +203,9 @@ def test_a_failure(code: str, failure: type[Exception]) -> None:
         begun = read(CREATED, added(0, **MESSAGE), event)[0]
         assert isinstance(begun.failure, UpstreamBroken)
     whole = {"status": "failed", "error": error, "output": []}
-    assert ResponsesTranslator("main").translate_whole(whole)["error"]["message"] == "Sorry"
+    with pytest.raises(failure) as caught:
+        read_whole(whole)
+    assert ("Sorry" in caught.value.message) == (failure is not UpstreamOverloaded)
 
 
 def test_a_whole_response() -> None:
@@ -215,9 +218,10 @@ def test_a_whole_response() -> None:
         {"type": "function_call", "call_id": "b", "name": "see", "arguments": ""},
     ]
     response = {"id": "resp_1", "status": "completed", "output": output, "usage": USAGE}
-    completion = ResponsesTranslator("main").translate_whole(response)
-    assert EventDecoder().decode(json.dumps(completion).encode()) == [
-        Reasoning("Hm\n\nSo"),
+    assert read_whole(response).events() == [
+        Reasoning("Hm"),
+        Reasoning("\n\n"),
+        Reasoning("So"),
         Signed("abc", "main"),
         Signed("x", "main", is_redacted=True),
         Text("Hi"),
@@ -232,10 +236,7 @@ def test_a_whole_response() -> None:
 
 def test_a_whole_response_that_refuses() -> None:
     output = [{"type": "message", "content": [{"type": "refusal", "refusal": "No."}]}]
-    completion = ResponsesTranslator("main").translate_whole(
-        {"status": "completed", "output": output}
-    )
-    assert EventDecoder().decode(json.dumps(completion).encode()) == [
+    assert read_whole({"status": "completed", "output": output}).events() == [
         Refusal("No."),
         Finished("stop"),
     ]
@@ -244,8 +245,7 @@ def test_a_whole_response_that_refuses() -> None:
 def test_reasoning_that_nobody_sealed() -> None:
     item = {"type": "reasoning", "summary": summary("Hm"), "encrypted_content": None}
     whole = {"status": "completed", "output": [item]}
-    completion = ResponsesTranslator("main").translate_whole(whole)
-    assert "reasoning_details" not in completion["choices"][0]["message"]
+    assert read_whole(whole).events()[:2] == [Reasoning("Hm"), Finished("stop")]
     _, events = read(CREATED, added(0, type="reasoning"), done(0, **item), ended())
     assert events[:2] == [Reasoning("Hm"), Finished("stop")]
 
@@ -264,7 +264,7 @@ def test_reasoning_that_nobody_sealed() -> None:
 def test_usage_of_an_odd_shape_is_none_and_breaks_nothing(usage: Any) -> None:
     text = delta(0, "output_text", "Hi")
     reader, events = read(added(0, type="message"), text, ended(usage=usage))
-    assert reader.tally.complete, reader.failure
+    assert reader.complete, reader.failure
     assert Text("Hi") in events
     response = {"id": "resp_1", "status": "completed", "output": [], "usage": usage}
-    assert ResponsesTranslator("main").translate_whole(response)["choices"]
+    assert read_whole(response).events()[0] == Finished("stop")
