@@ -189,11 +189,18 @@ class InternalError(GatewayError):
 
 
 class DatabaseUnavailable(GatewayError):
-    """The database does not answer."""
+    """The database does not answer. `cause` is for logs and conditions; no client reads it."""
 
     status = 503
     code = "database_unavailable"
     retryable = True
+
+    def __init__(self, message: str, *, cause: str = "") -> None:
+        super().__init__(message)
+        self.cause = cause
+
+    def __str__(self) -> str:
+        return f"{self.message}: {self.cause}" if self.cause else self.message
 
 
 class DatabaseBusy(DatabaseUnavailable):

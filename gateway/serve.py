@@ -28,6 +28,7 @@ from gateway.expiries import Expiries
 from gateway.flow import Flow
 from gateway.keyring import Keyring
 from gateway.listeners import Listeners
+from gateway.reaper import Reaper
 from gateway.routes.counting import Counting, open_counter
 from gateway.routes.free import Counted, FreeRoutes
 from gateway.routes.operations import Operations
@@ -45,10 +46,12 @@ from gateway.standalone.folder import DataFolder, open_database
 from gateway.standalone.reconcile import GrantReport, KeyReport, Reconciler
 from gateway.standalone.secrets import SecretFiles
 from gateway.store.database import Database
+from gateway.store.desk import Desk
 from gateway.store.leases import end_lease
 from gateway.store.ledger import Ledger
 from gateway.store.live_keys import read_by_hash, read_changes
 from gateway.store.opening import open_ledger
+from gateway.store.outage import Outage
 from gateway.store.response_store import ResponseStore
 from gateway.store.responses import open_responses
 from gateway.store.statement import read_balances
@@ -150,7 +153,8 @@ class Process:
         metrics = Metrics()
         replica_id = f"replica_{secrets.token_hex(8)}"
         ledger = await open_ledger(database, replica_id)
-        keyring = await _open_keyring(database, secret, metrics)
+        desk = _open_desk(stack, database)
+        keyring = await _open_keyring(database, desk, secret, metrics)
         responses = self._open_responses(stack, fleet, database, secret)
         expiries = Expiries(database)
         till = Till(ledger, expiries.expire, metrics)
@@ -171,16 +175,14 @@ class Process:
             witness=witness,
             memory=memory,
         )
+        reaper = self._open_reaper(desk, ledger, replica_id, flow)
         upkeep = Upkeep(
             database,
-            replica_id,
             keyring,
             expiries,
+            reaper,
             metrics,
-            lambda: {*flow.open_requests(), *ledger.pending()},
-            lease_seconds=self._settings.lease_seconds,
             heartbeat_seconds=self._settings.heartbeat_seconds,
-            unconfirmed_seconds=self._settings.unconfirmed_seconds,
             purge=None if responses is None else responses.purge,
         )
         await _begin(stack, upkeep, ledger, lambda: _end_lease(database, replica_id))
@@ -200,13 +202,23 @@ class Process:
         gateway = Gateway(
             flow, charged_paths(list(dialects.values())), Counted(free, metrics, witness)
         )
-        operations = Operations(metrics, lambda: _why_not_ready(listeners, keyring))
+        operations = Operations(metrics, _readiness(listeners, keyring, database.outage))
         line = self._command_line
         await listeners.open(gateway, line.host, line.port, operations, line.ops_port)
         _log.info("ready %.2f s after the process began", process_age_seconds() or 0)
         settling = asyncio.create_task(_settle(free))
         stack.callback(settling.cancel)
         return listeners
+
+    def _open_reaper(self, desk: Desk, ledger: Ledger, replica_id: str, flow: Flow) -> Reaper:
+        return Reaper(
+            desk,
+            ledger,
+            replica_id,
+            lambda: {*flow.open_requests(), *ledger.pending()},
+            lease_seconds=self._settings.lease_seconds,
+            unconfirmed_seconds=self._settings.unconfirmed_seconds,
+        )
 
     def _open_witness(self, stack: AsyncExitStack) -> Witness | None:
         try:
@@ -232,6 +244,7 @@ class Process:
             Sealer(secret.envelope_key()),
             retention_days=fleet.spec.limits.response_retention_days,
             bytes_max=fleet.spec.limits.response_bytes,
+            outage=database.outage,
         )
         if store is not None:
             stack.push_async_callback(store.close)
@@ -247,6 +260,12 @@ async def _begin(
     stack.push_async_callback(ledger.drain)
     task = asyncio.create_task(upkeep.run())
     stack.callback(task.cancel)
+
+
+def _open_desk(stack: AsyncExitStack, database: Database) -> Desk:
+    desk = Desk(database, "upkeep")
+    stack.callback(desk.close)
+    return desk
 
 
 def _in_thread(
@@ -284,11 +303,11 @@ def _end_lease(database: Database, replica_id: str) -> None:
 
 
 async def _open_keyring(
-    database: Database, secret: InstallationSecret, metrics: Metrics
+    database: Database, desk: Desk, secret: InstallationSecret, metrics: Metrics
 ) -> Keyring:
     keyring = Keyring(
         {PEPPER: secret.pepper(PEPPER)},
-        lambda since: asyncio.to_thread(read_changes, database, since),
+        lambda since: desk.ask(read_changes, since),
         _in_thread("look-ups", read_by_hash, database),
         metrics,
     )
@@ -306,7 +325,12 @@ async def _settle(free: FreeRoutes) -> None:
     gc.enable()
 
 
-def _why_not_ready(listeners: Listeners, keyring: Keyring) -> str | None:
-    if listeners.is_draining:
-        return "draining"
-    return None if keyring.is_loaded else "the keys are not loaded"
+def _readiness(listeners: Listeners, keyring: Keyring, outage: Outage) -> Callable[[], str | None]:
+    def why_not() -> str | None:
+        if listeners.is_draining:
+            return "draining"
+        if outage.is_on:
+            return "the database does not answer"
+        return None if keyring.is_loaded else "the keys are not loaded"
+
+    return why_not

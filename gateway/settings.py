@@ -33,10 +33,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     made once and kept in the data folder."""
 
     lease_seconds: Seconds = 60.0
-    """A replica not seen for so long is dead and its open requests are refunded."""
+    """A replica that others have not seen alive for so long is dead, and its open requests are
+    refunded."""
 
     heartbeat_seconds: Seconds = 5.0
-    """How often a replica says that it lives. A lease should hold several."""
+    """How often a replica says that it lives. A lease must hold two, and should hold several."""
 
     unconfirmed_seconds: Seconds = 60.0
     """A charge whose commit was never confirmed is given back after so long."""
@@ -94,9 +95,16 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     if unknown:
         raise SettingsError(f"there is no setting {PREFIX}{unknown[0].upper()}")
     try:
-        return msgspec.convert(given, Settings, strict=False)
+        settings = msgspec.convert(given, Settings, strict=False)
     except msgspec.ValidationError as error:
         raise SettingsError(f"a setting is wrong: {error}") from None
+    if settings.lease_seconds < 2 * settings.heartbeat_seconds:
+        raise SettingsError(
+            f"{PREFIX}LEASE_SECONDS is {settings.lease_seconds:g} and {PREFIX}HEARTBEAT_SECONDS"
+            f" {settings.heartbeat_seconds:g}: a lease must hold two heartbeats, or living"
+            " replicas are taken for dead"
+        )
+    return settings
 
 
 def read_upstream_override(environment: Mapping[str, str]) -> UpstreamOverride:

@@ -9,7 +9,7 @@ from types import TracebackType
 from gateway.core.keys import InstallationSecret
 from gateway.settings import Settings, SettingsError
 from gateway.standalone.secrets import write_private
-from gateway.store.database import Database
+from gateway.store.database import SHARED_CONNECTIONS, Database
 from gateway.store.installation import check_secret
 from gateway.store.schema import check_schema, is_current
 
@@ -71,7 +71,7 @@ def open_database(settings: Settings, folder: DataFolder) -> tuple[Database, Ins
     A SQLite database is made and migrated here; PostgreSQL is migrated by `migrate`. Raises
     `SettingsError`, `SchemaError`, `WrongSecret` and `DatabaseUnavailable`.
     """
-    database = Database(database_url(settings, folder.path))
+    database = Database(database_url(settings, folder.path), connections=SHARED_CONNECTIONS)
     if database.is_sqlite and not is_current(database):
         # The migration tool costs a third of a start, and is needed only here.
         from gateway.store.migrate import migrate

@@ -201,7 +201,7 @@ def audit_round(
     until = monotonic() + min(round_seconds / 2, _COUNT_SECONDS)
     with database.write(snapshot=True) as session:
         # Neither of these takes the snapshot: it is newer than the last round's checkpoints.
-        session.execute(text(f"SET LOCAL statement_timeout = '{_STATEMENT_SECONDS}s'"))
+        database.allow(session, _STATEMENT_SECONDS)
         session.execute(text(f"SET LOCAL lock_timeout = '{_LOCK_SECONDS}s'"))
         session.execute(text("LOCK TABLE audit_checkpoint IN SHARE ROW EXCLUSIVE MODE"))
         for setting in _PLAN:

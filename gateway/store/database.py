@@ -5,28 +5,49 @@ connections of their own (`ledger_sqlite`, `ledger_postgres`).
 """
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import unquote
 
-from sqlalchemy import Engine, create_engine, event, text
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlmodel import Session
 
 from gateway.errors import DatabaseBusy, DatabaseUnavailable
+from gateway.store.outage import Outage
 
 LOCK_TIMEOUT_SECONDS = 1
 STATEMENT_TIMEOUT_SECONDS = 5
-CONNECT_TIMEOUT_SECONDS = 3
-#: one for the poll, one for the lease, one for whatever else is due
+#: beyond the server's own time-out, so that its word usually comes first
+ANSWER_TIMEOUT_SECONDS = STATEMENT_TIMEOUT_SECONDS + 1.0
+#: the operator's connections, and those of a gateway's that serve whatever is asked now and then
 ADMIN_CONNECTIONS = 3
+SHARED_CONNECTIONS = 2
 
-#: the database said so itself: a lock was not to be had, the time was up (PostgreSQL, appendix A);
-#: and so are all of class 40, where a transaction was in the way of another
-_BUSY_STATES = frozenset({"55P03", "57014"})
-_ROLLED_BACK = "40"
+#: what sessions are told; whoever dies in the middle of a transaction must not hold its locks
+TIMEOUTS = (
+    f"SET lock_timeout = '{LOCK_TIMEOUT_SECONDS}s';"
+    f"SET statement_timeout = '{STATEMENT_TIMEOUT_SECONDS}s';"
+    f"SET idle_in_transaction_session_timeout = '{STATEMENT_TIMEOUT_SECONDS}s'"
+)
+
+# What PostgreSQL says of itself (its appendix A): a lock was not to be had, the time was up, and
+# all of class 40, where a transaction was in the way of another …
+_BUSY_STATES = ("55P03", "57014", "40")
+# … it only reads, is ending or starting, has lost somebody: another connection may find another …
+_ENDING_STATES = ("25006", "57P0", "08")
+# … and it cannot do it at all: no room on its disk, in its memory, for its connections; an error
+# of the system; no such user, password or database.
+_UNABLE_STATES = ("53", "58", "28", "3D000")
+_SQLITE_BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+
+_AWAY = "the database does not answer"
 
 _SQLITE_PRAGMAS = (
     "PRAGMA journal_mode=WAL",
@@ -39,10 +60,28 @@ _SQLITE_PRAGMAS = (
 class Database:
     """One database by URL: `sqlite:///path` or `postgresql://…`."""
 
-    def __init__(self, url: str, *, timeouts: bool = True) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeouts: bool = True,
+        connections: int = ADMIN_CONNECTIONS,
+        answer_seconds: float = ANSWER_TIMEOUT_SECONDS,
+        outage: Outage | None = None,
+    ) -> None:
         self.url = url
         self.is_sqlite = url.startswith("sqlite:")
-        self.engine = _sqlite_engine(url) if self.is_sqlite else _postgres_engine(url, timeouts)
+        self.outage = outage or Outage()
+        self._answer_seconds = answer_seconds if timeouts else None
+        self.engine = (
+            _sqlite_engine(url)
+            if self.is_sqlite
+            else _postgres_engine(url, timeouts, connections, self._answer_seconds)
+        )
+
+    def beside(self, *, answer_seconds: float) -> "Database":
+        """Another way to the same database, with a connection that nobody else waits for."""
+        return Database(self.url, connections=1, answer_seconds=answer_seconds, outage=self.outage)
 
     @property
     def path(self) -> str:
@@ -70,18 +109,40 @@ class Database:
 
         Raises `DatabaseUnavailable`.
         """
-        with told(), self.engine.connect() as connection:
+        with self.told(), self.engine.connect() as connection:
             return tuple(connection.exec_driver_sql(statement).one())
+
+    def allow(self, session: Session, seconds: float) -> None:
+        """Let each further statement of this transaction take so long; 0: as long as it takes."""
+        if self.is_sqlite:
+            return
+        session.execute(text(f"SET LOCAL statement_timeout = '{seconds}s'"))
+        wait_for_answers(session.connection(), seconds + 1 if seconds else None)
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """As `told`; and an outage begins where the database does not answer."""
+        try:
+            with told(self.url):
+                yield
+        except DatabaseBusy:
+            raise
+        except DatabaseUnavailable as error:
+            self.outage.failed(error)
+            raise
 
     @contextmanager
     def _session(self, *, immediate: bool = False, snapshot: bool = False) -> Iterator[Session]:
-        with told(), Session(self.engine, expire_on_commit=False) as session:
+        asked_at = time.monotonic()
+        with self.told(), Session(self.engine, expire_on_commit=False) as session:
             if self.is_sqlite:
                 session.execute(text("BEGIN IMMEDIATE" if immediate else "BEGIN"))
             elif snapshot:
                 session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
             yield session
             session.commit()
+        if immediate:
+            self.outage.written(asked_at)
 
     def now(self, session: Session) -> datetime:
         """The moment by the database's clock, not the transaction's start."""
@@ -95,23 +156,81 @@ class Database:
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def told(url: str = "") -> Iterator[None]:
     """Whatever says that the database does not answer, or not now, in the words of our errors."""
     try:
         yield
-    except (OperationalError, InterfaceError) as error:
-        if _is_busy(error):
-            raise DatabaseBusy("the database is busy") from error
-        raise DatabaseUnavailable("the database does not answer") from error
+    except NoConnectionFree as error:
+        raise DatabaseBusy("the database is busy", cause="no connection was free") from error
     except DBAPIError as error:
-        if error.connection_invalidated:
-            raise DatabaseUnavailable("the database does not answer") from error
+        cause = first_line(error.orig, url)
+        if _is_busy(error):
+            raise DatabaseBusy("the database is busy", cause=cause) from error
+        if _is_away(error):
+            raise DatabaseUnavailable(_AWAY, cause=cause) from error
         raise
 
 
+def as_unavailable(error: sqlite3.Error) -> DatabaseUnavailable:
+    """What SQLite says, in the words of our errors."""
+    if getattr(error, "sqlite_errorcode", None) in _SQLITE_BUSY:
+        return DatabaseBusy("the database is busy", cause=str(error))
+    return DatabaseUnavailable(_AWAY, cause=str(error))
+
+
+def is_busy(state: str | None) -> bool:
+    """Whether others were in the way, or it took too long."""
+    return (state or "").startswith(_BUSY_STATES)
+
+
+def is_ending(state: str | None) -> bool:
+    """Whether a connection on which the server says so is of no use any more."""
+    return (state or "").startswith(_ENDING_STATES)
+
+
 def _is_busy(error: DBAPIError) -> bool:
-    state: str = getattr(error.orig, "sqlstate", None) or ""
-    return state in _BUSY_STATES or state.startswith(_ROLLED_BACK)
+    if isinstance(error.orig, sqlite3.Error):
+        return isinstance(as_unavailable(error.orig), DatabaseBusy)
+    return is_busy(getattr(error.orig, "sqlstate", None))
+
+
+def _is_away(error: DBAPIError) -> bool:
+    if isinstance(error.orig, sqlite3.Error):
+        return isinstance(error.orig, sqlite3.OperationalError)
+    state: str | None = getattr(error.orig, "sqlstate", None)
+    if state is not None:
+        return is_ending(state) or state.startswith(_UNABLE_STATES)
+    # Said by the driver itself: no connection could be made, or the one there was is gone.
+    return error.statement is None or error.connection_invalidated
+
+
+def first_line(error: BaseException | None, url: str) -> str:
+    """The first line of what a driver says, without the password that the URL holds."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    line = lines[0]
+    for secret in sorted(_secrets(url), key=len, reverse=True):
+        line = line.replace(secret, "…")
+    return line
+
+
+def _secrets(url: str) -> set[str]:
+    """The password, and what a driver may take for the host where it was not percent-encoded."""
+    user = url.partition("://")[2].partition("?")[0].rpartition("@")[0]
+    password = user.partition(":")[2]
+    parts = {password, unquote(password)}
+    for mark in "@/#":
+        parts |= {piece for part in set(parts) for piece in part.split(mark)}
+    for pair in url.partition("?")[2].split("&"):
+        name, _, value = pair.partition("=")
+        if name.endswith("password"):
+            parts |= {value, unquote(value)}
+    return parts - {""}
+
+
+def wait_for_answers(connection: Connection, seconds: float | None) -> None:
+    """Let the driver wait so long for answers, until the connection goes back to its pool."""
+    driven: Any = connection.connection.dbapi_connection
+    driven.answer_seconds = seconds
 
 
 def psycopg_url(url: str) -> str:
@@ -119,30 +238,33 @@ def psycopg_url(url: str) -> str:
     return url.replace("postgresql+psycopg://", "postgresql://", 1)
 
 
-def _postgres_engine(url: str, timeouts: bool) -> Engine:
-    from gateway.store.unreadable_postgres import read_all_moments
+def _postgres_engine(
+    url: str, timeouts: bool, connections: int, answer_seconds: float | None
+) -> Engine:
+    def connect() -> Any:
+        # The driver is 10 MiB that a gateway on SQLite never needs.
+        from gateway.store.connections import connect
 
-    # UTC: elsewhere, the last hours of the last year that can be read belong to another one.
-    options = "-c timezone=UTC"
-    if timeouts:
-        options += f" -c lock_timeout={LOCK_TIMEOUT_SECONDS}s"
-        options += f" -c statement_timeout={STATEMENT_TIMEOUT_SECONDS}s"
+        return connect(url, timeouts=timeouts, answer_seconds=answer_seconds)
+
     engine = create_engine(
-        psycopg_url(url).replace("postgresql://", "postgresql+psycopg://", 1),
-        pool_size=ADMIN_CONNECTIONS,
+        "postgresql+psycopg://",
+        creator=connect,
+        pool_size=connections,
         max_overflow=0,
         pool_timeout=STATEMENT_TIMEOUT_SECONDS,
         pool_pre_ping=True,
-        connect_args={
-            "options": options,
-            "connect_timeout": CONNECT_TIMEOUT_SECONDS,
-            "application_name": "tollgate",
-        },
     )
 
-    @event.listens_for(engine, "connect")
-    def _configure(connection: Any, _: ConnectionPoolEntry) -> None:
-        read_all_moments(connection)
+    @event.listens_for(engine, "checkin")
+    def _reset(connection: Any, _: ConnectionPoolEntry) -> None:
+        if connection is not None:
+            connection.answer_seconds = answer_seconds
+
+    @event.listens_for(engine, "handle_error")
+    def _drop(context: ExceptionContext) -> None:
+        if is_ending(getattr(context.original_exception, "sqlstate", None)):
+            context.is_disconnect = True
 
     return engine
 

@@ -10,47 +10,46 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import psycopg
-from psycopg import AsyncConnection
-from psycopg.conninfo import make_conninfo
 
 from gateway.errors import ChargeUnknown, DatabaseUnavailable
-from gateway.store.database import (
-    CONNECT_TIMEOUT_SECONDS,
-    LOCK_TIMEOUT_SECONDS,
-    STATEMENT_TIMEOUT_SECONDS,
-    psycopg_url,
-)
-
-#: beyond the server's own time-out, so that its word usually comes first
-_ANSWER_TIMEOUT_SECONDS = STATEMENT_TIMEOUT_SECONDS + 2
+from gateway.store.connections import PatientAsyncConnection, connect_async
+from gateway.store.database import first_line, is_busy, is_ending
+from gateway.store.outage import Outage
 
 
 class StatementRefused(Exception):
-    """The server said no, and rolled back. `sqlstate` says why."""
+    """The server said no, and rolled back. `sqlstate` says why, `cause` in its own words."""
 
-    def __init__(self, sqlstate: str | None) -> None:
-        super().__init__(f"the database refused a statement: {sqlstate}")
+    def __init__(self, sqlstate: str, cause: str) -> None:
+        super().__init__(f"the database refused a statement: {sqlstate} {cause}")
         self.sqlstate = sqlstate
+        self.cause = cause
 
     @property
     def is_lock_timeout(self) -> bool:
         return self.sqlstate == "55P03"
 
+    @property
+    def is_about_data(self) -> bool:
+        """Whether one row of the statement may be to blame."""
+        return self.sqlstate.startswith(("22", "23"))
+
+    @property
+    def is_busy(self) -> bool:
+        return is_busy(self.sqlstate)
+
+    @property
+    def has_ended_the_connection(self) -> bool:
+        return is_ending(self.sqlstate)
+
 
 class Lane:
     """A connection in autocommit; a lost one is opened again by the next statement."""
 
-    def __init__(self, url: str) -> None:
-        self._conninfo = make_conninfo(
-            psycopg_url(url),
-            application_name="tollgate",
-            connect_timeout=CONNECT_TIMEOUT_SECONDS,
-            options=(
-                f"-c lock_timeout={LOCK_TIMEOUT_SECONDS}s"
-                f" -c statement_timeout={STATEMENT_TIMEOUT_SECONDS}s"
-            ),
-        )
-        self._connection: AsyncConnection[Any] | None = None
+    def __init__(self, url: str, outage: Outage | None = None) -> None:
+        self._url = url
+        self._outage = outage or Outage()
+        self._connection: PatientAsyncConnection | None = None
 
     async def run(self, statement: str, values: Mapping[str, Any]) -> Sequence[Any]:
         """Run one statement and commit it; its rows.
@@ -60,41 +59,47 @@ class Lane:
         """
         connection = await self._connected()
         try:
-            async with asyncio.timeout(_ANSWER_TIMEOUT_SECONDS):
-                cursor = await connection.execute(statement, values, prepare=True, binary=True)
-                return await cursor.fetchall()
+            cursor = await connection.execute(statement, values, prepare=True, binary=True)
+            return await cursor.fetchall()
         except psycopg.Error as error:
+            cause = first_line(error, self._url)
             if connection.closed or error.sqlstate is None:
-                await self._drop()
-                raise ChargeUnknown("the database went away") from error
-            raise StatementRefused(error.sqlstate) from error
-        except (TimeoutError, asyncio.CancelledError) as error:
-            await self._drop()
-            if isinstance(error, asyncio.CancelledError):
-                raise
-            raise ChargeUnknown("the database did not answer in time") from error
+                self._drop()
+                raise ChargeUnknown("the database went away", cause=cause) from error
+            if is_ending(error.sqlstate):
+                self._drop()
+            raise StatementRefused(error.sqlstate, cause) from error
+        except asyncio.CancelledError:
+            self._drop()
+            raise
 
     async def close(self) -> None:
-        await self._drop()
+        self._drop()
 
-    async def _connected(self) -> AsyncConnection[Any]:
+    def failed(self, error: DatabaseUnavailable) -> None:
+        """Whoever used the lane gives up: it is part of an outage."""
+        self._outage.failed(error)
+
+    async def _connected(self) -> PatientAsyncConnection:
         if self._connection is not None and not _has_ended(self._connection):
             return self._connection
-        await self._drop()
+        self._drop()
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
-                self._connection = await AsyncConnection.connect(self._conninfo, autocommit=True)
-        except (psycopg.Error, TimeoutError, OSError) as error:
-            raise DatabaseUnavailable("the database does not answer") from error
+            self._connection = await connect_async(self._url)
+        except (psycopg.Error, OSError) as error:
+            cause = first_line(error, self._url)
+            unavailable = DatabaseUnavailable("the database does not answer", cause=cause)
+            self._outage.failed(unavailable)
+            raise unavailable from error
         return self._connection
 
-    async def _drop(self) -> None:
+    def _drop(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            await connection.close()
+            connection.pgconn.finish()
 
 
-def _has_ended(connection: AsyncConnection[Any]) -> bool:
+def _has_ended(connection: PatientAsyncConnection) -> bool:
     """Whether a connection on which nothing was asked cannot be used any more.
 
     A server that speaks without being asked says goodbye. To find that out after a statement was

@@ -1,33 +1,43 @@
-"""Leases: which replicas live, and what becomes of the requests of one that died.
+"""Leases: which replicas say that they live, and the holds of those that do not.
 
-A replica's row is seen anew every few seconds by the database's clock. A hold of a replica that was
-not seen for a whole lease is refunded by whoever finds it; whoever deletes the hold decides, so
-finding it twice does no harm.
+A replica's row changes every few seconds. Nothing here judges by a clock: who is dead is for
+`gateway.core.watch` to see, and whoever deletes a hold decides, so finding it twice does no harm.
 """
 
-from collections.abc import Collection
-from datetime import timedelta
+from datetime import datetime
 
-from sqlalchemy import delete
-from sqlmodel import Session, col, or_, select
+from sqlalchemy import delete, exists, tuple_
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlmodel import col, select
 
 from gateway import __version__
-from gateway.store.accounts import lock_accounts
+from gateway.core.watch import Lease
 from gateway.store.database import Database
-from gateway.store.tables import ApiKeyDay, Entry, Hold, Replica
+from gateway.store.ledger import Refund
+from gateway.store.tables import Hold, Replica
 
-_BATCH = 500
+#: holds refunded in one statement: their accounts are locked meanwhile
+REFUND_BATCH = 200
+
+#: of a replica that has holds and no row
+_NO_ROW = ""
+_FIRST = Refund("", 0)
 
 
-def renew_lease(database: Database, replica_id: str) -> None:
+def renew_lease(database: Database, replica_id: str, lease_seconds: float) -> None:
     """Say that this replica lives. Raises `DatabaseUnavailable`."""
+    insert = sqlite.insert if database.is_sqlite else postgresql.insert
     with database.write() as session:
         now = database.now(session)
-        row = session.get(Replica, replica_id)
-        if row is None:
-            row = Replica(id=replica_id, release=__version__, started_at=now, seen_at=now)
-        row.seen_at = now
-        session.add(row)
+        row = insert(Replica).values(
+            id=replica_id,
+            release=__version__,
+            started_at=now,
+            seen_at=now,
+            lease_seconds=lease_seconds,
+        )
+        seen = {"seen_at": row.excluded.seen_at, "lease_seconds": row.excluded.lease_seconds}
+        session.execute(row.on_conflict_do_update(index_elements=["id"], set_=seen))
 
 
 def end_lease(database: Database, replica_id: str) -> None:
@@ -36,94 +46,70 @@ def end_lease(database: Database, replica_id: str) -> None:
         session.execute(delete(Replica).where(col(Replica.id) == replica_id))
 
 
-def reap_dead_replicas(database: Database, lease_seconds: float) -> int:
-    """Refund the holds of replicas whose lease is over; how many there were."""
+def read_leases(database: Database, own_id: str, default_seconds: float) -> list[Lease]:
+    """The others' leases, and of replicas that only holds name. Raises `DatabaseUnavailable`."""
     with database.read() as session:
-        deadline = database.now(session) - timedelta(seconds=lease_seconds)
-        living = select(Replica.id).where(col(Replica.seen_at) >= deadline)
-        stale = session.exec(
-            select(Hold.request_id)
-            .where(
-                col(Hold.replica_id).not_in(living),
-                or_(
-                    col(Hold.replica_id).in_(select(Replica.id)),
-                    col(Hold.created_at) < deadline,
-                ),
-            )
-            .order_by(col(Hold.account_id))
-        ).all()
-    reaped = _refund_all(database, stale)
-    with database.write() as session:
-        held = select(Hold.replica_id)
-        session.execute(
-            delete(Replica).where(col(Replica.seen_at) < deadline, col(Replica.id).not_in(held))
+        rows = session.exec(select(Replica).where(Replica.id != own_id)).all()
+        named = select(Hold.replica_id).where(
+            Hold.replica_id != own_id, col(Hold.replica_id).not_in(select(Replica.id))
         )
-    return reaped
+        leases = [
+            Lease(row.id, _mark(row.seen_at), row.lease_seconds or default_seconds) for row in rows
+        ]
+        nameless = sorted(set(session.exec(named.distinct()).all()))
+        return leases + [Lease(name, _NO_ROW, default_seconds) for name in nameless]
 
 
-def reap_unknown(
-    database: Database, replica_id: str, known: Collection[str], age_seconds: float
-) -> int:
-    """Refund holds of this very replica that it does not know and that are old enough.
+def holds_of(
+    database: Database, lease: Lease, after: Refund = _FIRST, at_most: int = REFUND_BATCH
+) -> list[Refund]:
+    """The next holds of a dead replica, while its row is as it was. Raises `DatabaseUnavailable`.
 
-    They are left by charges whose commit was not confirmed.
+    By account, so that a batch locks few of them.
     """
+    place = tuple_(col(Hold.account_id), col(Hold.request_id))
     with database.read() as session:
-        deadline = database.now(session) - timedelta(seconds=age_seconds)
+        row = session.get(Replica, lease.replica_id)
+        if (_NO_ROW if row is None else _mark(row.seen_at)) != lease.mark:
+            return []
         found = session.exec(
-            select(Hold.request_id).where(
-                Hold.replica_id == replica_id, col(Hold.created_at) < deadline
+            select(Hold.request_id, Hold.account_id)
+            .where(
+                Hold.replica_id == lease.replica_id, place > (after.account_id, after.request_id)
             )
+            .order_by(col(Hold.account_id), col(Hold.request_id))
+            .limit(at_most)
         ).all()
-    return _refund_all(database, [request_id for request_id in found if request_id not in known])
+        return [Refund(request_id, account_id) for request_id, account_id in found]
 
 
-def reap_everything(database: Database) -> int:
-    """Refund every hold: for the start of the one process that a SQLite database may have."""
+def own_holds(database: Database, replica_id: str) -> list[Refund]:
+    """All of a replica's holds. Raises `DatabaseUnavailable`."""
     with database.read() as session:
-        found = session.exec(select(Hold.request_id)).all()
-    return _refund_all(database, found)
+        found = session.exec(
+            select(Hold.request_id, Hold.account_id).where(Hold.replica_id == replica_id)
+        ).all()
+        return [Refund(request_id, account_id) for request_id, account_id in found]
 
 
-def _refund_all(database: Database, request_ids: Collection[str]) -> int:
-    ids = list(request_ids)
-    refunded = 0
-    for start in range(0, len(ids), _BATCH):
-        with database.write() as session:
-            refunded += _refund(database, session, ids[start : start + _BATCH])
-    return refunded
+def all_holds(database: Database) -> list[Refund]:
+    """Every hold: for the start of the one process that a SQLite database may have."""
+    with database.read() as session:
+        found = session.exec(select(Hold.request_id, Hold.account_id)).all()
+        return [Refund(request_id, account_id) for request_id, account_id in found]
 
 
-def _refund(database: Database, session: Session, request_ids: list[str]) -> int:
-    owners = session.exec(
-        select(Hold.account_id).where(col(Hold.request_id).in_(request_ids))
-    ).all()
-    accounts = {account.id: account for account in lock_accounts(session, owners)}
-    holds = session.exec(
-        select(Hold)
-        .where(col(Hold.request_id).in_(request_ids))
-        .order_by(col(Hold.request_id))
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    ).all()
-    now = database.now(session)
-    for hold in holds:
-        account = accounts[hold.account_id]
-        account.balance += hold.credits
-        session.add(account)
-        session.add(
-            Entry(
-                account_id=hold.account_id,
-                kind="refund",
-                credits=hold.credits,
-                request_id=hold.request_id,
-                api_key_id=hold.api_key_id,
-                created_at=now,
-            )
-        )
-        if hold.day is not None:
-            day = session.get_one(ApiKeyDay, (hold.api_key_id, hold.day))
-            day.credits -= hold.credits
-            session.add(day)
-        session.delete(hold)
-    return len(holds)
+def forget_replica(database: Database, lease: Lease) -> None:
+    """Delete the row of a dead replica that has no holds left, unless it has come back."""
+    with database.write() as session:
+        row = session.exec(
+            select(Replica).where(Replica.id == lease.replica_id).with_for_update()
+        ).one_or_none()
+        held = select(exists().where(col(Hold.replica_id) == lease.replica_id))
+        if row is None or _mark(row.seen_at) != lease.mark or session.execute(held).scalar_one():
+            return
+        session.delete(row)
+
+
+def _mark(seen_at: datetime) -> str:
+    return seen_at.isoformat()

@@ -9,7 +9,7 @@ waits when the last commit is done goes into the next one (no timer).
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Generic, Literal, Protocol, TypeVar
 
 from msgspec import Struct
@@ -92,6 +92,15 @@ def note_late_ends(number: int) -> None:
     """Count ends whose hold was gone: work finished after a reap is free, never charged again."""
     if number > 0:
         _log.warning("%d requests ended after they were refunded; they were free", number)
+
+
+async def refund_together(ledger: Ledger, refunds: Sequence[Refund]) -> int:
+    """Give a batch back; how many it were. Those that cannot be given now are left as they are."""
+    given = await asyncio.gather(*map(ledger.refund, refunds), return_exceptions=True)
+    for result in given:
+        if isinstance(result, BaseException) and not isinstance(result, DatabaseUnavailable):
+            raise result
+    return sum(result is True for result in given)
 
 
 class GroupCommit(Generic[T, R]):

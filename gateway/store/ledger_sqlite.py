@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from gateway.errors import DatabaseUnavailable, TollgateError
-from gateway.store.database import open_sqlite
+from gateway.errors import DatabaseBusy, DatabaseUnavailable, TollgateError
+from gateway.store.database import as_unavailable, open_sqlite
 from gateway.store.ledger import Charge, End, GroupCommit, Refund, Verdict, note_late_ends
+from gateway.store.outage import Outage
 from gateway.store.tables import utc_text
 from gateway.store.writer import WriterThread
 
@@ -95,8 +96,16 @@ _encode = msgspec.json.Encoder().encode
 class SqliteLedger:
     """`gateway.store.ledger.Ledger` on a SQLite file."""
 
-    def __init__(self, path: str, replica_id: str, *, behind_seconds: float = 0.25) -> None:
+    def __init__(
+        self,
+        path: str,
+        replica_id: str,
+        *,
+        behind_seconds: float = 0.25,
+        outage: Outage | None = None,
+    ) -> None:
         self._path = path
+        self._outage = outage or Outage()
         self._replica_id = replica_id
         self._writer = WriterThread("ledger")
         self._charges = self._group(self._charge_rows)
@@ -147,19 +156,20 @@ class SqliteLedger:
             return write(batch)
 
     def _write(self, batch: Sequence[T], write: _Write[T]) -> list[Any]:
-        """All of a batch in one transaction; after an error once more, each on its own."""
+        """All of a batch in one transaction; after an error of its data once more, each alone."""
         try:
             return self._commit(batch, write)
-        except sqlite3.Error:
-            return [result for item in batch for result in self._write_alone(item, write)]
-
-    def _write_alone(self, item: T, write: _Write[T]) -> list[Any]:
-        try:
-            return self._commit([item], write)
         except sqlite3.Error as error:
-            unavailable = DatabaseUnavailable("the database does not answer")
-            unavailable.__cause__ = error
-            return [unavailable]
+            if len(batch) > 1 and not isinstance(error, sqlite3.OperationalError):
+                return [result for item in batch for result in self._write([item], write)]
+            return [self._unavailable(error)] * len(batch)
+
+    def _unavailable(self, error: sqlite3.Error) -> DatabaseUnavailable:
+        unavailable = as_unavailable(error)
+        unavailable.__cause__ = error
+        if not isinstance(unavailable, DatabaseBusy):
+            self._outage.failed(unavailable)
+        return unavailable
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:

@@ -6,7 +6,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, text
 
-from gateway.store.database import Database, told
+from gateway.store.database import Database, wait_for_answers
 
 #: any number will do, as long as nobody else in the database takes an advisory lock on it
 _LOCK = 0x746F6C6C
@@ -17,7 +17,7 @@ def migrate(database: Database) -> None:
 
     Raises `DatabaseUnavailable`.
     """
-    with told():
+    with database.told():
         _upgrade(database)
 
 
@@ -29,6 +29,8 @@ def _upgrade(database: Database) -> None:
             # A step may take longer than a statement of the request path.
             connection.execute(text("SET LOCAL statement_timeout = 0"))
             connection.execute(text("SET LOCAL lock_timeout = 0"))
+            connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+            wait_for_answers(connection, None)
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         command.upgrade(configuration(connection), "head")
         connection.commit()

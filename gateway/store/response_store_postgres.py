@@ -7,7 +7,10 @@ from typing import Any
 from gateway.core.seal import Sealer
 from gateway.errors import ChargeUnknown, DatabaseUnavailable
 from gateway.store.lane import Lane, StatementRefused
+from gateway.store.outage import Outage
 from gateway.store.response_store import PURGE_ROWS, ResponseRecord, ResponseStore
+
+_REFUSED = "the database refused a stored response"
 
 _READ = """
 SELECT sealed, floor(extract(epoch FROM expires_at))::bigint FROM response
@@ -48,9 +51,17 @@ DELETE FROM response WHERE (account_id, id) IN (
 class PostgresResponses(ResponseStore):
     """The tables are made by the migrations; a lost connection is opened again by the next call."""
 
-    def __init__(self, url: str, sealer: Sealer, *, retention_days: int, bytes_max: int) -> None:
+    def __init__(
+        self,
+        url: str,
+        sealer: Sealer,
+        *,
+        retention_days: int,
+        bytes_max: int,
+        outage: Outage | None = None,
+    ) -> None:
         super().__init__(sealer, retention_days=retention_days, bytes_max=bytes_max)
-        self._lane = Lane(url)
+        self._lane = Lane(url, outage)
         self._lock = asyncio.Lock()
 
     async def close(self) -> None:
@@ -93,7 +104,8 @@ class PostgresResponses(ResponseStore):
             except ChargeUnknown:
                 pass
             except StatementRefused as refused:
-                raise DatabaseUnavailable("the database refused a stored response") from refused
+                if not refused.has_ended_the_connection:
+                    raise DatabaseUnavailable(_REFUSED, cause=refused.cause) from refused
             try:
                 return await self._lane.run(statement, values)
             except (ChargeUnknown, StatementRefused) as error:

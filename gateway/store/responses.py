@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from gateway.core.seal import Sealer
+from gateway.store.outage import Outage
 from gateway.store.response_store import ResponseStore
 from gateway.store.response_store_sqlite import SqliteResponses
 
@@ -11,7 +12,12 @@ SQLITE_FILE = "responses.db"
 
 
 def open_responses(
-    database_url: str, sealer: Sealer, *, retention_days: int, bytes_max: int
+    database_url: str,
+    sealer: Sealer,
+    *,
+    retention_days: int,
+    bytes_max: int,
+    outage: Outage | None = None,
 ) -> ResponseStore | None:
     """The store beside the ledger at `database_url`, or None where nothing is to be kept (0 days).
 
@@ -24,7 +30,11 @@ def open_responses(
         from gateway.store.response_store_postgres import PostgresResponses
 
         return PostgresResponses(
-            database_url, sealer, retention_days=retention_days, bytes_max=bytes_max
+            database_url,
+            sealer,
+            retention_days=retention_days,
+            bytes_max=bytes_max,
+            outage=outage,
         )
     path = Path(database_url.removeprefix("sqlite:///")).with_name(SQLITE_FILE)
     return SqliteResponses(str(path), sealer, retention_days=retention_days, bytes_max=bytes_max)

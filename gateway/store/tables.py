@@ -355,10 +355,12 @@ class RequestUsage(SQLModel, table=True):
 
 
 class Replica(SQLModel, table=True):
-    """One start of a gateway; its lease is over when `seen_at` is too old."""
+    """One start of a gateway; its lease is over when `seen_at` has not changed for so long."""
 
     __tablename__ = "replica"
     id: str = Field(primary_key=True)
     release: str
     started_at: datetime = _moment()
     seen_at: datetime = _moment()
+    # Gateways of the release before do not write it: theirs is taken to be as long as ours.
+    lease_seconds: float | None = None

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from gateway.store.database import ADMIN_CONNECTIONS
+from gateway.store.database import ADMIN_CONNECTIONS, SHARED_CONNECTIONS
 from tests.chart.helm import TRIAL, Values, refusal, render
 
 #: beside what is off the request path: two of the ledger, one of stored responses
-GATEWAY_CONNECTIONS = ADMIN_CONNECTIONS + 3
+GATEWAY_CONNECTIONS = SHARED_CONNECTIONS + 4
 #: the operator's own, and what PostgreSQL keeps for its superuser
 OTHER_CONNECTIONS = ADMIN_CONNECTIONS + 3
 

@@ -1,6 +1,6 @@
 {{/* What values.schema.json cannot say. Each refusal is one sentence that names the values. */}}
 
-{{/* A gateway's connections to PostgreSQL: 2 of the ledger, 1 of stored responses, 3 for the rest. */}}
+{{/* A gateway's connections to PostgreSQL: 2 of the ledger, 1 of stored responses, 1 of keys and lease, 2 for the rest. */}}
 {{- define "tollgate.gatewayConnections" -}}6{{- end }}
 
 {{- define "tollgate.operatorConnections" -}}3{{- end }}

@@ -1,0 +1,177 @@
+"""Makes charges on PostgreSQL, whatever becomes of its connection and whoever holds a lock.
+
+Where nobody knows whether a batch was committed, the same charges are asked again on a new
+connection: an id is charged once. A lock is waited for once; then its account is passed by, until
+it is to be had again, so that nobody pays for it but its owner.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from gateway.errors import ChargeUnknown, DatabaseBusy, DatabaseUnavailable, TollgateError
+from gateway.store.lane import Lane, StatementRefused
+from gateway.store.ledger import Charge, Verdict
+from gateway.store.statements_postgres import (
+    CHARGE,
+    CHARGE_PASSING_BY,
+    MADE,
+    byte_strings,
+    integers,
+    texts,
+)
+
+#: after so long no charge is asked again; an answer may take as long as a lane waits for it
+_CHARGE_SECONDS = 8.0
+_PAUSE_SECONDS = 0.1
+_LOCKED_MAX = 10_000
+_DUPLICATE = "23505"
+
+Result = Verdict | TollgateError
+
+
+class Charger:
+    """Charges for one replica, on one lane, one batch at a time."""
+
+    def __init__(self, lane: Lane, replica_id: str) -> None:
+        self._lane = lane
+        self._replica_id = replica_id
+        #: accounts whose lock did not come when it was waited for last
+        self._locked: set[int] = set()
+
+    async def charge(self, batch: Sequence[Charge]) -> list[Result]:
+        """What became of each, in order. Raises `DatabaseUnavailable` for all of them."""
+        awaited = [charge for charge in batch if charge.account_id not in self._locked]
+        passed_by = [charge for charge in batch if charge.account_id in self._locked]
+        results: dict[str, Result] = {}
+        for charges, passing_by in ((awaited, False), (passed_by, True)):
+            if charges:
+                results |= await _Attempt(self._lane, self._replica_id, charges, passing_by).run()
+        self._note_locks(batch, results)
+        return [results[charge.request_id] for charge in batch]
+
+    def _note_locks(self, batch: Sequence[Charge], results: dict[str, Result]) -> None:
+        locked = {c.account_id for c in batch if isinstance(results[c.request_id], DatabaseBusy)}
+        if self._locked:
+            self._locked -= {charge.account_id for charge in batch}
+        if len(self._locked) < _LOCKED_MAX:
+            self._locked |= locked
+
+
+class _Attempt:
+    """One batch on its way into the books."""
+
+    def __init__(
+        self, lane: Lane, replica_id: str, charges: Sequence[Charge], passing_by: bool
+    ) -> None:
+        self._lane = lane
+        self._replica_id = replica_id
+        self._passing_by = passing_by
+        self._left = list(charges)
+        self._results: dict[str, Result] = {}
+        self._until = time.monotonic() + _CHARGE_SECONDS
+        #: whether a commit was sent of which nobody knows what became
+        self._unknown: ChargeUnknown | None = None
+        self._has_lost_a_connection = False
+
+    async def run(self) -> dict[str, Result]:
+        """All results by request id. Raises `DatabaseUnavailable` where nothing can be booked."""
+        while self._left:
+            try:
+                if self._unknown is not None:
+                    await self._take_over_what_was_made()
+                if self._left:
+                    self._settle(await self._ask(self._left))
+            except StatementRefused as refused:
+                await self._cope(refused)
+            except ChargeUnknown as unknown:
+                self._unknown = unknown
+                await self._pause(unknown)
+            except DatabaseUnavailable as unavailable:
+                await self._pause(unavailable)
+        return self._results
+
+    async def _cope(self, refused: StatementRefused) -> None:
+        if refused.sqlstate == _DUPLICATE and self._unknown is not None:
+            await self._pause(self._unknown)  # the first attempt is committed by now: look again
+        elif refused.is_lock_timeout and not self._passing_by:
+            self._passing_by = True
+        elif refused.has_ended_the_connection and not self._has_lost_a_connection:
+            self._has_lost_a_connection = True
+        elif refused.is_about_data and len(self._left) > 1:
+            await self._ask_one_by_one()
+        elif refused.is_busy:
+            self._fail(DatabaseBusy("the database is busy", cause=refused.cause))
+        else:
+            error = DatabaseUnavailable("the database refused the charge", cause=refused.cause)
+            self._lane.failed(error)
+            self._fail(error)
+
+    async def _pause(self, error: DatabaseUnavailable) -> None:
+        """Before the same is asked again, if it may; where nothing was sent, nobody waits."""
+        if self._unknown is None:
+            raise error
+        if time.monotonic() > self._until:
+            self._lane.failed(self._unknown)
+            self._fail(self._unknown)
+        await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _ask_one_by_one(self) -> None:
+        for charge in list(self._left):
+            attempt = _Attempt(self._lane, self._replica_id, [charge], passing_by=True)
+            attempt._unknown = self._unknown
+            try:
+                self._settle(await attempt.run())
+            except DatabaseUnavailable as error:
+                self._fail(error)
+                return
+
+    async def _ask(self, charges: Sequence[Charge]) -> dict[str, Result]:
+        rows = await self._lane.run(
+            CHARGE_PASSING_BY if self._passing_by else CHARGE,
+            _values(charges, self._replica_id),
+        )
+        return {
+            charge.request_id: _locked() if outcome == "locked" else Verdict(outcome, balance)
+            for charge, (outcome, balance) in zip(charges, rows, strict=True)
+        }
+
+    async def _take_over_what_was_made(self) -> None:
+        ids = texts(charge.request_id for charge in self._left)
+        rows = await self._lane.run(MADE, {"request_ids": ids})
+        self._settle(
+            {
+                request_id: Verdict("charged", balance)
+                if is_held
+                else DatabaseUnavailable("the charge was given back meanwhile")
+                for request_id, is_held, balance in rows
+            }
+        )
+
+    def _settle(self, results: dict[str, Result]) -> None:
+        self._results |= results
+        self._left = [charge for charge in self._left if charge.request_id not in results]
+
+    def _fail(self, error: TollgateError) -> None:
+        self._settle({charge.request_id: error for charge in self._left})
+
+
+def _locked() -> DatabaseBusy:
+    return DatabaseBusy("the account is being changed by somebody else; try again")
+
+
+def _values(charges: Iterable[Charge], replica_id: str) -> dict[str, Any]:
+    charges = list(charges)
+    return {
+        "request_ids": texts(charge.request_id for charge in charges),
+        "account_ids": integers(charge.account_id for charge in charges),
+        "api_key_ids": integers(charge.api_key_id for charge in charges),
+        "hashes": byte_strings(charge.key_hash for charge in charges),
+        "credits": integers(charge.credits for charge in charges),
+        "models": texts(charge.model for charge in charges),
+        "routes": texts(charge.route for charge in charges),
+        "idempotency_keys": texts(charge.idempotency_key for charge in charges),
+        "retry_counts": integers(charge.retry_count for charge in charges),
+        "replica_id": replica_id,
+    }

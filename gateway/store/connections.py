@@ -1,0 +1,126 @@
+"""Connections to PostgreSQL, none of which is trusted to notice that its other end is gone.
+
+Owns what every connection is opened with, and how long it waits for an answer. A server that is
+frozen still acknowledges what it gets, and one that is cut off says nothing at all, so the kernel's
+limits and our own are both needed. Loads the driver: nothing that runs on SQLite may import this.
+"""
+
+import asyncio
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg import AsyncConnection, Connection, waiting
+from psycopg.abc import PQGen
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from gateway.store.database import ANSWER_TIMEOUT_SECONDS, TIMEOUTS, psycopg_url
+from gateway.store.unreadable_postgres import read_all_moments
+
+#: for each address that a name has; the driver takes no less
+_CONNECT_TIMEOUT_SECONDS = 2
+_PARAMETERS: dict[str, str | int] = {
+    "application_name": "tollgate",
+    "connect_timeout": _CONNECT_TIMEOUT_SECONDS,
+    # Behind an address that moves there may be a standby for a while: it is no place to charge.
+    "target_session_attrs": "read-write",
+    # What was sent must be acknowledged within so many milliseconds, and a silent connection is
+    # asked for a sign of life.
+    "tcp_user_timeout": 3000,
+    "keepalives": 1,
+    "keepalives_idle": 2,
+    "keepalives_interval": 1,
+    "keepalives_count": 2,
+}
+_NO_ANSWER = "no answer within {:g} s"
+_INTERVAL_SECONDS = 0.1
+
+T = TypeVar("T")
+
+
+def conninfo(url: str) -> str:
+    """The URL with what every connection has. Raises `psycopg.Error` for one that is none."""
+    return make_conninfo(psycopg_url(url), **_PARAMETERS)
+
+
+class PatientConnection(Connection[Any]):
+    """A blocking connection that waits for an answer as long as it may, and is closed then."""
+
+    answer_seconds: float | None = ANSWER_TIMEOUT_SECONDS
+
+    def wait(
+        self, gen: PQGen[T], interval: float = _INTERVAL_SECONDS, timeout: float | None = None
+    ) -> T:
+        limit = self.answer_seconds if timeout is None else timeout
+        try:
+            return waiting.wait(gen, self.pgconn.socket, interval, limit)
+        except psycopg.OperationalError as error:
+            _give_up(self, error, limit)
+            raise
+
+
+class PatientAsyncConnection(AsyncConnection[Any]):
+    """The same on a loop."""
+
+    answer_seconds: float | None = ANSWER_TIMEOUT_SECONDS
+
+    async def wait(
+        self, gen: PQGen[T], interval: float = _INTERVAL_SECONDS, timeout: float | None = None
+    ) -> T:
+        limit = self.answer_seconds if timeout is None else timeout
+        try:
+            return await waiting.wait_async(gen, self.pgconn.socket, interval, limit)
+        except asyncio.CancelledError:
+            # The driver would ask the server to cancel, and wait for its word.
+            self.pgconn.finish()
+            raise
+        except psycopg.OperationalError as error:
+            _give_up(self, error, limit)
+            raise
+
+
+def _give_up(
+    connection: PatientConnection | PatientAsyncConnection,
+    error: psycopg.OperationalError,
+    limit: float | None,
+) -> None:
+    """Close a connection whose server has not answered; nobody knows what it is doing."""
+    if error.sqlstate is None and not connection.closed:
+        connection.pgconn.finish()
+        if limit is not None:
+            raise psycopg.OperationalError(_NO_ANSWER.format(limit)) from error
+
+
+def connect(url: str, *, timeouts: bool, answer_seconds: float | None) -> PatientConnection:
+    """A blocking connection for the pool. Raises `psycopg.Error`."""
+    connection = PatientConnection.connect(conninfo(url), autocommit=True)
+    # By statements: a pooler refuses what it does not know in the start-up packet. UTC: elsewhere,
+    # the last hours of the last year that can be read belong to another one.
+    connection.execute("SET timezone = 'UTC'")
+    if timeouts:
+        connection.execute(TIMEOUTS.encode())
+    read_all_moments(connection)
+    connection.autocommit = False
+    connection.answer_seconds = answer_seconds
+    return connection
+
+
+async def connect_async(url: str) -> PatientAsyncConnection:
+    """A connection in autocommit, for a lane. Raises `psycopg.Error`, and `OSError`."""
+    text = conninfo(url)
+    try:
+        async with asyncio.timeout(_connect_seconds(text)):
+            connection = await PatientAsyncConnection.connect(text, autocommit=True)
+    except TimeoutError:
+        raise psycopg.OperationalError("the server's address was not to be had") from None
+    try:
+        await connection.execute(TIMEOUTS.encode())
+    except BaseException:
+        connection.pgconn.finish()
+        raise
+    return connection
+
+
+def _connect_seconds(text: str) -> float:
+    """Enough for each host that the URL names, with two addresses, and for asking for those."""
+    hosts = str(conninfo_to_dict(text).get("host") or "").count(",") + 1
+    return (2 * hosts + 1) * _CONNECT_TIMEOUT_SECONDS

@@ -1,0 +1,40 @@
+"""A thread and a connection that one kind of work has to itself, whatever the others do."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Concatenate, ParamSpec, TypeVar
+
+from gateway.store.database import Database
+
+#: what is asked here is small and asked again soon: no answer is better than a late one
+_ANSWER_SECONDS = 3.0
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Desk:
+    """Runs functions of the store in order, on a way of its own to a database."""
+
+    def __init__(self, database: Database, name: str) -> None:
+        self._database = database.beside(answer_seconds=_ANSWER_SECONDS)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
+
+    async def ask(
+        self,
+        function: Callable[Concatenate[Database, P], T],
+        *arguments: P.args,
+        **named: P.kwargs,
+    ) -> T:
+        """The result of a function of a database; whatever it raises."""
+
+        def run() -> T:
+            return function(self._database, *arguments, **named)
+
+        return await asyncio.get_running_loop().run_in_executor(self._thread, run)
+
+    def close(self) -> None:
+        """Let the thread end when it may; nobody waits for a server that says nothing."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._database.close()

@@ -1,0 +1,172 @@
+"""The hot statements as PostgreSQL runs them: one a batch, each a transaction of its own.
+
+How a charge stays exact while others write: the accounts are locked first, in the order of their
+ids, as every other writer of accounts does; the keys' rows are read with a lock after that, so
+their newest version counts, not the statement's snapshot. A key's writer takes the account's lock
+before it marks the key, so after its commit no charge can be made with it.
+
+Charge and refund exist twice: one waits for locks, the other passes by what is locked and says so.
+"""
+
+from collections.abc import Iterable
+
+_CHARGE_TEMPLATE = """
+WITH asked AS (
+  SELECT * FROM unnest(
+    %(request_ids)s::text[], %(account_ids)s::bigint[], %(api_key_ids)s::bigint[],
+    %(hashes)s::bytea[], %(credits)s::bigint[], %(models)s::text[], %(routes)s::text[],
+    %(idempotency_keys)s::text[], %(retry_counts)s::int[]
+  ) WITH ORDINALITY AS asked(request_id, account_id, api_key_id, hash, credits, model, route,
+                             idempotency_key, retry_count, position)
+), accounts AS MATERIALIZED (
+  SELECT id, balance, next_expiry FROM account
+  WHERE id IN (SELECT account_id FROM asked) ORDER BY id FOR UPDATE {skip}
+), moment AS MATERIALIZED (
+  SELECT clock_timestamp() AS now, count(*) AS locked FROM accounts
+), keys AS MATERIALIZED (
+  SELECT k.id, k.account_id, h.hash, k.credits_per_day AS cap,
+         k.revoked_at IS NULL AND NOT k.suspended
+         AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())
+         AND h.revoked_at IS NULL
+         AND (h.expires_at IS NULL OR h.expires_at > clock_timestamp()) AS live
+  FROM api_key_hash h JOIN api_key k ON k.id = h.api_key_id
+  WHERE h.hash = ANY(%(hashes)s::bytea[]) AND (SELECT locked FROM moment) >= 0
+  ORDER BY h.hash FOR SHARE OF h, k {skip}
+), judged AS (
+  SELECT asked.*, a.balance, k.cap, coalesce(k.live, false) AS live,
+         coalesce(a.next_expiry <= moment.now, false) AS expiry_due
+  FROM asked CROSS JOIN moment
+  LEFT JOIN keys k ON k.hash = asked.hash AND k.id = asked.api_key_id
+                  AND k.account_id = asked.account_id
+  LEFT JOIN accounts a ON a.id = k.account_id
+), fitting AS (
+  SELECT * FROM (
+    SELECT judged.*, sum(credits) OVER (PARTITION BY account_id ORDER BY position) AS running
+    FROM judged WHERE live AND NOT expiry_due
+  ) AS summed WHERE running <= balance
+), days AS (
+  INSERT INTO api_key_day AS d (api_key_id, day, credits)
+  SELECT api_key_id, (SELECT (now AT TIME ZONE 'UTC')::date FROM moment), sum(credits)
+  FROM fitting WHERE cap IS NOT NULL GROUP BY api_key_id, cap HAVING sum(credits) <= cap
+  ON CONFLICT (api_key_id, day) DO UPDATE SET credits = d.credits + excluded.credits
+  WHERE d.credits + excluded.credits
+        <= (SELECT cap FROM keys WHERE keys.id = excluded.api_key_id LIMIT 1)
+  RETURNING d.api_key_id, d.day
+), charged AS (
+  SELECT fitting.*, days.day FROM fitting LEFT JOIN days USING (api_key_id)
+  WHERE cap IS NULL OR days.day IS NOT NULL
+), entries AS (
+  INSERT INTO entry (account_id, kind, credits, request_id, api_key_id, model, route,
+                     idempotency_key, retry_count, created_at)
+  SELECT account_id, 'charge', -credits, request_id, api_key_id, model, route,
+         idempotency_key, retry_count, moment.now FROM charged CROSS JOIN moment ORDER BY position
+), holds AS (
+  INSERT INTO hold (request_id, account_id, api_key_id, replica_id, credits, day, created_at)
+  SELECT request_id, account_id, api_key_id, %(replica_id)s, credits, day, moment.now
+  FROM charged CROSS JOIN moment
+), balances AS (
+  UPDATE account SET balance = account.balance - taken.credits
+  FROM (SELECT account_id, sum(credits) AS credits FROM charged GROUP BY account_id) AS taken
+  WHERE account.id = taken.account_id RETURNING account.id, account.balance
+)
+SELECT CASE {locked} WHEN NOT judged.live THEN 'dead' WHEN judged.expiry_due THEN 'expiry_due'
+            WHEN charged.request_id IS NOT NULL THEN 'charged'
+            WHEN fitting.request_id IS NOT NULL THEN 'capped' ELSE 'exhausted' END,
+       coalesce(balances.balance, judged.balance, 0)
+FROM judged LEFT JOIN charged USING (request_id) LEFT JOIN fitting USING (request_id)
+LEFT JOIN balances ON balances.id = judged.account_id
+ORDER BY judged.position
+"""
+#: passed by: what exists, and was not to be had without waiting
+_LOCKED = """
+WHEN EXISTS (SELECT FROM account a WHERE a.id = judged.account_id)
+     AND NOT EXISTS (SELECT FROM accounts a WHERE a.id = judged.account_id)
+  OR EXISTS (SELECT FROM api_key_hash h WHERE h.hash = judged.hash)
+     AND NOT EXISTS (SELECT FROM keys k WHERE k.hash = judged.hash)
+THEN 'locked'
+"""
+CHARGE = _CHARGE_TEMPLATE.format(skip="", locked="")
+CHARGE_PASSING_BY = _CHARGE_TEMPLATE.format(skip="SKIP LOCKED", locked=_LOCKED)
+
+#: which charges of a batch whose outcome is unknown were made, and whether they are held still
+MADE = """
+SELECT e.request_id, h.request_id IS NOT NULL, a.balance
+FROM entry e JOIN account a ON a.id = e.account_id
+LEFT JOIN hold h ON h.request_id = e.request_id
+WHERE e.kind = 'charge' AND e.request_id = ANY(%(request_ids)s::text[])
+"""
+
+_REFUND_TEMPLATE = """
+WITH accounts AS MATERIALIZED (
+  SELECT id FROM account WHERE id = ANY(%(account_ids)s::bigint[]) ORDER BY id FOR UPDATE {skip}
+), held AS MATERIALIZED (
+  SELECT request_id FROM hold WHERE request_id = ANY(%(request_ids)s::text[])
+  AND account_id IN (SELECT id FROM accounts) ORDER BY request_id FOR UPDATE {skip}
+), released AS (
+  DELETE FROM hold WHERE request_id IN (SELECT request_id FROM held)
+  RETURNING request_id, account_id, api_key_id, credits, day
+), entries AS (
+  INSERT INTO entry (account_id, kind, credits, request_id, api_key_id, created_at)
+  SELECT account_id, 'refund', credits, request_id, api_key_id, clock_timestamp() FROM released
+), days AS (
+  UPDATE api_key_day AS d SET credits = d.credits - given.credits
+  FROM (SELECT api_key_id, day, sum(credits) AS credits FROM released
+        WHERE day IS NOT NULL GROUP BY api_key_id, day) AS given
+  WHERE d.api_key_id = given.api_key_id AND d.day = given.day
+), balances AS (
+  UPDATE account SET balance = account.balance + given.credits
+  FROM (SELECT account_id, sum(credits) AS credits FROM released GROUP BY account_id) AS given
+  WHERE account.id = given.account_id
+)
+SELECT request_id, true FROM released {locked}
+"""
+REFUND = _REFUND_TEMPLATE.format(skip="", locked="")
+REFUND_PASSING_BY = _REFUND_TEMPLATE.format(
+    skip="SKIP LOCKED",
+    locked="""UNION ALL SELECT request_id, false FROM hold
+  WHERE request_id = ANY(%(request_ids)s::text[])
+  AND request_id NOT IN (SELECT request_id FROM held)""",
+)
+
+#: which refunds of a batch whose outcome was unknown were given
+GIVEN = """
+SELECT request_id FROM entry WHERE kind = 'refund' AND request_id = ANY(%(request_ids)s::text[])
+"""
+
+END = """
+WITH held AS MATERIALIZED (
+  SELECT request_id FROM hold WHERE request_id = ANY(%(request_ids)s::text[])
+  ORDER BY request_id FOR UPDATE
+), released AS (
+  DELETE FROM hold WHERE request_id IN (SELECT request_id FROM held) RETURNING request_id
+), used AS (
+  INSERT INTO request_usage
+    (request_id, input_tokens, cached_tokens, output_tokens, reasoning_tokens)
+  SELECT * FROM unnest(%(used_ids)s::text[], %(input)s::int[], %(cached)s::int[],
+                       %(output)s::int[], %(reasoning)s::int[])
+  ON CONFLICT DO NOTHING
+)
+SELECT request_id FROM released
+"""
+
+
+# Arrays as text: PostgreSQL reads them faster than the driver writes its own form, and their type
+# does not change with their values, so one prepared plan serves every batch.
+
+
+def integers(values: Iterable[int | None]) -> str:
+    return "{" + ",".join("NULL" if value is None else str(value) for value in values) + "}"
+
+
+def texts(values: Iterable[str | None]) -> str:
+    return "{" + ",".join("NULL" if value is None else _quoted(value) for value in values) + "}"
+
+
+def byte_strings(values: Iterable[bytes]) -> str:
+    return "{" + ",".join(f'"\\\\x{value.hex()}"' for value in values) + "}"
+
+
+def _quoted(value: str) -> str:
+    if "\\" in value or '"' in value:
+        value = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{value}"'
