@@ -29,6 +29,7 @@ _PROBES = tuple(zip(DIALECTS, ("plain", "told", "answered"), strict=True))
 _PROBER = "rich-0"
 _PULSE_SECONDS = 0.7
 _PULSES_MAX = 60
+_ASTRAY_SHARE = 0.05
 #: the longest, by the moment; in the answer: of 200 bytes
 _AFTER_MAX = {"after a while": 1.5, "in the answer": 8.0, "in the head": 0.3, "in the body": 0.3}
 
@@ -85,11 +86,16 @@ class Clients:
         chance = random.Random(f"client {client} {self._seed}")
         while not over.is_set():
             name, plaintext, is_dead = self._keys.choose(chance)
-            gateway = chance.randrange(len(self._town.gateways))
-            request = self._request(chance, gateway, name)
+            request = self._request(chance, self._choose_gateway(chance), name)
             got = await self._talk(request, plaintext, is_dead=is_dead)
             pause = chance.uniform(0.02, 0.25)
             await asyncio.sleep(pause if got.complete or got.left else pause + 0.2)
+
+    def _choose_gateway(self, chance: random.Random) -> int:
+        """One that runs, mostly, as a Service chooses; it may have ended just now."""
+        numbers = range(len(self._town.gateways))
+        running = [n for n in numbers if self._town.gateways[n].process.is_running]
+        return chance.choice(running if running and chance.random() > _ASTRAY_SHARE else numbers)
 
     async def _talk(self, asked: Asked, plaintext: str, *, is_dead: bool) -> Got:
         process = self._town.gateways[asked.gateway].process

@@ -7,8 +7,9 @@ import asyncio
 import signal
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 
+import psycopg
 from sqlalchemy import text
 
 from tests.chaos.database import Pair
@@ -16,6 +17,8 @@ from tests.chaos.links import Link
 from tests.chaos.operators import OperatorPart
 from tests.chaos.records import MARK, Fault, Incident, Restore
 from tests.chaos.town import Town
+
+_LOCK = "SELECT id FROM account WHERE name = 'rich-1' FOR UPDATE"
 
 
 class Faults:
@@ -30,6 +33,7 @@ class Faults:
         self._reapply = reapply
         self.incidents: list[Incident] = []
         self.restores: list[Restore] = []
+        self._account = asyncio.Lock()
         self._database = asyncio.Lock()
         self._upstream = asyncio.Lock()
         self._links = {
@@ -64,6 +68,8 @@ class Faults:
             gateway = self._town.gateways[fault.gateway]
             link = gateway.database if words[0] == "database" else gateway.upstream
             return self._links[id(link)], lambda incident: self._hit_link(incident, link)
+        if words[0] == "an":
+            return self._account, self._lock_account
         if words[0] == "upstream":
             return self._upstream, self._hit_upstream
         return self._database, self._hit_database
@@ -82,6 +88,14 @@ class Faults:
             await gateway.stop()
         await asyncio.sleep(fault.seconds)
         await gateway.start()
+
+    async def _lock_account(self, incident: Incident) -> None:
+        """As somebody does who looks at a row by hand, and goes for a coffee."""
+        url = self._town.pair.primary.url(Pair.DATABASE)
+        with suppress(psycopg.Error):  # its connection may be cut by another fault
+            async with await psycopg.AsyncConnection.connect(url) as connection:
+                await connection.execute(_LOCK)
+                await asyncio.sleep(incident.fault.seconds)
 
     async def _hit_link(self, incident: Incident, link: Link) -> None:
         fault, firewall = incident.fault, self._town.firewall

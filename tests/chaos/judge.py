@@ -154,6 +154,8 @@ def _of_a_failure(evidence: Evidence, got: Got, booked: Booked | None) -> Iterat
     may_have_all = got.finished or got.asked.reads_slowly
     if booked is not None and booked.net and not may_have_all:
         yield f"got no complete answer, and was charged {booked.net}"
+    if got.status != 200 and got.charged and not _hit(evidence, got, "database"):
+        yield f"failed, and was told that it was charged {got.charged}"
     if got.broken is not None and got.sent and not _hit(evidence, got, "gateway"):
         yield f"was cut off without an error ({got.broken})"
 

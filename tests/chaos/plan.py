@@ -44,6 +44,7 @@ KINDS: dict[str, Kind] = {
     "database connections gone silent": Kind("database link", 3, 0.2, 2.5),
     "database answers lost": Kind("database link", 3, 0.2, 2.0),
     "database packets dropped": Kind("database link", 3, 0.2, 2.5),
+    "an account's row locked": Kind("account", 2, 0.5, 4.0),
     "upstream killed": Kind("upstream", 3, 0.0, 1.0),
     "upstream frozen": Kind("upstream", 3, 0.2, 3.0),
     "upstream refused": Kind("upstream link", 3, 0.2, 2.5),

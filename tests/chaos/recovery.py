@@ -1,7 +1,4 @@
-"""How long it took after each fault until a gateway answered again, by what its pulse got.
-
-A fault after which another one came before an answer did says nothing and is left out.
-"""
+"""How long it took after each fault until a gateway answered again, by what its pulse got."""
 
 from collections.abc import Iterable, Iterator
 
@@ -19,20 +16,27 @@ class Recovery(Struct, frozen=True):
 
 
 def recoveries(
-    records: Iterable[Got], incidents: list[Incident], gateways: int
+    records: Iterable[Got], incidents: list[Incident], gateways: int, limit_seconds: float
 ) -> Iterator[Recovery]:
-    """One for each fault and each gateway that it met."""
+    """One for each fault and each gateway that it met.
+
+    An answer that came late because of another fault says nothing, one in time does all the same.
+    """
     answers = sorted((got for got in records if got.complete), key=lambda got: got.ended)
     for gateway in range(gateways):
-        met = [incident for incident in incidents if incident.fault.gateway in (gateway, -1)]
+        met = [
+            incident
+            for incident in incidents
+            if incident.fault.gateway in (gateway, -1) and "operator" not in incident.fault.kind
+        ]
         own = [got for got in answers if got.asked.gateway == gateway]
         for incident in met:
-            if incident.fault.kind.startswith("operator"):
-                continue
             first = next((got.ended for got in own if got.began >= incident.ended), None)
-            if first is None or _is_met_again(incident, met, first):
+            if first is None:
                 continue
-            yield Recovery(incident, gateway, first - incident.ended)
+            seconds = first - incident.ended
+            if seconds <= limit_seconds or not _is_met_again(incident, met, first):
+                yield Recovery(incident, gateway, seconds)
 
 
 def _is_met_again(incident: Incident, met: list[Incident], until: float) -> bool:

@@ -95,9 +95,10 @@ class Run:
             await _settle(town)
             settled.set()
         found = [Violation(sentence) for sentence in rounds.slow]
-        back = list(recoveries(clients.records, faults.incidents, options.gateways))
+        limit = options.recovery_seconds
+        back = list(recoveries(clients.records, faults.incidents, options.gateways, limit))
         for one in back:
-            if one.seconds > options.recovery_seconds:
+            if one.seconds > limit:
                 late = f"gateway {one.gateway} answered {one.seconds:.1f} s after the end of"
                 found.append(Violation(f"{late}: {one.incident.fault}"))
         granted = {name for name, given in treasurer.grants.items() if given.posted}

@@ -95,6 +95,10 @@ WRONG: list[tuple[str, Callable[[], Evidence]]] = [
     ("a key that was dead", lambda: evidence(complete(dead_key=True), CHARGED)),
     ("and was charged 2", lambda: evidence(got(status=502, failed=True), CHARGED)),
     ("and was charged 2", lambda: evidence(got(status=200, failed=True), CHARGED)),
+    (
+        "failed, and was told",
+        lambda: evidence(got(status=502, failed=True, charged=2), REFUNDED),
+    ),
     ("cut off without an error", lambda: evidence(got(status=200, broken="reset"), REFUNDED)),
     ("before all of it was there", lambda: evidence(got(left=True, sent=False), CHARGED)),
     ("sent to an upstream without", lambda: evidence(got(left=True), None)),
