@@ -39,6 +39,8 @@ class Evidence(Struct, frozen=True, kw_only=True):
     #: from when to when everything was right
     quiet: list[tuple[float, float]]
     lease_was_over: Callable[[str], bool]
+    #: by the id of a request the replica that was seen to hold it
+    held_by: dict[str, str]
     price: Callable[[Got], int]
     #: keys that always work, and the accounts of which can always pay
     good_keys: Iterable[str]

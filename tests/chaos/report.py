@@ -44,6 +44,18 @@ def requests_table(evidence: Evidence) -> str:
     return table(rows)
 
 
+def requests_summary(evidence: Evidence) -> str:
+    """How many, and what of them was meant to go wrong."""
+    records = evidence.records
+    failing = sum(got.asked.script.ends == "badly" for got in records)
+    left = sum(got.asked.leaves != "never" for got in records)
+    dead = sum(got.dead_key for got in records)
+    return (
+        f"{len(records)} in all: {failing} asked for an answer that fails,"
+        f" {left} were to be left, {dead} had a dead key"
+    )
+
+
 def _booked(evidence: Evidence, got: Got) -> str:
     booked = evidence.ledger.booked.get(got.asked.number)
     if booked is None:
@@ -85,6 +97,7 @@ def _story(got: Got, evidence: Evidence, log: Path) -> Iterator[str]:
     yield from evidence.ledger.entries(number)
     booked = evidence.ledger.booked.get(number)
     if booked is not None:
+        yield f"its hold was seen as that of {evidence.held_by.get(booked.request_id, 'nobody')}"
         yield f"its replica's lease was over: {evidence.lease_was_over(booked.request_id)}"
     for incident in evidence.incidents:
         if incident.overlaps(got.began - 1, got.ended + 1):

@@ -14,6 +14,9 @@ from tests.chaos.town import Town
 
 #: then it is given up
 RECOVERY_SECONDS_MAX = 120.0
+_TELL_SECONDS = 5.0
+#: of so many it is looked how many are under way
+_LAST = 1000
 #: after each round nothing fails for so long
 _QUIET_SECONDS = 0.5
 
@@ -62,15 +65,27 @@ class Rounds:
             round_ = planned[: options.faults - self._count]
             self._count += len(round_)
             self._say(f"round {number}: {'; '.join(str(fault) for fault in round_)}")
+            telling = asyncio.create_task(self._tell_on(began))
             await faults.carry_out(round_)
+            telling.cancel()
             seconds = await self._recover()
             self._note(seconds, round_)
             if seconds >= RECOVERY_SECONDS_MAX:
                 return
-            self._say(
-                f"  works again after {seconds:.1f} s; {self._count} faults,"
-                f" {len(self._clients.records)} requests in {time.monotonic() - began:.0f} s"
-            )
+            self._say(f"  works again after {seconds:.1f} s; {self._progress(began)}")
+
+    async def _tell_on(self, began: float) -> None:
+        while True:
+            await asyncio.sleep(_TELL_SECONDS)
+            self._say(f"  {self._progress(began)}")
+
+    def _progress(self, began: float) -> str:
+        seconds, records = time.monotonic() - began, self._clients.records
+        under_way = sum(not got.ended for got in records[-_LAST:])
+        return (
+            f"{seconds:.0f} s: {self._count} faults, {len(records)} requests,"
+            f" {under_way} of them under way"
+        )
 
     def _note(self, seconds: float, round_: list[Fault]) -> None:
         self.recoveries.append(seconds)

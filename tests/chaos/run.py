@@ -119,6 +119,7 @@ class Run:
             restores=faults.restores,
             quiet=rounds.quiet,
             lease_was_over=watch.was_over,
+            held_by=watch.held_by,
             price=_price,
             good_keys=RICH,
             caps={"capped": CAP},
@@ -140,7 +141,7 @@ class Run:
         say = self._say
         say(f"\nfaults\n{report.faults_table(evidence.incidents)}")
         say(f"  {len(evidence.incidents)} in all\n")
-        say(f"{report.requests_table(evidence)}\n  {len(evidence.records)} in all\n")
+        say(f"{report.requests_table(evidence)}\n  {report.requests_summary(evidence)}\n")
         void = sum(bool(given.spec.get("void")) for given in treasurer.grants.values())
         say(
             f"keys: {keys.rotated} rotations, {keys.revoked} revocations;"

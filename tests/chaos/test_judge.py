@@ -50,6 +50,7 @@ def evidence(record: Got, booked: Booked | None, **more: Any) -> Evidence:
         "restores": [],
         "quiet": [],
         "lease_was_over": lambda request_id: False,
+        "held_by": {},
         "price": lambda got: 2,
         "good_keys": ("rich-0",),
         "caps": {"capped": 10},
