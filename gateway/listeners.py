@@ -11,16 +11,24 @@ import signal
 import socket
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 import uvicorn
 
+from gateway.admission import Admission
 from gateway.flow import Flow
 from gateway.protocol import ClientProtocol
 
 _log = logging.getLogger(__name__)
 
 _BACKLOG = 2048
+#: ingresses and load balancers keep an idle connection for 60
+IDLE_SECONDS = 75
+#: after which the system gives up what is unread, so that the protocol comes first and counts it
+_UNREAD_SECONDS_MORE = 60
+#: what the system holds of an answer that is not read; it doubles the figure
+_SEND_BUFFER_BYTES = 256 * 1024
 #: from cutting the streams to giving up on connections that do not close
 _CLOSING_SECONDS = 10
 _TICK_SECONDS = 0.05
@@ -48,11 +56,14 @@ class Listeners:
         self.ops_port = 0
 
     async def open(
-        self, app: Callable[..., Any], host: str, port: int, operations: Any, ops_port: int
+        self,
+        host: str,
+        clients: tuple[Callable[..., Any], int, Admission],
+        operations: tuple[Callable[..., Any], int, Admission],
     ) -> None:
-        """Listen on both ports. Raises `OSError` where one is taken."""
-        self.port = self._listen(app, host, port)
-        self.ops_port = self._listen(operations, host, ops_port)
+        """Listen on both ports, each with its application. Raises `OSError` where one is taken."""
+        self.port = self._listen(host, *clients)
+        self.ops_port = self._listen(host, *operations)
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, self._asked_to_stop)
@@ -81,15 +92,19 @@ class Listeners:
         operations.should_exit = True
         await self._tasks[1]
 
-    def _listen(self, app: Callable[..., Any], host: str, port: int) -> int:
+    def _listen(self, host: str, app: Callable[..., Any], port: int, admission: Admission) -> int:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
-        # Accepted connections inherit it; the loop sets it only on sockets that it bound itself.
+        # Accepted connections inherit it all; the loop sets the first only where it binds itself.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # for what is still unread once it is closed
+            seconds = admission.limits.unread_seconds + _UNREAD_SECONDS_MORE
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(1000 * seconds))
         config = uvicorn.Config(
             app,
             loop="none",
-            http=ClientProtocol,
+            http=partial(ClientProtocol, admission=admission),  # type: ignore[arg-type]  # it is called only
             proxy_headers=False,
             ws="none",
             lifespan="off",
@@ -97,7 +112,7 @@ class Listeners:
             access_log=False,
             log_config=None,
             server_header=False,
-            timeout_keep_alive=75,
+            timeout_keep_alive=IDLE_SECONDS,
             timeout_graceful_shutdown=int(self._drain_seconds) + _CLOSING_SECONDS,
         )
         server = _Server(config)

@@ -1,292 +1,337 @@
-"""One client's connection: HTTP/1.1 on uvicorn's protocol, with a leaner cycle of our own.
+"""One client's connection: what it may take, in bytes and in time, and one request after the other.
 
-    bytes ──▶ parser ──▶ Cycle ── task ──▶ the ASGI application ──▶ Cycle ──▶ one write
+    bytes ─▶ RequestReader ─▶ Cycle ─▶ the ASGI application
+      └─ what comes before its turn waits unread, and the socket with it
 
-Owns the limits of a request's head, and what ASGI leaves out: a request is told when its connection
-is lost. Parsing, pipelining and the way down are uvicorn's; its cycle, a general one, costs more
-than all the rest of a charged request's way through the server.
+Owns the limits of what costs no key: a head's time, silence, the time for reading an answer. And it
+has what ASGI leaves out: a request is told when its connection is lost, where ASGI's own way, a
+task that waits for `http.disconnect`, costs a task a request.
 
-Sources: ASGI, "HTTP & WebSocket ASGI Message Format" 2.3; RFC 9112.
+Source: RFC 9112, section 9.
 """
 
 import asyncio
-import logging
-import re
-from collections.abc import Callable, Iterable
-from typing import Any
-from urllib.parse import unquote
+import fcntl
+import struct
+import termios
+from collections.abc import Callable
+from typing import Any, cast
 
-import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.config import Config
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+from uvicorn.protocols.utils import get_local_addr, get_remote_addr
+from uvicorn.server import ServerState
 
-from gateway.connection import SOCKET, Message, Scope
+from gateway.admission import Admission, Reason, peer_of
+from gateway.connection import SOCKET, Scope
+from gateway.cycle import Cycle
+from gateway.reader import Refused, RequestReader
 
-_log = logging.getLogger(__name__)
-
-#: of a request's line and headers; the parser itself would listen for ever
-_HEAD_BYTES_MAX = 64 * 1024
-_HEAD_TOO_LARGE = b"HTTP/1.1 431 Head Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-#: nothing but a path, as nearly all are; anything else is for a parser
-_PLAIN_TARGET = re.compile(rb"(/[\w.-]+)+")
-_LAST_CHUNK = b"0\r\n\r\n"
-_FAILED = b"Internal Server Error"
-
-
-class Cycle:
-    """One request and its answer; what has no underscore has uvicorn's names.
-
-    A head waits for what follows it, so that for a short answer both are one write: the second
-    system call would cost more than anything else that happens to it.
-    """
-
-    __slots__ = ("_chunked", "_expects_continue", "_has_body", "_head", "_is_read", "_left",
-                 "_protocol", "_scope", "_started", "body", "disconnected", "keep_alive",
-                 "message_event", "more_body", "response_complete", "task")  # fmt: skip
-
-    def __init__(self, protocol: "ClientProtocol", scope: Scope, keep_alive: bool) -> None:
-        #: what arrived of the request's body and was not received yet, and whether more will
-        self.body = b""
-        self.more_body = True
-        self.message_event = asyncio.Event()
-        self.task: asyncio.Task[None]
-        self.keep_alive = keep_alive
-        self.disconnected = False
-        self.response_complete = False
-        self._protocol = protocol
-        self._scope = scope
-        self._expects_continue = protocol.expect_100_continue
-        #: whether the application has received the end of the body
-        self._is_read = False
-        self._started = False
-        self._head = b""
-        self._has_body = self._chunked = True
-        #: bytes of the answer that its head has promised and that are still to come
-        self._left = 0
-
-    async def run_asgi(self, application: Callable[..., Any]) -> None:
-        """Let the application answer, and see that it did."""
-        try:
-            await application(self._scope, self.receive, self.send)
-        except BaseException:  # noqa: BLE001  # the edge: nobody else would end the request
-            _log.exception("a request met a bug")
-            self._give_up()
-        else:
-            if not (self.response_complete or self.disconnected):
-                _log.error("a request was not answered to its end")
-                self._give_up()
-        finally:
-            self._protocol.tasks.discard(self.task)
-
-    async def receive(self) -> Message:
-        protocol = self._protocol
-        if self._expects_continue:
-            self._expects_continue = False
-            protocol.transport.write(_CONTINUE)
-        protocol.flow.resume_reading()
-        while not (self.disconnected or self.response_complete):
-            if self.body or not (self.more_body or self._is_read):
-                body, self.body = self.body, b""
-                self._is_read = not self.more_body
-                return {"type": "http.request", "body": body, "more_body": self.more_body}
-            self.message_event.clear()
-            await self.message_event.wait()
-        return {"type": "http.disconnect"}
-
-    async def send(self, message: Message) -> None:
-        flow = self._protocol.flow
-        if flow.write_paused and not self.disconnected:
-            await flow.drain()
-        if self.disconnected:
-            return
-        if message["type"] == "http.response.start":
-            self._start(message["status"], message.get("headers", ()))
-        else:
-            self._go_on(message.get("body", b""), message.get("more_body", False))
-
-    def _give_up(self) -> None:
-        if self._started or self.disconnected:
-            self._protocol.transport.close()
-            return
-        length = (b"content-length", b"%d" % len(_FAILED))
-        self._start(500, [length, (b"connection", b"close")])
-        self._go_on(_FAILED, more=False)
-
-    def _start(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        assert not self._started, "a status is sent once"
-        self._has_body = self._scope["method"] != "HEAD" and status not in (204, 304)
-        told = [*self._protocol.server_state.default_headers, *headers]
-        parts = [STATUS_LINE[status]]
-        for name, value in told:
-            parts += (name, b": ", value, b"\r\n")
-            if name == b"content-length":
-                self._chunked = False
-                self._left = int(value)
-            elif name == b"connection" and value == b"close":
-                self.keep_alive = False
-        head = b"".join(parts)
-        lines = 1 + len(told)
-        if head.count(b"\n") != lines or head.count(b"\r") != lines:
-            raise ValueError("a header's value may not hold a line break")
-        if not self.keep_alive:
-            head += b"connection: close\r\n"
-        if self._chunked and self._has_body:
-            head += b"transfer-encoding: chunked\r\n"
-        self._started = True
-        self._expects_continue = False
-        self._head = head + b"\r\n"
-        if self._chunked:  # a stream's first event may be a while
-            self._protocol.loop.call_soon(self._flush)
-
-    def _go_on(self, body: bytes, more: bool) -> None:
-        assert self._started, "a status comes first"
-        assert not self.response_complete, "nothing comes after the end"
-        if not self._has_body:
-            data = b""
-        elif self._chunked:
-            data = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
-            if not more:
-                data += _LAST_CHUNK
-        else:
-            data = body
-            self._left -= len(body)
-            if self._left < 0 or (self._left and not more):
-                raise ValueError("the body is not as long as its head says")
-        if self._head:
-            data, self._head = self._head + data, b""
-        if data:
-            self._protocol.transport.write(data)
-        if not more:
-            self._end()
-
-    def _end(self) -> None:
-        self.response_complete = True
-        self.message_event.set()
-        if not self.keep_alive:
-            self._protocol.transport.close()
-        self._protocol.on_response_complete()
-
-    def _flush(self) -> None:
-        if self._head and not self.disconnected:
-            data, self._head = self._head, b""
-            self._protocol.transport.write(data)
+#: of what comes before its turn, after which the socket is left alone; before, an end is noticed
+_AHEAD_BYTES_MAX = 16 * 1024
+#: for what is left of the body of a request that is answered
+REST_SECONDS = 10.0
+#: for a client to see its last answer while it still sends, and how much of that is thrown away
+_PART_SECONDS = 2.0
+_PART_BYTES_MAX = 256 * 1024
 
 
-class ClientProtocol(HttpToolsProtocol):
-    """One connection, and what a request may know of it as a `gateway.connection.ClientSocket`.
+def _last_answer(status: int, body: bytes = b"") -> bytes:
+    head = b"content-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\n" % len(body)
+    return STATUS_LINE[status] + head + b"connection: close\r\n\r\n" + body
 
-    ASGI's own way to know that it is lost, a task that waits for `http.disconnect`, costs a task a
-    request.
-    """
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
+_LAST_ANSWERS: dict[Reason, bytes] = {
+    "malformed": _last_answer(400, b"Invalid HTTP request received."),
+    "head_size": _last_answer(431),
+    "head_time": _last_answer(408),
+    "full": _last_answer(503),
+    "peer": _last_answer(503),
+}
+
+
+class ClientProtocol(asyncio.Protocol):
+    """One connection, and what a request may know of it as a `gateway.connection.ClientSocket`."""
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+        admission: Admission | None = None,
+    ) -> None:
+        if not config.loaded:
+            config.load()
+        self.loop = _loop or asyncio.get_event_loop()
+        self.server_state = server_state
+        self.tasks = server_state.tasks
+        self.transport: asyncio.Transport
+        self.flow: FlowControl
+        self.cycle: Cycle | None = None
         self.is_lost = self.is_slow = False
         self.on_lost: Callable[[], None] | None = None
-        self._in_head = True
-        self._head_bytes = 0
-        self._state = {**self.app_state, SOCKET: self}
-        self._idle_since = 0.0
+        self._app = config.loaded_app
+        self._asgi = {"version": config.asgi_version, "spec_version": "2.3"}
+        self._state = {**app_state, SOCKET: self}
+        self._admission = admission or Admission()
+        self._limits = self._admission.limits
+        self._idle_seconds = config.timeout_keep_alive
+        self._reader = RequestReader(self._begin)
+        #: whether it was let in, and whether nothing more of it is read
+        self._is_in = self._is_over = False
+        #: what came before its turn, and where it begins
+        self._ahead = b""
+        self._ahead_start = 0
+        #: bytes that the port counts as kept for this connection
+        self._kept = 0
+        self._thrown_away = 0
+        #: when the connection ends unless it has got on; 0 while that is its request's affair
+        self._deadline = 0.0
+        self._unread = 0
+        self._unread_since = 0.0
+        self._timer: asyncio.TimerHandle | None = None
 
     @property
     def is_received(self) -> bool:
-        """Whether all of the request under way is here; of the last one, where more follow."""
-        return not self.cycle.more_body
+        """Whether all of the request under way is here."""
+        return self.cycle is not None and not self.cycle.more_body
 
-    def pause_writing(self) -> None:
-        self.is_slow = True
-        super().pause_writing()
+    @property
+    def _is_answered(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
 
-    def resume_writing(self) -> None:
-        self.is_slow = False
-        super().resume_writing()
+    # the transport's calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is one only in shape
+        self.flow = FlowControl(self.transport)
+        self._server = get_local_addr(self.transport)
+        self._client = get_remote_addr(self.transport)
+        self._peer = peer_of(self._client[0]) if self._client else "this machine"
+        refused = self._admission.enter(self._peer)
+        if refused is not None:
+            self._refuse(refused, "there are as many connections as may be")
+            return
+        self._is_in = True
+        if self._admission.open > self._limits.connections:
+            self._make_room()
+        cast("set[ClientProtocol]", self.server_state.connections).add(self)
+        self._deadline = self.loop.time() + self._limits.head_seconds
+        self._look_later()
+
+    def _make_room(self) -> None:
+        """Let the connection go that has waited for longest."""
+        others = cast("set[ClientProtocol]", self.server_state.connections)
+        waiting = [each for each in others if each._is_answered and not each._is_over]
+        if waiting:
+            oldest = min(waiting, key=lambda each: each._deadline)
+            oldest._cut("full", "another one needs its place")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.is_lost = True
-        super().connection_lost(exc)
-        if self.timeout_keep_alive_task is not None:
-            self.timeout_keep_alive_task.cancel()
+        self.is_lost = self._is_over = True
+        self._reader.close()
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._is_in:
+            cast("set[ClientProtocol]", self.server_state.connections).discard(self)
+            self._admission.leave(self._peer)
+        self._release()
+        if self.cycle is not None:
+            self.cycle.disconnect()
+            self.cycle = None
+        self._state.clear()
+        self.flow.resume_writing()
         if self.on_lost is not None:
             self.on_lost()
 
+    def pause_writing(self) -> None:
+        self.is_slow = True
+        self.flow.pause_writing()
+
+    def resume_writing(self) -> None:
+        self.is_slow = False
+        self.flow.resume_writing()
+        if self._reader.is_whole and self._is_answered and not self._is_over:
+            self.go_on()
+
     def data_received(self, data: bytes) -> None:
-        if self._in_head:
-            self._head_bytes += len(data)
-        super().data_received(data)
-        if self._in_head and self._head_bytes > _HEAD_BYTES_MAX:
-            self.transport.write(_HEAD_TOO_LARGE)
-            self.transport.close()
+        if not self._is_over:
+            self._feed(data, 0)
+            return
+        self._thrown_away += len(data)
+        if self._thrown_away > _PART_BYTES_MAX:
+            self.transport.abort()
 
-    def on_message_begin(self) -> None:
-        self._in_head = True
-        self._head_bytes = 0
-        self.url = b""
-        self.headers = []
-        self.expect_100_continue = False
+    def _feed(self, data: bytes, start: int) -> None:
+        reader = self._reader
+        try:
+            start = reader.feed(data, start)
+        except Refused as refused:
+            self._refuse(refused.reason, str(refused))
+            return
+        if start < len(data):
+            self._wait_with(data, start)
+        elif reader.is_in_head and reader.head_bytes:
+            self._await_head()
 
-    def on_headers_complete(self) -> None:
-        self._in_head = False
-        parser = self.parser
-        version = parser.get_http_version()
-        if _PLAIN_TARGET.fullmatch(self.url):
-            path, query = self.url, b""
+    def _await_head(self) -> None:
+        """A part of a head is here."""
+        new = self._reader.head_bytes - self._kept
+        if not self._admission.keep(new):
+            self._refuse("full", "too many heads that do not end")
+            return
+        if not self._kept and self.cycle is not None:
+            self._deadline = self.loop.time() + self._limits.head_seconds
+        self._kept += new
+
+    def _wait_with(self, data: bytes, start: int) -> None:
+        """Keep what came before its turn; not much more is read until then."""
+        if self._ahead:
+            data, start = self._ahead[self._ahead_start :] + data[start:], 0
+            self._release()
+        if len(data) - start > _AHEAD_BYTES_MAX:
+            self.flow.pause_reading()
+        if self._admission.keep(len(data)):
+            self._kept = len(data)
+            self._ahead, self._ahead_start = data, start
         else:
-            url = httptools.parse_url(self.url)
-            path, query = url.path, url.query or b""
+            self._cut("full", "too much was sent before its turn")
+
+    def _release(self) -> None:
+        if self._kept:
+            self._admission.release(self._kept)
+            self._kept = 0
+
+    def _begin(self) -> Cycle:
+        """A head is whole."""
+        reader = self._reader
         scope: Scope = {
             "type": "http",
-            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
-            "http_version": version,
-            "server": self.server,
-            "client": self.client,
-            "scheme": self.scheme,
-            "method": parser.get_method().decode("ascii"),
+            "asgi": self._asgi,
+            "http_version": reader.version,
+            "server": self._server,
+            "client": self._client,
+            "scheme": "http",
+            "method": reader.method.decode("ascii"),
             "root_path": "",
-            "path": unquote(path.decode("ascii")) if b"%" in path else path.decode("ascii"),
-            "raw_path": path,
-            "query_string": query,
-            "headers": self.headers,
+            "path": reader.path.decode("ascii"),
+            "raw_path": reader.path,
+            "query_string": reader.query,
+            "headers": reader.headers,
             "state": self._state.copy(),
         }
-        before = self.cycle
-        cycle: Any = Cycle(self, scope, version != "1.0" and parser.should_keep_alive())
-        self.cycle = cycle
-        if before is None or before.response_complete:
-            self._start_asgi_task(cycle, self.app)
-        else:
-            self.flow.pause_reading()
-            self.pipeline.appendleft((cycle, self.app))
-
-    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
-        """As uvicorn's, but the cycle itself ends it: a callback would be one more turn."""
-        cycle.task = self.loop.create_task(cycle.run_asgi(app))
+        self._deadline = 0.0
+        if self._kept:
+            self._release()
+        self.cycle = cycle = Cycle(self, scope, reader.keep_alive, reader.expects_continue)
+        # The cycle itself takes it out again: a callback would be one more turn.
+        cycle.task = self.loop.create_task(cycle.run_asgi(self._app))
         self.tasks.add(cycle.task)
+        return cycle
 
-    def on_response_complete(self) -> None:
-        """Begin the next request if it is here already, else watch for how long none comes."""
+    # from one request to the next
+
+    def on_response_complete(self, keep_alive: bool) -> None:
+        """The answer is written; whether it was read is another question."""
         if self.transport.is_closing():
             return
+        if not keep_alive:
+            self._part()
+        elif self._reader.is_whole:
+            self.go_on()
+        else:  # the rest of the body is for nobody
+            self._deadline = self.loop.time() + REST_SECONDS
+            self.flow.resume_reading()
+
+    def go_on(self) -> None:
+        """Read the next request, unless the client has yet to read the last answer."""
+        if self.is_slow:
+            return  # `resume_writing` comes back
+        self._reader.next()
+        self._deadline = self.loop.time() + self._idle_seconds
         self.flow.resume_reading()
-        if self.pipeline:
-            self._start_asgi_task(*self.pipeline.pop())
+        if self._ahead:
+            data, start = self._ahead, self._ahead_start
+            self._ahead = b""
+            self._release()
+            self._feed(data, start)
+
+    def shutdown(self) -> None:
+        """The server is going down: what is under way runs on, nothing follows it."""
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.close()
+        else:
+            self.cycle.keep_alive = False
+
+    # ends
+
+    def _refuse(self, reason: Reason, why: str) -> None:
+        """Answer what is no request, unless an answer is under way, and end the connection: what
+        follows must not be taken for a request."""
+        self._admission.cut(reason, self._peer, why)
+        cycle = self.cycle
+        is_free = self._reader.is_in_head
+        if not is_free and cycle is not None:
+            is_free = not cycle.started
+            cycle.disconnect()
+        if is_free:
+            self.transport.write(_LAST_ANSWERS[reason])
+        self._part()
+
+    def _part(self) -> None:
+        """Close; but a client that still sends would lose its answer by that, and is heard out."""
+        is_sending = self._is_in and not self._reader.is_whole
+        self._is_over = True
+        self._release()
+        if not is_sending:
+            self.transport.close()
             return
-        self._idle_since = self.loop.time()
-        if self.timeout_keep_alive_task is None:
-            self._watch(self.timeout_keep_alive)
+        self._deadline = self.loop.time() + _PART_SECONDS
+        self.transport.write_eof()
+        self.flow.resume_reading()
 
-    def timeout_keep_alive_handler(self) -> None:
-        self.timeout_keep_alive_task = None
-        if self.cycle.response_complete and not self._in_head:
-            left = self._idle_since + self.timeout_keep_alive - self.loop.time()
-            if left > 0:
-                self._watch(left)
+    def _cut(self, reason: Reason, why: str) -> None:
+        self._admission.cut(reason, self._peer, why)
+        self._is_over = True
+        self.transport.abort()
+
+    # time
+
+    def _look_later(self) -> None:
+        """One timer serves a whole connection; to set one for each request is dearer."""
+        limits = self._limits
+        seconds = min(limits.head_seconds, self._idle_seconds, limits.unread_seconds) / 2
+        if self._deadline:
+            seconds = max(0.001, min(seconds, self._deadline - self.loop.time()))
+        self._timer = self.loop.call_later(seconds, self._look)
+
+    def _look(self) -> None:
+        now = self.loop.time()
+        if self._is_unread_for_long(now):
+            self._cut("unread", "nothing of what waits for it was read")
+            return
+        if self._deadline and now >= self._deadline:
+            if self._reader.is_in_head and self._reader.head_bytes and not self._is_over:
+                self._refuse("head_time", f"a head of more than {self._limits.head_seconds:g} s")
             else:
-                self.transport.close()
+                self._is_over = True
+                self._deadline = 0.0
+                self.transport.close()  # what waits to be read may still be
+        self._look_later()
 
-    def _watch(self, seconds: float) -> None:
-        self.timeout_keep_alive_task = self.loop.call_later(
-            seconds, self.timeout_keep_alive_handler
-        )
+    def _is_unread_for_long(self, now: float) -> bool:
+        left = self.transport.get_write_buffer_size()
+        if left:
+            left += _unacknowledged(self.transport)
+        if left != self._unread:
+            self._unread, self._unread_since = left, now
+        return left > 0 and now - self._unread_since >= self._limits.unread_seconds
 
-    def _unset_keepalive_if_required(self) -> None:
-        """Nothing: one timer serves a whole connection; to set one for each request is dearer."""
+
+def _unacknowledged(transport: asyncio.Transport) -> int:
+    """Bytes that the system holds for a client that has not taken them."""
+    number = transport.get_extra_info("socket").fileno()
+    (size,) = struct.unpack("i", fcntl.ioctl(number, termios.TIOCOUTQ, bytes(4)))
+    return int(size)

@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from msgspec import Struct
 
+from gateway.admission import OPERATIONS, Admission, connection_limits
 from gateway.app import Gateway, charged_paths
 from gateway.core.catalog import Catalog
 from gateway.core.keys import PEPPER, InstallationSecret
@@ -203,8 +204,7 @@ class Process:
             flow, charged_paths(list(dialects.values())), Counted(free, metrics, witness)
         )
         operations = Operations(metrics, _readiness(listeners, keyring, database.outage))
-        line = self._command_line
-        await listeners.open(gateway, line.host, line.port, operations, line.ops_port)
+        await self._listen(listeners, gateway, operations, metrics)
         _log.info("ready %.2f s after the process began", process_age_seconds() or 0)
         settling = asyncio.create_task(_settle(free))
         stack.callback(settling.cancel)
@@ -218,6 +218,18 @@ class Process:
             lambda: {*flow.open_requests(), *ledger.pending()},
             lease_seconds=self._settings.lease_seconds,
             unconfirmed_seconds=self._settings.unconfirmed_seconds,
+        )
+
+    async def _listen(
+        self, listeners: Listeners, gateway: Gateway, operations: Operations, metrics: Metrics
+    ) -> None:
+        line = self._command_line
+        clients = Admission(connection_limits(self._settings), metrics.cut)
+        metrics.client_connections = lambda: clients.open
+        await listeners.open(
+            line.host,
+            (gateway, line.port, clients),
+            (operations, line.ops_port, Admission(OPERATIONS, metrics.cut)),
         )
 
     def _open_witness(self, stack: AsyncExitStack) -> Witness | None:

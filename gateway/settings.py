@@ -13,6 +13,7 @@ from msgspec import Meta, Struct
 PREFIX = "TOLLGATE_"
 
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+Connections = Annotated[int, Meta(ge=1, le=1_000_000)]
 
 
 class SettingsError(ValueError):
@@ -45,6 +46,18 @@ class Settings(Struct, frozen=True, kw_only=True):
     vocabulary_file: str | None = None
     """A file of ranks such as the Kimi models' `tiktoken.model`, by which `count_tokens` counts
     exactly what they do. Unset: o200k, which is shipped."""
+
+    connections: Connections = 10_000
+    """Connections of clients at a time; fewer where the process may not open two files for each."""
+
+    connections_per_peer: Connections = 5_000
+    """Those of one IPv4 address or one IPv6 network of 64 bits. Behind a single proxy: all."""
+
+    head_seconds: Seconds = 20.0
+    """How long a request's line and headers may take, from the connection or their first byte."""
+
+    unread_seconds: Seconds = 60.0
+    """How long a client may read nothing of what waits for it."""
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """DEBUG, INFO, WARNING or ERROR."""

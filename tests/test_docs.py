@@ -64,7 +64,8 @@ from tests.harness.pages import (
 
 #: byte strings in the code of HTTP that look like header names: everybody's, and values
 NOT_DOCUMENTED = {"content-length", "content-type", "cache-control", "bearer", "identity"} | {
-    "no-cache", "no", "true", "false", "connection", "close",
+    "no-cache", "no", "true", "false", "connection", "close", "host", "expect", "upgrade",
+    "transfer-encoding", "chunked",
 }  # fmt: skip
 
 #: kinds in the headings of resources.md

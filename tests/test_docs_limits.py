@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 
-from gateway import keyring
+from gateway import admission, keyring, listeners, protocol
+from gateway import reader as requests
 from gateway.connection import BODY_RATE_MIN
 from gateway.core.shares import Holder, Shares, largest_share
 from gateway.core.spec import FleetLimits
 from gateway.documents import memory, reader
 from gateway.routes import access, counting, reading
+from gateway.settings import Settings
 from gateway.store import response_store
 from gateway.telemetry import metrics
 from gateway.upstream import gate
@@ -36,7 +38,20 @@ OF_A_REQUEST = {
     f"seconds in which less than {BODY_RATE_MIN} bytes": FLEET.body_silence_seconds,
 }
 #: what those can take who have no key
-WITHOUT_A_KEY = {
+WITHOUT_A_KEY: dict[str, float] = {
+    "connections on the port for clients": Settings().connections,
+    "connections of one IPv4 address": Settings().connections_per_peer,
+    "connections on the port for operations": admission.OPERATIONS.connections,
+    "seconds for a head": Settings().head_seconds,
+    "seconds without a request": listeners.IDLE_SECONDS,
+    "seconds in which nothing is read": Settings().unread_seconds,
+    "seconds for what is left of a body": protocol.REST_SECONDS,
+    "bytes of a request's line and headers": requests.HEAD_BYTES_MAX,
+    "headers of a request": requests.HEADERS_MAX,
+    "bytes beside a body in chunks": requests.HEAD_BYTES_MAX,
+    "requests of a connection": 1,
+    "bytes on a port of heads": admission.KEPT_BYTES_MAX,
+    "log lines a minute": admission.LINES_PER_MINUTE,
     "credentials of one request": keyring.CREDENTIALS_MAX,
     "look-ups of unknown credentials": keyring.LOOKUPS_PER_SECOND_MAX,
     "unknown credentials that are remembered": keyring.UNKNOWN_MAX,

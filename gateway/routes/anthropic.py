@@ -1,6 +1,7 @@
 """The free routes of the Anthropic-compatible family: models and token counting."""
 
 from typing import Any
+from urllib.parse import unquote
 
 from fastapi import APIRouter, Request, Response
 
@@ -32,6 +33,7 @@ async def list_models(request: Request, key: AuthenticatedKey) -> dict[str, Any]
 async def show_model(name: str, request: Request, key: AuthenticatedKey) -> dict[str, Any]:
     """Anthropic "Get a Model"; an alias answers by its own name."""
     catalog: Catalog = request.app.state.catalog
+    name = unquote(name)
     model = catalog.find(name)
     if model is None or not key.may_see(model.id):
         raise ModelNotFound(f"model: {name[:256]}", param="model")

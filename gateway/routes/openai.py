@@ -1,6 +1,7 @@
 """The free routes of the OpenAI-compatible family: models, stored responses and token counting."""
 
 from typing import Any, Literal
+from urllib.parse import unquote
 
 from fastapi import APIRouter, Request, Response
 
@@ -35,6 +36,7 @@ async def list_models(request: Request, key: AuthenticatedKey) -> dict[str, Any]
 async def show_model(name: str, request: Request, key: AuthenticatedKey) -> dict[str, Any]:
     """OpenAI "Retrieve model"; an alias answers by its own name."""
     catalog: Catalog = request.app.state.catalog
+    name = unquote(name)
     model = catalog.find(name)
     if model is None or not key.may_see(model.id):
         raise ModelNotFound(f"The model '{name[:256]}' does not exist", param="model")

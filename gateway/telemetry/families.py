@@ -28,6 +28,10 @@ COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
         "Requests that went on to the next upstream because this one failed.",
         ("upstream",),
     ),
+    "cut_connections": (
+        "Connections of clients that this replica cut or did not take, by why.",
+        ("reason",),
+    ),
     "database_errors": ("Calls to the database that failed.", ()),
     "folded": ("Series that became `other` for want of room.", ()),
 }
@@ -46,6 +50,7 @@ GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
         "1 while an upstream is not asked because it failed in a row, else 0.",
         ("upstream",),
     ),
+    "client_connections": ("Connections of clients that are open.", ()),
     "key_poll_age_seconds": ("Time since the last good poll of the keys.", ()),
     "event_loop_delay_seconds": ("How late a timer ran last.", ()),
     "series": ("Series of keys, accounts and models in this replica.", ()),

@@ -40,6 +40,8 @@ class Metrics(Collector):
         self._keys: set[str] = set()
         #: seconds since the last good poll of the keys
         self.key_poll_age: Callable[[], float] = lambda: 0.0
+        #: connections of clients that are open
+        self.client_connections: Callable[[], int] = lambda: 0
         self._counters = {
             name: Numbers(room, "counter", f"tollgate_{name}", *of) for name, of in COUNTERS.items()
         }
@@ -79,9 +81,14 @@ class Metrics(Collector):
         """A feature of a request was dropped."""
         self._counters["degraded_requests"].of(model, feature).add(1)
 
+    def cut(self, reason: str) -> None:
+        """A connection of a client was cut, or not taken."""
+        self._counters["cut_connections"].of(reason).add(1)
+
     def collect(self) -> Iterable[Metric]:
         """All metrics as they are now; from any thread."""
         self._gauges["key_poll_age_seconds"].of().show(self.key_poll_age())
+        self._gauges["client_connections"].of().show(self.client_connections())
         self._gauges["series"].of().show(self._room.taken)
         self._counters["folded"].of().show(self._room.folded)
         for families in (self._counters, self._gauges, self._timings):

@@ -1,10 +1,12 @@
 """The server's side of HTTP, with small applications instead of the gateway."""
 
 import asyncio
+import contextlib
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -12,7 +14,8 @@ import uvicorn
 
 from gateway.connection import Message, Receive, Scope, Send
 from gateway.protocol import ClientProtocol
-from tests.harness.raw import RawConnection, chunk, request_head
+from gateway.reader import HEAD_BYTES_MAX, HEADERS_MAX
+from tests.harness.raw import Answer, RawConnection, chunk, request_head, settle
 
 BODY = b"an answer"
 LENGTH = (b"content-length", b"%d" % len(BODY))
@@ -72,7 +75,7 @@ def test_a_head_and_a_short_body_are_one_write() -> None:
         connection.send(request_head("GET", "/a%20b?c=d"))
         data = connection.receive_write()
     assert data.startswith(b"HTTP/1.1 200 OK\r\ndate: ")
-    assert data.endswith(b"\r\n\r\nGET /a b c=d ")
+    assert data.endswith(b"\r\n\r\nGET /a%20b c=d ")
 
 
 def test_the_head_of_a_stream_does_not_wait_for_its_first_event() -> None:
@@ -207,3 +210,293 @@ def test_a_connection_that_does_nothing_is_closed_and_one_at_work_is_not() -> No
             connection.send(request_head("GET", path.decode()))
             assert connection.receive_write().endswith(path + b"  ")
         assert connection.receive_rest() == b""
+
+
+async def told_headers(scope: Scope, receive: Receive, send: Send) -> None:
+    """The path, the body and the headers as they were understood."""
+    given = await read(receive)
+    lines = b"|".join(name + b":" + value for name, value in scope["headers"])
+    told = b"%b %b %b" % (scope["path"].encode(), given, lines)
+    await send(head(200, (b"content-length", b"%d" % len(told))))
+    await send(body(told))
+
+
+def ask(port: int, *pieces: bytes) -> Answer | None:
+    with RawConnection(port) as connection:
+        for piece in pieces:
+            connection.send(piece)
+            time.sleep(0.05)  # else they would travel as one
+        return connection.receive()
+
+
+def test_trailers_are_nobodys() -> None:
+    whole = request_head("POST", "/", transfer_encoding="chunked", x_real="a") + chunk(b"body")
+    trailers = b"0\r\nx-trailer: b\r\nhost: other\r\nexpect: 100-continue\r\n\r\n"
+    with serving(told_headers) as port:
+        for pieces in ([whole + trailers], [whole, trailers], [whole + trailers[:9], trailers[9:]]):
+            answer = ask(port, *pieces)
+            assert answer is not None
+            assert answer.body == b"/ body host:gateway.test|transfer-encoding:chunked|x-real:a"
+
+
+OFFERS = {
+    "Java": "Connection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAEAAEAA\r\nUpgrade: h2c",
+    "curl": "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk",
+    "a browser": "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13",
+}
+
+
+@pytest.mark.parametrize("offer", OFFERS.values(), ids=OFFERS)
+@pytest.mark.parametrize("is_chunked", [False, True])
+def test_an_offer_to_speak_another_protocol_is_ignored(offer: str, is_chunked: bool) -> None:
+    """RFC 9110, section 7.8; several clients make one with each first request."""
+    length = "Transfer-Encoding: chunked" if is_chunked else "Content-Length: 4"
+    start = f"POST /path HTTP/1.1\r\nHost: x\r\n{offer}\r\n{length}\r\n\r\n".encode()
+    data = chunk(b"body") + chunk(b"") if is_chunked else b"body"
+    following = request_head("GET", "/following")
+    with serving(told_headers) as port:
+        for pieces in (
+            [start + data],
+            [start, data],
+            [start[:-2], start[-2:] + data[:2], data[2:]],
+        ):
+            answer = ask(port, *pieces)
+            assert answer is not None
+            assert answer.body.startswith(b"/path body host:x|connection:Upgrade")
+            assert b"|upgrade:" not in answer.body
+        with RawConnection(port) as connection:
+            connection.send(start + data + following)
+            for path in (b"/path body", b"/following "):
+                _, headers = connection.receive_head()
+                assert connection.receive_bytes(int(headers["content-length"])).startswith(path)
+
+
+def test_a_stream_to_a_client_of_http_1_0_ends_with_its_connection() -> None:
+    async def stream(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(head(200))
+        await send(body(b"one", more=True))
+        await send(body(b"two", more=True))
+        await send(body(b""))
+
+    for keep in (b"", b"connection: keep-alive\r\n"):
+        with serving(stream) as port, RawConnection(port) as connection:
+            connection.send(b"POST / HTTP/1.0\r\n" + keep + b"content-length: 1\r\n\r\nx")
+            data = connection.receive_rest()
+        start, _, rest = data.partition(b"\r\n\r\n")
+        assert b"transfer-encoding" not in start
+        assert b"connection: close" in start
+        assert rest == b"onetwo"
+
+
+@pytest.mark.parametrize(
+    ("target", "path"),
+    [
+        ("/api%2fopenai/v1", "/api%2fopenai/v1 "),
+        ("/a/../b", "/a/../b "),
+        ("//a//b/", "//a//b/ "),
+        ("/a;b=c/d%00e", "/a;b=c/d%00e "),
+        ("/a?b=/c?d", "/a b=/c?d"),
+        ("/a%3Fb", "/a%3Fb "),
+        ("http://elsewhere.test/a/b?c", "/a/b c"),
+        ("HTTPS://elsewhere.test:80", "/ "),
+        ("http://elsewhere.test?c", "/ c"),
+        ("*", "* "),
+    ],
+)
+def test_a_path_is_what_was_sent(target: str, path: str) -> None:
+    with serving(echo) as port:
+        answer = ask(port, request_head("GET", target))
+    assert answer is not None
+    assert answer.body.decode() == f"GET {path} "
+
+
+LAST = b"0\r\n\r\n"
+REFUSED = {
+    "no host": b"GET / HTTP/1.1\r\n\r\n",
+    "two hosts": b"GET / HTTP/1.1\r\nhost: a\r\nhost: a\r\n\r\n",
+    "an empty host": b"GET / HTTP/1.1\r\nhost:\r\n\r\n",
+    "a host with a path": b"GET / HTTP/1.1\r\nhost: a/b\r\n\r\n",
+    "a host with a user": b"GET / HTTP/1.1\r\nhost: a@b\r\n\r\n",
+    "a host with a space": b"GET / HTTP/1.1\r\nhost: a b\r\n\r\n",
+    "a host with bytes": b"GET / HTTP/1.1\r\nhost: a\xff\r\n\r\n",
+    "two hosts in HTTP/1.0": b"GET / HTTP/1.0\r\nhost: a\r\nhost: b\r\n\r\n",
+    "two codings": b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: identity, chunked\r\n\r\n"
+    + LAST,
+    "coding in two lines": b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: gzip\r\n"
+    b"transfer-encoding: chunked\r\n\r\n" + LAST,
+    "a coding of no name": b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: xchunked\r\n\r\n"
+    + LAST,
+    "a length of 0 and chunks": b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n"
+    b"transfer-encoding: chunked\r\n\r\n" + LAST,
+    "chunks and a length": b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n"
+    b"content-length: 5\r\n\r\n" + LAST,
+    "the same length twice": b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n"
+    b"content-length: 1\r\n\r\nx",
+    "chunks in HTTP/1.0": b"POST / HTTP/1.0\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n"
+    + LAST,
+    "HTTP/0.9": b"GET /\r\n\r\n",
+    "HTTP/2.0": b"GET / HTTP/2.0\r\nhost: a\r\n\r\n",
+    "a bare line feed": b"GET / HTTP/1.1\r\nhost: a\n\r\n\r\n",
+    "only line feeds": b"GET / HTTP/1.1\nhost: a\n\n",
+    "a folded line": b"GET / HTTP/1.1\r\nhost: a\r\nx: y\r\n z\r\n\r\n",
+    "a space before the colon": b"GET / HTTP/1.1\r\nhost: a\r\nx : y\r\n\r\n",
+    "a space before the first name": b"GET / HTTP/1.1\r\n host: a\r\n\r\n",
+    "a NUL": b"GET / HTTP/1.1\r\nhost: a\r\nx: y\x00z\r\n\r\n",
+    "a method of no end": b"A" * 5_000,
+    "a tunnel": b"CONNECT a:443 HTTP/1.1\r\nhost: a\r\n\r\n",
+    "a tunnel that is offered": b"CONNECT a:443 HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\n"
+    b"upgrade: h2c\r\n\r\n",
+    "another scheme": b"GET ftp://a/b HTTP/1.1\r\nhost: a\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("data", REFUSED.values(), ids=REFUSED)
+def test_what_follows_a_refused_head_is_no_request(data: bytes) -> None:
+    paths: list[str] = []
+
+    async def note(scope: Scope, receive: Receive, send: Send) -> None:
+        paths.append(scope["path"])
+        await echo(scope, receive, send)
+
+    smuggled = request_head("GET", "/smuggled")
+    with serving(note) as port:
+        for pieces in ([data + smuggled], [data, smuggled]):
+            answer = ask(port, *pieces)
+            assert answer is not None
+            assert answer.status == 400
+            assert answer.headers["connection"] == "close"
+    assert paths == []
+
+
+@pytest.mark.parametrize(
+    "data", [b"zz\r\n", b"-1\r\n", b"f" * 20 + b"\r\n", b"1\nx\n0\n\n", b"1\r\nxy\r\n0\r\n\r\n"]
+)
+def test_what_follows_a_broken_chunk_is_no_request(data: bytes) -> None:
+    paths: list[str] = []
+
+    async def note(scope: Scope, receive: Receive, send: Send) -> None:
+        paths.append(scope["path"])
+        with contextlib.suppress(KeyError):  # of a client that is gone
+            await echo(scope, receive, send)
+
+    start = request_head("POST", "/first", transfer_encoding="chunked")
+    with serving(note) as port:
+        answer = ask(port, start + data + request_head("GET", "/smuggled"))
+    assert answer is not None
+    assert answer.status == 400
+    assert paths in ([], ["/first"])
+
+
+@pytest.mark.parametrize("size", [HEAD_BYTES_MAX, HEAD_BYTES_MAX + 1, 110_000, 1_000_000])
+@pytest.mark.parametrize("pieces", [1, 2, 100])
+def test_a_head_has_so_many_bytes_and_not_one_more(size: int, pieces: int) -> None:
+    filled = request_head("GET", "/", x="")
+    data = request_head("GET", "/", x="y" * (size - len(filled)))
+    assert len(data) == size
+    step = -(-size // pieces)
+    with serving(echo) as port, RawConnection(port) as connection:
+        for place in range(0, size, step):
+            if not connection.send(data[place : place + step]):
+                break
+        answer = connection.receive("GET")
+    if size <= HEAD_BYTES_MAX:
+        assert answer is not None
+        assert answer.status == 200
+    else:
+        assert answer is None or answer.status == 431
+
+
+def test_a_head_has_so_many_lines_and_not_one_more() -> None:
+    with serving(echo) as port:
+        for lines, status in ((HEADERS_MAX - 1, 200), (HEADERS_MAX, 431), (15_000, 431)):
+            head_of_many = b"GET / HTTP/1.1\r\nhost: a\r\n" + b"a:\r\n" * lines + b"\r\n"
+            for given in ([head_of_many], [head_of_many[:-2], b"\r\n"]):
+                answer = ask(port, *given)
+                assert answer is not None
+                assert answer.status == status
+
+
+def test_one_request_of_many_is_worked_on() -> None:
+    """The others wait unread, and no more are begun than answers have room."""
+    began = running = most = 0
+    large = 100_000
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal began, running, most
+        began, running = began + 1, running + 1
+        most = max(most, running)
+        await asyncio.sleep(0)
+        await send(head(200, (b"content-length", b"%d" % large)))
+        await send(body(b"x" * large))
+        running -= 1
+
+    many = 2_000
+    with serving(slow) as port, RawConnection(port, receive_bytes=4096) as connection:
+        connection.send(request_head("GET", "/") * many)
+        settle(lambda: began)
+        assert began < 200
+        for _ in range(many):
+            _, headers = connection.receive_head()
+            assert len(connection.receive_bytes(int(headers["content-length"]))) == large
+    assert (began, most) == (many, 1)
+
+
+def test_a_client_that_leaves_is_noticed_behind_an_empty_line() -> None:
+    """Some send one after a body."""
+    gone = Event()
+
+    async def wait(scope: Scope, receive: Receive, send: Send) -> None:
+        await read(receive)
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        gone.set()
+
+    with serving(wait) as port:
+        with RawConnection(port) as connection:
+            connection.send(request_head("POST", "/", content_length=1) + b"x\r\n")
+        assert gone.wait(20)
+
+
+def test_a_body_in_chunks_of_a_byte_takes_time_in_proportion() -> None:
+    def seconds(size: int) -> float:
+        data = chunk(b"x") * size + chunk(b"")
+        best = 1e9
+        for _ in range(3):
+            began = time.process_time()
+            answer = ask(port, request_head("POST", "/", transfer_encoding="chunked") + data)
+            assert answer is not None
+            assert answer.body.count(b"x") == size
+            best = min(best, time.process_time() - began)
+        return best
+
+    with serving(echo) as port:
+        seconds(1000)
+        once, four_times = seconds(100_000), seconds(400_000)
+    assert four_times < 6 * once + 0.1
+
+
+@pytest.mark.parametrize("length", [{"content_length": 200_000}, {"transfer_encoding": "chunked"}])
+def test_the_rest_of_an_answered_body_is_thrown_away(length: dict[str, str | int]) -> None:
+    async def early(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(head(413, LENGTH))
+        await send(body(BODY))
+
+    data = b"x" * 200_000
+    rest = data if "content_length" in length else chunk(data) + chunk(b"")
+    with serving(early) as port, RawConnection(port) as connection:
+        connection.send(request_head("POST", "/", **length))
+        assert connection.receive_write().endswith(BODY)
+        connection.send(rest + request_head("GET", "/next"))
+        assert connection.receive_write().endswith(BODY)
+
+
+def test_a_connection_whose_body_may_not_come_is_not_kept() -> None:
+    async def early(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(head(401, LENGTH))
+        await send(body(BODY))
+
+    with serving(early) as port, RawConnection(port) as connection:
+        connection.send(request_head("POST", "/", content_length=9, expect="100-continue"))
+        data = connection.receive_rest()
+    assert data.count(b"HTTP/1.1 ") == 1
+    assert b"connection: close" in data

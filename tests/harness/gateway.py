@@ -99,13 +99,15 @@ class Process:
     def __init__(self, log: Path) -> None:
         self.log = log
         LOGS.append(log)
+        #: a command that runs it
+        self.under: list[str] = []
         self._process: subprocess.Popen[bytes] | None = None
 
     def spawn(self, arguments: list[str], environment: dict[str, str] | None = None) -> None:
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("TOLLGATE_", "UPSTREAM"))}
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "gateway", *arguments],
+                [*self.under, sys.executable, "-m", "gateway", *arguments],
                 cwd=ROOT,
                 env={**clean, **(environment or {})},
                 stdout=log,
