@@ -5,6 +5,7 @@ Exit status 0 when all is well, 1 when something was violated, 2 when it could n
 
 import argparse
 import asyncio
+import logging
 import secrets
 import signal
 import sys
@@ -25,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if programs is None:
         print("chaos: PostgreSQL is not installed (apt-get install postgresql)", file=sys.stderr)
         return 2
+    logging.getLogger().addHandler(logging.NullHandler())  # outages of ours are no news
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(2))
     with ExitStack() as stack:
         try:

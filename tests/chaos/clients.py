@@ -7,6 +7,7 @@ import asyncio
 import random
 
 from tests.chaos.keys import Keys
+from tests.chaos.options import Options
 from tests.chaos.records import Asked, Got
 from tests.chaos.scripts import PROBE, choose_script
 from tests.chaos.talk import Talk
@@ -37,11 +38,13 @@ _AFTER_MAX = {"after a while": 1.5, "in the answer": 8.0, "in the head": 0.3, "i
 class Clients:
     """All of them, and their records."""
 
-    def __init__(self, town: Town, keys: Keys, seed: int, count: int) -> None:
+    def __init__(self, town: Town, keys: Keys, options: Options) -> None:
         self._town = town
         self._keys = keys
-        self._seed = seed
-        self._count = count
+        self._seed = options.seed
+        self._count = options.clients
+        #: some answers outlast a fault that lasts longer than a lease
+        self._long_seconds = 0.0 if options.short else 1.8 * options.lease_seconds
         self._number = 0
         self.records: list[Got] = []
 
@@ -121,7 +124,7 @@ class Clients:
             key=name,
             dialect=dialect,
             model=model,
-            script=PROBE if probe else choose_script(chance, 1.8 * self._town.times.lease_seconds),
+            script=PROBE if probe else choose_script(chance, self._long_seconds),
             stream=chance.random() < 0.6,
             reasons=not probe and chance.random() < 0.15,
             leaves="never" if probe else leaves,

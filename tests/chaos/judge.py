@@ -15,10 +15,20 @@ from collections.abc import Callable, Iterable, Iterator
 from msgspec import Struct
 
 from tests.chaos.ledger import Booked, Ledger
+from tests.chaos.plan import KINDS, NOBODY
 from tests.chaos.records import Got, Incident, Restore
 
 #: what an end or a refund may wait for, written behind as it is, with the database away meanwhile
 _SETTLED_SECONDS = 12.0
+
+
+def _of(*places: str) -> frozenset[str]:
+    return frozenset(name for name, kind in KINDS.items() if kind.place in places)
+
+
+_GATEWAY, _UPSTREAM = _of("gateway"), _of("upstream", "upstream link")
+_DATABASE = _of("database", "database link", "account")
+_DRAINED = frozenset({"gateway drained"})
 
 
 class Violation(Struct, frozen=True):
@@ -139,13 +149,13 @@ def _of_a_complete_answer(evidence: Evidence, got: Got, booked: Booked | None) -
 def _of_a_client_that_left(evidence: Evidence, got: Got, booked: Booked | None) -> Iterator[str]:
     asked = got.asked
     net = 0 if booked is None else booked.net
-    if _hit(evidence, got, "upstream"):
+    if _hit(evidence, got, _UPSTREAM):
         return
     if asked.number not in evidence.dispatched:
         if net:
             yield "left before it was sent to an upstream, and was charged"
         return
-    may_fail = asked.script.ends != "well" or _hit(evidence, got, "gateway drained")
+    may_fail = asked.script.ends != "well" or _hit(evidence, got, _DRAINED)
     if net or booked is None or may_fail:
         return
     if not evidence.lease_was_over(booked.request_id):
@@ -156,17 +166,17 @@ def _of_a_failure(evidence: Evidence, got: Got, booked: Booked | None) -> Iterat
     may_have_all = got.finished or got.asked.reads_slowly
     if booked is not None and booked.net and not may_have_all:
         yield f"got no complete answer, and was charged {booked.net}"
-    if got.status != 200 and got.charged and not _hit(evidence, got, "database"):
+    if got.status != 200 and got.charged and not _hit(evidence, got, _DATABASE):
         yield f"failed, and was told that it was charged {got.charged}"
-    if got.broken is not None and got.sent and not _hit(evidence, got, "gateway"):
+    if got.broken is not None and got.sent and not _hit(evidence, got, _GATEWAY):
         yield f"was cut off without an error ({got.broken})"
 
 
-def _hit(evidence: Evidence, got: Got, kind: str) -> bool:
-    """Whether a fault of a kind met the request or its replica."""
+def _hit(evidence: Evidence, got: Got, kinds: frozenset[str]) -> bool:
+    """Whether a fault of these kinds met the request or its replica."""
     return any(
-        incident.fault.kind.startswith(kind)
-        and incident.fault.gateway in (got.asked.gateway, -1)
+        incident.fault.kind in kinds
+        and incident.fault.gateway in (got.asked.gateway, NOBODY)
         and incident.overlaps(got.began, got.ended + 1.0)
         for incident in evidence.incidents
     )

@@ -77,7 +77,7 @@ class Run:
             keys.reapply()
             treasurer.reapply()
 
-        clients = Clients(town, keys, options.seed, options.clients)
+        clients = Clients(town, keys, options)
         watch = Watch(town.pair, options.lease_seconds)
         faults = Faults(town, operator, reapply)
         rounds = Rounds(options, town, clients, operator, self._say)

@@ -57,8 +57,8 @@ PROBE = Script("probe", "!answer Here")
 
 
 def choose_script(chance: random.Random, long_seconds: float) -> Script:
-    """One of them, by its weight; a few answers take so long."""
-    if chance.random() < _LONG_SHARE:
+    """One of them, by its weight; a few answers take so long, where any may."""
+    if long_seconds and chance.random() < _LONG_SHARE:
         pause = round(long_seconds / _LONG_CHUNKS * 1000)
         return _well("long", f"!chunks {_LONG_CHUNKS} {pause}")
     scripts = _FAILING if chance.random() < _FAILING_SHARE else _WELL

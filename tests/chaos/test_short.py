@@ -10,8 +10,8 @@ from tests.harness.gateway import ROOT
 from tests.harness.postgres import find_programs
 
 _RUN = (
-    "--seed 11 --faults 10 --seconds 20 --gateways 2 --clients 6 --lease 6 --short --recovery 60"
-    " --no-operator --without silent --without standby --without packets"
+    "--seed 208 --faults 10 --seconds 15 --gateways 2 --clients 6 --lease 6 --short --recovery 60"
+    " --no-operator"
 )
 
 

@@ -38,16 +38,14 @@ _LIMITS = {
 class Times(Struct, frozen=True):
     """How long a lease is, and what goes with it."""
 
-    lease_seconds: float = 15.0
-    heartbeat_seconds: float = 1.0
-    unconfirmed_seconds: float = 10.0
+    lease_seconds: float
 
     @property
     def environment(self) -> dict[str, str]:
         return {
             "TOLLGATE_LEASE_SECONDS": str(self.lease_seconds),
-            "TOLLGATE_HEARTBEAT_SECONDS": str(self.heartbeat_seconds),
-            "TOLLGATE_UNCONFIRMED_SECONDS": str(self.unconfirmed_seconds),
+            "TOLLGATE_HEARTBEAT_SECONDS": str(self.lease_seconds / 12),
+            "TOLLGATE_UNCONFIRMED_SECONDS": str(self.lease_seconds / 2),
             "TOLLGATE_ACCESS_LOG": "1",
         }
 
