@@ -91,7 +91,8 @@ class Admission:
         self.open = 0
         self._count = count
         self._of_peer: dict[str, int] = {}
-        self._kept_bytes = 0
+        #: what the port keeps for requests that have not begun
+        self.kept_bytes = 0
         self._minute_began = 0.0
         self._lines = 0
         self._unlogged = 0
@@ -122,14 +123,14 @@ class Admission:
 
     def keep(self, size: int) -> bool:
         """Whether so many bytes may be kept for a request that has not begun; else none are."""
-        if self._kept_bytes + size > KEPT_BYTES_MAX:
+        if self.kept_bytes + size > KEPT_BYTES_MAX:
             return False
-        self._kept_bytes += size
+        self.kept_bytes += size
         return True
 
     def release(self, size: int) -> None:
         """What was kept is no more."""
-        self._kept_bytes -= size
+        self.kept_bytes -= size
 
     def cut(self, reason: Reason, peer: str, why: str) -> None:
         """Count a connection that is cut, and log it, unless many are."""

@@ -27,8 +27,8 @@ _BACKLOG = 2048
 IDLE_SECONDS = 75
 #: after which the system gives up what is unread, so that the protocol comes first and counts it
 _UNREAD_SECONDS_MORE = 60
-#: what the system holds of an answer that is not read; it doubles the figure
-_SEND_BUFFER_BYTES = 256 * 1024
+#: what the system holds of answers that are not read; it doubles the figure
+SEND_BUFFER_BYTES = 64 * 1024
 #: from cutting the streams to giving up on connections that do not close
 _CLOSING_SECONDS = 10
 _TICK_SECONDS = 0.05
@@ -97,7 +97,7 @@ class Listeners:
         listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
         # Accepted connections inherit it all; the loop sets the first only where it binds itself.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         if hasattr(socket, "TCP_USER_TIMEOUT"):  # for what is still unread once it is closed
             seconds = admission.limits.unread_seconds + _UNREAD_SECONDS_MORE
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(1000 * seconds))

@@ -28,6 +28,8 @@ from gateway.connection import SOCKET, Scope
 from gateway.cycle import Cycle
 from gateway.reader import Refused, RequestReader
 
+#: of answers that wait for the system to take them, after which there are no more until it has
+UNREAD_BYTES_MAX = 16 * 1024
 #: of what comes before its turn, after which the socket is left alone; before, an end is noticed
 _AHEAD_BYTES_MAX = 16 * 1024
 #: for what is left of the body of a request that is answered
@@ -115,6 +117,7 @@ class ClientProtocol(asyncio.Protocol):
             self._refuse(refused, "there are as many connections as may be")
             return
         self._is_in = True
+        self.transport.set_write_buffer_limits(UNREAD_BYTES_MAX)
         if self._admission.open > self._limits.connections:
             self._make_room()
         cast("set[ClientProtocol]", self.server_state.connections).add(self)

@@ -45,6 +45,7 @@ WITHOUT_A_KEY: dict[str, float] = {
     "seconds for a head": Settings().head_seconds,
     "seconds without a request": listeners.IDLE_SECONDS,
     "seconds in which nothing is read": Settings().unread_seconds,
+    "bytes of answers that wait": protocol.UNREAD_BYTES_MAX,
     "seconds for what is left of a body": protocol.REST_SECONDS,
     "bytes of a request's line and headers": requests.HEAD_BYTES_MAX,
     "headers of a request": requests.HEADERS_MAX,
@@ -99,6 +100,10 @@ def test_every_limit_of_a_request_is_what_the_page_says() -> None:
 def test_what_one_without_a_key_can_take_is_what_the_page_says() -> None:
     for words, (limit,) in figures("Without a key", WITHOUT_A_KEY).items():
         assert int(limit) == WITHOUT_A_KEY[words]
+    text = section("limits.md", "Without a key")
+    assert f"another {2 * listeners.SEND_BUFFER_BYTES} in the system" in text
+    assert f"operations {admission.OPERATIONS.head_seconds:g} |" in text
+    assert f"and {admission.FILES_RESERVED} more |" in text
 
 
 def test_seconds_and_sizes_beside_the_figures_are_those_of_the_code() -> None:

@@ -11,6 +11,7 @@ from resource import RLIMIT_NOFILE, prlimit
 
 import pytest
 
+from tests.fuzz.support import check_envelope
 from tests.harness.dialects import PATHS
 from tests.harness.gateway import (
     GatewayProcess,
@@ -23,6 +24,7 @@ from tests.harness.gateway import (
 from tests.harness.plain import get
 from tests.harness.raw import RawConnection, chunk, request_head, resident_bytes
 
+HELLO = [{"role": "user", "content": "Hi"}]
 MEBIBYTE = 1024 * 1024
 CONNECTIONS, PER_PEER = 60, 40
 QUICK = {
@@ -228,6 +230,80 @@ def test_a_stream_that_is_not_read_is_cut_and_paid(gateway: GatewayProcess) -> N
         connection.send(head + told)
         wait_until(lambda: cut(gateway, "unread") > already, "it to be cut")
     assert balance - gateway.balance(key) == 2
+
+
+def offer(method: str, path: str, protocol: str, **headers: str | int) -> bytes:
+    return request_head(
+        method, path, connection="Upgrade, HTTP2-Settings", upgrade=protocol, **headers
+    )
+
+
+@pytest.mark.parametrize("dialect", PATHS)
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_an_offer_of_http_2_is_answered_in_http_1(
+    gateway: GatewayProcess, dialect: str, is_whole: bool
+) -> None:
+    key = gateway.key("alice")
+    asked = {"input": "Hi"} if dialect == "responses" else {"messages": HELLO, "max_tokens": 9}
+    told = json.dumps({"model": "kimi-k2.5", **asked}).encode()
+    head = offer("POST", PATHS[dialect], "h2c", x_api_key=key, content_length=len(told))
+    with RawConnection(gateway.port) as connection:
+        for piece in [head + told] if is_whole else [head, told]:
+            connection.send(piece)
+            time.sleep(0.05)
+        answer = connection.receive()
+    assert answer is not None
+    assert answer.status == 200
+    assert answer.headers["x-credits-charged"] == "2"
+
+
+def test_an_offer_of_a_web_socket_is_answered_in_the_routes_own_way(
+    gateway: GatewayProcess,
+) -> None:
+    key = gateway.key("alice")
+    expected = dict.fromkeys(PATHS.values(), 405)
+    expected |= {"/api/openai/v1/models": 200, "/api/anthropic/v1/models": 200, "/ws": 404}
+    for path, status in expected.items():
+        with RawConnection(gateway.port) as connection:
+            connection.send(offer("GET", path, "websocket", x_api_key=key))
+            answer = connection.receive("GET")
+        assert answer is not None
+        assert answer.status == status
+        if status != 200:
+            check_envelope(path, answer.body)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/api%2fopenai/v1/models",
+        "/%61pi/openai/v1/models",
+        "//api/openai/v1/models",
+        "/api/../api/openai/v1/models",
+        "/api/./openai/v1/models",
+        "/api/openai/v1/models/../models",
+        "/API/openai/v1/models",
+    ],
+)
+def test_a_route_has_one_spelling(gateway: GatewayProcess, target: str) -> None:
+    with RawConnection(gateway.port) as connection:
+        connection.send(request_head("GET", target, x_api_key=gateway.key("alice")))
+        answer = connection.receive("GET")
+    assert answer is not None
+    assert answer.status == 404
+    assert b'"message"' in answer.body
+
+
+@pytest.mark.parametrize("base", ["/api/openai/v1", "/api/anthropic/v1"])
+def test_a_models_name_may_hold_anything_in_a_path(gateway: GatewayProcess, base: str) -> None:
+    """SDKs escape it: what is in the escape is the name, once."""
+    for escaped, name in (("claude-a%2Fb%3A1", "claude-a/b:1"), ("claude-%252F", "claude-%2F")):
+        with RawConnection(gateway.port) as connection:
+            path = f"{base}/models/{escaped}"
+            connection.send(request_head("GET", path, x_api_key=gateway.key("alice")))
+            answer = connection.receive("GET")
+        assert answer is not None
+        assert json.loads(answer.body)["id"] == name
 
 
 CREDENTIALS = ("x-api-key: {}", "authorization: Bearer {}", "anthropic-auth-token: {}")

@@ -6,12 +6,14 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from threading import Event, Thread
 from typing import Any
 
 import pytest
 import uvicorn
 
+from gateway.admission import KEPT_BYTES_MAX, Admission, ConnectionLimits
 from gateway.connection import Message, Receive, Scope, Send
 from gateway.protocol import ClientProtocol
 from gateway.reader import HEAD_BYTES_MAX, HEADERS_MAX
@@ -22,11 +24,12 @@ LENGTH = (b"content-length", b"%d" % len(BODY))
 
 
 @contextmanager
-def serving(application: Any) -> Iterator[int]:
+def serving(application: Any, admission: Admission | None = None) -> Iterator[int]:
     """The port of a server with this application."""
+    protocol: Any = partial(ClientProtocol, admission=admission)
     config = uvicorn.Config(
         application,
-        http=ClientProtocol,
+        http=protocol,
         interface="asgi3",
         lifespan="off",
         log_config=None,
@@ -439,6 +442,42 @@ def test_one_request_of_many_is_worked_on() -> None:
             _, headers = connection.receive_head()
             assert len(connection.receive_bytes(int(headers["content-length"]))) == large
     assert (began, most) == (many, 1)
+
+
+def test_what_is_kept_for_connections_is_bounded_in_all_and_given_back() -> None:
+    """Heads that do not end, and requests that come before their turn."""
+    leave = Event()
+
+    async def wait(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.to_thread(leave.wait, 20)
+        await send(head(200, LENGTH))
+        await send(body(BODY))
+
+    admission = Admission(ConnectionLimits(head_seconds=30))
+    part = b"GET / HTTP/1.1\r\nhost: a\r\nx: " + b"y" * 60_000
+    ahead = request_head("GET", "/") * 1500
+    with serving(wait, admission) as port, contextlib.ExitStack() as stack:
+        admission.keep(KEPT_BYTES_MAX - 400_000)
+        for data in (part, part, ahead, ahead):
+            connection = stack.enter_context(RawConnection(port))
+            connection.send(data)
+        settle(lambda: admission.kept_bytes)
+        assert admission.kept_bytes > KEPT_BYTES_MAX - 400_000 + 2 * 60_000 + 2 * 16_000
+        refused = stack.enter_context(RawConnection(port))
+        for _ in range(40):
+            refused.send(ahead)
+        more = [stack.enter_context(RawConnection(port)) for _ in range(8)]
+        for connection in more:
+            connection.send(part)
+        settle(lambda: admission.kept_bytes)
+        assert admission.kept_bytes <= KEPT_BYTES_MAX
+        answer = more[-1].receive("GET")
+        assert answer is not None
+        assert answer.status == 503
+        leave.set()
+        stack.close()
+        settle(lambda: admission.kept_bytes)
+        assert (admission.open, admission.kept_bytes) == (0, KEPT_BYTES_MAX - 400_000)
 
 
 def test_a_client_that_leaves_is_noticed_behind_an_empty_line() -> None:

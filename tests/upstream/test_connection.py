@@ -480,3 +480,19 @@ def test_a_refusal_of_any_size_is_read_to_a_bound() -> None:
     error = play(serve)
     assert type(error) is InvalidRequest
     assert "xxx" not in error.message
+
+
+def test_a_refusal_of_any_length_of_time_is_read_to_a_bound() -> None:
+    """Each byte comes in time, and the last one never."""
+
+    async def serve(head: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(answer(b"x" * 60_000, "text/html", "429 Too Many Requests")[:-60_000])
+        while True:
+            writer.write(b"x")
+            await writer.drain()
+            await asyncio.sleep(0.01)
+
+    async def within_time() -> Any:
+        return await asyncio.wait_for(asyncio.to_thread(play, serve, QUICK), 20)
+
+    assert type(asyncio.run(within_time())) is UpstreamOverloaded

@@ -6,6 +6,7 @@ unlikely, idle ones are kept for a shorter time than servers keep them. Redirect
 proxies of the environment are ignored, so that the credential goes to the configured URL only.
 """
 
+import asyncio
 import time
 from collections.abc import Callable
 
@@ -27,6 +28,8 @@ from gateway.upstream.chat.reply import StreamReader, UpstreamReply
 from gateway.upstream.http import Crowded, HttpClient, Response, Silent, Unreachable
 
 _ERROR_BYTES_MAX = 64 * 1024
+#: for the body of a refusal, without which the status has to do
+_ERROR_SECONDS_MAX = 10.0
 
 
 class ChatUpstream:
@@ -41,6 +44,7 @@ class ChatUpstream:
     def __init__(self, name: str, url: str, credential: str | None, limits: FleetLimits) -> None:
         self.name = name
         self._credential = credential
+        self._error_seconds = min(_ERROR_SECONDS_MAX, limits.upstream_silence_seconds)
         headers = {
             "content-type": "application/json",
             "accept-encoding": "identity",
@@ -93,8 +97,9 @@ class ChatUpstream:
     async def _read_refusal(self, response: Response, reply: UpstreamReply) -> TollgateError:
         """The error for an answer that is none, or is not the stream that was asked for."""
         try:
-            body = await reply.read_body(_ERROR_BYTES_MAX)
-        except TollgateError:
+            async with asyncio.timeout(self._error_seconds):
+                body = await reply.read_body(_ERROR_BYTES_MAX)
+        except (TollgateError, TimeoutError):
             body = b""
         finally:
             reply.close()
