@@ -36,7 +36,14 @@ class Credential(Struct, frozen=True):
 
 
 class DuplicateCredential(ValueError):
-    """Another key has the same plaintext; the message names it."""
+    """Another key has the same plaintext; the message names it.
+
+    Only for whoever may see that key's namespace: its holder need not be known elsewhere.
+    """
+
+    def __init__(self, namespace: str, name: str) -> None:
+        super().__init__(f"the same key belongs to {namespace}/{name}")
+        self.namespace = namespace
 
 
 class KeyMoved(RuntimeError):
@@ -207,7 +214,7 @@ def _issue(
     known = session.get(ApiKeyHash, credential.hash)
     if known is not None and known.api_key_id != row.id:
         owner = session.get_one(ApiKey, known.api_key_id)
-        raise DuplicateCredential(f"the same key belongs to {owner.namespace}/{owner.name}")
+        raise DuplicateCredential(owner.namespace, owner.name)
     if known is None:
         known = ApiKeyHash(hash=credential.hash, api_key_id=row.id, pepper=credential.pepper)
     known.created_at = now

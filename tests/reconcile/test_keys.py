@@ -177,6 +177,24 @@ def test_one_key_belongs_to_one_object(shared: World) -> None:
     shared.check()
 
 
+def test_a_key_of_another_namespace_is_not_named(shared: World) -> None:
+    plaintext = generate_key()
+    PLAINTEXTS.add(plaintext)
+    reference = {"secretKeyRef": {"name": "own", "key": "value"}}
+    other = shared.with_team()
+    try:
+        for place, name in ((shared.team, "secret-project"), (other.team, "curious")):
+            place.apply(brought_secret("own", plaintext))
+            place.apply(api_key(name, valueFrom=reference))
+            place.wait("ApiKey", name, "Issued" if place is shared.team else "DuplicateCredential")
+        seen = [*other.team.list("ApiKey"), *other.team.list("Event")]
+        assert "another ApiKey of the installation has the same key" in str(seen)
+        assert "secret-project" not in str(seen)
+        assert shared.team.namespace not in str(seen)
+    finally:
+        other.leave()
+
+
 def test_a_deleted_key_is_revoked_before_its_object_goes(shared: World) -> None:
     shared.team.apply(api_key("alice"))
     shared.team.wait("ApiKey", "alice", "Issued")

@@ -1,5 +1,6 @@
 """ApiKeys: look, plan, carry out. The same for a new object, a changed one, and the sweep."""
 
+import logging
 from typing import Any
 
 from gateway.core.keys import PEPPER, has_checksum, problem_of_brought_key
@@ -40,6 +41,7 @@ from gateway_operator.resources.apikey import (
     verdict_of_row,
 )
 
+_logger = logging.getLogger(__name__)
 #: how often others may come between the look and the deed before somebody else's turn comes
 _ATTEMPTS = 5
 _MESSAGE_CHARACTERS = 512
@@ -123,7 +125,7 @@ class KeyReconciler:
         try:
             await engine.carry_out(planned, deed.perform)
         except DuplicateCredential as error:
-            verdict = stalled(Reason.DUPLICATE_CREDENTIAL, str(error))
+            verdict = stalled(Reason.DUPLICATE_CREDENTIAL, _told_of(error, key))
             await engine.carry_out(plan_stall(key, row, verdict), deed.perform)
         except (Forbidden, Rejected) as error:
             message = f"the Secret {secret_name(key)} cannot be written: {error}"
@@ -181,3 +183,11 @@ class KeyReconciler:
         return await parts.ask(
             find_key, parts.database, parts.settings.installation, namespace, name
         )
+
+
+def _told_of(error: DuplicateCredential, key: ApiKey) -> str:
+    """The sentence for those who see this object; other namespaces' keys are only logged."""
+    if error.namespace == key.metadata.namespace:
+        return str(error)
+    _logger.warning("ApiKey %s/%s: %s", key.metadata.namespace, key.metadata.name, error)
+    return "another ApiKey of the installation has the same key"
