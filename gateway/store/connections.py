@@ -14,6 +14,7 @@ from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from gateway.store.database import ANSWER_TIMEOUT_SECONDS, TIMEOUTS, psycopg_url
+from gateway.store.roots import roots_of
 from gateway.store.unreadable_postgres import read_all_moments
 
 #: for each address that a name has; the driver takes no less
@@ -39,7 +40,8 @@ T = TypeVar("T")
 
 def conninfo(url: str) -> str:
     """The URL with what every connection has. Raises `psycopg.Error` for one that is none."""
-    return make_conninfo(psycopg_url(url), **_PARAMETERS)
+    plain = psycopg_url(url)
+    return make_conninfo(plain, **_PARAMETERS, **roots_of(plain))
 
 
 class PatientConnection(Connection[Any]):
