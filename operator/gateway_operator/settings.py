@@ -39,6 +39,16 @@ class OperatorSettings(Struct, frozen=True, kw_only=True):
     database_secret_key: DataKey = "url"
     """Its key."""
 
+    database_ca_config_map: Name | None = None
+    """The ConfigMap in the operator's namespace with the certificate authorities of the database;
+    unset: those that the URL names, or the system's."""
+
+    database_ca_secret: Name | None = None
+    """The same in a Secret."""
+
+    database_ca_key: DataKey = "ca.crt"
+    """The key of either."""
+
     installation: str = "default"
     """Names this installation in its database; only two clusters on one database need it."""
 
@@ -57,6 +67,10 @@ class OperatorSettings(Struct, frozen=True, kw_only=True):
 
     image: str
     """The image of gateways whose fleet names none."""
+
+    pod_templates: Literal["restricted", "any"] = "restricted"
+    """`any` lets a GatewayFleet have any image and any pod. Its writers can then do all that the
+    operator can."""
 
     sweep_seconds: Annotated[float, Meta(gt=0, le=86_400)] = 300.0
     """How often everything is compared with everything."""

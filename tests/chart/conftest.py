@@ -13,7 +13,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
     programs = find_kubernetes()
     if programs is None:
         pytest.skip(MISSING)
-    server = ApiServer(programs).start()
+    server = ApiServer(programs, records=True).start()
     installed = Installed(server, tmp_path_factory.mktemp("home"))
     yield installed
     installed.client.close()

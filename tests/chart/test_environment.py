@@ -9,10 +9,18 @@ from gateway_operator.settings import OperatorSettings, read_settings
 from tests.chart.helm import TRIAL, Values, container_of, environment_of, render
 
 OWN: Values = {
-    "database": {"existingSecret": {"name": "money", "key": "uri"}},
+    "database": {
+        "existingSecret": {"name": "money", "key": "uri"},
+        "ca": {"secret": "roots", "key": "root.pem"},
+    },
     "installation": "east",
     "installationSecret": {"existingSecret": "pepper", "key": "value"},
-    "operator": {"watchNamespaces": ["team-b", "team-a"], "sweepSeconds": 60, "logLevel": "DEBUG"},
+    "operator": {
+        "watchNamespaces": ["team-b", "team-a"],
+        "sweepSeconds": 60,
+        "logLevel": "DEBUG",
+        "podTemplates": "any",
+    },
 }
 
 
@@ -39,6 +47,7 @@ def test_the_operator_takes_its_environment() -> None:
     assert settings.database_url == "postgresql://tollgate-postgres"
     assert settings.image == container_of(render().one("Deployment"))["image"]
     assert settings.sweep_seconds == 300
+    assert settings.pod_templates == "restricted"
 
 
 def test_the_operator_takes_every_value_that_is_its() -> None:
@@ -49,6 +58,9 @@ def test_the_operator_takes_every_value_that_is_its() -> None:
     assert settings.installation_secret_name == "pepper"
     assert settings.installation_secret_key == "value"
     assert (settings.sweep_seconds, settings.log_level) == (60, "DEBUG")
+    assert settings.pod_templates == "any"
+    assert (settings.database_ca_config_map, settings.database_ca_secret) == (None, "roots")
+    assert settings.database_ca_key == "root.pem"
 
 
 @pytest.mark.parametrize("values", [TRIAL, OWN])

@@ -105,7 +105,13 @@ def test_prometheus_may_come_in_where_policies_are_made() -> None:
     for name, port in (("tollgate-operator", 8081), ("tollgate-gateways", 9090)):
         ingress = rendered.one("NetworkPolicy", name)["spec"]["ingress"]
         (rule,) = (each for each in ingress if each["ports"] == [{"protocol": "TCP", "port": port}])
-        assert rule["from"] == [{"namespaceSelector": {}}]
+        names = {"kubernetes.io/metadata.name": "monitoring"}
+        assert rule["from"] == [{"namespaceSelector": {"matchLabels": names}}]
+    nobody = render({**TRIAL, "networkPolicy": {"scrapers": []}})
+    for name in ("tollgate-operator", "tollgate-gateways"):
+        ingress = nobody.one("NetworkPolicy", name)["spec"]["ingress"] or []
+        assert [each["ports"][0]["port"] for each in ingress if "from" in each] == []
+        assert not [each for each in ingress if each["ports"][0]["port"] in (8081, 9090)]
 
 
 def groups(values: Values) -> Iterator[Body]:

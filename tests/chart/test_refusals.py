@@ -40,6 +40,19 @@ def test_two_databases(database: Values) -> None:
     assert "these name several" in refusal({"database": database})
 
 
+def test_two_places_of_certificate_authorities() -> None:
+    database = {"trial": True, "ca": {"configMap": "a", "secret": "b"}}
+    assert "give database.ca.configMap or database.ca.secret" in refusal({"database": database})
+
+
+def test_policies_that_would_cut_the_way_in() -> None:
+    policies: Values = {"gateway": {"clients": [{"podSelector": {}}]}}
+    values = trial(networkPolicy=policies, ingress={"enabled": True, "host": "a.example.com"})
+    assert "networkPolicy.gateway.ingressControllers" in refusal(values)
+    policies["gateway"]["ingressControllers"] = [{"podSelector": {}}]
+    assert render(values).one("NetworkPolicy", "tollgate-gateways")
+
+
 def test_as_many_gateways_as_there_are_connections_and_not_one_more() -> None:
     most = 7
     enough = most * GATEWAY_CONNECTIONS + OTHER_CONNECTIONS

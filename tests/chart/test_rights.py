@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
+from gateway_operator.resources.names import CONFIRM_ORPHANS_ANNOTATION
 from tests.chart.helm import ROOT, Body, Values, container_of, environment_of, render
 from tests.chart.installed import Installed
 from tests.harness.gateway import DATABASES, PLAINTEXTS, Process, wait_until
@@ -33,6 +34,25 @@ CHILDREN = (
     "/apis/networking.k8s.io/v1/namespaces/gate/ingresses/tollgate",
     "/apis/autoscaling/v2/namespaces/gate/horizontalpodautoscalers/tollgate",
 )
+
+
+#: what no request shows: an admission plugin that not every cluster has looks for it
+NOT_ASKED = {"update gatewayfleets/finalizers"}
+
+
+def _is_by(request: Body, place: str | None, resource: str, verb: str, rule: Body) -> bool:
+    """Whether a request needed a verb of a rule."""
+    about = request.get("objectRef", {})
+    asked = f"{about.get('resource')}/{about.get('subresource', '')}".rstrip("/")
+    if asked != resource or about.get("apiGroup", "") not in rule["apiGroups"]:
+        return False
+    if place is not None and about.get("namespace") not in (place, None):
+        return False
+    if "resourceNames" in rule and about.get("name") not in rule["resourceNames"]:
+        return False
+    # A server-side apply of what is not there needs both verbs, and is told as a patch.
+    made = verb == "create" and request["responseStatus"]["code"] == 201
+    return request["verb"] == verb or (made and request["verb"] == "patch")
 
 
 class Release:
@@ -88,6 +108,55 @@ class Release:
         answer = self.cluster.post(path, {**body, "metadata": {"name": name}, "spec": spec})
         assert answer.status_code == 201, answer.text
         return f"{path}/{name}"
+
+    def patch(self, path: str, change: Body) -> None:
+        headers = {"content-type": "application/merge-patch+json"}
+        answer = self.cluster.client.patch(path, json=change, headers=headers)
+        assert answer.status_code == 200, answer.text
+
+    def lose_keys(self, *names: str) -> None:
+        """Keys whose objects go without the operator, and the administrator who lets them go."""
+        paths = [
+            self.make("team", "ApiKey", name, account="alice", secretName=f"{name}-key")
+            for name in names
+        ]
+        for path, name in zip(paths, names, strict=True):
+            self.wait_ready(path)
+            PLAINTEXTS.add(self.secret("team", f"{name}-key")["OPENAI_API_KEY"])
+        assert self.operator.stop() == 0
+        for path in paths:
+            self.patch(path, {"metadata": {"finalizers": None}})
+            self.cluster.client.delete(path)
+        secret = "/api/v1/namespaces/gate/secrets/tollgate-installation"
+        self.patch(secret, {"metadata": {"annotations": {CONFIRM_ORPHANS_ANNOTATION: "2"}}})
+        self.operator.start()
+
+        def is_done() -> bool:
+            annotations = self.cluster.get(secret)["metadata"].get("annotations") or {}
+            return CONFIRM_ORPHANS_ANNOTATION not in annotations
+
+        wait_until(is_done, "the orphans to be let go", 60)
+
+    def unused(self, user: str) -> list[str]:
+        """What a ServiceAccount may do by its roles, and never did."""
+        rbac = "/apis/rbac.authorization.k8s.io/v1"
+        asked = self.cluster.server.requests_of(user)
+        unused: list[str] = []
+        for plural in ("clusterroles", *(f"namespaces/{name}/roles" for name in ("gate", "team"))):
+            for role in self.cluster.get(f"{rbac}/{plural}")["items"]:
+                if not role["metadata"]["name"].startswith("tollgate-operator"):
+                    continue
+                # Keys and grants may be in any namespace that is watched, gateways in one.
+                is_own = role["metadata"]["name"] == "tollgate-operator-gateways"
+                place = role["metadata"]["namespace"] if is_own else None
+                unused += [
+                    f"{role['metadata']['name']}: {verb} {resource}"
+                    for rule in role["rules"]
+                    for resource in rule["resources"]
+                    for verb in rule["verbs"]
+                    if not any(_is_by(each, place, resource, verb, rule) for each in asked)
+                ]
+        return [each for each in unused if each.partition(": ")[2] not in NOT_ASKED]
 
     def is_ready(self, path: str) -> bool:
         conditions = self.cluster.get(path).get("status", {}).get("conditions", [])
@@ -146,6 +215,14 @@ def test_everything_that_an_operator_does_is_allowed(release: Release) -> None:
     for path in CHILDREN:
         release.wait(path, exists=True)
 
+    release.lose_keys("carol", "dave")
+    generation = {"spec": {"rotation": {"generation": 1, "overlap": "0s"}}}
+    release.patch(key, generation)
+    wait_until(
+        lambda: release.secret("team", "alice-key")["OPENAI_API_KEY"] not in PLAINTEXTS, "a new key"
+    )
+    PLAINTEXTS.add(release.secret("team", "alice-key")["OPENAI_API_KEY"])
+
     release.cluster.install({**release.values, "ingress": {}, "fleet": {}})
     for path in CHILDREN[-2:]:
         release.wait(path, exists=False)
@@ -165,6 +242,7 @@ def test_everything_that_an_operator_does_is_allowed(release: Release) -> None:
     assert [each["metadata"].get("finalizers") for each in keys] == [None]
     release.cluster.client.delete(f"{KEYS}/bob")
     assert "forbidden" not in release.operator.log_text().lower()
+    assert release.unused("system:serviceaccount:gate:tollgate-operator") == []
 
 
 class Gateway(Process):

@@ -69,7 +69,12 @@ EVERYTHING: Values = {
     },
     "networkPolicy": {
         "scrapers": [PEER],
-        "gateway": {"clients": [PEER], "extraIngress": [RULE], "extraEgress": [RULE]},
+        "gateway": {
+            "clients": [PEER],
+            "ingressControllers": [PEER],
+            "extraIngress": [RULE],
+            "extraEgress": [RULE],
+        },
         "operator": {"extraIngress": [RULE], "extraEgress": [RULE]},
     },
 }
@@ -79,7 +84,7 @@ SETS: dict[str, Values] = {
         **TRIAL,
         "postgres": {"persistence": {"enabled": False}, "existingSecret": "mine"},
     },
-    "own database": {"database": {"existingSecret": {"name": "mine"}}},
+    "own database": {"database": {"existingSecret": {"name": "mine"}, "ca": {"configMap": "ca"}}},
     "everything": EVERYTHING,
     "least": {
         **TRIAL,

@@ -36,6 +36,10 @@ def fleet_spec(values: Values) -> Body:
     return spec
 
 
+#: as names are resolved
+NAMES = [53, 53, 5353, 5353]
+
+
 def ports_of(rules: list[Body]) -> list[list[int]]:
     return [[port["port"] for port in rule["ports"]] for rule in rules]
 
@@ -276,18 +280,88 @@ def test_network_policies_take_their_ports_from_the_urls() -> None:
     }
     rendered = render(values)
     gateways = rendered.one("NetworkPolicy", "tollgate-gateways")["spec"]
-    assert ports_of(gateways["egress"]) == [[53, 53], [6432], [443, 80, 8000]]
+    assert ports_of(gateways["egress"][:3]) == [NAMES, [6432], [443, 80, 8000]]
+    assert namespaces_of(gateways["egress"][3:]) == ["models"]
     assert ports_of(gateways["ingress"]) == [[8080], [9090]]
     assert "from" not in gateways["ingress"][0]
-    assert gateways["ingress"][1]["from"] == [{"namespaceSelector": {}}]
     of_operator = rendered.one("NetworkPolicy", "tollgate-operator")["spec"]
-    assert ports_of(of_operator["egress"]) == [[53, 53], [443, 6443], [6432]]
+    assert ports_of(of_operator["egress"]) == [NAMES, [443, 6443], [6432]]
     assert ports_of(of_operator["ingress"]) == [[8081]]
     assert rendered.every("NetworkPolicy", "tollgate-postgres") == []
     port = {"existingSecret": {"name": "money"}, "port": 7432}
     rendered = render({"database": port})
     of_operator = rendered.one("NetworkPolicy", "tollgate-operator")["spec"]
     assert ports_of(of_operator["egress"])[-1] == [7432]
+
+
+def namespaces_of(rules: list[Body]) -> list[str]:
+    """The namespaces that rules open, whatever the ports of the pods there."""
+    assert all(rule.keys() == {"to"} for rule in rules)
+    selectors = [each["namespaceSelector"] for rule in rules for each in rule["to"]]
+    return [each["matchLabels"]["kubernetes.io/metadata.name"] for each in selectors]
+
+
+def test_network_policies_open_whatever_is_configured_inside_the_cluster() -> None:
+    """A Service's port need not be its pods', which is what policies go by."""
+    variables = [
+        {"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "http://collector.traces:4318"},
+        {"name": "TZ", "value": "UTC"},
+    ]
+    containers = [{"name": "gateway", "env": variables}]
+    upstreams = [
+        {"name": "a", "url": "http://near/v1"},
+        {"name": "b", "url": "http://vllm.models.svc/v1"},
+        {"name": "c", "url": "http://other.models.svc.cluster.local:8080/v1"},
+        {"name": "d", "url": "http://10.1.2.3:8000/v1"},
+        {"name": "e", "url": "https://api.example.com/v1"},
+    ]
+    spec = {
+        "models": [{"id": "m", "upstream": "a"}],
+        "upstreams": upstreams,
+        "podTemplate": {"spec": {"containers": containers}},
+    }
+    values: Values = {
+        "database": {"url": "postgresql://a:b@pooler.money.svc:6432/t"},
+        "fleet": {"spec": spec},
+        "networkPolicy": {"dnsPorts": [53]},
+    }
+    rendered = render(values)
+    gateways = rendered.one("NetworkPolicy", "tollgate-gateways")["spec"]["egress"]
+    assert ports_of(gateways[:3]) == [[53, 53], [6432], [4318, 443, 80, 8000, 8080]]
+    assert namespaces_of(gateways[3:]) == ["gate", "models", "money", "traces"]
+    of_operator = rendered.one("NetworkPolicy", "tollgate-operator")["spec"]["egress"]
+    assert namespaces_of(of_operator[3:]) == ["money"]
+
+
+def test_clients_that_are_named_do_not_lock_the_selftest_and_the_ingress_out() -> None:
+    peer = {"namespaceSelector": {"matchLabels": {"name": "edge"}}}
+    controller = {"namespaceSelector": {"matchLabels": {"name": "ingress-nginx"}}}
+    gateway = {"clients": [peer], "ingressControllers": [controller]}
+    rendered = render(given(networkPolicy={"gateway": gateway}))
+    rule = rendered.one("NetworkPolicy", "tollgate-gateways")["spec"]["ingress"][0]
+    *given_ones, selftest = rule["from"]
+    assert given_ones == [peer, controller]
+    labels = rendered.one("Pod", "tollgate-selftest")["metadata"]["labels"]
+    assert selftest["podSelector"]["matchLabels"].items() <= labels.items()
+
+
+def test_the_operator_verifies_the_database_by_authorities_that_are_given() -> None:
+    for ca, source in (
+        ({"configMap": "ca"}, {"configMap": {"name": "ca"}}),
+        ({"secret": "ca", "key": "root.pem"}, {"secret": {"secretName": "ca"}}),
+    ):
+        made = operator(given(database={**TRIAL["database"], "ca": ca}))
+        volumes = {each.pop("name"): each for each in pod_of(made)["spec"]["volumes"]}
+        ((kind, expected),) = source.items()
+        items = [{"key": ca.get("key", "ca.crt"), "path": "ca.crt"}]
+        assert volumes["ca-database"] == {kind: {**expected, "items": items}}
+        mounts = {each["name"]: each for each in container_of(made)["volumeMounts"]}
+        assert mounts["ca-database"]["readOnly"] is True
+        file = f"{mounts['ca-database']['mountPath']}/ca.crt"
+        assert environment_of(made)["PGSSLROOTCERT"] == file
+    plain = operator(given())
+    assert "PGSSLROOTCERT" not in environment_of(plain)
+    assert [each["name"] for each in pod_of(plain)["spec"]["volumes"]] == ["tmp"]
 
 
 def test_only_operator_and_gateways_reach_the_trials_postgres() -> None:
@@ -320,7 +394,7 @@ def test_network_policies_can_be_widened_narrowed_and_left_out() -> None:
         spec = rendered.one("NetworkPolicy", name)["spec"]
         assert spec["ingress"][-1] == spec["egress"][-1] == rule, name
     gateways = rendered.one("NetworkPolicy", "tollgate-gateways")["spec"]
-    assert [each.get("from") for each in gateways["ingress"]] == [[peer], [peer], None]
+    assert [each.get("from", [None])[0] for each in gateways["ingress"]] == [peer, peer, None]
     of_operator = rendered.one("NetworkPolicy", "tollgate-operator")["spec"]
     assert [8443] in ports_of(of_operator["egress"])
     assert render(given(networkPolicy={"enabled": False})).every("NetworkPolicy") == []

@@ -6,6 +6,7 @@ relies on owner references.
 
 import base64
 import ipaddress
+import json
 import os
 import shutil
 import signal
@@ -46,9 +47,10 @@ def find_kubernetes() -> Path | None:
 class ApiServer:
     """One API server. `stop` and `start` may be called again and again; etcd runs on."""
 
-    def __init__(self, programs: Path, *, controllers: bool = False) -> None:
+    def __init__(self, programs: Path, *, controllers: bool = False, records: bool = False) -> None:
         self._programs = programs
         self._controllers = controllers
+        self._records = records
         self.folder = Path(tempfile.mkdtemp(prefix="tollgate-apiserver-"))
         self.port = free_port()
         self.url = f"https://127.0.0.1:{self.port}"
@@ -112,6 +114,26 @@ class ApiServer:
     def log_text(self, process: str = "apiserver") -> str:
         return (self.folder / f"{process}.log").read_text(errors="replace")
 
+    def requests_of(self, user: str) -> list[dict[str, Any]]:
+        """What a user asked of a server that records, oldest first (its audit log)."""
+        lines = (self.folder / "audit.log").read_text(encoding="utf-8").splitlines()
+        found = (json.loads(line) for line in lines)
+        return [each for each in found if each["user"]["username"] == user]
+
+    def _recording(self) -> list[str]:
+        policy = {
+            "apiVersion": "audit.k8s.io/v1",
+            "kind": "Policy",
+            "omitStages": ["RequestReceived", "ResponseStarted"],
+            "rules": [{"level": "Metadata"}],
+        }
+        path = self.folder / "audit.yaml"
+        path.write_text(yaml.safe_dump(policy), encoding="utf-8")
+        return [
+            f"--audit-policy-file={path}", f"--audit-log-path={self.folder}/audit.log",
+            "--audit-log-mode=blocking",
+        ]  # fmt: skip
+
     def _kubeconfig(self, user: str) -> dict[str, Any]:
         def data(name: str) -> str:
             return base64.b64encode((self.folder / name).read_bytes()).decode()
@@ -151,6 +173,7 @@ class ApiServer:
             "--service-account-issuer=https://kubernetes.default.svc",
             f"--service-account-key-file={self.folder}/sa.key",
             f"--service-account-signing-key-file={self.folder}/sa.key",
+            *(self._recording() if self._records else ()),
             # Nobody makes service accounts where no controller-manager runs.
             *(() if self._controllers else ("--disable-admission-plugins=ServiceAccount",)),
         )  # fmt: skip

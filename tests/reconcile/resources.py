@@ -10,7 +10,7 @@ from tests.harness.apiserver import ApiServer
 from tests.harness.gateway import wait_until
 
 _ROOT = Path(__file__).parents[2]
-#: what the chart gives an operator
+#: what the chart gives an operator, but that one `patch` of Secrets is in its own namespace there
 _RIGHTS: dict[str, list[tuple[str, str]]] = {
     "get list watch patch": [
         ("tollgate.dev", "apikeys"),
@@ -25,12 +25,14 @@ _RIGHTS: dict[str, list[tuple[str, str]]] = {
     "get list watch create update patch": [("", "secrets")],
     "create": [("", "events")],
     "get": [("", "namespaces"), ("apiextensions.k8s.io", "customresourcedefinitions")],
-    "get list watch create patch delete": [
+    "get create patch": [
         ("", "configmaps"),
         ("", "services"),
         ("apps", "deployments"),
-        ("autoscaling", "horizontalpodautoscalers"),
         ("policy", "poddisruptionbudgets"),
+    ],
+    "get create patch delete": [
+        ("autoscaling", "horizontalpodautoscalers"),
         ("networking.k8s.io", "ingresses"),
     ],
 }

@@ -20,6 +20,15 @@
 {{- include "tollgate.checkDatabase" . -}}
 {{- include "tollgate.checkConnections" . -}}
 {{- include "tollgate.checkIngress" . -}}
+{{- include "tollgate.checkPolicies" . -}}
+{{- end }}
+
+{{/* Who may send requests must not leave out the way in that is configured. */}}
+{{- define "tollgate.checkPolicies" -}}
+{{- $gateway := .Values.networkPolicy.gateway -}}
+{{- if and .Values.networkPolicy.enabled .Values.ingress.enabled $gateway.clients (not $gateway.ingressControllers) -}}
+{{- fail "\n\nnetworkPolicy.gateway.clients would keep the Ingress controller out: name it in networkPolicy.gateway.ingressControllers, as `from` of a policy." -}}
+{{- end -}}
 {{- end }}
 
 {{- define "tollgate.checkDatabase" -}}
@@ -32,6 +41,9 @@
 {{- fail "\n\nThere is no database: give database.existingSecret.name (a Secret with the URL of a PostgreSQL), database.url, or database.trial=true for a PostgreSQL to try things with." -}}
 {{- else if gt (len $given) 1 -}}
 {{- fail (printf "\n\nThere is one database in an installation, and these name several: %s." (join ", " $given)) -}}
+{{- end -}}
+{{- if and $database.ca.configMap $database.ca.secret -}}
+{{- fail "\n\nThe database's certificate authorities are in one place: give database.ca.configMap or database.ca.secret." -}}
 {{- end -}}
 {{- end }}
 

@@ -21,10 +21,26 @@
   value: {{ include "tollgate.databaseSecret" . }}
 - name: TOLLGATE_DATABASE_SECRET_KEY
   value: {{ include "tollgate.databaseKey" . }}
+{{- with .Values.database.ca.configMap }}
+- name: TOLLGATE_DATABASE_CA_CONFIG_MAP
+  value: {{ . }}
+{{- end }}
+{{- with .Values.database.ca.secret }}
+- name: TOLLGATE_DATABASE_CA_SECRET
+  value: {{ . }}
+{{- end }}
+{{- if include "tollgate.hasDatabaseAuthorities" . }}
+- name: TOLLGATE_DATABASE_CA_KEY
+  value: {{ .Values.database.ca.key }}
+- name: PGSSLROOTCERT
+  value: /etc/tollgate-ca/database/ca.crt
+{{- end }}
 - name: TOLLGATE_DATABASE_CONNECTIONS
   value: {{ include "tollgate.gatewayConnections" . | quote }}
 - name: TOLLGATE_SWEEP_SECONDS
   value: {{ .Values.operator.sweepSeconds | quote }}
+- name: TOLLGATE_POD_TEMPLATES
+  value: {{ .Values.operator.podTemplates }}
 - name: TOLLGATE_LOG_LEVEL
   value: {{ .Values.operator.logLevel }}
 {{- end }}

@@ -39,3 +39,25 @@ volumes:
   - name: tmp
     emptyDir: {sizeLimit: 64Mi}
 {{- end }}
+
+{{/* Whether the database is verified by certificate authorities of its own: `true`, or nothing. */}}
+{{- define "tollgate.hasDatabaseAuthorities" -}}
+{{- if or .Values.database.ca.configMap .Values.database.ca.secret }}true{{ end -}}
+{{- end }}
+
+{{- define "tollgate.databaseAuthoritiesMount" -}}
+- {name: ca-database, mountPath: /etc/tollgate-ca/database, readOnly: true}
+{{- end }}
+
+{{- define "tollgate.databaseAuthoritiesVolume" -}}
+{{- $ca := .Values.database.ca -}}
+- name: ca-database
+  {{- if $ca.configMap }}
+  configMap:
+    name: {{ $ca.configMap }}
+  {{- else }}
+  secret:
+    secretName: {{ $ca.secret }}
+  {{- end }}
+    items: [{key: {{ $ca.key }}, path: ca.crt}]
+{{- end }}

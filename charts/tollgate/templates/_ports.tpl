@@ -1,4 +1,4 @@
-{{/* Ports for the network policies, as URLs have them. */}}
+{{/* Ports and namespaces for the network policies, as URLs have them. */}}
 
 {{- define "tollgate.port" -}}
 {{- $url := urlParse .url -}}
@@ -14,21 +14,54 @@
 {{- end -}}
 {{- end }}
 
+{{/* The namespace of what may be a Service of this cluster, by a URL's host; nothing for any other.
+     A Service's port need not be that of its pods, which is what policies go by. */}}
+{{- define "tollgate.namespaceOf" -}}
+{{- $host := regexReplaceAll ":[0-9]+$" (urlParse .url).host "" -}}
+{{- if regexMatch "^[a-z0-9-]+$" $host -}}{{ .namespace }}
+{{- else if regexMatch "^[a-z0-9-]+[.][a-z0-9-]+([.]svc([.].+)?)?$" $host -}}{{ index (splitList "." $host) 1 }}
+{{- end -}}
+{{- end }}
+
+{{/* What gateways are told to reach beside the database: upstreams, and collectors of traces. */}}
+{{- define "tollgate.urls" -}}
+{{- $spec := .Values.fleet.spec -}}
+{{- range $spec.upstreams -}}
+{{- if ne .url "simulated:" }}{{ .url }} {{ end -}}
+{{- end -}}
+{{- range dig "podTemplate" "spec" "containers" list $spec -}}
+{{- range .env -}}
+{{- if and (hasPrefix "OTEL_EXPORTER_OTLP" .name) (hasSuffix "ENDPOINT" .name) .value }}{{ .value }} {{ end -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
 {{/* Comma-separated; nothing where every upstream is the simulated one. */}}
 {{- define "tollgate.upstreamPorts" -}}
 {{- $ports := list -}}
-{{- range .Values.fleet.spec.upstreams -}}
-{{- if hasPrefix "https:" .url -}}
-{{- $ports = append $ports (include "tollgate.port" (dict "url" .url "default" "443")) -}}
-{{- else if hasPrefix "http:" .url -}}
-{{- $ports = append $ports (include "tollgate.port" (dict "url" .url "default" "80")) -}}
-{{- end -}}
+{{- range compact (splitList " " (include "tollgate.urls" .)) -}}
+{{- $ports = append $ports (include "tollgate.port" (dict "url" . "default" (ternary "443" "80" (hasPrefix "https:" .)))) -}}
 {{- end -}}
 {{- $ports | uniq | sortAlpha | join "," -}}
 {{- end }}
 
+{{/* Rules for the namespaces of all that a component is told to reach in this cluster. */}}
+{{- define "tollgate.egressToNamespaces" -}}
+{{- $names := list -}}
+{{- range compact .urls -}}
+{{- with include "tollgate.namespaceOf" (dict "url" . "namespace" $.root.Release.Namespace) -}}
+{{- $names = append $names . -}}
+{{- end -}}
+{{- end -}}
+{{- range $names | uniq | sortAlpha }}
+- to: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: {{ . }}}}}]
+{{- end -}}
+{{- end }}
+
 {{- define "tollgate.egressToNames" -}}
 - ports:
-    - {protocol: UDP, port: 53}
-    - {protocol: TCP, port: 53}
+    {{- range .Values.networkPolicy.dnsPorts }}
+    - {protocol: UDP, port: {{ int . }}}
+    - {protocol: TCP, port: {{ int . }}}
+    {{- end }}
 {{- end }}

@@ -27,8 +27,10 @@ from gateway_operator.plan.fleet import (
     plan_fleet,
 )
 from gateway_operator.plan.rollout import judge
+from gateway_operator.render.authorities import authorities
 from gateway_operator.render.digest import render
 from gateway_operator.render.names import config_name
+from gateway_operator.render.powers import check_powers
 from gateway_operator.resources.fleet import (
     DEFINITION,
     KIND,
@@ -36,8 +38,10 @@ from gateway_operator.resources.fleet import (
     Fleet,
     Reason,
     client_url,
+    may_be_credential,
     read_fleet,
 )
+from gateway_operator.settings import OperatorSettings
 
 #: every kind of child that has the fleet's own name
 _KINDS = ("Service", "Deployment", "PodDisruptionBudget", "HorizontalPodAutoscaler", "Ingress")
@@ -137,7 +141,9 @@ def _read(parts: Parts, body: dict[str, Any]) -> Fleet:
         message = f"a {KIND} is only valid in the operator's own namespace, which is {own}"
         raise _Stalled(Reason.INVALID_SPEC, message)
     try:
-        return read_fleet(body)
+        fleet = read_fleet(body)
+        check_powers(fleet, parts.settings)
+        return fleet
     except SpecError as error:
         raise _Stalled(Reason.INVALID_SPEC, str(error)) from None
 
@@ -152,32 +158,59 @@ async def _read_children(cluster: Cluster, fleet: Fleet) -> list[Child]:
 
 
 async def _hash_secrets(parts: Parts, fleet: Fleet) -> dict[str, str]:
-    """A hash of what the pods get of each Secret; keyed, as many may read an annotation."""
-    settings = parts.settings
-    wanted = {name: set(keys) for name, keys in fleet.credentials().items()}
-    for name, key in (
-        (settings.database_secret_name, settings.database_secret_key),
-        (settings.installation_secret_name, settings.installation_secret_key),
-    ):
-        wanted.setdefault(name, set()).add(key)
-    names = sorted(wanted)
+    """A hash of what the pods get of each Secret and of each ConfigMap with authorities.
+
+    Keyed, as many may read an annotation.
+    """
+    wanted = _wanted(parts.settings, fleet)
+    credentials = fleet.credentials()
     found = await asyncio.gather(
-        *(parts.cluster.get("Secret", fleet.namespace, name) for name in names)
+        *(parts.cluster.get(kind, fleet.namespace, name) for kind, name in wanted)
     )
     pepper = parts.secret.pepper(PEPPER)
-    return {
-        name: hash_key(pepper, _read_secret(name, secret, wanted[name])).hex()
-        for name, secret in zip(names, found, strict=True)
+    hashes = {}
+    for ((kind, name), keys), held in zip(wanted.items(), found, strict=True):
+        is_credential = kind == "Secret" and name in credentials
+        if held is not None and is_credential and not may_be_credential(held):
+            raise _not_a_credential(name)
+        values = _read_values(kind, name, held, keys)
+        hashes[name if kind == "Secret" else f"{kind} {name}"] = hash_key(pepper, values).hex()
+    return hashes
+
+
+def _wanted(settings: OperatorSettings, fleet: Fleet) -> dict[tuple[str, str], set[str]]:
+    """By kind and name, the keys that the pods get."""
+    own = {
+        ("Secret", settings.database_secret_name): {settings.database_secret_key},
+        ("Secret", settings.installation_secret_name): {settings.installation_secret_key},
     }
+    wanted: dict[tuple[str, str], set[str]] = {}
+    for name, keys in fleet.credentials().items():
+        if ("Secret", name) in own:
+            raise _not_a_credential(name)
+        wanted["Secret", name] = set(keys)
+    wanted |= own
+    for each in authorities(fleet, settings):
+        wanted.setdefault((each.kind, each.name), set()).add(each.key)
+    return dict(sorted(wanted.items()))
 
 
-def _read_secret(name: str, secret: dict[str, Any] | None, keys: set[str]) -> bytes:
-    if secret is None:
-        raise _Stalled(Reason.SECRET_NOT_FOUND, f"there is no Secret {name}")
-    data = secret.get("data") or {}
+def _not_a_credential(name: str) -> _Stalled:
+    """It would be sent to whatever URL the fleet names."""
+    return _Stalled(
+        Reason.INVALID_SPEC,
+        f"the Secret {name} is the installation's or of a kind of its own, and no upstream's"
+        " credential",
+    )
+
+
+def _read_values(kind: str, name: str, held: dict[str, Any] | None, keys: set[str]) -> bytes:
+    if held is None:
+        raise _Stalled(Reason.SECRET_NOT_FOUND, f"there is no {kind} {name}")
+    data = held.get("data") or {}
     missing = sorted(key for key in keys if not data.get(key))
     if missing:
-        message = f"the Secret {name} has nothing under {', '.join(missing)}"
+        message = f"the {kind} {name} has nothing under {', '.join(missing)}"
         raise _Stalled(Reason.SECRET_NOT_FOUND, message)
     return msgspec.json.encode({key: data[key] for key in sorted(keys)})
 

@@ -13,6 +13,7 @@ from gateway_operator.resources.names import (
 
 CLIENT_PORT = 8080
 OPERATIONS_PORT = 9090
+CONTAINER = "gateway"
 #: names of the ports
 CLIENTS, METRICS = "http", "metrics"
 CONFIG_FOLDER = "/etc/tollgate"

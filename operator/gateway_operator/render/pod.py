@@ -2,11 +2,13 @@
 
 from typing import Any
 
+from gateway_operator.render.authorities import authorities
 from gateway_operator.render.names import (
     CLIENT_PORT,
     CLIENTS,
     CONFIG_FILE,
     CONFIG_FOLDER,
+    CONTAINER,
     DATA_FOLDER,
     METRICS,
     OPERATIONS_PORT,
@@ -18,7 +20,6 @@ from gateway_operator.render.overlay import overlay
 from gateway_operator.resources.fleet import Fleet, Resources
 from gateway_operator.settings import OperatorSettings
 
-CONTAINER = "gateway"
 _USER = 10001
 #: what the group may read, and nobody else
 _GROUP_READS = 0o440
@@ -37,7 +38,7 @@ def pod_template(fleet: Fleet, settings: OperatorSettings) -> dict[str, Any]:
     }
     return {
         "metadata": {
-            "labels": {**labels(fleet), **theirs.metadata.labels, **selector(fleet)},
+            "labels": {**theirs.metadata.labels, **labels(fleet)},
             "annotations": {**scraping, **theirs.metadata.annotations},
         },
         "spec": overlay(_pod(fleet, settings), theirs.spec),
@@ -70,6 +71,7 @@ def _pod(fleet: Fleet, settings: OperatorSettings) -> dict[str, Any]:
                 {"name": volume, "secret": _files(name, keys)}
                 for volume, name, keys in _credentials(fleet)
             ),
+            *(each.volume() for each in authorities(fleet, settings)),
         ],
     }
     if fleet.cluster.image_pull_secrets:
@@ -89,7 +91,7 @@ def _container(fleet: Fleet, settings: OperatorSettings) -> dict[str, Any]:
             *("--host", "0.0.0.0", "--port", str(CLIENT_PORT)),  # noqa: S104  # a pod's own address
             *("--ops-port", str(OPERATIONS_PORT)),
         ],
-        "env": _environment(settings),
+        "env": _environment(fleet, settings),
         "ports": [
             {"name": CLIENTS, "containerPort": CLIENT_PORT, "protocol": "TCP"},
             {"name": METRICS, "containerPort": OPERATIONS_PORT, "protocol": "TCP"},
@@ -117,6 +119,7 @@ def _container(fleet: Fleet, settings: OperatorSettings) -> dict[str, Any]:
                 }
                 for volume, name, _ in _credentials(fleet)
             ),
+            *(each.mount() for each in authorities(fleet, settings)),
         ],
     }
     if fleet.cluster.image_pull_policy is not None:
@@ -124,7 +127,7 @@ def _container(fleet: Fleet, settings: OperatorSettings) -> dict[str, Any]:
     return container
 
 
-def _environment(settings: OperatorSettings) -> list[dict[str, Any]]:
+def _environment(fleet: Fleet, settings: OperatorSettings) -> list[dict[str, Any]]:
     def secret(name: str, key: str) -> dict[str, Any]:
         return {"secretKeyRef": {"name": name, "key": key}}
 
@@ -134,6 +137,7 @@ def _environment(settings: OperatorSettings) -> list[dict[str, Any]]:
         {"name": "TOLLGATE_DATABASE_URL", "valueFrom": database},
         {"name": "TOLLGATE_INSTALLATION", "value": settings.installation},
         {"name": "TOLLGATE_INSTALLATION_SECRET", "valueFrom": installation},
+        *(each.environment() for each in authorities(fleet, settings)),
     ]
 
 

@@ -1,13 +1,9 @@
-"""The Service: clients on port 80, metrics beside it. Only ready pods are behind it."""
+"""The Service: clients on port 80, and nothing else. Only ready pods are behind it.
 
-from gateway_operator.render.names import (
-    CLIENTS,
-    METRICS,
-    OPERATIONS_PORT,
-    Child,
-    child,
-    selector,
-)
+Health and metrics have no credentials, so they are for whoever reaches the pods themselves.
+"""
+
+from gateway_operator.render.names import CLIENTS, Child, child, selector
 from gateway_operator.resources.fleet import Fleet
 
 PORT = 80
@@ -22,12 +18,6 @@ def service(fleet: Fleet) -> Child:
             "selector": selector(fleet),
             "ports": [
                 {"name": CLIENTS, "port": PORT, "targetPort": CLIENTS, "protocol": "TCP"},
-                {
-                    "name": METRICS,
-                    "port": OPERATIONS_PORT,
-                    "targetPort": METRICS,
-                    "protocol": "TCP",
-                },
             ],
         },
     }

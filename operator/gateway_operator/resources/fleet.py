@@ -13,6 +13,7 @@ from msgspec import Meta, Struct, field
 
 from gateway.core.catalog import Catalog
 from gateway.core.spec import API_VERSION, GatewayFleet, GatewayFleetSpec, SpecError, parse_document
+from gateway_operator.resources.names import FIELD_MANAGER, KEY_LABEL, MANAGED_BY_LABEL
 
 KIND = "GatewayFleet"
 #: the definition whose annotation says which schema is served, and the schema this release needs
@@ -22,6 +23,7 @@ SCHEMA = 1
 #: what a drained replica still has to do before the kubelet may kill it
 SETTLING_SECONDS = 20
 DEFAULT_REPLICAS = 2
+_CREDENTIAL_TYPES = ("Opaque", "kubernetes.io/basic-auth")
 
 Count = Annotated[int, Meta(ge=0, le=1000)]
 Quantity = str | int
@@ -88,6 +90,24 @@ class Ingress(_Spec, frozen=True, kw_only=True):
     annotations: dict[str, str] = {}
 
 
+class KeyRef(_Spec, frozen=True, kw_only=True):
+    """One key of a ConfigMap or a Secret."""
+
+    name: str
+    key: str
+
+
+class Authorities(_Spec, frozen=True, kw_only=True):
+    """Certificate authorities, in one of the two."""
+
+    config_map_key_ref: KeyRef | None = None
+    secret_key_ref: KeyRef | None = None
+
+    def __post_init__(self) -> None:
+        if (self.config_map_key_ref is None) is (self.secret_key_ref is None):
+            raise ValueError("exactly one of configMapKeyRef and secretKeyRef must be given")
+
+
 class LocalReference(_Spec, frozen=True, kw_only=True):
     """An object in the same namespace."""
 
@@ -118,6 +138,7 @@ class ClusterSpec(_Spec, frozen=True, kw_only=True):
     image_pull_secrets: list[LocalReference] = []
     resources: Resources | None = None
     ingress: Ingress | None = None
+    upstream_ca: Authorities | None = field(default=None, name="upstreamCA")
     drain: Times = Times()
     pod_template: PodTemplate = PodTemplate()
 
@@ -164,6 +185,17 @@ def read_fleet(body: Mapping[str, Any]) -> Fleet:
         gateway=document.spec,
         cluster=cluster,
     )
+
+
+def may_be_credential(secret: Mapping[str, Any]) -> bool:
+    """Whether a Secret may be sent to an upstream.
+
+    Not one that the operator made, nor one that holds a key of a client, nor what Kubernetes and
+    Helm keep in Secrets of their own types.
+    """
+    labels = secret["metadata"].get("labels") or {}
+    is_ours = labels.get(MANAGED_BY_LABEL) == FIELD_MANAGER or KEY_LABEL in labels
+    return not is_ours and secret.get("type", "Opaque") in _CREDENTIAL_TYPES
 
 
 def client_url(body: Mapping[str, Any]) -> str:

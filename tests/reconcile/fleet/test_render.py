@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 import yaml
+from msgspec.structs import replace
 
 from gateway.core.spec import SpecError
 from gateway.standalone.documents import read_documents
+from gateway_operator.render.pod import pod_template
 from gateway_operator.resources.fleet import SETTLING_SECONDS, client_url, read_fleet
 from tests.reconcile.fleet.support import (
     NAME,
@@ -21,6 +23,7 @@ from tests.reconcile.fleet.support import (
     kinds,
     pod,
     rendered,
+    settings,
     with_credential,
 )
 
@@ -111,12 +114,12 @@ def test_probes_ask_the_operations_port() -> None:
         assert container()[probe]["httpGet"] == {"path": path, "port": "metrics"}
 
 
-def test_the_service_leads_clients_and_scrapers_to_the_pods() -> None:
+def test_the_service_leads_clients_to_the_pods_and_nobody_to_what_has_no_credential() -> None:
     spec = child("Service")["spec"]
     assert spec["selector"] == {"tollgate.dev/fleet": NAME}
     assert spec["selector"].items() <= pod()["metadata"]["labels"].items()
     ports = {one["name"]: (one["port"], one["targetPort"]) for one in spec["ports"]}
-    assert ports == {"http": (80, "http"), "metrics": (9090, "metrics")}
+    assert ports == {"http": (80, "http")}
     annotations = pod()["metadata"]["annotations"]
     assert annotations["prometheus.io/scrape"] == "true"
     assert annotations["prometheus.io/port"] == "9090"
@@ -169,6 +172,26 @@ def test_database_and_installation_secret_come_by_reference() -> None:
     assert given["TOLLGATE_INSTALLATION_SECRET"]["valueFrom"] == {
         "secretKeyRef": {"name": "tollgate-installation", "key": "secret"}
     }
+
+
+def test_upstreams_and_the_database_are_verified_by_the_authorities_that_are_given() -> None:
+    own = replace(settings(), database_ca_secret="pg-ca", database_ca_key="root.pem")
+    given = {"upstreamCA": {"configMapKeyRef": {"name": "company", "key": "all.pem"}}}
+    spec = pod_template(fleet(**given), own)["spec"]
+    (gateway,) = spec["containers"]
+    volumes = {one["name"]: one for one in spec["volumes"]}
+    mounts = {one["name"]: one for one in gateway["volumeMounts"]}
+    variables = {one["name"]: one.get("value") for one in gateway["env"]}
+    for name, variable, source in (
+        ("ca-database", "PGSSLROOTCERT", {"secretName": "pg-ca"}),
+        ("ca-upstreams", "SSL_CERT_FILE", {"name": "company"}),
+    ):
+        assert mounts[name]["readOnly"] is True
+        assert variables[variable] == f"{mounts[name]['mountPath']}/ca.crt"
+        (held,) = (value for kind, value in volumes[name].items() if kind != "name")
+        key = "root.pem" if "secretName" in source else "all.pem"
+        assert held == {**source, "items": [{"key": key, "path": "ca.crt"}]}
+    assert not {"PGSSLROOTCERT", "SSL_CERT_FILE"} & {one["name"] for one in container()["env"]}
 
 
 @pytest.mark.parametrize(
@@ -236,7 +259,14 @@ def test_another_class_of_ingress_needs_nothing_of_it() -> None:
 
 def test_what_the_administrator_lays_over_the_pods() -> None:
     template = {
-        "metadata": {"labels": {"team": "a", "tollgate.dev/fleet": "x"}, "annotations": {"n": "1"}},
+        "metadata": {
+            "labels": {
+                "team": "a",
+                "tollgate.dev/fleet": "x",
+                "app.kubernetes.io/component": "operator",
+            },
+            "annotations": {"n": "1"},
+        },
         "spec": {
             "nodeSelector": {"disk": "ssd"},
             "tolerations": [{"key": "llm", "operator": "Exists"}],
@@ -252,6 +282,7 @@ def test_what_the_administrator_lays_over_the_pods() -> None:
     found = pod(podTemplate=template)
     assert found["metadata"]["labels"]["team"] == "a"
     assert found["metadata"]["labels"]["tollgate.dev/fleet"] == NAME
+    assert found["metadata"]["labels"]["app.kubernetes.io/component"] == "gateway"
     assert found["metadata"]["annotations"]["n"] == "1"
     assert found["metadata"]["annotations"]["prometheus.io/port"] == "9090"
     spec = found["spec"]

@@ -162,12 +162,16 @@ def test_an_object_of_the_same_name_is_never_touched(world: FleetWorld, kind: st
     name = body["metadata"]["name"]
     world.edit(kind, {"metadata": {"ownerReferences": None}})
     foreign = world.children()
-    status = world.reconcile(replicas=4, image="other:2", models=_models("other"))
+    status = world.reconcile(
+        replicas=4, image="registry.example/tollgate:2", models=_models("other")
+    )
     assert condition(status) == ("False", "NotOurs")
     assert condition(status, "Stalled") == ("True", "NotOurs")
     assert world.children() == foreign
     world.run(world.cluster.delete(kind, world.namespace, name))
-    status = world.reconcile(replicas=4, image="other:2", models=_models("other"))
+    status = world.reconcile(
+        replicas=4, image="registry.example/tollgate:2", models=_models("other")
+    )
     assert condition(status) == ("False", "Progressing")
     assert world.live("Deployment")["spec"]["replicas"] == 4
 
@@ -193,10 +197,27 @@ def test_a_missing_secret_is_said_and_what_runs_is_left_alone(world: FleetWorld)
     assert digest(world) != old
 
 
+def test_authorities_are_waited_for_and_a_change_of_them_is_rolled_out(world: FleetWorld) -> None:
+    for kind, field in (("ConfigMap", "configMapKeyRef"), ("Secret", "secretKeyRef")):
+        given = {"upstreamCA": {field: {"name": "company", "key": "ca.crt"}}}
+        status = world.reconcile(**given)
+        assert condition(status, "Stalled") == ("True", "SecretNotFound")
+        assert f"there is no {kind} company" in status["conditions"][0]["message"]
+        held = {"kind": kind, "apiVersion": "v1"}
+        metadata = {"namespace": world.namespace, "name": "company"}
+        seen = set()
+        for value in ("b25l", "dHdv"):
+            body = {**held, "metadata": metadata, "data": {"ca.crt": value}}
+            world.run(world.cluster.apply(body))
+            assert condition(world.reconcile(**given)) == ("False", "Progressing")
+            seen.add(digest(world))
+        assert len(seen) == 2
+
+
 def test_what_the_api_server_refuses_of_the_pods_is_said(world: FleetWorld) -> None:
     refused: list[Json] = [
-        {"hostNetwork": "often"},
-        {"nodeSelektor": {"a": "b"}},
+        {"tolerations": "often"},
+        {"nodeSelector": ["a"]},
         {"volumes": [{}]},
     ]
     for nonsense in refused:
@@ -229,7 +250,10 @@ def test_a_roll_out_is_followed_to_its_end(world: FleetWorld) -> None:
     assert (condition(status), status["replicas"]) == (("True", "Available"), 2)
     assert condition(status, "Stalled") == ("False", "Available")
     assert sorted(world.events()) == ["Available", "Progressing"]
-    assert condition(world.reconcile(image="other:2")) == ("False", "Progressing")
+    assert condition(world.reconcile(image="registry.example/tollgate:2")) == (
+        "False",
+        "Progressing",
+    )
 
 
 def test_a_fleet_that_is_gone_needs_nothing(world: FleetWorld) -> None:
@@ -269,7 +293,7 @@ def test_after_an_end_behind_any_action_the_next_turn_finishes(
     carry_out = engine.carry_out
     steps: list[Json] = [
         {"ingress": INGRESS},
-        {"autoscaling": AUTOSCALING, "image": "other:2"},
+        {"autoscaling": AUTOSCALING, "image": "registry.example/tollgate:2"},
         {"replicas": 4, "ingress": INGRESS},
         {},
     ]

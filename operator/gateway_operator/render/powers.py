@@ -1,0 +1,192 @@
+"""What a GatewayFleet may ask for its pods: what a gateway needs, and no way to anything else.
+
+Its pods run in the operator's namespace, beside the operator's account and its Secrets. So a fleet
+says where its pods run and how much they get; what runs in them, and what they can read, is the
+installation's. An administrator may let fleets have any pod (`TOLLGATE_POD_TEMPLATES`).
+
+Owns the list of what is allowed. Must never let through what it does not know.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from posixpath import normpath
+from typing import Any
+
+from gateway.core.spec import SpecError
+from gateway_operator.render.names import CONTAINER
+from gateway_operator.resources.fleet import KIND, Fleet
+from gateway_operator.settings import OperatorSettings
+
+Part = Mapping[str, Any]
+
+#: where pods run, and before whom; names and addresses stay the cluster's
+_POD = frozenset(
+    {
+        "affinity",
+        "containers",
+        "dnsConfig",
+        "hostUsers",
+        "imagePullSecrets",
+        "nodeSelector",
+        "preemptionPolicy",
+        "priorityClassName",
+        "readinessGates",
+        "runtimeClassName",
+        "schedulerName",
+        "securityContext",
+        "terminationGracePeriodSeconds",
+        "tolerations",
+        "topologySpreadConstraints",
+        "volumes",
+    }
+)
+_CONTAINER = frozenset(
+    {
+        "name",
+        "env",
+        "livenessProbe",
+        "readinessProbe",
+        "resources",
+        "securityContext",
+        "startupProbe",
+        "volumeMounts",
+    }
+)
+_PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
+_TIMES = frozenset(
+    {
+        "failureThreshold",
+        "initialDelaySeconds",
+        "periodSeconds",
+        "successThreshold",
+        "terminationGracePeriodSeconds",
+        "timeoutSeconds",
+    }
+)
+#: any user but root
+_IDENTITIES = frozenset(
+    {"runAsUser", "runAsGroup", "fsGroup", "fsGroupChangePolicy", "supplementalGroups"}
+)
+#: what may only be said as it is
+_HARDENING: Mapping[str, object] = {
+    "runAsNonRoot": True,
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "privileged": False,
+    "seccompProfile": {"type": "RuntimeDefault"},
+    "capabilities": {"drop": ["ALL"]},
+}
+_SOURCES = frozenset({"configMap", "downwardAPI", "emptyDir", "image"})
+_MOUNT = frozenset({"name", "mountPath", "readOnly", "subPath"})
+MOUNTS = "/mnt/"
+_ENV_SOURCES = frozenset({"configMapKeyRef", "fieldRef", "resourceFieldRef"})
+#: what the processes read that leads to no other database, no other secret and no other code
+_VARIABLE = re.compile(
+    r"OTEL_.+|TZ|LANG|LC_[A-Z]+|MALLOC_[A-Z_]+|SSL_CERT_(FILE|DIR)"
+    r"|TOLLGATE_(LEASE_SECONDS|HEARTBEAT_SECONDS|UNCONFIRMED_SECONDS"
+    r"|VOCABULARY_FILE|LOG_LEVEL|LOG_FORMAT|ACCESS_LOG)"
+)
+#: annotations by which a node or an Ingress controller is given code or rights
+_UNCONFINED = ("container.apparmor.security.beta.kubernetes.io/", "container.seccomp.security.")
+_INGRESS_CODE = re.compile(
+    r"-snippet$|/auth-(secret|tls-secret|proxy-set-headers)|/proxy-ssl-secret"
+)
+
+
+def check_powers(fleet: Fleet, settings: OperatorSettings) -> None:
+    """Raise `SpecError` with a sentence where a fleet asks for more than it may have."""
+    if settings.pod_templates == "any":
+        return
+    for what in _excess(fleet, settings):
+        raise SpecError(
+            f"{what} is more than a {KIND} may ask for, unless the operator is told"
+            " TOLLGATE_POD_TEMPLATES=any"
+        )
+
+
+def _excess(fleet: Fleet, settings: OperatorSettings) -> Iterator[str]:
+    image, template = fleet.cluster.image, fleet.cluster.pod_template
+    if image is not None and repository(image) != repository(settings.image):
+        yield f"the image {image}, of another repository than the operator's,"
+    for name in template.metadata.annotations:
+        if name.startswith(_UNCONFINED):
+            yield f"podTemplate.metadata.annotations {name}"
+    if fleet.cluster.ingress is not None:
+        for name in fleet.cluster.ingress.annotations:
+            if _INGRESS_CODE.search(name):
+                yield f"ingress.annotations {name}"
+    yield from _of_pod(template.spec)
+
+
+def repository(image: str) -> str:
+    """An image's address without tag and digest."""
+    address = image.partition("@")[0]
+    head, colon, tag = address.rpartition(":")
+    return head if colon and "/" not in tag else address
+
+
+def _of_pod(spec: Part) -> Iterator[str]:
+    at = "podTemplate.spec"
+    yield from _others(spec, _POD, at)
+    yield from _others(_part(spec.get("dnsConfig")), frozenset({"options"}), f"{at}.dnsConfig")
+    yield from _of_security(spec, at)
+    ours = {"config", "data", "tmp"}
+    for volume in _parts(spec.get("volumes")):
+        name = str(volume.get("name"))
+        place = f"{at}.volumes {name}"
+        if name in ours:
+            yield from _others(volume, frozenset({"name", "emptyDir"}), place)
+        elif name.startswith(("credential-", "ca-")):
+            yield place
+        yield from _others(volume, _SOURCES | {"name"}, place)
+    for container in _parts(spec.get("containers")):
+        if container.get("name") != CONTAINER:
+            yield f"{at}.containers {container.get('name')}"
+            continue
+        yield from _of_container(container, f"{at}.containers {CONTAINER}:")
+
+
+def _of_container(container: Part, at: str) -> Iterator[str]:
+    yield from _others(container, _CONTAINER, at)
+    yield from _of_security(container, at)
+    for probe in _PROBES:
+        yield from _others(_part(container.get(probe)), _TIMES, f"{at}.{probe}")
+    for mount in _parts(container.get("volumeMounts")):
+        path = str(mount.get("mountPath"))
+        yield from _others(mount, _MOUNT, f"{at} volumeMounts {path}")
+        if not path.startswith(MOUNTS) or normpath(path) != path.rstrip("/"):
+            yield f"{at} volumeMounts {path}, which is not below {MOUNTS},"
+    for variable in _parts(container.get("env")):
+        name = str(variable.get("name"))
+        if _VARIABLE.fullmatch(name) is None:
+            yield f"{at} env {name}"
+        source = _part(variable.get("valueFrom"))
+        yield from _others(source, _ENV_SOURCES, f"{at} env {name}.valueFrom")
+
+
+def _of_security(owner: Part, at: str) -> Iterator[str]:
+    """Any user but root, and nothing that takes away what holds it."""
+    given = owner.get("securityContext")
+    for name, value in _part(given).items():
+        place = f"{at}.securityContext.{name}"
+        if name in _IDENTITIES:
+            if name == "runAsUser" and value == 0:
+                yield f"{place} 0"
+        elif name == "seLinuxOptions":
+            yield from _others(_part(value), frozenset({"level"}), place)
+        elif _HARDENING.get(name, value) != value or name not in _HARDENING:
+            yield place
+
+
+def _others(given: Part, known: Iterable[str], at: str) -> Iterator[str]:
+    for name in given:
+        if name not in known:
+            yield f"{at}.{name}"
+
+
+def _part(value: Any) -> Part:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _parts(value: Any) -> list[Part]:
+    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []

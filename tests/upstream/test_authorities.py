@@ -1,0 +1,65 @@
+"""An upstream of a company's own certificate authority, by the variable that the pods are given."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from gateway.errors import UpstreamUnreachable
+from gateway.upstream.chat import ChatUpstream
+from tests.harness.apiserver import Authority
+from tests.upstream.support import request, resolve
+from tests.upstream.talk import LIMITS
+
+ANSWER = b'{"choices":[{"message":{"content":"Yes"},"finish_reason":"stop"}]}'
+
+
+@asynccontextmanager
+async def server_with_tls(folder: Path) -> AsyncIterator[str]:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(folder / "server.crt", folder / "server.key")
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n"
+        writer.write(head + b"content-length: %d\r\n\r\n" % len(ANSWER) + ANSWER)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=context)
+    try:
+        yield f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+    finally:
+        server.close()
+
+
+async def ask(url: str) -> bytes:
+    upstream = ChatUpstream("main", url, None, LIMITS)
+    asked = request()
+    try:
+        outgoing = upstream.prepare(asked, resolve("generic"))
+        reply = await upstream.send(outgoing, {}, lambda: None)
+        try:
+            return (await reply.answer()).data
+        finally:
+            reply.close()
+    finally:
+        await upstream.close()
+
+
+def test_it_is_trusted_where_it_is_named_and_not_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Authority(tmp_path).issue("server", "upstream", ())
+
+    async def story() -> None:
+        async with server_with_tls(tmp_path) as url:
+            with pytest.raises(UpstreamUnreachable):
+                await ask(url)
+            monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.crt"))
+            assert b"Yes" in await ask(url)
+
+    asyncio.run(story())
