@@ -445,6 +445,14 @@ def test_every_link_and_every_path_leads_somewhere(path: Path) -> None:
         assert (ROOT / name).exists(), name
 
 
+def test_what_holds_somebody_in_the_threat_model_is_a_test_that_is_there() -> None:
+    text = (DOCS / "threat-model.md").read_text("utf-8")
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text)
+    assert len(named) > 20
+    for path, name in named:
+        assert f"def {name}(" in (ROOT / path).read_text("utf-8"), f"{path}::{name}"
+
+
 def test_the_readme_fits_one_screen_and_leads_to_every_page() -> None:
     text = (ROOT / "README.md").read_text("utf-8")
     assert len(text.splitlines()) <= 50
