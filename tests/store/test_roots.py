@@ -7,6 +7,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from gateway.errors import DatabaseUnavailable
 from gateway.store.connections import connect_async
@@ -109,7 +110,9 @@ def test_a_server_of_an_authority_that_is_named_is_trusted_and_no_other(
     async def ask_by_a_lane() -> object:
         connection = await connect_async(url)
         async with connection:
-            return (await (await connection.execute(asked.encode())).fetchone())[0]
+            found = await (await connection.execute(asked.encode())).fetchone()
+            assert found is not None
+            return found[0]
 
     with pytest.raises(DatabaseUnavailable, match="certificate verify failed"):
         ask()
@@ -124,5 +127,6 @@ def test_the_systems_authorities_are_no_worse_than_others(
     server: PostgresServer, folder: Path
 ) -> None:
     url = f"{server.url()}?sslmode=verify-full"
-    with psycopg.connect(url, **roots_of(url, str(folder / "ca.crt"))) as connection:
+    told = make_conninfo(url, **roots_of(url, str(folder / "ca.crt")))
+    with psycopg.connect(told) as connection:
         assert connection.pgconn.ssl_in_use

@@ -36,14 +36,14 @@ async def server_with_tls(folder: Path) -> AsyncIterator[str]:
         server.close()
 
 
-async def ask(url: str) -> bytes:
+async def ask(url: str) -> str:
     upstream = ChatUpstream("main", url, None, LIMITS)
     asked = request()
     try:
         outgoing = upstream.prepare(asked, resolve("generic"))
         reply = await upstream.send(outgoing, {}, lambda: None)
         try:
-            return (await reply.answer()).data
+            return str((await reply.answer()).events())
         finally:
             reply.close()
     finally:
@@ -60,6 +60,6 @@ def test_it_is_trusted_where_it_is_named_and_not_otherwise(
             with pytest.raises(UpstreamUnreachable):
                 await ask(url)
             monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.crt"))
-            assert b"Yes" in await ask(url)
+            assert "Yes" in await ask(url)
 
     asyncio.run(story())
