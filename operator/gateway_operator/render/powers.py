@@ -83,8 +83,7 @@ _ENV_SOURCES = frozenset({"configMapKeyRef", "fieldRef", "resourceFieldRef"})
 #: what the processes read that leads to no other database, no other secret and no other code
 _VARIABLE = re.compile(
     r"OTEL_.+|TZ|LANG|LC_[A-Z]+|MALLOC_[A-Z_]+|SSL_CERT_(FILE|DIR)"
-    r"|TOLLGATE_(LEASE_SECONDS|HEARTBEAT_SECONDS|UNCONFIRMED_SECONDS"
-    r"|VOCABULARY_FILE|LOG_LEVEL|LOG_FORMAT|ACCESS_LOG)"
+    r"|TOLLGATE_(?!DATABASE|INSTALLATION)[A-Z_]+"
 )
 #: annotations by which a node or an Ingress controller is given code or rights
 _UNCONFINED = ("container.apparmor.security.beta.kubernetes.io/", "container.seccomp.security.")
