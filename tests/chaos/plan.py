@@ -61,7 +61,7 @@ _OF_A_GATEWAY = frozenset({"gateway", "database link", "upstream link"})
 NEEDS = {"packets dropped": "firewall", "operator": "operator"}
 
 _LONG_SHARE = 0.25
-_AFTER_MAX = 1.5
+_AFTER_MAX = 3.0
 _PAUSE = 0.3
 
 
@@ -97,7 +97,7 @@ class Plan:
             busy_until: dict[tuple[str, int], float] = {}
             faults = [self._long(busy_until)] if is_long else []
             horizon = faults[0].seconds - 2.0 if faults else 0.0
-            for _ in range(chance.randint(18, 26) if is_long else chance.randint(4, 10)):
+            for _ in range(chance.randint(26, 36) if is_long else chance.randint(8, 16)):
                 fault = self._short(busy_until, horizon)
                 if fault is not None:
                     faults.append(fault)

@@ -10,6 +10,7 @@ from tests.chaos.judge import Evidence, judge
 from tests.chaos.ledger import Booked, Ledger
 from tests.chaos.plan import Plan
 from tests.chaos.records import Asked, Fault, Got, Incident, Restore, Script
+from tests.chaos.watch import Leases
 
 NOON = 1_000_000.0
 WELL, BADLY = Script("well", ""), Script("badly", "", "badly")
@@ -139,3 +140,19 @@ def test_a_plan_is_its_seeds() -> None:
 
     assert rounds(1) == rounds(1)
     assert rounds(1) != rounds(2)
+
+
+def test_a_lease_is_over_only_where_it_was_seen_to_stand_still() -> None:
+    leases = Leases(4.0)
+    for now in range(10):
+        leases.look([("dead", "once"), ("living", f"at {now}")], now)
+    assert leases.over == {"dead"}
+
+
+def test_what_nobody_saw_is_no_death() -> None:
+    leases = Leases(4.0)
+    for now in (0, 1, 100, 101, 102):  # the database hung for longer than a lease
+        if now == 100:
+            leases.miss()
+        leases.look([("living", "once")], now)
+    assert leases.over == set()

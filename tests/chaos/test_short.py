@@ -10,7 +10,7 @@ from tests.harness.gateway import ROOT
 from tests.harness.postgres import find_programs
 
 _RUN = (
-    "--seed 208 --faults 10 --seconds 15 --gateways 2 --clients 6 --lease 6 --short --recovery 60"
+    "--seed 748 --faults 12 --seconds 15 --gateways 2 --clients 6 --lease 6 --short --recovery 60"
     " --no-operator"
 )
 

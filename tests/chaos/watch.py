@@ -6,6 +6,7 @@ in between answered. A look that was not answered in time says nothing, and all 
 
 import asyncio
 import time
+from collections.abc import Iterable
 
 import psycopg
 from msgspec import Struct
@@ -14,16 +15,40 @@ from tests.chaos.database import Pair
 
 _LOOK_SECONDS = 0.5
 _ANSWER_SECONDS = 1.5
-_LOOKS = "SELECT id, seen_at FROM replica"
+_LEASES = "SELECT id, seen_at FROM replica"
 _HOLDS = "SELECT request_id, replica_id FROM hold"
 
 
 class _Seen(Struct):
-    """A replica's row as it was seen, and since when it is the same."""
+    """What a row said, and since when it has."""
 
     seen_at: object
     since: float
-    upto: float
+
+
+class Leases:
+    """What was seen of all replicas; pure."""
+
+    def __init__(self, lease_seconds: float) -> None:
+        # A reaper looks at other moments than we do.
+        self._over_seconds = lease_seconds - 2 * _LOOK_SECONDS
+        self._seen: dict[str, _Seen] = {}
+        #: replicas whose lease was over once
+        self.over: set[str] = set()
+
+    def look(self, rows: Iterable[tuple[str, object]], now: float) -> None:
+        before, self._seen = self._seen, {}
+        for replica, seen_at in rows:
+            seen = before.get(replica)
+            if seen is None or seen.seen_at != seen_at:
+                seen = _Seen(seen_at, now)
+            self._seen[replica] = seen
+            if now - seen.since >= self._over_seconds:
+                self.over.add(replica)
+
+    def miss(self) -> None:
+        """Nobody saw what happened since the last look."""
+        self._seen.clear()
 
 
 class Watch:
@@ -31,11 +56,7 @@ class Watch:
 
     def __init__(self, pair: Pair, lease_seconds: float) -> None:
         self._pair = pair
-        #: a reaper looks at other moments than we do
-        self._over_seconds = lease_seconds - 2 * _LOOK_SECONDS
-        self._replicas: dict[str, _Seen] = {}
-        #: by replica, since when its lease is over by what was seen
-        self._over: dict[str, float] = {}
+        self._leases = Leases(lease_seconds)
         #: by request the replica that held it
         self.held_by: dict[str, str] = {}
 
@@ -46,31 +67,19 @@ class Watch:
                 async with asyncio.timeout(_ANSWER_SECONDS):
                     await self._look()
             except (psycopg.Error, OSError, TimeoutError):
-                self._replicas.clear()
+                self._leases.miss()
             await asyncio.sleep(max(0.0, began + _LOOK_SECONDS - time.monotonic()))
             if time.monotonic() - began > _LOOK_SECONDS + _ANSWER_SECONDS:
-                self._replicas.clear()
+                self._leases.miss()
 
     async def _look(self) -> None:
         url = self._pair.primary.url(Pair.DATABASE)
         async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
-            rows = await (await connection.execute(_LOOKS)).fetchall()
+            rows = await (await connection.execute(_LEASES)).fetchall()
             holds = await (await connection.execute(_HOLDS)).fetchall()
-        now = time.time()
+        self._leases.look(rows, time.monotonic())
         self.held_by.update(holds)
-        for replica, seen_at in rows:
-            seen = self._replicas.get(replica)
-            if seen is None or seen.seen_at != seen_at:
-                self._replicas[replica] = _Seen(seen_at, now, now)
-                continue
-            seen.upto = now
-            if now - seen.since >= self._over_seconds:
-                self._over.setdefault(replica, seen.since)
 
     def was_over(self, request_id: str) -> bool:
-        """Whether the lease of the request's replica was once seen to be over.
-
-        A replica whose row is gone, or was never there, has none either.
-        """
-        replica = self.held_by.get(request_id)
-        return replica is not None and replica in self._over
+        """Whether the lease of the request's replica was once seen to be over."""
+        return self.held_by.get(request_id) in self._leases.over
