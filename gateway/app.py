@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 from gateway.connection import Receive, Scope, Send
 from gateway.flow import Flow
-from gateway.routes.free import ANTHROPIC_BASE, OPENAI_BASE, Counted
+from gateway.routes.admission import ANTHROPIC_BASE, OPENAI_BASE
+from gateway.routes.free import Counted
 from gateway.wire.base import Dialect
 
 

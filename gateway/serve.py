@@ -30,6 +30,7 @@ from gateway.flow import Flow
 from gateway.keyring import Keyring
 from gateway.listeners import Listeners
 from gateway.reaper import Reaper
+from gateway.routes.admission import Admission
 from gateway.routes.counting import Counting, open_counter
 from gateway.routes.free import Counted, FreeRoutes
 from gateway.routes.operations import Operations
@@ -189,7 +190,6 @@ class Process:
         await _begin(stack, upkeep, ledger, lambda: _end_lease(database, replica_id))
         dialects = _dialects(secret, responses)
         free = FreeRoutes(
-            keyring=keyring,
             catalog=catalog,
             reads=Reads(database),
             responses=responses,
@@ -200,9 +200,8 @@ class Process:
             ),
         )
         listeners = Listeners(flow, fleet.spec.drain.seconds)
-        gateway = Gateway(
-            flow, charged_paths(list(dialects.values())), Counted(free, metrics, witness)
-        )
+        counted = Counted(Admission(free, keyring), metrics, witness)
+        gateway = Gateway(flow, charged_paths(list(dialects.values())), counted)
         operations = Operations(metrics, _readiness(listeners, keyring, database.outage))
         await self._listen(listeners, gateway, operations, metrics)
         _log.info("ready %.2f s after the process began", process_age_seconds() or 0)

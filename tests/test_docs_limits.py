@@ -8,7 +8,7 @@ from gateway.connection import BODY_RATE_MIN
 from gateway.core.shares import Holder, Shares, largest_share
 from gateway.core.spec import FleetLimits
 from gateway.documents import memory, reader
-from gateway.routes import access, counting, reading
+from gateway.routes import admission, counting, reading
 from gateway.settings import Settings
 from gateway.store import response_store
 from gateway.telemetry import metrics
@@ -20,8 +20,8 @@ FLEET = FleetLimits()
 SHARED = {
     "bytes of request bodies": FLEET.buffered_bytes,
     "requests that wait for a place at one upstream": gate.WAITING_MAX,
-    "requests to free routes that are worked on": access.AT_ONCE,
-    "requests to free routes that wait": access.WAITING_MAX,
+    "requests to free routes that are worked on": admission.AT_ONCE,
+    "requests to free routes that wait": admission.WAITING_MAX,
     "reads of the database": reading.WAITING_MAX,
     "token counts that wait": counting.WAITING_MAX,
     "token counts that upstreams are asked for": counting.ASKED_MAX,
@@ -109,7 +109,7 @@ def test_what_one_without_a_key_can_take_is_what_the_page_says() -> None:
 def test_seconds_and_sizes_beside_the_figures_are_those_of_the_code() -> None:
     text = section("limits.md", "What is shared")
     for seconds in (
-        access._WAITING_SECONDS_MAX,
+        admission._WAITING_SECONDS_MAX,
         reading._WAITING_SECONDS_MAX,
         counting._WAITING_SECONDS_MAX,
         reader._WAITING_SECONDS_MAX,

@@ -18,16 +18,13 @@ from gateway.errors import (
     TollgateError,
 )
 from gateway.routes import account, anthropic, openai
-from gateway.routes.access import free_places
-from gateway.routes.free import ANTHROPIC_BASE, OPENAI_BASE
-from gateway.wire.base import Family
+from gateway.routes.admission import ANTHROPIC_BASE, OPENAI_BASE, family_of
 from gateway.wire.errors import error_body, error_headers, status_for
 
 
 def free_app(**state: Any) -> FastAPI:
     """The application; `state` is what its routes read from `app.state`."""
     app = FastAPI(openapi_url=None, redirect_slashes=False)
-    app.state.places = free_places()
     for name, value in state.items():
         setattr(app.state, name, value)
     app.include_router(openai.router, prefix=OPENAI_BASE)
@@ -41,11 +38,6 @@ def free_app(**state: Any) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _answer)
     app.add_exception_handler(Exception, _answer)
     return app
-
-
-def family_of(path: str) -> Family:
-    """Whose envelope an error under this path gets."""
-    return "anthropic" if path.startswith(ANTHROPIC_BASE) else "openai"
 
 
 async def _answer(request: Request, error: Exception) -> Response:

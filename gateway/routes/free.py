@@ -7,18 +7,14 @@ at the top.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from gateway.connection import Message, Receive, Scope, Send
+from gateway.keyring import Key
 from gateway.passage import new_request_id
+from gateway.routes.admission import CALLER, Application
 from gateway.telemetry.metrics import Metrics, RequestLabels
 from gateway.telemetry.witness import Witness
-
-OPENAI_BASE = "/api/openai/v1"
-ANTHROPIC_BASE = "/api/anthropic"
-
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class FreeRoutes:
@@ -75,7 +71,8 @@ class Counted:
         try:
             await self._app(scope, receive, send_named)
         finally:
-            live = scope.get("tollgate.key")
+            caller = scope.get(CALLER)
+            live = caller.live if isinstance(caller, Key) else None
             labels = RequestLabels(live.name, live.account) if live else RequestLabels()
             self._metrics.answered(labels, "free", str(status))
             if self._witness is not None:

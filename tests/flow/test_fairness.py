@@ -26,6 +26,7 @@ BODY_BYTES = 2**20
 BUFFERED_BYTES = 8 * 2**20
 FREE = "/api/openai/v1/models"
 ACCOUNT = "/api/v1/account"
+COUNT = "/api/anthropic/v1/messages/count_tokens"
 
 every_dialect = pytest.mark.parametrize("dialect", DIALECTS)
 
@@ -164,6 +165,11 @@ def test_a_body_under_way_is_one_of_the_requests_at_once(gateway: GatewayProcess
         assert connection.receive_line() == "HTTP/1.1 100 Continue"
         assert gateway.http.post(PATHS["chat"], json={}, headers=headers).status_code == 429
         assert gateway.http.get(FREE, headers=headers).status_code == 429
+        counted = gateway.http.post(COUNT, json=body("messages", "Hi"), headers=headers)
+        assert counted.status_code == 429
+        assert counted.json()["error"]["type"] == "rate_limit_error"
+        assert counted.headers["request-id"] == counted.json()["request_id"]
+        assert counted.headers["retry-after"] == "1"
     wait_until(
         lambda: gateway.http.get(FREE, headers=headers).status_code == 200, "its client's leaving"
     )
@@ -191,17 +197,16 @@ def test_reads_of_one_account_hold_up_nobody_else_s(gateway: GatewayProcess) -> 
 
 def test_counts_of_one_account_hold_up_nobody_else_s(gateway: GatewayProcess) -> None:
     """A long count is worked on in portions, and between two of them others have their turn."""
-    path = "/api/anthropic/v1/messages/count_tokens"
     long = json.dumps(body("messages", "Hello, world! " * 70_000)).encode()
     alice = gateway.key("alice")
     with ExitStack() as stack:
         asking = [stack.enter_context(RawConnection(gateway.port)) for _ in range(2)]
         for connection in asking:
             connection.send(
-                request_head("POST", path, x_api_key=alice, content_length=len(long)) + long
+                request_head("POST", COUNT, x_api_key=alice, content_length=len(long)) + long
             )
         served = gateway.http.post(
-            path, json=body("messages", "Hi"), headers={"x-api-key": gateway.key("bob")}
+            COUNT, json=body("messages", "Hi"), headers={"x-api-key": gateway.key("bob")}
         )
         assert served.status_code == 200
         assert not all(connection.has_answer(0) for connection in asking), "it came first"

@@ -1,0 +1,80 @@
+"""Who is let in to the free routes, and how many at once, before anything dear is begun.
+
+A valid key with a fresh view of the keys, the key's limits, and a place: free requests cost their
+client nothing, so an account's are worked on by turns with those of others, and what is refused
+here costs little. Who has no valid key goes on to be told what is wrong by the route, if there is
+one. Pure ASGI; must not import the framework.
+"""
+
+from collections.abc import Awaitable, Callable
+
+from gateway.connection import Receive, Scope, Send
+from gateway.errors import DatabaseUnavailable, InvalidCredential, TollgateError
+from gateway.keyring import Key, Keyring
+from gateway.places import Places
+from gateway.wire.base import Family
+from gateway.wire.errors import error_body, error_headers, status_for
+
+OPENAI_BASE = "/api/openai/v1"
+ANTHROPIC_BASE = "/api/anthropic"
+#: free requests worked on at once, those that may wait for it, and for how long
+AT_ONCE = 96
+WAITING_MAX = 300
+_WAITING_SECONDS_MAX = 60.0
+#: where a scope has the key that asks, or why there is none
+CALLER = "tollgate.caller"
+
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class Admission:
+    """Around the free routes of one replica."""
+
+    def __init__(self, app: Application, keyring: Keyring) -> None:
+        self._app = app
+        self._keyring = keyring
+        self._places = Places("requests to free routes", AT_ONCE, WAITING_MAX, _WAITING_SECONDS_MAX)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            key = await self._key(scope)
+        except (InvalidCredential, DatabaseUnavailable) as error:
+            scope[CALLER] = error
+            await self._app(scope, receive, send)
+            return
+        scope[CALLER] = key
+        try:
+            key.enter()
+            try:
+                async with self._places.place(key.caller.holder):
+                    await self._app(scope, receive, send)
+            finally:
+                key.concurrency.leave()
+        except TollgateError as error:  # a limit or a place; the framework lets none through
+            await _refuse(error, scope, send)
+
+    async def _key(self, scope: Scope) -> Key:
+        """Raises what `Keyring.authenticate` raises, and `DatabaseUnavailable` where this replica's
+        view of the keys is too old to be trusted."""
+        key, _ = await self._keyring.authenticate(scope["headers"])
+        if not self._keyring.is_fresh:
+            raise DatabaseUnavailable("the keys could not be checked; try again")
+        return key
+
+
+def family_of(path: str) -> Family:
+    """Whose envelope an error under this path gets."""
+    return "anthropic" if path.startswith(ANTHROPIC_BASE) else "openai"
+
+
+async def _refuse(error: TollgateError, scope: Scope, send: Send) -> None:
+    family = family_of(scope["path"])
+    body = error_body(error, family, scope["tollgate.request_id"])
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(body)),
+        *error_headers(error, family),
+    ]
+    status = status_for(error, family)
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
