@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from gateway.connection import Receive, Scope, Send
 from gateway.flow import Flow
-from gateway.routes.admission import ANTHROPIC_BASE, OPENAI_BASE
+from gateway.routes.entrance import ANTHROPIC_BASE, OPENAI_BASE
 from gateway.routes.free import Counted
 from gateway.wire.base import Dialect
 

@@ -30,8 +30,8 @@ from gateway.flow import Flow
 from gateway.keyring import Keyring
 from gateway.listeners import Listeners
 from gateway.reaper import Reaper
-from gateway.routes.admission import Admission
 from gateway.routes.counting import Counting, open_counter
+from gateway.routes.entrance import Entrance
 from gateway.routes.free import Counted, FreeRoutes
 from gateway.routes.operations import Operations
 from gateway.routes.reading import Reads
@@ -200,7 +200,7 @@ class Process:
             ),
         )
         listeners = Listeners(flow, fleet.spec.drain.seconds)
-        counted = Counted(Admission(free, keyring), metrics, witness)
+        counted = Counted(Entrance(free, keyring), metrics, witness)
         gateway = Gateway(flow, charged_paths(list(dialects.values())), counted)
         operations = Operations(metrics, _readiness(listeners, keyring, database.outage))
         await self._listen(listeners, gateway, operations, metrics)

@@ -8,9 +8,10 @@ from gateway.connection import BODY_RATE_MIN
 from gateway.core.shares import Holder, Shares, largest_share
 from gateway.core.spec import FleetLimits
 from gateway.documents import memory, reader
-from gateway.routes import admission, counting, reading
+from gateway.routes import counting, entrance, reading
 from gateway.settings import Settings
 from gateway.store import response_store
+from gateway.store.ledger import GroupCommit
 from gateway.telemetry import metrics
 from gateway.upstream import gate
 from tests.harness.pages import section, tables
@@ -20,8 +21,8 @@ FLEET = FleetLimits()
 SHARED = {
     "bytes of request bodies": FLEET.buffered_bytes,
     "requests that wait for a place at one upstream": gate.WAITING_MAX,
-    "requests to free routes that are worked on": admission.AT_ONCE,
-    "requests to free routes that wait": admission.WAITING_MAX,
+    "requests to free routes that are worked on": entrance.AT_ONCE,
+    "requests to free routes that wait": entrance.WAITING_MAX,
     "reads of the database": reading.WAITING_MAX,
     "token counts that wait": counting.WAITING_MAX,
     "token counts that upstreams are asked for": counting.ASKED_MAX,
@@ -109,7 +110,7 @@ def test_what_one_without_a_key_can_take_is_what_the_page_says() -> None:
 def test_seconds_and_sizes_beside_the_figures_are_those_of_the_code() -> None:
     text = section("limits.md", "What is shared")
     for seconds in (
-        admission._WAITING_SECONDS_MAX,
+        entrance._WAITING_SECONDS_MAX,
         reading._WAITING_SECONDS_MAX,
         counting._WAITING_SECONDS_MAX,
         reader._WAITING_SECONDS_MAX,
@@ -119,3 +120,7 @@ def test_seconds_and_sizes_beside_the_figures_are_those_of_the_code() -> None:
     assert f"within {reader.PROCESSOR_SECONDS} s of a processor" in text
     assert f"and {reader.MEMORY_BYTES // 2**20} MiB" in text
     assert f"used for {memory.UNUSED_SECONDS_MAX / 60:g} minutes" in text
+
+
+def test_a_batch_of_charges_is_as_large_as_the_page_says() -> None:
+    assert f"together, {GroupCommit.BATCH_MAX} at most" in section("limits.md", "One charge")

@@ -8,8 +8,8 @@ there is room for the next one however many came before. Nothing is taken away f
 what others get they get at once. All calls take the same time, however many hold or wait.
 """
 
-from collections import OrderedDict
-from collections.abc import Callable, Sized
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Hashable, Sequence, Sized
 from typing import Generic, TypeVar
 
 #: a namespace, and an account in it by its shown name
@@ -131,3 +131,14 @@ def _go_last(queues: OrderedDict[str, Q], name: str) -> None:
         queues.move_to_end(name)
     else:
         del queues[name]
+
+
+def first_rounds(owners: Sequence[Hashable], most: int) -> list[int]:
+    """The positions of `most` things, in their order: the first of each owner, then the second."""
+    had: Counter[Hashable] = Counter()
+    rounds = []
+    for owner in owners:
+        rounds.append(had[owner])
+        had[owner] += 1
+    by_round = sorted(range(len(owners)), key=rounds.__getitem__)
+    return sorted(by_round[:most])

@@ -1,4 +1,4 @@
-"""The key of a request to a free route, as `admission` has found it."""
+"""The key of a request to a free route, as `entrance` has found it."""
 
 from typing import Annotated
 
@@ -6,7 +6,7 @@ from fastapi import Depends, Request
 
 from gateway.errors import TollgateError
 from gateway.keyring import Key
-from gateway.routes.admission import CALLER
+from gateway.routes.entrance import CALLER
 
 
 async def authenticated(request: Request) -> Key:

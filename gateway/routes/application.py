@@ -18,7 +18,7 @@ from gateway.errors import (
     TollgateError,
 )
 from gateway.routes import account, anthropic, openai
-from gateway.routes.admission import ANTHROPIC_BASE, OPENAI_BASE, family_of
+from gateway.routes.entrance import ANTHROPIC_BASE, OPENAI_BASE, family_of
 from gateway.wire.errors import error_body, error_headers, status_for
 
 

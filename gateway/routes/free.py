@@ -12,7 +12,7 @@ from typing import Any
 from gateway.connection import Message, Receive, Scope, Send
 from gateway.keyring import Key
 from gateway.passage import new_request_id
-from gateway.routes.admission import CALLER, Application
+from gateway.routes.entrance import CALLER, Application
 from gateway.telemetry.metrics import Metrics, RequestLabels
 from gateway.telemetry.witness import Witness
 

@@ -133,8 +133,8 @@ class _Attempt:
             _values(charges, self._replica_id),
         )
         return {
-            charge.request_id: _locked() if outcome == "locked" else Verdict(outcome, balance)
-            for charge, (outcome, balance) in zip(charges, rows, strict=True)
+            charge.request_id: _locked() if outcome == "locked" else Verdict(outcome, *left)
+            for charge, (outcome, *left) in zip(charges, rows, strict=True)
         }
 
     async def _take_over_what_was_made(self) -> None:

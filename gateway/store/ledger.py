@@ -15,6 +15,7 @@ from typing import Generic, Literal, Protocol, TypeVar
 from msgspec import Struct
 
 from gateway.core.events import Usage
+from gateway.core.shares import first_rounds
 from gateway.errors import DatabaseUnavailable
 
 _log = logging.getLogger(__name__)
@@ -41,11 +42,13 @@ class Verdict(Struct, frozen=True):
 
     `exhausted`: the balance does not cover it. `dead`: the key is revoked, suspended or expired.
     `capped`: the key's credits of the day are used up. `expiry_due`: a grant of the account has
-    expired and must be posted first.
+    expired and must be posted first. `day_left` is what a key with a cap had left before the batch,
+    where a ledger says so.
     """
 
     outcome: Outcome
     balance: int = 0
+    day_left: int | None = None
 
 
 class End(Struct, frozen=True):
@@ -117,10 +120,12 @@ class GroupCommit(Generic[T, R]):
         self,
         execute: Callable[[list[T]], Awaitable[list[R]]],
         *,
+        account_of: Callable[[T], int | None] = lambda _: None,
         delay_seconds: float = 0.0,
         keeps_on_failure: bool = False,
     ) -> None:
         self._execute = execute
+        self._account_of: Callable[[T], int | None] = account_of
         self._delay_seconds = delay_seconds
         self._keeps_on_failure = keeps_on_failure
         self._waiting: list[tuple[T, asyncio.Future[R]]] = []
@@ -157,12 +162,22 @@ class GroupCommit(Generic[T, R]):
             while self._waiting:
                 if self._delay_seconds:
                     await asyncio.sleep(self._delay_seconds)
-                self._under_way = self._waiting[: self.BATCH_MAX]
-                del self._waiting[: self.BATCH_MAX]
+                self._under_way = self._next_batch()
                 await self._commit(self._under_way)
                 self._under_way = []
         finally:
             self._worker = None
+
+    def _next_batch(self) -> list[tuple[T, "asyncio.Future[R]"]]:
+        """What waits, in its order; of more than fits, as much of each account's as of any."""
+        waiting = self._waiting
+        if len(waiting) <= self.BATCH_MAX:
+            self._waiting = []
+            return waiting
+        owners = [self._account_of(item) for item, _ in waiting]
+        chosen = set(first_rounds(owners, self.BATCH_MAX))
+        self._waiting = [each for at, each in enumerate(waiting) if at not in chosen]
+        return [each for at, each in enumerate(waiting) if at in chosen]
 
     async def _commit(self, batch: list[tuple[T, "asyncio.Future[R]"]]) -> None:
         try:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from gateway.core.events import Usage
+from gateway.core.fitting import Tried, worth_another_try
 from gateway.errors import ChargeUnknown, DatabaseBusy, DatabaseUnavailable, TollgateError
 from gateway.store.charger_postgres import Charger, Result
 from gateway.store.lane import Lane, StatementRefused
@@ -34,8 +35,12 @@ class PostgresLedger:
         self._charger = Charger(self._charge_lane, replica_id)
         self._behind_lane = Lane(url, outage)
         self._behind_lock = asyncio.Lock()
-        self._charges = GroupCommit[Charge, Result](self._charge_batch)
-        self._refunds = GroupCommit[Refund, bool | TollgateError](self._refund_batch)
+        self._charges = GroupCommit[Charge, Result](
+            self._charge_batch, account_of=lambda charge: charge.account_id
+        )
+        self._refunds = GroupCommit[Refund, bool | TollgateError](
+            self._refund_batch, account_of=lambda refund: refund.account_id
+        )
         self._ends = GroupCommit[End, None](
             self._end_batch, delay_seconds=behind_seconds, keeps_on_failure=True
         )
@@ -68,11 +73,13 @@ class PostgresLedger:
         await self._charge_lane.close()
         await self._behind_lane.close()
 
-    async def _charge_batch(self, batch: list[Charge]) -> list[Result]:
+    async def _charge_batch(self, batch: Sequence[Charge], tries: int = 3) -> list[Result]:
         results = await self._charger.charge(batch)
-        for index, result in enumerate(results):
-            if isinstance(result, Verdict) and _was_crowded_out(batch, index, result):
-                (results[index],) = await self._charger.charge([batch[index]])
+        if len(batch) > 1 and tries > 1 and (again := _crowded_out(batch, results)):
+            # They fit together; where they do not after all, another replica was quicker.
+            tried = await self._charge_batch([batch[position] for position in again], tries - 1)
+            for position, result in zip(again, tried, strict=True):
+                results[position] = result
         return results
 
     async def _refund_batch(self, batch: list[Refund]) -> list[bool | TollgateError]:
@@ -144,9 +151,23 @@ def _refusal(refused: StatementRefused) -> DatabaseUnavailable:
     return DatabaseUnavailable("the database refused a statement", cause=refused.cause)
 
 
-def _was_crowded_out(batch: list[Charge], index: int, verdict: Verdict) -> bool:
-    """Whether a refusal may be the others' fault: alone, the charge might fit."""
-    charge = batch[index]
-    if len(batch) == 1 or verdict.outcome not in ("exhausted", "capped"):
-        return False
-    return verdict.outcome == "capped" or charge.credits <= verdict.balance
+def _crowded_out(batch: Sequence[Charge], results: Sequence[Result]) -> list[int]:
+    """The positions of charges that were refused for what others in the batch took or asked for."""
+    tried = []
+    is_refused = False
+    for position, (charge, result) in enumerate(zip(batch, results, strict=True)):
+        if isinstance(result, Verdict) and result.outcome in ("charged", "exhausted", "capped"):
+            is_charged = result.outcome == "charged"
+            is_refused = is_refused or not is_charged
+            tried.append(
+                Tried(
+                    position,
+                    charge.account_id,
+                    charge.api_key_id,
+                    charge.credits,
+                    is_charged,
+                    result.balance,
+                    result.day_left,
+                )
+            )
+    return worth_another_try(tried) if is_refused else []

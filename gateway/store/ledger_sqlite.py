@@ -108,20 +108,20 @@ class SqliteLedger:
         self._outage = outage or Outage()
         self._replica_id = replica_id
         self._writer = WriterThread("ledger")
-        self._charges = self._group(self._charge_rows)
-        self._refunds = self._group(self._refund_rows)
+        self._charges = self._group(self._charge_rows, lambda charge: charge.account_id)
+        self._refunds = self._group(self._refund_rows, lambda refund: refund.account_id)
         # Nobody waits for an end: what cannot be written now is written later, not given up.
         self._ends: GroupCommit[End, None] = GroupCommit(
             self._write_ends, delay_seconds=behind_seconds, keeps_on_failure=True
         )
         self._connection: sqlite3.Connection
 
-    def _group(self, write: _Write[T]) -> GroupCommit[T, Any]:
+    def _group(self, write: _Write[T], account_of: Callable[[T], int]) -> GroupCommit[T, Any]:
         async def execute(batch: list[T]) -> list[Any]:
             results: list[Any] = await self._writer.submit(lambda: self._write(batch, write))
             return results
 
-        return GroupCommit(execute)
+        return GroupCommit(execute, account_of=account_of)
 
     async def start(self) -> None:
         self._connection = await self._writer.submit(lambda: open_sqlite(self._path))

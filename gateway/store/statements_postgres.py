@@ -72,9 +72,11 @@ WITH asked AS (
 SELECT CASE {locked} WHEN NOT judged.live THEN 'dead' WHEN judged.expiry_due THEN 'expiry_due'
             WHEN charged.request_id IS NOT NULL THEN 'charged'
             WHEN fitting.request_id IS NOT NULL THEN 'capped' ELSE 'exhausted' END,
-       coalesce(balances.balance, judged.balance, 0)
+       coalesce(balances.balance, judged.balance, 0), judged.cap - coalesce(before.credits, 0)
 FROM judged LEFT JOIN charged USING (request_id) LEFT JOIN fitting USING (request_id)
 LEFT JOIN balances ON balances.id = judged.account_id
+LEFT JOIN api_key_day before ON judged.cap IS NOT NULL AND before.api_key_id = judged.api_key_id
+     AND before.day = (SELECT (now AT TIME ZONE 'UTC')::date FROM moment)
 ORDER BY judged.position
 """
 #: passed by: what exists, and was not to be had without waiting

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.shares import Holder, Shares, Turns, largest_share
+from gateway.core.shares import Holder, Shares, Turns, first_rounds, largest_share
 
 ALICE, BOB = ("team", "team/alice"), ("team", "team/bob")
 CAROL = ("other", "other/carol")
@@ -128,3 +128,11 @@ def test_a_turn_asks_about_few_however_many_wait() -> None:
         while places.free and (item := turns.pop(may)) is not None:
             assert places.take((f"team-{item % 7}", f"team-{item % 7}/{item}"))
     assert asked[200] == asked[100] <= 2 * 4 * 4
+
+
+def test_of_many_owners_each_has_as_many_as_there_is_room_for() -> None:
+    owners = ["a"] * 6 + ["b"] * 2 + ["c"]
+    assert first_rounds(owners, 5) == [0, 1, 6, 7, 8]
+    assert first_rounds(owners, 6) == [0, 1, 2, 6, 7, 8]
+    assert first_rounds(owners, 99) == list(range(9))
+    assert first_rounds([None] * 5, 3) == [0, 1, 2]

@@ -12,7 +12,7 @@ from gateway.core.events import Usage
 from gateway.store.database import Database
 from gateway.store.grants import expire_grants
 from gateway.store.keys import revoke_key, suspend_key
-from gateway.store.ledger import End, Ledger, Refund, Verdict
+from gateway.store.ledger import End, GroupCommit, Ledger, Refund, Verdict
 from gateway.store.ledger_postgres import PostgresLedger
 from gateway.store.ledger_sqlite import SqliteLedger
 from tests.harness.books import Books
@@ -102,6 +102,26 @@ def test_a_dear_request_does_not_crowd_out_a_cheap_one(books: Books) -> None:
         assert [verdict.outcome for verdict in verdicts] == ["exhausted", "charged"]
 
     with_ledger(books.database, act)
+
+
+def test_of_more_charges_than_a_batch_holds_no_account_s_wait_for_all_of_another_s() -> None:
+    batches: list[list[int]] = []
+
+    async def execute(batch: list[int]) -> list[int]:
+        batches.append(batch)
+        await asyncio.sleep(0)
+        return batch
+
+    async def run() -> None:
+        group = GroupCommit[int, int](execute, account_of=lambda number: number % 1000)
+        many = [group.submit(1000 * number) for number in range(3000)]
+        assert await group.submit(7) == 7
+        assert await asyncio.gather(*many) == [1000 * number for number in range(3000)]
+        await group.drain()
+
+    asyncio.run(run())
+    assert batches[0] == [*range(0, 511_000, 1000), 7]
+    assert all(len(batch) <= GroupCommit.BATCH_MAX for batch in batches)
 
 
 def test_two_replicas_share_one_account_exactly(books: Books) -> None:
@@ -281,6 +301,33 @@ def test_the_daily_cap_is_exact_and_the_next_day_starts_anew(books: Books) -> No
 
     with_ledger(books.database, act)
     assert books.balance() == 92
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+def test_charges_that_cannot_fit_cost_no_statement_of_their_own(books: Books) -> None:
+    """Whatever one key asks for beyond its day, and one account beyond its balance."""
+    books.grant(credits=1000)
+    books.grant("bobs", "bob", credits=10)
+    books.grant("carols", "carol", credits=1000)
+    capped, _ = books.issue(limits={"creditsPerDay": 4})
+    poor, _ = books.issue("poor", "bob")
+    other, _ = books.issue("other", "carol")
+
+    async def act(ledger: Ledger) -> None:
+        for _ in range(2):
+            before = int(books.scalar("SELECT pg_current_xact_id()::text::bigint"))
+            charges = [books.charge(capped, 3) for _ in range(150)]
+            charges += [books.charge(poor, price, "bob") for price in (11, 6, 5, 4, 3) * 30]
+            charges += [books.charge(other, 1, "carol") for _ in range(20)]
+            verdicts = await asyncio.gather(*map(ledger.charge, charges))
+            assert {verdict.outcome for verdict in verdicts[-20:]} == {"charged"}
+            after = int(books.scalar("SELECT pg_current_xact_id()::text::bigint"))
+            assert after - before <= 4, "each charge statement takes locks, and so a number"
+
+    with_ledger(books.database, act)
+    assert books.balance() == 997
+    assert books.balance("bob") == 0
+    assert books.balance("carol") == 960
 
 
 def test_a_refund_on_the_same_day_gives_the_cap_back_too(books: Books) -> None:

@@ -27,7 +27,7 @@ CALLER = "tollgate.caller"
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-class Admission:
+class Entrance:
     """Around the free routes of one replica."""
 
     def __init__(self, app: Application, keyring: Keyring) -> None:
