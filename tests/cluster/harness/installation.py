@@ -21,12 +21,14 @@ from tests.cluster.harness.kube import (
     values_of,
     wait_until,
 )
+from tests.cluster.harness.prometheus import MONITORING
 
 ROOT = Path(__file__).resolve().parents[3]
 CHART = ROOT / "charts" / "tollgate"
 HOST = "tollgate.example"
 #: a revoked key must be refused by then
 REFUSED_SECONDS = 2.0
+_SCRAPER = {"kubernetes.io/metadata.name": MONITORING}
 _KINDS = ("apikey", "creditgrant", "gatewayfleet")
 
 
@@ -70,6 +72,8 @@ class Installation:
             "image": {"repository": repository, "tag": tag},
             "database": {"existingSecret": {"name": "books"}},
             "operator": {"sweepSeconds": 15},
+            # Where the cluster enforces policies, it is to find its pods all the same.
+            "networkPolicy": {"scrapers": [{"namespaceSelector": {"matchLabels": _SCRAPER}}]},
             "ingress": {
                 "enabled": True,
                 "className": self.facts.class_name,
