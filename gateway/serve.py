@@ -11,11 +11,11 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 from msgspec import Struct
 
-from gateway.admission import OPERATIONS, Admission, connection_limits
+from gateway.admission import OPERATIONS, Admission, Reason, connection_limits
 from gateway.app import Gateway, charged_paths
 from gateway.core.catalog import Catalog
 from gateway.core.keys import PEPPER, InstallationSecret
@@ -225,6 +225,7 @@ class Process:
         line = self._command_line
         clients = Admission(connection_limits(self._settings), metrics.cut)
         metrics.client_connections = lambda: clients.open
+        metrics.may_cut(get_args(Reason))
         await listeners.open(
             line.host,
             (gateway, line.port, clients),

@@ -59,6 +59,19 @@ def replicas() -> list[Json]:
             limit=0.8,
         ),
         graph(
+            "Connections of clients",
+            "Open ones, and those that were cut or not taken, by why.",
+            [
+                (f"max by (pod) (tollgate_client_connections{{{REPLICA}}})", "{{pod}}"),
+                (
+                    "sum by (reason) "
+                    f"(increase(tollgate_cut_connections_total{{{REPLICA}}}[$__rate_interval]))",
+                    "cut: {{reason}}",
+                ),
+            ],
+            "locale",
+        ),
+        graph(
             "Series",
             "Of this replica's metrics, and samples that went to `other` as it may have no more.",
             [

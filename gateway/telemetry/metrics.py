@@ -85,6 +85,11 @@ class Metrics(Collector):
         """A connection of a client was cut, or not taken."""
         self._counters["cut_connections"].of(reason).add(1)
 
+    def may_cut(self, reasons: Iterable[str]) -> None:
+        """Show these reasons from the start: the first cut is seen by what it rises from."""
+        for reason in reasons:
+            self._counters["cut_connections"].of(reason)
+
     def collect(self) -> Iterable[Metric]:
         """All metrics as they are now; from any thread."""
         self._gauges["key_poll_age_seconds"].of().show(self.key_poll_age())
