@@ -6,11 +6,11 @@ help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
 
 run: ## the gateway on SQLite with the simulated upstream
-	@exec "$$(.dev/venv runtime)/bin/python" -m gateway serve --config examples/quickstart.yaml $(ARGS)
+	@exec "$$(.dev/venv runtime)/bin/python" -m gateway serve --show-keys --config examples/quickstart.yaml $(ARGS)
 
 dev: ## the same, started anew whenever a file of the gateway changes
 	@exec "$$(.dev/venv dev)/bin/python" .dev/reload.py gateway examples -- \
-	  -m gateway serve --config examples/quickstart.yaml $(ARGS)
+	  -m gateway serve --show-keys --config examples/quickstart.yaml $(ARGS)
 
 test: ## everything; says which real parts it found, and where the time went
 	@.dev/test

@@ -1,4 +1,4 @@
-"""`python -m gateway`: serve · simulate · migrate · audit.
+"""`python -m gateway`: serve · apply · simulate · migrate · audit.
 
 Each command loads what it needs, and nothing before it is chosen.
 """
@@ -76,17 +76,31 @@ def _serve(arguments: argparse.Namespace, settings: Settings) -> int:
         port=arguments.port,
         ops_port=arguments.ops_port,
         apply=arguments.apply,
+        confirm_orphans=arguments.confirm_orphans,
+        show_keys=arguments.show_keys or sys.stdout.isatty(),
     )
     process = Process(settings, read_override(os.environ), line, os.environ)
 
     async def run() -> None:
         async with process.running() as (started, listeners):
-            print(banner(started), flush=True)
+            print(banner(started, show_keys=line.show_keys), flush=True)
             await listeners.run()
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run())
     return 0
+
+
+def _apply(arguments: argparse.Namespace, settings: Settings) -> int:
+    from gateway.banner import report
+    from gateway.standalone.applying import Applier, apply_beside
+
+    applier = Applier(
+        arguments.data, settings, read_override(os.environ), os.environ, arguments.confirm_orphans
+    )
+    applied = apply_beside(applier, arguments.config)
+    print(report(applied))
+    return 1 if applied.orphans else 0
 
 
 def _simulate(arguments: argparse.Namespace, settings: Settings) -> int:
@@ -142,7 +156,15 @@ def _parser() -> argparse.ArgumentParser:
         help="folder of the SQLite database and the secrets (default: .tollgate)",
     )
 
-    serve = commands.add_parser("serve", parents=[data], help="run the gateway")
+    orphans = argparse.ArgumentParser(add_help=False)
+    orphans.add_argument(
+        "--confirm-orphans",
+        type=int,
+        metavar="NUMBER",
+        help="so many keys may be revoked because the file names them no more",
+    )
+
+    serve = commands.add_parser("serve", parents=[data, orphans], help="run the gateway")
     serve.add_argument("--config", type=Path, required=True, help="the file of documents")
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on")
     serve.add_argument("--port", type=int, default=8080, help="port for clients")
@@ -152,7 +174,18 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="apply the file's keys and grants to a PostgreSQL database too",
     )
+    serve.add_argument(
+        "--show-keys",
+        action="store_true",
+        help="print plaintext keys although this is no terminal",
+    )
     serve.set_defaults(act=_serve)
+
+    apply = commands.add_parser(
+        "apply", parents=[data, orphans], help="apply a file's keys and grants, once"
+    )
+    apply.add_argument("config", type=Path, metavar="FILE", help="the file of documents")
+    apply.set_defaults(act=_apply)
 
     simulate = commands.add_parser("simulate", help="run the simulated upstream")
     simulate.add_argument("--host", default="127.0.0.1")

@@ -9,16 +9,18 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
 import uvicorn
+from msgspec.structs import replace
 
 from gateway.admission import Admission
 from gateway.flow import Flow
 from gateway.protocol import ClientProtocol
+from gateway.settings import CommandLine
 
 _log = logging.getLogger(__name__)
 
@@ -32,6 +34,31 @@ SEND_BUFFER_BYTES = 64 * 1024
 #: from cutting the streams to giving up on connections that do not close
 _CLOSING_SECONDS = 10
 _TICK_SECONDS = 0.05
+
+
+@contextmanager
+def held_ports(line: CommandLine) -> Iterator[CommandLine]:
+    """The command line with the ports it has where it says 0; nobody else is given them.
+
+    They are known before anybody listens, for what is written before that. Raises `OSError`.
+    """
+    with ExitStack() as stack:
+
+        def held(port: int) -> int:
+            if port:
+                return port
+            # Bound with the option that also the listener sets, which may so bind it, too.
+            holder = stack.enter_context(socket.socket(_family(line.host)))
+            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            holder.bind((line.host, 0))
+            bound: int = holder.getsockname()[1]
+            return bound
+
+        yield replace(line, port=held(line.port), ops_port=held(line.ops_port))
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
 class _Server(uvicorn.Server):
@@ -93,8 +120,7 @@ class Listeners:
         await self._tasks[1]
 
     def _listen(self, host: str, app: Callable[..., Any], port: int, admission: Admission) -> int:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+        listener = socket.create_server((host, port), family=_family(host), backlog=_BACKLOG)
         # Accepted connections inherit it all; the loop sets the first only where it binds itself.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)

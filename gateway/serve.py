@@ -11,6 +11,7 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 from typing import TypeVar, get_args
 
 from msgspec import Struct
@@ -28,7 +29,7 @@ from gateway.errors import DatabaseUnavailable
 from gateway.expiries import Expiries
 from gateway.flow import Flow
 from gateway.keyring import Keyring
-from gateway.listeners import Listeners
+from gateway.listeners import Listeners, held_ports
 from gateway.reaper import Reaper
 from gateway.routes.counting import Counting, open_counter
 from gateway.routes.entrance import Entrance
@@ -42,11 +43,11 @@ from gateway.settings import (
     UpstreamOverride,
     collected_signals,
 )
+from gateway.standalone.applying import Applied, Applier
 from gateway.standalone.credentials import UpstreamCredentials
-from gateway.standalone.documents import SIMULATED, put_real_upstream, read_documents
+from gateway.standalone.documents import SIMULATED, Documents
 from gateway.standalone.folder import DataFolder, open_database
-from gateway.standalone.reconcile import GrantReport, KeyReport, Reconciler
-from gateway.standalone.secrets import SecretFiles
+from gateway.standalone.watch import FileWatch
 from gateway.store.database import Database
 from gateway.store.desk import Desk
 from gateway.store.leases import end_lease
@@ -81,9 +82,10 @@ class Started(Struct, frozen=True):
     """What there is to tell once the gateway listens."""
 
     url: str
+    #: of health and metrics
+    operations_url: str
     fleet: GatewayFleet
-    keys: list[KeyReport]
-    grants: list[GrantReport]
+    applied: Applied
     #: credits by the account's shown name
     balances: dict[str, int]
     simulated: bool
@@ -100,10 +102,11 @@ class Process:
         environment: Mapping[str, str],
     ) -> None:
         self._settings = settings
-        self._override = override
         self._command_line = command_line
         self._environment = dict(environment)
-        self._secrets = SecretFiles(command_line.data / "secrets")
+        self._applier = Applier(
+            command_line.data, settings, override, environment, command_line.confirm_orphans
+        )
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[tuple[Started, Listeners]]:
@@ -112,35 +115,47 @@ class Process:
         Raises `SpecError`, `SettingsError`, `SchemaError`, `WrongSecret` and `FolderInUse`, each
         with a sentence for whoever started it.
         """
-        line = self._command_line
-        documents = read_documents(line.config)
-        fleet = put_real_upstream(documents.fleet, self._override)
-        credentials = UpstreamCredentials(
-            documents.fleet, self._override, self._secrets, self._environment
-        )
+        line, applier = self._command_line, self._applier
+        applies = line.apply or (self._settings.database_url or "sqlite:").startswith("sqlite:")
+        watch = FileWatch(line.config)
+        documents = applier.read(line.config, strict=applies)
+        fleet = applier.fleet_of(documents)
+        credentials = applier.credentials_of(documents)
         catalog = Catalog(fleet.spec)
         async with AsyncExitStack() as stack:
             folder = stack.enter_context(DataFolder(line.data))
             database, secret = open_database(self._settings, folder)
             stack.callback(database.close)
-            url = fleet.spec.client_url or _own_url(line.host, line.port)
-            keys: list[KeyReport] = []
-            grants: list[GrantReport] = []
-            if database.is_sqlite or line.apply:
-                reconciler = Reconciler(
-                    database,
-                    self._settings.installation,
-                    secret,
-                    self._secrets,
-                    self._environment,
-                    url,
-                )
-                keys, grants = reconciler.apply(documents)
+            line = stack.enter_context(held_ports(line))
+            self._command_line = line
+            url = folder.note_address(_own_url(line.host, line.port))
+            applied = Applied([], [], [], [])
+            apply = partial(applier.apply, database=database, secret=secret, url=url)
+            if applies:
+                applied = apply(documents)
+                watch.start(self._apply_anew(documents, apply))
+                stack.push_async_callback(watch.close)
             # Before anybody is served: a start may fail, a gateway at work must not end by this.
+            keys = applied.keys
             balances = read_balances(database, self._settings.installation) if keys else {}
             listeners = await self._assemble(stack, fleet, credentials, catalog, database, secret)
             is_simulated = any(up.url == SIMULATED for up in fleet.spec.upstreams)
-            yield Started(url, fleet, keys, grants, balances, is_simulated), listeners
+            operations_url = _own_url(line.host, line.ops_port)
+            url = fleet.spec.client_url or url
+            yield Started(url, operations_url, fleet, applied, balances, is_simulated), listeners
+
+    def _apply_anew(
+        self, started: Documents, apply: Callable[[Documents], Applied]
+    ) -> Callable[[], Applied]:
+        """Read the file as it is now, and apply its keys and grants."""
+
+        def apply_now() -> Applied:
+            documents = self._applier.read(self._command_line.config)
+            if documents.fleet != started.fleet:
+                _log.warning("the GatewayFleet of the file has changed; that takes a restart")
+            return apply(documents)
+
+        return apply_now
 
     async def _assemble(
         self,

@@ -92,6 +92,8 @@ class CommandLine(Struct, frozen=True, kw_only=True):
     port: int
     ops_port: int
     apply: bool
+    confirm_orphans: int | None
+    show_keys: bool
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:

@@ -189,17 +189,23 @@ def test_every_metric_of_the_operator() -> None:
     assert {name: coded(cell) for name, cell in columns(rows, 1).items()} == exposed
 
 
+def files(command: argparse.ArgumentParser) -> str:
+    """What a command is given without a flag."""
+    return " ".join(str(each.metavar) for each in command._actions if not each.option_strings)
+
+
 def test_every_command_and_flag() -> None:
     (group,) = (a for a in _parser()._actions if isinstance(a, argparse._SubParsersAction))
     flags: dict[str, tuple[list[str], list[str]]] = {}
     for command, subparser in group.choices.items():
         for action in subparser._actions:
-            if action.dest != "help":
+            if action.dest != "help" and action.option_strings:
                 commands, defaults = flags.setdefault(action.option_strings[0], ([], []))
                 commands.append(f"`{command}`")
                 defaults.append("required" if action.required else shown(action.default))
     documented_commands, documented_flags = tables(section("configuration.md", "Commands"))
-    assert columns(documented_commands, 0).keys() == group.choices.keys()
+    written = {row[0].strip("`") for row in documented_commands}
+    assert written == {f"{name} {files(each)}".strip() for name, each in group.choices.items()}
     assert columns(documented_flags, 1, 2) == {
         flag: [", ".join(commands), ", ".join(dict.fromkeys(defaults))]
         for flag, (commands, defaults) in flags.items()

@@ -1,6 +1,13 @@
-"""The configuration file: GatewayFleet, ApiKey and CreditGrant documents in YAML."""
+"""The configuration file: GatewayFleet, ApiKey and CreditGrant documents in YAML.
 
+Owns what an API server would have refused before anybody read it: unknown fields, a field given
+twice, an object given twice.
+"""
+
+import logging
+from collections.abc import Hashable
 from pathlib import Path
+from typing import Any
 
 import yaml
 from msgspec import Struct
@@ -9,6 +16,7 @@ from msgspec.structs import replace
 from gateway.core.spec import (
     ApiKey,
     CreditGrant,
+    Document,
     GatewayFleet,
     ModelSpec,
     SpecError,
@@ -16,6 +24,9 @@ from gateway.core.spec import (
     parse_document,
 )
 from gateway.settings import UpstreamOverride
+from gateway.standalone.fields import unknown_fields
+
+_log = logging.getLogger(__name__)
 
 SIMULATED = "simulated:"
 
@@ -28,17 +39,22 @@ class Documents(Struct, frozen=True):
     grants: tuple[CreditGrant, ...]
 
 
-def read_documents(path: Path) -> Documents:
-    """Read and check a file. Raises `SpecError` with the file's name and the object's."""
+def read_documents(path: Path, *, strict: bool = True) -> Documents:
+    """Read and check a file. Raises `SpecError` with the file's name and the object's.
+
+    With `strict=False` unknown fields are only logged: a file that an operator wrote has been
+    checked by an API server, and may be for a later release.
+    """
     try:
         with path.open(encoding="utf-8") as stream:
-            raw = [document for document in yaml.safe_load_all(stream) if document is not None]
+            loaded = yaml.load_all(stream, _Loader)  # it is a SafeLoader
+            raw = [document for document in loaded if document is not None]
     except OSError as error:
         raise SpecError(f"{path}: {error.strerror}") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise SpecError(f"{path} is not YAML: {error}") from None
     try:
-        documents = [parse_document(document) for document in raw]
+        documents = [_read(document, strict) for document in raw]
     except SpecError as error:
         raise SpecError(f"{path}: {error}") from None
     fleets = [document for document in documents if isinstance(document, GatewayFleet)]
@@ -48,7 +64,33 @@ def read_documents(path: Path) -> Documents:
     grants = tuple(document for document in documents if isinstance(document, CreditGrant))
     _refuse_twins(path, keys)
     _refuse_twins(path, grants)
+    _refuse_shared_secrets(path, keys)
     return Documents(fleets[0], keys, grants)
+
+
+class _Loader(yaml.SafeLoader):
+    """One that does not take the last of two values for the only one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[str] = set()
+        for name, _ in node.value:
+            if name.value in seen and isinstance(name, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"{name.value} is there twice", name.start_mark
+                )
+            if isinstance(name, yaml.ScalarNode):
+                seen.add(name.value)
+        return super().construct_mapping(node, deep)
+
+
+def _read(raw: Any, strict: bool) -> Document:
+    document = parse_document(raw)
+    name = f"{raw['kind']} {document.metadata.namespace}/{document.metadata.name}"
+    for sentence in unknown_fields(raw, document):
+        if strict:
+            raise SpecError(f"{name}: {sentence}")
+        _log.warning("%s: %s", name, sentence)
+    return document
 
 
 def simulated_names(fleet: GatewayFleet) -> set[str]:
@@ -93,3 +135,17 @@ def _refuse_twins(path: Path, objects: tuple[ApiKey, ...] | tuple[CreditGrant, .
         if name in seen:
             raise SpecError(f"{path}: {'/'.join(name)} is there twice")
         seen.add(name)
+
+
+def _refuse_shared_secrets(path: Path, keys: tuple[ApiKey, ...]) -> None:
+    owners: dict[tuple[str, str], str] = {}
+    for key in keys:
+        namespace, name = key.metadata.namespace, key.metadata.name
+        if key.spec.secret_name is None:
+            continue
+        owner = owners.setdefault((namespace, key.spec.secret_name), name)
+        if owner != name:
+            raise SpecError(
+                f"{path}: ApiKeys {namespace}/{owner} and {namespace}/{name} have the same"
+                f" secretName, {key.spec.secret_name}"
+            )

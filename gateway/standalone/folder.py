@@ -3,6 +3,9 @@
 import fcntl
 import os
 import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -15,6 +18,11 @@ from gateway.store.schema import check_schema, is_current
 
 #: the databases, with the files that SQLite keeps beside one that is open
 _DATABASES = ("*.db", "*.db-wal", "*.db-shm", "*.db-journal")
+_ADDRESS = "address"
+
+#: how long one waits for another that applies a file
+_APPLY_SECONDS_MAX = 30.0
+_APPLY_PAUSE_SECONDS = 0.05
 
 
 class FolderInUse(RuntimeError):
@@ -53,11 +61,47 @@ class DataFolder:
     ) -> None:
         os.close(self._descriptor)
 
+    def note_address(self, url: str) -> str:
+        """Leave the URL of the gateway that runs here for whoever applies a file beside it."""
+        write_private(self.path / _ADDRESS, url)
+        return url
+
     def _close_to_others(self) -> None:
         """Databases of earlier releases may be readable for all of this machine."""
         for pattern in _DATABASES:
             for file in self.path.glob(pattern):
                 file.chmod(0o600)
+
+
+def address_in(path: Path) -> str | None:
+    """The URL of the gateway that runs, or last ran, on a data folder."""
+    try:
+        return (path / _ADDRESS).read_text(encoding="utf-8").strip() or None
+    except OSError:
+        return None
+
+
+@contextmanager
+def one_at_a_time(path: Path) -> Iterator[None]:
+    """Nobody else applies a file on this data folder meanwhile. Raises `FolderInUse`."""
+    descriptor = os.open(path / "apply.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        deadline = time.monotonic() + _APPLY_SECONDS_MAX
+        while not _is_locked(descriptor):
+            if time.monotonic() > deadline:
+                raise FolderInUse(f"another process applies a file on {path}; try again")
+            time.sleep(_APPLY_PAUSE_SECONDS)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _is_locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def database_url(settings: Settings, path: Path) -> str:

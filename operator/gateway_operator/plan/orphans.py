@@ -8,10 +8,8 @@ from collections.abc import Collection, Iterable
 
 from msgspec import Struct
 
+from gateway.core.orphans import orphans_max
 from gateway.store.key_states import KeyState
-
-KEYS_MAX = 20
-SHARE_MAX = 0.1
 
 Name = tuple[str, str]
 
@@ -49,5 +47,5 @@ def find_orphans(
         row for row in lost if (row.namespace, row.name) in missing_before and not row.suspended
     )
     alive = sum(not row.suspended for row in watched)
-    limit = min(KEYS_MAX, max(1, int(alive * SHARE_MAX)))
-    return Orphans(frozenset((row.namespace, row.name) for row in lost), gone, limit)
+    names = frozenset((row.namespace, row.name) for row in lost)
+    return Orphans(names, gone, orphans_max(alive))
