@@ -228,10 +228,10 @@ def _with_parent() -> list[str]:
 class Authority:
     """A certificate authority in a folder: `ca.crt`, and a `.crt` and `.key` for each name."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, name: str = "test-authority") -> None:
         self._folder = folder
         self._key = _make_key()
-        self._name = _subject("test-authority", ())
+        self._name = _subject(name, ())
         builder = self._builder(self._name, self._key).add_extension(
             x509.BasicConstraints(ca=True, path_length=None), critical=True
         )

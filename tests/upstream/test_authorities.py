@@ -4,6 +4,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from hashlib import sha1
 from pathlib import Path
 
 import pytest
@@ -63,3 +64,33 @@ def test_it_is_trusted_where_it_is_named_and_not_otherwise(
             assert "Yes" in await ask(url)
 
     asyncio.run(story())
+
+
+def test_those_of_the_system_are_trusted_besides(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are a folder of certificates in Debian's images, named by the hash of who they are."""
+    company, system, folder = (tmp_path / name for name in ("company", "system", "folder"))
+    for place, name in ((company, "the-company"), (system, "the-system")):
+        place.mkdir()
+        Authority(place, name).issue("server", "upstream", ())
+    folder.mkdir()
+    (folder / hashed_name("the-system")).write_bytes((system / "ca.crt").read_bytes())
+    monkeypatch.setenv("SSL_CERT_DIR", str(folder))
+    monkeypatch.setenv("SSL_CERT_FILE", str(company / "ca.crt"))
+
+    async def story() -> None:
+        for place in (company, system):
+            async with server_with_tls(place) as url:
+                assert "Yes" in await ask(url)
+
+    asyncio.run(story())
+
+
+def hashed_name(common_name: str) -> str:
+    """The file of an authority as OpenSSL looks for it: `X509_NAME_hash`, of a name's DER."""
+    text = common_name.encode()
+    value = bytes.fromhex("0603550403") + bytes([0x0C, len(text)]) + text
+    attribute = bytes([0x30, len(value)]) + value
+    digest = sha1(bytes([0x31, len(attribute)]) + attribute).digest()  # a file's name
+    return f"{int.from_bytes(digest[:4], 'little'):08x}.0"
