@@ -53,7 +53,7 @@ def _read(arguments: Sequence[str] | None) -> Options:
     )
     parser.add_argument("--without", action="append", default=[], help="words of kinds left out")
     parser.add_argument(
-        "--recovery", type=float, default=10.0, help="seconds in which all must work again"
+        "--recovery", type=float, default=10.0, help="seconds in which a gateway must answer again"
     )
     read = parser.parse_args(arguments)
     return Options(

@@ -9,7 +9,6 @@ from tests.chaos.faults import Faults
 from tests.chaos.operators import OperatorPart
 from tests.chaos.options import Options
 from tests.chaos.plan import Plan
-from tests.chaos.records import Fault
 from tests.chaos.town import Town
 
 #: then it is given up
@@ -22,7 +21,7 @@ _QUIET_SECONDS = 0.5
 
 
 class Rounds:
-    """Plays them, and remembers how long each recovery took."""
+    """Plays them, each when all has recovered from the one before."""
 
     def __init__(
         self,
@@ -38,11 +37,10 @@ class Rounds:
         self._operator = operator
         self._say = say
         self._count = 0
-        self.recoveries: list[float] = []
         #: from when to when everything was right
         self.quiet: list[tuple[float, float]] = []
-        #: sentences on recoveries that took too long
-        self.slow: list[str] = []
+        #: why there was no further round, where something did not come back
+        self.given_up: str | None = None
 
     async def play(self, faults: Faults) -> None:
         options = self._options
@@ -69,8 +67,8 @@ class Rounds:
             await faults.carry_out(round_)
             telling.cancel()
             seconds = await self._recover()
-            self._note(seconds, round_)
             if seconds >= RECOVERY_SECONDS_MAX:
+                self.given_up = f"after {seconds:.0f} s not all work again"
                 return
             self._say(f"  works again after {seconds:.1f} s; {self._progress(began)}")
 
@@ -86,12 +84,6 @@ class Rounds:
             f"{seconds:.0f} s: {self._count} faults, {len(records)} requests,"
             f" {under_way} of them under way"
         )
-
-    def _note(self, seconds: float, round_: list[Fault]) -> None:
-        self.recoveries.append(seconds)
-        if seconds > self._options.recovery_seconds:
-            after = "; ".join(str(fault) for fault in round_)
-            self.slow.append(f"it took {seconds:.1f} s until all worked again after {after}")
 
     async def _recover(self) -> float:
         """Until every gateway is ready and answers everything; how many seconds that took."""
