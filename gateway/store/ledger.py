@@ -9,6 +9,8 @@ waits when the last commit is done goes into the next one (no timer).
 
 import asyncio
 import logging
+import math
+import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Generic, Literal, Protocol, TypeVar
 
@@ -110,11 +112,14 @@ class GroupCommit(Generic[T, R]):
     """Hands whatever waits to `execute` as one batch, one batch at a time.
 
     `execute` gets the items and returns their results in order. An error fails the whole batch,
-    or, with `keeps_on_failure`, lets it wait for a better time until the group is drained.
+    or, with `keeps_on_failure`, lets it wait for a better time, which must come soon once the group
+    is drained.
     """
 
     BATCH_MAX = 512
     PAUSE_SECONDS = 0.5
+    #: how long a drain goes on trying; a database that is away just now may be back
+    DRAIN_SECONDS = 5.0
 
     def __init__(
         self,
@@ -132,6 +137,7 @@ class GroupCommit(Generic[T, R]):
         self._under_way: list[tuple[T, asyncio.Future[R]]] = []
         self._worker: asyncio.Task[None] | None = None
         self._closed = False
+        self._keeps_until = math.inf
 
     def submit(self, item: T) -> "asyncio.Future[R]":
         """Queue an item; the future has its result once the batch is committed.
@@ -153,6 +159,7 @@ class GroupCommit(Generic[T, R]):
     async def drain(self) -> None:
         """Write what waits and take no more."""
         self._closed = True
+        self._keeps_until = time.monotonic() + self.DRAIN_SECONDS
         self._delay_seconds = 0.0
         if self._worker is not None:
             await self._worker
@@ -183,7 +190,7 @@ class GroupCommit(Generic[T, R]):
         try:
             results = await self._execute([item for item, _ in batch])
         except Exception as error:  # noqa: BLE001  # every waiter must hear of it
-            if self._keeps_on_failure and not self._closed:
+            if self._keeps_on_failure and time.monotonic() < self._keeps_until:
                 self._waiting[:0] = batch
                 await asyncio.sleep(self.PAUSE_SECONDS)
                 return

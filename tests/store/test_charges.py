@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from gateway.core.events import Usage
+from gateway.errors import DatabaseUnavailable
 from gateway.store.database import Database
 from gateway.store.grants import expire_grants
 from gateway.store.keys import revoke_key, suspend_key
@@ -122,6 +123,41 @@ def test_of_more_charges_than_a_batch_holds_no_account_s_wait_for_all_of_another
     asyncio.run(run())
     assert batches[0] == [*range(0, 511_000, 1000), 7]
     assert all(len(batch) <= GroupCommit.BATCH_MAX for batch in batches)
+
+
+def test_what_waits_is_written_at_a_drain_though_the_database_is_away_just_then() -> None:
+    written: list[int] = []
+    failures = [DatabaseUnavailable("the database does not answer")] * 2
+
+    async def execute(batch: list[int]) -> list[int]:
+        if failures:
+            raise failures.pop()
+        written.extend(batch)
+        return batch
+
+    async def run() -> None:
+        group = GroupCommit[int, int](execute, keeps_on_failure=True)
+        group.submit(7)
+        await group.drain()
+
+    asyncio.run(run())
+    assert written == [7]
+
+
+def test_a_drain_does_not_wait_for_ever_for_a_database() -> None:
+    async def execute(batch: list[int]) -> list[int]:
+        raise DatabaseUnavailable("the database does not answer")
+
+    class Hasty(GroupCommit[int, int]):
+        DRAIN_SECONDS = 0.0
+
+    async def run() -> "asyncio.Future[int]":
+        group = Hasty(execute, keeps_on_failure=True)
+        future = group.submit(7)
+        await group.drain()
+        return future
+
+    assert isinstance(asyncio.run(run()).exception(), DatabaseUnavailable)
 
 
 def test_two_replicas_share_one_account_exactly(books: Books) -> None:
