@@ -27,7 +27,6 @@ def _of(*places: str) -> frozenset[str]:
 
 
 _GATEWAY, _UPSTREAM = _of("gateway"), _of("upstream", "upstream link")
-_DATABASE = _of("database", "database link", "account")
 _DRAINED = frozenset({"gateway drained"})
 
 
@@ -43,7 +42,9 @@ class Evidence(Struct, frozen=True, kw_only=True):
 
     records: list[Got]
     ledger: Ledger
+    #: numbers of the requests of which an upstream got something, and that it answered whole
     dispatched: set[int]
+    answered: set[int]
     incidents: list[Incident]
     restores: list[Restore]
     #: from when to when everything was right
@@ -163,13 +164,19 @@ def _of_a_client_that_left(evidence: Evidence, got: Got, booked: Booked | None) 
 
 
 def _of_a_failure(evidence: Evidence, got: Got, booked: Booked | None) -> Iterator[str]:
-    may_have_all = got.finished or got.asked.reads_slowly
-    if booked is not None and booked.net and not may_have_all:
-        yield f"got no complete answer, and was charged {booked.net}"
-    if got.status != 200 and got.charged and not _hit(evidence, got, _DATABASE):
-        yield f"failed, and was told that it was charged {got.charged}"
     if got.broken is not None and got.sent and not _hit(evidence, got, _GATEWAY):
         yield f"was cut off without an error ({got.broken})"
+    if booked is None:
+        return
+    # A replica that dies after all content went out has charged for it, whatever came of the rest.
+    may_have_all = got.finished or got.asked.reads_slowly
+    if got.broken is not None and got.asked.number in evidence.answered:
+        may_have_all = True
+    if booked.net and not may_have_all:
+        yield f"got no complete answer, and was charged {booked.net}"
+    was_back = booked.refunded_at is not None and booked.refunded_at < got.ended
+    if got.status != 200 and got.charged and was_back:
+        yield f"failed, and was told that it was charged {got.charged}"
 
 
 def _hit(evidence: Evidence, got: Got, kinds: frozenset[str]) -> bool:

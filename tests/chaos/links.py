@@ -9,10 +9,10 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 
+from tests.chaos.witness import Witness
+
 _READ_BYTES = 64 * 1024
 _CONNECT_SECONDS = 5.0
-#: what was looked for may be cut by two reads
-_OVERLAP_BYTES = 16
 
 
 class _Pair:
@@ -33,9 +33,9 @@ class _Pair:
 class Link:
     """One way to a server; open it before anybody connects."""
 
-    def __init__(self, target_port: int, on_sent: Callable[[bytes], None] | None = None) -> None:
+    def __init__(self, target_port: int, witness: Witness | None = None) -> None:
         self._target_port = target_port
-        self._on_sent = on_sent
+        self._witness = witness
         self._server: asyncio.Server | None = None
         self._pairs: set[_Pair] = set()
         self._passing = asyncio.Event()
@@ -106,27 +106,28 @@ class Link:
         try:
             await asyncio.gather(
                 self._pump(pair, reader, there[1], self._sent),
-                self._pump(pair, there[0], writer, self._answered),
+                self._pump(pair, there[0], writer, self._told),
             )
         finally:
             self._pairs.discard(pair)
             pair.abort()
+            if self._witness is not None:
+                self._witness.ended(pair)
 
     async def _pump(
         self,
         pair: _Pair,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
-        look: Callable[[_Pair, bytes], bytes],
+        look: Callable[[_Pair, bytes], None],
     ) -> None:
-        seen = b""
         with suppress(OSError):
             while data := await reader.read(_READ_BYTES):
                 await self._passing.wait()
                 if pair.is_forgotten:
                     await pair.ended.wait()
                     return
-                seen = look(pair, seen + data)
+                look(pair, data)
                 if pair.ended.is_set():
                     return
                 writer.write(data)
@@ -139,13 +140,12 @@ class Link:
             if writer.can_write_eof():
                 writer.write_eof()
 
-    def _sent(self, pair: _Pair, data: bytes) -> bytes:
-        if self._on_sent is None:
-            return b""
-        self._on_sent(data)
-        return data[-_OVERLAP_BYTES:]
+    def _sent(self, pair: _Pair, data: bytes) -> None:
+        if self._witness is not None:
+            self._witness.sent(pair, data)
 
-    def _answered(self, pair: _Pair, data: bytes) -> bytes:
+    def _told(self, pair: _Pair, data: bytes) -> None:
         if self._loses_answers:
             pair.abort()
-        return b""
+        elif self._witness is not None:
+            self._witness.told(pair, data)

@@ -114,7 +114,8 @@ class Run:
         evidence = Evidence(
             records=clients.records,
             ledger=await asyncio.to_thread(Ledger, town.database),
-            dispatched=town.dispatched,
+            dispatched=town.witness.dispatched,
+            answered=town.witness.answered,
             incidents=faults.incidents,
             restores=faults.restores,
             quiet=rounds.quiet,

@@ -15,7 +15,8 @@ from tests.chaos.watch import Leases
 NOON = 1_000_000.0
 WELL, BADLY = Script("well", ""), Script("badly", "", "badly")
 CHARGED = Booked("req_1", "rich-0", "rich-0", 2, NOON + 0.1)
-REFUNDED = replace(CHARGED, refunded=2, refunded_at=NOON + 1)
+REFUNDED = replace(CHARGED, refunded=2, refunded_at=NOON + 9)
+REFUNDED_SOON = replace(CHARGED, refunded=2, refunded_at=NOON + 0.5)
 
 
 class _Books(Ledger):
@@ -47,6 +48,7 @@ def evidence(record: Got, booked: Booked | None, **more: Any) -> Evidence:
         "records": [record],
         "ledger": _Books(booked),
         "dispatched": {1},
+        "answered": set(),
         "incidents": [],
         "restores": [],
         "quiet": [],
@@ -70,6 +72,13 @@ def incident(kind: str, gateway: int = 0) -> Incident:
 
 
 RIGHT: list[Callable[[], Evidence]] = [
+    lambda: evidence(got(status=502, failed=True, charged=2), REFUNDED),
+    lambda: evidence(
+        got(status=200, broken="reset"),
+        CHARGED,
+        incidents=[incident("gateway killed")],
+        answered={1},
+    ),
     lambda: evidence(complete(), CHARGED),
     lambda: evidence(complete(), REFUNDED, lease_was_over=lambda request_id: True),
     lambda: evidence(got(status=503, failed=True), None, dispatched=set()),
@@ -99,7 +108,13 @@ WRONG: list[tuple[str, Callable[[], Evidence]]] = [
     ("and was charged 2", lambda: evidence(got(status=200, failed=True), CHARGED)),
     (
         "failed, and was told",
-        lambda: evidence(got(status=502, failed=True, charged=2), REFUNDED),
+        lambda: evidence(got(status=502, failed=True, charged=2), REFUNDED_SOON),
+    ),
+    (
+        "and was charged 2",
+        lambda: evidence(
+            got(status=200, broken="reset"), CHARGED, incidents=[incident("gateway killed")]
+        ),
     ),
     ("cut off without an error", lambda: evidence(got(status=200, broken="reset"), REFUNDED)),
     ("before all of it was there", lambda: evidence(got(left=True, sent=False), CHARGED)),

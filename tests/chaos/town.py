@@ -17,7 +17,7 @@ from gateway.store.migrate import migrate
 from tests.chaos.database import Pair
 from tests.chaos.firewall import Firewall
 from tests.chaos.links import Link
-from tests.chaos.records import MARK
+from tests.chaos.witness import Witness
 from tests.harness.gateway import GatewayProcess, Simulated, fleet
 from tests.harness.plain import NO_TLS
 
@@ -118,8 +118,7 @@ class Town:
         #: for those who administrate: treasurer, keys, operator, judge
         self.office: Link
         self.database: Database
-        #: numbers of the requests of which the upstream got something
-        self.dispatched: set[int] = set()
+        self.witness = Witness()
 
     async def open(self) -> None:
         await asyncio.to_thread(self.pair.start)
@@ -129,7 +128,10 @@ class Town:
         self.database = Database(self.url(self.office), timeouts=False)
         await asyncio.to_thread(migrate, self.database)
         for number in range(self._count):
-            database, upstream = Link(self.pair.primary.port), Link(self.upstream.port, self._look)
+            database, upstream = (
+                Link(self.pair.primary.port),
+                Link(self.upstream.port, self.witness),
+            )
             await database.open()
             await upstream.open()
             self.gateways.append(Gateway(number, database, upstream))
@@ -151,9 +153,6 @@ class Town:
 
     def database_links(self) -> list[Link]:
         return [self.office, *(gateway.database for gateway in self.gateways)]
-
-    def _look(self, data: bytes) -> None:
-        self.dispatched.update(int(number) for number in MARK.findall(data))
 
     def _fleet(self, gateway: Gateway) -> dict[str, object]:
         url = f"http://127.0.0.1:{gateway.upstream.port}/v1"

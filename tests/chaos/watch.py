@@ -15,7 +15,11 @@ from tests.chaos.database import Pair
 
 _LOOK_SECONDS = 0.5
 _ANSWER_SECONDS = 1.5
-_LEASES = "SELECT id, seen_at FROM replica"
+#: a replica that has holds and no row does not live either
+_LEASES = """
+SELECT id, CAST(seen_at AS text) FROM replica UNION
+SELECT replica_id, 'no row' FROM hold WHERE replica_id NOT IN (SELECT id FROM replica)
+"""
 _HOLDS = "SELECT request_id, replica_id FROM hold"
 
 

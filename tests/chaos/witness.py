@@ -1,0 +1,51 @@
+"""The witness on the way to the upstream: what it got of which request, and what it answered whole.
+
+It reads what passes a link. A connection carries one request at a time, so an answer is that of the
+last mark that was sent.
+"""
+
+import re
+
+from tests.chaos.records import MARK
+
+#: an upstream's words that end an answer, in each dialect, streamed and whole
+_LAST_WORDS = re.compile(
+    rb'"finish_reason": ?"|"stop_reason": ?"|response\.(?:completed|incomplete)'
+    rb'|"status": ?"(?:completed|incomplete)"'
+)
+#: what is looked for may be cut by two reads
+_OVERLAP_BYTES = 40
+
+
+class Witness:
+    """Of all links to upstreams."""
+
+    def __init__(self) -> None:
+        #: numbers of the requests of which an upstream got something
+        self.dispatched: set[int] = set()
+        #: and of those that it answered to the end
+        self.answered: set[int] = set()
+        self._numbers: dict[object, int] = {}
+        self._tails: dict[tuple[object, bool], bytes] = {}
+
+    def sent(self, connection: object, data: bytes) -> None:
+        for number in MARK.findall(self._with_tail(connection, True, data)):
+            self._numbers[connection] = int(number)
+            self.dispatched.add(int(number))
+
+    def told(self, connection: object, data: bytes) -> None:
+        """An upstream said something."""
+        number = self._numbers.get(connection)
+        if number is not None and _LAST_WORDS.search(self._with_tail(connection, False, data)):
+            self.answered.add(number)
+
+    def ended(self, connection: object) -> None:
+        self._numbers.pop(connection, None)
+        self._tails.pop((connection, True), None)
+        self._tails.pop((connection, False), None)
+
+    def _with_tail(self, connection: object, is_sent: bool, data: bytes) -> bytes:
+        """What was read, behind the end of what was read before."""
+        joined = self._tails.get((connection, is_sent), b"") + data
+        self._tails[connection, is_sent] = joined[-_OVERLAP_BYTES:]
+        return joined
