@@ -162,6 +162,18 @@ class Connection:
             retry_after_seconds=1.0,
         )
 
+    def hold(self, size: int) -> None:
+        """Hold so many bytes from now on, for the body and what it has become.
+
+        Raises `RateLimited` and `Overloaded` as `read_body` does.
+        """
+        more = size - self.held
+        if more > 0 and not self._memory.take(self._holder, more, had=self.held):
+            self._refuse_body()
+        if more < 0:
+            self._memory.give_back(self._holder, -more)
+        self.held = size
+
     def release_body(self) -> None:
         """Say that the body is no longer held."""
         if self.held:

@@ -12,7 +12,9 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
+from functools import partial
 
+from gateway.aside import Aside
 from gateway.connection import (
     ClientGone,
     Connection,
@@ -36,9 +38,10 @@ from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.witness import Witness
 from gateway.till import Till
 from gateway.upstream.gate import Gate
-from gateway.upstream.trip import Trip
+from gateway.upstream.trip import Rendering, Trip
 from gateway.wire.base import Call, Dialect, Exchange, Renderer
 from gateway.wire.errors import error_body, error_headers, status_for
+from gateway.wire.values import COUNTED_BYTES, made_bytes
 
 _log = logging.getLogger(__name__)
 
@@ -62,7 +65,9 @@ class Flow:
         metrics: Metrics,
         witness: Witness | None,
         memory: Shares,
+        aside: Aside,
     ) -> None:
+        self._aside = aside
         self._keyring = keyring
         self._catalog = catalog
         self._documents = documents
@@ -114,7 +119,11 @@ class Flow:
         key.enter()
         passage.entered = True
         limits = self._limits
-        body = await connection.read_body(key.caller.holder, limits)
+        holder = key.caller.holder
+        body = await connection.read_body(holder, limits)
+        size = len(body)
+        if size > COUNTED_BYTES:
+            connection.hold(await self._aside.run(holder, size, partial(made_bytes, body)))
         call = await dialect.parse(body, key.caller)
         self._pseudonyms.hide(call.request, key.caller.account)
         if call.request.native is not None:
@@ -122,21 +131,28 @@ class Flow:
         resolution = self._catalog.resolve(call.request)
         passage.resolve(resolution, self._metrics)
         key.allow_model(resolution.model.id)
-        await self._documents.fill(call.request, key.caller.holder)
+        await self._documents.fill(call.request, holder)
+        request, rendering = call.request, Rendering(self._aside, holder, size + call.inherited)
+        upstream = self._gates[resolution.model.upstream].upstream
+        outgoing = await rendering.render(upstream, request, resolution)
+        renderer = await self._renderer(passage, dialect, call, key, rendering)
         trip = Trip(
             self._gates,
-            call.request,
+            request,
             resolution,
-            key.caller.holder,
+            rendering,
+            outgoing,
             limits.upstream_silence_seconds,
         )
+        # What was read is only needed by who may still render it for another upstream.
+        del body, call, request
         try:
+            if size > COUNTED_BYTES and not trip.has_fallbacks:
+                connection.hold(size + len(outgoing.body))
             connection.watch(lambda: passage.cut(ClientGone()) if passage.may_be_left else None)
             if not trip.has_place:
                 await _queue(passage, connection, trip)
             passage.degraded = trip.degraded
-            renderer = self._renderer(passage, dialect, call, key)
-            del body, call
             await self._till.charge(passage, key, key_hash, resolution, connection.headers)
             if connection.gone:
                 raise ClientGone
@@ -153,14 +169,17 @@ class Flow:
         finally:
             trip.leave()
 
-    def _renderer(self, passage: Passage, dialect: Dialect, call: Call, key: Key) -> Renderer:
+    async def _renderer(
+        self, passage: Passage, dialect: Dialect, call: Call, key: Key, rendering: Rendering
+    ) -> Renderer:
         exchange = Exchange(
             request_id=passage.request_id,
             caller=key.caller,
             model=call.request.model,
             created=int(time.time()),
         )
-        passage.renderer = dialect.renderer(call, exchange)
+        make = partial(dialect.renderer, call, exchange)
+        passage.renderer = await self._aside.run(rendering.holder, rendering.size, make)
         return passage.renderer
 
     async def _fail(

@@ -184,7 +184,8 @@ class Passage:
 
 def _named(degraded: tuple[str, ...]) -> bytes:
     """What was dropped, as a header may say it: printable, and not longer than clients read."""
-    shown = ", ".join(degraded[:_DEGRADED_SHOWN_MAX])
+    names = degraded[:_DEGRADED_SHOWN_MAX]
+    shown = ", ".join(name[:_DEGRADED_CHARACTERS_MAX] for name in names)
     if len(degraded) > _DEGRADED_SHOWN_MAX:
         shown += f", and {len(degraded) - _DEGRADED_SHOWN_MAX} more"
     return _UNPRINTABLE.sub("?", shown)[:_DEGRADED_CHARACTERS_MAX].encode()

@@ -6,6 +6,7 @@
 Whoever runs it decides what a failure costs; it ends the charge where the answer is whole.
 """
 
+import asyncio
 from collections.abc import Sequence
 
 from gateway.connection import ClientGone, Connection, Headers, Pacer
@@ -17,6 +18,8 @@ from gateway.upstream.base import Reply
 from gateway.upstream.trip import Trip, read_beginning
 from gateway.wire.base import Chunk, Renderer
 
+#: chunks that are rendered before others have their turn
+_CHUNKS_AT_ONCE = 256
 JSON = (b"content-type", b"application/json")
 _EVENT_STREAM: Headers = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -103,9 +106,11 @@ class Relay:
             return True
 
         while chunks:
-            for chunk in chunks:
+            for count, chunk in enumerate(chunks, 1):
                 for frame in renderer.feed(chunk):
                     await connection.send(frame)
+                if count % _CHUNKS_AT_ONCE == 0:  # an upstream may send thousands in one read
+                    await asyncio.sleep(0)
             chunks = await reply.read(pass_on)
         self._trip.visit.complete()
         self._passage.usage = reply.usage
@@ -115,7 +120,8 @@ class Relay:
         await connection.finish()
 
     async def _answer(self, reply: Reply) -> None:
-        answer = await reply.answer()
+        rendering = self._trip.rendering
+        answer = await reply.answer(rendering.aside, rendering.holder)
         self._begin()
         self._trip.visit.complete()
         self._passage.usage = answer.usage

@@ -8,6 +8,7 @@ import asyncio
 import gc
 import logging
 import secrets
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -18,6 +19,7 @@ from msgspec import Struct
 
 from gateway.admission import OPERATIONS, Admission, Reason, connection_limits
 from gateway.app import Gateway, charged_paths
+from gateway.aside import SWITCH_SECONDS, Aside
 from gateway.core.catalog import Catalog
 from gateway.core.keys import PEPPER, InstallationSecret
 from gateway.core.pseudonyms import Pseudonyms
@@ -176,6 +178,7 @@ class Process:
         expiries = Expiries(database)
         till = Till(ledger, expiries.expire, metrics)
         memory = Shares(limits.buffered_bytes)
+        aside = Aside()
         counter = open_counter(self._settings.vocabulary_file)
         documents = DocumentReader()
         upstreams = await open_upstreams(stack, fleet.spec, credentials.of, metrics)
@@ -191,6 +194,7 @@ class Process:
             metrics=metrics,
             witness=witness,
             memory=memory,
+            aside=aside,
         )
         reaper = self._open_reaper(desk, ledger, replica_id, flow)
         upkeep = Upkeep(
@@ -203,16 +207,14 @@ class Process:
             purge=None if responses is None else responses.purge,
         )
         await _begin(stack, upkeep, ledger, lambda: _end_lease(database, replica_id))
-        dialects = _dialects(secret, responses)
+        dialects = _dialects(secret, responses, aside)
         free = FreeRoutes(
             catalog=catalog,
             reads=Reads(database),
             responses=responses,
             limits=limits,
             memory=memory,
-            counting=Counting(
-                counter, documents, catalog, dialects, upstreams.all, upstreams.counters
-            ),
+            counting=Counting(counter, documents, catalog, dialects, upstreams, aside),
         )
         listeners = Listeners(flow, fleet.spec.drain.seconds)
         counted = Counted(Entrance(free, keyring), metrics, witness)
@@ -308,12 +310,14 @@ def _in_thread(
     return run
 
 
-def _dialects(secret: InstallationSecret, responses: ResponseStore | None) -> dict[str, Dialect]:
+def _dialects(
+    secret: InstallationSecret, responses: ResponseStore | None, aside: Aside
+) -> dict[str, Dialect]:
     sealer = Sealer(secret.envelope_key())
     return {
-        "chat": ChatDialect(),
-        "responses": ResponsesDialect(sealer, responses),
-        "messages": MessagesDialect(sealer),
+        "chat": ChatDialect(aside),
+        "responses": ResponsesDialect(sealer, responses, aside),
+        "messages": MessagesDialect(sealer, aside),
     }
 
 
@@ -349,6 +353,7 @@ async def _settle(free: FreeRoutes) -> None:
     # several times within one.
     gc.freeze()
     gc.set_threshold(_COLLECTION_THRESHOLD)
+    sys.setswitchinterval(SWITCH_SECONDS)
     gc.enable()
 
 

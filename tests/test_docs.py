@@ -22,6 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 import gateway.errors
 from gateway.__main__ import _parser
 from gateway.app import charged_paths
+from gateway.aside import Aside
 from gateway.core.credits import Lot, Lots, add_lot, settle_lots, take_lot
 from gateway.core.degraded import FEATURES
 from gateway.core.keys import secret_values
@@ -154,7 +155,11 @@ def variables(kind: type, prefix: str) -> dict[str, str]:
 
 def dialects() -> list[Dialect]:
     sealer = Sealer(bytes(32))
-    return [ChatDialect(), ResponsesDialect(sealer, None), MessagesDialect(sealer)]
+    return [
+        ChatDialect(Aside()),
+        ResponsesDialect(sealer, None, Aside()),
+        MessagesDialect(sealer, Aside()),
+    ]
 
 
 def test_every_environment_variable() -> None:

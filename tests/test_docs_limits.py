@@ -14,6 +14,8 @@ from gateway.store import response_store
 from gateway.store.ledger import GroupCommit
 from gateway.telemetry import metrics
 from gateway.upstream import gate
+from gateway.wire import values
+from gateway.wire.responses.parse import REFERENCED_BYTES_MAX
 from tests.harness.pages import section, tables
 
 FLEET = FleetLimits()
@@ -35,6 +37,13 @@ SHARED = {
 #: what one request may be, likewise
 OF_A_REQUEST = {
     "bytes of a body": FLEET.body_bytes,
+    "JSON values in a body": values.VALUES_MAX,
+    "messages, or items": values.MESSAGES_MAX,
+    "content parts of one message": values.PARTS_MAX,
+    "tools, those of namespaces": values.TOOLS_MAX,
+    "bytes of the stored items": REFERENCED_BYTES_MAX,
+    "PDFs in a request": reader.DOCUMENTS_MAX,
+    "characters of the text of all PDFs": reader.TOTAL_CHARACTERS_MAX,
     "seconds until all of a body": FLEET.body_seconds,
     f"seconds in which less than {BODY_RATE_MIN} bytes": FLEET.body_silence_seconds,
 }

@@ -43,6 +43,9 @@ from gateway.places import Places
 
 PAGES_MAX = 600
 CHARACTERS_MAX = 4_000_000
+#: of one request
+DOCUMENTS_MAX = 100
+TOTAL_CHARACTERS_MAX = 8_000_000
 PROCESSOR_SECONDS = 20
 #: with the time for others' work in between
 SECONDS_MAX = 60.0
@@ -76,6 +79,31 @@ class Unreadable(Struct, frozen=True):
     is_share: bool = False
 
 
+class Room:
+    """How much the documents of one request may be: the same one many times is as much each."""
+
+    def __init__(self) -> None:
+        self._documents = DOCUMENTS_MAX
+        self._characters = TOTAL_CHARACTERS_MAX
+
+    def enter(self, path: str) -> None:
+        """Before a document is read. Raises `InvalidRequest` where there are too many."""
+        self._documents -= 1
+        if self._documents < 0:
+            sentence = f"{path}: A maximum of {DOCUMENTS_MAX} documents may be in one request."
+            raise InvalidRequest(sentence, param=path)
+
+    def take(self, found: "str | Unreadable", path: str) -> None:
+        """Its text, once it is read. Raises `InvalidRequest` where all have too much."""
+        self._characters -= len(found) if isinstance(found, str) else 0
+        if self._characters < 0:
+            sentence = (
+                f"{path}: The documents of a request may have {TOTAL_CHARACTERS_MAX:,} characters"
+                " of text together."
+            )
+            raise InvalidRequest(sentence, param=path)
+
+
 _NOT_NOW = Unreadable("The document could not be read now.", is_lasting=False)
 _TOO_MANY = Unreadable("Too many documents at once.", is_lasting=False, is_share=True)
 
@@ -99,6 +127,7 @@ class DocumentReader:
         if not _hold_document(request.messages):
             return
         answered = _last_answer(request.messages)
+        room = Room()
         messages: list[Message] = []
         for index, message in enumerate(request.messages):
             if isinstance(message, UserMessage | ToolMessage):
@@ -106,7 +135,7 @@ class DocumentReader:
                 parts: list[Part] = []
                 for part in message.parts:
                     if isinstance(part, Document):
-                        parts.append(await self._fill(part, is_new, request, holder))
+                        parts.append(await self._fill(part, is_new, request, holder, room))
                     else:
                         parts.append(part)
                 messages.append(msgspec.structs.replace(message, parts=tuple(parts)))
@@ -126,12 +155,14 @@ class DocumentReader:
         )
 
     async def _fill(
-        self, document: Document, is_new: bool, request: Request, holder: Holder
+        self, document: Document, is_new: bool, request: Request, holder: Holder, room: Room
     ) -> Text:
         if document.problem is not None:
             found: str | Unreadable = Unreadable(document.problem)
         else:
+            room.enter(document.path)
             found = await self.read(document.data, holder)
+            room.take(found, document.path)
         if isinstance(found, str):
             return Text(found)
         if is_new:

@@ -9,23 +9,25 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from msgspec import Raw, Struct
 
+from gateway.aside import Aside
 from gateway.core.catalog import Catalog
 from gateway.core.request import Request
 from gateway.core.shares import Holder, Shares
 from gateway.core.tokens import TokenCounter, VocabularyError
-from gateway.documents.reader import DocumentReader
+from gateway.documents.reader import DocumentReader, Room
 from gateway.errors import TollgateError
 from gateway.keyring import Key
 from gateway.places import Places
 from gateway.settings import SettingsError
-from gateway.upstream.base import Upstream
-from gateway.upstream.counter import UpstreamCounter
-from gateway.wire.base import Dialect
+from gateway.upstream.trip import Rendering
+from gateway.upstreams import Upstreams
+from gateway.wire.base import Call, Dialect
 from gateway.wire.json import decode, encode
 from gateway.wire.messages.count import (
     Counted,
@@ -70,10 +72,7 @@ class Tokens(Struct, frozen=True):
 
 
 class Counting:
-    """Counts bodies for one replica; made once.
-
-    `counters` are those of the upstreams that count themselves, by the upstream's name.
-    """
+    """Counts bodies for one replica; made once."""
 
     def __init__(
         self,
@@ -81,15 +80,16 @@ class Counting:
         documents: DocumentReader,
         catalog: Catalog,
         dialects: Mapping[str, Dialect],
-        upstreams: Mapping[str, Upstream],
-        counters: Mapping[str, UpstreamCounter],
+        upstreams: Upstreams,
+        aside: Aside,
     ) -> None:
+        self._aside = aside
         self._counter = counter
         self._documents = documents
         self._catalog = catalog
         self._dialects = dialects
-        self._upstreams = upstreams
-        self._counters = counters
+        self._upstreams = upstreams.all
+        self._counters = upstreams.counters
         self._thread = ThreadPoolExecutor(1, "counting")
         self._places = Places("token counts", 1, WAITING_MAX, _WAITING_SECONDS_MAX)
         self._asked = Shares(ASKED_MAX)
@@ -102,34 +102,45 @@ class Counting:
         if self._counters:
             with suppress(TollgateError):  # a count is given of what a request is refused for
                 # A count needs no cap on its output, a request does.
-                call = await self._dialects["messages"].parse(_with(body, max_tokens=1), key.caller)
+                call = await self._parse("messages", body, key, max_tokens=1)
                 await self._documents.fill(call.request, holder)
-                tokens = await self._ask_upstream(call.request, counted.declared, key)
+                tokens = await self._ask_upstream(call.request, counted.declared, key, len(body))
                 if tokens is not None:
                     return Tokens(tokens, UPSTREAM)
-        for data in counted.documents:
+        room = Room()
+        for index, data in enumerate(counted.documents):
+            path = f"document {index + 1}"
+            room.enter(path)
             text = await self._documents.read(data, holder)
+            room.take(text, path)
             counted.texts.append(text if isinstance(text, str) else text.sentence)
         return await self._count(counted, holder)
 
     async def count_response(self, body: bytes, key: Key) -> Tokens:
         """Tokens of a Responses body; raises what parsing a request and its documents raises."""
         holder = key.caller.holder
-        call = await self._dialects["responses"].parse(_with(body, model=""), key.caller)
+        call = await self._parse("responses", body, key, model="")
         await self._documents.fill(call.request, holder)
-        counted = counted_of(call.request)
+        counted = await self._work(holder, partial(counted_of, call.request))
         if self._counters:
             with suppress(TollgateError):
-                tokens = await self._ask_upstream(call.request, counted.declared, key)
+                tokens = await self._ask_upstream(call.request, counted.declared, key, len(body))
                 if tokens is not None:
                     return Tokens(tokens, UPSTREAM)
         return await self._count(counted, holder)
+
+    async def _parse(self, dialect: str, body: bytes, key: Key, **lacking: Any) -> Call:
+        """A body as a request; `lacking` are members that it may lack."""
+        whole = await self._aside.run(key.caller.holder, len(body), partial(_with, body, lacking))
+        return await self._dialects[dialect].parse(whole, key.caller)
 
     async def _count(self, counted: Counted, holder: Holder) -> Tokens:
         tokens = await self._sum(counting(counted, self._counter), holder)
         return Tokens(tokens, self._counter.name)
 
-    async def _ask_upstream(self, request: Request, declared: str, key: Key) -> int | None:
+    async def _ask_upstream(
+        self, request: Request, declared: str, key: Key, size: int
+    ) -> int | None:
         """What the upstream of the request's model counts.
 
         None where it has no counter or fails, or is asked for as many counts as it may. Raises what
@@ -140,7 +151,8 @@ class Counting:
         if counter is None or not key.may_see(resolution.model.id):
             return None
         holder = key.caller.holder
-        outgoing = self._upstreams[resolution.model.upstream].prepare(request, resolution)
+        upstream = self._upstreams[resolution.model.upstream]
+        outgoing = await Rendering(self._aside, holder, size).render(upstream, request, resolution)
         if not self._asked.take(holder):
             return None
         try:
@@ -163,6 +175,5 @@ class Counting:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
 
-def _with(body: bytes, **members: Any) -> bytes:
-    """The body with members that it may lack."""
-    return encode({**members, **decode(body, dict[str, Raw])})
+def _with(body: bytes, lacking: dict[str, Any]) -> bytes:
+    return encode({**lacking, **decode(body, dict[str, Raw])})

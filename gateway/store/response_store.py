@@ -10,13 +10,14 @@ import asyncio
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
 import msgspec
 from msgspec import Raw, Struct
 
 from gateway.core.seal import Sealer
-from gateway.errors import DatabaseUnavailable, Overloaded, RateLimited
+from gateway.errors import DatabaseUnavailable, Overloaded, RateLimited, RequestTooLarge
 from gateway.places import Places
 from gateway.wire.base import Caller
 from gateway.wire.responses.state import StoredResponse, id_of
@@ -26,6 +27,8 @@ CALL_TIMEOUT_SECONDS = 5.0
 WAITING_MAX = 1000
 #: rows a purge deletes in one statement
 PURGE_ROWS = 500
+#: items read in one statement, each as large as a response may be
+_ITEMS_AT_ONCE = 50
 
 T = TypeVar("T")
 
@@ -59,10 +62,20 @@ class ResponseStore(ABC):
             return None
         return msgspec.structs.replace(_RESPONSE.decode(content), expires=expires)
 
-    async def items(self, caller: Caller, item_ids: Sequence[str]) -> dict[str, Raw]:
-        account_id, ids = caller.account_id, list(set(item_ids))
-        rows = await self._in_turn(caller, lambda: self._read_items(account_id, ids))
-        return await asyncio.to_thread(self._open_items, account_id, rows)
+    async def items(
+        self, caller: Caller, item_ids: Sequence[str], bytes_max: int
+    ) -> dict[str, Raw]:
+        account_id, ids = caller.account_id, list(dict.fromkeys(item_ids))
+        contents: dict[str, Raw] = {}
+        for start in range(0, len(ids), _ITEMS_AT_ONCE):
+            some = ids[start : start + _ITEMS_AT_ONCE]
+            rows = await self._in_turn(caller, partial(self._read_items, account_id, some))
+            opened = await asyncio.to_thread(self._open_items, account_id, rows)
+            contents.update(opened)
+            bytes_max -= sum(map(len, opened.values()))
+            if bytes_max < 0:
+                raise RequestTooLarge("The items that 'input' refers to are too large together.")
+        return contents
 
     async def save(self, caller: Caller, stored: StoredResponse) -> bool:
         record = await asyncio.to_thread(self._record, caller.account_id, stored)

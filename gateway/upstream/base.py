@@ -5,9 +5,11 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from gateway.aside import Aside
 from gateway.core.catalog import Resolution
 from gateway.core.events import Usage
 from gateway.core.request import Request
+from gateway.core.shares import Holder
 from gateway.errors import TollgateError
 from gateway.wire.base import Answer, Chunk
 
@@ -84,8 +86,8 @@ class Reply(Protocol):
         raise whatever `Upstream.send` may.
         """
 
-    async def answer(self) -> Answer:
-        """The whole answer that was not streamed; raises as `read` does."""
+    async def answer(self, aside: Aside, holder: Holder) -> Answer:
+        """The whole answer that was not streamed, read for an account; raises as `read` does."""
 
     @property
     def usage(self) -> Usage | None:

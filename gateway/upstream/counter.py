@@ -85,11 +85,11 @@ class UpstreamCounter:
     async def _ask(self, body: bytes) -> bytes:
         response = await self._http.post({"accept": "application/json"}, body)
         try:
-            answer = b""
+            answer = bytearray()
             while response.status == 200 and len(answer) <= _ANSWER_BYTES_MAX:
                 data = await response.read()
                 if not data:
-                    return answer
+                    return bytes(answer)
                 answer += data
         finally:
             response.close()

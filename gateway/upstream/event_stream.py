@@ -32,6 +32,7 @@ class EventAnswer(Struct, frozen=True):
 
     read: list[Event]
     usage: Usage | None
+    size: int
     data: None = None
     document: None = None
 
@@ -81,7 +82,7 @@ class EventStream:
     def answer(self, body: bytes) -> EventAnswer:
         """A whole answer. Raises `UpstreamBroken` and the upstream's own errors."""
         events = self._reader.read_whole(decode_object(body))
-        return EventAnswer(events, self._reader.usage)
+        return EventAnswer(events, self._reader.usage, len(body))
 
     def _take(self, events: list[bytes]) -> list[UpstreamChunk]:
         reader = self._reader

@@ -9,14 +9,16 @@ upstream says of the client's request is final; only its own failures lead to th
 """
 
 from collections.abc import Mapping
+from functools import partial
 
 from msgspec import Struct
 
+from gateway.aside import Aside
 from gateway.core.catalog import Resolution, fall_back
 from gateway.core.request import Request
 from gateway.core.shares import Holder
 from gateway.errors import RequestError, TollgateError, UpstreamError, UpstreamOverloaded
-from gateway.upstream.base import Outgoing, Reply, UpstreamChunk
+from gateway.upstream.base import Outgoing, Reply, Upstream, UpstreamChunk
 from gateway.upstream.gate import Gate, Visit
 
 
@@ -27,36 +29,52 @@ class _Option(Struct, frozen=True):
     outgoing: Outgoing
 
 
+class Rendering(Struct, frozen=True):
+    """Renders the request of one account, whose body has `size`."""
+
+    aside: Aside
+    holder: Holder
+    size: int
+
+    async def render(
+        self, upstream: Upstream, request: Request, resolution: Resolution
+    ) -> Outgoing:
+        """Raises `InvalidRequest` for what the upstream cannot take."""
+        work = partial(upstream.prepare, request, resolution)
+        return await self.aside.run(self.holder, self.size, work)
+
+
 class Trip:
     """Where one request goes. `leave` must follow, whatever happens."""
 
-    __slots__ = ("_account", "_came_from", "_dropped", "_gates", "_limit_seconds", "_loop",
+    __slots__ = ("_came_from", "_dropped", "_gates", "_limit_seconds", "_loop",
                  "_options", "_request", "_resolution", "_sent_at", "_visit", "has_begun",
-                 "outgoing")  # fmt: skip
+                 "outgoing", "rendering")  # fmt: skip
 
     def __init__(
         self,
         gates: Mapping[str, Gate],
         request: Request,
         resolution: Resolution,
-        account: Holder,
+        rendering: Rendering,
+        outgoing: Outgoing,
         limit_seconds: float,
     ) -> None:
-        """Render for the first upstream. Raises `InvalidRequest` for what it cannot take."""
+        """`outgoing` is what `rendering` made for the model's own upstream."""
         gate = gates[resolution.model.upstream]
         #: what is sent
-        self.outgoing = gate.upstream.prepare(request, resolution)
+        self.outgoing = outgoing
         #: whether content of the answer is here, so that nobody else is asked any more
         self.has_begun = False
         self._gates = gates
         self._dropped = request.degraded
         self._request: Request | None = request if resolution.model.fallbacks else None
         self._resolution = resolution
-        self._account = account
+        self.rendering = rendering
         self._limit_seconds = limit_seconds
         self._options: list[_Option] | None = None
         self._came_from: Gate | None = None
-        self._visit = gate.enter(account)
+        self._visit = gate.enter(rendering.holder)
         self._loop = gate.loop
         self._sent_at = 0.0
 
@@ -85,7 +103,7 @@ class Trip:
         Raises `UpstreamOverloaded` where there is none in time, and says when there may be.
         """
         if self._visit is None:
-            options = self._open_options()
+            options = await self._open_options()
             if not self._enter_any(options):
                 await self._wait(options)
 
@@ -107,7 +125,7 @@ class Trip:
             return False
         if self._loop.time() - self._sent_at >= self._limit_seconds:
             return False
-        options = self._open_options()
+        options = await self._open_options()
         gate = self._gates[self.visit.upstream.name]
         options[:] = [option for option in options if option.gate is not gate]
         self._came_from, self._visit = gate, None
@@ -122,7 +140,7 @@ class Trip:
         if self._visit is not None:
             self._visit.leave()
 
-    def _open_options(self) -> list[_Option]:
+    async def _open_options(self) -> list[_Option]:
         """The upstreams that were not asked yet and can take the request."""
         if self._options is None:
             model = self._resolution.model
@@ -134,7 +152,7 @@ class Trip:
                     continue
                 gate = self._gates[fallback.upstream]
                 try:
-                    outgoing = gate.upstream.prepare(self._request, resolution)
+                    outgoing = await self.rendering.render(gate.upstream, self._request, resolution)
                 except RequestError:  # the model takes it, only not there
                     continue
                 self._options.append(_Option(gate, outgoing))
@@ -142,7 +160,7 @@ class Trip:
 
     def _enter_any(self, options: list[_Option]) -> bool:
         for option in options:
-            visit = option.gate.enter(self._account)
+            visit = option.gate.enter(self.rendering.holder)
             if visit is not None:
                 self._take(option, visit)
                 return True
@@ -152,13 +170,13 @@ class Trip:
         began = self._loop.time()
         for option in options:
             seconds = began + option.gate.queue_seconds - self._loop.time()
-            visit = await option.gate.wait(self._account, seconds)
+            visit = await option.gate.wait(self.rendering.holder, seconds)
             if visit is not None:
                 self._take(option, visit)
                 return
             if self._enter_any(options):
                 return
-        closed = [option.gate.closed_seconds(self._account) for option in options]
+        closed = [option.gate.closed_seconds(self.rendering.holder) for option in options]
         raise UpstreamOverloaded(
             "The upstream has no place for this request now; try again later.",
             retry_after_seconds=min(closed, default=0.0) or None,

@@ -33,10 +33,14 @@ class Caller(Struct, frozen=True):
 
 
 class Call(Struct):
-    """A parsed request: the internal one, and what the dialect itself wants to remember of it."""
+    """A parsed request: the internal one, and what the dialect itself wants to remember of it.
+
+    `inherited` is the size of what was read for it beside its body, in bytes.
+    """
 
     request: Request
     source: Any = None
+    inherited: int = 0
 
 
 class Exchange(Struct, frozen=True):
@@ -73,8 +77,11 @@ class Answer(Protocol):
     """A whole answer that was not streamed.
 
     `data` and `document` are the bytes and the decoded JSON where the upstream speaks chat, else
-    None; the one reader of `document` may change it.
+    None; the one reader of `document` may change it. `size` is the bytes that came.
     """
+
+    @property
+    def size(self) -> int: ...
 
     @property
     def data(self) -> bytes | None: ...

@@ -16,6 +16,7 @@ from gateway.wire.base import Family
 
 #: agent clients look for exactly these words before they stop asking
 _LOW_BALANCE = "Your credit balance is too low"
+_LENGTH_MAX = 2000
 
 
 def status_for(error: TollgateError, family: Family) -> int:
@@ -75,10 +76,10 @@ def error_headers(error: TollgateError, family: Family) -> list[tuple[bytes, byt
 
 def _openai_message(error: TollgateError) -> str:
     if not isinstance(error, ContextOverflow):
-        return error.message
+        return _shown(error)
     given, limit = _overflow(error)
     if not limit:
-        return error.message
+        return _shown(error)
     window = f"This model's maximum context length is {limit} tokens."
     if given <= limit:
         return f"{window} Please reduce the length of the messages or of the completion."
@@ -92,11 +93,17 @@ def _anthropic_message(error: TollgateError) -> str:
     if isinstance(error, CreditsExhausted) and _LOW_BALANCE not in error.message:
         return f"{_LOW_BALANCE}. {error.message}"
     if not isinstance(error, ContextOverflow):
-        return error.message
+        return _shown(error)
     given, limit = _overflow(error)
     if given > limit > 0:
         return f"prompt is too long: {given} tokens > {limit} maximum"
-    return f"prompt is too long: {error.message}"
+    return f"prompt is too long: {_shown(error)}"
+
+
+def _shown(error: TollgateError) -> str:
+    """The message; what it repeats of the client's body may be as large as that."""
+    message = error.message
+    return message if len(message) <= _LENGTH_MAX else f"{message[:_LENGTH_MAX]}…"
 
 
 def _overflow(error: ContextOverflow) -> tuple[int, int]:

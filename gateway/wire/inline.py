@@ -17,6 +17,8 @@ UNKNOWN_TYPE = "Documents of this kind are not supported, only PDF and plain tex
 NOT_FETCHED = "Documents must be given inline; they are not fetched, and no files are kept here."
 #: what every PDF begins with, in base64
 _PDF_START = "JVBERi0"
+#: of a file that is not in base64; each costs a hundred times its bytes to read
+_ESCAPES_MAX = 100_000
 #: media types that are text although they do not say so
 _TEXT_TYPES = frozenset({"application/json", "application/xml", "application/yaml"})
 _INLINE_IMAGE = re.compile(r"data:image/[\w.+-]+;base64,.", re.ASCII)
@@ -55,8 +57,11 @@ def read_file(file_data: str | None, path: str) -> Text:
 
 
 def text_of(media_type: str, data: str, *, is_base64: bool = True) -> str | None:
-    """The text of a file of one of the textual media types; None for any other file."""
+    """The text of a file of one of the textual media types; None for any other file, and for one
+    that would be better off in base64."""
     if not media_type.startswith("text/") and media_type not in _TEXT_TYPES:
+        return None
+    if not is_base64 and data.count("%") > _ESCAPES_MAX:
         return None
     try:
         raw = b64decode(data) if is_base64 else unquote_to_bytes(data)

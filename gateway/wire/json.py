@@ -3,7 +3,8 @@
 Owns the one place where a decoder's complaint becomes a sentence with the field's path. Must never
 let anything but `InvalidRequest` out for what a client can send: not JSON, not UTF-8, NaN, lone
 surrogates, numbers out of range and nesting without end all end here (RFC 8259; a repeated member
-counts as its last value, as that document allows).
+counts as its last value, as that document allows). A body that would make too many values is
+refused before any is made.
 """
 
 import re
@@ -14,6 +15,7 @@ import msgspec
 from msgspec import Raw
 
 from gateway.errors import InvalidRequest
+from gateway.wire.values import check_values
 
 T = TypeVar("T")
 
@@ -27,6 +29,8 @@ _PATH = re.compile(r" - at (?:`key` in )?`\$([^`]*)`$")
 _EXPECTED = re.compile(
     r"^Expected `([^`]+)`( [<>=].*| matching .*| of length .*)?(?:, got `(\w+)`)?$"
 )
+#: what tells where an object ends; an escape takes the character behind it along
+_STRUCTURE = re.compile(r'\\.?|["{}\[\]]', re.DOTALL)
 _MISSING = re.compile(r"^Object missing required field `([^`]+)`$")
 
 _NAMES = {
@@ -49,8 +53,9 @@ def decode(body: bytes, type: type[T]) -> T:
     """Decode a request body into `type`, a `msgspec.Struct` that ignores unknown members.
 
     Raises `InvalidRequest`; its `param` is the path of the field (`messages.0.content`), None
-    where the body is not JSON at all.
+    where the body is not JSON at all. Raises `RequestTooLarge` for too many values.
     """
+    check_values(body)
     try:
         decoder = _decoder(type)  # type: ignore[arg-type]  # a type is hashable; mypy: not `type[T]`
         value: T = decoder.decode(body)
@@ -140,3 +145,41 @@ def _expectation(kinds: str, bound: str | None, got: str | None) -> str:
     if got:
         sentence += f", got {_NAMES.get(got, got)}"
     return sentence
+
+
+class GrowingObject:
+    """Says when a JSON object that comes in pieces is whole; each piece is looked at once."""
+
+    __slots__ = ("_depth", "_in_string", "_is_closed", "_is_escaped", "_pieces")
+
+    def __init__(self) -> None:
+        self._depth = 0
+        self._in_string = self._is_escaped = self._is_closed = False
+        self._pieces: list[str] = []
+
+    def is_whole_with(self, piece: str) -> bool:
+        """Whether it is with the next piece. What closes and is none never is, whatever follows."""
+        if self._is_closed:
+            return False
+        self._pieces.append(piece)
+        self._look_at(piece)
+        if not self._is_closed:
+            return False
+        try:
+            msgspec.json.decode("".join(self._pieces), type=dict)
+        except (ValueError, RecursionError):
+            return False
+        return True
+
+    def _look_at(self, piece: str) -> None:
+        if self._is_escaped and piece:
+            piece, self._is_escaped = piece[1:], False
+        for found in _STRUCTURE.finditer(piece):
+            mark = found[0]
+            if mark[0] == "\\":
+                self._is_escaped = len(mark) == 1
+            elif mark == '"':
+                self._in_string = not self._in_string
+            elif not self._in_string:
+                self._depth += 1 if mark in "{[" else -1
+                self._is_closed = self._is_closed or self._depth <= 0

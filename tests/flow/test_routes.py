@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from gateway.app import charged_paths
+from gateway.aside import Aside
 from gateway.core.seal import Sealer
 from gateway.routes.application import free_app
 from gateway.wire.base import Dialect
@@ -26,9 +27,9 @@ def charged_routes() -> dict[str, str]:
     """Path to dialect."""
     sealer = Sealer(b"k" * 32)
     dialects: list[Dialect] = [
-        ChatDialect(),
-        ResponsesDialect(sealer, None),
-        MessagesDialect(sealer),
+        ChatDialect(Aside()),
+        ResponsesDialect(sealer, None, Aside()),
+        MessagesDialect(sealer, Aside()),
     ]
     return {path: dialect.name for path, dialect in charged_paths(dialects).items()}
 

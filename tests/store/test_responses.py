@@ -84,7 +84,8 @@ def test_what_is_kept_comes_back_whole(url: str) -> None:
         assert (found.id, found.input, found.response) == ("resp_1", INPUT, stored().response)
         days = (found.expires - datetime.now(UTC).timestamp()) / 86400
         assert 29.9 < days <= 30
-        items = await store.items(ALICE, ["msg_resp_1", "rs_resp_1", "msg_none", "rs_resp_1"])
+        ids = ["msg_resp_1", "rs_resp_1", "msg_none", "rs_resp_1"]
+        items = await store.items(ALICE, ids, 10_000)
         assert items == {
             "rs_resp_1": Raw(b'{"type":"reasoning","id":"rs_resp_1"}'),
             "msg_resp_1": stored().output[1],
@@ -102,7 +103,7 @@ def test_another_account_sees_nothing_even_of_the_same_ids(url: str) -> None:
     async def story(store: ResponseStore) -> None:
         assert await store.save(ALICE, stored())
         assert await store.get(BOB, "resp_1") is None
-        assert await store.items(BOB, ["msg_resp_1"]) == {}
+        assert await store.items(BOB, ["msg_resp_1"], 10_000) == {}
         assert await store.delete(BOB, "resp_1") is False
         assert await store.save(BOB, stored(text="mine"))
         found = await store.get(ALICE, "resp_1")
@@ -118,7 +119,7 @@ def test_what_is_written_is_sealed_for_its_account(url: str) -> None:
 
     async def read_as_bob(store: ResponseStore) -> None:
         assert await store.get(BOB, "resp_1") is None
-        assert await store.items(BOB, ["msg_resp_1"]) == {}
+        assert await store.items(BOB, ["msg_resp_1"], 10_000) == {}
 
     async def read_with_another_secret(store: ResponseStore) -> None:
         assert await store.get(BOB, "resp_1") is None
@@ -150,7 +151,7 @@ def test_a_deleted_response_takes_its_items_with_it(url: str) -> None:
         assert await store.delete(ALICE, "resp_1") is True
         assert await store.delete(ALICE, "resp_1") is False
         assert await store.get(ALICE, "resp_1") is None
-        assert await store.items(ALICE, ["msg_resp_1"]) == {}
+        assert await store.items(ALICE, ["msg_resp_1"], 10_000) == {}
 
     run(url, story)
 
@@ -163,7 +164,7 @@ def test_an_expired_response_reads_as_gone_and_is_purged(url: str) -> None:
 
     async def read(store: ResponseStore) -> None:
         assert await store.get(ALICE, "resp_1") is None
-        assert await store.items(ALICE, ["msg_resp_1"]) == {}
+        assert await store.items(ALICE, ["msg_resp_1"], 10_000) == {}
         assert await store.delete(ALICE, "resp_2") is True
         assert await store.purge() == 1
 

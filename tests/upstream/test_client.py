@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from gateway.aside import Aside
 from gateway.core.events import Finished, Text, Usage
 from gateway.core.request import Sampling
 from gateway.core.spec import FleetLimits
@@ -62,7 +63,7 @@ def test_an_answer_that_is_not_streamed() -> None:
     async def run() -> Any:
         async with running() as url, upstream_at(url) as upstream:
             reply = await send(upstream, "!answer Hello")
-            whole = await reply.answer()
+            whole = await reply.answer(Aside(), ("team-a", "team-a/alice"))
             reply.close()
             return whole
 
@@ -109,7 +110,7 @@ def test_errors_inside_an_answer_that_is_not_streamed() -> None:
         async with running() as url, upstream_at(url) as upstream:
             reply = await send(upstream, script)
             with pytest.raises(TollgateError) as caught:
-                await reply.answer()
+                await reply.answer(Aside(), ("team-a", "team-a/alice"))
             reply.close()
             return caught.value
 
@@ -128,7 +129,7 @@ def test_a_whole_answer_of_another_dialect_that_is_none() -> None:
             upstream = MessagesUpstream("main", url, None, LIMITS)
             reply = await send(upstream, "Hi")
             with pytest.raises(UpstreamBroken):
-                await reply.answer()
+                await reply.answer(Aside(), ("team-a", "team-a/alice"))
             reply.close()
             await upstream.close()
 

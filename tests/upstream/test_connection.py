@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from gateway.aside import Aside
 from gateway.core.request import Sampling
 from gateway.core.spec import FleetLimits
 from gateway.errors import (
@@ -50,7 +51,11 @@ def play(serve: Serve, limits: FleetLimits = LIMITS, streaming: bool = True) -> 
             except TollgateError as error:
                 return error
             try:
-                return told(await read_all(reply)) if streaming else await reply.answer()
+                return (
+                    told(await read_all(reply))
+                    if streaming
+                    else await reply.answer(Aside(), ("team-a", "team-a/alice"))
+                )
             except TollgateError as error:
                 return error
             finally:
@@ -70,7 +75,7 @@ def test_the_request_carries_the_credential_and_what_the_flow_adds() -> None:
         async with socket_that(serve) as url, upstream_at(url, "sk-upstream") as upstream:
             outgoing = upstream.prepare(request(), resolve("generic"))
             reply = await upstream.send(outgoing, {"traceparent": "00-1-2-01"}, lambda: None)
-            await reply.answer()
+            await reply.answer(Aside(), ("team-a", "team-a/alice"))
             reply.close()
 
     asyncio.run(run())

@@ -1,5 +1,7 @@
 """Events are the same however the bytes are cut and lines are ended."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,6 +40,22 @@ def test_events_of_every_shape_cut_at_every_byte(
     assert cut(*(raw[at : at + 1] for at in range(len(raw)))) == expected
     for at in range(len(raw)):
         assert cut(raw[:at], raw[at:]) == expected
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_an_event_of_many_lines_is_joined_once(end: str) -> None:
+    """Every line comes alone: what came before must not be joined to each."""
+
+    def seconds(lines: int) -> float:
+        cutter = EventCutter(1_000_000_000)
+        began = time.thread_time()
+        for _ in range(lines):
+            assert cutter.feed(f"data: {'x' * 90}{end}".encode()) == []
+        assert len(cutter.feed(end.encode())) == 1
+        return time.thread_time() - began
+
+    few, many = (min(seconds(lines) for _ in range(3)) for lines in (20_000, 40_000))
+    assert many < 2.6 * few
 
 
 @given(st.data())

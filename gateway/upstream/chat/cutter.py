@@ -8,7 +8,10 @@ joined by a space.
 import msgspec
 
 from gateway.errors import UpstreamBroken
+from gateway.wire.values import is_bounded
 
+#: decoded on the event loop, in some milliseconds
+EVENT_VALUES_MAX = 50_000
 #: the data of the event that ends a stream of the OpenAI family
 DONE = b"[DONE]"
 
@@ -19,56 +22,58 @@ _CARRIAGE_RETURN = 0x0D
 
 
 class EventCutter:
-    """One stream; raises `UpstreamBroken` when an event is larger than `event_bytes_max`."""
+    """One stream; raises `UpstreamBroken` when an event is larger than `event_bytes_max`, or holds
+    more values than are to be decoded at once.
+
+    Each byte of an event is looked at when it comes and joined to the others once.
+    """
 
     def __init__(self, event_bytes_max: int) -> None:
         self._event_bytes_max = event_bytes_max
         #: of an event that has begun
-        self.rest: list[bytes] = []
-        self._rest_bytes = 0
+        self.rest = bytearray()
+        #: whether the last byte was a carriage return, to which a line feed may belong
+        self._after_return = False
 
     def feed(self, data: bytes) -> list[bytes]:
         """The data of all events that `data` completes."""
-        if _LINE_FEED not in data and _CARRIAGE_RETURN not in data:
+        if self._after_return or _CARRIAGE_RETURN in data:
+            data = self._unify(data)
+        if b"\n\n" not in data and not (data[:1] == b"\n" and self.rest.endswith(b"\n")):
             self._keep(data)
             return []
         if self.rest:
-            data = b"".join((*self.rest, data))
-        if _CARRIAGE_RETURN in data:
-            data = _unify(data)
-        *events, rest = data.split(b"\n\n")
-        if self.rest:
+            data = bytes(self.rest + data)
             self.rest.clear()
-            self._rest_bytes = 0
+        *events, rest = data.split(b"\n\n")
         if rest:
             self._keep(rest)
         return _data_of(events)
 
     def finish(self) -> list[bytes]:
         """The data of a last event that lacks its blank line; it may be cut short."""
-        data = b"".join(self.rest).replace(b"\r", b"\n")
+        data = bytes(self.rest)
         self.rest.clear()
-        self._rest_bytes = 0
-        return _data_of(data.split(b"\n\n"))
+        return _data_of([data])
 
     def _keep(self, rest: bytes) -> None:
-        self.rest.append(rest)
-        self._rest_bytes += len(rest)
-        if self._rest_bytes > self._event_bytes_max:
+        self.rest += rest
+        if len(self.rest) > self._event_bytes_max:
             raise UpstreamBroken("The upstream sent an event that is too large.")
 
-
-def _unify(data: bytes) -> bytes:
-    """Make every line end `\\n`; a last `\\r` waits, since its `\\n` may be in the next read."""
-    waiting = b"\r" if data.endswith(b"\r") else b""
-    if waiting:
-        data = data[:-1]
-    return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n") + waiting
+    def _unify(self, data: bytes) -> bytes:
+        """Make every line end `\\n`, also one whose two characters come in two reads."""
+        if self._after_return:
+            data = data.removeprefix(b"\n")
+        self._after_return = data.endswith(b"\r")
+        return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
 
 def _data_of(events: list[bytes]) -> list[bytes]:
     found = []
     for event in events:
+        if not is_bounded(event, EVENT_VALUES_MAX):
+            raise UpstreamBroken("The upstream sent an event that holds too many values.")
         if event.startswith(_PREFIX) and _LINE_FEED not in event:
             found.append(event[6:])
         elif (data := _read_lines(event)) is not None:

@@ -153,7 +153,8 @@ def read_object(value: Any) -> tuple[str, str]:
     if not isinstance(error, dict):
         return "", ""
     message = error.get("message", error.get("detail"))
-    kind = " ".join(str(error[name]) for name in ("type", "code") if error.get(name))
+    told = (error.get(name) for name in ("type", "code"))
+    kind = " ".join(str(one) for one in told if one and isinstance(one, str | int))
     return kind.lower(), message if isinstance(message, str) else ""
 
 

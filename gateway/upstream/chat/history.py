@@ -85,12 +85,13 @@ def _repair_turn(
         if isinstance(each, ToolMessage):
             waiting.setdefault(each.call_id, deque()).append((position, each))
     calls: dict[str, ToolCall] = {}
+    numbers: dict[str, int] = {}
     answers: list[Message] = []
     images: list[Part] = []
     paired: set[int] = set()
     for call in message.calls:
         results = waiting.get(call.id)
-        call = replace(call, id=_distinct_id(call.id, calls))
+        call = replace(call, id=_distinct_id(call.id or "call", calls, numbers))
         calls[call.id] = call
         text = _INTERRUPTED
         if results:
@@ -108,12 +109,14 @@ def _repair_turn(
     return repaired
 
 
-def _distinct_id(call_id: str, taken: dict[str, ToolCall]) -> str:
-    """An id that no earlier call of the message has."""
-    distinct, number = call_id or "call", len(taken)
-    while distinct in taken:
-        distinct = f"{call_id or 'call'}_{number}"
+def _distinct_id(call_id: str, taken: dict[str, ToolCall], numbers: dict[str, int]) -> str:
+    """An id that no earlier call of the message has; `numbers` are those that were tried."""
+    if call_id not in taken:
+        return call_id
+    number = max(len(taken), numbers.get(call_id, 0))
+    while (distinct := f"{call_id}_{number}") in taken:
         number += 1
+    numbers[call_id] = number + 1
     return distinct
 
 

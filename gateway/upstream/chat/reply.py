@@ -18,7 +18,9 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from gateway.aside import Aside
 from gateway.core.events import Event, Usage
+from gateway.core.shares import Holder
 from gateway.errors import Blame, TollgateError, UpstreamBroken, UpstreamError, UpstreamTimeout
 from gateway.upstream.base import AnswerStream, PassOn, UpstreamChunk
 from gateway.upstream.chat.cutter import DONE, EventCutter, is_whole
@@ -28,9 +30,11 @@ from gateway.upstream.chat.tally import Tally, has_content
 from gateway.upstream.http import Response, Silent
 from gateway.wire.base import Answer
 from gateway.wire.chat.likeness import Likeness
+from gateway.wire.values import is_bounded
 
 EVENT_BYTES_MAX = 16 * 1024 * 1024
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
+ANSWER_VALUES_MAX = 1_000_000
 
 
 class ChatChunk(Struct):
@@ -53,6 +57,10 @@ class ChatAnswer(Struct, frozen=True):
     document: dict[str, Any]
     usage: Usage | None
     data: bytes
+
+    @property
+    def size(self) -> int:
+        return len(self.data)
 
     def events(self) -> Sequence[Event]:
         return EventDecoder().decode(self.data)
@@ -186,12 +194,18 @@ class UpstreamReply:
                 return b""
             raise
 
-    async def answer(self) -> Answer:
-        answer = self._reader.answer(await self.read_body(ANSWER_BYTES_MAX))
+    async def answer(self, aside: Aside, holder: Holder) -> Answer:
+        body = await self.read_body(ANSWER_BYTES_MAX)
+        answer = await aside.run(holder, len(body), partial(self._read_whole, body))
         if not self._reader.complete:
             raise UpstreamBroken("The upstream's answer has no finish reason for every choice.")
         self._reader.ended = True
         return answer
+
+    def _read_whole(self, body: bytes) -> Answer:
+        if not is_bounded(body, ANSWER_VALUES_MAX):
+            raise UpstreamBroken("The upstream's answer holds too many values.")
+        return self._reader.answer(body)
 
     async def read_body(self, bytes_max: int) -> bytes:
         """The whole body; raises `UpstreamBroken` when it is larger than `bytes_max`."""

@@ -5,7 +5,8 @@
 
 Every step loosens at most: the result never refuses what the schema allows, but for an untyped
 property, which MFJS cannot say and which becomes a string. What recurses, points outside or grows
-without end becomes `{"type": "object"}`. Must never change its input, and always give the same
+without end becomes `{"type": "object"}`: nodes, bytes and references are counted, and there are as
+many as the schema's own size lets expect. Must never change its input, and always give the same
 bytes for the same schema, since the upstream's prefix cache depends on it.
 
 Sources: MoonshotAI/walle, "MFJS specification" and "Validation rules and canonicalization".
@@ -24,6 +25,13 @@ Schema = dict[str, Any]
 
 _DEPTH_MAX = 24
 _NODES_MAX = 4000
+#: a small schema may grow to so many, whatever it refers to
+_NODES_MIN = 64
+#: the least bytes of the schema for a further node
+_BYTES_PER_NODE = 4
+#: how far a schema may grow by what is inlined and merged
+_GROWTH_MAX = 4
+_GROWTH_BYTES_MIN = 16 * 1024
 _CACHED_BYTES_MAX = 16 * 1024
 
 #: combinators and bookkeeping that the subset lacks; they may hold references, so they go
@@ -67,6 +75,9 @@ _OBJECT = frozenset(
 )
 _ARRAY = frozenset({"items", "minItems", "maxItems", "uniqueItems", "prefixItems"})
 _NUMBER = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"})
+#: what holds nodes that are counted by themselves, and what is written of each at least
+_CHILDREN = frozenset({"properties", "items", "additionalProperties", "anyOf", "oneOf"})
+_CHILD_BYTES_MIN = 20
 _ANNOTATIONS = ("title", "description", "default")
 _TYPES = frozenset({"null", "boolean", "object", "array", "number", "integer", "string"})
 
@@ -86,63 +97,106 @@ def normalise(schema: Schema) -> Raw:
 
 
 def _normalise(encoded: bytes) -> Raw:
-    return Raw(encode(_Normaliser(msgspec.json.decode(encoded)).root()))
+    return Raw(encode(_Normaliser(msgspec.json.decode(encoded), len(encoded)).root()))
 
 
 _normalise_cached = lru_cache(maxsize=512)(_normalise)
 
 
 class _Normaliser:
-    """One schema; `_nodes` bounds what references that multiply can grow to."""
+    """One schema of `size` bytes, which bounds what references that multiply can grow to."""
 
-    def __init__(self, root: Schema) -> None:
+    def __init__(self, root: Schema, size: int) -> None:
         self._root = root
-        self._nodes = 0
+        #: the references that led to the node under way
+        self._path = {"#"}
+        self._nodes_left = min(_NODES_MAX, _NODES_MIN + size // _BYTES_PER_NODE)
+        self._bytes_left = _GROWTH_BYTES_MIN + _GROWTH_MAX * size
+        #: by the identity of a value, which is kept for as long
+        self._sizes: dict[int, tuple[Any, int]] = {}
 
     def root(self) -> Schema:
-        node = self._node(self._root, ("#",), 0)
+        node = self._node(self._root, 0)
         if "anyOf" not in node and node.get("type") != "object":
             node = {**node, "type": "object"}
         if "anyOf" not in node:
             node.setdefault("properties", {})
         return node
 
-    def _node(self, node: Any, path: tuple[str, ...], depth: int) -> Schema:
-        """One node; `path` holds the references that led here."""
-        self._nodes += 1
-        if depth > _DEPTH_MAX or self._nodes > _NODES_MAX:
+    @property
+    def _is_exhausted(self) -> bool:
+        return self._nodes_left < 0 or self._bytes_left < 0
+
+    def _node(self, node: Any, depth: int) -> Schema:
+        self._nodes_left -= 1
+        if depth > _DEPTH_MAX or self._is_exhausted:
             return {"type": "object"}
         if not isinstance(node, dict):
             return {"type": "string"}
-        merged = self._resolve(node, path)
+        followed: list[str] = []
+        merged = self._resolve(node, followed)
         if merged is None:
             return {"type": "object"}
-        node, path = self._merge_all(*merged)
+        node = self._merge_all(merged, followed)
+        self._bytes_left -= self._size_of(node)
+        result = {"type": "object"} if self._bytes_left < 0 else self._write(node, depth)
+        self._path.difference_update(followed)
+        return result
+
+    def _write(self, node: Schema, depth: int) -> Schema:
+        """A node without references and `allOf`."""
         choices = node.get("anyOf") or node.get("oneOf")
         result = {name: value for name, value in node.items() if name not in _DROPPED}
         if not isinstance(result.get("description", ""), str):
             del result["description"]
         if isinstance(choices, list) and choices and not _has_structure(result):
-            return self._choose(result, choices, path, depth)
+            return self._choose(result, choices, depth)
         _set_type(result, node)
-        self._descend(result, path, depth)
+        self._descend(result, depth)
         return result
 
-    def _resolve(
-        self, node: Schema, path: tuple[str, ...]
-    ) -> tuple[Schema, tuple[str, ...]] | None:
+    def _size_of(self, node: Schema) -> int:
+        """About the bytes that a node adds itself; its children are counted where they come."""
+        size = 0
+        for name, value in node.items():
+            size += len(name)
+            if isinstance(value, str):
+                size += len(value)
+            elif isinstance(value, list | dict):
+                if name in _CHILDREN:
+                    size += _CHILD_BYTES_MIN * len(value)
+                elif name not in _DROPPED:
+                    size += self._encoded_size(value)
+        return size
+
+    def _encoded_size(self, value: Any) -> int:
+        known = self._sizes.get(id(value))
+        if known is None:
+            known = self._sizes[id(value)] = (value, len(encode(value)))
+        return known[1]
+
+    def _resolve(self, node: Schema, followed: list[str]) -> Schema | None:
         """Follow a reference; what stands beside it wins. None where it leads nowhere or back."""
+        first = len(followed)
         while "$ref" in node:
             reference = node["$ref"]
             target = self._find(reference)
-            if target is None or reference in path:
+            if target is None or reference in self._path:
+                self._path.difference_update(followed[first:])
+                del followed[first:]
                 return None
-            path = (*path, reference)
+            self._path.add(reference)
+            followed.append(reference)
+            self._bytes_left -= len(node) + len(target)
             node = {**target, **{name: node[name] for name in node if name != "$ref"}}
-        return node, path
+        return node
 
     def _find(self, reference: Any) -> Schema | None:
         if not isinstance(reference, str) or not (reference == "#" or reference.startswith("#/")):
+            return None
+        self._nodes_left -= 1
+        self._bytes_left -= len(reference)
+        if self._is_exhausted:
             return None
         node: Any = self._root
         for step in reference.split("/")[1:]:
@@ -151,75 +205,108 @@ class _Normaliser:
             node = node.get(step.replace("~1", "/").replace("~0", "~"))
         return node if isinstance(node, dict) else None
 
-    def _merge_all(self, node: Schema, path: tuple[str, ...]) -> tuple[Schema, tuple[str, ...]]:
+    def _merge_all(self, node: Schema, followed: list[str]) -> Schema:
         """`allOf` merged into the node: properties and required united, else the node wins."""
         parts = node.get("allOf")
-        self._nodes += 1
-        if not isinstance(parts, list) or self._nodes > _NODES_MAX:
-            return node, path
-        merged = dict(node)
-        del merged["allOf"]
+        self._nodes_left -= 1
+        if not isinstance(parts, list) or self._is_exhausted:
+            return node
+        union = _Union(node)
+        del union.node["allOf"]
         for part in parts:
-            resolved = self._resolve(part, path) if isinstance(part, dict) else None
+            resolved = self._resolve(part, followed) if isinstance(part, dict) else None
             if resolved is None:
                 continue
-            part, path = self._merge_all(*resolved)
-            for name, value in part.items():
-                merged[name] = _unite(merged.get(name), value) if name in merged else value
-        return merged, path
+            self._bytes_left -= union.add(self._merge_all(resolved, followed))
+            if self._is_exhausted:
+                break
+        return union.node
 
-    def _choose(
-        self, result: Schema, choices: list[Any], path: tuple[str, ...], depth: int
-    ) -> Schema:
+    def _choose(self, result: Schema, choices: list[Any], depth: int) -> Schema:
         """`anyOf`: the type belongs into its branches, only annotations stay beside it."""
         kind = result.pop("type", None)
         branches = []
         for choice in choices:
             if kind is not None and isinstance(choice, dict) and "$ref" not in choice:
                 choice = {"type": kind, **choice}
-            branches.append(self._node(choice, path, depth + 1))
+            branches.append(self._node(choice, depth + 1))
         kept: Schema = {name: result[name] for name in _ANNOTATIONS if name in result}
         return {**kept, "anyOf": branches}
 
-    def _descend(self, result: Schema, path: tuple[str, ...], depth: int) -> None:
+    def _descend(self, result: Schema, depth: int) -> None:
         """Replace the node's children by their normalised forms."""
         properties = result.get("properties")
         if isinstance(properties, dict):
             result["properties"] = properties = {
-                name: self._node(child, path, depth + 1) for name, child in properties.items()
+                name: self._node(child, depth + 1) for name, child in properties.items()
             }
         else:
             result.pop("properties", None)
             properties = {}
         _prune_required(result, properties)
         if "items" in result:
-            self._set_items(result, path, depth)
+            self._set_items(result, depth)
         extra = result.get("additionalProperties")
         if isinstance(extra, dict) and extra:
-            result["additionalProperties"] = self._node(extra, path, depth + 1)
+            result["additionalProperties"] = self._node(extra, depth + 1)
         elif extra is not None and not isinstance(extra, bool | dict):
             del result["additionalProperties"]
 
-    def _set_items(self, result: Schema, path: tuple[str, ...], depth: int) -> None:
+    def _set_items(self, result: Schema, depth: int) -> None:
         """One schema for all items: a tuple's members become alternatives, "any" is left out."""
         items = result.pop("items")
         if isinstance(items, list):
             items = {"anyOf": items} if items else None
         if isinstance(items, dict) and items:
-            result["items"] = self._node(items, path, depth + 1)
+            result["items"] = self._node(items, depth + 1)
+
+
+class _Union:
+    """A node that others are merged into; what it holds is copied once."""
+
+    def __init__(self, node: Schema) -> None:
+        self.node = dict(node)
+        #: of each list that was united, what is in it
+        self._known: dict[str, set[bytes]] = {}
+        self._own: set[str] = set()
+
+    def add(self, part: Schema) -> int:
+        """Unite objects and lists, else keep what is there; gives how many members that took."""
+        members = len(part)
+        for name, value in part.items():
+            own = self.node.setdefault(name, value)
+            if own is value:
+                continue
+            if isinstance(own, dict) and isinstance(value, dict):
+                members += len(value) + self._make_own(name)
+                for inner, held in value.items():
+                    self.node[name].setdefault(inner, held)
+            elif isinstance(own, list) and isinstance(value, list):
+                members += len(value) + self._make_own(name)
+                self._extend(name, value)
+        return members
+
+    def _extend(self, name: str, value: list[Any]) -> None:
+        own = self.node[name]
+        if name not in self._known:
+            self._known[name] = set(map(encode, own))
+        known = self._known[name]
+        for item in value:
+            if (key := encode(item)) not in known:
+                known.add(key)
+                own.append(item)
+
+    def _make_own(self, name: str) -> int:
+        if name in self._own:
+            return 0
+        self._own.add(name)
+        self.node[name] = self.node[name].copy()
+        return len(self.node[name])
 
 
 def _has_structure(node: Schema) -> bool:
     """Whether a node says so much itself that its `anyOf` only narrows it."""
     return bool(node.keys() & (_OBJECT | _ARRAY))
-
-
-def _unite(own: Any, other: Any) -> Any:
-    if isinstance(own, dict) and isinstance(other, dict):
-        return {**other, **own}
-    if isinstance(own, list) and isinstance(other, list):
-        return own + [item for item in other if item not in own]
-    return own
 
 
 def _prune_required(result: Schema, properties: Schema) -> None:

@@ -11,6 +11,8 @@ from typing import Literal
 
 _OPENING = "<think>"
 _CLOSING = "</think>"
+#: so much white space before a tag means that there is none
+_BLANKS_MAX = 1000
 
 
 class ThinkSplitter:
@@ -42,7 +44,7 @@ class ThinkSplitter:
         if start.startswith(_OPENING):
             self._state, self._behind_tag = "thinking", True
             return self._think(start[len(_OPENING) :])
-        if _OPENING.startswith(start):
+        if _OPENING.startswith(start) and len(content) <= _BLANKS_MAX:
             self._held = content
             return "", ""
         self._state = "answering"

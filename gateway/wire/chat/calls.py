@@ -10,8 +10,9 @@ OpenAI's own readers also want one call to end before the next one begins.
 
 from secrets import token_hex
 
-import msgspec
 from msgspec import Struct
+
+from gateway.wire.json import GrowingObject
 
 
 class Piece(Struct, frozen=True):
@@ -31,7 +32,8 @@ class _Call:
         self.position = position
         self.id = ""
         self.name = ""
-        self.held = ""
+        #: arguments that came before the name
+        self.held: list[str] = []
         self.started = False
 
 
@@ -41,11 +43,8 @@ class CallAssembly:
     def __init__(self) -> None:
         self._calls: list[_Call] = []
         self._by_index: dict[int, _Call] = {}
-
-    @property
-    def any_started(self) -> bool:
-        """Whether any call was told; one whose name never came is lost."""
-        return any(call.started for call in self._calls)
+        #: whether any call was told; one whose name never came is lost
+        self.any_started = False
 
     def is_started(self, index: int | None) -> bool:
         """Whether the call of this index was told under the same position."""
@@ -61,12 +60,15 @@ class CallAssembly:
             return Piece(call.position, arguments) if arguments else None
         call.id = call.id or call_id or ""
         call.name = call.name or name or ""
-        call.held += arguments or ""
+        if arguments:
+            call.held.append(arguments)
         if not call.name:
             return None
-        call.started = True
+        call.started = self.any_started = True
         call.id = call.id or make_call_id(call.position)
-        return Piece(call.position, call.held, call.id, call.name)
+        held = "".join(call.held)
+        call.held.clear()
+        return Piece(call.position, held, call.id, call.name)
 
     def _find(self, index: int | None, call_id: str | None, name: str | None) -> _Call:
         """The call a piece belongs to, made where it is new."""
@@ -93,8 +95,9 @@ class CallSequence:
     def __init__(self) -> None:
         self._assembly = CallAssembly()
         self._position = 0
-        #: what was told of the call under way
-        self._arguments: list[str] = []
+        #: the arguments of the call under way, and what was told of them and is not in it yet
+        self._growing = GrowingObject()
+        self._fresh: list[str] = []
         #: by position
         self._waiting: dict[int, list[Piece]] = {}
 
@@ -110,7 +113,7 @@ class CallSequence:
     def note(self, arguments: str) -> None:
         """Arguments of the call under way were told without `take`."""
         if arguments:
-            self._arguments.append(arguments)
+            self._fresh.append(arguments)
 
     def take(
         self, index: int | None, call_id: str | None, name: str | None, arguments: str | None
@@ -123,7 +126,8 @@ class CallSequence:
         told = self._tell()
         while self._position + 1 in self._waiting and self._is_whole():
             self._position += 1
-            self._arguments.clear()
+            self._fresh.clear()
+            self._growing = GrowingObject()
             told += self._tell()
         return told
 
@@ -134,17 +138,13 @@ class CallSequence:
 
     def _tell(self) -> list[Piece]:
         told = self._waiting.pop(self._position, [])
-        self._arguments += [piece.arguments for piece in told if piece.arguments]
+        self._fresh += [piece.arguments for piece in told if piece.arguments]
         return told
 
     def _is_whole(self) -> bool:
-        if not self._arguments or not self._arguments[-1].rstrip().endswith("}"):
-            return False  # not worth the parsing
-        try:
-            msgspec.json.decode("".join(self._arguments), type=dict)
-        except (ValueError, RecursionError):
-            return False
-        return True
+        fresh = "".join(self._fresh)
+        self._fresh.clear()
+        return bool(fresh) and self._growing.is_whole_with(fresh)
 
 
 def make_call_id(position: int) -> str:

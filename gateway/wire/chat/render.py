@@ -8,12 +8,13 @@ id and name, one usage chunk for who asked and none for who did not, `[DONE]` on
 Must never parse a chunk that a look at its bytes clears.
 """
 
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
+from gateway.aside import Aside
 from gateway.core.events import Usage
 from gateway.errors import TollgateError, UpstreamBroken
 from gateway.wire.base import Answer, Chunk, Exchange
@@ -66,7 +67,8 @@ _peek = msgspec.json.Decoder(_Peek).decode
 class ChatRenderer:
     """Renders one answer."""
 
-    def __init__(self, source: ChatSource, exchange: Exchange) -> None:
+    def __init__(self, source: ChatSource, exchange: Exchange, aside: Aside) -> None:
+        self._aside = aside
         self._source = source
         self._exchange = exchange
         self._identity: dict[str, Any] | None = None
@@ -141,6 +143,10 @@ class ChatRenderer:
 
     async def complete(self, answer: Answer) -> bytes:
         """The whole completion."""
+        holder = self._exchange.caller.holder
+        return await self._aside.run(holder, answer.size, partial(self._whole, answer))
+
+    def _whole(self, answer: Answer) -> bytes:
         event = answer.document
         if event is None:
             return self._writer.write_whole(answer.events(), answer.usage)

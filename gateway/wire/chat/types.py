@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
+from gateway.wire.values import MESSAGES_MAX, PARTS_MAX, TOOLS_MAX
+
 _LARGEST = 2**63 - 1
 
 TokenCount = Annotated[int, Meta(ge=1, le=2**31 - 1)]
@@ -58,10 +60,10 @@ class Message(Struct, frozen=True):
     """A message of any role. The reasoning of earlier turns comes under three names."""
 
     role: str
-    content: str | list[str | Part] | None = None
+    content: str | Annotated[list[str | Part], Meta(max_length=PARTS_MAX)] | None = None
     name: str | None = None
     refusal: str | None = None
-    tool_calls: list[Call] | None = None
+    tool_calls: Annotated[list[Call], Meta(max_length=PARTS_MAX)] | None = None
     function_call: Function | None = None
     tool_call_id: str | None = None
     partial: bool | None = None
@@ -138,14 +140,14 @@ class Body(Struct, frozen=True):
     """The whole body."""
 
     model: Annotated[str, Meta(min_length=1)]
-    messages: Annotated[list[Message], Meta(min_length=1)]
+    messages: Annotated[list[Message], Meta(min_length=1, max_length=MESSAGES_MAX)]
     stream: bool | None = None
     stream_options: StreamOptions | None = None
 
-    tools: list[Tool] | None = None
+    tools: Annotated[list[Tool], Meta(max_length=TOOLS_MAX)] | None = None
     tool_choice: str | Choice | None = None
     parallel_tool_calls: bool | None = None
-    functions: list[FunctionTool] | None = None
+    functions: Annotated[list[FunctionTool], Meta(max_length=TOOLS_MAX)] | None = None
     function_call: str | Named | None = None
     response_format: ResponseFormat | None = None
 

@@ -96,7 +96,7 @@ def counted_of(request: Request) -> Counted:
                     thoughts.clear()
                 for part in parts:
                     if isinstance(part, Image):
-                        counted.tokens += image_tokens(part.url.partition(",")[2])
+                        counted.tokens += image_tokens(part.url, part.url.find(",") + 1)
                     else:
                         counted.texts.append(part.text)
     counted.texts += thoughts

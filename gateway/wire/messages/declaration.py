@@ -47,8 +47,13 @@ def _kind(schema: Any, depth: int) -> str:
 
 def _members(schema: dict[str, Any], properties: dict[str, Any], depth: int) -> Iterator[str]:
     required = schema.get("required")
+    names = set(filter(_is_name, required)) if isinstance(required, list) else set()
     for name, member in properties.items():
         if isinstance(member, dict) and isinstance(text := member.get("description"), str):
             yield f"// {text}\n"
-        mark = "" if isinstance(required, list) and name in required else "?"
+        mark = "" if name in names else "?"
         yield f"{name}{mark}: {_kind(member, depth + 1)},\n"
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str)

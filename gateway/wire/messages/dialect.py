@@ -1,7 +1,9 @@
 """The messages dialect as the flow sees it."""
 
+from functools import partial
 from typing import Literal
 
+from gateway.aside import Aside
 from gateway.core.seal import Sealer
 from gateway.wire.base import Call, Caller, Exchange, Family
 from gateway.wire.messages.parse import parse_body
@@ -18,13 +20,15 @@ class MessagesDialect:
     family: Family = "anthropic"
     path = "/v1/messages"
 
-    def __init__(self, sealer: Sealer) -> None:
+    def __init__(self, sealer: Sealer, aside: Aside) -> None:
         self._sealer = sealer
+        self._aside = aside
 
     async def parse(self, body: bytes, caller: Caller) -> Call:
         """Raises `InvalidRequest` and its kin, with the field's path in `param`."""
-        return parse_body(body, caller, self._sealer)
+        work = partial(parse_body, body, caller, self._sealer)
+        return await self._aside.run(caller.holder, len(body), work)
 
     def renderer(self, call: Call, exchange: Exchange) -> MessagesRenderer:
         """A renderer for one answer to `call`."""
-        return MessagesRenderer(call, exchange, self._sealer)
+        return MessagesRenderer(call, exchange, self._sealer, self._aside)

@@ -14,11 +14,13 @@ TOKENS_MAX = 4096
 _PATCH_PIXELS = 28
 #: a JPEG's size stands behind its metadata; this many base64 characters reach it nearly always
 _HEADER_CHARACTERS = 4 * 65_536
+#: of a JPEG, before its size
+_SEGMENTS_MAX = 100
 
 
-def image_tokens(data: str) -> int:
-    """Tokens of an image given in base64: one for each patch of 28 by 28 pixels."""
-    size = image_size(_head(data))
+def image_tokens(data: str, start: int = 0) -> int:
+    """Tokens of an image given in base64 from `start` on: one for each patch of 28 by 28 pixels."""
+    size = image_size(_head(data[start : start + _HEADER_CHARACTERS]))
     if size is None:
         return UNREADABLE_TOKENS
     width, height = (-(-pixels // _PATCH_PIXELS) for pixels in size)
@@ -41,8 +43,7 @@ def image_size(head: bytes) -> tuple[int, int] | None:
     return None
 
 
-def _head(data: str) -> bytes:
-    head = data[:_HEADER_CHARACTERS]
+def _head(head: str) -> bytes:
     try:
         return b64decode(head[: len(head) // 4 * 4])
     except ValueError:
@@ -57,7 +58,9 @@ def _pair(layout: str, head: bytes, offset: int) -> tuple[int, int]:
 def _jpeg(head: bytes) -> tuple[int, int] | None:
     """Walk the segments to the first frame header; it gives the height before the width."""
     offset = 2
-    while head[offset] == 0xFF:
+    for _ in range(_SEGMENTS_MAX):
+        if head[offset] != 0xFF:
+            break
         marker = head[offset + 1]
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             height, width = _pair(">HH", head, offset + 5)

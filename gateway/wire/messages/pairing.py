@@ -5,7 +5,8 @@ at all; chat models take exactly one result per call, adjacent and in the calls'
 repair. Must never look at the wire: it works on the internal messages.
 """
 
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 
 from gateway.core.request import (
     AssistantMessage,
@@ -26,45 +27,63 @@ def pair_results(messages: Iterable[Message], degraded: list[str]) -> list[Messa
     the same ids again in the next.
     """
     paired: list[Message] = []
-    assistant: AssistantMessage | None = None
+    said: list[AssistantMessage] = []
     turn: list[Message] = []
     for message in messages:
         if not isinstance(message, AssistantMessage):
             turn.append(message)
-        elif assistant is not None and not turn:
-            assistant = _joined(assistant, message)
+        elif turn:
+            _close(paired, said, turn, degraded)
+            said, turn = [message], []
         else:
-            _close(paired, assistant, turn, degraded)
-            assistant, turn = message, []
-    _close(paired, assistant, turn, degraded)
+            said.append(message)
+    _close(paired, said, turn, degraded)
     return paired
 
 
 def _close(
     paired: list[Message],
-    assistant: AssistantMessage | None,
-    turn: list[Message],
+    said: Sequence[AssistantMessage],
+    turn: Sequence[Message],
     degraded: list[str],
 ) -> None:
     """Append an assistant's message, the results of its calls, then the rest of the turn.
 
     A message of reasoning alone says nothing to a model, and some upstreams refuse it.
     """
+    results = _Results(turn)
+    assistant = _joined(said)
     if assistant is not None and (assistant.text or assistant.calls):
         paired.append(assistant)
         for call in assistant.calls:
-            paired.append(_take(turn, call.id) or _missing(call.id, degraded))
+            paired.append(results.take(call.id) or _missing(call.id, degraded))
     paired.extend(
-        _orphan(left, degraded) if isinstance(left, ToolMessage) else left for left in turn
+        _orphan(left, degraded) if isinstance(left, ToolMessage) else left
+        for left in results.rest()
     )
 
 
-def _take(turn: list[Message], call_id: str) -> ToolMessage | None:
-    for position, message in enumerate(turn):
-        if isinstance(message, ToolMessage) and message.call_id == call_id:
-            del turn[position]
-            return message
-    return None
+class _Results:
+    """The results of one turn by the id of their call, the first of an id first."""
+
+    def __init__(self, turn: Sequence[Message]) -> None:
+        self._turn = turn
+        self._places: dict[str, deque[int]] = {}
+        self._taken: set[int] = set()
+        for place, message in enumerate(turn):
+            if isinstance(message, ToolMessage):
+                self._places.setdefault(message.call_id, deque()).append(place)
+
+    def take(self, call_id: str) -> Message | None:
+        places = self._places.get(call_id)
+        if not places:
+            return None
+        self._taken.add(places[0])
+        return self._turn[places.popleft()]
+
+    def rest(self) -> Iterator[Message]:
+        """What nobody took, in its order."""
+        return (each for place, each in enumerate(self._turn) if place not in self._taken)
 
 
 def _missing(call_id: str, degraded: list[str]) -> ToolMessage:
@@ -77,14 +96,12 @@ def _orphan(result: ToolMessage, degraded: list[str]) -> UserMessage:
     return UserMessage((_ORPHAN, *result.parts))
 
 
-def _joined(first: AssistantMessage, second: AssistantMessage) -> AssistantMessage:
+def _joined(said: Sequence[AssistantMessage]) -> AssistantMessage | None:
+    if len(said) < 2:
+        return said[0] if said else None
     return AssistantMessage(
-        text=_concatenate("", first.text, second.text),
-        reasoning=_concatenate("\n\n", first.reasoning, second.reasoning),
-        calls=first.calls + second.calls,
-        thoughts=first.thoughts + second.thoughts,
+        text="".join(each.text for each in said if each.text) or None,
+        reasoning="\n\n".join(each.reasoning for each in said if each.reasoning) or None,
+        calls=tuple(call for each in said for call in each.calls),
+        thoughts=tuple(thought for each in said for thought in each.thoughts),
     )
-
-
-def _concatenate(separator: str, first: str | None, second: str | None) -> str | None:
-    return separator.join(part for part in (first, second) if part) or None

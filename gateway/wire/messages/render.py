@@ -4,10 +4,12 @@ Owns the message around the content: its id, its stop reason and its usage. Must
 broken answer complete. Source: Anthropic API reference, "Messages" and "Streaming Messages".
 """
 
+from functools import partial
 from typing import Any
 
 import msgspec
 
+from gateway.aside import Aside
 from gateway.core.events import Signed, Usage
 from gateway.core.request import Thought
 from gateway.core.seal import Sealer
@@ -22,7 +24,8 @@ from gateway.wire.messages.stream import MESSAGE_STOP, PING, Stream, block_start
 class MessagesRenderer:
     """Renders one answer; either the stream's methods or `complete` are used."""
 
-    def __init__(self, call: Call, exchange: Exchange, sealer: Sealer) -> None:
+    def __init__(self, call: Call, exchange: Exchange, sealer: Sealer, aside: Aside) -> None:
+        self._aside = aside
         self._wishes: Wishes = call.source
         self._exchange = exchange
         self._sealer = sealer
@@ -67,6 +70,10 @@ class MessagesRenderer:
 
     async def complete(self, answer: Answer) -> bytes:
         """The whole message. Raises `UpstreamBroken` for a call that nobody could carry out."""
+        holder = self._exchange.caller.holder
+        return await self._aside.run(holder, answer.size, partial(self._whole, answer))
+
+    def _whole(self, answer: Answer) -> bytes:
         if not self._wishes.wants_nothing:
             for event in answer.events():
                 self._assembly.add(event)

@@ -18,7 +18,8 @@ from typing import Any
 import msgspec
 
 from gateway.core.events import Event, Signed, Text
-from gateway.wire.messages.assembly import Assembly, Block, read_input
+from gateway.wire.json import GrowingObject
+from gateway.wire.messages.assembly import Assembly, Block
 from gateway.wire.messages.identifiers import encode_call_id
 from gateway.wire.sse import event_frame
 
@@ -76,6 +77,9 @@ class Stream:
         self._head = b""
         #: what was sent of an open call or thinking block, to be checked or signed
         self._sent = bytearray()
+        #: the arguments of the open call, as far as they were looked at
+        self._growing = GrowingObject()
+        self._looked_at = 0
 
     def push(self, events: Iterable[Event]) -> list[bytes]:
         """Frames for the next events."""
@@ -114,7 +118,9 @@ class Stream:
         """Whether a block that is not the newest can get no more pieces."""
         if block.kind != "tool_use":
             return True
-        return self._sent.rstrip().endswith(b"}") and read_input(bytes(self._sent)) is not None
+        fresh = self._sent[self._looked_at :].decode()
+        self._looked_at = len(self._sent)
+        return bool(fresh) and self._growing.is_whole_with(fresh)
 
     def _write(self, block: Block, frames: list[bytes]) -> None:
         if not self._is_open:
@@ -138,3 +144,4 @@ class Stream:
         self._index += 1
         self._is_open = self._is_open_for_text = False
         self._sent.clear()
+        self._growing, self._looked_at = GrowingObject(), 0

@@ -6,15 +6,16 @@ ignored anyway has no type here. Source: Anthropic API reference, "Messages", an
 types of its SDK for Python 2.12.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 
 from gateway.errors import InvalidRequest
+from gateway.wire.values import MESSAGES_MAX, PARTS_MAX, TOOLS_MAX
 
 #: a string, or blocks that are read one by one, so that an unknown one does no harm
-Content = str | list[Raw]
+Content = str | Annotated[list[Raw], Meta(max_length=PARTS_MAX)]
 
 
 class Source(Struct):
@@ -134,9 +135,9 @@ class MetadataParam(Struct):
 class CountBody(Struct):
     """The part of a body that is counted; `count_tokens` sends nothing else of importance."""
 
-    messages: list[Message]
+    messages: Annotated[list[Message], Meta(max_length=MESSAGES_MAX)]
     system: Content | None = None
-    tools: list[ToolParam] | None = None
+    tools: Annotated[list[ToolParam], Meta(max_length=TOOLS_MAX)] | None = None
 
 
 class Body(CountBody, kw_only=True):

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from gateway.aside import Aside
 from gateway.core.seal import Sealer
 from gateway.wire.base import Call, Caller, Exchange, Family, Renderer
 from gateway.wire.responses.parse import Source, parse_body
@@ -19,14 +20,15 @@ class ResponsesDialect:
     family: Family = "openai"
     path = "/responses"
 
-    def __init__(self, sealer: Sealer, state: ResponseState | None) -> None:
+    def __init__(self, sealer: Sealer, state: ResponseState | None, aside: Aside) -> None:
         self._sealer = sealer
         self._state = state
+        self._aside = aside
 
     async def parse(self, body: bytes, caller: Caller) -> Call:
         """Raises `InvalidRequest` and its kin, and `DatabaseUnavailable` for lost context."""
-        return await parse_body(body, caller, self._sealer, self._state)
+        return await parse_body(body, caller, self._sealer, self._state, self._aside)
 
     def renderer(self, call: Call, exchange: Exchange) -> Renderer:
         source: Source = call.source
-        return ResponseRenderer(source, exchange, self._sealer, self._state)
+        return ResponseRenderer(source, exchange, self._sealer, self._state, self._aside)

@@ -18,6 +18,7 @@ from msgspec import Struct
 from gateway.core.request import (
     AssistantMessage,
     Message,
+    Part,
     SystemMessage,
     Thought,
     ToolCall,
@@ -73,6 +74,13 @@ def read_items(items: Sequence[Object], given: int, sealer: Sealer, account_id: 
     return reader.finish()
 
 
+class _Output(Struct):
+    """The result of one call, as far as it was told."""
+
+    parts: list[Part]
+    is_error: bool = False
+
+
 class _Reader:
     def __init__(
         self, items: Sequence[Object], inherited: int, sealer: Sealer, account_id: int
@@ -82,7 +90,7 @@ class _Reader:
         self._sealer = sealer
         self._account_id = account_id
         self._newest = _newest_user_message(items)
-        self._outputs: dict[str, deque[ToolMessage]] = {}
+        self._outputs: dict[str, deque[_Output]] = {}
         self._text: str | None = None
         self._reasoning: list[str] = []
         self._thoughts: list[Thought] = []
@@ -194,13 +202,11 @@ class _Reader:
             return
         output = item.output if item.tools is None else _found_tools(item.tools)
         parts = read_output(output, self._place(index, "output"))
-        message = ToolMessage(call_id, parts, is_error=item.status == "failed")
         outputs = self._outputs.setdefault(call_id, deque())
-        if 0 < called[call_id] <= len(outputs):
-            newest = outputs.pop()
-            parts, is_error = newest.parts + parts, newest.is_error or message.is_error
-            message = ToolMessage(call_id, parts, is_error=is_error)
-        outputs.append(message)
+        if not 0 < called[call_id] <= len(outputs):
+            outputs.append(_Output([]))
+        outputs[-1].parts += parts
+        outputs[-1].is_error |= item.status == "failed"
 
     def _more_tools(self, tools: object, index: int) -> None:
         path = f"{self._path(index)}.tools"
@@ -226,7 +232,8 @@ class _Reader:
             raise InvalidRequest(
                 f"No tool output found for function call {call.id}.", param="input"
             )
-        return waiting.popleft()
+        output = waiting.popleft()
+        return ToolMessage(call.id, tuple(output.parts), is_error=output.is_error)
 
 
 def _newest_user_message(items: Sequence[Object]) -> int | None:

@@ -7,11 +7,12 @@ on. Owns that rule and the order of the steps. Source: OpenAI API reference, "Cr
 response"; Open Responses specification, "previous_response_id".
 """
 
-from collections.abc import Sequence
+from functools import partial
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
+from gateway.aside import Aside
 from gateway.core.request import (
     Message,
     Native,
@@ -22,16 +23,23 @@ from gateway.core.request import (
     SystemMessage,
 )
 from gateway.core.seal import Sealer
-from gateway.errors import InvalidRequest, UnknownReference, UnsupportedParameter
+from gateway.errors import (
+    InvalidRequest,
+    RequestTooLarge,
+    UnknownReference,
+    UnsupportedParameter,
+)
 from gateway.wire.base import Call, Caller
 from gateway.wire.json import decode
 from gateway.wire.responses.items import kind_of, read_items
 from gateway.wire.responses.native import is_plain
-from gateway.wire.responses.state import ResponseState, is_an_id, look_up
+from gateway.wire.responses.state import ResponseState, StoredResponse, is_an_id, look_up
 from gateway.wire.responses.tools import Toolbox, read_choice, read_tools
 from gateway.wire.responses.types import Body, Object
 
 _LOGPROBS = "message.output_text.logprobs"
+#: stored items that one request may refer to, each as often as it does
+REFERENCED_BYTES_MAX = 4 * 1024 * 1024
 
 
 class Source(Struct, frozen=True):
@@ -44,19 +52,62 @@ class Source(Struct, frozen=True):
     logprobs: bool
 
 
+class _Given(Struct, frozen=True):
+    """What stands in the body itself; `references` are places of stored items, with their ids."""
+
+    raw: bytes
+    body: Body
+    items: list[Object]
+    references: list[tuple[int, str]]
+
+
+class _Stored(Struct, frozen=True):
+    """What the body refers to: items by id, and the response before it."""
+
+    items: dict[str, Raw]
+    previous: StoredResponse | None
+
+    @property
+    def size(self) -> int:
+        raws = [*self.items.values()]
+        if self.previous is not None:
+            raws += (*self.previous.input, self.previous.response)
+        return sum(len(raw) for raw in raws)
+
+
 async def parse_body(
-    raw: bytes, caller: Caller, sealer: Sealer, state: ResponseState | None
+    raw: bytes, caller: Caller, sealer: Sealer, state: ResponseState | None, aside: Aside
 ) -> Call:
     """Parse one request; `state` is None where nothing is kept.
 
     Raises `InvalidRequest` and its kin, and `DatabaseUnavailable` where the context cannot be
     looked up.
     """
+    given = await aside.run(caller.holder, len(raw), partial(_open, raw))
+    stored = _Stored(
+        await _referred(given, caller, state), await _previous(given.body, caller, state)
+    )
+    keep = given.body.store is not False and state is not None and len(raw) <= state.bytes_max
+    work = partial(_read, given, stored, caller, sealer, keep)
+    return await aside.run(caller.holder, len(raw) + stored.size, work)
+
+
+def _open(raw: bytes) -> _Given:
     body = decode(raw, Body)
     _refuse(body)
-    given = _own_items(body)
-    own = await _resolve_references(given, caller, state)
-    context = [*await _inherited(body, caller, state), *own]
+    items = _own_items(body)
+    references = [
+        (index, str(item.get("id", "")))
+        for index, item in enumerate(items)
+        if kind_of(item) == "item_reference"
+    ]
+    return _Given(raw, body, items, references)
+
+
+def _read(given: _Given, stored: _Stored, caller: Caller, sealer: Sealer, keep: bool) -> Call:
+    body = given.body
+    own = _resolved(given, stored.items)
+    context = [*(stored.previous.context if stored.previous is not None else ()), *own]
     history = read_items(context, len(own), sealer, caller.account_id)
     messages: list[Message] = list(history.messages)
     if body.instructions:
@@ -81,10 +132,10 @@ async def parse_body(
         safety_identifier=body.safety_identifier or body.user,
         degraded=list(dict.fromkeys(history.degraded)),
     )
-    if not request.degraded and not sampling.logprobs and is_plain(body, given, toolbox):
-        request.native = Native("responses", raw, history.thoughts)
-    keep = body.store is not False and state is not None and len(raw) <= state.bytes_max
-    return Call(request, Source(body, toolbox, context, keep, sampling.logprobs or False))
+    if not request.degraded and not sampling.logprobs and is_plain(body, given.items, toolbox):
+        request.native = Native("responses", given.raw, history.thoughts)
+    source = Source(body, toolbox, context, keep, sampling.logprobs or False)
+    return Call(request, source, inherited=stored.size)
 
 
 def _refuse(body: Body) -> None:
@@ -113,42 +164,55 @@ def _own_items(body: Body) -> list[Object]:
     return body.input
 
 
-async def _inherited(body: Body, caller: Caller, state: ResponseState | None) -> list[Object]:
+async def _previous(
+    body: Body, caller: Caller, state: ResponseState | None
+) -> StoredResponse | None:
     previous_id = body.previous_response_id
     if previous_id is None:
-        return []
+        return None
     stored = await look_up(state, caller, previous_id)
     if stored is None:
         raise UnknownReference(
             f"Previous response with id '{previous_id[:256]}' not found.",
             param="previous_response_id",
         )
-    return stored.context
+    return stored
 
 
-async def _resolve_references(
-    items: Sequence[Object], caller: Caller, state: ResponseState | None
-) -> list[Object]:
-    """Put stored items where the client only named them."""
-    references = [
-        (index, str(item.get("id", "")))
-        for index, item in enumerate(items)
-        if kind_of(item) == "item_reference"
-    ]
-    resolved = list(items)
-    if not references:
-        return resolved
-    ids = [item_id for _, item_id in references if is_an_id(item_id)]
-    found = await state.items(caller, ids) if state is not None else {}
-    for index, item_id in references:
+async def _referred(given: _Given, caller: Caller, state: ResponseState | None) -> dict[str, Raw]:
+    """The stored items that the client only named, as far as there are any."""
+    ids = dict.fromkeys(item_id for _, item_id in given.references if is_an_id(item_id))
+    if not ids or state is None:
+        return {}
+    return await state.items(caller, list(ids), REFERENCED_BYTES_MAX)
+
+
+def _resolved(given: _Given, found: dict[str, Raw]) -> list[Object]:
+    """Put stored items where the client only named them.
+
+    One may be named many times, and is as large each time once it is rendered.
+    """
+    resolved = list(given.items)
+    opened: dict[str, Object] = {}
+    size = 0
+    for index, item_id in given.references:
+        path = f"input.{index}.id"
         if item_id not in found:
             raise InvalidRequest(
                 f"Item with id '{item_id[:256]}' not found. It was not stored, or is no longer."
                 " Send the item itself instead of a reference to it; clients do so with"
                 " `store: false`.",
-                param=f"input.{index}.id",
+                param=path,
             )
-        resolved[index] = msgspec.json.decode(found[item_id], type=Object)
+        size += len(found[item_id])
+        if size > REFERENCED_BYTES_MAX:
+            raise RequestTooLarge(
+                f"The items that 'input' refers to have more than {REFERENCED_BYTES_MAX:,} bytes.",
+                param=path,
+            )
+        if item_id not in opened:
+            opened[item_id] = msgspec.json.decode(found[item_id], type=Object)
+        resolved[index] = opened[item_id]
     return resolved
 
 

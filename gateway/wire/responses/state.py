@@ -55,10 +55,13 @@ class ResponseState(Protocol):
         """Raises `DatabaseUnavailable`, and here and below `RateLimited` and `Overloaded` where
         too much is asked at once."""
 
-    async def items(self, caller: Caller, item_ids: Sequence[str]) -> dict[str, Raw]:
+    async def items(
+        self, caller: Caller, item_ids: Sequence[str], bytes_max: int
+    ) -> dict[str, Raw]:
         """The raw output items of these ids, as far as there are any.
 
-        Raises `DatabaseUnavailable`.
+        Raises `RequestTooLarge` where they have more than `bytes_max` together, and
+        `DatabaseUnavailable`.
         """
 
     async def save(self, caller: Caller, stored: StoredResponse) -> bool:
@@ -153,19 +156,19 @@ async def input_items(
         raise InvalidRequest("Invalid 'order': expected 'asc' or 'desc'.", param="order")
     stored = await _find(state, caller, response_id)
     items = stored.input if order == "asc" else stored.input[::-1]
-    ids = [id_of(item) for item in items]
     start = 0
     if after is not None:
+        ids = [id_of(item) for item in items]
         if after not in ids:
-            raise InvalidRequest(f"Item with id '{after}' not found.", param="after")
+            raise InvalidRequest(f"Item with id '{after[:256]}' not found.", param="after")
         start = ids.index(after) + 1
-    page = slice(start, start + limit)
+    page = items[start : start + limit]
     return msgspec.json.encode(
         {
             "object": "list",
-            "data": items[page],
-            "first_id": ids[page][0] if ids[page] else None,
-            "last_id": ids[page][-1] if ids[page] else None,
+            "data": page,
+            "first_id": id_of(page[0]) if page else None,
+            "last_id": id_of(page[-1]) if page else None,
             "has_more": start + limit < len(items),
         }
     )

@@ -10,6 +10,7 @@ after a failure. Source: OpenAI API reference, "Responses", streaming events.
 """
 
 import time
+from functools import partial
 from hashlib import sha256
 from itertools import count
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
+from gateway.aside import Aside
 from gateway.core.events import (
     CallArguments,
     CallStarted,
@@ -71,8 +73,14 @@ class ResponseRenderer:
     """
 
     def __init__(
-        self, source: Source, exchange: Exchange, sealer: Sealer, state: ResponseState | None
+        self,
+        source: Source,
+        exchange: Exchange,
+        sealer: Sealer,
+        state: ResponseState | None,
+        aside: Aside,
     ) -> None:
+        self._aside = aside
         self._toolbox = source.toolbox
         self._wants_logprobs = source.logprobs
         self._caller = exchange.caller
@@ -141,11 +149,15 @@ class ResponseRenderer:
 
     async def complete(self, answer: Answer) -> bytes:
         """The response object, kept before it is given away."""
+        size = answer.size
+        await self._aside.run(self._caller.holder, size, partial(self._absorb_whole, answer))
+        await self._keep()
+        return await self._aside.run(self._caller.holder, size, partial(_encode, self._object))
+
+    def _absorb_whole(self, answer: Answer) -> None:
         # The frames of a few events cost less than a second way to build the items would.
         self._absorb(answer)
         self._finish(answer.usage)
-        await self._keep()
-        return _encode(self._object)
 
     def _absorb(self, part: Chunk | Answer) -> list[bytes]:
         frames: list[bytes] = []

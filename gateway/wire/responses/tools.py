@@ -18,6 +18,7 @@ from gateway.wire.inline import shown_kind
 from gateway.wire.json import convert
 from gateway.wire.responses.calls import TYPED, Binding, Kind, custom_tool, tool_search
 from gateway.wire.responses.types import ChoiceParam, Object, ToolParam
+from gateway.wire.values import TOOLS_MAX
 
 NAME_LENGTH_MAX = 64
 _NAME = re.compile(r"[a-zA-Z0-9_-]+")
@@ -126,15 +127,18 @@ def _required(tools: tuple[Tool, ...]) -> ToolChoice:
 def _allowed(param: ChoiceParam, box: Toolbox) -> tuple[tuple[Tool, ...], ToolChoice | None]:
     """A hard limit: the model is not shown the others."""
     allowed: set[str] = set()
+    namespaces: set[str | None] = set()
     for index, raw in enumerate(param.tools):
         entry = convert(raw, ChoiceParam, f"tool_choice.tools.{index}")
         if entry.type == "namespace":
-            allowed.update(
-                name for name, binding in box.bindings.items() if binding.namespace == entry.name
-            )
+            namespaces.add(entry.name)
         else:
             allowed.add(flat_name(entry.name or entry.type, entry.namespace))
-    tools = tuple(tool for name, tool in box.tools.items() if name in allowed)
+    tools = tuple(
+        tool
+        for name, tool in box.tools.items()
+        if name in allowed or box.bindings[name].namespace in namespaces
+    )
     if param.mode == "required":
         return tools, _required(tools)
     return tools, ToolChoice(param.mode) if tools else None
@@ -144,6 +148,8 @@ def _add(box: Toolbox, raw: Object, found: list[_Found], *, is_additional: bool)
     for one in found:
         name = one.tool.name
         if name not in box.tools:
+            if len(box.tools) == TOOLS_MAX:
+                raise InvalidRequest(f"At most {TOOLS_MAX} tools may be given.", param="tools")
             box.tools[name] = one.tool
             box.bindings[name] = one.binding
         elif not is_additional:

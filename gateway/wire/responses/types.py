@@ -9,7 +9,10 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
+from gateway.wire.values import MESSAGES_MAX, PARTS_MAX, TOOLS_MAX
+
 Object = dict[str, Any]
+Tools = Annotated[list[Object], Meta(max_length=TOOLS_MAX)]
 
 
 class ReasoningOptions(Struct, frozen=True):
@@ -40,7 +43,7 @@ class Body(Struct, frozen=True, kw_only=True):
     """The body of `POST /responses`."""
 
     model: str
-    input: str | list[Object] | None = None
+    input: str | Annotated[list[Object], Meta(max_length=MESSAGES_MAX)] | None = None
     instructions: str | None = None
     previous_response_id: str | None = None
     conversation: Any = None
@@ -49,7 +52,7 @@ class Body(Struct, frozen=True, kw_only=True):
     store: bool | None = None
     stream: bool | None = None
     include: list[str] | None = None
-    tools: list[Object] | None = None
+    tools: Tools | None = None
     tool_choice: str | Object | None = None
     parallel_tool_calls: bool | None = None
     max_output_tokens: Annotated[int, Meta(ge=1)] | None = None
@@ -71,7 +74,7 @@ class MessageItem(Struct, frozen=True):
     """A message; its `type` may be absent. `content` is text or parts."""
 
     role: Literal["user", "assistant", "system", "developer"]
-    content: str | list[Object] | None = None
+    content: str | Annotated[list[Object], Meta(max_length=PARTS_MAX)] | None = None
 
 
 class TextPiece(Struct, frozen=True):
@@ -109,7 +112,7 @@ class OutputItem(Struct, frozen=True):
     id: str | None = None
     output: str | list[Any] | Object | None = None
     status: str | None = None
-    tools: list[Object] | None = None
+    tools: Tools | None = None
     execution: str | None = None
 
 
@@ -122,7 +125,7 @@ class ToolParam(Struct, frozen=True):
     parameters: Object | None = None
     strict: bool | None = None
     format: Object | None = None
-    tools: list[Object] | None = None
+    tools: Tools | None = None
 
 
 class ChoiceParam(Struct, frozen=True):
@@ -132,7 +135,7 @@ class ChoiceParam(Struct, frozen=True):
     name: str | None = None
     namespace: str | None = None
     mode: Literal["none", "auto", "required"] = "auto"
-    tools: list[Object] = []
+    tools: Tools = []
 
 
 class Part(Struct, frozen=True):

@@ -7,13 +7,14 @@ from typing import Any
 
 from msgspec import Struct
 
+from gateway.aside import Aside
 from gateway.core.events import Event, Usage
 from gateway.core.request import Request
 from gateway.wire.base import Call, Caller, Exchange
 from gateway.wire.chat import ChatDialect
 from gateway.wire.chat.render import ChatRenderer
 
-DIALECT = ChatDialect()
+DIALECT = ChatDialect(Aside())
 ALICE = Caller(1, "team-a/alice")
 PUBLIC = "kimi-k2.5"
 UPSTREAM = "kimi-k2.6-upstream"
@@ -51,6 +52,10 @@ class Whole(Struct):
 
     data: bytes
     usage: Usage | None = None
+
+    @property
+    def size(self) -> int:
+        return len(self.data)
 
     @property
     def document(self) -> dict[str, Any]:

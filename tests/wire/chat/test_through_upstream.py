@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from gateway.aside import Aside
 from gateway.core.catalog import Catalog
 from gateway.core.spec import FleetLimits, GatewayFleetSpec, ModelSpec, Pricing, UpstreamSpec
 from gateway.simulated.server import running
@@ -34,7 +35,9 @@ async def answer(upstream: ChatUpstream, body: dict[str, Any]) -> Any:
     reply = await upstream.send(outgoing, {}, lambda: None)
     try:
         if not outgoing.stream:
-            return json.loads(await renderer.complete(await reply.answer()))
+            return json.loads(
+                await renderer.complete(await reply.answer(Aside(), ("team-a", "team-a/alice")))
+            )
         frames = renderer.open()
         while chunks := await reply.read():
             frames += [frame for chunk in chunks for frame in renderer.feed(chunk)]

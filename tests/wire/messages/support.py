@@ -10,6 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from gateway.aside import Aside
 from gateway.core.events import Event, Usage
 from gateway.core.request import Request
 from gateway.core.seal import Sealer
@@ -20,7 +21,7 @@ from gateway.wire.messages.render import MessagesRenderer
 SEALER = Sealer(b"k" * 32)
 ALICE = Caller(1, "team-a/alice")
 BOB = Caller(2, "team-a/bob")
-DIALECT = MessagesDialect(SEALER)
+DIALECT = MessagesDialect(SEALER, Aside())
 USAGE = Usage(input=120, output=34, cached=100, reasoning=7)
 
 
@@ -31,6 +32,7 @@ class Piece(Struct):
     data: bytes = b""
     plain: bool = False
     usage: Usage | None = USAGE
+    size: int = 0
     document: dict[str, Any] = {}
 
     def events(self) -> Sequence[Event]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from gateway.aside import Aside
 from gateway.core.catalog import Catalog
 from gateway.core.spec import FleetLimits, GatewayFleetSpec, ModelSpec, Pricing, UpstreamSpec
 from gateway.errors import TollgateError
@@ -45,7 +46,9 @@ async def converse(upstream: ChatUpstream, body: dict[str, Any]) -> dict[str, An
     reply = await upstream.send(upstream.prepare(call.request, resolution), {}, lambda: None)
     try:
         if not call.request.stream:
-            whole: dict[str, Any] = json.loads(await renderer.complete(await reply.answer()))
+            whole: dict[str, Any] = json.loads(
+                await renderer.complete(await reply.answer(Aside(), ("team-a", "team-a/alice")))
+            )
             return whole
         frames = renderer.open()
         try:

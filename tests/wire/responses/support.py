@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from msgspec import Raw
 
+from gateway.aside import Aside
 from gateway.core.events import Event, Usage
 from gateway.core.request import Request
 from gateway.core.seal import Sealer
@@ -35,7 +36,9 @@ class MemoryState:
     async def get(self, caller: Caller, response_id: str) -> StoredResponse | None:
         return self.responses.get((caller.account_id, response_id))
 
-    async def items(self, caller: Caller, item_ids: Sequence[str]) -> dict[str, Raw]:
+    async def items(
+        self, caller: Caller, item_ids: Sequence[str], bytes_max: int
+    ) -> dict[str, Raw]:
         return {
             id_of(item): item
             for (owner, _), stored in self.responses.items()
@@ -57,6 +60,7 @@ class Given:
     """A chunk, or a whole answer, of known events."""
 
     plain = False
+    size = 0
 
     def __init__(self, *events: Event, usage: Usage | None = USAGE, data: bytes = b"{}") -> None:
         self.data = data
@@ -72,7 +76,7 @@ def parse_call(
     body: dict[str, Any], state: ResponseState | None = None, caller: Caller = ALICE
 ) -> Call:
     raw = json.dumps({"model": "kimi-k2.5", **body}).encode()
-    return asyncio.run(ResponsesDialect(SEALER, state).parse(raw, caller))
+    return asyncio.run(ResponsesDialect(SEALER, state, Aside()).parse(raw, caller))
 
 
 def parse(
@@ -95,7 +99,7 @@ def renderer(
         created=CREATED,
     )
     call = call or parse_call({"input": "hi"}, state)
-    return ResponsesDialect(SEALER, state).renderer(call, exchange)
+    return ResponsesDialect(SEALER, state, Aside()).renderer(call, exchange)
 
 
 def stream(answer: Renderer, *events: Event, usage: Usage | None = USAGE) -> list[bytes]:

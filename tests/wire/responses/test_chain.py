@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from gateway.aside import Aside
 from gateway.core.catalog import Catalog
 from gateway.core.spec import FleetLimits, GatewayFleetSpec, ModelSpec, Pricing, UpstreamSpec
 from gateway.simulated.server import running
@@ -52,7 +53,7 @@ class Chain:
                 pricing=Pricing(chat_credits_per_message=1),
             )
         )
-        self._dialect = ResponsesDialect(SEALER, MemoryState())
+        self._dialect = ResponsesDialect(SEALER, MemoryState(), Aside())
         self._turns = 0
 
     async def ask(self, **members: Any) -> dict[str, Any]:
@@ -68,7 +69,9 @@ class Chain:
         answer = self._dialect.renderer(call, exchange)
         try:
             if not call.request.stream:
-                response: dict[str, Any] = json.loads(await answer.complete(await reply.answer()))
+                response: dict[str, Any] = json.loads(
+                    await answer.complete(await reply.answer(Aside(), ("team-a", "team-a/alice")))
+                )
                 judge_object(response)
                 return response
             frames = answer.open()

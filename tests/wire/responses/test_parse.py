@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from gateway.aside import Aside
 from gateway.core.request import (
     AssistantMessage,
     Document,
@@ -338,7 +339,7 @@ def test_what_is_refused_names_its_field(members: dict[str, Any], param: str) ->
 )
 def test_nonsense_is_a_400(body: bytes) -> None:
     with pytest.raises(InvalidRequest):
-        asyncio.run(ResponsesDialect(SEALER, None).parse(body, ALICE))
+        asyncio.run(ResponsesDialect(SEALER, None, Aside()).parse(body, ALICE))
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from openai import OpenAI
 from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import BaseModel, TypeAdapter
 
+from gateway.aside import Aside
 from gateway.core.events import (
     CallArguments,
     CallStarted,
@@ -54,7 +55,7 @@ class Weather(BaseModel):
 def client(script: Script) -> OpenAI:
     """A client whose n-th request is answered with the n-th script, by the dialect itself."""
     state = MemoryState()
-    dialect = ResponsesDialect(SEALER, state)
+    dialect = ResponsesDialect(SEALER, state, Aside())
     turns = iter(range(100))
 
     async def exchange(body: bytes, turn: int) -> list[bytes]:

@@ -1,0 +1,119 @@
+"""What reading a body and rendering it for every kind of upstream costs: seconds and bytes.
+
+Only the processor's time of this thread counts, and the least of a few runs, so that a busy machine
+changes nothing.
+"""
+
+import asyncio
+import gc
+import time
+import tracemalloc
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, TypeVar
+
+import msgspec
+
+from gateway.aside import Aside
+from gateway.core.seal import Sealer
+from gateway.core.shares import Holder
+from gateway.core.spec import FleetLimits
+from gateway.errors import RequestError
+from gateway.upstream.chat.client import ChatUpstream
+from gateway.upstream.messages.client import MessagesUpstream
+from gateway.upstream.responses.client import ResponsesUpstream
+from gateway.wire.base import Caller, Dialect, Exchange
+from gateway.wire.chat.dialect import ChatDialect
+from gateway.wire.messages.count import counted_of, read_counted
+from gateway.wire.messages.dialect import MessagesDialect
+from gateway.wire.responses.dialect import ResponsesDialect
+from tests.upstream.support import resolve
+
+T = TypeVar("T")
+
+ALICE = Caller(1, "team-a/alice")
+_SEALER = Sealer(bytes(32))
+_URL = "http://127.0.0.1:1"
+_UPSTREAMS = (
+    (ChatUpstream("main", _URL, None, FleetLimits()), "kimi-k2.5"),
+    (ChatUpstream("main", _URL, None, FleetLimits()), "generic"),
+    (MessagesUpstream("main", _URL, None, FleetLimits()), "claude"),
+    (ResponsesUpstream("main", _URL, None, FleetLimits()), "gpt-5"),
+)
+#: twice the work, and some more for what grows with the size of a table
+TWICE = 2.6
+#: below, a difference is noise
+SECONDS_MIN = 0.005
+
+
+class Here(Aside):
+    """Does large work in this thread, where it is measured."""
+
+    async def run(self, holder: Holder, size: int, work: Callable[[], T]) -> T:
+        return work()
+
+
+def dialects() -> dict[str, Dialect]:
+    here = Here()
+    return {
+        "chat": ChatDialect(here),
+        "messages": MessagesDialect(_SEALER, here),
+        "responses": ResponsesDialect(_SEALER, None, here),
+    }
+
+
+def work(dialect: str, body: bytes) -> None:
+    """All that is done with a body before it is sent; what is refused is refused."""
+    with suppress(RequestError):
+        if dialect == "messages":
+            read_counted(body)
+    with suppress(RequestError):
+        spoken = dialects()[dialect]
+        call = asyncio.run(spoken.parse(body, ALICE))
+        if call.request.native is not None:
+            call.request.native.betas = ()
+        counted_of(call.request)
+        native = call.request.native
+        for upstream, profile in _UPSTREAMS:
+            for call.request.native in {id(native): native, id(None): None}.values():
+                with suppress(RequestError):
+                    upstream.prepare(call.request, resolve(profile, reasoning=True))
+        spoken.renderer(call, Exchange("req_1", ALICE, "kimi-k2.5", 1)).open()
+
+
+def seconds(task: Callable[[], object]) -> float:
+    gc.collect()
+    gc.disable()
+    try:
+        began = time.thread_time()
+        task()
+        return time.thread_time() - began
+    finally:
+        gc.enable()
+
+
+def grows_as_its_input(task: Callable[[int], Callable[[], object]], size: int) -> bool:
+    """Whether twice the size is about twice the seconds; tried again where it seems not to be.
+
+    Every try has another size, for what is remembered of the one before.
+    """
+    few = many = float("inf")
+    for more in range(8):
+        few = min(few, seconds(task(size + more)))
+        many = min(many, seconds(task(2 * size + more)))
+        if many <= TWICE * few + SECONDS_MIN:
+            return True
+    return False
+
+
+def peak_bytes(task: Callable[[], object]) -> int:
+    tracemalloc.start()
+    try:
+        task()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def encoded(body: Any) -> bytes:
+    return msgspec.json.encode({"model": "kimi-k2.5", **body})
