@@ -11,7 +11,7 @@ from gateway.telemetry.metrics import Metrics
 from gateway.upstream.base import Upstream
 from gateway.upstream.counter import UpstreamCounter
 from gateway.upstream.gate import Gate
-from gateway.upstream.opening import open_upstream
+from gateway.upstream.registry import open_upstream
 
 
 class Upstreams(Struct, frozen=True):

@@ -24,8 +24,8 @@ from gateway.core.events import (
     Usage,
 )
 from gateway.errors import TollgateError, UpstreamBroken
-from gateway.upstream.chat.errors import broken_by
-from gateway.upstream.chat.thinking import ThinkSplitter
+from gateway.upstream.errors import broken_by
+from gateway.upstream.thinking import ThinkSplitter
 
 Object = dict[str, Any]
 

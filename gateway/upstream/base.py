@@ -72,6 +72,23 @@ class AnswerStream(Protocol):
         """A whole answer. Raises `UpstreamBroken` and the upstream's own errors."""
 
 
+class Endpoint(Protocol):
+    """A dialect as a client of one upstream speaks it."""
+
+    @property
+    def path(self) -> str:
+        """The path that is joined to the upstream's base URL."""
+
+    def headers(self, url: str, credential: str | None) -> dict[str, str]:
+        """The headers by which the upstream at `url` knows us."""
+
+    def prepare(self, request: Request, resolution: Resolution) -> Outgoing:
+        """Render the request. Raises `InvalidRequest` for what the profile cannot take."""
+
+    def reader(self, outgoing: Outgoing, upstream: str, credential: str | None) -> AnswerStream:
+        """The reader of one answer of the upstream of that name."""
+
+
 class Reply(Protocol):
     """An upstream's answer whose status was good."""
 
@@ -117,3 +134,8 @@ class Upstream(Protocol):
 
     async def close(self) -> None:
         """Cut all connections."""
+
+
+def bearer(credential: str | None) -> dict[str, str]:
+    """The header with a credential as a bearer token (RFC 6750, section 2.1)."""
+    return {} if credential is None else {"authorization": f"Bearer {credential}"}

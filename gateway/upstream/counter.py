@@ -12,9 +12,9 @@ import msgspec
 from msgspec import Raw, Struct
 
 from gateway.core.spec import FleetLimits
-from gateway.upstream.chat.client import ChatUpstream
+from gateway.upstream.base import bearer
 from gateway.upstream.http import HttpClient
-from gateway.upstream.messages.client import MessagesUpstream
+from gateway.upstream.messages.endpoint import MessagesEndpoint
 
 Kind = Literal["estimate", "messages"]
 
@@ -48,11 +48,11 @@ class UpstreamCounter:
     def __init__(self, kind: Kind, url: str, credential: str | None, limits: FleetLimits) -> None:
         self.kind = kind
         path, self._members = _ROUTES[kind]
-        speaker = MessagesUpstream if kind == "messages" else ChatUpstream
+        is_messages = kind == "messages"
         headers = {
             "content-type": "application/json",
             "accept-encoding": "identity",
-            **speaker.credential_headers(url, credential),
+            **(MessagesEndpoint().headers(url, credential) if is_messages else bearer(credential)),
         }
         self._http = HttpClient(
             url.rstrip("/") + path,

@@ -9,8 +9,7 @@ from gateway.core.events import Event, Usage
 from gateway.errors import TollgateError, UpstreamBroken
 from gateway.upstream.answer_reader import AnswerReader
 from gateway.upstream.base import PassOn, UpstreamChunk
-from gateway.upstream.chat.cutter import DONE, EventCutter, is_whole
-from gateway.upstream.chat.reply import EVENT_BYTES_MAX, decode_object
+from gateway.upstream.sse import DONE, EVENT_BYTES_MAX, SSEDecoder, decode_object, is_whole
 
 
 class EventChunk(Struct):
@@ -45,7 +44,7 @@ class EventStream:
 
     def __init__(self, reader: AnswerReader) -> None:
         self._reader = reader
-        self._cutter = EventCutter(EVENT_BYTES_MAX)
+        self._decoder = SSEDecoder(EVENT_BYTES_MAX)
         self.ended = False
         self.failure: TollgateError | None = None
 
@@ -65,7 +64,7 @@ class EventStream:
     def feed(self, data: bytes) -> list[UpstreamChunk]:
         """The chunk that `data` completes; afterwards `ended` or `failure` may be set."""
         try:
-            return self._take(self._cutter.feed(data))
+            return self._take(self._decoder.feed(data))
         except UpstreamBroken as error:
             self.failure = error
             return []
@@ -77,7 +76,7 @@ class EventStream:
     def finish(self) -> list[UpstreamChunk]:
         """The end of the stream: what was left, if it is whole."""
         self.ended = True
-        return self._take([data for data in self._cutter.finish() if is_whole(data)])
+        return self._take([data for data in self._decoder.finish() if is_whole(data)])
 
     def answer(self, body: bytes) -> EventAnswer:
         """A whole answer. Raises `UpstreamBroken` and the upstream's own errors."""

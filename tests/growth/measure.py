@@ -17,11 +17,10 @@ import msgspec
 from gateway.aside import Aside
 from gateway.core.seal import Sealer
 from gateway.core.shares import Holder
-from gateway.core.spec import FleetLimits
 from gateway.errors import RequestError
-from gateway.upstream.chat.client import ChatUpstream
-from gateway.upstream.messages.client import MessagesUpstream
-from gateway.upstream.responses.client import ResponsesUpstream
+from gateway.upstream.chat.endpoint import ChatEndpoint
+from gateway.upstream.messages.endpoint import MessagesEndpoint
+from gateway.upstream.responses.endpoint import ResponsesEndpoint
 from gateway.wire.base import Caller, Dialect, Exchange
 from gateway.wire.chat.dialect import ChatDialect
 from gateway.wire.messages.count import counted_of, read_counted
@@ -33,12 +32,11 @@ T = TypeVar("T")
 
 ALICE = Caller(1, "team-a/alice")
 _SEALER = Sealer(bytes(32))
-_URL = "http://127.0.0.1:1"
-_UPSTREAMS = (
-    (ChatUpstream("main", _URL, None, FleetLimits()), "kimi-k2.5"),
-    (ChatUpstream("main", _URL, None, FleetLimits()), "generic"),
-    (MessagesUpstream("main", _URL, None, FleetLimits()), "claude"),
-    (ResponsesUpstream("main", _URL, None, FleetLimits()), "gpt-5"),
+_ENDPOINTS = (
+    (ChatEndpoint(), "kimi-k2.5"),
+    (ChatEndpoint(), "generic"),
+    (MessagesEndpoint(), "claude"),
+    (ResponsesEndpoint(), "gpt-5"),
 )
 #: twice the work, and some more for what grows with the size of a table
 TWICE = 2.6
@@ -74,10 +72,10 @@ def work(dialect: str, body: bytes) -> None:
             call.request.native.betas = ()
         counted_of(call.request)
         native = call.request.native
-        for upstream, profile in _UPSTREAMS:
+        for endpoint, profile in _ENDPOINTS:
             for call.request.native in {id(native): native, id(None): None}.values():
                 with suppress(RequestError):
-                    upstream.prepare(call.request, resolve(profile, reasoning=True))
+                    endpoint.prepare(call.request, resolve(profile, reasoning=True))
         spoken.renderer(call, Exchange("req_1", ALICE, "kimi-k2.5", 1)).open()
 
 

@@ -9,8 +9,9 @@ from gateway.core.events import Text
 from gateway.core.request import Text as TextPart
 from gateway.core.request import UserMessage
 from gateway.core.spec import FleetLimits
-from gateway.upstream.chat import ChatUpstream
-from gateway.upstream.chat.reply import UpstreamReply
+from gateway.upstream.chat.endpoint import ChatEndpoint
+from gateway.upstream.client import UpstreamClient
+from gateway.upstream.response import UpstreamResponse
 from gateway.wire.base import Chunk
 from tests.upstream.support import request, resolve
 
@@ -21,8 +22,8 @@ Serve = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
 @asynccontextmanager
 async def upstream_at(
     url: str, credential: str | None = None, limits: FleetLimits = LIMITS
-) -> AsyncIterator[ChatUpstream]:
-    upstream = ChatUpstream("main", url, credential, limits)
+) -> AsyncIterator[UpstreamClient]:
+    upstream = UpstreamClient("main", url, credential, limits, ChatEndpoint())
     try:
         yield upstream
     finally:
@@ -73,13 +74,13 @@ def chunked(data: bytes) -> bytes:
 
 
 async def send(
-    upstream: ChatUpstream, script: str, model: str = "generic", **members: Any
-) -> UpstreamReply:
+    upstream: UpstreamClient, script: str, model: str = "generic", **members: Any
+) -> UpstreamResponse:
     wanted = request(UserMessage((TextPart(script),)), **members)
     return await upstream.send(upstream.prepare(wanted, resolve(model)), {}, lambda: None)
 
 
-async def read_all(reply: UpstreamReply) -> list[Chunk]:
+async def read_all(reply: UpstreamResponse) -> list[Chunk]:
     chunks: list[Chunk] = []
     while more := await reply.read():
         chunks += more

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from gateway.aside import Aside
 from gateway.errors import UpstreamUnreachable
-from gateway.upstream.chat import ChatUpstream
+from gateway.upstream.chat.endpoint import ChatEndpoint
+from gateway.upstream.client import UpstreamClient
 from tests.harness.apiserver import Authority
 from tests.upstream.support import request, resolve
 from tests.upstream.talk import LIMITS
@@ -38,13 +40,13 @@ async def server_with_tls(folder: Path) -> AsyncIterator[str]:
 
 
 async def ask(url: str) -> str:
-    upstream = ChatUpstream("main", url, None, LIMITS)
+    upstream = UpstreamClient("main", url, None, LIMITS, ChatEndpoint())
     asked = request()
     try:
         outgoing = upstream.prepare(asked, resolve("generic"))
         reply = await upstream.send(outgoing, {}, lambda: None)
         try:
-            return str((await reply.answer()).events())
+            return str((await reply.answer(Aside(), ("team-a", "team-a/alice"))).events())
         finally:
             reply.close()
     finally:

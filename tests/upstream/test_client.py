@@ -22,8 +22,9 @@ from gateway.errors import (
     UpstreamUnreachable,
 )
 from gateway.simulated.server import running
-from gateway.upstream.chat import ChatUpstream
-from gateway.upstream.messages import MessagesUpstream
+from gateway.upstream.chat.endpoint import ChatEndpoint
+from gateway.upstream.client import UpstreamClient
+from gateway.upstream.messages.endpoint import MessagesEndpoint
 from tests.upstream.talk import LIMITS, answer, read_all, send, socket_that, told, upstream_at
 
 
@@ -126,7 +127,7 @@ def test_a_whole_answer_of_another_dialect_that_is_none() -> None:
 
     async def run() -> None:
         async with socket_that(serve) as url:
-            upstream = MessagesUpstream("main", url, None, LIMITS)
+            upstream = UpstreamClient("main", url, None, LIMITS, MessagesEndpoint())
             reply = await send(upstream, "Hi")
             with pytest.raises(UpstreamBroken):
                 await reply.answer(Aside(), ("team-a", "team-a/alice"))
@@ -153,5 +154,5 @@ def test_a_large_body_is_sent_whole() -> None:
 )
 def test_what_cannot_be_sent_is_noticed_at_the_start(url: str, credential: str) -> None:
     with pytest.raises(ValueError, match=r"may not hold|begins with") as caught:
-        ChatUpstream("main", url, credential, FleetLimits())
+        UpstreamClient("main", url, credential, FleetLimits(), ChatEndpoint())
     assert "broken" not in str(caught.value)

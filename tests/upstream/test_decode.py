@@ -18,8 +18,8 @@ from gateway.core.events import (
     Usage,
 )
 from gateway.errors import UpstreamBroken
+from gateway.upstream.chat.answer_stream import ChatAnswer
 from gateway.upstream.chat.decode import EventDecoder
-from gateway.upstream.chat.reply import ChatAnswer
 from tests.upstream.support import chunk
 
 TOLD = {"prompt_tokens": 2, "completion_tokens": 1}

@@ -17,7 +17,7 @@ from gateway.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from gateway.upstream.chat.errors import read_error, read_retry_after
+from gateway.upstream.errors import read_error, read_retry_after
 
 NOW = 1_767_225_600.0
 CREDENTIAL = "opaque credential/of+any=kind"

@@ -15,7 +15,8 @@ from gateway.errors import (
     UpstreamUnreachable,
 )
 from gateway.telemetry.metrics import Metrics
-from gateway.upstream.chat import ChatUpstream
+from gateway.upstream.chat.endpoint import ChatEndpoint
+from gateway.upstream.client import UpstreamClient
 from gateway.upstream.gate import WAITING_MAX, Gate, Visit
 
 LIMITS = FleetLimits()
@@ -33,7 +34,7 @@ def with_gate(story: Callable[[Gate], Awaitable[None]], **spec: Any) -> None:
     async def run() -> None:
         described = UpstreamSpec(name="main", url=URL, **spec)
         metrics = Metrics()
-        upstream = ChatUpstream("main", URL, None, LIMITS)
+        upstream = UpstreamClient("main", URL, None, LIMITS, ChatEndpoint())
         gate = Gate(upstream, described, LIMITS, metrics.upstream("main"))
         await story(gate)
         gate.close()

@@ -19,7 +19,7 @@ from gateway.core.request import (
 from gateway.errors import InvalidRequest
 from gateway.simulated.families import find_family
 from gateway.simulated.message_rules import check_messages
-from gateway.upstream.chat.history import fill_reasoning, repair
+from gateway.upstream.adapt.history import fill_reasoning, repair
 from tests.upstream.support import HELLO, render, request
 
 IMAGE = Image("data:image/png;base64,iVBORw0KGgo=")

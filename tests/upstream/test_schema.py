@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.errors import InvalidRequest
 from gateway.simulated.schema import check_schema
-from gateway.upstream.chat.schema import normalise
+from gateway.upstream.adapt.schema import normalise
 
 Schema = dict[str, Any]
 

@@ -17,7 +17,7 @@ from gateway.errors import (
     UpstreamMisconfigured,
     UpstreamOverloaded,
 )
-from gateway.upstream.chat.reply import StreamReader
+from gateway.upstream.chat.answer_stream import ChatStream
 from gateway.upstream.chat.tally import read_usage
 from gateway.wire.base import Chunk
 from tests.upstream.support import chunk, event, stream
@@ -37,7 +37,7 @@ class Read:
     """A stream read to its end."""
 
     def __init__(self, *reads: bytes, choices: int = 1, credential: str | None = None) -> None:
-        reader = StreamReader(choices, credential)
+        reader = ChatStream(choices, credential)
         self.chunks: list[tuple[bytes, bool]] = []
         for data in reads:
             if reader.failure is None and not reader.ended:
@@ -254,7 +254,7 @@ def test_what_is_taken_for_ordinary_is_what_reading_it_would_have_given(reads: l
         ordinary.extend((each.data or b"", each.plain) for each in chunks)
         return True
 
-    reader = StreamReader(1, None)
+    reader = ChatStream(1, None)
     for data in reads:
         if reader.failure is not None or reader.ended:
             return

@@ -1,5 +1,1 @@
 """Upstreams that speak chat: Moonshot's Kimi, and engines such as vLLM, SGLang and Ollama."""
-
-from gateway.upstream.chat.client import ChatUpstream
-
-__all__ = ["ChatUpstream"]

@@ -26,7 +26,7 @@ from gateway.core.events import (
 )
 from gateway.errors import UpstreamBroken
 from gateway.upstream.chat.tally import read_usage
-from gateway.upstream.chat.thinking import ThinkSplitter
+from gateway.upstream.thinking import ThinkSplitter
 from gateway.wire.chat.calls import CallAssembly
 from gateway.wire.chat.mend import join_details
 

@@ -4,8 +4,6 @@ which order, was settled by `history`."""
 from collections.abc import Iterable
 from typing import Any
 
-import msgspec
-
 from gateway.core.profile import Profile
 from gateway.core.request import (
     AssistantMessage,
@@ -18,6 +16,7 @@ from gateway.core.request import (
     ToolMessage,
     UserMessage,
 )
+from gateway.upstream.adapt.calls import repair_arguments
 
 Object = dict[str, Any]
 
@@ -63,20 +62,8 @@ def _write_call(call: ToolCall) -> Object:
     return {
         "id": call.id,
         "type": "function",
-        "function": {"name": call.name, "arguments": mend_arguments(call.arguments)},
+        "function": {"name": call.name, "arguments": repair_arguments(call.arguments)},
     }
-
-
-def mend_arguments(arguments: str) -> str:
-    """The text of a JSON object: servers put it into templates and refuse anything else, such as
-    what a call was when its stream broke."""
-    if not arguments.strip():
-        return "{}"
-    try:
-        msgspec.json.decode(arguments, type=dict[str, Any])
-    except (ValueError, RecursionError):
-        return msgspec.json.encode({"invalid_arguments": arguments}).decode()
-    return arguments
 
 
 def _write_parts(parts: tuple[Part, ...], profile: Profile) -> str | list[Object]:

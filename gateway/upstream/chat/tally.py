@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from gateway.core.events import Usage
 from gateway.errors import UpstreamBroken
+from gateway.upstream.counts import read_count
 
 
 class _Choice(Struct):
@@ -33,9 +34,6 @@ _decode = msgspec.json.Decoder(_Told).decode
 #: a choice that ends so was not finished (sources: OpenRouter, "Errors"; vLLM and SGLang,
 #: `FinishReason`; DeepSeek, "Create chat completion")
 _FAILED = frozenset({"error", "abort", "insufficient_system_resource"})
-
-#: no answer has more, and what no column takes would keep ends from being written
-_TOKENS_MAX = 2**31 - 1
 
 #: (member, tight null, spaced null)
 _MEMBERS = tuple(
@@ -137,12 +135,6 @@ def read_usage(told: Any) -> Usage | None:
         cached=cached or read_count(told, "prompt_cache_hit_tokens"),
         reasoning=read_count(completion, "reasoning_tokens"),
     )
-
-
-def read_count(holder: Any, name: str) -> int:
-    """Return a number of tokens, bounded by what a column takes; 0 for what is no number."""
-    value = holder.get(name) if isinstance(holder, dict) else None
-    return min(value, _TOKENS_MAX) if type(value) is int and value > 0 else 0
 
 
 class _Beginning(Struct):

@@ -13,7 +13,7 @@ from typing import Any
 
 from gateway.core.events import Event, FinishReason, Usage
 from gateway.upstream.answer_reader import AnswerReader, Object, arguments_of, encode_json
-from gateway.upstream.chat.tally import read_count
+from gateway.upstream.counts import read_count
 
 _REASONS: dict[str, FinishReason] = {
     "end_turn": "stop",

@@ -9,8 +9,6 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import msgspec
-
 from gateway.core.request import (
     AssistantMessage,
     Image,
@@ -22,6 +20,7 @@ from gateway.core.request import (
     ToolMessage,
     UserMessage,
 )
+from gateway.upstream.adapt.calls import read_arguments
 from gateway.wire.messages.identifiers import encode_call_id
 
 Object = dict[str, Any]
@@ -81,10 +80,7 @@ def _assistant_blocks(message: AssistantMessage, think: Think) -> list[Object]:
 
 
 def _call(call: ToolCall) -> Object:
-    try:
-        arguments = msgspec.json.decode(call.arguments or "{}", type=dict[str, Any])
-    except (ValueError, RecursionError):
-        arguments = {"invalid_arguments": call.arguments}
+    arguments = read_arguments(call.arguments)
     return {"type": "tool_use", "id": _call_id(call.id), "name": call.name, "input": arguments}
 
 

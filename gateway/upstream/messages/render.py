@@ -1,8 +1,8 @@
 """From the internal request to a Messages body, by the model's profile.
 
-Owns what Messages has no word for: instructions after the beginning, free JSON, a tool's choice
-that the family refuses. Who may say what, and in which order, is settled as for chat. Must never
-write anything that differs between two equal requests.
+Owns spelling, and what Messages has no word for: instructions after the beginning, free JSON. What
+the profile allows was settled by `adapt`. Must never write anything that differs between two equal
+requests.
 
 Source: Anthropic API reference, "Messages"; Moonshot, "Messages".
 """
@@ -12,16 +12,17 @@ from typing import Any
 from gateway.core.catalog import Resolution, has_lost_thinking
 from gateway.core.profile import Profile
 from gateway.core.request import AssistantMessage, OutputFormat, Request, Tool
-from gateway.errors import InvalidRequest, UnsupportedParameter
-from gateway.upstream.base import Outgoing
-from gateway.upstream.chat.history import fill_reasoning, repair
-from gateway.upstream.chat.render import (
-    ANY_PARAMETERS,
+from gateway.upstream.adapt.parameters import fit_stop, no_logprobs
+from gateway.upstream.adapt.prepare import (
     FREE_JSON,
-    refuse_images,
-    settle_choice,
+    Prepared,
+    no_content,
+    no_prefill,
+    one_choice_only,
+    prepare,
 )
-from gateway.upstream.chat.schema import normalise
+from gateway.upstream.adapt.tools import fit_parameters, fit_schema
+from gateway.upstream.base import Outgoing
 from gateway.upstream.messages.conversation import write_conversation
 from gateway.upstream.messages.thinking import write_thoughts
 from gateway.wire.json import encode
@@ -31,33 +32,34 @@ Object = dict[str, Any]
 #: the member is required, and clients of other dialects need not name a cap
 _MAX_TOKENS = 32_000
 _REASONING_TOKENS_MIN = 1024
+_MODES = {"named": "tool", "required": "any"}
 
 
 def render_request(request: Request, resolution: Resolution) -> Outgoing:
     """Render a request; raises `InvalidRequest` for what the profile cannot take."""
     profile = resolution.model.profile
-    degraded: list[str] = []
-    instruction, tools = settle_choice(request, profile, degraded)
-    instructions = [instruction] if instruction is not None else []
+    if request.prefill and profile.prefill_member is None:
+        raise no_prefill()
+    prepared = prepare(request, resolution)
     body: Object = {
         "model": resolution.model.upstream_model,
         "max_tokens": _max_tokens(request, resolution),
     }
-    _write_output(body, request.output, profile, instructions, degraded)
-    _write_messages(body, request, resolution, instructions)
-    if tools:
-        body["tools"] = [_write_tool(tool, profile) for tool in tools]
-        if any(tool.strict for tool in tools):
+    _write_output(body, request.output, profile, prepared)
+    _write_messages(body, prepared, resolution)
+    if prepared.tools:
+        body["tools"] = [_write_tool(tool, profile) for tool in prepared.tools]
+        if any(tool.strict for tool in prepared.tools):
             # Anthropic's strict schemas are another subset, and any other is refused.
-            degraded.append("strict")
-        _write_choice(body, request, profile, instruction is None, degraded)
+            prepared.degraded.append("strict")
+        _write_choice(body, request, profile, prepared)
     _switch_reasoning(body, resolution)
-    _write_parameters(body, request, resolution, degraded)
+    _write_parameters(body, request, resolution, prepared.degraded)
     if request.stream:
         body["stream"] = True
     if has_lost_thinking(request, resolution.model):
-        degraded.append("thinking")
-    return Outgoing(encode(body), request.stream, tuple(dict.fromkeys(degraded)))
+        prepared.degraded.append("thinking")
+    return Outgoing(encode(body), request.stream, tuple(dict.fromkeys(prepared.degraded)))
 
 
 def _max_tokens(request: Request, resolution: Resolution) -> int:
@@ -66,60 +68,40 @@ def _max_tokens(request: Request, resolution: Resolution) -> int:
     return min(wanted, limit or wanted)
 
 
-def _write_messages(
-    body: Object, request: Request, resolution: Resolution, instructions: list[str]
-) -> None:
+def _write_messages(body: Object, prepared: Prepared, resolution: Resolution) -> None:
     profile = resolution.model.profile
-    messages = list(request.messages)
-    if not profile.sees_images:
-        refuse_images(messages)
-    if request.prefill and profile.prefill_member is None:
-        raise InvalidRequest(
-            "This model cannot continue an assistant message; the last message must be another.",
-            param="messages",
-        )
-    messages = repair(messages, profile.sees_images)
-    if resolution.reasoning and profile.reasoning_in_history:
-        messages = fill_reasoning(messages)
 
     def think(message: AssistantMessage) -> list[Object]:
         if not resolution.reasoning:
             return []
         return write_thoughts(message, resolution.model.upstream, not profile.reasoning_signed)
 
-    system, body["messages"] = write_conversation(messages, think)
+    system, body["messages"] = write_conversation(prepared.messages, think)
     if not body["messages"]:
-        raise InvalidRequest("The messages hold no content.", param="messages")
-    system += instructions
+        raise no_content()
+    system += prepared.instructions
     if system:
         body["system"] = "\n\n".join(system)
 
 
 def _write_tool(tool: Tool, profile: Profile) -> Object:
-    parameters = tool.parameters or ANY_PARAMETERS
     written: Object = {"name": tool.name}
     if tool.description:
         written["description"] = tool.description
-    written["input_schema"] = normalise(parameters) if profile.moonshot_schema else parameters
+    written["input_schema"] = fit_parameters(tool, profile)
     return written
 
 
-def _write_choice(
-    body: Object, request: Request, profile: Profile, may_force: bool, degraded: list[str]
-) -> None:
-    choice, one_by_one = request.tool_choice, request.parallel_tool_calls is False
+def _write_choice(body: Object, request: Request, profile: Profile, prepared: Prepared) -> None:
+    choice, one_by_one = prepared.choice, request.parallel_tool_calls is False
     if one_by_one and "parallel_tool_calls" not in profile.parameters:
-        degraded.append("parallel_tool_calls")
+        prepared.degraded.append("parallel_tool_calls")
         one_by_one = False
     written: Object = {}
-    if choice is not None and (may_force or not choice.is_forced):
-        match choice.mode:
-            case "named" if not profile.named_tool_ignored:
-                written = {"type": "tool", "name": choice.name}
-            case "named" | "required":
-                written = {"type": "any"}
-            case mode:
-                written = {"type": mode}
+    if choice is not None:
+        written = {"type": _MODES.get(choice.mode, choice.mode)}
+        if choice.mode == "named":
+            written["name"] = choice.name
     if one_by_one and written.get("type") != "none":
         written = {"type": "auto", **written, "disable_parallel_tool_use": True}
     if written:
@@ -127,19 +109,15 @@ def _write_choice(
 
 
 def _write_output(
-    body: Object,
-    output: OutputFormat | None,
-    profile: Profile,
-    instructions: list[str],
-    degraded: list[str],
+    body: Object, output: OutputFormat | None, profile: Profile, prepared: Prepared
 ) -> None:
     if output is None:
         return
     if output.schema is None or output.kind == "json_object":
-        instructions.append(FREE_JSON)
-        degraded.append("response_format")
+        prepared.instructions.append(FREE_JSON)
+        prepared.degraded.append("response_format")
         return
-    schema = normalise(output.schema) if profile.moonshot_schema else output.schema
+    schema = fit_schema(output.schema, profile)
     body["output_config"] = {"format": {"type": "json_schema", "schema": schema}}
 
 
@@ -166,9 +144,9 @@ def _write_parameters(
     """What is left: sent, dropped and named, or refused where its absence would break something."""
     profile, sampling = resolution.model.profile, request.sampling
     if sampling.n is not None and sampling.n > 1:
-        raise InvalidRequest("This model gives one choice only; n must be 1.", param="n")
+        raise one_choice_only()
     if sampling.logprobs:
-        raise UnsupportedParameter("This model does not give log probabilities.", param="logprobs")
+        raise no_logprobs()
     taken = profile.parameters - profile.fixed
     for name in ("temperature", "top_p", "top_k"):
         value = getattr(sampling, name)
@@ -182,15 +160,6 @@ def _write_parameters(
     degraded += [name for name in unknown if getattr(sampling, name) is not None]
     degraded += request.passthrough
     if request.stop:
-        count_max, bytes_max = profile.stop_count_max, profile.stop_bytes_max
-        if count_max is not None and len(request.stop) > count_max:
-            raise InvalidRequest(
-                f"This model takes at most {count_max} stop sequences.", param="stop"
-            )
-        if bytes_max is not None and any(len(one.encode()) > bytes_max for one in request.stop):
-            raise InvalidRequest(
-                f"A stop sequence of this model has at most {bytes_max} bytes.", param="stop"
-            )
-        body["stop_sequences"] = list(request.stop)
+        body["stop_sequences"] = fit_stop(request, profile)
     if request.safety_identifier:
         body["metadata"] = {"user_id": request.safety_identifier}

@@ -14,7 +14,7 @@ from typing import Any
 
 from gateway.core.events import Event, FinishReason, Refusal, Usage
 from gateway.upstream.answer_reader import AnswerReader, Object, arguments_of
-from gateway.upstream.chat.tally import read_count
+from gateway.upstream.counts import read_count
 
 _PARAGRAPH = "\n\n"
 _SUMMARY = "response.reasoning_summary_text.delta"

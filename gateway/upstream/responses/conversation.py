@@ -20,7 +20,7 @@ from gateway.core.request import (
     ToolMessage,
     UserMessage,
 )
-from gateway.upstream.chat.messages import mend_arguments
+from gateway.upstream.adapt.calls import repair_arguments
 
 Object = dict[str, Any]
 
@@ -90,7 +90,7 @@ def _call(call: ToolCall) -> Object:
         "type": "function_call",
         "call_id": _call_id(call.id),
         "name": call.name,
-        "arguments": mend_arguments(call.arguments),
+        "arguments": repair_arguments(call.arguments),
     }
 
 

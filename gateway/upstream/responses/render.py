@@ -1,7 +1,7 @@
 """From the internal request to a Responses body, by the model's profile.
 
-Owns what Responses has no word for: an answer that is begun already, and for Moonshot free JSON.
-Who may say what, and in which order, is settled as for chat. Must never let anything be stored, or
+Owns spelling, and what Responses has no word for: an answer that is begun already, and for Moonshot
+free JSON. What the profile allows was settled by `adapt`. Must never let anything be stored, or
 write anything that differs between two equal requests.
 
 Source: OpenAI API reference, "Create a model response"; Moonshot, "Responses"; vLLM, "Responses
@@ -22,18 +22,10 @@ from gateway.core.request import (
     Tool,
     ToolChoice,
 )
-from gateway.errors import InvalidRequest
+from gateway.upstream.adapt.parameters import tell_template, write_parameters
+from gateway.upstream.adapt.prepare import FREE_JSON, Prepared, no_prefill, prepare
+from gateway.upstream.adapt.tools import fit_parameters, fit_schema
 from gateway.upstream.base import Outgoing
-from gateway.upstream.chat.history import fill_reasoning, repair
-from gateway.upstream.chat.parameters import write_parameters
-from gateway.upstream.chat.render import (
-    ANY_PARAMETERS,
-    FREE_JSON,
-    refuse_images,
-    settle_choice,
-    tell_template,
-)
-from gateway.upstream.chat.schema import normalise
 from gateway.upstream.responses.conversation import write_conversation, write_reasoning
 from gateway.wire.json import encode
 
@@ -49,17 +41,18 @@ SEALED = "reasoning.encrypted_content"
 def render_request(request: Request, resolution: Resolution) -> Outgoing:
     """Render a request; raises `InvalidRequest` for what the profile cannot take."""
     profile = resolution.model.profile
-    degraded: list[str] = []
+    if request.prefill:
+        raise no_prefill()
+    prepared = prepare(request, resolution)
+    degraded = prepared.degraded
     body: Object = {"model": resolution.model.upstream_model}
-    forced, tools = settle_choice(request, profile, degraded)
-    instructions = [] if forced is None else [forced]
     if request.output is not None:
-        _write_format(body, request.output, profile, instructions, degraded)
-    _write_input(body, request, resolution, instructions)
-    if tools:
-        body["tools"] = [_write_tool(tool, profile) for tool in tools]
-        if forced is None and request.tool_choice is not None:
-            body["tool_choice"] = _write_choice(request.tool_choice, profile)
+        _write_format(body, request.output, profile, prepared)
+    _write_input(body, prepared, resolution)
+    if prepared.tools:
+        body["tools"] = [_write_tool(tool, profile) for tool in prepared.tools]
+    if prepared.choice is not None:
+        body["tool_choice"] = _write_choice(prepared.choice)
     write_parameters(body, request, _with_words(resolution), degraded)
     if body.get("max_output_tokens", profile.output_tokens_min) < profile.output_tokens_min:
         body["max_output_tokens"] = profile.output_tokens_min
@@ -82,24 +75,9 @@ def _with_words(resolution: Resolution) -> Resolution:
     return replace(resolution, model=replace(resolution.model, profile=said))
 
 
-def _write_input(
-    body: Object, request: Request, resolution: Resolution, instructions: list[str]
-) -> None:
+def _write_input(body: Object, prepared: Prepared, resolution: Resolution) -> None:
     profile = resolution.model.profile
-    if request.prefill:
-        raise InvalidRequest(
-            "This model cannot continue an assistant message; the last message must be another.",
-            param="messages",
-        )
-    messages = list(request.messages)
-    if not profile.sees_images:
-        refuse_images(messages)
-    messages = repair(messages, profile.sees_images)
-    if not messages:
-        raise InvalidRequest("The messages hold no content.", param="messages")
-    if resolution.reasoning and profile.reasoning_in_history:
-        messages = fill_reasoning(messages)
-    messages += [SystemMessage(text) for text in instructions]
+    messages = [*prepared.messages, *map(SystemMessage, prepared.instructions)]
 
     def think(message: AssistantMessage) -> list[Object]:
         if not resolution.reasoning:
@@ -112,38 +90,29 @@ def _write_input(
 
 
 def _write_tool(tool: Tool, profile: Profile) -> Object:
-    """`strict` is always said: what is left out is true in this dialect."""
+    """`strict` is always sent: Responses defaults it to true."""
     written: Object = {"type": "function", "name": tool.name}
     if tool.description:
         written["description"] = tool.description
-    parameters = tool.parameters or ANY_PARAMETERS
-    written["parameters"] = normalise(parameters) if profile.moonshot_schema else parameters
+    written["parameters"] = fit_parameters(tool, profile)
     written["strict"] = bool(tool.strict)
     return written
 
 
-def _write_choice(choice: ToolChoice, profile: Profile) -> Any:
-    if choice.mode != "named":
-        return choice.mode
-    return "required" if profile.named_tool_ignored else {"type": "function", "name": choice.name}
+def _write_choice(choice: ToolChoice) -> Any:
+    return {"type": "function", "name": choice.name} if choice.mode == "named" else choice.mode
 
 
-def _write_format(
-    body: Object,
-    output: OutputFormat,
-    profile: Profile,
-    instructions: list[str],
-    degraded: list[str],
-) -> None:
+def _write_format(body: Object, output: OutputFormat, profile: Profile, prepared: Prepared) -> None:
     format: Object = {"type": "json_object"}
     if output.kind == "json_schema" and output.schema is not None:
-        schema = normalise(output.schema) if profile.moonshot_schema else output.schema
+        schema = fit_schema(output.schema, profile)
         format = {"type": "json_schema", "name": output.name, "schema": schema}
         if output.strict is not None:
             format["strict"] = output.strict
     elif profile.moonshot_schema:
-        instructions.append(FREE_JSON)
-        degraded.append("response_format")
+        prepared.instructions.append(FREE_JSON)
+        prepared.degraded.append("response_format")
         return
     body["text"] = {"format": format}
 

@@ -15,7 +15,7 @@ from gateway.core.events import (
     Usage,
 )
 from gateway.errors import UpstreamBroken, UpstreamMisconfigured, UpstreamOverloaded
-from gateway.upstream.chat.errors import classify
+from gateway.upstream.errors import classify
 from gateway.upstream.event_stream import EventAnswer, EventStream
 from gateway.upstream.messages.answer_reader import MessagesReader
 

@@ -21,7 +21,7 @@ from gateway.core.request import (
 )
 from gateway.errors import InvalidRequest, UnsupportedParameter
 from gateway.upstream.base import Outgoing
-from gateway.upstream.messages import MessagesUpstream
+from gateway.upstream.messages.endpoint import MessagesEndpoint
 from gateway.upstream.messages.render import render_request
 from tests.upstream.support import LOOK, SEE, request, resolve
 
@@ -217,8 +217,8 @@ def test_what_cannot_be_taken_is_refused() -> None:
     ],
 )
 def test_how_the_credential_is_sent(url: str, is_bearer: bool) -> None:
-    headers = MessagesUpstream.credential_headers(url, "secret")
+    headers = MessagesEndpoint().headers(url, "secret")
     assert headers["x-api-key"] == "secret"
     assert headers["anthropic-version"] == "2023-06-01"
     assert headers.get("authorization") == ("Bearer secret" if is_bearer else None)
-    assert MessagesUpstream.credential_headers(url, None).keys() == {"anthropic-version"}
+    assert MessagesEndpoint().headers(url, None).keys() == {"anthropic-version"}

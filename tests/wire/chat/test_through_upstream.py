@@ -10,7 +10,8 @@ from gateway.aside import Aside
 from gateway.core.catalog import Catalog
 from gateway.core.spec import FleetLimits, GatewayFleetSpec, ModelSpec, Pricing, UpstreamSpec
 from gateway.simulated.server import running
-from gateway.upstream.chat import ChatUpstream
+from gateway.upstream.chat.endpoint import ChatEndpoint
+from gateway.upstream.client import UpstreamClient
 from gateway.wire.base import Exchange
 from tests.wire.chat.support import ALICE, DIALECT, TOOL, read
 
@@ -26,7 +27,7 @@ CATALOG = Catalog(
 )
 
 
-async def answer(upstream: ChatUpstream, body: dict[str, Any]) -> Any:
+async def answer(upstream: UpstreamClient, body: dict[str, Any]) -> Any:
     """The completion, or the data of all frames."""
     call = await DIALECT.parse(json.dumps(body).encode(), ALICE)
     resolution = CATALOG.resolve(call.request)
@@ -49,7 +50,7 @@ async def answer(upstream: ChatUpstream, body: dict[str, Any]) -> Any:
 def ask(*bodies: dict[str, Any]) -> list[Any]:
     async def run() -> list[Any]:
         async with running() as url:
-            upstream = ChatUpstream("main", url, None, FleetLimits())
+            upstream = UpstreamClient("main", url, None, FleetLimits(), ChatEndpoint())
             try:
                 return [await answer(upstream, body) for body in bodies]
             finally:

@@ -13,7 +13,8 @@ from gateway.core.catalog import Catalog
 from gateway.core.spec import FleetLimits, GatewayFleetSpec, ModelSpec, Pricing, UpstreamSpec
 from gateway.errors import TollgateError
 from gateway.simulated.server import running
-from gateway.upstream.chat import ChatUpstream
+from gateway.upstream.chat.endpoint import ChatEndpoint
+from gateway.upstream.client import UpstreamClient
 from gateway.wire.base import Exchange
 from tests.wire.messages.support import (
     ALICE,
@@ -37,7 +38,7 @@ CATALOG = Catalog(
 )
 
 
-async def converse(upstream: ChatUpstream, body: dict[str, Any]) -> dict[str, Any]:
+async def converse(upstream: UpstreamClient, body: dict[str, Any]) -> dict[str, Any]:
     """One answer; a stream that breaks gives its last event."""
     call = await DIALECT.parse(json.dumps(body).encode(), ALICE)
     resolution = CATALOG.resolve(call.request)
@@ -68,7 +69,7 @@ def ask(*messages: dict[str, Any], **fields: Any) -> dict[str, Any]:
 
     async def run() -> dict[str, Any]:
         async with running() as url:
-            upstream = ChatUpstream("main", url, None, FleetLimits())
+            upstream = UpstreamClient("main", url, None, FleetLimits(), ChatEndpoint())
             try:
                 return await converse(upstream, body)
             finally:

@@ -10,7 +10,8 @@ from gateway.aside import Aside
 from gateway.core.catalog import Catalog
 from gateway.core.spec import FleetLimits, GatewayFleetSpec, ModelSpec, Pricing, UpstreamSpec
 from gateway.simulated.server import running
-from gateway.upstream.chat.client import ChatUpstream
+from gateway.upstream.chat.endpoint import ChatEndpoint
+from gateway.upstream.client import UpstreamClient
 from gateway.wire.base import Exchange
 from gateway.wire.responses.dialect import ResponsesDialect
 from tests.wire.responses.judge import judge, judge_object
@@ -45,7 +46,7 @@ class Chain:
 
     def __init__(self, url: str) -> None:
         limits = FleetLimits()
-        self._upstream = ChatUpstream("simulated", url, None, limits)
+        self._upstream = UpstreamClient("simulated", url, None, limits, ChatEndpoint())
         self._catalog = Catalog(
             GatewayFleetSpec(
                 models=[ModelSpec(id="kimi-k2.5", upstream="simulated")],

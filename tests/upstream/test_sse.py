@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import UpstreamBroken
-from gateway.upstream.chat.cutter import EventCutter
+from gateway.upstream.sse import SSEDecoder
 
 
 def cut(*reads: bytes, limit: int = 1000) -> list[bytes]:
-    cutter = EventCutter(limit)
-    found = [data for read in reads for data in cutter.feed(read)]
-    return found + cutter.finish()
+    decoder = SSEDecoder(limit)
+    found = [data for read in reads for data in decoder.feed(read)]
+    return found + decoder.finish()
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
@@ -47,7 +47,7 @@ def test_an_event_of_many_lines_is_joined_once(end: str) -> None:
     """Every line comes alone: what came before must not be joined to each."""
 
     def seconds(lines: int) -> float:
-        cutter = EventCutter(1_000_000_000)
+        cutter = SSEDecoder(1_000_000_000)
         began = time.thread_time()
         for _ in range(lines):
             assert cutter.feed(f"data: {'x' * 90}{end}".encode()) == []
@@ -72,9 +72,9 @@ def test_any_cutting_gives_the_same_events(data: st.DataObject) -> None:
 
 @pytest.mark.parametrize("size", [1, 60])
 def test_an_event_that_is_too_large_is_refused_before_it_is_held(size: int) -> None:
-    cutter = EventCutter(100)
-    cutter.feed(b"data: ")
+    decoder = SSEDecoder(100)
+    decoder.feed(b"data: ")
     with pytest.raises(UpstreamBroken):
         for _ in range(200):
-            cutter.feed(b"x" * size)
+            decoder.feed(b"x" * size)
     assert len(cut(b"data: " + b"x" * 90 + b"\n\n" + b"data: y\n\n", limit=100)) == 2

@@ -7,10 +7,14 @@ absence would break what the client does with it (`n`, `logprobs`, too many stop
 from operator import attrgetter
 from typing import Any
 
+import msgspec
+
 from gateway.core.catalog import Resolution
 from gateway.core.profile import Profile
 from gateway.core.request import Request
 from gateway.errors import InvalidRequest, UnsupportedParameter
+from gateway.upstream.adapt.prepare import one_choice_only
+from gateway.wire.chat.reasoning import TEMPLATE_EFFORT
 
 #: sent where the profile has them, else dropped and named
 _SHADES = (
@@ -71,13 +75,11 @@ def _write_sampling(
             degraded.append(name)
     if sampling.n is not None and sampling.n > 1:
         if not _takes(profile, "n"):
-            raise InvalidRequest("This model gives one choice only; n must be 1.", param="n")
+            raise one_choice_only()
         body["n"] = sampling.n
     if sampling.logprobs:
         if not _takes(profile, "logprobs"):
-            raise UnsupportedParameter(
-                "This model does not give log probabilities.", param="logprobs"
-            )
+            raise no_logprobs()
         body["logprobs"] = True
         if sampling.top_logprobs is not None:
             body["top_logprobs"] = sampling.top_logprobs
@@ -89,6 +91,11 @@ def _write_stop(
     if not _takes(profile, "stop"):
         degraded.append("stop")
         return
+    body["stop"] = fit_stop(request, profile)
+
+
+def fit_stop(request: Request, profile: Profile) -> list[str]:
+    """The stop sequences; raises `InvalidRequest` where they are too many, or one is too long."""
     count_max, bytes_max = profile.stop_count_max, profile.stop_bytes_max
     if count_max is not None and len(request.stop) > count_max:
         raise InvalidRequest(f"This model takes at most {count_max} stop sequences.", param="stop")
@@ -96,4 +103,18 @@ def _write_stop(
         raise InvalidRequest(
             f"A stop sequence of this model has at most {bytes_max} bytes.", param="stop"
         )
-    body["stop"] = list(request.stop)
+    return list(request.stop)
+
+
+def no_logprobs() -> UnsupportedParameter:
+    """The refusal of log probabilities."""
+    return UnsupportedParameter("This model does not give log probabilities.", param="logprobs")
+
+
+def tell_template(body: dict[str, Any], on: bool) -> None:
+    """Say in an engine's own words whether to reason, beside what a client tells its template."""
+    given = body.get("chat_template_kwargs")
+    arguments = {} if given is None else msgspec.json.decode(given)
+    if not on:
+        arguments.pop(TEMPLATE_EFFORT, None)
+    body["chat_template_kwargs"] = {**arguments, "thinking": on, "enable_thinking": on}

@@ -1,4 +1,4 @@
-"""The connection to one upstream that speaks chat.
+"""The connection to one upstream, whatever its dialect.
 
 Owns the HTTP client. It never retries: a POST that was sent may have been served and billed even
 when its connection broke, and the client's SDK asks again by itself. To make a stale connection
@@ -21,29 +21,28 @@ from gateway.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from gateway.upstream.base import AnswerStream, Outgoing
-from gateway.upstream.chat.errors import read_error
-from gateway.upstream.chat.render import render_request
-from gateway.upstream.chat.reply import StreamReader, UpstreamReply
+from gateway.upstream.base import Endpoint, Outgoing
+from gateway.upstream.errors import read_error
 from gateway.upstream.http import Crowded, HttpClient, Response, Silent, Unreachable
+from gateway.upstream.response import UpstreamResponse
 
 _ERROR_BYTES_MAX = 64 * 1024
 #: for the body of a refusal, without which the status has to do
 _ERROR_SECONDS_MAX = 10.0
 
 
-class ChatUpstream:
-    """One provider; `url` is its base URL, to which `/chat/completions` is joined.
+class UpstreamClient:
+    """One provider; `url` is its base URL, to which the endpoint's path is joined.
 
-    Made inside the running loop; `close` cuts its connections. What another dialect does otherwise
-    it overrides.
+    Made inside the running loop; `close` cuts its connections.
     """
 
-    path = "/chat/completions"
-
-    def __init__(self, name: str, url: str, credential: str | None, limits: FleetLimits) -> None:
+    def __init__(
+        self, name: str, url: str, credential: str | None, limits: FleetLimits, endpoint: Endpoint
+    ) -> None:
         self.name = name
         self._credential = credential
+        self._endpoint = endpoint
         self._error_seconds = min(_ERROR_SECONDS_MAX, limits.upstream_silence_seconds)
         headers = {
             "content-type": "application/json",
@@ -51,17 +50,12 @@ class ChatUpstream:
             "user-agent": "tollgate",
         }
         self._http = HttpClient(
-            url.rstrip("/") + self.path,
-            {**headers, **self.credential_headers(url, credential)},
+            url.rstrip("/") + endpoint.path,
+            {**headers, **endpoint.headers(url, credential)},
             connect_seconds=limits.upstream_connect_seconds,
             silence_seconds=limits.upstream_silence_seconds,
             connections_max=limits.upstream_connections,
         )
-
-    @staticmethod
-    def credential_headers(url: str, credential: str | None) -> dict[str, str]:
-        """The headers by which the upstream at `url` knows us."""
-        return {} if credential is None else {"authorization": f"Bearer {credential}"}
 
     @property
     def idle_connections(self) -> int:
@@ -70,18 +64,20 @@ class ChatUpstream:
 
     def prepare(self, request: Request, resolution: Resolution) -> Outgoing:
         """The request as this upstream takes it; raises `InvalidRequest` for what it cannot."""
-        return render_request(request, resolution)
+        return self._endpoint.prepare(request, resolution)
 
     async def send(
         self, outgoing: Outgoing, headers: dict[str, str], on_sent: Callable[[], None]
-    ) -> UpstreamReply:
+    ) -> UpstreamResponse:
         """Send, and wait for the status; `headers` are added to our own (`traceparent`)."""
         accept = "text/event-stream" if outgoing.stream else "application/json"
+        added = {**headers, **outgoing.headers, "accept": accept}
         try:
-            response = await self._http.post({**headers, "accept": accept}, outgoing.body, on_sent)
+            response = await self._http.post(added, outgoing.body, on_sent)
         except (OSError, ValueError) as error:
             raise _unsent(error) from None
-        reply = UpstreamReply(response, self._reader(outgoing))
+        reader = self._endpoint.reader(outgoing, self.name, self._credential)
+        reply = UpstreamResponse(response, reader)
         if response.status == 200 and not (outgoing.stream and _is_json(response)):
             return reply
         raise await self._read_refusal(response, reply)
@@ -90,11 +86,7 @@ class ChatUpstream:
         """Cut all connections."""
         self._http.close()
 
-    def _reader(self, outgoing: Outgoing) -> AnswerStream:
-        """The reader of one answer."""
-        return StreamReader(outgoing.choices, self._credential)
-
-    async def _read_refusal(self, response: Response, reply: UpstreamReply) -> TollgateError:
+    async def _read_refusal(self, response: Response, reply: UpstreamResponse) -> TollgateError:
         """The error for an answer that is none, or is not the stream that was asked for."""
         try:
             async with asyncio.timeout(self._error_seconds):

@@ -1,19 +1,16 @@
-"""The connection to one upstream that speaks Messages; only what differs from one of chat.
+"""Messages as an upstream speaks it.
 
 Source: Anthropic API reference, "API overview", "Versions".
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
 from gateway.core.catalog import Resolution
 from gateway.core.request import Request
-from gateway.core.spec import FleetLimits
-from gateway.upstream.base import AnswerStream, Outgoing
-from gateway.upstream.chat.client import ChatUpstream
-from gateway.upstream.chat.reply import UpstreamReply
+from gateway.upstream.base import AnswerStream, Outgoing, bearer
 from gateway.upstream.event_stream import EventStream
 from gateway.upstream.messages.answer_reader import MessagesReader
 from gateway.upstream.messages.betas import read_betas
@@ -24,27 +21,18 @@ _VERSION = "2023-06-01"
 _ANTHROPIC = "anthropic.com"
 
 
-class MessagesUpstream(ChatUpstream):
-    """One provider; `url` is its base URL up to `/v1`, to which `/messages` is joined.
+class MessagesEndpoint:
+    """See `gateway.upstream.base.Endpoint`; the base URL ends in `/v1`.
 
     `betas` are patterns of those that clients may ask for although they have a price.
     """
 
     path = "/messages"
 
-    def __init__(
-        self,
-        name: str,
-        url: str,
-        credential: str | None,
-        limits: FleetLimits,
-        betas: Sequence[str] = (),
-    ) -> None:
-        super().__init__(name, url, credential, limits)
+    def __init__(self, betas: Sequence[str] = ()) -> None:
         self._betas = betas
 
-    @staticmethod
-    def credential_headers(url: str, credential: str | None) -> dict[str, str]:
+    def headers(self, url: str, credential: str | None) -> dict[str, str]:
         """The version, and the credential as `x-api-key`.
 
         Everyone but Anthropic gets it as a bearer token too: engines know nothing else, and at
@@ -55,9 +43,9 @@ class MessagesUpstream(ChatUpstream):
             return headers
         headers["x-api-key"] = credential
         host = urlsplit(url).hostname or ""
-        if host != _ANTHROPIC and not host.endswith(f".{_ANTHROPIC}"):
-            headers["authorization"] = f"Bearer {credential}"
-        return headers
+        if host == _ANTHROPIC or host.endswith(f".{_ANTHROPIC}"):
+            return headers
+        return headers | bearer(credential)
 
     def prepare(self, request: Request, resolution: Resolution) -> Outgoing:
         """The request as this upstream takes it; raises `InvalidRequest` for what it cannot."""
@@ -68,11 +56,6 @@ class MessagesUpstream(ChatUpstream):
             outgoing = replace(outgoing, degraded=(*outgoing.degraded, *named))
         return outgoing
 
-    async def send(
-        self, outgoing: Outgoing, headers: dict[str, str], on_sent: Callable[[], None]
-    ) -> UpstreamReply:
-        """Send, and wait for the status; with the betas of a request that goes as it is."""
-        return await super().send(outgoing, {**headers, **outgoing.headers}, on_sent)
-
-    def _reader(self, outgoing: Outgoing) -> AnswerStream:
-        return EventStream(MessagesReader(self.name, self._credential))
+    def reader(self, outgoing: Outgoing, upstream: str, credential: str | None) -> AnswerStream:
+        """The reader of one answer."""
+        return EventStream(MessagesReader(upstream, credential))

@@ -5,6 +5,8 @@ piece of data it returns is free of line breaks, since the lines of one event ar
 joined by a space.
 """
 
+from typing import Any
+
 import msgspec
 
 from gateway.errors import UpstreamBroken
@@ -12,6 +14,7 @@ from gateway.wire.values import is_bounded
 
 #: decoded on the event loop, in some milliseconds
 EVENT_VALUES_MAX = 50_000
+EVENT_BYTES_MAX = 16 * 1024 * 1024
 #: the data of the event that ends a stream of the OpenAI family
 DONE = b"[DONE]"
 
@@ -21,7 +24,7 @@ _LINE_FEED = 0x0A
 _CARRIAGE_RETURN = 0x0D
 
 
-class EventCutter:
+class SSEDecoder:
     """One stream; raises `UpstreamBroken` when an event is larger than `event_bytes_max`, or holds
     more values than are to be decoded at once.
 
@@ -37,7 +40,7 @@ class EventCutter:
 
     def feed(self, data: bytes) -> list[bytes]:
         """The data of all events that `data` completes."""
-        if self._after_return or _CARRIAGE_RETURN in data:
+        if data and (self._after_return or _CARRIAGE_RETURN in data):
             data = self._unify(data)
         if b"\n\n" not in data and not (data[:1] == b"\n" and self.rest.endswith(b"\n")):
             self._keep(data)
@@ -99,3 +102,14 @@ def is_whole(data: bytes) -> bool:
     except (ValueError, RecursionError):
         return False
     return True
+
+
+def decode_object(body: bytes) -> dict[str, Any]:
+    """A whole answer, decoded. Raises `UpstreamBroken`."""
+    try:
+        document = msgspec.json.decode(body)
+    except (ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict):
+        raise UpstreamBroken("The upstream sent something that is not a JSON object.")
+    return document

@@ -1,0 +1,34 @@
+"""Arguments of calls as every server takes them: the JSON of an object.
+
+Servers put them into templates and refuse anything else, such as what a call was when its stream
+broke.
+"""
+
+from typing import Any
+
+import msgspec
+
+Object = dict[str, Any]
+
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+def read_arguments(arguments: str) -> Object:
+    """The arguments as an object."""
+    if not arguments.strip():
+        return {}
+    try:
+        return _decode(arguments)
+    except (ValueError, RecursionError):
+        return {"invalid_arguments": arguments}
+
+
+def repair_arguments(arguments: str) -> str:
+    """The text itself where it is one of an object."""
+    if not arguments.strip():
+        return "{}"
+    try:
+        _decode(arguments)
+    except (ValueError, RecursionError):
+        return msgspec.json.encode({"invalid_arguments": arguments}).decode()
+    return arguments

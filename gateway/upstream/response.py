@@ -1,0 +1,102 @@
+"""An upstream's answer being read from its connection: chunks of a stream, or a whole one.
+
+    reading ── chunks ──▶ reading
+       ├── the end, and the reader has all of it ──▶ complete
+       ├── the end, and something is missing ──▶ UpstreamBroken
+       ├── an error object, a cut connection, something too large ──▶ UpstreamBroken
+       └── silence ──▶ UpstreamTimeout
+
+A broken or silent end is forgiven where nothing is missing any more. Chunks that came before a
+failure are returned before it is raised.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+from gateway.aside import Aside
+from gateway.core.events import Usage
+from gateway.core.shares import Holder
+from gateway.errors import Blame, UpstreamBroken, UpstreamError, UpstreamTimeout
+from gateway.upstream.base import AnswerStream, PassOn, UpstreamChunk
+from gateway.upstream.http import Response, Silent
+from gateway.wire.base import Answer
+from gateway.wire.values import is_bounded
+
+ANSWER_BYTES_MAX = 64 * 1024 * 1024
+ANSWER_VALUES_MAX = 1_000_000
+
+
+class UpstreamResponse:
+    """Reads one response; see `gateway.upstream.base.Reply`."""
+
+    def __init__(self, response: Response, reader: AnswerStream) -> None:
+        self._response = response
+        self._reader = reader
+
+    @property
+    def usage(self) -> Usage | None:
+        return self._reader.usage
+
+    async def read(self, pass_on: PassOn | None = None) -> list[UpstreamChunk]:
+        reader = self._reader
+        divert = None if pass_on is None else partial(reader.hand_over, pass_on)
+        while reader.failure is None and not reader.ended:
+            data = await self._receive_or_end(divert)
+            chunks = reader.feed(data) if data else reader.finish()
+            if chunks:
+                return chunks
+        if reader.failure is not None:
+            raise reader.failure
+        if not reader.complete:
+            raise UpstreamBroken("The upstream ended its answer without finishing it.")
+        return []
+
+    async def _receive_or_end(self, divert: Callable[[bytes], bool] | None) -> bytes:
+        try:
+            return await self._receive(divert)
+        except UpstreamError:
+            if self._reader.needs_no_more:
+                return b""
+            raise
+
+    async def answer(self, aside: Aside, holder: Holder) -> Answer:
+        body = await self.read_body(ANSWER_BYTES_MAX)
+        answer = await aside.run(holder, len(body), partial(self._read_whole, body))
+        if not self._reader.complete:
+            raise UpstreamBroken("The upstream's answer has no finish reason for every choice.")
+        self._reader.ended = True
+        return answer
+
+    def _read_whole(self, body: bytes) -> Answer:
+        if not is_bounded(body, ANSWER_VALUES_MAX):
+            raise UpstreamBroken("The upstream's answer holds too many values.")
+        return self._reader.answer(body)
+
+    async def read_body(self, bytes_max: int) -> bytes:
+        """The whole body; raises `UpstreamBroken` when it is larger than `bytes_max`."""
+        pieces = []
+        size = 0
+        while data := await self._receive():
+            pieces.append(data)
+            size += len(data)
+            if size > bytes_max:
+                raise UpstreamBroken("The upstream's answer is too large.")
+        return b"".join(pieces)
+
+    async def _receive(self, divert: Callable[[bytes], bool] | None = None) -> bytes:
+        """What has arrived, at least a byte; empty at the end of the body."""
+        try:
+            return await self._response.read(divert)
+        except Silent:
+            raise UpstreamTimeout("The upstream fell silent.") from None
+        except OSError:
+            blame: Blame = "client" if self._response.was_held_up else "either"
+            raise UpstreamBroken("The connection to the upstream broke.", blame=blame) from None
+
+    def close(self) -> None:
+        """Give the connection back, or cut it where the answer was not read to its end.
+
+        After `[DONE]` the end of the body is usually still under way: the connection returns to
+        the pool by itself when it comes, and is cut if it does not come soon.
+        """
+        self._response.close(linger=self._reader.ended and self._reader.complete)
