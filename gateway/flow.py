@@ -25,6 +25,7 @@ from gateway.connection import (
 )
 from gateway.core.catalog import Catalog
 from gateway.core.degraded import feature_of
+from gateway.core.limits import Brake
 from gateway.core.pseudonyms import Pseudonyms
 from gateway.core.shares import Shares
 from gateway.core.spec import FleetLimits
@@ -79,6 +80,7 @@ class Flow:
         self._witness = witness
         self._memory = memory
         self._open: dict[str, Passage] = {}
+        self.brake = Brake()
 
     def open_requests(self) -> set[str]:
         """Ids of the requests under way."""
@@ -202,11 +204,20 @@ class Flow:
         await self._till.refund(passage)
         passage.status = status_for(error, dialect.family)
         if not connection.started:
+            if passage.charged is None:
+                await self._pause(passage, error)
             await answer_error(connection, dialect, error, passage)
             return
         if passage.renderer is not None:
             await connection.send_all(passage.renderer.fail(error))
         await connection.finish()
+
+    async def _pause(self, passage: Passage, error: TollgateError) -> None:
+        """What a client is refused for may take a moment, where it is refused often."""
+        if error.origin == "client":
+            seconds = self.brake.pause(passage.labels.account, time.monotonic())
+            if seconds:
+                await asyncio.sleep(seconds)
 
     def _close(self, passage: Passage, connection: Connection) -> None:
         passage.finished = True

@@ -217,7 +217,7 @@ class Process:
             counting=Counting(counter, documents, catalog, dialects, upstreams, aside),
         )
         listeners = Listeners(flow, fleet.spec.drain.seconds)
-        counted = Counted(Entrance(free, keyring), metrics, witness)
+        counted = Counted(Entrance(free, keyring, flow.brake), metrics, witness)
         gateway = Gateway(flow, charged_paths(list(dialects.values())), counted)
         operations = Operations(metrics, _readiness(listeners, keyring, database.outage))
         await self._listen(listeners, gateway, operations, metrics)

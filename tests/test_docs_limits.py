@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from gateway import admission, keyring, listeners, protocol
 from gateway import reader as requests
 from gateway.connection import BODY_RATE_MIN
+from gateway.core.limits import Brake
 from gateway.core.shares import Holder, Shares, largest_share
 from gateway.core.spec import FleetLimits
 from gateway.documents import memory, reader
@@ -133,3 +134,10 @@ def test_seconds_and_sizes_beside_the_figures_are_those_of_the_code() -> None:
 
 def test_a_batch_of_charges_is_as_large_as_the_page_says() -> None:
     assert f"together, {GroupCommit.BATCH_MAX} at most" in section("limits.md", "One charge")
+
+
+def test_refusals_are_slowed_down_as_the_page_says() -> None:
+    assert f"of one account {Brake.AT_ONCE} refusals in a second" in section(
+        "limits.md", "The rule"
+    )
+    assert Brake.PAUSE_SECONDS == 1

@@ -1,6 +1,6 @@
 """Limits that one replica keeps in memory, pure: time is handed in, in seconds."""
 
-from collections import deque
+from collections import Counter, deque
 
 
 class RateLimit:
@@ -41,6 +41,31 @@ class Window:
             return False
         admitted.append(now)
         return True
+
+
+class Brake:
+    """How long a refusal waits: a client that goes on asking must not keep the loop from others.
+
+    So many of one account in a second are answered at once, each further one a second later.
+    """
+
+    AT_ONCE = 200
+    PAUSE_SECONDS = 1.0
+
+    __slots__ = ("_refused", "_second")
+
+    def __init__(self) -> None:
+        self._second = 0
+        #: in this second, by account
+        self._refused: Counter[str] = Counter()
+
+    def pause(self, account: str, now: float) -> float:
+        """Seconds that the next refusal of an account waits; "" stands for all who have no key."""
+        if int(now) != self._second:
+            self._second = int(now)
+            self._refused.clear()
+        self._refused[account] += 1
+        return 0.0 if self._refused[account] <= self.AT_ONCE else self.PAUSE_SECONDS
 
 
 class Concurrency:

@@ -6,9 +6,12 @@ here costs little. Who has no valid key goes on to be told what is wrong by the 
 one. Pure ASGI; must not import the framework.
 """
 
+import asyncio
+import time
 from collections.abc import Awaitable, Callable
 
-from gateway.connection import Receive, Scope, Send
+from gateway.connection import Message, Receive, Scope, Send
+from gateway.core.limits import Brake
 from gateway.errors import DatabaseUnavailable, InvalidCredential, TollgateError
 from gateway.keyring import Key, Keyring
 from gateway.places import Places
@@ -30,28 +33,39 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 class Entrance:
     """Around the free routes of one replica."""
 
-    def __init__(self, app: Application, keyring: Keyring) -> None:
+    def __init__(self, app: Application, keyring: Keyring, brake: Brake) -> None:
         self._app = app
         self._keyring = keyring
+        self._brake = brake
         self._places = Places("requests to free routes", AT_ONCE, WAITING_MAX, _WAITING_SECONDS_MAX)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        account = ""
+
+        async def send_slowly(message: Message) -> None:
+            if message["type"] == "http.response.start" and 400 <= message["status"] < 500:
+                seconds = self._brake.pause(account, time.monotonic())
+                if seconds:
+                    await asyncio.sleep(seconds)
+            await send(message)
+
         try:
             key = await self._key(scope)
         except (InvalidCredential, DatabaseUnavailable) as error:
             scope[CALLER] = error
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, send_slowly)
             return
         scope[CALLER] = key
+        account = key.caller.account
         try:
             key.enter()
             try:
                 async with self._places.place(key.caller.holder):
-                    await self._app(scope, receive, send)
+                    await self._app(scope, receive, send_slowly)
             finally:
                 key.concurrency.leave()
         except TollgateError as error:  # a limit or a place; the framework lets none through
-            await _refuse(error, scope, send)
+            await _refuse(error, scope, send_slowly)
 
     async def _key(self, scope: Scope) -> Key:
         """Raises what `Keyring.authenticate` raises, and `DatabaseUnavailable` where this replica's

@@ -13,8 +13,9 @@ from gateway.core.shares import Holder
 from gateway.places import Places
 from gateway.store.database import Database
 
-#: reads that may wait for the one that is under way, and for how long
-WAITING_MAX = 60
+#: reads that may wait for the one that is under way, and for how long; an account's are not more
+#: than its requests to free routes that are worked on, whose refusals cost less
+WAITING_MAX = 96
 _WAITING_SECONDS_MAX = 5.0
 
 P = ParamSpec("P")

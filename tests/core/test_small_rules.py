@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.catalog import Catalog
-from gateway.core.limits import Concurrency, RateLimit
+from gateway.core.limits import Brake, Concurrency, RateLimit, Window
 from gateway.core.patterns import matches
 from gateway.core.request import Request
 from gateway.core.seal import Sealer
@@ -43,6 +43,25 @@ def test_no_minute_admits_more_than_twice_the_rate(per_minute: int, pauses: list
     for start in admitted:
         within = [moment for moment in admitted if start <= moment < start + 60]
         assert len(within) <= 2 * per_minute
+
+
+def test_refusals_of_one_account_are_slowed_down_and_nobody_else_s() -> None:
+    brake = Brake()
+    pauses = [brake.pause("team/alice", 7.0 + n / 1000) for n in range(600)]
+    assert pauses.count(0.0) == Brake.AT_ONCE
+    assert pauses.count(Brake.PAUSE_SECONDS) == 600 - Brake.AT_ONCE
+    assert brake.pause("team/bob", 7.7) == 0.0
+    assert brake.pause("", 7.7) == 0.0
+    assert brake.pause("team/alice", 8.0) == 0.0
+    assert len(brake._refused) == 1, "what is over is forgotten"
+
+
+def test_any_stretch_has_so_many_admissions_and_no_more() -> None:
+    window = Window(50, 1.0)
+    admitted = [now / 100 for now in range(1000) if window.admit(now / 100)]
+    for start in admitted:
+        assert len([moment for moment in admitted if start <= moment < start + 1]) <= 50
+    assert len(admitted) == 500
 
 
 def test_concurrency_counts_in_and_out() -> None:

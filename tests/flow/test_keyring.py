@@ -7,9 +7,12 @@ from datetime import UTC, datetime
 import pytest
 from msgspec.structs import replace
 
+from gateway.connection import Message, Receive, Scope, Send
 from gateway.core.keys import PEPPER, generate_key
+from gateway.core.limits import Brake
 from gateway.errors import DatabaseUnavailable, InvalidCredential, PermissionDenied
 from gateway.keyring import CREDENTIALS_MAX, LOOKUPS_PER_SECOND_MAX, UNKNOWN_MAX, Key, Keyring
+from gateway.routes.entrance import CALLER, Entrance
 from gateway.store.live_keys import KeyChanges, LiveHash, LiveKey
 from gateway.telemetry.metrics import Metrics
 from tests.harness.books import SECRET, credential
@@ -180,5 +183,41 @@ def test_so_many_credentials_are_looked_at_and_so_many_unknown_ones_remembered()
         many = range(UNKNOWN_MAX + 100)
         await asyncio.gather(*(keyring._fetch([number.to_bytes(32)]) for number in many))
         assert len(keyring._unknown) == UNKNOWN_MAX
+
+    with_keyring(story)
+
+
+def test_who_is_refused_often_is_refused_slowly() -> None:
+    class Strict(Brake):
+        AT_ONCE = 0
+        PAUSE_SECONDS = 0.05
+
+    async def story(keyring: Keyring, rows: Rows) -> None:
+        plaintext = generate_key()
+        rows.add(plaintext)
+        rows.keys = (replace(rows.keys[0], concurrent_requests=0),)
+        await keyring.poll()
+        statuses: list[int] = []
+
+        async def send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                statuses.append(message["status"])
+
+        async def tell(scope: Scope, receive: Receive, send: Send) -> None:
+            assert isinstance(scope[CALLER], InvalidCredential)
+            await send({"type": "http.response.start", "status": 401})
+
+        async def nothing() -> Message:
+            raise AssertionError("nothing is read")
+
+        entrance = Entrance(tell, keyring, Strict())
+        loop = asyncio.get_running_loop()
+        for sent, status in ((plaintext, 429), ("sk-nobody", 401)):
+            began = loop.time()
+            headers = [(b"x-api-key", sent.encode())]
+            scope: Scope = {"path": "/", "headers": headers, "tollgate.request_id": "req"}
+            await entrance(scope, nothing, send)
+            assert statuses.pop() == status
+            assert loop.time() - began >= 0.05
 
     with_keyring(story)
