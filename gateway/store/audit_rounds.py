@@ -10,31 +10,41 @@ sees an entry sees all entries of the account with lower ids. Over several accou
 not hold, so the checkpoint is the account's own. Entry and balance change in one transaction: a
 snapshot sees both or none of them, and never a difference that is none.
 
-What lies below a checkpoint is counted from zero in its turn, some accounts a round, and at once
-where something differs. That takes a share of the round's time and no more: what is left over, as
-in the first rounds over a ledger that was never counted, is for the next rounds. An account that is
-wrong loses its checkpoint, and is counted from zero in each round until it is right.
+Entries are counted in slices, and what is counted is kept: one account may have more of them than
+any statement or round has time for. A slice of each comes first, so none waits for the largest.
+What lies below a checkpoint is counted from zero in its turn, some accounts a round, and in slices
+as well. An entry that is wrong is found by each round: no checkpoint moves beyond it. An account
+that is wrong as a whole is counted from zero by the next round, and until it is right.
 
 Only for PostgreSQL: a database of one process is audited as a whole (`gateway.store.audit`).
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from time import monotonic
-from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 from sqlalchemy import text
 from sqlmodel import Session
 
+from gateway.store.audit_slices import (
+    ACCOUNTS_AT_ONCE,
+    Finding,
+    Place,
+    Slice,
+    check_accounts,
+    check_holds,
+    check_slices,
+    count_again_soon,
+    forget,
+    keep_again,
+    keep_news,
+    pages_of_news,
+    read_due,
+    read_slices,
+)
 from gateway.store.database import Database
-
-
-class Finding(Struct, frozen=True):
-    """What is wrong with an account, and by how many credits."""
-
-    account_id: int
-    credits: int
-    sentence: str
 
 
 class AuditRound(Struct, frozen=True):
@@ -52,23 +62,6 @@ class AuditRound(Struct, frozen=True):
         return sum(finding.credits for finding in self.findings)
 
 
-class _Count(Struct, frozen=True):
-    """An account's entries beyond `since`: their sum with what was counted before, and the last.
-
-    `before` is what the checkpoint says of those up to it; `before_now` is their sum by now.
-    """
-
-    account_id: int
-    account: str
-    balance: int
-    since: int
-    credits: int
-    last: int
-    entries: int
-    before: int = 0
-    before_now: int = 0
-
-
 #: each account reads its own piece of the index; other plans would read the whole ledger, and to
 #: compile one would take longer than to carry it out
 _PLAN = tuple(
@@ -79,113 +72,14 @@ _PLAN = tuple(
 #: of one statement; whoever else audits or changes the schema is waited for as long
 _STATEMENT_SECONDS = 60
 _LOCK_SECONDS = 10
-#: the most that a round may spend on counting from zero, however seldom there is one: its
-#: snapshot keeps the database from tidying up, and an operator that ends waits for it
+#: the most that a round may spend on counting, however seldom there is one: its snapshot keeps the
+#: database from tidying up, and an operator that ends waits for it
 _COUNT_SECONDS = 30
-#: accounts that are counted from zero in one statement
-_BATCH = 50
-
-#: accounts with entries beyond their checkpoint, and those that differ from it
-_NEWS = """
-SELECT a.id, a.namespace || '/' || a.name, a.balance, c.entry_id,
-       c.credits + coalesce(n.credits, 0), coalesce(n.last, c.entry_id), n.entries
-FROM account a JOIN audit_checkpoint c ON c.account_id = a.id
-CROSS JOIN LATERAL (
-  SELECT sum(e.credits) AS credits, max(e.id) AS last, count(*) AS entries
-  FROM entry e WHERE e.account_id = a.id AND e.id > c.entry_id OFFSET 0
-) AS n
-WHERE a.installation = :installation AND (n.entries > 0 OR a.balance <> c.credits)
-"""
-
-#: accounts that were never counted, and those whose last count is oldest
-_DUE = """
-(SELECT a.id FROM account a LEFT JOIN audit_checkpoint c ON c.account_id = a.id
- WHERE a.installation = :installation AND c.account_id IS NULL ORDER BY a.id)
-UNION ALL
-(SELECT a.id FROM account a JOIN audit_checkpoint c ON c.account_id = a.id
- WHERE a.installation = :installation
- AND c.counted_at <= clock_timestamp() - make_interval(secs => :seconds)
- ORDER BY c.counted_at
- LIMIT (SELECT ceil(2 * :share * count(*)) FROM account WHERE installation = :installation))
-"""
-
-_FROM_ZERO = """
-SELECT a.id, a.namespace || '/' || a.name, a.balance, 0, coalesce(n.credits, 0),
-       coalesce(n.last, 0), n.entries, coalesce(c.credits, 0), coalesce(n.before_now, 0)
-FROM account a LEFT JOIN audit_checkpoint c ON c.account_id = a.id
-CROSS JOIN LATERAL (
-  SELECT sum(e.credits) AS credits, max(e.id) AS last, count(*) AS entries,
-         sum(e.credits) FILTER (WHERE e.id <= c.entry_id) AS before_now
-  FROM entry e WHERE e.account_id = a.id OFFSET 0
-) AS n
-WHERE a.id = ANY(:ids)
-"""
-
-#: what an entry promises beside the sum; each finds rows that must not exist
-_NEW_ENTRIES = """
-WITH counted AS (
-  SELECT * FROM unnest(CAST(:ids AS bigint[]), CAST(:sinces AS bigint[])) AS c(account_id, since)
-), news AS (
-  SELECT e.* FROM counted c CROSS JOIN LATERAL (
-    SELECT * FROM entry WHERE account_id = c.account_id AND id > c.since AND kind <> 'charge'
-    OFFSET 0) AS e
-)
-"""
-_REFUNDS = """
-SELECT e.account_id, e.credits, e.request_id
-FROM news e LEFT JOIN entry c ON c.request_id = e.request_id AND c.kind = 'charge'
-     AND c.account_id = e.account_id AND c.credits = -e.credits
-WHERE e.kind = 'refund' AND c.id IS NULL
-"""
-_GRANT_ENTRIES = """
-SELECT e.account_id, abs(e.credits), e.id, e.credits, e.grant_id
-FROM news e LEFT JOIN credit_grant g ON g.id = e.grant_id AND g.account_id = e.account_id
-WHERE e.grant_id IS NOT NULL
-AND (g.id IS NULL OR (e.kind = 'grant' AND e.credits <> g.credits) OR -e.credits > g.credits)
-"""
-#: what is found from the other side, of accounts that are counted from zero
-_GRANTS = """
-SELECT g.account_id, g.credits, g.id
-FROM credit_grant g LEFT JOIN entry e ON e.grant_id = g.id AND e.kind = 'grant'
-WHERE g.account_id = ANY(:recounted) AND e.id IS NULL
-"""
-_DAYS = """
-SELECT k.account_id, -d.credits, d.api_key_id, d.credits, d.day
-FROM api_key k JOIN api_key_day d ON d.api_key_id = k.id
-WHERE k.account_id = ANY(:recounted) AND d.credits < 0
-"""
-#: all that are open; there are never many
-
-_HOLDS = """
-SELECT h.account_id, h.credits, h.request_id
-FROM hold h JOIN account a ON a.id = h.account_id AND a.installation = :installation
-LEFT JOIN entry c ON c.request_id = h.request_id AND c.kind = 'charge'
-     AND c.account_id = h.account_id AND c.credits = -h.credits
-LEFT JOIN entry r ON r.request_id = h.request_id AND r.kind = 'refund'
-WHERE c.id IS NULL OR r.id IS NOT NULL
-"""
 
 _SIZES = """
 SELECT (SELECT count(*) FROM account WHERE installation = :installation),
        (SELECT count(*) FROM hold h JOIN account a ON a.id = h.account_id
         WHERE a.installation = :installation)
-"""
-
-_PROMISES = (
-    ("request {2} was refunded {1} without a charge of the same", _NEW_ENTRIES + _REFUNDS),
-    ("the entry {2} of {3} credits is not what grant {4} allows", _NEW_ENTRIES + _GRANT_ENTRIES),
-    ("grant {2} of {1} credits has no entry", _GRANTS),
-    ("key {2} counts {3} credits on {4}", _DAYS),
-    ("request {2} has a hold of {1} although it was not charged so, or was refunded", _HOLDS),
-)
-
-_KEEP = """
-INSERT INTO audit_checkpoint (account_id, entry_id, credits, counted_at)
-SELECT *, clock_timestamp() FROM unnest(CAST(:ids AS bigint[]), CAST(:entry_ids AS bigint[]),
-                                        CAST(:credits AS bigint[]))
-ON CONFLICT (account_id) DO UPDATE SET entry_id = excluded.entry_id, credits = excluded.credits,
-  counted_at = CASE WHEN audit_checkpoint.account_id = ANY(:recounted) THEN excluded.counted_at
-                    ELSE audit_checkpoint.counted_at END
 """
 
 
@@ -194,8 +88,8 @@ def audit_round(
 ) -> AuditRound:
     """One round over the accounts of an installation, in one snapshot.
 
-    Rounds are `round_seconds` apart; each account is counted from zero once in `recount_seconds`,
-    for which a round has half of its time, or `_COUNT_SECONDS`. Raises `DatabaseUnavailable`, also
+    Rounds are `round_seconds` apart; each account is counted from zero once in `recount_seconds`.
+    A round counts for half of its time, or `_COUNT_SECONDS`. Raises `DatabaseUnavailable`, also
     where another auditor is at work.
     """
     until = monotonic() + min(round_seconds / 2, _COUNT_SECONDS)
@@ -206,84 +100,152 @@ def audit_round(
         session.execute(text("LOCK TABLE audit_checkpoint IN SHARE ROW EXCLUSIVE MODE"))
         for setting in _PLAN:
             session.execute(text(setting))
-        news = _counts(session, _NEWS, installation=installation)
-        due = {"seconds": recount_seconds, "share": round_seconds / recount_seconds}
-        found = session.execute(text(_DUE), {"installation": installation, **due})
-        differing = {count.account_id for count in news if count.balance != count.credits}
-        recounted = _count_from_zero(
-            session, [*differing, *(one for one in found.scalars() if one not in differing)], until
-        )
-        again = {count.account_id for count in recounted}
-        ids = sorted(again)
-        counts = [*recounted, *(one for one in news if one.account_id not in again)]
-        findings = (*_judge(counts), *_check_promises(session, installation, counts, ids))
-        _keep(session, counts, ids, {finding.account_id for finding in findings})
+        count = _Count(session, until)
+        if count.count_news(installation):  # else no account's balance could be compared
+            share = round_seconds / recount_seconds
+            due = read_due(session, installation, seconds=recount_seconds, share=share)
+            count.count_again(due)
+        count.note(check_accounts(session, count.recounted))
+        count.note(check_holds(session, installation))
+        count.mark_wrong()
         accounts, holds = session.execute(text(_SIZES), {"installation": installation}).one()
         return AuditRound(
-            findings=findings,
+            findings=(*count.differing.values(), *count.findings),
             accounts=accounts,
-            recounted=len(ids),
-            entries=sum(count.entries for count in counts),
+            recounted=len(count.recounted),
+            entries=count.entries,
             open_holds=holds,
         )
 
 
-def _count_from_zero(session: Session, ids: Sequence[int], until: float) -> list[_Count]:
-    """The first of `ids`, as many as there is time for, but always some."""
-    counts: list[_Count] = []
-    for start in range(0, len(ids), _BATCH):
-        counts += _counts(session, _FROM_ZERO, ids=sorted(ids[start : start + _BATCH]))
-        if monotonic() > until:
-            break
-    return counts
+class _Count:
+    """One round's counting."""
 
+    def __init__(self, session: Session, until: float) -> None:
+        self._session = session
+        self._until = until
+        self.entries = 0
+        #: accounts whose balance is not the sum of their entries, and what else is wrong
+        self.differing: dict[int, Finding] = {}
+        self.findings: list[Finding] = []
+        self._wrong: set[int] = set()
+        #: accounts whose count from zero has come to its end, and those where it began just now
+        self.recounted: set[int] = set()
+        self._from_zero: set[int] = set()
 
-def _counts(session: Session, statement: str, **values: Any) -> list[_Count]:
-    rows = session.execute(text(statement), values)
-    return [_Count(row[0], row[1], *map(int, row[2:])) for row in rows]
+    @property
+    def _is_late(self) -> bool:
+        return monotonic() > self._until
 
+    def note(self, findings: Iterable[Finding]) -> None:
+        for finding in findings:
+            self.findings.append(finding)
+            self._wrong.add(finding.account_id)
 
-def _judge(counts: Iterable[_Count]) -> Iterator[Finding]:
-    for one in counts:
-        if one.balance != one.credits:
-            sentence = f"{one.account} has a balance of {one.balance} but entries of {one.credits}"
-            yield Finding(one.account_id, abs(one.balance - one.credits), sentence)
-        elif one.before != one.before_now:
-            sentence = (
-                f"old entries of {one.account} were changed, and its balance with them:"
-                f" they were {one.before} credits and are {one.before_now}"
+    def count_news(self, installation: str) -> bool:
+        """Count what lies beyond the checkpoints; whether there was time for all of it.
+
+        Of each account a slice first, then the rest of those that have more.
+        """
+        waiting: deque[Place] = deque()
+        for page in pages_of_news(self._session, installation):
+            self._from_zero.update(one.account_id for one in page if not one.is_known)
+            for batch in _batches(page):
+                waiting.extend(self._count_news(batch))
+                if self._is_late:
+                    return False
+        while waiting:
+            waiting.extend(self._count_news(_take(waiting)))
+            if self._is_late:
+                return not waiting
+        return True
+
+    def count_again(self, due: Iterable[Place]) -> None:
+        """Go on with counting accounts from zero, up to their checkpoints; always with some.
+
+        Not where the checkpoint stays before an entry that is wrong.
+        """
+        waiting = deque(one for one in due if one.account_id not in self._wrong)
+        self._from_zero.update(one.account_id for one in waiting if not one.again_id)
+        while waiting:
+            waiting.extend(self._count_again(_take(waiting)))
+            if self._is_late:
+                return
+
+    def mark_wrong(self) -> None:
+        """What is wrong is counted from zero by the next round, and until it is right."""
+        wrong = self._wrong | self.differing.keys()
+        whole = wrong & self._from_zero & self.recounted
+        forget(self._session, whole)
+        count_again_soon(self._session, wrong - whole)
+
+    def _count_news(self, places: Sequence[Place]) -> list[Place]:
+        """A slice of each, kept where nothing is wrong in it; those of which there is more."""
+        slices = self._read(places, again=False)
+        more: list[Place] = []
+        kept: list[Place] = []
+        for before, one in zip(places, slices, strict=True):
+            place = replace(before, entry_id=one.last, credits=before.credits + one.credits)
+            if one.account_id not in self._wrong:
+                kept.append(place)
+            if not one.is_last:
+                more.append(place)
+                continue
+            if not place.is_known:
+                self.recounted.add(place.account_id)
+            self._compare(place, place.credits)
+        keep_news(self._session, kept)
+        return more
+
+    def _count_again(self, places: Sequence[Place]) -> list[Place]:
+        """The same, once more; where something is wrong, the checkpoint falls back to before it."""
+        slices = self._read(places, again=True)
+        more: list[Place] = []
+        ended: list[Place] = []
+        for before, one in zip(places, slices, strict=True):
+            place = replace(
+                before, again_id=one.last, again_credits=before.again_credits + one.credits
             )
-            yield Finding(one.account_id, abs(one.before - one.before_now), sentence)
+            if one.is_last:
+                self.recounted.add(place.account_id)
+                self._compare(place, place.again_credits, place.credits)
+            if one.account_id in self._wrong:
+                ended.append(before)
+            elif one.is_last:
+                ended.append(replace(place, again_id=place.entry_id))
+            else:
+                more.append(place)
+        keep_again(self._session, more)
+        keep_again(self._session, ended, ended=True)
+        return more
+
+    def _read(self, places: Sequence[Place], *, again: bool) -> list[Slice]:
+        slices = read_slices(self._session, places, again=again)
+        self.entries += sum(one.entries for one in slices)
+        self.note(check_slices(self._session, slices))
+        return slices
+
+    def _compare(self, place: Place, credits: int, before: int | None = None) -> None:
+        """Hold an account's balance against all of its entries, `before` what they were once."""
+        self.differing.pop(place.account_id, None)
+        if place.balance != credits:
+            sentence = f"{place.account} has a balance of {place.balance} but entries of {credits}"
+            wrong = abs(place.balance - credits)
+        elif before is not None and before != credits:
+            sentence = (
+                f"old entries of {place.account} were changed, and its balance with them:"
+                f" they were {before} credits and are {credits}"
+            )
+            wrong = abs(before - credits)
+        else:
+            return
+        self.differing[place.account_id] = Finding(place.account_id, wrong, sentence)
 
 
-def _check_promises(
-    session: Session, installation: str, counts: Sequence[_Count], recounted: Sequence[int]
-) -> Iterator[Finding]:
-    changed = [one for one in counts if one.entries]
-    values = {
-        "ids": [one.account_id for one in changed],
-        "sinces": [one.since for one in changed],
-        "recounted": recounted,
-        "installation": installation,
-    }
-    for sentence, statement in _PROMISES:
-        for row in session.execute(text(statement), values):
-            yield Finding(row[0], int(row[1]), sentence.format(*row))
+def _batches(places: Sequence[Place]) -> Iterator[Sequence[Place]]:
+    for start in range(0, len(places), ACCOUNTS_AT_ONCE):
+        yield places[start : start + ACCOUNTS_AT_ONCE]
 
 
-def _keep(
-    session: Session, counts: Iterable[_Count], recounted: Sequence[int], wrong: Collection[int]
-) -> None:
-    """Move the checkpoints of accounts that are right, and forget those that are wrong."""
-    if wrong:
-        forget = "DELETE FROM audit_checkpoint WHERE account_id = ANY(:ids)"
-        session.execute(text(forget), {"ids": sorted(wrong)})
-    right = [one for one in counts if one.account_id not in wrong]
-    if right:
-        values = {
-            "ids": [one.account_id for one in right],
-            "entry_ids": [one.last for one in right],
-            "credits": [one.credits for one in right],
-            "recounted": recounted,
-        }
-        session.execute(text(_KEEP), values)
+def _take(waiting: deque[Place]) -> list[Place]:
+    return [waiting.popleft() for _ in range(min(len(waiting), ACCOUNTS_AT_ONCE))]

@@ -111,6 +111,54 @@ def test_a_ledger_that_was_never_counted_is_counted_in_many_rounds(books: Books)
     assert books.scalar("SELECT count(*) FROM audit_checkpoint") == 119
 
 
+def test_an_account_with_more_entries_than_there_is_time_for_is_counted_in_slices(
+    books: Books,
+) -> None:
+    """What is counted is kept, for the first time and again; others do not wait for it."""
+    many = 450_000
+    books.grant(credits=2 * many)
+    books.grant("other", "bob", credits=5)
+    with books.database.write() as session:
+        session.execute(text("SET LOCAL statement_timeout = 0"))
+        session.execute(
+            text(
+                "INSERT INTO entry (account_id, kind, credits, request_id, api_key_id, model)"
+                " SELECT 1, 'charge', -1, 'req_' || n, 1, 'kimi-k2.5'"
+                " FROM generate_series(1, :many) AS n"
+            ),
+            {"many": many},
+        )
+        session.execute(text("UPDATE account SET balance = :many WHERE id = 1"), {"many": many})
+
+    do(books, "UPDATE account SET balance = 6 WHERE name = 'bob'")
+    first = look_for_a_moment(books)
+    assert (first.recounted, first.drift, first.entries) == (1, 1, 50_001)
+    do(books, "UPDATE account SET balance = 5 WHERE name = 'bob'")
+    kept = "SELECT entry_id FROM audit_checkpoint WHERE account_id = 1"
+    places = [books.scalar(kept)]
+    while places[-1] < books.scalar("SELECT max(id) FROM entry"):
+        found = look_for_a_moment(books)
+        assert (found.drift, found.entries) == (0, min(100_000, found.entries))
+        places.append(books.scalar(kept))
+        assert places[-1] > places[-2]
+    assert len(places) == 6
+    do(books, "UPDATE entry SET credits = -3 WHERE request_id = 'req_400000'")
+    assert look(books).drift == 0, "it was counted before"
+    do(books, "UPDATE audit_checkpoint SET counted_at = to_timestamp(0) WHERE account_id = 1")
+    again = [look_for_a_moment(books) for _ in range(5)]
+    assert [found.drift for found in again] == [0, 0, 0, 0, 2]
+    assert [found.entries for found in again] == [100_000] * 4 + [50_001]
+    assert look(books).drift == 2
+    do(books, "UPDATE entry SET credits = -1 WHERE request_id = 'req_400000'")
+    look(books)
+    assert look(books).drift == 0
+
+
+def look_for_a_moment(books: Books) -> AuditRound:
+    """A round that has time for one statement, in which every account stays counted for a day."""
+    return audit_round(books.database, INSTALLATION, round_seconds=0.001, recount_seconds=_DAY)
+
+
 def test_a_table_that_is_busy_is_waited_for(books: Books) -> None:
     """For longer than a charge would: nobody waits for an audit."""
     books.grant()
