@@ -52,9 +52,16 @@ def problem_of_brought_key(plaintext: str) -> str | None:
         return f"an API key needs at least {BROUGHT_CHARACTERS_MIN} characters"
     if len(plaintext) > BROUGHT_CHARACTERS_MAX:
         return f"an API key may have at most {BROUGHT_CHARACTERS_MAX} characters"
+    if is_address(plaintext):
+        return "an API key may not be a URL: whoever knows the address would have the key"
     if not all("!" <= character <= "~" for character in plaintext):
         return "an API key may hold printable ASCII characters only, and no blanks"
     return None
+
+
+def is_address(value: str) -> bool:
+    """Whether a value says where something is, which is known to many."""
+    return "://" in value
 
 
 def shown_prefix(plaintext: str) -> str:

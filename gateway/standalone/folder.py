@@ -34,22 +34,11 @@ class DataFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._descriptor = -1
+        self._descriptors: list[int] = []
 
     def __enter__(self) -> "DataFolder":
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            owner = os.read(self._descriptor, 32).decode() or "unknown"
-            os.close(self._descriptor)
-            raise FolderInUse(
-                f"another gateway (process {owner}) is running on {self.path}: a SQLite database"
-                " serves one process; stop it, or give this one another --data folder"
-            ) from None
-        os.ftruncate(self._descriptor, 0)
-        os.write(self._descriptor, str(os.getpid()).encode())
+        self._hold(self.path / "lock", f"{self.path}", "another --data folder")
         self._close_to_others()
         return self
 
@@ -59,7 +48,31 @@ class DataFolder:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        os.close(self._descriptor)
+        for descriptor in self._descriptors:
+            os.close(descriptor)
+
+    def hold_database(self, path: Path) -> None:
+        """Have a database of SQLite alone, too: settings may name the same to several folders.
+
+        By a lock beside the file, wherever links to it lead. Raises `FolderInUse`.
+        """
+        file = path.resolve()
+        self._hold(file.with_name(f"{file.name}.lock"), f"{file}", "another database")
+
+    def _hold(self, lock: Path, what: str, other: str) -> None:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = os.read(descriptor, 32).decode() or "unknown"
+            os.close(descriptor)
+            raise FolderInUse(
+                f"another gateway (process {owner}) is running on {what}: a SQLite database"
+                f" serves one process; stop it, or give this one {other}"
+            ) from None
+        self._descriptors.append(descriptor)
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, str(os.getpid()).encode())
 
     def note_address(self, url: str) -> str:
         """Leave the URL of the gateway that runs here for whoever applies a file beside it."""
@@ -113,9 +126,11 @@ def open_database(settings: Settings, folder: DataFolder) -> tuple[Database, Ins
     """The database, fit for this release and this secret.
 
     A SQLite database is made and migrated here; PostgreSQL is migrated by `migrate`. Raises
-    `SettingsError`, `SchemaError`, `WrongSecret` and `DatabaseUnavailable`.
+    `SettingsError`, `SchemaError`, `WrongSecret`, `FolderInUse` and `DatabaseUnavailable`.
     """
     database = Database(database_url(settings, folder.path), connections=SHARED_CONNECTIONS)
+    if database.is_sqlite:
+        folder.hold_database(Path(database.path))
     if database.is_sqlite and not is_current(database):
         # The migration tool costs a third of a start, and is needed only here.
         from gateway.store.migrate import migrate

@@ -98,15 +98,15 @@ class Reconciler:
             if key.spec.secret_name is not None:
                 self._check_secret(key, key.spec.secret_name, living.get((namespace, name)))
                 continue
-            owner = owners.setdefault(self._brought(key), name)
-            if owner != name:
-                raise SpecError(f"ApiKey {namespace}/{name}: {owner} has the same key")
             assert key.spec.value_from is not None, "one of secretName and valueFrom is given"
             source = key.spec.value_from.secret_key_ref.name
             if (namespace, source) in generated:
                 raise SpecError(
                     f"ApiKey {namespace}/{name}: secret {source} was made for another key"
                 )
+            owner = owners.setdefault(self._brought(key), name)
+            if owner != name:
+                raise SpecError(f"ApiKey {namespace}/{name}: {owner} has the same key")
 
     def _check_secret(self, key: ApiKey, secret_name: str, state: KeyState | None) -> None:
         namespace = key.metadata.namespace
@@ -179,9 +179,9 @@ class Reconciler:
     def _brought(self, key: ApiKey) -> str:
         assert key.spec.value_from is not None, "one of secretName and valueFrom is given"
         ref = key.spec.value_from.secret_key_ref
+        name = f"ApiKey {key.metadata.namespace}/{key.metadata.name}"
         plaintext = self._secrets.resolve(key.metadata.namespace, ref)
         plaintext = plaintext or self._environment.get(ref.key)
-        name = f"ApiKey {key.metadata.namespace}/{key.metadata.name}"
         if plaintext is None:
             raise SpecError(f"{name}: there is no secret {ref.name} with a key {ref.key}")
         problem = problem_of_brought_key(plaintext)

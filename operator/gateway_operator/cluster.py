@@ -42,9 +42,13 @@ _KINDS: Mapping[str, tuple[str, str, str]] = {
     "Service": ("", "v1", "services"),
     "ServiceAccount": ("", "v1", "serviceaccounts"),
 }
+#: how to ask for metadata alone (Kubernetes API concepts, "Metadata-only fetches")
+_METADATA = "application/json;as=PartialObjectMetadata{};g=meta.k8s.io;v=v1"
+METADATA_OF_ONE, METADATA_OF_MANY = _METADATA.format(""), _METADATA.format("List")
 _CLUSTER_WIDE = frozenset({"Namespace", "CustomResourceDefinition"})
 _CONNECTIONS = 20
-_PAGE = 500
+#: an object may have a megabyte, whoever wrote it, and a page is held whole
+_PAGE = 100
 #: the length that the API server allows for an Event's message
 _MESSAGE_CHARACTERS = 1024
 #: how a server-side apply refuses an object that fits no schema, with status 500
@@ -111,9 +115,14 @@ class Cluster:
             return None
 
     async def pages(
-        self, kind: str, namespace: str | None = None, labels: str | None = None
+        self,
+        kind: str,
+        namespace: str | None = None,
+        labels: str | None = None,
+        *,
+        only_metadata: bool = False,
     ) -> AsyncIterator[Page]:
-        """All objects of a kind, of one namespace or of all, some hundreds at a time.
+        """All objects of a kind, of one namespace or of all, a hundred at a time.
 
         Complete, or an error is raised in between.
         """
@@ -121,13 +130,19 @@ class Cluster:
         page = None
         while True:
             found = await self._call(
-                "get", _path(kind, namespace), label_selector=labels, limit=_PAGE, _continue=page
+                "get",
+                _path(kind, namespace),
+                label_selector=labels,
+                limit=_PAGE,
+                _continue=page,
+                header_params={"Accept": METADATA_OF_MANY} if only_metadata else {},
             )
-            for item in found["items"]:  # a list leaves out what its items have in common
-                item.setdefault("apiVersion", api_version)
-                item.setdefault("kind", kind)
+            items: Page = found["items"] or []  # of metadata, a list of nothing has none
+            for item in items:  # a list leaves out what its items have in common
+                item["apiVersion"] = api_version
+                item["kind"] = kind
                 item["metadata"].pop("managedFields", None)  # half of it, and of no use
-            yield found["items"]
+            yield items
             page = found["metadata"].get("continue")
             if not page:
                 return

@@ -9,10 +9,8 @@ Keys and grants that did not change while the operator was away are not handled 
 it starts: the sweep that a start begins with compares them all by a few lists.
 """
 
-import os
 import secrets
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 import kopf
@@ -22,6 +20,7 @@ from gateway_operator.apply.fleet import reconcile_fleet
 from gateway_operator.apply.reporting import report_waiting
 from gateway_operator.cluster import ClusterError
 from gateway_operator.conditions import ready_reason
+from gateway_operator.login import log_in
 from gateway_operator.plan.balances import Shown, read_shown
 from gateway_operator.probes import register_liveness
 from gateway_operator.process import Process, Seen
@@ -35,7 +34,6 @@ from gateway_operator.resources.names import (
 from gateway_operator.sweep import Sweep
 
 _PLURALS = {"ApiKey": "apikeys", "CreditGrant": "creditgrants", "GatewayFleet": "gatewayfleets"}
-_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _DATABASE_UNAVAILABLE = "DatabaseUnavailable"
 #: the shortest time until another attempt, and what chance adds to it at most
 _RETRY_SECONDS = 8
@@ -154,17 +152,3 @@ async def _attempt(
         raise kopf.TemporaryError(str(error), delay=delay) from None
     except ClusterError as error:
         raise kopf.TemporaryError(str(error), delay=delay) from None
-
-
-async def log_in(settings: kopf.OperatorSettings, **_: Any) -> kopf.ConnectionInfo | None:
-    """By the kubeconfig that the environment names, or else by the pod's service account."""
-    host = os.environ.get("KUBERNETES_SERVICE_HOST")
-    if "KUBECONFIG" in os.environ or host is None:
-        return kopf.login_with_kubeconfig(settings=settings)
-    # By address: the cluster's DNS may not be up yet, or never.
-    address = f"[{host}]" if ":" in host else host
-    return kopf.ConnectionInfo(
-        server=f"https://{address}:{os.environ.get('KUBERNETES_SERVICE_PORT', '443')}",
-        ca_path=str(_ACCOUNT / "ca.crt"),
-        token=(_ACCOUNT / "token").read_text(encoding="utf-8").strip(),
-    )

@@ -169,9 +169,10 @@ def configure(settings: kopf.OperatorSettings) -> None:
     # What kopf remembers of an object stands in annotations of ours; the status is a report.
     settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=ANNOTATIONS)
     settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=ANNOTATIONS)
-    # Of all Secrets only those that carry a key are listed, watched and held in memory.
+    # Of all Secrets only those that carry a key are listed and watched, and of those the metadata
+    # (`gateway_operator.login`). Of others, a page is held whole, whatever people put into them.
     settings.watching.label_selectors["secrets"] = f"{KEY_LABEL}=true"
-    settings.watching.chunk_size = 500
+    settings.watching.chunk_size = 100
     settings.networking.request_timeout = REQUEST_TIMEOUT_SECONDS
     # Ten minutes of an API server that is away, and seen within seconds when it is back; after
     # kopf's own 54 seconds, of which the last 21 are one pause, the process would end.

@@ -22,7 +22,7 @@ from gateway_operator.apply.creditgrant import GrantReconciler
 from gateway_operator.apply.fleet import reconcile_fleet
 from gateway_operator.apply.orphans import OrphanWatch
 from gateway_operator.apply.parts import Parts
-from gateway_operator.cluster import ClusterError, ClusterUnavailable, NotFound
+from gateway_operator.cluster import ClusterError, ClusterUnavailable, NotFound, Page
 from gateway_operator.conditions import Verdict
 from gateway_operator.plan.orphans import Name
 from gateway_operator.probes import Pulse
@@ -48,8 +48,6 @@ _WORKERS = 8
 _RETRY_SECONDS = 10.0
 #: wishes for a sweep within so long are one
 _GATHER_SECONDS = 0.5
-#: objects that are compared before others get their turn on the event loop
-_SLICE = 100
 
 
 class DefinitionsMissing(RuntimeError):
@@ -172,31 +170,58 @@ class Sweep:
         """The names of all ApiKeys, and the work for those that are not as they should be."""
         row_of = {(row.namespace, row.name): row for row in rows}
         labels = f"{KEY_LABEL}=true"
-        secret_of = {_name(secret): secret async for secret in self._each("Secret", labels)}
+        version_of = {
+            _name(secret): secret["metadata"]["resourceVersion"]
+            async for page in self._pages("Secret", labels, only_metadata=True)
+            for secret in page
+        }
         listed: set[Name] = set()
         jobs: list[_Job] = []
-        async for body in self._each("ApiKey"):
+        readers = asyncio.Semaphore(_WORKERS)
+
+        async def compare(body: _Body) -> None:
             name, key = _name(body), parse_key(body)
             wanted = None if isinstance(key, Verdict) else (name[0], secret_name(key))
-            secret = secret_of.get(wanted) if wanted is not None else None
-            listed.add(name)
-            if not self.keys.is_settled(body, row_of.get(name), secret, fleets):
+            version = version_of.get(wanted) if wanted is not None else None
+            async with readers:
+                is_settled = await self.keys.is_settled(body, row_of.get(name), version, fleets)
+            if not is_settled:
                 jobs.append(("ApiKey", partial(self.keys.reconcile, *name)))
+
+        async for page in self._pages("ApiKey"):
+            listed.update(map(_name, page))
+            compared = await asyncio.gather(*map(compare, page), return_exceptions=True)
+            for body, failure in zip(page, compared, strict=True):
+                if isinstance(failure, ClusterUnavailable):
+                    raise failure
+                if failure is not None:  # its own work says why, to nobody's harm
+                    jobs.append(("ApiKey", partial(self.keys.reconcile, *_name(body))))
+        self.keys.forget(listed)
         return listed, jobs
 
-    async def _each(
-        self, kind: str, labels: str | None = None, namespaces: tuple[str, ...] = ()
-    ) -> AsyncIterator[_Body]:
+    async def _each(self, kind: str, namespaces: tuple[str, ...] = ()) -> AsyncIterator[_Body]:
+        """All objects of a kind, one by one."""
+        async for page in self._pages(kind, namespaces=namespaces):
+            for body in page:
+                yield body
+
+    async def _pages(
+        self,
+        kind: str,
+        labels: str | None = None,
+        namespaces: tuple[str, ...] = (),
+        *,
+        only_metadata: bool = False,
+    ) -> AsyncIterator[Page]:
         """All objects of a kind, where we watch or as told; only a page of them is held at once."""
-        number = 0
+        cluster = self.parts.cluster
         for namespace in namespaces or self.parts.settings.namespaces or (None,):
             try:
-                async for page in self.parts.cluster.pages(kind, namespace, labels):
-                    for body in page:
-                        yield body
-                        number += 1
-                        if number % _SLICE == 0:
-                            await asyncio.sleep(0)
+                async for page in cluster.pages(
+                    kind, namespace, labels, only_metadata=only_metadata
+                ):
+                    yield page
+                    await asyncio.sleep(0)  # the others' turn on the event loop
             except NotFound:
                 raise DefinitionsMissing(
                     f"the API server knows no {kind}: install the definitions of {GROUP} first"

@@ -164,6 +164,53 @@ def test_a_key_of_ones_own_is_taken_and_its_change_is_a_rotation(shared: World) 
     shared.check()
 
 
+def test_a_key_of_ones_own_is_none_that_others_know(shared: World) -> None:
+    """The address in a generated Secret is long enough, and known to the whole cluster."""
+    shared.team.apply(api_key("alice"))
+    shared.team.wait("ApiKey", "alice", "Issued")
+    url = shared.team.values("alice-key")["OPENAI_BASE_URL"]
+    reference = {"secretKeyRef": {"name": "alice-key", "key": "OPENAI_BASE_URL"}}
+    shared.team.apply(api_key("bob", valueFrom=reference))
+    found = shared.team.wait("ApiKey", "bob", "InvalidKey")
+    assert "was made by the operator" in condition(found, "Ready")["message"]
+    copy = brought_secret("copy", url)
+    shared.team.apply(copy)
+    reference = {"secretKeyRef": {"name": "copy", "key": "value"}}
+    shared.team.apply(api_key("carol", valueFrom=reference))
+    found = shared.team.wait("ApiKey", "carol", "InvalidKey")
+    assert "URL" in condition(found, "Ready")["message"]
+    shared.team.apply(brought_secret("copy", secrets.token_urlsafe(40)))
+    shared.team.wait("ApiKey", "carol", "Issued")
+    for label in ("app.kubernetes.io/managed-by", "tollgate.dev/apikey"):
+        mark = {"app.kubernetes.io/managed-by": "tollgate-operator"}.get(label, "somebody")
+        labels = {"tollgate.dev/key": "true", label: mark}
+        shared.team.apply({**copy, "metadata": {"name": "copy", "labels": labels}})
+        shared.team.wait("ApiKey", "carol", "InvalidKey")
+        shared.team.apply(brought_secret("copy", secrets.token_urlsafe(40)))
+        shared.team.wait("ApiKey", "carol", "Issued")
+    assert shared.row("bob") is None
+    assert not shared.is_usable("carol", url)
+    shared.check()
+
+
+def test_a_secret_of_ones_own_that_becomes_a_generated_one_is_not_read_any_more(
+    shared: World,
+) -> None:
+    reference = {"secretKeyRef": {"name": "own", "key": "OPENAI_API_KEY"}}
+    own = brought_secret("own", "")
+    own["stringData"] = {"OPENAI_API_KEY": secrets.token_urlsafe(40)}
+    shared.team.apply(own)
+    shared.team.apply(api_key("alice", valueFrom=reference))
+    shared.team.wait("ApiKey", "alice", "Issued")
+    shared.team.delete("Secret", "own")
+    shared.team.wait("ApiKey", "alice", "SecretNotFound")
+    shared.team.apply(api_key("bob", secretName="own"))
+    shared.team.wait("ApiKey", "bob", "Issued")
+    shared.team.wait("ApiKey", "alice", "InvalidKey")
+    assert not shared.is_usable("alice", shared.plaintext("own"))
+    shared.check()
+
+
 def test_one_key_belongs_to_one_object(shared: World) -> None:
     plaintext = generate_key()
     PLAINTEXTS.add(plaintext)

@@ -215,6 +215,14 @@ BROUGHT = [
     ("too short", BROUGHT_KEY, None, brought(problem="too short"), "InvalidKey"),
     ("gone, and suspended", SUSPENDED_OWN, row(), None, "CopySpec SecretNotFound"),
     ("bad, and suspended", SUSPENDED_OWN, row(), brought(problem="no"), "CopySpec InvalidKey"),
+    ("public", BROUGHT_KEY, None, brought(public="a URL"), "InvalidKey"),
+    ("public, and in use", BROUGHT_KEY, row(), brought(public="a URL"),
+     "RevokeKey say-Revoked InvalidKey"),
+    ("public, without the label", BROUGHT_KEY, row(), brought(ours=False, public="a URL"),
+     "RevokeKey say-Revoked InvalidKey"),
+    ("public, after a secret one", SUSPENDED_OWN, row(), brought(UNKNOWN, public="a URL"),
+     "CopySpec InvalidKey"),
+    ("public, and revoked", BROUGHT_KEY, REVOKED, brought(public="a URL"), "InvalidKey"),
     ("gone, and of another UID", SUSPENDED_OWN, ALIEN, None, "SecretNotFound"),
 ]  # fmt: skip
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway.settings import Settings
+from gateway.standalone.folder import DataFolder, FolderInUse, open_database
 from tests.harness.dialects import PATHS
 from tests.harness.gateway import GatewayProcess, Simulated, api_key, credit_grant, fleet
 
@@ -49,6 +51,24 @@ def test_databases_of_an_earlier_release_are_closed_to_others(gateway: GatewayPr
         database.chmod(0o644)
     use(gateway.start())
     assert readable(gateway.data) == {}
+
+
+def test_a_database_serves_one_process_whatever_folders_name_it(tmp_path: Path) -> None:
+    """A second one would give back what the first one's requests have been charged."""
+    file, link = tmp_path / "shared.db", tmp_path / "link.db"
+    link.symlink_to(file)
+    first, second = (
+        Settings(database_url=f"sqlite:///{path}", installation_secret="a secret for both" * 2)
+        for path in (file, link)
+    )
+    with DataFolder(tmp_path / "one") as one:
+        database, _ = open_database(first, one)
+        with DataFolder(tmp_path / "two") as two, pytest.raises(FolderInUse, match=r"shared\.db"):
+            open_database(second, two)
+        database.close()
+    with DataFolder(tmp_path / "two") as two:
+        database, _ = open_database(second, two)
+        database.close()
 
 
 def test_no_core_of_a_gateway_is_written(gateway: GatewayProcess) -> None:

@@ -123,6 +123,16 @@ def test_a_lost_secret_is_said_and_not_silently_replaced(standalone: Standalone)
     assert standalone.is_live(new.plaintext)
 
 
+def test_a_key_of_ones_own_is_none_that_others_know(standalone: Standalone) -> None:
+    source = {"secretKeyRef": {"name": "key-secret", "key": "OPENAI_BASE_URL"}}
+    other = key_object("other", secretName=None, valueFrom=source)
+    with pytest.raises(SpecError, match="was made for another key"):
+        standalone.apply(key_object(), other)
+    standalone.environment["MY_KEY"] = "https://gateway.example.com/api/openai/v1"
+    with pytest.raises(SpecError, match="may not be a URL"):
+        standalone.apply(brought())
+
+
 def brought(**spec: Any) -> ApiKey:
     source = {"secretKeyRef": {"name": "own", "key": "MY_KEY"}}
     return key_object(secretName=None, valueFrom=source, **spec)

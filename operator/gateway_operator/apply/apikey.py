@@ -1,9 +1,10 @@
 """ApiKeys: look, plan, carry out. The same for a new object, a changed one, and the sweep."""
 
 import logging
+from collections.abc import Collection
 from typing import Any
 
-from gateway.core.keys import PEPPER, has_checksum, problem_of_brought_key
+from gateway.core.keys import PEPPER, has_checksum, is_address, problem_of_brought_key
 from gateway.core.spec import ApiKey
 from gateway.store.key_states import KeyState, find_key
 from gateway.store.keys import DuplicateCredential, KeyMoved, credential_of
@@ -30,6 +31,7 @@ from gateway_operator.plan.apikey import (
     plan_revocation,
     plan_stall,
 )
+from gateway_operator.plan.orphans import Name
 from gateway_operator.resources import keysecret
 from gateway_operator.resources.apikey import (
     KIND,
@@ -54,6 +56,8 @@ class KeyReconciler:
         self._parts = parts
         self._addresses = addresses
         self._pepper = parts.secret.pepper(PEPPER)
+        #: what was seen in the Secrets of keys, and of which version of it for which row
+        self._seen: dict[Name, tuple[object, SecretView]] = {}
 
     async def reconcile(self, namespace: str, name: str) -> None:
         """Everything for one object, as it is now.
@@ -86,23 +90,34 @@ class KeyReconciler:
             deed = KeyDeed(parts=self._parts, pepper=self._pepper, body=body, row=row)
             await engine.carry_out(plan_revocation(row), deed.perform)
 
-    def is_settled(
+    async def is_settled(
         self,
         body: dict[str, Any],
         row: KeyState | None,
-        secret: dict[str, Any] | None,
+        secret_version: str | None,
         fleets: list[dict[str, Any]],
     ) -> bool:
-        """Whether there is nothing to do for an object, from lists that were read before."""
+        """Whether there is nothing to do for an object, from lists that were read before.
+
+        A Secret is read only where it is not the one that was seen the last time. Raises
+        `ClusterError`.
+        """
         key = parse_key(body)
         if isinstance(key, Verdict):
             return says(body, status_of_key(body, None, row, key))
-        planned = plan_key(*self._views(body, key, row, secret, choose_address(key, fleets)))
-        match planned:
+        address = choose_address(key, fleets)
+        view = None
+        if secret_version is not None:
+            view = await self._look(body, key, secret_version, row, address)
+        match plan_key(*_situation(key, row, view, address)):
             case [Report(verdict=verdict)]:
                 verdict = verdict or (verdict_of_row(row) if row else None)
                 return verdict is not None and says(body, status_of_key(body, key, row, verdict))
         return False
+
+    def forget(self, listed: Collection[Name]) -> None:
+        """Let go of what was seen of keys that are not there any more."""
+        self._seen = {name: seen for name, seen in self._seen.items() if name in listed}
 
     async def _carry_out(self, body: dict[str, Any], row: KeyState | None) -> None:
         parts, metadata = self._parts, body["metadata"]
@@ -121,7 +136,8 @@ class KeyReconciler:
             secret=secret,
             url=address if isinstance(address, str) else None,
         )
-        planned = plan_key(*self._views(body, key, row, secret, address))
+        view = None if secret is None else self._view(body, key, secret, row, address)
+        planned = plan_key(*_situation(key, row, view, address))
         try:
             await engine.carry_out(planned, deed.perform)
         except DuplicateCredential as error:
@@ -132,34 +148,46 @@ class KeyReconciler:
             verdict = stalled(Reason.SECRET_CONFLICT, message[:_MESSAGE_CHARACTERS])
             await engine.carry_out(plan_stall(key, row, verdict), deed.perform)
 
-    def _views(
+    async def _look(
         self,
         body: dict[str, Any],
         key: ApiKey,
+        version: str,
         row: KeyState | None,
-        secret: dict[str, Any] | None,
         address: str | Verdict,
-    ) -> tuple[Desired, Actual]:
-        no_address = address if isinstance(address, Verdict) else None
-        url = address if isinstance(address, str) else None
+    ) -> SecretView | None:
+        metadata = body["metadata"]
+        name = metadata["namespace"], metadata["name"]
         newest = None if row is None else row.newest_hash
-        view = None if secret is None else self._view(body, key, secret, newest, url)
-        return Desired(key=key, no_address=no_address), Actual(row=row, secret=view)
+        seen_for = (version, metadata["uid"], key.spec.value_from, newest, address)
+        known = self._seen.get(name)
+        if known is not None and known[0] == seen_for:
+            return known[1]
+        secret = await self._parts.cluster.get("Secret", name[0], secret_name(key))
+        if secret is None:
+            return None
+        view = self._view(body, key, secret, row, address)
+        if secret["metadata"]["resourceVersion"] == version:
+            self._seen[name] = seen_for, view
+        return view
 
     def _view(
         self,
         body: dict[str, Any],
         key: ApiKey,
         secret: dict[str, Any],
-        newest: bytes | None,
-        url: str | None,
+        row: KeyState | None,
+        address: str | Verdict,
     ) -> SecretView:
+        url = address if isinstance(address, str) else None
+        newest = None if row is None else row.newest_hash
         if key.spec.value_from is not None:
             brought = keysecret.read_value(secret, key.spec.value_from.secret_key_ref.key)
             return SecretView(
                 ours=keysecret.is_labelled(secret),
                 held=self._hash(brought),
                 problem=brought and problem_of_brought_key(brought),
+                public=_why_public(secret, brought),
             )
         name, uid = body["metadata"]["name"], body["metadata"]["uid"]
         ours = keysecret.is_made_for(secret, name)
@@ -191,3 +219,18 @@ def _told_of(error: DuplicateCredential, key: ApiKey) -> str:
         return str(error)
     _logger.warning("ApiKey %s/%s: %s", key.metadata.namespace, key.metadata.name, error)
     return "another ApiKey of the installation has the same key"
+
+
+def _situation(
+    key: ApiKey, row: KeyState | None, view: SecretView | None, address: str | Verdict
+) -> tuple[Desired, Actual]:
+    no_address = address if isinstance(address, Verdict) else None
+    return Desired(key=key, no_address=no_address), Actual(row=row, secret=view)
+
+
+def _why_public(secret: dict[str, Any], brought: str | None) -> str | None:
+    """Why what was brought along is no secret of whoever brought it, or None."""
+    if keysecret.is_made(secret):
+        name = secret["metadata"]["name"]
+        return f"the Secret {name} was made by the operator: bring a key in one of your own"
+    return problem_of_brought_key(brought) if brought and is_address(brought) else None

@@ -66,6 +66,9 @@ class SecretView(Struct, frozen=True, kw_only=True):
     problem: str | None = None
     """Why a key that was brought along cannot be used."""
 
+    public: str | None = None
+    """Why it is no secret: it must not be used, and not have been."""
+
 
 class Desired(Struct, frozen=True, kw_only=True):
     """The object, and whether there is an address to put into its Secret."""
@@ -162,6 +165,11 @@ def _rotate(row: KeyState) -> list[KeyAction]:
 
 def _plan_brought(key: ApiKey, actual: Actual) -> list[KeyAction]:
     row, secret, name = actual.row, actual.secret, secret_name(key)
+    if secret is not None and secret.public is not None:
+        verdict = stalled(Reason.INVALID_KEY, secret.public)
+        if row is not None and _is_own(key, row) and secret.held in row.live_hashes:
+            return [RevokeKey(row.id), _REVOKED, Report(verdict)]
+        return plan_stall(key, row, verdict)
     if secret is None or not secret.ours:
         message = f'there is no Secret {name} with the label {KEY_LABEL}: "true"'
         return plan_stall(key, row, stalled(Reason.SECRET_NOT_FOUND, message))

@@ -33,6 +33,20 @@ def is_made_for(secret: dict[str, Any], name: str) -> bool:
     return labels.get(MANAGED_BY_LABEL) == FIELD_MANAGER and labels.get(APIKEY_LABEL) == name
 
 
+def is_made(secret: dict[str, Any]) -> bool:
+    """Whether the operator made the Secret, for whatever; one sign of it is enough.
+
+    For a Secret that should have been brought along: labels are taken away easily.
+    """
+    labels = _labels(secret)
+    owners = secret["metadata"].get("ownerReferences") or ()
+    return (
+        labels.get(MANAGED_BY_LABEL) == FIELD_MANAGER
+        or APIKEY_LABEL in labels
+        or any(owner.get("apiVersion", "").startswith(f"{GROUP}/") for owner in owners)
+    )
+
+
 def is_owned_by(secret: dict[str, Any], uid: str) -> bool:
     """Whether it goes when this very object goes."""
     owners = secret["metadata"].get("ownerReferences") or ()

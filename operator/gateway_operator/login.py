@@ -1,0 +1,70 @@
+"""The session of kopf's watches: who it is, and that it is sent no more of Secrets than it needs.
+
+A watch holds what it is sent, a page at a time, and anybody may put a megabyte into a Secret.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import kopf
+
+from gateway_operator.cluster import METADATA_OF_MANY, METADATA_OF_ONE
+
+_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+
+
+async def log_in(settings: kopf.OperatorSettings, **_: Any) -> kopf.AiohttpSession | None:
+    """By the kubeconfig that the environment names, or else by the pod's service account."""
+    found = _find_account(settings)
+    if found is None:
+        return None
+    connector = aiohttp.TCPConnector(limit=0, ssl=found.as_ssl_context())
+    session = aiohttp.ClientSession(
+        connector=connector,
+        headers=found.as_http_headers(),
+        proxy=found.proxy_url,
+        trust_env=found.trust_env,
+        middlewares=(_ask_for_metadata,),
+        response_class=_Answer,
+    )
+    return kopf.AiohttpSession(
+        server=found.server,
+        default_namespace=found.default_namespace,
+        priority=found.priority,
+        expiration=found.expiration,
+        aiohttp_session=session,
+    )
+
+
+def _find_account(settings: kopf.OperatorSettings) -> kopf.ConnectionInfo | None:
+    host = os.environ.get("KUBERNETES_SERVICE_HOST")
+    if "KUBECONFIG" in os.environ or host is None:
+        return kopf.login_with_kubeconfig(settings=settings)
+    # By address: the cluster's DNS may not be up yet, or never.
+    address = f"[{host}]" if ":" in host else host
+    return kopf.ConnectionInfo(
+        server=f"https://{address}:{os.environ.get('KUBERNETES_SERVICE_PORT', '443')}",
+        ca_path=str(_ACCOUNT / "ca.crt"),
+        token=(_ACCOUNT / "token").read_text(encoding="utf-8").strip(),
+    )
+
+
+class _Answer(aiohttp.ClientResponse):
+    """An answer as kopf knows them: of metadata, a list of nothing has `null` for its items."""
+
+    async def json(self, **options: Any) -> Any:
+        found = await super().json(**options)
+        if isinstance(found, dict) and found.get("items", ()) is None:
+            found["items"] = []
+        return found
+
+
+async def _ask_for_metadata(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    if request.method == "GET" and request.url.path.endswith("/secrets"):
+        is_watch = "watch" in request.url.query
+        request.headers["Accept"] = METADATA_OF_ONE if is_watch else METADATA_OF_MANY
+    return await handler(request)
