@@ -32,7 +32,6 @@ _PARAMETERS: dict[str, str | int] = {
     "keepalives_interval": 1,
     "keepalives_count": 2,
 }
-_NO_ANSWER = "no answer within {:g} s"
 _INTERVAL_SECONDS = 0.1
 
 T = TypeVar("T")
@@ -42,6 +41,14 @@ def conninfo(url: str) -> str:
     """The URL with what every connection has. Raises `psycopg.Error` for one that is none."""
     plain = psycopg_url(url)
     return make_conninfo(plain, **_PARAMETERS, **roots_of(plain))
+
+
+class NoAnswer(psycopg.OperationalError):
+    """The server has said nothing for as long as anybody waits for it."""
+
+    def __init__(self, waited_seconds: float) -> None:
+        super().__init__(f"no answer within {waited_seconds:g} s")
+        self.waited_seconds = waited_seconds
 
 
 class PatientConnection(Connection[Any]):
@@ -89,7 +96,7 @@ def _give_up(
     if error.sqlstate is None and not connection.closed:
         connection.pgconn.finish()
         if limit is not None:
-            raise psycopg.OperationalError(_NO_ANSWER.format(limit)) from error
+            raise NoAnswer(limit) from error
 
 
 def connect(url: str, *, timeouts: bool, answer_seconds: float | None) -> PatientConnection:
@@ -97,9 +104,13 @@ def connect(url: str, *, timeouts: bool, answer_seconds: float | None) -> Patien
     connection = PatientConnection.connect(conninfo(url), autocommit=True)
     # By statements: a pooler refuses what it does not know in the start-up packet. UTC: elsewhere,
     # the last hours of the last year that can be read belong to another one.
-    connection.execute("SET timezone = 'UTC'")
-    if timeouts:
-        connection.execute(TIMEOUTS.encode())
+    try:
+        connection.execute("SET timezone = 'UTC'")
+        if timeouts:
+            connection.execute(TIMEOUTS.encode())
+    except psycopg.Error:
+        connection.pgconn.finish()
+        raise
     read_all_moments(connection)
     connection.autocommit = False
     connection.answer_seconds = answer_seconds

@@ -40,8 +40,10 @@ TIMEOUTS = (
 # What PostgreSQL says of itself (its appendix A): a lock was not to be had, the time was up, and
 # all of class 40, where a transaction was in the way of another …
 _BUSY_STATES = ("55P03", "57014", "40")
-# … it only reads, is ending or starting, has lost somebody: another connection may find another …
-_ENDING_STATES = ("25006", "57P0", "08")
+# … it only reads, is ending or starting, has lost somebody, or somebody the time that a transaction
+# may be idle: another connection may find another …
+_READ_ONLY = "25006"
+_ENDING_STATES = (_READ_ONLY, "25P0", "57P0", "08")
 # … and it cannot do it at all: no room on its disk, in its memory, for its connections; an error
 # of the system; no such user, password or database.
 _UNABLE_STATES = ("53", "58", "28", "3D000")
@@ -128,7 +130,7 @@ class Database:
         except DatabaseBusy:
             raise
         except DatabaseUnavailable as error:
-            self.outage.failed(error)
+            self.outage.failed(error, begins=not _is_lost(error.__cause__))
             raise
 
     @contextmanager
@@ -204,27 +206,37 @@ def _is_away(error: DBAPIError) -> bool:
     return error.statement is None or error.connection_invalidated
 
 
+def _is_lost(error: BaseException | None) -> bool:
+    """Whether a connection has ended; what became of the server, the next one finds out."""
+    return (
+        isinstance(error, DBAPIError)
+        and error.connection_invalidated
+        and getattr(error.orig, "sqlstate", None) != _READ_ONLY
+        and not hasattr(error.orig, "waited_seconds")
+    )
+
+
 def first_line(error: BaseException | None, url: str) -> str:
     """The first line of what a driver says, without the password that the URL holds."""
+    head, _, query = url.partition("://")[2].partition("?")
+    user, at, _ = head.rpartition("@")
+    if any(mark in user for mark in "@/#") or (not at and "@" in query):
+        # A driver takes a part of such a password for the host, and says so.
+        return "the URL's user and password must be percent-encoded"
     lines = str(error).strip().splitlines() or [type(error).__name__]
     line = lines[0]
-    for secret in sorted(_secrets(url), key=len, reverse=True):
+    for secret in sorted(_secrets(user, query), key=len, reverse=True):
         line = line.replace(secret, "…")
     return line
 
 
-def _secrets(url: str) -> set[str]:
-    """The password, and what a driver may take for the host where it was not percent-encoded."""
-    user = url.partition("://")[2].partition("?")[0].rpartition("@")[0]
-    password = user.partition(":")[2]
-    parts = {password, unquote(password)}
-    for mark in "@/#":
-        parts |= {piece for part in set(parts) for piece in part.split(mark)}
-    for pair in url.partition("?")[2].split("&"):
+def _secrets(user: str, query: str) -> set[str]:
+    given = [user.partition(":")[2]]
+    for pair in query.split("&"):
         name, _, value = pair.partition("=")
         if name.endswith("password"):
-            parts |= {value, unquote(value)}
-    return parts - {""}
+            given.append(value)
+    return {text for value in given for text in (value, unquote(value)) if text}
 
 
 def wait_for_answers(connection: Connection, seconds: float | None) -> None:

@@ -21,11 +21,14 @@ class Outage:
     def is_on(self) -> bool:
         return self._began_at is not None
 
-    def failed(self, error: DatabaseUnavailable) -> None:
-        """The database did not answer, or could not do what it exists for."""
+    def failed(self, error: DatabaseUnavailable, *, begins: bool = True) -> None:
+        """The database did not answer, or could not do what it exists for.
+
+        Where only a connection was lost no outage `begins`: the next attempt knows the cause.
+        """
         with self._lock:
             self._failed_at = time.monotonic()
-            begins = self._began_at is None
+            begins = begins and self._began_at is None
             if begins:
                 self._began_at = self._failed_at
         if begins:

@@ -40,6 +40,7 @@ class Server:
     """One PostgreSQL of the pair. Its calls wait; run them in a thread."""
 
     def __init__(self, programs: Path, folder: Path, number: int) -> None:
+        self.environment: dict[str, str] = {}
         self._programs = programs
         self._folder = folder
         self.data = folder / f"server-{number}"
@@ -70,7 +71,9 @@ class Server:
         with (self._folder / f"{self.data.name}.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [
-                    *self._as_owner, str(self._programs / "postgres"), "-D", str(self.data),
+                    # By `env`: what is preloaded must not begin as another user.
+                    *self._as_owner, "env", *(f"{k}={v}" for k, v in self.environment.items()),
+                    str(self._programs / "postgres"), "-D", str(self.data),
                     "-p", str(self.port), "-k", str(self._folder), *options,
                 ],
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL,
