@@ -97,6 +97,11 @@ def test_a_key_shows_its_balance_and_its_last_use_and_nobody_minds(world: World)
     handled = annotations(world)
     spend(world, "alice", 100)
     shows(world, 900)
+
+    def was_used() -> bool:
+        return "lastUsedTime" in (world.team.get("ApiKey", "alice") or {})["status"]
+
+    world.team.eventually(was_used, "the last use to be shown", 30)
     found = world.team.get("ApiKey", "alice")
     assert found is not None
     used = datetime.fromisoformat(found["status"]["lastUsedTime"])

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from gateway.store import migrate
+from gateway.store.database import Database
 from tests.harness.apiserver import ApiServer
 from tests.harness.gateway import wait_until
 from tests.harness.postgres import PostgresServer
@@ -58,7 +59,9 @@ def test_probes_tell_a_living_operator(world: World) -> None:
 def test_a_step_of_the_schema_that_takes_long_is_left_to_end(world: World) -> None:
     """It waits here for somebody else's; three sweeps' time is all that a silent operator has."""
     lock = text("SELECT pg_advisory_xact_lock(:lock)")
-    with ThreadPoolExecutor() as threads, world.database.engine.connect() as other:
+    # Only what migrates may sit in a transaction for as long as that.
+    patient = Database(world.url, timeouts=False)
+    with ThreadPoolExecutor() as threads, patient.engine.connect() as other:
         other.execute(lock, {"lock": migrate._LOCK})
         started = threads.submit(world.operator, sweep_seconds="1")
         wait_until(
@@ -71,6 +74,7 @@ def test_a_step_of_the_schema_that_takes_long_is_left_to_end(world: World) -> No
         assert world.operators[-1].probe("readyz") != httpx.codes.OK
         other.commit()
         started.result()
+    patient.close()
 
 
 def test_liveness_fails_when_the_watch_brings_nothing(world: World) -> None:
