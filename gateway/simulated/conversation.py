@@ -48,12 +48,19 @@ def read_conversation(messages: list[dict[str, Any]]) -> Conversation:
         prompt_tokens += len(text.split()) + seen * IMAGE_TOKENS
         role = message.get("role")
         if role == "user":
-            said = [*([] if is_answered else said), (text, turns)]
+            if is_answered:
+                said.clear()
+            said.append((text, turns))
             images, is_answered = seen, False
         elif role == "assistant":
             made = len(message.get("tool_calls") or ())
             turns, calls, is_answered = turns + bool(made), calls + made, not made
-        results = [*(results or []), text] if role == "tool" else None
+        if role != "tool":
+            results = None
+        elif results is None:
+            results = [text]
+        else:
+            results.append(text)
     return Conversation(
         said=[Said(text, turns - before) for text, before in said],
         images=images,

@@ -4,6 +4,7 @@ The wording is the real API's where it is known (reported by its users).
 """
 
 import re
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -79,7 +80,9 @@ def _check_media(source: Any, medium: str) -> None:
 def _check_calls(calls: Any) -> None:
     for call in calls if isinstance(calls, list) else [calls]:
         function = call.get("function") if isinstance(call, dict) else None
-        if not isinstance(function, dict) or not function.get("name") or not call.get("id"):
+        call_id = call.get("id") if isinstance(call, dict) else None
+        has_id = isinstance(call_id, str) and bool(call_id)
+        if not isinstance(function, dict) or not function.get("name") or not has_id:
             raise Refused("Invalid request: a tool call must have an id and a function name")
         try:
             arguments = msgspec.json.decode(function.get("arguments", ""))
@@ -94,22 +97,23 @@ def _check_calls(calls: Any) -> None:
 
 def _check_results(messages: list[Message]) -> None:
     """Every call has a result right after its message, and every result a call right before."""
-    asked: list[str] = []
-    missing: list[str] = []
+    asked: dict[str, None] = {}
+    missing: dict[str, None] = {}
     for message in messages:
         if message["role"] == "tool":
             call_id = message.get("tool_call_id")
-            if call_id not in asked:
+            if not isinstance(call_id, str) or call_id not in asked:
                 raise Refused(f"Invalid request: tool_call_id {call_id} is not found")
-            missing = [one for one in missing if one != call_id]
+            missing.pop(call_id, None)
             continue
         _check_none_missing(missing)
         calls = message.get("tool_calls") if message["role"] == "assistant" else None
-        asked = missing = [call["id"] for call in calls or ()]
+        asked = dict.fromkeys(call["id"] for call in calls or ())
+        missing = asked.copy()
     _check_none_missing(missing)
 
 
-def _check_none_missing(call_ids: list[str]) -> None:
+def _check_none_missing(call_ids: Collection[str]) -> None:
     if call_ids:
         raise Refused(
             "Invalid request: an assistant message with 'tool_calls' must be followed by tool "
