@@ -108,6 +108,7 @@ class Cycle:
         """The request is whole."""
         self.more_body = False
         self.message_event.set()
+        self._line.flow.resume_reading()  # to notice when the client leaves
         if self.response_complete:
             self._line.go_on()
 

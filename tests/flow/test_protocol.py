@@ -480,19 +480,24 @@ def test_what_is_kept_for_connections_is_bounded_in_all_and_given_back() -> None
         assert (admission.open, admission.kept_bytes) == (0, KEPT_BYTES_MAX - 400_000)
 
 
-def test_a_client_that_leaves_is_noticed_behind_an_empty_line() -> None:
-    """Some send one after a body."""
-    gone = Event()
+@pytest.mark.parametrize("sent", [b"x\r\n", b"x" * 200_000])
+def test_a_client_that_leaves_is_noticed(sent: bytes) -> None:
+    """Behind an empty line, which some send after a body, and behind a large body."""
+    began, gone = Event(), Event()
 
     async def wait(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(0.2)  # all of it is here before it is read
         await read(receive)
-        while (await receive())["type"] != "http.disconnect":
-            pass
+        began.set()
+        async with asyncio.timeout(20):
+            while (await receive())["type"] != "http.disconnect":
+                pass
         gone.set()
 
     with serving(wait) as port:
         with RawConnection(port) as connection:
-            connection.send(request_head("POST", "/", content_length=1) + b"x\r\n")
+            connection.send(request_head("POST", "/", content_length=sent.count(b"x")) + sent)
+            assert began.wait(20)
         assert gone.wait(20)
 
 
