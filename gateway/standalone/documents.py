@@ -53,6 +53,8 @@ def read_documents(path: Path, *, strict: bool = True) -> Documents:
         raise SpecError(f"{path}: {error.strerror}") from None
     except (yaml.YAMLError, ValueError) as error:
         raise SpecError(f"{path} is not YAML: {error}") from None
+    except RecursionError:
+        raise SpecError(f"{path} is nested too deeply") from None
     try:
         documents = [_read(document, strict) for document in raw]
     except SpecError as error:
@@ -74,7 +76,7 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[str] = set()
         for name, _ in node.value:
-            if name.value in seen and isinstance(name, yaml.ScalarNode):
+            if isinstance(name, yaml.ScalarNode) and name.value in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"{name.value} is there twice", name.start_mark
                 )

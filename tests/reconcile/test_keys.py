@@ -2,6 +2,8 @@
 
 import secrets
 
+from sqlalchemy import text
+
 from gateway.core.keys import generate_key
 from tests.harness.gateway import PLAINTEXTS, wait_until
 from tests.reconcile.objects import api_key, brought_secret, condition, fleet
@@ -77,6 +79,26 @@ def test_an_expired_key_says_so_by_itself(shared: World) -> None:
     shared.team.apply(api_key("alice", expiresAt=later(6)))
     shared.team.wait("ApiKey", "alice", "Issued")
     shared.team.wait("ApiKey", "alice", "Expired")
+    shared.check()
+
+
+def test_a_row_that_nobody_can_read_is_mended_by_its_object(shared: World) -> None:
+    """And keeps nobody else waiting: the sweep that finds it goes on with all others."""
+    shared.team.apply(api_key("alice"))
+    shared.team.wait("ApiKey", "alice", "Issued")
+    spoil = (
+        "UPDATE api_key SET expires_at = '9999-12-31T23:59:59-12:00', version = 0"
+        " WHERE namespace = :namespace RETURNING 1"
+    )
+    with shared.database.write() as session:
+        session.execute(text(spoil), {"namespace": shared.team.namespace})
+    shared.team.apply(api_key("bob"))
+    shared.team.wait("ApiKey", "bob", "Issued")
+    asked = "SELECT count(*) FROM api_key WHERE namespace = :namespace AND expires_at IS NULL"
+    shared.team.eventually(
+        lambda: shared.scalar(asked, namespace=shared.team.namespace) == 2, "the row to be mended"
+    )
+    shared.team.wait("ApiKey", "alice", "Issued")
     shared.check()
 
 

@@ -195,6 +195,12 @@ def test_a_file_that_is_no_yaml_or_not_there_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "file.yaml"
     with pytest.raises(SpecError, match="No such file"):
         read_documents(path)
+    path.write_text("{[a]: b, [a]: c}")
+    with pytest.raises(SpecError, match="is not YAML"):
+        read_documents(path)
+    path.write_text("[" * 5000)
+    with pytest.raises(SpecError, match="too deeply"):
+        read_documents(path)
     path.write_text("a: [")
     with pytest.raises(SpecError, match="is not YAML"):
         read_documents(path)
