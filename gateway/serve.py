@@ -214,6 +214,7 @@ class Process:
             responses=responses,
             limits=limits,
             memory=memory,
+            aside=aside,
             counting=Counting(counter, documents, catalog, dialects, upstreams, aside),
         )
         listeners = Listeners(flow, fleet.spec.drain.seconds)

@@ -15,6 +15,7 @@ from gateway.store import response_store
 from gateway.store.ledger import GroupCommit
 from gateway.telemetry import metrics
 from gateway.upstream import gate
+from gateway.upstream.answer_reader import STREAM_BYTES_MAX
 from gateway.wire import values
 from gateway.wire.responses.parse import REFERENCED_BYTES_MAX
 from tests.harness.pages import section, tables
@@ -45,6 +46,7 @@ OF_A_REQUEST = {
     "bytes of the stored items": REFERENCED_BYTES_MAX,
     "PDFs in a request": reader.DOCUMENTS_MAX,
     "characters of the text of all PDFs": reader.TOTAL_CHARACTERS_MAX,
+    "bytes of a streamed answer": STREAM_BYTES_MAX,
     "seconds until all of a body": FLEET.body_seconds,
     f"seconds in which less than {BODY_RATE_MIN} bytes": FLEET.body_silence_seconds,
 }

@@ -2,21 +2,32 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from fastapi import Request
 
+from gateway.aside import Aside
 from gateway.connection import Connection, Message
 from gateway.core.spec import FleetLimits
 from gateway.keyring import Key
+from gateway.wire.values import COUNTED_BYTES, made_bytes
 
 
 @asynccontextmanager
 async def whole_body(request: Request, key: Key) -> AsyncIterator[bytes]:
-    """The whole body, held for as long as the block lasts; raises as `Connection.read_body`."""
+    """The whole body, held with what it becomes for as long as the block lasts.
+
+    Raises as `Connection.read_body`.
+    """
     limits: FleetLimits = request.app.state.limits
     connection = Connection(request.scope, request.receive, _no_send, request.app.state.memory)
     try:
-        yield await connection.read_body(key.caller.holder, limits)
+        body = await connection.read_body(key.caller.holder, limits)
+        if len(body) > COUNTED_BYTES:
+            aside: Aside = request.app.state.aside
+            made = await aside.run(key.caller.holder, len(body), partial(made_bytes, body))
+            connection.hold(made)
+        yield body
     finally:
         connection.release_body()
 

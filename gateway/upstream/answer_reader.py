@@ -29,6 +29,8 @@ from gateway.upstream.thinking import ThinkSplitter
 
 Object = dict[str, Any]
 
+#: of an answer that is read into events, for what is said in them is kept to its end
+STREAM_BYTES_MAX = 256 * 1024 * 1024
 #: what reading raises where something is missing, or is of another type
 _ILL_FORMED = (ValueError, RecursionError, KeyError, TypeError, AttributeError)
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
@@ -51,12 +53,16 @@ class AnswerReader:
         self._credential = credential
         self._thinking: ThinkSplitter | None = ThinkSplitter()
         self._calls_count = 0
+        self._bytes = 0
 
     def read(self, data: bytes) -> list[Event]:
         """Return the events of one event of the provider's stream.
 
         Raises `UpstreamBroken` for what is no event of the dialect, and the provider's own errors.
         """
+        self._bytes += len(data)
+        if self._bytes > STREAM_BYTES_MAX:
+            raise UpstreamBroken("The upstream's answer is too large.")
         try:
             events = self._read(_decode(data))
         except _ILL_FORMED:

@@ -1,15 +1,24 @@
 """Bodies that once cost much more than their size: twice the body, about twice the work."""
 
+import asyncio
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import pytest
+from msgspec import Raw
+from msgspec.json import encode as encode_item
 
+from gateway.core.seal import Sealer
+from gateway.documents.reader import CHARACTERS_MAX, DOCUMENTS_MAX, Room
 from gateway.errors import InvalidRequest, RequestTooLarge
+from gateway.wire.responses.dialect import ResponsesDialect
+from gateway.wire.responses.parse import REFERENCED_BYTES_MAX
+from gateway.wire.responses.state import StoredResponse
 from gateway.wire.values import MESSAGES_MAX, PARTS_MAX, TOOLS_MAX, VALUES_MAX
 from tests.growth.measure import (
     ALICE,
+    Here,
     dialects,
     encoded,
     grows_as_its_input,
@@ -18,6 +27,7 @@ from tests.growth.measure import (
     work,
 )
 from tests.harness.dialects import DIALECTS
+from tests.wire.responses.support import MemoryState
 
 Object = dict[str, Any]
 
@@ -303,3 +313,30 @@ def test_the_bound_of_values_is_that_of_the_whole_body() -> None:
     work_strictly("chat", body % b",".join([b"0"] * (VALUES_MAX - 10)))
     with pytest.raises(RequestTooLarge):
         work_strictly("chat", body % b",".join([b"0"] * (VALUES_MAX + 1)))
+
+
+def test_the_same_document_many_times_is_as_much_each() -> None:
+    room = Room()
+    with pytest.raises(InvalidRequest, match="characters"):
+        for _ in range(3):
+            room.take("x" * CHARACTERS_MAX, "messages.0.content.0")
+    with pytest.raises(InvalidRequest, match="documents"):
+        for _ in range(DOCUMENTS_MAX + 1):
+            room.enter("messages.0.content.0")
+
+
+def test_one_stored_item_cannot_be_referred_to_without_end() -> None:
+    state = MemoryState()
+    text = "x" * 100_000
+    item = encode_item({"type": "message", "id": "msg_1", "role": "assistant", "content": text})
+    response = Raw(b'{"output":[%b]}' % item)
+    state.responses[ALICE.account_id, "resp_1"] = StoredResponse("resp_1", [], response, 1)
+    dialect = ResponsesDialect(Sealer(bytes(32)), state, Here())
+
+    def ask(times: int) -> None:
+        references = [{"type": "item_reference", "id": "msg_1"}] * times
+        asyncio.run(dialect.parse(encoded({"input": [HELLO, *references]}), ALICE))
+
+    ask(REFERENCED_BYTES_MAX // 110_000)
+    with pytest.raises(RequestTooLarge, match="refers to"):
+        ask(1 + REFERENCED_BYTES_MAX // 100_000)

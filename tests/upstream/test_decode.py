@@ -250,3 +250,11 @@ def test_splitting_loses_nothing_but_the_tags(content: str, places: list[int]) -
     assert split_think(content, cuts) == split_think(content, [])
     reasoning, text = split_think("<think>x</think>y" + content, [])
     assert (reasoning, text) == ("x", "y" + content)
+
+
+def test_an_answer_without_end_is_not_kept() -> None:
+    decoder = EventDecoder()
+    data = json.dumps(chunk({"content": "x" * 4_000_000})).encode()
+    with pytest.raises(UpstreamBroken, match="too large"):
+        for _ in range(80):
+            decoder.decode(data)

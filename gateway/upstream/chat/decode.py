@@ -25,6 +25,7 @@ from gateway.core.events import (
     Usage,
 )
 from gateway.errors import UpstreamBroken
+from gateway.upstream.answer_reader import STREAM_BYTES_MAX
 from gateway.upstream.chat.tally import read_usage
 from gateway.upstream.thinking import ThinkSplitter
 from gateway.wire.chat.calls import CallAssembly
@@ -82,6 +83,7 @@ class EventDecoder:
     """One answer; every chunk must be given, in order."""
 
     def __init__(self) -> None:
+        self._bytes = 0
         self._calls = CallAssembly()
         self._thinking: ThinkSplitter | None = ThinkSplitter()
         self._finished = False
@@ -93,6 +95,9 @@ class EventDecoder:
 
         Usage is told once the answer is finished, and again only if the upstream corrects it.
         """
+        self._bytes += len(data)
+        if self._bytes > STREAM_BYTES_MAX:
+            raise UpstreamBroken("The upstream's answer is too large.")
         try:
             answer = _decode(data)
         except (ValueError, RecursionError):
