@@ -12,9 +12,11 @@ from gateway.core.watch import Lease, Unknown, Watch
 from gateway.store.desk import Desk
 from gateway.store.leases import (
     REFUND_BATCH,
+    Owner,
     forget_replica,
     holds_of,
     own_holds,
+    owners_of,
     read_leases,
     renew_lease,
 )
@@ -26,7 +28,10 @@ _LOOKS_A_LEASE = 8
 
 
 class Reaper:
-    """One replica's. `known_requests` are the ids that may have holds of this replica's."""
+    """One replica's. `known_requests` are the ids that may have holds of this replica's.
+
+    `refunded` is called for each request that was given back, with its id where it was our own.
+    """
 
     def __init__(
         self,
@@ -37,12 +42,14 @@ class Reaper:
         *,
         lease_seconds: float,
         unconfirmed_seconds: float,
+        refunded: Callable[[Owner, str | None], None] = lambda _, __: None,
     ) -> None:
         self._desk = desk
         self._ledger = ledger
         self._replica_id = replica_id
         self._known_requests = known_requests
         self._lease_seconds = lease_seconds
+        self._refunded = refunded
         self._watch = Watch()
         self._unknown = Unknown(unconfirmed_seconds)
         #: until the next look: leases of other fleets may be shorter than ours
@@ -77,7 +84,7 @@ class Reaper:
         refunded = 0
         batch = await self._desk.ask(holds_of, lease)
         while batch:
-            refunded += await refund_together(self._ledger, batch)
+            refunded += await self._refund(batch)
             batch = await self._desk.ask(holds_of, lease, batch[-1])
         await self._desk.ask(forget_replica, lease)
         return refunded
@@ -94,5 +101,15 @@ class Reaper:
     async def _give_back(self, holds: list[Refund]) -> int:
         refunded = 0
         for start in range(0, len(holds), REFUND_BATCH):
-            refunded += await refund_together(self._ledger, holds[start : start + REFUND_BATCH])
+            batch = holds[start : start + REFUND_BATCH]
+            refunded += await self._refund(batch, are_own=True)
         return refunded
+
+    async def _refund(self, batch: list[Refund], *, are_own: bool = False) -> int:
+        owners = await self._desk.ask(owners_of, batch)
+        given = await refund_together(self._ledger, batch)
+        for refund in given:
+            if refund.request_id in owners:
+                own_request = refund.request_id if are_own else None
+                self._refunded(owners[refund.request_id], own_request)
+        return len(given)

@@ -52,7 +52,7 @@ from gateway.standalone.folder import DataFolder, open_database
 from gateway.standalone.watch import FileWatch
 from gateway.store.database import Database
 from gateway.store.desk import Desk
-from gateway.store.leases import end_lease
+from gateway.store.leases import Owner, end_lease
 from gateway.store.ledger import Ledger
 from gateway.store.live_keys import read_by_hash, read_changes
 from gateway.store.opening import open_ledger
@@ -171,12 +171,15 @@ class Process:
         limits = fleet.spec.limits
         metrics = Metrics()
         replica_id = f"replica_{secrets.token_hex(8)}"
-        ledger = await open_ledger(database, replica_id)
+        reaped: list[Owner] = []
+        ledger = await open_ledger(database, replica_id, reaped.append)
         desk = _open_desk(stack, database)
         keyring = await _open_keyring(database, desk, secret, metrics)
         responses = self._open_responses(stack, fleet, database, secret)
         expiries = Expiries(database)
         till = Till(ledger, expiries.expire, metrics)
+        for owner in reaped:
+            till.reaped(owner)
         memory = Shares(limits.buffered_bytes)
         aside = Aside()
         counter = open_counter(self._settings.vocabulary_file)
@@ -196,7 +199,7 @@ class Process:
             memory=memory,
             aside=aside,
         )
-        reaper = self._open_reaper(desk, ledger, replica_id, flow)
+        reaper = self._open_reaper(desk, ledger, replica_id, flow, till)
         upkeep = Upkeep(
             database,
             keyring,
@@ -227,7 +230,9 @@ class Process:
         stack.callback(settling.cancel)
         return listeners
 
-    def _open_reaper(self, desk: Desk, ledger: Ledger, replica_id: str, flow: Flow) -> Reaper:
+    def _open_reaper(
+        self, desk: Desk, ledger: Ledger, replica_id: str, flow: Flow, till: Till
+    ) -> Reaper:
         return Reaper(
             desk,
             ledger,
@@ -235,6 +240,7 @@ class Process:
             lambda: {*flow.open_requests(), *ledger.pending()},
             lease_seconds=self._settings.lease_seconds,
             unconfirmed_seconds=self._settings.unconfirmed_seconds,
+            refunded=till.reaped,
         )
 
     async def _listen(

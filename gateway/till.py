@@ -15,14 +15,17 @@ from gateway.errors import (
 )
 from gateway.keyring import Key
 from gateway.passage import Passage
+from gateway.store.leases import Owner
 from gateway.store.ledger import Charge, End, Ledger, Refund, Verdict
-from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.metrics import Metrics, RequestLabels
 
 _log = logging.getLogger(__name__)
 
 #: a grant may expire while the last one's expiry is being posted, but not for ever
 _ATTEMPTS_MAX = 3
 _HEADER_CHARACTERS_MAX = 255
+#: charges that this replica counted and left to the lease; of older ones it is not known any more
+_LEFT_MAX = 10_000
 
 
 class Till:
@@ -37,6 +40,8 @@ class Till:
         self._ledger = ledger
         self._expire_grants = expire_grants
         self._metrics = metrics
+        #: requests whose refund failed, and is left to the lease
+        self._left: dict[str, None] = {}
 
     async def charge(
         self,
@@ -98,7 +103,8 @@ class Till:
     async def refund(self, passage: Passage) -> None:
         """Give the credits back, durably; does nothing where none were taken or it is settled.
 
-        Where the database cannot say so now, the hold stays and the lease refunds it.
+        Where the database cannot say so now, the hold stays and the lease refunds it. Where the
+        hold is gone, it has: nobody else ends what is not settled.
         """
         if passage.settled or passage.charged is None or passage.key is None:
             return
@@ -109,13 +115,31 @@ class Till:
             given = await self._ledger.refund(refund)
         except DatabaseUnavailable:
             self._metrics.database_failed(1)
+            self._leave(passage.request_id)
             _log.warning("request %s will be refunded by its lease", passage.request_id)
             return
         if given:
-            passage.refunded = True
             passage.series.refund(passage.charged)
-            if passage.balance is not None:
-                passage.balance += passage.charged
+        passage.refunded = True
+        if passage.balance is not None:
+            passage.balance += passage.charged
+
+    def reaped(self, owner: Owner, own_request: str | None = None) -> None:
+        """Count a refund by a lease.
+
+        A charge of our own whose commit was never confirmed (`own_request`) was not counted.
+        """
+        labels = RequestLabels(owner.key, owner.account, owner.model)
+        if own_request is not None and own_request not in self._left:
+            self._metrics.booked(labels, "charge", owner.credits)
+        if own_request is not None:
+            self._left.pop(own_request, None)
+        self._metrics.booked(labels, "refund", owner.credits)
+
+    def _leave(self, request_id: str) -> None:
+        if len(self._left) == _LEFT_MAX:
+            del self._left[next(iter(self._left))]
+        self._left[request_id] = None
 
 
 def _refusal(verdict: Verdict, charge: Charge) -> TollgateError:

@@ -4,9 +4,11 @@ A replica's row changes every few seconds. Nothing here judges by a clock: who i
 `gateway.core.watch` to see, and whoever deletes a hold decides, so finding it twice does no harm.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, exists, tuple_
+from msgspec import Struct
+from sqlalchemy import and_, delete, exists, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import col, select
 
@@ -14,7 +16,7 @@ from gateway import __version__
 from gateway.core.watch import Lease
 from gateway.store.database import Database
 from gateway.store.ledger import Refund
-from gateway.store.tables import Hold, Replica
+from gateway.store.tables import Account, ApiKey, Entry, Hold, Replica
 
 #: holds refunded in one statement: their accounts are locked meanwhile
 REFUND_BATCH = 200
@@ -90,6 +92,39 @@ def own_holds(database: Database, replica_id: str) -> list[Refund]:
             select(Hold.request_id, Hold.account_id).where(Hold.replica_id == replica_id)
         ).all()
         return [Refund(request_id, account_id) for request_id, account_id in found]
+
+
+class Owner(Struct, frozen=True):
+    """Whose a hold is, by the names that are shown: for the metrics, which do not hold ids."""
+
+    key: str
+    account: str
+    model: str
+    credits: int
+
+
+def owners_of(database: Database, holds: Sequence[Refund]) -> dict[str, Owner]:
+    """By request, as far as the holds are still there. Raises `DatabaseUnavailable`."""
+    with database.read() as session:
+        found = session.execute(
+            select(Hold, ApiKey, Account, Entry)
+            .join(ApiKey, col(ApiKey.id) == col(Hold.api_key_id))
+            .join(Account, col(Account.id) == col(Hold.account_id))
+            .join(
+                Entry,
+                and_(col(Entry.request_id) == col(Hold.request_id), col(Entry.kind) == "charge"),
+            )
+            .where(col(Hold.request_id).in_([hold.request_id for hold in holds]))
+        ).all()
+        return {
+            hold.request_id: Owner(
+                f"{key.namespace}/{key.name}",
+                f"{account.namespace}/{account.name}",
+                charge.model or "",
+                hold.credits,
+            )
+            for hold, key, account, charge in found
+        }
 
 
 def all_holds(database: Database) -> list[Refund]:

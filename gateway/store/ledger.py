@@ -99,13 +99,13 @@ def note_late_ends(number: int) -> None:
         _log.warning("%d requests ended after they were refunded; they were free", number)
 
 
-async def refund_together(ledger: Ledger, refunds: Sequence[Refund]) -> int:
-    """Give a batch back; how many it were. Those that cannot be given now are left as they are."""
+async def refund_together(ledger: Ledger, refunds: Sequence[Refund]) -> list[Refund]:
+    """Give a batch back; those that were given. Others are left as they are."""
     given = await asyncio.gather(*map(ledger.refund, refunds), return_exceptions=True)
     for result in given:
         if isinstance(result, BaseException) and not isinstance(result, DatabaseUnavailable):
             raise result
-    return sum(result is True for result in given)
+    return [refund for refund, result in zip(refunds, given, strict=True) if result is True]
 
 
 class GroupCommit(Generic[T, R]):

@@ -7,6 +7,7 @@ the metrics pays for their form.
 
 from collections.abc import Callable, Collection, Iterable
 from functools import lru_cache
+from typing import Literal
 
 from msgspec import Struct
 from prometheus_client import Metric, ProcessCollector
@@ -76,6 +77,12 @@ class Metrics(Collector):
         """A request ended with this status (`499` when the client left)."""
         key, account = self._owner(labels)
         self._requests.of(key, account, labels.model, route, code).add(1)
+
+    def booked(
+        self, labels: RequestLabels, kind: Literal["charge", "refund"], credits: int
+    ) -> None:
+        """Credits of a request that is none of this replica's any more."""
+        self._counters["credits"].of(*self._owner(labels), labels.model, kind).add(credits)
 
     def degraded(self, model: str, feature: str) -> None:
         """A feature of a request was dropped."""
