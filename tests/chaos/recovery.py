@@ -13,6 +13,8 @@ class Recovery(Struct, frozen=True):
     incident: Incident
     gateway: int
     seconds: float
+    #: no other fault met the gateway meanwhile
+    alone: bool
 
 
 def recoveries(
@@ -35,8 +37,9 @@ def recoveries(
             if first is None:
                 continue
             seconds = first - incident.ended
-            if seconds <= limit_seconds or not _is_met_again(incident, met, first):
-                yield Recovery(incident, gateway, seconds)
+            alone = not _is_met_again(incident, met, first)
+            if seconds <= limit_seconds or alone:
+                yield Recovery(incident, gateway, seconds, alone)
 
 
 def _is_met_again(incident: Incident, met: list[Incident], until: float) -> bool:

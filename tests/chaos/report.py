@@ -64,12 +64,17 @@ def _booked(evidence: Evidence, got: Got) -> str:
 
 
 def recovery_table(found: list[Recovery]) -> str:
-    """By kind of fault: of how many it is known, and half, nine of ten, and all of them."""
+    """By kind of fault, where no other came meanwhile: half, nine of ten, and all of them."""
+    alone = [one for one in found if one.alone]
     by_kind: dict[str, list[float]] = {}
-    for one in found:
+    for one in alone:
         by_kind.setdefault(one.incident.fault.kind, []).append(one.seconds)
-    rows = [["after", "known", "half", "9 of 10", "at most"]]
-    for kind, seconds in [*sorted(by_kind.items()), ("all", [one.seconds for one in found])]:
+    rows = [["after", "times", "half", "9 of 10", "at most"]]
+    for kind, seconds in [
+        *sorted(by_kind.items()),
+        ("all of these", [one.seconds for one in alone]),
+        ("with other faults meanwhile", [one.seconds for one in found if not one.alone]),
+    ]:
         ordered = sorted(seconds) or [0.0]
         shares = (ordered[int(share * (len(ordered) - 1))] for share in (0.5, 0.9, 1.0))
         rows.append([kind, str(len(seconds)), *(f"{share:.1f}" for share in shares)])
