@@ -1,10 +1,14 @@
 """The figures of limits.md against those of the code, and the shares against what can be taken."""
 
+import tracemalloc
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
 
 from gateway import admission, keyring, listeners, protocol
 from gateway import reader as requests
 from gateway.connection import BODY_RATE_MIN
+from gateway.core.keys import PEPPER
 from gateway.core.limits import Brake
 from gateway.core.shares import Holder, Shares, largest_share
 from gateway.core.spec import FleetLimits
@@ -13,6 +17,7 @@ from gateway.routes import counting, entrance, reading
 from gateway.settings import Settings
 from gateway.store import response_store
 from gateway.store.ledger import GroupCommit
+from gateway.store.live_keys import LiveHash, LiveKey
 from gateway.telemetry import metrics
 from gateway.upstream import gate
 from gateway.upstream.answer_reader import STREAM_BYTES_MAX
@@ -143,3 +148,30 @@ def test_refusals_are_slowed_down_as_the_page_says() -> None:
         "limits.md", "The rule"
     )
     assert Brake.PAUSE_SECONDS == 1
+
+
+def test_a_key_takes_as_much_memory_as_the_page_says() -> None:
+    (rows,) = tables(section("limits.md", "One namespace"))
+    of_a_key, of_a_model = (int(cells[1]) for cells in rows)
+    ring = keyring.Keyring({PEPPER: bytes(32)}, _nobody, _nobody, metrics.Metrics())
+    for models, most in ((0, of_a_key), (100, of_a_key + 100 * (of_a_model + 40))):
+        tracemalloc.start()
+        for number in range(200):
+            ring._put(_live(1000 * models + number, models))
+        held, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert held / 200 <= most
+
+
+def _live(number: int, models: int) -> LiveKey:
+    name = f"a-namespace-of-a-usual-length/key-{number}"
+    names = tuple(f"{number}-{model}".ljust(40, "x") for model in range(models))
+    hashes = tuple(
+        LiveHash(f"{number} {kind}".encode().ljust(32), PEPPER, datetime.now(UTC))
+        for kind in ("old", "new")
+    )
+    return LiveKey(number, name, name, number, name, names, 60, 8, 5000, False, None, None, hashes)
+
+
+async def _nobody(_: object) -> Any:
+    raise AssertionError("nobody is asked")
