@@ -79,6 +79,8 @@ class Process:
         self._operations = Operations(self.pulse, self._expose, settings.readiness_port)
         self._seen = Seen({}, {})
         self._is_open = asyncio.Event()
+        #: why not, as the last attempt has found
+        self._waits_for = ""
         self._has_seen_all = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -114,7 +116,9 @@ class Process:
         try:
             await asyncio.wait_for(self._is_open.wait(), _OPEN_SECONDS)
         except TimeoutError:
-            raise DatabaseUnavailable("the operator still waits for its database") from None
+            raise DatabaseUnavailable(
+                "the operator still waits for its database", cause=self._waits_for
+            ) from None
         assert self.sweep is not None, "what is open has a sweep"
         return self.sweep
 
@@ -155,7 +159,9 @@ class Process:
                     )
                 return Sweep(parts, self.pulse)
             except (DatabaseUnavailable, ClusterError) as error:
-                _logger.warning("cannot open the installation yet: %s", error)
+                if str(error) != self._waits_for:  # once, not with every try
+                    _logger.warning("cannot open the installation yet: %s", error)
+                self._waits_for = str(error)
                 await asyncio.sleep(_OPEN_RETRY_SECONDS)
 
     @asynccontextmanager

@@ -1,9 +1,11 @@
 """Databases with an account, a key and credits in them, and what the books say afterwards."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from gateway.core.keys import PEPPER, InstallationSecret, generate_key
 from gateway.core.spec import API_VERSION, ApiKey, CreditGrant, parse_document
@@ -46,6 +48,15 @@ def grant_object(name: str = "grant", account: str = "alice", **spec: Any) -> Cr
 
 def credential(plaintext: str) -> Credential:
     return credential_of(SECRET.pepper(PEPPER), plaintext)
+
+
+@contextmanager
+def somebody_else(database: Database) -> Iterator[Connection]:
+    """A connection that may keep a transaction, and its locks, open for as long as it likes."""
+    with database.engine.connect() as connection:
+        if not database.is_sqlite:
+            connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+        yield connection
 
 
 class Books:

@@ -18,6 +18,7 @@ from gateway_operator.plan.balances import Shown
 from gateway_operator.probes import Pulse
 from gateway_operator.sweep import Sweep
 from tests.harness.apiserver import ApiServer
+from tests.harness.books import somebody_else
 from tests.harness.ports import free_port
 from tests.harness.postgres import PostgresServer
 from tests.reconcile.objects import Json, api_key, condition, credit_grant, fleet
@@ -30,7 +31,7 @@ from tests.reconcile.world import MakeWorld, World
 @contextmanager
 def locked(world: World, table: str) -> Iterator[None]:
     """Nobody else gets at a table meanwhile."""
-    with world.database.engine.connect() as connection:
+    with somebody_else(world.database) as connection:
         connection.execute(text(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE"))
         yield
 

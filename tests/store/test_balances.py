@@ -24,7 +24,7 @@ from gateway.store.keys import note_use, revoke_key
 from gateway.store.ledger import Refund
 from gateway.store.ledger_postgres import PostgresLedger
 from gateway.store.migrate import configuration, migrate
-from tests.harness.books import INSTALLATION, Books, grant_object
+from tests.harness.books import INSTALLATION, Books, grant_object, somebody_else
 from tests.harness.gateway import wait_until
 from tests.harness.postgres import PostgresServer
 from tests.store.test_charges import open_ledger
@@ -341,7 +341,7 @@ def test_a_step_that_waits_for_a_backup_holds_up_no_charge(
     database = Database(postgres_server.create_database())
     make_ledger_of_the_release_before(database, 3)
     with ThreadPoolExecutor() as threads:
-        with database.engine.connect() as backup:
+        with somebody_else(database) as backup:
             backup.execute(text("LOCK TABLE account IN ACCESS SHARE MODE"))
             step = threads.submit(migrate, database)
             wait_until(lambda: is_locking(database), "the step to wait")

@@ -1,21 +1,24 @@
 """Charges, refunds and ends on both databases, through the hot ledger itself."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
 from gateway.core.events import Usage
-from gateway.errors import DatabaseUnavailable
+from gateway.errors import DatabaseBusy, DatabaseUnavailable
 from gateway.store.database import Database
 from gateway.store.grants import expire_grants
 from gateway.store.keys import revoke_key, suspend_key
 from gateway.store.ledger import End, GroupCommit, Ledger, Refund, Verdict
 from gateway.store.ledger_postgres import PostgresLedger
 from gateway.store.ledger_sqlite import SqliteLedger
+from gateway.store.migrate import migrate
 from tests.harness.books import Books
 
 REPLICA = "replica_test"
@@ -414,3 +417,32 @@ def test_an_unknown_account_or_odd_text_fails_alone(books: Books) -> None:
 
     with_ledger(books.database, act)
     assert books.balance() == 8
+
+
+def test_a_file_that_somebody_else_writes_is_waited_for_once_a_batch(tmp_path: Path) -> None:
+    """Not once for each charge that waits: each would have its own five seconds."""
+    database = Database(f"sqlite:///{tmp_path / 'tollgate.db'}")
+    migrate(database)
+    books = Books(database)
+    books.grant(credits=100)
+    key, _ = books.issue()
+    begun: list[str] = []
+
+    async def act(ledger: Ledger) -> None:
+        assert isinstance(ledger, SqliteLedger)
+        ledger._connection.set_trace_callback(
+            lambda statement: begun.append(statement) if "BEGIN" in statement else None
+        )
+        ledger._connection.execute("PRAGMA busy_timeout = 50")
+        other = sqlite3.connect(database.path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        charges = [books.charge(key) for _ in range(20)]
+        for result in await asyncio.gather(*map(ledger.charge, charges), return_exceptions=True):
+            assert isinstance(result, DatabaseBusy)
+        assert len(begun) <= 2
+        other.execute("ROLLBACK")
+        other.close()
+        assert (await ledger.charge(charges[0])).outcome == "charged"
+
+    with_ledger(database, act)
+    database.close()

@@ -8,7 +8,7 @@ from sqlalchemy import event, text
 
 from gateway.expiries import Expiries
 from gateway.store.grants import accounts_with_due_grants
-from tests.harness.books import Books
+from tests.harness.books import Books, somebody_else
 from tests.store.test_grants import insert_grants
 
 PAST = datetime(2026, 1, 1, tzinfo=UTC)
@@ -50,7 +50,7 @@ def test_an_account_that_is_locked_keeps_no_other_waiting(
     books: Books, caplog: pytest.LogCaptureFixture
 ) -> None:
     held, _ = make_due(books, "held", "fine")
-    with books.database.engine.connect() as holder:
+    with somebody_else(books.database) as holder:
         holder.execute(text("SELECT id FROM account WHERE id = :id FOR UPDATE"), {"id": held})
         asyncio.run(Expiries(books.database).expire_all())
     assert [books.balance(account) for account in ("held", "fine")] == [130, 100]

@@ -23,7 +23,7 @@ from gateway.store.keys import DuplicateCredential, KeyMoved, apply_key, revoke_
 from gateway.store.live_keys import KeyChanges, LiveKey, read_by_hash, read_changes
 from gateway.store.migrate import migrate
 from gateway.telemetry.metrics import Metrics
-from tests.harness.books import INSTALLATION, SECRET, Books, credential, key_object
+from tests.harness.books import INSTALLATION, SECRET, Books, credential, key_object, somebody_else
 from tests.harness.gateway import wait_until
 from tests.harness.postgres import PostgresServer
 
@@ -137,7 +137,7 @@ def test_a_key_that_moves_locks_both_accounts_like_a_charge(
     books.issue("one", "first")
     books.issue("two", "second")
     lock = text("SELECT id FROM account WHERE name = :name FOR UPDATE NOWAIT")
-    with ThreadPoolExecutor() as threads, database.engine.connect() as charge:
+    with ThreadPoolExecutor() as threads, somebody_else(database) as charge:
         charge.execute(lock, {"name": "first"})
         moved = threads.submit(books.issue, "one", "second")
         waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
