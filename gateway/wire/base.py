@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, Protocol
 
 from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from gateway.core.events import Event, Usage
 from gateway.core.request import Request
@@ -25,11 +26,11 @@ class Caller(Struct, frozen=True):
 
     account_id: int
     account: str
+    #: who it is where something is shared; made of `account`
+    holder: Holder = ("", "")
 
-    @property
-    def holder(self) -> Holder:
-        """Who it is where something is shared."""
-        return self.account.partition("/")[0], self.account
+    def __post_init__(self) -> None:
+        force_setattr(self, "holder", (self.account.partition("/")[0], self.account))
 
 
 class Call(Struct):
