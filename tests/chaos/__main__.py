@@ -7,6 +7,7 @@ import argparse
 import asyncio
 import logging
 import secrets
+import shutil
 import signal
 import sys
 import tempfile
@@ -36,6 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tollgate-chaos-")))
         folder.chmod(0o755)  # the database's servers run as somebody else
         violations = asyncio.run(Run(options, programs, _say).play(folder))
+        if violations:
+            _keep_logs(folder)
     return 1 if violations else 0
 
 
@@ -68,6 +71,13 @@ def _read(arguments: Sequence[str] | None) -> Options:
         without=tuple(read.without),
         recovery_seconds=read.recovery,
     )
+
+
+def _keep_logs(folder: Path) -> None:
+    kept = tempfile.mkdtemp(prefix="tollgate-chaos-logs-")
+    for log in folder.rglob("*.log"):
+        shutil.copy(log, kept)
+    _say(f"the logs are kept in {kept}")
 
 
 def _say(line: str) -> None:

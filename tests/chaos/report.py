@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from tests.chaos.judge import Evidence, Violation
+from tests.chaos.plan import NOBODY
 from tests.chaos.records import Got, Incident
 from tests.chaos.recovery import Recovery
 from tests.harness.dialects import DIALECTS
@@ -104,8 +105,10 @@ def _story(got: Got, evidence: Evidence, log: Path) -> Iterator[str]:
     if booked is not None:
         yield f"its hold was seen as that of {evidence.held_by.get(booked.request_id, 'nobody')}"
         yield f"its replica's lease was over: {evidence.lease_was_over(booked.request_id)}"
+    settled = max(got.ended + 1, (booked and booked.refunded_at) or 0.0)
     for incident in evidence.incidents:
-        if incident.overlaps(got.began - 1, got.ended + 1):
+        met = incident.fault.gateway in (got.asked.gateway, NOBODY)
+        if met and incident.overlaps(got.began - 1, settled):
             yield f"fault: {incident.fault}, {incident.began:.3f} to {incident.ended:.3f}"
     for restore in evidence.restores:
         if restore.restored < got.began:
