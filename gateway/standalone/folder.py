@@ -51,6 +51,11 @@ class DataFolder:
         for descriptor in self._descriptors:
             os.close(descriptor)
 
+    @property
+    def is_held(self) -> bool:
+        """Whether this process has the folder alone; else it works beside one that does."""
+        return bool(self._descriptors)
+
     def hold_database(self, path: Path) -> None:
         """Have a database of SQLite alone, too: settings may name the same to several folders.
 
@@ -125,13 +130,14 @@ def database_url(settings: Settings, path: Path) -> str:
 def open_database(settings: Settings, folder: DataFolder) -> tuple[Database, InstallationSecret]:
     """The database, fit for this release and this secret.
 
-    A SQLite database is made and migrated here; PostgreSQL is migrated by `migrate`. Raises
-    `SettingsError`, `SchemaError`, `WrongSecret`, `FolderInUse` and `DatabaseUnavailable`.
+    A SQLite database is made and migrated here where the folder is held, PostgreSQL by `migrate`.
+    Raises `SettingsError`, `SchemaError`, `WrongSecret`, `FolderInUse` and `DatabaseUnavailable`.
     """
     database = Database(database_url(settings, folder.path), connections=SHARED_CONNECTIONS)
-    if database.is_sqlite:
+    is_ours = database.is_sqlite and folder.is_held
+    if is_ours:
         folder.hold_database(Path(database.path))
-    if database.is_sqlite and not is_current(database):
+    if is_ours and not is_current(database):
         # The migration tool costs a third of a start, and is needed only here.
         from gateway.store.migrate import migrate
 
