@@ -21,15 +21,21 @@ from pathlib import Path
 
 _PYTEST = [sys.executable, "-m", "pytest", "--durations=15"]
 #: by themselves, or in the checks before
-_ELSEWHERE = ("tests/clients", "tests/reconcile", "tests/test_tidy.py", "tests/test_docs.py")
-_CLUSTER = [("cluster", [sys.executable, "-m", "tests.cluster", "run"])]
+_ELSEWHERE = (
+    "tests/chaos", "tests/chart", "tests/clients", "tests/reconcile",
+    "tests/test_tidy.py", "tests/test_docs.py",
+)  # fmt: skip
+_CLUSTER = [
+    ("cluster", [sys.executable, "-m", "tests.cluster", "run"]),
+    ("faults", [*_PYTEST, "tests/chaos"]),
+]
 #: by lane its steps: what one is called, and its command
 _LANES = [
     [("gateway and all else", [*_PYTEST, *(f"--ignore={path}" for path in _ELSEWHERE)])],
     _CLUSTER,
     [
         ("checks", [".dev/check"]),
-        ("operator", [*_PYTEST, "tests/reconcile", "tests/test_last.py"]),
+        ("operator", [*_PYTEST, "tests/reconcile", "tests/chart", "tests/test_last.py"]),
         ("agent clients", [*_PYTEST, "tests/clients"]),
     ],
 ]

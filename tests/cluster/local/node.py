@@ -116,6 +116,7 @@ def _start_node() -> None:
         "traefik", BIN / "traefik", "--entrypoints.web.address=127.0.0.1:80",
         "--providers.kubernetesingress=true",
         "--providers.kubernetesingress.ingressclass=traefik",
+        "--providers.kubernetesingress.allowemptyservices=true",  # else 404 where no pod is ready
         "--accesslog=true", f"--accesslog.filepath={places.INGRESS_LOG}",
         "--global.checknewversion=false", "--global.sendanonymoususage=false",
         environment={"KUBECONFIG": str(ADMIN)},
