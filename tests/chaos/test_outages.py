@@ -7,6 +7,7 @@ the log has one line an outage with the cause.
 
 import shutil
 import subprocess
+import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -180,17 +181,17 @@ def readiness(gateway: GatewayProcess) -> int:
 
 
 @pytest.fixture
-def pair(tmp_path: Path) -> Iterator[Pair]:
+def pair() -> Iterator[Pair]:
     """A primary with a synchronous standby."""
-    with servers(tmp_path) as made:
+    with servers() as made:
         made.start()
         yield made
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
+def server() -> Iterator[Server]:
     """One PostgreSQL that a test may do anything to."""
-    with servers(tmp_path) as made:
+    with servers() as made:
         made.primary.initialize()
         made.primary.start()
         made.primary.ask(f'CREATE DATABASE "{Pair.DATABASE}"')
@@ -198,18 +199,15 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 
 @contextmanager
-def servers(folder: Path) -> Iterator[Pair]:
+def servers() -> Iterator[Pair]:
+    """A pair of servers, in a folder that their own user can reach: pytest closes its own."""
     programs = find_programs()
     if programs is None:
         pytest.skip("PostgreSQL is not installed (apt-get install postgresql)")
-    folder = folder / "postgres"
-    folder.mkdir()
-    for parent in folder.parents:  # the server's own user must get there
-        if str(parent).startswith("/tmp/") and parent != Path("/tmp"):
-            parent.chmod(parent.stat().st_mode | 0o711)
-    made = Pair(programs, folder)
-    yield made
-    made.remove()
+    with tempfile.TemporaryDirectory(prefix="tollgate-outages-") as folder:
+        made = Pair(programs, Path(folder))
+        yield made
+        made.remove()
 
 
 def test_a_database_that_hangs_for_longer_than_a_lease_gives_nothing_away(
@@ -241,7 +239,7 @@ def _go_silent(folder: Path) -> None:
     if firewall is None:
         pytest.skip("nft is not installed (apt-get install nftables)")
     own = Simulated(folder).start()
-    with servers(folder) as made:
+    with servers() as made:
         server = made.primary
         server.initialize()
         server.start()
@@ -329,7 +327,7 @@ def test_a_server_that_is_restarted(server: Server, simulated: Simulated, tmp_pa
 
 def test_a_full_disk(server: Server, simulated: Simulated, tmp_path: Path) -> None:
     """Everything can be read and nothing written; when there is room again, it is over."""
-    with small_disk(server, tmp_path / "postgres" / "disk") as disk:
+    with small_disk(server, server.data.parent / "disk") as disk:
         url = server.url("small")
         place = Place(tmp_path, simulated, url, url)
         gateway = place.gateway("one")
@@ -375,10 +373,10 @@ def test_a_clock_that_steps_by_more_than_a_lease(
     shims = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
     if not shims:
         pytest.skip("libfaketime is not installed (apt-get install libfaketime)")
-    clock = tmp_path / "clock"
-    clock.write_text("+0\n")
-    with servers(tmp_path) as made:
+    with servers() as made:
         server = made.primary
+        clock = server.data.parent / "clock"
+        clock.write_text("+0\n")
         server.environment = {
             "LD_PRELOAD": str(shims[0]),
             "FAKETIME_TIMESTAMP_FILE": str(clock),
