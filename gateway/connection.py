@@ -165,9 +165,15 @@ class Connection:
     def hold(self, size: int) -> None:
         """Hold so many bytes from now on, for the body and what it has become.
 
-        Raises `RateLimited` and `Overloaded` as `read_body` does.
+        Raises `RateLimited` and `Overloaded` as `read_body` does, and `RequestTooLarge` for what
+        there will never be room for.
         """
         more = size - self.held
+        if size > self._memory.capacity:
+            raise RequestTooLarge(
+                f"reading the body takes {size} bytes of memory, and this replica has"
+                f" {self._memory.capacity} for all bodies together"
+            )
         if more > 0 and not self._memory.take(self._holder, more, had=self.held):
             self._refuse_body()
         if more < 0:

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from gateway.core.shares import largest_share
 from tests.conftest import check_books
 from tests.harness.dialects import DIALECTS, PATHS, body
 from tests.harness.gateway import (
@@ -22,6 +23,8 @@ from tests.harness.gateway import (
 from tests.harness.raw import Answer, RawConnection, chunk, request_head
 
 BODY_BYTES_MAX = 100_000
+BUFFERED_BYTES = 30_000_000
+HALF_SENT_BYTES = 75_000
 COUNT_TOKENS = "/api/anthropic/v1/messages/count_tokens"
 BODY_PATHS = (*PATHS.values(), COUNT_TOKENS)
 CREDENTIAL_HEADERS = ("authorization", "x-api-key", "anthropic-auth-token")
@@ -35,7 +38,7 @@ def gateway(
     simulated: Simulated, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[GatewayProcess]:
     documents = [
-        fleet(simulated.url, limits={"bodyBytes": BODY_BYTES_MAX, "bufferedBytes": 250_000}),
+        fleet(simulated.url, limits={"bodyBytes": BODY_BYTES_MAX, "bufferedBytes": BUFFERED_BYTES}),
         api_key("rich"),
         api_key("twin"),
         api_key("poor", "poor"),
@@ -330,11 +333,11 @@ def test_bodies_that_an_account_has_held_have_a_limit(gateway: GatewayProcess, p
         return raw_post(gateway, path, [content], key="twin", content_length=len(content))
 
     with ExitStack() as stack:
-        for _ in range(3):
+        for _ in range(largest_share(BUFFERED_BYTES) // HALF_SENT_BYTES + 1):
             connection = stack.enter_context(RawConnection(gateway.port))
             key = gateway.key("rich")
             head = request_head("POST", path, x_api_key=key, content_length=BODY_BYTES_MAX)
-            connection.send(head + b" " * 75_000)
+            connection.send(head + b" " * HALF_SENT_BYTES)
         wait_until(lambda: probe().status == 429, "the account's share of bodies")
         answer = probe()
         check_error(path, answer)

@@ -1,5 +1,6 @@
 """One account against another: what one sends or holds keeps nobody else from being served."""
 
+import asyncio
 import json
 from collections import Counter
 from collections.abc import Iterator
@@ -8,7 +9,9 @@ from contextlib import ExitStack
 import httpx
 import pytest
 
-from gateway.core.shares import largest_share
+from gateway.connection import SOCKET, Connection, Message
+from gateway.core.shares import Shares, largest_share
+from gateway.errors import RequestTooLarge
 from gateway.routes.entrance import AT_ONCE
 from tests.conftest import check_books
 from tests.harness.dialects import DIALECTS, PATHS, body
@@ -212,3 +215,16 @@ def test_counts_of_one_account_hold_up_nobody_else_s(gateway: GatewayProcess) ->
         assert not all(connection.has_answer(0) for connection in asking), "it came first"
         answers = [connection.receive() for connection in asking]
     assert [answer and answer.status for answer in answers] == [200, 200]
+
+
+def test_a_body_that_becomes_more_than_a_replica_has_is_too_large() -> None:
+    """There will never be room for it: its client is not to try again."""
+
+    async def hold() -> None:
+        messages: asyncio.Queue[Message] = asyncio.Queue()
+        scope = {"headers": [], "state": {SOCKET: None}}
+        connection = Connection(scope, messages.get, messages.put, Shares(100))
+        connection.hold(101)
+
+    with pytest.raises(RequestTooLarge, match="101 bytes"):
+        asyncio.run(hold())

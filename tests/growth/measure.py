@@ -10,6 +10,7 @@ import time
 import tracemalloc
 from collections.abc import Callable
 from contextlib import suppress
+from statistics import median
 from typing import Any, TypeVar
 
 import msgspec
@@ -42,6 +43,7 @@ _ENDPOINTS = (
 TWICE = 2.6
 #: below, a difference is noise
 SECONDS_MIN = 0.005
+_TRIES = 21
 
 
 class Here(Aside):
@@ -93,13 +95,15 @@ def seconds(task: Callable[[], object]) -> float:
 def grows_as_its_input(task: Callable[[int], Callable[[], object]], size: int) -> bool:
     """Whether twice the size is about twice the seconds; tried again where it seems not to be.
 
-    Every try has another size, for what is remembered of the one before.
+    Every try has another size, for what is remembered of the one before. The medians are compared,
+    for a neighbour on the machine makes single tries slow, and its absence single ones quick.
     """
-    few = many = float("inf")
-    for more in range(8):
-        few = min(few, seconds(task(size + more)))
-        many = min(many, seconds(task(2 * size + more)))
-        if many <= TWICE * few + SECONDS_MIN:
+    few: list[float] = []
+    many: list[float] = []
+    for more in range(_TRIES):
+        few.append(seconds(task(size + more)))
+        many.append(seconds(task(2 * size + more)))
+        if median(many) <= TWICE * median(few) + SECONDS_MIN:
             return True
     return False
 
