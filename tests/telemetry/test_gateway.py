@@ -26,6 +26,8 @@ from tests.harness.gateway import (
 
 _INPUTS = 100_000
 _BATCH = 50
+#: enough that no account's refusals are so many that they are slowed down
+_ACCOUNTS = 16
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +42,11 @@ def gateway(
         api_key("doomed", account="bob"),
         credit_grant("alice", credits=1_000_000),
         credit_grant("bob", account="bob", credits=1_000),
+        *(api_key(f"many-{number}", account=f"many-{number}") for number in range(_ACCOUNTS)),
+        *(
+            credit_grant(f"many-{number}", account=f"many-{number}", credits=100_000)
+            for number in range(_ACCOUNTS)
+        ),
     ]
     folder = tmp_path_factory.mktemp("metrics")
     process = GatewayProcess(folder, documents, database_url=module_database_url).start()
@@ -87,18 +94,19 @@ def test_a_revoked_key_takes_its_series_along(gateway: GatewayProcess) -> None:
 def test_a_hundred_thousand_inputs_make_no_series(gateway: GatewayProcess) -> None:
     """Models, paths, keys, user ids, headers and methods, each one new."""
     numbers = count()
-    _send(gateway, _requests(gateway.key("alice"), numbers, 20))
+    keys = [gateway.key(f"many-{number}") for number in range(_ACCOUNTS)]
+    _send(gateway, _requests(keys, numbers, 200 * _ACCOUNTS))
     before = series(gateway)
-    _send(gateway, _requests(gateway.key("alice"), numbers, _INPUTS))
+    _send(gateway, _requests(keys, numbers, _INPUTS))
     assert next(numbers) >= _INPUTS
     assert series(gateway) == before
     assert value(gateway, "tollgate_folded_total") == 0
 
 
-def _requests(key: str, numbers: Iterator[int], amount: int) -> Iterator[bytes]:
-    """Each is refused but every fiftieth, which names its user."""
-    known = f"authorization: Bearer {key}\r\n"
+def _requests(keys: list[str], numbers: Iterator[int], amount: int) -> Iterator[bytes]:
+    """Each is refused but every fiftieth, which names its user; the accounts take turns."""
     for number in (next(numbers) for _ in range(amount)):
+        known = f"authorization: Bearer {keys[number // 200 % len(keys)]}\r\n"
         message = [{"role": "user", "content": "!answer four"}]
         if number % 50 == 0:
             told = {"model": "kimi-k2.5", "messages": message, "user": f"user-{number}"}
@@ -107,7 +115,7 @@ def _requests(key: str, numbers: Iterator[int], amount: int) -> Iterator[bytes]:
             yield _post(PATHS["chat"], known, {"model": f"model-{number}", "messages": message})
         elif number % 4 == 1:
             yield f"GET /api/openai/v1/path-{number} HTTP/1.1\r\nhost: h\r\n{known}\r\n".encode()
-        elif number % 4 == 2:
+        elif number % 100 == 2:
             unknown = f"authorization: Bearer sk-nobody-{number}\r\nx-header-{number}: {number}\r\n"
             yield _post(PATHS["messages"], unknown, {"model": "kimi-k2.5"})
         else:
