@@ -195,8 +195,18 @@ class DatabaseUnavailable(GatewayError):
     code = "database_unavailable"
     retryable = True
 
-    def __init__(self, message: str, *, cause: str = "") -> None:
-        super().__init__(message)
+    def __init__(
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        retry_after_seconds: float | None = None,
+        details: dict[str, object] | None = None,
+        cause: str = "",
+    ) -> None:
+        super().__init__(
+            message, param=param, retry_after_seconds=retry_after_seconds, details=details
+        )
         self.cause = cause
 
     def __str__(self) -> str:
