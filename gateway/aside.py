@@ -15,8 +15,6 @@ from gateway.core.shares import Holder, Turns
 
 #: some milliseconds of work, whatever the text is
 LARGE_BYTES = 48 * 1024
-#: how long the thread may keep the interpreter's lock from the event loop, where it can be taken
-SWITCH_SECONDS = 0.001
 
 T = TypeVar("T")
 

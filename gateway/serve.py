@@ -8,7 +8,6 @@ import asyncio
 import gc
 import logging
 import secrets
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -19,7 +18,7 @@ from msgspec import Struct
 
 from gateway.admission import OPERATIONS, Admission, Reason, connection_limits
 from gateway.app import Gateway, charged_paths
-from gateway.aside import SWITCH_SECONDS, Aside
+from gateway.aside import Aside
 from gateway.core.catalog import Catalog
 from gateway.core.keys import PEPPER, InstallationSecret
 from gateway.core.pseudonyms import Pseudonyms
@@ -360,7 +359,6 @@ async def _settle(free: FreeRoutes) -> None:
     # several times within one.
     gc.freeze()
     gc.set_threshold(_COLLECTION_THRESHOLD)
-    sys.setswitchinterval(SWITCH_SECONDS)
     gc.enable()
 
 
