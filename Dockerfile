@@ -1,6 +1,6 @@
 # One image for both processes: `python -m gateway …` and `python -m gateway_operator …`.
 #
-#   docker build -t tollgate .
+#   docker build -t faregate .
 #
 # An index of packages other than pip's default is given by --build-arg PIP_INDEX_URL=…; it is in
 # the environment of the first stage only and leaves no trace in the image.
@@ -11,43 +11,43 @@ ARG PIP_INDEX_URL
 ARG PIP_CERT
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 # Two environments: pip lives in the first and puts the packages into the second, which is shipped.
-RUN python -m venv /opt/pip && python -m venv --without-pip /opt/tollgate
+RUN python -m venv /opt/pip && python -m venv --without-pip /opt/faregate
 COPY .locks/image.txt /opt/pip/lock.txt
-RUN /opt/pip/bin/pip --python /opt/tollgate/bin/python install --quiet --no-compile --no-deps \
+RUN /opt/pip/bin/pip --python /opt/faregate/bin/python install --quiet --no-compile --no-deps \
       --only-binary :all: --require-hashes -r /opt/pip/lock.txt
 COPY .dev/prune.py /opt/pip/prune.py
 # Compiled once, so that a process on a read-only file system starts without compiling; a compiled
 # file is taken as it is and not compared with its source.
-RUN /opt/tollgate/bin/python /opt/pip/prune.py \
-    && /opt/tollgate/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/tollgate/lib
+RUN /opt/faregate/bin/python /opt/pip/prune.py \
+    && /opt/faregate/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/faregate/lib
 
 # The code is a small layer of its own: an upgrade that changes no dependency fetches no more.
 FROM build AS code
-COPY gateway /opt/tollgate/lib/python3.11/site-packages/gateway
-COPY operator/gateway_operator /opt/tollgate/lib/python3.11/site-packages/gateway_operator
-RUN cd /opt/tollgate/lib/python3.11/site-packages \
-    && /opt/tollgate/bin/python -m compileall -q --invalidation-mode unchecked-hash \
+COPY gateway /opt/faregate/lib/python3.11/site-packages/gateway
+COPY operator/gateway_operator /opt/faregate/lib/python3.11/site-packages/gateway_operator
+RUN cd /opt/faregate/lib/python3.11/site-packages \
+    && /opt/faregate/bin/python -m compileall -q --invalidation-mode unchecked-hash \
       "$PWD/gateway" "$PWD/gateway_operator" \
-    && /opt/tollgate/bin/python -m gateway --help >/dev/null \
-    && /opt/tollgate/bin/python -m gateway_operator --help >/dev/null
+    && /opt/faregate/bin/python -m gateway --help >/dev/null \
+    && /opt/faregate/bin/python -m gateway_operator --help >/dev/null
 
 FROM ${BASE}
 ARG VERSION=0.1.0
 ARG REVISION=unknown
-LABEL org.opencontainers.image.title="Tollgate" \
+LABEL org.opencontainers.image.title="Faregate" \
       org.opencontainers.image.description="An API gateway for language models that a Kubernetes team runs itself" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
-COPY --from=build /opt/tollgate /opt/tollgate
-COPY --from=code /opt/tollgate/lib/python3.11/site-packages/gateway \
-     /opt/tollgate/lib/python3.11/site-packages/gateway
-COPY --from=code /opt/tollgate/lib/python3.11/site-packages/gateway_operator \
-     /opt/tollgate/lib/python3.11/site-packages/gateway_operator
+COPY --from=build /opt/faregate /opt/faregate
+COPY --from=code /opt/faregate/lib/python3.11/site-packages/gateway \
+     /opt/faregate/lib/python3.11/site-packages/gateway
+COPY --from=code /opt/faregate/lib/python3.11/site-packages/gateway_operator \
+     /opt/faregate/lib/python3.11/site-packages/gateway_operator
 # The user has a number only, so whoever asks for its name finds it in LOGNAME.
-ENV PATH=/opt/tollgate/bin:/usr/local/bin:/usr/bin:/bin \
+ENV PATH=/opt/faregate/bin:/usr/local/bin:/usr/bin:/bin \
     HOME=/tmp \
-    LOGNAME=tollgate \
+    LOGNAME=faregate \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
 WORKDIR /tmp

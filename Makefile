@@ -53,4 +53,4 @@ kind-down: ## takes it away
 	@.dev/kind down
 
 clean: ## forget the local data of `make run`
-	@rm -rf .tollgate
+	@rm -rf .faregate

@@ -1,10 +1,10 @@
 """Makes what the charts carry of other files: `python .dev/charts.py`, or `--check` to only look.
 
-* `charts/tollgate/crds/`: the resources of `crds/`, byte for byte, for a first installation
-* `charts/tollgate-crds/templates/`: the same as templates, for upgrades
-* `charts/tollgate/values.schema.json`: its definition of a fleet's specification
-* `charts/tollgate/README.md`: its table of values, from the comments in values.yaml
-* `charts/tollgate/dashboards/`: the dashboards, from `.dev/dashboards`
+* `charts/faregate/crds/`: the resources of `crds/`, byte for byte, for a first installation
+* `charts/faregate-crds/templates/`: the same as templates, for upgrades
+* `charts/faregate/values.schema.json`: its definition of a fleet's specification
+* `charts/faregate/README.md`: its table of values, from the comments in values.yaml
+* `charts/faregate/dashboards/`: the dashboards, from `.dev/dashboards`
 """
 
 import json
@@ -18,7 +18,7 @@ import yaml
 from dashboards import DASHBOARDS
 
 ROOT = Path(__file__).parents[1]
-CHART = ROOT / "charts/tollgate"
+CHART = ROOT / "charts/faregate"
 TABLE = re.compile(
     r"(?<=<!-- values: made by \.dev/charts\.py -->\n).*?(?=<!-- end of values -->)", re.S
 )
@@ -31,7 +31,7 @@ def products() -> dict[Path, str]:
     for source in sorted((ROOT / "crds").glob("*.yaml")):
         text = source.read_text(encoding="utf-8")
         made[CHART / "crds" / source.name] = text
-        made[ROOT / "charts/tollgate-crds/templates" / source.name] = as_template(text)
+        made[ROOT / "charts/faregate-crds/templates" / source.name] = as_template(text)
     schema = CHART / "values.schema.json"
     made[schema] = with_fleet(schema.read_text(encoding="utf-8"))
     readme = CHART / "README.md"

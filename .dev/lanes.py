@@ -42,7 +42,7 @@ _LANES = [
 #: of the processors, by the layout of control groups; half of what a process has by default
 _SHARES = {"cpu.weight": "50", "cpu.shares": "512"}
 #: the cluster's own phases, which it writes into the file that this names
-_PHASES = "TOLLGATE_TEST_PHASES"
+_PHASES = "FAREGATE_TEST_PHASES"
 
 
 class Lane:
@@ -139,7 +139,7 @@ def _make_group() -> Path | None:
     """A control group of ours; None where none may be made."""
     root = Path("/sys/fs/cgroup")
     is_new = Path(root, "cgroup.controllers").exists()
-    group = Path(root if is_new else root / "cpu", f"tollgate-lanes-{os.getpid()}")
+    group = Path(root if is_new else root / "cpu", f"faregate-lanes-{os.getpid()}")
     share = "cpu.weight" if is_new else "cpu.shares"
     try:
         group.mkdir()

@@ -1,3 +1,3 @@
-"""Tollgate's gateway: serves two API families and remembers every credit. Knows no Kubernetes."""
+"""Faregate's gateway: serves two API families and remembers every credit. Knows no Kubernetes."""
 
 __version__ = "0.1.0"

@@ -29,7 +29,7 @@ def main() -> int:
     except Exception as error:
         if not isinstance(error, _sentences()):
             raise
-        print(f"tollgate: {error}", file=sys.stderr)
+        print(f"faregate: {error}", file=sys.stderr)
         return 1
     return code
 
@@ -152,8 +152,8 @@ def _parser() -> argparse.ArgumentParser:
     data.add_argument(
         "--data",
         type=Path,
-        default=Path(".tollgate"),
-        help="folder of the SQLite database and the secrets (default: .tollgate)",
+        default=Path(".faregate"),
+        help="folder of the SQLite database and the secrets (default: .faregate)",
     )
 
     orphans = argparse.ArgumentParser(add_help=False)

@@ -25,7 +25,7 @@ LINES_PER_MINUTE = 10
 FILES_RESERVED = 256
 _MINUTE = 60.0
 
-#: why a connection was cut, as `tollgate_cut_connections_total` has it
+#: why a connection was cut, as `faregate_cut_connections_total` has it
 Reason = Literal["malformed", "head_size", "head_time", "unread", "full", "peer"]
 
 

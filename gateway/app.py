@@ -36,5 +36,5 @@ class Gateway:
         elif scope["method"] == "POST":
             await self._flow.serve(dialect, scope, receive, send)
         else:
-            scope["tollgate.charged"] = True
+            scope["faregate.charged"] = True
             await self._free(scope, receive, send)

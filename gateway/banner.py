@@ -28,7 +28,7 @@ def report(applied: Applied) -> str:
 
 def _lines(started: Started, show_keys: bool) -> Iterator[str]:
     upstream = "the simulated upstream" if started.simulated else "a real upstream"
-    yield f"Tollgate is listening on {started.url}, in front of {upstream}."
+    yield f"Faregate is listening on {started.url}, in front of {upstream}."
     yield f"Health and metrics are at {started.operations_url}."
     yield from _grants(started.applied)
     keys = started.applied.keys

@@ -21,7 +21,7 @@ Headers = list[tuple[bytes, bytes]]
 
 
 #: where the listener puts the client's socket in a request's `scope["state"]`
-SOCKET = "tollgate.socket"
+SOCKET = "faregate.socket"
 #: bytes a second of a body that is not whole yet, in each `limits.bodySilenceSeconds`
 BODY_RATE_MIN = 1024
 

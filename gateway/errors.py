@@ -1,6 +1,6 @@
 """Every failure the gateway can answer with, as one tree; the two envelopes are rendered from it.
 
-    TollgateError
+    FaregateError
     ├── RequestError                    the caller can mend it; nothing is charged
     │   ├── InvalidRequest          400
     │   │   ├── UnsupportedParameter
@@ -36,7 +36,7 @@
 
 from typing import ClassVar, Literal
 
-#: how an upstream failed, as `tollgate_upstream_errors_total` says it
+#: how an upstream failed, as `faregate_upstream_errors_total` says it
 Failure = Literal[
     "unreachable", "timeout", "overloaded", "failed", "misconfigured", "refused", "broken"
 ]
@@ -45,7 +45,7 @@ Failure = Literal[
 Blame = Literal["upstream", "either", "client"]
 
 
-class TollgateError(Exception):
+class FaregateError(Exception):
     """Base of the tree. `message` is shown to the caller, so it never holds a secret."""
 
     status: ClassVar[int] = 500
@@ -73,7 +73,7 @@ class TollgateError(Exception):
         self.details = details
 
 
-class RequestError(TollgateError):
+class RequestError(FaregateError):
     """The caller can mend it; refused before anything was charged, or refunded."""
 
     status = 400
@@ -180,7 +180,7 @@ class DailyCapReached(RateLimited):
     retryable = False
 
 
-class GatewayError(TollgateError):
+class GatewayError(FaregateError):
     """Ours; whatever was charged is refunded."""
 
 
@@ -240,7 +240,7 @@ class Draining(GatewayError):
     retryable = True
 
 
-class UpstreamError(TollgateError):
+class UpstreamError(FaregateError):
     """The provider's fault; whatever was charged is refunded."""
 
     status = 502

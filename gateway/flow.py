@@ -30,7 +30,7 @@ from gateway.core.pseudonyms import Pseudonyms
 from gateway.core.shares import Shares
 from gateway.core.spec import FleetLimits
 from gateway.documents.reader import DocumentReader
-from gateway.errors import Draining, InternalError, TollgateError
+from gateway.errors import Draining, FaregateError, InternalError
 from gateway.keyring import Key, Keyring
 from gateway.passage import Passage
 from gateway.relay import JSON, Relay
@@ -100,7 +100,7 @@ class Flow:
             passage.span = self._witness.begin(connection.headers)
         try:
             await self._pass(passage, dialect, connection)
-        except (TollgateError, ClientGone) as error:
+        except (FaregateError, ClientGone) as error:
             await self._fail(passage, dialect, connection, error)
         except asyncio.CancelledError:
             if passage.cut_by is None:  # the server itself gives up; nobody can be told any more
@@ -189,7 +189,7 @@ class Flow:
         passage: Passage,
         dialect: Dialect,
         connection: Connection,
-        error: TollgateError | ClientGone,
+        error: FaregateError | ClientGone,
     ) -> None:
         passage.finished = True  # from here on nothing cuts it
         if passage.pacer is not None:
@@ -212,7 +212,7 @@ class Flow:
             await connection.send_all(passage.renderer.fail(error))
         await connection.finish()
 
-    async def _pause(self, passage: Passage, error: TollgateError) -> None:
+    async def _pause(self, passage: Passage, error: FaregateError) -> None:
         """What a client is refused for may take a moment, where it is refused often."""
         if error.origin == "client":
             seconds = self.brake.pause(passage.labels.account, time.monotonic())
@@ -239,7 +239,7 @@ class Flow:
 
 
 async def answer_error(
-    connection: Connection, dialect: Dialect, error: TollgateError, passage: Passage
+    connection: Connection, dialect: Dialect, error: FaregateError, passage: Passage
 ) -> None:
     """A whole error answer, in the dialect's envelope."""
     body = error_body(error, dialect.family, passage.request_id)

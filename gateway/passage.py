@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from gateway.connection import ClientGone, Headers, Pacer
 from gateway.core.catalog import Resolution
 from gateway.core.events import Usage
-from gateway.errors import TollgateError
+from gateway.errors import FaregateError
 from gateway.keyring import Key
 from gateway.telemetry.metrics import Metrics, RequestLabels
 from gateway.telemetry.series import RequestSeries
@@ -101,7 +101,7 @@ class Passage:
         self.renderer: Renderer | None = None
         self.pacer: Pacer | None = None
         #: why it was cut short from outside, if it was
-        self.cut_by: TollgateError | ClientGone | None = None
+        self.cut_by: FaregateError | ClientGone | None = None
         #: nothing can cut it any more
         self.finished = False
         self._began = time.monotonic()
@@ -151,7 +151,7 @@ class Passage:
             "first_byte_seconds": self.first_byte_seconds,
         }
 
-    def cut(self, reason: TollgateError | ClientGone) -> None:
+    def cut(self, reason: FaregateError | ClientGone) -> None:
         """End it from outside; the first reason counts."""
         if self.finished or self.cut_by is not None or self._task is None:
             return
@@ -176,9 +176,9 @@ class Passage:
         if self.balance is not None:
             headers.append((b"x-credits-remaining", b"%d" % self.balance))
         if self.upstream is not None:
-            headers.append((b"x-tollgate-upstream", self.upstream.encode()))
+            headers.append((b"x-faregate-upstream", self.upstream.encode()))
         if self.degraded:
-            headers.append((b"x-tollgate-degraded", _named(self.degraded)))
+            headers.append((b"x-faregate-degraded", _named(self.degraded)))
         return headers
 
 

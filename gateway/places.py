@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from gateway.core.shares import Holder, Shares, Turns
-from gateway.errors import Overloaded, RateLimited, TollgateError
+from gateway.errors import FaregateError, Overloaded, RateLimited
 
 _Ticket = tuple[Holder, "asyncio.Future[None]"]
 
@@ -70,7 +70,7 @@ class Places:
                 self._places.take(next_holder)
                 future.set_result(None)
 
-    def _refusal(self, holder: Holder) -> TollgateError:
+    def _refusal(self, holder: Holder) -> FaregateError:
         if self._room.held(holder[1]):
             return RateLimited(
                 f"as many {self._work} of this account wait as may; try again when some are done",

@@ -262,7 +262,7 @@ class Process:
         except ImportError:
             raise SettingsError(
                 "OTEL_EXPORTER_OTLP_ENDPOINT names a collector of traces, but OpenTelemetry is"
-                " not installed: pip install 'tollgate[otel]'"
+                " not installed: pip install 'faregate[otel]'"
             ) from None
         stack.callback(close)
         return witness

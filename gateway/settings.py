@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-PREFIX = "TOLLGATE_"
+PREFIX = "FAREGATE_"
 
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 Connections = Annotated[int, Meta(ge=1, le=1_000_000)]
@@ -21,7 +21,7 @@ class SettingsError(ValueError):
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """One field per environment variable `TOLLGATE_<FIELD>`."""
+    """One field per environment variable `FAREGATE_<FIELD>`."""
 
     database_url: str | None = None
     """`postgresql://…`. Unset: SQLite in the data folder, for one process."""

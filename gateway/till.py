@@ -10,8 +10,8 @@ from gateway.errors import (
     CreditsExhausted,
     DailyCapReached,
     DatabaseUnavailable,
+    FaregateError,
     InvalidCredential,
-    TollgateError,
 )
 from gateway.keyring import Key
 from gateway.passage import Passage
@@ -142,7 +142,7 @@ class Till:
         self._left[request_id] = None
 
 
-def _refusal(verdict: Verdict, charge: Charge) -> TollgateError:
+def _refusal(verdict: Verdict, charge: Charge) -> FaregateError:
     if verdict.outcome == "dead":
         return InvalidCredential("the API key is not valid")
     if verdict.outcome == "capped":

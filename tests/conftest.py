@@ -43,7 +43,7 @@ def postgres_server() -> Iterator[PostgresServer]:
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of a new, empty database, once of each kind."""
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / f'tollgate-{next(_NUMBERS)}.db'}"
+        return f"sqlite:///{tmp_path / f'faregate-{next(_NUMBERS)}.db'}"
     server: PostgresServer = request.getfixturevalue("postgres_server")
     return server.create_database()
 
@@ -90,7 +90,7 @@ def pytest_collection_finish() -> None:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Where skips are not allowed, a skipped test fails the run."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    if os.environ.get("TOLLGATE_TEST_NO_SKIPS") and reporter and reporter.stats.get("skipped"):
+    if os.environ.get("FAREGATE_TEST_NO_SKIPS") and reporter and reporter.stats.get("skipped"):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 

@@ -29,7 +29,7 @@ from gateway.core.keys import secret_values
 from gateway.core.profile import GENERIC, PROFILES
 from gateway.core.seal import Sealer
 from gateway.core.spec import Metadata, parse_document
-from gateway.errors import Failure, GatewayError, RequestError, TollgateError
+from gateway.errors import Failure, FaregateError, GatewayError, RequestError
 from gateway.routes.application import free_app
 from gateway.routes.operations import Operations
 from gateway.settings import Settings, UpstreamOverride
@@ -164,14 +164,14 @@ def dialects() -> list[Dialect]:
 
 def test_every_environment_variable() -> None:
     ours, upstream = tables(section("configuration.md", "Environment"))
-    assert columns(ours, 1) == variables(Settings, "TOLLGATE_")
+    assert columns(ours, 1) == variables(Settings, "FAREGATE_")
     assert columns(upstream, 1) == variables(UpstreamOverride, "UPSTREAM_")
 
 
 def test_every_environment_variable_of_the_operator() -> None:
     documented = columns(tables(section("configuration.md", "The operator"))[0], 1)
     expected = {
-        f"TOLLGATE_{field.name.upper()}": "required"
+        f"FAREGATE_{field.name.upper()}": "required"
         if field.required
         else shown(int(default) if isinstance(default := field.default, float) else default)
         for field in msgspec.structs.fields(OperatorSettings)
@@ -302,7 +302,7 @@ def test_every_example_document_is_valid() -> None:
 
 
 def test_every_error_in_both_families() -> None:
-    abstract = (TollgateError, RequestError, GatewayError)
+    abstract = (FaregateError, RequestError, GatewayError)
     expected = {
         kind.__name__: [
             " / ".join(str(s) for s in (kind.status, kind.anthropic_status) if s is not None),
@@ -312,16 +312,16 @@ def test_every_error_in_both_families() -> None:
             "yes" if kind.retryable else "no",
         ]
         for kind in vars(gateway.errors).values()
-        if isinstance(kind, type) and issubclass(kind, TollgateError) and kind not in abstract
+        if isinstance(kind, type) and issubclass(kind, FaregateError) and kind not in abstract
     }
     assert columns(tables(section("connecting.md", "Errors"))[0], 1, 2, 3, 4, 5) == expected
 
 
 def test_every_metric_with_its_labels_and_their_values() -> None:
     declared = {
-        **{f"tollgate_{name}_total": labels for name, (_, labels) in COUNTERS.items()},
-        **{f"tollgate_{name}": labels for name, (_, labels) in GAUGES.items()},
-        **{f"tollgate_{name}_seconds": labels for name, (_, labels, _) in TIMINGS.items()},
+        **{f"faregate_{name}_total": labels for name, (_, labels) in COUNTERS.items()},
+        **{f"faregate_{name}": labels for name, (_, labels) in GAUGES.items()},
+        **{f"faregate_{name}_seconds": labels for name, (_, labels, _) in TIMINGS.items()},
     }
     of_metrics, of_labels = tables(section("configuration.md", "Health and metrics"))[1:]
     documented = {name: coded(cell) for name, cell in columns(of_metrics, 1).items()}

@@ -38,7 +38,7 @@ CONNECTING = page("connecting.md")
 SHELL, PYTHON, SCRIPT = (blocks(CONNECTING, f"{kind} test") for kind in ("bash", "python", "js"))
 #: the first block loads the key, for all that follow
 LOAD_KEY = SHELL[0]
-NODE_MODULES = os.environ.get("TOLLGATE_TEST_NODE_MODULES")
+NODE_MODULES = os.environ.get("FAREGATE_TEST_NODE_MODULES")
 
 needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 needs_node = pytest.mark.skipif(
@@ -54,7 +54,7 @@ class Quickstart:
         self.folder = folder
         text = (ROOT / "examples/quickstart.yaml").read_text(encoding="utf-8")
         # Named so, the process keeps its data where `make run` does.
-        self.gateway = GatewayProcess(folder, list(yaml.safe_load_all(text)), name=".tollgate")
+        self.gateway = GatewayProcess(folder, list(yaml.safe_load_all(text)), name=".faregate")
         self.gateway.start()
 
     def secret(self, name: str) -> dict[str, str]:
@@ -67,7 +67,7 @@ class Quickstart:
         inherited = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(("OPENAI_", "ANTHROPIC_", "TOLLGATE_"))
+            if not name.startswith(("OPENAI_", "ANTHROPIC_", "FAREGATE_"))
         }
         done = subprocess.run(
             command,
@@ -173,7 +173,7 @@ def test_a_replica_holds_as_many_connections_as_the_docs_say(
         with psycopg.connect(url) as connection:
             row = connection.execute(
                 "SELECT count(*) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND application_name = 'tollgate'"
+                " WHERE datname = current_database() AND application_name = 'faregate'"
             ).fetchone()
         assert row is not None
         assert row[0] <= int(told.group(1))

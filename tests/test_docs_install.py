@@ -38,8 +38,8 @@ kill() { :; }
 """
 #: what the operator would have made
 BY_THE_OPERATOR = """
-kubectl --namespace tollgate create secret generic tollgate-installation --from-literal=secret=x
-kubectl --namespace tollgate create deployment tollgate --image=registry.example.com/tollgate
+kubectl --namespace faregate create secret generic faregate-installation --from-literal=secret=x
+kubectl --namespace faregate create deployment faregate --image=registry.example.com/faregate
 """
 
 
@@ -83,7 +83,7 @@ def server() -> Iterator[ApiServer]:
 def typist(server: ApiServer, tmp_path: Path) -> Typist:
     """Somebody with a fresh cluster."""
     typist = Typist(server, tmp_path)
-    if any(each["metadata"]["name"] == "tollgate" for each in typist.get("namespaces")):
+    if any(each["metadata"]["name"] == "faregate" for each in typist.get("namespaces")):
         server.wipe()
     return typist
 
@@ -112,9 +112,9 @@ def test_an_installation_for_good_and_its_operation(typist: Typist) -> None:
     told = columns(tables(section("operations.md", "Who may do what"))[0], 1)
     assert told.keys() == {role["metadata"]["name"] for role in roles}
     prints_money = "kubectl auth can-i create creditgrants --as=paula --as-group=finance"
-    typist.type(f"{prints_money} --namespace team-a", f"! {prints_money} --namespace tollgate")
-    typist.type("helm upgrade tollgate charts/tollgate -n tollgate --reset-then-reuse-values")
-    typist.type("helm rollback tollgate --namespace tollgate")
+    typist.type(f"{prints_money} --namespace team-a", f"! {prints_money} --namespace faregate")
+    typist.type("helm upgrade faregate charts/faregate -n faregate --reset-then-reuse-values")
+    typist.type("helm rollback faregate --namespace faregate")
 
 
 def test_a_backup_is_restored_into_a_new_cluster(typist: Typist) -> None:
@@ -125,7 +125,7 @@ def test_a_backup_is_restored_into_a_new_cluster(typist: Typist) -> None:
     typist.type(*install, BY_THE_OPERATOR, objects)
     (key,) = typist.get("apikeys")
     owner = {
-        "apiVersion": "tollgate.dev/v1alpha1",
+        "apiVersion": "faregate.dev/v1alpha1",
         "kind": "ApiKey",
         "name": "alice",
         "uid": key["metadata"]["uid"],
@@ -136,7 +136,7 @@ def test_a_backup_is_restored_into_a_new_cluster(typist: Typist) -> None:
         "metadata": {
             "name": "alice-key",
             "namespace": "team-a",
-            "labels": {"tollgate.dev/key": "true"},
+            "labels": {"faregate.dev/key": "true"},
             "ownerReferences": [owner],
         },
         "stringData": {"OPENAI_API_KEY": "sk-kept"},
@@ -154,7 +154,7 @@ def test_a_backup_is_restored_into_a_new_cluster(typist: Typist) -> None:
 def test_the_chart_takes_as_many_replicas_as_the_page_says(typist: Typist) -> None:
     (most,) = re.findall(r"The default of 100 allows (\d+) replicas", PRODUCTION)
     command = (
-        "helm template tollgate charts/tollgate --set database.trial=true,fleet.spec.replicas="
+        "helm template faregate charts/faregate --set database.trial=true,fleet.spec.replicas="
     )
     typist.type(f"{command}{most} >/dev/null", f"! {command}{int(most) + 1} >/dev/null")
 
@@ -163,7 +163,7 @@ def test_the_values_for_autoscaling_are_taken(typist: Typist) -> None:
     (values,) = blocks(PRODUCTION, "yaml values autoscaling.yaml")
     (typist.folder / "autoscaling.yaml").write_text(values, encoding="utf-8")
     typist.type(
-        "helm install tollgate charts/tollgate --namespace tollgate --create-namespace"
+        "helm install faregate charts/faregate --namespace faregate --create-namespace"
         " --set database.trial=true --values autoscaling.yaml"
     )
     (fleet,) = typist.get("gatewayfleets")

@@ -22,10 +22,10 @@ def test_the_books_of_every_database_are_right(
 ) -> None:
     """`python -m gateway audit`, on every database that a gateway of this run has used."""
     wrong = []
-    for name in [name for name in os.environ if name.startswith("TOLLGATE_")]:
+    for name in [name for name in os.environ if name.startswith("FAREGATE_")]:
         monkeypatch.delenv(name)  # the suite's own settings are none of the gateway's
     for url in sorted(DATABASES):
-        monkeypatch.setenv("TOLLGATE_DATABASE_URL", url)
+        monkeypatch.setenv("FAREGATE_DATABASE_URL", url)
         monkeypatch.setattr(sys, "argv", ["gateway", "audit"])
         code = main()
         printed = capsys.readouterr().out

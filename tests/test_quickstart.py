@@ -29,11 +29,11 @@ class MakeRun:
         self._log = folder / "make.log"
         self._environment = environment or {}
         self.port, self._ops_port = free_port(), free_port()
-        DATABASES.add(f"sqlite:///{self.data / 'tollgate.db'}")
+        DATABASES.add(f"sqlite:///{self.data / 'faregate.db'}")
 
     def spawn(self) -> "subprocess.Popen[bytes]":
         arguments = f"--data {self.data} --port {self.port} --ops-port {self._ops_port}"
-        clean = {k: v for k, v in os.environ.items() if not k.startswith(("TOLLGATE_", "UPSTREAM"))}
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(("FAREGATE_", "UPSTREAM"))}
         with self._log.open("wb") as log:
             return subprocess.Popen(
                 ["make", "run", f"ARGS={arguments}"],

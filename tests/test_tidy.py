@@ -135,6 +135,15 @@ def test_one_word_per_concept() -> None:
     assert wrong == set()
 
 
+def test_the_old_name_is_only_in_the_changelog() -> None:
+    """Nothing keeps the name that the product had before its first release."""
+    old = "toll" + "gate"
+    paths = {str(path.relative_to(ROOT)) for path in ours()}
+    named = {path for path in paths if old in path.lower()}
+    named |= {path for path, text in texts() if old in text.lower()}
+    assert named == {"CHANGELOG.md"}
+
+
 def test_only_the_commands_print() -> None:
     printing = {path for path, tree in modules("gateway", "operator") if "print" in names(tree)}
     commands = {"gateway/__main__.py", "operator/gateway_operator/__main__.py"}

@@ -4,5 +4,5 @@ from dashboards.ledger import ledger_and_operator
 from dashboards.service import service
 from dashboards.usage import usage
 
-#: files of `charts/tollgate/dashboards/`, without their suffix
+#: files of `charts/faregate/dashboards/`, without their suffix
 DASHBOARDS = {"usage": usage, "service": service, "ledger-and-operator": ledger_and_operator}

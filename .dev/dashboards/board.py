@@ -54,7 +54,7 @@ def namespace(metric: str) -> Json:
         "namespace",
         "Installation",
         f"label_values({metric}, namespace)",
-        "The namespace in which Tollgate is installed.",
+        "The namespace in which Faregate is installed.",
     )
 
 
@@ -68,10 +68,10 @@ def board(
 ) -> Json:
     """A dashboard. Panels say how wide and high they are, and this where they stand."""
     return {
-        "uid": f"tollgate-{name}",
+        "uid": f"faregate-{name}",
         "title": title,
         "description": description,
-        "tags": ["tollgate"],
+        "tags": ["faregate"],
         "schemaVersion": _SCHEMA_VERSION,
         "editable": True,
         "graphTooltip": 1,
@@ -87,8 +87,8 @@ def board(
 def _others() -> Json:
     return {
         "type": "dashboards",
-        "title": "Tollgate",
-        "tags": ["tollgate"],
+        "title": "Faregate",
+        "tags": ["faregate"],
         "icon": "external link",
         "tooltip": "",
         "asDropdown": False,

@@ -7,7 +7,7 @@ _HERE = 'namespace=~"$namespace"'
 _ACCOUNTS = f'{_HERE},account=~"$account"'
 _KINDS = f'{_HERE},kind=~"$kind"'
 #: the operator's own process, whatever else is scraped in its namespace
-_OPERATOR = f"and on (namespace, pod) tollgate_sweep_timestamp_seconds{{{_HERE}}}"
+_OPERATOR = f"and on (namespace, pod) faregate_sweep_timestamp_seconds{{{_HERE}}}"
 _UNSEEN = "The operator is not scraped"
 
 
@@ -19,20 +19,20 @@ def _most(metric: str, labels: str = _HERE, by: str = "namespace") -> str:
 def ledger_and_operator() -> Json:
     return board(
         "ledger-and-operator",
-        "Tollgate: ledger and operator",
+        "Faregate: ledger and operator",
         "Whether the books are right, what accounts have left, and whether the operator keeps up.",
         [
-            namespace("tollgate_sweep_timestamp_seconds"),
+            namespace("faregate_sweep_timestamp_seconds"),
             variable(
                 "account",
                 "Account",
-                f"label_values(tollgate_account_balance_credits{{{_HERE}}}, account)",
+                f"label_values(faregate_account_balance_credits{{{_HERE}}}, account)",
                 "Who pays, with its namespace.",
             ),
             variable(
                 "kind",
                 "Kind",
-                f"label_values(tollgate_objects{{{_HERE}}}, kind)",
+                f"label_values(faregate_objects{{{_HERE}}}, kind)",
                 "ApiKey, CreditGrant or GatewayFleet.",
             ),
         ],
@@ -53,7 +53,7 @@ def _figures() -> list[Json]:
         figure(
             "Drift",
             "Differences between balances and entries, in credits. It must be 0.",
-            f"max(tollgate_ledger_drift_credits{{{_HERE}}})",
+            f"max(faregate_ledger_drift_credits{{{_HERE}}})",
             "locale",
             steps=[(None, GREEN), (1, RED)],
             words={"0": ("none", GREEN)},
@@ -62,7 +62,7 @@ def _figures() -> list[Json]:
         figure(
             "Last audit",
             "Since the end of the latest comparison of balances with entries.",
-            f"time() - max(tollgate_ledger_audit_timestamp_seconds{{{_HERE}}})",
+            f"time() - max(faregate_ledger_audit_timestamp_seconds{{{_HERE}}})",
             "s",
             steps=[(None, GREEN), (300, ORANGE), (900, RED)],
             without="No audit yet",
@@ -70,7 +70,7 @@ def _figures() -> list[Json]:
         figure(
             "Open holds",
             "Requests that were charged and have not ended.",
-            f"max(tollgate_open_holds{{{_HERE}}})",
+            f"max(faregate_open_holds{{{_HERE}}})",
             "locale",
             trend=True,
             without=_UNSEEN,
@@ -78,7 +78,7 @@ def _figures() -> list[Json]:
         figure(
             "Database",
             "Whether the operator reaches PostgreSQL.",
-            f"max(tollgate_database_up{{{_HERE}}})",
+            f"max(faregate_database_up{{{_HERE}}})",
             "none",
             words=yes_or_no,
             without=_UNSEEN,
@@ -86,7 +86,7 @@ def _figures() -> list[Json]:
         figure(
             "Last sweep",
             "Since the operator compared everything with everything.",
-            f"time() - max(tollgate_sweep_timestamp_seconds{{{_HERE}}})",
+            f"time() - max(faregate_sweep_timestamp_seconds{{{_HERE}}})",
             "s",
             steps=[(None, GREEN), (600, ORANGE), (900, RED)],
             without=_UNSEEN,
@@ -94,8 +94,8 @@ def _figures() -> list[Json]:
         figure(
             "Fleets",
             "How many are Ready, of all.",
-            f"sum({_most('tollgate_fleet_ready', by='namespace, fleet')})"
-            f" / count({_most('tollgate_fleet_ready', by='namespace, fleet')})",
+            f"sum({_most('faregate_fleet_ready', by='namespace, fleet')})"
+            f" / count({_most('faregate_fleet_ready', by='namespace, fleet')})",
             "percentunit",
             steps=[(None, RED), (1, GREEN)],
             without="No fleet",
@@ -105,9 +105,9 @@ def _figures() -> list[Json]:
 
 def _accounts() -> list[Json]:
     by = "account"
-    spent = f"namespace_account:tollgate_credits_spent:rate1h{{{_ACCOUNTS}}}"
-    balance = _most("tollgate_account_balance_credits", _ACCOUNTS, by)
-    granted = _most("tollgate_account_granted_credits", _ACCOUNTS, by)
+    spent = f"namespace_account:faregate_credits_spent:rate1h{{{_ACCOUNTS}}}"
+    balance = _most("faregate_account_balance_credits", _ACCOUNTS, by)
+    granted = _most("faregate_account_granted_credits", _ACCOUNTS, by)
     return [
         table(
             "Accounts",
@@ -142,7 +142,7 @@ def _ledger() -> list[Json]:
         graph(
             "Grants, by state",
             "Posted grants.",
-            [(_most("tollgate_grants", by="state"), "{{state}}")],
+            [(_most("faregate_grants", by="state"), "{{state}}")],
             "locale",
             stacked=True,
             colours={"live": GREEN, "spent": BLUE, "expired": YELLOW, "voided": RED},
@@ -151,7 +151,7 @@ def _ledger() -> list[Json]:
         graph(
             "Keys, by state",
             "Of all namespaces.",
-            [(_most("tollgate_keys", by="state"), "{{state}}")],
+            [(_most("faregate_keys", by="state"), "{{state}}")],
             "locale",
             stacked=True,
             colours={"live": GREEN, "suspended": YELLOW, "expired": BLUE, "revoked": RED},
@@ -161,8 +161,8 @@ def _ledger() -> list[Json]:
             "Audits and holds",
             "How long an audit takes, and how many requests are charged and not ended.",
             [
-                (_most("tollgate_ledger_audit_duration_seconds"), "audit, seconds"),
-                (_most("tollgate_open_holds"), "open holds"),
+                (_most("faregate_ledger_audit_duration_seconds"), "audit, seconds"),
+                (_most("faregate_open_holds"), "open holds"),
             ],
             "short",
             without=_UNSEEN,
@@ -171,7 +171,7 @@ def _ledger() -> list[Json]:
 
 
 def _revocations() -> list[Json]:
-    metric = "tollgate_revocation_propagation_seconds"
+    metric = "faregate_revocation_propagation_seconds"
 
     def until(stage: str) -> str:
         buckets = f'{metric}_bucket{{{_HERE},stage="{stage}"}}'
@@ -206,7 +206,7 @@ def _revocations() -> list[Json]:
         figure(
             "Oldest view of the keys",
             "Of all replicas: since the last good poll.",
-            f"max(tollgate_key_poll_age_seconds{{{_HERE}}})",
+            f"max(faregate_key_poll_age_seconds{{{_HERE}}})",
             "s",
             steps=[(None, GREEN), (2, RED)],
             width=6,
@@ -216,14 +216,14 @@ def _revocations() -> list[Json]:
 
 
 def _operator() -> list[Json]:
-    duration = "tollgate_reconcile_duration_seconds"
-    errors = "tollgate_reconcile_errors_total"
+    duration = "faregate_reconcile_duration_seconds"
+    errors = "faregate_reconcile_errors_total"
     buckets = f"sum by (kind, le) (rate({duration}_bucket{{{_KINDS}}}[$__rate_interval]))"
     return [
         table(
             "Objects",
             "By the reason of their condition Ready.",
-            {"Objects": (_most("tollgate_objects", _KINDS, "kind, reason"), "locale")},
+            {"Objects": (_most("faregate_objects", _KINDS, "kind, reason"), "locale")},
             names={"kind": "Kind", "reason": "Reason"},
             sort="Objects",
             width=8,
@@ -240,7 +240,7 @@ def _operator() -> list[Json]:
         graph(
             "Waiting or under way",
             "Objects, by kind.",
-            [(_most("tollgate_reconcile_queue", _KINDS, "kind"), "{{kind}}")],
+            [(_most("faregate_reconcile_queue", _KINDS, "kind"), "{{kind}}")],
             "locale",
             height=9,
             without=_UNSEEN,
@@ -260,7 +260,7 @@ def _operator() -> list[Json]:
         timeline(
             "Fleets",
             "Whether each GatewayFleet is Ready.",
-            _most("tollgate_fleet_ready", by="fleet"),
+            _most("faregate_fleet_ready", by="fleet"),
             "{{fleet}}",
             {"0": ("not ready", RED), "1": ("ready", GREEN)},
             without="No fleet",

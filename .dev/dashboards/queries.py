@@ -3,7 +3,7 @@
 from dashboards.panels import Query
 
 #: the replicas that were chosen
-REPLICA = 'namespace=~"$namespace",tollgate_dev_fleet=~"$fleet",pod=~"$pod"'
+REPLICA = 'namespace=~"$namespace",faregate_dev_fleet=~"$fleet",pod=~"$pod"'
 
 
 def quantiles(metric: str, labels: str, *quantiles: float, by: str = "") -> list[Query]:

@@ -13,7 +13,7 @@ def replicas() -> list[Json]:
             [
                 (
                     f"rate(process_cpu_seconds_total{{{REPLICA}}}[$__rate_interval])"
-                    ' and on (namespace, pod) tollgate_build_info{tollgate_dev_fleet!=""}',
+                    ' and on (namespace, pod) faregate_build_info{faregate_dev_fleet!=""}',
                     "{{pod}}",
                 )
             ],
@@ -23,7 +23,7 @@ def replicas() -> list[Json]:
         graph(
             "Event loop delay",
             "How late a timer ran. It grows when a replica has more to do than its core can.",
-            [(f"max by (pod) (tollgate_event_loop_delay_seconds{{{REPLICA}}})", "{{pod}}")],
+            [(f"max by (pod) (faregate_event_loop_delay_seconds{{{REPLICA}}})", "{{pod}}")],
             "s",
             limit=0.1,
         ),
@@ -33,7 +33,7 @@ def replicas() -> list[Json]:
             [
                 (
                     f"process_resident_memory_bytes{{{REPLICA}}}"
-                    ' and on (namespace, pod) tollgate_build_info{tollgate_dev_fleet!=""}',
+                    ' and on (namespace, pod) faregate_build_info{faregate_dev_fleet!=""}',
                     "{{pod}}",
                 )
             ],
@@ -42,7 +42,7 @@ def replicas() -> list[Json]:
         graph(
             "In flight, by replica",
             "Requests charged and not ended. Replicas should be alike.",
-            [(f"sum by (pod) (tollgate_in_flight_requests{{{REPLICA}}})", "{{pod}}")],
+            [(f"sum by (pod) (faregate_in_flight_requests{{{REPLICA}}})", "{{pod}}")],
             "locale",
         ),
         graph(
@@ -51,7 +51,7 @@ def replicas() -> list[Json]:
             [
                 (
                     f"process_open_fds{{{REPLICA}}} / process_max_fds{{{REPLICA}}}"
-                    ' and on (namespace, pod) tollgate_build_info{tollgate_dev_fleet!=""}',
+                    ' and on (namespace, pod) faregate_build_info{faregate_dev_fleet!=""}',
                     "{{pod}}",
                 )
             ],
@@ -62,10 +62,10 @@ def replicas() -> list[Json]:
             "Connections of clients",
             "Open ones, and those that were cut or not taken, by why.",
             [
-                (f"max by (pod) (tollgate_client_connections{{{REPLICA}}})", "{{pod}}"),
+                (f"max by (pod) (faregate_client_connections{{{REPLICA}}})", "{{pod}}"),
                 (
                     "sum by (reason) "
-                    f"(increase(tollgate_cut_connections_total{{{REPLICA}}}[$__rate_interval]))",
+                    f"(increase(faregate_cut_connections_total{{{REPLICA}}}[$__rate_interval]))",
                     "cut: {{reason}}",
                 ),
             ],
@@ -75,10 +75,10 @@ def replicas() -> list[Json]:
             "Series",
             "Of this replica's metrics, and samples that went to `other` as it may have no more.",
             [
-                (f"max by (pod) (tollgate_series{{{REPLICA}}})", "{{pod}}"),
+                (f"max by (pod) (faregate_series{{{REPLICA}}})", "{{pod}}"),
                 (
                     "sum by (pod) "
-                    f"(increase(tollgate_folded_total{{{REPLICA}}}[$__rate_interval]))",
+                    f"(increase(faregate_folded_total{{{REPLICA}}}[$__rate_interval]))",
                     "{{pod}} folded",
                 ),
             ],
@@ -96,7 +96,7 @@ def rollouts() -> list[Json]:
             "As the operator sees them.",
             [
                 (
-                    f"max by (fleet, state) (tollgate_fleet_replicas{{{fleet}}})",
+                    f"max by (fleet, state) (faregate_fleet_replicas{{{fleet}}})",
                     "{{fleet}} {{state}}",
                 )
             ],
@@ -109,7 +109,7 @@ def rollouts() -> list[Json]:
             "Two versions at a time are a roll-out.",
             [
                 (
-                    f'count by (version) (tollgate_build_info{{{REPLICA},tollgate_dev_fleet!=""}})',
+                    f'count by (version) (faregate_build_info{{{REPLICA},faregate_dev_fleet!=""}})',
                     "{{version}}",
                 )
             ],
@@ -122,7 +122,7 @@ def rollouts() -> list[Json]:
             [
                 (
                     f"time() - process_start_time_seconds{{{REPLICA}}}"
-                    ' and on (namespace, pod) tollgate_build_info{tollgate_dev_fleet!=""}',
+                    ' and on (namespace, pod) faregate_build_info{faregate_dev_fleet!=""}',
                     "{{pod}}",
                 )
             ],

@@ -15,8 +15,8 @@ from dashboards.replicas import replicas, rollouts
 from dashboards.upstreams import upstreams
 
 _MODEL = f'{REPLICA},model=~"$model"'
-_REQUESTS = f"tollgate_requests_total{{{_MODEL}}}"
-_FAILED = f'tollgate_requests_total{{{_MODEL},code=~"5.."}}'
+_REQUESTS = f"faregate_requests_total{{{_MODEL}}}"
+_FAILED = f'faregate_requests_total{{{_MODEL},code=~"5.."}}'
 #: of requests, what may fail; alerts.yaml says the same
 _MAY_FAIL = "0.005"
 
@@ -24,34 +24,34 @@ _MAY_FAIL = "0.005"
 def service() -> Json:
     return board(
         "service",
-        "Tollgate: service",
+        "Faregate: service",
         "How well the gateways serve, what their upstreams do, and how much room is left. A failed "
         "request is one that ended with a 5xx.",
         [
-            namespace("tollgate_requests_total"),
+            namespace("faregate_requests_total"),
             variable(
                 "fleet",
                 "Fleet",
-                'label_values(tollgate_build_info{namespace=~"$namespace"}, tollgate_dev_fleet)',
+                'label_values(faregate_build_info{namespace=~"$namespace"}, faregate_dev_fleet)',
                 "A GatewayFleet.",
             ),
             variable(
                 "pod",
                 "Replica",
-                'label_values(tollgate_build_info{namespace=~"$namespace",'
-                'tollgate_dev_fleet=~"$fleet",tollgate_dev_fleet!=""}, pod)',
+                'label_values(faregate_build_info{namespace=~"$namespace",'
+                'faregate_dev_fleet=~"$fleet",faregate_dev_fleet!=""}, pod)',
                 "The pod of a gateway.",
             ),
             variable(
                 "model",
                 "Model",
-                'label_values(tollgate_requests_total{namespace=~"$namespace"}, model)',
+                'label_values(faregate_requests_total{namespace=~"$namespace"}, model)',
                 "The name that clients send.",
             ),
             variable(
                 "upstream",
                 "Upstream",
-                'label_values(tollgate_upstream_requests_total{namespace=~"$namespace"}, upstream)',
+                'label_values(faregate_upstream_requests_total{namespace=~"$namespace"}, upstream)',
                 "Its name in the fleet.",
             ),
         ],
@@ -80,7 +80,7 @@ def _figures() -> list[Json]:
         figure(
             "Alerts",
             "That fire now, of this installation.",
-            'count(ALERTS{alertname=~"Tollgate.+",alertstate="firing",'
+            'count(ALERTS{alertname=~"Faregate.+",alertstate="firing",'
             'namespace=~"$namespace"}) or vector(0)',
             "none",
             steps=[(None, GREEN), (1, RED)],
@@ -95,14 +95,14 @@ def _figures() -> list[Json]:
         figure(
             "In flight",
             "Charged and not ended.",
-            f"sum(tollgate_in_flight_requests{{{_MODEL}}})",
+            f"sum(faregate_in_flight_requests{{{_MODEL}}})",
             "locale",
             trend=True,
         ),
         figure(
             "First byte, p95",
             "From a request's head to the upstream's first byte.",
-            quantiles("tollgate_time_to_first_byte_seconds", _MODEL, 0.95)[0][0],
+            quantiles("faregate_time_to_first_byte_seconds", _MODEL, 0.95)[0][0],
             "s",
             trend=True,
             without="No requests",
@@ -110,7 +110,7 @@ def _figures() -> list[Json]:
         figure(
             "Replicas",
             "Gateways that are scraped.",
-            f"count(tollgate_event_loop_delay_seconds{{{REPLICA}}})",
+            f"count(faregate_event_loop_delay_seconds{{{REPLICA}}})",
             "locale",
             steps=[(None, RED), (1, ORANGE), (2, GREEN)],
         ),
@@ -120,7 +120,7 @@ def _figures() -> list[Json]:
 def _requests() -> list[Json]:
     burn = [
         (
-            f"namespace:tollgate_requests_failed:ratio{window}"
+            f"namespace:faregate_requests_failed:ratio{window}"
             f'{{namespace=~"$namespace"}} / {_MAY_FAIL}',
             f"{window} {{{{namespace}}}}",
         )
@@ -131,7 +131,7 @@ def _requests() -> list[Json]:
             "Answers, by status",
             "402: no credits. 429: over a limit. 499: the client left. 5xx: the gateway or its "
             "upstream failed.",
-            [(rate("tollgate_requests_total", _MODEL, "code"), "{{code}}")],
+            [(rate("faregate_requests_total", _MODEL, "code"), "{{code}}")],
             "reqps",
             stacked=True,
             colours=STATUSES,
@@ -148,45 +148,45 @@ def _requests() -> list[Json]:
         graph(
             "In flight, by model",
             "Requests charged and not ended.",
-            [(f"sum by (model) (tollgate_in_flight_requests{{{_MODEL}}})", "{{model}}")],
+            [(f"sum by (model) (faregate_in_flight_requests{{{_MODEL}}})", "{{model}}")],
             "locale",
             stacked=True,
         ),
         graph(
             "Time to the first byte",
             "From a request's head to the upstream's first byte.",
-            quantiles("tollgate_time_to_first_byte_seconds", _MODEL, 0.5, 0.95, 0.99),
+            quantiles("faregate_time_to_first_byte_seconds", _MODEL, 0.5, 0.95, 0.99),
             "s",
         ),
         graph(
             "Time to the first byte, p95 by model",
             "From a request's head to the upstream's first byte.",
-            quantiles("tollgate_time_to_first_byte_seconds", _MODEL, 0.95, by="model"),
+            quantiles("faregate_time_to_first_byte_seconds", _MODEL, 0.95, by="model"),
             "s",
         ),
         heatmap(
             "First bytes",
             "How many requests had their first byte after how long.",
             "sum by (le) (increase("
-            f"tollgate_time_to_first_byte_seconds_bucket{{{_MODEL}}}[$__rate_interval]))",
+            f"faregate_time_to_first_byte_seconds_bucket{{{_MODEL}}}[$__rate_interval]))",
         ),
         graph(
             "Whole requests",
             "From a request's head to its answer's last byte: as long as the model talks.",
-            quantiles("tollgate_request_duration_seconds", _MODEL, 0.5, 0.95, 0.99),
+            quantiles("faregate_request_duration_seconds", _MODEL, 0.5, 0.95, 0.99),
             "s",
         ),
         graph(
             "Requests, by route",
             "A route is the protocol that clients speak, or `free`.",
-            [(rate("tollgate_requests_total", _MODEL, "route"), "{{route}}")],
+            [(rate("faregate_requests_total", _MODEL, "route"), "{{route}}")],
             "reqps",
             stacked=True,
         ),
         graph(
             "Features dropped",
             "Requests of which the model or its upstream cannot do a part.",
-            [(rate("tollgate_degraded_requests_total", _MODEL, "feature"), "{{feature}}")],
+            [(rate("faregate_degraded_requests_total", _MODEL, "feature"), "{{feature}}")],
             "reqps",
             without="None",
         ),
@@ -198,20 +198,20 @@ def _database() -> list[Json]:
         graph(
             "A charge",
             "From asked to durable. Every charged request waits for one.",
-            quantiles("tollgate_charge_duration_seconds", REPLICA, 0.5, 0.95, 0.99),
+            quantiles("faregate_charge_duration_seconds", REPLICA, 0.5, 0.95, 0.99),
             "s",
         ),
         graph(
             "Calls to the database that failed",
             "Each may be a request that was answered with 503.",
-            [(rate("tollgate_database_errors_total", REPLICA, "pod"), "{{pod}}")],
+            [(rate("faregate_database_errors_total", REPLICA, "pod"), "{{pod}}")],
             "cps",
             without="None",
         ),
         graph(
             "Age of the keys",
             "Since a replica's last good poll. Above 2 s it answers free routes with 503.",
-            [(f"max by (pod) (tollgate_key_poll_age_seconds{{{REPLICA}}})", "{{pod}}")],
+            [(f"max by (pod) (faregate_key_poll_age_seconds{{{REPLICA}}})", "{{pod}}")],
             "s",
             limit=2,
         ),

@@ -12,12 +12,12 @@ _CLASSES = {
 
 
 def upstreams() -> list[Json]:
-    errors = "tollgate_upstream_errors_total"
+    errors = "faregate_upstream_errors_total"
     return [
         graph(
             "Requests, by upstream",
             "Sent.",
-            [(rate("tollgate_upstream_requests_total", _UPSTREAM, "upstream"), "{{upstream}}")],
+            [(rate("faregate_upstream_requests_total", _UPSTREAM, "upstream"), "{{upstream}}")],
             "reqps",
         ),
         graph(
@@ -35,7 +35,7 @@ def upstreams() -> list[Json]:
             "All kinds of errors but `refused`. Made by the recording rules.",
             [
                 (
-                    "namespace_upstream:tollgate_upstream_errors:ratio5m"
+                    "namespace_upstream:faregate_upstream_errors:ratio5m"
                     '{namespace=~"$namespace",upstream=~"$upstream"}',
                     "{{upstream}}",
                 )
@@ -49,7 +49,7 @@ def upstreams() -> list[Json]:
             "First byte, p95 by upstream",
             "From sending to the upstream's first byte.",
             quantiles(
-                "tollgate_upstream_time_to_first_byte_seconds", _UPSTREAM, 0.95, by="upstream"
+                "faregate_upstream_time_to_first_byte_seconds", _UPSTREAM, 0.95, by="upstream"
             ),
             "s",
         ),
@@ -58,11 +58,11 @@ def upstreams() -> list[Json]:
             "Requests sent and not ended, and those that wait for one of its places.",
             [
                 (
-                    f"sum by (upstream) (tollgate_upstream_in_flight_requests{{{_UPSTREAM}}})",
+                    f"sum by (upstream) (faregate_upstream_in_flight_requests{{{_UPSTREAM}}})",
                     "{{upstream}} in flight",
                 ),
                 (
-                    f"sum by (upstream) (tollgate_upstream_waiting_requests{{{_UPSTREAM}}})",
+                    f"sum by (upstream) (faregate_upstream_waiting_requests{{{_UPSTREAM}}})",
                     "{{upstream}} waiting",
                 ),
             ],
@@ -71,14 +71,14 @@ def upstreams() -> list[Json]:
         graph(
             "Went on to the next upstream",
             "Requests that this upstream could not serve.",
-            [(rate("tollgate_upstream_fallbacks_total", _UPSTREAM, "upstream"), "{{upstream}}")],
+            [(rate("faregate_upstream_fallbacks_total", _UPSTREAM, "upstream"), "{{upstream}}")],
             "reqps",
             without="None",
         ),
         timeline(
             "Circuits",
             "Open: the replica has stopped asking this upstream for a while.",
-            f"max by (upstream, pod) (tollgate_upstream_circuit_open{{{_UPSTREAM}}})",
+            f"max by (upstream, pod) (faregate_upstream_circuit_open{{{_UPSTREAM}}})",
             "{{upstream}} {{pod}}",
             {"0": ("closed", GREEN), "1": ("open", RED)},
             width=24,

@@ -5,20 +5,20 @@ from dashboards.panels import BLUE, GREEN, PURPLE, STATUSES, YELLOW, figure, gra
 
 _ACCOUNTS = 'namespace=~"$namespace",account=~"$team(/.*)?",account=~"$account"'
 _WHO = f'{_ACCOUNTS},key=~"$key",model=~"$model"'
-_REQUESTS = f"tollgate_requests_total{{{_WHO}}}"
+_REQUESTS = f"faregate_requests_total{{{_WHO}}}"
 _OVER = "in the time shown"
 
 
 def _requests(more: str = "") -> str:
-    return f"tollgate_requests_total{{{_WHO}{more}}}"
+    return f"faregate_requests_total{{{_WHO}{more}}}"
 
 
 def _tokens(direction: str) -> str:
-    return f'tollgate_tokens_total{{{_WHO},direction="{direction}"}}'
+    return f'faregate_tokens_total{{{_WHO},direction="{direction}"}}'
 
 
 def _credits(kind: str) -> str:
-    return f'tollgate_credits_total{{{_WHO},kind="{kind}"}}'
+    return f'faregate_credits_total{{{_WHO},kind="{kind}"}}'
 
 
 def _net(labels: str, function: str, window: str) -> str:
@@ -31,35 +31,35 @@ def _net(labels: str, function: str, window: str) -> str:
 def usage() -> Json:
     return board(
         "usage",
-        "Tollgate: usage",
+        "Faregate: usage",
         "Requests, tokens and credits by account, key and model. Sums over time are estimates of "
         "Prometheus; what an account has and had is in the ledger.",
         [
-            namespace("tollgate_requests_total"),
+            namespace("faregate_requests_total"),
             variable(
                 "team",
                 "Namespace",
-                'label_values(tollgate_requests_total{namespace=~"$namespace"}, account)',
+                'label_values(faregate_requests_total{namespace=~"$namespace"}, account)',
                 "The namespace that accounts and keys belong to.",
                 regex="/^([^/]+)\\/.*$/",
             ),
             variable(
                 "account",
                 "Account",
-                'label_values(tollgate_requests_total{namespace=~"$namespace",'
+                'label_values(faregate_requests_total{namespace=~"$namespace",'
                 'account=~"$team(/.*)?"}, account)',
                 "Who pays, with its namespace.",
             ),
             variable(
                 "key",
                 "Key",
-                f"label_values(tollgate_requests_total{{{_ACCOUNTS}}}, key)",
+                f"label_values(faregate_requests_total{{{_ACCOUNTS}}}, key)",
                 "An ApiKey, with its namespace.",
             ),
             variable(
                 "model",
                 "Model",
-                'label_values(tollgate_requests_total{namespace=~"$namespace"}, model)',
+                'label_values(faregate_requests_total{namespace=~"$namespace"}, model)',
                 "The name that clients send.",
             ),
         ],
@@ -188,7 +188,7 @@ def _graphs() -> list[Json]:
             [
                 (
                     "bottomk(10, max by (account) "
-                    f"(tollgate_account_balance_credits{{{_ACCOUNTS}}}))",
+                    f"(faregate_account_balance_credits{{{_ACCOUNTS}}}))",
                     "{{account}}",
                 )
             ],

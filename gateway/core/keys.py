@@ -134,7 +134,7 @@ class InstallationSecret:
         return sha256(self._derive(b"fingerprint")).hexdigest()[:32]
 
     def _derive(self, purpose: bytes) -> bytes:
-        kdf = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"tollgate/" + purpose)
+        kdf = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"faregate/" + purpose)
         return kdf.derive(self._secret)
 
 

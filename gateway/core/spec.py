@@ -1,6 +1,6 @@
 """The three spec models, as `kubectl apply` or the configuration file gives them.
 
-Shapes and bounds are those of `tollgate.dev/v1alpha1` in `crds/`; a test compares them. Unknown
+Shapes and bounds are those of `faregate.dev/v1alpha1` in `crds/`; a test compares them. Unknown
 fields are ignored here, as the API server prunes them; those of a file are looked for in
 `gateway.standalone`. A value out of bounds raises `SpecError` with the path of the field. What one
 object says about two of its states (immutability) is not for here.
@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-API_VERSION = "tollgate.dev/v1alpha1"
+API_VERSION = "faregate.dev/v1alpha1"
 
 # The patterns are those of the schemas, but for their end: there `$` is the end of the text, here a
 # line break may follow.

@@ -32,10 +32,10 @@ from gateway.documents import extract
 from gateway.documents.extract import Fault
 from gateway.documents.memory import Memory
 from gateway.errors import (
+    FaregateError,
     InvalidRequest,
     Overloaded,
     RateLimited,
-    TollgateError,
     UnsupportedParameter,
 )
 from gateway.once import Once
@@ -201,7 +201,7 @@ def _last_answer(messages: tuple[Message, ...]) -> int:
     return next((i for i in indexes if isinstance(messages[i], AssistantMessage)), -1)
 
 
-def _error(document: Document, found: Unreadable) -> TollgateError:
+def _error(document: Document, found: Unreadable) -> FaregateError:
     sentence = f"{document.path}: {found.sentence}"
     if not found.is_lasting:
         return (RateLimited if found.is_share else Overloaded)(sentence, retry_after_seconds=1.0)

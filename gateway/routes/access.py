@@ -4,15 +4,15 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from gateway.errors import TollgateError
+from gateway.errors import FaregateError
 from gateway.keyring import Key
 from gateway.routes.entrance import CALLER
 
 
 async def authenticated(request: Request) -> Key:
     """The key that asks. Raises what there was to say of its credentials."""
-    found: Key | TollgateError = request.scope[CALLER]
-    if isinstance(found, TollgateError):
+    found: Key | FaregateError = request.scope[CALLER]
+    if isinstance(found, FaregateError):
         raise found
     return found
 

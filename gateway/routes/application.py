@@ -11,11 +11,11 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from gateway.errors import (
+    FaregateError,
     InternalError,
     InvalidRequest,
     MethodNotAllowed,
     NotFound,
-    TollgateError,
 )
 from gateway.routes import account, anthropic, openai
 from gateway.routes.entrance import ANTHROPIC_BASE, OPENAI_BASE, family_of
@@ -33,7 +33,7 @@ def free_app(**state: Any) -> FastAPI:
     app.include_router(openai.router, prefix=f"{OPENAI_BASE}/v1")
     app.include_router(anthropic.router, prefix=f"{ANTHROPIC_BASE}/v1")
     app.include_router(account.router, prefix="/api/v1")
-    app.add_exception_handler(TollgateError, _answer)
+    app.add_exception_handler(FaregateError, _answer)
     app.add_exception_handler(HTTPException, _answer)
     app.add_exception_handler(RequestValidationError, _answer)
     app.add_exception_handler(Exception, _answer)
@@ -43,20 +43,20 @@ def free_app(**state: Any) -> FastAPI:
 async def _answer(request: Request, error: Exception) -> Response:
     family = family_of(request.url.path)
     known = _translate(request, error)
-    body = error_body(known, family, request.scope["tollgate.request_id"])
+    body = error_body(known, family, request.scope["faregate.request_id"])
     response = Response(body, status_for(known, family), media_type="application/json")
     response.raw_headers.extend(error_headers(known, family))
     return response
 
 
-def _translate(request: Request, error: Exception) -> TollgateError:
-    if isinstance(error, TollgateError):
+def _translate(request: Request, error: Exception) -> FaregateError:
+    if isinstance(error, FaregateError):
         return error
     method, path = request.method, request.url.path[:256]
     if isinstance(error, RequestValidationError):
         first = error.errors()[0]
         return InvalidRequest(str(first["msg"]), param=str(first["loc"][-1]))
-    is_charged = "tollgate.charged" in request.scope  # a POST route that is served in front
+    is_charged = "faregate.charged" in request.scope  # a POST route that is served in front
     if isinstance(error, HTTPException) and (is_charged or error.status_code == 405):
         return MethodNotAllowed(f"{method} is not a method of {path}")
     if isinstance(error, HTTPException) and error.status_code < 500:

@@ -21,7 +21,7 @@ from gateway.core.request import Request
 from gateway.core.shares import Holder, Shares
 from gateway.core.tokens import TokenCounter, VocabularyError
 from gateway.documents.reader import DocumentReader, Room
-from gateway.errors import TollgateError
+from gateway.errors import FaregateError
 from gateway.keyring import Key
 from gateway.places import Places
 from gateway.settings import SettingsError
@@ -55,7 +55,7 @@ def open_counter(vocabulary_file: str | None) -> TokenCounter:
         return TokenCounter(Path(vocabulary_file).read_bytes())
     except (OSError, VocabularyError) as error:
         raise SettingsError(
-            f"TOLLGATE_VOCABULARY_FILE is no vocabulary: {vocabulary_file}: {error}"
+            f"FAREGATE_VOCABULARY_FILE is no vocabulary: {vocabulary_file}: {error}"
         ) from None
 
 
@@ -68,7 +68,7 @@ class Tokens(Struct, frozen=True):
     @property
     def header(self) -> tuple[bytes, bytes]:
         """The header that says who counted."""
-        return b"x-tollgate-token-counter", self.counter.encode()
+        return b"x-faregate-token-counter", self.counter.encode()
 
 
 class Counting:
@@ -100,7 +100,7 @@ class Counting:
         holder = key.caller.holder
         counted = await self._work(holder, lambda: read_counted(body))
         if self._counters:
-            with suppress(TollgateError):  # a count is given of what a request is refused for
+            with suppress(FaregateError):  # a count is given of what a request is refused for
                 # A count needs no cap on its output, a request does.
                 call = await self._parse("messages", body, key, max_tokens=1)
                 await self._documents.fill(call.request, holder)
@@ -123,7 +123,7 @@ class Counting:
         await self._documents.fill(call.request, holder)
         counted = await self._work(holder, partial(counted_of, call.request))
         if self._counters:
-            with suppress(TollgateError):
+            with suppress(FaregateError):
                 tokens = await self._ask_upstream(call.request, counted.declared, key, len(body))
                 if tokens is not None:
                     return Tokens(tokens, UPSTREAM)

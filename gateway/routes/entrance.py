@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 
 from gateway.connection import Message, Receive, Scope, Send
 from gateway.core.limits import Brake
-from gateway.errors import DatabaseUnavailable, InvalidCredential, TollgateError
+from gateway.errors import DatabaseUnavailable, FaregateError, InvalidCredential
 from gateway.keyring import Key, Keyring
 from gateway.places import Places
 from gateway.wire.base import Family
@@ -25,7 +25,7 @@ AT_ONCE = 96
 WAITING_MAX = 300
 _WAITING_SECONDS_MAX = 60.0
 #: where a scope has the key that asks, or why there is none
-CALLER = "tollgate.caller"
+CALLER = "faregate.caller"
 
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
@@ -64,7 +64,7 @@ class Entrance:
                     await self._app(scope, receive, send_slowly)
             finally:
                 key.concurrency.leave()
-        except TollgateError as error:  # a limit or a place; the framework lets none through
+        except FaregateError as error:  # a limit or a place; the framework lets none through
             await _refuse(error, scope, send_slowly)
 
     async def _key(self, scope: Scope) -> Key:
@@ -81,9 +81,9 @@ def family_of(path: str) -> Family:
     return "anthropic" if path.startswith(ANTHROPIC_BASE) else "openai"
 
 
-async def _refuse(error: TollgateError, scope: Scope, send: Send) -> None:
+async def _refuse(error: FaregateError, scope: Scope, send: Send) -> None:
     family = family_of(scope["path"])
-    body = error_body(error, family, scope["tollgate.request_id"])
+    body = error_body(error, family, scope["faregate.request_id"])
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % len(body)),

@@ -51,7 +51,7 @@ class Counted:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request_id = new_request_id()
-        scope["tollgate.request_id"] = request_id
+        scope["faregate.request_id"] = request_id
         status = 500
         began = time.monotonic()
 

@@ -94,7 +94,7 @@ def _shape(name: str, model: Model) -> dict[str, Any]:
         "id": name,
         "object": "model",
         "created": _CREATED,
-        "owned_by": "tollgate",
+        "owned_by": "faregate",
     }
     if model.context_window is not None:
         shape["context_length"] = model.context_window

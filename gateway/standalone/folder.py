@@ -124,7 +124,7 @@ def _is_locked(descriptor: int) -> bool:
 
 def database_url(settings: Settings, path: Path) -> str:
     """The database that settings and data folder name."""
-    return settings.database_url or f"sqlite:///{path / 'tollgate.db'}"
+    return settings.database_url or f"sqlite:///{path / 'faregate.db'}"
 
 
 def open_database(settings: Settings, folder: DataFolder) -> tuple[Database, InstallationSecret]:
@@ -154,7 +154,7 @@ def _installation_secret(
     given = settings.installation_secret
     if given is None and not database.is_sqlite:
         raise SettingsError(
-            "TOLLGATE_INSTALLATION_SECRET is not set: several gateways on one PostgreSQL need"
+            "FAREGATE_INSTALLATION_SECRET is not set: several gateways on one PostgreSQL need"
             " the same secret, 32 characters or more"
         )
     if given is None:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from gateway.errors import ChargeUnknown, DatabaseBusy, DatabaseUnavailable, TollgateError
+from gateway.errors import ChargeUnknown, DatabaseBusy, DatabaseUnavailable, FaregateError
 from gateway.store.lane import Lane, StatementRefused
 from gateway.store.ledger import Charge, Verdict
 from gateway.store.statements_postgres import (
@@ -28,7 +28,7 @@ _PAUSE_SECONDS = 0.1
 _LOCKED_MAX = 10_000
 _DUPLICATE = "23505"
 
-Result = Verdict | TollgateError
+Result = Verdict | FaregateError
 
 
 class Charger:
@@ -153,7 +153,7 @@ class _Attempt:
         self._results |= results
         self._left = [charge for charge in self._left if charge.request_id not in results]
 
-    def _fail(self, error: TollgateError) -> None:
+    def _fail(self, error: FaregateError) -> None:
         self._settle({charge.request_id: error for charge in self._left})
 
 

@@ -20,7 +20,7 @@ from gateway.store.unreadable_postgres import read_all_moments
 #: for each address that a name has; the driver takes no less
 _CONNECT_TIMEOUT_SECONDS = 2
 _PARAMETERS: dict[str, str | int] = {
-    "application_name": "tollgate",
+    "application_name": "faregate",
     "connect_timeout": _CONNECT_TIMEOUT_SECONDS,
     # Behind an address that moves there may be a standby for a while: it is no place to charge.
     "target_session_attrs": "read-write",

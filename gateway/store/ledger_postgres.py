@@ -7,7 +7,7 @@ from typing import Any
 
 from gateway.core.events import Usage
 from gateway.core.fitting import Tried, worth_another_try
-from gateway.errors import ChargeUnknown, DatabaseBusy, DatabaseUnavailable, TollgateError
+from gateway.errors import ChargeUnknown, DatabaseBusy, DatabaseUnavailable, FaregateError
 from gateway.store.charger_postgres import Charger, Result
 from gateway.store.lane import Lane, StatementRefused
 from gateway.store.ledger import Charge, End, GroupCommit, Refund, Verdict, note_late_ends
@@ -38,7 +38,7 @@ class PostgresLedger:
         self._charges = GroupCommit[Charge, Result](
             self._charge_batch, account_of=lambda charge: charge.account_id
         )
-        self._refunds = GroupCommit[Refund, bool | TollgateError](
+        self._refunds = GroupCommit[Refund, bool | FaregateError](
             self._refund_batch, account_of=lambda refund: refund.account_id
         )
         self._ends = GroupCommit[End, None](
@@ -50,13 +50,13 @@ class PostgresLedger:
 
     async def charge(self, charge: Charge) -> Verdict:
         result = await self._charges.submit(charge)
-        if isinstance(result, TollgateError):
+        if isinstance(result, FaregateError):
             raise result
         return result
 
     async def refund(self, refund: Refund) -> bool:
         given = await self._refunds.submit(refund)
-        if isinstance(given, TollgateError):
+        if isinstance(given, FaregateError):
             raise given
         return given
 
@@ -82,12 +82,12 @@ class PostgresLedger:
                 results[position] = result
         return results
 
-    async def _refund_batch(self, batch: list[Refund]) -> list[bool | TollgateError]:
+    async def _refund_batch(self, batch: list[Refund]) -> list[bool | FaregateError]:
         ids = texts(refund.request_id for refund in batch)
         accounts = integers({refund.account_id for refund in batch})
         values = {"request_ids": ids, "account_ids": accounts}
         rows, was_unknown = await self._behind(REFUND, values, REFUND_PASSING_BY)
-        results: dict[str, bool | TollgateError] = {
+        results: dict[str, bool | FaregateError] = {
             request_id: True if given else DatabaseBusy("the account is locked by somebody else")
             for request_id, given in rows
         }

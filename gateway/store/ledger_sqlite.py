@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from gateway.errors import DatabaseBusy, DatabaseUnavailable, TollgateError
+from gateway.errors import DatabaseBusy, DatabaseUnavailable, FaregateError
 from gateway.store.database import as_unavailable, open_sqlite
 from gateway.store.ledger import Charge, End, GroupCommit, Refund, Verdict, note_late_ends
 from gateway.store.outage import Outage
@@ -127,11 +127,11 @@ class SqliteLedger:
         self._connection = await self._writer.submit(lambda: open_sqlite(self._path))
 
     async def charge(self, charge: Charge) -> Verdict:
-        verdict: Verdict | TollgateError = await self._charges.submit(charge)
+        verdict: Verdict | FaregateError = await self._charges.submit(charge)
         return _raised(verdict)
 
     async def refund(self, refund: Refund) -> bool:
-        given: bool | TollgateError = await self._refunds.submit(refund)
+        given: bool | FaregateError = await self._refunds.submit(refund)
         return _raised(given)
 
     def end(self, end: End) -> None:
@@ -289,7 +289,7 @@ def _columns(charge: Charge, capped_day: str | None) -> tuple[Any, ...]:
     )
 
 
-def _raised(result: T | TollgateError) -> T:
-    if isinstance(result, TollgateError):
+def _raised(result: T | FaregateError) -> T:
+    if isinstance(result, FaregateError):
         raise result
     return result

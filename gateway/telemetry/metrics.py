@@ -44,13 +44,13 @@ class Metrics(Collector):
         #: connections of clients that are open
         self.client_connections: Callable[[], int] = lambda: 0
         self._counters = {
-            name: Numbers(room, "counter", f"tollgate_{name}", *of) for name, of in COUNTERS.items()
+            name: Numbers(room, "counter", f"faregate_{name}", *of) for name, of in COUNTERS.items()
         }
         self._gauges = {
-            name: Numbers(room, "gauge", f"tollgate_{name}", *of) for name, of in GAUGES.items()
+            name: Numbers(room, "gauge", f"faregate_{name}", *of) for name, of in GAUGES.items()
         }
         self._timings = {
-            name: Timings(room, f"tollgate_{name}_seconds", *of) for name, of in TIMINGS.items()
+            name: Timings(room, f"faregate_{name}_seconds", *of) for name, of in TIMINGS.items()
         }
         self._requests = self._counters["requests"]
         self.charged = self._timings["charge_duration"].of().add

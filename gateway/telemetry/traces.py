@@ -34,11 +34,11 @@ _ATTRIBUTES = {
     "input_tokens": "gen_ai.usage.input_tokens",
     "output_tokens": "gen_ai.usage.output_tokens",
     "status": "http.response.status_code",
-    "request_id": "tollgate.request_id",
-    "key": "tollgate.key",
-    "account": "tollgate.account",
-    "route": "tollgate.route",
-    "credits": "tollgate.credits",
+    "request_id": "faregate.request_id",
+    "key": "faregate.key",
+    "account": "faregate.account",
+    "route": "faregate.route",
+    "credits": "faregate.credits",
 }
 
 
@@ -48,16 +48,16 @@ class Traces:
     def __init__(self, signals: Collection[str]) -> None:
         resource = Resource.create()
         if str(resource.attributes[SERVICE_NAME]).startswith(_UNNAMED):
-            resource = resource.merge(Resource({SERVICE_NAME: "tollgate"}))
+            resource = resource.merge(Resource({SERVICE_NAME: "faregate"}))
         self._spans = TracerProvider(resource=resource, shutdown_on_exit=False)
         if "traces" in signals:
             self._spans.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         measured = "metrics" in signals
         readers = [PeriodicExportingMetricReader(OTLPMetricExporter())] if measured else []
         self._measures = MeterProvider(readers, resource, shutdown_on_exit=False)
-        self._tracer = self._spans.get_tracer("tollgate", __version__)
+        self._tracer = self._spans.get_tracer("faregate", __version__)
         self._carrier = TraceContextTextMapPropagator()
-        meter = self._measures.get_meter("tollgate", __version__)
+        meter = self._measures.get_meter("faregate", __version__)
         self._tokens = meter.create_histogram(
             "gen_ai.client.token.usage",
             unit="{token}",

@@ -23,7 +23,7 @@ from gateway.core.events import (
     Text,
     Usage,
 )
-from gateway.errors import TollgateError, UpstreamBroken
+from gateway.errors import FaregateError, UpstreamBroken
 from gateway.upstream.errors import broken_by
 from gateway.upstream.thinking import ThinkSplitter
 
@@ -127,7 +127,7 @@ class AnswerReader:
         self.ended = self.complete = True
         return events
 
-    def _failure(self, error: Object) -> TollgateError:
+    def _failure(self, error: Object) -> FaregateError:
         """The exception for an error object; its `code` is the status it would have had."""
         return broken_by(error, self._credential, self.has_begun)
 

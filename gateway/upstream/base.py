@@ -10,7 +10,7 @@ from gateway.core.catalog import Resolution
 from gateway.core.events import Usage
 from gateway.core.request import Request
 from gateway.core.shares import Holder
-from gateway.errors import TollgateError
+from gateway.errors import FaregateError
 from gateway.wire.base import Answer, Chunk
 
 
@@ -47,7 +47,7 @@ class AnswerStream(Protocol):
     """
 
     ended: bool
-    failure: TollgateError | None
+    failure: FaregateError | None
 
     @property
     def complete(self) -> bool: ...

@@ -14,8 +14,8 @@ from gateway.core.catalog import Resolution
 from gateway.core.request import Request
 from gateway.core.spec import FleetLimits
 from gateway.errors import (
+    FaregateError,
     Overloaded,
-    TollgateError,
     UpstreamBroken,
     UpstreamMisconfigured,
     UpstreamTimeout,
@@ -47,7 +47,7 @@ class UpstreamClient:
         headers = {
             "content-type": "application/json",
             "accept-encoding": "identity",
-            "user-agent": "tollgate",
+            "user-agent": "faregate",
         }
         self._http = HttpClient(
             url.rstrip("/") + endpoint.path,
@@ -86,12 +86,12 @@ class UpstreamClient:
         """Cut all connections."""
         self._http.close()
 
-    async def _read_refusal(self, response: Response, reply: UpstreamResponse) -> TollgateError:
+    async def _read_refusal(self, response: Response, reply: UpstreamResponse) -> FaregateError:
         """The error for an answer that is none, or is not the stream that was asked for."""
         try:
             async with asyncio.timeout(self._error_seconds):
                 body = await reply.read_body(_ERROR_BYTES_MAX)
-        except (TollgateError, TimeoutError):
+        except (FaregateError, TimeoutError):
             body = b""
         finally:
             reply.close()
@@ -109,7 +109,7 @@ def _is_json(response: Response) -> bool:
     return response.headers.get(b"content-type", b"").startswith(b"application/json")
 
 
-def _unsent(error: OSError | ValueError) -> TollgateError:
+def _unsent(error: OSError | ValueError) -> FaregateError:
     """The error for a request that got no status."""
     if isinstance(error, Crowded):
         return Overloaded("All connections to the upstream are in use; try again.")

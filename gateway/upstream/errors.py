@@ -19,9 +19,9 @@ import msgspec
 from gateway.errors import (
     ContentFiltered,
     ContextOverflow,
+    FaregateError,
     InvalidRequest,
     RequestTooLarge,
-    TollgateError,
     UpstreamBroken,
     UpstreamError,
     UpstreamMisconfigured,
@@ -67,7 +67,7 @@ _SECRETS = re.compile(r"<?\b(?:sk|ak|org|cak)-[A-Za-z0-9_-]{4,}>?")
 
 def read_error(
     status: int, body: bytes, headers: Mapping[str, str], credential: str | None, now: float
-) -> TollgateError:
+) -> FaregateError:
     """The error for an answer that is none; `now` is in Unix seconds, for `retry-after` dates."""
     kind, message = _read_body(body)
     retry_after_seconds = read_retry_after(headers.get("retry-after"), now)
@@ -76,7 +76,7 @@ def read_error(
 
 def classify(
     status: int, kind: str, message: str, retry_after_seconds: float | None = None
-) -> TollgateError:
+) -> FaregateError:
     """The error for a status, a type (with the code, if there is one) and a clean message."""
     if _holds(kind, _FILTERED):
         return ContentFiltered(message or "The upstream's content filter refused the request.")
@@ -98,7 +98,7 @@ def classify(
     return _failure(status, retry_after_seconds)
 
 
-def _failure(status: int, retry_after_seconds: float | None) -> TollgateError:
+def _failure(status: int, retry_after_seconds: float | None) -> FaregateError:
     if status in (408, 504):
         return UpstreamTimeout(
             "The upstream did not answer in time.", retry_after_seconds=retry_after_seconds
@@ -188,7 +188,7 @@ def read_failure(value: Any, credential: str | None) -> str:
     return _clean(message or kind, credential)
 
 
-def broken_by(error: object, credential: str | None, begun: bool) -> TollgateError:
+def broken_by(error: object, credential: str | None, begun: bool) -> FaregateError:
     """The failure for an error object inside an answer whose status was good.
 
     Before anything of the answer was seen it is what it would have been as a status.

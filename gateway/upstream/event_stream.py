@@ -6,7 +6,7 @@ Chunks that came before a failure are returned before it is raised.
 from msgspec import Struct
 
 from gateway.core.events import Event, Usage
-from gateway.errors import TollgateError, UpstreamBroken
+from gateway.errors import FaregateError, UpstreamBroken
 from gateway.upstream.answer_reader import AnswerReader
 from gateway.upstream.base import PassOn, UpstreamChunk
 from gateway.upstream.sse import DONE, EVENT_BYTES_MAX, SSEDecoder, decode_object, is_whole
@@ -46,7 +46,7 @@ class EventStream:
         self._reader = reader
         self._decoder = SSEDecoder(EVENT_BYTES_MAX)
         self.ended = False
-        self.failure: TollgateError | None = None
+        self.failure: FaregateError | None = None
 
     @property
     def usage(self) -> Usage | None:
@@ -94,7 +94,7 @@ class EventStream:
                 continue
             try:
                 read += reader.read(data)
-            except TollgateError as error:
+            except FaregateError as error:
                 self.failure = error
                 break
             if reader.ended:

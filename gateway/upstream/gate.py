@@ -14,7 +14,7 @@ from typing import Protocol
 
 from gateway.core.shares import Holder, Shares, Turns
 from gateway.core.spec import FleetLimits, UpstreamSpec
-from gateway.errors import Blame, Failure, TollgateError, UpstreamError
+from gateway.errors import Blame, Failure, FaregateError, UpstreamError
 from gateway.upstream.base import Upstream
 from gateway.upstream.circuit import Circuit
 
@@ -206,7 +206,7 @@ class Visit:
             self._succeed()
         self.leave()
 
-    def fail(self, error: TollgateError) -> None:
+    def fail(self, error: FaregateError) -> None:
         """It ended with an error, of the upstream's or about what the client sent."""
         if self._left:
             return
@@ -243,7 +243,7 @@ class Visit:
             self._gate.note()
 
 
-def _failure_of(error: TollgateError, answered: bool) -> tuple[Failure, Blame]:
+def _failure_of(error: FaregateError, answered: bool) -> tuple[Failure, Blame]:
     if not isinstance(error, UpstreamError):
         return "refused", "client"
     return "broken" if answered else error.failure, error.blame

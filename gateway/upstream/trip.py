@@ -17,7 +17,7 @@ from gateway.aside import Aside
 from gateway.core.catalog import Resolution, fall_back
 from gateway.core.request import Request
 from gateway.core.shares import Holder
-from gateway.errors import RequestError, TollgateError, UpstreamError, UpstreamOverloaded
+from gateway.errors import FaregateError, RequestError, UpstreamError, UpstreamOverloaded
 from gateway.upstream.base import Outgoing, Reply, Upstream, UpstreamChunk
 from gateway.upstream.gate import Gate, Visit
 
@@ -118,7 +118,7 @@ class Trip:
         self._request = None
         self.visit.answered()
 
-    async def go_on(self, error: TollgateError) -> bool:
+    async def go_on(self, error: FaregateError) -> bool:
         """After a failure: have a place at another upstream. False where the error is the end."""
         self.visit.fail(error)
         if self.has_begun or self._request is None or not isinstance(error, UpstreamError):

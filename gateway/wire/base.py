@@ -16,7 +16,7 @@ from msgspec.structs import force_setattr
 from gateway.core.events import Event, Usage
 from gateway.core.request import Request
 from gateway.core.shares import Holder
-from gateway.errors import TollgateError
+from gateway.errors import FaregateError
 
 Family = Literal["openai", "anthropic"]
 
@@ -115,7 +115,7 @@ class Renderer(Protocol):
         made, or before content goes out.
         """
 
-    def fail(self, error: TollgateError) -> list[bytes]:
+    def fail(self, error: FaregateError) -> list[bytes]:
         """Last frames of a stream that broke: the dialect's error event, never a clean end."""
 
     async def complete(self, answer: Answer) -> bytes:

@@ -11,7 +11,7 @@ from math import ceil
 
 import msgspec
 
-from gateway.errors import ContextOverflow, CreditsExhausted, TollgateError
+from gateway.errors import ContextOverflow, CreditsExhausted, FaregateError
 from gateway.wire.base import Family
 
 #: agent clients look for exactly these words before they stop asking
@@ -19,14 +19,14 @@ _LOW_BALANCE = "Your credit balance is too low"
 _LENGTH_MAX = 2000
 
 
-def status_for(error: TollgateError, family: Family) -> int:
+def status_for(error: FaregateError, family: Family) -> int:
     """The HTTP status; overload is 529 in the Anthropic family."""
     if family == "anthropic" and error.anthropic_status is not None:
         return error.anthropic_status
     return error.status
 
 
-def render_openai(error: TollgateError) -> dict[str, object]:
+def render_openai(error: FaregateError) -> dict[str, object]:
     """`{"error": {message, type, param, code}}`, always with all four members."""
     return {
         "error": {
@@ -38,7 +38,7 @@ def render_openai(error: TollgateError) -> dict[str, object]:
     }
 
 
-def render_anthropic(error: TollgateError, request_id: str) -> dict[str, object]:
+def render_anthropic(error: FaregateError, request_id: str) -> dict[str, object]:
     """`{"type": "error", "error": {type, message}, "request_id"}`.
 
     Where the error has an `error_code` among its details, they are given as `error.details`.
@@ -52,14 +52,14 @@ def render_anthropic(error: TollgateError, request_id: str) -> dict[str, object]
     return {"type": "error", "error": inner, "request_id": request_id}
 
 
-def error_body(error: TollgateError, family: Family, request_id: str) -> bytes:
+def error_body(error: FaregateError, family: Family, request_id: str) -> bytes:
     """The body of an error answer, in the family's envelope."""
     if family == "anthropic":
         return msgspec.json.encode(render_anthropic(error, request_id))
     return msgspec.json.encode(render_openai(error))
 
 
-def error_headers(error: TollgateError, family: Family) -> list[tuple[bytes, bytes]]:
+def error_headers(error: FaregateError, family: Family) -> list[tuple[bytes, bytes]]:
     """`x-should-retry`, and `retry-after` in whole seconds where waiting helps.
 
     Both families read the same headers; statuses that ask the caller to slow down always say for
@@ -74,7 +74,7 @@ def error_headers(error: TollgateError, family: Family) -> list[tuple[bytes, byt
     return headers
 
 
-def _openai_message(error: TollgateError) -> str:
+def _openai_message(error: FaregateError) -> str:
     if not isinstance(error, ContextOverflow):
         return _shown(error)
     given, limit = _overflow(error)
@@ -89,7 +89,7 @@ def _openai_message(error: TollgateError) -> str:
     )
 
 
-def _anthropic_message(error: TollgateError) -> str:
+def _anthropic_message(error: FaregateError) -> str:
     if isinstance(error, CreditsExhausted) and _LOW_BALANCE not in error.message:
         return f"{_LOW_BALANCE}. {error.message}"
     if not isinstance(error, ContextOverflow):
@@ -100,7 +100,7 @@ def _anthropic_message(error: TollgateError) -> str:
     return f"prompt is too long: {_shown(error)}"
 
 
-def _shown(error: TollgateError) -> str:
+def _shown(error: FaregateError) -> str:
     """The message; what it repeats of the client's body may be as large as that."""
     message = error.message
     return message if len(message) <= _LENGTH_MAX else f"{message[:_LENGTH_MAX]}…"

@@ -1,1 +1,1 @@
-"""Tollgate's operator: turns resources into rows, Secrets and replicas. It serves no request."""
+"""Faregate's operator: turns resources into rows, Secrets and replicas. It serves no request."""

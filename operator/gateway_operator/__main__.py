@@ -48,7 +48,7 @@ def main(given: Sequence[str] | None = None) -> int:
     try:
         code: int = arguments.act(arguments)
     except _SENTENCES as error:
-        print(f"tollgate-operator: {error or type(error).__name__}", file=sys.stderr)
+        print(f"faregate-operator: {error or type(error).__name__}", file=sys.stderr)
         return 1
     return code
 

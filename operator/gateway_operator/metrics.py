@@ -45,42 +45,42 @@ class Metrics(Collector):
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         self._duration = Histogram(
-            "tollgate_reconcile_duration_seconds",
+            "faregate_reconcile_duration_seconds",
             "Time that the work on one object took.",
             ("kind",),
             buckets=_RECONCILE_BUCKETS,
             registry=self._registry,
         )
         self._errors = Counter(
-            "tollgate_reconcile_errors",
+            "faregate_reconcile_errors",
             "Work on objects that failed and is tried again, by what was wrong.",
             ("kind", "reason"),
             registry=self._registry,
         )
         self._queue = self._gauge(
-            "tollgate_reconcile_queue", "Objects that wait for work or are worked on.", "kind"
+            "faregate_reconcile_queue", "Objects that wait for work or are worked on.", "kind"
         )
         self._revocation = Histogram(
-            "tollgate_revocation_propagation_seconds",
+            "faregate_revocation_propagation_seconds",
             "From the deletion or change of an ApiKey to its key being marked dead.",
             ("stage",),
             buckets=_REVOCATION_BUCKETS,
             registry=self._registry,
         ).labels("marked")
         self._sweep = self._gauge(
-            "tollgate_sweep_timestamp_seconds", "When everything was last compared with everything."
+            "faregate_sweep_timestamp_seconds", "When everything was last compared with everything."
         )
         self._database_up = self._gauge(
-            "tollgate_database_up", "Whether the database answered when it was last asked."
+            "faregate_database_up", "Whether the database answered when it was last asked."
         )
-        self._gauge("tollgate_build_info", "The release.", "version").labels(__version__).set(1)
+        self._gauge("faregate_build_info", "The release.", "version").labels(__version__).set(1)
         for kind in KINDS:
             self._duration.labels(kind)
             self._errors.labels(kind, BUG)
             self._queue.labels(kind)
         self._states: dict[str, Mapping[str, int]] = {
-            "tollgate_keys": dict.fromkeys(KEY_STATES, 0),
-            "tollgate_grants": dict.fromkeys(GRANT_STATES, 0),
+            "faregate_keys": dict.fromkeys(KEY_STATES, 0),
+            "faregate_grants": dict.fromkeys(GRANT_STATES, 0),
         }
         self._accounts: Sequence[AccountBalance] = ()
         self._objects: Mapping[tuple[str, str], int] = {}
@@ -125,7 +125,7 @@ class Metrics(Collector):
         self._accounts = accounts
 
     def counted(self, keys: Mapping[str, int], grants: Mapping[str, int]) -> None:
-        self._states = {"tollgate_keys": keys, "tollgate_grants": grants}
+        self._states = {"faregate_keys": keys, "faregate_grants": grants}
 
     def audited(self, found: AuditRound, seconds: float) -> None:
         self._audit = (found, time(), seconds)
@@ -151,25 +151,25 @@ class Metrics(Collector):
     def collect(self) -> Iterable[Metric]:
         """What is kept as it was found last."""
         yield _family(
-            "tollgate_account_balance_credits",
+            "faregate_account_balance_credits",
             "What the account can spend.",
             ("account",),
             (((one.account,), one.balance) for one in self._accounts),
         )
         yield _family(
-            "tollgate_account_granted_credits",
+            "faregate_account_granted_credits",
             "What the account could spend right after its latest grant.",
             ("account",),
             (((one.account,), one.granted) for one in self._accounts),
         )
         for name, meaning in (
-            ("tollgate_keys", "Keys by their state."),
-            ("tollgate_grants", "Posted grants by their state."),
+            ("faregate_keys", "Keys by their state."),
+            ("faregate_grants", "Posted grants by their state."),
         ):
             counted = self._states[name].items()
             yield _family(name, meaning, ("state",), (((state,), n) for state, n in counted))
         yield _family(
-            "tollgate_objects",
+            "faregate_objects",
             "Objects by the reason of their condition Ready.",
             ("kind", "reason"),
             self._objects.items(),
@@ -180,13 +180,13 @@ class Metrics(Collector):
     def _of_fleets(self) -> Iterator[Metric]:
         fleets = tuple(self._fleets.items())
         yield _family(
-            "tollgate_fleet_ready",
+            "faregate_fleet_ready",
             "Whether all replicas of the fleet are ready with its configuration.",
             ("fleet",),
             (((name,), state.is_ready) for name, state in fleets),
         )
         yield _family(
-            "tollgate_fleet_replicas",
+            "faregate_fleet_replicas",
             "Replicas of the fleet: wanted, ready, and of its newest configuration.",
             ("fleet", "state"),
             (
@@ -205,10 +205,10 @@ class Metrics(Collector):
             return
         found, ended_at, seconds = self._audit
         for name, meaning, value in (
-            ("tollgate_ledger_drift_credits", "By how much the books are wrong.", found.drift),
-            ("tollgate_ledger_audit_timestamp_seconds", "When the last audit ended.", ended_at),
-            ("tollgate_ledger_audit_duration_seconds", "How long it took.", seconds),
-            ("tollgate_open_holds", "Charged requests that have not ended.", found.open_holds),
+            ("faregate_ledger_drift_credits", "By how much the books are wrong.", found.drift),
+            ("faregate_ledger_audit_timestamp_seconds", "When the last audit ended.", ended_at),
+            ("faregate_ledger_audit_duration_seconds", "How long it took.", seconds),
+            ("faregate_open_holds", "Charged requests that have not ended.", found.open_holds),
         ):
             yield GaugeMetricFamily(name, meaning, value)
 

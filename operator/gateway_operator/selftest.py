@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from gateway_operator.cluster import Cluster, ClusterError
 
-_API_VERSION = "tollgate.dev/v1alpha1"
+_API_VERSION = "faregate.dev/v1alpha1"
 _POLL_SECONDS = 0.5
 _CLEAN_UP_SECONDS = 30
 _RETRY = frozenset({502, 503, 504})
@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--namespace", required=True, help="where to make the key and the grant")
     parser.add_argument("--name", required=True, help="name of the key, the grant and the account")
     parser.add_argument("--fleet", required=True, help="the fleet that is asked")
-    parser.add_argument("--url", required=True, help="its Service, such as http://tollgate.ai.svc")
+    parser.add_argument("--url", required=True, help="its Service, such as http://faregate.ai.svc")
     parser.add_argument("--model", default="", help="the model that is asked (default: the first)")
     parser.add_argument("--timeout", type=float, default=120.0, help="seconds that it may take")
 

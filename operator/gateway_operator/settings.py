@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 
 from gateway_operator.resources.names import ANNOTATIONS, FINALIZER, KEY_LABEL
 
-PREFIX = "TOLLGATE_"
+PREFIX = "FAREGATE_"
 S = TypeVar("S", bound=Struct)
 
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
@@ -28,7 +28,7 @@ class SettingsError(ValueError):
 
 
 class OperatorSettings(Struct, frozen=True, kw_only=True):
-    """One field per environment variable `TOLLGATE_<FIELD>`."""
+    """One field per environment variable `FAREGATE_<FIELD>`."""
 
     database_url: str
     """`postgresql://…`: the installation's one database."""
@@ -52,7 +52,7 @@ class OperatorSettings(Struct, frozen=True, kw_only=True):
     installation: str = "default"
     """Names this installation in its database; only two clusters on one database need it."""
 
-    installation_secret_name: Name = "tollgate-installation"
+    installation_secret_name: Name = "faregate-installation"
     """The Secret in the operator's namespace with the installation secret; made once if it is
     missing and the database is new."""
 

@@ -41,7 +41,7 @@ _Body = dict[str, Any]
 #: the kind of an object, and the work on it
 _Job = tuple[str, Callable[[], Awaitable[None]]]
 
-HEARTBEAT_NAME = "tollgate-operator-heartbeat"
+HEARTBEAT_NAME = "faregate-operator-heartbeat"
 #: objects that are worked on at once
 _WORKERS = 8
 #: after a sweep that could not do its work

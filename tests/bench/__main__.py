@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> list[str]:
     programs = build_programs()
     began = time.monotonic()
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tollgate-bench-")))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="faregate-bench-")))
         _print_conditions(folder)
         targets = start_targets(stack, programs, folder, set(options.targets), options.plan.chunks)
         samples, complaints = measure(targets, programs["load"], options.plan)

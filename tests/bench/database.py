@@ -51,7 +51,7 @@ def temporary_database(programs: Path, log: Path) -> Iterator[Database]:
     PostgreSQL refuses to run as root, so root runs it under the system's own `postgres`.
     """
     run_as = _SUPERUSER if os.geteuid() == 0 else None
-    folder = Path(tempfile.mkdtemp(prefix="tollgate-bench-pg-"))
+    folder = Path(tempfile.mkdtemp(prefix="faregate-bench-pg-"))
     try:
         if run_as is not None:
             shutil.chown(folder, run_as, run_as)

@@ -42,11 +42,11 @@ class Gateway:
         self._environment = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(("TOLLGATE_", "UPSTREAM_"))
+            if not name.startswith(("FAREGATE_", "UPSTREAM_"))
         }
         if database_url is not None:
-            self._environment["TOLLGATE_DATABASE_URL"] = database_url
-            self._environment["TOLLGATE_INSTALLATION_SECRET"] = secrets.token_urlsafe(48)
+            self._environment["FAREGATE_DATABASE_URL"] = database_url
+            self._environment["FAREGATE_INSTALLATION_SECRET"] = secrets.token_urlsafe(48)
         self._data.mkdir(parents=True)
         template = Path(__file__).with_name("config.yaml").read_text()
         self._config.write_text(template.replace("UPSTREAM_PORT", str(upstream_port)))

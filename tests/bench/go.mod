@@ -1,3 +1,3 @@
-module tollgate.dev/bench
+module faregate.dev/bench
 
 go 1.22

@@ -33,7 +33,7 @@ def _cache_folder() -> Path:
     for source in sorted([SOURCES / "go.mod", *SOURCES.glob("*/*.go")]):
         digest.update(f"{source.relative_to(SOURCES)}\n".encode() + source.read_bytes())
     root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return root / "tollgate" / f"bench-{digest.hexdigest()}"
+    return root / "faregate" / f"bench-{digest.hexdigest()}"
 
 
 def _build(folder: Path) -> None:

@@ -19,8 +19,8 @@ from tests.harness.ports import free_port
 
 DIRECT = "direct upstream"
 PROXY = "bare Go proxy"
-ON_SQLITE = "tollgate, SQLite"
-ON_POSTGRESQL = "tollgate, PostgreSQL"
+ON_SQLITE = "faregate, SQLite"
+ON_POSTGRESQL = "faregate, PostgreSQL"
 TARGETS = {"direct": DIRECT, "proxy": PROXY, "sqlite": ON_SQLITE, "postgresql": ON_POSTGRESQL}
 
 _CHAT_PATH = "/v1/chat/completions"

@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stack.enter_context(loopback_only())
         except NamespaceRefused as refused:
             _say(f"no packets are dropped: no network namespace ({refused})")
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tollgate-chaos-")))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="faregate-chaos-")))
         folder.chmod(0o755)  # the database's servers run as somebody else
         violations = asyncio.run(Run(options, programs, _say).play(folder))
         if violations:
@@ -74,7 +74,7 @@ def _read(arguments: Sequence[str] | None) -> Options:
 
 
 def _keep_logs(folder: Path) -> None:
-    kept = tempfile.mkdtemp(prefix="tollgate-chaos-logs-")
+    kept = tempfile.mkdtemp(prefix="faregate-chaos-logs-")
     for log in folder.rglob("*.log"):
         shutil.copy(log, kept)
     _say(f"the logs are kept in {kept}")

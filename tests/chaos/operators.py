@@ -54,7 +54,7 @@ class OperatorPart:
             self._apply_key(name)
         self._world.wait_settled()
         self._read_secrets()
-        (secret,) = self._world.system.values("tollgate-installation").values()
+        (secret,) = self._world.system.values("faregate-installation").values()
         return secret
 
     async def play(self, over: asyncio.Event) -> None:

@@ -28,9 +28,9 @@ CREDITS = 1_000_000
 PRICE = 2
 #: so short that a test need not wait; a replica still beats several times in a lease
 FAST = {
-    "TOLLGATE_LEASE_SECONDS": "2",
-    "TOLLGATE_HEARTBEAT_SECONDS": "0.3",
-    "TOLLGATE_UNCONFIRMED_SECONDS": "3",
+    "FAREGATE_LEASE_SECONDS": "2",
+    "FAREGATE_HEARTBEAT_SECONDS": "0.3",
+    "FAREGATE_UNCONFIRMED_SECONDS": "3",
 }
 
 

@@ -44,9 +44,9 @@ PRICE = 2
 BACK_SECONDS = 10.0
 LEASE_SECONDS = 3.0
 FAST = {
-    "TOLLGATE_LEASE_SECONDS": str(LEASE_SECONDS),
-    "TOLLGATE_HEARTBEAT_SECONDS": "0.5",
-    "TOLLGATE_UNCONFIRMED_SECONDS": "4",
+    "FAREGATE_LEASE_SECONDS": str(LEASE_SECONDS),
+    "FAREGATE_HEARTBEAT_SECONDS": "0.5",
+    "FAREGATE_UNCONFIRMED_SECONDS": "4",
 }
 _BEGINS = "the database does not answer"
 _ENDS = "the database answers again"
@@ -204,7 +204,7 @@ def servers() -> Iterator[Pair]:
     programs = find_programs()
     if programs is None:
         pytest.skip("PostgreSQL is not installed (apt-get install postgresql)")
-    with tempfile.TemporaryDirectory(prefix="tollgate-outages-") as folder:
+    with tempfile.TemporaryDirectory(prefix="faregate-outages-") as folder:
         made = Pair(programs, Path(folder))
         yield made
         made.remove()
@@ -249,7 +249,7 @@ def _go_silent(folder: Path) -> None:
         with Streams([place.gateway("one"), place.gateway("two")], place.key, 14) as streams:
             ports = server.ask(
                 "SELECT client_port FROM pg_stat_activity WHERE client_port > 0"
-                " AND application_name = 'tollgate'"
+                " AND application_name = 'faregate'"
             )
             for (port,) in ports:
                 firewall.drop(int(str(port)), True)
@@ -407,7 +407,7 @@ def test_fleets_with_leases_of_different_lengths_share_a_database(
     """One beats more rarely than the other one's lease is long."""
     url = server.url(Pair.DATABASE)
     place = Place(tmp_path, simulated, url, url)
-    long = {"TOLLGATE_LEASE_SECONDS": "60", "TOLLGATE_HEARTBEAT_SECONDS": "20"}
+    long = {"FAREGATE_LEASE_SECONDS": "60", "FAREGATE_HEARTBEAT_SECONDS": "20"}
     gateways = [place.gateway("short"), place.gateway("long", **long)]
     with Streams(gateways, place.key, 12) as streams:
         wait_for_looks(place)

@@ -43,10 +43,10 @@ class Times(Struct, frozen=True):
     @property
     def environment(self) -> dict[str, str]:
         return {
-            "TOLLGATE_LEASE_SECONDS": str(self.lease_seconds),
-            "TOLLGATE_HEARTBEAT_SECONDS": str(self.lease_seconds / 12),
-            "TOLLGATE_UNCONFIRMED_SECONDS": str(self.lease_seconds / 2),
-            "TOLLGATE_ACCESS_LOG": "1",
+            "FAREGATE_LEASE_SECONDS": str(self.lease_seconds),
+            "FAREGATE_HEARTBEAT_SECONDS": str(self.lease_seconds / 12),
+            "FAREGATE_UNCONFIRMED_SECONDS": str(self.lease_seconds / 2),
+            "FAREGATE_ACCESS_LOG": "1",
         }
 
 
@@ -146,7 +146,7 @@ class Town:
                 environment=self.times.environment,
                 name=f"gateway-{gateway.number}",
             )
-            gateway.process.environment["TOLLGATE_INSTALLATION_SECRET"] = secret
+            gateway.process.environment["FAREGATE_INSTALLATION_SECRET"] = secret
 
     def url(self, link: Link) -> str:
         return f"postgresql://postgres@127.0.0.1:{link.port}/{Pair.DATABASE}"

@@ -18,11 +18,11 @@ BOARDS = ("usage", "service", "ledger-and-operator")
 RULES = CHART / "files/rules"
 #: of the operator; everything else is the gateways', or made by a rule
 _OPERATORS = re.compile(
-    r"tollgate_(account|grants|keys|ledger|open_holds|reconcile|objects|fleet|sweep|database_up)"
+    r"faregate_(account|grants|keys|ledger|open_holds|reconcile|objects|fleet|sweep|database_up)"
 )
-_METRICS = re.compile(r"\b((?:tollgate|process)_\w+|\w+:tollgate_\w+:\w+)\b(?!\s*=)")
+_METRICS = re.compile(r"\b((?:faregate|process)_\w+|\w+:faregate_\w+:\w+)\b(?!\s*=)")
 #: a label of gateways, made by whoever scrapes them
-_FLEET = "tollgate_dev_fleet"
+_FLEET = "faregate_dev_fleet"
 _NAMES = re.compile(r"\$\{?\w+\}?")
 _VALUES = re.compile(r"label_values\((.+), (\w+)\)$")
 
@@ -103,7 +103,7 @@ def metrics_of(text: str) -> set[str]:
 def documented_metrics() -> set[str]:
     """Every metric that has a row on some page."""
     texts = [path.read_text("utf-8") for path in sorted(DOCS.glob("*.md"))]
-    return {name for text in texts for name in re.findall(r"^\| `(tollgate_\w+)`", text, re.M)}
+    return {name for text in texts for name in re.findall(r"^\| `(faregate_\w+)`", text, re.M)}
 
 
 def _variables(name: str) -> Iterator[tuple[str, str]]:

@@ -15,12 +15,12 @@ import yaml
 from tests.cluster.local.places import FOR_GO
 
 ROOT = Path(__file__).parents[2]
-CHART = ROOT / "charts/tollgate"
-RESOURCES_CHART = ROOT / "charts/tollgate-crds"
+CHART = ROOT / "charts/faregate"
+RESOURCES_CHART = ROOT / "charts/faregate-crds"
 _CACHES = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
 #: no plugins, no repositories and no cluster of whoever runs the tests
-_NOBODYS_HOME = str(Path(tempfile.gettempdir()) / "tollgate-helm")
+_NOBODYS_HOME = str(Path(tempfile.gettempdir()) / "faregate-helm")
 
 Values = dict[str, Any]
 Body = dict[str, Any]
@@ -30,7 +30,7 @@ TRIAL: Values = {"database": {"trial": True}}
 
 def find_helm() -> str:
     """The program; skips the test where there is none."""
-    folders = os.environ.get("TOLLGATE_TEST_KUBERNETES_BIN") or _CACHES / "tollgate/cluster/bin"
+    folders = os.environ.get("FAREGATE_TEST_KUBERNETES_BIN") or _CACHES / "faregate/cluster/bin"
     found = shutil.which("helm", path=str(folders)) or shutil.which("helm")
     if found is None:
         pytest.skip("helm is not installed (make test-cluster builds it)")
@@ -86,28 +86,28 @@ def environment_of(body: Body) -> dict[str, Any]:
 
 
 def render(values: Values | None = None, *options: str, chart: Path = CHART) -> Rendered:
-    """The objects of a release `tollgate` in the namespace `gate`."""
+    """The objects of a release `faregate` in the namespace `gate`."""
     text = _rendered(json.dumps(TRIAL if values is None else values), options, chart)
     return Rendered([each for each in yaml.load_all(text, yaml.CSafeLoader) if each])
 
 
 @cache
 def _rendered(values: str, options: tuple[str, ...], chart: Path) -> str:
-    done = _helm("template", "tollgate", chart, values, *options)
+    done = _helm("template", "faregate", chart, values, *options)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 def refusal(values: Values) -> str:
     """What helm says about values that it must not render."""
-    done = _helm("template", "tollgate", CHART, json.dumps(values))
+    done = _helm("template", "faregate", CHART, json.dumps(values))
     assert done.returncode != 0, "helm rendered them"
     return done.stderr
 
 
 def notes(values: Values) -> str:
     """What an installation would tell."""
-    done = _helm("install", "tollgate", CHART, json.dumps(values), "--dry-run=client")
+    done = _helm("install", "faregate", CHART, json.dumps(values), "--dry-run=client")
     assert done.returncode == 0, done.stderr
     return done.stdout.partition("\nNOTES:\n")[2]
 

@@ -52,7 +52,7 @@ class Installed:
 
     def install(self, values: Values) -> str:
         return self.helm(
-            "upgrade", "--install", "tollgate", str(CHART), "--values=-", values=values
+            "upgrade", "--install", "faregate", str(CHART), "--values=-", values=values
         )
 
     def apply(self, objects: list[Body], *options: str) -> subprocess.CompletedProcess[str]:

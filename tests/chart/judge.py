@@ -19,7 +19,7 @@ def find_judge() -> Path:
     """A folder with `dashboard.ts` and `node_modules`; skips the test where it cannot be had."""
     files = [_HERE / name for name in ("package.json", "package-lock.json", "dashboard.ts")]
     digest = hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()[:16]
-    folder = _CACHES / f"tollgate/grafana-{digest}"
+    folder = _CACHES / f"faregate/grafana-{digest}"
     if not (folder / ".complete").exists():
         _install(files, folder)
     return folder

@@ -43,7 +43,7 @@ class Scraped(NamedTuple):
             f"{annotation}_path": "/metrics",
         }
         if self.fleet:
-            found["pod_label_tollgate_dev_fleet"] = self.fleet
+            found["pod_label_faregate_dev_fleet"] = self.fleet
         return {f"{_DISCOVERY}{name}": value for name, value in found.items()}
 
 

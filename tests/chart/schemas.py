@@ -72,7 +72,7 @@ class Schemas:
 @cache
 def schemas_of(version: str) -> Schemas:
     """Skips the test where the schemas are not there and cannot be fetched."""
-    kept = _CACHES / "tollgate/kubernetes-schemas" / version / "swagger.json"
+    kept = _CACHES / "faregate/kubernetes-schemas" / version / "swagger.json"
     if not kept.exists():
         _fetch("k8s.io/kubernetes", version, _SPECIFICATION, kept)
     return Schemas(json.loads(kept.read_text(encoding="utf-8"))["definitions"])
@@ -81,7 +81,7 @@ def schemas_of(version: str) -> Schemas:
 @cache
 def monitoring_resources() -> tuple[Body, ...]:
     """The definitions of the Prometheus operator's kinds, as its users apply them."""
-    folder = _CACHES / "tollgate/prometheus-operator-schemas" / _MONITORING_VERSION
+    folder = _CACHES / "faregate/prometheus-operator-schemas" / _MONITORING_VERSION
     for kind in _MONITORING_KINDS:
         if not (folder / f"{kind}.yaml").exists():
             file = f"{_MONITORING_FOLDER}/monitoring.coreos.com_{kind}.yaml"

@@ -14,7 +14,7 @@ from tests.chart.schemas import monitoring_resources
 from tests.chart.test_schemas import SETS
 from tests.harness.gateway import wait_until
 
-OURS = "/apis/tollgate.dev/v1alpha1/namespaces/gate"
+OURS = "/apis/faregate.dev/v1alpha1/namespaces/gate"
 KEY = {"metadata": {"name": "alice"}, "spec": {"account": "alice", "secretName": "alice-key"}}
 GRANT = {"metadata": {"name": "welcome"}, "spec": {"account": "alice", "credits": 10}}
 
@@ -32,11 +32,11 @@ def release(installed: Installed) -> Installed:
 
 
 def ours(kind: str, body: Body) -> Body:
-    return {"apiVersion": "tollgate.dev/v1alpha1", "kind": kind, **body}
+    return {"apiVersion": "faregate.dev/v1alpha1", "kind": kind, **body}
 
 
 def password(installed: Installed) -> str:
-    data = installed.get("/api/v1/namespaces/gate/secrets/tollgate-postgres")["data"]
+    data = installed.get("/api/v1/namespaces/gate/secrets/faregate-postgres")["data"]
     return base64.b64decode(data["password"]).decode()
 
 
@@ -45,20 +45,20 @@ def test_the_life_of_a_release(installed: Installed) -> None:
     assert "PodSecurity" not in told
     assert "arning" not in told.partition("NOTES:")[0]
     first = password(installed)
-    fleet = installed.get(f"{OURS}/gatewayfleets/tollgate")
+    fleet = installed.get(f"{OURS}/gatewayfleets/faregate")
     assert fleet["spec"]["replicas"] == 2
 
     installed.install({**TRIAL, "fleet": {"spec": {"replicas": 3}}})
     assert password(installed) == first, "an upgrade must not lock everybody out"
-    assert installed.get(f"{OURS}/gatewayfleets/tollgate")["spec"]["replicas"] == 3
+    assert installed.get(f"{OURS}/gatewayfleets/faregate")["spec"]["replicas"] == 3
 
-    resources = ("upgrade", "--install", "tollgate-crds", str(RESOURCES_CHART))
+    resources = ("upgrade", "--install", "faregate-crds", str(RESOURCES_CHART))
     installed.helm(*resources, "--take-ownership")
     assert installed.post(f"{OURS}/apikeys", ours("ApiKey", KEY)).status_code == 201
     assert installed.post(f"{OURS}/creditgrants", ours("CreditGrant", GRANT)).status_code == 201
 
-    installed.helm("uninstall", "tollgate", "--no-hooks")
-    installed.helm("uninstall", "tollgate-crds")
+    installed.helm("uninstall", "faregate", "--no-hooks")
+    installed.helm("uninstall", "faregate-crds")
     assert installed.names(f"{OURS}/apikeys") == ["alice"]
     assert installed.names(f"{OURS}/creditgrants") == ["welcome"]
     assert installed.names(f"{OURS}/gatewayfleets") == []
@@ -67,7 +67,7 @@ def test_the_life_of_a_release(installed: Installed) -> None:
 
     installed.install(TRIAL)
     assert password(installed) == first
-    installed.helm("uninstall", "tollgate", "--no-hooks")
+    installed.helm("uninstall", "faregate", "--no-hooks")
 
 
 def tried(installed: Installed, values: Values) -> subprocess.CompletedProcess[str]:
@@ -124,7 +124,7 @@ def test_who_may_make_keys_and_who_may_make_money(
     bindings = "/apis/rbac.authorization.k8s.io/v1/namespaces/gate/rolebindings"
     user = {"kind": "User", "name": role, "apiGroup": "rbac.authorization.k8s.io"}
     reference = {
-        "kind": "ClusterRole", "name": f"tollgate-{role}", "apiGroup": user["apiGroup"],
+        "kind": "ClusterRole", "name": f"faregate-{role}", "apiGroup": user["apiGroup"],
     }  # fmt: skip
     body = {"metadata": {"name": role}, "roleRef": reference, "subjects": [user]}
     assert release.post(bindings, body).status_code in (201, 409)
@@ -134,7 +134,7 @@ def test_who_may_make_keys_and_who_may_make_money(
         "kind": "SelfSubjectAccessReview",
         "spec": {
             "resourceAttributes": {
-                "namespace": "gate", "verb": "create", "group": "tollgate.dev", "resource": kind,
+                "namespace": "gate", "verb": "create", "group": "faregate.dev", "resource": kind,
             },
         },
     }  # fmt: skip
@@ -145,5 +145,5 @@ def test_who_may_make_keys_and_who_may_make_money(
 
 def test_a_prometheus_operator_is_found_by_what_the_cluster_has(release: Installed) -> None:
     place = "/apis/monitoring.coreos.com/v1/namespaces/gate"
-    assert release.names(f"{place}/podmonitors") == ["tollgate-gateways", "tollgate-operator"]
-    assert release.names(f"{place}/prometheusrules") == ["tollgate-rules"]
+    assert release.names(f"{place}/podmonitors") == ["faregate-gateways", "faregate-operator"]
+    assert release.names(f"{place}/prometheusrules") == ["faregate-rules"]

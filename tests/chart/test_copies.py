@@ -88,7 +88,7 @@ def test_the_annotations_for_artifact_hub_say_what_is_in_the_chart() -> None:
     assert named == {each["metadata"]["name"]: each["spec"]["names"]["kind"] for each in resources}
     assert {each["kind"] for each in annotations["crdsExamples"]} == set(named.values())
     (image,) = annotations["images"]
-    container = render(TRIAL).pods()["Deployment/tollgate-operator"]["spec"]["containers"][0]
+    container = render(TRIAL).pods()["Deployment/faregate-operator"]["spec"]["containers"][0]
     assert image["image"] == container["image"]
     assert annotations["changes"]
     assert annotations["license"] == "Apache-2.0"

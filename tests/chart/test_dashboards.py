@@ -151,6 +151,6 @@ def test_every_variable_is_used_and_every_used_one_is_there(name: str) -> None:
 def test_the_dashboards_lead_to_each_other_and_have_names_of_their_own() -> None:
     assert sorted(path.stem for path in (CHART / "dashboards").iterdir()) == sorted(BOARDS)
     for name in BOARDS:
-        assert board(name)["uid"] == f"tollgate-{name}"
-        assert board(name)["tags"] == board(name)["links"][0]["tags"] == ["tollgate"]
+        assert board(name)["uid"] == f"faregate-{name}"
+        assert board(name)["tags"] == board(name)["links"][0]["tags"] == ["faregate"]
         assert "id" not in board(name)

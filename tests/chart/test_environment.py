@@ -44,7 +44,7 @@ def test_the_operator_takes_its_environment() -> None:
     settings = settings_of(TRIAL)
     assert settings.namespace == "gate"
     assert settings.namespaces == ()
-    assert settings.database_url == "postgresql://tollgate-postgres"
+    assert settings.database_url == "postgresql://faregate-postgres"
     assert settings.image == container_of(render().one("Deployment"))["image"]
     assert settings.sweep_seconds == 300
     assert settings.pod_templates == "restricted"
@@ -79,5 +79,5 @@ def test_the_selftest_takes_its_arguments() -> None:
     process, command, *arguments = container_of(render().one("Pod"))["args"]
     assert (process, command) == ("gateway_operator", "selftest")
     question = selftest.read_arguments(parser.parse_args(arguments))
-    assert question.url == "http://tollgate.gate.svc"
-    assert (question.namespace, question.fleet, question.model) == ("gate", "tollgate", "kimi-k2.5")
+    assert question.url == "http://faregate.gate.svc"
+    assert (question.namespace, question.fleet, question.model) == ("gate", "faregate", "kimi-k2.5")

@@ -21,9 +21,9 @@ def test_packages_are_locked_by_hash_and_come_as_wheels() -> None:
 
 def test_the_image_is_not_roots_and_brings_no_pip() -> None:
     (user,) = re.findall(r"^USER (\d+):\d+$", FINAL, re.M)
-    pod = render().pods()["Deployment/tollgate-operator"]["spec"]
+    pod = render().pods()["Deployment/faregate-operator"]["spec"]
     assert int(user) == pod["securityContext"]["runAsUser"] == 10001
-    assert "venv --without-pip /opt/tollgate" in DOCKERFILE
+    assert "venv --without-pip /opt/faregate" in DOCKERFILE
     assert "RUN" not in FINAL
 
 

@@ -73,7 +73,7 @@ def test_the_monitors_find_the_pods_and_their_ports(tmp_path: Path) -> None:
     rendered = render(given(prometheusOperator=True, labels={"release": "p"}, scrapeInterval="5s"))
     operator = pod_of(rendered.one("Deployment"))
     for name, pod in (("operator", operator), ("gateways", _gateway(rendered.objects))):
-        monitor = rendered.one("PodMonitor", f"tollgate-{name}")
+        monitor = rendered.one("PodMonitor", f"faregate-{name}")
         assert monitor["metadata"]["labels"]["release"] == "p"
         (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
         assert (endpoint["path"], endpoint["interval"]) == ("/metrics", "5s")
@@ -83,8 +83,8 @@ def test_the_monitors_find_the_pods_and_their_ports(tmp_path: Path) -> None:
         for other in rendered.pods().values():
             found = _selects(monitor["spec"]["selector"], other["metadata"]["labels"])
             assert found == (other == pod)
-    gateways = rendered.one("PodMonitor", "tollgate-gateways")
-    assert gateways["spec"]["podTargetLabels"] == ["tollgate.dev/fleet"]
+    gateways = rendered.one("PodMonitor", "faregate-gateways")
+    assert gateways["spec"]["podTargetLabels"] == ["faregate.dev/fleet"]
 
 
 def _gateway(objects: list[Body]) -> Body:
@@ -102,13 +102,13 @@ def _selects(selector: Body, labels: dict[str, str]) -> bool:
 
 def test_prometheus_may_come_in_where_policies_are_made() -> None:
     rendered = render(given())
-    for name, port in (("tollgate-operator", 8081), ("tollgate-gateways", 9090)):
+    for name, port in (("faregate-operator", 8081), ("faregate-gateways", 9090)):
         ingress = rendered.one("NetworkPolicy", name)["spec"]["ingress"]
         (rule,) = (each for each in ingress if each["ports"] == [{"protocol": "TCP", "port": port}])
         names = {"kubernetes.io/metadata.name": "monitoring"}
         assert rule["from"] == [{"namespaceSelector": {"matchLabels": names}}]
     nobody = render({**TRIAL, "networkPolicy": {"scrapers": []}})
-    for name in ("tollgate-operator", "tollgate-gateways"):
+    for name in ("faregate-operator", "faregate-gateways"):
         ingress = nobody.one("NetworkPolicy", name)["spec"]["ingress"] or []
         assert [each["ports"][0]["port"] for each in ingress if "from" in each] == []
         assert not [each for each in ingress if each["ports"][0]["port"] in (8081, 9090)]
@@ -117,7 +117,7 @@ def test_prometheus_may_come_in_where_policies_are_made() -> None:
 def groups(values: Values) -> Iterator[Body]:
     """The groups of rules in whichever object has them."""
     rendered = render(values)
-    found = rendered.every("PrometheusRule") or rendered.every("ConfigMap", "tollgate-rules")
+    found = rendered.every("PrometheusRule") or rendered.every("ConfigMap", "faregate-rules")
     (holder,) = found
     if holder["kind"] == "PrometheusRule":
         yield from holder["spec"]["groups"]
@@ -139,27 +139,27 @@ def test_the_rules_are_those_of_the_files(has_operator: bool, tmp_path: Path) ->
 
 
 def test_alerts_can_be_left_out_and_pages_be_elsewhere() -> None:
-    said = {"disabled": ["TollgateBalanceLow"], "runbooks": "https://wiki.example.com/pages/"}
+    said = {"disabled": ["FaregateBalanceLow"], "runbooks": "https://wiki.example.com/pages/"}
     made = [rule for group in groups(given(rules=said)) for rule in group["rules"]]
-    left = [rule for rule in rules("alerts") if rule["alert"] != "TollgateBalanceLow"]
+    left = [rule for rule in rules("alerts") if rule["alert"] != "FaregateBalanceLow"]
     assert [rule["alert"] for rule in made if "alert" in rule] == [one["alert"] for one in left]
     for rule in made:
         if "alert" in rule:
             url = rule["annotations"]["runbook_url"]
             assert url == f"https://wiki.example.com/pages/{rule['alert']}.md"
     off = render(given(rules={"enabled": False}, prometheusOperator=True))
-    assert off.every("PrometheusRule") == off.every("ConfigMap", "tollgate-rules") == []
+    assert off.every("PrometheusRule") == off.every("ConfigMap", "faregate-rules") == []
 
 
 def test_the_dashboards_are_those_of_the_files() -> None:
-    rendered = render(given(dashboards={"annotations": {"grafana_folder": "Tollgate"}}))
+    rendered = render(given(dashboards={"annotations": {"grafana_folder": "Faregate"}}))
     for name in BOARDS:
-        holder = rendered.one("ConfigMap", f"tollgate-dashboard-{name}")
+        holder = rendered.one("ConfigMap", f"faregate-dashboard-{name}")
         assert holder["metadata"]["labels"]["grafana_dashboard"] == "1"
-        assert holder["metadata"]["annotations"] == {"grafana_folder": "Tollgate"}
+        assert holder["metadata"]["annotations"] == {"grafana_folder": "Faregate"}
         assert json.loads(holder["data"][f"{name}.json"]) == board(name)
     other = render(given(dashboards={"labels": {"grafana_dashboard": None, "dashboards": "yes"}}))
-    labels = other.one("ConfigMap", "tollgate-dashboard-usage")["metadata"]["labels"]
+    labels = other.one("ConfigMap", "faregate-dashboard-usage")["metadata"]["labels"]
     assert labels["dashboards"] == "yes"
     assert "grafana_dashboard" not in labels
     off = render(given(dashboards={"enabled": False}))

@@ -23,7 +23,7 @@ class Trial:
     """PostgreSQL as the pod starts it, in a folder of its own."""
 
     def __init__(self, folder: Path) -> None:
-        self.data = folder / "data/tollgate"
+        self.data = folder / "data/faregate"
         self.port = free_port()
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
@@ -61,7 +61,7 @@ class Trial:
                 time.sleep(0.05)
 
     def connect(
-        self, user: str = "tollgate", password: str = "s3cret", database: str = "tollgate"
+        self, user: str = "faregate", password: str = "s3cret", database: str = "faregate"
     ) -> psycopg.Connection[tuple[object, ...]]:
         url = f"postgresql://{user}:{password}@127.0.0.1:{self.port}/{database}"
         return psycopg.connect(url, connect_timeout=5)
@@ -79,7 +79,7 @@ class Trial:
 def trial() -> Iterator[Trial]:
     if find_programs() is None:
         pytest.skip("PostgreSQL is not installed (apt-get install postgresql)")
-    folder = Path(tempfile.mkdtemp(prefix="tollgate-trial-"))
+    folder = Path(tempfile.mkdtemp(prefix="faregate-trial-"))
     trial = Trial(folder)
     yield trial
     trial.stop()
@@ -87,7 +87,7 @@ def trial() -> Iterator[Trial]:
 
 
 def test_it_makes_a_database_with_an_owner_who_is_no_superuser_and_keeps_it(trial: Trial) -> None:
-    half_made = trial.data.with_name("tollgate.new")
+    half_made = trial.data.with_name("faregate.new")
     half_made.mkdir()  # as a start that was cut off leaves it
     trial.start()
     with trial.connect() as connection:

@@ -97,8 +97,8 @@ def _gateway(world: World, simulated: Simulated, folder: Path) -> GatewayProcess
         "spec": {name: spec[name] for name in ("pricing", "upstreams", "models")},
     }
     gateway = GatewayProcess(folder, [fleet], database_url=world.url)
-    (secret,) = world.system.values("tollgate-installation").values()
-    gateway.environment["TOLLGATE_INSTALLATION_SECRET"] = secret
+    (secret,) = world.system.values("faregate-installation").values()
+    gateway.environment["FAREGATE_INSTALLATION_SECRET"] = secret
     return gateway
 
 

@@ -50,7 +50,7 @@ def test_policies_that_would_cut_the_way_in() -> None:
     values = trial(networkPolicy=policies, ingress={"enabled": True, "host": "a.example.com"})
     assert "networkPolicy.gateway.ingressControllers" in refusal(values)
     policies["gateway"]["ingressControllers"] = [{"podSelector": {}}]
-    assert render(values).one("NetworkPolicy", "tollgate-gateways")
+    assert render(values).one("NetworkPolicy", "faregate-gateways")
 
 
 def test_as_many_gateways_as_there_are_connections_and_not_one_more() -> None:

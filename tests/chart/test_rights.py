@@ -23,16 +23,16 @@ from tests.reconcile.world import Operator
 
 INGRESS = {"enabled": True, "host": "llm.example.com"}
 SCALED = {"resources": {"requests": {"cpu": "500m"}}, "autoscaling": {"maxReplicas": 3}}
-KEYS = "/apis/tollgate.dev/v1alpha1/namespaces/team/apikeys"
-GRANTS = "/apis/tollgate.dev/v1alpha1/namespaces/team/creditgrants"
+KEYS = "/apis/faregate.dev/v1alpha1/namespaces/team/apikeys"
+GRANTS = "/apis/faregate.dev/v1alpha1/namespaces/team/creditgrants"
 #: what the operator makes of a fleet; nobody collects it here when the fleet is gone
 CHILDREN = (
-    "/apis/apps/v1/namespaces/gate/deployments/tollgate",
-    "/api/v1/namespaces/gate/services/tollgate",
-    "/api/v1/namespaces/gate/configmaps/tollgate-config",
-    "/apis/policy/v1/namespaces/gate/poddisruptionbudgets/tollgate",
-    "/apis/networking.k8s.io/v1/namespaces/gate/ingresses/tollgate",
-    "/apis/autoscaling/v2/namespaces/gate/horizontalpodautoscalers/tollgate",
+    "/apis/apps/v1/namespaces/gate/deployments/faregate",
+    "/api/v1/namespaces/gate/services/faregate",
+    "/api/v1/namespaces/gate/configmaps/faregate-config",
+    "/apis/policy/v1/namespaces/gate/poddisruptionbudgets/faregate",
+    "/apis/networking.k8s.io/v1/namespaces/gate/ingresses/faregate",
+    "/apis/autoscaling/v2/namespaces/gate/horizontalpodautoscalers/faregate",
 )
 
 
@@ -67,8 +67,8 @@ class Release:
         installed.install(values)
         self.operator = Operator(
             folder / "operator.log",
-            self.environment(render(values).one("Deployment"), "tollgate-operator")
-            | {"TOLLGATE_SWEEP_SECONDS": "5"},
+            self.environment(render(values).one("Deployment"), "faregate-operator")
+            | {"FAREGATE_SWEEP_SECONDS": "5"},
         )
 
     def environment(self, body: Body, account: str) -> dict[str, str]:
@@ -103,8 +103,8 @@ class Release:
 
     def make(self, namespace: str, kind: str, name: str, **spec: Any) -> str:
         """Create one of our objects; its path."""
-        path = f"/apis/tollgate.dev/v1alpha1/namespaces/{namespace}/{kind.lower()}s"
-        body = {"apiVersion": "tollgate.dev/v1alpha1", "kind": kind}
+        path = f"/apis/faregate.dev/v1alpha1/namespaces/{namespace}/{kind.lower()}s"
+        body = {"apiVersion": "faregate.dev/v1alpha1", "kind": kind}
         answer = self.cluster.post(path, {**body, "metadata": {"name": name}, "spec": spec})
         assert answer.status_code == 201, answer.text
         return f"{path}/{name}"
@@ -127,7 +127,7 @@ class Release:
         for path in paths:
             self.patch(path, {"metadata": {"finalizers": None}})
             self.cluster.client.delete(path)
-        secret = "/api/v1/namespaces/gate/secrets/tollgate-installation"
+        secret = "/api/v1/namespaces/gate/secrets/faregate-installation"
         self.patch(secret, {"metadata": {"annotations": {CONFIRM_ORPHANS_ANNOTATION: "2"}}})
         self.operator.start()
 
@@ -144,10 +144,10 @@ class Release:
         unused: list[str] = []
         for plural in ("clusterroles", *(f"namespaces/{name}/roles" for name in ("gate", "team"))):
             for role in self.cluster.get(f"{rbac}/{plural}")["items"]:
-                if not role["metadata"]["name"].startswith("tollgate-operator"):
+                if not role["metadata"]["name"].startswith("faregate-operator"):
                     continue
                 # Keys and grants may be in any namespace that is watched, gateways in one.
-                is_own = role["metadata"]["name"] == "tollgate-operator-gateways"
+                is_own = role["metadata"]["name"] == "faregate-operator-gateways"
                 place = role["metadata"]["namespace"] if is_own else None
                 unused += [
                     f"{role['metadata']['name']}: {verb} {resource}"
@@ -177,7 +177,7 @@ class Release:
         self.operator.kill()
         for path in (GRANTS, *CHILDREN):
             self.cluster.client.delete(path)
-        self.cluster.helm("uninstall", "tollgate", "--no-hooks")
+        self.cluster.helm("uninstall", "faregate", "--no-hooks")
 
 
 @pytest.fixture(params=["all namespaces", "some namespaces"])
@@ -189,7 +189,7 @@ def release(
 ) -> Iterator[Release]:
     url = postgres_server.create_database()
     DATABASES.add(url)
-    installed.client.delete("/api/v1/namespaces/gate/secrets/tollgate-installation")
+    installed.client.delete("/api/v1/namespaces/gate/secrets/faregate-installation")
     values: Values = {
         "database": {"url": url},
         "fleet": {"spec": SCALED},
@@ -230,8 +230,8 @@ def test_everything_that_an_operator_does_is_allowed(release: Release) -> None:
     release.cluster.client.delete(key)
     release.wait(key, exists=False)
 
-    job = release.begin(render(release.values).one("Job"), "tollgate-operator")
-    deployment = "/apis/apps/v1/namespaces/gate/deployments/tollgate-operator"
+    job = release.begin(render(release.values).one("Job"), "faregate-operator")
+    deployment = "/apis/apps/v1/namespaces/gate/deployments/faregate-operator"
     wait_until(
         lambda: release.cluster.get(deployment)["spec"]["replicas"] == 0, "the operator's end", 60
     )
@@ -242,7 +242,7 @@ def test_everything_that_an_operator_does_is_allowed(release: Release) -> None:
     assert [each["metadata"].get("finalizers") for each in keys] == [None]
     release.cluster.client.delete(f"{KEYS}/bob")
     assert "forbidden" not in release.operator.log_text().lower()
-    assert release.unused("system:serviceaccount:gate:tollgate-operator") == []
+    assert release.unused("system:serviceaccount:gate:faregate-operator") == []
 
 
 class Gateway(Process):
@@ -251,12 +251,12 @@ class Gateway(Process):
     def __init__(self, release: Release, folder: Path) -> None:
         super().__init__(folder / "gateway.log")
         self.port = free_port()
-        made = release.cluster.get("/api/v1/namespaces/gate/configmaps/tollgate-config")
+        made = release.cluster.get("/api/v1/namespaces/gate/configmaps/faregate-config")
         (config,) = made["data"].values()
         (folder / "fleet.yaml").write_text(config)
         environment = {
-            "TOLLGATE_DATABASE_URL": release.values["database"]["url"],
-            "TOLLGATE_INSTALLATION_SECRET": release.secret("gate", "tollgate-installation")[
+            "FAREGATE_DATABASE_URL": release.values["database"]["url"],
+            "FAREGATE_INSTALLATION_SECRET": release.secret("gate", "faregate-installation")[
                 "secret"
             ],
         }
@@ -277,23 +277,23 @@ def test_the_selftest_finds_an_installation_that_works_and_leaves_nothing(
     gateway = Gateway(release, tmp_path)
     rendered = render(release.values)
     for kind in ("Role", "RoleBinding"):
-        done = release.cluster.apply(rendered.every(kind, "tollgate-selftest"))
+        done = release.cluster.apply(rendered.every(kind, "faregate-selftest"))
         assert done.returncode == 0, done.stderr
     pod = rendered.one("Pod")
     url = f"--url=http://127.0.0.1:{gateway.port}"
     try:
         for _ in range(2):
-            test = release.begin(pod, "tollgate-selftest", url)
+            test = release.begin(pod, "faregate-selftest", url)
             said, complaint = test.communicate(timeout=120)
             assert test.returncode == 0, said + complaint
             assert "kimi-k2.5 answered for 1 credits; the balance is 2" in said
-        test = release.begin(pod, "tollgate-selftest", url, "--model=nothing")
-        assert "tollgate-operator: the fleet has no model nothing\n" in test.communicate()
+        test = release.begin(pod, "faregate-selftest", url, "--model=nothing")
+        assert "faregate-operator: the fleet has no model nothing\n" in test.communicate()
         assert test.returncode == 1
     finally:
         gateway.kill()
     for kind in ("apikeys", "creditgrants"):
-        path = f"/apis/tollgate.dev/v1alpha1/namespaces/gate/{kind}/tollgate-selftest"
+        path = f"/apis/faregate.dev/v1alpha1/namespaces/gate/{kind}/faregate-selftest"
         assert not release.exists(path)
     release.cluster.client.delete(f"{KEYS}/first")
     release.wait(f"{KEYS}/first", exists=False)

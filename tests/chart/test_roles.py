@@ -14,12 +14,12 @@ KEEP = {"get", "create", "patch"}
 WRITE = READ | {"create", "update", "patch", "delete", "deletecollection"}
 
 WATCHED: Rights = {
-    "tollgate.dev/apikeys": READ | {"patch"},
-    "tollgate.dev/creditgrants": READ | {"patch"},
-    "tollgate.dev/gatewayfleets": READ | {"patch"},
-    "tollgate.dev/apikeys/status": {"patch"},
-    "tollgate.dev/creditgrants/status": {"patch"},
-    "tollgate.dev/gatewayfleets/status": {"patch"},
+    "faregate.dev/apikeys": READ | {"patch"},
+    "faregate.dev/creditgrants": READ | {"patch"},
+    "faregate.dev/gatewayfleets": READ | {"patch"},
+    "faregate.dev/apikeys/status": {"patch"},
+    "faregate.dev/creditgrants/status": {"patch"},
+    "faregate.dev/gatewayfleets/status": {"patch"},
     "/secrets": READ | {"create", "update"},
     "/events": {"create"},
 }
@@ -30,11 +30,11 @@ OWN: Rights = {
     "policy/poddisruptionbudgets": KEEP,
     "autoscaling/horizontalpodautoscalers": KEEP | {"delete"},
     "networking.k8s.io/ingresses": KEEP | {"delete"},
-    "tollgate.dev/gatewayfleets/finalizers": {"update"},
-    "/secrets ['tollgate-operator-heartbeat', 'tollgate-installation']": {"patch"},
+    "faregate.dev/gatewayfleets/finalizers": {"update"},
+    "/secrets ['faregate-operator-heartbeat', 'faregate-installation']": {"patch"},
     "/namespaces ['gate']": {"get"},
 }
-RESOURCES = ["apikeys.tollgate.dev", "creditgrants.tollgate.dev", "gatewayfleets.tollgate.dev"]
+RESOURCES = ["apikeys.faregate.dev", "creditgrants.faregate.dev", "gatewayfleets.faregate.dev"]
 NAMESPACED: Values = {**TRIAL, "operator": {"watchNamespaces": ["team-b", "team-a", "gate"]}}
 
 
@@ -51,28 +51,28 @@ def rights(role: Body) -> Rights:
 
 def test_the_operator_of_all_namespaces() -> None:
     rendered = render()
-    everywhere = rendered.one("ClusterRole", "tollgate-operator")
+    everywhere = rendered.one("ClusterRole", "faregate-operator")
     schemas = f"apiextensions.k8s.io/customresourcedefinitions {RESOURCES}"
     assert rights(everywhere) == WATCHED | {schemas: {"get"}}
-    assert rights(rendered.one("Role", "tollgate-operator-gateways")) == OWN
+    assert rights(rendered.one("Role", "faregate-operator-gateways")) == OWN
     binding = rendered.one("ClusterRoleBinding")
-    assert binding["roleRef"]["name"] == "tollgate-operator"
+    assert binding["roleRef"]["name"] == "faregate-operator"
     assert binding["subjects"] == [
-        {"kind": "ServiceAccount", "name": "tollgate-operator", "namespace": "gate"}
+        {"kind": "ServiceAccount", "name": "faregate-operator", "namespace": "gate"}
     ]
 
 
 def test_the_operator_of_some_namespaces_has_nothing_cluster_wide() -> None:
     rendered = render(NAMESPACED)
     assert rendered.every("ClusterRoleBinding") == []
-    assert rendered.every("ClusterRole", "tollgate-operator") == []
-    roles = rendered.every("Role", "tollgate-operator")
+    assert rendered.every("ClusterRole", "faregate-operator") == []
+    roles = rendered.every("Role", "faregate-operator")
     places = [role["metadata"]["namespace"] for role in roles]
     assert sorted(places) == ["gate", "team-a", "team-b"]
     assert all(rights(role) == WATCHED for role in roles)
-    (own,) = rendered.every("Role", "tollgate-operator-gateways")
+    (own,) = rendered.every("Role", "faregate-operator-gateways")
     assert (own["metadata"]["namespace"], rights(own)) == ("gate", OWN)
-    for binding in rendered.every("RoleBinding", "tollgate-operator"):
+    for binding in rendered.every("RoleBinding", "faregate-operator"):
         assert binding["metadata"]["namespace"] in places
         assert binding["roleRef"]["kind"] == "Role"
         assert [each["namespace"] for each in binding["subjects"]] == ["gate"]
@@ -83,24 +83,24 @@ def test_the_operator_of_some_namespaces_has_nothing_cluster_wide() -> None:
     [
         (
             "viewer",
-            {f"tollgate.dev/{each.split('.')[0]}": READ for each in RESOURCES}
-            | {f"tollgate.dev/{each.split('.')[0]}/status": {"get"} for each in RESOURCES},
+            {f"faregate.dev/{each.split('.')[0]}": READ for each in RESOURCES}
+            | {f"faregate.dev/{each.split('.')[0]}/status": {"get"} for each in RESOURCES},
             "view",
         ),
         (
             "apikey-editor",
-            {"tollgate.dev/apikeys": WRITE, "tollgate.dev/apikeys/status": {"get"}},
+            {"faregate.dev/apikeys": WRITE, "faregate.dev/apikeys/status": {"get"}},
             "edit",
         ),
         (
             "treasurer",
-            {"tollgate.dev/creditgrants": WRITE, "tollgate.dev/creditgrants/status": {"get"}},
+            {"faregate.dev/creditgrants": WRITE, "faregate.dev/creditgrants/status": {"get"}},
             None,
         ),
     ],
 )
 def test_the_roles_of_people(name: str, expected: Rights, share: str | None) -> None:
-    role = render().one("ClusterRole", f"tollgate-{name}")
+    role = render().one("ClusterRole", f"faregate-{name}")
     assert rights(role) == expected
     prefix = "rbac.authorization.k8s.io/aggregate-to-"
     shares = {label for label in role["metadata"]["labels"] if label.startswith(prefix)}
@@ -111,29 +111,29 @@ def test_roles_of_people_may_have_no_share_in_others_or_not_be_made() -> None:
     for role in render({**TRIAL, "rbac": {"aggregate": False}}).every("ClusterRole"):
         assert "aggregate" not in str(role["metadata"]["labels"])
     without = render({**TRIAL, "rbac": {"userRoles": False}}).every("ClusterRole")
-    assert [role["metadata"]["name"] for role in without] == ["tollgate-operator"]
+    assert [role["metadata"]["name"] for role in without] == ["faregate-operator"]
 
 
 def test_without_roles_only_the_selftest_has_its_own() -> None:
     rendered = render({**TRIAL, "rbac": {"create": False}})
     kinds = ("Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")
     names = {each["metadata"]["name"] for kind in kinds for each in rendered.every(kind)}
-    assert names == {"tollgate-selftest"}
+    assert names == {"faregate-selftest"}
 
 
 def test_the_selftest_touches_its_own_objects_only_and_only_while_it_runs() -> None:
     rendered = render()
-    role = rendered.one("Role", "tollgate-selftest")
-    mine = "['tollgate-selftest']"
+    role = rendered.one("Role", "faregate-selftest")
+    mine = "['faregate-selftest']"
     assert rights(role) == {
-        "tollgate.dev/apikeys": {"create"},
-        "tollgate.dev/creditgrants": {"create"},
-        f"tollgate.dev/apikeys {mine}": {"get", "delete"},
-        f"tollgate.dev/creditgrants {mine}": {"get", "patch", "delete"},
+        "faregate.dev/apikeys": {"create"},
+        "faregate.dev/creditgrants": {"create"},
+        f"faregate.dev/apikeys {mine}": {"get", "delete"},
+        f"faregate.dev/creditgrants {mine}": {"get", "patch", "delete"},
         f"/secrets {mine}": {"get"},
     }
     for kind in ("ServiceAccount", "Role", "RoleBinding"):
-        annotations = rendered.one(kind, "tollgate-selftest")["metadata"]["annotations"]
+        annotations = rendered.one(kind, "faregate-selftest")["metadata"]["annotations"]
         assert annotations["helm.sh/hook"] == "test"
         assert "hook-succeeded" in annotations["helm.sh/hook-delete-policy"]
 

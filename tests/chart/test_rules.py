@@ -118,7 +118,7 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     (made,) = (it for it in blocks(page("install.md"), "bash cluster") if "kind: ApiKey" in it)
     shell.run("\n".join([
         WITHOUT_NODES,
-        "helm install tollgate charts/tollgate --namespace tollgate --create-namespace "
+        "helm install faregate charts/faregate --namespace faregate --create-namespace "
         "--set database.trial=true",
         BY_THE_OPERATOR,
         made,

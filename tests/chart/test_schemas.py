@@ -17,7 +17,7 @@ RULE = {"ports": [{"protocol": "TCP", "port": 8443}]}
 EVERYTHING: Values = {
     "commonLabels": {"team": "ai"},
     "image": {
-        "repository": "registry.example.com:5000/ai/tollgate",
+        "repository": "registry.example.com:5000/ai/faregate",
         "digest": DIGEST,
         "pullPolicy": "Always",
         "pullSecrets": [{"name": "registry"}],
@@ -64,8 +64,8 @@ EVERYTHING: Values = {
     "monitoring": {
         "prometheusOperator": True,
         "labels": {"release": "prometheus"},
-        "rules": {"disabled": ["TollgateBalanceLow"], "runbooks": "https://example.com/runbooks"},
-        "dashboards": {"annotations": {"grafana_folder": "Tollgate"}},
+        "rules": {"disabled": ["FaregateBalanceLow"], "runbooks": "https://example.com/runbooks"},
+        "dashboards": {"annotations": {"grafana_folder": "Faregate"}},
     },
     "networkPolicy": {
         "scrapers": [PEER],

@@ -63,7 +63,7 @@ def _of_container(container: Body, of_pod: Body) -> Iterator[str]:
 @pytest.mark.parametrize("name", SETS)
 def test_every_pod_is_restricted(name: str) -> None:
     pods = render(SETS[name]).pods()
-    assert "Deployment/tollgate-operator" in pods
+    assert "Deployment/faregate-operator" in pods
     for owner, pod in pods.items():
         assert list(violations(pod["spec"])) == [], owner
 
@@ -88,7 +88,7 @@ def test_every_pod_is_restricted(name: str) -> None:
     ],
 )
 def test_the_rules_see_what_they_are_there_for(path: str, value: Any, expected: str) -> None:
-    spec = copy.deepcopy(render().pods()["Deployment/tollgate-operator"]["spec"])
+    spec = copy.deepcopy(render().pods()["Deployment/faregate-operator"]["spec"])
     *way, last = path.split(".")
     place: Any = spec
     for step in way:
@@ -113,7 +113,7 @@ def test_every_container_has_a_read_only_root_and_bounds(name: str) -> None:
 
 
 def test_no_pod_gets_variables_from_services() -> None:
-    """A Service `tollgate` would otherwise set TOLLGATE_PORT, which no process of ours knows."""
+    """A Service `faregate` would otherwise set FAREGATE_PORT, which no process of ours knows."""
     for owner, pod in render().pods().items():
         assert pod["spec"]["enableServiceLinks"] is False, owner
 
@@ -123,10 +123,10 @@ def test_only_who_talks_to_the_api_server_has_a_token() -> None:
         owner: pod["spec"]["automountServiceAccountToken"] for owner, pod in render().pods().items()
     }
     assert tokens == {
-        "Deployment/tollgate-operator": True,
-        "Job/tollgate-release-finalizers": True,
-        "Pod/tollgate-selftest": True,
-        "StatefulSet/tollgate-postgres": False,
+        "Deployment/faregate-operator": True,
+        "Job/faregate-release-finalizers": True,
+        "Pod/faregate-selftest": True,
+        "StatefulSet/faregate-postgres": False,
     }
 
 
@@ -136,5 +136,5 @@ def test_no_secret_stands_in_an_argument_a_variable_or_a_config_map() -> None:
     holding = [each["kind"] for each in rendered.objects if "canary" in str(each)]
     assert holding == ["Secret"]
     made = render()
-    password = made.one("Secret", "tollgate-postgres")["stringData"]["password"]
+    password = made.one("Secret", "faregate-postgres")["stringData"]["password"]
     assert [each["kind"] for each in made.objects if password in str(each)] == ["Secret"]

@@ -28,7 +28,7 @@ def given(**values: Any) -> Values:
 
 
 def operator(values: Values) -> Body:
-    return render(values).one("Deployment", "tollgate-operator")
+    return render(values).one("Deployment", "faregate-operator")
 
 
 def fleet_spec(values: Values) -> Body:
@@ -45,7 +45,7 @@ def ports_of(rules: list[Body]) -> list[list[int]]:
 
 
 def test_as_shipped_there_is_a_fleet_in_front_of_the_simulated_upstream() -> None:
-    fleet = render().one("GatewayFleet", "tollgate")
+    fleet = render().one("GatewayFleet", "faregate")
     assert fleet["metadata"]["namespace"] == "gate"
     assert fleet["spec"]["upstreams"] == [{"name": "main", "url": "simulated:", "dialect": "chat"}]
     assert [model["id"] for model in fleet["spec"]["models"]] == ["kimi-k2.5"]
@@ -81,15 +81,15 @@ def test_the_fleet_has_a_name_and_annotations_of_its_own() -> None:
     fleet = render(given(fleet={"name": "edge", "annotations": {"owner": "ai"}}))
     assert fleet.one("GatewayFleet")["metadata"]["name"] == "edge"
     assert fleet.one("GatewayFleet")["metadata"]["annotations"] == {"owner": "ai"}
-    policy = fleet.one("NetworkPolicy", "tollgate-gateways")
-    assert policy["spec"]["podSelector"] == {"matchLabels": {"tollgate.dev/fleet": "edge"}}
+    policy = fleet.one("NetworkPolicy", "faregate-gateways")
+    assert policy["spec"]["podSelector"] == {"matchLabels": {"faregate.dev/fleet": "edge"}}
 
 
 def test_without_a_fleet_there_is_nothing_of_it() -> None:
     rendered = render(given(fleet={"create": False}))
     assert rendered.every("GatewayFleet") == []
     assert rendered.every("Pod") == []
-    assert rendered.every("NetworkPolicy", "tollgate-gateways") == []
+    assert rendered.every("NetworkPolicy", "faregate-gateways") == []
 
 
 def test_the_ingress_is_the_fleets() -> None:
@@ -109,21 +109,21 @@ def test_the_ingress_is_the_fleets() -> None:
 
 
 def test_one_image_for_the_operator_its_jobs_and_the_gateways() -> None:
-    image = {"repository": "registry.example.com/tollgate", "tag": "1.2.3"}
+    image = {"repository": "registry.example.com/faregate", "tag": "1.2.3"}
     rendered = render(given(image=image))
-    expected = "registry.example.com/tollgate:1.2.3"
+    expected = "registry.example.com/faregate:1.2.3"
     for name, pod in rendered.pods().items():
-        if name != "StatefulSet/tollgate-postgres":
+        if name != "StatefulSet/faregate-postgres":
             assert [each["image"] for each in pod["spec"]["containers"]] == [expected], name
     environment = environment_of(rendered.one("Deployment"))
-    assert environment["TOLLGATE_IMAGE"] == expected
+    assert environment["FAREGATE_IMAGE"] == expected
 
 
 def test_a_digest_beats_a_tag_and_the_tag_is_the_charts_version_by_default() -> None:
     version = yaml.safe_load((CHART / "Chart.yaml").read_text("utf-8"))["appVersion"]
-    assert container_of(operator(given()))["image"] == f"tollgate:{version}"
+    assert container_of(operator(given()))["image"] == f"faregate:{version}"
     image = {"tag": "1.2.3", "digest": DIGEST}
-    assert container_of(operator(given(image=image)))["image"] == f"tollgate@{DIGEST}"
+    assert container_of(operator(given(image=image)))["image"] == f"faregate@{DIGEST}"
     postgres = render(given(postgres={"image": {"digest": DIGEST}})).one("StatefulSet")
     assert container_of(postgres)["image"] == f"postgres@{DIGEST}"
 
@@ -143,23 +143,23 @@ def test_how_images_are_pulled_is_told_to_every_pod() -> None:
 @pytest.mark.parametrize(
     ("values", "secret", "key"),
     [
-        (TRIAL, "tollgate-postgres", "url"),
+        (TRIAL, "faregate-postgres", "url"),
         (given(postgres={"existingSecret": "mine"}), "mine", "url"),
-        ({"database": {"url": "postgresql://a:b@db/t"}}, "tollgate-database", "url"),
+        ({"database": {"url": "postgresql://a:b@db/t"}}, "faregate-database", "url"),
         (EXISTING, "money", "uri"),
     ],
 )
 def test_the_database_comes_from_a_secret(values: Values, secret: str, key: str) -> None:
     environment = environment_of(operator(values))
     reference = {"secretKeyRef": {"name": secret, "key": key}}
-    assert environment["TOLLGATE_DATABASE_URL"] == reference
-    assert environment["TOLLGATE_DATABASE_SECRET_NAME"] == secret
-    assert environment["TOLLGATE_DATABASE_SECRET_KEY"] == key
+    assert environment["FAREGATE_DATABASE_URL"] == reference
+    assert environment["FAREGATE_DATABASE_SECRET_NAME"] == secret
+    assert environment["FAREGATE_DATABASE_SECRET_KEY"] == key
 
 
 def test_a_url_in_the_values_becomes_a_secret_and_starts_the_operator_anew() -> None:
     first, second = ({"database": {"url": f"postgresql://a:b@{h}/t"}} for h in ("one", "two"))
-    secret = render(first).one("Secret", "tollgate-database")
+    secret = render(first).one("Secret", "faregate-database")
     assert secret["stringData"] == {"url": "postgresql://a:b@one/t"}
     sums = [
         pod_of(operator(each))["metadata"]["annotations"]["checksum/database"]
@@ -176,13 +176,13 @@ def test_with_a_database_of_ones_own_no_secret_and_no_postgres_is_made() -> None
 
 def test_the_installation_secret_is_never_made_by_the_chart() -> None:
     environment = environment_of(operator(given(installation="east")))
-    assert environment["TOLLGATE_INSTALLATION"] == "east"
-    assert environment["TOLLGATE_INSTALLATION_SECRET_NAME"] == "tollgate-installation"
-    assert render().every("Secret", "tollgate-installation") == []
+    assert environment["FAREGATE_INSTALLATION"] == "east"
+    assert environment["FAREGATE_INSTALLATION_SECRET_NAME"] == "faregate-installation"
+    assert render().every("Secret", "faregate-installation") == []
     mine = {"existingSecret": "pepper", "key": "value"}
     environment = environment_of(operator(given(installationSecret=mine)))
-    assert environment["TOLLGATE_INSTALLATION_SECRET_NAME"] == "pepper"
-    assert environment["TOLLGATE_INSTALLATION_SECRET_KEY"] == "value"
+    assert environment["FAREGATE_INSTALLATION_SECRET_NAME"] == "pepper"
+    assert environment["FAREGATE_INSTALLATION_SECRET_KEY"] == "value"
 
 
 def test_the_operators_pod_takes_what_pods_take() -> None:
@@ -217,7 +217,7 @@ def test_the_operator_is_one_and_is_probed_at_its_two_ports() -> None:
 
 def test_the_service_account_may_be_somebody_elses() -> None:
     rendered = render(given(operator={"serviceAccount": {"create": False, "name": "mine"}}))
-    assert "tollgate-operator" not in {
+    assert "faregate-operator" not in {
         each["metadata"]["name"] for each in rendered.every("ServiceAccount")
     }
     assert pod_of(rendered.one("Deployment"))["spec"]["serviceAccountName"] == "mine"
@@ -231,9 +231,9 @@ def test_names_follow_the_release_and_may_be_given() -> None:
     assert rendered.one("GatewayFleet")["metadata"]["name"] == "gw"
     for each in rendered.objects:
         assert each["metadata"]["labels"]["team"] == "ai", each["kind"]
-        assert each["metadata"]["labels"]["app.kubernetes.io/part-of"] == "tollgate"
+        assert each["metadata"]["labels"]["app.kubernetes.io/part-of"] == "faregate"
     named = render(given(nameOverride="llm")).one("Deployment")["metadata"]
-    assert named["name"] == "tollgate-llm-operator"
+    assert named["name"] == "faregate-llm-operator"
     assert named["labels"]["app.kubernetes.io/name"] == "llm"
 
 
@@ -243,23 +243,23 @@ def test_the_trials_postgres_has_a_volume_that_outlives_the_release_or_none() ->
     (claim,) = rendered.one("StatefulSet")["spec"]["volumeClaimTemplates"]
     assert claim["spec"]["resources"] == {"requests": {"storage": "5Gi"}}
     assert claim["spec"]["storageClassName"] == "fast"
-    kept = rendered.one("Secret", "tollgate-postgres")["metadata"]["annotations"]
+    kept = rendered.one("Secret", "faregate-postgres")["metadata"]["annotations"]
     assert kept == {"helm.sh/resource-policy": "keep"}
 
     rendered = render(given(postgres={"persistence": {"enabled": False}}))
     stateful = rendered.one("StatefulSet")
     assert "volumeClaimTemplates" not in stateful["spec"]
     assert {"name": "data", "emptyDir": {}} in pod_of(stateful)["spec"]["volumes"]
-    assert "annotations" not in rendered.one("Secret", "tollgate-postgres")["metadata"]
+    assert "annotations" not in rendered.one("Secret", "faregate-postgres")["metadata"]
 
 
 def test_the_trials_url_leads_to_its_service_and_holds_its_password() -> None:
     rendered = render(given(database={"trial": True, "maxConnections": 250}))
-    made = rendered.one("Secret", "tollgate-postgres")["stringData"]
+    made = rendered.one("Secret", "faregate-postgres")["stringData"]
     assert len(made["password"]) == 32
-    host = "tollgate-postgres.gate.svc:5432"
-    assert made["url"] == f"postgresql://tollgate:{made['password']}@{host}/tollgate"
-    service = rendered.one("Service", "tollgate-postgres")["spec"]
+    host = "faregate-postgres.gate.svc:5432"
+    assert made["url"] == f"postgresql://faregate:{made['password']}@{host}/faregate"
+    service = rendered.one("Service", "faregate-postgres")["spec"]
     stateful = rendered.one("StatefulSet")
     assert service["selector"].items() <= pod_of(stateful)["metadata"]["labels"].items()
     assert environment_of(stateful)["MAX_CONNECTIONS"] == "250"
@@ -279,18 +279,18 @@ def test_network_policies_take_their_ports_from_the_urls() -> None:
         "fleet": {"spec": {"models": models, "upstreams": upstreams}},
     }
     rendered = render(values)
-    gateways = rendered.one("NetworkPolicy", "tollgate-gateways")["spec"]
+    gateways = rendered.one("NetworkPolicy", "faregate-gateways")["spec"]
     assert ports_of(gateways["egress"][:3]) == [NAMES, [6432], [443, 80, 8000]]
     assert namespaces_of(gateways["egress"][3:]) == ["models"]
     assert ports_of(gateways["ingress"]) == [[8080], [9090]]
     assert "from" not in gateways["ingress"][0]
-    of_operator = rendered.one("NetworkPolicy", "tollgate-operator")["spec"]
+    of_operator = rendered.one("NetworkPolicy", "faregate-operator")["spec"]
     assert ports_of(of_operator["egress"]) == [NAMES, [443, 6443], [6432]]
     assert ports_of(of_operator["ingress"]) == [[8081]]
-    assert rendered.every("NetworkPolicy", "tollgate-postgres") == []
+    assert rendered.every("NetworkPolicy", "faregate-postgres") == []
     port = {"existingSecret": {"name": "money"}, "port": 7432}
     rendered = render({"database": port})
-    of_operator = rendered.one("NetworkPolicy", "tollgate-operator")["spec"]
+    of_operator = rendered.one("NetworkPolicy", "faregate-operator")["spec"]
     assert ports_of(of_operator["egress"])[-1] == [7432]
 
 
@@ -326,10 +326,10 @@ def test_network_policies_open_whatever_is_configured_inside_the_cluster() -> No
         "networkPolicy": {"dnsPorts": [53]},
     }
     rendered = render(values)
-    gateways = rendered.one("NetworkPolicy", "tollgate-gateways")["spec"]["egress"]
+    gateways = rendered.one("NetworkPolicy", "faregate-gateways")["spec"]["egress"]
     assert ports_of(gateways[:3]) == [[53, 53], [6432], [4318, 443, 80, 8000, 8080]]
     assert namespaces_of(gateways[3:]) == ["gate", "models", "money", "traces"]
-    of_operator = rendered.one("NetworkPolicy", "tollgate-operator")["spec"]["egress"]
+    of_operator = rendered.one("NetworkPolicy", "faregate-operator")["spec"]["egress"]
     assert namespaces_of(of_operator[3:]) == ["money"]
 
 
@@ -338,10 +338,10 @@ def test_clients_that_are_named_do_not_lock_the_selftest_and_the_ingress_out() -
     controller = {"namespaceSelector": {"matchLabels": {"name": "ingress-nginx"}}}
     gateway = {"clients": [peer], "ingressControllers": [controller]}
     rendered = render(given(networkPolicy={"gateway": gateway}))
-    rule = rendered.one("NetworkPolicy", "tollgate-gateways")["spec"]["ingress"][0]
+    rule = rendered.one("NetworkPolicy", "faregate-gateways")["spec"]["ingress"][0]
     *given_ones, selftest = rule["from"]
     assert given_ones == [peer, controller]
-    labels = rendered.one("Pod", "tollgate-selftest")["metadata"]["labels"]
+    labels = rendered.one("Pod", "faregate-selftest")["metadata"]["labels"]
     assert selftest["podSelector"]["matchLabels"].items() <= labels.items()
 
 
@@ -366,13 +366,13 @@ def test_the_operator_verifies_the_database_by_authorities_that_are_given() -> N
 
 def test_only_operator_and_gateways_reach_the_trials_postgres() -> None:
     rendered = render()
-    policy = rendered.one("NetworkPolicy", "tollgate-postgres")["spec"]
+    policy = rendered.one("NetworkPolicy", "faregate-postgres")["spec"]
     labels = pod_of(rendered.one("Deployment"))["metadata"]["labels"]
     (rule,) = policy["ingress"]
     by_operator, by_gateways = (each["podSelector"] for each in rule["from"])
     assert by_operator["matchLabels"].items() <= labels.items()
     assert by_gateways == {
-        "matchExpressions": [{"key": "tollgate.dev/fleet", "operator": "Exists"}]
+        "matchExpressions": [{"key": "faregate.dev/fleet", "operator": "Exists"}]
     }
     assert ports_of(policy["ingress"]) == [[5432]]
     assert policy["egress"] == []
@@ -390,22 +390,22 @@ def test_network_policies_can_be_widened_narrowed_and_left_out() -> None:
         "apiServerPorts": [8443],
     }
     rendered = render(given(networkPolicy=policies))
-    for name in ("tollgate-gateways", "tollgate-operator", "tollgate-postgres"):
+    for name in ("faregate-gateways", "faregate-operator", "faregate-postgres"):
         spec = rendered.one("NetworkPolicy", name)["spec"]
         assert spec["ingress"][-1] == spec["egress"][-1] == rule, name
-    gateways = rendered.one("NetworkPolicy", "tollgate-gateways")["spec"]
+    gateways = rendered.one("NetworkPolicy", "faregate-gateways")["spec"]
     assert [each.get("from", [None])[0] for each in gateways["ingress"]] == [peer, peer, None]
-    of_operator = rendered.one("NetworkPolicy", "tollgate-operator")["spec"]
+    of_operator = rendered.one("NetworkPolicy", "faregate-operator")["spec"]
     assert [8443] in ports_of(of_operator["egress"])
     assert render(given(networkPolicy={"enabled": False})).every("NetworkPolicy") == []
 
 
 def test_the_job_before_an_uninstall_needs_no_database() -> None:
-    job = render(EXISTING).one("Job", "tollgate-release-finalizers")
+    job = render(EXISTING).one("Job", "faregate-release-finalizers")
     assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-delete"
     assert container_of(job)["args"] == ["gateway_operator", "release-finalizers"]
     environment = environment_of(job)
-    assert environment["TOLLGATE_OPERATOR_DEPLOYMENT"] == "tollgate-operator"
+    assert environment["FAREGATE_OPERATOR_DEPLOYMENT"] == "faregate-operator"
     assert not [value for value in environment.values() if "secretKeyRef" in value]
     off = given(releaseFinalizers={"enabled": False})
     assert render(off).every("Job") == []
@@ -420,13 +420,13 @@ def test_the_selftest_asks_the_service_and_a_model_that_costs_nothing() -> None:
     ]
     models = [{"id": "k2", "upstream": "real"}, {"id": "toy", "upstream": "play"}]
     spec = {"upstreams": upstreams, "models": models}
-    pod = render(given(fleet={"spec": spec, "name": "edge"})).one("Pod", "tollgate-selftest")
+    pod = render(given(fleet={"spec": spec, "name": "edge"})).one("Pod", "faregate-selftest")
     assert pod["metadata"]["annotations"]["helm.sh/hook"] == "test"
     assert container_of(pod)["args"] == [
         "gateway_operator",
         "selftest",
         "--namespace=gate",
-        "--name=tollgate-selftest",
+        "--name=faregate-selftest",
         "--fleet=edge",
         "--url=http://edge.gate.svc",
         "--model=toy",
@@ -448,7 +448,7 @@ def test_extra_objects_are_installed_along() -> None:
     template = "{apiVersion: v1, kind: ConfigMap, metadata: {name: '{{ .Release.Name }}-mine'}}"
     rendered = render(given(extraObjects=[plain | {"data": {"a": "{{ b }}"}}, template]))
     assert rendered.one("ConfigMap", "plain")["data"] == {"a": "{{ b }}"}
-    assert rendered.one("ConfigMap", "tollgate-mine")
+    assert rendered.one("ConfigMap", "faregate-mine")
 
 
 @pytest.mark.parametrize("host", ["", "llm.example.com"])
@@ -457,11 +457,11 @@ def test_the_notes_end_in_the_next_three_commands(host: str) -> None:
     commands = told.partition("Next, these three commands")[2]
     starts = [line for line in commands.splitlines() if line.startswith(("kubectl", "curl"))]
     assert "wait --for=condition=Ready" in starts[0]
-    assert starts[0].endswith("gatewayfleet/tollgate")
+    assert starts[0].endswith("gatewayfleet/faregate")
     assert starts[1].startswith("kubectl -n gate apply -f -")
     assert starts[-1].startswith("curl ")
     assert f"http://{host or '127.0.0.1:8080'}/api/openai/v1/chat/completions" in starts[-1]
     documents = commands.partition("<<'END'\n")[2].partition("\nEND\n")[0]
     for document in yaml.safe_load_all(documents):
         parse_document(document)
-    assert "tollgate-installation" in told
+    assert "faregate-installation" in told

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-CLIENTS = "TOLLGATE_TEST_CLIENTS"
+CLIENTS = "FAREGATE_TEST_CLIENTS"
 
 _PROCESSORS = {"x86_64": ("x64", "x86_64"), "aarch64": ("arm64", "aarch64")}
 

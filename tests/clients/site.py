@@ -122,13 +122,13 @@ class Site:
     def _answers(self) -> Counter[tuple[str, int]]:
         counted: Counter[tuple[str, int]] = Counter()
         for name, labels, value in self._samples():
-            if name == "tollgate_requests_total" and value:
+            if name == "faregate_requests_total" and value:
                 counted[labels["route"], int(labels["code"])] += int(value)
         return counted
 
     def _is_quiet(self) -> bool:
         return not any(
-            value for name, _, value in self._samples() if name == "tollgate_in_flight_requests"
+            value for name, _, value in self._samples() if name == "faregate_in_flight_requests"
         )
 
     def _samples(self) -> Iterator[tuple[str, Mapping[str, str], float]]:

@@ -34,7 +34,7 @@ def ask(site: Site, home: Home, provider: str, act: str, prompt: str, key: str =
     modules = home.work / "node_modules"
     if not modules.exists():
         modules.symlink_to(folder() / "node_modules")
-    environment = {"TOLLGATE_KEY": key or site.key, "TOLLGATE_URL": site.gateway.url}
+    environment = {"FAREGATE_KEY": key or site.key, "FAREGATE_URL": site.gateway.url}
     command: list[str | Path] = [node(), home.work / "ai_sdk.mjs", provider, act]
     done = home.run(command, environment, stdin=prompt)
     assert done.code == 0, done.said()

@@ -130,7 +130,7 @@ def test_deferred_tools_are_found_and_a_hosted_one_is_refused_to_the_model(
 ) -> None:
     script = (
         '!tool ToolSearch {"query": "select:WebSearch,NotebookEdit"}\n!then\n'
-        '!tool WebSearch {"query": "tollgate"}\n!then\n!answer Done without.'
+        '!tool WebSearch {"query": "faregate"}\n!then\n!answer Done without.'
     )
     with site.watch() as seen:
         told = ask(home, settings(site), script)

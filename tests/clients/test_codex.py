@@ -60,7 +60,7 @@ def ask(
     home.write(".codex/config.toml", configuration(site, "toml codex"))
     flags = ["exec", "--json", "--skip-git-repo-check"]
     for kind in ("request", "stream"):
-        flags += ["-c", f"model_providers.tollgate.{kind}_max_retries={retries}"]
+        flags += ["-c", f"model_providers.faregate.{kind}_max_retries={retries}"]
     flags += ["--dangerously-bypass-approvals-and-sandbox", *options]
     command: list[str | Path] = [program(release), *flags, prompt]
     done = home.run(command, {"OPENAI_API_KEY": key or site.key})

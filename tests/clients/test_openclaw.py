@@ -13,9 +13,9 @@ from tests.clients.site import Done, Home, Site
 _CLIENT = ("OpenClaw", "openclaw")
 #: the providers of the docs, by the route that they ask
 PROVIDERS = {
-    "chat": "tollgate",
-    "responses": "tollgate-responses",
-    "messages": "tollgate-messages",
+    "chat": "faregate",
+    "responses": "faregate-responses",
+    "messages": "faregate-messages",
 }
 
 

@@ -29,7 +29,7 @@ def run_program(
 ) -> Any:
     """Run one of `programs/` with the Python that has its library; what it printed."""
     which = "llama-index" if name.startswith("llama") else "libraries"
-    environment = {"TOLLGATE_KEY": key or site.key, "TOLLGATE_URL": site.gateway.url}
+    environment = {"FAREGATE_KEY": key or site.key, "FAREGATE_URL": site.gateway.url}
     command = [str(python(which)), str(HERE / "programs" / name), *arguments]
     done = home.run(command, environment, stdin=prompt)
     assert done.code == 0, done.said()
@@ -89,7 +89,7 @@ def ask_llm(site: Site, home: Home, *arguments: str) -> Done:
     """`llm` with its model file, as its manual shows it."""
     folder = home.path / "llm"
     home.write("llm/extra-openai-models.yaml", configuration(site, "yaml llm"))
-    home.write("llm/keys.json", json.dumps({"tollgate": site.key}))
+    home.write("llm/keys.json", json.dumps({"faregate": site.key}))
     environment = {
         "LLM_USER_PATH": str(folder),
         "ANTHROPIC_API_KEY": site.key,

@@ -3,7 +3,7 @@
     prepare        say which cluster there is, and build what it needs once
     run [ARG …]    the stories; arguments are pytest's
 
-A cluster that was made for the run goes with it, unless TOLLGATE_TEST_KEEP_CLUSTER is set: then
+A cluster that was made for the run goes with it, unless FAREGATE_TEST_KEEP_CLUSTER is set: then
 the next run takes it as it is.
 """
 
@@ -23,10 +23,10 @@ from tests.cluster.clusters.images import images
 from tests.cluster.local.commands import Failed, say
 
 ROOT = Path(__file__).resolve().parents[2]
-KEEP = "TOLLGATE_TEST_KEEP_CLUSTER"
-NO_SKIPS = "TOLLGATE_TEST_NO_SKIPS"
+KEEP = "FAREGATE_TEST_KEEP_CLUSTER"
+NO_SKIPS = "FAREGATE_TEST_NO_SKIPS"
 #: a file that gets a line for each phase: seconds, a tab, what it was
-PHASES = "TOLLGATE_TEST_PHASES"
+PHASES = "FAREGATE_TEST_PHASES"
 
 
 def main(arguments: list[str]) -> int:
@@ -87,13 +87,13 @@ def run(cluster: Cluster, arguments: list[str]) -> int:
 
 
 def _stories(cluster: Cluster, facts: Mapping[str, object], arguments: list[str]) -> int:
-    with tempfile.NamedTemporaryFile("w", prefix="tollgate-cluster-", suffix=".json") as file:
+    with tempfile.NamedTemporaryFile("w", prefix="faregate-cluster-", suffix=".json") as file:
         json.dump(facts, file)
         file.flush()
         given = arguments or [str(ROOT / "tests/cluster")]
         shown = ["--capture=tee-sys", "--durations=0", "--durations-min=5"]
         line = [sys.executable, "-m", "pytest", *shown, *given]
-        environment = {**cluster.environment(), "TOLLGATE_TEST_CLUSTER": file.name}
+        environment = {**cluster.environment(), "FAREGATE_TEST_CLUSTER": file.name}
         process = subprocess.Popen(cluster.command(line), env=environment, cwd=ROOT)
         try:
             return process.wait()

@@ -21,7 +21,7 @@ from tests.cluster.harness.installation import Facts, Installation
 from tests.cluster.harness.kube import Kube, wait_until
 from tests.cluster.harness.team import Team
 
-_FACTS = os.environ.get("TOLLGATE_TEST_CLUSTER")
+_FACTS = os.environ.get("FAREGATE_TEST_CLUSTER")
 collect_ignore_glob = [] if _FACTS else ["test_*.py"]
 
 #: as a reader would want to be told; what takes the installation away comes last
@@ -44,7 +44,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     """A failed story says what the cluster looked like."""
     report = yield
     if report.failed and _FACTS:  # type: ignore[attr-defined]  # what the hook gives
-        pieces = evidence.collect(Kube(), "tollgate-system")
+        pieces = evidence.collect(Kube(), "faregate-system")
         report.sections.extend(pieces)  # type: ignore[attr-defined]
     return report
 
@@ -68,7 +68,7 @@ def kube() -> Kube:
 
 @pytest.fixture(scope="session")
 def surroundings(kube: Kube, facts: Facts) -> None:
-    """What is there before Tollgate: a database and an upstream."""
+    """What is there before Faregate: a database and an upstream."""
     kube.apply(
         *objects.database(facts.images["postgres"]),
         *objects.simulated_upstream(facts.images["product"]),
@@ -83,21 +83,21 @@ def shared(kube: Kube, facts: Facts, surroundings: None) -> Installation:
 
 
 @pytest.fixture(scope="module")
-def tollgate(shared: Installation) -> Installation:
+def faregate(shared: Installation) -> Installation:
     """The installation, as it is meant to be when a file begins."""
     shared.ensure()
     return shared
 
 
 @pytest.fixture
-def client(tollgate: Installation) -> Iterator[Client]:
+def client(faregate: Installation) -> Iterator[Client]:
     """A client outside the cluster, through the ingress."""
-    with tollgate.client() as client:
+    with faregate.client() as client:
         yield client
 
 
 @pytest.fixture
-def team(tollgate: Installation) -> Iterator[Callable[[str], Team]]:
+def team(faregate: Installation) -> Iterator[Callable[[str], Team]]:
     """Makes namespaces of teams; they go when the story is told.
 
     Each has a name that was never there: an account outlives its namespace, with its credits.
@@ -105,7 +105,7 @@ def team(tollgate: Installation) -> Iterator[Callable[[str], Team]]:
     made: list[Team] = []
 
     def make(name: str) -> Team:
-        made.append(Team(tollgate, f"{name}-{secrets.token_hex(3)}"))
+        made.append(Team(faregate, f"{name}-{secrets.token_hex(3)}"))
         return made[-1]
 
     yield make

@@ -19,12 +19,12 @@ _OBJECTS = 50
 
 
 def test_an_api_server_that_is_away_for_a_minute(
-    team: Teams, client: Client, tollgate: Installation, cluster: Cluster
+    team: Teams, client: Client, faregate: Installation, cluster: Cluster
 ) -> None:
     """Gateways serve on; afterwards everything that was applied is there, once."""
     place = team("away")
     known = team("bystander").with_key(credits=100_000)
-    before = restarts(tollgate.gateway_pods() + tollgate.operator_pods())
+    before = restarts(faregate.gateway_pods() + faregate.operator_pods())
     documents = [objects.api_key(f"key-{n:03}", f"key-{n:03}") for n in range(_OBJECTS)]
     documents += [
         objects.credit_grant(f"key-{n:03}", f"key-{n:03}", credits=3) for n in range(_OBJECTS)
@@ -53,10 +53,10 @@ def test_an_api_server_that_is_away_for_a_minute(
     assert {name for name, key in keys.items() if client.balance(key) != 3} == set()
     # A node that could not report for a minute counts as lost until its next report.
     wait_until(
-        lambda: restarts(tollgate.gateway_pods() + tollgate.operator_pods()) == before,
+        lambda: restarts(faregate.gateway_pods() + faregate.operator_pods()) == before,
         "the pods as they were, none started anew", 60,
     )  # fmt: skip
-    tollgate.check()
+    faregate.check()
 
 
 def _apply_until_it_works(place: Team, documents: list[Document]) -> None:

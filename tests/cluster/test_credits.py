@@ -13,18 +13,18 @@ Teams = Callable[[str], Team]
 _PAID = 300
 
 
-def test_twice_as_many_ask_as_can_pay(team: Teams, client: Client, tollgate: Installation) -> None:
+def test_twice_as_many_ask_as_can_pay(team: Teams, client: Client, faregate: Installation) -> None:
     """Two replicas, one database: exactly those are served that the balance pays for."""
     key = team("exact").with_key(credits=_PAID)
-    before = tollgate.stats()["received"]
+    before = faregate.stats()["received"]
     statuses = ask_at_once(client, key, 2 * _PAID)
     assert statuses == {200: _PAID, 402: _PAID}
     assert client.balance(key) == 0
-    assert tollgate.stats()["received"] - before == _PAID
+    assert faregate.stats()["received"] - before == _PAID
 
 
 def test_a_grant_counts_once_however_often_it_is_applied(
-    team: Teams, client: Client, tollgate: Installation
+    team: Teams, client: Client, faregate: Installation
 ) -> None:
     """Again under its name, deleted and applied anew, and at the same time as itself."""
     place = team("once")
@@ -46,7 +46,7 @@ def test_a_grant_counts_once_however_often_it_is_applied(
 
 
 def test_accounts_of_two_namespaces_never_meet(
-    team: Teams, client: Client, tollgate: Installation
+    team: Teams, client: Client, faregate: Installation
 ) -> None:
     """The same account name, the same key name, the same grant name: two of each."""
     one, other = team("left"), team("right")
@@ -55,4 +55,4 @@ def test_accounts_of_two_namespaces_never_meet(
     assert [client.balance(key) for key in keys] == [5, 7]
     assert client.ask(keys[0]).status_code == 200
     assert [client.balance(key) for key in keys] == [4, 7]
-    tollgate.check()
+    faregate.check()

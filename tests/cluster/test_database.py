@@ -16,13 +16,13 @@ _AWAY_SECONDS = 20
 
 
 def test_a_database_that_is_stopped_and_started(
-    team: Teams, client: Client, tollgate: Installation
+    team: Teams, client: Client, faregate: Installation
 ) -> None:
     """Charged routes say 503 meanwhile; objects say why they wait, and heal by themselves."""
     place = team("no-books")
     key = team("bystander").with_key(credits=1000)
-    books = Books(tollgate.kube)
-    before = restarts(tollgate.gateway_pods() + tollgate.operator_pods())
+    books = Books(faregate.kube)
+    before = restarts(faregate.gateway_pods() + faregate.operator_pods())
     names = [f"key-{number:02}" for number in range(_OBJECTS)]
     with Asking(lambda: client.ask(key).status_code) as asking:
         books.stop()
@@ -46,8 +46,8 @@ def test_a_database_that_is_stopped_and_started(
     keys = place.keys()
     assert sorted(keys) == names
     assert {name for name, key in keys.items() if client.balance(key) != 3} == set()
-    assert restarts(tollgate.gateway_pods() + tollgate.operator_pods()) == before
-    tollgate.check()
+    assert restarts(faregate.gateway_pods() + faregate.operator_pods()) == before
+    faregate.check()
 
 
 def _reason(place: Team, name: str) -> str:

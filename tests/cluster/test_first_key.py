@@ -19,30 +19,30 @@ _QUESTION = "!answer four"
 _MODEL = "kimi-k2.5"
 
 
-def test_a_release_brings_an_operator_and_two_gateways(tollgate: Installation) -> None:
-    assert len(tollgate.operator_pods()) == 1
-    assert len(tollgate.gateway_pods()) == 2
+def test_a_release_brings_an_operator_and_two_gateways(faregate: Installation) -> None:
+    assert len(faregate.operator_pods()) == 1
+    assert len(faregate.gateway_pods()) == 2
 
 
-def test_a_gateway_says_how_long_its_start_took(tollgate: Installation, kube: Kube) -> None:
+def test_a_gateway_says_how_long_its_start_took(faregate: Installation, kube: Kube) -> None:
     took = []
-    for pod in names(tollgate.gateway_pods()):
-        said = re.search(r"ready ([0-9.]+) s after", kube("logs", pod, "-n", tollgate.namespace))
+    for pod in names(faregate.gateway_pods()):
+        said = re.search(r"ready ([0-9.]+) s after", kube("logs", pod, "-n", faregate.namespace))
         assert said is not None, f"{pod} does not say when it was ready"
         took.append(f"{said[1]} s")
     print(f"\ngateways were ready after {', '.join(took)}")
 
 
-def test_every_pod_keeps_the_restricted_standard(tollgate: Installation, kube: Kube) -> None:
+def test_every_pod_keeps_the_restricted_standard(faregate: Installation, kube: Kube) -> None:
     """The namespace enforces it, so that pods run there at all is the proof."""
-    space = kube.get("namespace", tollgate.namespace)
+    space = kube.get("namespace", faregate.namespace)
     assert space is not None
     assert space["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
-    assert names(tollgate.gateway_pods() + tollgate.operator_pods())
+    assert names(faregate.gateway_pods() + faregate.operator_pods())
 
 
 def test_both_sdks_answer_through_the_ingress(
-    client: Client, team: Teams, tollgate: Installation
+    client: Client, team: Teams, faregate: Installation
 ) -> None:
     """The key from the Secret, whole answers and streams; each costs what it says."""
     key = team("first-key").with_key(credits=10)
@@ -84,7 +84,7 @@ def test_both_sdks_answer_through_the_ingress(
 
 
 def test_a_pod_needs_nothing_but_the_secret_of_its_key(
-    team: Teams, tollgate: Installation, client: Client, facts: Facts
+    team: Teams, faregate: Installation, client: Client, facts: Facts
 ) -> None:
     """`envFrom` that Secret, and both SDKs answer, streaming and not."""
     place = team("env-from")
@@ -101,11 +101,11 @@ def test_a_pod_needs_nothing_but_the_secret_of_its_key(
     assert client.balance(key) == 10 - 4
 
 
-def test_a_key_of_ones_own_works_too(team: Teams, client: Client, tollgate: Installation) -> None:
+def test_a_key_of_ones_own_works_too(team: Teams, client: Client, faregate: Installation) -> None:
     """From a Secret that somebody made; a changed value is a rotation."""
     place = team("own-key")
     first, second = "own-" + "x" * 40, "own-" + "y" * 40
-    tollgate.seen.update((first, second))
+    faregate.seen.update((first, second))
     source = {"secretKeyRef": {"name": "mine", "key": "value"}}
     rotation = {"generation": 0, "overlap": "0s"}
     place.apply(
@@ -115,23 +115,23 @@ def test_a_key_of_ones_own_works_too(team: Teams, client: Client, tollgate: Inst
     )
     place.wait("apikey", "alice")
     place.wait("creditgrant", "alice")
-    _wait_for_every_replica(tollgate, first)
+    _wait_for_every_replica(faregate, first)
     assert client.ask(first).status_code == 200
     place.apply(_labelled_secret(second))
-    _wait_for_every_replica(tollgate, second)
+    _wait_for_every_replica(faregate, second)
     assert client.ask(second).status_code == 200
     wait_until(lambda: client.status(first) == 401, "the old key to be refused", 30)
-    tollgate.forget(first)
+    faregate.forget(first)
 
 
 @pytest.mark.usefixtures("client")
-def test_everything_is_in_order_afterwards(tollgate: Installation) -> None:
-    tollgate.check()
+def test_everything_is_in_order_afterwards(faregate: Installation) -> None:
+    faregate.check()
 
 
-def _wait_for_every_replica(tollgate: Installation, key: str) -> None:
+def _wait_for_every_replica(faregate: Installation, key: str) -> None:
     """A key of one's own is never looked up: each replica learns of it by its next poll."""
-    with tollgate.replicas() as replicas:
+    with faregate.replicas() as replicas:
         for replica in replicas.values():
             wait_until(partial(_works, replica, key), "every replica to know the key", 30)
 
@@ -141,7 +141,7 @@ def _works(client: Client, key: str) -> bool:
 
 
 def _labelled_secret(value: str) -> dict[str, object]:
-    metadata = {"name": "mine", "labels": {"tollgate.dev/key": "true"}}
+    metadata = {"name": "mine", "labels": {"faregate.dev/key": "true"}}
     return {
         "apiVersion": "v1",
         "kind": "Secret",

@@ -24,7 +24,7 @@ _MEMORY_MAX_MIB = 256
 
 
 def test_four_hundred_objects_at_once(
-    team: Teams, client: Client, tollgate: Installation, kube: Kube
+    team: Teams, client: Client, faregate: Installation, kube: Kube
 ) -> None:
     place = team("many")
     names = [f"key-{number:03}" for number in range(_OBJECTS)]
@@ -46,7 +46,7 @@ def test_four_hundred_objects_at_once(
     made = _writes(kube) - before
     made["apikeys POST"] -= _OBJECTS  # these are ours
     made["creditgrants POST"] -= _OBJECTS
-    memory, highest = _memory_mib(tollgate)
+    memory, highest = _memory_mib(faregate)
     each = made.total() / _OBJECTS
     print(
         f"\n{_OBJECTS} ApiKeys and {_OBJECTS} CreditGrants: applied in {applied:.0f} s, "
@@ -59,11 +59,11 @@ def test_four_hundred_objects_at_once(
     keys = place.keys()
     assert sorted(keys) == names
     assert {name for name, key in keys.items() if client.balance(key) != 3} == set()
-    tollgate.check()
+    faregate.check()
 
 
 def test_a_namespace_of_two_hundred_keys_goes_in_one_piece(
-    team: Teams, client: Client, tollgate: Installation
+    team: Teams, client: Client, faregate: Installation
 ) -> None:
     """Deleting it hangs on nothing, and none of its keys works any more."""
     place = team("many")
@@ -74,9 +74,9 @@ def test_a_namespace_of_two_hundred_keys_goes_in_one_piece(
     began = time.monotonic()
     place.kube.delete("namespace", place.name)
     print(f"\na namespace of {_OBJECTS} keys was gone after {time.monotonic() - began:.0f} s")
-    tollgate.forget(*keys)
+    faregate.forget(*keys)
     assert [client.status(key) for key in keys] == [401] * len(keys)
-    tollgate.check()
+    faregate.check()
 
 
 def _writes(kube: Kube) -> Counter[str]:
@@ -96,9 +96,9 @@ def _shown(made: Counter[str]) -> str:
     return ", ".join(f"{what} {count}" for what, count in sorted(made.items()) if count)
 
 
-def _memory_mib(tollgate: Installation) -> tuple[int, int]:
+def _memory_mib(faregate: Installation) -> tuple[int, int]:
     """What the operator's process holds now, and has held at most."""
-    pod = tollgate.operator_pod()["metadata"]["name"]
-    status = tollgate.kube.execute(pod, tollgate.namespace, "cat", "/proc/1/status")
+    pod = faregate.operator_pod()["metadata"]["name"]
+    status = faregate.kube.execute(pod, faregate.namespace, "cat", "/proc/1/status")
     found = dict(re.findall(r"(VmRSS|VmHWM):\s+(\d+) kB", status))
     return int(found["VmRSS"]) // 1024, int(found["VmHWM"]) // 1024

@@ -22,35 +22,35 @@ _SECONDS = 180
 
 
 @pytest.fixture(scope="module")
-def seen(tollgate: Installation) -> Iterator[Prometheus]:
-    with prometheus(tollgate.kube, tollgate.facts.images["product"]) as found:
+def seen(faregate: Installation) -> Iterator[Prometheus]:
+    with prometheus(faregate.kube, faregate.facts.images["product"]) as found:
         yield found
 
 
 def test_every_pod_is_scraped_and_says_whose_it_is(
-    seen: Prometheus, tollgate: Installation
+    seen: Prometheus, faregate: Installation
 ) -> None:
-    gateways = set(names(tollgate.gateway_pods()))
-    operator = tollgate.operator_pod()["metadata"]["name"]
+    gateways = set(names(faregate.gateway_pods()))
+    operator = faregate.operator_pod()["metadata"]["name"]
 
     def scraped() -> set[tuple[str, str, str]]:
         return {
             (each["labels"]["namespace"], each["labels"]["pod"], _fleet(each["labels"]))
             for each in seen.targets()
-            if each["health"] == "up" and each["labels"]["namespace"] == tollgate.namespace
+            if each["health"] == "up" and each["labels"]["namespace"] == faregate.namespace
         }
 
-    expected = {(tollgate.namespace, name, tollgate.fleet) for name in gateways}
-    expected.add((tollgate.namespace, operator, ""))
+    expected = {(faregate.namespace, name, faregate.fleet) for name in gateways}
+    expected.add((faregate.namespace, operator, ""))
     wait_until(lambda: scraped() == expected, f"Prometheus to see {sorted(expected)}", 60)
 
 
 def _fleet(labels: dict[str, str]) -> str:
-    return labels.get("tollgate_dev_fleet", "")
+    return labels.get("faregate_dev_fleet", "")
 
 
 def test_every_expression_has_an_answer(
-    seen: Prometheus, team: Teams, client: Client, tollgate: Installation
+    seen: Prometheus, team: Teams, client: Client, faregate: Installation
 ) -> None:
     """After traffic of all kinds, revocations and an audit; alerts look at what is there."""
     place = team("seen")
@@ -74,14 +74,14 @@ def test_every_expression_has_an_answer(
     except AssertionError as error:
         raise AssertionError(f"no data: {left}") from error
     _recover(client, rich)
-    tollgate.check(place.name)
+    faregate.check(place.name)
 
 
 def _revoke(place: Team) -> None:
     """A key that was there for a moment."""
     place.apply(objects.api_key("gone", "rich"))
     place.wait("apikey", "gone")
-    place.tollgate.forget(place.key("gone"))
+    place.faregate.forget(place.key("gone"))
     place.delete_key("gone")
 
 

@@ -22,7 +22,7 @@ def killer(kube: Kube, facts: Facts) -> Killer:
 
 
 def test_killed_again_and_again_while_a_hundred_objects_are_made(
-    team: Teams, tollgate: Installation, killer: Killer, client: Client
+    team: Teams, faregate: Installation, killer: Killer, client: Client
 ) -> None:
     """SIGKILL in the middle of its work; nothing is made twice, nothing is left out."""
     place = team("killed")
@@ -32,23 +32,23 @@ def test_killed_again_and_again_while_a_hundred_objects_are_made(
         place.apply(*documents)
         for _ in range(_KILLS):
             _wait_for_progress(place, len(documents))
-            _kill_operator(tollgate, killer)
+            _kill_operator(faregate, killer)
         wait_until(lambda: _ready_objects(place) == len(documents), "all to be Ready", 120)
     assert asking.statuses.keys() == {200}, "the gateways need no operator"
-    _check_books(place, client, tollgate)
+    _check_books(place, client, faregate)
 
 
 def test_two_operators_at_once_do_no_harm(
-    team: Teams, tollgate: Installation, client: Client
+    team: Teams, faregate: Installation, client: Client
 ) -> None:
     place = team("twice")
     deployment = names(
-        tollgate.kube.all("deployment", tollgate.namespace, "app.kubernetes.io/component=operator")
+        faregate.kube.all("deployment", faregate.namespace, "app.kubernetes.io/component=operator")
     )[0]
-    scale = ("scale", f"deployment/{deployment}", "-n", tollgate.namespace)
-    tollgate.kube(*scale, "--replicas=2")
+    scale = ("scale", f"deployment/{deployment}", "-n", faregate.namespace)
+    faregate.kube(*scale, "--replicas=2")
     try:
-        wait_until(lambda: len(tollgate.operator_pods()) == 2, "the second operator", 90)
+        wait_until(lambda: len(faregate.operator_pods()) == 2, "the second operator", 90)
         place.apply(*_documents(_OBJECTS))
         wait_until(lambda: _ready_objects(place) == 2 * _OBJECTS, "all to be Ready", 120)
         keys = {name: key for name, key in place.keys().items() if name < "key-005"}
@@ -56,12 +56,12 @@ def test_two_operators_at_once_do_no_harm(
             place.change(name, rotation={"generation": 1, "overlap": "0s"})
         for name, old in keys.items():
             _wait_for_rotation(place, client, name, old)
-        tollgate.forget(*keys.values())
-        _check_books(place, client, tollgate)
+        faregate.forget(*keys.values())
+        _check_books(place, client, faregate)
     finally:
-        tollgate.kube(*scale, "--replicas=1")
-    wait_until(lambda: len(tollgate.operator_pods()) == 1, "one operator", 60)
-    tollgate.check()
+        faregate.kube(*scale, "--replicas=1")
+    wait_until(lambda: len(faregate.operator_pods()) == 1, "one operator", 60)
+    faregate.check()
 
 
 def _numbered(count: int) -> list[str]:
@@ -81,12 +81,12 @@ def _ready_objects(place: Team) -> int:
         return 0
 
 
-def _kill_operator(tollgate: Installation, killer: Killer) -> None:
+def _kill_operator(faregate: Installation, killer: Killer) -> None:
     """End it with SIGKILL; returns when it is ready again."""
-    pod = tollgate.operator_pod()
+    pod = faregate.operator_pod()
     assert killer.kill(pod, "gateway_operator") >= 1
     before = restarts([pod])
-    wait_until(lambda: restarts(tollgate.operator_pods()) not in ({}, before), "its return", 60)
+    wait_until(lambda: restarts(faregate.operator_pods()) not in ({}, before), "its return", 60)
 
 
 def _wait_for_progress(place: Team, wanted: int) -> None:
@@ -100,9 +100,9 @@ def _wait_for_rotation(place: Team, client: Client, name: str, old: str) -> None
     wait_until(lambda: client.status(old) == 401, "the end of the old key", 10)
 
 
-def _check_books(place: Team, client: Client, tollgate: Installation) -> None:
+def _check_books(place: Team, client: Client, faregate: Installation) -> None:
     """Every key works, every account has what was granted, and the invariant holds."""
     keys = place.keys()
     assert sorted(keys) == _numbered(_OBJECTS)
     assert {name for name, key in keys.items() if client.balance(key) != 7} == set()
-    tollgate.check()
+    faregate.check()

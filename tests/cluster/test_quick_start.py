@@ -65,7 +65,7 @@ def trial(shared: Installation, kube: Kube) -> Iterator[Installation]:
     if shared.release in shared.helm("list", "-q"):
         shared.uninstall()
     wait_until(lambda: not kube.all("apikey"), "the other stories' keys to be gone", 60)
-    trial = Installation(kube, shared.facts, "tollgate")
+    trial = Installation(kube, shared.facts, "faregate")
     yield trial
     if trial.release in trial.helm("list", "-q"):
         trial.uninstall()
@@ -85,7 +85,7 @@ def reader(shared: Installation, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 def test_a_trial_is_installed_and_tests_itself(trial: Installation, reader: Page) -> None:
-    assert "Succeeded" in reader.type("helm test tollgate")
+    assert "Succeeded" in reader.type("helm test faregate")
 
 
 def test_a_team_gets_a_key_and_chats(trial: Installation, reader: Page) -> None:
@@ -98,14 +98,14 @@ def test_a_team_gets_a_key_and_chats(trial: Installation, reader: Page) -> None:
 
 
 def test_it_is_upgraded(trial: Installation, reader: Page) -> None:
-    reader.type("helm upgrade --install tollgate-crds")
+    reader.type("helm upgrade --install faregate-crds")
     trial.check(_TEAM, trial.namespace)
 
 
 def test_the_money_of_a_trial_outlives_its_release(trial: Installation, reader: Page) -> None:
     key = Team(trial, _TEAM).key()
     reader.type("helm uninstall")
-    assert reader.type("helm install tollgate ")
+    assert reader.type("helm install faregate ")
     with trial.replicas() as replicas:
         client = next(iter(replicas.values()))
         wait_until(lambda: client.status(key) == 200, "the key to work again", 60)
@@ -116,7 +116,7 @@ def test_the_money_of_a_trial_outlives_its_release(trial: Installation, reader: 
 def test_only_the_namespaces_that_are_named_count(trial: Installation, kube: Kube) -> None:
     """With a Role in each of them instead of a ClusterRole; so the self-test passes too."""
     trial.helm(
-        "upgrade", trial.release, str(ROOT / "charts/tollgate"), "--reset-then-reuse-values",
+        "upgrade", trial.release, str(ROOT / "charts/faregate"), "--reset-then-reuse-values",
         "--set", f"operator.watchNamespaces={{{_TEAM}}}", "--wait", "--timeout=120s",
     )  # fmt: skip
     stranger, place = Team(trial, _STRANGERS), Team(trial, _TEAM)

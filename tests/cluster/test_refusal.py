@@ -15,32 +15,32 @@ from tests.cluster.harness.team import Team
 Teams = Callable[[str], Team]
 
 
-def test_a_deleted_key_is_refused(team: Teams, tollgate: Installation) -> None:
+def test_a_deleted_key_is_refused(team: Teams, faregate: Installation) -> None:
     place = team("deleted")
     key = place.with_key()
-    with tollgate.replicas() as replicas:
+    with faregate.replicas() as replicas:
         _works(replicas, key)
         place.kube.delete("apikey", "alice", place.name, "--wait=false")
         began = time.monotonic()
-        seconds = tollgate.seconds_to_refuse(replicas, key, began)
+        seconds = faregate.seconds_to_refuse(replicas, key, began)
         assert {client.ask(key).status_code for client in replicas.values()} == {401}
     print(f"\nrefused by {len(replicas)} replicas {seconds:.1f} s after `kubectl delete`")
     assert seconds < REFUSED_SECONDS
-    tollgate.forget(key)
+    faregate.forget(key)
     wait_until(lambda: place.kube.get("apikey", "alice", place.name) is None, "its end", 10)
     wait_until(lambda: not place.kube.secret(place.name, "alice-key"), "its Secret's end", 30)
 
 
 def test_a_suspended_key_is_refused_until_it_is_taken_back(
-    team: Teams, tollgate: Installation
+    team: Teams, faregate: Installation
 ) -> None:
     place = team("suspended")
     key = place.with_key()
-    with tollgate.replicas() as replicas:
+    with faregate.replicas() as replicas:
         _works(replicas, key)
         place.change("alice", suspended=True)
         began = time.monotonic()
-        seconds = tollgate.seconds_to_refuse(replicas, key, began)
+        seconds = faregate.seconds_to_refuse(replicas, key, began)
         assert {client.ask(key).status_code for client in replicas.values()} <= {401, 403}
         assert seconds < REFUSED_SECONDS
         place.change("alice", suspended=False)
@@ -49,31 +49,31 @@ def test_a_suspended_key_is_refused_until_it_is_taken_back(
     print(f"\nrefused {seconds:.1f} s after the change")
 
 
-def test_an_expired_key_is_refused(team: Teams, tollgate: Installation) -> None:
+def test_an_expired_key_is_refused(team: Teams, faregate: Installation) -> None:
     place = team("expired")
     key = place.with_key()
-    with tollgate.replicas() as replicas:
+    with faregate.replicas() as replicas:
         _works(replicas, key)
         ends = datetime.now(UTC) + timedelta(seconds=4)
         place.change("alice", expiresAt=ends.isoformat(timespec="seconds"))
         _works(replicas, key)
         left = (ends - datetime.now(UTC)).total_seconds()
-        seconds = tollgate.seconds_to_refuse(replicas, key, time.monotonic() + left)
+        seconds = faregate.seconds_to_refuse(replicas, key, time.monotonic() + left)
         assert seconds < REFUSED_SECONDS
     wait_until(
         lambda: condition(place.get("apikey", "alice"), "Ready").get("reason") == "Expired",
         "the status to say so", 30,
     )  # fmt: skip
     print(f"\nrefused {seconds:.1f} s after it expired")
-    tollgate.forget(key)
+    faregate.forget(key)
 
 
-def test_a_rotated_key_lives_on_for_its_overlap(team: Teams, tollgate: Installation) -> None:
+def test_a_rotated_key_lives_on_for_its_overlap(team: Teams, faregate: Installation) -> None:
     """The new one works before the old one ends, and no request in between is refused."""
     place = team("rotated")
     old = place.with_key()
     overlap = 6
-    with tollgate.replicas() as replicas:
+    with faregate.replicas() as replicas:
         _works(replicas, old)
         place.change("alice", rotation={"generation": 1, "overlap": f"{overlap}s"})
         began = time.monotonic()
@@ -84,30 +84,30 @@ def test_a_rotated_key_lives_on_for_its_overlap(team: Teams, tollgate: Installat
             _comes_to_work(client, new)
             assert client.ask(new).status_code == 200
         assert {client.status(old) for client in replicas.values()} == {200}
-        seconds = tollgate.seconds_to_refuse(replicas, old, rotated + overlap)
+        seconds = faregate.seconds_to_refuse(replicas, old, rotated + overlap)
         assert time.monotonic() - began >= overlap, "the overlap was cut short"
         assert seconds < REFUSED_SECONDS
         _works(replicas, new)
     print(f"\nrefused {seconds:.1f} s after its overlap")
-    tollgate.forget(old)
+    faregate.forget(old)
 
 
-def test_a_leaked_key_is_refused_at_once(team: Teams, tollgate: Installation) -> None:
+def test_a_leaked_key_is_refused_at_once(team: Teams, faregate: Installation) -> None:
     """An overlap of nothing is the answer to a leak."""
     place = team("leaked")
     old = place.with_key()
-    with tollgate.replicas() as replicas:
+    with faregate.replicas() as replicas:
         _works(replicas, old)
         place.change("alice", rotation={"generation": 1, "overlap": "0s"})
         began = time.monotonic()
-        seconds = tollgate.seconds_to_refuse(replicas, old, began)
+        seconds = faregate.seconds_to_refuse(replicas, old, began)
     print(f"\nrefused {seconds:.1f} s after the change")
     assert seconds < REFUSED_SECONDS
-    tollgate.forget(old)
+    faregate.forget(old)
 
 
-def test_everything_is_in_order_afterwards(tollgate: Installation) -> None:
-    tollgate.check()
+def test_everything_is_in_order_afterwards(faregate: Installation) -> None:
+    faregate.check()
 
 
 def _works(replicas: dict[str, Client], key: str) -> None:

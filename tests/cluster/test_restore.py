@@ -14,7 +14,7 @@ Teams = Callable[[str], Team]
 
 
 def test_the_same_manifests_in_a_fresh_cluster_with_the_old_database(
-    team: Teams, client: Client, tollgate: Installation
+    team: Teams, client: Client, faregate: Installation
 ) -> None:
     """New objects of old names. Grants are not paid twice. A key is issued anew where its Secret
     is gone, and goes on where the Secret came along.
@@ -35,8 +35,8 @@ def test_the_same_manifests_in_a_fresh_cluster_with_the_old_database(
     alice, bob = place.key("alice"), place.key("bob")
     assert client.ask(alice).status_code == 200
     kept = place.get("secret", "bob-key")
-    with _without_operator(tollgate):
-        _forget_namespace(tollgate.kube, place.name)
+    with _without_operator(faregate):
+        _forget_namespace(faregate.kube, place.name)
         place.apply(objects.namespace(place.name))
         place.apply(_fresh(kept), *manifests)
     place.wait("apikey", "alice", "bob", seconds=90)
@@ -51,33 +51,33 @@ def test_the_same_manifests_in_a_fresh_cluster_with_the_old_database(
     assert client.balance(again) == 99
     assert client.balance(bob) == 50
     assert "Reissued" in {event["reason"] for event in place.kube.events(place.name)}
-    tollgate.forget(alice)
-    tollgate.check()
+    faregate.forget(alice)
+    faregate.check()
 
 
 def test_a_database_restored_to_an_older_point(
-    team: Teams, client: Client, tollgate: Installation
+    team: Teams, client: Client, faregate: Installation
 ) -> None:
     """What was granted since is posted again, keys made since work again, and a key that was
     revoked since is not alive for long."""
-    tollgate.kube.wait_calm()  # else a backup would bring back keys that nobody wants any more
+    faregate.kube.wait_calm()  # else a backup would bring back keys that nobody wants any more
     place = team("restored")
     early = place.with_key("early", credits=100)
     revoked = place.with_key("revoked", credits=10)
-    backup = Books(tollgate.kube).dump()
+    backup = Books(faregate.kube).dump()
     late = place.with_key("late", credits=50)
     place.apply(objects.credit_grant("more", "early", credits=25))
     place.wait("creditgrant", "more")
     assert client.ask(early).status_code == 200
     assert client.balance(early) == 124
     place.delete_key("revoked")
-    Books(tollgate.kube).restore(backup)
+    Books(faregate.kube).restore(backup)
     for key, credits in ((early, 125), (late, 50)):
         _wait_for_balance(client, key, credits)
         assert client.ask(key).status_code == 200
     wait_until(lambda: client.status(revoked) in (401, 403), "the end of the revoked key", 120)
-    tollgate.forget(revoked)
-    tollgate.check()
+    faregate.forget(revoked)
+    faregate.check()
 
 
 def _wait_for_balance(client: Client, key: str, credits: int) -> None:
@@ -91,17 +91,17 @@ def _wait_for_balance(client: Client, key: str, credits: int) -> None:
 
 
 @contextmanager
-def _without_operator(tollgate: Installation) -> Iterator[None]:
-    found = tollgate.kube.all(
-        "deployment", tollgate.namespace, "app.kubernetes.io/component=operator"
+def _without_operator(faregate: Installation) -> Iterator[None]:
+    found = faregate.kube.all(
+        "deployment", faregate.namespace, "app.kubernetes.io/component=operator"
     )
-    scale = ("scale", f"deployment/{names(found)[0]}", "-n", tollgate.namespace)
+    scale = ("scale", f"deployment/{names(found)[0]}", "-n", faregate.namespace)
     labels = "app.kubernetes.io/component=operator"
-    tollgate.kube(*scale, "--replicas=0")
-    wait_until(lambda: not tollgate.kube.all("pod", tollgate.namespace, labels), "its end", 60)
+    faregate.kube(*scale, "--replicas=0")
+    wait_until(lambda: not faregate.kube.all("pod", faregate.namespace, labels), "its end", 60)
     yield
-    tollgate.kube(*scale, "--replicas=1")
-    tollgate.operator_pod()
+    faregate.kube(*scale, "--replicas=1")
+    faregate.operator_pod()
 
 
 def _forget_namespace(kube: Kube, name: str) -> None:

@@ -44,20 +44,20 @@ def test_no_stream_is_cut_and_no_credit_is_lost(
     changed: dict[str, Any],
     team: Teams,
     client: Client,
-    tollgate: Installation,
+    faregate: Installation,
     facts: Facts,
 ) -> None:
     """`helm upgrade` under fifty streams and a client that never stops asking."""
     key = team("streams").with_key(credits=_CREDITS)
     changed.update(merged(changed, change(facts)))
-    before = set(names(tollgate.gateway_pods()))
+    before = set(names(faregate.gateway_pods()))
     with (
         Asking(lambda: client.ask(key).status_code) as asking,
         Streams(client, key, _STREAMS, seconds=_SECONDS) as streams,
     ):
         began = time.monotonic()
-        tollgate.install(tollgate.values(**changed))
-        wait_until(lambda: _is_over(tollgate, before, change), "the old pods to go", 90)
+        faregate.install(faregate.values(**changed))
+        wait_until(lambda: _is_over(faregate, before, change), "the old pods to go", 90)
         seconds = time.monotonic() - began
     asked = sum(asking.statuses.values())
     print(f"\nthe change took {seconds:.0f} s; {asked} requests meanwhile: {asking.statuses}")
@@ -65,18 +65,18 @@ def test_no_stream_is_cut_and_no_credit_is_lost(
     assert streams.complete == _STREAMS
     assert asking.statuses.keys() == {200}
     assert client.balance(key) == _CREDITS - _STREAMS - asked
-    tollgate.audit()
+    faregate.audit()
 
 
-def test_everything_is_in_order_afterwards(tollgate: Installation) -> None:
-    tollgate.ensure()
-    tollgate.check()
+def test_everything_is_in_order_afterwards(faregate: Installation) -> None:
+    faregate.ensure()
+    faregate.check()
 
 
-def _is_over(tollgate: Installation, before: set[str], change: Callable[..., object]) -> bool:
+def _is_over(faregate: Installation, before: set[str], change: Callable[..., object]) -> bool:
     """The pods that had to go are gone, and those that should be there are ready."""
-    found = tollgate.kube.all("pod", tollgate.namespace, f"tollgate.dev/fleet={tollgate.fleet}")
+    found = faregate.kube.all("pod", faregate.namespace, f"faregate.dev/fleet={faregate.fleet}")
     now = set(names(found))
     if change is _fewer:
         return len(now) == 1
-    return not now & before and len(tollgate.gateway_pods()) == len(now)
+    return not now & before and len(faregate.gateway_pods()) == len(now)

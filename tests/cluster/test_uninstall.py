@@ -1,4 +1,4 @@
-"""Taking Tollgate away, in every way that people do: nothing hangs, and the money stays."""
+"""Taking Faregate away, in every way that people do: nothing hangs, and the money stays."""
 
 import json
 import time
@@ -15,78 +15,78 @@ _DEFINITIONS = ("apikeys", "creditgrants", "gatewayfleets")
 
 
 def test_a_namespace_with_keys_is_deleted(
-    team: Teams, client: Client, tollgate: Installation
+    team: Teams, client: Client, faregate: Installation
 ) -> None:
     place = team("leaving")
     key = place.with_key()
     place.kube.delete("namespace", place.name)
-    tollgate.forget(key)
+    faregate.forget(key)
     assert client.status(key) == 401
-    tollgate.check()
+    faregate.check()
 
 
 def test_uninstalled_with_keys_present_and_installed_again(
-    team: Teams, client: Client, tollgate: Installation
+    team: Teams, client: Client, faregate: Installation
 ) -> None:
     """Keys and grants stay; one that is deleted meanwhile is just gone; the books go on."""
-    tollgate.kube.wait_calm()  # whatever is deleted without an operator becomes an orphan
+    faregate.kube.wait_calm()  # whatever is deleted without an operator becomes an orphan
     place = team("staying")
     kept = place.with_key("kept", credits=100)
     gone = place.with_key("gone", credits=100)
     assert client.ask(kept).status_code == 200
-    seconds = tollgate.uninstall()
+    seconds = faregate.uninstall()
     print(f"\nuninstalled in {seconds:.0f} s")
     for name in _DEFINITIONS:
-        assert place.kube.get("crd", f"{name}.tollgate.dev") is not None
+        assert place.kube.get("crd", f"{name}.faregate.dev") is not None
     assert "finalizers" not in place.get("apikey", "kept")["metadata"]
     assert place.key("kept") == kept
     began = time.monotonic()
     place.delete_key("gone")
     assert time.monotonic() - began < 20
-    tollgate.install()
+    faregate.install()
     wait_until(lambda: client.status(kept) == 200, "the key to work again", 60)
     assert client.balance(kept) == 99
     place.wait("apikey", "kept")
     wait_until(lambda: client.status(gone) in (401, 403), "the other one's end", 90)
-    tollgate.forget(gone)
-    tollgate.check()
+    faregate.forget(gone)
+    faregate.check()
 
 
 def test_the_operators_own_namespace_is_deleted(
-    team: Teams, client: Client, tollgate: Installation
+    team: Teams, client: Client, faregate: Installation
 ) -> None:
     """With a key of its own in it. The installation secret comes back from its backup."""
-    tollgate.kube.wait_calm()
+    faregate.kube.wait_calm()
     place = team("surviving")
     kept = place.with_key("kept", credits=100)
-    tollgate.kube.apply(
+    faregate.kube.apply(
         objects.api_key("inside", "inside"),
         objects.credit_grant("inside", "inside"),
-        namespace=tollgate.namespace,
+        namespace=faregate.namespace,
     )
     for kind in ("apikey", "creditgrant"):
-        tollgate.kube.wait_ready(kind, tollgate.namespace, "inside")
-    inside = tollgate.key(tollgate.namespace, "inside")
-    backup = _backup(tollgate.kube, tollgate.namespace)
+        faregate.kube.wait_ready(kind, faregate.namespace, "inside")
+    inside = faregate.key(faregate.namespace, "inside")
+    backup = _backup(faregate.kube, faregate.namespace)
     began = time.monotonic()
-    tollgate.kube.delete("namespace", tollgate.namespace)
+    faregate.kube.delete("namespace", faregate.namespace)
     print(f"\nthe operator's namespace was gone after {time.monotonic() - began:.0f} s")
     for name in _DEFINITIONS:
-        assert tollgate.kube.get("crd", f"{name}.tollgate.dev") is not None
-    tollgate.prepare()
-    tollgate.kube.apply(backup)
-    tollgate.install()
+        assert faregate.kube.get("crd", f"{name}.faregate.dev") is not None
+    faregate.prepare()
+    faregate.kube.apply(backup)
+    faregate.install()
     wait_until(lambda: client.status(kept) == 200, "the key to work again", 60)
     assert client.balance(kept) == 100
     place.delete_key("kept")
     wait_until(lambda: client.status(inside) in (401, 403), "the end of the key inside", 90)
-    tollgate.forget(kept, inside)
-    tollgate.check()
+    faregate.forget(kept, inside)
+    faregate.check()
 
 
 def _backup(kube: Kube, namespace: str) -> Document:
     """The installation secret, as NOTES asks to keep it."""
-    found = kube.get("secret", "tollgate-installation", namespace)
+    found = kube.get("secret", "faregate-installation", namespace)
     assert found is not None
     kept: Document = json.loads(json.dumps(found))
     kept["metadata"] = {"name": found["metadata"]["name"], "namespace": namespace}

@@ -195,12 +195,12 @@ def test_an_object_has_a_name_that_a_cluster_would_take(metadata: dict[str, str]
 
 
 def test_settings_are_typed_and_unknown_ones_refused() -> None:
-    short = {"TOLLGATE_LEASE_SECONDS": "2.5", "TOLLGATE_HEARTBEAT_SECONDS": "1"}
+    short = {"FAREGATE_LEASE_SECONDS": "2.5", "FAREGATE_HEARTBEAT_SECONDS": "1"}
     read = read_settings({**short, "HOME": "/nowhere"})
     assert read == Settings(lease_seconds=2.5, heartbeat_seconds=1)
-    with pytest.raises(SettingsError, match="TOLLGATE_LEASE_SECOND"):
-        read_settings({"TOLLGATE_LEASE_SECOND": "2"})
+    with pytest.raises(SettingsError, match="FAREGATE_LEASE_SECOND"):
+        read_settings({"FAREGATE_LEASE_SECOND": "2"})
     with pytest.raises(SettingsError, match="lease_seconds"):
-        read_settings({"TOLLGATE_LEASE_SECONDS": "soon"})
+        read_settings({"FAREGATE_LEASE_SECONDS": "soon"})
     with pytest.raises(SettingsError, match="two heartbeats"):
-        read_settings({"TOLLGATE_LEASE_SECONDS": "9"})
+        read_settings({"FAREGATE_LEASE_SECONDS": "9"})

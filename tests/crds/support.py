@@ -23,7 +23,7 @@ from tests.harness.apiserver import ApiServer
 ROOT = Path(__file__).parents[2]
 FOLDER = Path(__file__).parent
 NAMESPACE = "cases"
-VERSION = "tollgate.dev/v1alpha1"
+VERSION = "faregate.dev/v1alpha1"
 PLURALS = {"ApiKey": "apikeys", "CreditGrant": "creditgrants", "GatewayFleet": "gatewayfleets"}
 CRDS = {
     kind: yaml.safe_load((ROOT / f"crds/{plural}.yaml").read_text(encoding="utf-8"))

@@ -10,7 +10,7 @@ from tests.crds.support import CRDS, NAMESPACE, PLURALS, ROOT, Api, Json, Kubect
 
 APPLY = ("apply", "-n", NAMESPACE, "-f", "-")
 FLEET: Json = {
-    "apiVersion": "tollgate.dev/v1alpha1",
+    "apiVersion": "faregate.dev/v1alpha1",
     "kind": "GatewayFleet",
     "metadata": {"name": "shown"},
     "spec": {
@@ -20,13 +20,13 @@ FLEET: Json = {
     },
 }
 KEY: Json = {
-    "apiVersion": "tollgate.dev/v1alpha1",
+    "apiVersion": "faregate.dev/v1alpha1",
     "kind": "ApiKey",
     "metadata": {"name": "shown"},
     "spec": {"account": "alice", "secretName": "alice-key"},
 }
 GRANT: Json = {
-    "apiVersion": "tollgate.dev/v1alpha1",
+    "apiVersion": "faregate.dev/v1alpha1",
     "kind": "CreditGrant",
     "metadata": {"name": "shown"},
     "spec": {"account": "alice", "credits": 1000, "reference": "8841"},
@@ -62,7 +62,7 @@ def test_the_api_server_has_nothing_against_the_schemas(kubectl: Kubectl, api: A
     done = kubectl.attempt("apply", "--server-side", "-f", str(ROOT / "crds"))
     assert (done.returncode, done.stderr) == (0, "")
     for plural in PLURALS.values():
-        stored = json.loads(kubectl.run("get", "crd", f"{plural}.tollgate.dev", "-o", "json"))
+        stored = json.loads(kubectl.run("get", "crd", f"{plural}.faregate.dev", "-o", "json"))
         conditions = {one["type"]: one["status"] for one in stored["status"]["conditions"]}
         assert conditions == {"NamesAccepted": "True", "Established": "True"}
 
@@ -90,7 +90,7 @@ def test_short_names(kubectl: Kubectl, api: Api, short: str, long: str) -> None:
 def test_one_word_lists_all_three(kubectl: Kubectl, api: Api) -> None:
     for document in (KEY, GRANT, FLEET):
         kubectl.run(*APPLY, given=json.dumps(document))
-    listed = kubectl.run("get", "tollgate", "-n", NAMESPACE, "-o", "name").split()
+    listed = kubectl.run("get", "faregate", "-n", NAMESPACE, "-o", "name").split()
     assert {name.split(".")[0] for name in listed} == {kind.lower() for kind in CRDS}
 
 

@@ -98,11 +98,11 @@ def test_every_column_shows_a_field(kind: str) -> None:
 def test_names(kind: str) -> None:
     crd = CRDS[kind]
     names = crd["spec"]["names"]
-    assert crd["metadata"]["name"] == f"{names['plural']}.tollgate.dev"
-    assert crd["metadata"]["annotations"]["tollgate.dev/schema"] == "1"
+    assert crd["metadata"]["name"] == f"{names['plural']}.faregate.dev"
+    assert crd["metadata"]["annotations"]["faregate.dev/schema"] == "1"
     assert names["plural"] == f"{kind.lower()}s"
     assert names["shortNames"] == [SHORT_NAMES[kind]]
-    assert names["categories"] == ["tollgate"]
+    assert names["categories"] == ["faregate"]
     assert crd["spec"]["scope"] == "Namespaced"
     assert version(kind)["subresources"] == {"status": {}}
 

@@ -28,10 +28,10 @@ HELLO = [{"role": "user", "content": "Hi"}]
 MEBIBYTE = 1024 * 1024
 CONNECTIONS, PER_PEER = 60, 40
 QUICK = {
-    "TOLLGATE_CONNECTIONS": str(CONNECTIONS),
-    "TOLLGATE_CONNECTIONS_PER_PEER": str(PER_PEER),
-    "TOLLGATE_HEAD_SECONDS": "2",
-    "TOLLGATE_UNREAD_SECONDS": "2",
+    "FAREGATE_CONNECTIONS": str(CONNECTIONS),
+    "FAREGATE_CONNECTIONS_PER_PEER": str(PER_PEER),
+    "FAREGATE_HEAD_SECONDS": "2",
+    "FAREGATE_UNREAD_SECONDS": "2",
 }
 
 
@@ -48,7 +48,7 @@ def gateway(
 
 def cut(gateway: GatewayProcess, reason: str) -> int:
     """How many connections were cut for this reason."""
-    name = f'tollgate_cut_connections_total{{reason="{reason}"}} '
+    name = f'faregate_cut_connections_total{{reason="{reason}"}} '
     lines = [line for line in gateway.metrics().splitlines() if line.startswith(name)]
     return int(float(lines[0].split()[1])) if lines else 0
 
@@ -117,9 +117,9 @@ def test_one_peer_leaves_places_to_others(gateway: GatewayProcess) -> None:
         refused = stack.enter_context(connect(gateway, "127.0.0.2"))
         assert rest(refused).startswith(b"HTTP/1.1 503 ")
         assert is_served(gateway)
-        assert f"tollgate_client_connections {float(PER_PEER)}" in gateway.metrics()
+        assert f"faregate_client_connections {float(PER_PEER)}" in gateway.metrics()
     assert cut(gateway, "peer") == before + 1
-    wait_until(lambda: "tollgate_client_connections 0.0" in gateway.metrics(), "them to be gone")
+    wait_until(lambda: "faregate_client_connections 0.0" in gateway.metrics(), "them to be gone")
 
 
 def test_all_peers_together_leave_the_port_for_operations_alone(gateway: GatewayProcess) -> None:

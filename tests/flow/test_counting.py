@@ -66,7 +66,7 @@ def test_the_header_says_who_counted(gateway: GatewayProcess) -> None:
     response = ask(gateway, "hello world")
 
     assert response.json() == {"input_tokens": FRAME + 2}
-    assert response.headers["x-tollgate-token-counter"] == "o200k"
+    assert response.headers["x-faregate-token-counter"] == "o200k"
     assert response.headers["x-credits-charged"] == "0"
 
 
@@ -83,13 +83,13 @@ def test_a_vocabulary_of_one_s_own_counts(simulated: Simulated, tmp_path: Path) 
     process = GatewayProcess(
         tmp_path,
         [fleet(simulated.url), api_key("rich")],
-        environment={"TOLLGATE_VOCABULARY_FILE": str(file)},
+        environment={"FAREGATE_VOCABULARY_FILE": str(file)},
     ).start()
     response = ask(process, "hello好")
     assert process.stop() == 0, process.log_text()
 
     assert response.json() == {"input_tokens": FRAME + 4}
-    assert response.headers["x-tollgate-token-counter"] == "file"
+    assert response.headers["x-faregate-token-counter"] == "file"
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no ranks at all"])
@@ -102,12 +102,12 @@ def test_a_file_that_is_no_vocabulary_stops_the_start(
     process = GatewayProcess(
         tmp_path,
         [fleet(simulated.url)],
-        environment={"TOLLGATE_VOCABULARY_FILE": str(file)},
+        environment={"FAREGATE_VOCABULARY_FILE": str(file)},
     )
     process.spawn(process._arguments(True), process.environment)
 
     assert process.wait() == 1
-    assert f"TOLLGATE_VOCABULARY_FILE is no vocabulary: {file}" in process.log_text()
+    assert f"FAREGATE_VOCABULARY_FILE is no vocabulary: {file}" in process.log_text()
     assert "Traceback" not in process.log_text()
 
 
@@ -133,7 +133,7 @@ def asking(
 def test_the_upstream_counts_where_it_can(asking: GatewayProcess) -> None:
     response = ask(asking, [{"type": "text", "text": "Read"}, document(pdf("four words are here"))])
 
-    assert response.headers["x-tollgate-token-counter"] == "upstream"
+    assert response.headers["x-faregate-token-counter"] == "upstream"
     assert response.json() == {"input_tokens": 7}
 
 
@@ -144,7 +144,7 @@ def test_tools_are_added_where_the_upstream_leaves_them_out(
     plain = ask(asking, "three little words").json()["input_tokens"]
     response = ask(asking, "three little words", tools=[tool])
 
-    assert response.headers["x-tollgate-token-counter"] == "upstream"
+    assert response.headers["x-faregate-token-counter"] == "upstream"
     assert plain == 3
     if "estimate" in asking.config.read_text():
         assert response.json()["input_tokens"] > plain + 10
@@ -160,7 +160,7 @@ def test_responses_count_alike(asking: GatewayProcess) -> None:
     )
 
     assert response.json() == {"object": "response.input_tokens", "input_tokens": 3}
-    assert response.headers["x-tollgate-token-counter"] == "upstream"
+    assert response.headers["x-faregate-token-counter"] == "upstream"
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_where_it_does_not_count_the_vocabulary_does(
 ) -> None:
     response = ask(asking, **asked)
 
-    assert response.headers["x-tollgate-token-counter"] == "o200k"
+    assert response.headers["x-faregate-token-counter"] == "o200k"
     assert response.json()["input_tokens"] >= FRAME
 
 

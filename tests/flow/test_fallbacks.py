@@ -130,21 +130,21 @@ def metric(gateway: GatewayProcess, name: str, upstream: str, **labels: str) -> 
 def test_another_upstream_answers_for_one_that_failed_and_is_charged_once(
     client: Client, dialect: str, stream: bool, fault: str, failure: str
 ) -> None:
-    failures = "tollgate_upstream_errors_total"
+    failures = "faregate_upstream_errors_total"
     before = metric(client.gateway, failures, "main", **{"class": failure})
-    fell_back = metric(client.gateway, "tollgate_upstream_fallbacks_total", "main")
+    fell_back = metric(client.gateway, "faregate_upstream_fallbacks_total", "main")
     with client.costs(PRICE):
         response = client.ask(dialect, first(fault), stream=stream)
         assert response.status_code == 200, response.text
         assert answer_text(dialect, response, stream=stream) == "the second answers"
-        assert response.headers["x-tollgate-upstream"] == "second"
+        assert response.headers["x-faregate-upstream"] == "second"
         assert response.headers["x-credits-charged"] == str(PRICE)
         if stream:
             assert ended_cleanly(dialect, response.text)
         else:
             assert response.json()["model"] == "kimi-k2.5"
     assert metric(client.gateway, failures, "main", **{"class": failure}) == before + 1
-    assert metric(client.gateway, "tollgate_upstream_fallbacks_total", "main") == fell_back + 1
+    assert metric(client.gateway, "faregate_upstream_fallbacks_total", "main") == fell_back + 1
 
 
 @every_dialect
@@ -169,7 +169,7 @@ def test_one_of_another_dialect_stands_in(
     with client.costs(PRICE):
         response = client.ask(dialect, first(fault), stream=stream, model=model)
         assert answer_text(dialect, response, stream=stream) == "the second answers"
-        assert response.headers["x-tollgate-upstream"] == answers
+        assert response.headers["x-faregate-upstream"] == answers
         assert not stream or ended_cleanly(dialect, response.text)
 
 
@@ -180,7 +180,7 @@ def test_keep_alives_go_on_while_the_next_is_asked(client: Client, dialect: str)
         script = first("!silence 5") + "\n!silence 0.5"
         response = client.ask(dialect, script, stream=True, model="silent")
         assert answer_text(dialect, response, stream=True) == "the second answers"
-        assert "x-tollgate-upstream" not in response.headers
+        assert "x-faregate-upstream" not in response.headers
         fill = "event: ping" if dialect == "messages" else ": keep-alive"
         assert response.text.count(fill) >= 2
 
@@ -201,7 +201,7 @@ def test_what_is_the_clients_fault_is_final(
 def test_after_the_first_content_nobody_else_is_asked(client: Client, dialect: str) -> None:
     with client.costs(0):
         response = client.ask(dialect, first("!chunks 5\n!cut 3"), stream=True)
-        assert response.headers["x-tollgate-upstream"] == "main"
+        assert response.headers["x-faregate-upstream"] == "main"
         assert error_of_stream(dialect, response.text) is not None
         assert not ended_cleanly(dialect, response.text)
 
@@ -221,7 +221,7 @@ def test_when_all_have_failed_the_last_failure_is_the_answer_and_nothing_is_paid
 
 def test_an_upstream_that_cannot_take_the_request_is_passed_over(client: Client) -> None:
     """The first fallback would reason, which was not paid for, and sees no images."""
-    unreachable = metric(client.gateway, "tollgate_upstream_requests_total", "nobody")
+    unreachable = metric(client.gateway, "faregate_upstream_requests_total", "nobody")
     said = [{"role": "user", "content": [{"type": "text", "text": first("!error 500")}, IMAGE]}]
     with client.costs(PRICE):
         response = client.gateway.http.post(
@@ -229,8 +229,8 @@ def test_an_upstream_that_cannot_take_the_request_is_passed_over(client: Client)
             json={"model": "unfit", "messages": said},
             headers={"x-api-key": client.key},
         )
-        assert response.headers["x-tollgate-upstream"] == "second"
-    assert metric(client.gateway, "tollgate_upstream_requests_total", "nobody") == unreachable
+        assert response.headers["x-faregate-upstream"] == "second"
+    assert metric(client.gateway, "faregate_upstream_requests_total", "nobody") == unreachable
 
 
 @every_dialect
@@ -248,7 +248,7 @@ def test_a_client_that_leaves_while_the_second_works_has_paid(
 
 
 def is_open(client: Client, upstream: str = "frail") -> bool:
-    return metric(client.gateway, "tollgate_upstream_circuit_open", upstream) == 1
+    return metric(client.gateway, "faregate_upstream_circuit_open", upstream) == 1
 
 
 def try_it(client: Client, text: str, status: int) -> None:
@@ -273,7 +273,7 @@ def test_failures_in_a_row_open_the_circuit_and_a_trial_closes_it(
         assert simulated.stats()["received"] == received
     with client.costs(PRICE):
         answered = client.ask("chat", SECOND, model="frail-with-another")
-        assert answered.headers["x-tollgate-upstream"] == "second"
+        assert answered.headers["x-faregate-upstream"] == "second"
     try_it(client, "Hi", 200)
     assert not is_open(client)
 

@@ -215,7 +215,7 @@ def test_who_is_refused_often_is_refused_slowly() -> None:
         for sent, status in ((plaintext, 429), ("sk-nobody", 401)):
             began = loop.time()
             headers = [(b"x-api-key", sent.encode())]
-            scope: Scope = {"path": "/", "headers": headers, "tollgate.request_id": "req"}
+            scope: Scope = {"path": "/", "headers": headers, "faregate.request_id": "req"}
             await entrance(scope, nothing, send)
             assert statuses.pop() == status
             assert loop.time() - began >= 0.05

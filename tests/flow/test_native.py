@@ -168,10 +168,10 @@ def test_a_beta_with_a_price_is_the_administrators_to_allow(client: Client) -> N
     assert client.betas() == "effort-2025-11-24"
     assert client.sent()["top_k"] == 7, "as it was written"
     dropped = "betas.context-1m-2025-08-07, betas.fast-mode-2026-02-01"
-    assert response.headers["x-tollgate-degraded"] == dropped
+    assert response.headers["x-faregate-degraded"] == dropped
     response = client.ask(said, betas=betas, model="claude-trusted")
     assert client.betas() == "context-1m-2025-08-07,effort-2025-11-24"
-    assert response.headers["x-tollgate-degraded"] == "betas.fast-mode-2026-02-01"
+    assert response.headers["x-faregate-degraded"] == "betas.fast-mode-2026-02-01"
 
 
 def test_an_unknown_beta_neither_passes_nor_fails_a_request(client: Client) -> None:
@@ -181,7 +181,7 @@ def test_an_unknown_beta_neither_passes_nor_fails_a_request(client: Client) -> N
     response = client.ask(said, betas=betas, unheard_of=1)
     assert client.betas() is None
     assert "unheard_of" not in json.dumps(client.sent())
-    assert response.headers["x-tollgate-degraded"].endswith("betas.unheard-of-2031-01-01")
+    assert response.headers["x-faregate-degraded"].endswith("betas.unheard-of-2031-01-01")
     client.ask(user(text("!answer Yes.")), betas=betas, top_k=7, model="claude-trusted")
     assert client.betas() == betas
     assert client.sent()["top_k"] == 7
@@ -214,7 +214,7 @@ def test_a_tool_loop_keeps_its_thinking(
     assert kept["signature"]
     assert kept["signature"] not in response.text
     assert kept["signature"] != first[0]["signature"]
-    assert "x-tollgate-degraded" not in response.headers
+    assert "x-faregate-degraded" not in response.headers
 
 
 def test_a_loop_in_manual_mode_that_lost_its_thinking_goes_on_without(client: Client) -> None:
@@ -225,7 +225,7 @@ def test_a_loop_in_manual_mode_that_lost_its_thinking_goes_on_without(client: Cl
     response = client.ask(*turns, thinking=MANUAL)
     assert response.json()["content"][-1] == text("It is here.")
     assert client.sent()["thinking"] == {"type": "disabled"}
-    assert response.headers["x-tollgate-degraded"] == "strict, thinking"
+    assert response.headers["x-faregate-degraded"] == "strict, thinking"
     assert response.headers["x-credits-charged"] == str(PLAIN)
     adaptive = client.ask(*turns)
     assert client.sent()["thinking"] == ADAPTIVE

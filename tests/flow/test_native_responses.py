@@ -124,7 +124,7 @@ def test_a_tool_loop_keeps_its_reasoning(client: Client, stream: bool, is_native
     assert kept["summary"] == [{"type": "summary_text", "text": "Where is it?"}]
     assert kept["encrypted_content"] != first[0]["encrypted_content"]
     assert kept["encrypted_content"] not in response.text
-    assert ("temperature" in response.headers.get("x-tollgate-degraded", "")) is not is_native
+    assert ("temperature" in response.headers.get("x-faregate-degraded", "")) is not is_native
 
 
 def test_a_stored_response_is_gone_on_with(client: Client) -> None:

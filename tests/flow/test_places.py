@@ -96,7 +96,7 @@ def ask(process: GatewayProcess, key: str, text: str, turn: int = 0) -> tuple[in
 
 
 def waiting(process: GatewayProcess) -> int:
-    line = 'tollgate_upstream_waiting_requests{upstream="scarce"} '
+    line = 'faregate_upstream_waiting_requests{upstream="scarce"} '
     return int(float(process.metrics().split(line)[1].split("\n")[0]))
 
 

@@ -27,9 +27,9 @@ from tests.harness.postgres import PostgresServer
 from tests.harness.proxy import Proxy
 
 FAST = {
-    "TOLLGATE_LEASE_SECONDS": "1",
-    "TOLLGATE_HEARTBEAT_SECONDS": "0.2",
-    "TOLLGATE_UNCONFIRMED_SECONDS": "1",
+    "FAREGATE_LEASE_SECONDS": "1",
+    "FAREGATE_HEARTBEAT_SECONDS": "0.2",
+    "FAREGATE_UNCONFIRMED_SECONDS": "1",
 }
 
 
@@ -40,7 +40,7 @@ def documents(simulated: Simulated) -> list[dict[str, Any]]:
 def counted(process: GatewayProcess, kind: str) -> int:
     """Credits of this kind, of the key, account and model that they belong to."""
     labels = 'account="team/rich",key="team/rich",kind="(\\w+)",model="kimi-k2.5"'
-    found = re.findall(rf"tollgate_credits_total{{{labels}}} (\S+)", process.metrics())
+    found = re.findall(rf"faregate_credits_total{{{labels}}} (\S+)", process.metrics())
     return int(sum(float(value) for name, value in found if name == kind))
 
 

@@ -62,7 +62,7 @@ def test_what_was_found_once(
     response = prober.post(dialect, changed(dialect, place, thing))
     assert response.status_code == status, response.text
     assert "set-cookie" not in response.headers
-    assert len(response.headers.get("x-tollgate-degraded", "")) < 1000
+    assert len(response.headers.get("x-faregate-degraded", "")) < 1000
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
@@ -91,4 +91,4 @@ def test_a_header_of_what_was_dropped_stays_small(prober: Prober) -> None:
     asked = body("responses", "Hi") | {"input": [*dropped, {"role": "user", "content": "Hi"}]}
     response = prober.post("responses", json.dumps(asked).encode())
     assert response.status_code == 200
-    assert len(response.headers["x-tollgate-degraded"]) < 4000
+    assert len(response.headers["x-faregate-degraded"]) < 4000

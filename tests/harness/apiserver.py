@@ -31,7 +31,7 @@ from tests.harness.ports import free_port
 _DEADLINE_SECONDS = 90
 _NEEDED = ("etcd", "kube-apiserver", "kube-controller-manager")
 MISSING = (
-    "the Kubernetes programs are not there: name their folder by TOLLGATE_TEST_KUBERNETES_BIN"
+    "the Kubernetes programs are not there: name their folder by FAREGATE_TEST_KUBERNETES_BIN"
     " (etcd, kube-apiserver, kube-controller-manager), or let `make test-cluster` build them"
 )
 
@@ -39,8 +39,8 @@ MISSING = (
 def find_kubernetes() -> Path | None:
     """The folder with the programs, or None where they are missing."""
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    given = os.environ.get("TOLLGATE_TEST_KUBERNETES_BIN")
-    folder = Path(given) if given else cache / "tollgate/cluster/bin"
+    given = os.environ.get("FAREGATE_TEST_KUBERNETES_BIN")
+    folder = Path(given) if given else cache / "faregate/cluster/bin"
     return folder if all((folder / name).exists() for name in _NEEDED) else None
 
 
@@ -51,7 +51,7 @@ class ApiServer:
         self._programs = programs
         self._controllers = controllers
         self._records = records
-        self.folder = Path(tempfile.mkdtemp(prefix="tollgate-apiserver-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="faregate-apiserver-"))
         self.port = free_port()
         self.url = f"https://127.0.0.1:{self.port}"
         self._etcd_port, self._peer_port = free_port(), free_port()

@@ -104,7 +104,7 @@ class Process:
         self._process: subprocess.Popen[bytes] | None = None
 
     def spawn(self, arguments: list[str], environment: dict[str, str] | None = None) -> None:
-        clean = {k: v for k, v in os.environ.items() if not k.startswith(("TOLLGATE_", "UPSTREAM"))}
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(("FAREGATE_", "UPSTREAM"))}
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [*self.under, sys.executable, "-m", "gateway", *arguments],
@@ -199,10 +199,10 @@ class GatewayProcess(Process):
         self.port = free_port()
         self.ops_port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.environment = {"TOLLGATE_LOG_LEVEL": "INFO", **(environment or {})}
+        self.environment = {"FAREGATE_LOG_LEVEL": "INFO", **(environment or {})}
         if database_url is not None:
-            self.environment["TOLLGATE_DATABASE_URL"] = database_url
-            self.environment["TOLLGATE_INSTALLATION_SECRET"] = "tests only, " + "x" * 32
+            self.environment["FAREGATE_DATABASE_URL"] = database_url
+            self.environment["FAREGATE_INSTALLATION_SECRET"] = "tests only, " + "x" * 32
         self.http = self._client()
         self.write(documents)
 
@@ -221,7 +221,7 @@ class GatewayProcess(Process):
     @property
     def database_url(self) -> str:
         return self.environment.get(
-            "TOLLGATE_DATABASE_URL", f"sqlite:///{self.data / 'tollgate.db'}"
+            "FAREGATE_DATABASE_URL", f"sqlite:///{self.data / 'faregate.db'}"
         )
 
     def start(self, *, apply: bool = True) -> "GatewayProcess":
@@ -285,7 +285,7 @@ class GatewayProcess(Process):
 
 def run_command(*arguments: str, environment: dict[str, str] | None = None) -> tuple[int, str]:
     """Run one command of the gateway to its end; exit code and output."""
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("TOLLGATE_", "UPSTREAM"))}
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("FAREGATE_", "UPSTREAM"))}
     done = subprocess.run(
         [sys.executable, "-m", "gateway", *arguments],
         cwd=ROOT,

@@ -30,7 +30,7 @@ class PostgresServer:
 
     def __init__(self, programs: Path) -> None:
         self._programs = programs
-        self._folder = Path(tempfile.mkdtemp(prefix="tollgate-postgres-"))
+        self._folder = Path(tempfile.mkdtemp(prefix="faregate-postgres-"))
         self._process: subprocess.Popen[bytes] | None = None
         self._databases = 0
         self.port = free_port()

@@ -10,7 +10,7 @@ from tests.harness.apiserver import ApiServer
 from tests.harness.gateway import wait_until
 
 Json = dict[str, Any]
-VERSION = "tollgate.dev/v1alpha1"
+VERSION = "faregate.dev/v1alpha1"
 _PLACES = {
     "ApiKey": (f"apis/{VERSION}", "apikeys"),
     "CreditGrant": (f"apis/{VERSION}", "creditgrants"),
@@ -144,7 +144,7 @@ def credit_grant(name: str, account: str = "alice", credits: int = 100, **spec: 
 
 def brought_secret(name: str, plaintext: str, *, labelled: bool = True) -> Json:
     """A Secret that somebody brings along, as the documentation says."""
-    labels = {"tollgate.dev/key": "true"} if labelled else {}
+    labels = {"faregate.dev/key": "true"} if labelled else {}
     return {
         "apiVersion": "v1",
         "kind": "Secret",

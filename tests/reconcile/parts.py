@@ -15,7 +15,7 @@ from tests.reconcile.world import World
 @asynccontextmanager
 async def open_parts(world: World, **settings: str) -> AsyncIterator[Parts]:
     """Parts on a world's cluster and database; `settings` are variables without their prefix."""
-    given = {f"TOLLGATE_{name.upper()}": value for name, value in settings.items()}
+    given = {f"FAREGATE_{name.upper()}": value for name, value in settings.items()}
     environment, metrics = {**world.environment, **given}, Metrics()
     cluster = await Cluster.connect(environment)
     try:

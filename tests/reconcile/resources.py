@@ -13,14 +13,14 @@ _ROOT = Path(__file__).parents[2]
 #: what the chart gives an operator, but that one `patch` of Secrets is in its own namespace there
 _RIGHTS: dict[str, list[tuple[str, str]]] = {
     "get list watch patch": [
-        ("tollgate.dev", "apikeys"),
-        ("tollgate.dev", "creditgrants"),
-        ("tollgate.dev", "gatewayfleets"),
+        ("faregate.dev", "apikeys"),
+        ("faregate.dev", "creditgrants"),
+        ("faregate.dev", "gatewayfleets"),
     ],
     "patch": [
-        ("tollgate.dev", "apikeys/status"),
-        ("tollgate.dev", "creditgrants/status"),
-        ("tollgate.dev", "gatewayfleets/status"),
+        ("faregate.dev", "apikeys/status"),
+        ("faregate.dev", "creditgrants/status"),
+        ("faregate.dev", "gatewayfleets/status"),
     ],
     "get list watch create update patch": [("", "secrets")],
     "create": [("", "events")],
@@ -52,7 +52,7 @@ def install_resources(server: ApiServer) -> None:
                 json=body,
             ).raise_for_status()
         for plural in _PLURALS:
-            path = f"/apis/tollgate.dev/v1alpha1/{plural}"
+            path = f"/apis/faregate.dev/v1alpha1/{plural}"
             wait_until(
                 lambda path=path: client.get(path).status_code == httpx.codes.OK,  # type: ignore[misc]  # bound in the loop
                 f"{plural} to be served",
@@ -61,8 +61,8 @@ def install_resources(server: ApiServer) -> None:
 
 def remove_definition(server: ApiServer, plural: str) -> None:
     """Delete a definition, and wait until the API does not serve it any more."""
-    definition = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{plural}.tollgate.dev"
-    served = f"/apis/tollgate.dev/v1alpha1/{plural}"
+    definition = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{plural}.faregate.dev"
+    served = f"/apis/faregate.dev/v1alpha1/{plural}"
     with server.client() as client:
         client.delete(definition).raise_for_status()
         wait_until(
@@ -77,10 +77,10 @@ def refuse_statuses(found: dict[str, Any], server: ApiServer, status: dict[str, 
     has_none = " && ".join(f"!has(self.status.{field})" for field in status)
     rule = f"self.metadata.name != '{name}' || !has(self.status) || ({has_none})"
     schema = "/spec/versions/0/schema/openAPIV3Schema/x-kubernetes-validations"
-    path = f"/apis/tollgate.dev/v1alpha1/namespaces/{namespace}/{plural}/{name}/status"
+    path = f"/apis/faregate.dev/v1alpha1/namespaces/{namespace}/{plural}/{name}/status"
     with server.client() as client:
         client.patch(
-            f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{plural}.tollgate.dev",
+            f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{plural}.faregate.dev",
             headers={"content-type": "application/json-patch+json"},
             json=[{"op": "add", "path": schema, "value": [{"rule": rule}]}],
         ).raise_for_status()

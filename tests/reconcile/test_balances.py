@@ -92,7 +92,7 @@ def test_a_key_shows_its_balance_and_its_last_use_and_nobody_minds(world: World)
     world.check()
     shows(world, 1000)
     sweeps(world, operator)  # the key's own Secret comes back through the watch, and is looked at
-    worked = ("tollgate_reconcile_duration_seconds_count", "kind=ApiKey")
+    worked = ("faregate_reconcile_duration_seconds_count", "kind=ApiKey")
     before = read_metrics(operator)[worked]
     handled = annotations(world)
     spend(world, "alice", 100)
@@ -118,13 +118,13 @@ def test_a_key_shows_its_balance_and_its_last_use_and_nobody_minds(world: World)
     world.team.patch("ApiKey", "alice", {"spec": {"suspended": True}})
     stopped = world.team.wait("ApiKey", "alice", "Suspended")
     assert stopped["status"]["balance"] == 900, "what is shown stays when a handler reports"
-    marked = ("tollgate_revocation_propagation_seconds_count", "stage=marked")
+    marked = ("faregate_revocation_propagation_seconds_count", "stage=marked")
     assert read_metrics(operator)[marked] == 1
 
 
 def sweeps(world: World, operator: Operator) -> None:
     """Wait for some sweeps that begin now."""
-    swept = ("tollgate_sweep_timestamp_seconds",)
+    swept = ("faregate_sweep_timestamp_seconds",)
     until = time.time() + 3
     world.team.eventually(lambda: read_metrics(operator)[swept] > until, "more sweeps")
 

@@ -51,7 +51,7 @@ def is_told(world: World, reason: str, name: str = "alice") -> None:
 
 
 def is_up(parts: Parts) -> bool:
-    return b"\ntollgate_database_up 1.0\n" in parts.metrics.exposition()
+    return b"\nfaregate_database_up 1.0\n" in parts.metrics.exposition()
 
 
 def test_a_count_that_does_not_end_holds_back_no_balance_and_no_event(world: World) -> None:
@@ -74,7 +74,7 @@ def test_no_mark_is_forgotten_before_the_watch_has_brought_the_keys(world: World
     world.check()
     first.kill()
     spend(world, "alice", 800)
-    account = ("tollgate_account_balance_credits", f"account={world.team.namespace}/alice")
+    account = ("faregate_account_balance_credits", f"account={world.team.namespace}/alice")
     late = allow(world.server, "late-operator", without="apikeys")
     with ThreadPoolExecutor() as threads:
         started = threads.submit(world.operator, kubeconfig=late, balance_seconds="1")
@@ -108,7 +108,7 @@ def test_a_look_that_fails_forgets_no_mark_and_calls_no_database_away(world: Wor
                 await balances.look()
             assert is_up(parts)
             await balances.look()
-            nobody = Database(f"postgresql://tollgate@127.0.0.1:{free_port()}/tollgate")
+            nobody = Database(f"postgresql://faregate@127.0.0.1:{free_port()}/faregate")
             with pytest.raises(DatabaseUnavailable):
                 await parts.ask(count_keys, nobody, "default")
             assert not is_up(parts)

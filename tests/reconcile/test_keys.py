@@ -203,9 +203,9 @@ def test_a_key_of_ones_own_is_none_that_others_know(shared: World) -> None:
     assert "URL" in condition(found, "Ready")["message"]
     shared.team.apply(brought_secret("copy", secrets.token_urlsafe(40)))
     shared.team.wait("ApiKey", "carol", "Issued")
-    for label in ("app.kubernetes.io/managed-by", "tollgate.dev/apikey"):
-        mark = {"app.kubernetes.io/managed-by": "tollgate-operator"}.get(label, "somebody")
-        labels = {"tollgate.dev/key": "true", label: mark}
+    for label in ("app.kubernetes.io/managed-by", "faregate.dev/apikey"):
+        mark = {"app.kubernetes.io/managed-by": "faregate-operator"}.get(label, "somebody")
+        labels = {"faregate.dev/key": "true", label: mark}
         shared.team.apply({**copy, "metadata": {"name": "copy", "labels": labels}})
         shared.team.wait("ApiKey", "carol", "InvalidKey")
         shared.team.apply(brought_secret("copy", secrets.token_urlsafe(40)))
@@ -329,8 +329,8 @@ def test_many_keys_without_objects_wait_for_a_word(world: World) -> None:
         "the operator to ask",
     )
     assert all(world.is_usable(name, plaintexts[name]) for name in names)
-    confirmed = {"metadata": {"annotations": {"operator.tollgate.dev/confirm-orphans": "3"}}}
-    world.system.patch("Secret", "tollgate-installation", confirmed)
+    confirmed = {"metadata": {"annotations": {"operator.faregate.dev/confirm-orphans": "3"}}}
+    world.system.patch("Secret", "faregate-installation", confirmed)
     wait_until(
         lambda: not any(world.is_usable(name, plaintexts[name]) for name in names[:3]),
         "the orphans to be suspended",

@@ -16,22 +16,22 @@ from tests.reconcile.objects import api_key, credit_grant
 from tests.reconcile.spending import read_metrics, spend
 from tests.reconcile.world import FLEET, Operator, World
 
-_BALANCE = "tollgate_account_balance_credits"
-_GRANTED = "tollgate_account_granted_credits"
-_MARKED = ("tollgate_revocation_propagation_seconds_count", "stage=marked")
+_BALANCE = "faregate_account_balance_credits"
+_GRANTED = "faregate_account_granted_credits"
+_MARKED = ("faregate_revocation_propagation_seconds_count", "stage=marked")
 
 
 def test_the_books_and_the_objects_are_in_the_metrics(world: World) -> None:
     operator = world.operator(balance_seconds="1", audit_seconds="1", sweep_seconds="2")
     found = read_metrics(operator)
     for state in ("live", "suspended", "expired", "revoked"):
-        assert found["tollgate_keys", f"state={state}"] == 0
+        assert found["faregate_keys", f"state={state}"] == 0
     for state in ("live", "spent", "expired", "voided"):
-        assert found["tollgate_grants", f"state={state}"] == 0
+        assert found["faregate_grants", f"state={state}"] == 0
     for kind in ("ApiKey", "CreditGrant", "GatewayFleet"):
-        assert found["tollgate_reconcile_queue", f"kind={kind}"] == 0
+        assert found["faregate_reconcile_queue", f"kind={kind}"] == 0
     assert found[_MARKED] == 0
-    assert found["tollgate_database_up",] == 1
+    assert found["faregate_database_up",] == 1
     world.team.apply(api_key("alice"))
     world.team.apply(api_key("bob"))
     world.team.apply(credit_grant("welcome", credits=1000))
@@ -45,31 +45,31 @@ def test_the_books_and_the_objects_are_in_the_metrics(world: World) -> None:
     until_metrics(
         operator,
         {
-            ("tollgate_keys", "state=live"): 2,
-            ("tollgate_grants", "state=live"): 2,
-            ("tollgate_objects", "kind=ApiKey", "reason=Issued"): 2,
-            ("tollgate_objects", "kind=CreditGrant", "reason=Posted"): 2,
-            ("tollgate_objects", "kind=CreditGrant", "reason=IdempotencyConflict"): 1,
-            ("tollgate_fleet_ready", f"fleet={FLEET}"): 0,
-            ("tollgate_fleet_replicas", f"fleet={FLEET}", "state=wanted"): 2,
-            ("tollgate_fleet_replicas", f"fleet={FLEET}", "state=ready"): 0,
-            ("tollgate_ledger_drift_credits",): 0,
-            ("tollgate_open_holds",): 0,
+            ("faregate_keys", "state=live"): 2,
+            ("faregate_grants", "state=live"): 2,
+            ("faregate_objects", "kind=ApiKey", "reason=Issued"): 2,
+            ("faregate_objects", "kind=CreditGrant", "reason=Posted"): 2,
+            ("faregate_objects", "kind=CreditGrant", "reason=IdempotencyConflict"): 1,
+            ("faregate_fleet_ready", f"fleet={FLEET}"): 0,
+            ("faregate_fleet_replicas", f"fleet={FLEET}", "state=wanted"): 2,
+            ("faregate_fleet_replicas", f"fleet={FLEET}", "state=ready"): 0,
+            ("faregate_ledger_drift_credits",): 0,
+            ("faregate_open_holds",): 0,
         },
     )
     found = read_metrics(operator)
-    for moment in ("tollgate_sweep_timestamp_seconds", "tollgate_ledger_audit_timestamp_seconds"):
+    for moment in ("faregate_sweep_timestamp_seconds", "faregate_ledger_audit_timestamp_seconds"):
         assert abs(found[moment,] - time.time()) < 30
-    assert found["tollgate_reconcile_duration_seconds_count", "kind=ApiKey"] >= 2
+    assert found["faregate_reconcile_duration_seconds_count", "kind=ApiKey"] >= 2
     assert found["process_resident_memory_bytes",] > 0
-    assert any(name[0] == "tollgate_build_info" for name in found)
+    assert any(name[0] == "faregate_build_info" for name in found)
     world.team.delete("ApiKey", "bob")
     world.team.wait_gone("ApiKey", "bob")
     until_metrics(
         operator,
         {
-            ("tollgate_keys", "state=revoked"): 1,
-            ("tollgate_objects", "kind=ApiKey", "reason=Issued"): 1,
+            ("faregate_keys", "state=revoked"): 1,
+            ("faregate_objects", "kind=ApiKey", "reason=Issued"): 1,
             _MARKED: 1,
         },
     )
@@ -78,7 +78,7 @@ def test_the_books_and_the_objects_are_in_the_metrics(world: World) -> None:
     world.team.wait_gone("ApiKey", "alice")
     gone = (_BALANCE, account)
     world.team.eventually(lambda: gone not in read_metrics(operator), "the account's series to go")
-    assert read_metrics(operator)["tollgate_grants", "state=spent"] == 2
+    assert read_metrics(operator)["faregate_grants", "state=spent"] == 2
 
 
 def until_metrics(operator: Operator, wanted: dict[tuple[str, ...], float]) -> None:
@@ -96,18 +96,18 @@ def test_books_that_are_wrong_are_told_once_in_each_place(world: World) -> None:
     operator = world.operator(audit_seconds="0.5")
     world.team.apply(credit_grant("welcome", credits=1000))
     world.check()
-    drift = ("tollgate_ledger_drift_credits",)
+    drift = ("faregate_ledger_drift_credits",)
     until_metrics(operator, {drift: 0})
     with world.database.write() as session:
         session.execute(text("UPDATE account SET balance = balance - 17"))
     until_metrics(operator, {drift: 17})
-    rounds = ("tollgate_ledger_audit_timestamp_seconds",)
+    rounds = ("faregate_ledger_audit_timestamp_seconds",)
     later = time.time() + 2
     world.team.eventually(lambda: read_metrics(operator)[rounds] > later, "more rounds")
     said = f"the books are wrong: {world.team.namespace}/alice has a balance of 983 but"
     assert operator.log_text().count(said) == 1
     told = [one for one in world.system.list("Event") if one["reason"] == "LedgerDrift"]
-    assert [one["involvedObject"]["name"] for one in told] == ["tollgate-installation"]
+    assert [one["involvedObject"]["name"] for one in told] == ["faregate-installation"]
     assert "wrong by 17 credits" in told[0]["message"]
     with world.database.write() as session:
         session.execute(text("UPDATE account SET balance = balance + 17"))
@@ -135,7 +135,7 @@ def test_one_object_is_worked_on_by_one_at_a_time() -> None:
         for _ in range(20):
             await asyncio.sleep(0)
         assert sorted(at_work) == ["alice", "bob"], "different objects do not wait for each other"
-        assert b'tollgate_reconcile_queue{kind="ApiKey"} 10.0' in metrics.exposition()
+        assert b'faregate_reconcile_queue{kind="ApiKey"} 10.0' in metrics.exposition()
         go_on.set()
         await asyncio.gather(*tasks)
         with pytest.raises(ClusterUnavailable):
@@ -145,11 +145,11 @@ def test_one_object_is_worked_on_by_one_at_a_time() -> None:
             async with turns.take("ApiKey", "team", "alice"):
                 raise ValueError("a bug")
         exposed = metrics.exposition().decode()
-        assert 'tollgate_reconcile_queue{kind="ApiKey"} 0.0' in exposed
-        errors = 'tollgate_reconcile_errors_total{kind="ApiKey",reason='
+        assert 'faregate_reconcile_queue{kind="ApiKey"} 0.0' in exposed
+        errors = 'faregate_reconcile_errors_total{kind="ApiKey",reason='
         assert f'{errors}"ClusterUnavailable"}} 1.0' in exposed
         assert f'{errors}"Failed"}} 1.0' in exposed
-        assert 'tollgate_reconcile_duration_seconds_count{kind="ApiKey"} 12.0' in exposed
+        assert 'faregate_reconcile_duration_seconds_count{kind="ApiKey"} 12.0' in exposed
 
     asyncio.run(story())
 
@@ -162,7 +162,7 @@ def test_many_accounts_are_exposed_within_a_second() -> None:
     began = time.perf_counter()
     exposed = metrics.exposition()
     assert time.perf_counter() - began < 1
-    assert exposed.count(b"tollgate_account_balance_credits{") == 10_001
+    assert exposed.count(b"faregate_account_balance_credits{") == 10_001
 
 
 def managed(**fields: Any) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def _starts_not(world: World, **settings: Any) -> str:
 def test_another_installation_secret_stops_the_start(world: World) -> None:
     world.operator().kill()
     other = {"stringData": {"secret": secrets.token_hex(32)}}
-    world.system.patch("Secret", "tollgate-installation", other)
+    world.system.patch("Secret", "faregate-installation", other)
     said = _starts_not(world)
     assert "installation secret" in said
     assert "Traceback" not in said
@@ -39,14 +39,14 @@ def test_another_installation_secret_stops_the_start(world: World) -> None:
 
 def test_a_lost_installation_secret_is_not_made_anew(world: World) -> None:
     world.operator().kill()
-    world.system.delete("Secret", "tollgate-installation")
+    world.system.delete("Secret", "faregate-installation")
     said = _starts_not(world)
-    assert "tollgate-installation" in said
-    assert world.system.get("Secret", "tollgate-installation") is None
+    assert "faregate-installation" in said
+    assert world.system.get("Secret", "faregate-installation") is None
 
 
 def test_a_setting_that_does_not_exist_stops_the_start(world: World) -> None:
-    assert "TOLLGATE_SWEEP_MINUTES" in _starts_not(world, sweep_minutes="5")
+    assert "FAREGATE_SWEEP_MINUTES" in _starts_not(world, sweep_minutes="5")
 
 
 def test_probes_tell_a_living_operator(world: World) -> None:
@@ -107,7 +107,7 @@ def test_finalizers_are_released_and_keys_stay_valid(world: World) -> None:
     plaintext = world.plaintext("alice-key")
     found = world.team.get("ApiKey", "alice")
     assert found is not None
-    assert found["metadata"]["finalizers"] == ["tollgate.dev/revoke"]
+    assert found["metadata"]["finalizers"] == ["faregate.dev/revoke"]
     grant = world.team.get("CreditGrant", "welcome")
     assert grant is not None
     assert "finalizers" not in grant["metadata"]

@@ -11,35 +11,35 @@ from gateway_operator.settings import (
 )
 
 ENVIRONMENT = {
-    "TOLLGATE_DATABASE_URL": "postgresql://db/tollgate",
-    "TOLLGATE_DATABASE_SECRET_NAME": "database",
-    "TOLLGATE_NAMESPACE": "ai",
-    "TOLLGATE_IMAGE": "registry.example/tollgate:1",
+    "FAREGATE_DATABASE_URL": "postgresql://db/faregate",
+    "FAREGATE_DATABASE_SECRET_NAME": "database",
+    "FAREGATE_NAMESPACE": "ai",
+    "FAREGATE_IMAGE": "registry.example/faregate:1",
 }
 
 
 def test_the_least_that_has_to_be_said() -> None:
-    settings = read_settings({**ENVIRONMENT, "HOME": "/", "TOLLGATE_WATCH_NAMESPACES": ""})
+    settings = read_settings({**ENVIRONMENT, "HOME": "/", "FAREGATE_WATCH_NAMESPACES": ""})
     assert settings.namespaces == ()
     assert settings.sweep_seconds == 300
-    assert settings.installation_secret_name == "tollgate-installation"
+    assert settings.installation_secret_name == "faregate-installation"
 
 
 def test_the_operators_own_namespace_is_always_watched() -> None:
-    named = {**ENVIRONMENT, "TOLLGATE_WATCH_NAMESPACES": "team-b, team-a,"}
+    named = {**ENVIRONMENT, "FAREGATE_WATCH_NAMESPACES": "team-b, team-a,"}
     assert read_settings(named).namespaces == ("ai", "team-a", "team-b")
-    released = {"TOLLGATE_NAMESPACE": "ai", "TOLLGATE_WATCH_NAMESPACES": "team-a"}
+    released = {"FAREGATE_NAMESPACE": "ai", "FAREGATE_WATCH_NAMESPACES": "team-a"}
     assert read_release_settings(released).namespaces == ("ai", "team-a")
 
 
 @pytest.mark.parametrize(
     ("changed", "sentence"),
     [
-        ({"TOLLGATE_SWEEP_MINUTES": "5"}, "there is no setting TOLLGATE_SWEEP_MINUTES"),
-        ({"TOLLGATE_SWEEP_SECONDS": "0"}, "sweep_seconds"),
-        ({"TOLLGATE_DATABASE_URL": "sqlite:///x.db"}, "must be a URL of PostgreSQL"),
-        ({"TOLLGATE_DATABASE_URL": ""}, "database_url"),
-        ({"TOLLGATE_NAMESPACE": "Not A Name"}, "namespace"),
+        ({"FAREGATE_SWEEP_MINUTES": "5"}, "there is no setting FAREGATE_SWEEP_MINUTES"),
+        ({"FAREGATE_SWEEP_SECONDS": "0"}, "sweep_seconds"),
+        ({"FAREGATE_DATABASE_URL": "sqlite:///x.db"}, "must be a URL of PostgreSQL"),
+        ({"FAREGATE_DATABASE_URL": ""}, "database_url"),
+        ({"FAREGATE_NAMESPACE": "Not A Name"}, "namespace"),
     ],
 )
 def test_a_wrong_setting_is_named(changed: dict[str, str], sentence: str) -> None:
@@ -50,8 +50,8 @@ def test_a_wrong_setting_is_named(changed: dict[str, str], sentence: str) -> Non
 def test_what_kopf_is_told() -> None:
     sheet = kopf.OperatorSettings()
     configure(sheet)
-    assert sheet.persistence.finalizer == "tollgate.dev/revoke"
-    assert sheet.watching.label_selectors["secrets"] == "tollgate.dev/key=true"
+    assert sheet.persistence.finalizer == "faregate.dev/revoke"
+    assert sheet.watching.label_selectors["secrets"] == "faregate.dev/key=true"
     assert sheet.watching.server_timeout is None
     assert sheet.watching.inactivity_timeout >= 62, "below that kopf reconnects all the time"
     assert sheet.queueing.worker_limit is None, "an index needs a worker for every object"

@@ -38,13 +38,13 @@ class Operator(Process):
         self._liveness, self._readiness = free_port(), free_port()
         self._environment = {
             **environment,
-            "TOLLGATE_LIVENESS_PORT": str(self._liveness),
-            "TOLLGATE_READINESS_PORT": str(self._readiness),
+            "FAREGATE_LIVENESS_PORT": str(self._liveness),
+            "FAREGATE_READINESS_PORT": str(self._readiness),
         }
 
     def start(self, *command: str) -> "Operator":
         """Start it, or a module that behaves like it, and wait until it is ready."""
-        clean = {key: value for key, value in os.environ.items() if not key.startswith("TOLLGATE_")}
+        clean = {key: value for key, value in os.environ.items() if not key.startswith("FAREGATE_")}
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", *(command or ("gateway_operator", "run"))],
@@ -125,18 +125,18 @@ class World:
     def environment(self) -> dict[str, str]:
         return {
             "KUBECONFIG": str(allow(self.server, "operator")),
-            "TOLLGATE_DATABASE_URL": self.url,
-            "TOLLGATE_DATABASE_SECRET_NAME": "database",
-            "TOLLGATE_NAMESPACE": self.system.namespace,
-            "TOLLGATE_WATCH_NAMESPACES": "" if self._whole else self.team.namespace,
-            "TOLLGATE_IMAGE": "registry.example/tollgate:test",
-            "TOLLGATE_SWEEP_SECONDS": "5",
-            "TOLLGATE_LOG_LEVEL": "INFO",
+            "FAREGATE_DATABASE_URL": self.url,
+            "FAREGATE_DATABASE_SECRET_NAME": "database",
+            "FAREGATE_NAMESPACE": self.system.namespace,
+            "FAREGATE_WATCH_NAMESPACES": "" if self._whole else self.team.namespace,
+            "FAREGATE_IMAGE": "registry.example/faregate:test",
+            "FAREGATE_SWEEP_SECONDS": "5",
+            "FAREGATE_LOG_LEVEL": "INFO",
         }
 
     def operator(self, *command: str, kubeconfig: Path | None = None, **settings: str) -> Operator:
         """Start one; `settings` are variables without their prefix."""
-        given = {f"TOLLGATE_{name.upper()}": value for name, value in settings.items()}
+        given = {f"FAREGATE_{name.upper()}": value for name, value in settings.items()}
         if kubeconfig is not None:
             given["KUBECONFIG"] = str(kubeconfig)
         log = self.folder / f"operator-{len(self.operators)}.log"
@@ -148,8 +148,8 @@ class World:
 
     def release_finalizers(self) -> None:
         """What runs before the chart is uninstalled; it must succeed, without a database."""
-        keys = ("KUBECONFIG", "TOLLGATE_NAMESPACE", "TOLLGATE_WATCH_NAMESPACES")
-        clean = {key: value for key, value in os.environ.items() if not key.startswith("TOLLGATE_")}
+        keys = ("KUBECONFIG", "FAREGATE_NAMESPACE", "FAREGATE_WATCH_NAMESPACES")
+        clean = {key: value for key, value in os.environ.items() if not key.startswith("FAREGATE_")}
         done = subprocess.run(
             [sys.executable, "-m", "gateway_operator", "release-finalizers"],
             cwd=ROOT,
@@ -195,7 +195,7 @@ class World:
 
     def hash_of(self, plaintext: str) -> bytes:
         """What the database holds of a key."""
-        (secret,) = self.system.values("tollgate-installation").values()
+        (secret,) = self.system.values("faregate-installation").values()
         return hash_key(InstallationSecret(secret).pepper(PEPPER), plaintext.encode())
 
     def is_usable(self, name: str, plaintext: str) -> bool:

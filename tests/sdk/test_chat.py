@@ -269,7 +269,7 @@ def test_what_a_stock_client_sends_is_taken(chat_client: Any, upstream: Upstream
         extra_query={"beta": "true"},
     )
     assert raw.parse().choices[0].message.content == "Well"
-    assert "temperature" in raw.headers["x-tollgate-degraded"].split(", ")
+    assert "temperature" in raw.headers["x-faregate-degraded"].split(", ")
     body = upstream.body()
     assert [message["role"] for message in body["messages"]] == ["system", "user", "user"]
     assert body.keys().isdisjoint({"temperature", "store", "user", "seed", "something_new"})

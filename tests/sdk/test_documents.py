@@ -58,17 +58,17 @@ def ask_messages(client: Any, *messages: Any) -> Any:
     asked = client.messages.with_raw_response.create(
         model=MODEL, max_tokens=1000, messages=list(messages)
     )
-    return asked.headers.get("x-tollgate-degraded")
+    return asked.headers.get("x-faregate-degraded")
 
 
 def ask_chat(client: Any, *messages: Any) -> Any:
     asked = client.chat.completions.with_raw_response.create(model=MODEL, messages=list(messages))
-    return asked.headers.get("x-tollgate-degraded")
+    return asked.headers.get("x-faregate-degraded")
 
 
 def ask_responses(client: Any, *items: Any) -> Any:
     asked = client.responses.with_raw_response.create(model=MODEL, input=list(items))
-    return asked.headers.get("x-tollgate-degraded")
+    return asked.headers.get("x-faregate-degraded")
 
 
 def seen(upstream: Upstream, index: int = 0) -> str:

@@ -84,7 +84,7 @@ def test_beside_a_function_it_is_left_out_and_named(
 ) -> None:
     answer = respond(chat_client, {"type": tool_type}, FUNCTION)
 
-    assert answer.headers["x-tollgate-degraded"] == f"tools.{tool_type}"
+    assert answer.headers["x-faregate-degraded"] == f"tools.{tool_type}"
     assert [tool["function"]["name"] for tool in upstream.body()["tools"]] == ["weather"]
     assert [tool.type for tool in answer.parse().tools] == ["function"]
 
@@ -98,7 +98,7 @@ def test_alone_or_forced_it_is_refused(
         respond(chat_client, {"type": tool_type}, FUNCTION, tool_choice={"type": tool_type})
     assert refused.value.param == "tool_choice"
     if tool_type.startswith(QUIET):
-        assert respond(chat_client, {"type": tool_type}).headers["x-tollgate-degraded"] == (
+        assert respond(chat_client, {"type": tool_type}).headers["x-faregate-degraded"] == (
             f"tools.{tool_type}"
         )
         return
@@ -116,7 +116,7 @@ def test_in_messages_beside_a_function_it_is_left_out_and_named(
 ) -> None:
     answer = message(messages_client, {"type": tool_type, "name": "hosted"}, TOOL)
 
-    assert answer.headers["x-tollgate-degraded"] == f"tools.{tool_type}"
+    assert answer.headers["x-faregate-degraded"] == f"tools.{tool_type}"
     assert [tool["function"]["name"] for tool in upstream.body()["tools"]] == ["weather"]
 
 
@@ -144,7 +144,7 @@ def test_in_chat_the_web_search_is_refused(chat_client: Any) -> None:
 
 
 def test_what_was_left_out_is_counted(chat_client: Any, gateway: GatewayProcess) -> None:
-    counted = 'tollgate_degraded_requests_total{feature="mcp",model="kimi-k2.5"}'
+    counted = 'faregate_degraded_requests_total{feature="mcp",model="kimi-k2.5"}'
 
     def count() -> float:
         lines = gateway.metrics().splitlines()

@@ -17,7 +17,7 @@ import pytest
 from tests.harness.gateway import GatewayProcess, Simulated
 
 HERE = Path(__file__).parent
-MODULES = "TOLLGATE_TEST_NODE_MODULES"
+MODULES = "FAREGATE_TEST_NODE_MODULES"
 TIMEOUT_SECONDS = 90
 
 OPENAI = [

@@ -270,7 +270,7 @@ def test_what_a_stock_client_sends_is_taken(messages_client: Any, upstream: Upst
     message = raw.parse()
     assert text_of(message) == "Two"
     assert message.model == "claude-opus-5"
-    assert "temperature" in raw.headers["x-tollgate-degraded"]
+    assert "temperature" in raw.headers["x-faregate-degraded"]
     body = upstream.body()
     roles = [said["role"] for said in body["messages"]]
     assert roles == ["system", "user", "assistant", "system", "user"]

@@ -248,7 +248,7 @@ def test_tools_that_the_client_carries_out(messages_client: Any, upstream: Upstr
     )
     [call] = raw.parse().content
     assert (call.name, call.input) == ("bash", {"command": "ls"})
-    assert raw.headers["x-tollgate-degraded"] == "tools.web_search_20250305"
+    assert raw.headers["x-faregate-degraded"] == "tools.web_search_20250305"
     sent = upstream.body()["tools"]
     names = [tool["function"]["name"] for tool in sent]
     assert names == ["bash", "str_replace_based_edit_tool"]

@@ -162,7 +162,7 @@ def test_a_file_with_which_no_gateway_could_start_is_refused_and_changes_nothing
         if way == "apply" and refused < 3:  # a start of Python each
             code, printed = apply_command(gateway)
             assert code == 1
-            assert "tollgate: " in printed
+            assert "faregate: " in printed
         refused += 1
         wait_for_refusals(gateway, refused)
         assert [gateway.balance(key) for key in keys] == [100, 100]
@@ -237,7 +237,7 @@ def test_a_process_that_does_not_apply_its_file_says_so_and_goes_on(
     gateway: GatewayProcess, simulated: Simulated
 ) -> None:
     gateway.start()
-    if "TOLLGATE_DATABASE_URL" not in gateway.environment:
+    if "FAREGATE_DATABASE_URL" not in gateway.environment:
         pytest.fail("both databases have a URL here")
     if gateway.database_url.startswith("sqlite"):
         return  # the one process of a SQLite database always applies its file
@@ -268,7 +268,7 @@ def test_keys_are_not_printed_into_a_file(gateway: GatewayProcess) -> None:
 def serve_on_terminal(folder: Path, *flags: str) -> tuple["subprocess.Popen[bytes]", int]:
     """The quickstart on a terminal of its own, as a person starts it."""
     near, far = pty.openpty()
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("TOLLGATE_", "UPSTREAM"))}
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("FAREGATE_", "UPSTREAM"))}
     process = subprocess.Popen(
         [sys.executable, "-m", "gateway", "serve", "--config", "examples/quickstart.yaml",
          "--data", str(folder / "data"), "--port", "0", "--ops-port", "0", *flags],

@@ -122,7 +122,7 @@ def test_the_examples_have_no_unknown_field() -> None:
 )  # fmt: skip
 def test_a_field_that_is_there_twice_is_refused(tmp_path: Path, text: str, sentence: str) -> None:
     path = tmp_path / "file.yaml"
-    head = "apiVersion: tollgate.dev/v1alpha1\nkind: ApiKey\nmetadata: {name: a}\n"
+    head = "apiVersion: faregate.dev/v1alpha1\nkind: ApiKey\nmetadata: {name: a}\n"
     path.write_text(yaml.safe_dump(FLEET) + "---\n" + head + text)
     with pytest.raises(SpecError, match=sentence):
         read_documents(path)

@@ -33,7 +33,7 @@ def readable(folder: Path) -> dict[str, str]:
     """The files below a folder that others than their owner may read."""
     files = (path for path in folder.rglob("*") if path.is_file())
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in files}
-    assert {"tollgate.db", "responses.db", "installation.secret", "lock"} < modes.keys()
+    assert {"faregate.db", "responses.db", "installation.secret", "lock"} < modes.keys()
     return {name: oct(mode) for name, mode in modes.items() if mode & 0o077}
 
 

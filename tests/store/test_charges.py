@@ -421,7 +421,7 @@ def test_an_unknown_account_or_odd_text_fails_alone(books: Books) -> None:
 
 def test_a_file_that_somebody_else_writes_is_waited_for_once_a_batch(tmp_path: Path) -> None:
     """Not once for each charge that waits: each would have its own five seconds."""
-    database = Database(f"sqlite:///{tmp_path / 'tollgate.db'}")
+    database = Database(f"sqlite:///{tmp_path / 'faregate.db'}")
     migrate(database)
     books = Books(database)
     books.grant(credits=100)

@@ -80,7 +80,7 @@ def test_a_database_that_says_not_now_is_busy_and_not_away(
 def test_a_database_that_is_away_or_ends_the_connection_is_not_busy(
     postgres_server: PostgresServer,
 ) -> None:
-    nobody = Database(f"postgresql://tollgate@127.0.0.1:{free_port()}/tollgate")
+    nobody = Database(f"postgresql://faregate@127.0.0.1:{free_port()}/faregate")
     with pytest.raises(DatabaseUnavailable) as caught:
         nobody.glance("SELECT 1")
     assert type(caught.value) is DatabaseUnavailable

@@ -222,7 +222,7 @@ def test_a_file_that_cannot_be_opened_is_an_outage_until_it_can(tmp_path: Path) 
         assert await store.save(ALICE, stored()) is True
         assert await store.get(ALICE, "resp_1") is not None
 
-    run(f"sqlite:///{folder / 'tollgate.db'}", story)
+    run(f"sqlite:///{folder / 'faregate.db'}", story)
 
 
 @pytest.fixture

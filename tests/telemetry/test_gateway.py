@@ -58,7 +58,7 @@ def gateway(
 def series(gateway: GatewayProcess) -> set[str]:
     """Every series without its value; not what the process says of itself."""
     lines = gateway.metrics().splitlines()
-    return {line.rpartition(" ")[0] for line in lines if line.startswith("tollgate_")}
+    return {line.rpartition(" ")[0] for line in lines if line.startswith("faregate_")}
 
 
 def value(gateway: GatewayProcess, name: str) -> float:
@@ -73,7 +73,7 @@ def test_a_revoked_key_takes_its_series_along(gateway: GatewayProcess) -> None:
     headers = {"x-api-key": key}
     assert gateway.http.post(PATHS["chat"], headers=headers, json=ask).status_code == 200
     assert f'key="{NAMESPACE}/doomed"' in gateway.metrics()
-    count_of = 'tollgate_revocation_propagation_seconds_count{stage="known"}'
+    count_of = 'faregate_revocation_propagation_seconds_count{stage="known"}'
     before = value(gateway, count_of)
     database = Database(gateway.database_url)
     row = find_key(database, INSTALLATION, NAMESPACE, "doomed")
@@ -83,7 +83,7 @@ def test_a_revoked_key_takes_its_series_along(gateway: GatewayProcess) -> None:
     wait_until(lambda: f'key="{NAMESPACE}/doomed"' not in gateway.metrics(), "its series to go")
     assert value(gateway, count_of) == before + 1
     within = value(
-        gateway, 'tollgate_revocation_propagation_seconds_bucket{le="10.0",stage="known"}'
+        gateway, 'faregate_revocation_propagation_seconds_bucket{le="10.0",stage="known"}'
     )
     assert within == before + 1
     assert gateway.http.post(PATHS["chat"], headers=headers, json=ask).status_code == 401
@@ -100,7 +100,7 @@ def test_a_hundred_thousand_inputs_make_no_series(gateway: GatewayProcess) -> No
     _send(gateway, _requests(keys, numbers, _INPUTS))
     assert next(numbers) >= _INPUTS
     assert series(gateway) == before
-    assert value(gateway, "tollgate_folded_total") == 0
+    assert value(gateway, "faregate_folded_total") == 0
 
 
 def _requests(keys: list[str], numbers: Iterator[int], amount: int) -> Iterator[bytes]:

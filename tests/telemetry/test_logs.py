@@ -29,7 +29,7 @@ def make(
     made: list[GatewayProcess] = []
 
     def make(**settings: str) -> GatewayProcess:
-        environment = {f"TOLLGATE_{name}": value for name, value in settings.items()}
+        environment = {f"FAREGATE_{name}": value for name, value in settings.items()}
         process = GatewayProcess(
             tmp_path_factory.mktemp("logs"),
             [fleet(simulated.url), api_key("alice"), credit_grant("alice")],

@@ -44,9 +44,9 @@ def test_a_request_is_counted_for_its_key_account_and_model() -> None:
     metrics.know([ALICE.key])
     use(metrics, ALICE)
     names = {"key": ALICE.key, "account": ALICE.account, "model": ALICE.model}
-    assert samples(metrics, "tollgate_requests_total") == {requests_of(ALICE.key, ALICE.account): 1}
-    assert samples(metrics, "tollgate_credits_total")[of(**names, kind="charge")] == 3
-    assert samples(metrics, "tollgate_tokens_total")[of(**names, direction="input")] == 4
+    assert samples(metrics, "faregate_requests_total") == {requests_of(ALICE.key, ALICE.account): 1}
+    assert samples(metrics, "faregate_credits_total")[of(**names, kind="charge")] == 3
+    assert samples(metrics, "faregate_tokens_total")[of(**names, direction="input")] == 4
 
 
 def test_series_go_with_their_key_and_only_they() -> None:
@@ -54,13 +54,13 @@ def test_series_go_with_their_key_and_only_they() -> None:
     metrics.know([ALICE.key, BOB.key])
     use(metrics, ALICE)
     use(metrics, BOB)
-    before = samples(metrics, "tollgate_series")[of()]
+    before = samples(metrics, "faregate_series")[of()]
     metrics.forget({ALICE.key})
     text = metrics.exposition().decode()
     assert ALICE.key not in text
     assert ALICE.account not in text
-    assert samples(metrics, "tollgate_requests_total") == {requests_of(BOB.key, BOB.account): 1}
-    assert samples(metrics, "tollgate_series")[of()] < before
+    assert samples(metrics, "faregate_requests_total") == {requests_of(BOB.key, BOB.account): 1}
+    assert samples(metrics, "faregate_series")[of()] < before
 
 
 def test_a_request_that_outlives_its_key_does_not_bring_its_series_back() -> None:
@@ -71,7 +71,7 @@ def test_a_request_that_outlives_its_key_does_not_bring_its_series_back() -> Non
     under_way.used(Usage(1, 1))
     use(metrics, ALICE)
     assert ALICE.key not in metrics.exposition().decode()
-    assert samples(metrics, "tollgate_requests_total") == {requests_of("other", "other"): 1}
+    assert samples(metrics, "faregate_requests_total") == {requests_of("other", "other"): 1}
 
 
 def test_a_key_that_comes_back_counts_again() -> None:
@@ -90,12 +90,12 @@ def test_a_full_replica_folds_the_rest_and_loses_nothing() -> None:
     for labels in keys:
         use(metrics, labels)
         use(metrics, labels)
-    requests = samples(metrics, "tollgate_requests_total")
+    requests = samples(metrics, "faregate_requests_total")
     assert sum(requests.values()) == 1000
     assert requests[requests_of("other", "other", "other")] > 900
-    assert samples(metrics, "tollgate_series")[of()] <= 200
-    assert samples(metrics, "tollgate_folded_total")[of()] > 0
-    assert sum(samples(metrics, "tollgate_credits_total").values()) == 3000
+    assert samples(metrics, "faregate_series")[of()] <= 200
+    assert samples(metrics, "faregate_folded_total")[of()] > 0
+    assert sum(samples(metrics, "faregate_credits_total").values()) == 3000
     fixed = metrics.exposition().count(b"\n")
     more = [RequestLabels(f"team/more-{n}", f"team/more-{n}", "kimi-k2.5") for n in range(500)]
     metrics.know(labels.key for labels in more)
@@ -113,7 +113,7 @@ def test_keys_of_one_namespace_leave_room_for_another_s() -> None:
         use(metrics, labels)
     carol = RequestLabels("other-team/carol-key", "other-team/carol", "kimi-k2.5")
     use(metrics, carol)
-    assert samples(metrics, "tollgate_requests_total")[requests_of(carol.key, carol.account)] == 1
+    assert samples(metrics, "faregate_requests_total")[requests_of(carol.key, carol.account)] == 1
     metrics.forget({labels.key for labels in keys})
     again = RequestLabels("team/again", "team/again", "kimi-k2.5")
     metrics.know([again.key])
@@ -129,7 +129,7 @@ def test_room_that_a_key_leaves_is_anothers() -> None:
         use(metrics, labels)
         assert labels.key in metrics.exposition().decode()
         metrics.forget({labels.key})
-    assert samples(metrics, "tollgate_folded_total")[of()] == 0
+    assert samples(metrics, "faregate_folded_total")[of()] == 0
 
 
 def test_what_belongs_to_no_request_is_there_from_the_start() -> None:
@@ -139,8 +139,8 @@ def test_what_belongs_to_no_request_is_there_from_the_start() -> None:
     text = metrics.exposition().decode()
     for name, (_, labels, *_) in {**COUNTERS, **GAUGES, **TIMINGS}.items():
         if set(labels) <= {"upstream", "stage", "version"}:
-            assert f"\ntollgate_{name}" in text, name
-    assert samples(metrics, "tollgate_upstream_circuit_open") == {of(upstream="moonshot"): 0}
-    assert samples(metrics, "tollgate_revocation_propagation_seconds_count") == {
+            assert f"\nfaregate_{name}" in text, name
+    assert samples(metrics, "faregate_upstream_circuit_open") == {of(upstream="moonshot"): 0}
+    assert samples(metrics, "faregate_revocation_propagation_seconds_count") == {
         of(stage="known"): 0
     }

@@ -153,11 +153,11 @@ def test_a_collector_is_told_of_each_charged_request(
     assert told["gen_ai.operation.name"] == "chat"
     assert told["gen_ai.request.model"] == "kimi-k2.5"
     assert int(told["gen_ai.usage.input_tokens"]) > 0
-    assert told["tollgate.key"] == f"{NAMESPACE}/alice"
+    assert told["faregate.key"] == f"{NAMESPACE}/alice"
     assert told["http.response.status_code"] == "200"
     assert attributes(failed)["error.type"] == "502"
     assert failed.trace_id != served.trace_id
-    assert collector.resources[0]["service.name"] == "tollgate"
+    assert collector.resources[0]["service.name"] == "faregate"
     assert gateway.key("alice") not in str(collector.spans)
     assert collector.measures.keys() >= {
         "gen_ai.client.token.usage",

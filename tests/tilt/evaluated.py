@@ -50,7 +50,7 @@ EXTENSIONS = {
 #: what a container of an image that Tilt builds runs, before its arguments
 START = ["sh", "/opt/live/start"]
 #: the Kubernetes that Tilt is said to work on: that of `make kind-up`
-CONTEXT = "kind-tollgate"
+CONTEXT = "kind-faregate"
 
 
 class Call(NamedTuple):

@@ -30,23 +30,23 @@ def world(postgres_server: PostgresServer, tmp_path: Path) -> Iterator[World]:
 
 def test_a_key_credits_and_a_chat(world: World, simulated: Simulated, tmp_path: Path) -> None:
     world.operator()
-    (secret,) = world.system.values("tollgate-installation").values()
+    (secret,) = world.system.values("faregate-installation").values()
     gateway = GatewayProcess(
         tmp_path,
         [fleet(simulated.url)],
-        environment={"TOLLGATE_DATABASE_URL": world.url, "TOLLGATE_INSTALLATION_SECRET": secret},
+        environment={"FAREGATE_DATABASE_URL": world.url, "FAREGATE_INSTALLATION_SECRET": secret},
     ).start(apply=False)
     shell = Shell(world.server, ROOT)
     pressed = {"NAMESPACE": world.team.namespace, "NAME": "bob", "ACCOUNT": "bob"}
 
     said = shell.run(".dev/tilt/make-key", **pressed)
-    assert "apikey.tollgate.dev/bob condition met" in said
+    assert "apikey.faregate.dev/bob condition met" in said
     key = world.plaintext("bob-key")
     for _ in range(2):
         said = shell.run(".dev/tilt/grant-credits", **pressed, CREDITS="21")
         assert "condition met" in said
     said = shell.run(
-        ".dev/tilt/send-chat", **pressed, MESSAGE='"Hi" twice', TOLLGATE_URL=gateway.url
+        ".dev/tilt/send-chat", **pressed, MESSAGE='"Hi" twice', FAREGATE_URL=gateway.url
     )
     assert "data: [DONE]" in said
     assert "x-credits-charged: 2" in said

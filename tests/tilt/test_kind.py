@@ -18,7 +18,7 @@ def test_tilt_works_on_the_cluster_that_kind_makes(evaluated: Evaluated) -> None
     assert configuration == {
         "kind": "Cluster",
         "apiVersion": "kind.x-k8s.io/v1alpha4",
-        "name": "tollgate",
+        "name": "faregate",
         "nodes": [{"role": "control-plane"}],
     }
     assert f"kind-{configuration['name']}" == CONTEXT

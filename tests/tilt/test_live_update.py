@@ -18,7 +18,7 @@ RELOAD = [sys.executable, str(ROOT / ".dev/reload.py")]
 
 @contextmanager
 def process(command: list[str], log: Path, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("TOLLGATE_")}
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("FAREGATE_")}
     with log.open("wb") as output:
         started = subprocess.Popen(
             command, cwd=log.parent, stdout=output, stderr=output, env={**clean, **environment}

@@ -90,12 +90,12 @@ def test_every_object_belongs_to_one_resource_and_no_hook_of_helm_is_among_them(
 
 def test_every_image_but_that_of_postgresql_is_built_here(evaluated: Evaluated) -> None:
     built = {call["ref"] for call in evaluated.all("docker_build")}
-    assert built == {"tollgate-operator", "tollgate-gateway"}
+    assert built == {"faregate-operator", "faregate-gateway"}
     assert {workload: image.split(":")[0] for workload, image in images(evaluated).items()} == {
-        "tollgate-operator": "tollgate-operator",
-        "gateway": "tollgate-gateway",
-        "upstream": "tollgate-gateway",
-        "tollgate-postgres": "postgres",
+        "faregate-operator": "faregate-operator",
+        "gateway": "faregate-gateway",
+        "upstream": "faregate-gateway",
+        "faregate-postgres": "postgres",
     }
     (kind,) = evaluated.all("k8s_kind")
     assert kind == {"kind": "GatewayFleet", "image_json_path": "{.spec.image}"}
@@ -106,7 +106,7 @@ def test_the_pods_of_the_gateway_are_found_by_the_label_that_the_operator_gives(
 ) -> None:
     gateway = resources(evaluated)["gateway"]
     fleet = named(evaluated, "GatewayFleet", gateway["workload"])
-    assert gateway["extra_pod_selectors"] == [{"tollgate.dev/fleet": fleet["metadata"]["name"]}]
+    assert gateway["extra_pod_selectors"] == [{"faregate.dev/fleet": fleet["metadata"]["name"]}]
 
 
 def test_forwarded_ports_are_ports_of_the_containers(evaluated: Evaluated) -> None:
@@ -141,22 +141,22 @@ def test_what_is_copied_into_pods_is_what_runs_there(evaluated: Evaluated) -> No
         assert json.loads(re.findall(r"^ENTRYPOINT (.*)$", dockerfile, re.M)[-1]) == START
         (watched,) = re.findall(r'^ENV WATCHED="(.*)"$', dockerfile, re.M)
         expected = {step["remote_path"] for step in steps}
-        if call["ref"] == "tollgate-gateway":
+        if call["ref"] == "faregate-gateway":
             expected = {"/tmp/live/gateway"}
         assert set(watched.split()) == expected
 
 
 def test_the_pods_of_the_gateway_start_like_the_others(evaluated: Evaluated) -> None:
-    fleet = read_fleet(named(evaluated, "GatewayFleet", "tollgate"))
+    fleet = read_fleet(named(evaluated, "GatewayFleet", "faregate"))
     settings = OperatorSettings(
-        database_url="postgresql://", database_secret_name="d", namespace="tollgate", image="i"
+        database_url="postgresql://", database_secret_name="d", namespace="faregate", image="i"
     )
     (container,) = pod_template(fleet, settings)["spec"]["containers"]
     line = [*container["command"], *container["args"]]
     assert line[:5] == [*START, "gateway", "serve", "--config"]
     assert {"name": "tmp", "mountPath": "/tmp"} in container["volumeMounts"]
     assert container["securityContext"]["readOnlyRootFilesystem"]
-    assert container["image"] == "tollgate-gateway"
+    assert container["image"] == "faregate-gateway"
 
 
 def test_every_file_that_is_read_watched_or_run_is_there(evaluated: Evaluated) -> None:

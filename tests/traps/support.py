@@ -56,7 +56,7 @@ class Sent(Struct):
     @property
     def degraded(self) -> set[str]:
         """What the gateway says it dropped."""
-        named: str = self.response.headers.get("x-tollgate-degraded", "")
+        named: str = self.response.headers.get("x-faregate-degraded", "")
         return {name for name in named.split(", ") if name}
 
 

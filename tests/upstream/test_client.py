@@ -12,8 +12,8 @@ from gateway.core.request import Sampling
 from gateway.core.spec import FleetLimits
 from gateway.errors import (
     ContextOverflow,
+    FaregateError,
     InvalidRequest,
-    TollgateError,
     UpstreamBroken,
     UpstreamError,
     UpstreamMisconfigured,
@@ -42,8 +42,8 @@ def ask(script: str, **members: Any) -> tuple[str, Usage | None]:
     return asyncio.run(run())
 
 
-def fail(script: str, **members: Any) -> TollgateError:
-    with pytest.raises(TollgateError) as caught:
+def fail(script: str, **members: Any) -> FaregateError:
+    with pytest.raises(FaregateError) as caught:
         ask(script, **members)
     return caught.value
 
@@ -91,7 +91,7 @@ def test_an_answer_that_is_not_streamed() -> None:
         ("!end-early", UpstreamBroken),
     ],
 )
-def test_failures_of_an_upstream(script: str, kind: type[TollgateError]) -> None:
+def test_failures_of_an_upstream(script: str, kind: type[FaregateError]) -> None:
     assert type(fail(script)) is kind
 
 
@@ -107,10 +107,10 @@ def test_an_overflow_comes_back_as_one() -> None:
 
 
 def test_errors_inside_an_answer_that_is_not_streamed() -> None:
-    async def run(script: str) -> TollgateError:
+    async def run(script: str) -> FaregateError:
         async with running() as url, upstream_at(url) as upstream:
             reply = await send(upstream, script)
-            with pytest.raises(TollgateError) as caught:
+            with pytest.raises(FaregateError) as caught:
                 await reply.answer(Aside(), ("team-a", "team-a/alice"))
             reply.close()
             return caught.value

@@ -14,9 +14,9 @@ from gateway.aside import Aside
 from gateway.core.request import Sampling
 from gateway.core.spec import FleetLimits
 from gateway.errors import (
+    FaregateError,
     InvalidRequest,
     Overloaded,
-    TollgateError,
     UpstreamBroken,
     UpstreamError,
     UpstreamMisconfigured,
@@ -48,7 +48,7 @@ def play(serve: Serve, limits: FleetLimits = LIMITS, streaming: bool = True) -> 
         async with socket_that(serve) as url, upstream_at(url, "secret", limits) as upstream:
             try:
                 reply = await send(upstream, "hello", stream=streaming)
-            except TollgateError as error:
+            except FaregateError as error:
                 return error
             try:
                 return (
@@ -56,7 +56,7 @@ def play(serve: Serve, limits: FleetLimits = LIMITS, streaming: bool = True) -> 
                     if streaming
                     else await reply.answer(Aside(), ("team-a", "team-a/alice"))
                 )
-            except TollgateError as error:
+            except FaregateError as error:
                 return error
             finally:
                 reply.close()
@@ -256,7 +256,7 @@ class SlowReader:
             self._over.set()
             try:
                 return told(await read_all(reply))
-            except TollgateError as error:
+            except FaregateError as error:
                 return error
             finally:
                 reply.close()
@@ -304,7 +304,7 @@ def test_what_breaks_behind_all_choices_that_were_asked_for_was_complete(
             reply = await send(upstream, "hello", stream=True, sampling=Sampling(n=choices))
             try:
                 return told(await read_all(reply))
-            except TollgateError as error:
+            except FaregateError as error:
                 return error
             finally:
                 reply.close()
@@ -313,11 +313,11 @@ def test_what_breaks_behind_all_choices_that_were_asked_for_was_complete(
 
 
 def test_nobody_listening_is_unreachable() -> None:
-    async def run() -> TollgateError:
+    async def run() -> FaregateError:
         async with socket_that(never) as url:
             pass
         async with upstream_at(url) as upstream:
-            with pytest.raises(TollgateError) as caught:
+            with pytest.raises(FaregateError) as caught:
                 await send(upstream, "hello")
             return caught.value
 
@@ -333,11 +333,11 @@ def test_more_connections_than_there_may_be_are_no_failure_of_the_upstream() -> 
     async def serve(head: bytes, writer: asyncio.StreamWriter) -> None:
         writer.write(STREAM_HEAD)
 
-    async def run() -> TollgateError:
+    async def run() -> FaregateError:
         limits = FleetLimits(upstream_connections=1)
         async with socket_that(serve) as url, upstream_at(url, None, limits) as upstream:
             first = await send(upstream, "hello", stream=True)
-            with pytest.raises(TollgateError) as caught:
+            with pytest.raises(FaregateError) as caught:
                 await send(upstream, "hello", stream=True)
             first.close()
             return caught.value
@@ -453,7 +453,7 @@ def test_no_http_at_all_is_unreachable(streaming: bool) -> None:
         ({"choices": [{"message": {"content": "x"}, "finish_reason": "stop"}]}, UpstreamBroken),
     ],
 )
-def test_json_where_a_stream_was_asked_for(body: Any, kind: type[TollgateError]) -> None:
+def test_json_where_a_stream_was_asked_for(body: Any, kind: type[FaregateError]) -> None:
     async def serve(head: bytes, writer: asyncio.StreamWriter) -> None:
         writer.write(answer(json.dumps(body).encode()))
 

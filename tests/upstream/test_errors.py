@@ -8,9 +8,9 @@ import pytest
 from gateway.errors import (
     ContentFiltered,
     ContextOverflow,
+    FaregateError,
     InvalidRequest,
     RequestTooLarge,
-    TollgateError,
     UpstreamError,
     UpstreamMisconfigured,
     UpstreamOverloaded,
@@ -23,12 +23,12 @@ NOW = 1_767_225_600.0
 CREDENTIAL = "opaque credential/of+any=kind"
 
 
-def read(status: int, body: Any = None, **headers: str) -> TollgateError:
+def read(status: int, body: Any = None, **headers: str) -> FaregateError:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     return read_error(status, raw, headers, CREDENTIAL, NOW)
 
 
-def moonshot(status: int, kind: str, message: str = "what the upstream says") -> TollgateError:
+def moonshot(status: int, kind: str, message: str = "what the upstream says") -> FaregateError:
     return read(status, {"error": {"type": kind, "message": message}})
 
 
@@ -64,7 +64,7 @@ def moonshot(status: int, kind: str, message: str = "what the upstream says") ->
         (599, "", UpstreamError),
     ],
 )
-def test_type_before_status(status: int, kind: str, expected: type[TollgateError]) -> None:
+def test_type_before_status(status: int, kind: str, expected: type[FaregateError]) -> None:
     error = moonshot(status, kind)
     assert type(error) is expected
     is_the_clients = error.status < 500

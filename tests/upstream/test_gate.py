@@ -39,8 +39,8 @@ def with_gate(story: Callable[[Gate], Awaitable[None]], **spec: Any) -> None:
         await story(gate)
         gate.close()
         text = metrics.exposition().decode()
-        assert 'tollgate_upstream_waiting_requests{upstream="main"} 0.0' in text
-        assert 'tollgate_upstream_in_flight_requests{upstream="main"} 0.0' in text
+        assert 'faregate_upstream_waiting_requests{upstream="main"} 0.0' in text
+        assert 'faregate_upstream_in_flight_requests{upstream="main"} 0.0' in text
 
     asyncio.run(run())
 

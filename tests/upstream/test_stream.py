@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from gateway.core.events import Usage
 from gateway.errors import (
     ContentFiltered,
+    FaregateError,
     InvalidRequest,
-    TollgateError,
     UpstreamBroken,
     UpstreamMisconfigured,
     UpstreamOverloaded,
@@ -54,7 +54,7 @@ class Read:
         return self.chunks, failure, self.usage, self.complete
 
     @property
-    def error(self) -> TollgateError:
+    def error(self) -> FaregateError:
         assert self.failure is not None
         return self.failure
 
@@ -166,7 +166,7 @@ def test_what_is_no_chunk_breaks_the_stream_after_the_chunks_before_it() -> None
     ],
 )
 def test_an_error_object_is_what_its_status_would_be_until_the_answer_began(
-    error: Any, kind: type[TollgateError]
+    error: Any, kind: type[FaregateError]
 ) -> None:
     assert type(Read(stream({"error": error})).error) is kind
     begun = Read(stream(*TEXTS, {"error": error}, "[DONE]"))

@@ -10,25 +10,25 @@ from gateway.errors import (
     ContextOverflow,
     CreditsExhausted,
     DailyCapReached,
+    FaregateError,
     InvalidRequest,
     Overloaded,
     RateLimited,
-    TollgateError,
     UpstreamMisconfigured,
     UpstreamOverloaded,
 )
 from gateway.wire.errors import error_headers, render_anthropic, render_openai, status_for
 
 
-def all_errors() -> Iterator[type[TollgateError]]:
+def all_errors() -> Iterator[type[FaregateError]]:
     for _, member in inspect.getmembers(gateway.errors, inspect.isclass):
-        if issubclass(member, TollgateError):
+        if issubclass(member, FaregateError):
             yield member
 
 
 @pytest.mark.parametrize("kind", list(all_errors()), ids=lambda kind: kind.__name__)
 def test_every_error_has_both_envelopes_a_status_and_a_word_on_retries(
-    kind: type[TollgateError],
+    kind: type[FaregateError],
 ) -> None:
     error = kind("what went wrong", param="model")
 
@@ -112,7 +112,7 @@ def test_details_with_an_error_code_reach_anthropic_clients() -> None:
 
 
 def test_waiting_is_told_in_whole_seconds_and_only_where_it_helps() -> None:
-    def wait(error: TollgateError) -> bytes | None:
+    def wait(error: FaregateError) -> bytes | None:
         return dict(error_headers(error, "openai")).get(b"retry-after")
 
     assert wait(RateLimited("slow down", retry_after_seconds=1.2)) == b"2"

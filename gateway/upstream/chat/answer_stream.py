@@ -11,7 +11,7 @@ from typing import Any
 from msgspec import Struct
 
 from gateway.core.events import Event, Usage
-from gateway.errors import TollgateError, UpstreamBroken
+from gateway.errors import FaregateError, UpstreamBroken
 from gateway.upstream.base import PassOn, UpstreamChunk
 from gateway.upstream.chat.decode import EventDecoder
 from gateway.upstream.chat.tally import Tally, has_content
@@ -60,7 +60,7 @@ class ChatStream:
         self._begun = False
         self.tally = Tally(choices)
         self.ended = False
-        self.failure: TollgateError | None = None
+        self.failure: FaregateError | None = None
 
     @property
     def usage(self) -> Usage | None:

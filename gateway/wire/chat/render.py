@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from gateway.aside import Aside
 from gateway.core.events import Usage
-from gateway.errors import TollgateError, UpstreamBroken
+from gateway.errors import FaregateError, UpstreamBroken
 from gateway.wire.base import Answer, Chunk, Exchange
 from gateway.wire.chat.calls import CallSequence
 from gateway.wire.chat.event_writer import EventWriter
@@ -137,7 +137,7 @@ class ChatRenderer:
         }
         return [data_frame(_encode(event)), DONE]
 
-    def fail(self, error: TollgateError) -> list[bytes]:
+    def fail(self, error: FaregateError) -> list[bytes]:
         """An error object, which every SDK raises; no `[DONE]` follows."""
         return [data_frame(_encode(render_openai(error)))]
 

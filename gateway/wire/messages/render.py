@@ -13,7 +13,7 @@ from gateway.aside import Aside
 from gateway.core.events import Signed, Usage
 from gateway.core.request import Thought
 from gateway.core.seal import Sealer
-from gateway.errors import TollgateError, UpstreamBroken
+from gateway.errors import FaregateError, UpstreamBroken
 from gateway.wire.base import Answer, Call, Chunk, Exchange
 from gateway.wire.errors import render_anthropic
 from gateway.wire.messages.assembly import Assembly, Block, read_input
@@ -63,7 +63,7 @@ class MessagesRenderer:
         frames.append(MESSAGE_STOP)
         return frames
 
-    def fail(self, error: TollgateError) -> list[bytes]:
+    def fail(self, error: FaregateError) -> list[bytes]:
         """An `error` event; the blocks stay open, so that nobody takes them for complete."""
         envelope = render_anthropic(error, self._exchange.request_id)
         return [frame("error", envelope)]

@@ -14,10 +14,10 @@ from gateway.core.events import Usage
 from gateway.errors import (
     ContentFiltered,
     ContextOverflow,
+    FaregateError,
     Overloaded,
     RateLimited,
     RequestError,
-    TollgateError,
     UpstreamOverloaded,
 )
 from gateway.wire.json import encode_part
@@ -147,7 +147,7 @@ def usage_object(usage: Usage) -> UsageObject:
     )
 
 
-def error_object(error: TollgateError, message: str) -> ErrorObject:
+def error_object(error: FaregateError, message: str) -> ErrorObject:
     """An error in the codes that agents look for in a failed response."""
     match error:
         case ContextOverflow():

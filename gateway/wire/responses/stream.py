@@ -33,7 +33,7 @@ from gateway.core.events import (
 )
 from gateway.core.request import Thought
 from gateway.core.seal import Sealer
-from gateway.errors import TollgateError
+from gateway.errors import FaregateError
 from gateway.wire.base import Answer, Chunk, Exchange
 from gateway.wire.errors import render_openai
 from gateway.wire.responses.calls import ITEMS
@@ -126,7 +126,7 @@ class ResponseRenderer:
         frames.append(_DONE)
         return frames
 
-    def fail(self, error: TollgateError) -> list[bytes]:
+    def fail(self, error: FaregateError) -> list[bytes]:
         """The error event and the failed response; what was open stays undone.
 
         The event carries its members twice: beside its type, as OpenAI documents them, and in

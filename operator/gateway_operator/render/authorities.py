@@ -12,7 +12,7 @@ from msgspec import Struct
 from gateway_operator.resources.fleet import Fleet, KeyRef
 from gateway_operator.settings import OperatorSettings
 
-_FOLDER = "/etc/tollgate-ca"
+_FOLDER = "/etc/faregate-ca"
 _FILE = "ca.crt"
 Kind = Literal["ConfigMap", "Secret"]
 

@@ -16,9 +16,9 @@ OPERATIONS_PORT = 9090
 CONTAINER = "gateway"
 #: names of the ports
 CLIENTS, METRICS = "http", "metrics"
-CONFIG_FOLDER = "/etc/tollgate"
+CONFIG_FOLDER = "/etc/faregate"
 CONFIG_FILE = "fleet.yaml"
-DATA_FOLDER = "/var/lib/tollgate"
+DATA_FOLDER = "/var/lib/faregate"
 DIGEST_ANNOTATION = f"{GROUP}/config-digest"
 
 Child = dict[str, Any]
@@ -37,7 +37,7 @@ def selector(fleet: Fleet) -> dict[str, str]:
 def labels(fleet: Fleet) -> dict[str, str]:
     """Of every child, and of the pods."""
     return {
-        "app.kubernetes.io/name": "tollgate",
+        "app.kubernetes.io/name": "faregate",
         "app.kubernetes.io/component": "gateway",
         "app.kubernetes.io/instance": fleet.name,
         MANAGED_BY_LABEL: FIELD_MANAGER,

@@ -134,9 +134,9 @@ def _environment(fleet: Fleet, settings: OperatorSettings) -> list[dict[str, Any
     database = secret(settings.database_secret_name, settings.database_secret_key)
     installation = secret(settings.installation_secret_name, settings.installation_secret_key)
     return [
-        {"name": "TOLLGATE_DATABASE_URL", "valueFrom": database},
-        {"name": "TOLLGATE_INSTALLATION", "value": settings.installation},
-        {"name": "TOLLGATE_INSTALLATION_SECRET", "valueFrom": installation},
+        {"name": "FAREGATE_DATABASE_URL", "valueFrom": database},
+        {"name": "FAREGATE_INSTALLATION", "value": settings.installation},
+        {"name": "FAREGATE_INSTALLATION_SECRET", "valueFrom": installation},
         *(each.environment() for each in authorities(fleet, settings)),
     ]
 

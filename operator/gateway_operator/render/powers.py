@@ -2,7 +2,7 @@
 
 Its pods run in the operator's namespace, beside the operator's account and its Secrets. So a fleet
 says where its pods run and how much they get; what runs in them, and what they can read, is the
-installation's. An administrator may let fleets have any pod (`TOLLGATE_POD_TEMPLATES`).
+installation's. An administrator may let fleets have any pod (`FAREGATE_POD_TEMPLATES`).
 
 Owns the list of what is allowed. Must never let through what it does not know.
 """
@@ -83,7 +83,7 @@ _ENV_SOURCES = frozenset({"configMapKeyRef", "fieldRef", "resourceFieldRef"})
 #: what the processes read that leads to no other database, no other secret and no other code
 _VARIABLE = re.compile(
     r"OTEL_.+|TZ|LANG|LC_[A-Z]+|MALLOC_[A-Z_]+|SSL_CERT_(FILE|DIR)"
-    r"|TOLLGATE_(?!DATABASE|INSTALLATION)[A-Z_]+"
+    r"|FAREGATE_(?!DATABASE|INSTALLATION)[A-Z_]+"
 )
 #: annotations by which a node or an Ingress controller is given code or rights
 _UNCONFINED = ("container.apparmor.security.beta.kubernetes.io/", "container.seccomp.security.")
@@ -99,7 +99,7 @@ def check_powers(fleet: Fleet, settings: OperatorSettings) -> None:
     for what in _excess(fleet, settings):
         raise SpecError(
             f"{what} is more than a {KIND} may ask for, unless the operator is told"
-            " TOLLGATE_POD_TEMPLATES=any"
+            " FAREGATE_POD_TEMPLATES=any"
         )
 
 

@@ -17,8 +17,8 @@ from gateway_operator.resources.names import FIELD_MANAGER, KEY_LABEL, MANAGED_B
 
 KIND = "GatewayFleet"
 #: the definition whose annotation says which schema is served, and the schema this release needs
-DEFINITION = "gatewayfleets.tollgate.dev"
-SCHEMA_ANNOTATION = "tollgate.dev/schema"
+DEFINITION = "gatewayfleets.faregate.dev"
+SCHEMA_ANNOTATION = "faregate.dev/schema"
 SCHEMA = 1
 #: what a drained replica still has to do before the kubelet may kill it
 SETTLING_SECONDS = 20

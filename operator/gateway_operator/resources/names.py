@@ -1,10 +1,10 @@
 """Names that the operator puts on objects: part of the interface, so they never change."""
 
-GROUP = "tollgate.dev"
+GROUP = "faregate.dev"
 VERSION = "v1alpha1"
-FIELD_MANAGER = "tollgate-operator"
+FIELD_MANAGER = "faregate-operator"
 #: of the fields of a status that change by themselves
-BALANCE_FIELD_MANAGER = "tollgate-operator-balances"
+BALANCE_FIELD_MANAGER = "faregate-operator-balances"
 FINALIZER = f"{GROUP}/revoke"
 #: the prefix of annotations that the operator reads and writes
 ANNOTATIONS = f"operator.{GROUP}"

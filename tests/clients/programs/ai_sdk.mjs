@@ -7,7 +7,7 @@ import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import { generateText, Output, stepCountIs, streamText, tool } from "ai";
 import { z } from "zod";
 
-const { TOLLGATE_KEY: apiKey, TOLLGATE_URL: url } = process.env;
+const { FAREGATE_KEY: apiKey, FAREGATE_URL: url } = process.env;
 const [provider, act] = process.argv.slice(2);
 const name = "kimi-k2.5";
 const openai = createOpenAI({ baseURL: `${url}/api/openai/v1`, apiKey });
@@ -16,7 +16,7 @@ const models = {
   "responses, not stored": () => openai(name),
   chat: () => openai.chat(name),
   compatible: () =>
-    createOpenAICompatible({ name: "tollgate", baseURL: `${url}/api/openai/v1`, apiKey })(name),
+    createOpenAICompatible({ name: "faregate", baseURL: `${url}/api/openai/v1`, apiKey })(name),
   messages: () => createAnthropic({ baseURL: `${url}/api/anthropic/v1`, apiKey })(name),
 };
 const providerOptions = {
@@ -25,7 +25,7 @@ const providerOptions = {
     openai: { reasoningEffort: "high", forceReasoning: true, store: false },
   },
   chat: { openai: { reasoningEffort: "high", forceReasoning: true } },
-  compatible: { tollgate: { reasoningEffort: "high" } },
+  compatible: { faregate: { reasoningEffort: "high" } },
   messages: { anthropic: { thinking: { type: "enabled", budgetTokens: 2048 } } },
 }[provider];
 

@@ -13,7 +13,7 @@ from langchain.agents import create_agent  # type: ignore[import-not-found] # no
 from langchain_anthropic import ChatAnthropic  # type: ignore[import-not-found] # not in ours
 from langchain_openai import ChatOpenAI  # type: ignore[import-not-found] # not in ours
 
-KEY, URL = os.environ["TOLLGATE_KEY"], os.environ["TOLLGATE_URL"]
+KEY, URL = os.environ["FAREGATE_KEY"], os.environ["FAREGATE_URL"]
 
 
 def make_model(kind: str) -> Any:

@@ -17,7 +17,7 @@ from llama_index.core.agent.workflow import (  # type: ignore[import-not-found] 
 from llama_index.llms.anthropic import Anthropic  # type: ignore[import-not-found] # not in ours
 from llama_index.llms.openai_like import OpenAILike  # type: ignore[import-not-found] # not in ours
 
-KEY, URL = os.environ["TOLLGATE_KEY"], os.environ["TOLLGATE_URL"]
+KEY, URL = os.environ["FAREGATE_KEY"], os.environ["FAREGATE_URL"]
 
 
 def make_model(kind: str) -> Any:

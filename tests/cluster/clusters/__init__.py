@@ -10,7 +10,7 @@ from tests.cluster.clusters.kind import Kind
 from tests.cluster.clusters.local import Local
 from tests.cluster.clusters.named import Named
 
-KUBECONFIG = "TOLLGATE_TEST_KUBECONFIG"
+KUBECONFIG = "FAREGATE_TEST_KUBECONFIG"
 
 
 def choose() -> Cluster:

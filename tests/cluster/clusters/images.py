@@ -13,7 +13,7 @@ from tests.harness.locks import closure, pins, requirements
 
 _HERE = Path(__file__).resolve().parents[1] / "images"
 _ROOT = _HERE.parents[2]
-_FAMILY = "tollgate-test"
+_FAMILY = "faregate-test"
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Image:
         if not self.added:
             yield self.folder
             return
-        with tempfile.TemporaryDirectory(prefix="tollgate-image-") as made:
+        with tempfile.TemporaryDirectory(prefix="faregate-image-") as made:
             shutil.copytree(self.folder, made, dirs_exist_ok=True)
             for name, text in self.added.items():
                 (Path(made) / name).write_text(text)

@@ -13,7 +13,7 @@ from tests.cluster.local.commands import Step
 from tests.cluster.local.places import HELM
 
 VERSION = "v0.33.0"
-_NAME = "tollgate-test"
+_NAME = "faregate-test"
 _PORT = 18480
 _CONFIG = f"""\
 kind: Cluster

@@ -10,9 +10,9 @@ from tests.cluster.clusters.base import NotOurs, Way
 from tests.cluster.clusters.images import Image
 from tests.cluster.local.commands import Step
 
-REGISTRY = "TOLLGATE_TEST_REGISTRY"
-INGRESS = "TOLLGATE_TEST_INGRESS_URL"
-INGRESS_CLASS = "TOLLGATE_TEST_INGRESS_CLASS"
+REGISTRY = "FAREGATE_TEST_REGISTRY"
+INGRESS = "FAREGATE_TEST_INGRESS_URL"
+INGRESS_CLASS = "FAREGATE_TEST_INGRESS_CLASS"
 
 
 class Named:

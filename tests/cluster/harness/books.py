@@ -24,13 +24,13 @@ class Books:
 
     def dump(self) -> str:
         """A backup, as SQL."""
-        return self._run("pg_dump -h /tmp -U tollgate tollgate")
+        return self._run("pg_dump -h /tmp -U faregate faregate")
 
     def restore(self, dump: str) -> None:
         """The database as it was then; whoever is connected is thrown out."""
-        self._run("dropdb --force -h /tmp -U tollgate tollgate")
-        self._run("createdb -h /tmp -U tollgate tollgate")
-        self._run("psql -q -v ON_ERROR_STOP=1 -h /tmp -U tollgate tollgate", dump)
+        self._run("dropdb --force -h /tmp -U faregate faregate")
+        self._run("createdb -h /tmp -U faregate faregate")
+        self._run("psql -q -v ON_ERROR_STOP=1 -h /tmp -U faregate faregate", dump)
 
     def _scale(self, replicas: int) -> None:
         self._kube("scale", "statefulset/postgres", "-n", DATABASE, f"--replicas={replicas}")

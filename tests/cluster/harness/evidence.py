@@ -17,11 +17,11 @@ def collect(kube: Kube, namespace: str) -> list[tuple[str, str]]:
     """Title and text of each piece; what cannot be had says why."""
     pieces = [
         ("objects", ["get", "all", "-A", "-o", "wide"]),
-        ("ours", ["get", "tollgate", "-A", "-o", "wide"]),
+        ("ours", ["get", "faregate", "-A", "-o", "wide"]),
         ("events", ["get", "events", "-A", "--sort-by=.metadata.creationTimestamp"]),
         ("operator", _log(namespace, "app.kubernetes.io/component=operator")),
         ("operator before", [*_log(namespace, "app.kubernetes.io/component=operator"), "-p"]),
-        ("gateways", _log(namespace, "tollgate.dev/fleet")),
+        ("gateways", _log(namespace, "faregate.dev/fleet")),
         ("database", _log("database", "app=postgres")),
     ]
     found = [(title, _trimmed(kube, arguments)) for title, arguments in pieces]

@@ -1,4 +1,4 @@
-"""The installation of Tollgate that the stories share, and what must be true of it after each."""
+"""The installation of Faregate that the stories share, and what must be true of it after each."""
 
 import json
 import subprocess
@@ -24,8 +24,8 @@ from tests.cluster.harness.kube import (
 from tests.cluster.harness.prometheus import MONITORING
 
 ROOT = Path(__file__).resolve().parents[3]
-CHART = ROOT / "charts" / "tollgate"
-HOST = "tollgate.example"
+CHART = ROOT / "charts" / "faregate"
+HOST = "faregate.example"
 #: a revoked key must be refused by then
 REFUSED_SECONDS = 2.0
 _SCRAPER = {"kubernetes.io/metadata.name": MONITORING}
@@ -51,10 +51,10 @@ class Key(str):
 class Installation:
     """One release of the chart. `ensure` has it there whatever an earlier story did to it."""
 
-    release = "tollgate"
-    fleet = "tollgate"
+    release = "faregate"
+    fleet = "faregate"
 
-    def __init__(self, kube: Kube, facts: Facts, namespace: str = "tollgate-system") -> None:
+    def __init__(self, kube: Kube, facts: Facts, namespace: str = "faregate-system") -> None:
         self.kube = kube
         self.facts = facts
         self.namespace = namespace
@@ -162,7 +162,7 @@ class Installation:
         return self.operator_pods()[0]
 
     def gateway_pods(self) -> list[Document]:
-        return self.kube.pods(self.namespace, f"tollgate.dev/fleet={self.fleet}")
+        return self.kube.pods(self.namespace, f"faregate.dev/fleet={self.fleet}")
 
     def client(self) -> Client:
         """A client that comes through the ingress."""
@@ -196,9 +196,9 @@ class Installation:
 
     def keys(self, namespace: str) -> dict[str, "Key"]:
         """The plaintexts of all generated keys of a namespace, by the names of the ApiKeys."""
-        found = self.kube.all("secret", namespace, "tollgate.dev/apikey")
+        found = self.kube.all("secret", namespace, "faregate.dev/apikey")
         return {
-            one["metadata"]["labels"]["tollgate.dev/apikey"]: self._see(values_of(one))
+            one["metadata"]["labels"]["faregate.dev/apikey"]: self._see(values_of(one))
             for one in found
         }
 
@@ -258,9 +258,9 @@ class Installation:
         """No key is where it does not belong: logs, events, objects, metrics."""
         texts = {
             "events": self.kube("get", "events", "-A", "-o", "json"),
-            "objects": self.kube("get", "tollgate", "-A", "-o", "json"),
+            "objects": self.kube("get", "faregate", "-A", "-o", "json"),
             "operator": self._log("app.kubernetes.io/component=operator"),
-            "gateways": self._log(f"tollgate.dev/fleet={self.fleet}"),
+            "gateways": self._log(f"faregate.dev/fleet={self.fleet}"),
         }
         found = [where for where, text in texts.items() if self._seen_in(text)]
         assert found == [], "a key's plaintext stands there"

@@ -33,10 +33,10 @@ set -eu
 if [ ! -e {_DATA}/PG_VERSION ]; then
   rm -rf {_DATA} {_DATA}.new
   printf %s "$PASSWORD" > /tmp/password
-  initdb -D {_DATA}.new -U tollgate -E UTF8 --locale=C --auth-local=trust \\
+  initdb -D {_DATA}.new -U faregate -E UTF8 --locale=C --auth-local=trust \\
     --auth-host=scram-sha-256 --pwfile=/tmp/password
   echo "host all all all scram-sha-256" >> {_DATA}.new/pg_hba.conf
-  echo "CREATE DATABASE tollgate" | postgres --single -D {_DATA}.new postgres
+  echo "CREATE DATABASE faregate" | postgres --single -D {_DATA}.new postgres
   mv {_DATA}.new {_DATA}
 fi
 chmod 0700 {_DATA}
@@ -161,7 +161,7 @@ def database(image: str) -> list[Document]:
 
 def database_secret(name: str, place: str) -> Document:
     """What the chart is told of that database."""
-    url = f"postgresql://tollgate:{_PASSWORD}@postgres.{DATABASE}.svc:5432/tollgate"
+    url = f"postgresql://faregate:{_PASSWORD}@postgres.{DATABASE}.svc:5432/faregate"
     return {
         "apiVersion": "v1",
         "kind": "Secret",

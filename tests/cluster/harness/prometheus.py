@@ -19,10 +19,10 @@ from tests.cluster.local.places import BIN
 from tests.harness.pages import blocks, page
 
 #: a namespace that is made, and deleted in the end
-MONITORING = "tollgate-prometheus"
+MONITORING = "faregate-prometheus"
 _NAME = "prometheus"
 _PORT = 9090
-_CONFIGURATION = "/etc/prometheus/tollgate"
+_CONFIGURATION = "/etc/prometheus/faregate"
 _PROGRAM = "/data/prometheus"
 _START = f"""\
 until [ -e {_PROGRAM} ]; do sleep 0.2; done

@@ -10,9 +10,9 @@ from tests.cluster.harness.kube import Document, condition
 class Team:
     """One namespace. What it applies it may wait for."""
 
-    def __init__(self, tollgate: Installation, name: str) -> None:
-        self.tollgate = tollgate
-        self.kube = tollgate.kube
+    def __init__(self, faregate: Installation, name: str) -> None:
+        self.faregate = faregate
+        self.kube = faregate.kube
         self.name = name
         self.kube.apply(objects.namespace(name))
 
@@ -33,11 +33,11 @@ class Team:
         return self.key(name)
 
     def key(self, name: str = "alice") -> str:
-        return self.tollgate.key(self.name, name)
+        return self.faregate.key(self.name, name)
 
     def keys(self) -> dict[str, Key]:
         """The plaintexts of all keys, by name."""
-        return self.tollgate.keys(self.name)
+        return self.faregate.keys(self.name)
 
     def change(self, name: str, **spec: Any) -> None:
         """Change an ApiKey's spec."""

@@ -54,7 +54,7 @@ def make_certificates() -> None:
     _openssl("genrsa", "-out", "accounts.key", "2048")
     _openssl(
         "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "ca.key", "-out", "ca.crt",
-        "-days", str(_DAYS), "-subj", "/CN=tollgate-tests",
+        "-days", str(_DAYS), "-subj", "/CN=faregate-tests",
     )  # fmt: skip
     for name, subject in _SUBJECTS.items():
         _openssl(

@@ -26,18 +26,18 @@ _HERE = hashlib.sha256(str(Path(__file__).resolve().parent).encode()).hexdigest(
 _CACHES = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
 #: programs and images: named by what they are made from, shared by all clones
-CACHE = _CACHES / "tollgate" / "cluster"
+CACHE = _CACHES / "faregate" / "cluster"
 BIN = CACHE / "bin"
 #: what one running node owns: etcd, containerd, kubelet, volumes, logs
-STATE = Path(f"/var/tmp/tollgate-cluster-{_HERE}")
+STATE = Path(f"/var/tmp/faregate-cluster-{_HERE}")
 LOGS = STATE / "logs"
 INGRESS_LOG = LOGS / "ingress.log"
 CERTIFICATES = STATE / "certificates"
 SOCKET = STATE / "containerd.sock"
 ADMIN = STATE / "admin.kubeconfig"
 #: names of the network namespace and of the control group below which all pods are
-NAMESPACE = f"tollgate-{_HERE}"
-CGROUP = f"tollgate-{_HERE}"
+NAMESPACE = f"faregate-{_HERE}"
+CGROUP = f"faregate-{_HERE}"
 
 NODE = "10.123.0.1"
 DNS = "10.96.0.10"

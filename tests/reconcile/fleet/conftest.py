@@ -51,7 +51,7 @@ class FleetWorld:
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
         self.run(self.cluster.create(namespace))
         self.put_secret("database", url="postgresql://nowhere/none")
-        self.put_secret("tollgate-installation", secret="x" * 40)
+        self.put_secret("faregate-installation", secret="x" * 40)
 
     def run(self, story: Coroutine[Any, Any, T]) -> T:
         return self._runner.run(story)
@@ -65,7 +65,7 @@ class FleetWorld:
     def put_fleet(self, **more: Any) -> Json:
         """Make the fleet's spec this one, as it is written here and nothing else."""
         body = {
-            "apiVersion": "tollgate.dev/v1alpha1",
+            "apiVersion": "faregate.dev/v1alpha1",
             "kind": "GatewayFleet",
             "metadata": {"namespace": self.namespace, "name": NAME},
             "spec": spec(**more),

@@ -10,7 +10,7 @@ Json = dict[str, Any]
 NAMESPACE = "system"
 NAME = "gateways"
 UID = "11111111-2222-3333-4444-555555555555"
-SECRETS = {"database": "d1", "tollgate-installation": "i1"}
+SECRETS = {"database": "d1", "faregate-installation": "i1"}
 
 
 def settings(namespace: str = NAMESPACE) -> OperatorSettings:
@@ -18,7 +18,7 @@ def settings(namespace: str = NAMESPACE) -> OperatorSettings:
         database_url="postgresql://nowhere/none",
         database_secret_name="database",
         namespace=namespace,
-        image="registry.example/tollgate:1",
+        image="registry.example/faregate:1",
     )
 
 

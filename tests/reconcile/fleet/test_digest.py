@@ -53,6 +53,6 @@ def test_another_content_of_a_secret_is_a_roll_out_and_stands_nowhere_else() -> 
 
 
 def test_the_digest_is_on_the_pods() -> None:
-    assert pod()["metadata"]["annotations"]["tollgate.dev/config-digest"] == rendered().digest
+    assert pod()["metadata"]["annotations"]["faregate.dev/config-digest"] == rendered().digest
     assert "annotations" not in child("Deployment")["metadata"]
     assert NAME not in rendered().digest

@@ -49,7 +49,7 @@ def made(**given: Any) -> list[Json]:
             one["spec"]["template"]["spec"]["dnsPolicy"] = "ClusterFirst"
             one["metadata"]["managedFields"] = [
                 {
-                    "manager": "tollgate-operator",
+                    "manager": "faregate-operator",
                     "operation": "Apply",
                     "fieldsV1": {"f:spec": {"f:replicas": {}}},
                 }
@@ -88,7 +88,7 @@ def test_drift_is_repaired_and_others_fields_are_theirs() -> None:
     assert steps(plan(live)) == ["report"]
     container["image"] = "by-hand:1"
     one_of("Service", live)["spec"]["ports"][0]["port"] = 81
-    del one_of("PodDisruptionBudget", live)["metadata"]["labels"]["tollgate.dev/fleet"]
+    del one_of("PodDisruptionBudget", live)["metadata"]["labels"]["faregate.dev/fleet"]
     assert steps(plan(live)) == [
         "apply Service", "apply Deployment", "apply PodDisruptionBudget", "report",
     ]  # fmt: skip

@@ -29,8 +29,8 @@ class Pod(Process):
         super().__init__(folder / "pod.log")
         self.port, self.operations_port = free_port(), free_port()
         places = {
-            "/etc/tollgate": str(folder / "config"),
-            "/var/lib/tollgate": str(folder / "data"),
+            "/etc/faregate": str(folder / "config"),
+            "/var/lib/faregate": str(folder / "data"),
             "8080": str(self.port),
             "9090": str(self.operations_port),
         }
@@ -111,7 +111,7 @@ def test_a_pod_serves_and_leaves_without_cutting_anybody(
     books.grant(credits=10)
     secrets = {
         "database": {"url": database.url},
-        "tollgate-installation": {"secret": INSTALLATION_SECRET},
+        "faregate-installation": {"secret": INSTALLATION_SECRET},
         "moonshot": {"api-key": "sk-of-the-upstream"},
     }
     pod = start(secrets)
@@ -143,7 +143,7 @@ def test_a_pod_without_its_credential_says_so_and_ends(
 ) -> None:
     secrets = {
         "database": {"url": database.url},
-        "tollgate-installation": {"secret": INSTALLATION_SECRET},
+        "faregate-installation": {"secret": INSTALLATION_SECRET},
     }
     pod = start(secrets)
     assert pod.wait() == 1

@@ -51,7 +51,7 @@ ALLOWED: dict[str, Json] = {
     "variables": gateway(
         env=[
             {"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "http://collector:4318"},
-            {"name": "TOLLGATE_ACCESS_LOG", "value": "1"},
+            {"name": "FAREGATE_ACCESS_LOG", "value": "1"},
             {"name": "TZ", "valueFrom": {"configMapKeyRef": {"name": "a", "key": "b"}}},
         ]
     ),
@@ -71,8 +71,8 @@ ALLOWED: dict[str, Json] = {
     "a larger folder of ours": pod(volumes=[{"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}}]),
     "times of a probe": gateway(startupProbe={"failureThreshold": 200}),
     "resources": gateway(resources={"limits": {"memory": "1Gi"}}),
-    "another tag": {"image": "registry.example/tollgate:2"},
-    "a digest": {"image": "registry.example/tollgate@sha256:" + "0" * 64},
+    "another tag": {"image": "registry.example/faregate:2"},
+    "a digest": {"image": "registry.example/faregate@sha256:" + "0" * 64},
     "annotations of an Ingress": {
         "ingress": {"host": "a", "annotations": {"cert-manager.io/cluster-issuer": "x"}}
     },
@@ -82,8 +82,8 @@ REFUSED: dict[str, Json] = {
     "hostNetwork": pod(hostNetwork=True),
     "hostPID": pod(hostPID=True),
     "hostIPC": pod(hostIPC=True),
-    "serviceAccountName": pod(serviceAccountName="tollgate-operator"),
-    "serviceAccount": pod(serviceAccount="tollgate-operator"),
+    "serviceAccountName": pod(serviceAccountName="faregate-operator"),
+    "serviceAccount": pod(serviceAccount="faregate-operator"),
     "automountServiceAccountToken": pod(automountServiceAccountToken=True),
     "initContainers": pod(initContainers=[{"name": "a", "image": "b"}]),
     "ephemeralContainers": pod(ephemeralContainers=[{"name": "a", "image": "b"}]),
@@ -100,7 +100,7 @@ REFUSED: dict[str, Json] = {
     "volumes a.projected": pod(volumes=[{"name": "a", "projected": TOKEN}]),
     "volumes a.csi": pod(volumes=[{"name": "a", "csi": {"driver": "d"}}]),
     "volumes a.persistentVolumeClaim": pod(
-        volumes=[{"name": "a", "persistentVolumeClaim": {"claimName": "data-tollgate-postgres-0"}}]
+        volumes=[{"name": "a", "persistentVolumeClaim": {"claimName": "data-faregate-postgres-0"}}]
     ),
     "volumes credential-0": pod(volumes=[{"name": "credential-0", "emptyDir": {}}]),
     "volumes config": pod(volumes=[{"name": "config", "configMap": {"name": "mine"}}]),
@@ -125,24 +125,24 @@ REFUSED: dict[str, Json] = {
     "startupProbe.exec": gateway(startupProbe=PROBE),
     "livenessProbe.exec": gateway(livenessProbe=PROBE),
     "env OTEL_X.valueFrom.secretKeyRef": gateway(env=[{"name": "OTEL_X", "valueFrom": SECRET}]),
-    "env TOLLGATE_DATABASE_URL": gateway(env=[{"name": "TOLLGATE_DATABASE_URL", "value": "x"}]),
-    "env TOLLGATE_INSTALLATION_SECRET": gateway(
-        env=[{"name": "TOLLGATE_INSTALLATION_SECRET", "value": "x"}]
+    "env FAREGATE_DATABASE_URL": gateway(env=[{"name": "FAREGATE_DATABASE_URL", "value": "x"}]),
+    "env FAREGATE_INSTALLATION_SECRET": gateway(
+        env=[{"name": "FAREGATE_INSTALLATION_SECRET", "value": "x"}]
     ),
     "env UPSTREAM_BASE_URL": gateway(env=[{"name": "UPSTREAM_BASE_URL", "value": "x"}]),
     "env PGHOSTADDR": gateway(env=[{"name": "PGHOSTADDR", "value": "10.0.0.9"}]),
     "env PYTHONPATH": gateway(env=[{"name": "PYTHONPATH", "value": "/mnt"}]),
     "env LD_PRELOAD": gateway(env=[{"name": "LD_PRELOAD", "value": "/mnt/x.so"}]),
     "env PATH": gateway(env=[{"name": "PATH", "value": "/mnt"}]),
-    "volumeMounts /opt/tollgate": gateway(
-        volumeMounts=[{"name": "tmp", "mountPath": "/opt/tollgate"}]
+    "volumeMounts /opt/faregate": gateway(
+        volumeMounts=[{"name": "tmp", "mountPath": "/opt/faregate"}]
     ),
     "volumeMounts /mnt/../opt": gateway(volumeMounts=[{"name": "tmp", "mountPath": "/mnt/../opt"}]),
     "subPathExpr": gateway(
         volumeMounts=[{"name": "tmp", "mountPath": "/mnt/a", "subPathExpr": "$(A)"}]
     ),
-    "image other/tollgate:1": {"image": "other/tollgate:1"},
-    "image registry.example/tollgate-not:1": {"image": "registry.example/tollgate-not:1"},
+    "image other/faregate:1": {"image": "other/faregate:1"},
+    "image registry.example/faregate-not:1": {"image": "registry.example/faregate-not:1"},
     "annotations container.apparmor": {
         "podTemplate": {
             "metadata": {
@@ -168,7 +168,7 @@ def test_what_a_gateway_may_need_is_allowed(given: Json) -> None:
 
 @pytest.mark.parametrize(("what", "given"), REFUSED.items())
 def test_every_way_to_more_is_refused_by_its_name(what: str, given: Json) -> None:
-    with pytest.raises(SpecError, match="TOLLGATE_POD_TEMPLATES=any") as caught:
+    with pytest.raises(SpecError, match="FAREGATE_POD_TEMPLATES=any") as caught:
         check_powers(fleet(**given), settings())
     assert what in str(caught.value)
     check_powers(fleet(**given), replace(settings(), pod_templates="any"))
@@ -177,10 +177,10 @@ def test_every_way_to_more_is_refused_by_its_name(what: str, given: Json) -> Non
 @pytest.mark.parametrize(
     ("image", "expected"),
     [
-        ("tollgate", "tollgate"),
-        ("tollgate:1", "tollgate"),
-        ("localhost:5000/tollgate", "localhost:5000/tollgate"),
-        ("localhost:5000/tollgate:1@sha256:0", "localhost:5000/tollgate"),
+        ("faregate", "faregate"),
+        ("faregate:1", "faregate"),
+        ("localhost:5000/faregate", "localhost:5000/faregate"),
+        ("localhost:5000/faregate:1@sha256:0", "localhost:5000/faregate"),
     ],
 )
 def test_the_repository_of_an_image(image: str, expected: str) -> None:
@@ -190,7 +190,7 @@ def test_the_repository_of_an_image(image: str, expected: str) -> None:
 def test_a_refusal_stands_in_the_condition_and_what_runs_goes_on(world: FleetWorld) -> None:
     world.reconcile()
     before = world.children()
-    status = world.reconcile(**pod(serviceAccountName="tollgate-operator"))
+    status = world.reconcile(**pod(serviceAccountName="faregate-operator"))
     assert condition(status, "Stalled") == ("True", "InvalidSpec")
     assert "podTemplate.spec.serviceAccountName is more than" in status["conditions"][0]["message"]
     assert world.children() == before
@@ -198,7 +198,7 @@ def test_a_refusal_stands_in_the_condition_and_what_runs_goes_on(world: FleetWor
 
 def test_no_secret_of_the_installation_is_posted_to_an_upstream(world: FleetWorld) -> None:
     world.put_secret("moonshot", **{"api-key": "k"})
-    for name in ("database", "tollgate-installation"):
+    for name in ("database", "faregate-installation"):
         upstreams = [with_credential("moonshot"), {**with_credential(name, "url"), "name": "b"}]
         status = world.reconcile(upstreams=upstreams)
         assert condition(status, "Stalled") == ("True", "InvalidSpec"), name
@@ -209,7 +209,7 @@ def test_no_secret_of_the_installation_is_posted_to_an_upstream(world: FleetWorl
 @pytest.mark.parametrize(
     ("labels", "kind"),
     [
-        ({"app.kubernetes.io/managed-by": "tollgate-operator"}, "Opaque"),
+        ({"app.kubernetes.io/managed-by": "faregate-operator"}, "Opaque"),
         ({KEY_LABEL: "true"}, "Opaque"),
         ({}, "helm.sh/release.v1"),
         ({}, "bootstrap.kubernetes.io/token"),
@@ -231,7 +231,7 @@ def test_nor_is_one_that_is_no_credential(
 def test_of_the_gateways_settings_all_but_the_installations_may_be_given() -> None:
     own = {"database_url", "installation", "installation_secret"}
     for name in GatewaySettings.__struct_fields__:
-        variable = {"name": f"TOLLGATE_{name.upper()}", "value": "1"}
+        variable = {"name": f"FAREGATE_{name.upper()}", "value": "1"}
         asked = fleet(**gateway(env=[variable]))
         if name in own:
             with pytest.raises(SpecError):

@@ -43,8 +43,8 @@ def test_every_child_is_found_by_its_fleet_and_goes_with_it() -> None:
         metadata = one["metadata"]
         assert metadata["namespace"] == NAMESPACE
         assert metadata["name"] == (f"{NAME}-config" if one["kind"] == "ConfigMap" else NAME)
-        assert metadata["labels"]["tollgate.dev/fleet"] == NAME
-        assert metadata["labels"]["app.kubernetes.io/managed-by"] == "tollgate-operator"
+        assert metadata["labels"]["faregate.dev/fleet"] == NAME
+        assert metadata["labels"]["app.kubernetes.io/managed-by"] == "faregate-operator"
         (owner,) = metadata["ownerReferences"]
         assert (owner["kind"], owner["uid"], owner["controller"]) == ("GatewayFleet", UID, True)
 
@@ -92,13 +92,13 @@ def test_pods_are_restricted() -> None:
         "capabilities": {"drop": ["ALL"]},
     }
     writable = {m["mountPath"] for m in container()["volumeMounts"] if not m.get("readOnly")}
-    assert writable == {"/var/lib/tollgate", "/tmp"}
+    assert writable == {"/var/lib/faregate", "/tmp"}
 
 
 def test_the_command_serves_what_is_mounted_on_all_addresses() -> None:
     line = " ".join([*container()["command"], *container()["args"]])
     assert line == (
-        "python -m gateway serve --config /etc/tollgate/fleet.yaml --data /var/lib/tollgate"
+        "python -m gateway serve --config /etc/faregate/fleet.yaml --data /var/lib/faregate"
         " --host 0.0.0.0 --port 8080 --ops-port 9090"
     )
     ports = {one["name"]: one["containerPort"] for one in container()["ports"]}
@@ -116,7 +116,7 @@ def test_probes_ask_the_operations_port() -> None:
 
 def test_the_service_leads_clients_to_the_pods_and_nobody_to_what_has_no_credential() -> None:
     spec = child("Service")["spec"]
-    assert spec["selector"] == {"tollgate.dev/fleet": NAME}
+    assert spec["selector"] == {"faregate.dev/fleet": NAME}
     assert spec["selector"].items() <= pod()["metadata"]["labels"].items()
     ports = {one["name"]: (one["port"], one["targetPort"]) for one in spec["ports"]}
     assert ports == {"http": (80, "http")}
@@ -150,8 +150,8 @@ def test_each_credential_is_a_file_where_the_gateway_looks_for_it() -> None:
         m for m in container(upstreams=upstreams)["volumeMounts"] if "secrets" in m["mountPath"]
     ]
     assert [m["mountPath"] for m in mounts] == [
-        f"/var/lib/tollgate/secrets/{NAMESPACE}/a.b",
-        f"/var/lib/tollgate/secrets/{NAMESPACE}/c",
+        f"/var/lib/faregate/secrets/{NAMESPACE}/a.b",
+        f"/var/lib/faregate/secrets/{NAMESPACE}/c",
     ]
     assert all(m["readOnly"] for m in mounts)
     volumes = {one["name"]: one for one in pod(upstreams=upstreams)["spec"]["volumes"]}
@@ -165,12 +165,12 @@ def test_each_credential_is_a_file_where_the_gateway_looks_for_it() -> None:
 
 def test_database_and_installation_secret_come_by_reference() -> None:
     given = {one["name"]: one for one in container()["env"]}
-    assert given["TOLLGATE_INSTALLATION"]["value"] == "default"
-    assert given["TOLLGATE_DATABASE_URL"]["valueFrom"] == {
+    assert given["FAREGATE_INSTALLATION"]["value"] == "default"
+    assert given["FAREGATE_DATABASE_URL"]["valueFrom"] == {
         "secretKeyRef": {"name": "database", "key": "url"}
     }
-    assert given["TOLLGATE_INSTALLATION_SECRET"]["valueFrom"] == {
-        "secretKeyRef": {"name": "tollgate-installation", "key": "secret"}
+    assert given["FAREGATE_INSTALLATION_SECRET"]["valueFrom"] == {
+        "secretKeyRef": {"name": "faregate-installation", "key": "secret"}
     }
 
 
@@ -219,7 +219,7 @@ def test_memory_is_enough_for_the_bodies_that_the_limits_let_in() -> None:
 
 
 def test_image_and_how_it_is_pulled() -> None:
-    assert container()["image"] == "registry.example/tollgate:1"
+    assert container()["image"] == "registry.example/faregate:1"
     assert "imagePullPolicy" not in container()
     given = {
         "image": "other:2",
@@ -262,7 +262,7 @@ def test_what_the_administrator_lays_over_the_pods() -> None:
         "metadata": {
             "labels": {
                 "team": "a",
-                "tollgate.dev/fleet": "x",
+                "faregate.dev/fleet": "x",
                 "app.kubernetes.io/component": "operator",
             },
             "annotations": {"n": "1"},
@@ -281,7 +281,7 @@ def test_what_the_administrator_lays_over_the_pods() -> None:
     }
     found = pod(podTemplate=template)
     assert found["metadata"]["labels"]["team"] == "a"
-    assert found["metadata"]["labels"]["tollgate.dev/fleet"] == NAME
+    assert found["metadata"]["labels"]["faregate.dev/fleet"] == NAME
     assert found["metadata"]["labels"]["app.kubernetes.io/component"] == "gateway"
     assert found["metadata"]["annotations"]["n"] == "1"
     assert found["metadata"]["annotations"]["prometheus.io/port"] == "9090"

@@ -15,7 +15,7 @@ from tests.reconcile.fleet.support import NAME, Json, with_credential
 AUTOSCALING = {"minReplicas": 3, "maxReplicas": 9}
 INGRESS = {"host": "llm.example", "className": "nginx", "annotations": {"a": "b"}}
 USUAL = {"ConfigMap", "Service", "Deployment", "PodDisruptionBudget"}
-DIGEST = "tollgate.dev/config-digest"
+DIGEST = "faregate.dev/config-digest"
 
 
 def digest(world: FleetWorld) -> str:
@@ -69,7 +69,7 @@ def test_nothing_is_written_again_for_what_the_api_server_filled_in(world: Fleet
         ("Deployment", {"spec": {"template": {"spec": {"automountServiceAccountToken": True}}}}),
         ("PodDisruptionBudget", {"spec": {"maxUnavailable": 2}}),
         ("Ingress", {"spec": {"ingressClassName": "other"}}),
-        ("Service", {"metadata": {"labels": {"tollgate.dev/fleet": None}}}),
+        ("Service", {"metadata": {"labels": {"faregate.dev/fleet": None}}}),
     ],
 )
 def test_what_is_changed_by_hand_is_put_back(world: FleetWorld, kind: str, change: Json) -> None:
@@ -117,7 +117,7 @@ def test_image_configuration_and_secrets_roll_the_pods_and_nothing_else_does(
     world.put_secret("moonshot", **{"api-key": "first", "unused": "b"})
     step()
     assert len(set(digests)) == 1
-    step(image="registry.example/tollgate:2")
+    step(image="registry.example/faregate:2")
     step(pricing={"chatCreditsPerMessage": 5})
     world.put_secret("moonshot", **{"api-key": "the-new-one"})
     step()
@@ -163,14 +163,14 @@ def test_an_object_of_the_same_name_is_never_touched(world: FleetWorld, kind: st
     world.edit(kind, {"metadata": {"ownerReferences": None}})
     foreign = world.children()
     status = world.reconcile(
-        replicas=4, image="registry.example/tollgate:2", models=_models("other")
+        replicas=4, image="registry.example/faregate:2", models=_models("other")
     )
     assert condition(status) == ("False", "NotOurs")
     assert condition(status, "Stalled") == ("True", "NotOurs")
     assert world.children() == foreign
     world.run(world.cluster.delete(kind, world.namespace, name))
     status = world.reconcile(
-        replicas=4, image="registry.example/tollgate:2", models=_models("other")
+        replicas=4, image="registry.example/faregate:2", models=_models("other")
     )
     assert condition(status) == ("False", "Progressing")
     assert world.live("Deployment")["spec"]["replicas"] == 4
@@ -250,7 +250,7 @@ def test_a_roll_out_is_followed_to_its_end(world: FleetWorld) -> None:
     assert (condition(status), status["replicas"]) == (("True", "Available"), 2)
     assert condition(status, "Stalled") == ("False", "Available")
     assert sorted(world.events()) == ["Available", "Progressing"]
-    assert condition(world.reconcile(image="registry.example/tollgate:2")) == (
+    assert condition(world.reconcile(image="registry.example/faregate:2")) == (
         "False",
         "Progressing",
     )
@@ -293,7 +293,7 @@ def test_after_an_end_behind_any_action_the_next_turn_finishes(
     carry_out = engine.carry_out
     steps: list[Json] = [
         {"ingress": INGRESS},
-        {"autoscaling": AUTOSCALING, "image": "registry.example/tollgate:2"},
+        {"autoscaling": AUTOSCALING, "image": "registry.example/faregate:2"},
         {"replicas": 4, "ingress": INGRESS},
         {},
     ]

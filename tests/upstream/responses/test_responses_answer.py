@@ -15,7 +15,7 @@ from gateway.core.events import (
     Text,
     Usage,
 )
-from gateway.errors import ContextOverflow, TollgateError, UpstreamBroken, UpstreamOverloaded
+from gateway.errors import ContextOverflow, FaregateError, UpstreamBroken, UpstreamOverloaded
 from gateway.upstream.event_stream import EventAnswer, EventStream
 from gateway.upstream.responses.answer_reader import ResponsesReader
 
@@ -191,7 +191,7 @@ def test_what_is_no_event_breaks_the_stream_after_what_came_before(event: str) -
         ("server_error", UpstreamBroken),
     ],
 )
-def test_a_failure(code: str, failure: type[TollgateError]) -> None:
+def test_a_failure(code: str, failure: type[FaregateError]) -> None:
     error = {"code": code, "message": "Sorry"}
     for event in (
         {"type": "response.failed", "response": {"status": "failed", "error": error}},

@@ -11,7 +11,7 @@ import pytest
 from gateway.aside import Aside
 from gateway.core.catalog import Catalog
 from gateway.core.spec import FleetLimits, GatewayFleetSpec, ModelSpec, Pricing, UpstreamSpec
-from gateway.errors import TollgateError
+from gateway.errors import FaregateError
 from gateway.simulated.server import running
 from gateway.upstream.chat.endpoint import ChatEndpoint
 from gateway.upstream.client import UpstreamClient
@@ -56,7 +56,7 @@ async def converse(upstream: UpstreamClient, body: dict[str, Any]) -> dict[str, 
             while chunks := await reply.read():
                 for chunk in chunks:
                     frames += renderer.feed(chunk)
-        except TollgateError as error:
+        except FaregateError as error:
             return read_frames(frames + renderer.fail(error))[-1][1]
         return read_message(read_frames(frames + await renderer.close(reply.usage)))
     finally:

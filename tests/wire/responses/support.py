@@ -13,7 +13,7 @@ from gateway.aside import Aside
 from gateway.core.events import Event, Usage
 from gateway.core.request import Request
 from gateway.core.seal import Sealer
-from gateway.errors import InvalidRequest, TollgateError
+from gateway.errors import FaregateError, InvalidRequest
 from gateway.wire.base import Call, Caller, Exchange, Renderer
 from gateway.wire.responses.dialect import ResponsesDialect
 from gateway.wire.responses.state import ResponseState, StoredResponse, id_of
@@ -110,7 +110,7 @@ def stream(answer: Renderer, *events: Event, usage: Usage | None = USAGE) -> lis
     return frames + asyncio.run(answer.close(usage))
 
 
-def broken(answer: Renderer, error: TollgateError, *events: Event) -> list[bytes]:
+def broken(answer: Renderer, error: FaregateError, *events: Event) -> list[bytes]:
     """All frames of a stream that broke."""
     frames = answer.open()
     for event in events:

@@ -21,7 +21,7 @@ from gateway.core.events import (
     Refusal,
     Text,
 )
-from gateway.errors import TollgateError, UpstreamBroken
+from gateway.errors import FaregateError, UpstreamBroken
 from gateway.wire.base import Exchange
 from gateway.wire.errors import render_openai
 from gateway.wire.json import encode
@@ -42,7 +42,7 @@ from tests.wire.responses.support import (
 _EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 STOP = Finished("stop")
 CALLS = Finished("tool_calls")
-Script = Callable[[int], Sequence[Event | TollgateError]]
+Script = Callable[[int], Sequence[Event | FaregateError]]
 
 
 class Weather(BaseModel):
@@ -64,11 +64,11 @@ def client(script: Script) -> OpenAI:
         answer = dialect.renderer(call, Exchange(f"req_{turn}", ALICE, model, CREATED))
         events = script(turn)
         if not call.request.stream:
-            given = [event for event in events if not isinstance(event, TollgateError)]
+            given = [event for event in events if not isinstance(event, FaregateError)]
             return [await answer.complete(Given(*given))]
         frames = answer.open()
         for event in events:
-            if isinstance(event, TollgateError):
+            if isinstance(event, FaregateError):
                 return frames + answer.fail(event)
             frames += answer.feed(Given(event))
         return frames + await answer.close(USAGE)
@@ -76,7 +76,7 @@ def client(script: Script) -> OpenAI:
     def handle(request: httpx2.Request) -> httpx2.Response:
         try:
             frames = asyncio.run(exchange(request.read(), next(turns)))
-        except TollgateError as error:
+        except FaregateError as error:
             return httpx2.Response(error.status, content=encode(render_openai(error)))
         is_stream = frames[0].startswith(b"event:")
         kind = "text/event-stream" if is_stream else "application/json"

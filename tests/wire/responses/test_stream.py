@@ -24,7 +24,7 @@ from gateway.core.request import Thought
 from gateway.errors import (
     ContextOverflow,
     Draining,
-    TollgateError,
+    FaregateError,
     UpstreamBroken,
     UpstreamOverloaded,
 )
@@ -179,7 +179,7 @@ def test_a_cut_answer_is_incomplete(reason: FinishReason, told: str) -> None:
         (ContextOverflow("too long"), "context_length_exceeded"),
     ],
 )
-def test_a_broken_stream_ends_with_failed_and_nothing_else(error: TollgateError, code: str) -> None:
+def test_a_broken_stream_ends_with_failed_and_nothing_else(error: FaregateError, code: str) -> None:
     state = MemoryState()
     frames = broken(renderer(state=state), error, Reasoning("hm"), Text("The ans"))
     response = judge(frames)

@@ -1,0 +1,73 @@
+{{/* What values.schema.json cannot say. Each refusal is one sentence that names the values. */}}
+
+{{/* A gateway's connections to PostgreSQL: 2 of the ledger, 1 of stored responses, 1 of keys and lease, 2 for the rest. */}}
+{{- define "faregate.gatewayConnections" -}}6{{- end }}
+
+{{- define "faregate.operatorConnections" -}}3{{- end }}
+
+{{/* What PostgreSQL keeps for its superuser. */}}
+{{- define "faregate.reservedConnections" -}}3{{- end }}
+
+{{- define "faregate.replicasMax" -}}
+{{- $spec := .Values.fleet.spec -}}
+{{- if not .Values.fleet.create -}}0
+{{- else if $spec.autoscaling -}}{{ int $spec.autoscaling.maxReplicas }}
+{{- else -}}{{ int (dig "replicas" 2 $spec) }}
+{{- end -}}
+{{- end }}
+
+{{- define "faregate.check" -}}
+{{- include "faregate.checkDatabase" . -}}
+{{- include "faregate.checkConnections" . -}}
+{{- include "faregate.checkIngress" . -}}
+{{- include "faregate.checkPolicies" . -}}
+{{- end }}
+
+{{/* Who may send requests must not leave out the way in that is configured. */}}
+{{- define "faregate.checkPolicies" -}}
+{{- $gateway := .Values.networkPolicy.gateway -}}
+{{- if and .Values.networkPolicy.enabled .Values.ingress.enabled $gateway.clients (not $gateway.ingressControllers) -}}
+{{- fail "\n\nnetworkPolicy.gateway.clients would keep the Ingress controller out: name it in networkPolicy.gateway.ingressControllers, as `from` of a policy." -}}
+{{- end -}}
+{{- end }}
+
+{{- define "faregate.checkDatabase" -}}
+{{- $database := .Values.database -}}
+{{- $given := list -}}
+{{- if $database.existingSecret.name }}{{ $given = append $given "database.existingSecret.name" }}{{ end -}}
+{{- if $database.url }}{{ $given = append $given "database.url" }}{{ end -}}
+{{- if $database.trial }}{{ $given = append $given "database.trial" }}{{ end -}}
+{{- if eq (len $given) 0 -}}
+{{- fail "\n\nThere is no database: give database.existingSecret.name (a Secret with the URL of a PostgreSQL), database.url, or database.trial=true for a PostgreSQL to try things with." -}}
+{{- else if gt (len $given) 1 -}}
+{{- fail (printf "\n\nThere is one database in an installation, and these name several: %s." (join ", " $given)) -}}
+{{- end -}}
+{{- if and $database.ca.configMap $database.ca.secret -}}
+{{- fail "\n\nThe database's certificate authorities are in one place: give database.ca.configMap or database.ca.secret." -}}
+{{- end -}}
+{{- end }}
+
+{{- define "faregate.checkConnections" -}}
+{{- $each := include "faregate.gatewayConnections" . | int -}}
+{{- $operator := include "faregate.operatorConnections" . | int -}}
+{{- $reserved := include "faregate.reservedConnections" . | int -}}
+{{- $replicas := include "faregate.replicasMax" . | int -}}
+{{- $needed := add (mul $replicas $each) $operator $reserved -}}
+{{- if gt (int $needed) (int .Values.database.maxConnections) -}}
+{{- fail (printf "\n\n%d gateways with %d connections each, %d of the operator and %d that PostgreSQL keeps for itself are %d connections, and database.maxConnections is %d: run fewer gateways, or raise max_connections in PostgreSQL and database.maxConnections here." $replicas $each $operator $reserved $needed (int .Values.database.maxConnections)) -}}
+{{- end -}}
+{{- end }}
+
+{{- define "faregate.checkIngress" -}}
+{{- if hasKey .Values.fleet.spec "ingress" -}}
+{{- fail "\n\nfleet.spec.ingress is made from the value ingress: give className, host and tlsSecretName there." -}}
+{{- end -}}
+{{- if .Values.ingress.enabled -}}
+{{- if not .Values.fleet.create -}}
+{{- fail "\n\ningress.enabled needs fleet.create: the Ingress belongs to the GatewayFleet, so give it in your own." -}}
+{{- end -}}
+{{- if not .Values.ingress.host -}}
+{{- fail "\n\ningress.enabled needs ingress.host, the host name that clients use." -}}
+{{- end -}}
+{{- end -}}
+{{- end }}

@@ -1,0 +1,86 @@
+{{/* What things are called. */}}
+
+{{- define "faregate.fullname" -}}
+{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- $full := ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) -}}
+{{- default $full .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- end }}
+
+{{- define "faregate.operator" -}}
+{{ include "faregate.fullname" . }}-operator
+{{- end }}
+
+{{- define "faregate.postgres" -}}
+{{ include "faregate.fullname" . }}-postgres
+{{- end }}
+
+{{- define "faregate.selftest" -}}
+{{ include "faregate.fullname" . }}-selftest
+{{- end }}
+
+{{- define "faregate.fleet" -}}
+{{ default (include "faregate.fullname" .) .Values.fleet.name }}
+{{- end }}
+
+{{- define "faregate.serviceAccount" -}}
+{{- if .Values.operator.serviceAccount.create -}}
+{{ default (include "faregate.operator" .) .Values.operator.serviceAccount.name }}
+{{- else -}}
+{{ default "default" .Values.operator.serviceAccount.name }}
+{{- end -}}
+{{- end }}
+
+{{/* An image's address, of a block with repository, tag and digest; the digest beats the tag. */}}
+{{- define "faregate.address" -}}
+{{- if .image.digest -}}
+{{ .image.repository }}@{{ .image.digest }}
+{{- else -}}
+{{ .image.repository }}:{{ default .defaultTag .image.tag }}
+{{- end -}}
+{{- end }}
+
+{{- define "faregate.image" -}}
+{{ include "faregate.address" (dict "image" .Values.image "defaultTag" .Chart.AppVersion) }}
+{{- end }}
+
+{{/* The Secret with the database's URL, and its key. */}}
+{{- define "faregate.databaseSecret" -}}
+{{- if .Values.database.trial -}}
+{{ default (include "faregate.postgres" .) .Values.postgres.existingSecret }}
+{{- else -}}
+{{ default (printf "%s-database" (include "faregate.fullname" .)) .Values.database.existingSecret.name }}
+{{- end -}}
+{{- end }}
+
+{{- define "faregate.databaseKey" -}}
+{{ ternary .Values.database.existingSecret.key "url" (not (empty .Values.database.existingSecret.name)) }}
+{{- end }}
+
+{{- define "faregate.installationSecret" -}}
+{{ default (printf "%s-installation" (include "faregate.fullname" .)) .Values.installationSecret.existingSecret }}
+{{- end }}
+
+{{/* What selects the pods of one component. */}}
+{{- define "faregate.selector" -}}
+app.kubernetes.io/name: {{ default .root.Chart.Name .root.Values.nameOverride }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end }}
+
+{{- define "faregate.labels" -}}
+{{ include "faregate.selector" . }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: faregate
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version | replace "+" "_" }}
+{{- with .root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* Every namespace that the operator watches, its own among them; nothing where it watches all. */}}
+{{- define "faregate.namespaces" -}}
+{{- with .Values.operator.watchNamespaces -}}
+{{ append . $.Release.Namespace | uniq | sortAlpha | join "," }}
+{{- end -}}
+{{- end }}

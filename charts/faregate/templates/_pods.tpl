@@ -1,0 +1,63 @@
+{{/* What every pod of this chart has in common: the restricted pod security standard. */}}
+
+{{/* No links to services: Kubernetes would put FAREGATE_PORT and the like into the environment,
+     next to the settings of the processes. */}}
+{{- define "faregate.podSecurity" -}}
+enableServiceLinks: false
+{{- with .root.Values.image.pullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+securityContext:
+  runAsNonRoot: true
+  runAsUser: {{ .user }}
+  runAsGroup: {{ .user }}
+  fsGroup: {{ .user }}
+  fsGroupChangePolicy: OnRootMismatch
+  seccompProfile: {type: RuntimeDefault}
+{{- end }}
+
+{{- define "faregate.containerSecurity" -}}
+securityContext:
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  runAsNonRoot: true
+  capabilities: {drop: [ALL]}
+{{- end }}
+
+{{/* The operator's program with an empty folder for temporary files. */}}
+{{- define "faregate.program" -}}
+image: {{ include "faregate.image" . | quote }}
+imagePullPolicy: {{ .Values.image.pullPolicy }}
+{{ include "faregate.containerSecurity" . }}
+volumeMounts:
+  - {name: tmp, mountPath: /tmp}
+{{- end }}
+
+{{- define "faregate.programVolumes" -}}
+volumes:
+  - name: tmp
+    emptyDir: {sizeLimit: 64Mi}
+{{- end }}
+
+{{/* Whether the database is verified by certificate authorities of its own: `true`, or nothing. */}}
+{{- define "faregate.hasDatabaseAuthorities" -}}
+{{- if or .Values.database.ca.configMap .Values.database.ca.secret }}true{{ end -}}
+{{- end }}
+
+{{- define "faregate.databaseAuthoritiesMount" -}}
+- {name: ca-database, mountPath: /etc/faregate-ca/database, readOnly: true}
+{{- end }}
+
+{{- define "faregate.databaseAuthoritiesVolume" -}}
+{{- $ca := .Values.database.ca -}}
+- name: ca-database
+  {{- if $ca.configMap }}
+  configMap:
+    name: {{ $ca.configMap }}
+  {{- else }}
+  secret:
+    secretName: {{ $ca.secret }}
+  {{- end }}
+    items: [{key: {{ $ca.key }}, path: ca.crt}]
+{{- end }}

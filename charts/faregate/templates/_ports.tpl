@@ -1,0 +1,67 @@
+{{/* Ports and namespaces for the network policies, as URLs have them. */}}
+
+{{- define "faregate.port" -}}
+{{- $url := urlParse .url -}}
+{{- $found := regexFind ":[0-9]+$" $url.host -}}
+{{- default .default (trimPrefix ":" $found) -}}
+{{- end }}
+
+{{- define "faregate.databasePort" -}}
+{{- if .Values.database.url -}}
+{{ include "faregate.port" (dict "url" .Values.database.url "default" "5432") }}
+{{- else -}}
+{{ ternary 5432 (int .Values.database.port) .Values.database.trial }}
+{{- end -}}
+{{- end }}
+
+{{/* The namespace of what may be a Service of this cluster, by a URL's host; nothing for any other.
+     A Service's port need not be that of its pods, which is what policies go by. */}}
+{{- define "faregate.namespaceOf" -}}
+{{- $host := regexReplaceAll ":[0-9]+$" (urlParse .url).host "" -}}
+{{- if regexMatch "^[a-z0-9-]+$" $host -}}{{ .namespace }}
+{{- else if regexMatch "^[a-z0-9-]+[.][a-z0-9-]+([.]svc([.].+)?)?$" $host -}}{{ index (splitList "." $host) 1 }}
+{{- end -}}
+{{- end }}
+
+{{/* What gateways are told to reach beside the database: upstreams, and collectors of traces. */}}
+{{- define "faregate.urls" -}}
+{{- $spec := .Values.fleet.spec -}}
+{{- range $spec.upstreams -}}
+{{- if ne .url "simulated:" }}{{ .url }} {{ end -}}
+{{- end -}}
+{{- range dig "podTemplate" "spec" "containers" list $spec -}}
+{{- range .env -}}
+{{- if and (hasPrefix "OTEL_EXPORTER_OTLP" .name) (hasSuffix "ENDPOINT" .name) .value }}{{ .value }} {{ end -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/* Comma-separated; nothing where every upstream is the simulated one. */}}
+{{- define "faregate.upstreamPorts" -}}
+{{- $ports := list -}}
+{{- range compact (splitList " " (include "faregate.urls" .)) -}}
+{{- $ports = append $ports (include "faregate.port" (dict "url" . "default" (ternary "443" "80" (hasPrefix "https:" .)))) -}}
+{{- end -}}
+{{- $ports | uniq | sortAlpha | join "," -}}
+{{- end }}
+
+{{/* Rules for the namespaces of all that a component is told to reach in this cluster. */}}
+{{- define "faregate.egressToNamespaces" -}}
+{{- $names := list -}}
+{{- range compact .urls -}}
+{{- with include "faregate.namespaceOf" (dict "url" . "namespace" $.root.Release.Namespace) -}}
+{{- $names = append $names . -}}
+{{- end -}}
+{{- end -}}
+{{- range $names | uniq | sortAlpha }}
+- to: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: {{ . }}}}}]
+{{- end -}}
+{{- end }}
+
+{{- define "faregate.egressToNames" -}}
+- ports:
+    {{- range .Values.networkPolicy.dnsPorts }}
+    - {protocol: UDP, port: {{ int . }}}
+    - {protocol: TCP, port: {{ int . }}}
+    {{- end }}
+{{- end }}

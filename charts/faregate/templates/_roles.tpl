@@ -1,0 +1,57 @@
+{{/* What the operator may do in every namespace that it watches. Secrets are never deleted: those
+     of keys go with their ApiKey. */}}
+{{- define "faregate.watchedRules" -}}
+- apiGroups: [faregate.dev]
+  resources: [apikeys, creditgrants, gatewayfleets]
+  verbs: [get, list, watch, patch]
+- apiGroups: [faregate.dev]
+  resources: [apikeys/status, creditgrants/status, gatewayfleets/status]
+  verbs: [patch]
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [get, list, watch, create, update]
+- apiGroups: [""]
+  resources: [events]
+  verbs: [create]
+{{- end }}
+
+{{/* What it may do in its own namespace besides: the gateways. */}}
+{{- define "faregate.ownRules" -}}
+- apiGroups: [""]
+  resources: [configmaps, services]
+  verbs: [get, create, patch]
+- apiGroups: [apps]
+  resources: [deployments]
+  verbs: [get, create, patch]
+- apiGroups: [policy]
+  resources: [poddisruptionbudgets]
+  verbs: [get, create, patch]
+- apiGroups: [autoscaling]
+  resources: [horizontalpodautoscalers]
+  verbs: [get, create, patch, delete]
+- apiGroups: [networking.k8s.io]
+  resources: [ingresses]
+  verbs: [get, create, patch, delete]
+# What it makes is owned by the fleet, and blocks its end (OwnerReferencesPermissionEnforcement).
+- apiGroups: [faregate.dev]
+  resources: [gatewayfleets/finalizers]
+  verbs: [update]
+# Its heartbeat, and an annotation by which orphaned keys are confirmed.
+- apiGroups: [""]
+  resources: [secrets]
+  resourceNames: [faregate-operator-heartbeat, {{ include "faregate.installationSecret" . }}]
+  verbs: [patch]
+# At its end: is the namespace going, and the operator for good?
+- apiGroups: [""]
+  resources: [namespaces]
+  resourceNames: [{{ .Release.Namespace }}]
+  verbs: [get]
+{{- end }}
+
+{{/* The operator's account as the subject of a binding. */}}
+{{- define "faregate.subjects" -}}
+subjects:
+  - kind: ServiceAccount
+    name: {{ include "faregate.serviceAccount" . }}
+    namespace: {{ .Release.Namespace }}
+{{- end }}
