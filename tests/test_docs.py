@@ -163,13 +163,13 @@ def dialects() -> list[Dialect]:
 
 
 def test_every_environment_variable() -> None:
-    ours, upstream = tables(section("configuration.md", "Environment"))
+    ours, upstream = tables(section("reference/settings.md", "Environment"))
     assert columns(ours, 1) == variables(Settings, "FAREGATE_")
     assert columns(upstream, 1) == variables(UpstreamOverride, "UPSTREAM_")
 
 
 def test_every_environment_variable_of_the_operator() -> None:
-    documented = columns(tables(section("configuration.md", "The operator"))[0], 1)
+    documented = columns(tables(section("reference/settings.md", "The operator"))[0], 1)
     expected = {
         f"FAREGATE_{field.name.upper()}": "required"
         if field.required
@@ -190,7 +190,7 @@ def test_every_metric_of_the_operator() -> None:
         name = f"{family.name}_total" if family.type == "counter" else family.name
         if not name.startswith("process_"):
             exposed[name] = {label for one in family.samples for label in one.labels} - {"le"}
-    rows = tables(section("configuration.md", "The operator"))[1]
+    rows = tables(section("reference/settings.md", "The operator"))[1]
     assert {name: coded(cell) for name, cell in columns(rows, 1).items()} == exposed
 
 
@@ -208,7 +208,7 @@ def test_every_command_and_flag() -> None:
                 commands, defaults = flags.setdefault(action.option_strings[0], ([], []))
                 commands.append(f"`{command}`")
                 defaults.append("required" if action.required else shown(action.default))
-    documented_commands, documented_flags = tables(section("configuration.md", "Commands"))
+    documented_commands, documented_flags = tables(section("reference/settings.md", "Commands"))
     written = {row[0].strip("`") for row in documented_commands}
     assert written == {f"{name} {files(each)}".strip() for name, each in group.choices.items()}
     assert columns(documented_flags, 1, 2) == {
@@ -219,14 +219,14 @@ def test_every_command_and_flag() -> None:
 
 @pytest.mark.parametrize("kind", sorted(CRDS))
 def test_every_field_of_a_spec(kind: str) -> None:
-    documented = columns(tables(section("resources.md", kind))[0], 1, 2)
+    documented = columns(tables(section("reference/resources.md", kind))[0], 1, 2)
     assert documented == dict(fields(schema(kind)["properties"]["spec"]))
 
 
 @pytest.mark.parametrize("kind", sorted(CRDS))
 def test_every_field_of_a_status(kind: str) -> None:
-    shared = columns(tables(section("resources.md", "The three resources"))[1], 0)
-    own = columns(tables(section("resources.md", f"Status of {ARTICLES[kind]}"))[0], 0)
+    shared = columns(tables(section("reference/resources.md", "The three resources"))[1], 0)
+    own = columns(tables(section("reference/resources.md", f"Status of {ARTICLES[kind]}"))[0], 0)
     assert not shared.keys() & own.keys()
     reported = {path for path, _ in fields(schema(kind)["properties"]["status"])}
     assert shared.keys() | own.keys() == reported
@@ -241,7 +241,7 @@ def test_every_field_of_a_status(kind: str) -> None:
     ],
 )
 def test_every_reason_of_a_condition(kind: str, reasons: type[StrEnum]) -> None:
-    (rows,) = tables(section("resources.md", f"Reasons of {ARTICLES[kind]}"))
+    (rows,) = tables(section("reference/resources.md", f"Reasons of {ARTICLES[kind]}"))
     assert {row[0].strip("`") for row in rows} == {reason.value for reason in reasons}
     for reason, ready, stalled, cause, cure in rows:
         assert {ready, stalled} <= {"True", "False"}, reason
@@ -262,7 +262,7 @@ def test_every_event() -> None:
                     posted.add(name)
                 case ast.Assign(targets=[ast.Name("REASONS")], value=ast.Dict(values=names)):
                     posted |= {ast.literal_eval(name) for name in names}
-    assert columns(tables(section("resources.md", "Events"))[0], 0).keys() == posted
+    assert columns(tables(section("reference/resources.md", "Events"))[0], 0).keys() == posted
 
 
 def test_the_examples_of_the_docs_are_those_of_the_folder() -> None:
@@ -270,7 +270,7 @@ def test_the_examples_of_the_docs_are_those_of_the_folder() -> None:
     files = [
         yaml.safe_load(path.read_text("utf-8")) for path in (ROOT / "examples/cluster").glob("*")
     ]
-    for block in blocks((DOCS / "resources.md").read_text("utf-8"), "yaml"):
+    for block in blocks((DOCS / "reference/resources.md").read_text("utf-8"), "yaml"):
         example = yaml.safe_load(block)
         (file,) = (one for one in files if one["metadata"] == example["metadata"])
         assert example["kind"] == file["kind"]
@@ -278,7 +278,7 @@ def test_the_examples_of_the_docs_are_those_of_the_folder() -> None:
 
 
 def test_every_field_around_a_spec() -> None:
-    documented = columns(tables(section("configuration.md", "The file"))[0], 1)
+    documented = columns(tables(section("reference/settings.md", "The file"))[0], 1)
     around = {"apiVersion": "required", "kind": "required"}
     metadata = inspect.type_info(Metadata)
     assert isinstance(metadata, inspect.StructType)
@@ -287,9 +287,9 @@ def test_every_field_around_a_spec() -> None:
 
 
 def test_every_profile_and_what_the_lenient_one_takes() -> None:
-    named = [coded(row[0]) for row in tables(section("resources.md", "GatewayFleet"))[1]]
+    named = [coded(row[0]) for row in tables(section("reference/resources.md", "GatewayFleet"))[1]]
     assert set().union(*named) == PROFILES.keys()
-    differs = section("connecting.md", "What differs from the providers")
+    differs = section("reference/api.md", "What differs from the providers")
     assert [name for name in sorted(GENERIC.parameters) if f"`{name}`" not in differs] == []
 
 
@@ -314,7 +314,7 @@ def test_every_error_in_both_families() -> None:
         for kind in vars(gateway.errors).values()
         if isinstance(kind, type) and issubclass(kind, FaregateError) and kind not in abstract
     }
-    assert columns(tables(section("connecting.md", "Errors"))[0], 1, 2, 3, 4, 5) == expected
+    assert columns(tables(section("reference/api.md", "Errors"))[0], 1, 2, 3, 4, 5) == expected
 
 
 def test_every_metric_with_its_labels_and_their_values() -> None:
@@ -323,7 +323,7 @@ def test_every_metric_with_its_labels_and_their_values() -> None:
         **{f"faregate_{name}": labels for name, (_, labels) in GAUGES.items()},
         **{f"faregate_{name}_seconds": labels for name, (_, labels, _) in TIMINGS.items()},
     }
-    of_metrics, of_labels = tables(section("configuration.md", "Health and metrics"))[1:]
+    of_metrics, of_labels = tables(section("reference/settings.md", "Health and metrics"))[1:]
     documented = {name: coded(cell) for name, cell in columns(of_metrics, 1).items()}
     assert documented == {name: set(labels) for name, labels in declared.items()}
     values = {
@@ -340,7 +340,7 @@ def test_every_metric_with_its_labels_and_their_values() -> None:
 
 def test_every_header_is_told_to_clients() -> None:
     sources = [*ROOT.glob("gateway/*.py"), *ROOT.glob("gateway/routes/*.py")]
-    parts = (section("connecting.md", heading) for heading in ("Headers", "Key and URLs"))
+    parts = (section("reference/api.md", heading) for heading in ("Headers", "Key and URLs"))
     told = {name.lower().split(":")[0] for part in parts for name in coded(without_blocks(part))}
     for path in [*sources, ROOT / "gateway/wire/errors.py"]:
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
@@ -351,7 +351,7 @@ def test_every_header_is_told_to_clients() -> None:
 
 
 def test_every_variable_in_the_secret_of_a_key() -> None:
-    told = tables(section("connecting.md", "Key and URLs"))[0]
+    told = tables(section("reference/api.md", "Key and URLs"))[0]
     for name, value in secret_values("sk-…", "http://127.0.0.1:8080").items():
         assert [value in coded(row[1]) for row in told if name in coded(row[0])] == [True], name
 
@@ -365,23 +365,23 @@ def test_every_route() -> None:
     served |= {f"POST {path}" for path in charged_paths(dialects())}
     documented = {
         f"{method} {path}"
-        for row in tables(section("connecting.md", "Routes"))[0]
+        for row in tables(section("reference/api.md", "Routes"))[0]
         for path in re.findall(r"/[\w/{}]+", row[0])
         for method in re.findall(r"[A-Z]+", row[0])
     }
     assert documented == {route for route in served if "/v1/v1" not in route}
     operations = Operations(Metrics(), lambda: None).routes
-    told = columns(tables(section("configuration.md", "Health and metrics"))[0], 1)
+    told = columns(tables(section("reference/settings.md", "Health and metrics"))[0], 1)
     assert told.keys() == operations.keys()
 
 
 def test_every_directive_of_the_simulated_upstream() -> None:
-    documented = tables(section("simulated.md", "Directives"))[0]
+    documented = tables(section("reference/simulated.md", "Directives"))[0]
     assert {row[0].strip("`").split()[0] for row in documented} == {*DIRECTIVES, *SCOPES, "!then"}
 
 
 def test_every_outcome_has_a_row_and_a_proof() -> None:
-    rows = [row[0] for row in tables(section("credits.md", "Who pays"))[0]]
+    rows = [row[0] for row in tables(section("explanation/credits.md", "Who pays"))[0]]
     tests = "\n".join(path.read_text("utf-8") for path in ROOT.glob("tests/*/test_*.py"))
     assert len(rows) == len(PROOFS)
     for row, (beginning, proof) in zip(rows, PROOFS.items(), strict=True):
@@ -392,11 +392,11 @@ def test_every_outcome_has_a_row_and_a_proof() -> None:
 def test_every_word_of_the_ledger() -> None:
     constraints = Entry.metadata.tables["entry"].constraints
     (sign,) = (str(c.sqltext) for c in constraints if c.name == "entry_sign")  # type: ignore[attr-defined]  # a CheckConstraint
-    kinds = columns(tables(section("credits.md", "Credits"))[0], 1)
+    kinds = columns(tables(section("explanation/credits.md", "Credits"))[0], 1)
     assert kinds.keys() == set(re.findall(r"'(\w+)'", sign))
-    verdicts = columns(tables(section("credits.md", "The order"))[0], 1)
+    verdicts = columns(tables(section("explanation/credits.md", "The order"))[0], 1)
     assert verdicts.keys() == set(get_args(Outcome))
-    results = columns(tables(section("credits.md", "Grants"))[0], 1)
+    results = columns(tables(section("explanation/credits.md", "Grants"))[0], 1)
     assert results.keys() == set(get_args(GrantReason))
 
 
@@ -420,7 +420,7 @@ def test_the_worked_example_is_what_the_rules_say() -> None:
     note(10, lots.total, 0, lots.remaining(b.grant_id), lots.remaining(c.grant_id), lots.surplus)
     lots, voided = take_lot(settle_lots(lots, 62), b.grant_id)
     note(-voided, lots.total, 0, 0, lots.remaining(c.grant_id), lots.surplus)
-    assert [row[1:] for row in tables(section("credits.md", "Grants"))[1]] == rows
+    assert [row[1:] for row in tables(section("explanation/credits.md", "Grants"))[1]] == rows
 
 
 @pytest.mark.parametrize(
@@ -431,7 +431,9 @@ def test_the_worked_example_is_what_the_rules_say() -> None:
 def test_every_part_is_on_the_map(number: int, package: str) -> None:
     parts = {path.stem for path in (ROOT / package).glob("*.py")} - {"__init__"}
     parts |= {path.parent.name for path in (ROOT / package).glob("*/__init__.py")}
-    documented = tables(section("architecture.md", "The parts, from the outside in"))[number]
+    documented = tables(section("explanation/architecture.md", "The parts, from the outside in"))[
+        number
+    ]
     assert set().union(*(coded(row[0]) for row in documented)) == parts
 
 
@@ -457,7 +459,7 @@ def test_every_link_and_every_path_leads_somewhere(path: Path) -> None:
 
 
 def test_what_holds_somebody_in_the_threat_model_is_a_test_that_is_there() -> None:
-    text = (DOCS / "threat-model.md").read_text("utf-8")
+    text = (DOCS / "explanation/threat-model.md").read_text("utf-8")
     named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text)
     assert len(named) > 20
     for path, name in named:
@@ -469,5 +471,5 @@ def test_the_readme_fits_one_screen_and_leads_to_every_page() -> None:
     assert len(text.splitlines()) <= 50
     assert text.index("make run") < text.index("make test") < 1000
     assert [
-        path.name for path in sorted(DOCS.glob("*.md")) if f"docs/{path.name}" not in text
+        path.name for path in sorted(DOCS.glob("*/*.md")) if str(path.relative_to(ROOT)) not in text
     ] == []

@@ -1,4 +1,4 @@
-"""The snippets of docs/connecting.md, run as they stand against a gateway as `make run` starts it.
+"""The snippets of docs/reference/api.md, run as they stand against a gateway of `make run`.
 
 A block of code whose info string ends in `test` is run: `bash`, `python` or `js`. The key and the
 URLs come from the environment, as the page tells its readers.
@@ -34,7 +34,7 @@ from tests.harness.gateway import (
 from tests.harness.pages import blocks, columns, page, section, tables
 from tests.harness.postgres import PostgresServer
 
-CONNECTING = page("connecting.md")
+CONNECTING = page("reference/api.md")
 SHELL, PYTHON, SCRIPT = (blocks(CONNECTING, f"{kind} test") for kind in ("bash", "python", "js"))
 #: the first block loads the key, for all that follow
 LOAD_KEY = SHELL[0]
@@ -140,14 +140,14 @@ def test_every_file_of_the_data_folder(quickstart: Quickstart) -> None:
     data = quickstart.gateway.data
     paths = {str(path.relative_to(data)) for path in data.rglob("*") if path.is_file()}
     paths = {re.sub(r"^secrets/.+\.env$", "secrets/<namespace>/<name>.env", p) for p in paths}
-    documented = columns(tables(section("configuration.md", "The data folder"))[0], 1)
+    documented = columns(tables(section("reference/settings.md", "The data folder"))[0], 1)
     assert documented.keys() == {re.sub(r"\.db-(wal|shm)$", ".db", path) for path in paths}
 
 
 def test_a_replica_holds_as_many_connections_as_the_docs_say(
     postgres_server: PostgresServer, simulated: Simulated, tmp_path: Path
 ) -> None:
-    told = re.search(r"at most \*\*(\d+) connections\*\*", page("configuration.md"))
+    told = re.search(r"at most \*\*(\d+) connections\*\*", page("reference/settings.md"))
     assert told is not None
     url = postgres_server.create_database()
     database = Database(url)

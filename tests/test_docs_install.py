@@ -17,7 +17,10 @@ from tests.harness.apiserver import MISSING, ApiServer, find_kubernetes
 from tests.harness.pages import ROOT, blocks, columns, page, section, tables
 from tests.harness.shell import Shell, find_program
 
-INSTALL, OPERATIONS, PRODUCTION = map(page, ("install.md", "operations.md", "production.md"))
+INSTALL, OPERATIONS, PRODUCTION = map(
+    page,
+    ("how-to/install-on-kubernetes.md", "how-to/operate.md", "how-to/prepare-for-production.md"),
+)
 
 #: commands that only a node can answer
 WITHOUT_NODES = """
@@ -109,7 +112,7 @@ def test_an_installation_for_good_and_its_operation(typist: Typist) -> None:
     (key,) = typist.get("apikeys")
     assert key["spec"]["rotation"] == {"generation": 1, "overlap": "24h"}
     roles = typist.get("clusterroles --selector app.kubernetes.io/component=access")
-    told = columns(tables(section("operations.md", "Who may do what"))[0], 1)
+    told = columns(tables(section("how-to/operate.md", "Who may do what"))[0], 1)
     assert told.keys() == {role["metadata"]["name"] for role in roles}
     prints_money = "kubectl auth can-i create creditgrants --as=paula --as-group=finance"
     typist.type(f"{prints_money} --namespace team-a", f"! {prints_money} --namespace faregate")

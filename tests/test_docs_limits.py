@@ -79,7 +79,7 @@ WITHOUT_A_KEY: dict[str, float] = {
 
 def figures(heading: str, words: Mapping[str, float]) -> dict[str, list[str]]:
     """The cells behind each row's first, by the words that this one begins with."""
-    (rows,) = tables(section("limits.md", heading))
+    (rows,) = tables(section("reference/limits.md", heading))
     found = {}
     for name, *cells in rows:
         (begins,) = (begins for begins in words if name.startswith(begins))
@@ -118,14 +118,14 @@ def test_every_limit_of_a_request_is_what_the_page_says() -> None:
 def test_what_one_without_a_key_can_take_is_what_the_page_says() -> None:
     for words, (limit,) in figures("Without a key", WITHOUT_A_KEY).items():
         assert int(limit) == WITHOUT_A_KEY[words]
-    text = section("limits.md", "Without a key")
+    text = section("reference/limits.md", "Without a key")
     assert f"another {2 * listeners.SEND_BUFFER_BYTES} in the system" in text
     assert f"operations {admission.OPERATIONS.head_seconds:g} |" in text
     assert f"and {admission.FILES_RESERVED} more |" in text
 
 
 def test_seconds_and_sizes_beside_the_figures_are_those_of_the_code() -> None:
-    text = section("limits.md", "What is shared")
+    text = section("reference/limits.md", "What is shared")
     for seconds in (
         entrance._WAITING_SECONDS_MAX,
         reading._WAITING_SECONDS_MAX,
@@ -140,18 +140,20 @@ def test_seconds_and_sizes_beside_the_figures_are_those_of_the_code() -> None:
 
 
 def test_a_batch_of_charges_is_as_large_as_the_page_says() -> None:
-    assert f"together, {GroupCommit.BATCH_MAX} at most" in section("limits.md", "One charge")
+    assert f"together, {GroupCommit.BATCH_MAX} at most" in section(
+        "reference/limits.md", "One charge"
+    )
 
 
 def test_refusals_are_slowed_down_as_the_page_says() -> None:
     assert f"of one account {Brake.AT_ONCE} refusals in a second" in section(
-        "limits.md", "The rule"
+        "reference/limits.md", "The rule"
     )
     assert Brake.PAUSE_SECONDS == 1
 
 
 def test_a_key_takes_as_much_memory_as_the_page_says() -> None:
-    (rows,) = tables(section("limits.md", "One namespace"))
+    (rows,) = tables(section("reference/limits.md", "One namespace"))
     of_a_key, of_a_model = (int(cells[1]) for cells in rows)
     ring = keyring.Keyring({PEPPER: bytes(32)}, _nobody, _nobody, metrics.Metrics())
     for models, most in ((0, of_a_key), (100, of_a_key + 100 * (of_a_model + 40))):

@@ -1,7 +1,7 @@
 """Directives: from what the user said to a plan for the answer.
 
-Owns the grammar, which is told in the package's docstring and in docs/simulated.md. It must never
-look at anything but that text, its turn and what of the request is `Asked` about.
+Owns the grammar, which is described in the package's docstring and in docs/reference/simulated.md.
+It must never look at anything but that text, its turn and what of the request is `Asked` about.
 """
 
 from collections.abc import Callable, Sequence

@@ -102,7 +102,7 @@ def metrics_of(text: str) -> set[str]:
 
 def documented_metrics() -> set[str]:
     """Every metric that has a row on some page."""
-    texts = [path.read_text("utf-8") for path in sorted(DOCS.glob("*.md"))]
+    texts = [path.read_text("utf-8") for path in sorted(DOCS.glob("*/*.md"))]
     return {name for text in texts for name in re.findall(r"^\| `(faregate_\w+)`", text, re.M)}
 
 

@@ -120,7 +120,7 @@ def prometheus(folder: Path, scraped: Sequence[Scraped]) -> Iterator[Prometheus]
 
 def _configuration(scraped: Sequence[Scraped]) -> dict[str, Any]:
     """The documented one; only that no API server tells of pods."""
-    (documented,) = blocks(page("monitoring.md"), "yaml prometheus")
+    (documented,) = blocks(page("how-to/monitor.md"), "yaml prometheus")
     configuration: dict[str, Any] = yaml.safe_load(documented)
     (job,) = configuration["scrape_configs"]
     assert job.pop("kubernetes_sd_configs") == [{"role": "pod"}]

@@ -17,7 +17,7 @@ from tests.harness.shell import Shell, find_program
 from tests.test_docs_install import BY_THE_OPERATOR, WITHOUT_NODES
 
 STORIES = sorted((Path(__file__).parent / "rules").glob("*.yaml"))
-PAGES = sorted((DOCS / "runbooks").glob("*.md"))
+PAGES = sorted((DOCS / "reference/runbooks").glob("*.md"))
 ALERTS = {rule["alert"] for rule in rules("alerts")}
 SEVERITIES = {"critical", "warning", "info"}
 #: what a page must answer, in this order
@@ -69,7 +69,7 @@ def test_every_alert_says_how_bad_it_is_and_what_to_read(rule: dict[str, Any]) -
     assert rule["labels"]["severity"] in SEVERITIES
     told = rule["annotations"]
     assert told.keys() == {"summary", "description", "runbook_url"}
-    assert told["runbook_url"] == f"docs/runbooks/{rule['alert']}.md"
+    assert told["runbook_url"] == f"docs/reference/runbooks/{rule['alert']}.md"
     assert not told["summary"].endswith(".")
     assert told["description"].endswith(".")
 
@@ -79,7 +79,7 @@ def test_every_alert_has_a_page_and_every_page_an_alert() -> None:
 
 
 def test_the_table_of_alerts_is_complete() -> None:
-    (listed,) = (rows for rows in tables(page("monitoring.md")) if "runbooks/" in rows[0][0])
+    (listed,) = (rows for rows in tables(page("how-to/monitor.md")) if "runbooks/" in rows[0][0])
     told = {
         re.sub(r"\[(\w+)\]\(.*\)", r"\1", name): set(said.split(", "))
         for name, said in columns(listed, 1).items()
@@ -115,7 +115,11 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     folder = tmp_path_factory.mktemp("home")
     (folder / "charts").symlink_to(DOCS.parent / "charts")
     shell = Shell(server, folder)
-    (made,) = (it for it in blocks(page("install.md"), "bash cluster") if "kind: ApiKey" in it)
+    (made,) = (
+        it
+        for it in blocks(page("how-to/install-on-kubernetes.md"), "bash cluster")
+        if "kind: ApiKey" in it
+    )
     shell.run("\n".join([
         WITHOUT_NODES,
         "helm install faregate charts/faregate --namespace faregate --create-namespace "
@@ -127,7 +131,7 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     server.remove()
 
 
-@pytest.mark.parametrize("path", [DOCS / "monitoring.md", *PAGES], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [DOCS / "how-to/monitor.md", *PAGES], ids=lambda path: path.stem)
 def test_every_command_of_a_page_is_right(path: Path, shell: Shell) -> None:
     """Two pages restart the operator, which takes one restart a second."""
     restarts = """

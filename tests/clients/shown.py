@@ -8,7 +8,7 @@ _SHOWN_KEY = "sk-…"
 
 
 def configuration(site: Site, block: str) -> str:
-    """The one block of `docs/clients.md` with this info string, with our own URL and key."""
-    (text,) = blocks(page("clients.md"), block)
+    """A block of `docs/how-to/connect-an-agent.md` by its info string, with our own URL and key."""
+    (text,) = blocks(page("how-to/connect-an-agent.md"), block)
     assert _SHOWN_URL in text
     return text.replace(_SHOWN_URL, site.gateway.url).replace(_SHOWN_KEY, site.key)

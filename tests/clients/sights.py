@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from tests.clients.installed import HERE, versions
 
-PAGE = HERE.parents[1] / "docs" / "clients.md"
+PAGE = HERE.parents[1] / "docs/how-to/connect-an-agent.md"
 BEGIN, END = "<!-- seen: begin -->", "<!-- seen: end -->"
 
 _Test = TypeVar("_Test", bound=Callable[..., None])

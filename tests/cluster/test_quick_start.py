@@ -1,4 +1,4 @@
-"""The page docs/install.md, run as it stands: a trial with the PostgreSQL that the chart brings.
+"""The trial of docs/how-to/install-on-kubernetes.md, as it stands, with the chart's PostgreSQL.
 
 Its commands know nothing of this machine. A helm of ours hands the real one where the images are.
 """
@@ -20,7 +20,7 @@ from tests.harness.pages import blocks, page
 
 _TEAM = "team-a"
 _STRANGERS = "team-b"
-_BLOCKS = blocks(page("install.md"), "bash cluster")
+_BLOCKS = blocks(page("how-to/install-on-kubernetes.md"), "bash cluster")
 
 
 class Page:

@@ -87,7 +87,7 @@ def test_pieces_count_exactly_as_the_whole(made: Callable[[], TokenCounter], tex
 
 @counters
 def test_files_of_ours_count_exactly_as_the_whole(made: Callable[[], TokenCounter]) -> None:
-    for path in (ROOT / "docs/connecting.md", ROOT / "pyproject.toml", ROOT / "gateway/flow.py"):
+    for path in (ROOT / "docs/reference/api.md", ROOT / "pyproject.toml", ROOT / "gateway/flow.py"):
         text = path.read_text("utf-8")
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(tokens, "_PIECE_CHARACTERS", len(text))
@@ -96,7 +96,7 @@ def test_files_of_ours_count_exactly_as_the_whole(made: Callable[[], TokenCounte
 
 
 def test_both_vocabularies_agree_where_they_are_the_same() -> None:
-    text = (ROOT / "docs/connecting.md").read_text("utf-8")
+    text = (ROOT / "docs/reference/api.md").read_text("utf-8")
 
     assert file().count(text) == o200k().count(text)
     assert (file().name, o200k().name) == ("file", "o200k")

@@ -12,7 +12,7 @@ from gateway.simulated.script import DIRECTIVES, SCOPES
 from tests.simulated.talk import Talk, call_message, function_tool, result_message, user
 
 _IMAGE = {"type": "image_url", "image_url": {"url": "data:image/gif;base64,R0lGODlh"}}
-_DOCS = Path(__file__).parents[2] / "docs" / "simulated.md"
+_DOCS = Path(__file__).parents[2] / "docs/reference/simulated.md"
 
 
 def test_every_directive_is_documented_in_both_places() -> None:

@@ -46,7 +46,7 @@ def test_without_kind_it_says_how_to_get_it(tmp_path: Path) -> None:
     (command,) = re.findall(
         r"^  (go install sigs\.k8s\.io/kind@v\d+\.\d+\.\d+)$", done.stderr, re.M
     )
-    assert command in page("development.md")
+    assert command in page("how-to/develop.md")
     assert command.endswith(f"@{VERSION}"), "the cluster's tests take another kind"
 
 

@@ -58,7 +58,7 @@ def test_the_resources_come_up_in_the_right_order(evaluated: Evaluated) -> None:
 
 
 def test_the_docs_tell_of_every_resource_and_port(evaluated: Evaluated) -> None:
-    told = columns(tables(section("development.md", "Tilt"))[0], 2)
+    told = columns(tables(section("how-to/develop.md", "Tilt"))[0], 2)
     ports = {
         name: {forward.arguments["local_port"] for forward in call.get("port_forwards", [])}
         for name, call in resources(evaluated).items()

@@ -18,7 +18,7 @@ prometheus.io/path: /metrics
 {{- $given := .root.Values.monitoring.rules -}}
 {{- $text := .root.Files.Get (printf "files/rules/%s.yaml" .file) -}}
 {{- $runbooks := trimSuffix "/" $given.runbooks -}}
-{{- $text = $text | replace "runbook_url: docs/runbooks/" (printf "runbook_url: %s/" $runbooks) -}}
+{{- $text = $text | replace "runbook_url: docs/reference/runbooks/" (printf "runbook_url: %s/" $runbooks) -}}
 {{- range $group := (fromYaml $text).groups }}
 {{- $rules := list -}}
 {{- range $group.rules -}}

@@ -64,8 +64,8 @@ def _copy_program(kube: Kube) -> None:
 
 
 def _configuration() -> Document:
-    """The scrape configuration of docs/monitoring.md, only read more often."""
-    (documented,) = blocks(page("monitoring.md"), "yaml prometheus")
+    """The scrape configuration of docs/how-to/monitor.md, only read more often."""
+    (documented,) = blocks(page("how-to/monitor.md"), "yaml prometheus")
     configuration: dict[str, Any] = {
         "global": {"scrape_interval": "2s", "evaluation_interval": "2s"},
         "rule_files": [f"{_CONFIGURATION}/{path.name}" for path in sorted(RULES.iterdir())],
