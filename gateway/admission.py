@@ -13,8 +13,7 @@ from ipaddress import IPv6Address
 from typing import Literal
 
 from msgspec import Struct
-
-from gateway.settings import Settings
+from msgspec.structs import replace
 
 _log = logging.getLogger(__name__)
 
@@ -49,23 +48,19 @@ OPERATIONS = ConnectionLimits(
 )
 
 
-def connection_limits(settings: Settings) -> ConnectionLimits:
-    """Those of the clients' port. A client's connection needs a file, and its request another one
-    to an upstream; the process's own, and the port for operations, must find theirs."""
-    files = _raise_file_limit(2 * settings.connections + FILES_RESERVED)
-    connections = min(settings.connections, max(1, (files - FILES_RESERVED) // 2))
-    if connections < settings.connections:
+def within_files(limits: ConnectionLimits) -> ConnectionLimits:
+    """`limits` with no more connections than the process has files for. A client's connection
+    needs a file, and its request another one to an upstream; the process's own, and the port for
+    operations, must find theirs."""
+    files = _raise_file_limit(2 * limits.connections + FILES_RESERVED)
+    connections = min(limits.connections, max(1, (files - FILES_RESERVED) // 2))
+    if connections < limits.connections:
         _log.warning(
             "at most %d connections of clients: this process may open only %d files",
             connections,
             files,
         )
-    return ConnectionLimits(
-        connections=connections,
-        per_peer=settings.connections_per_peer,
-        head_seconds=settings.head_seconds,
-        unread_seconds=settings.unread_seconds,
-    )
+    return replace(limits, connections=connections)
 
 
 def _raise_file_limit(wanted: int) -> int:

@@ -12,11 +12,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
+from pathlib import Path
 from typing import TypeVar, get_args
 
 from msgspec import Struct
 
-from gateway.admission import OPERATIONS, Admission, Reason, connection_limits
+from gateway.admission import OPERATIONS, Admission, ConnectionLimits, Reason, within_files
 from gateway.app import Gateway, charged_paths
 from gateway.aside import Aside
 from gateway.core.catalog import Catalog
@@ -25,6 +26,7 @@ from gateway.core.pseudonyms import Pseudonyms
 from gateway.core.seal import Sealer
 from gateway.core.shares import Shares
 from gateway.core.spec import GatewayFleet
+from gateway.core.tokens import TokenCounter, VocabularyError
 from gateway.documents.reader import DocumentReader
 from gateway.errors import DatabaseUnavailable
 from gateway.expiries import Expiries
@@ -32,7 +34,7 @@ from gateway.flow import Flow
 from gateway.keyring import Keyring
 from gateway.listeners import Listeners, held_ports
 from gateway.reaper import Reaper
-from gateway.routes.counting import Counting, open_counter
+from gateway.routes.counting import Counting
 from gateway.routes.entrance import Entrance
 from gateway.routes.free import Counted, FreeRoutes
 from gateway.routes.operations import Operations
@@ -181,7 +183,7 @@ class Process:
             till.reaped(owner)
         memory = Shares(limits.buffered_bytes)
         aside = Aside()
-        counter = open_counter(self._settings.vocabulary_file)
+        counter = _open_counter(self._settings.vocabulary_file)
         documents = DocumentReader()
         upstreams = await open_upstreams(stack, fleet.spec, credentials.of, metrics)
         witness = self._open_witness(stack)
@@ -246,7 +248,14 @@ class Process:
         self, listeners: Listeners, gateway: Gateway, operations: Operations, metrics: Metrics
     ) -> None:
         line = self._command_line
-        clients = Admission(connection_limits(self._settings), metrics.cut)
+        settings = self._settings
+        limits = ConnectionLimits(
+            connections=settings.connections,
+            per_peer=settings.connections_per_peer,
+            head_seconds=settings.head_seconds,
+            unread_seconds=settings.unread_seconds,
+        )
+        clients = Admission(within_files(limits), metrics.cut)
         metrics.client_connections = lambda: clients.open
         metrics.may_cut(get_args(Reason))
         await listeners.open(
@@ -295,6 +304,18 @@ async def _begin(
     stack.push_async_callback(ledger.drain)
     task = asyncio.create_task(upkeep.run())
     stack.callback(task.cancel)
+
+
+def _open_counter(vocabulary_file: str | None) -> TokenCounter:
+    """The counter of this process. Raises `SettingsError` for a file that is no vocabulary."""
+    if vocabulary_file is None:
+        return TokenCounter()
+    try:
+        return TokenCounter(Path(vocabulary_file).read_bytes())
+    except (OSError, VocabularyError) as error:
+        raise SettingsError(
+            f"FAREGATE_VOCABULARY_FILE is no vocabulary: {vocabulary_file}: {error}"
+        ) from None
 
 
 def _open_desk(stack: AsyncExitStack, database: Database) -> Desk:

@@ -3,23 +3,11 @@
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 
-from msgspec import Struct
-
 from gateway.core.spec import GatewayFleetSpec, SpecError, UpstreamSpec
 from gateway.standalone.documents import SIMULATED
 from gateway.telemetry.metrics import Metrics
-from gateway.upstream.base import Upstream
-from gateway.upstream.counter import UpstreamCounter
 from gateway.upstream.gate import Gate
-from gateway.upstream.registry import open_upstream
-
-
-class Upstreams(Struct, frozen=True):
-    """By the upstream's name."""
-
-    all: dict[str, Upstream]
-    gates: dict[str, Gate]
-    counters: dict[str, UpstreamCounter]
+from gateway.upstream.registry import Upstreams, open_counter, open_upstream
 
 
 async def open_upstreams(
@@ -44,8 +32,8 @@ async def open_upstreams(
             raise SpecError(f"upstream {spec.name!r}: {error}") from None
         stack.push_async_callback(upstream.close)
         opened.all[spec.name] = upstream
-        if spec.token_counter is not None:
-            counter = UpstreamCounter(spec.token_counter, url, credential, fleet.limits)
+        counter = open_counter(spec, url, credential, fleet.limits)
+        if counter is not None:
             stack.push_async_callback(counter.close)
             opened.counters[spec.name] = counter
         gate = Gate(upstream, spec, fleet.limits, metrics.upstream(spec.name))

@@ -16,6 +16,8 @@ from msgspec import Struct
 ThinkingSpelling = Literal[
     "thinking", "reasoning_effort", "chat_template_kwargs", "adaptive", "none"
 ]
+#: the member of `chat_template_kwargs` that some templates reason by
+TEMPLATE_EFFORT = "reasoning_effort"
 
 
 class Profile(Struct, frozen=True, kw_only=True):

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
 from msgspec import Raw, Struct
@@ -19,14 +18,13 @@ from gateway.aside import Aside
 from gateway.core.catalog import Catalog
 from gateway.core.request import Request
 from gateway.core.shares import Holder, Shares
-from gateway.core.tokens import TokenCounter, VocabularyError
+from gateway.core.tokens import TokenCounter
 from gateway.documents.reader import DocumentReader, Room
 from gateway.errors import FaregateError
 from gateway.keyring import Key
 from gateway.places import Places
-from gateway.settings import SettingsError
+from gateway.upstream.registry import Upstreams
 from gateway.upstream.trip import Rendering
-from gateway.upstreams import Upstreams
 from gateway.wire.base import Call, Dialect
 from gateway.wire.json import decode, encode
 from gateway.wire.messages.count import (
@@ -45,18 +43,6 @@ _WAITING_SECONDS_MAX = 60.0
 ASKED_MAX = 48
 
 T = TypeVar("T")
-
-
-def open_counter(vocabulary_file: str | None) -> TokenCounter:
-    """The counter of this process. Raises `SettingsError` for a file that is no vocabulary."""
-    if vocabulary_file is None:
-        return TokenCounter()
-    try:
-        return TokenCounter(Path(vocabulary_file).read_bytes())
-    except (OSError, VocabularyError) as error:
-        raise SettingsError(
-            f"FAREGATE_VOCABULARY_FILE is no vocabulary: {vocabulary_file}: {error}"
-        ) from None
 
 
 class Tokens(Struct, frozen=True):

@@ -21,7 +21,7 @@ from gateway.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from gateway.upstream.base import Endpoint, Outgoing
+from gateway.upstream.endpoint import Endpoint, Outgoing
 from gateway.upstream.errors import read_error
 from gateway.upstream.http import Crowded, HttpClient, Response, Silent, Unreachable
 from gateway.upstream.response import UpstreamResponse

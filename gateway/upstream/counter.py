@@ -12,9 +12,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from gateway.core.spec import FleetLimits
-from gateway.upstream.base import bearer
 from gateway.upstream.http import HttpClient
-from gateway.upstream.messages.endpoint import MessagesEndpoint
 
 Kind = Literal["estimate", "messages"]
 
@@ -43,20 +41,18 @@ class _Answer(Struct):
 
 
 class UpstreamCounter:
-    """One upstream's counter. Made inside the running loop; `close` cuts its connections."""
+    """One upstream's counter, which knows us by `headers`.
 
-    def __init__(self, kind: Kind, url: str, credential: str | None, limits: FleetLimits) -> None:
+    Made inside the running loop; `close` cuts its connections.
+    """
+
+    def __init__(self, kind: Kind, url: str, headers: dict[str, str], limits: FleetLimits) -> None:
         self.kind = kind
         path, self._members = _ROUTES[kind]
-        is_messages = kind == "messages"
-        headers = {
-            "content-type": "application/json",
-            "accept-encoding": "identity",
-            **(MessagesEndpoint().headers(url, credential) if is_messages else bearer(credential)),
-        }
+        common = {"content-type": "application/json", "accept-encoding": "identity"}
         self._http = HttpClient(
             url.rstrip("/") + path,
-            headers,
+            common | headers,
             connect_seconds=SECONDS_MAX,
             silence_seconds=SECONDS_MAX,
             connections_max=limits.upstream_connections,

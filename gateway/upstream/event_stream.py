@@ -8,7 +8,7 @@ from msgspec import Struct
 from gateway.core.events import Event, Usage
 from gateway.errors import FaregateError, UpstreamBroken
 from gateway.upstream.answer_reader import AnswerReader
-from gateway.upstream.base import PassOn, UpstreamChunk
+from gateway.upstream.endpoint import PassOn, UpstreamChunk
 from gateway.upstream.sse import DONE, EVENT_BYTES_MAX, SSEDecoder, decode_object, is_whole
 
 

@@ -2,12 +2,16 @@
 
 from collections.abc import Callable
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway.core.spec import Dialect, FleetLimits, UpstreamSpec
-from gateway.upstream.base import Endpoint
+from gateway.upstream.base import Upstream
 from gateway.upstream.chat.endpoint import ChatEndpoint
 from gateway.upstream.client import UpstreamClient
+from gateway.upstream.counter import Kind, UpstreamCounter
+from gateway.upstream.endpoint import Endpoint
+from gateway.upstream.gate import Gate
 from gateway.upstream.messages.endpoint import MessagesEndpoint
 from gateway.upstream.responses.endpoint import ResponsesEndpoint
 
@@ -16,6 +20,16 @@ _ENDPOINTS: dict[Dialect, Callable[[UpstreamSpec], Endpoint]] = {
     "messages": lambda spec: MessagesEndpoint(spec.betas),
     "responses": lambda _: ResponsesEndpoint(),
 }
+#: the dialect in which an upstream is asked for a count
+_COUNTERS: dict[Kind, Dialect] = {"estimate": "chat", "messages": "messages"}
+
+
+class Upstreams(Struct, frozen=True):
+    """Those of one gateway, by name: each with its gate, and its counter where it has one."""
+
+    all: dict[str, Upstream]
+    gates: dict[str, Gate]
+    counters: dict[str, UpstreamCounter]
 
 
 def open_upstream(
@@ -29,3 +43,14 @@ def open_upstream(
         limits = replace(limits, upstream_silence_seconds=spec.silence_seconds)
     endpoint = _ENDPOINTS[spec.dialect](spec)
     return UpstreamClient(spec.name, url, credential, limits, endpoint)
+
+
+def open_counter(
+    spec: UpstreamSpec, url: str, credential: str | None, limits: FleetLimits
+) -> UpstreamCounter | None:
+    """The counter of the upstream at `url`, inside the running loop; None where it has none."""
+    kind = spec.token_counter
+    if kind is None:
+        return None
+    endpoint = _ENDPOINTS[_COUNTERS[kind]](spec)
+    return UpstreamCounter(kind, url, endpoint.headers(url, credential), limits)

@@ -17,7 +17,7 @@ from gateway.aside import Aside
 from gateway.core.events import Usage
 from gateway.core.shares import Holder
 from gateway.errors import Blame, UpstreamBroken, UpstreamError, UpstreamTimeout
-from gateway.upstream.base import AnswerStream, PassOn, UpstreamChunk
+from gateway.upstream.endpoint import AnswerStream, PassOn, UpstreamChunk
 from gateway.upstream.http import Response, Silent
 from gateway.wire.base import Answer
 from gateway.wire.values import is_bounded

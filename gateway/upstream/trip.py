@@ -18,7 +18,8 @@ from gateway.core.catalog import Resolution, fall_back
 from gateway.core.request import Request
 from gateway.core.shares import Holder
 from gateway.errors import FaregateError, RequestError, UpstreamError, UpstreamOverloaded
-from gateway.upstream.base import Outgoing, Reply, Upstream, UpstreamChunk
+from gateway.upstream.base import Reply, Upstream
+from gateway.upstream.endpoint import Outgoing, UpstreamChunk
 from gateway.upstream.gate import Gate, Visit
 
 

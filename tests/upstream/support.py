@@ -6,8 +6,8 @@ from typing import Any
 from gateway.core.catalog import Model, Price, Resolution
 from gateway.core.profile import PROFILES
 from gateway.core.request import Request, Text, Tool, UserMessage
-from gateway.upstream.base import Outgoing
 from gateway.upstream.chat.render import render_request
+from gateway.upstream.endpoint import Outgoing
 
 HELLO = UserMessage((Text("hello"),))
 LOOK = Tool("look", "Looks.", {"type": "object", "properties": {"at": {"type": "string"}}})

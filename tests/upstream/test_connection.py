@@ -24,7 +24,7 @@ from gateway.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from gateway.upstream.base import PassOn
+from gateway.upstream.endpoint import PassOn
 from gateway.wire.base import Chunk
 from tests.upstream.support import chunk, event, request, resolve, stream
 from tests.upstream.talk import (

@@ -12,6 +12,8 @@ from gateway.core.spec import FleetLimits
 from gateway.simulated.server import running
 from gateway.upstream import counter
 from gateway.upstream.counter import UpstreamCounter
+from gateway.upstream.endpoint import bearer
+from gateway.upstream.messages.endpoint import MessagesEndpoint
 
 KEY = "sk-upstream"
 
@@ -27,7 +29,7 @@ def rendered(text: str, model: str = "kimi-k2.6") -> bytes:
 def count(body: bytes, credential: str | None = KEY) -> int | None:
     async def run() -> int | None:
         async with running(api_key=KEY) as url:
-            asking = UpstreamCounter("estimate", url, credential, FleetLimits())
+            asking = UpstreamCounter("estimate", url, bearer(credential), FleetLimits())
             try:
                 return await asking.count(body)
             finally:
@@ -66,7 +68,7 @@ def test_nobody_there_says_nothing() -> None:
     async def run() -> int | None:
         async with running() as url:
             pass
-        return await UpstreamCounter("estimate", url, None, FleetLimits()).count(rendered("hello"))
+        return await UpstreamCounter("estimate", url, {}, FleetLimits()).count(rendered("hello"))
 
     assert asyncio.run(run()) is None
 
@@ -93,7 +95,9 @@ async def answer_with(
 
 def test_a_messages_upstream_counts_tools_too() -> None:
     async def ask(url: str) -> int | None:
-        asking = UpstreamCounter("messages", url, KEY, FleetLimits())
+        asking = UpstreamCounter(
+            "messages", url, MessagesEndpoint().headers(url, KEY), FleetLimits()
+        )
         assert asking.counts_tools
         return await asking.count(rendered("hello"))
 
@@ -118,6 +122,6 @@ def test_a_messages_upstream_counts_tools_too() -> None:
 )
 def test_an_answer_that_is_none_says_nothing(data: bytes) -> None:
     async def ask(url: str) -> Any:
-        return await UpstreamCounter("estimate", url, None, FleetLimits()).count(rendered("hello"))
+        return await UpstreamCounter("estimate", url, {}, FleetLimits()).count(rendered("hello"))
 
     assert asyncio.run(answer_with(data, ask))[0] is None

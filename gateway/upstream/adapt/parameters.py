@@ -10,11 +10,10 @@ from typing import Any
 import msgspec
 
 from gateway.core.catalog import Resolution
-from gateway.core.profile import Profile
+from gateway.core.profile import TEMPLATE_EFFORT, Profile
 from gateway.core.request import Request
 from gateway.errors import InvalidRequest, UnsupportedParameter
 from gateway.upstream.adapt.prepare import one_choice_only
-from gateway.wire.chat.reasoning import TEMPLATE_EFFORT
 
 #: sent where the profile has them, else dropped and named
 _SHADES = (

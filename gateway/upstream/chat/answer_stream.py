@@ -12,9 +12,9 @@ from msgspec import Struct
 
 from gateway.core.events import Event, Usage
 from gateway.errors import FaregateError, UpstreamBroken
-from gateway.upstream.base import PassOn, UpstreamChunk
 from gateway.upstream.chat.decode import EventDecoder
 from gateway.upstream.chat.tally import Tally, has_content
+from gateway.upstream.endpoint import PassOn, UpstreamChunk
 from gateway.upstream.errors import broken_by
 from gateway.upstream.sse import DONE, EVENT_BYTES_MAX, SSEDecoder, decode_object, is_whole
 from gateway.wire.base import Answer

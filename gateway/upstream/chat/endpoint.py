@@ -5,13 +5,13 @@ Source: OpenAI API reference, "Create chat completion".
 
 from gateway.core.catalog import Resolution
 from gateway.core.request import Request
-from gateway.upstream.base import AnswerStream, Outgoing, bearer
 from gateway.upstream.chat.answer_stream import ChatStream
 from gateway.upstream.chat.render import render_request
+from gateway.upstream.endpoint import AnswerStream, Outgoing, bearer
 
 
 class ChatEndpoint:
-    """See `gateway.upstream.base.Endpoint`; the base URL ends in `/v1`."""
+    """See `gateway.upstream.endpoint.Endpoint`; the base URL ends in `/v1`."""
 
     path = "/chat/completions"
 

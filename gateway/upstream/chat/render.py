@@ -12,8 +12,8 @@ from gateway.core.request import OutputFormat, Request, SystemMessage, Tool, Too
 from gateway.upstream.adapt.parameters import tell_template, write_parameters
 from gateway.upstream.adapt.prepare import continues_answer, no_prefill, prepare
 from gateway.upstream.adapt.tools import fit_parameters, fit_schema
-from gateway.upstream.base import Outgoing
 from gateway.upstream.chat.messages import write_messages
+from gateway.upstream.endpoint import Outgoing
 from gateway.wire.json import encode
 
 Object = dict[str, Any]

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from gateway.core.catalog import Resolution
 from gateway.core.request import Request
-from gateway.upstream.base import AnswerStream, Outgoing, bearer
+from gateway.upstream.endpoint import AnswerStream, Outgoing, bearer
 from gateway.upstream.event_stream import EventStream
 from gateway.upstream.messages.answer_reader import MessagesReader
 from gateway.upstream.messages.betas import read_betas
@@ -22,7 +22,7 @@ _ANTHROPIC = "anthropic.com"
 
 
 class MessagesEndpoint:
-    """See `gateway.upstream.base.Endpoint`; the base URL ends in `/v1`.
+    """See `gateway.upstream.endpoint.Endpoint`; the base URL ends in `/v1`.
 
     `betas` are patterns of those that clients may ask for although they have a price.
     """

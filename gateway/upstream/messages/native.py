@@ -12,7 +12,7 @@ from msgspec import Raw
 
 from gateway.core.catalog import Resolution
 from gateway.core.request import Native, Request
-from gateway.upstream.base import Outgoing
+from gateway.upstream.endpoint import Outgoing
 from gateway.upstream.messages.betas import Betas
 from gateway.upstream.messages.thinking import write_thought
 from gateway.upstream.whole import Members, open_body, read_members

@@ -22,7 +22,7 @@ from gateway.upstream.adapt.prepare import (
     prepare,
 )
 from gateway.upstream.adapt.tools import fit_parameters, fit_schema
-from gateway.upstream.base import Outgoing
+from gateway.upstream.endpoint import Outgoing
 from gateway.upstream.messages.conversation import write_conversation
 from gateway.upstream.messages.thinking import write_thoughts
 from gateway.wire.json import encode

@@ -5,7 +5,7 @@ Source: OpenAI API reference, "Create a model response".
 
 from gateway.core.catalog import Resolution
 from gateway.core.request import Request
-from gateway.upstream.base import AnswerStream, Outgoing, bearer
+from gateway.upstream.endpoint import AnswerStream, Outgoing, bearer
 from gateway.upstream.event_stream import EventStream
 from gateway.upstream.responses.answer_reader import ResponsesReader
 from gateway.upstream.responses.native import render_native
@@ -13,7 +13,7 @@ from gateway.upstream.responses.render import render_request
 
 
 class ResponsesEndpoint:
-    """See `gateway.upstream.base.Endpoint`; the base URL ends in `/v1`."""
+    """See `gateway.upstream.endpoint.Endpoint`; the base URL ends in `/v1`."""
 
     path = "/responses"
 

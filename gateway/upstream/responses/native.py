@@ -12,7 +12,7 @@ from msgspec import Raw
 
 from gateway.core.catalog import Resolution
 from gateway.core.request import Native, Request, Sampling
-from gateway.upstream.base import Outgoing
+from gateway.upstream.endpoint import Outgoing
 from gateway.upstream.responses.conversation import write_sealed
 from gateway.upstream.responses.render import SEALED, switch_off
 from gateway.upstream.whole import open_body

@@ -25,7 +25,7 @@ from gateway.core.request import (
 from gateway.upstream.adapt.parameters import tell_template, write_parameters
 from gateway.upstream.adapt.prepare import FREE_JSON, Prepared, no_prefill, prepare
 from gateway.upstream.adapt.tools import fit_parameters, fit_schema
-from gateway.upstream.base import Outgoing
+from gateway.upstream.endpoint import Outgoing
 from gateway.upstream.responses.conversation import write_conversation, write_reasoning
 from gateway.wire.json import encode
 

@@ -10,13 +10,12 @@ Contradictions are no error: clients send several spellings at once, and off win
 from operator import attrgetter
 from typing import Any
 
+from gateway.core.profile import TEMPLATE_EFFORT
 from gateway.core.request import ReasoningWish
 from gateway.wire.chat.types import Body
 
 #: members of `chat_template_kwargs` that switch reasoning; the upstream's renderer sets its own
 TEMPLATE_FLAGS = ("thinking", "enable_thinking")
-#: the member that some templates reason by
-TEMPLATE_EFFORT = "reasoning_effort"
 
 _SPELLINGS = (
     "thinking",

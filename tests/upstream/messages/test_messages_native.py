@@ -8,7 +8,7 @@ import pytest
 from gateway.core.catalog import Catalog
 from gateway.core.request import Thought
 from gateway.core.spec import GatewayFleetSpec, ModelSpec, Pricing, UpstreamSpec
-from gateway.upstream.base import Outgoing
+from gateway.upstream.endpoint import Outgoing
 from gateway.upstream.messages.betas import read_betas
 from gateway.upstream.messages.native import render_native
 from gateway.upstream.messages.render import render_request

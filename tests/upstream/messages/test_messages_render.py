@@ -20,7 +20,7 @@ from gateway.core.request import (
     UserMessage,
 )
 from gateway.errors import InvalidRequest, UnsupportedParameter
-from gateway.upstream.base import Outgoing
+from gateway.upstream.endpoint import Outgoing
 from gateway.upstream.messages.endpoint import MessagesEndpoint
 from gateway.upstream.messages.render import render_request
 from tests.upstream.support import LOOK, SEE, request, resolve

@@ -8,7 +8,7 @@ import pytest
 from gateway.core.catalog import Catalog, Resolution
 from gateway.core.request import Request, Thought
 from gateway.core.spec import GatewayFleetSpec, ModelSpec, Pricing, UpstreamSpec
-from gateway.upstream.base import Outgoing
+from gateway.upstream.endpoint import Outgoing
 from gateway.upstream.messages.betas import Betas
 from gateway.upstream.messages.native import render_native as render_native_messages
 from gateway.upstream.responses.native import render_native

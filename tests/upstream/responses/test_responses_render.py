@@ -21,7 +21,7 @@ from gateway.core.request import (
     UserMessage,
 )
 from gateway.errors import InvalidRequest, UnsupportedParameter
-from gateway.upstream.base import Outgoing
+from gateway.upstream.endpoint import Outgoing
 from gateway.upstream.responses.render import render_request
 from tests.upstream.support import FAMILIES, LOOK, SEE, request, resolve
 
