@@ -25,6 +25,7 @@ from gateway.settings import CommandLine
 _log = logging.getLogger(__name__)
 
 _BACKLOG = 2048
+_EVERYWHERE = "::"
 #: ingresses and load balancers keep an idle connection for 60
 IDLE_SECONDS = 75
 #: after which the system gives up what is unread, so that the protocol comes first and counts it
@@ -48,17 +49,24 @@ def held_ports(line: CommandLine) -> Iterator[CommandLine]:
             if port:
                 return port
             # Bound with the option that also the listener sets, which may so bind it, too.
-            holder = stack.enter_context(socket.socket(_family(line.host)))
+            host, family = _place(line.host)
+            holder = stack.enter_context(socket.socket(family))
             holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            holder.bind((line.host, 0))
+            holder.bind((host, 0))
             bound: int = holder.getsockname()[1]
             return bound
 
         yield replace(line, port=held(line.port), ops_port=held(line.ops_port))
 
 
-def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET
+def _place(host: str) -> tuple[str, socket.AddressFamily]:
+    """The address to bind, and its family. `::` is every address of a machine, of both families.
+
+    A machine may have been started without IPv6; there it is every address that there is.
+    """
+    if host == _EVERYWHERE and not socket.has_dualstack_ipv6():
+        return "0.0.0.0", socket.AF_INET  # noqa: S104  # that is what was asked for
+    return host, socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
 class _Server(uvicorn.Server):
@@ -120,7 +128,11 @@ class Listeners:
         await self._tasks[1]
 
     def _listen(self, host: str, app: Callable[..., Any], port: int, admission: Admission) -> int:
-        listener = socket.create_server((host, port), family=_family(host), backlog=_BACKLOG)
+        address, family = _place(host)
+        is_dual = family == socket.AF_INET6 and host == _EVERYWHERE
+        listener = socket.create_server(
+            (address, port), family=family, backlog=_BACKLOG, dualstack_ipv6=is_dual
+        )
         # Accepted connections inherit it all; the loop sets the first only where it binds itself.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)

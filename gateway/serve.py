@@ -45,6 +45,7 @@ from gateway.settings import (
     SettingsError,
     UpstreamOverride,
     collected_signals,
+    read_proxy,
 )
 from gateway.standalone.applying import Applied, Applier
 from gateway.standalone.credentials import UpstreamCredentials
@@ -107,6 +108,7 @@ class Process:
         self._settings = settings
         self._command_line = command_line
         self._environment = dict(environment)
+        self._proxy = read_proxy(environment)
         self._applier = Applier(
             command_line.data, settings, override, environment, command_line.confirm_orphans
         )
@@ -185,7 +187,7 @@ class Process:
         aside = Aside()
         counter = _open_counter(self._settings.vocabulary_file)
         documents = DocumentReader()
-        upstreams = await open_upstreams(stack, fleet.spec, credentials.of, metrics)
+        upstreams = await open_upstreams(stack, fleet.spec, credentials.of, metrics, self._proxy)
         witness = self._open_witness(stack)
         flow = Flow(
             keyring=keyring,
@@ -350,7 +352,7 @@ def _dialects(
 
 def _own_url(host: str, port: int) -> str:
     """Where clients on this machine find the gateway, also when it listens everywhere."""
-    name = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104  # compared, not bound
+    name = {"0.0.0.0": "127.0.0.1", "::": "localhost"}.get(host, host)  # noqa: S104  # compared, not bound
     return f"http://{name}:{port}"
 
 

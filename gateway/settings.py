@@ -83,6 +83,16 @@ class UpstreamOverride(Struct, frozen=True, kw_only=True):
     """The provider's id of the model; unset: the public id."""
 
 
+class ProxySettings(Struct, frozen=True, kw_only=True):
+    """The proxy through which upstreams with TLS are reached, by the usual variables."""
+
+    url: str | None = None
+    """`HTTPS_PROXY`: `http://proxy:3128`, with user and password where it asks for them."""
+
+    exceptions: str = ""
+    """`NO_PROXY`: names, endings of names, addresses and networks that are reached without it."""
+
+
 class CommandLine(Struct, frozen=True, kw_only=True):
     """What `python -m gateway serve` is told by its arguments."""
 
@@ -129,6 +139,15 @@ def read_upstream_override(environment: Mapping[str, str]) -> UpstreamOverride:
         api_key=environment.get("UPSTREAM_API_KEY") or None,
         model=environment.get("UPSTREAM_MODEL") or None,
     )
+
+
+def read_proxy(environment: Mapping[str, str]) -> ProxySettings:
+    """`HTTPS_PROXY` and `NO_PROXY`; in small letters they are as usual, and win."""
+
+    def given(name: str) -> str:
+        return environment.get(name.lower()) or environment.get(name) or ""
+
+    return ProxySettings(url=given("HTTPS_PROXY") or None, exceptions=given("NO_PROXY"))
 
 
 def collected_signals(environment: Mapping[str, str]) -> frozenset[str]:

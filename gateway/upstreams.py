@@ -4,10 +4,12 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 from gateway.core.spec import GatewayFleetSpec, SpecError, UpstreamSpec
+from gateway.settings import ProxySettings
 from gateway.standalone.documents import SIMULATED
 from gateway.telemetry.metrics import Metrics
 from gateway.upstream.gate import Gate
 from gateway.upstream.registry import Upstreams, open_counter, open_upstream
+from gateway.upstream.tunnel import tunnel_to
 
 
 async def open_upstreams(
@@ -15,6 +17,7 @@ async def open_upstreams(
     fleet: GatewayFleetSpec,
     credential_of: Callable[[UpstreamSpec], str | None],
     metrics: Metrics,
+    proxy: ProxySettings,
 ) -> Upstreams:
     """Open every upstream of `fleet`; `stack` closes them. Raises `SpecError`."""
     opened = Upstreams({}, {}, {})
@@ -27,12 +30,13 @@ async def open_upstreams(
             url = await stack.enter_async_context(simulated_upstream())
         credential = credential_of(spec)
         try:
-            upstream = open_upstream(spec, url, credential, fleet.limits)
+            tunnel = tunnel_to(url, proxy.url, proxy.exceptions)
+            upstream = open_upstream(spec, url, credential, fleet.limits, tunnel)
         except ValueError as error:
             raise SpecError(f"upstream {spec.name!r}: {error}") from None
         stack.push_async_callback(upstream.close)
         opened.all[spec.name] = upstream
-        counter = open_counter(spec, url, credential, fleet.limits)
+        counter = open_counter(spec, url, credential, fleet.limits, tunnel)
         if counter is not None:
             stack.push_async_callback(counter.close)
             opened.counters[spec.name] = counter

@@ -6,7 +6,7 @@ connections of their own (`ledger_sqlite`, `ledger_postgres`).
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -78,8 +78,16 @@ class Database:
         self.engine = (
             _sqlite_engine(url)
             if self.is_sqlite
-            else _postgres_engine(url, timeouts, connections, self._answer_seconds)
+            else _postgres_engine(lambda: self.url, timeouts, connections, self._answer_seconds)
         )
+
+    def move(self, url: str) -> None:
+        """Connect by this URL from now on: it names the same database, by another password.
+
+        Connections that are at work end when they are done.
+        """
+        self.url = url
+        self.engine.dispose()
 
     def beside(self, *, answer_seconds: float) -> "Database":
         """Another way to the same database, with a connection that nobody else waits for."""
@@ -251,13 +259,13 @@ def psycopg_url(url: str) -> str:
 
 
 def _postgres_engine(
-    url: str, timeouts: bool, connections: int, answer_seconds: float | None
+    url: Callable[[], str], timeouts: bool, connections: int, answer_seconds: float | None
 ) -> Engine:
     def connect() -> Any:
         # The driver is 10 MiB that a gateway on SQLite never needs.
         from gateway.store.connections import connect
 
-        return connect(url, timeouts=timeouts, answer_seconds=answer_seconds)
+        return connect(url(), timeouts=timeouts, answer_seconds=answer_seconds)
 
     engine = create_engine(
         "postgresql+psycopg://",

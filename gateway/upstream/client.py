@@ -2,8 +2,8 @@
 
 Owns the HTTP client. It never retries: a POST that was sent may have been served and billed even
 when its connection broke, and the client's SDK asks again by itself. To make a stale connection
-unlikely, idle ones are kept for a shorter time than servers keep them. Redirects, cookies and
-proxies of the environment are ignored, so that the credential goes to the configured URL only.
+unlikely, idle ones are kept for a shorter time than servers keep them. Redirects and cookies
+are ignored, so that the credential goes to the configured URL only.
 """
 
 import asyncio
@@ -25,6 +25,7 @@ from gateway.upstream.endpoint import Endpoint, Outgoing
 from gateway.upstream.errors import read_error
 from gateway.upstream.http import Crowded, HttpClient, Response, Silent, Unreachable
 from gateway.upstream.response import UpstreamResponse
+from gateway.upstream.tunnel import ProxyRefused, Tunnel
 
 _ERROR_BYTES_MAX = 64 * 1024
 #: for the body of a refusal, without which the status has to do
@@ -38,7 +39,13 @@ class UpstreamClient:
     """
 
     def __init__(
-        self, name: str, url: str, credential: str | None, limits: FleetLimits, endpoint: Endpoint
+        self,
+        name: str,
+        url: str,
+        credential: str | None,
+        limits: FleetLimits,
+        endpoint: Endpoint,
+        tunnel: Tunnel | None = None,
     ) -> None:
         self.name = name
         self._credential = credential
@@ -55,6 +62,7 @@ class UpstreamClient:
             connect_seconds=limits.upstream_connect_seconds,
             silence_seconds=limits.upstream_silence_seconds,
             connections_max=limits.upstream_connections,
+            tunnel=tunnel,
         )
 
     @property
@@ -113,6 +121,8 @@ def _unsent(error: OSError | ValueError) -> FaregateError:
     """The error for a request that got no status."""
     if isinstance(error, Crowded):
         return Overloaded("All connections to the upstream are in use; try again.")
+    if isinstance(error, ProxyRefused):
+        return UpstreamUnreachable(f"No way to the upstream: {error}.", blame="upstream")
     if isinstance(error, Unreachable):
         return UpstreamUnreachable("No connection to the upstream.", blame="upstream")
     if isinstance(error, Silent):

@@ -13,6 +13,7 @@ from msgspec import Raw, Struct
 
 from gateway.core.spec import FleetLimits
 from gateway.upstream.http import HttpClient
+from gateway.upstream.tunnel import Tunnel
 
 Kind = Literal["estimate", "messages"]
 
@@ -46,7 +47,14 @@ class UpstreamCounter:
     Made inside the running loop; `close` cuts its connections.
     """
 
-    def __init__(self, kind: Kind, url: str, headers: dict[str, str], limits: FleetLimits) -> None:
+    def __init__(
+        self,
+        kind: Kind,
+        url: str,
+        headers: dict[str, str],
+        limits: FleetLimits,
+        tunnel: Tunnel | None = None,
+    ) -> None:
         self.kind = kind
         path, self._members = _ROUTES[kind]
         common = {"content-type": "application/json", "accept-encoding": "identity"}
@@ -56,6 +64,7 @@ class UpstreamCounter:
             connect_seconds=SECONDS_MAX,
             silence_seconds=SECONDS_MAX,
             connections_max=limits.upstream_connections,
+            tunnel=tunnel,
         )
 
     @property

@@ -14,10 +14,13 @@ import asyncio
 import ssl
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import cast
 from urllib.parse import urlsplit
 
 import httptools
+
+from gateway.upstream.tunnel import ProxyRefused, Tunnel
 
 _BUFFER_BYTES_MAX = 256 * 1024
 _IDLE_SECONDS = 15.0
@@ -298,6 +301,7 @@ class HttpClient:
         connect_seconds: float,
         silence_seconds: float,
         connections_max: int,
+        tunnel: Tunnel | None = None,
     ) -> None:
         parts = urlsplit(url)
         if parts.scheme not in _PORTS or not parts.hostname:
@@ -307,6 +311,7 @@ class HttpClient:
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
         target = parts.path + (f"?{parts.query}" if parts.query else "")
         self._head = _head(target, parts.netloc.rpartition("@")[2], headers)
+        self._tunnel = tunnel
         self._connect_seconds = connect_seconds
         self._silence_seconds = silence_seconds
         self._connections_max = connections_max
@@ -323,7 +328,8 @@ class HttpClient:
     async def post(
         self, headers: Mapping[str, str], body: bytes, on_sent: Callable[[], None] | None = None
     ) -> Response:
-        """Send, and wait for the status. Raises `Unreachable`, `Crowded`, `Disconnected`, `Silent`.
+        """Send, and wait for the status. Raises `Unreachable`, `Crowded`, `Disconnected`, `Silent`,
+        and `ProxyRefused`.
 
         `on_sent` is called once there is a connection, just before the first byte goes.
         """
@@ -377,15 +383,22 @@ class HttpClient:
     async def _connect(self) -> _Connection:
         if len(self._open) >= self._connections_max:
             raise Crowded("all connections to the upstream are in use")
-        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._connect_seconds):
-                _, connection = await loop.create_connection(
-                    lambda: _Connection(self, loop), self._host, self._port, ssl=self._tls
-                )
+                connection = await self._open_connection()
+        except ProxyRefused:
+            raise
         except (OSError, TimeoutError) as error:
             raise Unreachable("no connection to the upstream") from error
         self._open.add(connection)
+        return connection
+
+    async def _open_connection(self) -> _Connection:
+        loop = asyncio.get_running_loop()
+        make = partial(_Connection, self, loop)
+        if self._tunnel is not None and self._tls is not None:
+            return await self._tunnel.connect(make, self._host, self._port, self._tls)
+        _, connection = await loop.create_connection(make, self._host, self._port, ssl=self._tls)
         return connection
 
     def _arm(self) -> None:

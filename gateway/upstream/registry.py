@@ -14,6 +14,7 @@ from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.gate import Gate
 from gateway.upstream.messages.endpoint import MessagesEndpoint
 from gateway.upstream.responses.endpoint import ResponsesEndpoint
+from gateway.upstream.tunnel import Tunnel
 
 _ENDPOINTS: dict[Dialect, Callable[[UpstreamSpec], Endpoint]] = {
     "chat": lambda _: ChatEndpoint(),
@@ -33,7 +34,11 @@ class Upstreams(Struct, frozen=True):
 
 
 def open_upstream(
-    spec: UpstreamSpec, url: str, credential: str | None, limits: FleetLimits
+    spec: UpstreamSpec,
+    url: str,
+    credential: str | None,
+    limits: FleetLimits,
+    tunnel: Tunnel | None = None,
 ) -> UpstreamClient:
     """The upstream at `url`, inside the running loop.
 
@@ -42,15 +47,19 @@ def open_upstream(
     if spec.silence_seconds is not None:
         limits = replace(limits, upstream_silence_seconds=spec.silence_seconds)
     endpoint = _ENDPOINTS[spec.dialect](spec)
-    return UpstreamClient(spec.name, url, credential, limits, endpoint)
+    return UpstreamClient(spec.name, url, credential, limits, endpoint, tunnel)
 
 
 def open_counter(
-    spec: UpstreamSpec, url: str, credential: str | None, limits: FleetLimits
+    spec: UpstreamSpec,
+    url: str,
+    credential: str | None,
+    limits: FleetLimits,
+    tunnel: Tunnel | None = None,
 ) -> UpstreamCounter | None:
     """The counter of the upstream at `url`, inside the running loop; None where it has none."""
     kind = spec.token_counter
     if kind is None:
         return None
     endpoint = _ENDPOINTS[_COUNTERS[kind]](spec)
-    return UpstreamCounter(kind, url, endpoint.headers(url, credential), limits)
+    return UpstreamCounter(kind, url, endpoint.headers(url, credential), limits, tunnel)

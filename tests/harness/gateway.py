@@ -192,8 +192,10 @@ class GatewayProcess(Process):
         database_url: str | None = None,
         environment: dict[str, str] | None = None,
         name: str = "gateway",
+        host: str = "127.0.0.1",
     ) -> None:
         super().__init__(folder / f"{name}.log")
+        self._host = host
         self.data = folder / name
         self.config = folder / f"{name}.yaml"
         self.port = free_port()
@@ -234,7 +236,14 @@ class GatewayProcess(Process):
 
     def _arguments(self, apply: bool) -> list[str]:
         arguments = ["serve", "--config", str(self.config), "--data", str(self.data)]
-        arguments += ["--port", str(self.port), "--ops-port", str(self.ops_port)]
+        arguments += [
+            "--host",
+            self._host,
+            "--port",
+            str(self.port),
+            "--ops-port",
+            str(self.ops_port),
+        ]
         return [*arguments, "--apply"] if apply else arguments
 
     def _is_ready(self) -> bool:

@@ -77,6 +77,23 @@ def test_a_database_that_says_not_now_is_busy_and_not_away(
     database.close()
 
 
+def test_a_password_that_was_changed_is_taken_without_a_new_start(
+    postgres_server: PostgresServer,
+) -> None:
+    """Each connection is made by the URL as it is then."""
+    right = postgres_server.create_database()
+    database = Database(right.replace("postgres@", "nobody:old@"))
+    assert database.url != right
+    with pytest.raises(DatabaseUnavailable):
+        database.glance("SELECT 1")
+    database.move(right)
+    assert database.glance("SELECT 1") == (1,)
+    with pytest.raises(DatabaseUnavailable):
+        database.move(f"postgresql://faregate@127.0.0.1:{free_port()}/faregate")
+        database.glance("SELECT 1")
+    database.close()
+
+
 def test_a_database_that_is_away_or_ends_the_connection_is_not_busy(
     postgres_server: PostgresServer,
 ) -> None:

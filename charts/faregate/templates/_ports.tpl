@@ -23,7 +23,7 @@
 {{- end -}}
 {{- end }}
 
-{{/* What gateways are told to reach beside the database: upstreams, and collectors of traces. */}}
+{{/* What gateways are told to reach beside the database: upstreams, collectors of traces, a proxy. */}}
 {{- define "faregate.urls" -}}
 {{- $spec := .Values.fleet.spec -}}
 {{- range $spec.upstreams -}}
@@ -31,7 +31,7 @@
 {{- end -}}
 {{- range dig "podTemplate" "spec" "containers" list $spec -}}
 {{- range .env -}}
-{{- if and (hasPrefix "OTEL_EXPORTER_OTLP" .name) (hasSuffix "ENDPOINT" .name) .value }}{{ .value }} {{ end -}}
+{{- if and (regexMatch "^(OTEL_EXPORTER_OTLP.*ENDPOINT|HTTPS_PROXY)$" .name) .value }}{{ .value }} {{ end -}}
 {{- end -}}
 {{- end -}}
 {{- end }}

@@ -88,7 +88,8 @@ def _container(fleet: Fleet, settings: OperatorSettings) -> dict[str, Any]:
         "command": ["python", "-m", "gateway", "serve"],
         "args": [
             *("--config", f"{CONFIG_FOLDER}/{CONFIG_FILE}", "--data", DATA_FOLDER),
-            *("--host", "0.0.0.0", "--port", str(CLIENT_PORT)),  # noqa: S104  # a pod's own address
+            # Every address of the pod, which may have IPv4, IPv6, or both.
+            *("--host", "::", "--port", str(CLIENT_PORT)),
             *("--ops-port", str(OPERATIONS_PORT)),
         ],
         "env": _environment(fleet, settings),

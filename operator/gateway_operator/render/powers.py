@@ -82,7 +82,7 @@ MOUNTS = "/mnt/"
 _ENV_SOURCES = frozenset({"configMapKeyRef", "fieldRef", "resourceFieldRef"})
 #: what the processes read that leads to no other database, no other secret and no other code
 _VARIABLE = re.compile(
-    r"OTEL_.+|TZ|LANG|LC_[A-Z]+|MALLOC_[A-Z_]+|SSL_CERT_(FILE|DIR)"
+    r"OTEL_.+|TZ|LANG|LC_[A-Z]+|MALLOC_[A-Z_]+|SSL_CERT_(FILE|DIR)|HTTPS_PROXY|NO_PROXY"
     r"|FAREGATE_(?!DATABASE|INSTALLATION)[A-Z_]+"
 )
 #: annotations by which a node or an Ingress controller is given code or rights

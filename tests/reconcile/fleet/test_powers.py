@@ -52,6 +52,7 @@ ALLOWED: dict[str, Json] = {
         env=[
             {"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "http://collector:4318"},
             {"name": "FAREGATE_ACCESS_LOG", "value": "1"},
+            {"name": "HTTPS_PROXY", "value": "http://proxy:3128"},
             {"name": "TZ", "valueFrom": {"configMapKeyRef": {"name": "a", "key": "b"}}},
         ]
     ),

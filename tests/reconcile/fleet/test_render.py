@@ -99,7 +99,7 @@ def test_the_command_serves_what_is_mounted_on_all_addresses() -> None:
     line = " ".join([*container()["command"], *container()["args"]])
     assert line == (
         "python -m gateway serve --config /etc/faregate/fleet.yaml --data /var/lib/faregate"
-        " --host 0.0.0.0 --port 8080 --ops-port 9090"
+        " --host :: --port 8080 --ops-port 9090"
     )
     ports = {one["name"]: one["containerPort"] for one in container()["ports"]}
     assert ports == {"http": 8080, "metrics": 9090}
