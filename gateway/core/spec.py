@@ -53,6 +53,8 @@ FIRST_MOMENT = datetime(1970, 1, 1, tzinfo=UTC)
 LAST_MOMENT = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 #: what an upstream speaks
 Dialect = Literal["chat", "messages", "responses"]
+#: how an upstream counts tokens
+TokenCounterKind = Literal["estimate", "messages"]
 
 
 class SpecError(ValueError):
@@ -161,7 +163,7 @@ class UpstreamSpec(_Spec, frozen=True, kw_only=True):
     queue_seconds: Annotated[float, Meta(ge=0, le=600)] = 10.0
     silence_seconds: Annotated[float, Meta(gt=0, le=7200)] | None = None
     circuit_failures: Annotated[int, Meta(ge=0, le=1000)] = 5
-    token_counter: Literal["estimate", "messages"] | None = None
+    token_counter: TokenCounterKind | None = None
     betas: Annotated[list[Beta], Meta(max_length=64)] = []
 
 

@@ -142,7 +142,7 @@ class Counting:
         if not self._asked.take(holder):
             return None
         try:
-            tokens = await counter.count(outgoing.body)
+            tokens = await counter.count(outgoing)
         finally:
             self._asked.give_back(holder)
         if tokens is None or counter.counts_tools:

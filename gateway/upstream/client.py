@@ -81,7 +81,7 @@ class UpstreamClient:
         accept = "text/event-stream" if outgoing.stream else "application/json"
         added = {**headers, **outgoing.headers, "accept": accept}
         try:
-            response = await self._http.post(added, outgoing.body, on_sent)
+            response = await self._http.post(added, outgoing.body, on_sent, outgoing.path)
         except (OSError, ValueError) as error:
             raise _unsent(error) from None
         reader = self._endpoint.reader(outgoing, self.name, self._credential)
@@ -110,7 +110,8 @@ class UpstreamClient:
             name.decode("latin-1"): value.decode("latin-1")
             for name, value in response.headers.items()
         }
-        return read_error(status, body, headers, self._credential, time.time())
+        spell = self._endpoint.spell_error
+        return read_error(status, body, headers, self._credential, time.time(), spell)
 
 
 def _is_json(response: Response) -> bool:

@@ -4,7 +4,7 @@ Nothing here has a connection: bytes in, bytes out. `base` is the upstream as th
 """
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from msgspec import Struct
 
@@ -19,7 +19,8 @@ class Outgoing(Struct, frozen=True):
     """A request ready to be sent; everything that can be refused has been.
 
     `degraded` names what the upstream will not see although the client sent it; `choices` is how
-    many finish reasons a complete answer has; `headers` are those of the client that go with it.
+    many finish reasons a complete answer has; `headers` are those of the client that go with it;
+    `path` is joined to the endpoint's, in a dialect where the request decides on it.
     """
 
     body: bytes
@@ -27,6 +28,20 @@ class Outgoing(Struct, frozen=True):
     degraded: tuple[str, ...] = ()
     choices: int = 1
     headers: dict[str, str] = {}
+    path: str = ""
+
+
+class CountRoute(Struct, frozen=True):
+    """A way to have an upstream count the tokens of a request.
+
+    `write` gives what is joined to the path, and the body, for a request as it would be sent;
+    `read` gives the count of an answer, and raises `ValueError` where there is none.
+    """
+
+    path: str
+    write: Callable[[Outgoing], tuple[str, bytes]]
+    read: Callable[[bytes], int]
+    counts_tools: bool
 
 
 class UpstreamChunk(Chunk, Protocol):
@@ -80,6 +95,10 @@ class Endpoint(Protocol):
     def path(self) -> str:
         """The path that is joined to the upstream's base URL."""
 
+    @property
+    def count_route(self) -> CountRoute | None:
+        """How tokens are counted; None in a dialect that has no word for it."""
+
     def headers(self, url: str, credential: str | None) -> dict[str, str]:
         """The headers by which the upstream at `url` knows us."""
 
@@ -88,6 +107,9 @@ class Endpoint(Protocol):
 
     def reader(self, outgoing: Outgoing, upstream: str, credential: str | None) -> AnswerStream:
         """The reader of one answer of the upstream of that name."""
+
+    def spell_error(self, body: Any) -> Any:
+        """A refusal's decoded body in the words that `gateway.upstream.errors` knows."""
 
 
 def bearer(credential: str | None) -> dict[str, str]:

@@ -6,11 +6,11 @@ upstream's words, shortened and without anything that names our credential or ac
 else is told in our own words: an upstream's 401 must never look like the client's.
 
 Sources: Moonshot, "Error reference"; OpenAI API reference, "Error codes"; Anthropic API reference,
-"Errors"; vLLM's error object.
+"Errors"; vLLM's error object; Gemini API, "Troubleshooting guide".
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -49,14 +49,17 @@ _MISCONFIGURED = (
 
 _OVERFLOW = re.compile(
     r"exceeded model token limit|maximum context length|input token length too long"
-    r"|context_length_exceeded|prompt is too long|longer than the model's context",
+    r"|context_length_exceeded|prompt is too long|longer than the model's context"
+    r"|exceeds the maximum number of tokens",
     re.IGNORECASE,
 )
 _WINDOW = re.compile(
-    r"(?:token limit:?|context length (?:is|of)(?: only)?|limit of|>) *(\d{3,9})", re.IGNORECASE
+    r"(?:token limit:?|context length (?:is|of)(?: only)?|limit of|>|tokens allowed) *\(?(\d{3,9})",
+    re.IGNORECASE,
 )
 _REQUESTED = re.compile(
-    r"(?:requested:?|resulted in|too long:|has) *(\d{3,9})|(\d{3,9}) *(?:in the messages|tokens >)",
+    r"(?:requested:?|resulted in|too long:|has|token count) *\(?(\d{3,9})"
+    r"|(\d{3,9}) *(?:in the messages|tokens >)",
     re.IGNORECASE,
 )
 #: Anthropic says so with a 400
@@ -66,11 +69,20 @@ _SECRETS = re.compile(r"<?\b(?:sk|ak|org|cak)-[A-Za-z0-9_-]{4,}>?")
 
 
 def read_error(
-    status: int, body: bytes, headers: Mapping[str, str], credential: str | None, now: float
+    status: int,
+    body: bytes,
+    headers: Mapping[str, str],
+    credential: str | None,
+    now: float,
+    spell: Callable[[Any], Any],
 ) -> FaregateError:
-    """The error for an answer that is none; `now` is in Unix seconds, for `retry-after` dates."""
-    kind, message = _read_body(body)
-    retry_after_seconds = read_retry_after(headers.get("retry-after"), now)
+    """The error for an answer that is none; `now` is in Unix seconds, for `retry-after` dates.
+
+    `spell` brings the decoded body of a dialect into the words that are known here.
+    """
+    error = spell(_decode(body))
+    kind, message = read_object(error)
+    retry_after_seconds = read_retry_after(headers.get("retry-after") or _pause(error), now)
     return classify(status, kind, _clean(message, credential), retry_after_seconds)
 
 
@@ -134,17 +146,26 @@ def _holds(kind: str, words: tuple[str, ...]) -> bool:
     return any(word in kind for word in words)
 
 
-def _read_body(body: bytes) -> tuple[str, str]:
-    """Type and code in one lower-case string, and the message; both empty for a foreign body."""
+def _decode(body: bytes) -> Any:
+    """The decoded body; None for a foreign one."""
     try:
-        value = msgspec.json.decode(body)
+        return msgspec.json.decode(body)
     except (ValueError, RecursionError):
-        return "", ""
-    return read_object(value)
+        return None
+
+
+def _pause(value: Any) -> str | None:
+    """The seconds to wait that stand in the error itself."""
+    error = value.get("error") if isinstance(value, dict) else None
+    told = error.get("retry_after") if isinstance(error, dict) else None
+    return told if isinstance(told, str) else None
 
 
 def read_object(value: Any) -> tuple[str, str]:
-    """As above for decoded JSON: `{error: {…}}`, `{error: "…"}`, a bare object, or `detail`."""
+    """Type and code in one lower-case string, and the message; both empty for a foreign value.
+
+    Known are `{error: {…}}`, `{error: "…"}`, a bare object, and `detail`.
+    """
     if not isinstance(value, dict):
         return "", ""
     error = value.get("error", value)
@@ -196,7 +217,9 @@ def broken_by(error: object, credential: str | None, begun: bool) -> FaregateErr
     message = read_failure(error, credential)
     code = error.get("code") if isinstance(error, dict) else None
     status = code if isinstance(code, int) and 400 <= code < 600 else 500
-    known = classify(status, read_object({"error": error})[0], message)
+    wrapped = {"error": error}
+    retry_after_seconds = read_retry_after(_pause(wrapped), 0.0)
+    known = classify(status, read_object(wrapped)[0], message, retry_after_seconds)
     if begun or type(known) is UpstreamError:
         return UpstreamBroken(f"The upstream broke off its answer: {message or 'no reason given'}")
     return known

@@ -288,7 +288,7 @@ class _Connection(asyncio.Protocol):
 
 
 class HttpClient:
-    """POSTs to one URL. Idle connections are kept for a shorter time than servers keep them."""
+    """POSTs below one URL. Idle connections are kept for a shorter time than servers keep them."""
 
     #: how long the end of an answer that nobody reads any more may take
     LINGER_SECONDS = 1.0
@@ -310,7 +310,9 @@ class HttpClient:
         self._port = parts.port or _PORTS[parts.scheme]
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
         target = parts.path + (f"?{parts.query}" if parts.query else "")
-        self._head = _head(target, parts.netloc.rpartition("@")[2], headers)
+        self._line = f"POST {target or '/'}".encode("ascii")
+        host = parts.netloc.rpartition("@")[2].encode("ascii")
+        self._head = b" HTTP/1.1\r\nhost: %b\r\n%b" % (host, _lines(headers))
         self._tunnel = tunnel
         self._connect_seconds = connect_seconds
         self._silence_seconds = silence_seconds
@@ -326,17 +328,24 @@ class HttpClient:
         return len(self._idle)
 
     async def post(
-        self, headers: Mapping[str, str], body: bytes, on_sent: Callable[[], None] | None = None
+        self,
+        headers: Mapping[str, str],
+        body: bytes,
+        on_sent: Callable[[], None] | None = None,
+        path: str = "",
     ) -> Response:
         """Send, and wait for the status. Raises `Unreachable`, `Crowded`, `Disconnected`, `Silent`,
         and `ProxyRefused`.
 
-        `on_sent` is called once there is a connection, just before the first byte goes.
+        `on_sent` is called once there is a connection, just before the first byte goes. `path` is
+        joined to the URL; raises `ValueError` for one that is not ASCII.
         """
+        line = self._line + path.encode("ascii") if path else self._line
+        lines = _lines(headers)
+        head = b"%b%b%bcontent-length: %d\r\n\r\n" % (line, self._head, lines, len(body))
         connection = self._idle_connection() or await self._connect()
         if on_sent is not None:
             on_sent()
-        head = b"%b%bcontent-length: %d\r\n\r\n" % (self._head, _lines(headers), len(body))
         if len(body) < _LARGE_BYTES:
             response = connection.exchange(head + body, b"")
         else:
@@ -429,11 +438,6 @@ def _ends_with_connection(response: Response) -> bool:
         and b"transfer-encoding" not in headers
         and response.status not in (204, 304)
     )
-
-
-def _head(target: str, host: str, headers: Mapping[str, str]) -> bytes:
-    lines = [f"POST {target or '/'} HTTP/1.1", f"host: {host}"]
-    return "".join(f"{line}\r\n" for line in lines).encode("ascii") + _lines(headers)
 
 
 def _lines(headers: Mapping[str, str]) -> bytes:

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gateway.core.spec import Dialect, FleetLimits, UpstreamSpec
+from gateway.core.spec import Dialect, FleetLimits, TokenCounterKind, UpstreamSpec
 from gateway.upstream.base import Upstream
 from gateway.upstream.chat.endpoint import ChatEndpoint
 from gateway.upstream.client import UpstreamClient
-from gateway.upstream.counter import Kind, UpstreamCounter
+from gateway.upstream.counter import UpstreamCounter
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.gate import Gate
 from gateway.upstream.messages.endpoint import MessagesEndpoint
@@ -22,7 +22,7 @@ _ENDPOINTS: dict[Dialect, Callable[[UpstreamSpec], Endpoint]] = {
     "responses": lambda _: ResponsesEndpoint(),
 }
 #: the dialect in which an upstream is asked for a count
-_COUNTERS: dict[Kind, Dialect] = {"estimate": "chat", "messages": "messages"}
+_COUNTERS: dict[TokenCounterKind, Dialect] = {"estimate": "chat", "messages": "messages"}
 
 
 class Upstreams(Struct, frozen=True):
@@ -58,8 +58,10 @@ def open_counter(
     tunnel: Tunnel | None = None,
 ) -> UpstreamCounter | None:
     """The counter of the upstream at `url`, inside the running loop; None where it has none."""
-    kind = spec.token_counter
-    if kind is None:
+    if spec.token_counter is None:
         return None
-    endpoint = _ENDPOINTS[_COUNTERS[kind]](spec)
-    return UpstreamCounter(kind, url, endpoint.headers(url, credential), limits, tunnel)
+    endpoint = _ENDPOINTS[_COUNTERS[spec.token_counter]](spec)
+    route = endpoint.count_route
+    if route is None:
+        return None
+    return UpstreamCounter(route, url, endpoint.headers(url, credential), limits, tunnel)

@@ -8,6 +8,7 @@ refused before any is made.
 """
 
 import re
+from collections.abc import Iterable
 from functools import cache
 from typing import Any, TypeVar
 
@@ -20,6 +21,7 @@ from gateway.wire.values import check_values
 T = TypeVar("T")
 
 _ENCODER = msgspec.json.Encoder()
+_read_members = msgspec.json.Decoder(dict[str, Raw]).decode
 
 #: levels of nesting that a part leaves to whatever it is put into, and to a deeper stack
 _SPARE_LEVELS = 200
@@ -81,6 +83,12 @@ def encode(value: Any) -> bytes:
         raise InvalidRequest("The request body is nested too deeply.") from None
     except (ValueError, OverflowError):
         raise InvalidRequest("The request body holds a value that JSON cannot carry.") from None
+
+
+def pick_members(data: bytes, names: Iterable[str]) -> bytes:
+    """The object that holds those of the members alone, as they were written."""
+    members = _read_members(data)
+    return _ENCODER.encode({name: members[name] for name in names if name in members})
 
 
 def encode_part(value: Any) -> Raw:

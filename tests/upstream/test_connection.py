@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.aside import Aside
 from gateway.core.request import Sampling
@@ -86,6 +87,30 @@ def test_the_request_carries_the_credential_and_what_the_flow_adds() -> None:
     assert b"content-type: application/json\r\n" in head
     assert b"accept-encoding: identity\r\n" in head
     assert b"cookie" not in head
+
+
+def test_a_request_may_go_to_a_path_of_its_own() -> None:
+    lines: list[bytes] = []
+
+    async def serve(head: bytes, writer: asyncio.StreamWriter) -> None:
+        lines.append(head.split(b"\r\n")[0])
+        writer.write(answer(json.dumps({"choices": [{"finish_reason": "stop"}]}).encode()))
+
+    async def run() -> None:
+        async with socket_that(serve) as url, upstream_at(url) as upstream:
+            outgoing = upstream.prepare(request(), resolve("generic"))
+            for path in ("/one?alt=sse", ""):
+                reply = await upstream.send(replace(outgoing, path=path), {}, lambda: None)
+                await reply.answer(Aside(), ("team-a", "team-a/alice"))
+                reply.close()
+            with pytest.raises(UpstreamMisconfigured):
+                await upstream.send(replace(outgoing, path="/é"), {}, lambda: None)
+
+    asyncio.run(run())
+    assert lines == [
+        b"POST /v1/chat/completions/one?alt=sse HTTP/1.1",
+        b"POST /v1/chat/completions HTTP/1.1",
+    ]
 
 
 def test_connections_are_used_again_after_a_stream() -> None:

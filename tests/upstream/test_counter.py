@@ -8,28 +8,36 @@ from typing import Any
 
 import pytest
 
-from gateway.core.spec import FleetLimits
+from gateway.core.spec import FleetLimits, TokenCounterKind, UpstreamSpec
 from gateway.simulated.server import running
 from gateway.upstream import counter
 from gateway.upstream.counter import UpstreamCounter
-from gateway.upstream.endpoint import bearer
-from gateway.upstream.messages.endpoint import MessagesEndpoint
+from gateway.upstream.endpoint import Outgoing
+from gateway.upstream.registry import open_counter
 
 KEY = "sk-upstream"
 
 
-def rendered(text: str, model: str = "kimi-k2.6") -> bytes:
+def rendered(text: str, model: str = "kimi-k2.6") -> Outgoing:
     """A request as it would be sent."""
     message = {"role": "user", "content": text}
-    return json.dumps(
-        {"model": model, "messages": [message], "tools": [{"type": "?"}], "stream": True}
-    ).encode()
+    body = {"model": model, "messages": [message], "tools": [{"type": "?"}], "stream": True}
+    return Outgoing(json.dumps(body).encode(), stream=True)
 
 
-def count(body: bytes, credential: str | None = KEY) -> int | None:
+def counter_at(
+    url: str, kind: TokenCounterKind = "estimate", credential: str | None = None
+) -> UpstreamCounter:
+    spec = UpstreamSpec(name="main", url=url, token_counter=kind)
+    found = open_counter(spec, url, credential, FleetLimits())
+    assert found is not None
+    return found
+
+
+def count(body: Outgoing, credential: str | None = KEY) -> int | None:
     async def run() -> int | None:
         async with running(api_key=KEY) as url:
-            asking = UpstreamCounter("estimate", url, bearer(credential), FleetLimits())
+            asking = counter_at(url, credential=credential)
             try:
                 return await asking.count(body)
             finally:
@@ -68,7 +76,7 @@ def test_nobody_there_says_nothing() -> None:
     async def run() -> int | None:
         async with running() as url:
             pass
-        return await UpstreamCounter("estimate", url, {}, FleetLimits()).count(rendered("hello"))
+        return await counter_at(url).count(rendered("hello"))
 
     assert asyncio.run(run()) is None
 
@@ -95,9 +103,7 @@ async def answer_with(
 
 def test_a_messages_upstream_counts_tools_too() -> None:
     async def ask(url: str) -> int | None:
-        asking = UpstreamCounter(
-            "messages", url, MessagesEndpoint().headers(url, KEY), FleetLimits()
-        )
+        asking = counter_at(url, "messages", KEY)
         assert asking.counts_tools
         return await asking.count(rendered("hello"))
 
@@ -122,6 +128,6 @@ def test_a_messages_upstream_counts_tools_too() -> None:
 )
 def test_an_answer_that_is_none_says_nothing(data: bytes) -> None:
     async def ask(url: str) -> Any:
-        return await UpstreamCounter("estimate", url, {}, FleetLimits()).count(rendered("hello"))
+        return await counter_at(url).count(rendered("hello"))
 
     assert asyncio.run(answer_with(data, ask))[0] is None

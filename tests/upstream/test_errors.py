@@ -25,7 +25,7 @@ CREDENTIAL = "opaque credential/of+any=kind"
 
 def read(status: int, body: Any = None, **headers: str) -> FaregateError:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return read_error(status, raw, headers, CREDENTIAL, NOW)
+    return read_error(status, raw, headers, CREDENTIAL, NOW, lambda body: body)
 
 
 def moonshot(status: int, kind: str, message: str = "what the upstream says") -> FaregateError:
@@ -100,6 +100,12 @@ def test_the_upstreams_refusal_of_us_never_looks_like_ours_of_the_client(status:
             32768,
         ),
         ("prompt is too long: 210000 tokens > 200000 maximum", 210000, 200000),
+        (
+            "The input token count (1200000) exceeds the maximum number of tokens allowed"
+            " (1048576).",
+            1200000,
+            1048576,
+        ),
     ],
 )
 def test_an_overflow_keeps_its_numbers(message: str, given: int | None, limit: int | None) -> None:
@@ -167,6 +173,24 @@ def test_long_messages_are_cut_and_secrets_hidden() -> None:
 )
 def test_how_long_to_wait(value: str | None, seconds: float | None) -> None:
     assert read_retry_after(value, NOW) == seconds
+
+
+def test_a_dialect_spells_its_errors_in_the_words_that_are_known() -> None:
+    def spell(body: Any) -> Any:
+        return {"error": {"type": "rate_limit", "retry_after": body["wait"]}}
+
+    body = json.dumps({"wait": "30"}).encode()
+    error = read_error(400, body, {}, CREDENTIAL, NOW, spell)
+    assert type(error) is UpstreamOverloaded
+    assert error.retry_after_seconds == 30.0
+    told = read_error(400, body, {"retry-after": "5"}, CREDENTIAL, NOW, spell)
+    assert told.retry_after_seconds == 5.0
+
+
+@pytest.mark.parametrize("wait", [None, 30, [], {}, "soon"])
+def test_a_wait_that_is_none_says_nothing(wait: Any) -> None:
+    body = {"error": {"type": "rate_limit", "retry_after": wait}}
+    assert read(429, body).retry_after_seconds is None
 
 
 def test_an_overloaded_upstream_says_how_long() -> None:

@@ -1,19 +1,45 @@
 """Chat Completions as an upstream speaks it.
 
-Source: OpenAI API reference, "Create chat completion".
+Sources: OpenAI API reference, "Create chat completion"; Moonshot, "Estimate tokens".
 """
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
 
 from gateway.core.catalog import Resolution
 from gateway.core.request import Request
 from gateway.upstream.chat.answer_stream import ChatStream
 from gateway.upstream.chat.render import render_request
-from gateway.upstream.endpoint import AnswerStream, Outgoing, bearer
+from gateway.upstream.endpoint import AnswerStream, CountRoute, Outgoing, bearer
+from gateway.wire.json import pick_members
+
+
+class _Total(Struct):
+    total_tokens: int
+
+
+class _Estimate(Struct):
+    data: _Total
+
+
+_read_estimate = msgspec.json.Decoder(_Estimate).decode
+
+_ESTIMATE = CountRoute(
+    "/tokenizers/estimate-token-count",
+    lambda outgoing: ("", pick_members(outgoing.body, ("model", "messages"))),
+    lambda answer: _read_estimate(answer).data.total_tokens,
+    counts_tools=False,
+)
 
 
 class ChatEndpoint:
     """See `gateway.upstream.endpoint.Endpoint`; the base URL ends in `/v1`."""
 
     path = "/chat/completions"
+    #: Moonshot's
+    count_route = _ESTIMATE
 
     def headers(self, url: str, credential: str | None) -> dict[str, str]:
         """The credential as a bearer token."""
@@ -26,3 +52,7 @@ class ChatEndpoint:
     def reader(self, outgoing: Outgoing, upstream: str, credential: str | None) -> AnswerStream:
         """The reader of one answer."""
         return ChatStream(outgoing.choices, credential)
+
+    def spell_error(self, body: Any) -> Any:
+        """As it is."""
+        return body

@@ -1,24 +1,43 @@
 """Messages as an upstream speaks it.
 
-Source: Anthropic API reference, "API overview", "Versions".
+Sources: Anthropic API reference, "API overview", "Versions", and "Count tokens in a Message".
 """
 
 from collections.abc import Sequence
+from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
+from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway.core.catalog import Resolution
 from gateway.core.request import Request
-from gateway.upstream.endpoint import AnswerStream, Outgoing, bearer
+from gateway.upstream.endpoint import AnswerStream, CountRoute, Outgoing, bearer
 from gateway.upstream.event_stream import EventStream
 from gateway.upstream.messages.answer_reader import MessagesReader
 from gateway.upstream.messages.betas import read_betas
 from gateway.upstream.messages.native import render_native
 from gateway.upstream.messages.render import render_request
+from gateway.wire.json import pick_members
 
 _VERSION = "2023-06-01"
 _ANTHROPIC = "anthropic.com"
+_COUNTED_MEMBERS = ("model", "messages", "system", "tools", "tool_choice", "thinking")
+
+
+class _Counted(Struct):
+    input_tokens: int
+
+
+_read_counted = msgspec.json.Decoder(_Counted).decode
+
+_COUNT_TOKENS = CountRoute(
+    "/messages/count_tokens",
+    lambda outgoing: ("", pick_members(outgoing.body, _COUNTED_MEMBERS)),
+    lambda answer: _read_counted(answer).input_tokens,
+    counts_tools=True,
+)
 
 
 class MessagesEndpoint:
@@ -28,6 +47,7 @@ class MessagesEndpoint:
     """
 
     path = "/messages"
+    count_route = _COUNT_TOKENS
 
     def __init__(self, betas: Sequence[str] = ()) -> None:
         self._betas = betas
@@ -59,3 +79,7 @@ class MessagesEndpoint:
     def reader(self, outgoing: Outgoing, upstream: str, credential: str | None) -> AnswerStream:
         """The reader of one answer."""
         return EventStream(MessagesReader(upstream, credential))
+
+    def spell_error(self, body: Any) -> Any:
+        """As it is."""
+        return body

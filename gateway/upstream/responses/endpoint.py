@@ -3,6 +3,8 @@
 Source: OpenAI API reference, "Create a model response".
 """
 
+from typing import Any
+
 from gateway.core.catalog import Resolution
 from gateway.core.request import Request
 from gateway.upstream.endpoint import AnswerStream, Outgoing, bearer
@@ -16,6 +18,7 @@ class ResponsesEndpoint:
     """See `gateway.upstream.endpoint.Endpoint`; the base URL ends in `/v1`."""
 
     path = "/responses"
+    count_route = None
 
     def headers(self, url: str, credential: str | None) -> dict[str, str]:
         """The credential as a bearer token."""
@@ -28,3 +31,7 @@ class ResponsesEndpoint:
     def reader(self, outgoing: Outgoing, upstream: str, credential: str | None) -> AnswerStream:
         """The reader of one answer."""
         return EventStream(ResponsesReader(upstream, credential))
+
+    def spell_error(self, body: Any) -> Any:
+        """As it is."""
+        return body
