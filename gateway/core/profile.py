@@ -2,8 +2,9 @@
 
 A public model name is an alias with three independent settings: the public id, the upstream's id,
 and one of these profiles. Sources: Moonshot's platform documentation for the Kimi families;
-Anthropic's, "Adaptive thinking", for `claude`; OpenAI's, "Reasoning models", for `gpt-5`; the chat
-templates of the open weights for `generic` (vLLM, SGLang, Ollama).
+Anthropic's, "Adaptive thinking", for `claude`; OpenAI's, "Reasoning models", for `gpt-5`; Google's,
+"Gemini thinking" and "OpenAI compatibility", for `gemini-2.5` and `gemini-3`; the chat templates of
+the open weights for `generic` (vLLM, SGLang, Ollama).
 """
 
 from fnmatch import fnmatchcase
@@ -33,6 +34,8 @@ class Profile(Struct, frozen=True, kw_only=True):
     effort_default: str = "max"
     #: the level that is no reasoning; without one, chat says `thinking` disabled
     effort_off: str | None = None
+    #: upstream effort -> tokens for thinking, where the family's own dialect has no levels
+    effort_tokens: dict[str, int] = {}
     #: request members the family takes, beyond those that every one takes: model, messages,
     #: stream, stream_options, tools, tool_choice, response_format and the cap on output tokens
     parameters: frozenset[str]
@@ -60,6 +63,8 @@ class Profile(Struct, frozen=True, kw_only=True):
     moonshot_schema: bool = False
     #: how an assistant message at the end is continued; None refuses it
     prefill_member: Literal["partial", "continue_final_message"] | None = None
+    #: an output format is refused beside tools
+    tools_exclude_format: bool = False
     stop_count_max: int | None = None
     stop_bytes_max: int | None = None
     sees_images: bool = True
@@ -232,6 +237,40 @@ GPT_4 = _openai(
 GPT_5 = _openai("gpt-5", reasoning_forced=True)
 GPT_5_1 = _openai("gpt-5.1", effort_off="none")
 
+
+def _gemini(name: str, **differences: object) -> Profile:
+    settings: dict[str, object] = {
+        "name": name,
+        "spelling": "reasoning_effort",
+        "efforts": {
+            "minimal": "low",
+            "low": "low",
+            "medium": "medium",
+            "high": "high",
+            "xhigh": "high",
+            "max": "high",
+        },
+        "effort_default": "high",
+        "parameters": frozenset({"stop", "temperature", "top_p", "top_k", "seed"}),
+        "stop_count_max": 5,
+    }
+    return Profile(**{**settings, **differences})  # type: ignore[arg-type]  # a table of defaults
+
+
+_THINKING_TOKENS = {"low": 1024, "medium": 8192, "high": 24576}
+
+GEMINI_2_5 = _gemini(
+    "gemini-2.5", effort_off="none", effort_tokens=_THINKING_TOKENS, tools_exclude_format=True
+)
+GEMINI_2_5_PRO = _gemini(
+    "gemini-2.5-pro",
+    reasoning_forced=True,
+    effort_tokens=_THINKING_TOKENS,
+    tools_exclude_format=True,
+)
+#: not even the lowest level is without thinking
+GEMINI_3 = _gemini("gemini-3", reasoning_forced=True, reasoning_signed=True)
+
 PROFILES: dict[str, Profile] = {
     profile.name: profile
     for profile in (
@@ -244,6 +283,9 @@ PROFILES: dict[str, Profile] = {
         GPT_4,
         GPT_5,
         GPT_5_1,
+        GEMINI_2_5,
+        GEMINI_2_5_PRO,
+        GEMINI_3,
         GENERIC,
     )
 }
@@ -262,6 +304,9 @@ _BY_UPSTREAM_MODEL = (
     ("gpt-5*", GPT_5),
     ("o3*", GPT_5),
     ("o4*", GPT_5),
+    ("gemini-2.5-pro*", GEMINI_2_5_PRO),
+    ("gemini-2.5*", GEMINI_2_5),
+    ("gemini-*", GEMINI_3),
 )
 
 

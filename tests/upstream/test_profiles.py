@@ -23,6 +23,11 @@ from gateway.core.profile import PROFILES, profile_for
         ("o4-mini", "gpt-5"),
         ("gpt-5.2-pro", "gpt-5.1"),
         ("gpt-oss-120b", "generic"),
+        ("gemini-2.5-flash-lite", "gemini-2.5"),
+        ("gemini-2.5-pro-preview", "gemini-2.5-pro"),
+        ("gemini-3.1-pro", "gemini-3"),
+        ("gemini-flash-latest", "gemini-3"),
+        ("gemma-3", "generic"),
     ],
 )
 def test_the_model_id_suggests_the_family(model: str, name: str) -> None:

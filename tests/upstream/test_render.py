@@ -60,6 +60,10 @@ def test_the_model_is_the_upstreams_and_streams_always_tell_usage(family: str) -
         ("gpt-4", False, None, {}),
         ("gpt-5.1", True, None, {"reasoning_effort": "medium"}),
         ("gpt-5.1", False, None, {"reasoning_effort": "none"}),
+        ("gemini-2.5", True, None, {"reasoning_effort": "high"}),
+        ("gemini-2.5", False, None, {"reasoning_effort": "none"}),
+        ("gemini-2.5-pro", True, "minimal", {"reasoning_effort": "low"}),
+        ("gemini-3", True, "max", {"reasoning_effort": "high"}),
         ("kimi-k2-thinking", True, "high", {}),
         (
             "generic",
