@@ -54,7 +54,7 @@ _LAST_ANSWERS: dict[Reason, bytes] = {
 
 
 class ClientProtocol(asyncio.Protocol):
-    """One connection, and what a request may know of it as a `gateway.connection.ClientSocket`."""
+    """One connection, and as a `ClientSocket` what a request may know of it."""
 
     def __init__(
         self,

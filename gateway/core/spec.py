@@ -1,9 +1,9 @@
 """The three spec models, as `kubectl apply` or the configuration file gives them.
 
 Shapes and bounds are those of `faregate.dev/v1alpha1` in `crds/`; a test compares them. Unknown
-fields are ignored here, as the API server prunes them; those of a file are looked for in
-`gateway.standalone`. A value out of bounds raises `SpecError` with the path of the field. What one
-object says about two of its states (immutability) is not for here.
+fields are ignored here, as the API server prunes them; those of a file are looked for where files
+are read. A value out of bounds raises `SpecError` with the path of the field. What one object says
+about two of its states (immutability) is not for here.
 
 Whatever is valid here can be written to each database and read back. So a text holds no NUL and
 nothing that is no character, and a moment lies within the years that all of them can hold.

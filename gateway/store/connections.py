@@ -13,8 +13,12 @@ from psycopg import AsyncConnection, Connection, waiting
 from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from gateway.store.database import ANSWER_TIMEOUT_SECONDS, TIMEOUTS, psycopg_url
 from gateway.store.roots import roots_of
+from gateway.store.timeouts import (
+    ANSWER_TIMEOUT_SECONDS,
+    LOCK_TIMEOUT_SECONDS,
+    STATEMENT_TIMEOUT_SECONDS,
+)
 from gateway.store.unreadable_postgres import read_all_moments
 
 #: for each address that a name has; the driver takes no less
@@ -34,12 +38,19 @@ _PARAMETERS: dict[str, str | int] = {
 }
 _INTERVAL_SECONDS = 0.1
 
+#: what sessions are told; whoever dies in the middle of a transaction must not hold its locks
+_TIMEOUTS = (
+    f"SET lock_timeout = '{LOCK_TIMEOUT_SECONDS}s';"
+    f"SET statement_timeout = '{STATEMENT_TIMEOUT_SECONDS}s';"
+    f"SET idle_in_transaction_session_timeout = '{STATEMENT_TIMEOUT_SECONDS}s'"
+)
+
 T = TypeVar("T")
 
 
 def conninfo(url: str) -> str:
     """The URL with what every connection has. Raises `psycopg.Error` for one that is none."""
-    plain = psycopg_url(url)
+    plain = url.replace("postgresql+psycopg://", "postgresql://", 1)
     return make_conninfo(plain, **_PARAMETERS, **roots_of(plain))
 
 
@@ -107,7 +118,7 @@ def connect(url: str, *, timeouts: bool, answer_seconds: float | None) -> Patien
     try:
         connection.execute("SET timezone = 'UTC'")
         if timeouts:
-            connection.execute(TIMEOUTS.encode())
+            connection.execute(_TIMEOUTS.encode())
     except psycopg.Error:
         connection.pgconn.finish()
         raise
@@ -126,7 +137,7 @@ async def connect_async(url: str) -> PatientAsyncConnection:
     except TimeoutError:
         raise psycopg.OperationalError("the server's address was not to be had") from None
     try:
-        await connection.execute(TIMEOUTS.encode())
+        await connection.execute(_TIMEOUTS.encode())
     except BaseException:
         connection.pgconn.finish()
         raise

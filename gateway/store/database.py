@@ -21,21 +21,11 @@ from sqlmodel import Session
 
 from gateway.errors import DatabaseBusy, DatabaseUnavailable
 from gateway.store.outage import Outage
+from gateway.store.timeouts import ANSWER_TIMEOUT_SECONDS, STATEMENT_TIMEOUT_SECONDS
 
-LOCK_TIMEOUT_SECONDS = 1
-STATEMENT_TIMEOUT_SECONDS = 5
-#: beyond the server's own time-out, so that its word usually comes first
-ANSWER_TIMEOUT_SECONDS = STATEMENT_TIMEOUT_SECONDS + 1.0
 #: the operator's connections, and those of a gateway's that serve whatever is asked now and then
 ADMIN_CONNECTIONS = 3
 SHARED_CONNECTIONS = 2
-
-#: what sessions are told; whoever dies in the middle of a transaction must not hold its locks
-TIMEOUTS = (
-    f"SET lock_timeout = '{LOCK_TIMEOUT_SECONDS}s';"
-    f"SET statement_timeout = '{STATEMENT_TIMEOUT_SECONDS}s';"
-    f"SET idle_in_transaction_session_timeout = '{STATEMENT_TIMEOUT_SECONDS}s'"
-)
 
 # What PostgreSQL says of itself (its appendix A): a lock was not to be had, the time was up, and
 # all of class 40, where a transaction was in the way of another …
@@ -251,11 +241,6 @@ def wait_for_answers(connection: Connection, seconds: float | None) -> None:
     """Let the driver wait so long for answers, until the connection goes back to its pool."""
     driven: Any = connection.connection.dbapi_connection
     driven.answer_seconds = seconds
-
-
-def psycopg_url(url: str) -> str:
-    """The URL as libpq takes it, for connections that are not SQLAlchemy's."""
-    return url.replace("postgresql+psycopg://", "postgresql://", 1)
 
 
 def _postgres_engine(

@@ -1,4 +1,4 @@
-"""Stored responses: `gateway.wire.responses.state.ResponseState` on SQLite or PostgreSQL.
+"""Stored responses: the `ResponseState` of the dialect, on SQLite or PostgreSQL.
 
 Owns what is kept of a response, for how long, and how it is sealed. Has a connection (SQLite: a
 file) of its own, so that the ledger never waits for it; must never keep the ledger from anything.

@@ -87,8 +87,8 @@ def test_pieces_count_exactly_as_the_whole(made: Callable[[], TokenCounter], tex
 
 @counters
 def test_files_of_ours_count_exactly_as_the_whole(made: Callable[[], TokenCounter]) -> None:
-    for path in (ROOT / "docs/reference/api.md", ROOT / "pyproject.toml", ROOT / "gateway/flow.py"):
-        text = path.read_text("utf-8")
+    for name in ("docs/reference/api.md", "pyproject.toml", "gateway/flow.py"):
+        text = (ROOT / name).read_text("utf-8")
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(tokens, "_PIECE_CHARACTERS", len(text))
             whole = made().count(text)
