@@ -110,8 +110,7 @@ class UpstreamClient:
             name.decode("latin-1"): value.decode("latin-1")
             for name, value in response.headers.items()
         }
-        spell = self._endpoint.spell_error
-        return read_error(status, body, headers, self._credential, time.time(), spell)
+        return read_error(status, body, headers, self._credential, time.time())
 
 
 def _is_json(response: Response) -> bool:

@@ -4,7 +4,7 @@ Nothing here has a connection: bytes in, bytes out. `base` is the upstream as th
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -107,9 +107,6 @@ class Endpoint(Protocol):
 
     def reader(self, outgoing: Outgoing, upstream: str, credential: str | None) -> AnswerStream:
         """The reader of one answer of the upstream of that name."""
-
-    def spell_error(self, body: Any) -> Any:
-        """A refusal's decoded body in the words that `gateway.upstream.errors` knows."""
 
 
 def bearer(credential: str | None) -> dict[str, str]:

@@ -77,16 +77,21 @@ def error_headers(error: FaregateError, family: Family) -> list[tuple[bytes, byt
 def _openai_message(error: FaregateError) -> str:
     if not isinstance(error, ContextOverflow):
         return _shown(error)
-    given, limit = _overflow(error)
+    given, cap, limit = _counts(error)
     if not limit:
         return _shown(error)
     window = f"This model's maximum context length is {limit} tokens."
-    if given <= limit:
-        return f"{window} Please reduce the length of the messages or of the completion."
-    return (
-        f"{window} However, your messages resulted in {given} tokens. Please reduce the length "
-        "of the messages."
-    )
+    if given > limit:
+        return (
+            f"{window} However, your messages resulted in {given} tokens. Please reduce the "
+            "length of the messages."
+        )
+    if given and given + cap > limit:
+        return (
+            f"{window} However, you requested {given + cap} tokens ({given} in the messages, {cap} "
+            "in the completion). Please reduce the length of the messages or completion."
+        )
+    return f"{window} Please reduce the length of the messages or of the completion."
 
 
 def _anthropic_message(error: FaregateError) -> str:
@@ -94,9 +99,11 @@ def _anthropic_message(error: FaregateError) -> str:
         return f"{_LOW_BALANCE}. {error.message}"
     if not isinstance(error, ContextOverflow):
         return _shown(error)
-    given, limit = _overflow(error)
+    given, cap, limit = _counts(error)
     if given > limit > 0:
         return f"prompt is too long: {given} tokens > {limit} maximum"
+    if given and given + cap > limit > 0:
+        return f"input length and `max_tokens` exceed context limit: {given} + {cap} > {limit}"
     return f"prompt is too long: {_shown(error)}"
 
 
@@ -106,8 +113,12 @@ def _shown(error: FaregateError) -> str:
     return message if len(message) <= _LENGTH_MAX else f"{message[:_LENGTH_MAX]}…"
 
 
-def _overflow(error: ContextOverflow) -> tuple[int, int]:
-    """Input tokens and the context window of an overflow; 0 for what is not known."""
+def _counts(error: ContextOverflow) -> tuple[int, int, int]:
+    """Tokens of the input, the cap of the output, the context window; 0 for what is not known."""
     details = error.details or {}
-    given, limit = details.get("input_tokens"), details.get("context_window")
-    return (given if isinstance(given, int) else 0), (limit if isinstance(limit, int) else 0)
+    given, cap, limit = map(details.get, ("input_tokens", "output_tokens", "context_window"))
+    return _whole(given), _whole(cap), _whole(limit)
+
+
+def _whole(value: object) -> int:
+    return value if isinstance(value, int) else 0

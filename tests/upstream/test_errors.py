@@ -25,7 +25,7 @@ CREDENTIAL = "opaque credential/of+any=kind"
 
 def read(status: int, body: Any = None, **headers: str) -> FaregateError:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return read_error(status, raw, headers, CREDENTIAL, NOW, lambda body: body)
+    return read_error(status, raw, headers, CREDENTIAL, NOW)
 
 
 def moonshot(status: int, kind: str, message: str = "what the upstream says") -> FaregateError:
@@ -90,7 +90,7 @@ def test_the_upstreams_refusal_of_us_never_looks_like_ours_of_the_client(status:
         (
             "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens"
             " (3000 in the messages, 2000 in the completion).",
-            5000,
+            3000,
             4096,
         ),
         (
@@ -175,21 +175,9 @@ def test_how_long_to_wait(value: str | None, seconds: float | None) -> None:
     assert read_retry_after(value, NOW) == seconds
 
 
-def test_a_dialect_spells_its_errors_in_the_words_that_are_known() -> None:
-    def spell(body: Any) -> Any:
-        return {"error": {"type": "rate_limit", "retry_after": body["wait"]}}
-
-    body = json.dumps({"wait": "30"}).encode()
-    error = read_error(400, body, {}, CREDENTIAL, NOW, spell)
-    assert type(error) is UpstreamOverloaded
-    assert error.retry_after_seconds == 30.0
-    told = read_error(400, body, {"retry-after": "5"}, CREDENTIAL, NOW, spell)
-    assert told.retry_after_seconds == 5.0
-
-
-@pytest.mark.parametrize("wait", [None, 30, [], {}, "soon"])
+@pytest.mark.parametrize("wait", [None, 30, [], {}, "soon", "s", "1.2.3s"])
 def test_a_wait_that_is_none_says_nothing(wait: Any) -> None:
-    body = {"error": {"type": "rate_limit", "retry_after": wait}}
+    body = {"error": {"type": "rate_limit", "details": [{"retryDelay": wait}]}}
     assert read(429, body).retry_after_seconds is None
 
 

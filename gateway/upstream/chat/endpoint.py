@@ -3,8 +3,6 @@
 Sources: OpenAI API reference, "Create chat completion"; Moonshot, "Estimate tokens".
 """
 
-from typing import Any
-
 import msgspec
 from msgspec import Struct
 
@@ -52,7 +50,3 @@ class ChatEndpoint:
     def reader(self, outgoing: Outgoing, upstream: str, credential: str | None) -> AnswerStream:
         """The reader of one answer."""
         return ChatStream(outgoing.choices, credential)
-
-    def spell_error(self, body: Any) -> Any:
-        """As it is."""
-        return body

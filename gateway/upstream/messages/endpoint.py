@@ -4,7 +4,6 @@ Sources: Anthropic API reference, "API overview", "Versions", and "Count tokens 
 """
 
 from collections.abc import Sequence
-from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -79,7 +78,3 @@ class MessagesEndpoint:
     def reader(self, outgoing: Outgoing, upstream: str, credential: str | None) -> AnswerStream:
         """The reader of one answer."""
         return EventStream(MessagesReader(upstream, credential))
-
-    def spell_error(self, body: Any) -> Any:
-        """As it is."""
-        return body

@@ -3,8 +3,6 @@
 Source: OpenAI API reference, "Create a model response".
 """
 
-from typing import Any
-
 from gateway.core.catalog import Resolution
 from gateway.core.request import Request
 from gateway.upstream.endpoint import AnswerStream, Outgoing, bearer
@@ -31,7 +29,3 @@ class ResponsesEndpoint:
     def reader(self, outgoing: Outgoing, upstream: str, credential: str | None) -> AnswerStream:
         """The reader of one answer."""
         return EventStream(ResponsesReader(upstream, credential))
-
-    def spell_error(self, body: Any) -> Any:
-        """As it is."""
-        return body

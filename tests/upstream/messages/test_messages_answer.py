@@ -15,6 +15,7 @@ from gateway.core.events import (
     Usage,
 )
 from gateway.errors import UpstreamBroken, UpstreamMisconfigured, UpstreamOverloaded
+from gateway.upstream.error_body import ErrorBody
 from gateway.upstream.errors import classify
 from gateway.upstream.event_stream import EventAnswer, EventStream
 from gateway.upstream.messages.answer_reader import MessagesReader
@@ -197,7 +198,8 @@ def test_thinking_that_nobody_signed(signature: str | None) -> None:
 
 def test_an_empty_account_is_not_the_clients_fault() -> None:
     message = "Your credit balance is too low to access the Anthropic API."
-    assert isinstance(classify(400, "invalid_request_error", message), UpstreamMisconfigured)
+    error = classify(400, ErrorBody("invalid_request_error", message), None)
+    assert isinstance(error, UpstreamMisconfigured)
 
 
 ODD_USAGES: list[Any] = [
