@@ -1,6 +1,6 @@
 """The application: the charged routes in front, everything else behind. Assembly only."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 
 from gateway.connection import Receive, Scope, Send
 from gateway.flow import Flow
@@ -26,15 +26,11 @@ class Gateway:
         self._charged = charged
         self._free = free
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            assert scope["type"] in ("lifespan", "websocket"), "ASGI knows three types"
-            return
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        assert scope["type"] == "http", "the listeners ask for nothing else"
         dialect = self._charged.get(scope["path"])
-        if dialect is None:
-            await self._free(scope, receive, send)
-        elif scope["method"] == "POST":
-            await self._flow.serve(dialect, scope, receive, send)
-        else:
+        if dialect is not None and scope["method"] == "POST":
+            return self._flow.serve(dialect, scope)
+        if dialect is not None:
             scope["faregate.charged"] = True
-            await self._free(scope, receive, send)
+        return self._free(scope, receive, send)

@@ -1,4 +1,4 @@
-"""One client's connection during one charged request, over raw ASGI.
+"""One client's connection during one charged request.
 
 It reads the body within limits, notices when the client leaves, and sends: one frame is one write.
 Silence is filled by `Pacer`. It knows nothing of credits.
@@ -20,23 +20,47 @@ Send = Callable[[Message], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
 
-#: where the listener puts the client's socket in a request's `scope["state"]`
-SOCKET = "faregate.socket"
+#: where a request's scope has its `ClientCycle`
+CYCLE = "faregate.cycle"
 #: bytes a second of a body that is not whole yet, in each `limits.bodySilenceSeconds`
 BODY_RATE_MIN = 1024
 
 
 class ClientSocket(Protocol):
-    """What the listener's protocol says of the connection that a request came by."""
-
-    is_lost: bool
-    on_lost: Callable[[], None] | None
-    #: whether what was sent waits for the client to read
-    is_slow: bool
+    """The connection that a request came by."""
 
     @property
-    def is_received(self) -> bool:
-        """Whether all of the request is here."""
+    def is_slow(self) -> bool:
+        """Whether what was sent waits for the client to read."""
+
+
+class ClientCycle(Protocol):
+    """One request and its answer, as the listener's protocol has it."""
+
+    task: asyncio.Task[None]
+    #: whether more of the body will arrive
+    more_body: bool
+    #: whether the client has gone before its answer was complete, and what is called then
+    disconnected: bool
+    on_lost: Callable[[], None] | None
+
+    @property
+    def line(self) -> ClientSocket: ...
+
+    def whole_body(self) -> bytes | None:
+        """The body if all of it is here, else None: it must be received."""
+
+    async def receive(self) -> Message:
+        """The next part of the body, or `http.disconnect`."""
+
+    async def drain(self) -> None:
+        """Wait while the client reads slowly."""
+
+    def start(self, status: int, lines: bytes, length: int | None) -> None:
+        """Begin the answer, with lines of headers."""
+
+    def write(self, body: bytes, *, more: bool = False) -> None:
+        """Send a piece of the answer, the last one unless `more` follow. Waits for nothing."""
 
 
 class ClientGone(Exception):
@@ -83,17 +107,19 @@ class _Arrival:
 class Connection:
     """The client's side of one request."""
 
-    __slots__ = ("_holder", "_loop", "_memory", "_receive", "_send", "busy_since", "gone",
-                 "headers", "held", "sent_at", "socket", "started")  # fmt: skip
+    __slots__ = ("_cycle", "_holder", "_loop", "_memory", "busy_since", "gone", "headers", "held",
+                 "named", "sent_at", "socket", "started", "task")  # fmt: skip
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, memory: Shares) -> None:
+    def __init__(self, scope: Scope, memory: Shares) -> None:
         """`memory` is what all buffered bodies of this replica may hold together, in bytes."""
         self._loop = asyncio.get_running_loop()
+        self._cycle: ClientCycle = scope[CYCLE]
+        self.socket = self._cycle.line
+        self.task = self._cycle.task
         self.headers: Headers = scope["headers"]
-        self._receive = receive
-        self._send = send
+        #: the first value of each name: most that is looked for is not there
+        self.named = dict(reversed(self.headers))
         self._memory = memory
-        self.socket: ClientSocket = scope["state"][SOCKET]
         self.held = 0
         self.started = False
         self.gone = False
@@ -108,44 +134,50 @@ class Connection:
         arriving, or comes too slowly: what is half here is held all the while.
         """
         self._holder = holder
-        self._check_headers(limits.body_bytes)
-        arrival = _Arrival(self._loop.time(), limits)
-        message = await self._receive_within(arrival)
-        body: bytes = message.get("body", b"")
+        if b"content-encoding" in self.named:
+            self._refuse_encodings()
+        body = self._cycle.whole_body()
+        if body is None:
+            return await self._receive_body(limits)
         self._take(len(body), limits.body_bytes)
-        if not message.get("more_body"):
-            return body
-        parts = [body]
-        while message.get("more_body"):
-            arrival.note(len(parts[-1]), self._loop.time())
+        return body
+
+    async def _receive_body(self, limits: FleetLimits) -> bytes:
+        length = self.named.get(b"content-length", b"")
+        if length.isdigit() and int(length) > limits.body_bytes:
+            raise _too_large(limits.body_bytes)
+        arrival = _Arrival(self._loop.time(), limits)
+        parts = []
+        while True:
             message = await self._receive_within(arrival)
-            parts.append(message.get("body", b""))
-            self._take(len(parts[-1]), limits.body_bytes)
-        return b"".join(parts)
+            part: bytes = message.get("body", b"")
+            parts.append(part)
+            self._take(len(part), limits.body_bytes)
+            if not message.get("more_body"):
+                return b"".join(parts)
+            arrival.note(len(part), self._loop.time())
 
     async def _receive_within(self, arrival: _Arrival) -> Message:
-        if self.socket.is_received:  # nothing to wait for, and a timer is dear
-            message = await self._receive()
+        if not self._cycle.more_body:  # nothing to wait for, and a timer is expensive
+            message = await self._cycle.receive()
         else:
             try:
                 async with asyncio.timeout_at(arrival.due):
-                    message = await self._receive()
+                    message = await self._cycle.receive()
             except TimeoutError:
                 raise arrival.too_late(self._loop.time()) from None
         if message["type"] == "http.disconnect":
             raise ClientGone
         return message
 
-    def _check_headers(self, size_max: int) -> None:
+    def _refuse_encodings(self) -> None:
         for name, value in self.headers:
-            if name == b"content-length" and value.isdigit() and int(value) > size_max:
-                raise RequestTooLarge(f"the body is larger than {size_max} bytes")
             if name == b"content-encoding" and value.lower() != b"identity":
                 raise InvalidRequest("compressed request bodies are not supported")
 
     def _take(self, size: int, size_max: int) -> None:
         if self.held + size > size_max:
-            raise RequestTooLarge(f"the body is larger than {size_max} bytes")
+            raise _too_large(size_max)
         if size and not self._memory.take(self._holder, size, had=self.held):
             self._refuse_body()
         self.held += size
@@ -187,53 +219,72 @@ class Connection:
             self.held = 0
 
     def watch(self, on_gone: Callable[[], None]) -> None:
-        """From now on say once when the client leaves; `unwatch` ends it."""
+        """From now on call `on_gone` once when the client leaves, until `close`."""
 
         def lost() -> None:
             self.gone = True
             on_gone()
 
-        self.socket.on_lost = lost
-        if self.socket.is_lost:
+        self._cycle.on_lost = lost
+        if self._cycle.disconnected:
             lost()
 
-    def unwatch(self) -> None:
-        self.socket.on_lost = None
+    def close(self) -> None:
+        """The request is over: the client is not watched any more, its body no longer held."""
+        self._cycle.on_lost = None
+        if self.held:
+            self.release_body()
 
-    async def start(self, status: int, headers: Headers) -> None:
-        """Send status and headers; once."""
+    async def start(self, status: int, lines: bytes) -> None:
+        """Begin an answer whose length is not known; once."""
         assert not self.started, "a status is sent once"
         self.started = True
+        if self.socket.is_slow:
+            await self._wait_to_start()
+        self._cycle.start(status, lines, None)
+
+    async def answer(self, status: int, lines: bytes, body: bytes) -> None:
+        """Send a whole answer; once."""
+        assert not self.started, "a status is sent once"
+        self.started = True
+        if self.socket.is_slow:
+            await self._wait_to_start()
+        self._cycle.start(status, lines, len(body))
+        self._cycle.write(body)
+
+    async def _wait_to_start(self) -> None:
         try:
-            await self._send({"type": "http.response.start", "status": status, "headers": headers})
+            await self._cycle.drain()
         except BaseException:
             self.started = False  # nothing was written: an error can still be a status
             raise
 
     async def send(self, frame: bytes) -> None:
         """Send one frame, waiting while the client reads slowly."""
-        self.busy_since = self._loop.time()
-        await self._send({"type": "http.response.body", "body": frame, "more_body": True})
-        self.busy_since = None
-        self.sent_at = self._loop.time()
+        if self.socket.is_slow:
+            self.busy_since = self._loop.time()
+            await self._cycle.drain()
+            self.busy_since = None
+        self.send_now(frame)
 
     def send_now(self, frame: bytes) -> None:
         """Send one frame to a client that is not slow: nothing is waited for."""
-        sending = self._send({"type": "http.response.body", "body": frame, "more_body": True})
-        try:
-            next(sending.__await__())
-        except StopIteration:
-            self.sent_at = self._loop.time()
-            return
-        raise AssertionError("only a slow client is waited for")
+        self._cycle.write(frame, more=True)
+        self.sent_at = self._loop.time()
 
     async def send_all(self, frames: Iterable[bytes]) -> None:
         for frame in frames:
             await self.send(frame)
 
-    async def finish(self, body: bytes = b"") -> None:
-        """Send the last bytes and end the response."""
-        await self._send({"type": "http.response.body", "body": body})
+    async def finish(self) -> None:
+        """End the response."""
+        if self.socket.is_slow:
+            await self._cycle.drain()
+        self._cycle.write(b"")
+
+
+def _too_large(size_max: int) -> RequestTooLarge:
+    return RequestTooLarge(f"the body is larger than {size_max} bytes")
 
 
 class Pacer:

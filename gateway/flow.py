@@ -15,15 +15,8 @@ from collections.abc import Mapping
 from functools import partial
 
 from gateway.aside import Aside
-from gateway.connection import (
-    ClientGone,
-    Connection,
-    Headers,
-    Receive,
-    Scope,
-    Send,
-)
-from gateway.core.catalog import Catalog
+from gateway.connection import ClientGone, Connection, Headers, Scope
+from gateway.core.catalog import Catalog, Resolution
 from gateway.core.degraded import feature_of
 from gateway.core.limits import Brake
 from gateway.core.pseudonyms import Pseudonyms
@@ -31,16 +24,17 @@ from gateway.core.shares import Shares
 from gateway.core.spec import FleetLimits
 from gateway.documents.reader import DocumentReader
 from gateway.errors import Draining, FaregateError, InternalError
-from gateway.keyring import Key, Keyring
+from gateway.keyring import Keyring
 from gateway.passage import Passage
 from gateway.relay import JSON, Relay
-from gateway.telemetry.context import passed_on
+from gateway.telemetry.context import PARENT, passed_on
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.witness import Witness
 from gateway.till import Till
+from gateway.upstream.endpoint import Outgoing
 from gateway.upstream.gate import Gate
 from gateway.upstream.trip import Rendering, Trip
-from gateway.wire.base import Call, Dialect, Exchange, Renderer
+from gateway.wire.base import Call, Caller, Dialect, Exchange, Renderer
 from gateway.wire.errors import error_body, error_headers, status_for
 from gateway.wire.values import COUNTED_BYTES, made_bytes
 
@@ -75,6 +69,7 @@ class Flow:
         self._pseudonyms = pseudonyms
         self._gates = gates
         self._till = till
+        self._relay = Relay(till, limits)
         self._limits = limits
         self._metrics = metrics
         self._witness = witness
@@ -91,122 +86,113 @@ class Flow:
         for passage in list(self._open.values()):
             passage.cut(Draining("the gateway is shutting down", retry_after_seconds=1.0))
 
-    async def serve(self, dialect: Dialect, scope: Scope, receive: Receive, send: Send) -> None:
+    async def serve(self, dialect: Dialect, scope: Scope) -> None:
         """Answer one request; whatever happens, it is answered in its dialect and booked once."""
-        connection = Connection(scope, receive, send, self._memory)
-        passage = Passage(dialect.name)
+        connection = Connection(scope, self._memory)
+        passage = Passage(dialect, connection)
         self._open[passage.request_id] = passage
         if self._witness is not None:
             passage.span = self._witness.begin(connection.headers)
         try:
-            await self._pass(passage, dialect, connection)
+            await self._pass(passage, connection)
         except (FaregateError, ClientGone) as error:
-            await self._fail(passage, dialect, connection, error)
+            await self._fail(passage, error)
         except asyncio.CancelledError:
-            if passage.cut_by is None:  # the server itself gives up; nobody can be told any more
+            if passage.cut_by is None:  # the server itself gives up; nobody can be answered now
                 await self._till.refund(passage)
                 raise
             passage.take_over()
-            await self._fail(passage, dialect, connection, passage.cut_by)
+            await self._fail(passage, passage.cut_by)
         except Exception:  # noqa: BLE001  # the edge: a bug is answered and refunded too
             _log.exception("request %s met a bug", passage.request_id)
             bug = InternalError(f"internal error (request {passage.request_id})")
-            await self._fail(passage, dialect, connection, bug)
+            await self._fail(passage, bug)
         finally:
-            self._close(passage, connection)
+            self._close(passage)
 
-    async def _pass(self, passage: Passage, dialect: Dialect, connection: Connection) -> None:
+    async def _pass(self, passage: Passage, connection: Connection) -> None:
         key, key_hash = await self._keyring.authenticate(connection.headers)
-        passage.identify(key)
+        passage.key, passage.labels = key, key.labels
         key.enter()
-        passage.entered = True
-        limits = self._limits
-        holder = key.caller.holder
-        body = await connection.read_body(holder, limits)
+        passage.go("admit")
+        caller, limits = key.caller, self._limits
+        body = await connection.read_body(caller.holder, limits)
         size = len(body)
         if size > COUNTED_BYTES:
-            connection.hold(await self._aside.run(holder, size, partial(made_bytes, body)))
-        call = await dialect.parse(body, key.caller)
-        self._pseudonyms.hide(call.request, key.caller.account)
-        if call.request.native is not None:
-            call.request.native.betas = _betas_of(connection.headers)
-        resolution = self._catalog.resolve(call.request)
+            made = await self._aside.run(caller.holder, size, partial(made_bytes, body))
+            connection.hold(made)
+        call = await passage.dialect.parse(body, caller)
+        request = call.request
+        self._pseudonyms.hide(request, caller.account)
+        if request.native is not None:
+            request.native.betas = _betas_of(connection.headers)
+        resolution = self._catalog.resolve(request)
         passage.resolve(resolution, self._metrics)
         key.allow_model(resolution.model.id)
-        await self._documents.fill(call.request, holder)
-        request, rendering = call.request, Rendering(self._aside, holder, size + call.inherited)
-        upstream = self._gates[resolution.model.upstream].upstream
-        outgoing = await rendering.render(upstream, request, resolution)
-        renderer = await self._renderer(passage, dialect, call, key, rendering)
-        trip = Trip(
-            self._gates,
-            request,
-            resolution,
-            rendering,
-            outgoing,
-            limits.upstream_silence_seconds,
+        await self._documents.fill(request, caller.holder)
+        rendering = Rendering(self._aside, caller.holder, size + call.inherited)
+        outgoing = await self._render(passage, call, caller, resolution, rendering)
+        passage.trip = trip = Trip(
+            self._gates, request, resolution, rendering, outgoing, limits.upstream_silence_seconds
         )
-        # What was read is only needed by who may still render it for another upstream.
+        # What was read is only needed where it may still be rendered for another upstream.
         del body, call, request
         try:
             if size > COUNTED_BYTES and not trip.has_fallbacks:
                 connection.hold(size + len(outgoing.body))
-            connection.watch(lambda: passage.cut(ClientGone()) if passage.may_be_left else None)
-            if not trip.has_place:
+            connection.watch(passage.leave)
+            if trip.visit is None:
                 await _queue(passage, connection, trip)
-            passage.degraded = trip.degraded
-            await self._till.charge(passage, key, key_hash, resolution, connection.headers)
+            passage.degraded = trip.degraded()
+            passage.go("charge")
+            await self._till.charge(passage, key, key_hash, resolution)
+            passage.go("book")
             if connection.gone:
                 raise ClientGone
-            relay = Relay(
-                passage,
-                connection,
-                trip,
-                renderer,
-                till=self._till,
-                limits=limits,
-                headers=_passed_on(self._witness, passage, connection),
-            )
-            await relay.run()
+            await self._relay.run(passage, self._passed_on(passage, connection))
         finally:
             trip.leave()
 
-    async def _renderer(
-        self, passage: Passage, dialect: Dialect, call: Call, key: Key, rendering: Rendering
-    ) -> Renderer:
-        exchange = Exchange(
-            request_id=passage.request_id,
-            caller=key.caller,
-            model=call.request.model,
-            created=int(time.time()),
-        )
-        make = partial(dialect.renderer, call, exchange)
-        passage.renderer = await self._aside.run(rendering.holder, rendering.size, make)
-        return passage.renderer
-
-    async def _fail(
+    async def _render(
         self,
         passage: Passage,
-        dialect: Dialect,
-        connection: Connection,
-        error: FaregateError | ClientGone,
-    ) -> None:
-        passage.finished = True  # from here on nothing cuts it
-        if passage.pacer is not None:
-            passage.pacer.stop()
+        call: Call,
+        caller: Caller,
+        resolution: Resolution,
+        rendering: Rendering,
+    ) -> Outgoing:
+        """Render the request for its upstream, and have the renderer of its answer made."""
+        request = call.request
+        exchange = Exchange(passage.request_id, caller, request.model, int(time.time()))
+        upstream = self._gates[resolution.model.upstream].upstream
+
+        def render() -> tuple[Outgoing, Renderer]:
+            outgoing = upstream.prepare(request, resolution)
+            return outgoing, passage.dialect.renderer(call, exchange)
+
+        outgoing, passage.renderer = await self._aside.run(caller.holder, rendering.size, render)
+        return outgoing
+
+    async def _fail(self, passage: Passage, error: FaregateError | ClientGone) -> None:
+        passage.finish()
         if isinstance(error, ClientGone):
             passage.status = _STATUS_CLIENT_GONE
-            if passage.dispatched:
+            if passage.phase == "dispatched":
                 self._till.end(passage)
             else:
                 await self._till.refund(passage)
             return
         await self._till.refund(passage)
-        passage.status = status_for(error, dialect.family)
+        connection, family = passage.connection, passage.dialect.family
+        passage.status = status_for(error, family)
         if not connection.started:
-            if passage.charged is None:
+            if passage.booking == "none":
                 await self._pause(passage, error)
-            await answer_error(connection, dialect, error, passage)
+            body = error_body(error, family, passage.request_id)
+            lines = [b"%b: %b\r\n" % header for header in error_headers(error, family)]
+            await connection.answer(
+                passage.status, b"".join([JSON, passage.headers(), *lines]), body
+            )
             return
         if passage.renderer is not None:
             await connection.send_all(passage.renderer.fail(error))
@@ -219,56 +205,37 @@ class Flow:
             if seconds:
                 await asyncio.sleep(seconds)
 
-    def _close(self, passage: Passage, connection: Connection) -> None:
-        passage.finished = True
-        connection.unwatch()
-        connection.release_body()
-        if passage.pacer is not None:
-            passage.pacer.stop()
-        if passage.entered and passage.key is not None:
-            passage.key.concurrency.leave()
+    def _close(self, passage: Passage) -> None:
+        passage.finish()
+        passage.connection.close()
+        if passage.phase != "arriving" and passage.key is not None:
+            passage.key.leave()
         del self._open[passage.request_id]
-        self._metrics.answered(passage.labels, passage.route, str(passage.status))
-        if passage.labels.model:
-            passage.series.duration(passage.elapsed())
-        if passage.dispatched:
+        labels, metrics = passage.labels, self._metrics
+        metrics.answered(labels, passage.dialect.name, passage.status).value += 1
+        if labels.model:
+            passage.series.duration.add(passage.elapsed())
+        if passage.degraded and passage.phase == "dispatched":
             for feature in {feature_of(name) for name in passage.degraded}:
-                self._metrics.degraded(passage.labels.model, feature)
+                metrics.degraded(labels.model, feature)
         if self._witness is not None:
             self._witness.end(passage.span, passage.status, passage.told)
 
-
-async def answer_error(
-    connection: Connection, dialect: Dialect, error: FaregateError, passage: Passage
-) -> None:
-    """A whole error answer, in the dialect's envelope."""
-    body = error_body(error, dialect.family, passage.request_id)
-    headers = [
-        JSON,
-        (b"content-length", b"%d" % len(body)),
-        *passage.headers(),
-        *error_headers(error, dialect.family),
-    ]
-    await connection.start(passage.status, headers)
-    await connection.finish(body)
+    def _passed_on(self, passage: Passage, connection: Connection) -> dict[str, str]:
+        """The headers by which the upstream goes on with the client's trace, or with ours."""
+        if passage.span is not None and self._witness is not None:
+            return self._witness.carried(passage.span)
+        return passed_on(connection.headers) if PARENT in connection.named else {}
 
 
 async def _queue(passage: Passage, connection: Connection, trip: Trip) -> None:
     """Wait for a place at an upstream; nothing is charged yet, and the client may leave."""
     if connection.gone:
         raise ClientGone
-    passage.wait()
+    passage.go("queue")
     await trip.enter()
-    passage.is_waiting = False  # now it is charged
 
 
 def _betas_of(headers: Headers) -> tuple[str, ...]:
     """What a client of Messages wants tried out."""
     return tuple(value.decode("latin-1") for name, value in headers if name == b"anthropic-beta")
-
-
-def _passed_on(witness: Witness | None, passage: Passage, connection: Connection) -> dict[str, str]:
-    """The headers by which the upstream goes on with the client's trace, or with ours."""
-    if passage.span is not None and witness is not None:
-        return witness.carried(passage.span)
-    return passed_on(connection.headers)

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
 from gateway.core.keys import KeyHasher, has_checksum
-from gateway.core.limits import Concurrency, RateLimit, Window
+from gateway.core.limits import RateLimit, Window
 from gateway.core.patterns import matches
 from gateway.errors import (
     InvalidCredential,
@@ -20,7 +20,7 @@ from gateway.errors import (
 )
 from gateway.once import Once
 from gateway.store.live_keys import KeyChanges, LiveKey
-from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.metrics import Metrics, RequestLabels
 from gateway.wire.base import Caller
 
 _CREDENTIAL_HEADERS = frozenset({b"authorization", b"x-api-key", b"anthropic-auth-token"})
@@ -33,16 +33,20 @@ CREDENTIALS_MAX = 8
 _NO_KEY = "no API key: send it as `Authorization: Bearer sk-…` or as `x-api-key`"
 _NOT_VALID = "the API key is not valid"
 
+#: until when a suspended key holds
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
 Headers = list[tuple[bytes, bytes]]
 
 
 class Key:
     """A key as requests use it: its row, and the limits this replica keeps for it."""
 
-    __slots__ = ("_may_use", "_rate", "caller", "concurrency", "live")
+    __slots__ = ("_may_use", "_rate", "caller", "labels", "live", "running")
 
     def __init__(self, live: LiveKey) -> None:
-        self.concurrency = Concurrency()
+        #: requests under way
+        self.running = 0
         #: by the id of a model, of which a fleet has so many: a list of patterns is long
         self._may_use: dict[str, bool] = {}
         self._rate: RateLimit | None = None
@@ -52,6 +56,7 @@ class Key:
         self.live = live
         self._may_use.clear()
         self.caller = Caller(live.account_id, live.account)
+        self.labels = RequestLabels(live.name, live.account)
         per_minute = live.requests_per_minute
         if per_minute is None:
             self._rate = None
@@ -60,7 +65,7 @@ class Key:
 
     def allow_model(self, model: str) -> None:
         """Raise `PermissionDenied` unless the key may use the model."""
-        if not self.may_see(model):
+        if self.live.models and not self.may_see(model):
             raise PermissionDenied(f"this API key may not use the model {model}", param="model")
 
     def may_see(self, model: str) -> bool:
@@ -75,7 +80,7 @@ class Key:
         return may_use
 
     def enter(self) -> None:
-        """Count a request in, to be followed by `concurrency.leave()`. Raises `RateLimited`."""
+        """Count a request in, to be followed by `leave()`. Raises `RateLimited`."""
         if self._rate is not None:
             wait = self._rate.admit(time.monotonic())
             if wait:
@@ -85,11 +90,17 @@ class Key:
                     retry_after_seconds=wait,
                 )
         at_most = self.live.concurrent_requests
-        if not self.concurrency.enter(at_most):
+        if at_most is not None and self.running >= at_most:
             raise RateLimited(
                 f"this API key may have {at_most} requests under way at once",
                 retry_after_seconds=1.0,
             )
+        self.running += 1
+
+    def leave(self) -> None:
+        """Count a request out."""
+        self.running -= 1
+        assert self.running >= 0, "a request leaves once"
 
 
 class Keyring:
@@ -111,6 +122,7 @@ class Keyring:
         self._read_by_hash = read_by_hash
         self._metrics = metrics
         self._keys: dict[int, Key] = {}
+        #: keys, and until when each hash of theirs holds; None: for ever
         self._by_hash: dict[bytes, tuple[Key, datetime | None]] = {}
         self._version = -1
         self._clock_offset = timedelta()
@@ -192,17 +204,10 @@ class Keyring:
             hashed = hasher.hash(plaintext)
             match = self._by_hash.get(hashed)
             if match is not None:
-                key, hash_expires_at = match
-                return (key, hashed) if self._is_live(key.live, hash_expires_at) else None
+                key, until = match
+                is_live = until is None or datetime.now(UTC) + self._clock_offset < until
+                return (key, hashed) if is_live else None
         return None
-
-    def _is_live(self, live: LiveKey, hash_expires_at: datetime | None) -> bool:
-        if live.revoked or live.suspended:
-            return False
-        if live.expires_at is None and hash_expires_at is None:
-            return True
-        now = datetime.now(UTC) + self._clock_offset
-        return all(end is None or now < end for end in (live.expires_at, hash_expires_at))
 
     async def _look_up(self, plaintext: bytes) -> tuple[Key, bytes] | None:
         """Ask the database for a key that may be newer than the last poll."""
@@ -260,7 +265,9 @@ class Keyring:
         if key is None:
             key = self._keys[live.id] = Key(live)
         for issued in live.hashes:
-            self._by_hash[issued.hash] = (key, issued.expires_at)
+            ends = [end for end in (live.expires_at, issued.expires_at) if end is not None]
+            until = _LONG_AGO if live.suspended else min(ends, default=None)
+            self._by_hash[issued.hash] = (key, until)
 
 
 def _plaintext(name: bytes, value: bytes) -> bytes:

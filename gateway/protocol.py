@@ -14,7 +14,6 @@ import asyncio
 import fcntl
 import struct
 import termios
-from collections.abc import Callable
 from typing import Any, cast
 
 from uvicorn.config import Config
@@ -24,7 +23,7 @@ from uvicorn.protocols.utils import get_local_addr, get_remote_addr
 from uvicorn.server import ServerState
 
 from gateway.admission import Admission, Reason, peer_of
-from gateway.connection import SOCKET, Scope
+from gateway.connection import CYCLE, Scope
 from gateway.cycle import Cycle
 from gateway.reader import Refused, RequestReader
 
@@ -54,7 +53,7 @@ _LAST_ANSWERS: dict[Reason, bytes] = {
 
 
 class ClientProtocol(asyncio.Protocol):
-    """One connection, and as a `ClientSocket` what a request may know of it."""
+    """One connection, with one request under way at a time."""
 
     def __init__(
         self,
@@ -72,11 +71,13 @@ class ClientProtocol(asyncio.Protocol):
         self.transport: asyncio.Transport
         self.flow: FlowControl
         self.cycle: Cycle | None = None
-        self.is_lost = self.is_slow = False
-        self.on_lost: Callable[[], None] | None = None
+        self.is_slow = False
+        #: the server's own headers, and the same as lines; it makes new ones each second
+        self.own_headers: list[tuple[bytes, bytes]] = []
+        self.own_lines = b""
         self._app = config.loaded_app
         self._asgi = {"version": config.asgi_version, "spec_version": "2.3"}
-        self._state = {**app_state, SOCKET: self}
+        self._state = app_state
         self._admission = admission or Admission()
         self._limits = self._admission.limits
         self._idle_seconds = config.timeout_keep_alive
@@ -94,11 +95,6 @@ class ClientProtocol(asyncio.Protocol):
         self._unread = 0
         self._unread_since = 0.0
         self._timer: asyncio.TimerHandle | None = None
-
-    @property
-    def is_received(self) -> bool:
-        """Whether all of the request under way is here."""
-        return self.cycle is not None and not self.cycle.more_body
 
     @property
     def _is_answered(self) -> bool:
@@ -133,7 +129,7 @@ class ClientProtocol(asyncio.Protocol):
             oldest._cut("full", "another one needs its place")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.is_lost = self._is_over = True
+        self._is_over = True
         self._reader.close()
         if self._timer is not None:
             self._timer.cancel()
@@ -144,10 +140,7 @@ class ClientProtocol(asyncio.Protocol):
         if self.cycle is not None:
             self.cycle.disconnect()
             self.cycle = None
-        self._state.clear()
         self.flow.resume_writing()
-        if self.on_lost is not None:
-            self.on_lost()
 
     def pause_writing(self) -> None:
         self.is_slow = True
@@ -210,6 +203,9 @@ class ClientProtocol(asyncio.Protocol):
     def _begin(self) -> Cycle:
         """A head is whole."""
         reader = self._reader
+        cycle = Cycle(
+            self, reader.method, reader.version, reader.keep_alive, reader.expects_continue
+        )
         scope: Scope = {
             "type": "http",
             "asgi": self._asgi,
@@ -224,13 +220,14 @@ class ClientProtocol(asyncio.Protocol):
             "query_string": reader.query,
             "headers": reader.headers,
             "state": self._state.copy(),
+            CYCLE: cycle,
         }
         self._deadline = 0.0
         if self._kept:
             self._release()
-        self.cycle = cycle = Cycle(self, scope, reader.keep_alive, reader.expects_continue)
+        self.cycle = cycle
         # The cycle itself takes it out again: a callback would be one more turn.
-        cycle.task = self.loop.create_task(cycle.run_asgi(self._app))
+        cycle.task = self.loop.create_task(cycle.run_asgi(self._app, scope))
         self.tasks.add(cycle.task)
         return cycle
 
@@ -254,7 +251,8 @@ class ClientProtocol(asyncio.Protocol):
             return  # `resume_writing` comes back
         self._reader.next()
         self._deadline = self.loop.time() + self._idle_seconds
-        self.flow.resume_reading()
+        if self.flow.read_paused:
+            self.flow.resume_reading()
         if self._ahead:
             data, start = self._ahead, self._ahead_start
             self._ahead = b""

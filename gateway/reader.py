@@ -78,8 +78,17 @@ class RequestReader:
         self._body_bytes = 0
         #: the last that was looked at: a connection's requests have the same
         self._host: bytes | None = None
+        self.headers: list[tuple[bytes, bytes]]
+        self.expects_continue: bool
+        #: until the head is whole, all of the target
+        self.path: bytes
+        self.query: bytes
+        #: bytes of the body still to come, where its length is known
+        self._left: int
+        #: bytes beside the body, less what it paid for
+        self._aside: int
         self.next()
-        self._clear()
+        self.on_message_begin()
 
     def next(self) -> None:
         """Read another request."""
@@ -88,17 +97,6 @@ class RequestReader:
         self.is_whole = False
         #: bytes of the head so far, with empty lines before it
         self.head_bytes = 0
-
-    def _clear(self) -> None:
-        self.headers: list[tuple[bytes, bytes]] = []
-        self.expects_continue = False
-        #: until the head is whole, all of the target
-        self.path = self.query = b""
-        self._has_host = self._has_offer = self._in_chunks = False
-        #: bytes of the body still to come, where its length is known
-        self._left = 0
-        #: bytes beside the body, less what it paid for
-        self._aside = 0
 
     def close(self) -> None:
         """Let go of who knows the reader: a collector would have to find them."""
@@ -191,7 +189,10 @@ class RequestReader:
     def on_message_begin(self) -> None:
         if not self.is_in_head:
             raise Malformed("a request within another")
-        self._clear()
+        self.headers = []
+        self.path = self.query = b""
+        self._left = self._aside = 0
+        self.expects_continue = self._has_host = self._has_offer = self._in_chunks = False
 
     def on_url(self, url: bytes) -> None:
         self.path += url

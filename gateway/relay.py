@@ -3,99 +3,88 @@
     send ─▶ chunks ─▶ frames ─▶ end
       ▲       └─ the upstream fails before content: the next one, if there is one
 
-Whoever runs it decides what a failure costs; it ends the charge where the answer is whole.
+The flow decides what a failure costs; this ends the charge where the answer is whole.
 """
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 
-from gateway.connection import ClientGone, Connection, Headers, Pacer
+from gateway.connection import ClientGone, Pacer
 from gateway.core.spec import FleetLimits
 from gateway.errors import RequestError, UpstreamError
 from gateway.passage import Passage
 from gateway.till import Till
 from gateway.upstream.base import Reply
-from gateway.upstream.trip import Trip, read_beginning
+from gateway.upstream.gate import Visit
+from gateway.upstream.trip import read_beginning
 from gateway.wire.base import Chunk, Renderer
 
 #: chunks that are rendered before others have their turn
 _CHUNKS_AT_ONCE = 256
-JSON = (b"content-type", b"application/json")
-_EVENT_STREAM: Headers = [
-    (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-cache"),
-    (b"x-accel-buffering", b"no"),
-]
+JSON = b"content-type: application/json\r\n"
+_EVENT_STREAM = (
+    b"content-type: text/event-stream; charset=utf-8\r\n"
+    b"cache-control: no-cache\r\n"
+    b"x-accel-buffering: no\r\n"
+)
 
 
 class Relay:
-    """Passes one request on, and its answer back."""
+    """Passes requests on, and their answers back; made once."""
 
-    __slots__ = ("_connection", "_headers", "_limits", "_passage", "_renderer", "_till", "_trip")
-
-    def __init__(
-        self,
-        passage: Passage,
-        connection: Connection,
-        trip: Trip,
-        renderer: Renderer,
-        *,
-        till: Till,
-        limits: FleetLimits,
-        headers: dict[str, str],
-    ) -> None:
-        self._passage = passage
-        self._connection = connection
-        self._trip = trip
-        self._renderer = renderer
+    def __init__(self, till: Till, limits: FleetLimits) -> None:
         self._till = till
         self._limits = limits
-        #: sent to the upstream beside its own
-        self._headers = headers
 
-    async def run(self) -> None:
+    async def run(self, passage: Passage, headers: dict[str, str]) -> None:
         """Send, and where an upstream fails before there is content, send to the next.
 
-        Raises the last upstream's `UpstreamError` or `RequestError`.
+        `headers` are sent to the upstream beside its own. Raises the last upstream's
+        `UpstreamError` or `RequestError`.
         """
-        passage, trip = self._passage, self._trip
+        trip, renderer = passage.trip, passage.renderer
+        assert renderer is not None, "what may be refused has been"
         if trip.outgoing.stream:
-            passage.pacer = self._pace()
-        passage.wait()
+            passage.pacer = self._pace(passage, renderer)
         while True:
             try:
-                await self._attempt()
+                await self._attempt(passage, renderer, headers)
             except (UpstreamError, RequestError) as error:
-                passage.wait()  # whoever leaves now has got nothing and pays nothing
+                passage.go("wait")  # a client that leaves now has got nothing and pays nothing
                 if not await trip.go_on(error):
                     raise
-                passage.degraded = trip.degraded
+                passage.degraded = trip.degraded()
             else:
                 return
 
-    async def _attempt(self) -> None:
-        trip, passage = self._trip, self._passage
-        trip.sent()
+    async def _attempt(self, passage: Passage, renderer: Renderer, headers: dict[str, str]) -> None:
+        trip, connection = passage.trip, passage.connection
         visit = trip.visit
-        passage.asked = visit.upstream.name
-        reply = await visit.upstream.send(trip.outgoing, self._headers, passage.dispatch)
+        assert visit is not None, "a place comes first"
+        visit.sent()
+        upstream, outgoing = visit.upstream, trip.outgoing
+        passage.asked = upstream.name
+        reply = await upstream.send(outgoing, headers, partial(passage.go, "dispatch"))
         visit.accepted()
         try:
-            if not trip.has_fallbacks:
-                self._connection.release_body()
-            if trip.outgoing.stream:
-                await self._stream(reply)
+            if connection.held and not trip.has_fallbacks:
+                connection.release_body()
+            if outgoing.stream:
+                await self._stream(passage, renderer, visit, reply)
             else:
-                await self._answer(reply)
+                await self._answer(passage, renderer, visit, reply)
         finally:
             reply.close()
 
-    async def _stream(self, reply: Reply) -> None:
-        connection, renderer = self._connection, self._renderer
-        chunks = await (read_beginning(reply) if self._trip.has_fallbacks else reply.read())
-        self._begin()
+    async def _stream(
+        self, passage: Passage, renderer: Renderer, visit: Visit, reply: Reply
+    ) -> None:
+        connection = passage.connection
+        chunks = await (read_beginning(reply) if passage.trip.has_fallbacks else reply.read())
+        self._begin(passage, visit)
         if not connection.started:
-            await self._open_stream()
+            await _open_stream(passage, renderer)
 
         def pass_on(chunks: Sequence[Chunk]) -> bool:
             if connection.socket.is_slow:
@@ -112,52 +101,53 @@ class Relay:
                 if count % _CHUNKS_AT_ONCE == 0:  # an upstream may send thousands in one read
                     await asyncio.sleep(0)
             chunks = await reply.read(pass_on)
-        self._trip.visit.complete()
-        self._passage.usage = reply.usage
+        visit.complete()
+        passage.usage = reply.usage
         # All content is with the client: it has paid, whatever becomes of the rest.
-        self._till.end(self._passage)
+        self._till.end(passage)
         await connection.send_all(await renderer.close(reply.usage))
         await connection.finish()
 
-    async def _answer(self, reply: Reply) -> None:
-        rendering = self._trip.rendering
+    async def _answer(
+        self, passage: Passage, renderer: Renderer, visit: Visit, reply: Reply
+    ) -> None:
+        rendering = passage.trip.rendering
         answer = await reply.answer(rendering.aside, rendering.holder)
-        self._begin()
-        self._trip.visit.complete()
-        self._passage.usage = answer.usage
-        body = await self._renderer.complete(answer)
-        self._till.end(self._passage)
-        headers = [JSON, (b"content-length", b"%d" % len(body)), *self._passage.headers()]
-        await self._connection.start(200, headers)
-        await self._connection.finish(body)
+        self._begin(passage, visit)
+        visit.complete()
+        passage.usage = answer.usage
+        body = await renderer.complete(answer)
+        self._till.end(passage)
+        await passage.connection.answer(200, JSON + passage.headers(), body)
 
-    def _begin(self) -> None:
+    def _begin(self, passage: Passage, visit: Visit) -> None:
         """There is content: from here on nobody else is asked."""
-        passage, trip = self._passage, self._trip
-        trip.begin()
-        passage.first_byte_seconds = passage.elapsed()
-        passage.series.first_byte(passage.first_byte_seconds)
-        if trip.has_fallbacks:
-            passage.upstream = trip.visit.upstream.name
-            self._connection.release_body()
+        visit.answered()
+        passage.first_byte_seconds = seconds = passage.elapsed()
+        passage.series.first_byte.add(seconds)
+        if passage.trip.has_fallbacks:
+            passage.trip.begin()
+            passage.upstream = visit.upstream.name
+            passage.connection.release_body()
 
-    async def _open_stream(self) -> None:
-        await self._connection.start(200, [*_EVENT_STREAM, *self._passage.headers()])
-        await self._connection.send_all(self._renderer.open())
-
-    def _pace(self) -> Pacer:
-        connection, limits = self._connection, self._limits
+    def _pace(self, passage: Passage, renderer: Renderer) -> Pacer:
+        connection, limits = passage.connection, self._limits
 
         async def fill() -> None:
             if not connection.started:
-                await self._open_stream()
-            await connection.send(self._renderer.keep_alive())
+                await _open_stream(passage, renderer)
+            await connection.send(renderer.keep_alive())
 
         return Pacer(
             connection,
             fill,
-            lambda: self._passage.cut(ClientGone()),
+            lambda: passage.cut(ClientGone()),
             first_seconds=limits.first_byte_seconds,
             then_seconds=limits.keep_alive_seconds,
             patience_seconds=limits.upstream_silence_seconds,
         )
+
+
+async def _open_stream(passage: Passage, renderer: Renderer) -> None:
+    await passage.connection.start(200, _EVENT_STREAM + passage.headers())
+    await passage.connection.send_all(renderer.open())

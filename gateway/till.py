@@ -4,7 +4,6 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 
-from gateway.connection import Headers
 from gateway.core.catalog import Resolution
 from gateway.errors import (
     CreditsExhausted,
@@ -24,6 +23,8 @@ _log = logging.getLogger(__name__)
 #: a grant may expire while the last one's expiry is being posted, but not for ever
 _ATTEMPTS_MAX = 3
 _HEADER_CHARACTERS_MAX = 255
+_IDEMPOTENCY = b"idempotency-key"
+_RETRIES = b"x-stainless-retry-count"
 #: charges that this replica counted and left to the lease; of older ones it is not known any more
 _LEFT_MAX = 10_000
 
@@ -49,13 +50,13 @@ class Till:
         key: Key,
         key_hash: bytes,
         resolution: Resolution,
-        headers: Headers,
     ) -> None:
         """Take the price, durably.
 
         Raises `CreditsExhausted`, `DailyCapReached`, `InvalidCredential` for a key that died
         meanwhile, `DatabaseUnavailable`, and `ChargeUnknown`.
         """
+        named = passage.connection.named
         charge = Charge(
             request_id=passage.request_id,
             account_id=key.live.account_id,
@@ -63,13 +64,15 @@ class Till:
             key_hash=key_hash,
             credits=resolution.price,
             model=resolution.model.id,
-            route=passage.route,
-            idempotency_key=_text(headers, b"idempotency-key"),
-            retry_count=_number(headers, b"x-stainless-retry-count"),
+            route=passage.dialect.name,
+            idempotency_key=_text(named[_IDEMPOTENCY]) if _IDEMPOTENCY in named else None,
+            retry_count=_number(named[_RETRIES]) if _RETRIES in named else None,
         )
         began = time.monotonic()
         try:
-            verdict = await self._book(charge)
+            verdict = await self._ledger.charge(charge)
+            if verdict.outcome == "expiry_due":
+                verdict = await self._charge_after_expiry(charge)
         except DatabaseUnavailable:
             self._metrics.database_failed(1)
             raise
@@ -77,39 +80,39 @@ class Till:
         passage.balance = verdict.balance
         if verdict.outcome != "charged":
             raise _refusal(verdict, charge)
-        passage.charged = charge.credits
-        passage.series.charge(charge.credits)
-        passage.series.in_flight(1)
+        passage.book("charge")
+        passage.credits = charge.credits
+        passage.series.charge.value += charge.credits
+        passage.series.in_flight.value += 1
 
-    async def _book(self, charge: Charge) -> Verdict:
-        verdict = await self._ledger.charge(charge)
+    async def _charge_after_expiry(self, charge: Charge) -> Verdict:
         for _ in range(_ATTEMPTS_MAX):
-            if verdict.outcome != "expiry_due":
-                break
             await self._expire_grants(charge.account_id)
             verdict = await self._ledger.charge(charge)
+            if verdict.outcome != "expiry_due":
+                break
         return verdict
 
     def end(self, passage: Passage) -> None:
-        """The credits stay taken. Written behind; a second call does nothing."""
-        if passage.settled:
+        """The credits stay taken. Written behind; does nothing where end or refund was chosen."""
+        if passage.booking != "charged":
             return
-        passage.settled = True
+        passage.book("end")
         self._ledger.end(End(passage.request_id, passage.usage))
-        passage.series.in_flight(-1)
+        passage.series.in_flight.value -= 1
         if passage.usage is not None:
             passage.series.used(passage.usage)
 
     async def refund(self, passage: Passage) -> None:
-        """Give the credits back, durably; does nothing where none were taken or it is settled.
+        """Give the credits back, durably; does nothing where none were taken or end was chosen.
 
-        Where the database cannot say so now, the hold stays and the lease refunds it. Where the
-        hold is gone, it has: nobody else ends what is not settled.
+        Where the database cannot confirm it now, the hold stays and the lease refunds it. Where the
+        hold is gone, it has: nobody else ends what is charged.
         """
-        if passage.settled or passage.charged is None or passage.key is None:
+        if passage.booking != "charged" or passage.key is None:
             return
-        passage.settled = True
-        passage.series.in_flight(-1)
+        passage.book("refund")
+        passage.series.in_flight.value -= 1
         refund = Refund(passage.request_id, passage.key.live.account_id)
         try:
             given = await self._ledger.refund(refund)
@@ -119,10 +122,11 @@ class Till:
             _log.warning("request %s will be refunded by its lease", passage.request_id)
             return
         if given:
-            passage.series.refund(passage.charged)
-        passage.refunded = True
+            passage.series.refund.value += passage.credits
         if passage.balance is not None:
-            passage.balance += passage.charged
+            passage.balance += passage.credits
+        passage.book("confirm")
+        passage.credits = 0
 
     def reaped(self, owner: Owner, own_request: str | None = None) -> None:
         """Count a refund by a lease.
@@ -155,13 +159,9 @@ def _refusal(verdict: Verdict, charge: Charge) -> FaregateError:
     )
 
 
-def _text(headers: Headers, wanted: bytes) -> str | None:
-    for name, value in headers:
-        if name == wanted:
-            return value.decode("latin-1").replace("\x00", "")[:_HEADER_CHARACTERS_MAX]
-    return None
+def _text(value: bytes) -> str:
+    return value.decode("latin-1").replace("\x00", "")[:_HEADER_CHARACTERS_MAX]
 
 
-def _number(headers: Headers, wanted: bytes) -> int | None:
-    text = _text(headers, wanted)
-    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 9 else None
+def _number(value: bytes) -> int | None:
+    return int(value) if value.isdigit() and len(value) < 9 else None

@@ -14,12 +14,12 @@ from tests.harness.gateway import ROOT
 
 #: kind of request -> the most of the gateway's own calls, and of all; on SQLite
 BOUNDS = {
-    "chat": (285, 475),
-    "chat-stream": (460, 870),
-    "messages": (350, 640),
-    "messages-stream": (580, 1080),
-    "responses": (382, 690),
-    "responses-stream": (625, 1205),
+    "chat": (242, 415),
+    "chat-stream": (416, 790),
+    "messages": (305, 525),
+    "messages-stream": (540, 1000),
+    "responses": (340, 630),
+    "responses-stream": (590, 1130),
 }
 #: what a batch of charges takes more on PostgreSQL, for each of its requests
 ON_POSTGRESQL = (45, 60)

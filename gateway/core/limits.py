@@ -66,23 +66,3 @@ class Brake:
             self._refused.clear()
         self._refused[account] += 1
         return 0.0 if self._refused[account] <= self.AT_ONCE else self.PAUSE_SECONDS
-
-
-class Concurrency:
-    """How many requests of one key are under way."""
-
-    __slots__ = ("running",)
-
-    def __init__(self) -> None:
-        self.running = 0
-
-    def enter(self, at_most: int | None) -> bool:
-        """Count one in, unless there are already `at_most`."""
-        if at_most is not None and self.running >= at_most:
-            return False
-        self.running += 1
-        return True
-
-    def leave(self) -> None:
-        self.running -= 1
-        assert self.running >= 0, "a request leaves once"

@@ -7,7 +7,7 @@ from functools import partial
 from fastapi import Request
 
 from gateway.aside import Aside
-from gateway.connection import Connection, Message
+from gateway.connection import Connection
 from gateway.core.spec import FleetLimits
 from gateway.keyring import Key
 from gateway.wire.values import COUNTED_BYTES, made_bytes
@@ -20,7 +20,7 @@ async def whole_body(request: Request, key: Key) -> AsyncIterator[bytes]:
     Raises as `Connection.read_body`.
     """
     limits: FleetLimits = request.app.state.limits
-    connection = Connection(request.scope, request.receive, _no_send, request.app.state.memory)
+    connection = Connection(request.scope, request.app.state.memory)
     try:
         body = await connection.read_body(key.caller.holder, limits)
         if len(body) > COUNTED_BYTES:
@@ -30,7 +30,3 @@ async def whole_body(request: Request, key: Key) -> AsyncIterator[bytes]:
         yield body
     finally:
         connection.release_body()
-
-
-async def _no_send(message: Message) -> None:
-    raise AssertionError("the body is only read here")

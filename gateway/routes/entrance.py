@@ -63,7 +63,7 @@ class Entrance:
                 async with self._places.place(key.caller.holder):
                     await self._app(scope, receive, send_slowly)
             finally:
-                key.concurrency.leave()
+                key.leave()
         except FaregateError as error:  # a limit or a place; the framework lets none through
             await _refuse(error, scope, send_slowly)
 

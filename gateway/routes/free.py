@@ -74,7 +74,7 @@ class Counted:
             caller = scope.get(CALLER)
             live = caller.live if isinstance(caller, Key) else None
             labels = RequestLabels(live.name, live.account) if live else RequestLabels()
-            self._metrics.answered(labels, "free", str(status))
+            self._metrics.answered(labels, "free", status).value += 1
             if self._witness is not None:
                 told = {
                     "request_id": request_id,

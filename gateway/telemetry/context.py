@@ -2,7 +2,7 @@
 
 import re
 
-_PARENT = b"traceparent"
+PARENT = b"traceparent"
 _STATE = b"tracestate"
 #: version, trace, span, flags; neither id is all zeros, and of later versions more may follow
 _VALID = re.compile(
@@ -13,7 +13,7 @@ _VALID = re.compile(
 
 def passed_on(headers: list[tuple[bytes, bytes]]) -> dict[str, str]:
     """What of a client's trace goes on to the upstream; nothing of one that is not well-formed."""
-    parents = [value for name, value in headers if name == _PARENT]
+    parents = [value for name, value in headers if name == PARENT]
     if len(parents) != 1 or not _VALID.fullmatch(parents[0]):
         return {}
     found = {"traceparent": parents[0].decode("ascii")}

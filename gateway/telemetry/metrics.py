@@ -6,7 +6,7 @@ the metrics pays for their form.
 """
 
 from collections.abc import Callable, Collection, Iterable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Literal
 
 from msgspec import Struct
@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector
 
 from gateway import __version__
 from gateway.telemetry.families import COUNTERS, GAUGES, TIMINGS
-from gateway.telemetry.numbers import OTHER, Numbers, Room, Timings
+from gateway.telemetry.numbers import OTHER, Number, Numbers, Room, Timings
 from gateway.telemetry.series import RequestSeries, UpstreamSeries
 
 #: stands for a key, account or model that is not known
@@ -60,23 +60,27 @@ class Metrics(Collector):
         self._gauges["build_info"].of(__version__).show(1)
         self._process = ProcessCollector(registry=None)
         self.series = lru_cache(maxsize=SERIES_MAX)(self._series)
+        #: requests that ended with a status (499 when the client left)
+        self.answered = lru_cache(maxsize=SERIES_MAX)(self._answered)
         self.upstream = lru_cache(maxsize=None)(self._of_upstream)
 
     def know(self, keys: Iterable[str]) -> None:
         """These API keys are there; a key's series are made when it is first used."""
+        known = len(self._keys)
         self._keys.update(keys)
+        if len(self._keys) != known:  # one that comes back was counted as another's meanwhile
+            self._forget_owners()
 
     def forget(self, keys: Collection[str]) -> None:
         """These API keys are gone, and their series with them."""
         self._keys.difference_update(keys)
         for counter in self._counters.values():
             counter.forget(keys)
-        self.series.cache_clear()
+        self._forget_owners()
 
-    def answered(self, labels: RequestLabels, route: str, code: str) -> None:
-        """A request ended with this status (`499` when the client left)."""
-        key, account = self._owner(labels)
-        self._requests.of(key, account, labels.model, route, code).add(1)
+    def _forget_owners(self) -> None:
+        self.series.cache_clear()
+        self.answered.cache_clear()
 
     def booked(
         self, labels: RequestLabels, kind: Literal["charge", "refund"], credits: int
@@ -118,32 +122,35 @@ class Metrics(Collector):
             return labels.key, labels.account
         return OTHER, OTHER
 
+    def _answered(self, labels: RequestLabels, route: str, status: int) -> Number:
+        return self._requests.of(*self._owner(labels), labels.model, route, str(status))
+
     def _series(self, labels: RequestLabels, route: str) -> RequestSeries:
         """What one key, account, model and route count; made once, then cached."""
         names = (*self._owner(labels), labels.model)
         at = (labels.model, route)
         credits, tokens = self._counters["credits"], self._counters["tokens"]
         return RequestSeries(
-            charge=credits.of(*names, "charge").add,
-            refund=credits.of(*names, "refund").add,
-            first_byte=self._timings["time_to_first_byte"].of(*at).add,
-            duration=self._timings["request_duration"].of(*at).add,
-            in_flight=self._gauges["in_flight_requests"].of(*at).add,
-            input=tokens.of(*names, "input").add,
-            cached=tokens.of(*names, "cached").add,
-            output=tokens.of(*names, "output").add,
-            reasoning=tokens.of(*names, "reasoning").add,
+            charge=credits.of(*names, "charge"),
+            refund=credits.of(*names, "refund"),
+            first_byte=self._timings["time_to_first_byte"].of(*at),
+            duration=self._timings["request_duration"].of(*at),
+            in_flight=self._gauges["in_flight_requests"].of(*at),
+            input=tokens.of(*names, "input"),
+            cached=tokens.of(*names, "cached"),
+            output=tokens.of(*names, "output"),
+            reasoning=tokens.of(*names, "reasoning"),
         )
 
     def _of_upstream(self, upstream: str) -> UpstreamSeries:
         """What one upstream counts; asked for at the start, so that it is there at 0."""
         requests, errors = self._counters["upstream_requests"], self._counters["upstream_errors"]
         return UpstreamSeries(
-            in_flight=self._gauges["upstream_in_flight_requests"].of(upstream).add,
-            waiting=self._gauges["upstream_waiting_requests"].of(upstream).add,
-            circuit_open=self._gauges["upstream_circuit_open"].of(upstream).show,
+            in_flight=self._gauges["upstream_in_flight_requests"].of(upstream),
+            waiting=self._gauges["upstream_waiting_requests"].of(upstream),
+            circuit_open=self._gauges["upstream_circuit_open"].of(upstream),
             first_byte=self._timings["upstream_time_to_first_byte"].of(upstream).add,
-            fell_back=self._counters["upstream_fallbacks"].of(upstream).add,
-            answered=lambda code: requests.of(upstream, code).add(1),
-            failed=lambda failure: errors.of(upstream, failure).add(1),
+            fell_back=self._counters["upstream_fallbacks"].of(upstream),
+            answered=lru_cache(maxsize=None)(partial(requests.of, upstream)),
+            failed=partial(errors.of, upstream),
         )

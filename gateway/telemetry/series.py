@@ -1,6 +1,6 @@
-"""What one request and one upstream count: functions that are ready to be called.
+"""What one request and one upstream count: numbers that are ready to be added to.
 
-Seconds, credits and tokens; a gauge is given what changes it, or what it shows.
+Seconds, credits and tokens. To add is no call: a request counts a dozen of them.
 """
 
 from collections.abc import Callable
@@ -9,40 +9,37 @@ from msgspec import Struct
 
 from gateway.core.events import Usage
 from gateway.errors import Failure
-
-Count = Callable[[float], None]
+from gateway.telemetry.numbers import Number, Timing
 
 
 class RequestSeries(Struct, frozen=True):
     """What a charged request counts."""
 
-    charge: Count
-    refund: Count
-    first_byte: Count
-    duration: Count
-    in_flight: Count
-    input: Count
-    cached: Count
-    output: Count
-    reasoning: Count
+    charge: Number
+    refund: Number
+    first_byte: Timing
+    duration: Timing
+    in_flight: Number
+    input: Number
+    cached: Number
+    output: Number
+    reasoning: Number
 
     def used(self, usage: Usage) -> None:
         """Count the tokens of one answer."""
-        self.input(usage.input)
-        self.output(usage.output)
-        if usage.cached:
-            self.cached(usage.cached)
-        if usage.reasoning:
-            self.reasoning(usage.reasoning)
+        self.input.value += usage.input
+        self.output.value += usage.output
+        self.cached.value += usage.cached
+        self.reasoning.value += usage.reasoning
 
 
 class UpstreamSeries(Struct, frozen=True):
-    """What one upstream counts. `circuit_open` shows 1 or 0, the other gauges take changes."""
+    """What one upstream counts. `circuit_open` shows 1 or 0, the other gauges are sums."""
 
-    in_flight: Count
-    waiting: Count
-    first_byte: Count
-    circuit_open: Count
-    fell_back: Count
-    answered: Callable[[str], None]
-    failed: Callable[[Failure], None]
+    in_flight: Number
+    waiting: Number
+    first_byte: Callable[[float], None]
+    circuit_open: Number
+    fell_back: Number
+    answered: Callable[[str], Number]
+    failed: Callable[[Failure], Number]

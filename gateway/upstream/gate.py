@@ -22,29 +22,35 @@ from gateway.upstream.circuit import Circuit
 WAITING_MAX = 1000
 
 
+class Sum(Protocol):
+    """A number that is counted, or shown."""
+
+    value: float
+
+
 class Watcher(Protocol):
     """What is counted of one upstream: changes, seconds, codes and whether its circuit is open."""
 
     @property
-    def in_flight(self) -> Callable[[float], None]: ...
+    def in_flight(self) -> Sum: ...
 
     @property
-    def waiting(self) -> Callable[[float], None]: ...
+    def waiting(self) -> Sum: ...
 
     @property
     def first_byte(self) -> Callable[[float], None]: ...
 
     @property
-    def circuit_open(self) -> Callable[[float], None]: ...
+    def circuit_open(self) -> Sum: ...
 
     @property
-    def fell_back(self) -> Callable[[float], None]: ...
+    def fell_back(self) -> Sum: ...
 
     @property
-    def answered(self) -> Callable[[str], None]: ...
+    def answered(self) -> Callable[[str], Sum]: ...
 
     @property
-    def failed(self) -> Callable[[Failure], None]: ...
+    def failed(self) -> Callable[[Failure], Sum]: ...
 
 
 _Waiting = tuple[Holder, "asyncio.Future[Visit | None]"]
@@ -97,7 +103,7 @@ class Gate:
         if seconds <= 0 or hopeless or not self._waiting.take(account):
             return None
         future: asyncio.Future[Visit | None] = self.loop.create_future()
-        self.watcher.waiting(1)
+        self.watcher.waiting.value += 1
         late = self.loop.call_later(seconds, _dismiss, future)
         self._line_up(account, future)
         try:
@@ -111,7 +117,7 @@ class Gate:
             late.cancel()
             self._queue.remove(account, (account, future))
             self._waiting.give_back(account)
-            self.watcher.waiting(-1)
+            self.watcher.waiting.value -= 1
 
     def close(self) -> None:
         """No timer stays behind."""
@@ -127,7 +133,7 @@ class Gate:
 
     def note(self) -> None:
         """The circuit changed."""
-        self.watcher.circuit_open(self.circuit.is_open)
+        self.watcher.circuit_open.value = float(self.circuit.is_open)
         if self.circuit.is_open:  # whoever waits had better ask elsewhere, or later
             while (waiting := self._queue.pop()) is not None:
                 _dismiss(waiting[1])
@@ -164,39 +170,38 @@ class Gate:
 class Visit:
     """One request at one upstream; whoever has it must let it `leave`, once or more often."""
 
-    __slots__ = ("_accepted", "_account", "_answered", "_gate", "_left", "_sent_at",
-                 "_was_trial")  # fmt: skip
+    __slots__ = ("_accepted", "_account", "_answered", "_gate", "_was_trial", "has_left",
+                 "sent_at", "upstream")  # fmt: skip
 
     def __init__(self, gate: Gate, account: Holder, was_trial: bool) -> None:
+        self.upstream = gate.upstream
+        #: when the request went to the upstream, if it has
+        self.sent_at: float | None = None
+        #: whether its place was given back
+        self.has_left = False
         self._gate = gate
         self._account = account
         self._was_trial = was_trial
-        self._sent_at: float | None = None
         self._accepted = False
         self._answered = False
-        self._left = False
-
-    @property
-    def upstream(self) -> Upstream:
-        return self._gate.upstream
 
     def sent(self) -> None:
         """The request goes to the upstream."""
         gate = self._gate
-        self._sent_at = gate.loop.time()
-        gate.watcher.in_flight(1)
+        self.sent_at = gate.loop.time()
+        gate.watcher.in_flight.value += 1
 
     def accepted(self) -> None:
         """The status is good."""
         self._accepted = True
-        self._gate.watcher.answered("200")
+        self._gate.watcher.answered("200").value += 1
 
     def answered(self) -> None:
         """The first of the answer is here: an upstream that failed works again."""
         gate = self._gate
-        assert self._sent_at is not None, "what was not sent is not answered"
+        assert self.sent_at is not None, "what was not sent is not answered"
         self._answered = True
-        gate.watcher.first_byte(gate.loop.time() - self._sent_at)
+        gate.watcher.first_byte(gate.loop.time() - self.sent_at)
         if gate.circuit.is_open:
             self._succeed()
 
@@ -208,13 +213,13 @@ class Visit:
 
     def fail(self, error: FaregateError) -> None:
         """It ended with an error, of the upstream's or about what the client sent."""
-        if self._left:
+        if self.has_left:
             return
         gate, circuit = self._gate, self._gate.circuit
         failure, blame = _failure_of(error, self._answered)
-        gate.watcher.failed(failure)
+        gate.watcher.failed(failure).value += 1
         if not self._accepted:
-            gate.watcher.answered(error.code or str(error.status))
+            gate.watcher.answered(error.code or str(error.status)).value += 1
         if failure in ("refused", "misconfigured"):  # it works, and says so
             if circuit.failures:
                 self._succeed()
@@ -228,11 +233,11 @@ class Visit:
 
     def leave(self) -> None:
         """Give the place back."""
-        if self._left:
+        if self.has_left:
             return
-        self._left = True
-        if self._sent_at is not None:
-            self._gate.watcher.in_flight(-1)
+        self.has_left = True
+        if self.sent_at is not None:
+            self._gate.watcher.in_flight.value -= 1
         self._gate.give_back()
 
     def _succeed(self) -> None:

@@ -48,9 +48,9 @@ class Rendering(Struct, frozen=True):
 class Trip:
     """Where one request goes. `leave` must follow, whatever happens."""
 
-    __slots__ = ("_came_from", "_dropped", "_gates", "_limit_seconds", "_loop",
-                 "_options", "_request", "_resolution", "_sent_at", "_visit", "has_begun",
-                 "outgoing", "rendering")  # fmt: skip
+    __slots__ = ("_came_from", "_dropped", "_gates", "_limit_seconds", "_loop", "_options",
+                 "_request", "_resolution", "_sent_at", "has_fallbacks", "outgoing", "rendering",
+                 "visit")  # fmt: skip
 
     def __init__(
         self,
@@ -61,75 +61,61 @@ class Trip:
         outgoing: Outgoing,
         limit_seconds: float,
     ) -> None:
-        """`outgoing` is what `rendering` made for the model's own upstream."""
-        gate = gates[resolution.model.upstream]
+        """`outgoing` is what was rendered for the model's own upstream."""
+        model = resolution.model
+        gate = gates[model.upstream]
         #: what is sent
         self.outgoing = outgoing
-        #: whether content of the answer is here, so that nobody else is asked any more
-        self.has_begun = False
+        self.rendering = rendering
+        self.has_fallbacks = bool(model.fallbacks)
+        #: its place at an upstream, if there was one at once or since `enter`
+        self.visit = gate.enter(rendering.holder)
         self._gates = gates
         self._dropped = request.degraded
-        self._request: Request | None = request if resolution.model.fallbacks else None
+        #: while others may be asked
+        self._request = request if self.has_fallbacks else None
         self._resolution = resolution
-        self.rendering = rendering
         self._limit_seconds = limit_seconds
         self._options: list[_Option] | None = None
         self._came_from: Gate | None = None
-        self._visit = gate.enter(rendering.holder)
         self._loop = gate.loop
-        self._sent_at = 0.0
+        #: when the first upstream was asked
+        self._sent_at: float | None = None
 
-    @property
-    def has_place(self) -> bool:
-        """Whether it may be sent at once."""
-        return self._visit is not None
-
-    @property
     def degraded(self) -> tuple[str, ...]:
         """What of the client's request the upstream does not see."""
         return (*self._dropped, *self.outgoing.degraded)
-
-    @property
-    def has_fallbacks(self) -> bool:
-        return bool(self._resolution.model.fallbacks)
-
-    @property
-    def visit(self) -> Visit:
-        assert self._visit is not None, "a place comes first"
-        return self._visit
 
     async def enter(self) -> None:
         """Have a place, wherever there is one first.
 
         Raises `UpstreamOverloaded` where there is none in time, and says when there may be.
         """
-        if self._visit is None:
+        if self.visit is None:
             options = await self._open_options()
             if not self._enter_any(options):
                 await self._wait(options)
 
-    def sent(self) -> None:
-        """It is sent to the upstream where it has a place."""
-        self._sent_at = self._sent_at or self._loop.time()
-        self.visit.sent()
-
     def begin(self) -> None:
-        """There is content."""
-        self.has_begun = True
+        """There is content: nobody else is asked any more."""
         self._request = None
-        self.visit.answered()
 
     async def go_on(self, error: FaregateError) -> bool:
         """After a failure: have a place at another upstream. False where the error is the end."""
-        self.visit.fail(error)
-        if self.has_begun or self._request is None or not isinstance(error, UpstreamError):
+        visit = self.visit
+        assert visit is not None, "it failed at an upstream"
+        visit.fail(error)
+        if self._request is None or not isinstance(error, UpstreamError):
             return False
-        if self._loop.time() - self._sent_at >= self._limit_seconds:
+        now = self._loop.time()
+        if self._sent_at is None:
+            self._sent_at = visit.sent_at or now
+        if now - self._sent_at >= self._limit_seconds:
             return False
         options = await self._open_options()
-        gate = self._gates[self.visit.upstream.name]
+        gate = self._gates[visit.upstream.name]
         options[:] = [option for option in options if option.gate is not gate]
-        self._came_from, self._visit = gate, None
+        self._came_from, self.visit = gate, None
         try:
             await self.enter()
         except UpstreamOverloaded:
@@ -138,8 +124,8 @@ class Trip:
 
     def leave(self) -> None:
         """Whatever happened."""
-        if self._visit is not None:
-            self._visit.leave()
+        if self.visit is not None and not self.visit.has_left:
+            self.visit.leave()
 
     async def _open_options(self) -> list[_Option]:
         """The upstreams that were not asked yet and can take the request."""
@@ -188,9 +174,9 @@ class Trip:
         passed_over = self._options[: self._options.index(option)]
         for gate in (self._came_from, *(each.gate for each in passed_over)):
             if gate is not None:
-                gate.watcher.fell_back(1)
+                gate.watcher.fell_back.value += 1
         self._came_from = None
-        self._visit, self.outgoing = visit, option.outgoing
+        self.visit, self.outgoing = visit, option.outgoing
 
 
 async def read_beginning(reply: Reply) -> list[UpstreamChunk]:

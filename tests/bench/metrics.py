@@ -27,17 +27,17 @@ def request_us() -> float:
         series = metrics.series(RequestLabels(labels.key, labels.account, labels.model), "chat")
         upstream = metrics.upstream("main")
         metrics.charged(0.002)
-        series.charge(1)
-        series.in_flight(1)
-        upstream.in_flight(1)
-        upstream.answered("200")
+        series.charge.value += 1
+        series.in_flight.value += 1
+        upstream.in_flight.value += 1
+        upstream.answered("200").value += 1
         upstream.first_byte(0.3)
-        series.first_byte(0.3)
-        upstream.in_flight(-1)
-        series.in_flight(-1)
+        series.first_byte.add(0.3)
+        upstream.in_flight.value -= 1
+        series.in_flight.value -= 1
         series.used(_USAGE)
-        metrics.answered(labels, "chat", "200")
-        series.duration(1.5)
+        metrics.answered(labels, "chat", 200).value += 1
+        series.duration.add(1.5)
 
     return min(_cpu_seconds(count_one, _REQUESTS) for _ in range(_ROUNDS)) / _REQUESTS * 1e6
 
@@ -48,8 +48,8 @@ def scrape_ms(series: int) -> float:
     for number in range(series // _SERIES_A_KEY):
         labels = RequestLabels(f"team-{number % 50}/key-{number}", f"team/{number}", "model")
         metrics.know([labels.key])
-        metrics.series(labels, "chat").charge(1)
-        metrics.answered(labels, "chat", "200")
+        metrics.series(labels, "chat").charge.value += 1
+        metrics.answered(labels, "chat", 200).value += 1
     return min(_cpu_seconds(metrics.exposition, 1) for _ in range(_ROUNDS)) * 1e3
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.catalog import Catalog
-from gateway.core.limits import Brake, Concurrency, RateLimit, Window
+from gateway.core.limits import Brake, RateLimit, Window
 from gateway.core.patterns import matches
 from gateway.core.request import Request
 from gateway.core.seal import Sealer
@@ -62,15 +62,6 @@ def test_any_stretch_has_so_many_admissions_and_no_more() -> None:
     for start in admitted:
         assert len([moment for moment in admitted if start <= moment < start + 1]) <= 50
     assert len(admitted) == 500
-
-
-def test_concurrency_counts_in_and_out() -> None:
-    running = Concurrency()
-    assert running.enter(1)
-    assert not running.enter(1)
-    running.leave()
-    assert running.enter(1)
-    assert running.enter(None)
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,14 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import httpx
 import pytest
 
-from gateway.connection import SOCKET, Connection, Message
+from gateway.connection import CYCLE, Connection
 from gateway.core.shares import Shares, largest_share
+from gateway.cycle import Cycle
 from gateway.errors import RequestTooLarge
 from gateway.routes.entrance import AT_ONCE
 from tests.conftest import check_books
@@ -221,9 +223,10 @@ def test_a_body_that_becomes_more_than_a_replica_has_is_too_large() -> None:
     """There will never be room for it: its client is not to try again."""
 
     async def hold() -> None:
-        messages: asyncio.Queue[Message] = asyncio.Queue()
-        scope = {"headers": [], "state": {SOCKET: None}}
-        connection = Connection(scope, messages.get, messages.put, Shares(100))
+        line: Any = None
+        cycle = Cycle(line, b"POST", "1.1", keep_alive=True, expects_continue=False)
+        cycle.task = asyncio.ensure_future(asyncio.sleep(0))
+        connection = Connection({"headers": [], CYCLE: cycle}, Shares(100))
         connection.hold(101)
 
     with pytest.raises(RequestTooLarge, match="101 bytes"):

@@ -34,9 +34,9 @@ def samples(metrics: Metrics, name: str) -> dict[Labels, float]:
 
 def use(metrics: Metrics, labels: RequestLabels) -> None:
     series = metrics.series(labels, "chat")
-    series.charge(3)
+    series.charge.value += 3
     series.used(Usage(4, 3, 2, 1))
-    metrics.answered(labels, "chat", "200")
+    metrics.answered(labels, "chat", 200).value += 1
 
 
 def test_a_request_is_counted_for_its_key_account_and_model() -> None:
@@ -78,9 +78,14 @@ def test_a_key_that_comes_back_counts_again() -> None:
     metrics = Metrics()
     metrics.know([ALICE.key])
     metrics.forget({ALICE.key})
+    use(metrics, ALICE)
+    assert ALICE.key not in metrics.exposition().decode(), "it is counted as `other`"
     metrics.know([ALICE.key])
     use(metrics, ALICE)
-    assert ALICE.key in metrics.exposition().decode()
+    assert samples(metrics, "faregate_requests_total") == {
+        requests_of("other", "other"): 1,
+        requests_of(ALICE.key, ALICE.account): 1,
+    }
 
 
 def test_a_full_replica_folds_the_rest_and_loses_nothing() -> None:
