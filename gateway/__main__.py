@@ -13,8 +13,8 @@ from pathlib import Path
 
 import uvloop
 
-from gateway.settings import CommandLine, Settings, read_settings
-from gateway.settings import read_upstream_override as read_override
+from gateway.process.settings import CommandLine, Settings, read_settings
+from gateway.process.settings import read_upstream_override as read_override
 from gateway.telemetry.logs import set_up_logs
 
 
@@ -43,10 +43,10 @@ def _keep_private() -> None:
 
 def _sentences() -> tuple[type[Exception], ...]:
     """What the administrator can mend; each says how in its message."""
+    from gateway.core.errors import DatabaseUnavailable
     from gateway.core.spec import SpecError
-    from gateway.errors import DatabaseUnavailable
-    from gateway.settings import SettingsError
-    from gateway.standalone.folder import FolderInUse
+    from gateway.process.settings import SettingsError
+    from gateway.process.standalone.data_folder import FolderInUse
     from gateway.store.installation import WrongSecret
     from gateway.store.keys import DuplicateCredential
     from gateway.store.schema import SchemaError
@@ -66,8 +66,8 @@ def _sentences() -> tuple[type[Exception], ...]:
 def _serve(arguments: argparse.Namespace, settings: Settings) -> int:
     # A start makes much and lets go of little: until it is over, the collector only costs time.
     gc.disable()
-    from gateway.banner import banner
-    from gateway.serve import Process
+    from gateway.process.assembly import Process
+    from gateway.process.banner import banner
 
     line = CommandLine(
         config=arguments.config,
@@ -92,8 +92,8 @@ def _serve(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 def _apply(arguments: argparse.Namespace, settings: Settings) -> int:
-    from gateway.banner import report
-    from gateway.standalone.applying import Applier, apply_beside
+    from gateway.process.banner import report
+    from gateway.process.standalone.applier import Applier, apply_beside
 
     applier = Applier(
         arguments.data, settings, read_override(os.environ), os.environ, arguments.confirm_orphans
@@ -104,7 +104,7 @@ def _apply(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 def _simulate(arguments: argparse.Namespace, settings: Settings) -> int:
-    from gateway.simulated.server import serve as serve_simulated
+    from gateway.upstream.simulated.server import serve as serve_simulated
 
     def ready(url: str) -> None:
         print(f"the simulated upstream answers at {url}", flush=True)
@@ -115,7 +115,7 @@ def _simulate(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 def _migrate(arguments: argparse.Namespace, settings: Settings) -> int:
-    from gateway.standalone.folder import database_url
+    from gateway.process.standalone.data_folder import database_url
     from gateway.store.database import Database
     from gateway.store.migrate import migrate
 
@@ -129,7 +129,7 @@ def _migrate(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 def _audit(arguments: argparse.Namespace, settings: Settings) -> int:
-    from gateway.standalone.folder import database_url
+    from gateway.process.standalone.data_folder import database_url
     from gateway.store.audit import audit, summary
     from gateway.store.database import Database
 

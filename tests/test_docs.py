@@ -19,32 +19,32 @@ import yaml
 from msgspec import inspect
 from prometheus_client.parser import text_string_to_metric_families
 
-import gateway.errors
+import gateway.core.errors
 from gateway.__main__ import _parser
-from gateway.app import charged_paths
-from gateway.aside import Aside
+from gateway.core.concurrency.worker_thread import Aside
 from gateway.core.credits import Lot, Lots, add_lot, settle_lots, take_lot
 from gateway.core.degraded import FEATURES
+from gateway.core.errors import Failure, FaregateError, GatewayError, RequestError
 from gateway.core.keys import secret_values
 from gateway.core.profile import GENERIC, PROFILES
 from gateway.core.seal import Sealer
 from gateway.core.spec import Metadata, parse_document
-from gateway.errors import Failure, FaregateError, GatewayError, RequestError
-from gateway.routes.application import free_app
-from gateway.routes.operations import Operations
-from gateway.settings import Settings, UpstreamOverride
-from gateway.simulated.script import DIRECTIVES, SCOPES
+from gateway.dialects.base import Dialect
+from gateway.dialects.chat.dialect import ChatDialect
+from gateway.dialects.messages.dialect import MessagesDialect
+from gateway.dialects.responses.dialect import ResponsesDialect
+from gateway.http.routes.application import free_app
+from gateway.http.routes.operations import Operations
+from gateway.process.router import charged_paths
+from gateway.process.settings import Settings, UpstreamOverride
 from gateway.store.audit_rounds import AuditRound
 from gateway.store.balances import AccountBalance
-from gateway.store.grant_states import GrantReason
+from gateway.store.grant_rows import GrantReason
 from gateway.store.ledger import Outcome
 from gateway.store.tables import Entry
-from gateway.telemetry.families import COUNTERS, GAUGES, TIMINGS
+from gateway.telemetry.metric_families import COUNTERS, GAUGES, TIMINGS
 from gateway.telemetry.metrics import Metrics
-from gateway.wire.base import Dialect
-from gateway.wire.chat.dialect import ChatDialect
-from gateway.wire.messages.dialect import MessagesDialect
-from gateway.wire.responses.dialect import ResponsesDialect
+from gateway.upstream.simulated.script import DIRECTIVES, SCOPES
 from gateway_operator.metrics import Metrics as OperatorMetrics
 from gateway_operator.resources import apikey, creditgrant, fleet
 from gateway_operator.settings import OperatorSettings
@@ -311,7 +311,7 @@ def test_every_error_in_both_families() -> None:
             f"`{kind.anthropic_type}`",
             "yes" if kind.retryable else "no",
         ]
-        for kind in vars(gateway.errors).values()
+        for kind in vars(gateway.core.errors).values()
         if isinstance(kind, type) and issubclass(kind, FaregateError) and kind not in abstract
     }
     assert columns(tables(section("reference/api.md", "Errors"))[0], 1, 2, 3, 4, 5) == expected
@@ -339,10 +339,12 @@ def test_every_metric_with_its_labels_and_their_values() -> None:
 
 
 def test_every_header_is_told_to_clients() -> None:
-    sources = [*ROOT.glob("gateway/*.py"), *ROOT.glob("gateway/routes/*.py")]
+    sources = [
+        p for part in ("process", "http", "pipeline") for p in ROOT.glob(f"gateway/{part}/**/*.py")
+    ]
     parts = (section("reference/api.md", heading) for heading in ("Headers", "Key and URLs"))
     told = {name.lower().split(":")[0] for part in parts for name in coded(without_blocks(part))}
-    for path in [*sources, ROOT / "gateway/wire/errors.py"]:
+    for path in [*sources, ROOT / "gateway/dialects/errors.py"]:
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             value = node.value if isinstance(node, ast.Constant) else None
             if isinstance(value, bytes) and re.fullmatch(rb"[a-z]+(-[a-z]+)*", value):

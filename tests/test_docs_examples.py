@@ -17,7 +17,7 @@ import psycopg
 import pytest
 import yaml
 
-from gateway.standalone.secrets import SecretFiles
+from gateway.process.standalone.secret_files import SecretFiles
 from gateway.store.database import Database
 from gateway.store.migrate import migrate
 from tests.harness.dialects import PATHS, body

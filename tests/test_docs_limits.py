@@ -5,36 +5,38 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from gateway import admission, keyring, listeners, protocol
-from gateway import reader as requests
-from gateway.connection import BODY_RATE_MIN
 from gateway.core.keys import PEPPER
 from gateway.core.limits import Brake
 from gateway.core.shares import Holder, Shares, largest_share
 from gateway.core.spec import FleetLimits
-from gateway.documents import memory, reader
-from gateway.routes import counting, entrance, reading
-from gateway.settings import Settings
+from gateway.dialects import values
+from gateway.dialects.answer_reader import STREAM_BYTES_MAX
+from gateway.dialects.responses.request_reader import REFERENCED_BYTES_MAX
+from gateway.http import connection_admission, entrance, protocol
+from gateway.http import reader as requests
+from gateway.http.routes import database_reads, token_counting
+from gateway.pipeline import key_cache
+from gateway.pipeline.connection import BODY_RATE_MIN
+from gateway.pipeline.documents import memory, reader
+from gateway.process import listeners
+from gateway.process.settings import Settings
 from gateway.store import response_store
+from gateway.store.cached_keys import LiveHash, LiveKey
 from gateway.store.ledger import GroupCommit
-from gateway.store.live_keys import LiveHash, LiveKey
 from gateway.telemetry import metrics
-from gateway.upstream import gate
-from gateway.upstream.answer_reader import STREAM_BYTES_MAX
-from gateway.wire import values
-from gateway.wire.responses.parse import REFERENCED_BYTES_MAX
+from gateway.upstream import admission
 from tests.harness.pages import section, tables
 
 FLEET = FleetLimits()
 #: what is shared, by the words its row begins with
 SHARED = {
     "bytes of request bodies": FLEET.buffered_bytes,
-    "requests that wait for a place at one upstream": gate.WAITING_MAX,
+    "requests that wait for a place at one upstream": admission.WAITING_MAX,
     "requests to free routes that are worked on": entrance.AT_ONCE,
     "requests to free routes that wait": entrance.WAITING_MAX,
-    "reads of the database": reading.WAITING_MAX,
-    "token counts that wait": counting.WAITING_MAX,
-    "token counts that upstreams are asked for": counting.ASKED_MAX,
+    "reads of the database": database_reads.WAITING_MAX,
+    "token counts that wait": token_counting.WAITING_MAX,
+    "token counts that upstreams are asked for": token_counting.ASKED_MAX,
     "documents that are read at once": reader.AT_ONCE,
     "documents that wait": reader.WAITING_MAX,
     "reads and writes of stored responses": response_store.WAITING_MAX,
@@ -59,7 +61,7 @@ OF_A_REQUEST = {
 WITHOUT_A_KEY: dict[str, float] = {
     "connections on the port for clients": Settings().connections,
     "connections of one IPv4 address": Settings().connections_per_peer,
-    "connections on the port for operations": admission.OPERATIONS.connections,
+    "connections on the port for operations": connection_admission.OPERATIONS.connections,
     "seconds for a head": Settings().head_seconds,
     "seconds without a request": listeners.IDLE_SECONDS,
     "seconds in which nothing is read": Settings().unread_seconds,
@@ -69,11 +71,11 @@ WITHOUT_A_KEY: dict[str, float] = {
     "headers of a request": requests.HEADERS_MAX,
     "bytes beside a body in chunks": requests.HEAD_BYTES_MAX,
     "requests of a connection": 1,
-    "bytes on a port of heads": admission.KEPT_BYTES_MAX,
-    "log lines a minute": admission.LINES_PER_MINUTE,
-    "credentials of one request": keyring.CREDENTIALS_MAX,
-    "look-ups of unknown credentials": keyring.LOOKUPS_PER_SECOND_MAX,
-    "unknown credentials that are remembered": keyring.UNKNOWN_MAX,
+    "bytes on a port of heads": connection_admission.KEPT_BYTES_MAX,
+    "log lines a minute": connection_admission.LINES_PER_MINUTE,
+    "credentials of one request": key_cache.CREDENTIALS_MAX,
+    "look-ups of unknown credentials": key_cache.LOOKUPS_PER_SECOND_MAX,
+    "unknown credentials that are remembered": key_cache.UNKNOWN_MAX,
 }
 
 
@@ -120,16 +122,16 @@ def test_what_one_without_a_key_can_take_is_what_the_page_says() -> None:
         assert int(limit) == WITHOUT_A_KEY[words]
     text = section("reference/limits.md", "Without a key")
     assert f"another {2 * listeners.SEND_BUFFER_BYTES} in the system" in text
-    assert f"operations {admission.OPERATIONS.head_seconds:g} |" in text
-    assert f"and {admission.FILES_RESERVED} more |" in text
+    assert f"operations {connection_admission.OPERATIONS.head_seconds:g} |" in text
+    assert f"and {connection_admission.FILES_RESERVED} more |" in text
 
 
 def test_seconds_and_sizes_beside_the_figures_are_those_of_the_code() -> None:
     text = section("reference/limits.md", "What is shared")
     for seconds in (
         entrance._WAITING_SECONDS_MAX,
-        reading._WAITING_SECONDS_MAX,
-        counting._WAITING_SECONDS_MAX,
+        database_reads._WAITING_SECONDS_MAX,
+        token_counting._WAITING_SECONDS_MAX,
         reader._WAITING_SECONDS_MAX,
         response_store.CALL_TIMEOUT_SECONDS,
     ):
@@ -155,7 +157,7 @@ def test_refusals_are_slowed_down_as_the_page_says() -> None:
 def test_a_key_takes_as_much_memory_as_the_page_says() -> None:
     (rows,) = tables(section("reference/limits.md", "One namespace"))
     of_a_key, of_a_model = (int(cells[1]) for cells in rows)
-    ring = keyring.Keyring({PEPPER: bytes(32)}, _nobody, _nobody, metrics.Metrics())
+    ring = key_cache.Keyring({PEPPER: bytes(32)}, _nobody, _nobody, metrics.Metrics())
     for models, most in ((0, of_a_key), (100, of_a_key + 100 * (of_a_model + 40))):
         tracemalloc.start()
         for number in range(200):

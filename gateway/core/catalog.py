@@ -5,6 +5,7 @@ from functools import lru_cache
 from msgspec import Struct
 from msgspec.structs import replace
 
+from gateway.core.errors import ModelNotFound
 from gateway.core.patterns import first_match
 from gateway.core.profile import PROFILES, Profile, profile_for
 from gateway.core.request import Request, can_think_on
@@ -16,7 +17,6 @@ from gateway.core.spec import (
     ModelSpec,
     SpecError,
 )
-from gateway.errors import ModelNotFound
 
 
 class Price(Struct, frozen=True):

@@ -10,8 +10,8 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from gateway.errors import ChargeUnknown, DatabaseBusy, DatabaseUnavailable, FaregateError
-from gateway.store.lane import Lane, StatementRefused
+from gateway.core.errors import ChargeUnknown, DatabaseBusy, DatabaseUnavailable, FaregateError
+from gateway.store.hot_connection import Lane, StatementRefused
 from gateway.store.ledger import Charge, Verdict
 from gateway.store.statements_postgres import (
     CHARGE,

@@ -13,7 +13,7 @@ from psycopg import AsyncConnection, Connection, waiting
 from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from gateway.store.roots import roots_of
+from gateway.store.certificate_authorities import roots_of
 from gateway.store.timeouts import (
     ANSWER_TIMEOUT_SECONDS,
     LOCK_TIMEOUT_SECONDS,

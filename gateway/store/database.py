@@ -19,7 +19,7 @@ from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlmodel import Session
 
-from gateway.errors import DatabaseBusy, DatabaseUnavailable
+from gateway.core.errors import DatabaseBusy, DatabaseUnavailable
 from gateway.store.outage import Outage
 from gateway.store.timeouts import ANSWER_TIMEOUT_SECONDS, STATEMENT_TIMEOUT_SECONDS
 

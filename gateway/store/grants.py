@@ -16,7 +16,7 @@ from gateway.store.accounts import (
     write_lots,
 )
 from gateway.store.database import Database
-from gateway.store.grant_states import (
+from gateway.store.grant_rows import (
     GrantResult,
     decided,
     find_grant,

@@ -16,7 +16,7 @@ from gateway.core.spec import ApiKey as ApiKeyObject
 from gateway.core.spec import overlap_seconds
 from gateway.store.accounts import ensure_account, lock_accounts
 from gateway.store.database import Database
-from gateway.store.key_states import KeyState, find_key, read_state
+from gateway.store.key_rows import KeyState, find_key, read_state
 from gateway.store.tables import Account, ApiKey, ApiKeyHash, KeyVersion, UtcDateTime
 
 #: keys whose use is noted in one transaction

@@ -13,7 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import col, select
 
 from gateway import __version__
-from gateway.core.watch import Lease
+from gateway.core.lease_watch import Lease
 from gateway.store.database import Database
 from gateway.store.ledger import Refund
 from gateway.store.tables import Account, ApiKey, Entry, Hold, Replica

@@ -16,9 +16,9 @@ from typing import Generic, Literal, Protocol, TypeVar
 
 from msgspec import Struct
 
+from gateway.core.errors import DatabaseUnavailable
 from gateway.core.events import Usage
 from gateway.core.shares import first_rounds
-from gateway.errors import DatabaseUnavailable
 
 _log = logging.getLogger(__name__)
 

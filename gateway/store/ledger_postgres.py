@@ -5,11 +5,11 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from gateway.core.batch_retry import Tried, worth_another_try
+from gateway.core.errors import ChargeUnknown, DatabaseBusy, DatabaseUnavailable, FaregateError
 from gateway.core.events import Usage
-from gateway.core.fitting import Tried, worth_another_try
-from gateway.errors import ChargeUnknown, DatabaseBusy, DatabaseUnavailable, FaregateError
 from gateway.store.charger_postgres import Charger, Result
-from gateway.store.lane import Lane, StatementRefused
+from gateway.store.hot_connection import Lane, StatementRefused
 from gateway.store.ledger import Charge, End, GroupCommit, Refund, Verdict, note_late_ends
 from gateway.store.outage import Outage
 from gateway.store.statements_postgres import END, GIVEN, REFUND, REFUND_PASSING_BY, integers, texts

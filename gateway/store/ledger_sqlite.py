@@ -12,12 +12,12 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from gateway.errors import DatabaseBusy, DatabaseUnavailable, FaregateError
+from gateway.core.errors import DatabaseBusy, DatabaseUnavailable, FaregateError
 from gateway.store.database import as_unavailable, open_sqlite
 from gateway.store.ledger import Charge, End, GroupCommit, Refund, Verdict, note_late_ends
 from gateway.store.outage import Outage
 from gateway.store.tables import utc_text
-from gateway.store.writer import WriterThread
+from gateway.store.writer_thread import WriterThread
 
 T = TypeVar("T")
 #: writes a batch within a transaction; one result an item

@@ -4,7 +4,7 @@ import logging
 import time
 from threading import Lock
 
-from gateway.errors import DatabaseUnavailable
+from gateway.core.errors import DatabaseUnavailable
 
 _log = logging.getLogger(__name__)
 

@@ -16,11 +16,11 @@ from typing import TypeVar
 import msgspec
 from msgspec import Raw, Struct
 
+from gateway.core.concurrency.places import Places
+from gateway.core.errors import DatabaseUnavailable, Overloaded, RateLimited, RequestTooLarge
 from gateway.core.seal import Sealer
-from gateway.errors import DatabaseUnavailable, Overloaded, RateLimited, RequestTooLarge
-from gateway.places import Places
-from gateway.wire.base import Caller
-from gateway.wire.responses.state import StoredResponse, id_of
+from gateway.dialects.base import Caller
+from gateway.dialects.responses.stored_responses import StoredResponse, id_of
 
 CALL_TIMEOUT_SECONDS = 5.0
 #: calls that may wait for the one under way

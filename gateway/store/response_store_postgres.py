@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gateway.core.errors import ChargeUnknown, DatabaseUnavailable
 from gateway.core.seal import Sealer
-from gateway.errors import ChargeUnknown, DatabaseUnavailable
-from gateway.store.lane import Lane, StatementRefused
+from gateway.store.hot_connection import Lane, StatementRefused
 from gateway.store.outage import Outage
 from gateway.store.response_store import PURGE_ROWS, ResponseRecord, ResponseStore
 

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
+from gateway.core.errors import DatabaseUnavailable
 from gateway.core.seal import Sealer
-from gateway.errors import DatabaseUnavailable
 from gateway.store.database import open_sqlite
 from gateway.store.response_store import PURGE_ROWS, ResponseRecord, ResponseStore
 from gateway.store.response_tables import sqlite_schema

@@ -15,8 +15,8 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from gateway import __version__
-from gateway.telemetry.families import COUNTERS, GAUGES, TIMINGS
-from gateway.telemetry.numbers import OTHER, Number, Numbers, Room, Timings
+from gateway.telemetry.instruments import OTHER, Number, Numbers, Room, Timings
+from gateway.telemetry.metric_families import COUNTERS, GAUGES, TIMINGS
 from gateway.telemetry.series import RequestSeries, UpstreamSeries
 
 #: stands for a key, account or model that is not known

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
+from gateway.core.errors import Failure
 from gateway.core.events import Usage
-from gateway.errors import Failure
-from gateway.telemetry.numbers import Number, Timing
+from gateway.telemetry.instruments import Number, Timing
 
 
 class RequestSeries(Struct, frozen=True):

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from gateway.aside import Aside
 from gateway.core.catalog import Resolution
+from gateway.core.concurrency.worker_thread import Aside
 from gateway.core.events import Usage
 from gateway.core.request import Request
 from gateway.core.shares import Holder
-from gateway.upstream.endpoint import Outgoing, PassOn, UpstreamChunk
-from gateway.wire.base import Answer
+from gateway.dialects.base import Answer
+from gateway.dialects.endpoint import Outgoing, PassOn, UpstreamChunk
 
 
 class Reply(Protocol):

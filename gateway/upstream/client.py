@@ -11,9 +11,7 @@ import time
 from collections.abc import Callable
 
 from gateway.core.catalog import Resolution
-from gateway.core.request import Request
-from gateway.core.spec import FleetLimits
-from gateway.errors import (
+from gateway.core.errors import (
     FaregateError,
     Overloaded,
     UpstreamBroken,
@@ -21,9 +19,11 @@ from gateway.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from gateway.upstream.endpoint import Endpoint, Outgoing
-from gateway.upstream.errors import read_error
-from gateway.upstream.http import Crowded, HttpClient, Response, Silent, Unreachable
+from gateway.core.request import Request
+from gateway.core.spec import FleetLimits
+from gateway.dialects.endpoint import Endpoint, Outgoing
+from gateway.dialects.upstream_errors import read_error
+from gateway.upstream.http_client import Crowded, HttpClient, Response, Silent, Unreachable
 from gateway.upstream.response import UpstreamResponse
 from gateway.upstream.tunnel import ProxyRefused, Tunnel
 

@@ -6,8 +6,8 @@ Must never be relied on: whoever asks has a count of its own for every failure.
 import asyncio
 
 from gateway.core.spec import FleetLimits
-from gateway.upstream.endpoint import CountRoute, Outgoing
-from gateway.upstream.http import HttpClient
+from gateway.dialects.endpoint import CountRoute, Outgoing
+from gateway.upstream.http_client import HttpClient
 from gateway.upstream.tunnel import Tunnel
 
 #: how long a client's count may wait for one; agents ask often, and their own guess is near

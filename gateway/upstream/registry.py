@@ -6,14 +6,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway.core.spec import Dialect, FleetLimits, TokenCounterKind, UpstreamSpec
+from gateway.dialects.chat.endpoint import ChatEndpoint
+from gateway.dialects.endpoint import Endpoint
+from gateway.dialects.messages.endpoint import MessagesEndpoint
+from gateway.dialects.responses.endpoint import ResponsesEndpoint
+from gateway.upstream.admission import Gate
 from gateway.upstream.base import Upstream
-from gateway.upstream.chat.endpoint import ChatEndpoint
 from gateway.upstream.client import UpstreamClient
 from gateway.upstream.counter import UpstreamCounter
-from gateway.upstream.endpoint import Endpoint
-from gateway.upstream.gate import Gate
-from gateway.upstream.messages.endpoint import MessagesEndpoint
-from gateway.upstream.responses.endpoint import ResponsesEndpoint
 from gateway.upstream.tunnel import Tunnel
 
 _ENDPOINTS: dict[Dialect, Callable[[UpstreamSpec], Endpoint]] = {

@@ -13,14 +13,14 @@ failure are returned before it is raised.
 from collections.abc import Callable
 from functools import partial
 
-from gateway.aside import Aside
+from gateway.core.concurrency.worker_thread import Aside
+from gateway.core.errors import Blame, UpstreamBroken, UpstreamError, UpstreamTimeout
 from gateway.core.events import Usage
 from gateway.core.shares import Holder
-from gateway.errors import Blame, UpstreamBroken, UpstreamError, UpstreamTimeout
-from gateway.upstream.endpoint import AnswerStream, PassOn, UpstreamChunk
-from gateway.upstream.http import Response, Silent
-from gateway.wire.base import Answer
-from gateway.wire.values import is_bounded
+from gateway.dialects.base import Answer
+from gateway.dialects.endpoint import AnswerStream, PassOn, UpstreamChunk
+from gateway.dialects.values import is_bounded
+from gateway.upstream.http_client import Response, Silent
 
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
 ANSWER_VALUES_MAX = 1_000_000

@@ -18,6 +18,7 @@ from gateway_operator.cluster import Cluster, ClusterError
 from gateway_operator.installation import InstallationError
 from gateway_operator.process import Process
 from gateway_operator.release import release_until_quiet, stop_operator
+from gateway_operator.resync import DefinitionsMissing
 from gateway_operator.settings import (
     OperatorSettings,
     ReleaseSettings,
@@ -26,7 +27,6 @@ from gateway_operator.settings import (
     read_release_settings,
     read_settings,
 )
-from gateway_operator.sweep import DefinitionsMissing
 
 _SENTENCES = (
     SettingsError,

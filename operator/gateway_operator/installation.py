@@ -15,8 +15,8 @@ from gateway.core.keys import InstallationSecret
 from gateway.store.database import Database
 from gateway.store.installation import check_secret, is_installed
 from gateway.store.schema import check_schema, is_older
-from gateway_operator.apply.parts import Parts
-from gateway_operator.apply.turns import Turns
+from gateway_operator.apply.object_locks import Turns
+from gateway_operator.apply.operator_context import Parts
 from gateway_operator.cluster import AlreadyExists, Cluster, ClusterUnavailable
 from gateway_operator.metrics import Metrics
 from gateway_operator.resources.names import FIELD_MANAGER, MANAGED_BY_LABEL

@@ -15,7 +15,7 @@ from typing import Any
 
 import kopf
 
-from gateway.errors import DatabaseUnavailable
+from gateway.core.errors import DatabaseUnavailable
 from gateway_operator.apply.fleet import reconcile_fleet
 from gateway_operator.apply.reporting import report_waiting
 from gateway_operator.cluster import ClusterError
@@ -31,7 +31,7 @@ from gateway_operator.resources.names import (
     HEARTBEAT_LABEL,
     VERSION,
 )
-from gateway_operator.sweep import Sweep
+from gateway_operator.resync import Sweep
 
 _PLURALS = {"ApiKey": "apikeys", "CreditGrant": "creditgrants", "GatewayFleet": "gatewayfleets"}
 _DATABASE_UNAVAILABLE = "DatabaseUnavailable"

@@ -7,13 +7,13 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
-from gateway.errors import DatabaseUnavailable
+from gateway.core.errors import DatabaseUnavailable
 from gateway.store.database import Database
 from gateway_operator.apply.audit import Auditor
 from gateway_operator.apply.balances import Balances
 from gateway_operator.apply.figures import read_figures
-from gateway_operator.apply.parts import Parts
-from gateway_operator.apply.rounds import repeat
+from gateway_operator.apply.operator_context import Parts
+from gateway_operator.apply.periodic import repeat
 from gateway_operator.cluster import Cluster, ClusterError
 from gateway_operator.installation import open_installation
 from gateway_operator.metrics import Metrics
@@ -21,8 +21,8 @@ from gateway_operator.plan.balances import Shown
 from gateway_operator.plan.orphans import Name
 from gateway_operator.probes import Operations, Pulse
 from gateway_operator.release import release_if_doomed
+from gateway_operator.resync import Sweep
 from gateway_operator.settings import OperatorSettings
-from gateway_operator.sweep import Sweep
 
 _logger = logging.getLogger(__name__)
 #: how long a handler waits for an installation that is not open yet

@@ -24,8 +24,8 @@ from types import CodeType
 import msgspec
 import uvloop
 
-from gateway.serve import Process
-from gateway.settings import CommandLine, Settings, UpstreamOverride
+from gateway.process.assembly import Process
+from gateway.process.settings import CommandLine, Settings, UpstreamOverride
 from tests.bench.database import find_postgresql, temporary_database
 from tests.bench.gateways import PATHS, ROOT
 from tests.bench.load import (
@@ -106,7 +106,7 @@ def count(works: Iterable[str], *, on_postgresql: bool) -> dict[str, Counted]:
 
 
 def _migrate(settings: Settings, folder: Path) -> None:
-    from gateway.standalone.folder import database_url
+    from gateway.process.standalone.data_folder import database_url
     from gateway.store.database import Database
     from gateway.store.migrate import migrate
 

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from msgspec import Struct
 from sqlalchemy.exc import SQLAlchemyError
 
+from gateway.core.errors import DatabaseUnavailable
 from gateway.core.keys import PEPPER, InstallationSecret, generate_key
-from gateway.errors import DatabaseUnavailable
 from gateway.store.database import Database
-from gateway.store.key_states import find_key
+from gateway.store.key_rows import find_key
 from gateway.store.keys import apply_key, credential_of, revoke_key
 from tests.harness.books import INSTALLATION, key_object
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.errors import DatabaseUnavailable
+from gateway.core.errors import DatabaseUnavailable
 from tests.chaos import report
 from tests.chaos.clients import Clients
 from tests.chaos.faults import Faults

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from gateway.core.catalog import Catalog, fall_back
+from gateway.core.errors import ModelNotFound
 from gateway.core.request import ReasoningWish, Request, Text, Tool, ToolChoice, UserMessage
 from gateway.core.spec import API_VERSION, GatewayFleet, SpecError, parse_document
-from gateway.errors import ModelNotFound
 
 
 def catalog(*models: dict[str, Any], **spec: Any) -> Catalog:

@@ -5,10 +5,10 @@ import random
 
 import pytest
 
+from gateway.core.concurrency.places import Places
+from gateway.core.concurrency.single_flight import Once
+from gateway.core.errors import Overloaded, RateLimited
 from gateway.core.shares import Holder, largest_share
-from gateway.errors import Overloaded, RateLimited
-from gateway.once import Once
-from gateway.places import Places
 
 ALICE, BOB = ("team", "team/alice"), ("team", "team/bob")
 CAROL = ("other", "other/carol")

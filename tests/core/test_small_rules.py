@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.catalog import Catalog
+from gateway.core.errors import ModelNotFound
 from gateway.core.limits import Brake, RateLimit, Window
 from gateway.core.patterns import matches
 from gateway.core.request import Request
@@ -19,8 +20,7 @@ from gateway.core.spec import (
     overlap_seconds,
     parse_document,
 )
-from gateway.errors import ModelNotFound
-from gateway.settings import Settings, SettingsError, read_settings
+from gateway.process.settings import Settings, SettingsError, read_settings
 
 
 def test_a_rate_refills_steadily_and_says_how_long_to_wait() -> None:

@@ -87,7 +87,7 @@ def test_pieces_count_exactly_as_the_whole(made: Callable[[], TokenCounter], tex
 
 @counters
 def test_files_of_ours_count_exactly_as_the_whole(made: Callable[[], TokenCounter]) -> None:
-    for name in ("docs/reference/api.md", "pyproject.toml", "gateway/flow.py"):
+    for name in ("docs/reference/api.md", "pyproject.toml", "gateway/pipeline/flow.py"):
         text = (ROOT / name).read_text("utf-8")
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(tokens, "_PIECE_CHARACTERS", len(text))

@@ -10,11 +10,11 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.connection import CYCLE, Connection
+from gateway.core.errors import RequestTooLarge
 from gateway.core.shares import Shares, largest_share
-from gateway.cycle import Cycle
-from gateway.errors import RequestTooLarge
-from gateway.routes.entrance import AT_ONCE
+from gateway.http.cycle import Cycle
+from gateway.http.entrance import AT_ONCE
+from gateway.pipeline.connection import CYCLE, Connection
 from tests.conftest import check_books
 from tests.harness.dialects import DIALECTS, PATHS, body
 from tests.harness.gateway import (

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from gateway.store.database import Database
-from gateway.store.key_states import find_key
+from gateway.store.key_rows import find_key
 from gateway.store.keys import revoke_key, suspend_key
 from tests.conftest import check_books
 from tests.flow.test_outcomes import Client

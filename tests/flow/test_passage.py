@@ -6,13 +6,14 @@ from typing import Any, get_args
 
 import pytest
 
-from gateway import passage as drawn
-from gateway.aside import Aside
-from gateway.connection import CYCLE, ClientGone, Connection
+from gateway.core.concurrency.worker_thread import Aside
+from gateway.core.errors import Draining
 from gateway.core.shares import Shares
-from gateway.cycle import Cycle
-from gateway.errors import Draining
-from gateway.passage import (
+from gateway.dialects.chat.dialect import ChatDialect
+from gateway.http.cycle import Cycle
+from gateway.pipeline import request_state as drawn
+from gateway.pipeline.connection import CYCLE, ClientGone, Connection
+from gateway.pipeline.request_state import (
     BOOKINGS,
     PHASES,
     Booking,
@@ -22,7 +23,6 @@ from gateway.passage import (
     Phase,
     Step,
 )
-from gateway.wire.chat.dialect import ChatDialect
 
 #: a way to each phase
 WAYS: dict[Phase, tuple[Step, ...]] = {

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import uvicorn
 
-from gateway.admission import KEPT_BYTES_MAX, Admission, ConnectionLimits
-from gateway.connection import Message, Receive, Scope, Send
-from gateway.protocol import ClientProtocol
-from gateway.reader import HEAD_BYTES_MAX, HEADERS_MAX
+from gateway.http.connection_admission import KEPT_BYTES_MAX, Admission, ConnectionLimits
+from gateway.http.protocol import ClientProtocol
+from gateway.http.reader import HEAD_BYTES_MAX, HEADERS_MAX
+from gateway.pipeline.connection import Message, Receive, Scope, Send
 from tests.harness.raw import Answer, RawConnection, chunk, request_head, settle
 
 BODY = b"an answer"

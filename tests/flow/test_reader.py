@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.admission import Admission, ConnectionLimits, peer_of
-from gateway.reader import Refused, RequestReader
+from gateway.http.connection_admission import Admission, ConnectionLimits, peer_of
+from gateway.http.reader import Refused, RequestReader
 from tests.harness.raw import chunk
 
 LAST = chunk(b"")

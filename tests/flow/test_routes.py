@@ -7,14 +7,14 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.app import charged_paths
-from gateway.aside import Aside
+from gateway.core.concurrency.worker_thread import Aside
 from gateway.core.seal import Sealer
-from gateway.routes.application import free_app
-from gateway.wire.base import Dialect
-from gateway.wire.chat.dialect import ChatDialect
-from gateway.wire.messages.dialect import MessagesDialect
-from gateway.wire.responses.dialect import ResponsesDialect
+from gateway.dialects.base import Dialect
+from gateway.dialects.chat.dialect import ChatDialect
+from gateway.dialects.messages.dialect import MessagesDialect
+from gateway.dialects.responses.dialect import ResponsesDialect
+from gateway.http.routes.application import free_app
+from gateway.process.router import charged_paths
 from tests.conftest import check_books
 from tests.harness.dialects import PATHS, body
 from tests.harness.gateway import GatewayProcess, Simulated, api_key, credit_grant, fleet

@@ -15,19 +15,19 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from gateway.aside import Aside
+from gateway.core.concurrency.worker_thread import Aside
+from gateway.core.errors import RequestError
 from gateway.core.seal import Sealer
 from gateway.core.shares import Holder
-from gateway.errors import RequestError
-from gateway.upstream.chat.endpoint import ChatEndpoint
-from gateway.upstream.messages.endpoint import MessagesEndpoint
-from gateway.upstream.responses.endpoint import ResponsesEndpoint
-from gateway.wire.base import Caller, Dialect, Exchange
-from gateway.wire.chat.dialect import ChatDialect
-from gateway.wire.messages.count import counted_of, read_counted
-from gateway.wire.messages.dialect import MessagesDialect
-from gateway.wire.responses.dialect import ResponsesDialect
-from tests.upstream.support import resolve
+from gateway.dialects.base import Caller, Dialect, Exchange
+from gateway.dialects.chat.dialect import ChatDialect
+from gateway.dialects.chat.endpoint import ChatEndpoint
+from gateway.dialects.messages.dialect import MessagesDialect
+from gateway.dialects.messages.endpoint import MessagesEndpoint
+from gateway.dialects.messages.token_count import counted_of, read_counted
+from gateway.dialects.responses.dialect import ResponsesDialect
+from gateway.dialects.responses.endpoint import ResponsesEndpoint
+from tests.dialects.support import resolve
 
 T = TypeVar("T")
 

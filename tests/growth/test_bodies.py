@@ -9,13 +9,14 @@ import pytest
 from msgspec import Raw
 from msgspec.json import encode as encode_item
 
+from gateway.core.errors import InvalidRequest, RequestTooLarge
 from gateway.core.seal import Sealer
-from gateway.documents.reader import CHARACTERS_MAX, DOCUMENTS_MAX, Room
-from gateway.errors import InvalidRequest, RequestTooLarge
-from gateway.wire.responses.dialect import ResponsesDialect
-from gateway.wire.responses.parse import REFERENCED_BYTES_MAX
-from gateway.wire.responses.state import StoredResponse
-from gateway.wire.values import MESSAGES_MAX, PARTS_MAX, TOOLS_MAX, VALUES_MAX
+from gateway.dialects.responses.dialect import ResponsesDialect
+from gateway.dialects.responses.request_reader import REFERENCED_BYTES_MAX
+from gateway.dialects.responses.stored_responses import StoredResponse
+from gateway.dialects.values import MESSAGES_MAX, PARTS_MAX, TOOLS_MAX, VALUES_MAX
+from gateway.pipeline.documents.reader import CHARACTERS_MAX, DOCUMENTS_MAX, Room
+from tests.dialects.responses.support import MemoryState
 from tests.growth.measure import (
     ALICE,
     Here,
@@ -27,7 +28,6 @@ from tests.growth.measure import (
     work,
 )
 from tests.harness.dialects import DIALECTS
-from tests.wire.responses.support import MemoryState
 
 Object = dict[str, Any]
 

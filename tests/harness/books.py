@@ -10,9 +10,9 @@ from sqlalchemy import Connection, text
 from gateway.core.keys import PEPPER, InstallationSecret, generate_key
 from gateway.core.spec import API_VERSION, ApiKey, CreditGrant, parse_document
 from gateway.store.database import Database
-from gateway.store.grant_states import GrantResult
+from gateway.store.grant_rows import GrantResult
 from gateway.store.grants import apply_grant
-from gateway.store.key_states import KeyState
+from gateway.store.key_rows import KeyState
 from gateway.store.keys import Credential, apply_key, credential_of
 from gateway.store.ledger import Charge
 

@@ -13,7 +13,7 @@ import httpx
 import yaml
 
 from gateway.core.spec import API_VERSION
-from gateway.standalone.secrets import SecretFiles
+from gateway.process.standalone.secret_files import SecretFiles
 from tests.harness.plain import NO_TLS, get, post
 from tests.harness.ports import free_port
 

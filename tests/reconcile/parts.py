@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from gateway.core.keys import InstallationSecret
-from gateway_operator.apply.parts import Parts
-from gateway_operator.apply.turns import Turns
+from gateway_operator.apply.object_locks import Turns
+from gateway_operator.apply.operator_context import Parts
 from gateway_operator.cluster import Cluster
 from gateway_operator.metrics import Metrics
 from gateway_operator.settings import read_settings

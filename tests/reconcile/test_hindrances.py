@@ -8,15 +8,15 @@ from contextlib import contextmanager
 import pytest
 from sqlalchemy import text
 
-from gateway.errors import DatabaseUnavailable
+from gateway.core.errors import DatabaseUnavailable
 from gateway.store.counts import count_keys
 from gateway.store.database import Database
 from gateway_operator.apply.balances import Balances
-from gateway_operator.apply.parts import Parts
+from gateway_operator.apply.operator_context import Parts
 from gateway_operator.cluster import Rejected
 from gateway_operator.plan.balances import Shown
 from gateway_operator.probes import Pulse
-from gateway_operator.sweep import Sweep
+from gateway_operator.resync import Sweep
 from tests.harness.apiserver import ApiServer
 from tests.harness.books import somebody_else
 from tests.harness.ports import free_port

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from gateway_operator.apply.turns import Turns
+from gateway_operator.apply.object_locks import Turns
 from gateway_operator.cluster import ClusterUnavailable
 from gateway_operator.metrics import Metrics
 from gateway_operator.resources.apikey import changed_at

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.store.key_states import KeyState
+from gateway.store.key_rows import KeyState
 from gateway_operator.plan.orphans import find_orphans
 from tests.reconcile.test_plan_key import row
 

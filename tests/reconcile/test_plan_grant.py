@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.core.spec import CreditGrant
-from gateway.store.grant_states import GrantState, decided, grant_identity, payload_hash
+from gateway.store.grant_rows import GrantState, decided, grant_identity, payload_hash
 from gateway_operator.plan.actions import GrantAction, PostGrant, Report, VoidGrant
 from gateway_operator.plan.creditgrant import own_result, plan_grant
 from gateway_operator.resources.creditgrant import Reason, status_of_grant, verdict_of_result

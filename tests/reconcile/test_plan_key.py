@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.core.spec import ApiKey
-from gateway.store.key_states import KeyState
+from gateway.store.key_rows import KeyState
 from gateway_operator.conditions import Verdict
 from gateway_operator.plan.actions import (
     Announce,

@@ -16,7 +16,7 @@ from sqlalchemy import text
 from gateway.core.keys import PEPPER, InstallationSecret, hash_key
 from gateway.store.audit import audit
 from gateway.store.database import Database
-from gateway.store.key_states import KeyState, find_key
+from gateway.store.key_rows import KeyState, find_key
 from tests.harness.apiserver import ApiServer
 from tests.harness.gateway import DATABASES, PLAINTEXTS, ROOT, Process, wait_until
 from tests.harness.plain import get

@@ -7,7 +7,7 @@ import anthropic
 import openai
 import pytest
 
-from gateway.standalone.secrets import SecretFiles
+from gateway.process.standalone.secret_files import SecretFiles
 from tests.conftest import check_books
 from tests.harness.gateway import (
     NAMESPACE,

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 import uvloop
 
-from gateway.simulated.server import running
+from gateway.upstream.simulated.server import running
 from tests.simulated.talk import Talk
 
 

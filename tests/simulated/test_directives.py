@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-import gateway.simulated
-from gateway.simulated.script import DIRECTIVES, SCOPES
+import gateway.upstream.simulated
+from gateway.upstream.simulated.script import DIRECTIVES, SCOPES
 from tests.simulated.talk import Talk, call_message, function_tool, result_message, user
 
 _IMAGE = {"type": "image_url", "image_url": {"url": "data:image/gif;base64,R0lGODlh"}}
@@ -17,7 +17,7 @@ _DOCS = Path(__file__).parents[2] / "docs/reference/simulated.md"
 
 def test_every_directive_is_documented_in_both_places() -> None:
     known = {*DIRECTIVES, *SCOPES, "!then"}
-    docstring = gateway.simulated.__doc__ or ""
+    docstring = gateway.upstream.simulated.__doc__ or ""
     assert set(re.findall(r"^ {4}.{12}(![a-z-]+)", docstring, re.MULTILINE)) == known
     assert set(re.findall(r"^\| `(![a-z-]+)", _DOCS.read_text(), re.MULTILINE)) == known
 

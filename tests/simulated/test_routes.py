@@ -5,7 +5,7 @@ import asyncio
 import httpx
 import pytest
 
-from gateway.simulated.server import running
+from gateway.upstream.simulated.server import running
 from tests.simulated.talk import Talk
 
 

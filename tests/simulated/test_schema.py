@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from gateway.simulated.errors import Refused
-from gateway.simulated.schema import check_schema, make_instance
+from gateway.upstream.simulated.errors import Refused
+from gateway.upstream.simulated.schema import check_schema, make_instance
 
 
 def _object(properties: dict[str, Any], **members: Any) -> dict[str, Any]:

@@ -11,12 +11,12 @@ import httpx
 import openai
 import pytest
 
-from gateway.simulated.server import running
+from gateway.upstream.simulated.server import running
 from tests.simulated.talk import Talk
 
 _PROCESS = """
 import asyncio
-from gateway.simulated.server import serve
+from gateway.upstream.simulated.server import serve
 asyncio.run(serve("127.0.0.1", 0, "sk-right", lambda url: print(url, flush=True)))
 """
 

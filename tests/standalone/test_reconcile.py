@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from gateway.core.spec import ApiKey, CreditGrant, SpecError
-from gateway.standalone.documents import Documents, read_documents
-from gateway.standalone.reconcile import KeyReport, Reconciler
-from gateway.standalone.secrets import SecretFiles
+from gateway.process.standalone.documents import Documents, read_documents
+from gateway.process.standalone.reconcile import KeyReport, Reconciler
+from gateway.process.standalone.secret_files import SecretFiles
+from gateway.store.cached_keys import read_by_hash
 from gateway.store.database import Database
-from gateway.store.live_keys import read_by_hash
 from tests.harness.books import INSTALLATION, SECRET, credential, grant_object, key_object
 from tests.harness.gateway import api_key, credit_grant, fleet
 

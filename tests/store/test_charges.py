@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from gateway.core.errors import DatabaseBusy, DatabaseUnavailable
 from gateway.core.events import Usage
-from gateway.errors import DatabaseBusy, DatabaseUnavailable
 from gateway.store.database import Database
 from gateway.store.grants import expire_grants
 from gateway.store.keys import revoke_key, suspend_key

@@ -7,7 +7,7 @@ from threading import Barrier
 import pytest
 from sqlalchemy import text
 
-from gateway.errors import DatabaseBusy, DatabaseUnavailable
+from gateway.core.errors import DatabaseBusy, DatabaseUnavailable
 from gateway.store.database import Database
 from gateway.store.migrate import migrate
 from tests.harness.ports import free_port

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from gateway.core.keys import generate_key
 from gateway.core.spec import API_VERSION, ApiKey, CreditGrant, SpecError, parse_document
-from gateway.store.grant_states import find_grant, grant_identity, list_grants
+from gateway.store.cached_keys import read_changes
+from gateway.store.grant_rows import find_grant, grant_identity, list_grants
 from gateway.store.grants import apply_grant
-from gateway.store.key_states import find_key, list_keys
+from gateway.store.key_rows import find_key, list_keys
 from gateway.store.keys import apply_key
-from gateway.store.live_keys import read_changes
 from tests.crds.support import Json, schema
 from tests.harness.books import INSTALLATION, Books, credential
 

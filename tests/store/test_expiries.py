@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import event, text
 
-from gateway.expiries import Expiries
+from gateway.process.expiries import Expiries
 from gateway.store.grants import accounts_with_due_grants
 from tests.harness.books import Books, somebody_else
 from tests.store.test_grants import insert_grants

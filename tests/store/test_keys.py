@@ -15,12 +15,12 @@ from gateway.core.keys import (
     has_checksum,
     problem_of_brought_key,
 )
-from gateway.keyring import Keyring
+from gateway.pipeline.key_cache import Keyring
+from gateway.store.cached_keys import KeyChanges, LiveKey, read_by_hash, read_changes
 from gateway.store.database import Database
 from gateway.store.installation import WrongSecret, check_secret
-from gateway.store.key_states import find_key, list_keys
+from gateway.store.key_rows import find_key, list_keys
 from gateway.store.keys import DuplicateCredential, KeyMoved, apply_key, revoke_key, suspend_key
-from gateway.store.live_keys import KeyChanges, LiveKey, read_by_hash, read_changes
 from gateway.store.migrate import migrate
 from gateway.telemetry.metrics import Metrics
 from tests.harness.books import INSTALLATION, SECRET, Books, credential, key_object, somebody_else

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator
 import psycopg
 import pytest
 
-from gateway.errors import ChargeUnknown, DatabaseBusy
+from gateway.core.errors import ChargeUnknown, DatabaseBusy
 from gateway.store.database import Database
 from gateway.store.ledger import Charge, Ledger, Refund, Verdict
 from gateway.store.migrate import migrate

@@ -11,9 +11,9 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
-from gateway.errors import DatabaseBusy, DatabaseUnavailable
+from gateway.core.errors import DatabaseBusy, DatabaseUnavailable
 from gateway.store.database import Database, first_line
-from gateway.store.lane import Lane
+from gateway.store.hot_connection import Lane
 from gateway.store.migrate import migrate
 from tests.harness.books import Books
 from tests.harness.ports import free_port

@@ -11,14 +11,14 @@ import psycopg
 import pytest
 from msgspec import Raw
 
+from gateway.core.errors import DatabaseUnavailable
 from gateway.core.seal import Sealer
-from gateway.errors import DatabaseUnavailable
+from gateway.dialects.base import Caller
+from gateway.dialects.responses.stored_responses import StoredResponse
 from gateway.store.database import Database
 from gateway.store.migrate import migrate
+from gateway.store.open_responses import SQLITE_FILE, open_responses
 from gateway.store.response_store import ResponseStore
-from gateway.store.responses import SQLITE_FILE, open_responses
-from gateway.wire.base import Caller
-from gateway.wire.responses.state import StoredResponse
 from tests.harness.postgres import PostgresServer, find_programs
 
 ALICE, BOB = Caller(1, "team/alice"), Caller(2, "team/bob")

@@ -9,7 +9,7 @@ from itertools import count, islice
 import pytest
 
 from gateway.store.database import Database
-from gateway.store.key_states import find_key
+from gateway.store.key_rows import find_key
 from gateway.store.keys import revoke_key
 from tests.conftest import check_books
 from tests.harness.books import INSTALLATION

@@ -109,7 +109,7 @@ def test_text_is_for_people(make: Make) -> None:
     gateway = make(LOG_FORMAT="text")
     assert gateway.stop() == 0
     assert lines(gateway) == []
-    assert "INFO gateway.serve: ready" in gateway.log_text()
+    assert "INFO gateway.process.assembly: ready" in gateway.log_text()
 
 
 LONG_PATH = "/api/v1/" + "x" * 50_000

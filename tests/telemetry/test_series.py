@@ -3,7 +3,7 @@
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.core.events import Usage
-from gateway.telemetry.families import COUNTERS, GAUGES, TIMINGS
+from gateway.telemetry.metric_families import COUNTERS, GAUGES, TIMINGS
 from gateway.telemetry.metrics import Metrics, RequestLabels
 
 ALICE = RequestLabels("team/alice-key", "team/alice", "kimi-k2.5")

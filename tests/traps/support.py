@@ -9,11 +9,11 @@ import httpx
 import pytest
 from msgspec import Struct
 
+from tests.dialects.messages.support import read_frames as read_message_frames
+from tests.dialects.messages.support import read_message
+from tests.dialects.responses.judge import judge, judge_object
 from tests.harness.dialects import DIALECTS, PATHS, body, events
 from tests.harness.gateway import GatewayProcess
-from tests.wire.messages.support import read_frames as read_message_frames
-from tests.wire.messages.support import read_message
-from tests.wire.responses.judge import judge, judge_object
 
 either_way = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 every_dialect = pytest.mark.parametrize("dialect", DIALECTS)

@@ -6,6 +6,7 @@ import anthropic
 import openai
 import pytest
 
+from tests.dialects.messages.support import read_frames
 from tests.harness.dialects import PATHS, body, events, reasoning
 from tests.traps.support import (
     Client,
@@ -15,7 +16,6 @@ from tests.traps.support import (
     function,
     read,
 )
-from tests.wire.messages.support import read_frames
 
 #: an answer with everything in it: reasoning, text and two calls
 EVERYTHING = (

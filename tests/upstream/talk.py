@@ -9,11 +9,11 @@ from gateway.core.events import Text
 from gateway.core.request import Text as TextPart
 from gateway.core.request import UserMessage
 from gateway.core.spec import FleetLimits
-from gateway.upstream.chat.endpoint import ChatEndpoint
+from gateway.dialects.base import Chunk
+from gateway.dialects.chat.endpoint import ChatEndpoint
 from gateway.upstream.client import UpstreamClient
 from gateway.upstream.response import UpstreamResponse
-from gateway.wire.base import Chunk
-from tests.upstream.support import request, resolve
+from tests.dialects.support import request, resolve
 
 LIMITS = FleetLimits()
 Serve = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]

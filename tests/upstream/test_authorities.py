@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from gateway.aside import Aside
-from gateway.errors import UpstreamUnreachable
-from gateway.upstream.chat.endpoint import ChatEndpoint
+from gateway.core.concurrency.worker_thread import Aside
+from gateway.core.errors import UpstreamUnreachable
+from gateway.dialects.chat.endpoint import ChatEndpoint
 from gateway.upstream.client import UpstreamClient
+from tests.dialects.support import request, resolve
 from tests.harness.apiserver import Authority
-from tests.upstream.support import request, resolve
 from tests.upstream.talk import LIMITS
 
 ANSWER = b'{"choices":[{"message":{"content":"Yes"},"finish_reason":"stop"}]}'

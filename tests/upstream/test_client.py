@@ -6,11 +6,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway.aside import Aside
-from gateway.core.events import Finished, Text, Usage
-from gateway.core.request import Sampling
-from gateway.core.spec import FleetLimits
-from gateway.errors import (
+from gateway.core.concurrency.worker_thread import Aside
+from gateway.core.errors import (
     ContextOverflow,
     FaregateError,
     InvalidRequest,
@@ -21,10 +18,13 @@ from gateway.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from gateway.simulated.server import running
-from gateway.upstream.chat.endpoint import ChatEndpoint
+from gateway.core.events import Finished, Text, Usage
+from gateway.core.request import Sampling
+from gateway.core.spec import FleetLimits
+from gateway.dialects.chat.endpoint import ChatEndpoint
+from gateway.dialects.messages.endpoint import MessagesEndpoint
 from gateway.upstream.client import UpstreamClient
-from gateway.upstream.messages.endpoint import MessagesEndpoint
+from gateway.upstream.simulated.server import running
 from tests.upstream.talk import LIMITS, answer, read_all, send, socket_that, told, upstream_at
 
 

@@ -11,10 +11,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from gateway.aside import Aside
-from gateway.core.request import Sampling
-from gateway.core.spec import FleetLimits
-from gateway.errors import (
+from gateway.core.concurrency.worker_thread import Aside
+from gateway.core.errors import (
     FaregateError,
     InvalidRequest,
     Overloaded,
@@ -25,9 +23,11 @@ from gateway.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from gateway.upstream.endpoint import PassOn
-from gateway.wire.base import Chunk
-from tests.upstream.support import chunk, event, request, resolve, stream
+from gateway.core.request import Sampling
+from gateway.core.spec import FleetLimits
+from gateway.dialects.base import Chunk
+from gateway.dialects.endpoint import PassOn
+from tests.dialects.support import chunk, event, request, resolve, stream
 from tests.upstream.talk import (
     LIMITS,
     STREAM_HEAD,

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from gateway.core.spec import FleetLimits, TokenCounterKind, UpstreamSpec
-from gateway.simulated.server import running
+from gateway.dialects.endpoint import Outgoing
 from gateway.upstream import counter
 from gateway.upstream.counter import UpstreamCounter
-from gateway.upstream.endpoint import Outgoing
 from gateway.upstream.registry import open_counter
+from gateway.upstream.simulated.server import running
 
 KEY = "sk-upstream"
 

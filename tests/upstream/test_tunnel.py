@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.errors import UpstreamUnreachable
-from gateway.upstream.chat.endpoint import ChatEndpoint
+from gateway.core.errors import UpstreamUnreachable
+from gateway.dialects.chat.endpoint import ChatEndpoint
 from gateway.upstream.client import UpstreamClient
 from gateway.upstream.tunnel import Tunnel, tunnel_to
 from tests.harness.apiserver import Authority

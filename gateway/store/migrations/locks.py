@@ -6,7 +6,7 @@ import time
 from alembic import op
 from sqlalchemy import text
 
-from gateway.errors import DatabaseBusy
+from gateway.core.errors import DatabaseBusy
 from gateway.store.database import told
 
 _log = logging.getLogger(__name__)

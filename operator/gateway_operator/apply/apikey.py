@@ -6,12 +6,12 @@ from typing import Any
 
 from gateway.core.keys import PEPPER, has_checksum, is_address, problem_of_brought_key
 from gateway.core.spec import ApiKey
-from gateway.store.key_states import KeyState, find_key
+from gateway.store.key_rows import KeyState, find_key
 from gateway.store.keys import DuplicateCredential, KeyMoved, credential_of
-from gateway_operator.apply import engine
+from gateway_operator.apply import executor
 from gateway_operator.apply.addresses import Addresses, choose_address
-from gateway_operator.apply.keydeed import KeyDeed, choose_plaintext
-from gateway_operator.apply.parts import Parts
+from gateway_operator.apply.key_executor import KeyDeed, choose_plaintext
+from gateway_operator.apply.operator_context import Parts
 from gateway_operator.apply.reporting import report
 from gateway_operator.cluster import (
     AlreadyExists,
@@ -88,7 +88,7 @@ class KeyReconciler:
             if body is None or body["metadata"]["uid"] != uid:
                 return  # gone for good, or another's turn already: its key is not ours to end
             deed = KeyDeed(parts=self._parts, pepper=self._pepper, body=body, row=row)
-            await engine.carry_out(plan_revocation(row), deed.perform)
+            await executor.carry_out(plan_revocation(row), deed.perform)
 
     async def is_settled(
         self,
@@ -139,14 +139,14 @@ class KeyReconciler:
         view = None if secret is None else self._view(body, key, secret, row, address)
         planned = plan_key(*_situation(key, row, view, address))
         try:
-            await engine.carry_out(planned, deed.perform)
+            await executor.carry_out(planned, deed.perform)
         except DuplicateCredential as error:
             verdict = stalled(Reason.DUPLICATE_CREDENTIAL, _told_of(error, key))
-            await engine.carry_out(plan_stall(key, row, verdict), deed.perform)
+            await executor.carry_out(plan_stall(key, row, verdict), deed.perform)
         except (Forbidden, Rejected) as error:
             message = f"the Secret {secret_name(key)} cannot be written: {error}"
             verdict = stalled(Reason.SECRET_CONFLICT, message[:_MESSAGE_CHARACTERS])
-            await engine.carry_out(plan_stall(key, row, verdict), deed.perform)
+            await executor.carry_out(plan_stall(key, row, verdict), deed.perform)
 
     async def _look(
         self,

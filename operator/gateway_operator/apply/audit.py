@@ -4,7 +4,7 @@ import logging
 from time import monotonic
 
 from gateway.store.audit_rounds import AuditRound, audit_round
-from gateway_operator.apply.parts import Parts
+from gateway_operator.apply.operator_context import Parts
 
 _logger = logging.getLogger(__name__)
 REASON = "LedgerDrift"

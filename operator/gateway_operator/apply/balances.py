@@ -13,7 +13,7 @@ from time import monotonic
 from typing import Any
 
 from gateway.store.balances import Crossing, KeyBalance, cross_marks, read_key_balances
-from gateway_operator.apply.parts import Parts
+from gateway_operator.apply.operator_context import Parts
 from gateway_operator.cluster import ClusterError, ClusterUnavailable
 from gateway_operator.plan.balances import Showing, Shown, choose_showings, has_object
 from gateway_operator.plan.orphans import Name

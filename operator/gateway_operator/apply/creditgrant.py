@@ -6,10 +6,10 @@ from typing import Any
 from msgspec import Struct
 
 from gateway.core.spec import CreditGrant, SpecError, parse_document
-from gateway.store.grant_states import GrantResult, GrantState, decided, find_grant, grant_identity
+from gateway.store.grant_rows import GrantResult, GrantState, decided, find_grant, grant_identity
 from gateway.store.grants import apply_grant
-from gateway_operator.apply import engine
-from gateway_operator.apply.parts import Parts
+from gateway_operator.apply import executor
+from gateway_operator.apply.operator_context import Parts
 from gateway_operator.apply.reporting import report
 from gateway_operator.conditions import Verdict
 from gateway_operator.plan.actions import GrantAction, PostGrant, Report, VoidGrant
@@ -50,7 +50,7 @@ class GrantReconciler:
         state, now = await parts.ask(find_grant, parts.database, parts.settings.installation, grant)
         deed = _Deed(parts=parts, body=body, grant=grant, state=state)
         deed.result = decided(grant, state, now)
-        await engine.carry_out(plan_grant(grant, state, now), deed.perform)
+        await executor.carry_out(plan_grant(grant, state, now), deed.perform)
 
     def is_settled(self, body: dict[str, Any], books: Books) -> bool:
         """Whether there is nothing to do for an object, by books that were read before."""

@@ -2,7 +2,7 @@
 
 from gateway.store.balances import read_account_balances
 from gateway.store.counts import count_grants, count_keys
-from gateway_operator.apply.parts import Parts
+from gateway_operator.apply.operator_context import Parts
 from gateway_operator.metrics import ACCOUNTS_MAX
 
 

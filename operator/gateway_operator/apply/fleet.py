@@ -12,8 +12,8 @@ from msgspec import Struct
 
 from gateway.core.keys import PEPPER, hash_key
 from gateway.core.spec import SpecError
-from gateway_operator.apply import engine
-from gateway_operator.apply.parts import Parts
+from gateway_operator.apply import executor
+from gateway_operator.apply.operator_context import Parts
 from gateway_operator.apply.reporting import report
 from gateway_operator.cluster import Cluster, Forbidden, Rejected
 from gateway_operator.conditions import Verdict, build_status
@@ -30,7 +30,7 @@ from gateway_operator.plan.rollout import judge
 from gateway_operator.render.authorities import authorities
 from gateway_operator.render.digest import render
 from gateway_operator.render.names import config_name
-from gateway_operator.render.powers import check_powers
+from gateway_operator.render.pod_policy import check_powers
 from gateway_operator.resources.fleet import (
     DEFINITION,
     KIND,
@@ -79,9 +79,9 @@ async def _work(parts: Parts, found: dict[str, Any]) -> None:
         rendered = render(fleet, parts.settings, secrets)
         actions = plan_fleet(rendered.children, actual, fleet.uid)
         deed.digest = rendered.digest
-        await engine.carry_out(actions, deed.perform)
+        await executor.carry_out(actions, deed.perform)
     except _Stalled as stalled:
-        await engine.carry_out([Report(stalled.verdict)], deed.perform)
+        await executor.carry_out([Report(stalled.verdict)], deed.perform)
 
 
 class _Deed(Struct, kw_only=True):

@@ -3,10 +3,10 @@
 import logging
 from collections.abc import Collection, Iterable
 
-from gateway.store.key_states import KeyState
+from gateway.store.key_rows import KeyState
 from gateway.store.keys import suspend_key
-from gateway_operator.apply import engine
-from gateway_operator.apply.parts import Parts
+from gateway_operator.apply import executor
+from gateway_operator.apply.operator_context import Parts
 from gateway_operator.plan.actions import SuspendKey
 from gateway_operator.plan.orphans import Name, find_orphans
 from gateway_operator.resources.names import CONFIRM_ORPHANS_ANNOTATION
@@ -38,7 +38,7 @@ class OrphanWatch:
             await self._tell(len(orphans.gone))
             return
         _logger.warning("suspending %d keys whose objects are gone", len(orphans.gone))
-        await engine.carry_out([SuspendKey(row.id) for row in orphans.gone], self._suspend)
+        await executor.carry_out([SuspendKey(row.id) for row in orphans.gone], self._suspend)
         if confirmed is not None:
             await self._annotate(None)
 

@@ -17,7 +17,7 @@ hash comes before the key is given out, so no key is ever given out that is not 
 from msgspec import Struct
 
 from gateway.core.spec import ApiKey
-from gateway.store.key_states import KeyState
+from gateway.store.key_rows import KeyState
 from gateway_operator.conditions import Verdict
 from gateway_operator.plan.actions import (
     Announce,

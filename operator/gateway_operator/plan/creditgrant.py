@@ -5,7 +5,7 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from gateway.core.spec import CreditGrant
-from gateway.store.grant_states import GrantResult, GrantState, decided
+from gateway.store.grant_rows import GrantResult, GrantState, decided
 from gateway_operator.plan.actions import GrantAction, PostGrant, Report, VoidGrant
 
 

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable
 from msgspec import Struct
 
 from gateway.core.orphans import orphans_max
-from gateway.store.key_states import KeyState
+from gateway.store.key_rows import KeyState
 
 Name = tuple[str, str]
 

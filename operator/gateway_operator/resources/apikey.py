@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any
 
 from gateway.core.spec import ApiKey, SpecError, parse_document
-from gateway.store.key_states import KeyState
+from gateway.store.key_rows import KeyState
 from gateway_operator.conditions import Verdict, build_status
 
 KIND = "ApiKey"

@@ -11,8 +11,8 @@ import pytest
 from gateway.core.keys import InstallationSecret
 from gateway.store.database import Database
 from gateway_operator.apply.fleet import reconcile_fleet
-from gateway_operator.apply.parts import Parts
-from gateway_operator.apply.turns import Turns
+from gateway_operator.apply.object_locks import Turns
+from gateway_operator.apply.operator_context import Parts
 from gateway_operator.cluster import Cluster
 from gateway_operator.metrics import Metrics
 from tests.harness.apiserver import ApiServer

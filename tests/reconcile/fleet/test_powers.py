@@ -6,8 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.core.spec import SpecError
-from gateway.settings import Settings as GatewaySettings
-from gateway_operator.render.powers import check_powers, repository
+from gateway.process.settings import Settings as GatewaySettings
+from gateway_operator.render.pod_policy import check_powers, repository
 from gateway_operator.resources.names import KEY_LABEL
 from tests.reconcile.fleet.conftest import FleetWorld, condition
 from tests.reconcile.fleet.support import Json, fleet, settings, with_credential

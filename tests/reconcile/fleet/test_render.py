@@ -8,7 +8,7 @@ import yaml
 from msgspec.structs import replace
 
 from gateway.core.spec import SpecError
-from gateway.standalone.documents import read_documents
+from gateway.process.standalone.documents import read_documents
 from gateway_operator.render.pod import pod_template
 from gateway_operator.resources.fleet import SETTLING_SECONDS, client_url, read_fleet
 from tests.reconcile.fleet.support import (

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from gateway_operator.apply import engine
+from gateway_operator.apply import executor
 from gateway_operator.apply.fleet import reconcile_fleet
 from gateway_operator.cluster import Rejected
 from tests.reconcile.fleet.conftest import FleetWorld, condition
@@ -290,7 +290,7 @@ class _Died(Exception):
 def test_after_an_end_behind_any_action_the_next_turn_finishes(
     world: FleetWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    carry_out = engine.carry_out
+    carry_out = executor.carry_out
     steps: list[Json] = [
         {"ingress": INGRESS},
         {"autoscaling": AUTOSCALING, "image": "registry.example/faregate:2"},
@@ -299,7 +299,7 @@ def test_after_an_end_behind_any_action_the_next_turn_finishes(
     ]
     for given in steps * 2:
         for number in range(1, 12):
-            monkeypatch.setattr(engine, "carry_out", _dying(carry_out, number))
+            monkeypatch.setattr(executor, "carry_out", _dying(carry_out, number))
             try:
                 world.reconcile(**given)
             except _Died:
@@ -307,7 +307,7 @@ def test_after_an_end_behind_any_action_the_next_turn_finishes(
             break
         else:
             raise AssertionError("it never came to its end")
-        monkeypatch.setattr(engine, "carry_out", carry_out)
+        monkeypatch.setattr(executor, "carry_out", carry_out)
         before = world.children()
         status = world.reconcile(**given)
         assert world.children() == before

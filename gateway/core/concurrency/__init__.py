@@ -1,0 +1,1 @@
+"""Turns, places and threads: work shared by accounts. No I/O."""

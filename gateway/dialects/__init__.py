@@ -1,0 +1,1 @@
+"""One folder a dialect, and beside them what belongs to none."""

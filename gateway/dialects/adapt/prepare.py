@@ -1,0 +1,94 @@
+"""One request as a model's profile allows it, before a dialect spells it.
+
+    messages ──▶ repaired, reasoning filled in      tools ──▶ checked, their choice settled
+    what neither profile nor dialect has ──▶ an instruction, refused, or named as degraded
+
+Who may say what, and in which order, is decided here for all dialects. Must never reorder tools or
+depend on anything but the request: equal requests must be equal bytes, for the upstream's prefix
+cache is the biggest lever on cost.
+"""
+
+from msgspec import Struct
+
+from gateway.core.catalog import Resolution
+from gateway.core.errors import InvalidRequest
+from gateway.core.request import (
+    AssistantMessage,
+    Image,
+    Message,
+    Request,
+    Tool,
+    ToolChoice,
+    UserMessage,
+)
+from gateway.dialects.adapt.history import fill_reasoning, repair
+from gateway.dialects.adapt.tools import fit_choice
+
+#: for a dialect that has no other word for it
+FREE_JSON = "Answer with one JSON object, and with nothing else."
+
+
+class Prepared(Struct):
+    """A request that a writer only spells.
+
+    `choice` is None where there is none, or where one of `instructions` stands in for it.
+    `degraded` names what the upstream will not see; the writer adds what its dialect lacks.
+    """
+
+    messages: list[Message]
+    tools: tuple[Tool, ...]
+    choice: ToolChoice | None
+    instructions: list[str]
+    degraded: list[str]
+
+
+def prepare(request: Request, resolution: Resolution) -> Prepared:
+    """Make the request fit; raises `InvalidRequest` for what the profile cannot take."""
+    degraded: list[str] = []
+    tools, choice, instruction = fit_choice(request, resolution.model.profile, degraded)
+    instructions = [] if instruction is None else [instruction]
+    return Prepared(_fit_messages(request, resolution), tools, choice, instructions, degraded)
+
+
+def _fit_messages(request: Request, resolution: Resolution) -> list[Message]:
+    profile = resolution.model.profile
+    if not profile.sees_images:
+        _refuse_images(request.messages)
+    messages = repair(request.messages, profile.sees_images)
+    if not messages:
+        raise no_content()
+    if resolution.reasoning and profile.reasoning_in_history:
+        messages = fill_reasoning(messages)
+    return messages
+
+
+def _refuse_images(messages: tuple[Message, ...]) -> None:
+    for index, message in enumerate(messages):
+        if isinstance(message, UserMessage) and any(
+            isinstance(part, Image) for part in message.parts
+        ):
+            raise InvalidRequest("This model sees no images.", param=f"messages.{index}.content")
+
+
+def continues_answer(request: Request) -> bool:
+    """Whether the last message is the beginning of the answer, in words."""
+    last = request.messages[-1] if request.prefill and request.messages else None
+    return isinstance(last, AssistantMessage) and bool(last.text) and not last.calls
+
+
+def no_content() -> InvalidRequest:
+    """The refusal of a request without a message."""
+    return InvalidRequest("The messages hold no content.", param="messages")
+
+
+def no_prefill() -> InvalidRequest:
+    """The refusal of an answer that is begun already."""
+    return InvalidRequest(
+        "This model cannot continue an assistant message; the last message must be another.",
+        param="messages",
+    )
+
+
+def one_choice_only() -> InvalidRequest:
+    """The refusal of several choices."""
+    return InvalidRequest("This model gives one choice only; n must be 1.", param="n")

@@ -1,0 +1,72 @@
+"""Tools, their choice and schemas as a profile allows them."""
+
+import re
+from typing import Any
+
+from msgspec import Raw
+
+from gateway.core.errors import InvalidRequest
+from gateway.core.profile import Profile
+from gateway.core.request import Request, Tool, ToolChoice
+from gateway.dialects.adapt.schema import normalise
+
+Object = dict[str, Any]
+
+#: Moonshot, "Tool use": the name of a function
+_MOONSHOT_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_-]{0,127}")
+_ANY_PARAMETERS: Object = {"type": "object", "properties": {}}
+
+
+def fit_choice(
+    request: Request, profile: Profile, degraded: list[str]
+) -> tuple[tuple[Tool, ...], ToolChoice | None, str | None]:
+    """The tools to offer, the choice among them, and the instruction that stands in for a choice.
+
+    Raises `InvalidRequest` for tools that cannot be offered, or a choice of what is not there.
+    """
+    choice, tools = request.tool_choice, request.tools
+    if tools:
+        _check_names(tools, profile)
+    if choice is None or not choice.is_forced:
+        return tools, choice if tools else None, None
+    if not tools:
+        raise InvalidRequest("A tool is required, but no tools are given.", param="tool_choice")
+    named = tuple(tool for tool in tools if tool.name == choice.name)
+    if choice.mode == "named" and not named:
+        raise InvalidRequest(
+            f"The tool '{(choice.name or '')[:128]}' is required, but not among the tools.",
+            param="tool_choice",
+        )
+    if profile.forced_tool_refused:
+        degraded.append("tool_choice")
+        wanted = f"the tool `{choice.name}`" if named else "one of the tools"
+        return named or tools, None, f"Answer by calling {wanted}, and with nothing else."
+    if named and profile.named_tool_ignored:
+        return named, ToolChoice("required"), None
+    return tools, choice, None
+
+
+def _check_names(tools: tuple[Tool, ...], profile: Profile) -> None:
+    seen: set[str] = set()
+    for tool in tools:
+        if tool.name in seen:
+            raise InvalidRequest(f"Two tools are named '{tool.name[:128]}'.", param="tools")
+        if not tool.name:
+            raise InvalidRequest("A tool has no name.", param="tools")
+        if profile.moonshot_schema and _MOONSHOT_NAME.fullmatch(tool.name) is None:
+            raise InvalidRequest(
+                f"The tool name '{tool.name[:128]}' is not allowed: at most 128 letters, digits, "
+                "'_' and '-', the first not a digit or '-'.",
+                param="tools",
+            )
+        seen.add(tool.name)
+
+
+def fit_parameters(tool: Tool, profile: Profile) -> Raw | Object:
+    """The schema of a tool's parameters."""
+    return fit_schema(tool.parameters or _ANY_PARAMETERS, profile)
+
+
+def fit_schema(schema: Object, profile: Profile) -> Raw | Object:
+    """A schema in the subset that the family takes."""
+    return normalise(schema) if profile.moonshot_schema else schema

@@ -1,0 +1,188 @@
+"""From chat chunks and completions to the internal events.
+
+Reads every spelling that servers use: `reasoning_content`, `reasoning`, `reasoning_details` and
+`<think>` tags; calls with late names and without ids or indexes; vLLM's `stop_reason` and SGLang's
+`matched_stop`. Only the first choice is told. A chunk and a whole message go the same way.
+
+Sources: OpenAI API reference, "The chat completion chunk object"; Moonshot, "Thinking models";
+vLLM, "Reasoning outputs".
+"""
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from gateway.core.errors import UpstreamBroken
+from gateway.core.events import (
+    CallArguments,
+    CallStarted,
+    Event,
+    Finished,
+    FinishReason,
+    Reasoning,
+    Refusal,
+    Text,
+    Usage,
+)
+from gateway.dialects.answer_reader import STREAM_BYTES_MAX
+from gateway.dialects.chat.calls import CallAssembly
+from gateway.dialects.chat.chunk_scanner import read_usage
+from gateway.dialects.chat.repair import join_details
+from gateway.dialects.think_tags import ThinkSplitter
+
+_REASONS: dict[str, FinishReason] = {
+    "stop": "stop",
+    "length": "length",
+    "tool_calls": "tool_calls",
+    "function_call": "tool_calls",
+    "content_filter": "content_filter",
+}
+
+
+class _Function(Struct):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class _Call(Struct):
+    index: int | None = None
+    id: str | None = None
+    function: _Function | None = None
+
+
+class _Delta(Struct):
+    content: str | None = None
+    reasoning_content: str | None = None
+    reasoning: Any = None
+    reasoning_details: Any = None
+    refusal: str | None = None
+    tool_calls: list[_Call] | None = None
+    function_call: _Function | None = None
+
+
+class _Choice(Struct):
+    index: int | None = None
+    delta: _Delta | None = None
+    message: _Delta | None = None
+    finish_reason: str | None = None
+    stop_reason: Any = None
+    matched_stop: Any = None
+    usage: Any = None
+
+
+class _Answer(Struct):
+    choices: list[_Choice] | None = None
+    usage: Any = None
+
+
+_decode = msgspec.json.Decoder(_Answer).decode
+
+
+class EventDecoder:
+    """One answer; every chunk must be given, in order."""
+
+    def __init__(self) -> None:
+        self._bytes = 0
+        self._calls = CallAssembly()
+        self._thinking: ThinkSplitter | None = ThinkSplitter()
+        self._finished = False
+        self._usage: Usage | None = None
+        self._told: Usage | None = None
+
+    def decode(self, data: bytes) -> list[Event]:
+        """The events of one chunk or completion; raises `UpstreamBroken` for a foreign shape.
+
+        Usage is told once the answer is finished, and again only if the upstream corrects it.
+        """
+        self._bytes += len(data)
+        if self._bytes > STREAM_BYTES_MAX:
+            raise UpstreamBroken("The upstream's answer is too large.")
+        try:
+            answer = _decode(data)
+        except (ValueError, RecursionError):
+            raise UpstreamBroken("The upstream sent something that is not a chunk.") from None
+        events: list[Event] = []
+        usage = answer.usage
+        for choice in answer.choices or ():
+            usage = usage or choice.usage
+            if not choice.index and not self._finished:
+                self._read_choice(choice, events)
+        self._usage = read_usage(usage) or self._usage
+        if self._finished and self._usage is not None and self._usage != self._told:
+            self._told = self._usage
+            events.append(self._usage)
+        return events
+
+    def _read_choice(self, choice: _Choice, events: list[Event]) -> None:
+        if choice.message is not None:
+            for position, call in enumerate(choice.message.tool_calls or ()):
+                call.index = position
+        delta = choice.delta or choice.message
+        if delta is not None:
+            self._read_delta(delta, events)
+        if choice.finish_reason:
+            self._finish(choice, events)
+
+    def _read_delta(self, delta: _Delta, events: list[Event]) -> None:
+        """Reasoning, then content, then calls: the order in which one delta means them."""
+        if reasoning := _reasoning(delta):
+            self._thinking = None
+            events.append(Reasoning(reasoning))
+        if delta.content:
+            self._read_content(delta.content, events)
+        if delta.refusal:
+            events.append(Refusal(delta.refusal))
+        for call in delta.tool_calls or ():
+            self._read_call(call.index, call.id, call.function or _Function(), events)
+        if delta.function_call is not None:
+            self._read_call(0, None, delta.function_call, events)
+
+    def _read_content(self, content: str, events: list[Event]) -> None:
+        if self._thinking is None:
+            events.append(Text(content))
+            return
+        _tell(self._thinking.feed(content), events)
+
+    def _read_call(
+        self, index: int | None, call_id: str | None, function: _Function, events: list[Event]
+    ) -> None:
+        piece = self._calls.take(index, call_id, function.name, function.arguments)
+        if piece is None:
+            return
+        if piece.id is not None and piece.name is not None:
+            events.append(CallStarted(piece.position, piece.id, piece.name))
+        if piece.arguments:
+            events.append(CallArguments(piece.position, piece.arguments))
+
+    def _finish(self, choice: _Choice, events: list[Event]) -> None:
+        if self._thinking is not None:
+            _tell(self._thinking.finish(), events)
+        self._finished = True
+        reason = _REASONS.get(choice.finish_reason or "", "stop")
+        if reason == "stop" and self._calls.any_started:
+            reason = "tool_calls"
+        sequence = None
+        if reason == "stop":
+            sequence = _first_text(choice.stop_reason, choice.matched_stop)
+        events.append(Finished(reason, sequence))
+
+
+def _reasoning(delta: _Delta) -> str:
+    if delta.reasoning_content:
+        return delta.reasoning_content
+    if isinstance(delta.reasoning, str) and delta.reasoning:
+        return delta.reasoning
+    return join_details(delta.reasoning_details)
+
+
+def _tell(split: tuple[str, str], events: list[Event]) -> None:
+    reasoning, text = split
+    if reasoning:
+        events.append(Reasoning(reasoning))
+    if text:
+        events.append(Text(text))
+
+
+def _first_text(*values: Any) -> str | None:
+    return next((value for value in values if isinstance(value, str) and value), None)

@@ -1,0 +1,145 @@
+"""The answer of an upstream that speaks chat: bytes in, chunks out, most of them as they came.
+
+A missing `[DONE]` is forgiven; a missing finish reason never is, since the SDKs take such an end
+for a good one.
+"""
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+from msgspec import Struct
+
+from gateway.core.errors import FaregateError, UpstreamBroken
+from gateway.core.events import Event, Usage
+from gateway.dialects.base import Answer
+from gateway.dialects.chat.answer_reader import EventDecoder
+from gateway.dialects.chat.chunk_scanner import Tally, has_content
+from gateway.dialects.chat.chunk_template import Likeness
+from gateway.dialects.endpoint import PassOn, UpstreamChunk
+from gateway.dialects.sse_decoder import DONE, EVENT_BYTES_MAX, SSEDecoder, decode_object, is_whole
+from gateway.dialects.upstream_errors import broken_by
+
+
+class ChatChunk(Struct):
+    """One event; see `gateway.dialects.base.Chunk`."""
+
+    data: bytes
+    plain: bool
+    reader: "ChatStream"
+
+    def events(self) -> Sequence[Event]:
+        return self.reader.decoder.decode(self.data)
+
+    def has_content(self) -> bool:
+        return has_content(self.data)
+
+
+class ChatAnswer(Struct, frozen=True):
+    """A whole completion; see `gateway.dialects.base.Answer`."""
+
+    document: dict[str, Any]
+    usage: Usage | None
+    data: bytes
+
+    @property
+    def size(self) -> int:
+        return len(self.data)
+
+    def events(self) -> Sequence[Event]:
+        return EventDecoder().decode(self.data)
+
+
+class ChatStream:
+    """The part of reading a stream that needs no connection; bytes in, chunks out."""
+
+    def __init__(self, choices: int, credential: str | None) -> None:
+        self._lines = SSEDecoder(EVENT_BYTES_MAX)
+        self._likeness = Likeness()
+        self._credential = credential
+        self._begun = False
+        self.tally = Tally(choices)
+        self.ended = False
+        self.failure: FaregateError | None = None
+
+    @property
+    def usage(self) -> Usage | None:
+        return self.tally.usage
+
+    @property
+    def complete(self) -> bool:
+        return self.tally.complete
+
+    @property
+    def needs_no_more(self) -> bool:
+        return self.tally.needs_no_more
+
+    @cached_property
+    def decoder(self) -> EventDecoder:
+        """The decoder of the whole stream, for who asks for events."""
+        return EventDecoder()
+
+    def feed(self, data: bytes) -> list[UpstreamChunk]:
+        """The chunks that `data` completes; afterwards `ended` or `failure` may be set."""
+        try:
+            return self._take(self._lines.feed(data))
+        except UpstreamBroken as error:
+            self.failure = error
+            return []
+
+    def hand_over(self, pass_on: PassOn, data: bytes) -> bool:
+        """Offer `pass_on` the chunks of `data`, if they are whole and all like earlier ones."""
+        events = data.split(b"\n\n")
+        if events.pop() or self._lines.rest or b"\r" in data:
+            return False
+        match = self._likeness.match
+        chunks: list[UpstreamChunk] = []
+        for event in events:
+            text = event[6:]
+            if event[:6] != b"data: " or b"\n" in text or match(text) is None:
+                return False
+            chunks.append(ChatChunk(text, True, self))
+        return bool(chunks) and pass_on(chunks)
+
+    def finish(self) -> list[UpstreamChunk]:
+        """The end of the stream: what was left, if it is whole."""
+        self.ended = True
+        return self._take([data for data in self._lines.finish() if is_whole(data)])
+
+    def answer(self, body: bytes) -> Answer:
+        """A whole completion. Raises `UpstreamBroken` and the upstream's own errors."""
+        tally, document = self.tally, decode_object(body)
+        tally.add_whole(document)
+        if tally.error:
+            raise broken_by(tally.error, self._credential, begun=False)
+        return ChatAnswer(document, tally.usage, body)
+
+    def _take(self, events: list[bytes]) -> list[UpstreamChunk]:
+        chunks: list[UpstreamChunk] = []
+        tally, likeness = self.tally, self._likeness
+        for data in events:
+            if likeness.match(data) is not None:
+                chunks.append(ChatChunk(data, True, self))
+                continue
+            if data[:1] != b"{":
+                if data.startswith(DONE):
+                    self.ended = True
+                    break
+                if not data:
+                    continue
+                self.failure = UpstreamBroken("The upstream sent something that is not a chunk.")
+                break
+            try:
+                plain = tally.add(data)
+            except UpstreamBroken as error:
+                self.failure = error
+                break
+            if tally.error:
+                begun = self._begun or bool(chunks)
+                self.failure = broken_by(tally.error, self._credential, begun)
+                break
+            chunks.append(ChatChunk(data, plain, self))
+            if plain:
+                likeness.learn(data)
+        self._begun = self._begun or bool(chunks)
+        return chunks

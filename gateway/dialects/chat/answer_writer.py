@@ -1,0 +1,257 @@
+"""From the upstream's chat answer to the client's: nearly the same bytes, but not a pipe.
+
+    chunk ── plain, known ──▶ model spliced in ──▶ frame
+      └───── first, last, a new call, another name for reasoning ──▶ decoded, mended ──▶ frame
+
+Owns what clients rely on: the public model name, a role in the first delta, calls that begin with
+id and name, one usage chunk for who asked and none for who did not, `[DONE]` only at a good end.
+Must never parse a chunk that a look at its bytes clears.
+"""
+
+from functools import cached_property, partial
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from gateway.core.concurrency.worker_thread import Aside
+from gateway.core.errors import FaregateError, UpstreamBroken
+from gateway.core.events import Usage
+from gateway.dialects.base import Answer, Chunk, Exchange
+from gateway.dialects.chat.calls import CallSequence
+from gateway.dialects.chat.chunk_template import Likeness, find_text
+from gateway.dialects.chat.event_writer import EventWriter
+from gateway.dialects.chat.model_splice import ModelSplice
+from gateway.dialects.chat.repair import (
+    mend_delta_calls,
+    mend_finish,
+    mend_message,
+    mend_reasoning,
+    render_usage,
+)
+from gateway.dialects.chat.request_reader import ChatSource
+from gateway.dialects.errors import render_openai
+from gateway.dialects.sse import DONE, KEEP_ALIVE, data_frame
+
+_encode_any = msgspec.json.Encoder().encode
+_decode_any = msgspec.json.Decoder().decode
+
+
+class _Function(Struct):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class _Call(Struct):
+    index: int | None = None
+    id: str | None = None
+    function: _Function | None = None
+
+
+class _Delta(Struct):
+    tool_calls: list[_Call] | None = None
+
+
+class _Choice(Struct):
+    index: int = 0
+    delta: _Delta | None = None
+
+
+class _Peek(Struct):
+    choices: list[_Choice] = []
+
+
+_peek = msgspec.json.Decoder(_Peek).decode
+
+
+class ChatRenderer:
+    """Renders one answer."""
+
+    def __init__(self, source: ChatSource, exchange: Exchange, aside: Aside) -> None:
+        self._aside = aside
+        self._source = source
+        self._exchange = exchange
+        self._identity: dict[str, Any] | None = None
+        self._calls: dict[int, CallSequence] = {}
+        self._begun = False
+        self._head = self._tail = b""
+
+    # What only a stream needs is made by its first chunk.
+
+    @cached_property
+    def _splice(self) -> ModelSplice:
+        return ModelSplice(self._exchange.model)
+
+    @cached_property
+    def _likeness(self) -> Likeness:
+        return Likeness()
+
+    @cached_property
+    def _writer(self) -> EventWriter:
+        return EventWriter(self._exchange, legacy=self._source.legacy)
+
+    def open(self) -> list[bytes]:
+        """Nothing: the upstream's first chunk opens the stream."""
+        return []
+
+    def keep_alive(self) -> bytes:
+        """A comment, which every SDK skips."""
+        return KEEP_ALIVE
+
+    def feed(self, chunk: Chunk) -> list[bytes]:
+        """One frame, or none where the chunk held only usage or the beginning of a call."""
+        given = chunk.data
+        if given is None:
+            return self._writer.write(chunk.events())
+        data = given
+        text = self._likeness.match(data)
+        if text is not None:
+            return [self._head + text + self._tail]
+        if not (chunk.plain and self._begun):
+            return self._mend(data)
+        if b'"tool_calls"' in data and not self._is_tidy(data):
+            return self._mend(data)
+        if b'"reasoning' in data and (b'"reasoning"' in data or b'"reasoning_details"' in data):
+            if b'"reasoning_' in data or b'"reasoning":' not in data:
+                return self._mend(data)
+            data = data.replace(b'"reasoning":', b'"reasoning_content":')
+        if b'"usage"' in data and not self._source.include_usage:
+            data = data.replace(b',"usage":null', b"")
+            if b'"usage"' in data:
+                return self._mend(data)
+        frame = data_frame(self._splice.replace(data))
+        place = find_text(frame)
+        if place is not None and self._likeness.learn(given):
+            self._head, self._tail = frame[: place[0]], frame[place[1] :]
+        return [frame]
+
+    async def close(self, usage: Usage | None) -> list[bytes]:
+        """The usage chunk for a client that asked for it, then `[DONE]`."""
+        if usage is None or not self._source.include_usage:
+            return [DONE]
+        event = {
+            **self._known_identity(),
+            "model": self._exchange.model,
+            "choices": [],
+            "usage": render_usage(usage),
+        }
+        return [data_frame(_encode(event)), DONE]
+
+    def fail(self, error: FaregateError) -> list[bytes]:
+        """An error object, which every SDK raises; no `[DONE]` follows."""
+        return [data_frame(_encode(render_openai(error)))]
+
+    async def complete(self, answer: Answer) -> bytes:
+        """The whole completion."""
+        holder = self._exchange.caller.holder
+        return await self._aside.run(holder, answer.size, partial(self._whole, answer))
+
+    def _whole(self, answer: Answer) -> bytes:
+        event = answer.document
+        if event is None:
+            return self._writer.write_whole(answer.events(), answer.usage)
+        event["model"] = self._exchange.model
+        for choice in _choices(event):
+            choice.pop("usage", None)
+            message = choice.get("message")
+            called = isinstance(message, dict) and mend_message(message, self._source.legacy)
+            choice["finish_reason"] = mend_finish(
+                choice.get("finish_reason"), called, self._source.legacy
+            )
+        if answer.usage is not None:
+            event["usage"] = render_usage(answer.usage)
+        return _encode(event)
+
+    def _is_tidy(self, data: bytes) -> bool:
+        """Whether all that a chunk tells of calls are arguments of the call under way."""
+        if self._source.legacy:
+            return False
+        try:
+            peek = _peek(data)
+        except (ValueError, RecursionError):
+            return False
+        told: list[tuple[CallSequence, str]] = []
+        for choice in peek.choices:
+            if choice.delta is None or not choice.delta.tool_calls:
+                continue
+            calls = self._calls.get(choice.index)
+            for call in choice.delta.tool_calls:
+                function = call.function or _Function()
+                if calls is None or call.id or function.name or not calls.is_at(call.index):
+                    return False
+                told.append((calls, function.arguments or ""))
+        for calls, arguments in told:
+            calls.note(arguments)
+        return True
+
+    def _mend(self, data: bytes) -> list[bytes]:
+        event = _decode(data)
+        if self._identity is None:
+            self._identity = {
+                name: event[name] for name in ("id", "object", "created") if name in event
+            }
+        event["model"] = self._exchange.model
+        event.pop("usage", None)
+        choices = _choices(event)
+        told = [self._mend_choice(choice) for choice in choices]
+        if not any(told):
+            return []
+        return [data_frame(_encode(event))]
+
+    def _mend_choice(self, choice: dict[str, Any]) -> bool:
+        """Put one choice right; says whether anything in it is to be told."""
+        choice.pop("usage", None)
+        index = choice.get("index")
+        if not isinstance(index, int):
+            index = choice["index"] = 0
+        delta = choice.get("delta")
+        if not isinstance(delta, dict):
+            delta = choice["delta"] = {}
+        is_first = index not in self._calls
+        calls = self._calls.setdefault(index, CallSequence())
+        reason = choice.get("finish_reason")
+        mend_reasoning(delta)
+        mend_delta_calls(delta, calls, legacy=self._source.legacy, is_last=bool(reason))
+        if is_first and not delta.get("role"):
+            delta.pop("role", None)
+            choice["delta"] = delta = {"role": "assistant", **delta}
+        self._begun = True
+        if not reason:
+            choice["finish_reason"] = None
+            return bool(delta)
+        choice["finish_reason"] = mend_finish(reason, calls.any_started, self._source.legacy)
+        return True
+
+    def _known_identity(self) -> dict[str, Any]:
+        """`id`, `object` and `created` as the other chunks have them."""
+        return {
+            "id": f"chatcmpl-{self._exchange.request_id}",
+            "object": "chat.completion.chunk",
+            "created": self._exchange.created,
+            **(self._identity or {}),
+        }
+
+
+def _decode(data: bytes) -> dict[str, Any]:
+    try:
+        event = _decode_any(data)
+    except (ValueError, RecursionError):
+        event = None
+    if not isinstance(event, dict):
+        raise UpstreamBroken("The upstream sent something that is not a JSON object.")
+    return event
+
+
+def _encode(event: dict[str, Any]) -> bytes:
+    """What was decoded may still nest too deeply for where the stack is now."""
+    try:
+        return _encode_any(event)
+    except RecursionError:
+        raise UpstreamBroken("The upstream sent something that is nested too deeply.") from None
+
+
+def _choices(event: dict[str, Any]) -> list[dict[str, Any]]:
+    choices = event.get("choices")
+    if not isinstance(choices, list):
+        return []
+    return [choice for choice in choices if isinstance(choice, dict)]

@@ -1,0 +1,152 @@
+"""Pieces of tool calls as upstreams stream them, put into the order that readers rely on.
+
+Servers differ: arguments before the name, the id and name again in every piece, no index, one
+index for several calls, no id at all. Readers want id and name once, in the first piece of a call.
+
+    piece ──▶ held until the name is known ──▶ first piece (id, name, arguments) ──▶ arguments*
+
+OpenAI's own readers also want one call to end before the next one begins.
+"""
+
+from secrets import token_hex
+
+from msgspec import Struct
+
+from gateway.dialects.json import GrowingObject
+
+
+class Piece(Struct, frozen=True):
+    """A piece that may be told. `position` counts calls from 0 in order of appearance; `id` and
+    `name` are there in a call's first piece only."""
+
+    position: int
+    arguments: str
+    id: str | None = None
+    name: str | None = None
+
+
+class _Call:
+    __slots__ = ("held", "id", "name", "position", "started")
+
+    def __init__(self, position: int) -> None:
+        self.position = position
+        self.id = ""
+        self.name = ""
+        #: arguments that came before the name
+        self.held: list[str] = []
+        self.started = False
+
+
+class CallAssembly:
+    """The calls of one choice."""
+
+    def __init__(self) -> None:
+        self._calls: list[_Call] = []
+        self._by_index: dict[int, _Call] = {}
+        #: whether any call was told; one whose name never came is lost
+        self.any_started = False
+
+    def is_started(self, index: int | None) -> bool:
+        """Whether the call of this index was told under the same position."""
+        call = self._by_index.get(index) if index is not None else None
+        return call is not None and call.started and call.position == index
+
+    def take(
+        self, index: int | None, call_id: str | None, name: str | None, arguments: str | None
+    ) -> Piece | None:
+        """One piece of the upstream's; None where there is nothing to tell yet."""
+        call = self._find(index, call_id, name)
+        if call.started:
+            return Piece(call.position, arguments) if arguments else None
+        call.id = call.id or call_id or ""
+        call.name = call.name or name or ""
+        if arguments:
+            call.held.append(arguments)
+        if not call.name:
+            return None
+        call.started = self.any_started = True
+        call.id = call.id or make_call_id(call.position)
+        held = "".join(call.held)
+        call.held.clear()
+        return Piece(call.position, held, call.id, call.name)
+
+    def _find(self, index: int | None, call_id: str | None, name: str | None) -> _Call:
+        """The call a piece belongs to, made where it is new."""
+        call = self._by_index.get(index) if index is not None else self._last()
+        is_other = bool(call and call.started and call_id and name and call_id != call.id)
+        if call is None or is_other:
+            call = _Call(len(self._calls))
+            self._calls.append(call)
+            self._by_index[call.position if index is None else index] = call
+        return call
+
+    def _last(self) -> _Call | None:
+        return self._calls[-1] if self._calls else None
+
+
+class CallSequence:
+    """The calls of one choice, told one after the other.
+
+    A reader takes a call for done as soon as it is told of the next one, and parses its arguments.
+    So what an upstream says of later calls waits until those of the call under way are a whole
+    JSON object, or until the choice ends.
+    """
+
+    def __init__(self) -> None:
+        self._assembly = CallAssembly()
+        self._position = 0
+        #: the arguments of the call under way, and what was told of them and is not in it yet
+        self._growing = GrowingObject()
+        self._fresh: list[str] = []
+        #: by position
+        self._waiting: dict[int, list[Piece]] = {}
+
+    @property
+    def any_started(self) -> bool:
+        """Whether any call was told, or waits to be."""
+        return self._assembly.any_started
+
+    def is_at(self, index: int | None) -> bool:
+        """Whether the upstream's index is that of the call under way, under the same position."""
+        return index == self._position and self._assembly.is_started(index)
+
+    def note(self, arguments: str) -> None:
+        """Arguments of the call under way were told without `take`."""
+        if arguments:
+            self._fresh.append(arguments)
+
+    def take(
+        self, index: int | None, call_id: str | None, name: str | None, arguments: str | None
+    ) -> list[Piece]:
+        """One piece of the upstream's; gives what may be told now."""
+        piece = self._assembly.take(index, call_id, name, arguments)
+        if piece is None:
+            return []
+        self._waiting.setdefault(piece.position, []).append(piece)
+        told = self._tell()
+        while self._position + 1 in self._waiting and self._is_whole():
+            self._position += 1
+            self._fresh.clear()
+            self._growing = GrowingObject()
+            told += self._tell()
+        return told
+
+    def finish(self) -> list[Piece]:
+        """What still waits at the end of the choice."""
+        waiting = sorted(self._waiting)
+        return [piece for position in waiting for piece in self._waiting.pop(position)]
+
+    def _tell(self) -> list[Piece]:
+        told = self._waiting.pop(self._position, [])
+        self._fresh += [piece.arguments for piece in told if piece.arguments]
+        return told
+
+    def _is_whole(self) -> bool:
+        fresh = "".join(self._fresh)
+        self._fresh.clear()
+        return bool(fresh) and self._growing.is_whole_with(fresh)
+
+
+def make_call_id(position: int) -> str:
+    """An id for a call to which the upstream gave none."""
+    return f"call_{position}_{token_hex(8)}"

@@ -1,0 +1,161 @@
+"""What the gateway must know of every chunk, learnt from a look at its bytes where that is enough.
+
+    "usage", "error" or "finish_reason" with a value? ── no ──▶ plain
+                                                     └─ yes ─▶ decode, remember
+
+Inside a JSON string quotation marks are escaped, so these bytes are members, or at worst a string
+that is exactly this word: then the chunk is decoded for nothing.
+"""
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from gateway.core.errors import UpstreamBroken
+from gateway.core.events import Usage
+from gateway.dialects.counts import read_count
+
+
+class _Choice(Struct):
+    index: int | None = None
+    finish_reason: str | None = None
+    usage: Any = None
+
+
+class _Told(Struct):
+    choices: list[_Choice] | None = None
+    usage: Any = None
+    error: Any = None
+
+
+_decode = msgspec.json.Decoder(_Told).decode
+
+#: a choice that ends so was not finished (sources: OpenRouter, "Errors"; vLLM and SGLang,
+#: `FinishReason`; DeepSeek, "Create chat completion")
+_FAILED = frozenset({"error", "abort", "insufficient_system_resource"})
+
+#: (member, tight null, spaced null)
+_MEMBERS = tuple(
+    (b'"%b"' % name, b'"%b":null' % name, b'"%b": null' % name)
+    for name in (b"usage", b"error", b"finish_reason")
+)
+
+
+class Tally:
+    """What one answer has told so far.
+
+    `choices` is how many were asked for; how many there are is the upstream's to give. Only where
+    that may be several is it looked at which have begun.
+    """
+
+    def __init__(self, choices: int) -> None:
+        self._choices = choices
+        #: begun, and not finished
+        self._open: set[int] = set()
+        self._finished: set[int] = set()
+        self.usage: Usage | None = None
+        self.error: Any = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether there is an answer, and every choice of it has its finish reason."""
+        return bool(self._finished) and not self._open
+
+    @property
+    def needs_no_more(self) -> bool:
+        """Whether even a connection that breaks now takes nothing from the answer."""
+        return len(self._finished) >= self._choices and not self._open
+
+    def add(self, data: bytes) -> bool:
+        """Remember what a chunk tells; says whether it is plain."""
+        if _looks_plain(data) and self._choices == 1:
+            return True
+        try:
+            told = _decode(data)
+        except (ValueError, RecursionError):
+            raise UpstreamBroken("The upstream sent something that is not a chunk.") from None
+        return self._note(told)
+
+    def add_whole(self, document: object) -> None:
+        """Remember what a completion tells, which was decoded already."""
+        try:
+            told = msgspec.convert(document, _Told)
+        except (ValueError, RecursionError):
+            raise UpstreamBroken("The upstream sent something that is no answer.") from None
+        for position, choice in enumerate(told.choices or ()):
+            choice.index = position
+            self._open.add(position)
+        self._note(told)
+
+    def _note(self, told: _Told) -> bool:
+        self.error = self.error or told.error
+        usage = told.usage
+        is_plain = not (usage or told.error)
+        for choice in told.choices or ():
+            usage = usage or choice.usage
+            is_plain = is_plain and not choice.finish_reason and not choice.usage
+            self._note_end(choice.index or 0, choice.finish_reason)
+        self.usage = read_usage(usage) or self.usage
+        return is_plain
+
+    def _note_end(self, index: int, finish_reason: str | None) -> None:
+        if finish_reason in _FAILED:
+            raise UpstreamBroken(f"The upstream broke off its answer: {finish_reason}.")
+        if finish_reason:
+            self._finished.add(index)
+            self._open.discard(index)
+        elif self._choices > 1 and index not in self._finished:
+            self._open.add(index)
+
+
+def _looks_plain(data: bytes) -> bool:
+    """Whether each of the members is absent, or null everywhere."""
+    for member, tight, spaced in _MEMBERS:
+        if member in data:
+            count = data.count(member) - data.count(tight)
+            if count and count != data.count(spaced):
+                return False
+    return True
+
+
+def read_usage(told: Any) -> Usage | None:
+    """Usage from a `usage` object; cached tokens stand in one of three places.
+
+    Sources: OpenAI API reference; Moonshot (`cached_tokens` beside the counts).
+    """
+    if not isinstance(told, dict):
+        return None
+    prompt = told.get("prompt_tokens_details")
+    completion = told.get("completion_tokens_details")
+    cached = read_count(prompt, "cached_tokens") or read_count(told, "cached_tokens")
+    return Usage(
+        input=read_count(told, "prompt_tokens"),
+        output=read_count(told, "completion_tokens"),
+        cached=cached or read_count(told, "prompt_cache_hit_tokens"),
+        reasoning=read_count(completion, "reasoning_tokens"),
+    )
+
+
+class _Beginning(Struct):
+    delta: dict[str, Any] | None = None
+    finish_reason: str | None = None
+
+
+class _Begun(Struct):
+    choices: list[_Beginning] | None = None
+
+
+_decode_begun = msgspec.json.Decoder(_Begun).decode
+
+
+def has_content(data: bytes) -> bool:
+    """Whether a chunk says more than whose turn it is."""
+    try:
+        choices = _decode_begun(data).choices or ()
+    except (ValueError, RecursionError):
+        return True
+    return any(
+        choice.finish_reason or any(v for k, v in (choice.delta or {}).items() if k != "role")
+        for choice in choices
+    )

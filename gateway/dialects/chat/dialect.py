@@ -1,0 +1,28 @@
+"""The chat dialect as the flow sees it."""
+
+from functools import partial
+from typing import Literal
+
+from gateway.core.concurrency.worker_thread import Aside
+from gateway.dialects.base import Call, Caller, Exchange, Family
+from gateway.dialects.chat.answer_writer import ChatRenderer
+from gateway.dialects.chat.request_reader import parse_body
+
+
+class ChatDialect:
+    """OpenAI Chat Completions; keeps nothing between requests."""
+
+    name: Literal["chat"] = "chat"
+    family: Family = "openai"
+    path = "/chat/completions"
+
+    def __init__(self, aside: Aside) -> None:
+        self._aside = aside
+
+    async def parse(self, body: bytes, caller: Caller) -> Call:
+        """Raises `InvalidRequest` and its kin, with the field's path in `param`."""
+        return await self._aside.run(caller.holder, len(body), partial(parse_body, body))
+
+    def renderer(self, call: Call, exchange: Exchange) -> ChatRenderer:
+        """A renderer for one answer to `call`."""
+        return ChatRenderer(call.source, exchange, self._aside)

@@ -1,0 +1,52 @@
+"""Chat Completions as an upstream speaks it.
+
+Sources: OpenAI API reference, "Create chat completion"; Moonshot, "Estimate tokens".
+"""
+
+import msgspec
+from msgspec import Struct
+
+from gateway.core.catalog import Resolution
+from gateway.core.request import Request
+from gateway.dialects.chat.answer_stream import ChatStream
+from gateway.dialects.chat.request_writer import render_request
+from gateway.dialects.endpoint import AnswerStream, CountRoute, Outgoing, bearer
+from gateway.dialects.json import pick_members
+
+
+class _Total(Struct):
+    total_tokens: int
+
+
+class _Estimate(Struct):
+    data: _Total
+
+
+_read_estimate = msgspec.json.Decoder(_Estimate).decode
+
+_ESTIMATE = CountRoute(
+    "/tokenizers/estimate-token-count",
+    lambda outgoing: ("", pick_members(outgoing.body, ("model", "messages"))),
+    lambda answer: _read_estimate(answer).data.total_tokens,
+    counts_tools=False,
+)
+
+
+class ChatEndpoint:
+    """See `gateway.dialects.endpoint.Endpoint`; the base URL ends in `/v1`."""
+
+    path = "/chat/completions"
+    #: Moonshot's
+    count_route = _ESTIMATE
+
+    def headers(self, url: str, credential: str | None) -> dict[str, str]:
+        """The credential as a bearer token."""
+        return bearer(credential)
+
+    def prepare(self, request: Request, resolution: Resolution) -> Outgoing:
+        """The request as this upstream takes it; raises `InvalidRequest` for what it cannot."""
+        return render_request(request, resolution)
+
+    def reader(self, outgoing: Outgoing, upstream: str, credential: str | None) -> AnswerStream:
+        """The reader of one answer."""
+        return ChatStream(outgoing.choices, credential)

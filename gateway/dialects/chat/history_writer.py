@@ -1,0 +1,85 @@
+"""Repaired messages as the chat dialect writes them. Owns spelling only: who may say what, and in
+which order, was settled by `history`."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from gateway.core.profile import Profile
+from gateway.core.request import (
+    AssistantMessage,
+    Image,
+    Message,
+    Part,
+    SystemMessage,
+    Text,
+    ToolCall,
+    ToolMessage,
+    UserMessage,
+)
+from gateway.dialects.adapt.calls import repair_arguments
+
+Object = dict[str, Any]
+
+
+def write_messages(messages: Iterable[Message], profile: Profile, reasoning: bool) -> list[Object]:
+    """One object a message; reasoning of earlier turns only where this one reasons too."""
+    return [_write(message, profile, reasoning) for message in messages]
+
+
+def _write(message: Message, profile: Profile, reasoning: bool) -> Object:
+    match message:
+        case SystemMessage():
+            return {"role": "system", "content": message.text}
+        case UserMessage():
+            written: Object = {"role": "user", "content": _write_parts(message.parts, profile)}
+            return _with_name(written, message.name)
+        case ToolMessage():
+            return {
+                "role": "tool",
+                "tool_call_id": message.call_id,
+                "content": _write_parts(message.parts, profile),
+            }
+        case AssistantMessage():
+            return _write_assistant(message, profile, reasoning)
+
+
+def _write_assistant(message: AssistantMessage, profile: Profile, reasoning: bool) -> Object:
+    written: Object = {"role": "assistant", "content": message.text or None}
+    if reasoning and message.reasoning:
+        written[profile.reasoning_member] = message.reasoning
+    if message.calls:
+        written["tool_calls"] = [_write_call(call) for call in message.calls]
+    return _with_name(written, message.name)
+
+
+def _with_name(written: Object, name: str | None) -> Object:
+    if name:
+        written["name"] = name
+    return written
+
+
+def _write_call(call: ToolCall) -> Object:
+    return {
+        "id": call.id,
+        "type": "function",
+        "function": {"name": call.name, "arguments": repair_arguments(call.arguments)},
+    }
+
+
+def _write_parts(parts: tuple[Part, ...], profile: Profile) -> str | list[Object]:
+    """A single text is a plain string, which every server takes."""
+    if len(parts) == 1 and isinstance(parts[0], Text):
+        return parts[0].text
+    return [_write_part(part, profile) for part in parts]
+
+
+def _write_part(part: Part, profile: Profile) -> Object:
+    if isinstance(part, Text):
+        return {"type": "text", "text": part.text}
+    return {"type": "image_url", "image_url": _write_image(part, profile)}
+
+
+def _write_image(image: Image, profile: Profile) -> Object:
+    if image.detail is None or not profile.takes_image_detail:
+        return {"url": image.url}
+    return {"url": image.url, "detail": image.detail}

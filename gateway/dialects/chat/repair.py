@@ -1,0 +1,128 @@
+"""What is put right in an upstream's choices, decoded, before an OpenAI client reads them.
+
+One place for streamed deltas and whole messages, so that both tell the same: reasoning under the
+name clients read, calls with id, type and name, and a finish reason the SDKs know.
+"""
+
+from typing import Any
+
+from gateway.core.events import Usage
+from gateway.dialects.chat.calls import CallSequence, Piece, make_call_id
+
+_FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter"})
+
+
+def mend_finish(reason: Any, called: bool, legacy: bool) -> str:
+    """A known finish reason: an unknown one is `stop`, and `stop` after a call is `tool_calls`."""
+    known: str = reason if reason in _FINISH_REASONS else "stop"
+    if reason == "function_call" or (called and known == "stop"):
+        known = "tool_calls"
+    return "function_call" if legacy and known == "tool_calls" else known
+
+
+def mend_reasoning(holder: dict[str, Any]) -> None:
+    """Give reasoning as `reasoning_content`, whatever the upstream called it, and only once."""
+    reasoning = _string(holder.pop("reasoning", None))
+    if "reasoning_details" in holder:
+        details = holder.pop("reasoning_details")
+        reasoning = reasoning or join_details(details)
+    if reasoning and not holder.get("reasoning_content"):
+        holder["reasoning_content"] = reasoning
+
+
+def join_details(details: Any) -> str:
+    """The text of `reasoning_details: [{text}]`."""
+    if not isinstance(details, list):
+        return ""
+    texts = [detail.get("text") for detail in details if isinstance(detail, dict)]
+    return "".join(text for text in texts if isinstance(text, str))
+
+
+def mend_delta_calls(
+    delta: dict[str, Any], calls: CallSequence, *, legacy: bool, is_last: bool
+) -> None:
+    """Replace the pieces of calls in a delta by those that may be told now."""
+    pieces: list[Piece] = []
+    for given in _objects(delta.pop("tool_calls", None)):
+        function = _object(given.get("function"))
+        pieces += calls.take(
+            _integer(given.get("index")),
+            _string(given.get("id")),
+            _string(function.get("name")),
+            _string(function.get("arguments")),
+        )
+    if is_last:
+        pieces += calls.finish()
+    write_pieces(delta, pieces, legacy=legacy)
+
+
+def write_pieces(delta: dict[str, Any], pieces: list[Piece], *, legacy: bool) -> None:
+    """Put pieces of calls into a delta; readers of the legacy spelling know of one call."""
+    if legacy:
+        pieces = [piece for piece in pieces if piece.position == 0]
+    if pieces and legacy:
+        delta["function_call"] = _function(pieces[0])
+    elif pieces:
+        delta["tool_calls"] = [_call(piece) for piece in pieces]
+
+
+def _call(piece: Piece) -> dict[str, Any]:
+    call: dict[str, Any] = {"index": piece.position}
+    if piece.id is not None:
+        call |= {"id": piece.id, "type": "function"}
+    call["function"] = _function(piece)
+    return call
+
+
+def _function(piece: Piece) -> dict[str, Any]:
+    if piece.name is None:
+        return {"arguments": piece.arguments}
+    return {"name": piece.name, "arguments": piece.arguments}
+
+
+def mend_message(message: dict[str, Any], legacy: bool) -> bool:
+    """Put a whole message right; says whether it holds a call."""
+    message.setdefault("role", "assistant")
+    message.setdefault("content", None)
+    mend_reasoning(message)
+    calls = []
+    for position, call in enumerate(_objects(message.pop("tool_calls", None))):
+        function = _object(call.get("function"))
+        call_id = _string(call.get("id")) or make_call_id(position)
+        function.setdefault("arguments", "")
+        calls.append({**call, "id": call_id, "type": "function", "function": function})
+    if calls and legacy:
+        message["function_call"] = calls[0]["function"]
+    elif calls:
+        message["tool_calls"] = calls
+    return bool(calls)
+
+
+def render_usage(usage: Usage) -> dict[str, Any]:
+    """Usage as OpenAI tells it; `cached_tokens` also where Moonshot's own clients look."""
+    told: dict[str, Any] = {
+        "prompt_tokens": usage.input,
+        "completion_tokens": usage.output,
+        "total_tokens": usage.input + usage.output,
+        "prompt_tokens_details": {"cached_tokens": usage.cached},
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning},
+    }
+    if usage.cached:
+        told["cached_tokens"] = usage.cached
+    return told
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _string(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _integer(value: Any) -> int | None:
+    return value if isinstance(value, int) else None

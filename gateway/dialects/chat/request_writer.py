@@ -1,0 +1,104 @@
+"""From the internal request to a chat body, by the model's profile.
+
+Owns spelling only: what the profile allows was settled by `adapt`. Must never write anything that
+differs between two equal requests. Source: OpenAI API reference, "Create chat completion".
+"""
+
+from typing import Any
+
+from gateway.core.catalog import Resolution
+from gateway.core.profile import Profile
+from gateway.core.request import OutputFormat, Request, SystemMessage, Tool, ToolChoice
+from gateway.dialects.adapt.parameters import tell_template, write_parameters
+from gateway.dialects.adapt.prepare import continues_answer, no_prefill, prepare
+from gateway.dialects.adapt.tools import fit_parameters, fit_schema
+from gateway.dialects.chat.history_writer import write_messages
+from gateway.dialects.endpoint import Outgoing
+from gateway.dialects.json import encode
+
+Object = dict[str, Any]
+
+
+def render_request(request: Request, resolution: Resolution) -> Outgoing:
+    """Render a request; raises `InvalidRequest` for what the profile cannot take."""
+    profile = resolution.model.profile
+    prepared = prepare(request, resolution)
+    if prepared.instructions and not request.prefill:
+        prepared.messages += map(SystemMessage, prepared.instructions)
+    body: Object = {
+        "model": resolution.model.upstream_model,
+        "messages": write_messages(prepared.messages, profile, resolution.reasoning),
+    }
+    if prepared.tools:
+        body["tools"] = [_write_tool(tool, profile) for tool in prepared.tools]
+    if prepared.choice is not None:
+        body["tool_choice"] = _write_choice(prepared.choice)
+    if request.output is not None:
+        body["response_format"] = _write_format(request.output, profile)
+    write_parameters(body, request, resolution, prepared.degraded)
+    _switch_reasoning(body, resolution)
+    if continues_answer(request):
+        _continue_answer(body, profile)
+    if request.stream:
+        body["stream"] = True
+        body["stream_options"] = {"include_usage": True}
+    return Outgoing(
+        body=encode(body),
+        stream=request.stream,
+        degraded=tuple(dict.fromkeys(prepared.degraded)),
+        choices=request.sampling.n or 1,
+    )
+
+
+def _write_tool(tool: Tool, profile: Profile) -> Object:
+    function: Object = {"name": tool.name}
+    if tool.description:
+        function["description"] = tool.description
+    function["parameters"] = fit_parameters(tool, profile)
+    if tool.strict is not None:
+        function["strict"] = tool.strict
+    return {"type": "function", "function": function}
+
+
+def _write_choice(choice: ToolChoice) -> Any:
+    if choice.mode != "named":
+        return choice.mode
+    return {"type": "function", "function": {"name": choice.name}}
+
+
+def _write_format(output: OutputFormat, profile: Profile) -> Object:
+    if output.kind == "json_object" or output.schema is None:
+        return {"type": "json_object"}
+    described: Object = {"name": output.name, "schema": fit_schema(output.schema, profile)}
+    if output.strict is not None:
+        described["strict"] = output.strict
+    return {"type": "json_schema", "json_schema": described}
+
+
+def _switch_reasoning(body: Object, resolution: Resolution) -> None:
+    """Tell the upstream whether to reason, so that what is billed is what runs."""
+    profile, on = resolution.model.profile, resolution.reasoning
+    match profile.spelling:
+        case "thinking":
+            body["thinking"] = {"type": "enabled" if on else "disabled"}
+        case "reasoning_effort" if on:
+            effort = profile.efforts.get(resolution.effort or "")
+            body["reasoning_effort"] = effort or profile.effort_default
+        case "reasoning_effort" if profile.effort_off is not None:
+            body["reasoning_effort"] = profile.effort_off
+        case "reasoning_effort":
+            body["thinking"] = {"type": "disabled"}
+        case "adaptive":
+            body["thinking"] = {"type": "adaptive" if on else "disabled"}
+        case "chat_template_kwargs":
+            tell_template(body, on)
+
+
+def _continue_answer(body: Object, profile: Profile) -> None:
+    if profile.prefill_member is None:
+        raise no_prefill()
+    if profile.prefill_member == "partial":
+        body["messages"][-1]["partial"] = True
+    else:
+        body["continue_final_message"] = True
+        body["add_generation_prompt"] = False

@@ -1,0 +1,88 @@
+"""Tools and the choice among them, in the current form and in the one of 2023 (`functions`)."""
+
+from typing import Literal
+
+from gateway.core.errors import InvalidRequest, UnsupportedParameter
+from gateway.core.request import Tool, ToolChoice
+from gateway.dialects.chat.types import AllowedTools, Body, Choice, FunctionTool, Named
+
+_MODES: dict[str, Literal["auto", "none", "required"]] = {
+    "auto": "auto",
+    "none": "none",
+    "required": "required",
+}
+
+
+def read_tools(body: Body) -> tuple[Tool, ...]:
+    """Every function on offer; raises `UnsupportedParameter` for any other kind of tool."""
+    tools = []
+    for index, tool in enumerate(body.tools or ()):
+        if tool.type != "function":
+            raise UnsupportedParameter(
+                f"Tools of type '{tool.type[:64]}' are not supported; use 'function'.",
+                param=f"tools.{index}.type",
+            )
+        if tool.function is None:
+            path = f"tools.{index}.function"
+            raise InvalidRequest(f"Missing required parameter: '{path}'.", param=path)
+        tools.append(_tool(tool.function))
+    tools += [_tool(function) for function in body.functions or ()]
+    return tuple(tools)
+
+
+def _tool(function: FunctionTool) -> Tool:
+    return Tool(function.name, function.description, function.parameters, function.strict)
+
+
+def read_choice(body: Body, tools: tuple[Tool, ...]) -> tuple[ToolChoice | None, tuple[Tool, ...]]:
+    """The choice, and the tools that are left to choose from (`allowed_tools` filters them)."""
+    wanted = body.tool_choice
+    if wanted is None:
+        return _read_legacy(body.function_call), tools
+    if isinstance(wanted, str):
+        return _mode(wanted, "tool_choice"), tools
+    if wanted.type == "allowed_tools":
+        return _read_allowed(wanted.allowed_tools or AllowedTools(), tools)
+    return _read_named(wanted), tools
+
+
+def _read_legacy(call: str | Named | None) -> ToolChoice | None:
+    if call is None:
+        return None
+    if isinstance(call, Named):
+        return ToolChoice("named", call.name)
+    return _mode(call, "function_call")
+
+
+def _mode(wanted: str, param: str) -> ToolChoice:
+    mode = _MODES.get(wanted)
+    if mode is None:
+        raise InvalidRequest(
+            f"Invalid value for '{param}': use auto, none, required or name a function.",
+            param=param,
+        )
+    return ToolChoice(mode)
+
+
+def _read_named(wanted: Choice) -> ToolChoice:
+    if wanted.type != "function":
+        raise UnsupportedParameter(
+            f"A tool choice of type '{wanted.type[:64]}' is not supported; use 'function'.",
+            param="tool_choice.type",
+        )
+    if wanted.function is None:
+        path = "tool_choice.function"
+        raise InvalidRequest(f"Missing required parameter: '{path}'.", param=path)
+    return ToolChoice("named", wanted.function.name)
+
+
+def _read_allowed(
+    allowed: AllowedTools, tools: tuple[Tool, ...]
+) -> tuple[ToolChoice, tuple[Tool, ...]]:
+    names = {entry.function.name for entry in allowed.tools if entry.function is not None}
+    left = tuple(tool for tool in tools if tool.name in names)
+    if len(left) < len(names):
+        raise InvalidRequest(
+            "Every allowed tool must be among the tools.", param="tool_choice.allowed_tools.tools"
+        )
+    return _mode(allowed.mode, "tool_choice.allowed_tools.mode"), left

@@ -1,0 +1,80 @@
+"""Token counts in a provider's words about an input that is too long. Pure.
+
+Providers agree on no form: the counts stand in sentences, in one order or the other, with the
+request's cap of output added or apart. Both families of clients want them: Claude Code lowers its
+cap by `input length and max_tokens exceed context limit: A + B > C`, and compacts by
+`prompt is too long: A tokens > B maximum`.
+
+Sources: each provider's documents and sources, a line of `tests/dialects/refusals.py` for each.
+"""
+
+import re
+
+#: characters of a message that are searched; every pattern is linear in them
+_CHARACTERS_MAX = 4000
+
+_GIVEN, _CAP, _LIMIT = r"(?P<given>\d{1,9})", r"(?P<cap>\d{1,9})", r"(?P<limit>\d{1,9})"
+#: words between two counts
+_WORDS = r"[^0-9]{1,90}"
+
+#: input, cap of output and context window; then input and window; then the window alone
+_FORMS = tuple(
+    re.compile(form, re.IGNORECASE)
+    for form in (
+        rf"context limit: {_GIVEN} \+ {_CAP} > {_LIMIT}",
+        rf"context length (?:is|of) {_LIMIT} tokens{_WORDS}\d+ tokens \({_GIVEN} (?:in the messages"
+        rf"|of text input)(?:, \d+ of tool input)?, {_CAP} in the",
+        rf"context length of {_LIMIT} tokens{_WORDS}\d+ tokens: {_GIVEN} tokens from the input"
+        rf"{_WORDS}{_CAP}",
+        rf"context length is {_LIMIT} tokens{_WORDS}{_CAP} output tokens and your prompt contains"
+        rf"(?: at least)? {_GIVEN}",
+        rf"too large: {_CAP}\.{_WORDS}context length is {_LIMIT} tokens and your request has"
+        rf" {_GIVEN}",
+        rf"must be <= {_LIMIT}\. Given: {_GIVEN} `inputs` tokens and {_CAP}",
+        rf"too long: {_GIVEN}(?: tokens)? > {_LIMIT}",
+        rf"too long: {_GIVEN}, model maximum context length: {_LIMIT}",
+        rf"context length is {_LIMIT} tokens{_WORDS}{_GIVEN}",
+        rf"request \({_GIVEN} tokens\) exceeds the available context size \({_LIMIT}",
+        rf"n_keep: {_GIVEN} ?>= ?n_ctx: {_LIMIT}",
+        rf"token count \({_GIVEN}\) exceeds the maximum number of tokens allowed \({_LIMIT}",
+        rf"prompt length is {_LIMIT} but the request contains {_GIVEN}",
+        rf"token count of {_GIVEN} exceeds the limit of {_LIMIT}",
+        rf"token limit: {_LIMIT} \(requested: {_GIVEN}",
+        rf"contains {_GIVEN} tokens(?: and \d+ draft tokens)?, too large for model with {_LIMIT}",
+        rf"\(length {_GIVEN}\) is longer than the maximum model length of {_LIMIT}",
+        rf"input (?:length )?\({_GIVEN}(?: tokens)?\) (?:exceeds|is longer){_WORDS}\({_LIMIT}",
+        rf"less than {_LIMIT} tokens\. Given: {_GIVEN}",
+        rf"first {_GIVEN} tokens{_WORDS}context length of only {_LIMIT}",
+        rf"Current length is {_GIVEN} while limit is {_LIMIT}",
+        rf"prompt_tokens \({_GIVEN}\) must be less than max_seq_len \({_LIMIT}",
+        rf"cannot exceed {_LIMIT} - received {_GIVEN}",
+        rf"exceeded model token limit: {_LIMIT}",
+        rf"tokens allowed \(?{_LIMIT}",
+        rf"input length should be \[1, {_LIMIT}\]",
+        rf"reached context length of {_LIMIT}",
+        rf"maximum context length (?:is|of) {_LIMIT}",
+    )
+)
+#: sentences and codes without a count
+_WORDS_ALONE = re.compile(
+    r"exceeded model token limit|maximum context length|input token length too long"
+    r"|context_length_exceeded|prompt is too long|input is too long for|longer than the model's"
+    r" context|exceed_context_size|exceeds the (?:available )?context|context window exceeds"
+    r"|model_max_prompt_tokens_exceeded|ContextWindowExceeded|reduce the length of the messages"
+    r"|input token count exceeds|prompt 超长",
+    re.IGNORECASE,
+)
+
+
+def read_overflow(message: str) -> dict[str, int] | None:
+    """`input_tokens`, `output_tokens` (a cap) and `context_window`, as far as `message` has them.
+
+    None where it is about something else.
+    """
+    message = message[:_CHARACTERS_MAX]
+    for form in _FORMS:
+        if found := form.search(message):
+            counts = found.groupdict()
+            names = {"given": "input_tokens", "cap": "output_tokens", "limit": "context_window"}
+            return {names[name]: int(count) for name, count in counts.items() if count}
+    return {} if _WORDS_ALONE.search(message) else None

@@ -1,0 +1,173 @@
+"""One answer in the Messages dialect, streamed or whole.
+
+Owns the message around the content: its id, its stop reason and its usage. Must never call a
+broken answer complete. Source: Anthropic API reference, "Messages" and "Streaming Messages".
+"""
+
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from gateway.core.concurrency.worker_thread import Aside
+from gateway.core.errors import FaregateError, UpstreamBroken
+from gateway.core.events import Signed, Usage
+from gateway.core.request import Thought
+from gateway.core.seal import Sealer
+from gateway.dialects.base import Answer, Call, Chunk, Exchange
+from gateway.dialects.errors import render_anthropic
+from gateway.dialects.messages.block_assembly import Assembly, Block, read_input
+from gateway.dialects.messages.request_reader import Wishes
+from gateway.dialects.messages.stream_writer import MESSAGE_STOP, PING, Stream, block_start, frame
+
+
+class MessagesRenderer:
+    """Renders one answer; either the stream's methods or `complete` are used."""
+
+    def __init__(self, call: Call, exchange: Exchange, sealer: Sealer, aside: Aside) -> None:
+        self._aside = aside
+        self._wishes: Wishes = call.source
+        self._exchange = exchange
+        self._sealer = sealer
+        self._assembly = Assembly(self._wishes.wants_one_call)
+        self._stream = Stream(self._assembly, self._sign, self._wishes.hides_thinking)
+        self._frames_count = 0
+
+    def open(self) -> list[bytes]:
+        """`message_start`, with an estimate of the input: clients manage their context by it."""
+        usage = _usage(Usage(input=self._wishes.input_tokens, output=1))
+        return [frame("message_start", {"message": self._message([], None, None, usage)})]
+
+    def keep_alive(self) -> bytes:
+        """A ping."""
+        return PING
+
+    def feed(self, chunk: Chunk) -> list[bytes]:
+        """Frames for one chunk; none while a client wants its thinking hidden."""
+        if self._wishes.wants_nothing:
+            return []
+        frames = self._stream.push(chunk.events())
+        self._frames_count += len(frames)
+        return frames
+
+    async def close(self, usage: Usage | None) -> list[bytes]:
+        """The last block's end, then stop reason and usage."""
+        frames = self._stream.finish()
+        stop_reason, stop_sequence = self._stop()
+        delta: dict[str, Any] = {"stop_reason": stop_reason, "stop_sequence": stop_sequence}
+        if stop_reason == "refusal":
+            delta["stop_details"] = _REFUSAL
+        # An upstream that tells no usage: about one token a frame, and the estimate stays.
+        told = {"output_tokens": self._frames_count} if usage is None else self._told(usage)
+        frames.append(frame("message_delta", {"delta": delta, "usage": told}))
+        frames.append(MESSAGE_STOP)
+        return frames
+
+    def fail(self, error: FaregateError) -> list[bytes]:
+        """An `error` event; the blocks stay open, so that nobody takes them for complete."""
+        envelope = render_anthropic(error, self._exchange.request_id)
+        return [frame("error", envelope)]
+
+    async def complete(self, answer: Answer) -> bytes:
+        """The whole message. Raises `UpstreamBroken` for a call that nobody could carry out."""
+        holder = self._exchange.caller.holder
+        return await self._aside.run(holder, answer.size, partial(self._whole, answer))
+
+    def _whole(self, answer: Answer) -> bytes:
+        if not self._wishes.wants_nothing:
+            for event in answer.events():
+                self._assembly.add(event)
+        stop_reason, stop_sequence = self._stop()
+        content = [
+            rendered
+            for block in self._assembly.blocks
+            if (rendered := self._content(block, stop_reason)) is not None
+        ]
+        usage = answer.usage or Usage(input=self._wishes.input_tokens)
+        message = self._message(
+            content, stop_reason, stop_sequence, _usage(usage) | self._told(usage)
+        )
+        return msgspec.json.encode(message)
+
+    def _message(
+        self,
+        content: list[dict[str, Any]],
+        stop_reason: str | None,
+        stop_sequence: str | None,
+        usage: dict[str, Any],
+    ) -> dict[str, Any]:
+        return {
+            "id": "msg_" + self._exchange.request_id.rpartition("_")[2],
+            "type": "message",
+            "role": "assistant",
+            "model": self._exchange.model,
+            "content": content,
+            "stop_reason": stop_reason,
+            "stop_sequence": stop_sequence,
+            "stop_details": _REFUSAL if stop_reason == "refusal" else None,
+            "usage": usage,
+        }
+
+    def _content(self, block: Block, stop_reason: str) -> dict[str, Any] | None:
+        """One block; None for a call that was cut off by the cap on output tokens."""
+        content, text = block_start(block, self._sign), "".join(block.pieces)
+        match block.kind:
+            case "text":
+                content["text"] = text
+            case "thinking":
+                content["thinking"] = "" if self._wishes.hides_thinking else text
+                content["signature"] = self._sign(text.encode(), block.signed)
+            case "tool_use":
+                content["input"] = read_input(text.encode() or b"{}")
+                if content["input"] is None and stop_reason == "max_tokens":
+                    return None
+                if content["input"] is None:
+                    raise UpstreamBroken(
+                        "The upstream called a tool with arguments that are not a JSON object."
+                    )
+        return content
+
+    def _stop(self) -> tuple[str, str | None]:
+        if self._wishes.wants_nothing:
+            return "max_tokens", None
+        return self._assembly.stop_reason, self._assembly.stop_sequence
+
+    def _told(self, usage: Usage) -> dict[str, Any]:
+        """What the upstream counted; a request for nothing gets none of the output it paid for."""
+        if self._wishes.wants_nothing:
+            usage = Usage(usage.input, 0, usage.cached)
+        return _counts(usage)
+
+    def _sign(self, reasoning: bytes, signed: Signed | None) -> str:
+        """The signature of a thinking block: its text, sealed for the account that asked.
+
+        An upstream's own signature is sealed with it.
+        """
+        account_id = self._exchange.caller.account_id
+        if signed is None:
+            return self._sealer.seal(account_id, reasoning)
+        thought = Thought(reasoning.decode(), signed.signature, signed.upstream, signed.is_redacted)
+        return self._sealer.seal_thought(account_id, thought)
+
+
+_REFUSAL = {"type": "refusal", "category": None, "explanation": None}
+
+
+def _counts(usage: Usage) -> dict[str, Any]:
+    """Anthropic counts cached input apart, and thinking inside the output."""
+    return {
+        "input_tokens": max(0, usage.input - usage.cached),
+        "cache_creation_input_tokens": 0,
+        "cache_read_input_tokens": usage.cached,
+        "output_tokens": usage.output,
+        "output_tokens_details": {"thinking_tokens": usage.reasoning},
+    }
+
+
+def _usage(usage: Usage) -> dict[str, Any]:
+    """A message's usage; clients fail without the members about caches."""
+    return {
+        **_counts(usage),
+        "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 0},
+        "service_tier": "standard",
+    }

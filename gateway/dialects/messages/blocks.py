@@ -1,0 +1,126 @@
+"""Content blocks that a user or a tool result may hold, from the wire to internal parts.
+
+Owns what becomes of images, documents, search results and tool references: a PDF stays a document
+until its text is read. Must never fail for a kind of block it does not know: such a block is left
+out, since a client cannot take it back out of its history. Source: Anthropic API reference,
+"Messages", content blocks.
+"""
+
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from gateway.core.errors import UnsupportedParameter
+from gateway.core.request import Document, Image, Part, Text
+from gateway.dialects.inline import NOT_FETCHED, PDF, UNKNOWN_TYPE, is_inline_image, text_of
+from gateway.dialects.messages.types import (
+    Block,
+    CitationsParam,
+    Content,
+    DocumentBlock,
+    ImageBlock,
+    SearchResultBlock,
+    Source,
+    TextBlock,
+    ToolReferenceBlock,
+    read_block,
+)
+
+
+class Place(Struct, frozen=True):
+    """Where a block stands: its path in the body, and where to name what is left out.
+
+    `oddities` are blocks of unknown kinds, and empty ones; nobody is told of them.
+    """
+
+    path: str
+    degraded: list[str]
+    oddities: list[str] = []
+
+    def inside(self, member: str) -> "Place":
+        return Place(f"{self.path}.{member}", self.degraded, self.oddities)
+
+
+def read_blocks(content: Content | None, place: Place) -> Iterator[tuple[Block, Place]]:
+    """The blocks of a content that are known here, each with its place."""
+    if isinstance(content, str):
+        yield TextBlock(content), place
+        return
+    for index, raw in enumerate(content or ()):
+        inner = place.inside(str(index))
+        block = read_block(raw, inner.path)
+        if block is None:
+            place.oddities.append(inner.path)
+            continue
+        if type(block) is TextBlock and (not block.text or block.text.isspace()):
+            place.oddities.append(inner.path)
+        yield block, inner
+
+
+def read_text(content: Content | None, place: Place, separator: str = "\n\n") -> str:
+    """The text blocks of a content, and nothing else of it."""
+    return separator.join(
+        block.text
+        for block, _ in read_blocks(content, place)
+        if isinstance(block, TextBlock) and block.text
+    )
+
+
+def read_parts(content: Content | None, place: Place) -> Iterator[Part]:
+    """What a model may see of a content."""
+    for block, inner in read_blocks(content, place):
+        yield from parts_of(block, inner)
+
+
+def parts_of(block: Block, place: Place) -> Iterator[Part]:
+    """What a model may see of one block; nothing of kinds that do not belong here."""
+    match block:
+        case TextBlock(text=text):
+            if text:
+                yield Text(text)
+        case ImageBlock(source=source):
+            yield _image(source, place)
+        case DocumentBlock():
+            yield from _document(block, place)
+        case SearchResultBlock(title=title, source=origin, content=content, citations=citations):
+            _leave_out(citations, place)
+            text = read_text(content, place.inside("content"))
+            yield Text(f"[search result {title}]\nSource: {origin}\n\n{text}")
+        case ToolReferenceBlock(tool_name=name):
+            yield Text(f"Tool {name} is now available")
+
+
+def _image(source: Source, place: Place) -> Image:
+    url = f"data:{source.media_type};base64,{source.data or ''}"
+    if source.type != "base64" or not is_inline_image(url):
+        raise UnsupportedParameter(
+            f"{place.path}.source: only images of a base64 source are supported",
+            param=f"{place.path}.source",
+        )
+    return Image(url)
+
+
+def _document(block: DocumentBlock, place: Place) -> Iterator[Part]:
+    _leave_out(block.citations, place)
+    name = block.title or "untitled"
+    yield Text(f"[document {name}]" + (f"\n{block.context}" if block.context else ""))
+    source, path = block.source, f"{place.path}.source"
+    match source.type:
+        case "text" if source.data is not None:
+            yield Text(source.data)
+        case "content":
+            yield from read_parts(source.content, place.inside("source.content"))
+        case "base64" if source.media_type == PDF and source.data is not None:
+            yield Document("", path=path, data=source.data)
+        case "base64" if source.data is not None:
+            text = text_of(source.media_type or "", source.data)
+            yield Document("", path=path, problem=UNKNOWN_TYPE) if text is None else Text(text)
+        case "url" | "file":
+            yield Document("", path=path, problem=NOT_FETCHED)
+        case _:
+            yield Document("", path=path, problem=UNKNOWN_TYPE)
+
+
+def _leave_out(citations: CitationsParam | None, place: Place) -> None:
+    if citations is not None and citations.enabled:
+        place.degraded.append("citations")

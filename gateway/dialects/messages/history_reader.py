@@ -1,0 +1,137 @@
+"""Messages of a conversation, from the wire to the internal ones.
+
+Owns who may say what, and the way of reasoning there and back: clear text is kept whoever signed
+it; where only a signature came back, it is opened if it is ours and of this account; a thought that
+an upstream signed is opened for that upstream. Must never
+fail for a block it does not know. Source: Anthropic API reference, "Messages" and "Extended
+thinking"; what happens to results is in `pairing`.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from gateway.core.errors import InvalidRequest
+from gateway.core.request import (
+    AssistantMessage,
+    Message,
+    Part,
+    SystemMessage,
+    Thought,
+    ToolCall,
+    ToolMessage,
+    UserMessage,
+)
+from gateway.core.seal import Sealer
+from gateway.dialects.messages import types
+from gateway.dialects.messages.blocks import Place, parts_of, read_blocks, read_parts, read_text
+from gateway.dialects.messages.call_ids import decode_call_id
+
+#: a line that agent clients put first; it varies by request and would spoil prefix caches
+ATTRIBUTION = "x-anthropic-billing-header:"
+
+
+def read_system(content: types.Content | None) -> str:
+    """The system prompt, byte-stable between requests of one conversation."""
+    texts = (
+        without_attribution(block.text)
+        for block, _ in read_blocks(content, Place("system", []))
+        if isinstance(block, types.TextBlock)
+    )
+    return "\n\n".join(text for text in texts if text)
+
+
+def without_attribution(text: str) -> str:
+    return text.partition("\n")[2] if text.startswith(ATTRIBUTION) else text
+
+
+class HistoryReader:
+    """Reads the messages of one request, made by one account."""
+
+    def __init__(self, sealer: Sealer, account_id: int, degraded: list[str]) -> None:
+        self._sealer = sealer
+        self._account_id = account_id
+        self._degraded = degraded
+        #: places of what an upstream of the same dialect may not take as it is
+        self.oddities: list[str] = []
+        #: what upstreams signed, by what stands for it in the body
+        self.thoughts: dict[str, Thought] = {}
+
+    def read(self, messages: Sequence[types.Message]) -> Iterator[Message]:
+        """One wire message becomes none, one or several; empty ones vanish."""
+        for index, message in enumerate(messages):
+            place = Place(f"messages.{index}.content", self._degraded, self.oddities)
+            match message.role:
+                case "user":
+                    yield from self._user(message.content, place)
+                case "assistant":
+                    yield from self._assistant(message.content, place)
+                case "system":
+                    self.oddities.append(place.path)
+                    text = read_text(message.content, place)
+                    if text:
+                        yield SystemMessage(text)
+                case _:
+                    path = f"messages.{index}.role"
+                    raise InvalidRequest(
+                        f"{path}: Input should be 'user', 'assistant' or 'system'", param=path
+                    )
+
+    def _user(self, content: types.Content, place: Place) -> Iterator[Message]:
+        parts: list[Part] = []
+        for block, inner in read_blocks(content, place):
+            if isinstance(block, types.ToolResultBlock):
+                yield ToolMessage(
+                    decode_call_id(block.tool_use_id),
+                    tuple(read_parts(block.content, inner.inside("content"))),
+                    is_error=bool(block.is_error),
+                )
+            else:
+                parts.extend(parts_of(block, inner))
+        if parts:
+            yield UserMessage(tuple(parts))
+
+    def _assistant(self, content: types.Content, place: Place) -> Iterator[Message]:
+        texts: list[str] = []
+        reasoning: list[str] = []
+        thoughts: list[Thought] = []
+        calls: list[ToolCall] = []
+        for block, inner in read_blocks(content, place):
+            match block:
+                case types.TextBlock(text=text):
+                    texts.append(text)
+                case types.ThinkingBlock(thinking=text, signature=sealed):
+                    reasoning.append(self._think(text, sealed or "", thoughts))
+                case types.RedactedThinkingBlock(data=sealed):
+                    reasoning.append(self._think(None, sealed, thoughts))
+                case types.ToolUseBlock():
+                    calls.append(_call(block, inner))
+        text = "".join(texts)
+        thinking = "\n\n".join(piece for piece in reasoning if piece)
+        if text or thinking or calls:
+            yield AssistantMessage(
+                text or None, thinking or None, tuple(calls), thoughts=tuple(thoughts)
+            )
+
+    def _think(self, text: str | None, sealed: str, thoughts: list[Thought]) -> str:
+        """The reasoning of a block, in clear; what an upstream signed of it goes to `thoughts`."""
+        thought = self._sealer.open_thought(self._account_id, sealed)
+        if thought is not None:
+            self.thoughts[sealed] = thought
+            thoughts.append(thought)
+            return text or thought.text
+        plain = None if text else self._sealer.open(self._account_id, sealed)
+        return text or ("" if plain is None else plain.decode(errors="replace"))
+
+
+def _call(block: types.ToolUseBlock, place: Place) -> ToolCall:
+    """A call; its input is JSON text, as the client spelled it."""
+    if not block.name:
+        path = f"{place.path}.name"
+        raise InvalidRequest(f"{path}: Input should have at least 1 character", param=path)
+    try:
+        text = bytes(block.input).decode()
+    except UnicodeDecodeError:
+        text = ""
+    if not text.startswith("{"):
+        path = f"{place.path}.input"
+        raise InvalidRequest(f"{path}: Input should be a valid object", param=path)
+    return ToolCall(decode_call_id(block.id), block.name, text)

@@ -1,0 +1,107 @@
+"""Repaired messages as the Messages dialect writes them: turns of a user and an assistant.
+
+Owns spelling only. Instructions at the beginning become `system`; a later one stays where it is, in
+the user's turn, since the dialect has no other place for it. Source: Anthropic API reference,
+"Messages", `messages` and `system`.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from gateway.core.request import (
+    AssistantMessage,
+    Image,
+    Message,
+    Part,
+    SystemMessage,
+    Text,
+    ToolCall,
+    ToolMessage,
+    UserMessage,
+)
+from gateway.dialects.adapt.calls import read_arguments
+from gateway.dialects.messages.call_ids import encode_call_id
+
+Object = dict[str, Any]
+
+_CALL_ID = re.compile(r"[a-zA-Z0-9_-]+")
+_DATA_URL = re.compile(r"data:([^;,]+);base64,", re.IGNORECASE)
+_NO_OUTPUT = "(no output)"
+_BEGINNING = "(the conversation goes on)"
+
+
+#: the thinking blocks of a message
+Think = Callable[[AssistantMessage], list[Object]]
+
+
+def write_conversation(messages: Iterable[Message], think: Think) -> tuple[list[str], list[Object]]:
+    """The texts of `system`, and the turns, which alternate and begin with the user's."""
+    system: list[str] = []
+    turns: list[Object] = []
+    for message in messages:
+        if isinstance(message, SystemMessage) and not turns:
+            system.append(message.text)
+            continue
+        role = "assistant" if isinstance(message, AssistantMessage) else "user"
+        blocks = _blocks(message, think)
+        if not turns and role == "assistant":
+            turns.append({"role": "user", "content": [_text(_BEGINNING)]})
+        if turns and turns[-1]["role"] == role:
+            turns[-1]["content"] += blocks
+        elif blocks:
+            turns.append({"role": role, "content": blocks})
+    if turns and turns[-1]["role"] == "assistant":
+        last = turns[-1]["content"][-1]
+        if last["type"] == "text":  # a last text must not end in white space
+            last["text"] = last["text"].rstrip() or "…"
+    return system, turns
+
+
+def _blocks(message: Message, think: Think) -> list[Object]:
+    match message:
+        case SystemMessage():
+            return [_text(f"<system>\n{message.text}\n</system>")]
+        case UserMessage():
+            return [_part(part) for part in message.parts if not _is_blank(part)]
+        case ToolMessage():
+            result = {"type": "tool_result", "tool_use_id": _call_id(message.call_id)}
+            shown = [_part(part) for part in message.parts if not _is_blank(part)]
+            return [{**result, "content": shown or [_text(_NO_OUTPUT)]}]
+        case AssistantMessage():
+            return _assistant_blocks(message, think)
+
+
+def _assistant_blocks(message: AssistantMessage, think: Think) -> list[Object]:
+    blocks = think(message)
+    if message.text and not message.text.isspace():
+        blocks.append(_text(message.text))
+    return blocks + [_call(call) for call in message.calls]
+
+
+def _call(call: ToolCall) -> Object:
+    arguments = read_arguments(call.arguments)
+    return {"type": "tool_use", "id": _call_id(call.id), "name": call.name, "input": arguments}
+
+
+def _call_id(call_id: str) -> str:
+    """An id in the dialect's alphabet; one from elsewhere is written in it."""
+    return call_id if _CALL_ID.fullmatch(call_id) else encode_call_id(call_id)
+
+
+def _part(part: Part) -> Object:
+    if isinstance(part, Image):
+        found = _DATA_URL.match(part.url)
+        media_type = found.group(1) if found else "image/png"
+        data = part.url[found.end() :] if found else part.url
+        source = {"type": "base64", "media_type": media_type, "data": data}
+        return {"type": "image", "source": source}
+    return _text(part.text)
+
+
+def _is_blank(part: Part) -> bool:
+    return isinstance(part, Text) and not part.text.strip()
+
+
+def _text(text: str) -> Object:
+    return {"type": "text", "text": text}

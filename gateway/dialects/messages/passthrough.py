@@ -1,0 +1,126 @@
+"""A Messages request for an upstream that speaks Messages: as it was written, where that can be.
+
+Owns what changes all the same: the model, our seals, what would tell who asks, and what decides on
+the bill of whoever runs the gateway. Must never send a thinking that differs from what is charged.
+Source: Anthropic API reference, "Messages" and "Beta headers".
+"""
+
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from gateway.core.catalog import Resolution
+from gateway.core.request import Native, Request
+from gateway.dialects.endpoint import Outgoing
+from gateway.dialects.json import encode
+from gateway.dialects.messages.betas import Betas
+from gateway.dialects.messages.history_reader import ATTRIBUTION, without_attribution
+from gateway.dialects.messages.thinking import write_thought
+from gateway.dialects.passthrough import Members, open_body, read_members
+
+#: where it is worked out, how fast, by whose tools and at whose expense: that is the
+#: administrator's to say; what a compaction gives back nobody here could read
+_NOT_THE_CLIENTS = (
+    "service_tier",
+    "speed",
+    "inference_geo",
+    "container",
+    "mcp_servers",
+    "thread",
+    "billing_policy",
+    "fallback_credit_token",
+    "compaction",
+)
+
+_raws = msgspec.json.Decoder(list[Raw]).decode
+_content = msgspec.json.Decoder(str | list[Raw]).decode
+_block = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+def render_native(request: Request, resolution: Resolution, betas: Betas) -> Outgoing | None:
+    """The request as its client wrote it; None where it has to be translated.
+
+    What belongs to an unknown beta may stand anywhere in it, and is refused without.
+    """
+    native = request.native
+    if native is None or native.dialect != "messages" or native.betas is None:
+        return None
+    if betas.unknown or not _is_eligible(request, resolution):
+        return None
+    body, taken = open_body(native.body, _NOT_THE_CLIENTS, ("thinking", "output_config"))
+    body["model"] = resolution.model.upstream_model
+    limit = resolution.model.max_output_tokens
+    if limit is not None and (request.max_tokens or 0) > limit:
+        body["max_tokens"] = limit
+    if not resolution.reasoning:
+        body["thinking"] = {"type": "disabled"}
+    if request.safety_identifier:
+        body["metadata"] = {"user_id": request.safety_identifier}
+    _strip_system(body)
+    body["messages"] = _unseal(_raws(body["messages"]), native, resolution.model.upstream)
+    headers = {"anthropic-beta": ",".join(betas.passed)} if betas.passed else {}
+    return Outgoing(encode(body), request.stream, tuple(taken), headers=headers)
+
+
+def _is_eligible(request: Request, resolution: Resolution) -> bool:
+    """Whether the body may stand as it is: it says of thinking what was decided, within the cap."""
+    model, wish = resolution.model, request.reasoning
+    if model.profile.takes_whole != "messages" or bool(wish.on) is not resolution.reasoning:
+        return False
+    limit = model.max_output_tokens
+    return limit is None or not wish.is_manual or (request.max_tokens or 0) <= limit
+
+
+def _strip_system(body: Members) -> None:
+    system = body.get("system")
+    if system is None or ATTRIBUTION.encode() not in bytes(system):
+        return
+    content = _content(system)
+    blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
+    kept: list[Any] = []
+    for raw in blocks:
+        block = raw if isinstance(raw, dict) else _block(raw)
+        text = block.get("text")
+        if isinstance(text, str) and (rest := without_attribution(text)) != text:
+            if rest:
+                kept.append({**block, "text": rest})
+        else:
+            kept.append(raw)
+    body["system"] = kept
+    if not kept:
+        del body["system"]
+
+
+def _unseal(messages: list[Raw], native: Native, upstream: str) -> list[Any]:
+    """The messages with what `upstream` signed in it as it came, and without any other thinking."""
+    written: list[Any] = []
+    for raw in messages:
+        # Every other message holds none, and stays as it is.
+        if b"thinking" not in bytes(raw):
+            written.append(raw)
+            continue
+        message = read_members(raw)
+        content = _content(message["content"])
+        if isinstance(content, str) or bytes(message["role"]) != b'"assistant"':
+            written.append(raw)
+            continue
+        blocks = [kept for block in content if (kept := _block_for(block, native, upstream))]
+        if blocks:
+            written.append({**message, "content": blocks})
+    return written
+
+
+def _block_for(raw: Raw, native: Native, upstream: str) -> Raw | Members | None:
+    if b"thinking" not in bytes(raw):
+        return raw
+    block = _block(raw)
+    match block.get("type"):
+        case "thinking":
+            sealed = block.get("signature")
+        case "redacted_thinking":
+            sealed = block.get("data")
+        case _:
+            return raw
+    thought = native.thoughts.get(sealed or "")
+    return write_thought(thought) if thought is not None and thought.upstream == upstream else None

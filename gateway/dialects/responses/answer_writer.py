@@ -1,0 +1,298 @@
+"""Turns the internal events of one answer into a response: frames of a stream, or one object.
+
+    created → in_progress → items → completed | incomplete → [DONE]
+                              └──── error → failed
+
+At most one reasoning or message item is open; the next kind of event closes it. Calls stay open
+until the end, since their arguments may interleave, and since an agent runs a tool as soon as it
+sees its call done: no call is done before the upstream's answer is whole. Must never write `[DONE]`
+after a failure. Source: OpenAI API reference, "Responses", streaming events.
+"""
+
+import time
+from functools import partial
+from hashlib import sha256
+from itertools import count
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from gateway.core.concurrency.worker_thread import Aside
+from gateway.core.errors import FaregateError
+from gateway.core.events import (
+    CallArguments,
+    CallStarted,
+    Event,
+    Finished,
+    FinishReason,
+    Reasoning,
+    Refusal,
+    Signed,
+    Text,
+    Usage,
+)
+from gateway.core.request import Thought
+from gateway.core.seal import Sealer
+from gateway.dialects.base import Answer, Chunk, Exchange
+from gateway.dialects.errors import render_openai
+from gateway.dialects.responses.calls import ITEMS
+from gateway.dialects.responses.logprobs import read_logprobs
+from gateway.dialects.responses.output_items import (
+    CallOutput,
+    MessageOutput,
+    OutputItem,
+    PartKind,
+    ReasoningOutput,
+    frame,
+)
+from gateway.dialects.responses.request_reader import Source
+from gateway.dialects.responses.response_object import (
+    IncompleteDetails,
+    error_object,
+    new_object,
+    usage_object,
+)
+from gateway.dialects.responses.stored_responses import ResponseState, StoredResponse, stored_input
+
+_encode = msgspec.json.Encoder().encode
+
+CALL_ID_LENGTH_MAX = 64
+_DONE = b"data: [DONE]\n\n"
+_KEEP_ALIVE = b": keep-alive\n\n"
+_INCOMPLETE: dict[FinishReason, IncompleteDetails] = {
+    "length": IncompleteDetails("max_output_tokens"),
+    "content_filter": IncompleteDetails("content_filter"),
+}
+
+
+class ResponseRenderer:
+    """One answer. `state` is where it is kept, if it is to be kept.
+
+    Making one raises `InvalidRequest` for what no response object can repeat.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        exchange: Exchange,
+        sealer: Sealer,
+        state: ResponseState | None,
+        aside: Aside,
+    ) -> None:
+        self._aside = aside
+        self._toolbox = source.toolbox
+        self._wants_logprobs = source.logprobs
+        self._caller = exchange.caller
+        self._sealer = sealer
+        self._state = state
+        self._tail = exchange.request_id.rpartition("_")[2]
+        self._numbers = count()
+        self._items: list[OutputItem] = []
+        self._talking: ReasoningOutput | MessageOutput | None = None
+        self._calls: dict[int, CallOutput] = {}
+        self._call_ids: set[str] = set()
+        self._reason: FinishReason = "stop"
+        # Tried now: what is kept once the content is out must not be able to fail.
+        self._input: list[Raw] | None = None
+        if source.keep and state is not None:
+            self._input = stored_input(source.context, self._tail, state.bytes_max)
+        self._object = new_object(
+            source.body,
+            source.toolbox.echo,
+            id=f"resp_{self._tail}",
+            model=exchange.model,
+            created=exchange.created,
+            store=self._input is not None,
+        )
+
+    def open(self) -> list[bytes]:
+        """The response is announced, and said to be in progress."""
+        return [self._lifecycle("created"), self._lifecycle("in_progress")]
+
+    def keep_alive(self) -> bytes:
+        """A comment; it takes no sequence number."""
+        return _KEEP_ALIVE
+
+    def feed(self, chunk: Chunk) -> list[bytes]:
+        """The frames of one chunk's events."""
+        return self._absorb(chunk)
+
+    async def close(self, usage: Usage | None) -> list[bytes]:
+        """Close all items, keep the response, and only then say that it is complete."""
+        frames = self._finish(usage)
+        await self._keep()
+        frames.append(self._lifecycle(self._object.status))
+        frames.append(_DONE)
+        return frames
+
+    def fail(self, error: FaregateError) -> list[bytes]:
+        """The error event and the failed response; what was open stays undone.
+
+        The event carries its members twice: beside its type, as OpenAI documents them, and in
+        `error`, as the Open Responses specification does and as the SDKs raise on.
+        """
+        envelope: Any = render_openai(error)["error"]
+        self._object.status = "failed"
+        self._object.error = error_object(error, envelope["message"])
+        self._object.output = self._output()
+        self._object.store = False
+        event = frame(
+            "error",
+            next(self._numbers),
+            code=envelope["code"],
+            message=envelope["message"],
+            param=envelope["param"],
+            error=envelope,
+        )
+        return [event, self._lifecycle("failed")]
+
+    async def complete(self, answer: Answer) -> bytes:
+        """The response object, kept before it is given away."""
+        size = answer.size
+        await self._aside.run(self._caller.holder, size, partial(self._absorb_whole, answer))
+        await self._keep()
+        return await self._aside.run(self._caller.holder, size, partial(_encode, self._object))
+
+    def _absorb_whole(self, answer: Answer) -> None:
+        # The frames of a few events cost less than a second way to build the items would.
+        self._absorb(answer)
+        self._finish(answer.usage)
+
+    def _absorb(self, part: Chunk | Answer) -> list[bytes]:
+        frames: list[bytes] = []
+        logprobs = read_logprobs(part.data) if self._wants_logprobs and part.data else []
+        for event in part.events():
+            if logprobs and isinstance(event, Text):
+                message = self._message("output_text", frames)
+                frames.append(message.add_with_logprobs(event.text, logprobs))
+                logprobs = []
+            else:
+                self._take(event, frames)
+        return frames
+
+    def _take(self, event: Event, frames: list[bytes]) -> None:
+        if isinstance(event, Text):
+            frames.append(self._message("output_text", frames).add(event.text))
+        elif isinstance(event, Reasoning):
+            frames.append(self._reasoning(frames).add(event.text))
+        elif isinstance(event, CallArguments):
+            frames.extend(self._calls[event.index].add(event.fragment))
+        elif isinstance(event, CallStarted):
+            self._start_call(event, frames)
+        elif isinstance(event, Refusal):
+            frames.append(self._message("refusal", frames).add(event.text))
+        elif isinstance(event, Finished):
+            self._reason = event.reason
+        elif isinstance(event, Signed):
+            self._sign(event, frames)
+
+    def _message(self, kind: PartKind, frames: list[bytes]) -> MessageOutput:
+        """The open message with a part of this kind under way."""
+        message = self._talking
+        if not isinstance(message, MessageOutput):
+            self._hush(frames)
+            index = len(self._items)
+            message = MessageOutput(self._item_id("msg", index), index, self._numbers)
+            self._talking = message
+            self._begin(message, frames)
+        if message.part_kind != kind:
+            frames.extend(message.switch(kind))
+        return message
+
+    def _reasoning(self, frames: list[bytes]) -> ReasoningOutput:
+        reasoning = self._talking
+        if not isinstance(reasoning, ReasoningOutput):
+            self._hush(frames)
+            index = len(self._items)
+            reasoning = ReasoningOutput(
+                self._item_id("rs", index), index, self._numbers, self._seal
+            )
+            self._talking = reasoning
+            self._begin(reasoning, frames)
+        return reasoning
+
+    def _sign(self, event: Signed, frames: list[bytes]) -> None:
+        """End the reasoning under way; what is redacted is an item of its own."""
+        if event.is_redacted:
+            self._hush(frames)
+        self._reasoning(frames).signed = event
+        self._hush(frames)
+
+    def _start_call(self, event: CallStarted, frames: list[bytes]) -> None:
+        self._hush(frames)
+        binding = self._toolbox.binding(event.name)
+        index = len(self._items)
+        item_id = self._item_id(ITEMS[binding.kind][1], index)
+        call_id = self._call_id(event.id, index)
+        call = CallOutput(item_id, index, self._numbers, call_id, binding)
+        self._calls[event.index] = call
+        self._begin(call, frames)
+
+    def _begin(self, item: OutputItem, frames: list[bytes]) -> None:
+        self._items.append(item)
+        frames.extend(item.open())
+
+    def _hush(self, frames: list[bytes]) -> None:
+        """Close the reasoning or message item that is open, if one is."""
+        if self._talking is not None:
+            frames.extend(self._talking.close("completed"))
+            self._talking = None
+
+    def _item_id(self, prefix: str, index: int) -> str:
+        return f"{prefix}_{self._tail}_{index}"
+
+    def _call_id(self, upstream_id: str, index: int) -> str:
+        """The upstream's id, unless it is too long or was there before in this answer."""
+        if 0 < len(upstream_id) <= CALL_ID_LENGTH_MAX and upstream_id not in self._call_ids:
+            call_id = upstream_id
+        else:
+            digest = sha256(f"{self._tail} {index} {upstream_id}".encode()).hexdigest()
+            call_id = f"call_{digest[:24]}"
+        self._call_ids.add(call_id)
+        return call_id
+
+    def _seal(self, text: str, signed: Signed | None) -> str:
+        if signed is None:
+            return self._sealer.seal(self._caller.account_id, text.encode())
+        thought = Thought(text, signed.signature, signed.upstream, signed.is_redacted)
+        return self._sealer.seal_thought(self._caller.account_id, thought)
+
+    def _finish(self, usage: Usage | None) -> list[bytes]:
+        """Close every item and fill in the object; only the last item can be incomplete."""
+        frames: list[bytes] = []
+        details = _INCOMPLETE.get(self._reason)
+        if not self._items:
+            self._message("output_text", frames)
+        for item in self._items:
+            if item.raw is None:
+                cut = details is not None and item is self._items[-1]
+                frames.extend(item.close("incomplete" if cut else "completed"))
+        self._talking = None
+        self._object.incomplete_details = details
+        self._object.status = "completed" if details is None else "incomplete"
+        self._object.completed_at = int(time.time()) if details is None else None
+        self._object.output = self._output()
+        self._object.usage = usage_object(usage) if usage is not None else None
+        return frames
+
+    def _output(self) -> list[Raw]:
+        return [item.raw for item in self._items if item.raw is not None]
+
+    async def _keep(self) -> None:
+        if self._input is None or self._state is None:
+            return
+        stored = StoredResponse(
+            id=self._object.id,
+            input=self._input,
+            response=Raw(_encode(self._object)),
+            created=self._object.created_at,
+        )
+        self._object.store = await self._state.save(self._caller, stored)
+
+    def _lifecycle(self, status: str) -> bytes:
+        return b'event: response.%b\ndata: {"type":"response.%b","sequence_number":%d,' % (
+            status.encode(),
+            status.encode(),
+            next(self._numbers),
+        ) + b'"response":%b}\n\n' % _encode(self._object)

@@ -1,0 +1,31 @@
+"""Responses as an upstream speaks it.
+
+Source: OpenAI API reference, "Create a model response".
+"""
+
+from gateway.core.catalog import Resolution
+from gateway.core.request import Request
+from gateway.dialects.endpoint import AnswerStream, Outgoing, bearer
+from gateway.dialects.event_stream import EventStream
+from gateway.dialects.responses.answer_reader import ResponsesReader
+from gateway.dialects.responses.passthrough import render_native
+from gateway.dialects.responses.request_writer import render_request
+
+
+class ResponsesEndpoint:
+    """See `gateway.dialects.endpoint.Endpoint`; the base URL ends in `/v1`."""
+
+    path = "/responses"
+    count_route = None
+
+    def headers(self, url: str, credential: str | None) -> dict[str, str]:
+        """The credential as a bearer token."""
+        return bearer(credential)
+
+    def prepare(self, request: Request, resolution: Resolution) -> Outgoing:
+        """The request as this upstream takes it; raises `InvalidRequest` for what it cannot."""
+        return render_native(request, resolution) or render_request(request, resolution)
+
+    def reader(self, outgoing: Outgoing, upstream: str, credential: str | None) -> AnswerStream:
+        """The reader of one answer."""
+        return EventStream(ResponsesReader(upstream, credential))

@@ -1,0 +1,251 @@
+"""Input items to internal messages.
+
+    (reasoning* message? call*)  one assistant message, then the results of its calls in their order
+    message                      a user's or a system message, in its place
+
+Results are looked up by the id of their call, first come, first served, so it does not matter what
+stands between a call and its result. A further result of the same call adds to the one before:
+agents report on a running call that way. Owns what becomes of each kind of item. Must never refuse
+a kind it does not know: those are hosted tools' histories, which a client cannot take back; they
+are left out and named. Source: OpenAI API reference, "Create a model response", `input`.
+"""
+
+from collections import Counter, deque
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from gateway.core.errors import InvalidRequest
+from gateway.core.request import (
+    AssistantMessage,
+    Message,
+    Part,
+    SystemMessage,
+    Thought,
+    ToolCall,
+    ToolMessage,
+    UserMessage,
+)
+from gateway.core.seal import Sealer
+from gateway.dialects.inline import shown_kind
+from gateway.dialects.json import convert
+from gateway.dialects.responses.calls import CALLS, OUTPUTS, wrap
+from gateway.dialects.responses.content import Place, read_output, read_parts, read_text
+from gateway.dialects.responses.tools import flat_name
+from gateway.dialects.responses.types import (
+    CallItem,
+    MessageItem,
+    Object,
+    OutputItem,
+    ReasoningItem,
+)
+
+
+class History(Struct):
+    """What the items say; `tools` are lists of further tools, each with its path.
+
+    `thoughts` are those that the items hold sealed, by the sealed text.
+    """
+
+    messages: list[Message]
+    tools: list[tuple[str, list[Object]]]
+    degraded: list[str]
+    thoughts: dict[str, Thought]
+
+
+def kind_of(item: Object) -> str | None:
+    """An item's type; a message may leave it out, and so may a reference."""
+    kind = item.get("type")
+    if isinstance(kind, str):
+        return kind
+    if "role" in item:
+        return "message"
+    return "item_reference" if isinstance(item.get("id"), str) else None
+
+
+def read_items(items: Sequence[Object], given: int, sealer: Sealer, account_id: int) -> History:
+    """Read a whole context, of which the last `given` items are the request's own.
+
+    Raises `InvalidRequest`; its `param` counts the request's own items from 0.
+    """
+    reader = _Reader(items, len(items) - given, sealer, account_id)
+    for index, item in enumerate(items):
+        reader.read(index, item)
+    return reader.finish()
+
+
+class _Output(Struct):
+    """The result of one call, as far as it was told."""
+
+    parts: list[Part]
+    is_error: bool = False
+
+
+class _Reader:
+    def __init__(
+        self, items: Sequence[Object], inherited: int, sealer: Sealer, account_id: int
+    ) -> None:
+        self._history = History([], [], [], {})
+        self._inherited = inherited
+        self._sealer = sealer
+        self._account_id = account_id
+        self._newest = _newest_user_message(items)
+        self._outputs: dict[str, deque[_Output]] = {}
+        self._text: str | None = None
+        self._reasoning: list[str] = []
+        self._thoughts: list[Thought] = []
+        self._calls: list[ToolCall] = []
+        self._collect_outputs(items)
+
+    def read(self, index: int, item: Object) -> None:
+        kind = kind_of(item)
+        if kind == "message":
+            self._message(index, item)
+        elif kind == "reasoning":
+            self._think(convert(item, ReasoningItem, self._path(index)))
+        elif kind in CALLS:
+            self._call(index, item)
+        elif kind in OUTPUTS:
+            self._flush()
+        elif kind == "additional_tools":
+            self._more_tools(item.get("tools"), index)
+        elif kind is None:
+            path = f"{self._path(index)}.type"
+            raise InvalidRequest(f"Missing required parameter: '{path}'.", param=path)
+        else:
+            self._history.degraded.append(f"input.{shown_kind(kind)}")
+
+    def finish(self) -> History:
+        self._flush()
+        for call_id, left in self._outputs.items():
+            if left:
+                raise InvalidRequest(
+                    f"No tool call found for function call output with call_id {call_id}.",
+                    param="input",
+                )
+        return self._history
+
+    def _path(self, index: int) -> str:
+        # Inherited items were fine once, so nobody ever sees their path.
+        return f"input.{max(0, index - self._inherited)}"
+
+    def _place(self, index: int, member: str) -> Place:
+        path = f"{self._path(index)}.{member}"
+        return Place(path, index == self._newest, self._history.degraded)
+
+    def _message(self, index: int, raw: Object) -> None:
+        item = convert(raw, MessageItem, self._path(index))
+        place = self._place(index, "content")
+        if item.role == "assistant":
+            if self._text or self._calls:
+                self._flush()
+            self._text = read_text(item.content, place)
+            return
+        self._flush()
+        if item.role == "user":
+            parts = tuple(read_parts(item.content, place))
+            if parts:
+                self._history.messages.append(UserMessage(parts))
+        elif text := read_text(item.content, place, "\n\n"):
+            self._history.messages.append(SystemMessage(text))
+
+    def _think(self, item: ReasoningItem) -> None:
+        """Raw reasoning is trusted most, then what we sealed, then the summary.
+
+        What an upstream signed is kept for it, beside its text.
+        """
+        if self._text or self._calls:
+            self._flush()
+        text = "\n\n".join(piece.text for piece in item.content or () if piece.text)
+        sealed = item.encrypted_content or ""
+        thought = self._sealer.open_thought(self._account_id, sealed)
+        if thought is not None:
+            self._thoughts.append(thought)
+            self._history.thoughts[sealed] = thought
+            text = text or thought.text
+        elif not text and sealed:
+            plain = self._sealer.open(self._account_id, sealed)
+            text = plain.decode(errors="replace") if plain is not None else ""
+        if not text:
+            text = "\n\n".join(piece.text for piece in item.summary or () if piece.text)
+        if text:
+            self._reasoning.append(text)
+
+    def _call(self, index: int, raw: Object) -> None:
+        item = convert(raw, CallItem, self._path(index))
+        kind = CALLS[raw["type"]]
+        if kind == "tool_search" and item.execution == "server":
+            return
+        call_id = item.call_id or item.id
+        name = item.name if kind in ("function", "custom") else kind
+        if not call_id or not name:
+            path = f"{self._path(index)}.{'name' if call_id else 'call_id'}"
+            raise InvalidRequest(f"Missing required parameter: '{path}'.", param=path)
+        self._calls.append(ToolCall(call_id, flat_name(name, item.namespace), wrap(kind, item)))
+
+    def _collect_outputs(self, items: Sequence[Object]) -> None:
+        called: Counter[str] = Counter()
+        for index, item in enumerate(items):
+            kind = kind_of(item)
+            call_id = item.get("call_id") or item.get("id")
+            if kind in CALLS and isinstance(call_id, str):
+                called[call_id] += 1
+            elif kind in OUTPUTS:
+                self._collect_output(index, item, called)
+
+    def _collect_output(self, index: int, raw: Object, called: Counter[str]) -> None:
+        item = convert(raw, OutputItem, self._path(index))
+        if item.tools is not None:
+            self._more_tools(item.tools, index)
+        call_id = item.call_id or item.id
+        if call_id is None or item.execution == "server":
+            return
+        output = item.output if item.tools is None else _found_tools(item.tools)
+        parts = read_output(output, self._place(index, "output"))
+        outputs = self._outputs.setdefault(call_id, deque())
+        if not 0 < called[call_id] <= len(outputs):
+            outputs.append(_Output([]))
+        outputs[-1].parts += parts
+        outputs[-1].is_error |= item.status == "failed"
+
+    def _more_tools(self, tools: object, index: int) -> None:
+        path = f"{self._path(index)}.tools"
+        self._history.tools.append((path, convert(tools or [], list[Object], path)))
+
+    def _flush(self) -> None:
+        """Append the assistant message under way with its results; reasoning alone is dropped."""
+        if self._text or self._calls:
+            reasoning = "\n\n".join(self._reasoning) or None
+            calls, thoughts = tuple(self._calls), tuple(self._thoughts)
+            self._history.messages.append(
+                AssistantMessage(self._text or None, reasoning, calls, thoughts=thoughts)
+            )
+            self._history.messages.extend(self._take_output(call) for call in calls)
+        self._text = None
+        self._reasoning = []
+        self._thoughts = []
+        self._calls = []
+
+    def _take_output(self, call: ToolCall) -> ToolMessage:
+        waiting = self._outputs.get(call.id)
+        if not waiting:
+            raise InvalidRequest(
+                f"No tool output found for function call {call.id}.", param="input"
+            )
+        output = waiting.popleft()
+        return ToolMessage(call.id, tuple(output.parts), is_error=output.is_error)
+
+
+def _newest_user_message(items: Sequence[Object]) -> int | None:
+    indexes = range(len(items) - 1, -1, -1)
+    return next((index for index in indexes if items[index].get("role") == "user"), None)
+
+
+def _found_tools(tools: list[Object]) -> str:
+    names = []
+    for tool in tools:
+        inner = tool.get("tools")
+        for one in inner if isinstance(inner, list) else [tool]:
+            if isinstance(one, dict) and isinstance(one.get("name"), str):
+                names.append(flat_name(one["name"], tool.get("name") if one is not tool else None))
+    return "Tools found: " + ", ".join(names) if names else "No tools found."

@@ -1,0 +1,70 @@
+"""A Responses request for an upstream that speaks Responses: as it was written, where that can be.
+
+Owns what changes all the same: the model, our seals, what would tell who asks or be kept, and what
+decides on the bill of whoever runs the gateway. Must never send a reasoning that differs from what
+is charged. Source: OpenAI API reference, "Create a model response".
+"""
+
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from gateway.core.catalog import Resolution
+from gateway.core.request import Native, Request, Sampling
+from gateway.dialects.endpoint import Outgoing
+from gateway.dialects.json import encode
+from gateway.dialects.passthrough import open_body
+from gateway.dialects.responses.history_writer import write_sealed
+from gateway.dialects.responses.request_writer import SEALED, switch_off
+
+#: the price is the administrator's to say; what a compaction gives back nobody here could read
+_NOT_THE_CLIENTS = ("service_tier", "context_management")
+
+_input = msgspec.json.Decoder(str | list[Raw]).decode
+_item = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+def render_native(request: Request, resolution: Resolution) -> Outgoing | None:
+    """The request as its client wrote it; None where it has to be translated."""
+    native, model = request.native, resolution.model
+    if native is None or native.dialect != "responses" or model.profile.takes_whole != "responses":
+        return None
+    # What of the sampling the family does not take, the translation leaves out.
+    if bool(request.reasoning.on) is not resolution.reasoning or request.sampling != Sampling():
+        return None
+    body, taken = open_body(native.body, _NOT_THE_CLIENTS, ("reasoning",))
+    body.pop("include", None)
+    body |= {"model": model.upstream_model, "store": False}
+    if request.safety_identifier:
+        body["safety_identifier"] = request.safety_identifier
+    if request.cache_key:
+        body["prompt_cache_key"] = request.cache_key
+    limit = model.max_output_tokens
+    if limit is not None and (request.max_tokens or 0) > limit:
+        body["max_output_tokens"] = limit
+    if not resolution.reasoning:
+        switch_off(body, model.profile)
+    elif model.profile.reasoning_signed:
+        body["include"] = [SEALED]
+    items = _input(body["input"])
+    if not isinstance(items, str):
+        body["input"] = _unseal(items, native, model.upstream)
+    return Outgoing(encode(body), request.stream, tuple(taken))
+
+
+def _unseal(items: list[Raw], native: Native, upstream: str) -> list[Any]:
+    """The items with what `upstream` sealed as it came, and without any other reasoning.
+
+    Nor do ids go: they are ours, and name nothing there.
+    """
+    written: list[Any] = []
+    for raw in items:
+        item = _item(raw)
+        if item.get("type") != "reasoning":
+            written.append({k: v for k, v in item.items() if k != "id"} if "id" in item else raw)
+            continue
+        thought = native.thoughts.get(item.get("encrypted_content") or "")
+        if thought is not None and thought.upstream == upstream:
+            written.append(write_sealed(thought))
+    return written

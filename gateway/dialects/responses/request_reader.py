@@ -1,0 +1,259 @@
+"""From the body of `POST /responses` to the internal request.
+
+    body → refuse what nobody serves → resolve the context → items, tools, choice → Request
+
+The context is previous input + previous output + new input; earlier instructions are not carried
+on. Owns that rule and the order of the steps. Source: OpenAI API reference, "Create a model
+response"; Open Responses specification, "previous_response_id".
+"""
+
+from functools import partial
+
+import msgspec
+from msgspec import Raw, Struct
+
+from gateway.core.concurrency.worker_thread import Aside
+from gateway.core.errors import (
+    InvalidRequest,
+    RequestTooLarge,
+    UnknownReference,
+    UnsupportedParameter,
+)
+from gateway.core.request import (
+    Message,
+    Native,
+    OutputFormat,
+    ReasoningWish,
+    Request,
+    Sampling,
+    SystemMessage,
+)
+from gateway.core.seal import Sealer
+from gateway.dialects.base import Call, Caller
+from gateway.dialects.json import decode
+from gateway.dialects.responses.history_reader import kind_of, read_items
+from gateway.dialects.responses.passthrough_check import is_plain
+from gateway.dialects.responses.stored_responses import (
+    ResponseState,
+    StoredResponse,
+    is_an_id,
+    look_up,
+)
+from gateway.dialects.responses.tools import Toolbox, read_choice, read_tools
+from gateway.dialects.responses.types import Body, Object
+
+_LOGPROBS = "message.output_text.logprobs"
+#: stored items that one request may refer to, each as often as it does
+REFERENCED_BYTES_MAX = 4 * 1024 * 1024
+
+
+class Source(Struct, frozen=True):
+    """What the renderer wants to remember: `context` is all input, inherited items included."""
+
+    body: Body
+    toolbox: Toolbox
+    context: list[Object]
+    keep: bool
+    logprobs: bool
+
+
+class _Given(Struct, frozen=True):
+    """What stands in the body itself; `references` are places of stored items, with their ids."""
+
+    raw: bytes
+    body: Body
+    items: list[Object]
+    references: list[tuple[int, str]]
+
+
+class _Stored(Struct, frozen=True):
+    """What the body refers to: items by id, and the response before it."""
+
+    items: dict[str, Raw]
+    previous: StoredResponse | None
+
+    @property
+    def size(self) -> int:
+        raws = [*self.items.values()]
+        if self.previous is not None:
+            raws += (*self.previous.input, self.previous.response)
+        return sum(len(raw) for raw in raws)
+
+
+async def parse_body(
+    raw: bytes, caller: Caller, sealer: Sealer, state: ResponseState | None, aside: Aside
+) -> Call:
+    """Parse one request; `state` is None where nothing is kept.
+
+    Raises `InvalidRequest` and its kin, and `DatabaseUnavailable` where the context cannot be
+    looked up.
+    """
+    given = await aside.run(caller.holder, len(raw), partial(_open, raw))
+    stored = _Stored(
+        await _referred(given, caller, state), await _previous(given.body, caller, state)
+    )
+    keep = given.body.store is not False and state is not None and len(raw) <= state.bytes_max
+    work = partial(_read, given, stored, caller, sealer, keep)
+    return await aside.run(caller.holder, len(raw) + stored.size, work)
+
+
+def _open(raw: bytes) -> _Given:
+    body = decode(raw, Body)
+    _refuse(body)
+    items = _own_items(body)
+    references = [
+        (index, str(item.get("id", "")))
+        for index, item in enumerate(items)
+        if kind_of(item) == "item_reference"
+    ]
+    return _Given(raw, body, items, references)
+
+
+def _read(given: _Given, stored: _Stored, caller: Caller, sealer: Sealer, keep: bool) -> Call:
+    body = given.body
+    own = _resolved(given, stored.items)
+    context = [*(stored.previous.context if stored.previous is not None else ()), *own]
+    history = read_items(context, len(own), sealer, caller.account_id)
+    messages: list[Message] = list(history.messages)
+    if body.instructions:
+        messages.insert(0, SystemMessage(body.instructions))
+    if not messages:
+        raise InvalidRequest("'input' must not be empty.", param="input")
+    toolbox = read_tools(body.tools or [], history.tools, history.degraded)
+    tools, choice = read_choice(body.tool_choice, toolbox)
+    sampling = _sampling(body)
+    request = Request(
+        model=body.model,
+        messages=tuple(messages),
+        stream=body.stream or False,
+        tools=tools,
+        tool_choice=choice,
+        parallel_tool_calls=body.parallel_tool_calls if tools else None,
+        output=_output_format(body),
+        reasoning=_reasoning(body),
+        max_tokens=body.max_output_tokens,
+        sampling=sampling,
+        cache_key=body.prompt_cache_key,
+        safety_identifier=body.safety_identifier or body.user,
+        degraded=list(dict.fromkeys(history.degraded)),
+    )
+    if not request.degraded and not sampling.logprobs and is_plain(body, given.items, toolbox):
+        request.native = Native("responses", given.raw, history.thoughts)
+    source = Source(body, toolbox, context, keep, sampling.logprobs or False)
+    return Call(request, source, inherited=stored.size)
+
+
+def _refuse(body: Body) -> None:
+    if body.previous_response_id is not None and body.conversation is not None:
+        raise InvalidRequest(
+            "Mutually exclusive parameters: give only one of 'previous_response_id' and"
+            " 'conversation'.",
+            param="previous_response_id",
+        )
+    for name, given in (
+        ("conversation", body.conversation is not None),
+        ("prompt", body.prompt is not None),
+        ("background", body.background is True),
+    ):
+        if given:
+            raise UnsupportedParameter(f"Unsupported parameter: '{name}'.", param=name)
+
+
+def _own_items(body: Body) -> list[Object]:
+    if body.input is None:
+        if body.previous_response_id is None:
+            raise InvalidRequest("Missing required parameter: 'input'.", param="input")
+        return []
+    if isinstance(body.input, str):
+        return [{"type": "message", "role": "user", "content": body.input}]
+    return body.input
+
+
+async def _previous(
+    body: Body, caller: Caller, state: ResponseState | None
+) -> StoredResponse | None:
+    previous_id = body.previous_response_id
+    if previous_id is None:
+        return None
+    stored = await look_up(state, caller, previous_id)
+    if stored is None:
+        raise UnknownReference(
+            f"Previous response with id '{previous_id[:256]}' not found.",
+            param="previous_response_id",
+        )
+    return stored
+
+
+async def _referred(given: _Given, caller: Caller, state: ResponseState | None) -> dict[str, Raw]:
+    """The stored items that the client only named, as far as there are any."""
+    ids = dict.fromkeys(item_id for _, item_id in given.references if is_an_id(item_id))
+    if not ids or state is None:
+        return {}
+    return await state.items(caller, list(ids), REFERENCED_BYTES_MAX)
+
+
+def _resolved(given: _Given, found: dict[str, Raw]) -> list[Object]:
+    """Put stored items where the client only named them.
+
+    One may be named many times, and is as large each time once it is rendered.
+    """
+    resolved = list(given.items)
+    opened: dict[str, Object] = {}
+    size = 0
+    for index, item_id in given.references:
+        path = f"input.{index}.id"
+        if item_id not in found:
+            raise InvalidRequest(
+                f"Item with id '{item_id[:256]}' not found. It was not stored, or is no longer."
+                " Send the item itself instead of a reference to it; clients do so with"
+                " `store: false`.",
+                param=path,
+            )
+        size += len(found[item_id])
+        if size > REFERENCED_BYTES_MAX:
+            raise RequestTooLarge(
+                f"The items that 'input' refers to have more than {REFERENCED_BYTES_MAX:,} bytes.",
+                param=path,
+            )
+        if item_id not in opened:
+            opened[item_id] = msgspec.json.decode(found[item_id], type=Object)
+        resolved[index] = opened[item_id]
+    return resolved
+
+
+def _reasoning(body: Body) -> ReasoningWish:
+    effort = body.reasoning.effort if body.reasoning is not None else None
+    if effort is None:
+        return ReasoningWish()
+    return ReasoningWish(on=False) if effort == "none" else ReasoningWish(True, effort)
+
+
+def _output_format(body: Body) -> OutputFormat | None:
+    format = body.text.format if body.text is not None else None
+    if format is None or format.type == "text":
+        return None
+    if format.type == "json_object":
+        return OutputFormat("json_object")
+    if format.type != "json_schema":
+        raise InvalidRequest(
+            f"Invalid value: '{format.type[:64]}'. Supported values are: 'text', 'json_object' and"
+            " 'json_schema'.",
+            param="text.format.type",
+        )
+    if format.schema is None:
+        raise InvalidRequest(
+            "Missing required parameter: 'text.format.schema'.", param="text.format.schema"
+        )
+    return OutputFormat("json_schema", format.name or "response", format.schema, format.strict)
+
+
+def _sampling(body: Body) -> Sampling:
+    logprobs = _LOGPROBS in (body.include or ())
+    return Sampling(
+        temperature=body.temperature,
+        top_p=body.top_p,
+        presence_penalty=body.presence_penalty,
+        frequency_penalty=body.frequency_penalty,
+        logprobs=True if logprobs else None,
+        top_logprobs=body.top_logprobs if logprobs else None,
+    )

@@ -1,0 +1,180 @@
+"""The response object: every member that a strict reader requires, always.
+
+It is sent when the response is created and when it ends; between the two only `status`, `output`,
+`usage`, `error`, `incomplete_details`, `completed_at` and `store` change. Sources: OpenAI API
+reference, "The response object"; Open Responses specification, `ResponseResource`.
+"""
+
+from typing import Literal
+
+import msgspec
+from msgspec import Raw, Struct
+
+from gateway.core.errors import (
+    ContentFiltered,
+    ContextOverflow,
+    FaregateError,
+    Overloaded,
+    RateLimited,
+    RequestError,
+    UpstreamOverloaded,
+)
+from gateway.core.events import Usage
+from gateway.dialects.json import encode_part
+from gateway.dialects.responses.types import Body, Object, TextOptions
+
+Status = Literal["in_progress", "completed", "incomplete", "failed"]
+
+
+class InputDetails(Struct, frozen=True):
+    """Parts of the input tokens."""
+
+    cached_tokens: int
+    cache_write_tokens: int = 0
+
+
+class OutputDetails(Struct, frozen=True):
+    """Parts of the output tokens."""
+
+    reasoning_tokens: int
+
+
+class UsageObject(Struct, frozen=True):
+    """Tokens; cached ones are part of the input, reasoning is part of the output."""
+
+    input_tokens: int
+    input_tokens_details: InputDetails
+    output_tokens: int
+    output_tokens_details: OutputDetails
+    total_tokens: int
+
+
+class IncompleteDetails(Struct, frozen=True):
+    """Why a response ended early."""
+
+    reason: Literal["max_output_tokens", "content_filter"]
+
+
+class ErrorObject(Struct, frozen=True):
+    """Why a response failed."""
+
+    code: str
+    message: str
+
+
+class ResponseObject(Struct, kw_only=True):
+    """The response object. `created_at` and `completed_at` are in Unix seconds."""
+
+    id: str
+    object: Literal["response"] = "response"
+    created_at: int
+    completed_at: int | None = None
+    status: Status = "in_progress"
+    error: ErrorObject | None = None
+    incomplete_details: IncompleteDetails | None = None
+    model: str
+    previous_response_id: str | None
+    instructions: str | None
+    output: list[Raw] = []
+    tools: Raw
+    tool_choice: Raw
+    parallel_tool_calls: bool
+    truncation: Literal["disabled"] = "disabled"
+    text: Raw
+    reasoning: Object
+    temperature: float
+    top_p: float
+    presence_penalty: float
+    frequency_penalty: float
+    top_logprobs: int
+    max_output_tokens: int | None
+    max_tool_calls: int | None
+    store: bool
+    background: Literal[False] = False
+    service_tier: Literal["default"] = "default"
+    metadata: Raw
+    user: str | None
+    safety_identifier: str | None
+    prompt_cache_key: str | None
+    usage: UsageObject | None = None
+
+
+def new_object(
+    body: Body, tools: list[Object], *, id: str, model: str, created: int, store: bool
+) -> ResponseObject:
+    """The object of a response in progress: what was asked for, defaults filled in.
+
+    Whatever the client nested is encoded here, once; raises `InvalidRequest` where it is too deep.
+    """
+    reasoning = body.reasoning
+    return ResponseObject(
+        id=id,
+        created_at=created,
+        model=model,
+        previous_response_id=body.previous_response_id,
+        instructions=body.instructions,
+        tools=encode_part(tools),
+        tool_choice=_AUTO if body.tool_choice is None else encode_part(body.tool_choice),
+        parallel_tool_calls=body.parallel_tool_calls is not False,
+        text=_TEXT if body.text is None else _text(body.text),
+        reasoning={
+            "effort": reasoning.effort if reasoning else None,
+            "summary": reasoning.summary if reasoning else None,
+        },
+        temperature=_or(body.temperature, 1.0),
+        top_p=_or(body.top_p, 1.0),
+        presence_penalty=_or(body.presence_penalty, 0.0),
+        frequency_penalty=_or(body.frequency_penalty, 0.0),
+        top_logprobs=body.top_logprobs or 0,
+        max_output_tokens=body.max_output_tokens,
+        max_tool_calls=body.max_tool_calls,
+        store=store,
+        metadata=encode_part(body.metadata) if body.metadata else _NOTHING,
+        user=body.user,
+        safety_identifier=body.safety_identifier,
+        prompt_cache_key=body.prompt_cache_key,
+    )
+
+
+def usage_object(usage: Usage) -> UsageObject:
+    """The upstream's tokens in this dialect."""
+    return UsageObject(
+        usage.input,
+        InputDetails(usage.cached),
+        usage.output,
+        OutputDetails(usage.reasoning),
+        usage.input + usage.output,
+    )
+
+
+def error_object(error: FaregateError, message: str) -> ErrorObject:
+    """An error in the codes that agents look for in a failed response."""
+    match error:
+        case ContextOverflow():
+            code = "context_length_exceeded"
+        case RateLimited() | Overloaded() | UpstreamOverloaded():
+            code = "rate_limit_exceeded"
+        case ContentFiltered() | RequestError():
+            code = "invalid_prompt"
+        case _:
+            code = "server_error"
+    return ErrorObject(code, message)
+
+
+def _or(value: float | None, default: float) -> float:
+    return default if value is None else value
+
+
+_AUTO, _NOTHING, _TEXT = Raw(b'"auto"'), Raw(b"{}"), Raw(b'{"format":{"type":"text"}}')
+
+
+def _text(options: TextOptions) -> Raw:
+    text: Object = {"format": {"type": "text"}}
+    if options.format is not None and options.format.type != "text":
+        text["format"] = {"type": options.format.type}
+        if options.format.type == "json_schema":
+            text["format"] = msgspec.structs.asdict(options.format)
+            text["format"]["strict"] = options.format.strict or False
+    if options.verbosity is not None:
+        text["verbosity"] = options.verbosity
+    return encode_part(text)

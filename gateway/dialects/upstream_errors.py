@@ -1,0 +1,212 @@
+"""The meaning of an upstream's refusal to our client.
+
+A request that is too long or too large is known first, by status and words; then the error's type
+decides before the status: 429 of one provider is load, a rate or an empty account. What the client
+caused comes back to it in the upstream's words, shortened and without anything that names our
+credential or account. Everything else is said in our own words: an upstream's 401 must never look
+like the client's.
+
+Sources: the error pages of each provider; `tests/dialects/refusals.py` has a line for each refusal.
+"""
+
+import re
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from gateway.core.errors import (
+    ContentFiltered,
+    ContextOverflow,
+    FaregateError,
+    InvalidRequest,
+    RequestTooLarge,
+    UpstreamBroken,
+    UpstreamError,
+    UpstreamMisconfigured,
+    UpstreamOverloaded,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
+from gateway.dialects.context_overflow import read_overflow
+from gateway.dialects.upstream_error_body import ErrorBody, read_body, read_object
+
+_MESSAGE_CHARACTERS_MAX = 1000
+_RETRY_AFTER_SECONDS_MAX = 3600.0
+
+#: kinds, in lower case
+_FILTERED = (
+    "content_filter", "contentpolicyviolation", "content_policy_violation", "invalid_prompt",
+    "data_inspection_failed", "1301", "sensitive_words_detected",
+)  # fmt: skip
+_OVERLOADED = (
+    "engine_overloaded", "rate_limit", "overloaded", "server_unavailable", "resource_exhausted",
+    "throttling", "limit_requests", "model_rate_limit", "service_tier_capacity_exceeded",
+)  # fmt: skip
+_MISCONFIGURED = (
+    "exceeded_current_quota", "insufficient_quota", "insufficient_user_quota", "billing",
+    "insufficient_balance", "budget_exceeded", "arrearage", "1113", "authentication",
+    "unauthenticated", "unauthorized", "invalid_api_key", "incorrect_api_key", "api_key_invalid",
+    "permission_denied", "accessdenied", "resource_not_found", "model_not_found", "invalid_model",
+    "model_decommissioned", "deploymentnotfound", "operationnotsupported", "1211",
+)  # fmt: skip
+_TIMED_OUT = ("deadline_exceeded",)
+_REFUSED = ("invalid_request", "bad_request", "badrequest", "invalid_argument", "invalid_value")
+
+#: sentences by which providers say the same with a status or a kind of another meaning
+_FILTERED_WORDS = re.compile(
+    r"content exists risk|content filtering policy|content management policy|considered high risk"
+    r"|requires moderation and your input was flagged|content violates usage guidelines"
+    r"|flagged as potentially violating|ContentPolicyViolation|sensitive \(102[67]\)",
+    re.IGNORECASE,
+)
+_MISCONFIGURED_WORDS = re.compile(
+    r"credit balance is too low|specified API usage limits|api key not valid"
+    r"|incorrect api key provided|used all available credits|user location is not supported"
+    r"|on-demand throughput isn.t supported|model identifier is invalid|model not exist"
+    r"|is not a valid model id|invalid model name passed|insufficient balance",
+    re.IGNORECASE,
+)
+#: what a router lacks for this request, with the status of a missing model
+_ABOUT_THE_REQUEST = re.compile(
+    r"no endpoints found that (?:support|can handle)|image input is not supported", re.IGNORECASE
+)
+#: more than an upstream takes in a minute: it never fits, with whichever status
+_NEVER_FITS = re.compile(r"^Request too large for ", re.IGNORECASE)
+#: keys and account ids of upstreams
+_SECRETS = re.compile(
+    r"<?\b(?:(?:sk|ak|org|cak|xai|nvapi|proj)[-_]|gsk_|hf_|AIza)[A-Za-z0-9_-]{4,}>?"
+)
+
+
+def read_error(
+    status: int, body: bytes, headers: Mapping[str, str], credential: str | None, now: float
+) -> FaregateError:
+    """The error for an answer that is none; `now` is in Unix seconds, for `retry-after` dates."""
+    retry_after_seconds = read_retry_after(headers.get("retry-after"), now)
+    return classify(status, read_body(body), credential, retry_after_seconds)
+
+
+def classify(
+    status: int, body: ErrorBody, credential: str | None, retry_after_seconds: float | None = None
+) -> FaregateError:
+    """The error for a status and what the body says."""
+    kind, message = body.kind, _clean(body.message, credential)
+    if retry_after_seconds is None and body.retry_after_seconds is not None:
+        retry_after_seconds = min(body.retry_after_seconds, _RETRY_AFTER_SECONDS_MAX)
+    if _holds(kind, _FILTERED) or _FILTERED_WORDS.search(message):
+        return ContentFiltered(message or "The upstream's content filter refused the request.")
+    if status in (400, 413, 422) and (overflow := _overflow(body, message)):
+        return overflow
+    if status == 413 or (status == 429 and _NEVER_FITS.search(message)):
+        return RequestTooLarge(message or "The request is too large for the upstream.")
+    if _ABOUT_THE_REQUEST.search(message):
+        return InvalidRequest(message)
+    if _is_misconfigured(status, kind, message):
+        return UpstreamMisconfigured(
+            "The upstream refuses this gateway's credential, quota or model; the administrator "
+            "must look at its configuration."
+        )
+    if _holds(kind, _OVERLOADED) or status in (429, 498, 503, 529):
+        return UpstreamOverloaded(
+            "The upstream is overloaded; try again later.", retry_after_seconds=retry_after_seconds
+        )
+    if status in (400, 422):
+        return InvalidRequest(message or "The upstream refused the request without a reason.")
+    return _failure(status, kind, retry_after_seconds)
+
+
+def _is_misconfigured(status: int, kind: str, message: str) -> bool:
+    return (
+        status in (401, 402, 403, 404)
+        or _holds(kind, _MISCONFIGURED)
+        or _MISCONFIGURED_WORDS.search(message) is not None
+    )
+
+
+def _failure(status: int, kind: str, retry_after_seconds: float | None) -> FaregateError:
+    if status in (408, 504, 524) or _holds(kind, _TIMED_OUT):
+        return UpstreamTimeout(
+            "The upstream did not answer in time.", retry_after_seconds=retry_after_seconds
+        )
+    if status in (502, 521, 522, 523):
+        return UpstreamUnreachable(
+            "The upstream's own gateway could not reach it.",
+            retry_after_seconds=retry_after_seconds,
+        )
+    if 300 <= status < 500 and status not in (424, 499):
+        return UpstreamMisconfigured(
+            f"The upstream answered with status {status}; the administrator must look at its "
+            "configuration."
+        )
+    return UpstreamError(
+        f"The upstream failed with status {status}.", retry_after_seconds=retry_after_seconds
+    )
+
+
+def _overflow(body: ErrorBody, message: str) -> ContextOverflow | None:
+    """With the counts that the upstream names, so that both families can say theirs."""
+    counts = body.counts or read_overflow(message)
+    if counts is None:
+        counts = read_overflow(body.kind)
+    if counts is None:
+        return None
+    return ContextOverflow(message, param="messages", details={**counts} or None)
+
+
+def _holds(kind: str, words: tuple[str, ...]) -> bool:
+    return any(word in kind for word in words)
+
+
+def _clean(message: str, credential: str | None) -> str:
+    """Bounded, and without our credential or the account's ids."""
+    message = message[: 4 * _MESSAGE_CHARACTERS_MAX]
+    if credential:
+        message = message.replace(credential, "[hidden]")
+    return _SECRETS.sub("[hidden]", message)[:_MESSAGE_CHARACTERS_MAX]
+
+
+def read_retry_after(value: str | None, now: float) -> float | None:
+    """Seconds to wait, from seconds or a date, within an hour; None for anything else."""
+    if value is None:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            seconds = parsedate_to_datetime(value).timestamp() - now
+        except (ValueError, OverflowError):
+            return None
+    if seconds != seconds:
+        return None
+    return min(max(seconds, 0.0), _RETRY_AFTER_SECONDS_MAX)
+
+
+def read_failure(value: Any, credential: str | None) -> str:
+    """The words of an error object in the middle of an answer, for the client to read."""
+    body = read_object({"error": value})
+    return _clean(body.message or body.kind, credential)
+
+
+def broken_by(error: object, credential: str | None, begun: bool) -> FaregateError:
+    """The failure for an error object inside an answer whose status was good.
+
+    Before anything of the answer was seen it is what it would have been as a status.
+    """
+    body = read_object({"error": error})
+    known = classify(_status_of(error, body), body, credential)
+    if begun or type(known) is UpstreamError:
+        message = _clean(body.message or body.kind, credential)
+        return UpstreamBroken(f"The upstream broke off its answer: {message or 'no reason given'}")
+    return known
+
+
+def _status_of(error: object, body: ErrorBody) -> int:
+    """The status that an error object stands for: its code, or what its names mean."""
+    code = error.get("code", error.get("http_code")) if isinstance(error, dict) else None
+    if isinstance(code, str) and len(code) == 3 and code.isdigit():
+        code = int(code)
+    if type(code) is int and 400 <= code < 600:
+        return code
+    if _holds(body.kind, _REFUSED) or read_overflow(body.message) is not None:
+        return 400
+    return 500

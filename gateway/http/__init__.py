@@ -1,0 +1,1 @@
+"""A client's connection, the requests on it, and the free routes."""

@@ -1,0 +1,94 @@
+"""Who is let in to the free routes, and how many at once, before anything dear is begun.
+
+A valid key with a fresh view of the keys, the key's limits, and a place: free requests cost their
+client nothing, so an account's are worked on by turns with those of others, and what is refused
+here costs little. Who has no valid key goes on to be told what is wrong by the route, if there is
+one. Pure ASGI; must not import the framework.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+from gateway.core.concurrency.places import Places
+from gateway.core.errors import DatabaseUnavailable, FaregateError, InvalidCredential
+from gateway.core.limits import Brake
+from gateway.dialects.base import Family
+from gateway.dialects.errors import error_body, error_headers, status_for
+from gateway.pipeline.connection import Message, Receive, Scope, Send
+from gateway.pipeline.key_cache import Key, Keyring
+
+OPENAI_BASE = "/api/openai/v1"
+ANTHROPIC_BASE = "/api/anthropic"
+#: free requests worked on at once, those that may wait for it, and for how long
+AT_ONCE = 96
+WAITING_MAX = 300
+_WAITING_SECONDS_MAX = 60.0
+#: where a scope has the key that asks, or why there is none
+CALLER = "faregate.caller"
+
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class Entrance:
+    """Around the free routes of one replica."""
+
+    def __init__(self, app: Application, keyring: Keyring, brake: Brake) -> None:
+        self._app = app
+        self._keyring = keyring
+        self._brake = brake
+        self._places = Places("requests to free routes", AT_ONCE, WAITING_MAX, _WAITING_SECONDS_MAX)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        account = ""
+
+        async def send_slowly(message: Message) -> None:
+            if message["type"] == "http.response.start" and 400 <= message["status"] < 500:
+                seconds = self._brake.pause(account, time.monotonic())
+                if seconds:
+                    await asyncio.sleep(seconds)
+            await send(message)
+
+        try:
+            key = await self._key(scope)
+        except (InvalidCredential, DatabaseUnavailable) as error:
+            scope[CALLER] = error
+            await self._app(scope, receive, send_slowly)
+            return
+        scope[CALLER] = key
+        account = key.caller.account
+        try:
+            key.enter()
+            try:
+                async with self._places.place(key.caller.holder):
+                    await self._app(scope, receive, send_slowly)
+            finally:
+                key.leave()
+        except FaregateError as error:  # a limit or a place; the framework lets none through
+            await _refuse(error, scope, send_slowly)
+
+    async def _key(self, scope: Scope) -> Key:
+        """Raises what `Keyring.authenticate` raises, and `DatabaseUnavailable` where this replica's
+        view of the keys is too old to be trusted."""
+        key, _ = await self._keyring.authenticate(scope["headers"])
+        if not self._keyring.is_fresh:
+            raise DatabaseUnavailable("the keys could not be checked; try again")
+        return key
+
+
+def family_of(path: str) -> Family:
+    """Whose envelope an error under this path gets."""
+    return "anthropic" if path.startswith(ANTHROPIC_BASE) else "openai"
+
+
+async def _refuse(error: FaregateError, scope: Scope, send: Send) -> None:
+    family = family_of(scope["path"])
+    body = error_body(error, family, scope["faregate.request_id"])
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(body)),
+        *error_headers(error, family),
+    ]
+    status = status_for(error, family)
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

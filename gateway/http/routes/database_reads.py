@@ -1,0 +1,47 @@
+"""What users read of the database, off the request path: in turn, and in a thread of its own.
+
+Owns how many reads there are at once, so that none of them keeps the poll of the keys, the lease or
+anybody's charge waiting for a thread or a connection.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Concatenate, ParamSpec, TypeVar
+
+from gateway.core.concurrency.places import Places
+from gateway.core.shares import Holder
+from gateway.store.database import Database
+
+#: reads that may wait for the one that is under way, and for how long; an account's are not more
+#: than its requests to free routes that are worked on, whose refusals cost less
+WAITING_MAX = 96
+_WAITING_SECONDS_MAX = 5.0
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Reads:
+    """Reads of one replica's users; made once."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._places = Places("reads", 1, WAITING_MAX, _WAITING_SECONDS_MAX)
+        self._thread = ThreadPoolExecutor(1, "reads")
+
+    async def read(
+        self,
+        holder: Holder,
+        function: Callable[Concatenate[Database, P], T],
+        *arguments: P.args,
+        **named: P.kwargs,
+    ) -> T:
+        """The result of a function of the store when it is the account's turn; what it raises.
+
+        Raises `RateLimited` where the account has its share of reads, and `Overloaded`.
+        """
+        async with self._places.place(holder):
+            return await asyncio.get_running_loop().run_in_executor(
+                self._thread, lambda: function(self._database, *arguments, **named)
+            )

@@ -1,0 +1,90 @@
+"""The way to the free routes: they are counted, and loaded when the replica serves already.
+
+Their framework is slow to load and no charged request needs it. So it is loaded in a thread once
+the listeners are open; a request that comes earlier waits for it. Nothing here may import it
+at the top.
+"""
+
+import asyncio
+import time
+from typing import Any
+
+from gateway.http.entrance import CALLER, Application
+from gateway.pipeline.connection import Message, Receive, Scope, Send
+from gateway.pipeline.key_cache import Key
+from gateway.pipeline.request_state import new_request_id
+from gateway.telemetry.metrics import Metrics, RequestLabels
+from gateway.telemetry.observers import Witness
+
+
+class FreeRoutes:
+    """The free routes; `state` is what they read. Made inside the running loop."""
+
+    def __init__(self, **state: Any) -> None:
+        self._state = state
+        self._loading: asyncio.Task[Application] | None = None
+
+    async def load(self) -> Application:
+        """The application, loaded once."""
+        if self._loading is None:
+            self._loading = asyncio.create_task(asyncio.to_thread(self._make))
+        # Whoever waits may be cancelled; the others still want it.
+        return await asyncio.shield(self._loading)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        application = await self.load()
+        await application(scope, receive, send)
+
+    def _make(self) -> Application:
+        from gateway.http.routes.application import free_app
+
+        return free_app(**self._state)
+
+
+class Counted:
+    """Around the free routes: every answer gets its ids and is counted. Pure ASGI."""
+
+    def __init__(self, app: Application, metrics: Metrics, witness: Witness | None) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._witness = witness
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request_id = new_request_id()
+        scope["faregate.request_id"] = request_id
+        status = 500
+        began = time.monotonic()
+
+        async def send_named(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                name = request_id.encode()
+                message["headers"] = [
+                    *message["headers"],
+                    (b"x-request-id", name),
+                    (b"request-id", name),
+                    (b"x-credits-charged", b"0"),
+                ]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_named)
+        finally:
+            caller = scope.get(CALLER)
+            live = caller.live if isinstance(caller, Key) else None
+            labels = RequestLabels(live.name, live.account) if live else RequestLabels()
+            self._metrics.answered(labels, "free", status).value += 1
+            if self._witness is not None:
+                told = {
+                    "request_id": request_id,
+                    "key_id": live.key_id if live else None,
+                    "key": labels.key,
+                    "account": labels.account,
+                    "route": "free",
+                    "path": scope["path"],
+                    "status": status,
+                    "credits": 0,
+                    "duration_seconds": round(time.monotonic() - began, 6),
+                }
+                self._witness.end(None, status, lambda: told)

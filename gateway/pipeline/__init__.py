@@ -1,0 +1,1 @@
+"""A charged request from its key to its end."""

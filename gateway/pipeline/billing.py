@@ -1,0 +1,167 @@
+"""The till: takes the price of a passage, and gives it back or lets it stay. Once each."""
+
+import logging
+import time
+from collections.abc import Awaitable, Callable
+
+from gateway.core.catalog import Resolution
+from gateway.core.errors import (
+    CreditsExhausted,
+    DailyCapReached,
+    DatabaseUnavailable,
+    FaregateError,
+    InvalidCredential,
+)
+from gateway.pipeline.key_cache import Key
+from gateway.pipeline.request_state import Passage
+from gateway.store.leases import Owner
+from gateway.store.ledger import Charge, End, Ledger, Refund, Verdict
+from gateway.telemetry.metrics import Metrics, RequestLabels
+
+_log = logging.getLogger(__name__)
+
+#: a grant may expire while the last one's expiry is being posted, but not for ever
+_ATTEMPTS_MAX = 3
+_HEADER_CHARACTERS_MAX = 255
+_IDEMPOTENCY = b"idempotency-key"
+_RETRIES = b"x-stainless-retry-count"
+#: charges that this replica counted and left to the lease; of older ones it is not known any more
+_LEFT_MAX = 10_000
+
+
+class Till:
+    """Charges, ends and refunds passages on one ledger."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        expire_grants: Callable[[int], Awaitable[object]],
+        metrics: Metrics,
+    ) -> None:
+        self._ledger = ledger
+        self._expire_grants = expire_grants
+        self._metrics = metrics
+        #: requests whose refund failed, and is left to the lease
+        self._left: dict[str, None] = {}
+
+    async def charge(
+        self,
+        passage: Passage,
+        key: Key,
+        key_hash: bytes,
+        resolution: Resolution,
+    ) -> None:
+        """Take the price, durably.
+
+        Raises `CreditsExhausted`, `DailyCapReached`, `InvalidCredential` for a key that died
+        meanwhile, `DatabaseUnavailable`, and `ChargeUnknown`.
+        """
+        named = passage.connection.named
+        charge = Charge(
+            request_id=passage.request_id,
+            account_id=key.live.account_id,
+            api_key_id=key.live.id,
+            key_hash=key_hash,
+            credits=resolution.price,
+            model=resolution.model.id,
+            route=passage.dialect.name,
+            idempotency_key=_text(named[_IDEMPOTENCY]) if _IDEMPOTENCY in named else None,
+            retry_count=_number(named[_RETRIES]) if _RETRIES in named else None,
+        )
+        began = time.monotonic()
+        try:
+            verdict = await self._ledger.charge(charge)
+            if verdict.outcome == "expiry_due":
+                verdict = await self._charge_after_expiry(charge)
+        except DatabaseUnavailable:
+            self._metrics.database_failed(1)
+            raise
+        self._metrics.charged(time.monotonic() - began)
+        passage.balance = verdict.balance
+        if verdict.outcome != "charged":
+            raise _refusal(verdict, charge)
+        passage.book("charge")
+        passage.credits = charge.credits
+        passage.series.charge.value += charge.credits
+        passage.series.in_flight.value += 1
+
+    async def _charge_after_expiry(self, charge: Charge) -> Verdict:
+        for _ in range(_ATTEMPTS_MAX):
+            await self._expire_grants(charge.account_id)
+            verdict = await self._ledger.charge(charge)
+            if verdict.outcome != "expiry_due":
+                break
+        return verdict
+
+    def end(self, passage: Passage) -> None:
+        """The credits stay taken. Written behind; does nothing where end or refund was chosen."""
+        if passage.booking != "charged":
+            return
+        passage.book("end")
+        self._ledger.end(End(passage.request_id, passage.usage))
+        passage.series.in_flight.value -= 1
+        if passage.usage is not None:
+            passage.series.used(passage.usage)
+
+    async def refund(self, passage: Passage) -> None:
+        """Give the credits back, durably; does nothing where none were taken or end was chosen.
+
+        Where the database cannot confirm it now, the hold stays and the lease refunds it. Where the
+        hold is gone, it has: nobody else ends what is charged.
+        """
+        if passage.booking != "charged" or passage.key is None:
+            return
+        passage.book("refund")
+        passage.series.in_flight.value -= 1
+        refund = Refund(passage.request_id, passage.key.live.account_id)
+        try:
+            given = await self._ledger.refund(refund)
+        except DatabaseUnavailable:
+            self._metrics.database_failed(1)
+            self._leave(passage.request_id)
+            _log.warning("request %s will be refunded by its lease", passage.request_id)
+            return
+        if given:
+            passage.series.refund.value += passage.credits
+        if passage.balance is not None:
+            passage.balance += passage.credits
+        passage.book("confirm")
+        passage.credits = 0
+
+    def reaped(self, owner: Owner, own_request: str | None = None) -> None:
+        """Count a refund by a lease.
+
+        A charge of our own whose commit was never confirmed (`own_request`) was not counted.
+        """
+        labels = RequestLabels(owner.key, owner.account, owner.model)
+        if own_request is not None and own_request not in self._left:
+            self._metrics.booked(labels, "charge", owner.credits)
+        if own_request is not None:
+            self._left.pop(own_request, None)
+        self._metrics.booked(labels, "refund", owner.credits)
+
+    def _leave(self, request_id: str) -> None:
+        if len(self._left) == _LEFT_MAX:
+            del self._left[next(iter(self._left))]
+        self._left[request_id] = None
+
+
+def _refusal(verdict: Verdict, charge: Charge) -> FaregateError:
+    if verdict.outcome == "dead":
+        return InvalidCredential("the API key is not valid")
+    if verdict.outcome == "capped":
+        return DailyCapReached("this API key has used up its credits of the day (UTC)")
+    if verdict.outcome == "expiry_due":
+        return DatabaseUnavailable("expired grants of the account could not be posted")
+    return CreditsExhausted(
+        f"Your credit balance is too low: this request costs {charge.credits} credits"
+        f" and the balance is {verdict.balance}."
+    )
+
+
+def _text(value: bytes) -> str:
+    return value.decode("latin-1").replace("\x00", "")[:_HEADER_CHARACTERS_MAX]
+
+
+def _number(value: bytes) -> int | None:
+    return int(value) if value.isdigit() and len(value) < 9 else None

@@ -1,0 +1,340 @@
+"""One client's connection during one charged request.
+
+It reads the body within limits, notices when the client leaves, and sends: one frame is one write.
+Silence is filled by `Pacer`. It knows nothing of credits.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from math import ceil
+from typing import Any, NoReturn, Protocol
+
+from gateway.core.errors import InvalidRequest, Overloaded, RateLimited, RequestTooLarge
+from gateway.core.shares import Holder, Shares
+from gateway.core.spec import FleetLimits
+
+Message = MutableMapping[str, Any]
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+
+#: where a request's scope has its `ClientCycle`
+CYCLE = "faregate.cycle"
+#: bytes a second of a body that is not whole yet, in each `limits.bodySilenceSeconds`
+BODY_RATE_MIN = 1024
+
+
+class ClientSocket(Protocol):
+    """The connection that a request came by."""
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether what was sent waits for the client to read."""
+
+
+class ClientCycle(Protocol):
+    """One request and its answer, as the listener's protocol has it."""
+
+    task: asyncio.Task[None]
+    #: whether more of the body will arrive
+    more_body: bool
+    #: whether the client has gone before its answer was complete, and what is called then
+    disconnected: bool
+    on_lost: Callable[[], None] | None
+
+    @property
+    def line(self) -> ClientSocket: ...
+
+    def whole_body(self) -> bytes | None:
+        """The body if all of it is here, else None: it must be received."""
+
+    async def receive(self) -> Message:
+        """The next part of the body, or `http.disconnect`."""
+
+    async def drain(self) -> None:
+        """Wait while the client reads slowly."""
+
+    def start(self, status: int, lines: bytes, length: int | None) -> None:
+        """Begin the answer, with lines of headers."""
+
+    def write(self, body: bytes, *, more: bool = False) -> None:
+        """Send a piece of the answer, the last one unless `more` follow. Waits for nothing."""
+
+
+class ClientGone(Exception):
+    """The client closed its connection."""
+
+
+class _Arrival:
+    """Until when more of one body must be here: often enough, fast enough, and soon enough."""
+
+    __slots__ = ("_bytes", "_deadline", "_limits", "_since")
+
+    def __init__(self, now: float, limits: FleetLimits) -> None:
+        self._limits = limits
+        self._deadline = now + limits.body_seconds
+        self._since = now
+        #: since then
+        self._bytes = 0
+
+    @property
+    def due(self) -> float:
+        return min(self._deadline, self._since + self._limits.body_silence_seconds)
+
+    def note(self, size: int, now: float) -> None:
+        """So much arrived."""
+        self._bytes += size
+        if self._bytes >= self._least:
+            self._since, self._bytes = now, 0
+
+    def too_late(self, now: float) -> InvalidRequest:
+        """Why nobody waits any longer."""
+        limits = self._limits
+        if now >= self._deadline:
+            return InvalidRequest(f"the body did not arrive within {limits.body_seconds:g} s")
+        seconds = limits.body_silence_seconds
+        return InvalidRequest(
+            f"less than {self._least} bytes of the body arrived within {seconds:g} s"
+        )
+
+    @property
+    def _least(self) -> int:
+        return ceil(BODY_RATE_MIN * self._limits.body_silence_seconds)
+
+
+class Connection:
+    """The client's side of one request."""
+
+    __slots__ = ("_cycle", "_holder", "_loop", "_memory", "busy_since", "gone", "headers", "held",
+                 "named", "sent_at", "socket", "started", "task")  # fmt: skip
+
+    def __init__(self, scope: Scope, memory: Shares) -> None:
+        """`memory` is what all buffered bodies of this replica may hold together, in bytes."""
+        self._loop = asyncio.get_running_loop()
+        self._cycle: ClientCycle = scope[CYCLE]
+        self.socket = self._cycle.line
+        self.task = self._cycle.task
+        self.headers: Headers = scope["headers"]
+        #: the first value of each name: most that is looked for is not there
+        self.named = dict(reversed(self.headers))
+        self._memory = memory
+        self.held = 0
+        self.started = False
+        self.gone = False
+        self.sent_at = 0.0
+        self.busy_since: float | None = None
+
+    async def read_body(self, holder: Holder, limits: FleetLimits) -> bytes:
+        """The whole body, held for its account until `release_body`.
+
+        Raises `RequestTooLarge`, `RateLimited` where the account's bodies are as many as they may
+        be, `Overloaded` where all are, `ClientGone`, and `InvalidRequest` for one that stops
+        arriving, or comes too slowly: what is half here is held all the while.
+        """
+        self._holder = holder
+        if b"content-encoding" in self.named:
+            self._refuse_encodings()
+        body = self._cycle.whole_body()
+        if body is None:
+            return await self._receive_body(limits)
+        self._take(len(body), limits.body_bytes)
+        return body
+
+    async def _receive_body(self, limits: FleetLimits) -> bytes:
+        length = self.named.get(b"content-length", b"")
+        if length.isdigit() and int(length) > limits.body_bytes:
+            raise _too_large(limits.body_bytes)
+        arrival = _Arrival(self._loop.time(), limits)
+        parts = []
+        while True:
+            message = await self._receive_within(arrival)
+            part: bytes = message.get("body", b"")
+            parts.append(part)
+            self._take(len(part), limits.body_bytes)
+            if not message.get("more_body"):
+                return b"".join(parts)
+            arrival.note(len(part), self._loop.time())
+
+    async def _receive_within(self, arrival: _Arrival) -> Message:
+        if not self._cycle.more_body:  # nothing to wait for, and a timer is expensive
+            message = await self._cycle.receive()
+        else:
+            try:
+                async with asyncio.timeout_at(arrival.due):
+                    message = await self._cycle.receive()
+            except TimeoutError:
+                raise arrival.too_late(self._loop.time()) from None
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        return message
+
+    def _refuse_encodings(self) -> None:
+        for name, value in self.headers:
+            if name == b"content-encoding" and value.lower() != b"identity":
+                raise InvalidRequest("compressed request bodies are not supported")
+
+    def _take(self, size: int, size_max: int) -> None:
+        if self.held + size > size_max:
+            raise _too_large(size_max)
+        if size and not self._memory.take(self._holder, size, had=self.held):
+            self._refuse_body()
+        self.held += size
+
+    def _refuse_body(self) -> NoReturn:
+        if self._memory.held(self._holder[1]):
+            raise RateLimited(
+                "the bodies of this account's requests are as many bytes as a replica holds for"
+                " one account; try again when some are answered",
+                retry_after_seconds=1.0,
+            )
+        raise Overloaded(
+            "this replica holds as many request bodies as it may; try again",
+            retry_after_seconds=1.0,
+        )
+
+    def hold(self, size: int) -> None:
+        """Hold so many bytes from now on, for the body and what it has become.
+
+        Raises `RateLimited` and `Overloaded` as `read_body` does, and `RequestTooLarge` for what
+        there will never be room for.
+        """
+        more = size - self.held
+        if size > self._memory.capacity:
+            raise RequestTooLarge(
+                f"reading the body takes {size} bytes of memory, and this replica has"
+                f" {self._memory.capacity} for all bodies together"
+            )
+        if more > 0 and not self._memory.take(self._holder, more, had=self.held):
+            self._refuse_body()
+        if more < 0:
+            self._memory.give_back(self._holder, -more)
+        self.held = size
+
+    def release_body(self) -> None:
+        """Say that the body is no longer held."""
+        if self.held:
+            self._memory.give_back(self._holder, self.held)
+            self.held = 0
+
+    def watch(self, on_gone: Callable[[], None]) -> None:
+        """From now on call `on_gone` once when the client leaves, until `close`."""
+
+        def lost() -> None:
+            self.gone = True
+            on_gone()
+
+        self._cycle.on_lost = lost
+        if self._cycle.disconnected:
+            lost()
+
+    def close(self) -> None:
+        """The request is over: the client is not watched any more, its body no longer held."""
+        self._cycle.on_lost = None
+        if self.held:
+            self.release_body()
+
+    async def start(self, status: int, lines: bytes) -> None:
+        """Begin an answer whose length is not known; once."""
+        assert not self.started, "a status is sent once"
+        self.started = True
+        if self.socket.is_slow:
+            await self._wait_to_start()
+        self._cycle.start(status, lines, None)
+
+    async def answer(self, status: int, lines: bytes, body: bytes) -> None:
+        """Send a whole answer; once."""
+        assert not self.started, "a status is sent once"
+        self.started = True
+        if self.socket.is_slow:
+            await self._wait_to_start()
+        self._cycle.start(status, lines, len(body))
+        self._cycle.write(body)
+
+    async def _wait_to_start(self) -> None:
+        try:
+            await self._cycle.drain()
+        except BaseException:
+            self.started = False  # nothing was written: an error can still be a status
+            raise
+
+    async def send(self, frame: bytes) -> None:
+        """Send one frame, waiting while the client reads slowly."""
+        if self.socket.is_slow:
+            self.busy_since = self._loop.time()
+            await self._cycle.drain()
+            self.busy_since = None
+        self.send_now(frame)
+
+    def send_now(self, frame: bytes) -> None:
+        """Send one frame to a client that is not slow: nothing is waited for."""
+        self._cycle.write(frame, more=True)
+        self.sent_at = self._loop.time()
+
+    async def send_all(self, frames: Iterable[bytes]) -> None:
+        for frame in frames:
+            await self.send(frame)
+
+    async def finish(self) -> None:
+        """End the response."""
+        if self.socket.is_slow:
+            await self._cycle.drain()
+        self._cycle.write(b"")
+
+
+def _too_large(size_max: int) -> RequestTooLarge:
+    return RequestTooLarge(f"the body is larger than {size_max} bytes")
+
+
+class Pacer:
+    """Fills silence: after `first_seconds` without an answer, and then every `then_seconds`.
+
+    `fill` sends what is due; `give_up` is called once the client has not read for
+    `patience_seconds`.
+    It is a chain of timers, not a task: a stream that flows pays nothing for it.
+    """
+
+    __slots__ = ("_connection", "_fill", "_give_up", "_handle", "_loop", "_patience_seconds",
+                 "_task", "_then_seconds")  # fmt: skip
+
+    def __init__(
+        self,
+        connection: Connection,
+        fill: Callable[[], Awaitable[None]],
+        give_up: Callable[[], None],
+        *,
+        first_seconds: float,
+        then_seconds: float,
+        patience_seconds: float,
+    ) -> None:
+        self._connection = connection
+        self._fill = fill
+        self._give_up = give_up
+        self._then_seconds = then_seconds
+        self._patience_seconds = patience_seconds
+        self._loop = asyncio.get_running_loop()
+        self._task: asyncio.Task[None] | None = None
+        self._handle = self._loop.call_later(first_seconds, self._tick)
+
+    def stop(self) -> None:
+        self._handle.cancel()
+        if self._task is not None:
+            self._task.cancel()
+
+    def _tick(self) -> None:
+        connection = self._connection
+        now = self._loop.time()
+        wait = self._then_seconds
+        if connection.busy_since is not None:
+            if now - connection.busy_since > self._patience_seconds:
+                self._give_up()
+                return
+        elif connection.started and now - connection.sent_at < self._then_seconds * 0.99:
+            wait = self._then_seconds - (now - connection.sent_at)
+        elif self._task is None or self._task.done():
+            self._task = self._loop.create_task(self._run())
+        self._handle = self._loop.call_later(wait, self._tick)
+
+    async def _run(self) -> None:
+        await self._fill()

@@ -1,0 +1,163 @@
+"""Two listeners and the way down: clients on one port, operations on another.
+
+    signal ─▶ not ready, no new connections ─▶ open streams run on ─▶ time over: they are cut
+
+The operations listener answers until the very end, so that whoever watches sees the drain.
+"""
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from functools import partial
+from typing import Any
+
+import uvicorn
+from msgspec.structs import replace
+
+from gateway.http.connection_admission import Admission
+from gateway.http.protocol import ClientProtocol
+from gateway.pipeline.flow import Flow
+from gateway.process.settings import CommandLine
+
+_log = logging.getLogger(__name__)
+
+_BACKLOG = 2048
+_EVERYWHERE = "::"
+#: ingresses and load balancers keep an idle connection for 60
+IDLE_SECONDS = 75
+#: after which the system gives up what is unread, so that the protocol comes first and counts it
+_UNREAD_SECONDS_MORE = 60
+#: what the system holds of answers that are not read; it doubles the figure
+SEND_BUFFER_BYTES = 64 * 1024
+#: from cutting the streams to giving up on connections that do not close
+_CLOSING_SECONDS = 10
+_TICK_SECONDS = 0.05
+
+
+@contextmanager
+def held_ports(line: CommandLine) -> Iterator[CommandLine]:
+    """The command line with the ports it has where it says 0; nobody else is given them.
+
+    They are known before anybody listens, for what is written before that. Raises `OSError`.
+    """
+    with ExitStack() as stack:
+
+        def held(port: int) -> int:
+            if port:
+                return port
+            # Bound with the option that also the listener sets, which may so bind it, too.
+            host, family = _place(line.host)
+            holder = stack.enter_context(socket.socket(family))
+            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            holder.bind((host, 0))
+            bound: int = holder.getsockname()[1]
+            return bound
+
+        yield replace(line, port=held(line.port), ops_port=held(line.ops_port))
+
+
+def _place(host: str) -> tuple[str, socket.AddressFamily]:
+    """The address to bind, and its family. `::` is every address of a machine, of both families.
+
+    A machine may have been started without IPv6; there it is every address that there is.
+    """
+    if host == _EVERYWHERE and not socket.has_dualstack_ipv6():
+        return "0.0.0.0", socket.AF_INET  # noqa: S104  # that is what was asked for
+    return host, socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without signal handlers of its own: the process has one way down."""
+
+    def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]
+        return nullcontext()
+
+
+class Listeners:
+    """The servers of one process."""
+
+    def __init__(self, flow: Flow, drain_seconds: float) -> None:
+        self._flow = flow
+        self._drain_seconds = drain_seconds
+        self._stop = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._servers: list[uvicorn.Server] = []
+        self.is_draining = False
+        #: the port clients connect to, also where 0 was asked for
+        self.port = 0
+        self.ops_port = 0
+
+    async def open(
+        self,
+        host: str,
+        clients: tuple[Callable[..., Any], int, Admission],
+        operations: tuple[Callable[..., Any], int, Admission],
+    ) -> None:
+        """Listen on both ports, each with its application. Raises `OSError` where one is taken."""
+        self.port = self._listen(host, *clients)
+        self.ops_port = self._listen(host, *operations)
+        loop = asyncio.get_running_loop()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, self._asked_to_stop)
+        while not all(server.started for server in self._servers):
+            await asyncio.sleep(_TICK_SECONDS)
+            for task in self._tasks:
+                if task.done():
+                    task.result()
+
+    async def run(self) -> None:
+        """Serve until a signal, then drain. A second signal cuts the drain short."""
+        await self._stop.wait()
+        self.is_draining = True
+        clients, operations = self._servers
+        clients.should_exit = True
+        _log.info("draining: open requests may run on for %g s", self._drain_seconds)
+        self._stop.clear()
+        cut = asyncio.get_running_loop().call_later(self._drain_seconds, self._flow.cut_all)
+        again = asyncio.create_task(self._stop.wait())
+        await asyncio.wait({again, self._tasks[0]}, return_when=asyncio.FIRST_COMPLETED)
+        if not self._tasks[0].done():
+            self._flow.cut_all()
+        await self._tasks[0]
+        cut.cancel()
+        again.cancel()
+        operations.should_exit = True
+        await self._tasks[1]
+
+    def _listen(self, host: str, app: Callable[..., Any], port: int, admission: Admission) -> int:
+        address, family = _place(host)
+        is_dual = family == socket.AF_INET6 and host == _EVERYWHERE
+        listener = socket.create_server(
+            (address, port), family=family, backlog=_BACKLOG, dualstack_ipv6=is_dual
+        )
+        # Accepted connections inherit it all; the loop sets the first only where it binds itself.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # for what is still unread once it is closed
+            seconds = admission.limits.unread_seconds + _UNREAD_SECONDS_MORE
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(1000 * seconds))
+        config = uvicorn.Config(
+            app,
+            loop="none",
+            http=partial(ClientProtocol, admission=admission),  # type: ignore[arg-type]  # it is called only
+            proxy_headers=False,
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            timeout_keep_alive=IDLE_SECONDS,
+            timeout_graceful_shutdown=int(self._drain_seconds) + _CLOSING_SECONDS,
+        )
+        server = _Server(config)
+        self._servers.append(server)
+        self._tasks.append(asyncio.create_task(server.serve(sockets=[listener])))
+        bound: int = listener.getsockname()[1]
+        return bound
+
+    def _asked_to_stop(self) -> None:
+        self._stop.set()

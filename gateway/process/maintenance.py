@@ -1,0 +1,87 @@
+"""What a replica does beside serving: keys, its lease, the dead, expiries and last uses."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+
+from gateway.core.errors import DatabaseBusy, DatabaseUnavailable
+from gateway.pipeline.key_cache import Keyring
+from gateway.process.expiries import Expiries
+from gateway.process.reaper import Reaper
+from gateway.store.database import Database
+from gateway.store.keys import note_use
+from gateway.telemetry.metrics import Metrics
+
+_log = logging.getLogger(__name__)
+
+
+class Upkeep:
+    """The background tasks of one replica. None of them may end the process."""
+
+    HOUSEKEEPING_SECONDS = 60.0
+    #: what fails is tried again so soon, for a database may be back
+    RETRY_SECONDS = 1.0
+
+    def __init__(
+        self,
+        database: Database,
+        keyring: Keyring,
+        expiries: Expiries,
+        reaper: Reaper,
+        metrics: Metrics,
+        *,
+        heartbeat_seconds: float,
+        purge: Callable[[], Awaitable[object]] | None = None,
+    ) -> None:
+        self._database = database
+        self._keyring = keyring
+        self._expiries = expiries
+        self._reaper = reaper
+        self._metrics = metrics
+        self._heartbeat_seconds = heartbeat_seconds
+        self._purge = purge
+
+    async def run(self) -> None:
+        """Run all tasks until cancelled."""
+        reaper, beat_seconds = self._reaper, self._heartbeat_seconds
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._every(lambda: Keyring.POLL_SECONDS, self._keyring.poll))
+            group.create_task(self._every(lambda: beat_seconds, reaper.beat))
+            group.create_task(self._every(lambda: reaper.pause_seconds, reaper.look))
+            group.create_task(self._every(lambda: self.HOUSEKEEPING_SECONDS, self._keep_house))
+
+    async def beat(self) -> None:
+        """Say for the first time that this replica lives. Raises `DatabaseUnavailable`."""
+        await self._reaper.beat()
+
+    async def _keep_house(self) -> None:
+        used, self._keyring.used = self._keyring.used, set()
+        if used:
+            await asyncio.to_thread(note_use, self._database, sorted(used))
+        await self._expiries.expire_all()
+        if self._purge is not None:
+            await self._purge()
+
+    async def _every(
+        self, seconds: Callable[[], float], act: Callable[[], Awaitable[None]]
+    ) -> None:
+        failing = False
+        while True:
+            pause = min(seconds(), self.RETRY_SECONDS) if failing else seconds()
+            due = time.monotonic() + pause
+            await asyncio.sleep(pause)
+            self._metrics.loop_delayed(max(0.0, time.monotonic() - due))
+            try:
+                await act()
+                failing = False
+            except DatabaseUnavailable as error:
+                self._metrics.database_failed(1)
+                # Said once, not with every try; and of an outage all that is said says `Outage`.
+                if isinstance(error, DatabaseBusy) and not failing:
+                    _log.warning("%s fails: %s", act.__qualname__, error)
+                failing = True
+            except Exception:  # noqa: BLE001  # the edge: upkeep goes on after a bug
+                if not failing:
+                    _log.exception("upkeep met a bug in %s", act.__qualname__)
+                failing = True

@@ -1,0 +1,41 @@
+"""Where the credential of an upstream is: a secret, the environment, or nowhere."""
+
+from collections.abc import Mapping
+
+from gateway.core.spec import GatewayFleet, SpecError, UpstreamSpec
+from gateway.process.settings import UpstreamOverride
+from gateway.process.standalone.documents import SIMULATED, simulated_names
+from gateway.process.standalone.secret_files import SecretFiles
+
+
+class UpstreamCredentials:
+    """The credentials of a fleet's upstreams. They are never printed."""
+
+    def __init__(
+        self,
+        fleet: GatewayFleet,
+        override: UpstreamOverride,
+        secrets: SecretFiles,
+        environment: Mapping[str, str],
+    ) -> None:
+        """`fleet` as it is written, before `override` takes the simulated upstream's place."""
+        self._namespace = fleet.metadata.namespace
+        self._replaced = simulated_names(fleet) if override.base_url else set()
+        self._override = override
+        self._secrets = secrets
+        self._environment = environment
+
+    def of(self, spec: UpstreamSpec) -> str | None:
+        """What `spec` is asked with, None for nothing. Raises `SpecError` where it is missing."""
+        if spec.url == SIMULATED:
+            return None
+        if spec.credential is None:  # only who took the simulated one's place gets UPSTREAM_API_KEY
+            return self._override.api_key if spec.name in self._replaced else None
+        ref = spec.credential.secret_ref
+        value = self._secrets.resolve(self._namespace, ref) or self._environment.get(ref.key)
+        if value is None:
+            raise SpecError(
+                f"upstream {spec.name!r}: there is no secret {ref.name} with a key {ref.key},"
+                f" and no environment variable {ref.key}"
+            )
+        return value

@@ -1,0 +1,198 @@
+"""From the documents of a file to the rows of a database, as the operator does it in a cluster."""
+
+from pathlib import Path
+
+from msgspec import Struct
+
+from gateway.core.keys import (
+    PEPPER,
+    InstallationSecret,
+    generate_key,
+    problem_of_brought_key,
+    secret_values,
+)
+from gateway.core.orphans import orphans_max
+from gateway.core.spec import ApiKey, SpecError
+from gateway.process.standalone.documents import Documents
+from gateway.process.standalone.secret_files import SecretFiles
+from gateway.store.database import Database
+from gateway.store.grant_rows import GrantResult
+from gateway.store.grants import apply_grant
+from gateway.store.key_rows import KeyState, find_key, list_keys
+from gateway.store.keys import Credential, apply_key, credential_of, revoke_key
+
+Name = tuple[str, str]
+
+
+class KeyReport(Struct, frozen=True):
+    """One key after it was applied; `plaintext` is for its owner's terminal only.
+
+    `path` is the file that holds it, None for a key that was brought along.
+    """
+
+    name: str
+    account: str
+    plaintext: str
+    secret_name: str
+    path: Path | None = None
+
+
+class GrantReport(Struct, frozen=True):
+    """One grant after it was applied."""
+
+    name: str
+    result: GrantResult
+
+
+class Reconciler:
+    """Applies documents to one database; running it twice changes nothing.
+
+    `confirmed_orphans` is an administrator's word: so many keys may end because their objects are
+    gone, although they are many.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        installation: str,
+        secret: InstallationSecret,
+        secrets: SecretFiles,
+        environment: dict[str, str],
+        client_url: str,
+        confirmed_orphans: int | None = None,
+    ) -> None:
+        self._database = database
+        self._installation = installation
+        self._pepper = secret.pepper(PEPPER)
+        self._secrets = secrets
+        self._environment = environment
+        self._client_url = client_url
+        self._confirmed_orphans = confirmed_orphans
+        #: names of the keys that `apply` revoked, and of those for which it waits for a word
+        self.revoked: list[str] = []
+        self.orphans: list[str] = []
+
+    def apply(self, documents: Documents) -> tuple[list[KeyReport], list[GrantReport]]:
+        """Apply keys and grants, and revoke the keys that are not there any more.
+
+        Raises `SpecError` for an object that cannot be applied, before anything is.
+        """
+        living = list_keys(self._database, self._installation)
+        self._check(documents, {(state.namespace, state.name): state for state in living})
+        self._revoke_orphans(documents, living)
+        grants = [
+            GrantReport(
+                f"{grant.metadata.namespace}/{grant.metadata.name}",
+                apply_grant(self._database, self._installation, grant),
+            )
+            for grant in documents.grants
+        ]
+        return [self._apply_key(key) for key in documents.keys], grants
+
+    def _check(self, documents: Documents, living: dict[Name, KeyState]) -> None:
+        """Refuse what could not be applied to its end."""
+        generated = {(key.metadata.namespace, key.spec.secret_name) for key in documents.keys}
+        owners: dict[str, str] = {}
+        for key in documents.keys:
+            namespace, name = key.metadata.namespace, key.metadata.name
+            if key.spec.secret_name is not None:
+                self._check_secret(key, key.spec.secret_name, living.get((namespace, name)))
+                continue
+            assert key.spec.value_from is not None, "one of secretName and valueFrom is given"
+            source = key.spec.value_from.secret_key_ref.name
+            if (namespace, source) in generated:
+                raise SpecError(
+                    f"ApiKey {namespace}/{name}: secret {source} was made for another key"
+                )
+            owner = owners.setdefault(self._brought(key), name)
+            if owner != name:
+                raise SpecError(f"ApiKey {namespace}/{name}: {owner} has the same key")
+
+    def _check_secret(self, key: ApiKey, secret_name: str, state: KeyState | None) -> None:
+        namespace = key.metadata.namespace
+        if state is None or key.spec.rotation.generation > state.generation:
+            return
+        if self._secrets.read(namespace, secret_name).get("OPENAI_API_KEY") is None:
+            raise SpecError(
+                f"ApiKey {namespace}/{key.metadata.name}: its secret is lost"
+                f" ({self._secrets.path(namespace, secret_name).name});"
+                " raise spec.rotation.generation for a new key"
+            )
+
+    def _revoke_orphans(self, documents: Documents, living: list[KeyState]) -> None:
+        """Few at once, or as many as were confirmed.
+
+        On PostgreSQL a key with a UID is a cluster's, and not the file's to revoke.
+        """
+        named = {(key.metadata.namespace, key.metadata.name) for key in documents.keys}
+        own = [state for state in living if self._database.is_sqlite or not state.uid]
+        gone = [state for state in own if (state.namespace, state.name) not in named]
+        names = [f"{state.namespace}/{state.name}" for state in gone]
+        if len(gone) > orphans_max(len(own)) and len(gone) != self._confirmed_orphans:
+            self.orphans = names
+            return
+        for state in gone:
+            revoke_key(self._database, state.id)
+        self.revoked = names
+
+    def _apply_key(self, key: ApiKey) -> KeyReport:
+        namespace, name = key.metadata.namespace, key.metadata.name
+        state = find_key(self._database, self._installation, namespace, name)
+        path = None
+        if key.spec.secret_name is None:
+            plaintext = self._brought(key)
+            apply_key(self._database, self._installation, key, self._credential(plaintext))
+        else:
+            plaintext = self._generated(key, key.spec.secret_name, state)
+            path = self._secrets.path(namespace, key.spec.secret_name)
+        return KeyReport(
+            name=f"{namespace}/{name}",
+            account=f"{namespace}/{key.spec.account}",
+            plaintext=plaintext,
+            secret_name=key.spec.secret_name or "",
+            path=path,
+        )
+
+    def _generated(self, key: ApiKey, secret_name: str, state: KeyState | None) -> str:
+        namespace = key.metadata.namespace
+        kept = self._secrets.read(namespace, secret_name).get("OPENAI_API_KEY")
+        if state is None or state.revoked:
+            # New: the secret first, then its hash, so that a crash between leaves no key that
+            # nobody knows. What a file of this name holds after a revocation is dead for good.
+            plaintext = kept if kept and state is None else generate_key()
+            self._write_secret(namespace, secret_name, plaintext)
+            apply_key(self._database, self._installation, key, self._credential(plaintext))
+            return plaintext
+        wants_rotation = key.spec.rotation.generation > state.generation
+        is_newest = kept is not None and self._credential(kept).hash == state.newest_hash
+        if kept is not None and is_newest and not wants_rotation:
+            apply_key(self._database, self._installation, key, self._credential(kept))
+            self._write_secret(namespace, secret_name, kept)
+            return kept
+        # Rotated: the new hash first, then the secret. A crash between is seen next time by a
+        # secret that does not hold the newest key.
+        plaintext = generate_key()
+        apply_key(self._database, self._installation, key, self._credential(plaintext))
+        self._write_secret(namespace, secret_name, plaintext)
+        return plaintext
+
+    def _brought(self, key: ApiKey) -> str:
+        assert key.spec.value_from is not None, "one of secretName and valueFrom is given"
+        ref = key.spec.value_from.secret_key_ref
+        name = f"ApiKey {key.metadata.namespace}/{key.metadata.name}"
+        plaintext = self._secrets.resolve(key.metadata.namespace, ref)
+        plaintext = plaintext or self._environment.get(ref.key)
+        if plaintext is None:
+            raise SpecError(f"{name}: there is no secret {ref.name} with a key {ref.key}")
+        problem = problem_of_brought_key(plaintext)
+        if problem is not None:
+            raise SpecError(f"{name}: {problem}")
+        return plaintext
+
+    def _credential(self, plaintext: str) -> Credential:
+        return credential_of(self._pepper, plaintext)
+
+    def _write_secret(self, namespace: str, secret_name: str, plaintext: str) -> None:
+        values = secret_values(plaintext, self._client_url)
+        if self._secrets.read(namespace, secret_name) != values:
+            self._secrets.write(namespace, secret_name, values)

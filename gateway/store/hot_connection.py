@@ -1,0 +1,112 @@
+"""One PostgreSQL connection that one kind of statement has to itself, and that comes back.
+
+A statement either was refused by the server (rolled back, known) or its outcome is unknown; the
+two must never be confused.
+"""
+
+import asyncio
+import select
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import psycopg
+
+from gateway.core.errors import ChargeUnknown, DatabaseUnavailable
+from gateway.store.connections import PatientAsyncConnection, connect_async
+from gateway.store.database import first_line, is_busy, is_ending
+from gateway.store.outage import Outage
+
+
+class StatementRefused(Exception):
+    """The server said no, and rolled back. `sqlstate` says why, `cause` in its own words."""
+
+    def __init__(self, sqlstate: str, cause: str) -> None:
+        super().__init__(f"the database refused a statement: {sqlstate} {cause}")
+        self.sqlstate = sqlstate
+        self.cause = cause
+
+    @property
+    def is_lock_timeout(self) -> bool:
+        return self.sqlstate == "55P03"
+
+    @property
+    def is_about_data(self) -> bool:
+        """Whether one row of the statement may be to blame."""
+        return self.sqlstate.startswith(("22", "23"))
+
+    @property
+    def is_busy(self) -> bool:
+        return is_busy(self.sqlstate)
+
+    @property
+    def has_ended_the_connection(self) -> bool:
+        return is_ending(self.sqlstate)
+
+
+class Lane:
+    """A connection in autocommit; a lost one is opened again by the next statement."""
+
+    def __init__(self, url: str, outage: Outage | None = None) -> None:
+        self._url = url
+        self._outage = outage or Outage()
+        self._connection: PatientAsyncConnection | None = None
+
+    async def run(self, statement: str, values: Mapping[str, Any]) -> Sequence[Any]:
+        """Run one statement and commit it; its rows.
+
+        Raises `DatabaseUnavailable` where nothing was sent, `StatementRefused` where the server
+        rolled back, and `ChargeUnknown` where the outcome is not known.
+        """
+        connection = await self._connected()
+        try:
+            cursor = await connection.execute(statement, values, prepare=True, binary=True)
+            return await cursor.fetchall()
+        except psycopg.Error as error:
+            cause = first_line(error, self._url)
+            if connection.closed or error.sqlstate is None:
+                self._drop()
+                raise ChargeUnknown("the database went away", cause=cause) from error
+            if is_ending(error.sqlstate):
+                self._drop()
+            raise StatementRefused(error.sqlstate, cause) from error
+        except asyncio.CancelledError:
+            self._drop()
+            raise
+
+    async def close(self) -> None:
+        self._drop()
+
+    def failed(self, error: DatabaseUnavailable) -> None:
+        """Whoever used the lane gives up: it is part of an outage."""
+        self._outage.failed(error)
+
+    async def _connected(self) -> PatientAsyncConnection:
+        if self._connection is not None and not _has_ended(self._connection):
+            return self._connection
+        self._drop()
+        try:
+            self._connection = await connect_async(self._url)
+        except (psycopg.Error, OSError) as error:
+            cause = first_line(error, self._url)
+            unavailable = DatabaseUnavailable("the database does not answer", cause=cause)
+            self._outage.failed(unavailable)
+            raise unavailable from error
+        return self._connection
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.pgconn.finish()
+
+
+def _has_ended(connection: PatientAsyncConnection) -> bool:
+    """Whether a connection on which nothing was asked cannot be used any more.
+
+    A server that speaks without being asked says goodbye. To find that out after a statement was
+    sent would make its outcome unknown, and cost a client a request that was never charged.
+    """
+    if connection.closed:
+        return True
+    unasked = select.poll()
+    unasked.register(connection.fileno(), select.POLLIN)
+    return bool(unasked.poll(0))

@@ -1,0 +1,51 @@
+"""Opens the hot ledger that belongs to a database."""
+
+import logging
+from collections.abc import Callable
+
+from gateway.core.errors import DatabaseUnavailable
+from gateway.store.database import Database
+from gateway.store.leases import REFUND_BATCH, Owner, all_holds, owners_of
+from gateway.store.ledger import Ledger, refund_together
+from gateway.store.ledger_sqlite import SqliteLedger
+
+_log = logging.getLogger(__name__)
+
+
+async def open_ledger(
+    database: Database, replica_id: str, refunded: Callable[[Owner], None] = lambda _: None
+) -> Ledger:
+    """The started ledger of `database`; `refunded` is called for each request of a dead process.
+
+    Raises `DatabaseUnavailable`.
+    """
+    if database.is_sqlite:
+        sqlite = SqliteLedger(database.path, replica_id, outage=database.outage)
+        await sqlite.start()
+        await _refund_everything(database, sqlite, refunded)
+        return sqlite
+    # The driver is 10 MiB that a gateway on SQLite never needs.
+    from gateway.store.ledger_postgres import PostgresLedger
+
+    postgres = PostgresLedger(database.url, replica_id, outage=database.outage)
+    await postgres.start()
+    return postgres
+
+
+async def _refund_everything(
+    database: Database, ledger: Ledger, refunded: Callable[[Owner], None]
+) -> None:
+    """The one process that there may be is just starting: what is open is a dead one's."""
+    holds = all_holds(database)
+    count = 0
+    for start in range(0, len(holds), REFUND_BATCH):
+        batch = holds[start : start + REFUND_BATCH]
+        owners = owners_of(database, batch)
+        for refund in await refund_together(ledger, batch):
+            count += 1
+            if refund.request_id in owners:
+                refunded(owners[refund.request_id])
+    if count < len(holds):
+        raise DatabaseUnavailable("the requests of an earlier process could not be refunded")
+    if count:
+        _log.warning("%d requests of an earlier, killed process were refunded", count)

@@ -1,1 +1,0 @@
-"""Upstreams that speak chat: Moonshot's Kimi, and engines such as vLLM, SGLang and Ollama."""

@@ -1,1 +1,0 @@
-"""Upstreams that speak Messages: Anthropic, Moonshot's `/anthropic`, vLLM and Ollama."""

@@ -1,0 +1,199 @@
+"""The simulated upstream as an ASGI application: its routes, and the life of one request.
+
+Owns the order of things: credential, body, rules, script, answer. A refusal comes before any
+directive, as the real upstream would not have looked at the text.
+"""
+
+import hmac
+from typing import Any
+
+import msgspec
+
+from gateway.upstream.simulated.answer import build_answer
+from gateway.upstream.simulated.conversation import read_conversation
+from gateway.upstream.simulated.delivery import deliver, deliver_stream
+from gateway.upstream.simulated.errors import Refused, scripted_error
+from gateway.upstream.simulated.exchange import ClientGone, Exchange, Receive, Scope, Send
+from gateway.upstream.simulated.families import (
+    MODELS,
+    describe_model,
+    find_family,
+    thinks,
+    unknown_model,
+)
+from gateway.upstream.simulated.messages_rules import count_body
+from gateway.upstream.simulated.rules import check_request, check_shape
+from gateway.upstream.simulated.script import Asked, read_script
+from gateway.upstream.simulated.stats import Headers, Outcome, Stats
+from gateway.upstream.simulated.stream import make_envelope
+from gateway.upstream.simulated.wires import CHAT, MESSAGES, RESPONSES, Wire
+
+_JSON: Headers = [(b"content-type", b"application/json; charset=utf-8")]
+_MODELS = "/v1/models"
+_COUNT = "/v1/messages/count_tokens"
+_WIRES: dict[str, Wire] = {
+    "/v1/chat/completions": CHAT,
+    "/v1/messages": MESSAGES,
+    "/v1/responses": RESPONSES,
+}
+_ESTIMATE = "/v1/tokenizers/estimate-token-count"
+
+
+class SimulatedUpstream:
+    """One simulated provider with its own counters. With `api_key` it refuses any other one."""
+
+    def __init__(self, api_key: str | None = None) -> None:
+        self._credential = None if api_key is None else f"Bearer {api_key}".encode()
+        self._stats = Stats()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise NotImplementedError(scope["type"])
+        exchange = Exchange(scope, receive, send)
+        try:
+            wire = _WIRES.get(exchange.path) if exchange.method == "POST" else None
+            if wire is not None:
+                await self._complete(exchange, wire)
+            elif exchange.method == "POST" and exchange.path == _ESTIMATE:
+                await self._estimate(exchange)
+            elif exchange.method == "POST" and exchange.path == _COUNT:
+                await self._count(exchange)
+            else:
+                await self._serve_rest(exchange)
+        except ClientGone:
+            return
+        finally:
+            exchange.end()
+
+    async def _complete(self, exchange: Exchange, wire: Wire) -> None:
+        self._stats.begin()
+        outcome: Outcome = "broken"
+        try:
+            outcome = await self._answer(exchange, wire)
+        except Refused as refusal:
+            outcome = "refused"
+            await _refuse(exchange, refusal, wire)
+        except ClientGone:
+            outcome = "cancelled"
+        finally:
+            self._stats.end(outcome)
+
+    async def _answer(self, exchange: Exchange, wire: Wire) -> Outcome:
+        raw = await exchange.read_body()
+        self._stats.keep(exchange.headers, raw)
+        self._check_credential(exchange, wire)
+        body = wire.read_body(_decode(raw))
+        check_shape(body)
+        self._stats.models[body["model"]] += 1
+        family = find_family(body["model"])
+        thinking = thinks(family, body)
+        conversation = read_conversation(body["messages"])
+        if family.strict:
+            check_request(body, family, thinking=thinking, prompt_tokens=conversation.prompt_tokens)
+        tools = frozenset(tool["function"]["name"] for tool in body.get("tools") or ())
+        asked = Asked(body["model"], tools, bool(body.get("stream")))
+        script, speech = read_script(conversation.said, asked)
+        if script.silence_seconds:
+            await exchange.pause(script.silence_seconds)
+        if script.hang_up:
+            await exchange.hang_up()
+            return "broken"
+        if script.error is not None:
+            error = script.error
+            failure = scripted_error(error.status, error.type, error.retry_after_seconds)
+            await _refuse(exchange, failure, wire)
+            return "failed"
+        answer = build_answer(body, family, conversation, script, speech, thinking=thinking)
+        envelope = make_envelope(raw, body)
+        if body.get("stream"):
+            return await deliver_stream(exchange, answer, envelope, script, self._stats, wire)
+        return await deliver(exchange, answer, envelope, script, wire)
+
+    async def _estimate(self, exchange: Exchange) -> None:
+        """Tokens of a model and messages. Of a script it knows the silence and the error."""
+        try:
+            self._check_credential(exchange)
+            body = _decode(await exchange.read_body())
+            check_shape(body)
+            find_family(body["model"])
+            conversation = read_conversation(body["messages"])
+            script, _ = read_script(conversation.said, Asked(body["model"]))
+            await exchange.pause(script.silence_seconds)
+            if script.error is not None:
+                raise scripted_error(script.error.status, script.error.type, None)
+            data = {"data": {"total_tokens": conversation.prompt_tokens}}
+            await exchange.respond(200, msgspec.json.encode(data), _JSON)
+        except Refused as refusal:
+            await _refuse(exchange, refusal)
+
+    async def _count(self, exchange: Exchange) -> None:
+        """Tokens of a Messages request. Of a script it knows the silence and the error."""
+        try:
+            self._check_credential(exchange, MESSAGES)
+            body = count_body(_decode(await exchange.read_body()))
+            find_family(body["model"])
+            conversation = read_conversation(body["messages"])
+            script, _ = read_script(conversation.said, Asked(body["model"]))
+            await exchange.pause(script.silence_seconds)
+            if script.error is not None:
+                raise scripted_error(script.error.status, script.error.type, None)
+            data = {"input_tokens": conversation.prompt_tokens}
+            await exchange.respond(200, msgspec.json.encode(data), _JSON)
+        except Refused as refusal:
+            await _refuse(exchange, refusal, MESSAGES)
+
+    async def _serve_rest(self, exchange: Exchange) -> None:
+        """Models and counters. `GET /stats` alone is open, so that a probe needs no credential."""
+        route = (exchange.method, exchange.path)
+        try:
+            if route != ("GET", "/stats"):
+                self._check_credential(exchange)
+            await exchange.respond(200, msgspec.json.encode(self._find_rest(route)), _JSON)
+        except Refused as refusal:
+            await _refuse(exchange, refusal)
+
+    def _find_rest(self, route: tuple[str, str]) -> Any:
+        method, path = route
+        if route == ("GET", "/stats"):
+            return self._stats.snapshot()
+        if route == ("GET", "/stats/requests"):
+            return self._stats.requests()
+        if route == ("POST", "/stats/reset"):
+            self._stats.reset()
+            return self._stats.snapshot()
+        if route == ("GET", _MODELS):
+            return {"object": "list", "data": [describe_model(model) for model in MODELS]}
+        if method == "GET" and path.startswith(f"{_MODELS}/"):
+            model = path.removeprefix(f"{_MODELS}/")
+            if model not in MODELS:
+                raise unknown_model(model)
+            return describe_model(model)
+        raise Refused(
+            f"url.not_found: {method} {path}", status=404, type="resource_not_found_error"
+        )
+
+    def _check_credential(self, exchange: Exchange, wire: Wire = CHAT) -> None:
+        """Messages takes `x-api-key` as well, and wants to know its version."""
+        given = exchange.header(b"authorization") or b""
+        if wire is MESSAGES:
+            if exchange.header(b"anthropic-version") is None:
+                raise Refused("anthropic-version: header is required")
+            given = given or b"Bearer " + (exchange.header(b"x-api-key") or b"")
+        if self._credential is None:
+            return
+        if not hmac.compare_digest(given, self._credential):
+            raise Refused("Invalid Authentication", status=401, type="invalid_authentication_error")
+
+
+def _decode(raw: bytes) -> Any:
+    try:
+        return msgspec.json.decode(raw)
+    except (ValueError, RecursionError) as error:
+        raise Refused(f"Invalid request: the body is not valid JSON: {error}") from None
+
+
+async def _refuse(exchange: Exchange, refusal: Refused, wire: Wire = CHAT) -> None:
+    headers = [(b"content-type", refusal.content_type)]
+    if refusal.retry_after_seconds is not None:
+        headers.append((b"retry-after", b"%d" % refusal.retry_after_seconds))
+    await exchange.respond(refusal.status, wire.refuse(refusal), headers)

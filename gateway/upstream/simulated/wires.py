@@ -1,0 +1,70 @@
+"""What `delivery` must know of a dialect: how an answer is written in it, and how a stream ends."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from msgspec import Struct
+
+from gateway.upstream.simulated import (
+    messages_rules,
+    messages_stream,
+    responses_rules,
+    responses_stream,
+    stream,
+)
+from gateway.upstream.simulated.answer import Answer
+from gateway.upstream.simulated.errors import Refused, error_object, messages_error_object
+from gateway.upstream.simulated.script import Script
+from gateway.upstream.simulated.stream import Envelope
+
+_BROKEN = "Simulated error in the middle of the stream"
+
+
+class Wire(Struct, frozen=True):
+    """One dialect.
+
+    `read_body` makes chat of a request, `render_chunks` gives the payloads of a stream but for
+    the last one, which is `render_end`'s; `refuse` is the body of a refusal.
+    """
+
+    read_body: Callable[[Any], Any]
+    refuse: Callable[[Refused], bytes]
+    render_body: Callable[[Answer, Envelope, Script], bytes]
+    render_chunks: Callable[[Answer, Envelope, Script], Iterator[bytes]]
+    frame: Callable[[bytes, Script], bytes]
+    render_end: Callable[[Answer, Envelope, Script], bytes]
+    error: bytes
+    #: an error in the middle comes after the first piece of the answer
+    chunks_before_error: int
+
+
+CHAT = Wire(
+    lambda body: body,
+    lambda refusal: refusal.body,
+    stream.render_body,
+    stream.render_chunks,
+    stream.frame,
+    lambda _answer, _envelope, _script: stream.DONE,
+    error_object("server_error", _BROKEN),
+    2,
+)
+MESSAGES = Wire(
+    messages_rules.read_body,
+    lambda refusal: refusal.messages_body,
+    messages_stream.render_body,
+    messages_stream.render_chunks,
+    messages_stream.frame,
+    lambda _answer, _envelope, _script: messages_stream.STOP,
+    messages_error_object("api_error", _BROKEN),
+    4,
+)
+RESPONSES = Wire(
+    responses_rules.read_body,
+    lambda refusal: refusal.body,
+    responses_stream.render_body,
+    responses_stream.render_chunks,
+    messages_stream.frame,
+    responses_stream.render_end,
+    responses_stream.error_event("server_error", _BROKEN),
+    5,
+)

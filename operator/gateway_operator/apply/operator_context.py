@@ -1,0 +1,45 @@
+"""What every apply works with: the cluster, the database, the settings, the metrics, the turns."""
+
+import asyncio
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from gateway.core.errors import DatabaseBusy, DatabaseUnavailable
+from gateway.core.keys import InstallationSecret
+from gateway.store.database import ADMIN_CONNECTIONS, Database
+from gateway_operator.apply.object_locks import Turns
+from gateway_operator.cluster import Cluster
+from gateway_operator.metrics import Metrics
+from gateway_operator.settings import OperatorSettings
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Parts(Struct, frozen=True, kw_only=True):
+    """One of these per process."""
+
+    cluster: Cluster
+    database: Database
+    settings: OperatorSettings
+    secret: InstallationSecret
+    metrics: Metrics
+    turns: Turns
+    #: as many threads as the database has connections for us; the others wait their turn
+    connections: asyncio.Semaphore = msgspec.field(
+        default_factory=lambda: asyncio.Semaphore(ADMIN_CONNECTIONS)
+    )
+
+    async def ask(self, function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+        """Run a blocking function of the store in a thread."""
+        async with self.connections:
+            try:
+                answer = await asyncio.to_thread(function, *arguments, **named)
+            except DatabaseUnavailable as error:
+                self.metrics.database_answered(isinstance(error, DatabaseBusy))
+                raise
+        self.metrics.database_answered(True)
+        return answer

@@ -1,0 +1,28 @@
+"""What is done again and again, beside everything else."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from time import monotonic
+
+from gateway.core.errors import DatabaseUnavailable
+from gateway_operator.cluster import ClusterError
+
+_logger = logging.getLogger(__name__)
+
+
+async def repeat(what: str, seconds: float, act: Callable[[], Awaitable[None]]) -> None:
+    """Act every so many seconds until cancelled; no failure ends it, and each is told once."""
+    told = ""
+    while True:
+        began = monotonic()
+        try:
+            await act()
+            told = ""
+        except (DatabaseUnavailable, ClusterError) as error:
+            if str(error) != told:
+                _logger.warning("%s was not possible: %s", what, error)
+            told = str(error)
+        except Exception:
+            _logger.exception("%s failed", what)
+        await asyncio.sleep(max(0.0, began + seconds - monotonic()))

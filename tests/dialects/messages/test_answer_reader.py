@@ -1,0 +1,232 @@
+"""What becomes of an answer in the Messages dialect."""
+
+import json
+from typing import Any
+
+import pytest
+
+from gateway.core.errors import UpstreamBroken, UpstreamMisconfigured, UpstreamOverloaded
+from gateway.core.events import (
+    CallArguments,
+    CallStarted,
+    Finished,
+    Reasoning,
+    Signed,
+    Text,
+    Usage,
+)
+from gateway.dialects.event_stream import EventAnswer, EventStream
+from gateway.dialects.messages.answer_reader import MessagesReader
+from gateway.dialects.upstream_error_body import ErrorBody
+from gateway.dialects.upstream_errors import classify
+
+USAGE = {"input_tokens": 5, "cache_read_input_tokens": 3, "cache_creation_input_tokens": 2}
+START = {
+    "type": "message_start",
+    "message": {"id": "msg_1", "model": "claude", "content": [], "usage": USAGE},
+}
+STOP = {"type": "message_stop"}
+
+
+def began(index: int, **block: Any) -> dict[str, Any]:
+    return {"type": "content_block_start", "index": index, "content_block": block}
+
+
+def delta(index: int, **members: Any) -> dict[str, Any]:
+    return {"type": "content_block_delta", "index": index, "delta": members}
+
+
+def closed(index: int) -> dict[str, Any]:
+    return {"type": "content_block_stop", "index": index}
+
+
+def ended(reason: str | None, **more: Any) -> dict[str, Any]:
+    told = {"output_tokens": 7, "output_tokens_details": {"thinking_tokens": 4}}
+    return {"type": "message_delta", "delta": {"stop_reason": reason, **more}, "usage": told}
+
+
+def read(*events: dict[str, Any] | str) -> tuple[EventStream, list[Any]]:
+    """The reader after a stream, and the events of its chunks."""
+    reader = EventStream(MessagesReader("main", None))
+    chunks = []
+    for event in events:
+        data = event if isinstance(event, str) else json.dumps(event)
+        kind = "x" if isinstance(event, str) else event["type"]
+        chunks += reader.feed(f"event: {kind}\ndata: {data}\n\n".encode())
+    if not reader.ended and reader.failure is None:
+        chunks += reader.finish()
+    return reader, [event for chunk in chunks for event in chunk.events()]
+
+
+def read_whole(document: dict[str, Any]) -> EventAnswer:
+    return EventStream(MessagesReader("main", None)).answer(json.dumps(document).encode())
+
+
+def test_a_whole_stream() -> None:
+    reader, events = read(
+        START,
+        {"type": "ping"},
+        began(0, type="thinking", thinking="", signature=""),
+        delta(0, type="thinking_delta", thinking="Hm"),
+        delta(0, type="signature_delta", signature="abc"),
+        closed(0),
+        began(7, type="redacted_thinking", data="xyz"),
+        closed(7),
+        began(1, type="text", text=""),
+        delta(1, type="text_delta", text="Hi"),
+        delta(1, type="citations_delta", citation={}),
+        closed(1),
+        began(2, type="new_kind", text="?"),
+        delta(2, type="new_delta", text="?"),
+        closed(2),
+        {"type": "new_event"},
+        began(3, type="tool_use", id="a", name="look", input={}),
+        delta(3, type="input_json_delta", partial_json='{"at":'),
+        delta(3, type="input_json_delta", partial_json='"it"}'),
+        closed(3),
+        began(4, type="tool_use", id="b", name="see", input={}),
+        closed(4),
+        ended("tool_use"),
+        STOP,
+    )
+    assert events == [
+        Reasoning("Hm"),
+        Signed("abc", "main"),
+        Signed("xyz", "main", is_redacted=True),
+        Text("Hi"),
+        CallStarted(0, "a", "look"),
+        CallArguments(0, '{"at":'),
+        CallArguments(0, '"it"}'),
+        CallStarted(1, "b", "see"),
+        CallArguments(1, "{}"),
+        Finished("tool_calls"),
+        Usage(input=10, output=7, cached=3, reasoning=4),
+    ]
+    assert reader.ended
+    assert reader.complete
+    assert reader.failure is None
+
+
+def test_a_block_that_comes_whole() -> None:
+    _, events = read(
+        START,
+        began(0, type="text", text="Hi"),
+        began(1, type="tool_use", id="a", name="look", input={"at": "it"}),
+        closed(1),
+        ended("tool_use"),
+        STOP,
+    )
+    assert events[:3] == [Text("Hi"), CallStarted(0, "a", "look"), CallArguments(0, '{"at":"it"}')]
+
+
+@pytest.mark.parametrize(
+    ("told", "reason"),
+    [
+        ("end_turn", "stop"),
+        ("max_tokens", "length"),
+        ("model_context_window_exceeded", "length"),
+        ("refusal", "content_filter"),
+        ("something_new", "stop"),
+    ],
+)
+def test_why_it_ended(told: str, reason: str) -> None:
+    _, events = read(START, ended(told), STOP)
+    assert events[0] == Finished(reason)  # type: ignore[arg-type]  # a parameter
+
+
+def test_the_stop_sequence_that_matched() -> None:
+    _, events = read(START, ended("stop_sequence", stop_sequence="END"), STOP)
+    assert events[0] == Finished("stop", "END")
+
+
+@pytest.mark.parametrize("last", [[], [ended("end_turn")], [STOP], [ended(None), STOP]])
+def test_an_end_that_is_none(last: list[dict[str, Any]]) -> None:
+    reader, events = read(START, began(0, type="text", text="Hi"), *last)
+    assert events == [Text("Hi")]
+    assert reader.ended
+    assert not reader.complete
+
+
+@pytest.mark.parametrize("event", ["[]", "no json", '{"type": "content_block_delta"}', "{}"])
+def test_what_is_no_event_breaks_the_stream_after_what_came_before(event: str) -> None:
+    reader, events = read(START, began(0, type="text", text="Hi"), event)
+    assert events == [Text("Hi")]
+    assert isinstance(reader.failure, UpstreamBroken)
+
+
+def test_an_error_event() -> None:
+    error = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
+    assert isinstance(read(error)[0].failure, UpstreamOverloaded)
+    assert isinstance(read(START, error)[0].failure, UpstreamBroken)
+
+
+def test_a_whole_message() -> None:
+    content = [
+        {"type": "thinking", "thinking": "Hm", "signature": "abc"},
+        {"type": "redacted_thinking", "data": "x"},
+        {"type": "text", "text": "Hi"},
+        {"type": "tool_use", "id": "a", "name": "look", "input": {"at": "it"}},
+    ]
+    message = {"id": "msg_1", "content": content, "stop_reason": "tool_use", "usage": USAGE}
+    assert read_whole(message).events() == [
+        Reasoning("Hm"),
+        Signed("abc", "main"),
+        Signed("x", "main", is_redacted=True),
+        Text("Hi"),
+        CallStarted(0, "a", "look"),
+        CallArguments(0, '{"at":"it"}'),
+        Finished("tool_calls"),
+        Usage(input=10, output=0, cached=3, reasoning=0),
+    ]
+
+
+@pytest.mark.parametrize("signature", ["", None])
+def test_thinking_that_nobody_signed(signature: str | None) -> None:
+    thinking = {"type": "thinking", "thinking": "Hm", "signature": signature}
+    message = {"id": "msg_1", "content": [thinking], "stop_reason": "end_turn", "usage": USAGE}
+    assert read_whole(message).events()[:2] == [Reasoning("Hm"), Finished("stop")]
+    _, events = read(
+        START,
+        began(0, **thinking),
+        delta(0, type="signature_delta", signature=""),
+        closed(0),
+        ended("end_turn"),
+        STOP,
+    )
+    assert events[:2] == [Reasoning("Hm"), Finished("stop")]
+
+
+def test_an_empty_account_is_not_the_clients_fault() -> None:
+    message = "Your credit balance is too low to access the Anthropic API."
+    error = classify(400, ErrorBody("invalid_request_error", message), None)
+    assert isinstance(error, UpstreamMisconfigured)
+
+
+ODD_USAGES: list[Any] = [
+    None,
+    "many",
+    [1],
+    7,
+    {"input_tokens": "5", "output_tokens": None},
+    {"input_tokens": [], "cache_read_input_tokens": {}, "output_tokens_details": 3},
+    {"output_tokens": 2.5, "output_tokens_details": [1]},
+    {"input_tokens": -1, "output_tokens": True},
+]
+
+
+@pytest.mark.parametrize("usage", ODD_USAGES)
+def test_usage_of_an_odd_shape_is_none_and_breaks_nothing(usage: Any) -> None:
+    begun = {"type": "message_start", "message": {"id": "msg_1", "usage": usage}}
+    end = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": usage}
+    text = [began(0, type="text", text=""), delta(0, type="text_delta", text="Hi"), closed(0)]
+    reader, events = read(begun, *text, end, STOP)
+    assert reader.complete, reader.failure
+    assert Text("Hi") in events
+    message = {
+        "content": [{"type": "text", "text": "Hi"}],
+        "stop_reason": "end_turn",
+        "usage": usage,
+    }
+    answer = read_whole(message)
+    assert answer.usage is not None
+    assert answer.usage.input == 0

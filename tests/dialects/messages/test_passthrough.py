@@ -1,0 +1,257 @@
+"""What goes as its client wrote it to an upstream that speaks Messages, and what does not."""
+
+import json
+from typing import Any
+
+import pytest
+
+from gateway.core.catalog import Catalog
+from gateway.core.request import Thought
+from gateway.core.spec import GatewayFleetSpec, ModelSpec, Pricing, UpstreamSpec
+from gateway.dialects.endpoint import Outgoing
+from gateway.dialects.messages.betas import read_betas
+from gateway.dialects.messages.passthrough import render_native
+from gateway.dialects.messages.request_writer import render_request
+from tests.dialects.messages.support import (
+    ALICE,
+    BOB,
+    SEALER,
+    assistant,
+    call_block,
+    parse_call,
+    result_block,
+    tool,
+    user,
+)
+
+BETAS = ("effort-2025-11-24,claude-code-20250219", "context-management-2025-06-27")
+THOUGHT = Thought("Look first.", "abc", "main")
+REDACTED = Thought("", "xyz", "main", is_redacted=True)
+ADAPTIVE = {"type": "adaptive"}
+#: everything that the translation would lose or change
+RICH: dict[str, Any] = {
+    "model": "claude",
+    "max_tokens": 4000,
+    "system": [
+        {"type": "text", "text": "Be kind.", "cache_control": {"type": "ephemeral", "ttl": "1h"}}
+    ],
+    "thinking": {"type": "enabled", "budget_tokens": 2048, "display": "omitted"},
+    "output_config": {"effort": "low", "unheard_of": 1},
+    "context_management": {"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]},
+    "cache_control": {"type": "ephemeral"},
+    "top_k": 7,
+    "unheard_of": {"as": ["it", 1.50, "is"]},
+    "tools": [
+        tool("look", strict=True, eager_input_streaming=True, input_examples=[{}]),
+        {"type": "bash_20250124", "name": "bash", "cache_control": {"type": "ephemeral"}},
+    ],
+    "messages": [
+        user(
+            {"type": "text", "text": "Look", "cache_control": {"type": "ephemeral"}},
+            {
+                "type": "document",
+                "source": {"type": "text", "media_type": "text/plain", "data": "It is here."},
+                "citations": {"enabled": True},
+            },
+        )
+    ],
+}
+
+
+def catalog(upstream_model: str = "claude-new", **model: Any) -> Catalog:
+    spec = ModelSpec(id="claude", upstream="main", upstream_model=upstream_model, **model)
+    upstream = UpstreamSpec(name="main", url="https://example.com/v1", dialect="messages")
+    pricing = Pricing(chat_credits_per_message=1)
+    return Catalog(GatewayFleetSpec(pricing=pricing, models=[spec], upstreams=[upstream]))
+
+
+def prepare(
+    body: dict[str, Any],
+    upstream_model: str = "claude-new",
+    betas: tuple[str, ...] | None = BETAS,
+    caller: Any = ALICE,
+    **model: Any,
+) -> Outgoing | None:
+    request = parse_call(body, caller).request
+    if request.native is not None:
+        request.native.betas = betas
+    resolution = catalog(upstream_model, **model).resolve(request)
+    return render_native(request, resolution, read_betas(request.native, ()))
+
+
+def native(body: dict[str, Any], **settings: Any) -> dict[str, Any]:
+    """The body as the upstream reads it."""
+    outgoing = prepare(body, **settings)
+    assert outgoing is not None
+    sent: dict[str, Any] = json.loads(outgoing.body)
+    return sent
+
+
+def asked(*messages: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    more = {"thinking": ADAPTIVE, **fields}
+    return {"model": "claude", "max_tokens": 100, "messages": list(messages), **more}
+
+
+def sealed(thought: Thought, account_id: int = ALICE.account_id) -> str:
+    return SEALER.seal_thought(account_id, thought)
+
+
+def thinking(text: str, signature: str) -> dict[str, Any]:
+    return {"type": "thinking", "thinking": text, "signature": signature}
+
+
+def test_everything_goes_as_it_was_written_but_the_model() -> None:
+    outgoing = prepare(RICH)
+    assert outgoing is not None
+    assert json.loads(outgoing.body) == {**RICH, "model": "claude-new"}
+    assert list(json.loads(outgoing.body)) == list(RICH)
+    assert b'{"as": ["it", 1.5, "is"]}' in outgoing.body, "the bytes, not the value"
+    assert outgoing.headers == {"anthropic-beta": ",".join(BETAS)}
+    assert outgoing.degraded == ()
+    assert not outgoing.stream
+
+
+def test_equal_requests_are_equal_bytes() -> None:
+    first, second = prepare(RICH), prepare(RICH)
+    assert first is not None
+    assert second is not None
+    assert first.body == second.body
+
+
+def test_a_client_without_betas() -> None:
+    outgoing = prepare(RICH, betas=())
+    assert outgoing is not None
+    assert outgoing.headers == {}
+
+
+def test_thinking_goes_back_as_its_upstream_signed_it() -> None:
+    content = [
+        thinking("", sealed(THOUGHT)),
+        {"type": "redacted_thinking", "data": sealed(REDACTED)},
+        {"type": "text", "text": "I look.", "cache_control": {"type": "ephemeral"}},
+        call_block("look", "a"),
+    ]
+    body = asked(user("Go"), assistant(*content), user(result_block("a")), tools=[tool("look")])
+    sent = native(body)["messages"]
+    assert sent[0] == body["messages"][0]
+    assert sent[2] == body["messages"][2]
+    assert sent[1]["content"] == [
+        thinking("Look first.", "abc"),
+        {"type": "redacted_thinking", "data": "xyz"},
+        *content[2:],
+    ]
+
+
+@pytest.mark.parametrize(
+    "signature",
+    [
+        sealed(Thought("Hm.", "abc", "elsewhere")),
+        sealed(THOUGHT, BOB.account_id),
+        SEALER.seal(ALICE.account_id, b"Hm."),
+        "RW1wdHk=",
+        "",
+    ],
+    ids=["of another upstream", "of another account", "of nobody", "foreign", "none"],
+)
+def test_any_other_thinking_is_left_out(signature: str) -> None:
+    said = {"type": "text", "text": "Yes."}
+    body = asked(
+        user("I am thinking"),
+        assistant(thinking("Hm.", signature), said),
+        user("And?"),
+        assistant(thinking("Hm.", signature)),
+        user("So?"),
+    )
+    sent = native(body)["messages"]
+    assert [turn["content"] for turn in sent] == ["I am thinking", [said], "And?", "So?"]
+
+
+def test_a_loop_in_manual_mode_that_lost_its_thinking_is_translated_without_any() -> None:
+    manual = {"type": "enabled", "budget_tokens": 1024}
+    turns = (user("Go"), assistant(call_block("look", "a")), user(result_block("a")))
+    body = asked(*turns, tools=[tool("look")], thinking=manual)
+    assert prepare(body) is None
+    request = parse_call(body).request
+    outgoing = render_request(request, catalog().resolve(request))
+    assert json.loads(outgoing.body)["thinking"] == {"type": "disabled"}
+    assert "thinking" in outgoing.degraded
+    assert native({**body, "thinking": ADAPTIVE})["messages"] == list(turns)
+
+
+def test_what_tells_who_asks_is_taken_away() -> None:
+    header = "x-anthropic-billing-header: cc_version=2.1; cch=0a1;"
+    system = [
+        {"type": "text", "text": header},
+        {"type": "text", "text": f"{header}\nBe kind."},
+        {"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}},
+    ]
+    who = {"user": "alice", "session_id": "s", "user_profile_id": "u", "metadata": {"x": "y"}}
+    sent = native(asked(user("Go"), system=system, **who))
+    assert sent["system"] == [{"type": "text", "text": "Be kind."}, system[2]]
+    assert sent.keys().isdisjoint(who)
+    assert "system" not in native(asked(user("Go"), system=header))
+    assert native(asked(user("Go"), system="Be kind."))["system"] == "Be kind."
+
+
+def test_what_decides_on_the_bill_is_the_administrators() -> None:
+    own: dict[str, Any] = {"speed": "fast", "service_tier": "auto", "inference_geo": "us"}
+    own |= {"container": "c_1"}
+    own |= {"billing_policy": {"bill_to": "self"}, "fallback_credit_token": "t"}
+    own |= {"compaction": {"type": "summarize"}}
+    routes = {"models": ["dear"], "provider": {"order": ["dear"]}, "plugins": [{"id": "web"}]}
+    outgoing = prepare(asked(user("Go"), mcp_servers=[], Speed="fast", **own, **routes))
+    assert outgoing is not None
+    assert json.loads(outgoing.body).keys().isdisjoint({*own, *routes, "mcp_servers", "Speed"})
+    assert set(outgoing.degraded) == {*own, *routes, "Speed"}
+
+
+def test_a_switch_that_is_told_twice_is_read_once() -> None:
+    thinking = b'"thinking":{"type":"enabled","type":"disabled"}'
+    body = json.dumps(asked(user("Go"), thinking="twice")).encode()
+    request = parse_call(body.replace(b'"thinking": "twice"', thinking)).request
+    assert request.native is not None
+    request.native.betas = BETAS
+    outgoing = render_native(request, catalog().resolve(request), read_betas(request.native, ()))
+    assert outgoing is not None
+    assert b'"thinking":{"type":"disabled"}' in outgoing.body
+
+
+def test_a_cap_above_the_models_is_lowered() -> None:
+    assert native(asked(user("Go"), max_tokens=900), max_output_tokens=500)["max_tokens"] == 500
+    assert native(asked(user("Go"), max_tokens=90), max_output_tokens=500)["max_tokens"] == 90
+    assert native(asked(user("Go"), max_tokens=0))["max_tokens"] == 0
+    manual = {"type": "enabled", "budget_tokens": 600}
+    body = asked(user("Go"), max_tokens=900, thinking=manual)
+    assert prepare(body, max_output_tokens=500) is None
+
+
+def test_thinking_is_what_is_charged() -> None:
+    silent = asked(user("Go"))
+    del silent["thinking"]
+    assert native(silent)["thinking"] == {"type": "disabled"}
+    off = asked(user("Go"), thinking={"type": "disabled"})
+    assert native(off)["thinking"] == {"type": "disabled"}
+    forced = {"type": "tool", "name": "look"}
+    assert prepare(asked(user("Go"), tools=[tool("look")], tool_choice=forced)) is None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"messages": [user("Go"), {"role": "system", "content": "Hurry."}]},
+        {"messages": [user({"type": "text", "text": "Go"}, {"type": "unheard_of"})]},
+        {"messages": [user({"type": "text", "text": "Go"}, {"type": "text", "text": " "})]},
+        {"messages": [user("Go"), assistant(call_block("look", "a")), user("No")]},
+        {"tools": [tool("look"), {"type": "web_search_20250305", "name": "web_search"}]},
+        {"tools": [tool("look"), tool("look")]},
+    ],
+    ids=["system", "unknown", "blank", "no result", "hosted tool", "one tool twice"],
+)
+def test_what_has_to_be_put_right_is_translated(changes: dict[str, Any]) -> None:
+    assert parse_call(asked(user("Go")) | changes).request.native is None
+
+
+def test_other_models_and_requests_whose_betas_nobody_told_are_translated() -> None:
+    assert prepare(asked(user("Go")), upstream_model="kimi-k2.6") is None
+    assert prepare(asked(user("Go")), upstream_model="open-weights") is None
+    assert prepare(asked(user("Go")), betas=None) is None

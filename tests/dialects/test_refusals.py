@@ -1,0 +1,123 @@
+"""The corpus of refusals: the status, code and counts that each family of clients gets for each."""
+
+import json
+from typing import Any, NamedTuple
+
+import pytest
+
+from gateway.dialects.errors import error_headers, render_anthropic, render_openai, status_for
+from gateway.dialects.upstream_errors import broken_by, read_error
+from tests.dialects.refusals import REFUSALS, Counts, Refusal
+
+PROVIDERS_MIN, REFUSALS_MIN = 26, 120
+
+
+class Meaning(NamedTuple):
+    """The answer in OpenAI's family and in Anthropic's."""
+
+    status: int
+    code: str | None
+    kind: str
+    anthropic_status: int
+    anthropic_kind: str
+    retries: bool
+
+
+_CLIENTS = "invalid_request_error"
+MEANINGS = {
+    "overflow": Meaning(400, "context_length_exceeded", _CLIENTS, 400, _CLIENTS, False),
+    "filtered": Meaning(400, "content_filter", _CLIENTS, 400, _CLIENTS, False),
+    "invalid": Meaning(400, None, _CLIENTS, 400, _CLIENTS, False),
+    "too large": Meaning(413, "request_too_large", _CLIENTS, 413, "request_too_large", False),
+    "misconfigured": Meaning(
+        502, "upstream_misconfigured", "server_error", 502, "api_error", False
+    ),
+    "overloaded": Meaning(
+        503, "upstream_overloaded", "server_error", 529, "overloaded_error", True
+    ),
+    "failed": Meaning(502, "upstream_error", "server_error", 502, "api_error", True),
+    "unreachable": Meaning(502, "upstream_unreachable", "server_error", 502, "api_error", True),
+    "timed out": Meaning(504, "upstream_timeout", "server_error", 504, "timeout_error", True),
+}
+
+
+def _name(value: Any) -> str | None:
+    return f"{value.provider}-{value.status}-{value.means}" if isinstance(value, Refusal) else None
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=_name)
+def test_each_family_gets_its_status_code_and_counts(refusal: Refusal) -> None:
+    body = refusal.body if isinstance(refusal.body, bytes) else json.dumps(refusal.body).encode()
+    error = read_error(refusal.status, body, {}, "credential", 0.0)
+    meaning = MEANINGS[refusal.means]
+    openai = render_openai(error)["error"]
+    anthropic = render_anthropic(error, "req_1")["error"]
+    assert isinstance(openai, dict)
+    assert isinstance(anthropic, dict)
+    assert meaning == Meaning(
+        status_for(error, "openai"), openai["code"], openai["type"],
+        status_for(error, "anthropic"), anthropic["type"],
+        (b"x-should-retry", b"true") in error_headers(error, "openai"),
+    )  # fmt: skip
+    assert refusal.words in openai["message"]
+    assert refusal.words in anthropic["message"]
+    if refusal.counts is not None:
+        _check_counts(refusal.counts, openai["message"], anthropic["message"])
+
+
+def _check_counts(counts: Counts, openai: str, anthropic: str) -> None:
+    given, cap, limit = counts
+    assert openai.startswith(f"This model's maximum context length is {limit} tokens.")
+    if given is None or limit is None:
+        assert anthropic.startswith("prompt is too long")
+    elif given > limit:
+        assert f"resulted in {given} tokens" in openai
+        assert anthropic == f"prompt is too long: {given} tokens > {limit} maximum"
+    else:
+        assert f"({given} in the messages, {cap} in the completion)" in openai
+        expected = f"input length and `max_tokens` exceed context limit: {given} + {cap} > {limit}"
+        assert anthropic == expected
+
+
+def test_the_corpus_is_wide() -> None:
+    assert len(REFUSALS) >= REFUSALS_MIN
+    assert len({refusal.provider for refusal in REFUSALS}) >= PROVIDERS_MIN
+    rows = [(refusal.provider, refusal.status, str(refusal.body)) for refusal in REFUSALS]
+    assert len(rows) == len(set(rows))
+
+
+def test_a_wait_in_the_body_is_as_good_as_a_header() -> None:
+    found = next(r for r in REFUSALS if "RetryInfo" in str(r.body))
+    error = read_error(429, json.dumps(found.body).encode(), {}, None, 0.0)
+    assert error.retry_after_seconds == 37.0
+
+
+@pytest.mark.parametrize(
+    ("error", "meaning"),
+    [
+        ({"message": "bad", "code": "400"}, "invalid"),
+        ({"message": "bad", "code": 400}, "invalid"),
+        ({"message": "slow down", "code": "429"}, "overloaded"),
+        ({"message": "slow down", "code": "rate_limit_exceeded"}, "overloaded"),
+        ({"message": "bad", "type": "invalid_request_error"}, "invalid"),
+        ({"message": "bad", "status": "INVALID_ARGUMENT"}, "invalid"),
+        ({"message": "no", "type": "authentication_error"}, "misconfigured"),
+        ({"message": "prompt is too long: 3 tokens > 2 maximum"}, "overflow"),
+        ({"message": "Overloaded", "type": "overloaded_error"}, "overloaded"),
+        ({"message": "late", "status": "DEADLINE_EXCEEDED"}, "timed out"),
+    ],
+)
+def test_an_error_in_a_good_answer_is_what_its_status_would_be(
+    error: dict[str, Any], meaning: str
+) -> None:
+    failure = broken_by(error, None, begun=False)
+    assert (failure.status, failure.code) == MEANINGS[meaning][:2]
+    assert broken_by(error, None, begun=True).code == "upstream_broken"
+
+
+def test_no_secret_of_an_upstreams_account_leaves() -> None:
+    secrets = ["org_abcd1234", "org-abcd1234", "proj_abcd1234", "gsk_abcd1234", "xai-abcd1234",
+               "nvapi-abcd1234", "hf_abcd1234", "AIzaSyabcd1234", "sk-abcd1234"]  # fmt: skip
+    body = {"error": {"message": " ".join(secrets), "type": "invalid_request_error"}}
+    error = read_error(400, json.dumps(body).encode(), {}, None, 0.0)
+    assert error.message == " ".join(["[hidden]"] * len(secrets))
