@@ -10,16 +10,17 @@ import sys
 
 import pytest
 
+from tests.bench.history import calls
 from tests.harness.gateway import ROOT
 
 #: kind of request -> the most of the gateway's own calls, and of all; on SQLite
 BOUNDS = {
-    "chat": (242, 415),
-    "chat-stream": (416, 790),
-    "messages": (305, 525),
-    "messages-stream": (540, 1000),
-    "responses": (340, 630),
-    "responses-stream": (590, 1130),
+    "chat": (214, 380),
+    "chat-stream": (387, 752),
+    "messages": (303, 518),
+    "messages-stream": (532, 985),
+    "responses": (335, 623),
+    "responses-stream": (577, 1110),
 }
 #: what a batch of charges takes more on PostgreSQL, for each of its requests
 ON_POSTGRESQL = (45, 60)
@@ -37,6 +38,11 @@ def test_a_request_takes_no_more_calls(database: str) -> None:
     }
     assert counted.keys() == BOUNDS.keys()
     assert exceeded == {}
+
+
+def test_the_history_of_an_agent_takes_few_calls_a_message() -> None:
+    """A hundred messages: they took 2,300 where each is read, repaired and written."""
+    assert calls() <= 260
 
 
 def _count(*options: str) -> dict[str, list[float]]:

@@ -5,7 +5,7 @@ this far: a parser maps, drops or refuses them. What a parser dropped, and the c
 know of, is named in `Request.degraded`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from msgspec import Raw, Struct
@@ -165,6 +165,17 @@ class Native(Struct):
     betas: tuple[str, ...] | None = None
 
 
+class Written(Struct, frozen=True):
+    """Messages that a chat upstream may get as a chat client wrote them.
+
+    `messages` are ready to be encoded. `read` makes of the body what any other upstream needs.
+    """
+
+    messages: Sequence[Any]
+    has_calls: bool
+    read: Callable[[], tuple[Message, ...]]
+
+
 class Request(Struct):
     """One charged request, in no dialect.
 
@@ -192,6 +203,13 @@ class Request(Struct):
     passthrough: dict[str, Raw] = {}
     degraded: list[str] = []
     native: Native | None = None
+    written: Written | None = None
+
+    def read(self) -> tuple[Message, ...]:
+        """The messages, in no dialect."""
+        if self.written is not None and not self.messages:
+            self.messages = self.written.read()
+        return self.messages
 
 
 def can_think_on(messages: Sequence[Message], upstream: str) -> bool:

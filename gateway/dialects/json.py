@@ -66,6 +66,19 @@ def decode(body: bytes, type: type[T]) -> T:
     return value
 
 
+def decode_if_fit(body: bytes, type: type[T]) -> T | None:
+    """Decode a request body into a narrower type than clients may send; None where it does not fit.
+
+    Raises `RequestTooLarge` as `decode` does.
+    """
+    check_values(body)
+    try:
+        value: T = _decoder(type).decode(body)  # type: ignore[arg-type]  # as in `decode`
+    except (ValueError, RecursionError):
+        return None
+    return value
+
+
 def convert(value: Any, type: type[T], path: str) -> T:
     """Turn decoded JSON found at `path` into `type`; raises `InvalidRequest` as `decode` does."""
     try:
@@ -100,6 +113,14 @@ def encode_part(value: Any) -> Raw:
     for _ in range(_SPARE_LEVELS):
         value = [value]
     return Raw(encode(value)[_SPARE_LEVELS:-_SPARE_LEVELS])
+
+
+class _Object(msgspec.Struct, gc=False):
+    """Any object; its members are skipped."""
+
+
+#: raises `ValueError` or `RecursionError` for what is not the JSON of an object
+check_object = msgspec.json.Decoder(_Object).decode
 
 
 def is_part(data: bytes) -> bool:

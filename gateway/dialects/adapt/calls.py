@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from gateway.dialects.json import check_object
+
 Object = dict[str, Any]
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
@@ -28,7 +30,7 @@ def repair_arguments(arguments: str) -> str:
     if not arguments.strip():
         return "{}"
     try:
-        _decode(arguments)
+        check_object(arguments)
     except (ValueError, RecursionError):
         return msgspec.json.encode({"invalid_arguments": arguments}).decode()
     return arguments

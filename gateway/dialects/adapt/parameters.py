@@ -12,7 +12,7 @@ import msgspec
 from gateway.core.catalog import Resolution
 from gateway.core.errors import InvalidRequest, UnsupportedParameter
 from gateway.core.profile import TEMPLATE_EFFORT, Profile
-from gateway.core.request import Request
+from gateway.core.request import Request, Sampling
 from gateway.dialects.adapt.prepare import one_choice_only
 
 #: sent where the profile has them, else dropped and named
@@ -26,6 +26,7 @@ _SHADES = (
     "logit_bias",
 )
 _read_shades = attrgetter(*_SHADES)
+_SILENT = Sampling()
 
 
 def write_parameters(
@@ -33,7 +34,8 @@ def write_parameters(
 ) -> None:
     """Add the parameters to `body`, and to `degraded` what the upstream will not see."""
     profile = resolution.model.profile
-    _write_sampling(body, request, profile, degraded)
+    if request.sampling != _SILENT:
+        _write_sampling(body, request, profile, degraded)
     if request.stop:
         _write_stop(body, request, profile, degraded)
     if request.max_tokens is not None:
@@ -112,8 +114,9 @@ def no_logprobs() -> UnsupportedParameter:
 
 def tell_template(body: dict[str, Any], on: bool) -> None:
     """Say in an engine's own words whether to reason, beside what a client tells its template."""
-    given = body.get("chat_template_kwargs")
-    arguments = {} if given is None else msgspec.json.decode(given)
-    if not on:
-        arguments.pop(TEMPLATE_EFFORT, None)
+    arguments = {}
+    if "chat_template_kwargs" in body:
+        arguments = msgspec.json.decode(body["chat_template_kwargs"])
+        if not on:
+            arguments.pop(TEMPLATE_EFFORT, None)
     body["chat_template_kwargs"] = {**arguments, "thinking": on, "enable_thinking": on}

@@ -47,14 +47,17 @@ def prepare(request: Request, resolution: Resolution) -> Prepared:
     degraded: list[str] = []
     tools, choice, instruction = fit_choice(request, resolution.model.profile, degraded)
     instructions = [] if instruction is None else [instruction]
-    return Prepared(_fit_messages(request, resolution), tools, choice, instructions, degraded)
+    return Prepared(fit_messages(request, resolution), tools, choice, instructions, degraded)
 
 
-def _fit_messages(request: Request, resolution: Resolution) -> list[Message]:
+def fit_messages(request: Request, resolution: Resolution) -> list[Message]:
+    """The messages in an order that every upstream takes; raises `InvalidRequest` where none are
+    left, or the model sees no images."""
     profile = resolution.model.profile
+    given = request.read()
     if not profile.sees_images:
-        _refuse_images(request.messages)
-    messages = repair(request.messages, profile.sees_images)
+        _refuse_images(given)
+    messages = repair(given, profile.sees_images)
     if not messages:
         raise no_content()
     if resolution.reasoning and profile.reasoning_in_history:

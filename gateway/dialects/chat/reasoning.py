@@ -7,7 +7,6 @@
 Contradictions are no error: clients send several spellings at once, and off wins.
 """
 
-from operator import attrgetter
 from typing import Any
 
 from gateway.core.profile import TEMPLATE_EFFORT
@@ -17,23 +16,20 @@ from gateway.dialects.chat.types import Body
 #: members of `chat_template_kwargs` that switch reasoning; the upstream's renderer sets its own
 TEMPLATE_FLAGS = ("thinking", "enable_thinking")
 
-_SPELLINGS = (
+#: members that say something of it
+SPELLINGS = (
     "thinking",
     "enable_thinking",
     "reasoning",
     "reasoning_effort",
     "chat_template_kwargs",
 )
-_read_spellings = attrgetter(*_SPELLINGS)
-_NOTHING_SAID = (None,) * len(_SPELLINGS)
 _OFF = frozenset({"none", "off", "disabled"})
 _SILENT = frozenset({"", "auto", "default"})
 
 
-def read_wish(body: Body) -> ReasoningWish:
+def read_wish(body: Body[Any]) -> ReasoningWish:
     """On, off or silent, and the effort where one is named."""
-    if _read_spellings(body) == _NOTHING_SAID:
-        return ReasoningWish()
     effort = _effort(body)
     said = [
         _switch_of(body.thinking),
@@ -48,7 +44,7 @@ def read_wish(body: Body) -> ReasoningWish:
     return ReasoningWish(on=True if True in said else None, effort=effort)
 
 
-def _effort(body: Body) -> str | None:
+def _effort(body: Body[Any]) -> str | None:
     """The effort in lower case; None where there is none or it leaves the choice to us."""
     named = body.reasoning_effort
     for holder in (body.reasoning, body.thinking):

@@ -5,18 +5,22 @@ never raise anything but `InvalidRequest` and its kin. Members that change nothi
 (`store`, `metadata`, `service_tier` …) are dropped without a word.
 """
 
+from functools import partial
 from operator import attrgetter
+from typing import Any
 
 from msgspec import Raw, Struct
 
 from gateway.core.errors import InvalidRequest, UnsupportedParameter
-from gateway.core.request import OutputFormat, Request, Sampling
+from gateway.core.request import Message as Internal
+from gateway.core.request import OutputFormat, ReasoningWish, Request, Sampling, ToolChoice, Written
 from gateway.dialects.base import Call
 from gateway.dialects.chat.history_reader import read_messages
-from gateway.dialects.chat.reasoning import TEMPLATE_FLAGS, read_wish
+from gateway.dialects.chat.plain import Plain, read_plain
+from gateway.dialects.chat.reasoning import SPELLINGS, TEMPLATE_FLAGS, read_wish
 from gateway.dialects.chat.tools import read_choice, read_tools
-from gateway.dialects.chat.types import Body, ResponseFormat
-from gateway.dialects.json import decode, encode
+from gateway.dialects.chat.types import Body, Message, ResponseFormat
+from gateway.dialects.json import decode, decode_if_fit, encode
 
 #: members for engines that know them; a profile decides whether they go on
 _PASSED_ON = (
@@ -30,6 +34,10 @@ _PASSED_ON = (
     "repetition_penalty",
 )
 _read_passed_on = attrgetter(*_PASSED_ON)
+#: members that most requests do without
+_SELDOM = ("modalities", "audio", "web_search_options", *SPELLINGS, *_PASSED_ON)
+_read_seldom = attrgetter(*_SELDOM)
+_NOTHING = (None,) * len(_SELDOM)
 
 
 class ChatSource(Struct, frozen=True):
@@ -42,15 +50,35 @@ class ChatSource(Struct, frozen=True):
     legacy: bool
 
 
-def parse_body(body: bytes) -> Call:
-    """Parse one request; raises `InvalidRequest` with the path of the field in `param`."""
-    given = decode(body, Body)
-    _refuse_unsupported(given)
-    messages = read_messages(given.messages)
+def parse_body(body: bytes, *, may_be_plain: bool = True) -> Call:
+    """Parse one request; raises `InvalidRequest` with the path of the field in `param`.
+
+    Without `may_be_plain` the messages are read at once, whatever they are.
+    """
+    if may_be_plain:
+        plain = decode_if_fit(body, Body[Plain])
+        if plain is not None and not plain.continue_final_message:
+            written = read_plain(plain.messages, partial(_read_messages, body))
+            if written is not None:
+                return _parse(plain, (), written)
+    given = decode(body, Body[Message])
+    return _parse(given, read_messages(given.messages), None)
+
+
+def _read_messages(body: bytes) -> tuple[Internal, ...]:
+    return read_messages(decode(body, Body[Message]).messages)
+
+
+def _parse(given: Body[Any], messages: tuple[Internal, ...], written: Written | None) -> Call:
+    wish, passthrough = ReasoningWish(), {}
+    if _read_seldom(given) != _NOTHING:
+        _refuse_unsupported(given)
+        wish, passthrough = read_wish(given), _read_passthrough(given)
     tools = read_tools(given) if given.tools or given.functions else ()
-    choice, tools = read_choice(given, tools)
-    last = given.messages[-1]
-    prefill = last.role == "assistant" and not last.tool_calls and not last.function_call
+    choice: ToolChoice | None = None
+    if given.tool_choice is not None or given.function_call is not None:
+        choice, tools = read_choice(given, tools)
+    options = given.stream_options
     request = Request(
         model=given.model,
         messages=messages,
@@ -58,28 +86,45 @@ def parse_body(body: bytes) -> Call:
         tools=tools,
         tool_choice=choice,
         parallel_tool_calls=given.parallel_tool_calls,
-        output=_read_format(given.response_format),
-        reasoning=read_wish(given),
+        output=None if given.response_format is None else _read_format(given.response_format),
+        reasoning=wish,
         max_tokens=given.max_completion_tokens or given.max_tokens,
-        stop=_read_stop(given.stop),
-        sampling=_read_sampling(given),
-        prefill=prefill and bool(last.partial or given.continue_final_message),
+        stop=() if given.stop is None else _read_stop(given.stop),
+        sampling=Sampling(
+            temperature=given.temperature,
+            top_p=given.top_p,
+            top_k=given.top_k,
+            n=given.n,
+            presence_penalty=given.presence_penalty,
+            frequency_penalty=given.frequency_penalty,
+            seed=given.seed,
+            logit_bias=given.logit_bias or None,
+            logprobs=given.logprobs,
+            top_logprobs=given.top_logprobs,
+        ),
+        prefill=written is None and _is_prefill(given),
         cache_key=given.prompt_cache_key or None,
         safety_identifier=given.safety_identifier or given.user or None,
-        passthrough=_read_passthrough(given),
+        passthrough=passthrough,
         degraded=[],
+        written=written,
     )
-    options = given.stream_options
-    return Call(
-        request,
-        ChatSource(
-            include_usage=options is not None and bool(options.include_usage),
-            legacy=given.functions is not None and not given.tools,
-        ),
+    source = ChatSource(
+        include_usage=options is not None and bool(options.include_usage),
+        legacy=given.functions is not None and not given.tools,
     )
+    return Call(request, source)
 
 
-def _refuse_unsupported(given: Body) -> None:
+def _is_prefill(given: Body[Message]) -> bool:
+    """Whether the last message is the beginning of the answer."""
+    last = given.messages[-1]
+    if last.role != "assistant" or last.tool_calls or last.function_call:
+        return False
+    return bool(last.partial or given.continue_final_message)
+
+
+def _refuse_unsupported(given: Body[Any]) -> None:
     if given.modalities and set(given.modalities) != {"text"}:
         raise UnsupportedParameter("Only text output is supported.", param="modalities")
     if given.audio is not None:
@@ -88,30 +133,13 @@ def _refuse_unsupported(given: Body) -> None:
         raise UnsupportedParameter("Web search is not supported.", param="web_search_options")
 
 
-def _read_stop(stop: str | list[str] | None) -> tuple[str, ...]:
+def _read_stop(stop: str | list[str]) -> tuple[str, ...]:
     """Stop sequences; empty ones stop nothing and are dropped."""
-    if stop is None:
-        return ()
     return tuple(filter(None, [stop] if isinstance(stop, str) else stop))
 
 
-def _read_sampling(given: Body) -> Sampling:
-    return Sampling(
-        temperature=given.temperature,
-        top_p=given.top_p,
-        top_k=given.top_k,
-        n=given.n,
-        presence_penalty=given.presence_penalty,
-        frequency_penalty=given.frequency_penalty,
-        seed=given.seed,
-        logit_bias=given.logit_bias or None,
-        logprobs=given.logprobs,
-        top_logprobs=given.top_logprobs,
-    )
-
-
-def _read_format(wanted: ResponseFormat | None) -> OutputFormat | None:
-    if wanted is None or wanted.type == "text":
+def _read_format(wanted: ResponseFormat) -> OutputFormat | None:
+    if wanted.type == "text":
         return None
     if wanted.type == "json_object":
         return OutputFormat("json_object")
@@ -129,7 +157,7 @@ def _read_format(wanted: ResponseFormat | None) -> OutputFormat | None:
     return OutputFormat("json_schema", schema.name or "response", schema.schema, schema.strict)
 
 
-def _read_passthrough(given: Body) -> dict[str, Raw]:
+def _read_passthrough(given: Body[Any]) -> dict[str, Raw]:
     passed = {
         name: Raw(encode(value))
         for name, value in zip(_PASSED_ON, _read_passed_on(given), strict=True)

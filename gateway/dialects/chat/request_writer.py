@@ -4,14 +4,15 @@ Owns spelling only: what the profile allows was settled by `adapt`. Must never w
 differs between two equal requests. Source: OpenAI API reference, "Create chat completion".
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from gateway.core.catalog import Resolution
 from gateway.core.profile import Profile
 from gateway.core.request import OutputFormat, Request, SystemMessage, Tool, ToolChoice
 from gateway.dialects.adapt.parameters import tell_template, write_parameters
-from gateway.dialects.adapt.prepare import continues_answer, no_prefill, prepare
-from gateway.dialects.adapt.tools import fit_parameters, fit_schema
+from gateway.dialects.adapt.prepare import continues_answer, fit_messages, no_prefill
+from gateway.dialects.adapt.tools import fit_choice, fit_parameters, fit_schema
 from gateway.dialects.chat.history_writer import write_messages
 from gateway.dialects.endpoint import Outgoing
 from gateway.dialects.json import encode
@@ -22,22 +23,23 @@ Object = dict[str, Any]
 def render_request(request: Request, resolution: Resolution) -> Outgoing:
     """Render a request; raises `InvalidRequest` for what the profile cannot take."""
     profile = resolution.model.profile
-    prepared = prepare(request, resolution)
-    if prepared.instructions and not request.prefill:
-        prepared.messages += map(SystemMessage, prepared.instructions)
+    degraded: list[str] = []
+    tools, choice, instruction = request.tools, request.tool_choice, None
+    if tools or choice is not None:
+        tools, choice, instruction = fit_choice(request, profile, degraded)
     body: Object = {
         "model": resolution.model.upstream_model,
-        "messages": write_messages(prepared.messages, profile, resolution.reasoning),
+        "messages": _write_messages(request, resolution, instruction),
     }
-    if prepared.tools:
-        body["tools"] = [_write_tool(tool, profile) for tool in prepared.tools]
-    if prepared.choice is not None:
-        body["tool_choice"] = _write_choice(prepared.choice)
+    if tools:
+        body["tools"] = [_write_tool(tool, profile) for tool in tools]
+    if choice is not None:
+        body["tool_choice"] = _write_choice(choice)
     if request.output is not None:
         body["response_format"] = _write_format(request.output, profile)
-    write_parameters(body, request, resolution, prepared.degraded)
+    write_parameters(body, request, resolution, degraded)
     _switch_reasoning(body, resolution)
-    if continues_answer(request):
+    if request.prefill and continues_answer(request):
         _continue_answer(body, profile)
     if request.stream:
         body["stream"] = True
@@ -45,9 +47,23 @@ def render_request(request: Request, resolution: Resolution) -> Outgoing:
     return Outgoing(
         body=encode(body),
         stream=request.stream,
-        degraded=tuple(dict.fromkeys(prepared.degraded)),
+        degraded=tuple(dict.fromkeys(degraded)) if degraded else (),
         choices=request.sampling.n or 1,
     )
+
+
+def _write_messages(
+    request: Request, resolution: Resolution, instruction: str | None
+) -> Sequence[Any]:
+    """The messages as the client wrote them, where nothing is to be added to them."""
+    written, profile = request.written, resolution.model.profile
+    lacks = resolution.reasoning and profile.reasoning_in_history
+    if written is not None and instruction is None and not (lacks and written.has_calls):
+        return written.messages
+    messages = fit_messages(request, resolution)
+    if instruction is not None and not request.prefill:
+        messages.append(SystemMessage(instruction))
+    return write_messages(messages, profile, resolution.reasoning)
 
 
 def _write_tool(tool: Tool, profile: Profile) -> Object:

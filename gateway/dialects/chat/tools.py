@@ -1,6 +1,6 @@
 """Tools and the choice among them, in the current form and in the one of 2023 (`functions`)."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from gateway.core.errors import InvalidRequest, UnsupportedParameter
 from gateway.core.request import Tool, ToolChoice
@@ -13,7 +13,7 @@ _MODES: dict[str, Literal["auto", "none", "required"]] = {
 }
 
 
-def read_tools(body: Body) -> tuple[Tool, ...]:
+def read_tools(body: Body[Any]) -> tuple[Tool, ...]:
     """Every function on offer; raises `UnsupportedParameter` for any other kind of tool."""
     tools = []
     for index, tool in enumerate(body.tools or ()):
@@ -34,7 +34,9 @@ def _tool(function: FunctionTool) -> Tool:
     return Tool(function.name, function.description, function.parameters, function.strict)
 
 
-def read_choice(body: Body, tools: tuple[Tool, ...]) -> tuple[ToolChoice | None, tuple[Tool, ...]]:
+def read_choice(
+    body: Body[Any], tools: tuple[Tool, ...]
+) -> tuple[ToolChoice | None, tuple[Tool, ...]]:
     """The choice, and the tools that are left to choose from (`allowed_tools` filters them)."""
     wanted = body.tool_choice
     if wanted is None:

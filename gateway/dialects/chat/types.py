@@ -5,11 +5,13 @@ completion"); members that other servers added (`thinking`, `chat_template_kwarg
 follow Moonshot's and vLLM's documentation. What these types let through, `parse` still judges.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Generic, TypeVar
 
 from msgspec import Meta, Struct
 
 from gateway.dialects.values import MESSAGES_MAX, PARTS_MAX, TOOLS_MAX
+
+M = TypeVar("M")
 
 _LARGEST = 2**63 - 1
 
@@ -136,11 +138,11 @@ class StreamOptions(Struct, frozen=True):
     include_usage: bool | None = None
 
 
-class Body(Struct, frozen=True):
-    """The whole body."""
+class Body(Struct, Generic[M], frozen=True):
+    """The whole body, with messages of one type."""
 
     model: Annotated[str, Meta(min_length=1)]
-    messages: Annotated[list[Message], Meta(min_length=1, max_length=MESSAGES_MAX)]
+    messages: Annotated[list[M], Meta(min_length=1, max_length=MESSAGES_MAX)]
     stream: bool | None = None
     stream_options: StreamOptions | None = None
 

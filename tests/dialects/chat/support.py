@@ -29,7 +29,11 @@ def parse_call(body: bytes | dict[str, Any]) -> Call:
 
 
 def parse(**members: Any) -> Request:
-    return parse_call({"model": PUBLIC, "messages": [HELLO], **members}).request
+    """A request whose messages are read."""
+    request = parse_call({"model": PUBLIC, "messages": [HELLO], **members}).request
+    request.read()
+    request.written = None
+    return request
 
 
 def renderer(**members: Any) -> ChatRenderer:

@@ -1,0 +1,134 @@
+"""Messages that a chat upstream gets as their client wrote them, without the members nobody reads.
+
+    narrow types ── they fit, and each call is followed at once by its result ──▶ as they are
+          └── anything else ──▶ read, repaired, written in the upstream's dialect
+
+Owns what needs no repair: what goes out is what the long way would have made of it. Must never let
+an image, an empty message, reasoning or a call without its result go the short way.
+"""
+
+from collections.abc import Callable, Iterator
+from operator import attrgetter
+from typing import Annotated
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from gateway.core.request import Message, Written
+from gateway.dialects.json import check_object
+from gateway.dialects.values import PARTS_MAX
+
+Text = Annotated[str, Meta(min_length=1)]
+
+
+class Part(Struct, gc=False, tag_field="type", tag="text"):
+    """A piece of text."""
+
+    text: Text
+
+
+Parts = Annotated[list[Part], Meta(min_length=1, max_length=PARTS_MAX)]
+
+
+class _Message(Struct, gc=False, omit_defaults=True, tag_field="role"):
+    """The members that the long way reads, and the short way knows only as null."""
+
+    refusal: None = None
+    tool_calls: None = None
+    function_call: None = None
+    tool_call_id: None = None
+    partial: None = None
+    reasoning_content: None = None
+    reasoning: None = None
+    reasoning_details: None = None
+
+
+class System(_Message, kw_only=True, tag="system"):
+    """Instructions."""
+
+    content: Text | Parts
+
+
+class User(_Message, kw_only=True, tag="user"):
+    """A user's message."""
+
+    content: Text | Parts
+    name: Text | None = None
+
+
+class Function(Struct, gc=False):
+    """The function of a call."""
+
+    name: Text
+    arguments: str
+
+
+class Call(Struct, gc=False, tag_field="type", tag="function"):
+    """A call of a function."""
+
+    id: Text
+    function: Function
+
+
+class Assistant(_Message, kw_only=True, tag="assistant"):
+    """A model's message; a content that is not there goes out as null."""
+
+    content: str | Parts | UnsetType | None = UNSET
+    tool_calls: Annotated[list[Call], Meta(min_length=1, max_length=PARTS_MAX)] | None = None  # type: ignore[assignment]  # narrower here
+    name: Text | None = None
+
+
+class Result(_Message, kw_only=True, tag="tool"):
+    """The result of a call."""
+
+    tool_call_id: Text  # type: ignore[assignment]  # narrower here
+    content: Text | Parts
+
+
+Plain = System | User | Assistant | Result
+
+
+_id_of = attrgetter("id")
+
+
+def read_plain(messages: list[Plain], read: Callable[[], tuple[Message, ...]]) -> Written | None:
+    """The messages as they may go out; None where they have to be read, by `read`."""
+    waiting: Iterator[Call] = iter(())
+    has_calls = False
+    for message in messages:
+        if type(message.content) is list:
+            _join(message)
+        if type(message) is Result:
+            call = next(waiting, None)
+            if call is None or call.id != message.tool_call_id:
+                return None
+        elif next(waiting, None) is not None:
+            return None
+        elif type(message) is Assistant:
+            calls = message.tool_calls
+            if calls:
+                if not _are_whole(calls):
+                    return None
+                waiting, has_calls = iter(calls), True
+            elif not message.content:
+                return None
+            message.content = message.content or None
+    return Written(messages, has_calls, read) if next(waiting, None) is None else None
+
+
+def _are_whole(calls: list[Call]) -> bool:
+    """Whether their ids differ, and all have an object for arguments."""
+    try:
+        for call in calls:
+            check_object(call.function.arguments)
+    except (ValueError, RecursionError):
+        return False
+    return len(calls) == 1 or len(set(map(_id_of, calls))) == len(calls)
+
+
+def _join(message: Plain) -> None:
+    """Texts as one, but for those of a user, who may mean them apart."""
+    texts = [part.text for part in message.content]  # type: ignore[union-attr]  # it is a list
+    if type(message) is not User:
+        message.content = ("" if type(message) is Assistant else "\n").join(texts)
+    elif len(texts) == 1:
+        message.content = texts[0]
