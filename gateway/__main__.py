@@ -1,4 +1,4 @@
-"""`python -m gateway`: serve · apply · simulate · migrate · audit.
+"""`python -m gateway`: serve · apply · doctor · simulate · migrate · audit.
 
 Each command loads what it needs, and nothing before it is chosen.
 """
@@ -103,6 +103,26 @@ def _apply(arguments: argparse.Namespace, settings: Settings) -> int:
     return 1 if applied.orphans else 0
 
 
+def _doctor(arguments: argparse.Namespace, settings: Settings) -> int:
+    from gateway.process.doctor import Finding, examine, table_line
+
+    def report(finding: Finding) -> None:
+        print(table_line(finding), flush=True)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        all_work = runner.run(
+            examine(
+                arguments.config,
+                arguments.data,
+                settings,
+                read_override(os.environ),
+                os.environ,
+                report,
+            )
+        )
+    return 0 if all_work else 1
+
+
 def _simulate(arguments: argparse.Namespace, settings: Settings) -> int:
     from gateway.upstream.simulated.server import serve as serve_simulated
 
@@ -186,6 +206,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     apply.add_argument("config", type=Path, metavar="FILE", help="the file of documents")
     apply.set_defaults(act=_apply)
+
+    doctor = commands.add_parser(
+        "doctor", parents=[data], help="ask each upstream for what its models' profiles claim"
+    )
+    doctor.add_argument("--config", type=Path, required=True, help="the file of documents")
+    doctor.set_defaults(act=_doctor)
 
     simulate = commands.add_parser("simulate", help="run the simulated upstream")
     simulate.add_argument("--host", default="127.0.0.1")

@@ -248,6 +248,8 @@ class UpstreamError(FaregateError):
     retryable = True
     origin = "upstream"
     failure: ClassVar[Failure] = "failed"
+    #: the provider's words, for administrators; no client reads them
+    upstream_message: str = ""
 
     def __init__(
         self,

@@ -89,8 +89,18 @@ def read_error(
 def classify(
     status: int, body: ErrorBody, credential: str | None, retry_after_seconds: float | None = None
 ) -> FaregateError:
-    """The error for a status and what the body says."""
-    kind, message = body.kind, _clean(body.message, credential)
+    """The error for a status and the body's words."""
+    message = _clean(body.message, credential)
+    error = _classify(status, body, message, retry_after_seconds)
+    if isinstance(error, UpstreamError):
+        error.upstream_message = message
+    return error
+
+
+def _classify(
+    status: int, body: ErrorBody, message: str, retry_after_seconds: float | None
+) -> FaregateError:
+    kind = body.kind
     if retry_after_seconds is None and body.retry_after_seconds is not None:
         retry_after_seconds = min(body.retry_after_seconds, _RETRY_AFTER_SECONDS_MAX)
     if _holds(kind, _FILTERED) or _FILTERED_WORDS.search(message):
