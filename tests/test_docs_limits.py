@@ -22,7 +22,7 @@ from gateway.process import listeners
 from gateway.process.settings import Settings
 from gateway.store import response_store
 from gateway.store.cached_keys import LiveHash, LiveKey
-from gateway.store.ledger import GroupCommit
+from gateway.store.group_commit import GroupCommit
 from gateway.telemetry import metrics
 from gateway.upstream import admission
 from tests.harness.pages import section, tables
@@ -39,7 +39,10 @@ SHARED = {
     "token counts that upstreams are asked for": token_counting.ASKED_MAX,
     "documents that are read at once": reader.AT_ONCE,
     "documents that wait": reader.WAITING_MAX,
-    "reads and writes of stored responses": response_store.WAITING_MAX,
+    "reads of stored responses": response_store.WAITING_MAX,
+    "bytes of responses that wait to be stored": (
+        response_store.LARGEST_WAITING_MAX * FLEET.response_bytes
+    ),
     "series of metrics": metrics.SERIES_MAX,
     "characters of documents' texts": reader.REMEMBERED_MAX,
 }

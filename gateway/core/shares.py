@@ -10,6 +10,7 @@ what others get they get at once. All calls take the same time, however many hol
 
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Sequence, Sized
+from itertools import accumulate
 from typing import Generic, TypeVar
 
 #: a namespace, and an account in it by its shown name
@@ -133,12 +134,21 @@ def _go_last(queues: OrderedDict[str, Q], name: str) -> None:
         del queues[name]
 
 
-def first_rounds(owners: Sequence[Hashable], most: int) -> list[int]:
-    """The positions of `most` things, in their order: the first of each owner, then the second."""
+def first_rounds(
+    owners: Sequence[Hashable], most: int, sizes: Sequence[int] = (), size_max: int = 0
+) -> list[int]:
+    """The positions of `most` things, in their order: the first of each owner, then the second.
+
+    Where they have `sizes`, as many as have `size_max` together, at least one.
+    """
     had: Counter[Hashable] = Counter()
     rounds = []
     for owner in owners:
         rounds.append(had[owner])
         had[owner] += 1
-    by_round = sorted(range(len(owners)), key=rounds.__getitem__)
-    return sorted(by_round[:most])
+    by_round = sorted(range(len(owners)), key=rounds.__getitem__)[:most]
+    if sizes:
+        totals = accumulate(sizes[position] for position in by_round)
+        fitting = sum(total <= size_max for total in totals)
+        by_round = by_round[: max(fitting, 1)]
+    return sorted(by_round)

@@ -71,8 +71,7 @@ from gateway.store.database import Database
 from gateway.store.database_thread import Desk
 from gateway.store.leases import Owner, end_lease
 from gateway.store.ledger import Ledger
-from gateway.store.open_ledger import open_ledger
-from gateway.store.open_responses import open_responses
+from gateway.store.opening import open_ledger, open_responses
 from gateway.store.outage import Outage
 from gateway.store.response_store import ResponseStore
 from gateway.telemetry.metrics import Metrics

@@ -9,8 +9,9 @@ from gateway.core.batch_retry import Tried, worth_another_try
 from gateway.core.errors import ChargeUnknown, DatabaseBusy, DatabaseUnavailable, FaregateError
 from gateway.core.events import Usage
 from gateway.store.charger_postgres import Charger, Result
+from gateway.store.group_commit import GroupCommit
 from gateway.store.hot_connection import Lane, StatementRefused
-from gateway.store.ledger import Charge, End, GroupCommit, Refund, Verdict, note_late_ends
+from gateway.store.ledger import Charge, End, Refund, Verdict, note_late_ends
 from gateway.store.outage import Outage
 from gateway.store.statements_postgres import END, GIVEN, REFUND, REFUND_PASSING_BY, integers, texts
 
@@ -61,7 +62,7 @@ class PostgresLedger:
         return given
 
     def end(self, end: End) -> None:
-        self._ends.submit(end)
+        self._ends.add(end)
 
     def pending(self) -> Iterable[str]:
         yield from (item.request_id for item in self._ends.items())

@@ -14,7 +14,8 @@ import msgspec
 
 from gateway.core.errors import DatabaseBusy, DatabaseUnavailable, FaregateError
 from gateway.store.database import as_unavailable, open_sqlite
-from gateway.store.ledger import Charge, End, GroupCommit, Refund, Verdict, note_late_ends
+from gateway.store.group_commit import GroupCommit
+from gateway.store.ledger import Charge, End, Refund, Verdict, note_late_ends
 from gateway.store.outage import Outage
 from gateway.store.tables import utc_text
 from gateway.store.writer_thread import WriterThread
@@ -135,7 +136,7 @@ class SqliteLedger:
         return _raised(given)
 
     def end(self, end: End) -> None:
-        self._ends.submit(end)
+        self._ends.add(end)
 
     def pending(self) -> Iterable[str]:
         yield from (item.request_id for item in self._ends.items())

@@ -2,8 +2,8 @@
 
 Owns what is kept of a response, for how long, and how it is sealed. Has a connection (SQLite: a
 file) of its own, so that the ledger never waits for it; must never keep the ledger from anything.
-Every call ends in time: what cannot be kept is said not to be, what cannot be read is
-`DatabaseUnavailable`.
+Responses are written in groups, and kept for certain once `save` returns True. Every call ends in
+time: `save` returns False for a response that is not kept, a failed read is `DatabaseUnavailable`.
 """
 
 import asyncio
@@ -11,20 +11,26 @@ import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from operator import attrgetter
 from typing import TypeVar
 
 import msgspec
 from msgspec import Raw, Struct
 
 from gateway.core.concurrency.places import Places
-from gateway.core.errors import DatabaseUnavailable, Overloaded, RateLimited, RequestTooLarge
+from gateway.core.errors import DatabaseUnavailable, RequestTooLarge
 from gateway.core.seal import Sealer
+from gateway.core.shares import Shares
 from gateway.dialects.base import Caller
 from gateway.dialects.responses.stored_responses import StoredResponse, id_of
+from gateway.store.group_commit import GroupCommit
 
 CALL_TIMEOUT_SECONDS = 5.0
-#: calls that may wait for the one under way
+#: calls that may wait for the one under way, and responses that wait to be written
 WAITING_MAX = 1000
+#: of the largest responses, so many may wait to be written, and so many are one batch
+LARGEST_WAITING_MAX = 64
+_LARGEST_AT_ONCE = 8
 #: rows a purge deletes in one statement
 PURGE_ROWS = 500
 #: items read in one statement, each as large as a response may be
@@ -33,13 +39,25 @@ _ITEMS_AT_ONCE = 50
 T = TypeVar("T")
 
 
-class ResponseRecord(Struct, frozen=True):
-    """A sealed response with its sealed output items by id."""
+class Unwritten(Struct, frozen=True):
+    """A response that waits to be written; `size` is that of its JSON."""
 
     account_id: int
-    id: str
-    sealed: str
-    items: dict[str, str]
+    stored: StoredResponse
+    size: int
+
+
+class Rows(Struct, frozen=True):
+    """What is written of some responses: the columns of their rows, and of their output items'."""
+
+    #: account, id, sealed
+    responses: list[tuple[int, str, str]]
+    #: account, id, response, sealed
+    items: list[tuple[int, str, str, str]]
+
+
+class DataRefused(Exception):
+    """The database refused a batch because of what one of its rows holds."""
 
 
 class ResponseStore(ABC):
@@ -50,6 +68,14 @@ class ResponseStore(ABC):
         self.retention_days = retention_days
         self._sealer = sealer
         self._places = Places("stored responses", 1, WAITING_MAX, CALL_TIMEOUT_SECONDS)
+        self._room = Shares(LARGEST_WAITING_MAX * bytes_max)
+        self._unwritten = GroupCommit[Unwritten, bool](
+            self._write_batch,
+            account_of=attrgetter("account_id"),
+            size_of=attrgetter("size"),
+            batch_bytes_max=_LARGEST_AT_ONCE * bytes_max,
+            skips_abandoned=True,
+        )
 
     async def get(self, caller: Caller, response_id: str) -> StoredResponse | None:
         account_id = caller.account_id
@@ -78,14 +104,18 @@ class ResponseStore(ABC):
         return contents
 
     async def save(self, caller: Caller, stored: StoredResponse) -> bool:
-        record = await asyncio.to_thread(self._record, caller.account_id, stored)
-        if record is None:
+        size = len(stored.response) + sum(map(len, stored.input))
+        # One capacity bounds the bytes and, as each takes a thousandth at least, the number.
+        room = max(size, self._room.capacity // WAITING_MAX)
+        if size > self.bytes_max or not self._room.take(caller.holder, room):
             return False
         try:
-            await self._in_turn(caller, lambda: self._write(record))
-        except (DatabaseUnavailable, RateLimited, Overloaded):
+            async with asyncio.timeout(CALL_TIMEOUT_SECONDS):
+                return await self._unwritten.submit(Unwritten(caller.account_id, stored, size))
+        except (TimeoutError, DatabaseUnavailable):
             return False
-        return True
+        finally:
+            self._room.give_back(caller.holder, room)
 
     async def delete(self, caller: Caller, response_id: str) -> bool:
         return await self._in_turn(caller, lambda: self._delete(caller.account_id, response_id))
@@ -99,9 +129,13 @@ class ResponseStore(ABC):
             if purged < PURGE_ROWS:
                 return total
 
-    @abstractmethod
     async def close(self) -> None:
-        """Give the connection back."""
+        """Write what waits, and give the connection back."""
+        await self._unwritten.drain()
+        await self._close()
+
+    @abstractmethod
+    async def _close(self) -> None: ...
 
     @abstractmethod
     async def _read(self, account_id: int, response_id: str) -> tuple[str, int] | None:
@@ -111,13 +145,27 @@ class ResponseStore(ABC):
     async def _read_items(self, account_id: int, ids: list[str]) -> list[tuple[str, str]]: ...
 
     @abstractmethod
-    async def _write(self, record: ResponseRecord) -> None: ...
+    async def _write(self, batch: list[Unwritten]) -> None:
+        """Seal and write all of a batch, or nothing; the same response twice counts once.
+
+        Raises `DataRefused`, and `DatabaseUnavailable`.
+        """
 
     @abstractmethod
     async def _delete(self, account_id: int, response_id: str) -> bool: ...
 
     @abstractmethod
     async def _purge(self) -> int: ...
+
+    async def _write_batch(self, batch: list[Unwritten]) -> list[bool]:
+        """All at once; where the data of one is refused, each alone."""
+        try:
+            await self._write(batch)
+        except DataRefused:
+            if len(batch) == 1:
+                return [False]
+            return [kept for each in batch for kept in await self._write_batch([each])]
+        return [True] * len(batch)
 
     async def _in_turn(self, caller: Caller, call: Callable[[], Awaitable[T]]) -> T:
         """A call when it is the account's turn; in time, the wait for it among it."""
@@ -132,17 +180,16 @@ class ResponseStore(ABC):
         contents = ((item_id, self._open(account_id, sealed)) for item_id, sealed in rows)
         return {item_id: Raw(content) for item_id, content in contents if content}
 
-    def _record(self, account_id: int, stored: StoredResponse) -> ResponseRecord | None:
-        """The rows of a response; None where it is too large."""
-        content = msgspec.json.encode(stored)
-        if len(content) > self.bytes_max:
-            return None
-        return ResponseRecord(
-            account_id,
-            stored.id,
-            self._seal(account_id, content),
-            {id_of(item): self._seal(account_id, bytes(item)) for item in stored.output},
-        )
+    def _rows(self, batch: list[Unwritten]) -> Rows:
+        """The sealed rows of a batch, without doubles; takes long, so it is for a thread."""
+        rows = Rows([], [])
+        unique = {(each.account_id, each.stored.id): each.stored for each in batch}
+        for (account_id, response_id), stored in unique.items():
+            sealed = self._seal(account_id, msgspec.json.encode(stored))
+            rows.responses.append((account_id, response_id, sealed))
+            items = {id_of(item): self._seal(account_id, bytes(item)) for item in stored.output}
+            rows.items.extend((account_id, id, response_id, item) for id, item in items.items())
+        return rows
 
     def _seal(self, account_id: int, content: bytes) -> str:
         # Each turn of a conversation keeps all turns before it; the fastest level makes them small.

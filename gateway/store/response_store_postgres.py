@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from gateway.core.errors import ChargeUnknown, DatabaseUnavailable
 from gateway.core.seal import Sealer
 from gateway.store.hot_connection import Lane, StatementRefused
 from gateway.store.outage import Outage
-from gateway.store.response_store import PURGE_ROWS, ResponseRecord, ResponseStore
+from gateway.store.response_store import PURGE_ROWS, DataRefused, ResponseStore, Unwritten
 
 _REFUSED = "the database refused a stored response"
 
@@ -22,16 +24,21 @@ SELECT id, sealed FROM response_item
 WHERE account_id = %(account_id)s AND id = ANY(%(ids)s::text[]) AND expires_at > clock_timestamp()
 """
 
+# Of a response that is there already nothing is written: the statement is repeated where its first
+# answer was lost.
 _WRITE = """
 WITH kept AS (
   INSERT INTO response (account_id, id, sealed, expires_at)
-  VALUES (%(account_id)s, %(id)s, %(sealed)s, clock_timestamp() + make_interval(days => %(days)s))
+  SELECT (value ->> 0)::bigint, value ->> 1, value ->> 2,
+         clock_timestamp() + make_interval(days => %(days)s)
+  FROM json_array_elements(%(responses)s::json) AS given(value)
   ON CONFLICT DO NOTHING
   RETURNING account_id, id, expires_at
 )
 INSERT INTO response_item (account_id, id, response_id, sealed, expires_at)
-SELECT kept.account_id, item.id, kept.id, item.sealed, kept.expires_at
-FROM kept CROSS JOIN unnest(%(item_ids)s::text[], %(items)s::text[]) AS item(id, sealed)
+SELECT kept.account_id, value ->> 1, kept.id, value ->> 3, kept.expires_at
+FROM json_array_elements(%(items)s::json) AS given(value)
+JOIN kept ON kept.account_id = (value ->> 0)::bigint AND kept.id = value ->> 2
 RETURNING id
 """
 
@@ -64,7 +71,7 @@ class PostgresResponses(ResponseStore):
         self._lane = Lane(url, outage)
         self._lock = asyncio.Lock()
 
-    async def close(self) -> None:
+    async def _close(self) -> None:
         async with self._lock:
             await self._lane.close()
 
@@ -76,18 +83,16 @@ class PostgresResponses(ResponseStore):
         rows = await self._run(_READ_ITEMS, {"account_id": account_id, "ids": ids})
         return [(item_id, sealed) for item_id, sealed in rows]
 
-    async def _write(self, record: ResponseRecord) -> None:
-        await self._run(
-            _WRITE,
-            {
-                "account_id": record.account_id,
-                "id": record.id,
-                "sealed": record.sealed,
+    async def _write(self, batch: list[Unwritten]) -> None:
+        def values() -> dict[str, Any]:
+            rows = self._rows(batch)
+            return {
+                "responses": msgspec.json.encode(rows.responses).decode(),
+                "items": msgspec.json.encode(rows.items).decode(),
                 "days": self.retention_days,
-                "item_ids": list(record.items),
-                "items": list(record.items.values()),
-            },
-        )
+            }
+
+        await self._run(_WRITE, await asyncio.to_thread(values))
 
     async def _delete(self, account_id: int, response_id: str) -> bool:
         rows = await self._run(_DELETE, {"account_id": account_id, "id": response_id})
@@ -104,6 +109,8 @@ class PostgresResponses(ResponseStore):
             except ChargeUnknown:
                 pass
             except StatementRefused as refused:
+                if refused.is_about_data:
+                    raise DataRefused from refused
                 if not refused.has_ended_the_connection:
                     raise DatabaseUnavailable(_REFUSED, cause=refused.cause) from refused
             try:

@@ -1,19 +1,21 @@
 """Stored responses in a SQLite file of their own, one connection in one thread."""
 
-import asyncio
 import json
 import sqlite3
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
+
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.schema import CreateIndex, CreateTable, DDLElement
+from sqlmodel import SQLModel
 
 from gateway.core.errors import DatabaseUnavailable
 from gateway.core.seal import Sealer
 from gateway.store.database import open_sqlite
-from gateway.store.response_store import PURGE_ROWS, ResponseRecord, ResponseStore
-from gateway.store.response_tables import sqlite_schema
-from gateway.store.tables import utc_text
+from gateway.store.response_store import PURGE_ROWS, DataRefused, ResponseStore, Unwritten
+from gateway.store.tables import Response, ResponseItem, utc_text
+from gateway.store.writer_thread import WriterThread
 
 T = TypeVar("T")
 
@@ -43,12 +45,12 @@ class SqliteResponses(ResponseStore):
     def __init__(self, path: str, sealer: Sealer, *, retention_days: int, bytes_max: int) -> None:
         super().__init__(sealer, retention_days=retention_days, bytes_max=bytes_max)
         self._path = path
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="responses")
+        self._thread = WriterThread("responses")
         self._connection: sqlite3.Connection | None = None
 
-    async def close(self) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._drop)
-        self._thread.shutdown()
+    async def _close(self) -> None:
+        await self._thread.submit(self._drop)
+        self._thread.stop()
 
     async def _read(self, account_id: int, response_id: str) -> tuple[str, int] | None:
         def read(connection: sqlite3.Connection) -> tuple[str, int] | None:
@@ -65,18 +67,17 @@ class SqliteResponses(ResponseStore):
 
         return await self._run(read)
 
-    async def _write(self, record: ResponseRecord) -> None:
-        expires = utc_text(datetime.now(UTC) + timedelta(days=self.retention_days))
-        account_id, response_id = record.account_id, record.id
-        items = [
-            (account_id, item_id, response_id, sealed, expires)
-            for item_id, sealed in record.items.items()
-        ]
-
+    async def _write(self, batch: list[Unwritten]) -> None:
         def write(connection: sqlite3.Connection) -> None:
+            rows = self._rows(batch)
+            expires = utc_text(datetime.now(UTC) + timedelta(days=self.retention_days))
             connection.execute("BEGIN IMMEDIATE")
-            connection.execute(_WRITE, (account_id, response_id, record.sealed, expires))
-            connection.executemany(_WRITE_ITEM, items)
+            try:
+                connection.executemany(_WRITE, [(*row, expires) for row in rows.responses])
+                connection.executemany(_WRITE_ITEM, [(*row, expires) for row in rows.items])
+            except sqlite3.IntegrityError as error:
+                connection.execute("ROLLBACK")
+                raise DataRefused from error
             connection.execute("COMMIT")
 
         await self._run(write)
@@ -95,7 +96,8 @@ class SqliteResponses(ResponseStore):
         return await self._run(purge)
 
     async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._work, work)
+        result: T = await self._thread.submit(lambda: self._work(work))
+        return result
 
     def _work(self, work: Callable[[sqlite3.Connection], T]) -> T:
         try:
@@ -108,7 +110,7 @@ class SqliteResponses(ResponseStore):
     def _connected(self) -> sqlite3.Connection:
         if self._connection is None:
             self._connection = open_sqlite(self._path)
-            for statement in sqlite_schema():
+            for statement in _schema():
                 self._connection.execute(statement)
         return self._connection
 
@@ -120,3 +122,14 @@ class SqliteResponses(ResponseStore):
 
 def _now() -> str:
     return utc_text(datetime.now(UTC))
+
+
+def _schema() -> list[str]:
+    """The statements that make both tables in a file that may have them already."""
+    statements: list[str] = []
+    for model in (Response, ResponseItem):
+        table = SQLModel.metadata.tables[str(model.__tablename__)]
+        making: list[DDLElement] = [CreateTable(table, if_not_exists=True)]
+        making += [CreateIndex(index, if_not_exists=True) for index in table.indexes]
+        statements += [str(element.compile(dialect=sqlite.dialect())) for element in making]
+    return statements

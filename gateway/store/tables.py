@@ -10,6 +10,8 @@
 
     balance(account) = sum(entry.credits), never below zero.
 
+    response ──< response_item      stored responses, read until they expire; apart from all else
+
 Two unique constraints carry the promises: `entry(request_id, kind)` allows a request one charge
 and one refund, `entry(grant_id, kind)` a grant one posting, one expiry and one void.
 """
@@ -25,10 +27,12 @@ from sqlalchemy import (
     DateTime,
     Dialect,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
     LargeBinary,
     String,
+    Text,
     UniqueConstraint,
     func,
     text,
@@ -364,3 +368,36 @@ class Replica(SQLModel, table=True):
     seen_at: datetime = _moment()
     # Gateways of the release before do not write it: theirs is taken to be as long as ours.
     lease_seconds: float | None = None
+
+
+class Response(SQLModel, table=True):
+    """One response with its whole input, sealed for its account; SQLite has it in another file.
+
+    Nothing here refers to the ledger: credits never depend on what is kept.
+    """
+
+    __tablename__ = "response"
+    __table_args__ = (Index("response_expiry", "expires_at"),)
+    account_id: int = Field(sa_column=Column(BIG, primary_key=True, autoincrement=False))
+    id: str = Field(primary_key=True)
+    sealed: str = Field(sa_column=Column(Text, nullable=False))
+    expires_at: datetime = _moment()
+
+
+class ResponseItem(SQLModel, table=True):
+    """One output item, to be named by reference; it goes with its response."""
+
+    __tablename__ = "response_item"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["account_id", "response_id"],
+            ["response.account_id", "response.id"],
+            ondelete="CASCADE",
+        ),
+        Index("response_item_response", "account_id", "response_id"),
+    )
+    account_id: int = Field(sa_column=Column(BIG, primary_key=True, autoincrement=False))
+    id: str = Field(primary_key=True)
+    response_id: str
+    sealed: str = Field(sa_column=Column(Text, nullable=False))
+    expires_at: datetime = _moment()

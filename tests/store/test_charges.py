@@ -14,8 +14,9 @@ from gateway.core.errors import DatabaseBusy, DatabaseUnavailable
 from gateway.core.events import Usage
 from gateway.store.database import Database
 from gateway.store.grants import expire_grants
+from gateway.store.group_commit import GroupCommit
 from gateway.store.keys import revoke_key, suspend_key
-from gateway.store.ledger import End, GroupCommit, Ledger, Refund, Verdict
+from gateway.store.ledger import End, Ledger, Refund, Verdict
 from gateway.store.ledger_postgres import PostgresLedger
 from gateway.store.ledger_sqlite import SqliteLedger
 from gateway.store.migrate import migrate
@@ -126,6 +127,42 @@ def test_of_more_charges_than_a_batch_holds_no_account_s_wait_for_all_of_another
     asyncio.run(run())
     assert batches[0] == [*range(0, 511_000, 1000), 7]
     assert all(len(batch) <= GroupCommit.BATCH_MAX for batch in batches)
+
+
+def test_a_batch_is_bounded_by_bytes_and_holds_one_item_at_least() -> None:
+    batches: list[list[int]] = []
+
+    async def execute(batch: list[int]) -> list[int]:
+        batches.append(batch)
+        return batch
+
+    async def run() -> None:
+        group = GroupCommit[int, int](execute, size_of=lambda size: size, batch_bytes_max=10)
+        for size in (4, 4, 4, 30, 1):
+            group.add(size)
+        await group.drain()
+
+    asyncio.run(run())
+    assert batches == [[4, 4], [4], [30], [1]]
+
+
+def test_an_item_that_nobody_waits_for_any_more_is_written_unless_the_group_skips_those() -> None:
+    written: list[int] = []
+
+    async def execute(batch: list[int]) -> list[int]:
+        written.extend(batch)
+        return batch
+
+    async def run(skips_abandoned: bool) -> None:
+        group = GroupCommit[int, int](execute, skips_abandoned=skips_abandoned)
+        group.submit(1).cancel()
+        group.add(2)
+        await group.drain()
+
+    asyncio.run(run(skips_abandoned=True))
+    assert written == [2]
+    asyncio.run(run(skips_abandoned=False))
+    assert written == [2, 1, 2]
 
 
 def test_what_waits_is_written_at_a_drain_though_the_database_is_away_just_then() -> None:

@@ -15,7 +15,7 @@ from gateway.core.credits import Lot, Lots, add_lot, settle_lots, take_lot
 from gateway.store.grant_rows import find_grant, list_grants
 from gateway.store.grants import accounts_with_due_grants, expire_grants
 from gateway.store.ledger import Charge
-from gateway.store.open_ledger import open_ledger
+from gateway.store.opening import open_ledger
 from gateway.store.tables import UtcDateTime
 from tests.harness.books import INSTALLATION, Books, grant_object
 from tests.harness.gateway import wait_until

@@ -12,7 +12,7 @@ from gateway.process.reaper import Reaper
 from gateway.store.database_thread import Desk
 from gateway.store.leases import REFUND_BATCH, end_lease, read_leases, renew_lease
 from gateway.store.ledger import Ledger
-from gateway.store.open_ledger import open_ledger as open_started
+from gateway.store.opening import open_ledger as open_started
 from tests.harness.books import Books
 from tests.store.test_charges import open_ledger
 

@@ -17,11 +17,11 @@ from gateway.dialects.base import Caller
 from gateway.dialects.responses.stored_responses import StoredResponse
 from gateway.store.database import Database
 from gateway.store.migrate import migrate
-from gateway.store.open_responses import SQLITE_FILE, open_responses
-from gateway.store.response_store import ResponseStore
+from gateway.store.opening import RESPONSES_FILE, open_responses
+from gateway.store.response_store import WAITING_MAX, ResponseStore
 from tests.harness.postgres import PostgresServer, find_programs
 
-ALICE, BOB = Caller(1, "team/alice"), Caller(2, "team/bob")
+ALICE, BOB, CAROL = Caller(1, "team/alice"), Caller(2, "team/bob"), Caller(3, "other/carol")
 SEALER = Sealer(b"k" * 32)
 INPUT = [Raw(b'{"type":"message","id":"msg_in","role":"user","content":"a secret question"}')]
 T = TypeVar("T")
@@ -61,7 +61,7 @@ def url(database: Database) -> str:
 def execute(url: str, statement: str) -> list[tuple[object, ...]]:
     """Look at, or change, what is stored behind the store's back."""
     if url.startswith("sqlite:"):
-        path = Path(url.removeprefix("sqlite:///")).with_name(SQLITE_FILE)
+        path = Path(url.removeprefix("sqlite:///")).with_name(RESPONSES_FILE)
         with sqlite3.connect(path) as connection:
             rows = connection.execute(statement).fetchall()
         connection.close()
@@ -182,7 +182,7 @@ def test_an_expired_response_reads_as_gone_and_is_purged(url: str) -> None:
 
 def test_saving_the_same_response_at_once_keeps_one(url: str) -> None:
     async def story(store: ResponseStore) -> None:
-        await asyncio.gather(*(store.save(ALICE, stored()) for _ in range(5)))
+        assert all(await asyncio.gather(*(store.save(ALICE, stored()) for _ in range(5))))
         assert await store.get(ALICE, "resp_1") is not None
 
     run(url, story)
@@ -190,23 +190,73 @@ def test_saving_the_same_response_at_once_keeps_one(url: str) -> None:
     assert len(execute(url, "SELECT id FROM response_item")) == 2
 
 
-def test_calls_of_one_account_let_another_s_go_between(url: str) -> None:
-    """What is kept for one is not lost because another keeps much at once."""
+def test_what_is_saved_at_once_is_committed_at_once(url: str) -> None:
+    async def story(store: ResponseStore) -> None:
+        assert await store.save(ALICE, stored())
+        before = commits(url)
+        saves = [store.save(ALICE, stored(f"resp_{number}", "x")) for number in range(2, 22)]
+        assert all(await asyncio.gather(*saves))
+        assert commits(url) - before == 1
+        assert await store.get(ALICE, "resp_21") is not None
+
+    run(url, story)
+
+
+def commits(url: str) -> int:
+    """Commits that stored a response so far."""
+    if not url.startswith("sqlite:"):
+        [(number,)] = execute(url, "SELECT count(DISTINCT xmin::text) FROM response")
+        assert isinstance(number, int)
+        return number
+    log = Path(url.removeprefix("sqlite:///")).with_name(f"{RESPONSES_FILE}-wal").read_bytes()
+    # "WAL Frame Header Format" in SQLite's file format: a commit's frame holds the file's size.
+    frame = 24 + int.from_bytes(log[8:12], "big")
+    return sum(log[at + 4 : at + 8] != bytes(4) for at in range(32, len(log), frame))
+
+
+def test_a_response_that_the_database_refuses_does_not_take_others_with_it(url: str) -> None:
+    taken = Raw(b'{"id":"resp_3","output":[{"type":"message","id":"msg_resp_1"}]}')
 
     async def story(store: ResponseStore) -> None:
-        order: list[str] = []
+        assert await store.save(ALICE, stored())
+        kept = await asyncio.gather(
+            store.save(ALICE, stored("resp_2")),
+            store.save(ALICE, StoredResponse("resp_3", INPUT, taken, created=1)),
+            store.save(ALICE, stored("resp_4")),
+        )
+        assert list(kept) == [True, False, True]
+        assert await store.get(ALICE, "resp_3") is None
+        items = await store.items(ALICE, ["msg_resp_1", "msg_resp_2", "msg_resp_4"], 10_000)
+        assert items["msg_resp_1"] == stored().output[1]
+        assert len(items) == 3
 
-        async def save(caller: Caller, number: int) -> bool:
-            kept = await store.save(caller, stored(f"resp_{number}"))
-            order.append(caller.account)
-            return kept
+    run(url, story)
 
-        mine = [asyncio.create_task(save(ALICE, number)) for number in range(50)]
-        while store._places._turns.length < 10:
-            await asyncio.sleep(0)
-        assert await save(BOB, 0)
-        assert order.index("team/bob") < 49
-        assert all(await asyncio.gather(*mine))
+
+def test_large_responses_of_one_account_let_another_s_go_between(url: str) -> None:
+    """A response is not lost because another account keeps much at once."""
+    order: list[str] = []
+
+    async def save(store: ResponseStore, caller: Caller, number: int) -> bool:
+        kept = await store.save(caller, stored(f"resp_{number}", "x" * 3000))
+        order.append(caller.account)
+        return kept
+
+    async def story(store: ResponseStore) -> None:
+        mine = [save(store, ALICE, number) for number in range(25)]
+        assert all(await asyncio.gather(*mine, save(store, BOB, 0)))
+
+    run(url, story)
+    # Ten fit into a batch.
+    assert order.index("team/bob") < 10
+
+
+def test_an_account_that_keeps_too_much_at_once_takes_no_room_from_others(url: str) -> None:
+    async def story(store: ResponseStore) -> None:
+        mine = [store.save(ALICE, stored(f"resp_{number}")) for number in range(WAITING_MAX)]
+        kept = await asyncio.gather(*mine, store.save(CAROL, stored()))
+        assert kept[-1] is True
+        assert 200 < sum(kept[:-1]) <= WAITING_MAX / 3 + 1
 
     run(url, story)
 

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from gateway.store.response_tables import Response
+from gateway.store.tables import Response
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -1,15 +1,23 @@
-"""Opens the hot ledger that belongs to a database."""
+"""Opens the hot ledger and the store of responses that belong to a database."""
 
 import logging
 from collections.abc import Callable
+from pathlib import Path
 
 from gateway.core.errors import DatabaseUnavailable
+from gateway.core.seal import Sealer
 from gateway.store.database import Database
 from gateway.store.leases import REFUND_BATCH, Owner, all_holds, owners_of
 from gateway.store.ledger import Ledger, refund_together
 from gateway.store.ledger_sqlite import SqliteLedger
+from gateway.store.outage import Outage
+from gateway.store.response_store import ResponseStore
+from gateway.store.response_store_sqlite import SqliteResponses
 
 _log = logging.getLogger(__name__)
+
+#: stored responses are beside the ledger's file, so that neither waits for the other's writes
+RESPONSES_FILE = "responses.db"
 
 
 async def open_ledger(
@@ -30,6 +38,35 @@ async def open_ledger(
     postgres = PostgresLedger(database.url, replica_id, outage=database.outage)
     await postgres.start()
     return postgres
+
+
+def open_responses(
+    database_url: str,
+    sealer: Sealer,
+    *,
+    retention_days: int,
+    bytes_max: int,
+    outage: Outage | None = None,
+) -> ResponseStore | None:
+    """The store beside the ledger at `database_url`, or None where nothing is to be kept (0 days).
+
+    `bytes_max` bounds the JSON of one response with its input. Connects with the first call.
+    """
+    if retention_days == 0:
+        return None
+    if not database_url.startswith("sqlite:"):
+        # The driver is 10 MiB that a gateway on SQLite never needs.
+        from gateway.store.response_store_postgres import PostgresResponses
+
+        return PostgresResponses(
+            database_url,
+            sealer,
+            retention_days=retention_days,
+            bytes_max=bytes_max,
+            outage=outage,
+        )
+    path = Path(database_url.removeprefix("sqlite:///")).with_name(RESPONSES_FILE)
+    return SqliteResponses(str(path), sealer, retention_days=retention_days, bytes_max=bytes_max)
 
 
 async def _refund_everything(
