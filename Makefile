@@ -1,6 +1,6 @@
 # Every act has one command. `make run` and `make test` need nothing but Python and this folder.
 .DEFAULT_GOAL := help
-.PHONY: help run dev test test-cluster test-clients chaos check format bench generate lock clean kind-up kind-down
+.PHONY: help run dev test test-cluster test-clients chaos check format bench generate pictures lock clean kind-up kind-down
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
@@ -35,6 +35,9 @@ bench: ## CPU per request and per chunk, next to a bare Go proxy
 
 generate: ## the charts' copies of crds/, their schema, their README and the dashboards
 	@"$$(.dev/venv dev)/bin/python" .dev/charts.py
+
+pictures: ## the pictures of the docs, from the running product
+	@PYTHONPATH=.:operator "$$(.dev/venv dev)/bin/python" -m tests.pictures
 
 lock: ## pin the dependencies anew
 	@"$$(.dev/venv dev)/bin/python" -m pip install --quiet uv

@@ -17,10 +17,10 @@ from tests.harness.apiserver import MISSING, ApiServer, find_kubernetes
 from tests.harness.pages import ROOT, blocks, columns, page, section, tables
 from tests.harness.shell import Shell, find_program
 
-INSTALL, OPERATIONS, PRODUCTION = map(
-    page,
-    ("how-to/install-on-kubernetes.md", "how-to/operate.md", "how-to/prepare-for-production.md"),
-)
+TUTORIAL = page("tutorial/first-key-on-kubernetes.md")
+INSTALL = page("how-to/install-on-kubernetes.md")
+OPERATIONS = page("how-to/operate.md")
+PRODUCTION = page("how-to/prepare-for-production.md")
 
 #: commands that only a node can answer
 WITHOUT_NODES = """
@@ -92,8 +92,8 @@ def typist(server: ApiServer, tmp_path: Path) -> Typist:
 
 
 def test_a_trial_from_the_installation_to_its_end(typist: Typist) -> None:
-    story = blocks(INSTALL, "bash cluster")
-    build = next(block for block in blocks(INSTALL, "bash") if "docker build" in block)
+    story = blocks(TUTORIAL, "bash cluster") + blocks(INSTALL, "bash cluster")
+    (build,) = blocks(TUTORIAL, "bash")
     typist.type(build, *story)
     assert [each["kind"] for each in typist.get("apikeys,creditgrants")] == [
         "ApiKey",
@@ -103,10 +103,10 @@ def test_a_trial_from_the_installation_to_its_end(typist: Typist) -> None:
 
 
 def test_an_installation_for_good_and_its_operation(typist: Typist) -> None:
-    objects = next(block for block in blocks(INSTALL, "bash cluster") if "kind: ApiKey" in block)
+    objects = next(block for block in blocks(TUTORIAL, "bash cluster") if "kind: ApiKey" in block)
     *install, unlock = (block for block in blocks(INSTALL, "bash") if "docker" not in block)
     typist.type(*install, BY_THE_OPERATOR, objects)
-    (pod,) = blocks(INSTALL, "yaml pod")
+    (pod,) = blocks(TUTORIAL, "yaml pod")
     typist.type(f"kubectl apply --dry-run=server -f - <<'END'\n{pod}END")
     typist.type(*blocks(OPERATIONS, "bash"), *blocks(PRODUCTION, "bash"), unlock)
     (key,) = typist.get("apikeys")
@@ -123,7 +123,7 @@ def test_an_installation_for_good_and_its_operation(typist: Typist) -> None:
 def test_a_backup_is_restored_into_a_new_cluster(typist: Typist) -> None:
     if find_program("jq") is None:
         pytest.skip("jq is not installed")
-    objects = next(block for block in blocks(INSTALL, "bash cluster") if "kind: ApiKey" in block)
+    objects = next(block for block in blocks(TUTORIAL, "bash cluster") if "kind: ApiKey" in block)
     install = [block for block in blocks(INSTALL, "bash") if "docker" not in block][:-1]
     typist.type(*install, BY_THE_OPERATOR, objects)
     (key,) = typist.get("apikeys")

@@ -1,78 +1,14 @@
 """`make run`, as a newcomer does it: keys, a working curl line, the same again the second time."""
 
 import os
-import re
 import signal
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 
-from tests.harness.gateway import (
-    DATABASES,
-    PLAINTEXTS,
-    ROOT,
-    GatewayProcess,
-    Simulated,
-    wait_until,
-)
-from tests.harness.ports import free_port
-
-
-class MakeRun:
-    """One `make run`, on other ports and another folder than a developer's own."""
-
-    def __init__(self, folder: Path, environment: dict[str, str] | None = None) -> None:
-        self.data = folder / "data"
-        self._log = folder / "make.log"
-        self._environment = environment or {}
-        self.port, self._ops_port = free_port(), free_port()
-        DATABASES.add(f"sqlite:///{self.data / 'faregate.db'}")
-
-    def spawn(self) -> "subprocess.Popen[bytes]":
-        arguments = f"--data {self.data} --port {self.port} --ops-port {self._ops_port}"
-        clean = {k: v for k, v in os.environ.items() if not k.startswith(("FAREGATE_", "UPSTREAM"))}
-        with self._log.open("wb") as log:
-            return subprocess.Popen(
-                ["make", "run", f"ARGS={arguments}"],
-                cwd=ROOT,
-                env={**clean, **self._environment},
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-
-    @property
-    def printed(self) -> str:
-        return self._log.read_text()
-
-    def wait(self, process: "subprocess.Popen[bytes]") -> None:
-        """Until it serves."""
-
-        def serves() -> bool:
-            assert process.poll() is None, self.printed
-            return "Stop it with Ctrl-C" in self.printed
-
-        wait_until(serves, "`make run`", 240)
-
-    @contextmanager
-    def running(self) -> Iterator[str]:
-        """What it printed, while it runs; then Ctrl-C."""
-        process = self.spawn()
-        try:
-            self.wait(process)
-            PLAINTEXTS.update(re.findall(r"^key \S+: (\S+)$", self.printed, re.MULTILINE))
-            yield self.printed
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGINT)
-            process.wait(30)
-
-
-def keys(printed: str) -> list[str]:
-    return re.findall(r"^key \S+: (\S+)$", printed, re.MULTILINE)
+from tests.harness.gateway import PLAINTEXTS, ROOT, GatewayProcess, Simulated, wait_until
+from tests.harness.make_run import MakeRun
 
 
 def curl_lines(printed: str) -> list[str]:
@@ -83,7 +19,7 @@ def curl_lines(printed: str) -> list[str]:
 def test_it_prints_keys_and_curl_lines_that_work_and_remembers_everything(tmp_path: Path) -> None:
     run = MakeRun(tmp_path)
     with run.running() as printed:
-        first = keys(printed)
+        first = run.keys
         assert len(first) == 2
         assert "account demo/alice, balance 1000 credits" in printed
         assert "account demo/bob, balance 0 credits" in printed
@@ -99,11 +35,11 @@ def test_it_prints_keys_and_curl_lines_that_work_and_remembers_everything(tmp_pa
         )
         assert poor.status_code == 402
         beside = MakeRun(tmp_path)
-        beside._log = tmp_path / "beside.log"
+        beside.log = tmp_path / "beside.log"
         assert beside.spawn().wait(60) != 0
         assert "another gateway" in beside.printed
     with run.running() as printed:
-        assert keys(printed) == first
+        assert run.keys == first
         assert "account demo/alice, balance 998 credits" in printed
         assert "AlreadyPosted" in printed
 
@@ -112,7 +48,7 @@ def test_ctrl_c_lets_an_open_stream_end(tmp_path: Path) -> None:
     run = MakeRun(tmp_path)
     process = run.spawn()
     run.wait(process)
-    key = keys(run.printed)[0]
+    key = run.keys[0]
     PLAINTEXTS.add(key)
     asked = {
         "model": "kimi-k2.5",

@@ -117,7 +117,7 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     shell = Shell(server, folder)
     (made,) = (
         it
-        for it in blocks(page("how-to/install-on-kubernetes.md"), "bash cluster")
+        for it in blocks(page("tutorial/first-key-on-kubernetes.md"), "bash cluster")
         if "kind: ApiKey" in it
     )
     shell.run("\n".join([

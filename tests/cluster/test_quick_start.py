@@ -1,4 +1,4 @@
-"""The trial of docs/how-to/install-on-kubernetes.md, as it stands, with the chart's PostgreSQL.
+"""The tutorial on Kubernetes, as it stands: a trial with the PostgreSQL that the chart brings.
 
 Its commands know nothing of this machine. A helm of ours hands the real one where the images are.
 """
@@ -20,7 +20,8 @@ from tests.harness.pages import blocks, page
 
 _TEAM = "team-a"
 _STRANGERS = "team-b"
-_BLOCKS = blocks(page("how-to/install-on-kubernetes.md"), "bash cluster")
+_PAGES = ("tutorial/first-key-on-kubernetes.md", "how-to/install-on-kubernetes.md")
+_BLOCKS = [block for name in _PAGES for block in blocks(page(name), "bash cluster")]
 
 
 class Page:
