@@ -1,0 +1,1 @@
+"""All SQL: keys, grants, the ledger."""

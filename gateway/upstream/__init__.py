@@ -1,0 +1,1 @@
+"""The choice of a provider, its connections and its failures; no dialect's spelling."""

@@ -1,6 +1,6 @@
 """The layers of the gateway as an SVG, read from the import contract in `pyproject.toml`.
 
-The caption of a layer with one part is the first line of that part's docstring.
+A part's caption is the first line of its docstring.
 """
 
 import ast
@@ -59,11 +59,10 @@ def _boxes(number: int, layer: list[str]) -> Iterator[str]:
             f' stroke="#9fb3c8"/>\n<text x="{x + 14:g}" y="{y + 28}" font-size="16"'
             f' font-weight="600" fill="#16202c">{name}</text>'
         )
-        if len(layer) == 1:
-            yield (
-                f'<text x="{x + 160:g}" y="{y + 27}" font-size="13" fill="#47566a">'
-                f"{escape(_caption(module), quote=False)}</text>"
-            )
+        yield (
+            f'<text x="{x + 125:g}" y="{y + 27}" font-size="13" fill="#47566a">'
+            f"{escape(_caption(module), quote=False)}</text>"
+        )
 
 
 def _caption(module: str) -> str:
