@@ -15,12 +15,12 @@ from tests.harness.gateway import ROOT
 
 #: kind of request -> the most of the gateway's own calls, and of all; on SQLite
 BOUNDS = {
-    "chat": (214, 380),
-    "chat-stream": (387, 752),
-    "messages": (303, 518),
-    "messages-stream": (532, 985),
-    "responses": (335, 623),
-    "responses-stream": (577, 1110),
+    "chat": (187, 331),
+    "chat-stream": (337, 658),
+    "messages": (276, 472),
+    "messages-stream": (483, 893),
+    "responses": (309, 578),
+    "responses-stream": (529, 1022),
 }
 #: what a batch of charges takes more on PostgreSQL, for each of its requests
 ON_POSTGRESQL = (45, 60)

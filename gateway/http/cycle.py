@@ -251,10 +251,8 @@ class Cycle:
             data, self._head = self._head + data, b""
         if data:
             self.line.transport.write(data)
-        if not more:
-            self._end()
-
-    def _end(self) -> None:
+        if more:
+            return
         self.response_complete = True
         if self._arrived is not None:
             self._arrived.set()

@@ -77,7 +77,6 @@ class ClientProtocol(asyncio.Protocol):
         self.own_lines = b""
         self._app = config.loaded_app
         self._asgi = {"version": config.asgi_version, "spec_version": "2.3"}
-        self._state = app_state
         self._admission = admission or Admission()
         self._limits = self._admission.limits
         self._idle_seconds = config.timeout_keep_alive
@@ -219,7 +218,6 @@ class ClientProtocol(asyncio.Protocol):
             "raw_path": reader.path,
             "query_string": reader.query,
             "headers": reader.headers,
-            "state": self._state.copy(),
             CYCLE: cycle,
         }
         self._deadline = 0.0

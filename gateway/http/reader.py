@@ -115,8 +115,8 @@ class RequestReader:
                 if self.head_bytes > HEAD_BYTES_MAX:
                     raise Refused("head_size", f"a head of more than {HEAD_BYTES_MAX} bytes")
                 self._parse(data if end - start == size else data[start:end])
-                if self.is_in_head:
-                    self._check_lines()
+                if self.is_in_head and len(self.headers) > HEADERS_MAX:
+                    raise _too_many_lines()
             elif self._in_chunks:
                 end = self._end_of_lines(data, start)
                 before = self._body_bytes
@@ -128,10 +128,6 @@ class RequestReader:
                 self._parse(data if end - start == size else data[start:end])
             start = end
         return start
-
-    def _check_lines(self) -> None:
-        if len(self.headers) > HEADERS_MAX:
-            raise Refused("head_size", f"a head of more than {HEADERS_MAX} lines")
 
     def _split_target(self) -> None:
         """Path and query, both as they were sent: what is spelt in another way is another path."""
@@ -228,7 +224,8 @@ class RequestReader:
         if parser.should_upgrade():
             self._has_offer = True
             return
-        self._check_lines()
+        if len(self.headers) > HEADERS_MAX:
+            raise _too_many_lines()
         if self.version == "1.1":
             if not self._has_host:
                 raise Malformed("not one host")
@@ -252,3 +249,7 @@ class RequestReader:
         if not self._has_offer:
             self.is_whole = True
             self._body.take_end()
+
+
+def _too_many_lines() -> Refused:
+    return Refused("head_size", f"a head of more than {HEADERS_MAX} lines")

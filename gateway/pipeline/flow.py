@@ -32,7 +32,7 @@ from gateway.pipeline.documents.reader import DocumentReader
 from gateway.pipeline.key_cache import Keyring
 from gateway.pipeline.relay import JSON, Relay
 from gateway.pipeline.request_state import Passage
-from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.metrics import Metrics, RequestLabels
 from gateway.telemetry.observers import Witness
 from gateway.telemetry.trace_context import PARENT, passed_on
 from gateway.upstream.admission import Gate
@@ -127,8 +127,11 @@ class Flow:
         if request.native is not None:
             request.native.betas = _betas_of(connection.headers)
         resolution = self._catalog.resolve(request)
-        passage.resolve(resolution, self._metrics)
-        key.allow_model(resolution.model.id)
+        model = resolution.model.id
+        passage.labels = labels = RequestLabels(key.labels.key, key.labels.account, model)
+        passage.series = self._metrics.series(labels, passage.dialect.name)
+        if key.live.models:
+            key.allow_model(model)
         await self._documents.fill(request, caller.holder)
         rendering = Rendering(self._aside, caller.holder, size + call.inherited)
         outgoing = await self._render(passage, call, caller, resolution, rendering)
@@ -143,13 +146,14 @@ class Flow:
             connection.watch(passage.leave)
             if trip.visit is None:
                 await _queue(passage, connection, trip)
-            passage.degraded = trip.degraded()
+            passage.degraded = trip.degraded
             passage.go("charge")
             await self._till.charge(passage, key, key_hash, resolution)
             passage.go("book")
             if connection.gone:
                 raise ClientGone
-            await self._relay.run(passage, self._passed_on(passage, connection))
+            is_traced = passage.span is not None or PARENT in connection.named
+            await self._relay.run(passage, self._passed_on(passage) if is_traced else {})
         finally:
             trip.leave()
 
@@ -221,11 +225,11 @@ class Flow:
         if self._witness is not None:
             self._witness.end(passage.span, passage.status, passage.told)
 
-    def _passed_on(self, passage: Passage, connection: Connection) -> dict[str, str]:
+    def _passed_on(self, passage: Passage) -> dict[str, str]:
         """The headers by which the upstream goes on with the client's trace, or with ours."""
         if passage.span is not None and self._witness is not None:
             return self._witness.carried(passage.span)
-        return passed_on(connection.headers) if PARENT in connection.named else {}
+        return passed_on(passage.connection.headers)
 
 
 async def _queue(passage: Passage, connection: Connection, trip: Trip) -> None:

@@ -271,6 +271,8 @@ class Keyring:
 
 
 def _plaintext(name: bytes, value: bytes) -> bytes:
+    if value[:7] == b"Bearer ":  # as nearly all are
+        return value[7:].strip() if name == b"authorization" else value.strip()
     value = value.strip()
     if name == b"authorization":
         scheme, _, rest = value.partition(b" ")

@@ -43,39 +43,35 @@ class Relay:
         `headers` are sent to the upstream beside its own. Raises the last upstream's
         `UpstreamError` or `RequestError`.
         """
-        trip, renderer = passage.trip, passage.renderer
+        trip, connection, renderer = passage.trip, passage.connection, passage.renderer
         assert renderer is not None, "what may be refused has been"
         if trip.outgoing.stream:
             passage.pacer = self._pace(passage, renderer)
+        dispatch = partial(passage.go, "dispatch")
         while True:
+            visit = trip.visit
+            assert visit is not None, "a place comes first"
+            visit.sent()
+            passage.asked = visit.upstream.name
             try:
-                await self._attempt(passage, renderer, headers)
+                reply = await visit.upstream.send(trip.outgoing, headers, dispatch)
+                visit.accepted()
+                try:
+                    if connection.held and not trip.has_fallbacks:
+                        connection.release_body()
+                    if trip.outgoing.stream:
+                        await self._stream(passage, renderer, visit, reply)
+                    else:
+                        await self._answer(passage, renderer, visit, reply)
+                finally:
+                    reply.close()
             except (UpstreamError, RequestError) as error:
                 passage.go("wait")  # a client that leaves now has got nothing and pays nothing
                 if not await trip.go_on(error):
                     raise
-                passage.degraded = trip.degraded()
+                passage.degraded = trip.degraded
             else:
                 return
-
-    async def _attempt(self, passage: Passage, renderer: Renderer, headers: dict[str, str]) -> None:
-        trip, connection = passage.trip, passage.connection
-        visit = trip.visit
-        assert visit is not None, "a place comes first"
-        visit.sent()
-        upstream, outgoing = visit.upstream, trip.outgoing
-        passage.asked = upstream.name
-        reply = await upstream.send(outgoing, headers, partial(passage.go, "dispatch"))
-        visit.accepted()
-        try:
-            if connection.held and not trip.has_fallbacks:
-                connection.release_body()
-            if outgoing.stream:
-                await self._stream(passage, renderer, visit, reply)
-            else:
-                await self._answer(passage, renderer, visit, reply)
-        finally:
-            reply.close()
 
     async def _stream(
         self, passage: Passage, renderer: Renderer, visit: Visit, reply: Reply
@@ -97,7 +93,10 @@ class Relay:
         while chunks:
             for count, chunk in enumerate(chunks, 1):
                 for frame in renderer.feed(chunk):
-                    await connection.send(frame)
+                    if connection.socket.is_slow:
+                        await connection.send(frame)
+                    else:
+                        connection.send_now(frame)
                 if count % _CHUNKS_AT_ONCE == 0:  # an upstream may send thousands in one read
                     await asyncio.sleep(0)
             chunks = await reply.read(pass_on)

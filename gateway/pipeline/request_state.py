@@ -26,13 +26,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
-from gateway.core.catalog import Resolution
 from gateway.core.errors import FaregateError
 from gateway.core.events import Usage
 from gateway.dialects.base import Dialect, Renderer
 from gateway.pipeline.connection import ClientGone, Connection, Pacer
 from gateway.pipeline.key_cache import Key
-from gateway.telemetry.metrics import Metrics, RequestLabels
+from gateway.telemetry.metrics import RequestLabels
 from gateway.telemetry.series import RequestSeries
 from gateway.upstream.failover import Trip
 
@@ -152,17 +151,15 @@ class Passage:
 
     def go(self, step: Step) -> None:
         """Take a step of its way. Raises `IllegalStep`."""
-        phase = PHASES.get((self.phase, step))
-        if phase is None or self._task is None:
+        if self._task is None or (self.phase, step) not in PHASES:
             raise IllegalStep(f"a request that is {self._stands()} cannot {step}")
-        self.phase = phase
+        self.phase = PHASES[self.phase, step]
 
     def book(self, step: BookingStep) -> None:
         """Take a step of its booking. Raises `IllegalStep`."""
-        booking = BOOKINGS.get((self.booking, step))
-        if booking is None:
+        if (self.booking, step) not in BOOKINGS:
             raise IllegalStep(f"the booking of a request that is {self.booking} cannot {step}")
-        self.booking = booking
+        self.booking = BOOKINGS[self.booking, step]
 
     def finish(self) -> None:
         """From here on nothing cuts it, and it goes nowhere."""
@@ -176,10 +173,6 @@ class Passage:
     def elapsed(self) -> float:
         """Seconds since the request's head was read."""
         return time.monotonic() - self._began
-
-    def resolve(self, resolution: Resolution, metrics: Metrics) -> None:
-        self.labels = RequestLabels(self.labels.key, self.labels.account, resolution.model.id)
-        self.series = metrics.series(self.labels, self.dialect.name)
 
     def told(self) -> dict[str, object]:
         """What may be written about it, by name; what is not known yet is None."""

@@ -10,7 +10,6 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from gateway.core.catalog import Resolution
 from gateway.core.errors import (
     FaregateError,
     Overloaded,
@@ -19,14 +18,25 @@ from gateway.core.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from gateway.core.request import Request
 from gateway.core.spec import FleetLimits
 from gateway.dialects.endpoint import Endpoint, Outgoing
 from gateway.dialects.upstream_errors import read_error
-from gateway.upstream.http_client import Crowded, HttpClient, Response, Silent, Unreachable
+from gateway.upstream.http_client import (
+    Crowded,
+    HttpClient,
+    Response,
+    Silent,
+    Unreachable,
+    header_lines,
+)
 from gateway.upstream.response import UpstreamResponse
 from gateway.upstream.tunnel import ProxyRefused, Tunnel
 
+#: what is asked for, by whether it is a stream
+_ACCEPT = (
+    header_lines({"accept": "application/json"}),
+    header_lines({"accept": "text/event-stream"}),
+)
 _ERROR_BYTES_MAX = 64 * 1024
 #: for the body of a refusal, without which the status has to do
 _ERROR_SECONDS_MAX = 10.0
@@ -50,6 +60,7 @@ class UpstreamClient:
         self.name = name
         self._credential = credential
         self._endpoint = endpoint
+        self.prepare = endpoint.prepare
         self._error_seconds = min(_ERROR_SECONDS_MAX, limits.upstream_silence_seconds)
         headers = {
             "content-type": "application/json",
@@ -70,18 +81,15 @@ class UpstreamClient:
         """How many connections wait for a request."""
         return self._http.idle_connections
 
-    def prepare(self, request: Request, resolution: Resolution) -> Outgoing:
-        """The request as this upstream takes it; raises `InvalidRequest` for what it cannot."""
-        return self._endpoint.prepare(request, resolution)
-
     async def send(
         self, outgoing: Outgoing, headers: dict[str, str], on_sent: Callable[[], None]
     ) -> UpstreamResponse:
         """Send, and wait for the status; `headers` are added to our own (`traceparent`)."""
-        accept = "text/event-stream" if outgoing.stream else "application/json"
-        added = {**headers, **outgoing.headers, "accept": accept}
+        lines = _ACCEPT[outgoing.stream]
         try:
-            response = await self._http.post(added, outgoing.body, on_sent, outgoing.path)
+            if headers or outgoing.headers:
+                lines += header_lines({**headers, **outgoing.headers})
+            response = await self._http.post(lines, outgoing.body, on_sent, outgoing.path)
         except (OSError, ValueError) as error:
             raise _unsent(error) from None
         reader = self._endpoint.reader(outgoing, self.name, self._credential)

@@ -30,7 +30,11 @@ class UpstreamCounter:
         tunnel: Tunnel | None = None,
     ) -> None:
         self._route = route
-        common = {"content-type": "application/json", "accept-encoding": "identity"}
+        common = {
+            "content-type": "application/json",
+            "accept": "application/json",
+            "accept-encoding": "identity",
+        }
         self._http = HttpClient(
             url.rstrip("/") + route.path,
             common | headers,
@@ -59,7 +63,7 @@ class UpstreamCounter:
         self._http.close()
 
     async def _ask(self, path: str, body: bytes) -> bytes:
-        response = await self._http.post({"accept": "application/json"}, body, path=path)
+        response = await self._http.post(b"", body, path=path)
         try:
             answer = bytearray()
             while response.status == 200 and len(answer) <= _ANSWER_BYTES_MAX:

@@ -49,8 +49,8 @@ class Trip:
     """Where one request goes. `leave` must follow, whatever happens."""
 
     __slots__ = ("_came_from", "_dropped", "_gates", "_limit_seconds", "_loop", "_options",
-                 "_request", "_resolution", "_sent_at", "has_fallbacks", "outgoing", "rendering",
-                 "visit")  # fmt: skip
+                 "_request", "_resolution", "_sent_at", "degraded", "has_fallbacks", "outgoing",
+                 "rendering", "visit")  # fmt: skip
 
     def __init__(
         self,
@@ -71,7 +71,9 @@ class Trip:
         #: its place at an upstream, if there was one at once or since `enter`
         self.visit = gate.enter(rendering.holder)
         self._gates = gates
-        self._dropped = request.degraded
+        self._dropped = tuple(request.degraded)
+        #: what of the client's request the upstream does not see
+        self.degraded = (*self._dropped, *outgoing.degraded)
         #: while others may be asked
         self._request = request if self.has_fallbacks else None
         self._resolution = resolution
@@ -81,10 +83,6 @@ class Trip:
         self._loop = gate.loop
         #: when the first upstream was asked
         self._sent_at: float | None = None
-
-    def degraded(self) -> tuple[str, ...]:
-        """What of the client's request the upstream does not see."""
-        return (*self._dropped, *self.outgoing.degraded)
 
     async def enter(self) -> None:
         """Have a place, wherever there is one first.
@@ -177,6 +175,7 @@ class Trip:
                 gate.watcher.fell_back.value += 1
         self._came_from = None
         self.visit, self.outgoing = visit, option.outgoing
+        self.degraded = (*self._dropped, *option.outgoing.degraded)
 
 
 async def read_beginning(reply: Reply) -> list[UpstreamChunk]:

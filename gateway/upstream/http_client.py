@@ -54,15 +54,19 @@ class Silent(OSError):
 class Response:
     """One answer, while it arrives. `headers` are by lower-case name, the last of a name."""
 
-    __slots__ = ("_buffer", "_buffered", "_connection", "_divert", "_failure", "_held_seconds",
-                 "_loop", "_waiter", "done", "headers", "held_since", "last_at", "status",
-                 "unwanted_since")  # fmt: skip
+    __slots__ = ("_buffer", "_buffered", "_connection", "_divert", "_held_seconds", "_loop",
+                 "_waiter", "done", "failure", "has_news", "headers", "held_since", "last_at",
+                 "status", "unwanted_since")  # fmt: skip
 
     def __init__(self, connection: "_Connection", loop: asyncio.AbstractEventLoop) -> None:
         self.status = 0
         self.headers: dict[bytes, bytes] = {}
         #: whether the last byte has arrived
         self.done = False
+        #: why nothing more arrives, if it broke
+        self.failure: Exception | None = None
+        #: whether its reader has yet to be woken for what arrived
+        self.has_news = False
         #: when it was asked for, or the last of its status or body arrived
         self.last_at = loop.time()
         #: since when nobody reads any more, while its end is awaited
@@ -74,7 +78,6 @@ class Response:
         self._loop = loop
         self._buffer: list[bytes] = []
         self._buffered = 0
-        self._failure: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._divert: Callable[[bytes], bool] | None = None
 
@@ -90,12 +93,15 @@ class Response:
         that spares a reader being woken. Raises `Disconnected`, `Silent`, and what `divert` raised.
         """
         while not self._buffer:
-            if self._failure is not None:
-                raise self._failure
+            if self.failure is not None:
+                raise self.failure
             if self.done:
                 return b""
             self._divert = divert
-            await self._wait()
+            try:
+                await self.arrival()
+            finally:
+                self._divert = None
         buffer = self._buffer
         data = buffer[0] if len(buffer) == 1 else b"".join(buffer)
         buffer.clear()
@@ -104,19 +110,24 @@ class Response:
         self._buffered = 0
         return data
 
-    async def wait_for_status(self) -> None:
-        """Raises `Disconnected` and `Silent`."""
-        while not self.status:
-            if self._failure is not None:
-                raise self._failure
-            await self._wait()
+    def rest(self) -> bytes | None:
+        """All that was not read, if the end is here too; else None."""
+        if not self.done:
+            return None
+        buffer, self._buffer = self._buffer, []
+        return buffer[0] if len(buffer) == 1 else b"".join(buffer)
+
+    def arrival(self) -> asyncio.Future[None]:
+        """What is done when more has arrived, or nothing more will."""
+        self._waiter = waiter = self._loop.create_future()
+        return waiter
 
     def close(self, *, linger: bool = False) -> None:
         """Cut the connection unless the answer is whole.
 
         With `linger`, a connection whose answer is about to end is kept for that end.
         """
-        if self.done or self._failure is not None:
+        if self.done or self.failure is not None:
             return
         if linger:
             self.unwanted_since = self._loop.time()
@@ -138,19 +149,14 @@ class Response:
             self.held_since = None
         self._connection.resume()
 
-    async def _wait(self) -> None:
-        self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = self._divert = None
-
     def wake(self) -> None:
+        """Wake its reader, once for all that arrived together."""
+        self.has_news = False
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
     def take(self, data: bytes) -> None:
-        """A piece of the body arrived."""
+        """More of the body arrived."""
         if self.unwanted_since is not None:
             return
         if self._divert is not None and not self._buffer:
@@ -165,11 +171,11 @@ class Response:
         self._buffered += len(data)
         if self._buffered > _BUFFER_BYTES_MAX:
             self._hold()
-        self.wake()
+        self.has_news = True
 
     def fail(self, error: Exception) -> None:
-        if not self.done and self._failure is None:
-            self._failure = error
+        if not self.done and self.failure is None:
+            self.failure = error
             self.wake()
 
 
@@ -179,52 +185,68 @@ class _Connection(asyncio.Protocol):
     def __init__(self, client: "HttpClient", loop: asyncio.AbstractEventLoop) -> None:
         self._client = client
         self._loop = loop
-        self._transport: asyncio.Transport
+        self.transport: asyncio.Transport
         self._parser = httptools.HttpResponseParser(self)
         self._response: Response | None = None
         #: bytes of the answer that were not its body, less what its body paid for
         self._aside = 0
-        self._body_bytes = 0
+        #: the pieces of the body in what is being read
+        self._pieces: list[bytes] = []
+        #: whether the answer has its end, and the connection may be used again
+        self._is_ended = self._keeps = False
         self.idle_since = 0.0
 
     def exchange(self, data: bytes, large: bytes) -> Response:
         """Write one request and expect its answer."""
         self._response = response = Response(self, self._loop)
         self._aside = 0
+        self._is_ended = False
         if large:
-            self._transport.writelines((data, large))
+            self.transport.writelines((data, large))
         else:
-            self._transport.write(data)
+            self.transport.write(data)
         return response
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one only in shape
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is one only in shape
 
     def data_received(self, data: bytes) -> None:
         response = self._response
         if response is None:
             self.abort()  # an answer that nobody asked for
             return
-        before = self._body_bytes
+        is_http = True
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            is_http = False
+        size = 0
+        if self._pieces:
+            pieces, self._pieces = self._pieces, []
+            body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            size = len(body)
+            response.last_at = self._loop.time()
+            response.take(body)
+            if self._response is None:  # its reader cut it
+                return
+        self._aside = max(0, self._aside + len(data) - (1 + _ASIDE_BYTES_PER_BYTE) * size)
+        if self._is_ended:
+            self._finish(response, keep=self._keeps and is_http)
+        elif not is_http:
             response.fail(Disconnected("what came was not HTTP"))
             self.abort()
-            return
-        body = self._body_bytes - before
-        if body:
-            response.last_at = self._loop.time()
-        self._aside = max(0, self._aside + len(data) - (1 + _ASIDE_BYTES_PER_BYTE) * body)
-        if self._aside > ASIDE_BYTES_MAX:
+        elif self._aside > ASIDE_BYTES_MAX:
             response.fail(Disconnected("what came beside the answer's body was too much"))
             self.abort()
+        if response.has_news:
+            response.wake()
 
     def connection_lost(self, error: Exception | None) -> None:
         response = self._response
         if response is not None:
             if error is None and response.status and _ends_with_connection(response):
-                self._finish(response)
+                self._finish(response, keep=False)
+                response.wake()
             else:
                 response.fail(Disconnected("the connection broke"))
         self._client.forget(self)
@@ -238,57 +260,52 @@ class _Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         response = self._response
         assert response is not None, "the parser is fed only during an exchange"
+        assert not self._is_ended, "one answer is asked for"
         status = self._parser.get_status_code()
         if status < 200:  # a preliminary answer; the real one follows
             response.headers.clear()
             return
         response.status = status
         response.last_at = self._loop.time()
-        response.wake()
+        response.has_news = True
 
     def on_body(self, data: bytes) -> None:
-        self._body_bytes += len(data)
-        if self._response is not None:
-            self._response.take(data)
+        self._pieces.append(data)
 
     def on_message_complete(self) -> None:
-        response = self._response
-        if response is None or not response.status:
-            return
-        keep = self._parser.should_keep_alive() and not _ends_with_connection(response)
-        self._finish(response)
-        if keep:
-            self._client.keep(self)
-        else:
-            self.abort()
+        if self._response is not None and self._response.status:
+            # An answer with neither length nor chunks does not come here: it ends with the
+            # connection.
+            self._is_ended, self._keeps = True, self._parser.should_keep_alive()
 
-    def _finish(self, response: Response) -> None:
+    def _finish(self, response: Response, *, keep: bool) -> None:
         self._response = None
-        response.done = True
-        self._transport.resume_reading()
-        response.wake()
-        self._client.ended(response)
+        response.done = response.has_news = True
+        self.transport.resume_reading()
+        self._client.ended(response, self if keep else None)
+        if not keep:
+            self.transport.abort()
 
     def pause(self) -> None:
-        self._transport.pause_reading()
+        self.transport.pause_reading()
 
     def resume(self) -> None:
-        if not self._transport.is_closing():
-            self._transport.resume_reading()
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
 
     def abort(self) -> None:
         response, self._response = self._response, None
         if response is not None:
             response.fail(Disconnected("the connection was cut"))
-            self._client.ended(response)
-        self._transport.abort()
-
-    def is_closing(self) -> bool:
-        return self._transport.is_closing()
+            self._client.ended(response, None)
+        self.transport.abort()
 
 
 class HttpClient:
-    """POSTs below one URL. Idle connections are kept for a shorter time than servers keep them."""
+    """POSTs below one URL. Idle connections are kept for a shorter time than servers keep them.
+
+    Made inside the running loop.
+    """
 
     #: how long the end of an answer that nobody reads any more may take
     LINGER_SECONDS = 1.0
@@ -312,11 +329,12 @@ class HttpClient:
         target = parts.path + (f"?{parts.query}" if parts.query else "")
         self._line = f"POST {target or '/'}".encode("ascii")
         host = parts.netloc.rpartition("@")[2].encode("ascii")
-        self._head = b" HTTP/1.1\r\nhost: %b\r\n%b" % (host, _lines(headers))
+        self._head = b" HTTP/1.1\r\nhost: %b\r\n%b" % (host, header_lines(headers))
         self._tunnel = tunnel
         self._connect_seconds = connect_seconds
         self._silence_seconds = silence_seconds
         self._connections_max = connections_max
+        self._loop = asyncio.get_running_loop()
         self._idle: deque[_Connection] = deque()
         self._open: set[_Connection] = set()
         self._under_way: dict[Response, _Connection] = {}
@@ -329,7 +347,7 @@ class HttpClient:
 
     async def post(
         self,
-        headers: Mapping[str, str],
+        lines: bytes,
         body: bytes,
         on_sent: Callable[[], None] | None = None,
         path: str = "",
@@ -337,11 +355,11 @@ class HttpClient:
         """Send, and wait for the status. Raises `Unreachable`, `Crowded`, `Disconnected`, `Silent`,
         and `ProxyRefused`.
 
-        `on_sent` is called once there is a connection, just before the first byte goes. `path` is
-        joined to the URL; raises `ValueError` for one that is not ASCII.
+        `lines` are `header_lines` beside the client's own. `on_sent` is called once there is a
+        connection, just before the first byte goes. `path` is joined to the URL; raises
+        `ValueError` for one that is not ASCII.
         """
         line = self._line + path.encode("ascii") if path else self._line
-        lines = _lines(headers)
         head = b"%b%b%bcontent-length: %d\r\n\r\n" % (line, self._head, lines, len(body))
         connection = self._idle_connection() or await self._connect()
         if on_sent is not None:
@@ -354,7 +372,10 @@ class HttpClient:
         if self._sweeper is None:
             self._arm()
         try:
-            await response.wait_for_status()
+            while not response.status:
+                if response.failure is not None:
+                    raise response.failure
+                await response.arrival()
         except BaseException:
             response.close()
             raise
@@ -367,12 +388,12 @@ class HttpClient:
         if self._sweeper is not None:
             self._sweeper.cancel()
 
-    def keep(self, connection: _Connection) -> None:
-        connection.idle_since = asyncio.get_running_loop().time()
-        self._idle.append(connection)
-
-    def ended(self, response: Response) -> None:
+    def ended(self, response: Response, connection: _Connection | None) -> None:
+        """An answer is over, and its connection free for the next, if it is kept."""
         self._under_way.pop(response, None)
+        if connection is not None:
+            connection.idle_since = self._loop.time()
+            self._idle.append(connection)
 
     def forget(self, connection: _Connection) -> None:
         self._open.discard(connection)
@@ -380,12 +401,12 @@ class HttpClient:
             self._idle.remove(connection)
         for response, other in list(self._under_way.items()):
             if other is connection:
-                self.ended(response)
+                self.ended(response, None)
 
     def _idle_connection(self) -> _Connection | None:
         while self._idle:
             connection = self._idle.pop()
-            if not connection.is_closing():
+            if not connection.transport.is_closing():
                 return connection
         return None
 
@@ -403,19 +424,20 @@ class HttpClient:
         return connection
 
     async def _open_connection(self) -> _Connection:
-        loop = asyncio.get_running_loop()
-        make = partial(_Connection, self, loop)
+        make = partial(_Connection, self, self._loop)
         if self._tunnel is not None and self._tls is not None:
             return await self._tunnel.connect(make, self._host, self._port, self._tls)
-        _, connection = await loop.create_connection(make, self._host, self._port, ssl=self._tls)
+        _, connection = await self._loop.create_connection(
+            make, self._host, self._port, ssl=self._tls
+        )
         return connection
 
     def _arm(self) -> None:
         seconds = min(_SWEEP_SECONDS_MAX, self._silence_seconds / 4)
-        self._sweeper = asyncio.get_running_loop().call_later(seconds, self._sweep)
+        self._sweeper = self._loop.call_later(seconds, self._sweep)
 
     def _sweep(self) -> None:
-        now = asyncio.get_running_loop().time()
+        now = self._loop.time()
         for response, connection in list(self._under_way.items()):
             lingers = response.unwanted_since
             if lingers is not None and now - lingers > self.LINGER_SECONDS:
@@ -440,7 +462,8 @@ def _ends_with_connection(response: Response) -> bool:
     )
 
 
-def _lines(headers: Mapping[str, str]) -> bytes:
+def header_lines(headers: Mapping[str, str]) -> bytes:
+    """Headers as they are sent. Raises `ValueError` for what would be more than its own line."""
     return b"".join([b"%b: %b\r\n" % (k.encode(), _value(v)) for k, v in headers.items()])
 
 

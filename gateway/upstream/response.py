@@ -60,7 +60,9 @@ class UpstreamResponse:
             raise
 
     async def answer(self, aside: Aside, holder: Holder) -> Answer:
-        body = await self.read_body(ANSWER_BYTES_MAX)
+        body = self._response.rest()
+        if body is None:
+            body = await self.read_body(ANSWER_BYTES_MAX)
         answer = await aside.run(holder, len(body), partial(self._read_whole, body))
         if not self._reader.complete:
             raise UpstreamBroken("The upstream's answer has no finish reason for every choice.")
@@ -99,4 +101,5 @@ class UpstreamResponse:
         After `[DONE]` the end of the body is usually still under way: the connection returns to
         the pool by itself when it comes, and is cut if it does not come soon.
         """
-        self._response.close(linger=self._reader.ended and self._reader.complete)
+        if not self._response.done:
+            self._response.close(linger=self._reader.ended and self._reader.complete)
