@@ -66,7 +66,7 @@ def _sentences() -> tuple[type[Exception], ...]:
 def _serve(arguments: argparse.Namespace, settings: Settings) -> int:
     # A start makes much and lets go of little: until it is over, the collector only costs time.
     gc.disable()
-    from gateway.process.assembly import Process
+    from gateway.process.assembly import GatewayProcess
     from gateway.process.banner import banner
 
     line = CommandLine(
@@ -79,7 +79,7 @@ def _serve(arguments: argparse.Namespace, settings: Settings) -> int:
         confirm_orphans=arguments.confirm_orphans,
         show_keys=arguments.show_keys or sys.stdout.isatty(),
     )
-    process = Process(settings, read_override(os.environ), line, os.environ)
+    process = GatewayProcess(settings, read_override(os.environ), line, os.environ)
 
     async def run() -> None:
         async with process.running() as (started, listeners):
@@ -158,8 +158,8 @@ def _audit(arguments: argparse.Namespace, settings: Settings) -> int:
         findings = audit(database)
         for finding in findings:
             print(finding)
-        verdict = f"{len(findings)} differences" if findings else "the books are right"
-        print(f"{verdict}: {summary(database)}")
+        result = f"{len(findings)} differences" if findings else "the books are right"
+        print(f"{result}: {summary(database)}")
     finally:
         database.close()
     return 1 if findings else 0

@@ -21,8 +21,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import gateway.core.errors
 from gateway.__main__ import _parser
-from gateway.core.concurrency.worker_thread import Aside
-from gateway.core.credits import Lot, Lots, add_lot, settle_lots, take_lot
+from gateway.core.concurrency.worker_thread import WorkerThread
+from gateway.core.credits import Lot, Lots, add_lot, reconcile_lots, take_lot
 from gateway.core.degraded import FEATURES
 from gateway.core.errors import Failure, FaregateError, GatewayError, RequestError
 from gateway.core.keys import secret_values
@@ -42,10 +42,10 @@ from gateway.store.balances import AccountBalance
 from gateway.store.grant_rows import GrantReason
 from gateway.store.ledger import Outcome
 from gateway.store.tables import Entry
-from gateway.telemetry.metric_families import COUNTERS, GAUGES, TIMINGS
+from gateway.telemetry.metric_families import COUNTERS, GAUGES, HISTOGRAMS
 from gateway.telemetry.metrics import Metrics
 from gateway.upstream.simulated.script import DIRECTIVES, SCOPES
-from gateway_operator.metrics import Metrics as OperatorMetrics
+from gateway_operator.metrics import OperatorMetrics as OperatorMetrics
 from gateway_operator.resources import apikey, creditgrant, fleet
 from gateway_operator.settings import OperatorSettings
 from tests.crds.support import CRDS, Json, schema
@@ -157,9 +157,9 @@ def variables(kind: type, prefix: str) -> dict[str, str]:
 def dialects() -> list[Dialect]:
     sealer = Sealer(bytes(32))
     return [
-        ChatDialect(Aside()),
-        ResponsesDialect(sealer, None, Aside()),
-        MessagesDialect(sealer, Aside()),
+        ChatDialect(WorkerThread()),
+        ResponsesDialect(sealer, None, WorkerThread()),
+        MessagesDialect(sealer, WorkerThread()),
     ]
 
 
@@ -236,9 +236,9 @@ def test_every_field_of_a_status(kind: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "reasons"),
     [
-        ("ApiKey", apikey.Reason),
-        ("CreditGrant", creditgrant.Reason),
-        ("GatewayFleet", fleet.Reason),
+        ("ApiKey", apikey.ApiKeyReason),
+        ("CreditGrant", creditgrant.CreditGrantReason),
+        ("GatewayFleet", fleet.FleetReason),
     ],
 )
 def test_every_reason_of_a_condition(kind: str, reasons: type[StrEnum]) -> None:
@@ -322,7 +322,7 @@ def test_every_metric_with_its_labels_and_their_values() -> None:
     declared = {
         **{f"faregate_{name}_total": labels for name, (_, labels) in COUNTERS.items()},
         **{f"faregate_{name}": labels for name, (_, labels) in GAUGES.items()},
-        **{f"faregate_{name}_seconds": labels for name, (_, labels, _) in TIMINGS.items()},
+        **{f"faregate_{name}_seconds": labels for name, (_, labels, _) in HISTOGRAMS.items()},
     }
     of_metrics, of_labels = tables(section("reference/settings.md", "Health and metrics"))[1:]
     documented = {name: coded(cell) for name, cell in columns(of_metrics, 1).items()}
@@ -413,15 +413,15 @@ def test_the_worked_example_is_what_the_rules_say() -> None:
 
     lots = add_lot(Lots(()), a)
     note(100, 100, 100, "", "", 0)
-    lots = add_lot(settle_lots(lots, 100), b)
+    lots = add_lot(reconcile_lots(lots, 100), b)
     note(50, 150, 100, 50, "", 0)
     note(-80, 70, 100, 50, "", 0)
-    lots, expired = take_lot(settle_lots(lots, 70), a.grant_id)
+    lots, expired = take_lot(reconcile_lots(lots, 70), a.grant_id)
     note(-expired, lots.total, 0, lots.remaining(b.grant_id), "", lots.surplus)
     note(2, 52, 0, lots.remaining(b.grant_id), "", lots.surplus)
-    lots = add_lot(settle_lots(lots, 52), c)
+    lots = add_lot(reconcile_lots(lots, 52), c)
     note(10, lots.total, 0, lots.remaining(b.grant_id), lots.remaining(c.grant_id), lots.surplus)
-    lots, voided = take_lot(settle_lots(lots, 62), b.grant_id)
+    lots, voided = take_lot(reconcile_lots(lots, 62), b.grant_id)
     note(-voided, lots.total, 0, 0, lots.remaining(c.grant_id), lots.surplus)
     assert [row[1:] for row in tables(section("explanation/credits.md", "Grants"))[1]] == rows
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gateway.core.keys import PEPPER
-from gateway.core.limits import Brake
+from gateway.core.limits import RefusalThrottle
 from gateway.core.shares import Holder, Shares, largest_share
 from gateway.core.spec import FleetLimits
 from gateway.dialects import values
@@ -151,16 +151,16 @@ def test_a_batch_of_charges_is_as_large_as_the_page_says() -> None:
 
 
 def test_refusals_are_slowed_down_as_the_page_says() -> None:
-    assert f"of one account {Brake.AT_ONCE} refusals in a second" in section(
+    assert f"of one account {RefusalThrottle.AT_ONCE} refusals in a second" in section(
         "reference/limits.md", "The rule"
     )
-    assert Brake.PAUSE_SECONDS == 1
+    assert RefusalThrottle.PAUSE_SECONDS == 1
 
 
 def test_a_key_takes_as_much_memory_as_the_page_says() -> None:
     (rows,) = tables(section("reference/limits.md", "One namespace"))
     of_a_key, of_a_model = (int(cells[1]) for cells in rows)
-    ring = key_cache.Keyring({PEPPER: bytes(32)}, _nobody, _nobody, metrics.Metrics())
+    ring = key_cache.KeyCache({PEPPER: bytes(32)}, _nobody, _nobody, metrics.Metrics())
     for models, most in ((0, of_a_key), (100, of_a_key + 100 * (of_a_model + 40))):
         tracemalloc.start()
         for number in range(200):

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 
-class Tried(Struct, frozen=True):
+class AttemptedCharge(Struct, frozen=True):
     """A charge that was made or refused, and what there is now.
 
     `balance` is its account's afterwards, `day_left` what its key had left of its day before, None
@@ -27,7 +27,7 @@ class Tried(Struct, frozen=True):
     day_left: int | None
 
 
-def worth_another_try(batch: Sequence[Tried]) -> list[int]:
+def worth_another_try(batch: Sequence[AttemptedCharge]) -> list[int]:
     """The positions of those that fit together, the first first."""
     days: dict[int, int] = {}
     for charge in batch:

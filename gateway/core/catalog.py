@@ -170,13 +170,15 @@ def _model(spec: ModelSpec, fleet: GatewayFleetSpec, dialects: dict[str, Dialect
 
 
 def _fallback(model: Model, spec: FallbackSpec, dialects: dict[str, Dialect]) -> Model:
-    told = model.profile if spec.upstream_model is None else profile_for(spec.upstream_model)
+    known_profile = (
+        model.profile if spec.upstream_model is None else profile_for(spec.upstream_model)
+    )
     return replace(
         model,
         upstream=spec.upstream,
         dialect=dialects[spec.upstream],
         upstream_model=spec.upstream_model or model.upstream_model,
-        profile=_profile(model.id, spec.profile) or told,
+        profile=_profile(model.id, spec.profile) or known_profile,
     )
 
 

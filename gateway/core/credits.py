@@ -55,7 +55,7 @@ class Lots(Struct, frozen=True):
         return next((lot.remaining for lot in self.lots if lot.grant_id == grant_id), 0)
 
 
-def settle_lots(lots: Lots, balance: int) -> Lots:
+def reconcile_lots(lots: Lots, balance: int) -> Lots:
     """Bring the lots up to date with the balance; afterwards their total is the balance."""
     difference = lots.total - balance
     if difference < 0:
@@ -65,9 +65,9 @@ def settle_lots(lots: Lots, balance: int) -> Lots:
         taken = min(lot.remaining, difference)
         left[lot.grant_id] = lot.remaining - taken
         difference -= taken
-    settled = tuple(replace(lot, remaining=left[lot.grant_id]) for lot in lots.lots)
+    reconciled = tuple(replace(lot, remaining=left[lot.grant_id]) for lot in lots.lots)
     assert difference == 0 or lots.rest == 0, "what was spent is looked for where it was"
-    result = replace(lots, lots=settled, surplus=lots.surplus - difference)
+    result = replace(lots, lots=reconciled, surplus=lots.surplus - difference)
     assert result.surplus >= 0, "an account cannot have spent more than it had"
     assert result.total == balance, "the lots of an account are its balance"
     return result

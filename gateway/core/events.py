@@ -4,7 +4,7 @@
 
 Only the first choice is told here: no dialect but chat knows of more, and chat answers are passed
 on as they are. Deltas are never empty. A `CallArguments` follows the `CallStarted` of its index;
-several calls may interleave. `Signed` ends the reasoning before it. `Usage` may come more than
+several calls may interleave. `Signature` ends the reasoning before it. `Usage` may come more than
 once; the last one counts.
 """
 
@@ -21,7 +21,7 @@ class Reasoning(Struct, frozen=True, gc=False):
     text: str
 
 
-class Signed(Struct, frozen=True, gc=False):
+class Signature(Struct, frozen=True, gc=False):
     """The reasoning since the last one is whole, and `upstream` wants it back with `signature`.
 
     `is_redacted`: it is reasoning of its own, whose text nobody sees.
@@ -75,4 +75,4 @@ class Usage(Struct, frozen=True, gc=False):
     reasoning: int = 0
 
 
-Event = Reasoning | Signed | Text | Refusal | CallStarted | CallArguments | Finished | Usage
+Event = Reasoning | Signature | Text | Refusal | CallStarted | CallArguments | Finished | Usage

@@ -23,16 +23,16 @@ class Lease(Struct, frozen=True):
 class _Unchanged(Struct):
     mark: str
     since: float
-    looked_at: float
+    seen_at: float
 
 
-class Watch:
+class LeaseWatch:
     """Which leases have stood still for their whole length, with every look in between done."""
 
     def __init__(self) -> None:
         self._unchanged: dict[str, _Unchanged] = {}
 
-    def look(self, leases: Iterable[Lease], began: float, ended: float) -> list[Lease]:
+    def find_dead(self, leases: Iterable[Lease], began: float, ended: float) -> list[Lease]:
         """The dead of a look that lasted from `began` to `ended`.
 
         What it read was read somewhere in between, so a lease counts from the end of the look that
@@ -45,10 +45,10 @@ class Watch:
             if (
                 known is None
                 or known.mark != lease.mark
-                or ended - known.looked_at > lease.seconds * _GAP_SHARE
+                or ended - known.seen_at > lease.seconds * _GAP_SHARE
             ):
                 known = _Unchanged(lease.mark, ended, ended)
-            known.looked_at = ended
+            known.seen_at = ended
             self._unchanged[lease.replica_id] = known
             if began - known.since >= lease.seconds:
                 dead.append(lease)
@@ -59,14 +59,14 @@ class Watch:
         self._unchanged.clear()
 
 
-class Unknown:
+class UnknownHolds:
     """What this process holds by the books and knows nothing of, and since when."""
 
     def __init__(self, age_seconds: float) -> None:
         self._age_seconds = age_seconds
         self._since: dict[str, float] = {}
 
-    def look(self, unknown: Iterable[str], now: float) -> set[str]:
+    def find_old(self, unknown: Iterable[str], now: float) -> set[str]:
         """Those of them that have been unknown for long enough."""
         self._since = {name: self._since.get(name, now) for name in unknown}
         return {name for name, since in self._since.items() if now - since >= self._age_seconds}

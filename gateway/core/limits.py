@@ -43,7 +43,7 @@ class Window:
         return True
 
 
-class Brake:
+class RefusalThrottle:
     """How long a refusal waits: a client that goes on asking must not keep the loop from others.
 
     So many of one account in a second are answered at once, each further one a second later.

@@ -11,13 +11,13 @@ from typing import Any, Literal
 from msgspec import Raw, Struct
 
 
-class Text(Struct, frozen=True, tag="text"):
+class TextPart(Struct, frozen=True, tag="text"):
     """A piece of text."""
 
     text: str
 
 
-class Document(Text, frozen=True, tag="document", kw_only=True):
+class DocumentPart(TextPart, frozen=True, tag="document", kw_only=True):
     """A text that is still inside a document; nobody but the documents' reader meets one.
 
     `data` is a PDF in base64; where nothing can read it, `problem` is a sentence that says so.
@@ -29,14 +29,14 @@ class Document(Text, frozen=True, tag="document", kw_only=True):
     problem: str | None = None
 
 
-class Image(Struct, frozen=True, tag="image"):
+class ImagePart(Struct, frozen=True, tag="image"):
     """An image, always inline: `url` is a `data:` URL. `detail` is low, high or auto."""
 
     url: str
     detail: str | None = None
 
 
-Part = Text | Image
+Part = TextPart | ImagePart
 
 
 class ToolCall(Struct, frozen=True):
@@ -47,7 +47,7 @@ class ToolCall(Struct, frozen=True):
     arguments: str
 
 
-class Thought(Struct, frozen=True, array_like=True):
+class SignedReasoning(Struct, frozen=True, array_like=True):
     """Thinking as an upstream signed it, to be handed back to that upstream unchanged.
 
     `is_redacted`: it shows nobody its text, and `signature` is its sealed content.
@@ -75,14 +75,14 @@ class UserMessage(Struct, frozen=True, tag="user"):
 class AssistantMessage(Struct, frozen=True, tag="assistant"):
     """What the model said. `reasoning` is its raw chain of thought where the client kept it.
 
-    `thoughts` is what of it an upstream signed.
+    `signed_blocks` is what of it an upstream signed.
     """
 
     text: str | None = None
     reasoning: str | None = None
     calls: tuple[ToolCall, ...] = ()
     name: str | None = None
-    thoughts: tuple[Thought, ...] = ()
+    signed_blocks: tuple[SignedReasoning, ...] = ()
 
 
 class ToolMessage(Struct, frozen=True, tag="tool"):
@@ -125,7 +125,7 @@ class OutputFormat(Struct, frozen=True):
     strict: bool | None = None
 
 
-class ReasoningWish(Struct, frozen=True):
+class ReasoningChoice(Struct, frozen=True):
     """What the client says of reasoning: `on` is None when it says nothing.
 
     `is_manual`: it wants Anthropic's manual mode, in which a turn has to begin with thinking.
@@ -151,17 +151,17 @@ class Sampling(Struct, frozen=True):
     top_logprobs: int | None = None
 
 
-class Native(Struct):
+class RawBody(Struct):
     """A request as its client wrote it, for an upstream that speaks the client's own dialect.
 
-    `thoughts` are those that the body holds sealed, by the sealed text. `betas` are the values of
-    the client's `anthropic-beta` headers; None where nobody told, and then Messages cannot be sent,
-    for an upstream refuses members whose beta is not named.
+    `signed_blocks` are those that the body holds sealed, by the sealed text. `betas` are the values
+    of the client's `anthropic-beta` headers; None where the route gives none: an
+    upstream refuses members whose beta is not named, so Messages cannot be sent then.
     """
 
     dialect: Literal["messages", "responses"]
     body: bytes
-    thoughts: dict[str, Thought]
+    signed_blocks: dict[str, SignedReasoning]
     betas: tuple[str, ...] | None = None
 
 
@@ -181,8 +181,8 @@ class Request(Struct):
 
     `model` is the public name as the client sent it. `max_tokens` is the cap on output tokens
     (reasoning included). `prefill` says that the last message is an assistant's to be continued.
-    `passthrough` holds members that only some upstreams know and the profile lets through
-    (`chat_template_kwargs`, `guided_json` …) as raw JSON. `native` is there only where nothing of
+    `extra` holds members that only some upstreams know and the profile lets through
+    (`chat_template_kwargs`, `guided_json` …) as raw JSON. `raw` is there only where nothing of
     the client's body had to be left out or put right.
     """
 
@@ -193,16 +193,16 @@ class Request(Struct):
     tool_choice: ToolChoice | None = None
     parallel_tool_calls: bool | None = None
     output: OutputFormat | None = None
-    reasoning: ReasoningWish = ReasoningWish()
+    reasoning: ReasoningChoice = ReasoningChoice()
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
     sampling: Sampling = Sampling()
     prefill: bool = False
     cache_key: str | None = None
     safety_identifier: str | None = None
-    passthrough: dict[str, Raw] = {}
+    extra: dict[str, Raw] = {}
     degraded: list[str] = []
-    native: Native | None = None
+    raw: RawBody | None = None
     written: Written | None = None
 
     def read(self) -> tuple[Message, ...]:
@@ -226,7 +226,7 @@ def can_think_on(messages: Sequence[Message], upstream: str) -> bool:
         while index >= 0 and isinstance(messages[index], ToolMessage):
             index -= 1
         if index >= 0 and isinstance(step := messages[index], AssistantMessage):
-            if any(thought.upstream == upstream for thought in step.thoughts):
+            if any(signed_block.upstream == upstream for signed_block in step.signed_blocks):
                 return True
             index -= 1
         in_loop = True

@@ -13,13 +13,13 @@ import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from gateway.core.request import Thought
+from gateway.core.request import SignedReasoning
 
 PREFIX = "tg1_"
-THOUGHT_PREFIX = "tgt1_"
+REASONING_PREFIX = "tgt1_"
 _NONCE_BYTES = 12
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Thought).decode
+_decode = msgspec.msgpack.Decoder(SignedReasoning).decode
 
 
 class Sealer:
@@ -35,14 +35,14 @@ class Sealer:
         """The plain bytes, or None for anything this account did not get from us."""
         return self._open(PREFIX, b"account:%d" % account_id, sealed)
 
-    def seal_thought(self, account_id: int, thought: Thought) -> str:
-        return self._seal(THOUGHT_PREFIX, b"thought:%d" % account_id, _encode(thought))
+    def seal_reasoning(self, account_id: int, signed_block: SignedReasoning) -> str:
+        return self._seal(REASONING_PREFIX, b"thought:%d" % account_id, _encode(signed_block))
 
-    def open_thought(self, account_id: int, sealed: str) -> Thought | None:
+    def open_reasoning(self, account_id: int, sealed: str) -> SignedReasoning | None:
         """The thought, or None for anything this account did not get from us."""
-        if not sealed.startswith(THOUGHT_PREFIX):  # by far the most of what is asked for
+        if not sealed.startswith(REASONING_PREFIX):  # by far the most of what is asked for
             return None
-        plain = self._open(THOUGHT_PREFIX, b"thought:%d" % account_id, sealed)
+        plain = self._open(REASONING_PREFIX, b"thought:%d" % account_id, sealed)
         return None if plain is None else _decode(plain)
 
     def _seal(self, prefix: str, binding: bytes, plain: bytes) -> str:

@@ -78,7 +78,7 @@ def largest_share(capacity: int) -> int:
     return (capacity + 2) // 3
 
 
-class Turns(Generic[T]):
+class FairQueue(Generic[T]):
     """Who waits: namespaces take turns, in each its accounts, and of one account the first goes."""
 
     __slots__ = ("_namespaces", "length")

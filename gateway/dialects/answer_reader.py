@@ -20,7 +20,7 @@ from gateway.core.events import (
     Finished,
     FinishReason,
     Reasoning,
-    Signed,
+    Signature,
     Text,
     Usage,
 )
@@ -100,7 +100,7 @@ class AnswerReader:
         """The event of a signature by this upstream."""
         if not _string(signature):
             return []
-        return [*self._held_text(), Signed(signature, self._upstream, is_redacted)]
+        return [*self._held_text(), Signature(signature, self._upstream, is_redacted)]
 
     def _held_text(self) -> list[Event]:
         """The text that looked like a tag's beginning, now that reasoning comes by itself."""

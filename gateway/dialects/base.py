@@ -33,7 +33,7 @@ class Caller(Struct, frozen=True):
         force_setattr(self, "holder", (self.account.partition("/")[0], self.account))
 
 
-class Call(Struct):
+class ParsedRequest(Struct):
     """A parsed request: the internal one, and what the dialect itself wants to remember of it.
 
     `inherited` is the size of what was read for it beside its body, in bytes.
@@ -74,7 +74,7 @@ class Chunk(Protocol):
     def events(self) -> Sequence[Event]: ...
 
 
-class Answer(Protocol):
+class Completion(Protocol):
     """A whole answer that was not streamed.
 
     `data` and `document` are the bytes and the decoded JSON where the upstream speaks chat, else
@@ -118,7 +118,7 @@ class Renderer(Protocol):
     def fail(self, error: FaregateError) -> list[bytes]:
         """Last frames of a stream that broke: the dialect's error event, never a clean end."""
 
-    async def complete(self, answer: Answer) -> bytes:
+    async def complete(self, answer: Completion) -> bytes:
         """The body of an answer that is not streamed."""
 
 
@@ -134,8 +134,8 @@ class Dialect(Protocol):
     @property
     def path(self) -> str: ...
 
-    async def parse(self, body: bytes, caller: Caller) -> Call:
+    async def parse(self, body: bytes, caller: Caller) -> ParsedRequest:
         """Raises `InvalidRequest` and its kin, with the field's name in `param`."""
 
-    def renderer(self, call: Call, exchange: Exchange) -> Renderer:
+    def renderer(self, call: ParsedRequest, exchange: Exchange) -> Renderer:
         """A renderer for one answer; raises `InvalidRequest` for what no answer can repeat."""

@@ -12,10 +12,10 @@ from gateway.core.catalog import Resolution
 from gateway.core.errors import FaregateError
 from gateway.core.events import Usage
 from gateway.core.request import Request
-from gateway.dialects.base import Answer, Chunk
+from gateway.dialects.base import Chunk, Completion
 
 
-class Outgoing(Struct, frozen=True):
+class UpstreamRequest(Struct, frozen=True):
     """A request ready to be sent; everything that can be refused has been.
 
     `degraded` names what the upstream will not see although the client sent it; `choices` is how
@@ -39,7 +39,7 @@ class CountRoute(Struct, frozen=True):
     """
 
     path: str
-    write: Callable[[Outgoing], tuple[str, bytes]]
+    write: Callable[[UpstreamRequest], tuple[str, bytes]]
     read: Callable[[bytes], int]
     counts_tools: bool
 
@@ -84,7 +84,7 @@ class AnswerStream(Protocol):
     def finish(self) -> list[UpstreamChunk]:
         """The end of the stream: what was left, if it is whole."""
 
-    def answer(self, body: bytes) -> Answer:
+    def answer(self, body: bytes) -> Completion:
         """A whole answer. Raises `UpstreamBroken` and the upstream's own errors."""
 
 
@@ -102,10 +102,12 @@ class Endpoint(Protocol):
     def headers(self, url: str, credential: str | None) -> dict[str, str]:
         """The headers by which the upstream at `url` knows us."""
 
-    def prepare(self, request: Request, resolution: Resolution) -> Outgoing:
+    def prepare(self, request: Request, resolution: Resolution) -> UpstreamRequest:
         """Render the request. Raises `InvalidRequest` for what the profile cannot take."""
 
-    def reader(self, outgoing: Outgoing, upstream: str, credential: str | None) -> AnswerStream:
+    def reader(
+        self, outgoing: UpstreamRequest, upstream: str, credential: str | None
+    ) -> AnswerStream:
         """The reader of one answer of the upstream of that name."""
 
 

@@ -10,7 +10,7 @@ import re
 from base64 import b64decode
 from urllib.parse import unquote_to_bytes
 
-from gateway.core.request import Document, Text
+from gateway.core.request import DocumentPart, TextPart
 
 PDF = "application/pdf"
 UNKNOWN_TYPE = "Documents of this kind are not supported, only PDF and plain text."
@@ -35,25 +35,25 @@ def shown_kind(kind: str) -> str:
     return kind if _SHOWN_KIND.fullmatch(kind) else "unknown"
 
 
-def read_file(file_data: str | None, path: str) -> Text:
+def read_file(file_data: str | None, path: str) -> TextPart:
     """The text of a file, or the document that will become it.
 
     `file_data` is a `data:` URL, or bare base64 of a PDF as some clients send it; None where the
     client only names the file.
     """
     if file_data is None:
-        return Document("", path=path, problem=NOT_FETCHED)
+        return DocumentPart("", path=path, problem=NOT_FETCHED)
     header, comma, data = file_data.partition(",")
     if not comma:
         header, data = f"data:{PDF};base64", file_data
         if not file_data.startswith(_PDF_START):
-            return Document("", path=path, problem=UNKNOWN_TYPE)
+            return DocumentPart("", path=path, problem=UNKNOWN_TYPE)
     media_type, *parameters = header.removeprefix("data:").split(";")
     is_base64 = "base64" in parameters
     if is_base64 and (media_type == PDF or data.startswith(_PDF_START)):
-        return Document("", path=path, data=data)
+        return DocumentPart("", path=path, data=data)
     text = text_of(media_type, data, is_base64=is_base64)
-    return Document("", path=path, problem=UNKNOWN_TYPE) if text is None else Text(text)
+    return DocumentPart("", path=path, problem=UNKNOWN_TYPE) if text is None else TextPart(text)
 
 
 def text_of(media_type: str, data: str, *, is_base64: bool = True) -> str | None:

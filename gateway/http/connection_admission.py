@@ -73,7 +73,7 @@ def _raise_file_limit(wanted: int) -> int:
     return wanted if soft == resource.RLIM_INFINITY else soft
 
 
-class Admission:
+class ConnectionAdmission:
     """Everything that the connections of one port share."""
 
     def __init__(

@@ -28,7 +28,7 @@ _LAST_CHUNK = b"0\r\n\r\n"
 _FAILED = b"Internal Server Error"
 
 
-class Line(Protocol):
+class CycleConnection(Protocol):
     """The connection, as far as a request and its answer need it."""
 
     loop: asyncio.AbstractEventLoop
@@ -61,7 +61,12 @@ class Cycle:
                  "task")  # fmt: skip
 
     def __init__(
-        self, line: Line, method: bytes, version: str, keep_alive: bool, expects_continue: bool
+        self,
+        line: CycleConnection,
+        method: bytes,
+        version: str,
+        keep_alive: bool,
+        expects_continue: bool,
     ) -> None:
         #: whether more of the request's body will arrive
         self.more_body = True

@@ -10,13 +10,13 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-from gateway.core.concurrency.places import Places
+from gateway.core.concurrency.places import FairSemaphore
 from gateway.core.errors import DatabaseUnavailable, FaregateError, InvalidCredential
-from gateway.core.limits import Brake
+from gateway.core.limits import RefusalThrottle
 from gateway.dialects.base import Family
 from gateway.dialects.errors import error_body, error_headers, status_for
 from gateway.pipeline.connection import Message, Receive, Scope, Send
-from gateway.pipeline.key_cache import Key, Keyring
+from gateway.pipeline.key_cache import CachedKey, KeyCache
 
 OPENAI_BASE = "/api/openai/v1"
 ANTHROPIC_BASE = "/api/anthropic"
@@ -33,18 +33,20 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 class Entrance:
     """Around the free routes of one replica."""
 
-    def __init__(self, app: Application, keyring: Keyring, brake: Brake) -> None:
+    def __init__(self, app: Application, key_cache: KeyCache, throttle: RefusalThrottle) -> None:
         self._app = app
-        self._keyring = keyring
-        self._brake = brake
-        self._places = Places("requests to free routes", AT_ONCE, WAITING_MAX, _WAITING_SECONDS_MAX)
+        self._key_cache = key_cache
+        self._throttle = throttle
+        self._places = FairSemaphore(
+            "requests to free routes", AT_ONCE, WAITING_MAX, _WAITING_SECONDS_MAX
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         account = ""
 
         async def send_slowly(message: Message) -> None:
             if message["type"] == "http.response.start" and 400 <= message["status"] < 500:
-                seconds = self._brake.pause(account, time.monotonic())
+                seconds = self._throttle.pause(account, time.monotonic())
                 if seconds:
                     await asyncio.sleep(seconds)
             await send(message)
@@ -58,20 +60,20 @@ class Entrance:
         scope[CALLER] = key
         account = key.caller.account
         try:
-            key.enter()
+            key.acquire()
             try:
-                async with self._places.place(key.caller.holder):
+                async with self._places.acquire(key.caller.holder):
                     await self._app(scope, receive, send_slowly)
             finally:
                 key.leave()
         except FaregateError as error:  # a limit or a place; the framework lets none through
             await _refuse(error, scope, send_slowly)
 
-    async def _key(self, scope: Scope) -> Key:
-        """Raises what `Keyring.authenticate` raises, and `DatabaseUnavailable` where this replica's
-        view of the keys is too old to be trusted."""
-        key, _ = await self._keyring.authenticate(scope["headers"])
-        if not self._keyring.is_fresh:
+    async def _key(self, scope: Scope) -> CachedKey:
+        """Raises what `KeyCache.authenticate` raises, and `DatabaseUnavailable` where this
+        replica's view of the keys is too old to be trusted."""
+        key, _ = await self._key_cache.authenticate(scope["headers"])
+        if not self._key_cache.is_fresh:
             raise DatabaseUnavailable("the keys could not be checked; try again")
         return key
 

@@ -22,9 +22,9 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr
 from uvicorn.server import ServerState
 
-from gateway.http.connection_admission import Admission, Reason, peer_of
+from gateway.http.connection_admission import ConnectionAdmission, Reason, peer_of
 from gateway.http.cycle import Cycle
-from gateway.http.reader import Refused, RequestReader
+from gateway.http.reader import RequestReader, RequestRefused
 from gateway.pipeline.connection import CYCLE, Scope
 
 #: of answers that wait for the system to take them, after which there are no more until it has
@@ -61,7 +61,7 @@ class ClientProtocol(asyncio.Protocol):
         server_state: ServerState,
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
-        admission: Admission | None = None,
+        admission: ConnectionAdmission | None = None,
     ) -> None:
         if not config.loaded:
             config.load()
@@ -77,7 +77,7 @@ class ClientProtocol(asyncio.Protocol):
         self.own_lines = b""
         self._app = config.loaded_app
         self._asgi = {"version": config.asgi_version, "spec_version": "2.3"}
-        self._admission = admission or Admission()
+        self._admission = admission or ConnectionAdmission()
         self._limits = self._admission.limits
         self._idle_seconds = config.timeout_keep_alive
         self._reader = RequestReader(self._begin)
@@ -163,7 +163,7 @@ class ClientProtocol(asyncio.Protocol):
         reader = self._reader
         try:
             start = reader.feed(data, start)
-        except Refused as refused:
+        except RequestRefused as refused:
             self._refuse(refused.reason, str(refused))
             return
         if start < len(data):

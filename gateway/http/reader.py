@@ -37,7 +37,7 @@ _DECISIVE = frozenset((b"host", b"content-length", b"transfer-encoding", b"expec
 _SPACE = b" \t"
 
 
-class Refused(Exception):
+class RequestRefused(Exception):
     """What came is no request, or none that is taken; `reason` is the metric's."""
 
     def __init__(self, reason: Reason, why: str) -> None:
@@ -45,14 +45,14 @@ class Refused(Exception):
         self.reason: Reason = reason
 
 
-class Malformed(Refused):
+class MalformedRequest(RequestRefused):
     """It is not HTTP, or not in one way only."""
 
     def __init__(self, why: str) -> None:
         super().__init__("malformed", why)
 
 
-class Body(Protocol):
+class BodySink(Protocol):
     """What takes the body of one request."""
 
     def take(self, body: bytes) -> None:
@@ -68,10 +68,10 @@ class RequestReader:
     The methods named `on_…` are the parser's.
     """
 
-    def __init__(self, begin: Callable[[], Body]) -> None:
+    def __init__(self, begin: Callable[[], BodySink]) -> None:
         #: called when a head is whole
         self._begin: Any = begin
-        self._body: Body
+        self._body: BodySink
         self._parser: Any = httptools.HttpRequestParser(self)
         #: the end of what was read, where it may be a part of the end of lines
         self._tail = b""
@@ -105,7 +105,7 @@ class RequestReader:
     def feed(self, data: bytes, start: int) -> int:
         """Read up to the request's end; the place where that is, or all is read.
 
-        Raises `Refused`, and then nothing more may be fed.
+        Raises `RequestRefused`, and then nothing more may be fed.
         """
         size = len(data)
         while start < size and not self.is_whole:
@@ -113,7 +113,7 @@ class RequestReader:
                 end = self._end_of_lines(data, start)
                 self.head_bytes += end - start
                 if self.head_bytes > HEAD_BYTES_MAX:
-                    raise Refused("head_size", f"a head of more than {HEAD_BYTES_MAX} bytes")
+                    raise RequestRefused("head_size", f"a head of more than {HEAD_BYTES_MAX} bytes")
                 self._parse(data if end - start == size else data[start:end])
                 if self.is_in_head and len(self.headers) > HEADERS_MAX:
                     raise _too_many_lines()
@@ -135,7 +135,7 @@ class RequestReader:
         if target[:1] not in (b"/", b"*"):
             origin = _ORIGIN.match(target)
             if origin is None:
-                raise Malformed("a target that is neither a path nor a URL")
+                raise MalformedRequest("a target that is neither a path nor a URL")
             target = target[origin.end() :]
             if target[:1] != b"/":
                 target = b"/" + target
@@ -164,7 +164,7 @@ class RequestReader:
         except httptools.HttpParserCallbackError as error:
             raise (error.__context__ or error) from None
         except httptools.HttpParserError as error:
-            raise Malformed(str(error)) from None
+            raise MalformedRequest(str(error)) from None
 
     def _ignore_offer(self) -> None:
         """RFC 9110, section 7.8: a server may ignore an offer to speak another protocol.
@@ -180,11 +180,11 @@ class RequestReader:
         """Sizes of chunks, their extensions and trailers: nobody reads them."""
         self._aside = max(0, self._aside + size - (1 + _ASIDE_BYTES_PER_BYTE) * body)
         if self._aside > HEAD_BYTES_MAX:
-            raise Malformed("more beside a body than in it")
+            raise MalformedRequest("more beside a body than in it")
 
     def on_message_begin(self) -> None:
         if not self.is_in_head:
-            raise Malformed("a request within another")
+            raise MalformedRequest("a request within another")
         self.headers = []
         self.path = self.query = b""
         self._left = self._aside = 0
@@ -204,13 +204,13 @@ class RequestReader:
     def _decide(self, name: bytes, value: bytes) -> None:
         if name == b"host":
             if self._has_host or not (value == self._host or _HOST.fullmatch(value)):
-                raise Malformed("not one host")
+                raise MalformedRequest("not one host")
             self._has_host, self._host = True, value
         elif name == b"content-length":
             self._left = int(value)
         elif name == b"transfer-encoding":
             if self._in_chunks or value.strip(_SPACE).lower() != b"chunked":
-                raise Malformed("another coding than chunked")
+                raise MalformedRequest("another coding than chunked")
             self._in_chunks = True
         else:
             self.expects_continue = value.strip(_SPACE).lower() == b"100-continue"
@@ -220,7 +220,7 @@ class RequestReader:
         self.method: bytes = parser.get_method()
         self.version: str = parser.get_http_version()
         if self.method == b"CONNECT":
-            raise Malformed("a tunnel is asked for")
+            raise MalformedRequest("a tunnel is asked for")
         if parser.should_upgrade():
             self._has_offer = True
             return
@@ -228,14 +228,14 @@ class RequestReader:
             raise _too_many_lines()
         if self.version == "1.1":
             if not self._has_host:
-                raise Malformed("not one host")
+                raise MalformedRequest("not one host")
             self.keep_alive: bool = parser.should_keep_alive()
         elif self.version == "1.0":
             if self._in_chunks:
-                raise Malformed("chunks in HTTP 1.0")
+                raise MalformedRequest("chunks in HTTP 1.0")
             self.keep_alive = self.expects_continue = False
         else:
-            raise Malformed("another version of HTTP")
+            raise MalformedRequest("another version of HTTP")
         if not _PLAIN_TARGET.fullmatch(self.path):
             self._split_target()
         self._body = self._begin()
@@ -251,5 +251,5 @@ class RequestReader:
             self._body.take_end()
 
 
-def _too_many_lines() -> Refused:
-    return Refused("head_size", f"a head of more than {HEADERS_MAX} lines")
+def _too_many_lines() -> RequestRefused:
+    return RequestRefused("head_size", f"a head of more than {HEADERS_MAX} lines")

@@ -12,10 +12,10 @@ from gateway.core.errors import (
     FaregateError,
     InvalidCredential,
 )
-from gateway.pipeline.key_cache import Key
-from gateway.pipeline.request_state import Passage
+from gateway.pipeline.key_cache import CachedKey
+from gateway.pipeline.request_state import RequestState
 from gateway.store.leases import Owner
-from gateway.store.ledger import Charge, End, Ledger, Refund, Verdict
+from gateway.store.ledger import Charge, ChargeResult, End, Ledger, Refund
 from gateway.telemetry.metrics import Metrics, RequestLabels
 
 _log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ _RETRIES = b"x-stainless-retry-count"
 _LEFT_MAX = 10_000
 
 
-class Till:
+class Billing:
     """Charges, ends and refunds passages on one ledger."""
 
     def __init__(
@@ -46,8 +46,8 @@ class Till:
 
     async def charge(
         self,
-        passage: Passage,
-        key: Key,
+        state: RequestState,
+        key: CachedKey,
         key_hash: bytes,
         resolution: Resolution,
     ) -> None:
@@ -56,77 +56,77 @@ class Till:
         Raises `CreditsExhausted`, `DailyCapReached`, `InvalidCredential` for a key that died
         meanwhile, `DatabaseUnavailable`, and `ChargeUnknown`.
         """
-        named = passage.connection.named
+        named = state.connection.named
         charge = Charge(
-            request_id=passage.request_id,
+            request_id=state.request_id,
             account_id=key.live.account_id,
             api_key_id=key.live.id,
             key_hash=key_hash,
             credits=resolution.price,
             model=resolution.model.id,
-            route=passage.dialect.name,
+            route=state.dialect.name,
             idempotency_key=_text(named[_IDEMPOTENCY]) if _IDEMPOTENCY in named else None,
             retry_count=_number(named[_RETRIES]) if _RETRIES in named else None,
         )
         began = time.monotonic()
         try:
-            verdict = await self._ledger.charge(charge)
-            if verdict.outcome == "expiry_due":
-                verdict = await self._charge_after_expiry(charge)
+            result = await self._ledger.charge(charge)
+            if result.outcome == "expiry_due":
+                result = await self._charge_after_expiry(charge)
         except DatabaseUnavailable:
             self._metrics.database_failed(1)
             raise
         self._metrics.charged(time.monotonic() - began)
-        passage.balance = verdict.balance
-        if verdict.outcome != "charged":
-            raise _refusal(verdict, charge)
-        passage.book("charge")
-        passage.credits = charge.credits
-        passage.series.charge.value += charge.credits
-        passage.series.in_flight.value += 1
+        state.balance = result.balance
+        if result.outcome != "charged":
+            raise _refusal(result, charge)
+        state.book("charge")
+        state.credits = charge.credits
+        state.series.charge.value += charge.credits
+        state.series.in_flight.value += 1
 
-    async def _charge_after_expiry(self, charge: Charge) -> Verdict:
+    async def _charge_after_expiry(self, charge: Charge) -> ChargeResult:
         for _ in range(_ATTEMPTS_MAX):
             await self._expire_grants(charge.account_id)
-            verdict = await self._ledger.charge(charge)
-            if verdict.outcome != "expiry_due":
+            result = await self._ledger.charge(charge)
+            if result.outcome != "expiry_due":
                 break
-        return verdict
+        return result
 
-    def end(self, passage: Passage) -> None:
+    def end(self, state: RequestState) -> None:
         """The credits stay taken. Written behind; does nothing where end or refund was chosen."""
-        if passage.booking != "charged":
+        if state.booking != "charged":
             return
-        passage.book("end")
-        self._ledger.end(End(passage.request_id, passage.usage))
-        passage.series.in_flight.value -= 1
-        if passage.usage is not None:
-            passage.series.used(passage.usage)
+        state.book("end")
+        self._ledger.end(End(state.request_id, state.usage))
+        state.series.in_flight.value -= 1
+        if state.usage is not None:
+            state.series.used(state.usage)
 
-    async def refund(self, passage: Passage) -> None:
+    async def refund(self, state: RequestState) -> None:
         """Give the credits back, durably; does nothing where none were taken or end was chosen.
 
         Where the database cannot confirm it now, the hold stays and the lease refunds it. Where the
         hold is gone, it has: nobody else ends what is charged.
         """
-        if passage.booking != "charged" or passage.key is None:
+        if state.booking != "charged" or state.key is None:
             return
-        passage.book("refund")
-        passage.series.in_flight.value -= 1
-        refund = Refund(passage.request_id, passage.key.live.account_id)
+        state.book("refund")
+        state.series.in_flight.value -= 1
+        refund = Refund(state.request_id, state.key.live.account_id)
         try:
             given = await self._ledger.refund(refund)
         except DatabaseUnavailable:
             self._metrics.database_failed(1)
-            self._leave(passage.request_id)
-            _log.warning("request %s will be refunded by its lease", passage.request_id)
+            self._leave_to_lease(state.request_id)
+            _log.warning("request %s will be refunded by its lease", state.request_id)
             return
         if given:
-            passage.series.refund.value += passage.credits
-        if passage.balance is not None:
-            passage.balance += passage.credits
-        passage.book("confirm")
-        passage.credits = 0
+            state.series.refund.value += state.credits
+        if state.balance is not None:
+            state.balance += state.credits
+        state.book("confirm")
+        state.credits = 0
 
     def reaped(self, owner: Owner, own_request: str | None = None) -> None:
         """Count a refund by a lease.
@@ -140,22 +140,22 @@ class Till:
             self._left.pop(own_request, None)
         self._metrics.booked(labels, "refund", owner.credits)
 
-    def _leave(self, request_id: str) -> None:
+    def _leave_to_lease(self, request_id: str) -> None:
         if len(self._left) == _LEFT_MAX:
             del self._left[next(iter(self._left))]
         self._left[request_id] = None
 
 
-def _refusal(verdict: Verdict, charge: Charge) -> FaregateError:
-    if verdict.outcome == "dead":
+def _refusal(result: ChargeResult, charge: Charge) -> FaregateError:
+    if result.outcome == "dead":
         return InvalidCredential("the API key is not valid")
-    if verdict.outcome == "capped":
+    if result.outcome == "capped":
         return DailyCapReached("this API key has used up its credits of the day (UTC)")
-    if verdict.outcome == "expiry_due":
+    if result.outcome == "expiry_due":
         return DatabaseUnavailable("expired grants of the account could not be posted")
     return CreditsExhausted(
         f"Your credit balance is too low: this request costs {charge.credits} credits"
-        f" and the balance is {verdict.balance}."
+        f" and the balance is {result.balance}."
     )
 
 

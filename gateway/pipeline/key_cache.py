@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
-from gateway.core.concurrency.single_flight import Once
+from gateway.core.concurrency.single_flight import SingleFlight
 from gateway.core.errors import (
     InvalidCredential,
     PermissionDenied,
@@ -39,7 +39,7 @@ _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 Headers = list[tuple[bytes, bytes]]
 
 
-class Key:
+class CachedKey:
     """A key as requests use it: its row, and the limits this replica keeps for it."""
 
     __slots__ = ("_may_use", "_rate", "caller", "labels", "live", "running")
@@ -79,7 +79,7 @@ class Key:
             self._may_use[model] = may_use
         return may_use
 
-    def enter(self) -> None:
+    def acquire(self) -> None:
         """Count a request in, to be followed by `leave()`. Raises `RateLimited`."""
         if self._rate is not None:
             wait = self._rate.admit(time.monotonic())
@@ -103,7 +103,7 @@ class Key:
         assert self.running >= 0, "a request leaves once"
 
 
-class Keyring:
+class KeyCache:
     """All keys of the database, by hash."""
 
     POLL_SECONDS = 0.5
@@ -121,13 +121,13 @@ class Keyring:
         self._read_changes = read_changes
         self._read_by_hash = read_by_hash
         self._metrics = metrics
-        self._keys: dict[int, Key] = {}
+        self._keys: dict[int, CachedKey] = {}
         #: keys, and until when each hash of theirs holds; None: for ever
-        self._by_hash: dict[bytes, tuple[Key, datetime | None]] = {}
+        self._by_hash: dict[bytes, tuple[CachedKey, datetime | None]] = {}
         self._version = -1
         self._clock_offset = timedelta()
         self._polled_at = float("-inf")
-        self._lookups: Once[bytes, None] = Once()
+        self._lookups: SingleFlight[bytes, None] = SingleFlight()
         self._lookup_rate = Window(LOOKUPS_PER_SECOND_MAX, 1.0)
         #: hashes that no key had, the longest known first
         self._unknown: OrderedDict[bytes, None] = OrderedDict()
@@ -165,19 +165,19 @@ class Keyring:
             self._by_hash.clear()
             self._unknown.clear()
         self._clock_offset = changes.now - datetime.now(UTC)
-        self._tell(changes)
+        self._report_changes(changes)
         for live in changes.keys:
             self._put(live)
         self._version = changes.version
         self._polled_at = began
 
-    async def authenticate(self, headers: Headers) -> tuple[Key, bytes]:
+    async def authenticate(self, headers: Headers) -> tuple[CachedKey, bytes]:
         """The key that a request's credentials name, and the hash it was known by.
 
         Every credential is tried and unknown ones are ignored. Raises `InvalidCredential` when
         none is valid, or when two valid ones name different keys.
         """
-        found: tuple[Key, bytes] | None = None
+        found: tuple[CachedKey, bytes] | None = None
         sent = 0
         for name, value in headers:
             if name not in _CREDENTIAL_HEADERS:
@@ -199,7 +199,7 @@ class Keyring:
         self.used.add(found[0].live.id)
         return found
 
-    def _find(self, plaintext: bytes) -> tuple[Key, bytes] | None:
+    def _find(self, plaintext: bytes) -> tuple[CachedKey, bytes] | None:
         for hasher in self._hashers:
             hashed = hasher.hash(plaintext)
             match = self._by_hash.get(hashed)
@@ -209,7 +209,7 @@ class Keyring:
                 return (key, hashed) if is_live else None
         return None
 
-    async def _look_up(self, plaintext: bytes) -> tuple[Key, bytes] | None:
+    async def _look_up(self, plaintext: bytes) -> tuple[CachedKey, bytes] | None:
         """Ask the database for a key that may be newer than the last poll."""
         if not has_checksum(plaintext.decode("latin-1")):
             return None
@@ -240,7 +240,7 @@ class Keyring:
             if len(self._unknown) > UNKNOWN_MAX:
                 self._unknown.popitem(last=False)
 
-    def _tell(self, changes: KeyChanges) -> None:
+    def _report_changes(self, changes: KeyChanges) -> None:
         """Say which keys are new and which are gone, and how long ago they went."""
         for live in changes.keys:
             known = self._keys.get(live.id)
@@ -263,7 +263,7 @@ class Keyring:
             self._keys.pop(live.id, None)
             return
         if key is None:
-            key = self._keys[live.id] = Key(live)
+            key = self._keys[live.id] = CachedKey(live)
         for issued in live.hashes:
             ends = [end for end in (live.expires_at, issued.expires_at) if end is not None]
             until = _LONG_AGO if live.suspended else min(ends, default=None)

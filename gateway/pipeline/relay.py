@@ -13,11 +13,11 @@ from functools import partial
 from gateway.core.errors import RequestError, UpstreamError
 from gateway.core.spec import FleetLimits
 from gateway.dialects.base import Chunk, Renderer
-from gateway.pipeline.billing import Till
+from gateway.pipeline.billing import Billing
 from gateway.pipeline.connection import ClientGone, Pacer
-from gateway.pipeline.request_state import Passage
-from gateway.upstream.admission import Visit
-from gateway.upstream.base import Reply
+from gateway.pipeline.request_state import RequestState
+from gateway.upstream.admission import Permit
+from gateway.upstream.base import UpstreamResponse
 from gateway.upstream.failover import read_beginning
 
 #: chunks that are rendered before others have their turn
@@ -33,54 +33,54 @@ _EVENT_STREAM = (
 class Relay:
     """Passes requests on, and their answers back; made once."""
 
-    def __init__(self, till: Till, limits: FleetLimits) -> None:
-        self._till = till
+    def __init__(self, billing: Billing, limits: FleetLimits) -> None:
+        self._billing = billing
         self._limits = limits
 
-    async def run(self, passage: Passage, headers: dict[str, str]) -> None:
+    async def run(self, state: RequestState, headers: dict[str, str]) -> None:
         """Send, and where an upstream fails before there is content, send to the next.
 
         `headers` are sent to the upstream beside its own. Raises the last upstream's
         `UpstreamError` or `RequestError`.
         """
-        trip, connection, renderer = passage.trip, passage.connection, passage.renderer
+        failover, connection, renderer = state.failover, state.connection, state.renderer
         assert renderer is not None, "what may be refused has been"
-        if trip.outgoing.stream:
-            passage.pacer = self._pace(passage, renderer)
-        dispatch = partial(passage.go, "dispatch")
+        if failover.outgoing.stream:
+            state.pacer = self._pace(state, renderer)
+        dispatch = partial(state.go, "dispatch")
         while True:
-            visit = trip.visit
-            assert visit is not None, "a place comes first"
-            visit.sent()
-            passage.asked = visit.upstream.name
+            permit = failover.permit
+            assert permit is not None, "a place comes first"
+            permit.sent()
+            state.asked_upstream = permit.upstream.name
             try:
-                reply = await visit.upstream.send(trip.outgoing, headers, dispatch)
-                visit.accepted()
+                reply = await permit.upstream.send(failover.outgoing, headers, dispatch)
+                permit.accepted()
                 try:
-                    if connection.held and not trip.has_fallbacks:
+                    if connection.held and not failover.has_fallbacks:
                         connection.release_body()
-                    if trip.outgoing.stream:
-                        await self._stream(passage, renderer, visit, reply)
+                    if failover.outgoing.stream:
+                        await self._stream(state, renderer, permit, reply)
                     else:
-                        await self._answer(passage, renderer, visit, reply)
+                        await self._answer(state, renderer, permit, reply)
                 finally:
                     reply.close()
             except (UpstreamError, RequestError) as error:
-                passage.go("wait")  # a client that leaves now has got nothing and pays nothing
-                if not await trip.go_on(error):
+                state.go("wait")  # a client that leaves now has got nothing and pays nothing
+                if not await failover.next_upstream(error):
                     raise
-                passage.degraded = trip.degraded
+                state.degraded = failover.degraded
             else:
                 return
 
     async def _stream(
-        self, passage: Passage, renderer: Renderer, visit: Visit, reply: Reply
+        self, state: RequestState, renderer: Renderer, permit: Permit, reply: UpstreamResponse
     ) -> None:
-        connection = passage.connection
-        chunks = await (read_beginning(reply) if passage.trip.has_fallbacks else reply.read())
-        self._begin(passage, visit)
+        connection = state.connection
+        chunks = await (read_beginning(reply) if state.failover.has_fallbacks else reply.read())
+        self._begin(state, permit)
         if not connection.started:
-            await _open_stream(passage, renderer)
+            await _open_stream(state, renderer)
 
         def pass_on(chunks: Sequence[Chunk]) -> bool:
             if connection.socket.is_slow:
@@ -100,53 +100,53 @@ class Relay:
                 if count % _CHUNKS_AT_ONCE == 0:  # an upstream may send thousands in one read
                     await asyncio.sleep(0)
             chunks = await reply.read(pass_on)
-        visit.complete()
-        passage.usage = reply.usage
+        permit.complete()
+        state.usage = reply.usage
         # All content is with the client: it has paid, whatever becomes of the rest.
-        self._till.end(passage)
+        self._billing.end(state)
         await connection.send_all(await renderer.close(reply.usage))
         await connection.finish()
 
     async def _answer(
-        self, passage: Passage, renderer: Renderer, visit: Visit, reply: Reply
+        self, state: RequestState, renderer: Renderer, permit: Permit, reply: UpstreamResponse
     ) -> None:
-        rendering = passage.trip.rendering
-        answer = await reply.answer(rendering.aside, rendering.holder)
-        self._begin(passage, visit)
-        visit.complete()
-        passage.usage = answer.usage
+        rendering = state.failover.rendering
+        answer = await reply.answer(rendering.worker_thread, rendering.holder)
+        self._begin(state, permit)
+        permit.complete()
+        state.usage = answer.usage
         body = await renderer.complete(answer)
-        self._till.end(passage)
-        await passage.connection.answer(200, JSON + passage.headers(), body)
+        self._billing.end(state)
+        await state.connection.answer(200, JSON + state.headers(), body)
 
-    def _begin(self, passage: Passage, visit: Visit) -> None:
+    def _begin(self, state: RequestState, permit: Permit) -> None:
         """There is content: from here on nobody else is asked."""
-        visit.answered()
-        passage.first_byte_seconds = seconds = passage.elapsed()
-        passage.series.first_byte.add(seconds)
-        if passage.trip.has_fallbacks:
-            passage.trip.begin()
-            passage.upstream = visit.upstream.name
-            passage.connection.release_body()
+        permit.answered()
+        state.first_byte_seconds = seconds = state.elapsed()
+        state.series.first_byte.add(seconds)
+        if state.failover.has_fallbacks:
+            state.failover.started()
+            state.upstream = permit.upstream.name
+            state.connection.release_body()
 
-    def _pace(self, passage: Passage, renderer: Renderer) -> Pacer:
-        connection, limits = passage.connection, self._limits
+    def _pace(self, state: RequestState, renderer: Renderer) -> Pacer:
+        connection, limits = state.connection, self._limits
 
         async def fill() -> None:
             if not connection.started:
-                await _open_stream(passage, renderer)
+                await _open_stream(state, renderer)
             await connection.send(renderer.keep_alive())
 
         return Pacer(
             connection,
             fill,
-            lambda: passage.cut(ClientGone()),
+            lambda: state.cut(ClientGone()),
             first_seconds=limits.first_byte_seconds,
             then_seconds=limits.keep_alive_seconds,
             patience_seconds=limits.upstream_silence_seconds,
         )
 
 
-async def _open_stream(passage: Passage, renderer: Renderer) -> None:
-    await passage.connection.start(200, _EVENT_STREAM + passage.headers())
-    await passage.connection.send_all(renderer.open())
+async def _open_stream(state: RequestState, renderer: Renderer) -> None:
+    await state.connection.start(200, _EVENT_STREAM + state.headers())
+    await state.connection.send_all(renderer.open())

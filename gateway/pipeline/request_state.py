@@ -30,10 +30,10 @@ from gateway.core.errors import FaregateError
 from gateway.core.events import Usage
 from gateway.dialects.base import Dialect, Renderer
 from gateway.pipeline.connection import ClientGone, Connection, Pacer
-from gateway.pipeline.key_cache import Key
+from gateway.pipeline.key_cache import CachedKey
 from gateway.telemetry.metrics import RequestLabels
 from gateway.telemetry.series import RequestSeries
-from gateway.upstream.failover import Trip
+from gateway.upstream.failover import Failover
 
 if TYPE_CHECKING:  # loaded only where there is a collector
     from opentelemetry.sdk.trace import Span
@@ -85,13 +85,13 @@ def new_request_id() -> str:
     return f"req_{time.time_ns() // 1_000_000:012x}{_random.getrandbits(_RANDOM_BITS):020x}"
 
 
-class Passage:
+class RequestState:
     """The state of one request; its flow and its till write it."""
 
     __slots__ = (
         "_began",
         "_task",
-        "asked",
+        "asked_upstream",
         "balance",
         "booking",
         "connection",
@@ -99,6 +99,7 @@ class Passage:
         "cut_by",
         "degraded",
         "dialect",
+        "failover",
         "first_byte_seconds",
         "key",
         "labels",
@@ -109,7 +110,6 @@ class Passage:
         "series",
         "span",
         "status",
-        "trip",
         "upstream",
         "usage",
     )  # fmt: skip
@@ -124,14 +124,14 @@ class Passage:
         self.labels = _NOBODY
         #: what it counts, once its model is known
         self.series: RequestSeries
-        self.key: Key | None = None
+        self.key: CachedKey | None = None
         #: credits taken and not given back
         self.credits = 0
         #: where it goes, and what makes its answer, once it is rendered
-        self.trip: Trip
+        self.failover: Failover
         self.renderer: Renderer | None = None
         #: the upstream that was asked last
-        self.asked: str | None = None
+        self.asked_upstream: str | None = None
         #: who answers, for the client where it may be one of several
         self.upstream: str | None = None
         #: the account's balance after the last booking, None before one was tried
@@ -174,7 +174,7 @@ class Passage:
         """Seconds since the request's head was read."""
         return time.monotonic() - self._began
 
-    def told(self) -> dict[str, object]:
+    def fields(self) -> dict[str, object]:
         """What may be written about it, by name; what is not known yet is None."""
         return {
             "request_id": self.request_id,
@@ -183,7 +183,7 @@ class Passage:
             "account": self.labels.account,
             "model": self.labels.model,
             "route": self.dialect.name,
-            "upstream": self.asked,
+            "upstream": self.asked_upstream,
             "status": self.status,
             "credits": self.credits,
             "input_tokens": None if self.usage is None else self.usage.input,
@@ -204,7 +204,7 @@ class Passage:
         self.cut_by = reason
         self._task.cancel()
 
-    def take_over(self) -> None:
+    def resume(self) -> None:
         """The cancellation of `cut` was caught; the task goes on to answer."""
         if self._task is not None:
             self._task.uncancel()

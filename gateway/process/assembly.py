@@ -18,7 +18,7 @@ from typing import TypeVar, get_args
 from msgspec import Struct
 
 from gateway.core.catalog import Catalog
-from gateway.core.concurrency.worker_thread import Aside
+from gateway.core.concurrency.worker_thread import WorkerThread
 from gateway.core.errors import DatabaseUnavailable
 from gateway.core.keys import PEPPER, InstallationSecret
 from gateway.core.pseudonyms import Pseudonyms
@@ -32,23 +32,23 @@ from gateway.dialects.messages.dialect import MessagesDialect
 from gateway.dialects.responses.dialect import ResponsesDialect
 from gateway.http.connection_admission import (
     OPERATIONS,
-    Admission,
+    ConnectionAdmission,
     ConnectionLimits,
     Reason,
     within_files,
 )
 from gateway.http.entrance import Entrance
-from gateway.http.routes.database_reads import Reads
-from gateway.http.routes.free import Counted, FreeRoutes
+from gateway.http.routes.database_reads import DatabaseReads
+from gateway.http.routes.free import CountedRoutes, FreeRoutes
 from gateway.http.routes.operations import Operations
 from gateway.http.routes.token_counting import Counting
-from gateway.pipeline.billing import Till
+from gateway.pipeline.billing import Billing
 from gateway.pipeline.documents.reader import DocumentReader
 from gateway.pipeline.flow import Flow
-from gateway.pipeline.key_cache import Keyring
+from gateway.pipeline.key_cache import KeyCache
 from gateway.process.expiries import Expiries
 from gateway.process.listeners import Listeners, held_ports
-from gateway.process.maintenance import Upkeep
+from gateway.process.maintenance import Maintenance
 from gateway.process.reaper import Reaper
 from gateway.process.router import Gateway, charged_paths
 from gateway.process.settings import (
@@ -68,14 +68,14 @@ from gateway.process.upstreams import open_upstreams
 from gateway.store.account_statement import read_balances
 from gateway.store.cached_keys import read_by_hash, read_changes
 from gateway.store.database import Database
-from gateway.store.database_thread import Desk
+from gateway.store.database_thread import DatabaseThread
 from gateway.store.leases import Owner, end_lease
 from gateway.store.ledger import Ledger
 from gateway.store.opening import open_ledger, open_responses
 from gateway.store.outage import Outage
 from gateway.store.response_store import ResponseStore
 from gateway.telemetry.metrics import Metrics
-from gateway.telemetry.observers import Witness, open_witness
+from gateway.telemetry.observers import RequestObserver, open_observer
 from gateway.telemetry.process_age import process_age_seconds
 
 _log = logging.getLogger(__name__)
@@ -100,7 +100,7 @@ class Started(Struct, frozen=True):
     simulated: bool
 
 
-class Process:
+class GatewayProcess:
     """One gateway process."""
 
     def __init__(
@@ -181,74 +181,79 @@ class Process:
         replica_id = f"replica_{secrets.token_hex(8)}"
         reaped: list[Owner] = []
         ledger = await open_ledger(database, replica_id, reaped.append)
-        desk = _open_desk(stack, database)
-        keyring = await _open_keyring(database, desk, secret, metrics)
+        database_thread = _open_database_thread(stack, database)
+        key_cache = await _open_key_cache(database, database_thread, secret, metrics)
         responses = self._open_responses(stack, fleet, database, secret)
         expiries = Expiries(database)
-        till = Till(ledger, expiries.expire, metrics)
+        billing = Billing(ledger, expiries.expire, metrics)
         for owner in reaped:
-            till.reaped(owner)
+            billing.reaped(owner)
         memory = Shares(limits.buffered_bytes)
-        aside = Aside()
+        worker_thread = WorkerThread()
         counter = _open_counter(self._settings.vocabulary_file)
         documents = DocumentReader()
         upstreams = await open_upstreams(stack, fleet.spec, credentials.of, metrics, self._proxy)
-        witness = self._open_witness(stack)
+        observer = self._open_observer(stack)
         flow = Flow(
-            keyring=keyring,
+            key_cache=key_cache,
             catalog=catalog,
             documents=documents,
             pseudonyms=Pseudonyms(secret.pseudonym_key()),
-            gates=upstreams.gates,
-            till=till,
+            admissions=upstreams.admissions,
+            billing=billing,
             limits=limits,
             metrics=metrics,
-            witness=witness,
+            observer=observer,
             memory=memory,
-            aside=aside,
+            worker_thread=worker_thread,
         )
-        reaper = self._open_reaper(desk, ledger, replica_id, flow, till)
-        upkeep = Upkeep(
+        reaper = self._open_reaper(database_thread, ledger, replica_id, flow, billing)
+        maintenance = Maintenance(
             database,
-            keyring,
+            key_cache,
             expiries,
             reaper,
             metrics,
             heartbeat_seconds=self._settings.heartbeat_seconds,
             purge=None if responses is None else responses.purge,
         )
-        await _begin(stack, upkeep, ledger, lambda: _end_lease(database, replica_id))
-        dialects = _dialects(secret, responses, aside)
+        await _begin(stack, maintenance, ledger, lambda: _end_lease(database, replica_id))
+        dialects = _dialects(secret, responses, worker_thread)
         free = FreeRoutes(
             catalog=catalog,
-            reads=Reads(database),
+            reads=DatabaseReads(database),
             responses=responses,
             limits=limits,
             memory=memory,
-            aside=aside,
-            counting=Counting(counter, documents, catalog, dialects, upstreams, aside),
+            worker_thread=worker_thread,
+            counting=Counting(counter, documents, catalog, dialects, upstreams, worker_thread),
         )
         listeners = Listeners(flow, fleet.spec.drain.seconds)
-        counted = Counted(Entrance(free, keyring, flow.brake), metrics, witness)
+        counted = CountedRoutes(Entrance(free, key_cache, flow.throttle), metrics, observer)
         gateway = Gateway(flow, charged_paths(list(dialects.values())), counted)
-        operations = Operations(metrics, _readiness(listeners, keyring, database.outage))
+        operations = Operations(metrics, _readiness(listeners, key_cache, database.outage))
         await self._listen(listeners, gateway, operations, metrics)
         _log.info("ready %.2f s after the process began", process_age_seconds() or 0)
-        settling = asyncio.create_task(_settle(free))
+        settling = asyncio.create_task(_finish_start(free))
         stack.callback(settling.cancel)
         return listeners
 
     def _open_reaper(
-        self, desk: Desk, ledger: Ledger, replica_id: str, flow: Flow, till: Till
+        self,
+        database_thread: DatabaseThread,
+        ledger: Ledger,
+        replica_id: str,
+        flow: Flow,
+        billing: Billing,
     ) -> Reaper:
         return Reaper(
-            desk,
+            database_thread,
             ledger,
             replica_id,
             lambda: {*flow.open_requests(), *ledger.pending()},
             lease_seconds=self._settings.lease_seconds,
             unconfirmed_seconds=self._settings.unconfirmed_seconds,
-            refunded=till.reaped,
+            refunded=billing.reaped,
         )
 
     async def _listen(
@@ -262,26 +267,26 @@ class Process:
             head_seconds=settings.head_seconds,
             unread_seconds=settings.unread_seconds,
         )
-        clients = Admission(within_files(limits), metrics.cut)
+        clients = ConnectionAdmission(within_files(limits), metrics.cut)
         metrics.client_connections = lambda: clients.open
         metrics.may_cut(get_args(Reason))
         await listeners.open(
             line.host,
             (gateway, line.port, clients),
-            (operations, line.ops_port, Admission(OPERATIONS, metrics.cut)),
+            (operations, line.ops_port, ConnectionAdmission(OPERATIONS, metrics.cut)),
         )
 
-    def _open_witness(self, stack: AsyncExitStack) -> Witness | None:
+    def _open_observer(self, stack: AsyncExitStack) -> RequestObserver | None:
         try:
             signals = collected_signals(self._environment)
-            witness, close = open_witness(self._settings.access_log, signals)
+            observer, close = open_observer(self._settings.access_log, signals)
         except ImportError:
             raise SettingsError(
                 "OTEL_EXPORTER_OTLP_ENDPOINT names a collector of traces, but OpenTelemetry is"
                 " not installed: pip install 'faregate[otel]'"
             ) from None
         stack.callback(close)
-        return witness
+        return observer
 
     def _open_responses(
         self,
@@ -303,13 +308,13 @@ class Process:
 
 
 async def _begin(
-    stack: AsyncExitStack, upkeep: Upkeep, ledger: Ledger, end_lease: Callable[[], None]
+    stack: AsyncExitStack, maintenance: Maintenance, ledger: Ledger, end_lease: Callable[[], None]
 ) -> None:
     """Live from now on: seen by other replicas, and drained before it is gone."""
-    await upkeep.beat()
+    await maintenance.renew_lease()
     stack.callback(end_lease)
     stack.push_async_callback(ledger.drain)
-    task = asyncio.create_task(upkeep.run())
+    task = asyncio.create_task(maintenance.run())
     stack.callback(task.cancel)
 
 
@@ -325,10 +330,10 @@ def _open_counter(vocabulary_file: str | None) -> TokenCounter:
         ) from None
 
 
-def _open_desk(stack: AsyncExitStack, database: Database) -> Desk:
-    desk = Desk(database, "upkeep")
-    stack.callback(desk.close)
-    return desk
+def _open_database_thread(stack: AsyncExitStack, database: Database) -> DatabaseThread:
+    database_thread = DatabaseThread(database, "maintenance")
+    stack.callback(database_thread.close)
+    return database_thread
 
 
 def _in_thread(
@@ -345,13 +350,13 @@ def _in_thread(
 
 
 def _dialects(
-    secret: InstallationSecret, responses: ResponseStore | None, aside: Aside
+    secret: InstallationSecret, responses: ResponseStore | None, worker_thread: WorkerThread
 ) -> dict[str, Dialect]:
     sealer = Sealer(secret.envelope_key())
     return {
-        "chat": ChatDialect(aside),
-        "responses": ResponsesDialect(sealer, responses, aside),
-        "messages": MessagesDialect(sealer, aside),
+        "chat": ChatDialect(worker_thread),
+        "responses": ResponsesDialect(sealer, responses, worker_thread),
+        "messages": MessagesDialect(sealer, worker_thread),
     }
 
 
@@ -367,21 +372,24 @@ def _end_lease(database: Database, replica_id: str) -> None:
         end_lease(database, replica_id)
 
 
-async def _open_keyring(
-    database: Database, desk: Desk, secret: InstallationSecret, metrics: Metrics
-) -> Keyring:
-    keyring = Keyring(
+async def _open_key_cache(
+    database: Database,
+    database_thread: DatabaseThread,
+    secret: InstallationSecret,
+    metrics: Metrics,
+) -> KeyCache:
+    key_cache = KeyCache(
         {PEPPER: secret.pepper(PEPPER)},
-        lambda since: desk.ask(read_changes, since),
+        lambda since: database_thread.run(read_changes, since),
         _in_thread("look-ups", read_by_hash, database),
         metrics,
     )
-    metrics.key_poll_age = lambda: keyring.age_seconds
-    await keyring.poll()
-    return keyring
+    metrics.key_poll_age = lambda: key_cache.age_seconds
+    await key_cache.poll()
+    return key_cache
 
 
-async def _settle(free: FreeRoutes) -> None:
+async def _finish_start(free: FreeRoutes) -> None:
     await free.load()
     # What was made so far stays: from here on the collector looks at what requests make, and not
     # several times within one.
@@ -390,12 +398,14 @@ async def _settle(free: FreeRoutes) -> None:
     gc.enable()
 
 
-def _readiness(listeners: Listeners, keyring: Keyring, outage: Outage) -> Callable[[], str | None]:
+def _readiness(
+    listeners: Listeners, key_cache: KeyCache, outage: Outage
+) -> Callable[[], str | None]:
     def why_not() -> str | None:
         if listeners.is_draining:
             return "draining"
         if outage.is_on:
             return "the database does not answer"
-        return None if keyring.is_loaded else "the keys are not loaded"
+        return None if key_cache.is_loaded else "the keys are not loaded"
 
     return why_not

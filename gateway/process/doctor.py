@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway.core.catalog import Catalog, Model, Resolution
-from gateway.core.concurrency.worker_thread import Aside
+from gateway.core.concurrency.worker_thread import WorkerThread
 from gateway.core.errors import (
     FaregateError,
     InvalidRequest,
@@ -24,11 +24,11 @@ from gateway.core.errors import (
 )
 from gateway.core.profile import Profile
 from gateway.core.request import (
-    Image,
+    ImagePart,
     OutputFormat,
-    ReasoningWish,
+    ReasoningChoice,
     Request,
-    Text,
+    TextPart,
     Tool,
     ToolChoice,
     UserMessage,
@@ -43,9 +43,9 @@ _REFUSALS = (RequestError, UpstreamMisconfigured)
 #: for everything except reasoning, which needs room to begin
 _TOKENS, _REASONING_TOKENS = 1, 2048
 _HOLDER = ("doctor", "doctor")
-_SAY_ONE_WORD = UserMessage((Text("Answer with one word."),))
+_SAY_ONE_WORD = UserMessage((TextPart("Answer with one word."),))
 #: one grey pixel
-_PIXEL = Image(
+_PIXEL = ImagePart(
     "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCB"
     "d81ytgAAAABJRU5ErkJggg=="
 )
@@ -146,7 +146,7 @@ class _Patient(Struct, frozen=True):
         reply = await upstream.send(outgoing, {}, lambda: None)
         try:
             if not request.stream:
-                await reply.answer(Aside(), _HOLDER)
+                await reply.answer(WorkerThread(), _HOLDER)
                 return
             while await reply.read():
                 pass
@@ -169,7 +169,9 @@ class _Patient(Struct, frozen=True):
 
 def _requests(model: str, profile: Profile) -> Iterator[tuple[str, Request]]:
     """One request for each feature that the profile claims."""
-    plain = Request(model, (_SAY_ONE_WORD,), max_tokens=_TOKENS, reasoning=ReasoningWish(on=False))
+    plain = Request(
+        model, (_SAY_ONE_WORD,), max_tokens=_TOKENS, reasoning=ReasoningChoice(on=False)
+    )
     yield "answer", plain
     yield "stream", replace(plain, stream=True)
     yield "tools", replace(plain, tools=(_TOOL,))
@@ -178,7 +180,7 @@ def _requests(model: str, profile: Profile) -> Iterator[tuple[str, Request]]:
     if profile.sees_images:
         yield "images", replace(plain, messages=(UserMessage((*_SAY_ONE_WORD.parts, _PIXEL)),))
     if profile.reasoning_forced is not False:
-        wish = ReasoningWish(on=True, effort="low")
+        wish = ReasoningChoice(on=True, effort="low")
         yield "reasoning", replace(plain, reasoning=wish, max_tokens=_REASONING_TOKENS)
     output = OutputFormat("json_schema", "word", _SCHEMA, strict=True)
     yield "structured output", replace(plain, output=output)

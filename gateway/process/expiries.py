@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from gateway.core.concurrency.single_flight import Once
+from gateway.core.concurrency.single_flight import SingleFlight
 from gateway.core.errors import DatabaseBusy, DatabaseUnavailable
 from gateway.store.database import Database
 from gateway.store.grants import accounts_with_due_grants, expire_grants
@@ -23,7 +23,7 @@ class Expiries:
         self._database = database
         #: clients bring it about: what else needs threads does not wait for it
         self._thread = ThreadPoolExecutor(1, "expiries")
-        self._under_way: Once[int, int] = Once()
+        self._under_way: SingleFlight[int, int] = SingleFlight()
 
     async def expire(self, account_id: int) -> int:
         """Post the due expiries of an account, and say how many. Raises `DatabaseUnavailable`."""

@@ -17,7 +17,7 @@ from typing import Any
 import uvicorn
 from msgspec.structs import replace
 
-from gateway.http.connection_admission import Admission
+from gateway.http.connection_admission import ConnectionAdmission
 from gateway.http.protocol import ClientProtocol
 from gateway.pipeline.flow import Flow
 from gateway.process.settings import CommandLine
@@ -93,8 +93,8 @@ class Listeners:
     async def open(
         self,
         host: str,
-        clients: tuple[Callable[..., Any], int, Admission],
-        operations: tuple[Callable[..., Any], int, Admission],
+        clients: tuple[Callable[..., Any], int, ConnectionAdmission],
+        operations: tuple[Callable[..., Any], int, ConnectionAdmission],
     ) -> None:
         """Listen on both ports, each with its application. Raises `OSError` where one is taken."""
         self.port = self._listen(host, *clients)
@@ -127,7 +127,9 @@ class Listeners:
         operations.should_exit = True
         await self._tasks[1]
 
-    def _listen(self, host: str, app: Callable[..., Any], port: int, admission: Admission) -> int:
+    def _listen(
+        self, host: str, app: Callable[..., Any], port: int, admission: ConnectionAdmission
+    ) -> int:
         address, family = _place(host)
         is_dual = family == socket.AF_INET6 and host == _EVERYWHERE
         listener = socket.create_server(

@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from gateway.core.errors import DatabaseBusy, DatabaseUnavailable
-from gateway.pipeline.key_cache import Keyring
+from gateway.pipeline.key_cache import KeyCache
 from gateway.process.expiries import Expiries
 from gateway.process.reaper import Reaper
 from gateway.store.database import Database
@@ -16,7 +16,7 @@ from gateway.telemetry.metrics import Metrics
 _log = logging.getLogger(__name__)
 
 
-class Upkeep:
+class Maintenance:
     """The background tasks of one replica. None of them may end the process."""
 
     HOUSEKEEPING_SECONDS = 60.0
@@ -26,7 +26,7 @@ class Upkeep:
     def __init__(
         self,
         database: Database,
-        keyring: Keyring,
+        key_cache: KeyCache,
         expiries: Expiries,
         reaper: Reaper,
         metrics: Metrics,
@@ -35,7 +35,7 @@ class Upkeep:
         purge: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
         self._database = database
-        self._keyring = keyring
+        self._key_cache = key_cache
         self._expiries = expiries
         self._reaper = reaper
         self._metrics = metrics
@@ -46,17 +46,17 @@ class Upkeep:
         """Run all tasks until cancelled."""
         reaper, beat_seconds = self._reaper, self._heartbeat_seconds
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._every(lambda: Keyring.POLL_SECONDS, self._keyring.poll))
-            group.create_task(self._every(lambda: beat_seconds, reaper.beat))
-            group.create_task(self._every(lambda: reaper.pause_seconds, reaper.look))
-            group.create_task(self._every(lambda: self.HOUSEKEEPING_SECONDS, self._keep_house))
+            group.create_task(self._every(lambda: KeyCache.POLL_SECONDS, self._key_cache.poll))
+            group.create_task(self._every(lambda: beat_seconds, reaper.renew_lease))
+            group.create_task(self._every(lambda: reaper.pause_seconds, reaper.reap))
+            group.create_task(self._every(lambda: self.HOUSEKEEPING_SECONDS, self._clean_up))
 
-    async def beat(self) -> None:
+    async def renew_lease(self) -> None:
         """Say for the first time that this replica lives. Raises `DatabaseUnavailable`."""
-        await self._reaper.beat()
+        await self._reaper.renew_lease()
 
-    async def _keep_house(self) -> None:
-        used, self._keyring.used = self._keyring.used, set()
+    async def _clean_up(self) -> None:
+        used, self._key_cache.used = self._key_cache.used, set()
         if used:
             await asyncio.to_thread(note_use, self._database, sorted(used))
         await self._expiries.expire_all()

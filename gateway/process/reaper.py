@@ -8,8 +8,8 @@ import logging
 import time
 from collections.abc import Callable
 
-from gateway.core.lease_watch import Lease, Unknown, Watch
-from gateway.store.database_thread import Desk
+from gateway.core.lease_watch import Lease, LeaseWatch, UnknownHolds
+from gateway.store.database_thread import DatabaseThread
 from gateway.store.leases import (
     REFUND_BATCH,
     Owner,
@@ -35,7 +35,7 @@ class Reaper:
 
     def __init__(
         self,
-        desk: Desk,
+        database_thread: DatabaseThread,
         ledger: Ledger,
         replica_id: str,
         known_requests: Callable[[], set[str]],
@@ -44,25 +44,25 @@ class Reaper:
         unconfirmed_seconds: float,
         refunded: Callable[[Owner, str | None], None] = lambda _, __: None,
     ) -> None:
-        self._desk = desk
+        self._database_thread = database_thread
         self._ledger = ledger
         self._replica_id = replica_id
         self._known_requests = known_requests
         self._lease_seconds = lease_seconds
         self._refunded = refunded
-        self._watch = Watch()
-        self._unknown = Unknown(unconfirmed_seconds)
+        self._watch = LeaseWatch()
+        self._unknown = UnknownHolds(unconfirmed_seconds)
         #: until the next look: leases of other fleets may be shorter than ours
         self.pause_seconds = lease_seconds / _LOOKS_A_LEASE
 
-    async def beat(self) -> None:
+    async def renew_lease(self) -> None:
         """Renew the lease. Raises `DatabaseUnavailable`."""
-        await self._desk.ask(renew_lease, self._replica_id, self._lease_seconds)
+        await self._database_thread.run(renew_lease, self._replica_id, self._lease_seconds)
 
-    async def look(self) -> None:
+    async def reap(self) -> None:
         """Look at all leases once, and refund what the dead hold. Raises `DatabaseUnavailable`."""
         try:
-            dead = await self._look_for_the_dead()
+            dead = await self._find_dead()
         except BaseException:
             self._watch.forget()
             raise
@@ -73,29 +73,29 @@ class Reaper:
         if refunded:
             _log.warning("%d requests of dead replicas or lost commits were refunded", refunded)
 
-    async def _look_for_the_dead(self) -> list[Lease]:
+    async def _find_dead(self) -> list[Lease]:
         began = time.monotonic()
-        leases = await self._desk.ask(read_leases, self._replica_id, self._lease_seconds)
+        leases = await self._database_thread.run(read_leases, self._replica_id, self._lease_seconds)
         shortest = min([self._lease_seconds, *(lease.seconds for lease in leases)])
         self.pause_seconds = shortest / _LOOKS_A_LEASE
-        return self._watch.look(leases, began, time.monotonic())
+        return self._watch.find_dead(leases, began, time.monotonic())
 
     async def _reap(self, lease: Lease) -> int:
         refunded = 0
-        batch = await self._desk.ask(holds_of, lease)
+        batch = await self._database_thread.run(holds_of, lease)
         while batch:
             refunded += await self._refund(batch)
-            batch = await self._desk.ask(holds_of, lease, batch[-1])
-        await self._desk.ask(forget_replica, lease)
+            batch = await self._database_thread.run(holds_of, lease, batch[-1])
+        await self._database_thread.run(forget_replica, lease)
         return refunded
 
     async def _reap_unknown(self) -> int:
         """Give back holds under our own id that we do not know, such as of unconfirmed charges."""
-        holds = await self._desk.ask(own_holds, self._replica_id)
+        holds = await self._database_thread.run(own_holds, self._replica_id)
         # Asked after the holds were read: what has ended since then is known as ended, or gone.
         known = self._known_requests()
         unknown = {hold.request_id: hold for hold in holds if hold.request_id not in known}
-        old = self._unknown.look(unknown, time.monotonic())
+        old = self._unknown.find_old(unknown, time.monotonic())
         return await self._give_back([unknown[request_id] for request_id in old])
 
     async def _give_back(self, holds: list[Refund]) -> int:
@@ -106,7 +106,7 @@ class Reaper:
         return refunded
 
     async def _refund(self, batch: list[Refund], *, are_own: bool = False) -> int:
-        owners = await self._desk.ask(owners_of, batch)
+        owners = await self._database_thread.run(owners_of, batch)
         given = await refund_together(self._ledger, batch)
         for refund in given:
             if refund.request_id in owners:

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Mapping
 
 from gateway.dialects.base import Dialect
 from gateway.http.entrance import ANTHROPIC_BASE, OPENAI_BASE
-from gateway.http.routes.free import Counted
+from gateway.http.routes.free import CountedRoutes
 from gateway.pipeline.connection import Receive, Scope, Send
 from gateway.pipeline.flow import Flow
 
@@ -21,7 +21,7 @@ def charged_paths(dialects: list[Dialect]) -> dict[str, Dialect]:
 class Gateway:
     """One raw ASGI callable: a charged request never meets a router or a middleware."""
 
-    def __init__(self, flow: Flow, charged: Mapping[str, Dialect], free: Counted) -> None:
+    def __init__(self, flow: Flow, charged: Mapping[str, Dialect], free: CountedRoutes) -> None:
         self._flow = flow
         self._charged = charged
         self._free = free

@@ -7,7 +7,7 @@ from gateway.core.spec import GatewayFleetSpec, SpecError, UpstreamSpec
 from gateway.process.settings import ProxySettings
 from gateway.process.standalone.documents import SIMULATED
 from gateway.telemetry.metrics import Metrics
-from gateway.upstream.admission import Gate
+from gateway.upstream.admission import UpstreamAdmission
 from gateway.upstream.registry import Upstreams, open_counter, open_upstream
 from gateway.upstream.tunnel import tunnel_to
 
@@ -40,7 +40,7 @@ async def open_upstreams(
         if counter is not None:
             stack.push_async_callback(counter.close)
             opened.counters[spec.name] = counter
-        gate = Gate(upstream, spec, fleet.limits, metrics.upstream(spec.name))
-        stack.callback(gate.close)
-        opened.gates[spec.name] = gate
+        admission = UpstreamAdmission(upstream, spec, fleet.limits, metrics.upstream(spec.name))
+        stack.callback(admission.close)
+        opened.admissions[spec.name] = admission
     return opened

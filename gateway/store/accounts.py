@@ -10,7 +10,7 @@ from sqlmodel import Session, col, select
 
 from gateway.core.credits import Lot, Lots
 from gateway.core.spec import FIRST_MOMENT, LAST_MOMENT
-from gateway.store.tables import Account, CreditGrant, Entry
+from gateway.store.tables import Account, CreditGrantRow, Entry
 from gateway.store.unreadable import can_be_read, set_aside
 
 
@@ -56,21 +56,21 @@ def read_lots(session: Session, account: Account, wanted: Collection[int] = ()) 
 
     The database adds up the others: of those that wait for their turn there may be thousands.
     """
-    remaining, expires_at = col(CreditGrant.remaining), col(CreditGrant.expires_at)
+    remaining, expires_at = col(CreditGrantRow.remaining), col(CreditGrantRow.expires_at)
     # One whose expiry nobody can read does not expire.
     expiry = case((expires_at.between(FIRST_MOMENT, LAST_MOMENT), expires_at))
-    order = (expiry.asc().nulls_last(), col(CreditGrant.id))
+    order = (expiry.asc().nulls_last(), col(CreditGrantRow.id))
     live = (
         sql_select(
-            col(CreditGrant.id),
+            col(CreditGrantRow.id),
             remaining,
             expiry.label("expiry"),
             expires_at,
-            col(CreditGrant.identity),
+            col(CreditGrantRow.identity),
             (func.sum(remaining).over(order_by=order, rows=(None, 0)) - remaining).label("before"),
             func.sum(remaining).over().label("total"),
         )
-        .where(col(CreditGrant.account_id) == account.id, remaining > 0)
+        .where(col(CreditGrantRow.account_id) == account.id, remaining > 0)
         .subquery()
     )
     eaten = live.c.total + account.surplus - account.balance
@@ -94,17 +94,17 @@ def write_lots(session: Session, account: Account, before: Lots, after: Lots) ->
         if known.get(lot.grant_id, lot.remaining) != lot.remaining
     ]
     if changed:
-        session.execute(update(CreditGrant), changed)
+        session.execute(update(CreditGrantRow), changed)
     account.surplus = after.surplus
     account.next_expiry = _next_expiry(session, account) if after.rest else after.next_expiry()
     session.add(account)
 
 
 def _next_expiry(session: Session, account: Account) -> datetime | None:
-    first = select(func.min(CreditGrant.expires_at)).where(
-        CreditGrant.account_id == account.id,
-        col(CreditGrant.remaining) > 0,
-        col(CreditGrant.expires_at).between(FIRST_MOMENT, LAST_MOMENT),
+    first = select(func.min(CreditGrantRow.expires_at)).where(
+        CreditGrantRow.account_id == account.id,
+        col(CreditGrantRow.remaining) > 0,
+        col(CreditGrantRow.expires_at).between(FIRST_MOMENT, LAST_MOMENT),
     )
     return session.exec(first).one()
 

@@ -30,8 +30,8 @@ from sqlmodel import Session
 
 from gateway.store.audit_slices import (
     ACCOUNTS_AT_ONCE,
+    Checkpoint,
     Finding,
-    Place,
     Slice,
     check_accounts,
     check_holds,
@@ -147,7 +147,7 @@ class _Count:
 
         Of each account a slice first, then the rest of those that have more.
         """
-        waiting: deque[Place] = deque()
+        waiting: deque[Checkpoint] = deque()
         for page in pages_of_news(self._session, installation):
             self._from_zero.update(one.account_id for one in page if not one.is_known)
             for batch in _batches(page):
@@ -160,7 +160,7 @@ class _Count:
                 return not waiting
         return True
 
-    def count_again(self, due: Iterable[Place]) -> None:
+    def count_again(self, due: Iterable[Checkpoint]) -> None:
         """Go on with counting accounts from zero, up to their checkpoints; always with some.
 
         Not where the checkpoint stays before an entry that is wrong.
@@ -179,11 +179,11 @@ class _Count:
         forget(self._session, whole)
         count_again_soon(self._session, wrong - whole)
 
-    def _count_news(self, places: Sequence[Place]) -> list[Place]:
+    def _count_news(self, places: Sequence[Checkpoint]) -> list[Checkpoint]:
         """A slice of each, kept where nothing is wrong in it; those of which there is more."""
         slices = self._read(places, again=False)
-        more: list[Place] = []
-        kept: list[Place] = []
+        more: list[Checkpoint] = []
+        kept: list[Checkpoint] = []
         for before, one in zip(places, slices, strict=True):
             place = replace(before, entry_id=one.last, credits=before.credits + one.credits)
             if one.account_id not in self._wrong:
@@ -197,11 +197,11 @@ class _Count:
         keep_news(self._session, kept)
         return more
 
-    def _count_again(self, places: Sequence[Place]) -> list[Place]:
+    def _count_again(self, places: Sequence[Checkpoint]) -> list[Checkpoint]:
         """The same, once more; where something is wrong, the checkpoint falls back to before it."""
         slices = self._read(places, again=True)
-        more: list[Place] = []
-        ended: list[Place] = []
+        more: list[Checkpoint] = []
+        ended: list[Checkpoint] = []
         for before, one in zip(places, slices, strict=True):
             place = replace(
                 before, again_id=one.last, again_credits=before.again_credits + one.credits
@@ -219,13 +219,13 @@ class _Count:
         keep_again(self._session, ended, ended=True)
         return more
 
-    def _read(self, places: Sequence[Place], *, again: bool) -> list[Slice]:
+    def _read(self, places: Sequence[Checkpoint], *, again: bool) -> list[Slice]:
         slices = read_slices(self._session, places, again=again)
         self.entries += sum(one.entries for one in slices)
         self.note(check_slices(self._session, slices))
         return slices
 
-    def _compare(self, place: Place, credits: int, before: int | None = None) -> None:
+    def _compare(self, place: Checkpoint, credits: int, before: int | None = None) -> None:
         """Hold an account's balance against all of its entries, `before` what they were once."""
         self.differing.pop(place.account_id, None)
         if place.balance != credits:
@@ -242,10 +242,10 @@ class _Count:
         self.differing[place.account_id] = Finding(place.account_id, wrong, sentence)
 
 
-def _batches(places: Sequence[Place]) -> Iterator[Sequence[Place]]:
+def _batches(places: Sequence[Checkpoint]) -> Iterator[Sequence[Checkpoint]]:
     for start in range(0, len(places), ACCOUNTS_AT_ONCE):
         yield places[start : start + ACCOUNTS_AT_ONCE]
 
 
-def _take(waiting: deque[Place]) -> list[Place]:
+def _take(waiting: deque[Checkpoint]) -> list[Checkpoint]:
     return [waiting.popleft() for _ in range(min(len(waiting), ACCOUNTS_AT_ONCE))]

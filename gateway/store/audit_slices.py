@@ -25,7 +25,7 @@ class Finding(Struct, frozen=True):
     sentence: str
 
 
-class Place(Struct, frozen=True):
+class Checkpoint(Struct, frozen=True):
     """How far an account is counted: up to `entry_id`, and once more up to `again_id`."""
 
     account_id: int
@@ -165,7 +165,7 @@ WHERE c.account_id = k.account_id
 """
 
 
-def pages_of_news(session: Session, installation: str) -> Iterator[list[Place]]:
+def pages_of_news(session: Session, installation: str) -> Iterator[list[Checkpoint]]:
     """The accounts that are not as they were counted, by pages; each time others come first.
 
     In a page, those that are counted least far do.
@@ -176,13 +176,15 @@ def pages_of_news(session: Session, installation: str) -> Iterator[list[Place]]:
         yield _places(session, _NEWS, values)
 
 
-def read_due(session: Session, installation: str, *, seconds: float, share: float) -> list[Place]:
+def read_due(
+    session: Session, installation: str, *, seconds: float, share: float
+) -> list[Checkpoint]:
     """The accounts whose turn it is to be counted from zero, or to go on with it."""
     values = {"installation": installation, "seconds": seconds, "share": share}
     return _places(session, _DUE, {**values, "most": _DUE_AT_ONCE})
 
 
-def read_slices(session: Session, places: Sequence[Place], *, again: bool) -> list[Slice]:
+def read_slices(session: Session, places: Sequence[Checkpoint], *, again: bool) -> list[Slice]:
     """The next entries of each of some accounts; `again`, those up to its checkpoint."""
     most = _ENTRIES_AT_ONCE // len(places)
     values = {
@@ -221,13 +223,13 @@ def check_holds(session: Session, installation: str) -> Iterator[Finding]:
     return _find(session, _OF_HOLDS, {"installation": installation})
 
 
-def keep_news(session: Session, places: Iterable[Place]) -> None:
+def keep_news(session: Session, places: Iterable[Checkpoint]) -> None:
     """Remember how far accounts are counted."""
     kept = [(one.account_id, one.entry_id, one.credits) for one in places]
     _keep(session, _KEEP, kept)
 
 
-def keep_again(session: Session, places: Iterable[Place], *, ended: bool = False) -> None:
+def keep_again(session: Session, places: Iterable[Checkpoint], *, ended: bool = False) -> None:
     """Remember how far accounts are counted once more; with `ended`, the checkpoint is there."""
     kept = [(one.account_id, one.again_id, one.again_credits) for one in places]
     _keep(session, _END_AGAIN if ended else _KEEP_AGAIN, kept)
@@ -252,9 +254,9 @@ def _keep(session: Session, statement: str, kept: list[tuple[int, int, int]]) ->
         session.execute(text(statement), values)
 
 
-def _places(session: Session, statement: str, values: dict[str, Any]) -> list[Place]:
+def _places(session: Session, statement: str, values: dict[str, Any]) -> list[Checkpoint]:
     rows = session.execute(text(statement), values)
-    return [Place(*row) for row in rows]
+    return [Checkpoint(*row) for row in rows]
 
 
 def _find(

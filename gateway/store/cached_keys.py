@@ -8,7 +8,7 @@ from sqlalchemy import select as sql_select
 from sqlmodel import Session, col, select
 
 from gateway.store.database import Database
-from gateway.store.tables import Account, ApiKey, ApiKeyHash, KeyVersion
+from gateway.store.tables import Account, ApiKeyHash, ApiKeyRow, KeyVersion
 from gateway.store.unreadable import can_be_read, set_aside
 
 #: keys that are read by one statement
@@ -17,19 +17,19 @@ _COLUMNS = (
     *(
         col(column)
         for column in (
-            ApiKey.id,
-            ApiKey.key_id,
-            ApiKey.namespace,
-            ApiKey.name,
-            ApiKey.account_id,
-            ApiKey.models,
-            ApiKey.requests_per_minute,
-            ApiKey.concurrent_requests,
-            ApiKey.credits_per_day,
-            ApiKey.suspended,
-            ApiKey.revoked_at,
-            ApiKey.expires_at,
-            ApiKey.version,
+            ApiKeyRow.id,
+            ApiKeyRow.key_id,
+            ApiKeyRow.namespace,
+            ApiKeyRow.name,
+            ApiKeyRow.account_id,
+            ApiKeyRow.models,
+            ApiKeyRow.requests_per_minute,
+            ApiKeyRow.concurrent_requests,
+            ApiKeyRow.credits_per_day,
+            ApiKeyRow.suspended,
+            ApiKeyRow.revoked_at,
+            ApiKeyRow.expires_at,
+            ApiKeyRow.version,
         )
     ),
     col(Account.namespace).label("account_namespace"),
@@ -87,13 +87,13 @@ def read_changes(database: Database, since: int) -> KeyChanges:
     with database.read(snapshot=True) as session:
         version = session.exec(select(KeyVersion.version)).one()
         now = database.now(session)
-        changed = select(ApiKey.id, ApiKey.version)
+        changed = select(ApiKeyRow.id, ApiKeyRow.version)
         if since < 0:
-            changed = changed.where(col(ApiKey.revoked_at).is_(None))
+            changed = changed.where(col(ApiKeyRow.revoked_at).is_(None))
         keys: list[LiveKey] = []
         last: int | None = since
         while last is not None:
-            page = changed.where(col(ApiKey.version) > last).order_by(col(ApiKey.version))
+            page = changed.where(col(ApiKeyRow.version) > last).order_by(col(ApiKeyRow.version))
             read, last = _read(session, page.limit(_PAGE))
             keys += read
         return KeyChanges(version, now, tuple(keys))
@@ -109,10 +109,10 @@ def _newest_version(database: Database) -> tuple[int, datetime]:
 def read_by_hash(database: Database, hashes: list[bytes]) -> LiveKey | None:
     """The key with one of these hashes, unless it is revoked. Raises `DatabaseUnavailable`."""
     with database.read() as session:
-        found = select(ApiKey.id, ApiKey.version).where(
-            col(ApiKey.id) == ApiKeyHash.api_key_id,
+        found = select(ApiKeyRow.id, ApiKeyRow.version).where(
+            col(ApiKeyRow.id) == ApiKeyHash.api_key_id,
             col(ApiKeyHash.hash).in_(hashes),
-            col(ApiKey.revoked_at).is_(None),
+            col(ApiKeyRow.revoked_at).is_(None),
         )
         keys, _ = _read(session, found.limit(1))
         return keys[0] if keys else None
@@ -123,8 +123,8 @@ def _read(session: Session, page: Any) -> tuple[list[LiveKey], int | None]:
     wanted = page.subquery()
     rows = session.execute(
         sql_select(*_COLUMNS)
-        .join(wanted, wanted.c.id == col(ApiKey.id))
-        .join(Account, col(Account.id) == col(ApiKey.account_id))
+        .join(wanted, wanted.c.id == col(ApiKeyRow.id))
+        .join(Account, col(Account.id) == col(ApiKeyRow.account_id))
         .order_by(wanted.c.version)
     ).all()
     issued = session.execute(

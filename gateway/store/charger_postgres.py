@@ -11,11 +11,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from gateway.core.errors import ChargeUnknown, DatabaseBusy, DatabaseUnavailable, FaregateError
-from gateway.store.hot_connection import Lane, StatementRefused
-from gateway.store.ledger import Charge, Verdict
+from gateway.store.hot_connection import HotConnection, StatementRefused
+from gateway.store.ledger import Charge, ChargeResult
 from gateway.store.statements_postgres import (
     CHARGE,
-    CHARGE_PASSING_BY,
+    CHARGE_SKIP_LOCKED,
     MADE,
     byte_strings,
     integers,
@@ -28,14 +28,14 @@ _PAUSE_SECONDS = 0.1
 _LOCKED_MAX = 10_000
 _DUPLICATE = "23505"
 
-Result = Verdict | FaregateError
+Result = ChargeResult | FaregateError
 
 
 class Charger:
     """Charges for one replica, on one lane, one batch at a time."""
 
-    def __init__(self, lane: Lane, replica_id: str) -> None:
-        self._lane = lane
+    def __init__(self, connection: HotConnection, replica_id: str) -> None:
+        self._connection = connection
         self._replica_id = replica_id
         #: accounts whose lock did not come when it was waited for last
         self._locked: set[int] = set()
@@ -45,9 +45,11 @@ class Charger:
         awaited = [charge for charge in batch if charge.account_id not in self._locked]
         passed_by = [charge for charge in batch if charge.account_id in self._locked]
         results: dict[str, Result] = {}
-        for charges, passing_by in ((awaited, False), (passed_by, True)):
+        for charges, skip_locked in ((awaited, False), (passed_by, True)):
             if charges:
-                results |= await _Attempt(self._lane, self._replica_id, charges, passing_by).run()
+                results |= await _Attempt(
+                    self._connection, self._replica_id, charges, skip_locked
+                ).run()
         self._note_locks(batch, results)
         return [results[charge.request_id] for charge in batch]
 
@@ -63,11 +65,15 @@ class _Attempt:
     """One batch on its way into the books."""
 
     def __init__(
-        self, lane: Lane, replica_id: str, charges: Sequence[Charge], passing_by: bool
+        self,
+        connection: HotConnection,
+        replica_id: str,
+        charges: Sequence[Charge],
+        skip_locked: bool,
     ) -> None:
-        self._lane = lane
+        self._connection = connection
         self._replica_id = replica_id
-        self._passing_by = passing_by
+        self._skip_locked = skip_locked
         self._left = list(charges)
         self._results: dict[str, Result] = {}
         self._until = time.monotonic() + _CHARGE_SECONDS
@@ -80,11 +86,11 @@ class _Attempt:
         while self._left:
             try:
                 if self._unknown is not None:
-                    await self._take_over_what_was_made()
+                    await self._adopt_committed()
                 if self._left:
-                    self._settle(await self._ask(self._left))
+                    self._record(await self._ask(self._left))
             except StatementRefused as refused:
-                await self._cope(refused)
+                await self._recover(refused)
             except ChargeUnknown as unknown:
                 self._unknown = unknown
                 await self._pause(unknown)
@@ -92,11 +98,11 @@ class _Attempt:
                 await self._pause(unavailable)
         return self._results
 
-    async def _cope(self, refused: StatementRefused) -> None:
+    async def _recover(self, refused: StatementRefused) -> None:
         if refused.sqlstate == _DUPLICATE and self._unknown is not None:
             await self._pause(self._unknown)  # the first attempt is committed by now: look again
-        elif refused.is_lock_timeout and not self._passing_by:
-            self._passing_by = True
+        elif refused.is_lock_timeout and not self._skip_locked:
+            self._skip_locked = True
         elif refused.has_ended_the_connection and not self._has_lost_a_connection:
             self._has_lost_a_connection = True
         elif refused.is_about_data and len(self._left) > 1:
@@ -105,7 +111,7 @@ class _Attempt:
             self._fail(DatabaseBusy("the database is busy", cause=refused.cause))
         else:
             error = DatabaseUnavailable("the database refused the charge", cause=refused.cause)
-            self._lane.failed(error)
+            self._connection.failed(error)
             self._fail(error)
 
     async def _pause(self, error: DatabaseUnavailable) -> None:
@@ -113,48 +119,48 @@ class _Attempt:
         if self._unknown is None:
             raise error
         if time.monotonic() > self._until:
-            self._lane.failed(self._unknown)
+            self._connection.failed(self._unknown)
             self._fail(self._unknown)
         await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _ask_one_by_one(self) -> None:
         for charge in list(self._left):
-            attempt = _Attempt(self._lane, self._replica_id, [charge], passing_by=True)
+            attempt = _Attempt(self._connection, self._replica_id, [charge], skip_locked=True)
             attempt._unknown = self._unknown
             try:
-                self._settle(await attempt.run())
+                self._record(await attempt.run())
             except DatabaseUnavailable as error:
                 self._fail(error)
                 return
 
     async def _ask(self, charges: Sequence[Charge]) -> dict[str, Result]:
-        rows = await self._lane.run(
-            CHARGE_PASSING_BY if self._passing_by else CHARGE,
+        rows = await self._connection.run(
+            CHARGE_SKIP_LOCKED if self._skip_locked else CHARGE,
             _values(charges, self._replica_id),
         )
         return {
-            charge.request_id: _locked() if outcome == "locked" else Verdict(outcome, *left)
+            charge.request_id: _locked() if outcome == "locked" else ChargeResult(outcome, *left)
             for charge, (outcome, *left) in zip(charges, rows, strict=True)
         }
 
-    async def _take_over_what_was_made(self) -> None:
+    async def _adopt_committed(self) -> None:
         ids = texts(charge.request_id for charge in self._left)
-        rows = await self._lane.run(MADE, {"request_ids": ids})
-        self._settle(
+        rows = await self._connection.run(MADE, {"request_ids": ids})
+        self._record(
             {
-                request_id: Verdict("charged", balance)
+                request_id: ChargeResult("charged", balance)
                 if is_held
                 else DatabaseUnavailable("the charge was given back meanwhile")
                 for request_id, is_held, balance in rows
             }
         )
 
-    def _settle(self, results: dict[str, Result]) -> None:
+    def _record(self, results: dict[str, Result]) -> None:
         self._results |= results
         self._left = [charge for charge in self._left if charge.request_id not in results]
 
     def _fail(self, error: FaregateError) -> None:
-        self._settle({charge.request_id: error for charge in self._left})
+        self._record({charge.request_id: error for charge in self._left})
 
 
 def _locked() -> DatabaseBusy:

@@ -109,7 +109,7 @@ class Database:
 
         Raises `DatabaseUnavailable`.
         """
-        with self.told(), self.engine.connect() as connection:
+        with self.translated_errors(), self.engine.connect() as connection:
             return tuple(connection.exec_driver_sql(statement).one())
 
     def allow(self, session: Session, seconds: float) -> None:
@@ -120,10 +120,10 @@ class Database:
         wait_for_answers(session.connection(), seconds + 1 if seconds else None)
 
     @contextmanager
-    def told(self) -> Iterator[None]:
-        """As `told`; and an outage begins where the database does not answer."""
+    def translated_errors(self) -> Iterator[None]:
+        """As `translated_errors`; and an outage begins where the database does not answer."""
         try:
-            with told(self.url):
+            with translated_errors(self.url):
                 yield
         except DatabaseBusy:
             raise
@@ -134,7 +134,7 @@ class Database:
     @contextmanager
     def _session(self, *, immediate: bool = False, snapshot: bool = False) -> Iterator[Session]:
         asked_at = time.monotonic()
-        with self.told(), Session(self.engine, expire_on_commit=False) as session:
+        with self.translated_errors(), Session(self.engine, expire_on_commit=False) as session:
             if self.is_sqlite:
                 session.execute(text("BEGIN IMMEDIATE" if immediate else "BEGIN"))
             elif snapshot:
@@ -156,7 +156,7 @@ class Database:
 
 
 @contextmanager
-def told(url: str = "") -> Iterator[None]:
+def translated_errors(url: str = "") -> Iterator[None]:
     """Whatever says that the database does not answer, or not now, in the words of our errors."""
     try:
         yield

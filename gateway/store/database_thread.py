@@ -14,14 +14,14 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Desk:
+class DatabaseThread:
     """Runs functions of the store in order, on a way of its own to a database."""
 
     def __init__(self, database: Database, name: str) -> None:
         self._database = database.beside(answer_seconds=_ANSWER_SECONDS)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
 
-    async def ask(
+    async def run(
         self,
         function: Callable[Concatenate[Database, P], T],
         *arguments: P.args,

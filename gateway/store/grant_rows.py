@@ -10,7 +10,7 @@ from sqlmodel import Session, col, select
 
 from gateway.core.spec import CreditGrant as CreditGrantObject
 from gateway.store.database import Database
-from gateway.store.tables import CreditGrant, Entry
+from gateway.store.tables import CreditGrantRow, Entry
 
 GrantReason = Literal[
     "Posted", "AlreadyPosted", "Voided", "Expired", "IdempotencyConflict", "BalanceTooLarge"
@@ -98,27 +98,29 @@ def find_grant(
 def list_grants(database: Database, installation: str) -> tuple[dict[str, GrantState], datetime]:
     """All grants of an installation by their identity, by one statement, and the moment."""
     with database.read() as session:
-        found = select(CreditGrant, Entry.id).join(Entry, col(Entry.grant_id) == CreditGrant.id)
+        found = select(CreditGrantRow, Entry.id).join(
+            Entry, col(Entry.grant_id) == CreditGrantRow.id
+        )
         rows = session.execute(
-            found.where(CreditGrant.installation == installation, Entry.kind == "grant")
+            found.where(CreditGrantRow.installation == installation, Entry.kind == "grant")
         ).all()
         return {row.identity: _state(row, entry) for row, entry in rows}, database.now(session)
 
 
 def read_grant(session: Session, installation: str, identity: str) -> GrantState | None:
     """One grant within a transaction."""
-    found = select(CreditGrant, Entry.id).join(Entry, col(Entry.grant_id) == CreditGrant.id)
+    found = select(CreditGrantRow, Entry.id).join(Entry, col(Entry.grant_id) == CreditGrantRow.id)
     pair = session.execute(
         found.where(
-            CreditGrant.installation == installation,
-            CreditGrant.identity == identity,
+            CreditGrantRow.installation == installation,
+            CreditGrantRow.identity == identity,
             Entry.kind == "grant",
         )
     ).one_or_none()
     return None if pair is None else _state(pair[0], pair[1])
 
 
-def _state(row: CreditGrant, entry_id: int) -> GrantState:
+def _state(row: CreditGrantRow, entry_id: int) -> GrantState:
     return GrantState(
         identity=row.identity,
         uid=row.uid,

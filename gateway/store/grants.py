@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import func, update
 from sqlmodel import Session, col, select
 
-from gateway.core.credits import BALANCE_MAX, Lot, add_lot, settle_lots, take_lot
+from gateway.core.credits import BALANCE_MAX, Lot, add_lot, reconcile_lots, take_lot
 from gateway.core.spec import CreditGrant as CreditGrantObject
 from gateway.store.accounts import (
     ensure_account,
@@ -24,7 +24,7 @@ from gateway.store.grant_rows import (
     payload_hash,
     read_grant,
 )
-from gateway.store.tables import Account, CreditGrant, Hold
+from gateway.store.tables import Account, CreditGrantRow, Hold
 
 #: grants whose expiry is posted in one transaction, for which charges of the account wait
 _EXPIRED_AT_ONCE = 250
@@ -60,8 +60,8 @@ def apply_grant(database: Database, installation: str, grant: CreditGrantObject)
         if state is None:
             return _post(session, installation, grant, account, now)
         row_id = session.exec(
-            select(CreditGrant.id).where(
-                CreditGrant.installation == installation, CreditGrant.identity == identity
+            select(CreditGrantRow.id).where(
+                CreditGrantRow.installation == installation, CreditGrantRow.identity == identity
             )
         ).one()
         _take(session, account, [row_id], "void", now)
@@ -100,14 +100,14 @@ def _expire_some(database: Database, account_id: int) -> int:
         (account,) = lock_accounts(session, [account_id])
         now = database.now(session)
         due = session.exec(
-            select(CreditGrant.id)
+            select(CreditGrantRow.id)
             .where(
-                CreditGrant.account_id == account_id,
-                col(CreditGrant.expires_at) <= now,
-                col(CreditGrant.expired_at).is_(None),
-                col(CreditGrant.voided_at).is_(None),
+                CreditGrantRow.account_id == account_id,
+                col(CreditGrantRow.expires_at) <= now,
+                col(CreditGrantRow.expired_at).is_(None),
+                col(CreditGrantRow.voided_at).is_(None),
             )
-            .order_by(col(CreditGrant.expires_at), col(CreditGrant.id))
+            .order_by(col(CreditGrantRow.expires_at), col(CreditGrantRow.id))
             .limit(_EXPIRED_AT_ONCE)
         ).all()
         if due:
@@ -123,7 +123,7 @@ def _post(
     now: datetime,
 ) -> GrantResult:
     spec = grant.spec
-    row = CreditGrant(
+    row = CreditGrantRow(
         installation=installation,
         identity=grant_identity(grant),
         namespace=grant.metadata.namespace,
@@ -140,7 +140,9 @@ def _post(
     before = read_lots(session, account)
     session.add(row)
     session.flush()
-    lots = add_lot(settle_lots(before, account.balance), Lot(row.id, spec.credits, spec.expires_at))
+    lots = add_lot(
+        reconcile_lots(before, account.balance), Lot(row.id, spec.credits, spec.expires_at)
+    )
     (entry_id,) = post_entries(session, account, "grant", {row.id: spec.credits}, now)
     account.granted, account.announced = account.balance, 0
     write_lots(session, account, before, lots)
@@ -160,14 +162,16 @@ def _take(
 ) -> None:
     """Take back what is left of some grants, under the account's lock."""
     before = read_lots(session, account, grant_ids)
-    settled = settle_lots(before, account.balance)
-    left = {lot.grant_id: lot.remaining for lot in settled.lots}
-    lots, taken = take_lot(settled, *grant_ids)
+    reconciled = reconcile_lots(before, account.balance)
+    left = {lot.grant_id: lot.remaining for lot in reconciled.lots}
+    lots, taken = take_lot(reconciled, *grant_ids)
     credits = {grant_id: -left.get(grant_id, 0) for grant_id in grant_ids}
     assert sum(credits.values()) == -taken, "the entries are what was taken"
     post_entries(session, account, kind, credits, now)
     mark = {"voided_at" if kind == "void" else "expired_at": now}
     session.execute(
-        update(CreditGrant).where(col(CreditGrant.id).in_(grant_ids)).values(remaining=0, **mark)
+        update(CreditGrantRow)
+        .where(col(CreditGrantRow.id).in_(grant_ids))
+        .values(remaining=0, **mark)
     )
     write_lots(session, account, before, lots)

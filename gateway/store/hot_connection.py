@@ -43,7 +43,7 @@ class StatementRefused(Exception):
         return is_ending(self.sqlstate)
 
 
-class Lane:
+class HotConnection:
     """A connection in autocommit; a lost one is opened again by the next statement."""
 
     def __init__(self, url: str, outage: Outage | None = None) -> None:

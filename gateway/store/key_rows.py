@@ -9,7 +9,7 @@ from sqlmodel import Session, col, select
 from gateway.core.spec import ApiKey as ApiKeyObject
 from gateway.core.spec import overlap_seconds
 from gateway.store.database import Database
-from gateway.store.tables import Account, ApiKey, ApiKeyHash
+from gateway.store.tables import Account, ApiKeyHash, ApiKeyRow
 
 
 class KeyState(Struct, frozen=True, kw_only=True):
@@ -40,7 +40,7 @@ class KeyState(Struct, frozen=True, kw_only=True):
     live_hashes: frozenset[bytes]
     dead_hashes: frozenset[bytes]
 
-    def says(self, key: ApiKeyObject, *, rotated: bool = True) -> bool:
+    def matches(self, key: ApiKeyObject, *, rotated: bool = True) -> bool:
         """Whether there is nothing in the object that the row does not say already.
 
         With `rotated=False` the rotation that the object asks for may still be to come.
@@ -66,12 +66,12 @@ def find_key(database: Database, installation: str, namespace: str, name: str) -
     """The row of an ApiKey object, by name. Raises `DatabaseUnavailable`."""
     with database.read() as session:
         found = session.execute(
-            select(ApiKey, Account)
-            .join(Account, col(Account.id) == col(ApiKey.account_id))
+            select(ApiKeyRow, Account)
+            .join(Account, col(Account.id) == col(ApiKeyRow.account_id))
             .where(
-                ApiKey.installation == installation,
-                ApiKey.namespace == namespace,
-                ApiKey.name == name,
+                ApiKeyRow.installation == installation,
+                ApiKeyRow.namespace == namespace,
+                ApiKeyRow.name == name,
             )
         ).one_or_none()
         if found is None:
@@ -82,28 +82,28 @@ def find_key(database: Database, installation: str, namespace: str, name: str) -
 
 def list_keys(database: Database, installation: str) -> list[KeyState]:
     """All keys of an installation that are not revoked, by two statements however many they are."""
-    living = (ApiKey.installation == installation, col(ApiKey.revoked_at).is_(None))
+    living = (ApiKeyRow.installation == installation, col(ApiKeyRow.revoked_at).is_(None))
     with database.read(snapshot=True) as session:
         now = database.now(session)
         rows = session.execute(
-            select(ApiKey, Account)
-            .join(Account, col(Account.id) == col(ApiKey.account_id))
+            select(ApiKeyRow, Account)
+            .join(Account, col(Account.id) == col(ApiKeyRow.account_id))
             .where(*living)
         ).all()
         hashes: dict[int, list[ApiKeyHash]] = {}
-        issued = select(ApiKeyHash).join(ApiKey, col(ApiKey.id) == col(ApiKeyHash.api_key_id))
+        issued = select(ApiKeyHash).join(ApiKeyRow, col(ApiKeyRow.id) == col(ApiKeyHash.api_key_id))
         for each in session.exec(issued.where(*living)):
             hashes.setdefault(each.api_key_id, []).append(each)
         return [_state(row, account.name, hashes.get(row.id, ()), now) for row, account in rows]
 
 
-def read_state(session: Session, row: ApiKey, account: str, now: datetime) -> KeyState:
+def read_state(session: Session, row: ApiKeyRow, account: str, now: datetime) -> KeyState:
     """The state of one row within a transaction."""
     issued = select(ApiKeyHash).where(ApiKeyHash.api_key_id == row.id)
     return _state(row, account, session.exec(issued).all(), now)
 
 
-def _state(row: ApiKey, account: str, hashes: Iterable[ApiKeyHash], now: datetime) -> KeyState:
+def _state(row: ApiKeyRow, account: str, hashes: Iterable[ApiKeyHash], now: datetime) -> KeyState:
     by_age = sorted(hashes, key=lambda each: each.created_at)
     live = [
         each

@@ -17,10 +17,10 @@ from gateway.core.spec import overlap_seconds
 from gateway.store.accounts import ensure_account, lock_accounts
 from gateway.store.database import Database
 from gateway.store.key_rows import KeyState, find_key, read_state
-from gateway.store.tables import Account, ApiKey, ApiKeyHash, KeyVersion, UtcDateTime
+from gateway.store.tables import Account, ApiKeyHash, ApiKeyRow, KeyVersion, UtcDateTime
 
 #: keys whose use is noted in one transaction
-_NOTED_AT_ONCE = 1000
+_USES_AT_ONCE = 1000
 _NOTE_USE = text(
     "INSERT INTO api_key_use (api_key_id, used_at) VALUES (:id, :now)"
     " ON CONFLICT (api_key_id) DO UPDATE SET used_at = excluded.used_at"
@@ -107,7 +107,7 @@ def revoke_key(database: Database, key_row_id: int) -> None:
     Raises `DatabaseUnavailable`.
     """
     with database.write() as session:
-        row = session.get(ApiKey, key_row_id)
+        row = session.get(ApiKeyRow, key_row_id)
         if row is None or row.revoked_at is not None:
             return
         lock_accounts(session, [row.account_id])
@@ -119,7 +119,7 @@ def revoke_key(database: Database, key_row_id: int) -> None:
 def suspend_key(database: Database, key_row_id: int, *, suspended: bool = True) -> None:
     """Suspend a key, reversibly."""
     with database.write() as session:
-        row = session.get_one(ApiKey, key_row_id)
+        row = session.get_one(ApiKeyRow, key_row_id)
         lock_accounts(session, [row.account_id])
         row.suspended = suspended
         session.add(row)
@@ -133,22 +133,22 @@ def note_use(database: Database, key_row_ids: Sequence[int]) -> None:
     touches a row that a charge waits for. Raises `DatabaseUnavailable`.
     """
     ids = sorted(key_row_ids)
-    for start in range(0, len(ids), _NOTED_AT_ONCE):
+    for start in range(0, len(ids), _USES_AT_ONCE):
         with database.write() as session:
             now = database.now(session)
-            some = ids[start : start + _NOTED_AT_ONCE]
+            some = ids[start : start + _USES_AT_ONCE]
             session.execute(_NOTE_USE, [{"id": row_id, "now": now} for row_id in some])
 
 
 def _is_applied(state: KeyState, key: ApiKeyObject, credential: Credential | None) -> bool:
     if credential is None:
-        return state.says(key, rotated=False)
-    return state.says(key) and state.newest_hash == credential.hash
+        return state.matches(key, rotated=False)
+    return state.matches(key) and state.newest_hash == credential.hash
 
 
 def _lock_account_and_row(
     session: Session, installation: str, key: ApiKeyObject, now: datetime
-) -> tuple[Account, ApiKey | None]:
+) -> tuple[Account, ApiKeyRow | None]:
     """The account that is wanted, and the row of the object, if there is one.
 
     Where the row is another account's, both accounts are locked, like everywhere in the order of
@@ -157,26 +157,26 @@ def _lock_account_and_row(
     """
     namespace, name = key.metadata.namespace, key.metadata.name
     own = (
-        ApiKey.installation == installation,
-        ApiKey.namespace == namespace,
-        ApiKey.name == name,
+        ApiKeyRow.installation == installation,
+        ApiKeyRow.namespace == namespace,
+        ApiKeyRow.name == name,
     )
     wanted = (
         Account.installation == installation,
         Account.namespace == namespace,
         Account.name == key.spec.account,
     )
-    held = session.exec(select(ApiKey.account_id).where(*own)).all()
+    held = session.exec(select(ApiKeyRow.account_id).where(*own)).all()
     lock_accounts(session, [*held, *session.exec(select(Account.id).where(*wanted))])
     account = ensure_account(session, installation, namespace, key.spec.account, now)
-    row = session.exec(select(ApiKey).where(*own).with_for_update()).one_or_none()
+    row = session.exec(select(ApiKeyRow).where(*own).with_for_update()).one_or_none()
     if row is not None and row.account_id not in (*held, account.id):
         raise KeyMoved(f"the row of {namespace}/{name} has changed")
     return account, row
 
 
-def _new_row(installation: str, key: ApiKeyObject, account: Account, now: datetime) -> ApiKey:
-    return ApiKey(
+def _new_row(installation: str, key: ApiKeyObject, account: Account, now: datetime) -> ApiKeyRow:
+    return ApiKeyRow(
         key_id=generate_key_id(),
         installation=installation,
         namespace=key.metadata.namespace,
@@ -190,7 +190,7 @@ def _new_row(installation: str, key: ApiKeyObject, account: Account, now: dateti
 
 
 def _issue(
-    session: Session, row: ApiKey, credential: Credential | None, now: datetime, overlap: int
+    session: Session, row: ApiKeyRow, credential: Credential | None, now: datetime, overlap: int
 ) -> None:
     hashes = session.exec(
         select(ApiKeyHash)
@@ -213,7 +213,7 @@ def _issue(
     session.flush()
     known = session.get(ApiKeyHash, credential.hash)
     if known is not None and known.api_key_id != row.id:
-        owner = session.get_one(ApiKey, known.api_key_id)
+        owner = session.get_one(ApiKeyRow, known.api_key_id)
         raise DuplicateCredential(owner.namespace, owner.name)
     if known is None:
         known = ApiKeyHash(hash=credential.hash, api_key_id=row.id, pepper=credential.pepper)
@@ -229,7 +229,7 @@ def _revoke_hashes(session: Session, hashes: Sequence[ApiKeyHash], now: datetime
         session.add(old)
 
 
-def _copy_spec(row: ApiKey, key: ApiKeyObject, account: Account) -> None:
+def _copy_spec(row: ApiKeyRow, key: ApiKeyObject, account: Account) -> None:
     spec = key.spec
     row.uid = key.metadata.uid
     row.account_id = account.id
@@ -242,7 +242,7 @@ def _copy_spec(row: ApiKey, key: ApiKeyObject, account: Account) -> None:
     row.revoked_at = None
 
 
-def _bump_version(session: Session, row: ApiKey) -> None:
+def _bump_version(session: Session, row: ApiKeyRow) -> None:
     """Number the change; the counter's row lock makes the numbers' order that of the commits."""
     version: int = session.execute(
         update(KeyVersion)

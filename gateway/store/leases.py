@@ -16,7 +16,7 @@ from gateway import __version__
 from gateway.core.lease_watch import Lease
 from gateway.store.database import Database
 from gateway.store.ledger import Refund
-from gateway.store.tables import Account, ApiKey, Entry, Hold, Replica
+from gateway.store.tables import Account, ApiKeyRow, Entry, Hold, Replica
 
 #: holds refunded in one statement: their accounts are locked meanwhile
 REFUND_BATCH = 200
@@ -107,8 +107,8 @@ def owners_of(database: Database, holds: Sequence[Refund]) -> dict[str, Owner]:
     """By request, as far as the holds are still there. Raises `DatabaseUnavailable`."""
     with database.read() as session:
         found = session.execute(
-            select(Hold, ApiKey, Account, Entry)
-            .join(ApiKey, col(ApiKey.id) == col(Hold.api_key_id))
+            select(Hold, ApiKeyRow, Account, Entry)
+            .join(ApiKeyRow, col(ApiKeyRow.id) == col(Hold.api_key_id))
             .join(Account, col(Account.id) == col(Hold.account_id))
             .join(
                 Entry,

@@ -36,7 +36,7 @@ class Charge(Struct, frozen=True):
     retry_count: int | None = None
 
 
-class Verdict(Struct, frozen=True):
+class ChargeResult(Struct, frozen=True):
     """What became of a charge; `balance` is the account's afterwards.
 
     `exhausted`: the balance does not cover it. `dead`: the key is revoked, suspended or expired.
@@ -67,7 +67,7 @@ class Refund(Struct, frozen=True):
 class Ledger(Protocol):
     """The hot side of one database, for one replica."""
 
-    async def charge(self, charge: Charge) -> Verdict:
+    async def charge(self, charge: Charge) -> ChargeResult:
         """Book a charge durably. Raises `DatabaseUnavailable`, and `ChargeUnknown` where the
         commit's outcome is not known."""
 

@@ -5,15 +5,22 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from gateway.core.batch_retry import Tried, worth_another_try
+from gateway.core.batch_retry import AttemptedCharge, worth_another_try
 from gateway.core.errors import ChargeUnknown, DatabaseBusy, DatabaseUnavailable, FaregateError
 from gateway.core.events import Usage
 from gateway.store.charger_postgres import Charger, Result
 from gateway.store.group_commit import GroupCommit
-from gateway.store.hot_connection import Lane, StatementRefused
-from gateway.store.ledger import Charge, End, Refund, Verdict, note_late_ends
+from gateway.store.hot_connection import HotConnection, StatementRefused
+from gateway.store.ledger import Charge, ChargeResult, End, Refund, note_late_ends
 from gateway.store.outage import Outage
-from gateway.store.statements_postgres import END, GIVEN, REFUND, REFUND_PASSING_BY, integers, texts
+from gateway.store.statements_postgres import (
+    END,
+    GIVEN,
+    REFUND,
+    REFUND_SKIP_LOCKED,
+    integers,
+    texts,
+)
 
 #: what is written behind is sent so often, and not after so long
 _ATTEMPTS_MAX = 3
@@ -32,9 +39,9 @@ class PostgresLedger:
         outage: Outage | None = None,
     ) -> None:
         outage = outage or Outage()
-        self._charge_lane = Lane(url, outage)
-        self._charger = Charger(self._charge_lane, replica_id)
-        self._behind_lane = Lane(url, outage)
+        self._charge_connection = HotConnection(url, outage)
+        self._charger = Charger(self._charge_connection, replica_id)
+        self._behind_connection = HotConnection(url, outage)
         self._behind_lock = asyncio.Lock()
         self._charges = GroupCommit[Charge, Result](
             self._charge_batch, account_of=lambda charge: charge.account_id
@@ -49,7 +56,7 @@ class PostgresLedger:
     async def start(self) -> None:
         """Nothing to do: a lane connects with its first statement."""
 
-    async def charge(self, charge: Charge) -> Verdict:
+    async def charge(self, charge: Charge) -> ChargeResult:
         result = await self._charges.submit(charge)
         if isinstance(result, FaregateError):
             raise result
@@ -71,8 +78,8 @@ class PostgresLedger:
     async def drain(self) -> None:
         for group in (self._charges, self._refunds, self._ends):
             await group.drain()
-        await self._charge_lane.close()
-        await self._behind_lane.close()
+        await self._charge_connection.close()
+        await self._behind_connection.close()
 
     async def _charge_batch(self, batch: Sequence[Charge], tries: int = 3) -> list[Result]:
         results = await self._charger.charge(batch)
@@ -87,7 +94,7 @@ class PostgresLedger:
         ids = texts(refund.request_id for refund in batch)
         accounts = integers({refund.account_id for refund in batch})
         values = {"request_ids": ids, "account_ids": accounts}
-        rows, was_unknown = await self._behind(REFUND, values, REFUND_PASSING_BY)
+        rows, was_unknown = await self._behind(REFUND, values, REFUND_SKIP_LOCKED)
         results: dict[str, bool | FaregateError] = {
             request_id: True if given else DatabaseBusy("the account is locked by somebody else")
             for request_id, given in rows
@@ -118,9 +125,9 @@ class PostgresLedger:
         return [None] * len(batch)
 
     async def _behind(
-        self, statement: str, values: dict[str, Any], passing_by: str | None = None
+        self, statement: str, values: dict[str, Any], skip_locked: str | None = None
     ) -> tuple[Sequence[Any], bool]:
-        """The rows, and whether an answer was lost before. `passing_by` waits for no lock.
+        """The rows, and whether an answer was lost before. `skip_locked` waits for no lock.
 
         What is written behind releases holds exactly once, so it may be sent again after a failure.
         """
@@ -131,17 +138,17 @@ class PostgresLedger:
             attempts += 1
             try:
                 async with self._behind_lock:
-                    return await self._behind_lane.run(statement, values), was_unknown
+                    return await self._behind_connection.run(statement, values), was_unknown
             except StatementRefused as refused:
                 error = _refusal(refused)
-                if refused.is_lock_timeout and passing_by is not None:
-                    statement = passing_by
+                if refused.is_lock_timeout and skip_locked is not None:
+                    statement = skip_locked
             except DatabaseUnavailable as unavailable:
                 error = unavailable
                 was_unknown = was_unknown or isinstance(unavailable, ChargeUnknown)
             if attempts == _ATTEMPTS_MAX or time.monotonic() > until:
                 if not isinstance(error, DatabaseBusy):
-                    self._behind_lane.failed(error)
+                    self._behind_connection.failed(error)
                 raise error
             await asyncio.sleep(0.1 * attempts)
 
@@ -157,11 +164,15 @@ def _crowded_out(batch: Sequence[Charge], results: Sequence[Result]) -> list[int
     tried = []
     is_refused = False
     for position, (charge, result) in enumerate(zip(batch, results, strict=True)):
-        if isinstance(result, Verdict) and result.outcome in ("charged", "exhausted", "capped"):
+        if isinstance(result, ChargeResult) and result.outcome in (
+            "charged",
+            "exhausted",
+            "capped",
+        ):
             is_charged = result.outcome == "charged"
             is_refused = is_refused or not is_charged
             tried.append(
-                Tried(
+                AttemptedCharge(
                     position,
                     charge.account_id,
                     charge.api_key_id,

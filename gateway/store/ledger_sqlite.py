@@ -15,7 +15,7 @@ import msgspec
 from gateway.core.errors import DatabaseBusy, DatabaseUnavailable, FaregateError
 from gateway.store.database import as_unavailable, open_sqlite
 from gateway.store.group_commit import GroupCommit
-from gateway.store.ledger import Charge, End, Refund, Verdict, note_late_ends
+from gateway.store.ledger import Charge, ChargeResult, End, Refund, note_late_ends
 from gateway.store.outage import Outage
 from gateway.store.tables import utc_text
 from gateway.store.writer_thread import WriterThread
@@ -127,9 +127,9 @@ class SqliteLedger:
     async def start(self) -> None:
         self._connection = await self._writer.submit(lambda: open_sqlite(self._path))
 
-    async def charge(self, charge: Charge) -> Verdict:
-        verdict: Verdict | FaregateError = await self._charges.submit(charge)
-        return _raised(verdict)
+    async def charge(self, charge: Charge) -> ChargeResult:
+        result: ChargeResult | FaregateError = await self._charges.submit(charge)
+        return _raised(result)
 
     async def refund(self, refund: Refund) -> bool:
         given: bool | FaregateError = await self._refunds.submit(refund)
@@ -183,7 +183,7 @@ class SqliteLedger:
                 self._connection.execute("ROLLBACK")
             raise
 
-    def _charge_rows(self, batch: Sequence[Charge]) -> list[Verdict]:
+    def _charge_rows(self, batch: Sequence[Charge]) -> list[ChargeResult]:
         now = utc_text(datetime.now(UTC))
         day = now[:10]
         rows = self._read_keys({charge.key_hash for charge in batch}, now, day)
@@ -192,15 +192,15 @@ class SqliteLedger:
         used_today = {row.api_key_id: row.used_today for row in rows.values()}
         taken: dict[int, int] = {}
         charged: list[tuple[Any, ...]] = []
-        verdicts = []
+        results = []
         for charge in batch:
             row = rows.get(charge.key_hash.hex())
-            verdict = _judge(charge, row, balances, used_today)
-            verdicts.append(verdict)
-            if row is None or verdict.outcome != "charged":
+            result = _judge(charge, row, balances, used_today)
+            results.append(result)
+            if row is None or result.outcome != "charged":
                 continue
             account_id = charge.account_id
-            balances[account_id] = verdict.balance
+            balances[account_id] = result.balance
             taken[account_id] = taken.get(account_id, 0) + charge.credits
             used_today[row.api_key_id] += charge.credits
             charged.append(_columns(charge, day if row.cap is not None else None))
@@ -215,7 +215,7 @@ class SqliteLedger:
                 self._connection.execute(statement, values)
             if any(columns[3] for columns in charged):
                 self._connection.execute(_DAYS, values)
-        return verdicts
+        return results
 
     def _read_keys(self, hashes: set[bytes], now: str, day: str) -> dict[str, _Row]:
         places = ",".join(f":hash_{number}" for number in range(len(hashes)))
@@ -259,21 +259,21 @@ class SqliteLedger:
 
 def _judge(
     charge: Charge, row: _Row | None, balances: dict[int, int], used_today: dict[int, int]
-) -> Verdict:
+) -> ChargeResult:
     if (
         row is None
         or not row.live
         or (row.api_key_id, row.account_id) != (charge.api_key_id, charge.account_id)
     ):
-        return Verdict("dead")
+        return ChargeResult("dead")
     balance = balances[row.account_id]
     if row.expiry_due:
-        return Verdict("expiry_due", balance)
+        return ChargeResult("expiry_due", balance)
     if charge.credits > balance:
-        return Verdict("exhausted", balance)
+        return ChargeResult("exhausted", balance)
     if row.cap is not None and used_today[row.api_key_id] + charge.credits > row.cap:
-        return Verdict("capped", balance)
-    return Verdict("charged", balance - charge.credits)
+        return ChargeResult("capped", balance)
+    return ChargeResult("charged", balance - charge.credits)
 
 
 def _columns(charge: Charge, capped_day: str | None) -> tuple[Any, ...]:

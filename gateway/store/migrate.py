@@ -17,7 +17,7 @@ def migrate(database: Database) -> None:
 
     Raises `DatabaseUnavailable`.
     """
-    with database.told():
+    with database.translated_errors():
         _upgrade(database)
 
 

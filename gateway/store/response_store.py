@@ -17,7 +17,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import Raw, Struct
 
-from gateway.core.concurrency.places import Places
+from gateway.core.concurrency.places import FairSemaphore
 from gateway.core.errors import DatabaseUnavailable, RequestTooLarge
 from gateway.core.seal import Sealer
 from gateway.core.shares import Shares
@@ -67,7 +67,7 @@ class ResponseStore(ABC):
         self.bytes_max = bytes_max
         self.retention_days = retention_days
         self._sealer = sealer
-        self._places = Places("stored responses", 1, WAITING_MAX, CALL_TIMEOUT_SECONDS)
+        self._places = FairSemaphore("stored responses", 1, WAITING_MAX, CALL_TIMEOUT_SECONDS)
         self._room = Shares(LARGEST_WAITING_MAX * bytes_max)
         self._unwritten = GroupCommit[Unwritten, bool](
             self._write_batch,
@@ -171,7 +171,7 @@ class ResponseStore(ABC):
         """A call when it is the account's turn; in time, the wait for it among it."""
 
         async def called() -> T:
-            async with self._places.place(caller.holder):
+            async with self._places.acquire(caller.holder):
                 return await call()
 
         return await _in_time(called())

@@ -8,7 +8,7 @@ import msgspec
 
 from gateway.core.errors import ChargeUnknown, DatabaseUnavailable
 from gateway.core.seal import Sealer
-from gateway.store.hot_connection import Lane, StatementRefused
+from gateway.store.hot_connection import HotConnection, StatementRefused
 from gateway.store.outage import Outage
 from gateway.store.response_store import PURGE_ROWS, DataRefused, ResponseStore, Unwritten
 
@@ -68,12 +68,12 @@ class PostgresResponses(ResponseStore):
         outage: Outage | None = None,
     ) -> None:
         super().__init__(sealer, retention_days=retention_days, bytes_max=bytes_max)
-        self._lane = Lane(url, outage)
+        self._connection = HotConnection(url, outage)
         self._lock = asyncio.Lock()
 
     async def _close(self) -> None:
         async with self._lock:
-            await self._lane.close()
+            await self._connection.close()
 
     async def _read(self, account_id: int, response_id: str) -> tuple[str, int] | None:
         rows = await self._run(_READ, {"account_id": account_id, "id": response_id})
@@ -105,7 +105,7 @@ class PostgresResponses(ResponseStore):
         """Run one statement; once more where the connection was lost, for all can be repeated."""
         async with self._lock:
             try:
-                return await self._lane.run(statement, values)
+                return await self._connection.run(statement, values)
             except ChargeUnknown:
                 pass
             except StatementRefused as refused:
@@ -114,6 +114,6 @@ class PostgresResponses(ResponseStore):
                 if not refused.has_ended_the_connection:
                     raise DatabaseUnavailable(_REFUSED, cause=refused.cause) from refused
             try:
-                return await self._lane.run(statement, values)
+                return await self._connection.run(statement, values)
             except (ChargeUnknown, StatementRefused) as error:
                 raise DatabaseUnavailable("the database does not answer") from error

@@ -14,7 +14,7 @@ from gateway.core.errors import DatabaseUnavailable
 from gateway.core.seal import Sealer
 from gateway.store.database import open_sqlite
 from gateway.store.response_store import PURGE_ROWS, DataRefused, ResponseStore, Unwritten
-from gateway.store.tables import Response, ResponseItem, utc_text
+from gateway.store.tables import ResponseItemRow, ResponseRow, utc_text
 from gateway.store.writer_thread import WriterThread
 
 T = TypeVar("T")
@@ -127,7 +127,7 @@ def _now() -> str:
 def _schema() -> list[str]:
     """The statements that make both tables in a file that may have them already."""
     statements: list[str] = []
-    for model in (Response, ResponseItem):
+    for model in (ResponseRow, ResponseItemRow):
         table = SQLModel.metadata.tables[str(model.__tablename__)]
         making: list[DDLElement] = [CreateTable(table, if_not_exists=True)]
         making += [CreateIndex(index, if_not_exists=True) for index in table.indexes]

@@ -88,7 +88,7 @@ WHEN EXISTS (SELECT FROM account a WHERE a.id = judged.account_id)
 THEN 'locked'
 """
 CHARGE = _CHARGE_TEMPLATE.format(skip="", locked="")
-CHARGE_PASSING_BY = _CHARGE_TEMPLATE.format(skip="SKIP LOCKED", locked=_LOCKED)
+CHARGE_SKIP_LOCKED = _CHARGE_TEMPLATE.format(skip="SKIP LOCKED", locked=_LOCKED)
 
 #: which charges of a batch whose outcome is unknown were made, and whether they are held still
 MADE = """
@@ -123,7 +123,7 @@ WITH accounts AS MATERIALIZED (
 SELECT request_id, true FROM released {locked}
 """
 REFUND = _REFUND_TEMPLATE.format(skip="", locked="")
-REFUND_PASSING_BY = _REFUND_TEMPLATE.format(
+REFUND_SKIP_LOCKED = _REFUND_TEMPLATE.format(
     skip="SKIP LOCKED",
     locked="""UNION ALL SELECT request_id, false FROM hold
   WHERE request_id = ANY(%(request_ids)s::text[])

@@ -160,7 +160,7 @@ class Account(SQLModel, table=True):
     created_at: datetime = _moment()
 
 
-class ApiKey(SQLModel, table=True):
+class ApiKeyRow(SQLModel, table=True):
     """One ApiKey object's row; never deleted. `version` is the value of `key_version` it got."""
 
     __tablename__ = "api_key"
@@ -237,7 +237,7 @@ class KeyVersion(SQLModel, table=True):
 _MAY_EXPIRE = "expires_at IS NOT NULL AND expired_at IS NULL AND voided_at IS NULL"
 
 
-class CreditGrant(SQLModel, table=True):
+class CreditGrantRow(SQLModel, table=True):
     """One posted grant. `identity`: `<namespace>/ref:<reference>` or `<namespace>/name:<name>`."""
 
     __tablename__ = "credit_grant"
@@ -370,7 +370,7 @@ class Replica(SQLModel, table=True):
     lease_seconds: float | None = None
 
 
-class Response(SQLModel, table=True):
+class ResponseRow(SQLModel, table=True):
     """One response with its whole input, sealed for its account; SQLite has it in another file.
 
     Nothing here refers to the ledger: credits never depend on what is kept.
@@ -384,7 +384,7 @@ class Response(SQLModel, table=True):
     expires_at: datetime = _moment()
 
 
-class ResponseItem(SQLModel, table=True):
+class ResponseItemRow(SQLModel, table=True):
     """One output item, to be named by reference; it goes with its response."""
 
     __tablename__ = "response_item"

@@ -40,10 +40,10 @@ class WriterThread:
                 result, error = function(), None
             except Exception as failure:  # noqa: BLE001  # whoever waits must hear of it
                 result, error = None, failure
-            loop.call_soon_threadsafe(_settle, future, result, error)
+            loop.call_soon_threadsafe(_resolve, future, result, error)
 
 
-def _settle(future: asyncio.Future[Any], result: Any, error: Exception | None) -> None:
+def _resolve(future: asyncio.Future[Any], result: Any, error: Exception | None) -> None:
     if future.done():
         return
     if error is None:

@@ -23,7 +23,7 @@ OF_CHARGES = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 OF_CHANGES = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
-class Number:
+class Value:
     """A sum, or what a gauge shows."""
 
     __slots__ = ("value",)
@@ -34,11 +34,11 @@ class Number:
     def add(self, number: float) -> None:
         self.value += number
 
-    def show(self, number: float) -> None:
+    def set(self, number: float) -> None:
         self.value = number
 
 
-class Timing:
+class Histogram:
     """How often something took how long, and how long in all."""
 
     __slots__ = ("_bounds", "counts", "seconds")
@@ -53,7 +53,7 @@ class Timing:
         self.seconds += seconds
 
 
-class Room:
+class SeriesLimit:
     """How many series a replica may still have, shared by all its metrics, and by account."""
 
     def __init__(self, series_max: int) -> None:
@@ -66,36 +66,36 @@ class Room:
         return self._shares.capacity - self._shares.free
 
     def take(self, account: str, series: int) -> bool:
-        if self._shares.take(_holder(account), series):
+        if self._shares.take(_holder_of(account), series):
             return True
         self.folded += 1
         return False
 
     def give_back(self, account: str, series: int) -> None:
-        self._shares.give_back(_holder(account), series)
+        self._shares.give_back(_holder_of(account), series)
 
 
-def _holder(account: str) -> Holder:
+def _holder_of(account: str) -> Holder:
     """Whose share it is; what belongs to no account has one of its own."""
     namespace, slash, _ = account.partition("/")
     return namespace, account if slash else f"{account}/"
 
 
-T = TypeVar("T", Number, Timing)
+T = TypeVar("T", Value, Histogram)
 
 
-class _Labelled(Generic[T]):
+class _Family(Generic[T]):
     """One metric: a `T` for each combination of its labels' values, made when first asked for."""
 
     def __init__(
         self,
-        room: Room,
+        series_limit: SeriesLimit,
         make: Callable[[], T],
         description: tuple[str, str, str],
         labels: tuple[str, ...],
         series_each: int,
     ) -> None:
-        self._room = room
+        self._limit = series_limit
         self._make: Callable[[], T] = make
         self._description = description
         self._labels = labels
@@ -109,7 +109,7 @@ class _Labelled(Generic[T]):
 
     def _new(self, values: tuple[str, ...]) -> T:
         grows = not _GROWING.isdisjoint(self._labels)
-        if grows and not self._room.take(self._account(values), self._series_each):
+        if grows and not self._limit.take(self._account(values), self._series_each):
             values = tuple(
                 OTHER if value and label in _GROWING else value
                 for label, value in zip(self._labels, values, strict=True)
@@ -122,7 +122,7 @@ class _Labelled(Generic[T]):
             gone = [values for values in self._children if values[0] in keys]
             for values in gone:
                 del self._children[values]
-                self._room.give_back(self._account(values), self._series_each)
+                self._limit.give_back(self._account(values), self._series_each)
 
     def _account(self, values: tuple[str, ...]) -> str:
         return "" if self._account_at is None else values[self._account_at]
@@ -138,30 +138,30 @@ class _Labelled(Generic[T]):
         raise NotImplementedError
 
 
-class Numbers(_Labelled[Number]):
+class ValueFamily(_Family[Value]):
     """Counters, or gauges."""
 
     def __init__(
         self,
-        room: Room,
+        series_limit: SeriesLimit,
         kind: Literal["counter", "gauge"],
         name: str,
         about: str,
         labels: tuple[str, ...],
     ) -> None:
-        super().__init__(room, Number, (name, about, kind), labels, 1)
+        super().__init__(series_limit, Value, (name, about, kind), labels, 1)
         self._sample = f"{name}_total" if kind == "counter" else name
 
-    def _write(self, metric: Metric, labels: dict[str, str], child: Number) -> None:
+    def _write(self, metric: Metric, labels: dict[str, str], child: Value) -> None:
         metric.add_sample(self._sample, labels, child.value)
 
 
-class Timings(_Labelled[Timing]):
+class HistogramFamily(_Family[Histogram]):
     """Histograms, in seconds."""
 
     def __init__(
         self,
-        room: Room,
+        series_limit: SeriesLimit,
         name: str,
         about: str,
         labels: tuple[str, ...],
@@ -169,12 +169,12 @@ class Timings(_Labelled[Timing]):
     ) -> None:
         series_each = len(bounds) + 3  # the bucket without a bound, the count and the sum
         super().__init__(
-            room, lambda: Timing(bounds), (name, about, "histogram"), labels, series_each
+            series_limit, lambda: Histogram(bounds), (name, about, "histogram"), labels, series_each
         )
         self._name = name
         self._bounds = (*map(str, bounds), "+Inf")
 
-    def _write(self, metric: Metric, labels: dict[str, str], child: Timing) -> None:
+    def _write(self, metric: Metric, labels: dict[str, str], child: Histogram) -> None:
         within = list(accumulate(child.counts))
         for bound, count in zip(self._bounds, within, strict=True):
             metric.add_sample(f"{self._name}_bucket", {**labels, "le": bound}, count)

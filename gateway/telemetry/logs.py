@@ -30,17 +30,17 @@ class JsonLines(logging.Formatter):
     """One line a record: `time` in UTC, `level`, `logger`, `message`, and what else it tells."""
 
     def format(self, record: logging.LogRecord) -> str:
-        told: dict[str, object] = {
+        fields: dict[str, object] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": _short(record.getMessage()),
         }
-        for name, value in getattr(record, "told", {}).items():
-            told[name] = _short(value) if isinstance(value, str) else value
+        for name, value in getattr(record, "fields", {}).items():
+            fields[name] = _short(value) if isinstance(value, str) else value
         if record.exc_info:
-            told["exception"] = self.formatException(record.exc_info)[-_EXCEPTION_CHARACTERS_MAX:]
-        return msgspec.json.encode(told).decode()
+            fields["exception"] = self.formatException(record.exc_info)[-_EXCEPTION_CHARACTERS_MAX:]
+        return msgspec.json.encode(fields).decode()
 
 
 class TextLines(logging.Formatter):
@@ -86,8 +86,8 @@ class AccessLog:
     def wants(self, status: int) -> bool:
         return status >= _FAILED or self._draw() < self._share
 
-    def write(self, told: Mapping[str, object]) -> None:
+    def write(self, fields: Mapping[str, object]) -> None:
         """Write what is known of a request; what is not known is left out."""
-        known = {name: value for name, value in told.items() if value not in (None, "")}
+        known = {name: value for name, value in fields.items() if value not in (None, "")}
         line = f"{known.get('status')} {known.get('route')}"
-        _log.info("%s", line, extra={"told": known})
+        _log.info("%s", line, extra={"fields": known})

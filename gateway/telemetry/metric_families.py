@@ -57,7 +57,7 @@ GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "build_info": ("The release that runs.", ("version",)),
 }
 
-TIMINGS: dict[str, tuple[str, tuple[str, ...], tuple[float, ...]]] = {
+HISTOGRAMS: dict[str, tuple[str, tuple[str, ...], tuple[float, ...]]] = {
     "request_duration": (
         "Time from a request's head to its answer's last byte.",
         _AT,

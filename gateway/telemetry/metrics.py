@@ -15,8 +15,8 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from gateway import __version__
-from gateway.telemetry.instruments import OTHER, Number, Numbers, Room, Timings
-from gateway.telemetry.metric_families import COUNTERS, GAUGES, TIMINGS
+from gateway.telemetry.instruments import OTHER, HistogramFamily, SeriesLimit, Value, ValueFamily
+from gateway.telemetry.metric_families import COUNTERS, GAUGES, HISTOGRAMS
 from gateway.telemetry.series import RequestSeries, UpstreamSeries
 
 #: stands for a key, account or model that is not known
@@ -36,7 +36,7 @@ class Metrics(Collector):
     """All metrics. What has no labels of requests is there from the start, at 0."""
 
     def __init__(self, series_max: int = SERIES_MAX) -> None:
-        self._room = room = Room(series_max)
+        self._limit = series_limit = SeriesLimit(series_max)
         #: the names of the keys that there are; what others count is `other`'s
         self._keys: set[str] = set()
         #: seconds since the last good poll of the keys
@@ -44,20 +44,23 @@ class Metrics(Collector):
         #: connections of clients that are open
         self.client_connections: Callable[[], int] = lambda: 0
         self._counters = {
-            name: Numbers(room, "counter", f"faregate_{name}", *of) for name, of in COUNTERS.items()
+            name: ValueFamily(series_limit, "counter", f"faregate_{name}", *of)
+            for name, of in COUNTERS.items()
         }
         self._gauges = {
-            name: Numbers(room, "gauge", f"faregate_{name}", *of) for name, of in GAUGES.items()
+            name: ValueFamily(series_limit, "gauge", f"faregate_{name}", *of)
+            for name, of in GAUGES.items()
         }
         self._timings = {
-            name: Timings(room, f"faregate_{name}_seconds", *of) for name, of in TIMINGS.items()
+            name: HistogramFamily(series_limit, f"faregate_{name}_seconds", *of)
+            for name, of in HISTOGRAMS.items()
         }
         self._requests = self._counters["requests"]
         self.charged = self._timings["charge_duration"].of().add
         self.revoked = self._timings["revocation_propagation"].of("known").add
         self.database_failed = self._counters["database_errors"].of().add
-        self.loop_delayed = self._gauges["event_loop_delay_seconds"].of().show
-        self._gauges["build_info"].of(__version__).show(1)
+        self.loop_delayed = self._gauges["event_loop_delay_seconds"].of().set
+        self._gauges["build_info"].of(__version__).set(1)
         self._process = ProcessCollector(registry=None)
         self.series = lru_cache(maxsize=SERIES_MAX)(self._series)
         #: requests that ended with a status (499 when the client left)
@@ -103,10 +106,10 @@ class Metrics(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """All metrics as they are now; from any thread."""
-        self._gauges["key_poll_age_seconds"].of().show(self.key_poll_age())
-        self._gauges["client_connections"].of().show(self.client_connections())
-        self._gauges["series"].of().show(self._room.taken)
-        self._counters["folded"].of().show(self._room.folded)
+        self._gauges["key_poll_age_seconds"].of().set(self.key_poll_age())
+        self._gauges["client_connections"].of().set(self.client_connections())
+        self._gauges["series"].of().set(self._limit.taken)
+        self._counters["folded"].of().set(self._limit.folded)
         for families in (self._counters, self._gauges, self._timings):
             for labelled in families.values():
                 yield labelled.metric()
@@ -122,7 +125,7 @@ class Metrics(Collector):
             return labels.key, labels.account
         return OTHER, OTHER
 
-    def _answered(self, labels: RequestLabels, route: str, status: int) -> Number:
+    def _answered(self, labels: RequestLabels, route: str, status: int) -> Value:
         return self._requests.of(*self._owner(labels), labels.model, route, str(status))
 
     def _series(self, labels: RequestLabels, route: str) -> RequestSeries:

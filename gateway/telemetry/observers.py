@@ -10,10 +10,10 @@ if TYPE_CHECKING:  # loaded only where a collector is told
 
     from gateway.telemetry.traces import Traces
 
-Told = dict[str, object]
+Fields = dict[str, object]
 
 
-class Witness:
+class RequestObserver:
     """Sees each charged request begin and end."""
 
     def __init__(self, access_log: AccessLog | None, traces: "Traces | None") -> None:
@@ -29,21 +29,21 @@ class Witness:
         assert self._traces is not None, "a span comes from traces"
         return self._traces.carried(span)
 
-    def end(self, span: "Span | None", status: int, tell: Callable[[], Told]) -> None:
-        """A request has ended; `tell` says what is known of it, and is asked only if need be."""
+    def end(self, span: "Span | None", status: int, read_fields: Callable[[], Fields]) -> None:
+        """A request has ended; `read_fields` is called only if somebody observes it."""
         logged = self._access_log is not None and self._access_log.wants(status)
         if not logged and span is None:
             return
-        told = tell()
+        fields = read_fields()
         if logged and self._access_log is not None:
-            self._access_log.write(told)
+            self._access_log.write(fields)
         if span is not None and self._traces is not None:
-            self._traces.end(span, told)
+            self._traces.end(span, fields)
 
 
-def open_witness(
+def open_observer(
     access_log: float, signals: Collection[str]
-) -> tuple[Witness | None, Callable[[], None]]:
+) -> tuple[RequestObserver | None, Callable[[], None]]:
     """The witness that the settings ask for, if any, and how to close it.
 
     `signals` are those for which there is a collector, of `traces` and `metrics`. Raises
@@ -53,8 +53,8 @@ def open_witness(
         return None, lambda: None
     log = AccessLog(access_log) if access_log else None
     if not signals:
-        return Witness(log, None), lambda: None
+        return RequestObserver(log, None), lambda: None
     from gateway.telemetry.traces import Traces
 
     traces = Traces(signals)
-    return Witness(log, traces), traces.close
+    return RequestObserver(log, traces), traces.close

@@ -9,21 +9,21 @@ from msgspec import Struct
 
 from gateway.core.errors import Failure
 from gateway.core.events import Usage
-from gateway.telemetry.instruments import Number, Timing
+from gateway.telemetry.instruments import Histogram, Value
 
 
 class RequestSeries(Struct, frozen=True):
     """What a charged request counts."""
 
-    charge: Number
-    refund: Number
-    first_byte: Timing
-    duration: Timing
-    in_flight: Number
-    input: Number
-    cached: Number
-    output: Number
-    reasoning: Number
+    charge: Value
+    refund: Value
+    first_byte: Histogram
+    duration: Histogram
+    in_flight: Value
+    input: Value
+    cached: Value
+    output: Value
+    reasoning: Value
 
     def used(self, usage: Usage) -> None:
         """Count the tokens of one answer."""
@@ -36,10 +36,10 @@ class RequestSeries(Struct, frozen=True):
 class UpstreamSeries(Struct, frozen=True):
     """What one upstream counts. `circuit_open` shows 1 or 0, the other gauges are sums."""
 
-    in_flight: Number
-    waiting: Number
+    in_flight: Value
+    waiting: Value
     first_byte: Callable[[float], None]
-    circuit_open: Number
-    fell_back: Number
-    answered: Callable[[str], Number]
-    failed: Callable[[Failure], Number]
+    circuit_open: Value
+    fell_back: Value
+    answered: Callable[[str], Value]
+    failed: Callable[[Failure], Value]

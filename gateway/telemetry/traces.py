@@ -86,15 +86,15 @@ class Traces:
         self._carrier.inject(headers, set_span_in_context(span))
         return headers
 
-    def end(self, span: Span, told: Mapping[str, object]) -> None:
+    def end(self, span: Span, fields: Mapping[str, object]) -> None:
         """End it with what is known of the request now."""
-        known = {ours: told[ours] for ours in _ATTRIBUTES if told.get(ours) not in (None, "")}
+        known = {ours: fields[ours] for ours in _ATTRIBUTES if fields.get(ours) not in (None, "")}
         attributes = {_ATTRIBUTES[ours]: value for ours, value in known.items()}
         span.update_name(f"chat {known['model']}" if "model" in known else "chat")
         span.set_attribute("gen_ai.operation.name", "chat")
         for name, value in attributes.items():
             span.set_attribute(name, value)  # type: ignore[arg-type]  # numbers and texts
-        status = int(str(told["status"]))
+        status = int(str(fields["status"]))
         labels: dict[str, str] = {"gen_ai.operation.name": "chat"}
         for ours in ("model", "upstream"):
             if ours in known:
@@ -105,19 +105,19 @@ class Traces:
         if status >= _FAILED:
             span.set_status(StatusCode.ERROR)
         span.end(time.time_ns())
-        self._measure(told, labels)
+        self._measure(fields, labels)
 
     def close(self) -> None:
         """Send what is waiting; it may take seconds, and blocks."""
         self._spans.shutdown()
         self._measures.shutdown()
 
-    def _measure(self, told: Mapping[str, object], labels: dict[str, str]) -> None:
-        self._duration.record(float(str(told["duration_seconds"])), labels)
-        if told.get("first_byte_seconds") is not None:
-            self._first_byte.record(float(str(told["first_byte_seconds"])), labels)
+    def _measure(self, fields: Mapping[str, object], labels: dict[str, str]) -> None:
+        self._duration.record(float(str(fields["duration_seconds"])), labels)
+        if fields.get("first_byte_seconds") is not None:
+            self._first_byte.record(float(str(fields["first_byte_seconds"])), labels)
         for kind in ("input", "output"):
-            tokens = told.get(f"{kind}_tokens")
+            tokens = fields.get(f"{kind}_tokens")
             if tokens is not None:
                 of_kind = {**labels, "gen_ai.token.type": kind}
                 self._tokens.record(int(str(tokens)), of_kind)

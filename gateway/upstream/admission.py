@@ -13,10 +13,10 @@ from collections.abc import Callable
 from typing import Protocol
 
 from gateway.core.errors import Blame, Failure, FaregateError, UpstreamError
-from gateway.core.shares import Holder, Shares, Turns
+from gateway.core.shares import FairQueue, Holder, Shares
 from gateway.core.spec import FleetLimits, UpstreamSpec
 from gateway.upstream.base import Upstream
-from gateway.upstream.circuit_breaker import Circuit
+from gateway.upstream.circuit_breaker import CircuitBreaker
 
 #: requests that wait for one upstream, shared by their accounts; their bodies are held meanwhile
 WAITING_MAX = 1000
@@ -28,7 +28,7 @@ class Sum(Protocol):
     value: float
 
 
-class Watcher(Protocol):
+class UpstreamObserver(Protocol):
     """What is counted of one upstream: changes, seconds, codes and whether its circuit is open."""
 
     @property
@@ -53,46 +53,52 @@ class Watcher(Protocol):
     def failed(self) -> Callable[[Failure], Sum]: ...
 
 
-_Waiting = tuple[Holder, "asyncio.Future[Visit | None]"]
+_Waiting = tuple[Holder, "asyncio.Future[Permit | None]"]
 
 
-class Gate:
+class UpstreamAdmission:
     """One upstream's, on one replica."""
 
     def __init__(
-        self, upstream: Upstream, spec: UpstreamSpec, limits: FleetLimits, watcher: Watcher
+        self,
+        upstream: Upstream,
+        spec: UpstreamSpec,
+        limits: FleetLimits,
+        observer: UpstreamObserver,
     ) -> None:
         self.upstream = upstream
-        self.watcher = watcher
+        self.observer = observer
         self.queue_seconds = spec.queue_seconds
-        self.circuit = Circuit(spec.circuit_failures)
+        self.circuit = CircuitBreaker(spec.circuit_failures)
         self.loop = asyncio.get_running_loop()
         self._places = min(
             spec.concurrent_requests or limits.upstream_connections, limits.upstream_connections
         )
         self._taken = 0
         self._waiting = Shares(WAITING_MAX)
-        self._queue: Turns[_Waiting] = Turns()
+        self._queue: FairQueue[_Waiting] = FairQueue()
         self._timer: asyncio.TimerHandle | None = None
 
-    def enter(self, account: Holder) -> "Visit | None":
+    def try_acquire(self, account: Holder) -> "Permit | None":
         """A visit for an account, where there may be one now and nobody waits for it."""
         if self._taken >= self._places or self._queue.length:
             return None
-        trial = False
-        if not self.circuit.is_calm:
+        probe = False
+        if not self.circuit.is_closed:
             now = self.loop.time()
-            if self.circuit.wait_of(account, now):
+            if self.circuit.wait_seconds_of(account, now):
                 return None
-            trial = self.circuit.admit(now)
+            probe = self.circuit.try_probe(now)
         self._taken += 1
-        return Visit(self, account, trial)
+        return Permit(self, account, probe)
 
     def closed_seconds(self, account: Holder) -> float:
         """For how long the account may not go: the upstream failed, or asked for a pause."""
-        return 0.0 if self.circuit.is_calm else self.circuit.wait_of(account, self.loop.time())
+        if self.circuit.is_closed:
+            return 0.0
+        return self.circuit.wait_seconds_of(account, self.loop.time())
 
-    async def wait(self, account: Holder, seconds: float) -> "Visit | None":
+    async def acquire(self, account: Holder, seconds: float) -> "Permit | None":
         """A visit when it is the account's turn; None where that is not within `seconds`.
 
         Nobody waits for an upstream that fails, nor longer than it wants to be left alone, nor
@@ -102,150 +108,158 @@ class Gate:
         hopeless = self.circuit.is_open or closed > seconds
         if seconds <= 0 or hopeless or not self._waiting.take(account):
             return None
-        future: asyncio.Future[Visit | None] = self.loop.create_future()
-        self.watcher.waiting.value += 1
-        late = self.loop.call_later(seconds, _dismiss, future)
-        self._line_up(account, future)
+        future: asyncio.Future[Permit | None] = self.loop.create_future()
+        self.observer.waiting.value += 1
+        late = self.loop.call_later(seconds, _give_up, future)
+        self._enqueue(account, future)
         try:
             return await future
         except asyncio.CancelledError:
-            visit = None if future.cancelled() else future.result()
-            if visit is not None:
-                visit.leave()
+            permit = None if future.cancelled() else future.result()
+            if permit is not None:
+                permit.release()
             raise
         finally:
             late.cancel()
             self._queue.remove(account, (account, future))
             self._waiting.give_back(account)
-            self.watcher.waiting.value -= 1
+            self.observer.waiting.value -= 1
 
     def close(self) -> None:
         """No timer stays behind."""
         if self._timer is not None:
             self._timer.cancel()
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         """A place is free."""
         self._taken -= 1
         assert self._taken >= 0, "a place is given back once"
         if self._queue.length:
-            self._hand_out()
+            self._grant()
 
-    def note(self) -> None:
+    def circuit_changed(self) -> None:
         """The circuit changed."""
-        self.watcher.circuit_open.value = float(self.circuit.is_open)
+        self.observer.circuit_open.value = float(self.circuit.is_open)
         if self.circuit.is_open:  # whoever waits had better ask elsewhere, or later
             while (waiting := self._queue.pop()) is not None:
-                _dismiss(waiting[1])
+                _give_up(waiting[1])
         else:
-            self._hand_out()
+            self._grant()
 
-    def _line_up(self, account: Holder, future: "asyncio.Future[Visit | None]") -> None:
+    def _enqueue(self, account: Holder, future: "asyncio.Future[Permit | None]") -> None:
         """Have it wait for a turn, after a pause that is its account's own."""
         if self.circuit.is_open:
-            _dismiss(future)
+            _give_up(future)
         elif not future.done():
             self._queue.add(account, (account, future))
-            self._hand_out()
+            self._grant()
 
-    def _hand_out(self) -> None:
+    def _grant(self) -> None:
         while self._queue.length and self._taken < self._places:
             now = self.loop.time()
-            closed = self.circuit.wait(now)
+            closed = self.circuit.wait_seconds(now)
             if closed:
                 self.close()
-                self._timer = self.loop.call_later(closed, self._hand_out)
+                self._timer = self.loop.call_later(closed, self._grant)
                 return
             waiting = self._queue.pop()
             assert waiting is not None, "there is one"
             account, future = waiting
             own = self.closed_seconds(account)
             if own:
-                self.loop.call_later(own, self._line_up, account, future)
+                self.loop.call_later(own, self._enqueue, account, future)
             elif not future.done():
                 self._taken += 1
-                future.set_result(Visit(self, account, self.circuit.admit(now)))
+                future.set_result(Permit(self, account, self.circuit.try_probe(now)))
 
 
-class Visit:
-    """One request at one upstream; whoever has it must let it `leave`, once or more often."""
+class Permit:
+    """One request at one upstream; whoever has it must let it `release`, once or more often."""
 
-    __slots__ = ("_accepted", "_account", "_answered", "_gate", "_was_trial", "has_left",
-                 "sent_at", "upstream")  # fmt: skip
+    __slots__ = (
+        "_accepted",
+        "_account",
+        "_admission",
+        "_answered",
+        "_was_probe",
+        "has_left",
+        "sent_at",
+        "upstream",
+    )  # fmt: skip
 
-    def __init__(self, gate: Gate, account: Holder, was_trial: bool) -> None:
-        self.upstream = gate.upstream
+    def __init__(self, admission: UpstreamAdmission, account: Holder, was_probe: bool) -> None:
+        self.upstream = admission.upstream
         #: when the request went to the upstream, if it has
         self.sent_at: float | None = None
         #: whether its place was given back
         self.has_left = False
-        self._gate = gate
+        self._admission = admission
         self._account = account
-        self._was_trial = was_trial
+        self._was_probe = was_probe
         self._accepted = False
         self._answered = False
 
     def sent(self) -> None:
         """The request goes to the upstream."""
-        gate = self._gate
-        self.sent_at = gate.loop.time()
-        gate.watcher.in_flight.value += 1
+        admission = self._admission
+        self.sent_at = admission.loop.time()
+        admission.observer.in_flight.value += 1
 
     def accepted(self) -> None:
         """The status is good."""
         self._accepted = True
-        self._gate.watcher.answered("200").value += 1
+        self._admission.observer.answered("200").value += 1
 
     def answered(self) -> None:
         """The first of the answer is here: an upstream that failed works again."""
-        gate = self._gate
+        admission = self._admission
         assert self.sent_at is not None, "what was not sent is not answered"
         self._answered = True
-        gate.watcher.first_byte(gate.loop.time() - self.sent_at)
-        if gate.circuit.is_open:
+        admission.observer.first_byte(admission.loop.time() - self.sent_at)
+        if admission.circuit.is_open:
             self._succeed()
 
     def complete(self) -> None:
         """The whole answer is here."""
-        if self._gate.circuit.failures:
+        if self._admission.circuit.failures:
             self._succeed()
-        self.leave()
+        self.release()
 
     def fail(self, error: FaregateError) -> None:
         """It ended with an error, of the upstream's or about what the client sent."""
         if self.has_left:
             return
-        gate, circuit = self._gate, self._gate.circuit
+        admission, circuit = self._admission, self._admission.circuit
         failure, blame = _failure_of(error, self._answered)
-        gate.watcher.failed(failure).value += 1
+        admission.observer.failed(failure).value += 1
         if not self._accepted:
-            gate.watcher.answered(error.code or str(error.status)).value += 1
+            admission.observer.answered(error.code or str(error.status)).value += 1
         if failure in ("refused", "misconfigured"):  # it works, and says so
             if circuit.failures:
                 self._succeed()
         elif blame != "client":
             was_open = circuit.is_open
             account = None if blame == "upstream" else self._account
-            circuit.fail(gate.loop.time(), account, self._was_trial, error.retry_after_seconds)
+            circuit.fail(admission.loop.time(), account, self._was_probe, error.retry_after_seconds)
             if circuit.is_open and not was_open:
-                gate.note()
-        self.leave()
+                admission.circuit_changed()
+        self.release()
 
-    def leave(self) -> None:
+    def release(self) -> None:
         """Give the place back."""
         if self.has_left:
             return
         self.has_left = True
         if self.sent_at is not None:
-            self._gate.watcher.in_flight.value -= 1
-        self._gate.give_back()
+            self._admission.observer.in_flight.value -= 1
+        self._admission.release()
 
     def _succeed(self) -> None:
-        circuit = self._gate.circuit
+        circuit = self._admission.circuit
         was_open = circuit.is_open
         circuit.succeed()
         if was_open:
-            self._gate.note()
+            self._admission.circuit_changed()
 
 
 def _failure_of(error: FaregateError, answered: bool) -> tuple[Failure, Blame]:
@@ -254,6 +268,6 @@ def _failure_of(error: FaregateError, answered: bool) -> tuple[Failure, Blame]:
     return "broken" if answered else error.failure, error.blame
 
 
-def _dismiss(future: "asyncio.Future[Visit | None]") -> None:
+def _give_up(future: "asyncio.Future[Permit | None]") -> None:
     if not future.done():
         future.set_result(None)

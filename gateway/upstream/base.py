@@ -4,15 +4,15 @@ from collections.abc import Callable
 from typing import Protocol
 
 from gateway.core.catalog import Resolution
-from gateway.core.concurrency.worker_thread import Aside
+from gateway.core.concurrency.worker_thread import WorkerThread
 from gateway.core.events import Usage
 from gateway.core.request import Request
 from gateway.core.shares import Holder
-from gateway.dialects.base import Answer
-from gateway.dialects.endpoint import Outgoing, PassOn, UpstreamChunk
+from gateway.dialects.base import Completion
+from gateway.dialects.endpoint import PassOn, UpstreamChunk, UpstreamRequest
 
 
-class Reply(Protocol):
+class UpstreamResponse(Protocol):
     """An upstream's answer whose status was good."""
 
     async def read(self, pass_on: PassOn | None = None) -> list[UpstreamChunk]:
@@ -26,7 +26,7 @@ class Reply(Protocol):
         raise whatever `Upstream.send` may.
         """
 
-    async def answer(self, aside: Aside, holder: Holder) -> Answer:
+    async def answer(self, worker_thread: WorkerThread, holder: Holder) -> Completion:
         """The whole answer that was not streamed, read for an account; raises as `read` does."""
 
     @property
@@ -42,12 +42,12 @@ class Upstream(Protocol):
 
     name: str
 
-    def prepare(self, request: Request, resolution: Resolution) -> Outgoing:
+    def prepare(self, request: Request, resolution: Resolution) -> UpstreamRequest:
         """Render the request. Raises `InvalidRequest` for what the profile cannot take."""
 
     async def send(
-        self, outgoing: Outgoing, headers: dict[str, str], on_sent: Callable[[], None]
-    ) -> Reply:
+        self, outgoing: UpstreamRequest, headers: dict[str, str], on_sent: Callable[[], None]
+    ) -> UpstreamResponse:
         """Send, and wait for the status; `on_sent` is called just before the first byte goes.
 
         Raises `UpstreamUnreachable`, `UpstreamOverloaded`, `UpstreamMisconfigured`,

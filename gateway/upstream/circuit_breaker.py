@@ -21,12 +21,22 @@ PAUSE_SECONDS_MAX = 30.0
 ASKED_SECONDS_MAX = 60.0
 
 
-class Circuit:
+class CircuitBreaker:
     """One upstream's, as one replica sees it. `failures_max` in a row open it; 0 never does."""
 
-    __slots__ = ("_asked_account", "_asked_alone_until", "_asked_until", "_failures_max",
-                 "_pause", "_row", "_share", "_trial_account", "_trial_at", "failures",
-                 "is_open")  # fmt: skip
+    __slots__ = (
+        "_asked_account",
+        "_asked_alone_until",
+        "_asked_until",
+        "_failures_max",
+        "_pause",
+        "_probe_account",
+        "_probe_at",
+        "_row",
+        "_share",
+        "failures",
+        "is_open",
+    )  # fmt: skip
 
     def __init__(self, failures_max: int) -> None:
         self._failures_max = failures_max
@@ -38,9 +48,9 @@ class Circuit:
         self.failures = 0
         self.is_open = False
         self._pause = PAUSE_SECONDS_MIN
-        self._trial_at = 0.0
+        self._probe_at = 0.0
         #: whose trial was the last to fail: others go before it
-        self._trial_account: Hashable = None
+        self._probe_account: Hashable = None
         #: until when everybody was asked to wait: two accounts were, for that long at least
         self._asked_until = 0.0
         #: the account that was asked to wait for longest, and until when
@@ -48,29 +58,29 @@ class Circuit:
         self._asked_alone_until = 0.0
 
     @property
-    def is_calm(self) -> bool:
+    def is_closed(self) -> bool:
         """Whether anybody may go, so that nothing else needs to be looked at."""
         return not (self.is_open or self._asked_alone_until)
 
-    def wait(self, now: float) -> float:
+    def wait_seconds(self, now: float) -> float:
         """Seconds until some account's request may go; 0.0 when one may."""
-        return max(0.0, self._asked_until - now, self._trial_at - now if self.is_open else 0.0)
+        return max(0.0, self._asked_until - now, self._probe_at - now if self.is_open else 0.0)
 
-    def wait_of(self, account: Hashable, now: float) -> float:
+    def wait_seconds_of(self, account: Hashable, now: float) -> float:
         """Seconds until a request of this account may go; 0.0 when it may."""
-        seconds = self.wait(now)
+        seconds = self.wait_seconds(now)
         if self._asked_alone_until and now >= self._asked_alone_until:
             self._asked_until = self._asked_alone_until = 0.0
         if account == self._asked_account:
             seconds = max(seconds, self._asked_alone_until - now)
-        if self.is_open and account == self._trial_account:
-            seconds = max(seconds, self._trial_at + self._pause - now)
+        if self.is_open and account == self._probe_account:
+            seconds = max(seconds, self._probe_at + self._pause - now)
         return seconds
 
-    def admit(self, now: float) -> bool:
-        """A request goes, as `wait` allowed; says whether it is a trial."""
+    def try_probe(self, now: float) -> bool:
+        """A request goes, as `wait_seconds` allowed; says whether it is a trial."""
         if self.is_open:
-            self._trial_at = now + self._pause
+            self._probe_at = now + self._pause
         return self.is_open
 
     def succeed(self) -> None:
@@ -79,10 +89,10 @@ class Circuit:
         self.failures = 0
         self.is_open = False
         self._pause = PAUSE_SECONDS_MIN
-        self._trial_account = None
+        self._probe_account = None
 
     def fail(
-        self, now: float, account: Hashable, was_trial: bool, asked_seconds: float | None
+        self, now: float, account: Hashable, was_probe: bool, asked_seconds: float | None
     ) -> None:
         """The upstream failed a request of `account`, and perhaps asked for a pause.
 
@@ -91,10 +101,10 @@ class Circuit:
         if not self._failures_max:
             return
         if asked_seconds:
-            self._rest(now, account, now + min(asked_seconds, ASKED_SECONDS_MAX))
+            self._pause_for(now, account, now + min(asked_seconds, ASKED_SECONDS_MAX))
         if self.is_open:
-            if was_trial:
-                self._fail_trial(now, account)
+            if was_probe:
+                self._fail_probe(now, account)
             return
         counted = self._row.get(account, 0)
         if account is None or counted < self._share:
@@ -102,17 +112,17 @@ class Circuit:
             self.failures += 1
         if self.failures >= self._failures_max and (None in self._row or len(self._row) > 1):
             self.is_open = True
-            self._trial_at = now + self._pause
+            self._probe_at = now + self._pause
 
-    def _rest(self, now: float, account: Hashable, until: float) -> None:
+    def _pause_for(self, now: float, account: Hashable, until: float) -> None:
         """An account was asked to wait; everybody waits for as long as another was, too."""
         if now < self._asked_alone_until and account != self._asked_account:
             self._asked_until = max(self._asked_until, min(until, self._asked_alone_until))
         if until > self._asked_alone_until:
             self._asked_account, self._asked_alone_until = account, until
 
-    def _fail_trial(self, now: float, account: Hashable) -> None:
-        if account is None or self._trial_account not in (None, account):
+    def _fail_probe(self, now: float, account: Hashable) -> None:
+        if account is None or self._probe_account not in (None, account):
             self._pause = min(2 * self._pause, PAUSE_SECONDS_MAX)
-        self._trial_account = account
-        self._trial_at = now + self._pause
+        self._probe_account = account
+        self._probe_at = now + self._pause

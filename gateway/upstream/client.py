@@ -19,17 +19,17 @@ from gateway.core.errors import (
     UpstreamUnreachable,
 )
 from gateway.core.spec import FleetLimits
-from gateway.dialects.endpoint import Endpoint, Outgoing
+from gateway.dialects.endpoint import Endpoint, UpstreamRequest
 from gateway.dialects.upstream_errors import read_error
 from gateway.upstream.http_client import (
     Crowded,
     HttpClient,
-    Response,
+    HttpResponse,
     Silent,
     Unreachable,
     header_lines,
 )
-from gateway.upstream.response import UpstreamResponse
+from gateway.upstream.response import HttpUpstreamResponse
 from gateway.upstream.tunnel import ProxyRefused, Tunnel
 
 #: what is asked for, by whether it is a stream
@@ -82,8 +82,8 @@ class UpstreamClient:
         return self._http.idle_connections
 
     async def send(
-        self, outgoing: Outgoing, headers: dict[str, str], on_sent: Callable[[], None]
-    ) -> UpstreamResponse:
+        self, outgoing: UpstreamRequest, headers: dict[str, str], on_sent: Callable[[], None]
+    ) -> HttpUpstreamResponse:
         """Send, and wait for the status; `headers` are added to our own (`traceparent`)."""
         lines = _ACCEPT[outgoing.stream]
         try:
@@ -93,7 +93,7 @@ class UpstreamClient:
         except (OSError, ValueError) as error:
             raise _unsent(error) from None
         reader = self._endpoint.reader(outgoing, self.name, self._credential)
-        reply = UpstreamResponse(response, reader)
+        reply = HttpUpstreamResponse(response, reader)
         if response.status == 200 and not (outgoing.stream and _is_json(response)):
             return reply
         raise await self._read_refusal(response, reply)
@@ -102,7 +102,9 @@ class UpstreamClient:
         """Cut all connections."""
         self._http.close()
 
-    async def _read_refusal(self, response: Response, reply: UpstreamResponse) -> FaregateError:
+    async def _read_refusal(
+        self, response: HttpResponse, reply: HttpUpstreamResponse
+    ) -> FaregateError:
         """The error for an answer that is none, or is not the stream that was asked for."""
         try:
             async with asyncio.timeout(self._error_seconds):
@@ -121,7 +123,7 @@ class UpstreamClient:
         return read_error(status, body, headers, self._credential, time.time())
 
 
-def _is_json(response: Response) -> bool:
+def _is_json(response: HttpResponse) -> bool:
     return response.headers.get(b"content-type", b"").startswith(b"application/json")
 
 

@@ -6,7 +6,7 @@ Must never be relied on: whoever asks has a count of its own for every failure.
 import asyncio
 
 from gateway.core.spec import FleetLimits
-from gateway.dialects.endpoint import CountRoute, Outgoing
+from gateway.dialects.endpoint import CountRoute, UpstreamRequest
 from gateway.upstream.http_client import HttpClient
 from gateway.upstream.tunnel import Tunnel
 
@@ -49,7 +49,7 @@ class UpstreamCounter:
         """Whether tools are among what it counts."""
         return self._route.counts_tools
 
-    async def count(self, outgoing: Outgoing) -> int | None:
+    async def count(self, outgoing: UpstreamRequest) -> int | None:
         """Tokens of a request as the upstream was to get it; None where it does not say."""
         path, body = self._route.write(outgoing)
         try:

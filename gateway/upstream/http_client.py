@@ -51,7 +51,7 @@ class Silent(OSError):
     """Nothing came for longer than allowed."""
 
 
-class Response:
+class HttpResponse:
     """One answer, while it arrives. `headers` are by lower-case name, the last of a name."""
 
     __slots__ = ("_buffer", "_buffered", "_connection", "_divert", "_held_seconds", "_loop",
@@ -187,7 +187,7 @@ class _Connection(asyncio.Protocol):
         self._loop = loop
         self.transport: asyncio.Transport
         self._parser = httptools.HttpResponseParser(self)
-        self._response: Response | None = None
+        self._response: HttpResponse | None = None
         #: bytes of the answer that were not its body, less what its body paid for
         self._aside = 0
         #: the pieces of the body in what is being read
@@ -196,9 +196,9 @@ class _Connection(asyncio.Protocol):
         self._is_ended = self._keeps = False
         self.idle_since = 0.0
 
-    def exchange(self, data: bytes, large: bytes) -> Response:
+    def exchange(self, data: bytes, large: bytes) -> HttpResponse:
         """Write one request and expect its answer."""
-        self._response = response = Response(self, self._loop)
+        self._response = response = HttpResponse(self, self._loop)
         self._aside = 0
         self._is_ended = False
         if large:
@@ -278,7 +278,7 @@ class _Connection(asyncio.Protocol):
             # connection.
             self._is_ended, self._keeps = True, self._parser.should_keep_alive()
 
-    def _finish(self, response: Response, *, keep: bool) -> None:
+    def _finish(self, response: HttpResponse, *, keep: bool) -> None:
         self._response = None
         response.done = response.has_news = True
         self.transport.resume_reading()
@@ -337,7 +337,7 @@ class HttpClient:
         self._loop = asyncio.get_running_loop()
         self._idle: deque[_Connection] = deque()
         self._open: set[_Connection] = set()
-        self._under_way: dict[Response, _Connection] = {}
+        self._under_way: dict[HttpResponse, _Connection] = {}
         self._sweeper: asyncio.TimerHandle | None = None
 
     @property
@@ -351,7 +351,7 @@ class HttpClient:
         body: bytes,
         on_sent: Callable[[], None] | None = None,
         path: str = "",
-    ) -> Response:
+    ) -> HttpResponse:
         """Send, and wait for the status. Raises `Unreachable`, `Crowded`, `Disconnected`, `Silent`,
         and `ProxyRefused`.
 
@@ -388,7 +388,7 @@ class HttpClient:
         if self._sweeper is not None:
             self._sweeper.cancel()
 
-    def ended(self, response: Response, connection: _Connection | None) -> None:
+    def ended(self, response: HttpResponse, connection: _Connection | None) -> None:
         """An answer is over, and its connection free for the next, if it is kept."""
         self._under_way.pop(response, None)
         if connection is not None:
@@ -452,7 +452,7 @@ class HttpClient:
             self._arm()
 
 
-def _ends_with_connection(response: Response) -> bool:
+def _ends_with_connection(response: HttpResponse) -> bool:
     """RFC 9112, section 6.3: neither a length nor chunks, so the end is the connection's."""
     headers = response.headers
     return (

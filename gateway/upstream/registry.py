@@ -10,7 +10,7 @@ from gateway.dialects.chat.endpoint import ChatEndpoint
 from gateway.dialects.endpoint import Endpoint
 from gateway.dialects.messages.endpoint import MessagesEndpoint
 from gateway.dialects.responses.endpoint import ResponsesEndpoint
-from gateway.upstream.admission import Gate
+from gateway.upstream.admission import UpstreamAdmission
 from gateway.upstream.base import Upstream
 from gateway.upstream.client import UpstreamClient
 from gateway.upstream.counter import UpstreamCounter
@@ -29,7 +29,7 @@ class Upstreams(Struct, frozen=True):
     """Those of one gateway, by name: each with its gate, and its counter where it has one."""
 
     all: dict[str, Upstream]
-    gates: dict[str, Gate]
+    admissions: dict[str, UpstreamAdmission]
     counters: dict[str, UpstreamCounter]
 
 

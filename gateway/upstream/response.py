@@ -13,23 +13,23 @@ failure are returned before it is raised.
 from collections.abc import Callable
 from functools import partial
 
-from gateway.core.concurrency.worker_thread import Aside
+from gateway.core.concurrency.worker_thread import WorkerThread
 from gateway.core.errors import Blame, UpstreamBroken, UpstreamError, UpstreamTimeout
 from gateway.core.events import Usage
 from gateway.core.shares import Holder
-from gateway.dialects.base import Answer
+from gateway.dialects.base import Completion
 from gateway.dialects.endpoint import AnswerStream, PassOn, UpstreamChunk
 from gateway.dialects.values import is_bounded
-from gateway.upstream.http_client import Response, Silent
+from gateway.upstream.http_client import HttpResponse, Silent
 
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
 ANSWER_VALUES_MAX = 1_000_000
 
 
-class UpstreamResponse:
+class HttpUpstreamResponse:
     """Reads one response; see `gateway.upstream.base.Reply`."""
 
-    def __init__(self, response: Response, reader: AnswerStream) -> None:
+    def __init__(self, response: HttpResponse, reader: AnswerStream) -> None:
         self._response = response
         self._reader = reader
 
@@ -59,17 +59,17 @@ class UpstreamResponse:
                 return b""
             raise
 
-    async def answer(self, aside: Aside, holder: Holder) -> Answer:
+    async def answer(self, worker_thread: WorkerThread, holder: Holder) -> Completion:
         body = self._response.rest()
         if body is None:
             body = await self.read_body(ANSWER_BYTES_MAX)
-        answer = await aside.run(holder, len(body), partial(self._read_whole, body))
+        answer = await worker_thread.run(holder, len(body), partial(self._read_whole, body))
         if not self._reader.complete:
             raise UpstreamBroken("The upstream's answer has no finish reason for every choice.")
         self._reader.ended = True
         return answer
 
-    def _read_whole(self, body: bytes) -> Answer:
+    def _read_whole(self, body: bytes) -> Completion:
         if not is_bounded(body, ANSWER_VALUES_MAX):
             raise UpstreamBroken("The upstream's answer holds too many values.")
         return self._reader.answer(body)

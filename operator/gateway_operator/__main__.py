@@ -16,20 +16,20 @@ from gateway_operator import main as handlers
 from gateway_operator import selftest
 from gateway_operator.cluster import Cluster, ClusterError
 from gateway_operator.installation import InstallationError
-from gateway_operator.process import Process
+from gateway_operator.process import OperatorProcess
 from gateway_operator.release import release_until_quiet, stop_operator
-from gateway_operator.resync import DefinitionsMissing
 from gateway_operator.settings import (
     OperatorSettings,
+    OperatorSettingsError,
     ReleaseSettings,
-    SettingsError,
     configure,
     read_release_settings,
     read_settings,
 )
+from gateway_operator.sweep import DefinitionsMissing
 
 _SENTENCES = (
-    SettingsError,
+    OperatorSettingsError,
     SchemaError,
     WrongSecret,
     InstallationError,
@@ -61,7 +61,7 @@ def _run(_: argparse.Namespace) -> int:
 
 
 async def _operate(settings: OperatorSettings) -> None:
-    process = Process(settings, os.environ)
+    process = OperatorProcess(settings, os.environ)
     registry, sheet = kopf.OperatorRegistry(), kopf.OperatorSettings()
     configure(sheet)
     handlers.register(registry, process)

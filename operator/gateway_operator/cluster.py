@@ -75,7 +75,7 @@ class Forbidden(ClusterError):
     """We may not, or the namespace is being deleted."""
 
 
-class NotFound(ClusterError):
+class ObjectNotFound(ClusterError):
     """The object or its namespace is gone."""
 
 
@@ -111,7 +111,7 @@ class Cluster:
         """The object, or None. A cluster-wide kind takes any namespace."""
         try:
             return await self._call("get", _path(kind, namespace, name))
-        except NotFound:
+        except ObjectNotFound:
             return None
 
     async def pages(
@@ -173,7 +173,7 @@ class Cluster:
         return await self._call("post", path, body=body, field_manager=FIELD_MANAGER)
 
     async def replace(self, body: dict[str, Any]) -> dict[str, Any]:
-        """The whole object anew, if it is still the one read. Raises `Conflict`, `NotFound`."""
+        """Replace the whole object as it was read. Raises `Conflict`, `ObjectNotFound`."""
         assert body["metadata"].get("resourceVersion"), "a replacement says what it replaces"
         return await self._call("put", _path_of(body), body=body, field_manager=FIELD_MANAGER)
 
@@ -195,7 +195,7 @@ class Cluster:
             await self._call(
                 "delete", _path(kind, namespace, name), propagation_policy="Background"
             )
-        except NotFound:
+        except ObjectNotFound:
             return
 
     async def apply_status(
@@ -225,7 +225,7 @@ class Cluster:
                 field_manager=manager,
                 force_conflicts=True,
             )
-        except (NotFound, Forbidden):
+        except (ObjectNotFound, Forbidden):
             return
 
     async def patch_finalizers(
@@ -235,7 +235,7 @@ class Cluster:
         metadata = {"finalizers": [*finalizers], "resourceVersion": resource_version}
         try:
             await self.patch(kind, namespace, name, {"metadata": metadata})
-        except NotFound:
+        except ObjectNotFound:
             return
 
     async def event(
@@ -295,7 +295,7 @@ def _named(error: ApiException) -> ClusterError:
         status = json.loads(error.body or "{}")
     except ValueError:
         status = {}
-    kind = {400: Rejected, 403: Forbidden, 404: NotFound, 409: Conflict, 422: Rejected}.get(
+    kind = {400: Rejected, 403: Forbidden, 404: ObjectNotFound, 409: Conflict, 422: Rejected}.get(
         error.status, ClusterUnavailable
     )
     message = status.get("message") or f"{error.status} {error.reason}"

@@ -15,13 +15,13 @@ from msgspec import Struct
 #: fields of a status that change by themselves; they are written apart, by a manager of their own
 SHOWN_APART = frozenset({"balance", "lastUsedTime"})
 
-State = Literal["ready", "waiting", "stalled"]
+ConditionKind = Literal["ready", "waiting", "stalled"]
 
 
-class Verdict(Struct, frozen=True):
+class ConditionState(Struct, frozen=True):
     """What became of an object; `reason` is one of its kind's closed set."""
 
-    state: State
+    state: ConditionKind
     reason: str
     message: str
 
@@ -32,7 +32,7 @@ def utc_now() -> datetime:
 
 def merge_conditions(
     before: list[dict[str, Any]],
-    verdict: Verdict,
+    condition: ConditionState,
     generation: int,
     clock: Callable[[], datetime] = utc_now,
 ) -> list[dict[str, Any]]:
@@ -41,15 +41,18 @@ def merge_conditions(
     A condition whose `status` stays keeps its `lastTransitionTime`, so equal verdicts on equal
     generations give equal conditions. `generation` is the one that the verdict is about.
     """
-    known = {condition.get("type"): condition for condition in before}
+    known = {each.get("type"): each for each in before}
     return [
-        _condition("Ready", verdict.state == "ready", verdict, generation, known, clock),
-        _condition("Stalled", verdict.state == "stalled", verdict, generation, known, clock),
+        _condition("Ready", condition.state == "ready", condition, generation, known, clock),
+        _condition("Stalled", condition.state == "stalled", condition, generation, known, clock),
     ]
 
 
 def build_status(
-    body: dict[str, Any], verdict: Verdict, clock: Callable[[], datetime] = utc_now, **fields: Any
+    body: dict[str, Any],
+    condition: ConditionState,
+    clock: Callable[[], datetime] = utc_now,
+    **fields: Any,
 ) -> dict[str, Any]:
     """The whole status of an object; `fields` that are None are left out."""
     generation = body["metadata"].get("generation", 1)
@@ -57,7 +60,7 @@ def build_status(
     return {
         "observedGeneration": generation,
         **{name: value for name, value in fields.items() if value is not None},
-        "conditions": merge_conditions(before, verdict, generation, clock),
+        "conditions": merge_conditions(before, condition, generation, clock),
     }
 
 
@@ -66,7 +69,7 @@ def own_fields(status: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in status.items() if name not in SHOWN_APART}
 
 
-def says(body: dict[str, Any], status: dict[str, Any]) -> bool:
+def has_status(body: dict[str, Any], status: dict[str, Any]) -> bool:
     """Whether an object's status says this already, whatever else it shows."""
     return own_fields(body.get("status") or {}) == status
 
@@ -88,7 +91,7 @@ def ready_reason(status: Mapping[str, Any]) -> str | None:
 def _condition(
     kind: str,
     holds: bool,
-    verdict: Verdict,
+    condition: ConditionState,
     generation: int,
     known: dict[str | None, dict[str, Any]],
     clock: Callable[[], datetime],
@@ -99,8 +102,8 @@ def _condition(
     return {
         "type": kind,
         "status": status,
-        "reason": verdict.reason,
-        "message": verdict.message,
+        "reason": condition.reason,
+        "message": condition.message,
         "observedGeneration": generation,
         "lastTransitionTime": since or clock().strftime("%Y-%m-%dT%H:%M:%SZ"),
     }

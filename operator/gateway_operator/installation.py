@@ -15,10 +15,10 @@ from gateway.core.keys import InstallationSecret
 from gateway.store.database import Database
 from gateway.store.installation import check_secret, is_installed
 from gateway.store.schema import check_schema, is_older
-from gateway_operator.apply.object_locks import Turns
-from gateway_operator.apply.operator_context import Parts
+from gateway_operator.apply.object_locks import ObjectLocks
+from gateway_operator.apply.operator_context import OperatorContext
 from gateway_operator.cluster import AlreadyExists, Cluster, ClusterUnavailable
-from gateway_operator.metrics import Metrics
+from gateway_operator.metrics import OperatorMetrics
 from gateway_operator.resources.names import FIELD_MANAGER, MANAGED_BY_LABEL
 from gateway_operator.settings import OperatorSettings
 
@@ -30,8 +30,8 @@ class InstallationError(RuntimeError):
 
 
 async def open_installation(
-    cluster: Cluster, database: Database, settings: OperatorSettings, metrics: Metrics
-) -> Parts:
+    cluster: Cluster, database: Database, settings: OperatorSettings, metrics: OperatorMetrics
+) -> OperatorContext:
     """Everything that an apply works with.
 
     Raises `InstallationError`, `SchemaError` and `WrongSecret` for the administrator, and
@@ -40,13 +40,13 @@ async def open_installation(
     await asyncio.to_thread(_migrate, database)
     secret = await _read_secret(cluster, database, settings)
     await asyncio.to_thread(check_secret, database, settings.installation, secret)
-    return Parts(
+    return OperatorContext(
         cluster=cluster,
         database=database,
         settings=settings,
         secret=secret,
         metrics=metrics,
-        turns=Turns(metrics),
+        locks=ObjectLocks(metrics),
     )
 
 

@@ -27,7 +27,7 @@ async def log_in(settings: kopf.OperatorSettings, **_: Any) -> kopf.AiohttpSessi
         proxy=found.proxy_url,
         trust_env=found.trust_env,
         middlewares=(_ask_for_metadata,),
-        response_class=_Answer,
+        response_class=_MetadataAnswer,
     )
     return kopf.AiohttpSession(
         server=found.server,
@@ -51,7 +51,7 @@ def _find_account(settings: kopf.OperatorSettings) -> kopf.ConnectionInfo | None
     )
 
 
-class _Answer(aiohttp.ClientResponse):
+class _MetadataAnswer(aiohttp.ClientResponse):
     """An answer as kopf knows them: of metadata, a list of nothing has `null` for its items."""
 
     async def json(self, **options: Any) -> Any:

@@ -21,9 +21,9 @@ from gateway_operator.apply.reporting import report_waiting
 from gateway_operator.cluster import ClusterError
 from gateway_operator.conditions import ready_reason
 from gateway_operator.login import log_in
-from gateway_operator.plan.balances import Shown, read_shown
+from gateway_operator.plan.balances import ShownFigures, read_shown
 from gateway_operator.probes import register_liveness
-from gateway_operator.process import Process, Seen
+from gateway_operator.process import OperatorProcess, WatchedObjects
 from gateway_operator.resources.names import (
     APIKEY_LABEL,
     GROUP,
@@ -31,7 +31,7 @@ from gateway_operator.resources.names import (
     HEARTBEAT_LABEL,
     VERSION,
 )
-from gateway_operator.resync import Sweep
+from gateway_operator.sweep import Sweep
 
 _PLURALS = {"ApiKey": "apikeys", "CreditGrant": "creditgrants", "GatewayFleet": "gatewayfleets"}
 _DATABASE_UNAVAILABLE = "DatabaseUnavailable"
@@ -40,15 +40,15 @@ _RETRY_SECONDS = 8
 _JITTER_SECONDS = 8
 
 
-def register(registry: kopf.OperatorRegistry, process: Process) -> None:
+def register(registry: kopf.OperatorRegistry, process: OperatorProcess) -> None:
     """All handlers of one process."""
     kopf.on.login(registry=registry)(log_in)
-    register_liveness(registry, process.pulse)
+    register_liveness(registry, process.liveness)
 
     @kopf.on.startup(registry=registry)
     async def start(**indices: Any) -> None:
         reasons = {kind: indices[f"{plural}-by-reason"] for kind, plural in _PLURALS.items()}
-        await process.start(Seen(reasons, indices["shown"]))
+        await process.start(WatchedObjects(reasons, indices["shown"]))
 
     @kopf.on.cleanup(registry=registry)
     async def stop(**_: Any) -> None:
@@ -61,7 +61,7 @@ def register(registry: kopf.OperatorRegistry, process: Process) -> None:
     _register_indices(registry)
 
 
-def _register_keys(registry: kopf.OperatorRegistry, process: Process) -> None:
+def _register_keys(registry: kopf.OperatorRegistry, process: OperatorProcess) -> None:
     @kopf.on.create(GROUP, VERSION, "apikeys", registry=registry, id="reconcile")
     @kopf.on.update(GROUP, VERSION, "apikeys", registry=registry, id="reconcile")
     async def reconcile_key(body: kopf.Body, **_: Any) -> None:
@@ -72,7 +72,7 @@ def _register_keys(registry: kopf.OperatorRegistry, process: Process) -> None:
         await _attempt(process, "ApiKey", body, lambda sweep: sweep.keys.revoke(*_name(body), uid))
 
 
-def _register_grants(registry: kopf.OperatorRegistry, process: Process) -> None:
+def _register_grants(registry: kopf.OperatorRegistry, process: OperatorProcess) -> None:
     @kopf.on.create(GROUP, VERSION, "creditgrants", registry=registry, id="reconcile")
     @kopf.on.update(GROUP, VERSION, "creditgrants", registry=registry, id="reconcile")
     async def reconcile_grant(body: kopf.Body, **_: Any) -> None:
@@ -81,18 +81,18 @@ def _register_grants(registry: kopf.OperatorRegistry, process: Process) -> None:
         )
 
 
-def _register_fleets(registry: kopf.OperatorRegistry, process: Process) -> None:
+def _register_fleets(registry: kopf.OperatorRegistry, process: OperatorProcess) -> None:
     @kopf.on.create(GROUP, VERSION, "gatewayfleets", registry=registry, id="reconcile")
     @kopf.on.update(GROUP, VERSION, "gatewayfleets", registry=registry, id="reconcile")
     async def reconcile(body: kopf.Body, **_: Any) -> None:
         async def work(sweep: Sweep) -> None:
-            sweep.want()
-            await reconcile_fleet(sweep.parts, dict(body))
+            sweep.request()
+            await reconcile_fleet(sweep.context, dict(body))
 
         await _attempt(process, "GatewayFleet", body, work)
 
 
-def _register_secrets(registry: kopf.OperatorRegistry, process: Process) -> None:
+def _register_secrets(registry: kopf.OperatorRegistry, process: OperatorProcess) -> None:
     @kopf.index(GROUP, VERSION, "apikeys", registry=registry, id="brought")
     def brought(body: kopf.Body, **_: Any) -> dict[tuple[str, str], str]:
         """Which ApiKeys read a Secret that somebody brought along."""
@@ -102,18 +102,18 @@ def _register_secrets(registry: kopf.OperatorRegistry, process: Process) -> None
 
     @kopf.on.event("", "v1", "secrets", registry=registry, id="secret")
     async def secret_changed(type: str | None, body: kopf.Body, **indices: Any) -> None:
-        process.saw_all()  # no handler is called before all indices are filled
+        process.set_seen_all()  # no handler is called before all indices are filled
         meta, (namespace, name) = body.metadata, _name(body)
         if HEARTBEAT_LABEL in meta.labels and namespace == process.settings.namespace:
-            process.pulse.hear(meta.annotations.get(HEARTBEAT_ANNOTATION))
+            process.liveness.heartbeat_seen(meta.annotations.get(HEARTBEAT_ANNOTATION))
         sweep = process.sweep
         if type is None or sweep is None:
             return  # the list that a watch begins with; the sweep sees the same
         maker = meta.labels.get(APIKEY_LABEL)
         if maker is not None and type != "ADDED":
-            sweep.poke(namespace, maker)
+            sweep.enqueue(namespace, maker)
         for key in indices["brought"].get((namespace, name), ()):
-            sweep.poke(namespace, key)
+            sweep.enqueue(namespace, key)
 
 
 def _register_indices(registry: kopf.OperatorRegistry) -> None:
@@ -125,7 +125,7 @@ def _register_indices(registry: kopf.OperatorRegistry) -> None:
             return {ready_reason(status) or "": True}
 
     @kopf.index(GROUP, VERSION, "apikeys", registry=registry, id="shown")
-    def shown(body: kopf.Body, **_: Any) -> dict[tuple[str, str], Shown]:
+    def shown(body: kopf.Body, **_: Any) -> dict[tuple[str, str], ShownFigures]:
         return {_name(body): read_shown(body["metadata"]["uid"], body.status)}
 
 
@@ -134,7 +134,7 @@ def _name(body: kopf.Body) -> tuple[str, str]:
 
 
 async def _attempt(
-    process: Process,
+    process: OperatorProcess,
     kind: str,
     body: kopf.Body,
     work: Callable[[Sweep], Awaitable[None]],

@@ -37,7 +37,7 @@ _RECONCILE_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _REVOCATION_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 1.5, 2, 3, 5, 10, 30, 60)
 
 
-class Metrics(Collector):
+class OperatorMetrics(Collector):
     """All metrics of one process."""
 
     def __init__(self) -> None:

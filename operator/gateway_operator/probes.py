@@ -16,7 +16,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 SWEEPS_MISSED_MAX = 3
 
 
-class Pulse:
+class Liveness:
     """What the probes know. Moments are seconds of a monotonic clock."""
 
     def __init__(
@@ -28,29 +28,29 @@ class Pulse:
         self._clock = clock
         self._silence_seconds = silence_seconds
         self._sweep_seconds_max = SWEEPS_MISSED_MAX * sweep_seconds
-        self._turned_at = clock()
-        self._beat: tuple[str, float] | None = None
+        self._progress_at = clock()
+        self._heartbeat: tuple[str, float] | None = None
         self._is_ready = False
 
-    def turn(self) -> None:
+    def loop_progress(self) -> None:
         """A sweep came to its end, whether it could do its work or not."""
-        self._turned_at = self._clock()
+        self._progress_at = self._clock()
 
-    def beat(self, value: str) -> None:
+    def heartbeat_sent(self, value: str) -> None:
         """A heartbeat was written; the first one that does not come back counts."""
-        if self._beat is None:
-            self._beat = (value, self._clock())
+        if self._heartbeat is None:
+            self._heartbeat = (value, self._clock())
 
-    def hear(self, value: str | None) -> None:
+    def heartbeat_seen(self, value: str | None) -> None:
         """A heartbeat came back through the watch."""
-        if self._beat is not None and value is not None and value >= self._beat[0]:
-            self._beat = None
+        if self._heartbeat is not None and value is not None and value >= self._heartbeat[0]:
+            self._heartbeat = None
 
-    def excuse(self) -> None:
+    def pause(self) -> None:
         """The API server is away: nothing can come back, and a restart would not mend it."""
-        self._beat = None
+        self._heartbeat = None
 
-    def be_ready(self) -> None:
+    def set_ready(self) -> None:
         """A whole sweep succeeded."""
         self._is_ready = True
 
@@ -58,33 +58,35 @@ class Pulse:
     def is_ready(self) -> bool:
         return self._is_ready
 
-    def ailment(self) -> str | None:
+    def failure(self) -> str | None:
         """Why the process should be started anew, or None."""
         now = self._clock()
-        if now - self._turned_at > self._sweep_seconds_max:
-            return f"no sweep has ended for {now - self._turned_at:.0f} s"
-        if self._beat is not None and now - self._beat[1] > self._silence_seconds:
-            return f"the watch has been silent for {now - self._beat[1]:.0f} s"
+        if now - self._progress_at > self._sweep_seconds_max:
+            return f"no sweep has ended for {now - self._progress_at:.0f} s"
+        if self._heartbeat is not None and now - self._heartbeat[1] > self._silence_seconds:
+            return f"the watch has been silent for {now - self._heartbeat[1]:.0f} s"
         return None
 
 
-def register_liveness(registry: kopf.OperatorRegistry, pulse: Pulse) -> None:
+def register_liveness(registry: kopf.OperatorRegistry, liveness: Liveness) -> None:
     """Make kopf's `/healthz` fail when the pulse does."""
 
     @kopf.on.probe(registry=registry, id="pulse")
     async def probe(**_: Any) -> str:
-        ailment = pulse.ailment()
-        if ailment is not None:
+        failure = liveness.failure()
+        if failure is not None:
             # Any other error would be tried again within the request, until the probe times out.
-            raise kopf.PermanentError(ailment)
+            raise kopf.PermanentError(failure)
         return "alive"
 
 
-class Operations:
+class ProbeServer:
     """`/readyz` and `/metrics` on a port of their own."""
 
-    def __init__(self, pulse: Pulse, exposition: Callable[[], Awaitable[bytes]], port: int) -> None:
-        self._pulse = pulse
+    def __init__(
+        self, liveness: Liveness, exposition: Callable[[], Awaitable[bytes]], port: int
+    ) -> None:
+        self._liveness = liveness
         self._exposition = exposition
         self._port = port
         application = web.Application()
@@ -101,7 +103,7 @@ class Operations:
         await self._runner.cleanup()
 
     async def _answer(self, _: web.Request) -> web.Response:
-        if self._pulse.is_ready:
+        if self._liveness.is_ready:
             return web.Response(text="ready\n")
         return web.Response(status=503, text="not everything has been compared once\n")
 

@@ -12,29 +12,29 @@ from gateway.store.database import Database
 from gateway_operator.apply.audit import Auditor
 from gateway_operator.apply.balances import Balances
 from gateway_operator.apply.figures import read_figures
-from gateway_operator.apply.operator_context import Parts
+from gateway_operator.apply.operator_context import OperatorContext
 from gateway_operator.apply.periodic import repeat
 from gateway_operator.cluster import Cluster, ClusterError
 from gateway_operator.installation import open_installation
-from gateway_operator.metrics import Metrics
-from gateway_operator.plan.balances import Shown
+from gateway_operator.metrics import OperatorMetrics
+from gateway_operator.plan.balances import ShownFigures
 from gateway_operator.plan.orphans import Name
-from gateway_operator.probes import Operations, Pulse
+from gateway_operator.probes import Liveness, ProbeServer
 from gateway_operator.release import release_if_doomed
-from gateway_operator.resync import Sweep
 from gateway_operator.settings import OperatorSettings
+from gateway_operator.sweep import Sweep
 
 _logger = logging.getLogger(__name__)
 #: how long a handler waits for an installation that is not open yet
 _OPEN_SECONDS = 20.0
 _OPEN_RETRY_SECONDS = 3.0
 #: how often the pulse is told meanwhile
-_TURN_SECONDS = 1.0
+_PROGRESS_SECONDS_MAX = 1.0
 #: how often fleets are looked at
 _FLEET_SECONDS = 10.0
 
 
-class Seen:
+class WatchedObjects:
     """The objects as the watches have brought them last; both mappings are kept up to date.
 
     `reasons`: by kind, the objects of each reason to be ready or not. `figures`: what the status
@@ -44,7 +44,7 @@ class Seen:
     def __init__(
         self,
         reasons: Mapping[str, Mapping[str, Sized]],
-        figures: Mapping[Name, Iterable[Shown]],
+        figures: Mapping[Name, Iterable[ShownFigures]],
     ) -> None:
         self._reasons = reasons
         self._figures = figures
@@ -57,17 +57,17 @@ class Seen:
             for reason, objects in by_reason.items()
         }
 
-    def shown(self) -> dict[Name, Shown]:
+    def shown(self) -> dict[Name, ShownFigures]:
         """What the statuses of all ApiKeys show."""
         return {name: shown for name, each in self._figures.items() for shown in each}
 
 
-class Process:
+class OperatorProcess:
     """Opens the installation in the background, as the probes must answer meanwhile."""
 
     def __init__(self, settings: OperatorSettings, environment: Mapping[str, str]) -> None:
         self.settings = settings
-        self.pulse = Pulse(settings.sweep_seconds, settings.silence_seconds)
+        self.liveness = Liveness(settings.sweep_seconds, settings.silence_seconds)
         self.sweep: Sweep | None = None
         #: set when the process has to end; `failure` says why
         self.ending = asyncio.Event()
@@ -75,9 +75,9 @@ class Process:
         self._environment = environment
         self._cluster: Cluster | None = None
         self._database = Database(settings.database_url)
-        self._metrics = Metrics()
-        self._operations = Operations(self.pulse, self._expose, settings.readiness_port)
-        self._seen = Seen({}, {})
+        self._metrics = OperatorMetrics()
+        self._operations = ProbeServer(self.liveness, self._expose, settings.readiness_port)
+        self._seen = WatchedObjects({}, {})
         self._is_open = asyncio.Event()
         #: why not, as the last attempt has found
         self._waits_for = ""
@@ -89,7 +89,7 @@ class Process:
         assert self._cluster is not None, "the process was started"
         return self._cluster
 
-    async def start(self, seen: Seen) -> None:
+    async def start(self, seen: WatchedObjects) -> None:
         """Connect to the cluster and begin to open the installation."""
         self._seen = seen
         self._cluster = await Cluster.connect(self._environment)
@@ -107,7 +107,7 @@ class Process:
         await self.cluster.close()
         self._database.close()
 
-    def saw_all(self) -> None:
+    def set_seen_all(self) -> None:
         """The watches have brought every object that there was at the start."""
         self._has_seen_all.set()
 
@@ -127,23 +127,23 @@ class Process:
         try:
             sweep = self.sweep = await self._open()
             self._is_open.set()
-            self._spawn(sweep.run_pokes())
-            self._spawn(repeat("looking at the fleets", _FLEET_SECONDS, sweep.look_at_fleets))
-            self._spawn_looks_at_the_books(sweep.parts)
+            self._spawn(sweep.run_queue())
+            self._spawn(repeat("looking at the fleets", _FLEET_SECONDS, sweep.check_fleets))
+            self._spawn_ledger_checks(sweep.context)
             await sweep.run()
         except Exception as error:  # noqa: BLE001  # told when the process has ended
             self.failure = error
             self.ending.set()
 
-    def _spawn_looks_at_the_books(self, parts: Parts) -> None:
-        settings, figures = self.settings, partial(read_figures, parts)
-        self._spawn(repeat("the audit", settings.audit_seconds, Auditor(parts).look))
+    def _spawn_ledger_checks(self, context: OperatorContext) -> None:
+        settings, figures = self.settings, partial(read_figures, context)
+        self._spawn(repeat("the audit", settings.audit_seconds, Auditor(context).check))
         self._spawn(repeat("reading figures", settings.balance_seconds, figures))
-        self._spawn(self._show_balances(Balances(parts, self._seen.shown)))
+        self._spawn(self._show_balances(Balances(context, self._seen.shown)))
 
     async def _show_balances(self, balances: Balances) -> None:
         await self._has_seen_all.wait()
-        await repeat("showing balances", self.settings.balance_seconds, balances.look)
+        await repeat("showing balances", self.settings.balance_seconds, balances.check)
 
     async def _expose(self) -> bytes:
         """The metrics: what the watches have seen is counted here, the text is made elsewhere."""
@@ -153,11 +153,11 @@ class Process:
     async def _open(self) -> Sweep:
         while True:
             try:
-                async with self._turning():
-                    parts = await open_installation(
+                async with self._reporting_progress():
+                    context = await open_installation(
                         self.cluster, self._database, self.settings, self._metrics
                     )
-                return Sweep(parts, self.pulse)
+                return Sweep(context, self.liveness)
             except (DatabaseUnavailable, ClusterError) as error:
                 if str(error) != self._waits_for:  # once, not with every try
                     _logger.warning("cannot open the installation yet: %s", error)
@@ -165,20 +165,20 @@ class Process:
                 await asyncio.sleep(_OPEN_RETRY_SECONDS)
 
     @asynccontextmanager
-    async def _turning(self) -> AsyncIterator[None]:
+    async def _reporting_progress(self) -> AsyncIterator[None]:
         """The pulse goes on: a step of the schema may take long, and a restart begins it anew."""
 
         async def turn() -> None:
             while True:
-                self.pulse.turn()
-                await asyncio.sleep(_TURN_SECONDS)
+                self.liveness.loop_progress()
+                await asyncio.sleep(_PROGRESS_SECONDS_MAX)
 
         turns = asyncio.create_task(turn())
         try:
             yield
         finally:
             turns.cancel()
-            self.pulse.turn()
+            self.liveness.loop_progress()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         self._tasks.append(asyncio.create_task(work))

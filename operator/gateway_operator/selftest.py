@@ -23,7 +23,7 @@ _POLL_SECONDS = 0.5
 _CLEAN_UP_SECONDS = 30
 _RETRY = frozenset({502, 503, 504})
 
-Say = Callable[[str], None]
+Print = Callable[[str], None]
 
 
 class SelftestFailed(Exception):
@@ -64,7 +64,7 @@ def read_arguments(arguments: argparse.Namespace) -> Question:
     )
 
 
-async def selftest(cluster: Cluster, question: Question, say: Say) -> None:
+async def selftest(cluster: Cluster, question: Question, say: Print) -> None:
     """Ask once, and leave nothing behind.
 
     Raises `SelftestFailed` with a sentence, also where the time was not enough.
@@ -85,7 +85,7 @@ async def selftest(cluster: Cluster, question: Question, say: Say) -> None:
 
 
 class _Selftest:
-    def __init__(self, cluster: Cluster, question: Question, say: Say) -> None:
+    def __init__(self, cluster: Cluster, question: Question, say: Print) -> None:
         self._cluster = cluster
         self._ask = question
         self._say = say
@@ -142,13 +142,13 @@ class _Selftest:
             void = {"spec": {"void": True}}
             await self._cluster.patch("CreditGrant", self._ask.namespace, self._ask.name, void)
         if grant is not None:
-            await self._until_settled()
+            await self._until_quiet()
         for kind in ("ApiKey", "CreditGrant"):
             await self._cluster.delete(kind, self._ask.namespace, self._ask.name)
             while await self._get(kind) is not None:
                 await self._pause()
 
-    async def _until_settled(self) -> None:
+    async def _until_quiet(self) -> None:
         """Until the grant is voided, or can never become it."""
         while (grant := await self._get("CreditGrant")) is not None:
             ready, stalled = _condition(grant, "Ready"), _condition(grant, "Stalled")

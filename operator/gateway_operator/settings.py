@@ -23,7 +23,7 @@ REQUEST_TIMEOUT_SECONDS = 20.0
 BACKOFF_SECONDS = 15.0
 
 
-class SettingsError(ValueError):
+class OperatorSettingsError(ValueError):
     """A setting is missing, unknown or out of bounds; the message names it."""
 
 
@@ -129,16 +129,16 @@ class ReleaseSettings(Struct, frozen=True, kw_only=True):
 def read_settings(environment: Mapping[str, str]) -> OperatorSettings:
     """Settings from an environment.
 
-    Raises `SettingsError` for an unknown variable with our prefix or a value of the wrong type.
+    Raises `OperatorSettingsError` for an unknown variable with our prefix or a wrong value.
     """
     settings = _read(environment, OperatorSettings)
     if not settings.database_url.startswith("postgresql"):
-        raise SettingsError(f"{PREFIX}DATABASE_URL must be a URL of PostgreSQL")
+        raise OperatorSettingsError(f"{PREFIX}DATABASE_URL must be a URL of PostgreSQL")
     return settings
 
 
 def read_release_settings(environment: Mapping[str, str]) -> ReleaseSettings:
-    """Settings of `release-finalizers`. Raises `SettingsError`."""
+    """Settings of `release-finalizers`. Raises `OperatorSettingsError`."""
     return _read(environment, ReleaseSettings)
 
 
@@ -150,11 +150,11 @@ def _read(environment: Mapping[str, str], kind: type[S]) -> S:
     }
     unknown = sorted(set(given) - set(kind.__struct_fields__))
     if unknown:
-        raise SettingsError(f"there is no setting {PREFIX}{unknown[0].upper()}")
+        raise OperatorSettingsError(f"there is no setting {PREFIX}{unknown[0].upper()}")
     try:
         return msgspec.convert(given, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise SettingsError(f"a setting is wrong: {error}") from None
+        raise OperatorSettingsError(f"a setting is wrong: {error}") from None
 
 
 def _namespaces(named: str, own: str) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from types import CodeType
 import msgspec
 import uvloop
 
-from gateway.process.assembly import Process
+from gateway.process.assembly import GatewayProcess
 from gateway.process.settings import CommandLine, Settings, UpstreamOverride
 from tests.bench.database import find_postgresql, temporary_database
 from tests.bench.gateways import PATHS, ROOT
@@ -130,7 +130,7 @@ async def _count(
         confirm_orphans=None,
         show_keys=False,
     )
-    process = Process(settings, UpstreamOverride(), line, {})
+    process = GatewayProcess(settings, UpstreamOverride(), line, {})
     async with process.running() as (started, listeners):
         del started
         serving = asyncio.create_task(listeners.run())

@@ -18,8 +18,8 @@ from tests.bench.load import (
     RESPONSES,
     RESPONSES_STORED,
     RESPONSES_STREAM,
+    ChunkScanner,
     Plan,
-    Tally,
     Work,
     send_load,
 )
@@ -57,7 +57,7 @@ class Sample:
     window: Window
     program_seconds: float
     database_seconds: float
-    tally: Tally
+    scanner: ChunkScanner
 
     def cost(self) -> float:
         """Milliseconds of CPU per request, or microseconds per event of a stream."""
@@ -69,8 +69,8 @@ class Sample:
 
     def _each(self, seconds: float) -> float:
         if self.window.work.stream:
-            return seconds * 1_000_000 / max(self.tally.events, 1)
-        return seconds * 1000 / max(self.tally.requests, 1)
+            return seconds * 1_000_000 / max(self.scanner.events, 1)
+        return seconds * 1000 / max(self.scanner.requests, 1)
 
 
 class Samples:
@@ -114,8 +114,8 @@ def measure(targets: Sequence[Target], load: Path, plan: Plan) -> tuple[Samples,
                 sample = _take_sample(target, window, load, plan)
                 samples.add(target.name, window, sample)
                 _say(f"round {number}/{plan.rounds}", target, window, sample)
-                if sample.tally.errors:
-                    complaints.append(_complain(target, window, sample.tally))
+                if sample.scanner.errors:
+                    complaints.append(_complain(target, window, sample.scanner))
     return samples, complaints
 
 
@@ -124,16 +124,16 @@ def _take_sample(target: Target, window: Window, load: Path, plan: Plan) -> Samp
     program, database = target.program, target.database
     program_before = program.cpu_seconds()
     database_before = database.cpu_seconds() if database else 0.0
-    tally = _send(target, window, load, seconds, plan.chunks)
+    scanner = _send(target, window, load, seconds, plan.chunks)
     time.sleep(min(_SETTLING_SECONDS, seconds))
     database_seconds = database.cpu_seconds() - database_before if database else 0.0
     program_seconds = program.cpu_seconds() - program_before
-    return Sample(window, program_seconds, database_seconds, tally)
+    return Sample(window, program_seconds, database_seconds, scanner)
 
 
-def _send(target: Target, window: Window, load: Path, seconds: float, chunks: int) -> Tally:
+def _send(target: Target, window: Window, load: Path, seconds: float, chunks: int) -> ChunkScanner:
     work = window.work
-    tally = send_load(
+    scanner = send_load(
         load,
         work,
         url=target.urls[work.dialect],
@@ -143,17 +143,19 @@ def _send(target: Target, window: Window, load: Path, seconds: float, chunks: in
         seconds=seconds,
         chunks=chunks,
     )
-    target.answered += tally.requests
-    target.wrong += tally.errors
-    return tally
+    target.answered += scanner.requests
+    target.wrong += scanner.errors
+    return scanner
 
 
 def _say(prefix: str, target: Target, window: Window, sample: Sample) -> None:
     unit = "µs/chunk" if window.work.stream else "ms/request"
-    counted = f"{sample.tally.requests} answers"
+    counted = f"{sample.scanner.requests} answers"
     line = f"{prefix}  {target.name:22} {window!s:34} {sample.cost():8.3f} {unit:10}  {counted}"
     print(line, flush=True)
 
 
-def _complain(target: Target, window: Window, tally: Tally) -> str:
-    return f"{target.name}, {window}: {tally.errors} wrong answers, the first: {tally.first_error}"
+def _complain(target: Target, window: Window, scanner: ChunkScanner) -> str:
+    return (
+        f"{target.name}, {window}: {scanner.errors} wrong answers, the first: {scanner.first_error}"
+    )

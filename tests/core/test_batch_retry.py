@@ -4,16 +4,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from gateway.core.batch_retry import Tried, worth_another_try
+from gateway.core.batch_retry import AttemptedCharge, worth_another_try
 
 
 def tried(
     credits: int, *, balance: int = 100, left: int | None = None, key: int = 1, made: bool = False
-) -> Tried:
-    return Tried(-1, 1, key, credits, made, balance, left)
+) -> AttemptedCharge:
+    return AttemptedCharge(-1, 1, key, credits, made, balance, left)
 
 
-def again(batch: list[Tried]) -> list[int]:
+def again(batch: list[AttemptedCharge]) -> list[int]:
     return worth_another_try([replace(one, position=n) for n, one in enumerate(batch)])
 
 

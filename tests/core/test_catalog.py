@@ -6,7 +6,7 @@ import pytest
 
 from gateway.core.catalog import Catalog, fall_back
 from gateway.core.errors import ModelNotFound
-from gateway.core.request import ReasoningWish, Request, Text, Tool, ToolChoice, UserMessage
+from gateway.core.request import ReasoningChoice, Request, TextPart, Tool, ToolChoice, UserMessage
 from gateway.core.spec import API_VERSION, GatewayFleet, SpecError, parse_document
 
 
@@ -34,8 +34,8 @@ SEVERAL = [{"name": name, "url": "https://example.com/v1"} for name in ("main", 
 def request(model: str, on: bool | None = None, choice: ToolChoice | None = None) -> Request:
     return Request(
         model=model,
-        messages=(UserMessage((Text("hi"),)),),
-        reasoning=ReasoningWish(on, "high"),
+        messages=(UserMessage((TextPart("hi"),)),),
+        reasoning=ReasoningChoice(on, "high"),
         tools=(Tool("look"),),
         tool_choice=choice,
     )

@@ -1,28 +1,28 @@
 """Death is observed: by the watcher's own clock, unchanged, with every look in between done."""
 
-from gateway.core.lease_watch import Lease, Unknown, Watch
+from gateway.core.lease_watch import Lease, LeaseWatch, UnknownHolds
 
 LEASE = 60.0
 
 
 def looks(
-    watch: Watch, times: list[float], mark: str = "same", seconds: float = LEASE
+    watch: LeaseWatch, times: list[float], mark: str = "same", seconds: float = LEASE
 ) -> list[str]:
     """The dead of the last of several looks that took no time."""
     dead: list[Lease] = []
     for time in times:
-        dead = watch.look([Lease("other", mark, seconds)], time, time)
+        dead = watch.find_dead([Lease("other", mark, seconds)], time, time)
     return [lease.replica_id for lease in dead]
 
 
 def test_a_lease_that_stands_still_for_its_whole_length_is_over() -> None:
-    watch = Watch()
+    watch = LeaseWatch()
     assert looks(watch, [0, 15, 30, 45, 59.9]) == []
     assert looks(watch, [60]) == ["other"]
 
 
 def test_a_mark_that_changes_in_whichever_direction_is_a_sign_of_life() -> None:
-    watch = Watch()
+    watch = LeaseWatch()
     assert looks(watch, [0, 15, 30, 45], "2001") == []
     assert looks(watch, [60], "1999") == []
     assert looks(watch, [75, 90, 105, 119], "1999") == []
@@ -30,7 +30,7 @@ def test_a_mark_that_changes_in_whichever_direction_is_a_sign_of_life() -> None:
 
 
 def test_a_look_that_failed_has_seen_nothing() -> None:
-    watch = Watch()
+    watch = LeaseWatch()
     assert looks(watch, [0, 15, 30]) == []
     watch.forget()
     assert looks(watch, [45, 60, 75, 90]) == []
@@ -38,7 +38,7 @@ def test_a_look_that_failed_has_seen_nothing() -> None:
 
 
 def test_a_watcher_that_stood_still_has_seen_nothing_meanwhile() -> None:
-    watch = Watch()
+    watch = LeaseWatch()
     assert looks(watch, [0, 15]) == []
     assert looks(watch, [3600]) == []
     assert looks(watch, [3615, 3630, 3645]) == []
@@ -47,39 +47,39 @@ def test_a_watcher_that_stood_still_has_seen_nothing_meanwhile() -> None:
 
 def test_a_look_that_hung_counts_from_where_it_is_certain() -> None:
     """A database that hung during a look may have been read before, or after."""
-    watch = Watch()
+    watch = LeaseWatch()
     lease = [Lease("other", "same", LEASE)]
-    assert watch.look(lease, 0, 20) == []
-    assert watch.look(lease, 35, 40) == []
-    assert watch.look(lease, 60, 65) == []
-    assert watch.look(lease, 79, 90) == []
-    assert watch.look(lease, 80, 91) == lease
+    assert watch.find_dead(lease, 0, 20) == []
+    assert watch.find_dead(lease, 35, 40) == []
+    assert watch.find_dead(lease, 60, 65) == []
+    assert watch.find_dead(lease, 79, 90) == []
+    assert watch.find_dead(lease, 80, 91) == lease
 
 
 def test_each_lease_has_its_own_length() -> None:
-    watch = Watch()
+    watch = LeaseWatch()
     leases = [Lease("short", "same", 2), Lease("long", "same", LEASE)]
-    dead = [watch.look(leases, time / 2, time / 2) for time in range(10)]
+    dead = [watch.find_dead(leases, time / 2, time / 2) for time in range(10)]
     assert [lease.replica_id for lease in dead[4]] == ["short"]
     assert all(lease.replica_id == "short" for found in dead for lease in found)
 
 
 def test_looks_too_rare_for_a_short_lease_judge_nobody_by_it() -> None:
-    watch = Watch()
+    watch = LeaseWatch()
     assert looks(watch, [0, 15, 30, 45, 60], seconds=2) == []
 
 
 def test_what_is_gone_is_forgotten() -> None:
-    watch = Watch()
+    watch = LeaseWatch()
     assert looks(watch, [0, 15, 30]) == []
-    assert watch.look([], 45, 45) == []
+    assert watch.find_dead([], 45, 45) == []
     assert looks(watch, [60]) == []
 
 
 def test_the_unknown_are_old_when_they_were_unknown_in_every_look() -> None:
-    unknown = Unknown(60)
-    assert unknown.look(["a", "b"], 0) == set()
-    assert unknown.look(["a"], 30) == set()
-    assert unknown.look(["a", "b"], 60) == {"a"}
-    assert unknown.look(["a", "b"], 90) == {"a", "b"} - {"b"}
-    assert unknown.look(["b"], 120) == {"b"}
+    unknown = UnknownHolds(60)
+    assert unknown.find_old(["a", "b"], 0) == set()
+    assert unknown.find_old(["a"], 30) == set()
+    assert unknown.find_old(["a", "b"], 60) == {"a"}
+    assert unknown.find_old(["a", "b"], 90) == {"a", "b"} - {"b"}
+    assert unknown.find_old(["b"], 120) == {"b"}

@@ -5,8 +5,8 @@ import random
 
 import pytest
 
-from gateway.core.concurrency.places import Places
-from gateway.core.concurrency.single_flight import Once
+from gateway.core.concurrency.places import FairSemaphore
+from gateway.core.concurrency.single_flight import SingleFlight
 from gateway.core.errors import Overloaded, RateLimited
 from gateway.core.shares import Holder, largest_share
 
@@ -17,14 +17,14 @@ CAROL = ("other", "other/carol")
 def test_one_account_leaves_places_and_turns_for_others() -> None:
     order: list[str] = []
 
-    async def work(places: Places, holder: Holder, name: str) -> None:
-        async with places.place(holder):
+    async def work(places: FairSemaphore, holder: Holder, name: str) -> None:
+        async with places.acquire(holder):
             order.append(name)
             await asyncio.sleep(0)
 
     async def run() -> None:
-        places = Places("things", 1, 90, 60)
-        async with places.place(CAROL):
+        places = FairSemaphore("things", 1, 90, 60)
+        async with places.acquire(CAROL):
             tasks = [asyncio.create_task(work(places, ALICE, f"a{n}")) for n in range(40)]
             await asyncio.sleep(0)
             tasks += [asyncio.create_task(work(places, BOB, f"b{n}")) for n in range(2)]
@@ -42,12 +42,12 @@ def test_one_account_leaves_places_and_turns_for_others() -> None:
 
 def test_who_comes_first_of_its_account_finds_a_place_while_another_has_its_share() -> None:
     async def run() -> None:
-        places = Places("things", 3, 9, 60)
-        async with places.place(ALICE):
+        places = FairSemaphore("things", 3, 9, 60)
+        async with places.acquire(ALICE):
             waiting = asyncio.create_task(_hold(places, ALICE))
             await asyncio.sleep(0)
             assert not waiting.done()
-            async with places.place(CAROL):
+            async with places.acquire(CAROL):
                 pass
         await waiting
 
@@ -56,8 +56,8 @@ def test_who_comes_first_of_its_account_finds_a_place_while_another_has_its_shar
 
 def test_a_wait_ends_in_time_and_gives_everything_back() -> None:
     async def run() -> None:
-        places = Places("things", 1, 1, 0.01)
-        async with places.place(ALICE):
+        places = FairSemaphore("things", 1, 1, 0.01)
+        async with places.acquire(ALICE):
             for _ in range(3):
                 with pytest.raises(Overloaded):
                     await _hold(places, CAROL)
@@ -71,12 +71,12 @@ def test_many_comings_and_goings_lose_no_place() -> None:
     chance = random.Random(3)
 
     async def run() -> None:
-        places = Places("things", 4, 3000, 60)
+        places = FairSemaphore("things", 4, 3000, 60)
         under_way = 0
 
         async def work(holder: Holder) -> None:
             nonlocal under_way
-            async with places.place(holder):
+            async with places.acquire(holder):
                 under_way += 1
                 assert under_way <= 4
                 try:
@@ -99,7 +99,7 @@ def test_many_comings_and_goings_lose_no_place() -> None:
 
 def test_what_several_ask_for_is_done_once() -> None:
     async def run() -> None:
-        once: Once[str, int] = Once()
+        once: SingleFlight[str, int] = SingleFlight()
         done = 0
 
         async def work() -> int:
@@ -119,6 +119,6 @@ def test_what_several_ask_for_is_done_once() -> None:
     asyncio.run(run())
 
 
-async def _hold(places: Places, holder: Holder) -> None:
-    async with places.place(holder):
+async def _hold(places: FairSemaphore, holder: Holder) -> None:
+    async with places.acquire(holder):
         await asyncio.sleep(0)

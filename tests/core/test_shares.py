@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.shares import Holder, Shares, Turns, first_rounds, largest_share
+from gateway.core.shares import FairQueue, Holder, Shares, first_rounds, largest_share
 
 ALICE, BOB = ("team", "team/alice"), ("team", "team/bob")
 CAROL = ("other", "other/carol")
@@ -82,7 +82,7 @@ def test_everything_that_is_given_back_can_be_taken_again(takes: list[tuple[Hold
 
 
 def test_namespaces_take_turns_and_accounts_within_them() -> None:
-    turns: Turns[str] = Turns()
+    turns: FairQueue[str] = FairQueue()
     for item in ("a1", "a2", "a3"):
         turns.add(ALICE, item)
     turns.add(BOB, "b1")
@@ -93,7 +93,7 @@ def test_namespaces_take_turns_and_accounts_within_them() -> None:
 
 
 def test_who_left_has_no_turn() -> None:
-    turns: Turns[int] = Turns()
+    turns: FairQueue[int] = FairQueue()
     for number in range(4):
         turns.add(ALICE, number)
     turns.remove(ALICE, 1)
@@ -103,7 +103,7 @@ def test_who_left_has_no_turn() -> None:
 
 
 def test_who_may_not_is_passed_over() -> None:
-    turns: Turns[str] = Turns()
+    turns: FairQueue[str] = FairQueue()
     turns.add(ALICE, "a1")
     turns.add(BOB, "b1")
     turns.add(CAROL, "c1")
@@ -117,7 +117,7 @@ def test_a_turn_asks_about_few_however_many_wait() -> None:
     """Whoever may not go has a place, and places are few: so are those that are passed over."""
     asked: Counter[int] = Counter()
     for size in (100, 200):
-        places, turns = Shares(4), Turns[int]()
+        places, turns = Shares(4), FairQueue[int]()
         for number in range(size):
             turns.add((f"team-{number % 7}", f"team-{number % 7}/{number}"), number)
 

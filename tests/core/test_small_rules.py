@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gateway.core.catalog import Catalog
 from gateway.core.errors import ModelNotFound
-from gateway.core.limits import Brake, RateLimit, Window
+from gateway.core.limits import RateLimit, RefusalThrottle, Window
 from gateway.core.patterns import matches
 from gateway.core.request import Request
 from gateway.core.seal import Sealer
@@ -46,14 +46,14 @@ def test_no_minute_admits_more_than_twice_the_rate(per_minute: int, pauses: list
 
 
 def test_refusals_of_one_account_are_slowed_down_and_nobody_else_s() -> None:
-    brake = Brake()
-    pauses = [brake.pause("team/alice", 7.0 + n / 1000) for n in range(600)]
-    assert pauses.count(0.0) == Brake.AT_ONCE
-    assert pauses.count(Brake.PAUSE_SECONDS) == 600 - Brake.AT_ONCE
-    assert brake.pause("team/bob", 7.7) == 0.0
-    assert brake.pause("", 7.7) == 0.0
-    assert brake.pause("team/alice", 8.0) == 0.0
-    assert len(brake._refused) == 1, "what is over is forgotten"
+    throttle = RefusalThrottle()
+    pauses = [throttle.pause("team/alice", 7.0 + n / 1000) for n in range(600)]
+    assert pauses.count(0.0) == RefusalThrottle.AT_ONCE
+    assert pauses.count(RefusalThrottle.PAUSE_SECONDS) == 600 - RefusalThrottle.AT_ONCE
+    assert throttle.pause("team/bob", 7.7) == 0.0
+    assert throttle.pause("", 7.7) == 0.0
+    assert throttle.pause("team/alice", 8.0) == 0.0
+    assert len(throttle._refused) == 1, "what is over is forgotten"
 
 
 def test_any_stretch_has_so_many_admissions_and_no_more() -> None:

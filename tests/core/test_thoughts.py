@@ -8,11 +8,11 @@ from gateway.core.catalog import Catalog
 from gateway.core.request import (
     AssistantMessage,
     Message,
-    ReasoningWish,
+    ReasoningChoice,
     Request,
+    SignedReasoning,
     SystemMessage,
-    Text,
-    Thought,
+    TextPart,
     ToolCall,
     ToolMessage,
     UserMessage,
@@ -22,30 +22,32 @@ from gateway.core.seal import Sealer
 from gateway.core.spec import GatewayFleetSpec, ModelSpec, Pricing, UpstreamSpec
 
 SEALER = Sealer(b"k" * 32)
-THOUGHT = Thought("Hm.", "abc", "main")
-ASK = UserMessage((Text("Look"),))
+THOUGHT = SignedReasoning("Hm.", "abc", "main")
+ASK = UserMessage((TextPart("Look"),))
 CALL = AssistantMessage(calls=(ToolCall("a", "look", "{}"),))
-THOUGHTFUL = AssistantMessage(calls=CALL.calls, thoughts=(THOUGHT,))
-RESULT = ToolMessage("a", (Text("it"),))
+THOUGHTFUL = AssistantMessage(calls=CALL.calls, signed_blocks=(THOUGHT,))
+RESULT = ToolMessage("a", (TextPart("it"),))
 ANSWER = AssistantMessage("Yes.")
 
 
-@pytest.mark.parametrize("thought", [THOUGHT, Thought("", "xyz", "main", is_redacted=True)])
-def test_a_sealed_thought_opens_for_its_account_only(thought: Thought) -> None:
-    sealed = SEALER.seal_thought(1, thought)
+@pytest.mark.parametrize(
+    "signed_block", [THOUGHT, SignedReasoning("", "xyz", "main", is_redacted=True)]
+)
+def test_a_sealed_signed_block_opens_for_its_account_only(signed_block: SignedReasoning) -> None:
+    sealed = SEALER.seal_reasoning(1, signed_block)
     assert "abc" not in sealed
-    assert SEALER.open_thought(1, sealed) == thought
-    assert SEALER.open_thought(2, sealed) is None
-    assert Sealer(b"x" * 32).open_thought(1, sealed) is None
-    assert SEALER.open_thought(1, sealed[:-2]) is None
+    assert SEALER.open_reasoning(1, sealed) == signed_block
+    assert SEALER.open_reasoning(2, sealed) is None
+    assert Sealer(b"x" * 32).open_reasoning(1, sealed) is None
+    assert SEALER.open_reasoning(1, sealed[:-2]) is None
 
 
-def test_sealed_text_is_no_thought_and_a_thought_no_text() -> None:
-    thought, text = SEALER.seal_thought(1, THOUGHT), SEALER.seal(1, b"Hm.")
-    assert SEALER.open(1, thought) is None
-    assert SEALER.open_thought(1, text) is None
-    assert SEALER.open_thought(1, text.replace("tg1_", "tgt1_")) is None
-    assert SEALER.open(1, thought.replace("tgt1_", "tg1_")) is None
+def test_sealed_text_is_no_signed_block_and_a_signed_block_no_text() -> None:
+    signed_block, text = SEALER.seal_reasoning(1, THOUGHT), SEALER.seal(1, b"Hm.")
+    assert SEALER.open(1, signed_block) is None
+    assert SEALER.open_reasoning(1, text) is None
+    assert SEALER.open_reasoning(1, text.replace("tg1_", "tgt1_")) is None
+    assert SEALER.open(1, signed_block.replace("tgt1_", "tg1_")) is None
 
 
 @pytest.mark.parametrize(
@@ -90,7 +92,7 @@ def test_a_loop_that_lost_its_thinking_goes_on_without_and_pays_without(
         models=[ModelSpec(id="model", upstream="main", upstream_model=upstream_model)],
         upstreams=[UpstreamSpec(name="main", url="https://example.com/v1", dialect=dialect)],
     )
-    wish = ReasoningWish(True, is_manual=is_manual)
+    wish = ReasoningChoice(True, is_manual=is_manual)
     resolution = Catalog(fleet).resolve(Request("model", messages, reasoning=wish))
     assert resolution.reasoning is reasons
     assert resolution.price == (5 if reasons else 2)

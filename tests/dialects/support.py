@@ -5,11 +5,11 @@ from typing import Any
 
 from gateway.core.catalog import Model, Price, Resolution
 from gateway.core.profile import PROFILES
-from gateway.core.request import Request, Text, Tool, UserMessage
+from gateway.core.request import Request, TextPart, Tool, UserMessage
 from gateway.dialects.chat.request_writer import render_request
-from gateway.dialects.endpoint import Outgoing
+from gateway.dialects.endpoint import UpstreamRequest
 
-HELLO = UserMessage((Text("hello"),))
+HELLO = UserMessage((TextPart("hello"),))
 LOOK = Tool("look", "Looks.", {"type": "object", "properties": {"at": {"type": "string"}}})
 SEE = Tool("see")
 
@@ -42,7 +42,9 @@ def request(*messages: Any, **members: Any) -> Request:
     return Request("public", messages or (HELLO,), **members)
 
 
-def prepare(wanted: Request, profile: str = "generic", *settings: Any, **model: Any) -> Outgoing:
+def prepare(
+    wanted: Request, profile: str = "generic", *settings: Any, **model: Any
+) -> UpstreamRequest:
     return render_request(wanted, resolve(profile, *settings, **model))
 
 

@@ -9,15 +9,15 @@ from msgspec.structs import replace
 
 from gateway.core.errors import DatabaseUnavailable, InvalidCredential, PermissionDenied
 from gateway.core.keys import PEPPER, generate_key
-from gateway.core.limits import Brake
+from gateway.core.limits import RefusalThrottle
 from gateway.http.entrance import CALLER, Entrance
 from gateway.pipeline.connection import Message, Receive, Scope, Send
 from gateway.pipeline.key_cache import (
     CREDENTIALS_MAX,
     LOOKUPS_PER_SECOND_MAX,
     UNKNOWN_MAX,
-    Key,
-    Keyring,
+    CachedKey,
+    KeyCache,
 )
 from gateway.store.cached_keys import KeyChanges, LiveHash, LiveKey
 from gateway.telemetry.metrics import Metrics
@@ -71,138 +71,138 @@ class Rows:
         )
 
 
-def with_keyring(story: Callable[[Keyring, Rows], Awaitable[None]]) -> None:
+def with_key_cache(story: Callable[[KeyCache, Rows], Awaitable[None]]) -> None:
     async def run() -> None:
         rows = Rows()
         peppers = {PEPPER: SECRET.pepper(PEPPER)}
-        keyring = Keyring(peppers, rows.read_changes, rows.read_by_hash, Metrics())
-        await keyring.poll()
-        await story(keyring, rows)
+        key_cache = KeyCache(peppers, rows.read_changes, rows.read_by_hash, Metrics())
+        await key_cache.poll()
+        await story(key_cache, rows)
 
     asyncio.run(run())
 
 
-async def ask(keyring: Keyring, *plaintexts: str) -> Key:
+async def ask(key_cache: KeyCache, *plaintexts: str) -> CachedKey:
     headers = [(b"x-api-key", plaintext.encode()) for plaintext in plaintexts]
-    key, _ = await keyring.authenticate(headers)
+    key, _ = await key_cache.authenticate(headers)
     return key
 
 
-async def refused(keyring: Keyring, *plaintexts: str) -> bool:
+async def refused(key_cache: KeyCache, *plaintexts: str) -> bool:
     try:
-        await ask(keyring, *plaintexts)
+        await ask(key_cache, *plaintexts)
     except InvalidCredential:
         return True
     return False
 
 
 def test_invented_keys_are_looked_up_fifty_in_a_second() -> None:
-    async def story(keyring: Keyring, rows: Rows) -> None:
+    async def story(key_cache: KeyCache, rows: Rows) -> None:
         invented = [generate_key() for _ in range(900)]
-        assert all(await asyncio.gather(*(refused(keyring, one) for one in invented)))
+        assert all(await asyncio.gather(*(refused(key_cache, one) for one in invented)))
         assert rows.lookups == LOOKUPS_PER_SECOND_MAX
-        assert all([await refused(keyring, one) for one in invented])
+        assert all([await refused(key_cache, one) for one in invented])
         assert rows.lookups <= 2 * LOOKUPS_PER_SECOND_MAX, "a second may have passed"
 
-    with_keyring(story)
+    with_key_cache(story)
 
 
 def test_what_is_unknown_is_looked_up_once() -> None:
-    async def story(keyring: Keyring, rows: Rows) -> None:
+    async def story(key_cache: KeyCache, rows: Rows) -> None:
         nobody = generate_key()
-        assert all(await asyncio.gather(*(refused(keyring, nobody) for _ in range(20))))
-        assert await refused(keyring, nobody)
+        assert all(await asyncio.gather(*(refused(key_cache, nobody) for _ in range(20))))
+        assert await refused(key_cache, nobody)
         assert rows.lookups == 1
 
-    with_keyring(story)
+    with_key_cache(story)
 
 
 def test_a_key_that_is_newer_than_the_poll_is_found_and_one_made_later_by_the_next() -> None:
-    async def story(keyring: Keyring, rows: Rows) -> None:
+    async def story(key_cache: KeyCache, rows: Rows) -> None:
         new, later = generate_key(), generate_key()
-        assert await refused(keyring, later)
+        assert await refused(key_cache, later)
         rows.add(new)
-        assert (await ask(keyring, new)).live.id == 1
+        assert (await ask(key_cache, new)).live.id == 1
         rows.add(later)
-        assert await refused(keyring, later), "it is known to be unknown"
-        await keyring.poll()
-        assert (await ask(keyring, later)).live.id == 2
+        assert await refused(key_cache, later), "it is known to be unknown"
+        await key_cache.poll()
+        assert (await ask(key_cache, later)).live.id == 2
         assert rows.lookups == 2
 
-    with_keyring(story)
+    with_key_cache(story)
 
 
 def test_a_look_up_that_failed_is_made_again() -> None:
-    async def story(keyring: Keyring, rows: Rows) -> None:
+    async def story(key_cache: KeyCache, rows: Rows) -> None:
         new = generate_key()
         rows.add(new)
         rows.is_away = True
         with pytest.raises(DatabaseUnavailable):
-            await ask(keyring, new)
+            await ask(key_cache, new)
         rows.is_away = False
-        assert (await ask(keyring, new)).live.id == 1
+        assert (await ask(key_cache, new)).live.id == 1
 
-    with_keyring(story)
+    with_key_cache(story)
 
 
 def test_a_revocation_that_a_poll_brought_is_not_undone_by_a_look_up() -> None:
-    async def story(keyring: Keyring, rows: Rows) -> None:
+    async def story(key_cache: KeyCache, rows: Rows) -> None:
         new = generate_key()
         rows.add(new)
         found, rows.keys = rows.keys, ()
         rows.answers = [found[0], None]
-        looking_up = asyncio.create_task(refused(keyring, new))
+        looking_up = asyncio.create_task(refused(key_cache, new))
         while not rows.lookups:
             await asyncio.sleep(0)
         rows.version += 1
-        await keyring.poll()
+        await key_cache.poll()
         assert await looking_up
-        assert keyring.keys() == []
+        assert key_cache.keys() == []
 
-    with_keyring(story)
+    with_key_cache(story)
 
 
 def test_which_models_a_key_may_use_is_worked_out_once_for_each() -> None:
-    async def story(keyring: Keyring, rows: Rows) -> None:
+    async def story(key_cache: KeyCache, rows: Rows) -> None:
         plaintext = generate_key()
         rows.add(plaintext)
         rows.keys = (replace(rows.keys[0], models=tuple(f"*{n}*x" for n in range(256))),)
-        await keyring.poll()
-        key = await ask(keyring, plaintext)
+        await key_cache.poll()
+        key = await ask(key_cache, plaintext)
         assert key.may_see("model-255-x")
         assert not key.may_see("model-y")
         with pytest.raises(PermissionDenied):
             key.allow_model("model-y")
         rows.keys, rows.version = (replace(rows.keys[0], models=("model-y",)),), 9
-        await keyring.poll()
+        await key_cache.poll()
         assert key.may_see("model-y")
         assert not key.may_see("model-255-x")
 
-    with_keyring(story)
+    with_key_cache(story)
 
 
 def test_so_many_credentials_are_looked_at_and_so_many_unknown_ones_remembered() -> None:
-    async def story(keyring: Keyring, rows: Rows) -> None:
+    async def story(key_cache: KeyCache, rows: Rows) -> None:
         with pytest.raises(InvalidCredential, match="more than 8 API keys were sent; send one"):
-            await ask(keyring, *(generate_key() for _ in range(1000)))
+            await ask(key_cache, *(generate_key() for _ in range(1000)))
         assert rows.lookups <= CREDENTIALS_MAX
         many = range(UNKNOWN_MAX + 100)
-        await asyncio.gather(*(keyring._fetch([number.to_bytes(32)]) for number in many))
-        assert len(keyring._unknown) == UNKNOWN_MAX
+        await asyncio.gather(*(key_cache._fetch([number.to_bytes(32)]) for number in many))
+        assert len(key_cache._unknown) == UNKNOWN_MAX
 
-    with_keyring(story)
+    with_key_cache(story)
 
 
 def test_who_is_refused_often_is_refused_slowly() -> None:
-    class Strict(Brake):
+    class Strict(RefusalThrottle):
         AT_ONCE = 0
         PAUSE_SECONDS = 0.05
 
-    async def story(keyring: Keyring, rows: Rows) -> None:
+    async def story(key_cache: KeyCache, rows: Rows) -> None:
         plaintext = generate_key()
         rows.add(plaintext)
         rows.keys = (replace(rows.keys[0], concurrent_requests=0),)
-        await keyring.poll()
+        await key_cache.poll()
         statuses: list[int] = []
 
         async def send(message: Message) -> None:
@@ -216,7 +216,7 @@ def test_who_is_refused_often_is_refused_slowly() -> None:
         async def nothing() -> Message:
             raise AssertionError("nothing is read")
 
-        entrance = Entrance(tell, keyring, Strict())
+        entrance = Entrance(tell, key_cache, Strict())
         loop = asyncio.get_running_loop()
         for sent, status in ((plaintext, 429), ("sk-nobody", 401)):
             began = loop.time()
@@ -226,4 +226,4 @@ def test_who_is_refused_often_is_refused_slowly() -> None:
             assert statuses.pop() == status
             assert loop.time() - began >= 0.05
 
-    with_keyring(story)
+    with_key_cache(story)

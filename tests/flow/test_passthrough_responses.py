@@ -111,10 +111,10 @@ def test_a_request_reaches_the_upstream_as_it_was_written(client: Client) -> Non
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-@pytest.mark.parametrize("is_native", [True, False], ids=["native", "translated"])
-def test_a_tool_loop_keeps_its_reasoning(client: Client, stream: bool, is_native: bool) -> None:
+@pytest.mark.parametrize("is_raw_body", [True, False], ids=["native", "translated"])
+def test_a_tool_loop_keeps_its_reasoning(client: Client, stream: bool, is_raw_body: bool) -> None:
     """The upstream sees its own seal; the client never does."""
-    more = {"store": False, "stream": stream, **({} if is_native else {"temperature": 1})}
+    more = {"store": False, "stream": stream, **({} if is_raw_body else {"temperature": 1})}
     first = output_of(client.ask(LOOP, **more), stream=stream)
     assert [item["type"] for item in first] == ["reasoning", "function_call"]
     response = client.ask(turn(first), **more)
@@ -124,7 +124,7 @@ def test_a_tool_loop_keeps_its_reasoning(client: Client, stream: bool, is_native
     assert kept["summary"] == [{"type": "summary_text", "text": "Where is it?"}]
     assert kept["encrypted_content"] != first[0]["encrypted_content"]
     assert kept["encrypted_content"] not in response.text
-    assert ("temperature" in response.headers.get("x-faregate-degraded", "")) is not is_native
+    assert ("temperature" in response.headers.get("x-faregate-degraded", "")) is not is_raw_body
 
 
 def test_a_stored_response_is_gone_on_with(client: Client) -> None:

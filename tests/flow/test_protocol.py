@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from gateway.http.connection_admission import KEPT_BYTES_MAX, Admission, ConnectionLimits
+from gateway.http.connection_admission import KEPT_BYTES_MAX, ConnectionAdmission, ConnectionLimits
 from gateway.http.protocol import ClientProtocol
 from gateway.http.reader import HEAD_BYTES_MAX, HEADERS_MAX
 from gateway.pipeline.connection import Message, Receive, Scope, Send
@@ -24,7 +24,7 @@ LENGTH = (b"content-length", b"%d" % len(BODY))
 
 
 @contextmanager
-def serving(application: Any, admission: Admission | None = None) -> Iterator[int]:
+def serving(application: Any, admission: ConnectionAdmission | None = None) -> Iterator[int]:
     """The port of a server with this application."""
     protocol: Any = partial(ClientProtocol, admission=admission)
     config = uvicorn.Config(
@@ -453,7 +453,7 @@ def test_what_is_kept_for_connections_is_bounded_in_all_and_given_back() -> None
         await send(head(200, LENGTH))
         await send(body(BODY))
 
-    admission = Admission(ConnectionLimits(head_seconds=30))
+    admission = ConnectionAdmission(ConnectionLimits(head_seconds=30))
     part = b"GET / HTTP/1.1\r\nhost: a\r\nx: " + b"y" * 60_000
     ahead = request_head("GET", "/") * 1500
     with serving(wait, admission) as port, contextlib.ExitStack() as stack:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.http.connection_admission import Admission, ConnectionLimits, peer_of
-from gateway.http.reader import Refused, RequestReader
+from gateway.http.connection_admission import ConnectionAdmission, ConnectionLimits, peer_of
+from gateway.http.reader import RequestReader, RequestRefused
 from tests.harness.raw import chunk
 
 LAST = chunk(b"")
@@ -95,7 +95,7 @@ def test_pieces_make_no_difference(
 @given(st.lists(st.binary(max_size=60), max_size=6))
 def test_noise_is_refused_and_nothing_else(pieces: list[bytes]) -> None:
     recorder = Recorder()
-    with suppress(Refused):
+    with suppress(RequestRefused):
         for piece in pieces:
             recorder.feed(piece)
     assert all(request["whole"] for request in recorder.requests[:-1])
@@ -111,7 +111,7 @@ def test_a_peer_is_an_address_or_the_network_of_a_site() -> None:
 
 def test_what_connections_take_is_given_back() -> None:
     reasons: list[str] = []
-    admission = Admission(ConnectionLimits(connections=3, per_peer=2), reasons.append)
+    admission = ConnectionAdmission(ConnectionLimits(connections=3, per_peer=2), reasons.append)
     assert [admission.enter("a"), admission.enter("a"), admission.enter("a")] == [
         None,
         None,

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.core.concurrency.worker_thread import Aside
+from gateway.core.concurrency.worker_thread import WorkerThread
 from gateway.core.seal import Sealer
 from gateway.dialects.base import Dialect
 from gateway.dialects.chat.dialect import ChatDialect
@@ -27,9 +27,9 @@ def charged_routes() -> dict[str, str]:
     """Path to dialect."""
     sealer = Sealer(b"k" * 32)
     dialects: list[Dialect] = [
-        ChatDialect(Aside()),
-        ResponsesDialect(sealer, None, Aside()),
-        MessagesDialect(sealer, Aside()),
+        ChatDialect(WorkerThread()),
+        ResponsesDialect(sealer, None, WorkerThread()),
+        MessagesDialect(sealer, WorkerThread()),
     ]
     return {path: dialect.name for path, dialect in charged_paths(dialects).items()}
 

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from gateway.core.concurrency.worker_thread import Aside
+from gateway.core.concurrency.worker_thread import WorkerThread
 from gateway.core.errors import RequestError
 from gateway.core.seal import Sealer
 from gateway.core.shares import Holder
@@ -46,7 +46,7 @@ SECONDS_MIN = 0.005
 _TRIES = 21
 
 
-class Here(Aside):
+class Here(WorkerThread):
     """Does large work in this thread, where it is measured."""
 
     async def run(self, holder: Holder, size: int, work: Callable[[], T]) -> T:
@@ -70,12 +70,12 @@ def work(dialect: str, body: bytes) -> None:
     with suppress(RequestError):
         spoken = dialects()[dialect]
         call = asyncio.run(spoken.parse(body, ALICE))
-        if call.request.native is not None:
-            call.request.native.betas = ()
+        if call.request.raw is not None:
+            call.request.raw.betas = ()
         counted_of(call.request)
-        native = call.request.native
+        raw_body = call.request.raw
         for endpoint, profile in _ENDPOINTS:
-            for call.request.native in {id(native): native, id(None): None}.values():
+            for call.request.raw in {id(raw_body): raw_body, id(None): None}.values():
                 with suppress(RequestError):
                     endpoint.prepare(call.request, resolve(profile, reasoning=True))
         spoken.renderer(call, Exchange("req_1", ALICE, "kimi-k2.5", 1)).open()

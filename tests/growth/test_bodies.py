@@ -15,7 +15,7 @@ from gateway.dialects.responses.dialect import ResponsesDialect
 from gateway.dialects.responses.request_reader import REFERENCED_BYTES_MAX
 from gateway.dialects.responses.stored_responses import StoredResponse
 from gateway.dialects.values import MESSAGES_MAX, PARTS_MAX, TOOLS_MAX, VALUES_MAX
-from gateway.pipeline.documents.reader import CHARACTERS_MAX, DOCUMENTS_MAX, Room
+from gateway.pipeline.documents.reader import CHARACTERS_MAX, DOCUMENTS_MAX, DocumentAllowance
 from tests.dialects.responses.support import MemoryState
 from tests.growth.measure import (
     ALICE,
@@ -316,7 +316,7 @@ def test_the_bound_of_values_is_that_of_the_whole_body() -> None:
 
 
 def test_the_same_document_many_times_is_as_much_each() -> None:
-    room = Room()
+    room = DocumentAllowance()
     with pytest.raises(InvalidRequest, match="characters"):
         for _ in range(3):
             room.take("x" * CHARACTERS_MAX, "messages.0.content.0")

@@ -20,7 +20,7 @@ DIED = 17
 def _dying(
     armed: Path, number: int
 ) -> Callable[[Iterable[Any], Callable[[Any], Awaitable[None]]], Awaitable[None]]:
-    carry_out = executor.carry_out
+    carry_out = executor.execute
 
     async def carry_out_and_die(
         actions: Iterable[Any], perform: Callable[[Any], Awaitable[None]]
@@ -40,5 +40,5 @@ def _dying(
 
 
 if __name__ == "__main__":
-    executor.carry_out = _dying(Path(sys.argv[1]), int(sys.argv[2]))  # type: ignore[assignment]  # the seam that this is for
+    executor.execute = _dying(Path(sys.argv[1]), int(sys.argv[2]))  # type: ignore[assignment]  # the seam that this is for
     sys.exit(main(["run"]))

@@ -4,28 +4,28 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from gateway.core.keys import InstallationSecret
-from gateway_operator.apply.object_locks import Turns
-from gateway_operator.apply.operator_context import Parts
+from gateway_operator.apply.object_locks import ObjectLocks
+from gateway_operator.apply.operator_context import OperatorContext
 from gateway_operator.cluster import Cluster
-from gateway_operator.metrics import Metrics
+from gateway_operator.metrics import OperatorMetrics
 from gateway_operator.settings import read_settings
 from tests.reconcile.world import World
 
 
 @asynccontextmanager
-async def open_parts(world: World, **settings: str) -> AsyncIterator[Parts]:
+async def open_context(world: World, **settings: str) -> AsyncIterator[OperatorContext]:
     """Parts on a world's cluster and database; `settings` are variables without their prefix."""
     given = {f"FAREGATE_{name.upper()}": value for name, value in settings.items()}
-    environment, metrics = {**world.environment, **given}, Metrics()
+    environment, metrics = {**world.environment, **given}, OperatorMetrics()
     cluster = await Cluster.connect(environment)
     try:
-        yield Parts(
+        yield OperatorContext(
             cluster=cluster,
             database=world.database,
             settings=read_settings(environment),
             secret=InstallationSecret("a secret that only the tests know, long enough"),
             metrics=metrics,
-            turns=Turns(metrics),
+            locks=ObjectLocks(metrics),
         )
     finally:
         await cluster.close()

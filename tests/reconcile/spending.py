@@ -36,8 +36,8 @@ async def _spend(world: World, row: KeyState, credits: int) -> None:
         route="chat",
     )
     ledger = PostgresLedger(world.url, "replica_spending", behind_seconds=0.01)
-    verdict = await ledger.charge(charge)
-    assert verdict.outcome == "charged", verdict
+    condition = await ledger.charge(charge)
+    assert condition.outcome == "charged", condition
     ledger.end(End(charge.request_id, None))
     await ledger.drain()
 

@@ -11,9 +11,9 @@ from sqlalchemy import text
 from gateway.store.balances import KeyBalance, mark_of
 from gateway.store.migrate import migrate
 from gateway_operator.apply.balances import Balances
-from gateway_operator.plan.balances import Shown, choose_showings, is_worth_writing
+from gateway_operator.plan.balances import ShownFigures, choose_writes, is_worth_writing
 from tests.reconcile.objects import api_key, condition, credit_grant
-from tests.reconcile.parts import open_parts
+from tests.reconcile.parts import open_context
 from tests.reconcile.spending import read_metrics, spend
 from tests.reconcile.world import Operator, World
 
@@ -56,19 +56,19 @@ def test_the_marks_of_what_is_used(balance: int, granted: int, mark: int) -> Non
 @pytest.mark.parametrize(
     ("now", "shown", "worth"),
     [
-        (key(), Shown("uid"), True),
-        (key(), Shown("uid", 1000), False),
-        (key(991), Shown("uid", 1000), False),
-        (key(990), Shown("uid", 1000), True),
-        (key(199), Shown("uid", 201), True),
-        (key(0), Shown("uid", 1), True),
-        (key(used_at=NOW), Shown("uid", 1000), True),
-        (key(used_at=NOW), Shown("uid", 1000, NOW - timedelta(seconds=59)), False),
-        (key(used_at=NOW), Shown("uid", 1000, NOW - timedelta(seconds=60)), True),
-        (key(used_at=NOW), Shown("uid", 1000, NOW), False),
+        (key(), ShownFigures("uid"), True),
+        (key(), ShownFigures("uid", 1000), False),
+        (key(991), ShownFigures("uid", 1000), False),
+        (key(990), ShownFigures("uid", 1000), True),
+        (key(199), ShownFigures("uid", 201), True),
+        (key(0), ShownFigures("uid", 1), True),
+        (key(used_at=NOW), ShownFigures("uid", 1000), True),
+        (key(used_at=NOW), ShownFigures("uid", 1000, NOW - timedelta(seconds=59)), False),
+        (key(used_at=NOW), ShownFigures("uid", 1000, NOW - timedelta(seconds=60)), True),
+        (key(used_at=NOW), ShownFigures("uid", 1000, NOW), False),
     ],
 )
-def test_what_is_worth_a_write(now: KeyBalance, shown: Shown, worth: bool) -> None:
+def test_what_is_worth_a_write(now: KeyBalance, shown: ShownFigures, worth: bool) -> None:
     assert is_worth_writing(now, shown) is worth
 
 
@@ -76,13 +76,13 @@ def test_who_is_at_a_mark_comes_first_and_then_who_waited_longest() -> None:
     names = [("team", name) for name in ("recent", "never", "mark", "same")]
     keys = [key(500, name="recent"), key(500, name="never"), key(5, name="mark")]
     keys += [key(1000, name="same"), key(1, name="gone")]
-    shown = {name: Shown("uid", 1000) for name in names}
-    chosen = choose_showings(keys, shown, {("team", "recent"): 9.0, ("team", "mark"): 10.0})
+    shown = {name: ShownFigures("uid", 1000) for name in names}
+    chosen = choose_writes(keys, shown, {("team", "recent"): 9.0, ("team", "mark"): 10.0})
     assert [one.key.name for one in chosen] == ["mark", "never", "recent"]
 
 
 def test_an_object_does_not_show_what_another_one_of_its_name_had() -> None:
-    assert choose_showings([key()], {("team", "alice"): Shown("new")}, {}) == []
+    assert choose_writes([key()], {("team", "alice"): ShownFigures("new")}, {}) == []
 
 
 def test_a_key_shows_its_balance_and_its_last_use_and_nobody_minds(world: World) -> None:
@@ -204,7 +204,7 @@ class Crowd:
                 session.execute(text(statement), {"namespace": namespace, "keys": self.KEYS})
         for number in range(1, self.OBJECTS + 1):
             world.team.apply(api_key(f"key-{number}"))
-        self.shown = {(namespace, f"key-{n}"): Shown("") for n in range(1, self.KEYS + 1)}
+        self.shown = {(namespace, f"key-{n}"): ShownFigures("") for n in range(1, self.KEYS + 1)}
 
     def status_writes(self) -> int:
         """How many the API server says that it has served."""
@@ -218,10 +218,10 @@ class Crowd:
         )
 
     async def look(self, looks: int, **settings: str) -> None:
-        async with open_parts(self.world, **settings) as parts:
+        async with open_context(self.world, **settings) as parts:
             balances = Balances(parts, lambda: self.shown)
             for _ in range(looks):
-                await balances.look()
+                await balances.check()
 
 
 @pytest.fixture

@@ -3,12 +3,17 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from gateway_operator.conditions import Verdict, build_status, is_transition, merge_conditions
+from gateway_operator.conditions import (
+    ConditionState,
+    build_status,
+    is_transition,
+    merge_conditions,
+)
 
 BEGAN = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
-READY = Verdict("ready", "Issued", "the key works")
-STALLED = Verdict("stalled", "SecretLost", "the Secret is gone")
-WAITING = Verdict("waiting", "DatabaseUnavailable", "the database does not answer")
+READY = ConditionState("ready", "Issued", "the key works")
+STALLED = ConditionState("stalled", "SecretLost", "the Secret is gone")
+WAITING = ConditionState("waiting", "DatabaseUnavailable", "the database does not answer")
 
 
 def at(minutes: int) -> Any:
@@ -16,11 +21,11 @@ def at(minutes: int) -> Any:
 
 
 def test_ready_and_stalled_exclude_each_other() -> None:
-    for verdict, expected in ((READY, "TF"), (STALLED, "FT"), (WAITING, "FF")):
-        ready, stalled = merge_conditions([], verdict, 1, at(0))
+    for condition, expected in ((READY, "TF"), (STALLED, "FT"), (WAITING, "FF")):
+        ready, stalled = merge_conditions([], condition, 1, at(0))
         assert (ready["type"], stalled["type"]) == ("Ready", "Stalled")
         assert ready["status"][0] + stalled["status"][0] == expected
-        assert ready["reason"] == stalled["reason"] == verdict.reason
+        assert ready["reason"] == stalled["reason"] == condition.reason
 
 
 def test_the_time_of_a_condition_is_that_of_its_last_change() -> None:
@@ -37,7 +42,7 @@ def test_the_time_of_a_condition_is_that_of_its_last_change() -> None:
     ]
 
 
-def test_an_equal_verdict_gives_an_equal_status() -> None:
+def test_an_equal_condition_gives_an_equal_status() -> None:
     body: dict[str, Any] = {"metadata": {"generation": 4}}
     status = build_status(body, READY, at(0), keyId="key_1", prefix=None)
     assert "prefix" not in status

@@ -12,17 +12,17 @@ from gateway.core.errors import DatabaseUnavailable
 from gateway.store.counts import count_keys
 from gateway.store.database import Database
 from gateway_operator.apply.balances import Balances
-from gateway_operator.apply.operator_context import Parts
+from gateway_operator.apply.operator_context import OperatorContext
 from gateway_operator.cluster import Rejected
-from gateway_operator.plan.balances import Shown
-from gateway_operator.probes import Pulse
-from gateway_operator.resync import Sweep
+from gateway_operator.plan.balances import ShownFigures
+from gateway_operator.probes import Liveness
+from gateway_operator.sweep import Sweep
 from tests.harness.apiserver import ApiServer
 from tests.harness.books import somebody_else
 from tests.harness.ports import free_port
 from tests.harness.postgres import PostgresServer
 from tests.reconcile.objects import Json, api_key, condition, credit_grant, fleet
-from tests.reconcile.parts import open_parts
+from tests.reconcile.parts import open_context
 from tests.reconcile.resources import allow, refuse_statuses
 from tests.reconcile.spending import read_metrics, spend
 from tests.reconcile.world import MakeWorld, World
@@ -50,8 +50,8 @@ def is_told(world: World, reason: str, name: str = "alice") -> None:
     )
 
 
-def is_up(parts: Parts) -> bool:
-    return b"\nfaregate_database_up 1.0\n" in parts.metrics.exposition()
+def is_up(context: OperatorContext) -> bool:
+    return b"\nfaregate_database_up 1.0\n" in context.metrics.exposition()
 
 
 def test_a_count_that_does_not_end_holds_back_no_balance_and_no_event(world: World) -> None:
@@ -99,19 +99,19 @@ def test_a_look_that_fails_forgets_no_mark_and_calls_no_database_away(world: Wor
     spend(world, "alice", 800)
     found = world.team.get("ApiKey", "alice")
     assert found is not None
-    shown = {(world.team.namespace, "alice"): Shown(found["metadata"]["uid"])}
+    shown = {(world.team.namespace, "alice"): ShownFigures(found["metadata"]["uid"])}
 
     async def act() -> None:
-        async with open_parts(world) as parts:
-            balances = Balances(parts, lambda: shown)
+        async with open_context(world) as context:
+            balances = Balances(context, lambda: shown)
             with locked(world, "api_key_use"), pytest.raises(DatabaseUnavailable):
-                await balances.look()
-            assert is_up(parts)
-            await balances.look()
+                await balances.check()
+            assert is_up(context)
+            await balances.check()
             nobody = Database(f"postgresql://faregate@127.0.0.1:{free_port()}/faregate")
             with pytest.raises(DatabaseUnavailable):
-                await parts.ask(count_keys, nobody, "default")
-            assert not is_up(parts)
+                await context.run(count_keys, nobody, "default")
+            assert not is_up(context)
 
     asyncio.run(act())
     is_told(world, "CreditsLow")
@@ -132,10 +132,10 @@ def test_what_the_cluster_refuses_of_one_object_keeps_none_behind_it(
     world.system.apply(fleet("later"))
 
     async def look() -> None:
-        async with open_parts(world) as parts:
-            sweep = Sweep(parts, Pulse(1, 1))
+        async with open_context(world) as context:
+            sweep = Sweep(context, Liveness(1, 1))
             with pytest.raises(Rejected):
-                await sweep.look_at_fleets()
+                await sweep.check_fleets()
             await sweep.once()  # which is not over for it
 
     asyncio.run(look())

@@ -11,7 +11,7 @@ import pytest
 from gateway_operator.login import log_in
 from gateway_operator.settings import configure
 from tests.reconcile.objects import api_key, brought_secret
-from tests.reconcile.parts import open_parts
+from tests.reconcile.parts import open_context
 from tests.reconcile.world import Operator, World
 
 _MEGABYTE = "x" * 700_000
@@ -57,7 +57,7 @@ def test_lists_and_watches_of_secrets_are_of_their_metadata(
     secret = base64.b64encode(b"k" * 40)
 
     async def look() -> None:
-        async with open_parts(world) as parts:
+        async with open_context(world) as parts:
             pages = parts.cluster.pages("Secret", world.team.namespace, only_metadata=True)
             (found,) = [item async for page in pages for item in page]
             assert (found["kind"], found["metadata"]["name"]) == ("Secret", "own")

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from gateway_operator.apply.object_locks import Turns
+from gateway_operator.apply.object_locks import ObjectLocks
 from gateway_operator.cluster import ClusterUnavailable
-from gateway_operator.metrics import Metrics
+from gateway_operator.metrics import OperatorMetrics
 from gateway_operator.resources.apikey import changed_at
 from tests.reconcile.objects import api_key, credit_grant
 from tests.reconcile.spending import read_metrics, spend
@@ -117,13 +117,13 @@ def test_books_that_are_wrong_are_told_once_in_each_place(world: World) -> None:
 
 def test_one_object_is_worked_on_by_one_at_a_time() -> None:
     async def story() -> None:
-        metrics = Metrics()
-        turns = Turns(metrics)
+        metrics = OperatorMetrics()
+        locks = ObjectLocks(metrics)
         at_work: list[str] = []
         go_on = asyncio.Event()
 
         async def work(who: str, name: str) -> None:
-            async with turns.take("ApiKey", "team", name):
+            async with locks.hold("ApiKey", "team", name):
                 assert name not in at_work, f"{who} and another one worked on {name}"
                 at_work.append(name)
                 await go_on.wait()
@@ -139,10 +139,10 @@ def test_one_object_is_worked_on_by_one_at_a_time() -> None:
         go_on.set()
         await asyncio.gather(*tasks)
         with pytest.raises(ClusterUnavailable):
-            async with turns.take("ApiKey", "team", "alice"):
+            async with locks.hold("ApiKey", "team", "alice"):
                 raise ClusterUnavailable("away")
         with pytest.raises(ValueError, match="a bug"):
-            async with turns.take("ApiKey", "team", "alice"):
+            async with locks.hold("ApiKey", "team", "alice"):
                 raise ValueError("a bug")
         exposed = metrics.exposition().decode()
         assert 'faregate_reconcile_queue{kind="ApiKey"} 0.0' in exposed
@@ -157,7 +157,7 @@ def test_one_object_is_worked_on_by_one_at_a_time() -> None:
 def test_many_accounts_are_exposed_within_a_second() -> None:
     from gateway.store.balances import AccountBalance
 
-    metrics = Metrics()
+    metrics = OperatorMetrics()
     metrics.read_accounts([AccountBalance(f"team/a-{n}", n, 10_000) for n in range(10_001)])
     began = time.perf_counter()
     exposed = metrics.exposition()

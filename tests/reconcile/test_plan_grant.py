@@ -10,7 +10,8 @@ from gateway.core.spec import CreditGrant
 from gateway.store.grant_rows import GrantState, decided, grant_identity, payload_hash
 from gateway_operator.plan.actions import GrantAction, PostGrant, Report, VoidGrant
 from gateway_operator.plan.creditgrant import own_result, plan_grant
-from gateway_operator.resources.creditgrant import Reason, status_of_grant, verdict_of_result
+from gateway_operator.resources.creditgrant import CreditGrantReason as Reason
+from gateway_operator.resources.creditgrant import condition_of_result, status_of_grant
 from tests.harness.books import grant_object
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -58,20 +59,20 @@ CASES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("grant", "state", "plan", "reason", "verdict_state"), CASES)
+@pytest.mark.parametrize(("grant", "state", "plan", "reason", "condition_state"), CASES)
 def test_the_books_decide_what_is_done_and_said(
     grant: CreditGrant,
     state: GrantState | None,
     plan: list[GrantAction],
     reason: Reason | None,
-    verdict_state: str | None,
+    condition_state: str | None,
 ) -> None:
     assert plan_grant(grant, state, NOW) == plan
     result = decided(grant, state, NOW)
     assert (result is None) == (len(plan) == 2)
     if result is not None:
-        verdict = verdict_of_result(own_result(result, grant, state))
-        assert (verdict.reason, verdict.state) == (reason, verdict_state)
+        condition = condition_of_result(own_result(result, grant, state))
+        assert (condition.reason, condition.state) == (reason, condition_state)
 
 
 def test_a_status_names_the_entry_only_where_there_is_one() -> None:
@@ -79,7 +80,7 @@ def test_a_status_names_the_entry_only_where_there_is_one() -> None:
     for grant, state in ((PLAIN, posted(PLAIN)), (DUE, None)):
         result = decided(grant, state, NOW)
         assert result is not None
-        status = status_of_grant(body, result, verdict_of_result(result))
+        status = status_of_grant(body, result, condition_of_result(result))
         assert status["observedGeneration"] == 3
         assert status.get("entryId") == (None if state is None else 11)
         assert status.get("postedTime") == (None if state is None else "2026-11-23T12:00:00Z")

@@ -7,16 +7,16 @@ from msgspec.structs import replace
 
 from gateway.core.spec import ApiKey
 from gateway.store.key_rows import KeyState
-from gateway_operator.conditions import Verdict
+from gateway_operator.conditions import ConditionState
 from gateway_operator.plan.actions import (
     Announce,
     CopySpec,
     KeyAction,
     MakeSecret,
-    MendSecret,
     PublishKey,
     RecordKey,
     RenewSecret,
+    RepairSecret,
     Report,
     RevokeKey,
     StageKey,
@@ -34,7 +34,7 @@ from tests.harness.books import key_object
 UID, OTHER_UID = "uid-of-the-object", "uid-of-an-older-one"
 NEWEST, OLDER, DEAD, UNKNOWN = b"newest", b"older", b"dead", b"unknown"
 VERSION = 7
-NO_FLEET = Verdict("stalled", "FleetNotFound", "there is no GatewayFleet yet")
+NO_FLEET = ConditionState("stalled", "FleetNotFound", "there is no GatewayFleet yet")
 
 
 def wanted(generation: int = 0, **spec: Any) -> ApiKey:
@@ -71,12 +71,17 @@ def row(**changed: Any) -> KeyState:
 
 def secret(held: bytes | None = NEWEST, **changed: Any) -> SecretView:
     """A Secret that is as we would write it."""
-    view = SecretView(ours=True, owned=True, held=held, generated=held is not None)
+    view = SecretView(
+        made_by_us=True, owned_by_this_object=True, current_hash=held, is_generated=held is not None
+    )
     return replace(view, **changed)
 
 
 def planned(
-    key: ApiKey, state: KeyState | None, view: SecretView | None, no_address: Verdict | None = None
+    key: ApiKey,
+    state: KeyState | None,
+    view: SecretView | None,
+    no_address: ConditionState | None = None,
 ) -> list[KeyAction]:
     return plan_key(Desired(key=key, no_address=no_address), Actual(row=state, secret=view))
 
@@ -86,11 +91,11 @@ def shown(actions: list[KeyAction]) -> str:
     words = []
     for action in actions:
         match action:
-            case Report(verdict=None):
+            case Report(condition=None):
                 words.append("report")
-            case Report(verdict=verdict):
-                assert verdict is not None
-                words.append(verdict.reason)
+            case Report(condition=condition):
+                assert condition is not None
+                words.append(condition.reason)
             case RecordKey(staged=staged):
                 words.append("record-staged" if staged else "record")
             case Announce(reason=reason):
@@ -191,7 +196,7 @@ BROUGHT_KEY = replace(OWN, metadata=replace(OWN.metadata, uid=UID))
 
 
 def brought(held: bytes | None = NEWEST, **changed: Any) -> SecretView:
-    return replace(SecretView(ours=True, held=held), **changed)
+    return replace(SecretView(made_by_us=True, current_hash=held), **changed)
 
 
 def with_spec(key: ApiKey, **changed: Any) -> ApiKey:
@@ -264,15 +269,15 @@ def test_rows_are_changed_only_as_they_were_seen() -> None:
     assert rotated[:3] == [StageKey(), RecordKey(VERSION, staged=True), PublishKey()]
     assert planned(wanted(), REVOKED, secret())[:2] == [RenewSecret(), RecordKey(VERSION)]
     assert planned(wanted(suspended=True), row(), secret())[0] == CopySpec(VERSION)
-    assert planned(wanted(), row(), secret(tidy=False))[0] == MendSecret()
+    assert planned(wanted(), row(), secret(tidy=False))[0] == RepairSecret()
 
 
 def test_a_lost_secret_says_what_cures_it() -> None:
     (report,) = planned(wanted(4), row(generation=4), None)
     assert isinstance(report, Report)
-    assert report.verdict is not None
-    assert report.verdict.state == "stalled"
-    assert "raise spec.rotation.generation above 4" in report.verdict.message
+    assert report.condition is not None
+    assert report.condition.state == "stalled"
+    assert "raise spec.rotation.generation above 4" in report.condition.message
 
 
 def test_an_end_revokes_once_whoever_the_row_was_made_for() -> None:
@@ -284,8 +289,10 @@ def test_an_end_revokes_once_whoever_the_row_was_made_for() -> None:
 
 
 def test_a_key_that_cannot_be_helped_still_follows_its_spec() -> None:
-    verdict = Verdict("stalled", "DuplicateCredential", "the same key belongs to team/other")
+    condition = ConditionState(
+        "stalled", "DuplicateCredential", "the same key belongs to team/other"
+    )
     suspended = wanted(suspended=True)
-    assert shown(plan_stall(suspended, row(), verdict)) == "CopySpec DuplicateCredential"
-    assert shown(plan_stall(suspended, ALIEN, verdict)) == "DuplicateCredential"
-    assert shown(plan_stall(suspended, None, verdict)) == "DuplicateCredential"
+    assert shown(plan_stall(suspended, row(), condition)) == "CopySpec DuplicateCredential"
+    assert shown(plan_stall(suspended, ALIEN, condition)) == "DuplicateCredential"
+    assert shown(plan_stall(suspended, None, condition)) == "DuplicateCredential"

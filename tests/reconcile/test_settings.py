@@ -4,7 +4,7 @@ import kopf
 import pytest
 
 from gateway_operator.settings import (
-    SettingsError,
+    OperatorSettingsError,
     configure,
     read_release_settings,
     read_settings,
@@ -43,7 +43,7 @@ def test_the_operators_own_namespace_is_always_watched() -> None:
     ],
 )
 def test_a_wrong_setting_is_named(changed: dict[str, str], sentence: str) -> None:
-    with pytest.raises(SettingsError, match=sentence):
+    with pytest.raises(OperatorSettingsError, match=sentence):
         read_settings({**ENVIRONMENT, **changed})
 
 

@@ -115,13 +115,13 @@ def test_silence_is_filled_with_what_the_sdk_skips(chat_client: Any) -> None:
 
 @pytest.mark.parametrize("model", [MODEL, "k3", "open"])
 def test_nested_models_are_parsed(chat_client: Any, upstream: Upstream, model: str) -> None:
-    trip = Trip.example()
+    failover = Trip.example()
     completion = chat_client.chat.completions.parse(
         model=model,
-        messages=[{"role": "user", "content": f"!answer {trip.model_dump_json()}"}],
+        messages=[{"role": "user", "content": f"!answer {failover.model_dump_json()}"}],
         response_format=Trip,
     )
-    assert completion.choices[0].message.parsed == trip
+    assert completion.choices[0].message.parsed == failover
     sent = upstream.body()["response_format"]
     assert (sent["type"], sent["json_schema"]["name"]) == ("json_schema", "Trip")
     assert set(sent["json_schema"]["schema"]["properties"]) == set(Trip.model_fields)
@@ -136,14 +136,14 @@ def test_what_a_model_makes_of_the_schema_fits_it(chat_client: Any) -> None:
 
 
 def test_nested_models_are_parsed_from_a_stream(chat_client: Any) -> None:
-    trip = Trip.example()
+    failover = Trip.example()
     with chat_client.chat.completions.stream(
         model=MODEL,
-        messages=[{"role": "user", "content": f"!answer {trip.model_dump_json()}"}],
+        messages=[{"role": "user", "content": f"!answer {failover.model_dump_json()}"}],
         response_format=Trip,
     ) as stream:
         completion = stream.get_final_completion()
-    assert completion.choices[0].message.parsed == trip
+    assert completion.choices[0].message.parsed == failover
 
 
 def test_parse_raises_for_answers_that_were_cut(chat_client: Any) -> None:
@@ -175,8 +175,8 @@ def test_reasoning_is_told_whatever_the_upstream_calls_it(chat_client: Any, memb
     assert reasoning_of(chunks) == "First this.\nThen that."
     assert text_of(chunks) == "Done"
     told = [bool(chunk.choices[0].delta.content) for chunk in chunks]
-    thought = [bool(reasoning_of([chunk])) for chunk in chunks]
-    assert told.index(True) > len(thought) - 1 - thought[::-1].index(True)
+    signed_block = [bool(reasoning_of([chunk])) for chunk in chunks]
+    assert told.index(True) > len(signed_block) - 1 - signed_block[::-1].index(True)
 
 
 @pytest.mark.parametrize(

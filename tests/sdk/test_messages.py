@@ -192,14 +192,14 @@ def test_images_and_documents(messages_client: Any, upstream: Upstream) -> None:
 
 
 def test_nested_models_are_parsed(messages_client: Any, upstream: Upstream) -> None:
-    trip = Trip.example()
-    asked = {"max_tokens": 1000, "messages": [user(f"!answer {trip.model_dump_json()}")]}
+    failover = Trip.example()
+    asked = {"max_tokens": 1000, "messages": [user(f"!answer {failover.model_dump_json()}")]}
     parsed = messages_client.messages.parse(model=MODEL, output_format=Trip, **asked)
-    assert parsed.parsed_output == trip
+    assert parsed.parsed_output == failover
     sent = upstream.body()["response_format"]
     assert set(sent["json_schema"]["schema"]["properties"]) == set(Trip.model_fields)
     with messages_client.messages.stream(model=MODEL, output_format=Trip, **asked) as stream:
-        assert stream.get_final_message().parsed_output == trip
+        assert stream.get_final_message().parsed_output == failover
     made = messages_client.messages.parse(
         model=MODEL, output_format=Trip, max_tokens=1000, messages=[user("Plan")]
     )

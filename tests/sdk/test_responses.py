@@ -95,13 +95,13 @@ def test_usage_wherever_the_upstream_says_it(chat_client: Any, place: str) -> No
 
 
 def test_nested_models_are_parsed(chat_client: Any, upstream: Upstream) -> None:
-    trip = Trip.example()
-    asked = {"model": MODEL, "input": f"!answer {trip.model_dump_json()}", "text_format": Trip}
-    assert chat_client.responses.parse(**asked).output_parsed == trip
+    failover = Trip.example()
+    asked = {"model": MODEL, "input": f"!answer {failover.model_dump_json()}", "text_format": Trip}
+    assert chat_client.responses.parse(**asked).output_parsed == failover
     sent = upstream.body()["response_format"]
     assert sent["json_schema"]["name"] == "Trip"
     with chat_client.responses.stream(**asked) as stream:
-        assert stream.get_final_response().output_parsed == trip
+        assert stream.get_final_response().output_parsed == failover
     made = chat_client.responses.parse(model=MODEL, input="Plan", text_format=Trip)
     assert isinstance(made.output_parsed, Trip)
 

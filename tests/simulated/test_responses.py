@@ -36,8 +36,8 @@ def _events(response: httpx.Response) -> list[dict[str, Any]]:
 def test_a_response_and_its_stream_say_the_same(talk: Talk, model: str, reasoning: str) -> None:
     script = '!reason Hm.\n!answer Yes.\n!tool look {"at": 1}\n!cached 9'
     whole = _post(talk, script, model=model, tools=[_TOOL]).json()
-    thought, message, call = whole["output"]
-    assert [part["text"] for part in thought[reasoning]] == ["Hm."]
+    signed_block, message, call = whole["output"]
+    assert [part["text"] for part in signed_block[reasoning]] == ["Hm."]
     assert message["content"][0]["text"] == "Yes."
     assert call["arguments"] == '{"at": 1}'
     assert whole["status"] == "completed"

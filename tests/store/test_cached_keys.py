@@ -118,9 +118,9 @@ def test_a_row_that_cannot_be_read_is_set_aside_alone(
     assert found["team/spoilt"].suspended
     listed = {state.name: state for state in list_keys(books.database, INSTALLATION)}
     assert listed["spoilt"] == find_key(books.database, INSTALLATION, "team", "spoilt")
-    assert not listed["spoilt"].says(key_object("spoilt"))
+    assert not listed["spoilt"].matches(key_object("spoilt"))
     mended = apply_key(books.database, INSTALLATION, key_object("spoilt"), credential(plaintext))
-    assert mended.says(key_object("spoilt"))
+    assert mended.matches(key_object("spoilt"))
     assert not any(key.suspended for key in read_changes(books.database, -1).keys)
     spoil(books, "api_key", change, "spoilt")
     revoke_key(books.database, mended.id)
@@ -140,5 +140,5 @@ def test_an_account_that_cannot_be_read_keeps_no_key_from_the_others(books: Book
 def test_the_last_moment_is_read_as_it_was_written(books: Books) -> None:
     key = key_object(expiresAt="9999-12-31T11:59:59-12:00")
     state = apply_key(books.database, INSTALLATION, key, credential("x" * 40))
-    assert state.says(key)
+    assert state.matches(key)
     assert state.expires_at != UNREADABLE

@@ -16,7 +16,7 @@ from gateway.store.database import Database
 from gateway.store.grants import expire_grants
 from gateway.store.group_commit import GroupCommit
 from gateway.store.keys import revoke_key, suspend_key
-from gateway.store.ledger import End, Ledger, Refund, Verdict
+from gateway.store.ledger import ChargeResult, End, Ledger, Refund
 from gateway.store.ledger_postgres import PostgresLedger
 from gateway.store.ledger_sqlite import SqliteLedger
 from gateway.store.migrate import migrate
@@ -52,7 +52,7 @@ def test_a_charge_takes_the_price_and_leaves_a_hold(books: Books) -> None:
     key, _ = books.issue()
 
     async def act(ledger: Ledger) -> None:
-        assert await ledger.charge(books.charge(key, 3)) == Verdict("charged", 7)
+        assert await ledger.charge(books.charge(key, 3)) == ChargeResult("charged", 7)
 
     with_ledger(books.database, act)
     assert books.balance() == 7
@@ -226,11 +226,11 @@ def test_a_connection_that_ended_between_two_charges_costs_no_request(books: Boo
     key, _ = books.issue()
 
     async def act(ledger: Ledger) -> None:
-        assert await ledger.charge(books.charge(key)) == Verdict("charged", 9)
+        assert await ledger.charge(books.charge(key)) == ChargeResult("charged", 9)
         gone = "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity"
         ours = " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         assert books.scalar(gone + ours) >= 1
-        assert await ledger.charge(books.charge(key)) == Verdict("charged", 8)
+        assert await ledger.charge(books.charge(key)) == ChargeResult("charged", 8)
 
     with_ledger(books.database, act)
 

@@ -95,7 +95,7 @@ def test_a_key_is_refused_or_kept_as_it_is(books: Books, document: Json) -> None
     if not isinstance(key, ApiKey):
         return
     state = apply_key(books.database, INSTALLATION, key, credential(generate_key()))
-    assert state.says(key)
+    assert state.matches(key)
     assert find_key(books.database, INSTALLATION, "team", key.metadata.name) == state
     assert state in list_keys(books.database, INSTALLATION)
     (live,) = (each for each in read_changes(books.database, -1).keys if each.id == state.id)

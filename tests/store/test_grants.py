@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import bindparam, event, text
 
-from gateway.core.credits import Lot, Lots, add_lot, settle_lots, take_lot
+from gateway.core.credits import Lot, Lots, add_lot, reconcile_lots, take_lot
 from gateway.store.grant_rows import find_grant, list_grants
 from gateway.store.grants import accounts_with_due_grants, expire_grants
 from gateway.store.ledger import Charge
@@ -133,18 +133,18 @@ def test_without_refunds_the_lots_agree_with_the_model(
         if kind == "grant":
             expiry = None if day is None else START + timedelta(days=day)
             model.coins[number], model.expiries[number] = amount, expiry
-            lots = add_lot(settle_lots(lots, balance), Lot(number, amount, expiry))
+            lots = add_lot(reconcile_lots(lots, balance), Lot(number, amount, expiry))
             balance += amount
         elif kind == "spend":
             if model.spend(amount):
                 balance -= amount
         elif lots.lots:
             grant = lots.lots[amount % len(lots.lots)].grant_id
-            lots, taken = take_lot(settle_lots(lots, balance), grant)
+            lots, taken = take_lot(reconcile_lots(lots, balance), grant)
             assert taken == model.coins.pop(grant)
             balance -= taken
         assert balance == model.balance
-        assert settle_lots(lots, balance).total == balance
+        assert reconcile_lots(lots, balance).total == balance
         assert balance >= 0
 
 
@@ -166,14 +166,14 @@ def test_a_late_refund_is_always_spendable(
     refunded = min(refunded, spent)
     balance -= spent
     for number in range(len(grants)):
-        lots, taken = take_lot(settle_lots(lots, balance), number)
+        lots, taken = take_lot(reconcile_lots(lots, balance), number)
         assert 0 <= taken <= balance
         balance -= taken
     assert balance == 0
     balance += refunded
-    settled = settle_lots(lots, balance)
-    assert settled.surplus == refunded
-    assert settled.next_expiry() is None
+    reconciled = reconcile_lots(lots, balance)
+    assert reconciled.surplus == refunded
+    assert reconciled.next_expiry() is None
 
 
 @given(
@@ -189,7 +189,7 @@ def test_lots_that_wait_for_their_turn_need_not_be_known(
     ]
     everything = Lots(tuple(Lot(*each) for each in days), 3)
     balance = everything.total - min(spent, everything.total)
-    settled = settle_lots(everything, balance)
+    reconciled = reconcile_lots(everything, balance)
     never = datetime.max.replace(tzinfo=UTC)
     order = sorted(everything.lots, key=lambda lot: (lot.expires_at or never, lot.grant_id))
     for known in range(len(order) + 1):
@@ -197,10 +197,10 @@ def test_lots_that_wait_for_their_turn_need_not_be_known(
         rest = sum(lot.remaining for lot in order[known:])
         if sum(lot.remaining for lot in first) < everything.total - balance and rest:
             continue
-        some = settle_lots(Lots(first, 3, rest), balance)
-        left = {lot.grant_id: lot.remaining for lot in settled.lots}
+        some = reconcile_lots(Lots(first, 3, rest), balance)
+        left = {lot.grant_id: lot.remaining for lot in reconciled.lots}
         assert [left[lot.grant_id] for lot in first] == [lot.remaining for lot in some.lots]
-        assert (some.surplus, some.total) == (settled.surplus, settled.total)
+        assert (some.surplus, some.total) == (reconciled.surplus, reconciled.total)
 
 
 _GRANTS = """

@@ -15,7 +15,7 @@ from gateway.core.keys import (
     has_checksum,
     problem_of_brought_key,
 )
-from gateway.pipeline.key_cache import Keyring
+from gateway.pipeline.key_cache import KeyCache
 from gateway.store.cached_keys import KeyChanges, LiveKey, read_by_hash, read_changes
 from gateway.store.database import Database
 from gateway.store.installation import WrongSecret, check_secret
@@ -75,11 +75,11 @@ def test_a_database_that_is_older_than_a_moment_ago_is_read_anew(books: Books) -
         return None
 
     async def act() -> None:
-        keyring = Keyring({PEPPER: SECRET.pepper(PEPPER)}, read, nobody, Metrics())
-        await keyring.poll()
-        assert names(keyring.keys()) == ["team/new"]
-        await keyring.poll()
-        assert names(keyring.keys()) == ["team/old"]
+        key_cache = KeyCache({PEPPER: SECRET.pepper(PEPPER)}, read, nobody, Metrics())
+        await key_cache.poll()
+        assert names(key_cache.keys()) == ["team/new"]
+        await key_cache.poll()
+        assert names(key_cache.keys()) == ["team/old"]
         assert answers == []
 
     asyncio.run(act())
@@ -154,8 +154,8 @@ def test_a_rotation_without_a_new_key_stays_due(books: Books) -> None:
     asked = key_object(rotation={"generation": 3, "overlap": "1h"}, suspended=True)
     state = apply_key(books.database, INSTALLATION, asked, None)
     assert (state.generation, state.suspended) == (first.generation, True)
-    assert state.says(asked, rotated=False)
-    assert not state.says(asked)
+    assert state.matches(asked, rotated=False)
+    assert not state.matches(asked)
     rotated = apply_key(books.database, INSTALLATION, asked, credential(generate_key()))
     assert rotated.generation == 3
     assert rotated.live_hashes == {first.newest_hash, rotated.newest_hash}

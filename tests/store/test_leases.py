@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import event, text
 
 from gateway.process.reaper import Reaper
-from gateway.store.database_thread import Desk
+from gateway.store.database_thread import DatabaseThread
 from gateway.store.leases import REFUND_BATCH, end_lease, read_leases, renew_lease
 from gateway.store.ledger import Ledger
 from gateway.store.opening import open_ledger as open_started
@@ -42,30 +42,30 @@ async def reaping(
     unconfirmed_seconds: float = 60,
 ) -> AsyncIterator[Reaper]:
     """The reaper of a replica called `me`."""
-    desk = Desk(books.database, "test")
+    database_thread = DatabaseThread(books.database, "test")
     async with open_ledger(books.database, "me") as ledger:
         yield Reaper(
-            desk,
+            database_thread,
             ledger,
             "me",
             lambda: known,
             lease_seconds=lease_seconds,
             unconfirmed_seconds=unconfirmed_seconds,
         )
-    desk.close()
+    database_thread.close()
 
 
 async def look_until(reaper: Reaper, condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(30):
         while not condition():
-            await reaper.look()
+            await reaper.reap()
             await asyncio.sleep(reaper.pause_seconds)
 
 
 async def look_for(reaper: Reaper, leases: float) -> None:
     """Look until so many leases have passed."""
     for _ in range(int(leases * 8)):
-        await reaper.look()
+        await reaper.reap()
         await asyncio.sleep(LEASE / 8)
 
 
@@ -110,7 +110,7 @@ def test_no_clock_but_the_watchers_own_says_who_is_dead(books: Books, hours: int
     async def act() -> None:
         async with reaping(books, set(mine[:1]), lease_seconds=3600) as reaper:
             for _ in range(4):
-                await reaper.look()
+                await reaper.reap()
 
     asyncio.run(act())
     assert books.holds() == 5
@@ -126,7 +126,7 @@ def test_leases_of_two_fleets_are_as_long_as_each_says(books: Books) -> None:
 
     async def act(lease_seconds: float) -> None:
         async with reaping(books, set(), lease_seconds=lease_seconds) as reaper:
-            await reaper.look()
+            await reaper.reap()
             assert reaper.pause_seconds <= LEASE / 4
             await look_until(reaper, lambda: books.holds() == 3)
             await look_for(reaper, 2)
@@ -157,7 +157,7 @@ def test_holds_of_a_replica_without_a_row_are_refunded(books: Books) -> None:
 
     async def act() -> None:
         async with reaping(books, set()) as reaper:
-            await reaper.look()
+            await reaper.reap()
             assert books.holds() == 3
             await look_until(reaper, lambda: books.holds() == 0)
 
@@ -171,7 +171,7 @@ def test_a_replica_gives_back_what_it_does_not_know_and_nothing_else(books: Book
 
     async def act() -> None:
         async with reaping(books, {known}, unconfirmed_seconds=0.3) as reaper:
-            await reaper.look()
+            await reaper.reap()
             assert books.holds() == 2
             await look_until(reaper, lambda: books.holds() == 1)
             await look_for(reaper, 3)
@@ -207,7 +207,7 @@ def test_many_holds_are_refunded_in_statements_of_a_bounded_size(books: Books) -
     async def act() -> None:
         async with reaping(books, set()) as reaper:
 
-            @event.listens_for(reaper._desk._database.engine, "before_cursor_execute")
+            @event.listens_for(reaper._database_thread._database.engine, "before_cursor_execute")
             def _count(connection, cursor, statement, *_: object) -> None:  # type: ignore[no-untyped-def]
                 locked.append("FOR UPDATE" in statement)
 

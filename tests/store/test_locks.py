@@ -8,7 +8,7 @@ import pytest
 
 from gateway.core.errors import ChargeUnknown, DatabaseBusy
 from gateway.store.database import Database
-from gateway.store.ledger import Charge, Ledger, Refund, Verdict
+from gateway.store.ledger import Charge, ChargeResult, Ledger, Refund
 from gateway.store.migrate import migrate
 from tests.harness.books import Books
 from tests.harness.postgres import PostgresServer
@@ -43,7 +43,7 @@ class Charges:
         """The id of the first charge that is made next."""
         return f"req_{self._books._charges + 1:06d}"
 
-    async def make(self, ledger: Ledger) -> list[Verdict | BaseException]:
+    async def make(self, ledger: Ledger) -> list[ChargeResult | BaseException]:
         """One of each account in one batch, alice's first."""
         charges = [self.of(account) for account in ("alice", *OTHERS)]
         return await asyncio.gather(*map(ledger.charge, charges), return_exceptions=True)
@@ -75,11 +75,11 @@ def test_a_lock_that_does_not_come_is_waited_for_once_and_by_nobody_else(
             for _ in range(20):
                 alices, *others = await charges.make(ledger)
                 assert isinstance(alices, DatabaseBusy)
-                assert [isinstance(one, Verdict) and one.outcome for one in others] == [
+                assert [isinstance(one, ChargeResult) and one.outcome for one in others] == [
                     "charged"
                 ] * len(OTHERS)
         verdicts = await charges.make(ledger)
-        assert all(isinstance(one, Verdict) and one.outcome == "charged" for one in verdicts)
+        assert all(isinstance(one, ChargeResult) and one.outcome == "charged" for one in verdicts)
 
     with_ledger(books.database, act)
     assert timeouts_of_locks(postgres_server) - before == 1
@@ -126,7 +126,7 @@ def test_a_charge_whose_answer_was_lost_is_asked_again_and_made_once(books: Book
         proxy.lose_the_answer_to(charges.next_id().encode())
         verdicts = await charges.make(ledger)
         assert proxy.lost == 1
-        assert verdicts == [Verdict("charged", 98)] * (1 + len(OTHERS))
+        assert verdicts == [ChargeResult("charged", 98)] * (1 + len(OTHERS))
 
     through_proxy(books, act)
     assert books.count("charge") == 2 * (1 + len(OTHERS))
@@ -166,7 +166,7 @@ def test_a_charge_that_nobody_answers_for_is_unknown_in_the_end(books: Books) ->
             await ledger.charge(charges.of("alice"))
         proxy.lose_answers(False)
         verdicts = await charges.make(ledger)
-        assert all(isinstance(one, Verdict) and one.outcome == "charged" for one in verdicts)
+        assert all(isinstance(one, ChargeResult) and one.outcome == "charged" for one in verdicts)
 
     through_proxy(books, act)
 

@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from gateway.core.errors import DatabaseBusy, DatabaseUnavailable
 from gateway.store.database import Database, first_line
-from gateway.store.hot_connection import Lane
+from gateway.store.hot_connection import HotConnection
 from gateway.store.migrate import migrate
 from tests.harness.books import Books
 from tests.harness.ports import free_port
@@ -118,14 +118,14 @@ def test_each_cause_is_said_in_the_drivers_words(
         url = hinder(strict_server, stack)
         database = Database(url)
         stack.callback(database.close)
-        lane = Lane(url, database.outage)
+        connection = HotConnection(url, database.outage)
         said = []
         for _ in range(2):
             with pytest.raises(DatabaseUnavailable) as caught:
                 database.glance("SELECT 1")
             said.append(caught.value)
             with pytest.raises(DatabaseUnavailable) as caught:
-                asyncio.run(lane.run("SELECT 1", {}))
+                asyncio.run(connection.run("SELECT 1", {}))
             said.append(caught.value)
     for error in said:
         assert type(error) is DatabaseUnavailable
@@ -200,14 +200,14 @@ def test_every_session_has_its_limits(postgres_server: PostgresServer) -> None:
         "statement_timeout": "5s",
         "idle_in_transaction_session_timeout": "5s",
     }
-    database, lane = Database(url), Lane(url)
+    database, connection = Database(url), HotConnection(url)
     for name, value in wanted.items():
         assert database.glance(f"SHOW {name}") == (value,)
 
     async def ask() -> None:
         for name, value in wanted.items():
-            assert list(await lane.run(f"SHOW {name}", {})) == [(value,)]
-        await lane.close()
+            assert list(await connection.run(f"SHOW {name}", {})) == [(value,)]
+        await connection.close()
 
     asyncio.run(ask())
     database.close()

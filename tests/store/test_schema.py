@@ -10,12 +10,12 @@ from gateway.store.database import Database
 from gateway.store.migrate import configuration, migrate
 from gateway.store.migrations import HEAD
 from gateway.store.schema import SchemaError, check_schema
-from gateway.store.tables import Response
+from gateway.store.tables import ResponseRow
 
 
 def test_the_migrations_make_the_tables(database: Database) -> None:
     with database.engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), Response.metadata) == []
+        assert compare_metadata(MigrationContext.configure(connection), ResponseRow.metadata) == []
         script = ScriptDirectory.from_config(configuration(connection))
         assert script.get_current_head() == HEAD
 

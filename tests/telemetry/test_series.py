@@ -3,7 +3,7 @@
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.core.events import Usage
-from gateway.telemetry.metric_families import COUNTERS, GAUGES, TIMINGS
+from gateway.telemetry.metric_families import COUNTERS, GAUGES, HISTOGRAMS
 from gateway.telemetry.metrics import Metrics, RequestLabels
 
 ALICE = RequestLabels("team/alice-key", "team/alice", "kimi-k2.5")
@@ -142,7 +142,7 @@ def test_what_belongs_to_no_request_is_there_from_the_start() -> None:
     metrics = Metrics()
     metrics.upstream("moonshot")
     text = metrics.exposition().decode()
-    for name, (_, labels, *_) in {**COUNTERS, **GAUGES, **TIMINGS}.items():
+    for name, (_, labels, *_) in {**COUNTERS, **GAUGES, **HISTOGRAMS}.items():
         if set(labels) <= {"upstream", "stage", "version"}:
             assert f"\nfaregate_{name}" in text, name
     assert samples(metrics, "faregate_upstream_circuit_open") == {of(upstream="moonshot"): 0}

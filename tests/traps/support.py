@@ -105,7 +105,7 @@ class Said(Struct):
     input: int
     output: int
     cached: int
-    thought: int
+    signed_block: int
     whole: dict[str, Any]
 
 
@@ -186,7 +186,7 @@ def _read_chat(whole: dict[str, Any]) -> Said:
         input=usage.get("prompt_tokens", 0),
         output=usage.get("completion_tokens", 0),
         cached=usage.get("prompt_tokens_details", {}).get("cached_tokens", 0),
-        thought=usage.get("completion_tokens_details", {}).get("reasoning_tokens", 0),
+        signed_block=usage.get("completion_tokens_details", {}).get("reasoning_tokens", 0),
         whole=whole,
     )
 
@@ -219,7 +219,7 @@ def _read_message(whole: dict[str, Any]) -> Said:
         input=usage["input_tokens"] + cached + usage["cache_creation_input_tokens"],
         output=usage["output_tokens"],
         cached=cached,
-        thought=usage.get("output_tokens_details", {}).get("thinking_tokens", 0),
+        signed_block=usage.get("output_tokens_details", {}).get("thinking_tokens", 0),
         whole=whole,
     )
 
@@ -254,7 +254,7 @@ def _read_response(whole: dict[str, Any]) -> Said:
         input=usage["input_tokens"],
         output=usage["output_tokens"],
         cached=usage["input_tokens_details"]["cached_tokens"],
-        thought=usage["output_tokens_details"]["reasoning_tokens"],
+        signed_block=usage["output_tokens_details"]["reasoning_tokens"],
         whole=whole,
     )
 

@@ -73,13 +73,13 @@ def responses_turn(model: str, items: list[Object], call_id: str, **more: Any) -
     }
 
 
-def check_second_turn(sent: Sent, thought: str | None = THOUGHT) -> None:
+def check_second_turn(sent: Sent, signed_block: str | None = THOUGHT) -> None:
     """The call is whole upstream: with this reasoning (None: with any), and with its result."""
     user, asked, result = sent.upstream["messages"][-3:]
     assert (user["role"], user["content"]) == ("user", ASK)
     assert asked["content"] == "I look."
     assert asked["reasoning_content"].strip()
-    assert thought in (None, asked["reasoning_content"])
+    assert signed_block in (None, asked["reasoning_content"])
     assert [call["function"]["name"] for call in asked["tool_calls"]] == ["look"]
     assert asked["tool_calls"][0]["function"]["arguments"] == '{"at":"sea"}'
     assert result["role"] == "tool"

@@ -180,7 +180,7 @@ def test_every_family_takes_what_stock_clients_send(
     client: Client, dialect: str, model: str, wish: str, choice: str
 ) -> None:
     """No 400, the state of reasoning said in so many words, and billed as it runs."""
-    wishes: dict[str, dict[str, Any]] = {
+    source: dict[str, dict[str, Any]] = {
         "on": reasoning(dialect),
         "off": OFF[dialect],
         "silent": {},
@@ -193,7 +193,7 @@ def test_every_family_takes_what_stock_clients_send(
         tools=[function(dialect, "look")],
         **STOCK[dialect],
         **choices[choice],
-        **wishes[wish],
+        **source[wish],
     )
     thinks = wish == "on" and not (model == "kimi-k2.5" and choice != "free")
     thinks = thinks or model in ALWAYS
@@ -219,23 +219,23 @@ def test_every_family_takes_what_stock_clients_send(
 def test_a_family_with_levels_gets_one_that_it_knows(
     client: Client, effort: str, level: str
 ) -> None:
-    wishes: dict[str, dict[str, Any]] = {
+    source: dict[str, dict[str, Any]] = {
         "chat": {"reasoning_effort": effort},
         "responses": {"reasoning": {"effort": effort}},
         "messages": {"thinking": {"type": "adaptive"}, "output_config": {"effort": effort}},
     }
-    for dialect, wish in wishes.items():
+    for dialect, wish in source.items():
         sent = client.ask(dialect, "Hi", model="k3", **wish)
         assert sent.upstream["reasoning_effort"] == level
 
 
 def test_contradictions_are_no_error_and_off_wins(client: Client) -> None:
-    wishes: list[tuple[str, dict[str, Any]]] = [
+    source: list[tuple[str, dict[str, Any]]] = [
         ("chat", {"thinking": {"type": "disabled"}, "reasoning_effort": "high"}),
         ("chat", {"thinking": {"type": "enabled"}, "enable_thinking": False}),
         ("messages", {"thinking": {"type": "disabled"}, "output_config": {"effort": "max"}}),
     ]
-    for dialect, wish in wishes:
+    for dialect, wish in source:
         sent = client.ask(dialect, "Hi", **wish)
         assert told(sent.upstream) is False
         assert sent.response.headers["x-credits-charged"] == str(PRICE)

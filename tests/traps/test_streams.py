@@ -69,11 +69,11 @@ def test_trap_05_usage_is_found_wherever_the_upstream_puts_it(
         said = read(dialect, sent.response)
         assert said.cached == cached
         charged = sent.response.headers["x-credits-charged"]
-        told.add((said.input, said.output, said.cached, said.thought, charged))
+        told.add((said.input, said.output, said.cached, said.signed_block, charged))
     assert len(told) == 1
-    input_tokens, output, _, thought, charged = told.pop()
+    input_tokens, output, _, signed_block, charged = told.pop()
     assert input_tokens >= 6
-    assert output > thought > 0
+    assert output > signed_block > 0
     assert charged == "5"
 
 

@@ -6,13 +6,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from gateway.core.events import Text
-from gateway.core.request import Text as TextPart
+from gateway.core.request import TextPart as TextPart
 from gateway.core.request import UserMessage
 from gateway.core.spec import FleetLimits
 from gateway.dialects.base import Chunk
 from gateway.dialects.chat.endpoint import ChatEndpoint
 from gateway.upstream.client import UpstreamClient
-from gateway.upstream.response import UpstreamResponse
+from gateway.upstream.response import HttpUpstreamResponse
 from tests.dialects.support import request, resolve
 
 LIMITS = FleetLimits()
@@ -75,12 +75,12 @@ def chunked(data: bytes) -> bytes:
 
 async def send(
     upstream: UpstreamClient, script: str, model: str = "generic", **members: Any
-) -> UpstreamResponse:
+) -> HttpUpstreamResponse:
     wanted = request(UserMessage((TextPart(script),)), **members)
     return await upstream.send(upstream.prepare(wanted, resolve(model)), {}, lambda: None)
 
 
-async def read_all(reply: UpstreamResponse) -> list[Chunk]:
+async def read_all(reply: HttpUpstreamResponse) -> list[Chunk]:
     chunks: list[Chunk] = []
     while more := await reply.read():
         chunks += more

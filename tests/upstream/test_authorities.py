@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.core.concurrency.worker_thread import Aside
+from gateway.core.concurrency.worker_thread import WorkerThread
 from gateway.core.errors import UpstreamUnreachable
 from gateway.dialects.chat.endpoint import ChatEndpoint
 from gateway.upstream.client import UpstreamClient
@@ -46,7 +46,7 @@ async def ask(url: str) -> str:
         outgoing = upstream.prepare(asked, resolve("generic"))
         reply = await upstream.send(outgoing, {}, lambda: None)
         try:
-            return str((await reply.answer(Aside(), ("team-a", "team-a/alice"))).events())
+            return str((await reply.answer(WorkerThread(), ("team-a", "team-a/alice"))).events())
         finally:
             reply.close()
     finally:

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway.core.concurrency.worker_thread import Aside
+from gateway.core.concurrency.worker_thread import WorkerThread
 from gateway.core.errors import (
     ContextOverflow,
     FaregateError,
@@ -64,7 +64,7 @@ def test_an_answer_that_is_not_streamed() -> None:
     async def run() -> Any:
         async with running() as url, upstream_at(url) as upstream:
             reply = await send(upstream, "!answer Hello")
-            whole = await reply.answer(Aside(), ("team-a", "team-a/alice"))
+            whole = await reply.answer(WorkerThread(), ("team-a", "team-a/alice"))
             reply.close()
             return whole
 
@@ -111,7 +111,7 @@ def test_errors_inside_an_answer_that_is_not_streamed() -> None:
         async with running() as url, upstream_at(url) as upstream:
             reply = await send(upstream, script)
             with pytest.raises(FaregateError) as caught:
-                await reply.answer(Aside(), ("team-a", "team-a/alice"))
+                await reply.answer(WorkerThread(), ("team-a", "team-a/alice"))
             reply.close()
             return caught.value
 
@@ -130,7 +130,7 @@ def test_a_whole_answer_of_another_dialect_that_is_none() -> None:
             upstream = UpstreamClient("main", url, None, LIMITS, MessagesEndpoint())
             reply = await send(upstream, "Hi")
             with pytest.raises(UpstreamBroken):
-                await reply.answer(Aside(), ("team-a", "team-a/alice"))
+                await reply.answer(WorkerThread(), ("team-a", "team-a/alice"))
             reply.close()
             await upstream.close()
 

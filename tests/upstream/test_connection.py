@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from gateway.core.concurrency.worker_thread import Aside
+from gateway.core.concurrency.worker_thread import WorkerThread
 from gateway.core.errors import (
     FaregateError,
     InvalidRequest,
@@ -55,7 +55,7 @@ def play(serve: Serve, limits: FleetLimits = LIMITS, streaming: bool = True) -> 
                 return (
                     told(await read_all(reply))
                     if streaming
-                    else await reply.answer(Aside(), ("team-a", "team-a/alice"))
+                    else await reply.answer(WorkerThread(), ("team-a", "team-a/alice"))
                 )
             except FaregateError as error:
                 return error
@@ -76,7 +76,7 @@ def test_the_request_carries_the_credential_and_what_the_flow_adds() -> None:
         async with socket_that(serve) as url, upstream_at(url, "sk-upstream") as upstream:
             outgoing = upstream.prepare(request(), resolve("generic"))
             reply = await upstream.send(outgoing, {"traceparent": "00-1-2-01"}, lambda: None)
-            await reply.answer(Aside(), ("team-a", "team-a/alice"))
+            await reply.answer(WorkerThread(), ("team-a", "team-a/alice"))
             reply.close()
 
     asyncio.run(run())
@@ -101,7 +101,7 @@ def test_a_request_may_go_to_a_path_of_its_own() -> None:
             outgoing = upstream.prepare(request(), resolve("generic"))
             for path in ("/one?alt=sse", ""):
                 reply = await upstream.send(replace(outgoing, path=path), {}, lambda: None)
-                await reply.answer(Aside(), ("team-a", "team-a/alice"))
+                await reply.answer(WorkerThread(), ("team-a", "team-a/alice"))
                 reply.close()
             with pytest.raises(UpstreamMisconfigured):
                 await upstream.send(replace(outgoing, path="/é"), {}, lambda: None)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.core.spec import FleetLimits, TokenCounterKind, UpstreamSpec
-from gateway.dialects.endpoint import Outgoing
+from gateway.dialects.endpoint import UpstreamRequest
 from gateway.upstream import counter
 from gateway.upstream.counter import UpstreamCounter
 from gateway.upstream.registry import open_counter
@@ -18,11 +18,11 @@ from gateway.upstream.simulated.server import running
 KEY = "sk-upstream"
 
 
-def rendered(text: str, model: str = "kimi-k2.6") -> Outgoing:
+def rendered(text: str, model: str = "kimi-k2.6") -> UpstreamRequest:
     """A request as it would be sent."""
     message = {"role": "user", "content": text}
     body = {"model": model, "messages": [message], "tools": [{"type": "?"}], "stream": True}
-    return Outgoing(json.dumps(body).encode(), stream=True)
+    return UpstreamRequest(json.dumps(body).encode(), stream=True)
 
 
 def counter_at(
@@ -34,7 +34,7 @@ def counter_at(
     return found
 
 
-def count(body: Outgoing, credential: str | None = KEY) -> int | None:
+def count(body: UpstreamRequest, credential: str | None = KEY) -> int | None:
     async def run() -> int | None:
         async with running(api_key=KEY) as url:
             asking = counter_at(url, credential=credential)

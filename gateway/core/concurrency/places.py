@@ -9,12 +9,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from gateway.core.errors import FaregateError, Overloaded, RateLimited
-from gateway.core.shares import Holder, Shares, Turns
+from gateway.core.shares import FairQueue, Holder, Shares
 
 _Ticket = tuple[Holder, "asyncio.Future[None]"]
 
 
-class Places:
+class FairSemaphore:
     """`at_once` places, and room for `waiting_max` who wait, for `seconds_max` at most.
 
     An account has its share of both, so that none has to wait for another's work to end unless
@@ -26,10 +26,10 @@ class Places:
         self._seconds_max = seconds_max
         self._places = Shares(at_once)
         self._room = Shares(waiting_max)
-        self._turns: Turns[_Ticket] = Turns()
+        self._turns: FairQueue[_Ticket] = FairQueue()
 
     @asynccontextmanager
-    async def place(self, holder: Holder) -> AsyncIterator[None]:
+    async def acquire(self, holder: Holder) -> AsyncIterator[None]:
         """A place for as long as the block lasts.
 
         Raises `RateLimited` where as many wait for the account as may, and `Overloaded` where

@@ -8,7 +8,7 @@ K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 
 
-class Once(Generic[K, T]):
+class SingleFlight(Generic[K, T]):
     """Work under way, by its key. Whoever waits may leave; the work goes on for the others."""
 
     def __init__(self) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from gateway.core.shares import Holder, Turns
+from gateway.core.shares import FairQueue, Holder
 
 #: some milliseconds of work, whatever the text is
 LARGE_BYTES = 48 * 1024
@@ -19,13 +19,13 @@ LARGE_BYTES = 48 * 1024
 T = TypeVar("T")
 
 
-class Aside:
+class WorkerThread:
     """The thread of one process, and who waits for it."""
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, "aside")
         self._is_busy = False
-        self._turns: Turns[asyncio.Future[None]] = Turns()
+        self._turns: FairQueue[asyncio.Future[None]] = FairQueue()
 
     async def run(self, holder: Holder, size: int, work: Callable[[], T]) -> T:
         """Do `work`, which takes a text of `size`, for an account."""

@@ -20,11 +20,11 @@ from msgspec.structs import replace
 
 from gateway.core.request import (
     AssistantMessage,
-    Image,
+    ImagePart,
     Message,
     Part,
     SystemMessage,
-    Text,
+    TextPart,
     ToolCall,
     ToolMessage,
     UserMessage,
@@ -67,12 +67,12 @@ def _keep(message: Message, sees_images: bool) -> list[Message]:
         case AssistantMessage():
             return [message] if message.text or message.calls else []
         case UserMessage():
-            parts = [part for part in message.parts if isinstance(part, Image) or part.text]
+            parts = [part for part in message.parts if isinstance(part, ImagePart) or part.text]
             if len(parts) == len(message.parts):
                 return [message] if parts else []
             return [UserMessage(tuple(parts), message.name)] if parts else []
         case ToolMessage():
-            text = Text(f"[Result of a tool call]\n{_result_text(message, sees_images)}")
+            text = TextPart(f"[Result of a tool call]\n{_result_text(message, sees_images)}")
             return [UserMessage((text, *_images(message, sees_images)))]
 
 
@@ -99,7 +99,7 @@ def _repair_turn(
             paired.add(position)
             text = _result_text(result, sees_images)
             images += _images(result, sees_images)
-        answers.append(ToolMessage(call.id, (Text(text),)))
+        answers.append(ToolMessage(call.id, (TextPart(text),)))
     repaired: list[Message] = [replace(message, calls=tuple(calls.values())), *answers]
     if images:
         repaired.append(UserMessage(tuple(images)))
@@ -121,13 +121,13 @@ def _distinct_id(call_id: str, taken: dict[str, ToolCall], numbers: dict[str, in
 
 
 def _images(result: ToolMessage, sees_images: bool) -> list[Part]:
-    return [part for part in result.parts if sees_images and isinstance(part, Image)]
+    return [part for part in result.parts if sees_images and isinstance(part, ImagePart)]
 
 
 def _result_text(result: ToolMessage, sees_images: bool) -> str:
-    texts = [part.text for part in result.parts if isinstance(part, Text) and part.text]
+    texts = [part.text for part in result.parts if isinstance(part, TextPart) and part.text]
     text = "\n".join(texts)
-    if any(isinstance(part, Image) for part in result.parts):
+    if any(isinstance(part, ImagePart) for part in result.parts):
         note = _IMAGE_BELOW if sees_images else _IMAGE_OMITTED
         text = f"{text}\n{note}" if text else note
     text = text or _NO_OUTPUT

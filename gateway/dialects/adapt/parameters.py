@@ -16,7 +16,7 @@ from gateway.core.request import Request, Sampling
 from gateway.dialects.adapt.prepare import one_choice_only
 
 #: sent where the profile has them, else dropped and named
-_SHADES = (
+_OPTIONAL_SAMPLING = (
     "temperature",
     "top_p",
     "top_k",
@@ -25,7 +25,7 @@ _SHADES = (
     "seed",
     "logit_bias",
 )
-_read_shades = attrgetter(*_SHADES)
+_read_optional_sampling = attrgetter(*_OPTIONAL_SAMPLING)
 _SILENT = Sampling()
 
 
@@ -52,7 +52,7 @@ def write_parameters(
     ):
         if value and _takes(profile, name):
             body[name] = value
-    for name, raw in request.passthrough.items():
+    for name, raw in request.extra.items():
         if _takes(profile, name):
             body[name] = raw
         else:
@@ -67,7 +67,7 @@ def _write_sampling(
     body: dict[str, Any], request: Request, profile: Profile, degraded: list[str]
 ) -> None:
     sampling = request.sampling
-    for name, value in zip(_SHADES, _read_shades(sampling), strict=True):
+    for name, value in zip(_OPTIONAL_SAMPLING, _read_optional_sampling(sampling), strict=True):
         if value is None:
             continue
         if _takes(profile, name):
@@ -112,7 +112,7 @@ def no_logprobs() -> UnsupportedParameter:
     return UnsupportedParameter("This model does not give log probabilities.", param="logprobs")
 
 
-def tell_template(body: dict[str, Any], on: bool) -> None:
+def set_template_flags(body: dict[str, Any], on: bool) -> None:
     """Say in an engine's own words whether to reason, beside what a client tells its template."""
     arguments = {}
     if "chat_template_kwargs" in body:

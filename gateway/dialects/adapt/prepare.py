@@ -14,7 +14,7 @@ from gateway.core.catalog import Resolution
 from gateway.core.errors import InvalidRequest
 from gateway.core.request import (
     AssistantMessage,
-    Image,
+    ImagePart,
     Message,
     Request,
     Tool,
@@ -68,7 +68,7 @@ def fit_messages(request: Request, resolution: Resolution) -> list[Message]:
 def _refuse_images(messages: tuple[Message, ...]) -> None:
     for index, message in enumerate(messages):
         if isinstance(message, UserMessage) and any(
-            isinstance(part, Image) for part in message.parts
+            isinstance(part, ImagePart) for part in message.parts
         ):
             raise InvalidRequest("This model sees no images.", param=f"messages.{index}.content")
 

@@ -40,43 +40,43 @@ _REASONS: dict[str, FinishReason] = {
 }
 
 
-class _Function(Struct):
+class _ReadFunction(Struct):
     name: str | None = None
     arguments: str | None = None
 
 
-class _Call(Struct):
+class _ReadCall(Struct):
     index: int | None = None
     id: str | None = None
-    function: _Function | None = None
+    function: _ReadFunction | None = None
 
 
-class _Delta(Struct):
+class _ReadDelta(Struct):
     content: str | None = None
     reasoning_content: str | None = None
     reasoning: Any = None
     reasoning_details: Any = None
     refusal: str | None = None
-    tool_calls: list[_Call] | None = None
-    function_call: _Function | None = None
+    tool_calls: list[_ReadCall] | None = None
+    function_call: _ReadFunction | None = None
 
 
-class _Choice(Struct):
+class _ReadChoice(Struct):
     index: int | None = None
-    delta: _Delta | None = None
-    message: _Delta | None = None
+    delta: _ReadDelta | None = None
+    message: _ReadDelta | None = None
     finish_reason: str | None = None
     stop_reason: Any = None
     matched_stop: Any = None
     usage: Any = None
 
 
-class _Answer(Struct):
-    choices: list[_Choice] | None = None
+class _ChunkOrCompletion(Struct):
+    choices: list[_ReadChoice] | None = None
     usage: Any = None
 
 
-_decode = msgspec.json.Decoder(_Answer).decode
+_decode = msgspec.json.Decoder(_ChunkOrCompletion).decode
 
 
 class EventDecoder:
@@ -114,7 +114,7 @@ class EventDecoder:
             events.append(self._usage)
         return events
 
-    def _read_choice(self, choice: _Choice, events: list[Event]) -> None:
+    def _read_choice(self, choice: _ReadChoice, events: list[Event]) -> None:
         if choice.message is not None:
             for position, call in enumerate(choice.message.tool_calls or ()):
                 call.index = position
@@ -124,7 +124,7 @@ class EventDecoder:
         if choice.finish_reason:
             self._finish(choice, events)
 
-    def _read_delta(self, delta: _Delta, events: list[Event]) -> None:
+    def _read_delta(self, delta: _ReadDelta, events: list[Event]) -> None:
         """Reasoning, then content, then calls: the order in which one delta means them."""
         if reasoning := _reasoning(delta):
             self._thinking = None
@@ -134,7 +134,7 @@ class EventDecoder:
         if delta.refusal:
             events.append(Refusal(delta.refusal))
         for call in delta.tool_calls or ():
-            self._read_call(call.index, call.id, call.function or _Function(), events)
+            self._read_call(call.index, call.id, call.function or _ReadFunction(), events)
         if delta.function_call is not None:
             self._read_call(0, None, delta.function_call, events)
 
@@ -142,10 +142,10 @@ class EventDecoder:
         if self._thinking is None:
             events.append(Text(content))
             return
-        _tell(self._thinking.feed(content), events)
+        _emit(self._thinking.feed(content), events)
 
     def _read_call(
-        self, index: int | None, call_id: str | None, function: _Function, events: list[Event]
+        self, index: int | None, call_id: str | None, function: _ReadFunction, events: list[Event]
     ) -> None:
         piece = self._calls.take(index, call_id, function.name, function.arguments)
         if piece is None:
@@ -155,9 +155,9 @@ class EventDecoder:
         if piece.arguments:
             events.append(CallArguments(piece.position, piece.arguments))
 
-    def _finish(self, choice: _Choice, events: list[Event]) -> None:
+    def _finish(self, choice: _ReadChoice, events: list[Event]) -> None:
         if self._thinking is not None:
-            _tell(self._thinking.finish(), events)
+            _emit(self._thinking.finish(), events)
         self._finished = True
         reason = _REASONS.get(choice.finish_reason or "", "stop")
         if reason == "stop" and self._calls.any_started:
@@ -168,7 +168,7 @@ class EventDecoder:
         events.append(Finished(reason, sequence))
 
 
-def _reasoning(delta: _Delta) -> str:
+def _reasoning(delta: _ReadDelta) -> str:
     if delta.reasoning_content:
         return delta.reasoning_content
     if isinstance(delta.reasoning, str) and delta.reasoning:
@@ -176,7 +176,7 @@ def _reasoning(delta: _Delta) -> str:
     return join_details(delta.reasoning_details)
 
 
-def _tell(split: tuple[str, str], events: list[Event]) -> None:
+def _emit(split: tuple[str, str], events: list[Event]) -> None:
     reasoning, text = split
     if reasoning:
         events.append(Reasoning(reasoning))

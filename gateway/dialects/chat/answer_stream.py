@@ -12,10 +12,10 @@ from msgspec import Struct
 
 from gateway.core.errors import FaregateError, UpstreamBroken
 from gateway.core.events import Event, Usage
-from gateway.dialects.base import Answer
+from gateway.dialects.base import Completion
 from gateway.dialects.chat.answer_reader import EventDecoder
-from gateway.dialects.chat.chunk_scanner import Tally, has_content
-from gateway.dialects.chat.chunk_template import Likeness
+from gateway.dialects.chat.chunk_scanner import ChunkScanner, has_content
+from gateway.dialects.chat.chunk_template import ChunkTemplate
 from gateway.dialects.endpoint import PassOn, UpstreamChunk
 from gateway.dialects.sse_decoder import DONE, EVENT_BYTES_MAX, SSEDecoder, decode_object, is_whole
 from gateway.dialects.upstream_errors import broken_by
@@ -36,7 +36,7 @@ class ChatChunk(Struct):
 
 
 class ChatAnswer(Struct, frozen=True):
-    """A whole completion; see `gateway.dialects.base.Answer`."""
+    """A whole completion; see `gateway.dialects.base.Completion`."""
 
     document: dict[str, Any]
     usage: Usage | None
@@ -55,24 +55,24 @@ class ChatStream:
 
     def __init__(self, choices: int, credential: str | None) -> None:
         self._lines = SSEDecoder(EVENT_BYTES_MAX)
-        self._likeness = Likeness()
+        self._template = ChunkTemplate()
         self._credential = credential
         self._begun = False
-        self.tally = Tally(choices)
+        self.scanner = ChunkScanner(choices)
         self.ended = False
         self.failure: FaregateError | None = None
 
     @property
     def usage(self) -> Usage | None:
-        return self.tally.usage
+        return self.scanner.usage
 
     @property
     def complete(self) -> bool:
-        return self.tally.complete
+        return self.scanner.complete
 
     @property
     def needs_no_more(self) -> bool:
-        return self.tally.needs_no_more
+        return self.scanner.needs_no_more
 
     @cached_property
     def decoder(self) -> EventDecoder:
@@ -92,7 +92,7 @@ class ChatStream:
         events = data.split(b"\n\n")
         if events.pop() or self._lines.rest or b"\r" in data:
             return False
-        match = self._likeness.match
+        match = self._template.match
         chunks: list[UpstreamChunk] = []
         for event in events:
             text = event[6:]
@@ -106,19 +106,19 @@ class ChatStream:
         self.ended = True
         return self._take([data for data in self._lines.finish() if is_whole(data)])
 
-    def answer(self, body: bytes) -> Answer:
+    def answer(self, body: bytes) -> Completion:
         """A whole completion. Raises `UpstreamBroken` and the upstream's own errors."""
-        tally, document = self.tally, decode_object(body)
-        tally.add_whole(document)
-        if tally.error:
-            raise broken_by(tally.error, self._credential, begun=False)
-        return ChatAnswer(document, tally.usage, body)
+        scanner, document = self.scanner, decode_object(body)
+        scanner.add_whole(document)
+        if scanner.error:
+            raise broken_by(scanner.error, self._credential, begun=False)
+        return ChatAnswer(document, scanner.usage, body)
 
     def _take(self, events: list[bytes]) -> list[UpstreamChunk]:
         chunks: list[UpstreamChunk] = []
-        tally, likeness = self.tally, self._likeness
+        scanner, template = self.scanner, self._template
         for data in events:
-            if likeness.match(data) is not None:
+            if template.match(data) is not None:
                 chunks.append(ChatChunk(data, True, self))
                 continue
             if data[:1] != b"{":
@@ -130,16 +130,16 @@ class ChatStream:
                 self.failure = UpstreamBroken("The upstream sent something that is not a chunk.")
                 break
             try:
-                plain = tally.add(data)
+                plain = scanner.add(data)
             except UpstreamBroken as error:
                 self.failure = error
                 break
-            if tally.error:
+            if scanner.error:
                 begun = self._begun or bool(chunks)
-                self.failure = broken_by(tally.error, self._credential, begun)
+                self.failure = broken_by(scanner.error, self._credential, begun)
                 break
             chunks.append(ChatChunk(data, plain, self))
             if plain:
-                likeness.learn(data)
+                template.learn(data)
         self._begun = self._begun or bool(chunks)
         return chunks

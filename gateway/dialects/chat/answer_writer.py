@@ -14,20 +14,20 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from gateway.core.concurrency.worker_thread import Aside
+from gateway.core.concurrency.worker_thread import WorkerThread
 from gateway.core.errors import FaregateError, UpstreamBroken
 from gateway.core.events import Usage
-from gateway.dialects.base import Answer, Chunk, Exchange
+from gateway.dialects.base import Chunk, Completion, Exchange
 from gateway.dialects.chat.calls import CallSequence
-from gateway.dialects.chat.chunk_template import Likeness, find_text
+from gateway.dialects.chat.chunk_template import ChunkTemplate, find_text
 from gateway.dialects.chat.event_writer import EventWriter
 from gateway.dialects.chat.model_splice import ModelSplice
 from gateway.dialects.chat.repair import (
-    mend_delta_calls,
-    mend_finish,
-    mend_message,
-    mend_reasoning,
     render_usage,
+    repair_delta_calls,
+    repair_finish,
+    repair_message,
+    repair_reasoning,
 )
 from gateway.dialects.chat.request_reader import ChatSource
 from gateway.dialects.errors import render_openai
@@ -37,28 +37,28 @@ _encode_any = msgspec.json.Encoder().encode
 _decode_any = msgspec.json.Decoder().decode
 
 
-class _Function(Struct):
+class _PeekFunction(Struct):
     name: str | None = None
     arguments: str | None = None
 
 
-class _Call(Struct):
+class _PeekCall(Struct):
     index: int | None = None
     id: str | None = None
-    function: _Function | None = None
+    function: _PeekFunction | None = None
 
 
-class _Delta(Struct):
-    tool_calls: list[_Call] | None = None
+class _PeekDelta(Struct):
+    tool_calls: list[_PeekCall] | None = None
 
 
-class _Choice(Struct):
+class _PeekChoice(Struct):
     index: int = 0
-    delta: _Delta | None = None
+    delta: _PeekDelta | None = None
 
 
 class _Peek(Struct):
-    choices: list[_Choice] = []
+    choices: list[_PeekChoice] = []
 
 
 _peek = msgspec.json.Decoder(_Peek).decode
@@ -67,8 +67,8 @@ _peek = msgspec.json.Decoder(_Peek).decode
 class ChatRenderer:
     """Renders one answer."""
 
-    def __init__(self, source: ChatSource, exchange: Exchange, aside: Aside) -> None:
-        self._aside = aside
+    def __init__(self, source: ChatSource, exchange: Exchange, worker_thread: WorkerThread) -> None:
+        self._worker_thread = worker_thread
         self._source = source
         self._exchange = exchange
         self._identity: dict[str, Any] | None = None
@@ -83,8 +83,8 @@ class ChatRenderer:
         return ModelSplice(self._exchange.model)
 
     @cached_property
-    def _likeness(self) -> Likeness:
-        return Likeness()
+    def _template(self) -> ChunkTemplate:
+        return ChunkTemplate()
 
     @cached_property
     def _writer(self) -> EventWriter:
@@ -104,24 +104,24 @@ class ChatRenderer:
         if given is None:
             return self._writer.write(chunk.events())
         data = given
-        text = self._likeness.match(data)
+        text = self._template.match(data)
         if text is not None:
             return [self._head + text + self._tail]
         if not (chunk.plain and self._begun):
-            return self._mend(data)
+            return self._repair(data)
         if b'"tool_calls"' in data and not self._is_tidy(data):
-            return self._mend(data)
+            return self._repair(data)
         if b'"reasoning' in data and (b'"reasoning"' in data or b'"reasoning_details"' in data):
             if b'"reasoning_' in data or b'"reasoning":' not in data:
-                return self._mend(data)
+                return self._repair(data)
             data = data.replace(b'"reasoning":', b'"reasoning_content":')
         if b'"usage"' in data and not self._source.include_usage:
             data = data.replace(b',"usage":null', b"")
             if b'"usage"' in data:
-                return self._mend(data)
+                return self._repair(data)
         frame = data_frame(self._splice.replace(data))
         place = find_text(frame)
-        if place is not None and self._likeness.learn(given):
+        if place is not None and self._template.learn(given):
             self._head, self._tail = frame[: place[0]], frame[place[1] :]
         return [frame]
 
@@ -141,12 +141,12 @@ class ChatRenderer:
         """An error object, which every SDK raises; no `[DONE]` follows."""
         return [data_frame(_encode(render_openai(error)))]
 
-    async def complete(self, answer: Answer) -> bytes:
+    async def complete(self, answer: Completion) -> bytes:
         """The whole completion."""
         holder = self._exchange.caller.holder
-        return await self._aside.run(holder, answer.size, partial(self._whole, answer))
+        return await self._worker_thread.run(holder, answer.size, partial(self._whole, answer))
 
-    def _whole(self, answer: Answer) -> bytes:
+    def _whole(self, answer: Completion) -> bytes:
         event = answer.document
         if event is None:
             return self._writer.write_whole(answer.events(), answer.usage)
@@ -154,8 +154,8 @@ class ChatRenderer:
         for choice in _choices(event):
             choice.pop("usage", None)
             message = choice.get("message")
-            called = isinstance(message, dict) and mend_message(message, self._source.legacy)
-            choice["finish_reason"] = mend_finish(
+            called = isinstance(message, dict) and repair_message(message, self._source.legacy)
+            choice["finish_reason"] = repair_finish(
                 choice.get("finish_reason"), called, self._source.legacy
             )
         if answer.usage is not None:
@@ -170,21 +170,21 @@ class ChatRenderer:
             peek = _peek(data)
         except (ValueError, RecursionError):
             return False
-        told: list[tuple[CallSequence, str]] = []
+        emitted: list[tuple[CallSequence, str]] = []
         for choice in peek.choices:
             if choice.delta is None or not choice.delta.tool_calls:
                 continue
             calls = self._calls.get(choice.index)
             for call in choice.delta.tool_calls:
-                function = call.function or _Function()
+                function = call.function or _PeekFunction()
                 if calls is None or call.id or function.name or not calls.is_at(call.index):
                     return False
-                told.append((calls, function.arguments or ""))
-        for calls, arguments in told:
+                emitted.append((calls, function.arguments or ""))
+        for calls, arguments in emitted:
             calls.note(arguments)
         return True
 
-    def _mend(self, data: bytes) -> list[bytes]:
+    def _repair(self, data: bytes) -> list[bytes]:
         event = _decode(data)
         if self._identity is None:
             self._identity = {
@@ -193,12 +193,12 @@ class ChatRenderer:
         event["model"] = self._exchange.model
         event.pop("usage", None)
         choices = _choices(event)
-        told = [self._mend_choice(choice) for choice in choices]
-        if not any(told):
+        emitted = [self._repair_choice(choice) for choice in choices]
+        if not any(emitted):
             return []
         return [data_frame(_encode(event))]
 
-    def _mend_choice(self, choice: dict[str, Any]) -> bool:
+    def _repair_choice(self, choice: dict[str, Any]) -> bool:
         """Put one choice right; says whether anything in it is to be told."""
         choice.pop("usage", None)
         index = choice.get("index")
@@ -210,8 +210,8 @@ class ChatRenderer:
         is_first = index not in self._calls
         calls = self._calls.setdefault(index, CallSequence())
         reason = choice.get("finish_reason")
-        mend_reasoning(delta)
-        mend_delta_calls(delta, calls, legacy=self._source.legacy, is_last=bool(reason))
+        repair_reasoning(delta)
+        repair_delta_calls(delta, calls, legacy=self._source.legacy, is_last=bool(reason))
         if is_first and not delta.get("role"):
             delta.pop("role", None)
             choice["delta"] = delta = {"role": "assistant", **delta}
@@ -219,7 +219,7 @@ class ChatRenderer:
         if not reason:
             choice["finish_reason"] = None
             return bool(delta)
-        choice["finish_reason"] = mend_finish(reason, calls.any_started, self._source.legacy)
+        choice["finish_reason"] = repair_finish(reason, calls.any_started, self._source.legacy)
         return True
 
     def _known_identity(self) -> dict[str, Any]:

@@ -25,7 +25,7 @@ class Piece(Struct, frozen=True):
     name: str | None = None
 
 
-class _Call:
+class _PendingCall:
     __slots__ = ("held", "id", "name", "position", "started")
 
     def __init__(self, position: int) -> None:
@@ -41,8 +41,8 @@ class CallAssembly:
     """The calls of one choice."""
 
     def __init__(self) -> None:
-        self._calls: list[_Call] = []
-        self._by_index: dict[int, _Call] = {}
+        self._calls: list[_PendingCall] = []
+        self._by_index: dict[int, _PendingCall] = {}
         #: whether any call was told; one whose name never came is lost
         self.any_started = False
 
@@ -70,17 +70,17 @@ class CallAssembly:
         call.held.clear()
         return Piece(call.position, held, call.id, call.name)
 
-    def _find(self, index: int | None, call_id: str | None, name: str | None) -> _Call:
+    def _find(self, index: int | None, call_id: str | None, name: str | None) -> _PendingCall:
         """The call a piece belongs to, made where it is new."""
         call = self._by_index.get(index) if index is not None else self._last()
         is_other = bool(call and call.started and call_id and name and call_id != call.id)
         if call is None or is_other:
-            call = _Call(len(self._calls))
+            call = _PendingCall(len(self._calls))
             self._calls.append(call)
             self._by_index[call.position if index is None else index] = call
         return call
 
-    def _last(self) -> _Call | None:
+    def _last(self) -> _PendingCall | None:
         return self._calls[-1] if self._calls else None
 
 
@@ -123,23 +123,23 @@ class CallSequence:
         if piece is None:
             return []
         self._waiting.setdefault(piece.position, []).append(piece)
-        told = self._tell()
+        emitted = self._emit()
         while self._position + 1 in self._waiting and self._is_whole():
             self._position += 1
             self._fresh.clear()
             self._growing = GrowingObject()
-            told += self._tell()
-        return told
+            emitted += self._emit()
+        return emitted
 
     def finish(self) -> list[Piece]:
         """What still waits at the end of the choice."""
         waiting = sorted(self._waiting)
         return [piece for position in waiting for piece in self._waiting.pop(position)]
 
-    def _tell(self) -> list[Piece]:
-        told = self._waiting.pop(self._position, [])
-        self._fresh += [piece.arguments for piece in told if piece.arguments]
-        return told
+    def _emit(self) -> list[Piece]:
+        emitted = self._waiting.pop(self._position, [])
+        self._fresh += [piece.arguments for piece in emitted if piece.arguments]
+        return emitted
 
     def _is_whole(self) -> bool:
         fresh = "".join(self._fresh)

@@ -17,19 +17,19 @@ from gateway.core.events import Usage
 from gateway.dialects.counts import read_count
 
 
-class _Choice(Struct):
+class _ScannedChoice(Struct):
     index: int | None = None
     finish_reason: str | None = None
     usage: Any = None
 
 
-class _Told(Struct):
-    choices: list[_Choice] | None = None
+class _ScannedChunk(Struct):
+    choices: list[_ScannedChoice] | None = None
     usage: Any = None
     error: Any = None
 
 
-_decode = msgspec.json.Decoder(_Told).decode
+_decode = msgspec.json.Decoder(_ScannedChunk).decode
 
 #: a choice that ends so was not finished (sources: OpenRouter, "Errors"; vLLM and SGLang,
 #: `FinishReason`; DeepSeek, "Create chat completion")
@@ -42,7 +42,7 @@ _MEMBERS = tuple(
 )
 
 
-class Tally:
+class ChunkScanner:
     """What one answer has told so far.
 
     `choices` is how many were asked for; how many there are is the upstream's to give. Only where
@@ -72,27 +72,27 @@ class Tally:
         if _looks_plain(data) and self._choices == 1:
             return True
         try:
-            told = _decode(data)
+            chunk = _decode(data)
         except (ValueError, RecursionError):
             raise UpstreamBroken("The upstream sent something that is not a chunk.") from None
-        return self._note(told)
+        return self._note(chunk)
 
     def add_whole(self, document: object) -> None:
         """Remember what a completion tells, which was decoded already."""
         try:
-            told = msgspec.convert(document, _Told)
+            chunk = msgspec.convert(document, _ScannedChunk)
         except (ValueError, RecursionError):
             raise UpstreamBroken("The upstream sent something that is no answer.") from None
-        for position, choice in enumerate(told.choices or ()):
+        for position, choice in enumerate(chunk.choices or ()):
             choice.index = position
             self._open.add(position)
-        self._note(told)
+        self._note(chunk)
 
-    def _note(self, told: _Told) -> bool:
-        self.error = self.error or told.error
-        usage = told.usage
-        is_plain = not (usage or told.error)
-        for choice in told.choices or ():
+    def _note(self, chunk: _ScannedChunk) -> bool:
+        self.error = self.error or chunk.error
+        usage = chunk.usage
+        is_plain = not (usage or chunk.error)
+        for choice in chunk.choices or ():
             usage = usage or choice.usage
             is_plain = is_plain and not choice.finish_reason and not choice.usage
             self._note_end(choice.index or 0, choice.finish_reason)
@@ -119,40 +119,40 @@ def _looks_plain(data: bytes) -> bool:
     return True
 
 
-def read_usage(told: Any) -> Usage | None:
+def read_usage(chunk: Any) -> Usage | None:
     """Usage from a `usage` object; cached tokens stand in one of three places.
 
     Sources: OpenAI API reference; Moonshot (`cached_tokens` beside the counts).
     """
-    if not isinstance(told, dict):
+    if not isinstance(chunk, dict):
         return None
-    prompt = told.get("prompt_tokens_details")
-    completion = told.get("completion_tokens_details")
-    cached = read_count(prompt, "cached_tokens") or read_count(told, "cached_tokens")
+    prompt = chunk.get("prompt_tokens_details")
+    completion = chunk.get("completion_tokens_details")
+    cached = read_count(prompt, "cached_tokens") or read_count(chunk, "cached_tokens")
     return Usage(
-        input=read_count(told, "prompt_tokens"),
-        output=read_count(told, "completion_tokens"),
-        cached=cached or read_count(told, "prompt_cache_hit_tokens"),
+        input=read_count(chunk, "prompt_tokens"),
+        output=read_count(chunk, "completion_tokens"),
+        cached=cached or read_count(chunk, "prompt_cache_hit_tokens"),
         reasoning=read_count(completion, "reasoning_tokens"),
     )
 
 
-class _Beginning(Struct):
+class _FirstChoice(Struct):
     delta: dict[str, Any] | None = None
     finish_reason: str | None = None
 
 
-class _Begun(Struct):
-    choices: list[_Beginning] | None = None
+class _FirstChunk(Struct):
+    choices: list[_FirstChoice] | None = None
 
 
-_decode_begun = msgspec.json.Decoder(_Begun).decode
+_decode_first = msgspec.json.Decoder(_FirstChunk).decode
 
 
 def has_content(data: bytes) -> bool:
     """Whether a chunk says more than whose turn it is."""
     try:
-        choices = _decode_begun(data).choices or ()
+        choices = _decode_first(data).choices or ()
     except (ValueError, RecursionError):
         return True
     return any(

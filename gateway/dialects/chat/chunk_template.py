@@ -22,7 +22,7 @@ _TEXT = re.compile(rb'"(?:content|reasoning_content|reasoning)": ?"')
 _ATTEMPTS_MAX = 16
 
 
-class Likeness:
+class ChunkTemplate:
     """One stream's ordinary chunk."""
 
     __slots__ = ("_attempts", "_head", "_head_bytes", "_matched", "_tail", "_tail_bytes")

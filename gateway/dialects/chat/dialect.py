@@ -3,8 +3,8 @@
 from functools import partial
 from typing import Literal
 
-from gateway.core.concurrency.worker_thread import Aside
-from gateway.dialects.base import Call, Caller, Exchange, Family
+from gateway.core.concurrency.worker_thread import WorkerThread
+from gateway.dialects.base import Caller, Exchange, Family, ParsedRequest
 from gateway.dialects.chat.answer_writer import ChatRenderer
 from gateway.dialects.chat.request_reader import parse_body
 
@@ -16,13 +16,13 @@ class ChatDialect:
     family: Family = "openai"
     path = "/chat/completions"
 
-    def __init__(self, aside: Aside) -> None:
-        self._aside = aside
+    def __init__(self, worker_thread: WorkerThread) -> None:
+        self._worker_thread = worker_thread
 
-    async def parse(self, body: bytes, caller: Caller) -> Call:
+    async def parse(self, body: bytes, caller: Caller) -> ParsedRequest:
         """Raises `InvalidRequest` and its kin, with the field's path in `param`."""
-        return await self._aside.run(caller.holder, len(body), partial(parse_body, body))
+        return await self._worker_thread.run(caller.holder, len(body), partial(parse_body, body))
 
-    def renderer(self, call: Call, exchange: Exchange) -> ChatRenderer:
+    def renderer(self, call: ParsedRequest, exchange: Exchange) -> ChatRenderer:
         """A renderer for one answer to `call`."""
-        return ChatRenderer(call.source, exchange, self._aside)
+        return ChatRenderer(call.source, exchange, self._worker_thread)

@@ -10,7 +10,7 @@ from gateway.core.catalog import Resolution
 from gateway.core.request import Request
 from gateway.dialects.chat.answer_stream import ChatStream
 from gateway.dialects.chat.request_writer import render_request
-from gateway.dialects.endpoint import AnswerStream, CountRoute, Outgoing, bearer
+from gateway.dialects.endpoint import AnswerStream, CountRoute, UpstreamRequest, bearer
 from gateway.dialects.json import pick_members
 
 
@@ -43,10 +43,12 @@ class ChatEndpoint:
         """The credential as a bearer token."""
         return bearer(credential)
 
-    def prepare(self, request: Request, resolution: Resolution) -> Outgoing:
+    def prepare(self, request: Request, resolution: Resolution) -> UpstreamRequest:
         """The request as this upstream takes it; raises `InvalidRequest` for what it cannot."""
         return render_request(request, resolution)
 
-    def reader(self, outgoing: Outgoing, upstream: str, credential: str | None) -> AnswerStream:
+    def reader(
+        self, outgoing: UpstreamRequest, upstream: str, credential: str | None
+    ) -> AnswerStream:
         """The reader of one answer."""
         return ChatStream(outgoing.choices, credential)

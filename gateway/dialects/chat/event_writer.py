@@ -25,7 +25,7 @@ from gateway.core.events import (
 )
 from gateway.dialects.base import Exchange
 from gateway.dialects.chat.calls import CallSequence, Piece
-from gateway.dialects.chat.repair import mend_finish, mend_message, render_usage, write_pieces
+from gateway.dialects.chat.repair import render_usage, repair_finish, repair_message, write_pieces
 from gateway.dialects.sse import data_frame
 
 Object = dict[str, Any]
@@ -92,8 +92,8 @@ class EventWriter:
         message: Object = {"role": "assistant", "content": None}
         message |= {member: "".join(pieces) for member, pieces in texts.items() if pieces}
         message |= {"tool_calls": list(calls.values())} if calls else {}
-        mend_message(message, self._legacy)
-        reason = mend_finish(finished.reason, bool(calls), self._legacy)
+        repair_message(message, self._legacy)
+        reason = repair_finish(finished.reason, bool(calls), self._legacy)
         choice = {"index": 0, "message": message, "finish_reason": reason, **_matched(finished)}
         completion = {
             **self.identity,
@@ -120,7 +120,7 @@ class EventWriter:
         return self._head + _encode(delta) + b',"finish_reason":null}]}\n\n'
 
     def _last(self, finished: Finished) -> bytes:
-        reason = mend_finish(finished.reason, self._calls.any_started, self._legacy)
+        reason = repair_finish(finished.reason, self._calls.any_started, self._legacy)
         choice = {"index": 0, "delta": {}, "finish_reason": reason, **_matched(finished)}
         event = {**self.identity, "model": self._exchange.model, "choices": [choice]}
         return data_frame(_encode(event))

@@ -10,28 +10,28 @@ from typing import Any
 from gateway.core.errors import InvalidRequest, UnsupportedParameter
 from gateway.core.request import (
     AssistantMessage,
-    Document,
-    Image,
+    DocumentPart,
+    ImagePart,
     SystemMessage,
-    Text,
+    TextPart,
     ToolCall,
     ToolMessage,
     UserMessage,
 )
 from gateway.core.request import Message as Internal
 from gateway.core.request import Part as InternalPart
-from gateway.dialects.chat.types import File, Function, ImageURL, Message, Part
+from gateway.dialects.chat.types import ChatMessage, ContentPart, File, Function, ImageURL
 from gateway.dialects.inline import is_inline_image, read_file
 from gateway.dialects.json import encode
 
 
-def read_messages(messages: list[Message]) -> tuple[Internal, ...]:
+def read_messages(messages: list[ChatMessage]) -> tuple[Internal, ...]:
     """All messages in their order; raises `InvalidRequest` naming the message and the part."""
     legacy: deque[str] = deque()
     return tuple([_read(message, index, legacy) for index, message in enumerate(messages)])
 
 
-def _read(message: Message, index: int, legacy: deque[str]) -> Internal:
+def _read(message: ChatMessage, index: int, legacy: deque[str]) -> Internal:
     """One message; `legacy` holds the ids made up for function calls that await their result."""
     path = f"messages.{index}"
     match message.role:
@@ -55,7 +55,7 @@ def _read(message: Message, index: int, legacy: deque[str]) -> Internal:
     )
 
 
-def _assistant(message: Message, index: int, legacy: deque[str]) -> AssistantMessage:
+def _assistant(message: ChatMessage, index: int, legacy: deque[str]) -> AssistantMessage:
     path = f"messages.{index}"
     calls = []
     for position, call in enumerate(message.tool_calls or ()):
@@ -88,7 +88,7 @@ def _call(call_id: str, function: Function, path: str) -> ToolCall:
     return ToolCall(call_id, function.name, arguments or "")
 
 
-def _reasoning(message: Message) -> str | None:
+def _reasoning(message: ChatMessage) -> str | None:
     """The chain of thought of an earlier turn, in the first spelling that holds text."""
     if message.reasoning_content:
         return message.reasoning_content
@@ -101,14 +101,14 @@ def _reasoning(message: Message) -> str | None:
     return "".join(text for text in texts if isinstance(text, str)) or None
 
 
-def _text(message: Message, path: str, separator: str) -> str:
+def _text(message: ChatMessage, path: str, separator: str) -> str:
     """Content that may only be text."""
     if isinstance(message.content, str):
         return message.content
     texts = []
     for position, part in enumerate(message.content or ()):
         for read in _part(part, f"{path}.content.{position}"):
-            if isinstance(read, Image | Document):
+            if isinstance(read, ImagePart | DocumentPart):
                 raise InvalidRequest(
                     f"A message of role '{message.role}' may hold text only.",
                     param=f"{path}.content.{position}",
@@ -117,9 +117,9 @@ def _text(message: Message, path: str, separator: str) -> str:
     return separator.join(texts)
 
 
-def _parts(message: Message, path: str) -> tuple[InternalPart, ...]:
+def _parts(message: ChatMessage, path: str) -> tuple[InternalPart, ...]:
     if isinstance(message.content, str):
-        return (Text(message.content),)
+        return (TextPart(message.content),)
     return tuple(
         read
         for position, part in enumerate(message.content or ())
@@ -127,19 +127,19 @@ def _parts(message: Message, path: str) -> tuple[InternalPart, ...]:
     )
 
 
-def _part(part: str | Part, path: str) -> tuple[InternalPart, ...]:
+def _part(part: str | ContentPart, path: str) -> tuple[InternalPart, ...]:
     if isinstance(part, str):
-        return (Text(part),)
+        return (TextPart(part),)
     match part.type:
         case "text" | "input_text" | "output_text":
-            return (Text(_given(part.text, f"{path}.text")),)
+            return (TextPart(_given(part.text, f"{path}.text")),)
         case "refusal":
-            return (Text(_given(part.refusal, f"{path}.refusal")),)
+            return (TextPart(_given(part.refusal, f"{path}.refusal")),)
         case "image_url":
             return (_image(part, f"{path}.image_url"),)
         case "file":
             file = part.file or File()
-            heading = Text(f"[file {file.filename or 'untitled'}]")
+            heading = TextPart(f"[file {file.filename or 'untitled'}]")
             return (heading, read_file(file.file_data, f"{path}.file"))
     raise UnsupportedParameter(
         f"Content of type '{part.type[:64]}' is not supported; use text, image_url or file.",
@@ -153,7 +153,7 @@ def _given(text: str | None, path: str) -> str:
     return text
 
 
-def _image(part: Part, path: str) -> Image:
+def _image(part: ContentPart, path: str) -> ImagePart:
     given = part.image_url
     image = ImageURL(given) if isinstance(given, str) else given
     if image is None or not is_inline_image(image.url):
@@ -162,4 +162,4 @@ def _image(part: Part, path: str) -> Image:
             "gateway fetches nothing.",
             param=path,
         )
-    return Image(image.url, image.detail)
+    return ImagePart(image.url, image.detail)

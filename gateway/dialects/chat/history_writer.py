@@ -7,11 +7,11 @@ from typing import Any
 from gateway.core.profile import Profile
 from gateway.core.request import (
     AssistantMessage,
-    Image,
+    ImagePart,
     Message,
     Part,
     SystemMessage,
-    Text,
+    TextPart,
     ToolCall,
     ToolMessage,
     UserMessage,
@@ -68,18 +68,18 @@ def _write_call(call: ToolCall) -> Object:
 
 def _write_parts(parts: tuple[Part, ...], profile: Profile) -> str | list[Object]:
     """A single text is a plain string, which every server takes."""
-    if len(parts) == 1 and isinstance(parts[0], Text):
+    if len(parts) == 1 and isinstance(parts[0], TextPart):
         return parts[0].text
     return [_write_part(part, profile) for part in parts]
 
 
 def _write_part(part: Part, profile: Profile) -> Object:
-    if isinstance(part, Text):
+    if isinstance(part, TextPart):
         return {"type": "text", "text": part.text}
     return {"type": "image_url", "image_url": _write_image(part, profile)}
 
 
-def _write_image(image: Image, profile: Profile) -> Object:
+def _write_image(image: ImagePart, profile: Profile) -> Object:
     if image.detail is None or not profile.takes_image_detail:
         return {"url": image.url}
     return {"url": image.url, "detail": image.detail}

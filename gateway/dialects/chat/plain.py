@@ -55,25 +55,25 @@ class User(_Message, kw_only=True, tag="user"):
     name: Text | None = None
 
 
-class Function(Struct, gc=False):
+class PlainFunction(Struct, gc=False):
     """The function of a call."""
 
     name: Text
     arguments: str
 
 
-class Call(Struct, gc=False, tag_field="type", tag="function"):
+class PlainCall(Struct, gc=False, tag_field="type", tag="function"):
     """A call of a function."""
 
     id: Text
-    function: Function
+    function: PlainFunction
 
 
 class Assistant(_Message, kw_only=True, tag="assistant"):
     """A model's message; a content that is not there goes out as null."""
 
     content: str | Parts | UnsetType | None = UNSET
-    tool_calls: Annotated[list[Call], Meta(min_length=1, max_length=PARTS_MAX)] | None = None  # type: ignore[assignment]  # narrower here
+    tool_calls: Annotated[list[PlainCall], Meta(min_length=1, max_length=PARTS_MAX)] | None = None  # type: ignore[assignment]  # narrower here
     name: Text | None = None
 
 
@@ -92,7 +92,7 @@ _id_of = attrgetter("id")
 
 def read_plain(messages: list[Plain], read: Callable[[], tuple[Message, ...]]) -> Written | None:
     """The messages as they may go out; None where they have to be read, by `read`."""
-    waiting: Iterator[Call] = iter(())
+    waiting: Iterator[PlainCall] = iter(())
     has_calls = False
     for message in messages:
         if type(message.content) is list:
@@ -115,7 +115,7 @@ def read_plain(messages: list[Plain], read: Callable[[], tuple[Message, ...]]) -
     return Written(messages, has_calls, read) if next(waiting, None) is None else None
 
 
-def _are_whole(calls: list[Call]) -> bool:
+def _are_whole(calls: list[PlainCall]) -> bool:
     """Whether their ids differ, and all have an object for arguments."""
     try:
         for call in calls:

@@ -10,8 +10,8 @@ Contradictions are no error: clients send several spellings at once, and off win
 from typing import Any
 
 from gateway.core.profile import TEMPLATE_EFFORT
-from gateway.core.request import ReasoningWish
-from gateway.dialects.chat.types import Body
+from gateway.core.request import ReasoningChoice
+from gateway.dialects.chat.types import ChatBody
 
 #: members of `chat_template_kwargs` that switch reasoning; the upstream's renderer sets its own
 TEMPLATE_FLAGS = ("thinking", "enable_thinking")
@@ -28,7 +28,7 @@ _OFF = frozenset({"none", "off", "disabled"})
 _SILENT = frozenset({"", "auto", "default"})
 
 
-def read_wish(body: Body[Any]) -> ReasoningWish:
+def read_reasoning_choice(body: ChatBody[Any]) -> ReasoningChoice:
     """On, off or silent, and the effort where one is named."""
     effort = _effort(body)
     said = [
@@ -40,11 +40,11 @@ def read_wish(body: Body[Any]) -> ReasoningWish:
     if body.chat_template_kwargs:
         said += [_flag(body.chat_template_kwargs.get(name)) for name in TEMPLATE_FLAGS]
     if False in said:
-        return ReasoningWish(on=False)
-    return ReasoningWish(on=True if True in said else None, effort=effort)
+        return ReasoningChoice(on=False)
+    return ReasoningChoice(on=True if True in said else None, effort=effort)
 
 
-def _effort(body: Body[Any]) -> str | None:
+def _effort(body: ChatBody[Any]) -> str | None:
     """The effort in lower case; None where there is none or it leaves the choice to us."""
     named = body.reasoning_effort
     for holder in (body.reasoning, body.thinking):

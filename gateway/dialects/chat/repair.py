@@ -12,7 +12,7 @@ from gateway.dialects.chat.calls import CallSequence, Piece, make_call_id
 _FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter"})
 
 
-def mend_finish(reason: Any, called: bool, legacy: bool) -> str:
+def repair_finish(reason: Any, called: bool, legacy: bool) -> str:
     """A known finish reason: an unknown one is `stop`, and `stop` after a call is `tool_calls`."""
     known: str = reason if reason in _FINISH_REASONS else "stop"
     if reason == "function_call" or (called and known == "stop"):
@@ -20,7 +20,7 @@ def mend_finish(reason: Any, called: bool, legacy: bool) -> str:
     return "function_call" if legacy and known == "tool_calls" else known
 
 
-def mend_reasoning(holder: dict[str, Any]) -> None:
+def repair_reasoning(holder: dict[str, Any]) -> None:
     """Give reasoning as `reasoning_content`, whatever the upstream called it, and only once."""
     reasoning = _string(holder.pop("reasoning", None))
     if "reasoning_details" in holder:
@@ -38,7 +38,7 @@ def join_details(details: Any) -> str:
     return "".join(text for text in texts if isinstance(text, str))
 
 
-def mend_delta_calls(
+def repair_delta_calls(
     delta: dict[str, Any], calls: CallSequence, *, legacy: bool, is_last: bool
 ) -> None:
     """Replace the pieces of calls in a delta by those that may be told now."""
@@ -80,11 +80,11 @@ def _function(piece: Piece) -> dict[str, Any]:
     return {"name": piece.name, "arguments": piece.arguments}
 
 
-def mend_message(message: dict[str, Any], legacy: bool) -> bool:
+def repair_message(message: dict[str, Any], legacy: bool) -> bool:
     """Put a whole message right; says whether it holds a call."""
     message.setdefault("role", "assistant")
     message.setdefault("content", None)
-    mend_reasoning(message)
+    repair_reasoning(message)
     calls = []
     for position, call in enumerate(_objects(message.pop("tool_calls", None))):
         function = _object(call.get("function"))
@@ -100,7 +100,7 @@ def mend_message(message: dict[str, Any], legacy: bool) -> bool:
 
 def render_usage(usage: Usage) -> dict[str, Any]:
     """Usage as OpenAI tells it; `cached_tokens` also where Moonshot's own clients look."""
-    told: dict[str, Any] = {
+    written: dict[str, Any] = {
         "prompt_tokens": usage.input,
         "completion_tokens": usage.output,
         "total_tokens": usage.input + usage.output,
@@ -108,8 +108,8 @@ def render_usage(usage: Usage) -> dict[str, Any]:
         "completion_tokens_details": {"reasoning_tokens": usage.reasoning},
     }
     if usage.cached:
-        told["cached_tokens"] = usage.cached
-    return told
+        written["cached_tokens"] = usage.cached
+    return written
 
 
 def _objects(value: Any) -> list[dict[str, Any]]:

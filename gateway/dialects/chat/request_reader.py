@@ -13,13 +13,20 @@ from msgspec import Raw, Struct
 
 from gateway.core.errors import InvalidRequest, UnsupportedParameter
 from gateway.core.request import Message as Internal
-from gateway.core.request import OutputFormat, ReasoningWish, Request, Sampling, ToolChoice, Written
-from gateway.dialects.base import Call
+from gateway.core.request import (
+    OutputFormat,
+    ReasoningChoice,
+    Request,
+    Sampling,
+    ToolChoice,
+    Written,
+)
+from gateway.dialects.base import ParsedRequest
 from gateway.dialects.chat.history_reader import read_messages
 from gateway.dialects.chat.plain import Plain, read_plain
-from gateway.dialects.chat.reasoning import SPELLINGS, TEMPLATE_FLAGS, read_wish
+from gateway.dialects.chat.reasoning import SPELLINGS, TEMPLATE_FLAGS, read_reasoning_choice
 from gateway.dialects.chat.tools import read_choice, read_tools
-from gateway.dialects.chat.types import Body, Message, ResponseFormat
+from gateway.dialects.chat.types import ChatBody, ChatMessage, ResponseFormat
 from gateway.dialects.json import decode, decode_if_fit, encode
 
 #: members for engines that know them; a profile decides whether they go on
@@ -50,30 +57,32 @@ class ChatSource(Struct, frozen=True):
     legacy: bool
 
 
-def parse_body(body: bytes, *, may_be_plain: bool = True) -> Call:
+def parse_body(body: bytes, *, may_be_plain: bool = True) -> ParsedRequest:
     """Parse one request; raises `InvalidRequest` with the path of the field in `param`.
 
     Without `may_be_plain` the messages are read at once, whatever they are.
     """
     if may_be_plain:
-        plain = decode_if_fit(body, Body[Plain])
+        plain = decode_if_fit(body, ChatBody[Plain])
         if plain is not None and not plain.continue_final_message:
             written = read_plain(plain.messages, partial(_read_messages, body))
             if written is not None:
                 return _parse(plain, (), written)
-    given = decode(body, Body[Message])
+    given = decode(body, ChatBody[ChatMessage])
     return _parse(given, read_messages(given.messages), None)
 
 
 def _read_messages(body: bytes) -> tuple[Internal, ...]:
-    return read_messages(decode(body, Body[Message]).messages)
+    return read_messages(decode(body, ChatBody[ChatMessage]).messages)
 
 
-def _parse(given: Body[Any], messages: tuple[Internal, ...], written: Written | None) -> Call:
-    wish, passthrough = ReasoningWish(), {}
+def _parse(
+    given: ChatBody[Any], messages: tuple[Internal, ...], written: Written | None
+) -> ParsedRequest:
+    wish, passthrough = ReasoningChoice(), {}
     if _read_seldom(given) != _NOTHING:
         _refuse_unsupported(given)
-        wish, passthrough = read_wish(given), _read_passthrough(given)
+        wish, passthrough = read_reasoning_choice(given), _read_extra(given)
     tools = read_tools(given) if given.tools or given.functions else ()
     choice: ToolChoice | None = None
     if given.tool_choice is not None or given.function_call is not None:
@@ -105,7 +114,7 @@ def _parse(given: Body[Any], messages: tuple[Internal, ...], written: Written | 
         prefill=written is None and _is_prefill(given),
         cache_key=given.prompt_cache_key or None,
         safety_identifier=given.safety_identifier or given.user or None,
-        passthrough=passthrough,
+        extra=passthrough,
         degraded=[],
         written=written,
     )
@@ -113,10 +122,10 @@ def _parse(given: Body[Any], messages: tuple[Internal, ...], written: Written | 
         include_usage=options is not None and bool(options.include_usage),
         legacy=given.functions is not None and not given.tools,
     )
-    return Call(request, source)
+    return ParsedRequest(request, source)
 
 
-def _is_prefill(given: Body[Message]) -> bool:
+def _is_prefill(given: ChatBody[ChatMessage]) -> bool:
     """Whether the last message is the beginning of the answer."""
     last = given.messages[-1]
     if last.role != "assistant" or last.tool_calls or last.function_call:
@@ -124,7 +133,7 @@ def _is_prefill(given: Body[Message]) -> bool:
     return bool(last.partial or given.continue_final_message)
 
 
-def _refuse_unsupported(given: Body[Any]) -> None:
+def _refuse_unsupported(given: ChatBody[Any]) -> None:
     if given.modalities and set(given.modalities) != {"text"}:
         raise UnsupportedParameter("Only text output is supported.", param="modalities")
     if given.audio is not None:
@@ -157,7 +166,7 @@ def _read_format(wanted: ResponseFormat) -> OutputFormat | None:
     return OutputFormat("json_schema", schema.name or "response", schema.schema, schema.strict)
 
 
-def _read_passthrough(given: Body[Any]) -> dict[str, Raw]:
+def _read_extra(given: ChatBody[Any]) -> dict[str, Raw]:
     passed = {
         name: Raw(encode(value))
         for name, value in zip(_PASSED_ON, _read_passed_on(given), strict=True)

@@ -10,17 +10,17 @@ from typing import Any
 from gateway.core.catalog import Resolution
 from gateway.core.profile import Profile
 from gateway.core.request import OutputFormat, Request, SystemMessage, Tool, ToolChoice
-from gateway.dialects.adapt.parameters import tell_template, write_parameters
+from gateway.dialects.adapt.parameters import set_template_flags, write_parameters
 from gateway.dialects.adapt.prepare import continues_answer, fit_messages, no_prefill
 from gateway.dialects.adapt.tools import fit_choice, fit_parameters, fit_schema
 from gateway.dialects.chat.history_writer import write_messages
-from gateway.dialects.endpoint import Outgoing
+from gateway.dialects.endpoint import UpstreamRequest
 from gateway.dialects.json import encode
 
 Object = dict[str, Any]
 
 
-def render_request(request: Request, resolution: Resolution) -> Outgoing:
+def render_request(request: Request, resolution: Resolution) -> UpstreamRequest:
     """Render a request; raises `InvalidRequest` for what the profile cannot take."""
     profile = resolution.model.profile
     degraded: list[str] = []
@@ -44,7 +44,7 @@ def render_request(request: Request, resolution: Resolution) -> Outgoing:
     if request.stream:
         body["stream"] = True
         body["stream_options"] = {"include_usage": True}
-    return Outgoing(
+    return UpstreamRequest(
         body=encode(body),
         stream=request.stream,
         degraded=tuple(dict.fromkeys(degraded)) if degraded else (),
@@ -107,7 +107,7 @@ def _switch_reasoning(body: Object, resolution: Resolution) -> None:
         case "adaptive":
             body["thinking"] = {"type": "adaptive" if on else "disabled"}
         case "chat_template_kwargs":
-            tell_template(body, on)
+            set_template_flags(body, on)
 
 
 def _continue_answer(body: Object, profile: Profile) -> None:

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from gateway.core.errors import InvalidRequest, UnsupportedParameter
 from gateway.core.request import Tool, ToolChoice
-from gateway.dialects.chat.types import AllowedTools, Body, Choice, FunctionTool, Named
+from gateway.dialects.chat.types import AllowedTools, ChatBody, Choice, FunctionTool, Named
 
 _MODES: dict[str, Literal["auto", "none", "required"]] = {
     "auto": "auto",
@@ -13,7 +13,7 @@ _MODES: dict[str, Literal["auto", "none", "required"]] = {
 }
 
 
-def read_tools(body: Body[Any]) -> tuple[Tool, ...]:
+def read_tools(body: ChatBody[Any]) -> tuple[Tool, ...]:
     """Every function on offer; raises `UnsupportedParameter` for any other kind of tool."""
     tools = []
     for index, tool in enumerate(body.tools or ()):
@@ -35,7 +35,7 @@ def _tool(function: FunctionTool) -> Tool:
 
 
 def read_choice(
-    body: Body[Any], tools: tuple[Tool, ...]
+    body: ChatBody[Any], tools: tuple[Tool, ...]
 ) -> tuple[ToolChoice | None, tuple[Tool, ...]]:
     """The choice, and the tools that are left to choose from (`allowed_tools` filters them)."""
     wanted = body.tool_choice

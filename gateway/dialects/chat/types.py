@@ -33,7 +33,7 @@ class File(Struct, frozen=True):
     filename: str | None = None
 
 
-class Part(Struct, frozen=True):
+class ContentPart(Struct, frozen=True):
     """One part of a message's content; `type` says which member counts."""
 
     type: str = "text"
@@ -50,7 +50,7 @@ class Function(Struct, frozen=True):
     arguments: str | dict[str, Any] | None = None
 
 
-class Call(Struct, frozen=True):
+class CallParam(Struct, frozen=True):
     """A tool call in an assistant message."""
 
     id: str | None = None
@@ -58,14 +58,14 @@ class Call(Struct, frozen=True):
     function: Function | None = None
 
 
-class Message(Struct, frozen=True):
+class ChatMessage(Struct, frozen=True):
     """A message of any role. The reasoning of earlier turns comes under three names."""
 
     role: str
-    content: str | Annotated[list[str | Part], Meta(max_length=PARTS_MAX)] | None = None
+    content: str | Annotated[list[str | ContentPart], Meta(max_length=PARTS_MAX)] | None = None
     name: str | None = None
     refusal: str | None = None
-    tool_calls: Annotated[list[Call], Meta(max_length=PARTS_MAX)] | None = None
+    tool_calls: Annotated[list[CallParam], Meta(max_length=PARTS_MAX)] | None = None
     function_call: Function | None = None
     tool_call_id: str | None = None
     partial: bool | None = None
@@ -83,7 +83,7 @@ class FunctionTool(Struct, frozen=True):
     strict: bool | None = None
 
 
-class Tool(Struct, frozen=True):
+class ChatTool(Struct, frozen=True):
     """A tool on offer; only functions can be served."""
 
     type: str = "function"
@@ -138,7 +138,7 @@ class StreamOptions(Struct, frozen=True):
     include_usage: bool | None = None
 
 
-class Body(Struct, Generic[M], frozen=True):
+class ChatBody(Struct, Generic[M], frozen=True):
     """The whole body, with messages of one type."""
 
     model: Annotated[str, Meta(min_length=1)]
@@ -146,7 +146,7 @@ class Body(Struct, Generic[M], frozen=True):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
 
-    tools: Annotated[list[Tool], Meta(max_length=TOOLS_MAX)] | None = None
+    tools: Annotated[list[ChatTool], Meta(max_length=TOOLS_MAX)] | None = None
     tool_choice: str | Choice | None = None
     parallel_tool_calls: bool | None = None
     functions: Annotated[list[FunctionTool], Meta(max_length=TOOLS_MAX)] | None = None

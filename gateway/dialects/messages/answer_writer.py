@@ -9,33 +9,35 @@ from typing import Any
 
 import msgspec
 
-from gateway.core.concurrency.worker_thread import Aside
+from gateway.core.concurrency.worker_thread import WorkerThread
 from gateway.core.errors import FaregateError, UpstreamBroken
-from gateway.core.events import Signed, Usage
-from gateway.core.request import Thought
+from gateway.core.events import Signature, Usage
+from gateway.core.request import SignedReasoning
 from gateway.core.seal import Sealer
-from gateway.dialects.base import Answer, Call, Chunk, Exchange
+from gateway.dialects.base import Chunk, Completion, Exchange, ParsedRequest
 from gateway.dialects.errors import render_anthropic
 from gateway.dialects.messages.block_assembly import Assembly, Block, read_input
-from gateway.dialects.messages.request_reader import Wishes
+from gateway.dialects.messages.request_reader import MessagesSource
 from gateway.dialects.messages.stream_writer import MESSAGE_STOP, PING, Stream, block_start, frame
 
 
 class MessagesRenderer:
     """Renders one answer; either the stream's methods or `complete` are used."""
 
-    def __init__(self, call: Call, exchange: Exchange, sealer: Sealer, aside: Aside) -> None:
-        self._aside = aside
-        self._wishes: Wishes = call.source
+    def __init__(
+        self, call: ParsedRequest, exchange: Exchange, sealer: Sealer, worker_thread: WorkerThread
+    ) -> None:
+        self._worker_thread = worker_thread
+        self._source: MessagesSource = call.source
         self._exchange = exchange
         self._sealer = sealer
-        self._assembly = Assembly(self._wishes.wants_one_call)
-        self._stream = Stream(self._assembly, self._sign, self._wishes.hides_thinking)
+        self._assembly = Assembly(self._source.wants_one_call)
+        self._stream = Stream(self._assembly, self._sign, self._source.hides_thinking)
         self._frames_count = 0
 
     def open(self) -> list[bytes]:
         """`message_start`, with an estimate of the input: clients manage their context by it."""
-        usage = _usage(Usage(input=self._wishes.input_tokens, output=1))
+        usage = _usage(Usage(input=self._source.input_tokens, output=1))
         return [frame("message_start", {"message": self._message([], None, None, usage)})]
 
     def keep_alive(self) -> bytes:
@@ -44,7 +46,7 @@ class MessagesRenderer:
 
     def feed(self, chunk: Chunk) -> list[bytes]:
         """Frames for one chunk; none while a client wants its thinking hidden."""
-        if self._wishes.wants_nothing:
+        if self._source.wants_nothing:
             return []
         frames = self._stream.push(chunk.events())
         self._frames_count += len(frames)
@@ -58,8 +60,10 @@ class MessagesRenderer:
         if stop_reason == "refusal":
             delta["stop_details"] = _REFUSAL
         # An upstream that tells no usage: about one token a frame, and the estimate stays.
-        told = {"output_tokens": self._frames_count} if usage is None else self._told(usage)
-        frames.append(frame("message_delta", {"delta": delta, "usage": told}))
+        usage_members = (
+            {"output_tokens": self._frames_count} if usage is None else self._usage_members(usage)
+        )
+        frames.append(frame("message_delta", {"delta": delta, "usage": usage_members}))
         frames.append(MESSAGE_STOP)
         return frames
 
@@ -68,13 +72,13 @@ class MessagesRenderer:
         envelope = render_anthropic(error, self._exchange.request_id)
         return [frame("error", envelope)]
 
-    async def complete(self, answer: Answer) -> bytes:
+    async def complete(self, answer: Completion) -> bytes:
         """The whole message. Raises `UpstreamBroken` for a call that nobody could carry out."""
         holder = self._exchange.caller.holder
-        return await self._aside.run(holder, answer.size, partial(self._whole, answer))
+        return await self._worker_thread.run(holder, answer.size, partial(self._whole, answer))
 
-    def _whole(self, answer: Answer) -> bytes:
-        if not self._wishes.wants_nothing:
+    def _whole(self, answer: Completion) -> bytes:
+        if not self._source.wants_nothing:
             for event in answer.events():
                 self._assembly.add(event)
         stop_reason, stop_sequence = self._stop()
@@ -83,9 +87,9 @@ class MessagesRenderer:
             for block in self._assembly.blocks
             if (rendered := self._content(block, stop_reason)) is not None
         ]
-        usage = answer.usage or Usage(input=self._wishes.input_tokens)
+        usage = answer.usage or Usage(input=self._source.input_tokens)
         message = self._message(
-            content, stop_reason, stop_sequence, _usage(usage) | self._told(usage)
+            content, stop_reason, stop_sequence, _usage(usage) | self._usage_members(usage)
         )
         return msgspec.json.encode(message)
 
@@ -115,7 +119,7 @@ class MessagesRenderer:
             case "text":
                 content["text"] = text
             case "thinking":
-                content["thinking"] = "" if self._wishes.hides_thinking else text
+                content["thinking"] = "" if self._source.hides_thinking else text
                 content["signature"] = self._sign(text.encode(), block.signed)
             case "tool_use":
                 content["input"] = read_input(text.encode() or b"{}")
@@ -128,17 +132,17 @@ class MessagesRenderer:
         return content
 
     def _stop(self) -> tuple[str, str | None]:
-        if self._wishes.wants_nothing:
+        if self._source.wants_nothing:
             return "max_tokens", None
         return self._assembly.stop_reason, self._assembly.stop_sequence
 
-    def _told(self, usage: Usage) -> dict[str, Any]:
+    def _usage_members(self, usage: Usage) -> dict[str, Any]:
         """What the upstream counted; a request for nothing gets none of the output it paid for."""
-        if self._wishes.wants_nothing:
+        if self._source.wants_nothing:
             usage = Usage(usage.input, 0, usage.cached)
         return _counts(usage)
 
-    def _sign(self, reasoning: bytes, signed: Signed | None) -> str:
+    def _sign(self, reasoning: bytes, signed: Signature | None) -> str:
         """The signature of a thinking block: its text, sealed for the account that asked.
 
         An upstream's own signature is sealed with it.
@@ -146,8 +150,10 @@ class MessagesRenderer:
         account_id = self._exchange.caller.account_id
         if signed is None:
             return self._sealer.seal(account_id, reasoning)
-        thought = Thought(reasoning.decode(), signed.signature, signed.upstream, signed.is_redacted)
-        return self._sealer.seal_thought(account_id, thought)
+        signed_block = SignedReasoning(
+            reasoning.decode(), signed.signature, signed.upstream, signed.is_redacted
+        )
+        return self._sealer.seal_reasoning(account_id, signed_block)
 
 
 _REFUSAL = {"type": "refusal", "category": None, "explanation": None}

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from gateway.core.patterns import matches
-from gateway.core.request import Native
+from gateway.core.request import RawBody
 
 _DATE = re.compile(r"-\d{4}-?\d{2}-?\d{2}$")
 
@@ -85,11 +85,11 @@ class Betas(Struct, frozen=True):
     unknown: bool = False
 
 
-def read_betas(native: Native | None, allowed: Iterable[str]) -> Betas:
+def read_betas(raw_body: RawBody | None, allowed: Iterable[str]) -> Betas:
     """What of a client's betas goes on; `allowed` are patterns of those that do besides."""
-    if native is None or not native.betas:
+    if raw_body is None or not raw_body.betas:
         return _NONE
-    asked = [beta.strip() for value in native.betas for beta in value.split(",")]
+    asked = [beta.strip() for value in raw_body.betas for beta in value.split(",")]
     passed: list[str] = []
     dropped: list[str] = []
     unknown = False

@@ -20,7 +20,7 @@ from gateway.core.events import (
     Finished,
     Reasoning,
     Refusal,
-    Signed,
+    Signature,
     Text,
 )
 
@@ -36,7 +36,7 @@ class Block(Struct, eq=False):
     kind: Kind
     pieces: list[str]
     call: CallStarted | None = None
-    signed: Signed | None = None
+    signed: Signature | None = None
 
 
 class Assembly:
@@ -66,9 +66,9 @@ class Assembly:
                     self._calls[index].pieces.append(fragment)
             case Finished():
                 self._finished = event
-            case Signed(is_redacted=True):
+            case Signature(is_redacted=True):
                 self.blocks.append(Block("redacted_thinking", [], signed=event))
-            case Signed():
+            case Signature():
                 self._newest("thinking").signed = event
 
     def _newest(self, kind: Kind) -> Block:

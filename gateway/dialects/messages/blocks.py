@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from gateway.core.errors import UnsupportedParameter
-from gateway.core.request import Document, Image, Part, Text
+from gateway.core.request import DocumentPart, ImagePart, Part, TextPart
 from gateway.dialects.inline import NOT_FETCHED, PDF, UNKNOWN_TYPE, is_inline_image, text_of
 from gateway.dialects.messages.types import (
     Block,
@@ -20,28 +20,30 @@ from gateway.dialects.messages.types import (
     DocumentBlock,
     ImageBlock,
     SearchResultBlock,
-    Source,
+    SourceParam,
     TextBlock,
     ToolReferenceBlock,
     read_block,
 )
 
 
-class Place(Struct, frozen=True):
+class BlockContext(Struct, frozen=True):
     """Where a block stands: its path in the body, and where to name what is left out.
 
-    `oddities` are blocks of unknown kinds, and empty ones; nobody is told of them.
+    `unknown_blocks` are blocks of unknown kinds, and empty ones; nobody is told of them.
     """
 
     path: str
     degraded: list[str]
-    oddities: list[str] = []
+    unknown_blocks: list[str] = []
 
-    def inside(self, member: str) -> "Place":
-        return Place(f"{self.path}.{member}", self.degraded, self.oddities)
+    def inside(self, member: str) -> "BlockContext":
+        return BlockContext(f"{self.path}.{member}", self.degraded, self.unknown_blocks)
 
 
-def read_blocks(content: Content | None, place: Place) -> Iterator[tuple[Block, Place]]:
+def read_blocks(
+    content: Content | None, place: BlockContext
+) -> Iterator[tuple[Block, BlockContext]]:
     """The blocks of a content that are known here, each with its place."""
     if isinstance(content, str):
         yield TextBlock(content), place
@@ -50,14 +52,14 @@ def read_blocks(content: Content | None, place: Place) -> Iterator[tuple[Block, 
         inner = place.inside(str(index))
         block = read_block(raw, inner.path)
         if block is None:
-            place.oddities.append(inner.path)
+            place.unknown_blocks.append(inner.path)
             continue
         if type(block) is TextBlock and (not block.text or block.text.isspace()):
-            place.oddities.append(inner.path)
+            place.unknown_blocks.append(inner.path)
         yield block, inner
 
 
-def read_text(content: Content | None, place: Place, separator: str = "\n\n") -> str:
+def read_text(content: Content | None, place: BlockContext, separator: str = "\n\n") -> str:
     """The text blocks of a content, and nothing else of it."""
     return separator.join(
         block.text
@@ -66,18 +68,18 @@ def read_text(content: Content | None, place: Place, separator: str = "\n\n") ->
     )
 
 
-def read_parts(content: Content | None, place: Place) -> Iterator[Part]:
+def read_parts(content: Content | None, place: BlockContext) -> Iterator[Part]:
     """What a model may see of a content."""
     for block, inner in read_blocks(content, place):
         yield from parts_of(block, inner)
 
 
-def parts_of(block: Block, place: Place) -> Iterator[Part]:
+def parts_of(block: Block, place: BlockContext) -> Iterator[Part]:
     """What a model may see of one block; nothing of kinds that do not belong here."""
     match block:
         case TextBlock(text=text):
             if text:
-                yield Text(text)
+                yield TextPart(text)
         case ImageBlock(source=source):
             yield _image(source, place)
         case DocumentBlock():
@@ -85,42 +87,46 @@ def parts_of(block: Block, place: Place) -> Iterator[Part]:
         case SearchResultBlock(title=title, source=origin, content=content, citations=citations):
             _leave_out(citations, place)
             text = read_text(content, place.inside("content"))
-            yield Text(f"[search result {title}]\nSource: {origin}\n\n{text}")
+            yield TextPart(f"[search result {title}]\nSource: {origin}\n\n{text}")
         case ToolReferenceBlock(tool_name=name):
-            yield Text(f"Tool {name} is now available")
+            yield TextPart(f"Tool {name} is now available")
 
 
-def _image(source: Source, place: Place) -> Image:
+def _image(source: SourceParam, place: BlockContext) -> ImagePart:
     url = f"data:{source.media_type};base64,{source.data or ''}"
     if source.type != "base64" or not is_inline_image(url):
         raise UnsupportedParameter(
             f"{place.path}.source: only images of a base64 source are supported",
             param=f"{place.path}.source",
         )
-    return Image(url)
+    return ImagePart(url)
 
 
-def _document(block: DocumentBlock, place: Place) -> Iterator[Part]:
+def _document(block: DocumentBlock, place: BlockContext) -> Iterator[Part]:
     _leave_out(block.citations, place)
     name = block.title or "untitled"
-    yield Text(f"[document {name}]" + (f"\n{block.context}" if block.context else ""))
+    yield TextPart(f"[document {name}]" + (f"\n{block.context}" if block.context else ""))
     source, path = block.source, f"{place.path}.source"
     match source.type:
         case "text" if source.data is not None:
-            yield Text(source.data)
+            yield TextPart(source.data)
         case "content":
             yield from read_parts(source.content, place.inside("source.content"))
         case "base64" if source.media_type == PDF and source.data is not None:
-            yield Document("", path=path, data=source.data)
+            yield DocumentPart("", path=path, data=source.data)
         case "base64" if source.data is not None:
             text = text_of(source.media_type or "", source.data)
-            yield Document("", path=path, problem=UNKNOWN_TYPE) if text is None else Text(text)
+            yield (
+                DocumentPart("", path=path, problem=UNKNOWN_TYPE)
+                if text is None
+                else TextPart(text)
+            )
         case "url" | "file":
-            yield Document("", path=path, problem=NOT_FETCHED)
+            yield DocumentPart("", path=path, problem=NOT_FETCHED)
         case _:
-            yield Document("", path=path, problem=UNKNOWN_TYPE)
+            yield DocumentPart("", path=path, problem=UNKNOWN_TYPE)
 
 
-def _leave_out(citations: CitationsParam | None, place: Place) -> None:
+def _leave_out(citations: CitationsParam | None, place: BlockContext) -> None:
     if citations is not None and citations.enabled:
         place.degraded.append("citations")

@@ -12,12 +12,12 @@ from msgspec.structs import replace
 
 from gateway.core.catalog import Resolution
 from gateway.core.request import Request
-from gateway.dialects.endpoint import AnswerStream, CountRoute, Outgoing, bearer
+from gateway.dialects.endpoint import AnswerStream, CountRoute, UpstreamRequest, bearer
 from gateway.dialects.event_stream import EventStream
 from gateway.dialects.json import pick_members
 from gateway.dialects.messages.answer_reader import MessagesReader
 from gateway.dialects.messages.betas import read_betas
-from gateway.dialects.messages.passthrough import render_native
+from gateway.dialects.messages.passthrough import pass_through
 from gateway.dialects.messages.request_writer import render_request
 
 _VERSION = "2023-06-01"
@@ -66,15 +66,17 @@ class MessagesEndpoint:
             return headers
         return headers | bearer(credential)
 
-    def prepare(self, request: Request, resolution: Resolution) -> Outgoing:
+    def prepare(self, request: Request, resolution: Resolution) -> UpstreamRequest:
         """The request as this upstream takes it; raises `InvalidRequest` for what it cannot."""
-        betas = read_betas(request.native, self._betas)
-        outgoing = render_native(request, resolution, betas) or render_request(request, resolution)
+        betas = read_betas(request.raw, self._betas)
+        outgoing = pass_through(request, resolution, betas) or render_request(request, resolution)
         if betas.dropped and resolution.model.profile.takes_whole == "messages":
             named = (f"betas.{beta}" for beta in betas.dropped)
             outgoing = replace(outgoing, degraded=(*outgoing.degraded, *named))
         return outgoing
 
-    def reader(self, outgoing: Outgoing, upstream: str, credential: str | None) -> AnswerStream:
+    def reader(
+        self, outgoing: UpstreamRequest, upstream: str, credential: str | None
+    ) -> AnswerStream:
         """The reader of one answer."""
         return EventStream(MessagesReader(upstream, credential))

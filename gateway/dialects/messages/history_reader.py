@@ -14,15 +14,21 @@ from gateway.core.request import (
     AssistantMessage,
     Message,
     Part,
+    SignedReasoning,
     SystemMessage,
-    Thought,
     ToolCall,
     ToolMessage,
     UserMessage,
 )
 from gateway.core.seal import Sealer
 from gateway.dialects.messages import types
-from gateway.dialects.messages.blocks import Place, parts_of, read_blocks, read_parts, read_text
+from gateway.dialects.messages.blocks import (
+    BlockContext,
+    parts_of,
+    read_blocks,
+    read_parts,
+    read_text,
+)
 from gateway.dialects.messages.call_ids import decode_call_id
 
 #: a line that agent clients put first; it varies by request and would spoil prefix caches
@@ -33,7 +39,7 @@ def read_system(content: types.Content | None) -> str:
     """The system prompt, byte-stable between requests of one conversation."""
     texts = (
         without_attribution(block.text)
-        for block, _ in read_blocks(content, Place("system", []))
+        for block, _ in read_blocks(content, BlockContext("system", []))
         if isinstance(block, types.TextBlock)
     )
     return "\n\n".join(text for text in texts if text)
@@ -51,21 +57,21 @@ class HistoryReader:
         self._account_id = account_id
         self._degraded = degraded
         #: places of what an upstream of the same dialect may not take as it is
-        self.oddities: list[str] = []
+        self.unknown_blocks: list[str] = []
         #: what upstreams signed, by what stands for it in the body
-        self.thoughts: dict[str, Thought] = {}
+        self.signed_blocks: dict[str, SignedReasoning] = {}
 
-    def read(self, messages: Sequence[types.Message]) -> Iterator[Message]:
+    def read(self, messages: Sequence[types.MessageParam]) -> Iterator[Message]:
         """One wire message becomes none, one or several; empty ones vanish."""
         for index, message in enumerate(messages):
-            place = Place(f"messages.{index}.content", self._degraded, self.oddities)
+            place = BlockContext(f"messages.{index}.content", self._degraded, self.unknown_blocks)
             match message.role:
                 case "user":
                     yield from self._user(message.content, place)
                 case "assistant":
                     yield from self._assistant(message.content, place)
                 case "system":
-                    self.oddities.append(place.path)
+                    self.unknown_blocks.append(place.path)
                     text = read_text(message.content, place)
                     if text:
                         yield SystemMessage(text)
@@ -75,7 +81,7 @@ class HistoryReader:
                         f"{path}: Input should be 'user', 'assistant' or 'system'", param=path
                     )
 
-    def _user(self, content: types.Content, place: Place) -> Iterator[Message]:
+    def _user(self, content: types.Content, place: BlockContext) -> Iterator[Message]:
         parts: list[Part] = []
         for block, inner in read_blocks(content, place):
             if isinstance(block, types.ToolResultBlock):
@@ -89,40 +95,40 @@ class HistoryReader:
         if parts:
             yield UserMessage(tuple(parts))
 
-    def _assistant(self, content: types.Content, place: Place) -> Iterator[Message]:
+    def _assistant(self, content: types.Content, place: BlockContext) -> Iterator[Message]:
         texts: list[str] = []
         reasoning: list[str] = []
-        thoughts: list[Thought] = []
+        signed_blocks: list[SignedReasoning] = []
         calls: list[ToolCall] = []
         for block, inner in read_blocks(content, place):
             match block:
                 case types.TextBlock(text=text):
                     texts.append(text)
                 case types.ThinkingBlock(thinking=text, signature=sealed):
-                    reasoning.append(self._think(text, sealed or "", thoughts))
+                    reasoning.append(self._think(text, sealed or "", signed_blocks))
                 case types.RedactedThinkingBlock(data=sealed):
-                    reasoning.append(self._think(None, sealed, thoughts))
+                    reasoning.append(self._think(None, sealed, signed_blocks))
                 case types.ToolUseBlock():
                     calls.append(_call(block, inner))
         text = "".join(texts)
         thinking = "\n\n".join(piece for piece in reasoning if piece)
         if text or thinking or calls:
             yield AssistantMessage(
-                text or None, thinking or None, tuple(calls), thoughts=tuple(thoughts)
+                text or None, thinking or None, tuple(calls), signed_blocks=tuple(signed_blocks)
             )
 
-    def _think(self, text: str | None, sealed: str, thoughts: list[Thought]) -> str:
-        """The reasoning of a block, in clear; what an upstream signed of it goes to `thoughts`."""
-        thought = self._sealer.open_thought(self._account_id, sealed)
-        if thought is not None:
-            self.thoughts[sealed] = thought
-            thoughts.append(thought)
-            return text or thought.text
+    def _think(self, text: str | None, sealed: str, signed_blocks: list[SignedReasoning]) -> str:
+        """The reasoning of a block, in clear; what is signed of it goes to `signed_blocks`."""
+        signed_block = self._sealer.open_reasoning(self._account_id, sealed)
+        if signed_block is not None:
+            self.signed_blocks[sealed] = signed_block
+            signed_blocks.append(signed_block)
+            return text or signed_block.text
         plain = None if text else self._sealer.open(self._account_id, sealed)
         return text or ("" if plain is None else plain.decode(errors="replace"))
 
 
-def _call(block: types.ToolUseBlock, place: Place) -> ToolCall:
+def _call(block: types.ToolUseBlock, place: BlockContext) -> ToolCall:
     """A call; its input is JSON text, as the client spelled it."""
     if not block.name:
         path = f"{place.path}.name"

@@ -11,11 +11,11 @@ from typing import Any
 
 from gateway.core.request import (
     AssistantMessage,
-    Image,
+    ImagePart,
     Message,
     Part,
     SystemMessage,
-    Text,
+    TextPart,
     ToolCall,
     ToolMessage,
     UserMessage,
@@ -90,7 +90,7 @@ def _call_id(call_id: str) -> str:
 
 
 def _part(part: Part) -> Object:
-    if isinstance(part, Image):
+    if isinstance(part, ImagePart):
         found = _DATA_URL.match(part.url)
         media_type = found.group(1) if found else "image/png"
         data = part.url[found.end() :] if found else part.url
@@ -100,7 +100,7 @@ def _part(part: Part) -> Object:
 
 
 def _is_blank(part: Part) -> bool:
-    return isinstance(part, Text) and not part.text.strip()
+    return isinstance(part, TextPart) and not part.text.strip()
 
 
 def _text(text: str) -> Object:

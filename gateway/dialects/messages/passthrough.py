@@ -11,12 +11,12 @@ import msgspec
 from msgspec import Raw
 
 from gateway.core.catalog import Resolution
-from gateway.core.request import Native, Request
-from gateway.dialects.endpoint import Outgoing
+from gateway.core.request import RawBody, Request
+from gateway.dialects.endpoint import UpstreamRequest
 from gateway.dialects.json import encode
 from gateway.dialects.messages.betas import Betas
 from gateway.dialects.messages.history_reader import ATTRIBUTION, without_attribution
-from gateway.dialects.messages.thinking import write_thought
+from gateway.dialects.messages.thinking import write_signed_block
 from gateway.dialects.passthrough import Members, open_body, read_members
 
 #: where it is worked out, how fast, by whose tools and at whose expense: that is the
@@ -38,17 +38,17 @@ _content = msgspec.json.Decoder(str | list[Raw]).decode
 _block = msgspec.json.Decoder(dict[str, Any]).decode
 
 
-def render_native(request: Request, resolution: Resolution, betas: Betas) -> Outgoing | None:
+def pass_through(request: Request, resolution: Resolution, betas: Betas) -> UpstreamRequest | None:
     """The request as its client wrote it; None where it has to be translated.
 
     What belongs to an unknown beta may stand anywhere in it, and is refused without.
     """
-    native = request.native
-    if native is None or native.dialect != "messages" or native.betas is None:
+    raw_body = request.raw
+    if raw_body is None or raw_body.dialect != "messages" or raw_body.betas is None:
         return None
     if betas.unknown or not _is_eligible(request, resolution):
         return None
-    body, taken = open_body(native.body, _NOT_THE_CLIENTS, ("thinking", "output_config"))
+    body, taken = open_body(raw_body.body, _NOT_THE_CLIENTS, ("thinking", "output_config"))
     body["model"] = resolution.model.upstream_model
     limit = resolution.model.max_output_tokens
     if limit is not None and (request.max_tokens or 0) > limit:
@@ -58,9 +58,9 @@ def render_native(request: Request, resolution: Resolution, betas: Betas) -> Out
     if request.safety_identifier:
         body["metadata"] = {"user_id": request.safety_identifier}
     _strip_system(body)
-    body["messages"] = _unseal(_raws(body["messages"]), native, resolution.model.upstream)
+    body["messages"] = _unseal(_raws(body["messages"]), raw_body, resolution.model.upstream)
     headers = {"anthropic-beta": ",".join(betas.passed)} if betas.passed else {}
-    return Outgoing(encode(body), request.stream, tuple(taken), headers=headers)
+    return UpstreamRequest(encode(body), request.stream, tuple(taken), headers=headers)
 
 
 def _is_eligible(request: Request, resolution: Resolution) -> bool:
@@ -92,7 +92,7 @@ def _strip_system(body: Members) -> None:
         del body["system"]
 
 
-def _unseal(messages: list[Raw], native: Native, upstream: str) -> list[Any]:
+def _unseal(messages: list[Raw], raw_body: RawBody, upstream: str) -> list[Any]:
     """The messages with what `upstream` signed in it as it came, and without any other thinking."""
     written: list[Any] = []
     for raw in messages:
@@ -105,13 +105,13 @@ def _unseal(messages: list[Raw], native: Native, upstream: str) -> list[Any]:
         if isinstance(content, str) or bytes(message["role"]) != b'"assistant"':
             written.append(raw)
             continue
-        blocks = [kept for block in content if (kept := _block_for(block, native, upstream))]
+        blocks = [kept for block in content if (kept := _block_for(block, raw_body, upstream))]
         if blocks:
             written.append({**message, "content": blocks})
     return written
 
 
-def _block_for(raw: Raw, native: Native, upstream: str) -> Raw | Members | None:
+def _block_for(raw: Raw, raw_body: RawBody, upstream: str) -> Raw | Members | None:
     if b"thinking" not in bytes(raw):
         return raw
     block = _block(raw)
@@ -122,5 +122,9 @@ def _block_for(raw: Raw, native: Native, upstream: str) -> Raw | Members | None:
             sealed = block.get("data")
         case _:
             return raw
-    thought = native.thoughts.get(sealed or "")
-    return write_thought(thought) if thought is not None and thought.upstream == upstream else None
+    signed_block = raw_body.signed_blocks.get(sealed or "")
+    return (
+        write_signed_block(signed_block)
+        if signed_block is not None and signed_block.upstream == upstream
+        else None
+    )

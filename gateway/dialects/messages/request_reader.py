@@ -13,23 +13,23 @@ from gateway.core.errors import InvalidRequest, UnsupportedParameter
 from gateway.core.request import (
     AssistantMessage,
     Message,
-    Native,
     OutputFormat,
-    ReasoningWish,
+    RawBody,
+    ReasoningChoice,
     Request,
     Sampling,
     SystemMessage,
 )
 from gateway.core.seal import Sealer
-from gateway.dialects.base import Call, Caller
+from gateway.dialects.base import Caller, ParsedRequest
 from gateway.dialects.json import decode
 from gateway.dialects.messages.history_reader import HistoryReader, read_system
 from gateway.dialects.messages.result_pairing import pair_results
 from gateway.dialects.messages.token_count import estimate
 from gateway.dialects.messages.tools import read_choice, read_tools
 from gateway.dialects.messages.types import (
-    Body,
     FormatParam,
+    MessagesBody,
     MetadataParam,
     OutputParam,
     ThinkingParam,
@@ -39,7 +39,7 @@ from gateway.dialects.messages.types import (
 _GIVEN_NATIVELY = frozenset({"citations"})
 
 
-class Wishes(Struct, frozen=True):
+class MessagesSource(Struct, frozen=True):
     """What the renderer must remember of a request.
 
     `hides_thinking`: thinking goes out as a signature alone. `wants_one_call`: calls after the
@@ -53,9 +53,9 @@ class Wishes(Struct, frozen=True):
     input_tokens: int = 1
 
 
-def parse_body(body: bytes, caller: Caller, sealer: Sealer) -> Call:
+def parse_body(body: bytes, caller: Caller, sealer: Sealer) -> ParsedRequest:
     """Raises `InvalidRequest` and `UnsupportedParameter`, with the field's path in `param`."""
-    fields = decode(body, Body)
+    fields = decode(body, MessagesBody)
     _refuse_unserved(fields)
     max_tokens = _max_tokens(fields)
     degraded: list[str] = []
@@ -84,18 +84,18 @@ def parse_body(body: bytes, caller: Caller, sealer: Sealer) -> Call:
         degraded=list(dict.fromkeys(degraded)),
     )
     is_whole = len(tools) == len(fields.tools or ()) and _GIVEN_NATIVELY.issuperset(degraded)
-    if is_whole and not reader.oddities:
-        request.native = Native("messages", body, reader.thoughts)
-    wishes = Wishes(
+    if is_whole and not reader.unknown_blocks:
+        request.raw = RawBody("messages", body, reader.signed_blocks)
+    source = MessagesSource(
         hides_thinking=thinking is not None and thinking.display == "omitted",
         wants_one_call=one_call,
         wants_nothing=max_tokens == 0,
         input_tokens=estimate(body),
     )
-    return Call(request, wishes)
+    return ParsedRequest(request, source)
 
 
-def _refuse_unserved(fields: Body) -> None:
+def _refuse_unserved(fields: MessagesBody) -> None:
     if fields.thread is not None:
         # Ignoring it would lose the history: the client sends only what is new from here on.
         raise InvalidRequest(
@@ -113,7 +113,7 @@ def _refuse(path: str) -> NoReturn:
     raise UnsupportedParameter(f"{path}: not supported by this model", param=path)
 
 
-def _max_tokens(fields: Body) -> int:
+def _max_tokens(fields: MessagesBody) -> int:
     """The cap on output tokens; 0 warms a cache, for which an upstream must be asked one token."""
     if fields.max_tokens is None:
         raise InvalidRequest("max_tokens: Field required", param="max_tokens")
@@ -124,29 +124,31 @@ def _max_tokens(fields: Body) -> int:
     return fields.max_tokens
 
 
-def _messages(fields: Body, reader: HistoryReader, degraded: list[str]) -> list[Message]:
+def _messages(fields: MessagesBody, reader: HistoryReader, degraded: list[str]) -> list[Message]:
     messages = pair_results(reader.read(fields.messages), degraded)
     if messages and isinstance(last := messages[-1], AssistantMessage):
         messages.pop()
         # Models continue a text that ends in a space badly, and Anthropic refuses it.
         text = (last.text or "").rstrip()
         if text:
-            messages.append(AssistantMessage(text, last.reasoning, thoughts=last.thoughts))
+            messages.append(
+                AssistantMessage(text, last.reasoning, signed_blocks=last.signed_blocks)
+            )
     if not messages:
         raise InvalidRequest("messages: at least one message is required", param="messages")
     system = read_system(fields.system)
     return [SystemMessage(system), *messages] if system else messages
 
 
-def _reasoning(thinking: ThinkingParam | None, output: OutputParam | None) -> ReasoningWish:
+def _reasoning(thinking: ThinkingParam | None, output: OutputParam | None) -> ReasoningChoice:
     effort = output.effort if output is not None else None
     if thinking is None:
-        return ReasoningWish(None, effort)
+        return ReasoningChoice(None, effort)
     if thinking.type == "disabled":
-        return ReasoningWish(False)
+        return ReasoningChoice(False)
     if effort is None and thinking.budget_tokens is not None:
         effort = _effort_of(thinking.budget_tokens)
-    return ReasoningWish(True, effort, is_manual=thinking.type == "enabled")
+    return ReasoningChoice(True, effort, is_manual=thinking.type == "enabled")
 
 
 def _effort_of(budget_tokens: int) -> str:
@@ -155,7 +157,7 @@ def _effort_of(budget_tokens: int) -> str:
     return next((effort for most, effort in steps if budget_tokens <= most), "xhigh")
 
 
-def _output(fields: Body) -> OutputFormat | None:
+def _output(fields: MessagesBody) -> OutputFormat | None:
     path, wanted = _format(fields)
     if wanted is None:
         return None
@@ -166,7 +168,7 @@ def _output(fields: Body) -> OutputFormat | None:
     return OutputFormat("json_schema", schema=wanted.schema, strict=True)
 
 
-def _format(fields: Body) -> tuple[str, FormatParam | None]:
+def _format(fields: MessagesBody) -> tuple[str, FormatParam | None]:
     """The wanted format and where it stands; earlier clients send it at the top."""
     if fields.output_config is not None and fields.output_config.format is not None:
         return "output_config.format", fields.output_config.format

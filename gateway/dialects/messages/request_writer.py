@@ -22,10 +22,10 @@ from gateway.dialects.adapt.prepare import (
     prepare,
 )
 from gateway.dialects.adapt.tools import fit_parameters, fit_schema
-from gateway.dialects.endpoint import Outgoing
+from gateway.dialects.endpoint import UpstreamRequest
 from gateway.dialects.json import encode
 from gateway.dialects.messages.history_writer import write_conversation
-from gateway.dialects.messages.thinking import write_thoughts
+from gateway.dialects.messages.thinking import write_signed_reasoning
 
 Object = dict[str, Any]
 
@@ -35,7 +35,7 @@ _REASONING_TOKENS_MIN = 1024
 _MODES = {"named": "tool", "required": "any"}
 
 
-def render_request(request: Request, resolution: Resolution) -> Outgoing:
+def render_request(request: Request, resolution: Resolution) -> UpstreamRequest:
     """Render a request; raises `InvalidRequest` for what the profile cannot take."""
     profile = resolution.model.profile
     if request.prefill and profile.prefill_member is None:
@@ -59,7 +59,7 @@ def render_request(request: Request, resolution: Resolution) -> Outgoing:
         body["stream"] = True
     if has_lost_thinking(request, resolution.model):
         prepared.degraded.append("thinking")
-    return Outgoing(encode(body), request.stream, tuple(dict.fromkeys(prepared.degraded)))
+    return UpstreamRequest(encode(body), request.stream, tuple(dict.fromkeys(prepared.degraded)))
 
 
 def _max_tokens(request: Request, resolution: Resolution) -> int:
@@ -74,7 +74,9 @@ def _write_messages(body: Object, prepared: Prepared, resolution: Resolution) ->
     def think(message: AssistantMessage) -> list[Object]:
         if not resolution.reasoning:
             return []
-        return write_thoughts(message, resolution.model.upstream, not profile.reasoning_signed)
+        return write_signed_reasoning(
+            message, resolution.model.upstream, not profile.reasoning_signed
+        )
 
     system, body["messages"] = write_conversation(prepared.messages, think)
     if not body["messages"]:
@@ -158,7 +160,7 @@ def _write_parameters(
             body[name] = min(value, 1.0) if name == "temperature" else value
     unknown = ("presence_penalty", "frequency_penalty", "seed", "logit_bias")
     degraded += [name for name in unknown if getattr(sampling, name) is not None]
-    degraded += request.passthrough
+    degraded += request.extra
     if request.stop:
         body["stop_sequences"] = fit_stop(request, profile)
     if request.safety_identifier:

@@ -11,13 +11,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from gateway.core.request import (
     AssistantMessage,
     Message,
-    Text,
+    TextPart,
     ToolMessage,
     UserMessage,
 )
 
-_INTERRUPTED = Text("(no result: the call was interrupted)")
-_ORPHAN = Text("Result of an unknown tool call:")
+_INTERRUPTED = TextPart("(no result: the call was interrupted)")
+_ORPHAN = TextPart("Result of an unknown tool call:")
 
 
 def pair_results(messages: Iterable[Message], degraded: list[str]) -> list[Message]:
@@ -27,23 +27,23 @@ def pair_results(messages: Iterable[Message], degraded: list[str]) -> list[Messa
     the same ids again in the next.
     """
     paired: list[Message] = []
-    said: list[AssistantMessage] = []
+    consecutive: list[AssistantMessage] = []
     turn: list[Message] = []
     for message in messages:
         if not isinstance(message, AssistantMessage):
             turn.append(message)
         elif turn:
-            _close(paired, said, turn, degraded)
-            said, turn = [message], []
+            _close(paired, consecutive, turn, degraded)
+            consecutive, turn = [message], []
         else:
-            said.append(message)
-    _close(paired, said, turn, degraded)
+            consecutive.append(message)
+    _close(paired, consecutive, turn, degraded)
     return paired
 
 
 def _close(
     paired: list[Message],
-    said: Sequence[AssistantMessage],
+    consecutive: Sequence[AssistantMessage],
     turn: Sequence[Message],
     degraded: list[str],
 ) -> None:
@@ -52,7 +52,7 @@ def _close(
     A message of reasoning alone says nothing to a model, and some upstreams refuse it.
     """
     results = _Results(turn)
-    assistant = _joined(said)
+    assistant = _joined(consecutive)
     if assistant is not None and (assistant.text or assistant.calls):
         paired.append(assistant)
         for call in assistant.calls:
@@ -96,12 +96,14 @@ def _orphan(result: ToolMessage, degraded: list[str]) -> UserMessage:
     return UserMessage((_ORPHAN, *result.parts))
 
 
-def _joined(said: Sequence[AssistantMessage]) -> AssistantMessage | None:
-    if len(said) < 2:
-        return said[0] if said else None
+def _joined(consecutive: Sequence[AssistantMessage]) -> AssistantMessage | None:
+    if len(consecutive) < 2:
+        return consecutive[0] if consecutive else None
     return AssistantMessage(
-        text="".join(each.text for each in said if each.text) or None,
-        reasoning="\n\n".join(each.reasoning for each in said if each.reasoning) or None,
-        calls=tuple(call for each in said for call in each.calls),
-        thoughts=tuple(thought for each in said for thought in each.thoughts),
+        text="".join(each.text for each in consecutive if each.text) or None,
+        reasoning="\n\n".join(each.reasoning for each in consecutive if each.reasoning) or None,
+        calls=tuple(call for each in consecutive for call in each.calls),
+        signed_blocks=tuple(
+            signed_block for each in consecutive for signed_block in each.signed_blocks
+        ),
     )

@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.core.events import Event, Signed, Text
+from gateway.core.events import Event, Signature, Text
 from gateway.dialects.json import GrowingObject
 from gateway.dialects.messages.block_assembly import Assembly, Block
 from gateway.dialects.messages.call_ids import encode_call_id
@@ -34,7 +34,7 @@ _DELTA = (
 )
 _DELTA_END = b"}}\n\n"
 #: gives the signature of a thinking block, or the data of a redacted one
-Sign = Callable[[bytes, Signed | None], str]
+Sign = Callable[[bytes, Signature | None], str]
 
 #: delta type and its member, by kind of block; one of another kind stands in its start
 _DELTAS = {

@@ -13,18 +13,18 @@ from msgspec import Struct
 from gateway.core.errors import InvalidRequest
 from gateway.core.request import (
     AssistantMessage,
-    Document,
-    Image,
+    DocumentPart,
+    ImagePart,
     Request,
     SystemMessage,
-    Text,
+    TextPart,
     ToolMessage,
     UserMessage,
 )
 from gateway.core.tokens import TokenCounter
 from gateway.dialects.json import decode
 from gateway.dialects.messages import types
-from gateway.dialects.messages.blocks import Place, parts_of
+from gateway.dialects.messages.blocks import BlockContext, parts_of
 from gateway.dialects.messages.history_reader import read_system
 from gateway.dialects.messages.images import UNREADABLE_TOKENS, image_tokens
 from gateway.dialects.messages.tool_declaration import declare
@@ -39,7 +39,7 @@ _BYTES_PER_TOKEN = 3.5
 _SOURCE_BYTES = 128
 
 
-class Counted(Struct):
+class CountableContent(Struct):
     """What of a body counts: texts, PDFs in base64 whose text counts too, and tokens for the rest.
 
     `declared` are the tools as a model is told of them, empty where there are none.
@@ -51,59 +51,59 @@ class Counted(Struct):
     declared: str
 
 
-def read_counted(body: bytes) -> Counted:
+def read_counted(body: bytes) -> CountableContent:
     """What counts in a `count_tokens` body; some work for the largest.
 
     Raises `InvalidRequest` only for what is not JSON, or has no messages.
     """
     fields = decode(body, types.CountBody)
     tokens = _ANSWER_TOKENS + _MESSAGE_TOKENS * len(fields.messages)
-    counted = Counted([], [], tokens, "")
+    counted = CountableContent([], [], tokens, "")
     if system := read_system(fields.system):
         counted.texts.append(system)
         counted.tokens += _MESSAGE_TOKENS
     counted.declared = declare(tool for param in fields.tools or () if (tool := read_tool(param)))
-    thoughts: list[str] = []
+    signed_blocks: list[str] = []
     for message in fields.messages:
         blocks = list(_blocks(message.content))
         if message.role == "user" and not all(isinstance(b, types.ToolResultBlock) for b in blocks):
-            thoughts.clear()
+            signed_blocks.clear()
         for block in blocks:
             if isinstance(block, types.ThinkingBlock):
-                thoughts.append(block.thinking or "")
+                signed_blocks.append(block.thinking or "")
             else:
                 _add(block, counted)
-    counted.texts += thoughts
+    counted.texts += signed_blocks
     return counted
 
 
-def counted_of(request: Request) -> Counted:
+def counted_of(request: Request) -> CountableContent:
     """The same of a request that was parsed, and whose documents are read."""
     tokens = _ANSWER_TOKENS + _MESSAGE_TOKENS * len(request.messages)
-    counted = Counted([], [], tokens, declare(request.tools))
-    thoughts: list[str] = []
+    counted = CountableContent([], [], tokens, declare(request.tools))
+    signed_blocks: list[str] = []
     for message in request.messages:
         match message:
             case SystemMessage(text=text):
                 counted.texts.append(text)
             case AssistantMessage(text=said, reasoning=reasoning, calls=calls):
                 counted.texts.append(said or "")
-                thoughts.append(reasoning or "")
+                signed_blocks.append(reasoning or "")
                 for call in calls:
                     counted.texts += (call.name, call.arguments)
             case UserMessage(parts=parts) | ToolMessage(parts=parts):
                 if isinstance(message, UserMessage):
-                    thoughts.clear()
+                    signed_blocks.clear()
                 for part in parts:
-                    if isinstance(part, Image):
+                    if isinstance(part, ImagePart):
                         counted.tokens += image_tokens(part.url, part.url.find(",") + 1)
                     else:
                         counted.texts.append(part.text)
-    counted.texts += thoughts
+    counted.texts += signed_blocks
     return counted
 
 
-def counting(counted: Counted, counter: TokenCounter) -> Iterator[int]:
+def counting(counted: CountableContent, counter: TokenCounter) -> Iterator[int]:
     """Tokens of all but the documents, in portions that add up; to be drawn in a thread."""
     tokens = counted.tokens + (_MESSAGE_TOKENS if counted.declared else 0)
     for portion in counter.counting((*counted.texts, counted.declared)):
@@ -113,7 +113,7 @@ def counting(counted: Counted, counter: TokenCounter) -> Iterator[int]:
 
 def counting_tools(declared: str, counter: TokenCounter) -> Iterator[int]:
     """Tokens of the tools' declaration, likewise; 0 for an empty one."""
-    return counting(Counted([], [], 0, declared), counter)
+    return counting(CountableContent([], [], 0, declared), counter)
 
 
 def _blocks(content: types.Content | None) -> Iterator[types.Block]:
@@ -129,7 +129,7 @@ def _blocks(content: types.Content | None) -> Iterator[types.Block]:
             yield block
 
 
-def _add(block: types.Block, counted: Counted) -> None:
+def _add(block: types.Block, counted: CountableContent) -> None:
     texts = counted.texts
     match block:
         case types.TextBlock(text=text):
@@ -149,21 +149,21 @@ def _add(block: types.Block, counted: Counted) -> None:
             texts.append(f"Tool {name} is now available")
 
 
-def _add_all(content: types.Content | None, counted: Counted) -> None:
+def _add_all(content: types.Content | None, counted: CountableContent) -> None:
     for block in _blocks(content):
         _add(block, counted)
 
 
-def _add_document(block: types.DocumentBlock, counted: Counted) -> None:
+def _add_document(block: types.DocumentBlock, counted: CountableContent) -> None:
     """The document as the model gets to see it."""
     if block.source.type == "content":
         counted.texts += (block.title or "", block.context or "")
         _add_all(block.source.content, counted)
         return
-    for part in parts_of(block, Place("", [])):
-        if isinstance(part, Document) and part.data:
+    for part in parts_of(block, BlockContext("", [])):
+        if isinstance(part, DocumentPart) and part.data:
             counted.documents.append(part.data)
-        elif isinstance(part, Text):
+        elif isinstance(part, TextPart):
             counted.texts.append(part.text)
 
 

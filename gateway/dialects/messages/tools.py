@@ -13,11 +13,11 @@ from gateway.core.errors import InvalidRequest, UnsupportedParameter
 from gateway.core.request import Tool, ToolChoice
 from gateway.dialects.inline import shown_kind
 from gateway.dialects.messages.client_tools import client_tool
-from gateway.dialects.messages.types import ToolChoiceParam, ToolParam
+from gateway.dialects.messages.types import MessagesTool, ToolChoiceParam
 
 
 def read_tools(
-    params: Sequence[ToolParam], choice: ToolChoiceParam | None, degraded: list[str]
+    params: Sequence[MessagesTool], choice: ToolChoiceParam | None, degraded: list[str]
 ) -> tuple[Tool, ...]:
     """The functions a model may call.
 
@@ -46,7 +46,7 @@ def read_tools(
     return tuple(tools.values())
 
 
-def read_tool(param: ToolParam) -> Tool | None:
+def read_tool(param: MessagesTool) -> Tool | None:
     """The function behind one tool, or None for a tool that only Anthropic's servers can run."""
     if param.type in (None, "custom"):
         return Tool(param.name or "", param.description, param.input_schema, param.strict)

@@ -18,7 +18,7 @@ from gateway.dialects.values import MESSAGES_MAX, PARTS_MAX, TOOLS_MAX
 Content = str | Annotated[list[Raw], Meta(max_length=PARTS_MAX)]
 
 
-class Source(Struct):
+class SourceParam(Struct):
     """Where an image or a document comes from: base64, text, content, url or file."""
 
     type: str
@@ -32,7 +32,7 @@ class TextBlock(Struct, tag="text"):
 
 
 class ImageBlock(Struct, tag="image"):
-    source: Source
+    source: SourceParam
 
 
 class CitationsParam(Struct):
@@ -40,7 +40,7 @@ class CitationsParam(Struct):
 
 
 class DocumentBlock(Struct, tag="document"):
-    source: Source
+    source: SourceParam
     title: str | None = None
     context: str | None = None
     citations: CitationsParam | None = None
@@ -91,12 +91,12 @@ Block = (
 )
 
 
-class Message(Struct):
+class MessageParam(Struct):
     role: str
     content: Content
 
 
-class ToolParam(Struct):
+class MessagesTool(Struct):
     """A tool of any kind; `type` is absent or `custom` for a function of the client's own."""
 
     type: str | None = None
@@ -135,12 +135,12 @@ class MetadataParam(Struct):
 class CountBody(Struct):
     """The part of a body that is counted; `count_tokens` sends nothing else of importance."""
 
-    messages: Annotated[list[Message], Meta(max_length=MESSAGES_MAX)]
+    messages: Annotated[list[MessageParam], Meta(max_length=MESSAGES_MAX)]
     system: Content | None = None
-    tools: Annotated[list[ToolParam], Meta(max_length=TOOLS_MAX)] | None = None
+    tools: Annotated[list[MessagesTool], Meta(max_length=TOOLS_MAX)] | None = None
 
 
-class Body(CountBody, kw_only=True):
+class MessagesBody(CountBody, kw_only=True):
     """A body of `POST /v1/messages`; of its last three members only the presence is read."""
 
     model: str

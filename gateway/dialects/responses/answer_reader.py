@@ -177,7 +177,7 @@ def read_usage(usage: Any) -> Usage | None:
 
 def _error(error: Any) -> Object:
     known = error if isinstance(error, dict) else {"message": str(error or "no reason given")}
-    told = (known.get(name) for name in ("type", "code"))
-    kinds = [str(one) for one in told if one and isinstance(one, str | int)]
+    words = (known.get(name) for name in ("type", "code"))
+    kinds = [str(one) for one in words if one and isinstance(one, str | int)]
     status = next((_STATUSES[kind] for kind in kinds if kind in _STATUSES), 500)
     return {"type": " ".join(kinds), "message": known.get("message"), "code": status}

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from gateway.core.concurrency.worker_thread import Aside
+from gateway.core.concurrency.worker_thread import WorkerThread
 from gateway.core.errors import FaregateError
 from gateway.core.events import (
     CallArguments,
@@ -28,13 +28,13 @@ from gateway.core.events import (
     FinishReason,
     Reasoning,
     Refusal,
-    Signed,
+    Signature,
     Text,
     Usage,
 )
-from gateway.core.request import Thought
+from gateway.core.request import SignedReasoning
 from gateway.core.seal import Sealer
-from gateway.dialects.base import Answer, Chunk, Exchange
+from gateway.dialects.base import Chunk, Completion, Exchange
 from gateway.dialects.errors import render_openai
 from gateway.dialects.responses.calls import ITEMS
 from gateway.dialects.responses.logprobs import read_logprobs
@@ -46,7 +46,7 @@ from gateway.dialects.responses.output_items import (
     ReasoningOutput,
     frame,
 )
-from gateway.dialects.responses.request_reader import Source
+from gateway.dialects.responses.request_reader import ResponsesSource
 from gateway.dialects.responses.response_object import (
     IncompleteDetails,
     error_object,
@@ -74,13 +74,13 @@ class ResponseRenderer:
 
     def __init__(
         self,
-        source: Source,
+        source: ResponsesSource,
         exchange: Exchange,
         sealer: Sealer,
         state: ResponseState | None,
-        aside: Aside,
+        worker_thread: WorkerThread,
     ) -> None:
-        self._aside = aside
+        self._worker_thread = worker_thread
         self._toolbox = source.toolbox
         self._wants_logprobs = source.logprobs
         self._caller = exchange.caller
@@ -147,19 +147,23 @@ class ResponseRenderer:
         )
         return [event, self._lifecycle("failed")]
 
-    async def complete(self, answer: Answer) -> bytes:
+    async def complete(self, answer: Completion) -> bytes:
         """The response object, kept before it is given away."""
         size = answer.size
-        await self._aside.run(self._caller.holder, size, partial(self._absorb_whole, answer))
+        await self._worker_thread.run(
+            self._caller.holder, size, partial(self._absorb_whole, answer)
+        )
         await self._keep()
-        return await self._aside.run(self._caller.holder, size, partial(_encode, self._object))
+        return await self._worker_thread.run(
+            self._caller.holder, size, partial(_encode, self._object)
+        )
 
-    def _absorb_whole(self, answer: Answer) -> None:
+    def _absorb_whole(self, answer: Completion) -> None:
         # The frames of a few events cost less than a second way to build the items would.
         self._absorb(answer)
         self._finish(answer.usage)
 
-    def _absorb(self, part: Chunk | Answer) -> list[bytes]:
+    def _absorb(self, part: Chunk | Completion) -> list[bytes]:
         frames: list[bytes] = []
         logprobs = read_logprobs(part.data) if self._wants_logprobs and part.data else []
         for event in part.events():
@@ -184,14 +188,14 @@ class ResponseRenderer:
             frames.append(self._message("refusal", frames).add(event.text))
         elif isinstance(event, Finished):
             self._reason = event.reason
-        elif isinstance(event, Signed):
+        elif isinstance(event, Signature):
             self._sign(event, frames)
 
     def _message(self, kind: PartKind, frames: list[bytes]) -> MessageOutput:
         """The open message with a part of this kind under way."""
         message = self._talking
         if not isinstance(message, MessageOutput):
-            self._hush(frames)
+            self._close_current(frames)
             index = len(self._items)
             message = MessageOutput(self._item_id("msg", index), index, self._numbers)
             self._talking = message
@@ -203,7 +207,7 @@ class ResponseRenderer:
     def _reasoning(self, frames: list[bytes]) -> ReasoningOutput:
         reasoning = self._talking
         if not isinstance(reasoning, ReasoningOutput):
-            self._hush(frames)
+            self._close_current(frames)
             index = len(self._items)
             reasoning = ReasoningOutput(
                 self._item_id("rs", index), index, self._numbers, self._seal
@@ -212,15 +216,15 @@ class ResponseRenderer:
             self._begin(reasoning, frames)
         return reasoning
 
-    def _sign(self, event: Signed, frames: list[bytes]) -> None:
+    def _sign(self, event: Signature, frames: list[bytes]) -> None:
         """End the reasoning under way; what is redacted is an item of its own."""
         if event.is_redacted:
-            self._hush(frames)
+            self._close_current(frames)
         self._reasoning(frames).signed = event
-        self._hush(frames)
+        self._close_current(frames)
 
     def _start_call(self, event: CallStarted, frames: list[bytes]) -> None:
-        self._hush(frames)
+        self._close_current(frames)
         binding = self._toolbox.binding(event.name)
         index = len(self._items)
         item_id = self._item_id(ITEMS[binding.kind][1], index)
@@ -233,7 +237,7 @@ class ResponseRenderer:
         self._items.append(item)
         frames.extend(item.open())
 
-    def _hush(self, frames: list[bytes]) -> None:
+    def _close_current(self, frames: list[bytes]) -> None:
         """Close the reasoning or message item that is open, if one is."""
         if self._talking is not None:
             frames.extend(self._talking.close("completed"))
@@ -252,11 +256,11 @@ class ResponseRenderer:
         self._call_ids.add(call_id)
         return call_id
 
-    def _seal(self, text: str, signed: Signed | None) -> str:
+    def _seal(self, text: str, signed: Signature | None) -> str:
         if signed is None:
             return self._sealer.seal(self._caller.account_id, text.encode())
-        thought = Thought(text, signed.signature, signed.upstream, signed.is_redacted)
-        return self._sealer.seal_thought(self._caller.account_id, thought)
+        signed_block = SignedReasoning(text, signed.signature, signed.upstream, signed.is_redacted)
+        return self._sealer.seal_reasoning(self._caller.account_id, signed_block)
 
     def _finish(self, usage: Usage | None) -> list[bytes]:
         """Close every item and fill in the object; only the last item can be incomplete."""

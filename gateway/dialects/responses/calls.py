@@ -18,7 +18,7 @@ from msgspec import Raw, Struct
 
 from gateway.core.request import Tool
 from gateway.dialects.json import encode, is_part
-from gateway.dialects.responses.types import CallItem, Object, ToolParam
+from gateway.dialects.responses.types import CallItem, Object, ResponsesTool
 
 Kind = Literal["function", "custom", "local_shell", "shell", "apply_patch", "tool_search"]
 
@@ -97,7 +97,7 @@ TYPED: dict[str, Tool] = {
 }
 
 
-def custom_tool(param: ToolParam, name: str) -> Tool:
+def custom_tool(param: ResponsesTool, name: str) -> Tool:
     """A free-form tool as a function of one text; a grammar is told in its description."""
     description = param.description or ""
     grammar = param.format or {}
@@ -110,7 +110,7 @@ def custom_tool(param: ToolParam, name: str) -> Tool:
     return Tool(name, description.strip() or None, _object(["input"], input=text), strict=False)
 
 
-def tool_search(param: ToolParam) -> Tool:
+def tool_search(param: ResponsesTool) -> Tool:
     """A search for further tools that the client runs."""
     schema = param.parameters or _object(
         ["query"], query={"type": "string", "description": "What the tool should do."}

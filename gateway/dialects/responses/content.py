@@ -11,17 +11,17 @@ from typing import Any
 from msgspec import Struct
 
 from gateway.core.errors import InvalidRequest, UnsupportedParameter
-from gateway.core.request import Document, Image, Text
+from gateway.core.request import DocumentPart, ImagePart, TextPart
 from gateway.core.request import Part as InternalPart
 from gateway.dialects.inline import is_inline_image, read_file, shown_kind
 from gateway.dialects.json import convert, encode
-from gateway.dialects.responses.types import Part
+from gateway.dialects.responses.types import InputPart
 
 _TEXT_PARTS = frozenset({"input_text", "output_text", "text", "summary_text", "reasoning_text"})
 _DETAILS = {"low": "low", "high": "high", "auto": "auto", "original": "high"}
 
 
-class Place(Struct, frozen=True):
+class PartContext(Struct, frozen=True):
     """Where a content stands: its path in the body, and whether it is the user's newest message.
 
     A part of an unknown kind is an error there, and a note in `degraded` further up, where the
@@ -33,40 +33,40 @@ class Place(Struct, frozen=True):
     degraded: list[str]
 
 
-def read_parts(content: str | list[Any] | None, place: Place) -> Iterator[InternalPart]:
+def read_parts(content: str | list[Any] | None, place: PartContext) -> Iterator[InternalPart]:
     """What a model may see of a content; raises `InvalidRequest` for what cannot be served."""
     if isinstance(content, str):
-        yield Text(content)
+        yield TextPart(content)
         return
     for index, raw in enumerate(content or ()):
         path = f"{place.path}.{index}"
-        part = convert(raw, Part, path)
+        part = convert(raw, InputPart, path)
         if part.type == "input_file":
             yield from _file(part, path)
         else:
             yield _read_part(part, path, place)
 
 
-def read_text(content: str | list[Any] | None, place: Place, separator: str = "") -> str:
+def read_text(content: str | list[Any] | None, place: PartContext, separator: str = "") -> str:
     """The text of a content, refusals among it, and nothing else."""
     texts: list[str] = []
     for part in read_parts(content, place):
-        if isinstance(part, Document):
+        if isinstance(part, DocumentPart):
             place.degraded.append("document")
-        elif isinstance(part, Text) and part.text:
+        elif isinstance(part, TextPart) and part.text:
             texts.append(part.text)
     return separator.join(texts)
 
 
-def read_output(output: Any, place: Place) -> tuple[InternalPart, ...]:
+def read_output(output: Any, place: PartContext) -> tuple[InternalPart, ...]:
     """A tool's output: text, parts, or any JSON where the kind of tool says so."""
     if output is None or output == "":
         return ()
     if isinstance(output, str):
-        return (Text(output),)
+        return (TextPart(output),)
     if isinstance(output, list) and all(_is_part(entry) for entry in output):
         return tuple(read_parts(output, place))
-    return (Text(encode(output).decode()),)
+    return (TextPart(encode(output).decode()),)
 
 
 def _is_part(entry: Any) -> bool:
@@ -74,21 +74,21 @@ def _is_part(entry: Any) -> bool:
     return isinstance(kind, str) and (kind.startswith("input_") or kind in _TEXT_PARTS)
 
 
-def _read_part(part: Part, path: str, place: Place) -> InternalPart:
+def _read_part(part: InputPart, path: str, place: PartContext) -> InternalPart:
     if part.type in _TEXT_PARTS:
         if part.text is None:
             raise InvalidRequest(
                 f"Missing required parameter: '{path}.text'.", param=f"{path}.text"
             )
-        return Text(part.text)
+        return TextPart(part.text)
     if part.type == "refusal":
-        return Text(part.refusal or "")
+        return TextPart(part.refusal or "")
     if part.type == "input_image":
         return _image(part, path)
     return _omitted(part, path, place)
 
 
-def _image(part: Part, path: str) -> Image:
+def _image(part: InputPart, path: str) -> ImagePart:
     url = part.image_url
     if url is None or not is_inline_image(url):
         member = "image_url" if url is not None or part.file_id is None else "file_id"
@@ -96,11 +96,11 @@ def _image(part: Part, path: str) -> Image:
             "Images must be given inline, as a `data:` URL in `image_url`; they are not fetched.",
             param=f"{path}.{member}",
         )
-    return Image(url, _DETAILS.get(part.detail or ""))
+    return ImagePart(url, _DETAILS.get(part.detail or ""))
 
 
-def _file(part: Part, path: str) -> Iterator[Text]:
-    yield Text(f"[file {part.filename or 'untitled'}]")
+def _file(part: InputPart, path: str) -> Iterator[TextPart]:
+    yield TextPart(f"[file {part.filename or 'untitled'}]")
     if part.file_data is not None:
         yield read_file(part.file_data, f"{path}.file_data")
     else:
@@ -108,7 +108,7 @@ def _file(part: Part, path: str) -> Iterator[Text]:
         yield read_file(None, f"{path}.{member}")
 
 
-def _omitted(part: Part, path: str, place: Place) -> Text:
+def _omitted(part: InputPart, path: str, place: PartContext) -> TextPart:
     name = part.filename or part.type or "part"
     if place.is_newest:
         raise UnsupportedParameter(
@@ -117,4 +117,4 @@ def _omitted(part: Part, path: str, place: Place) -> Text:
             param=path,
         )
     place.degraded.append(f"input.{shown_kind(part.type)}")
-    return Text(f"[{name} omitted: not supported]")
+    return TextPart(f"[{name} omitted: not supported]")

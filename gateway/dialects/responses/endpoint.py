@@ -5,10 +5,10 @@ Source: OpenAI API reference, "Create a model response".
 
 from gateway.core.catalog import Resolution
 from gateway.core.request import Request
-from gateway.dialects.endpoint import AnswerStream, Outgoing, bearer
+from gateway.dialects.endpoint import AnswerStream, UpstreamRequest, bearer
 from gateway.dialects.event_stream import EventStream
 from gateway.dialects.responses.answer_reader import ResponsesReader
-from gateway.dialects.responses.passthrough import render_native
+from gateway.dialects.responses.passthrough import pass_through
 from gateway.dialects.responses.request_writer import render_request
 
 
@@ -22,10 +22,12 @@ class ResponsesEndpoint:
         """The credential as a bearer token."""
         return bearer(credential)
 
-    def prepare(self, request: Request, resolution: Resolution) -> Outgoing:
+    def prepare(self, request: Request, resolution: Resolution) -> UpstreamRequest:
         """The request as this upstream takes it; raises `InvalidRequest` for what it cannot."""
-        return render_native(request, resolution) or render_request(request, resolution)
+        return pass_through(request, resolution) or render_request(request, resolution)
 
-    def reader(self, outgoing: Outgoing, upstream: str, credential: str | None) -> AnswerStream:
+    def reader(
+        self, outgoing: UpstreamRequest, upstream: str, credential: str | None
+    ) -> AnswerStream:
         """The reader of one answer."""
         return EventStream(ResponsesReader(upstream, credential))

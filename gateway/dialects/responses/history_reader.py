@@ -20,8 +20,8 @@ from gateway.core.request import (
     AssistantMessage,
     Message,
     Part,
+    SignedReasoning,
     SystemMessage,
-    Thought,
     ToolCall,
     ToolMessage,
     UserMessage,
@@ -30,13 +30,13 @@ from gateway.core.seal import Sealer
 from gateway.dialects.inline import shown_kind
 from gateway.dialects.json import convert
 from gateway.dialects.responses.calls import CALLS, OUTPUTS, wrap
-from gateway.dialects.responses.content import Place, read_output, read_parts, read_text
+from gateway.dialects.responses.content import PartContext, read_output, read_parts, read_text
 from gateway.dialects.responses.tools import flat_name
 from gateway.dialects.responses.types import (
     CallItem,
+    CallOutputItem,
     MessageItem,
     Object,
-    OutputItem,
     ReasoningItem,
 )
 
@@ -44,13 +44,13 @@ from gateway.dialects.responses.types import (
 class History(Struct):
     """What the items say; `tools` are lists of further tools, each with its path.
 
-    `thoughts` are those that the items hold sealed, by the sealed text.
+    `signed_blocks` are those that the items hold sealed, by the sealed text.
     """
 
     messages: list[Message]
     tools: list[tuple[str, list[Object]]]
     degraded: list[str]
-    thoughts: dict[str, Thought]
+    signed_blocks: dict[str, SignedReasoning]
 
 
 def kind_of(item: Object) -> str | None:
@@ -68,20 +68,20 @@ def read_items(items: Sequence[Object], given: int, sealer: Sealer, account_id: 
 
     Raises `InvalidRequest`; its `param` counts the request's own items from 0.
     """
-    reader = _Reader(items, len(items) - given, sealer, account_id)
+    reader = _ItemReader(items, len(items) - given, sealer, account_id)
     for index, item in enumerate(items):
         reader.read(index, item)
     return reader.finish()
 
 
-class _Output(Struct):
+class _CallResult(Struct):
     """The result of one call, as far as it was told."""
 
     parts: list[Part]
     is_error: bool = False
 
 
-class _Reader:
+class _ItemReader:
     def __init__(
         self, items: Sequence[Object], inherited: int, sealer: Sealer, account_id: int
     ) -> None:
@@ -90,10 +90,10 @@ class _Reader:
         self._sealer = sealer
         self._account_id = account_id
         self._newest = _newest_user_message(items)
-        self._outputs: dict[str, deque[_Output]] = {}
+        self._outputs: dict[str, deque[_CallResult]] = {}
         self._text: str | None = None
         self._reasoning: list[str] = []
-        self._thoughts: list[Thought] = []
+        self._signed_blocks: list[SignedReasoning] = []
         self._calls: list[ToolCall] = []
         self._collect_outputs(items)
 
@@ -129,9 +129,9 @@ class _Reader:
         # Inherited items were fine once, so nobody ever sees their path.
         return f"input.{max(0, index - self._inherited)}"
 
-    def _place(self, index: int, member: str) -> Place:
+    def _place(self, index: int, member: str) -> PartContext:
         path = f"{self._path(index)}.{member}"
-        return Place(path, index == self._newest, self._history.degraded)
+        return PartContext(path, index == self._newest, self._history.degraded)
 
     def _message(self, index: int, raw: Object) -> None:
         item = convert(raw, MessageItem, self._path(index))
@@ -158,11 +158,11 @@ class _Reader:
             self._flush()
         text = "\n\n".join(piece.text for piece in item.content or () if piece.text)
         sealed = item.encrypted_content or ""
-        thought = self._sealer.open_thought(self._account_id, sealed)
-        if thought is not None:
-            self._thoughts.append(thought)
-            self._history.thoughts[sealed] = thought
-            text = text or thought.text
+        signed_block = self._sealer.open_reasoning(self._account_id, sealed)
+        if signed_block is not None:
+            self._signed_blocks.append(signed_block)
+            self._history.signed_blocks[sealed] = signed_block
+            text = text or signed_block.text
         elif not text and sealed:
             plain = self._sealer.open(self._account_id, sealed)
             text = plain.decode(errors="replace") if plain is not None else ""
@@ -194,7 +194,7 @@ class _Reader:
                 self._collect_output(index, item, called)
 
     def _collect_output(self, index: int, raw: Object, called: Counter[str]) -> None:
-        item = convert(raw, OutputItem, self._path(index))
+        item = convert(raw, CallOutputItem, self._path(index))
         if item.tools is not None:
             self._more_tools(item.tools, index)
         call_id = item.call_id or item.id
@@ -204,7 +204,7 @@ class _Reader:
         parts = read_output(output, self._place(index, "output"))
         outputs = self._outputs.setdefault(call_id, deque())
         if not 0 < called[call_id] <= len(outputs):
-            outputs.append(_Output([]))
+            outputs.append(_CallResult([]))
         outputs[-1].parts += parts
         outputs[-1].is_error |= item.status == "failed"
 
@@ -216,14 +216,14 @@ class _Reader:
         """Append the assistant message under way with its results; reasoning alone is dropped."""
         if self._text or self._calls:
             reasoning = "\n\n".join(self._reasoning) or None
-            calls, thoughts = tuple(self._calls), tuple(self._thoughts)
+            calls, signed_blocks = tuple(self._calls), tuple(self._signed_blocks)
             self._history.messages.append(
-                AssistantMessage(self._text or None, reasoning, calls, thoughts=thoughts)
+                AssistantMessage(self._text or None, reasoning, calls, signed_blocks=signed_blocks)
             )
             self._history.messages.extend(self._take_output(call) for call in calls)
         self._text = None
         self._reasoning = []
-        self._thoughts = []
+        self._signed_blocks = []
         self._calls = []
 
     def _take_output(self, call: ToolCall) -> ToolMessage:

@@ -11,11 +11,11 @@ from typing import Any
 
 from gateway.core.request import (
     AssistantMessage,
-    Image,
+    ImagePart,
     Message,
     Part,
+    SignedReasoning,
     SystemMessage,
-    Thought,
     ToolCall,
     ToolMessage,
     UserMessage,
@@ -47,7 +47,7 @@ def write_conversation(messages: Iterable[Message], think: Think) -> tuple[list[
 
 def write_reasoning(message: AssistantMessage, upstream: str, takes_open: bool) -> list[Object]:
     """What `upstream` sealed, as it came; where there is none, the bare reasoning if it may be."""
-    sealed = [write_sealed(each) for each in message.thoughts if each.upstream == upstream]
+    sealed = [write_sealed(each) for each in message.signed_blocks if each.upstream == upstream]
     if sealed or not takes_open or not message.reasoning:
         return sealed
     # Engines insist on an id.
@@ -55,10 +55,10 @@ def write_reasoning(message: AssistantMessage, upstream: str, takes_open: bool) 
     return [{**item, "summary": _summary(message.reasoning)}]
 
 
-def write_sealed(thought: Thought) -> Object:
+def write_sealed(signed_block: SignedReasoning) -> Object:
     """One reasoning item as it came."""
-    summary = _summary(thought.text)
-    return {"type": "reasoning", "summary": summary, "encrypted_content": thought.signature}
+    summary = _summary(signed_block.text)
+    return {"type": "reasoning", "summary": summary, "encrypted_content": signed_block.signature}
 
 
 def _summary(text: str) -> list[Object]:
@@ -72,7 +72,9 @@ def _items(message: Message, think: Think) -> list[Object]:
         case UserMessage():
             return [_message("user", [_part(part) for part in message.parts])]
         case ToolMessage():
-            output = "\n".join(part.text for part in message.parts if not isinstance(part, Image))
+            output = "\n".join(
+                part.text for part in message.parts if not isinstance(part, ImagePart)
+            )
             result = {"type": "function_call_output", "call_id": _call_id(message.call_id)}
             return [{**result, "output": output}]
         case AssistantMessage():
@@ -106,7 +108,7 @@ def _digest(prefix: str, text: str) -> str:
 
 
 def _part(part: Part) -> Object:
-    if isinstance(part, Image):
+    if isinstance(part, ImagePart):
         return {"type": "input_image", "image_url": part.url, "detail": part.detail or "auto"}
     return _text(part.text)
 

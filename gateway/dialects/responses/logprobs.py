@@ -12,12 +12,12 @@ class _Tokens(Struct):
     content: list[Raw] | None = None
 
 
-class _Choice(Struct):
+class _ChoiceLogprobs(Struct):
     logprobs: _Tokens | None = None
 
 
 class _Probable(Struct):
-    choices: list[_Choice] | None = None
+    choices: list[_ChoiceLogprobs] | None = None
 
 
 _PROBABLE = msgspec.json.Decoder(_Probable)

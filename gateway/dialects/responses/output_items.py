@@ -15,7 +15,7 @@ from typing import Literal
 import msgspec
 from msgspec import Raw
 
-from gateway.core.events import Signed
+from gateway.core.events import Signature
 from gateway.dialects.responses.calls import ITEMS, Binding, unwrap
 from gateway.dialects.responses.types import Object
 
@@ -87,12 +87,12 @@ class ReasoningOutput(OutputItem):
         id: str,
         index: int,
         numbers: Iterator[int],
-        seal: Callable[[str, Signed | None], str],
+        seal: Callable[[str, Signature | None], str],
     ) -> None:
         super().__init__(id, index, numbers)
         self._seal = seal
         #: how its upstream signed it
-        self.signed: Signed | None = None
+        self.signed: Signature | None = None
         self._pieces: list[str] = []
         self._prefix = _delta_prefix(
             "response.reasoning_summary_text.delta",

@@ -11,8 +11,8 @@ import msgspec
 from msgspec import Raw
 
 from gateway.core.catalog import Resolution
-from gateway.core.request import Native, Request, Sampling
-from gateway.dialects.endpoint import Outgoing
+from gateway.core.request import RawBody, Request, Sampling
+from gateway.dialects.endpoint import UpstreamRequest
 from gateway.dialects.json import encode
 from gateway.dialects.passthrough import open_body
 from gateway.dialects.responses.history_writer import write_sealed
@@ -25,15 +25,19 @@ _input = msgspec.json.Decoder(str | list[Raw]).decode
 _item = msgspec.json.Decoder(dict[str, Any]).decode
 
 
-def render_native(request: Request, resolution: Resolution) -> Outgoing | None:
+def pass_through(request: Request, resolution: Resolution) -> UpstreamRequest | None:
     """The request as its client wrote it; None where it has to be translated."""
-    native, model = request.native, resolution.model
-    if native is None or native.dialect != "responses" or model.profile.takes_whole != "responses":
+    raw_body, model = request.raw, resolution.model
+    if (
+        raw_body is None
+        or raw_body.dialect != "responses"
+        or model.profile.takes_whole != "responses"
+    ):
         return None
     # What of the sampling the family does not take, the translation leaves out.
     if bool(request.reasoning.on) is not resolution.reasoning or request.sampling != Sampling():
         return None
-    body, taken = open_body(native.body, _NOT_THE_CLIENTS, ("reasoning",))
+    body, taken = open_body(raw_body.body, _NOT_THE_CLIENTS, ("reasoning",))
     body.pop("include", None)
     body |= {"model": model.upstream_model, "store": False}
     if request.safety_identifier:
@@ -49,11 +53,11 @@ def render_native(request: Request, resolution: Resolution) -> Outgoing | None:
         body["include"] = [SEALED]
     items = _input(body["input"])
     if not isinstance(items, str):
-        body["input"] = _unseal(items, native, model.upstream)
-    return Outgoing(encode(body), request.stream, tuple(taken))
+        body["input"] = _unseal(items, raw_body, model.upstream)
+    return UpstreamRequest(encode(body), request.stream, tuple(taken))
 
 
-def _unseal(items: list[Raw], native: Native, upstream: str) -> list[Any]:
+def _unseal(items: list[Raw], raw_body: RawBody, upstream: str) -> list[Any]:
     """The items with what `upstream` sealed as it came, and without any other reasoning.
 
     Nor do ids go: they are ours, and name nothing there.
@@ -64,7 +68,7 @@ def _unseal(items: list[Raw], native: Native, upstream: str) -> list[Any]:
         if item.get("type") != "reasoning":
             written.append({k: v for k, v in item.items() if k != "id"} if "id" in item else raw)
             continue
-        thought = native.thoughts.get(item.get("encrypted_content") or "")
-        if thought is not None and thought.upstream == upstream:
-            written.append(write_sealed(thought))
+        signed_block = raw_body.signed_blocks.get(item.get("encrypted_content") or "")
+        if signed_block is not None and signed_block.upstream == upstream:
+            written.append(write_sealed(signed_block))
     return written

@@ -9,14 +9,14 @@ from collections.abc import Sequence
 
 from gateway.dialects.responses.history_reader import kind_of
 from gateway.dialects.responses.tools import Toolbox
-from gateway.dialects.responses.types import Body, Object
+from gateway.dialects.responses.types import Object, ResponsesBody
 
 _CALL, _OUTPUT = "function_call", "function_call_output"
 _ELSEWHERE = frozenset({"file_id", "file_url"})
 _KINDS = frozenset({"message", "reasoning", _CALL, _OUTPUT})
 
 
-def is_plain(body: Body, own: Sequence[Object], toolbox: Toolbox) -> bool:
+def is_plain(body: ResponsesBody, own: Sequence[Object], toolbox: Toolbox) -> bool:
     """Nothing but messages, reasoning and functions, in full; `own` are the items as given."""
     kinds = Counter(map(kind_of, own))
     return (

@@ -12,7 +12,7 @@ from functools import partial
 import msgspec
 from msgspec import Raw, Struct
 
-from gateway.core.concurrency.worker_thread import Aside
+from gateway.core.concurrency.worker_thread import WorkerThread
 from gateway.core.errors import (
     InvalidRequest,
     RequestTooLarge,
@@ -21,15 +21,15 @@ from gateway.core.errors import (
 )
 from gateway.core.request import (
     Message,
-    Native,
     OutputFormat,
-    ReasoningWish,
+    RawBody,
+    ReasoningChoice,
     Request,
     Sampling,
     SystemMessage,
 )
 from gateway.core.seal import Sealer
-from gateway.dialects.base import Call, Caller
+from gateway.dialects.base import Caller, ParsedRequest
 from gateway.dialects.json import decode
 from gateway.dialects.responses.history_reader import kind_of, read_items
 from gateway.dialects.responses.passthrough_check import is_plain
@@ -40,17 +40,17 @@ from gateway.dialects.responses.stored_responses import (
     look_up,
 )
 from gateway.dialects.responses.tools import Toolbox, read_choice, read_tools
-from gateway.dialects.responses.types import Body, Object
+from gateway.dialects.responses.types import Object, ResponsesBody
 
 _LOGPROBS = "message.output_text.logprobs"
 #: stored items that one request may refer to, each as often as it does
 REFERENCED_BYTES_MAX = 4 * 1024 * 1024
 
 
-class Source(Struct, frozen=True):
+class ResponsesSource(Struct, frozen=True):
     """What the renderer wants to remember: `context` is all input, inherited items included."""
 
-    body: Body
+    body: ResponsesBody
     toolbox: Toolbox
     context: list[Object]
     keep: bool
@@ -61,7 +61,7 @@ class _Given(Struct, frozen=True):
     """What stands in the body itself; `references` are places of stored items, with their ids."""
 
     raw: bytes
-    body: Body
+    body: ResponsesBody
     items: list[Object]
     references: list[tuple[int, str]]
 
@@ -81,24 +81,28 @@ class _Stored(Struct, frozen=True):
 
 
 async def parse_body(
-    raw: bytes, caller: Caller, sealer: Sealer, state: ResponseState | None, aside: Aside
-) -> Call:
+    raw: bytes,
+    caller: Caller,
+    sealer: Sealer,
+    state: ResponseState | None,
+    worker_thread: WorkerThread,
+) -> ParsedRequest:
     """Parse one request; `state` is None where nothing is kept.
 
     Raises `InvalidRequest` and its kin, and `DatabaseUnavailable` where the context cannot be
     looked up.
     """
-    given = await aside.run(caller.holder, len(raw), partial(_open, raw))
+    given = await worker_thread.run(caller.holder, len(raw), partial(_open, raw))
     stored = _Stored(
         await _referred(given, caller, state), await _previous(given.body, caller, state)
     )
     keep = given.body.store is not False and state is not None and len(raw) <= state.bytes_max
     work = partial(_read, given, stored, caller, sealer, keep)
-    return await aside.run(caller.holder, len(raw) + stored.size, work)
+    return await worker_thread.run(caller.holder, len(raw) + stored.size, work)
 
 
 def _open(raw: bytes) -> _Given:
-    body = decode(raw, Body)
+    body = decode(raw, ResponsesBody)
     _refuse(body)
     items = _own_items(body)
     references = [
@@ -109,7 +113,9 @@ def _open(raw: bytes) -> _Given:
     return _Given(raw, body, items, references)
 
 
-def _read(given: _Given, stored: _Stored, caller: Caller, sealer: Sealer, keep: bool) -> Call:
+def _read(
+    given: _Given, stored: _Stored, caller: Caller, sealer: Sealer, keep: bool
+) -> ParsedRequest:
     body = given.body
     own = _resolved(given, stored.items)
     context = [*(stored.previous.context if stored.previous is not None else ()), *own]
@@ -138,12 +144,12 @@ def _read(given: _Given, stored: _Stored, caller: Caller, sealer: Sealer, keep: 
         degraded=list(dict.fromkeys(history.degraded)),
     )
     if not request.degraded and not sampling.logprobs and is_plain(body, given.items, toolbox):
-        request.native = Native("responses", given.raw, history.thoughts)
-    source = Source(body, toolbox, context, keep, sampling.logprobs or False)
-    return Call(request, source, inherited=stored.size)
+        request.raw = RawBody("responses", given.raw, history.signed_blocks)
+    source = ResponsesSource(body, toolbox, context, keep, sampling.logprobs or False)
+    return ParsedRequest(request, source, inherited=stored.size)
 
 
-def _refuse(body: Body) -> None:
+def _refuse(body: ResponsesBody) -> None:
     if body.previous_response_id is not None and body.conversation is not None:
         raise InvalidRequest(
             "Mutually exclusive parameters: give only one of 'previous_response_id' and"
@@ -159,7 +165,7 @@ def _refuse(body: Body) -> None:
             raise UnsupportedParameter(f"Unsupported parameter: '{name}'.", param=name)
 
 
-def _own_items(body: Body) -> list[Object]:
+def _own_items(body: ResponsesBody) -> list[Object]:
     if body.input is None:
         if body.previous_response_id is None:
             raise InvalidRequest("Missing required parameter: 'input'.", param="input")
@@ -170,7 +176,7 @@ def _own_items(body: Body) -> list[Object]:
 
 
 async def _previous(
-    body: Body, caller: Caller, state: ResponseState | None
+    body: ResponsesBody, caller: Caller, state: ResponseState | None
 ) -> StoredResponse | None:
     previous_id = body.previous_response_id
     if previous_id is None:
@@ -221,14 +227,14 @@ def _resolved(given: _Given, found: dict[str, Raw]) -> list[Object]:
     return resolved
 
 
-def _reasoning(body: Body) -> ReasoningWish:
+def _reasoning(body: ResponsesBody) -> ReasoningChoice:
     effort = body.reasoning.effort if body.reasoning is not None else None
     if effort is None:
-        return ReasoningWish()
-    return ReasoningWish(on=False) if effort == "none" else ReasoningWish(True, effort)
+        return ReasoningChoice()
+    return ReasoningChoice(on=False) if effort == "none" else ReasoningChoice(True, effort)
 
 
-def _output_format(body: Body) -> OutputFormat | None:
+def _output_format(body: ResponsesBody) -> OutputFormat | None:
     format = body.text.format if body.text is not None else None
     if format is None or format.type == "text":
         return None
@@ -247,7 +253,7 @@ def _output_format(body: Body) -> OutputFormat | None:
     return OutputFormat("json_schema", format.name or "response", format.schema, format.strict)
 
 
-def _sampling(body: Body) -> Sampling:
+def _sampling(body: ResponsesBody) -> Sampling:
     logprobs = _LOGPROBS in (body.include or ())
     return Sampling(
         temperature=body.temperature,

@@ -22,10 +22,10 @@ from gateway.core.request import (
     Tool,
     ToolChoice,
 )
-from gateway.dialects.adapt.parameters import tell_template, write_parameters
+from gateway.dialects.adapt.parameters import set_template_flags, write_parameters
 from gateway.dialects.adapt.prepare import FREE_JSON, Prepared, no_prefill, prepare
 from gateway.dialects.adapt.tools import fit_parameters, fit_schema
-from gateway.dialects.endpoint import Outgoing
+from gateway.dialects.endpoint import UpstreamRequest
 from gateway.dialects.json import encode
 from gateway.dialects.responses.history_writer import write_conversation, write_reasoning
 
@@ -38,7 +38,7 @@ _WORDS_OF_ALL = frozenset({"prompt_cache_key", "safety_identifier"})
 SEALED = "reasoning.encrypted_content"
 
 
-def render_request(request: Request, resolution: Resolution) -> Outgoing:
+def render_request(request: Request, resolution: Resolution) -> UpstreamRequest:
     """Render a request; raises `InvalidRequest` for what the profile cannot take."""
     profile = resolution.model.profile
     if request.prefill:
@@ -61,18 +61,18 @@ def render_request(request: Request, resolution: Resolution) -> Outgoing:
     body["store"] = False
     if request.stream:
         body["stream"] = True
-    return Outgoing(encode(body), request.stream, tuple(dict.fromkeys(degraded)))
+    return UpstreamRequest(encode(body), request.stream, tuple(dict.fromkeys(degraded)))
 
 
 def _with_words(resolution: Resolution) -> Resolution:
     """The same with the parameters that this dialect can say."""
     profile = resolution.model.profile
-    said = replace(
+    with_efforts = replace(
         profile,
         parameters=(profile.parameters & _WORDS) | _WORDS_OF_ALL,
         max_tokens_member="max_output_tokens",
     )
-    return replace(resolution, model=replace(resolution.model, profile=said))
+    return replace(resolution, model=replace(resolution.model, profile=with_efforts))
 
 
 def _write_input(body: Object, prepared: Prepared, resolution: Resolution) -> None:
@@ -126,7 +126,7 @@ def _switch_reasoning(body: Object, resolution: Resolution) -> None:
     """Tell the upstream whether to reason, so that what is billed is what runs."""
     profile, on = resolution.model.profile, resolution.reasoning
     if profile.spelling == "chat_template_kwargs":
-        tell_template(body, on)
+        set_template_flags(body, on)
     elif not on and profile.spelling != "none":
         switch_off(body, profile)
     if not on:

@@ -21,7 +21,7 @@ from gateway.core.errors import (
 )
 from gateway.core.events import Usage
 from gateway.dialects.json import encode_part
-from gateway.dialects.responses.types import Body, Object, TextOptions
+from gateway.dialects.responses.types import Object, ResponsesBody, TextOptions
 
 Status = Literal["in_progress", "completed", "incomplete", "failed"]
 
@@ -100,7 +100,7 @@ class ResponseObject(Struct, kw_only=True):
 
 
 def new_object(
-    body: Body, tools: list[Object], *, id: str, model: str, created: int, store: bool
+    body: ResponsesBody, tools: list[Object], *, id: str, model: str, created: int, store: bool
 ) -> ResponseObject:
     """The object of a response in progress: what was asked for, defaults filled in.
 

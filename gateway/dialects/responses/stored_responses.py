@@ -71,7 +71,7 @@ class ResponseState(Protocol):
         """Whether it was there. Raises `DatabaseUnavailable`."""
 
 
-class _Output(Struct):
+class _ResponseOutput(Struct):
     output: list[Raw]
 
 
@@ -79,7 +79,7 @@ class _Identified(Struct):
     id: str = ""
 
 
-_RESPONSE_OUTPUT = msgspec.json.Decoder(_Output)
+_RESPONSE_OUTPUT = msgspec.json.Decoder(_ResponseOutput)
 _OBJECT = msgspec.json.Decoder(Object)
 _ITEMS = msgspec.json.Decoder(list[Raw])
 _IDENTIFIED = msgspec.json.Decoder(_Identified)

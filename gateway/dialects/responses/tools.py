@@ -17,7 +17,7 @@ from gateway.core.request import Tool, ToolChoice
 from gateway.dialects.inline import shown_kind
 from gateway.dialects.json import convert
 from gateway.dialects.responses.calls import TYPED, Binding, Kind, custom_tool, tool_search
-from gateway.dialects.responses.types import ChoiceParam, Object, ToolParam
+from gateway.dialects.responses.types import ChoiceParam, Object, ResponsesTool
 from gateway.dialects.values import TOOLS_MAX
 
 NAME_LENGTH_MAX = 64
@@ -41,7 +41,7 @@ class Toolbox:
         return self.bindings.get(name) or Binding("function", name)
 
 
-class _Found(Struct, frozen=True):
+class _FoundTool(Struct, frozen=True):
     binding: Binding
     tool: Tool
     path: str
@@ -144,7 +144,7 @@ def _allowed(param: ChoiceParam, box: Toolbox) -> tuple[tuple[Tool, ...], ToolCh
     return tools, ToolChoice(param.mode) if tools else None
 
 
-def _add(box: Toolbox, raw: Object, found: list[_Found], *, is_additional: bool) -> None:
+def _add(box: Toolbox, raw: Object, found: list[_FoundTool], *, is_additional: bool) -> None:
     for one in found:
         name = one.tool.name
         if name not in box.tools:
@@ -160,24 +160,24 @@ def _add(box: Toolbox, raw: Object, found: list[_Found], *, is_additional: bool)
         box.echo.append(_echoed(raw))
 
 
-def _read_tool(raw: Object, path: str) -> Iterator[_Found]:
+def _read_tool(raw: Object, path: str) -> Iterator[_FoundTool]:
     """The functions behind one tool: none for a tool that only OpenAI's servers can run."""
     match raw.get("type"):
         case "function" | "custom":
-            yield _named(convert(raw, ToolParam, path), path, None)
+            yield _named(convert(raw, ResponsesTool, path), path, None)
         case "namespace":
-            param = convert(raw, ToolParam, path)
+            param = convert(raw, ResponsesTool, path)
             for index, inner in enumerate(param.tools or ()):
                 inner_path = f"{path}.tools.{index}"
-                yield _named(convert(inner, ToolParam, inner_path), inner_path, param.name)
+                yield _named(convert(inner, ResponsesTool, inner_path), inner_path, param.name)
         case "tool_search" if raw.get("execution") == "client":
-            param = convert(raw, ToolParam, path)
-            yield _Found(Binding("tool_search", "tool_search"), tool_search(param), path)
+            param = convert(raw, ResponsesTool, path)
+            yield _FoundTool(Binding("tool_search", "tool_search"), tool_search(param), path)
         case "local_shell" | "shell" | "apply_patch" as kind:
-            yield _Found(Binding(kind, kind), TYPED[kind], path)
+            yield _FoundTool(Binding(kind, kind), TYPED[kind], path)
 
 
-def _named(param: ToolParam, path: str, namespace: str | None) -> _Found:
+def _named(param: ResponsesTool, path: str, namespace: str | None) -> _FoundTool:
     if not param.name:
         raise InvalidRequest(f"Missing required parameter: '{path}.name'.", param=f"{path}.name")
     name = flat_name(param.name, namespace)
@@ -193,7 +193,7 @@ def _named(param: ToolParam, path: str, namespace: str | None) -> _Found:
         # Absent means "strict where the schema allows it", which no upstream can tell.
         schema = param.parameters or _EMPTY_SCHEMA
         tool = Tool(name, param.description, schema, strict=param.strict or False)
-    return _Found(Binding(kind, param.name, namespace), tool, path)
+    return _FoundTool(Binding(kind, param.name, namespace), tool, path)
 
 
 def _echoed(raw: Object) -> Object:

@@ -39,7 +39,7 @@ class TextOptions(Struct, frozen=True):
     verbosity: str | None = None
 
 
-class Body(Struct, frozen=True, kw_only=True):
+class ResponsesBody(Struct, frozen=True, kw_only=True):
     """The body of `POST /responses`."""
 
     model: str
@@ -105,7 +105,7 @@ class CallItem(Struct, frozen=True):
     execution: str | None = None
 
 
-class OutputItem(Struct, frozen=True):
+class CallOutputItem(Struct, frozen=True):
     """The result of a call of any kind."""
 
     call_id: str | None = None
@@ -116,7 +116,7 @@ class OutputItem(Struct, frozen=True):
     execution: str | None = None
 
 
-class ToolParam(Struct, frozen=True):
+class ResponsesTool(Struct, frozen=True):
     """A tool of any kind that this gateway can serve."""
 
     type: str
@@ -138,7 +138,7 @@ class ChoiceParam(Struct, frozen=True):
     tools: Tools = []
 
 
-class Part(Struct, frozen=True):
+class InputPart(Struct, frozen=True):
     """One content part of any kind."""
 
     type: str = ""

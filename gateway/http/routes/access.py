@@ -6,15 +6,15 @@ from fastapi import Depends, Request
 
 from gateway.core.errors import FaregateError
 from gateway.http.entrance import CALLER
-from gateway.pipeline.key_cache import Key
+from gateway.pipeline.key_cache import CachedKey
 
 
-async def authenticated(request: Request) -> Key:
+async def authenticated(request: Request) -> CachedKey:
     """The key that asks. Raises what there was to say of its credentials."""
-    found: Key | FaregateError = request.scope[CALLER]
+    found: CachedKey | FaregateError = request.scope[CALLER]
     if isinstance(found, FaregateError):
         raise found
     return found
 
 
-AuthenticatedKey = Annotated[Key, Depends(authenticated)]
+AuthenticatedKey = Annotated[CachedKey, Depends(authenticated)]

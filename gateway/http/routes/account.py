@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 
 from gateway.core.catalog import Catalog
 from gateway.http.routes.access import AuthenticatedKey
-from gateway.http.routes.database_reads import Reads
+from gateway.http.routes.database_reads import DatabaseReads
 from gateway.store.account_statement import read_statement
 
 router = APIRouter()
@@ -17,7 +17,7 @@ async def show_account(request: Request, key: AuthenticatedKey) -> dict[str, Any
     """Balance, prices, the key's limits and the last entries of its account."""
     catalog: Catalog = request.app.state.catalog
     live = key.live
-    reads: Reads = request.app.state.reads
+    reads: DatabaseReads = request.app.state.reads
     statement = await reads.read(key.caller.holder, read_statement, live.account_id, live.id)
     return {
         "object": "account",

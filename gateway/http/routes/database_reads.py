@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Concatenate, ParamSpec, TypeVar
 
-from gateway.core.concurrency.places import Places
+from gateway.core.concurrency.places import FairSemaphore
 from gateway.core.shares import Holder
 from gateway.store.database import Database
 
@@ -22,12 +22,12 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Reads:
+class DatabaseReads:
     """Reads of one replica's users; made once."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._places = Places("reads", 1, WAITING_MAX, _WAITING_SECONDS_MAX)
+        self._places = FairSemaphore("reads", 1, WAITING_MAX, _WAITING_SECONDS_MAX)
         self._thread = ThreadPoolExecutor(1, "reads")
 
     async def read(
@@ -41,7 +41,7 @@ class Reads:
 
         Raises `RateLimited` where the account has its share of reads, and `Overloaded`.
         """
-        async with self._places.place(holder):
+        async with self._places.acquire(holder):
             return await asyncio.get_running_loop().run_in_executor(
                 self._thread, lambda: function(self._database, *arguments, **named)
             )

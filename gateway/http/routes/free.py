@@ -11,10 +11,10 @@ from typing import Any
 
 from gateway.http.entrance import CALLER, Application
 from gateway.pipeline.connection import Message, Receive, Scope, Send
-from gateway.pipeline.key_cache import Key
+from gateway.pipeline.key_cache import CachedKey
 from gateway.pipeline.request_state import new_request_id
 from gateway.telemetry.metrics import Metrics, RequestLabels
-from gateway.telemetry.observers import Witness
+from gateway.telemetry.observers import RequestObserver
 
 
 class FreeRoutes:
@@ -41,13 +41,15 @@ class FreeRoutes:
         return free_app(**self._state)
 
 
-class Counted:
+class CountedRoutes:
     """Around the free routes: every answer gets its ids and is counted. Pure ASGI."""
 
-    def __init__(self, app: Application, metrics: Metrics, witness: Witness | None) -> None:
+    def __init__(
+        self, app: Application, metrics: Metrics, observer: RequestObserver | None
+    ) -> None:
         self._app = app
         self._metrics = metrics
-        self._witness = witness
+        self._observer = observer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request_id = new_request_id()
@@ -72,11 +74,11 @@ class Counted:
             await self._app(scope, receive, send_named)
         finally:
             caller = scope.get(CALLER)
-            live = caller.live if isinstance(caller, Key) else None
+            live = caller.live if isinstance(caller, CachedKey) else None
             labels = RequestLabels(live.name, live.account) if live else RequestLabels()
             self._metrics.answered(labels, "free", status).value += 1
-            if self._witness is not None:
-                told = {
+            if self._observer is not None:
+                fields = {
                     "request_id": request_id,
                     "key_id": live.key_id if live else None,
                     "key": labels.key,
@@ -87,4 +89,4 @@ class Counted:
                     "credits": 0,
                     "duration_seconds": round(time.monotonic() - began, 6),
                 }
-                self._witness.end(None, status, lambda: told)
+                self._observer.end(None, status, lambda: fields)

@@ -15,23 +15,23 @@ from typing import Any, TypeVar
 from msgspec import Raw, Struct
 
 from gateway.core.catalog import Catalog
-from gateway.core.concurrency.places import Places
-from gateway.core.concurrency.worker_thread import Aside
+from gateway.core.concurrency.places import FairSemaphore
+from gateway.core.concurrency.worker_thread import WorkerThread
 from gateway.core.errors import FaregateError
 from gateway.core.request import Request
 from gateway.core.shares import Holder, Shares
 from gateway.core.tokens import TokenCounter
-from gateway.dialects.base import Call, Dialect
+from gateway.dialects.base import Dialect, ParsedRequest
 from gateway.dialects.json import decode, encode
 from gateway.dialects.messages.token_count import (
-    Counted,
+    CountableContent,
     counted_of,
     counting,
     counting_tools,
     read_counted,
 )
-from gateway.pipeline.documents.reader import DocumentReader, Room
-from gateway.pipeline.key_cache import Key
+from gateway.pipeline.documents.reader import DocumentAllowance, DocumentReader
+from gateway.pipeline.key_cache import CachedKey
 from gateway.upstream.failover import Rendering
 from gateway.upstream.registry import Upstreams
 
@@ -67,9 +67,9 @@ class Counting:
         catalog: Catalog,
         dialects: Mapping[str, Dialect],
         upstreams: Upstreams,
-        aside: Aside,
+        worker_thread: WorkerThread,
     ) -> None:
-        self._aside = aside
+        self._worker_thread = worker_thread
         self._counter = counter
         self._documents = documents
         self._catalog = catalog
@@ -77,10 +77,10 @@ class Counting:
         self._upstreams = upstreams.all
         self._counters = upstreams.counters
         self._thread = ThreadPoolExecutor(1, "counting")
-        self._places = Places("token counts", 1, WAITING_MAX, _WAITING_SECONDS_MAX)
+        self._places = FairSemaphore("token counts", 1, WAITING_MAX, _WAITING_SECONDS_MAX)
         self._asked = Shares(ASKED_MAX)
 
-    async def count_message(self, body: bytes, key: Key) -> Tokens:
+    async def count_message(self, body: bytes, key: CachedKey) -> Tokens:
         """Tokens of a Messages body; raises `InvalidRequest` only for what is not one, and
         `RateLimited` and `Overloaded` where too many are counted at once."""
         holder = key.caller.holder
@@ -93,7 +93,7 @@ class Counting:
                 tokens = await self._ask_upstream(call.request, counted.declared, key, len(body))
                 if tokens is not None:
                     return Tokens(tokens, UPSTREAM)
-        room = Room()
+        room = DocumentAllowance()
         for index, data in enumerate(counted.documents):
             path = f"document {index + 1}"
             room.enter(path)
@@ -102,7 +102,7 @@ class Counting:
             counted.texts.append(text if isinstance(text, str) else text.sentence)
         return await self._count(counted, holder)
 
-    async def count_response(self, body: bytes, key: Key) -> Tokens:
+    async def count_response(self, body: bytes, key: CachedKey) -> Tokens:
         """Tokens of a Responses body; raises what parsing a request and its documents raises."""
         holder = key.caller.holder
         call = await self._parse("responses", body, key, model="")
@@ -115,17 +115,21 @@ class Counting:
                     return Tokens(tokens, UPSTREAM)
         return await self._count(counted, holder)
 
-    async def _parse(self, dialect: str, body: bytes, key: Key, **lacking: Any) -> Call:
+    async def _parse(
+        self, dialect: str, body: bytes, key: CachedKey, **lacking: Any
+    ) -> ParsedRequest:
         """A body as a request; `lacking` are members that it may lack."""
-        whole = await self._aside.run(key.caller.holder, len(body), partial(_with, body, lacking))
+        whole = await self._worker_thread.run(
+            key.caller.holder, len(body), partial(_with, body, lacking)
+        )
         return await self._dialects[dialect].parse(whole, key.caller)
 
-    async def _count(self, counted: Counted, holder: Holder) -> Tokens:
+    async def _count(self, counted: CountableContent, holder: Holder) -> Tokens:
         tokens = await self._sum(counting(counted, self._counter), holder)
         return Tokens(tokens, self._counter.name)
 
     async def _ask_upstream(
-        self, request: Request, declared: str, key: Key, size: int
+        self, request: Request, declared: str, key: CachedKey, size: int
     ) -> int | None:
         """What the upstream of the request's model counts.
 
@@ -138,7 +142,9 @@ class Counting:
             return None
         holder = key.caller.holder
         upstream = self._upstreams[resolution.model.upstream]
-        outgoing = await Rendering(self._aside, holder, size).render(upstream, request, resolution)
+        outgoing = await Rendering(self._worker_thread, holder, size).render(
+            upstream, request, resolution
+        )
         if not self._asked.take(holder):
             return None
         try:
@@ -157,7 +163,7 @@ class Counting:
 
     async def _work(self, holder: Holder, work: Callable[[], T]) -> T:
         """A portion of work in the thread, when it is the account's turn."""
-        async with self._places.place(holder):
+        async with self._places.acquire(holder):
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
 

@@ -28,7 +28,7 @@ class Fault(IntEnum):
     TOO_LARGE = 14
 
 
-class _Found(Exception):
+class _CannotRead(Exception):
     def __init__(self, fault: Fault) -> None:
         self.fault = fault
 
@@ -41,7 +41,7 @@ def main() -> int:
     try:
         text = _read(sys.stdin.buffer.read(), pages_max, characters_max)
         sys.stdout.buffer.write(text.encode(errors="replace"))
-    except _Found as found:
+    except _CannotRead as found:
         return found.fault
     except MemoryError:
         return Fault.TOO_LARGE
@@ -62,18 +62,18 @@ def _read(data: bytes, pages_max: int, characters_max: int) -> str:
 
     reader = PdfReader(io.BytesIO(data))
     if reader.is_encrypted and not reader.decrypt(""):  # many only forbid printing
-        raise _Found(Fault.ENCRYPTED)
+        raise _CannotRead(Fault.ENCRYPTED)
     if len(reader.pages) > pages_max:
-        raise _Found(Fault.TOO_MANY_PAGES)
+        raise _CannotRead(Fault.TOO_MANY_PAGES)
     pages: list[str] = []
     characters = 0
     for page in reader.pages:
         pages.append(page.extract_text().strip())
         characters += len(pages[-1])
         if characters > characters_max:
-            raise _Found(Fault.TOO_LARGE)
+            raise _CannotRead(Fault.TOO_LARGE)
     if not characters:
-        raise _Found(Fault.TEXTLESS)
+        raise _CannotRead(Fault.TEXTLESS)
     return "\n\n".join(pages)
 
 

@@ -17,7 +17,7 @@ T = TypeVar("T")
 _Key = tuple[str, bytes]
 
 
-class Memory(Generic[T]):
+class TextCache(Generic[T]):
     """Values with a size, by account and digest; `capacity` of sizes in all."""
 
     def __init__(self, capacity: int) -> None:

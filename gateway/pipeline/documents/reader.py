@@ -17,8 +17,8 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from gateway.core.concurrency.places import Places
-from gateway.core.concurrency.single_flight import Once
+from gateway.core.concurrency.places import FairSemaphore
+from gateway.core.concurrency.single_flight import SingleFlight
 from gateway.core.errors import (
     FaregateError,
     InvalidRequest,
@@ -28,18 +28,18 @@ from gateway.core.errors import (
 )
 from gateway.core.request import (
     AssistantMessage,
-    Document,
+    DocumentPart,
     Message,
     Part,
     Request,
-    Text,
+    TextPart,
     ToolMessage,
     UserMessage,
 )
 from gateway.core.shares import Holder
 from gateway.pipeline.documents import extract
 from gateway.pipeline.documents.extract import Fault
-from gateway.pipeline.documents.memory import Memory
+from gateway.pipeline.documents.memory import TextCache
 
 PAGES_MAX = 600
 CHARACTERS_MAX = 4_000_000
@@ -79,7 +79,7 @@ class Unreadable(Struct, frozen=True):
     is_share: bool = False
 
 
-class Room:
+class DocumentAllowance:
     """How much the documents of one request may be: the same one many times is as much each."""
 
     def __init__(self) -> None:
@@ -112,13 +112,13 @@ class DocumentReader:
     """Reads documents for one replica. Made once; several requests may use it at a time."""
 
     def __init__(self) -> None:
-        self._places = Places("documents", AT_ONCE, WAITING_MAX, _WAITING_SECONDS_MAX)
-        self._memory: Memory[str | Unreadable] = Memory(REMEMBERED_MAX)
+        self._places = FairSemaphore("documents", AT_ONCE, WAITING_MAX, _WAITING_SECONDS_MAX)
+        self._memory: TextCache[str | Unreadable] = TextCache(REMEMBERED_MAX)
         #: by account and digest: whose place a reading takes must not depend on others
-        self._reading: Once[tuple[str, bytes], str | Unreadable] = Once()
+        self._reading: SingleFlight[tuple[str, bytes], str | Unreadable] = SingleFlight()
 
     async def fill(self, request: Request, holder: Holder) -> None:
-        """Replace every `Document` of a request by its text, or by a note, named as degraded.
+        """Replace every `DocumentPart` of a request by its text, or by a note, named as degraded.
 
         Raises `InvalidRequest` and `UnsupportedParameter` for one that the user has just sent and
         that cannot be read, `Overloaded` where it cannot be read now, and `RateLimited` where the
@@ -127,14 +127,14 @@ class DocumentReader:
         if not _hold_document(request.messages):
             return
         answered = _last_answer(request.messages)
-        room = Room()
+        room = DocumentAllowance()
         messages: list[Message] = []
         for index, message in enumerate(request.messages):
             if isinstance(message, UserMessage | ToolMessage):
                 is_new = isinstance(message, UserMessage) and index > answered
                 parts: list[Part] = []
                 for part in message.parts:
-                    if isinstance(part, Document):
+                    if isinstance(part, DocumentPart):
                         parts.append(await self._fill(part, is_new, request, holder, room))
                     else:
                         parts.append(part)
@@ -155,8 +155,13 @@ class DocumentReader:
         )
 
     async def _fill(
-        self, document: Document, is_new: bool, request: Request, holder: Holder, room: Room
-    ) -> Text:
+        self,
+        document: DocumentPart,
+        is_new: bool,
+        request: Request,
+        holder: Holder,
+        room: DocumentAllowance,
+    ) -> TextPart:
         if document.problem is not None:
             found: str | Unreadable = Unreadable(document.problem)
         else:
@@ -164,17 +169,17 @@ class DocumentReader:
             found = await self.read(document.data, holder)
             room.take(found, document.path)
         if isinstance(found, str):
-            return Text(found)
+            return TextPart(found)
         if is_new:
             raise _error(document, found)
-        request.native = None  # what is not read here, nobody else is to fetch
+        request.raw = None  # what is not read here, nobody else is to fetch
         if "document" not in request.degraded:
             request.degraded.append("document")
-        return Text(f"[document omitted: {found.sentence}]")
+        return TextPart(f"[document omitted: {found.sentence}]")
 
     async def _read(self, digest: bytes, data: str, holder: Holder) -> str | Unreadable:
         try:
-            async with self._places.place(holder):
+            async with self._places.acquire(holder):
                 found = await _extract(data)
         except RateLimited:
             return _TOO_MANY
@@ -190,7 +195,7 @@ def _hold_document(messages: tuple[Message, ...]) -> bool:
     for message in messages:
         if type(message) is UserMessage or type(message) is ToolMessage:
             for part in message.parts:
-                if type(part) is Document:
+                if type(part) is DocumentPart:
                     return True
     return False
 
@@ -201,7 +206,7 @@ def _last_answer(messages: tuple[Message, ...]) -> int:
     return next((i for i in indexes if isinstance(messages[i], AssistantMessage)), -1)
 
 
-def _error(document: Document, found: Unreadable) -> FaregateError:
+def _error(document: DocumentPart, found: Unreadable) -> FaregateError:
     sentence = f"{document.path}: {found.sentence}"
     if not found.is_lasting:
         return (RateLimited if found.is_share else Overloaded)(sentence, retry_after_seconds=1.0)

@@ -64,8 +64,8 @@ def read_documents(path: Path, *, strict: bool = True) -> Documents:
         raise SpecError(f"{path}: expected one GatewayFleet, found {len(fleets)}")
     keys = tuple(document for document in documents if isinstance(document, ApiKey))
     grants = tuple(document for document in documents if isinstance(document, CreditGrant))
-    _refuse_twins(path, keys)
-    _refuse_twins(path, grants)
+    _refuse_duplicates(path, keys)
+    _refuse_duplicates(path, grants)
     _refuse_shared_secrets(path, keys)
     return Documents(fleets[0], keys, grants)
 
@@ -109,7 +109,7 @@ def put_real_upstream(fleet: GatewayFleet, override: UpstreamOverride) -> Gatewa
     def real(upstream: UpstreamSpec) -> UpstreamSpec:
         return replace(upstream, url=override.base_url) if upstream.name in simulated else upstream
 
-    def told(model: ModelSpec) -> ModelSpec:
+    def with_model(model: ModelSpec) -> ModelSpec:
         fallbacks = [
             replace(each, upstream_model=override.model, profile=None)
             if each.upstream in simulated
@@ -125,12 +125,12 @@ def put_real_upstream(fleet: GatewayFleet, override: UpstreamOverride) -> Gatewa
     spec = replace(
         fleet.spec,
         upstreams=[real(upstream) for upstream in fleet.spec.upstreams],
-        models=[told(model) for model in fleet.spec.models],
+        models=[with_model(model) for model in fleet.spec.models],
     )
     return replace(fleet, spec=spec)
 
 
-def _refuse_twins(path: Path, objects: tuple[ApiKey, ...] | tuple[CreditGrant, ...]) -> None:
+def _refuse_duplicates(path: Path, objects: tuple[ApiKey, ...] | tuple[CreditGrant, ...]) -> None:
     seen: set[tuple[str, str]] = set()
     for document in objects:
         name = (document.metadata.namespace, document.metadata.name)

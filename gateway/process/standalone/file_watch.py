@@ -73,10 +73,10 @@ class FileWatch:
             except TimeoutError:
                 pass
             state = await asyncio.to_thread(_state_of, self._path)
-            is_settled, before = state == before, state
+            is_quiet, before = state == before, state
             if self._closing:
                 return
-            if self._asked.is_set() or (is_settled and state not in (self._done, None)):
+            if self._asked.is_set() or (is_quiet and state not in (self._done, None)):
                 self._asked.clear()
                 if await self._try(apply):
                     self._done = state
@@ -93,11 +93,11 @@ class FileWatch:
         except Exception:  # noqa: BLE001  # the edge: the process goes on after a bug
             _log.exception("applying the file met a bug")
         else:
-            _tell(self._path, applied)
+            _report(self._path, applied)
         return True
 
 
-def _tell(path: Path, applied: Applied) -> None:
+def _report(path: Path, applied: Applied) -> None:
     for grant in applied.grants:
         if grant.result.reason != "AlreadyPosted":
             _log.info("grant %s: %s (%s)", grant.name, grant.result.reason, grant.result.message)

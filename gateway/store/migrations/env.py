@@ -2,11 +2,11 @@
 
 from alembic import context
 
-from gateway.store.tables import Response
+from gateway.store.tables import ResponseRow
 
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=Response.metadata,
+    target_metadata=ResponseRow.metadata,
     transactional_ddl=False,  # the caller's transaction is the only one
 )
 context.run_migrations()

@@ -7,7 +7,7 @@ from alembic import op
 from sqlalchemy import text
 
 from gateway.core.errors import DatabaseBusy
-from gateway.store.database import told
+from gateway.store.database import translated_errors
 
 _log = logging.getLogger(__name__)
 #: whoever asks for a table after us waits behind us, so we wait only for as long as a charge may
@@ -28,7 +28,7 @@ def lock_tables(*names: str) -> None:
         attempt = connection.begin_nested()
         connection.execute(text(f"SET LOCAL lock_timeout = '{_WAIT_MILLISECONDS}ms'"))
         try:
-            with told():
+            with translated_errors():
                 connection.execute(text(f"LOCK TABLE {', '.join(names)} IN ACCESS EXCLUSIVE MODE"))
         except DatabaseBusy:
             attempt.rollback()

@@ -30,7 +30,7 @@ class Call(Struct, frozen=True):
     arguments: str
 
 
-class Usage(Struct, frozen=True):
+class SimulatedUsage(Struct, frozen=True):
     """Tokens. `completion` includes `reasoning`, `prompt` includes `cached`."""
 
     prompt: int
@@ -46,7 +46,7 @@ class Answer(Struct, frozen=True):
     content: list[str]
     calls: list[Call]
     finish_reason: str
-    usage: Usage
+    usage: SimulatedUsage
 
 
 def build_answer(
@@ -76,7 +76,7 @@ def build_answer(
         text_tokens += reasoning_tokens
         reasoning_pieces, reasoning_tokens = [], 0
     finish = "length" if is_cut else "tool_calls" if calls else "stop"
-    usage = Usage(
+    usage = SimulatedUsage(
         prompt=max(conversation.prompt_tokens, script.cached_tokens),
         completion=(
             reasoning_tokens + text_tokens + sum(1 + _count(call.arguments) for call in calls)

@@ -13,7 +13,13 @@ from gateway.upstream.simulated.answer import build_answer
 from gateway.upstream.simulated.conversation import read_conversation
 from gateway.upstream.simulated.delivery import deliver, deliver_stream
 from gateway.upstream.simulated.errors import Refused, scripted_error
-from gateway.upstream.simulated.exchange import ClientGone, Exchange, Receive, Scope, Send
+from gateway.upstream.simulated.exchange import (
+    ClientDisconnected,
+    HttpExchange,
+    Receive,
+    Scope,
+    Send,
+)
 from gateway.upstream.simulated.families import (
     MODELS,
     describe_model,
@@ -49,7 +55,7 @@ class SimulatedUpstream:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             raise NotImplementedError(scope["type"])
-        exchange = Exchange(scope, receive, send)
+        exchange = HttpExchange(scope, receive, send)
         try:
             wire = _WIRES.get(exchange.path) if exchange.method == "POST" else None
             if wire is not None:
@@ -60,12 +66,12 @@ class SimulatedUpstream:
                 await self._count(exchange)
             else:
                 await self._serve_rest(exchange)
-        except ClientGone:
+        except ClientDisconnected:
             return
         finally:
             exchange.end()
 
-    async def _complete(self, exchange: Exchange, wire: Wire) -> None:
+    async def _complete(self, exchange: HttpExchange, wire: Wire) -> None:
         self._stats.begin()
         outcome: Outcome = "broken"
         try:
@@ -73,12 +79,12 @@ class SimulatedUpstream:
         except Refused as refusal:
             outcome = "refused"
             await _refuse(exchange, refusal, wire)
-        except ClientGone:
+        except ClientDisconnected:
             outcome = "cancelled"
         finally:
             self._stats.end(outcome)
 
-    async def _answer(self, exchange: Exchange, wire: Wire) -> Outcome:
+    async def _answer(self, exchange: HttpExchange, wire: Wire) -> Outcome:
         raw = await exchange.read_body()
         self._stats.keep(exchange.headers, raw)
         self._check_credential(exchange, wire)
@@ -92,7 +98,7 @@ class SimulatedUpstream:
             check_request(body, family, thinking=thinking, prompt_tokens=conversation.prompt_tokens)
         tools = frozenset(tool["function"]["name"] for tool in body.get("tools") or ())
         asked = Asked(body["model"], tools, bool(body.get("stream")))
-        script, speech = read_script(conversation.said, asked)
+        script, speech = read_script(conversation.user_texts, asked)
         if script.silence_seconds:
             await exchange.pause(script.silence_seconds)
         if script.hang_up:
@@ -109,7 +115,7 @@ class SimulatedUpstream:
             return await deliver_stream(exchange, answer, envelope, script, self._stats, wire)
         return await deliver(exchange, answer, envelope, script, wire)
 
-    async def _estimate(self, exchange: Exchange) -> None:
+    async def _estimate(self, exchange: HttpExchange) -> None:
         """Tokens of a model and messages. Of a script it knows the silence and the error."""
         try:
             self._check_credential(exchange)
@@ -117,7 +123,7 @@ class SimulatedUpstream:
             check_shape(body)
             find_family(body["model"])
             conversation = read_conversation(body["messages"])
-            script, _ = read_script(conversation.said, Asked(body["model"]))
+            script, _ = read_script(conversation.user_texts, Asked(body["model"]))
             await exchange.pause(script.silence_seconds)
             if script.error is not None:
                 raise scripted_error(script.error.status, script.error.type, None)
@@ -126,14 +132,14 @@ class SimulatedUpstream:
         except Refused as refusal:
             await _refuse(exchange, refusal)
 
-    async def _count(self, exchange: Exchange) -> None:
+    async def _count(self, exchange: HttpExchange) -> None:
         """Tokens of a Messages request. Of a script it knows the silence and the error."""
         try:
             self._check_credential(exchange, MESSAGES)
             body = count_body(_decode(await exchange.read_body()))
             find_family(body["model"])
             conversation = read_conversation(body["messages"])
-            script, _ = read_script(conversation.said, Asked(body["model"]))
+            script, _ = read_script(conversation.user_texts, Asked(body["model"]))
             await exchange.pause(script.silence_seconds)
             if script.error is not None:
                 raise scripted_error(script.error.status, script.error.type, None)
@@ -142,7 +148,7 @@ class SimulatedUpstream:
         except Refused as refusal:
             await _refuse(exchange, refusal, MESSAGES)
 
-    async def _serve_rest(self, exchange: Exchange) -> None:
+    async def _serve_rest(self, exchange: HttpExchange) -> None:
         """Models and counters. `GET /stats` alone is open, so that a probe needs no credential."""
         route = (exchange.method, exchange.path)
         try:
@@ -172,7 +178,7 @@ class SimulatedUpstream:
             f"url.not_found: {method} {path}", status=404, type="resource_not_found_error"
         )
 
-    def _check_credential(self, exchange: Exchange, wire: Wire = CHAT) -> None:
+    def _check_credential(self, exchange: HttpExchange, wire: Wire = CHAT) -> None:
         """Messages takes `x-api-key` as well, and wants to know its version."""
         given = exchange.header(b"authorization") or b""
         if wire is MESSAGES:
@@ -192,7 +198,7 @@ def _decode(raw: bytes) -> Any:
         raise Refused(f"Invalid request: the body is not valid JSON: {error}") from None
 
 
-async def _refuse(exchange: Exchange, refusal: Refused, wire: Wire = CHAT) -> None:
+async def _refuse(exchange: HttpExchange, refusal: Refused, wire: Wire = CHAT) -> None:
     headers = [(b"content-type", refusal.content_type)]
     if refusal.retry_after_seconds is not None:
         headers.append((b"retry-after", b"%d" % refusal.retry_after_seconds))

@@ -11,7 +11,7 @@ from msgspec import Struct
 IMAGE_TOKENS = 64
 
 
-class Said(Struct, frozen=True):
+class UserText(Struct, frozen=True):
     """A user message: its text, parts joined by line ends, and the turn it has got to.
 
     That is the number of assistant messages with tool calls after it.
@@ -25,7 +25,7 @@ class Conversation(Struct, frozen=True, kw_only=True):
     """One request's messages in short."""
 
     #: user messages since the last answer without tool calls, the newest last
-    said: list[Said]
+    user_texts: list[UserText]
     #: images in the last user message
     images: int
     #: tool calls in the whole history; Kimi numbers its calls on from there
@@ -38,7 +38,7 @@ class Conversation(Struct, frozen=True, kw_only=True):
 def read_conversation(messages: list[dict[str, Any]]) -> Conversation:
     """Walk the messages once. Content may be a string, a list of parts, null or absent."""
     images, turns, calls, prompt_tokens = 0, 0, 0, 0
-    said: list[tuple[str, int]] = []
+    user_texts: list[tuple[str, int]] = []
     is_answered = False
     results: list[str] | None = None
     for message in messages:
@@ -49,8 +49,8 @@ def read_conversation(messages: list[dict[str, Any]]) -> Conversation:
         role = message.get("role")
         if role == "user":
             if is_answered:
-                said.clear()
-            said.append((text, turns))
+                user_texts.clear()
+            user_texts.append((text, turns))
             images, is_answered = seen, False
         elif role == "assistant":
             made = len(message.get("tool_calls") or ())
@@ -62,7 +62,7 @@ def read_conversation(messages: list[dict[str, Any]]) -> Conversation:
         else:
             results.append(text)
     return Conversation(
-        said=[Said(text, turns - before) for text, before in said],
+        user_texts=[UserText(text, turns - before) for text, before in user_texts],
         images=images,
         calls=calls,
         results=results,

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from itertools import cycle, islice
 
 from gateway.upstream.simulated.answer import Answer
-from gateway.upstream.simulated.exchange import Exchange
+from gateway.upstream.simulated.exchange import HttpExchange
 from gateway.upstream.simulated.script import Script
 from gateway.upstream.simulated.stats import Outcome, Stats
 from gateway.upstream.simulated.stream import Envelope
@@ -21,7 +21,7 @@ _COALESCED_BYTES_MAX = 256 * 1024
 
 
 async def deliver(
-    exchange: Exchange, answer: Answer, envelope: Envelope, script: Script, wire: Wire = CHAT
+    exchange: HttpExchange, answer: Answer, envelope: Envelope, script: Script, wire: Wire = CHAT
 ) -> Outcome:
     """Send the whole answer in one body, after as long as a stream of it would take.
 
@@ -48,7 +48,7 @@ async def deliver(
 
 
 async def deliver_stream(
-    exchange: Exchange,
+    exchange: HttpExchange,
     answer: Answer,
     envelope: Envelope,
     script: Script,
@@ -108,7 +108,7 @@ def _headers(
 class _Outlet:
     """Decides what one write holds: an event, many of them, or any piece of them."""
 
-    def __init__(self, exchange: Exchange, script: Script) -> None:
+    def __init__(self, exchange: HttpExchange, script: Script) -> None:
         self._exchange = exchange
         self._split = script.split
         self._coalesce = script.coalesce

@@ -23,11 +23,11 @@ _BODY_BYTES_MAX = 64 * 1024 * 1024
 _HANG_UP_SECONDS_MAX = 5.0
 
 
-class ClientGone(Exception):
+class ClientDisconnected(Exception):
     """The client closed the connection before the answer was complete."""
 
 
-class Exchange:
+class HttpExchange:
     """One request and its answer."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -45,13 +45,13 @@ class Exchange:
         return next((value for key, value in self.headers if key == name), None)
 
     async def read_body(self) -> bytes:
-        """The whole body. Raises `ClientGone`, and `Refused` beyond 64 MiB."""
+        """The whole body. Raises `ClientDisconnected`, and `Refused` beyond 64 MiB."""
         parts: list[bytes] = []
         size, more = 0, True
         while more:
             message = await self._receive()
             if message["type"] == "http.disconnect":
-                raise ClientGone
+                raise ClientDisconnected
             parts.append(message.get("body", b""))
             size += len(parts[-1])
             if size > _BODY_BYTES_MAX:
@@ -68,9 +68,9 @@ class Exchange:
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
     async def finish(self, data: bytes = b"") -> None:
-        """Send the last part of the body. Raises `ClientGone` when nobody is there."""
+        """Send the last part of the body. Raises `ClientDisconnected` when nobody is there."""
         if self._is_gone:
-            raise ClientGone
+            raise ClientDisconnected
         await self._send({"type": "http.response.body", "body": data, "more_body": False})
 
     async def respond(self, status: int, body: bytes, headers: Headers) -> None:
@@ -80,7 +80,7 @@ class Exchange:
         await self.finish(body)
 
     async def pause(self, seconds: float) -> None:
-        """Wait, but not for a client that is gone: raises `ClientGone` as soon as it is."""
+        """Wait, but not for a client that is gone: raises `ClientDisconnected` as soon as it is."""
         loop = asyncio.get_running_loop()
         if self._watch is None:
             self._watch = loop.create_task(self._wait_for_disconnect())
@@ -93,7 +93,7 @@ class Exchange:
             finally:
                 timer.cancel()
         if self._is_gone:
-            raise ClientGone
+            raise ClientDisconnected
 
     async def hang_up(self) -> None:
         """Close the connection in the middle of the answer, after what was written has left.
@@ -106,7 +106,7 @@ class Exchange:
         self._close()
         try:
             await self.pause(_HANG_UP_SECONDS_MAX)
-        except ClientGone:
+        except ClientDisconnected:
             return
 
     def end(self) -> None:

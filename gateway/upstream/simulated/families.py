@@ -113,15 +113,15 @@ def unknown_model(model: str) -> Refused:
 def thinks(family: Family, body: dict[str, Any]) -> bool:
     """Whether thinking is on for this request: what it says, else the family's default."""
     thinking = body.get("thinking")
-    said = thinking.get("type") if isinstance(thinking, dict) else None
+    kind = thinking.get("type") if isinstance(thinking, dict) else None
     if family.thinking == "always":
         return True
     if family.thinking == "template":
-        return said == "enabled" or _template_says(body)
-    return said != "disabled"
+        return kind == "enabled" or _template_switch(body)
+    return kind != "disabled"
 
 
-def _template_says(body: dict[str, Any]) -> bool:
+def _template_switch(body: dict[str, Any]) -> bool:
     arguments = body.get("chat_template_kwargs")
     flags = (body, arguments if isinstance(arguments, dict) else {})
     if any(flag.get(name) is True for flag in flags for name in ("thinking", "enable_thinking")):

@@ -11,10 +11,10 @@ from typing import Any
 
 import msgspec
 
-from gateway.upstream.simulated.answer import Answer, Call, Usage
+from gateway.upstream.simulated.answer import Answer, Call, SimulatedUsage
 from gateway.upstream.simulated.messages_thinking import sign
 from gateway.upstream.simulated.script import Script
-from gateway.upstream.simulated.stream import Envelope, cut_arguments, dress
+from gateway.upstream.simulated.stream import Envelope, cut_arguments, format_json
 
 Object = dict[str, Any]
 
@@ -39,7 +39,7 @@ def render_body(answer: Answer, envelope: Envelope, script: Script) -> bytes:
     blocks += [{**_tool_use(call), "input": _input(call)} for call in answer.calls]
     reason = None if script.end_early else _reason(answer)
     message = {**_message(envelope), "content": blocks, "stop_reason": reason}
-    return dress(_encode({**message, "usage": _usage(answer.usage, script)}), script)
+    return format_json(_encode({**message, "usage": _usage(answer.usage, script)}), script)
 
 
 def render_chunks(answer: Answer, envelope: Envelope, script: Script) -> Iterator[bytes]:
@@ -66,7 +66,7 @@ def frame(payload: bytes, script: Script) -> bytes:
     name = found[1] if found else b"error"
     colon, end = (b":", b"\n") if script.tight else (b": ", b"\n")
     if script.spaces:
-        end, payload = b"\r\n", dress(payload, script)
+        end, payload = b"\r\n", format_json(payload, script)
     comment = b": keep-alive" + end + end if script.comments else b""
     return comment + b"event%b%b%bdata%b%b%b%b" % (colon, name, end, colon, payload, end, end)
 
@@ -124,7 +124,7 @@ def _reason(answer: Answer) -> str:
     return _REASONS.get(answer.finish_reason, answer.finish_reason)
 
 
-def _usage(usage: Usage, script: Script) -> Object:
+def _usage(usage: SimulatedUsage, script: Script) -> Object:
     """Input is what did not come from the cache; output includes thinking."""
     if script.usage == "none":
         return {"input_tokens": 0, "output_tokens": 0}

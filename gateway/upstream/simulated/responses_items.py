@@ -28,14 +28,14 @@ def read_items(given: Any, *, is_openais: bool) -> list[Item]:
     items = [{"role": "user", "content": given}] if isinstance(given, str) else given
     if not isinstance(items, list) or not items:
         raise Refused("Missing required parameter: 'input'.")
-    reader = _Reader(is_openais)
+    reader = _SimulatedItemReader(is_openais)
     for index, item in enumerate(items):
         reader.read(item, f"input[{index}]")
     reader.end()
     return reader.messages
 
 
-class _Reader:
+class _SimulatedItemReader:
     def __init__(self, is_openais: bool) -> None:
         self.messages: list[Item] = []
         self._is_openais = is_openais
@@ -48,8 +48,10 @@ class _Reader:
             raise Refused(f"Invalid value: '{kind}'. '{path}' is of no supported type.")
         if unknown := sorted(item.keys() - _MEMBERS[kind]):
             raise Refused(f"Unknown parameter: '{path}.{unknown[0]}'.")
-        is_said = kind != "function_call_output" and item.get("role", "assistant") == "assistant"
-        if not is_said:
+        is_assistant_text = (
+            kind != "function_call_output" and item.get("role", "assistant") == "assistant"
+        )
+        if not is_assistant_text:
             self._end_thinking()
         match kind:
             case "message":
@@ -70,7 +72,7 @@ class _Reader:
         if self._is_thinking:
             raise Refused("A 'reasoning' item was provided without its required following item.")
 
-    def _said(self) -> Item:
+    def _assistant(self) -> Item:
         """The assistant message under way."""
         self._is_thinking = False
         if not self.messages or self.messages[-1]["role"] != "assistant":
@@ -86,9 +88,9 @@ class _Reader:
         if not isinstance(parts, list) or not parts:
             raise Refused(f"Missing required parameter: '{path}.content'.")
         if role == "assistant":
-            texts = [_read_said(part, f"{path}.content") for part in parts]
-            said = self._said()
-            said["content"] = (said["content"] or "") + "".join(texts)
+            texts = [_read_assistant_text(part, f"{path}.content") for part in parts]
+            assistant = self._assistant()
+            assistant["content"] = (assistant["content"] or "") + "".join(texts)
         else:
             read = [_read_part(part, f"{path}.content") for part in parts]
             is_system = role in ("system", "developer")
@@ -108,7 +110,7 @@ class _Reader:
             raise Refused("The encrypted content could not be verified.")
         if not self._is_openais and (sealed is not None or "id" not in item):
             raise Refused(f"Invalid value: '{path}': an id is required, and nothing sealed.")
-        self._said()["reasoning_content"] = text
+        self._assistant()["reasoning_content"] = text
         self._is_thinking = True
 
     def _read_call(self, item: Item, path: str) -> None:
@@ -119,7 +121,7 @@ class _Reader:
             raise Refused(f"Missing required parameter: '{path}.name' or '{path}.arguments'.")
         function = {"name": name, "arguments": arguments}
         call = {"id": call_id, "type": "function", "function": function}
-        self._said().setdefault("tool_calls", []).append(call)
+        self._assistant().setdefault("tool_calls", []).append(call)
         self._waiting.append(call_id)
 
     def _read_output(self, item: Item, path: str) -> None:
@@ -132,7 +134,7 @@ class _Reader:
         self.messages.append({"role": "tool", "tool_call_id": call_id, "content": output})
 
 
-def _read_said(part: Any, path: str) -> str:
+def _read_assistant_text(part: Any, path: str) -> str:
     member = {"output_text": "text", "refusal": "refusal"}
     kind = part.get("type") if isinstance(part, dict) else None
     if kind not in member or not isinstance(part.get(member[kind]), str):

@@ -12,11 +12,11 @@ from typing import Any
 
 import msgspec
 
-from gateway.upstream.simulated.answer import Answer, Call, Usage
+from gateway.upstream.simulated.answer import Answer, Call, SimulatedUsage
 from gateway.upstream.simulated.messages_thinking import sign
 from gateway.upstream.simulated.responses_rules import is_an_engines
 from gateway.upstream.simulated.script import Script
-from gateway.upstream.simulated.stream import CREATED, Envelope, cut_arguments, dress
+from gateway.upstream.simulated.stream import CREATED, Envelope, cut_arguments, format_json
 
 Object = dict[str, Any]
 
@@ -26,7 +26,7 @@ _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"
 
 def render_body(answer: Answer, envelope: Envelope, script: Script) -> bytes:
     """The answer as one response."""
-    return dress(_encode(_response(answer, envelope, script)), script)
+    return format_json(_encode(_response(answer, envelope, script)), script)
 
 
 def render_chunks(answer: Answer, envelope: Envelope, script: Script) -> Iterator[bytes]:
@@ -171,7 +171,7 @@ def _call(call: Call) -> Object:
     }
 
 
-def _usage(usage: Usage) -> Object:
+def _usage(usage: SimulatedUsage) -> Object:
     return {
         "input_tokens": usage.prompt,
         "input_tokens_details": {"cached_tokens": usage.cached},

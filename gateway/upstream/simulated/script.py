@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from gateway.upstream.simulated.conversation import Said
+from gateway.upstream.simulated.conversation import UserText
 from gateway.upstream.simulated.errors import Refused
 
 _CHUNKS_MAX = 100_000
@@ -77,23 +77,23 @@ class Script(Struct, frozen=True, kw_only=True):
 UNSCRIPTED = Script()
 
 
-def read_script(said: Sequence[Said], asked: Asked) -> tuple[Script, str]:
+def read_script(user_texts: Sequence[UserText], asked: Asked) -> tuple[Script, str]:
     """The script of this turn, and the newest text without its directives.
 
     The newest message with directives is the script, so that what a client adds behind it (a
     tool's image, a reminder) does not end it. Raises `Refused` when a known directive has a bad
     argument.
     """
-    newest = said[-1].text if said else ""
-    for message in reversed(said):
+    newest = user_texts[-1].text if user_texts else ""
+    for message in reversed(user_texts):
         if message.text.startswith("!") or "\n!" in message.text:
             script, speech, is_script = _read(message, asked)
             if is_script:
-                return script, speech if message is said[-1] else newest
+                return script, speech if message is user_texts[-1] else newest
     return UNSCRIPTED, newest
 
 
-def _read(message: Said, asked: Asked) -> tuple[Script, str, bool]:
+def _read(message: UserText, asked: Asked) -> tuple[Script, str, bool]:
     """Script and speech of one message, and whether it holds any directive."""
     fields: dict[str, Any] = {}
     lines = message.text.replace("\r\n", "\n").split("\n")

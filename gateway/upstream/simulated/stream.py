@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from gateway.upstream.simulated.answer import Answer, Call, Usage
+from gateway.upstream.simulated.answer import Answer, Call, SimulatedUsage
 from gateway.upstream.simulated.script import Script
 
 DONE = b"[DONE]"
@@ -72,7 +72,7 @@ def render_body(answer: Answer, envelope: Envelope, script: Script) -> bytes:
         choices[0]["usage"] = _usage_object(answer.usage)
     if place not in ("choice", "none"):
         body["usage"] = _usage_object(answer.usage)
-    return dress(_encode(body), script)
+    return format_json(_encode(body), script)
 
 
 def render_chunks(answer: Answer, envelope: Envelope, script: Script) -> Iterator[bytes]:
@@ -114,12 +114,12 @@ def frame(payload: bytes, script: Script) -> bytes:
     name, end = (b"data:" if script.tight else b"data: "), b"\n\n"
     if script.spaces:
         end = b"\r\n\r\n"
-        payload = payload if payload is DONE else dress(payload, script)
+        payload = payload if payload is DONE else format_json(payload, script)
     comment = b": keep-alive" + end if script.comments else b""
     return comment + name + payload + end
 
 
-def dress(payload: bytes, script: Script) -> bytes:
+def format_json(payload: bytes, script: Script) -> bytes:
     """JSON with spaces after colons and commas, where the script asks for that."""
     return msgspec.json.format(payload, indent=0) if script.spaces else payload
 
@@ -166,7 +166,7 @@ def _reasoning_member(member: str, text: str) -> dict[str, Any]:
     return {member: text}
 
 
-def _usage_object(usage: Usage) -> dict[str, Any]:
+def _usage_object(usage: SimulatedUsage) -> dict[str, Any]:
     """Usage as Moonshot spells it: cached tokens twice, and absent when there are none."""
     members: dict[str, Any] = {
         "prompt_tokens": usage.prompt,

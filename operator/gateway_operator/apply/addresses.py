@@ -6,8 +6,8 @@ from typing import Any
 
 from gateway.core.spec import ApiKey
 from gateway_operator.cluster import Cluster
-from gateway_operator.conditions import Verdict
-from gateway_operator.resources.apikey import Reason, stalled
+from gateway_operator.conditions import ConditionState
+from gateway_operator.resources.apikey import ApiKeyReason, stalled
 from gateway_operator.resources.fleet import client_url
 
 #: a burst of keys asks for the same few fleets
@@ -33,7 +33,7 @@ class Addresses:
             return self._fleets
 
 
-def choose_address(key: ApiKey, fleets: list[dict[str, Any]]) -> str | Verdict:
+def choose_address(key: ApiKey, fleets: list[dict[str, Any]]) -> str | ConditionState:
     """The URL for a key: its fleet's, or the only one's."""
     living = [fleet for fleet in fleets if not fleet["metadata"].get("deletionTimestamp")]
     wanted = key.spec.fleet
@@ -42,8 +42,8 @@ def choose_address(key: ApiKey, fleets: list[dict[str, Any]]) -> str | Verdict:
     if len(living) == 1:
         return client_url(living[0])
     if wanted is not None:
-        return stalled(Reason.FLEET_NOT_FOUND, f"there is no GatewayFleet {wanted}")
+        return stalled(ApiKeyReason.FLEET_NOT_FOUND, f"there is no GatewayFleet {wanted}")
     if living:
         names = ", ".join(sorted(fleet["metadata"]["name"] for fleet in living))
-        return stalled(Reason.FLEET_AMBIGUOUS, f"spec.fleet must name one of {names[:256]}")
-    return stalled(Reason.FLEET_NOT_FOUND, "there is no GatewayFleet yet")
+        return stalled(ApiKeyReason.FLEET_AMBIGUOUS, f"spec.fleet must name one of {names[:256]}")
+    return stalled(ApiKeyReason.FLEET_NOT_FOUND, "there is no GatewayFleet yet")

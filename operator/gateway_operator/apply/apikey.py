@@ -10,18 +10,18 @@ from gateway.store.key_rows import KeyState, find_key
 from gateway.store.keys import DuplicateCredential, KeyMoved, credential_of
 from gateway_operator.apply import executor
 from gateway_operator.apply.addresses import Addresses, choose_address
-from gateway_operator.apply.key_executor import KeyDeed, choose_plaintext
-from gateway_operator.apply.operator_context import Parts
+from gateway_operator.apply.key_executor import KeyExecutor, choose_plaintext
+from gateway_operator.apply.operator_context import OperatorContext
 from gateway_operator.apply.reporting import report
 from gateway_operator.cluster import (
     AlreadyExists,
     ClusterUnavailable,
     Conflict,
     Forbidden,
-    NotFound,
+    ObjectNotFound,
     Rejected,
 )
-from gateway_operator.conditions import Verdict, says
+from gateway_operator.conditions import ConditionState, has_status
 from gateway_operator.plan.actions import Report
 from gateway_operator.plan.apikey import (
     Actual,
@@ -35,12 +35,12 @@ from gateway_operator.plan.orphans import Name
 from gateway_operator.resources import keysecret
 from gateway_operator.resources.apikey import (
     KIND,
-    Reason,
+    ApiKeyReason,
+    condition_of_row,
     parse_key,
     secret_name,
     stalled,
     status_of_key,
-    verdict_of_row,
 )
 
 _logger = logging.getLogger(__name__)
@@ -52,10 +52,10 @@ _MESSAGE_CHARACTERS = 512
 class KeyReconciler:
     """Brings ApiKeys' rows, Secrets and statuses to what the objects say."""
 
-    def __init__(self, parts: Parts, addresses: Addresses) -> None:
-        self._parts = parts
+    def __init__(self, context: OperatorContext, addresses: Addresses) -> None:
+        self._context = context
         self._addresses = addresses
-        self._pepper = parts.secret.pepper(PEPPER)
+        self._pepper = context.secret.pepper(PEPPER)
         #: what was seen in the Secrets of keys, and of which version of it for which row
         self._seen: dict[Name, tuple[object, SecretView]] = {}
 
@@ -65,32 +65,34 @@ class KeyReconciler:
         Raises `DatabaseUnavailable` and `ClusterUnavailable`, after which another attempt may
         succeed; whatever else is wrong stands in the status.
         """
-        async with self._parts.turns.take(KIND, namespace, name):
+        async with self._context.locks.hold(KIND, namespace, name):
             for _ in range(_ATTEMPTS):
                 # The row is read before the object: so no row that was written from a newer object
                 # can be taken for one that lags behind.
                 row = await self._find(namespace, name)
-                body = await self._parts.cluster.get(KIND, namespace, name)
+                body = await self._context.cluster.get(KIND, namespace, name)
                 if body is None or body["metadata"].get("deletionTimestamp"):
                     return
                 try:
-                    await self._carry_out(body, row)
-                except (AlreadyExists, Conflict, NotFound, KeyMoved):
+                    await self._execute(body, row)
+                except (AlreadyExists, Conflict, ObjectNotFound, KeyMoved):
                     continue
                 return
             raise ClusterUnavailable(f"others keep changing what belongs to {namespace}/{name}")
 
     async def revoke(self, namespace: str, name: str, uid: str) -> None:
         """Mark the row of a deleted object revoked. Raises as `reconcile`."""
-        async with self._parts.turns.take(KIND, namespace, name):
+        async with self._context.locks.hold(KIND, namespace, name):
             row = await self._find(namespace, name)
-            body = await self._parts.cluster.get(KIND, namespace, name)
+            body = await self._context.cluster.get(KIND, namespace, name)
             if body is None or body["metadata"]["uid"] != uid:
                 return  # gone for good, or another's turn already: its key is not ours to end
-            deed = KeyDeed(parts=self._parts, pepper=self._pepper, body=body, row=row)
-            await executor.carry_out(plan_revocation(row), deed.perform)
+            key_executor = KeyExecutor(
+                context=self._context, pepper=self._pepper, body=body, row=row
+            )
+            await executor.execute(plan_revocation(row), key_executor.perform)
 
-    async def is_settled(
+    async def is_up_to_date(
         self,
         body: dict[str, Any],
         row: KeyState | None,
@@ -103,32 +105,34 @@ class KeyReconciler:
         `ClusterError`.
         """
         key = parse_key(body)
-        if isinstance(key, Verdict):
-            return says(body, status_of_key(body, None, row, key))
+        if isinstance(key, ConditionState):
+            return has_status(body, status_of_key(body, None, row, key))
         address = choose_address(key, fleets)
         view = None
         if secret_version is not None:
-            view = await self._look(body, key, secret_version, row, address)
+            view = await self._cached_view(body, key, secret_version, row, address)
         match plan_key(*_situation(key, row, view, address)):
-            case [Report(verdict=verdict)]:
-                verdict = verdict or (verdict_of_row(row) if row else None)
-                return verdict is not None and says(body, status_of_key(body, key, row, verdict))
+            case [Report(condition=condition)]:
+                condition = condition or (condition_of_row(row) if row else None)
+                return condition is not None and has_status(
+                    body, status_of_key(body, key, row, condition)
+                )
         return False
 
     def forget(self, listed: Collection[Name]) -> None:
         """Let go of what was seen of keys that are not there any more."""
         self._seen = {name: seen for name, seen in self._seen.items() if name in listed}
 
-    async def _carry_out(self, body: dict[str, Any], row: KeyState | None) -> None:
-        parts, metadata = self._parts, body["metadata"]
+    async def _execute(self, body: dict[str, Any], row: KeyState | None) -> None:
+        context, metadata = self._context, body["metadata"]
         key = parse_key(body)
-        if isinstance(key, Verdict):
-            await report(parts.cluster, KIND, body, status_of_key(body, None, row, key), key)
+        if isinstance(key, ConditionState):
+            await report(context.cluster, KIND, body, status_of_key(body, None, row, key), key)
             return
-        secret = await parts.cluster.get("Secret", metadata["namespace"], secret_name(key))
+        secret = await context.cluster.get("Secret", metadata["namespace"], secret_name(key))
         address = choose_address(key, await self._addresses.read())
-        deed = KeyDeed(
-            parts=parts,
+        key_executor = KeyExecutor(
+            context=context,
             pepper=self._pepper,
             body=body,
             key=key,
@@ -139,22 +143,22 @@ class KeyReconciler:
         view = None if secret is None else self._view(body, key, secret, row, address)
         planned = plan_key(*_situation(key, row, view, address))
         try:
-            await executor.carry_out(planned, deed.perform)
+            await executor.execute(planned, key_executor.perform)
         except DuplicateCredential as error:
-            verdict = stalled(Reason.DUPLICATE_CREDENTIAL, _told_of(error, key))
-            await executor.carry_out(plan_stall(key, row, verdict), deed.perform)
+            condition = stalled(ApiKeyReason.DUPLICATE_CREDENTIAL, _sentence_for(error, key))
+            await executor.execute(plan_stall(key, row, condition), key_executor.perform)
         except (Forbidden, Rejected) as error:
             message = f"the Secret {secret_name(key)} cannot be written: {error}"
-            verdict = stalled(Reason.SECRET_CONFLICT, message[:_MESSAGE_CHARACTERS])
-            await executor.carry_out(plan_stall(key, row, verdict), deed.perform)
+            condition = stalled(ApiKeyReason.SECRET_CONFLICT, message[:_MESSAGE_CHARACTERS])
+            await executor.execute(plan_stall(key, row, condition), key_executor.perform)
 
-    async def _look(
+    async def _cached_view(
         self,
         body: dict[str, Any],
         key: ApiKey,
         version: str,
         row: KeyState | None,
-        address: str | Verdict,
+        address: str | ConditionState,
     ) -> SecretView | None:
         metadata = body["metadata"]
         name = metadata["namespace"], metadata["name"]
@@ -163,7 +167,7 @@ class KeyReconciler:
         known = self._seen.get(name)
         if known is not None and known[0] == seen_for:
             return known[1]
-        secret = await self._parts.cluster.get("Secret", name[0], secret_name(key))
+        secret = await self._context.cluster.get("Secret", name[0], secret_name(key))
         if secret is None:
             return None
         view = self._view(body, key, secret, row, address)
@@ -177,15 +181,15 @@ class KeyReconciler:
         key: ApiKey,
         secret: dict[str, Any],
         row: KeyState | None,
-        address: str | Verdict,
+        address: str | ConditionState,
     ) -> SecretView:
         url = address if isinstance(address, str) else None
         newest = None if row is None else row.newest_hash
         if key.spec.value_from is not None:
             brought = keysecret.read_value(secret, key.spec.value_from.secret_key_ref.key)
             return SecretView(
-                ours=keysecret.is_labelled(secret),
-                held=self._hash(brought),
+                made_by_us=keysecret.is_labelled(secret),
+                current_hash=self._hash(brought),
                 problem=brought and problem_of_brought_key(brought),
                 public=_why_public(secret, brought),
             )
@@ -195,25 +199,25 @@ class KeyReconciler:
         held = choose_plaintext(secret, self._pepper, newest)
         tidy = keysecret.is_labelled(secret) and owned
         return SecretView(
-            ours=ours,
-            owned=owned,
-            held=self._hash(held),
-            generated=held is not None and has_checksum(held),
-            staged=self._hash(keysecret.read_successor(secret)),
-            tidy=tidy and held is not None and keysecret.has_values(secret, held, url),
+            made_by_us=ours,
+            owned_by_this_object=owned,
+            current_hash=self._hash(held),
+            is_generated=held is not None and has_checksum(held),
+            next_hash=self._hash(keysecret.read_successor(secret)),
+            is_up_to_date=tidy and held is not None and keysecret.has_values(secret, held, url),
         )
 
     def _hash(self, plaintext: str | None) -> bytes | None:
         return credential_of(self._pepper, plaintext).hash if plaintext else None
 
     async def _find(self, namespace: str, name: str) -> KeyState | None:
-        parts = self._parts
-        return await parts.ask(
-            find_key, parts.database, parts.settings.installation, namespace, name
+        context = self._context
+        return await context.run(
+            find_key, context.database, context.settings.installation, namespace, name
         )
 
 
-def _told_of(error: DuplicateCredential, key: ApiKey) -> str:
+def _sentence_for(error: DuplicateCredential, key: ApiKey) -> str:
     """The sentence for those who see this object; other namespaces' keys are only logged."""
     if error.namespace == key.metadata.namespace:
         return str(error)
@@ -222,9 +226,9 @@ def _told_of(error: DuplicateCredential, key: ApiKey) -> str:
 
 
 def _situation(
-    key: ApiKey, row: KeyState | None, view: SecretView | None, address: str | Verdict
+    key: ApiKey, row: KeyState | None, view: SecretView | None, address: str | ConditionState
 ) -> tuple[Desired, Actual]:
-    no_address = address if isinstance(address, Verdict) else None
+    no_address = address if isinstance(address, ConditionState) else None
     return Desired(key=key, no_address=no_address), Actual(row=row, secret=view)
 
 

@@ -13,9 +13,9 @@ from time import monotonic
 from typing import Any
 
 from gateway.store.balances import Crossing, KeyBalance, cross_marks, read_key_balances
-from gateway_operator.apply.operator_context import Parts
+from gateway_operator.apply.operator_context import OperatorContext
 from gateway_operator.cluster import ClusterError, ClusterUnavailable
-from gateway_operator.plan.balances import Showing, Shown, choose_showings, has_object
+from gateway_operator.plan.balances import ShownFigures, StatusWrite, choose_writes, has_object
 from gateway_operator.plan.orphans import Name
 from gateway_operator.resources.apikey import KIND
 from gateway_operator.resources.names import BALANCE_FIELD_MANAGER
@@ -24,7 +24,7 @@ _logger = logging.getLogger(__name__)
 #: Events by the share of the granted credits that is used, in percent
 REASONS = {80: "CreditsLow", 95: "CreditsVeryLow", 100: "CreditsUsedUp"}
 #: keys of one account that get an Event, those that were used last
-_KEYS_TOLD_MAX = 10
+_KEYS_WITH_EVENT_MAX = 10
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -34,54 +34,56 @@ class Balances:
     `shown` must know all objects before the first look: a mark is told once, to those it knows.
     """
 
-    def __init__(self, parts: Parts, shown: Callable[[], Mapping[Name, Shown]]) -> None:
-        self._parts = parts
+    def __init__(
+        self, context: OperatorContext, shown: Callable[[], Mapping[Name, ShownFigures]]
+    ) -> None:
+        self._context = context
         self._shown = shown
         self._written: dict[Name, float] = {}
         self._next_write = monotonic()
 
-    async def look(self) -> None:
+    async def check(self) -> None:
         """Read the books, tell what is new.
 
         Raises `DatabaseUnavailable` and `ClusterUnavailable`.
         """
-        parts, installation = self._parts, self._parts.settings.installation
-        until = monotonic() + parts.settings.balance_seconds
-        keys = await parts.ask(read_key_balances, parts.database, installation)
+        context, installation = self._context, self._context.settings.installation
+        until = monotonic() + context.settings.balance_seconds
+        keys = await context.run(read_key_balances, context.database, installation)
         # Last of what may fail: whatever is crossed is not told again.
-        crossings = await parts.ask(cross_marks, parts.database, installation)
+        crossings = await context.run(cross_marks, context.database, installation)
         shown = self._shown()
         await self._announce(crossings, [key for key in keys if has_object(key, shown)])
         self._written = {name: at for name, at in self._written.items() if name in shown}
-        await self._show(choose_showings(keys, shown, self._written), until)
+        await self._show(choose_writes(keys, shown, self._written), until)
 
     async def _announce(self, crossings: Iterable[Crossing], keys: Iterable[KeyBalance]) -> None:
         crossing_of = {crossing.account_id: crossing for crossing in crossings}
-        told: Counter[int] = Counter()
+        events_of: Counter[int] = Counter()
         concerned = (key for key in keys if key.account_id in crossing_of)
         for key in sorted(concerned, key=lambda key: key.used_at or _NEVER, reverse=True):
             crossing = crossing_of[key.account_id]
-            told[crossing.account_id] += 1
-            if told[crossing.account_id] > _KEYS_TOLD_MAX:
+            events_of[crossing.account_id] += 1
+            if events_of[crossing.account_id] > _KEYS_WITH_EVENT_MAX:
                 continue
             message = (
                 f"{crossing.mark} % of the credits of {crossing.account} are used:"
                 f" {crossing.balance} of {crossing.granted} are left"
             )
             await self._pace()
-            await self._parts.cluster.event(
+            await self._context.cluster.event(
                 KIND, _body(key), REASONS[crossing.mark], message, warning=crossing.mark > 80
             )
 
-    async def _show(self, showings: Iterable[Showing], until: float) -> None:
+    async def _show(self, writes: Iterable[StatusWrite], until: float) -> None:
         """Write in their order, until it is time for another look."""
-        for showing in showings:
+        for write in writes:
             await self._pace()
             if monotonic() > until:
                 return
-            key = showing.key
+            key = write.key
             try:
-                await self._parts.cluster.apply_status(
+                await self._context.cluster.apply_status(
                     KIND, key.namespace, key.name, _status(key), BALANCE_FIELD_MANAGER
                 )
             except ClusterUnavailable:
@@ -95,7 +97,7 @@ class Balances:
     async def _pace(self) -> None:
         """Wait for the next write's turn: they are spread evenly, and none is saved up."""
         await asyncio.sleep(max(0.0, self._next_write - monotonic()))
-        self._next_write = monotonic() + 1 / self._parts.settings.status_writes_per_second
+        self._next_write = monotonic() + 1 / self._context.settings.status_writes_per_second
 
 
 def _name(key: KeyBalance) -> Name:

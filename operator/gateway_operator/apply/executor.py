@@ -1,6 +1,6 @@
 """The one function through which every action of every kind goes.
 
-Callers name it through this module (`engine.carry_out`), so that a test can put another in its
+Callers name it through this module (`engine.execute`), so that a test can put another in its
 place and end the process after any action.
 """
 
@@ -13,9 +13,7 @@ Action = TypeVar("Action")
 _logger = logging.getLogger(__name__)
 
 
-async def carry_out(
-    actions: Iterable[Action], perform: Callable[[Action], Awaitable[None]]
-) -> None:
+async def execute(actions: Iterable[Action], perform: Callable[[Action], Awaitable[None]]) -> None:
     """Perform actions in their order; the first that fails ends it.
 
     An action must leave the world such that a new plan, made from what is there then, ends where

@@ -2,17 +2,17 @@
 
 from gateway.store.balances import read_account_balances
 from gateway.store.counts import count_grants, count_keys
-from gateway_operator.apply.operator_context import Parts
+from gateway_operator.apply.operator_context import OperatorContext
 from gateway_operator.metrics import ACCOUNTS_MAX
 
 
-async def read_figures(parts: Parts) -> None:
+async def read_figures(context: OperatorContext) -> None:
     """Read the books for the metrics, balances first. Raises `DatabaseUnavailable`."""
-    database, installation = parts.database, parts.settings.installation
-    parts.metrics.read_accounts(
-        await parts.ask(read_account_balances, database, installation, ACCOUNTS_MAX)
+    database, installation = context.database, context.settings.installation
+    context.metrics.read_accounts(
+        await context.run(read_account_balances, database, installation, ACCOUNTS_MAX)
     )
-    parts.metrics.counted(
-        await parts.ask(count_keys, database, installation),
-        await parts.ask(count_grants, database, installation),
+    context.metrics.counted(
+        await context.run(count_keys, database, installation),
+        await context.run(count_grants, database, installation),
     )

@@ -13,10 +13,10 @@ from msgspec import Struct
 from gateway.core.keys import PEPPER, hash_key
 from gateway.core.spec import SpecError
 from gateway_operator.apply import executor
-from gateway_operator.apply.operator_context import Parts
+from gateway_operator.apply.operator_context import OperatorContext
 from gateway_operator.apply.reporting import report
 from gateway_operator.cluster import Cluster, Forbidden, Rejected
-from gateway_operator.conditions import Verdict, build_status
+from gateway_operator.conditions import ConditionState, build_status
 from gateway_operator.plan.actions import Report
 from gateway_operator.plan.fleet import (
     ApplyChild,
@@ -30,13 +30,13 @@ from gateway_operator.plan.rollout import judge
 from gateway_operator.render.authorities import authorities
 from gateway_operator.render.digest import render
 from gateway_operator.render.names import config_name
-from gateway_operator.render.pod_policy import check_powers
+from gateway_operator.render.pod_policy import check_pod_policy
 from gateway_operator.resources.fleet import (
     DEFINITION,
     KIND,
     SCHEMA_ANNOTATION,
     Fleet,
-    Reason,
+    FleetReason,
     client_url,
     may_be_credential,
     read_fleet,
@@ -51,12 +51,12 @@ _MESSAGE_CHARACTERS = 1024
 class _Stalled(Exception):
     """Nothing can be made of a fleet as it is."""
 
-    def __init__(self, reason: Reason, message: str) -> None:
+    def __init__(self, reason: FleetReason, message: str) -> None:
         super().__init__(message)
-        self.verdict = Verdict("stalled", reason.value, message[:_MESSAGE_CHARACTERS])
+        self.condition = ConditionState("stalled", reason.value, message[:_MESSAGE_CHARACTERS])
 
 
-async def reconcile_fleet(parts: Parts, body: dict[str, Any]) -> None:
+async def reconcile_fleet(context: OperatorContext, body: dict[str, Any]) -> None:
     """Bring the children of a fleet and its status to what its spec says.
 
     `body` names the fleet; the object is read anew, as an older one must not undo a newer one.
@@ -64,35 +64,35 @@ async def reconcile_fleet(parts: Parts, body: dict[str, Any]) -> None:
     """
     metadata = body["metadata"]
     namespace, name = metadata["namespace"], metadata["name"]
-    async with parts.turns.take(KIND, namespace, name):
-        found = await parts.cluster.get(KIND, namespace, name)
+    async with context.locks.hold(KIND, namespace, name):
+        found = await context.cluster.get(KIND, namespace, name)
         if found is not None and not found["metadata"].get("deletionTimestamp"):
-            await _work(parts, found)
+            await _work(context, found)
 
 
-async def _work(parts: Parts, found: dict[str, Any]) -> None:
-    deed = _Deed(parts=parts, body=found)
+async def _work(context: OperatorContext, found: dict[str, Any]) -> None:
+    fleet_executor = _FleetExecutor(context=context, body=found)
     try:
-        fleet = _read(parts, found)
-        actual = await _read_children(parts.cluster, fleet)
-        secrets = await _hash_secrets(parts, fleet)
-        rendered = render(fleet, parts.settings, secrets)
+        fleet = _read(context, found)
+        actual = await _read_children(context.cluster, fleet)
+        secrets = await _hash_secrets(context, fleet)
+        rendered = render(fleet, context.settings, secrets)
         actions = plan_fleet(rendered.children, actual, fleet.uid)
-        deed.digest = rendered.digest
-        await executor.carry_out(actions, deed.perform)
+        fleet_executor.digest = rendered.digest
+        await executor.execute(actions, fleet_executor.perform)
     except _Stalled as stalled:
-        await executor.carry_out([Report(stalled.verdict)], deed.perform)
+        await executor.execute([Report(stalled.condition)], fleet_executor.perform)
 
 
-class _Deed(Struct, kw_only=True):
+class _FleetExecutor(Struct, kw_only=True):
     """One plan being carried out."""
 
-    parts: Parts
+    context: OperatorContext
     body: dict[str, Any]
     digest: str | None = None
 
     async def perform(self, action: FleetAction) -> None:
-        cluster = self.parts.cluster
+        cluster = self.context.cluster
         match action:
             case DeleteChild(kind=kind, namespace=namespace, name=name):
                 await cluster.delete(kind, namespace, name)
@@ -102,50 +102,52 @@ class _Deed(Struct, kw_only=True):
                 except (Forbidden, Rejected) as error:
                     # What stands in podTemplate.spec is judged by nobody before.
                     message = f"{body['kind']} {body['metadata']['name']}: {error}"
-                    raise _Stalled(Reason.INVALID_SPEC, message) from None
-            case Report(verdict=verdict):
-                await self._report(verdict)
+                    raise _Stalled(FleetReason.INVALID_SPEC, message) from None
+            case Report(condition=condition):
+                await self._report(condition)
 
-    async def _report(self, verdict: Verdict | None) -> None:
-        cluster, before = self.parts.cluster, self.body.get("status") or {}
+    async def _report(self, condition: ConditionState | None) -> None:
+        cluster, before = self.context.cluster, self.body.get("status") or {}
         workload = await self._workload()
         digest = self.digest
-        if verdict is None:
-            verdict = judge(workload, await _served_schema(cluster))
+        if condition is None:
+            condition = judge(workload, await _served_schema(cluster))
         else:
             digest = before.get("configDigest")  # nothing new was rolled out
         status = build_status(
             self.body,
-            verdict,
+            condition,
             replicas=((workload or {}).get("status") or {}).get("readyReplicas", 0),
             url=client_url(self.body),
             configDigest=digest,
         )
-        await report(cluster, KIND, self.body, status, verdict)
-        if self.body["metadata"]["namespace"] == self.parts.settings.namespace:
-            is_ready = verdict.state == "ready"
-            self.parts.metrics.saw_fleet(self.body["metadata"]["name"], is_ready, workload)
+        await report(cluster, KIND, self.body, status, condition)
+        if self.body["metadata"]["namespace"] == self.context.settings.namespace:
+            is_ready = condition.state == "ready"
+            self.context.metrics.saw_fleet(self.body["metadata"]["name"], is_ready, workload)
 
     async def _workload(self) -> Child | None:
         """The fleet's own Deployment, as it is now."""
         metadata = self.body["metadata"]
-        if metadata["namespace"] != self.parts.settings.namespace:
+        if metadata["namespace"] != self.context.settings.namespace:
             return None
-        found = await self.parts.cluster.get("Deployment", metadata["namespace"], metadata["name"])
+        found = await self.context.cluster.get(
+            "Deployment", metadata["namespace"], metadata["name"]
+        )
         return found if found is not None and is_owned(found, metadata["uid"]) else None
 
 
-def _read(parts: Parts, body: dict[str, Any]) -> Fleet:
-    own = parts.settings.namespace
+def _read(context: OperatorContext, body: dict[str, Any]) -> Fleet:
+    own = context.settings.namespace
     if body["metadata"]["namespace"] != own:
         message = f"a {KIND} is only valid in the operator's own namespace, which is {own}"
-        raise _Stalled(Reason.INVALID_SPEC, message)
+        raise _Stalled(FleetReason.INVALID_SPEC, message)
     try:
         fleet = read_fleet(body)
-        check_powers(fleet, parts.settings)
+        check_pod_policy(fleet, context.settings)
         return fleet
     except SpecError as error:
-        raise _Stalled(Reason.INVALID_SPEC, str(error)) from None
+        raise _Stalled(FleetReason.INVALID_SPEC, str(error)) from None
 
 
 async def _read_children(cluster: Cluster, fleet: Fleet) -> list[Child]:
@@ -157,17 +159,17 @@ async def _read_children(cluster: Cluster, fleet: Fleet) -> list[Child]:
     return [child for child in found if child is not None]
 
 
-async def _hash_secrets(parts: Parts, fleet: Fleet) -> dict[str, str]:
+async def _hash_secrets(context: OperatorContext, fleet: Fleet) -> dict[str, str]:
     """A hash of what the pods get of each Secret and of each ConfigMap with authorities.
 
     Keyed, as many may read an annotation.
     """
-    wanted = _wanted(parts.settings, fleet)
+    wanted = _wanted(context.settings, fleet)
     credentials = fleet.credentials()
     found = await asyncio.gather(
-        *(parts.cluster.get(kind, fleet.namespace, name) for kind, name in wanted)
+        *(context.cluster.get(kind, fleet.namespace, name) for kind, name in wanted)
     )
-    pepper = parts.secret.pepper(PEPPER)
+    pepper = context.secret.pepper(PEPPER)
     hashes = {}
     for ((kind, name), keys), held in zip(wanted.items(), found, strict=True):
         is_credential = kind == "Secret" and name in credentials
@@ -198,7 +200,7 @@ def _wanted(settings: OperatorSettings, fleet: Fleet) -> dict[tuple[str, str], s
 def _not_a_credential(name: str) -> _Stalled:
     """It would be sent to whatever URL the fleet names."""
     return _Stalled(
-        Reason.INVALID_SPEC,
+        FleetReason.INVALID_SPEC,
         f"the Secret {name} is the installation's or of a kind of its own, and no upstream's"
         " credential",
     )
@@ -206,12 +208,12 @@ def _not_a_credential(name: str) -> _Stalled:
 
 def _read_values(kind: str, name: str, held: dict[str, Any] | None, keys: set[str]) -> bytes:
     if held is None:
-        raise _Stalled(Reason.SECRET_NOT_FOUND, f"there is no {kind} {name}")
+        raise _Stalled(FleetReason.SECRET_NOT_FOUND, f"there is no {kind} {name}")
     data = held.get("data") or {}
     missing = sorted(key for key in keys if not data.get(key))
     if missing:
         message = f"the {kind} {name} has nothing under {', '.join(missing)}"
-        raise _Stalled(Reason.SECRET_NOT_FOUND, message)
+        raise _Stalled(FleetReason.SECRET_NOT_FOUND, message)
     return msgspec.json.encode({key: data[key] for key in sorted(keys)})
 
 

@@ -9,25 +9,25 @@ from gateway.core.keys import generate_key
 from gateway.core.spec import ApiKey
 from gateway.store.key_rows import KeyState
 from gateway.store.keys import Credential, apply_key, credential_of, revoke_key
-from gateway_operator.apply.operator_context import Parts
+from gateway_operator.apply.operator_context import OperatorContext
 from gateway_operator.apply.reporting import report
-from gateway_operator.conditions import Verdict
+from gateway_operator.conditions import ConditionState
 from gateway_operator.plan import actions as act
 from gateway_operator.resources import keysecret
 from gateway_operator.resources.apikey import (
     KIND,
     changed_at,
+    condition_of_row,
     deleted_at,
     secret_name,
     status_of_key,
-    verdict_of_row,
 )
 
 
-class KeyDeed(Struct, kw_only=True):
+class KeyExecutor(Struct, kw_only=True):
     """One plan being carried out; what an action makes, the next ones find here."""
 
-    parts: Parts
+    context: OperatorContext
     pepper: bytes
     body: dict[str, Any]
     key: ApiKey | None = None
@@ -49,7 +49,7 @@ class KeyDeed(Struct, kw_only=True):
                 await self._rewrite(self._held_or_new(), successor=generate_key())
             case act.PublishKey():
                 await self._rewrite(self._staged())
-            case act.MendSecret():
+            case act.RepairSecret():
                 await self._rewrite(self._held())
             case act.RecordKey(seen_version=version, staged=staged):
                 plaintext = self._staged() if staged else self._held()
@@ -57,12 +57,12 @@ class KeyDeed(Struct, kw_only=True):
             case act.CopySpec(seen_version=version):
                 await self._apply(None, version)
             case act.RevokeKey(row_id=row_id):
-                await self.parts.ask(revoke_key, self.parts.database, row_id)
+                await self.context.run(revoke_key, self.context.database, row_id)
                 self._measure(deleted_at(self.body))
             case act.Announce(reason=reason, message=message):
-                await self.parts.cluster.event(KIND, self.body, reason, message)
-            case act.Report(verdict=verdict):
-                await self._report(verdict)
+                await self.context.cluster.event(KIND, self.body, reason, message)
+            case act.Report(condition=condition):
+                await self._report(condition)
 
     def _held(self) -> str:
         """The key that the Secret gives out now."""
@@ -92,20 +92,20 @@ class KeyDeed(Struct, kw_only=True):
         assert self.url is not None, "a Secret needs an address"
         name = secret_name(self.key)
         made = keysecret.make_secret(self.body, name, generate_key(), self.url)
-        self.secret = await self.parts.cluster.create(made)
+        self.secret = await self.context.cluster.create(made)
 
     async def _rewrite(self, plaintext: str, successor: str | None = None) -> None:
         assert self.secret is not None, "there is a Secret to rewrite"
         written = keysecret.rewrite_secret(self.secret, self.body, plaintext, self.url, successor)
-        self.secret = await self.parts.cluster.replace(written)
+        self.secret = await self.context.cluster.replace(written)
 
     async def _apply(self, credential: Credential | None, seen_version: int) -> None:
         assert self.key is not None, "a row is made from an object"
-        parts, before = self.parts, self.row
-        self.row = await parts.ask(
+        context, before = self.context, self.row
+        self.row = await context.run(
             apply_key,
-            parts.database,
-            parts.settings.installation,
+            context.database,
+            context.settings.installation,
             self.key,
             credential,
             seen_version=seen_version,
@@ -116,14 +116,14 @@ class KeyDeed(Struct, kw_only=True):
     def _measure(self, wanted_at: datetime | None) -> None:
         """How long it took until what was not wanted any more was dead."""
         if wanted_at is not None:
-            self.parts.metrics.revoked((datetime.now(UTC) - wanted_at).total_seconds())
+            self.context.metrics.revoked((datetime.now(UTC) - wanted_at).total_seconds())
 
-    async def _report(self, verdict: Verdict | None) -> None:
-        if verdict is None:
+    async def _report(self, condition: ConditionState | None) -> None:
+        if condition is None:
             assert self.row is not None, "a key of which nothing is wrong has a row"
-            verdict = verdict_of_row(self.row)
-        status = status_of_key(self.body, self.key, self.row, verdict)
-        await report(self.parts.cluster, KIND, self.body, status, verdict)
+            condition = condition_of_row(self.row)
+        status = status_of_key(self.body, self.key, self.row, condition)
+        await report(self.context.cluster, KIND, self.body, status, condition)
 
 
 def _has_died(before: KeyState, after: KeyState) -> bool:

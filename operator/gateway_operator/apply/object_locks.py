@@ -11,19 +11,19 @@ from weakref import WeakValueDictionary
 
 from gateway.core.errors import DatabaseUnavailable
 from gateway_operator.cluster import ClusterError
-from gateway_operator.metrics import BUG, Metrics
+from gateway_operator.metrics import BUG, OperatorMetrics
 
 
-class Turns:
+class ObjectLocks:
     """The locks of all objects that somebody works on, or waits for."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: OperatorMetrics) -> None:
         self._metrics = metrics
         # A lock is there for as long as somebody holds it in hand.
         self._locks: WeakValueDictionary[tuple[str, str, str], asyncio.Lock] = WeakValueDictionary()
 
     @asynccontextmanager
-    async def take(self, kind: str, namespace: str, name: str) -> AsyncIterator[None]:
+    async def hold(self, kind: str, namespace: str, name: str) -> AsyncIterator[None]:
         """One's turn on an object; what fails within is counted and raised."""
         lock = self._locks.setdefault((kind, namespace, name), asyncio.Lock())
         with self._metrics.waiting(kind):

@@ -10,30 +10,30 @@ from msgspec import Struct
 from gateway.core.errors import DatabaseBusy, DatabaseUnavailable
 from gateway.core.keys import InstallationSecret
 from gateway.store.database import ADMIN_CONNECTIONS, Database
-from gateway_operator.apply.object_locks import Turns
+from gateway_operator.apply.object_locks import ObjectLocks
 from gateway_operator.cluster import Cluster
-from gateway_operator.metrics import Metrics
+from gateway_operator.metrics import OperatorMetrics
 from gateway_operator.settings import OperatorSettings
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Parts(Struct, frozen=True, kw_only=True):
+class OperatorContext(Struct, frozen=True, kw_only=True):
     """One of these per process."""
 
     cluster: Cluster
     database: Database
     settings: OperatorSettings
     secret: InstallationSecret
-    metrics: Metrics
-    turns: Turns
+    metrics: OperatorMetrics
+    locks: ObjectLocks
     #: as many threads as the database has connections for us; the others wait their turn
     connections: asyncio.Semaphore = msgspec.field(
         default_factory=lambda: asyncio.Semaphore(ADMIN_CONNECTIONS)
     )
 
-    async def ask(self, function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+    async def run(self, function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
         """Run a blocking function of the store in a thread."""
         async with self.connections:
             try:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from gateway.store.key_rows import KeyState
 from gateway.store.keys import suspend_key
 from gateway_operator.apply import executor
-from gateway_operator.apply.operator_context import Parts
+from gateway_operator.apply.operator_context import OperatorContext
 from gateway_operator.plan.actions import SuspendKey
 from gateway_operator.plan.orphans import Name, find_orphans
 from gateway_operator.resources.names import CONFIRM_ORPHANS_ANNOTATION
@@ -18,37 +18,37 @@ REASON = "OrphanedKeys"
 class OrphanWatch:
     """Remembers from one complete list to the next what was missing."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, context: OperatorContext) -> None:
+        self._context = context
         self._missing: frozenset[Name] = frozenset()
-        self._told = 0
+        self._announced = 0
 
-    async def look(self, rows: Iterable[KeyState], listed: Collection[Name]) -> None:
+    async def check(self, rows: Iterable[KeyState], listed: Collection[Name]) -> None:
         """Compare rows with a complete list of objects that was read after them.
 
         An object that comes back takes the suspension off when it is reconciled.
         """
-        orphans = find_orphans(rows, listed, self._missing, self._parts.settings.namespaces)
+        orphans = find_orphans(rows, listed, self._missing, self._context.settings.namespaces)
         self._missing = orphans.missing
         if not orphans.gone:
-            self._told = 0
+            self._announced = 0
             return
         confirmed = None if orphans.are_few else await self._confirmed()
         if not orphans.may_be_suspended(confirmed):
-            await self._tell(len(orphans.gone))
+            await self._announce(len(orphans.gone))
             return
         _logger.warning("suspending %d keys whose objects are gone", len(orphans.gone))
-        await executor.carry_out([SuspendKey(row.id) for row in orphans.gone], self._suspend)
+        await executor.execute([SuspendKey(row.id) for row in orphans.gone], self._suspend)
         if confirmed is not None:
             await self._annotate(None)
 
     async def _suspend(self, action: SuspendKey) -> None:
-        await self._parts.ask(suspend_key, self._parts.database, action.row_id)
+        await self._context.run(suspend_key, self._context.database, action.row_id)
 
     async def _confirmed(self) -> int | None:
         """The number of orphans that an administrator has confirmed."""
-        settings = self._parts.settings
-        secret = await self._parts.cluster.get(
+        settings = self._context.settings
+        secret = await self._context.cluster.get(
             "Secret", settings.namespace, settings.installation_secret_name
         )
         annotations = ((secret or {}).get("metadata") or {}).get("annotations") or {}
@@ -56,26 +56,26 @@ class OrphanWatch:
         return int(confirmed) if confirmed.isdecimal() else None
 
     async def _annotate(self, value: str | None) -> None:
-        settings = self._parts.settings
-        await self._parts.cluster.patch(
+        settings = self._context.settings
+        await self._context.cluster.patch(
             "Secret",
             settings.namespace,
             settings.installation_secret_name,
             {"metadata": {"annotations": {CONFIRM_ORPHANS_ANNOTATION: value}}},
         )
 
-    async def _tell(self, count: int) -> None:
+    async def _announce(self, count: int) -> None:
         """Say it when the number changes, as an Event of the installation Secret."""
-        if count == self._told:
+        if count == self._announced:
             return
-        settings = self._parts.settings
+        settings = self._context.settings
         name = settings.installation_secret_name
         message = (
             f"{count} live keys have lost their objects, too many to be suspended unasked: restore"
             f' the objects, or annotate this Secret with {CONFIRM_ORPHANS_ANNOTATION}="{count}"'
         )
         _logger.warning("Secret %s/%s: %s", settings.namespace, name, message)
-        secret = await self._parts.cluster.get("Secret", settings.namespace, name)
+        secret = await self._context.cluster.get("Secret", settings.namespace, name)
         if secret is not None:
-            await self._parts.cluster.event("Secret", secret, REASON, message, warning=True)
-        self._told = count
+            await self._context.cluster.event("Secret", secret, REASON, message, warning=True)
+        self._announced = count

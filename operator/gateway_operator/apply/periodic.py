@@ -13,16 +13,16 @@ _logger = logging.getLogger(__name__)
 
 async def repeat(what: str, seconds: float, act: Callable[[], Awaitable[None]]) -> None:
     """Act every so many seconds until cancelled; no failure ends it, and each is told once."""
-    told = ""
+    reported = ""
     while True:
         began = monotonic()
         try:
             await act()
-            told = ""
+            reported = ""
         except (DatabaseUnavailable, ClusterError) as error:
-            if str(error) != told:
+            if str(error) != reported:
                 _logger.warning("%s was not possible: %s", what, error)
-            told = str(error)
+            reported = str(error)
         except Exception:
             _logger.exception("%s failed", what)
         await asyncio.sleep(max(0.0, began + seconds - monotonic()))

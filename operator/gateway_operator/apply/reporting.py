@@ -3,7 +3,13 @@
 from typing import Any
 
 from gateway_operator.cluster import Cluster
-from gateway_operator.conditions import Verdict, build_status, is_transition, own_fields, says
+from gateway_operator.conditions import (
+    ConditionState,
+    build_status,
+    has_status,
+    is_transition,
+    own_fields,
+)
 
 
 async def report(
@@ -11,27 +17,27 @@ async def report(
     kind: str,
     body: dict[str, Any],
     status: dict[str, Any],
-    verdict: Verdict,
+    condition: ConditionState,
 ) -> None:
     """Write a status unless the object has it already."""
-    if says(body, status):
+    if has_status(body, status):
         return
     before = body.get("status")
     metadata = body["metadata"]
     await cluster.apply_status(kind, metadata["namespace"], metadata["name"], status)
     if is_transition(before, status):
-        warning = verdict.state != "ready"
-        await cluster.event(kind, body, verdict.reason, verdict.message, warning=warning)
+        warning = condition.state != "ready"
+        await cluster.event(kind, body, condition.reason, condition.message, warning=warning)
 
 
 async def report_waiting(
     cluster: Cluster, kind: str, body: dict[str, Any], reason: str, message: str
 ) -> None:
     """Say that another attempt is needed; what else the status said stays."""
-    verdict = Verdict("waiting", reason, message)
+    condition = ConditionState("waiting", reason, message)
     fields = {
         name: value
         for name, value in own_fields(body.get("status") or {}).items()
         if name not in ("conditions", "observedGeneration")
     }
-    await report(cluster, kind, body, build_status(body, verdict, **fields), verdict)
+    await report(cluster, kind, body, build_status(body, condition, **fields), condition)

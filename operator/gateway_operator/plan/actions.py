@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from gateway_operator.conditions import Verdict
+from gateway_operator.conditions import ConditionState
 
 
 class MakeSecret(Struct, frozen=True):
@@ -21,7 +21,7 @@ class PublishKey(Struct, frozen=True):
     """Make the successor in the Secret its key."""
 
 
-class MendSecret(Struct, frozen=True):
+class RepairSecret(Struct, frozen=True):
     """Put back labels, owner and address, and take away a successor that is not wanted."""
 
 
@@ -71,7 +71,7 @@ class Announce(Struct, frozen=True):
 class Report(Struct, frozen=True):
     """Write the status, if it is another; without a verdict it says what the row says."""
 
-    verdict: Verdict | None = None
+    condition: ConditionState | None = None
 
 
 KeyAction = (
@@ -79,7 +79,7 @@ KeyAction = (
     | RenewSecret
     | StageKey
     | PublishKey
-    | MendSecret
+    | RepairSecret
     | RecordKey
     | CopySpec
     | RevokeKey

@@ -18,21 +18,21 @@ from msgspec import Struct
 
 from gateway.core.spec import ApiKey
 from gateway.store.key_rows import KeyState
-from gateway_operator.conditions import Verdict
+from gateway_operator.conditions import ConditionState
 from gateway_operator.plan.actions import (
     Announce,
     CopySpec,
     KeyAction,
     MakeSecret,
-    MendSecret,
     PublishKey,
     RecordKey,
     RenewSecret,
+    RepairSecret,
     Report,
     RevokeKey,
     StageKey,
 )
-from gateway_operator.resources.apikey import Reason, secret_name, stalled
+from gateway_operator.resources.apikey import ApiKeyReason, secret_name, stalled
 from gateway_operator.resources.names import KEY_LABEL
 
 _REISSUED = Announce(
@@ -45,22 +45,22 @@ _REVOKED = Announce("Revoked", "the key is revoked for good")
 class SecretView(Struct, frozen=True, kw_only=True):
     """A Secret of the name that the object gives; keys are seen as their hashes only."""
 
-    ours: bool
+    made_by_us: bool
     """Made for this ApiKey; of one that was brought along: labelled as holding a key."""
 
-    owned: bool = False
+    owned_by_this_object: bool = False
     """It goes with this very object."""
 
-    held: bytes | None = None
+    current_hash: bytes | None = None
     """The key that it gives out."""
 
-    generated: bool = False
+    is_generated: bool = False
     """That key is one that we may have made."""
 
-    staged: bytes | None = None
+    next_hash: bytes | None = None
     """The successor that a rotation left beside it."""
 
-    tidy: bool = True
+    is_up_to_date: bool = True
     """Labels, owner and address are as they should be."""
 
     problem: str | None = None
@@ -74,7 +74,7 @@ class Desired(Struct, frozen=True, kw_only=True):
     """The object, and whether there is an address to put into its Secret."""
 
     key: ApiKey
-    no_address: Verdict | None = None
+    no_address: ConditionState | None = None
 
 
 class Actual(Struct, frozen=True, kw_only=True):
@@ -89,9 +89,9 @@ def plan_key(desired: Desired, actual: Actual) -> list[KeyAction]:
     key, row = desired.key, actual.row
     if key.spec.secret_name is None:
         return _plan_brought(key, actual)
-    if actual.secret is not None and not actual.secret.ours:
+    if actual.secret is not None and not actual.secret.made_by_us:
         message = f"there is a Secret {secret_name(key)} that was not made for this key"
-        return plan_stall(key, row, stalled(Reason.SECRET_CONFLICT, message))
+        return plan_stall(key, row, stalled(ApiKeyReason.SECRET_CONFLICT, message))
     if row is not None and _is_own(key, row):
         return _plan_held(desired, row, actual.secret)
     return _plan_issue(desired, actual)
@@ -102,10 +102,10 @@ def plan_revocation(row: KeyState | None) -> list[KeyAction]:
     return [] if row is None or row.revoked else [RevokeKey(row.id), _REVOKED]
 
 
-def plan_stall(key: ApiKey, row: KeyState | None, verdict: Verdict) -> list[KeyAction]:
+def plan_stall(key: ApiKey, row: KeyState | None, condition: ConditionState) -> list[KeyAction]:
     """Nothing can be done for the key; but the row that is its own must follow the object."""
     copied = [] if row is None or not _is_own(key, row) else _copy(key, row)
-    return [*copied, Report(verdict)]
+    return [*copied, Report(condition)]
 
 
 def _plan_issue(desired: Desired, actual: Actual) -> list[KeyAction]:
@@ -116,9 +116,14 @@ def _plan_issue(desired: Desired, actual: Actual) -> list[KeyAction]:
     done: list[KeyAction] = [*([_REISSUED] if is_alive else []), Report(desired.no_address)]
     if secret is not None and row is not None and is_alive and _holds_newest(secret, row):
         # Mended first: a Secret that an object of another UID owns may be collected at any time.
-        return [*_mend(secret), record, Report(desired.no_address)]
-    if secret is not None and secret.owned and secret.generated and _is_unknown(secret.held, row):
-        return [record, *_mend(secret), *done]
+        return [*_repair(secret), record, Report(desired.no_address)]
+    if (
+        secret is not None
+        and secret.owned_by_this_object
+        and secret.is_generated
+        and _is_unknown(secret.current_hash, row)
+    ):
+        return [record, *_repair(secret), *done]
     if desired.no_address is not None:
         return [Report(desired.no_address)]
     return [MakeSecret() if secret is None else RenewSecret(), record, *done]
@@ -136,7 +141,7 @@ def _plan_held(desired: Desired, row: KeyState, secret: SecretView | None) -> li
             return plan_stall(key, row, desired.no_address)
         return [MakeSecret(), RecordKey(row.version), _ROTATED, *done]
     published: list[KeyAction] = []
-    if secret.staged is not None and secret.staged == row.newest_hash:
+    if secret.next_hash is not None and secret.next_hash == row.newest_hash:
         published = [PublishKey(), _ROTATED]
     if rotating and published:
         return [*published, *_rotate(row), *done]
@@ -146,16 +151,16 @@ def _plan_held(desired: Desired, row: KeyState, secret: SecretView | None) -> li
         return [*_copy(key, row), *published, *done]
     if not _holds_newest(secret, row):
         return plan_stall(key, row, _lost(key, row, "does not hold the newest key"))
-    return [*_copy(key, row), *_mend(secret), *done]
+    return [*_copy(key, row), *_repair(secret), *done]
 
 
 def _plan_rotation(row: KeyState, secret: SecretView) -> list[KeyAction]:
-    if secret.staged is not None and _is_unknown(secret.staged, row):
+    if secret.next_hash is not None and _is_unknown(secret.next_hash, row):
         return _rotate(row)[1:]
-    if secret.generated and _is_unknown(secret.held, row):
+    if secret.is_generated and _is_unknown(secret.current_hash, row):
         # The Secret is further than the row: the database was restored to an older point, or an
         # attempt to replace a lost Secret ended half-way.
-        return [RecordKey(row.version), *_mend(secret), _ROTATED]
+        return [RecordKey(row.version), *_repair(secret), _ROTATED]
     return _rotate(row)
 
 
@@ -166,27 +171,27 @@ def _rotate(row: KeyState) -> list[KeyAction]:
 def _plan_brought(key: ApiKey, actual: Actual) -> list[KeyAction]:
     row, secret, name = actual.row, actual.secret, secret_name(key)
     if secret is not None and secret.public is not None:
-        verdict = stalled(Reason.INVALID_KEY, secret.public)
-        if row is not None and _is_own(key, row) and secret.held in row.live_hashes:
-            return [RevokeKey(row.id), _REVOKED, Report(verdict)]
-        return plan_stall(key, row, verdict)
-    if secret is None or not secret.ours:
+        condition = stalled(ApiKeyReason.INVALID_KEY, secret.public)
+        if row is not None and _is_own(key, row) and secret.current_hash in row.live_hashes:
+            return [RevokeKey(row.id), _REVOKED, Report(condition)]
+        return plan_stall(key, row, condition)
+    if secret is None or not secret.made_by_us:
         message = f'there is no Secret {name} with the label {KEY_LABEL}: "true"'
-        return plan_stall(key, row, stalled(Reason.SECRET_NOT_FOUND, message))
+        return plan_stall(key, row, stalled(ApiKeyReason.SECRET_NOT_FOUND, message))
     if secret.problem is not None:
-        return plan_stall(key, row, stalled(Reason.INVALID_KEY, secret.problem))
-    if secret.held is None:
+        return plan_stall(key, row, stalled(ApiKeyReason.INVALID_KEY, secret.problem))
+    if secret.current_hash is None:
         message = f"the Secret {name} has no value of the key that valueFrom names"
-        return plan_stall(key, row, stalled(Reason.SECRET_NOT_FOUND, message))
+        return plan_stall(key, row, stalled(ApiKeyReason.SECRET_NOT_FOUND, message))
     if row is None:
         return [RecordKey(0), Report()]
     is_ours = _is_own(key, row)
-    if is_ours and row.says(key) and row.newest_hash == secret.held:
+    if is_ours and row.matches(key) and row.newest_hash == secret.current_hash:
         return [Report()]
-    told: list[KeyAction] = []
-    if not row.revoked and row.newest_hash != secret.held:
-        told = [_ROTATED if is_ours else _REISSUED]
-    return [RecordKey(row.version), *told, Report()]
+    announced: list[KeyAction] = []
+    if not row.revoked and row.newest_hash != secret.current_hash:
+        announced = [_ROTATED if is_ours else _REISSUED]
+    return [RecordKey(row.version), *announced, Report()]
 
 
 def _is_own(key: ApiKey, row: KeyState) -> bool:
@@ -195,15 +200,15 @@ def _is_own(key: ApiKey, row: KeyState) -> bool:
 
 
 def _copy(key: ApiKey, row: KeyState) -> list[KeyAction]:
-    return [] if row.says(key, rotated=False) else [CopySpec(row.version)]
+    return [] if row.matches(key, rotated=False) else [CopySpec(row.version)]
 
 
-def _mend(secret: SecretView) -> list[KeyAction]:
-    return [] if secret.tidy and secret.staged is None else [MendSecret()]
+def _repair(secret: SecretView) -> list[KeyAction]:
+    return [] if secret.is_up_to_date and secret.next_hash is None else [RepairSecret()]
 
 
 def _holds_newest(secret: SecretView, row: KeyState) -> bool:
-    return secret.held is not None and secret.held == row.newest_hash
+    return secret.current_hash is not None and secret.current_hash == row.newest_hash
 
 
 def _is_unknown(plaintext_hash: bytes | None, row: KeyState | None) -> bool:
@@ -213,9 +218,9 @@ def _is_unknown(plaintext_hash: bytes | None, row: KeyState | None) -> bool:
     return row is None or plaintext_hash not in row.live_hashes | row.dead_hashes
 
 
-def _lost(key: ApiKey, row: KeyState, what: str) -> Verdict:
+def _lost(key: ApiKey, row: KeyState, what: str) -> ConditionState:
     return stalled(
-        Reason.SECRET_LOST,
+        ApiKeyReason.SECRET_LOST,
         f"the Secret {secret_name(key)} {what}, and only a hash is kept of a key:"
         f" raise spec.rotation.generation above {row.generation} for a new one",
     )

@@ -15,7 +15,7 @@ _SHARE = 100
 _USE = timedelta(minutes=1)
 
 
-class Shown(Struct, frozen=True):
+class ShownFigures(Struct, frozen=True):
     """What the status of one ApiKey shows, and which object it is."""
 
     uid: str
@@ -23,28 +23,30 @@ class Shown(Struct, frozen=True):
     used_at: datetime | None = None
 
 
-def read_shown(uid: str, status: Mapping[str, Any]) -> Shown:
+def read_shown(uid: str, status: Mapping[str, Any]) -> ShownFigures:
     """What an object's status shows now."""
     used_at = status.get("lastUsedTime")
-    return Shown(uid, status.get("balance"), datetime.fromisoformat(used_at) if used_at else None)
+    return ShownFigures(
+        uid, status.get("balance"), datetime.fromisoformat(used_at) if used_at else None
+    )
 
 
-def has_object(key: KeyBalance, shown: Mapping[Name, Shown]) -> bool:
+def has_object(key: KeyBalance, shown: Mapping[Name, ShownFigures]) -> bool:
     """Whether there is the object that a key was issued to, and not just one of its name."""
     now = shown.get(_name(key))
     return now is not None and now.uid == key.uid
 
 
-class Showing(Struct, frozen=True):
+class StatusWrite(Struct, frozen=True):
     """A status that is worth writing; one whose account has reached a mark comes first."""
 
     key: KeyBalance
     is_urgent: bool
 
 
-def choose_showings(
-    keys: Iterable[KeyBalance], shown: Mapping[Name, Shown], written: Mapping[Name, float]
-) -> list[Showing]:
+def choose_writes(
+    keys: Iterable[KeyBalance], shown: Mapping[Name, ShownFigures], written: Mapping[Name, float]
+) -> list[StatusWrite]:
     """What to write, in this order: what is urgent, then what was written longest ago.
 
     `shown` has the objects that there are; `written` says when this process wrote one last.
@@ -52,11 +54,11 @@ def choose_showings(
     found = []
     for key in keys:
         if has_object(key, shown) and is_worth_writing(key, now := shown[_name(key)]):
-            found.append(Showing(key, _is_urgent(key, now)))
+            found.append(StatusWrite(key, _is_urgent(key, now)))
     return sorted(found, key=lambda one: (not one.is_urgent, written.get(_name(one.key), 0.0)))
 
 
-def is_worth_writing(key: KeyBalance, shown: Shown) -> bool:
+def is_worth_writing(key: KeyBalance, shown: ShownFigures) -> bool:
     """Whether what is shown is too far from what is."""
     if key.used_at is not None and (shown.used_at is None or key.used_at - shown.used_at >= _USE):
         return True
@@ -70,7 +72,7 @@ def _name(key: KeyBalance) -> Name:
     return key.namespace, key.name
 
 
-def _is_urgent(key: KeyBalance, shown: Shown) -> bool:
+def _is_urgent(key: KeyBalance, shown: ShownFigures) -> bool:
     if shown.balance is None:
         return False
     return mark_of(key.balance, key.granted) != mark_of(shown.balance, key.granted)

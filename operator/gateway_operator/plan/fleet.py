@@ -14,9 +14,9 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from gateway_operator.conditions import Verdict
+from gateway_operator.conditions import ConditionState
 from gateway_operator.plan.actions import Report
-from gateway_operator.resources.fleet import Reason
+from gateway_operator.resources.fleet import FleetReason
 from gateway_operator.resources.names import ANNOTATIONS, FIELD_MANAGER
 
 #: on a child: what was applied. Fields that we stop to render are noticed by it.
@@ -52,7 +52,7 @@ def plan_fleet(
     if foreign:
         names = ", ".join(" ".join(name) for name in foreign)
         message = f"there is, not made for this fleet: {names}; delete it, or rename the fleet"
-        return [Report(Verdict("stalled", Reason.NOT_OURS.value, message))]
+        return [Report(ConditionState("stalled", FleetReason.NOT_OURS.value, message))]
     # First: an autoscaler must not be there any more when the replicas become a fixed number.
     actions: list[FleetAction] = [
         DeleteChild(child["kind"], child["metadata"]["namespace"], child["metadata"]["name"])

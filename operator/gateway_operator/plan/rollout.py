@@ -2,24 +2,24 @@
 
 from typing import Any
 
-from gateway_operator.conditions import Verdict
-from gateway_operator.resources.fleet import SCHEMA, Reason
+from gateway_operator.conditions import ConditionState
+from gateway_operator.resources.fleet import SCHEMA, FleetReason
 
 
-def judge(deployment: dict[str, Any] | None, schema: int | None) -> Verdict:
+def judge(deployment: dict[str, Any] | None, schema: int | None) -> ConditionState:
     """Whether the fleet answers with the configuration that was applied.
 
     `deployment` as it is after everything was applied; `schema` is the number of the schema that
     the API server has, None where it could not be asked for.
     """
     if deployment is None:
-        return Verdict("waiting", Reason.PROGRESSING, "the Deployment is being made")
+        return ConditionState("waiting", FleetReason.PROGRESSING, "the Deployment is being made")
     spec, status = deployment["spec"], deployment.get("status") or {}
     conditions = {one["type"]: one for one in status.get("conditions") or ()}
     seen = status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 1)
     progress = conditions.get("Progressing", {})
     if seen and progress.get("reason") == "ProgressDeadlineExceeded":
-        return Verdict("stalled", Reason.ROLLOUT_STALLED, progress.get("message", ""))
+        return ConditionState("stalled", FleetReason.ROLLOUT_STALLED, progress.get("message", ""))
     wanted, available = spec.get("replicas", 1), status.get("availableReplicas", 0)
     updated = status.get("updatedReplicas", 0)
     if not seen or updated < wanted or available < wanted or status.get("replicas", 0) > updated:
@@ -27,12 +27,12 @@ def judge(deployment: dict[str, Any] | None, schema: int | None) -> Verdict:
         failure = conditions.get("ReplicaFailure", {})
         if failure.get("status") == "True":
             message = f"{message}; {failure.get('message', '')}"
-        return Verdict("waiting", Reason.PROGRESSING, message)
+        return ConditionState("waiting", FleetReason.PROGRESSING, message)
     if schema is not None and schema < SCHEMA:
-        return Verdict(
+        return ConditionState(
             "stalled",
-            Reason.CRD_OUTDATED,
+            FleetReason.CRD_OUTDATED,
             f"the API server has schema {schema} of our resources and this operator needs {SCHEMA},"
             " so it may drop fields: apply the definitions of this release",
         )
-    return Verdict("ready", Reason.AVAILABLE, f"{available} replicas are available")
+    return ConditionState("ready", FleetReason.AVAILABLE, f"{available} replicas are available")

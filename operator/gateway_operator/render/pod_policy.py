@@ -92,7 +92,7 @@ _INGRESS_CODE = re.compile(
 )
 
 
-def check_powers(fleet: Fleet, settings: OperatorSettings) -> None:
+def check_pod_policy(fleet: Fleet, settings: OperatorSettings) -> None:
     """Raise `SpecError` with a sentence where a fleet asks for more than it may have."""
     if settings.pod_templates == "any":
         return

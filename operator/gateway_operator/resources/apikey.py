@@ -6,12 +6,12 @@ from typing import Any
 
 from gateway.core.spec import ApiKey, SpecError, parse_document
 from gateway.store.key_rows import KeyState
-from gateway_operator.conditions import Verdict, build_status
+from gateway_operator.conditions import ConditionState, build_status
 
 KIND = "ApiKey"
 
 
-class Reason(StrEnum):
+class ApiKeyReason(StrEnum):
     """Why an ApiKey is Ready, or is not."""
 
     ISSUED = "Issued"
@@ -28,37 +28,39 @@ class Reason(StrEnum):
     DATABASE_UNAVAILABLE = "DatabaseUnavailable"
 
 
-def stalled(reason: Reason, message: str) -> Verdict:
-    return Verdict("stalled", reason.value, message)
+def stalled(reason: ApiKeyReason, message: str) -> ConditionState:
+    return ConditionState("stalled", reason.value, message)
 
 
-def parse_key(body: dict[str, Any]) -> ApiKey | Verdict:
+def parse_key(body: dict[str, Any]) -> ApiKey | ConditionState:
     """The object as its model, or why it is none."""
     try:
         key = parse_document(body)
     except SpecError as error:
-        return stalled(Reason.INVALID_SPEC, str(error))
+        return stalled(ApiKeyReason.INVALID_SPEC, str(error))
     assert isinstance(key, ApiKey), "objects are of the kind that was asked for"
     return key
 
 
-def verdict_of_row(row: KeyState) -> Verdict:
+def condition_of_row(row: KeyState) -> ConditionState:
     """What a row says of a key of which nothing else is wrong."""
     if row.suspended:
-        return stalled(Reason.SUSPENDED, "spec.suspended is true: the key is refused")
+        return stalled(ApiKeyReason.SUSPENDED, "spec.suspended is true: the key is refused")
     if row.expired:
-        return stalled(Reason.EXPIRED, f"the key expired at {row.expires_at:%Y-%m-%dT%H:%M:%SZ}")
-    return Verdict("ready", Reason.ISSUED.value, "the key works")
+        return stalled(
+            ApiKeyReason.EXPIRED, f"the key expired at {row.expires_at:%Y-%m-%dT%H:%M:%SZ}"
+        )
+    return ConditionState("ready", ApiKeyReason.ISSUED.value, "the key works")
 
 
 def status_of_key(
-    body: dict[str, Any], key: ApiKey | None, row: KeyState | None, verdict: Verdict
+    body: dict[str, Any], key: ApiKey | None, row: KeyState | None, condition: ConditionState
 ) -> dict[str, Any]:
     """The status of an ApiKey; `row` only counts where it is this very object's."""
     issued = row if row is not None and row.uid == body["metadata"]["uid"] else None
     return build_status(
         body,
-        verdict,
+        condition,
         keyId=issued and issued.key_id,
         prefix=issued and issued.prefix,
         secretName=issued and key and secret_name(key),

@@ -4,12 +4,12 @@ from enum import StrEnum
 from typing import Any
 
 from gateway.store.grant_rows import GrantResult
-from gateway_operator.conditions import Verdict, build_status
+from gateway_operator.conditions import ConditionState, build_status
 
 KIND = "CreditGrant"
 
 
-class Reason(StrEnum):
+class CreditGrantReason(StrEnum):
     """Why a CreditGrant is Ready, or is not."""
 
     POSTED = "Posted"
@@ -22,20 +22,20 @@ class Reason(StrEnum):
     DATABASE_UNAVAILABLE = "DatabaseUnavailable"
 
 
-def verdict_of_result(result: GrantResult) -> Verdict:
+def condition_of_result(result: GrantResult) -> ConditionState:
     """What became of a grant, as a condition."""
-    reason = Reason(result.reason).value
-    return Verdict("stalled" if result.is_stalled else "ready", reason, result.message)
+    reason = CreditGrantReason(result.reason).value
+    return ConditionState("stalled" if result.is_stalled else "ready", reason, result.message)
 
 
 def status_of_grant(
-    body: dict[str, Any], result: GrantResult | None, verdict: Verdict
+    body: dict[str, Any], result: GrantResult | None, condition: ConditionState
 ) -> dict[str, Any]:
     """The status of a CreditGrant; the entry's fields only where one was posted."""
     posted = result.posted_at if result is not None else None
     return build_status(
         body,
-        verdict,
+        condition,
         postedTime=posted and posted.strftime("%Y-%m-%dT%H:%M:%SZ"),
         entryId=result and result.entry_id,
     )

@@ -21,7 +21,7 @@ DEFINITION = "gatewayfleets.faregate.dev"
 SCHEMA_ANNOTATION = "faregate.dev/schema"
 SCHEMA = 1
 #: what a drained replica still has to do before the kubelet may kill it
-SETTLING_SECONDS = 20
+ENDPOINTS_SECONDS = 20
 DEFAULT_REPLICAS = 2
 _CREDENTIAL_TYPES = ("Opaque", "kubernetes.io/basic-auth")
 
@@ -29,7 +29,7 @@ Count = Annotated[int, Meta(ge=0, le=1000)]
 Quantity = str | int
 
 
-class Reason(StrEnum):
+class FleetReason(StrEnum):
     """Why a fleet is ready, or is not."""
 
     AVAILABLE = "Available"
@@ -42,11 +42,11 @@ class Reason(StrEnum):
     DATABASE_UNAVAILABLE = "DatabaseUnavailable"
 
 
-class _Spec(Struct, frozen=True, kw_only=True, rename="camel"):
+class _FleetPart(Struct, frozen=True, kw_only=True, rename="camel"):
     pass
 
 
-class Autoscaling(_Spec, frozen=True, kw_only=True):
+class Autoscaling(_FleetPart, frozen=True, kw_only=True):
     """Replicas by their load, in percent of the CPU that they ask for."""
 
     min_replicas: Annotated[int, Meta(ge=1, le=1000)] = DEFAULT_REPLICAS
@@ -60,7 +60,7 @@ class Autoscaling(_Spec, frozen=True, kw_only=True):
             raise ValueError("minReplicas must not be above maxReplicas")
 
 
-class Times(_Spec, frozen=True, kw_only=True):
+class Times(_FleetPart, frozen=True, kw_only=True):
     """How a replica ends: it goes on for `pre_stop_seconds`, drains, and has time to settle."""
 
     seconds: Annotated[float, Meta(ge=0, le=7200)] = 300.0
@@ -68,20 +68,20 @@ class Times(_Spec, frozen=True, kw_only=True):
     grace_seconds: Annotated[int, Meta(ge=21, le=7820)] = 330
 
     def __post_init__(self) -> None:
-        if self.pre_stop_seconds + self.seconds + SETTLING_SECONDS > self.grace_seconds:
+        if self.pre_stop_seconds + self.seconds + ENDPOINTS_SECONDS > self.grace_seconds:
             raise ValueError(
-                f"graceSeconds must be at least preStopSeconds + seconds + {SETTLING_SECONDS}"
+                f"graceSeconds must be at least preStopSeconds + seconds + {ENDPOINTS_SECONDS}"
             )
 
 
-class Resources(_Spec, frozen=True, kw_only=True):
+class Resources(_FleetPart, frozen=True, kw_only=True):
     """What the container is given, by the resource's name."""
 
     requests: dict[str, Quantity] = {}
     limits: dict[str, Quantity] = {}
 
 
-class Ingress(_Spec, frozen=True, kw_only=True):
+class Ingress(_FleetPart, frozen=True, kw_only=True):
     """The way in from outside the cluster."""
 
     host: str
@@ -90,14 +90,14 @@ class Ingress(_Spec, frozen=True, kw_only=True):
     annotations: dict[str, str] = {}
 
 
-class KeyRef(_Spec, frozen=True, kw_only=True):
+class KeyRef(_FleetPart, frozen=True, kw_only=True):
     """One key of a ConfigMap or a Secret."""
 
     name: str
     key: str
 
 
-class Authorities(_Spec, frozen=True, kw_only=True):
+class Authorities(_FleetPart, frozen=True, kw_only=True):
     """Certificate authorities, in one of the two."""
 
     config_map_key_ref: KeyRef | None = None
@@ -108,27 +108,27 @@ class Authorities(_Spec, frozen=True, kw_only=True):
             raise ValueError("exactly one of configMapKeyRef and secretKeyRef must be given")
 
 
-class LocalReference(_Spec, frozen=True, kw_only=True):
+class LocalReference(_FleetPart, frozen=True, kw_only=True):
     """An object in the same namespace."""
 
     name: str
 
 
-class TemplateMetadata(_Spec, frozen=True, kw_only=True):
+class TemplateMetadata(_FleetPart, frozen=True, kw_only=True):
     """Further labels and annotations of the pods."""
 
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
 
 
-class PodTemplate(_Spec, frozen=True, kw_only=True):
+class PodTemplate(_FleetPart, frozen=True, kw_only=True):
     """What is laid over the pods; `spec` is part of a PodSpec that only the API server judges."""
 
     metadata: TemplateMetadata = TemplateMetadata()
     spec: dict[str, Any] = {}
 
 
-class ClusterSpec(_Spec, frozen=True, kw_only=True):
+class ClusterSpec(_FleetPart, frozen=True, kw_only=True):
     """The part of the spec that the gateway never sees."""
 
     replicas: Count | None = None

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from gateway.core.errors import InvalidRequest
 from gateway.core.request import (
     AssistantMessage,
-    Image,
+    ImagePart,
     Message,
     SystemMessage,
-    Text,
+    TextPart,
     ToolCall,
     ToolMessage,
     UserMessage,
@@ -22,8 +22,8 @@ from gateway.upstream.simulated.families import find_family
 from gateway.upstream.simulated.message_rules import check_messages
 from tests.dialects.support import HELLO, render, request
 
-IMAGE = Image("data:image/png;base64,iVBORw0KGgo=")
-LATER = UserMessage((Text("and then?"),))
+IMAGE = ImagePart("data:image/png;base64,iVBORw0KGgo=")
+LATER = UserMessage((TextPart("and then?"),))
 
 
 def calls(*ids: str, text: str | None = None, reasoning: str | None = None) -> AssistantMessage:
@@ -37,7 +37,7 @@ def result(call_id: str, *parts: Any, is_error: bool = False) -> ToolMessage:
 
 def text_of(message: Message) -> str:
     assert isinstance(message, ToolMessage | UserMessage)
-    return "|".join(part.text for part in message.parts if isinstance(part, Text))
+    return "|".join(part.text for part in message.parts if isinstance(part, TextPart))
 
 
 def fix(*messages: Message, sees_images: bool = True) -> list[Message]:
@@ -49,8 +49,8 @@ def test_a_good_history_is_left_alone() -> None:
         SystemMessage("s"),
         HELLO,
         calls("a", "b", text="t", reasoning="r"),
-        result("a", Text("1")),
-        result("b", Text("2")),
+        result("a", TextPart("1")),
+        result("b", TextPart("2")),
         AssistantMessage("done"),
         LATER,
     ]
@@ -58,7 +58,7 @@ def test_a_good_history_is_left_alone() -> None:
 
 
 def test_results_are_put_into_the_order_of_the_calls() -> None:
-    fixed = fix(HELLO, calls("a", "b"), result("b", Text("2")), result("a", Text("1")))
+    fixed = fix(HELLO, calls("a", "b"), result("b", TextPart("2")), result("a", TextPart("1")))
     assert [text_of(message) for message in fixed[2:]] == ["1", "2"]
 
 
@@ -70,10 +70,10 @@ def test_an_unanswered_call_gets_a_result() -> None:
 
 
 def test_a_result_without_its_call_is_told_by_the_user() -> None:
-    fixed = fix(HELLO, result("x", Text("42")), LATER)
+    fixed = fix(HELLO, result("x", TextPart("42")), LATER)
     assert isinstance(fixed[1], UserMessage)
     assert "42" in text_of(fixed[1])
-    doubled = fix(calls("a"), result("a", Text("1")), result("a", Text("2")))
+    doubled = fix(calls("a"), result("a", TextPart("1")), result("a", TextPart("2")))
     assert [type(message) for message in doubled] == [AssistantMessage, ToolMessage, UserMessage]
     assert "2" in text_of(doubled[2])
 
@@ -92,16 +92,19 @@ def test_nothing_stands_between_calls_and_results() -> None:
 def test_ids_that_come_back_every_turn_are_paired_within_their_turn() -> None:
     turns: list[Message] = [
         calls("look:0"),
-        result("look:0", Text("1")),
+        result("look:0", TextPart("1")),
         calls("look:0"),
-        result("look:0", Text("2")),
+        result("look:0", TextPart("2")),
     ]
     assert fix(*turns) == turns
 
 
 def test_equal_ids_in_one_message_are_told_apart() -> None:
     fixed = fix(
-        calls("a", "a", ""), result("a", Text("1")), result("a", Text("2")), result("", Text("3"))
+        calls("a", "a", ""),
+        result("a", TextPart("1")),
+        result("a", TextPart("2")),
+        result("", TextPart("3")),
     )
     assistant, *results = fixed
     assert isinstance(assistant, AssistantMessage)
@@ -115,7 +118,7 @@ def test_equal_ids_in_one_message_are_told_apart() -> None:
 def test_images_of_results_follow_after_all_results_of_the_turn() -> None:
     fixed = fix(
         calls("a", "b"),
-        result("a", Text("one"), IMAGE),
+        result("a", TextPart("one"), IMAGE),
         result("b", IMAGE),
         LATER,
     )
@@ -125,7 +128,7 @@ def test_images_of_results_follow_after_all_results_of_the_turn() -> None:
     ]
     assert fixed[3:] == [UserMessage((IMAGE, IMAGE)), LATER]
     blind = fix(calls("a"), result("a", IMAGE), result("x", IMAGE), sees_images=False)
-    assert not any(isinstance(part, Image) for message in blind[1:] for part in message.parts)  # type: ignore[union-attr]  # results and user messages have parts
+    assert not any(isinstance(part, ImagePart) for message in blind[1:] for part in message.parts)  # type: ignore[union-attr]  # results and user messages have parts
     assert "omitted" in text_of(blind[1])
 
 
@@ -133,16 +136,16 @@ def test_images_of_results_follow_after_all_results_of_the_turn() -> None:
     ("parts", "is_error", "expected"),
     [
         ((), False, "(no output)"),
-        ((Text(""),), False, "(no output)"),
-        ((Text("a"), Text("b")), False, "a\nb"),
-        ((Text("no such file"),), True, "Error: no such file"),
-        ((Text("Error: bad"),), True, "Error: bad"),
+        ((TextPart(""),), False, "(no output)"),
+        ((TextPart("a"), TextPart("b")), False, "a\nb"),
+        ((TextPart("no such file"),), True, "Error: no such file"),
+        ((TextPart("Error: bad"),), True, "Error: bad"),
         ((), True, "Error: (no output)"),
     ],
 )
 def test_a_result_is_one_text(parts: tuple[Any, ...], is_error: bool, expected: str) -> None:
     fixed = fix(calls("a"), ToolMessage("a", parts, is_error))
-    assert fixed[1] == ToolMessage("a", (Text(expected),))
+    assert fixed[1] == ToolMessage("a", (TextPart(expected),))
 
 
 def test_empty_messages_are_dropped() -> None:
@@ -151,10 +154,10 @@ def test_empty_messages_are_dropped() -> None:
         HELLO,
         AssistantMessage(""),
         AssistantMessage(None, "only reasoning"),
-        UserMessage((Text(""), Text("x"))),
+        UserMessage((TextPart(""), TextPart("x"))),
         UserMessage(()),
     ]
-    assert fix(*history) == [HELLO, UserMessage((Text("x"),))]
+    assert fix(*history) == [HELLO, UserMessage((TextPart("x"),))]
 
 
 def reasonings(*history: Message) -> list[str | None]:
@@ -174,13 +177,13 @@ def test_missing_reasoning_is_filled_with_the_best_there_is() -> None:
 
 def test_many_calls_with_one_id_do_not_take_for_ever() -> None:
     count = 20_000
-    fixed = fix(calls(*["a"] * count), *[result("a", Text("1"))] * count)
+    fixed = fix(calls(*["a"] * count), *[result("a", TextPart("1"))] * count)
     assert len(fixed) == count + 1
 
 
 TEXTS = st.sampled_from(["", " ", "x", "Error"])
 IDS = st.sampled_from(["", "a", "b", "look:0"])
-PARTS = st.lists(st.builds(Text, TEXTS) | st.just(IMAGE), max_size=3).map(tuple)
+PARTS = st.lists(st.builds(TextPart, TEXTS) | st.just(IMAGE), max_size=3).map(tuple)
 HISTORIES = st.lists(
     st.one_of(
         st.builds(SystemMessage, TEXTS),

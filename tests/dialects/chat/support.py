@@ -7,14 +7,14 @@ from typing import Any
 
 from msgspec import Struct
 
-from gateway.core.concurrency.worker_thread import Aside
+from gateway.core.concurrency.worker_thread import WorkerThread
 from gateway.core.events import Event, Usage
 from gateway.core.request import Request
-from gateway.dialects.base import Call, Caller, Exchange
+from gateway.dialects.base import Caller, Exchange, ParsedRequest
 from gateway.dialects.chat import ChatDialect
 from gateway.dialects.chat.answer_writer import ChatRenderer
 
-DIALECT = ChatDialect(Aside())
+DIALECT = ChatDialect(WorkerThread())
 ALICE = Caller(1, "team-a/alice")
 PUBLIC = "kimi-k2.5"
 UPSTREAM = "kimi-k2.6-upstream"
@@ -23,7 +23,7 @@ FUNCTION = {"name": "look", "parameters": {"type": "object", "properties": {}}}
 TOOL = {"type": "function", "function": FUNCTION}
 
 
-def parse_call(body: bytes | dict[str, Any]) -> Call:
+def parse_call(body: bytes | dict[str, Any]) -> ParsedRequest:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     return asyncio.run(DIALECT.parse(raw, ALICE))
 

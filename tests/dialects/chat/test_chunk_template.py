@@ -6,23 +6,23 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.dialects.chat.chunk_template import Likeness
+from gateway.dialects.chat.chunk_template import ChunkTemplate
 from tests.dialects.chat.support import PUBLIC, Piece, feed, piece, read, renderer
 
 ORDINARY = piece({"content": "Hello"}).data
 
 
 def test_a_chunk_that_differs_in_its_text_is_recognised() -> None:
-    likeness = Likeness()
-    assert likeness.match(ORDINARY) is None
-    assert likeness.learn(ORDINARY)
-    assert likeness.match(piece({"content": " wörld\n"}).data) == " wörld\\n".encode()
-    assert likeness.match(piece({"content": ""}).data) == b""
+    template = ChunkTemplate()
+    assert template.match(ORDINARY) is None
+    assert template.learn(ORDINARY)
+    assert template.match(piece({"content": " wörld\n"}).data) == " wörld\\n".encode()
+    assert template.match(piece({"content": ""}).data) == b""
 
 
 def test_anything_else_is_not() -> None:
-    likeness = Likeness()
-    likeness.learn(ORDINARY)
+    template = ChunkTemplate()
+    template.learn(ORDINARY)
     for other in (
         piece({"content": 'a "quote"'}),
         piece({"content": "x"}, "stop"),
@@ -33,18 +33,18 @@ def test_anything_else_is_not() -> None:
         piece({"content": "x"}, created=5),
         piece({"content": "x"}, spaces=True),
     ):
-        assert likeness.match(other.data) is None
+        assert template.match(other.data) is None
 
 
 def test_a_chunk_without_text_or_with_a_quotation_is_not_learnt() -> None:
-    likeness = Likeness()
+    template = ChunkTemplate()
     for data in (piece({"content": ""}), piece({}, "stop"), piece({"content": 'a"'})):
-        assert not likeness.learn(data.data)
+        assert not template.learn(data.data)
 
 
-def test_a_stream_without_likeness_is_left_alone_after_a_while() -> None:
-    likeness = Likeness()
-    learnt = [likeness.learn(piece({"content": "x"}, created=number).data) for number in range(40)]
+def test_a_stream_without_template_is_left_alone_after_a_while() -> None:
+    template = ChunkTemplate()
+    learnt = [template.learn(piece({"content": "x"}, created=number).data) for number in range(40)]
     assert learnt[0]
     assert not learnt[-1]
 
@@ -61,7 +61,7 @@ DELTAS = st.one_of(
 
 
 @given(st.lists(st.tuples(DELTAS, st.booleans(), st.sampled_from([1, 2])), max_size=12))
-def test_with_or_without_likeness_the_client_reads_the_same(
+def test_with_or_without_template_the_client_reads_the_same(
     stream: list[tuple[dict[str, Any], bool, int]],
 ) -> None:
     call = {"index": 0, "id": "a", "type": "function", "function": {"name": "f", "arguments": ""}}

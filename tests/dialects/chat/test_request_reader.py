@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from gateway.core.errors import InvalidRequest, RequestError, UnsupportedParameter
 from gateway.core.request import (
     AssistantMessage,
-    Document,
-    Image,
+    DocumentPart,
+    ImagePart,
     OutputFormat,
     SystemMessage,
-    Text,
+    TextPart,
     Tool,
     ToolCall,
     ToolChoice,
@@ -54,9 +54,9 @@ def test_every_role_finds_its_place() -> None:
     assert request.messages == (
         SystemMessage("be brief"),
         SystemMessage("a\nb"),
-        UserMessage((Text("hi"),), "bob"),
+        UserMessage((TextPart("hi"),), "bob"),
         AssistantMessage(None, "hm", (ToolCall("x:0", "f", "{}"),)),
-        ToolMessage("x:0", (Text("ok"),)),
+        ToolMessage("x:0", (TextPart("ok"),)),
     )
 
 
@@ -68,7 +68,7 @@ def test_contents_come_as_text_or_parts_or_not_at_all() -> None:
     ]
     request = parse(messages=[{"role": "user", "content": parts}, {"role": "assistant"}])
     assert request.messages == (
-        UserMessage((Text("see"), Image(PIXEL, "low"), Image(PIXEL))),
+        UserMessage((TextPart("see"), ImagePart(PIXEL, "low"), ImagePart(PIXEL))),
         AssistantMessage(),
     )
 
@@ -164,7 +164,7 @@ def test_sampling_stop_and_the_rest_are_kept() -> None:
     assert request.parallel_tool_calls is False
     assert (request.cache_key, request.safety_identifier) == ("k", "s")
     assert parse(user="u").safety_identifier == "u", "its earlier name"
-    passed = {name: json.loads(bytes(raw)) for name, raw in request.passthrough.items()}
+    passed = {name: json.loads(bytes(raw)) for name, raw in request.extra.items()}
     assert passed == {"min_p": 0.1, "chat_template_kwargs": {"add_vision_id": True}}
 
 
@@ -289,16 +289,16 @@ def test_files_are_read_as_text_or_stay_documents() -> None:
 
     path = "messages.0.content.0.file"
     assert parts({"filename": "a.md", "file_data": "data:text/markdown,%23%20a"}) == (
-        Text("[file a.md]"),
-        Text("# a"),
+        TextPart("[file a.md]"),
+        TextPart("# a"),
     )
     assert parts({"filename": "a.pdf", "file_data": "data:application/pdf;base64,JVBE"}) == (
-        Text("[file a.pdf]"),
-        Document("", path=path, data="JVBE"),
+        TextPart("[file a.pdf]"),
+        DocumentPart("", path=path, data="JVBE"),
     )
     assert parts({"file_id": "file-1"}) == (
-        Text("[file untitled]"),
-        Document("", path=path, problem=NOT_FETCHED),
+        TextPart("[file untitled]"),
+        DocumentPart("", path=path, problem=NOT_FETCHED),
     )
 
 

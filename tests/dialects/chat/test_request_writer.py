@@ -9,11 +9,11 @@ from msgspec import Raw
 from gateway.core.errors import InvalidRequest, UnsupportedParameter
 from gateway.core.request import (
     AssistantMessage,
-    Image,
+    ImagePart,
     OutputFormat,
     Sampling,
     SystemMessage,
-    Text,
+    TextPart,
     Tool,
     ToolCall,
     ToolChoice,
@@ -24,7 +24,7 @@ from tests.dialects.support import FAMILIES, HELLO, LOOK, SEE, prepare, render, 
 
 KIMI = tuple(name for name in FAMILIES if name.startswith("kimi"))
 FIXED = ["kimi-k2.5", "kimi-k2.6", "kimi-k2.7-code", "kimi-k3"]
-IMAGE = Image("data:image/png;base64,iVBORw0KGgo=", "low")
+IMAGE = ImagePart("data:image/png;base64,iVBORw0KGgo=", "low")
 
 
 def refuse(*arguments: Any, **model: Any) -> InvalidRequest:
@@ -88,7 +88,7 @@ def test_reasoning_is_always_told_in_the_familys_spelling(
 
 
 def test_other_template_arguments_stay_beside_the_switch() -> None:
-    wanted = request(passthrough={"chat_template_kwargs": Raw(b'{"add_vision_id":true}')})
+    wanted = request(extra={"chat_template_kwargs": Raw(b'{"add_vision_id":true}')})
     assert render(wanted)["chat_template_kwargs"] == {
         "add_vision_id": True,
         "thinking": False,
@@ -100,7 +100,7 @@ def test_other_template_arguments_stay_beside_the_switch() -> None:
 
 
 def test_a_template_is_told_no_effort_where_none_is_paid_for() -> None:
-    wanted = request(passthrough={"chat_template_kwargs": Raw(b'{"reasoning_effort":"high"}')})
+    wanted = request(extra={"chat_template_kwargs": Raw(b'{"reasoning_effort":"high"}')})
     off, on = (render(wanted, reasoning=on)["chat_template_kwargs"] for on in (False, True))
     assert off == {"thinking": False, "enable_thinking": False}
     assert on == {"reasoning_effort": "high", "thinking": True, "enable_thinking": True}
@@ -308,7 +308,7 @@ def test_a_begun_answer_is_continued_in_the_familys_way() -> None:
 
 
 def test_images_are_refused_where_nobody_sees_them() -> None:
-    seen = request(UserMessage((Text("see"), IMAGE)))
+    seen = request(UserMessage((TextPart("see"), IMAGE)))
     assert refuse(seen, "kimi-k2-thinking", True).param == "messages.0.content"
     parts = render(seen, "kimi-k2.6")["messages"][0]["content"]
     assert parts[1] == {"type": "image_url", "image_url": {"url": IMAGE.url}}
@@ -327,7 +327,7 @@ def test_an_image_in_an_old_tool_result_does_not_poison_the_history() -> None:
 
 
 def test_messages_without_any_content_are_refused() -> None:
-    empty = request(SystemMessage(""), UserMessage((Text(""),)), AssistantMessage("", "hm"))
+    empty = request(SystemMessage(""), UserMessage((TextPart(""),)), AssistantMessage("", "hm"))
     assert refuse(empty).param == "messages"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.core.catalog import Catalog
-from gateway.core.concurrency.worker_thread import Aside
+from gateway.core.concurrency.worker_thread import WorkerThread
 from gateway.core.spec import FleetLimits, GatewayFleetSpec, ModelSpec, Pricing, UpstreamSpec
 from gateway.dialects.base import Exchange
 from gateway.dialects.chat.endpoint import ChatEndpoint
@@ -37,7 +37,9 @@ async def answer(upstream: UpstreamClient, body: dict[str, Any]) -> Any:
     try:
         if not outgoing.stream:
             return json.loads(
-                await renderer.complete(await reply.answer(Aside(), ("team-a", "team-a/alice")))
+                await renderer.complete(
+                    await reply.answer(WorkerThread(), ("team-a", "team-a/alice"))
+                )
             )
         frames = renderer.open()
         while chunks := await reply.read():

@@ -10,18 +10,18 @@ from typing import Any
 
 from msgspec import Struct
 
-from gateway.core.concurrency.worker_thread import Aside
+from gateway.core.concurrency.worker_thread import WorkerThread
 from gateway.core.events import Event, Usage
 from gateway.core.request import Request
 from gateway.core.seal import Sealer
-from gateway.dialects.base import Call, Caller, Exchange
+from gateway.dialects.base import Caller, Exchange, ParsedRequest
 from gateway.dialects.messages import MessagesDialect
 from gateway.dialects.messages.answer_writer import MessagesRenderer
 
 SEALER = Sealer(b"k" * 32)
 ALICE = Caller(1, "team-a/alice")
 BOB = Caller(2, "team-a/bob")
-DIALECT = MessagesDialect(SEALER, Aside())
+DIALECT = MessagesDialect(SEALER, WorkerThread())
 USAGE = Usage(input=120, output=34, cached=100, reasoning=7)
 
 
@@ -39,7 +39,7 @@ class Piece(Struct):
         return self.decoded
 
 
-def parse_call(body: bytes | dict[str, Any], caller: Caller = ALICE) -> Call:
+def parse_call(body: bytes | dict[str, Any], caller: Caller = ALICE) -> ParsedRequest:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     return asyncio.run(DIALECT.parse(raw, caller))
 

@@ -11,7 +11,7 @@ from gateway.core.events import (
     CallStarted,
     Finished,
     Reasoning,
-    Signed,
+    Signature,
     Text,
     Usage,
 )
@@ -91,8 +91,8 @@ def test_a_whole_stream() -> None:
     )
     assert events == [
         Reasoning("Hm"),
-        Signed("abc", "main"),
-        Signed("xyz", "main", is_redacted=True),
+        Signature("abc", "main"),
+        Signature("xyz", "main", is_redacted=True),
         Text("Hi"),
         CallStarted(0, "a", "look"),
         CallArguments(0, '{"at":'),
@@ -170,8 +170,8 @@ def test_a_whole_message() -> None:
     message = {"id": "msg_1", "content": content, "stop_reason": "tool_use", "usage": USAGE}
     assert read_whole(message).events() == [
         Reasoning("Hm"),
-        Signed("abc", "main"),
-        Signed("x", "main", is_redacted=True),
+        Signature("abc", "main"),
+        Signature("x", "main", is_redacted=True),
         Text("Hi"),
         CallStarted(0, "a", "look"),
         CallArguments(0, '{"at":"it"}'),

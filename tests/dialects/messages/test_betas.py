@@ -5,7 +5,7 @@ from typing import get_args
 import pytest
 from anthropic.types.anthropic_beta_param import AnthropicBetaParam
 
-from gateway.core.request import Native
+from gateway.core.request import RawBody
 from gateway.dialects.messages.betas import Betas, read_betas
 
 CLAUDE_CODE = (
@@ -47,7 +47,7 @@ UNDECIDED = {
 
 
 def read(*values: str, allowed: tuple[str, ...] = ()) -> Betas:
-    return read_betas(Native("messages", b"{}", {}, values), allowed)
+    return read_betas(RawBody("messages", b"{}", {}, values), allowed)
 
 
 def test_those_of_an_agent_client_pass_in_their_order() -> None:

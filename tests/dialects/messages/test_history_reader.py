@@ -7,10 +7,10 @@ import pytest
 from gateway.core.errors import UnsupportedParameter
 from gateway.core.request import (
     AssistantMessage,
-    Document,
-    Image,
+    DocumentPart,
+    ImagePart,
     SystemMessage,
-    Text,
+    TextPart,
     ToolCall,
     ToolMessage,
     UserMessage,
@@ -36,7 +36,7 @@ PDF = {
 
 
 def hello(text: str) -> UserMessage:
-    return UserMessage((Text(text),))
+    return UserMessage((TextPart(text),))
 
 
 def test_a_system_message_keeps_its_place_but_never_between_calls_and_results() -> None:
@@ -52,7 +52,7 @@ def test_a_system_message_keeps_its_place_but_never_between_calls_and_results() 
         hello("Read it"),
         SystemMessage("Environment"),
         AssistantMessage(calls=(ToolCall("toolu_9", "Read", '{"path": "/a"}'),)),
-        ToolMessage("toolu_9", (Text("content"),)),
+        ToolMessage("toolu_9", (TextPart("content"),)),
         SystemMessage("The time is up"),
         hello("Go on"),
     )
@@ -69,8 +69,8 @@ def test_results_follow_the_order_of_their_calls() -> None:
     )
 
     assert request.messages[2:] == (
-        ToolMessage("a", (Text("of a"),)),
-        ToolMessage("b", (Text("of b"),)),
+        ToolMessage("a", (TextPart("of a"),)),
+        ToolMessage("b", (TextPart("of b"),)),
         hello("First"),
         hello("Second"),
     )
@@ -86,7 +86,7 @@ def test_ids_that_repeat_in_a_later_turn_are_paired_within_their_own() -> None:
     )
 
     results = [each for each in request.messages if isinstance(each, ToolMessage)]
-    assert [each.parts for each in results] == [(Text("one"),), (Text("two"),)]
+    assert [each.parts for each in results] == [(TextPart("one"),), (TextPart("two"),)]
     assert request.degraded == []
 
 
@@ -94,7 +94,7 @@ def test_a_missing_result_is_told_to_the_model() -> None:
     request = parse(user("Go"), assistant(call_block("A", "a")), user("Never mind"))
 
     assert request.messages[2] == ToolMessage(
-        "a", (Text("(no result: the call was interrupted)"),), is_error=True
+        "a", (TextPart("(no result: the call was interrupted)"),), is_error=True
     )
     assert request.messages[3] == hello("Never mind")
     assert request.degraded == ["tool_use without tool_result"]
@@ -103,22 +103,27 @@ def test_a_missing_result_is_told_to_the_model() -> None:
 def test_a_result_of_no_call_becomes_what_the_user_says() -> None:
     request = parse(user("Go"), user(result_block("gone", "42")))
 
-    assert request.messages[1] == UserMessage((Text("Result of an unknown tool call:"), Text("42")))
+    assert request.messages[1] == UserMessage(
+        (TextPart("Result of an unknown tool call:"), TextPart("42"))
+    )
     assert request.degraded == ["tool_result without tool_use"]
 
 
 @pytest.mark.parametrize(
     ("content", "parts"),
     [
-        ("text", (Text("text"),)),
+        ("text", (TextPart("text"),)),
         ("", ()),
         (None, ()),
         ([], ()),
-        ([{"type": "text", "text": "a"}, {"type": "text", "text": "b"}], (Text("a"), Text("b"))),
-        ([PNG], (Image("data:image/png;base64,aWk="),)),
+        (
+            [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}],
+            (TextPart("a"), TextPart("b")),
+        ),
+        ([PNG], (ImagePart("data:image/png;base64,aWk="),)),
         (
             [{"type": "tool_reference", "tool_name": "WebFetch"}],
-            (Text("Tool WebFetch is now available"),),
+            (TextPart("Tool WebFetch is now available"),),
         ),
         ([{"type": "browser_state", "url": "x"}], ()),
     ],
@@ -133,7 +138,7 @@ def test_a_failed_call_stays_failed() -> None:
     failed = result_block("a", "no such file") | {"is_error": True}
     request = parse(user("Go"), assistant(call_block("A", "a")), user(failed))
 
-    assert request.messages[2] == ToolMessage("a", (Text("no such file"),), is_error=True)
+    assert request.messages[2] == ToolMessage("a", (TextPart("no such file"),), is_error=True)
 
 
 def test_consecutive_assistant_messages_are_one_and_empty_ones_none() -> None:
@@ -151,7 +156,7 @@ def test_consecutive_assistant_messages_are_one_and_empty_ones_none() -> None:
     assert request.messages == (
         hello("Go"),
         AssistantMessage("Look. ", "Hm.", (ToolCall("a", "A", "{}"),)),
-        ToolMessage("a", (Text("done"),)),
+        ToolMessage("a", (TextPart("done"),)),
         hello("Done?"),
     )
 
@@ -196,7 +201,7 @@ def test_images_come_inline() -> None:
     request = parse(user(PNG, {"type": "text", "text": "What is it?"}))
 
     assert request.messages == (
-        UserMessage((Image("data:image/png;base64,aWk="), Text("What is it?"))),
+        UserMessage((ImagePart("data:image/png;base64,aWk="), TextPart("What is it?"))),
     )
 
 
@@ -232,11 +237,11 @@ def test_text_documents_are_read_with_their_title() -> None:
     assert request.messages == (
         UserMessage(
             (
-                Text("[document notes.txt]\nOf Tuesday."),
-                Text("Buy milk."),
-                Text("[document untitled]"),
-                Text("Buy bread."),
-                Image("data:image/png;base64,aWk="),
+                TextPart("[document notes.txt]\nOf Tuesday."),
+                TextPart("Buy milk."),
+                TextPart("[document untitled]"),
+                TextPart("Buy bread."),
+                ImagePart("data:image/png;base64,aWk="),
             )
         ),
     )
@@ -247,7 +252,11 @@ def test_a_pdf_stays_a_document_until_its_text_is_read() -> None:
     path = "messages.0.content.1.source"
 
     assert parse(user({"type": "text", "text": "Read"}, PDF)).messages[0] == UserMessage(
-        (Text("Read"), Text("[document report.pdf]"), Document("", path=path, data="JVBERi0="))
+        (
+            TextPart("Read"),
+            TextPart("[document report.pdf]"),
+            DocumentPart("", path=path, data="JVBERi0="),
+        )
     )
 
 
@@ -262,10 +271,10 @@ def test_a_pdf_stays_a_document_until_its_text_is_read() -> None:
     ],
 )
 def test_a_document_that_nobody_reads_says_why(source: dict[str, str], problem: str) -> None:
-    document = Document("", path="messages.0.content.0.source", problem=problem)
+    document = DocumentPart("", path="messages.0.content.0.source", problem=problem)
 
     assert parse(user({"type": "document", "source": source})).messages[0] == UserMessage(
-        (Text("[document untitled]"), document)
+        (TextPart("[document untitled]"), document)
     )
 
 
@@ -273,7 +282,7 @@ def test_text_in_base64_is_text() -> None:
     source = {"type": "base64", "media_type": "text/markdown", "data": "IyBo"}
 
     assert parse(user({"type": "document", "source": source})).messages[0] == UserMessage(
-        (Text("[document untitled]"), Text("# h"))
+        (TextPart("[document untitled]"), TextPart("# h"))
     )
 
 

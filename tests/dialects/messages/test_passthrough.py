@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from gateway.core.catalog import Catalog
-from gateway.core.request import Thought
+from gateway.core.request import SignedReasoning
 from gateway.core.spec import GatewayFleetSpec, ModelSpec, Pricing, UpstreamSpec
-from gateway.dialects.endpoint import Outgoing
+from gateway.dialects.endpoint import UpstreamRequest
 from gateway.dialects.messages.betas import read_betas
-from gateway.dialects.messages.passthrough import render_native
+from gateway.dialects.messages.passthrough import pass_through
 from gateway.dialects.messages.request_writer import render_request
 from tests.dialects.messages.support import (
     ALICE,
@@ -25,8 +25,8 @@ from tests.dialects.messages.support import (
 )
 
 BETAS = ("effort-2025-11-24,claude-code-20250219", "context-management-2025-06-27")
-THOUGHT = Thought("Look first.", "abc", "main")
-REDACTED = Thought("", "xyz", "main", is_redacted=True)
+THOUGHT = SignedReasoning("Look first.", "abc", "main")
+REDACTED = SignedReasoning("", "xyz", "main", is_redacted=True)
 ADAPTIVE = {"type": "adaptive"}
 #: everything that the translation would lose or change
 RICH: dict[str, Any] = {
@@ -71,15 +71,15 @@ def prepare(
     betas: tuple[str, ...] | None = BETAS,
     caller: Any = ALICE,
     **model: Any,
-) -> Outgoing | None:
+) -> UpstreamRequest | None:
     request = parse_call(body, caller).request
-    if request.native is not None:
-        request.native.betas = betas
+    if request.raw is not None:
+        request.raw.betas = betas
     resolution = catalog(upstream_model, **model).resolve(request)
-    return render_native(request, resolution, read_betas(request.native, ()))
+    return pass_through(request, resolution, read_betas(request.raw, ()))
 
 
-def native(body: dict[str, Any], **settings: Any) -> dict[str, Any]:
+def raw_body(body: dict[str, Any], **settings: Any) -> dict[str, Any]:
     """The body as the upstream reads it."""
     outgoing = prepare(body, **settings)
     assert outgoing is not None
@@ -92,8 +92,8 @@ def asked(*messages: dict[str, Any], **fields: Any) -> dict[str, Any]:
     return {"model": "claude", "max_tokens": 100, "messages": list(messages), **more}
 
 
-def sealed(thought: Thought, account_id: int = ALICE.account_id) -> str:
-    return SEALER.seal_thought(account_id, thought)
+def sealed(signed_block: SignedReasoning, account_id: int = ALICE.account_id) -> str:
+    return SEALER.seal_reasoning(account_id, signed_block)
 
 
 def thinking(text: str, signature: str) -> dict[str, Any]:
@@ -132,7 +132,7 @@ def test_thinking_goes_back_as_its_upstream_signed_it() -> None:
         call_block("look", "a"),
     ]
     body = asked(user("Go"), assistant(*content), user(result_block("a")), tools=[tool("look")])
-    sent = native(body)["messages"]
+    sent = raw_body(body)["messages"]
     assert sent[0] == body["messages"][0]
     assert sent[2] == body["messages"][2]
     assert sent[1]["content"] == [
@@ -145,7 +145,7 @@ def test_thinking_goes_back_as_its_upstream_signed_it() -> None:
 @pytest.mark.parametrize(
     "signature",
     [
-        sealed(Thought("Hm.", "abc", "elsewhere")),
+        sealed(SignedReasoning("Hm.", "abc", "elsewhere")),
         sealed(THOUGHT, BOB.account_id),
         SEALER.seal(ALICE.account_id, b"Hm."),
         "RW1wdHk=",
@@ -162,7 +162,7 @@ def test_any_other_thinking_is_left_out(signature: str) -> None:
         assistant(thinking("Hm.", signature)),
         user("So?"),
     )
-    sent = native(body)["messages"]
+    sent = raw_body(body)["messages"]
     assert [turn["content"] for turn in sent] == ["I am thinking", [said], "And?", "So?"]
 
 
@@ -175,7 +175,7 @@ def test_a_loop_in_manual_mode_that_lost_its_thinking_is_translated_without_any(
     outgoing = render_request(request, catalog().resolve(request))
     assert json.loads(outgoing.body)["thinking"] == {"type": "disabled"}
     assert "thinking" in outgoing.degraded
-    assert native({**body, "thinking": ADAPTIVE})["messages"] == list(turns)
+    assert raw_body({**body, "thinking": ADAPTIVE})["messages"] == list(turns)
 
 
 def test_what_tells_who_asks_is_taken_away() -> None:
@@ -186,11 +186,11 @@ def test_what_tells_who_asks_is_taken_away() -> None:
         {"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}},
     ]
     who = {"user": "alice", "session_id": "s", "user_profile_id": "u", "metadata": {"x": "y"}}
-    sent = native(asked(user("Go"), system=system, **who))
+    sent = raw_body(asked(user("Go"), system=system, **who))
     assert sent["system"] == [{"type": "text", "text": "Be kind."}, system[2]]
     assert sent.keys().isdisjoint(who)
-    assert "system" not in native(asked(user("Go"), system=header))
-    assert native(asked(user("Go"), system="Be kind."))["system"] == "Be kind."
+    assert "system" not in raw_body(asked(user("Go"), system=header))
+    assert raw_body(asked(user("Go"), system="Be kind."))["system"] == "Be kind."
 
 
 def test_what_decides_on_the_bill_is_the_administrators() -> None:
@@ -209,17 +209,17 @@ def test_a_switch_that_is_told_twice_is_read_once() -> None:
     thinking = b'"thinking":{"type":"enabled","type":"disabled"}'
     body = json.dumps(asked(user("Go"), thinking="twice")).encode()
     request = parse_call(body.replace(b'"thinking": "twice"', thinking)).request
-    assert request.native is not None
-    request.native.betas = BETAS
-    outgoing = render_native(request, catalog().resolve(request), read_betas(request.native, ()))
+    assert request.raw is not None
+    request.raw.betas = BETAS
+    outgoing = pass_through(request, catalog().resolve(request), read_betas(request.raw, ()))
     assert outgoing is not None
     assert b'"thinking":{"type":"disabled"}' in outgoing.body
 
 
 def test_a_cap_above_the_models_is_lowered() -> None:
-    assert native(asked(user("Go"), max_tokens=900), max_output_tokens=500)["max_tokens"] == 500
-    assert native(asked(user("Go"), max_tokens=90), max_output_tokens=500)["max_tokens"] == 90
-    assert native(asked(user("Go"), max_tokens=0))["max_tokens"] == 0
+    assert raw_body(asked(user("Go"), max_tokens=900), max_output_tokens=500)["max_tokens"] == 500
+    assert raw_body(asked(user("Go"), max_tokens=90), max_output_tokens=500)["max_tokens"] == 90
+    assert raw_body(asked(user("Go"), max_tokens=0))["max_tokens"] == 0
     manual = {"type": "enabled", "budget_tokens": 600}
     body = asked(user("Go"), max_tokens=900, thinking=manual)
     assert prepare(body, max_output_tokens=500) is None
@@ -228,9 +228,9 @@ def test_a_cap_above_the_models_is_lowered() -> None:
 def test_thinking_is_what_is_charged() -> None:
     silent = asked(user("Go"))
     del silent["thinking"]
-    assert native(silent)["thinking"] == {"type": "disabled"}
+    assert raw_body(silent)["thinking"] == {"type": "disabled"}
     off = asked(user("Go"), thinking={"type": "disabled"})
-    assert native(off)["thinking"] == {"type": "disabled"}
+    assert raw_body(off)["thinking"] == {"type": "disabled"}
     forced = {"type": "tool", "name": "look"}
     assert prepare(asked(user("Go"), tools=[tool("look")], tool_choice=forced)) is None
 
@@ -248,7 +248,7 @@ def test_thinking_is_what_is_charged() -> None:
     ids=["system", "unknown", "blank", "no result", "hosted tool", "one tool twice"],
 )
 def test_what_has_to_be_put_right_is_translated(changes: dict[str, Any]) -> None:
-    assert parse_call(asked(user("Go")) | changes).request.native is None
+    assert parse_call(asked(user("Go")) | changes).request.raw is None
 
 
 def test_other_models_and_requests_whose_betas_nobody_told_are_translated() -> None:

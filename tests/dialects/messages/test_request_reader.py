@@ -8,9 +8,9 @@ from gateway.core.errors import InvalidRequest, UnsupportedParameter
 from gateway.core.request import (
     AssistantMessage,
     OutputFormat,
-    ReasoningWish,
+    ReasoningChoice,
     SystemMessage,
-    Text,
+    TextPart,
     UserMessage,
 )
 from tests.dialects.messages.support import (
@@ -24,7 +24,7 @@ from tests.dialects.messages.support import (
 
 
 def hello(text: str) -> UserMessage:
-    return UserMessage((Text(text),))
+    return UserMessage((TextPart(text),))
 
 
 def test_a_plain_question_becomes_one_user_message() -> None:
@@ -36,7 +36,7 @@ def test_a_plain_question_becomes_one_user_message() -> None:
     assert request.max_tokens == 100
     assert request.stop == ("END",)
     assert (request.sampling.temperature, request.sampling.top_k) == (1, 5)
-    assert request.reasoning == ReasoningWish(None, None)
+    assert request.reasoning == ReasoningChoice(None, None)
     assert request.degraded == []
 
 
@@ -87,33 +87,33 @@ def test_the_system_prompt_stays_the_same_when_the_attribution_changes() -> None
 @pytest.mark.parametrize(
     ("fields", "wish"),
     [
-        ({}, ReasoningWish(None, None)),
-        ({"thinking": {"type": "disabled"}}, ReasoningWish(False, None)),
-        ({"thinking": {"type": "adaptive"}}, ReasoningWish(True, None)),
-        ({"thinking": {"type": "between_tools"}}, ReasoningWish(True, None)),
+        ({}, ReasoningChoice(None, None)),
+        ({"thinking": {"type": "disabled"}}, ReasoningChoice(False, None)),
+        ({"thinking": {"type": "adaptive"}}, ReasoningChoice(True, None)),
+        ({"thinking": {"type": "between_tools"}}, ReasoningChoice(True, None)),
         (
             {"thinking": {"type": "enabled", "budget_tokens": 1024}},
-            ReasoningWish(True, "low", is_manual=True),
+            ReasoningChoice(True, "low", is_manual=True),
         ),
         (
             {"thinking": {"type": "enabled", "budget_tokens": 31999}},
-            ReasoningWish(True, "xhigh", is_manual=True),
+            ReasoningChoice(True, "xhigh", is_manual=True),
         ),
-        ({"output_config": {"effort": "high"}}, ReasoningWish(None, "high")),
+        ({"output_config": {"effort": "high"}}, ReasoningChoice(None, "high")),
         (
             {
                 "thinking": {"type": "enabled", "budget_tokens": 1024},
                 "output_config": {"effort": "max"},
             },
-            ReasoningWish(True, "max", is_manual=True),
+            ReasoningChoice(True, "max", is_manual=True),
         ),
         (
             {"thinking": {"type": "disabled"}, "output_config": {"effort": "high"}},
-            ReasoningWish(False, None),
+            ReasoningChoice(False, None),
         ),
     ],
 )
-def test_the_wish_to_reason(fields: dict[str, Any], wish: ReasoningWish) -> None:
+def test_the_wish_to_reason(fields: dict[str, Any], wish: ReasoningChoice) -> None:
     assert parse(user("Go"), **fields).reasoning == wish
 
 

@@ -9,24 +9,26 @@ from msgspec.structs import replace
 from gateway.core.errors import InvalidRequest, UnsupportedParameter
 from gateway.core.request import (
     AssistantMessage,
-    Image,
+    ImagePart,
     OutputFormat,
     Request,
     Sampling,
     SystemMessage,
-    Text,
+    TextPart,
     ToolCall,
     ToolChoice,
     ToolMessage,
     UserMessage,
 )
-from gateway.dialects.endpoint import Outgoing
+from gateway.dialects.endpoint import UpstreamRequest
 from gateway.dialects.messages.endpoint import MessagesEndpoint
 from gateway.dialects.messages.request_writer import render_request
 from tests.dialects.support import LOOK, SEE, request, resolve
 
 
-def prepare(wanted: Request, profile: str = "claude", *settings: Any, **model: Any) -> Outgoing:
+def prepare(
+    wanted: Request, profile: str = "claude", *settings: Any, **model: Any
+) -> UpstreamRequest:
     return render_request(wanted, resolve(profile, *settings, **model))
 
 
@@ -35,7 +37,7 @@ def render(wanted: Request, profile: str = "claude", *settings: Any, **model: An
 
 
 def said(text: str) -> UserMessage:
-    return UserMessage((Text(text),))
+    return UserMessage((TextPart(text),))
 
 
 def text(value: str) -> dict[str, Any]:
@@ -82,12 +84,12 @@ def test_a_tool_loop(profile: str, thinks: bool) -> None:
     history = (
         said("Look"),
         AssistantMessage(None, "I must look.", calls),
-        ToolMessage("b", (Text("seen"), Image("data:image/png;base64,AAAA"))),
+        ToolMessage("b", (TextPart("seen"), ImagePart("data:image/png;base64,AAAA"))),
         ToolMessage("functions.look:0", ()),
     )
     _, assistant, results = render(request(*history, tools=(LOOK, SEE)), profile, True)["messages"]
-    *thought, first, second = assistant["content"]
-    assert [block["thinking"] for block in thought] == (["I must look."] if thinks else [])
+    *signed_block, first, second = assistant["content"]
+    assert [block["thinking"] for block in signed_block] == (["I must look."] if thinks else [])
     assert first["input"] == {"at": "it"}
     assert second["input"] == {"invalid_arguments": "not {"}
     assert first["id"].startswith("toolu_")
@@ -101,7 +103,7 @@ def test_a_tool_loop(profile: str, thinks: bool) -> None:
 
 def test_kimi_gets_reasoning_for_every_call() -> None:
     call = AssistantMessage(None, None, (ToolCall("a", "look", "{}"),))
-    wanted = request(said("Look"), call, ToolMessage("a", (Text("it"),)))
+    wanted = request(said("Look"), call, ToolMessage("a", (TextPart("it"),)))
     assert render(wanted, "kimi-k2.6", True)["messages"][1]["content"][0]["type"] == "thinking"
     assert render(wanted, "kimi-k2.6", False)["messages"][1]["content"][0]["type"] == "tool_use"
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from gateway.core.events import CallStarted, Event, Finished, Reasoning, Signed, Text
-from gateway.core.request import AssistantMessage, Thought
+from gateway.core.events import CallStarted, Event, Finished, Reasoning, Signature, Text
+from gateway.core.request import AssistantMessage, SignedReasoning
 from tests.dialects.messages.support import (
     ALICE,
     BOB,
@@ -18,26 +18,26 @@ from tests.dialects.messages.support import (
     user,
 )
 
-SIGNED = Signed("abc", "main")
-REDACTED = Signed("xyz", "main", is_redacted=True)
+SIGNED = Signature("abc", "main")
+REDACTED = Signature("xyz", "main", is_redacted=True)
 EVENTS: list[Event] = [
     Reasoning("Look "),
     Reasoning("first."),
     SIGNED,
     REDACTED,
     Reasoning("Then"),
-    Signed("def", "main"),
+    Signature("def", "main"),
     Reasoning("act."),
     Text("I look."),
-    Signed("ghi", "main"),
+    Signature("ghi", "main"),
     CallStarted(0, "a", "look"),
     Finished("tool_calls"),
 ]
 THOUGHTS = (
-    Thought("Look first.", "abc", "main"),
-    Thought("", "xyz", "main", is_redacted=True),
-    Thought("Then", "def", "main"),
-    Thought("", "ghi", "main"),
+    SignedReasoning("Look first.", "abc", "main"),
+    SignedReasoning("", "xyz", "main", is_redacted=True),
+    SignedReasoning("Then", "def", "main"),
+    SignedReasoning("", "ghi", "main"),
 )
 
 
@@ -63,20 +63,20 @@ def test_every_signature_has_its_block_and_comes_back(
     turn = assistant(*({k: v for k, v in b.items() if k != "_json"} for b in content[:6]))
     mine = parse(user("Go"), turn, user("So?")).messages[1]
     assert isinstance(mine, AssistantMessage)
-    assert mine.thoughts == THOUGHTS
+    assert mine.signed_blocks == THOUGHTS
     assert mine.reasoning == "Look first.\n\nThen\n\nact."
     theirs = parse(user("Go"), turn, user("So?"), caller=BOB).messages[1]
     assert isinstance(theirs, AssistantMessage)
-    assert theirs.thoughts == ()
+    assert theirs.signed_blocks == ()
 
 
-def test_messages_in_a_row_keep_all_their_thoughts() -> None:
-    def block(thought: Thought) -> dict[str, str]:
-        signature = SEALER.seal_thought(ALICE.account_id, thought)
-        return {"type": "thinking", "thinking": thought.text, "signature": signature}
+def test_messages_in_a_row_keep_all_their_signed_blocks() -> None:
+    def block(signed_block: SignedReasoning) -> dict[str, str]:
+        signature = SEALER.seal_reasoning(ALICE.account_id, signed_block)
+        return {"type": "thinking", "thinking": signed_block.text, "signature": signature}
 
     first, second = THOUGHTS[0], THOUGHTS[2]
     turns = [assistant(block(each), {"type": "text", "text": "Yes."}) for each in (first, second)]
     assert parse(user("Go"), *turns, user("So?")).messages[1] == AssistantMessage(
-        "Yes.Yes.", "Look first.\n\nThen", thoughts=(first, second)
+        "Yes.Yes.", "Look first.\n\nThen", signed_blocks=(first, second)
     )

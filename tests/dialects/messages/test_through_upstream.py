@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.core.catalog import Catalog
-from gateway.core.concurrency.worker_thread import Aside
+from gateway.core.concurrency.worker_thread import WorkerThread
 from gateway.core.errors import FaregateError
 from gateway.core.spec import FleetLimits, GatewayFleetSpec, ModelSpec, Pricing, UpstreamSpec
 from gateway.dialects.base import Exchange
@@ -48,7 +48,9 @@ async def converse(upstream: UpstreamClient, body: dict[str, Any]) -> dict[str, 
     try:
         if not call.request.stream:
             whole: dict[str, Any] = json.loads(
-                await renderer.complete(await reply.answer(Aside(), ("team-a", "team-a/alice")))
+                await renderer.complete(
+                    await reply.answer(WorkerThread(), ("team-a", "team-a/alice"))
+                )
             )
             return whole
         frames = renderer.open()

@@ -11,7 +11,7 @@ from gateway.core.errors import InvalidRequest
 from gateway.core.request import Tool
 from gateway.core.tokens import TokenCounter
 from gateway.dialects.messages.images import TOKENS_MAX, UNREADABLE_TOKENS, image_size, image_tokens
-from gateway.dialects.messages.token_count import Counted, counting, estimate, read_counted
+from gateway.dialects.messages.token_count import CountableContent, counting, estimate, read_counted
 from gateway.dialects.messages.tool_declaration import declare
 from tests.dialects.messages.support import assistant, call_block, result_block, tool, user
 
@@ -36,7 +36,7 @@ def count(counter: TokenCounter, *messages: Any, **fields: Any) -> int:
     return sum(counting(counted(*messages, **fields), counter))
 
 
-def counted(*messages: Any, **fields: Any) -> Counted:
+def counted(*messages: Any, **fields: Any) -> CountableContent:
     body = {"model": "kimi-k2.5", "messages": list(messages), **fields}
     return read_counted(json.dumps(body).encode())
 

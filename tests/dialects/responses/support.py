@@ -9,12 +9,12 @@ import msgspec
 import pytest
 from msgspec import Raw
 
-from gateway.core.concurrency.worker_thread import Aside
+from gateway.core.concurrency.worker_thread import WorkerThread
 from gateway.core.errors import FaregateError, InvalidRequest
 from gateway.core.events import Event, Usage
 from gateway.core.request import Request
 from gateway.core.seal import Sealer
-from gateway.dialects.base import Call, Caller, Exchange, Renderer
+from gateway.dialects.base import Caller, Exchange, ParsedRequest, Renderer
 from gateway.dialects.responses.dialect import ResponsesDialect
 from gateway.dialects.responses.stored_responses import ResponseState, StoredResponse, id_of
 
@@ -74,9 +74,9 @@ class Given:
 
 def parse_call(
     body: dict[str, Any], state: ResponseState | None = None, caller: Caller = ALICE
-) -> Call:
+) -> ParsedRequest:
     raw = json.dumps({"model": "kimi-k2.5", **body}).encode()
-    return asyncio.run(ResponsesDialect(SEALER, state, Aside()).parse(raw, caller))
+    return asyncio.run(ResponsesDialect(SEALER, state, WorkerThread()).parse(raw, caller))
 
 
 def parse(
@@ -86,7 +86,7 @@ def parse(
 
 
 def renderer(
-    call: Call | None = None,
+    call: ParsedRequest | None = None,
     state: ResponseState | None = None,
     *,
     request_id: str = "req_0123456789abcdef",
@@ -99,7 +99,7 @@ def renderer(
         created=CREATED,
     )
     call = call or parse_call({"input": "hi"}, state)
-    return ResponsesDialect(SEALER, state, Aside()).renderer(call, exchange)
+    return ResponsesDialect(SEALER, state, WorkerThread()).renderer(call, exchange)
 
 
 def stream(answer: Renderer, *events: Event, usage: Usage | None = USAGE) -> list[bytes]:
@@ -163,7 +163,7 @@ def returned(call_id: str, output: Any = "ok") -> dict[str, Any]:
     return {"type": "function_call_output", "call_id": call_id, "output": output}
 
 
-def thought(text: str | None = None, **members: Any) -> dict[str, Any]:
+def signed_block(text: str | None = None, **members: Any) -> dict[str, Any]:
     summary = [] if text is None else [{"type": "summary_text", "text": text}]
     return {"type": "reasoning", "id": "rs_1", "summary": summary, **members}
 

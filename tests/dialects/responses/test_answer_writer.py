@@ -23,11 +23,11 @@ from gateway.core.events import (
     FinishReason,
     Reasoning,
     Refusal,
-    Signed,
+    Signature,
     Text,
     Usage,
 )
-from gateway.core.request import Thought
+from gateway.core.request import SignedReasoning
 from tests.dialects.responses.judge import judge, judge_object
 from tests.dialects.responses.support import (
     ALICE,
@@ -94,16 +94,23 @@ def test_reasoning_is_a_summary_with_the_text_sealed_beside_it() -> None:
 
 
 def test_what_an_upstream_signed_is_an_item_of_its_own() -> None:
-    redacted = Signed("xyz", "main", is_redacted=True)
-    events = (Reasoning("one"), Signed("abc", "main"), Reasoning("two"), redacted, Text("ok"), STOP)
+    redacted = Signature("xyz", "main", is_redacted=True)
+    events = (
+        Reasoning("one"),
+        Signature("abc", "main"),
+        Reasoning("two"),
+        redacted,
+        Text("ok"),
+        STOP,
+    )
     items = judge(stream(renderer(), *events))["output"]
     assert [item["type"] for item in items] == ["reasoning"] * 3 + ["message"]
     first, unsigned, last = (item["encrypted_content"] for item in items[:3])
-    assert SEALER.open_thought(ALICE.account_id, first) == Thought("one", "abc", "main")
-    assert SEALER.open_thought(BOB.account_id, first) is None
+    assert SEALER.open_reasoning(ALICE.account_id, first) == SignedReasoning("one", "abc", "main")
+    assert SEALER.open_reasoning(BOB.account_id, first) is None
     assert SEALER.open(ALICE.account_id, unsigned) == b"two"
-    thought = Thought("", "xyz", "main", is_redacted=True)
-    assert SEALER.open_thought(ALICE.account_id, last) == thought
+    signed_block = SignedReasoning("", "xyz", "main", is_redacted=True)
+    assert SEALER.open_reasoning(ALICE.account_id, last) == signed_block
 
 
 def test_parallel_calls_stay_open_together_and_close_in_order() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.core.catalog import Catalog
-from gateway.core.concurrency.worker_thread import Aside
+from gateway.core.concurrency.worker_thread import WorkerThread
 from gateway.core.spec import FleetLimits, GatewayFleetSpec, ModelSpec, Pricing, UpstreamSpec
 from gateway.dialects.base import Exchange
 from gateway.dialects.chat.endpoint import ChatEndpoint
@@ -54,7 +54,7 @@ class Chain:
                 pricing=Pricing(chat_credits_per_message=1),
             )
         )
-        self._dialect = ResponsesDialect(SEALER, MemoryState(), Aside())
+        self._dialect = ResponsesDialect(SEALER, MemoryState(), WorkerThread())
         self._turns = 0
 
     async def ask(self, **members: Any) -> dict[str, Any]:
@@ -71,7 +71,9 @@ class Chain:
         try:
             if not call.request.stream:
                 response: dict[str, Any] = json.loads(
-                    await answer.complete(await reply.answer(Aside(), ("team-a", "team-a/alice")))
+                    await answer.complete(
+                        await reply.answer(WorkerThread(), ("team-a", "team-a/alice"))
+                    )
                 )
                 judge_object(response)
                 return response

@@ -6,16 +6,16 @@ from typing import Any
 import pytest
 
 from gateway.core.catalog import Catalog, Resolution
-from gateway.core.request import Request, Thought
+from gateway.core.request import Request, SignedReasoning
 from gateway.core.spec import GatewayFleetSpec, ModelSpec, Pricing, UpstreamSpec
-from gateway.dialects.endpoint import Outgoing
+from gateway.dialects.endpoint import UpstreamRequest
 from gateway.dialects.messages.betas import Betas
-from gateway.dialects.messages.passthrough import render_native as render_native_messages
-from gateway.dialects.responses.passthrough import render_native
+from gateway.dialects.messages.passthrough import pass_through as render_raw_body_messages
+from gateway.dialects.responses.passthrough import pass_through
 from tests.dialects.messages.support import parse_call as parse_messages
 from tests.dialects.responses.support import ALICE, BOB, SEALER, parse_call
 
-THOUGHT = Thought("Look first.", "abc", "main")
+THOUGHT = SignedReasoning("Look first.", "abc", "main")
 TOOL = {"type": "function", "name": "look", "parameters": {"type": "object"}, "unheard_of": 1}
 CALL = {"type": "function_call", "call_id": "a", "name": "look", "arguments": '{"at":  1.50}'}
 OUTPUT = {"type": "function_call_output", "call_id": "a", "output": "seen"}
@@ -42,16 +42,16 @@ RICH: dict[str, Any] = {
 
 def prepare(
     body: dict[str, Any], upstream_model: str = "gpt-5.1", caller: Any = ALICE, **model: Any
-) -> Outgoing | None:
+) -> UpstreamRequest | None:
     request = parse_call({"model": "public", **body}, caller=caller).request
     upstream = UpstreamSpec(name="main", url="https://example.com/v1", dialect="responses")
     spec = ModelSpec(id="public", upstream="main", upstream_model=upstream_model, **model)
     pricing = Pricing(chat_credits_per_message=1)
     fleet = GatewayFleetSpec(pricing=pricing, models=[spec], upstreams=[upstream])
-    return render_native(request, Catalog(fleet).resolve(request))
+    return pass_through(request, Catalog(fleet).resolve(request))
 
 
-def native(body: dict[str, Any], **settings: Any) -> dict[str, Any]:
+def raw_body(body: dict[str, Any], **settings: Any) -> dict[str, Any]:
     """The body as the upstream reads it."""
     outgoing = prepare(body, **settings)
     assert outgoing is not None
@@ -63,8 +63,8 @@ def asked(*items: dict[str, Any], **members: Any) -> dict[str, Any]:
     return {"input": list(items), "reasoning": {"effort": "high"}, "tools": [TOOL], **members}
 
 
-def reasoning(thought: Thought, account_id: int = ALICE.account_id) -> dict[str, Any]:
-    sealed = SEALER.seal_thought(account_id, thought)
+def reasoning(signed_block: SignedReasoning, account_id: int = ALICE.account_id) -> dict[str, Any]:
+    sealed = SEALER.seal_reasoning(account_id, signed_block)
     return {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": sealed}
 
 
@@ -80,15 +80,15 @@ def test_everything_goes_as_it_was_written_but_the_model() -> None:
 
 
 def test_nothing_is_stored_and_nothing_but_reasoning_included() -> None:
-    sent = native(asked(GO, include=["code_interpreter_call.outputs"], store=True))
+    sent = raw_body(asked(GO, include=["code_interpreter_call.outputs"], store=True))
     assert sent["store"] is False
     assert sent["include"] == ["reasoning.encrypted_content"]
-    assert native({"input": "Go"})["store"] is False
+    assert raw_body({"input": "Go"})["store"] is False
 
 
 def test_reasoning_goes_back_as_its_upstream_sealed_it() -> None:
     said = {"type": "message", "id": "msg_1", "role": "assistant", "content": "I look."}
-    sent = native(asked(GO, reasoning(THOUGHT), said, CALL, OUTPUT))["input"]
+    sent = raw_body(asked(GO, reasoning(THOUGHT), said, CALL, OUTPUT))["input"]
     summary = [{"type": "summary_text", "text": "Look first."}]
     sealed = {"type": "reasoning", "summary": summary, "encrypted_content": "abc"}
     assert sent == [GO, sealed, {k: v for k, v in said.items() if k != "id"}, CALL, OUTPUT]
@@ -97,7 +97,7 @@ def test_reasoning_goes_back_as_its_upstream_sealed_it() -> None:
 @pytest.mark.parametrize(
     "item",
     [
-        reasoning(Thought("Hm.", "abc", "elsewhere")),
+        reasoning(SignedReasoning("Hm.", "abc", "elsewhere")),
         reasoning(THOUGHT, BOB.account_id),
         {"type": "reasoning", "summary": [], "encrypted_content": "gAAAAAforeign"},
         {"type": "reasoning", "summary": [{"type": "summary_text", "text": "Hm."}]},
@@ -105,12 +105,12 @@ def test_reasoning_goes_back_as_its_upstream_sealed_it() -> None:
     ids=["of another upstream", "of another account", "foreign", "bare"],
 )
 def test_any_other_reasoning_is_left_out(item: dict[str, Any]) -> None:
-    assert native(asked(GO, item, CALL, OUTPUT))["input"] == [GO, CALL, OUTPUT]
+    assert raw_body(asked(GO, item, CALL, OUTPUT))["input"] == [GO, CALL, OUTPUT]
 
 
 def test_what_tells_who_asks_is_taken_away() -> None:
     who = {"metadata": {"who": "alice"}, "user": "alice", "client_metadata": {"x": "y"}}
-    sent = native(asked(GO, **who))
+    sent = raw_body(asked(GO, **who))
     assert sent.keys().isdisjoint(who)
     assert sent["safety_identifier"] == "alice"
 
@@ -126,16 +126,16 @@ def test_what_decides_on_the_bill_is_the_administrators() -> None:
 def test_a_cap_above_the_models_is_lowered() -> None:
     for given, sent in ((900, 500), (90, 90)):
         body = asked(GO, max_output_tokens=given)
-        assert native(body, max_output_tokens=500)["max_output_tokens"] == sent
+        assert raw_body(body, max_output_tokens=500)["max_output_tokens"] == sent
 
 
 def test_reasoning_is_what_is_charged() -> None:
     silent = {"input": "Go", "reasoning": {"summary": "auto"}}
     for body in (silent, {"input": "Go"}, {"input": "Go", "reasoning": {"effort": "none"}}):
-        assert native(body)["reasoning"] == {"effort": "none"}
-        assert "include" not in native(body)
+        assert raw_body(body)["reasoning"] == {"effort": "none"}
+        assert "include" not in raw_body(body)
         assert prepare(body, upstream_model="gpt-5") is None
-    assert native(asked(GO), upstream_model="gpt-5")["reasoning"] == {"effort": "high"}
+    assert raw_body(asked(GO), upstream_model="gpt-5")["reasoning"] == {"effort": "high"}
 
 
 @pytest.mark.parametrize(
@@ -164,8 +164,8 @@ def test_what_the_gateway_must_own_is_translated(members: dict[str, Any]) -> Non
     assert prepare({**asked(GO), **members}) is None
 
 
-def whole_for_messages(request: Request, resolution: Resolution) -> Outgoing | None:
-    return render_native_messages(request, resolution, Betas())
+def whole_for_messages(request: Request, resolution: Resolution) -> UpstreamRequest | None:
+    return render_raw_body_messages(request, resolution, Betas())
 
 
 def test_other_models_and_other_dialects_are_translated() -> None:
@@ -179,12 +179,12 @@ def test_other_models_and_other_dialects_are_translated() -> None:
         "thinking": {"type": "adaptive"},
     }
     for call, upstream_model, render in (
-        (parse_messages(whole), "gpt-5.1", render_native),
+        (parse_messages(whole), "gpt-5.1", pass_through),
         (parse_call({"model": "public", **asked(GO)}), "claude-new", whole_for_messages),
     ):
         request = call.request
-        assert request.native is not None
-        request.native.betas = ()
+        assert request.raw is not None
+        request.raw.betas = ()
         upstream = UpstreamSpec(name="main", url="https://example.com/v1")
         spec = ModelSpec(id="public", upstream="main", upstream_model=upstream_model)
         pricing = Pricing(chat_credits_per_message=1)

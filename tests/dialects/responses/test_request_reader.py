@@ -6,17 +6,17 @@ from typing import Any
 
 import pytest
 
-from gateway.core.concurrency.worker_thread import Aside
+from gateway.core.concurrency.worker_thread import WorkerThread
 from gateway.core.errors import InvalidRequest
 from gateway.core.request import (
     AssistantMessage,
-    Document,
-    Image,
+    DocumentPart,
+    ImagePart,
     OutputFormat,
-    ReasoningWish,
+    ReasoningChoice,
+    SignedReasoning,
     SystemMessage,
-    Text,
-    Thought,
+    TextPart,
     ToolCall,
     ToolMessage,
     UserMessage,
@@ -33,7 +33,7 @@ from tests.dialects.responses.support import (
     refused,
     returned,
     said,
-    thought,
+    signed_block,
     user,
 )
 
@@ -43,10 +43,10 @@ PDF = {"type": "input_file", "filename": "a.pdf", "file_data": "data:application
 
 def test_a_string_is_one_user_message() -> None:
     request = parse("hi")
-    assert request.messages == (UserMessage((Text("hi"),)),)
+    assert request.messages == (UserMessage((TextPart("hi"),)),)
     assert request.model == "kimi-k2.5"
     assert request.stream is False
-    assert request.reasoning == ReasoningWish()
+    assert request.reasoning == ReasoningChoice()
 
 
 def test_instructions_come_first_and_developers_are_systems() -> None:
@@ -58,7 +58,7 @@ def test_instructions_come_first_and_developers_are_systems() -> None:
     assert parse(items, instructions="be kind").messages == (
         SystemMessage("be kind"),
         SystemMessage("a\n\nb"),
-        UserMessage((Text("hi"),)),
+        UserMessage((TextPart("hi"),)),
         SystemMessage("later"),
     )
 
@@ -66,21 +66,21 @@ def test_instructions_come_first_and_developers_are_systems() -> None:
 def test_reasoning_text_and_calls_in_a_row_are_one_message() -> None:
     items = [
         user("hi"),
-        thought("hm"),
+        signed_block("hm"),
         said("Looking."),
         called("a"),
         called("b"),
         returned("b", "2"),
         returned("a", "1"),
-        thought("last, without a follower"),
+        signed_block("last, without a follower"),
     ]
     assert parse(items).messages == (
-        UserMessage((Text("hi"),)),
+        UserMessage((TextPart("hi"),)),
         AssistantMessage(
             "Looking.", "hm", (ToolCall("a", "get", "{}"), ToolCall("b", "get", "{}"))
         ),
-        ToolMessage("a", (Text("1"),)),
-        ToolMessage("b", (Text("2"),)),
+        ToolMessage("a", (TextPart("1"),)),
+        ToolMessage("b", (TextPart("2"),)),
     )
 
 
@@ -93,7 +93,7 @@ def test_what_stands_between_a_call_and_its_result_comes_after_the_result() -> N
 def test_ids_that_return_in_a_later_turn_pair_by_their_order() -> None:
     items = [user("hi"), called("x"), returned("x", "1"), called("x"), returned("x", "2")]
     results = [m for m in parse(items).messages if isinstance(m, ToolMessage)]
-    assert [result.parts for result in results] == [(Text("1"),), (Text("2"),)]
+    assert [result.parts for result in results] == [(TextPart("1"),), (TextPart("2"),)]
 
 
 def test_two_answers_in_a_row_stay_two() -> None:
@@ -111,7 +111,9 @@ def test_a_further_result_of_a_call_adds_to_the_one_before() -> None:
     assert [type(message) for message in messages] == kinds
     for result in messages[2::2]:
         assert isinstance(result, ToolMessage)
-        assert [part.text for part in result.parts if isinstance(part, Text)][1:] == ["half way"]
+        assert [part.text for part in result.parts if isinstance(part, TextPart)][1:] == [
+            "half way"
+        ]
 
 
 def test_a_call_without_result_and_a_result_without_call_are_refused() -> None:
@@ -130,28 +132,30 @@ def test_raw_reasoning_beats_what_we_sealed_and_that_beats_the_summary() -> None
         return message.reasoning
 
     raw = [{"type": "reasoning_text", "text": "raw"}]
-    assert reasoning(thought("summary", content=raw, encrypted_content=sealed)) == "raw"
-    assert reasoning(thought("summary", content=None, encrypted_content=sealed)) == "sealed"
-    assert reasoning(thought("summary", encrypted_content="gAAAA")) == "summary"
-    assert reasoning(thought(encrypted_content=SEALER.seal(BOB.account_id, b"theirs"))) is None
+    assert reasoning(signed_block("summary", content=raw, encrypted_content=sealed)) == "raw"
+    assert reasoning(signed_block("summary", content=None, encrypted_content=sealed)) == "sealed"
+    assert reasoning(signed_block("summary", encrypted_content="gAAAA")) == "summary"
+    assert reasoning(signed_block(encrypted_content=SEALER.seal(BOB.account_id, b"theirs"))) is None
 
 
 def test_what_an_upstream_signed_is_kept_for_it_beside_its_text() -> None:
-    signed = Thought("signed", "abc", "main")
-    sealed = SEALER.seal_thought(ALICE.account_id, signed)
+    signed = SignedReasoning("signed", "abc", "main")
+    sealed = SEALER.seal_reasoning(ALICE.account_id, signed)
 
     def read(item: dict[str, Any], caller: Caller = ALICE) -> tuple[str | None, Any]:
         message = parse([user("hi"), item, said("a")], caller=caller).messages[1]
         assert isinstance(message, AssistantMessage)
-        return message.reasoning, message.thoughts
+        return message.reasoning, message.signed_blocks
 
-    assert read(thought("summary", encrypted_content=sealed)) == ("signed", (signed,))
-    assert read(thought("summary", encrypted_content=sealed), BOB) == ("summary", ())
+    assert read(signed_block("summary", encrypted_content=sealed)) == ("signed", (signed,))
+    assert read(signed_block("summary", encrypted_content=sealed), BOB) == ("summary", ())
 
 
 def test_images_are_inline_or_refused_with_their_path() -> None:
     image = {"type": "input_image", "image_url": PNG, "detail": "original"}
-    assert parse([user("see", image)]).messages[0] == UserMessage((Text("see"), Image(PNG, "high")))
+    assert parse([user("see", image)]).messages[0] == UserMessage(
+        (TextPart("see"), ImagePart(PNG, "high"))
+    )
     away = {"type": "input_image", "image_url": "https://example.com/a.png"}
     refused({"input": [user("see", away)]}, "input.0.content.1.image_url")
     refused(
@@ -161,10 +165,12 @@ def test_images_are_inline_or_refused_with_their_path() -> None:
 
 def test_text_files_are_read_and_pdfs_stay_documents() -> None:
     text = {"type": "input_file", "filename": "a.md", "file_data": "data:text/markdown;base64,IyBh"}
-    assert parse([user(text)]).messages[0] == UserMessage((Text("[file a.md]"), Text("# a")))
-    document = Document("", path="input.0.content.1.file_data", data="JVBE")
+    assert parse([user(text)]).messages[0] == UserMessage(
+        (TextPart("[file a.md]"), TextPart("# a"))
+    )
+    document = DocumentPart("", path="input.0.content.1.file_data", data="JVBE")
     assert parse([user("read", PDF)]).messages[0] == UserMessage(
-        (Text("read"), Text("[file a.pdf]"), document)
+        (TextPart("read"), TextPart("[file a.pdf]"), document)
     )
 
 
@@ -183,9 +189,9 @@ def test_text_files_are_read_and_pdfs_stay_documents() -> None:
 def test_a_file_that_nobody_reads_says_why(
     members: dict[str, str], member: str, problem: str
 ) -> None:
-    document = Document("", path=f"input.0.content.0.{member}", problem=problem)
+    document = DocumentPart("", path=f"input.0.content.0.{member}", problem=problem)
     assert parse([user({"type": "input_file", **members})]).messages[0] == UserMessage(
-        (Text("[file untitled]"), document)
+        (TextPart("[file untitled]"), document)
     )
 
 
@@ -196,8 +202,8 @@ def test_a_pdf_is_known_by_its_beginning_too(file_data: str) -> None:
     request = parse([user({"type": "input_file", "filename": "a.pdf", "file_data": file_data})])
     assert request.messages[0] == UserMessage(
         (
-            Text("[file a.pdf]"),
-            Document("", path="input.0.content.0.file_data", data="JVBERi0xLjc="),
+            TextPart("[file a.pdf]"),
+            DocumentPart("", path="input.0.content.0.file_data", data="JVBERi0xLjc="),
         )
     )
 
@@ -221,11 +227,14 @@ def test_tool_outputs_may_be_text_parts_images_nothing_or_any_json() -> None:
         items += [called(str(index)), returned(str(index), output)]
     results = [m.parts for m in parse(items).messages if isinstance(m, ToolMessage)]
     assert results == [
-        (Text("text"),),
-        (Text("a"), Image(PNG)),
+        (TextPart("text"),),
+        (TextPart("a"), ImagePart(PNG)),
         (),
-        (Text("[file a.pdf]"), Document("", path="input.8.output.0.file_data", data="JVBE")),
-        (Text('[{"stdout":"x","outcome":{"type":"exit","exit_code":0}}]'),),
+        (
+            TextPart("[file a.pdf]"),
+            DocumentPart("", path="input.8.output.0.file_data", data="JVBE"),
+        ),
+        (TextPart('[{"stdout":"x","outcome":{"type":"exit","exit_code":0}}]'),),
     ]
 
 
@@ -283,7 +292,7 @@ def test_typed_calls_travel_as_functions() -> None:
     ]
     results = [m for m in request.messages if isinstance(m, ToolMessage)]
     assert [result.is_error for result in results] == [False, False, False, True, False, False]
-    assert results[4].parts == (Text("Tools found: mail__send"),)
+    assert results[4].parts == (TextPart("Tools found: mail__send"),)
     assert [tool.name for tool in request.tools] == ["mail__send"]
 
 
@@ -339,21 +348,21 @@ def test_what_is_refused_names_its_field(members: dict[str, Any], param: str) ->
 )
 def test_nonsense_is_a_400(body: bytes) -> None:
     with pytest.raises(InvalidRequest):
-        asyncio.run(ResponsesDialect(SEALER, None, Aside()).parse(body, ALICE))
+        asyncio.run(ResponsesDialect(SEALER, None, WorkerThread()).parse(body, ALICE))
 
 
 @pytest.mark.parametrize(
     ("reasoning", "wish"),
     [
-        (None, ReasoningWish()),
-        ({"summary": "auto"}, ReasoningWish()),
-        ({"effort": None}, ReasoningWish()),
-        ({"effort": "none"}, ReasoningWish(False)),
-        ({"effort": "minimal"}, ReasoningWish(True, "minimal")),
-        ({"effort": "max"}, ReasoningWish(True, "max")),
+        (None, ReasoningChoice()),
+        ({"summary": "auto"}, ReasoningChoice()),
+        ({"effort": None}, ReasoningChoice()),
+        ({"effort": "none"}, ReasoningChoice(False)),
+        ({"effort": "minimal"}, ReasoningChoice(True, "minimal")),
+        ({"effort": "max"}, ReasoningChoice(True, "max")),
     ],
 )
-def test_effort_says_whether_to_reason(reasoning: Any, wish: ReasoningWish) -> None:
+def test_effort_says_whether_to_reason(reasoning: Any, wish: ReasoningChoice) -> None:
     assert parse("hi", reasoning=reasoning).reasoning == wish
 
 

@@ -9,24 +9,26 @@ import pytest
 from gateway.core.errors import InvalidRequest, UnsupportedParameter
 from gateway.core.request import (
     AssistantMessage,
-    Image,
+    ImagePart,
     OutputFormat,
     Request,
     Sampling,
+    SignedReasoning,
     SystemMessage,
-    Text,
-    Thought,
+    TextPart,
     ToolCall,
     ToolChoice,
     ToolMessage,
     UserMessage,
 )
-from gateway.dialects.endpoint import Outgoing
+from gateway.dialects.endpoint import UpstreamRequest
 from gateway.dialects.responses.request_writer import render_request
 from tests.dialects.support import FAMILIES, LOOK, SEE, request, resolve
 
 
-def prepare(wanted: Request, profile: str = "gpt-5.1", *settings: Any, **model: Any) -> Outgoing:
+def prepare(
+    wanted: Request, profile: str = "gpt-5.1", *settings: Any, **model: Any
+) -> UpstreamRequest:
     return render_request(wanted, resolve(profile, *settings, **model))
 
 
@@ -35,7 +37,7 @@ def render(wanted: Request, profile: str = "gpt-5.1", *settings: Any, **model: A
 
 
 def said(text: str) -> UserMessage:
-    return UserMessage((Text(text),))
+    return UserMessage((TextPart(text),))
 
 
 def message(role: str, text: str) -> dict[str, Any]:
@@ -84,12 +86,14 @@ def test_a_tool_loop(profile: str, thinks: bool) -> None:
     history = (
         said("Look"),
         AssistantMessage("I look.", "I must look.", calls),
-        ToolMessage("b", (Text("seen"), Image("data:image/png;base64,AAAA"))),
+        ToolMessage("b", (TextPart("seen"), ImagePart("data:image/png;base64,AAAA"))),
         ToolMessage(long, ()),
     )
     body = render(request(*history, tools=(LOOK, SEE)), profile, True)
-    _, *thought, text, first, second, one, two, image = body["input"]
-    assert [item["summary"][0]["text"] for item in thought] == (["I must look."] if thinks else [])
+    _, *signed_block, text, first, second, one, two, image = body["input"]
+    assert [item["summary"][0]["text"] for item in signed_block] == (
+        ["I must look."] if thinks else []
+    )
     assert text == message("assistant", "I look.")
     assert first["arguments"] == '{"at": "it"}'
     assert json.loads(second["arguments"]) == {"invalid_arguments": "not {"}
@@ -106,12 +110,16 @@ def test_a_tool_loop(profile: str, thinks: bool) -> None:
 
 
 def test_what_an_upstream_sealed_goes_back_to_that_upstream_only() -> None:
-    thoughts = (
-        Thought("Look first.", "abc", "main"),
-        Thought("", "xyz", "main", is_redacted=True),
-        Thought("Hm.", "def", "elsewhere"),
+    signed_blocks = (
+        SignedReasoning("Look first.", "abc", "main"),
+        SignedReasoning("", "xyz", "main", is_redacted=True),
+        SignedReasoning("Hm.", "def", "elsewhere"),
     )
-    history = (said("Go"), AssistantMessage("Yes.", "Look first.", thoughts=thoughts), said("And?"))
+    history = (
+        said("Go"),
+        AssistantMessage("Yes.", "Look first.", signed_blocks=signed_blocks),
+        said("And?"),
+    )
     summary = [{"type": "summary_text", "text": "Look first."}]
     for profile in ("gpt-5", "gpt-5.1", "generic"):
         assert render(request(*history), profile, True)["input"][1:-1] == [
@@ -124,7 +132,7 @@ def test_what_an_upstream_sealed_goes_back_to_that_upstream_only() -> None:
 
 def test_kimi_gets_reasoning_for_every_call() -> None:
     call = AssistantMessage(None, None, (ToolCall("a", "look", "{}"),))
-    wanted = request(said("Look"), call, ToolMessage("a", (Text("it"),)))
+    wanted = request(said("Look"), call, ToolMessage("a", (TextPart("it"),)))
     assert render(wanted, "kimi-k2.6", True)["input"][1]["type"] == "reasoning"
     assert render(wanted, "kimi-k2.6", False)["input"][1]["type"] == "function_call"
 
@@ -217,7 +225,7 @@ def test_parameters_are_sent_or_dropped_and_named() -> None:
         parallel_tool_calls=False,
         cache_key="thread",
         safety_identifier="someone",
-        passthrough={"guided_regex": msgspec.Raw(b'"a"'), "min_p": msgspec.Raw(b"1")},
+        extra={"guided_regex": msgspec.Raw(b'"a"'), "min_p": msgspec.Raw(b"1")},
     )
     outgoing = prepare(wanted, "generic")
     body = json.loads(outgoing.body)

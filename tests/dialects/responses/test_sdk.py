@@ -11,7 +11,7 @@ from openai import OpenAI
 from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import BaseModel, TypeAdapter
 
-from gateway.core.concurrency.worker_thread import Aside
+from gateway.core.concurrency.worker_thread import WorkerThread
 from gateway.core.errors import FaregateError, UpstreamBroken
 from gateway.core.events import (
     CallArguments,
@@ -55,7 +55,7 @@ class Weather(BaseModel):
 def client(script: Script) -> OpenAI:
     """A client whose n-th request is answered with the n-th script, by the dialect itself."""
     state = MemoryState()
-    dialect = ResponsesDialect(SEALER, state, Aside())
+    dialect = ResponsesDialect(SEALER, state, WorkerThread())
     turns = iter(range(100))
 
     async def exchange(body: bytes, turn: int) -> list[bytes]:

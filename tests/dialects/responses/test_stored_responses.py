@@ -9,7 +9,7 @@ import pytest
 from gateway.core.errors import InvalidRequest, NotFound, UnknownReference
 from gateway.core.events import CallArguments, CallStarted, Finished, Reasoning, Text
 from gateway.core.request import AssistantMessage, Message, SystemMessage, ToolMessage, UserMessage
-from gateway.core.request import Text as Piece
+from gateway.core.request import TextPart as Piece
 from gateway.dialects.base import Caller
 from gateway.dialects.responses.stored_responses import ResponseState, input_items, remove, retrieve
 from tests.dialects.responses.judge import judge

@@ -1,7 +1,7 @@
 """What is remembered of documents: by account, and never at another account's cost."""
 
 from gateway.core.shares import largest_share
-from gateway.pipeline.documents.memory import UNUSED_SECONDS_MAX, Memory
+from gateway.pipeline.documents.memory import UNUSED_SECONDS_MAX, TextCache
 
 ALICE, BOB = ("team", "team/alice"), ("other", "other/bob")
 
@@ -11,7 +11,7 @@ def digest(number: int) -> bytes:
 
 
 def test_an_account_forgets_its_own_before_anything_of_another_s() -> None:
-    memory: Memory[str] = Memory(90)
+    memory: TextCache[str] = TextCache(90)
     memory.put(BOB, digest(0), "bob's", 10, 0.0)
     for number in range(100):
         memory.put(ALICE, digest(number), f"{number}", 10, 1.0)
@@ -24,7 +24,7 @@ def test_an_account_forgets_its_own_before_anything_of_another_s() -> None:
 
 
 def test_what_was_used_last_is_kept_longest() -> None:
-    memory: Memory[str] = Memory(90)
+    memory: TextCache[str] = TextCache(90)
     memory.put(ALICE, digest(1), "first", 10, 0.0)
     memory.put(ALICE, digest(2), "second", 10, 0.0)
     assert memory.get(ALICE, digest(1), 1.0)
@@ -36,7 +36,7 @@ def test_what_was_used_last_is_kept_longest() -> None:
 
 
 def test_what_nobody_uses_makes_room() -> None:
-    memory: Memory[str] = Memory(90)
+    memory: TextCache[str] = TextCache(90)
     for number in range(3):
         memory.put(ALICE, digest(number), "old", 10, 0.0)
     memory.put(BOB, digest(9), "new", 40, UNUSED_SECONDS_MAX)
@@ -47,7 +47,7 @@ def test_what_nobody_uses_makes_room() -> None:
 
 
 def test_what_is_larger_than_a_share_is_not_remembered() -> None:
-    memory: Memory[str] = Memory(90)
+    memory: TextCache[str] = TextCache(90)
     memory.put(ALICE, digest(1), "small", 10, 0.0)
     memory.put(ALICE, digest(2), "huge", 60, 0.0)
     assert memory.get(ALICE, digest(2), 0.0) is None

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from gateway.core.concurrency.places import Places
+from gateway.core.concurrency.places import FairSemaphore
 from gateway.core.errors import InvalidRequest, Overloaded, RateLimited, UnsupportedParameter
 from gateway.core.request import (
     AssistantMessage,
-    Document,
-    Native,
+    DocumentPart,
+    RawBody,
     Request,
-    Text,
+    TextPart,
     ToolCall,
     ToolMessage,
     UserMessage,
@@ -30,16 +30,16 @@ SCAN = b64encode(pdf("")).decode()
 BROKEN = b64encode(b"%PDF-1.7 and no more").decode()
 
 
-def document(data: str = PLAN, problem: str | None = None) -> Document:
-    return Document("", path="messages.0.content.0", data=data, problem=problem)
+def document(data: str = PLAN, problem: str | None = None) -> DocumentPart:
+    return DocumentPart("", path="messages.0.content.0", data=data, problem=problem)
 
 
-def user(*parts: Text) -> UserMessage:
+def user(*parts: TextPart) -> UserMessage:
     return UserMessage(parts)
 
 
 def filled(*messages: Any) -> Request:
-    request = Request("m", messages, native=Native("messages", b"{}", {}))
+    request = Request("m", messages, raw=RawBody("messages", b"{}", {}))
     asyncio.run(_fill(request))
     return request
 
@@ -63,14 +63,14 @@ def children_seconds() -> float:
 
 
 def test_a_document_becomes_its_text_where_it_stands() -> None:
-    request = filled(user(Text("[plan]"), document(), Text("What is it?")))
+    request = filled(user(TextPart("[plan]"), document(), TextPart("What is it?")))
 
     assert request.messages == (
-        user(Text("[plan]"), Text("The plan is to win."), Text("What is it?")),
+        user(TextPart("[plan]"), TextPart("The plan is to win."), TextPart("What is it?")),
     )
-    assert all(type(part) is Text for part in request.messages[0].parts)
+    assert all(type(part) is TextPart for part in request.messages[0].parts)
     assert request.degraded == []
-    assert request.native is not None
+    assert request.raw is not None
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_what_the_user_just_sent_is_refused_and_anything_else_is_a_note(
 ) -> None:
     unreadable = document(data)
     assert sentence in refused(user(unreadable)).message
-    assert sentence in refused(user(Text("a")), AssistantMessage("b"), user(unreadable)).message
+    assert sentence in refused(user(TextPart("a")), AssistantMessage("b"), user(unreadable)).message
 
     call = AssistantMessage(calls=(ToolCall("1", "Read", "{}"),))
     request = filled(
@@ -95,22 +95,22 @@ def test_what_the_user_just_sent_is_refused_and_anything_else_is_a_note(
         call,
         ToolMessage("1", (unreadable,)),
         AssistantMessage("b"),
-        user(Text("c")),
+        user(TextPart("c")),
     )
-    note = Text(f"[document omitted: {sentence}")
+    note = TextPart(f"[document omitted: {sentence}")
     first, _, result, *_ = request.messages
     assert isinstance(first, UserMessage)
     assert isinstance(result, ToolMessage)
     for part in (*first.parts, *result.parts):
-        assert isinstance(part, Text)
+        assert isinstance(part, TextPart)
         assert part.text.startswith(note.text)
     assert request.degraded == ["document"]
-    assert request.native is None
+    assert request.raw is None
 
 
 def test_a_tool_s_new_result_is_never_refused() -> None:
     call = AssistantMessage(calls=(ToolCall("1", "Read", "{}"),))
-    request = filled(user(Text("Read it")), call, ToolMessage("1", (document(BROKEN),)))
+    request = filled(user(TextPart("Read it")), call, ToolMessage("1", (document(BROKEN),)))
 
     assert request.degraded == ["document"]
 
@@ -175,10 +175,10 @@ def test_one_account_s_documents_leave_places_for_another_s() -> None:
 def test_what_waits_too_long_is_told_to_come_again() -> None:
     async def crowd() -> None:
         reading = DocumentReader()
-        reading._places = Places("documents", 1, 9, 0.01)
+        reading._places = FairSemaphore("documents", 1, 9, 0.01)
         first = asyncio.create_task(reading.read(PLAN, ALICE))
         await asyncio.sleep(0)
-        async with reading._places.place(BOB):
+        async with reading._places.acquire(BOB):
             await asyncio.sleep(0.1)
             assert await reading.read(SCAN, ALICE) == Unreadable(
                 "The document could not be read now.", is_lasting=False

@@ -11,10 +11,10 @@ import pytest
 from gateway.core.keys import InstallationSecret
 from gateway.store.database import Database
 from gateway_operator.apply.fleet import reconcile_fleet
-from gateway_operator.apply.object_locks import Turns
-from gateway_operator.apply.operator_context import Parts
+from gateway_operator.apply.object_locks import ObjectLocks
+from gateway_operator.apply.operator_context import OperatorContext
 from gateway_operator.cluster import Cluster
-from gateway_operator.metrics import Metrics
+from gateway_operator.metrics import OperatorMetrics
 from tests.harness.apiserver import ApiServer
 from tests.reconcile.fleet.support import NAME, Json, settings, spec
 
@@ -38,14 +38,14 @@ class FleetWorld:
         self.namespace = f"fleets-{next(_NUMBERS)}"
         self._http = server.client()
         self.cluster = self.run(Cluster.connect({"KUBECONFIG": str(server.kubeconfig)}))
-        metrics = Metrics()
-        self.parts = Parts(
+        metrics = OperatorMetrics()
+        self.context = OperatorContext(
             cluster=self.cluster,
             database=Database("sqlite://"),  # no fleet is read from it
             settings=settings(self.namespace),
             secret=InstallationSecret("a secret that only the tests know, long enough"),
             metrics=metrics,
-            turns=Turns(metrics),
+            locks=ObjectLocks(metrics),
         )
         metadata = {"name": self.namespace}
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
@@ -75,7 +75,7 @@ class FleetWorld:
     def reconcile(self, **more: Any) -> Json:
         """Apply the fleet, let the operator work on it, and give its status."""
         fleet = self.put_fleet(**more)
-        self.run(reconcile_fleet(self.parts, fleet))
+        self.run(reconcile_fleet(self.context, fleet))
         return self.status()
 
     def status(self) -> Json:
@@ -121,7 +121,7 @@ class FleetWorld:
         self._http.close()
         self.run(self.cluster.close())
         self._runner.close()
-        self.parts.database.close()
+        self.context.database.close()
 
 
 @pytest.fixture

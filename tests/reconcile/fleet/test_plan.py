@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gateway_operator.conditions import Verdict
+from gateway_operator.conditions import ConditionState
 from gateway_operator.plan.actions import Report
 from gateway_operator.plan.fleet import (
     ApplyChild,
@@ -30,8 +30,8 @@ def steps(actions: list[FleetAction]) -> list[str]:
                 words.append(f"apply {body['kind']}")
             case DeleteChild(kind=kind):
                 words.append(f"delete {kind}")
-            case Report(verdict=verdict):
-                words.append("report" if verdict is None else f"report {verdict.reason}")
+            case Report(condition=condition):
+                words.append("report" if condition is None else f"report {condition.reason}")
     return words
 
 
@@ -115,9 +115,9 @@ def test_an_object_of_another_owner_stalls_the_fleet(kind: str) -> None:
         one_of(kind, live)["metadata"]["ownerReferences"] = owners
         (only,) = plan(live, replicas=5)
         assert isinstance(only, Report)
-        assert only.verdict is not None
-        assert (only.verdict.state, only.verdict.reason) == ("stalled", "NotOurs")
-        assert f"{kind} {NAME}" in only.verdict.message
+        assert only.condition is not None
+        assert (only.condition.state, only.condition.reason) == ("stalled", "NotOurs")
+        assert f"{kind} {NAME}" in only.condition.message
 
 
 def test_an_object_of_another_owner_that_is_not_wanted_is_let_be() -> None:
@@ -183,7 +183,7 @@ FORBIDDEN = {"type": "ReplicaFailure", "status": "True", "message": "not allowed
 
 
 @pytest.mark.parametrize(
-    ("found", "schema", "verdict"),
+    ("found", "schema", "condition"),
     [
         (None, 1, ("waiting", "Progressing", "being made")),
         (deployment(), 1, ("ready", "Available", "2 replicas")),
@@ -200,12 +200,12 @@ FORBIDDEN = {"type": "ReplicaFailure", "status": "True", "message": "not allowed
         (deployment(availableReplicas=1), 0, ("waiting", "Progressing", "")),
     ],
 )  # fmt: skip
-def test_a_roll_out_as_a_verdict(
-    found: Json | None, schema: int | None, verdict: tuple[str, str, str]
+def test_a_roll_out_as_a_condition(
+    found: Json | None, schema: int | None, condition: tuple[str, str, str]
 ) -> None:
-    said: Verdict = judge(found, schema)
-    assert (said.state, said.reason) == verdict[:2]
-    assert verdict[2] in said.message
+    said: ConditionState = judge(found, schema)
+    assert (said.state, said.reason) == condition[:2]
+    assert condition[2] in said.message
 
 
 def test_old_replicas_that_still_run_belong_to_the_roll_out() -> None:

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from gateway.core.spec import SpecError
 from gateway.process.settings import Settings as GatewaySettings
-from gateway_operator.render.pod_policy import check_powers, repository
+from gateway_operator.render.pod_policy import check_pod_policy, repository
 from gateway_operator.resources.names import KEY_LABEL
 from tests.reconcile.fleet.conftest import FleetWorld, condition
 from tests.reconcile.fleet.support import Json, fleet, settings, with_credential
@@ -164,15 +164,15 @@ REFUSED: dict[str, Json] = {
 
 @pytest.mark.parametrize("given", ALLOWED.values(), ids=ALLOWED.keys())
 def test_what_a_gateway_may_need_is_allowed(given: Json) -> None:
-    check_powers(fleet(**given), settings())
+    check_pod_policy(fleet(**given), settings())
 
 
 @pytest.mark.parametrize(("what", "given"), REFUSED.items())
 def test_every_way_to_more_is_refused_by_its_name(what: str, given: Json) -> None:
     with pytest.raises(SpecError, match="FAREGATE_POD_TEMPLATES=any") as caught:
-        check_powers(fleet(**given), settings())
+        check_pod_policy(fleet(**given), settings())
     assert what in str(caught.value)
-    check_powers(fleet(**given), replace(settings(), pod_templates="any"))
+    check_pod_policy(fleet(**given), replace(settings(), pod_templates="any"))
 
 
 @pytest.mark.parametrize(
@@ -236,6 +236,6 @@ def test_of_the_gateways_settings_all_but_the_installations_may_be_given() -> No
         asked = fleet(**gateway(env=[variable]))
         if name in own:
             with pytest.raises(SpecError):
-                check_powers(asked, settings())
+                check_pod_policy(asked, settings())
         else:
-            check_powers(asked, settings())
+            check_pod_policy(asked, settings())

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from gateway.core.spec import SpecError
 from gateway.process.standalone.documents import read_documents
 from gateway_operator.render.pod import pod_template
-from gateway_operator.resources.fleet import SETTLING_SECONDS, client_url, read_fleet
+from gateway_operator.resources.fleet import ENDPOINTS_SECONDS, client_url, read_fleet
 from tests.reconcile.fleet.support import (
     NAME,
     NAMESPACE,
@@ -130,7 +130,7 @@ def test_a_replica_has_time_to_drain() -> None:
     drain = {"seconds": 60, "preStopSeconds": 5, "graceSeconds": 90}
     assert pod(drain=drain)["spec"]["terminationGracePeriodSeconds"] == 90
     assert container(drain=drain)["lifecycle"] == {"preStop": {"sleep": {"seconds": 5}}}
-    assert pod()["spec"]["terminationGracePeriodSeconds"] == 10 + 300 + SETTLING_SECONDS
+    assert pod()["spec"]["terminationGracePeriodSeconds"] == 10 + 300 + ENDPOINTS_SECONDS
 
 
 def test_a_new_replica_is_ready_before_an_old_one_ends() -> None:

@@ -228,8 +228,8 @@ def test_what_the_api_server_refuses_of_the_pods_is_said(world: FleetWorld) -> N
 
 
 def test_a_fleet_elsewhere_is_refused_and_nothing_is_made(world: FleetWorld) -> None:
-    elsewhere = replace(world.parts.settings, namespace="somewhere")
-    world.parts = replace(world.parts, settings=elsewhere)
+    elsewhere = replace(world.context.settings, namespace="somewhere")
+    world.context = replace(world.context, settings=elsewhere)
     status = world.reconcile()
     assert condition(status, "Stalled") == ("True", "InvalidSpec")
     assert "own namespace, which is somewhere" in status["conditions"][0]["message"]
@@ -259,7 +259,7 @@ def test_a_roll_out_is_followed_to_its_end(world: FleetWorld) -> None:
 def test_a_fleet_that_is_gone_needs_nothing(world: FleetWorld) -> None:
     fleet = world.put_fleet()
     world.run(world.cluster.delete("GatewayFleet", world.namespace, NAME))
-    world.run(reconcile_fleet(world.parts, fleet))
+    world.run(reconcile_fleet(world.context, fleet))
     assert world.children() == {}
 
 
@@ -276,7 +276,7 @@ def test_a_fleet_is_worked_on_by_one_at_a_time(world: FleetWorld) -> None:
     fleet = world.put_fleet()
 
     async def at_once() -> None:
-        await asyncio.gather(*(reconcile_fleet(world.parts, fleet) for _ in range(4)))
+        await asyncio.gather(*(reconcile_fleet(world.context, fleet) for _ in range(4)))
 
     world.run(at_once())
     assert sorted(world.events()) == ["Progressing"], "one of them reported"
@@ -290,7 +290,7 @@ class _Died(Exception):
 def test_after_an_end_behind_any_action_the_next_turn_finishes(
     world: FleetWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    carry_out = executor.carry_out
+    carry_out = executor.execute
     steps: list[Json] = [
         {"ingress": INGRESS},
         {"autoscaling": AUTOSCALING, "image": "registry.example/faregate:2"},
@@ -299,7 +299,7 @@ def test_after_an_end_behind_any_action_the_next_turn_finishes(
     ]
     for given in steps * 2:
         for number in range(1, 12):
-            monkeypatch.setattr(executor, "carry_out", _dying(carry_out, number))
+            monkeypatch.setattr(executor, "execute", _dying(carry_out, number))
             try:
                 world.reconcile(**given)
             except _Died:
@@ -307,7 +307,7 @@ def test_after_an_end_behind_any_action_the_next_turn_finishes(
             break
         else:
             raise AssertionError("it never came to its end")
-        monkeypatch.setattr(executor, "carry_out", carry_out)
+        monkeypatch.setattr(executor, "execute", carry_out)
         before = world.children()
         status = world.reconcile(**given)
         assert world.children() == before

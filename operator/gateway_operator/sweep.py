@@ -20,12 +20,12 @@ from gateway_operator.apply.addresses import Addresses
 from gateway_operator.apply.apikey import KeyReconciler
 from gateway_operator.apply.creditgrant import GrantReconciler
 from gateway_operator.apply.fleet import reconcile_fleet
-from gateway_operator.apply.operator_context import Parts
+from gateway_operator.apply.operator_context import OperatorContext
 from gateway_operator.apply.orphans import OrphanWatch
-from gateway_operator.cluster import ClusterError, ClusterUnavailable, NotFound, Page
-from gateway_operator.conditions import Verdict
+from gateway_operator.cluster import ClusterError, ClusterUnavailable, ObjectNotFound, Page
+from gateway_operator.conditions import ConditionState
 from gateway_operator.plan.orphans import Name
-from gateway_operator.probes import Pulse
+from gateway_operator.probes import Liveness
 from gateway_operator.resources.apikey import parse_key, secret_name
 from gateway_operator.resources.names import (
     FIELD_MANAGER,
@@ -57,65 +57,65 @@ class DefinitionsMissing(RuntimeError):
 class Sweep:
     """The sweep of one process, and the work it shares with the handlers."""
 
-    def __init__(self, parts: Parts, pulse: Pulse) -> None:
-        self.parts = parts
-        self._pulse = pulse
-        self.keys = KeyReconciler(parts, Addresses(parts.cluster, parts.settings.namespace))
-        self.grants = GrantReconciler(parts)
-        self._orphans = OrphanWatch(parts)
+    def __init__(self, context: OperatorContext, liveness: Liveness) -> None:
+        self.context = context
+        self._liveness = liveness
+        self.keys = KeyReconciler(context, Addresses(context.cluster, context.settings.namespace))
+        self.grants = GrantReconciler(context)
+        self._orphans = OrphanWatch(context)
         self._wanted = asyncio.Event()
-        self._poked: asyncio.Queue[Name] = asyncio.Queue()
+        self._queue: asyncio.Queue[Name] = asyncio.Queue()
         self._waiting: set[Name] = set()
 
-    def want(self) -> None:
+    def request(self) -> None:
         """Have a sweep soon."""
         self._wanted.set()
 
-    def poke(self, namespace: str, name: str) -> None:
+    def enqueue(self, namespace: str, name: str) -> None:
         """Have one ApiKey looked at soon: its Secret has changed."""
         if (namespace, name) not in self._waiting:
             self._waiting.add((namespace, name))
-            self._poked.put_nowait((namespace, name))
+            self._queue.put_nowait((namespace, name))
 
     async def run(self) -> None:
         """Sweep until cancelled, with some jitter. Raises `DefinitionsMissing`."""
-        seconds = self.parts.settings.sweep_seconds
+        seconds = self.context.settings.sweep_seconds
         while True:
             pause = seconds * (0.9 + secrets.randbelow(200) / 1000)
             try:
                 await self.once()
-                self._pulse.be_ready()
+                self._liveness.set_ready()
             except DefinitionsMissing:
                 raise
             except (DatabaseUnavailable, ClusterError) as error:
                 _logger.warning("the sweep could not do its work: %s", error)
                 if isinstance(error, ClusterError):
-                    self._pulse.excuse()
+                    self._liveness.pause()
                 pause = min(pause, _RETRY_SECONDS)
             except Exception:
                 _logger.exception("the sweep failed")
-            self._pulse.turn()
+            self._liveness.loop_progress()
             await self._wait(pause)
 
-    async def run_pokes(self) -> None:
+    async def run_queue(self) -> None:
         """Look at keys that were poked, one by one, until cancelled."""
         while True:
-            name = await self._poked.get()
+            name = await self._queue.get()
             self._waiting.discard(name)
             try:
                 await self.keys.reconcile(*name)
             except (DatabaseUnavailable, ClusterError):
-                self.want()
+                self.request()
             except Exception:
                 _logger.exception("looking at the key %s/%s failed", *name)
 
-    async def look_at_fleets(self) -> None:
+    async def check_fleets(self) -> None:
         """Bring each fleet to what it should be: their Secrets and Deployments are not watched.
 
         Raises `ClusterError` where that was not possible for one of them.
         """
-        fleets = await self.parts.cluster.list("GatewayFleet", self.parts.settings.namespace)
-        self.parts.metrics.saw_fleets(body["metadata"]["name"] for body in fleets)
+        fleets = await self.context.cluster.list("GatewayFleet", self.context.settings.namespace)
+        self.context.metrics.saw_fleets(body["metadata"]["name"] for body in fleets)
         failures = await self._work(self._jobs_of(fleets))
         if failures:
             raise failures[0]
@@ -125,16 +125,16 @@ class Sweep:
 
         Raises `DatabaseUnavailable` and `ClusterUnavailable` where that was not possible.
         """
-        parts, installation = self.parts, self.parts.settings.installation
+        context, installation = self.context, self.context.settings.installation
         await self._expire_grants()
         # Rows first: a row is never newer than the object that is listed after it.
-        rows = await parts.ask(list_keys, parts.database, installation)
-        books = await parts.ask(list_grants, parts.database, installation)
-        own = (parts.settings.namespace,)
+        rows = await context.run(list_keys, context.database, installation)
+        books = await context.run(list_grants, context.database, installation)
+        own = (context.settings.namespace,)
         fleets = [body async for body in self._each("GatewayFleet", namespaces=own)]
         listed, jobs = await self._compare_keys(rows, fleets)
         async for body in self._each("CreditGrant"):
-            if not self.grants.is_settled(body, books):
+            if not self.grants.is_up_to_date(body, books):
                 jobs.append(("CreditGrant", partial(self.grants.reconcile, *_name(body))))
         jobs += self._jobs_of(fleets)
         for failure in await self._work(jobs):
@@ -142,17 +142,17 @@ class Sweep:
                 raise failure
             # The cluster refuses a write to one object: no reason to leave the rest undone.
             _logger.warning("an object could not be worked on: %s", failure)
-        await self._orphans.look(rows, listed)
-        await self._beat()
-        parts.metrics.swept()
+        await self._orphans.check(rows, listed)
+        await self._send_heartbeat()
+        context.metrics.swept()
 
     async def _expire_grants(self) -> None:
         """Post all that is due; an account where that fails keeps no other waiting."""
-        parts, last = self.parts, 0
-        while due := await parts.ask(accounts_with_due_grants, parts.database, last):
+        context, last = self.context, 0
+        while due := await context.run(accounts_with_due_grants, context.database, last):
             for account_id in due:
                 try:
-                    await parts.ask(expire_grants, parts.database, account_id)
+                    await context.run(expire_grants, context.database, account_id)
                 except DatabaseBusy as error:
                     _logger.warning("grants of account %d could not expire: %s", account_id, error)
                 except DatabaseUnavailable:
@@ -162,7 +162,7 @@ class Sweep:
             last = due[-1]
 
     def _jobs_of(self, fleets: list[_Body]) -> list[_Job]:
-        return [("GatewayFleet", partial(reconcile_fleet, self.parts, body)) for body in fleets]
+        return [("GatewayFleet", partial(reconcile_fleet, self.context, body)) for body in fleets]
 
     async def _compare_keys(
         self, rows: list[KeyState], fleets: list[_Body]
@@ -181,10 +181,10 @@ class Sweep:
 
         async def compare(body: _Body) -> None:
             name, key = _name(body), parse_key(body)
-            wanted = None if isinstance(key, Verdict) else (name[0], secret_name(key))
+            wanted = None if isinstance(key, ConditionState) else (name[0], secret_name(key))
             version = version_of.get(wanted) if wanted is not None else None
             async with readers:
-                is_settled = await self.keys.is_settled(body, row_of.get(name), version, fleets)
+                is_settled = await self.keys.is_up_to_date(body, row_of.get(name), version, fleets)
             if not is_settled:
                 jobs.append(("ApiKey", partial(self.keys.reconcile, *name)))
 
@@ -214,15 +214,15 @@ class Sweep:
         only_metadata: bool = False,
     ) -> AsyncIterator[Page]:
         """All objects of a kind, where we watch or as told; only a page of them is held at once."""
-        cluster = self.parts.cluster
-        for namespace in namespaces or self.parts.settings.namespaces or (None,):
+        cluster = self.context.cluster
+        for namespace in namespaces or self.context.settings.namespaces or (None,):
             try:
                 async for page in cluster.pages(
                     kind, namespace, labels, only_metadata=only_metadata
                 ):
                     yield page
                     await asyncio.sleep(0)  # the others' turn on the event loop
-            except NotFound:
+            except ObjectNotFound:
                 raise DefinitionsMissing(
                     f"the API server knows no {kind}: install the definitions of {GROUP} first"
                 ) from None
@@ -235,7 +235,7 @@ class Sweep:
         workers = asyncio.Semaphore(_WORKERS)
 
         async def work(kind: str, job: Callable[[], Awaitable[None]]) -> None:
-            with self.parts.metrics.waiting(kind):
+            with self.context.metrics.waiting(kind):
                 await workers.acquire()
             try:
                 await job()
@@ -251,18 +251,20 @@ class Sweep:
                 _logger.error("an object could not be worked on", exc_info=each)
         return failures
 
-    async def _beat(self) -> None:
+    async def _send_heartbeat(self) -> None:
         """Write what must come back through the watch."""
         value = datetime.now(UTC).isoformat()
         labels = {MANAGED_BY_LABEL: FIELD_MANAGER, KEY_LABEL: "true", HEARTBEAT_LABEL: "true"}
         metadata = {
-            "namespace": self.parts.settings.namespace,
+            "namespace": self.context.settings.namespace,
             "name": HEARTBEAT_NAME,
             "labels": labels,
             "annotations": {HEARTBEAT_ANNOTATION: value},
         }
-        await self.parts.cluster.apply({"apiVersion": "v1", "kind": "Secret", "metadata": metadata})
-        self._pulse.beat(value)
+        await self.context.cluster.apply(
+            {"apiVersion": "v1", "kind": "Secret", "metadata": metadata}
+        )
+        self._liveness.heartbeat_sent(value)
 
     async def _wait(self, seconds: float) -> None:
         try:

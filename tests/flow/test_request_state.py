@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 import pytest
 
-from gateway.core.concurrency.worker_thread import Aside
+from gateway.core.concurrency.worker_thread import WorkerThread
 from gateway.core.errors import Draining
 from gateway.core.shares import Shares
 from gateway.dialects.chat.dialect import ChatDialect
@@ -19,8 +19,8 @@ from gateway.pipeline.request_state import (
     Booking,
     BookingStep,
     IllegalStep,
-    Passage,
     Phase,
+    RequestState,
     Step,
 )
 
@@ -52,11 +52,13 @@ def loop() -> Iterator[asyncio.Runner]:
         yield runner
 
 
-async def request_in(phase: Phase) -> Passage:
+async def request_in(phase: Phase) -> RequestState:
     line: Any = None
     cycle = Cycle(line, b"POST", "1.1", keep_alive=True, expects_continue=False)
     cycle.task = asyncio.ensure_future(asyncio.Event().wait())  # type: ignore[arg-type]
-    made = Passage(ChatDialect(Aside()), Connection({"headers": [], CYCLE: cycle}, Shares(1)))
+    made = RequestState(
+        ChatDialect(WorkerThread()), Connection({"headers": [], CYCLE: cycle}, Shares(1))
+    )
     for step in WAYS[phase]:
         made.go(step)
     assert made.phase == phase
