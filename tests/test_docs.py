@@ -26,7 +26,7 @@ from gateway.core.credits import Lot, Lots, add_lot, reconcile_lots, take_lot
 from gateway.core.degraded import FEATURES
 from gateway.core.errors import Failure, FaregateError, GatewayError, RequestError
 from gateway.core.keys import secret_values
-from gateway.core.profile import GENERIC, PROFILES
+from gateway.core.profile import PROFILES
 from gateway.core.seal import Sealer
 from gateway.core.spec import Metadata, parse_document
 from gateway.dialects.base import Dialect
@@ -191,7 +191,7 @@ def test_every_metric_of_the_operator() -> None:
         name = f"{family.name}_total" if family.type == "counter" else family.name
         if not name.startswith("process_"):
             exposed[name] = {label for one in family.samples for label in one.labels} - {"le"}
-    rows = tables(section("reference/settings.md", "The operator"))[1]
+    (rows,) = tables(section("reference/metrics.md", "Metrics of the operator"))
     assert {name: coded(cell) for name, cell in columns(rows, 1).items()} == exposed
 
 
@@ -279,7 +279,7 @@ def test_the_examples_of_the_docs_are_those_of_the_folder() -> None:
 
 
 def test_every_field_around_a_spec() -> None:
-    documented = columns(tables(section("reference/settings.md", "The file"))[0], 1)
+    documented = columns(tables(section("how-to/run-without-kubernetes.md", "The file"))[0], 1)
     around = {"apiVersion": "required", "kind": "required"}
     metadata = inspect.type_info(Metadata)
     assert isinstance(metadata, inspect.StructType)
@@ -287,11 +287,12 @@ def test_every_field_around_a_spec() -> None:
     assert documented == around | read
 
 
-def test_every_profile_and_what_the_lenient_one_takes() -> None:
-    named = [coded(row[0]) for row in tables(section("reference/resources.md", "GatewayFleet"))[1]]
-    assert set().union(*named) == PROFILES.keys()
-    differs = section("reference/api.md", "What differs from the providers")
-    assert [name for name in sorted(GENERIC.parameters) if f"`{name}`" not in differs] == []
+def test_every_profile_and_its_parameters() -> None:
+    families = tables(section("reference/profiles.md", "Families"))[0]
+    assert set().union(*(coded(row[0]) for row in families)) == PROFILES.keys()
+    rows = tables(section("reference/profiles.md", "Parameters"))[0]
+    taken = {name: coded(row[1]) for row in rows for name in coded(row[0])}
+    assert taken == {name: set(profile.parameters) for name, profile in PROFILES.items()}
 
 
 def test_every_example_document_is_valid() -> None:
@@ -324,7 +325,7 @@ def test_every_metric_with_its_labels_and_their_values() -> None:
         **{f"faregate_{name}": labels for name, (_, labels) in GAUGES.items()},
         **{f"faregate_{name}_seconds": labels for name, (_, labels, _) in HISTOGRAMS.items()},
     }
-    of_metrics, of_labels = tables(section("reference/settings.md", "Health and metrics"))[1:]
+    of_metrics, of_labels = tables(section("reference/metrics.md", "Health and metrics"))[1:]
     documented = {name: coded(cell) for name, cell in columns(of_metrics, 1).items()}
     assert documented == {name: set(labels) for name, labels in declared.items()}
     values = {
@@ -343,7 +344,8 @@ def test_every_header_is_told_to_clients() -> None:
     sources = [
         p for part in ("process", "http", "pipeline") for p in ROOT.glob(f"gateway/{part}/**/*.py")
     ]
-    parts = (section("reference/api.md", heading) for heading in ("Headers", "Key and URLs"))
+    parts = [section("reference/api.md", "Headers")]
+    parts += [section("how-to/connect-a-client.md", "Key and URLs")]
     told = {name.lower().split(":")[0] for part in parts for name in coded(without_blocks(part))}
     for path in [*sources, ROOT / "gateway/dialects/errors.py"]:
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
@@ -354,7 +356,7 @@ def test_every_header_is_told_to_clients() -> None:
 
 
 def test_every_variable_in_the_secret_of_a_key() -> None:
-    told = tables(section("reference/api.md", "Key and URLs"))[0]
+    told = tables(section("how-to/connect-a-client.md", "Key and URLs"))[0]
     for name, value in secret_values("sk-…", "http://127.0.0.1:8080").items():
         assert [value in coded(row[1]) for row in told if name in coded(row[0])] == [True], name
 
@@ -374,7 +376,7 @@ def test_every_route() -> None:
     }
     assert documented == {route for route in served if "/v1/v1" not in route}
     operations = Operations(Metrics(), lambda: None).routes
-    told = columns(tables(section("reference/settings.md", "Health and metrics"))[0], 1)
+    told = columns(tables(section("reference/metrics.md", "Health and metrics"))[0], 1)
     assert told.keys() == operations.keys()
 
 

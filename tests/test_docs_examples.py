@@ -1,4 +1,4 @@
-"""The snippets of docs/reference/api.md, run as they stand against a gateway of `make run`.
+"""The snippets of docs/how-to/connect-a-client.md, run against a gateway of `make run`.
 
 A block of code whose info string ends in `test` is run: `bash`, `python` or `js`. The key and the
 URLs come from the environment, as the page tells its readers.
@@ -34,7 +34,7 @@ from tests.harness.gateway import (
 from tests.harness.pages import blocks, columns, page, section, tables
 from tests.harness.postgres import PostgresServer
 
-CONNECTING = page("reference/api.md")
+CONNECTING = page("how-to/connect-a-client.md")
 SHELL, PYTHON, SCRIPT = (blocks(CONNECTING, f"{kind} test") for kind in ("bash", "python", "js"))
 #: the first block loads the key, for all that follow
 LOAD_KEY = SHELL[0]
@@ -147,7 +147,7 @@ def test_every_file_of_the_data_folder(quickstart: Quickstart) -> None:
 def test_a_replica_holds_as_many_connections_as_the_docs_say(
     postgres_server: PostgresServer, simulated: Simulated, tmp_path: Path
 ) -> None:
-    told = re.search(r"at most \*\*(\d+) connections\*\*", page("reference/settings.md"))
+    told = re.search(r"at most \*\*(\d+) connections\*\*", page("how-to/run-without-kubernetes.md"))
     assert told is not None
     url = postgres_server.create_database()
     database = Database(url)

@@ -20,6 +20,8 @@ from tests.harness.shell import Shell, find_program
 TUTORIAL = page("tutorial/first-key-on-kubernetes.md")
 INSTALL = page("how-to/install-on-kubernetes.md")
 OPERATIONS = page("how-to/operate.md")
+ROTATION = page("how-to/rotate-a-key.md")
+BACKUP = page("how-to/back-up-and-restore.md")
 PRODUCTION = page("how-to/prepare-for-production.md")
 
 #: commands that only a node can answer
@@ -108,7 +110,9 @@ def test_an_installation_for_good_and_its_operation(typist: Typist) -> None:
     typist.type(*install, BY_THE_OPERATOR, objects)
     (pod,) = blocks(TUTORIAL, "yaml pod")
     typist.type(f"kubectl apply --dry-run=server -f - <<'END'\n{pod}END")
-    typist.type(*blocks(OPERATIONS, "bash"), *blocks(PRODUCTION, "bash"), unlock)
+    typist.type(
+        *blocks(OPERATIONS, "bash"), *blocks(ROTATION, "bash"), *blocks(PRODUCTION, "bash"), unlock
+    )
     (key,) = typist.get("apikeys")
     assert key["spec"]["rotation"] == {"generation": 1, "overlap": "24h"}
     roles = typist.get("clusterroles --selector app.kubernetes.io/component=access")
@@ -145,9 +149,9 @@ def test_a_backup_is_restored_into_a_new_cluster(typist: Typist) -> None:
         "stringData": {"OPENAI_API_KEY": "sk-kept"},
     }
     typist.type(f"kubectl apply -f - <<'END'\n{yaml.safe_dump(secret)}END")
-    typist.type(*blocks(OPERATIONS, "bash backup"))
+    typist.type(*blocks(BACKUP, "bash backup"))
     typist.server.wipe()
-    typist.type("kubectl create namespace team-a", *blocks(OPERATIONS, "bash restore"))
+    typist.type("kubectl create namespace team-a", *blocks(BACKUP, "bash restore"))
     (restored,) = (it for it in typist.get("secrets") if it["metadata"]["name"] == "alice-key")
     assert "ownerReferences" not in restored["metadata"]
     kinds = [each["kind"] for each in typist.get("gatewayfleets,apikeys,creditgrants")]
