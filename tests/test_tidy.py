@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from itertools import chain
@@ -15,6 +16,14 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FILE_LINES_MAX = 500
 FUNCTION_LINES_MAX = 70
+PARTS_MAX = 8
+DIALECTS = sorted(
+    path.parent.name
+    for path in (ROOT / "gateway/dialects").glob("*/__init__.py")
+    if path.parent.name != "adapt"
+)
+UPSTREAM_FILES = {"types", "tables", "request_writer", "answer_reader", "endpoint"}
+CLIENT_FILES = {"dialect", "request_reader", "answer_writer"}
 #: what is made, not written
 NOT_OURS = {"__pycache__", "node_modules", "dist", ".results"}
 HIDDEN_BUT_OURS = {".dev", ".ci", ".locks", ".pre-commit-config.yaml", ".editorconfig"}
@@ -101,6 +110,26 @@ def test_every_module_says_what_it_is() -> None:
         if tree.body and not ast.get_docstring(tree)
     ]
     assert silent == []
+
+
+def test_the_gateway_has_few_parts() -> None:
+    """What stands beside `__main__` is known at a glance."""
+    parts = {path.name for path in (ROOT / "gateway").iterdir()} - NOT_OURS
+    assert len(parts - {"__init__.py", "__main__.py", "py.typed"}) <= PARTS_MAX
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_each_dialect_has_the_same_files(dialect: str) -> None:
+    """A dialect before upstreams, and before clients where one is registered for them."""
+    folder = ROOT / "gateway/dialects" / dialect
+    needed = UPSTREAM_FILES | (CLIENT_FILES if (folder / "dialect.py").exists() else set())
+    assert needed - {path.stem for path in folder.glob("*.py")} == set()
+
+
+def test_no_dialect_imports_another() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]
+    held = next(c for c in contracts["contracts"] if c["type"] == "independence")["modules"]
+    assert sorted(held) == [f"gateway.dialects.{name}" for name in DIALECTS]
 
 
 def test_every_module_is_used() -> None:

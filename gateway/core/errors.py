@@ -34,7 +34,8 @@
 `retryable` says whether the same request may succeed later; it becomes `x-should-retry`.
 """
 
-from typing import ClassVar, Literal
+from collections.abc import Iterator
+from typing import ClassVar, Literal, TypedDict, Unpack
 
 #: how an upstream failed, as `faregate_upstream_errors_total` says it
 Failure = Literal[
@@ -43,6 +44,16 @@ Failure = Literal[
 
 #: who can have brought about a failure: its upstream alone, a client too, or its client alone
 Blame = Literal["upstream", "either", "client"]
+
+
+class Facts(TypedDict, total=False):
+    """Facts of one error, beside its message."""
+
+    #: the field that is wrong
+    param: str | None
+    retry_after_seconds: float | None
+    #: members that a client reads inside the error object, such as `error_code`
+    details: dict[str, object] | None
 
 
 class FaregateError(Exception):
@@ -57,20 +68,12 @@ class FaregateError(Exception):
     #: whose fault it is, for the metrics
     origin: ClassVar[str] = "gateway"
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        param: str | None = None,
-        retry_after_seconds: float | None = None,
-        details: dict[str, object] | None = None,
-    ) -> None:
+    def __init__(self, message: str, **facts: Unpack[Facts]) -> None:
         super().__init__(message)
         self.message = message
-        self.param = param
-        self.retry_after_seconds = retry_after_seconds
-        #: members that a client reads inside the error object, such as `error_code`
-        self.details = details
+        self.param = facts.get("param")
+        self.retry_after_seconds = facts.get("retry_after_seconds")
+        self.details = facts.get("details")
 
 
 class RequestError(FaregateError):
@@ -195,18 +198,8 @@ class DatabaseUnavailable(GatewayError):
     code = "database_unavailable"
     retryable = True
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        param: str | None = None,
-        retry_after_seconds: float | None = None,
-        details: dict[str, object] | None = None,
-        cause: str = "",
-    ) -> None:
-        super().__init__(
-            message, param=param, retry_after_seconds=retry_after_seconds, details=details
-        )
+    def __init__(self, message: str, *, cause: str = "", **facts: Unpack[Facts]) -> None:
+        super().__init__(message, **facts)
         self.cause = cause
 
     def __str__(self) -> str:
@@ -251,18 +244,8 @@ class UpstreamError(FaregateError):
     #: the provider's words, for administrators; no client reads them
     upstream_message: str = ""
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        param: str | None = None,
-        retry_after_seconds: float | None = None,
-        details: dict[str, object] | None = None,
-        blame: Blame = "either",
-    ) -> None:
-        super().__init__(
-            message, param=param, retry_after_seconds=retry_after_seconds, details=details
-        )
+    def __init__(self, message: str, *, blame: Blame = "either", **facts: Unpack[Facts]) -> None:
+        super().__init__(message, **facts)
         self.blame = blame
 
 
@@ -305,3 +288,10 @@ class UpstreamOverloaded(UpstreamError):
     code = "upstream_overloaded"
     failure = "overloaded"
     anthropic_type = "overloaded_error"
+
+
+def tree(root: type[FaregateError] = FaregateError) -> Iterator[type[FaregateError]]:
+    """The classes of the tree in the order of its drawing."""
+    yield root
+    for error in root.__subclasses__():
+        yield from tree(error)

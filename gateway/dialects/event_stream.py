@@ -9,7 +9,7 @@ from gateway.core.errors import FaregateError, UpstreamBroken
 from gateway.core.events import Event, Usage
 from gateway.dialects.answer_reader import AnswerReader
 from gateway.dialects.endpoint import PassOn, UpstreamChunk
-from gateway.dialects.sse_decoder import DONE, EVENT_BYTES_MAX, SSEDecoder, decode_object, is_whole
+from gateway.dialects.sse import DONE, EVENT_BYTES_MAX, SSEDecoder, decode_object, is_whole
 
 
 class EventChunk(Struct):

@@ -31,7 +31,7 @@ from gateway.core.request import (
 )
 
 _INTERRUPTED = "[no result: the call was interrupted]"
-_NO_OUTPUT = "(no output)"
+NO_OUTPUT = "(no output)"
 _IMAGE_BELOW = "(see the image below)"
 _IMAGE_OMITTED = "[image omitted: this model sees no images]"
 _NO_REASONING = "[reasoning unavailable]"
@@ -130,7 +130,7 @@ def _result_text(result: ToolMessage, sees_images: bool) -> str:
     if any(isinstance(part, ImagePart) for part in result.parts):
         note = _IMAGE_BELOW if sees_images else _IMAGE_OMITTED
         text = f"{text}\n{note}" if text else note
-    text = text or _NO_OUTPUT
+    text = text or NO_OUTPUT
     return f"Error: {text}" if result.is_error and not text.startswith("Error") else text
 
 

@@ -19,7 +19,6 @@ from gateway.core.events import (
     CallStarted,
     Event,
     Finished,
-    FinishReason,
     Reasoning,
     Refusal,
     Text,
@@ -27,17 +26,9 @@ from gateway.core.events import (
 )
 from gateway.dialects.answer_reader import STREAM_BYTES_MAX
 from gateway.dialects.chat.calls import CallAssembly
-from gateway.dialects.chat.chunk_scanner import read_usage
 from gateway.dialects.chat.repair import join_details
+from gateway.dialects.chat.tables import FINISH_REASONS, read_usage
 from gateway.dialects.think_tags import ThinkSplitter
-
-_REASONS: dict[str, FinishReason] = {
-    "stop": "stop",
-    "length": "length",
-    "tool_calls": "tool_calls",
-    "function_call": "tool_calls",
-    "content_filter": "content_filter",
-}
 
 
 class _ReadFunction(Struct):
@@ -159,7 +150,7 @@ class EventDecoder:
         if self._thinking is not None:
             _emit(self._thinking.finish(), events)
         self._finished = True
-        reason = _REASONS.get(choice.finish_reason or "", "stop")
+        reason = FINISH_REASONS.get(choice.finish_reason or "", "stop")
         if reason == "stop" and self._calls.any_started:
             reason = "tool_calls"
         sequence = None

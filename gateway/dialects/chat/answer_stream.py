@@ -17,7 +17,7 @@ from gateway.dialects.chat.answer_reader import EventDecoder
 from gateway.dialects.chat.chunk_scanner import ChunkScanner, has_content
 from gateway.dialects.chat.chunk_template import ChunkTemplate
 from gateway.dialects.endpoint import PassOn, UpstreamChunk
-from gateway.dialects.sse_decoder import DONE, EVENT_BYTES_MAX, SSEDecoder, decode_object, is_whole
+from gateway.dialects.sse import DONE, EVENT_BYTES_MAX, SSEDecoder, decode_object, is_whole
 from gateway.dialects.upstream_errors import broken_by
 
 

@@ -23,15 +23,15 @@ from gateway.dialects.chat.chunk_template import ChunkTemplate, find_text
 from gateway.dialects.chat.event_writer import EventWriter
 from gateway.dialects.chat.model_splice import ModelSplice
 from gateway.dialects.chat.repair import (
-    render_usage,
     repair_delta_calls,
     repair_finish,
     repair_message,
     repair_reasoning,
 )
 from gateway.dialects.chat.request_reader import ChatSource
+from gateway.dialects.chat.tables import write_usage
 from gateway.dialects.errors import render_openai
-from gateway.dialects.sse import DONE, KEEP_ALIVE, data_frame
+from gateway.dialects.sse import DONE_FRAME, KEEP_ALIVE, data_frame
 
 _encode_any = msgspec.json.Encoder().encode
 _decode_any = msgspec.json.Decoder().decode
@@ -128,14 +128,14 @@ class ChatRenderer:
     async def close(self, usage: Usage | None) -> list[bytes]:
         """The usage chunk for a client that asked for it, then `[DONE]`."""
         if usage is None or not self._source.include_usage:
-            return [DONE]
+            return [DONE_FRAME]
         event = {
             **self._known_identity(),
             "model": self._exchange.model,
             "choices": [],
-            "usage": render_usage(usage),
+            "usage": write_usage(usage),
         }
-        return [data_frame(_encode(event)), DONE]
+        return [data_frame(_encode(event)), DONE_FRAME]
 
     def fail(self, error: FaregateError) -> list[bytes]:
         """An error object, which every SDK raises; no `[DONE]` follows."""
@@ -159,7 +159,7 @@ class ChatRenderer:
                 choice.get("finish_reason"), called, self._source.legacy
             )
         if answer.usage is not None:
-            event["usage"] = render_usage(answer.usage)
+            event["usage"] = write_usage(answer.usage)
         return _encode(event)
 
     def _is_tidy(self, data: bytes) -> bool:

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from gateway.core.errors import UpstreamBroken
 from gateway.core.events import Usage
-from gateway.dialects.counts import read_count
+from gateway.dialects.chat.tables import FAILED, read_usage
 
 
 class _ScannedChoice(Struct):
@@ -30,10 +30,6 @@ class _ScannedChunk(Struct):
 
 
 _decode = msgspec.json.Decoder(_ScannedChunk).decode
-
-#: a choice that ends so was not finished (sources: OpenRouter, "Errors"; vLLM and SGLang,
-#: `FinishReason`; DeepSeek, "Create chat completion")
-_FAILED = frozenset({"error", "abort", "insufficient_system_resource"})
 
 #: (member, tight null, spaced null)
 _MEMBERS = tuple(
@@ -100,7 +96,7 @@ class ChunkScanner:
         return is_plain
 
     def _note_end(self, index: int, finish_reason: str | None) -> None:
-        if finish_reason in _FAILED:
+        if finish_reason in FAILED:
             raise UpstreamBroken(f"The upstream broke off its answer: {finish_reason}.")
         if finish_reason:
             self._finished.add(index)
@@ -117,24 +113,6 @@ def _looks_plain(data: bytes) -> bool:
             if count and count != data.count(spaced):
                 return False
     return True
-
-
-def read_usage(chunk: Any) -> Usage | None:
-    """Usage from a `usage` object; cached tokens stand in one of three places.
-
-    Sources: OpenAI API reference; Moonshot (`cached_tokens` beside the counts).
-    """
-    if not isinstance(chunk, dict):
-        return None
-    prompt = chunk.get("prompt_tokens_details")
-    completion = chunk.get("completion_tokens_details")
-    cached = read_count(prompt, "cached_tokens") or read_count(chunk, "cached_tokens")
-    return Usage(
-        input=read_count(chunk, "prompt_tokens"),
-        output=read_count(chunk, "completion_tokens"),
-        cached=cached or read_count(chunk, "prompt_cache_hit_tokens"),
-        reasoning=read_count(completion, "reasoning_tokens"),
-    )
 
 
 class _FirstChoice(Struct):

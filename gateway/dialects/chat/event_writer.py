@@ -25,7 +25,8 @@ from gateway.core.events import (
 )
 from gateway.dialects.base import Exchange
 from gateway.dialects.chat.calls import CallSequence, Piece
-from gateway.dialects.chat.repair import render_usage, repair_finish, repair_message, write_pieces
+from gateway.dialects.chat.repair import repair_finish, repair_message, write_pieces
+from gateway.dialects.chat.tables import write_usage
 from gateway.dialects.sse import data_frame
 
 Object = dict[str, Any]
@@ -102,7 +103,7 @@ class EventWriter:
             "choices": [choice],
         }
         if usage is not None:
-            completion["usage"] = render_usage(usage)
+            completion["usage"] = write_usage(usage)
         return _encode(completion)
 
     def _take(self, event: CallStarted | CallArguments) -> list[Piece]:

@@ -6,16 +6,14 @@ name clients read, calls with id, type and name, and a finish reason the SDKs kn
 
 from typing import Any
 
-from gateway.core.events import Usage
 from gateway.dialects.chat.calls import CallSequence, Piece, make_call_id
-
-_FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter"})
+from gateway.dialects.chat.tables import FINISH_REASONS
 
 
 def repair_finish(reason: Any, called: bool, legacy: bool) -> str:
     """A known finish reason: an unknown one is `stop`, and `stop` after a call is `tool_calls`."""
-    known: str = reason if reason in _FINISH_REASONS else "stop"
-    if reason == "function_call" or (called and known == "stop"):
+    known = FINISH_REASONS.get(reason, "stop") if isinstance(reason, str) else "stop"
+    if called and known == "stop":
         known = "tool_calls"
     return "function_call" if legacy and known == "tool_calls" else known
 
@@ -96,20 +94,6 @@ def repair_message(message: dict[str, Any], legacy: bool) -> bool:
     elif calls:
         message["tool_calls"] = calls
     return bool(calls)
-
-
-def render_usage(usage: Usage) -> dict[str, Any]:
-    """Usage as OpenAI tells it; `cached_tokens` also where Moonshot's own clients look."""
-    written: dict[str, Any] = {
-        "prompt_tokens": usage.input,
-        "completion_tokens": usage.output,
-        "total_tokens": usage.input + usage.output,
-        "prompt_tokens_details": {"cached_tokens": usage.cached},
-        "completion_tokens_details": {"reasoning_tokens": usage.reasoning},
-    }
-    if usage.cached:
-        written["cached_tokens"] = usage.cached
-    return written
 
 
 def _objects(value: Any) -> list[dict[str, Any]]:

@@ -11,30 +11,9 @@ reference, "Messages" and "Streaming messages".
 
 from typing import Any
 
-from gateway.core.events import Event, FinishReason, Usage
+from gateway.core.events import Event
 from gateway.dialects.answer_reader import AnswerReader, Object, arguments_of, encode_json
-from gateway.dialects.counts import read_count
-
-_REASONS: dict[str, FinishReason] = {
-    "end_turn": "stop",
-    "stop_sequence": "stop",
-    "max_tokens": "length",
-    "model_context_window_exceeded": "length",
-    "tool_use": "tool_calls",
-    "refusal": "content_filter",
-}
-#: the status that an error of this type would have had
-_STATUSES = {
-    "invalid_request_error": 400,
-    "authentication_error": 401,
-    "billing_error": 402,
-    "permission_error": 403,
-    "not_found_error": 404,
-    "request_too_large": 413,
-    "rate_limit_error": 429,
-    "timeout_error": 504,
-    "overloaded_error": 529,
-}
+from gateway.dialects.messages.tables import FINISH_REASONS, STATUSES, read_usage
 
 
 class MessagesReader(AnswerReader):
@@ -144,7 +123,7 @@ class MessagesReader(AnswerReader):
         if not reason:
             self.ended = True
             return []
-        known = _REASONS.get(reason, "stop")
+        known = FINISH_REASONS.get(reason, "stop")
         is_matched = reason == "stop_sequence"
         return self._finish(
             known, stop.get("stop_sequence") if is_matched else None, read_usage(counts)
@@ -158,18 +137,6 @@ def _given(members: Any) -> Object:
     return {name: value for name, value in members.items() if value is not None}
 
 
-def read_usage(counts: Object) -> Usage:
-    """Messages counts cached input, read and written, beside its input; `Usage` within it."""
-    cached = read_count(counts, "cache_read_input_tokens")
-    written = read_count(counts, "cache_creation_input_tokens")
-    return Usage(
-        input=read_count(counts, "input_tokens") + cached + written,
-        output=read_count(counts, "output_tokens"),
-        cached=cached,
-        reasoning=read_count(counts.get("output_tokens_details"), "thinking_tokens"),
-    )
-
-
 def _error(error: Any) -> Object:
     known = error if isinstance(error, dict) else {"message": str(error)}
-    return {**known, "code": _STATUSES.get(known.get("type", ""), 500)}
+    return {**known, "code": STATUSES.get(known.get("type", ""), 500)}

@@ -19,6 +19,7 @@ from gateway.dialects.errors import render_anthropic
 from gateway.dialects.messages.block_assembly import Assembly, Block, read_input
 from gateway.dialects.messages.request_reader import MessagesSource
 from gateway.dialects.messages.stream_writer import MESSAGE_STOP, PING, Stream, block_start, frame
+from gateway.dialects.messages.tables import write_usage
 
 
 class MessagesRenderer:
@@ -140,7 +141,7 @@ class MessagesRenderer:
         """What the upstream counted; a request for nothing gets none of the output it paid for."""
         if self._source.wants_nothing:
             usage = Usage(usage.input, 0, usage.cached)
-        return _counts(usage)
+        return write_usage(usage)
 
     def _sign(self, reasoning: bytes, signed: Signature | None) -> str:
         """The signature of a thinking block: its text, sealed for the account that asked.
@@ -159,21 +160,10 @@ class MessagesRenderer:
 _REFUSAL = {"type": "refusal", "category": None, "explanation": None}
 
 
-def _counts(usage: Usage) -> dict[str, Any]:
-    """Anthropic counts cached input apart, and thinking inside the output."""
-    return {
-        "input_tokens": max(0, usage.input - usage.cached),
-        "cache_creation_input_tokens": 0,
-        "cache_read_input_tokens": usage.cached,
-        "output_tokens": usage.output,
-        "output_tokens_details": {"thinking_tokens": usage.reasoning},
-    }
-
-
 def _usage(usage: Usage) -> dict[str, Any]:
     """A message's usage; clients fail without the members about caches."""
     return {
-        **_counts(usage),
+        **write_usage(usage),
         "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 0},
         "service_tier": "standard",
     }

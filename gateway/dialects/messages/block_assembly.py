@@ -23,6 +23,7 @@ from gateway.core.events import (
     Signature,
     Text,
 )
+from gateway.dialects.messages.tables import STOP_REASONS
 
 Kind = Literal["thinking", "redacted_thinking", "text", "tool_use"]
 
@@ -90,13 +91,13 @@ class Assembly:
         Truncation and refusal beat a call, for it must not be carried out then; a call beats the
         rest, whatever the upstream said.
         """
-        if self._finished.reason == "length":
-            return "max_tokens"
-        if self._finished.reason == "content_filter" or self._refused:
-            return "refusal"
-        if self._calls:
-            return "tool_use"
-        return "end_turn" if self._finished.stop_sequence is None else "stop_sequence"
+        reason = self._finished.reason
+        if reason not in ("length", "content_filter"):
+            reason = "tool_calls" if self._calls else "stop"
+            reason = "content_filter" if self._refused else reason
+        if reason == "stop" and self._finished.stop_sequence is not None:
+            return "stop_sequence"
+        return STOP_REASONS[reason]
 
     @property
     def stop_sequence(self) -> str | None:

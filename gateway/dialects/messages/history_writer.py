@@ -21,13 +21,13 @@ from gateway.core.request import (
     UserMessage,
 )
 from gateway.dialects.adapt.calls import read_arguments
+from gateway.dialects.adapt.history import NO_OUTPUT
 from gateway.dialects.messages.call_ids import encode_call_id
 
 Object = dict[str, Any]
 
 _CALL_ID = re.compile(r"[a-zA-Z0-9_-]+")
 _DATA_URL = re.compile(r"data:([^;,]+);base64,", re.IGNORECASE)
-_NO_OUTPUT = "(no output)"
 _BEGINNING = "(the conversation goes on)"
 
 
@@ -67,7 +67,7 @@ def _blocks(message: Message, think: Think) -> list[Object]:
         case ToolMessage():
             result = {"type": "tool_result", "tool_use_id": _call_id(message.call_id)}
             shown = [_part(part) for part in message.parts if not _is_blank(part)]
-            return [{**result, "content": shown or [_text(_NO_OUTPUT)]}]
+            return [{**result, "content": shown or [_text(NO_OUTPUT)]}]
         case AssistantMessage():
             return _assistant_blocks(message, think)
 

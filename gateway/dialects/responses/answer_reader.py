@@ -12,9 +12,9 @@ model response" and "Streaming events".
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from gateway.core.events import Event, FinishReason, Refusal, Usage
+from gateway.core.events import Event, FinishReason, Refusal
 from gateway.dialects.answer_reader import AnswerReader, Object, arguments_of
-from gateway.dialects.counts import read_count
+from gateway.dialects.responses.tables import FINISH_REASONS, STATUSES, read_usage
 
 _PARAGRAPH = "\n\n"
 _SUMMARY = "response.reasoning_summary_text.delta"
@@ -32,20 +32,7 @@ _PARTS = {
     "summary_text": ("reasoning", "text"),
     "reasoning_text": ("reasoning", "text"),
 }
-_INCOMPLETE: dict[str, FinishReason] = {
-    "max_output_tokens": "length",
-    "content_filter": "content_filter",
-}
 _ENDS = {"response.completed": "completed", "response.incomplete": "incomplete"}
-#: the status that an error of this code or type would have had
-_STATUSES = {
-    "context_length_exceeded": 400,
-    "invalid_prompt": 400,
-    "invalid_request_error": 400,
-    "rate_limit_exceeded": 429,
-    "server_is_overloaded": 503,
-    "slow_down": 503,
-}
 
 
 class ResponsesReader(AnswerReader):
@@ -137,7 +124,7 @@ class ResponsesReader(AnswerReader):
         reason: FinishReason = "stop"
         if response.get("status") == "incomplete":
             details = response.get("incomplete_details") or {}
-            reason = _INCOMPLETE.get(details.get("reason", ""), "length")
+            reason = FINISH_REASONS.get(details.get("reason", ""), "length")
         elif response.get("status") != "completed":
             self.ended = True
             return []
@@ -163,21 +150,9 @@ def _pieces(item: Object) -> Iterator[tuple[str, Any]]:
         yield kind, part.get(member)
 
 
-def read_usage(usage: Any) -> Usage | None:
-    """Responses counts as `Usage` does."""
-    if not isinstance(usage, dict):
-        return None
-    return Usage(
-        input=read_count(usage, "input_tokens"),
-        output=read_count(usage, "output_tokens"),
-        cached=read_count(usage.get("input_tokens_details"), "cached_tokens"),
-        reasoning=read_count(usage.get("output_tokens_details"), "reasoning_tokens"),
-    )
-
-
 def _error(error: Any) -> Object:
     known = error if isinstance(error, dict) else {"message": str(error or "no reason given")}
     words = (known.get(name) for name in ("type", "code"))
     kinds = [str(one) for one in words if one and isinstance(one, str | int)]
-    status = next((_STATUSES[kind] for kind in kinds if kind in _STATUSES), 500)
+    status = next((STATUSES[kind] for kind in kinds if kind in STATUSES), 500)
     return {"type": " ".join(kinds), "message": known.get("message"), "code": status}

@@ -47,23 +47,17 @@ from gateway.dialects.responses.output_items import (
     frame,
 )
 from gateway.dialects.responses.request_reader import ResponsesSource
-from gateway.dialects.responses.response_object import (
-    IncompleteDetails,
-    error_object,
-    new_object,
-    usage_object,
-)
+from gateway.dialects.responses.response_object import ErrorObject, IncompleteDetails, new_object
 from gateway.dialects.responses.stored_responses import ResponseState, StoredResponse, stored_input
+from gateway.dialects.responses.tables import (
+    CALL_ID_LENGTH_MAX,
+    INCOMPLETE_REASONS,
+    error_code,
+    write_usage,
+)
+from gateway.dialects.sse import DONE_FRAME, KEEP_ALIVE
 
 _encode = msgspec.json.Encoder().encode
-
-CALL_ID_LENGTH_MAX = 64
-_DONE = b"data: [DONE]\n\n"
-_KEEP_ALIVE = b": keep-alive\n\n"
-_INCOMPLETE: dict[FinishReason, IncompleteDetails] = {
-    "length": IncompleteDetails("max_output_tokens"),
-    "content_filter": IncompleteDetails("content_filter"),
-}
 
 
 class ResponseRenderer:
@@ -112,7 +106,7 @@ class ResponseRenderer:
 
     def keep_alive(self) -> bytes:
         """A comment; it takes no sequence number."""
-        return _KEEP_ALIVE
+        return KEEP_ALIVE
 
     def feed(self, chunk: Chunk) -> list[bytes]:
         """The frames of one chunk's events."""
@@ -123,7 +117,7 @@ class ResponseRenderer:
         frames = self._finish(usage)
         await self._keep()
         frames.append(self._lifecycle(self._object.status))
-        frames.append(_DONE)
+        frames.append(DONE_FRAME)
         return frames
 
     def fail(self, error: FaregateError) -> list[bytes]:
@@ -134,7 +128,7 @@ class ResponseRenderer:
         """
         envelope: Any = render_openai(error)["error"]
         self._object.status = "failed"
-        self._object.error = error_object(error, envelope["message"])
+        self._object.error = ErrorObject(error_code(error), envelope["message"])
         self._object.output = self._output()
         self._object.store = False
         event = frame(
@@ -265,7 +259,8 @@ class ResponseRenderer:
     def _finish(self, usage: Usage | None) -> list[bytes]:
         """Close every item and fill in the object; only the last item can be incomplete."""
         frames: list[bytes] = []
-        details = _INCOMPLETE.get(self._reason)
+        word = INCOMPLETE_REASONS.get(self._reason)
+        details = None if word is None else IncompleteDetails(word)
         if not self._items:
             self._message("output_text", frames)
         for item in self._items:
@@ -277,7 +272,7 @@ class ResponseRenderer:
         self._object.status = "completed" if details is None else "incomplete"
         self._object.completed_at = int(time.time()) if details is None else None
         self._object.output = self._output()
-        self._object.usage = usage_object(usage) if usage is not None else None
+        self._object.usage = write_usage(usage) if usage is not None else None
         return frames
 
     def _output(self) -> list[Raw]:

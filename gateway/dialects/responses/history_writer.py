@@ -21,10 +21,9 @@ from gateway.core.request import (
     UserMessage,
 )
 from gateway.dialects.adapt.calls import repair_arguments
+from gateway.dialects.responses.tables import CALL_ID_LENGTH_MAX
 
 Object = dict[str, Any]
-
-_CALL_ID_LENGTH_MAX = 64
 
 
 #: the reasoning items of a message
@@ -98,7 +97,7 @@ def _call(call: ToolCall) -> Object:
 
 def _call_id(call_id: str) -> str:
     """An id that is not too long here; one that is, is always shortened to the same."""
-    if len(call_id) <= _CALL_ID_LENGTH_MAX:
+    if len(call_id) <= CALL_ID_LENGTH_MAX:
         return call_id
     return _digest("call", call_id)
 

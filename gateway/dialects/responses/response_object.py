@@ -10,49 +10,17 @@ from typing import Literal
 import msgspec
 from msgspec import Raw, Struct
 
-from gateway.core.errors import (
-    ContentFiltered,
-    ContextOverflow,
-    FaregateError,
-    Overloaded,
-    RateLimited,
-    RequestError,
-    UpstreamOverloaded,
-)
-from gateway.core.events import Usage
 from gateway.dialects.json import encode_part
+from gateway.dialects.responses.tables import UsageObject
 from gateway.dialects.responses.types import Object, ResponsesBody, TextOptions
 
 Status = Literal["in_progress", "completed", "incomplete", "failed"]
 
 
-class InputDetails(Struct, frozen=True):
-    """Parts of the input tokens."""
-
-    cached_tokens: int
-    cache_write_tokens: int = 0
-
-
-class OutputDetails(Struct, frozen=True):
-    """Parts of the output tokens."""
-
-    reasoning_tokens: int
-
-
-class UsageObject(Struct, frozen=True):
-    """Tokens; cached ones are part of the input, reasoning is part of the output."""
-
-    input_tokens: int
-    input_tokens_details: InputDetails
-    output_tokens: int
-    output_tokens_details: OutputDetails
-    total_tokens: int
-
-
 class IncompleteDetails(Struct, frozen=True):
     """Why a response ended early."""
 
-    reason: Literal["max_output_tokens", "content_filter"]
+    reason: str
 
 
 class ErrorObject(Struct, frozen=True):
@@ -134,31 +102,6 @@ def new_object(
         safety_identifier=body.safety_identifier,
         prompt_cache_key=body.prompt_cache_key,
     )
-
-
-def usage_object(usage: Usage) -> UsageObject:
-    """The upstream's tokens in this dialect."""
-    return UsageObject(
-        usage.input,
-        InputDetails(usage.cached),
-        usage.output,
-        OutputDetails(usage.reasoning),
-        usage.input + usage.output,
-    )
-
-
-def error_object(error: FaregateError, message: str) -> ErrorObject:
-    """An error in the codes that agents look for in a failed response."""
-    match error:
-        case ContextOverflow():
-            code = "context_length_exceeded"
-        case RateLimited() | Overloaded() | UpstreamOverloaded():
-            code = "rate_limit_exceeded"
-        case ContentFiltered() | RequestError():
-            code = "invalid_prompt"
-        case _:
-            code = "server_error"
-    return ErrorObject(code, message)
 
 
 def _or(value: float | None, default: float) -> float:

@@ -19,7 +19,7 @@ from gateway.core.errors import (
 from gateway.core.events import Usage
 from gateway.dialects.base import Chunk
 from gateway.dialects.chat.answer_stream import ChatStream
-from gateway.dialects.chat.chunk_scanner import read_usage
+from gateway.dialects.chat.tables import read_usage
 from tests.dialects.support import chunk, event, stream
 
 TOLD = {

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.errors import UpstreamBroken
-from gateway.dialects.sse_decoder import SSEDecoder
+from gateway.dialects.sse import SSEDecoder
 
 
 def cut(*reads: bytes, limit: int = 1000) -> list[bytes]:
