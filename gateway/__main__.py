@@ -35,14 +35,14 @@ def main() -> int:
 
 
 def _keep_private() -> None:
-    """What a command writes is its owner's alone, and its memory, with the keys in it, is not
-    written at all when it crashes."""
+    """Keep files that a command writes private to their owner, and its memory, with the keys in it,
+    out of a crash dump."""
     os.umask(0o077)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _sentences() -> tuple[type[Exception], ...]:
-    """What the administrator can mend; each says how in its message."""
+    """The errors that the administrator can repair; each explains how in its message."""
     from gateway.core.errors import DatabaseUnavailable
     from gateway.core.spec import SpecError
     from gateway.process.settings import SettingsError
@@ -104,10 +104,10 @@ def _apply(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 def _doctor(arguments: argparse.Namespace, settings: Settings) -> int:
-    from gateway.process.doctor import Finding, examine, table_line
+    from gateway.process.doctor import ProbeResult, examine, table_line
 
-    def report(finding: Finding) -> None:
-        print(table_line(finding), flush=True)
+    def report(result: ProbeResult) -> None:
+        print(table_line(result), flush=True)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         all_work = runner.run(
@@ -156,8 +156,8 @@ def _audit(arguments: argparse.Namespace, settings: Settings) -> int:
     database = Database(database_url(settings, arguments.data), timeouts=False)
     try:
         findings = audit(database)
-        for finding in findings:
-            print(finding)
+        for result in findings:
+            print(result)
         result = f"{len(findings)} differences" if findings else "the books are right"
         print(f"{result}: {summary(database)}")
     finally:

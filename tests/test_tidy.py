@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from itertools import chain
@@ -33,13 +34,24 @@ BANNED = re.compile(
     "tenants?|quotas?|budgets?|backends?|providers?|spend|spent|wallet|customer|reservation|deduct"
     "|topup|org|organi[sz]ation|utils?|misc|cfg|ctx|mgr|cnt|req|resp|msg"
 )
+#: words of our own where the trade has one: report, close, repair, connection, billing, failover …
+JARGON = re.compile(
+    "tells?|told|settle[sd]?|settling|mend(?:s|ed|ing)?|deeds?|lanes?|till|passages?|trips?|witness"
+    "|likeness|tally|cutter|keyrings?|pok(?:e|es|ed|ing)|hush|ailments?|oddit(?:y|ies)|wish(?:es)?"
+    "|shades|twins?|upkeep|pulse|says?|said"
+)
 #: members of somebody else's protocol, and the names of somebody else's classes
 NOT_OUR_WORDS = frozenset({"budget_tokens", "MeterProvider", "TracerProvider"})
+
+#: whose docstrings are plain English
+PLAIN = ("gateway/core", "gateway/store", "gateway/telemetry", "gateway/process")
 
 _MUTABLE = (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.SetComp)
 _MAKERS = frozenset({"list", "dict", "set", "bytearray", "defaultdict", "deque", "Counter"})
 _HOSTS = re.compile(r"pypi\.org|pythonhosted\.org|npmjs\.org|proxy\.golang\.org|docker\.io")
 _PATHS = re.compile(r"(?<![\w.~}])/(?:home|work|root|Users)/\w")
+_ODD_BEGINNING = re.compile(r"\s*(?:What|Who|Whoever|Where|Whatever|Whether|How)\b")
+_ODD_WORDS = re.compile(r"\b(?:told|tells?|dear|anew|whoever|whatever|but for)\b", re.IGNORECASE)
 _UNFINISHED = re.compile(r"\b(?:TO" r"DO|FIX" r"ME|X" r"XX)\b")
 
 
@@ -162,6 +174,45 @@ def test_one_word_per_concept() -> None:
         and any(BANNED.fullmatch(w.lower()) for w in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name))
     }
     assert wrong == set()
+
+
+def test_names_are_the_trade_s() -> None:
+    wrong = {
+        f"{path}: {name}"
+        for path, tree in modules("gateway", "operator")
+        for name in names(tree)
+        if any(JARGON.fullmatch(w.lower()) for w in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name))
+    }
+    assert wrong == set()
+
+
+def test_no_two_classes_share_a_name() -> None:
+    found = Counter(
+        node.name
+        for _, tree in modules("gateway", "operator")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+    )
+    assert [name for name, count in found.items() if count > 1] == []
+
+
+def docstrings(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Every string that stands for itself, with its line."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Expr(value=ast.Constant(value=str(text))):
+                yield node.lineno, text
+
+
+def test_docstrings_are_plain_english() -> None:
+    """The subject comes first, and the verbs are the trade's: send, return, report, log."""
+    odd = [
+        f"{path}:{line}"
+        for path, tree in modules(*PLAIN)
+        for line, text in docstrings(tree)
+        if _ODD_BEGINNING.match(text) or _ODD_WORDS.search(text)
+    ]
+    assert odd == []
 
 
 def test_the_old_name_is_only_in_the_changelog() -> None:

@@ -49,7 +49,7 @@ class Model(Struct, frozen=True):
 
 
 class Resolution(Struct, frozen=True):
-    """What was decided for one request: its model, whether it reasons, how hard, and the price."""
+    """The decision for one request: its model, whether it reasons, how hard, and the price."""
 
     model: Model
     reasoning: bool
@@ -104,7 +104,7 @@ class Catalog:
 
 
 def fall_back(request: Request, resolution: Resolution, model: Model) -> Resolution | None:
-    """What was decided, for a fallback of the model.
+    """The decision for a fallback of the model.
 
     None where the fallback would reason although the request is not billed so, or the other way
     round.
@@ -131,7 +131,7 @@ def _reasoning(request: Request, model: Model) -> bool:
 
 
 def has_lost_thinking(request: Request, model: Model) -> bool:
-    """Whether a tool loop cannot think on, because it lacks the thinking that it began with.
+    """True if a tool loop cannot think on, because it lacks the thinking that it began with.
 
     Only manual mode refuses that; in adaptive mode a turn need not begin with thinking. Source:
     Anthropic, "Adaptive thinking", "Validation changes".

@@ -24,7 +24,7 @@ BALANCE_MAX = 2**63 - 1
 
 
 class Lot(Struct, frozen=True):
-    """What is left of one live grant, in credits."""
+    """The credits that one live grant has left."""
 
     grant_id: int
     remaining: int

@@ -184,7 +184,7 @@ class DailyCapReached(RateLimited):
 
 
 class GatewayError(FaregateError):
-    """Ours; whatever was charged is refunded."""
+    """Our fault; the charge is refunded."""
 
 
 class InternalError(GatewayError):
@@ -234,7 +234,7 @@ class Draining(GatewayError):
 
 
 class UpstreamError(FaregateError):
-    """The provider's fault; whatever was charged is refunded."""
+    """The provider's fault; the charge is refunded."""
 
     status = 502
     code = "upstream_error"

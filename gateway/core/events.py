@@ -2,8 +2,8 @@
 
     (Reasoning | Signed | Text | Refusal | CallStarted | CallArguments)*  Finished  Usage?
 
-Only the first choice is told here: no dialect but chat knows of more, and chat answers are passed
-on as they are. Deltas are never empty. A `CallArguments` follows the `CallStarted` of its index;
+Only the first choice is here: no dialect except chat knows of more, and chat answers are passed on
+as they are. Deltas are never empty. A `CallArguments` follows the `CallStarted` of its index;
 several calls may interleave. `Signature` ends the reasoning before it. `Usage` may come more than
 once; the last one counts.
 """
@@ -60,7 +60,8 @@ class CallArguments(Struct, frozen=True, gc=False):
 
 
 class Finished(Struct, frozen=True, gc=False):
-    """Why the model stopped; `stop_sequence` is the one that matched, where the upstream tells."""
+    """The reason why the model stopped; `stop_sequence` is the one that matched, where the upstream
+    reports it."""
 
     reason: FinishReason
     stop_sequence: str | None = None

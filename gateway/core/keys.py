@@ -39,7 +39,7 @@ def generate_key_id() -> str:
 
 
 def has_checksum(plaintext: str) -> bool:
-    """Whether this could be a key that we generated."""
+    """True if this could be a key that we generated."""
     if len(plaintext) != _LENGTH or not plaintext.startswith(_PREFIX):
         return False
     body = plaintext[len(_PREFIX) : -_CHECKSUM_CHARACTERS]
@@ -60,7 +60,7 @@ def problem_of_brought_key(plaintext: str) -> str | None:
 
 
 def is_address(value: str) -> bool:
-    """Whether a value says where something is, which is known to many."""
+    """True if a value is an address, which is known to many."""
     return "://" in value
 
 
@@ -70,7 +70,7 @@ def shown_prefix(plaintext: str) -> str:
 
 
 def hash_key(pepper: bytes, plaintext: bytes) -> bytes:
-    """What the database holds of a key: HMAC-SHA-256 under the pepper, 32 bytes."""
+    """The database's form of a key: HMAC-SHA-256 under the pepper, 32 bytes."""
     return hmac.digest(pepper, plaintext, "sha256")
 
 
@@ -93,7 +93,8 @@ class KeyHasher:
 
 
 def secret_values(plaintext: str, client_url: str) -> dict[str, str]:
-    """What a key's secret holds: everything an SDK of either family reads from its environment."""
+    """The values of a key's secret: everything an SDK of either family reads from its
+    environment."""
     return {
         "OPENAI_API_KEY": plaintext,
         "OPENAI_BASE_URL": f"{client_url}/api/openai/v1",

@@ -1,7 +1,7 @@
-"""Who has died, as one process has seen it itself: pure, with the time handed in.
+"""Detection of dead replicas by one process's own observation: pure, with the time handed in.
 
-No clock but the watcher's own counts: the database's may step, and a computed age cannot tell a
-dead replica from a database at which nobody could be seen.
+Only the watcher's own clock counts: the database's may step, and a computed age cannot distinguish
+a dead replica from a database at which nobody could be seen.
 """
 
 from collections.abc import Iterable
@@ -55,12 +55,13 @@ class LeaseWatch:
         return dead
 
     def forget(self) -> None:
-        """A look failed: whatever happened since the last one, nobody saw it."""
+        """Forget everything after a look that failed: nobody saw what happened since the last
+        one."""
         self._unchanged.clear()
 
 
 class UnknownHolds:
-    """What this process holds by the books and knows nothing of, and since when."""
+    """Requests that this process holds by the books and does not know, and since when."""
 
     def __init__(self, age_seconds: float) -> None:
         self._age_seconds = age_seconds

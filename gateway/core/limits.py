@@ -44,7 +44,7 @@ class Window:
 
 
 class RefusalThrottle:
-    """How long a refusal waits: a client that goes on asking must not keep the loop from others.
+    """The delay of refusals: a client that goes on asking must not keep the loop from others.
 
     So many of one account in a second are answered at once, each further one a second later.
     """

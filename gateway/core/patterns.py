@@ -1,7 +1,7 @@
 """Names with `*` as the only wildcard, as models and key limits use them.
 
-Who may use a model is decided by patterns that a stranger wrote, so to match takes time by the
-length of the name and of the pattern, whatever they are: nothing is tried a second time.
+Access to a model is decided by patterns that a stranger wrote, so a match takes time by the length
+of the name and of the pattern, for any of them: nothing is tried a second time.
 """
 
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from typing import TypeVar
 
 
 def matches(pattern: str, name: str) -> bool:
-    """Whether `name` is `pattern`, where each `*` stands for any text.
+    """True if `name` is `pattern`, where each `*` stands for any text.
 
     >>> matches("gpt-*-mini", "gpt-5-mini"), matches("a*a", "a"), matches("**", "")
     (True, False, True)
@@ -34,5 +34,5 @@ T = TypeVar("T")
 
 
 def first_match(patterns: Iterable[tuple[str, T]], name: str) -> T | None:
-    """What belongs to the first pattern that matches, or None."""
+    """The value of the first pattern that matches, or None."""
     return next((value for pattern, value in patterns if matches(pattern, name)), None)

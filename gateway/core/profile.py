@@ -1,4 +1,4 @@
-"""Capability profiles: what a family of models allows, and how it wants to be told.
+"""Capability profiles: what a family of models allows, and how it spells it.
 
 A public model name is an alias with three independent settings: the public id, the upstream's id,
 and one of these profiles. Sources: Moonshot's platform documentation for the Kimi families;

@@ -1,4 +1,4 @@
-"""What a provider gets instead of the names that clients give to people and to sessions.
+"""Pseudonyms that a provider gets instead of the names that clients give to people and to sessions.
 
 Equal names of one account stay equal, so that caches are hit and abuse is found; names of two
 accounts have nothing in common. Must never be made without a secret: a plain hash of an address of
@@ -21,7 +21,7 @@ class Pseudonyms:
         self._secret = secret
 
     def hide(self, request: Request, account: str) -> None:
-        """Put pseudonyms into `request` for whatever its client named."""
+        """Put pseudonyms into `request` for every name that its client gave."""
         if request.safety_identifier:
             request.safety_identifier = self._of(account, "person", request.safety_identifier)
         if request.cache_key:

@@ -66,14 +66,14 @@ class SystemMessage(Struct, frozen=True, tag="system"):
 
 
 class UserMessage(Struct, frozen=True, tag="user"):
-    """What the person says: at least one part."""
+    """A message of the person's: at least one part."""
 
     parts: tuple[Part, ...]
     name: str | None = None
 
 
 class AssistantMessage(Struct, frozen=True, tag="assistant"):
-    """What the model said. `reasoning` is its raw chain of thought where the client kept it.
+    """A message of the model's. `reasoning` is its raw chain of thought where the client kept it.
 
     `signed_blocks` is what of it an upstream signed.
     """
@@ -126,7 +126,7 @@ class OutputFormat(Struct, frozen=True):
 
 
 class ReasoningChoice(Struct, frozen=True):
-    """What the client says of reasoning: `on` is None when it says nothing.
+    """The client's choice of reasoning: `on` is None when it makes none.
 
     `is_manual`: it wants Anthropic's manual mode, in which a turn has to begin with thinking.
     """
@@ -213,7 +213,7 @@ class Request(Struct):
 
 
 def can_think_on(messages: Sequence[Message], upstream: str) -> bool:
-    """Whether a tool loop that is under way holds thinking which `upstream` signed.
+    """True if a tool loop that is under way holds thinking which `upstream` signed.
 
     True where there is no such loop. What a user says beside results does not end a loop.
     """

@@ -1,11 +1,12 @@
-"""Who may have how much of what is bounded, and whose turn it is: pure, the one rule of fairness.
+"""Fair shares of what is bounded, and turns in a queue: pure, the one rule of fairness.
 
     holder = (namespace, account)       "team-a", "team-a/alice"
 
-Whoever takes leaves at least as much as it has: a namespace as much for all others, an account as
-much for the others of its namespace. So one account alone gets a third, one namespace half, and
-there is room for the next one however many came before. Nothing is taken away from anybody, so
-what others get they get at once. All calls take the same time, however many hold or wait.
+A holder that takes leaves at least as much as it has: a namespace as much for all others, an
+account as much for the others of its namespace. So one account alone gets a third, one namespace
+half, and there is room for the next one however many came before. Nothing is taken away from
+anybody, so what others get they get at once. All calls take the same time, however many hold or
+wait.
 """
 
 from collections import Counter, OrderedDict
@@ -32,15 +33,15 @@ class Shares:
 
     @property
     def most(self) -> int:
-        """What an account may have while nobody else has anything."""
+        """The share that an account may have while nobody else has anything."""
         return largest_share(self.capacity)
 
     def held(self, name: str) -> int:
-        """What a namespace or an account has."""
+        """The amount that a namespace or an account has."""
         return self._held.get(name, 0)
 
     def has_room(self, holder: tuple[str, ...], amount: int = 1) -> bool:
-        """Whether a namespace, or an account of it, may have so much more, taken one by one."""
+        """True if a namespace, or an account of it, may have so much more, taken one by one."""
         room = self.free
         for name in holder:
             room -= self._held.get(name, 0)
@@ -74,12 +75,13 @@ class Shares:
 
 
 def largest_share(capacity: int) -> int:
-    """How much one account alone may have of a capacity."""
+    """The share that one account alone may have of a capacity."""
     return (capacity + 2) // 3
 
 
 class FairQueue(Generic[T]):
-    """Who waits: namespaces take turns, in each its accounts, and of one account the first goes."""
+    """A queue in which namespaces take turns, in each its accounts, and the first of an account
+    goes first."""
 
     __slots__ = ("_namespaces", "length")
 
@@ -97,7 +99,7 @@ class FairQueue(Generic[T]):
     def pop(self, may: Callable[[tuple[str, ...]], bool] = lambda _: True) -> T | None:
         """The next of those that `may`, asked of a namespace and then of its accounts.
 
-        None where there is none. Whoever had a turn has the following one after all others.
+        None where there is none. After a turn an account and its namespace come after all others.
         """
         for namespace, accounts in self._namespaces.items():
             if not may((namespace,)):
@@ -127,7 +129,7 @@ class FairQueue(Generic[T]):
 
 
 def _go_last(queues: OrderedDict[str, Q], name: str) -> None:
-    """Whoever still waits is the last now."""
+    """Move one that still waits to the end."""
     if len(queues[name]):
         queues.move_to_end(name)
     else:

@@ -5,8 +5,8 @@ fields are ignored here, as the API server prunes them; those of a file are look
 are read. A value out of bounds raises `SpecError` with the path of the field. What one object says
 about two of its states (immutability) is not for here.
 
-Whatever is valid here can be written to each database and read back. So a text holds no NUL and
-nothing that is no character, and a moment lies within the years that all of them can hold.
+Everything that is valid here can be written to each database and read back. So a text holds no NUL
+and nothing that is no character, and a moment lies within the years that all of them can hold.
 """
 
 from datetime import UTC, datetime
@@ -62,7 +62,7 @@ class SpecError(ValueError):
 
 
 class _Spec(Struct, frozen=True, rename="camel"):
-    """What holds of every field of every part, beside its own bounds."""
+    """The rules for every field of every part, beside its own bounds."""
 
     def __post_init__(self) -> None:
         for name, shown in zip(self.__struct_fields__, self.__struct_encode_fields__, strict=True):
@@ -75,7 +75,7 @@ class _Spec(Struct, frozen=True, rename="camel"):
 
 
 def _is_text(value: str) -> bool:
-    """Whether every database can hold it: PostgreSQL has no place for a NUL."""
+    """True if every database can hold it: PostgreSQL has no place for a NUL."""
     return "\0" not in value and not any("\ud800" <= one <= "\udfff" for one in value)
 
 
@@ -87,7 +87,7 @@ class SecretKeyRef(_Spec, frozen=True, kw_only=True):
 
 
 class SecretSource(_Spec, frozen=True, kw_only=True):
-    """Where a secret value comes from."""
+    """The source of a secret value."""
 
     secret_key_ref: SecretKeyRef
 
@@ -175,7 +175,7 @@ class ModelReasoning(_Spec, frozen=True, kw_only=True):
 
 
 class FallbackSpec(_Spec, frozen=True, kw_only=True):
-    """Who is asked where those before it failed; what is unset is as for those before it.
+    """A fallback, asked where those before it failed; what is unset is as for those before it.
 
     A profile that is unset follows from its own `upstream_model`, if it has one.
     """
@@ -186,7 +186,7 @@ class FallbackSpec(_Spec, frozen=True, kw_only=True):
 
 
 class ModelSpec(_Spec, frozen=True, kw_only=True):
-    """A public model. `aliases` may hold `*`; `profile` defaults to what `upstream_model` tells."""
+    """A public model. `aliases` may hold `*`; `profile` defaults to that of `upstream_model`."""
 
     id: ModelName
     aliases: Annotated[list[ModelName], Meta(max_length=64)] = []
@@ -223,7 +223,7 @@ class FleetLimits(_Spec, frozen=True, kw_only=True):
 
 
 class Drain(_Spec, frozen=True, kw_only=True):
-    """How long open streams may run on after the replica was asked to stop."""
+    """The time that open streams may run on after the replica was asked to stop."""
 
     seconds: Annotated[float, Meta(ge=0, le=7200)] = 300.0
 

@@ -88,7 +88,7 @@ _COLLECTION_THRESHOLD = 10_000
 
 
 class Started(Struct, frozen=True):
-    """What there is to tell once the gateway listens."""
+    """The facts about a gateway that listens."""
 
     url: str
     #: of health and metrics
@@ -123,7 +123,7 @@ class GatewayProcess:
         """The started process; leaving the context writes everything and lets go of it.
 
         Raises `SpecError`, `SettingsError`, `SchemaError`, `WrongSecret` and `FolderInUse`, each
-        with a sentence for whoever started it.
+        with a sentence for the administrator.
         """
         line, applier = self._command_line, self._applier
         applies = line.apply or (self._settings.database_url or "sqlite:").startswith("sqlite:")
@@ -234,8 +234,8 @@ class GatewayProcess:
         operations = Operations(metrics, _readiness(listeners, key_cache, database.outage))
         await self._listen(listeners, gateway, operations, metrics)
         _log.info("ready %.2f s after the process began", process_age_seconds() or 0)
-        settling = asyncio.create_task(_finish_start(free))
-        stack.callback(settling.cancel)
+        finishing = asyncio.create_task(_finish_start(free))
+        stack.callback(finishing.cancel)
         return listeners
 
     def _open_reaper(
@@ -361,7 +361,7 @@ def _dialects(
 
 
 def _own_url(host: str, port: int) -> str:
-    """Where clients on this machine find the gateway, also when it listens everywhere."""
+    """The URL of the gateway for clients on this machine, also when it listens everywhere."""
     name = {"0.0.0.0": "127.0.0.1", "::": "localhost"}.get(host, host)  # noqa: S104  # compared, not bound
     return f"http://{name}:{port}"
 

@@ -1,7 +1,7 @@
-"""What `serve` and `apply` print: keys, balances and a curl line for each family.
+"""The output of `serve` and `apply`: keys, balances and a curl line for each family.
 
-Plaintext keys are for a terminal, or for whoever asks for them; else the file is named that holds
-one. What a container prints is kept by others.
+Plaintext keys are for a terminal, or printed on request; else the file is named that holds one.
+What a container prints is kept by others.
 """
 
 from collections.abc import Iterator
@@ -13,12 +13,13 @@ from gateway.process.standalone.reconcile import KeyReport
 
 
 def banner(started: Started, *, show_keys: bool) -> str:
-    """Several lines for whoever started it. The one place where a plaintext key is printed."""
+    """Several lines for the person who started the gateway. The one place where a plaintext key is
+    printed."""
     return "\n".join(_lines(started, show_keys))
 
 
 def report(applied: Applied) -> str:
-    """The same for whoever applied a file beside a running gateway, without a key."""
+    """The same for the person who applied a file beside a running gateway, without a key."""
     lines = [*_grants(applied)]
     lines += [f"key {key.name}: {_place(key)}" for key in applied.keys]
     lines += [f"key {name}: revoked" for name in applied.revoked]
@@ -70,7 +71,7 @@ def _place(key: KeyReport) -> str:
 
 
 def _substitution(key: KeyReport) -> str:
-    """What a shell puts in the key's place."""
+    """The shell's expression in the key's place."""
     if key.path is None:
         return "$API_KEY"
     return f"$(sed -n s/^OPENAI_API_KEY=//p {quote(str(key.path))})"

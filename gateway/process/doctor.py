@@ -43,7 +43,7 @@ _REFUSALS = (RequestError, UpstreamMisconfigured)
 #: for everything except reasoning, which needs room to begin
 _TOKENS, _REASONING_TOKENS = 1, 2048
 _HOLDER = ("doctor", "doctor")
-_SAY_ONE_WORD = UserMessage((TextPart("Answer with one word."),))
+_ONE_WORD = UserMessage((TextPart("Answer with one word."),))
 #: one grey pixel
 _PIXEL = ImagePart(
     "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCB"
@@ -58,7 +58,7 @@ _TOOL = Tool("note", "Writes one word down.", _SCHEMA)
 Outcome = Literal["works", "refused", "failed"]
 
 
-class Finding(Struct, frozen=True):
+class ProbeResult(Struct, frozen=True):
     """The outcome of one feature of a model at one upstream.
 
     `refused`: the upstream does not take it, so the profile is wrong, or its credential is;
@@ -78,9 +78,9 @@ async def examine(
     settings: Settings,
     override: UpstreamOverride,
     environment: Mapping[str, str],
-    report: Callable[[Finding], None],
+    report: Callable[[ProbeResult], None],
 ) -> bool:
-    """Probe each model at each of its upstreams; `report` gets each finding at once.
+    """Probe each model at each of its upstreams; `report` gets each result at once.
 
     Returns whether all works. Raises `SpecError` for a file with which no gateway could start.
     """
@@ -97,18 +97,16 @@ async def examine(
         for model in catalog.models:
             for candidate in (model, *model.fallbacks):
                 patient = _Patient(catalog, model, candidate, upstreams)
-                async for finding in patient.probe():
-                    report(finding)
-                    all_work = all_work and finding.outcome == "works"
+                async for result in patient.probe():
+                    report(result)
+                    all_work = all_work and result.outcome == "works"
     return all_work
 
 
-def table_line(finding: Finding) -> str:
+def table_line(result: ProbeResult) -> str:
     """One line of the table, in columns."""
-    words = f"  {finding.words}" if finding.words else ""
-    return (
-        f"{finding.model:<24} {finding.upstream:<16} {finding.feature:<18} {finding.outcome}{words}"
-    )
+    words = f"  {result.words}" if result.words else ""
+    return f"{result.model:<24} {result.upstream:<16} {result.feature:<18} {result.outcome}{words}"
 
 
 class _Patient(Struct, frozen=True):
@@ -120,14 +118,14 @@ class _Patient(Struct, frozen=True):
     candidate: Model
     upstreams: Upstreams
 
-    async def probe(self) -> AsyncIterator[Finding]:
-        """The findings of each feature that the profile claims."""
+    async def probe(self) -> AsyncIterator[ProbeResult]:
+        """The result of each feature that the profile claims."""
         for feature, request in _requests(self.model.id, self.candidate.profile):
             yield await self._find(feature, self._ask(request))
         if self.candidate.upstream in self.upstreams.counters:
             yield await self._find("token count", self._count())
 
-    async def _find(self, feature: str, trial: Awaitable[None]) -> Finding:
+    async def _find(self, feature: str, trial: Awaitable[None]) -> ProbeResult:
         outcome: Outcome = "works"
         words = ""
         try:
@@ -137,7 +135,7 @@ class _Patient(Struct, frozen=True):
             words = error.message
             if isinstance(error, UpstreamError) and error.upstream_message:
                 words = f"{words} It says: {error.upstream_message}"
-        return Finding(self.model.id, self.candidate.upstream, feature, outcome, words)
+        return ProbeResult(self.model.id, self.candidate.upstream, feature, outcome, words)
 
     async def _ask(self, request: Request) -> None:
         """Send a request and read its answer to the end."""
@@ -155,7 +153,7 @@ class _Patient(Struct, frozen=True):
 
     async def _count(self) -> None:
         upstream = self.upstreams.all[self.candidate.upstream]
-        request = Request(self.model.id, (_SAY_ONE_WORD,), max_tokens=_TOKENS)
+        request = Request(self.model.id, (_ONE_WORD,), max_tokens=_TOKENS)
         outgoing = upstream.prepare(request, self._resolve(request))
         if await self.upstreams.counters[self.candidate.upstream].count(outgoing) is None:
             raise InvalidRequest("The upstream counts no tokens at the configured route.")
@@ -169,18 +167,16 @@ class _Patient(Struct, frozen=True):
 
 def _requests(model: str, profile: Profile) -> Iterator[tuple[str, Request]]:
     """One request for each feature that the profile claims."""
-    plain = Request(
-        model, (_SAY_ONE_WORD,), max_tokens=_TOKENS, reasoning=ReasoningChoice(on=False)
-    )
+    plain = Request(model, (_ONE_WORD,), max_tokens=_TOKENS, reasoning=ReasoningChoice(on=False))
     yield "answer", plain
     yield "stream", replace(plain, stream=True)
     yield "tools", replace(plain, tools=(_TOOL,))
     if not profile.forced_tool_refused:
         yield "forced tool", replace(plain, tools=(_TOOL,), tool_choice=ToolChoice("required"))
     if profile.sees_images:
-        yield "images", replace(plain, messages=(UserMessage((*_SAY_ONE_WORD.parts, _PIXEL)),))
+        yield "images", replace(plain, messages=(UserMessage((*_ONE_WORD.parts, _PIXEL)),))
     if profile.reasoning_forced is not False:
-        wish = ReasoningChoice(on=True, effort="low")
-        yield "reasoning", replace(plain, reasoning=wish, max_tokens=_REASONING_TOKENS)
+        thinking = ReasoningChoice(on=True, effort="low")
+        yield "reasoning", replace(plain, reasoning=thinking, max_tokens=_REASONING_TOKENS)
     output = OutputFormat("json_schema", "word", _SCHEMA, strict=True)
     yield "structured output", replace(plain, output=output)

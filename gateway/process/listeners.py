@@ -2,7 +2,7 @@
 
     signal ─▶ not ready, no new connections ─▶ open streams run on ─▶ time over: they are cut
 
-The operations listener answers until the very end, so that whoever watches sees the drain.
+The operations listener answers until the very end, so that monitoring sees the drain.
 """
 
 import asyncio

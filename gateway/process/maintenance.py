@@ -1,4 +1,4 @@
-"""What a replica does beside serving: keys, its lease, the dead, expiries and last uses."""
+"""The background work of a replica: keys, its lease, the dead, expiries and last uses."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""What one replica does about the dead, itself, and what it has forgotten.
+"""One replica's work on leases: its own, those of the dead, and what it has forgotten.
 
 Says that this replica lives, and gives back what replicas hold that it has itself watched die. It
 asks at a desk, so that no reader keeps it from living; the refunds are the ledger's.

@@ -38,7 +38,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     refunded."""
 
     heartbeat_seconds: Seconds = 5.0
-    """How often a replica says that it lives. A lease must hold two, and should hold several."""
+    """The interval at which a replica renews its lease. A lease must hold two, and should hold
+    several."""
 
     unconfirmed_seconds: Seconds = 60.0
     """A charge whose commit was never confirmed is given back after so long."""
@@ -54,10 +55,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Those of one IPv4 address or one IPv6 network of 64 bits. Behind a single proxy: all."""
 
     head_seconds: Seconds = 20.0
-    """How long a request's line and headers may take, from the connection or their first byte."""
+    """The time that a request's line and headers may take, from the connection or their first byte.
+    """
 
     unread_seconds: Seconds = 60.0
-    """How long a client may read nothing of what waits for it."""
+    """The time that a client may read nothing of what waits for it."""
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """DEBUG, INFO, WARNING or ERROR."""
@@ -94,7 +96,7 @@ class ProxySettings(Struct, frozen=True, kw_only=True):
 
 
 class CommandLine(Struct, frozen=True, kw_only=True):
-    """What `python -m gateway serve` is told by its arguments."""
+    """The arguments of `python -m gateway serve`."""
 
     config: Path
     data: Path

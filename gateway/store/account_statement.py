@@ -1,4 +1,4 @@
-"""What an account may be told of itself: balance and the last entries."""
+"""An account's own view of itself: balance and the last entries."""
 
 from datetime import UTC, datetime
 from typing import Any

@@ -3,11 +3,11 @@
 A checkpoint says of an account: its entries up to this id have this sum. A round looks, in one
 snapshot, at each account's entries beyond its checkpoint, and compares with its balance.
 
-Why no entry can appear below a checkpoint: whoever books an entry has locked the account's row
+No entry can appear below a checkpoint: a transaction that books an entry locks the account's row
 before the entry gets its id, and holds the lock until the commit (`ledger_postgres`, `accounts`,
 `leases`). So of *one* account the order of the ids is the order of the commits, and a snapshot that
-sees an entry sees all entries of the account with lower ids. Over several accounts that does
-not hold, so the checkpoint is the account's own. Entry and balance change in one transaction: a
+sees an entry sees all entries of the account with lower ids. Over several accounts that does not
+hold, so the checkpoint is the account's own. Entry and balance change in one transaction: a
 snapshot sees both or none of them, and never a difference that is none.
 
 Entries are counted in slices, and what is counted is kept: one account may have more of them than
@@ -48,7 +48,8 @@ from gateway.store.database import Database
 
 
 class AuditRound(Struct, frozen=True):
-    """What a round saw. `entries` is how many it read, `recounted` the accounts from zero."""
+    """The findings and the counts of one round. `entries` is how many it read, `recounted` the
+    accounts from zero."""
 
     findings: tuple[Finding, ...]
     accounts: int
@@ -173,7 +174,7 @@ class _Count:
                 return
 
     def mark_wrong(self) -> None:
-        """What is wrong is counted from zero by the next round, and until it is right."""
+        """Have the next rounds count the wrong accounts from zero, until they are right."""
         wrong = self._wrong | self.differing.keys()
         whole = wrong & self._from_zero & self.recounted
         forget(self._session, whole)

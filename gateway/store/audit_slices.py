@@ -1,4 +1,5 @@
-"""The statements of an audit's round: each reads so many entries at most, whoever has how many."""
+"""The statements of an audit's round: each reads a bounded number of entries, however they are
+spread over accounts."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from random import sample
@@ -18,7 +19,7 @@ _NO_END = 2**63 - 1
 
 
 class Finding(Struct, frozen=True):
-    """What is wrong with an account, and by how many credits."""
+    """An account that is wrong, and by how many credits."""
 
     account_id: int
     credits: int
@@ -26,7 +27,8 @@ class Finding(Struct, frozen=True):
 
 
 class Checkpoint(Struct, frozen=True):
-    """How far an account is counted: up to `entry_id`, and once more up to `again_id`."""
+    """The point up to which an account is counted: up to `entry_id`, and once more up to
+    `again_id`."""
 
     account_id: int
     account: str
@@ -202,7 +204,7 @@ def read_slices(session: Session, places: Sequence[Checkpoint], *, again: bool) 
 
 
 def check_slices(session: Session, slices: Sequence[Slice]) -> Iterator[Finding]:
-    """What is wrong with single entries among those that were just counted."""
+    """Errors in single entries among those that were just counted."""
     counted = [one for one in slices if one.entries]
     values = {
         "ids": [one.account_id for one in counted],
@@ -213,7 +215,7 @@ def check_slices(session: Session, slices: Sequence[Slice]) -> Iterator[Finding]
 
 
 def check_accounts(session: Session, account_ids: Collection[int]) -> Iterator[Finding]:
-    """What some accounts have beside entries, and should not."""
+    """Values that some accounts have beside entries, and should not have."""
     ids = sorted(account_ids)
     for start in range(0, len(ids), ACCOUNTS_AT_ONCE):
         yield from _find(session, _OF_ACCOUNTS, {"ids": ids[start : start + ACCOUNTS_AT_ONCE]})

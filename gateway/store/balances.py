@@ -1,4 +1,4 @@
-"""Balances for whoever shows them: of accounts, of keys, and where an account has little left."""
+"""Balances for display: of accounts, of keys, and of accounts that have little left."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -61,7 +61,7 @@ class KeyBalance(Struct, frozen=True):
 
 
 class Crossing(Struct, frozen=True):
-    """An account that has used a share of what it was granted, told for the first time."""
+    """An account that has used a share of what it was granted, reported for the first time."""
 
     account_id: int
     account: str
@@ -102,7 +102,7 @@ def cross_marks(database: Database, installation: str) -> list[Crossing]:
     """The accounts that have reached a mark since they were last asked for; each mark once.
 
     It is remembered with the account until its next grant, so neither a restart nor a second
-    operator tells it again. Of several marks at once only the highest is told.
+    operator reports it again. Of several marks at once only the highest is reported.
     """
     crossings: list[Crossing] = []
     last = 0

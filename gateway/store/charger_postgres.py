@@ -1,4 +1,4 @@
-"""Makes charges on PostgreSQL, whatever becomes of its connection and whoever holds a lock.
+"""Makes charges on PostgreSQL, through lost connections and locks that others hold.
 
 Where nobody knows whether a batch was committed, the same charges are asked again on a new
 connection: an id is charged once. A lock is waited for once; then its account is passed by, until
@@ -41,7 +41,7 @@ class Charger:
         self._locked: set[int] = set()
 
     async def charge(self, batch: Sequence[Charge]) -> list[Result]:
-        """What became of each, in order. Raises `DatabaseUnavailable` for all of them."""
+        """The result of each charge, in order. Raises `DatabaseUnavailable` for all of them."""
         awaited = [charge for charge in batch if charge.account_id not in self._locked]
         passed_by = [charge for charge in batch if charge.account_id in self._locked]
         results: dict[str, Result] = {}

@@ -1,4 +1,4 @@
-"""How many keys and grants of an installation are in which state."""
+"""Counts of an installation's keys and grants by state."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -41,12 +41,12 @@ FROM credit_grant WHERE installation = :installation AND remaining = 0 GROUP BY 
 
 
 def count_keys(database: Database, installation: str) -> Mapping[str, int]:
-    """How many keys are in each of `KEY_STATES`. Raises `DatabaseUnavailable`."""
+    """The number of keys in each of `KEY_STATES`. Raises `DatabaseUnavailable`."""
     return _count(database, installation, _KEYS, KEY_STATES)
 
 
 def count_grants(database: Database, installation: str) -> Mapping[str, int]:
-    """How many posted grants are in each of `GRANT_STATES`. Raises `DatabaseUnavailable`."""
+    """The number of posted grants in each of `GRANT_STATES`. Raises `DatabaseUnavailable`."""
     return _count(database, installation, _GRANTS, GRANT_STATES)
 
 

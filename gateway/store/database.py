@@ -157,7 +157,7 @@ class Database:
 
 @contextmanager
 def translated_errors(url: str = "") -> Iterator[None]:
-    """Whatever says that the database does not answer, or not now, in the words of our errors."""
+    """Raise our errors for every report that the database does not answer, or not now."""
     try:
         yield
     except NoConnectionFree as error:
@@ -172,19 +172,19 @@ def translated_errors(url: str = "") -> Iterator[None]:
 
 
 def as_unavailable(error: sqlite3.Error) -> DatabaseUnavailable:
-    """What SQLite says, in the words of our errors."""
+    """SQLite's error as one of ours."""
     if getattr(error, "sqlite_errorcode", None) in _SQLITE_BUSY:
         return DatabaseBusy("the database is busy", cause=str(error))
     return DatabaseUnavailable(_AWAY, cause=str(error))
 
 
 def is_busy(state: str | None) -> bool:
-    """Whether others were in the way, or it took too long."""
+    """True if others were in the way, or it took too long."""
     return (state or "").startswith(_BUSY_STATES)
 
 
 def is_ending(state: str | None) -> bool:
-    """Whether a connection on which the server says so is of no use any more."""
+    """True if a connection on which the server reports this is of no use any more."""
     return (state or "").startswith(_ENDING_STATES)
 
 
@@ -205,7 +205,7 @@ def _is_away(error: DBAPIError) -> bool:
 
 
 def _is_lost(error: BaseException | None) -> bool:
-    """Whether a connection has ended; what became of the server, the next one finds out."""
+    """True if a connection has ended; the next one finds out what became of the server."""
     return (
         isinstance(error, DBAPIError)
         and error.connection_invalidated

@@ -1,4 +1,4 @@
-"""A thread and a connection that one kind of work has to itself, whatever the others do."""
+"""A thread and a connection for one kind of work, so that nothing else delays it."""
 
 import asyncio
 from collections.abc import Callable
@@ -27,7 +27,7 @@ class DatabaseThread:
         *arguments: P.args,
         **named: P.kwargs,
     ) -> T:
-        """The result of a function of a database; whatever it raises."""
+        """Return the result of a function of a database; raise what it raises."""
 
         def run() -> T:
             return function(self._database, *arguments, **named)

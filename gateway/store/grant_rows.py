@@ -1,4 +1,4 @@
-"""Grants as whoever reconciles sees them, and what is decided of an object without a write."""
+"""Grants as reconcilers see them, and the decision on an object without a write."""
 
 from datetime import datetime
 from hashlib import sha256
@@ -18,7 +18,8 @@ GrantReason = Literal[
 
 
 class GrantResult(Struct, frozen=True):
-    """What became of a CreditGrant object; the last two reasons stall it, and so may `Expired`."""
+    """The result of reconciling a CreditGrant object; the last two reasons stall it, and so may
+    `Expired`."""
 
     reason: GrantReason
     message: str
@@ -46,7 +47,7 @@ class GrantState(Struct, frozen=True, kw_only=True):
 
 
 def grant_identity(grant: CreditGrantObject) -> str:
-    """What makes two objects the same grant: the reference, or else the name, in the namespace."""
+    """The identity of a grant: the reference, or else the name, in the namespace."""
     if grant.spec.reference is not None:
         return f"{grant.metadata.namespace}/ref:{grant.spec.reference}"
     return f"{grant.metadata.namespace}/name:{grant.metadata.name}"
@@ -63,7 +64,7 @@ def payload_hash(grant: CreditGrantObject) -> str:
 def decided(
     grant: CreditGrantObject, state: GrantState | None, now: datetime
 ) -> GrantResult | None:
-    """What became of a grant, or None where its posting or its void is still to be written."""
+    """The result for a grant, or None where its posting or its void is still to be written."""
     spec = grant.spec
     if state is None:
         if spec.expires_at is not None and spec.expires_at <= now:

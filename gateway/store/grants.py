@@ -150,7 +150,7 @@ def _post(
 
 
 def _would_hold_too_much(session: Session, account: Account, credits: int) -> bool:
-    """Whether there would be no room for all that the account has and may get back."""
+    """True if there would be no room for all that the account has and may get back."""
     held = session.exec(
         select(func.coalesce(func.sum(Hold.credits), 0)).where(Hold.account_id == account.id)
     ).one()

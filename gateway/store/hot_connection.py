@@ -31,7 +31,7 @@ class StatementRefused(Exception):
 
     @property
     def is_about_data(self) -> bool:
-        """Whether one row of the statement may be to blame."""
+        """True if one row of the statement may be to blame."""
         return self.sqlstate.startswith(("22", "23"))
 
     @property
@@ -77,7 +77,7 @@ class HotConnection:
         self._drop()
 
     def failed(self, error: DatabaseUnavailable) -> None:
-        """Whoever used the lane gives up: it is part of an outage."""
+        """Record that a statement was given up: it is part of an outage."""
         self._outage.failed(error)
 
     async def _connected(self) -> PatientAsyncConnection:
@@ -100,7 +100,7 @@ class HotConnection:
 
 
 def _has_ended(connection: PatientAsyncConnection) -> bool:
-    """Whether a connection on which nothing was asked cannot be used any more.
+    """True if a connection on which nothing was asked cannot be used any more.
 
     A server that speaks without being asked says goodbye. To find that out after a statement was
     sent would make its outcome unknown, and cost a client a request that was never charged.

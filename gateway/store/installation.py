@@ -12,7 +12,7 @@ class WrongSecret(RuntimeError):
 
 
 def is_installed(database: Database, installation: str) -> bool:
-    """Whether the database knows a secret of this installation already."""
+    """True if the database knows a secret of this installation already."""
     with database.read() as session:
         found = session.exec(select(Installation).where(Installation.name == installation))
         return found.one_or_none() is not None

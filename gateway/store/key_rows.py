@@ -1,4 +1,4 @@
-"""API keys as whoever reconciles sees them: what a row says, and whether it says what it should."""
+"""API keys as reconcilers see them: the content of a row, and whether it matches its object."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -41,7 +41,7 @@ class KeyState(Struct, frozen=True, kw_only=True):
     dead_hashes: frozenset[bytes]
 
     def matches(self, key: ApiKeyObject, *, rotated: bool = True) -> bool:
-        """Whether there is nothing in the object that the row does not say already.
+        """True if the row holds everything that the object states.
 
         With `rotated=False` the rotation that the object asks for may still be to come.
         """

@@ -28,7 +28,8 @@ _NOTE_USE = text(
 
 
 class Credential(Struct, frozen=True):
-    """What is kept of one plaintext: its hash, the pepper's number and the part to be shown."""
+    """The parts of one plaintext that are kept: its hash, the pepper's number and the prefix to be
+    shown."""
 
     hash: bytes
     pepper: int
@@ -38,7 +39,7 @@ class Credential(Struct, frozen=True):
 class DuplicateCredential(ValueError):
     """Another key has the same plaintext; the message names it.
 
-    Only for whoever may see that key's namespace: its holder need not be known elsewhere.
+    Only for readers who may see that key's namespace: its holder need not be known elsewhere.
     """
 
     def __init__(self, namespace: str, name: str) -> None:
@@ -51,7 +52,7 @@ class KeyMoved(RuntimeError):
 
 
 def credential_of(pepper: bytes, plaintext: str) -> Credential:
-    """What is kept of a plaintext under the pepper that new hashes are made with."""
+    """The kept parts of a plaintext, under the pepper that new hashes are made with."""
     return Credential(hash_key(pepper, plaintext.encode()), PEPPER, shown_prefix(plaintext))
 
 
@@ -65,11 +66,10 @@ def apply_key(
 ) -> KeyState:
     """Make the row say what the object says, with `credential` as its newest hash.
 
-    A credential that is already the newest changes nothing; another one is a rotation: the old
-    one lives on for the object's overlap. An object of another UID, and one whose row was
-    revoked, is issued anew: all old hashes die at once. Without a credential only the rest of the
-    row follows the object, and a rotation it asks for stays due. What says it all already is left
-    alone.
+    A credential that is already the newest changes nothing; another one is a rotation: the old one
+    lives on for the object's overlap. An object of another UID, and one whose row was revoked, is
+    issued again: all old hashes die at once. Without a credential only the rest of the row follows
+    the object, and a rotation it asks for stays due. What says it all already is left alone.
 
     `seen_version` is the row's version that the caller decided by, 0 for no row. Raises
     `KeyMoved` where it is another by now, `DuplicateCredential` and `DatabaseUnavailable`.

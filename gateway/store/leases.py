@@ -1,7 +1,7 @@
 """Leases: which replicas say that they live, and the holds of those that do not.
 
 A replica's row changes every few seconds. Nothing here judges by a clock: a process that watches
-decides who is dead. A hold is gone for whoever deletes it first, so finding it twice does no harm.
+decides who is dead. The first one to delete a hold gets it, so finding it twice does no harm.
 """
 
 from collections.abc import Sequence

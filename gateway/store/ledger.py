@@ -3,7 +3,7 @@
     charge ──▶ hold ──┬── end      the request came to its end: nothing more is booked
                       └── refund   the credits go back, once
 
-A hold is deleted exactly once; whoever deletes it decides. Everything here is grouped
+A hold is deleted exactly once, and the one that deletes it decides. Everything here is grouped
 (`group_commit`).
 """
 
@@ -37,7 +37,7 @@ class Charge(Struct, frozen=True):
 
 
 class ChargeResult(Struct, frozen=True):
-    """What became of a charge; `balance` is the account's afterwards.
+    """The outcome of a charge; `balance` is the account's afterwards.
 
     `exhausted`: the balance does not cover it. `dead`: the key is revoked, suspended or expired.
     `capped`: the key's credits of the day are used up. `expiry_due`: a grant of the account has

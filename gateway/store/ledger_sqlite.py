@@ -78,7 +78,8 @@ ON CONFLICT DO NOTHING
 
 
 class _Row(msgspec.Struct, array_like=True):
-    """What `_KEYS` tells of one hash: its key, its account and whether it may be charged."""
+    """The columns that `_KEYS` reads for one hash: its key, its account and whether it may be
+    charged."""
 
     hash: str
     api_key_id: int

@@ -10,7 +10,7 @@ _log = logging.getLogger(__name__)
 
 
 class Outage:
-    """Told by everything in this process that asks one database; used by several threads."""
+    """Notified by everything in this process that asks one database; used by several threads."""
 
     def __init__(self) -> None:
         self._lock = Lock()

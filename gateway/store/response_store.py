@@ -48,7 +48,7 @@ class Unwritten(Struct, frozen=True):
 
 
 class Rows(Struct, frozen=True):
-    """What is written of some responses: the columns of their rows, and of their output items'."""
+    """The rows of some responses: the columns of theirs, and of their output items'."""
 
     #: account, id, sealed
     responses: list[tuple[int, str, str]]
@@ -61,7 +61,7 @@ class DataRefused(Exception):
 
 
 class ResponseStore(ABC):
-    """What both databases share. Texts are compressed, then sealed for their account."""
+    """The part that both databases share. Texts are compressed, then sealed for their account."""
 
     def __init__(self, sealer: Sealer, *, retention_days: int, bytes_max: int) -> None:
         self.bytes_max = bytes_max

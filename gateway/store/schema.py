@@ -1,4 +1,4 @@
-"""Whether this release may work on the schema that a database has."""
+"""A check that this release may work on the schema that a database has."""
 
 from sqlalchemy import inspect, text
 
@@ -12,12 +12,12 @@ class SchemaError(RuntimeError):
 
 
 def is_current(database: Database) -> bool:
-    """Whether the newest step that this release knows has been run."""
+    """True if the newest step that this release knows has been run."""
     return _revision(database) == HEAD
 
 
 def is_older(database: Database) -> bool:
-    """Whether steps are missing that this release knows; a newer schema may serve it as it is."""
+    """True if steps are missing that this release knows; a newer schema may serve it as it is."""
     revision = _revision(database)
     return revision is None or revision < HEAD
 

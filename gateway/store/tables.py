@@ -136,7 +136,7 @@ class Installation(SQLModel, table=True):
 
 
 class Account(SQLModel, table=True):
-    """Who pays. `surplus` is what late refunds left beside all grants; it never expires.
+    """The payer. `surplus` is what late refunds left beside all grants; it never expires.
 
     `granted` is the balance right after the latest grant was posted, and `announced` the highest
     share of it, in percent, of which it was announced that it is used.

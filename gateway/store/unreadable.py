@@ -1,9 +1,10 @@
-"""What a database holds and this language or we cannot read, and what stands for it.
+"""Values of a database that Python or the gateway cannot read, and what stands for them.
 
 What may be written has bounds (`gateway.core.spec`). But a row may be older than they are, or have
 been changed by hand: PostgreSQL knows the year 10000, BC and infinity, SQLite keeps any text. To
 read one of those must never fail the statement, as it reads everybody else's rows, too. So it reads
-as a value that no object can have, by which nothing is allowed, and whoever can sets the row aside.
+as a value that no object can have, by which nothing is allowed, and the row is set aside where that
+is possible.
 """
 
 import logging
@@ -39,5 +40,5 @@ def can_be_read(moment: datetime | None, names: Iterable[str] = ()) -> bool:
 
 
 def set_aside(row: str) -> None:
-    """Name a row that cannot be used as it is; whoever reads it goes on with the others."""
+    """Log a row that cannot be used as it is; its reader goes on with the others."""
     _log.warning("%s is set aside: its row holds what nobody can read", row)

@@ -1,4 +1,4 @@
-"""How a connection to PostgreSQL reads all moments that PostgreSQL knows."""
+"""Reading all moments that PostgreSQL knows."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ _TYPE = "timestamptz"
 
 
 class MomentLoader(Loader):
-    """The driver's own, but for moments that it cannot read."""
+    """The driver's own, except for moments that it cannot read."""
 
     def __init__(self, oid: int, context: AdaptContext | None = None) -> None:
         super().__init__(oid, context)
@@ -29,5 +29,5 @@ class MomentLoader(Loader):
 
 
 def read_all_moments(connection: Connection[Any]) -> None:
-    """Have a connection read whatever moment there is."""
+    """Make a connection read every moment that PostgreSQL can hold."""
     connection.adapters.register_loader(_TYPE, MomentLoader)

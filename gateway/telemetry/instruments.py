@@ -1,4 +1,4 @@
-"""What metrics are made of: numbers and timings, by the values of their labels.
+"""The instruments of metrics: values and histograms, by the values of their labels.
 
 The client library's own counters lock and check with every addition. Here one event loop adds, and
 a number is a number; the library only writes the exposition.
@@ -39,7 +39,7 @@ class Value:
 
 
 class Histogram:
-    """How often something took how long, and how long in all."""
+    """Counts of durations by their bounds, and their sum."""
 
     __slots__ = ("_bounds", "counts", "seconds")
 
@@ -54,7 +54,8 @@ class Histogram:
 
 
 class SeriesLimit:
-    """How many series a replica may still have, shared by all its metrics, and by account."""
+    """The number of series that a replica may still have, shared by all its metrics, and by
+    account."""
 
     def __init__(self, series_max: int) -> None:
         self._shares = Shares(series_max)

@@ -1,6 +1,6 @@
 """Log lines: one JSON object each, or text for people; and a line per request, where it is wanted.
 
-Never a key, a prompt or an answer: a request is told by its id, its key by the key's id.
+Never a key, a prompt or an answer: a request is named by its id, its key by the key's id.
 """
 
 import logging
@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 class JsonLines(logging.Formatter):
-    """One line a record: `time` in UTC, `level`, `logger`, `message`, and what else it tells."""
+    """One line a record: `time` in UTC, `level`, `logger`, `message`, and its other fields."""
 
     def format(self, record: logging.LogRecord) -> str:
         fields: dict[str, object] = {
@@ -44,7 +44,7 @@ class JsonLines(logging.Formatter):
 
 
 class TextLines(logging.Formatter):
-    """For people: a line a record, whatever is in its message, and the account of a bug below."""
+    """Text for people: a line a record, for any message, and the account of a bug below."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # the library's name
         record.message = _UNPRINTABLE.sub(_escaped, _short(record.message))

@@ -1,8 +1,8 @@
 """Prometheus metrics of one replica. Labels only ever hold names from known sets.
 
 `key` is an ApiKey's `namespace/name`, `account` is `namespace/account`, `model` a public model's
-id, `route` a dialect's name, `code` an HTTP status. A request adds to plain numbers; whoever reads
-the metrics pays for their form.
+id, `route` a dialect's name, `code` an HTTP status. A request adds to plain numbers; a scrape pays
+for their form.
 """
 
 from collections.abc import Callable, Collection, Iterable
@@ -25,7 +25,7 @@ SERIES_MAX = 20_000
 
 
 class RequestLabels(Struct, frozen=True):
-    """Who asked for what."""
+    """The key, account and model of a request."""
 
     key: str = NONE
     account: str = NONE
@@ -129,7 +129,7 @@ class Metrics(Collector):
         return self._requests.of(*self._owner(labels), labels.model, route, str(status))
 
     def _series(self, labels: RequestLabels, route: str) -> RequestSeries:
-        """What one key, account, model and route count; made once, then cached."""
+        """The series of one key, account, model and route; made once, then cached."""
         names = (*self._owner(labels), labels.model)
         at = (labels.model, route)
         credits, tokens = self._counters["credits"], self._counters["tokens"]
@@ -146,7 +146,7 @@ class Metrics(Collector):
         )
 
     def _of_upstream(self, upstream: str) -> UpstreamSeries:
-        """What one upstream counts; asked for at the start, so that it is there at 0."""
+        """The series of one upstream; asked for at the start, so that they are there at 0."""
         requests, errors = self._counters["upstream_requests"], self._counters["upstream_errors"]
         return UpstreamSeries(
             in_flight=self._gauges["upstream_in_flight_requests"].of(upstream),

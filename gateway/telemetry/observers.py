@@ -1,4 +1,4 @@
-"""Who is told of single requests: the access log, and a collector of traces. Often nobody."""
+"""Observers of single requests: the access log, and a collector of traces. Often nobody."""
 
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""How old this process is: what a start cost is told by who was started, wherever it runs."""
+"""Age of this process, logged as the start-up time."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""What one request and one upstream count: numbers that are ready to be added to.
+"""The series of one request and of one upstream: values that are ready to be added to.
 
 Seconds, credits and tokens. To add is no call: a request counts a dozen of them.
 """
@@ -13,7 +13,7 @@ from gateway.telemetry.instruments import Histogram, Value
 
 
 class RequestSeries(Struct, frozen=True):
-    """What a charged request counts."""
+    """The series of a charged request."""
 
     charge: Value
     refund: Value
@@ -34,7 +34,7 @@ class RequestSeries(Struct, frozen=True):
 
 
 class UpstreamSeries(Struct, frozen=True):
-    """What one upstream counts. `circuit_open` shows 1 or 0, the other gauges are sums."""
+    """The series of one upstream. `circuit_open` shows 1 or 0, the other gauges are sums."""
 
     in_flight: Value
     waiting: Value

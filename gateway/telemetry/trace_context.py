@@ -12,7 +12,7 @@ _VALID = re.compile(
 
 
 def trace_headers(headers: list[tuple[bytes, bytes]]) -> dict[str, str]:
-    """What of a client's trace goes on to the upstream; nothing of one that is not well-formed."""
+    """The trace headers of a client that go on to the upstream; none that are not well-formed."""
     parents = [value for name, value in headers if name == PARENT]
     if len(parents) != 1 or not _VALID.fullmatch(parents[0]):
         return {}

@@ -43,7 +43,8 @@ _ATTRIBUTES = {
 
 
 class Traces:
-    """What is told to a collector; everything else about it is the environment's `OTEL_…`."""
+    """Spans and measures for a collector; everything else about it is the environment's
+    `OTEL_…`."""
 
     def __init__(self, signals: Collection[str]) -> None:
         resource = Resource.create()

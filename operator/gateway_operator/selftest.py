@@ -64,12 +64,12 @@ def read_arguments(arguments: argparse.Namespace) -> Question:
     )
 
 
-async def selftest(cluster: Cluster, question: Question, say: Print) -> None:
+async def selftest(cluster: Cluster, question: Question, print_line: Print) -> None:
     """Ask once, and leave nothing behind.
 
     Raises `SelftestFailed` with a sentence, also where the time was not enough.
     """
-    doing = _Selftest(cluster, question, say)
+    doing = _Selftest(cluster, question, print_line)
     try:
         async with asyncio.timeout(question.timeout_seconds):
             await doing.run()
@@ -85,10 +85,10 @@ async def selftest(cluster: Cluster, question: Question, say: Print) -> None:
 
 
 class _Selftest:
-    def __init__(self, cluster: Cluster, question: Question, say: Print) -> None:
+    def __init__(self, cluster: Cluster, question: Question, print_line: Print) -> None:
         self._cluster = cluster
         self._ask = question
-        self._say = say
+        self._print_line = print_line
         #: what is being done, to end a sentence with
         self.step = "at the start"
 
@@ -131,7 +131,7 @@ class _Selftest:
             raise SelftestFailed(
                 f"a request for {charged} credits took the balance from {before} to {after}"
             )
-        self._say(
+        self._print_line(
             f"{model} answered for {charged} credits; the balance is {after}, as it should be"
         )
 
@@ -201,7 +201,7 @@ class _Selftest:
 
     def _begin(self, step: str) -> None:
         self.step = step
-        self._say(step)
+        self._print_line(step)
 
 
 def _choose(prices: list[dict[str, Any]], wanted: str) -> tuple[str, int]:

@@ -184,8 +184,10 @@ class Sweep:
             wanted = None if isinstance(key, ConditionState) else (name[0], secret_name(key))
             version = version_of.get(wanted) if wanted is not None else None
             async with readers:
-                is_settled = await self.keys.is_up_to_date(body, row_of.get(name), version, fleets)
-            if not is_settled:
+                is_up_to_date = await self.keys.is_up_to_date(
+                    body, row_of.get(name), version, fleets
+                )
+            if not is_up_to_date:
                 jobs.append(("ApiKey", partial(self.keys.reconcile, *name)))
 
         async for page in self._pages("ApiKey"):

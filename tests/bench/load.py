@@ -46,7 +46,7 @@ class Work(msgspec.Struct, frozen=True):
     closing_events: int | None = None
 
 
-class ChunkScanner(msgspec.Struct, frozen=True):
+class LoadResult(msgspec.Struct, frozen=True):
     """What the load generator counted: right answers, their events, and wrong answers."""
 
     requests: int
@@ -118,7 +118,7 @@ def send_load(
     connections: int,
     seconds: float,
     chunks: int,
-) -> ChunkScanner:
+) -> LoadResult:
     """Run the load generator over keep-alive connections until no request is under way.
 
     `chunks` is what the upstream sends in a stream.
@@ -152,4 +152,4 @@ def send_load(
     )
     if ran.returncode != 0:
         raise BenchError(f"the load generator failed: {ran.stderr.decode().strip()}")
-    return msgspec.json.decode(ran.stdout, type=ChunkScanner)
+    return msgspec.json.decode(ran.stdout, type=LoadResult)

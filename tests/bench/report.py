@@ -25,7 +25,7 @@ def main_table(samples: Samples, targets: Sequence[Target]) -> str:
             for window, digits in ((CLOSED, 3), (PACED, 1))
         ]
         latencies = [
-            _number(samples.median(name, window, lambda sample: sample.scanner.latency_ms_p50), 2)
+            _number(samples.median(name, window, lambda sample: sample.result.latency_ms_p50), 2)
             for window in (ALONE, CLOSED)
         ]
         memory = [_number(size / _MIB, 0) for size in (target.idle_bytes, _resident(target))]
@@ -38,7 +38,7 @@ def main_table(samples: Samples, targets: Sequence[Target]) -> str:
                 _number(samples.ratio(name, PACED), 2),
                 f"{shares[0]} ms, {shares[1]} µs" if target.database else "",
                 " / ".join(latencies),
-                _number(samples.median(name, PACED, lambda s: s.scanner.first_word_ms_p50), 2),
+                _number(samples.median(name, PACED, lambda s: s.result.first_word_ms_p50), 2),
                 " / ".join(memory),
                 _number(target.cold_start_seconds, 2),
             ]

@@ -18,7 +18,7 @@ from tests.bench.load import (
     RESPONSES,
     RESPONSES_STORED,
     RESPONSES_STREAM,
-    ChunkScanner,
+    LoadResult,
     Plan,
     Work,
     send_load,
@@ -57,7 +57,7 @@ class Sample:
     window: Window
     program_seconds: float
     database_seconds: float
-    scanner: ChunkScanner
+    result: LoadResult
 
     def cost(self) -> float:
         """Milliseconds of CPU per request, or microseconds per event of a stream."""
@@ -69,8 +69,8 @@ class Sample:
 
     def _each(self, seconds: float) -> float:
         if self.window.work.stream:
-            return seconds * 1_000_000 / max(self.scanner.events, 1)
-        return seconds * 1000 / max(self.scanner.requests, 1)
+            return seconds * 1_000_000 / max(self.result.events, 1)
+        return seconds * 1000 / max(self.result.requests, 1)
 
 
 class Samples:
@@ -114,8 +114,8 @@ def measure(targets: Sequence[Target], load: Path, plan: Plan) -> tuple[Samples,
                 sample = _take_sample(target, window, load, plan)
                 samples.add(target.name, window, sample)
                 _say(f"round {number}/{plan.rounds}", target, window, sample)
-                if sample.scanner.errors:
-                    complaints.append(_complain(target, window, sample.scanner))
+                if sample.result.errors:
+                    complaints.append(_complain(target, window, sample.result))
     return samples, complaints
 
 
@@ -124,16 +124,16 @@ def _take_sample(target: Target, window: Window, load: Path, plan: Plan) -> Samp
     program, database = target.program, target.database
     program_before = program.cpu_seconds()
     database_before = database.cpu_seconds() if database else 0.0
-    scanner = _send(target, window, load, seconds, plan.chunks)
+    result = _send(target, window, load, seconds, plan.chunks)
     time.sleep(min(_SETTLING_SECONDS, seconds))
     database_seconds = database.cpu_seconds() - database_before if database else 0.0
     program_seconds = program.cpu_seconds() - program_before
-    return Sample(window, program_seconds, database_seconds, scanner)
+    return Sample(window, program_seconds, database_seconds, result)
 
 
-def _send(target: Target, window: Window, load: Path, seconds: float, chunks: int) -> ChunkScanner:
+def _send(target: Target, window: Window, load: Path, seconds: float, chunks: int) -> LoadResult:
     work = window.work
-    scanner = send_load(
+    result = send_load(
         load,
         work,
         url=target.urls[work.dialect],
@@ -143,19 +143,19 @@ def _send(target: Target, window: Window, load: Path, seconds: float, chunks: in
         seconds=seconds,
         chunks=chunks,
     )
-    target.answered += scanner.requests
-    target.wrong += scanner.errors
-    return scanner
+    target.answered += result.requests
+    target.wrong += result.errors
+    return result
 
 
 def _say(prefix: str, target: Target, window: Window, sample: Sample) -> None:
     unit = "µs/chunk" if window.work.stream else "ms/request"
-    counted = f"{sample.scanner.requests} answers"
+    counted = f"{sample.result.requests} answers"
     line = f"{prefix}  {target.name:22} {window!s:34} {sample.cost():8.3f} {unit:10}  {counted}"
     print(line, flush=True)
 
 
-def _complain(target: Target, window: Window, scanner: ChunkScanner) -> str:
+def _complain(target: Target, window: Window, result: LoadResult) -> str:
     return (
-        f"{target.name}, {window}: {scanner.errors} wrong answers, the first: {scanner.first_error}"
+        f"{target.name}, {window}: {result.errors} wrong answers, the first: {result.first_error}"
     )

@@ -54,7 +54,7 @@ class Clients:
             for client in range(self._count):
                 group.create_task(self._ask_on(client, over))
 
-    async def liveness(self, over: asyncio.Event) -> None:
+    async def keep_asking(self, over: asyncio.Event) -> None:
         """Ask each gateway again and again, whatever became of the last question."""
         asked: set[asyncio.Task[Got]] = set()
         turn = 0

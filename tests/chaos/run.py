@@ -81,7 +81,7 @@ class Run:
         watch = Watch(town.pair, options.lease_seconds)
         faults = Faults(town, operator, reapply)
         rounds = Rounds(options, town, clients, operator, self._say)
-        players = [clients.play, clients.liveness, keys.play, treasurer.play]
+        players = [clients.play, clients.keep_asking, keys.play, treasurer.play]
         if operator is not None:
             players.append(operator.play)
         over, settled = asyncio.Event(), asyncio.Event()

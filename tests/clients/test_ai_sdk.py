@@ -52,12 +52,12 @@ def test_a_loop_takes_its_steps(site: Site, home: Home, provider: str, act: str)
     assert (told.get("text"), told.get("steps")) == ("Sunny everywhere.", 3), told
     assert sorted(told["results"]) == ["Basel", "Bern", "Genf"]
     seen.served(PROVIDERS[provider], 3)
-    signed_blocks = [each.get("reasoning_content") for each in seen.messages("assistant")]
+    reasonings = [each.get("reasoning_content") for each in seen.messages("assistant")]
     if provider == "chat":
         # It gives no reasoning back; the upstream must see a history that it takes all the same.
-        assert all(signed_blocks)
+        assert all(reasonings)
     else:
-        assert signed_blocks == ["Look there.", "Once more."]
+        assert reasonings == ["Look there.", "Once more."]
 
 
 @sees(*_OPENAI, "objects by a schema")

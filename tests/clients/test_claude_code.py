@@ -93,8 +93,8 @@ def test_tools_run_in_parallel_and_in_turn(site: Site, home: Home) -> None:
     assert any("content of a" in text for text in told.results())
     assert target.read_text() == "by the client"
     seen.served("messages", 3)
-    signed_blocks = [each.get("reasoning_content") for each in seen.messages("assistant")]
-    assert signed_blocks == ["Two things at once.", "Now write."]
+    reasonings = [each.get("reasoning_content") for each in seen.messages("assistant")]
+    assert reasonings == ["Two things at once.", "Now write."]
 
 
 @sees(*_CLIENT, "an image in a tool's result")

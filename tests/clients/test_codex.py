@@ -107,8 +107,8 @@ def test_the_shell_runs(site: Site, home: Home, release: str) -> None:
     assert outputs == ["from-one\n", "from-two\n"]
     seen.served("responses", 3)
     if release == "codex":
-        signed_blocks = [each.get("reasoning_content") for each in seen.messages("assistant")]
-        assert signed_blocks == ["Look.", "Look."]
+        reasonings = [each.get("reasoning_content") for each in seen.messages("assistant")]
+        assert reasonings == ["Look.", "Look."]
 
 
 @sees(*_CLIENT, "`apply_patch` as a custom tool with a grammar")

@@ -52,8 +52,8 @@ def test_tools_run(site: Site, home: Home, route: str) -> None:
     assert told["toolSummary"]["failures"] == 0
     assert (home.work / "new.txt").read_text() == "by the client"
     seen.served(route, 3)
-    signed_blocks = [each.get("reasoning_content") for each in seen.messages("assistant")]
-    assert signed_blocks == ["Look first.", "Now write."]
+    reasonings = [each.get("reasoning_content") for each in seen.messages("assistant")]
+    assert reasonings == ["Look first.", "Now write."]
 
 
 @sees(*_CLIENT, "credits used up, told")

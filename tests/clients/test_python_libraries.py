@@ -47,8 +47,8 @@ def test_langchain_agents_take_their_steps(site: Site, home: Home, kind: str, ac
     assert sorted(told["results"]) == [f"Sunny in {city}" for city in ("Basel", "Bern", "Genf")]
     seen.served(kind, 3)
     if act == "loop":
-        signed_blocks = [each.get("reasoning_content") for each in seen.messages("assistant")]
-        assert all(signed_blocks), "the upstream refuses a history without"
+        reasonings = [each.get("reasoning_content") for each in seen.messages("assistant")]
+        assert all(reasonings), "the upstream refuses a history without"
 
 
 @sees(*_LANGCHAIN_OPENAI, "structured output by a forced tool")

@@ -175,8 +175,8 @@ def test_reasoning_is_told_whatever_the_upstream_calls_it(chat_client: Any, memb
     assert reasoning_of(chunks) == "First this.\nThen that."
     assert text_of(chunks) == "Done"
     told = [bool(chunk.choices[0].delta.content) for chunk in chunks]
-    signed_block = [bool(reasoning_of([chunk])) for chunk in chunks]
-    assert told.index(True) > len(signed_block) - 1 - signed_block[::-1].index(True)
+    reasoning = [bool(reasoning_of([chunk])) for chunk in chunks]
+    assert told.index(True) > len(reasoning) - 1 - reasoning[::-1].index(True)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What several ask for at the same time is done once."""
+"""Work that several callers ask for at the same time is done once."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
@@ -9,7 +9,8 @@ T = TypeVar("T")
 
 
 class SingleFlight(Generic[K, T]):
-    """Work under way, by its key. Whoever waits may leave; the work goes on for the others."""
+    """Work under way, by its key. A caller that waits may leave; the work goes on for the
+    others."""
 
     def __init__(self) -> None:
         self._under_way: dict[K, asyncio.Task[T]] = {}
@@ -21,7 +22,7 @@ class SingleFlight(Generic[K, T]):
         return key in self._under_way
 
     async def run(self, key: K, work: Callable[[], Awaitable[T]]) -> T:
-        """The result of `work`, or of the same that is under way; whatever it raises."""
+        """Return the result of `work`, or of the same that is under way; raise what it raises."""
         task = self._under_way.get(key)
         if task is None:
             task = self._under_way[key] = asyncio.create_task(self._run(key, work))

@@ -1,4 +1,4 @@
-"""Work on large texts, beside the event loop, so that whoever else is served does not wait for it.
+"""Work on large texts, beside the event loop, so that nobody else who is served waits for it.
 
 One thread, for which accounts take turns: more would only contend for the interpreter's lock. Work
 on a small text is done where it stands, since a thread costs more. What waits here is held already,

@@ -79,7 +79,7 @@ class EventDecoder:
         self._thinking: ThinkSplitter | None = ThinkSplitter()
         self._finished = False
         self._usage: Usage | None = None
-        self._told: Usage | None = None
+        self._emitted_usage: Usage | None = None
 
     def decode(self, data: bytes) -> list[Event]:
         """The events of one chunk or completion; raises `UpstreamBroken` for a foreign shape.
@@ -100,8 +100,8 @@ class EventDecoder:
             if not choice.index and not self._finished:
                 self._read_choice(choice, events)
         self._usage = read_usage(usage) or self._usage
-        if self._finished and self._usage is not None and self._usage != self._told:
-            self._told = self._usage
+        if self._finished and self._usage is not None and self._usage != self._emitted_usage:
+            self._emitted_usage = self._usage
             events.append(self._usage)
         return events
 

@@ -31,17 +31,17 @@ _SILENT = frozenset({"", "auto", "default"})
 def read_reasoning_choice(body: ChatBody[Any]) -> ReasoningChoice:
     """On, off or silent, and the effort where one is named."""
     effort = _effort(body)
-    said = [
+    switches = [
         _switch_of(body.thinking),
         body.enable_thinking,
         _switch_of_object(body.reasoning),
         None if effort is None else effort not in _OFF,
     ]
     if body.chat_template_kwargs:
-        said += [_flag(body.chat_template_kwargs.get(name)) for name in TEMPLATE_FLAGS]
-    if False in said:
+        switches += [_flag(body.chat_template_kwargs.get(name)) for name in TEMPLATE_FLAGS]
+    if False in switches:
         return ReasoningChoice(on=False)
-    return ReasoningChoice(on=True if True in said else None, effort=effort)
+    return ReasoningChoice(on=True if True in switches else None, effort=effort)
 
 
 def _effort(body: ChatBody[Any]) -> str | None:

@@ -79,10 +79,10 @@ def _read_messages(body: bytes) -> tuple[Internal, ...]:
 def _parse(
     given: ChatBody[Any], messages: tuple[Internal, ...], written: Written | None
 ) -> ParsedRequest:
-    wish, passthrough = ReasoningChoice(), {}
+    reasoning, extra = ReasoningChoice(), {}
     if _read_seldom(given) != _NOTHING:
         _refuse_unsupported(given)
-        wish, passthrough = read_reasoning_choice(given), _read_extra(given)
+        reasoning, extra = read_reasoning_choice(given), _read_extra(given)
     tools = read_tools(given) if given.tools or given.functions else ()
     choice: ToolChoice | None = None
     if given.tool_choice is not None or given.function_call is not None:
@@ -96,7 +96,7 @@ def _parse(
         tool_choice=choice,
         parallel_tool_calls=given.parallel_tool_calls,
         output=None if given.response_format is None else _read_format(given.response_format),
-        reasoning=wish,
+        reasoning=reasoning,
         max_tokens=given.max_completion_tokens or given.max_tokens,
         stop=() if given.stop is None else _read_stop(given.stop),
         sampling=Sampling(
@@ -114,7 +114,7 @@ def _parse(
         prefill=written is None and _is_prefill(given),
         cache_key=given.prompt_cache_key or None,
         safety_identifier=given.safety_identifier or given.user or None,
-        extra=passthrough,
+        extra=extra,
         degraded=[],
         written=written,
     )

@@ -65,11 +65,11 @@ def pass_through(request: Request, resolution: Resolution, betas: Betas) -> Upst
 
 def _is_eligible(request: Request, resolution: Resolution) -> bool:
     """Whether the body may stand as it is: it says of thinking what was decided, within the cap."""
-    model, wish = resolution.model, request.reasoning
-    if model.profile.takes_whole != "messages" or bool(wish.on) is not resolution.reasoning:
+    model, choice = resolution.model, request.reasoning
+    if model.profile.takes_whole != "messages" or bool(choice.on) is not resolution.reasoning:
         return False
     limit = model.max_output_tokens
-    return limit is None or not wish.is_manual or (request.max_tokens or 0) <= limit
+    return limit is None or not choice.is_manual or (request.max_tokens or 0) <= limit
 
 
 def _strip_system(body: Members) -> None:

@@ -63,17 +63,17 @@ def read_counted(body: bytes) -> CountableContent:
         counted.texts.append(system)
         counted.tokens += _MESSAGE_TOKENS
     counted.declared = declare(tool for param in fields.tools or () if (tool := read_tool(param)))
-    signed_blocks: list[str] = []
+    reasonings: list[str] = []
     for message in fields.messages:
         blocks = list(_blocks(message.content))
         if message.role == "user" and not all(isinstance(b, types.ToolResultBlock) for b in blocks):
-            signed_blocks.clear()
+            reasonings.clear()
         for block in blocks:
             if isinstance(block, types.ThinkingBlock):
-                signed_blocks.append(block.thinking or "")
+                reasonings.append(block.thinking or "")
             else:
                 _add(block, counted)
-    counted.texts += signed_blocks
+    counted.texts += reasonings
     return counted
 
 
@@ -81,25 +81,25 @@ def counted_of(request: Request) -> CountableContent:
     """The same of a request that was parsed, and whose documents are read."""
     tokens = _ANSWER_TOKENS + _MESSAGE_TOKENS * len(request.messages)
     counted = CountableContent([], [], tokens, declare(request.tools))
-    signed_blocks: list[str] = []
+    reasonings: list[str] = []
     for message in request.messages:
         match message:
             case SystemMessage(text=text):
                 counted.texts.append(text)
-            case AssistantMessage(text=said, reasoning=reasoning, calls=calls):
-                counted.texts.append(said or "")
-                signed_blocks.append(reasoning or "")
+            case AssistantMessage(text=text, reasoning=reasoning, calls=calls):
+                counted.texts.append(text or "")
+                reasonings.append(reasoning or "")
                 for call in calls:
                     counted.texts += (call.name, call.arguments)
             case UserMessage(parts=parts) | ToolMessage(parts=parts):
                 if isinstance(message, UserMessage):
-                    signed_blocks.clear()
+                    reasonings.clear()
                 for part in parts:
                     if isinstance(part, ImagePart):
                         counted.tokens += image_tokens(part.url, part.url.find(",") + 1)
                     else:
                         counted.texts.append(part.text)
-    counted.texts += signed_blocks
+    counted.texts += reasonings
     return counted
 
 

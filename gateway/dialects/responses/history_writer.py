@@ -77,8 +77,8 @@ def _items(message: Message, think: Think) -> list[Object]:
             result = {"type": "function_call_output", "call_id": _call_id(message.call_id)}
             return [{**result, "output": output}]
         case AssistantMessage():
-            said = [{"type": "output_text", "text": message.text}] if message.text else []
-            written = [_message("assistant", said)] if said else []
+            texts = [{"type": "output_text", "text": message.text}] if message.text else []
+            written = [_message("assistant", texts)] if texts else []
             return [*think(message), *written, *map(_call, message.calls)]
 
 

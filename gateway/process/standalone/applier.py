@@ -38,7 +38,7 @@ _DEFAULT_URL = "http://127.0.0.1:8080"
 
 
 class Applied(Struct, frozen=True):
-    """What came of it: `orphans` are keys that the file lost, and that wait for a word."""
+    """The result: `orphans` are keys that the file lost, and that wait for a confirmation."""
 
     keys: list[KeyReport]
     grants: list[GrantReport]
@@ -47,7 +47,7 @@ class Applied(Struct, frozen=True):
 
     @property
     def warning(self) -> str | None:
-        """What an administrator has to know of the orphans."""
+        """The administrator's warning about the orphans."""
         if not self.orphans:
             return None
         return (

@@ -1,4 +1,4 @@
-"""Where the credential of an upstream is: a secret, the environment, or nowhere."""
+"""The credential of an upstream: from a secret, the environment, or none."""
 
 from collections.abc import Mapping
 
@@ -26,7 +26,7 @@ class UpstreamCredentials:
         self._environment = environment
 
     def of(self, spec: UpstreamSpec) -> str | None:
-        """What `spec` is asked with, None for nothing. Raises `SpecError` where it is missing."""
+        """The credential for `spec`, None for none. Raises `SpecError` where it is missing."""
         if spec.url == SIMULATED:
             return None
         if spec.credential is None:  # only who took the simulated one's place gets UPSTREAM_API_KEY

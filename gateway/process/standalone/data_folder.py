@@ -53,7 +53,7 @@ class DataFolder:
 
     @property
     def is_held(self) -> bool:
-        """Whether this process has the folder alone; else it works beside one that does."""
+        """True if this process has the folder alone; else it works beside one that does."""
         return bool(self._descriptors)
 
     def hold_database(self, path: Path) -> None:
@@ -80,7 +80,8 @@ class DataFolder:
         os.write(descriptor, str(os.getpid()).encode())
 
     def note_address(self, url: str) -> str:
-        """Leave the URL of the gateway that runs here for whoever applies a file beside it."""
+        """Leave the URL of the gateway that runs here for a process that applies a file beside
+        it."""
         write_private(self.path / _ADDRESS, url)
         return url
 

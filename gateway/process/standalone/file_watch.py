@@ -31,7 +31,7 @@ _State = tuple[int, int, int] | None
 
 
 class FileWatch:
-    """The file as it was when this was made, and whatever becomes of it after `start`."""
+    """The file as it was when this was made, and each change of it after `start`."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -82,7 +82,7 @@ class FileWatch:
                     self._done = state
 
     async def _try(self, apply: Callable[[], Applied]) -> bool:
-        """Whether there is nothing more to be done about this state of the file."""
+        """True if there is nothing more to be done about this state of the file."""
         try:
             applied = await asyncio.to_thread(apply)
         except _REFUSALS as error:

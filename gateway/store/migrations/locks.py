@@ -1,4 +1,4 @@
-"""How a step takes tables that gateways are writing to."""
+"""Locks by which a migration step takes tables that gateways are writing to."""
 
 import logging
 import time
