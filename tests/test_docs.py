@@ -319,6 +319,16 @@ def test_every_error_in_both_families() -> None:
     assert columns(tables(section("reference/api.md", "Errors"))[0], 1, 2, 3, 4, 5) == expected
 
 
+def test_the_drawn_tree_of_errors_is_the_tree() -> None:
+    def branches(kind: type[FaregateError], depth: int) -> Iterator[tuple[int, str]]:
+        yield depth, kind.__name__
+        for each in kind.__subclasses__():
+            yield from branches(each, depth + 1)
+
+    drawn = re.findall(r"^    ([│├└─ ]*)([A-Z]\w+)", gateway.core.errors.__doc__ or "", re.M)
+    assert [(len(lines) // 4, name) for lines, name in drawn] == list(branches(FaregateError, 0))
+
+
 def test_every_metric_with_its_labels_and_their_values() -> None:
     declared = {
         **{f"faregate_{name}_total": labels for name, (_, labels) in COUNTERS.items()},

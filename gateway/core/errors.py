@@ -19,6 +19,7 @@
     ├── GatewayError                    ours; refunded if it was charged
     │   ├── InternalError           500
     │   ├── DatabaseUnavailable     503
+    │   │   ├── DatabaseBusy            it answers, but others are in the way
     │   │   └── ChargeUnknown           the commit's outcome is not known
     │   ├── Overloaded              503
     │   └── Draining                503
