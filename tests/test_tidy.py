@@ -44,7 +44,7 @@ JARGON = re.compile(
 NOT_OUR_WORDS = frozenset({"budget_tokens", "MeterProvider", "TracerProvider"})
 
 #: whose docstrings are plain English
-PLAIN = ("gateway/core", "gateway/store", "gateway/telemetry", "gateway/process")
+PLAIN = ("gateway", "operator")
 
 _MUTABLE = (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.SetComp)
 _MAKERS = frozenset({"list", "dict", "set", "bytearray", "defaultdict", "deque", "Counter"})

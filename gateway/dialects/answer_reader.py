@@ -4,8 +4,8 @@
       ├── an error of the provider's ──▶ raised
       └── not an event of the dialect ──▶ UpstreamBroken
 
-Owns what is the same whoever wrote the answer: `<think>` tags in text, why an answer with calls
-ended, usage after the end. Must never call an answer complete whose end the provider did not state.
+Owns the part that all answers share: `<think>` tags in text, why an answer with calls ended, usage
+after the end. Must never call an answer complete whose end the provider did not state.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a dialect is to the rest: a parser from bytes to the internal request, and a renderer back.
+"""A dialect as the rest uses it: a parser from bytes to the internal request, and a renderer back.
 
     body ── parse ──▶ Call(Request) ── … upstream … ── Chunk* ──▶ Renderer ──▶ frames
 
@@ -22,7 +22,7 @@ Family = Literal["openai", "anthropic"]
 
 
 class Caller(Struct, frozen=True):
-    """Who asks: the account's row and its shown name (`namespace/account`)."""
+    """The account that asks: its row and its shown name (`namespace/account`)."""
 
     account_id: int
     account: str
@@ -109,7 +109,7 @@ class Renderer(Protocol):
         """Frames for one chunk. Frames that end the stream belong to `close`."""
 
     async def close(self, usage: Usage | None) -> list[bytes]:
-        """Last frames of a complete answer; `usage` is the last that the upstream told.
+        """Last frames of a complete answer; `usage` is the last that the upstream reported.
 
         The client has paid by then, so it must not fail: what may is tried when the renderer is
         made, or before content goes out.

@@ -48,7 +48,7 @@ class UpstreamChunk(Chunk, Protocol):
     """A part of a stream, for the one who decides whether another upstream may still be asked."""
 
     def has_content(self) -> bool:
-        """Whether it says more than whose turn it is."""
+        """True if it holds more than the role."""
 
 
 #: takes chunks of a stream as they arrive, all or none of them, and says whether it did
@@ -70,7 +70,7 @@ class AnswerStream(Protocol):
 
     @property
     def needs_no_more(self) -> bool:
-        """Whether even a connection that breaks now takes nothing from the answer."""
+        """True if even a connection that breaks now takes nothing from the answer."""
 
     @property
     def usage(self) -> Usage | None: ...
@@ -97,7 +97,7 @@ class Endpoint(Protocol):
 
     @property
     def count_route(self) -> CountRoute | None:
-        """How tokens are counted; None in a dialect that has no word for it."""
+        """The way to count tokens; None in a dialect that has no word for it."""
 
     def headers(self, url: str, credential: str | None) -> dict[str, str]:
         """The headers by which the upstream at `url` knows us."""

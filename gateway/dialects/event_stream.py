@@ -54,7 +54,7 @@ class EventStream:
 
     @property
     def complete(self) -> bool:
-        """Whether the upstream stated the end and its reason."""
+        """True if the upstream stated the end and its reason."""
         return self._reader.complete
 
     @property

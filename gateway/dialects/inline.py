@@ -1,4 +1,4 @@
-"""What is given inline, the only kind that is served: nothing is fetched for anyone.
+"""Inline content, the only kind that is served: nothing is fetched for anyone.
 
 Owns what counts as an inline image, and what a file is that a client sends along: text, a document
 whose text has still to be read, or neither. Must never look into the image itself. Sources: RFC
@@ -26,7 +26,7 @@ _SHOWN_KIND = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
 
 
 def is_inline_image(url: str) -> bool:
-    """Whether a URL holds an image itself: `data:image/png;base64,…`."""
+    """True if a URL holds an image itself: `data:image/png;base64,…`."""
     return _INLINE_IMAGE.match(url) is not None
 
 

@@ -1,4 +1,4 @@
-"""Strict, bounded JSON for every dialect: whatever a client sends becomes a value or a 400.
+"""Strict, bounded JSON for every dialect: every body of a client becomes a value or a 400.
 
 Owns the one place where a decoder's complaint becomes a sentence with the field's path. Must never
 let anything but `InvalidRequest` out for what a client can send: not JSON, not UTF-8, NaN, lone
@@ -124,7 +124,7 @@ check_object = msgspec.json.Decoder(_Object).decode
 
 
 def is_part(data: bytes) -> bool:
-    """Whether this is JSON that can be put into other JSON, wherever the stack is."""
+    """True if this is JSON that can be put into other JSON, wherever the stack is."""
     try:
         msgspec.json.decode(b"[" * _SPARE_LEVELS + data + b"]" * _SPARE_LEVELS)
     except (ValueError, RecursionError):
@@ -187,7 +187,8 @@ class GrowingObject:
         self._pieces: list[str] = []
 
     def is_whole_with(self, piece: str) -> bool:
-        """Whether it is with the next piece. What closes and is none never is, whatever follows."""
+        """True if the object is whole with the next piece. Text that closes and is no object never
+        becomes one."""
         if self._is_closed:
             return False
         self._pieces.append(piece)

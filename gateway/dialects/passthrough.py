@@ -1,4 +1,4 @@
-"""A client's body that goes to an upstream as it was written, but for what it may not say.
+"""A client's body that goes to an upstream as it was written, except for what it may not set.
 
 Owns what no dialect leaves to the client: who serves it, by whose tools, and what names people.
 Must never leave a member in two readings, for what decides on the bill has to be what the upstream

@@ -97,7 +97,7 @@ def _read_lines(event: bytes) -> bytes | None:
 
 
 def is_whole(data: bytes) -> bool:
-    """Whether the data of a last event that lacks its blank line was not cut short."""
+    """True if the data of a last event that lacks its blank line was not cut short."""
     if data.startswith(DONE):
         return True
     try:

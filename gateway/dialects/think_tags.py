@@ -35,7 +35,7 @@ class ThinkSplitter:
         return self._think(content) if self._state == "thinking" else self._answer(content)
 
     def finish(self) -> tuple[str, str]:
-        """What was held back at the end of the answer."""
+        """Return what was held back at the end of the answer."""
         held, self._held = self._held, ""
         return (held, "") if self._state == "thinking" else ("", held)
 
@@ -70,7 +70,7 @@ class ThinkSplitter:
 
 
 def _overlap(content: str) -> int:
-    """How many characters at the end may be the beginning of the closing tag."""
+    """The number of characters at the end that may be the beginning of the closing tag."""
     for length in range(min(len(_CLOSING) - 1, len(content)), 0, -1):
         if _CLOSING.startswith(content[-length:]):
             return length

@@ -1,4 +1,4 @@
-"""The error in an upstream's body, whatever its form. Pure.
+"""The error in an upstream's body, in any form. Pure.
 
 {"error": {message, type, code}}      OpenAI and most; `status` and `details` of Google
 {"type": "error", "error": {…}}       Anthropic

@@ -1,4 +1,4 @@
-"""How many values a JSON body holds, counted before any of them is made.
+"""A count of the values in a JSON body, before any of them is made.
 
 Owns the bounds of what a client's body may become in memory, for every dialect: a value costs many
 times its bytes once it is an object. Must never decode anything. A body that is too short to hold
@@ -34,7 +34,7 @@ def check_values(body: bytes) -> None:
 
 
 def is_bounded(data: bytes, values_max: int) -> bool:
-    """Whether JSON holds so many values at most; what is too short for more is not looked at."""
+    """True if JSON holds so many values at most; what is too short for more is not looked at."""
     return len(data) <= _VALUE_BYTES_MIN * values_max or _count(data, values_max) <= values_max
 
 

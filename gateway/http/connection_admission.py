@@ -1,4 +1,4 @@
-"""Who may come in by one port, and what becomes known of those who were turned away.
+"""Admission of connections to one port, and the record of those that were turned away.
 
 Owns the bounds that hold for clients without a key: connections in all and of one peer, the time
 for a head, for silence and for reading an answer, and what the port may keep of requests that have
@@ -29,7 +29,7 @@ Reason = Literal["malformed", "head_size", "head_time", "unread", "full", "peer"
 
 
 class ConnectionLimits(Struct, frozen=True, kw_only=True):
-    """What connections to one port may be and take."""
+    """The limits of connections to one port."""
 
     connections: int = 10_000
     #: of one IPv4 address or one IPv6 network of 64 bits
@@ -64,7 +64,7 @@ def within_files(limits: ConnectionLimits) -> ConnectionLimits:
 
 
 def _raise_file_limit(wanted: int) -> int:
-    """How many files the process may open, raised as far as it may and needs to."""
+    """Return how many files the process may open, raised as far as it may and needs to."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     files = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < files:
@@ -117,14 +117,15 @@ class ConnectionAdmission:
             del self._of_peer[peer]
 
     def keep(self, size: int) -> bool:
-        """Whether so many bytes may be kept for a request that has not begun; else none are."""
+        """Keep so many bytes for a request that has not begun, if there is room; else none are
+        kept."""
         if self.kept_bytes + size > KEPT_BYTES_MAX:
             return False
         self.kept_bytes += size
         return True
 
     def release(self, size: int) -> None:
-        """What was kept is no more."""
+        """Give back bytes that were kept."""
         self.kept_bytes -= size
 
     def cut(self, reason: Reason, peer: str, why: str) -> None:
@@ -143,7 +144,7 @@ class ConnectionAdmission:
 
 
 def peer_of(address: str) -> str:
-    """One client, as far as an address tells: of IPv6, a site has the last 64 bits to itself."""
+    """One client, as far as an address shows: of IPv6, a site has the last 64 bits to itself."""
     if ":" not in address:
         return address
     parsed = IPv6Address(address.partition("%")[0])

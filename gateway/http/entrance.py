@@ -1,9 +1,9 @@
-"""Who is let in to the free routes, and how many at once, before anything dear is begun.
+"""Admission to the free routes, and how many at once, before anything expensive is begun.
 
 A valid key with a fresh view of the keys, the key's limits, and a place: free requests cost their
 client nothing, so an account's are worked on by turns with those of others, and what is refused
-here costs little. Who has no valid key goes on to be told what is wrong by the route, if there is
-one. Pure ASGI; must not import the framework.
+here costs little. A request without a valid key goes on to the route, if there is one, which
+answers what is wrong. Pure ASGI; must not import the framework.
 """
 
 import asyncio

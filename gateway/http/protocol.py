@@ -4,7 +4,7 @@
       └─ what comes before its turn waits unread, and the socket with it
 
 Owns the limits of what costs no key: a head's time, silence, the time for reading an answer. And it
-has what ASGI leaves out: a request is told when its connection is lost, where ASGI's own way, a
+has what ASGI leaves out: a request is notified when its connection is lost, where ASGI's own way, a
 task that waits for `http.disconnect`, costs a task a request.
 
 Source: RFC 9112, section 9.

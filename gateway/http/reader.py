@@ -1,4 +1,4 @@
-"""What a client sends, read as one request after the other, and never further than one.
+"""A client's bytes, read as one request after the other, and never further than one.
 
     bytes ─▶ pieces ─▶ parser ─▶ begin ─▶ take … ─▶ take_end
                └─ a piece ends where a head or a body does, so never with the beginning of what
@@ -38,7 +38,7 @@ _SPACE = b" \t"
 
 
 class RequestRefused(Exception):
-    """What came is no request, or none that is taken; `reason` is the metric's."""
+    """The bytes are no request, or none that is taken; `reason` is the metric's."""
 
     def __init__(self, reason: Reason, why: str) -> None:
         super().__init__(why)
@@ -53,7 +53,7 @@ class MalformedRequest(RequestRefused):
 
 
 class BodySink(Protocol):
-    """What takes the body of one request."""
+    """The receiver of the body of one request."""
 
     def take(self, body: bytes) -> None:
         """A piece of it."""

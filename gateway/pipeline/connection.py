@@ -31,7 +31,7 @@ class ClientSocket(Protocol):
 
     @property
     def is_slow(self) -> bool:
-        """Whether what was sent waits for the client to read."""
+        """True if data that was sent waits for the client to read."""
 
 
 class ClientCycle(Protocol):

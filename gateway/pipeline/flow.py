@@ -3,9 +3,9 @@
     authenticate → limits of the key → read and parse → resolve the model → render for the upstream
         → a place there → charge (durable) → send → first byte → … → end
 
-Whatever is refused before the charge costs nothing. After it there are two ways out, and exactly
-one is taken: `end` (the credits stay taken) or `refund` (committed before the failed request's last
-byte). A client that leaves after dispatch has paid, and its upstream call is cut at once.
+A refusal before the charge costs nothing. After it there are two ways out, and exactly one is
+taken: `end` (the credits stay taken) or `refund` (committed before the failed request's last byte).
+A client that leaves after dispatch has paid, and its upstream call is cut at once.
 """
 
 import asyncio
@@ -87,7 +87,7 @@ class Flow:
             state.cut(Draining("the gateway is shutting down", retry_after_seconds=1.0))
 
     async def serve(self, dialect: Dialect, scope: Scope) -> None:
-        """Answer one request; whatever happens, it is answered in its dialect and booked once."""
+        """Answer one request; in every case it is answered in its dialect and booked once."""
         connection = Connection(scope, self._memory)
         state = RequestState(dialect, connection)
         self._open[state.request_id] = state
@@ -208,7 +208,7 @@ class Flow:
         await connection.finish()
 
     async def _pause(self, state: RequestState, error: FaregateError) -> None:
-        """What a client is refused for may take a moment, where it is refused often."""
+        """Delay a client's refusal, where it is refused often."""
         if error.origin == "client":
             seconds = self.throttle.pause(state.labels.account, time.monotonic())
             if seconds:
@@ -246,5 +246,5 @@ async def _queue(state: RequestState, connection: Connection, failover: Failover
 
 
 def _betas_of(headers: Headers) -> tuple[str, ...]:
-    """What a client of Messages wants tried out."""
+    """The betas that a client of Messages asks for."""
     return tuple(value.decode("latin-1") for name, value in headers if name == b"anthropic-beta")

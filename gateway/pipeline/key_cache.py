@@ -1,8 +1,8 @@
 """The keys in memory: who is asking, decided without asking the database.
 
 A filter only: the charge statement joins the key's row and decides. Refreshed by polling one
-version row. An unknown credential of our own shape is looked up once, and few are in a second:
-whatever is unknown then can only become known by a poll.
+version row. An unknown credential of our own shape is looked up once, and few are in a second: one
+that is unknown then can only become known by a poll.
 """
 
 import time
@@ -69,7 +69,7 @@ class CachedKey:
             raise PermissionDenied(f"this API key may not use the model {model}", param="model")
 
     def may_see(self, model: str) -> bool:
-        """Whether the key may use a model of the fleet."""
+        """True if the key may use a model of the fleet."""
         models = self.live.models
         if not models:
             return True
@@ -144,7 +144,7 @@ class KeyCache:
 
     @property
     def is_fresh(self) -> bool:
-        """Whether a poll was good within the last seconds."""
+        """True if a poll was good within the last seconds."""
         return self.age_seconds < self.STALE_SECONDS
 
     def keys(self) -> list[LiveKey]:

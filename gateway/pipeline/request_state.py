@@ -175,7 +175,7 @@ class RequestState:
         return time.monotonic() - self._began
 
     def fields(self) -> dict[str, object]:
-        """What may be written about it, by name; what is not known yet is None."""
+        """The fields that may be logged about it, by name; what is not known yet is None."""
         return {
             "request_id": self.request_id,
             "key_id": None if self.key is None else self.key.live.key_id,

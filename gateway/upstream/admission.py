@@ -5,7 +5,7 @@
       └─ no place, a pause ──▶ wait ── a turn ──▶ Visit
 
 A place is taken before the request is charged and given back as soon as the upstream has ended. It
-is given back once, whoever leaves and whenever.
+is given back once, in every case.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ class Sum(Protocol):
 
 
 class UpstreamObserver(Protocol):
-    """What is counted of one upstream: changes, seconds, codes and whether its circuit is open."""
+    """The instruments of one upstream: changes, seconds, codes and whether its circuit is open."""
 
     @property
     def in_flight(self) -> Sum: ...
@@ -174,7 +174,7 @@ class UpstreamAdmission:
 
 
 class Permit:
-    """One request at one upstream; whoever has it must let it `release`, once or more often."""
+    """One request at one upstream; its holder must `release` it, once or more often."""
 
     __slots__ = (
         "_accepted",

@@ -1,4 +1,4 @@
-"""What an upstream is to the flow: render before the charge, send after it, read to the end."""
+"""An upstream as the flow uses it: render before the charge, send after it, read to the end."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -19,11 +19,11 @@ class UpstreamResponse(Protocol):
         """The next chunks of a stream, at least one; an empty list at its complete end.
 
         Ordinary chunks that arrive meanwhile are offered to `pass_on` and, if it takes them, not
-        returned: whoever waits here is woken for something else only.
+        returned: a waiting reader is woken for something else only.
 
-        Raises `UpstreamBroken` when it is cut, holds an error event or ends without a finish
-        reason for every choice, and `UpstreamTimeout` on silence. Before its first chunk it may
-        raise whatever `Upstream.send` may.
+        Raises `UpstreamBroken` when it is cut, holds an error event or ends without a finish reason
+        for every choice, and `UpstreamTimeout` on silence. Before its first chunk it may raise
+        everything that `Upstream.send` may.
         """
 
     async def answer(self, worker_thread: WorkerThread, holder: Holder) -> Completion:
@@ -31,7 +31,7 @@ class UpstreamResponse(Protocol):
 
     @property
     def usage(self) -> Usage | None:
-        """The last usage told so far."""
+        """The last usage reported so far."""
 
     def close(self) -> None:
         """Give the connection back, or cut it where the answer was not read to its end."""

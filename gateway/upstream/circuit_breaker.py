@@ -3,7 +3,7 @@
     closed ── failures in a row ──▶ open ── a trial is answered ──▶ closed
                                      └── a trial fails ──▶ open, for twice as long
 
-While it is open one request may go after each pause, whatever became of the one before: so a trial
+While it is open one request may go after each pause, with any outcome of the one before: so a trial
 that is slow, or whose client left, closes the way to nobody. An upstream that asked for a pause of
 its own is given it in either state, and after it everybody may go.
 
@@ -59,7 +59,7 @@ class CircuitBreaker:
 
     @property
     def is_closed(self) -> bool:
-        """Whether anybody may go, so that nothing else needs to be looked at."""
+        """True if the breaker is closed and no pause is active."""
         return not (self.is_open or self._asked_alone_until)
 
     def wait_seconds(self, now: float) -> float:

@@ -1,4 +1,4 @@
-"""The connection to one upstream, whatever its dialect.
+"""The connection to one upstream, in any dialect.
 
 Owns the HTTP client. It never retries: a POST that was sent may have been served and billed even
 when its connection broke, and the client's SDK asks again by itself. To make a stale connection
@@ -78,7 +78,7 @@ class UpstreamClient:
 
     @property
     def idle_connections(self) -> int:
-        """How many connections wait for a request."""
+        """The number of connections that wait for a request."""
         return self._http.idle_connections
 
     async def send(

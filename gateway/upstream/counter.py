@@ -1,6 +1,6 @@
 """An upstream that counts tokens itself, in the way of one of the dialects.
 
-Must never be relied on: whoever asks has a count of its own for every failure.
+Must never be relied on: the caller has a count of its own for every failure.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ class UpstreamCounter:
 
     @property
     def counts_tools(self) -> bool:
-        """Whether tools are among what it counts."""
+        """True if it counts tools too."""
         return self._route.counts_tools
 
     async def count(self, outgoing: UpstreamRequest) -> int | None:

@@ -4,8 +4,8 @@
                ▲          └─ failed before content ─┐
                └────────── the next, if any ◀───────┘
 
-An upstream that can take the request now comes before one that must be waited for. Whatever an
-upstream says of the client's request is final; only its own failures lead to the next.
+An upstream that can take the request now comes before one that must be waited for. An upstream's
+refusal of the client's request is final; only its own failures lead to the next.
 """
 
 from collections.abc import Mapping
@@ -46,7 +46,7 @@ class Rendering(Struct, frozen=True):
 
 
 class Failover:
-    """Where one request goes. `release` must follow, whatever happens."""
+    """The way of one request to its upstreams. `release` must follow in every case."""
 
     __slots__ = (
         "_admissions",
@@ -134,7 +134,7 @@ class Failover:
         return True
 
     def release(self) -> None:
-        """Whatever happened."""
+        """Give the permit back, in every case."""
         if self.permit is not None and not self.permit.has_left:
             self.permit.release()
 

@@ -83,11 +83,11 @@ class HttpResponse:
 
     @property
     def was_held_up(self) -> bool:
-        """Whether its server had to wait for a reader that was slow."""
+        """True if its server had to wait for a reader that was slow."""
         return self._held_seconds > _HELD_SECONDS
 
     async def read(self, divert: Callable[[bytes], bool] | None = None) -> bytes:
-        """What has arrived since the last read, at least a byte; empty at the end.
+        """Return what has arrived since the last read, at least a byte; empty at the end.
 
         While nothing has, what arrives is offered to `divert` first, which says whether it took it:
         that spares a reader being woken. Raises `Disconnected`, `Silent`, and what `divert` raised.
@@ -118,7 +118,7 @@ class HttpResponse:
         return buffer[0] if len(buffer) == 1 else b"".join(buffer)
 
     def arrival(self) -> asyncio.Future[None]:
-        """What is done when more has arrived, or nothing more will."""
+        """A future that is done when more has arrived, or nothing more will."""
         self._waiter = waiter = self._loop.create_future()
         return waiter
 
@@ -342,7 +342,7 @@ class HttpClient:
 
     @property
     def idle_connections(self) -> int:
-        """How many connections wait for a request."""
+        """The number of connections that wait for a request."""
         return len(self._idle)
 
     async def post(

@@ -86,7 +86,7 @@ class HttpUpstreamResponse:
         return b"".join(pieces)
 
     async def _receive(self, divert: Callable[[bytes], bool] | None = None) -> bytes:
-        """What has arrived, at least a byte; empty at the end of the body."""
+        """Return what has arrived, at least a byte; empty at the end of the body."""
         try:
             return await self._response.read(divert)
         except Silent:

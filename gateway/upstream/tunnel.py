@@ -64,7 +64,7 @@ class Tunnel(Struct, frozen=True):
 
 
 class _Handshake(asyncio.Protocol):
-    """What the proxy answers before the tunnel is there."""
+    """The proxy's answers before the tunnel is there."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.head: asyncio.Future[bytes] = loop.create_future()
@@ -103,7 +103,7 @@ def tunnel_to(url: str, proxy: str | None, exceptions: str) -> Tunnel | None:
 
 
 def _is_excepted(host: str, exceptions: str) -> bool:
-    """Whether a host is this machine, or is among the exceptions."""
+    """True if a host is this machine, or is among the exceptions."""
     if host == "localhost" or _is_within(host, "127.0.0.0/8") or _is_within(host, "::1"):
         return True
     for given in exceptions.lower().split(","):

@@ -109,7 +109,7 @@ async def _ask(question: selftest.Question) -> None:
 
 
 def _log(level: str) -> None:
-    """One JSON object a line. Who handles what is only told to whoever debugs."""
+    """One JSON object a line. Which handler takes what is logged at the debug level only."""
     kopf.configure(log_format=kopf.LogFormat.JSON)
     logging.getLogger().setLevel(level)
     if level != "DEBUG":

@@ -241,7 +241,7 @@ class Cluster:
     async def event(
         self, kind: str, obj: dict[str, Any], reason: str, message: str, *, warning: bool = False
     ) -> None:
-        """Tell whoever describes the object. Without a promise: an Event may be lost."""
+        """Post an Event, for readers of the object. Without a promise: an Event may be lost."""
         metadata = obj["metadata"]
         moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         body = {

@@ -19,7 +19,7 @@ ConditionKind = Literal["ready", "waiting", "stalled"]
 
 
 class ConditionState(Struct, frozen=True):
-    """What became of an object; `reason` is one of its kind's closed set."""
+    """The result of reconciling an object; `reason` is one of its kind's closed set."""
 
     state: ConditionKind
     reason: str
@@ -70,12 +70,12 @@ def own_fields(status: dict[str, Any]) -> dict[str, Any]:
 
 
 def has_status(body: dict[str, Any], status: dict[str, Any]) -> bool:
-    """Whether an object's status says this already, whatever else it shows."""
+    """True if an object's status is this one already, apart from what is shown beside it."""
     return own_fields(body.get("status") or {}) == status
 
 
 def is_transition(before: dict[str, Any] | None, after: dict[str, Any]) -> bool:
-    """Whether the reason to be ready or not changed: what is worth an Event."""
+    """True if the reason to be ready or not changed: that is worth an Event."""
     return ready_reason(before or {}) != ready_reason(after)
 
 

@@ -1,7 +1,7 @@
 """The installation: its database, brought up to date, and its one secret.
 
 The secret is made here once, by a POST, when neither the cluster nor the database has one. It is
-never made anew: all keys of the installation depend on it.
+made only once: all keys of the installation depend on it.
 """
 
 import asyncio
@@ -83,7 +83,7 @@ async def _read_secret(
 
 
 async def _make_secret(cluster: Cluster, settings: OperatorSettings) -> dict[str, Any]:
-    """Make it, or take the one of whoever was faster."""
+    """Make it, or take the one of another operator that was faster."""
     namespace, name = settings.namespace, settings.installation_secret_name
     value = base64.b64encode(secrets.token_urlsafe(48).encode()).decode()
     body = {

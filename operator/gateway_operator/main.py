@@ -117,7 +117,7 @@ def _register_secrets(registry: kopf.OperatorRegistry, process: OperatorProcess)
 
 
 def _register_indices(registry: kopf.OperatorRegistry) -> None:
-    """What is to be known of all objects at any moment, as the watches bring it."""
+    """Facts about all objects that are needed at any moment, as the watches bring them."""
     for plural in _PLURALS.values():
 
         @kopf.index(GROUP, VERSION, plural, registry=registry, id=f"{plural}-by-reason")

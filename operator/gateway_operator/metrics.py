@@ -131,11 +131,11 @@ class OperatorMetrics(Collector):
         self._audit = (found, time(), seconds)
 
     def saw_objects(self, objects: Mapping[tuple[str, str], int]) -> None:
-        """How many objects there are by kind and reason."""
+        """Keep the number of objects by kind and reason."""
         self._objects = objects
 
     def saw_fleet(self, name: str, is_ready: bool, workload: dict[str, Any] | None) -> None:
-        """How a fleet is, with its Deployment if there is one."""
+        """Keep the state of a fleet, with its Deployment if there is one."""
         status = (workload or {}).get("status") or {}
         self._fleets[name] = _Fleet(
             is_ready=is_ready,
@@ -149,7 +149,7 @@ class OperatorMetrics(Collector):
         self._fleets = {name: self._fleets[name] for name in names if name in self._fleets}
 
     def collect(self) -> Iterable[Metric]:
-        """What is kept as it was found last."""
+        """The metrics that are kept as they were found last."""
         yield _family(
             "faregate_account_balance_credits",
             "What the account can spend.",
@@ -218,7 +218,7 @@ class OperatorMetrics(Collector):
 
 
 class _Fleet(Struct, frozen=True):
-    """How a fleet is: its Deployment's replicas."""
+    """The state of a fleet: its Deployment's replicas."""
 
     is_ready: bool
     wanted: int

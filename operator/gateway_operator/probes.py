@@ -1,4 +1,4 @@
-"""Whether the operator lives, whether it is ready, and its metrics.
+"""Probes of the operator's liveness and readiness, and its metrics.
 
 Liveness fails when a restart would help: the sweep is stuck, or what was written does not come
 back through the watch. It never fails for a database or an API server that is away: a restart
@@ -17,7 +17,7 @@ SWEEPS_MISSED_MAX = 3
 
 
 class Liveness:
-    """What the probes know. Moments are seconds of a monotonic clock."""
+    """The knowledge of the probes. Moments are seconds of a monotonic clock."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class Liveness:
         return self._is_ready
 
     def failure(self) -> str | None:
-        """Why the process should be started anew, or None."""
+        """The reason why the process should be started again, or None."""
         now = self._clock()
         if now - self._progress_at > self._sweep_seconds_max:
             return f"no sweep has ended for {now - self._progress_at:.0f} s"

@@ -50,7 +50,7 @@ class WatchedObjects:
         self._figures = figures
 
     def by_reason(self) -> dict[tuple[str, str], int]:
-        """How many objects there are by kind and reason."""
+        """The number of objects by kind and reason."""
         return {
             (kind, reason): len(objects)
             for kind, by_reason in self._reasons.items()
@@ -58,7 +58,7 @@ class WatchedObjects:
         }
 
     def shown(self) -> dict[Name, ShownFigures]:
-        """What the statuses of all ApiKeys show."""
+        """The figures in the statuses of all ApiKeys."""
         return {name: shown for name, each in self._figures.items() for shown in each}
 
 
@@ -166,7 +166,8 @@ class OperatorProcess:
 
     @asynccontextmanager
     async def _reporting_progress(self) -> AsyncIterator[None]:
-        """The pulse goes on: a step of the schema may take long, and a restart begins it anew."""
+        """Keep liveness green: a step of the schema may take long, and a restart would begin it
+        again."""
 
         async def turn() -> None:
             while True:

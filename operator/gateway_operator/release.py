@@ -1,7 +1,7 @@
 """Before the operator goes for good: take its finalizer off every key, so that nothing hangs.
 
-The keys stay valid. Nobody would revoke them any more, so whoever deletes one afterwards takes
-only the object and its Secret away.
+The keys stay valid. Nobody would revoke them any more, so deleting one afterwards takes only the
+object and its Secret away.
 """
 
 import asyncio

@@ -31,7 +31,7 @@ class SelftestFailed(Exception):
 
 
 class Question(Struct, frozen=True, kw_only=True):
-    """What to ask, where, and for how long to try."""
+    """The question, its place, and the time to try."""
 
     namespace: str
     #: of the ApiKey, its Secret, the CreditGrant and the account

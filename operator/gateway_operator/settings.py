@@ -73,29 +73,30 @@ class OperatorSettings(Struct, frozen=True, kw_only=True):
     operator can."""
 
     sweep_seconds: Annotated[float, Meta(gt=0, le=86_400)] = 300.0
-    """How often everything is compared with everything."""
+    """The interval at which everything is compared with everything."""
 
     silence_seconds: Annotated[float, Meta(gt=0, le=86_400)] = 180.0
-    """How long a heartbeat may take to come back through the watch before the operator counts as
-    blind. A silent watch is made anew after 70 s by itself."""
+    """The time that a heartbeat may take to come back through the watch before the operator counts
+    as blind. A silent watch is opened again after 70 s by itself."""
 
     audit_seconds: Annotated[float, Meta(gt=0, le=3600)] = 60.0
-    """How often the audit counts what was booked since it last did."""
+    """The interval at which the audit counts the entries since its last round."""
 
     recount_seconds: Annotated[float, Meta(gt=0)] = 86_400.0
     """In which time the audit counts every account from zero once."""
 
     balance_seconds: Annotated[float, Meta(gt=0, le=3600)] = 30.0
-    """How often balances and last uses are read for the metrics, the statuses and the Events."""
+    """The interval at which balances and last uses are read for the metrics, the statuses and the
+    Events."""
 
     status_writes_per_second: Annotated[float, Meta(gt=0, le=1000)] = 10.0
-    """How many statuses of ApiKeys may get a new balance or last use in a second."""
+    """The statuses of ApiKeys that may get a new balance or last use in a second."""
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """DEBUG, INFO, WARNING or ERROR."""
 
     database_connections: Annotated[int, Meta(ge=1, le=1000)] | None = None
-    """How many connections each gateway may open; only said, never used, by the operator."""
+    """The connections that each gateway may open; the operator only passes the number on."""
 
     liveness_port: Annotated[int, Meta(ge=1, le=65_535)] = 8080
     """Port of `/healthz`."""
@@ -110,7 +111,7 @@ class OperatorSettings(Struct, frozen=True, kw_only=True):
 
 
 class ReleaseSettings(Struct, frozen=True, kw_only=True):
-    """What `release-finalizers` is told by the same variables."""
+    """The settings of `release-finalizers`, from the same variables."""
 
     namespace: Name
     """The operator's own namespace."""

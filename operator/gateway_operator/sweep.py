@@ -51,7 +51,7 @@ _GATHER_SECONDS = 0.5
 
 
 class DefinitionsMissing(RuntimeError):
-    """The API server does not serve our resources; whoever watches them must begin anew."""
+    """The API server does not serve our resources; their watchers must begin again."""
 
 
 class Sweep:
@@ -215,7 +215,8 @@ class Sweep:
         *,
         only_metadata: bool = False,
     ) -> AsyncIterator[Page]:
-        """All objects of a kind, where we watch or as told; only a page of them is held at once."""
+        """All objects of a kind, in the namespaces given or watched; only a page of them is held at
+        once."""
         cluster = self.context.cluster
         for namespace in namespaces or self.context.settings.namespaces or (None,):
             try:

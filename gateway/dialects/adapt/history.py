@@ -1,6 +1,6 @@
 """A conversation put into the order that strict upstreams demand.
 
-Clients cut, compact and edit histories. Whatever they send, afterwards
+Clients cut, compact and edit histories. For every one of them, afterwards
 
   * every call is followed at once by exactly one result, in the order of the calls;
   * nothing stands between a call and its results, and no result stands without its call;
@@ -79,7 +79,7 @@ def _keep(message: Message, sees_images: bool) -> list[Message]:
 def _repair_turn(
     message: AssistantMessage, following: Sequence[Message], sees_images: bool
 ) -> list[Message]:
-    """An assistant message with calls, its results, and then whatever stood among them."""
+    """An assistant message with calls, its results, and then everything that stood among them."""
     waiting: dict[str, deque[tuple[int, ToolMessage]]] = {}
     for position, each in enumerate(following):
         if isinstance(each, ToolMessage):

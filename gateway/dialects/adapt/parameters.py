@@ -113,7 +113,7 @@ def no_logprobs() -> UnsupportedParameter:
 
 
 def set_template_flags(body: dict[str, Any], on: bool) -> None:
-    """Say in an engine's own words whether to reason, beside what a client tells its template."""
+    """Switch reasoning in an engine's own words, beside the client's arguments for its template."""
     arguments = {}
     if "chat_template_kwargs" in body:
         arguments = msgspec.json.decode(body["chat_template_kwargs"])

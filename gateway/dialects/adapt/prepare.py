@@ -74,7 +74,7 @@ def _refuse_images(messages: tuple[Message, ...]) -> None:
 
 
 def continues_answer(request: Request) -> bool:
-    """Whether the last message is the beginning of the answer, in words."""
+    """True if the last message is the beginning of the answer, in words."""
     last = request.messages[-1] if request.prefill and request.messages else None
     return isinstance(last, AssistantMessage) and bool(last.text) and not last.calls
 

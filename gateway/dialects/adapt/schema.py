@@ -3,11 +3,11 @@
     local $ref ──▶ inlined        no type ──▶ inferred        oneOf, const ──▶ anyOf, enum
     allOf ──▶ merged              unknown combinators ──▶ dropped
 
-Every step loosens at most: the result never refuses what the schema allows, but for an untyped
-property, which MFJS cannot say and which becomes a string. What recurses, points outside or grows
-without end becomes `{"type": "object"}`: nodes, bytes and references are counted, and there are as
-many as the schema's own size lets expect. Must never change its input, and always give the same
-bytes for the same schema, since the upstream's prefix cache depends on it.
+Every step loosens at most: the result never refuses what the schema allows, except for an untyped
+property, which MFJS cannot express and which becomes a string. What recurses, points outside or
+grows without end becomes `{"type": "object"}`: nodes, bytes and references are counted, and there
+are as many as the schema's own size lets expect. Must never change its input, and always give the
+same bytes for the same schema, since the upstream's prefix cache depends on it.
 
 Sources: MoonshotAI/walle, "MFJS specification" and "Validation rules and canonicalization".
 """
@@ -305,7 +305,7 @@ class _Union:
 
 
 def _has_structure(node: Schema) -> bool:
-    """Whether a node says so much itself that its `anyOf` only narrows it."""
+    """True if a node has so much structure itself that its `anyOf` only narrows it."""
     return bool(node.keys() & (_OBJECT | _ARRAY))
 
 
@@ -337,7 +337,7 @@ def _set_type(result: Schema, node: Schema) -> None:
 
 
 def _allows(kind: Any, kinds: list[str]) -> bool:
-    """Whether a type allows a value of one of these kinds at least."""
+    """True if a type allows a value of one of these kinds at least."""
     allowed = kind if isinstance(kind, list) else [kind]
     return any(one in allowed or (one == "integer" and "number" in allowed) for one in kinds)
 

@@ -2,7 +2,7 @@
 
 Reads every spelling that servers use: `reasoning_content`, `reasoning`, `reasoning_details` and
 `<think>` tags; calls with late names and without ids or indexes; vLLM's `stop_reason` and SGLang's
-`matched_stop`. Only the first choice is told. A chunk and a whole message go the same way.
+`matched_stop`. Only the first choice is read. A chunk and a whole message go the same way.
 
 Sources: OpenAI API reference, "The chat completion chunk object"; Moonshot, "Thinking models";
 vLLM, "Reasoning outputs".
@@ -84,7 +84,7 @@ class EventDecoder:
     def decode(self, data: bytes) -> list[Event]:
         """The events of one chunk or completion; raises `UpstreamBroken` for a foreign shape.
 
-        Usage is told once the answer is finished, and again only if the upstream corrects it.
+        Usage is reported once the answer is finished, and again only if the upstream corrects it.
         """
         self._bytes += len(data)
         if self._bytes > STREAM_BYTES_MAX:

@@ -163,7 +163,7 @@ class ChatRenderer:
         return _encode(event)
 
     def _is_tidy(self, data: bytes) -> bool:
-        """Whether all that a chunk tells of calls are arguments of the call under way."""
+        """True if all that a chunk holds of calls are arguments of the call under way."""
         if self._source.legacy:
             return False
         try:
@@ -199,7 +199,7 @@ class ChatRenderer:
         return [data_frame(_encode(event))]
 
     def _repair_choice(self, choice: dict[str, Any]) -> bool:
-        """Put one choice right; says whether anything in it is to be told."""
+        """Put one choice right; returns True if anything in it is to be sent."""
         choice.pop("usage", None)
         index = choice.get("index")
         if not isinstance(index, int):
@@ -243,7 +243,7 @@ def _decode(data: bytes) -> dict[str, Any]:
 
 
 def _encode(event: dict[str, Any]) -> bytes:
-    """What was decoded may still nest too deeply for where the stack is now."""
+    """A decoded value may still nest too deeply for where the stack is now."""
     try:
         return _encode_any(event)
     except RecursionError:

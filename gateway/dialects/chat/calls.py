@@ -16,7 +16,7 @@ from gateway.dialects.json import GrowingObject
 
 
 class Piece(Struct, frozen=True):
-    """A piece that may be told. `position` counts calls from 0 in order of appearance; `id` and
+    """A piece that may be sent. `position` counts calls from 0 in order of appearance; `id` and
     `name` are there in a call's first piece only."""
 
     position: int
@@ -47,14 +47,14 @@ class CallAssembly:
         self.any_started = False
 
     def is_started(self, index: int | None) -> bool:
-        """Whether the call of this index was told under the same position."""
+        """True if the call of this index was sent under the same position."""
         call = self._by_index.get(index) if index is not None else None
         return call is not None and call.started and call.position == index
 
     def take(
         self, index: int | None, call_id: str | None, name: str | None, arguments: str | None
     ) -> Piece | None:
-        """One piece of the upstream's; None where there is nothing to tell yet."""
+        """One piece of the upstream's; None where there is nothing to send yet."""
         call = self._find(index, call_id, name)
         if call.started:
             return Piece(call.position, arguments) if arguments else None
@@ -85,11 +85,11 @@ class CallAssembly:
 
 
 class CallSequence:
-    """The calls of one choice, told one after the other.
+    """The calls of one choice, sent one after the other.
 
-    A reader takes a call for done as soon as it is told of the next one, and parses its arguments.
-    So what an upstream says of later calls waits until those of the call under way are a whole
-    JSON object, or until the choice ends.
+    A reader takes a call for done as soon as the next one begins, and parses its arguments. So what
+    an upstream says of later calls waits until those of the call under way are a whole JSON object,
+    or until the choice ends.
     """
 
     def __init__(self) -> None:
@@ -103,22 +103,22 @@ class CallSequence:
 
     @property
     def any_started(self) -> bool:
-        """Whether any call was told, or waits to be."""
+        """True if any call was sent, or waits to be."""
         return self._assembly.any_started
 
     def is_at(self, index: int | None) -> bool:
-        """Whether the upstream's index is that of the call under way, under the same position."""
+        """True if the upstream's index is that of the call under way, under the same position."""
         return index == self._position and self._assembly.is_started(index)
 
     def note(self, arguments: str) -> None:
-        """Arguments of the call under way were told without `take`."""
+        """Note that arguments of the call under way were sent without `take`."""
         if arguments:
             self._fresh.append(arguments)
 
     def take(
         self, index: int | None, call_id: str | None, name: str | None, arguments: str | None
     ) -> list[Piece]:
-        """One piece of the upstream's; gives what may be told now."""
+        """Take one piece of the upstream's; returns what may be sent now."""
         piece = self._assembly.take(index, call_id, name, arguments)
         if piece is None:
             return []
@@ -132,7 +132,7 @@ class CallSequence:
         return emitted
 
     def finish(self) -> list[Piece]:
-        """What still waits at the end of the choice."""
+        """The pieces that still wait at the end of the choice."""
         waiting = sorted(self._waiting)
         return [piece for position in waiting for piece in self._waiting.pop(position)]
 

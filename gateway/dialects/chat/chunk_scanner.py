@@ -1,4 +1,4 @@
-"""What the gateway must know of every chunk, learnt from a look at its bytes where that is enough.
+"""The facts that the gateway needs of every chunk, read from its bytes where that is enough.
 
     "usage", "error" or "finish_reason" with a value? ── no ──▶ plain
                                                      └─ yes ─▶ decode, remember
@@ -39,7 +39,7 @@ _MEMBERS = tuple(
 
 
 class ChunkScanner:
-    """What one answer has told so far.
+    """The facts that one answer has shown so far.
 
     `choices` is how many were asked for; how many there are is the upstream's to give. Only where
     that may be several is it looked at which have begun.
@@ -55,16 +55,16 @@ class ChunkScanner:
 
     @property
     def complete(self) -> bool:
-        """Whether there is an answer, and every choice of it has its finish reason."""
+        """True if there is an answer, and every choice of it has its finish reason."""
         return bool(self._finished) and not self._open
 
     @property
     def needs_no_more(self) -> bool:
-        """Whether even a connection that breaks now takes nothing from the answer."""
+        """True if even a connection that breaks now takes nothing from the answer."""
         return len(self._finished) >= self._choices and not self._open
 
     def add(self, data: bytes) -> bool:
-        """Remember what a chunk tells; says whether it is plain."""
+        """Remember the facts of a chunk; returns True if it is plain."""
         if _looks_plain(data) and self._choices == 1:
             return True
         try:
@@ -74,7 +74,7 @@ class ChunkScanner:
         return self._note(chunk)
 
     def add_whole(self, document: object) -> None:
-        """Remember what a completion tells, which was decoded already."""
+        """Remember the facts of a completion, which was decoded already."""
         try:
             chunk = msgspec.convert(document, _ScannedChunk)
         except (ValueError, RecursionError):
@@ -106,7 +106,7 @@ class ChunkScanner:
 
 
 def _looks_plain(data: bytes) -> bool:
-    """Whether each of the members is absent, or null everywhere."""
+    """True if each of the members is absent, or null everywhere."""
     for member, tight, spaced in _MEMBERS:
         if member in data:
             count = data.count(member) - data.count(tight)
@@ -128,7 +128,7 @@ _decode_first = msgspec.json.Decoder(_FirstChunk).decode
 
 
 def has_content(data: bytes) -> bool:
-    """Whether a chunk says more than whose turn it is."""
+    """True if a chunk holds more than the role."""
     try:
         choices = _decode_first(data).choices or ()
     except (ValueError, RecursionError):

@@ -1,6 +1,6 @@
 """Recognises the ordinary chunk of a stream by its likeness to an earlier one.
 
-Most chunks of a stream are byte for byte the same but for one JSON string:
+Most chunks of a stream are byte for byte the same except for one JSON string:
 
     {"id":…,"choices":[{"index":0,"delta":{"content":"   Hello   "},"finish_reason":null}],…}
     └──────────────────── head ─────────────────────┘         └──────────── tail ──────────┘
@@ -59,7 +59,7 @@ class ChunkTemplate:
 
 
 def find_text(data: bytes) -> tuple[int, int] | None:
-    """Where the first text in a chunk begins and ends, if it is not empty and ends plainly."""
+    """The bounds of the first text in a chunk, if it is not empty and ends plainly."""
     for found in _TEXT.finditer(data):
         start = found.end()
         end = data.find(b'"', start)

@@ -116,7 +116,7 @@ def read_plain(messages: list[Plain], read: Callable[[], tuple[Message, ...]]) -
 
 
 def _are_whole(calls: list[PlainCall]) -> bool:
-    """Whether their ids differ, and all have an object for arguments."""
+    """True if their ids differ, and all have an object for arguments."""
     try:
         for call in calls:
             check_object(call.function.arguments)
@@ -126,7 +126,7 @@ def _are_whole(calls: list[PlainCall]) -> bool:
 
 
 def _join(message: Plain) -> None:
-    """Texts as one, but for those of a user, who may mean them apart."""
+    """Join texts, except those of a user, who may mean them apart."""
     texts = [part.text for part in message.content]  # type: ignore[union-attr]  # it is a list
     if type(message) is not User:
         message.content = ("" if type(message) is Assistant else "\n").join(texts)

@@ -1,4 +1,4 @@
-"""What a chat request says of reasoning, in any of the spellings that clients use.
+"""A chat request's choice of reasoning, in any of the spellings that clients use.
 
     off   thinking.type disabled · a template flag or `enable_thinking` false ·
           reasoning.enabled false · an effort of none

@@ -1,7 +1,7 @@
-"""What is put right in an upstream's choices, decoded, before an OpenAI client reads them.
+"""Repairs of an upstream's choices, decoded, before an OpenAI client reads them.
 
-One place for streamed deltas and whole messages, so that both tell the same: reasoning under the
-name clients read, calls with id, type and name, and a finish reason the SDKs know.
+One place for streamed deltas and whole messages, so that both are alike: reasoning under the name
+clients read, calls with id, type and name, and a finish reason the SDKs know.
 """
 
 from typing import Any
@@ -19,7 +19,7 @@ def repair_finish(reason: Any, called: bool, legacy: bool) -> str:
 
 
 def repair_reasoning(holder: dict[str, Any]) -> None:
-    """Give reasoning as `reasoning_content`, whatever the upstream called it, and only once."""
+    """Give reasoning as `reasoning_content`, under any name of the upstream's, and only once."""
     reasoning = _string(holder.pop("reasoning", None))
     if "reasoning_details" in holder:
         details = holder.pop("reasoning_details")
@@ -39,7 +39,7 @@ def join_details(details: Any) -> str:
 def repair_delta_calls(
     delta: dict[str, Any], calls: CallSequence, *, legacy: bool, is_last: bool
 ) -> None:
-    """Replace the pieces of calls in a delta by those that may be told now."""
+    """Replace the pieces of calls in a delta by those that may be sent now."""
     pieces: list[Piece] = []
     for given in _objects(delta.pop("tool_calls", None)):
         function = _object(given.get("function"))

@@ -48,7 +48,7 @@ _NOTHING = (None,) * len(_SELDOM)
 
 
 class ChatSource(Struct, frozen=True):
-    """What the renderer must know of the request.
+    """The facts of the request that the renderer needs.
 
     `legacy` says that the client offered `functions`, so calls come back as `function_call`.
     """
@@ -60,7 +60,7 @@ class ChatSource(Struct, frozen=True):
 def parse_body(body: bytes, *, may_be_plain: bool = True) -> ParsedRequest:
     """Parse one request; raises `InvalidRequest` with the path of the field in `param`.
 
-    Without `may_be_plain` the messages are read at once, whatever they are.
+    Without `may_be_plain` the messages are read at once, in any case.
     """
     if may_be_plain:
         plain = decode_if_fit(body, ChatBody[Plain])
@@ -126,7 +126,7 @@ def _parse(
 
 
 def _is_prefill(given: ChatBody[ChatMessage]) -> bool:
-    """Whether the last message is the beginning of the answer."""
+    """True if the last message is the beginning of the answer."""
     last = given.messages[-1]
     if last.role != "assistant" or last.tool_calls or last.function_call:
         return False

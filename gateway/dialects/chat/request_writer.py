@@ -92,7 +92,7 @@ def _write_format(output: OutputFormat, profile: Profile) -> Object:
 
 
 def _switch_reasoning(body: Object, resolution: Resolution) -> None:
-    """Tell the upstream whether to reason, so that what is billed is what runs."""
+    """Send the upstream whether to reason, so that what is billed is what runs."""
     profile, on = resolution.model.profile, resolution.reasoning
     match profile.spelling:
         case "thinking":

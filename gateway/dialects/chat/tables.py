@@ -22,17 +22,17 @@ FINISH_REASONS: dict[str, FinishReason] = {
 FAILED = frozenset({"error", "abort", "insufficient_system_resource"})
 
 
-def read_usage(told: Any) -> Usage | None:
+def read_usage(counts: Any) -> Usage | None:
     """Usage from a `usage` object; cached tokens stand in one of three places."""
-    if not isinstance(told, dict):
+    if not isinstance(counts, dict):
         return None
-    prompt = told.get("prompt_tokens_details")
-    completion = told.get("completion_tokens_details")
-    cached = read_count(prompt, "cached_tokens") or read_count(told, "cached_tokens")
+    prompt = counts.get("prompt_tokens_details")
+    completion = counts.get("completion_tokens_details")
+    cached = read_count(prompt, "cached_tokens") or read_count(counts, "cached_tokens")
     return Usage(
-        input=read_count(told, "prompt_tokens"),
-        output=read_count(told, "completion_tokens"),
-        cached=cached or read_count(told, "prompt_cache_hit_tokens"),
+        input=read_count(counts, "prompt_tokens"),
+        output=read_count(counts, "completion_tokens"),
+        cached=cached or read_count(counts, "prompt_cache_hit_tokens"),
         reasoning=read_count(completion, "reasoning_tokens"),
     )
 

@@ -20,7 +20,7 @@ Penalty = Annotated[float, Meta(ge=-2, le=2)]
 
 
 class ImageURL(Struct, frozen=True):
-    """Where an image is; only `data:` URLs are taken."""
+    """The URL of an image; only `data:` URLs are taken."""
 
     url: str
     detail: str | None = None

@@ -138,7 +138,7 @@ class MessagesRenderer:
         return self._assembly.stop_reason, self._assembly.stop_sequence
 
     def _usage_members(self, usage: Usage) -> dict[str, Any]:
-        """What the upstream counted; a request for nothing gets none of the output it paid for."""
+        """The upstream's counts; a request for nothing gets none of the output it paid for."""
         if self._source.wants_nothing:
             usage = Usage(usage.input, 0, usage.cached)
         return write_usage(usage)

@@ -86,7 +86,7 @@ class Betas(Struct, frozen=True):
 
 
 def read_betas(raw_body: RawBody | None, allowed: Iterable[str]) -> Betas:
-    """What of a client's betas goes on; `allowed` are patterns of those that do besides."""
+    """The client's betas that go on; `allowed` are patterns of those that do besides."""
     if raw_body is None or not raw_body.betas:
         return _NONE
     asked = [beta.strip() for value in raw_body.betas for beta in value.split(",")]

@@ -89,7 +89,7 @@ class Assembly:
         """Why the answer stopped.
 
         Truncation and refusal beat a call, for it must not be carried out then; a call beats the
-        rest, whatever the upstream said.
+        rest, for any reason of the upstream's.
         """
         reason = self._finished.reason
         if reason not in ("length", "content_filter"):

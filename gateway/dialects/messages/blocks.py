@@ -28,9 +28,9 @@ from gateway.dialects.messages.types import (
 
 
 class BlockContext(Struct, frozen=True):
-    """Where a block stands: its path in the body, and where to name what is left out.
+    """The place of a block: its path in the body, and where to name what is left out.
 
-    `unknown_blocks` are blocks of unknown kinds, and empty ones; nobody is told of them.
+    `unknown_blocks` are blocks of unknown kinds, and empty ones; they are not reported.
     """
 
     path: str
@@ -69,13 +69,13 @@ def read_text(content: Content | None, place: BlockContext, separator: str = "\n
 
 
 def read_parts(content: Content | None, place: BlockContext) -> Iterator[Part]:
-    """What a model may see of a content."""
+    """The parts of a content that a model may see."""
     for block, inner in read_blocks(content, place):
         yield from parts_of(block, inner)
 
 
 def parts_of(block: Block, place: BlockContext) -> Iterator[Part]:
-    """What a model may see of one block; nothing of kinds that do not belong here."""
+    """The parts of one block that a model may see; nothing of kinds that do not belong here."""
     match block:
         case TextBlock(text=text):
             if text:

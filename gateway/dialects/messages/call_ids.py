@@ -11,7 +11,7 @@ _PREFIX = "toolu_"
 
 
 def encode_call_id(upstream_id: str) -> str:
-    """What the client sees of an upstream's call id."""
+    """The client's form of an upstream's call id."""
     return _PREFIX + urlsafe_b64encode(upstream_id.encode()).rstrip(b"=").decode()
 
 

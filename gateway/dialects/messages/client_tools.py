@@ -1,9 +1,9 @@
 """Anthropic's typed tools that the client itself runs, as plain functions.
 
-Such a tool comes without a schema, because Anthropic's models know it. Other models are told the
-documented one. Owns those schemas. Source: Anthropic documentation, "Bash tool", "Text editor
-tool" and "Memory tool"; the text editor of 2025-04 and later inserts `insert_text`, the earlier
-ones insert `new_str` and can undo.
+Such a tool comes without a schema, because Anthropic's models know it. Other models get the
+documented one. Owns those schemas. Source: Anthropic documentation, "Bash tool", "Text editor tool"
+and "Memory tool"; the text editor of 2025-04 and later inserts `insert_text`, the earlier ones
+insert `new_str` and can undo.
 """
 
 import re

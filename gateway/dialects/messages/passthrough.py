@@ -1,8 +1,8 @@
 """A Messages request for an upstream that speaks Messages: as it was written, where that can be.
 
-Owns what changes all the same: the model, our seals, what would tell who asks, and what decides on
-the bill of whoever runs the gateway. Must never send a thinking that differs from what is charged.
-Source: Anthropic API reference, "Messages" and "Beta headers".
+Rewrites, even in pass-through: the model name, sealed signatures, fields that identify the user,
+fields that change the provider's price. Must never send a thinking that differs from what is
+charged. Source: Anthropic API reference, "Messages" and "Beta headers".
 """
 
 from typing import Any
@@ -64,7 +64,8 @@ def pass_through(request: Request, resolution: Resolution, betas: Betas) -> Upst
 
 
 def _is_eligible(request: Request, resolution: Resolution) -> bool:
-    """Whether the body may stand as it is: it says of thinking what was decided, within the cap."""
+    """True if the body may stand as it is: it states of thinking what was decided, within
+    the cap."""
     model, choice = resolution.model, request.reasoning
     if model.profile.takes_whole != "messages" or bool(choice.on) is not resolution.reasoning:
         return False

@@ -40,7 +40,7 @@ _GIVEN_NATIVELY = frozenset({"citations"})
 
 
 class MessagesSource(Struct, frozen=True):
-    """What the renderer must remember of a request.
+    """The facts of a request that the renderer must remember.
 
     `hides_thinking`: thinking goes out as a signature alone. `wants_one_call`: calls after the
     first are not shown. `wants_nothing`: the request only warms a cache, so its answer is empty.
@@ -176,7 +176,7 @@ def _format(fields: MessagesBody) -> tuple[str, FormatParam | None]:
 
 
 class _UserId(Struct):
-    """What agent clients put into `user_id`, as JSON."""
+    """The JSON that agent clients put into `user_id`."""
 
     account_uuid: str | None = None
     device_id: str | None = None
@@ -187,7 +187,7 @@ _USER_ID = msgspec.json.Decoder(_UserId)
 
 
 def _names(metadata: MetadataParam | None) -> tuple[str | None, str | None]:
-    """What names the person, and the session whose beginning is cached."""
+    """The name of the person, and of the session whose beginning is cached."""
     user_id = metadata.user_id if metadata is not None else None
     if not user_id:
         return None, None

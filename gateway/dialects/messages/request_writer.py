@@ -124,7 +124,7 @@ def _write_output(
 
 
 def _switch_reasoning(body: Object, resolution: Resolution) -> None:
-    """Tell the upstream whether to reason, so that what is billed is what runs."""
+    """Send the upstream whether to reason, so that what is billed is what runs."""
     profile, on = resolution.model.profile, resolution.reasoning
     effort = profile.efforts.get(resolution.effort or "") if on else None
     if profile.spelling == "reasoning_effort" and on:
@@ -143,7 +143,8 @@ def _switch_reasoning(body: Object, resolution: Resolution) -> None:
 def _write_parameters(
     body: Object, request: Request, resolution: Resolution, degraded: list[str]
 ) -> None:
-    """What is left: sent, dropped and named, or refused where its absence would break something."""
+    """Write the other parameters: sent, dropped and named, or refused where their absence would
+    break something."""
     profile, sampling = resolution.model.profile, request.sampling
     if sampling.n is not None and sampling.n > 1:
         raise one_choice_only()

@@ -82,7 +82,7 @@ class _Results:
         return self._turn[places.popleft()]
 
     def rest(self) -> Iterator[Message]:
-        """What nobody took, in its order."""
+        """The results that nobody took, in their order."""
         return (each for place, each in enumerate(self._turn) if place not in self._taken)
 
 

@@ -93,7 +93,7 @@ class Stream:
         return frames
 
     def finish(self) -> list[bytes]:
-        """Frames for whatever waits, and the end of the last block."""
+        """Frames for everything that waits, and the end of the last block."""
         frames: list[bytes] = []
         while self._index < len(self._assembly.blocks):
             block = self._assembly.blocks[self._index]
@@ -115,7 +115,7 @@ class Stream:
             self._close(block, frames)
 
     def _is_done(self, block: Block) -> bool:
-        """Whether a block that is not the newest can get no more pieces."""
+        """True if a block that is not the newest can get no more pieces."""
         if block.kind != "tool_use":
             return True
         fresh = self._sent[self._looked_at :].decode()

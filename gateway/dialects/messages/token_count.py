@@ -40,9 +40,10 @@ _SOURCE_BYTES = 128
 
 
 class CountableContent(Struct):
-    """What of a body counts: texts, PDFs in base64 whose text counts too, and tokens for the rest.
+    """The parts of a body that count: texts, PDFs in base64 whose text counts too, and tokens for
+    the rest.
 
-    `declared` are the tools as a model is told of them, empty where there are none.
+    `declared` are the tools as a model reads them, empty where there are none.
     """
 
     texts: list[str]
@@ -52,7 +53,7 @@ class CountableContent(Struct):
 
 
 def read_counted(body: bytes) -> CountableContent:
-    """What counts in a `count_tokens` body; some work for the largest.
+    """Read what counts in a `count_tokens` body; some work for the largest.
 
     Raises `InvalidRequest` only for what is not JSON, or has no messages.
     """
@@ -185,7 +186,7 @@ def estimate(body: bytes) -> int:
 
 
 def _strings(body: bytes, member: bytes) -> Iterator[tuple[int, int]]:
-    """Where the values of a member begin and end, taking them for strings without escapes."""
+    """The bounds of the values of a member, taking them for strings without escapes."""
     start = body.find(member)
     while start >= 0:
         opening = body.find(b'"', start + len(member))

@@ -57,7 +57,7 @@ def read_tool(param: MessagesTool) -> Tool | None:
 
 
 def read_choice(choice: ToolChoiceParam | None, tools: Sequence[Tool]) -> ToolChoice | None:
-    """Whether and which tool must be called; raises `InvalidRequest` for one that is not there."""
+    """The tool that must be called, if any; raises `InvalidRequest` for one that is not there."""
     if choice is None:
         return None
     match choice.type:

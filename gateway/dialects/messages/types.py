@@ -1,4 +1,4 @@
-"""What a Messages body looks like on the wire.
+"""A Messages body on the wire.
 
 Owns the shapes of Anthropic's Messages API, as far as anything here reads them. Must never be
 stricter than that: unknown members are ignored, unknown kinds of block read as None, and what is
@@ -19,7 +19,7 @@ Content = str | Annotated[list[Raw], Meta(max_length=PARTS_MAX)]
 
 
 class SourceParam(Struct):
-    """Where an image or a document comes from: base64, text, content, url or file."""
+    """The source of an image or a document: base64, text, content, url or file."""
 
     type: str
     media_type: str | None = None

@@ -24,7 +24,7 @@ Kind = Literal["function", "custom", "local_shell", "shell", "apply_patch", "too
 
 
 class Binding(Struct, frozen=True):
-    """What the client calls the tool that a model knows under one flat name."""
+    """The client's name of a tool that a model knows under one flat name."""
 
     kind: Kind
     name: str
@@ -98,7 +98,7 @@ TYPED: dict[str, Tool] = {
 
 
 def custom_tool(param: ResponsesTool, name: str) -> Tool:
-    """A free-form tool as a function of one text; a grammar is told in its description."""
+    """A free-form tool as a function of one text; a grammar stands in its description."""
     description = param.description or ""
     grammar = param.format or {}
     if grammar.get("type") == "grammar" and isinstance(grammar.get("definition"), str):

@@ -22,7 +22,7 @@ _DETAILS = {"low": "low", "high": "high", "auto": "auto", "original": "high"}
 
 
 class PartContext(Struct, frozen=True):
-    """Where a content stands: its path in the body, and whether it is the user's newest message.
+    """The place of a content: its path in the body, and whether it is the user's newest message.
 
     A part of an unknown kind is an error there, and a note in `degraded` further up, where the
     client could not take it back.
@@ -34,7 +34,8 @@ class PartContext(Struct, frozen=True):
 
 
 def read_parts(content: str | list[Any] | None, place: PartContext) -> Iterator[InternalPart]:
-    """What a model may see of a content; raises `InvalidRequest` for what cannot be served."""
+    """The parts of a content that a model may see; raises `InvalidRequest` for what cannot be
+    served."""
     if isinstance(content, str):
         yield TextPart(content)
         return

@@ -42,7 +42,7 @@ from gateway.dialects.responses.types import (
 
 
 class History(Struct):
-    """What the items say; `tools` are lists of further tools, each with its path.
+    """The content of the items; `tools` are lists of further tools, each with its path.
 
     `signed_blocks` are those that the items hold sealed, by the sealed text.
     """
@@ -75,7 +75,7 @@ def read_items(items: Sequence[Object], given: int, sealer: Sealer, account_id: 
 
 
 class _CallResult(Struct):
-    """The result of one call, as far as it was told."""
+    """The result of one call, as far as it was given."""
 
     parts: list[Part]
     is_error: bool = False

@@ -45,7 +45,8 @@ def write_conversation(messages: Iterable[Message], think: Think) -> tuple[list[
 
 
 def write_reasoning(message: AssistantMessage, upstream: str, takes_open: bool) -> list[Object]:
-    """What `upstream` sealed, as it came; where there is none, the bare reasoning if it may be."""
+    """The reasoning that `upstream` sealed, as it came; where there is none, the bare reasoning if
+    it may be."""
     sealed = [write_sealed(each) for each in message.signed_blocks if each.upstream == upstream]
     if sealed or not takes_open or not message.reasoning:
         return sealed

@@ -1,8 +1,8 @@
 """A Responses request for an upstream that speaks Responses: as it was written, where that can be.
 
-Owns what changes all the same: the model, our seals, what would tell who asks or be kept, and what
-decides on the bill of whoever runs the gateway. Must never send a reasoning that differs from what
-is charged. Source: OpenAI API reference, "Create a model response".
+Rewrites, even in pass-through: the model name, sealed reasoning, fields that identify the user or
+have the answer stored, fields that change the provider's price. Must never send a reasoning that
+differs from what is charged. Source: OpenAI API reference, "Create a model response".
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""Whether a request may go as its client wrote it to an upstream that speaks Responses.
+"""A check that a request may go as its client wrote it to an upstream that speaks Responses.
 
 Owns the rule: what the gateway has to look up, to fit together or to bring back under another name
 is not for the upstream to read. Source: OpenAI API reference, "Create a model response".
@@ -33,7 +33,7 @@ def is_plain(body: ResponsesBody, own: Sequence[Object], toolbox: Toolbox) -> bo
 
 
 def _refers(item: Object) -> bool:
-    """Whether a part names a file that lies elsewhere, which somebody would have to fetch."""
+    """True if a part names a file that lies elsewhere, which somebody would have to fetch."""
     for content in (item.get("content"), item.get("output")):
         for part in content if isinstance(content, list) else ():
             if isinstance(part, dict) and not _ELSEWHERE.isdisjoint(part):

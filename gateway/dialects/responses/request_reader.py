@@ -48,7 +48,7 @@ REFERENCED_BYTES_MAX = 4 * 1024 * 1024
 
 
 class ResponsesSource(Struct, frozen=True):
-    """What the renderer wants to remember: `context` is all input, inherited items included."""
+    """The facts that the renderer remembers: `context` is all input, inherited items included."""
 
     body: ResponsesBody
     toolbox: Toolbox
@@ -58,7 +58,7 @@ class ResponsesSource(Struct, frozen=True):
 
 
 class _Given(Struct, frozen=True):
-    """What stands in the body itself; `references` are places of stored items, with their ids."""
+    """The content of the body itself; `references` are places of stored items, with their ids."""
 
     raw: bytes
     body: ResponsesBody
@@ -67,7 +67,7 @@ class _Given(Struct, frozen=True):
 
 
 class _Stored(Struct, frozen=True):
-    """What the body refers to: items by id, and the response before it."""
+    """The objects that the body refers to: items by id, and the response before it."""
 
     items: dict[str, Raw]
     previous: StoredResponse | None

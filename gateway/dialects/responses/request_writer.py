@@ -123,7 +123,7 @@ def switch_off(body: Object, profile: Profile) -> None:
 
 
 def _switch_reasoning(body: Object, resolution: Resolution) -> None:
-    """Tell the upstream whether to reason, so that what is billed is what runs."""
+    """Send the upstream whether to reason, so that what is billed is what runs."""
     profile, on = resolution.model.profile, resolution.reasoning
     if profile.spelling == "chat_template_kwargs":
         set_template_flags(body, on)

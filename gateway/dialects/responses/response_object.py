@@ -72,7 +72,8 @@ def new_object(
 ) -> ResponseObject:
     """The object of a response in progress: what was asked for, defaults filled in.
 
-    Whatever the client nested is encoded here, once; raises `InvalidRequest` where it is too deep.
+    Nested values of the client's are encoded here, once; raises `InvalidRequest` where they are too
+    deep.
     """
     reasoning = body.reasoning
     return ResponseObject(

@@ -1,8 +1,8 @@
-"""Stored responses: the port to whatever keeps them, and the free routes that read them.
+"""Stored responses: the port to their store, and the free routes that read them.
 
 A stored response holds its whole input, what it inherited included, so that one look-up gives the
-context of the next. Must never tell an account whether another account has an id.
-Source: OpenAI API reference, "Get a model response", "Delete", "List input items".
+context of the next. Must never reveal to an account whether another account has an id. Source:
+OpenAI API reference, "Get a model response", "Delete", "List input items".
 """
 
 import re
@@ -65,10 +65,10 @@ class ResponseState(Protocol):
         """
 
     async def save(self, caller: Caller, stored: StoredResponse) -> bool:
-        """Whether it is kept now; never raises for the database's sake."""
+        """Keep it; returns whether it is kept now, and never raises for the database's sake."""
 
     async def delete(self, caller: Caller, response_id: str) -> bool:
-        """Whether it was there. Raises `DatabaseUnavailable`."""
+        """Delete it; returns whether it was there. Raises `DatabaseUnavailable`."""
 
 
 class _ResponseOutput(Struct):
@@ -87,7 +87,7 @@ _ID = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 
 
 def is_an_id(text: str) -> bool:
-    """Whether a response or an item may have this id; a database must not be asked for others."""
+    """True if a response or an item may have this id; a database must not be asked for others."""
     return _ID.fullmatch(text) is not None
 
 

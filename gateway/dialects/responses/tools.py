@@ -37,7 +37,7 @@ class Toolbox:
         self.echo: list[Object] = []
 
     def binding(self, name: str) -> Binding:
-        """What the client calls a tool; a name that nobody declared is a function's."""
+        """The client's name of a tool; a name that nobody declared is a function's."""
         return self.bindings.get(name) or Binding("function", name)
 
 

@@ -1,4 +1,4 @@
-"""What a client may send to create a response, as far as this gateway reads it.
+"""A client's request for a response, as far as this gateway reads it.
 
 Members that nothing here depends on are not named, so they can hold anything. Items, content parts
 and tools arrive as plain objects first, because their kinds are an open set: each kind that is

@@ -1,4 +1,4 @@
-"""What users read of the database, off the request path: in turn, and in a thread of its own.
+"""Users' reads of the database, off the request path: in turn, and in a thread of its own.
 
 Owns how many reads there are at once, so that none of them keeps the poll of the keys, the lease or
 anybody's charge waiting for a thread or a connection.

@@ -1,4 +1,5 @@
-"""Who counts the tokens of a request: its upstream where it can, else a vocabulary in memory.
+"""Token counts of a request: from its upstream where it can count, else from a vocabulary in
+memory.
 
 Owns the order, and the one thread in which everything is counted, a portion at a time, by turns of
 accounts: more threads would only take turns with the event loop, which is what the counter avoids.
@@ -131,7 +132,7 @@ class Counting:
     async def _ask_upstream(
         self, request: Request, declared: str, key: CachedKey, size: int
     ) -> int | None:
-        """What the upstream of the request's model counts.
+        """The count by the upstream of the request's model.
 
         None where it has no counter or fails, or is asked for as many counts as it may. Raises what
         finding the model and rendering for it raises.

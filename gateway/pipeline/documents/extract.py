@@ -3,7 +3,7 @@
     python -I extract.py MEMORY_BYTES PROCESSOR_SECONDS PAGES_MAX CHARACTERS_MAX
 
 Owns the bounds that a hostile PDF cannot pass, because the system keeps them, and what is wrong
-with one that has no text, as its exit status. It steps back behind whoever serves. Must never
+with one that has no text, as its exit status. It yields the processor to the gateway. Must never
 import anything of the gateway, so that the process starts quickly and knows no secrets. Text is in
 the order of the pages, an empty line between two. Source: ISO 32000.
 """
@@ -19,7 +19,7 @@ _NICE = 10
 
 
 class Fault(IntEnum):
-    """What is wrong with a PDF."""
+    """The fault of a PDF."""
 
     INVALID = 10
     ENCRYPTED = 11

@@ -1,4 +1,4 @@
-"""The texts of documents that were read, by account: nobody's reading makes others read anew.
+"""The texts of documents that were read, by account: nobody's reading makes others read again.
 
 Pure: time is handed in, in seconds. An account that has its share forgets what it has not used for
 longest; what nobody has used for a while goes anyway.
@@ -27,7 +27,7 @@ class TextCache(Generic[T]):
         self._of_account: dict[str, OrderedDict[bytes, None]] = {}
 
     def get(self, holder: Holder, digest: bytes, now: float) -> T | None:
-        """What the account remembers."""
+        """The value that the account remembers."""
         key = (holder[1], digest)
         found = self._known.get(key)
         if found is None:

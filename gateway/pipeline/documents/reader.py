@@ -80,7 +80,7 @@ class Unreadable(Struct, frozen=True):
 
 
 class DocumentAllowance:
-    """How much the documents of one request may be: the same one many times is as much each."""
+    """A bound on the documents of one request: the same one many times counts each time."""
 
     def __init__(self) -> None:
         self._documents = DOCUMENTS_MAX

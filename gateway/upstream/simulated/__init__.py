@@ -25,7 +25,7 @@ event with choices; the first is the role alone. `SECONDS` may have a fraction.
     the end     !refuse                 finish_reason content_filter
                 !length                 finish_reason length
                 !finish VALUE           any other finish_reason
-                !choices N              so many choices, whatever `n` asks for
+                !choices N              so many choices, for any `n`
                 !end-early              a clean end without finish_reason, usage and [DONE]
                 !no-done                finish_reason, but no [DONE]
     failures    !error STATUS [TYPE] [RETRY_AFTER]

@@ -1,4 +1,4 @@
-"""What is answered: reasoning, content, tool calls, why it ends, and the tokens it took.
+"""The content of an answer: reasoning, text, tool calls, why it ends, and the tokens it took.
 
 Owns the words; how they are cut into events is `stream`'s. The same request gives the same answer.
 A token is a word. A cap on the output is obeyed, and reasoning counts inside it, so a small cap

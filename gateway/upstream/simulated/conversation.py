@@ -1,4 +1,4 @@
-"""What the messages of a request say, read once: what was said, its images, its size.
+"""The messages of a request, read once: the user's texts, its images, its size.
 
 Owns the reading only, for any family, so it is lenient; `rules` has refused what a strict family
 does not take. A token is a word, and an image is 64: simple, documented, and easy to foretell.
@@ -79,7 +79,7 @@ def text_of(content: Any) -> str:
 
 
 def count_images(content: Any) -> int:
-    """How many image parts a message's content has."""
+    """The number of image parts in a message's content."""
     return sum(part.get("type") == "image_url" for part in _parts(content))
 
 

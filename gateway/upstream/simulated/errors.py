@@ -1,4 +1,4 @@
-"""What the simulated upstream answers when it does not answer: Moonshot's error envelope.
+"""The simulated upstream's refusals: Moonshot's error envelope.
 
 The body is `{"error": {"message", "type"}}`: no `code`, no `param`. One status may have several
 types (429 has three), so a reader must look at the type. A 504 is an HTML page, as it comes from
@@ -70,7 +70,7 @@ class Refused(Exception):
 
     @property
     def body(self) -> bytes:
-        """The answer's body: JSON, but for 504."""
+        """The answer's body: JSON, except for 504."""
         return _TIMEOUT_PAGE if self.status == 504 else error_object(self.type, self.message)
 
     @property

@@ -111,7 +111,7 @@ def unknown_model(model: str) -> Refused:
 
 
 def thinks(family: Family, body: dict[str, Any]) -> bool:
-    """Whether thinking is on for this request: what it says, else the family's default."""
+    """True if thinking is on for this request: by its own word, else by the family's default."""
     thinking = body.get("thinking")
     kind = thinking.get("type") if isinstance(thinking, dict) else None
     if family.thinking == "always":

@@ -1,4 +1,4 @@
-"""What a strict family refuses in `messages`: roles, contents, and tool calls without results.
+"""The refusals of a strict family in `messages`: roles, contents, and tool calls without results.
 
 The wording is the real API's where it is known (reported by its users).
 """

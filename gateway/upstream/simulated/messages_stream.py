@@ -43,7 +43,7 @@ def render_body(answer: Answer, envelope: Envelope, script: Script) -> bytes:
 
 
 def render_chunks(answer: Answer, envelope: Envelope, script: Script) -> Iterator[bytes]:
-    """The JSON of every event in its order, but for `message_stop`."""
+    """The JSON of every event in its order, except `message_stop`."""
     usage = {**_usage(answer.usage, script), "output_tokens": 1}
     usage.pop("output_tokens_details", None)
     message = {**_message(envelope), "content": [], "usage": usage}

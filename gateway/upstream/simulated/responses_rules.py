@@ -43,17 +43,17 @@ _SEALED = "reasoning.encrypted_content"
 
 
 def is_openais(model: str) -> bool:
-    """Whether it is one of OpenAI's models."""
+    """True for one of OpenAI's models."""
     return model.startswith(_OPENAI)
 
 
 def seals(model: str) -> bool:
-    """Whether it reasons as OpenAI's models do, and seals what it thought."""
+    """True if it reasons as OpenAI's models do, and seals its reasoning."""
     return is_openais(model) and not model.startswith(_WITHOUT_REASONING)
 
 
 def is_an_engines(model: str) -> bool:
-    """Whether an engine such as vLLM serves it, which shows its reasoning as it is."""
+    """True if an engine such as vLLM serves it, which shows its reasoning as it is."""
     return not is_openais(model) and not model.startswith(_MOONSHOT)
 
 
@@ -138,7 +138,7 @@ def _read_format(chat: Body, body: Body) -> None:
 
 
 def _read_reasoning(chat: Body, body: Body) -> None:
-    """OpenAI's models reason unless they are told not to, and only the newer ones can be told."""
+    """OpenAI's models reason unless it is switched off, and only the newer ones allow that."""
     model, reasoning = body["model"], body.get("reasoning") or {}
     if not isinstance(reasoning, dict) or reasoning.keys() - {"effort", "summary"}:
         raise Refused("Unknown parameter in 'reasoning'.")

@@ -2,7 +2,7 @@
 
 Order and members follow OpenAI's: `response.created`, `response.in_progress`, then each item from
 where it is added to where it is done (reasoning, message, calls), and at last `response.completed`
-or `response.incomplete` with everything again. OpenAI and Moonshot tell a summary of the reasoning,
+or `response.incomplete` with everything again. OpenAI and Moonshot send a summary of the reasoning,
 engines the reasoning itself. Sources: OpenAI API reference, "Streaming events"; vLLM, "Responses
 API".
 """
@@ -30,7 +30,7 @@ def render_body(answer: Answer, envelope: Envelope, script: Script) -> bytes:
 
 
 def render_chunks(answer: Answer, envelope: Envelope, script: Script) -> Iterator[bytes]:
-    """The JSON of every event in its order, but for the last."""
+    """The JSON of every event in its order, except the last."""
     for number, (kind, members) in enumerate(_events(answer, envelope)):
         yield _event(kind, number, **members)
 
@@ -67,7 +67,7 @@ def _events(answer: Answer, envelope: Envelope) -> Iterator[tuple[str, Object]]:
 
 
 def _empty(item: Object) -> Object:
-    """What an item holds when it is added."""
+    """An item as it is when it is added."""
     match item["type"]:
         case "reasoning":
             return {"summary": [], "content": [], "encrypted_content": None}

@@ -1,4 +1,4 @@
-"""What the simulated upstream refuses, by family, before it looks at any directive.
+"""The simulated upstream's refusals, by family, before it looks at any directive.
 
 `check_shape` holds for everyone; `check_request` for the strict families only. Stricter than the
 real API on one point: a parameter outside Moonshot's schema (`seed`, `store`, `metadata`, …) is

@@ -20,7 +20,8 @@ _REASON_MEMBERS = ("reasoning_content", "reasoning", "reasoning_details")
 
 
 class Asked(Struct, frozen=True):
-    """What a scope may depend on: the model's id, the names of the tools, stream or not."""
+    """The facts that a scope may depend on: the model's id, the names of the tools, stream
+    or not."""
 
     model: str
     tools: frozenset[str] = frozenset()
@@ -43,7 +44,7 @@ class ScriptedError(Struct, frozen=True):
 
 
 class Script(Struct, frozen=True, kw_only=True):
-    """What the directives of one turn ask for. Counts are of chunks, from 1 for the role."""
+    """The directives of one turn. Counts are of chunks, from 1 for the role."""
 
     answer: str | None = None
     chunks: int | None = None

@@ -1,8 +1,8 @@
 """Serves the simulated upstream: for good (`serve`), or for as long as a block lasts (`running`).
 
 Owns the socket and uvicorn's HTTP protocol, but not uvicorn's server, which would take the
-process's signals, wait for open streams at the end and change the logging set-up of whoever
-started us. Must never log: what the script breaks is meant to break.
+process's signals, wait for open streams at the end and change the caller's logging set-up. Must
+never log: what the script breaks is meant to break.
 """
 
 import asyncio
@@ -96,7 +96,7 @@ async def serve(
     api_key: str | None = None,
     ready: Callable[[str], None] | None = None,
 ) -> None:
-    """Serve until SIGINT, SIGTERM or cancellation; `ready` is told the base URL.
+    """Serve until SIGINT, SIGTERM or cancellation; `ready` is called with the base URL.
 
     For a process of its own: it takes the two signals of the running loop, in the main thread.
     """

@@ -52,7 +52,7 @@ class Stats:
             self._requests_bytes -= len(self._requests.popleft()[1])
 
     def reset(self) -> None:
-        """Start from nothing, but for the requests that are open: they still end."""
+        """Start from nothing, except for the requests that are open: they still end."""
         self.received = self.open
         self.streams_started = self.chunks_sent = 0
         self.outcomes.clear()

@@ -24,7 +24,8 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Envelope(Struct, frozen=True):
-    """What all chunks of one answer share. `choices` is how many answers were asked for (`n`)."""
+    """The members that all chunks of one answer share. `choices` is how many answers were asked for
+    (`n`)."""
 
     id: str
     model: str
@@ -47,7 +48,7 @@ def make_envelope(raw: bytes, body: dict[str, Any]) -> Envelope:
 
 
 def render_body(answer: Answer, envelope: Envelope, script: Script) -> bytes:
-    """The answer as one JSON object. Usage is at the top but for `!usage choice` and `none`."""
+    """The answer as one JSON object. Usage is at the top except with `!usage choice` and `none`."""
     message: dict[str, Any] = {"role": "assistant", "content": "".join(answer.content)}
     if answer.calls and not answer.content:
         message["content"] = None

@@ -1,4 +1,4 @@
-"""What `delivery` must know of a dialect: how an answer is written in it, and how a stream ends."""
+"""A dialect as `delivery` uses it: how an answer is written in it, and how a stream ends."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -23,8 +23,8 @@ _BROKEN = "Simulated error in the middle of the stream"
 class Wire(Struct, frozen=True):
     """One dialect.
 
-    `read_body` makes chat of a request, `render_chunks` gives the payloads of a stream but for
-    the last one, which is `render_end`'s; `refuse` is the body of a refusal.
+    `read_body` makes chat of a request, `render_chunks` gives the payloads of a stream except the
+    last one, which is `render_end`'s; `refuse` is the body of a refusal.
     """
 
     read_body: Callable[[Any], Any]

@@ -63,7 +63,7 @@ class KeyReconciler:
         """Everything for one object, as it is now.
 
         Raises `DatabaseUnavailable` and `ClusterUnavailable`, after which another attempt may
-        succeed; whatever else is wrong stands in the status.
+        succeed; anything else that is wrong stands in the status.
         """
         async with self._context.locks.hold(KIND, namespace, name):
             for _ in range(_ATTEMPTS):
@@ -99,7 +99,7 @@ class KeyReconciler:
         secret_version: str | None,
         fleets: list[dict[str, Any]],
     ) -> bool:
-        """Whether there is nothing to do for an object, from lists that were read before.
+        """True if there is nothing to do for an object, from lists that were read before.
 
         A Secret is read only where it is not the one that was seen the last time. Raises
         `ClusterError`.
@@ -233,7 +233,7 @@ def _situation(
 
 
 def _why_public(secret: dict[str, Any], brought: str | None) -> str | None:
-    """Why what was brought along is no secret of whoever brought it, or None."""
+    """The reason why a key that was brought along is no secret of its owner, or None."""
     if keysecret.is_made(secret):
         name = secret["metadata"]["name"]
         return f"the Secret {name} was made by the operator: bring a key in one of your own"

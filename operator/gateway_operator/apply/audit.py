@@ -1,4 +1,4 @@
-"""The audit beside everything else: one round of the ledger, told where something is wrong."""
+"""The audit beside everything else: one round of the ledger, reported where something is wrong."""
 
 import logging
 from time import monotonic
@@ -13,7 +13,7 @@ _REPORTED_MAX = 20
 
 
 class Auditor:
-    """Remembers what it has told, so that a round that finds the same tells nothing."""
+    """Remembers what it has reported, so that a round that finds the same reports nothing."""
 
     def __init__(self, context: OperatorContext) -> None:
         self._context = context

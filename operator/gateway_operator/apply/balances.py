@@ -31,7 +31,7 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 class Balances:
     """One look is a few statements and, at most, as many writes as there is time for.
 
-    `shown` must know all objects before the first look: a mark is told once, to those it knows.
+    `shown` must know all objects before the first look: a mark is reported once, to those it knows.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Balances:
         self._next_write = monotonic()
 
     async def check(self) -> None:
-        """Read the books, tell what is new.
+        """Read the books and report what is new.
 
         Raises `DatabaseUnavailable` and `ClusterUnavailable`.
         """

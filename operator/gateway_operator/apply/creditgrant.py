@@ -33,7 +33,7 @@ class GrantReconciler:
     async def reconcile(self, namespace: str, name: str) -> None:
         """Everything for one object, as it is now.
 
-        Raises `DatabaseUnavailable` and `ClusterUnavailable`; whatever else is wrong stands in
+        Raises `DatabaseUnavailable` and `ClusterUnavailable`; anything else that is wrong stands in
         the status.
         """
         async with self._context.locks.hold(KIND, namespace, name):
@@ -55,7 +55,7 @@ class GrantReconciler:
         await executor.execute(plan_grant(grant, state, now), grant_executor.perform)
 
     def is_up_to_date(self, body: dict[str, Any], books: Books) -> bool:
-        """Whether there is nothing to do for an object, by books that were read before."""
+        """True if there is nothing to do for an object, by books that were read before."""
         grant = _parse(body)
         if isinstance(grant, ConditionState):
             return body.get("status") == status_of_grant(body, None, grant)

@@ -1,4 +1,5 @@
-"""What the metrics say of accounts, keys and grants: nothing waits for it, nor it for a cluster."""
+"""Figures of accounts, keys and grants for the metrics: nothing waits for them, nor they for a
+cluster."""
 
 from gateway.store.balances import read_account_balances
 from gateway.store.counts import count_grants, count_keys

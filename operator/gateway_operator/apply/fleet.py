@@ -1,7 +1,7 @@
 """GatewayFleets: look, plan, carry out. The same for a new object, a changed one, and the sweep.
 
 The children belong to their fleet by owner references, so its end needs nothing from us. Children
-that run are left alone whatever is wrong with a new spec.
+that run are left alone if a new spec is wrong in any way.
 """
 
 import asyncio
@@ -59,8 +59,8 @@ class _Stalled(Exception):
 async def reconcile_fleet(context: OperatorContext, body: dict[str, Any]) -> None:
     """Bring the children of a fleet and its status to what its spec says.
 
-    `body` names the fleet; the object is read anew, as an older one must not undo a newer one.
-    Raises `ClusterUnavailable`; whatever else is wrong stands in the status.
+    `body` names the fleet; the object is read again, as an older one must not undo a newer one.
+    Raises `ClusterUnavailable`; anything else that is wrong stands in the status.
     """
     metadata = body["metadata"]
     namespace, name = metadata["namespace"], metadata["name"]
@@ -151,7 +151,7 @@ def _read(context: OperatorContext, body: dict[str, Any]) -> Fleet:
 
 
 async def _read_children(cluster: Cluster, fleet: Fleet) -> list[Child]:
-    """Whatever has the name of a child, whoever made it."""
+    """Every object that has the name of a child, by any maker."""
     names = [("ConfigMap", config_name(fleet)), *((kind, fleet.name) for kind in _KINDS)]
     found = await asyncio.gather(
         *(cluster.get(kind, fleet.namespace, name) for kind, name in names)
@@ -198,7 +198,7 @@ def _wanted(settings: OperatorSettings, fleet: Fleet) -> dict[tuple[str, str], s
 
 
 def _not_a_credential(name: str) -> _Stalled:
-    """It would be sent to whatever URL the fleet names."""
+    """It would be sent to any URL that the fleet names."""
     return _Stalled(
         FleetReason.INVALID_SPEC,
         f"the Secret {name} is the installation's or of a kind of its own, and no upstream's"

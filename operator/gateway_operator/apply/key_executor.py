@@ -114,7 +114,7 @@ class KeyExecutor(Struct, kw_only=True):
             self._measure(changed_at(self.body))
 
     def _measure(self, wanted_at: datetime | None) -> None:
-        """How long it took until what was not wanted any more was dead."""
+        """Record the time until something that was not wanted any more was dead."""
         if wanted_at is not None:
             self.context.metrics.revoked((datetime.now(UTC) - wanted_at).total_seconds())
 
@@ -127,7 +127,7 @@ class KeyExecutor(Struct, kw_only=True):
 
 
 def _has_died(before: KeyState, after: KeyState) -> bool:
-    """Whether a key, or one of its hashes, was live before and is not any more."""
+    """True if a key, or one of its hashes, was live before and is not any more."""
     if before.suspended or before.expired:
         return False
     return after.suspended or after.expired or bool(before.live_hashes - after.live_hashes)

@@ -1,4 +1,4 @@
-"""What every apply works with: the cluster, the database, the settings, the metrics, the turns."""
+"""The context of all work: the cluster, the database, the settings, the metrics, the locks."""
 
 import asyncio
 from collections.abc import Callable

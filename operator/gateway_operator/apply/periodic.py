@@ -1,4 +1,4 @@
-"""What is done again and again, beside everything else."""
+"""Work that is repeated, beside everything else."""
 
 import asyncio
 import logging
@@ -12,7 +12,7 @@ _logger = logging.getLogger(__name__)
 
 
 async def repeat(what: str, seconds: float, act: Callable[[], Awaitable[None]]) -> None:
-    """Act every so many seconds until cancelled; no failure ends it, and each is told once."""
+    """Act every so many seconds until cancelled; no failure ends it, and each is logged once."""
     reported = ""
     while True:
         began = monotonic()

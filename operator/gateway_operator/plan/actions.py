@@ -1,4 +1,4 @@
-"""What can be done for keys and grants. None of them holds a plaintext: that is made when done."""
+"""The actions for keys and grants. None of them holds a plaintext: that is made when done."""
 
 from msgspec import Struct
 
@@ -62,7 +62,7 @@ class VoidGrant(Struct, frozen=True):
 
 
 class Announce(Struct, frozen=True):
-    """An Event that no condition tells."""
+    """An Event that no condition stands for."""
 
     reason: str
     message: str

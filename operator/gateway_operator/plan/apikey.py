@@ -1,4 +1,4 @@
-"""What is to be done for one ApiKey, from what it wants and what is there. Pure.
+"""The plan for one ApiKey, from what it wants and what is there. Pure.
 
 For a generated key, by the row (r) and the Secret (s):
 
@@ -195,7 +195,7 @@ def _plan_brought(key: ApiKey, actual: Actual) -> list[KeyAction]:
 
 
 def _is_own(key: ApiKey, row: KeyState) -> bool:
-    """Whether the row is this very object's, and alive."""
+    """True if the row is this very object's, and alive."""
     return not row.revoked and row.uid == key.metadata.uid
 
 
@@ -212,7 +212,7 @@ def _holds_newest(secret: SecretView, row: KeyState) -> bool:
 
 
 def _is_unknown(plaintext_hash: bytes | None, row: KeyState | None) -> bool:
-    """Whether this key was never recorded: a dead one must not come back."""
+    """True if this key was never recorded: a dead one must not come back."""
     if plaintext_hash is None:
         return False
     return row is None or plaintext_hash not in row.live_hashes | row.dead_hashes

@@ -16,7 +16,7 @@ _USE = timedelta(minutes=1)
 
 
 class ShownFigures(Struct, frozen=True):
-    """What the status of one ApiKey shows, and which object it is."""
+    """The figures in the status of one ApiKey, and the object's UID."""
 
     uid: str
     balance: int | None = None
@@ -24,7 +24,7 @@ class ShownFigures(Struct, frozen=True):
 
 
 def read_shown(uid: str, status: Mapping[str, Any]) -> ShownFigures:
-    """What an object's status shows now."""
+    """The figures that an object's status shows now."""
     used_at = status.get("lastUsedTime")
     return ShownFigures(
         uid, status.get("balance"), datetime.fromisoformat(used_at) if used_at else None
@@ -32,7 +32,7 @@ def read_shown(uid: str, status: Mapping[str, Any]) -> ShownFigures:
 
 
 def has_object(key: KeyBalance, shown: Mapping[Name, ShownFigures]) -> bool:
-    """Whether there is the object that a key was issued to, and not just one of its name."""
+    """True if there is the object that a key was issued to, and not just one of its name."""
     now = shown.get(_name(key))
     return now is not None and now.uid == key.uid
 
@@ -47,7 +47,7 @@ class StatusWrite(Struct, frozen=True):
 def choose_writes(
     keys: Iterable[KeyBalance], shown: Mapping[Name, ShownFigures], written: Mapping[Name, float]
 ) -> list[StatusWrite]:
-    """What to write, in this order: what is urgent, then what was written longest ago.
+    """The statuses to write, in this order: what is urgent, then what was written longest ago.
 
     `shown` has the objects that there are; `written` says when this process wrote one last.
     """
@@ -59,7 +59,7 @@ def choose_writes(
 
 
 def is_worth_writing(key: KeyBalance, shown: ShownFigures) -> bool:
-    """Whether what is shown is too far from what is."""
+    """True if the figures shown are too far from the real ones."""
     if key.used_at is not None and (shown.used_at is None or key.used_at - shown.used_at >= _USE):
         return True
     if shown.balance is None or _is_urgent(key, shown):

@@ -1,4 +1,4 @@
-"""What is to be done for one CreditGrant, from its object and its row. Pure."""
+"""The plan for one CreditGrant, from its object and its row. Pure."""
 
 from datetime import datetime
 

@@ -4,7 +4,7 @@
     there, ours, not wanted any more           delete
     wanted, not there or not as applied        apply
 
-An object that we did not make is never adopted, changed or deleted, whatever its labels say.
+An object that we did not make is never adopted, changed or deleted, with any labels.
 """
 
 import hashlib
@@ -45,7 +45,8 @@ FleetAction = ApplyChild | DeleteChild | Report
 def plan_fleet(
     wanted: Iterable[Child], actual: Iterable[Child], owner_uid: str
 ) -> list[FleetAction]:
-    """What makes `actual`, whatever has the name of a child, what is `wanted`."""
+    """The actions that make `wanted` of `actual`, which holds every object that has the name of a
+    child."""
     desired = {_identity(child): child for child in wanted}
     live = {_identity(child): child for child in actual}
     foreign = [name for name in desired if name in live and not is_owned(live[name], owner_uid)]
@@ -70,13 +71,13 @@ def plan_fleet(
 
 
 def is_owned(child: Child, owner_uid: str) -> bool:
-    """Whether an object is the child of this very fleet, not of an earlier one of its name."""
+    """True if an object is the child of this very fleet, not of an earlier one of its name."""
     owners = child["metadata"].get("ownerReferences") or ()
     return any(owner["uid"] == owner_uid and owner.get("controller") for owner in owners)
 
 
 def holds(wanted: Any, live: Any) -> bool:
-    """Whether everything that is wanted is there; more may be, as others may have fields too."""
+    """True if everything that is wanted is there; more may be, as others may have fields too."""
     if isinstance(wanted, Mapping):
         return isinstance(live, Mapping) and all(
             holds(value, live.get(key)) for key, value in wanted.items()
@@ -111,7 +112,7 @@ def _leave_replicas(wanted: Child, live: Child | None) -> Child:
 
 
 def _owns_replicas(live: Child) -> bool:
-    """Whether the number is what we applied (`metadata.managedFields`)."""
+    """True if the number is the one that we applied (`metadata.managedFields`)."""
     return any(
         entry.get("manager") == FIELD_MANAGER
         and entry.get("operation") == "Apply"

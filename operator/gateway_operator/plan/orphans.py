@@ -26,7 +26,7 @@ class Orphans(Struct, frozen=True):
         return len(self.gone) <= self.limit
 
     def may_be_suspended(self, confirmed: int | None) -> bool:
-        """Whether they are few, or an administrator has named their exact number."""
+        """True if they are few, or an administrator has named their exact number."""
         return self.are_few or confirmed == len(self.gone)
 
 

@@ -1,4 +1,4 @@
-"""What a fleet's Deployment says of its roll-out, as a verdict. Pure."""
+"""The state of a fleet's roll-out, read from its Deployment. Pure."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from gateway_operator.resources.fleet import SCHEMA, FleetReason
 
 
 def judge(deployment: dict[str, Any] | None, schema: int | None) -> ConditionState:
-    """Whether the fleet answers with the configuration that was applied.
+    """The condition of a fleet: it is ready if it answers with the configuration that was applied.
 
     `deployment` as it is after everything was applied; `schema` is the number of the schema that
     the API server has, None where it could not be asked for.

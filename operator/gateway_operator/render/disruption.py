@@ -1,4 +1,4 @@
-"""The PodDisruptionBudget: whoever empties nodes takes one replica at a time."""
+"""The PodDisruptionBudget: emptying nodes takes one replica at a time."""
 
 from gateway_operator.render.names import Child, child, selector
 from gateway_operator.resources.fleet import Fleet

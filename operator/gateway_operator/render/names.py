@@ -30,7 +30,7 @@ def config_name(fleet: Fleet) -> str:
 
 
 def selector(fleet: Fleet) -> dict[str, str]:
-    """What finds the pods of a fleet. A Deployment's can never be changed."""
+    """The labels that find the pods of a fleet. A Deployment's can never be changed."""
     return {FLEET_LABEL: fleet.name}
 
 

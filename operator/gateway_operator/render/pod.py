@@ -143,7 +143,7 @@ def _environment(fleet: Fleet, settings: OperatorSettings) -> list[dict[str, Any
 
 
 def _resources(fleet: Fleet) -> dict[str, Any]:
-    """What the administrator gives, or enough for all bodies that the limits let in."""
+    """The administrator's resources, or enough for all bodies that the limits let in."""
     given = fleet.cluster.resources
     if given is None:
         bodies_mib = -(-fleet.gateway.limits.buffered_bytes // _MIB)

@@ -1,4 +1,5 @@
-"""What a GatewayFleet may ask for its pods: what a gateway needs, and no way to anything else.
+"""The fields that a GatewayFleet may set for its pods: those that a gateway needs, and no way to
+anything else.
 
 Its pods run in the operator's namespace, beside the operator's account and its Secrets. So a fleet
 says where its pods run and how much they get; what runs in them, and what they can read, is the

@@ -1,6 +1,6 @@
 """The Service: clients on port 80, and nothing else. Only ready pods are behind it.
 
-Health and metrics have no credentials, so they are for whoever reaches the pods themselves.
+Health and metrics have no credentials, so only pods that reach ours directly get them.
 """
 
 from gateway_operator.render.names import CLIENTS, Child, child, selector

@@ -43,7 +43,7 @@ def parse_key(body: dict[str, Any]) -> ApiKey | ConditionState:
 
 
 def condition_of_row(row: KeyState) -> ConditionState:
-    """What a row says of a key of which nothing else is wrong."""
+    """The condition of a key of which nothing is wrong except what its row states."""
     if row.suspended:
         return stalled(ApiKeyReason.SUSPENDED, "spec.suspended is true: the key is refused")
     if row.expired:

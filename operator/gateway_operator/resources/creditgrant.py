@@ -23,7 +23,7 @@ class CreditGrantReason(StrEnum):
 
 
 def condition_of_result(result: GrantResult) -> ConditionState:
-    """What became of a grant, as a condition."""
+    """The result of a grant, as a condition."""
     reason = CreditGrantReason(result.reason).value
     return ConditionState("stalled" if result.is_stalled else "ready", reason, result.message)
 

@@ -61,7 +61,7 @@ class Autoscaling(_FleetPart, frozen=True, kw_only=True):
 
 
 class Times(_FleetPart, frozen=True, kw_only=True):
-    """How a replica ends: it goes on for `pre_stop_seconds`, drains, and has time to settle."""
+    """The end of a replica: it goes on for `pre_stop_seconds`, drains, and has time to finish."""
 
     seconds: Annotated[float, Meta(ge=0, le=7200)] = 300.0
     pre_stop_seconds: Annotated[int, Meta(ge=1, le=600)] = 10
@@ -75,7 +75,7 @@ class Times(_FleetPart, frozen=True, kw_only=True):
 
 
 class Resources(_FleetPart, frozen=True, kw_only=True):
-    """What the container is given, by the resource's name."""
+    """The container's resources, by the resource's name."""
 
     requests: dict[str, Quantity] = {}
     limits: dict[str, Quantity] = {}
@@ -122,7 +122,8 @@ class TemplateMetadata(_FleetPart, frozen=True, kw_only=True):
 
 
 class PodTemplate(_FleetPart, frozen=True, kw_only=True):
-    """What is laid over the pods; `spec` is part of a PodSpec that only the API server judges."""
+    """Fields that are laid over the pods; `spec` is part of a PodSpec that only the API server
+    judges."""
 
     metadata: TemplateMetadata = TemplateMetadata()
     spec: dict[str, Any] = {}
@@ -169,7 +170,7 @@ class Fleet(Struct, frozen=True, kw_only=True):
 def read_fleet(body: Mapping[str, Any]) -> Fleet:
     """The object as the API server gives it.
 
-    Raises `SpecError` for whatever a gateway would refuse at its start.
+    Raises `SpecError` for everything that a gateway would refuse at its start.
     """
     document = parse_document({**body, "apiVersion": API_VERSION, "kind": KIND})
     assert isinstance(document, GatewayFleet), "the kind is told"
@@ -188,7 +189,7 @@ def read_fleet(body: Mapping[str, Any]) -> Fleet:
 
 
 def may_be_credential(secret: Mapping[str, Any]) -> bool:
-    """Whether a Secret may be sent to an upstream.
+    """True if a Secret may be sent to an upstream.
 
     Not one that the operator made, nor one that holds a key of a client, nor what Kubernetes and
     Helm keep in Secrets of their own types.
@@ -199,7 +200,7 @@ def may_be_credential(secret: Mapping[str, Any]) -> bool:
 
 
 def client_url(body: Mapping[str, Any]) -> str:
-    """Where clients reach a fleet: what the Secrets of keys are given; no slash at its end."""
+    """The URL of a fleet for clients, as the Secrets of keys hold it; no slash at its end."""
     metadata = body["metadata"]
     given = (body.get("spec") or {}).get("clientURL")
     url: str = given or f"http://{metadata['name']}.{metadata['namespace']}.svc.cluster.local"

@@ -1,7 +1,7 @@
 """The Secret of a generated key: what is in it, how it is written, and how it is read.
 
-A rotation puts the successor beside the key first, under `.next`. So whoever goes on after a
-crash, or at the same time, goes on with the same successor.
+A rotation puts the successor beside the key first, under `.next`. So an attempt after a crash, or
+at the same time, goes on with the same successor.
 """
 
 import base64
@@ -23,18 +23,18 @@ _SUCCESSOR = ".next"
 
 
 def is_labelled(secret: dict[str, Any]) -> bool:
-    """Whether the Secret says that it holds a key."""
+    """True if the Secret is labelled as holding a key."""
     return _labels(secret).get(KEY_LABEL) == "true"
 
 
 def is_made_for(secret: dict[str, Any], name: str) -> bool:
-    """Whether the operator made the Secret for the ApiKey of this name."""
+    """True if the operator made the Secret for the ApiKey of this name."""
     labels = _labels(secret)
     return labels.get(MANAGED_BY_LABEL) == FIELD_MANAGER and labels.get(APIKEY_LABEL) == name
 
 
 def is_made(secret: dict[str, Any]) -> bool:
-    """Whether the operator made the Secret, for whatever; one sign of it is enough.
+    """True if the operator made the Secret, for any purpose; one sign of it is enough.
 
     For a Secret that should have been brought along: labels are taken away easily.
     """
@@ -48,7 +48,7 @@ def is_made(secret: dict[str, Any]) -> bool:
 
 
 def is_owned_by(secret: dict[str, Any], uid: str) -> bool:
-    """Whether it goes when this very object goes."""
+    """True if it goes when this very object goes."""
     owners = secret["metadata"].get("ownerReferences") or ()
     return any(owner.get("uid") == uid for owner in owners)
 
@@ -62,7 +62,7 @@ def read_value(secret: dict[str, Any], key: str) -> str | None:
 
 
 def read_plaintexts(secret: dict[str, Any]) -> list[str]:
-    """What the Secret gives out as the key: the same twice, unless somebody edited it."""
+    """The keys that the Secret gives out: the same twice, unless somebody edited it."""
     return [value for value in (read_value(secret, key) for key in _PLAINTEXTS) if value]
 
 
@@ -72,7 +72,7 @@ def read_successor(secret: dict[str, Any]) -> str | None:
 
 
 def has_values(secret: dict[str, Any], plaintext: str, client_url: str | None) -> bool:
-    """Whether it gives out this key, at this address where there is one."""
+    """True if it gives out this key, at this address where there is one."""
     return all(
         read_value(secret, key) == value for key, value in _values(plaintext, client_url).items()
     )
