@@ -70,6 +70,9 @@ NOT_DOCUMENTED = {"content-length", "content-type", "cache-control", "bearer", "
     "transfer-encoding", "chunked",
 }  # fmt: skip
 
+#: each has a plainer word: send, report, show, log; anyone, any; again; expensive; except
+NOT_PLAIN = re.compile(r"\b(?:told|tells?|whoever|whatever|anew|dear|but\s+for)\b", re.I)
+
 #: kinds in the headings of resources.md
 ARTICLES = {
     "ApiKey": "an ApiKey", "CreditGrant": "a CreditGrant", "GatewayFleet": "a GatewayFleet",
@@ -486,6 +489,17 @@ def test_the_readme_fits_one_screen_and_begins_with_the_two_commands() -> None:
     assert len(text.splitlines()) <= 60
     assert text.index("make run") < text.index("make test") < 1500
     assert "docs/index.md" in text
+
+
+def test_the_docs_use_plain_words() -> None:
+    """Words that make a reader look twice; quoted ones stand between backticks."""
+    pages = (path for path in PAGES if path.name != "CHANGELOG.md")
+    found = {
+        f"{path.name}: {match.group()}"
+        for path in pages
+        for match in NOT_PLAIN.finditer(re.sub(r"`[^`]*`", "", without_blocks(path.read_text())))
+    }
+    assert found == set()
 
 
 def test_every_page_is_in_a_folder_by_need_and_on_the_map() -> None:

@@ -21,7 +21,7 @@ PAGES = sorted((DOCS / "reference/runbooks").glob("*.md"))
 ALERTS = {rule["alert"] for rule in rules("alerts")}
 SEVERITIES = {"critical", "warning", "info"}
 #: what a page must answer, in this order
-PARTS = ("**What it means.**", "**Who is hurt.**", "## Look", "## Do")
+PARTS = ("**Meaning.**", "**Affected.**", "## Look", "## Do")
 
 
 def test_prometheus_takes_the_rules() -> None:

@@ -123,7 +123,7 @@ def test_a_sub_agent_works_beside(site: Site, home: Home) -> None:
 
 
 @sees(
-    *_CLIENT, "deferred tools found by a search (`tool_reference`); its web search told as refused"
+    *_CLIENT, "deferred tools found by a search (`tool_reference`); its web search shown as refused"
 )
 def test_deferred_tools_are_found_and_a_hosted_one_is_refused_to_the_model(
     site: Site, home: Home

@@ -54,7 +54,7 @@ def test_a_refusal_by_the_upstream_is_told_in_its_words(site: Site, home: Home) 
     seen.cost_nothing()
 
 
-@sees(*_CLIENT, "credits used up and a wrong key, each told once")
+@sees(*_CLIENT, "credits used up and a wrong key, each shown once")
 def test_used_up_credits_are_told_once(site: Site, home: Home) -> None:
     with site.watch() as seen:
         told = ask(home, settings(site, ANTHROPIC_AUTH_TOKEN=site.poor_key), "!answer Never.")

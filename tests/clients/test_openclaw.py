@@ -56,7 +56,7 @@ def test_tools_run(site: Site, home: Home, route: str) -> None:
     assert reasonings == ["Look first.", "Now write."]
 
 
-@sees(*_CLIENT, "credits used up, told")
+@sees(*_CLIENT, "credits used up, shown")
 def test_used_up_credits_are_told(site: Site, home: Home) -> None:
     with site.watch() as seen:
         done = ask(site, home, "chat", "!answer Never.", key=site.poor_key)

@@ -56,7 +56,7 @@ def test_tools_run_and_sessions_go_on(site: Site, home: Home, route: str) -> Non
     assert len(seen.messages("tool")) == 3
 
 
-@sees(*_CLIENT, "credits used up, told")
+@sees(*_CLIENT, "credits used up, shown")
 @pytest.mark.parametrize("route", list(PROVIDERS))
 def test_used_up_credits_are_told(site: Site, home: Home, route: str) -> None:
     with site.watch() as seen:

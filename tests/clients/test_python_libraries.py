@@ -119,7 +119,7 @@ def test_llm_answers_through_anthropic(site: Site, home: Home) -> None:
     seen.served("messages", 1)
 
 
-@sees(*_AIDER, "an edit, streamed, and credits used up, told")
+@sees(*_AIDER, "an edit, streamed, and credits used up, shown")
 def test_aider_edits_a_file(site: Site, home: Home) -> None:
     (home.work / "note.txt").write_text("before\n")
     command = [str(python("aider")), "-m", "aider", "--model", "openai/kimi-k2.5"]
