@@ -10,24 +10,34 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
+from msgspec import Struct
+
 from gateway.core.concurrency.places import FairSemaphore
 from gateway.core.errors import DatabaseUnavailable, FaregateError, InvalidCredential
 from gateway.core.limits import RefusalThrottle
-from gateway.dialects.base import Family
 from gateway.dialects.errors import error_body, error_headers, status_for
+from gateway.http.paths import family_of
 from gateway.pipeline.connection import Message, Receive, Scope, Send
 from gateway.pipeline.key_cache import CachedKey, KeyCache
 
-OPENAI_BASE = "/api/openai/v1"
-ANTHROPIC_BASE = "/api/anthropic"
 #: free requests worked on at once, those that may wait for it, and for how long
 AT_ONCE = 96
 WAITING_MAX = 300
 _WAITING_SECONDS_MAX = 60.0
-#: where a scope has the key that asks, or why there is none
-CALLER = "faregate.caller"
+#: where a scope has its `FreeRequest`
+FREE_REQUEST = "faregate.request"
 
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class FreeRequest(Struct):
+    """A request to a free route, as those around the framework know it."""
+
+    request_id: str
+    #: whether its path is a charged one, which takes another method
+    is_charged: bool = False
+    #: the key that asks, or why there is none; None until it was looked for
+    caller: CachedKey | FaregateError | None = None
 
 
 class Entrance:
@@ -42,6 +52,7 @@ class Entrance:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request: FreeRequest = scope[FREE_REQUEST]
         account = ""
 
         async def send_slowly(message: Message) -> None:
@@ -54,10 +65,10 @@ class Entrance:
         try:
             key = await self._key(scope)
         except (InvalidCredential, DatabaseUnavailable) as error:
-            scope[CALLER] = error
+            request.caller = error
             await self._app(scope, receive, send_slowly)
             return
-        scope[CALLER] = key
+        request.caller = key
         account = key.caller.account
         try:
             key.acquire()
@@ -78,14 +89,9 @@ class Entrance:
         return key
 
 
-def family_of(path: str) -> Family:
-    """Whose envelope an error under this path gets."""
-    return "anthropic" if path.startswith(ANTHROPIC_BASE) else "openai"
-
-
 async def _refuse(error: FaregateError, scope: Scope, send: Send) -> None:
     family = family_of(scope["path"])
-    body = error_body(error, family, scope["faregate.request_id"])
+    body = error_body(error, family, scope[FREE_REQUEST].request_id)
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % len(body)),

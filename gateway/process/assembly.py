@@ -41,6 +41,7 @@ from gateway.http.entrance import Entrance
 from gateway.http.routes.database_reads import DatabaseReads
 from gateway.http.routes.free import CountedRoutes, FreeRoutes
 from gateway.http.routes.operations import Operations
+from gateway.http.routes.services import FreeServices
 from gateway.http.routes.token_counting import Counting
 from gateway.pipeline.billing import Billing
 from gateway.pipeline.documents.reader import DocumentReader
@@ -219,7 +220,7 @@ class GatewayProcess:
         )
         await _begin(stack, maintenance, ledger, lambda: _end_lease(database, replica_id))
         dialects = _dialects(secret, responses, worker_thread)
-        free = FreeRoutes(
+        services = FreeServices(
             catalog=catalog,
             reads=DatabaseReads(database),
             responses=responses,
@@ -228,6 +229,7 @@ class GatewayProcess:
             worker_thread=worker_thread,
             counting=Counting(counter, documents, catalog, dialects, upstreams, worker_thread),
         )
+        free = FreeRoutes(services)
         listeners = Listeners(flow, fleet.spec.drain.seconds)
         counted = CountedRoutes(Entrance(free, key_cache, flow.throttle), metrics, observer)
         gateway = Gateway(flow, charged_paths(list(dialects.values())), counted)

@@ -3,19 +3,15 @@
 from collections.abc import Awaitable, Mapping
 
 from gateway.dialects.base import Dialect
-from gateway.http.entrance import ANTHROPIC_BASE, OPENAI_BASE
+from gateway.http.paths import BASES
 from gateway.http.routes.free import CountedRoutes
 from gateway.pipeline.connection import Receive, Scope, Send
 from gateway.pipeline.flow import Flow
 
 
 def charged_paths(dialects: list[Dialect]) -> dict[str, Dialect]:
-    """Path to dialect. A second /v1 in a base URL is a frequent slip and served too."""
-    bases = {
-        "openai": (OPENAI_BASE, f"{OPENAI_BASE}/v1"),
-        "anthropic": (ANTHROPIC_BASE, f"{ANTHROPIC_BASE}/v1"),
-    }
-    return {base + dialect.path: dialect for dialect in dialects for base in bases[dialect.family]}
+    """Path to dialect."""
+    return {base + dialect.path: dialect for dialect in dialects for base in BASES[dialect.family]}
 
 
 class Gateway:
@@ -31,6 +27,4 @@ class Gateway:
         dialect = self._charged.get(scope["path"])
         if dialect is not None and scope["method"] == "POST":
             return self._flow.serve(dialect, scope)
-        if dialect is not None:
-            scope["faregate.charged"] = True
-        return self._free(scope, receive, send)
+        return self._free.serve(scope, receive, send, is_charged=dialect is not None)

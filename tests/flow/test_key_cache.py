@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from gateway.core.errors import DatabaseUnavailable, InvalidCredential, PermissionDenied
 from gateway.core.keys import PEPPER, generate_key
 from gateway.core.limits import RefusalThrottle
-from gateway.http.entrance import CALLER, Entrance
+from gateway.http.entrance import FREE_REQUEST, Entrance, FreeRequest
 from gateway.pipeline.connection import Message, Receive, Scope, Send
 from gateway.pipeline.key_cache import (
     CREDENTIALS_MAX,
@@ -210,7 +210,7 @@ def test_who_is_refused_often_is_refused_slowly() -> None:
                 statuses.append(message["status"])
 
         async def tell(scope: Scope, receive: Receive, send: Send) -> None:
-            assert isinstance(scope[CALLER], InvalidCredential)
+            assert isinstance(scope[FREE_REQUEST].caller, InvalidCredential)
             await send({"type": "http.response.start", "status": 401})
 
         async def nothing() -> Message:
@@ -221,7 +221,7 @@ def test_who_is_refused_often_is_refused_slowly() -> None:
         for sent, status in ((plaintext, 429), ("sk-nobody", 401)):
             began = loop.time()
             headers = [(b"x-api-key", sent.encode())]
-            scope: Scope = {"path": "/", "headers": headers, "faregate.request_id": "req"}
+            scope: Scope = {"path": "/", "headers": headers, FREE_REQUEST: FreeRequest("req")}
             await entrance(scope, nothing, send)
             assert statuses.pop() == status
             assert loop.time() - began >= 0.05

@@ -1,20 +1,29 @@
-"""The key of a request to a free route, as `entrance` has found it."""
+"""Who asks a free route, as `entrance` has found it, and what the route works with."""
 
 from typing import Annotated
 
 from fastapi import Depends, Request
 
 from gateway.core.errors import FaregateError
-from gateway.http.entrance import CALLER
+from gateway.http.entrance import FREE_REQUEST, FreeRequest
+from gateway.http.routes.services import FreeServices
 from gateway.pipeline.key_cache import CachedKey
 
 
 async def authenticated(request: Request) -> CachedKey:
-    """The key that asks. Raises what there was to say of its credentials."""
-    found: CachedKey | FaregateError = request.scope[CALLER]
-    if isinstance(found, FaregateError):
-        raise found
+    """The key that asks. Raises why there is none."""
+    free: FreeRequest = request.scope[FREE_REQUEST]
+    assert free.caller is not None, "the entrance comes first"
+    if isinstance(free.caller, FaregateError):
+        raise free.caller
+    return free.caller
+
+
+async def services(request: Request) -> FreeServices:
+    """What the application was made with."""
+    found: FreeServices = request.app.state.services
     return found
 
 
 AuthenticatedKey = Annotated[CachedKey, Depends(authenticated)]
+Services = Annotated[FreeServices, Depends(services)]

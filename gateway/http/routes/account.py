@@ -2,23 +2,21 @@
 
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 
-from gateway.core.catalog import Catalog
-from gateway.http.routes.access import AuthenticatedKey
-from gateway.http.routes.database_reads import DatabaseReads
+from gateway.http.routes.access import AuthenticatedKey, Services
 from gateway.store.account_statement import read_statement
 
 router = APIRouter()
 
 
 @router.get("/account")
-async def show_account(request: Request, key: AuthenticatedKey) -> dict[str, Any]:
+async def show_account(key: AuthenticatedKey, services: Services) -> dict[str, Any]:
     """Balance, prices, the key's limits and the last entries of its account."""
-    catalog: Catalog = request.app.state.catalog
     live = key.live
-    reads: DatabaseReads = request.app.state.reads
-    statement = await reads.read(key.caller.holder, read_statement, live.account_id, live.id)
+    statement = await services.reads.read(
+        key.caller.holder, read_statement, live.account_id, live.id
+    )
     return {
         "object": "account",
         "account": live.account,
@@ -35,7 +33,7 @@ async def show_account(request: Request, key: AuthenticatedKey) -> dict[str, Any
                 "message": model.price.message,
                 "reasoning_surcharge": model.price.surcharge,
             }
-            for model in catalog.models
+            for model in services.catalog.models
             if key.may_see(model.id)
         ],
         **statement,

@@ -3,8 +3,6 @@
 The framework costs a third of a second to load: only `routes.free` imports this, and late.
 """
 
-from typing import Any
-
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
@@ -18,20 +16,20 @@ from gateway.core.errors import (
     NotFound,
 )
 from gateway.dialects.errors import error_body, error_headers, status_for
-from gateway.http.entrance import ANTHROPIC_BASE, OPENAI_BASE, family_of
+from gateway.http.entrance import FREE_REQUEST, FreeRequest
+from gateway.http.paths import BASES, family_of
 from gateway.http.routes import account, anthropic, openai
+from gateway.http.routes.services import FreeServices
 
 
-def free_app(**state: Any) -> FastAPI:
-    """The application; `state` is what its routes read from `app.state`."""
+def free_app(services: FreeServices | None) -> FastAPI:
+    """The application; without services it only has its routes, to be looked at."""
     app = FastAPI(openapi_url=None, redirect_slashes=False)
-    for name, value in state.items():
-        setattr(app.state, name, value)
-    app.include_router(openai.router, prefix=OPENAI_BASE)
-    app.include_router(anthropic.router, prefix=ANTHROPIC_BASE)
-    # A base URL with a second /v1 is a frequent slip of SDK configurations.
-    app.include_router(openai.router, prefix=f"{OPENAI_BASE}/v1")
-    app.include_router(anthropic.router, prefix=f"{ANTHROPIC_BASE}/v1")
+    app.state.services = services
+    for base in BASES["openai"]:
+        app.include_router(openai.router, prefix=base)
+    for base in BASES["anthropic"]:
+        app.include_router(anthropic.router, prefix=base)
     app.include_router(account.router, prefix="/api/v1")
     app.add_exception_handler(FaregateError, _answer)
     app.add_exception_handler(HTTPException, _answer)
@@ -43,7 +41,8 @@ def free_app(**state: Any) -> FastAPI:
 async def _answer(request: Request, error: Exception) -> Response:
     family = family_of(request.url.path)
     known = _translate(request, error)
-    body = error_body(known, family, request.scope["faregate.request_id"])
+    free: FreeRequest = request.scope[FREE_REQUEST]
+    body = error_body(known, family, free.request_id)
     response = Response(body, status_for(known, family), media_type="application/json")
     response.raw_headers.extend(error_headers(known, family))
     return response
@@ -56,8 +55,8 @@ def _translate(request: Request, error: Exception) -> FaregateError:
     if isinstance(error, RequestValidationError):
         first = error.errors()[0]
         return InvalidRequest(str(first["msg"]), param=str(first["loc"][-1]))
-    is_charged = "faregate.charged" in request.scope  # a POST route that is served in front
-    if isinstance(error, HTTPException) and (is_charged or error.status_code == 405):
+    free: FreeRequest = request.scope[FREE_REQUEST]
+    if isinstance(error, HTTPException) and (free.is_charged or error.status_code == 405):
         return MethodNotAllowed(f"{method} is not a method of {path}")
     if isinstance(error, HTTPException) and error.status_code < 500:
         return NotFound(f"there is no {method} {path}")

@@ -7,9 +7,9 @@ at the top.
 
 import asyncio
 import time
-from typing import Any
 
-from gateway.http.entrance import CALLER, Application
+from gateway.http.entrance import FREE_REQUEST, Application, FreeRequest
+from gateway.http.routes.services import FreeServices
 from gateway.pipeline.connection import Message, Receive, Scope, Send
 from gateway.pipeline.key_cache import CachedKey
 from gateway.pipeline.request_state import new_request_id
@@ -18,10 +18,10 @@ from gateway.telemetry.observers import RequestObserver
 
 
 class FreeRoutes:
-    """The free routes; `state` is what they read. Made inside the running loop."""
+    """The free routes. Made inside the running loop."""
 
-    def __init__(self, **state: Any) -> None:
-        self._state = state
+    def __init__(self, services: FreeServices) -> None:
+        self._services = services
         self._loading: asyncio.Task[Application] | None = None
 
     async def load(self) -> Application:
@@ -38,7 +38,7 @@ class FreeRoutes:
     def _make(self) -> Application:
         from gateway.http.routes.application import free_app
 
-        return free_app(**self._state)
+        return free_app(self._services)
 
 
 class CountedRoutes:
@@ -51,9 +51,12 @@ class CountedRoutes:
         self._metrics = metrics
         self._observer = observer
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request_id = new_request_id()
-        scope["faregate.request_id"] = request_id
+    async def serve(
+        self, scope: Scope, receive: Receive, send: Send, *, is_charged: bool = False
+    ) -> None:
+        """Answer a request; `is_charged` says that its path is one for another method."""
+        request = FreeRequest(new_request_id(), is_charged)
+        scope[FREE_REQUEST] = request
         status = 500
         began = time.monotonic()
 
@@ -61,7 +64,7 @@ class CountedRoutes:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                name = request_id.encode()
+                name = request.request_id.encode()
                 message["headers"] = [
                     *message["headers"],
                     (b"x-request-id", name),
@@ -73,13 +76,12 @@ class CountedRoutes:
         try:
             await self._app(scope, receive, send_named)
         finally:
-            caller = scope.get(CALLER)
-            live = caller.live if isinstance(caller, CachedKey) else None
+            live = request.caller.live if isinstance(request.caller, CachedKey) else None
             labels = RequestLabels(live.name, live.account) if live else RequestLabels()
             self._metrics.answered(labels, "free", status).value += 1
             if self._observer is not None:
                 fields = {
-                    "request_id": request_id,
+                    "request_id": request.request_id,
                     "key_id": live.key_id if live else None,
                     "key": labels.key,
                     "account": labels.account,

@@ -1,0 +1,24 @@
+"""What the free routes work with, put together once. Nothing here may import their framework."""
+
+from msgspec import Struct
+
+from gateway.core.catalog import Catalog
+from gateway.core.concurrency.worker_thread import WorkerThread
+from gateway.core.shares import Shares
+from gateway.core.spec import FleetLimits
+from gateway.dialects.responses.stored_responses import ResponseState
+from gateway.http.routes.database_reads import DatabaseReads
+from gateway.http.routes.token_counting import Counting
+
+
+class FreeServices(Struct, frozen=True):
+    """What the free routes work with."""
+
+    catalog: Catalog
+    reads: DatabaseReads
+    responses: ResponseState | None
+    limits: FleetLimits
+    #: what all buffered bodies of this replica may hold together
+    memory: Shares
+    worker_thread: WorkerThread
+    counting: Counting
