@@ -12,5 +12,5 @@ BASES: dict[Family, tuple[str, str]] = {
 
 
 def family_of(path: str) -> Family:
-    """Whose envelope an error under this path gets."""
+    """The family of clients that asks under this path."""
     return "anthropic" if path.startswith(ANTHROPIC) else "openai"

@@ -1,4 +1,4 @@
-"""Who asks a free route, as `entrance` has found it, and what the route works with."""
+"""The key that asks a free route, as `entrance` has found it, and the services of the route."""
 
 from typing import Annotated
 
@@ -20,7 +20,7 @@ async def authenticated(request: Request) -> CachedKey:
 
 
 async def services(request: Request) -> FreeServices:
-    """What the application was made with."""
+    """The services that the application was made with."""
     found: FreeServices = request.app.state.services
     return found
 

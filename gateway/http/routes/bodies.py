@@ -25,7 +25,7 @@ async def whole_body(
     try:
         body = await connection.read_body(holder, services.limits)
         if len(body) > COUNTED_BYTES:
-            made = await services.aside.run(holder, len(body), partial(made_bytes, body))
+            made = await services.worker_thread.run(holder, len(body), partial(made_bytes, body))
             connection.hold(made)
         yield body
     finally:

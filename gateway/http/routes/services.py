@@ -1,4 +1,4 @@
-"""What the free routes work with, put together once. Nothing here may import their framework."""
+"""The services of the free routes, put together once. Must not import their framework."""
 
 from msgspec import Struct
 
@@ -12,7 +12,7 @@ from gateway.http.routes.token_counting import Counting
 
 
 class FreeServices(Struct, frozen=True):
-    """What the free routes work with."""
+    """The parts of a gateway that the free routes use."""
 
     catalog: Catalog
     reads: DatabaseReads

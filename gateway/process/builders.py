@@ -1,0 +1,217 @@
+"""The three groups of parts that make a gateway, each built once and not changed afterwards.
+
+    Telemetry ──▶ Storage ──▶ Serving
+     what is       what is      what answers
+     counted       remembered   clients
+
+Owns what each part is given. The stack that a builder is handed closes what it opened.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TypeVar
+
+from msgspec import Struct
+
+from gateway.core.catalog import Catalog
+from gateway.core.concurrency.worker_thread import WorkerThread
+from gateway.core.keys import PEPPER, InstallationSecret
+from gateway.core.pseudonyms import Pseudonyms
+from gateway.core.seal import Sealer
+from gateway.core.shares import Shares
+from gateway.core.spec import FleetLimits
+from gateway.core.tokens import TokenCounter, VocabularyError
+from gateway.dialects.base import Dialect
+from gateway.dialects.chat.dialect import ChatDialect
+from gateway.dialects.messages.dialect import MessagesDialect
+from gateway.dialects.responses.dialect import ResponsesDialect
+from gateway.http.entrance import Entrance
+from gateway.http.routes.database_reads import DatabaseReads
+from gateway.http.routes.free import CountedRoutes, FreeRoutes
+from gateway.http.routes.services import FreeServices
+from gateway.http.routes.token_counting import Counting
+from gateway.pipeline.billing import Billing
+from gateway.pipeline.documents.reader import DocumentReader
+from gateway.pipeline.flow import Flow
+from gateway.pipeline.key_cache import KeyCache
+from gateway.process.expiries import Expiries
+from gateway.process.router import Gateway, charged_paths
+from gateway.process.settings import Settings, SettingsError, collected_signals
+from gateway.store.cached_keys import read_by_hash, read_changes
+from gateway.store.database import Database
+from gateway.store.database_thread import DatabaseThread
+from gateway.store.leases import Owner
+from gateway.store.ledger import Ledger
+from gateway.store.opening import open_ledger, open_responses
+from gateway.store.response_store import ResponseStore
+from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.observers import RequestObserver, open_observer
+from gateway.upstream.registry import Upstreams
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Telemetry(Struct, frozen=True):
+    """The parts that count and report requests."""
+
+    metrics: Metrics
+    #: None where neither an access log nor a collector is asked for
+    observer: RequestObserver | None
+
+
+class Storage(Struct, frozen=True):
+    """The database, and the parts that remember something in it or of it."""
+
+    database: Database
+    replica_id: str
+    ledger: Ledger
+    #: for the replica's own short questions
+    thread: DatabaseThread
+    key_cache: KeyCache
+    #: None where responses are not stored
+    responses: ResponseStore | None
+    expiries: Expiries
+    billing: Billing
+
+
+class Serving(Struct, frozen=True):
+    """The parts that answer clients."""
+
+    flow: Flow
+    free: FreeRoutes
+    gateway: Gateway
+
+
+def open_telemetry(
+    stack: AsyncExitStack, settings: Settings, environment: Mapping[str, str]
+) -> Telemetry:
+    """Raises `SettingsError` for a collector without OpenTelemetry."""
+    try:
+        observer, close = open_observer(settings.access_log, collected_signals(environment))
+    except ImportError:
+        raise SettingsError(
+            "OTEL_EXPORTER_OTLP_ENDPOINT names a collector of traces, but OpenTelemetry is"
+            " not installed: pip install 'faregate[otel]'"
+        ) from None
+    stack.callback(close)
+    return Telemetry(Metrics(), observer)
+
+
+async def open_storage(
+    stack: AsyncExitStack,
+    limits: FleetLimits,
+    database: Database,
+    secret: InstallationSecret,
+    metrics: Metrics,
+) -> Storage:
+    """Raises `DatabaseUnavailable` where the keys cannot be read."""
+    replica_id = f"replica_{secrets.token_hex(8)}"
+    reaped: list[Owner] = []
+    ledger = await open_ledger(database, replica_id, reaped.append)
+    thread = DatabaseThread(database, "maintenance")
+    stack.callback(thread.close)
+    key_cache = KeyCache(
+        {PEPPER: secret.pepper(PEPPER)},
+        lambda since: thread.run(read_changes, since),
+        _in_thread("look-ups", read_by_hash, database),
+        metrics,
+    )
+    metrics.key_poll_age = lambda: key_cache.age_seconds
+    await key_cache.poll()
+    responses = open_responses(
+        database.url,
+        Sealer(secret.envelope_key()),
+        retention_days=limits.response_retention_days,
+        bytes_max=limits.response_bytes,
+        outage=database.outage,
+    )
+    if responses is not None:
+        stack.push_async_callback(responses.close)
+    expiries = Expiries(database)
+    billing = Billing(ledger, expiries.expire, metrics)
+    for owner in reaped:
+        billing.reaped(owner)
+    return Storage(database, replica_id, ledger, thread, key_cache, responses, expiries, billing)
+
+
+def open_serving(
+    settings: Settings,
+    limits: FleetLimits,
+    catalog: Catalog,
+    secret: InstallationSecret,
+    upstreams: Upstreams,
+    storage: Storage,
+    telemetry: Telemetry,
+) -> Serving:
+    """Raises `SettingsError` for a file that is no vocabulary."""
+    memory = Shares(limits.buffered_bytes)
+    worker_thread = WorkerThread()
+    documents = DocumentReader()
+    dialects = _dialects(secret, storage.responses, worker_thread)
+    flow = Flow(
+        key_cache=storage.key_cache,
+        catalog=catalog,
+        documents=documents,
+        pseudonyms=Pseudonyms(secret.pseudonym_key()),
+        admissions=upstreams.admissions,
+        billing=storage.billing,
+        limits=limits,
+        metrics=telemetry.metrics,
+        observer=telemetry.observer,
+        memory=memory,
+        worker_thread=worker_thread,
+    )
+    counter = _open_counter(settings.vocabulary_file)
+    services = FreeServices(
+        catalog=catalog,
+        reads=DatabaseReads(storage.database),
+        responses=storage.responses,
+        limits=limits,
+        memory=memory,
+        worker_thread=worker_thread,
+        counting=Counting(counter, documents, catalog, dialects, upstreams, worker_thread),
+    )
+    free = FreeRoutes(services)
+    entrance = Entrance(free, storage.key_cache, flow.throttle)
+    counted = CountedRoutes(entrance, telemetry.metrics, telemetry.observer)
+    return Serving(flow, free, Gateway(flow, charged_paths(list(dialects.values())), counted))
+
+
+def _dialects(
+    secret: InstallationSecret, responses: ResponseStore | None, worker_thread: WorkerThread
+) -> dict[str, Dialect]:
+    sealer = Sealer(secret.envelope_key())
+    return {
+        "chat": ChatDialect(worker_thread),
+        "responses": ResponsesDialect(sealer, responses, worker_thread),
+        "messages": MessagesDialect(sealer, worker_thread),
+    }
+
+
+def _open_counter(vocabulary_file: str | None) -> TokenCounter:
+    if vocabulary_file is None:
+        return TokenCounter()
+    try:
+        return TokenCounter(Path(vocabulary_file).read_bytes())
+    except (OSError, VocabularyError) as error:
+        raise SettingsError(
+            f"FAREGATE_VOCABULARY_FILE is no vocabulary: {vocabulary_file}: {error}"
+        ) from None
+
+
+def _in_thread(
+    name: str, function: Callable[[Database, T], R], database: Database
+) -> Callable[[T], Awaitable[R]]:
+    """Return a function of the store that runs in a thread of its own: clients cause its calls."""
+    thread = ThreadPoolExecutor(1, name)
+
+    def run(argument: T) -> Awaitable[R]:
+        loop = asyncio.get_running_loop()
+        return loop.run_in_executor(thread, function, database, argument)
+
+    return run
