@@ -20,6 +20,7 @@ from tests.harness.shell import Shell, find_program
 TUTORIAL = page("tutorial/first-key-on-kubernetes.md")
 INSTALL = page("how-to/install-on-kubernetes.md")
 OPERATIONS = page("how-to/operate.md")
+GRANTS = page("how-to/grant-credits.md")
 ROTATION = page("how-to/rotate-a-key.md")
 BACKUP = page("how-to/back-up-and-restore.md")
 PRODUCTION = page("how-to/prepare-for-production.md")
@@ -110,9 +111,8 @@ def test_an_installation_for_good_and_its_operation(typist: Typist) -> None:
     typist.type(*install, BY_THE_OPERATOR, objects)
     (pod,) = blocks(TUTORIAL, "yaml pod")
     typist.type(f"kubectl apply --dry-run=server -f - <<'END'\n{pod}END")
-    typist.type(
-        *blocks(OPERATIONS, "bash"), *blocks(ROTATION, "bash"), *blocks(PRODUCTION, "bash"), unlock
-    )
+    pages = (OPERATIONS, ROTATION, GRANTS, PRODUCTION)
+    typist.type(*(block for each in pages for block in blocks(each, "bash")), unlock)
     (key,) = typist.get("apikeys")
     assert key["spec"]["rotation"] == {"generation": 1, "overlap": "24h"}
     roles = typist.get("clusterroles --selector app.kubernetes.io/component=access")
