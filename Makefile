@@ -8,12 +8,12 @@ help: ## what there is
 run: ## the gateway on SQLite with the simulated upstream
 	@exec "$$(.dev/venv runtime)/bin/python" -m gateway serve --show-keys --config examples/quickstart.yaml $(ARGS)
 
-dev: ## the same, started anew whenever a file of the gateway changes
+dev: ## the same, started again whenever a file of the gateway changes
 	@exec "$$(.dev/venv dev)/bin/python" .dev/reload.py gateway examples -- \
 	  -m gateway serve --show-keys --config examples/quickstart.yaml $(ARGS)
 
-test: ## everything; says which real parts it found, and where the time went
-	@.dev/test
+test: ## everything; with ARGS="tests/flow -k drain" some of it: the arguments are pytest's
+	@.dev/test $(ARGS)
 
 test-cluster: ## the stories in a real cluster alone
 	@.dev/test tests/cluster $(ARGS)
@@ -31,7 +31,7 @@ format: ## put the code into its one form
 	@"$$(.dev/venv dev)/bin/ruff" check --quiet --fix-only . ; "$$(.dev/venv dev)/bin/ruff" format .
 
 bench: ## CPU per request and per chunk, next to a bare Go proxy
-	@"$$(.dev/venv dev)/bin/python" -m tests.bench
+	@"$$(.dev/venv dev)/bin/python" -m tests.bench $(ARGS)
 
 generate: ## the charts' copies of crds/, their schema, their README and the dashboards
 	@"$$(.dev/venv dev)/bin/python" .dev/charts.py
@@ -39,7 +39,7 @@ generate: ## the charts' copies of crds/, their schema, their README and the das
 pictures: ## the pictures of the docs, from the running product
 	@PYTHONPATH=.:operator "$$(.dev/venv dev)/bin/python" -m tests.pictures
 
-lock: ## pin the dependencies anew
+lock: ## pin the dependencies again
 	@"$$(.dev/venv dev)/bin/python" -m pip install --quiet uv
 	@for set in runtime image dev; do \
 	  case $$set in runtime) extras=;; \

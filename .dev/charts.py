@@ -63,7 +63,7 @@ def strict(node: Any) -> Any:
         return [strict(each) for each in node]
     if not isinstance(node, dict):
         return node
-    made = {}
+    made: dict[str, Any] = {}
     for name, value in node.items():
         if name == "properties":
             made[name] = {field: strict(each) for field, each in value.items()}
@@ -81,24 +81,24 @@ def strict(node: Any) -> Any:
 def table() -> str:
     """The table of values. Raises `SystemExit` where one has no comment."""
     text = (CHART / "values.yaml").read_text(encoding="utf-8")
-    told = dict(comments(text))
+    described = dict(comments(text))
     rows = ["", "| value | default | what it is for |", "| --- | --- | --- |"]
-    for path, default in leaves(yaml.safe_load(text), told):
-        if path not in told:
+    for path, default in leaves(yaml.safe_load(text), described):
+        if path not in described:
             raise SystemExit(f"values.yaml: {path} has no comment")
-        rows.append(f"| `{path}` | {shown(default)} | {told.pop(path)} |")
-    assert not told, f"comments without a value: {sorted(told)}"
+        rows.append(f"| `{path}` | {shown(default)} | {described.pop(path)} |")
+    assert not described, f"comments without a value: {sorted(described)}"
     return "\n".join([*rows, "", ""])
 
 
 def leaves(
-    values: dict[str, Any], told: dict[str, str], prefix: str = ""
+    values: dict[str, Any], described: dict[str, str], prefix: str = ""
 ) -> Iterator[tuple[str, Any]]:
     """Every value that is described as a whole, or holds no other."""
     for name, value in values.items():
         path = prefix + name
-        if isinstance(value, dict) and path not in told:
-            yield from leaves(value, told, f"{path}.")
+        if isinstance(value, dict) and path not in described:
+            yield from leaves(value, described, f"{path}.")
         else:
             yield path, value
 
@@ -106,20 +106,20 @@ def leaves(
 def comments(text: str) -> Iterator[tuple[str, str]]:
     """Paths with the comments above them that begin with two dashes."""
     place: list[tuple[int, str]] = []
-    said: list[str] = []
+    lines: list[str] = []
     for line in text.splitlines():
         comment = re.match(r" *# ?(.*)", line)
         if comment:
-            said.append(comment.group(1))
+            lines.append(comment.group(1))
             continue
         key = re.match(r"( *)([\w.-]+):", line)
         if key:
             indent = len(key.group(1))
             place = [(depth, name) for depth, name in place if depth < indent]
             place.append((indent, key.group(2)))
-            if said and said[0].startswith("-- "):
-                yield ".".join(name for _, name in place), " ".join(said).removeprefix("-- ")
-        said = []
+            if lines and lines[0].startswith("-- "):
+                yield ".".join(name for _, name in place), " ".join(lines).removeprefix("-- ")
+        lines = []
 
 
 def shown(default: Any) -> str:

@@ -1,4 +1,4 @@
-"""Runs all tests in lanes side by side, as each waits a lot, and says where the time went.
+"""Runs all tests in lanes side by side, as each waits a lot, and prints where the time went.
 
     lanes.py BEGAN        when the whole run began, in seconds since 1970
 
@@ -61,8 +61,8 @@ class Lane:
         self._lock = threading.Lock()
         self.output = output
         #: seconds and name of what has ended
-        self.told: list[tuple[float, str]] = []
-        #: said in the end: a lane that breaks off has not passed
+        self.times: list[tuple[float, str]] = []
+        #: set in the end: a lane that breaks off has not passed
         self.passed = False
         self.thread = threading.Thread(target=self._run)
 
@@ -79,7 +79,7 @@ class Lane:
     def _timed(self, name: str, command: list[str]) -> int:
         since = time.monotonic()
         code = self._step(command)
-        self.told.append((time.monotonic() - since, f"{name}{' (failed)' * bool(code)}"))
+        self.times.append((time.monotonic() - since, f"{name}{' (failed)' * bool(code)}"))
         return code
 
     def _step(self, command: list[str]) -> int:
@@ -127,11 +127,11 @@ def main(began: float) -> int:
         for lane in lanes[1:]:
             if lane.output is not None and lane.output.exists():
                 print(lane.output.read_text(errors="replace"))
-        told = [line.split("\t") for line in phases.read_text().splitlines()]
-        _tell(
+        times = [line.split("\t") for line in phases.read_text().splitlines()]
+        _print_times(
             [
-                *((float(seconds), f"  {name}") for seconds, name in told),
-                *(one for lane in lanes for one in lane.told),
+                *((float(seconds), f"  {name}") for seconds, name in times),
+                *(one for lane in lanes for one in lane.times),
                 (time.time() - began, "in all, with all that was set up and checked before"),
             ]
         )
@@ -154,9 +154,9 @@ def _make_group() -> Path | None:
     return group
 
 
-def _tell(told: list[tuple[float, str]]) -> None:
+def _print_times(times: list[tuple[float, str]]) -> None:
     print("Where the time went:")
-    for seconds, name in told:
+    for seconds, name in times:
         print(f"  {int(seconds) // 60:3d}:{int(seconds) % 60:02d}  {name}")
 
 

@@ -1,8 +1,8 @@
 """Removes from an image's environment what no process of ours ever loads.
 
 Run by the Dockerfile with the environment's own Python, which knows nothing but the standard
-library. Whatever a rule names must be there: a rule that finds nothing any more is an error, so
-that a new release of a package cannot make one silently useless.
+library. The files that a rule names must be there: a rule that finds nothing any more is an error,
+so that a new release of a package cannot make one silently useless.
 """
 
 import shutil

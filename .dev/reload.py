@@ -1,4 +1,4 @@
-"""Run `python ARGUMENTS…` and start it anew whenever a file below the given folders changes.
+"""Run `python ARGUMENTS…` and start it again whenever a file below the given folders changes.
 
 reload.py [--again SECONDS] FOLDER… -- ARGUMENTS…
 

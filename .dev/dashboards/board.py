@@ -1,4 +1,4 @@
-"""What a dashboard is made of: variables, rows, and a grid that fills itself from left to right."""
+"""The parts of a dashboard: variables, rows, and a grid that fills itself from left to right."""
 
 from typing import Any
 

@@ -12,7 +12,7 @@ _UNSEEN = "The operator is not scraped"
 
 
 def _most(metric: str, labels: str = _HERE, by: str = "namespace") -> str:
-    """One series, whichever pod of the operator told it."""
+    """One series, from any pod of the operator."""
     return f"max by ({by}) ({metric}{{{labels}}})"
 
 
@@ -105,7 +105,7 @@ def _figures() -> list[Json]:
 
 def _accounts() -> list[Json]:
     by = "account"
-    spent = f"namespace_account:faregate_credits_spent:rate1h{{{_ACCOUNTS}}}"
+    hourly = f"namespace_account:faregate_credits_spent:rate1h{{{_ACCOUNTS}}}"
     balance = _most("faregate_account_balance_credits", _ACCOUNTS, by)
     granted = _most("faregate_account_granted_credits", _ACCOUNTS, by)
     return [
@@ -117,8 +117,8 @@ def _accounts() -> list[Json]:
                 "Balance": (balance, "locale"),
                 "After the latest grant": (granted, "locale"),
                 "Left": (f"{balance} / ({granted} > 0)", "percentunit"),
-                "Credits an hour": (f"3600 * sum by ({by}) ({spent})", "locale"),
-                "Lasts": (f"{balance} / (sum by ({by}) ({spent}) > 0)", "s"),
+                "Credits an hour": (f"3600 * sum by ({by}) ({hourly})", "locale"),
+                "Lasts": (f"{balance} / (sum by ({by}) ({hourly}) > 0)", "s"),
             },
             names={"account": "Account"},
             sort="Credits an hour",
@@ -257,6 +257,12 @@ def _operator() -> list[Json]:
             "cps",
             without="None",
         ),
+        *_fleets_and_process(),
+    ]
+
+
+def _fleets_and_process() -> list[Json]:
+    return [
         timeline(
             "Fleets",
             "Whether each GatewayFleet is Ready.",

@@ -81,7 +81,7 @@ def figure(
             for index, (value, (text, colour)) in enumerate(words.items())
         }
         defaults["mappings"] = [{"type": "value", "options": options}]
-    options = {
+    shown: Json = {
         "colorMode": "value",
         "graphMode": "area" if trend else "none",
         "justifyMode": "auto",
@@ -92,7 +92,7 @@ def figure(
         "textMode": "value_and_name" if legend else "value",
         "wideLayout": True,
     }
-    panel = _panel("stat", title, description, width, 4, defaults, options)
+    panel = _panel("stat", title, description, width, 4, defaults, shown)
     target = _over_time("A", expression, legend) if trend else _now("A", expression, legend)
     return panel | {"targets": [target]}
 
@@ -194,7 +194,7 @@ def timeline(
 
 
 def heatmap(title: str, description: str, expression: str, *, width: int = 8) -> Json:
-    """How often which duration, of the buckets of a histogram."""
+    """Counts of durations over time, of the buckets of a histogram."""
     panel = _panel(
         "heatmap",
         title,

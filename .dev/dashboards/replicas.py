@@ -45,6 +45,12 @@ def replicas() -> list[Json]:
             [(f"sum by (pod) (faregate_in_flight_requests{{{REPLICA}}})", "{{pod}}")],
             "locale",
         ),
+        *_connections(),
+    ]
+
+
+def _connections() -> list[Json]:
+    return [
         graph(
             "Open files",
             "Of those that the process may have: mostly connections.",

@@ -1,4 +1,4 @@
-"""How well the gateways serve: the objective, latency, errors, upstreams, saturation, roll-outs."""
+"""The gateways' service: the objective, latency, errors, upstreams, saturation, roll-outs."""
 
 from dashboards.board import Json, board, namespace, variable
 from dashboards.panels import (
@@ -152,6 +152,26 @@ def _requests() -> list[Json]:
             "locale",
             stacked=True,
         ),
+        *_latencies(),
+        graph(
+            "Requests, by route",
+            "A route is the protocol that clients speak, or `free`.",
+            [(rate("faregate_requests_total", _MODEL, "route"), "{{route}}")],
+            "reqps",
+            stacked=True,
+        ),
+        graph(
+            "Features dropped",
+            "Requests of which the model or its upstream cannot do a part.",
+            [(rate("faregate_degraded_requests_total", _MODEL, "feature"), "{{feature}}")],
+            "reqps",
+            without="None",
+        ),
+    ]
+
+
+def _latencies() -> list[Json]:
+    return [
         graph(
             "Time to the first byte",
             "From a request's head to the upstream's first byte.",
@@ -175,20 +195,6 @@ def _requests() -> list[Json]:
             "From a request's head to its answer's last byte: as long as the model talks.",
             quantiles("faregate_request_duration_seconds", _MODEL, 0.5, 0.95, 0.99),
             "s",
-        ),
-        graph(
-            "Requests, by route",
-            "A route is the protocol that clients speak, or `free`.",
-            [(rate("faregate_requests_total", _MODEL, "route"), "{{route}}")],
-            "reqps",
-            stacked=True,
-        ),
-        graph(
-            "Features dropped",
-            "Requests of which the model or its upstream cannot do a part.",
-            [(rate("faregate_degraded_requests_total", _MODEL, "feature"), "{{feature}}")],
-            "reqps",
-            without="None",
         ),
     ]
 

@@ -53,6 +53,12 @@ def upstreams() -> list[Json]:
             ),
             "s",
         ),
+        *_places(),
+    ]
+
+
+def _places() -> list[Json]:
+    return [
         graph(
             "Places, by upstream",
             "Requests sent and not ended, and those that wait for one of its places.",

@@ -1,4 +1,4 @@
-"""Who uses what: requests, tokens and credits by account, key and model."""
+"""Usage: requests, tokens and credits by account, key and model."""
 
 from dashboards.board import Json, board, namespace, variable
 from dashboards.panels import BLUE, GREEN, PURPLE, STATUSES, YELLOW, figure, graph, table
@@ -134,7 +134,7 @@ def _tables() -> list[Json]:
 
 
 def _graphs() -> list[Json]:
-    def spent(label: str) -> str:
+    def net(label: str) -> str:
         inner = _net(label, "rate", "$__rate_interval")
         return f"topk(10, 60 * ({inner}))"
 
@@ -142,21 +142,21 @@ def _graphs() -> list[Json]:
         graph(
             "Credits a minute, by account",
             "Charged less refunded; the ten that spend most.",
-            [(spent("account"), "{{account}}")],
+            [(net("account"), "{{account}}")],
             "short",
             stacked=True,
         ),
         graph(
             "Credits a minute, by key",
             "Charged less refunded; the ten that spend most.",
-            [(spent("key"), "{{key}}")],
+            [(net("key"), "{{key}}")],
             "short",
             stacked=True,
         ),
         graph(
             "Credits a minute, by model",
             "Charged less refunded.",
-            [(spent("model"), "{{model}}")],
+            [(net("model"), "{{model}}")],
             "short",
             stacked=True,
         ),
