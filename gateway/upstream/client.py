@@ -21,14 +21,8 @@ from gateway.core.errors import (
 from gateway.core.spec import FleetLimits
 from gateway.dialects.endpoint import Endpoint, UpstreamRequest
 from gateway.dialects.upstream_errors import read_error
-from gateway.upstream.http_client import (
-    Crowded,
-    HttpClient,
-    HttpResponse,
-    Silent,
-    Unreachable,
-    header_lines,
-)
+from gateway.upstream.http_client import Crowded, HttpClient, Unreachable, header_lines
+from gateway.upstream.http_connection import HttpResponse, Silent
 from gateway.upstream.response import HttpUpstreamResponse
 from gateway.upstream.tunnel import ProxyRefused, Tunnel
 

@@ -20,7 +20,7 @@ from gateway.core.shares import Holder
 from gateway.dialects.base import Completion
 from gateway.dialects.endpoint import AnswerStream, PassOn, UpstreamChunk
 from gateway.dialects.values import is_bounded
-from gateway.upstream.http_client import HttpResponse, Silent
+from gateway.upstream.http_connection import HttpResponse, Silent
 
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
 ANSWER_VALUES_MAX = 1_000_000
