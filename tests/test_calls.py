@@ -15,15 +15,15 @@ from tests.harness.gateway import ROOT
 
 #: kind of request -> the most of the gateway's own calls, and of all; on SQLite
 BOUNDS = {
-    "chat": (187, 331),
-    "chat-stream": (337, 658),
-    "messages": (276, 472),
-    "messages-stream": (483, 893),
-    "responses": (309, 578),
-    "responses-stream": (529, 1022),
+    "chat": (185, 328),
+    "chat-stream": (335, 655),
+    "messages": (274, 469),
+    "messages-stream": (481, 890),
+    "responses": (306, 573),
+    "responses-stream": (526, 1017),
 }
 #: what a batch of charges takes more on PostgreSQL, for each of its requests
-ON_POSTGRESQL = (45, 60)
+ON_POSTGRESQL = (5, 20)
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])

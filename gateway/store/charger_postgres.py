@@ -7,18 +7,16 @@ it is to be had again, so that nobody pays for it but its owner.
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from gateway.core.errors import ChargeUnknown, DatabaseBusy, DatabaseUnavailable, FaregateError
 from gateway.store.hot_connection import HotConnection, StatementRefused
-from gateway.store.ledger import Charge, ChargeResult
+from gateway.store.ledger import Charge, ChargeReply, ChargeResult
 from gateway.store.statements_postgres import (
     CHARGE,
     CHARGE_SKIP_LOCKED,
     MADE,
-    byte_strings,
-    integers,
+    document,
     texts,
 )
 
@@ -27,8 +25,6 @@ _CHARGE_SECONDS = 8.0
 _PAUSE_SECONDS = 0.1
 _LOCKED_MAX = 10_000
 _DUPLICATE = "23505"
-
-Result = ChargeResult | FaregateError
 
 
 class Charger:
@@ -40,11 +36,11 @@ class Charger:
         #: accounts whose lock did not come when it was waited for last
         self._locked: set[int] = set()
 
-    async def charge(self, batch: Sequence[Charge]) -> list[Result]:
+    async def charge(self, batch: Sequence[Charge]) -> list[ChargeReply]:
         """The result of each charge, in order. Raises `DatabaseUnavailable` for all of them."""
         awaited = [charge for charge in batch if charge.account_id not in self._locked]
         passed_by = [charge for charge in batch if charge.account_id in self._locked]
-        results: dict[str, Result] = {}
+        results: dict[str, ChargeReply] = {}
         for charges, skip_locked in ((awaited, False), (passed_by, True)):
             if charges:
                 results |= await _Attempt(
@@ -53,7 +49,7 @@ class Charger:
         self._note_locks(batch, results)
         return [results[charge.request_id] for charge in batch]
 
-    def _note_locks(self, batch: Sequence[Charge], results: dict[str, Result]) -> None:
+    def _note_locks(self, batch: Sequence[Charge], results: dict[str, ChargeReply]) -> None:
         locked = {c.account_id for c in batch if isinstance(results[c.request_id], DatabaseBusy)}
         if self._locked:
             self._locked -= {charge.account_id for charge in batch}
@@ -75,13 +71,13 @@ class _Attempt:
         self._replica_id = replica_id
         self._skip_locked = skip_locked
         self._left = list(charges)
-        self._results: dict[str, Result] = {}
+        self._results: dict[str, ChargeReply] = {}
         self._until = time.monotonic() + _CHARGE_SECONDS
         #: whether a commit was sent of which nobody knows what became
         self._unknown: ChargeUnknown | None = None
         self._has_lost_a_connection = False
 
-    async def run(self) -> dict[str, Result]:
+    async def run(self) -> dict[str, ChargeReply]:
         """All results by request id. Raises `DatabaseUnavailable` where nothing can be booked."""
         while self._left:
             try:
@@ -133,10 +129,10 @@ class _Attempt:
                 self._fail(error)
                 return
 
-    async def _ask(self, charges: Sequence[Charge]) -> dict[str, Result]:
+    async def _ask(self, charges: Sequence[Charge]) -> dict[str, ChargeReply]:
         rows = await self._connection.run(
             CHARGE_SKIP_LOCKED if self._skip_locked else CHARGE,
-            _values(charges, self._replica_id),
+            {"charges": document(charges), "replica_id": self._replica_id},
         )
         return {
             charge.request_id: _locked() if outcome == "locked" else ChargeResult(outcome, *left)
@@ -155,7 +151,7 @@ class _Attempt:
             }
         )
 
-    def _record(self, results: dict[str, Result]) -> None:
+    def _record(self, results: dict[str, ChargeReply]) -> None:
         self._results |= results
         self._left = [charge for charge in self._left if charge.request_id not in results]
 
@@ -165,19 +161,3 @@ class _Attempt:
 
 def _locked() -> DatabaseBusy:
     return DatabaseBusy("the account is being changed by somebody else; try again")
-
-
-def _values(charges: Iterable[Charge], replica_id: str) -> dict[str, Any]:
-    charges = list(charges)
-    return {
-        "request_ids": texts(charge.request_id for charge in charges),
-        "account_ids": integers(charge.account_id for charge in charges),
-        "api_key_ids": integers(charge.api_key_id for charge in charges),
-        "hashes": byte_strings(charge.key_hash for charge in charges),
-        "credits": integers(charge.credits for charge in charges),
-        "models": texts(charge.model for charge in charges),
-        "routes": texts(charge.route for charge in charges),
-        "idempotency_keys": texts(charge.idempotency_key for charge in charges),
-        "retry_counts": integers(charge.retry_count for charge in charges),
-        "replica_id": replica_id,
-    }

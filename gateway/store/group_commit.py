@@ -65,14 +65,16 @@ class GroupCommit(Generic[T, R]):
         A caller that stops waiting loses the result only: the item is written all the same, unless
         the group skips those.
         """
-        self._begin()
+        if self._worker is None or self._closed:
+            self._begin()
         future: asyncio.Future[R] = self._loop.create_future()
         self._waiting.append((item, future))
         return future
 
     def add(self, item: T) -> None:
         """Queue an item whose result nobody needs."""
-        self._begin()
+        if self._worker is None or self._closed:
+            self._begin()
         self._waiting.append((item, None))
 
     def items(self) -> list[T]:
@@ -90,9 +92,8 @@ class GroupCommit(Generic[T, R]):
     def _begin(self) -> None:
         if self._closed:
             raise DatabaseUnavailable("the database is closed")
-        if self._worker is None:
-            self._loop = asyncio.get_running_loop()
-            self._worker = self._loop.create_task(self._work())
+        self._loop = asyncio.get_running_loop()
+        self._worker = self._loop.create_task(self._work())
 
     async def _work(self) -> None:
         try:

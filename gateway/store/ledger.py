@@ -9,13 +9,16 @@ A hold is deleted exactly once, and the one that deletes it decides. Everything 
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
-from typing import Literal, Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
+from typing import Literal
 
 from msgspec import Struct
 
-from gateway.core.errors import DatabaseUnavailable
+from gateway.core.errors import DatabaseUnavailable, FaregateError
 from gateway.core.events import Usage
+from gateway.store.group_commit import GroupCommit
 
 _log = logging.getLogger(__name__)
 
@@ -64,26 +67,68 @@ class Refund(Struct, frozen=True):
     account_id: int
 
 
-class Ledger(Protocol):
-    """The hot side of one database, for one replica."""
+ChargeReply = ChargeResult | FaregateError
+RefundReply = bool | FaregateError
+
+
+class Ledger(ABC):
+    """The hot side of one database, for one replica; each database writes the batches."""
+
+    def __init__(self, behind_seconds: float) -> None:
+        account_of: Callable[[Charge | Refund], int] = attrgetter("account_id")
+        self._charges = GroupCommit[Charge, ChargeReply](self._charge_batch, account_of=account_of)
+        self._refunds = GroupCommit[Refund, RefundReply](self._refund_batch, account_of=account_of)
+        # Nobody waits for an end: what cannot be written now is written later, not given up.
+        self._ends = GroupCommit[End, None](
+            self._end_batch, delay_seconds=behind_seconds, keeps_on_failure=True
+        )
 
     async def charge(self, charge: Charge) -> ChargeResult:
         """Book a charge durably. Raises `DatabaseUnavailable`, and `ChargeUnknown` where the
         commit's outcome is not known."""
+        result = await self._charges.submit(charge)
+        if isinstance(result, FaregateError):
+            raise result
+        return result
 
     async def refund(self, refund: Refund) -> bool:
         """Give back durably; False where the hold was gone. Raises `DatabaseUnavailable`."""
+        result = await self._refunds.submit(refund)
+        if isinstance(result, FaregateError):
+            raise result
+        return result
 
     def end(self, end: End) -> None:
         """Note an end; written behind, in batches."""
+        self._ends.add(end)
 
     def pending(self) -> Iterable[str]:
         """Request ids whose end or refund is not written yet."""
-
-    async def start(self) -> None: ...
+        yield from (item.request_id for item in self._ends.items())
+        yield from (item.request_id for item in self._refunds.items())
 
     async def drain(self) -> None:
         """Write everything that waits, then stop."""
+        await self._charges.drain()
+        await self._refunds.drain()
+        await self._ends.drain()
+        await self._close()
+
+    @abstractmethod
+    async def start(self) -> None:
+        """Connect, where that is not done by the first batch."""
+
+    @abstractmethod
+    async def _charge_batch(self, batch: list[Charge]) -> list[ChargeReply]: ...
+
+    @abstractmethod
+    async def _refund_batch(self, batch: list[Refund]) -> list[RefundReply]: ...
+
+    @abstractmethod
+    async def _end_batch(self, batch: list[End]) -> list[None]: ...
+
+    @abstractmethod
+    async def _close(self) -> None: ...
 
 
 def note_late_ends(number: int) -> None:

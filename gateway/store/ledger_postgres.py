@@ -2,22 +2,30 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from gateway.core.batch_retry import AttemptedCharge, worth_another_try
-from gateway.core.errors import ChargeUnknown, DatabaseBusy, DatabaseUnavailable, FaregateError
-from gateway.core.events import Usage
-from gateway.store.charger_postgres import Charger, Result
-from gateway.store.group_commit import GroupCommit
+from gateway.core.errors import ChargeUnknown, DatabaseBusy, DatabaseUnavailable
+from gateway.store.charger_postgres import Charger
 from gateway.store.hot_connection import HotConnection, StatementRefused
-from gateway.store.ledger import Charge, ChargeResult, End, Refund, note_late_ends
+from gateway.store.ledger import (
+    Charge,
+    ChargeReply,
+    ChargeResult,
+    End,
+    Ledger,
+    Refund,
+    RefundReply,
+    note_late_ends,
+)
 from gateway.store.outage import Outage
 from gateway.store.statements_postgres import (
     END,
     GIVEN,
     REFUND,
     REFUND_SKIP_LOCKED,
+    document,
     integers,
     texts,
 )
@@ -27,8 +35,8 @@ _ATTEMPTS_MAX = 3
 _BEHIND_SECONDS = 8.0
 
 
-class PostgresLedger:
-    """`gateway.store.ledger.Ledger` on PostgreSQL: one connection charges, one gives back."""
+class PostgresLedger(Ledger):
+    """The ledger on PostgreSQL: one connection charges, one gives back."""
 
     def __init__(
         self,
@@ -38,50 +46,21 @@ class PostgresLedger:
         behind_seconds: float = 0.25,
         outage: Outage | None = None,
     ) -> None:
+        super().__init__(behind_seconds)
         outage = outage or Outage()
         self._charge_connection = HotConnection(url, outage)
         self._charger = Charger(self._charge_connection, replica_id)
         self._behind_connection = HotConnection(url, outage)
         self._behind_lock = asyncio.Lock()
-        self._charges = GroupCommit[Charge, Result](
-            self._charge_batch, account_of=lambda charge: charge.account_id
-        )
-        self._refunds = GroupCommit[Refund, bool | FaregateError](
-            self._refund_batch, account_of=lambda refund: refund.account_id
-        )
-        self._ends = GroupCommit[End, None](
-            self._end_batch, delay_seconds=behind_seconds, keeps_on_failure=True
-        )
 
     async def start(self) -> None:
         """Nothing to do: a lane connects with its first statement."""
 
-    async def charge(self, charge: Charge) -> ChargeResult:
-        result = await self._charges.submit(charge)
-        if isinstance(result, FaregateError):
-            raise result
-        return result
-
-    async def refund(self, refund: Refund) -> bool:
-        given = await self._refunds.submit(refund)
-        if isinstance(given, FaregateError):
-            raise given
-        return given
-
-    def end(self, end: End) -> None:
-        self._ends.add(end)
-
-    def pending(self) -> Iterable[str]:
-        yield from (item.request_id for item in self._ends.items())
-        yield from (item.request_id for item in self._refunds.items())
-
-    async def drain(self) -> None:
-        for group in (self._charges, self._refunds, self._ends):
-            await group.drain()
+    async def _close(self) -> None:
         await self._charge_connection.close()
         await self._behind_connection.close()
 
-    async def _charge_batch(self, batch: Sequence[Charge], tries: int = 3) -> list[Result]:
+    async def _charge_batch(self, batch: Sequence[Charge], tries: int = 3) -> list[ChargeReply]:
         results = await self._charger.charge(batch)
         if len(batch) > 1 and tries > 1 and (again := _crowded_out(batch, results)):
             # They fit together; where they do not after all, another replica was quicker.
@@ -90,12 +69,12 @@ class PostgresLedger:
                 results[position] = result
         return results
 
-    async def _refund_batch(self, batch: list[Refund]) -> list[bool | FaregateError]:
+    async def _refund_batch(self, batch: list[Refund]) -> list[RefundReply]:
         ids = texts(refund.request_id for refund in batch)
         accounts = integers({refund.account_id for refund in batch})
         values = {"request_ids": ids, "account_ids": accounts}
         rows, was_unknown = await self._behind(REFUND, values, REFUND_SKIP_LOCKED)
-        results: dict[str, bool | FaregateError] = {
+        results: dict[str, RefundReply] = {
             request_id: True if given else DatabaseBusy("the account is locked by somebody else")
             for request_id, given in rows
         }
@@ -106,20 +85,7 @@ class PostgresLedger:
         return [results.get(refund.request_id, False) for refund in batch]
 
     async def _end_batch(self, batch: list[End]) -> list[None]:
-        used: list[tuple[str, Usage]] = [
-            (end.request_id, end.usage) for end in batch if end.usage is not None
-        ]
-        rows, was_unknown = await self._behind(
-            END,
-            {
-                "request_ids": texts(end.request_id for end in batch),
-                "used_ids": texts(request_id for request_id, _ in used),
-                "input": integers(usage.input for _, usage in used),
-                "cached": integers(usage.cached for _, usage in used),
-                "output": integers(usage.output for _, usage in used),
-                "reasoning": integers(usage.reasoning for _, usage in used),
-            },
-        )
+        rows, was_unknown = await self._behind(END, {"ends": document(batch)})
         if not was_unknown:
             note_late_ends(len(batch) - len(rows))
         return [None] * len(batch)
@@ -159,7 +125,7 @@ def _refusal(refused: StatementRefused) -> DatabaseUnavailable:
     return DatabaseUnavailable("the database refused a statement", cause=refused.cause)
 
 
-def _crowded_out(batch: Sequence[Charge], results: Sequence[Result]) -> list[int]:
+def _crowded_out(batch: Sequence[Charge], results: Sequence[ChargeReply]) -> list[int]:
     """The positions of charges that were refused for what others in the batch took or asked for."""
     tried = []
     is_refused = False

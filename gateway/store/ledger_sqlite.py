@@ -6,16 +6,24 @@ threads the interpreter's lock, and waiting for it again is dearer than the stat
 
 import contextlib
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import msgspec
 
-from gateway.core.errors import DatabaseBusy, DatabaseUnavailable, FaregateError
+from gateway.core.errors import DatabaseBusy, DatabaseUnavailable
 from gateway.store.database import as_unavailable, open_sqlite
-from gateway.store.group_commit import GroupCommit
-from gateway.store.ledger import Charge, ChargeResult, End, Refund, note_late_ends
+from gateway.store.ledger import (
+    Charge,
+    ChargeReply,
+    ChargeResult,
+    End,
+    Ledger,
+    Refund,
+    RefundReply,
+    note_late_ends,
+)
 from gateway.store.outage import Outage
 from gateway.store.tables import utc_text
 from gateway.store.writer_thread import WriterThread
@@ -95,8 +103,8 @@ _decode_rows = msgspec.json.Decoder(list[_Row]).decode
 _encode = msgspec.json.Encoder().encode
 
 
-class SqliteLedger:
-    """`gateway.store.ledger.Ledger` on a SQLite file."""
+class SqliteLedger(Ledger):
+    """The ledger on a SQLite file."""
 
     def __init__(
         self,
@@ -106,52 +114,28 @@ class SqliteLedger:
         behind_seconds: float = 0.25,
         outage: Outage | None = None,
     ) -> None:
+        super().__init__(behind_seconds)
         self._path = path
         self._outage = outage or Outage()
         self._replica_id = replica_id
         self._writer = WriterThread("ledger")
-        self._charges = self._group(self._charge_rows, lambda charge: charge.account_id)
-        self._refunds = self._group(self._refund_rows, lambda refund: refund.account_id)
-        # Nobody waits for an end: what cannot be written now is written later, not given up.
-        self._ends: GroupCommit[End, None] = GroupCommit(
-            self._write_ends, delay_seconds=behind_seconds, keeps_on_failure=True
-        )
         self._connection: sqlite3.Connection
-
-    def _group(self, write: _Write[T], account_of: Callable[[T], int]) -> GroupCommit[T, Any]:
-        async def execute(batch: list[T]) -> list[Any]:
-            results: list[Any] = await self._writer.submit(lambda: self._write(batch, write))
-            return results
-
-        return GroupCommit(execute, account_of=account_of)
 
     async def start(self) -> None:
         self._connection = await self._writer.submit(lambda: open_sqlite(self._path))
 
-    async def charge(self, charge: Charge) -> ChargeResult:
-        result: ChargeResult | FaregateError = await self._charges.submit(charge)
-        return _raised(result)
+    async def _charge_batch(self, batch: list[Charge]) -> list[ChargeReply]:
+        return await self._writer.submit(lambda: self._write(batch, self._charge_rows))
 
-    async def refund(self, refund: Refund) -> bool:
-        given: bool | FaregateError = await self._refunds.submit(refund)
-        return _raised(given)
+    async def _refund_batch(self, batch: list[Refund]) -> list[RefundReply]:
+        return await self._writer.submit(lambda: self._write(batch, self._refund_rows))
 
-    def end(self, end: End) -> None:
-        self._ends.add(end)
+    async def _end_batch(self, batch: list[End]) -> list[None]:
+        return await self._writer.submit(lambda: self._commit(batch, self._end_rows))
 
-    def pending(self) -> Iterable[str]:
-        yield from (item.request_id for item in self._ends.items())
-        yield from (item.request_id for item in self._refunds.items())
-
-    async def drain(self) -> None:
-        for group in (self._charges, self._refunds, self._ends):
-            await group.drain()
+    async def _close(self) -> None:
         await self._writer.submit(self._connection.close)
         self._writer.stop()
-
-    async def _write_ends(self, batch: list[End]) -> list[None]:
-        written: list[None] = await self._writer.submit(lambda: self._commit(batch, self._end_rows))
-        return written
 
     def _commit(self, batch: Sequence[T], write: _Write[T]) -> list[Any]:
         with self._transaction():
@@ -289,9 +273,3 @@ def _columns(charge: Charge, capped_day: str | None) -> tuple[Any, ...]:
         charge.idempotency_key,
         charge.retry_count,
     )
-
-
-def _raised(result: T | FaregateError) -> T:
-    if isinstance(result, FaregateError):
-        raise result
-    return result

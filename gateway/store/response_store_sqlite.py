@@ -96,8 +96,7 @@ class SqliteResponses(ResponseStore):
         return await self._run(purge)
 
     async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        result: T = await self._thread.submit(lambda: self._work(work))
-        return result
+        return await self._thread.submit(lambda: self._work(work))
 
     def _work(self, work: Callable[[sqlite3.Connection], T]) -> T:
         try:

@@ -8,16 +8,22 @@ before it marks the key, so after its commit no charge can be made with it.
 Charge and refund exist twice: one waits for locks, the other passes by what is locked and says so.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+import msgspec
+from msgspec import Struct
+
+_encode = msgspec.json.Encoder().encode
 
 _CHARGE_TEMPLATE = """
 WITH asked AS (
-  SELECT * FROM unnest(
-    %(request_ids)s::text[], %(account_ids)s::bigint[], %(api_key_ids)s::bigint[],
-    %(hashes)s::bytea[], %(credits)s::bigint[], %(models)s::text[], %(routes)s::text[],
-    %(idempotency_keys)s::text[], %(retry_counts)s::int[]
-  ) WITH ORDINALITY AS asked(request_id, account_id, api_key_id, hash, credits, model, route,
-                             idempotency_key, retry_count, position)
+  SELECT request_id, account_id, api_key_id, decode(key_hash, 'base64') AS hash, credits, model,
+         route, idempotency_key, retry_count, position
+  FROM ROWS FROM (json_to_recordset(%(charges)s::json) AS (
+    request_id text, account_id bigint, api_key_id bigint, key_hash text, credits bigint,
+    model text, route text, idempotency_key text, retry_count int
+  )) WITH ORDINALITY AS given(request_id, account_id, api_key_id, key_hash, credits, model, route,
+                              idempotency_key, retry_count, position)
 ), accounts AS MATERIALIZED (
   SELECT id, balance, next_expiry FROM account
   WHERE id IN (SELECT account_id FROM asked) ORDER BY id FOR UPDATE {skip}
@@ -30,7 +36,7 @@ WITH asked AS (
          AND h.revoked_at IS NULL
          AND (h.expires_at IS NULL OR h.expires_at > clock_timestamp()) AS live
   FROM api_key_hash h JOIN api_key k ON k.id = h.api_key_id
-  WHERE h.hash = ANY(%(hashes)s::bytea[]) AND (SELECT locked FROM moment) >= 0
+  WHERE h.hash = ANY(ARRAY(SELECT hash FROM asked)) AND (SELECT locked FROM moment) >= 0
   ORDER BY h.hash FOR SHARE OF h, k {skip}
 ), judged AS (
   SELECT asked.*, a.balance, k.cap, coalesce(k.live, false) AS live,
@@ -136,20 +142,28 @@ SELECT request_id FROM entry WHERE kind = 'refund' AND request_id = ANY(%(reques
 """
 
 END = """
-WITH held AS MATERIALIZED (
-  SELECT request_id FROM hold WHERE request_id = ANY(%(request_ids)s::text[])
+WITH ended AS MATERIALIZED (
+  SELECT * FROM json_to_recordset(%(ends)s::json) AS given(request_id text, usage json)
+), held AS MATERIALIZED (
+  SELECT request_id FROM hold WHERE request_id = ANY(ARRAY(SELECT request_id FROM ended))
   ORDER BY request_id FOR UPDATE
 ), released AS (
   DELETE FROM hold WHERE request_id IN (SELECT request_id FROM held) RETURNING request_id
 ), used AS (
   INSERT INTO request_usage
     (request_id, input_tokens, cached_tokens, output_tokens, reasoning_tokens)
-  SELECT * FROM unnest(%(used_ids)s::text[], %(input)s::int[], %(cached)s::int[],
-                       %(output)s::int[], %(reasoning)s::int[])
+  SELECT request_id, (usage ->> 'input')::int, (usage ->> 'cached')::int,
+         (usage ->> 'output')::int, (usage ->> 'reasoning')::int
+  FROM ended WHERE usage IS NOT NULL
   ON CONFLICT DO NOTHING
 )
 SELECT request_id FROM released
 """
+
+
+def document(batch: Sequence[Struct]) -> str:
+    """A batch as one JSON document: one value however many columns, and one prepared plan."""
+    return _encode(batch).decode()
 
 
 # Arrays as text: PostgreSQL reads them faster than the driver writes its own form, and their type
@@ -162,10 +176,6 @@ def integers(values: Iterable[int | None]) -> str:
 
 def texts(values: Iterable[str | None]) -> str:
     return "{" + ",".join("NULL" if value is None else _quoted(value) for value in values) + "}"
-
-
-def byte_strings(values: Iterable[bytes]) -> str:
-    return "{" + ",".join(f'"\\\\x{value.hex()}"' for value in values) + "}"
 
 
 def _quoted(value: str) -> str:
