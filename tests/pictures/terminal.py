@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from html import escape
 from typing import NamedTuple
 
-_COLUMNS = 92
+_COLUMNS = 96
 _COLUMN, _ROW = 8.4, 20
 _MARGIN, _TOP = 22, 52
 _COLOURS = {"command": "#f5f7fa", "output": "#b6c2cf", "good": "#7ee2a8", "bad": "#ff9c8f"}
