@@ -26,9 +26,9 @@ from gateway.core.credits import Lot, Lots, add_lot, reconcile_lots, take_lot
 from gateway.core.degraded import FEATURES
 from gateway.core.errors import Failure, FaregateError, GatewayError, RequestError
 from gateway.core.keys import secret_values
-from gateway.core.profile import PROFILES
 from gateway.core.seal import Sealer
 from gateway.core.spec import Metadata, parse_document
+from gateway.core.upstream_profiles import ALL_PROFILES
 from gateway.dialects.base import Dialect
 from gateway.dialects.chat.dialect import ChatDialect
 from gateway.dialects.messages.dialect import MessagesDialect
@@ -292,10 +292,10 @@ def test_every_field_around_a_spec() -> None:
 
 def test_every_profile_and_its_parameters() -> None:
     families = tables(section("reference/profiles.md", "Families"))[0]
-    assert set().union(*(coded(row[0]) for row in families)) == PROFILES.keys()
+    assert set().union(*(coded(row[0]) for row in families)) == ALL_PROFILES.keys()
     rows = tables(section("reference/profiles.md", "Parameters"))[0]
     taken = {name: coded(row[1]) for row in rows for name in coded(row[0])}
-    assert taken == {name: set(profile.parameters) for name, profile in PROFILES.items()}
+    assert taken == {name: set(profile.parameters) for name, profile in ALL_PROFILES.items()}
 
 
 def test_every_example_document_is_valid() -> None:

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from gateway.core.errors import ModelNotFound
 from gateway.core.patterns import first_match
-from gateway.core.profile import PROFILES, Profile, profile_for
+from gateway.core.profile import GENERIC, Profile, profile_of_model
 from gateway.core.request import Request, can_think_on
 from gateway.core.spec import (
     MODEL_CHARACTERS_MAX,
@@ -16,7 +16,9 @@ from gateway.core.spec import (
     GatewayFleetSpec,
     ModelSpec,
     SpecError,
+    UpstreamSpec,
 )
+from gateway.core.upstream_profiles import ALL_PROFILES, profile_of_upstream
 
 
 class Price(Struct, frozen=True):
@@ -61,8 +63,8 @@ class Catalog:
     """Looks models up by public id, then alias, then alias with wildcards."""
 
     def __init__(self, fleet: GatewayFleetSpec) -> None:
-        dialects = {upstream.name: upstream.dialect for upstream in fleet.upstreams}
-        self.models = tuple(_model(spec, fleet, dialects) for spec in fleet.models)
+        upstreams = {upstream.name: upstream for upstream in fleet.upstreams}
+        self.models = tuple(_model(spec, fleet, upstreams) for spec in fleet.models)
         self._names: dict[str, Model] = {}
         self._patterns: list[tuple[str, Model]] = []
         for model in self.models:
@@ -144,11 +146,11 @@ def has_lost_thinking(request: Request, model: Model) -> bool:
     )
 
 
-def _model(spec: ModelSpec, fleet: GatewayFleetSpec, dialects: dict[str, Dialect]) -> Model:
+def _model(spec: ModelSpec, fleet: GatewayFleetSpec, upstreams: dict[str, UpstreamSpec]) -> Model:
     upstream_model = spec.upstream_model or spec.id
     names = [spec.upstream, *(fallback.upstream for fallback in spec.fallbacks)]
     for name in names:
-        if name not in dialects:
+        if name not in upstreams:
             raise SpecError(f"model {spec.id!r}: there is no upstream {name!r}")
     if len(set(names)) < len(names):
         raise SpecError(f"model {spec.id!r}: one upstream is given twice")
@@ -157,36 +159,46 @@ def _model(spec: ModelSpec, fleet: GatewayFleetSpec, dialects: dict[str, Dialect
         display_name=spec.display_name or spec.id,
         upstream=spec.upstream,
         upstream_model=upstream_model,
-        profile=_profile(spec.id, spec.profile) or profile_for(upstream_model),
+        profile=_profile(spec.id, spec.profile)
+        or profile_for(upstream_model, upstreams[spec.upstream].url),
         price=_price(spec, fleet),
         reasoning_default=spec.reasoning.default == "on",
         reasoning_forced=None if spec.reasoning.force is None else spec.reasoning.force == "on",
         context_window=spec.context_window,
         max_output_tokens=spec.max_output_tokens,
-        dialect=dialects[spec.upstream],
+        dialect=upstreams[spec.upstream].dialect,
     )
-    fallbacks = tuple(_fallback(model, each, dialects) for each in spec.fallbacks)
+    fallbacks = tuple(
+        _fallback(model, each, upstreams[each.upstream], spec.profile) for each in spec.fallbacks
+    )
     return replace(model, fallbacks=fallbacks)
 
 
-def _fallback(model: Model, spec: FallbackSpec, dialects: dict[str, Dialect]) -> Model:
-    known_profile = (
-        model.profile if spec.upstream_model is None else profile_for(spec.upstream_model)
-    )
+def _fallback(model: Model, spec: FallbackSpec, upstream: UpstreamSpec, named: str | None) -> Model:
+    """The model at another upstream; a profile that its spec names goes with it."""
+    profile = _profile(model.id, spec.profile)
+    if profile is None and spec.upstream_model is None:
+        profile = _profile(model.id, named)
+    upstream_model = spec.upstream_model or model.upstream_model
     return replace(
         model,
         upstream=spec.upstream,
-        dialect=dialects[spec.upstream],
-        upstream_model=spec.upstream_model or model.upstream_model,
-        profile=_profile(model.id, spec.profile) or known_profile,
+        dialect=upstream.dialect,
+        upstream_model=upstream_model,
+        profile=profile or profile_for(upstream_model, upstream.url),
     )
 
 
+def profile_for(upstream_model: str, url: str) -> Profile:
+    """The profile of a model's family, else of its provider, else `generic`."""
+    return profile_of_model(upstream_model) or profile_of_upstream(url) or GENERIC
+
+
 def _profile(model: str, name: str | None) -> Profile | None:
-    if name is not None and name not in PROFILES:
-        known = ", ".join(PROFILES)
+    if name is not None and name not in ALL_PROFILES:
+        known = ", ".join(ALL_PROFILES)
         raise SpecError(f"model {model!r}: no profile {name!r}; there are {known}")
-    return None if name is None else PROFILES[name]
+    return None if name is None else ALL_PROFILES[name]
 
 
 def _price(spec: ModelSpec, fleet: GatewayFleetSpec) -> Price:

@@ -4,7 +4,7 @@ A client reads the names as they are, in a header; they hold kinds that clients 
 such a name counts as, where only known words may stand. Must never give anything out of the set.
 """
 
-from gateway.core.profile import PROFILES
+from gateway.core.upstream_profiles import ALL_PROFILES
 
 OTHER = "other"
 
@@ -25,7 +25,7 @@ _HOSTED = {
 #: experiments of a provider, by whatever name
 _BETAS = "betas"
 _PARAMETERS = frozenset({"tool_choice", "stop", "parallel_tool_calls"}).union(
-    *(profile.parameters | profile.fixed for profile in PROFILES.values())
+    *(profile.parameters | profile.fixed for profile in ALL_PROFILES.values())
 )
 #: what was hosted elsewhere and is only told of in a history
 _HISTORY = "history"

@@ -34,6 +34,8 @@ class Profile(Struct, frozen=True, kw_only=True):
     effort_default: str = "max"
     #: the level that is no reasoning; without one, chat says `thinking` disabled
     effort_off: str | None = None
+    #: nothing is sent where the model is not to reason: it may not know the member
+    off_is_silent: bool = False
     #: upstream effort -> tokens for thinking, where the family's own dialect has no levels
     effort_tokens: dict[str, int] = {}
     #: request members the family takes, beyond those that every one takes: model, messages,
@@ -62,7 +64,7 @@ class Profile(Struct, frozen=True, kw_only=True):
     #: tool schemas are restricted to Moonshot's subset of JSON Schema
     moonshot_schema: bool = False
     #: how an assistant message at the end is continued; None refuses it
-    prefill_member: Literal["partial", "continue_final_message"] | None = None
+    prefill_member: Literal["partial", "prefix", "continue_final_message"] | None = None
     #: an output format is refused beside tools
     tools_exclude_format: bool = False
     stop_count_max: int | None = None
@@ -310,9 +312,9 @@ _BY_UPSTREAM_MODEL = (
 )
 
 
-def profile_for(upstream_model: str) -> Profile:
-    """The profile an upstream's model id suggests; `generic` for an unknown one."""
+def profile_of_model(upstream_model: str) -> Profile | None:
+    """The profile of the family that an upstream's model id names; None for another."""
     for pattern, profile in _BY_UPSTREAM_MODEL:
         if fnmatchcase(upstream_model, pattern):
             return profile
-    return GENERIC
+    return None

@@ -2,7 +2,8 @@
 
 import pytest
 
-from gateway.core.profile import PROFILES, profile_for
+from gateway.core.catalog import profile_for
+from gateway.core.upstream_profiles import ALL_PROFILES
 
 
 @pytest.mark.parametrize(
@@ -31,12 +32,41 @@ from gateway.core.profile import PROFILES, profile_for
     ],
 )
 def test_the_model_id_suggests_the_family(model: str, name: str) -> None:
-    assert profile_for(model).name == name
+    assert profile_for(model, "https://gateway.example/v1").name == name
 
 
-@pytest.mark.parametrize("name", PROFILES)
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("https://api.groq.com/openai/v1", "groq"),
+        ("https://api.fireworks.ai/inference/v1", "fireworks"),
+        ("https://api.mistral.ai/v1", "mistral"),
+        ("https://api.together.xyz/v1", "together"),
+        ("https://api.together.ai/v1", "together"),
+        ("https://api.deepseek.com", "deepseek"),
+        ("https://api.x.ai/v1", "xai"),
+        ("https://eu-west-1.api.x.ai/v1", "xai"),
+        ("https://api.cerebras.ai/v1", "cerebras"),
+        ("https://openrouter.ai/api/v1", "openrouter"),
+        ("http://127.0.0.1:11434/v1", "ollama"),
+        ("http://desk.lan:1234/v1", "lm-studio"),
+        ("http://sglang.models:30000/v1", "sglang"),
+        ("http://vllm.models:8000/v1", "generic"),
+        ("https://notgroq.com/v1", "generic"),
+        ("https://api.groq.com.example/v1", "generic"),
+        ("https://x.ai.example/v1", "generic"),
+        ("http://[::1]:99999/v1", "generic"),
+        ("simulated:", "generic"),
+    ],
+)
+def test_the_url_suggests_the_provider_of_an_open_model(url: str, name: str) -> None:
+    assert profile_for("meta/llama-4", url).name == name
+    assert profile_for("kimi-k2.6", url).name == "kimi-k2.6"
+
+
+@pytest.mark.parametrize("name", ALL_PROFILES)
 def test_a_family_does_not_contradict_itself(name: str) -> None:
-    profile = PROFILES[name]
+    profile = ALL_PROFILES[name]
     assert not (profile.forced_tool_refused and profile.forced_tool_stops_reasoning)
     assert profile.reasoning_forced or not profile.forced_tool_refused
     if profile.spelling == "reasoning_effort":

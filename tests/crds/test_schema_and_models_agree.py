@@ -14,8 +14,8 @@ import msgspec
 import pytest
 from msgspec import inspect
 
-from gateway.core.profile import PROFILES
 from gateway.core.spec import ApiKeySpec, CreditGrantSpec, GatewayFleetSpec
+from gateway.core.upstream_profiles import ALL_PROFILES
 from gateway_operator.resources.fleet import ClusterSpec
 from tests.crds.support import Json, schema
 
@@ -62,7 +62,7 @@ def differences(kind: inspect.Type, part: Json, path: str = "") -> Iterator[str]
             yield from differences(many.item_type, part["items"], f"{path}[]")
         case inspect.StrType() as text:
             enum = sorted(part["enum"]) if "enum" in part else None
-            expected = sorted(PROFILES) if path.endswith(".profile") else None
+            expected = sorted(ALL_PROFILES) if path.endswith(".profile") else None
             pattern = text.pattern and text.pattern.replace(r"\Z", "$")
             yield from _compare(path, {**part, "enum": enum}, type="string", enum=expected,
                                 pattern=pattern, minLength=text.min_length,

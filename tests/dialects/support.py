@@ -6,6 +6,7 @@ from typing import Any
 from gateway.core.catalog import Model, Price, Resolution
 from gateway.core.profile import PROFILES
 from gateway.core.request import Request, TextPart, Tool, UserMessage
+from gateway.core.upstream_profiles import ALL_PROFILES
 from gateway.dialects.chat.request_writer import render_request
 from gateway.dialects.endpoint import UpstreamRequest
 
@@ -26,7 +27,7 @@ def resolve(
             display_name="Public",
             upstream="main",
             upstream_model=profile,
-            profile=PROFILES[profile],
+            profile=ALL_PROFILES[profile],
             price=Price(1, 1),
             reasoning_default=False,
             reasoning_forced=None,

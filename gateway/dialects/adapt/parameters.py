@@ -112,8 +112,16 @@ def no_logprobs() -> UnsupportedParameter:
     return UnsupportedParameter("This model does not give log probabilities.", param="logprobs")
 
 
-def set_template_flags(body: dict[str, Any], on: bool) -> None:
-    """Switch reasoning in an engine's own words, beside the client's arguments for its template."""
+def write_template(body: dict[str, Any], request: Request, resolution: Resolution) -> None:
+    """Switch reasoning in an engine's own words, beside the client's arguments for its template.
+
+    Nothing is written where neither the client nor the model's settings ask: another server than
+    an engine would refuse the member.
+    """
+    on, model = resolution.reasoning, resolution.model
+    is_wanted = on or request.reasoning.on is not None or model.reasoning_forced is not None
+    if not is_wanted and "chat_template_kwargs" not in body:
+        return
     arguments = {}
     if "chat_template_kwargs" in body:
         arguments = msgspec.json.decode(body["chat_template_kwargs"])

@@ -10,7 +10,7 @@ from typing import Any
 from gateway.core.catalog import Resolution
 from gateway.core.profile import Profile
 from gateway.core.request import OutputFormat, Request, SystemMessage, Tool, ToolChoice
-from gateway.dialects.adapt.parameters import set_template_flags, write_parameters
+from gateway.dialects.adapt.parameters import write_parameters, write_template
 from gateway.dialects.adapt.prepare import continues_answer, fit_messages, no_prefill
 from gateway.dialects.adapt.tools import fit_choice, fit_parameters, fit_schema
 from gateway.dialects.chat.history_writer import write_messages
@@ -38,7 +38,7 @@ def render_request(request: Request, resolution: Resolution) -> UpstreamRequest:
     if request.output is not None:
         body["response_format"] = _write_format(request.output, profile)
     write_parameters(body, request, resolution, degraded)
-    _switch_reasoning(body, resolution)
+    _switch_reasoning(body, request, resolution)
     if request.prefill and continues_answer(request):
         _continue_answer(body, profile)
     if request.stream:
@@ -91,8 +91,8 @@ def _write_format(output: OutputFormat, profile: Profile) -> Object:
     return {"type": "json_schema", "json_schema": described}
 
 
-def _switch_reasoning(body: Object, resolution: Resolution) -> None:
-    """Send the upstream whether to reason, so that what is billed is what runs."""
+def _switch_reasoning(body: Object, request: Request, resolution: Resolution) -> None:
+    """Write whether the upstream is to reason, so that what is billed is what runs."""
     profile, on = resolution.model.profile, resolution.reasoning
     match profile.spelling:
         case "thinking":
@@ -102,19 +102,19 @@ def _switch_reasoning(body: Object, resolution: Resolution) -> None:
             body["reasoning_effort"] = effort or profile.effort_default
         case "reasoning_effort" if profile.effort_off is not None:
             body["reasoning_effort"] = profile.effort_off
-        case "reasoning_effort":
+        case "reasoning_effort" if not profile.off_is_silent:
             body["thinking"] = {"type": "disabled"}
         case "adaptive":
             body["thinking"] = {"type": "adaptive" if on else "disabled"}
         case "chat_template_kwargs":
-            set_template_flags(body, on)
+            write_template(body, request, resolution)
 
 
 def _continue_answer(body: Object, profile: Profile) -> None:
     if profile.prefill_member is None:
         raise no_prefill()
-    if profile.prefill_member == "partial":
-        body["messages"][-1]["partial"] = True
+    if profile.prefill_member != "continue_final_message":
+        body["messages"][-1][profile.prefill_member] = True
     else:
         body["continue_final_message"] = True
         body["add_generation_prompt"] = False

@@ -22,7 +22,7 @@ from gateway.core.request import (
     Tool,
     ToolChoice,
 )
-from gateway.dialects.adapt.parameters import set_template_flags, write_parameters
+from gateway.dialects.adapt.parameters import write_parameters, write_template
 from gateway.dialects.adapt.prepare import FREE_JSON, Prepared, no_prefill, prepare
 from gateway.dialects.adapt.tools import fit_parameters, fit_schema
 from gateway.dialects.endpoint import UpstreamRequest
@@ -57,7 +57,7 @@ def render_request(request: Request, resolution: Resolution) -> UpstreamRequest:
     if body.get("max_output_tokens", profile.output_tokens_min) < profile.output_tokens_min:
         body["max_output_tokens"] = profile.output_tokens_min
         degraded.append("max_tokens")
-    _switch_reasoning(body, resolution)
+    _switch_reasoning(body, request, resolution)
     body["store"] = False
     if request.stream:
         body["stream"] = True
@@ -122,12 +122,12 @@ def switch_off(body: Object, profile: Profile) -> None:
     body["reasoning"] = {"effort": profile.effort_off or "none"}
 
 
-def _switch_reasoning(body: Object, resolution: Resolution) -> None:
-    """Send the upstream whether to reason, so that what is billed is what runs."""
+def _switch_reasoning(body: Object, request: Request, resolution: Resolution) -> None:
+    """Write whether the upstream is to reason, so that what is billed is what runs."""
     profile, on = resolution.model.profile, resolution.reasoning
     if profile.spelling == "chat_template_kwargs":
-        set_template_flags(body, on)
-    elif not on and profile.spelling != "none":
+        write_template(body, request, resolution)
+    elif not on and profile.spelling != "none" and not profile.off_is_silent:
         switch_off(body, profile)
     if not on:
         return

@@ -160,7 +160,9 @@ def test_reasoning_is_always_told(
     sealed = ["reasoning.encrypted_content"] if reasoning and profile.startswith("gpt") else None
     assert body.get("include") == sealed
     template = {"thinking": reasoning, "enable_thinking": reasoning}
-    assert body.get("chat_template_kwargs") == (template if profile == "generic" else None)
+    assert body.get("chat_template_kwargs") == (
+        template if (profile, reasoning) == ("generic", True) else None
+    )
 
 
 @pytest.mark.parametrize(

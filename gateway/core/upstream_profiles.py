@@ -1,0 +1,124 @@
+"""Profiles of providers and engines, for open models: what each takes beside a model's family.
+
+A family that `upstreamModel` names is more precise, so these apply only where it names none: a
+provider is known by the host of its base URL, an engine by its usual port, and each by its name
+in `profile`. A provider refuses every member that is not in its schema; engines leave it alone, but do
+not obey it. An upstream that is not known gets `generic`.
+
+Sources, each API reference, "Chat completions": console.groq.com, docs.fireworks.ai,
+docs.mistral.ai, docs.together.ai, api-docs.deepseek.com, docs.x.ai, inference-docs.cerebras.ai,
+openrouter.ai/docs; docs.vllm.ai, docs.sglang.ai, the server README of llama.cpp, lmstudio.ai/docs,
+docs.ollama.com ("OpenAI compatibility").
+"""
+
+from urllib.parse import urlsplit
+
+from msgspec.structs import replace
+
+from gateway.core.profile import GENERIC, PROFILES, Profile
+
+_COMMON = frozenset({"stop", "temperature", "top_p", "parallel_tool_calls"})
+_PENALTIES = frozenset({"presence_penalty", "frequency_penalty"})
+_LOGPROBS = frozenset({"logprobs", "top_logprobs"})
+#: levels that open models know
+_EFFORTS = {
+    "minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "high",
+    "max": "high",
+}  # fmt: skip
+
+
+def _profile_of(name: str, parameters: frozenset[str], **differences: object) -> Profile:
+    settings: dict[str, object] = {
+        "name": name,
+        "spelling": "reasoning_effort",
+        "efforts": _EFFORTS,
+        "effort_default": "medium",
+        "off_is_silent": True,
+        "parameters": parameters,
+        "max_tokens_member": "max_tokens",
+    }
+    return Profile(**{**settings, **differences})  # type: ignore[arg-type]  # a table of defaults
+
+
+_PROFILES = (
+    _profile_of(
+        "groq", _COMMON | {"seed"}, max_tokens_member="max_completion_tokens", stop_count_max=4
+    ),
+    _profile_of(
+        "fireworks", _COMMON | _PENALTIES | _LOGPROBS | {"top_k", "n", "logit_bias", "seed"},
+        stop_count_max=4,
+    ),
+    _profile_of(
+        "mistral", _COMMON | _PENALTIES | {"n"}, spelling="none", reasoning_forced=False,
+        prefill_member="prefix",
+    ),
+    _profile_of("together", _COMMON | _PENALTIES | {"top_k", "n", "seed", "logit_bias"}),
+    _profile_of(
+        "deepseek", frozenset({"stop", "temperature", "top_p"}) | _PENALTIES | _LOGPROBS,
+        spelling="thinking", stop_count_max=16, sees_images=False,
+    ),
+    _profile_of(
+        "xai",
+        frozenset({"temperature", "top_p", "n", "seed", "parallel_tool_calls"}) | _LOGPROBS,
+        max_tokens_member="max_completion_tokens",
+    ),
+    _profile_of(
+        "cerebras", _COMMON | _LOGPROBS | {"seed"}, max_tokens_member="max_completion_tokens",
+        stop_count_max=4,
+    ),
+    _profile_of(
+        "openrouter",
+        _COMMON | _PENALTIES | _LOGPROBS | {"top_k", "seed", "logit_bias", "min_p",
+                                            "repetition_penalty"},
+    ),
+    replace(GENERIC, name="vllm"),
+    replace(
+        GENERIC, name="sglang", prefill_member=None,
+        parameters=GENERIC.parameters
+        - {"guided_json", "guided_regex", "guided_choice", "guided_grammar", "structured_outputs"},
+    ),
+    replace(
+        GENERIC, name="llama.cpp", prefill_member=None,
+        parameters=_COMMON | _PENALTIES | _LOGPROBS
+        | {"top_k", "n", "seed", "logit_bias", "min_p", "chat_template_kwargs"},
+    ),
+    _profile_of(
+        "lm-studio", _COMMON | _PENALTIES | {"top_k", "seed", "logit_bias"}
+    ),
+    _profile_of(
+        "ollama", _COMMON - {"parallel_tool_calls"} | _PENALTIES | _LOGPROBS | {"seed"}
+    ),
+)  # fmt: skip
+
+UPSTREAM_PROFILES = {profile.name: profile for profile in _PROFILES}
+ALL_PROFILES = PROFILES | UPSTREAM_PROFILES
+
+#: hosts of base URLs; a name below one is the same provider's
+_BY_HOST = {
+    "groq.com": "groq",
+    "fireworks.ai": "fireworks",
+    "mistral.ai": "mistral",
+    "together.xyz": "together",
+    "together.ai": "together",
+    "deepseek.com": "deepseek",
+    "x.ai": "xai",
+    "cerebras.ai": "cerebras",
+    "openrouter.ai": "openrouter",
+}
+_BY_PORT = {1234: "lm-studio", 11434: "ollama", 30000: "sglang"}
+
+
+def profile_of_upstream(url: str) -> Profile | None:
+    """The profile of the provider or engine at a base URL; None for an unknown one."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return None
+    labels = host.split(".")
+    for start in range(len(labels) - 1):
+        name = _BY_HOST.get(".".join(labels[start:]))
+        if name is not None:
+            return UPSTREAM_PROFILES[name]
+    name = _BY_PORT.get(port or 0)
+    return None if name is None else UPSTREAM_PROFILES[name]

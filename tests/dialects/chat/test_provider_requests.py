@@ -1,0 +1,93 @@
+"""Bodies for providers with a strict schema: no member that its reference does not have."""
+
+from typing import Any
+
+import pytest
+from msgspec import Raw
+
+from gateway.core.request import OutputFormat, ReasoningChoice, Sampling, ToolChoice
+from gateway.core.upstream_profiles import UPSTREAM_PROFILES
+from tests.dialects.support import HELLO, LOOK, prepare, render, request
+
+_ALL = {"model", "messages", "stream", "stream_options", "tools", "tool_choice", "response_format",
+        "temperature", "top_p"}  # fmt: skip
+_PENALTIES = {"presence_penalty", "frequency_penalty"}
+_LOGPROBS = {"logprobs", "top_logprobs"}
+#: members of each reference's "Chat completions", of those that we could send
+REFERENCES = {
+    "groq": _ALL | {"max_completion_tokens", "stop", "seed", "parallel_tool_calls",
+                    "reasoning_effort"},
+    "fireworks": _ALL | _PENALTIES | _LOGPROBS | {"max_tokens", "stop", "seed", "top_k", "n",
+                                                  "logit_bias", "parallel_tool_calls",
+                                                  "reasoning_effort"},
+    "mistral": _ALL | _PENALTIES | {"max_tokens", "stop", "n", "parallel_tool_calls"},
+    "together": _ALL | _PENALTIES | {"max_tokens", "stop", "seed", "top_k", "n", "logit_bias",
+                                     "parallel_tool_calls", "reasoning_effort"},
+    "deepseek": _ALL | _PENALTIES | _LOGPROBS | {"max_tokens", "stop", "thinking"},
+    "xai": _ALL | _LOGPROBS | {"max_completion_tokens", "n", "seed", "parallel_tool_calls",
+                               "reasoning_effort"},
+    "cerebras": _ALL | _LOGPROBS | {"max_completion_tokens", "stop", "seed",
+                                    "parallel_tool_calls", "reasoning_effort"},
+    "openrouter": _ALL | _PENALTIES | _LOGPROBS | {"max_tokens", "stop", "seed", "top_k",
+                                                   "logit_bias", "min_p", "repetition_penalty",
+                                                   "parallel_tool_calls", "reasoning_effort"},
+}  # fmt: skip
+EVERYTHING: dict[str, Any] = {
+    "stream": True,
+    "tools": (LOOK,),
+    "tool_choice": ToolChoice("required"),
+    "parallel_tool_calls": False,
+    "output": OutputFormat("json_schema", schema={"type": "object", "properties": {}}),
+    "max_tokens": 100,
+    "stop": ("END",),
+    "sampling": Sampling(0.5, 0.5, 5, None, 0.5, 0.5, 5, {"1": 1.0}),
+    "cache_key": "key",
+    "safety_identifier": "person",
+    "extra": {
+        name: Raw(b"1")
+        for name in ("chat_template_kwargs", "guided_json", "min_p", "min_tokens",
+                     "repetition_penalty", "structured_outputs")
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("wish", [None, True, False])
+@pytest.mark.parametrize("provider", REFERENCES)
+def test_a_strict_provider_gets_nothing_that_it_does_not_know(
+    provider: str, wish: bool | None
+) -> None:
+    on = bool(wish) and provider != "mistral"
+    wanted = request(**EVERYTHING, reasoning=ReasoningChoice(on=wish))
+    outgoing = prepare(wanted, provider, on, "high")
+    body = render(wanted, provider, on, "high")
+    assert set(body) <= REFERENCES[provider]
+    assert {"chat_template_kwargs", "guided_json", "safety_identifier"} & set(body) == set()
+    left_out = {"chat_template_kwargs", "guided_json"}
+    assert left_out <= set(outgoing.degraded)
+
+
+@pytest.mark.parametrize("provider", [*REFERENCES, "lm-studio", "ollama"])
+def test_reasoning_is_named_where_a_client_asks_for_it(provider: str) -> None:
+    spelling = UPSTREAM_PROFILES[provider].spelling
+    asked = render(request(reasoning=ReasoningChoice(on=True)), provider, True, "low")
+    silent = render(request(), provider)
+    if spelling == "reasoning_effort":
+        assert asked["reasoning_effort"] == "low"
+    assert "reasoning_effort" not in silent
+    assert ("thinking" in silent) == (spelling == "thinking")
+
+
+@pytest.mark.parametrize("engine", ["generic", "vllm", "sglang", "llama.cpp"])
+def test_an_engine_hears_of_reasoning_only_where_somebody_asks(engine: str) -> None:
+    assert "chat_template_kwargs" not in render(request(), engine)
+    off = render(request(reasoning=ReasoningChoice(on=False)), engine)
+    assert off["chat_template_kwargs"] == {"thinking": False, "enable_thinking": False}
+    on = render(request(reasoning=ReasoningChoice(on=True)), engine, True)
+    assert on["chat_template_kwargs"] == {"thinking": True, "enable_thinking": True}
+
+
+def test_mistral_continues_an_answer_by_its_own_member() -> None:
+    from gateway.core.request import AssistantMessage
+
+    body = render(request(HELLO, AssistantMessage("Well"), prefill=True), "mistral")
+    assert body["messages"][-1] == {"role": "assistant", "content": "Well", "prefix": True}
