@@ -15,12 +15,12 @@ from tests.harness.gateway import ROOT
 
 #: kind of request -> the most of the gateway's own calls, and of all; on SQLite
 BOUNDS = {
-    "chat": (185, 328),
-    "chat-stream": (335, 655),
-    "messages": (274, 469),
-    "messages-stream": (481, 890),
-    "responses": (306, 573),
-    "responses-stream": (526, 1017),
+    "chat": (168, 289),
+    "chat-stream": (319, 613),
+    "messages": (253, 420),
+    "messages-stream": (409, 751),
+    "responses": (285, 518),
+    "responses-stream": (454, 877),
 }
 #: what a batch of charges takes more on PostgreSQL, for each of its requests
 ON_POSTGRESQL = (5, 20)

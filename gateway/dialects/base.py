@@ -77,8 +77,7 @@ class Chunk(Protocol):
 class Completion(Protocol):
     """A whole answer that was not streamed.
 
-    `data` and `document` are the bytes and the decoded JSON where the upstream speaks chat, else
-    None; the one reader of `document` may change it. `size` is the bytes that came.
+    `data` is the bytes where the upstream speaks chat, else None. `size` is the bytes that came.
     """
 
     @property
@@ -86,9 +85,6 @@ class Completion(Protocol):
 
     @property
     def data(self) -> bytes | None: ...
-
-    @property
-    def document(self) -> dict[str, Any] | None: ...
 
     @property
     def usage(self) -> Usage | None: ...

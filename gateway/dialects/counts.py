@@ -1,9 +1,12 @@
 """Numbers of tokens as an upstream reports them."""
 
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta
 
 #: no answer has more, and what no column takes would keep ends from being written
 _TOKENS_MAX = 2**31 - 1
+Count = Annotated[int, Meta(ge=0, le=_TOKENS_MAX)]
 
 
 def read_count(holder: Any, name: str) -> int:

@@ -33,7 +33,6 @@ class EventAnswer(Struct, frozen=True):
     usage: Usage | None
     size: int
     data: None = None
-    document: None = None
 
     def events(self) -> list[Event]:
         return self.read

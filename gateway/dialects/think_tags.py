@@ -26,6 +26,11 @@ class ThinkSplitter:
         self._held = ""
         self._behind_tag = False
 
+    @property
+    def is_over(self) -> bool:
+        """True once all that follows is text."""
+        return self._state == "answering" and not self._behind_tag
+
     def feed(self, content: str) -> tuple[str, str]:
         """The next piece of content."""
         content = self._held + content

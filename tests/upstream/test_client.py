@@ -1,6 +1,7 @@
 """The connection to an upstream, against the simulated one."""
 
 import asyncio
+import json
 from typing import Any
 
 import msgspec
@@ -71,7 +72,7 @@ def test_an_answer_that_is_not_streamed() -> None:
     whole = asyncio.run(run())
     assert list(whole.events())[:2] == [Text("Hello"), Finished("stop")]
     assert whole.usage.output > 0
-    assert whole.document["choices"][0]["message"]["content"] == "Hello"
+    assert json.loads(whole.data)["choices"][0]["message"]["content"] == "Hello"
 
 
 @pytest.mark.parametrize(

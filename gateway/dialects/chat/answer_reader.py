@@ -117,23 +117,23 @@ class EventDecoder:
 
     def _read_delta(self, delta: _ReadDelta, events: list[Event]) -> None:
         """Reasoning, then content, then calls: the order in which one delta means them."""
-        if reasoning := _reasoning(delta):
+        has_any = delta.reasoning_content or delta.reasoning or delta.reasoning_details
+        if has_any and (reasoning := _reasoning(delta)):
             self._thinking = None
             events.append(Reasoning(reasoning))
-        if delta.content:
-            self._read_content(delta.content, events)
+        if content := delta.content:
+            if self._thinking is None:
+                events.append(Text(content))
+            else:
+                _emit(self._thinking.feed(content), events)
+                if self._thinking.is_over:
+                    self._thinking = None
         if delta.refusal:
             events.append(Refusal(delta.refusal))
         for call in delta.tool_calls or ():
             self._read_call(call.index, call.id, call.function or _ReadFunction(), events)
         if delta.function_call is not None:
             self._read_call(0, None, delta.function_call, events)
-
-    def _read_content(self, content: str, events: list[Event]) -> None:
-        if self._thinking is None:
-            events.append(Text(content))
-            return
-        _emit(self._thinking.feed(content), events)
 
     def _read_call(
         self, index: int | None, call_id: str | None, function: _ReadFunction, events: list[Event]

@@ -6,7 +6,6 @@ for a good one.
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
 
 from msgspec import Struct
 
@@ -17,7 +16,7 @@ from gateway.dialects.chat.answer_reader import EventDecoder
 from gateway.dialects.chat.chunk_scanner import ChunkScanner, has_content
 from gateway.dialects.chat.chunk_template import ChunkTemplate
 from gateway.dialects.endpoint import PassOn, UpstreamChunk
-from gateway.dialects.sse import DONE, EVENT_BYTES_MAX, SSEDecoder, decode_object, is_whole
+from gateway.dialects.sse import DONE, EVENT_BYTES_MAX, SSEDecoder, is_whole
 from gateway.dialects.upstream_errors import broken_by
 
 
@@ -38,41 +37,25 @@ class ChatChunk(Struct):
 class ChatAnswer(Struct, frozen=True):
     """A whole completion; see `gateway.dialects.base.Completion`."""
 
-    document: dict[str, Any]
-    usage: Usage | None
     data: bytes
-
-    @property
-    def size(self) -> int:
-        return len(self.data)
+    size: int
+    usage: Usage | None
 
     def events(self) -> Sequence[Event]:
         return EventDecoder().decode(self.data)
 
 
-class ChatStream:
+class ChatStream(ChunkScanner):
     """The part of reading a stream that needs no connection; bytes in, chunks out."""
 
     def __init__(self, choices: int, credential: str | None) -> None:
+        super().__init__(choices)
         self._lines = SSEDecoder(EVENT_BYTES_MAX)
         self._template = ChunkTemplate()
         self._credential = credential
         self._begun = False
-        self.scanner = ChunkScanner(choices)
         self.ended = False
         self.failure: FaregateError | None = None
-
-    @property
-    def usage(self) -> Usage | None:
-        return self.scanner.usage
-
-    @property
-    def complete(self) -> bool:
-        return self.scanner.complete
-
-    @property
-    def needs_no_more(self) -> bool:
-        return self.scanner.needs_no_more
 
     @cached_property
     def decoder(self) -> EventDecoder:
@@ -108,15 +91,14 @@ class ChatStream:
 
     def answer(self, body: bytes) -> Completion:
         """A whole completion. Raises `UpstreamBroken` and the upstream's own errors."""
-        scanner, document = self.scanner, decode_object(body)
-        scanner.add_whole(document)
-        if scanner.error:
-            raise broken_by(scanner.error, self._credential, begun=False)
-        return ChatAnswer(document, scanner.usage, body)
+        self.add_whole(body)
+        if self.error:
+            raise broken_by(self.error, self._credential, begun=False)
+        return ChatAnswer(body, len(body), self.usage)
 
     def _take(self, events: list[bytes]) -> list[UpstreamChunk]:
         chunks: list[UpstreamChunk] = []
-        scanner, template = self.scanner, self._template
+        template = self._template
         for data in events:
             if template.match(data) is not None:
                 chunks.append(ChatChunk(data, True, self))
@@ -130,13 +112,13 @@ class ChatStream:
                 self.failure = UpstreamBroken("The upstream sent something that is not a chunk.")
                 break
             try:
-                plain = scanner.add(data)
+                plain = self.add(data)
             except UpstreamBroken as error:
                 self.failure = error
                 break
-            if scanner.error:
+            if self.error:
                 begun = self._begun or bool(chunks)
-                self.failure = broken_by(scanner.error, self._credential, begun)
+                self.failure = broken_by(self.error, self._credential, begun)
                 break
             chunks.append(ChatChunk(data, plain, self))
             if plain:

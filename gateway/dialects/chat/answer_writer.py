@@ -20,12 +20,13 @@ from gateway.core.events import Usage
 from gateway.dialects.base import Chunk, Completion, Exchange
 from gateway.dialects.chat.calls import CallSequence
 from gateway.dialects.chat.chunk_template import ChunkTemplate, find_text
+from gateway.dialects.chat.completion import write_completion
 from gateway.dialects.chat.event_writer import EventWriter
 from gateway.dialects.chat.model_splice import ModelSplice
 from gateway.dialects.chat.repair import (
+    objects_in,
     repair_delta_calls,
     repair_finish,
-    repair_message,
     repair_reasoning,
 )
 from gateway.dialects.chat.request_reader import ChatSource
@@ -147,20 +148,10 @@ class ChatRenderer:
         return await self._worker_thread.run(holder, answer.size, partial(self._whole, answer))
 
     def _whole(self, answer: Completion) -> bytes:
-        event = answer.document
-        if event is None:
+        if answer.data is None:
             return self._writer.write_whole(answer.events(), answer.usage)
-        event["model"] = self._exchange.model
-        for choice in _choices(event):
-            choice.pop("usage", None)
-            message = choice.get("message")
-            called = isinstance(message, dict) and repair_message(message, self._source.legacy)
-            choice["finish_reason"] = repair_finish(
-                choice.get("finish_reason"), called, self._source.legacy
-            )
-        if answer.usage is not None:
-            event["usage"] = write_usage(answer.usage)
-        return _encode(event)
+        legacy = self._source.legacy
+        return write_completion(answer.data, answer.usage, self._exchange.model, legacy=legacy)
 
     def _is_tidy(self, data: bytes) -> bool:
         """True if all that a chunk holds of calls are arguments of the call under way."""
@@ -192,7 +183,7 @@ class ChatRenderer:
             }
         event["model"] = self._exchange.model
         event.pop("usage", None)
-        choices = _choices(event)
+        choices = objects_in(event.get("choices"))
         emitted = [self._repair_choice(choice) for choice in choices]
         if not any(emitted):
             return []
@@ -248,10 +239,3 @@ def _encode(event: dict[str, Any]) -> bytes:
         return _encode_any(event)
     except RecursionError:
         raise UpstreamBroken("The upstream sent something that is nested too deeply.") from None
-
-
-def _choices(event: dict[str, Any]) -> list[dict[str, Any]]:
-    choices = event.get("choices")
-    if not isinstance(choices, list):
-        return []
-    return [choice for choice in choices if isinstance(choice, dict)]

@@ -73,15 +73,16 @@ class ChunkScanner:
             raise UpstreamBroken("The upstream sent something that is not a chunk.") from None
         return self._note(chunk)
 
-    def add_whole(self, document: object) -> None:
-        """Remember the facts of a completion, which was decoded already."""
+    def add_whole(self, body: bytes) -> None:
+        """Remember the facts of a completion."""
         try:
-            chunk = msgspec.convert(document, _ScannedChunk)
+            chunk = _decode(body)
         except (ValueError, RecursionError):
             raise UpstreamBroken("The upstream sent something that is no answer.") from None
         for position, choice in enumerate(chunk.choices or ()):
             choice.index = position
-            self._open.add(position)
+            if not choice.finish_reason:
+                self._open.add(position)
         self._note(chunk)
 
     def _note(self, chunk: _ScannedChunk) -> bool:

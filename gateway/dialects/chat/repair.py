@@ -41,7 +41,7 @@ def repair_delta_calls(
 ) -> None:
     """Replace the pieces of calls in a delta by those that may be sent now."""
     pieces: list[Piece] = []
-    for given in _objects(delta.pop("tool_calls", None)):
+    for given in objects_in(delta.pop("tool_calls", None)):
         function = _object(given.get("function"))
         pieces += calls.take(
             _integer(given.get("index")),
@@ -84,7 +84,7 @@ def repair_message(message: dict[str, Any], legacy: bool) -> bool:
     message.setdefault("content", None)
     repair_reasoning(message)
     calls = []
-    for position, call in enumerate(_objects(message.pop("tool_calls", None))):
+    for position, call in enumerate(objects_in(message.pop("tool_calls", None))):
         function = _object(call.get("function"))
         call_id = _string(call.get("id")) or make_call_id(position)
         function.setdefault("arguments", "")
@@ -96,7 +96,8 @@ def repair_message(message: dict[str, Any], legacy: bool) -> bool:
     return bool(calls)
 
 
-def _objects(value: Any) -> list[dict[str, Any]]:
+def objects_in(value: Any) -> list[dict[str, Any]]:
+    """The objects of what should be a list of them."""
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 

@@ -46,6 +46,8 @@ _SELDOM = ("modalities", "audio", "web_search_options", *SPELLINGS, *_PASSED_ON)
 _read_seldom = attrgetter(*_SELDOM)
 _NOTHING = (None,) * len(_SELDOM)
 
+_PLAIN, _ANY = ChatBody[Plain], ChatBody[ChatMessage]
+
 
 class ChatSource(Struct, frozen=True):
     """The facts of the request that the renderer needs.
@@ -63,17 +65,17 @@ def parse_body(body: bytes, *, may_be_plain: bool = True) -> ParsedRequest:
     Without `may_be_plain` the messages are read at once, in any case.
     """
     if may_be_plain:
-        plain = decode_if_fit(body, ChatBody[Plain])
+        plain = decode_if_fit(body, _PLAIN)
         if plain is not None and not plain.continue_final_message:
             written = read_plain(plain.messages, partial(_read_messages, body))
             if written is not None:
                 return _parse(plain, (), written)
-    given = decode(body, ChatBody[ChatMessage])
+    given = decode(body, _ANY)
     return _parse(given, read_messages(given.messages), None)
 
 
 def _read_messages(body: bytes) -> tuple[Internal, ...]:
-    return read_messages(decode(body, ChatBody[ChatMessage]).messages)
+    return read_messages(decode(body, _ANY).messages)
 
 
 def _parse(

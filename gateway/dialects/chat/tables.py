@@ -7,8 +7,10 @@ DeepSeek, "Create chat completion".
 
 from typing import Any
 
+from msgspec import Struct, convert
+
 from gateway.core.events import FinishReason, Usage
-from gateway.dialects.counts import read_count
+from gateway.dialects.counts import Count, read_count
 
 #: the words of `events` are those of chat, which had another one for calls
 FINISH_REASONS: dict[str, FinishReason] = {
@@ -22,17 +24,49 @@ FINISH_REASONS: dict[str, FinishReason] = {
 FAILED = frozenset({"error", "abort", "insufficient_system_resource"})
 
 
-def read_usage(counts: Any) -> Usage | None:
+class _Details(Struct):
+    cached_tokens: Count | None = None
+    reasoning_tokens: Count | None = None
+
+
+class _Counts(_Details):
+    prompt_tokens: Count | None = None
+    completion_tokens: Count | None = None
+    prompt_cache_hit_tokens: Count | None = None
+    prompt_tokens_details: _Details | None = None
+    completion_tokens_details: _Details | None = None
+
+
+_NOTHING = _Details()
+
+
+def read_usage(given: Any) -> Usage | None:
     """Usage from a `usage` object; cached tokens stand in one of three places."""
-    if not isinstance(counts, dict):
+    if not isinstance(given, dict):
         return None
-    prompt = counts.get("prompt_tokens_details")
-    completion = counts.get("completion_tokens_details")
-    cached = read_count(prompt, "cached_tokens") or read_count(counts, "cached_tokens")
+    try:
+        counts = convert(given, _Counts)
+    except ValueError:
+        return _read_odd_usage(given)
+    prompt = counts.prompt_tokens_details or _NOTHING
+    completion = counts.completion_tokens_details or _NOTHING
     return Usage(
-        input=read_count(counts, "prompt_tokens"),
-        output=read_count(counts, "completion_tokens"),
-        cached=cached or read_count(counts, "prompt_cache_hit_tokens"),
+        input=counts.prompt_tokens or 0,
+        output=counts.completion_tokens or 0,
+        cached=prompt.cached_tokens or counts.cached_tokens or counts.prompt_cache_hit_tokens or 0,
+        reasoning=completion.reasoning_tokens or 0,
+    )
+
+
+def _read_odd_usage(given: dict[str, Any]) -> Usage:
+    """Pick the counts out of all that is there."""
+    prompt = given.get("prompt_tokens_details")
+    completion = given.get("completion_tokens_details")
+    cached = read_count(prompt, "cached_tokens") or read_count(given, "cached_tokens")
+    return Usage(
+        input=read_count(given, "prompt_tokens"),
+        output=read_count(given, "completion_tokens"),
+        cached=cached or read_count(given, "prompt_cache_hit_tokens"),
         reasoning=read_count(completion, "reasoning_tokens"),
     )
 

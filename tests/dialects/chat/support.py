@@ -61,11 +61,6 @@ class Whole(Struct):
     def size(self) -> int:
         return len(self.data)
 
-    @property
-    def document(self) -> dict[str, Any]:
-        document: dict[str, Any] = json.loads(self.data)
-        return document
-
     def events(self) -> Sequence[Event]:
         raise AssertionError("the chat renderer must not decode events")
 

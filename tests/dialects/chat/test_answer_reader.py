@@ -33,7 +33,7 @@ def decode(*values: dict[str, Any]) -> list[Event]:
 def whole(message: dict[str, Any], finish: str = "stop", **more: Any) -> list[Event]:
     choice = {"index": 0, "message": message, "finish_reason": finish, **more.pop("choice", {})}
     data = json.dumps({"choices": [choice], **more}).encode()
-    return list(ChatAnswer({}, None, data).events())
+    return list(ChatAnswer(data, len(data), None).events())
 
 
 def call(index: int | None = 0, **more: Any) -> dict[str, Any]:

@@ -45,8 +45,8 @@ class Read:
         if reader.failure is None and not reader.ended:
             self.chunks += [(each.data or b"", each.plain) for each in reader.finish()]
         self.failure = reader.failure
-        self.usage = reader.scanner.usage
-        self.complete = reader.scanner.complete and self.failure is None
+        self.usage = reader.usage
+        self.complete = reader.complete and self.failure is None
 
     @property
     def result(self) -> tuple[Any, ...]:
