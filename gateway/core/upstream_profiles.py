@@ -2,8 +2,8 @@
 
 A family that `upstreamModel` names is more precise, so these apply only where it names none: a
 provider is known by the host of its base URL, an engine by its usual port, and each by its name
-in `profile`. A provider refuses every member that is not in its schema; engines leave it alone, but do
-not obey it. An upstream that is not known gets `generic`.
+in `profile`. A provider refuses every member that is not in its schema; an engine ignores it. An
+upstream that is not known gets `generic`.
 
 Sources, each API reference, "Chat completions": console.groq.com, docs.fireworks.ai,
 docs.mistral.ai, docs.together.ai, api-docs.deepseek.com, docs.x.ai, inference-docs.cerebras.ai,

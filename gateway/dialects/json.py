@@ -115,12 +115,9 @@ def encode_part(value: Any) -> Raw:
     return Raw(encode(value)[_SPARE_LEVELS:-_SPARE_LEVELS])
 
 
-class _Object(msgspec.Struct, gc=False):
-    """Any object; its members are skipped."""
-
-
-#: raises `ValueError` or `RecursionError` for what is not the JSON of an object
-check_object = msgspec.json.Decoder(_Object).decode
+#: raises `ValueError` or `RecursionError` for what is not the JSON of an object; its members are
+#: read too, as servers refuse a number that is out of range wherever it stands
+read_object = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 def is_part(data: bytes) -> bool:

@@ -8,11 +8,9 @@ from typing import Any
 
 import msgspec
 
-from gateway.dialects.json import check_object
+from gateway.dialects.json import read_object
 
 Object = dict[str, Any]
-
-_decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 def read_arguments(arguments: str) -> Object:
@@ -20,7 +18,7 @@ def read_arguments(arguments: str) -> Object:
     if not arguments.strip():
         return {}
     try:
-        return _decode(arguments)
+        return read_object(arguments)
     except (ValueError, RecursionError):
         return {"invalid_arguments": arguments}
 
@@ -30,7 +28,7 @@ def repair_arguments(arguments: str) -> str:
     if not arguments.strip():
         return "{}"
     try:
-        check_object(arguments)
+        read_object(arguments)
     except (ValueError, RecursionError):
         return msgspec.json.encode({"invalid_arguments": arguments}).decode()
     return arguments

@@ -14,7 +14,7 @@ from typing import Annotated
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from gateway.core.request import Message, Written
-from gateway.dialects.json import check_object
+from gateway.dialects.json import read_object
 from gateway.dialects.values import PARTS_MAX
 
 Text = Annotated[str, Meta(min_length=1)]
@@ -119,7 +119,7 @@ def _are_whole(calls: list[PlainCall]) -> bool:
     """True if their ids differ, and all have an object for arguments."""
     try:
         for call in calls:
-            check_object(call.function.arguments)
+            read_object(call.function.arguments)
     except (ValueError, RecursionError):
         return False
     return len(calls) == 1 or len(set(map(_id_of, calls))) == len(calls)
