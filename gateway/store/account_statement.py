@@ -1,4 +1,4 @@
-"""An account's own view of itself: balance and the last entries."""
+"""An account's own view of itself: balance, the last entries, and all about one request."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from sqlmodel import col, select
 
 from gateway.store.database import Database
-from gateway.store.tables import Account, ApiKeyDay, Entry
+from gateway.store.tables import Account, ApiKeyDay, ApiKeyRow, Entry, Hold, RequestUsage
 
 ENTRIES_MAX = 50
 
@@ -40,6 +40,49 @@ def read_statement(database: Database, account_id: int, api_key_id: int) -> dict
                     "created_at": _stamp(row.created_at),
                 }
                 for row in rows
+            ],
+        }
+
+
+def read_request(database: Database, account_id: int, request_id: str) -> dict[str, Any] | None:
+    """All that the ledger has of one charged request; None where the account has no such request.
+
+    A request is `open` until its end is written, with its tokens; then it is `ended`, or `refunded`
+    where the credits went back. Raises `DatabaseUnavailable`.
+    """
+    with database.read(snapshot=True) as session:
+        found = select(Entry).where(Entry.request_id == request_id, Entry.account_id == account_id)
+        entries = session.exec(found.order_by(col(Entry.id))).all()
+        charge = next((entry for entry in entries if entry.kind == "charge"), None)
+        if charge is None:
+            return None
+        key = session.get(ApiKeyRow, charge.api_key_id)
+        usage = session.get(RequestUsage, request_id)
+        is_open = session.get(Hold, request_id) is not None
+        return {
+            "request_id": request_id,
+            "state": "open" if is_open else "refunded" if len(entries) > 1 else "ended",
+            "credits": -sum(entry.credits for entry in entries),
+            "key": key and {"name": f"{key.namespace}/{key.name}", "key_id": key.key_id},
+            "model": charge.model,
+            "route": charge.route,
+            "idempotency_key": charge.idempotency_key,
+            "retry_count": charge.retry_count,
+            "tokens": usage
+            and {
+                "input": usage.input_tokens,
+                "cached": usage.cached_tokens,
+                "output": usage.output_tokens,
+                "reasoning": usage.reasoning_tokens,
+            },
+            "entries": [
+                {
+                    "id": entry.id,
+                    "kind": entry.kind,
+                    "credits": entry.credits,
+                    "created_at": _stamp(entry.created_at),
+                }
+                for entry in entries
             ],
         }
 

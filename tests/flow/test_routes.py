@@ -37,7 +37,7 @@ def charged_routes() -> dict[str, str]:
 def free_routes() -> set[tuple[str, str]]:
     """Method and path, with something in the place of parameters."""
     return {
-        (method.upper(), path.format(name="kimi-k2.5", response_id="resp_1"))
+        (method.upper(), path.format(name="kimi-k2.5", response_id="resp_1", request_id="req_1"))
         for path, methods in free_app(None).openapi()["paths"].items()
         for method in methods
     }
@@ -58,8 +58,9 @@ def exists(method: str, path: str) -> bool:
 
 
 def asks_for(method: str, path: str) -> bool:
-    """Whether it is about a stored response; `input_tokens` could be the id of one."""
-    return (method, path.replace("/input_tokens", "/resp_1")) in FREE and "/responses/" in path
+    """Whether it is about one response or request; `input_tokens` could be the id of one."""
+    named = path.replace("/input_tokens", "/resp_1")
+    return (method, named) in FREE and ("/responses/" in path or "/entries/" in path)
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +103,7 @@ def test_the_table_is_the_one_we_mean() -> None:
         "/api/anthropic/v1/models",
         "/api/anthropic/v1/models/kimi-k2.5",
         "/api/v1/account",
+        "/api/v1/entries/req_1",
     }
     assert {(method, path) for method, path in FREE if method == "POST"} == {
         ("POST", "/api/anthropic/v1/messages/count_tokens"),
@@ -147,3 +149,22 @@ def test_what_reaches_the_upstream_is_charged_and_nothing_else_is(
     )
     assert before - gateway.balance(gateway.key("rich")) == (PRICE if charged else 0)
     assert not charged or response.status_code == 200
+
+
+def test_a_request_is_looked_up_by_its_id(gateway: GatewayProcess) -> None:
+    headers = {
+        "authorization": f"Bearer {gateway.key('rich')}",
+        "idempotency-key": "once",
+        "x-stainless-retry-count": "1",
+    }
+    answer = gateway.http.post(PATHS["chat"], json=body("chat", "Hi"), headers=headers)
+    path = f"/api/v1/entries/{answer.headers['x-request-id']}"
+    found = gateway.http.get(path, headers=headers).json()
+    assert (found["object"], found["request_id"]) == ("request", answer.headers["x-request-id"])
+    assert (found["model"], found["route"]) == ("kimi-k2.5", "chat")
+    assert (found["idempotency_key"], found["retry_count"]) == ("once", 1)
+    assert found["credits"] == int(answer.headers["x-credits-charged"]) == PRICE
+    for key, looked_for in (("poor", path), ("rich", "/api/v1/entries/%00"), ("rich", f"{path}0")):
+        response = gateway.http.get(looked_for, headers={"x-api-key": gateway.key(key)})
+        assert response.status_code == 404
+        assert "no charged request" in response.json()["error"]["message"]

@@ -1,13 +1,18 @@
-"""`GET /api/v1/account`: what the key's account has, and what it pays."""
+"""`/api/v1`: the balance, the prices and the charged requests of the key's account."""
 
+import re
 from typing import Any
 
 from fastapi import APIRouter
 
+from gateway.core.errors import NotFound
 from gateway.http.routes.access import AuthenticatedKey, Services
-from gateway.store.account_statement import read_statement
+from gateway.store.account_statement import read_request, read_statement
 
 router = APIRouter()
+
+#: a database must not be asked for other texts
+_REQUEST_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 
 @router.get("/account")
@@ -38,3 +43,20 @@ async def show_account(key: AuthenticatedKey, services: Services) -> dict[str, A
         ],
         **statement,
     }
+
+
+@router.get("/entries/{request_id}")
+async def show_request(
+    request_id: str, key: AuthenticatedKey, services: Services
+) -> dict[str, Any]:
+    """The charge of one request of the account, its refund, its key and its tokens."""
+    found = None
+    if _REQUEST_ID.fullmatch(request_id):
+        found = await services.reads.read(
+            key.caller.holder, read_request, key.live.account_id, request_id
+        )
+    if found is None:
+        raise NotFound(
+            f"Your account has no charged request '{request_id[:256]}'.", param="request_id"
+        )
+    return {"object": "request", "account": key.live.account, **found}
