@@ -186,18 +186,21 @@ CLAUDE = Profile(
 )
 
 
+_THREE_EFFORTS = {
+    "minimal": "low",
+    "low": "low",
+    "medium": "medium",
+    "high": "high",
+    "xhigh": "high",
+    "max": "high",
+}
+
+
 def _openai(name: str, **differences: object) -> Profile:
     settings: dict[str, object] = {
         "name": name,
         "spelling": "reasoning_effort",
-        "efforts": {
-            "minimal": "low",
-            "low": "low",
-            "medium": "medium",
-            "high": "high",
-            "xhigh": "high",
-            "max": "high",
-        },
+        "efforts": _THREE_EFFORTS,
         "effort_default": "medium",
         "parameters": frozenset({"parallel_tool_calls", "prompt_cache_key", "safety_identifier"}),
         "reasoning_signed": True,
@@ -244,14 +247,7 @@ def _gemini(name: str, **differences: object) -> Profile:
     settings: dict[str, object] = {
         "name": name,
         "spelling": "reasoning_effort",
-        "efforts": {
-            "minimal": "low",
-            "low": "low",
-            "medium": "medium",
-            "high": "high",
-            "xhigh": "high",
-            "max": "high",
-        },
+        "efforts": _THREE_EFFORTS,
         "effort_default": "high",
         "parameters": frozenset({"stop", "temperature", "top_p", "top_k", "seed"}),
         "stop_count_max": 5,

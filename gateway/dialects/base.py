@@ -2,7 +2,7 @@
 
     body ── parse ──▶ Call(Request) ── … upstream … ── Chunk* ──▶ Renderer ──▶ frames
 
-A dialect lives in one folder (`types`, `parse`, `render`, `stream`). It reads and writes bytes
+A dialect lives in one folder, which names its files as the others do. It reads and writes bytes
 only; the flow owns credits, headers and the connection. Every `bytes` object a renderer gives is
 one frame and becomes one write.
 """

@@ -1,5 +1,7 @@
-"""The chat dialect: OpenAI Chat Completions (API reference, "Chat Completions")."""
+"""The chat dialect: OpenAI's Chat Completions, Moonshot's Kimi, vLLM, SGLang and Ollama.
 
-from gateway.dialects.chat.dialect import ChatDialect
-
-__all__ = ["ChatDialect"]
+From a client to an upstream     request_reader    history_reader, tools, reasoning
+                                 request_writer    history_writer
+Back, where both speak chat      answer_stream, answer_writer: chunk_scanner, chunk_template, repair
+      into events, or from them  answer_reader, event_writer
+"""

@@ -3,9 +3,9 @@
     first event ─▶ role      Text ─▶ content      Reasoning ─▶ reasoning_content
     calls, one after the other ─▶ tool_calls      Finished ─▶ what waits, finish_reason
 
-Owns the same promises as `render`, which splices the bytes of a chat upstream. Signatures are for
-clients that can send them back, and chat has no member for them. Source: OpenAI API reference, "The
-chat completion chunk object".
+Keeps the same promises as `answer_writer`, which splices the bytes of a chat upstream. Signatures
+are for clients that can send them back, and chat has no member for them. Source: OpenAI API
+reference, "The chat completion chunk object".
 """
 
 from collections.abc import Iterable

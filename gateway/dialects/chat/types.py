@@ -2,7 +2,7 @@
 
 Unknown members are skipped. Bounds are those of the OpenAI API reference ("Create chat
 completion"); members that other servers added (`thinking`, `chat_template_kwargs`, `partial` …)
-follow Moonshot's and vLLM's documentation. What these types let through, `parse` still judges.
+follow Moonshot's and vLLM's documentation. Bounds that no type has are `request_reader`'s to check.
 """
 
 from typing import Annotated, Any, Generic, TypeVar

@@ -1,10 +1,8 @@
-"""The messages dialect: Anthropic's Messages API.
+"""The Messages dialect: Anthropic's, Moonshot's `/anthropic`, vLLM and Ollama.
 
-types       what is on the wire          history, blocks, pairing, tools    its parts, read
-parse       bytes to a request           assembly, stream, render           events to bytes
-count       tokens of a request, and a cheap estimate of them
+From a client to an upstream     request_reader    history_reader, blocks, result_pairing, tools
+                                 request_writer    history_writer, thinking
+      as its client wrote it     passthrough, betas
+Back                             answer_reader, answer_writer: block_assembly, stream_writer
+Tokens of a request, counted     token_count: images, tool_declaration
 """
-
-from gateway.dialects.messages.dialect import MessagesDialect
-
-__all__ = ["MessagesDialect"]

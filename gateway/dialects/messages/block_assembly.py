@@ -3,9 +3,9 @@
     Reasoning ─▶ thinking      Text, Refusal ─▶ text      CallStarted, CallArguments ─▶ tool_use
     Signed ─▶ the end of thinking, or redacted_thinking
 
-Owns which block a piece belongs to, and why the answer stopped; `stream` and `render` own the
-bytes. A piece that does not fit the newest block starts another one; only arguments find their
-way back to an earlier block, by the index of their call.
+Owns the block that each piece belongs to, and why the answer stopped; `stream_writer` and
+`answer_writer` own the bytes. A piece that does not fit the newest block starts another one; only
+arguments find their way back to an earlier block, by the index of their call.
 """
 
 from typing import Literal

@@ -2,9 +2,13 @@
 
 Rewrites, even in pass-through: the model name, sealed reasoning, fields that identify the user or
 have the answer stored, fields that change the provider's price. Must never send a reasoning that
-differs from what is charged. Source: OpenAI API reference, "Create a model response".
+differs from what is charged, nor leave to the upstream what the gateway has to look up, to fit
+together or to bring back under another name. Source: OpenAI API reference, "Create a model
+response".
 """
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -15,11 +19,18 @@ from gateway.core.request import RawBody, Request, Sampling
 from gateway.dialects.endpoint import UpstreamRequest
 from gateway.dialects.json import encode
 from gateway.dialects.passthrough import open_body
+from gateway.dialects.responses.history_reader import kind_of
 from gateway.dialects.responses.history_writer import write_sealed
 from gateway.dialects.responses.request_writer import SEALED, switch_off
+from gateway.dialects.responses.tools import Toolbox
+from gateway.dialects.responses.types import Object, ResponsesBody
 
 #: the price is the administrator's to say; what a compaction gives back nobody here could read
 _NOT_THE_CLIENTS = ("service_tier", "context_management")
+
+_CALL, _OUTPUT = "function_call", "function_call_output"
+_ELSEWHERE = frozenset({"file_id", "file_url"})
+_KINDS = frozenset({"message", "reasoning", _CALL, _OUTPUT})
 
 _input = msgspec.json.Decoder(str | list[Raw]).decode
 _item = msgspec.json.Decoder(dict[str, Any]).decode
@@ -72,3 +83,28 @@ def _unseal(items: list[Raw], raw_body: RawBody, upstream: str) -> list[Any]:
         if signed_block is not None and signed_block.upstream == upstream:
             written.append(write_sealed(signed_block))
     return written
+
+
+def is_plain(body: ResponsesBody, own: Sequence[Object], toolbox: Toolbox) -> bool:
+    """Nothing but messages, reasoning and functions, in full; `own` are the items as given."""
+    kinds = Counter(map(kind_of, own))
+    return (
+        body.previous_response_id is None
+        and body.tool_choice in (None, "auto")
+        and kinds.keys() <= _KINDS
+        and kinds[_CALL] == kinds[_OUTPUT]
+        and not any(item.get("namespace") or _refers(item) for item in own)
+        and all(
+            bound.kind == "function" and bound.name == name
+            for name, bound in toolbox.bindings.items()
+        )
+    )
+
+
+def _refers(item: Object) -> bool:
+    """True if a part names a file that lies elsewhere, which somebody would have to fetch."""
+    for content in (item.get("content"), item.get("output")):
+        for part in content if isinstance(content, list) else ():
+            if isinstance(part, dict) and not _ELSEWHERE.isdisjoint(part):
+                return True
+    return False

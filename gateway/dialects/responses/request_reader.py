@@ -32,7 +32,7 @@ from gateway.core.seal import Sealer
 from gateway.dialects.base import Caller, ParsedRequest
 from gateway.dialects.json import decode
 from gateway.dialects.responses.history_reader import kind_of, read_items
-from gateway.dialects.responses.passthrough_check import is_plain
+from gateway.dialects.responses.passthrough import is_plain
 from gateway.dialects.responses.stored_responses import (
     ResponseState,
     StoredResponse,

@@ -1,6 +1,6 @@
 """The one function through which every action of every kind goes.
 
-Callers name it through this module (`engine.execute`), so that a test can put another in its
+Callers name it through this module (`executor.execute`), so that a test can put another in its
 place and end the process after any action.
 """
 

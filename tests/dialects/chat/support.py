@@ -11,8 +11,8 @@ from gateway.core.concurrency.worker_thread import WorkerThread
 from gateway.core.events import Event, Usage
 from gateway.core.request import Request
 from gateway.dialects.base import Caller, Exchange, ParsedRequest
-from gateway.dialects.chat import ChatDialect
 from gateway.dialects.chat.answer_writer import ChatRenderer
+from gateway.dialects.chat.dialect import ChatDialect
 
 DIALECT = ChatDialect(WorkerThread())
 ALICE = Caller(1, "team-a/alice")

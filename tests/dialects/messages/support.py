@@ -15,8 +15,8 @@ from gateway.core.events import Event, Usage
 from gateway.core.request import Request
 from gateway.core.seal import Sealer
 from gateway.dialects.base import Caller, Exchange, ParsedRequest
-from gateway.dialects.messages import MessagesDialect
 from gateway.dialects.messages.answer_writer import MessagesRenderer
+from gateway.dialects.messages.dialect import MessagesDialect
 
 SEALER = Sealer(b"k" * 32)
 ALICE = Caller(1, "team-a/alice")
