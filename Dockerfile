@@ -44,14 +44,14 @@ COPY --from=code /opt/faregate/lib/python3.11/site-packages/gateway \
      /opt/faregate/lib/python3.11/site-packages/gateway
 COPY --from=code /opt/faregate/lib/python3.11/site-packages/gateway_operator \
      /opt/faregate/lib/python3.11/site-packages/gateway_operator
-# The user has a number only, so whoever asks for its name finds it in LOGNAME.
+# The user has a number only, so a program that asks for its name finds it in LOGNAME.
 ENV PATH=/opt/faregate/bin:/usr/local/bin:/usr/bin:/bin \
     HOME=/tmp \
     LOGNAME=faregate \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
 WORKDIR /tmp
-# A number, as Kubernetes can only tell from a number that it is not root's.
+# A number, as Kubernetes can only see from a number that it is not root's.
 USER 10001:10001
 EXPOSE 8080 9090
 ENTRYPOINT ["python", "-m"]

@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+import tokenize
 import tomllib
 from collections import Counter
 from collections.abc import Iterator
@@ -215,6 +216,23 @@ def test_docstrings_are_plain_english() -> None:
         for path, tree in modules(*PLAIN)
         for line, text in docstrings(tree)
         if _ODD_BEGINNING.match(text) or _ODD_WORDS.search(text)
+    ]
+    assert odd == []
+
+
+def comments(path: str) -> Iterator[tuple[int, str]]:
+    with (ROOT / path).open(encoding="utf-8") as file:
+        for token in tokenize.generate_tokens(file.readline):
+            if token.type == tokenize.COMMENT:
+                yield token.start[0], token.string
+
+
+def test_comments_are_plain_english() -> None:
+    odd = [
+        f"{path}:{line}"
+        for path, _ in modules(*PLAIN)
+        for line, text in comments(path)
+        if _ODD_WORDS.search(text)
     ]
     assert odd == []
 

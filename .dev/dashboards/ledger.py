@@ -6,7 +6,7 @@ from dashboards.panels import BLUE, GREEN, ORANGE, RED, YELLOW, figure, graph, t
 _HERE = 'namespace=~"$namespace"'
 _ACCOUNTS = f'{_HERE},account=~"$account"'
 _KINDS = f'{_HERE},kind=~"$kind"'
-#: the operator's own process, whatever else is scraped in its namespace
+#: the operator's own process, apart from all else that is scraped in its namespace
 _OPERATOR = f"and on (namespace, pod) faregate_sweep_timestamp_seconds{{{_HERE}}}"
 _UNSEEN = "The operator is not scraped"
 

@@ -46,7 +46,7 @@ class Model(Struct, frozen=True):
     max_output_tokens: int | None
     #: the same model elsewhere, in the order in which they are asked
     fallbacks: "tuple[Model, ...]" = ()
-    #: what its upstream speaks
+    #: the dialect of its upstream
     dialect: Dialect = "chat"
 
 

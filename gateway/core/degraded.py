@@ -22,12 +22,12 @@ _HOSTED = {
     "advisor": "advisor",
     "programmatic_tool_calling": "programmatic_tool_calling",
 }
-#: experiments of a provider, by whatever name
+#: experiments of a provider, under any name
 _BETAS = "betas"
 _PARAMETERS = frozenset({"tool_choice", "stop", "parallel_tool_calls"}).union(
     *(profile.parameters | profile.fixed for profile in ALL_PROFILES.values())
 )
-#: what was hosted elsewhere and is only told of in a history
+#: hosted elsewhere, and only mentioned in a history
 _HISTORY = "history"
 #: results of tools that had to be made up or moved
 _RESULTS = {

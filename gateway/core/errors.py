@@ -38,12 +38,12 @@
 from collections.abc import Iterator
 from typing import ClassVar, Literal, TypedDict, Unpack
 
-#: how an upstream failed, as `faregate_upstream_errors_total` says it
+#: the kind of an upstream's failure, as `faregate_upstream_errors_total` counts it
 Failure = Literal[
     "unreachable", "timeout", "overloaded", "failed", "misconfigured", "refused", "broken"
 ]
 
-#: who can have brought about a failure: its upstream alone, a client too, or its client alone
+#: the possible causes of a failure: its upstream alone, a client too, or its client alone
 Blame = Literal["upstream", "either", "client"]
 
 

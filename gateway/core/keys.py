@@ -53,7 +53,7 @@ def problem_of_brought_key(plaintext: str) -> str | None:
     if len(plaintext) > BROUGHT_CHARACTERS_MAX:
         return f"an API key may have at most {BROUGHT_CHARACTERS_MAX} characters"
     if is_address(plaintext):
-        return "an API key may not be a URL: whoever knows the address would have the key"
+        return "an API key may not be a URL: everyone who knows the address would have the key"
     if not all("!" <= character <= "~" for character in plaintext):
         return "an API key may hold printable ASCII characters only, and no blanks"
     return None

@@ -12,8 +12,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-#: How reasoning is switched in chat: the closed `thinking` object, an effort level, a template
-#: argument, Anthropic's adaptive thinking, or not at all. Messages has its own `thinking`.
+#: the switch of reasoning in chat: the closed `thinking` object, an effort level, a template
+#: argument, Anthropic's adaptive thinking, or none. Messages has its own `thinking`.
 ThinkingSpelling = Literal[
     "thinking", "reasoning_effort", "chat_template_kwargs", "adaptive", "none"
 ]
@@ -26,13 +26,13 @@ class Profile(Struct, frozen=True, kw_only=True):
 
     name: str
     spelling: ThinkingSpelling
-    #: what reasoning always is, whatever the client says; None where it can be switched
+    #: the state of reasoning for every request; None where the client can switch it
     reasoning_forced: bool | None = None
     #: client effort -> upstream effort, where the family has levels
     efforts: dict[str, str] = {}
-    #: what is sent where the client names no effort, or one the family does not know
+    #: sent where the client names no effort, or one the family does not know
     effort_default: str = "max"
-    #: the level that is no reasoning; without one, chat says `thinking` disabled
+    #: the level that is no reasoning; without one, chat sends `thinking` disabled
     effort_off: str | None = None
     #: nothing is sent where the model is not to reason: it may not know the member
     off_is_silent: bool = False
@@ -58,12 +58,12 @@ class Profile(Struct, frozen=True, kw_only=True):
     reasoning_in_history: bool = False
     #: reasoning comes back signed, and without its signature it must not be sent again
     reasoning_signed: bool = False
-    #: what a client writes in this dialect may go as it is to an upstream that speaks it
+    #: a client's body in this dialect may go as it is to an upstream that speaks it
     takes_whole: Literal["messages", "responses"] | None = None
     reasoning_member: Literal["reasoning_content", "reasoning"] = "reasoning_content"
     #: tool schemas are restricted to Moonshot's subset of JSON Schema
     moonshot_schema: bool = False
-    #: how an assistant message at the end is continued; None refuses it
+    #: the way to continue an assistant message at the end; None refuses it
     prefill_member: Literal["partial", "prefix", "continue_final_message"] | None = None
     #: an output format is refused beside tools
     tools_exclude_format: bool = False

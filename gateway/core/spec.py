@@ -17,8 +17,8 @@ from msgspec import Meta, Struct
 
 API_VERSION = "faregate.dev/v1alpha1"
 
-# The patterns are those of the schemas, but for their end: there `$` is the end of the text, here a
-# line break may follow.
+# The patterns are those of the schemas, except for their end: there `$` is the end of the text,
+# here a line break may follow.
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 
 LABEL_CHARACTERS_MAX = 63
@@ -48,12 +48,12 @@ Beta = Annotated[str, Meta(pattern=r"^[-._a-z0-9*]+$", min_length=1, max_length=
 #: RFC 3339 with a zone, as the API server insists
 Moment = Annotated[datetime, Meta(tz=True)]
 PositiveInteger = Annotated[int, Meta(ge=1, le=10**9)]
-#: what the databases and this language can hold, whatever zone a moment was written in
+#: the range that the databases and Python can hold, in every time zone
 FIRST_MOMENT = datetime(1970, 1, 1, tzinfo=UTC)
 LAST_MOMENT = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
-#: what an upstream speaks
+#: the dialect of an upstream
 Dialect = Literal["chat", "messages", "responses"]
-#: how an upstream counts tokens
+#: the way in which an upstream counts tokens
 TokenCounterKind = Literal["estimate", "messages"]
 
 

@@ -21,7 +21,7 @@ _PIECE_CHARACTERS = 4096
 _REST_SECONDS = 0.0002
 #: counted in one go by a thread that several share
 PORTION_CHARACTERS = 262_144
-#: where no boundary is found, a piece ends after so many
+#: without a boundary, a piece ends after so many
 _PIECE_CHARACTERS_MAX = 65_536
 
 #: A word's last letter with punctuation or a space behind it. Both vocabularies' patterns always
@@ -30,8 +30,8 @@ _BOUNDARY = r"[^\W\d_](?=[\s!-&(-/:-@\[-`{-~、。，：；！？（）「」])"
 _LAST_BOUNDARY = re.compile(f"(?s:.*){_BOUNDARY}")
 _NEXT_BOUNDARY = re.compile(_BOUNDARY)
 
-#: how the Kimi models cut a text before ranks are applied. Source: `tokenization_kimi.py` beside
-#: the open weights.
+#: the pattern by which the Kimi models cut a text before ranks are applied. Source:
+#: `tokenization_kimi.py` beside the open weights.
 _KIMI_PATTERN = "|".join(
     (
         r"[\p{Han}]+",

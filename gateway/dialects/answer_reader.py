@@ -29,9 +29,9 @@ from gateway.dialects.upstream_errors import broken_by
 
 Object = dict[str, Any]
 
-#: of an answer that is read into events, for what is said in them is kept to its end
+#: of an answer that is read into events, for their texts are kept to its end
 STREAM_BYTES_MAX = 256 * 1024 * 1024
-#: what reading raises where something is missing, or is of another type
+#: errors of reading where something is missing, or is of another type
 _ILL_FORMED = (ValueError, RecursionError, KeyError, TypeError, AttributeError)
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 encode_json = msgspec.json.Encoder().encode

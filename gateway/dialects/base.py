@@ -26,7 +26,7 @@ class Caller(Struct, frozen=True):
 
     account_id: int
     account: str
-    #: who it is where something is shared; made of `account`
+    #: the account where something is shared; made of `account`
     holder: Holder = ("", "")
 
     def __post_init__(self) -> None:

@@ -51,7 +51,7 @@ class UpstreamChunk(Chunk, Protocol):
         """True if it holds more than the role."""
 
 
-#: takes chunks of a stream as they arrive, all or none of them, and says whether it did
+#: takes chunks of a stream as they arrive, all or none of them; True if it did
 PassOn = Callable[[Sequence[Chunk]], bool]
 
 

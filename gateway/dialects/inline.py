@@ -15,11 +15,11 @@ from gateway.core.request import DocumentPart, TextPart
 PDF = "application/pdf"
 UNKNOWN_TYPE = "Documents of this kind are not supported, only PDF and plain text."
 NOT_FETCHED = "Documents must be given inline; they are not fetched, and no files are kept here."
-#: what every PDF begins with, in base64
+#: the beginning of every PDF, in base64
 _PDF_START = "JVBERi0"
 #: of a file that is not in base64; each costs a hundred times its bytes to read
 _ESCAPES_MAX = 100_000
-#: media types that are text although they do not say so
+#: media types that are text although their names do not show it
 _TEXT_TYPES = frozenset({"application/json", "application/xml", "application/yaml"})
 _INLINE_IMAGE = re.compile(r"data:image/[\w.+-]+;base64,.", re.ASCII)
 _SHOWN_KIND = re.compile(r"[a-zA-Z0-9_.-]{1,64}")

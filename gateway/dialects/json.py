@@ -23,7 +23,7 @@ T = TypeVar("T")
 _ENCODER = msgspec.json.Encoder()
 _read_members = msgspec.json.Decoder(dict[str, Raw]).decode
 
-#: levels of nesting that a part leaves to whatever it is put into, and to a deeper stack
+#: levels of nesting that a part leaves to the JSON it is put into, and to a deeper stack
 _SPARE_LEVELS = 200
 
 #: "Expected `int`, got `str` - at `$.messages[0].content`"
@@ -31,7 +31,7 @@ _PATH = re.compile(r" - at (?:`key` in )?`\$([^`]*)`$")
 _EXPECTED = re.compile(
     r"^Expected `([^`]+)`( [<>=].*| matching .*| of length .*)?(?:, got `(\w+)`)?$"
 )
-#: what tells where an object ends; an escape takes the character behind it along
+#: the characters that show where an object ends; an escape takes the character behind it along
 _STRUCTURE = re.compile(r'\\.?|["{}\[\]]', re.DOTALL)
 _MISSING = re.compile(r"^Object missing required field `([^`]+)`$")
 

@@ -15,7 +15,7 @@ Members = dict[str, Any]
 
 #: by which routers choose another model or another provider, and ask for more than the model
 _ROUTES = ("models", "fallbacks", "route", "provider", "plugins")
-#: what names people and sessions; a dialect puts a pseudonym where it has a word for one
+#: members that name people and sessions; a dialect puts a pseudonym where it has a word for one
 _NAMES = (
     "metadata",
     "user",

@@ -38,7 +38,7 @@ class SSEDecoder:
         self._event_bytes_max = event_bytes_max
         #: of an event that has begun
         self.rest = bytearray()
-        #: whether the last byte was a carriage return, to which a line feed may belong
+        #: set if the last byte was a carriage return, to which a line feed may belong
         self._after_return = False
 
     def feed(self, data: bytes) -> list[bytes]:

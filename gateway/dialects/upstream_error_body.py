@@ -27,7 +27,7 @@ class ErrorBody(msgspec.Struct, frozen=True):
     message: str = ""
     #: seconds to wait, as Google's RetryInfo has them
     retry_after_seconds: float | None = None
-    #: what llama.cpp counted
+    #: the count of llama.cpp
     counts: dict[str, int] | None = None
 
 

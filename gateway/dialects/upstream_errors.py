@@ -52,7 +52,7 @@ _MISCONFIGURED = (
 _TIMED_OUT = ("deadline_exceeded",)
 _REFUSED = ("invalid_request", "bad_request", "badrequest", "invalid_argument", "invalid_value")
 
-#: sentences by which providers say the same with a status or a kind of another meaning
+#: sentences by which providers mean the same with a status or a kind of another meaning
 _FILTERED_WORDS = re.compile(
     r"content exists risk|content filtering policy|content management policy|considered high risk"
     r"|requires moderation and your input was flagged|content violates usage guidelines"
@@ -66,7 +66,7 @@ _MISCONFIGURED_WORDS = re.compile(
     r"|is not a valid model id|invalid model name passed|insufficient balance",
     re.IGNORECASE,
 )
-#: what a router lacks for this request, with the status of a missing model
+#: parts that a router lacks for this request, with the status of a missing model
 _ABOUT_THE_REQUEST = re.compile(
     r"no endpoints found that (?:support|can handle)|image input is not supported", re.IGNORECASE
 )

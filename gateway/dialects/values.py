@@ -16,7 +16,7 @@ TOOLS_MAX = 2_000
 _VALUE_BYTES_MIN = 2
 #: about what reading and rendering make of one value, beside the text in it
 _MADE_BYTES = 200
-#: what a smaller body becomes is not worth the counting
+#: a smaller body is not worth the counting
 COUNTED_BYTES = 4096
 #: from here on an estimate from above takes too much from those who hold it
 _EXACT_BYTES = 2 * 1024 * 1024

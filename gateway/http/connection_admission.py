@@ -38,7 +38,7 @@ class ConnectionLimits(Struct, frozen=True, kw_only=True):
     head_seconds: float = 20.0
     #: in which a client reads nothing of what waits for it
     unread_seconds: float = 60.0
-    #: whether a new one takes the place of one that waits, where all places are taken
+    #: a new connection takes the place of one that waits, if all places are taken
     makes_room: bool = False
 
 
@@ -86,7 +86,7 @@ class ConnectionAdmission:
         self.open = 0
         self._count = count
         self._of_peer: dict[str, int] = {}
-        #: what the port keeps for requests that have not begun
+        #: the bytes that the port keeps for requests that have not begun
         self.kept_bytes = 0
         self._minute_began = 0.0
         self._lines = 0

@@ -68,14 +68,14 @@ class Cycle:
         keep_alive: bool,
         expects_continue: bool,
     ) -> None:
-        #: whether more of the request's body will arrive
+        #: set while more of the request's body will arrive
         self.more_body = True
         self.task: asyncio.Task[None]
         self.keep_alive = keep_alive
         #: called once if the connection is lost before the answer is complete
         self.on_lost: Callable[[], None] | None = None
         self.disconnected = False
-        #: whether the answer has a status, and whether it has its end
+        #: set once the answer has a status, and once it has its end
         self.started = False
         self.response_complete = False
         self.line = line
@@ -83,16 +83,16 @@ class Cycle:
         self._method = method
         self._version = version
         self._expects_continue = expects_continue
-        #: what arrived of the request's body and was not received yet
+        #: the part of the request's body that arrived and was not received yet
         self._parts: list[bytes] = []
         self._size = 0
         #: set when there is more to receive; there is one only where it had to be waited for
         self._arrived: asyncio.Event | None = None
-        #: whether the application has received the end of the body
+        #: set once the application has received the end of the body
         self._is_read = False
         self._head = b""
         self._has_body = True
-        #: whether the answer is sent in chunks
+        #: set if the answer is sent in chunks
         self._chunked = False
         #: bytes of the answer that its head has promised and that are still to come, if it has
         self._left: int | None = None

@@ -24,7 +24,7 @@ from gateway.pipeline.key_cache import CachedKey, KeyCache
 AT_ONCE = 96
 WAITING_MAX = 300
 _WAITING_SECONDS_MAX = 60.0
-#: where a scope has its `FreeRequest`
+#: the scope's name of its `FreeRequest`
 FREE_REQUEST = "faregate.request"
 
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -34,7 +34,7 @@ class FreeRequest(Struct):
     """A request to a free route, as those around the framework know it."""
 
     request_id: str
-    #: whether its path is a charged one, which takes another method
+    #: set if its path is a charged one, which takes another method
     is_charged: bool = False
     #: the key that asks, or why there is none; None until it was looked for
     caller: CachedKey | FaregateError | None = None

@@ -81,9 +81,9 @@ class ClientProtocol(asyncio.Protocol):
         self._limits = self._admission.limits
         self._idle_seconds = config.timeout_keep_alive
         self._reader = RequestReader(self._begin)
-        #: whether it was let in, and whether nothing more of it is read
+        #: set once it was let in, and once nothing more of it is read
         self._is_in = self._is_over = False
-        #: what came before its turn, and where it begins
+        #: the bytes that came before their turn, and their beginning
         self._ahead = b""
         self._ahead_start = 0
         #: bytes that the port counts as kept for this connection
@@ -317,7 +317,7 @@ class ClientProtocol(asyncio.Protocol):
             else:
                 self._is_over = True
                 self._deadline = 0.0
-                self.transport.close()  # what waits to be read may still be
+                self.transport.close()  # unread bytes may still be read
         self._look_later()
 
     def _is_unread_for_long(self, now: float) -> bool:

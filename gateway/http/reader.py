@@ -32,7 +32,7 @@ _PLAIN_TARGET = re.compile(rb"(/[\w.-]+)+")
 _ORIGIN = re.compile(rb"https?://[^/?#]+", re.IGNORECASE)
 #: a name, an IPv4 or an IPv6 address, and a port: RFC 3986, section 3.2.2
 _HOST = re.compile(rb"(?:[\w.~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?[ \t]*", re.ASCII)
-#: headers that say where a request ends, or who is meant
+#: headers that decide where a request ends, or which host is meant
 _DECISIVE = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect"))
 _SPACE = b" \t"
 
@@ -93,7 +93,7 @@ class RequestReader:
     def next(self) -> None:
         """Read another request."""
         self.is_in_head = True
-        #: whether the request is all here; no more is read then
+        #: set once the request is all here; no more is read then
         self.is_whole = False
         #: bytes of the head so far, with empty lines before it
         self.head_bytes = 0

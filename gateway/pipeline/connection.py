@@ -20,7 +20,7 @@ Send = Callable[[Message], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
 
-#: where a request's scope has its `ClientCycle`
+#: the name of the `ClientCycle` in a request's scope
 CYCLE = "faregate.cycle"
 #: bytes a second of a body that is not whole yet, in each `limits.bodySilenceSeconds`
 BODY_RATE_MIN = 1024
@@ -38,9 +38,10 @@ class ClientCycle(Protocol):
     """One request and its answer, as the listener's protocol has it."""
 
     task: asyncio.Task[None]
-    #: whether more of the body will arrive
+    #: set while more of the body will arrive
     more_body: bool
-    #: whether the client has gone before its answer was complete, and what is called then
+    #: set if the client has gone before its answer was complete, and the function that is called
+    #: then
     disconnected: bool
     on_lost: Callable[[], None] | None
 

@@ -143,7 +143,7 @@ class Flow:
             outgoing,
             limits.upstream_silence_seconds,
         )
-        # What was read is only needed where it may still be rendered for another upstream.
+        # The request is only needed where it may still be rendered for another upstream.
         del body, call, request
         try:
             if size > COUNTED_BYTES and not failover.has_fallbacks:

@@ -157,7 +157,7 @@ class KeyCache:
         changes = await self._read_changes(self._version)
         if changes.version < self._version:
             # An older database than a moment ago: a backup, or a failover that lost its last
-            # moments. What was learned since is not true, and its numbers are given anew.
+            # moments. The changes read since are not true, and their numbers are given again.
             changes = await self._read_changes(-1)
             there = {live.name for live in changes.keys}
             self._metrics.forget({key.live.name for key in self._keys.values()} - there)

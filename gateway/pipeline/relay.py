@@ -102,7 +102,7 @@ class Relay:
             chunks = await reply.read(pass_on)
         permit.complete()
         state.usage = reply.usage
-        # All content is with the client: it has paid, whatever becomes of the rest.
+        # All content is with the client: it has paid, also if the rest fails.
         self._billing.end(state)
         await connection.send_all(await renderer.close(reply.usage))
         await connection.finish()

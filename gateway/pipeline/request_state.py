@@ -122,17 +122,17 @@ class RequestState:
         self.booking: Booking = "none"
         self.status = 200
         self.labels = _NOBODY
-        #: what it counts, once its model is known
+        #: its series, once its model is known
         self.series: RequestSeries
         self.key: CachedKey | None = None
         #: credits taken and not given back
         self.credits = 0
-        #: where it goes, and what makes its answer, once it is rendered
+        #: its way to an upstream, and the writer of its answer, once it is rendered
         self.failover: Failover
         self.renderer: Renderer | None = None
         #: the upstream that was asked last
         self.asked_upstream: str | None = None
-        #: who answers, for the client where it may be one of several
+        #: the upstream that answers, for the client where it may be one of several
         self.upstream: str | None = None
         #: the account's balance after the last booking, None before one was tried
         self.balance: int | None = None
@@ -146,7 +146,7 @@ class RequestState:
         #: why it was cut short from outside, if it was
         self.cut_by: FaregateError | ClientGone | None = None
         self._began = time.monotonic()
-        #: what a cut cancels; None once nothing can cut it any more
+        #: the task that a cut cancels; None once nothing can cut it any more
         self._task: asyncio.Task[None] | None = connection.task
 
     def go(self, step: Step) -> None:

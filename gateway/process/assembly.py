@@ -225,7 +225,7 @@ def _end_lease(database: Database, replica_id: str) -> None:
 
 async def _finish_start(free: FreeRoutes) -> None:
     await free.load()
-    # What was made so far stays: from here on the collector looks at what requests make, and not
+    # All objects so far stay: from here on the collector looks at what requests make, and not
     # several times within one.
     gc.freeze()
     gc.set_threshold(_COLLECTION_THRESHOLD)

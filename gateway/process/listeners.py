@@ -30,7 +30,7 @@ _EVERYWHERE = "::"
 IDLE_SECONDS = 75
 #: after which the system gives up what is unread, so that the protocol comes first and counts it
 _UNREAD_SECONDS_MORE = 60
-#: what the system holds of answers that are not read; it doubles the figure
+#: the system's buffer for answers that are not read; it doubles the figure
 SEND_BUFFER_BYTES = 64 * 1024
 #: from cutting the streams to giving up on connections that do not close
 _CLOSING_SECONDS = 10

@@ -20,7 +20,7 @@ class Maintenance:
     """The background tasks of one replica. None of them may end the process."""
 
     HOUSEKEEPING_SECONDS = 60.0
-    #: what fails is tried again so soon, for a database may be back
+    #: a failure is tried again so soon, for a database may be back
     RETRY_SECONDS = 1.0
 
     def __init__(
@@ -77,7 +77,7 @@ class Maintenance:
                 failing = False
             except DatabaseUnavailable as error:
                 self._metrics.database_failed(1)
-                # Said once, not with every try; and of an outage all that is said says `Outage`.
+                # Logged once, not with every try; of an outage only `Outage` logs.
                 if isinstance(error, DatabaseBusy) and not failing:
                     _log.warning("%s fails: %s", act.__qualname__, error)
                 failing = True

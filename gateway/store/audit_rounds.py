@@ -70,7 +70,7 @@ _PLAN = tuple(
     for way in ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit")
 )
 
-#: of one statement; whoever else audits or changes the schema is waited for as long
+#: of one statement; others that audit or change the schema are waited for as long
 _STATEMENT_SECONDS = 60
 _LOCK_SECONDS = 10
 #: the most that a round may spend on counting, however seldom there is one: its snapshot keeps the

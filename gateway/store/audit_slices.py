@@ -87,7 +87,7 @@ LEFT JOIN LATERAL (
 GROUP BY 1, 2
 """
 
-#: what an entry promises beside the sum; each finds rows that must not exist
+#: promises of an entry beside the sum; each finds rows that must not exist
 _COUNTED = """
 WITH counted AS (
   SELECT * FROM unnest(CAST(:ids AS bigint[]), CAST(:sinces AS bigint[]), CAST(:lasts AS bigint[]))
@@ -116,7 +116,7 @@ _OF_SLICES = (
     ("the entry {2} of {3} credits is not what grant {4} allows", _COUNTED + _GRANT_ENTRIES),
 )
 
-#: what is found from the other side, of accounts that were counted from zero
+#: findings from the other side, of accounts that were counted from zero
 _GRANTS = """
 SELECT g.account_id, g.credits, g.id
 FROM credit_grant g LEFT JOIN entry e ON e.grant_id = g.id AND e.kind = 'grant'
@@ -157,7 +157,7 @@ FROM unnest(CAST(:ids AS bigint[]), CAST(:entry_ids AS bigint[]), CAST(:credits 
      AS k(account_id, entry_id, credits)
 WHERE c.account_id = k.account_id
 """
-#: where it was counted once more to, the checkpoint is
+#: the checkpoint is the point to which it was counted once more
 _END_AGAIN = """
 UPDATE audit_checkpoint AS c SET entry_id = k.entry_id, credits = k.credits,
   recount_entry_id = 0, recount_credits = 0, counted_at = clock_timestamp()

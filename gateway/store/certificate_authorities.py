@@ -38,7 +38,7 @@ def roots_of(url: str, roots: str | None = None) -> dict[str, str]:
     if roots is None:
         return {}
     if named.get("sslrootcert") == "system":
-        # The word says more than the file: nothing is taken on trust.
+        # The word demands more than the file: nothing is taken on trust.
         return {"sslrootcert": roots, "sslmode": str(named.get("sslmode") or "verify-full")}
     given = {option.keyword: option.val or b"" for option in Conninfo.get_defaults()}
     mode = str(named.get("sslmode") or given.get(b"sslmode", b"").decode())

@@ -73,7 +73,7 @@ class _Attempt:
         self._left = list(charges)
         self._results: dict[str, ChargeReply] = {}
         self._until = time.monotonic() + _CHARGE_SECONDS
-        #: whether a commit was sent of which nobody knows what became
+        #: set if a commit was sent whose outcome nobody knows
         self._unknown: ChargeUnknown | None = None
         self._has_lost_a_connection = False
 

@@ -28,8 +28,8 @@ _PARAMETERS: dict[str, str | int] = {
     "connect_timeout": _CONNECT_TIMEOUT_SECONDS,
     # Behind an address that moves there may be a standby for a while: it is no place to charge.
     "target_session_attrs": "read-write",
-    # What was sent must be acknowledged within so many milliseconds, and a silent connection is
-    # asked for a sign of life.
+    # Sent bytes must be acknowledged within so many milliseconds, and a silent connection is asked
+    # for a sign of life.
     "tcp_user_timeout": 3000,
     "keepalives": 1,
     "keepalives_idle": 2,
@@ -38,7 +38,7 @@ _PARAMETERS: dict[str, str | int] = {
 }
 _INTERVAL_SECONDS = 0.1
 
-#: what sessions are told; whoever dies in the middle of a transaction must not hold its locks
+#: settings of sessions; a client that dies in the middle of a transaction must not hold its locks
 _TIMEOUTS = (
     f"SET lock_timeout = '{LOCK_TIMEOUT_SECONDS}s';"
     f"SET statement_timeout = '{STATEMENT_TIMEOUT_SECONDS}s';"

@@ -17,9 +17,9 @@ SELECT CASE WHEN revoked_at IS NOT NULL THEN 'revoked' WHEN expires_at <= :now T
 FROM api_key WHERE installation = :installation GROUP BY 1
 """
 
-#: what is left of grants is brought up to date only when one of the account's is posted, expires
-#: or is voided (`gateway.core.credits`); the same rule, in the same order, says what is left now.
-#: Most grants ever posted are spent: those are only counted
+#: the rest of grants is brought up to date only when one of the account's is posted, expires or is
+#: voided (`gateway.core.credits`); the same rule, in the same order, gives what is left now. Most
+#: grants ever posted are spent: those are only counted
 _GRANTS = """
 WITH lot AS (
   SELECT g.expires_at <= :now AS is_over,

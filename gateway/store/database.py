@@ -23,7 +23,7 @@ from gateway.core.errors import DatabaseBusy, DatabaseUnavailable
 from gateway.store.outage import Outage
 from gateway.store.timeouts import ANSWER_TIMEOUT_SECONDS, STATEMENT_TIMEOUT_SECONDS
 
-#: the operator's connections, and those of a gateway's that serve whatever is asked now and then
+#: the operator's connections, and those of a gateway's that serve occasional questions
 ADMIN_CONNECTIONS = 3
 SHARED_CONNECTIONS = 2
 
@@ -200,7 +200,7 @@ def _is_away(error: DBAPIError) -> bool:
     state: str | None = getattr(error.orig, "sqlstate", None)
     if state is not None:
         return is_ending(state) or state.startswith(_UNABLE_STATES)
-    # Said by the driver itself: no connection could be made, or the one there was is gone.
+    # The driver's own report: no connection could be made, or the one there was is gone.
     return error.statement is None or error.connection_invalidated
 
 
@@ -219,7 +219,7 @@ def first_line(error: BaseException | None, url: str) -> str:
     head, _, query = url.partition("://")[2].partition("?")
     user, at, _ = head.rpartition("@")
     if any(mark in user for mark in "@/#") or (not at and "@" in query):
-        # A driver takes a part of such a password for the host, and says so.
+        # A driver takes a part of such a password for the host, and shows it.
         return "the URL's user and password must be percent-encoded"
     lines = str(error).strip().splitlines() or [type(error).__name__]
     line = lines[0]

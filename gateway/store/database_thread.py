@@ -7,7 +7,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from gateway.store.database import Database
 
-#: what is asked here is small and asked again soon: no answer is better than a late one
+#: questions here are small and asked again soon: no answer is better than a late one
 _ANSWER_SECONDS = 3.0
 
 P = ParamSpec("P")

@@ -30,7 +30,7 @@ class GroupCommit(Generic[T, R]):
 
     BATCH_MAX = 512
     PAUSE_SECONDS = 0.5
-    #: how long a drain goes on trying; a database that is away just now may be back
+    #: the time that a drain goes on trying; a database that is away just now may be back
     DRAIN_SECONDS = 5.0
 
     def __init__(

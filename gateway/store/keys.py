@@ -87,7 +87,7 @@ def apply_key(
         if row is None:
             row = _new_row(installation, key, account, now)
         reissued = row.revoked_at is not None or row.uid != metadata.uid
-        assert credential is not None or not reissued, "a key is issued anew by a credential"
+        assert credential is not None or not reissued, "a key is issued again by a credential"
         due = row.generation if credential is None else key.spec.rotation.generation
         _copy_spec(row, key, account)
         row.generation = min(due, key.spec.rotation.generation)

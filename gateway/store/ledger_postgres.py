@@ -30,7 +30,7 @@ from gateway.store.statements_postgres import (
     texts,
 )
 
-#: what is written behind is sent so often, and not after so long
+#: statements that are written behind are sent so often, and not after so long
 _ATTEMPTS_MAX = 3
 _BEHIND_SECONDS = 8.0
 

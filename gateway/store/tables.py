@@ -167,7 +167,7 @@ class ApiKeyRow(SQLModel, table=True):
     __table_args__ = (
         UniqueConstraint("installation", "namespace", "name"),
         Index("api_key_version", "version"),
-        # What a gateway reads when it starts: most keys ever issued are revoked.
+        # The keys that a gateway reads when it starts: most keys ever issued are revoked.
         Index(
             "api_key_live",
             "version",

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-#: is over, to whoever only compares
+#: in a comparison it is over
 UNREADABLE = datetime.min.replace(tzinfo=UTC)
 #: is no model's name
 UNREADABLE_NAME = "\0"

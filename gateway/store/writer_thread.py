@@ -39,7 +39,7 @@ class WriterThread:
             function, future, loop = job
             try:
                 result, error = function(), None
-            except Exception as failure:  # noqa: BLE001  # whoever waits must hear of it
+            except Exception as failure:  # noqa: BLE001  # the waiting caller must hear of it
                 result, error = None, failure
             loop.call_soon_threadsafe(_resolve, future, result, error)
 

@@ -59,7 +59,7 @@ class SeriesLimit:
 
     def __init__(self, series_max: int) -> None:
         self._shares = Shares(series_max)
-        #: how often a combination of labels found no room
+        #: the number of times that a combination of labels found no room
         self.folded = 0
 
     @property

@@ -17,11 +17,11 @@ Format = Literal["auto", "json", "text"]
 
 _TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _FAILED = 500
-#: of one thing in a line: a client may choose what is told of its request
+#: of one field in a line: a client may choose fields of its request
 CHARACTERS_MAX = 500
-#: of a bug's account, which tells of the newest calls last
+#: of a bug's account, which has the newest calls last
 _EXCEPTION_CHARACTERS_MAX = 20_000
-#: what ends a line or changes the direction of one, and all else that a terminal obeys
+#: characters that end a line or change the direction of one, and all else that a terminal obeys
 _UNPRINTABLE = re.compile(r"[^ -~\xa1-\u2027\u202f-\U0010ffff]")
 _log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from gateway.telemetry.logs import AccessLog
 
-if TYPE_CHECKING:  # loaded only where a collector is told
+if TYPE_CHECKING:  # loaded only where there is a collector
     from opentelemetry.sdk.trace import Span
 
     from gateway.telemetry.traces import Traces

@@ -140,7 +140,7 @@ class UpstreamAdmission:
     def circuit_changed(self) -> None:
         """The circuit changed."""
         self.observer.circuit_open.value = float(self.circuit.is_open)
-        if self.circuit.is_open:  # whoever waits had better ask elsewhere, or later
+        if self.circuit.is_open:  # those who wait had better ask elsewhere, or later
             while (waiting := self._queue.pop()) is not None:
                 _give_up(waiting[1])
         else:
@@ -191,7 +191,7 @@ class Permit:
         self.upstream = admission.upstream
         #: when the request went to the upstream, if it has
         self.sent_at: float | None = None
-        #: whether its place was given back
+        #: set once its place was given back
         self.has_left = False
         self._admission = admission
         self._account = account
@@ -234,7 +234,7 @@ class Permit:
         admission.observer.failed(failure).value += 1
         if not self._accepted:
             admission.observer.answered(error.code or str(error.status)).value += 1
-        if failure in ("refused", "misconfigured"):  # it works, and says so
+        if failure in ("refused", "misconfigured"):  # it works, and refuses
             if circuit.failures:
                 self._succeed()
         elif blame != "client":

@@ -17,7 +17,7 @@ from collections.abc import Hashable
 
 PAUSE_SECONDS_MIN = 1.0
 PAUSE_SECONDS_MAX = 30.0
-#: no upstream is left alone for longer, whatever it asked for
+#: no upstream is left alone for longer, for any pause that it asked for
 ASKED_SECONDS_MAX = 60.0
 
 
@@ -40,7 +40,7 @@ class CircuitBreaker:
 
     def __init__(self, failures_max: int) -> None:
         self._failures_max = failures_max
-        #: how many of a row may be one account's
+        #: the part of a row that may be one account's
         self._share = (failures_max + 1) // 2
         #: failures in a row by account, None for those that no account can cause
         self._row: dict[Hashable, int] = {}

@@ -26,7 +26,7 @@ from gateway.upstream.http_connection import HttpResponse, Silent
 from gateway.upstream.response import HttpUpstreamResponse
 from gateway.upstream.tunnel import ProxyRefused, Tunnel
 
-#: what is asked for, by whether it is a stream
+#: the accepted types, by whether it is a stream
 _ACCEPT = (
     header_lines({"accept": "application/json"}),
     header_lines({"accept": "text/event-stream"}),

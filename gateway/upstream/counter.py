@@ -10,7 +10,7 @@ from gateway.dialects.endpoint import CountRoute, UpstreamRequest
 from gateway.upstream.http_client import HttpClient
 from gateway.upstream.tunnel import Tunnel
 
-#: how long a client's count may wait for one; agents ask often, and their own guess is near
+#: the time that a client's count may wait for one; agents ask often, and their own guess is near
 SECONDS_MAX = 2.0
 _ANSWER_BYTES_MAX = 64 * 1024
 

@@ -77,7 +77,7 @@ class Failover:
         """`outgoing` is what was rendered for the model's own upstream."""
         model = resolution.model
         admission = admissions[model.upstream]
-        #: what is sent
+        #: the request that is sent
         self.outgoing = outgoing
         self.rendering = rendering
         self.has_fallbacks = bool(model.fallbacks)
@@ -85,7 +85,7 @@ class Failover:
         self.permit = admission.try_acquire(rendering.holder)
         self._admissions = admissions
         self._dropped = tuple(request.degraded)
-        #: what of the client's request the upstream does not see
+        #: the parts of the client's request that the upstream does not see
         self.degraded = (*self._dropped, *outgoing.degraded)
         #: while others may be asked
         self._request = request if self.has_fallbacks else None
@@ -183,7 +183,7 @@ class Failover:
         )
 
     def _take(self, option: _Option, permit: Permit) -> None:
-        assert self._options is not None, "whoever chose had options"
+        assert self._options is not None, "the choice was among options"
         passed_over = self._options[: self._options.index(option)]
         for admission in (self._previous, *(each.admission for each in passed_over)):
             if admission is not None:

@@ -36,7 +36,7 @@ class HttpClient:
     Made inside the running loop.
     """
 
-    #: how long the end of an answer that nobody reads any more may take
+    #: the time that the end of an answer may take which nobody reads any more
     LINGER_SECONDS = 1.0
 
     def __init__(

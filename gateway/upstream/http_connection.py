@@ -39,11 +39,11 @@ class HttpResponse:
     def __init__(self, connection: "HttpConnection", loop: asyncio.AbstractEventLoop) -> None:
         self.status = 0
         self.headers: dict[bytes, bytes] = {}
-        #: whether the last byte has arrived
+        #: set once the last byte has arrived
         self.done = False
         #: why nothing more arrives, if it broke
         self.failure: Exception | None = None
-        #: whether its reader has yet to be woken for what arrived
+        #: set while its reader has yet to be woken for what arrived
         self.has_news = False
         #: when it was asked for, or the last of its status or body arrived
         self.last_at = loop.time()
@@ -180,7 +180,7 @@ class HttpConnection(asyncio.Protocol):
         self._aside = 0
         #: the pieces of the body in what is being read
         self._pieces: list[bytes] = []
-        #: whether the answer has its end, and the connection may be used again
+        #: set once the answer has its end, and if the connection may be used again
         self._is_ended = self._keeps = False
         self.idle_since = 0.0
 

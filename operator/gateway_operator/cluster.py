@@ -42,16 +42,16 @@ _KINDS: Mapping[str, tuple[str, str, str]] = {
     "Service": ("", "v1", "services"),
     "ServiceAccount": ("", "v1", "serviceaccounts"),
 }
-#: how to ask for metadata alone (Kubernetes API concepts, "Metadata-only fetches")
+#: the type that asks for metadata alone (Kubernetes API concepts, "Metadata-only fetches")
 _METADATA = "application/json;as=PartialObjectMetadata{};g=meta.k8s.io;v=v1"
 METADATA_OF_ONE, METADATA_OF_MANY = _METADATA.format(""), _METADATA.format("List")
 _CLUSTER_WIDE = frozenset({"Namespace", "CustomResourceDefinition"})
 _CONNECTIONS = 20
-#: an object may have a megabyte, whoever wrote it, and a page is held whole
+#: an object may have a megabyte, by any author, and a page is held whole
 _PAGE = 100
 #: the length that the API server allows for an Event's message
 _MESSAGE_CHARACTERS = 1024
-#: how a server-side apply refuses an object that fits no schema, with status 500
+#: the message by which a server-side apply refuses an object that fits no schema, with status 500
 _FITS_NO_SCHEMA = "failed to create typed patch object"
 
 

@@ -25,12 +25,12 @@ from gateway_operator.settings import OperatorSettings
 from gateway_operator.sweep import Sweep
 
 _logger = logging.getLogger(__name__)
-#: how long a handler waits for an installation that is not open yet
+#: the time that a handler waits for an installation that is not open yet
 _OPEN_SECONDS = 20.0
 _OPEN_RETRY_SECONDS = 3.0
-#: how often the pulse is told meanwhile
+#: the interval at which liveness is kept green meanwhile
 _PROGRESS_SECONDS_MAX = 1.0
-#: how often fleets are looked at
+#: the interval at which fleets are checked
 _FLEET_SECONDS = 10.0
 
 
@@ -69,7 +69,7 @@ class OperatorProcess:
         self.settings = settings
         self.liveness = Liveness(settings.sweep_seconds, settings.silence_seconds)
         self.sweep: Sweep | None = None
-        #: set when the process has to end; `failure` says why
+        #: set when the process has to end; `failure` is the reason
         self.ending = asyncio.Event()
         self.failure: Exception | None = None
         self._environment = environment
@@ -131,7 +131,7 @@ class OperatorProcess:
             self._spawn(repeat("looking at the fleets", _FLEET_SECONDS, sweep.check_fleets))
             self._spawn_ledger_checks(sweep.context)
             await sweep.run()
-        except Exception as error:  # noqa: BLE001  # told when the process has ended
+        except Exception as error:  # noqa: BLE001  # raised when the process has ended
             self.failure = error
             self.ending.set()
 

@@ -78,7 +78,7 @@ async def selftest(cluster: Cluster, question: Question, print_line: Print) -> N
     except (ClusterError, httpx.HTTPError) as error:
         raise SelftestFailed(f"while {doing.step}: {error or type(error).__name__}") from None
     finally:
-        # What is left over is voided and removed by the next self-test.
+        # The rest is voided and removed by the next self-test.
         with suppress(TimeoutError, ClusterError):
             async with asyncio.timeout(_CLEAN_UP_SECONDS):
                 await doing.clean_up()
@@ -89,7 +89,7 @@ class _Selftest:
         self._cluster = cluster
         self._ask = question
         self._print_line = print_line
-        #: what is being done, to end a sentence with
+        #: the step under way, to end a sentence with
         self.step = "at the start"
 
     async def run(self) -> None:

@@ -167,11 +167,11 @@ def configure(settings: kopf.OperatorSettings) -> None:
     """kopf's settings, where its defaults are not ours."""
     # One finalizer for us alone: kopf's default name is shared by every operator made with it.
     settings.persistence.finalizer = FINALIZER
-    # What kopf remembers of an object stands in annotations of ours; the status is a report.
+    # kopf's memory of an object stands in annotations of ours; the status is a report.
     settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=ANNOTATIONS)
     settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=ANNOTATIONS)
     # Of all Secrets only those that carry a key are listed and watched, and of those the metadata
-    # (`gateway_operator.login`). Of others, a page is held whole, whatever people put into them.
+    # (`gateway_operator.login`). Of others, a page is held whole, with any content.
     settings.watching.label_selectors["secrets"] = f"{KEY_LABEL}=true"
     settings.watching.chunk_size = 100
     settings.networking.request_timeout = REQUEST_TIMEOUT_SECONDS

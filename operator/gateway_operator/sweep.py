@@ -196,7 +196,7 @@ class Sweep:
             for body, failure in zip(page, compared, strict=True):
                 if isinstance(failure, ClusterUnavailable):
                     raise failure
-                if failure is not None:  # its own work says why, to nobody's harm
+                if failure is not None:  # its own work logs the reason, to nobody's harm
                     jobs.append(("ApiKey", partial(self.keys.reconcile, *_name(body))))
         self.keys.forget(listed)
         return listed, jobs

@@ -1,4 +1,4 @@
-{{/* What the operator is told; gateways get the same database and installation from it. */}}
+{{/* The operator's environment; gateways get the same database and installation from it. */}}
 {{- define "faregate.operatorEnvironment" -}}
 - name: FAREGATE_NAMESPACE
   valueFrom: {fieldRef: {fieldPath: metadata.namespace}}

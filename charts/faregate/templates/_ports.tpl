@@ -23,7 +23,7 @@
 {{- end -}}
 {{- end }}
 
-{{/* What gateways are told to reach beside the database: upstreams, collectors of traces, a proxy. */}}
+{{/* The addresses that gateways reach beside the database: upstreams, collectors of traces, a proxy. */}}
 {{- define "faregate.urls" -}}
 {{- $spec := .Values.fleet.spec -}}
 {{- range $spec.upstreams -}}
@@ -45,7 +45,7 @@
 {{- $ports | uniq | sortAlpha | join "," -}}
 {{- end }}
 
-{{/* Rules for the namespaces of all that a component is told to reach in this cluster. */}}
+{{/* Rules for the namespaces of all that a component reaches in this cluster. */}}
 {{- define "faregate.egressToNamespaces" -}}
 {{- $names := list -}}
 {{- range compact .urls -}}

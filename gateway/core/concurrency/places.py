@@ -35,7 +35,7 @@ class FairSemaphore:
         Raises `RateLimited` where as many wait for the account as may, and `Overloaded` where
         nobody else can wait, or no place is free in time.
         """
-        # Whoever waits is of an account or a namespace that has its share: nobody is overtaken.
+        # Those who wait are of an account or a namespace that has its share: nobody is overtaken.
         if not self._places.take(holder):
             await self._wait(holder)
         try:

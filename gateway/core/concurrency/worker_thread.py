@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from gateway.core.shares import FairQueue, Holder
 
-#: some milliseconds of work, whatever the text is
+#: some milliseconds of work, for any text
 LARGE_BYTES = 48 * 1024
 
 T = TypeVar("T")

@@ -25,11 +25,11 @@ Schema = dict[str, Any]
 
 _DEPTH_MAX = 24
 _NODES_MAX = 4000
-#: a small schema may grow to so many, whatever it refers to
+#: a small schema may grow to so many, with any references
 _NODES_MIN = 64
 #: the least bytes of the schema for a further node
 _BYTES_PER_NODE = 4
-#: how far a schema may grow by what is inlined and merged
+#: the factor by which a schema may grow through what is inlined and merged
 _GROWTH_MAX = 4
 _GROWTH_BYTES_MIN = 16 * 1024
 _CACHED_BYTES_MAX = 16 * 1024
@@ -75,7 +75,7 @@ _OBJECT = frozenset(
 )
 _ARRAY = frozenset({"items", "minItems", "maxItems", "uniqueItems", "prefixItems"})
 _NUMBER = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"})
-#: what holds nodes that are counted by themselves, and what is written of each at least
+#: members that hold nodes which are counted by themselves, and the least that is written of each
 _CHILDREN = frozenset({"properties", "items", "additionalProperties", "anyOf", "oneOf"})
 _CHILD_BYTES_MIN = 20
 _ANNOTATIONS = ("title", "description", "default")

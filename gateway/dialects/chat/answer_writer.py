@@ -77,7 +77,7 @@ class ChatRenderer:
         self._begun = False
         self._head = self._tail = b""
 
-    # What only a stream needs is made by its first chunk.
+    # Parts that only a stream needs are made by its first chunk.
 
     @cached_property
     def _splice(self) -> ModelSplice:

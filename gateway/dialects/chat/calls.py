@@ -43,7 +43,7 @@ class CallAssembly:
     def __init__(self) -> None:
         self._calls: list[_PendingCall] = []
         self._by_index: dict[int, _PendingCall] = {}
-        #: whether any call was told; one whose name never came is lost
+        #: set once any call was sent; one whose name never came is lost
         self.any_started = False
 
     def is_started(self, index: int | None) -> bool:
@@ -95,7 +95,8 @@ class CallSequence:
     def __init__(self) -> None:
         self._assembly = CallAssembly()
         self._position = 0
-        #: the arguments of the call under way, and what was told of them and is not in it yet
+        #: the arguments of the call under way, and the part of them that was sent and is not in it
+        #: yet
         self._growing = GrowingObject()
         self._fresh: list[str] = []
         #: by position

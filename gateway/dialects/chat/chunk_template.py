@@ -15,7 +15,7 @@ import re
 _QUOTE = 0x22
 _BACKSLASH = 0x5C
 
-#: where a piece of text or reasoning begins
+#: the beginning of a piece of text or reasoning
 _TEXT = re.compile(rb'"(?:content|reasoning_content|reasoning)": ?"')
 
 #: a stream whose chunks never resemble each other is left alone after so many attempts

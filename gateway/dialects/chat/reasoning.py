@@ -16,7 +16,7 @@ from gateway.dialects.chat.types import ChatBody
 #: members of `chat_template_kwargs` that switch reasoning; the upstream's renderer sets its own
 TEMPLATE_FLAGS = ("thinking", "enable_thinking")
 
-#: members that say something of it
+#: members that switch it
 SPELLINGS = (
     "thinking",
     "enable_thinking",

@@ -60,7 +60,7 @@ class MessagesRenderer:
         delta: dict[str, Any] = {"stop_reason": stop_reason, "stop_sequence": stop_sequence}
         if stop_reason == "refusal":
             delta["stop_details"] = _REFUSAL
-        # An upstream that tells no usage: about one token a frame, and the estimate stays.
+        # An upstream that reports no usage: about one token a frame, and the estimate stays.
         usage_members = (
             {"output_tokens": self._frames_count} if usage is None else self._usage_members(usage)
         )

@@ -16,7 +16,7 @@ from gateway.core.request import RawBody
 
 _DATE = re.compile(r"-\d{4}-?\d{2}-?\d{2}$")
 
-#: what costs nothing by itself, whatever its date
+#: betas that cost nothing by themselves, of any date
 _FREE = frozenset(
     {
         "advanced-tool-use",
@@ -49,7 +49,7 @@ _FREE = frozenset(
         "tool-search-tool",
     }
 )
-#: what has a price of its own, and whose members in a body either go too or need no beta
+#: betas that have a price of their own, and whose members in a body either go too or need no beta
 _PRICED = frozenset(
     {
         "advisor-tool",  # another model is asked, at its price

@@ -109,7 +109,7 @@ _MEMORY = Tool(
     ),
 )
 
-#: what an Anthropic tool is called before its date
+#: an Anthropic tool's name before its date
 _TOOLS = {"bash": _BASH, "text_editor": _EDITOR, "memory": _MEMORY}
 _EARLY_EDITORS = ("text_editor_20241022", "text_editor_20250124")
 _DATED = re.compile(r"([a-z_]+)_[0-9]{8}")

@@ -58,7 +58,7 @@ class HistoryReader:
         self._degraded = degraded
         #: places of what an upstream of the same dialect may not take as it is
         self.unknown_blocks: list[str] = []
-        #: what upstreams signed, by what stands for it in the body
+        #: the reasoning that upstreams signed, by its sealed text in the body
         self.signed_blocks: dict[str, SignedReasoning] = {}
 
     def read(self, messages: Sequence[types.MessageParam]) -> Iterator[Message]:

@@ -19,8 +19,8 @@ from gateway.dialects.messages.history_reader import ATTRIBUTION, without_attrib
 from gateway.dialects.messages.thinking import write_signed_block
 from gateway.dialects.passthrough import Members, open_body, read_members
 
-#: where it is worked out, how fast, by whose tools and at whose expense: that is the
-#: administrator's to say; what a compaction gives back nobody here could read
+#: its place, its speed, its tools and its payer: those are the administrator's choice; the result
+#: of a compaction could be read by nobody here
 _NOT_THE_CLIENTS = (
     "service_tier",
     "speed",

@@ -35,7 +35,7 @@ from gateway.dialects.messages.types import (
     ThinkingParam,
 )
 
-#: what only the translation loses
+#: lost by the translation only
 _GIVEN_NATIVELY = frozenset({"citations"})
 
 

@@ -75,7 +75,7 @@ class Stream:
         self._is_open = False
         self._is_open_for_text = False
         self._head = b""
-        #: what was sent of an open call or thinking block, to be checked or signed
+        #: the text that was sent of an open call or thinking block, to be checked or signed
         self._sent = bytearray()
         #: the arguments of the open call, as far as they were looked at
         self._growing = GrowingObject()

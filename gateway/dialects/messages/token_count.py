@@ -35,7 +35,7 @@ _MESSAGE_TOKENS = 4
 _ANSWER_TOKENS = 4
 
 _BYTES_PER_TOKEN = 3.5
-#: how far from an image's data its `"type": "base64"` may stand, in bytes
+#: the distance from an image's data at which its `"type": "base64"` may stand, in bytes
 _SOURCE_BYTES = 128
 
 

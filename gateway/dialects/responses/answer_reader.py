@@ -66,7 +66,7 @@ class ResponsesReader(AnswerReader):
             return self._end({**event["response"], "status": _ENDS[kind]})
         match kind:
             case "response.output_item.added":
-                # What fails before the first item is not an answer that broke off.
+                # A failure before the first item is not an answer that broke off.
                 self.has_begun = True
                 return self._begin_call(event["output_index"], event["item"])
             case "response.reasoning_summary_part.added":

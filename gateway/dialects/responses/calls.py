@@ -159,7 +159,7 @@ def unwrap(kind: Kind, arguments: str) -> Object:
     return {"arguments": members, "execution": "client"}
 
 
-#: how a value of a kind begins
+#: the first byte of a value of each kind
 _STRING, _LIST, _MAP = b'"', b"[", b"{"
 
 

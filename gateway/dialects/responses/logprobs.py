@@ -29,7 +29,7 @@ def read_logprobs(data: bytes) -> list[Raw]:
         return []
     try:
         choices = _PROBABLE.decode(data).choices
-    except (ValueError, RecursionError):  # told in another shape is not told
+    except (ValueError, RecursionError):  # another shape is left out
         return []
     tokens = choices[0].logprobs if choices else None
     # Copies: a raw value is a view of the whole message otherwise.

@@ -91,7 +91,7 @@ class ReasoningOutput(OutputItem):
     ) -> None:
         super().__init__(id, index, numbers)
         self._seal = seal
-        #: how its upstream signed it
+        #: its upstream's signature
         self.signed: Signature | None = None
         self._pieces: list[str] = []
         self._prefix = _delta_prefix(

@@ -25,7 +25,7 @@ from gateway.dialects.responses.request_writer import SEALED, switch_off
 from gateway.dialects.responses.tools import Toolbox
 from gateway.dialects.responses.types import Object, ResponsesBody
 
-#: the price is the administrator's to say; what a compaction gives back nobody here could read
+#: the price is the administrator's choice; the result of a compaction could be read by nobody here
 _NOT_THE_CLIENTS = ("service_tier", "context_management")
 
 _CALL, _OUTPUT = "function_call", "function_call_output"
@@ -45,7 +45,7 @@ def pass_through(request: Request, resolution: Resolution) -> UpstreamRequest | 
         or model.profile.takes_whole != "responses"
     ):
         return None
-    # What of the sampling the family does not take, the translation leaves out.
+    # Sampling that the family does not take is left out by the translation.
     if bool(request.reasoning.on) is not resolution.reasoning or request.sampling != Sampling():
         return None
     body, taken = open_body(raw_body.body, _NOT_THE_CLIENTS, ("reasoning",))

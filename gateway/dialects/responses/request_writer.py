@@ -31,10 +31,11 @@ from gateway.dialects.responses.history_writer import write_conversation, write_
 
 Object = dict[str, Any]
 
-#: what the dialect has a word for, and of vLLM's own members the one that switches reasoning
+#: members that the dialect has a word for, and of vLLM's own members the one that switches
+#: reasoning
 _WORDS = frozenset({"temperature", "top_p", "parallel_tool_calls", "chat_template_kwargs"})
 _WORDS_OF_ALL = frozenset({"prompt_cache_key", "safety_identifier"})
-#: what is to be included, so that reasoning can come back
+#: included, so that reasoning can come back
 SEALED = "reasoning.encrypted_content"
 
 

@@ -190,7 +190,7 @@ def _named(param: ResponsesTool, path: str, namespace: str | None) -> _FoundTool
     if kind == "custom":
         tool = custom_tool(param, name)
     else:
-        # Absent means "strict where the schema allows it", which no upstream can tell.
+        # Absent means "strict where the schema allows it", which no upstream has a word for.
         schema = param.parameters or _EMPTY_SCHEMA
         tool = Tool(name, param.description, schema, strict=param.strict or False)
     return _FoundTool(Binding(kind, param.name, namespace), tool, path)

@@ -28,7 +28,7 @@ class FreeRoutes:
         """The application, loaded once."""
         if self._loading is None:
             self._loading = asyncio.create_task(asyncio.to_thread(self._make))
-        # Whoever waits may be cancelled; the others still want it.
+        # A caller that waits may be cancelled; the others still want it.
         return await asyncio.shield(self._loading)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

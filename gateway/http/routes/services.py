@@ -18,7 +18,7 @@ class FreeServices(Struct, frozen=True):
     reads: DatabaseReads
     responses: ResponseState | None
     limits: FleetLimits
-    #: what all buffered bodies of this replica may hold together
+    #: the bytes that all buffered bodies of this replica may hold together
     memory: Shares
     worker_thread: WorkerThread
     counting: Counting

@@ -45,7 +45,7 @@ def main() -> int:
         return found.fault
     except MemoryError:
         return Fault.TOO_LARGE
-    except Exception:  # noqa: BLE001  # whatever a library stumbles over is a fault of the PDF
+    except Exception:  # noqa: BLE001  # every error of the library is a fault of the PDF
         return Fault.INVALID
     return 0
 

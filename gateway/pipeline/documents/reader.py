@@ -149,7 +149,7 @@ class DocumentReader:
         known = self._memory.get(holder, digest, time.monotonic())
         if known is not None:
             return known
-        # Whoever waits may be cancelled; others may wait too, and all is remembered.
+        # A caller that waits may be cancelled; others may wait too, and all is remembered.
         return await self._reading.run(
             (holder[1], digest), lambda: self._read(digest, data, holder)
         )
@@ -172,7 +172,7 @@ class DocumentReader:
             return TextPart(found)
         if is_new:
             raise _error(document, found)
-        request.raw = None  # what is not read here, nobody else is to fetch
+        request.raw = None  # nobody else is to fetch a document that is not read here
         if "document" not in request.degraded:
             request.degraded.append("document")
         return TextPart(f"[document omitted: {found.sentence}]")

@@ -33,7 +33,7 @@ from gateway.store.database import Database
 
 _log = logging.getLogger(__name__)
 
-#: where `serve` listens unless it is told otherwise
+#: the URL on which `serve` listens by default
 _DEFAULT_URL = "http://127.0.0.1:8080"
 
 

@@ -20,7 +20,7 @@ from gateway.store.schema import check_schema, is_current
 _DATABASES = ("*.db", "*.db-wal", "*.db-shm", "*.db-journal")
 _ADDRESS = "address"
 
-#: how long one waits for another that applies a file
+#: the longest wait for another process that applies a file
 _APPLY_SECONDS_MAX = 30.0
 _APPLY_PAUSE_SECONDS = 0.05
 

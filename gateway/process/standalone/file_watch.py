@@ -21,12 +21,13 @@ from gateway.store.keys import DuplicateCredential, KeyMoved
 _log = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
-#: what another state of the file may mend
+#: refusals that another state of the file may end
 _REFUSALS = (SpecError, DuplicateCredential, OSError)
-#: what is over soon
+#: hindrances that are over soon
 _HINDRANCES = (DatabaseUnavailable, FolderInUse, KeyMoved)
 
-#: what changes with a file, also where it is replaced as a whole; None where there is none
+#: the numbers that change with a file, also where it is replaced as a whole; None where there is
+#: none
 _State = tuple[int, int, int] | None
 
 
@@ -58,7 +59,7 @@ class FileWatch:
 
     def _hang_up(self) -> None:
         if self._was_on_terminal and not sys.stdout.isatty():
-            os.kill(os.getpid(), signal.SIGTERM)  # the terminal is gone, not a wish to read anew
+            os.kill(os.getpid(), signal.SIGTERM)  # the terminal is gone: no order to read again
         elif self._apply is None:
             _log.warning("SIGHUP: this process does not apply its file (--apply)")
         else:

@@ -21,7 +21,7 @@ from gateway.core.spec import (
 )
 
 _OF_OBJECTS = frozenset({"apiVersion", "kind", "status"})
-#: what is accepted beside the fields that are read, with whatever it holds
+#: fields that are accepted beside those that are read, with any content
 CLUSTER_FIELDS: dict[type, frozenset[str]] = {
     ApiKey: _OF_OBJECTS,
     CreditGrant: _OF_OBJECTS,

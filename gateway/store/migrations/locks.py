@@ -10,7 +10,7 @@ from gateway.core.errors import DatabaseBusy
 from gateway.store.database import translated_errors
 
 _log = logging.getLogger(__name__)
-#: whoever asks for a table after us waits behind us, so we wait only for as long as a charge may
+#: others that ask for a table after us wait behind us, so we wait only for as long as a charge may
 _WAIT_MILLISECONDS = 300
 _PAUSE_SECONDS = 1.0
 

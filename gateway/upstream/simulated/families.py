@@ -13,7 +13,7 @@ from msgspec import Struct
 from gateway.upstream.simulated.errors import Refused
 
 #: `switch`: the `thinking` object, on by default. `always`: cannot be switched off. `effort`: a
-#: level, on by default, `thinking` may still say disabled. `template`: an engine's own flags.
+#: level, on by default, `thinking` may still be disabled. `template`: an engine's own flags.
 Thinking = Literal["switch", "always", "effort", "template"]
 
 

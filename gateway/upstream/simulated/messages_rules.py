@@ -36,7 +36,7 @@ _MEMBERS = frozenset(
     }
 )
 _ANTHROPIC = "claude-"
-#: what only Anthropic takes
+#: taken by Anthropic only
 _ANTHROPIC_MEMBERS = _MEMBERS | {"cache_control", "context_management", "output_format"}
 _ID = re.compile(r"[a-zA-Z0-9_-]+\Z")
 #: tools of the client whose schema Anthropic's models know

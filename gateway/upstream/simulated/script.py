@@ -246,7 +246,7 @@ DIRECTIVES: dict[str, Callable[[str], dict[str, Any]]] = {
     "!comments": _flag(comments=True),
 }
 
-#: directives that say for which requests the following ones count
+#: directives that choose the requests for which the following ones count
 SCOPES: dict[str, Callable[[str, Asked], bool]] = {
     "!only": lambda argument, asked: argument in ("*", asked.model),
     "!when": _is_when,

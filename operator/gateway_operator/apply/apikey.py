@@ -44,7 +44,8 @@ from gateway_operator.resources.apikey import (
 )
 
 _logger = logging.getLogger(__name__)
-#: how often others may come between the look and the deed before somebody else's turn comes
+#: the number of times that others may come between the look and the work before somebody else's
+#: turn comes
 _ATTEMPTS = 5
 _MESSAGE_CHARACTERS = 512
 
@@ -56,7 +57,7 @@ class KeyReconciler:
         self._context = context
         self._addresses = addresses
         self._pepper = context.secret.pepper(PEPPER)
-        #: what was seen in the Secrets of keys, and of which version of it for which row
+        #: views of the Secrets of keys, and of which version of it for which row
         self._seen: dict[Name, tuple[object, SecretView]] = {}
 
     async def reconcile(self, namespace: str, name: str) -> None:

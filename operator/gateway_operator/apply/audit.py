@@ -8,7 +8,7 @@ from gateway_operator.apply.operator_context import OperatorContext
 
 _logger = logging.getLogger(__name__)
 REASON = "LedgerDrift"
-#: findings that are told of one round
+#: findings that are reported of one round
 _REPORTED_MAX = 20
 
 

@@ -50,7 +50,7 @@ class Balances:
         context, installation = self._context, self._context.settings.installation
         until = monotonic() + context.settings.balance_seconds
         keys = await context.run(read_key_balances, context.database, installation)
-        # Last of what may fail: whatever is crossed is not told again.
+        # Last of what may fail: a mark that is crossed is not reported again.
         crossings = await context.run(cross_marks, context.database, installation)
         shown = self._shown()
         await self._announce(crossings, [key for key in keys if has_object(key, shown)])

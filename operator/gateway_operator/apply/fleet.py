@@ -100,7 +100,7 @@ class _FleetExecutor(Struct, kw_only=True):
                 try:
                     await cluster.apply(body)
                 except (Forbidden, Rejected) as error:
-                    # What stands in podTemplate.spec is judged by nobody before.
+                    # Nothing else checks podTemplate.spec before.
                     message = f"{body['kind']} {body['metadata']['name']}: {error}"
                     raise _Stalled(FleetReason.INVALID_SPEC, message) from None
             case Report(condition=condition):

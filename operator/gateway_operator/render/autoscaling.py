@@ -3,7 +3,7 @@
 from gateway_operator.render.names import Child, child
 from gateway_operator.resources.fleet import Autoscaling, Fleet
 
-#: a replica with open streams is dear to remove: look back for so long, take one at a time
+#: a replica with open streams is expensive to remove: look back for so long, take one at a time
 _SCALE_DOWN_SECONDS = 600
 _ONE_EVERY_SECONDS = 120
 

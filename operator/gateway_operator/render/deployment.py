@@ -7,7 +7,7 @@ from gateway_operator.resources.fleet import DEFAULT_REPLICAS, Fleet
 
 #: a scrape and a look at the first errors before the next one goes
 _SEEN_READY_SECONDS = 5
-#: a roll-out that did not get on for so long is said to be stalled
+#: a roll-out that did not get on for so long is reported as stalled
 _PROGRESS_SECONDS = 180
 
 

@@ -6,7 +6,7 @@ name, in our order; any other list, and any other value, is the administrator's.
 
 from typing import Any
 
-#: what names a thing in a list, in this order
+#: the fields that name a thing in a list, in this order
 _NAMES = ("mountPath", "name")
 
 

@@ -21,7 +21,7 @@ from gateway_operator.resources.fleet import Fleet, Resources
 from gateway_operator.settings import OperatorSettings
 
 _USER = 10001
-#: what the group may read, and nobody else
+#: readable for the group, and nobody else
 _GROUP_READS = 0o440
 _MIB = 2**20
 #: memory of a replica beside the bodies that it holds: itself, the vocabulary, and room
@@ -100,7 +100,7 @@ def _container(fleet: Fleet, settings: OperatorSettings) -> dict[str, Any]:
         "startupProbe": _probe("/readyz", every=1, failures=60),
         "readinessProbe": _probe("/readyz", every=5, failures=2),
         "livenessProbe": _probe("/healthz", every=10, failures=6),
-        # Routes to an ending pod disappear while it is told to end: it serves on until they have.
+        # Routes to an ending pod disappear while it is asked to end: it serves on until they have.
         "lifecycle": {"preStop": {"sleep": {"seconds": drain.pre_stop_seconds}}},
         "resources": _resources(fleet),
         "securityContext": {

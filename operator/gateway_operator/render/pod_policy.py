@@ -20,7 +20,7 @@ from gateway_operator.settings import OperatorSettings
 
 Part = Mapping[str, Any]
 
-#: where pods run, and before whom; names and addresses stay the cluster's
+#: the nodes for pods, and their priority; names and addresses stay the cluster's
 _POD = frozenset(
     {
         "affinity",
@@ -68,7 +68,7 @@ _TIMES = frozenset(
 _IDENTITIES = frozenset(
     {"runAsUser", "runAsGroup", "fsGroup", "fsGroupChangePolicy", "supplementalGroups"}
 )
-#: what may only be said as it is
+#: fields that may only have this value
 _HARDENING: Mapping[str, object] = {
     "runAsNonRoot": True,
     "allowPrivilegeEscalation": False,
@@ -81,7 +81,7 @@ _SOURCES = frozenset({"configMap", "downwardAPI", "emptyDir", "image"})
 _MOUNT = frozenset({"name", "mountPath", "readOnly", "subPath"})
 MOUNTS = "/mnt/"
 _ENV_SOURCES = frozenset({"configMapKeyRef", "fieldRef", "resourceFieldRef"})
-#: what the processes read that leads to no other database, no other secret and no other code
+#: variables of the processes that lead to no other database, no other secret and no other code
 _VARIABLE = re.compile(
     r"OTEL_.+|TZ|LANG|LC_[A-Z]+|MALLOC_[A-Z_]+|SSL_CERT_(FILE|DIR)|HTTPS_PROXY|NO_PROXY"
     r"|FAREGATE_(?!DATABASE|INSTALLATION)[A-Z_]+"

@@ -16,11 +16,12 @@ from gateway.core.spec import API_VERSION, GatewayFleet, GatewayFleetSpec, SpecE
 from gateway_operator.resources.names import FIELD_MANAGER, KEY_LABEL, MANAGED_BY_LABEL
 
 KIND = "GatewayFleet"
-#: the definition whose annotation says which schema is served, and the schema this release needs
+#: the definition whose annotation names the schema that is served, and the schema this release
+#: needs
 DEFINITION = "gatewayfleets.faregate.dev"
 SCHEMA_ANNOTATION = "faregate.dev/schema"
 SCHEMA = 1
-#: what a drained replica still has to do before the kubelet may kill it
+#: the time that a drained replica still needs before the kubelet may kill it
 ENDPOINTS_SECONDS = 20
 DEFAULT_REPLICAS = 2
 _CREDENTIAL_TYPES = ("Opaque", "kubernetes.io/basic-auth")
@@ -173,7 +174,7 @@ def read_fleet(body: Mapping[str, Any]) -> Fleet:
     Raises `SpecError` for everything that a gateway would refuse at its start.
     """
     document = parse_document({**body, "apiVersion": API_VERSION, "kind": KIND})
-    assert isinstance(document, GatewayFleet), "the kind is told"
+    assert isinstance(document, GatewayFleet), "the kind is given"
     Catalog(document.spec)
     try:
         cluster = msgspec.convert(body["spec"], ClusterSpec)

@@ -129,6 +129,6 @@ def _labels(secret: dict[str, Any]) -> dict[str, str]:
 
 def _values(plaintext: str, client_url: str | None) -> dict[str, str]:
     values = secret_values(plaintext, client_url or "")
-    if client_url is None:  # no address is known: whatever stands there stays
+    if client_url is None:  # no address is known: the present one stays
         return {key: value for key, value in values.items() if key in _PLAINTEXTS}
     return values

@@ -14,7 +14,7 @@ MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
 KEY_LABEL = f"{GROUP}/key"
 #: on a generated Secret: the name of its ApiKey
 APIKEY_LABEL = f"{GROUP}/apikey"
-#: on whatever belongs to a fleet: its name
+#: on every object that belongs to a fleet: its name
 FLEET_LABEL = f"{GROUP}/fleet"
 #: on the Secret by which the operator notices that its watch is alive
 HEARTBEAT_LABEL = f"{GROUP}/heartbeat"

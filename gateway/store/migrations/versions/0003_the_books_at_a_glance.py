@@ -22,7 +22,7 @@ FROM account a JOIN (
 """
 
 
-#: what an account has passed already is not announced afterwards
+#: an account's marks of the past are not announced afterwards
 _SHOWN = """
 UPDATE account SET granted = b.granted,
   announced = CASE WHEN balance <= 0 THEN 100 WHEN balance <= b.granted / 20 THEN 95

@@ -14,7 +14,8 @@ _DUE = sa.text("expires_at IS NOT NULL AND expired_at IS NULL AND voided_at IS N
 
 
 def upgrade() -> None:
-    # How far each account is counted from zero again: the gateways before do not know of it.
+    # the point to which each account is counted from zero again: the gateways before do not know of
+    # it
     for column in ("recount_entry_id", "recount_credits"):
         op.add_column(
             "audit_checkpoint",
