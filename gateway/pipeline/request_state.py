@@ -14,7 +14,7 @@
 
 The client may leave while it is queued, waiting or dispatched: only a request that an upstream may
 have seen is paid for then. A refund that is never confirmed is made by the lease. `finish` ends the
-way in any phase, and the phase stays to be read. Plain state: the flow decides, the till books.
+way in any phase, and the phase stays to be read. Plain state: `flow` decides, `billing` books.
 """
 
 import asyncio
@@ -86,7 +86,7 @@ def new_request_id() -> str:
 
 
 class RequestState:
-    """The state of one request; its flow and its till write it."""
+    """The state of one request; `flow`, `relay` and `billing` write it."""
 
     __slots__ = (
         "_began",

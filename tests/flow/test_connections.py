@@ -22,7 +22,7 @@ from tests.harness.gateway import (
     wait_until,
 )
 from tests.harness.plain import get
-from tests.harness.raw import RawConnection, chunk, request_head, resident_bytes
+from tests.harness.raw import RawConnection, chunk, request_head, resident_bytes, settle
 
 HELLO = [{"role": "user", "content": "Hi"}]
 MEBIBYTE = 1024 * 1024
@@ -230,6 +230,49 @@ def test_a_stream_that_is_not_read_is_cut_and_paid(gateway: GatewayProcess) -> N
         connection.send(head + told)
         wait_until(lambda: cut(gateway, "unread") > already, "it to be cut")
     assert balance - gateway.balance(key) == 2
+
+
+def chat(gateway: GatewayProcess, content: str, *, stream: bool = False) -> bytes:
+    wanted = [{"role": "user", "content": content}]
+    asked = json.dumps({"model": "kimi-k2.5", "stream": stream, "messages": wanted}).encode()
+    key = gateway.key("alice")
+    return request_head("POST", PATHS["chat"], x_api_key=key, content_length=len(asked)) + asked
+
+
+def test_charged_requests_in_a_row_are_answered_in_their_order(gateway: GatewayProcess) -> None:
+    """Each goes to its own request, also where the next is here before it."""
+    balance = gateway.balance(gateway.key("alice"))
+    kinds = [False, True, False, True, True, False]
+    with RawConnection(gateway.port) as connection:
+        connection.send(b"".join(chat(gateway, "Hi", stream=stream) for stream in kinds))
+        seen = []
+        for stream in kinds:
+            status, headers = connection.receive_head()
+            assert (status, headers["x-credits-charged"]) == (200, "2")
+            seen.append(headers["x-request-id"])
+            if stream:
+                assert list(connection.receive_chunks())[-1] == b"data: [DONE]\n\n"
+            else:
+                answer = json.loads(connection.receive_bytes(int(headers["content-length"])))
+                assert answer["object"] == "chat.completion"
+    assert len(set(seen)) == len(kinds)
+    assert balance - gateway.balance(gateway.key("alice")) == 2 * len(kinds)
+
+
+def test_whole_answers_wait_for_a_client_that_reads_slowly(gateway: GatewayProcess) -> None:
+    """What it has not read holds up its next request, which is not charged before."""
+    balance = gateway.balance(gateway.key("alice"))
+    requests, sizes = 40, []
+    with RawConnection(gateway.port, receive_bytes=4096) as connection:
+        connection.send(chat(gateway, "!chunks 3000") * requests)
+        settle(lambda: gateway.balance(gateway.key("alice")))
+        assert balance - gateway.balance(gateway.key("alice")) < 2 * requests
+        for _ in range(requests):
+            status, headers = connection.receive_head()
+            assert status == 200
+            sizes.append(len(connection.receive_bytes(int(headers["content-length"]))))
+    assert len(set(sizes)) == 1
+    assert balance - gateway.balance(gateway.key("alice")) == 2 * requests
 
 
 def offer(method: str, path: str, protocol: str, **headers: str | int) -> bytes:

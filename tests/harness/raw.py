@@ -110,6 +110,7 @@ class RawConnection:
             chunk = self._file.read(size + 2)
             assert chunk.endswith(b"\r\n")
             yield chunk[:-2]
+        assert not self.receive_line(), "no trailers follow"
 
 
 def request_head(method: str, path: str, **headers: str | int) -> bytes:
