@@ -19,7 +19,7 @@ from gateway.telemetry.logs import set_up_logs
 
 
 def main() -> int:
-    """Run one command. What the administrator can mend is said in one line, with exit code 1."""
+    """Run one command. An error that the administrator can repair is one line, with exit code 1."""
     arguments = _parser().parse_args()
     _keep_private()
     try:

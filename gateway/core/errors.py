@@ -1,7 +1,7 @@
 """Every failure the gateway can answer with, as one tree; the two envelopes are rendered from it.
 
     FaregateError
-    ├── RequestError                    the caller can mend it; nothing is charged
+    ├── RequestError                    the caller can repair it; nothing is charged
     │   ├── InvalidRequest          400
     │   │   ├── UnsupportedParameter
     │   │   ├── ContextOverflow
@@ -78,7 +78,7 @@ class FaregateError(Exception):
 
 
 class RequestError(FaregateError):
-    """The caller can mend it; refused before anything was charged, or refunded."""
+    """The caller can repair it; refused before anything was charged, or refunded."""
 
     status = 400
     openai_type = "invalid_request_error"

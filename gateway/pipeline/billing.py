@@ -1,4 +1,4 @@
-"""The till: takes the price of a passage, and gives it back or lets it stay. Once each."""
+"""Billing: takes the price of a request, and refunds it or ends it. Once each."""
 
 import logging
 import time
@@ -30,7 +30,7 @@ _LEFT_MAX = 10_000
 
 
 class Billing:
-    """Charges, ends and refunds passages on one ledger."""
+    """Charges, ends and refunds requests on one ledger."""
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
 """One gateway process from start to drained: puts the parts together and runs them.
 
 documents ─▶ database (lock, schema, secret) ─▶ keys and grants ─▶ ledger, upstreams, flow
-    ─▶ two listeners and upkeep ─▶ signal ─▶ drain ─▶ everything written ─▶ end
+    ─▶ two listeners and maintenance ─▶ signal ─▶ drain ─▶ everything written ─▶ end
 """
 
 import asyncio

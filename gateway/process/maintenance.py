@@ -81,7 +81,7 @@ class Maintenance:
                 if isinstance(error, DatabaseBusy) and not failing:
                     _log.warning("%s fails: %s", act.__qualname__, error)
                 failing = True
-            except Exception:  # noqa: BLE001  # the edge: upkeep goes on after a bug
+            except Exception:  # noqa: BLE001  # the edge: maintenance goes on after a bug
                 if not failing:
-                    _log.exception("upkeep met a bug in %s", act.__qualname__)
+                    _log.exception("maintenance met a bug in %s", act.__qualname__)
                 failing = True

@@ -20,7 +20,7 @@ from gateway.store.statements_postgres import (
     texts,
 )
 
-#: after so long no charge is asked again; an answer may take as long as a lane waits for it
+#: after so long no charge is asked again; an answer may take as long as a connection waits for it
 _CHARGE_SECONDS = 8.0
 _PAUSE_SECONDS = 0.1
 _LOCKED_MAX = 10_000
@@ -28,7 +28,7 @@ _DUPLICATE = "23505"
 
 
 class Charger:
-    """Charges for one replica, on one lane, one batch at a time."""
+    """Charges for one replica, on one connection, one batch at a time."""
 
     def __init__(self, connection: HotConnection, replica_id: str) -> None:
         self._connection = connection

@@ -129,7 +129,7 @@ def connect(url: str, *, timeouts: bool, answer_seconds: float | None) -> Patien
 
 
 async def connect_async(url: str) -> PatientAsyncConnection:
-    """A connection in autocommit, for a lane. Raises `psycopg.Error`, and `OSError`."""
+    """A connection in autocommit, for a hot connection. Raises `psycopg.Error`, and `OSError`."""
     text = conninfo(url)
     try:
         async with asyncio.timeout(_connect_seconds(text)):

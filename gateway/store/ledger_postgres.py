@@ -54,7 +54,7 @@ class PostgresLedger(Ledger):
         self._behind_lock = asyncio.Lock()
 
     async def start(self) -> None:
-        """Nothing to do: a lane connects with its first statement."""
+        """Nothing to do: a connection opens with its first statement."""
 
     async def _close(self) -> None:
         await self._charge_connection.close()

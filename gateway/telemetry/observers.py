@@ -44,7 +44,7 @@ class RequestObserver:
 def open_observer(
     access_log: float, signals: Collection[str]
 ) -> tuple[RequestObserver | None, Callable[[], None]]:
-    """The witness that the settings ask for, if any, and how to close it.
+    """The observer that the settings ask for, if any, and how to close it.
 
     `signals` are those for which there is a collector, of `traces` and `metrics`. Raises
     `ImportError` where there is one and OpenTelemetry is not installed.

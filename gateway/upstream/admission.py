@@ -1,8 +1,8 @@
 """The way to one upstream: its places, who waits for one, and its circuit.
 
-    enter ──▶ Visit ── sent ── answered ── complete ──▶ left
-      │                  └───────┴── failed ──▶ left
-      └─ no place, a pause ──▶ wait ── a turn ──▶ Visit
+    try_acquire ──▶ Permit ── sent ── answered ── complete ──▶ released
+      │                          └───────┴── failed ──▶ released
+      └─ no place, a pause ──▶ acquire ── a turn ──▶ Permit
 
 A place is taken before the request is charged and given back as soon as the upstream has ended. It
 is given back once, in every case.
@@ -80,7 +80,7 @@ class UpstreamAdmission:
         self._timer: asyncio.TimerHandle | None = None
 
     def try_acquire(self, account: Holder) -> "Permit | None":
-        """A visit for an account, where there may be one now and nobody waits for it."""
+        """A permit for an account, where there may be one now and nobody waits for it."""
         if self._taken >= self._places or self._queue.length:
             return None
         probe = False
@@ -99,7 +99,7 @@ class UpstreamAdmission:
         return self.circuit.wait_seconds_of(account, self.loop.time())
 
     async def acquire(self, account: Holder, seconds: float) -> "Permit | None":
-        """A visit when it is the account's turn; None where that is not within `seconds`.
+        """A permit when it is the account's turn; None where that is not within `seconds`.
 
         Nobody waits for an upstream that fails, nor longer than it wants to be left alone, nor
         where an account has its share of those that wait.

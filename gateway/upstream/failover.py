@@ -1,8 +1,8 @@
-"""One request's trip to the upstreams of its model, the first first.
+"""One request's way through the upstreams of its model, the first first.
 
-    plan ──▶ enter ──▶ charge, send ── content ──▶ end
-               ▲          └─ failed before content ─┐
-               └────────── the next, if any ◀───────┘
+    plan ──▶ acquire ──▶ charge, send ── content ──▶ end
+                ▲           └─ failed before content ─┐
+                └─────────── the next, if any ◀───────┘
 
 An upstream that can take the request now comes before one that must be waited for. An upstream's
 refusal of the client's request is final; only its own failures lead to the next.

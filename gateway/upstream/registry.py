@@ -26,7 +26,7 @@ _COUNTERS: dict[TokenCounterKind, Dialect] = {"estimate": "chat", "messages": "m
 
 
 class Upstreams(Struct, frozen=True):
-    """Those of one gateway, by name: each with its gate, and its counter where it has one."""
+    """Those of one gateway, by name: each with its admission, and its counter where it has one."""
 
     all: dict[str, Upstream]
     admissions: dict[str, UpstreamAdmission]

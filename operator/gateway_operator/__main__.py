@@ -42,7 +42,7 @@ _SENTENCES = (
 
 
 def main(given: Sequence[str] | None = None) -> int:
-    """Run one command. What the administrator can mend is said in one line, with exit code 1."""
+    """Run one command. An error that the administrator can repair is one line, with exit code 1."""
     arguments = _parser().parse_args(given)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # its memory holds secrets
     try:

@@ -38,8 +38,8 @@ def merge_conditions(
 ) -> list[dict[str, Any]]:
     """The conditions of a status, as the API server holds them.
 
-    A condition whose `status` stays keeps its `lastTransitionTime`, so equal verdicts on equal
-    generations give equal conditions. `generation` is the one that the verdict is about.
+    A condition whose `status` stays keeps its `lastTransitionTime`, so equal states on equal
+    generations give equal conditions. `generation` is the one that the state is about.
     """
     known = {each.get("type"): each for each in before}
     return [

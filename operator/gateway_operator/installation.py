@@ -26,7 +26,7 @@ _logger = logging.getLogger(__name__)
 
 
 class InstallationError(RuntimeError):
-    """Only an administrator can mend it; the message says what is wrong."""
+    """Only an administrator can repair it; the message names what is wrong."""
 
 
 async def open_installation(

@@ -3,7 +3,7 @@
     ApiKey        created, changed     reconcile      deleted: revoke, by a finalizer
     CreditGrant   created, changed     reconcile      deleted: nothing, the money stays
     GatewayFleet  created, changed     reconcile, and a sweep for the addresses of the keys
-    Secret        with our label       a poke for the ApiKeys that it belongs to
+    Secret        with our label       a check of the ApiKeys that it belongs to
 
 Keys and grants that did not change while the operator was away are not handled one by one when
 it starts: the sweep that a start begins with compares them all by a few lists.

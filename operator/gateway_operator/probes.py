@@ -2,7 +2,7 @@
 
 Liveness fails when a restart would help: the sweep is stuck, or what was written does not come
 back through the watch. It never fails for a database or an API server that is away: a restart
-mends neither. Readiness: started, migrated, and everything compared with everything once.
+repairs neither. Readiness: started, migrated, and everything compared with everything once.
 """
 
 import time
@@ -47,7 +47,7 @@ class Liveness:
             self._heartbeat = None
 
     def pause(self) -> None:
-        """The API server is away: nothing can come back, and a restart would not mend it."""
+        """The API server is away: nothing can come back, and a restart would not help."""
         self._heartbeat = None
 
     def set_ready(self) -> None:
@@ -69,9 +69,9 @@ class Liveness:
 
 
 def register_liveness(registry: kopf.OperatorRegistry, liveness: Liveness) -> None:
-    """Make kopf's `/healthz` fail when the pulse does."""
+    """Make kopf's `/healthz` fail when liveness does."""
 
-    @kopf.on.probe(registry=registry, id="pulse")
+    @kopf.on.probe(registry=registry, id="liveness")
     async def probe(**_: Any) -> str:
         failure = liveness.failure()
         if failure is not None:

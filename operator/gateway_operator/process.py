@@ -123,7 +123,7 @@ class OperatorProcess:
         return self.sweep
 
     async def _run(self) -> None:
-        """Open the installation, then sweep. Only what cannot be mended by waiting ends it."""
+        """Open the installation, then sweep. Only an error that waiting cannot end ends it."""
         try:
             sweep = self.sweep = await self._open()
             self._is_open.set()

@@ -19,7 +19,7 @@ Name = Annotated[str, Meta(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_leng
 DataKey = Annotated[str, Meta(pattern=r"^[-._a-zA-Z0-9]+$", max_length=253)]
 #: a call that hangs must not hold an object for longer
 REQUEST_TIMEOUT_SECONDS = 20.0
-#: after an error of ours that a new attempt may mend
+#: after an error of ours that a new attempt may repair
 BACKOFF_SECONDS = 15.0
 
 

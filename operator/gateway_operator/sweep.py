@@ -98,7 +98,7 @@ class Sweep:
             await self._wait(pause)
 
     async def run_queue(self) -> None:
-        """Look at keys that were poked, one by one, until cancelled."""
+        """Reconcile the keys in the queue, one by one, until cancelled."""
         while True:
             name = await self._queue.get()
             self._waiting.discard(name)

@@ -1,9 +1,9 @@
 """One request as a model's profile allows it, before a dialect spells it.
 
-    messages ──▶ repaired, reasoning filled in      tools ──▶ checked, their choice settled
+    messages ──▶ repaired, reasoning filled in      tools ──▶ checked, their choice made
     what neither profile nor dialect has ──▶ an instruction, refused, or named as degraded
 
-Who may say what, and in which order, is decided here for all dialects. Must never reorder tools or
+The roles of messages and their order are decided here for all dialects. Must never reorder tools or
 depend on anything but the request: equal requests must be equal bytes, for the upstream's prefix
 cache is the biggest lever on cost.
 """

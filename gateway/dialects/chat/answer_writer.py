@@ -1,7 +1,7 @@
 """From the upstream's chat answer to the client's: nearly the same bytes, but not a pipe.
 
     chunk ── plain, known ──▶ model spliced in ──▶ frame
-      └───── first, last, a new call, another name for reasoning ──▶ decoded, mended ──▶ frame
+      └───── first, last, a new call, another name for reasoning ──▶ decoded, repaired ──▶ frame
 
 Owns what clients rely on: the public model name, a role in the first delta, calls that begin with
 id and name, one usage chunk for who asked and none for who did not, `[DONE]` only at a good end.

@@ -1,4 +1,4 @@
-"""Recognises the ordinary chunk of a stream by its likeness to an earlier one.
+"""Recognises the ordinary chunk of a stream by a template made from an earlier one.
 
 Most chunks of a stream are byte for byte the same except for one JSON string:
 

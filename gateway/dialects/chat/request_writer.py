@@ -1,6 +1,6 @@
 """From the internal request to a chat body, by the model's profile.
 
-Owns spelling only: what the profile allows was settled by `adapt`. Must never write anything that
+Owns spelling only: what the profile allows was decided by `adapt`. Must never write anything that
 differs between two equal requests. Source: OpenAI API reference, "Create chat completion".
 """
 

@@ -1,7 +1,7 @@
 """From the internal request to a Messages body, by the model's profile.
 
 Owns spelling, and what Messages has no word for: instructions after the beginning, free JSON. What
-the profile allows was settled by `adapt`. Must never write anything that differs between two equal
+the profile allows was decided by `adapt`. Must never write anything that differs between two equal
 requests.
 
 Source: Anthropic API reference, "Messages"; Moonshot, "Messages".

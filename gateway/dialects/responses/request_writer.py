@@ -1,7 +1,7 @@
 """From the internal request to a Responses body, by the model's profile.
 
 Owns spelling, and what Responses has no word for: an answer that is begun already, and for Moonshot
-free JSON. What the profile allows was settled by `adapt`. Must never let anything be stored, or
+free JSON. What the profile allows was decided by `adapt`. Must never let anything be stored, or
 write anything that differs between two equal requests.
 
 Source: OpenAI API reference, "Create a model response"; Moonshot, "Responses"; vLLM, "Responses

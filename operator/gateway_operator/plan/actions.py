@@ -69,7 +69,7 @@ class Announce(Struct, frozen=True):
 
 
 class Report(Struct, frozen=True):
-    """Write the status, if it is another; without a verdict it says what the row says."""
+    """Write the status, if it is another; without a condition it is that of the row."""
 
     condition: ConditionState | None = None
 

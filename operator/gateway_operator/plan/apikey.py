@@ -6,7 +6,7 @@ For a generated key, by the row (r) and the Secret (s):
     ────────────    ─────────────    ─────────────    ──────────────────────────────────────────
     none, revoked   make, record     SecretConflict   record what a lost attempt left, or renew
     of another UID  make, record     SecretConflict   adopt what matches, or renew: Reissued
-    ours            SecretLost       SecretConflict   mend, copy the spec; SecretLost where it
+    ours            SecretLost       SecretConflict   repair, copy spec; SecretLost where it
                                                       does not hold the newest key
     ours, rotating  make, record     SecretConflict   stage, record, publish
 
@@ -115,7 +115,7 @@ def _plan_issue(desired: Desired, actual: Actual) -> list[KeyAction]:
     record = RecordKey(0 if row is None else row.version)
     done: list[KeyAction] = [*([_REISSUED] if is_alive else []), Report(desired.no_address)]
     if secret is not None and row is not None and is_alive and _holds_newest(secret, row):
-        # Mended first: a Secret that an object of another UID owns may be collected at any time.
+        # Repaired first: a Secret that an object of another UID owns may be collected at any time.
         return [*_repair(secret), record, Report(desired.no_address)]
     if (
         secret is not None
