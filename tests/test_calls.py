@@ -15,12 +15,12 @@ from tests.harness.gateway import ROOT
 
 #: kind of request -> the most of the gateway's own calls, and of all; on SQLite
 BOUNDS = {
-    "chat": (168, 289),
-    "chat-stream": (319, 613),
-    "messages": (253, 420),
-    "messages-stream": (409, 751),
-    "responses": (285, 518),
-    "responses-stream": (454, 877),
+    "chat": (167, 284),
+    "chat-stream": (282, 564),
+    "messages": (244, 405),
+    "messages-stream": (371, 700),
+    "responses": (282, 516),
+    "responses-stream": (423, 832),
 }
 #: what a batch of charges takes more on PostgreSQL, for each of its requests
 ON_POSTGRESQL = (5, 20)

@@ -78,7 +78,7 @@ class SSEDecoder:
 def _data_of(events: list[bytes]) -> list[bytes]:
     found = []
     for event in events:
-        if not is_bounded(event, EVENT_VALUES_MAX):
+        if len(event) > EVENT_VALUES_MAX and not is_bounded(event, EVENT_VALUES_MAX):
             raise UpstreamBroken("The upstream sent an event that holds too many values.")
         if event.startswith(_PREFIX) and _LINE_FEED not in event:
             found.append(event[6:])

@@ -70,7 +70,7 @@ class HttpUpstreamResponse:
         return answer
 
     def _read_whole(self, body: bytes) -> Completion:
-        if not is_bounded(body, ANSWER_VALUES_MAX):
+        if len(body) > ANSWER_VALUES_MAX and not is_bounded(body, ANSWER_VALUES_MAX):
             raise UpstreamBroken("The upstream's answer holds too many values.")
         return self._reader.answer(body)
 

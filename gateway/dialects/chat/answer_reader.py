@@ -97,23 +97,20 @@ class EventDecoder:
         usage = answer.usage
         for choice in answer.choices or ():
             usage = usage or choice.usage
-            if not choice.index and not self._finished:
-                self._read_choice(choice, events)
-        self._usage = read_usage(usage) or self._usage
+            if choice.index or self._finished:
+                continue
+            if choice.message is not None and choice.message.tool_calls:
+                _number(choice.message.tool_calls)
+            if (delta := choice.delta or choice.message) is not None:
+                self._read_delta(delta, events)
+            if choice.finish_reason:
+                self._finish(choice, events)
+        if usage:
+            self._usage = read_usage(usage) or self._usage
         if self._finished and self._usage is not None and self._usage != self._emitted_usage:
             self._emitted_usage = self._usage
             events.append(self._usage)
         return events
-
-    def _read_choice(self, choice: _ReadChoice, events: list[Event]) -> None:
-        if choice.message is not None:
-            for position, call in enumerate(choice.message.tool_calls or ()):
-                call.index = position
-        delta = choice.delta or choice.message
-        if delta is not None:
-            self._read_delta(delta, events)
-        if choice.finish_reason:
-            self._finish(choice, events)
 
     def _read_delta(self, delta: _ReadDelta, events: list[Event]) -> None:
         """Reasoning, then content, then calls: the order in which one delta means them."""
@@ -157,6 +154,12 @@ class EventDecoder:
         if reason == "stop":
             sequence = _first_text(choice.stop_reason, choice.matched_stop)
         events.append(Finished(reason, sequence))
+
+
+def _number(calls: list[_ReadCall]) -> None:
+    """Give the calls of a whole message their places."""
+    for position, call in enumerate(calls):
+        call.index = position
 
 
 def _reasoning(delta: _ReadDelta) -> str:

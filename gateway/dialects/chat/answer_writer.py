@@ -73,7 +73,8 @@ class ChatRenderer:
         self._source = source
         self._exchange = exchange
         self._identity: dict[str, Any] | None = None
-        self._calls: dict[int, CallSequence] = {}
+        #: by choice, from its first call on
+        self._calls: dict[int, CallSequence | None] = {}
         self._begun = False
         self._head = self._tail = b""
 
@@ -109,6 +110,8 @@ class ChatRenderer:
         if text is not None:
             return [self._head + text + self._tail]
         if not (chunk.plain and self._begun):
+            if self._begun and b'"choices":[]' in data and b'"delta"' not in data:
+                return []  # usage alone, which `close` writes
             return self._repair(data)
         if b'"tool_calls"' in data and not self._is_tidy(data):
             return self._repair(data)
@@ -183,11 +186,10 @@ class ChatRenderer:
             }
         event["model"] = self._exchange.model
         event.pop("usage", None)
-        choices = objects_in(event.get("choices"))
-        emitted = [self._repair_choice(choice) for choice in choices]
-        if not any(emitted):
-            return []
-        return [data_frame(_encode(event))]
+        is_emitted = False
+        for choice in objects_in(event.get("choices")):
+            is_emitted = self._repair_choice(choice) or is_emitted
+        return [data_frame(_encode(event))] if is_emitted else []
 
     def _repair_choice(self, choice: dict[str, Any]) -> bool:
         """Put one choice right; returns True if anything in it is to be sent."""
@@ -199,10 +201,14 @@ class ChatRenderer:
         if not isinstance(delta, dict):
             delta = choice["delta"] = {}
         is_first = index not in self._calls
-        calls = self._calls.setdefault(index, CallSequence())
+        calls = self._calls.get(index)
+        if calls is None and "tool_calls" in delta:
+            calls = CallSequence()
+        self._calls[index] = calls
         reason = choice.get("finish_reason")
         repair_reasoning(delta)
-        repair_delta_calls(delta, calls, legacy=self._source.legacy, is_last=bool(reason))
+        if calls is not None:
+            repair_delta_calls(delta, calls, legacy=self._source.legacy, is_last=bool(reason))
         if is_first and not delta.get("role"):
             delta.pop("role", None)
             choice["delta"] = delta = {"role": "assistant", **delta}
@@ -210,7 +216,8 @@ class ChatRenderer:
         if not reason:
             choice["finish_reason"] = None
             return bool(delta)
-        choice["finish_reason"] = repair_finish(reason, calls.any_started, self._source.legacy)
+        called = calls is not None and calls.any_started
+        choice["finish_reason"] = repair_finish(reason, called, self._source.legacy)
         return True
 
     def _known_identity(self) -> dict[str, Any]:

@@ -65,8 +65,14 @@ class ChunkScanner:
 
     def add(self, data: bytes) -> bool:
         """Remember the facts of a chunk; returns True if it is plain."""
-        if _looks_plain(data) and self._choices == 1:
-            return True
+        if self._choices == 1:
+            # Each of the members is absent, or null everywhere.
+            for member, tight, spaced in _MEMBERS:
+                count = data.count(member) - data.count(tight) if member in data else 0
+                if count and count != data.count(spaced):
+                    break
+            else:
+                return True
         try:
             chunk = _decode(data)
         except (ValueError, RecursionError):
@@ -93,7 +99,8 @@ class ChunkScanner:
             usage = usage or choice.usage
             is_plain = is_plain and not choice.finish_reason and not choice.usage
             self._note_end(choice.index or 0, choice.finish_reason)
-        self.usage = read_usage(usage) or self.usage
+        if usage:
+            self.usage = read_usage(usage) or self.usage
         return is_plain
 
     def _note_end(self, index: int, finish_reason: str | None) -> None:
@@ -104,16 +111,6 @@ class ChunkScanner:
             self._open.discard(index)
         elif self._choices > 1 and index not in self._finished:
             self._open.add(index)
-
-
-def _looks_plain(data: bytes) -> bool:
-    """True if each of the members is absent, or null everywhere."""
-    for member, tight, spaced in _MEMBERS:
-        if member in data:
-            count = data.count(member) - data.count(tight)
-            if count and count != data.count(spaced):
-                return False
-    return True
 
 
 class _FirstChoice(Struct):

@@ -51,10 +51,14 @@ def _close(
 
     A message of reasoning alone says nothing to a model, and some upstreams refuse it.
     """
-    results = _Results(turn)
     assistant = _joined(consecutive)
     if assistant is not None and (assistant.text or assistant.calls):
         paired.append(assistant)
+    if (assistant is None or not assistant.calls) and ToolMessage not in map(type, turn):
+        paired.extend(turn)
+        return
+    results = _Results(turn)
+    if assistant is not None:
         for call in assistant.calls:
             paired.append(results.take(call.id) or _missing(call.id, degraded))
     paired.extend(
