@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 
 import kopf
+from kopf._cogs.structs.references import Insights
 
 from gateway.store.installation import WrongSecret
 from gateway.store.schema import SchemaError
@@ -64,14 +65,15 @@ async def _operate(settings: OperatorSettings) -> None:
     process = OperatorProcess(settings, os.environ)
     registry, sheet = kopf.OperatorRegistry(), kopf.OperatorSettings()
     configure(sheet)
-    handlers.register(registry, process)
+    insights = Insights()
+    handlers.register(registry, process, insights)
     await kopf.operator(
         registry=registry,
         settings=sheet,
         clusterwide=not settings.namespaces,
-        namespaces=settings.namespaces,
+        namespaces=(settings.namespace,) if settings.namespaces else (),
+        insights=insights,
         standalone=True,
-        liveness_endpoint=f"http://0.0.0.0:{settings.liveness_port}/healthz",
         stop_flag=process.ending,
     )
     if process.failure is not None:

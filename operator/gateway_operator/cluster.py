@@ -156,6 +156,20 @@ class Cluster:
             items += page
         return items
 
+    async def can_list(self, kind: str, namespace: str, labels: str | None = None) -> bool:
+        """Return whether a kind may be listed in a namespace. Raises `ClusterUnavailable`."""
+        try:
+            await self._call(
+                "get",
+                _path(kind, namespace),
+                label_selector=labels,
+                limit=1,
+                header_params={"Accept": METADATA_OF_MANY},
+            )
+        except (Forbidden, ObjectNotFound):
+            return False
+        return True
+
     async def apply(self, body: dict[str, Any]) -> dict[str, Any]:
         """Server-side apply: our fields become what `body` says, others stay as they are."""
         return await self._call(

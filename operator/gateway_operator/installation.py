@@ -17,6 +17,7 @@ from gateway.store.installation import check_secret, is_installed
 from gateway.store.schema import check_schema, is_older
 from gateway_operator.apply.object_locks import ObjectLocks
 from gateway_operator.apply.operator_context import OperatorContext
+from gateway_operator.apply.reach import Reach
 from gateway_operator.cluster import AlreadyExists, Cluster, ClusterUnavailable
 from gateway_operator.metrics import OperatorMetrics
 from gateway_operator.resources.names import FIELD_MANAGER, MANAGED_BY_LABEL
@@ -30,7 +31,11 @@ class InstallationError(RuntimeError):
 
 
 async def open_installation(
-    cluster: Cluster, database: Database, settings: OperatorSettings, metrics: OperatorMetrics
+    cluster: Cluster,
+    database: Database,
+    settings: OperatorSettings,
+    metrics: OperatorMetrics,
+    reach: Reach,
 ) -> OperatorContext:
     """Everything that an apply works with.
 
@@ -45,6 +50,7 @@ async def open_installation(
         database=database,
         settings=settings,
         secret=secret,
+        reach=reach,
         metrics=metrics,
         locks=ObjectLocks(metrics),
     )

@@ -10,10 +10,14 @@ it starts: the sweep that a start begins with compares them all by a few lists.
 """
 
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 import kopf
+
+# The only way to have namespaces come and go that may not be watched themselves: kopf takes a
+# description of the cluster from outside, and this is its type.
+from kopf._cogs.structs.references import Insights, NamespaceName
 
 from gateway.core.errors import DatabaseUnavailable
 from gateway_operator.apply.fleet import reconcile_fleet
@@ -22,7 +26,6 @@ from gateway_operator.cluster import ClusterError
 from gateway_operator.conditions import ready_reason
 from gateway_operator.login import log_in
 from gateway_operator.plan.balances import ShownFigures, read_shown
-from gateway_operator.probes import register_liveness
 from gateway_operator.process import OperatorProcess, WatchedObjects
 from gateway_operator.resources.names import (
     APIKEY_LABEL,
@@ -40,15 +43,21 @@ _RETRY_SECONDS = 8
 _JITTER_SECONDS = 8
 
 
-def register(registry: kopf.OperatorRegistry, process: OperatorProcess) -> None:
-    """All handlers of one process."""
+def register(registry: kopf.OperatorRegistry, process: OperatorProcess, insights: Insights) -> None:
+    """All handlers of one process. `insights` holds the namespaces that kopf watches."""
     kopf.on.login(registry=registry)(log_in)
-    register_liveness(registry, process.liveness)
+
+    async def watch(namespaces: Collection[str]) -> None:
+        if namespaces:
+            async with insights.revised:
+                insights.namespaces.intersection_update(namespaces)
+                insights.namespaces.update(map(NamespaceName, namespaces))
+                insights.revised.notify_all()
 
     @kopf.on.startup(registry=registry)
     async def start(**indices: Any) -> None:
         reasons = {kind: indices[f"{plural}-by-reason"] for kind, plural in _PLURALS.items()}
-        await process.start(WatchedObjects(reasons, indices["shown"]))
+        await process.start(WatchedObjects(reasons, indices["shown"]), watch)
 
     @kopf.on.cleanup(registry=registry)
     async def stop(**_: Any) -> None:
@@ -121,8 +130,8 @@ def _register_indices(registry: kopf.OperatorRegistry) -> None:
     for plural in _PLURALS.values():
 
         @kopf.index(GROUP, VERSION, plural, registry=registry, id=f"{plural}-by-reason")
-        def by_reason(status: kopf.Status, **_: Any) -> dict[str, bool]:
-            return {ready_reason(status) or "": True}
+        def by_reason(body: kopf.Body, status: kopf.Status, **_: Any) -> dict[str, str]:
+            return {ready_reason(status) or "": body["metadata"]["namespace"]}
 
     @kopf.index(GROUP, VERSION, "apikeys", registry=registry, id="shown")
     def shown(body: kopf.Body, **_: Any) -> dict[tuple[str, str], ShownFigures]:

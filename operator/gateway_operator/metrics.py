@@ -73,6 +73,10 @@ class OperatorMetrics(Collector):
         self._database_up = self._gauge(
             "faregate_database_up", "Whether the database answered when it was last asked."
         )
+        self._refused = self._gauge(
+            "faregate_refused_namespaces",
+            "Named namespaces that are not served, as they are gone or refuse the operator.",
+        )
         self._gauge("faregate_build_info", "The release.", "version").labels(__version__).set(1)
         for kind in KINDS:
             self._duration.labels(kind)
@@ -133,6 +137,10 @@ class OperatorMetrics(Collector):
     def saw_objects(self, objects: Mapping[tuple[str, str], int]) -> None:
         """Keep the number of objects by kind and reason."""
         self._objects = objects
+
+    def saw_namespaces(self, refused: int) -> None:
+        """Record the number of named namespaces that are not served."""
+        self._refused.set(refused)
 
     def saw_fleet(self, name: str, is_ready: bool, workload: dict[str, Any] | None) -> None:
         """Keep the state of a fleet, with its Deployment if there is one."""

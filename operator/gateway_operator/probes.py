@@ -6,10 +6,8 @@ repairs neither. Readiness: started, migrated, and everything compared with ever
 """
 
 import time
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable
 
-import kopf
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
@@ -68,39 +66,36 @@ class Liveness:
         return None
 
 
-def register_liveness(registry: kopf.OperatorRegistry, liveness: Liveness) -> None:
-    """Make kopf's `/healthz` fail when liveness does."""
-
-    @kopf.on.probe(registry=registry, id="liveness")
-    async def probe(**_: Any) -> str:
-        failure = liveness.failure()
-        if failure is not None:
-            # Any other error would be tried again within the request, until the probe times out.
-            raise kopf.PermanentError(failure)
-        return "alive"
-
-
 class ProbeServer:
-    """`/readyz` and `/metrics` on a port of their own."""
+    """`/healthz`, `/readyz` and `/metrics`, on every address of either family."""
 
     def __init__(
-        self, liveness: Liveness, exposition: Callable[[], Awaitable[bytes]], port: int
+        self, liveness: Liveness, exposition: Callable[[], Awaitable[bytes]], ports: Iterable[int]
     ) -> None:
         self._liveness = liveness
         self._exposition = exposition
-        self._port = port
+        self._ports = tuple(ports)
         application = web.Application()
         application.add_routes(
-            [web.get("/readyz", self._answer), web.get("/metrics", self._expose)]
+            [
+                web.get("/healthz", self._live),
+                web.get("/readyz", self._answer),
+                web.get("/metrics", self._expose),
+            ]
         )
         self._runner = web.AppRunner(application, handle_signals=False, access_log=None)
 
     async def start(self) -> None:
         await self._runner.setup()
-        await web.TCPSite(self._runner, None, self._port).start()
+        for port in self._ports:
+            await web.TCPSite(self._runner, None, port).start()
 
     async def stop(self) -> None:
         await self._runner.cleanup()
+
+    async def _live(self, _: web.Request) -> web.Response:
+        failure = self._liveness.failure()
+        return web.Response(status=503 if failure else 200, text=f"{failure or 'alive'}\n")
 
     async def _answer(self, _: web.Request) -> web.Response:
         if self._liveness.is_ready:

@@ -1,8 +1,17 @@
 """One operator process: what it opens, what runs in it, and how it ends."""
 
 import asyncio
+import base64
 import logging
-from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sized
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Coroutine,
+    Iterable,
+    Mapping,
+)
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -14,6 +23,7 @@ from gateway_operator.apply.balances import Balances
 from gateway_operator.apply.figures import read_figures
 from gateway_operator.apply.operator_context import OperatorContext
 from gateway_operator.apply.periodic import repeat
+from gateway_operator.apply.reach import Reach
 from gateway_operator.cluster import Cluster, ClusterError
 from gateway_operator.installation import open_installation
 from gateway_operator.metrics import OperatorMetrics
@@ -21,7 +31,7 @@ from gateway_operator.plan.balances import ShownFigures
 from gateway_operator.plan.orphans import Name
 from gateway_operator.probes import Liveness, ProbeServer
 from gateway_operator.release import release_if_doomed
-from gateway_operator.settings import OperatorSettings
+from gateway_operator.settings import OperatorSettings, is_postgres
 from gateway_operator.sweep import Sweep
 
 _logger = logging.getLogger(__name__)
@@ -32,29 +42,33 @@ _OPEN_RETRY_SECONDS = 3.0
 _PROGRESS_SECONDS_MAX = 1.0
 #: the interval at which fleets are checked
 _FLEET_SECONDS = 10.0
+#: the interval at which namespaces are asked
+_NAMESPACES_SECONDS = 15.0
+
+Watch = Callable[[Collection[str]], Awaitable[None]]
 
 
 class WatchedObjects:
     """The objects as the watches have brought them last; both mappings are kept up to date.
 
-    `reasons`: by kind, the objects of each reason to be ready or not. `figures`: what the status
-    of an ApiKey shows, in a collection of one.
+    `reasons`: by kind, the namespaces of the objects of each reason to be ready or not. `figures`:
+    what the status of an ApiKey shows, in a collection of one.
     """
 
     def __init__(
         self,
-        reasons: Mapping[str, Mapping[str, Sized]],
+        reasons: Mapping[str, Mapping[str, Collection[str]]],
         figures: Mapping[Name, Iterable[ShownFigures]],
     ) -> None:
         self._reasons = reasons
         self._figures = figures
 
-    def by_reason(self) -> dict[tuple[str, str], int]:
-        """The number of objects by kind and reason."""
+    def by_reason(self, served: Collection[str]) -> dict[tuple[str, str], int]:
+        """The number of objects by kind and reason, of these namespaces or of all."""
         return {
-            (kind, reason): len(objects)
+            (kind, reason): sum(not served or namespace in served for namespace in namespaces)
             for kind, by_reason in self._reasons.items()
-            for reason, objects in by_reason.items()
+            for reason, namespaces in by_reason.items()
         }
 
     def shown(self) -> dict[Name, ShownFigures]:
@@ -74,9 +88,11 @@ class OperatorProcess:
         self.failure: Exception | None = None
         self._environment = environment
         self._cluster: Cluster | None = None
+        self._reach: Reach | None = None
         self._database = Database(settings.database_url)
         self._metrics = OperatorMetrics()
-        self._operations = ProbeServer(self.liveness, self._expose, settings.readiness_port)
+        ports = (settings.liveness_port, settings.readiness_port)
+        self._operations = ProbeServer(self.liveness, self._expose, ports)
         self._seen = WatchedObjects({}, {})
         self._is_open = asyncio.Event()
         #: why not, as the last attempt has found
@@ -89,12 +105,22 @@ class OperatorProcess:
         assert self._cluster is not None, "the process was started"
         return self._cluster
 
-    async def start(self, seen: WatchedObjects) -> None:
-        """Connect to the cluster and begin to open the installation."""
+    async def start(self, seen: WatchedObjects, watch: Watch) -> None:
+        """Connect to the cluster and begin to open the installation.
+
+        `watch` is called with the namespaces to watch, at once and whenever others are served.
+        """
         self._seen = seen
-        self._cluster = await Cluster.connect(self._environment)
+        self._cluster = cluster = await Cluster.connect(self._environment)
         await self._operations.start()
-        self._spawn(self._run())
+        self._reach = reach = Reach(cluster, self.settings, self._metrics)
+        await reach.look()
+        await watch(reach.served)
+        self._spawn(self._run(reach))
+        self._spawn(repeat("reading the database's Secret", _FLEET_SECONDS, self._follow_password))
+        if reach.served:
+            looks = partial(self._look_around, reach, watch)
+            self._spawn(repeat("looking at the namespaces", _NAMESPACES_SECONDS, looks))
 
     async def stop(self) -> None:
         """End what runs, and leave nothing that would hang."""
@@ -122,10 +148,30 @@ class OperatorProcess:
         assert self.sweep is not None, "what is open has a sweep"
         return self.sweep
 
-    async def _run(self) -> None:
+    async def _look_around(self, reach: Reach, watch: Watch) -> None:
+        """Begin with a namespace that can be served, and let go of one that cannot."""
+        if await reach.look():
+            await watch(reach.served)
+            if self.sweep is not None:
+                self.sweep.request()
+
+    async def _follow_password(self) -> None:
+        """Connect by what the database's Secret holds now, as passwords rotate.
+
+        Raises `ClusterError`.
+        """
+        settings = self.settings
+        secret = await self.cluster.get("Secret", settings.namespace, settings.database_secret_name)
+        held = ((secret or {}).get("data") or {}).get(settings.database_secret_key)
+        url = base64.b64decode(held).decode() if held else ""
+        if is_postgres(url) and url != self._database.url:
+            self._database.move(url)
+            _logger.info("the Secret of the database has changed: connecting by what it holds now")
+
+    async def _run(self, reach: Reach) -> None:
         """Open the installation, then sweep. Only an error that waiting cannot end ends it."""
         try:
-            sweep = self.sweep = await self._open()
+            sweep = self.sweep = await self._open(reach)
             self._is_open.set()
             self._spawn(sweep.run_queue())
             self._spawn(repeat("looking at the fleets", _FLEET_SECONDS, sweep.check_fleets))
@@ -147,15 +193,16 @@ class OperatorProcess:
 
     async def _expose(self) -> bytes:
         """The metrics: what the watches have seen is counted here, the text is made elsewhere."""
-        self._metrics.saw_objects(self._seen.by_reason())
+        served = () if self._reach is None else self._reach.served
+        self._metrics.saw_objects(self._seen.by_reason(served))
         return await asyncio.to_thread(self._metrics.exposition)
 
-    async def _open(self) -> Sweep:
+    async def _open(self, reach: Reach) -> Sweep:
         while True:
             try:
                 async with self._reporting_progress():
                     context = await open_installation(
-                        self.cluster, self._database, self.settings, self._metrics
+                        self.cluster, self._database, self.settings, self._metrics, reach
                     )
                 return Sweep(context, self.liveness)
             except (DatabaseUnavailable, ClusterError) as error:

@@ -8,7 +8,14 @@ import asyncio
 import logging
 import time
 
-from gateway_operator.cluster import Cluster, ClusterError, Conflict, Forbidden
+from gateway_operator.cluster import (
+    Cluster,
+    ClusterError,
+    Conflict,
+    Forbidden,
+    ObjectNotFound,
+    Page,
+)
 from gateway_operator.resources.names import FINALIZER
 
 _logger = logging.getLogger(__name__)
@@ -21,7 +28,7 @@ async def release_finalizers(cluster: Cluster, namespaces: tuple[str, ...]) -> i
     """Take the finalizer off all keys, of these namespaces or of all; how many had it."""
     released = 0
     for namespace in namespaces or (None,):
-        for body in await cluster.list("ApiKey", namespace):
+        for body in await _keys_of(cluster, namespace):
             metadata = body["metadata"]
             finalizers = metadata.get("finalizers") or []
             if FINALIZER not in finalizers:
@@ -38,6 +45,17 @@ async def release_finalizers(cluster: Cluster, namespaces: tuple[str, ...]) -> i
                 continue  # the next round sees what it is now
             released += 1
     return released
+
+
+async def _keys_of(cluster: Cluster, namespace: str | None) -> Page:
+    """The keys of a namespace, or of all; none of one that is gone or refuses the operator."""
+    try:
+        return await cluster.list("ApiKey", namespace)
+    except (Forbidden, ObjectNotFound) as error:
+        if namespace is None:
+            raise
+        _logger.warning("the namespace %s is left as it is: %s", namespace, error)
+        return []
 
 
 async def stop_operator(cluster: Cluster, namespace: str, deployment: str) -> None:

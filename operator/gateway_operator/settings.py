@@ -31,10 +31,11 @@ class OperatorSettings(Struct, frozen=True, kw_only=True):
     """One field per environment variable `FAREGATE_<FIELD>`."""
 
     database_url: str
-    """`postgresql://…`: the installation's one database."""
+    """`postgresql://…`: the installation's one database, until its Secret has been read."""
 
     database_secret_name: Name
-    """The Secret in the operator's namespace that gateways read the database's URL from."""
+    """The Secret in the operator's namespace that gateways read the database's URL from; what it
+    holds is taken over."""
 
     database_secret_key: DataKey = "url"
     """Its key."""
@@ -71,6 +72,9 @@ class OperatorSettings(Struct, frozen=True, kw_only=True):
     pod_templates: Literal["restricted", "any"] = "restricted"
     """`any` lets a GatewayFleet have any image and any pod. Its writers can then do all that the
     operator can."""
+
+    platform_ids: bool = False
+    """Leave user and groups of gateways' pods to the platform, as OpenShift wants it."""
 
     sweep_seconds: Annotated[float, Meta(gt=0, le=86_400)] = 300.0
     """The interval at which everything is compared with everything."""
@@ -133,9 +137,14 @@ def read_settings(environment: Mapping[str, str]) -> OperatorSettings:
     Raises `OperatorSettingsError` for an unknown variable with our prefix or a wrong value.
     """
     settings = _read(environment, OperatorSettings)
-    if not settings.database_url.startswith("postgresql"):
+    if not is_postgres(settings.database_url):
         raise OperatorSettingsError(f"{PREFIX}DATABASE_URL must be a URL of PostgreSQL")
     return settings
+
+
+def is_postgres(url: str) -> bool:
+    """Return whether a URL is one of PostgreSQL, under either name that libpq takes."""
+    return url.startswith(("postgresql:", "postgresql+psycopg:", "postgres:"))
 
 
 def read_release_settings(environment: Mapping[str, str]) -> ReleaseSettings:
@@ -183,5 +192,5 @@ def configure(settings: kopf.OperatorSettings) -> None:
     settings.posting.enabled = False
     # No joining of a peering that happens to be there; the database's rows are the fence.
     settings.peering.standalone = True
-    # Namespaces are named or all of them: neither they nor definitions need to be watched.
+    # Definitions need not be watched, nor namespaces: `apply.reach` asks those that are named.
     settings.scanning.disabled = True

@@ -22,7 +22,13 @@ from gateway_operator.apply.creditgrant import GrantReconciler
 from gateway_operator.apply.fleet import reconcile_fleet
 from gateway_operator.apply.operator_context import OperatorContext
 from gateway_operator.apply.orphans import OrphanWatch
-from gateway_operator.cluster import ClusterError, ClusterUnavailable, ObjectNotFound, Page
+from gateway_operator.cluster import (
+    ClusterError,
+    ClusterUnavailable,
+    Forbidden,
+    ObjectNotFound,
+    Page,
+)
 from gateway_operator.conditions import ConditionState
 from gateway_operator.plan.orphans import Name
 from gateway_operator.probes import Liveness
@@ -64,6 +70,8 @@ class Sweep:
         self.grants = GrantReconciler(context)
         self._orphans = OrphanWatch(context)
         self._wanted = asyncio.Event()
+        #: the namespaces of the sweep under way; one that refuses it is left out of the rest
+        self._namespaces: tuple[str, ...] = ()
         self._queue: asyncio.Queue[Name] = asyncio.Queue()
         self._waiting: set[Name] = set()
 
@@ -127,6 +135,7 @@ class Sweep:
         """
         context, installation = self.context, self.context.settings.installation
         await self._expire_grants()
+        self._namespaces = context.reach.served
         # Rows first: a row is never newer than the object that is listed after it.
         rows = await context.run(list_keys, context.database, installation)
         books = await context.run(list_grants, context.database, installation)
@@ -142,7 +151,7 @@ class Sweep:
                 raise failure
             # The cluster refuses a write to one object: no reason to leave the rest undone.
             _logger.warning("an object could not be worked on: %s", failure)
-        await self._orphans.check(rows, listed)
+        await self._orphans.check(rows, listed, self._namespaces)
         await self._send_heartbeat()
         context.metrics.swept()
 
@@ -218,13 +227,18 @@ class Sweep:
         """All objects of a kind, in the namespaces given or watched; only a page of them is held at
         once."""
         cluster = self.context.cluster
-        for namespace in namespaces or self.context.settings.namespaces or (None,):
+        for namespace in namespaces or self._namespaces or (None,):
             try:
                 async for page in cluster.pages(
                     kind, namespace, labels, only_metadata=only_metadata
                 ):
                     yield page
                     await asyncio.sleep(0)  # the others' turn on the event loop
+            except Forbidden as error:
+                if namespace is None or namespace == self.context.settings.namespace:
+                    raise
+                _logger.warning("the namespace %s is left out of a sweep: %s", namespace, error)
+                self._namespaces = tuple(one for one in self._namespaces if one != namespace)
             except ObjectNotFound:
                 raise DefinitionsMissing(
                     f"the API server knows no {kind}: install the definitions of {GROUP} first"

@@ -93,30 +93,30 @@ def render(values: Values | None = None, *options: str, chart: Path = CHART) -> 
 
 @cache
 def _rendered(values: str, options: tuple[str, ...], chart: Path) -> str:
-    done = _helm("template", "faregate", chart, values, *options)
+    done = run_helm("template", "faregate", chart, values, *options)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 def refusal(values: Values) -> str:
     """What helm says about values that it must not render."""
-    done = _helm("template", "faregate", CHART, json.dumps(values))
+    done = run_helm("template", "faregate", CHART, json.dumps(values))
     assert done.returncode != 0, "helm rendered them"
     return done.stderr
 
 
 def notes(values: Values) -> str:
     """What an installation would tell."""
-    done = _helm("install", "faregate", CHART, json.dumps(values), "--dry-run=client")
+    done = run_helm("install", "faregate", CHART, json.dumps(values), "--dry-run=client")
     assert done.returncode == 0, done.stderr
     return done.stdout.partition("\nNOTES:\n")[2]
 
 
 def lint(chart: Path, values: Values) -> subprocess.CompletedProcess[str]:
-    return _helm("lint", "--strict", chart, json.dumps(values))
+    return run_helm("lint", "--strict", chart, json.dumps(values))
 
 
-def _helm(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+def run_helm(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     *command, values = [str(each) for each in arguments if not str(each).startswith("--")]
     options = [str(each) for each in arguments if str(each).startswith("--")]
     return subprocess.run(

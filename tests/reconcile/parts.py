@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from gateway.core.keys import InstallationSecret
 from gateway_operator.apply.object_locks import ObjectLocks
 from gateway_operator.apply.operator_context import OperatorContext
+from gateway_operator.apply.reach import Reach
 from gateway_operator.cluster import Cluster
 from gateway_operator.metrics import OperatorMetrics
 from gateway_operator.settings import read_settings
@@ -24,6 +25,7 @@ async def open_context(world: World, **settings: str) -> AsyncIterator[OperatorC
             database=world.database,
             settings=read_settings(environment),
             secret=InstallationSecret("a secret that only the tests know, long enough"),
+            reach=Reach(cluster, read_settings(environment), metrics),
             metrics=metrics,
             locks=ObjectLocks(metrics),
         )

@@ -1,5 +1,6 @@
 """The three custom resources, and the rights of an operator, put into an API server."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ _RIGHTS: dict[str, list[tuple[str, str]]] = {
         ("networking.k8s.io", "ingresses"),
     ],
 }
+_RBAC = "/apis/rbac.authorization.k8s.io/v1"
 _PLURALS = ("apikeys", "creditgrants", "gatewayfleets")
 
 
@@ -97,35 +99,61 @@ def refuse_statuses(found: dict[str, Any], server: ApiServer, status: dict[str, 
         wait_until(is_refused, f"the status of {name} to be refused")
 
 
+def allow_in(server: ApiServer, user: str, namespaces: Iterable[str]) -> Path:
+    """A kubeconfig of a user with an operator's rights in these namespaces, by a Role in each."""
+    for namespace in namespaces:
+        _bind(server, user, _rules("", blind=False), namespace)
+    return server.write_kubeconfig(user)
+
+
+def refuse_in(server: ApiServer, user: str, namespace: str) -> None:
+    """Take such rights away again."""
+    with server.client() as client:
+        client.delete(
+            f"{_RBAC}/namespaces/{namespace}/rolebindings/tests:{user}"
+        ).raise_for_status()
+
+
 def allow(server: ApiServer, user: str, *, blind: bool = False, without: str = "") -> Path:
     """A kubeconfig of a user with an operator's rights, but for those on one resource.
 
     One that is blind cannot watch Secrets.
     """
-    rules = [
+    _bind(server, user, _rules(without, blind=blind))
+    return server.write_kubeconfig(user)
+
+
+def _rules(without: str, *, blind: bool) -> list[dict[str, Any]]:
+    return [
         {"apiGroups": [group], "resources": [resource], "verbs": _verbs(verbs, resource, blind)}
         for verbs, resources in _RIGHTS.items()
         for group, resource in resources
         if resource != without
     ]
+
+
+def _bind(
+    server: ApiServer, user: str, rules: list[dict[str, Any]], namespace: str | None = None
+) -> None:
+    """Give a user these rights in a namespace, or everywhere."""
+    scope, place = ("Cluster", "") if namespace is None else ("", f"/namespaces/{namespace}")
     group = "rbac.authorization.k8s.io"
     metadata = {"name": f"tests:{user}"}
-    role = {"kind": "ClusterRole", "metadata": metadata, "rules": rules}
-    binding = {
-        "kind": "ClusterRoleBinding",
+    role: dict[str, Any] = {"kind": f"{scope}Role", "metadata": metadata, "rules": rules}
+    binding: dict[str, Any] = {
+        "kind": f"{scope}RoleBinding",
         "metadata": metadata,
-        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": metadata["name"]},
+        "roleRef": {"apiGroup": group, "kind": f"{scope}Role", "name": metadata["name"]},
         "subjects": [{"apiGroup": group, "kind": "User", "name": user}],
     }
     with server.client() as client:
-        for plural, body in (("clusterroles", role), ("clusterrolebindings", binding)):
+        for body in (role, binding):
             client.patch(
-                f"/apis/{group}/v1/{plural}/{metadata['name']}",
+                f"{_RBAC}{place}/{body['kind'].lower()}s/{metadata['name']}",
                 params={"fieldManager": "tests", "force": "true"},
                 headers={"content-type": "application/apply-patch+yaml"},
                 json={"apiVersion": f"{group}/v1", **body},
             ).raise_for_status()
-    return server.write_kubeconfig(user)
 
 
 def _verbs(verbs: str, resource: str, blind: bool) -> list[str]:

@@ -1,11 +1,6 @@
 """When the operator counts as alive: by a clock of the test's own."""
 
-import asyncio
-
-import kopf
-import pytest
-
-from gateway_operator.probes import Liveness, register_liveness
+from gateway_operator.probes import Liveness
 
 
 class Clock:
@@ -68,14 +63,3 @@ def test_ready_is_once_and_for_all() -> None:
     assert not liveness.is_ready
     liveness.set_ready()
     assert liveness.is_ready
-
-
-def test_a_probe_fails_at_once_and_is_not_tried_again() -> None:
-    liveness, clock = make()
-    registry = kopf.OperatorRegistry()
-    register_liveness(registry, liveness)
-    (handler,) = registry._activities.get_all_handlers()
-    assert asyncio.run(handler.fn()) == "alive"  # type: ignore[arg-type, call-arg]  # kopf gives more
-    clock.now += 1000
-    with pytest.raises(kopf.PermanentError, match="no sweep has ended"):
-        asyncio.run(handler.fn())  # type: ignore[arg-type, call-arg]  # kopf gives more

@@ -78,7 +78,7 @@ def test_the_books_and_the_objects_are_in_the_metrics(world: World) -> None:
     world.team.wait_gone("ApiKey", "alice")
     gone = (_BALANCE, account)
     world.team.eventually(lambda: gone not in read_metrics(operator), "the account's series to go")
-    assert read_metrics(operator)["faregate_grants", "state=spent"] == 2
+    until_metrics(operator, {("faregate_grants", "state=spent"): 2})
 
 
 def until_metrics(operator: Operator, wanted: dict[tuple[str, ...], float]) -> None:

@@ -72,6 +72,7 @@ def test_a_database_restored_to_an_older_point_is_brought_up_to_date(
     operator.kill()
     DATABASES.discard(world.url)
     world.url = postgres_server.create_database()
+    world.change_url(world.url)
     DATABASES.add(world.url)
     postgres_server.restore(world.url, backup)
     world.operator(sweep_seconds="1")

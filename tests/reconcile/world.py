@@ -111,15 +111,19 @@ class World:
         """What there is before an operator comes: namespaces, the database's Secret, a fleet."""
         for place in (self.team, self.system):
             place.create_namespace()
+        self.change_url(self.url)
+        self.system.apply(fleet(FLEET))
+
+    def change_url(self, url: str) -> None:
+        """Put another URL into the database's Secret; the same database by another password."""
         self.system.apply(
             {
                 "apiVersion": "v1",
                 "kind": "Secret",
                 "metadata": {"name": "database"},
-                "stringData": {"url": self.url},
+                "stringData": {"url": url},
             }
         )
-        self.system.apply(fleet(FLEET))
 
     @property
     def environment(self) -> dict[str, str]:
@@ -146,7 +150,7 @@ class World:
         DATABASES.add(self.url)  # from now on it has books
         return operator
 
-    def release_finalizers(self) -> None:
+    def release_finalizers(self, **variables: str) -> None:
         """What runs before the chart is uninstalled; it must succeed, without a database."""
         keys = ("KUBECONFIG", "FAREGATE_NAMESPACE", "FAREGATE_WATCH_NAMESPACES")
         clean = {key: value for key, value in os.environ.items() if not key.startswith("FAREGATE_")}
@@ -156,6 +160,7 @@ class World:
             env={
                 **clean,
                 **{key: self.environment[key] for key in keys},
+                **variables,
                 "PYTHONPATH": f"{ROOT}:{ROOT / 'operator'}",
             },
             capture_output=True,
@@ -182,6 +187,10 @@ class World:
     def scalar(self, statement: str, **values: Any) -> Any:
         with self.database.read() as session:
             return session.execute(text(statement), values).scalar_one()
+
+    def execute(self, statement: str) -> None:
+        with self.database.write() as session:
+            session.execute(text(statement))
 
     def balance(self, account: str = "alice") -> int:
         asked = "SELECT balance FROM account WHERE namespace = :namespace AND name = :name"

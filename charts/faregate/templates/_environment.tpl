@@ -41,6 +41,10 @@
   value: {{ .Values.operator.sweepSeconds | quote }}
 - name: FAREGATE_POD_TEMPLATES
   value: {{ .Values.operator.podTemplates }}
+{{- if include "faregate.platformIds" . }}
+- name: FAREGATE_PLATFORM_IDS
+  value: "true"
+{{- end }}
 - name: FAREGATE_LOG_LEVEL
   value: {{ .Values.operator.logLevel }}
 {{- end }}

@@ -10,11 +10,21 @@ imagePullSecrets:
 {{- end }}
 securityContext:
   runAsNonRoot: true
+  {{- if not (include "faregate.platformIds" .root) }}
   runAsUser: {{ .user }}
   runAsGroup: {{ .user }}
   fsGroup: {{ .user }}
   fsGroupChangePolicy: OnRootMismatch
+  {{- end }}
   seccompProfile: {type: RuntimeDefault}
+{{- end }}
+
+{{/* Whether the platform gives pods their user and groups, and refuses others: `true`, or nothing. */}}
+{{- define "faregate.platformIds" -}}
+{{- $given := toString .Values.openshift -}}
+{{- if eq $given "auto" -}}
+{{- if .Capabilities.APIVersions.Has "security.openshift.io/v1" }}true{{ end -}}
+{{- else if eq $given "true" }}true{{ end -}}
 {{- end }}
 
 {{- define "faregate.containerSecurity" -}}

@@ -11,6 +11,7 @@ from gateway.core.errors import DatabaseBusy, DatabaseUnavailable
 from gateway.core.keys import InstallationSecret
 from gateway.store.database import ADMIN_CONNECTIONS, Database
 from gateway_operator.apply.object_locks import ObjectLocks
+from gateway_operator.apply.reach import Reach
 from gateway_operator.cluster import Cluster
 from gateway_operator.metrics import OperatorMetrics
 from gateway_operator.settings import OperatorSettings
@@ -26,6 +27,7 @@ class OperatorContext(Struct, frozen=True, kw_only=True):
     database: Database
     settings: OperatorSettings
     secret: InstallationSecret
+    reach: Reach
     metrics: OperatorMetrics
     locks: ObjectLocks
     #: as many threads as the database has connections for us; the others wait their turn

@@ -23,12 +23,14 @@ class OrphanWatch:
         self._missing: frozenset[Name] = frozenset()
         self._announced = 0
 
-    async def check(self, rows: Iterable[KeyState], listed: Collection[Name]) -> None:
-        """Compare rows with a complete list of objects that was read after them.
+    async def check(
+        self, rows: Iterable[KeyState], listed: Collection[Name], namespaces: Collection[str]
+    ) -> None:
+        """Compare rows with a complete list of objects that was read after them, of `namespaces`.
 
         An object that comes back takes the suspension off when it is reconciled.
         """
-        orphans = find_orphans(rows, listed, self._missing, self._context.settings.namespaces)
+        orphans = find_orphans(rows, listed, self._missing, namespaces)
         self._missing = orphans.missing
         if not orphans.gone:
             self._announced = 0

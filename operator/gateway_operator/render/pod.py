@@ -21,6 +21,7 @@ from gateway_operator.resources.fleet import Fleet, Resources
 from gateway_operator.settings import OperatorSettings
 
 _USER = 10001
+_IDS = {"runAsUser": _USER, "runAsGroup": _USER, "fsGroup": _USER}
 #: readable for the group, and nobody else
 _GROUP_READS = 0o440
 _MIB = 2**20
@@ -53,9 +54,7 @@ def _pod(fleet: Fleet, settings: OperatorSettings) -> dict[str, Any]:
         "terminationGracePeriodSeconds": fleet.cluster.drain.grace_seconds,
         "securityContext": {
             "runAsNonRoot": True,
-            "runAsUser": _USER,
-            "runAsGroup": _USER,
-            "fsGroup": _USER,
+            **({} if settings.platform_ids else _IDS),
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "topologySpreadConstraints": [

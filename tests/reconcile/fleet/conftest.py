@@ -13,6 +13,7 @@ from gateway.store.database import Database
 from gateway_operator.apply.fleet import reconcile_fleet
 from gateway_operator.apply.object_locks import ObjectLocks
 from gateway_operator.apply.operator_context import OperatorContext
+from gateway_operator.apply.reach import Reach
 from gateway_operator.cluster import Cluster
 from gateway_operator.metrics import OperatorMetrics
 from tests.harness.apiserver import ApiServer
@@ -38,11 +39,12 @@ class FleetWorld:
         self.namespace = f"fleets-{next(_NUMBERS)}"
         self._http = server.client()
         self.cluster = self.run(Cluster.connect({"KUBECONFIG": str(server.kubeconfig)}))
-        metrics = OperatorMetrics()
+        metrics, given = OperatorMetrics(), settings(self.namespace)
         self.context = OperatorContext(
             cluster=self.cluster,
             database=Database("sqlite://"),  # no fleet is read from it
-            settings=settings(self.namespace),
+            settings=given,
+            reach=Reach(self.cluster, given, metrics),
             secret=InstallationSecret("a secret that only the tests know, long enough"),
             metrics=metrics,
             locks=ObjectLocks(metrics),

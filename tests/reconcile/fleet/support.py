@@ -13,12 +13,13 @@ UID = "11111111-2222-3333-4444-555555555555"
 SECRETS = {"database": "d1", "faregate-installation": "i1"}
 
 
-def settings(namespace: str = NAMESPACE) -> OperatorSettings:
+def settings(namespace: str = NAMESPACE, **more: Any) -> OperatorSettings:
     return OperatorSettings(
         database_url="postgresql://nowhere/none",
         database_secret_name="database",
         namespace=namespace,
         image="registry.example/faregate:1",
+        **more,
     )
 
 

@@ -78,6 +78,14 @@ def test_equal_specs_give_equal_bytes_whatever_their_order() -> None:
     assert rendered() == rendered()
 
 
+def test_a_platform_that_gives_users_and_groups_is_left_to_do_so() -> None:
+    given = settings(platform_ids=True)
+    assert pod_template(fleet(), given)["spec"]["securityContext"] == {
+        "runAsNonRoot": True,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+
+
 def test_pods_are_restricted() -> None:
     """The restricted profile of the pod security standards, and what goes beyond it."""
     spec = pod()["spec"]
