@@ -14,6 +14,7 @@ from collections import Counter, deque
 from collections.abc import Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.core.errors import InvalidRequest
 from gateway.core.request import (
@@ -213,7 +214,10 @@ class _ItemReader:
         self._history.tools.append((path, convert(tools or [], list[Object], path)))
 
     def _flush(self) -> None:
-        """Append the assistant message under way with its results; reasoning alone is dropped."""
+        """Append the assistant message under way with its results.
+
+        Reasoning alone is dropped, except signed reasoning behind an answer: that belongs to it.
+        """
         if self._text or self._calls:
             reasoning = "\n\n".join(self._reasoning) or None
             calls, signed_blocks = tuple(self._calls), tuple(self._signed_blocks)
@@ -221,6 +225,11 @@ class _ItemReader:
                 AssistantMessage(self._text or None, reasoning, calls, signed_blocks=signed_blocks)
             )
             self._history.messages.extend(self._take_output(call) for call in calls)
+        elif self._signed_blocks and self._history.messages:
+            last = self._history.messages[-1]
+            if isinstance(last, AssistantMessage):
+                signed_blocks = (*last.signed_blocks, *self._signed_blocks)
+                self._history.messages[-1] = replace(last, signed_blocks=signed_blocks)
         self._text = None
         self._reasoning = []
         self._signed_blocks = []

@@ -151,6 +151,21 @@ def test_what_an_upstream_signed_is_kept_for_it_beside_its_text() -> None:
     assert read(signed_block("summary", encrypted_content=sealed), BOB) == ("summary", ())
 
 
+def test_what_was_signed_behind_an_answer_belongs_to_it() -> None:
+    signed = SignedReasoning("", "abc", "main", True)
+    sealed = signed_block(encrypted_content=SEALER.seal_reasoning(ALICE.account_id, signed))
+
+    def read(*items: Any) -> list[Any]:
+        messages = parse([user("hi"), *items, user("more")]).messages
+        return [each.signed_blocks for each in messages if isinstance(each, AssistantMessage)]
+
+    assert read(said("a"), sealed) == [(signed,)]
+    assert read(sealed, said("a"), sealed, sealed) == [(signed, signed, signed)]
+    assert read(sealed) == []
+    assert read(said("a"), sealed, said("b")) == [(), (signed,)]
+    assert read(called("a"), returned("a", "1"), sealed) == [()]
+
+
 def test_images_are_inline_or_refused_with_their_path() -> None:
     image = {"type": "input_image", "image_url": PNG, "detail": "original"}
     assert parse([user("see", image)]).messages[0] == UserMessage(
