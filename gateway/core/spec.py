@@ -52,9 +52,9 @@ PositiveInteger = Annotated[int, Meta(ge=1, le=10**9)]
 FIRST_MOMENT = datetime(1970, 1, 1, tzinfo=UTC)
 LAST_MOMENT = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 #: the dialect of an upstream
-Dialect = Literal["chat", "messages", "responses"]
+Dialect = Literal["chat", "messages", "responses", "gemini"]
 #: the way in which an upstream counts tokens
-TokenCounterKind = Literal["estimate", "messages"]
+TokenCounterKind = Literal["estimate", "messages", "gemini"]
 
 
 class SpecError(ValueError):

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from gateway.core.spec import Dialect, FleetLimits, TokenCounterKind, UpstreamSpec
 from gateway.dialects.chat.endpoint import ChatEndpoint
 from gateway.dialects.endpoint import Endpoint
+from gateway.dialects.gemini.endpoint import GeminiEndpoint
 from gateway.dialects.messages.endpoint import MessagesEndpoint
 from gateway.dialects.responses.endpoint import ResponsesEndpoint
 from gateway.upstream.admission import UpstreamAdmission
@@ -20,9 +21,14 @@ _ENDPOINTS: dict[Dialect, Callable[[UpstreamSpec], Endpoint]] = {
     "chat": lambda _: ChatEndpoint(),
     "messages": lambda spec: MessagesEndpoint(spec.betas),
     "responses": lambda _: ResponsesEndpoint(),
+    "gemini": lambda _: GeminiEndpoint(),
 }
 #: the dialect in which an upstream is asked for a count
-_COUNTERS: dict[TokenCounterKind, Dialect] = {"estimate": "chat", "messages": "messages"}
+_COUNTERS: dict[TokenCounterKind, Dialect] = {
+    "estimate": "chat",
+    "messages": "messages",
+    "gemini": "gemini",
+}
 
 
 class Upstreams(Struct, frozen=True):

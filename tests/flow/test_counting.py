@@ -111,13 +111,15 @@ def test_a_file_that_is_no_vocabulary_stops_the_start(
     assert "Traceback" not in process.log_text()
 
 
-@pytest.fixture(scope="module", params=[("chat", "estimate"), ("messages", "messages")])
+@pytest.fixture(
+    scope="module", params=[("chat", "estimate"), ("messages", "messages"), ("gemini", "gemini")]
+)
 def asking(
     request: pytest.FixtureRequest,
     simulated: Simulated,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[GatewayProcess]:
-    """A gateway whose upstream counts itself, in either dialect."""
+    """A gateway whose upstream counts itself, in each of the dialects that can."""
     dialect, counter = request.param
     main = {"name": "main", "url": simulated.url, "dialect": dialect, "tokenCounter": counter}
     documents = [

@@ -1,5 +1,5 @@
-"""Every client dialect in front of upstreams that speak Messages and Responses, by what each client
-sees and pays.
+"""Every client dialect in front of upstreams that speak Messages, Responses and Gemini, by what
+each client sees and pays.
 
 `sealing` is a model whose upstream signs its reasoning, and refuses it where it was changed.
 """
@@ -30,7 +30,16 @@ from tests.sdk.responses import TOOL, ask, final, outputs_for
 
 GRANT = 1_000_000
 MODELS = ("kimi-k2.5", "k3", "coder", "open", "sealing")
-SEALING = {"messages": "claude-new", "responses": "gpt-5.1"}
+SEALING = {"messages": "claude-new", "responses": "gpt-5.1", "gemini": "gemini-3-pro"}
+
+#: models of Google's that stand for the others where it is asked
+GOOGLES = {"kimi-k2.5": "gemini-2.5-flash", "k3": "gemini-3-flash", "coder": "gemini-2.5-pro"}
+#: models that reason whatever the client says
+ALWAYS = {
+    "messages": ("coder",),
+    "responses": ("coder", "kimi-k2.5", "k3"),
+    "gemini": ("coder", "k3", "sealing"),
+}
 
 every_dialect = pytest.mark.parametrize("dialect", DIALECTS)
 either_way = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
@@ -51,6 +60,9 @@ def gateway(
     document["spec"]["upstreams"][0]["dialect"] = speaks
     models = document["spec"]["models"]
     models.append({"id": "sealing", "upstream": "main", "upstreamModel": SEALING[speaks]})
+    if speaks == "gemini":
+        for model in models:
+            model["upstreamModel"] = GOOGLES.get(model["id"], model["upstreamModel"])
     if speaks == "responses":  # where Moonshot's models cannot be told not to reason
         for model in models:
             if model["upstreamModel"].startswith("kimi-"):
@@ -90,13 +102,12 @@ def client(gateway: GatewayProcess) -> Iterator[Asked]:
 @either_way
 @pytest.mark.parametrize("model", MODELS)
 def test_a_text(client: Asked, speaks: str, dialect: str, stream: bool, model: str) -> None:
-    always = ("coder",) if speaks == "messages" else ("coder", "kimi-k2.5", "k3")
     before = client.paid()
     response = client.post(dialect, "!answer Yes, indeed. Ünïcode too.", stream, model=model)
     assert response.status_code == 200, response.text
     assert answer_text(dialect, response, stream=stream) == "Yes, indeed. Ünïcode too."
     assert not stream or ended_cleanly(dialect, response.text)
-    assert client.paid() - before == (5 if model in always else 2)
+    assert client.paid() - before == (5 if model in ALWAYS[speaks] else 2)
 
 
 @every_dialect

@@ -1,6 +1,6 @@
-"""The simulated upstream: a provider that speaks `chat` as Moonshot's Kimi does, `messages` and
-`responses`, scripted by the request. It serves the demo, the load test and `helm test`, and is the
-stand-in of our tests.
+"""The simulated upstream: a provider that speaks `chat` as Moonshot's Kimi does, `messages`,
+`responses` and `gemini`, scripted by the request. It serves the demo, the load test and `helm
+test`, and is the stand-in of our tests.
 
 It is deterministic: the same request gives the same bytes. It must never import another part of
 `gateway`, so that nothing of ours can agree with itself, and it must never let through what the
@@ -25,6 +25,7 @@ event with choices; the first is the role alone. `SECONDS` may have a fraction.
     the end     !refuse                 finish_reason content_filter
                 !length                 finish_reason length
                 !finish VALUE           any other finish_reason
+                !block REASON           the prompt is blocked (in the Gemini dialect)
                 !choices N              so many choices, for any `n`
                 !end-early              a clean end without finish_reason, usage and [DONE]
                 !no-done                finish_reason, but no [DONE]

@@ -5,6 +5,7 @@ directive, as the real upstream would not have looked at the text.
 """
 
 import hmac
+import re
 from typing import Any
 
 import msgspec
@@ -27,16 +28,25 @@ from gateway.upstream.simulated.families import (
     thinks,
     unknown_model,
 )
-from gateway.upstream.simulated.messages_rules import count_body
 from gateway.upstream.simulated.rules import check_request, check_shape
 from gateway.upstream.simulated.script import Asked, read_script
 from gateway.upstream.simulated.stats import Headers, Outcome, Stats
 from gateway.upstream.simulated.stream import make_envelope
-from gateway.upstream.simulated.wires import CHAT, MESSAGES, RESPONSES, Wire
+from gateway.upstream.simulated.wires import (
+    CHAT,
+    MESSAGES,
+    MESSAGES_COUNT,
+    RESPONSES,
+    Wire,
+    gemini_wire,
+)
 
 _JSON: Headers = [(b"content-type", b"application/json; charset=utf-8")]
 _MODELS = "/v1/models"
 _COUNT = "/v1/messages/count_tokens"
+_GEMINI = re.compile(r"/v1(?:beta)?/models/([^:]+):(\w+)\Z")
+_GEMINI_VERBS = ("generateContent", "streamGenerateContent")
+_GEMINI_COUNT = "countTokens"
 _WIRES: dict[str, Wire] = {
     "/v1/chat/completions": CHAT,
     "/v1/messages": MESSAGES,
@@ -57,19 +67,30 @@ class SimulatedUpstream:
             raise NotImplementedError(scope["type"])
         exchange = HttpExchange(scope, receive, send)
         try:
-            wire = _WIRES.get(exchange.path) if exchange.method == "POST" else None
-            if wire is not None:
-                await self._complete(exchange, wire)
-            elif exchange.method == "POST" and exchange.path == _ESTIMATE:
-                await self._estimate(exchange)
-            elif exchange.method == "POST" and exchange.path == _COUNT:
-                await self._count(exchange)
-            else:
+            if exchange.method != "POST" or not await self._serve_models(exchange):
                 await self._serve_rest(exchange)
         except ClientDisconnected:
             return
         finally:
             exchange.end()
+
+    async def _serve_models(self, exchange: HttpExchange) -> bool:
+        """Serve what is asked of a model; False for anything else."""
+        path = exchange.path
+        named = _GEMINI.match(path)
+        if path in _WIRES:
+            await self._complete(exchange, _WIRES[path])
+        elif path == _ESTIMATE:
+            await self._estimate(exchange)
+        elif path == _COUNT:
+            await self._count(exchange, MESSAGES_COUNT)
+        elif named is not None and named[2] == _GEMINI_COUNT:
+            await self._count(exchange, gemini_wire(*named.groups()))
+        elif named is not None and named[2] in _GEMINI_VERBS:
+            await self._complete(exchange, gemini_wire(*named.groups()))
+        else:
+            return False
+        return True
 
     async def _complete(self, exchange: HttpExchange, wire: Wire) -> None:
         self._stats.begin()
@@ -132,21 +153,20 @@ class SimulatedUpstream:
         except Refused as refusal:
             await _refuse(exchange, refusal)
 
-    async def _count(self, exchange: HttpExchange) -> None:
-        """Tokens of a Messages request. Of a script it knows the silence and the error."""
+    async def _count(self, exchange: HttpExchange, wire: Wire) -> None:
+        """Tokens of a request. Of a script it knows the silence and the error."""
         try:
-            self._check_credential(exchange, MESSAGES)
-            body = count_body(_decode(await exchange.read_body()))
+            self._check_credential(exchange, wire)
+            body = wire.read_body(_decode(await exchange.read_body()))
             find_family(body["model"])
             conversation = read_conversation(body["messages"])
             script, _ = read_script(conversation.user_texts, Asked(body["model"]))
             await exchange.pause(script.silence_seconds)
             if script.error is not None:
                 raise scripted_error(script.error.status, script.error.type, None)
-            data = {"input_tokens": conversation.prompt_tokens}
-            await exchange.respond(200, msgspec.json.encode(data), _JSON)
+            await exchange.respond(200, wire.render_count(conversation.prompt_tokens), _JSON)
         except Refused as refusal:
-            await _refuse(exchange, refusal, MESSAGES)
+            await _refuse(exchange, refusal, wire)
 
     async def _serve_rest(self, exchange: HttpExchange) -> None:
         """Models and counters. `GET /stats` alone is open, so that a probe needs no credential."""
@@ -179,9 +199,12 @@ class SimulatedUpstream:
         )
 
     def _check_credential(self, exchange: HttpExchange, wire: Wire = CHAT) -> None:
-        """Messages takes `x-api-key` as well, and wants to know its version."""
+        """Messages takes `x-api-key` as well, and wants to know its version; Gemini has its own."""
+        if wire.is_googles:
+            self._check_googles(exchange)
+            return
         given = exchange.header(b"authorization") or b""
-        if wire is MESSAGES:
+        if wire in (MESSAGES, MESSAGES_COUNT):
             if exchange.header(b"anthropic-version") is None:
                 raise Refused("anthropic-version: header is required")
             given = given or b"Bearer " + (exchange.header(b"x-api-key") or b"")
@@ -189,6 +212,14 @@ class SimulatedUpstream:
             return
         if not hmac.compare_digest(given, self._credential):
             raise Refused("Invalid Authentication", status=401, type="invalid_authentication_error")
+
+    def _check_googles(self, exchange: HttpExchange) -> None:
+        """Check the key, and that a stream is wanted as events, not as an array of answers."""
+        given = b"Bearer " + (exchange.header(b"x-goog-api-key") or b"")
+        if self._credential is not None and not hmac.compare_digest(given, self._credential):
+            raise scripted_error(400, "API_KEY_INVALID", None)
+        if ":stream" in exchange.path and exchange.query != b"alt=sse":
+            raise Refused("simulated upstream: a stream is served with alt=sse only")
 
 
 def _decode(raw: bytes) -> Any:
@@ -200,6 +231,6 @@ def _decode(raw: bytes) -> Any:
 
 async def _refuse(exchange: HttpExchange, refusal: Refused, wire: Wire = CHAT) -> None:
     headers = [(b"content-type", refusal.content_type)]
-    if refusal.retry_after_seconds is not None:
+    if refusal.retry_after_seconds is not None and not wire.is_googles:
         headers.append((b"retry-after", b"%d" % refusal.retry_after_seconds))
     await exchange.respond(refusal.status, wire.refuse(refusal), headers)

@@ -30,6 +30,7 @@ _MESSAGES_TYPES = {
     529: "overloaded_error",
 }
 _MESSAGES = {
+    "API_KEY_INVALID": "API key not valid. Please pass a valid API key.",
     "content_filter": "The request was rejected because it was considered high risk",
     "engine_overloaded_error": "The engine is currently overloaded, please try again later",
     "exceeded_current_quota_error": (

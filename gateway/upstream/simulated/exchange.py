@@ -33,6 +33,7 @@ class HttpExchange:
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.method: str = scope["method"]
         self.path: str = scope["path"]
+        self.query: bytes = scope.get("query_string", b"")
         self.headers: Headers = scope["headers"]
         self._close: Callable[[], None] | None = scope.get("state", {}).get(HANG_UP)
         self._receive = receive

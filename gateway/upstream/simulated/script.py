@@ -57,6 +57,7 @@ class Script(Struct, frozen=True, kw_only=True):
     think_tags: bool = False
     finish: str | None = None
     choices: int | None = None
+    block: str | None = None
     end_early: bool = False
     no_done: bool = False
     error: ScriptedError | None = None
@@ -228,6 +229,7 @@ DIRECTIVES: dict[str, Callable[[str], dict[str, Any]]] = {
     "!refuse": _flag(finish="content_filter"),
     "!length": _flag(finish="length"),
     "!finish": _read_finish,
+    "!block": lambda reason: {"block": reason.strip() or "SAFETY"},
     "!choices": lambda count: {"choices": _count("!choices", count.strip(), _CHOICES_MAX)},
     "!end-early": _flag(end_early=True),
     "!no-done": _flag(no_done=True),

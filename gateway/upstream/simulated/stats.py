@@ -17,7 +17,7 @@ Headers = list[tuple[bytes, bytes]]
 #: that is no end (`!cut`, `!hang-up`, `!end-early`), or our own stop.
 Outcome = Literal["completed", "cancelled", "refused", "failed", "broken"]
 
-_CREDENTIALS = (b"authorization", b"x-api-key")
+_CREDENTIALS = (b"authorization", b"x-api-key", b"x-goog-api-key")
 _REQUESTS_MAX = 200
 _REQUESTS_BYTES_MAX = 64 * 1024 * 1024
 

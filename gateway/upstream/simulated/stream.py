@@ -31,7 +31,7 @@ class Envelope(Struct, frozen=True):
     model: str
     choices: int
     include_usage: bool
-    #: reasoning is wanted sealed
+    #: reasoning is wanted: sealed, or at all where it has to be asked for
     seals: bool = False
 
 

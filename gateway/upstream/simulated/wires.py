@@ -1,11 +1,15 @@
 """A dialect as `delivery` uses it: how an answer is written in it, and how a stream ends."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.upstream.simulated import (
+    gemini_rules,
+    gemini_stream,
     messages_rules,
     messages_stream,
     responses_rules,
@@ -36,6 +40,10 @@ class Wire(Struct, frozen=True):
     error: bytes
     #: an error in the middle comes after the first piece of the answer
     chunks_before_error: int
+    #: the credential is `x-goog-api-key`, and how long to wait stands in the body
+    is_googles: bool = False
+    #: the answer to a count of tokens
+    render_count: Callable[[int], bytes] = lambda tokens: b'{"input_tokens":%d}' % tokens
 
 
 CHAT = Wire(
@@ -58,6 +66,7 @@ MESSAGES = Wire(
     messages_error_object("api_error", _BROKEN),
     4,
 )
+MESSAGES_COUNT = replace(MESSAGES, read_body=messages_rules.count_body)
 RESPONSES = Wire(
     responses_rules.read_body,
     lambda refusal: refusal.body,
@@ -68,3 +77,23 @@ RESPONSES = Wire(
     responses_stream.error_event("server_error", _BROKEN),
     5,
 )
+_GEMINI = Wire(
+    lambda body: body,
+    gemini_stream.refuse,
+    gemini_stream.render_body,
+    gemini_stream.render_chunks,
+    stream.frame,
+    gemini_stream.render_end,
+    gemini_stream.error_object(500, _BROKEN),
+    1,
+    is_googles=True,
+    render_count=gemini_stream.render_count,
+)
+
+
+def gemini_wire(model: str, verb: str) -> Wire:
+    """The Gemini dialect, in which the path says what is wanted of which model."""
+    if verb == "countTokens":
+        return replace(_GEMINI, read_body=partial(gemini_rules.read_count, model))
+    is_stream = verb == "streamGenerateContent"
+    return replace(_GEMINI, read_body=partial(gemini_rules.read_body, model, is_stream))

@@ -1,0 +1,237 @@
+"""From the internal request to a Gemini body, by the model's profile.
+
+Owns spelling, and what Gemini has no word for: later instructions, an output format beside tools
+where the family refuses it. What the profile allows was settled by `adapt`. Must never send a
+signature to an upstream that did not make it, or write anything that differs between two equal
+requests.
+
+Sources: Gemini API reference, "Generating content"; Gemini API, "Function calling", "Thinking",
+"Thought signatures" and "Structured output".
+"""
+
+from typing import Any
+from urllib.parse import quote
+
+from msgspec import Raw
+from msgspec.structs import replace
+
+from gateway.core.catalog import Resolution
+from gateway.core.profile import Profile
+from gateway.core.request import (
+    AssistantMessage,
+    ImagePart,
+    OutputFormat,
+    Part,
+    Request,
+    SystemMessage,
+    Tool,
+    ToolMessage,
+    UserMessage,
+)
+from gateway.dialects.adapt.calls import read_arguments
+from gateway.dialects.adapt.parameters import write_parameters
+from gateway.dialects.adapt.prepare import FREE_JSON, Prepared, no_content, no_prefill, prepare
+from gateway.dialects.adapt.tools import fit_schema
+from gateway.dialects.endpoint import UpstreamRequest
+from gateway.dialects.gemini.tables import (
+    CALL_PLACE,
+    CHOICE_MODES,
+    PARAMETERS,
+    TEXT_PLACE,
+    THOUGHT_PLACE,
+)
+from gateway.dialects.gemini.types import (
+    Content,
+    FunctionCall,
+    FunctionResponse,
+    GeminiPart,
+    InlineData,
+)
+from gateway.dialects.json import encode
+
+Object = dict[str, Any]
+
+_BEGINNING = "(the conversation goes on)"
+#: stands for the signature of a call that another made, or whose client lost it
+_NO_SIGNATURE = "skip_thought_signature_validator"
+#: as much thinking as the model finds right
+_AS_NEEDED = -1
+#: members of a schema that say nothing without properties
+_SHAPE = frozenset({"type", "properties", "required", "additionalProperties", "$schema", "title"})
+
+
+def write_request(request: Request, resolution: Resolution) -> UpstreamRequest:
+    """Write a request; raises `InvalidRequest` for what the profile cannot take."""
+    profile = resolution.model.profile
+    if request.prefill:
+        raise no_prefill()
+    prepared = prepare(request, resolution)
+    config = _write_config(request, resolution, prepared)
+    system, contents = _Conversation(resolution).write(prepared)
+    if not contents:
+        raise no_content()
+    body: Object = {"contents": contents}
+    if system:
+        body["systemInstruction"] = Content(parts=system)
+    if prepared.tools:
+        declared = [_write_tool(tool, profile) for tool in prepared.tools]
+        body["tools"] = [{"functionDeclarations": declared}]
+        _write_choice(body, prepared)
+    if config:
+        body["generationConfig"] = config
+    verb = "streamGenerateContent?alt=sse" if request.stream else "generateContent"
+    return UpstreamRequest(
+        encode(body),
+        request.stream,
+        tuple(dict.fromkeys(prepared.degraded)),
+        path=f"/{quote(resolution.model.upstream_model, safe='')}:{verb}",
+    )
+
+
+def _write_config(request: Request, resolution: Resolution, prepared: Prepared) -> Object:
+    profile = resolution.model.profile
+    narrowed = replace(
+        profile,
+        parameters=profile.parameters & PARAMETERS.keys(),
+        max_tokens_member="max_output_tokens",
+    )
+    known: Object = {}
+    model = replace(resolution.model, profile=narrowed)
+    write_parameters(known, request, replace(resolution, model=model), prepared.degraded)
+    config = {PARAMETERS[name]: value for name, value in known.items()}
+    if request.output is not None:
+        _write_format(config, request.output, profile, prepared)
+    thinking = _thinking(resolution)
+    if thinking:
+        config["thinkingConfig"] = thinking
+    return config
+
+
+def _thinking(resolution: Resolution) -> Object:
+    """Say whether to reason, and how hard, so that what is billed is what runs."""
+    profile = resolution.model.profile
+    if not resolution.reasoning:
+        return {} if profile.spelling == "none" else {"thinkingBudget": 0}
+    thinking: Object = {"includeThoughts": True}
+    level = profile.efforts.get(resolution.effort or "")
+    if profile.effort_tokens:
+        thinking["thinkingBudget"] = profile.effort_tokens.get(level or "", _AS_NEEDED)
+    elif profile.spelling == "reasoning_effort":
+        thinking["thinkingLevel"] = level or profile.effort_default
+    return thinking
+
+
+def _write_format(
+    config: Object, output: OutputFormat, profile: Profile, prepared: Prepared
+) -> None:
+    schema = None if output.kind == "json_object" else output.schema
+    if prepared.tools and profile.tools_exclude_format:
+        instruction = FREE_JSON
+        if schema is not None:
+            instruction += f" It has to fit this JSON schema: {encode(schema).decode()}"
+        prepared.instructions.append(instruction)
+        prepared.degraded.append("response_format")
+        return
+    config["responseMimeType"] = "application/json"
+    if schema is not None:
+        config["responseJsonSchema"] = fit_schema(schema, profile)
+
+
+def _write_tool(tool: Tool, profile: Profile) -> Object:
+    """A function; one without parameters must not name any."""
+    written: Object = {"name": tool.name}
+    if tool.description:
+        written["description"] = tool.description
+    parameters = tool.parameters or {}
+    if parameters.get("properties") or parameters.keys() - _SHAPE:
+        schema: Raw | Object = fit_schema(parameters, profile)
+        written["parametersJsonSchema"] = schema
+    return written
+
+
+def _write_choice(body: Object, prepared: Prepared) -> None:
+    """The mode; calls that have to fit their schema are checked in one of its own."""
+    choice = prepared.choice
+    mode = None if choice is None else CHOICE_MODES[choice.mode]
+    if mode in (None, "AUTO") and any(tool.strict for tool in prepared.tools):
+        mode = "VALIDATED"
+    if mode is None:
+        return
+    calling: Object = {"mode": mode}
+    if choice is not None and choice.mode == "named":
+        calling["allowedFunctionNames"] = [choice.name]
+    body["toolConfig"] = {"functionCallingConfig": calling}
+
+
+class _Conversation:
+    """The turns, which alternate and begin with the user's."""
+
+    def __init__(self, resolution: Resolution) -> None:
+        self._upstream = resolution.model.upstream
+        self._wants_signatures = resolution.model.profile.reasoning_signed
+        self._turns: list[Content] = []
+        #: names of the calls by their ids, of the newest message that has any
+        self._names: dict[str, str] = {}
+
+    def write(self, prepared: Prepared) -> tuple[list[GeminiPart], list[Content]]:
+        """Return the instructions and the turns."""
+        system: list[GeminiPart] = []
+        for message in prepared.messages:
+            match message:
+                case SystemMessage(text=text) if not self._turns:
+                    system.append(GeminiPart(text))
+                case SystemMessage(text=text):
+                    self._add("user", [GeminiPart(f"<system>\n{text}\n</system>")])
+                case UserMessage(parts=parts):
+                    self._add("user", [_write_part(part) for part in parts])
+                case ToolMessage():
+                    self._add("user", [self._write_result(message)])
+                case AssistantMessage():
+                    self._add("model", self._write_model_turn(message))
+        return system + [GeminiPart(text) for text in prepared.instructions], self._turns
+
+    def _add(self, role: str, parts: list[GeminiPart]) -> None:
+        turns = self._turns
+        if not turns and role == "model":
+            turns.append(Content("user", [GeminiPart(_BEGINNING)]))
+        if turns and turns[-1].role == role and turns[-1].parts is not None:
+            turns[-1].parts += parts
+        elif parts:
+            turns.append(Content(role, parts))
+
+    def _write_model_turn(self, message: AssistantMessage) -> list[GeminiPart]:
+        """The parts of a model's turn, each with the signature that it had."""
+        parts: list[GeminiPart] = []
+        signatures: dict[str, str] = {}
+        for signed_block in message.signed_blocks:
+            if signed_block.upstream != self._upstream:
+                continue
+            place, _, signature = signed_block.signature.partition(" ")
+            if place == THOUGHT_PLACE:
+                parts.append(GeminiPart(signed_block.text, True, signature))
+            else:
+                signatures[place] = signature
+        if message.text:
+            parts.append(GeminiPart(message.text, None, signatures.get(TEXT_PLACE)))
+        self._names = {call.id: call.name for call in message.calls}
+        for index, call in enumerate(message.calls):
+            signature = signatures.get(CALL_PLACE + call.id, "")
+            if not signature and not index and self._wants_signatures:
+                signature = _NO_SIGNATURE
+            made = FunctionCall(call.name, read_arguments(call.arguments), call.id)
+            parts.append(GeminiPart(thought_signature=signature or None, function_call=made))
+        return parts
+
+    def _write_result(self, message: ToolMessage) -> GeminiPart:
+        output = "\n".join(part.text for part in message.parts if not isinstance(part, ImagePart))
+        name = self._names[message.call_id]
+        result = FunctionResponse(name, {"output": output}, message.call_id)
+        return GeminiPart(function_response=result)
+
+
+def _write_part(part: Part) -> GeminiPart:
+    if not isinstance(part, ImagePart):
+        return GeminiPart(part.text)
+    head, _, data = part.url.partition(",")
+    media_type = head.removeprefix("data:").partition(";")[0]
+    return GeminiPart(inline_data=InlineData(media_type or "image/png", data))

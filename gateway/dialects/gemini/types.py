@@ -1,0 +1,77 @@
+"""The parts of a Gemini conversation and of an answer, written and read alike.
+
+Members that are not known are ignored. Source: Gemini API reference, "Content", "Candidate" and
+"GenerateContentResponse".
+"""
+
+from typing import Any
+
+from msgspec import Struct
+
+
+class InlineData(Struct, rename="camel"):
+    """An image, in base64."""
+
+    mime_type: str
+    data: str
+
+
+class FunctionCall(Struct, rename="camel", omit_defaults=True):
+    """A call; older models give it no id."""
+
+    name: str
+    args: dict[str, Any] | None = None
+    id: str | None = None
+
+
+class FunctionResponse(Struct, rename="camel", omit_defaults=True):
+    """The result of the call of the same id."""
+
+    name: str
+    response: dict[str, Any]
+    id: str | None = None
+
+
+class GeminiPart(Struct, rename="camel", omit_defaults=True):
+    """One of `text`, `inline_data`, `function_call` and `function_response`.
+
+    `thought` marks a text as a summary of the thinking. Any part may carry a signature.
+    """
+
+    text: str | None = None
+    thought: bool | None = None
+    thought_signature: str | None = None
+    inline_data: InlineData | None = None
+    function_call: FunctionCall | None = None
+    function_response: FunctionResponse | None = None
+
+
+class Content(Struct, rename="camel", omit_defaults=True):
+    """One turn, of the `user` or the `model`."""
+
+    role: str | None = None
+    parts: list[GeminiPart] | None = None
+
+
+class Candidate(Struct, rename="camel"):
+    """One choice, or what a stream adds to it."""
+
+    content: Content | None = None
+    finish_reason: str | None = None
+    finish_message: str | None = None
+    index: int | None = None
+
+
+class PromptFeedback(Struct, rename="camel"):
+    """The reason for which a prompt is not answered."""
+
+    block_reason: str | None = None
+
+
+class GenerateContentResponse(Struct, rename="camel"):
+    """A whole answer, or one event of a stream; with `error`, neither."""
+
+    candidates: list[Candidate] | None = None
+    prompt_feedback: PromptFeedback | None = None
+    usage_metadata: Any = None
+    error: Any = None
