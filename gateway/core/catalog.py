@@ -93,7 +93,7 @@ class Catalog:
     def resolve(self, request: Request) -> Resolution:
         """Decide model, reasoning and price of a request.
 
-        Reasoning is what the profile or the model forces, then what the client says, then the
+        Reasoning is what the profile or the model forces, then the client's choice, then the
         model's default. A forced tool on a family that cannot force while reasoning switches it
         off, and so does thinking that a tool loop has lost. Raises `ModelNotFound`.
         """

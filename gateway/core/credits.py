@@ -1,8 +1,8 @@
 """The rules of money, pure.
 
 An account's balance is the sum of its entries. Grants are *lots*: each keeps what is left of it,
-but a charge does not say which lot it eats. Only when a grant of the account is posted, expires or
-is voided are the lots brought up to date, under the account's lock:
+but a charge does not name the lot that it eats. Only when a grant of the account is posted, expires
+or is voided are the lots brought up to date, under the account's lock:
 
     difference = sum(remaining) + surplus - balance
       > 0   was spent: taken off the lots, earliest expiry first, lots without expiry after them,

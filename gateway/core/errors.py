@@ -32,7 +32,7 @@
 
 `status` is an HTTP status; `code` and `openai_type` are those of the OpenAI error object, and
 `anthropic_type` of the Anthropic one (protocols: OpenAI "Error codes", Anthropic "Errors").
-`retryable` says whether the same request may succeed later; it becomes `x-should-retry`.
+`retryable` is True if the same request may succeed later; it becomes `x-should-retry`.
 """
 
 from collections.abc import Iterator

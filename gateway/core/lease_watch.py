@@ -13,7 +13,7 @@ _GAP_SHARE = 0.5
 
 
 class Lease(Struct, frozen=True):
-    """One replica's, as a look finds it; `mark` changes whenever the replica says that it lives."""
+    """One replica's, as a look finds it; `mark` changes whenever the replica renews it."""
 
     replica_id: str
     mark: str

@@ -1,7 +1,7 @@
 """The number of keys that may end because their objects are gone. Pure.
 
-A definition deleted by mistake, half a file or the wrong cluster must not stop everybody: beyond
-a limit a person has to say so, by naming the exact number.
+A definition deleted by mistake, half a file or the wrong cluster must not stop everybody: beyond a
+limit a person has to confirm it, by naming the exact number.
 """
 
 KEYS_MAX = 20

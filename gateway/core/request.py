@@ -1,8 +1,8 @@
 """The internal request: what every dialect's parser makes and every upstream's renderer reads.
 
-It says what the client meant, not how it spelled it. Fields that no upstream can serve never get
-this far: a parser maps, drops or refuses them. What a parser dropped, and the client should
-know of, is named in `Request.degraded`.
+It holds the client's meaning, not its spelling. Fields that no upstream can serve never get this
+far: a parser maps, drops or refuses them. What a parser dropped, and the client should know of, is
+named in `Request.degraded`.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,8 +20,8 @@ class TextPart(Struct, frozen=True, tag="text"):
 class DocumentPart(TextPart, frozen=True, tag="document", kw_only=True):
     """A text that is still inside a document; nobody but the documents' reader meets one.
 
-    `data` is a PDF in base64; where nothing can read it, `problem` is a sentence that says so.
-    `path` is its place in the client's body.
+    `data` is a PDF in base64; where nothing can read it, `problem` is the sentence about it. `path`
+    is its place in the client's body.
     """
 
     path: str
@@ -180,10 +180,10 @@ class Request(Struct):
     """One charged request, in no dialect.
 
     `model` is the public name as the client sent it. `max_tokens` is the cap on output tokens
-    (reasoning included). `prefill` says that the last message is an assistant's to be continued.
+    (reasoning included). `prefill` means that the last message is an assistant's to be continued.
     `extra` holds members that only some upstreams know and the profile lets through
-    (`chat_template_kwargs`, `guided_json` …) as raw JSON. `raw` is there only where nothing of
-    the client's body had to be left out or put right.
+    (`chat_template_kwargs`, `guided_json` …) as raw JSON. `raw` is there only where nothing of the
+    client's body had to be left out or put right.
     """
 
     model: str
@@ -215,7 +215,7 @@ class Request(Struct):
 def can_think_on(messages: Sequence[Message], upstream: str) -> bool:
     """True if a tool loop that is under way holds thinking which `upstream` signed.
 
-    True where there is no such loop. What a user says beside results does not end a loop.
+    True where there is no such loop. A user's text beside results does not end a loop.
     """
     index, in_loop = len(messages) - 1, False
     while True:

@@ -2,8 +2,8 @@
 
 Shapes and bounds are those of `faregate.dev/v1alpha1` in `crds/`; a test compares them. Unknown
 fields are ignored here, as the API server prunes them; those of a file are looked for where files
-are read. A value out of bounds raises `SpecError` with the path of the field. What one object says
-about two of its states (immutability) is not for here.
+are read. A value out of bounds raises `SpecError` with the path of the field. Rules about two
+states of one object (immutability) are not for here.
 
 Everything that is valid here can be written to each database and read back. So a text holds no NUL
 and nothing that is no character, and a moment lies within the years that all of them can hold.

@@ -51,13 +51,13 @@ Count = Callable[[str], int]
 
 
 class VocabularyError(ValueError):
-    """A file is no vocabulary; the message says why."""
+    """A file is no vocabulary; the message gives the reason."""
 
 
 class TokenCounter:
     """A vocabulary in memory, 45 to 70 MiB: make one and keep it; threads may share it.
 
-    o200k is loaded by the first count, in 0.1 s. `name` says which vocabulary it is.
+    o200k is loaded by the first count, in 0.1 s. `name` is the vocabulary's.
     """
 
     def __init__(self, ranks: bytes | None = None) -> None:

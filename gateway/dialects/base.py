@@ -61,7 +61,7 @@ class Chunk(Protocol):
 
     `events` must be called for all chunks of a stream in their order, or for none. A client that
     speaks chat before an upstream that does too gets the bytes: `data` is then one event's JSON,
-    without the `data:` of its line, and `plain` says that it holds neither usage nor error nor a
+    without the `data:` of its line, and `plain` means that it holds neither usage nor error nor a
     finish reason. Elsewhere `data` is None.
     """
 

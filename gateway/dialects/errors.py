@@ -1,7 +1,7 @@
 """The two error envelopes, rendered from the tree in `gateway.core.errors`.
 
-Owns the phrases that released clients match on. Must never add anything that the error itself does
-not say: no stack, no address, no credential.
+Owns the phrases that released clients match on. Must never add anything that is not in the error
+itself: no stack, no address, no credential.
 
 Sources: OpenAI API reference, "Error codes"; Anthropic API reference, "Errors". Both families' SDKs
 obey `x-should-retry` and wait for `retry-after`.
@@ -62,8 +62,8 @@ def error_body(error: FaregateError, family: Family, request_id: str) -> bytes:
 def error_headers(error: FaregateError, family: Family) -> list[tuple[bytes, bytes]]:
     """`x-should-retry`, and `retry-after` in whole seconds where waiting helps.
 
-    Both families read the same headers; statuses that ask the caller to slow down always say for
-    how long, one second where nobody knows better.
+    Both families read the same headers; statuses that ask the caller to slow down always name the
+    seconds, one where nobody knows better.
     """
     headers = [(b"x-should-retry", b"true" if error.retryable else b"false")]
     seconds = error.retry_after_seconds

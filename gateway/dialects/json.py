@@ -174,7 +174,7 @@ def _expectation(kinds: str, bound: str | None, got: str | None) -> str:
 
 
 class GrowingObject:
-    """Says when a JSON object that comes in pieces is whole; each piece is looked at once."""
+    """Finds out when a JSON object that comes in pieces is whole; each piece is looked at once."""
 
     __slots__ = ("_depth", "_in_string", "_is_closed", "_is_escaped", "_pieces")
 

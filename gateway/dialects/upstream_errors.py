@@ -3,7 +3,7 @@
 A request that is too long or too large is known first, by status and words; then the error's type
 decides before the status: 429 of one provider is load, a rate or an empty account. What the client
 caused comes back to it in the upstream's words, shortened and without anything that names our
-credential or account. Everything else is said in our own words: an upstream's 401 must never look
+credential or account. Everything else is put in our own words: an upstream's 401 must never look
 like the client's.
 
 Sources: the error pages of each provider; `tests/dialects/refusals.py` has a line for each refusal.
@@ -154,7 +154,7 @@ def _failure(status: int, kind: str, retry_after_seconds: float | None) -> Fareg
 
 
 def _overflow(body: ErrorBody, message: str) -> ContextOverflow | None:
-    """With the counts that the upstream names, so that both families can say theirs."""
+    """With the counts that the upstream names, so that both families can report theirs."""
     counts = body.counts or read_overflow(message)
     if counts is None:
         counts = read_overflow(body.kind)

@@ -207,7 +207,7 @@ class Cycle:
     def start(self, status: int, lines: bytes, length: int | None, *, closes: bool = False) -> None:
         """Begin the answer: whole `lines` of headers, without its `length`, if that is known.
 
-        With `closes`, one of them says that the connection ends with the answer.
+        With `closes`, one of them announces that the connection ends with the answer.
         """
         assert not self.started, "a status is sent once"
         if self.disconnected:

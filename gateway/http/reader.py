@@ -4,7 +4,7 @@
                └─ a piece ends where a head or a body does, so never with the beginning of what
                   follows; that stays unread until it is asked for
 
-Owns what HTTP says a request is, and bounds all of it that is no body. What could be read in two
+Owns HTTP's definition of a request, and bounds all of it that is no body. What could be read in two
 ways is refused, since what stands before the gateway may have read it in the other. Trailers are
 dropped, offers to speak another protocol ignored.
 

@@ -214,7 +214,7 @@ class Connection:
         self.held = size
 
     def release_body(self) -> None:
-        """Say that the body is no longer held."""
+        """Give back the memory of the body."""
         if self.held:
             self._memory.give_back(self._holder, self.held)
             self.held = 0

@@ -241,7 +241,8 @@ class KeyCache:
                 self._unknown.popitem(last=False)
 
     def _report_changes(self, changes: KeyChanges) -> None:
-        """Say which keys are new and which are gone, and how long ago they went."""
+        """Report to the metrics which keys are new and which are gone, and how long ago
+        they went."""
         for live in changes.keys:
             known = self._keys.get(live.id)
             if live.revoked_at is None or known is None:

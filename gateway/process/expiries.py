@@ -26,7 +26,8 @@ class Expiries:
         self._under_way: SingleFlight[int, int] = SingleFlight()
 
     async def expire(self, account_id: int) -> int:
-        """Post the due expiries of an account, and say how many. Raises `DatabaseUnavailable`."""
+        """Post the due expiries of an account, and return how many. Raises
+        `DatabaseUnavailable`."""
         return await self._under_way.run(account_id, lambda: self._ask(expire_grants, account_id))
 
     async def expire_all(self) -> None:

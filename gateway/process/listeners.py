@@ -39,7 +39,7 @@ _TICK_SECONDS = 0.05
 
 @contextmanager
 def held_ports(line: CommandLine) -> Iterator[CommandLine]:
-    """The command line with the ports it has where it says 0; nobody else is given them.
+    """The command line with real ports in place of 0; nobody else is given them.
 
     They are known before anybody listens, for what is written before that. Raises `OSError`.
     """

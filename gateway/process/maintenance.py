@@ -52,7 +52,7 @@ class Maintenance:
             group.create_task(self._every(lambda: self.HOUSEKEEPING_SECONDS, self._clean_up))
 
     async def renew_lease(self) -> None:
-        """Say for the first time that this replica lives. Raises `DatabaseUnavailable`."""
+        """Renew the lease for the first time. Raises `DatabaseUnavailable`."""
         await self._reaper.renew_lease()
 
     async def _clean_up(self) -> None:

@@ -1,6 +1,6 @@
 """One replica's work on leases: its own, those of the dead, and what it has forgotten.
 
-Says that this replica lives, and gives back what replicas hold that it has itself watched die. It
+Renews this replica's lease, and gives back what replicas hold that it has itself watched die. It
 asks in a database thread, so that no reader keeps it from renewing; the refunds are the ledger's.
 """
 

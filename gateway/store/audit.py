@@ -1,4 +1,4 @@
-"""The audit: recompute every promise of the ledger in one snapshot, and say what differs."""
+"""The audit: recompute every promise of the ledger in one snapshot, and report what differs."""
 
 from collections.abc import Iterator
 

@@ -1,6 +1,6 @@
 """The audit beside running gateways: each round counts what was booked since the round before.
 
-A checkpoint says of an account: its entries up to this id have this sum. A round looks, in one
+A checkpoint states of an account: its entries up to this id have this sum. A round looks, in one
 snapshot, at each account's entries beyond its checkpoint, and compares with its balance.
 
 No entry can appear below a checkpoint: a transaction that books an entry locks the account's row

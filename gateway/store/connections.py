@@ -1,8 +1,9 @@
 """Connections to PostgreSQL, none of which is trusted to notice that its other end is gone.
 
 Owns what every connection is opened with, and how long it waits for an answer. A server that is
-frozen still acknowledges what it gets, and one that is cut off says nothing at all, so the kernel's
-limits and our own are both needed. Loads the driver: nothing that runs on SQLite may import this.
+frozen still acknowledges what it gets, and one that is cut off sends nothing at all, so the
+kernel's limits and our own are both needed. Loads the driver: nothing that runs on SQLite may
+import this.
 """
 
 import asyncio
@@ -55,7 +56,7 @@ def conninfo(url: str) -> str:
 
 
 class NoAnswer(psycopg.OperationalError):
-    """The server has said nothing for as long as anybody waits for it."""
+    """The server has sent nothing for as long as anybody waits for it."""
 
     def __init__(self, waited_seconds: float) -> None:
         super().__init__(f"no answer within {waited_seconds:g} s")

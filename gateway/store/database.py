@@ -92,8 +92,8 @@ class Database:
     def write(self, *, snapshot: bool = False) -> Iterator[Session]:
         """One transaction that may write; committed at the end, rolled back on any error.
 
-        With `snapshot`, all statements see the same moment. Raises `DatabaseUnavailable` where
-        the database does not answer, and `DatabaseBusy` where it says that it cannot in time.
+        With `snapshot`, all statements see the same moment. Raises `DatabaseUnavailable` where the
+        database does not answer, and `DatabaseBusy` where it cannot in time.
         """
         with self._session(immediate=True, snapshot=snapshot) as session:
             yield session
@@ -215,7 +215,7 @@ def _is_lost(error: BaseException | None) -> bool:
 
 
 def first_line(error: BaseException | None, url: str) -> str:
-    """The first line of what a driver says, without the password that the URL holds."""
+    """The first line of a driver's message, without the password that the URL holds."""
     head, _, query = url.partition("://")[2].partition("?")
     user, at, _ = head.rpartition("@")
     if any(mark in user for mark in "@/#") or (not at and "@" in query):

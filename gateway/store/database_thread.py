@@ -35,6 +35,6 @@ class DatabaseThread:
         return await asyncio.get_running_loop().run_in_executor(self._thread, run)
 
     def close(self) -> None:
-        """Let the thread end when it may; nobody waits for a server that says nothing."""
+        """Let the thread end when it may; nobody waits for a server that sends nothing."""
         self._thread.shutdown(wait=False, cancel_futures=True)
         self._database.close()

@@ -33,7 +33,7 @@ _ACCOUNTS_AT_ONCE = 500
 
 
 def apply_grant(database: Database, installation: str, grant: CreditGrantObject) -> GrantResult:
-    """Post a grant once, and void it once where its object says so.
+    """Post a grant once, and void it once where its object wants that.
 
     The same identity with another payload is a conflict; a grant already expired when first seen
     is never posted. What is decided already is only read. Raises `DatabaseUnavailable`.

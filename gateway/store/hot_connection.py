@@ -18,7 +18,8 @@ from gateway.store.outage import Outage
 
 
 class StatementRefused(Exception):
-    """The server said no, and rolled back. `sqlstate` says why, `cause` in its own words."""
+    """The server refused, and rolled back. `sqlstate` is the reason, `cause` the server's own
+    words."""
 
     def __init__(self, sqlstate: str, cause: str) -> None:
         super().__init__(f"the database refused a statement: {sqlstate} {cause}")
@@ -102,8 +103,9 @@ class HotConnection:
 def _has_ended(connection: PatientAsyncConnection) -> bool:
     """True if a connection on which nothing was asked cannot be used any more.
 
-    A server that speaks without being asked says goodbye. To find that out after a statement was
-    sent would make its outcome unknown, and cost a client a request that was never charged.
+    A server that sends without being asked is ending the connection. To find that out after a
+    statement was sent would make its outcome unknown, and cost a client a request that was never
+    charged.
     """
     if connection.closed:
         return True

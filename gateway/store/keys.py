@@ -64,12 +64,12 @@ def apply_key(
     *,
     seen_version: int | None = None,
 ) -> KeyState:
-    """Make the row say what the object says, with `credential` as its newest hash.
+    """Bring the row to what the object states, with `credential` as its newest hash.
 
     A credential that is already the newest changes nothing; another one is a rotation: the old one
     lives on for the object's overlap. An object of another UID, and one whose row was revoked, is
     issued again: all old hashes die at once. Without a credential only the rest of the row follows
-    the object, and a rotation it asks for stays due. What says it all already is left alone.
+    the object, and a rotation it asks for stays due. A row that is right already is left alone.
 
     `seen_version` is the row's version that the caller decided by, 0 for no row. Raises
     `KeyMoved` where it is another by now, `DuplicateCredential` and `DatabaseUnavailable`.

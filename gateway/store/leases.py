@@ -1,4 +1,4 @@
-"""Leases: which replicas say that they live, and the holds of those that do not.
+"""Leases: the replicas that renew theirs, and the holds of those that do not.
 
 A replica's row changes every few seconds. Nothing here judges by a clock: a process that watches
 decides who is dead. The first one to delete a hold gets it, so finding it twice does no harm.
@@ -27,7 +27,7 @@ _FIRST = Refund("", 0)
 
 
 def renew_lease(database: Database, replica_id: str, lease_seconds: float) -> None:
-    """Say that this replica lives. Raises `DatabaseUnavailable`."""
+    """Renew this replica's lease. Raises `DatabaseUnavailable`."""
     insert = sqlite.insert if database.is_sqlite else postgresql.insert
     with database.write() as session:
         now = database.now(session)

@@ -45,7 +45,7 @@ class ChargeResult(Struct, frozen=True):
     `exhausted`: the balance does not cover it. `dead`: the key is revoked, suspended or expired.
     `capped`: the key's credits of the day are used up. `expiry_due`: a grant of the account has
     expired and must be posted first. `day_left` is what a key with a cap had left before the batch,
-    where a ledger says so.
+    where a ledger reports it.
     """
 
     outcome: Outcome

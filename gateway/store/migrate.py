@@ -1,4 +1,4 @@
-"""Bring a database's schema up to date, and say whether this release can work on it."""
+"""Bring a database's schema up to date, and check that this release can work on it."""
 
 from pathlib import Path
 

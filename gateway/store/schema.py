@@ -8,7 +8,7 @@ from gateway.store.migrations import HEAD
 
 
 class SchemaError(RuntimeError):
-    """The database's schema and this release do not fit; the message says what to do."""
+    """The database's schema and this release do not fit; the message names the way out."""
 
 
 def is_current(database: Database) -> bool:

@@ -5,7 +5,7 @@ ids, as every other writer of accounts does; the keys' rows are read with a lock
 their newest version counts, not the statement's snapshot. A key's writer takes the account's lock
 before it marks the key, so after its commit no charge can be made with it.
 
-Charge and refund exist twice: one waits for locks, the other passes by what is locked and says so.
+Charge and refund exist twice: one waits for locks, the other skips what is locked and reports it.
 """
 
 from collections.abc import Iterable, Sequence

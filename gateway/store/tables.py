@@ -1,4 +1,4 @@
-"""The tables. What they say is the truth; statuses, metrics and memory are reports of it.
+"""The tables. Their rows are the truth; statuses, metrics and memory are reports of it.
 
     account ──< api_key ──< api_key_hash            who may charge what
        │           ├─────< api_key_day              credits a day, for keys with a cap

@@ -1,4 +1,4 @@
-"""Every metric of a replica: its name without `faregate_` and its unit, what it says, its labels.
+"""Every metric of a replica: its name without `faregate_` and its unit, its meaning, its labels.
 
 Source: OpenMetrics 1.0, "Metric Names" and "Units": counters end in `_total`, times are seconds.
 """

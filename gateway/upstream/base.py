@@ -51,7 +51,7 @@ class Upstream(Protocol):
         """Send, and wait for the status; `on_sent` is called just before the first byte goes.
 
         Raises `UpstreamUnreachable`, `UpstreamOverloaded`, `UpstreamMisconfigured`,
-        `UpstreamTimeout`, or what the upstream says of the client's request (`InvalidRequest`,
+        `UpstreamTimeout`, or the upstream's refusal of the client's request (`InvalidRequest`,
         `ContextOverflow`, `ContentFiltered`).
         """
 

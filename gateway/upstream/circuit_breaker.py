@@ -78,7 +78,7 @@ class CircuitBreaker:
         return seconds
 
     def try_probe(self, now: float) -> bool:
-        """A request goes, as `wait_seconds` allowed; says whether it is a trial."""
+        """A request goes, as `wait_seconds` allowed; returns True if it is a probe."""
         if self.is_open:
             self._probe_at = now + self._pause
         return self.is_open

@@ -50,7 +50,7 @@ class UpstreamCounter:
         return self._route.counts_tools
 
     async def count(self, outgoing: UpstreamRequest) -> int | None:
-        """Tokens of a request as the upstream was to get it; None where it does not say."""
+        """Tokens of a request as the upstream was to get it; None where it does not count."""
         path, body = self._route.write(outgoing)
         try:
             async with asyncio.timeout(SECONDS_MAX):

@@ -100,7 +100,8 @@ class Failover:
     async def acquire(self) -> None:
         """Have a place, wherever there is one first.
 
-        Raises `UpstreamOverloaded` where there is none in time, and says when there may be.
+        Raises `UpstreamOverloaded` where there is none in time, with the seconds until there may
+        be.
         """
         if self.permit is None:
             options = await self._open_options()

@@ -67,8 +67,9 @@ class HttpResponse:
     async def read(self, divert: Callable[[bytes], bool] | None = None) -> bytes:
         """Return what has arrived since the last read, at least a byte; empty at the end.
 
-        While nothing has, what arrives is offered to `divert` first, which says whether it took it:
-        that spares a reader being woken. Raises `Disconnected`, `Silent`, and what `divert` raised.
+        While nothing has, new bytes are offered to `divert` first, which returns whether it took
+        them: that spares a reader being woken. Raises `Disconnected`, `Silent`, and what `divert`
+        raised.
         """
         while not self._buffer:
             if self.failure is not None:

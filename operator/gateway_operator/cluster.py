@@ -1,6 +1,6 @@
 """The Kubernetes API: the only module that talks to it. Dicts in, dicts out.
 
-No models and no discovery: a table says where each kind lives. Every call ends within
+No models and no discovery: a table has the path of each kind. Every call ends within
 `REQUEST_TIMEOUT_SECONDS`, and every failure is one of the errors below.
 """
 
@@ -80,7 +80,7 @@ class ObjectNotFound(ClusterError):
 
 
 class Rejected(ClusterError):
-    """The object is not valid; the message says why, and no other attempt will help."""
+    """The object is not valid; the message gives the reason, and no other attempt will help."""
 
 
 class Cluster:
@@ -171,7 +171,7 @@ class Cluster:
         return True
 
     async def apply(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Server-side apply: our fields become what `body` says, others stay as they are."""
+        """Server-side apply: our fields become those of `body`, others stay as they are."""
         return await self._call(
             "patch",
             _path_of(body),

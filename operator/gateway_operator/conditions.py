@@ -1,4 +1,4 @@
-"""Conditions of a status: `Ready` says that it works, `Stalled` that no new attempt will help.
+"""Conditions of a status: `Ready` means that it works, `Stalled` that no new attempt will help.
 
 Ready   Stalled   the object
 True    False     is as its spec says
@@ -65,7 +65,7 @@ def build_status(
 
 
 def own_fields(status: dict[str, Any]) -> dict[str, Any]:
-    """The part of a status that says what became of an object."""
+    """The part of a status that reports what became of an object."""
     return {name: value for name, value in status.items() if name not in SHOWN_APART}
 
 

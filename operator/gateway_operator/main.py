@@ -148,7 +148,8 @@ async def _attempt(
     body: kopf.Body,
     work: Callable[[Sweep], Awaitable[None]],
 ) -> None:
-    """Do the work; where something is away, say so in the status and have another attempt later."""
+    """Do the work; where something is away, report it in the status and have another
+    attempt later."""
     delay = _RETRY_SECONDS + secrets.randbelow(1000 * _JITTER_SECONDS) / 1000
     try:
         await work(await process.opened())

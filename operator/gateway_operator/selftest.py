@@ -1,8 +1,8 @@
 """`python -m gateway_operator selftest`: does an installation do what it is for?
 
-Makes a key and a grant as anybody would, waits for both, sends one request through the Service and
-compares the balance with what the answer says it cost. What it made it takes away: the grant is
-voided, so that no credits stay. It must never touch an object of another name.
+Makes a key and a grant as any user would, waits for both, sends one request through the Service and
+compares the balance with the cost in the answer. What it made it takes away: the grant is voided,
+so that no credits stay. It must never touch an object of another name.
 """
 
 import argparse
@@ -27,7 +27,7 @@ Print = Callable[[str], None]
 
 
 class SelftestFailed(Exception):
-    """The installation does not do what it should; the message says what happened instead."""
+    """The installation does not do what it should; the message names what happened instead."""
 
 
 class Question(Struct, frozen=True, kw_only=True):

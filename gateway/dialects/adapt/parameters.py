@@ -1,4 +1,4 @@
-"""Sampling and the other scalar parameters: sent, dropped or refused, as the profile says.
+"""Sampling and the other scalar parameters: sent, dropped or refused, as the profile requires.
 
 Dropped are those that only shade the answer, and `degraded` names them; refused are those whose
 absence would break what the client does with it (`n`, `logprobs`, too many stop sequences).

@@ -87,8 +87,8 @@ class CallAssembly:
 class CallSequence:
     """The calls of one choice, sent one after the other.
 
-    A reader takes a call for done as soon as the next one begins, and parses its arguments. So what
-    an upstream says of later calls waits until those of the call under way are a whole JSON object,
+    A reader takes a call for done as soon as the next one begins, and parses its arguments. So an
+    upstream's pieces of later calls wait until those of the call under way are a whole JSON object,
     or until the choice ends.
     """
 

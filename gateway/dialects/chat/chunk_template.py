@@ -43,7 +43,7 @@ class ChunkTemplate:
         return None
 
     def learn(self, data: bytes) -> bool:
-        """Take `data` as the ordinary chunk, if it has a text; says whether it did."""
+        """Take `data` as the ordinary chunk, if it has a text; returns True if it did."""
         if self._matched:
             self._attempts, self._matched = 0, False
         if self._attempts >= _ATTEMPTS_MAX:

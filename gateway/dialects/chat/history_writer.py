@@ -1,5 +1,5 @@
-"""Repaired messages as the chat dialect writes them. Owns spelling only: who may say what, and in
-which order, was decided by `adapt.history`."""
+"""Repaired messages as the chat dialect writes them. Owns spelling only: the roles and their order
+were decided by `adapt.history`."""
 
 from collections.abc import Iterable
 from typing import Any

@@ -79,7 +79,7 @@ def _function(piece: Piece) -> dict[str, Any]:
 
 
 def repair_message(message: dict[str, Any], legacy: bool) -> bool:
-    """Put a whole message right; says whether it holds a call."""
+    """Put a whole message right; returns True if it holds a call."""
     message.setdefault("role", "assistant")
     message.setdefault("content", None)
     repair_reasoning(message)

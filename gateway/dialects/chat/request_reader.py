@@ -52,7 +52,7 @@ _PLAIN, _ANY = ChatBody[Plain], ChatBody[ChatMessage]
 class ChatSource(Struct, frozen=True):
     """The facts of the request that the renderer needs.
 
-    `legacy` says that the client offered `functions`, so calls come back as `function_call`.
+    `legacy` means that the client offered `functions`, so calls come back as `function_call`.
     """
 
     include_usage: bool

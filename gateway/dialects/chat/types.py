@@ -34,7 +34,7 @@ class File(Struct, frozen=True):
 
 
 class ContentPart(Struct, frozen=True):
-    """One part of a message's content; `type` says which member counts."""
+    """One part of a message's content; `type` names the member that counts."""
 
     type: str = "text"
     text: str | None = None

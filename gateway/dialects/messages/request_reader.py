@@ -44,7 +44,7 @@ class MessagesSource(Struct, frozen=True):
 
     `hides_thinking`: thinking goes out as a signature alone. `wants_one_call`: calls after the
     first are not shown. `wants_nothing`: the request only warms a cache, so its answer is empty.
-    `input_tokens`: an estimate, to be said before the upstream counts.
+    `input_tokens`: an estimate, to be sent before the upstream counts.
     """
 
     hides_thinking: bool = False

@@ -49,7 +49,7 @@ def _close(
 ) -> None:
     """Append an assistant's message, the results of its calls, then the rest of the turn.
 
-    A message of reasoning alone says nothing to a model, and some upstreams refuse it.
+    A message of reasoning alone means nothing to a model, and some upstreams refuse it.
     """
     assistant = _joined(consecutive)
     if assistant is not None and (assistant.text or assistant.calls):

@@ -1,9 +1,9 @@
 """Tokens of a request: counted for `count_tokens`, estimated for `message_start`.
 
 Owns what counts: system, messages, tools, images and documents, and the tokens that a prompt's
-template puts around each message. Thinking counts since the last thing the user said, as at
-Anthropic. Must never fail for a block it does not know. Source: Anthropic API reference, "Count
-tokens in a Message".
+template puts around each message. Thinking counts since the user's last text, as at Anthropic. Must
+never fail for a block it does not know. Source: Anthropic API reference, "Count tokens in a
+Message".
 """
 
 from collections.abc import Iterator

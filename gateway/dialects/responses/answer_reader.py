@@ -120,7 +120,7 @@ class ResponsesReader(AnswerReader):
         return events
 
     def _end(self, response: Object) -> list[Event]:
-        """The end; a response that says neither is not complete."""
+        """The end; a response with neither is not complete."""
         reason: FinishReason = "stop"
         if response.get("status") == "incomplete":
             details = response.get("incomplete_details") or {}

@@ -101,7 +101,7 @@ class ResponseRenderer:
         )
 
     def open(self) -> list[bytes]:
-        """The response is announced, and said to be in progress."""
+        """The response is announced, and marked as in progress."""
         return [self._lifecycle("created"), self._lifecycle("in_progress")]
 
     def keep_alive(self) -> bytes:
@@ -113,7 +113,7 @@ class ResponseRenderer:
         return self._absorb(chunk)
 
     async def close(self, usage: Usage | None) -> list[bytes]:
-        """Close all items, keep the response, and only then say that it is complete."""
+        """Close all items, keep the response, and only then report that it is complete."""
         frames = self._finish(usage)
         await self._keep()
         frames.append(self._lifecycle(self._object.status))

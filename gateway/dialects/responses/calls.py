@@ -136,7 +136,7 @@ def wrap(kind: Kind, item: CallItem) -> str:
 
 
 def unwrap(kind: Kind, arguments: str) -> Object:
-    """The members by which an item of this kind says what was called; `""` gives empty ones."""
+    """The members by which an item of this kind names what was called; `""` gives empty ones."""
     if kind == "function":
         return {"arguments": arguments}
     members = _members(arguments)

@@ -60,7 +60,7 @@ def read_text(content: str | list[Any] | None, place: PartContext, separator: st
 
 
 def read_output(output: Any, place: PartContext) -> tuple[InternalPart, ...]:
-    """A tool's output: text, parts, or any JSON where the kind of tool says so."""
+    """A tool's output: text, parts, or any JSON where the kind of tool has it."""
     if output is None or output == "":
         return ()
     if isinstance(output, str):

@@ -11,7 +11,7 @@ from gateway.dialects.responses.stored_responses import ResponseState
 
 
 class ResponsesDialect:
-    """`gateway.dialects.base.Dialect`. Without `state` nothing is kept, and answers say so.
+    """`gateway.dialects.base.Dialect`. Without `state` nothing is kept, and answers report that.
 
     `sealer` seals the reasoning that clients carry from turn to turn.
     """

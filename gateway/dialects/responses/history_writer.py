@@ -1,7 +1,7 @@
 """Repaired messages as the items of a Responses input.
 
 Owns spelling only. Instructions at the beginning become `instructions`; a later one stays where it
-is. Nothing is stored, so an item's id says nothing. Source: OpenAI API reference, "Create a model
+is. Nothing is stored, so an item's id means nothing. Source: OpenAI API reference, "Create a model
 response", `input`, and "Reasoning models", "Encrypted reasoning items".
 """
 

@@ -66,7 +66,7 @@ def render_request(request: Request, resolution: Resolution) -> UpstreamRequest:
 
 
 def _with_words(resolution: Resolution) -> Resolution:
-    """The same with the parameters that this dialect can say."""
+    """The same with the parameters that this dialect has words for."""
     profile = resolution.model.profile
     with_efforts = replace(
         profile,
@@ -119,7 +119,7 @@ def _write_format(body: Object, output: OutputFormat, profile: Profile, prepared
 
 
 def switch_off(body: Object, profile: Profile) -> None:
-    """Say that it is not to reason."""
+    """Switch reasoning off."""
     body["reasoning"] = {"effort": profile.effort_off or "none"}
 
 

@@ -144,7 +144,7 @@ async def input_items(
     order: Literal["asc", "desc"] = "desc",
     after: str | None = None,
 ) -> bytes:
-    """One page of a response's input, newest first unless `order` says otherwise.
+    """One page of a response's input, newest first unless `order` is another.
 
     Raises `NotFound`, and `InvalidRequest` for a page that there cannot be.
     """

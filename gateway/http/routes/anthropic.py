@@ -41,7 +41,7 @@ async def show_model(name: str, key: AuthenticatedKey, services: Services) -> di
 async def count(
     request: Request, response: Response, key: AuthenticatedKey, services: Services
 ) -> dict[str, int]:
-    """Anthropic "Count Message tokens"; a header says who counted."""
+    """Anthropic "Count Message tokens"; a header names the counter."""
     async with whole_body(request, services, key) as body:
         tokens = await services.counting.count_message(body, key)
     response.raw_headers.append(tokens.header)

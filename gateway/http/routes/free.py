@@ -54,7 +54,7 @@ class CountedRoutes:
     async def serve(
         self, scope: Scope, receive: Receive, send: Send, *, is_charged: bool = False
     ) -> None:
-        """Answer a request; `is_charged` says that its path is one for another method."""
+        """Answer a request; `is_charged` means that its path is one for another method."""
         request = FreeRequest(new_request_id(), is_charged)
         scope[FREE_REQUEST] = request
         status = 500

@@ -43,7 +43,7 @@ async def show_model(name: str, key: AuthenticatedKey, services: Services) -> di
 async def count(
     request: Request, response: Response, key: AuthenticatedKey, services: Services
 ) -> dict[str, Any]:
-    """OpenAI "Get input token counts"; a header says who counted."""
+    """OpenAI "Get input token counts"; a header names the counter."""
     async with whole_body(request, services, key) as body:
         tokens = await services.counting.count_response(body, key)
     response.raw_headers.append(tokens.header)

@@ -54,7 +54,7 @@ class Tokens(Struct, frozen=True):
 
     @property
     def header(self) -> tuple[bytes, bytes]:
-        """The header that says who counted."""
+        """The header that names the counter."""
         return b"x-faregate-token-counter", self.counter.encode()
 
 

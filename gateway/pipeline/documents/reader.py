@@ -71,7 +71,7 @@ _SENTENCES: dict[int, str] = {
 class Unreadable(Struct, frozen=True):
     """Why a document has no text, as a sentence; another try may help where it is not lasting.
 
-    `is_share` says that the account's other documents are the reason.
+    `is_share` means that the account's other documents are the reason.
     """
 
     sentence: str
@@ -191,7 +191,7 @@ class DocumentReader:
 
 
 def _hold_document(messages: tuple[Message, ...]) -> bool:
-    """Every request pays for this look at all it says: a tenth of a microsecond a message."""
+    """Every request pays for this look at all its messages: a tenth of a microsecond a message."""
     for message in messages:
         if type(message) is UserMessage or type(message) is ToolMessage:
             for part in message.parts:

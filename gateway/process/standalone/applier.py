@@ -94,7 +94,7 @@ class Applier:
     def apply(
         self, documents: Documents, database: Database, secret: InstallationSecret, url: str
     ) -> Applied:
-        """Apply keys and grants; `url` is where clients find the gateway, unless the file says.
+        """Apply keys and grants; `url` is where clients find the gateway, unless the file names it.
 
         Raises `SpecError`, `FolderInUse` and `DatabaseUnavailable`.
         """

@@ -32,7 +32,7 @@ SIMULATED = "simulated:"
 
 
 class Documents(Struct, frozen=True):
-    """Everything that one file says."""
+    """Everything in one file."""
 
     fleet: GatewayFleet
     keys: tuple[ApiKey, ...]
@@ -101,7 +101,7 @@ def simulated_names(fleet: GatewayFleet) -> set[str]:
 
 
 def put_real_upstream(fleet: GatewayFleet, override: UpstreamOverride) -> GatewayFleet:
-    """The fleet with a real provider where it says `simulated:`, if one is given."""
+    """The fleet with a real provider in place of `simulated:`, if one is given."""
     if override.base_url is None:
         return fleet
     simulated = simulated_names(fleet)

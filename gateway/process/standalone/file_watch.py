@@ -1,7 +1,7 @@
 """The file of a process that serves it: applied again when it changes, and on SIGHUP.
 
-Looks at the file's date and size once a second, and waits until it has stopped changing. What goes
-wrong is said in the log, once for each state of the file; the process goes on as it was.
+Looks at the file's date and size once a second, and waits until it has stopped changing. Errors are
+logged, once for each state of the file; the process goes on as it was.
 """
 
 import asyncio

@@ -18,7 +18,7 @@ _PAUSE_SECONDS = 1.0
 def lock_tables(*names: str) -> None:
     """Have tables alone until the step is over, without holding up others before.
 
-    Tried again until nobody else has one, say a backup. SQLite has the whole file already.
+    Tried again until nobody else has one, such as a backup. SQLite has the whole file already.
     """
     connection = op.get_bind()
     if connection.dialect.name == "sqlite":

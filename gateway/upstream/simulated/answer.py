@@ -170,7 +170,7 @@ def _cut(text: str) -> list[str]:
 
 
 def _cut_text(text: str, script: Script) -> list[str]:
-    """The content's pieces; `!chunks` says how many, as far as there are characters."""
+    """The content's pieces; `!chunks` sets how many, as far as there are characters."""
     if script.chunks is None:
         return _cut(text)
     if script.answer is None:

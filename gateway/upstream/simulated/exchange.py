@@ -100,7 +100,7 @@ class HttpExchange:
         """Close the connection in the middle of the answer, after what was written has left.
 
         Under another server than ours nothing is closed here: an answer that just stops is
-        incomplete to any server, which then closes the connection itself, and says so in its log.
+        incomplete to any server, which then closes the connection itself, and logs it.
         """
         if self._close is None:
             return

@@ -3,7 +3,7 @@
 Owns the way from one to the other, so that everything behind it knows chat only. Refused is what
 Anthropic or Moonshot's endpoint refuses: unknown members, roles and blocks, empty texts, call ids
 outside the alphabet, calls without results, forced tools against thinking, and for `claude-`
-thinking that was changed or lost. What a strict family refuses beside that, `rules` says. Sources:
+thinking that was changed or lost. Other refusals of a strict family are in `rules`. Sources:
 Anthropic API reference, "Messages"; Moonshot, "Messages".
 """
 
@@ -166,7 +166,7 @@ def _read_blocks(content: Any, path: str) -> list[Body]:
 
 
 def _read_user(blocks: list[Body], asked: set[str], path: str, takes_documents: bool) -> list[Body]:
-    """Results first, each a message of its own, then what the user says."""
+    """Results first, each a message of its own, then the user's text."""
     results: list[Body] = []
     parts: list[Body] = []
     for block in blocks:

@@ -3,8 +3,8 @@
 Owns the way from one to the other, so that everything behind it knows chat only. Refused is what
 OpenAI, Moonshot's endpoint or vLLM refuses: unknown members, items and parts, a state that is
 wanted, a tool that is strict without a strict schema; and by model, for OpenAI's sampling
-parameters and levels that it lacks, for Moonshot forced tools, free JSON and no reasoning. What a
-strict family refuses beside that, `rules` says. Sources: OpenAI API reference, "Create a model
+parameters and levels that it lacks, for Moonshot forced tools, free JSON and no reasoning. Other
+refusals of a strict family are in `rules`. Sources: OpenAI API reference, "Create a model
 response"; Moonshot, "Responses"; vLLM, "Responses API".
 """
 

@@ -36,7 +36,7 @@ def render_chunks(answer: Answer, envelope: Envelope, script: Script) -> Iterato
 
 
 def render_end(answer: Answer, envelope: Envelope, script: Script) -> bytes:
-    """The event that says how it ended."""
+    """The event of the end."""
     number = sum(1 for _ in _events(answer, envelope))
     response = _response(answer, envelope, script)
     return _event(f"response.{response['status']}", number, response=response)

@@ -1,4 +1,4 @@
-"""Directives: from what the user said to a plan for the answer.
+"""Directives: from the user's text to a plan for the answer.
 
 Owns the grammar, which is described in the package's docstring and in docs/reference/simulated.md.
 It must never look at anything but that text, its turn and what of the request is `Asked` about.

@@ -51,7 +51,7 @@ _MESSAGE_CHARACTERS = 512
 
 
 class KeyReconciler:
-    """Brings ApiKeys' rows, Secrets and statuses to what the objects say."""
+    """Brings ApiKeys' rows, Secrets and statuses to what the objects state."""
 
     def __init__(self, context: OperatorContext, addresses: Addresses) -> None:
         self._context = context

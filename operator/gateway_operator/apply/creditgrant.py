@@ -25,7 +25,7 @@ Books = tuple[dict[str, GrantState], datetime]
 
 
 class GrantReconciler:
-    """Brings the books and statuses of CreditGrants to what the objects say."""
+    """Brings the books and statuses of CreditGrants to what the objects state."""
 
     def __init__(self, context: OperatorContext) -> None:
         self._context = context

@@ -57,7 +57,7 @@ class _Stalled(Exception):
 
 
 async def reconcile_fleet(context: OperatorContext, body: dict[str, Any]) -> None:
-    """Bring the children of a fleet and its status to what its spec says.
+    """Bring the children of a fleet and its status to what its spec states.
 
     `body` names the fleet; the object is read again, as an older one must not undo a newer one.
     Raises `ClusterUnavailable`; anything else that is wrong stands in the status.

@@ -67,7 +67,7 @@ class OrphanWatch:
         )
 
     async def _announce(self, count: int) -> None:
-        """Say it when the number changes, as an Event of the installation Secret."""
+        """Report it when the number changes, as an Event of the installation Secret."""
         if count == self._announced:
             return
         settings = self._context.settings

@@ -33,7 +33,7 @@ async def report(
 async def report_waiting(
     cluster: Cluster, kind: str, body: dict[str, Any], reason: str, message: str
 ) -> None:
-    """Say that another attempt is needed; what else the status said stays."""
+    """Report that another attempt is needed; the rest of the status stays."""
     condition = ConditionState("waiting", reason, message)
     fields = {
         name: value

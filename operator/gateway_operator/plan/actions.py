@@ -26,7 +26,7 @@ class RepairSecret(Struct, frozen=True):
 
 
 class RecordKey(Struct, frozen=True):
-    """Make the row say what the object says, with the hash of what the Secret holds.
+    """Bring the row to what the object states, with the hash of the key in the Secret.
 
     `seen_version` is the row's version that this was decided by, 0 for no row.
     """
@@ -36,7 +36,7 @@ class RecordKey(Struct, frozen=True):
 
 
 class CopySpec(Struct, frozen=True):
-    """Make the row say what the object says, with the hashes it has."""
+    """Bring the row to what the object states, with the hashes it has."""
 
     seen_version: int
 

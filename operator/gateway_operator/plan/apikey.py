@@ -85,7 +85,7 @@ class Actual(Struct, frozen=True, kw_only=True):
 
 
 def plan_key(desired: Desired, actual: Actual) -> list[KeyAction]:
-    """The actions that bring row, Secret and status to what the object says."""
+    """The actions that bring row, Secret and status to what the object states."""
     key, row = desired.key, actual.row
     if key.spec.secret_name is None:
         return _plan_brought(key, actual)

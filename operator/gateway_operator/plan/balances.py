@@ -49,7 +49,7 @@ def choose_writes(
 ) -> list[StatusWrite]:
     """The statuses to write, in this order: what is urgent, then what was written longest ago.
 
-    `shown` has the objects that there are; `written` says when this process wrote one last.
+    `shown` has the objects that there are; `written` holds when this process wrote one last.
     """
     found = []
     for key in keys:

@@ -1,7 +1,7 @@
 """Which live keys have lost their object, and how many of them may be suspended for it. Pure.
 
 An object that is missing from two complete lists in a row is gone. But a definition deleted by
-mistake, or the wrong cluster, must not stop everybody: beyond a limit a person has to say so.
+mistake, or the wrong cluster, must not stop everybody: beyond a limit a person has to confirm it.
 """
 
 from collections.abc import Collection, Iterable

@@ -2,7 +2,7 @@
 anything else.
 
 Its pods run in the operator's namespace, beside the operator's account and its Secrets. So a fleet
-says where its pods run and how much they get; what runs in them, and what they can read, is the
+decides where its pods run and how much they get; what runs in them, and what they can read, is the
 installation's. An administrator may let fleets have any pod (`FAREGATE_POD_TEMPLATES`).
 
 Owns the list of what is allowed. Must never let through what it does not know.
