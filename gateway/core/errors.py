@@ -13,6 +13,7 @@
     │   ├── NotFound                404
     │   │   └── ModelNotFound
     │   ├── MethodNotAllowed        405
+    │   │   └── UpgradeRefused      426
     │   ├── RequestTooLarge         413
     │   └── RateLimited             429
     │       └── DailyCapReached
@@ -158,6 +159,13 @@ class MethodNotAllowed(RequestError):
 
     status = 405
     code = "method_not_allowed"
+
+
+class UpgradeRefused(MethodNotAllowed):
+    """The route is not served over WebSocket (RFC 9110, 15.5.22); agents then ask over HTTP."""
+
+    status = 426
+    code = "upgrade_refused"
 
 
 class RequestTooLarge(RequestError):

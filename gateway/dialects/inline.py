@@ -21,13 +21,23 @@ _PDF_START = "JVBERi0"
 _ESCAPES_MAX = 100_000
 #: media types that are text although their names do not show it
 _TEXT_TYPES = frozenset({"application/json", "application/xml", "application/yaml"})
-_INLINE_IMAGE = re.compile(r"data:image/[\w.+-]+;base64,.", re.ASCII)
+_INLINE_IMAGE = re.compile(
+    r"data:(image/[\w.+-]{1,100})((?:;[\w.+-]{1,100}=[\w.+\"-]{0,100}){0,8});base64,(?=.)",
+    re.ASCII | re.IGNORECASE,
+)
 _SHOWN_KIND = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
 
 
-def is_inline_image(url: str) -> bool:
-    """True if a URL holds an image itself: `data:image/png;base64,…`."""
-    return _INLINE_IMAGE.match(url) is not None
+def read_image_url(url: str) -> str | None:
+    """A URL that holds an image itself, as `data:image/png;base64,…`; None for any other.
+
+    Case and parameters (`;charset=utf-8`) are the client's to choose; servers know the plain form.
+    """
+    found = _INLINE_IMAGE.match(url)
+    if found is None:
+        return None
+    plain = f"data:{found[1].lower()};base64,"
+    return url if url.startswith(plain) else plain + url[found.end() :]
 
 
 def shown_kind(kind: str) -> str:

@@ -11,6 +11,18 @@ BASES: dict[Family, tuple[str, str]] = {
 }
 
 
+def without_slips(path: str) -> str:
+    """The path without a slash too many behind its base or at its end, as base URLs leave it.
+
+    Any other path is as it was sent: a proxy in front must mean by it what we mean.
+    """
+    for base in (*BASES["openai"][::-1], *BASES["anthropic"][::-1]):
+        if path.startswith(f"{base}//"):
+            path = base + path[len(base) + 1 :]
+            break
+    return path[:-1] if path.endswith("/") and path.startswith("/api/") else path
+
+
 def family_of(path: str) -> Family:
     """The family of clients that asks under this path."""
     return "anthropic" if path.startswith(ANTHROPIC) else "openai"

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Mapping
 
 from gateway.dialects.base import Dialect
-from gateway.http.paths import BASES
+from gateway.http.paths import BASES, without_slips
 from gateway.http.routes.free import CountedRoutes
 from gateway.pipeline.connection import Receive, Scope, Send
 from gateway.pipeline.flow import Flow
@@ -24,7 +24,11 @@ class Gateway:
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         assert scope["type"] == "http", "the listeners ask for nothing else"
-        dialect = self._charged.get(scope["path"])
+        path = scope["path"]
+        dialect = self._charged.get(path)
+        if dialect is None and (path.endswith("/") or "//" in path):
+            scope["path"] = without_slips(path)
+            dialect = self._charged.get(scope["path"])
         if dialect is not None and scope["method"] == "POST":
             return self._flow.serve(dialect, scope)
         return self._free.serve(scope, receive, send, is_charged=dialect is not None)

@@ -304,14 +304,17 @@ def test_an_offer_of_a_web_socket_is_answered_in_the_routes_own_way(
     gateway: GatewayProcess,
 ) -> None:
     key = gateway.key("alice")
-    expected = dict.fromkeys(PATHS.values(), 405)
+    expected = dict.fromkeys(PATHS.values(), 426)
     expected |= {"/api/openai/v1/models": 200, "/api/anthropic/v1/models": 200, "/ws": 404}
     for path, status in expected.items():
         with RawConnection(gateway.port) as connection:
-            connection.send(offer("GET", path, "websocket", x_api_key=key))
+            connection.send(
+                offer("GET", path, "websocket", sec_websocket_version=13, x_api_key=key)
+            )
             answer = connection.receive("GET")
         assert answer is not None
         assert answer.status == status
+        assert ("upgrade" in answer.headers) == (status == 426)
         if status != 200:
             check_envelope(path, answer.body)
 

@@ -168,3 +168,34 @@ def test_a_request_is_looked_up_by_its_id(gateway: GatewayProcess) -> None:
         response = gateway.http.get(looked_for, headers={"x-api-key": gateway.key(key)})
         assert response.status_code == 404
         assert "no charged request" in response.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("name", PATHS)
+@pytest.mark.parametrize("slip", ["/{rest}/", "//{rest}", "//{rest}/"])
+def test_a_slash_too_many_behind_a_base_url_is_served(
+    gateway: GatewayProcess, simulated: Simulated, name: str, slip: str
+) -> None:
+    base = "/api/anthropic" if name == "messages" else "/api/openai/v1"
+    path = base + slip.format(rest=PATHS[name].removeprefix(f"{base}/"))
+    response, sent = ask(gateway, simulated, "POST", path, "rich")
+    assert response.status_code == 200, response.text
+    assert sent == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/api/openai/v1/models/", 200),
+        ("/api/openai/v1//models", 200),
+        ("/api/anthropic//v1/models/", 200),
+        ("/api/v1/account/", 200),
+        ("/api//openai/v1/models", 404),
+        ("/api/openai/v1///models", 404),
+        ("/api/openai/v1/models//", 404),
+        ("/models/", 404),
+    ],
+)
+def test_a_slash_too_many_elsewhere_is_another_path(
+    gateway: GatewayProcess, simulated: Simulated, path: str, status: int
+) -> None:
+    assert ask(gateway, simulated, "GET", path, "rich")[0].status_code == status

@@ -21,7 +21,7 @@ from gateway.core.request import (
 from gateway.core.request import Message as Internal
 from gateway.core.request import Part as InternalPart
 from gateway.dialects.chat.types import ChatMessage, ContentPart, File, Function, ImageURL
-from gateway.dialects.inline import is_inline_image, read_file
+from gateway.dialects.inline import read_file, read_image_url
 from gateway.dialects.json import encode
 
 
@@ -156,10 +156,11 @@ def _given(text: str | None, path: str) -> str:
 def _image(part: ContentPart, path: str) -> ImagePart:
     given = part.image_url
     image = ImageURL(given) if isinstance(given, str) else given
-    if image is None or not is_inline_image(image.url):
+    url = None if image is None else read_image_url(image.url)
+    if image is None or url is None:
         raise InvalidRequest(
             "An image must be given inline, as a URL of the form data:image/png;base64,…; the "
             "gateway fetches nothing.",
             param=path,
         )
-    return ImagePart(image.url, image.detail)
+    return ImagePart(url, image.detail)

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from gateway.core.errors import UnsupportedParameter
 from gateway.core.request import DocumentPart, ImagePart, Part, TextPart
-from gateway.dialects.inline import NOT_FETCHED, PDF, UNKNOWN_TYPE, is_inline_image, text_of
+from gateway.dialects.inline import NOT_FETCHED, PDF, UNKNOWN_TYPE, read_image_url, text_of
 from gateway.dialects.messages.types import (
     Block,
     CitationsParam,
@@ -93,8 +93,8 @@ def parts_of(block: Block, place: BlockContext) -> Iterator[Part]:
 
 
 def _image(source: SourceParam, place: BlockContext) -> ImagePart:
-    url = f"data:{source.media_type};base64,{source.data or ''}"
-    if source.type != "base64" or not is_inline_image(url):
+    url = read_image_url(f"data:{source.media_type};base64,{source.data or ''}")
+    if source.type != "base64" or url is None:
         raise UnsupportedParameter(
             f"{place.path}.source: only images of a base64 source are supported",
             param=f"{place.path}.source",

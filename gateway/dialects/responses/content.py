@@ -13,7 +13,7 @@ from msgspec import Struct
 from gateway.core.errors import InvalidRequest, UnsupportedParameter
 from gateway.core.request import DocumentPart, ImagePart, TextPart
 from gateway.core.request import Part as InternalPart
-from gateway.dialects.inline import is_inline_image, read_file, shown_kind
+from gateway.dialects.inline import read_file, read_image_url, shown_kind
 from gateway.dialects.json import convert, encode
 from gateway.dialects.responses.types import InputPart
 
@@ -90,9 +90,10 @@ def _read_part(part: InputPart, path: str, place: PartContext) -> InternalPart:
 
 
 def _image(part: InputPart, path: str) -> ImagePart:
-    url = part.image_url
-    if url is None or not is_inline_image(url):
-        member = "image_url" if url is not None or part.file_id is None else "file_id"
+    given = part.image_url
+    url = None if given is None else read_image_url(given)
+    if url is None:
+        member = "image_url" if given is not None or part.file_id is None else "file_id"
         raise InvalidRequest(
             "Images must be given inline, as a `data:` URL in `image_url`; they are not fetched.",
             param=f"{path}.{member}",

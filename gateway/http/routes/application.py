@@ -14,6 +14,7 @@ from gateway.core.errors import (
     InvalidRequest,
     MethodNotAllowed,
     NotFound,
+    UpgradeRefused,
 )
 from gateway.dialects.errors import error_body, error_headers, status_for
 from gateway.http.entrance import FREE_REQUEST, FreeRequest
@@ -45,6 +46,8 @@ async def _answer(request: Request, error: Exception) -> Response:
     body = error_body(known, family, free.request_id)
     response = Response(body, status_for(known, family), media_type="application/json")
     response.raw_headers.extend(error_headers(known, family))
+    if isinstance(known, UpgradeRefused):
+        response.raw_headers += [(b"upgrade", b"HTTP/1.1"), (b"connection", b"upgrade")]
     return response
 
 
@@ -56,6 +59,9 @@ def _translate(request: Request, error: Exception) -> FaregateError:
         first = error.errors()[0]
         return InvalidRequest(str(first["msg"]), param=str(first["loc"][-1]))
     free: FreeRequest = request.scope[FREE_REQUEST]
+    # The offer itself does not get this far; a handshake has this member too (RFC 6455, 4.1).
+    if free.is_charged and "sec-websocket-version" in request.headers:
+        return UpgradeRefused(f"{path} is served over HTTP only")
     if isinstance(error, HTTPException) and (free.is_charged or error.status_code == 405):
         return MethodNotAllowed(f"{method} is not a method of {path}")
     if isinstance(error, HTTPException) and error.status_code < 500:
