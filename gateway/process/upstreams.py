@@ -1,4 +1,4 @@
-"""The opened upstreams of one gateway: each with its admission, and its counter if it has one."""
+"""The upstreams of one gateway, opened: each with its admission, and its counter if it has one."""
 
 from collections.abc import Callable
 from contextlib import AsyncExitStack
