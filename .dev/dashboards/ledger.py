@@ -292,4 +292,13 @@ def _fleets_and_process() -> list[Json]:
             width=4,
             without=_UNSEEN,
         ),
+        graph(
+            "Namespaces that are not served",
+            "They are watched, but are gone or refuse the operator.",
+            [(_most("faregate_refused_namespaces"), "{{namespace}}")],
+            "locale",
+            width=24,
+            height=5,
+            without=_UNSEEN,
+        ),
     ]
