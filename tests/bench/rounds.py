@@ -45,7 +45,8 @@ class Window:
 CLOSED = Window(CHAT, connections=32)
 ALONE = Window(CHAT, connections=1, part=1 / 3)
 PACED = Window(CHAT_STREAM, connections=40)
-OTHER_WHOLE = [Window(work, 32, 1 / 2) for work in (MESSAGES, RESPONSES, RESPONSES_STORED)]
+STORED = Window(RESPONSES_STORED, 32, 1 / 2)
+OTHER_WHOLE = [Window(MESSAGES, 32, 1 / 2), Window(RESPONSES, 32, 1 / 2), STORED]
 OTHER_PACED = [Window(work, 40, 1 / 2) for work in (MESSAGES_STREAM, RESPONSES_STREAM)]
 WINDOWS = (ALONE, CLOSED, PACED, *OTHER_WHOLE, *OTHER_PACED)
 

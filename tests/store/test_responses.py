@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
@@ -15,6 +16,7 @@ from gateway.core.errors import DatabaseUnavailable
 from gateway.core.seal import Sealer
 from gateway.dialects.base import Caller
 from gateway.dialects.responses.stored_responses import StoredResponse
+from gateway.store import response_store
 from gateway.store.database import Database
 from gateway.store.migrate import migrate
 from gateway.store.opening import RESPONSES_FILE, open_responses
@@ -273,6 +275,36 @@ def test_a_file_that_cannot_be_opened_is_an_outage_until_it_can(tmp_path: Path) 
         assert await store.get(ALICE, "resp_1") is not None
 
     run(f"sqlite:///{folder / 'faregate.db'}", story)
+
+
+@contextmanager
+def locked(url: str) -> Iterator[None]:
+    """No response can be written within."""
+    if url.startswith("sqlite:"):
+        path = Path(url.removeprefix("sqlite:///")).with_name(RESPONSES_FILE)
+        with closing(sqlite3.connect(path, isolation_level=None)) as file:
+            file.execute("BEGIN IMMEDIATE")
+            yield
+        return
+    with psycopg.connect(url) as server:
+        server.execute("LOCK TABLE response")
+        yield
+
+
+def test_nobody_waits_longer_than_the_limit_for_a_response_to_be_kept(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(store: ResponseStore) -> None:
+        assert await store.save(ALICE, stored())
+        with locked(url), monkeypatch.context() as short:
+            short.setattr(response_store, "CALL_TIMEOUT_SECONDS", 0.1)
+            assert await store.save(ALICE, stored("resp_2")) is False
+            assert await store.save(ALICE, stored("resp_3")) is False
+        # What was being written then is written; what still waited is not.
+        assert await store.get(ALICE, "resp_2") is not None
+        assert await store.get(ALICE, "resp_3") is None
+
+    run(url, story)
 
 
 @pytest.fixture
