@@ -16,11 +16,11 @@ from tests.harness.gateway import ROOT
 #: kind of request -> the most of the gateway's own calls, and of all; on SQLite
 BOUNDS = {
     "chat": (167, 284),
-    "chat-stream": (282, 564),
-    "messages": (244, 405),
-    "messages-stream": (371, 700),
-    "responses": (282, 516),
-    "responses-stream": (423, 832),
+    "chat-stream": (282, 562),
+    "messages": (232, 387),
+    "messages-stream": (360, 685),
+    "responses": (281, 510),
+    "responses-stream": (409, 810),
 }
 #: what a batch of charges takes more on PostgreSQL, for each of its requests
 ON_POSTGRESQL = (5, 20)

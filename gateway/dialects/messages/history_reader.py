@@ -16,6 +16,7 @@ from gateway.core.request import (
     Part,
     SignedReasoning,
     SystemMessage,
+    TextPart,
     ToolCall,
     ToolMessage,
     UserMessage,
@@ -37,6 +38,8 @@ ATTRIBUTION = "x-anthropic-billing-header:"
 
 def read_system(content: types.Content | None) -> str:
     """The system prompt, byte-stable between requests of one conversation."""
+    if isinstance(content, str):
+        return without_attribution(content)
     texts = (
         without_attribution(block.text)
         for block, _ in read_blocks(content, BlockContext("system", []))
@@ -82,6 +85,10 @@ class HistoryReader:
                     )
 
     def _user(self, content: types.Content, place: BlockContext) -> Iterator[Message]:
+        if isinstance(content, str):
+            if content:
+                yield UserMessage((TextPart(content),))
+            return
         parts: list[Part] = []
         for block, inner in read_blocks(content, place):
             if isinstance(block, types.ToolResultBlock):

@@ -56,10 +56,8 @@ def read_tool(param: MessagesTool) -> Tool | None:
     return msgspec.structs.replace(known, name=param.name)
 
 
-def read_choice(choice: ToolChoiceParam | None, tools: Sequence[Tool]) -> ToolChoice | None:
+def read_choice(choice: ToolChoiceParam, tools: Sequence[Tool]) -> ToolChoice | None:
     """The tool that must be called, if any; raises `InvalidRequest` for one that is not there."""
-    if choice is None:
-        return None
     match choice.type:
         case "auto" | "none":
             return ToolChoice(choice.type) if tools else None

@@ -108,9 +108,21 @@ class ResponseRenderer:
         """A comment; it takes no sequence number."""
         return KEEP_ALIVE
 
-    def feed(self, chunk: Chunk) -> list[bytes]:
+    def feed(self, chunk: Chunk | Completion) -> list[bytes]:
         """The frames of one chunk's events."""
-        return self._absorb(chunk)
+        frames: list[bytes] = []
+        logprobs = read_logprobs(chunk.data) if self._wants_logprobs and chunk.data else []
+        for event in chunk.events():
+            if type(event) is not Text:
+                self._take(event, frames)
+                continue
+            message = self._message("output_text", frames)
+            if logprobs:
+                frames.append(message.add_with_logprobs(event.text, logprobs))
+                logprobs = []
+            else:
+                frames.append(message.add(event.text))
+        return frames
 
     async def close(self, usage: Usage | None) -> list[bytes]:
         """Close all items, keep the response, and only then report that it is complete."""
@@ -154,25 +166,11 @@ class ResponseRenderer:
 
     def _absorb_whole(self, answer: Completion) -> None:
         # The frames of a few events cost less than a second way to build the items would.
-        self._absorb(answer)
+        self.feed(answer)
         self._finish(answer.usage)
 
-    def _absorb(self, part: Chunk | Completion) -> list[bytes]:
-        frames: list[bytes] = []
-        logprobs = read_logprobs(part.data) if self._wants_logprobs and part.data else []
-        for event in part.events():
-            if logprobs and isinstance(event, Text):
-                message = self._message("output_text", frames)
-                frames.append(message.add_with_logprobs(event.text, logprobs))
-                logprobs = []
-            else:
-                self._take(event, frames)
-        return frames
-
     def _take(self, event: Event, frames: list[bytes]) -> None:
-        if isinstance(event, Text):
-            frames.append(self._message("output_text", frames).add(event.text))
-        elif isinstance(event, Reasoning):
+        if isinstance(event, Reasoning):
             frames.append(self._reasoning(frames).add(event.text))
         elif isinstance(event, CallArguments):
             frames.extend(self._calls[event.index].add(event.fragment))
