@@ -6,9 +6,11 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pytest
 import yaml
 
-from tests.cluster.clusters.kind import VERSION
+from tests.cluster.clusters import KUBECONFIG, choose
+from tests.cluster.clusters.kind import NODE_IMAGE, VERSION
 from tests.harness.pages import ROOT, page
 from tests.tilt.evaluated import CONTEXT, Evaluated
 
@@ -27,13 +29,13 @@ def test_tilt_works_on_the_cluster_that_kind_makes(evaluated: Evaluated) -> None
         assert f"KUBECTL=kubectl --context {CONTEXT}" in button["argv"]
 
 
-def say(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def say(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run `.dev/kind` where nothing is installed but what is in a folder."""
     for name in ("sh", "dirname", "grep"):
         (folder / name).symlink_to(str(shutil.which(name)))
     return subprocess.run(
         [ROOT / ".dev/kind", *arguments],
-        env={"PATH": str(folder), "HOME": os.environ.get("HOME", "/")},
+        env={"PATH": str(folder), "HOME": os.environ.get("HOME", "/"), **variables},
         capture_output=True,
         text=True,
         timeout=30,
@@ -59,3 +61,38 @@ def test_without_docker_it_says_so(tmp_path: Path) -> None:
 
 def test_an_unknown_act_is_refused(tmp_path: Path) -> None:
     assert say(tmp_path).stderr == "usage: .dev/kind up | down\n"
+
+
+def test_another_node_image_is_given_to_kind(tmp_path: Path) -> None:
+    written = tmp_path / "arguments"
+    put(tmp_path, "kind", f'[ "$1" = get ] || echo "$@" >> {written}')
+    put(tmp_path, "docker", "exit 0")
+    done = say(tmp_path, "up", KIND_NODE_IMAGE="registry.example/node:v1")
+    assert done.returncode == 0, done.stderr
+    assert written.read_text().split()[-2:] == ["--image", "registry.example/node:v1"]
+
+
+@pytest.mark.parametrize(
+    ("docker", "node_image", "name"),
+    [
+        ("exit 0", "", "kind"),
+        ('[ "$1" != manifest ]', "", "kind"),  # it is there already
+        ('[ "$1" = info ]', "", "local"),  # no registry answers
+        ('[ "$1" = info ]', "registry.example/node:v1", "kind"),
+        ("exit 1", "registry.example/node:v1", "local"),
+    ],
+)
+def test_an_engine_that_cannot_pull_leaves_the_tests_their_local_node(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, docker: str, node_image: str, name: str
+) -> None:
+    put(tmp_path, "docker", docker)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv(NODE_IMAGE, node_image)
+    monkeypatch.delenv(KUBECONFIG, raising=False)
+    assert choose().name == name
+
+
+def put(folder: Path, name: str, body: str) -> None:
+    program = folder / name
+    program.write_text(f"#!/bin/sh\n{body}\n")
+    program.chmod(0o755)

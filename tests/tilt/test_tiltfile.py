@@ -33,6 +33,18 @@ def named(evaluated: Evaluated, kind: str, name: str) -> dict[str, Any]:
     return found
 
 
+def labels_of_pods(workload: dict[str, Any]) -> dict[str, str]:
+    """Those of the template; none for a workload that Tilt knows by its image only."""
+    template = workload["spec"].get("template") or {}
+    return dict(template.get("metadata", {}).get("labels", {}))
+
+
+def is_selected(service: dict[str, Any], labels: dict[str, str]) -> bool:
+    """True if a Service leads to pods with these labels."""
+    selector = service["spec"].get("selector") or {}
+    return bool(selector) and selector.items() <= labels.items()
+
+
 def images(evaluated: Evaluated) -> dict[str, str]:
     """Workload → image, where Tilt looks for it."""
     found = {}
@@ -78,14 +90,26 @@ def test_every_object_belongs_to_one_resource_and_no_hook_of_helm_is_among_them(
     )
     workloads = {call["workload"] for call in evaluated.all("k8s_resource") if "workload" in call}
     expected: Counter[str] = Counter()
+    labels = [labels_of_pods(each) for each in objects if each["kind"] in WORKLOADS]
     for each in objects:
         name = each["metadata"]["name"]
+        if each["kind"] == "Service" and any(is_selected(each, found) for found in labels):
+            continue  # Tilt gives it to that workload, and refuses a selector for it
         if each["kind"] in WORKLOADS:
             assert name in workloads, f"{each['kind']} {name} has no resource"
         else:
             expected[f"{name}:{each['kind']}".lower()] += 1
     assert selectors == expected
     assert set(expected.values()) == {1}, "a selector must find one object"
+
+
+def test_no_value_of_a_secret_is_a_word_of_the_logs(evaluated: Evaluated) -> None:
+    """Tilt blots out each value of a Secret that it deploys, wherever it stands in a log line."""
+    known = " ".join(each["metadata"]["name"] for each in evaluated.objects()) + " faregate gateway"
+    for each in evaluated.objects():
+        if each["kind"] == "Secret":
+            for value in each.get("stringData", {}).values():
+                assert value not in known
 
 
 def test_every_image_but_that_of_postgresql_is_built_here(evaluated: Evaluated) -> None:

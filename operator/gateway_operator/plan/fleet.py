@@ -8,7 +8,9 @@ An object that we did not make is never adopted, changed or deleted, with any la
 """
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
+from fractions import Fraction
 from typing import Any
 
 import msgspec
@@ -21,6 +23,17 @@ from gateway_operator.resources.names import ANNOTATIONS, FIELD_MANAGER
 
 #: on a child: what was applied. Fields that we stop to render are noticed by it.
 APPLIED_ANNOTATION = f"{ANNOTATIONS}/applied"
+
+#: members that hold quantities
+_AMOUNTS = frozenset({"requests", "limits", "sizeLimit"})
+#: Source: Kubernetes API reference, "Quantity"
+_QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]*)?)(?:([KMGTPE]i|[numkMGTPE])|[eE]([+-]?[0-9]{1,2}))?")
+_UNITS = {
+    "": Fraction(1),
+    **{unit: Fraction(1000) ** power for power, unit in enumerate("num", -3)},
+    **{unit: Fraction(1000) ** power for power, unit in enumerate("kMGTPE", 1)},
+    **{f"{unit}i": Fraction(1024) ** power for power, unit in enumerate("KMGTPE", 1)},
+}
 
 Child = dict[str, Any]
 
@@ -76,21 +89,35 @@ def is_owned(child: Child, owner_uid: str) -> bool:
     return any(owner["uid"] == owner_uid and owner.get("controller") for owner in owners)
 
 
-def holds(wanted: Any, live: Any) -> bool:
+def holds(wanted: Any, live: Any, *, of_amounts: bool = False) -> bool:
     """True if everything that is wanted is there; more may be, as others may have fields too."""
     if isinstance(wanted, Mapping):
         return isinstance(live, Mapping) and all(
-            holds(value, live.get(key)) for key, value in wanted.items()
+            holds(value, live.get(key), of_amounts=of_amounts or key in _AMOUNTS)
+            for key, value in wanted.items()
         )
     if isinstance(wanted, list):
         if not isinstance(live, list):
             return False
-        if all(isinstance(item, Mapping) and "name" in item for item in [*wanted, *live]):
-            named = {item["name"]: item for item in live}
-            return all(holds(item, named.get(item["name"])) for item in wanted)
+        for name in ("mountPath", "name"):  # a volume may be mounted at two paths
+            if all(isinstance(item, Mapping) and name in item for item in [*wanted, *live]):
+                named = {item[name]: item for item in live}
+                return all(holds(item, named.get(item[name])) for item in wanted)
         return len(wanted) == len(live) and all(map(holds, wanted, live))
-    # The API server turns the number 1 of a quantity into "1".
-    return bool(wanted == live) or str(wanted) == str(live)
+    # The API server turns the number 1 of a quantity into "1", "0.5" into "500m".
+    if bool(wanted == live) or str(wanted) == str(live):
+        return True
+    return of_amounts and live is not None and _amount(wanted) == _amount(live)
+
+
+def _amount(quantity: Any) -> Fraction | str:
+    """The number that a quantity is; its text if it is none."""
+    found = _QUANTITY.fullmatch(str(quantity))
+    if found is None:
+        return str(quantity)
+    number, unit, exponent = found.groups()
+    factor = Fraction(10) ** int(exponent) if exponent else _UNITS[unit or ""]
+    return Fraction(number) * factor
 
 
 def _identity(child: Child) -> tuple[str, str]:

@@ -1,12 +1,10 @@
 """The cluster that the stories run in: named, kind, or the local node, in this order."""
 
 import os
-import shutil
-import subprocess
-from collections.abc import Sequence
 
 from tests.cluster.clusters.base import Cluster
-from tests.cluster.clusters.kind import Kind
+from tests.cluster.clusters.docker import answers
+from tests.cluster.clusters.kind import Kind, can_have_images
 from tests.cluster.clusters.local import Local
 from tests.cluster.clusters.named import Named
 
@@ -17,16 +15,9 @@ def choose() -> Cluster:
     """The first that can be had here; `why_not` of the last one says what is missing."""
     if os.environ.get(KUBECONFIG):
         return Named(os.environ[KUBECONFIG])
-    if answers(["docker", "info"]):
+    if answers("docker", "info") and can_have_images():
         return Kind()
     return Local()
-
-
-def answers(command: Sequence[str]) -> bool:
-    """Whether a program is there and ends well."""
-    if not shutil.which(command[0]):
-        return False
-    return subprocess.run(command, capture_output=True).returncode == 0
 
 
 def by_name(name: str) -> Cluster:

@@ -15,6 +15,14 @@ def run(*arguments: str, given: str | None = None) -> str:
     return done.stdout
 
 
+def answers(*command: str) -> bool:
+    """True if a program is there and ends well within some seconds."""
+    try:
+        return subprocess.run(command, capture_output=True, timeout=20).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
 def build(image: Image, address_of: Callable[[Image], str]) -> None:
     """Build an image unless the engine has it already."""
     address = address_of(image)

@@ -13,6 +13,9 @@ from tests.cluster.local.commands import Step
 from tests.cluster.local.places import HELM
 
 VERSION = "v0.33.0"
+NODE_IMAGE = "KIND_NODE_IMAGE"
+#: what every cluster of the tests needs of a registry
+_PULLED = "python:3.11-slim-bookworm"
 _NAME = "faregate-test"
 _PORT = 18480
 _CONFIG = f"""\
@@ -53,7 +56,7 @@ class Kind:
         with Step("starting kind"):
             docker.run(
                 _program("kind") or "kind", "create", "cluster", "--config", "-", "--wait", "3m",
-                "--kubeconfig", str(self._kubeconfig), given=_CONFIG,
+                "--kubeconfig", str(self._kubeconfig), *_node_image(), given=_CONFIG,
             )  # fmt: skip
             traefik = Path(__file__).with_name("traefik.yaml")
             docker.run("kubectl", f"--kubeconfig={self._kubeconfig}", "apply", "-f", str(traefik))
@@ -89,6 +92,22 @@ class Kind:
 
     def start_api_server(self) -> None:
         docker.run("docker", "exec", f"{_NAME}-control-plane", "mv", _ASIDE, _MANIFEST)
+
+
+def can_have_images() -> bool:
+    """True if the engine has the images that a cluster begins with, or a registry to pull from."""
+    if os.environ.get(NODE_IMAGE):
+        return True
+    return any(
+        docker.answers("docker", *question, _PULLED)
+        for question in (("image", "inspect"), ("manifest", "inspect"))
+    )
+
+
+def _node_image() -> tuple[str, ...]:
+    """The image of the node, as `make kind-up` takes it; empty for kind's own."""
+    named = os.environ.get(NODE_IMAGE)
+    return ("--image", named) if named else ()
 
 
 def _program(name: str) -> str | None:

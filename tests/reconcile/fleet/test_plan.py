@@ -164,6 +164,32 @@ def test_what_it_is_to_hold_what_is_wanted(wanted: Any, live: Any, does: bool) -
     assert holds(wanted, live) is does
 
 
+@pytest.mark.parametrize(
+    ("wanted", "live", "does"),
+    [
+        ("0.5", "500m", True),
+        ("1024Mi", "1Gi", True),
+        (1, "1", True),
+        ("1e3", "1k", True),
+        ("0.1", "100m", True),
+        ("500m", "501m", False),
+        ("1G", "1Gi", False),
+        ("1", None, False),
+        ("much", "500m", False),
+    ],
+)
+def test_quantities_are_compared_by_what_they_are(wanted: Any, live: Any, *, does: bool) -> None:
+    for member in ("requests", "limits"):
+        assert holds({member: {"cpu": wanted}}, {member: {"cpu": live}}) is does
+    assert holds({"annotations": {"a": "0.5"}}, {"annotations": {"a": "500m"}}) is False
+
+
+def test_a_volume_may_be_mounted_at_two_paths() -> None:
+    mounts = [{"name": "a", "mountPath": "/a"}, {"name": "a", "mountPath": "/b"}]
+    assert holds({"volumeMounts": mounts}, {"volumeMounts": list(reversed(mounts))})
+    assert not holds({"volumeMounts": mounts}, {"volumeMounts": mounts[:1]})
+
+
 def deployment(*conditions: Json, replicas: int = 2, **status: Any) -> Json:
     usual = {
         "observedGeneration": 3,
