@@ -5,13 +5,16 @@ Silence is filled by `Pacer`. It knows nothing of credits.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
+from functools import partial
 from math import ceil
 from typing import Any, NoReturn, Protocol
 
+from gateway.core.concurrency.worker_thread import WorkerThread
 from gateway.core.errors import InvalidRequest, Overloaded, RateLimited, RequestTooLarge
 from gateway.core.shares import Holder, Shares
 from gateway.core.spec import FleetLimits
+from gateway.pipeline.content_coding import PIECE_BYTES, decompress, read_coding
 
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
@@ -127,21 +130,41 @@ class Connection:
         self.sent_at = 0.0
         self.busy_since: float | None = None
 
-    async def read_body(self, holder: Holder, limits: FleetLimits) -> bytes:
-        """The whole body, held for its account until `release_body`.
+    async def read_body(
+        self, holder: Holder, limits: FleetLimits, worker_thread: WorkerThread
+    ) -> bytes:
+        """The whole body, not compressed, held for its account until `release_body`.
 
         Raises `RequestTooLarge`, `RateLimited` where the account's bodies are as many as they may
         be, `Overloaded` where all are, `ClientGone`, and `InvalidRequest` for one that stops
         arriving, or comes too slowly: what is half here is held all the while.
         """
         self._holder = holder
-        if b"content-encoding" in self.named:
-            self._refuse_encodings()
+        coding = read_coding(self.headers) if b"content-encoding" in self.named else None
         body = self._cycle.whole_body()
         if body is None:
-            return await self._receive_body(limits)
-        self._take(len(body), limits.body_bytes)
-        return body
+            body = await self._receive_body(limits)
+        else:
+            self._take(len(body), limits.body_bytes)
+        if coding is None:
+            return body
+        return await self._open(decompress(body, coding), limits.body_bytes, worker_thread)
+
+    async def _open(
+        self, pieces: Iterator[bytes], size_max: int, worker_thread: WorkerThread
+    ) -> bytes:
+        """A compressed body's content, held beside the body while that is read."""
+        compressed, size, opened = self.held, 0, list[bytes]()
+        work, weight = partial(next, pieces, b""), compressed
+        while piece := await worker_thread.run(self._holder, weight, work):
+            opened.append(piece)
+            size += len(piece)
+            if size > size_max:
+                raise _too_large(size_max)
+            self.hold(compressed + size)
+            weight = PIECE_BYTES
+        self.hold(size)
+        return b"".join(opened)
 
     async def _receive_body(self, limits: FleetLimits) -> bytes:
         length = self.named.get(b"content-length", b"")
@@ -170,11 +193,6 @@ class Connection:
         if message["type"] == "http.disconnect":
             raise ClientGone
         return message
-
-    def _refuse_encodings(self) -> None:
-        for name, value in self.headers:
-            if name == b"content-encoding" and value.lower() != b"identity":
-                raise InvalidRequest("compressed request bodies are not supported")
 
     def _take(self, size: int, size_max: int) -> None:
         if self.held + size > size_max:

@@ -116,7 +116,7 @@ class Flow:
         key.acquire()
         state.go("admit")
         caller, limits = key.caller, self._limits
-        body = await connection.read_body(caller.holder, limits)
+        body = await connection.read_body(caller.holder, limits, self._worker_thread)
         size = len(body)
         if size > COUNTED_BYTES:
             made = await self._worker_thread.run(caller.holder, size, partial(made_bytes, body))

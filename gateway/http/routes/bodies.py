@@ -23,7 +23,7 @@ async def whole_body(
     holder = key.caller.holder
     connection = Connection(request.scope, services.memory)
     try:
-        body = await connection.read_body(holder, services.limits)
+        body = await connection.read_body(holder, services.limits, services.worker_thread)
         if len(body) > COUNTED_BYTES:
             made = await services.worker_thread.run(holder, len(body), partial(made_bytes, body))
             connection.hold(made)

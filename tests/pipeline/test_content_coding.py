@@ -1,0 +1,89 @@
+"""A compressed body opens piece by piece, and is refused where it is not what its header states."""
+
+import gzip
+import os
+import zlib
+from collections.abc import Callable
+
+import pytest
+
+from gateway.core.errors import InvalidRequest
+from gateway.pipeline.content_coding import PIECE_BYTES, decompress, read_coding
+
+MIB = 2**20
+CODERS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "x-gzip": gzip.compress,
+    "deflate": zlib.compress,
+}
+
+every_coding = pytest.mark.parametrize(("coding", "coder"), CODERS.items())
+
+
+@every_coding
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{}", b" " * (5 * MIB), os.urandom(3 * MIB), os.urandom(MIB) + b"a" * MIB],
+    ids=["empty", "short", "even", "random", "mixed"],
+)
+def test_the_content_comes_back(
+    coding: str, coder: Callable[[bytes], bytes], content: bytes
+) -> None:
+    assert b"".join(decompress(coder(content), coding)) == content
+
+
+def test_no_more_than_a_piece_is_made_before_it_is_asked_for() -> None:
+    """A thousand times as much as arrived: its reader has seen a few pieces, and stops."""
+    packer = zlib.compressobj(9, wbits=31)
+    zeros = b"\0" * MIB
+    bomb = b"".join([*(packer.compress(zeros) for _ in range(128)), packer.flush()])
+    assert len(bomb) < MIB // 4
+    pieces = decompress(bomb, "gzip")
+    sizes = [len(next(pieces)) for _ in range(4)]
+    assert max(sizes) <= PIECE_BYTES
+
+
+@every_coding
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda body: b"", "ends before"),
+        (lambda body: body[:-1], "ends before"),
+        (lambda body: b"{}" + body, "is not"),
+        (lambda body: body[:-5] + b"\0\0\0\0\0", "is not"),
+        (lambda body: body + b"{}", "goes on"),
+        (lambda body: body + body, "goes on"),
+    ],
+    ids=["nothing", "cut", "plain", "sum", "rest", "twice"],
+)
+def test_what_is_not_whole_is_refused(
+    coding: str, coder: Callable[[bytes], bytes], spoil: Callable[[bytes], bytes], reason: str
+) -> None:
+    with pytest.raises(InvalidRequest, match=reason):
+        list(decompress(spoil(coder(os.urandom(1000))), coding))
+
+
+@pytest.mark.parametrize(
+    ("values", "coding"),
+    [
+        ([b"gzip"], "gzip"),
+        ([b" GZIP "], "gzip"),
+        ([b"x-gzip"], "x-gzip"),
+        ([b"deflate"], "deflate"),
+        ([b"identity, gzip"], "gzip"),
+        ([b"identity", b"Deflate"], "deflate"),
+        ([b"identity"], None),
+        ([b""], None),
+    ],
+)
+def test_the_coding_of_a_body(values: list[bytes], coding: str | None) -> None:
+    headers = [(b"content-encoding", value) for value in values]
+    assert read_coding([(b"accept-encoding", b"br"), *headers]) == coding
+
+
+@pytest.mark.parametrize(
+    "values", [[b"zstd"], [b"br"], [b"\xff"], [b"gzip, gzip"], [b"gzip", b"deflate"]]
+)
+def test_any_other_coding_is_refused(values: list[bytes]) -> None:
+    with pytest.raises(InvalidRequest, match="use gzip or deflate"):
+        read_coding([(b"content-encoding", value) for value in values])
