@@ -32,6 +32,8 @@ _PARTS = {
     "summary_text": ("reasoning", "text"),
     "reasoning_text": ("reasoning", "text"),
 }
+#: items that hold parts of an answer; others, as of a compaction, are not for the client to read
+_READ_ITEMS = ("message", "reasoning")
 _ENDS = {"response.completed": "completed", "response.incomplete": "incomplete"}
 
 
@@ -139,6 +141,8 @@ def _refusal(text: Any) -> list[Event]:
 
 def _pieces(item: Object) -> Iterator[tuple[str, Any]]:
     """The texts of an item by their kind, paragraphs between them; of reasoning the summary."""
+    if item.get("type") not in _READ_ITEMS:
+        return
     has_reasoning = False
     for part in item.get("summary") or item.get("content") or ():
         if part.get("type") not in _PARTS:

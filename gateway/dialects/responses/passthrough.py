@@ -25,8 +25,14 @@ from gateway.dialects.responses.request_writer import SEALED, switch_off
 from gateway.dialects.responses.tools import Toolbox
 from gateway.dialects.responses.types import Object, ResponsesBody
 
-#: the price is the administrator's choice; the result of a compaction could be read by nobody here
-_NOT_THE_CLIENTS = ("service_tier", "context_management")
+#: the price and the payer are the administrator's choice; the result of a compaction could be read
+#: by nobody here
+_NOT_THE_CLIENTS = (
+    "service_tier",
+    "billing_policy",
+    "fallback_credit_token",
+    "context_management",
+)
 
 _CALL, _OUTPUT = "function_call", "function_call_output"
 _ELSEWHERE = frozenset({"file_id", "file_url"})

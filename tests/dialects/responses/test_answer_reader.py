@@ -234,6 +234,29 @@ def test_a_whole_response() -> None:
     ]
 
 
+UNREAD = [
+    {"type": "compaction", "encrypted_content": "sealed", "content": "sealed", "summary": "x"},
+    {"type": "configuration_update", "content": {"odd": 1}},
+    {"type": "of_the_future", "content": [{"type": "output_text", "text": "not the answer"}, 5]},
+    {"content": 5},
+]
+SAID = {
+    "type": "message",
+    "phase": "final_answer",
+    "content": [{"type": "output_text", "text": "Hi"}],
+}
+
+
+@pytest.mark.parametrize("item", UNREAD, ids=lambda item: item.get("type", "none"))
+def test_an_item_that_is_unknown_breaks_no_turn(item: dict[str, Any]) -> None:
+    expected = [Text("Hi"), Finished("stop"), TOLD]
+    stream, events = read(CREATED, added(0, **item), done(0, **item), done(1, **SAID), ended())
+    assert events == expected
+    assert stream.complete
+    whole = {"status": "completed", "output": [item, SAID], "usage": USAGE}
+    assert read_whole(whole).events() == expected
+
+
 def test_a_whole_response_that_refuses() -> None:
     output = [{"type": "message", "content": [{"type": "refusal", "refusal": "No."}]}]
     assert read_whole({"status": "completed", "output": output}).events() == [

@@ -115,8 +115,30 @@ def test_what_tells_who_asks_is_taken_away() -> None:
     assert sent["safety_identifier"] == "alice"
 
 
+def test_the_phase_of_an_answer_goes_back() -> None:
+    said = {
+        "type": "message",
+        "role": "assistant",
+        "content": "Let me look.",
+        "phase": "commentary",
+    }
+    assert raw_body(asked(GO, said, CALL, OUTPUT))["input"] == [GO, said, CALL, OUTPUT]
+
+
+@pytest.mark.parametrize(
+    "kind", ["configuration_update", "compaction_trigger", "compaction", "of_the_future"]
+)
+def test_items_that_cannot_be_served_are_left_out_by_the_translation(kind: str) -> None:
+    """They may be of another account, or of another upstream."""
+    item = {"type": kind, "id": "x_1", "encrypted_content": "sealed"}
+    body = asked(GO, item, CALL, OUTPUT)
+    assert prepare(body) is None
+    assert parse_call({"model": "public", **body}).request.degraded == [f"input.{kind}"]
+
+
 def test_what_decides_on_the_bill_is_the_administrators() -> None:
-    own = {"service_tier": "priority", "context_management": [{}], "models": ["dear"]}
+    own: dict[str, Any] = {"service_tier": "priority", "context_management": [{}]}
+    own |= {"billing_policy": {"bill_to": "self"}, "fallback_credit_token": "t", "models": ["dear"]}
     outgoing = prepare(asked(GO, **own, Reasoning={"effort": "xhigh"}))
     assert outgoing is not None
     assert json.loads(outgoing.body).keys().isdisjoint({*own, "Reasoning"})

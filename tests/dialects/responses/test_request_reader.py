@@ -258,13 +258,21 @@ def test_hosted_tools_histories_are_left_out_and_named() -> None:
         user("hi"),
         {"type": "web_search_call", "id": "ws_1", "status": "completed"},
         {"type": "compaction", "encrypted_content": "x"},
+        {"type": "compaction_trigger"},
+        {"type": "configuration_update", "tools": {"odd": 1}, "content": "x"},
         {"type": "of_the_future", "call_id": 1, "output": 2},
-        said("a"),
+        {**said("a"), "phase": "final_answer"},
         user("more"),
     ]
     request = parse(items)
     assert len(request.messages) == 3
-    assert request.degraded == ["input.web_search_call", "input.compaction", "input.of_the_future"]
+    assert request.degraded == [
+        "input.web_search_call",
+        "input.compaction",
+        "input.compaction_trigger",
+        "input.configuration_update",
+        "input.of_the_future",
+    ]
 
 
 def test_typed_calls_travel_as_functions() -> None:
