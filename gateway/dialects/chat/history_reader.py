@@ -135,10 +135,10 @@ def _part(part: str | ContentPart, path: str) -> tuple[InternalPart, ...]:
             return (TextPart(_given(part.text, f"{path}.text")),)
         case "refusal":
             return (TextPart(_given(part.refusal, f"{path}.refusal")),)
-        case "image_url":
+        case "image_url" | "input_image":
             return (_image(part, f"{path}.image_url"),)
-        case "file":
-            file = part.file or File()
+        case "file" | "input_file":
+            file = part.file or File(part.file_data, part.filename)
             heading = TextPart(f"[file {file.filename or 'untitled'}]")
             return (heading, read_file(file.file_data, f"{path}.file"))
     raise UnsupportedParameter(
@@ -155,7 +155,7 @@ def _given(text: str | None, path: str) -> str:
 
 def _image(part: ContentPart, path: str) -> ImagePart:
     given = part.image_url
-    image = ImageURL(given) if isinstance(given, str) else given
+    image = ImageURL(given, part.detail) if isinstance(given, str) else given
     url = None if image is None else read_image_url(image.url)
     if image is None or url is None:
         raise InvalidRequest(

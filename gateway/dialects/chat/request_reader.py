@@ -25,6 +25,7 @@ from gateway.dialects.base import ParsedRequest
 from gateway.dialects.chat.history_reader import read_messages
 from gateway.dialects.chat.plain import Plain, read_plain
 from gateway.dialects.chat.reasoning import SPELLINGS, TEMPLATE_FLAGS, read_reasoning_choice
+from gateway.dialects.chat.responses_body import write_as_chat
 from gateway.dialects.chat.tools import read_choice, read_tools
 from gateway.dialects.chat.types import ChatBody, ChatMessage, ResponseFormat
 from gateway.dialects.json import decode, decode_if_fit, encode
@@ -69,9 +70,10 @@ def parse_body(body: bytes, *, may_be_plain: bool = True) -> ParsedRequest:
         if plain is not None and not plain.continue_final_message:
             written = read_plain(plain.messages, partial(_read_messages, body))
             if written is not None:
-                return _parse(plain, (), written)
+                return _parse(plain, (), written, [])
+    body, left_out = write_as_chat(body)
     given = decode(body, _ANY)
-    return _parse(given, read_messages(given.messages), None)
+    return _parse(given, read_messages(given.messages), None, left_out)
 
 
 def _read_messages(body: bytes) -> tuple[Internal, ...]:
@@ -79,13 +81,16 @@ def _read_messages(body: bytes) -> tuple[Internal, ...]:
 
 
 def _parse(
-    given: ChatBody[Any], messages: tuple[Internal, ...], written: Written | None
+    given: ChatBody[Any],
+    messages: tuple[Internal, ...],
+    written: Written | None,
+    degraded: list[str],
 ) -> ParsedRequest:
     reasoning, extra = ReasoningChoice(), {}
     if _read_seldom(given) != _NOTHING:
         _refuse_unsupported(given)
         reasoning, extra = read_reasoning_choice(given), _read_extra(given)
-    tools = read_tools(given) if given.tools or given.functions else ()
+    tools = read_tools(given, degraded) if given.tools or given.functions else ()
     choice: ToolChoice | None = None
     if given.tool_choice is not None or given.function_call is not None:
         choice, tools = read_choice(given, tools)
@@ -117,7 +122,7 @@ def _parse(
         cache_key=given.prompt_cache_key or None,
         safety_identifier=given.safety_identifier or given.user or None,
         extra=extra,
-        degraded=[],
+        degraded=degraded,
         written=written,
     )
     source = ChatSource(

@@ -1,10 +1,12 @@
-"""Tools and the choice among them, in the current form and in the one of 2023 (`functions`)."""
+"""Tools and the choice among them: in the current form, in the flat one of the Responses API that
+Cursor sends, and in the one of 2023 (`functions`)."""
 
 from typing import Any, Literal
 
 from gateway.core.errors import InvalidRequest, UnsupportedParameter
 from gateway.core.request import Tool, ToolChoice
 from gateway.dialects.chat.types import AllowedTools, ChatBody, Choice, FunctionTool, Named
+from gateway.dialects.inline import shown_kind
 
 _MODES: dict[str, Literal["auto", "none", "required"]] = {
     "auto": "auto",
@@ -13,20 +15,32 @@ _MODES: dict[str, Literal["auto", "none", "required"]] = {
 }
 
 
-def read_tools(body: ChatBody[Any]) -> tuple[Tool, ...]:
-    """Every function on offer; raises `UnsupportedParameter` for any other kind of tool."""
+def read_tools(body: ChatBody[Any], degraded: list[str]) -> tuple[Tool, ...]:
+    """Every function on offer; tools of other kinds are left out and named in `degraded`.
+
+    Raises `UnsupportedParameter` where those are the only ones.
+    """
     tools = []
+    unserved: list[tuple[int, str]] = []
     for index, tool in enumerate(body.tools or ()):
         if tool.type != "function":
-            raise UnsupportedParameter(
-                f"Tools of type '{tool.type[:64]}' are not supported; use 'function'.",
-                param=f"tools.{index}.type",
-            )
-        if tool.function is None:
+            unserved.append((index, tool.type))
+            continue
+        function = tool.function
+        if function is None and tool.name is not None:
+            function = FunctionTool(tool.name, tool.description, tool.parameters, tool.strict)
+        if function is None:
             path = f"tools.{index}.function"
             raise InvalidRequest(f"Missing required parameter: '{path}'.", param=path)
-        tools.append(_tool(tool.function))
+        tools.append(_tool(function))
     tools += [_tool(function) for function in body.functions or ()]
+    for index, kind in unserved:
+        if not tools:
+            raise UnsupportedParameter(
+                f"Tools of type '{kind[:64]}' are not supported; use 'function'.",
+                param=f"tools.{index}.type",
+            )
+        degraded.append(f"tools.{shown_kind(kind)}")
     return tuple(tools)
 
 
@@ -44,7 +58,7 @@ def read_choice(
     if isinstance(wanted, str):
         return _mode(wanted, "tool_choice"), tools
     if wanted.type == "allowed_tools":
-        return _read_allowed(wanted.allowed_tools or AllowedTools(), tools)
+        return _read_allowed(wanted.allowed_tools or AllowedTools(wanted.mode, wanted.tools), tools)
     return _read_named(wanted), tools
 
 
@@ -72,16 +86,18 @@ def _read_named(wanted: Choice) -> ToolChoice:
             f"A tool choice of type '{wanted.type[:64]}' is not supported; use 'function'.",
             param="tool_choice.type",
         )
-    if wanted.function is None:
+    name = wanted.name if wanted.function is None else wanted.function.name
+    if name is None:
         path = "tool_choice.function"
         raise InvalidRequest(f"Missing required parameter: '{path}'.", param=path)
-    return ToolChoice("named", wanted.function.name)
+    return ToolChoice("named", name)
 
 
 def _read_allowed(
     allowed: AllowedTools, tools: tuple[Tool, ...]
 ) -> tuple[ToolChoice, tuple[Tool, ...]]:
-    names = {entry.function.name for entry in allowed.tools if entry.function is not None}
+    given = (each.name if each.function is None else each.function.name for each in allowed.tools)
+    names = {name for name in given if name is not None}
     left = tuple(tool for tool in tools if tool.name in names)
     if len(left) < len(names):
         raise InvalidRequest(

@@ -34,13 +34,19 @@ class File(Struct, frozen=True):
 
 
 class ContentPart(Struct, frozen=True):
-    """One part of a message's content; `type` names the member that counts."""
+    """One part of a message's content; `type` names the member that counts.
+
+    The last three are those of the Responses API's parts.
+    """
 
     type: str = "text"
     text: str | None = None
     refusal: str | None = None
     image_url: ImageURL | str | None = None
     file: File | None = None
+    detail: str | None = None
+    file_data: str | None = None
+    filename: str | None = None
 
 
 class Function(Struct, frozen=True):
@@ -84,10 +90,14 @@ class FunctionTool(Struct, frozen=True):
 
 
 class ChatTool(Struct, frozen=True):
-    """A tool on offer; only functions can be served."""
+    """A tool on offer; only functions can be served. Flat, it has a function's own members."""
 
     type: str = "function"
     function: FunctionTool | None = None
+    name: str | None = None
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
 
 
 class Named(Struct, frozen=True):
@@ -97,9 +107,10 @@ class Named(Struct, frozen=True):
 
 
 class AllowedTool(Struct, frozen=True):
-    """An entry of `allowed_tools`."""
+    """An entry of `allowed_tools`; flat, it has the name itself."""
 
     function: Named | None = None
+    name: str | None = None
 
 
 class AllowedTools(Struct, frozen=True):
@@ -110,11 +121,14 @@ class AllowedTools(Struct, frozen=True):
 
 
 class Choice(Struct, frozen=True):
-    """`tool_choice` in its object form."""
+    """`tool_choice` in its object form; flat, it has the last three members."""
 
     type: str = "function"
     function: Named | None = None
     allowed_tools: AllowedTools | None = None
+    name: str | None = None
+    mode: str = "auto"
+    tools: list[AllowedTool] = []
 
 
 class Schema(Struct, frozen=True):

@@ -231,6 +231,7 @@ def test_members_that_change_nothing_are_dropped() -> None:
         ({"logit_bias": {"1": "x"}}, "logit_bias"),
         ({"stop": 5}, "stop"),
         ({"tools": [{"type": "function"}]}, "tools.0.function"),
+        ({"tools": [{"type": "function", "name": 5}]}, "tools.0.name"),
         ({"tools": [{"type": "function", "function": {}}]}, "tools.0.function.name"),
         ({"tool_choice": "perhaps"}, "tool_choice"),
         ({"tool_choice": {"type": "function"}}, "tool_choice.function"),
@@ -350,9 +351,16 @@ BODIES = st.fixed_dictionaries(
         ANYTHING,
     ),
 )
+#: as Cursor sends them to this route
+RESPONSES_BODIES = st.fixed_dictionaries(
+    {"model": st.text(), "input": ANYTHING | st.lists(ANYTHING)},
+    optional=dict.fromkeys(
+        ("instructions", "text", "max_output_tokens", "tools", "tool_choice"), ANYTHING
+    ),
+)
 
 
-@given(BODIES)
+@given(BODIES | RESPONSES_BODIES)
 def test_nothing_a_client_sends_raises_anything_but_a_request_error(body: dict[str, Any]) -> None:
     try:
         raw = json.dumps(body).encode()
