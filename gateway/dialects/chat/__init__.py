@@ -2,6 +2,7 @@
 
 From a client to an upstream     request_reader    history_reader, tools, reasoning
                                  request_writer    history_writer
-Back, where both speak chat      answer_stream, answer_writer: chunk_scanner, chunk_template, repair
+Back, for all clients            answer_stream: chunk_scanner, chunk_template, odd_answers
+      where both speak chat      answer_writer, completion: model_splice, repair
       into events, or from them  answer_reader, event_writer
 """

@@ -27,7 +27,7 @@ from gateway.core.events import (
 from gateway.dialects.answer_reader import STREAM_BYTES_MAX
 from gateway.dialects.chat.calls import CallAssembly
 from gateway.dialects.chat.repair import join_details
-from gateway.dialects.chat.tables import FINISH_REASONS, read_usage
+from gateway.dialects.chat.tables import CUT, FINISH_REASONS, read_usage
 from gateway.dialects.think_tags import ThinkSplitter
 
 
@@ -148,8 +148,10 @@ class EventDecoder:
             _emit(self._thinking.finish(), events)
         self._finished = True
         reason = FINISH_REASONS.get(choice.finish_reason or "", "stop")
-        if reason == "stop" and self._calls.any_started:
-            reason = "tool_calls"
+        if self._calls.any_started:
+            reason = "tool_calls" if reason == "stop" else reason
+            pieces = () if reason in CUT else self._calls.finish()
+            events += [CallArguments(piece.position, piece.arguments) for piece in pieces]
         sequence = None
         if reason == "stop":
             sequence = _first_text(choice.stop_reason, choice.matched_stop)

@@ -91,7 +91,7 @@ class ChatStream(ChunkScanner):
 
     def answer(self, body: bytes) -> Completion:
         """A whole completion. Raises `UpstreamBroken` and the upstream's own errors."""
-        self.add_whole(body)
+        body = self.add_whole(body)
         if self.error:
             raise broken_by(self.error, self._credential, begun=False)
         return ChatAnswer(body, len(body), self.usage)
@@ -112,7 +112,7 @@ class ChatStream(ChunkScanner):
                 self.failure = UpstreamBroken("The upstream sent something that is not a chunk.")
                 break
             try:
-                plain = self.add(data)
+                data, plain = self.add(data)
             except UpstreamBroken as error:
                 self.failure = error
                 break

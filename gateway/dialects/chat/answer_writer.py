@@ -5,7 +5,7 @@
 
 Owns what clients rely on: the public model name, a role in the first delta, calls that begin with
 id and name, one usage chunk for who asked and none for who did not, `[DONE]` only at a good end.
-Must never parse a chunk that a look at its bytes clears.
+Must never make objects of a chunk that a look at its bytes clears.
 """
 
 from functools import cached_property, partial
@@ -180,7 +180,7 @@ class ChatRenderer:
 
     def _repair(self, data: bytes) -> list[bytes]:
         event = _decode(data)
-        if self._identity is None:
+        if self._identity is None and event.get("choices"):
             self._identity = {
                 name: event[name] for name in ("id", "object", "created") if name in event
             }
@@ -208,7 +208,7 @@ class ChatRenderer:
         reason = choice.get("finish_reason")
         repair_reasoning(delta)
         if calls is not None:
-            repair_delta_calls(delta, calls, legacy=self._source.legacy, is_last=bool(reason))
+            repair_delta_calls(delta, calls, legacy=self._source.legacy, reason=reason)
         if is_first and not delta.get("role"):
             delta.pop("role", None)
             choice["delta"] = delta = {"role": "assistant", **delta}

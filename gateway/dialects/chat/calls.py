@@ -26,7 +26,16 @@ class Piece(Struct, frozen=True):
 
 
 class _PendingCall:
-    __slots__ = ("held", "id", "name", "position", "started")
+    __slots__ = (
+        "growing",
+        "has_arguments",
+        "held",
+        "id",
+        "is_whole",
+        "name",
+        "position",
+        "started",
+    )
 
     def __init__(self, position: int) -> None:
         self.position = position
@@ -35,6 +44,16 @@ class _PendingCall:
         #: arguments that came before the name
         self.held: list[str] = []
         self.started = False
+        self.has_arguments = False
+        #: where no id names it: its arguments so far, for one index may stand for several calls
+        self.growing: GrowingObject | None = None
+        self.is_whole = False
+
+    def add(self, arguments: str) -> None:
+        """Note arguments."""
+        self.has_arguments = True
+        if self.growing is not None:
+            self.is_whole = self.growing.is_whole_with(arguments)
 
 
 class CallAssembly:
@@ -55,7 +74,11 @@ class CallAssembly:
         self, index: int | None, call_id: str | None, name: str | None, arguments: str | None
     ) -> Piece | None:
         """One piece of the upstream's; None where there is nothing to send yet."""
-        call = self._find(index, call_id, name)
+        call = self._find(index, call_id, name, arguments)
+        if not (call.id or call_id or call.started):
+            call.growing = call.growing or GrowingObject()
+        if arguments:
+            call.add(arguments)
         if call.started:
             return Piece(call.position, arguments) if arguments else None
         call.id = call.id or call_id or ""
@@ -70,10 +93,26 @@ class CallAssembly:
         call.held.clear()
         return Piece(call.position, held, call.id, call.name)
 
-    def _find(self, index: int | None, call_id: str | None, name: str | None) -> _PendingCall:
+    def note(self, position: int, arguments: str) -> None:
+        """Note arguments that were sent without `take`."""
+        self._calls[position].add(arguments)
+
+    def finish(self) -> list[Piece]:
+        """The arguments of the calls that got none."""
+        return [
+            Piece(call.position, "{}")
+            for call in self._calls
+            if call.started and not call.has_arguments
+        ]
+
+    def _find(
+        self, index: int | None, call_id: str | None, name: str | None, arguments: str | None
+    ) -> _PendingCall:
         """The call a piece belongs to, made where it is new."""
         call = self._by_index.get(index) if index is not None else self._last()
-        is_other = bool(call and call.started and call_id and name and call_id != call.id)
+        is_other = False
+        if call is not None and call.started and name:
+            is_other = call_id != call.id if call_id else bool(arguments) and call.is_whole
         if call is None or is_other:
             call = _PendingCall(len(self._calls))
             self._calls.append(call)
@@ -115,6 +154,7 @@ class CallSequence:
         """Note that arguments of the call under way were sent without `take`."""
         if arguments:
             self._fresh.append(arguments)
+            self._assembly.note(self._position, arguments)
 
     def take(
         self, index: int | None, call_id: str | None, name: str | None, arguments: str | None
@@ -132,8 +172,13 @@ class CallSequence:
             emitted += self._emit()
         return emitted
 
-    def finish(self) -> list[Piece]:
-        """The pieces that still wait at the end of the choice."""
+    def finish(self, *, is_cut: bool = False) -> list[Piece]:
+        """The pieces that still wait at the end of the choice.
+
+        A call without arguments has those of an empty object, unless the end cut them off.
+        """
+        for piece in () if is_cut else self._assembly.finish():
+            self._waiting.setdefault(piece.position, []).append(piece)
         waiting = sorted(self._waiting)
         return [piece for position in waiting for piece in self._waiting.pop(position)]
 

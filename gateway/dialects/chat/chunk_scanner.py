@@ -1,41 +1,88 @@
-"""The facts that the gateway needs of every chunk, read from its bytes where that is enough.
+"""The facts that the gateway needs of every chunk, which fits narrow types or is put into them.
 
-    "usage", "error" or "finish_reason" with a value? ── no ──▶ plain
-                                                     └─ yes ─▶ decode, remember
+    fits ── neither usage, error nor finish reason ──▶ plain
+      │  └─ any of them ──▶ remembered
+      └─ does not ──▶ straightened, then as above
 
-Inside a JSON string quotation marks are escaped, so these bytes are members, or at worst a string
-that is exactly this word: then the chunk is decoded for nothing.
+Readers and writers behind this get the reference's types in every member they read, so that one
+odd member neither breaks an answer nor reaches a client.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Raw, Struct
 
 from gateway.core.errors import UpstreamBroken
 from gateway.core.events import Usage
+from gateway.dialects.chat.odd_answers import INDEX_MAX, Straightener
 from gateway.dialects.chat.tables import FAILED, read_usage
 
+T = TypeVar("T")
 
-class _ScannedChoice(Struct):
-    index: int | None = None
+_Id = Annotated[str, Meta(min_length=1)]
+_Index = Annotated[int, Meta(ge=0, le=INDEX_MAX)]
+
+
+class _ScannedFunction(Struct, gc=False):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class _ScannedCall(Struct, gc=False):
+    index: _Index | None = None
+    id: str | None = None
+    type: str | None = None
+    function: _ScannedFunction | None = None
+
+
+class _ScannedDelta(Struct, gc=False):
+    role: Literal["assistant"] | None = None
+    content: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    reasoning_details: list[Raw] | None = None
+    refusal: str | None = None
+    tool_calls: list[_ScannedCall] | None = None
+    function_call: _ScannedFunction | None = None
+
+
+class _ScannedEnd(Struct, gc=False, kw_only=True):
+    index: _Index
     finish_reason: str | None = None
+    logprobs: dict[str, Raw] | None = None
     usage: Any = None
 
 
-class _ScannedChunk(Struct):
-    choices: list[_ScannedChoice] | None = None
+class _ScannedChoice(_ScannedEnd, gc=False, kw_only=True):
+    delta: _ScannedDelta
+
+
+class _ScannedWholeChoice(_ScannedEnd, gc=False, kw_only=True):
+    message: _ScannedDelta
+
+
+class _Scanned(Struct, gc=False, kw_only=True):
+    id: _Id
+    created: int
+    model: str | None = None
     usage: Any = None
     error: Any = None
 
 
-_decode = msgspec.json.Decoder(_ScannedChunk).decode
+class _ScannedChunk(_Scanned, gc=False, kw_only=True):
+    object: Literal["chat.completion.chunk"]
+    choices: list[_ScannedChoice]
 
-#: (member, tight null, spaced null)
-_MEMBERS = tuple(
-    (b'"%b"' % name, b'"%b":null' % name, b'"%b": null' % name)
-    for name in (b"usage", b"error", b"finish_reason")
-)
+
+class _ScannedCompletion(_Scanned, gc=False, kw_only=True):
+    object: Literal["chat.completion"]
+    choices: list[_ScannedWholeChoice]
+
+
+_decode_chunk = msgspec.json.Decoder(_ScannedChunk).decode
+_decode_completion = msgspec.json.Decoder(_ScannedCompletion).decode
 
 
 class ChunkScanner:
@@ -52,6 +99,8 @@ class ChunkScanner:
         self._finished: set[int] = set()
         self.usage: Usage | None = None
         self.error: Any = None
+        self._id = ""
+        self._straightener: Straightener | None = None
 
     @property
     def complete(self) -> bool:
@@ -63,42 +112,60 @@ class ChunkScanner:
         """True if even a connection that breaks now takes nothing from the answer."""
         return len(self._finished) >= self._choices and not self._open
 
-    def add(self, data: bytes) -> bool:
-        """Remember the facts of a chunk; returns True if it is plain."""
-        if self._choices == 1:
-            # Each of the members is absent, or null everywhere.
-            for member, tight, spaced in _MEMBERS:
-                count = data.count(member) - data.count(tight) if member in data else 0
-                if count and count != data.count(spaced):
+    def add(self, data: bytes) -> tuple[bytes, bool]:
+        """Remember the facts of a chunk; returns it as it goes on, and whether it is plain."""
+        try:
+            chunk = _decode_chunk(data)
+        except (ValueError, RecursionError):
+            chunk = None
+        if chunk is None or (self._id and chunk.id != self._id):
+            data, straight = self._straighten(data, _decode_chunk, is_whole=False)
+            chunk = straight
+        if chunk.choices:
+            self._id = chunk.id
+        if chunk.usage is None and chunk.error is None and self._choices == 1:
+            for choice in chunk.choices:
+                if choice.finish_reason or choice.usage is not None:
                     break
             else:
-                return True
-        try:
-            chunk = _decode(data)
-        except (ValueError, RecursionError):
-            raise UpstreamBroken("The upstream sent something that is not a chunk.") from None
-        return self._note(chunk)
+                return data, True
+        return data, self._note(chunk)
 
-    def add_whole(self, body: bytes) -> None:
-        """Remember the facts of a completion."""
+    def add_whole(self, body: bytes) -> bytes:
+        """Remember the facts of a completion; returns it as it goes on."""
         try:
-            chunk = _decode(body)
+            answer = _decode_completion(body)
         except (ValueError, RecursionError):
-            raise UpstreamBroken("The upstream sent something that is no answer.") from None
-        for position, choice in enumerate(chunk.choices or ()):
+            body, answer = self._straighten(body, _decode_completion, is_whole=True)
+        for position, choice in enumerate(answer.choices):
             choice.index = position
             if not choice.finish_reason:
                 self._open.add(position)
-        self._note(chunk)
+        self._note(answer)
+        return body
 
-    def _note(self, chunk: _ScannedChunk) -> bool:
+    def _straighten(
+        self, data: bytes, decode: Callable[[bytes], T], *, is_whole: bool
+    ) -> tuple[bytes, T]:
+        if self._straightener is None:
+            self._straightener = Straightener(self._id)
+        try:
+            straight = self._straightener.straighten(data, is_whole=is_whole)
+            return straight, decode(straight)
+        except (ValueError, OverflowError, RecursionError):
+            kind = "no answer" if is_whole else "not a chunk"
+            raise UpstreamBroken(f"The upstream sent something that is {kind}.") from None
+
+    def _note(self, chunk: _ScannedChunk | _ScannedCompletion) -> bool:
         self.error = self.error or chunk.error
         usage = chunk.usage
-        is_plain = not (usage or chunk.error)
-        for choice in chunk.choices or ():
+        is_plain = usage is None and chunk.error is None
+        for choice in chunk.choices:
             usage = usage or choice.usage
-            is_plain = is_plain and not choice.finish_reason and not choice.usage
-            self._note_end(choice.index or 0, choice.finish_reason)
+            if choice.finish_reason or choice.usage is not None:
+                is_plain = False
+            if choice.finish_reason or self._choices > 1:
+                self._note_end(choice.index, choice.finish_reason)
         if usage:
             self.usage = read_usage(usage) or self.usage
         return is_plain
@@ -109,7 +176,7 @@ class ChunkScanner:
         if finish_reason:
             self._finished.add(index)
             self._open.discard(index)
-        elif self._choices > 1 and index not in self._finished:
+        elif index not in self._finished:
             self._open.add(index)
 
 

@@ -18,7 +18,7 @@ from gateway.dialects.chat.tables import write_usage
 
 
 class _KeptFunction(Struct, gc=False):
-    arguments: str
+    arguments: Annotated[str, Meta(min_length=1)]
 
 
 class _KeptCall(Struct, gc=False):
@@ -28,7 +28,7 @@ class _KeptCall(Struct, gc=False):
 
 
 class _KeptMessage(Struct, gc=False):
-    role: str
+    role: Literal["assistant"]
     content: str | None
     tool_calls: Annotated[list[_KeptCall], Meta(min_length=1)] | UnsetType = UNSET
     reasoning: Raw | UnsetType = UNSET
@@ -56,6 +56,8 @@ def write_completion(data: bytes, usage: Usage | None, model: str, *, legacy: bo
         members["model"] = model
         if usage is not None:
             members["usage"] = write_usage(usage)
+        else:
+            members.pop("usage", None)
         choices = members.get("choices", b"[]")
         if legacy or not _is_in_order(choices):
             members["choices"] = _repair(_decode_any(choices), legacy)
@@ -83,6 +85,7 @@ def _repair(choices: Any, legacy: bool) -> Any:
     for choice in objects_in(choices):
         choice.pop("usage", None)
         message = choice.get("message")
-        called = isinstance(message, dict) and repair_message(message, legacy)
-        choice["finish_reason"] = repair_finish(choice.get("finish_reason"), called, legacy)
+        reason = choice.get("finish_reason")
+        called = isinstance(message, dict) and repair_message(message, legacy, reason)
+        choice["finish_reason"] = repair_finish(reason, called, legacy)
     return choices

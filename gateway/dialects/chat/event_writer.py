@@ -25,7 +25,7 @@ from gateway.core.events import (
 )
 from gateway.dialects.base import Exchange
 from gateway.dialects.chat.calls import CallSequence, Piece
-from gateway.dialects.chat.repair import repair_finish, repair_message, write_pieces
+from gateway.dialects.chat.repair import is_cut, repair_finish, repair_message, write_pieces
 from gateway.dialects.chat.tables import write_usage
 from gateway.dialects.sse import data_frame
 
@@ -71,7 +71,8 @@ class EventWriter:
             elif isinstance(event, CallStarted | CallArguments):
                 self._write_pieces(self._take(event), frames)
             elif isinstance(event, Finished):
-                self._write_pieces(self._calls.finish(), frames)
+                pieces = self._calls.finish(is_cut=is_cut(event.reason))
+                self._write_pieces(pieces, frames)
                 frames.append(self._last(event))
         return frames
 
@@ -93,7 +94,7 @@ class EventWriter:
         message: Object = {"role": "assistant", "content": None}
         message |= {member: "".join(pieces) for member, pieces in texts.items() if pieces}
         message |= {"tool_calls": list(calls.values())} if calls else {}
-        repair_message(message, self._legacy)
+        repair_message(message, self._legacy, finished.reason)
         reason = repair_finish(finished.reason, bool(calls), self._legacy)
         choice = {"index": 0, "message": message, "finish_reason": reason, **_matched(finished)}
         completion = {

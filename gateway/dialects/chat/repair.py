@@ -7,7 +7,7 @@ clients read, calls with id, type and name, and a finish reason the SDKs know.
 from typing import Any
 
 from gateway.dialects.chat.calls import CallSequence, Piece, make_call_id
-from gateway.dialects.chat.tables import FINISH_REASONS
+from gateway.dialects.chat.tables import CUT, FINISH_REASONS
 
 
 def repair_finish(reason: Any, called: bool, legacy: bool) -> str:
@@ -16,6 +16,11 @@ def repair_finish(reason: Any, called: bool, legacy: bool) -> str:
     if called and known == "stop":
         known = "tool_calls"
     return "function_call" if legacy and known == "tool_calls" else known
+
+
+def is_cut(reason: Any) -> bool:
+    """True if an answer that ends so may hold a call whose arguments were cut off."""
+    return FINISH_REASONS.get(reason) in CUT if isinstance(reason, str) else False
 
 
 def repair_reasoning(holder: dict[str, Any]) -> None:
@@ -37,7 +42,7 @@ def join_details(details: Any) -> str:
 
 
 def repair_delta_calls(
-    delta: dict[str, Any], calls: CallSequence, *, legacy: bool, is_last: bool
+    delta: dict[str, Any], calls: CallSequence, *, legacy: bool, reason: Any
 ) -> None:
     """Replace the pieces of calls in a delta by those that may be sent now."""
     pieces: list[Piece] = []
@@ -49,8 +54,8 @@ def repair_delta_calls(
             _string(function.get("name")),
             _string(function.get("arguments")),
         )
-    if is_last:
-        pieces += calls.finish()
+    if reason:
+        pieces += calls.finish(is_cut=is_cut(reason))
     write_pieces(delta, pieces, legacy=legacy)
 
 
@@ -78,16 +83,17 @@ def _function(piece: Piece) -> dict[str, Any]:
     return {"name": piece.name, "arguments": piece.arguments}
 
 
-def repair_message(message: dict[str, Any], legacy: bool) -> bool:
-    """Put a whole message right; returns True if it holds a call."""
-    message.setdefault("role", "assistant")
+def repair_message(message: dict[str, Any], legacy: bool, reason: Any = "stop") -> bool:
+    """Put right a whole message that ended for `reason`; returns True if it holds a call."""
+    message["role"] = message.get("role") or "assistant"
     message.setdefault("content", None)
     repair_reasoning(message)
     calls = []
     for position, call in enumerate(objects_in(message.pop("tool_calls", None))):
         function = _object(call.get("function"))
         call_id = _string(call.get("id")) or make_call_id(position)
-        function.setdefault("arguments", "")
+        if not function.get("arguments"):
+            function["arguments"] = "" if is_cut(reason) else "{}"
         calls.append({**call, "id": call_id, "type": "function", "function": function})
     if calls and legacy:
         message["function_call"] = calls[0]["function"]

@@ -2,7 +2,8 @@
 
 Sources: OpenAI API reference, "The chat completion object" (`finish_reason`, `usage`); Moonshot
 (`cached_tokens` beside the counts); OpenRouter, "Errors"; vLLM and SGLang, `FinishReason`;
-DeepSeek, "Create chat completion".
+DeepSeek and Mistral (`model_length`), "Create chat completion"; Zhipu (`sensitive`,
+`network_error`, `model_context_window_exceeded`).
 """
 
 from typing import Any
@@ -19,9 +20,30 @@ FINISH_REASONS: dict[str, FinishReason] = {
     "tool_calls": "tool_calls",
     "function_call": "tool_calls",
     "content_filter": "content_filter",
+    # words of other families, which gateways before them and engines pass on
+    "max_tokens": "length",
+    "max_output_tokens": "length",
+    "model_length": "length",
+    "model_context_window_exceeded": "length",
+    "tool_use": "tool_calls",
+    "refusal": "content_filter",
+    "safety": "content_filter",
+    "sensitive": "content_filter",
 }
+#: reasons that may have cut off the arguments of a call
+CUT = frozenset({"length", "content_filter"})
 #: a choice that ends so was not finished
-FAILED = frozenset({"error", "abort", "insufficient_system_resource"})
+FAILED = frozenset(
+    {
+        "error",
+        "abort",
+        "cancelled",
+        "failed",
+        "insufficient_system_resource",
+        "network_error",
+        "timeout",
+    }
+)
 
 
 class _Details(Struct):

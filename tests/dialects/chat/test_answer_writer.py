@@ -303,7 +303,7 @@ def test_a_client_of_functions_gets_a_function_call() -> None:
         "choices": [{"message": {"content": None, **first(0)}, "finish_reason": "tool_calls"}]
     }
     [choice] = complete(renderer(**legacy), answer)["choices"]
-    assert choice["message"]["function_call"] == {"name": "look", "arguments": ""}
+    assert choice["message"]["function_call"] == {"name": "look", "arguments": "{}"}
     assert "tool_calls" not in choice["message"]
     assert choice["finish_reason"] == "function_call"
 
@@ -368,7 +368,7 @@ def test_a_whole_answer_is_put_right() -> None:
     [told_call] = choice["message"]["tool_calls"]
     assert told_call["id"]
     assert told_call["type"] == "function"
-    assert told_call["function"] == {"name": "look", "arguments": ""}
+    assert told_call["function"] == {"name": "look", "arguments": "{}"}
 
 
 @pytest.mark.parametrize("data", [b"", b"[]", b"{", b"null", b"[" * 100_000])

@@ -1,0 +1,156 @@
+"""Puts an upstream's odd chunk or completion into the shape of the reference, before it is read.
+
+    content, reasoning: a list of parts, an object, a number ─▶ text, and reasoning apart
+    calls: an object, flat, foreign types ─▶ a list of calls, their arguments as JSON text
+    id, object, created that are not there ─▶ filled in, one id for the whole stream
+
+Only what does not fit the narrow types of `chunk_scanner` comes here. Must never lose text,
+reasoning or a call that can be made out. Sources: Mistral, "Reasoning" (parts of `thinking`);
+OpenAI API reference, "The chat completion chunk object".
+"""
+
+import time
+from secrets import token_hex
+from typing import Any
+
+import msgspec
+
+from gateway.dialects.chat.repair import objects_in
+
+Object = dict[str, Any]
+
+_decode = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
+#: of choices and calls
+INDEX_MAX = 2**31 - 1
+_CREATED_MAX = 2**53
+_TEXTS = ("content", "reasoning_content", "reasoning", "refusal")
+
+
+class Straightener:
+    """One answer's; every chunk of it gets the id of the first, which is `id` if that was read."""
+
+    def __init__(self, id: str) -> None:
+        self.id = id
+        self._created = 0
+
+    def straighten(self, data: bytes, *, is_whole: bool) -> bytes:
+        """The same in the reference's shape.
+
+        Raises `ValueError` for what is no object, and as the encoder does for numbers too large.
+        """
+        answer = _decode(data)
+        if not isinstance(answer, dict):
+            raise ValueError("an object was expected")
+        created = _number(answer.get("created"), _CREATED_MAX) or self._created
+        answer["id"] = self.id or _text(answer.get("id")) or f"chatcmpl-{token_hex(12)}"
+        answer["created"] = created or int(time.time())
+        answer["object"] = "chat.completion" if is_whole else "chat.completion.chunk"
+        if not isinstance(answer.get("model"), str):
+            answer.pop("model", None)
+        choices = answer.get("choices")
+        answer["choices"] = objects_in([choices] if isinstance(choices, dict) else choices)
+        for position, choice in enumerate(answer["choices"]):
+            _straighten_choice(choice, position if is_whole else 0, is_whole)
+        if answer["choices"]:  # Azure's first chunk has neither these nor an id
+            self.id, self._created = answer["id"], answer["created"]
+        return _encode(answer)
+
+
+def _straighten_choice(choice: Object, position: int, is_whole: bool) -> None:
+    index = _number(choice.get("index"))
+    choice["index"] = position if index is None else index
+    reason = choice.get("finish_reason")
+    choice["finish_reason"] = _text(reason) or None
+    if not isinstance(choice.get("logprobs"), dict):
+        choice.pop("logprobs", None)
+    wanted, other = ("message", "delta") if is_whole else ("delta", "message")
+    message, spare = choice.pop(wanted, None), choice.pop(other, None)
+    if message is None:
+        message = spare
+    if not isinstance(message, dict):
+        message = {"content": message}
+    choice[wanted] = message
+    _straighten_message(message)
+
+
+def _straighten_message(message: Object) -> None:
+    if message.get("role") != "assistant":
+        message.pop("role", None)
+    for name in _TEXTS:
+        if not isinstance(message.get(name, ""), str | None):
+            texts, thoughts = _read_parts(message[name])
+            message[name] = texts + ("" if name == "content" else thoughts) or None
+            if name == "content" and thoughts:
+                message["reasoning_content"] = _text(message.get("reasoning_content")) + thoughts
+    details = message.get("reasoning_details")
+    if isinstance(details, str | dict):
+        message["reasoning_details"] = [{"text": details} if isinstance(details, str) else details]
+    elif not isinstance(details, list):
+        message.pop("reasoning_details", None)
+    calls = message.get("tool_calls")
+    if isinstance(calls, dict):
+        calls = [calls] if "function" in calls or "name" in calls else list(calls.values())
+    if "tool_calls" in message:
+        message["tool_calls"] = [_straighten_call(call) for call in objects_in(calls)] or None
+    if "function_call" in message:
+        message["function_call"] = _straighten_function(message["function_call"])
+
+
+def _straighten_call(call: Object) -> Object:
+    call["index"] = _number(call.get("index"))
+    call["id"] = _text(call.get("id")) or None
+    call["type"] = "function"
+    call["function"] = _straighten_function(call.get("function") or call)
+    return {name: value for name, value in call.items() if value is not None}
+
+
+def _straighten_function(function: Any) -> Object | None:
+    if isinstance(function, str) and function:
+        return {"name": function}
+    if not isinstance(function, dict):
+        return None
+    straight: Object = {}
+    if name := _text(function.get("name")):
+        straight["name"] = name
+    arguments = function.get("arguments")
+    if isinstance(arguments, str):
+        straight["arguments"] = arguments
+    elif isinstance(arguments, dict):
+        straight["arguments"] = _encode(arguments).decode()
+    return straight
+
+
+def _read_parts(value: Any) -> tuple[str, str]:
+    """Text and reasoning of content in any shape."""
+    if isinstance(value, list):
+        read = [_read_parts(part) for part in value]
+        return "".join(text for text, _ in read), "".join(thought for _, thought in read)
+    if not isinstance(value, dict):
+        return _text(value), ""
+    kind = value.get("type")
+    if kind in ("thinking", "reasoning", "reasoning.text", "reasoning.summary"):
+        names = ("thinking", "text", "reasoning", "content", "summary")
+        inner = next((value[name] for name in names if value.get(name)), "")
+        return "", "".join(_read_parts(inner))
+    for name in ("text", "refusal", "content"):
+        if name in value:
+            return _read_parts(value[name])
+    # One without a type is an answer in JSON that was decoded; an unknown part has no text.
+    return ("", "") if isinstance(kind, str) or not value else (_encode(value).decode(), "")
+
+
+def _text(value: Any) -> str:
+    """A string, or the text of what else says something; nothing for null, false, [] and {}."""
+    if isinstance(value, str):
+        return value
+    return _encode(value).decode() if value or type(value) in (int, float) else ""
+
+
+def _number(value: Any, most: int = INDEX_MAX) -> int | None:
+    """A number that may be written as text or as `1.0`; None for anything else."""
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        value = int(value[:12])
+    elif isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if type(value) is int and 0 <= value <= most else None

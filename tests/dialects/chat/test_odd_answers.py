@@ -1,0 +1,437 @@
+"""Every JSON type in every member of a chat answer, and the content that each client gets of it."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from copy import deepcopy
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import Struct
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
+
+from gateway.core.errors import UpstreamBroken
+from gateway.dialects.base import Renderer
+from gateway.dialects.chat.answer_stream import ChatStream
+from tests.dialects.chat import support as chat
+from tests.dialects.messages import support as messages
+from tests.dialects.responses import support as responses
+from tests.dialects.support import chunk, stream
+
+Object = dict[str, Any]
+
+CALL = {"index": 0, "id": "call_a", "type": "function"}
+LOOK = {"function": {"name": "look", "arguments": '{"at":1}'}}
+#: an answer with all that is read
+ANSWER: Object = {
+    "id": "chatcmpl-1",
+    "object": "",
+    "created": 1_767_225_600,
+    "model": "kimi-k2.6",
+    "choices": [
+        {
+            "index": 0,
+            "delta": {"role": "assistant", "content": "Hello", "tool_calls": [{**CALL, **LOOK}]},
+            "finish_reason": None,
+        }
+    ],
+}
+CHOICE = ("choices", 0)
+DELTA = (*CHOICE, "delta")
+FIRST_CALL = (*DELTA, "tool_calls", 0)
+FUNCTION = (*FIRST_CALL, "function")
+VALUES: tuple[Any, ...] = (None, True, False, 0, 5, 1.5, "", "x", [], ["x"], {}, {"a": 1})
+
+
+class Got(Struct):
+    """The content that a client makes of an answer."""
+
+    text: str = ""
+    reasoning: str = ""
+    calls: list[list[str]] = []
+    reason: str = ""
+
+    @property
+    def content(self) -> tuple[str, str, list[tuple[str, Any]]]:
+        return self.text, self.reasoning, [(name, json.loads(at)) for name, at in self.calls]
+
+
+# The clients: one for each dialect, streamed and whole.
+
+
+def of_chat_message(got: Got, message: Object) -> None:
+    got.text += (message.get("content") or "") + (message.get("refusal") or "")
+    got.reasoning += message.get("reasoning_content") or ""
+    for call in message.get("tool_calls") or ():
+        if call.get("id"):
+            got.calls.append([call["function"]["name"], ""])
+        got.calls[-1 if call.get("id") else call["index"]][1] += call["function"]["arguments"]
+
+
+def of_chat_stream(frames: list[bytes]) -> Got:
+    got = Got()
+    read = chat.read(frames)
+    assert read.pop() == "[DONE]"
+    assert len({event["id"] for event in read}) == 1
+    for event in read:
+        ChatCompletionChunk.model_validate_json(json.dumps(event), strict=True)
+        for choice in event["choices"]:
+            of_chat_message(got, choice["delta"])
+            got.reason = choice["finish_reason"] or got.reason
+    return got
+
+
+def of_chat(body: Object) -> Got:
+    ChatCompletion.model_validate_json(json.dumps(body), strict=True)
+    [choice] = body["choices"]
+    got = Got(reason=choice["finish_reason"])
+    of_chat_message(got, choice["message"])
+    return got
+
+
+def of_response(body: Object) -> Got:
+    details: Object = body["incomplete_details"] or {}
+    got = Got(reason=details["reason"] if details else body["status"])
+    for item in body["output"]:
+        match item["type"]:
+            case "message":
+                for part in item["content"]:
+                    got.text += part.get("text") or part.get("refusal") or ""
+            case "reasoning":
+                got.reasoning += "".join(part["text"] for part in item["summary"])
+            case "function_call":
+                got.calls.append([item["name"], item["arguments"]])
+    return got
+
+
+def of_response_stream(frames: list[bytes]) -> Got:
+    ends = (b"event: response.completed", b"event: response.incomplete")
+    [last] = [frame for frame in frames if frame.startswith(ends)]
+    return of_response(json.loads(last.partition(b"data: ")[2])["response"])
+
+
+def of_message(body: Object) -> Got:
+    got = Got(reason=body["stop_reason"])
+    for block in body["content"]:
+        match block["type"]:
+            case "text":
+                got.text += block["text"]
+            case "thinking":
+                got.reasoning += block["thinking"]
+            case "tool_use":
+                got.calls.append([block["name"], json.dumps(block["input"])])
+    return got
+
+
+def of_message_stream(frames: list[bytes]) -> Got:
+    got = Got()
+    for frame in frames:
+        event = json.loads(frame.partition(b"data: ")[2])
+        delta = event.get("delta") or {}
+        got.text += delta.get("text", "")
+        got.reasoning += delta.get("thinking", "")
+        if event.get("content_block", {}).get("type") == "tool_use":
+            got.calls.append([event["content_block"]["name"], ""])
+        if "partial_json" in delta:
+            got.calls[-1][1] += delta["partial_json"]
+        got.reason = delta.get("stop_reason") or got.reason
+    return got
+
+
+DIALECTS: dict[str, tuple[Callable[..., Renderer], Any, Any]] = {
+    "chat": (chat.renderer, of_chat_stream, of_chat),
+    "responses": (responses.renderer, of_response_stream, of_response),
+    "messages": (messages.renderer_for, of_message_stream, of_message),
+}
+
+
+def streamed(dialect: str, *events: Object | str) -> Got:
+    """The answer to a client, whose stream has begun with the ordinary text `>`."""
+    make, read, _ = DIALECTS[dialect]
+    reader, answer = ChatStream(1, None), make()
+    frames = answer.open()
+    begin = [chunk({"role": "assistant", "content": ""}), chunk({"content": ">"})]
+    for piece in reader.feed(stream(*begin, *events, "[DONE]")):
+        frames += answer.feed(piece)
+    if reader.failure is not None:
+        raise reader.failure
+    assert reader.complete
+    got: Got = read(frames + asyncio.run(answer.close(reader.usage)))
+    assert got.text.startswith(">")
+    got.text = got.text[1:]
+    return got
+
+
+def whole(dialect: str, answer: Object) -> Got:
+    make, _, read = DIALECTS[dialect]
+    reader = ChatStream(1, None)
+    completion = reader.answer(json.dumps(answer).encode())
+    got: Got = read(json.loads(asyncio.run(make().complete(completion))))
+    return got
+
+
+def with_value(path: tuple[Any, ...], value: Any, *, is_whole: bool) -> Object:
+    answer = deepcopy(ANSWER)
+    answer["object"] = "chat.completion" if is_whole else "chat.completion.chunk"
+    holder: Any = answer
+    for name in path[:-1]:
+        holder = holder[name]
+    holder[path[-1]] = value
+    if is_whole:
+        for choice in answer["choices"]:
+            choice["message"] = choice.pop("delta")
+            choice["finish_reason"] = "tool_calls"
+    return answer
+
+
+def both(dialect: str, path: tuple[Any, ...], value: Any) -> list[Got]:
+    odd = with_value(path, value, is_whole=False)
+    return [
+        streamed(dialect, odd, chunk({}, "tool_calls")),
+        whole(dialect, with_value(path, value, is_whole=True)),
+    ]
+
+
+#: a value as text
+TEXTS = ("", "true", "", "0", "5", "1.5", "", "x", "", "x", "", '{"a":1}')
+AT = ("look", {"at": 1})
+PLAIN = ("Hello", "", [AT])
+
+
+def members(field: str, path: tuple[Any, ...], expect: Callable[[str], Any]) -> list[Any]:
+    return [
+        pytest.param(path, value, expect(text), id=f"{field}={json.dumps(value)}")
+        for value, text in zip(VALUES, TEXTS, strict=True)
+    ]
+
+
+CASES = [
+    *(
+        case
+        for path in (
+            ("id",),
+            ("object",),
+            ("created",),
+            ("model",),
+            ("usage",),
+            (*CHOICE, "usage"),
+            (*CHOICE, "stop_reason"),
+            (*DELTA, "role"),
+            (*DELTA, "new"),
+            (*FIRST_CALL, "index"),
+            (*FIRST_CALL, "id"),
+            (*FIRST_CALL, "type"),
+        )
+        for case in members(".".join(map(str, path)), path, lambda _: PLAIN)
+    ),
+    *members("content", (*DELTA, "content"), lambda text: (text, "", [AT])),
+    *members("refusal", (*DELTA, "refusal"), lambda text: ("Hello" + text, "", [AT])),
+    *members("reasoning", (*DELTA, "reasoning"), lambda text: ("Hello", text, [AT])),
+    *members(
+        "reasoning_content", (*DELTA, "reasoning_content"), lambda text: ("Hello", text, [AT])
+    ),
+    *[
+        pytest.param((*DELTA, name), value, expected, id=f"{name}={json.dumps(value)}")
+        for name, value, expected in [
+            *(("reasoning_details", value, PLAIN) for value in VALUES if value != "x"),
+            ("reasoning_details", "x", ("Hello", "x", [AT])),
+            *(("tool_calls", value, ("Hello", "", [])) for value in VALUES),
+            ("tool_calls", {**CALL, **LOOK}, PLAIN),
+            ("tool_calls", {"0": {**CALL, **LOOK}}, PLAIN),
+            ("tool_calls", [{"id": 7, "name": "look", "arguments": {"at": 1}}], PLAIN),
+            ("tool_calls", [{**CALL, "index": "0", **LOOK}], PLAIN),
+        ]
+    ],
+    *[
+        pytest.param(
+            (*FUNCTION, "arguments"),
+            value,
+            ("Hello", "", [("look", expected)]),
+            id=f"arguments={json.dumps(value)}",
+        )
+        for value in VALUES
+        if value != "x"
+        for expected in [value if isinstance(value, dict) else {}]
+    ],
+    *[
+        pytest.param((*CHOICE, "logprobs"), value, PLAIN, id=f"logprobs={json.dumps(value)}")
+        for value in VALUES
+        if not isinstance(value, dict)
+    ],
+    *[
+        pytest.param((*CHOICE, "index"), value, PLAIN, id=f"index={json.dumps(value)}")
+        for value in VALUES
+        if value != 5
+    ],
+    *[
+        pytest.param(DELTA, value, (text, "", []), id=f"delta={json.dumps(value)}")
+        for value, text in zip(VALUES, TEXTS, strict=True)
+        if not isinstance(value, dict)
+    ],
+    pytest.param(
+        (*DELTA, "content"),
+        [
+            {"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]},
+            {"type": "text", "text": "Hello"},
+        ],
+        ("Hello", "Hm.", [AT]),
+        id="mistral",
+    ),
+    pytest.param(
+        (*DELTA, "reasoning_content"),
+        [{"type": "text", "text": "H"}, {"type": "thinking", "thinking": "m."}],
+        ("Hello", "Hm.", [AT]),
+        id="reasoning-parts",
+    ),
+]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize(("path", "value", "expected"), CASES)
+def test_any_value_is_read_for_what_it_is(
+    dialect: str, path: tuple[Any, ...], value: Any, expected: Any
+) -> None:
+    for got in both(dialect, path, value):
+        assert got.content == expected
+
+
+REASONS = {
+    "chat": {"stop": "stop", "length": "length", "content_filter": "content_filter"},
+    "responses": {
+        "stop": "completed",
+        "length": "max_output_tokens",
+        "content_filter": "content_filter",
+    },
+    "messages": {"stop": "end_turn", "length": "max_tokens", "content_filter": "refusal"},
+}
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize(
+    ("reason", "expected"),
+    [
+        ("eos", "stop"),
+        ("nobody_knows", "stop"),
+        (True, "stop"),
+        (5, "stop"),
+        ({"a": 1}, "stop"),
+        ("model_context_window_exceeded", "length"),
+        ("model_length", "length"),
+        ("max_tokens", "length"),
+        ("sensitive", "content_filter"),
+    ],
+)
+def test_reasons_to_stop(dialect: str, reason: Any, expected: str) -> None:
+    end = chunk({"content": "Hello"}, reason)
+    answer = {"choices": [{"message": {"content": "Hello"}, "finish_reason": reason}]}
+    for got in (streamed(dialect, end), whole(dialect, answer)):
+        assert got.content == ("Hello", "", [])
+        assert got.reason == REASONS[dialect][expected]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("reason", ["error", "abort", "network_error", "cancelled"])
+def test_reasons_that_say_failure_are_errors(dialect: str, reason: str) -> None:
+    with pytest.raises(UpstreamBroken, match=reason):
+        streamed(dialect, chunk({"content": "Hello"}, reason))
+    with pytest.raises(UpstreamBroken, match=reason):
+        whole(dialect, {"choices": [{"message": {"content": "H"}, "finish_reason": reason}]})
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("at_once", [True, False])
+def test_calls_that_share_an_index_without_ids_are_as_many_as_were_made(
+    dialect: str, at_once: bool
+) -> None:
+    calls = [
+        {"index": 0, "function": {"name": name, "arguments": arguments}}
+        for name, arguments in [("look", '{"at":1}'), ("look", '{"at":2}'), ("see", "{}")]
+    ]
+    deltas = [{"tool_calls": calls}] if at_once else [{"tool_calls": [call]} for call in calls]
+    got = streamed(dialect, *(chunk(delta) for delta in deltas), chunk({}, "tool_calls"))
+    assert got.content[2] == [("look", {"at": 1}), ("look", {"at": 2}), ("see", {})]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_name_in_every_piece_is_one_call(dialect: str) -> None:
+    pieces = ['{"at"', ":", "1}", ""]
+    chunks = [
+        chunk({"tool_calls": [{"index": 0, "function": {"name": "look", "arguments": piece}}]})
+        for piece in pieces
+    ]
+    assert streamed(dialect, *chunks, chunk({}, "stop")).content == ("", "", [AT])
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_arguments_that_the_end_cut_off_are_not_made_up(dialect: str) -> None:
+    cut = {**CALL, "function": {"name": "look", "arguments": ""}}
+    got = streamed(dialect, chunk({"tool_calls": [cut]}), chunk({}, "length"))
+    assert got.calls == [["look", ""]]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_what_a_chunk_lacks_is_filled_in(dialect: str) -> None:
+    bare = [{"choices": [{"delta": {"content": piece}}]} for piece in ("a", "b", 'c"')]
+    end = {"choices": [{"delta": {}, "finish_reason": "stop"}]}
+    last = {"choices": [], "cost": "0"}
+    assert streamed(dialect, *bare, end, last).content == ('abc"', "", [])
+    answer = {"choices": [{"message": {"content": "abc"}, "finish_reason": "stop"}], "cost": "0"}
+    assert whole(dialect, answer).content == ("abc", "", [])
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_first_chunk_of_nothing_names_no_stream(dialect: str) -> None:
+    """Azure's: the filter's results, without choices or an id."""
+    make, read, _ = DIALECTS[dialect]
+    reader, answer = ChatStream(1, None), make()
+    azure = {"choices": [], "created": 0, "id": "", "model": "", "object": "", "filters": []}
+    chunks = reader.feed(stream(azure, *[chunk({"content": "a"})] * 2, chunk({}, "stop")))
+    frames = answer.open() + [frame for piece in chunks for frame in answer.feed(piece)]
+    got = read(frames + asyncio.run(answer.close(None)))
+    assert got.content == ("aa", "", [])
+    ids = {json.loads(piece.data or b"")["id"] for piece in chunks[1:]}
+    assert ids == {"chatcmpl-1"}
+
+
+def test_every_chunk_has_the_id_of_the_first() -> None:
+    chunks = [{**chunk({"content": "a"}), "id": name} for name in ("one", "two", "three")]
+    reader = ChatStream(1, None)
+    pieces = reader.feed(stream(*chunks))
+    assert [json.loads(piece.data or b"")["id"] for piece in pieces] == ["one"] * 3
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["type", "text", "thinking", "function", "name", "arguments", "index"]),
+            inner,
+            max_size=3,
+        )
+    ),
+    max_leaves=8,
+)
+_PATHS = st.sampled_from(
+    [
+        *[("id",), ("created",), ("choices",), ("usage",), CHOICE, DELTA, FIRST_CALL, FUNCTION],
+        *[(*DELTA, name) for name in ("content", "tool_calls", "reasoning_details")],
+    ]
+)
+
+
+@given(_PATHS, _JSON, st.sampled_from(list(DIALECTS)))
+def test_nothing_an_upstream_sends_raises_anything_but_broken(
+    path: tuple[Any, ...], value: Any, dialect: str
+) -> None:
+    make = DIALECTS[dialect][0]
+    reader, answer = ChatStream(1, None), make()
+    for piece in reader.feed(stream(with_value(path, value, is_whole=False))):
+        answer.feed(piece)
+    assert isinstance(reader.failure, UpstreamBroken | None)
+    odd = json.dumps(with_value(path, value, is_whole=True) if path[0] != "choices" else value)
+    with suppress(UpstreamBroken):
+        asyncio.run(make().complete(ChatStream(1, None).answer(odd.encode())))
