@@ -46,7 +46,10 @@ def test_a_database_that_is_stopped_and_started(
     keys = place.keys()
     assert sorted(keys) == names
     assert {name for name, key in keys.items() if client.balance(key) != 3} == set()
-    assert restarts(faregate.gateway_pods() + faregate.operator_pods()) == before
+    wait_until(
+        lambda: restarts(faregate.gateway_pods() + faregate.operator_pods()) == before,
+        "the same pods to be ready, none of them restarted", 60,
+    )  # fmt: skip
     faregate.check()
 
 

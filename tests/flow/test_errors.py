@@ -253,7 +253,7 @@ def test_a_wrong_method_is_a_405(http: httpx.Client, path: str, method: str) -> 
         "/api",
         "/api/openai/v1",
         "/api/openai/v1/nothing",
-        "/api/openai/v1/chat/completions/",
+        "/api/openai/v1/chat/completions//",
         "/api/openai/v1/messages",
         "/api/anthropic",
         "/api/anthropic/v1/complete",
