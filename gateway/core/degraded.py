@@ -40,6 +40,7 @@ FEATURES: frozenset[str] = frozenset(
         OTHER,
         _HISTORY,
         "document",
+        "image",
         "citations",
         "thinking",
         _BETAS,

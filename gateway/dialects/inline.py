@@ -1,19 +1,21 @@
 """Inline content, the only kind that is served: nothing is fetched for anyone.
 
-Owns what counts as an inline image, and what a file is that a client sends along: text, a document
-whose text has still to be read, or neither. Must never look into the image itself. Sources: RFC
-2397; Moonshot, "Use the Kimi vision model", whose servers take exactly this form of image; OpenAI
-API reference, "File inputs".
+Owns what counts as an inline image, where another is refused, and what a file is that a client
+sends along: text, a document whose text has still to be read, or neither. Must never look into the
+image itself. Sources: RFC 2397; Moonshot, "Use the Kimi vision model", whose servers take exactly
+this form of image; OpenAI API reference, "File inputs".
 """
 
 import re
 from base64 import b64decode
+from collections.abc import Sequence
 from urllib.parse import unquote_to_bytes
 
 from gateway.core.request import DocumentPart, TextPart
 
 PDF = "application/pdf"
 UNKNOWN_TYPE = "Documents of this kind are not supported, only PDF and plain text."
+IMAGE_OMITTED = "[image omitted: it was not given inline]"
 NOT_FETCHED = "Documents must be given inline; they are not fetched, and no files are kept here."
 #: the beginning of every PDF, in base64
 _PDF_START = "JVBERi0"
@@ -38,6 +40,20 @@ def read_image_url(url: str) -> str | None:
         return None
     plain = f"data:{found[1].lower()};base64,"
     return url if url.startswith(plain) else plain + url[found.end() :]
+
+
+def newest_user_message(roles: Sequence[object]) -> int | None:
+    """The index of the user's last message; None where the model has answered since.
+
+    There, and only there, content that cannot be served is refused: further up the client could not
+    take it back, and every later turn would fail.
+    """
+    for index in range(len(roles) - 1, -1, -1):
+        if roles[index] == "user":
+            return index
+        if roles[index] == "assistant":
+            break
+    return None
 
 
 def shown_kind(kind: str) -> str:

@@ -41,7 +41,7 @@ def repair(messages: Sequence[Message], sees_images: bool) -> list[Message]:
     """The conversation with calls and results paired and empty messages dropped.
 
     Every `ToolMessage` of the result holds exactly one text. Images of tool results follow in a
-    user message where the model sees images, and are named as omitted where it does not.
+    user message where the model sees images; where it does not, a note stands for every image.
     """
     repaired: list[Message] = []
     position = 0
@@ -67,13 +67,22 @@ def _keep(message: Message, sees_images: bool) -> list[Message]:
         case AssistantMessage():
             return [message] if message.text or message.calls else []
         case UserMessage():
-            parts = [part for part in message.parts if isinstance(part, ImagePart) or part.text]
-            if len(parts) == len(message.parts):
+            parts = _kept_parts(message.parts, sees_images)
+            if parts == message.parts:
                 return [message] if parts else []
-            return [UserMessage(tuple(parts), message.name)] if parts else []
+            return [UserMessage(parts, message.name)] if parts else []
         case ToolMessage():
             text = TextPart(f"[Result of a tool call]\n{_result_text(message, sees_images)}")
             return [UserMessage((text, *_images(message, sees_images)))]
+
+
+def _kept_parts(parts: tuple[Part, ...], sees_images: bool) -> tuple[Part, ...]:
+    """Images, or a note in the place of each, and texts that are not empty."""
+    return tuple(
+        TextPart(_IMAGE_OMITTED) if isinstance(part, ImagePart) and not sees_images else part
+        for part in parts
+        if isinstance(part, ImagePart) or part.text
+    )
 
 
 def _repair_turn(

@@ -19,11 +19,14 @@ from gateway.core.request import (
     Request,
     Tool,
     ToolChoice,
+    ToolMessage,
     UserMessage,
 )
 from gateway.dialects.adapt.history import fill_reasoning, repair
 from gateway.dialects.adapt.tools import fit_choice
+from gateway.dialects.inline import newest_user_message
 
+_ROLES: dict[type[Message], str] = {UserMessage: "user", AssistantMessage: "assistant"}
 #: for a dialect that has no other word for it
 FREE_JSON = "Answer with one JSON object, and with nothing else."
 
@@ -47,16 +50,17 @@ def prepare(request: Request, resolution: Resolution) -> Prepared:
     degraded: list[str] = []
     tools, choice, instruction = fit_choice(request, resolution.model.profile, degraded)
     instructions = [] if instruction is None else [instruction]
-    return Prepared(fit_messages(request, resolution), tools, choice, instructions, degraded)
+    messages = fit_messages(request, resolution, degraded)
+    return Prepared(messages, tools, choice, instructions, degraded)
 
 
-def fit_messages(request: Request, resolution: Resolution) -> list[Message]:
+def fit_messages(request: Request, resolution: Resolution, degraded: list[str]) -> list[Message]:
     """The messages in an order that every upstream takes; raises `InvalidRequest` where none are
-    left, or the model sees no images."""
+    left, or the user's newest message holds an image and the model sees none."""
     profile = resolution.model.profile
     given = request.read()
     if not profile.sees_images:
-        _refuse_images(given)
+        _look_for_images(given, degraded)
     messages = repair(given, profile.sees_images)
     if not messages:
         raise no_content()
@@ -65,12 +69,18 @@ def fit_messages(request: Request, resolution: Resolution) -> list[Message]:
     return messages
 
 
-def _refuse_images(messages: tuple[Message, ...]) -> None:
+def _look_for_images(messages: tuple[Message, ...], degraded: list[str]) -> None:
+    """Refuse an image that the user has just sent, and name any other as left out."""
+    roles = [_ROLES.get(type(message)) for message in messages]
+    newest = newest_user_message(roles)
     for index, message in enumerate(messages):
-        if isinstance(message, UserMessage) and any(
-            isinstance(part, ImagePart) for part in message.parts
-        ):
-            raise InvalidRequest("This model sees no images.", param=f"messages.{index}.content")
+        if not isinstance(message, UserMessage | ToolMessage):
+            continue
+        if any(isinstance(part, ImagePart) for part in message.parts):
+            if index == newest:
+                path = f"messages.{index}.content"
+                raise InvalidRequest("This model sees no images.", param=path)
+            degraded.append("image")
 
 
 def continues_answer(request: Request) -> bool:

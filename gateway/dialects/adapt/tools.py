@@ -63,8 +63,17 @@ def _check_names(tools: tuple[Tool, ...], profile: Profile) -> None:
 
 
 def fit_parameters(tool: Tool, profile: Profile) -> Raw | Object:
-    """The schema of a tool's parameters."""
-    return fit_schema(tool.parameters or _ANY_PARAMETERS, profile)
+    """The schema of a tool's parameters: an object's, with members, as many providers demand.
+
+    Arguments are always an object, so its schema is one where it does not name its type.
+    """
+    given = tool.parameters or _ANY_PARAMETERS
+    if given.get("type") != "object" or not isinstance(given.get("properties"), dict):
+        properties = given.get("properties")
+        fitted = {**given, "type": "object"}
+        fitted["properties"] = properties if isinstance(properties, dict) else {}
+        given = fitted
+    return fit_schema(given, profile)
 
 
 def fit_schema(schema: Object, profile: Profile) -> Raw | Object:

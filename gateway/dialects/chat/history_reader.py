@@ -1,11 +1,15 @@
 """Messages of the chat dialect, read into the internal conversation.
 
-Owns roles and parts; does not repair what an upstream would refuse (unanswered calls, empty
+Owns roles and parts, and which of these are left out because the client could not take them back:
+images that are not inline and unknown kinds, except in the user's newest message, where they are
+refused. Does not repair what an upstream would refuse (unanswered calls, empty
 messages): that is the upstream's part, for all dialects.
 """
 
 from collections import deque
 from typing import Any
+
+from msgspec import Struct
 
 from gateway.core.errors import InvalidRequest, UnsupportedParameter
 from gateway.core.request import (
@@ -21,41 +25,82 @@ from gateway.core.request import (
 from gateway.core.request import Message as Internal
 from gateway.core.request import Part as InternalPart
 from gateway.dialects.chat.types import ChatMessage, ContentPart, File, Function, ImageURL
-from gateway.dialects.inline import read_file, read_image_url
+from gateway.dialects.inline import (
+    IMAGE_OMITTED,
+    newest_user_message,
+    read_file,
+    read_image_url,
+    shown_kind,
+)
 from gateway.dialects.json import encode
 
+_TEXTS = frozenset({"text", "input_text", "output_text", "refusal"})
+#: what a part that is left out is called, where every dialect has it
+_NAMES = {
+    "image_url": "image",
+    "input_image": "image",
+    "file": "document",
+    "input_file": "document",
+}
 
-def read_messages(messages: list[ChatMessage]) -> tuple[Internal, ...]:
+
+class _Place(Struct, frozen=True):
+    """The place of a content: its path in the body, and whether content that cannot be served is
+    refused there; elsewhere it is named in `degraded`."""
+
+    path: str
+    is_strict: bool
+    degraded: list[str]
+
+    def inside(self, member: object) -> "_Place":
+        return _Place(f"{self.path}.{member}", self.is_strict, self.degraded)
+
+
+def read_messages(messages: list[ChatMessage], degraded: list[str]) -> tuple[Internal, ...]:
     """All messages in their order; raises `InvalidRequest` naming the message and the part."""
     legacy: deque[str] = deque()
-    return tuple([_read(message, index, legacy) for index, message in enumerate(messages)])
+    newest = newest_user_message([message.role for message in messages])
+    return tuple(
+        [
+            _read(message, index, legacy, _content(message, index, newest, degraded))
+            for index, message in enumerate(messages)
+        ]
+    )
 
 
-def _read(message: ChatMessage, index: int, legacy: deque[str]) -> Internal:
+def _content(message: ChatMessage, index: int, newest: int | None, degraded: list[str]) -> _Place:
+    # Instructions are the developer's to mend; without a part they would mean something else.
+    is_strict = index == newest or message.role in ("system", "developer")
+    return _Place(f"messages.{index}.content", is_strict, degraded)
+
+
+def _read(message: ChatMessage, index: int, legacy: deque[str], content: _Place) -> Internal:
     """One message; `legacy` holds the ids made up for function calls that await their result."""
     path = f"messages.{index}"
     match message.role:
         case "user":
-            return UserMessage(_parts(message, path), message.name)
+            return UserMessage(_parts(message, content), message.name)
         case "assistant":
-            return _assistant(message, index, legacy)
+            return _assistant(message, index, legacy, content)
         case "system" | "developer":
-            return SystemMessage(_text(message, path, "\n"))
+            return SystemMessage(_text(message, content, "\n"))
         case "tool":
             if message.tool_call_id is None:
                 path += ".tool_call_id"
                 raise InvalidRequest(f"Missing required parameter: '{path}'.", param=path)
-            return ToolMessage(message.tool_call_id, _parts(message, path))
+            return ToolMessage(message.tool_call_id, _parts(message, content))
         case "function":
             call_id = legacy.popleft() if legacy else f"call_{index}_unknown"
-            return ToolMessage(call_id, _parts(message, path))
+            return ToolMessage(call_id, _parts(message, content))
     raise InvalidRequest(
         f"Unknown role '{message.role[:64]}'; use system, developer, user, assistant or tool.",
         param=f"{path}.role",
     )
 
 
-def _assistant(message: ChatMessage, index: int, legacy: deque[str]) -> AssistantMessage:
+def _assistant(
+    message: ChatMessage, index: int, legacy: deque[str], content: _Place
+) -> AssistantMessage:
     path = f"messages.{index}"
     calls = []
     for position, call in enumerate(message.tool_calls or ()):
@@ -71,7 +116,7 @@ def _assistant(message: ChatMessage, index: int, legacy: deque[str]) -> Assistan
         legacy.append(f"call_{index}_function")
         calls.append(_call(legacy[-1], message.function_call, f"{path}.function_call"))
     return AssistantMessage(
-        text=_text(message, path, "") or message.refusal or None,
+        text=_text(message, content, "") or message.refusal or None,
         reasoning=_reasoning(message),
         calls=tuple(calls),
         name=message.name,
@@ -101,50 +146,60 @@ def _reasoning(message: ChatMessage) -> str | None:
     return "".join(text for text in texts if isinstance(text, str)) or None
 
 
-def _text(message: ChatMessage, path: str, separator: str) -> str:
+def _text(message: ChatMessage, place: _Place, separator: str) -> str:
     """Content that may only be text."""
     if isinstance(message.content, str):
         return message.content
     texts = []
     for position, part in enumerate(message.content or ()):
-        for read in _part(part, f"{path}.content.{position}"):
+        inner = place.inside(position)
+        if not (place.is_strict or isinstance(part, str) or part.type in _TEXTS):
+            _leave_out(part, place.degraded)
+            continue
+        for read in _part(part, inner):
             if isinstance(read, ImagePart | DocumentPart):
                 raise InvalidRequest(
-                    f"A message of role '{message.role}' may hold text only.",
-                    param=f"{path}.content.{position}",
+                    f"A message of role '{message.role}' may hold text only.", param=inner.path
                 )
             texts.append(read.text)
     return separator.join(texts)
 
 
-def _parts(message: ChatMessage, path: str) -> tuple[InternalPart, ...]:
+def _parts(message: ChatMessage, place: _Place) -> tuple[InternalPart, ...]:
     if isinstance(message.content, str):
         return (TextPart(message.content),)
     return tuple(
         read
         for position, part in enumerate(message.content or ())
-        for read in _part(part, f"{path}.content.{position}")
+        for read in _part(part, place.inside(position))
     )
 
 
-def _part(part: str | ContentPart, path: str) -> tuple[InternalPart, ...]:
+def _part(part: str | ContentPart, place: _Place) -> tuple[InternalPart, ...]:
     if isinstance(part, str):
         return (TextPart(part),)
     match part.type:
         case "text" | "input_text" | "output_text":
-            return (TextPart(_given(part.text, f"{path}.text")),)
+            return (TextPart(_given(part.text, f"{place.path}.text")),)
         case "refusal":
-            return (TextPart(_given(part.refusal, f"{path}.refusal")),)
+            return (TextPart(_given(part.refusal, f"{place.path}.refusal")),)
         case "image_url" | "input_image":
-            return (_image(part, f"{path}.image_url"),)
+            return (_image(part, place),)
         case "file" | "input_file":
             file = part.file or File(part.file_data, part.filename)
             heading = TextPart(f"[file {file.filename or 'untitled'}]")
-            return (heading, read_file(file.file_data, f"{path}.file"))
-    raise UnsupportedParameter(
-        f"Content of type '{part.type[:64]}' is not supported; use text, image_url or file.",
-        param=path,
-    )
+            return (heading, read_file(file.file_data, f"{place.path}.file"))
+    if place.is_strict:
+        raise UnsupportedParameter(
+            f"Content of type '{part.type[:64]}' is not supported; use text, image_url or file.",
+            param=place.path,
+        )
+    _leave_out(part, place.degraded)
+    return (TextPart(f"[{shown_kind(part.type)} omitted: not supported]"),)
+
+
+def _leave_out(part: ContentPart, degraded: list[str]) -> None:
+    degraded.append(_NAMES.get(part.type) or f"input.{shown_kind(part.type)}")
 
 
 def _given(text: str | None, path: str) -> str:
@@ -153,14 +208,17 @@ def _given(text: str | None, path: str) -> str:
     return text
 
 
-def _image(part: ContentPart, path: str) -> ImagePart:
+def _image(part: ContentPart, place: _Place) -> InternalPart:
     given = part.image_url
     image = ImageURL(given, part.detail) if isinstance(given, str) else given
     url = None if image is None else read_image_url(image.url)
-    if image is None or url is None:
+    if image is not None and url is not None:
+        return ImagePart(url, image.detail)
+    if place.is_strict:
         raise InvalidRequest(
             "An image must be given inline, as a URL of the form data:image/png;base64,…; the "
             "gateway fetches nothing.",
-            param=path,
+            param=f"{place.path}.image_url",
         )
-    return ImagePart(url, image.detail)
+    _leave_out(part, place.degraded)
+    return TextPart(IMAGE_OMITTED)

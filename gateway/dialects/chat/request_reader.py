@@ -73,11 +73,12 @@ def parse_body(body: bytes, *, may_be_plain: bool = True) -> ParsedRequest:
                 return _parse(plain, (), written, [])
     body, left_out = write_as_chat(body)
     given = decode(body, _ANY)
-    return _parse(given, read_messages(given.messages), None, left_out)
+    return _parse(given, read_messages(given.messages, left_out), None, left_out)
 
 
 def _read_messages(body: bytes) -> tuple[Internal, ...]:
-    return read_messages(decode(body, _ANY).messages)
+    # Plain messages hold nothing that is left out.
+    return read_messages(decode(body, _ANY).messages, [])
 
 
 def _parse(
@@ -122,7 +123,7 @@ def _parse(
         cache_key=given.prompt_cache_key or None,
         safety_identifier=given.safety_identifier or given.user or None,
         extra=extra,
-        degraded=degraded,
+        degraded=list(dict.fromkeys(degraded)),
         written=written,
     )
     source = ChatSource(

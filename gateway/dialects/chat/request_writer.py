@@ -29,7 +29,7 @@ def render_request(request: Request, resolution: Resolution) -> UpstreamRequest:
         tools, choice, instruction = fit_choice(request, profile, degraded)
     body: Object = {
         "model": resolution.model.upstream_model,
-        "messages": _write_messages(request, resolution, instruction),
+        "messages": _write_messages(request, resolution, instruction, degraded),
     }
     if tools:
         body["tools"] = [_write_tool(tool, profile) for tool in tools]
@@ -53,14 +53,14 @@ def render_request(request: Request, resolution: Resolution) -> UpstreamRequest:
 
 
 def _write_messages(
-    request: Request, resolution: Resolution, instruction: str | None
+    request: Request, resolution: Resolution, instruction: str | None, degraded: list[str]
 ) -> Sequence[Any]:
     """The messages as the client wrote them, where nothing is to be added to them."""
     written, profile = request.written, resolution.model.profile
     lacks = resolution.reasoning and profile.reasoning_in_history
     if written is not None and instruction is None and not (lacks and written.has_calls):
         return written.messages
-    messages = fit_messages(request, resolution)
+    messages = fit_messages(request, resolution, degraded)
     if instruction is not None and not request.prefill:
         messages.append(SystemMessage(instruction))
     return write_messages(messages, profile, resolution.reasoning)

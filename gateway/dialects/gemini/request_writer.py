@@ -12,7 +12,6 @@ Sources: Gemini API reference, "Generating content"; Gemini API, "Function calli
 from typing import Any
 from urllib.parse import quote
 
-from msgspec import Raw
 from msgspec.structs import replace
 
 from gateway.core.catalog import Resolution
@@ -31,7 +30,7 @@ from gateway.core.request import (
 from gateway.dialects.adapt.calls import read_arguments
 from gateway.dialects.adapt.parameters import write_parameters
 from gateway.dialects.adapt.prepare import FREE_JSON, Prepared, no_content, no_prefill, prepare
-from gateway.dialects.adapt.tools import fit_schema
+from gateway.dialects.adapt.tools import fit_parameters, fit_schema
 from gateway.dialects.endpoint import UpstreamRequest
 from gateway.dialects.gemini.tables import (
     CALL_PLACE,
@@ -144,8 +143,7 @@ def _write_tool(tool: Tool, profile: Profile) -> Object:
         written["description"] = tool.description
     parameters = tool.parameters or {}
     if parameters.get("properties") or parameters.keys() - _SHAPE:
-        schema: Raw | Object = fit_schema(parameters, profile)
-        written["parametersJsonSchema"] = schema
+        written["parametersJsonSchema"] = fit_parameters(tool, profile)
     return written
 
 

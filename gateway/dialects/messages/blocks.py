@@ -12,7 +12,15 @@ from msgspec import Struct
 
 from gateway.core.errors import UnsupportedParameter
 from gateway.core.request import DocumentPart, ImagePart, Part, TextPart
-from gateway.dialects.inline import NOT_FETCHED, PDF, UNKNOWN_TYPE, read_image_url, text_of
+from gateway.dialects.inline import (
+    IMAGE_OMITTED,
+    NOT_FETCHED,
+    PDF,
+    UNKNOWN_TYPE,
+    read_image_url,
+    shown_kind,
+    text_of,
+)
 from gateway.dialects.messages.types import (
     Block,
     CitationsParam,
@@ -23,6 +31,7 @@ from gateway.dialects.messages.types import (
     SourceParam,
     TextBlock,
     ToolReferenceBlock,
+    kind_of_block,
     read_block,
 )
 
@@ -30,15 +39,20 @@ from gateway.dialects.messages.types import (
 class BlockContext(Struct, frozen=True):
     """The place of a block: its path in the body, and where to name what is left out.
 
-    `unknown_blocks` are blocks of unknown kinds, and empty ones; they are not reported.
+    `unknown_blocks` are places of blocks of unknown kinds, and of empty ones. An image that is not
+    inline is an error in the user's newest message, and left out anywhere else.
     """
 
     path: str
     degraded: list[str]
     unknown_blocks: list[str] = []
+    is_newest: bool = False
 
-    def inside(self, member: str) -> "BlockContext":
-        return BlockContext(f"{self.path}.{member}", self.degraded, self.unknown_blocks)
+    def inside(self, member: str, *, is_newest: bool | None = None) -> "BlockContext":
+        if is_newest is None:
+            is_newest = self.is_newest
+        path = f"{self.path}.{member}"
+        return BlockContext(path, self.degraded, self.unknown_blocks, is_newest)
 
 
 def read_blocks(
@@ -53,6 +67,7 @@ def read_blocks(
         block = read_block(raw, inner.path)
         if block is None:
             place.unknown_blocks.append(inner.path)
+            place.degraded.append(f"input.{shown_kind(kind_of_block(raw))}")
             continue
         if type(block) is TextBlock and (not block.text or block.text.isspace()):
             place.unknown_blocks.append(inner.path)
@@ -92,9 +107,12 @@ def parts_of(block: Block, place: BlockContext) -> Iterator[Part]:
             yield TextPart(f"Tool {name} is now available")
 
 
-def _image(source: SourceParam, place: BlockContext) -> ImagePart:
+def _image(source: SourceParam, place: BlockContext) -> Part:
     url = read_image_url(f"data:{source.media_type};base64,{source.data or ''}")
     if source.type != "base64" or url is None:
+        if not place.is_newest:
+            place.degraded.append("image")
+            return TextPart(IMAGE_OMITTED)
         raise UnsupportedParameter(
             f"{place.path}.source: only images of a base64 source are supported",
             param=f"{place.path}.source",

@@ -22,6 +22,7 @@ from gateway.core.request import (
     UserMessage,
 )
 from gateway.core.seal import Sealer
+from gateway.dialects.inline import newest_user_message
 from gateway.dialects.messages import types
 from gateway.dialects.messages.blocks import (
     BlockContext,
@@ -66,8 +67,10 @@ class HistoryReader:
 
     def read(self, messages: Sequence[types.MessageParam]) -> Iterator[Message]:
         """One wire message becomes none, one or several; empty ones vanish."""
+        newest = newest_user_message([message.role for message in messages])
         for index, message in enumerate(messages):
-            place = BlockContext(f"messages.{index}.content", self._degraded, self.unknown_blocks)
+            path = f"messages.{index}.content"
+            place = BlockContext(path, self._degraded, self.unknown_blocks, index == newest)
             match message.role:
                 case "user":
                     yield from self._user(message.content, place)
@@ -94,7 +97,7 @@ class HistoryReader:
             if isinstance(block, types.ToolResultBlock):
                 yield ToolMessage(
                     decode_call_id(block.tool_use_id),
-                    tuple(read_parts(block.content, inner.inside("content"))),
+                    tuple(read_parts(block.content, inner.inside("content", is_newest=False))),
                     is_error=bool(block.is_error),
                 )
             else:

@@ -182,6 +182,11 @@ _KINDS = frozenset(
 )
 
 
+def kind_of_block(raw: Raw) -> str:
+    """The kind of something that `read_block` took for a block."""
+    return _HEAD.decode(raw).type
+
+
 def read_block(raw: Raw, path: str) -> Block | None:
     """The block at `path`, or None for a kind that is not read here.
 

@@ -1,8 +1,8 @@
 """Content parts that a message or a tool's output may hold, from the wire to internal parts.
 
 Owns what becomes of images and files: a PDF stays a document until its text is read. Must never
-fetch anything: a URL that is not inline is refused. Source: OpenAI API reference, "Responses",
-input content.
+fetch anything: a URL that is not inline is refused, or left out. Source: OpenAI API reference,
+"Responses", input content.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from msgspec import Struct
 from gateway.core.errors import InvalidRequest, UnsupportedParameter
 from gateway.core.request import DocumentPart, ImagePart, TextPart
 from gateway.core.request import Part as InternalPart
-from gateway.dialects.inline import read_file, read_image_url, shown_kind
+from gateway.dialects.inline import IMAGE_OMITTED, read_file, read_image_url, shown_kind
 from gateway.dialects.json import convert, encode
 from gateway.dialects.responses.types import InputPart
 
@@ -24,8 +24,8 @@ _DETAILS = {"low": "low", "high": "high", "auto": "auto", "original": "high"}
 class PartContext(Struct, frozen=True):
     """The place of a content: its path in the body, and whether it is the user's newest message.
 
-    A part of an unknown kind is an error there, and a note in `degraded` further up, where the
-    client could not take it back.
+    An image that is not inline or a part of an unknown kind is an error there, and a note in
+    `degraded` further up, where the client could not take it back.
     """
 
     path: str
@@ -85,13 +85,16 @@ def _read_part(part: InputPart, path: str, place: PartContext) -> InternalPart:
     if part.type == "refusal":
         return TextPart(part.refusal or "")
     if part.type == "input_image":
-        return _image(part, path)
+        return _image(part, path, place)
     return _omitted(part, path, place)
 
 
-def _image(part: InputPart, path: str) -> ImagePart:
+def _image(part: InputPart, path: str, place: PartContext) -> InternalPart:
     given = part.image_url
     url = None if given is None else read_image_url(given)
+    if url is None and not place.is_newest:
+        place.degraded.append("image")
+        return TextPart(IMAGE_OMITTED)
     if url is None:
         member = "image_url" if given is not None or part.file_id is None else "file_id"
         raise InvalidRequest(

@@ -28,7 +28,7 @@ from gateway.core.request import (
     UserMessage,
 )
 from gateway.core.seal import Sealer
-from gateway.dialects.inline import shown_kind
+from gateway.dialects.inline import newest_user_message, shown_kind
 from gateway.dialects.json import convert
 from gateway.dialects.responses.calls import CALLS, OUTPUTS, wrap
 from gateway.dialects.responses.content import PartContext, read_output, read_parts, read_text
@@ -90,7 +90,7 @@ class _ItemReader:
         self._inherited = inherited
         self._sealer = sealer
         self._account_id = account_id
-        self._newest = _newest_user_message(items)
+        self._newest = newest_user_message([_role_of(item) for item in items])
         self._outputs: dict[str, deque[_CallResult]] = {}
         self._text: str | None = None
         self._reasoning: list[str] = []
@@ -245,9 +245,8 @@ class _ItemReader:
         return ToolMessage(call.id, tuple(output.parts), is_error=output.is_error)
 
 
-def _newest_user_message(items: Sequence[Object]) -> int | None:
-    indexes = range(len(items) - 1, -1, -1)
-    return next((index for index in indexes if items[index].get("role") == "user"), None)
+def _role_of(item: Object) -> object:
+    return "assistant" if kind_of(item) in CALLS else item.get("role")
 
 
 def _found_tools(tools: list[Object]) -> str:
