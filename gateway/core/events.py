@@ -68,12 +68,13 @@ class Finished(Struct, frozen=True, gc=False):
 
 
 class Usage(Struct, frozen=True, gc=False):
-    """Tokens: `input` includes `cached`, `output` includes `reasoning`."""
+    """Tokens: `input` includes `cached` and `cache_write`, `output` includes `reasoning`."""
 
     input: int = 0
     output: int = 0
     cached: int = 0
     reasoning: int = 0
+    cache_write: int = 0
 
 
 Event = Reasoning | Signature | Text | Refusal | CallStarted | CallArguments | Finished | Usage

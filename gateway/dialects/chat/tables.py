@@ -1,9 +1,10 @@
 """Words of chat, which are read from upstreams and written to clients.
 
 Sources: OpenAI API reference, "The chat completion object" (`finish_reason`, `usage`); Moonshot
-(`cached_tokens` beside the counts); OpenRouter, "Errors"; vLLM and SGLang, `FinishReason`;
-DeepSeek and Mistral (`model_length`), "Create chat completion"; Zhipu (`sensitive`,
-`network_error`, `model_context_window_exceeded`).
+(`cached_tokens` beside the counts); OpenRouter, "Errors" and "Prompt caching"
+(`cache_write_tokens`); DashScope, "Context cache" (`cache_creation_input_tokens`); vLLM and
+SGLang, `FinishReason`; DeepSeek and Mistral (`model_length`), "Create chat completion";
+Zhipu (`sensitive`, `network_error`, `model_context_window_exceeded`).
 """
 
 from typing import Any
@@ -48,6 +49,8 @@ FAILED = frozenset(
 
 class _Details(Struct):
     cached_tokens: Count | None = None
+    cache_write_tokens: Count | None = None
+    cache_creation_input_tokens: Count | None = None
     reasoning_tokens: Count | None = None
 
 
@@ -63,7 +66,7 @@ _NOTHING = _Details()
 
 
 def read_usage(given: Any) -> Usage | None:
-    """Usage from a `usage` object; cached tokens stand in one of three places."""
+    """Usage from a `usage` object; cached tokens stand in one of three places, written in two."""
     if not isinstance(given, dict):
         return None
     try:
@@ -77,6 +80,10 @@ def read_usage(given: Any) -> Usage | None:
         output=counts.completion_tokens or 0,
         cached=prompt.cached_tokens or counts.cached_tokens or counts.prompt_cache_hit_tokens or 0,
         reasoning=completion.reasoning_tokens or 0,
+        cache_write=prompt.cache_write_tokens
+        or prompt.cache_creation_input_tokens
+        or counts.cache_creation_input_tokens
+        or 0,
     )
 
 
@@ -90,6 +97,9 @@ def _read_odd_usage(given: dict[str, Any]) -> Usage:
         output=read_count(given, "completion_tokens"),
         cached=cached or read_count(given, "prompt_cache_hit_tokens"),
         reasoning=read_count(completion, "reasoning_tokens"),
+        cache_write=read_count(prompt, "cache_write_tokens")
+        or read_count(prompt, "cache_creation_input_tokens")
+        or read_count(given, "cache_creation_input_tokens"),
     )
 
 
@@ -104,4 +114,6 @@ def write_usage(usage: Usage) -> dict[str, Any]:
     }
     if usage.cached:
         written["cached_tokens"] = usage.cached
+    if usage.cache_write:
+        written["prompt_tokens_details"]["cache_write_tokens"] = usage.cache_write
     return written

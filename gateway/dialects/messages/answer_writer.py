@@ -140,7 +140,7 @@ class MessagesRenderer:
     def _usage_members(self, usage: Usage) -> dict[str, Any]:
         """The upstream's counts; a request for nothing gets none of the output it paid for."""
         if self._source.wants_nothing:
-            usage = Usage(usage.input, 0, usage.cached)
+            usage = Usage(usage.input, 0, usage.cached, cache_write=usage.cache_write)
         return write_usage(usage)
 
     def _sign(self, reasoning: bytes, signed: Signature | None) -> str:
@@ -164,6 +164,9 @@ def _usage(usage: Usage) -> dict[str, Any]:
     """A message's usage; clients fail without the members about caches."""
     return {
         **write_usage(usage),
-        "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 0},
+        "cache_creation": {
+            "ephemeral_5m_input_tokens": usage.cache_write,
+            "ephemeral_1h_input_tokens": 0,
+        },
         "service_tier": "standard",
     }

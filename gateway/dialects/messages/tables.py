@@ -36,14 +36,15 @@ def read_usage(counts: dict[str, Any]) -> Usage:
         output=read_count(counts, "output_tokens"),
         cached=cached,
         reasoning=read_count(counts.get("output_tokens_details"), "thinking_tokens"),
+        cache_write=written,
     )
 
 
 def write_usage(usage: Usage) -> dict[str, Any]:
     """The counts of `usage`; thinking is part of the output."""
     return {
-        "input_tokens": max(0, usage.input - usage.cached),
-        "cache_creation_input_tokens": 0,
+        "input_tokens": max(0, usage.input - usage.cached - usage.cache_write),
+        "cache_creation_input_tokens": usage.cache_write,
         "cache_read_input_tokens": usage.cached,
         "output_tokens": usage.output,
         "output_tokens_details": {"thinking_tokens": usage.reasoning},

@@ -81,6 +81,7 @@ def read_usage(usage: Any) -> Usage | None:
         output=read_count(usage, "output_tokens"),
         cached=read_count(usage.get("input_tokens_details"), "cached_tokens"),
         reasoning=read_count(usage.get("output_tokens_details"), "reasoning_tokens"),
+        cache_write=read_count(usage.get("input_tokens_details"), "cache_write_tokens"),
     )
 
 
@@ -88,7 +89,7 @@ def write_usage(usage: Usage) -> UsageObject:
     """The upstream's tokens in this dialect."""
     return UsageObject(
         usage.input,
-        InputDetails(usage.cached),
+        InputDetails(usage.cached, usage.cache_write),
         usage.output,
         OutputDetails(usage.reasoning),
         usage.input + usage.output,

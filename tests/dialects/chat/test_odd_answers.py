@@ -14,8 +14,10 @@ from msgspec import Struct
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from gateway.core.errors import UpstreamBroken
+from gateway.core.events import Usage
 from gateway.dialects.base import Renderer
 from gateway.dialects.chat.answer_stream import ChatStream
+from gateway.dialects.messages.tables import read_usage as messages_usage
 from tests.dialects.chat import support as chat
 from tests.dialects.messages import support as messages
 from tests.dialects.responses import support as responses
@@ -435,3 +437,37 @@ def test_nothing_an_upstream_sends_raises_anything_but_broken(
     odd = json.dumps(with_value(path, value, is_whole=True) if path[0] != "choices" else value)
     with suppress(UpstreamBroken):
         asyncio.run(make().complete(ChatStream(1, None).answer(odd.encode())))
+
+
+@pytest.mark.parametrize(
+    ("usage", "written"),
+    [
+        ({"prompt_tokens_details": {"cached_tokens": 3, "cache_write_tokens": 4}}, 4),
+        ({"prompt_tokens_details": {"cached_tokens": 3, "cache_creation_input_tokens": 4}}, 4),
+        ({"cached_tokens": 3, "cache_creation_input_tokens": 4}, 4),
+        ({"cached_tokens": 3, "cache_creation_input_tokens": 4, "prompt_tokens_details": 5}, 4),
+        ({"cached_tokens": 3}, 0),
+    ],
+)
+def test_what_was_written_to_a_cache_is_a_count_of_its_own(usage: Object, written: int) -> None:
+    answer = {
+        "choices": [{"message": {"content": "a"}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 10, "completion_tokens": 1, **usage},
+    }
+    counts = {}
+    for dialect, (make, _, _) in DIALECTS.items():
+        completion = ChatStream(1, None).answer(json.dumps(answer).encode())
+        counts[dialect] = json.loads(asyncio.run(make().complete(completion)))["usage"]
+    chat_details = counts["chat"]["prompt_tokens_details"]
+    assert (chat_details["cached_tokens"], chat_details.get("cache_write_tokens", 0)) == (
+        3,
+        written,
+    )
+    details = counts["responses"]["input_tokens_details"]
+    assert details == {"cached_tokens": 3, "cache_write_tokens": written}
+    message = counts["messages"]
+    assert message["input_tokens"] == 7 - written
+    assert message["cache_read_input_tokens"] == 3
+    assert message["cache_creation_input_tokens"] == written
+    assert message["cache_creation"]["ephemeral_5m_input_tokens"] == written
+    assert messages_usage(message) == Usage(10, 1, 3, 0, written)

@@ -100,7 +100,7 @@ def test_a_whole_stream() -> None:
         CallStarted(1, "b", "see"),
         CallArguments(1, "{}"),
         Finished("tool_calls"),
-        Usage(input=10, output=7, cached=3, reasoning=4),
+        Usage(input=10, output=7, cached=3, reasoning=4, cache_write=2),
     ]
     assert reader.ended
     assert reader.complete
@@ -176,7 +176,7 @@ def test_a_whole_message() -> None:
         CallStarted(0, "a", "look"),
         CallArguments(0, '{"at":"it"}'),
         Finished("tool_calls"),
-        Usage(input=10, output=0, cached=3, reasoning=0),
+        Usage(input=10, output=0, cached=3, cache_write=2),
     ]
 
 
