@@ -60,6 +60,8 @@ class Profile(Struct, frozen=True, kw_only=True):
     reasoning_signed: bool = False
     #: a client's body in this dialect may go as it is to an upstream that speaks it
     takes_whole: Literal["messages", "responses"] | None = None
+    #: the longest id of a call that chat takes
+    call_id_length_max: int | None = None
     reasoning_member: Literal["reasoning_content", "reasoning"] = "reasoning_content"
     #: tool schemas are restricted to Moonshot's subset of JSON Schema
     moonshot_schema: bool = False
@@ -205,6 +207,7 @@ def _openai(name: str, **differences: object) -> Profile:
         "parameters": frozenset({"parallel_tool_calls", "prompt_cache_key", "safety_identifier"}),
         "reasoning_signed": True,
         "takes_whole": "responses",
+        "call_id_length_max": 40,
         "takes_image_detail": True,
         "output_tokens_min": 16,
     }

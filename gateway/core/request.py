@@ -168,11 +168,12 @@ class RawBody(Struct):
 class Written(Struct, frozen=True):
     """Messages that a chat upstream may get as a chat client wrote them.
 
-    `messages` are ready to be encoded. `read` makes of the body what any other upstream needs.
+    `messages` are ready to be encoded. `call_id_length` is that of the longest id of a call, 0
+    without calls. `read` makes of the body what any other upstream needs.
     """
 
     messages: Sequence[Any]
-    has_calls: bool
+    call_id_length: int
     read: Callable[[], tuple[Message, ...]]
 
 

@@ -1,9 +1,10 @@
-"""Arguments of calls as every server takes them: the JSON of an object.
+"""Calls as every server takes them: ids of a bounded length, and arguments that are an object.
 
-Servers put them into templates and refuse anything else, such as what a call was when its stream
-broke.
+Servers put arguments into templates and refuse anything else, such as what a call was when its
+stream broke.
 """
 
+from hashlib import sha256
 from typing import Any
 
 import msgspec
@@ -11,6 +12,13 @@ import msgspec
 from gateway.dialects.json import read_object
 
 Object = dict[str, Any]
+
+
+def shorten_id(call_id: str, length_max: int | None) -> str:
+    """An id that is not too long; one that is, is always shortened to the same."""
+    if length_max is None or len(call_id) <= length_max:
+        return call_id
+    return f"call_{sha256(call_id.encode()).hexdigest()[:24]}"
 
 
 def read_arguments(arguments: str) -> Object:

@@ -16,7 +16,7 @@ from gateway.core.request import (
     ToolMessage,
     UserMessage,
 )
-from gateway.dialects.adapt.calls import repair_arguments
+from gateway.dialects.adapt.calls import repair_arguments, shorten_id
 
 Object = dict[str, Any]
 
@@ -36,7 +36,7 @@ def _write(message: Message, profile: Profile, reasoning: bool) -> Object:
         case ToolMessage():
             return {
                 "role": "tool",
-                "tool_call_id": message.call_id,
+                "tool_call_id": shorten_id(message.call_id, profile.call_id_length_max),
                 "content": _write_parts(message.parts, profile),
             }
         case AssistantMessage():
@@ -48,7 +48,7 @@ def _write_assistant(message: AssistantMessage, profile: Profile, reasoning: boo
     if reasoning and message.reasoning:
         written[profile.reasoning_member] = message.reasoning
     if message.calls:
-        written["tool_calls"] = [_write_call(call) for call in message.calls]
+        written["tool_calls"] = [_write_call(call, profile) for call in message.calls]
     return _with_name(written, message.name)
 
 
@@ -58,9 +58,9 @@ def _with_name(written: Object, name: str | None) -> Object:
     return written
 
 
-def _write_call(call: ToolCall) -> Object:
+def _write_call(call: ToolCall, profile: Profile) -> Object:
     return {
-        "id": call.id,
+        "id": shorten_id(call.id, profile.call_id_length_max),
         "type": "function",
         "function": {"name": call.name, "arguments": repair_arguments(call.arguments)},
     }

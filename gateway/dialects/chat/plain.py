@@ -93,7 +93,7 @@ _id_of = attrgetter("id")
 def read_plain(messages: list[Plain], read: Callable[[], tuple[Message, ...]]) -> Written | None:
     """The messages as they may go out; None where they have to be read, by `read`."""
     waiting: Iterator[PlainCall] = iter(())
-    has_calls = False
+    longest = 0
     for message in messages:
         if type(message.content) is list:
             _join(message)
@@ -108,11 +108,12 @@ def read_plain(messages: list[Plain], read: Callable[[], tuple[Message, ...]]) -
             if calls:
                 if not _are_whole(calls):
                     return None
-                waiting, has_calls = iter(calls), True
+                waiting = iter(calls)
+                longest = max(longest, *[len(call.id) for call in calls])
             elif not message.content:
                 return None
             message.content = message.content or None
-    return Written(messages, has_calls, read) if next(waiting, None) is None else None
+    return Written(messages, longest, read) if next(waiting, None) is None else None
 
 
 def _are_whole(calls: list[PlainCall]) -> bool:

@@ -57,9 +57,12 @@ def _write_messages(
 ) -> Sequence[Any]:
     """The messages as the client wrote them, where nothing is to be added to them."""
     written, profile = request.written, resolution.model.profile
-    lacks = resolution.reasoning and profile.reasoning_in_history
-    if written is not None and instruction is None and not (lacks and written.has_calls):
-        return written.messages
+    if written is not None and instruction is None:
+        length_max = profile.call_id_length_max
+        if resolution.reasoning and profile.reasoning_in_history:
+            length_max = 0
+        if length_max is None or written.call_id_length <= length_max:
+            return written.messages
     messages = fit_messages(request, resolution, degraded)
     if instruction is not None and not request.prefill:
         messages.append(SystemMessage(instruction))

@@ -20,7 +20,7 @@ from gateway.core.request import (
     ToolMessage,
     UserMessage,
 )
-from gateway.dialects.adapt.calls import repair_arguments
+from gateway.dialects.adapt.calls import repair_arguments, shorten_id
 from gateway.dialects.responses.tables import CALL_ID_LENGTH_MAX
 
 Object = dict[str, Any]
@@ -97,10 +97,7 @@ def _call(call: ToolCall) -> Object:
 
 
 def _call_id(call_id: str) -> str:
-    """An id that is not too long here; one that is, is always shortened to the same."""
-    if len(call_id) <= CALL_ID_LENGTH_MAX:
-        return call_id
-    return _digest("call", call_id)
+    return shorten_id(call_id, CALL_ID_LENGTH_MAX)
 
 
 def _digest(prefix: str, text: str) -> str:
