@@ -20,12 +20,10 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 
 _PYTEST = [sys.executable, "-m", "pytest", "--durations=15"]
-#: parts of the gateway's tests that fill the shortest lane
-_ASIDE = ("tests/growth", "tests/standalone", "tests/telemetry")
 #: by themselves, or in the checks before
 _ELSEWHERE = (
     "tests/chaos", "tests/chart", "tests/clients", "tests/reconcile",
-    "tests/test_tidy.py", "tests/test_docs.py", *_ASIDE,
+    "tests/test_tidy.py", "tests/test_docs.py",
 )  # fmt: skip
 _CLUSTER = [
     ("cluster", [sys.executable, "-m", "tests.cluster", "run"]),
@@ -39,7 +37,6 @@ _LANES = [
         ("checks", [".dev/check"]),
         ("operator", [*_PYTEST, "tests/reconcile", "tests/chart", "tests/test_last.py"]),
         ("agent clients", [*_PYTEST, "tests/clients"]),
-        ("file, telemetry, growth", [*_PYTEST, *_ASIDE, "tests/test_last.py"]),
     ],
 ]
 #: of the processors, by the layout of control groups; half of what a process has by default
