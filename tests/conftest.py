@@ -81,14 +81,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """What was loaded stays, as in a gateway: the collector looks at what tests make."""
+    """The loaded modules stay, as in a gateway: the collector looks at the tests' own objects."""
     gc.freeze()
     gc.set_threshold(10_000)
     gc.enable()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Where skips are not allowed, a skipped test fails the run."""
+    """A skipped test fails the run where skips are not allowed."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if os.environ.get("FAREGATE_TEST_NO_SKIPS") and reporter and reporter.stats.get("skipped"):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

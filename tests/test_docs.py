@@ -124,7 +124,7 @@ def fields(kind: Json, path: str = "") -> Iterator[tuple[str, list[str]]]:
 
 
 def bounds(kind: Json) -> str:
-    """What a schema asks of a value, as the docs write it."""
+    """A schema's rule for a value, as the docs write it."""
     match kind:
         case {"enum": words}:
             return ", ".join(f"`{word}`" for word in words)
@@ -199,7 +199,7 @@ def test_every_metric_of_the_operator() -> None:
 
 
 def files(command: argparse.ArgumentParser) -> str:
-    """What a command is given without a flag."""
+    """The values of a command without a flag."""
     return " ".join(str(each.metavar) for each in command._actions if not each.option_strings)
 
 

@@ -63,7 +63,7 @@ class Quickstart:
         return values
 
     def run(self, *command: str, secret: dict[str, str] | None = None) -> str:
-        """What a command prints; it must end well, and has no key but the one given."""
+        """The output of a command; it must end well, and has no key but the one given."""
         inherited = {
             name: value
             for name, value in os.environ.items()

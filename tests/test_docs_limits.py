@@ -94,7 +94,7 @@ def figures(heading: str, words: Mapping[str, float]) -> dict[str, list[str]]:
 
 
 def most(capacity: int, accounts: int) -> int:
-    """What accounts of one namespace can have together when they take all they can.
+    """The share of the accounts of one namespace together when they take all they can.
 
     Of much it is taken in pieces of a thousandth, as bodies arrive.
     """

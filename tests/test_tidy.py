@@ -128,7 +128,7 @@ def test_every_module_says_what_it_is() -> None:
 
 
 def test_the_gateway_has_few_parts() -> None:
-    """What stands beside `__main__` is known at a glance."""
+    """The parts beside `__main__` are known at a glance."""
     parts = {path.name for path in (ROOT / "gateway").iterdir()} - NOT_OURS
     assert len(parts - {"__init__.py", "__main__.py", "py.typed"}) <= PARTS_MAX
 
@@ -216,6 +216,12 @@ def test_docstrings_are_plain_english() -> None:
         for path, tree in modules(*PLAIN)
         for line, text in docstrings(tree)
         if _ODD_BEGINNING.match(text) or _ODD_WORDS.search(text)
+    ]
+    odd += [
+        f"{path}:{line}"
+        for path, tree in modules("tests")
+        for line, text in docstrings(tree)
+        if _ODD_BEGINNING.match(text)
     ]
     assert odd == []
 

@@ -98,7 +98,7 @@ class Gateway:
         return int(remaining)
 
     def audit(self) -> tuple[bool, str]:
-        """Whether the books are right, and what `audit` says. The gateway must have ended."""
+        """True if the books are right, and what `audit` says. The gateway must have ended."""
         ran = self._command("audit")
         return ran.returncode == 0, (ran.stdout + ran.stderr).strip()
 

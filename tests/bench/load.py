@@ -1,4 +1,4 @@
-"""What is sent in each dialect, what a right answer holds, and the runs of the load generator."""
+"""Bodies of each dialect, the marks of a right answer, and the runs of the load generator."""
 
 import subprocess
 from pathlib import Path
@@ -47,7 +47,7 @@ class Work(msgspec.Struct, frozen=True):
 
 
 class LoadResult(msgspec.Struct, frozen=True):
-    """What the load generator counted: right answers, their events, and wrong answers."""
+    """The load generator's counts: right answers, their events, and wrong answers."""
 
     requests: int
     events: int

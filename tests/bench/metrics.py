@@ -1,4 +1,4 @@
-"""What counting costs: the very calls that a request makes, and a scrape of many series.
+"""The cost of counting: the very calls that a request makes, and a scrape of many series.
 
 Taken in this process, apart from any request: a gateway cannot be run without its metrics. The
 share is of what a request costs the gateway in the same run.

@@ -1,4 +1,4 @@
-"""What is measured: the upstream alone, the bare proxy, and the gateway on each database.
+"""The measured targets: the upstream alone, the bare proxy, and the gateway on each database.
 
 Every target is up during the whole run, so one that is not being measured costs the others alike.
 """

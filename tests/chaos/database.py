@@ -97,7 +97,7 @@ class Server:
             return list(cursor.fetchall()) if cursor.description else []
 
     def set_synchronous(self, synchronous: bool) -> None:
-        """Whether a commit waits for the standby."""
+        """True if a commit waits for the standby."""
         names = "*" if synchronous else ""
         (self.data / _INCLUDED).write_text(f"synchronous_standby_names = '{names}'\n")
         if self._process is not None:

@@ -32,7 +32,7 @@ _DRAINED = frozenset({"gateway drained"})
 
 
 class Violation(Struct, frozen=True):
-    """What must not be; `got` where it is of one request."""
+    """A violation; `got` where it is of one request."""
 
     sentence: str
     got: Got | None = None
@@ -87,7 +87,7 @@ def _of_all(evidence: Evidence) -> Iterator[str]:
 
 
 def _was_forgotten(evidence: Evidence, got: Got) -> bool:
-    """Whether the database was put back to a state that cannot know how it ended."""
+    """True if the database was put back to a state that cannot know how it ended."""
     number = got.asked.number
     return any(
         got.began <= restore.restored
@@ -182,7 +182,7 @@ def _of_a_failure(evidence: Evidence, got: Got, booked: Booked | None) -> Iterat
 
 
 def _hit(evidence: Evidence, got: Got, kinds: frozenset[str]) -> bool:
-    """Whether a fault of these kinds met the request or its replica."""
+    """True if a fault of these kinds met the request or its replica."""
     return any(
         incident.fault.kind in kinds
         and incident.fault.gateway in (got.asked.gateway, NOBODY)

@@ -1,4 +1,4 @@
-"""What the ledger says of each request, account and capped key in the end."""
+"""The ledger's record of each request, account and capped key in the end."""
 
 from collections import defaultdict
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What a run is told; by these it can be had again."""
+"""The options of a run; by these it can be had again."""
 
 from msgspec import Struct
 

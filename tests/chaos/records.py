@@ -17,7 +17,7 @@ def mark(number: int) -> str:
 
 
 class Script(Struct, frozen=True):
-    """What the simulated upstream is asked to do, and whether the answer is one.
+    """The request's script for the simulated upstream, and whether the answer is one.
 
     `ends`: `well`; `badly`, so that no client may see it complete; or `either`, where the dialects
     differ.
@@ -47,7 +47,7 @@ class Asked(Struct, frozen=True, kw_only=True):
 
 
 class Got(Struct, kw_only=True):
-    """What became of a request, as its client saw it."""
+    """The end of a request, as its client saw it."""
 
     asked: Asked
     began: float

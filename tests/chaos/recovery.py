@@ -1,4 +1,4 @@
-"""How long it took after each fault until a gateway answered again, by what its pulse got."""
+"""Seconds after each fault until a gateway answered again, by the answers to its pulse."""
 
 from collections.abc import Iterable, Iterator
 

@@ -1,4 +1,4 @@
-"""What is shown: a line for every round, the table at the end, and a violation's whole story."""
+"""The report: a line for every round, the table at the end, and a violation's whole story."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -46,7 +46,7 @@ def requests_table(evidence: Evidence) -> str:
 
 
 def requests_summary(evidence: Evidence) -> str:
-    """How many, and what of them was meant to go wrong."""
+    """The number of requests, and of those that were meant to go wrong."""
     records = evidence.records
     failing = sum(got.asked.script.ends == "badly" for got in records)
     left = sum(got.asked.leaves != "never" for got in records)
@@ -130,7 +130,7 @@ def _log_lines(log: Path, ids: set[str | None], got: Got) -> Iterator[str]:
 
 
 def _is_between(line: str, began: float, ended: float) -> bool:
-    """Whether a line's moment, which is the first in it, lies between two."""
+    """True if a line's moment, which is the first in it, lies between two."""
     return any(
         datetime.fromtimestamp(second, UTC).strftime("%H:%M:%S") in line[:60]
         for second in range(int(began), int(ended) + 1)

@@ -1,4 +1,4 @@
-"""What befalls a database, with requests under way: nobody gains or loses by it, and it passes.
+"""Outages of a database with requests under way: nobody gains or loses by them, and they pass.
 
 After each: the books are right, no complete answer was free and no incomplete one paid, requests
 are answered within ten seconds of the fault's end without a restart, `/readyz` was true to it, and

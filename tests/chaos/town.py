@@ -36,7 +36,7 @@ _LIMITS = {
 
 
 class Times(Struct, frozen=True):
-    """How long a lease is, and what goes with it."""
+    """The length of a lease, and the times that follow from it."""
 
     lease_seconds: float
 
@@ -77,7 +77,7 @@ class Gateway:
         return await _is_ok(f"http://127.0.0.1:{self.process.ops_port}/readyz")
 
     async def lists_models(self, plaintext: str) -> bool:
-        """Whether a free route knows a key; it does only while the keys are known to be fresh."""
+        """True if a free route knows a key; it does only while the keys are known to be fresh."""
         return await _is_ok(f"{self.process.url}/api/openai/v1/models", plaintext)
 
     async def kill(self) -> None:
@@ -95,7 +95,7 @@ class Gateway:
 
 
 class Town:
-    """What there is. `open` starts it, `close` ends it, whatever state it is in."""
+    """The processes of a run. `open` starts them, `close` ends them, whatever state they are in."""
 
     def __init__(
         self,

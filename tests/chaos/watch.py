@@ -26,14 +26,14 @@ _HOLDS = "SELECT request_id, replica_id FROM hold"
 
 
 class _Seen(Struct):
-    """What a row said, and since when it has."""
+    """A row's content, and since when it has it."""
 
     seen_at: object
     since: float
 
 
 class Leases:
-    """What was seen of all replicas; pure."""
+    """The looks at all replicas; pure."""
 
     def __init__(self, lease_seconds: float) -> None:
         # A reaper looks at other moments than we do.
@@ -84,5 +84,5 @@ class Watch:
         self.held_by.update(holds)
 
     def was_over(self, request_id: str) -> bool:
-        """Whether the lease of the request's replica was once seen to be over."""
+        """True if the lease of the request's replica was once seen to be over."""
         return self.held_by.get(request_id) in self._leases.over

@@ -45,7 +45,7 @@ class Witness:
         self._tails.pop((connection, False), None)
 
     def _with_tail(self, connection: object, is_sent: bool, data: bytes) -> bytes:
-        """What was read, behind the end of what was read before."""
+        """The lines behind the end of those that were read before."""
         joined = self._tails.get((connection, is_sent), b"") + data
         self._tails[connection, is_sent] = joined[-_OVERLAP_BYTES:]
         return joined

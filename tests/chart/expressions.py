@@ -40,7 +40,7 @@ class Expression(NamedTuple):
 
     @property
     def needs_operator(self) -> bool:
-        """Whether a gateway alone cannot answer it."""
+        """True if a gateway alone cannot answer it."""
         return any(_OPERATORS.search(name) for name in self.metrics)
 
 
@@ -62,7 +62,7 @@ def rules(file: str) -> list[Body]:
 
 
 def shown(window: str = "5m") -> list[Expression]:
-    """What the dashboards ask; `window` is what Grafana makes of every time."""
+    """The dashboards' expressions; `window` is the text that Grafana puts in for every time."""
     return [
         Expression(f"{name}: {panel['title']} {target['refId']}", plain(target["expr"], window))
         for name in BOARDS
@@ -72,7 +72,7 @@ def shown(window: str = "5m") -> list[Expression]:
 
 
 def chosen_from() -> list[Expression]:
-    """What the variables of the dashboards list: the values of a label."""
+    """The lists behind the variables of the dashboards: the values of a label."""
     return [Expression(place, text) for name in BOARDS for place, text in _variables(name)]
 
 

@@ -99,14 +99,14 @@ def _rendered(values: str, options: tuple[str, ...], chart: Path) -> str:
 
 
 def refusal(values: Values) -> str:
-    """What helm says about values that it must not render."""
+    """Helm's complaint about values that it must not render."""
     done = run_helm("template", "faregate", CHART, json.dumps(values))
     assert done.returncode != 0, "helm rendered them"
     return done.stderr
 
 
 def notes(values: Values) -> str:
-    """What an installation would tell."""
+    """The notes that an installation would print."""
     done = run_helm("install", "faregate", CHART, json.dumps(values), "--dry-run=client")
     assert done.returncode == 0, done.stderr
     return done.stdout.partition("\nNOTES:\n")[2]

@@ -28,7 +28,7 @@ class Installed:
         assert self.post("/api/v1/namespaces", namespace).status_code == 201
 
     def helm(self, *arguments: str, values: Values | None = None) -> str:
-        """What helm says. Warnings of the API server are among it."""
+        """Helm's output. Warnings of the API server are among it."""
         done = self.run(*arguments, values=values)
         assert done.returncode == 0, done.stderr
         return done.stdout + done.stderr

@@ -31,7 +31,7 @@ class Scraped(NamedTuple):
 
     @property
     def discovered(self) -> dict[str, str]:
-        """What Prometheus would be told of the pod."""
+        """The pod as Prometheus would be configured for it."""
         annotation = "pod_annotation_prometheus_io"
         found = {
             "namespace": self.namespace,
@@ -135,7 +135,7 @@ def _configuration(scraped: Sequence[Scraped]) -> dict[str, Any]:
 
 
 def check_expressions(expressions: Mapping[str, str], folder: Path) -> list[str]:
-    """What promtool says against expressions, by names that a metric may have."""
+    """Promtool's complaints about expressions, by names that a metric may have."""
     rules = [{"record": name, "expr": text} for name, text in expressions.items()]
     path = folder / "expressions.yaml"
     path.write_text(yaml.safe_dump({"groups": [{"name": "all", "rules": rules}]}))

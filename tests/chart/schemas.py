@@ -48,7 +48,7 @@ class Schemas:
             self._add(resource)
 
     def errors(self, body: Body) -> Iterator[str]:
-        """What is wrong with an object; that it has no schema is wrong, too."""
+        """The mistakes of an object; a missing schema is one, too."""
         group, _, version = body["apiVersion"].rpartition("/")
         name = self._names.get((group, version, body["kind"]))
         if name is None:

@@ -1,4 +1,4 @@
-"""What the charts carry of other files is what those files say now."""
+"""The charts' copies of other files are equal to those files."""
 
 import json
 import re

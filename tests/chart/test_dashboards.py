@@ -25,7 +25,7 @@ UNITS = {
 
 
 def complaints(folder: Path, dashboard: Body) -> list[str]:
-    """What Grafana's types have against a dashboard."""
+    """The complaints of Grafana's types about a dashboard."""
     judge = find_judge()
     for name in ("node_modules", "dashboard.ts"):
         if not (folder / name).exists():

@@ -1,4 +1,4 @@
-"""What the Dockerfile promises, as far as it can be read: the cluster's tests run what it makes."""
+"""The Dockerfile's promises, as far as they can be read: the cluster's tests run the image."""
 
 import fnmatch
 import re

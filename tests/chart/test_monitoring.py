@@ -1,4 +1,4 @@
-"""What the chart gives to Prometheus and Grafana."""
+"""The chart's objects for Prometheus and Grafana."""
 
 import json
 from collections.abc import Iterator

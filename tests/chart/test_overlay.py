@@ -1,4 +1,4 @@
-"""What an administrator lays over the chart's pods, and what a platform decides by itself."""
+"""Overlays of an administrator over the chart's pods, and the decisions left to a platform."""
 
 import json
 from typing import Any

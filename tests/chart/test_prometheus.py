@@ -85,7 +85,7 @@ def _people(team: Objects) -> None:
 
 
 def _gateway(world: World, simulated: Simulated, folder: Path) -> GatewayProcess:
-    """What a pod of the fleet would run, in front of an upstream that can be scripted."""
+    """The gateway of a fleet's pod, in front of an upstream that can be scripted."""
     document = world.system.get("GatewayFleet", FLEET)
     assert document is not None
     spec = {**document["spec"], "upstreams": [{"name": "main", "url": simulated.url}]}

@@ -1,4 +1,4 @@
-"""What the chart refuses to render, each time in a sentence that names the values."""
+"""The chart refuses to render these, each time in a sentence that names the values."""
 
 from typing import Any
 

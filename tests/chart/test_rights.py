@@ -41,7 +41,7 @@ NOT_ASKED = {"update gatewayfleets/finalizers"}
 
 
 def _is_by(request: Body, place: str | None, resource: str, verb: str, rule: Body) -> bool:
-    """Whether a request needed a verb of a rule."""
+    """True if a request needed a verb of a rule."""
     about = request.get("objectRef", {})
     asked = f"{about.get('resource')}/{about.get('subresource', '')}".rstrip("/")
     if asked != resource or about.get("apiGroup", "") not in rule["apiGroups"]:
@@ -72,7 +72,7 @@ class Release:
         )
 
     def environment(self, body: Body, account: str) -> dict[str, str]:
-        """What a container's process is told, and a kubeconfig of its ServiceAccount."""
+        """The environment of a container's process, and a kubeconfig of its ServiceAccount."""
         user = f"system:serviceaccount:gate:{account}"
         kubeconfig = self.folder / f"{account}.kubeconfig"  # colons would be several files
         kubeconfig.write_bytes(self.cluster.server.write_kubeconfig(user).read_bytes())
@@ -138,7 +138,7 @@ class Release:
         wait_until(is_done, "the orphans to be let go", 60)
 
     def unused(self, user: str) -> list[str]:
-        """What a ServiceAccount may do by its roles, and never did."""
+        """The rights that a ServiceAccount has by its roles, and never used."""
         rbac = "/apis/rbac.authorization.k8s.io/v1"
         asked = self.cluster.server.requests_of(user)
         unused: list[str] = []

@@ -1,4 +1,4 @@
-"""Who may do what: each role has exactly the verbs that are written here.
+"""Each role has exactly the verbs that are written here.
 
 That the operator uses every one of them, and no other, is in `test_rights`.
 """

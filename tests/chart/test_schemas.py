@@ -1,4 +1,4 @@
-"""Whatever is rendered is valid in the oldest and in the newest supported Kubernetes."""
+"""Each rendered object is valid in the oldest and in the newest supported Kubernetes."""
 
 import copy
 import re

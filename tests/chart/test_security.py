@@ -22,7 +22,7 @@ VOLUMES = {
 
 
 def violations(spec: Body) -> Iterator[str]:
-    """What a pod's specification has that the restricted standard forbids."""
+    """The fields of a pod's specification that the restricted standard forbids."""
     for name in ("hostNetwork", "hostPID", "hostIPC"):
         if spec.get(name):
             yield name

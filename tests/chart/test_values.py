@@ -1,4 +1,4 @@
-"""What each value of the chart does to what is rendered."""
+"""The effect of each value of the chart on the rendered objects."""
 
 from typing import Any
 

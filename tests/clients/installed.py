@@ -1,4 +1,4 @@
-"""Where the released clients are, and which versions are pinned.
+"""The places of the released clients, and the versions that are pinned.
 
 Owns the layout that `.dev/setup-clients` makes; must never install anything.
 """

@@ -1,4 +1,4 @@
-"""What the tests show of each client, and the table of it in the docs.
+"""The features seen with each client, and the table of them in the docs.
 
 A test says with `@sees` what it shows; the table is made from that, so no line of it is there
 without a test that passes. Owns the table between its markers; `python -m tests.clients.sights`

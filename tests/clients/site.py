@@ -27,7 +27,7 @@ CHARGED = ("chat", "responses", "messages")
 
 
 class Done(Struct, frozen=True):
-    """How a client ended: its exit code, and what it printed."""
+    """The end of a client: its exit code, and its output."""
 
     code: int
     output: str
@@ -39,7 +39,7 @@ class Done(Struct, frozen=True):
 
 
 class Seen(Struct):
-    """What happened between a gateway, its upstream and its ledger while a client ran.
+    """The events between a gateway, its upstream and its ledger while a client ran.
 
     `answers` counts what the gateway answered, by route and status. `charges` and `refunds` are
     entries of the ledger, oldest first; `bodies` what the upstream was asked.
@@ -80,7 +80,7 @@ class Seen(Struct):
         assert self.credits_taken == -sum(each["credits"] for each in self.charges + self.refunds)
 
     def cost_nothing(self) -> None:
-        """Whatever was charged was given back."""
+        """All charges were given back."""
         self.reckoned()
         assert self.credits_taken == 0
         assert len(self.refunds) == len(self.charges)
@@ -103,7 +103,7 @@ class Site:
 
     @contextmanager
     def watch(self) -> Iterator[Seen]:
-        """What happens inside; it is filled in at the end."""
+        """The events inside; they are filled in at the end."""
         seen = Seen(Counter(), [], [], [], 0)
         self.simulated.reset()
         answers, account = self._answers(), self.gateway.account(self.key)

@@ -18,7 +18,7 @@ _TOOLS = "Bash Read Write Task Agent ToolSearch WebSearch"
 
 
 class Told(Struct, frozen=True):
-    """What a run printed, read from its stream of JSON lines."""
+    """The output of a run, read from its stream of JSON lines."""
 
     done: Done
     lines: list[dict[str, Any]]

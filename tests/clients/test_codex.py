@@ -23,7 +23,7 @@ RELEASES = ["codex", "codex-of-last-year"]
 
 
 class Told(Struct, frozen=True):
-    """What a run printed, read from its JSON lines."""
+    """The output of a run, read from its JSON lines."""
 
     done: Done
     lines: list[dict[str, Any]]

@@ -104,7 +104,7 @@ def _stories(cluster: Cluster, facts: Mapping[str, object], arguments: list[str]
 
 
 def _is_there(cluster: Cluster) -> bool:
-    """Whether a cluster that was kept answers."""
+    """True if a cluster that was kept answers."""
     asked = cluster.command(["kubectl", "get", "--raw", "/readyz"])
     done = subprocess.run(asked, env={**cluster.environment()}, capture_output=True)
     return done.returncode == 0

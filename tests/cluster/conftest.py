@@ -68,7 +68,7 @@ def kube() -> Kube:
 
 @pytest.fixture(scope="session")
 def surroundings(kube: Kube, facts: Facts) -> None:
-    """What is there before Faregate: a database and an upstream."""
+    """The cluster before Faregate: a database and an upstream."""
     kube.apply(
         *objects.database(facts.images["postgres"]),
         *objects.simulated_upstream(facts.images["product"]),

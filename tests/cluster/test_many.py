@@ -97,7 +97,7 @@ def _shown(made: Counter[str]) -> str:
 
 
 def _memory_mib(faregate: Installation) -> tuple[int, int]:
-    """What the operator's process holds now, and has held at most."""
+    """The memory that the operator's process holds now, and has held at most."""
     pod = faregate.operator_pod()["metadata"]["name"]
     status = faregate.kube.execute(pod, faregate.namespace, "cat", "/proc/1/status")
     found = dict(re.findall(r"(VmRSS|VmHWM):\s+(\d+) kB", status))

@@ -86,14 +86,14 @@ def _revoke(place: Team) -> None:
 
 
 def _of_alerts() -> Iterator[Expression]:
-    """What alerts look at, without what they compare it with."""
+    """The expressions of alerts, without the bounds that they are compared with."""
     for each in alerting():
         for name in sorted(each.metrics):
             yield Expression(f"{each.place}: {name}", name)
 
 
 def _recover(client: Client, key: str) -> None:
-    """Whatever the failures have opened in the gateways closes again."""
+    """The circuits that the failures have opened in the gateways close again."""
 
     def all_served() -> bool:
         return all(client.ask(key).status_code == 200 for _ in range(10))

@@ -58,7 +58,7 @@ def test_the_same_manifests_in_a_fresh_cluster_with_the_old_database(
 def test_a_database_restored_to_an_older_point(
     team: Teams, client: Client, faregate: Installation
 ) -> None:
-    """What was granted since is posted again, keys made since work again, and a key that was
+    """Grants made since are posted again, keys made since work again, and a key that was
     revoked since is not alive for long."""
     faregate.kube.wait_calm()  # else a backup would bring back keys that nobody wants any more
     place = team("restored")

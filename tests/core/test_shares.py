@@ -13,7 +13,7 @@ CAROL = ("other", "other/carol")
 
 
 def greedy(shares: Shares, holder: Holder) -> int:
-    """What a holder has once it has taken all that it could, one by one."""
+    """The share of a holder once it has taken all that it could, one by one."""
     while shares.take(holder):
         pass
     return shares.held(holder[1])
@@ -114,7 +114,7 @@ def test_who_may_not_is_passed_over() -> None:
 
 
 def test_a_turn_asks_about_few_however_many_wait() -> None:
-    """Whoever may not go has a place, and places are few: so are those that are passed over."""
+    """A waiting holder has a place, and places are few: so are those that are passed over."""
     asked: Counter[int] = Counter()
     for size in (100, 200):
         places, turns = Shares(4), FairQueue[int]()

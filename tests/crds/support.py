@@ -99,7 +99,7 @@ class Kubectl:
         }
 
     def run(self, *arguments: str, given: str | None = None) -> str:
-        """What it prints; it must succeed."""
+        """The output of a command; it must succeed."""
         done = self.attempt(*arguments, given=given)
         assert done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stderr}"
         return done.stdout
@@ -173,7 +173,7 @@ _ECHOES = ("some validation rules were not checked", "Checked value must be of t
 
 
 def complaints(answer: httpx.Response) -> list[str]:
-    """What the API server has against an object, one by one; empty where it took it."""
+    """The API server's complaints about an object, one by one; empty where it took it."""
     if answer.is_success:
         return []
     status = answer.json()

@@ -1,4 +1,4 @@
-"""What the docs and `examples/` show is taken by an API server, without a word of complaint."""
+"""An API server takes the objects of the docs and `examples/` without a word of complaint."""
 
 from collections.abc import Iterator
 

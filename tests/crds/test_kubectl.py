@@ -45,7 +45,7 @@ def condition(ready: bool, reason: str, message: str) -> Json:
 
 
 def report(kubectl: Kubectl, kind: str, name: str, **status: object) -> None:
-    """What the operator would write."""
+    """The status as the operator would write it."""
     patch = json.dumps({"status": {"observedGeneration": 1, **status}})
     kubectl.run(
         "patch", kind, name, "-n", NAMESPACE, "--subresource=status", "--type=merge", "-p", patch
@@ -145,7 +145,7 @@ def test_wait_sees_ready(kubectl: Kubectl, api: Api) -> None:
 
 
 def test_spec_and_status_are_written_apart(kubectl: Kubectl, api: Api) -> None:
-    """Whoever reports cannot change what is asked for, and the other way round."""
+    """A reporter cannot change what is asked for, and the other way round."""
     document = {**GRANT, "metadata": {"name": "apart"}}
     created = api.create({**document, "status": {"entryId": 1}}).json()
     assert "status" not in created
@@ -183,7 +183,7 @@ def test_the_order_of_aliases_is_kept(kubectl: Kubectl, api: Api) -> None:
 
 
 def test_the_quickstart_is_the_same_in_a_cluster(kubectl: Kubectl, api: Api) -> None:
-    """What runs without Kubernetes is taken as it stands."""
+    """The file of a gateway without Kubernetes is taken as it stands."""
     path = ROOT / "examples/quickstart.yaml"
     documents = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
     (namespace,) = {document["metadata"]["namespace"] for document in documents}
@@ -197,7 +197,7 @@ def test_the_quickstart_is_the_same_in_a_cluster(kubectl: Kubectl, api: Api) -> 
 
 
 def flat(stored: Json, given: Json) -> Json:
-    """What is stored, without what the API server added."""
+    """The stored object, without the API server's own members."""
 
     def without(there: object, here: object) -> object:
         if isinstance(there, dict) and isinstance(here, dict):

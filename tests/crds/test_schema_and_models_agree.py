@@ -52,7 +52,7 @@ def default_of(field: inspect.Field) -> object:
 
 
 def differences(kind: inspect.Type, part: Json, path: str = "") -> Iterator[str]:
-    """Where a model and its schema differ, in words."""
+    """The differences of a model and its schema, in words."""
     match plain(kind):
         case inspect.StructType() as struct:
             yield from _differing_fields(struct, part, path)

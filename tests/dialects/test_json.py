@@ -1,4 +1,4 @@
-"""Whatever a client sends becomes a value or a 400 that names the field."""
+"""Each body becomes a value or a 400 that names the field."""
 
 import contextlib
 from typing import Annotated, Any

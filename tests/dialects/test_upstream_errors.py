@@ -1,4 +1,4 @@
-"""What an upstream's refusals become for our client: by type first, then by status."""
+"""An upstream's refusals become errors for our client: by type first, then by status."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""What fails once all content is with the client: it has paid, and nobody else suffers for it."""
+"""Failures once all content is with the client: it has paid, and nobody else suffers for it."""
 
 import json
 from collections.abc import Iterator
@@ -148,7 +148,7 @@ def test_what_nests_deeply_is_refused_or_answered_and_charged(
 
 
 def test_what_was_kept_can_be_read_and_followed(client: Client) -> None:
-    """Whatever says that it was kept was: at every depth its input is listed and inherited."""
+    """Each response that was called stored is: at every depth its input is listed and inherited."""
     kept = 0
     for depth in DEPTHS:
         response = post(client, "responses", next(bodies(depth)) + "}")
@@ -182,7 +182,7 @@ TOOLS: list[dict[str, Any]] = [
 def test_arguments_that_nest_deeply_do_not_break_an_answer(
     client: Client, stream: bool, tool: dict[str, Any]
 ) -> None:
-    """What a model writes into a call, which its client can ask it for."""
+    """A call as a model writes it, which its client can ask it for."""
     name = tool.get("name", tool["type"])
     for depth in (10, 700, 900, 985, 2000):
         for member in ("command", "commands", "input", "new"):

@@ -47,7 +47,7 @@ def gateway(
 
 
 def cut(gateway: GatewayProcess, reason: str) -> int:
-    """How many connections were cut for this reason."""
+    """The number of connections that were cut for this reason."""
     name = f'faregate_cut_connections_total{{reason="{reason}"}} '
     lines = [line for line in gateway.metrics().splitlines() if line.startswith(name)]
     return int(float(lines[0].split()[1])) if lines else 0
@@ -82,7 +82,7 @@ def rest(connection: socket.socket) -> bytes:
 
 @pytest.mark.parametrize("port", ["clients", "operations"])
 def test_a_head_that_does_not_end_is_cut_in_time(gateway: GatewayProcess, port: str) -> None:
-    """Whether nothing comes of it or a little all the while."""
+    """True if nothing comes of it or a little all the while."""
     number = gateway.port if port == "clients" else gateway.ops_port
     drips = [(b"", b""), (b"\r\n", b"\r\n"), (b"GET /", b"x"), (b"GET / HTTP/1.1\r\na:", b"b")]
     with contextlib.ExitStack() as stack:
@@ -260,7 +260,7 @@ def test_charged_requests_in_a_row_are_answered_in_their_order(gateway: GatewayP
 
 
 def test_whole_answers_wait_for_a_client_that_reads_slowly(gateway: GatewayProcess) -> None:
-    """What it has not read holds up its next request, which is not charged before."""
+    """An unread answer holds up the client's next request, which is not charged before."""
     balance = gateway.balance(gateway.key("alice"))
     requests, sizes = 40, []
     with RawConnection(gateway.port, receive_bytes=4096) as connection:

@@ -191,7 +191,7 @@ def test_where_it_does_not_count_the_vocabulary_does(
 
 
 def first_byte_seconds(gateway: GatewayProcess, key: str) -> float:
-    """How long a streamed answer takes to begin."""
+    """The seconds until a streamed answer begins."""
     content = {**body("chat", "Hello"), "stream": True}
     began = time.perf_counter()
     headers = {"authorization": f"Bearer {key}"}

@@ -1,4 +1,4 @@
-"""What is refused before anything is charged: bodies, routes, credentials, memory. Every answer has
+"""Refusals before anything is charged: bodies, routes, credentials, memory. Every answer has
 its family's envelope, its ids, and a word on whether asking again helps."""
 
 import gzip

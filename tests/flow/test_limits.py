@@ -104,7 +104,7 @@ def test_a_key_ends_when_its_time_is_over(gateway: GatewayProcess) -> None:
 
 
 def test_a_body_that_stops_arriving_is_not_waited_for(gateway: GatewayProcess) -> None:
-    """What is half here counts against the memory of all bodies."""
+    """A body that is half here counts against the memory of all bodies."""
     key = gateway.key("some-models")
     head = (
         f"POST {PATHS['chat']} HTTP/1.1\r\nhost: x\r\nx-api-key: {key}\r\n"

@@ -72,7 +72,7 @@ class Client:
 
     @contextmanager
     def costs(self, credits: int) -> Iterator[None]:
-        """What happens inside takes exactly so many credits."""
+        """The requests inside take exactly so many credits."""
         before = self.gateway.balance(self.key)
         yield
         wait_until(

@@ -175,7 +175,7 @@ def test_a_beta_with_a_price_is_the_administrators_to_allow(client: Client) -> N
 
 
 def test_an_unknown_beta_neither_passes_nor_fails_a_request(client: Client) -> None:
-    """What belongs to it may stand anywhere in the body, so that is translated."""
+    """Members of a beta may stand anywhere in the body, so that is translated."""
     betas = "unheard-of-2031-01-01,effort-2025-11-24"
     said = user(text("!answer Yes.", unheard_of=1))
     response = client.ask(said, betas=betas, unheard_of=1)

@@ -61,7 +61,7 @@ def serving(folder: Path, database: Database, document: dict[str, Any]) -> Itera
 
 @contextmanager
 def watched(simulated: Simulated) -> Iterator[list[int]]:
-    """How many requests were under way at the upstream, looked at all the time."""
+    """The number of requests under way at the upstream, looked at all the time."""
     seen: list[int] = []
     over = threading.Event()
 
@@ -187,7 +187,7 @@ def test_who_waits_when_the_gateway_is_told_to_stop_is_still_served(
 def test_an_upstream_killed_under_load_is_stood_in_for(
     database: Database, simulated: Simulated, tmp_path: Path
 ) -> None:
-    """What had begun to arrive is broken and refunded; everybody else has an answer."""
+    """An answer that had begun to arrive is broken and refunded; everybody else has an answer."""
     mortal = Simulated(tmp_path).start()
     with serving(tmp_path, database, scarce(mortal, fallback=simulated.url)) as process:
         key = process.key("busy")

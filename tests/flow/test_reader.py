@@ -16,7 +16,7 @@ LAST = chunk(b"")
 
 
 class Recorder:
-    """What was understood, request by request."""
+    """The requests that were understood, one by one."""
 
     def __init__(self) -> None:
         self.reader = RequestReader(self._begin)

@@ -58,7 +58,7 @@ def exists(method: str, path: str) -> bool:
 
 
 def asks_for(method: str, path: str) -> bool:
-    """Whether it is about one response or request; `input_tokens` could be the id of one."""
+    """True if it is about one response or request; `input_tokens` could be the id of one."""
     named = path.replace("/input_tokens", "/resp_1")
     return (method, named) in FREE and ("/responses/" in path or "/entries/" in path)
 

@@ -1,4 +1,4 @@
-"""What the fuzz tests share: one rule for every answer, and requests with everything in them.
+"""Shared by the fuzz tests: one rule for every answer, and requests with everything in them.
 
 The rule: never a failure of ours, always the family's envelope, nothing charged but for a 200, and
 the strict upstream never refuses what the gateway let through.

@@ -1,4 +1,4 @@
-"""What comes over the wire when it is not quite HTTP: lies about lengths, odd heads, noise."""
+"""Bytes that are not quite HTTP: lies about lengths, odd heads, noise."""
 
 import time
 

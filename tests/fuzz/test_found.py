@@ -1,4 +1,4 @@
-"""What the fuzz tests found once, so that it is tried in every run."""
+"""Finds of the fuzz tests, tried again in every run."""
 
 import json
 from typing import Any

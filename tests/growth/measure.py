@@ -1,4 +1,4 @@
-"""What reading a body and rendering it for every kind of upstream costs: seconds and bytes.
+"""The cost of reading a body and rendering it for every kind of upstream: seconds and bytes.
 
 Only the processor's time of this thread counts, and the least of a few runs, so that a busy machine
 changes nothing.
@@ -93,7 +93,7 @@ def seconds(task: Callable[[], object]) -> float:
 
 
 def grows_as_its_input(task: Callable[[int], Callable[[], object]], size: int) -> bool:
-    """Whether twice the size is about twice the seconds; tried again where it seems not to be.
+    """True if twice the size is about twice the seconds; tried again where it seems not to be.
 
     Every try has another size, for what is remembered of the one before. The medians are compared,
     for a neighbour on the machine makes single tries slow, and its absence single ones quick.

@@ -115,7 +115,7 @@ class ApiServer:
         return (self.folder / f"{process}.log").read_text(errors="replace")
 
     def requests_of(self, user: str) -> list[dict[str, Any]]:
-        """What a user asked of a server that records, oldest first (its audit log)."""
+        """The requests of a user to a server that records, oldest first (its audit log)."""
         lines = (self.folder / "audit.log").read_text(encoding="utf-8").splitlines()
         found = (json.loads(line) for line in lines)
         return [each for each in found if each["user"]["username"] == user]
@@ -221,7 +221,7 @@ class ApiServer:
 
 
 def _with_parent() -> list[str]:
-    """What makes a program end with the tests, however those end."""
+    """The signal by which a program ends with the tests, however those end."""
     return ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
 
 

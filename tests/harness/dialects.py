@@ -47,7 +47,7 @@ def events(text: str) -> Iterator[tuple[str, Any]]:
 
 
 def ended_cleanly(dialect: str, text: str) -> bool:
-    """Whether a stream told its client that the answer is complete."""
+    """True if a stream told its client that the answer is complete."""
     found = list(events(text))
     if dialect == "chat":
         return any(data == "[DONE]" for _, data in found)
@@ -69,7 +69,7 @@ def error_of_stream(dialect: str, text: str) -> dict[str, Any] | None:
 
 
 def answer_text(dialect: str, response: httpx.Response, *, stream: bool) -> str:
-    """What the model said."""
+    """The model's text."""
     return _streamed_text(dialect, response.text) if stream else _whole_text(dialect, response)
 
 

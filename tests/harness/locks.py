@@ -1,4 +1,4 @@
-"""Whether a lock is complete: it pins all that its requirements need, extras included.
+"""A lock is complete if it pins all that its requirements need, extras included.
 
 A lock is installed without resolving anything, so a package that it lacks is found at the first
 import at best.

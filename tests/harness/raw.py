@@ -60,7 +60,7 @@ class RawConnection:
             return  # the other side was quicker
 
     def has_answer(self, seconds: float) -> bool:
-        """Whether something comes, or the end, within so many seconds; nothing of it is read."""
+        """True if something comes, or the end, within so many seconds; nothing of it is read."""
         return bool(select.select([self._socket], [], [], seconds)[0])
 
     def receive(self, method: str = "POST") -> Answer | None:
@@ -97,7 +97,7 @@ class RawConnection:
         return self._file.read(size)
 
     def receive_write(self) -> bytes:
-        """What came at once; empty at the end. Do not mix it with the others, which read ahead."""
+        """The bytes that came; empty at the end. Do not mix it with the others: they read ahead."""
         return self._socket.recv(64 * 1024)
 
     def receive_rest(self) -> bytes:

@@ -1,4 +1,4 @@
-"""What an apply works with, where a story calls one itself instead of an operator."""
+"""The context of an apply, where a story calls one itself instead of an operator."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

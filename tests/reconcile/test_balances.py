@@ -1,4 +1,4 @@
-"""What ApiKeys show of credits and use, the Events where few are left, and what both cost."""
+"""ApiKeys show credits and use, Events report that few are left, and both cost little."""
 
 import asyncio
 import time
@@ -207,7 +207,7 @@ class Crowd:
         self.shown = {(namespace, f"key-{n}"): ShownFigures("") for n in range(1, self.KEYS + 1)}
 
     def status_writes(self) -> int:
-        """How many the API server says that it has served."""
+        """The number of requests that the API server reports as served."""
         with self.world.server.client() as client:
             lines = client.get("/metrics", timeout=httpx.Timeout(30)).text.splitlines()
         mine = ('resource="apikeys"', 'subresource="status"', 'verb="APPLY"')

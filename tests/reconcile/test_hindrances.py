@@ -1,4 +1,4 @@
-"""What goes wrong with one thing, and must not keep the others from their turn."""
+"""A fault of one object must not keep the others from their turn."""
 
 import asyncio
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What the operator holds of objects that anybody may make large."""
+"""The operator's memory of objects that anybody may make large."""
 
 import asyncio
 import base64

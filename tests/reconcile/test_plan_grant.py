@@ -1,4 +1,4 @@
-"""What is planned for a CreditGrant, and what it says: pure."""
+"""The plan for a CreditGrant, and its report: pure."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""What is planned for an ApiKey, row by row and Secret by Secret: pure, one line a case."""
+"""The plan for an ApiKey, row by row and Secret by Secret: pure, one line a case."""
 
 from typing import Any
 

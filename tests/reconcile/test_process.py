@@ -20,7 +20,7 @@ from tests.reconcile.world import MakeWorld, World
 
 
 def _starts_not(world: World, **settings: Any) -> str:
-    """What an operator says that ends instead of starting."""
+    """The last words of an operator that ends instead of starting."""
     with pytest.raises(AssertionError):
         world.operator(**settings)
     operator = world.operators[-1]

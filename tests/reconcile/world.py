@@ -67,7 +67,7 @@ class Operator(Process):
         return self._readiness
 
     def probe(self, path: str) -> int | None:
-        """What the probe of a path answers; None where nothing does."""
+        """The answer of a probe's path; None where nothing answers."""
         port = self._liveness if path == "healthz" else self._readiness
         try:
             return get(f"http://127.0.0.1:{port}/{path}").status_code
@@ -76,7 +76,7 @@ class Operator(Process):
 
 
 class Databases(Protocol):
-    """Where a world has its database from."""
+    """The place from which a world has its database."""
 
     def create_database(self) -> str: ...
 
@@ -108,7 +108,7 @@ class World:
         return other
 
     def furnish(self) -> None:
-        """What there is before an operator comes: namespaces, the database's Secret, a fleet."""
+        """The objects before an operator comes: namespaces, the database's Secret, a fleet."""
         for place in (self.team, self.system):
             place.create_namespace()
         self.change_url(self.url)
@@ -151,7 +151,7 @@ class World:
         return operator
 
     def release_finalizers(self, **variables: str) -> None:
-        """What runs before the chart is uninstalled; it must succeed, without a database."""
+        """The job before the chart is uninstalled; it must succeed, without a database."""
         keys = ("KUBECONFIG", "FAREGATE_NAMESPACE", "FAREGATE_WATCH_NAMESPACES")
         clean = {key: value for key, value in os.environ.items() if not key.startswith("FAREGATE_")}
         done = subprocess.run(
@@ -203,12 +203,12 @@ class World:
         return found
 
     def hash_of(self, plaintext: str) -> bytes:
-        """What the database holds of a key."""
+        """The database's row of a key."""
         (secret,) = self.system.values("faregate-installation").values()
         return hash_key(InstallationSecret(secret).pepper(PEPPER), plaintext.encode())
 
     def is_usable(self, name: str, plaintext: str) -> bool:
-        """Whether a gateway would charge by this key now."""
+        """True if a gateway would charge by this key now."""
         row = self.row(name)
         if row is None or row.revoked or row.suspended or row.expired:
             return False
@@ -254,7 +254,7 @@ class World:
             place.close()
 
     def leave(self) -> None:
-        """What `with_team` gave; the operators run on."""
+        """The world that `with_team` made; the operators run on."""
         self._forget_database()
         self.team.close()
 

@@ -1,4 +1,4 @@
-"""What the cases talk about: pictures, a nested model, a tool, and what it answers."""
+"""The material of the cases: pictures, a nested model, a tool, and its answer."""
 
 from enum import Enum
 from typing import Literal, Self

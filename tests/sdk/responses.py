@@ -1,4 +1,4 @@
-"""How the cases of the Responses API ask and read."""
+"""The questions of the cases of the Responses API, and the readers of their answers."""
 
 import json
 from typing import Any

@@ -80,7 +80,7 @@ def refused(client: Any, dialect: str, text: str, **more: Any) -> Any:
 
 
 def pieces(dialect: str, event: Any) -> str:
-    """What an event of a stream adds to the text."""
+    """The text that an event of a stream adds."""
     if dialect == "chat":
         return str(event.choices[0].delta.content or "") if event.choices else ""
     if dialect == "responses":
@@ -89,7 +89,7 @@ def pieces(dialect: str, event: Any) -> str:
 
 
 def answered(gateway: GatewayProcess, account: str, code: int) -> float:
-    """How many answers of this status the account was given."""
+    """The number of answers of this status that the account was given."""
     marks = (f'account="team/{account}"', f'code="{code}"')
     lines = [line for line in gateway.metrics().splitlines() if all(m in line for m in marks)]
     return sum(float(line.rsplit(" ", 1)[1]) for line in lines if "requests_total" in line)

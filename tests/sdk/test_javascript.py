@@ -88,7 +88,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def environment(
     gateway: GatewayProcess, simulated: Simulated, secret: dict[str, str]
 ) -> dict[str, str]:
-    """What a judge knows: the Secret, as a pod has it, an empty account's key, the upstream."""
+    """The judge's facts: the Secret, as a pod has it, an empty account's key, the upstream."""
     return {
         "PATH": os.environ["PATH"],
         "JUDGE_SIMULATED": simulated.url.removesuffix("/v1"),

@@ -134,7 +134,7 @@ def test_base_urls_with_a_second_v1_are_forgiven(gateway: GatewayProcess, kind: 
 
 
 def test_the_judges_would_notice() -> None:
-    """What an SDK builds without looking is looked at: here an object that lacks a member."""
+    """Members that an SDK builds without looking are looked at: here an object that lacks one."""
     good: dict[str, Any] = {
         "id": "chatcmpl-1",
         "object": "chat.completion",

@@ -1,4 +1,4 @@
-"""What the simulated upstream was asked, as the cases look at it, over one connection."""
+"""The simulated upstream's requests, as the cases look at them, over one connection."""
 
 from typing import Any
 
@@ -27,5 +27,5 @@ class Upstream:
         return found
 
     def received(self) -> int:
-        """How many requests there were."""
+        """The number of requests."""
         return int(self._http.get("/stats").json()["received"])

@@ -16,7 +16,7 @@ Message = dict[str, Any]
 
 @dataclass
 class Heard:
-    """What came out of a stream: its chunks, whether `[DONE]` came, and how it was written."""
+    """The content of a stream: its chunks, whether `[DONE]` came, and how it was written."""
 
     status: int
     headers: httpx.Headers
@@ -62,7 +62,7 @@ class Heard:
         return [(call[0], call[1], call[2]) for _, call in sorted(together.items())]
 
     def usage_places(self) -> set[str]:
-        """Where usage was told: `final`, `choice`, `finish`."""
+        """The place of usage in a stream: `final`, `choice`, `finish`."""
         places = set()
         for chunk in self.chunks:
             if "usage" in chunk:

@@ -1,4 +1,4 @@
-"""What the simulated upstream answers without a directive."""
+"""Answers of the simulated upstream without a directive."""
 
 import json
 from typing import Any

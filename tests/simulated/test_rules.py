@@ -1,4 +1,4 @@
-"""What the strict families refuse, and that `generic` does not."""
+"""Refusals of the strict families, and that `generic` refuses none of it."""
 
 from typing import Any
 

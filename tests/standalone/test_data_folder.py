@@ -1,4 +1,4 @@
-"""What a gateway leaves on the disk of its machine, and who may read it."""
+"""The files that a gateway leaves on its machine, and the users who may read them."""
 
 import resource
 import stat

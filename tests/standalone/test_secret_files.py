@@ -1,4 +1,4 @@
-"""Where the gateway finds the value that a secretRef names: its own file, or a mounted folder."""
+"""The value that a secretRef names: in the gateway's own file, or in a mounted folder."""
 
 from pathlib import Path
 

@@ -114,7 +114,7 @@ def test_a_ledger_that_was_never_counted_is_counted_in_many_rounds(books: Books)
 def test_an_account_with_more_entries_than_there_is_time_for_is_counted_in_slices(
     books: Books,
 ) -> None:
-    """What is counted is kept, for the first time and again; others do not wait for it."""
+    """Counted entries are kept, for the first time and again; others do not wait for it."""
     many = 450_000
     books.grant(credits=2 * many)
     books.grant("other", "bob", credits=5)

@@ -1,4 +1,4 @@
-"""What was granted, where little is left, states and last uses: on both databases."""
+"""Granted credits, accounts with little left, states and last uses: on both databases."""
 
 import asyncio
 import threading
@@ -326,7 +326,7 @@ def test_a_step_needs_no_right_to_temporary_tables(postgres_server: PostgresServ
 
 
 def is_locking(database: Database) -> bool:
-    """Whether somebody who wants the table of accounts alone waits for it at this moment."""
+    """True if somebody who wants the table of accounts alone waits for it at this moment."""
     waiting = (
         "SELECT count(*) FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock'"
         " AND relation = to_regclass('account')"

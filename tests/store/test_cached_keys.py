@@ -1,4 +1,4 @@
-"""What a gateway reads of the keys: by pages, without the revoked ones, whatever a row holds."""
+"""A gateway reads the keys by pages, without the revoked ones, whatever a row holds."""
 
 import logging
 import time
@@ -39,7 +39,7 @@ def insert_keys(books: Books, kind: str, many: int, *, revoked: bool) -> None:
 
 @contextmanager
 def parameters(books: Books) -> Iterator[list[int]]:
-    """How many parameters each statement has that is sent meanwhile."""
+    """The number of parameters of each statement that is sent meanwhile."""
     sent: list[int] = []
 
     def note(_c: Any, _k: Any, _s: str, values: Any, _x: Any, _many: bool) -> None:

@@ -381,7 +381,7 @@ def test_the_daily_cap_is_exact_and_the_next_day_starts_anew(books: Books) -> No
 
 @pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
 def test_charges_that_cannot_fit_cost_no_statement_of_their_own(books: Books) -> None:
-    """Whatever one key asks for beyond its day, and one account beyond its balance."""
+    """Requests of one key beyond its day, and of one account beyond its balance."""
     books.grant(credits=1000)
     books.grant("bobs", "bob", credits=10)
     books.grant("carols", "carol", credits=1000)

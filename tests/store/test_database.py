@@ -1,4 +1,4 @@
-"""What the database says of itself, and what it cannot say any more, are two errors."""
+"""A refusal by the database, and a database that does not answer any more, are two errors."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor

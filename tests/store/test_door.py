@@ -30,7 +30,7 @@ MOMENT = st.builds("{}-{}{}".format, _YEARS, _DAYS, _OFFSETS)
 
 
 def values(part: Json) -> st.SearchStrategy[Any]:
-    """Whatever a part of a schema takes."""
+    """A strategy for the values that a part of a schema takes."""
     kind = part.get("type")
     if kind == "object":
         required = set(part.get("required", ()))

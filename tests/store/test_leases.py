@@ -96,7 +96,7 @@ def test_only_the_dead_ones_requests_are_refunded(books: Books) -> None:
 
 @pytest.mark.parametrize("hours", [-48, 48])
 def test_no_clock_but_the_watchers_own_says_who_is_dead(books: Books, hours: int) -> None:
-    """What a stepped clock leaves behind: everything is hours older, or younger, than now."""
+    """The rows as a stepped clock leaves them: everything is hours older, or younger, than now."""
     books.grant(credits=10)
     renew_lease(books.database, "other", 3600)
     charge(books, "other", 2)

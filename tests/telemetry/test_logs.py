@@ -50,7 +50,7 @@ def ask(gateway: GatewayProcess, text: str, **more: Any) -> int:
 
 
 def lines(gateway: GatewayProcess) -> list[dict[str, Any]]:
-    """What was logged; the banner is for people, and not a log line."""
+    """The logged lines; the banner is for people, and not a log line."""
     text = gateway.log_text()
     return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
 

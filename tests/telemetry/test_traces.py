@@ -106,7 +106,7 @@ def parent_that_arrived(simulated: Simulated) -> str | None:
 
 
 def has_loaded_opentelemetry(gateway: GatewayProcess) -> bool:
-    """Whether the process has loaded the library that its messages are encoded with."""
+    """True if the process has loaded the library that its messages are encoded with."""
     return "google/_upb" in Path(f"/proc/{gateway.pid}/maps").read_text()
 
 

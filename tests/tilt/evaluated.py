@@ -61,7 +61,7 @@ class Call(NamedTuple):
 
 
 class Evaluated:
-    """What the Tiltfile did. Raises `starlark.StarlarkError` with the place of a mistake."""
+    """The Tiltfile's calls. Raises `starlark.StarlarkError` with the place of a mistake."""
 
     def __init__(self, helm: str) -> None:
         self.calls: list[Call] = []
@@ -138,7 +138,7 @@ class Evaluated:
 
 
 def live_files(dockerfile: str) -> dict[str, str]:
-    """What a Dockerfile copies for pods that change: source → place below `/opt/live`."""
+    """The files that a Dockerfile copies for pods that change: source → place below `/opt/live`."""
     found = {}
     for *sources, goal in map(
         str.split, re.findall(r"^COPY (.* /opt/live/\S*)$", dockerfile, re.M)

@@ -1,4 +1,4 @@
-"""What Tilt would apply, against a real API server: the CRDs by its command, then the rest."""
+"""Tilt's objects, applied to a real API server: the CRDs by its command, then the rest."""
 
 from collections.abc import Iterator
 

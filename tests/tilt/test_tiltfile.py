@@ -1,4 +1,4 @@
-"""What the Tiltfile asks of Tilt: resources, their order, images, what is copied, what is read."""
+"""The Tiltfile's calls of Tilt: resources, their order, images, copied and read files."""
 
 import json
 import re

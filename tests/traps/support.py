@@ -1,4 +1,4 @@
-"""What the traps share: a client that also sees what the upstream received, and one reading of an
+"""Shared by the traps: a client that also sees the upstream's requests, and one reading of an
 answer in any dialect, streamed or not, by the strict readers of the wire tests."""
 
 import json
@@ -55,7 +55,7 @@ class Sent(Struct):
 
     @property
     def degraded(self) -> set[str]:
-        """What the gateway says it dropped."""
+        """The parts that the gateway reports as dropped."""
         named: str = self.response.headers.get("x-faregate-degraded", "")
         return {name for name in named.split(", ") if name}
 

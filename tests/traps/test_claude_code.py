@@ -27,7 +27,7 @@ CLAUDE_BETAS = (
 
 
 def claude_code(messages: list[Object], **more: Any) -> Object:
-    """What Claude Code sends: system in blocks, roles and fields that others do not know."""
+    """Claude Code's requests: system in blocks, roles and fields that others do not know."""
     marked = {"cache_control": {"type": "ephemeral", "ttl": "1h"}}
     deferred = {**function("messages", "WebFetch"), "defer_loading": True, **marked}
     return {

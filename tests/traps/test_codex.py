@@ -40,7 +40,7 @@ CODEX_TOOLS: list[Object] = [
 
 
 def codex(input: list[Object], **more: Any) -> Object:
-    """What Codex sends: no instructions but developer messages, no state, sealed reasoning."""
+    """Codex' requests: no instructions but developer messages, no state, sealed reasoning."""
     developer = {
         "type": "message",
         "role": "developer",

@@ -216,7 +216,7 @@ def test_trap_02_a_responses_client_may_bring_reasoning_items_back_or_not(
 
 @either_way
 def test_trap_02_without_thinking_no_reasoning_is_sent(client: Client, stream: bool) -> None:
-    """What an earlier turn thought is not shown to a turn that shall not think."""
+    """The thoughts of an earlier turn are not shown to a turn that shall not think."""
     message = first_turn(client, "chat", "kimi-k2.5")["choices"][0]["message"]
     turn = chat_turn("kimi-k2.5", message) | {"reasoning_effort": "none", "stream": stream}
     assert "reasoning_content" not in client.send("chat", turn).upstream["messages"][1]

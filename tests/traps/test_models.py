@@ -54,7 +54,7 @@ OFF: dict[str, dict[str, Any]] = {
 
 
 def told(body: dict[str, Any]) -> bool | None:
-    """Whether the upstream was told to reason; None where it was told nothing."""
+    """True if the upstream was told to reason; None where it was told nothing."""
     if "thinking" in body:
         assert body["thinking"] in ({"type": "enabled"}, {"type": "disabled"})
         return bool(body["thinking"]["type"] == "enabled")

@@ -43,7 +43,7 @@ from tests.upstream.talk import (
 
 
 def play(serve: Serve, limits: FleetLimits = LIMITS, streaming: bool = True) -> Any:
-    """What becomes of one request to a socket that misbehaves: an answer, or an error."""
+    """The end of one request to a socket that misbehaves: an answer, or an error."""
 
     async def run() -> Any:
         async with socket_that(serve) as url, upstream_at(url, "secret", limits) as upstream:
@@ -144,7 +144,7 @@ def test_connections_are_used_again_after_a_stream() -> None:
 
 
 def passing_on(pass_on: PassOn, *pieces: bytes) -> list[Chunk]:
-    """What is read of a stream of these pieces while `pass_on` is offered the ordinary chunks."""
+    """The chunks read of a stream of these pieces while `pass_on` is offered the ordinary ones."""
 
     async def serve(head: bytes, writer: asyncio.StreamWriter) -> None:
         writer.write(STREAM_HEAD)

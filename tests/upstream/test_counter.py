@@ -84,7 +84,7 @@ def test_nobody_there_says_nothing() -> None:
 async def answer_with(
     data: bytes, ask: Callable[[str], Awaitable[int | None]]
 ) -> tuple[int | None, bytes]:
-    """What `ask` makes of a server that answers so, and what the server was sent."""
+    """The result of `ask` for a server that answers so, and the request that the server got."""
     heard = b""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

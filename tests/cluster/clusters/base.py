@@ -1,4 +1,4 @@
-"""What the stories need of a cluster, whichever it is."""
+"""The stories' needs of a cluster, whichever it is."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
@@ -7,7 +7,7 @@ from tests.cluster.clusters.images import Image
 
 
 class Way(NamedTuple):
-    """How clients outside the cluster reach its ingress controller."""
+    """The way of clients outside the cluster to its ingress controller."""
 
     url: str
     class_name: str
@@ -32,13 +32,13 @@ class Cluster(Protocol):
         """Build images that are missing, and bring them to where pods find them."""
 
     def address(self, image: Image) -> str:
-        """What a pod calls an image."""
+        """The name of an image in a pod."""
 
     def command(self, arguments: Sequence[str]) -> list[str]:
         """The command line that runs another where the cluster can be reached."""
 
     def environment(self) -> Mapping[str, str]:
-        """What that command needs in its environment."""
+        """The environment that the command needs."""
 
     def way(self) -> Way: ...
 

@@ -111,7 +111,7 @@ def _node_image() -> tuple[str, ...]:
 
 
 def _program(name: str) -> str | None:
-    """Where a program is, or would be after `go install`; None without Go."""
+    """The path of a program, or the one it would have after `go install`; None without Go."""
     if found := shutil.which(name):
         return found
     if not shutil.which("go"):

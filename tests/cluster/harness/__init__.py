@@ -1,1 +1,1 @@
-"""What the stories are told with: kubectl, the installation, clients, and evidence on failure."""
+"""The stories' tools: kubectl, the installation, clients, and evidence on failure."""

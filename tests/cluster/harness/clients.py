@@ -48,7 +48,7 @@ class Client:
         return int(self.account(key)["balance"])
 
     def status(self, key: str) -> int:
-        """What a free route says to a key; 0 where nobody answers."""
+        """The status of a free route for a key; 0 where nobody answers."""
         try:
             return self.http.get("/api/openai/v1/models", headers={"x-api-key": key}).status_code
         except httpx.TransportError:

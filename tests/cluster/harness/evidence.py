@@ -1,4 +1,4 @@
-"""What a failed story leaves in its report: objects, events and logs, without keys."""
+"""The evidence in a failed story's report: objects, events and logs, without keys."""
 
 import re
 

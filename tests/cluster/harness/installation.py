@@ -33,7 +33,7 @@ _KINDS = ("apikey", "creditgrant", "gatewayfleet")
 
 
 class Facts(NamedTuple):
-    """What the run says about its cluster."""
+    """The run's facts about its cluster."""
 
     cluster: str
     url: str
@@ -292,7 +292,7 @@ def merged(base: Document, more: Mapping[str, Any]) -> Document:
 
 
 def restarts(pods: Sequence[Document]) -> dict[str, int]:
-    """How often the first container of each pod was started anew."""
+    """The restarts of the first container of each pod."""
     return {
         pod["metadata"]["name"]: pod["status"]["containerStatuses"][0]["restartCount"]
         for pod in pods

@@ -152,7 +152,7 @@ def condition(found: Document, kind: str) -> Document:
 
 
 def is_ready(found: Document) -> bool:
-    """Whether a pod is ready and stays."""
+    """True if a pod is ready and stays."""
     conditions = (found.get("status") or {}).get("conditions") or ()
     ready = any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
     return ready and "deletionTimestamp" not in found["metadata"]

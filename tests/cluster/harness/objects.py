@@ -160,7 +160,7 @@ def database(image: str) -> list[Document]:
 
 
 def database_secret(name: str, place: str) -> Document:
-    """What the chart is told of that database."""
+    """The chart's values for that database."""
     url = f"postgresql://faregate:{_PASSWORD}@postgres.{DATABASE}.svc:5432/faregate"
     return {
         "apiVersion": "v1",

@@ -53,7 +53,7 @@ class Team:
         return found
 
     def ready(self, kind: str) -> int:
-        """How many objects of a kind are Ready as they are now."""
+        """The number of objects of a kind that are Ready as they are now."""
         found = self.kube.all(kind, self.name)
         return sum(condition(one, "Ready").get("status") == "True" for one in found)
 

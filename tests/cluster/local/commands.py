@@ -43,7 +43,7 @@ def run(
 
 
 def succeeds(*arguments: object) -> bool:
-    """Whether a program ends well; what it says is of no interest."""
+    """True if a program ends well; what it says is of no interest."""
     try:
         run(*arguments)
     except (Failed, OSError):

@@ -38,7 +38,7 @@ int main(void) { signal(SIGTERM, stop); signal(SIGINT, stop); signal(SIGCHLD, re
 
 
 def have(tag: str) -> bool:
-    """Whether an image is in the builder's store."""
+    """True if an image is in the builder's store."""
     return succeeds(*_BUILDAH, "inspect", "--type", "image", tag)
 
 

@@ -98,7 +98,7 @@ def _write_kubeconfig(name: str) -> None:
 
 
 def environment() -> dict[str, str]:
-    """What a command inside finds: the administrator's kubeconfig and the node's programs."""
+    """A command's view inside: the administrator's kubeconfig and the node's programs."""
     return {**os.environ, "KUBECONFIG": str(ADMIN), "PATH": f"{BIN}:{os.environ['PATH']}"}
 
 

@@ -97,7 +97,7 @@ def wait(what: str, *arguments: object, seconds: float = 90) -> None:
 
 
 def left_behind() -> Iterator[int]:
-    """What is still alive of this node: in its network, or started by one of its programs.
+    """The living processes of this node: in its network, or started by one of its programs.
 
     A container's first process sits in namespaces of its own; it is a child of a shim whose
     command line names the state folder. With it go all others of its container.
@@ -135,7 +135,7 @@ def _own_line() -> set[int]:
 
 
 def foreign_kubelet() -> bool:
-    """Whether a kubelet of somebody else's runs: then the machine is a node, and not ours."""
+    """True if a kubelet of somebody else's runs: then the machine is a node, and not ours."""
     for process in Path("/proc").glob("[0-9]*"):
         try:
             line = (process / "cmdline").read_bytes()  # empty once a process has ended

@@ -1,4 +1,4 @@
-"""Whatever history a client sends, the strict rules hold of what the upstream gets."""
+"""The strict rules hold of the upstream's messages, whatever history a client sends."""
 
 from typing import Any
 

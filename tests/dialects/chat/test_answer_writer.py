@@ -1,4 +1,4 @@
-"""What a client of the chat dialect gets back from an upstream that is not quite OpenAI."""
+"""Answers for clients of the chat dialect, from an upstream that is not quite OpenAI."""
 
 import json
 from typing import Any

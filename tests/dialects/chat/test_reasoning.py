@@ -1,4 +1,4 @@
-"""What clients say of reasoning, in every spelling; off beats on, and silence stays silence."""
+"""Reasoning in a client's request, in every spelling; off beats on, and silence stays silence."""
 
 from typing import Any
 

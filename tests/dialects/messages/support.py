@@ -1,4 +1,4 @@
-"""What the tests of the Messages dialect share: requests, answers, and a strict reader of frames.
+"""Shared by the tests of the Messages dialect: requests, answers, a strict reader of frames.
 
 The reader is written from Anthropic's description of the stream, not from our renderer.
 """

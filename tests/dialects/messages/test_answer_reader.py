@@ -1,4 +1,4 @@
-"""What becomes of an answer in the Messages dialect."""
+"""An answer in the Messages dialect becomes events."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a client gets, streamed and whole. The first part are faults that broke agent clients in
+"""Answers for a client, streamed and whole. The first part are faults that broke agent clients in
 other gateways; each has a test of its own.
 """
 

@@ -1,4 +1,4 @@
-"""What the messages of a conversation become: turns, calls and results, reasoning, images."""
+"""A conversation's messages become turns, calls and results, reasoning, images."""
 
 from typing import Any
 

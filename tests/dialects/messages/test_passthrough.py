@@ -1,4 +1,4 @@
-"""What goes as its client wrote it to an upstream that speaks Messages, and what does not."""
+"""Requests that go as their client wrote them to an upstream that speaks Messages, or do not."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a Messages request becomes inside."""
+"""A Messages request becomes an internal one."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What an upstream that speaks Messages is sent."""
+"""Bodies for an upstream that speaks Messages."""
 
 import json
 from typing import Any

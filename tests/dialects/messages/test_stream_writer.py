@@ -1,4 +1,4 @@
-"""Whatever an upstream may legally send, the stream keeps its discipline and loses nothing."""
+"""The stream keeps its discipline and loses nothing, whatever an upstream may legally send."""
 
 import json
 from collections.abc import Sequence

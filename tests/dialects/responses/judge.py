@@ -101,7 +101,7 @@ def judge_item(item: dict[str, Any]) -> None:
 
 
 class _Item:
-    """What a reader has put together of one item so far."""
+    """The parts of one item that a reader has put together so far."""
 
     def __init__(self, item: dict[str, Any]) -> None:
         self.item = item

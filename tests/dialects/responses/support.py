@@ -1,4 +1,4 @@
-"""What the tests of the Responses dialect share: callers, a state in memory, and answers."""
+"""Shared by the tests of the Responses dialect: callers, a state in memory, and answers."""
 
 import asyncio
 import json

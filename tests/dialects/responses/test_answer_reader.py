@@ -1,4 +1,4 @@
-"""What becomes of an answer in the Responses dialect."""
+"""An answer in the Responses dialect becomes events."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a Responses request becomes inside."""
+"""A Responses request becomes an internal one."""
 
 import asyncio
 import json

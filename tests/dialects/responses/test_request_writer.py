@@ -1,4 +1,4 @@
-"""What an upstream that speaks Responses is sent."""
+"""Bodies for an upstream that speaks Responses."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""What is remembered of a response, and by whom it can be read."""
+"""The content of a stored response, and the accounts that can read it."""
 
 import asyncio
 import json

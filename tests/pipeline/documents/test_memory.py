@@ -1,4 +1,4 @@
-"""What is remembered of documents: by account, and never at another account's cost."""
+"""Documents are remembered by account, and never at another account's cost."""
 
 from gateway.core.shares import largest_share
 from gateway.pipeline.documents.memory import UNUSED_SECONDS_MAX, TextCache

@@ -1,4 +1,4 @@
-"""What is a roll-out and what is not: the digest on the pods changes if and only if it should."""
+"""The digest on the pods changes if and only if a change is to be rolled out."""
 
 from typing import Any
 

@@ -40,7 +40,7 @@ def plan(live: list[Json], **given: Any) -> list[FleetAction]:
 
 
 def made(**given: Any) -> list[Json]:
-    """What is there after everything was applied, with what the API server adds."""
+    """The objects after everything was applied, with the API server's own members."""
     live = [copy.deepcopy(one.body) for one in plan([], **given) if isinstance(one, ApplyChild)]
     for one in live:
         one["metadata"]["resourceVersion"] = "7"

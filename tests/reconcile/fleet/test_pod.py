@@ -51,7 +51,7 @@ class Pod(Process):
         path.write_text(text)
 
     def probe(self, path: str) -> tuple[int, str] | None:
-        """What the kubelet is told; None where nobody listens."""
+        """The probe's answer to the kubelet; None where nobody listens."""
         assert self.is_running, self.log_text()
         url = f"http://127.0.0.1:{self.operations_port}{path}"
         try:
@@ -61,7 +61,7 @@ class Pod(Process):
         return answer.status_code, answer.text.strip()
 
     def is_closed(self) -> bool:
-        """Whether it takes no connection of a client."""
+        """True if it takes no connection of a client."""
         try:
             socket.create_connection(("127.0.0.1", self.port), timeout=5).close()
         except ConnectionRefusedError:

@@ -1,4 +1,4 @@
-"""What a fleet may ask for its pods, one row a wish; and that a refusal is a sentence."""
+"""The parts of a pod that a fleet may ask for, one row a wish; and that a refusal is a sentence."""
 
 from typing import Any
 

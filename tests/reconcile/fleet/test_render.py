@@ -1,4 +1,4 @@
-"""What a fleet's children say, as far as it matters to somebody."""
+"""The content of a fleet's children, as far as it matters to somebody."""
 
 from pathlib import Path
 from typing import Any

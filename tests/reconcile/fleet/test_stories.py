@@ -19,7 +19,7 @@ DIGEST = "faregate.dev/config-digest"
 
 
 def digest(world: FleetWorld) -> str:
-    """What the pods carry."""
+    """The labels that the pods carry."""
     annotations = world.live("Deployment")["spec"]["template"]["metadata"]["annotations"]
     return str(annotations[DIGEST])
 
@@ -237,7 +237,7 @@ def test_a_fleet_elsewhere_is_refused_and_nothing_is_made(world: FleetWorld) -> 
 
 
 def test_a_roll_out_is_followed_to_its_end(world: FleetWorld) -> None:
-    """What the Deployment's controller would write is written here: nothing runs these pods."""
+    """The status of the Deployment's controller is written here: nothing runs these pods."""
     world.reconcile()
     numbers = ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas")
     generation = world.live("Deployment")["metadata"]["generation"]
@@ -272,7 +272,7 @@ def test_an_object_that_fits_no_schema_is_rejected(world: FleetWorld) -> None:
 
 
 def test_a_fleet_is_worked_on_by_one_at_a_time(world: FleetWorld) -> None:
-    """Whoever comes second finds what the first one has made, and has nothing to do."""
+    """The second of two finds the objects of the first, and has nothing to do."""
     fleet = world.put_fleet()
 
     async def at_once() -> None:
