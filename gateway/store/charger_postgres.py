@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 
 from gateway.core.errors import ChargeUnknown, DatabaseBusy, DatabaseUnavailable, FaregateError
-from gateway.store.hot_connection import HotConnection, StatementRefused
+from gateway.store.hot_connection import HotConnection, OutcomeUnknown, StatementRefused
 from gateway.store.ledger import Charge, ChargeReply, ChargeResult
 from gateway.store.statements_postgres import (
     CHARGE,
@@ -87,9 +87,9 @@ class _Attempt:
                     self._record(await self._ask(self._left))
             except StatementRefused as refused:
                 await self._recover(refused)
-            except ChargeUnknown as unknown:
-                self._unknown = unknown
-                await self._pause(unknown)
+            except OutcomeUnknown as lost:
+                self._unknown = ChargeUnknown("the database went away", cause=lost.cause)
+                await self._pause(self._unknown)
             except DatabaseUnavailable as unavailable:
                 await self._pause(unavailable)
         return self._results

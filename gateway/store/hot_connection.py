@@ -11,7 +11,7 @@ from typing import Any
 
 import psycopg
 
-from gateway.core.errors import ChargeUnknown, DatabaseUnavailable
+from gateway.core.errors import DatabaseUnavailable
 from gateway.store.connections import PatientAsyncConnection, connect_async
 from gateway.store.database import first_line, is_busy, is_ending
 from gateway.store.outage import Outage
@@ -44,6 +44,14 @@ class StatementRefused(Exception):
         return is_ending(self.sqlstate)
 
 
+class OutcomeUnknown(Exception):
+    """A statement was sent, and nobody knows whether it was committed."""
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(cause)
+        self.cause = cause
+
+
 class HotConnection:
     """A connection in autocommit; a lost one is opened again by the next statement."""
 
@@ -56,7 +64,7 @@ class HotConnection:
         """Run one statement and commit it; its rows.
 
         Raises `DatabaseUnavailable` where nothing was sent, `StatementRefused` where the server
-        rolled back, and `ChargeUnknown` where the outcome is not known.
+        rolled back, and `OutcomeUnknown` where the connection was lost before the answer.
         """
         connection = await self._connected()
         try:
@@ -66,7 +74,7 @@ class HotConnection:
             cause = first_line(error, self._url)
             if connection.closed or error.sqlstate is None:
                 self._drop()
-                raise ChargeUnknown("the database went away", cause=cause) from error
+                raise OutcomeUnknown(cause) from error
             if is_ending(error.sqlstate):
                 self._drop()
             raise StatementRefused(error.sqlstate, cause) from error

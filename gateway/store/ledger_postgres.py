@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from gateway.core.batch_retry import AttemptedCharge, worth_another_try
-from gateway.core.errors import ChargeUnknown, DatabaseBusy, DatabaseUnavailable
+from gateway.core.errors import DatabaseBusy, DatabaseUnavailable
 from gateway.store.charger_postgres import Charger
-from gateway.store.hot_connection import HotConnection, StatementRefused
+from gateway.store.hot_connection import HotConnection, OutcomeUnknown, StatementRefused
 from gateway.store.ledger import (
     Charge,
     ChargeReply,
@@ -109,9 +109,11 @@ class PostgresLedger(Ledger):
                 error = _refusal(refused)
                 if refused.is_lock_timeout and skip_locked is not None:
                     statement = skip_locked
+            except OutcomeUnknown as lost:
+                error = DatabaseUnavailable("the database went away", cause=lost.cause)
+                was_unknown = True
             except DatabaseUnavailable as unavailable:
                 error = unavailable
-                was_unknown = was_unknown or isinstance(unavailable, ChargeUnknown)
             if attempts == _ATTEMPTS_MAX or time.monotonic() > until:
                 if not isinstance(error, DatabaseBusy):
                     self._behind_connection.failed(error)

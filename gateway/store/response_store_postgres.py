@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
-from gateway.core.errors import ChargeUnknown, DatabaseUnavailable
+from gateway.core.errors import DatabaseUnavailable
 from gateway.core.seal import Sealer
-from gateway.store.hot_connection import HotConnection, StatementRefused
+from gateway.store.hot_connection import HotConnection, OutcomeUnknown, StatementRefused
 from gateway.store.outage import Outage
 from gateway.store.response_store import PURGE_ROWS, DataRefused, ResponseStore, Unwritten
 
@@ -106,7 +106,7 @@ class PostgresResponses(ResponseStore):
         async with self._lock:
             try:
                 return await self._connection.run(statement, values)
-            except ChargeUnknown:
+            except OutcomeUnknown:
                 pass
             except StatementRefused as refused:
                 if refused.is_about_data:
@@ -115,5 +115,5 @@ class PostgresResponses(ResponseStore):
                     raise DatabaseUnavailable(_REFUSED, cause=refused.cause) from refused
             try:
                 return await self._connection.run(statement, values)
-            except (ChargeUnknown, StatementRefused) as error:
+            except (OutcomeUnknown, StatementRefused) as error:
                 raise DatabaseUnavailable("the database does not answer") from error
