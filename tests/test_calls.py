@@ -17,10 +17,10 @@ from tests.harness.gateway import ROOT
 BOUNDS = {
     "chat": (167, 284),
     "chat-stream": (282, 562),
-    "messages": (232, 387),
-    "messages-stream": (360, 685),
-    "responses": (281, 510),
-    "responses-stream": (409, 810),
+    "messages": (235, 390),
+    "messages-stream": (364, 690),
+    "responses": (284, 514),
+    "responses-stream": (412, 814),
 }
 #: what a batch of charges takes more on PostgreSQL, for each of its requests
 ON_POSTGRESQL = (5, 20)

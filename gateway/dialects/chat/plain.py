@@ -93,7 +93,7 @@ _id_of = attrgetter("id")
 def read_plain(messages: list[Plain], read: Callable[[], tuple[Message, ...]]) -> Written | None:
     """The messages as they may go out; None where they have to be read, by `read`."""
     waiting: Iterator[PlainCall] = iter(())
-    longest = 0
+    called: list[PlainCall] = []
     for message in messages:
         if type(message.content) is list:
             _join(message)
@@ -109,11 +109,13 @@ def read_plain(messages: list[Plain], read: Callable[[], tuple[Message, ...]]) -
                 if not _are_whole(calls):
                     return None
                 waiting = iter(calls)
-                longest = max(longest, *[len(call.id) for call in calls])
+                called += calls
             elif not message.content:
                 return None
             message.content = message.content or None
-    return Written(messages, longest, read) if next(waiting, None) is None else None
+    if next(waiting, None) is not None:
+        return None
+    return Written(messages, max(map(len, map(_id_of, called)), default=0), read)
 
 
 def _are_whole(calls: list[PlainCall]) -> bool:
