@@ -36,7 +36,7 @@ _RETRY_AFTER_SECONDS_MAX = 3600.0
 #: kinds, in lower case
 _FILTERED = (
     "content_filter", "contentpolicyviolation", "content_policy_violation", "invalid_prompt",
-    "data_inspection_failed", "1301", "sensitive_words_detected",
+    "data_inspection_failed", "sensitive_words_detected",
 )  # fmt: skip
 _OVERLOADED = (
     "engine_overloaded", "rate_limit", "overloaded", "server_unavailable", "resource_exhausted",
@@ -44,11 +44,13 @@ _OVERLOADED = (
 )  # fmt: skip
 _MISCONFIGURED = (
     "exceeded_current_quota", "insufficient_quota", "insufficient_user_quota", "billing",
-    "insufficient_balance", "budget_exceeded", "arrearage", "1113", "authentication",
+    "insufficient_balance", "budget_exceeded", "arrearage", "authentication",
     "unauthenticated", "unauthorized", "invalid_api_key", "incorrect_api_key", "api_key_invalid",
     "permission_denied", "accessdenied", "resource_not_found", "model_not_found", "invalid_model",
-    "model_decommissioned", "deploymentnotfound", "operationnotsupported", "1211",
+    "model_decommissioned", "deploymentnotfound", "operationnotsupported",
 )  # fmt: skip
+#: Zhipu's numbers, which stand for the whole code
+_FILTERED_CODES, _MISCONFIGURED_CODES = frozenset({"1301"}), frozenset({"1113", "1211"})
 _TIMED_OUT = ("deadline_exceeded",)
 _REFUSED = ("invalid_request", "bad_request", "badrequest", "invalid_argument", "invalid_value")
 
@@ -59,11 +61,14 @@ _FILTERED_WORDS = re.compile(
     r"|flagged as potentially violating|ContentPolicyViolation|sensitive \(102[67]\)",
     re.IGNORECASE,
 )
+#: a message begins so, or with a model's name: behind that it may repeat the client's own words
 _MISCONFIGURED_WORDS = re.compile(
-    r"credit balance is too low|specified API usage limits|api key not valid"
-    r"|incorrect api key provided|used all available credits|user location is not supported"
-    r"|on-demand throughput isn.t supported|model identifier is invalid|model not exist"
-    r"|is not a valid model id|invalid model name passed|insufficient balance",
+    r"(?:your credit balance is too low|you have reached your specified api usage limits"
+    r"|api key not valid|incorrect api key provided|your team .{0,100}used all available credits"
+    r"|user location is not supported|the provided model identifier is invalid|model not exist"
+    r"|invocation of model id \S{1,256} with on-demand throughput isn.t supported"
+    r"|\S{1,256} is not a valid model id|\{'error': '/chat/completions: invalid model name passed"
+    r"|insufficient balance)",
     re.IGNORECASE,
 )
 #: parts that a router lacks for this request, with the status of a missing model
@@ -103,7 +108,7 @@ def _classify(
     kind = body.kind
     if retry_after_seconds is None and body.retry_after_seconds is not None:
         retry_after_seconds = min(body.retry_after_seconds, _RETRY_AFTER_SECONDS_MAX)
-    if _holds(kind, _FILTERED) or _FILTERED_WORDS.search(message):
+    if _holds(kind, _FILTERED, _FILTERED_CODES) or _FILTERED_WORDS.search(message):
         return ContentFiltered(message or "The upstream's content filter refused the request.")
     if status in (400, 413, 422) and (overflow := _overflow(body, message)):
         return overflow
@@ -128,8 +133,8 @@ def _classify(
 def _is_misconfigured(status: int, kind: str, message: str) -> bool:
     return (
         status in (401, 402, 403, 404)
-        or _holds(kind, _MISCONFIGURED)
-        or _MISCONFIGURED_WORDS.search(message) is not None
+        or _holds(kind, _MISCONFIGURED, _MISCONFIGURED_CODES)
+        or _MISCONFIGURED_WORDS.match(message) is not None
     )
 
 
@@ -163,8 +168,8 @@ def _overflow(body: ErrorBody, message: str) -> ContextOverflow | None:
     return ContextOverflow(message, param="messages", details={**counts} or None)
 
 
-def _holds(kind: str, words: tuple[str, ...]) -> bool:
-    return any(word in kind for word in words)
+def _holds(kind: str, words: tuple[str, ...], codes: frozenset[str] = frozenset()) -> bool:
+    return any(word in kind for word in words) or not codes.isdisjoint(kind.split())
 
 
 def _clean(message: str, credential: str | None) -> str:

@@ -86,6 +86,25 @@ def test_the_corpus_is_wide() -> None:
     assert len(rows) == len(set(rows))
 
 
+@pytest.mark.parametrize(
+    "words",
+    ["API key not valid", "Incorrect API key provided", "insufficient balance", "Model Not Exist",
+     "Your credit balance is too low", "foo is not a valid model ID"],
+)  # fmt: skip
+def test_a_clients_own_words_are_not_taken_for_the_providers(words: str) -> None:
+    """A provider repeats a wrong value; by that no client makes a fault of the administrator's."""
+    body = {"error": {"message": f"tools.0.name: '{words}' is no name", "type": "bad_request"}}
+    error = read_error(400, json.dumps(body).encode(), {}, None, 0.0)
+    assert (error.status, error.code) == MEANINGS["invalid"][:2]
+
+
+@pytest.mark.parametrize("code", ["11130", "21301", "12110"])
+def test_a_longer_number_is_another_code(code: str) -> None:
+    body = {"error": {"message": "no", "code": code}}
+    error = read_error(400, json.dumps(body).encode(), {}, None, 0.0)
+    assert (error.status, error.code) == MEANINGS["invalid"][:2]
+
+
 def test_a_wait_in_the_body_is_as_good_as_a_header() -> None:
     found = next(r for r in REFUSALS if "RetryInfo" in str(r.body))
     error = read_error(429, json.dumps(found.body).encode(), {}, None, 0.0)
