@@ -14,7 +14,8 @@ from gateway.core.errors import DatabaseUnavailable
 from gateway.core.seal import Sealer
 from gateway.store.database import open_sqlite
 from gateway.store.response_store import PURGE_ROWS, DataRefused, ResponseStore, Unwritten
-from gateway.store.tables import ResponseItemRow, ResponseRow, utc_text
+from gateway.store.response_tables import ResponseItemRow, ResponseRow
+from gateway.store.tables import utc_text
 from gateway.store.writer_thread import WriterThread
 
 T = TypeVar("T")

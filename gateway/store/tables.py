@@ -27,12 +27,10 @@ from sqlalchemy import (
     DateTime,
     Dialect,
     ForeignKey,
-    ForeignKeyConstraint,
     Index,
     Integer,
     LargeBinary,
     String,
-    Text,
     UniqueConstraint,
     func,
     text,
@@ -114,7 +112,7 @@ def _big(*, nullable: bool = False, default: int | None = None) -> Any:
     return Field(default=default, sa_column=column)
 
 
-def _moment(*, nullable: bool = False) -> Any:
+def moment_column(*, nullable: bool = False) -> Any:
     column: Column[datetime] = Column(UtcDateTime, nullable=nullable)
     return Field(default=None, sa_column=column)
 
@@ -156,8 +154,8 @@ class Account(SQLModel, table=True):
     surplus: int = _big(default=0)
     granted: int = _big(default=0)
     announced: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
-    next_expiry: datetime | None = _moment(nullable=True)
-    created_at: datetime = _moment()
+    next_expiry: datetime | None = moment_column(nullable=True)
+    created_at: datetime = moment_column()
 
 
 class ApiKeyRow(SQLModel, table=True):
@@ -188,13 +186,13 @@ class ApiKeyRow(SQLModel, table=True):
     requests_per_minute: int | None = None
     concurrent_requests: int | None = None
     suspended: bool = False
-    expires_at: datetime | None = _moment(nullable=True)
-    revoked_at: datetime | None = _moment(nullable=True)
+    expires_at: datetime | None = moment_column(nullable=True)
+    revoked_at: datetime | None = moment_column(nullable=True)
     generation: int = 0
     version: int = _big()
     # Not used any more (see `ApiKeyUse`): gateways of the release before name it when they read.
-    last_used_at: datetime | None = _moment(nullable=True)
-    created_at: datetime = _moment()
+    last_used_at: datetime | None = moment_column(nullable=True)
+    created_at: datetime = moment_column()
 
 
 class ApiKeyHash(SQLModel, table=True):
@@ -204,9 +202,9 @@ class ApiKeyHash(SQLModel, table=True):
     hash: bytes = Field(sa_column=Column(LargeBinary(32), primary_key=True))
     api_key_id: int = _reference("api_key.id", index=True)
     pepper: int
-    created_at: datetime = _moment()
-    expires_at: datetime | None = _moment(nullable=True)
-    revoked_at: datetime | None = _moment(nullable=True)
+    created_at: datetime = moment_column()
+    expires_at: datetime | None = moment_column(nullable=True)
+    revoked_at: datetime | None = moment_column(nullable=True)
 
 
 class ApiKeyDay(SQLModel, table=True):
@@ -223,7 +221,7 @@ class ApiKeyUse(SQLModel, table=True):
 
     __tablename__ = "api_key_use"
     api_key_id: int = Field(sa_column=Column(BIG, ForeignKey("api_key.id"), primary_key=True))
-    used_at: datetime = _moment()
+    used_at: datetime = moment_column()
 
 
 class KeyVersion(SQLModel, table=True):
@@ -271,11 +269,11 @@ class CreditGrantRow(SQLModel, table=True):
     credits: int = _big()
     remaining: int = _big()
     reason: str = ""
-    expires_at: datetime | None = _moment(nullable=True)
+    expires_at: datetime | None = moment_column(nullable=True)
     payload_hash: str
-    posted_at: datetime = _moment()
-    voided_at: datetime | None = _moment(nullable=True)
-    expired_at: datetime | None = _moment(nullable=True)
+    posted_at: datetime = moment_column()
+    voided_at: datetime | None = moment_column(nullable=True)
+    expired_at: datetime | None = moment_column(nullable=True)
 
 
 class Entry(SQLModel, table=True):
@@ -326,7 +324,7 @@ class AuditCheckpoint(SQLModel, table=True):
     account_id: int = Field(sa_column=Column(BIG, primary_key=True, autoincrement=False))
     entry_id: int = _big()
     credits: int = _big()
-    counted_at: datetime = _moment()
+    counted_at: datetime = moment_column()
     recount_entry_id: int = _big(default=0)
     recount_credits: int = _big(default=0)
 
@@ -364,40 +362,7 @@ class Replica(SQLModel, table=True):
     __tablename__ = "replica"
     id: str = Field(primary_key=True)
     release: str
-    started_at: datetime = _moment()
-    seen_at: datetime = _moment()
+    started_at: datetime = moment_column()
+    seen_at: datetime = moment_column()
     # Gateways of the release before do not write it: theirs is taken to be as long as ours.
     lease_seconds: float | None = None
-
-
-class ResponseRow(SQLModel, table=True):
-    """One response with its whole input, sealed for its account; SQLite has it in another file.
-
-    Nothing here refers to the ledger: credits never depend on what is kept.
-    """
-
-    __tablename__ = "response"
-    __table_args__ = (Index("response_expiry", "expires_at"),)
-    account_id: int = Field(sa_column=Column(BIG, primary_key=True, autoincrement=False))
-    id: str = Field(primary_key=True)
-    sealed: str = Field(sa_column=Column(Text, nullable=False))
-    expires_at: datetime = _moment()
-
-
-class ResponseItemRow(SQLModel, table=True):
-    """One output item, to be named by reference; it goes with its response."""
-
-    __tablename__ = "response_item"
-    __table_args__ = (
-        ForeignKeyConstraint(
-            ["account_id", "response_id"],
-            ["response.account_id", "response.id"],
-            ondelete="CASCADE",
-        ),
-        Index("response_item_response", "account_id", "response_id"),
-    )
-    account_id: int = Field(sa_column=Column(BIG, primary_key=True, autoincrement=False))
-    id: str = Field(primary_key=True)
-    response_id: str
-    sealed: str = Field(sa_column=Column(Text, nullable=False))
-    expires_at: datetime = _moment()

@@ -9,8 +9,8 @@ from sqlalchemy import text
 from gateway.store.database import Database
 from gateway.store.migrate import configuration, migrate
 from gateway.store.migrations import HEAD
+from gateway.store.response_tables import ResponseRow
 from gateway.store.schema import SchemaError, check_schema
-from gateway.store.tables import ResponseRow
 
 
 def test_the_migrations_make_the_tables(database: Database) -> None:

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from gateway.store.tables import ResponseRow
+from gateway.store.response_tables import ResponseRow
 
 context.configure(
     connection=context.config.attributes["connection"],
