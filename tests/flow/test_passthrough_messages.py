@@ -8,15 +8,12 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conftest import check_books
+from tests.flow.passthrough import LOOP, PLAIN, REASONING, PassthroughClient, gateway_before
 from tests.harness.dialects import PATHS, events
-from tests.harness.gateway import GatewayProcess, Simulated, api_key, credit_grant, fleet
+from tests.harness.gateway import GatewayProcess, Simulated
 
-GRANT = 1_000_000
 BETA = "effort-2025-11-24,context-management-2025-06-27"
-PLAIN, REASONING = 2, 5
 TOOL = {"name": "look", "strict": True, "input_schema": {"type": "object", "properties": {}}}
-LOOP = "!reason Where is it?\n!tool look {}\n!then\n!reason I see.\n!answer It is here."
 ADAPTIVE = {"type": "adaptive"}
 MANUAL = {"type": "enabled", "budget_tokens": 1024}
 
@@ -25,45 +22,23 @@ MANUAL = {"type": "enabled", "budget_tokens": 1024}
 def gateway(
     simulated: Simulated, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[GatewayProcess]:
-    document = fleet(
-        simulated.url,
-        upstreams=[
-            {"name": "main", "url": simulated.url},
-            {"name": "anthropic", "url": simulated.url, "dialect": "messages"},
-            {"name": "other", "url": simulated.url, "dialect": "messages"},
-            {
-                "name": "trusted",
-                "url": simulated.url,
-                "dialect": "messages",
-                "betas": ["context-1m-*", "unheard-of-*"],
-            },
-        ],
-    )
-    document["spec"]["models"] += [
+    upstreams: list[dict[str, Any]] = [
+        {"name": "anthropic", "dialect": "messages"},
+        {"name": "other", "dialect": "messages"},
+        {"name": "trusted", "dialect": "messages", "betas": ["context-1m-*", "unheard-of-*"]},
+    ]
+    models = [
         {"id": "claude", "upstream": "anthropic", "upstreamModel": "claude-new"},
         {"id": "claude-trusted", "upstream": "trusted", "upstreamModel": "claude-new"},
         {"id": "claude-other", "upstream": "other", "upstreamModel": "claude-new"},
     ]
-    documents = [
-        document,
-        api_key("rich"),
-        api_key("bob", "bob"),
-        credit_grant("rich", credits=GRANT),
-        credit_grant("bob", "bob", credits=GRANT),
-    ]
-    process = GatewayProcess(tmp_path_factory.mktemp("native"), documents).start()
-    yield process
-    assert process.stop() == 0, process.log_text()
-    check_books(process.database_url)
+    folder = tmp_path_factory.mktemp("passthrough")
+    with gateway_before(simulated.url, folder, upstreams, models) as process:
+        yield process
 
 
-class Client:
-    """One client, and the last request that its upstream received."""
-
-    def __init__(self, gateway: GatewayProcess, simulated: Simulated, name: str = "rich") -> None:
-        self._simulated = simulated
-        headers = {"authorization": f"Bearer {gateway.key(name)}"}
-        self.http = httpx.Client(base_url=gateway.url, headers=headers, timeout=20, trust_env=False)
+class Client(PassthroughClient):
+    """One client, and its requests in the dialect."""
 
     def ask(
         self, *messages: Any, stream: bool = False, betas: str = BETA, **more: Any
@@ -75,10 +50,6 @@ class Client:
         assert response.status_code == 200, response.text
         return response
 
-    def sent(self) -> dict[str, Any]:
-        body: dict[str, Any] = self._simulated.requests()[-1]["body"]
-        return body
-
     def betas(self) -> str | None:
         found: str | None = self._simulated.requests()[-1]["headers"].get("anthropic-beta")
         return found
@@ -86,15 +57,13 @@ class Client:
 
 @pytest.fixture(scope="module")
 def client(gateway: GatewayProcess, simulated: Simulated) -> Iterator[Client]:
-    made = Client(gateway, simulated)
-    with made.http:
+    with Client(gateway, simulated) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
 def bob(gateway: GatewayProcess, simulated: Simulated) -> Iterator[Client]:
-    made = Client(gateway, simulated, "bob")
-    with made.http:
+    with Client(gateway, simulated, "bob") as made:
         yield made
 
 

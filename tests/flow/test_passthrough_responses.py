@@ -7,52 +7,32 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conftest import check_books
+from tests.flow.passthrough import LOOP, PLAIN, REASONING, PassthroughClient, gateway_before
 from tests.harness.dialects import PATHS, events
-from tests.harness.gateway import GatewayProcess, Simulated, api_key, credit_grant, fleet
+from tests.harness.gateway import GatewayProcess, Simulated
 
-GRANT = 1_000_000
-PLAIN, REASONING = 2, 5
 TOOL = {"type": "function", "name": "look", "parameters": {"type": "object", "properties": {}}}
-LOOP = "!reason Where is it?\n!tool look {}\n!then\n!reason I see.\n!answer It is here."
 
 
 @pytest.fixture(scope="module")
 def gateway(
     simulated: Simulated, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[GatewayProcess]:
-    document = fleet(
-        simulated.url,
-        upstreams=[
-            {"name": "main", "url": simulated.url},
-            {"name": "openai", "url": simulated.url, "dialect": "responses"},
-            {"name": "other", "url": simulated.url, "dialect": "responses"},
-        ],
-    )
-    document["spec"]["models"] += [
+    upstreams = [
+        {"name": "openai", "dialect": "responses"},
+        {"name": "other", "dialect": "responses"},
+    ]
+    models = [
         {"id": "gpt", "upstream": "openai", "upstreamModel": "gpt-5.1"},
         {"id": "gpt-other", "upstream": "other", "upstreamModel": "gpt-5.1"},
     ]
-    documents = [
-        document,
-        api_key("rich"),
-        api_key("bob", "bob"),
-        credit_grant("rich", credits=GRANT),
-        credit_grant("bob", "bob", credits=GRANT),
-    ]
-    process = GatewayProcess(tmp_path_factory.mktemp("native"), documents).start()
-    yield process
-    assert process.stop() == 0, process.log_text()
-    check_books(process.database_url)
+    folder = tmp_path_factory.mktemp("passthrough")
+    with gateway_before(simulated.url, folder, upstreams, models) as process:
+        yield process
 
 
-class Client:
-    """One client, and the last request that its upstream received."""
-
-    def __init__(self, gateway: GatewayProcess, simulated: Simulated, name: str = "rich") -> None:
-        self._simulated = simulated
-        headers = {"authorization": f"Bearer {gateway.key(name)}"}
-        self.http = httpx.Client(base_url=gateway.url, headers=headers, timeout=20, trust_env=False)
+class Client(PassthroughClient):
+    """One client, and its requests in the dialect."""
 
     def ask(self, given: Any, **more: Any) -> httpx.Response:
         body = {"model": "gpt", "reasoning": {"effort": "high"}, "tools": [TOOL], "input": given}
@@ -60,22 +40,16 @@ class Client:
         assert response.status_code == 200, response.text
         return response
 
-    def sent(self) -> dict[str, Any]:
-        body: dict[str, Any] = self._simulated.requests()[-1]["body"]
-        return body
-
 
 @pytest.fixture(scope="module")
 def client(gateway: GatewayProcess, simulated: Simulated) -> Iterator[Client]:
-    made = Client(gateway, simulated)
-    with made.http:
+    with Client(gateway, simulated) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
 def bob(gateway: GatewayProcess, simulated: Simulated) -> Iterator[Client]:
-    made = Client(gateway, simulated, "bob")
-    with made.http:
+    with Client(gateway, simulated, "bob") as made:
         yield made
 
 
