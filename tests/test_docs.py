@@ -343,7 +343,7 @@ def test_every_metric_with_its_labels_and_their_values() -> None:
     assert documented == {name: set(labels) for name, labels in declared.items()}
     values = {
         "route": {"free", *(d.name for d in dialects())},
-        "direction": {"input", "cached", "output", "reasoning"},
+        "direction": {"input", "cached", "cache_write", "output", "reasoning"},
         "kind": {"charge", "refund"},
         "class": set(get_args(Failure)),
         "feature": set(FEATURES),

@@ -1,7 +1,7 @@
 """Usage: requests, tokens and credits by account, key and model."""
 
 from dashboards.board import Json, board, namespace, variable
-from dashboards.panels import BLUE, GREEN, PURPLE, STATUSES, YELLOW, figure, graph, table
+from dashboards.panels import BLUE, GREEN, ORANGE, PURPLE, STATUSES, YELLOW, figure, graph, table
 
 _ACCOUNTS = 'namespace=~"$namespace",account=~"$team(/.*)?",account=~"$account"'
 _WHO = f'{_ACCOUNTS},key=~"$key",model=~"$model"'
@@ -212,10 +212,19 @@ def _token_graphs() -> list[Json]:
     return [
         graph(
             "Tokens a second",
-            "Cached tokens are a part of the input, reasoning is a part of the output.",
-            [(rate(name), name) for name in ("input", "cached", "output", "reasoning")],
+            "Cached and cache-written tokens are parts of the input, reasoning of the output.",
+            [
+                (rate(name), name)
+                for name in ("input", "cached", "cache_write", "output", "reasoning")
+            ],
             "short",
-            colours={"input": BLUE, "cached": GREEN, "output": PURPLE, "reasoning": YELLOW},
+            colours={
+                "input": BLUE,
+                "cached": GREEN,
+                "cache_write": ORANGE,
+                "output": PURPLE,
+                "reasoning": YELLOW,
+            },
         ),
         graph(
             "Output tokens a request, by model",

@@ -68,13 +68,17 @@ class Finished(Struct, frozen=True, gc=False):
 
 
 class Usage(Struct, frozen=True, gc=False):
-    """Tokens: `input` includes `cached` and `cache_write`, `output` includes `reasoning`."""
+    """Tokens: `input` includes `cached` and `cache_write`, `output` includes `reasoning`.
+
+    `cache_write_hour` is what of `cache_write` is kept for an hour, where a provider reports it.
+    """
 
     input: int = 0
     output: int = 0
     cached: int = 0
     reasoning: int = 0
     cache_write: int = 0
+    cache_write_hour: int = 0
 
 
 Event = Reasoning | Signature | Text | Refusal | CallStarted | CallArguments | Finished | Usage

@@ -72,6 +72,7 @@ def read_request(database: Database, account_id: int, request_id: str) -> dict[s
             and {
                 "input": usage.input_tokens,
                 "cached": usage.cached_tokens,
+                "cache_write": usage.cache_write_tokens,
                 "output": usage.output_tokens,
                 "reasoning": usage.reasoning_tokens,
             },

@@ -78,9 +78,10 @@ _GIVE = "UPDATE account SET balance = balance + ? WHERE id = ?"
 _GIVE_DAY = "UPDATE api_key_day SET credits = credits - ? WHERE api_key_id = ? AND day = ?"
 _END = "DELETE FROM hold WHERE request_id IN (SELECT value ->> 0 FROM json_each(:ends))"
 _USAGE = """
-INSERT INTO request_usage (request_id, input_tokens, cached_tokens, output_tokens, reasoning_tokens)
-SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(:ends)
-WHERE value ->> 1 IS NOT NULL
+INSERT INTO request_usage
+  (request_id, input_tokens, cached_tokens, output_tokens, reasoning_tokens, cache_write_tokens)
+SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5
+FROM json_each(:ends) WHERE value ->> 1 IS NOT NULL
 ON CONFLICT DO NOTHING
 """
 
@@ -230,7 +231,7 @@ class SqliteLedger(Ledger):
 
     def _end_rows(self, batch: Sequence[End]) -> list[None]:
         ends = [
-            (end.request_id, use.input, use.cached, use.output, use.reasoning)
+            (end.request_id, use.input, use.cached, use.output, use.reasoning, use.cache_write)
             if (use := end.usage) is not None
             else (end.request_id,)
             for end in batch

@@ -151,9 +151,9 @@ WITH ended AS MATERIALIZED (
   DELETE FROM hold WHERE request_id IN (SELECT request_id FROM held) RETURNING request_id
 ), used AS (
   INSERT INTO request_usage
-    (request_id, input_tokens, cached_tokens, output_tokens, reasoning_tokens)
+    (request_id, input_tokens, cached_tokens, output_tokens, reasoning_tokens, cache_write_tokens)
   SELECT request_id, (usage ->> 'input')::int, (usage ->> 'cached')::int,
-         (usage ->> 'output')::int, (usage ->> 'reasoning')::int
+         (usage ->> 'output')::int, (usage ->> 'reasoning')::int, (usage ->> 'cache_write')::int
   FROM ended WHERE usage IS NOT NULL
   ON CONFLICT DO NOTHING
 )

@@ -354,6 +354,8 @@ class RequestUsage(SQLModel, table=True):
     cached_tokens: int
     output_tokens: int
     reasoning_tokens: int
+    # Gateways of the release before do not write it.
+    cache_write_tokens: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
 
 
 class Replica(SQLModel, table=True):

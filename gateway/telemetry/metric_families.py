@@ -11,7 +11,7 @@ _AT = ("model", "route")
 COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "requests": ("Requests answered, by HTTP status.", (*_OF_REQUEST, "route", "code")),
     "tokens": (
-        "Tokens the upstream reported, by direction: input, cached, output or reasoning.",
+        "Tokens the upstream reported: input, cached, cache_write, output or reasoning.",
         (*_OF_REQUEST, "direction"),
     ),
     "credits": ("Credits taken (charge) and given back (refund).", (*_OF_REQUEST, "kind")),

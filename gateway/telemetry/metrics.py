@@ -141,6 +141,7 @@ class Metrics(Collector):
             in_flight=self._gauges["in_flight_requests"].of(*at),
             input=tokens.of(*names, "input"),
             cached=tokens.of(*names, "cached"),
+            cache_write=tokens.of(*names, "cache_write"),
             output=tokens.of(*names, "output"),
             reasoning=tokens.of(*names, "reasoning"),
         )

@@ -22,6 +22,7 @@ class RequestSeries(Struct, frozen=True):
     in_flight: Value
     input: Value
     cached: Value
+    cache_write: Value
     output: Value
     reasoning: Value
 
@@ -30,6 +31,7 @@ class RequestSeries(Struct, frozen=True):
         self.input.value += usage.input
         self.output.value += usage.output
         self.cached.value += usage.cached
+        self.cache_write.value += usage.cache_write
         self.reasoning.value += usage.reasoning
 
 

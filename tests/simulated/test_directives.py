@@ -271,6 +271,12 @@ def test_cached_tokens_are_told_twice(talk: Talk) -> None:
     assert "cached_tokens" not in talk.ask("hi")["usage"]
 
 
+def test_tokens_written_to_the_cache_are_a_detail_of_usage(talk: Talk) -> None:
+    usage = talk.ask("!cached 2\n!cache-write 512")["usage"]
+    assert usage["prompt_tokens_details"] == {"cached_tokens": 2, "cache_write_tokens": 512}
+    assert usage["prompt_tokens"] >= 514
+
+
 def test_events_may_be_split_inside_a_character(talk: Talk) -> None:
     heard = talk.stream("!answer héé 你好 🎉\n!split")
     assert heard.text == "héé 你好 🎉"

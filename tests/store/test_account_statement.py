@@ -36,7 +36,7 @@ def test_a_request_is_open_and_then_ended_with_its_tokens(books: Books) -> None:
         await ledger.charge(charge)
         is_open = read()
         assert (is_open["state"], is_open["credits"], is_open["tokens"]) == ("open", 3, None)
-        ledger.end(End(charge.request_id, Usage(input=9, cached=4, output=5, reasoning=2)))
+        ledger.end(End(charge.request_id, Usage(9, 5, cached=4, reasoning=2, cache_write=3)))
 
     with_ledger(books, act)
     ended = read()
@@ -52,7 +52,7 @@ def test_a_request_is_open_and_then_ended_with_its_tokens(books: Books) -> None:
         "route": charge.route,
         "idempotency_key": None,
         "retry_count": None,
-        "tokens": {"input": 9, "cached": 4, "output": 5, "reasoning": 2},
+        "tokens": {"input": 9, "cached": 4, "cache_write": 3, "output": 5, "reasoning": 2},
     }
 
 

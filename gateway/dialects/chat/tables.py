@@ -2,9 +2,10 @@
 
 Sources: OpenAI API reference, "The chat completion object" (`finish_reason`, `usage`); Moonshot
 (`cached_tokens` beside the counts); OpenRouter, "Errors" and "Prompt caching"
-(`cache_write_tokens`); DashScope, "Context cache" (`cache_creation_input_tokens`); vLLM and
-SGLang, `FinishReason`; DeepSeek and Mistral (`model_length`), "Create chat completion";
-Zhipu (`sensitive`, `network_error`, `model_context_window_exceeded`).
+(`cache_write_tokens`); DashScope, "Context cache" (`cache_creation_input_tokens`); LiteLLM,
+"Prompt caching" (`cache_creation_tokens`); vLLM and SGLang, `FinishReason`; DeepSeek and Mistral
+(`model_length`), "Create chat completion"; Zhipu (`sensitive`, `network_error`,
+`model_context_window_exceeded`).
 """
 
 from typing import Any
@@ -51,22 +52,26 @@ class _Details(Struct):
     cached_tokens: Count | None = None
     cache_write_tokens: Count | None = None
     cache_creation_input_tokens: Count | None = None
+    cache_creation_tokens: Count | None = None
     reasoning_tokens: Count | None = None
 
 
 class _Counts(_Details):
     prompt_tokens: Count | None = None
     completion_tokens: Count | None = None
+    cache_read_input_tokens: Count | None = None
     prompt_cache_hit_tokens: Count | None = None
     prompt_tokens_details: _Details | None = None
     completion_tokens_details: _Details | None = None
 
 
 _NOTHING = _Details()
+_CACHED = ("cached_tokens", "prompt_cache_hit_tokens", "cache_read_input_tokens")
+_CACHE_WRITE = ("cache_write_tokens", "cache_creation_input_tokens", "cache_creation_tokens")
 
 
 def read_usage(given: Any) -> Usage | None:
-    """Usage from a `usage` object; cached tokens stand in one of three places, written in two."""
+    """Usage from a `usage` object; each server has a place and a word for what was cached."""
     if not isinstance(given, dict):
         return None
     try:
@@ -78,11 +83,18 @@ def read_usage(given: Any) -> Usage | None:
     return Usage(
         input=counts.prompt_tokens or 0,
         output=counts.completion_tokens or 0,
-        cached=prompt.cached_tokens or counts.cached_tokens or counts.prompt_cache_hit_tokens or 0,
+        cached=prompt.cached_tokens
+        or counts.cached_tokens
+        or counts.prompt_cache_hit_tokens
+        or counts.cache_read_input_tokens
+        or 0,
         reasoning=completion.reasoning_tokens or 0,
         cache_write=prompt.cache_write_tokens
         or prompt.cache_creation_input_tokens
+        or prompt.cache_creation_tokens
+        or counts.cache_write_tokens
         or counts.cache_creation_input_tokens
+        or counts.cache_creation_tokens
         or 0,
     )
 
@@ -91,16 +103,19 @@ def _read_odd_usage(given: dict[str, Any]) -> Usage:
     """Pick the counts out of all that is there."""
     prompt = given.get("prompt_tokens_details")
     completion = given.get("completion_tokens_details")
-    cached = read_count(prompt, "cached_tokens") or read_count(given, "cached_tokens")
     return Usage(
         input=read_count(given, "prompt_tokens"),
         output=read_count(given, "completion_tokens"),
-        cached=cached or read_count(given, "prompt_cache_hit_tokens"),
+        cached=_first(prompt, given, _CACHED),
         reasoning=read_count(completion, "reasoning_tokens"),
-        cache_write=read_count(prompt, "cache_write_tokens")
-        or read_count(prompt, "cache_creation_input_tokens")
-        or read_count(given, "cache_creation_input_tokens"),
+        cache_write=_first(prompt, given, _CACHE_WRITE),
     )
+
+
+def _first(details: Any, given: dict[str, Any], names: tuple[str, ...]) -> int:
+    """The first count that either has under one of the names."""
+    found = (read_count(holder, name) for holder in (details, given) for name in names)
+    return next(filter(None, found), 0)
 
 
 def write_usage(usage: Usage) -> dict[str, Any]:

@@ -165,8 +165,8 @@ def _usage(usage: Usage) -> dict[str, Any]:
     return {
         **write_usage(usage),
         "cache_creation": {
-            "ephemeral_5m_input_tokens": usage.cache_write,
-            "ephemeral_1h_input_tokens": 0,
+            "ephemeral_5m_input_tokens": max(0, usage.cache_write - usage.cache_write_hour),
+            "ephemeral_1h_input_tokens": usage.cache_write_hour,
         },
         "service_tier": "standard",
     }

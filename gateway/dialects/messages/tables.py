@@ -30,13 +30,19 @@ STATUSES = {
 def read_usage(counts: dict[str, Any]) -> Usage:
     """Messages counts cached input, read and written, beside its input; `Usage` within it."""
     cached = read_count(counts, "cache_read_input_tokens")
-    written = read_count(counts, "cache_creation_input_tokens")
+    by_time = counts.get("cache_creation")
+    hour = read_count(by_time, "ephemeral_1h_input_tokens")
+    written = max(
+        read_count(counts, "cache_creation_input_tokens"),
+        read_count(by_time, "ephemeral_5m_input_tokens") + hour,
+    )
     return Usage(
         input=read_count(counts, "input_tokens") + cached + written,
         output=read_count(counts, "output_tokens"),
         cached=cached,
         reasoning=read_count(counts.get("output_tokens_details"), "thinking_tokens"),
         cache_write=written,
+        cache_write_hour=hour,
     )
 
 

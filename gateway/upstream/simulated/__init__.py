@@ -37,6 +37,7 @@ event with choices; the first is the role alone. `SECONDS` may have a fraction.
                 !stall N SECONDS        headers and N chunks, then a silence, then the rest
     usage       !usage PLACE            final, choice, both, finish or none
                 !cached N               N prompt tokens came from the cache
+                !cache-write N          N prompt tokens were written to it (not in Gemini)
     writes      !split                  events cut anywhere, also inside a character
                 !coalesce               many events in one write
                 !spaces                 spaces after colons and commas, CRLF line ends

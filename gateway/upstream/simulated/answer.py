@@ -31,12 +31,13 @@ class Call(Struct, frozen=True):
 
 
 class SimulatedUsage(Struct, frozen=True):
-    """Tokens. `completion` includes `reasoning`, `prompt` includes `cached`."""
+    """Tokens. `completion` includes `reasoning`, `prompt` includes `cached` and `cache_write`."""
 
     prompt: int
     completion: int
     reasoning: int
     cached: int
+    cache_write: int
 
 
 class Answer(Struct, frozen=True):
@@ -77,12 +78,13 @@ def build_answer(
         reasoning_pieces, reasoning_tokens = [], 0
     finish = "length" if is_cut else "tool_calls" if calls else "stop"
     usage = SimulatedUsage(
-        prompt=max(conversation.prompt_tokens, script.cached_tokens),
+        prompt=max(conversation.prompt_tokens, script.cached_tokens + script.cache_write_tokens),
         completion=(
             reasoning_tokens + text_tokens + sum(1 + _count(call.arguments) for call in calls)
         ),
         reasoning=reasoning_tokens,
         cached=script.cached_tokens,
+        cache_write=script.cache_write_tokens,
     )
     return Answer(reasoning_pieces, pieces, calls, script.finish or finish, usage)
 

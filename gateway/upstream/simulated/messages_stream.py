@@ -129,8 +129,8 @@ def _usage(usage: SimulatedUsage, script: Script) -> Object:
     if script.usage == "none":
         return {"input_tokens": 0, "output_tokens": 0}
     members: Object = {
-        "input_tokens": usage.prompt - usage.cached,
-        "cache_creation_input_tokens": 0,
+        "input_tokens": usage.prompt - usage.cached - usage.cache_write,
+        "cache_creation_input_tokens": usage.cache_write,
         "cache_read_input_tokens": usage.cached,
         "output_tokens": usage.completion,
     }

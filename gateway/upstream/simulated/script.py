@@ -69,6 +69,7 @@ class Script(Struct, frozen=True, kw_only=True):
     stall_seconds: float = 0.0
     usage: str | None = None
     cached_tokens: int = 0
+    cache_write_tokens: int = 0
     split: bool = False
     coalesce: bool = False
     spaces: bool = False
@@ -241,6 +242,9 @@ DIRECTIVES: dict[str, Callable[[str], dict[str, Any]]] = {
     "!stall": _read_stall,
     "!usage": lambda place: {"usage": _one_of("!usage", place.strip(), _USAGE_PLACES)},
     "!cached": lambda count: {"cached_tokens": _count("!cached", count.strip(), 10_000_000)},
+    "!cache-write": lambda count: {
+        "cache_write_tokens": _count("!cache-write", count.strip(), 10_000_000)
+    },
     "!split": _flag(split=True),
     "!coalesce": _flag(coalesce=True),
     "!spaces": _flag(spaces=True),

@@ -177,6 +177,9 @@ def _usage_object(usage: SimulatedUsage) -> dict[str, Any]:
     if usage.cached:
         members["cached_tokens"] = usage.cached
         members["prompt_tokens_details"] = {"cached_tokens": usage.cached}
+    if usage.cache_write:
+        details = members.setdefault("prompt_tokens_details", {})
+        details["cache_write_tokens"] = usage.cache_write
     if usage.reasoning:
         members["completion_tokens_details"] = {"reasoning_tokens": usage.reasoning}
     return members

@@ -444,7 +444,10 @@ def test_nothing_an_upstream_sends_raises_anything_but_broken(
     [
         ({"prompt_tokens_details": {"cached_tokens": 3, "cache_write_tokens": 4}}, 4),
         ({"prompt_tokens_details": {"cached_tokens": 3, "cache_creation_input_tokens": 4}}, 4),
+        ({"prompt_tokens_details": {"cached_tokens": 3, "cache_creation_tokens": 4}}, 4),
         ({"cached_tokens": 3, "cache_creation_input_tokens": 4}, 4),
+        ({"cache_read_input_tokens": 3, "cache_write_tokens": 4}, 4),
+        ({"cache_read_input_tokens": 3, "cache_creation_tokens": 4, "prompt_tokens_details": 5}, 4),
         ({"cached_tokens": 3, "cache_creation_input_tokens": 4, "prompt_tokens_details": 5}, 4),
         ({"cached_tokens": 3}, 0),
     ],

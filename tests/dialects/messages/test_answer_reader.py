@@ -230,3 +230,32 @@ def test_usage_of_an_odd_shape_is_none_and_breaks_nothing(usage: Any) -> None:
     answer = read_whole(message)
     assert answer.usage is not None
     assert answer.usage.input == 0
+
+
+@pytest.mark.parametrize(
+    ("counts", "written", "hour"),
+    [
+        ({"cache_creation_input_tokens": 5}, 5, 0),
+        (
+            {"cache_creation": {"ephemeral_5m_input_tokens": 2, "ephemeral_1h_input_tokens": 3}},
+            5,
+            3,
+        ),
+        (
+            {
+                "cache_creation_input_tokens": 5,
+                "cache_creation": {"ephemeral_5m_input_tokens": 1, "ephemeral_1h_input_tokens": 4},
+            },
+            5,
+            4,
+        ),
+        ({"cache_creation_input_tokens": 5, "cache_creation": [1]}, 5, 0),
+        ({"cache_creation_input_tokens": None, "cache_creation": None}, 0, 0),
+    ],
+)
+def test_what_was_written_to_a_cache_is_counted_by_how_long_it_is_kept(
+    counts: dict[str, Any], written: int, hour: int
+) -> None:
+    usage = {"input_tokens": 1, "output_tokens": 1, **counts}
+    events = read_whole({"content": [], "stop_reason": "end_turn", "usage": usage}).events()
+    assert events[-1] == Usage(1 + written, 1, cache_write=written, cache_write_hour=hour)

@@ -293,6 +293,15 @@ def test_a_whole_answer() -> None:
     }
 
 
+def test_what_was_written_to_a_cache_is_counted_by_how_long_it_is_kept() -> None:
+    usage = answer(Text("Hi"), STOP, usage=Usage(9, 1, cache_write=5, cache_write_hour=3))["usage"]
+    assert (usage["input_tokens"], usage["cache_creation_input_tokens"]) == (4, 5)
+    assert usage["cache_creation"] == {
+        "ephemeral_5m_input_tokens": 2,
+        "ephemeral_1h_input_tokens": 3,
+    }
+
+
 def test_a_call_without_arguments_has_an_empty_input() -> None:
     assert answer(*call(0, "A"), CALLS)["content"][0]["input"] == {}
 
