@@ -1,4 +1,4 @@
-"""`python -m gateway`: serve · apply · doctor · simulate · migrate · audit.
+"""`python -m gateway`: serve · apply · doctor · simulate · migrate · audit · reports.
 
 Each command loads what it needs, and nothing before it is chosen.
 """
@@ -10,6 +10,7 @@ import os
 import resource
 import sys
 from pathlib import Path
+from typing import Any
 
 import uvloop
 
@@ -45,6 +46,8 @@ def _sentences() -> tuple[type[Exception], ...]:
     """The errors that the administrator can repair; each explains how in its message."""
     from gateway.core.errors import DatabaseUnavailable
     from gateway.core.spec import SpecError
+    from gateway.core.statement import PeriodError
+    from gateway.process.reports import UnknownAccount
     from gateway.process.settings import SettingsError
     from gateway.process.standalone.data_folder import FolderInUse
     from gateway.store.installation import WrongSecret
@@ -53,6 +56,8 @@ def _sentences() -> tuple[type[Exception], ...]:
 
     return (
         SpecError,
+        PeriodError,
+        UnknownAccount,
         SettingsError,
         SchemaError,
         WrongSecret,
@@ -165,6 +170,20 @@ def _audit(arguments: argparse.Namespace, settings: Settings) -> int:
     return 1 if findings else 0
 
 
+def _statement(arguments: argparse.Namespace, settings: Settings) -> int:
+    from gateway.process.reports import statement_of
+    from gateway.process.standalone.data_folder import database_url
+    from gateway.store.database import Database
+
+    database = Database(database_url(settings, arguments.data))
+    try:
+        body = statement_of(database, settings.installation, arguments)
+    finally:
+        database.close()
+    sys.stdout.buffer.write(body)
+    return 0
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gateway", description=__doc__)
     commands = parser.add_subparsers(required=True)
@@ -224,7 +243,22 @@ def _parser() -> argparse.ArgumentParser:
 
     audit_command = commands.add_parser("audit", parents=[data], help="recompute the books")
     audit_command.set_defaults(act=_audit)
+
+    _add_reports(commands, data)
     return parser
+
+
+def _add_reports(commands: Any, data: argparse.ArgumentParser) -> None:
+    """The commands that print what the API sends."""
+    statement = commands.add_parser(
+        "statement", parents=[data], help="print an account's statement of a month or a period"
+    )
+    statement.add_argument("--account", required=True, metavar="NAMESPACE/NAME")
+    statement.add_argument("--month", help="such as 2026-10, in UTC")
+    statement.add_argument("--from", dest="begin", metavar="MOMENT", help="the first moment")
+    statement.add_argument("--to", dest="end", metavar="MOMENT", help="the moment after the last")
+    statement.add_argument("--format", choices=["json", "csv", "html"], default="json")
+    statement.set_defaults(act=_statement)
 
 
 if __name__ == "__main__":

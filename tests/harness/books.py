@@ -99,6 +99,9 @@ class Books:
     def count(self, kind: str) -> int:
         return int(self.scalar("SELECT count(*) FROM entry WHERE kind = :kind", kind=kind))
 
+    def newest_entry(self) -> int:
+        return int(self.scalar("SELECT coalesce(max(id), 0) FROM entry"))
+
     def holds(self) -> int:
         return int(self.scalar("SELECT count(*) FROM hold"))
 

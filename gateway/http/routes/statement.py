@@ -1,0 +1,45 @@
+"""`/api/v1/statement`: the statement of the key's account."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+
+from gateway.core.errors import InvalidRequest
+from gateway.core.statement import PeriodError, read_period
+from gateway.http.routes.access import AuthenticatedKey, Services
+from gateway.http.statement_formats import CONTENT_TYPES, FORMATS, Format
+from gateway.http.statement_page import POLICY
+from gateway.store.statement_reader import StatementReader, advance
+
+router = APIRouter()
+
+_HEADERS = {
+    "cache-control": "private, no-store",
+    "content-security-policy": f"{POLICY}; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+}
+
+
+@router.get("/statement")
+async def show_statement(
+    request: Request,
+    key: AuthenticatedKey,
+    services: Services,
+    month: str | None = None,
+    begin: Annotated[str | None, Query(alias="from")] = None,
+    end: Annotated[str | None, Query(alias="to")] = None,
+    form: Annotated[Format, Query(alias="format")] = "json",
+) -> Response:
+    """Opening balance, everything between, and closing balance, of a month or of any period."""
+    try:
+        period = read_period(month, begin, end, datetime.now(UTC))
+    except PeriodError as error:
+        raise InvalidRequest(str(error), param=error.parameter) from None
+    reader = StatementReader(key.live.account_id, key.live.account, period)
+    statement = None
+    # Each slice has its turn among the reads of all accounts; nobody reads on for one who left.
+    while statement is None and not await request.is_disconnected():
+        statement = await services.reads.read(key.caller.holder, advance, reader)
+    body = b"" if statement is None else FORMATS[form](statement)
+    return Response(body, headers=_HEADERS, media_type=CONTENT_TYPES[form])

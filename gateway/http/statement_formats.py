@@ -1,0 +1,134 @@
+"""A statement as JSON, as CSV and as a page. The same statement is the same bytes."""
+
+import csv
+import io
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
+
+import msgspec
+
+from gateway.core.statement import KINDS, RequestLine, Statement, stamp
+from gateway.http.statement_page import page
+
+Format = Literal["json", "csv", "html"]
+
+#: names of the totals, by the kind of entry
+_PLURALS = {
+    "grant": "grants",
+    "charge": "charges",
+    "refund": "refunds",
+    "expiry": "expiries",
+    "void": "voids",
+}
+_COLUMNS = (
+    "line",
+    "at",
+    "entry_id",
+    "grant",
+    "reference",
+    "reason",
+    "expires_at",
+    "key",
+    "key_id",
+    "model",
+    "requests",
+    "credits",
+)
+#: a spreadsheet takes a text that begins so for a formula
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def as_json(statement: Statement) -> bytes:
+    lines = [
+        {
+            "entry_id": line.entry_id,
+            "kind": line.kind,
+            "created_at": stamp(line.at),
+            "credits": line.credits,
+            "grant": line.grant,
+            "reference": line.reference,
+            "reason": line.reason,
+            "expires_at": stamp(line.expires_at),
+        }
+        for line in statement.grants
+    ]
+    document = {
+        "object": "statement",
+        "account": statement.account,
+        "from": stamp(statement.period.begin),
+        "to": stamp(statement.period.end),
+        "closed": statement.is_closed,
+        "opening": statement.opening,
+        "totals": {_PLURALS[kind]: statement.totals[kind] for kind in KINDS},
+        "closing": statement.closing,
+        "grants": lines,
+        "unlisted": {_PLURALS[kind]: number for kind, number in statement.unlisted.items()},
+        "charges": statement.charges,
+        "refunds": statement.refunds,
+    }
+    return msgspec.json.encode(document) + b"\n"
+
+
+def as_csv(statement: Statement) -> bytes:
+    """RFC 4180; one line each for the opening balance, every line of the statement, the closing."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, _COLUMNS, restval="", lineterminator="\r\n")
+    writer.writeheader()
+    for row in _rows(statement):
+        writer.writerow({name: _cell(value) for name, value in row.items()})
+    return text.getvalue().encode()
+
+
+def as_html(statement: Statement) -> bytes:
+    return page(statement).encode()
+
+
+FORMATS: dict[Format, Callable[[Statement], bytes]] = {
+    "json": as_json,
+    "csv": as_csv,
+    "html": as_html,
+}
+CONTENT_TYPES: dict[Format, str] = {
+    "json": "application/json",
+    "csv": "text/csv; charset=utf-8; header=present",
+    "html": "text/html; charset=utf-8",
+}
+
+
+def _rows(statement: Statement) -> Iterator[dict[str, Any]]:
+    period = statement.period
+    yield {"line": "opening", "at": stamp(period.begin), "credits": statement.opening}
+    for line in statement.grants:
+        yield {
+            "line": line.kind,
+            "at": stamp(line.at),
+            "entry_id": line.entry_id,
+            "grant": line.grant,
+            "reference": line.reference,
+            "reason": line.reason,
+            "expires_at": stamp(line.expires_at),
+            "credits": line.credits,
+        }
+    for kind in statement.unlisted:
+        listed = sum(line.credits for line in statement.grants if line.kind == kind)
+        yield {"line": kind, "credits": statement.totals[kind] - listed}
+    yield from (_request_row("charge", line) for line in statement.charges)
+    yield from (_request_row("refund", line) for line in statement.refunds)
+    yield {"line": "closing", "at": stamp(period.end), "credits": statement.closing}
+
+
+def _request_row(kind: str, line: RequestLine) -> dict[str, Any]:
+    return {
+        "line": kind,
+        "key": line.key,
+        "key_id": line.key_id,
+        "model": line.model,
+        "requests": line.requests,
+        "credits": line.credits,
+    }
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, str) and value.startswith(_FORMULA):
+        return f"'{value}"
+    return value
