@@ -84,6 +84,10 @@ class GatewayProcess:
         self._command_line = command_line
         self._environment = dict(environment)
         self._proxy = read_proxy(environment)
+        #: where the file is applied there is no operator, and this process does its work
+        self._applies = command_line.apply or (settings.database_url or "sqlite:").startswith(
+            "sqlite:"
+        )
         self._applier = Applier(
             command_line.data, settings, override, environment, command_line.confirm_orphans
         )
@@ -96,7 +100,7 @@ class GatewayProcess:
         with a sentence for the administrator.
         """
         line, applier = self._command_line, self._applier
-        applies = line.apply or (self._settings.database_url or "sqlite:").startswith("sqlite:")
+        applies = self._applies
         watch = FileWatch(line.config)
         documents = applier.read(line.config, strict=applies)
         fleet = applier.fleet_of(documents)
@@ -183,6 +187,7 @@ class GatewayProcess:
             metrics,
             heartbeat_seconds=self._settings.heartbeat_seconds,
             purge=None if responses is None else responses.purge,
+            counts_usage_of=self._settings.installation if self._applies else None,
         )
         await maintenance.renew_lease()
         stack.callback(_end_lease, storage.database, storage.replica_id)

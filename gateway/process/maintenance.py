@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from gateway.core.errors import DatabaseBusy, DatabaseUnavailable
 from gateway.pipeline.key_cache import KeyCache
@@ -11,6 +12,7 @@ from gateway.process.expiries import Expiries
 from gateway.process.reaper import Reaper
 from gateway.store.database import Database
 from gateway.store.keys import note_use
+from gateway.store.usage_rounds import ROUND_SECONDS, count_usage
 from gateway.telemetry.metrics import Metrics
 
 _log = logging.getLogger(__name__)
@@ -33,6 +35,7 @@ class Maintenance:
         *,
         heartbeat_seconds: float,
         purge: Callable[[], Awaitable[object]] | None = None,
+        counts_usage_of: str | None = None,
     ) -> None:
         self._database = database
         self._key_cache = key_cache
@@ -41,6 +44,7 @@ class Maintenance:
         self._metrics = metrics
         self._heartbeat_seconds = heartbeat_seconds
         self._purge = purge
+        self._counts_usage_of = counts_usage_of
 
     async def run(self) -> None:
         """Run all tasks until cancelled."""
@@ -50,6 +54,9 @@ class Maintenance:
             group.create_task(self._every(lambda: beat_seconds, reaper.renew_lease))
             group.create_task(self._every(lambda: reaper.pause_seconds, reaper.reap))
             group.create_task(self._every(lambda: self.HOUSEKEEPING_SECONDS, self._clean_up))
+            if self._counts_usage_of is not None:
+                count = partial(self._count_usage, self._counts_usage_of)
+                group.create_task(self._every(lambda: ROUND_SECONDS, count))
 
     async def renew_lease(self) -> None:
         """Renew the lease for the first time. Raises `DatabaseUnavailable`."""
@@ -63,10 +70,17 @@ class Maintenance:
         if self._purge is not None:
             await self._purge()
 
+    async def _count_usage(self, installation: str) -> None:
+        """Count what is new; with an operator, that does it."""
+        found = await asyncio.to_thread(count_usage, self._database, installation)
+        if found.is_complete:
+            self._metrics.usage_counted()
+
     async def _every(
         self, seconds: Callable[[], float], act: Callable[[], Awaitable[None]]
     ) -> None:
         failing = False
+        what = getattr(act, "func", act).__qualname__
         while True:
             pause = min(seconds(), self.RETRY_SECONDS) if failing else seconds()
             due = time.monotonic() + pause
@@ -79,9 +93,9 @@ class Maintenance:
                 self._metrics.database_failed(1)
                 # Logged once, not with every try; of an outage only `Outage` logs.
                 if isinstance(error, DatabaseBusy) and not failing:
-                    _log.warning("%s fails: %s", act.__qualname__, error)
+                    _log.warning("%s fails: %s", what, error)
                 failing = True
             except Exception:  # noqa: BLE001  # the edge: maintenance goes on after a bug
                 if not failing:
-                    _log.exception("maintenance met a bug in %s", act.__qualname__)
+                    _log.exception("maintenance met a bug in %s", what)
                 failing = True

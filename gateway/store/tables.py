@@ -6,6 +6,7 @@
        ├──────< credit_grant                        lots: what is left of each grant
        ├──────< entry                               the ledger: immutable rows
        ├────── audit_checkpoint                     how far the audit has counted
+       ├────── usage_checkpoint                     how far usage is counted (`usage_tables`)
        └──────< hold >────── replica                charged requests that have not ended yet
 
     balance(account) = sum(entry.credits), never below zero.

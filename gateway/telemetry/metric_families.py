@@ -52,6 +52,10 @@ GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "client_connections": ("Connections of clients that are open.", ()),
     "key_poll_age_seconds": ("Time since the last good poll of the keys.", ()),
+    "usage_counted_timestamp_seconds": (
+        "When this replica last came to the end of counting usage; 0 if the operator counts.",
+        (),
+    ),
     "event_loop_delay_seconds": ("How late a timer ran last.", ()),
     "series": ("Series of keys, accounts and models in this replica.", ()),
     "build_info": ("The release that runs.", ("version",)),

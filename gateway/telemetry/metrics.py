@@ -7,6 +7,7 @@ for their form.
 
 from collections.abc import Callable, Collection, Iterable
 from functools import lru_cache, partial
+from time import time
 from typing import Literal
 
 from msgspec import Struct
@@ -59,6 +60,7 @@ class Metrics(Collector):
         self.charged = self._timings["charge_duration"].of().add
         self.revoked = self._timings["revocation_propagation"].of("known").add
         self.database_failed = self._counters["database_errors"].of().add
+        self._usage_counted = self._gauges["usage_counted_timestamp_seconds"].of()
         self.loop_delayed = self._gauges["event_loop_delay_seconds"].of().set
         self._gauges["build_info"].of(__version__).set(1)
         self._process = ProcessCollector(registry=None)
@@ -94,6 +96,10 @@ class Metrics(Collector):
     def degraded(self, model: str, feature: str) -> None:
         """A feature of a request was dropped."""
         self._counters["degraded_requests"].of(model, feature).add(1)
+
+    def usage_counted(self) -> None:
+        """All usage that there was is counted."""
+        self._usage_counted.set(time())
 
     def cut(self, reason: str) -> None:
         """A connection of a client was cut, or not taken."""

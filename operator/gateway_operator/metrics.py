@@ -70,6 +70,10 @@ class OperatorMetrics(Collector):
         self._sweep = self._gauge(
             "faregate_sweep_timestamp_seconds", "When everything was last compared with everything."
         )
+        self._usage_counted = self._gauge(
+            "faregate_usage_counted_timestamp_seconds",
+            "When the operator last came to the end of counting usage.",
+        )
         self._database_up = self._gauge(
             "faregate_database_up", "Whether the database answered when it was last asked."
         )
@@ -121,6 +125,10 @@ class OperatorMetrics(Collector):
     def swept(self) -> None:
         """A whole sweep came to its end."""
         self._sweep.set(time())
+
+    def usage_counted(self) -> None:
+        """All usage that there was is counted."""
+        self._usage_counted.set(time())
 
     def database_answered(self, is_up: bool) -> None:
         self._database_up.set(is_up)

@@ -18,12 +18,14 @@ from typing import Any
 
 from gateway.core.errors import DatabaseUnavailable
 from gateway.store.database import Database
+from gateway.store.usage_rounds import ROUND_SECONDS
 from gateway_operator.apply.audit import Auditor
 from gateway_operator.apply.balances import Balances
 from gateway_operator.apply.figures import read_figures
 from gateway_operator.apply.operator_context import OperatorContext
 from gateway_operator.apply.periodic import repeat
 from gateway_operator.apply.reach import Reach
+from gateway_operator.apply.usage import count_news
 from gateway_operator.cluster import Cluster, ClusterError
 from gateway_operator.installation import open_installation
 from gateway_operator.metrics import OperatorMetrics
@@ -184,6 +186,7 @@ class OperatorProcess:
     def _spawn_ledger_checks(self, context: OperatorContext) -> None:
         settings, figures = self.settings, partial(read_figures, context)
         self._spawn(repeat("the audit", settings.audit_seconds, Auditor(context).check))
+        self._spawn(repeat("counting usage", ROUND_SECONDS, partial(count_news, context)))
         self._spawn(repeat("reading figures", settings.balance_seconds, figures))
         self._spawn(self._show_balances(Balances(context, self._seen.shown)))
 

@@ -58,7 +58,11 @@ def test_the_books_and_the_objects_are_in_the_metrics(world: World) -> None:
         },
     )
     found = read_metrics(operator)
-    for moment in ("faregate_sweep_timestamp_seconds", "faregate_ledger_audit_timestamp_seconds"):
+    for moment in (
+        "faregate_sweep_timestamp_seconds",
+        "faregate_ledger_audit_timestamp_seconds",
+        "faregate_usage_counted_timestamp_seconds",
+    ):
         assert abs(found[moment,] - time.time()) < 30
     assert found["faregate_reconcile_duration_seconds_count", "kind=ApiKey"] >= 2
     assert found["process_resident_memory_bytes",] > 0

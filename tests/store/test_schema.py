@@ -11,9 +11,11 @@ from gateway.store.migrate import configuration, migrate
 from gateway.store.migrations import HEAD
 from gateway.store.response_tables import ResponseRow
 from gateway.store.schema import SchemaError, check_schema
+from gateway.store.usage_tables import UsageRow
 
 
 def test_the_migrations_make_the_tables(database: Database) -> None:
+    assert UsageRow.metadata is ResponseRow.metadata, "all tables are named at once"
     with database.engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), ResponseRow.metadata) == []
         script = ScriptDirectory.from_config(configuration(connection))

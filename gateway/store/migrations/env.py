@@ -2,11 +2,11 @@
 
 from alembic import context
 
-from gateway.store.response_tables import ResponseRow
+from gateway.store.usage_tables import UsageRow
 
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=ResponseRow.metadata,
+    target_metadata=UsageRow.metadata,
     transactional_ddl=False,  # the caller's transaction is the only one
 )
 context.run_migrations()

@@ -1,0 +1,234 @@
+"""Usage, counted behind the charge: each round adds up what was booked since the round before.
+
+A checkpoint states of an account: its entries up to this id are in the sums. It moves in the
+transaction that adds to the sums, and only from where the counting began, so nothing counts twice
+even if two count at once. No entry can appear below it: of one account, the order of the ids is
+the order of the commits (`audit_rounds`).
+
+What was booked is read in one snapshot and written in a transaction of its own, so that counting
+holds no lock while it reads. Tokens are written when a request ends: those of one that is open
+wait in `usage_open` until its hold is gone.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from random import sample
+from time import monotonic
+from typing import Any
+
+from msgspec import Struct, to_builtins
+from sqlalchemy import text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlmodel import Session, SQLModel
+
+from gateway.store import usage_statements as statements
+from gateway.store.database import Database
+from gateway.store.usage_statements import HOUR_SECONDS, plan_by_index, prepared
+from gateway.store.usage_tables import UsageDay, UsageHour, UsageMark, UsageOpen, UsageRow
+
+#: sums of hours are kept so long, those of days for good
+HOURS_KEPT = 62 * 24
+#: the pause between rounds, and the most that one may take
+ROUND_SECONDS = 10.0
+_COUNT_SECONDS = 5.0
+#: accounts, and entries of all of them together, that are counted at once
+_ACCOUNTS_AT_ONCE = 50
+_ENTRIES_AT_ONCE = 10_000
+#: accounts that one statement looks through for news
+_PAGE = 10_000
+_ENDED_AT_ONCE = 5_000
+_FORGOTTEN_AT_ONCE = 5_000
+#: entries after which a balance is noted again, for who pages through them
+_UNMARKED_MAX = 1_000
+
+#: account, hour, key, model, route
+_Place = tuple[int, int, int, str, str]
+_PLACE = ("account_id", "start", "api_key_id", "model", "route")
+_SUMS = tuple(name for name in UsageRow.model_fields if name not in _PLACE)
+_CHARGE_SUMS = ("requests", "charged", *(name for name in _SUMS if name.endswith("_tokens")))
+
+
+class UsageRound(Struct, frozen=True):
+    """One round: the entries that it counted, and whether it came to the end of them."""
+
+    entries: int
+    is_complete: bool
+
+
+class _Overtaken(Exception):
+    """Somebody else has counted the same meanwhile."""
+
+
+class _Slice(Struct, frozen=True):
+    """The next entries of an account, and its checkpoint behind them."""
+
+    account_id: int
+    since: int
+    until: int
+    credits: int
+    unmarked: int
+    entries: int
+
+
+class _Sums:
+    """The additions of a batch to the sums, by hour and by day."""
+
+    def __init__(self) -> None:
+        self._of: dict[_Place, dict[str, int]] = {}
+
+    def add(self, rows: Iterable[Sequence[Any]], names: Sequence[str]) -> None:
+        for row in rows:
+            account_id, hour, api_key_id, model, route, *numbers = row
+            place = (account_id, int(hour), api_key_id, model, route)
+            sums = self._of.setdefault(place, dict.fromkeys(_SUMS, 0))
+            for name, number in zip(names, numbers, strict=True):
+                sums[name] += int(number)
+
+    def write(self, session: Session, kept_from: int) -> None:
+        days = _Sums()
+        for (account_id, hour, *rest), sums in self._of.items():
+            days.add([(account_id, hour // 24, *rest, *sums.values())], tuple(sums))
+        _add(session, UsageDay, days._of)
+        kept = {place: sums for place, sums in self._of.items() if place[1] >= kept_from}
+        _add(session, UsageHour, kept)
+
+
+def count_usage(
+    database: Database, installation: str, *, seconds: float = _COUNT_SECONDS
+) -> UsageRound:
+    """One round over the accounts of an installation, for so long at most, and one batch at least.
+
+    Of each account a slice comes first, so none waits for the largest. Raises
+    `DatabaseUnavailable`.
+    """
+    until = monotonic() + seconds
+    _count_ended(database)
+    _forget_hours(database)
+    entries = 0
+    pages = _pages(database)
+    waiting: deque[int] = deque()
+    larger: deque[int] = deque()
+    while True:
+        if not waiting and pages:
+            waiting.extend(_read_news(database, installation, pages.pop()))
+        elif not waiting:
+            waiting, larger = larger, waiting
+        batch = [waiting.popleft() for _ in range(min(len(waiting), _ACCOUNTS_AT_ONCE))]
+        if batch:
+            counted, more = _count(database, batch)
+            entries += counted
+            larger.extend(more)
+        if not (waiting or larger or pages):
+            return UsageRound(entries, is_complete=True)
+        if monotonic() > until:
+            return UsageRound(entries, is_complete=False)
+
+
+def _pages(database: Database) -> list[int]:
+    """The ids behind which accounts are looked through; each time others come first."""
+    with database.read() as session:
+        newest = session.execute(text("SELECT coalesce(max(id), 0) FROM account")).scalar_one()
+    starts = range(0, newest, _PAGE)
+    return sample(starts, len(starts))
+
+
+def _read_news(database: Database, installation: str, after: int) -> list[int]:
+    values = {"installation": installation, "after": after, "last": after + _PAGE}
+    with database.read() as session:
+        plan_by_index(session)
+        return list(session.execute(text(statements.NEWS), values).scalars())
+
+
+def _count(database: Database, account_ids: Sequence[int]) -> tuple[int, list[int]]:
+    """Count a slice of each of some accounts; the entries, and the accounts that have more."""
+    most = _ENTRIES_AT_ONCE // len(account_ids)
+    values = {"ids": account_ids, "most": most}
+    sums = _Sums()
+    with database.read(snapshot=True) as session:
+        plan_by_index(session)
+
+        def ask(statement: str) -> Sequence[Any]:
+            return session.execute(prepared(session, statement), values).all()
+
+        slices = [_Slice(*map(int, row)) for row in ask(statements.SUMS)]
+        sums.add(ask(statements.CHARGES), _CHARGE_SUMS)
+        sums.add(ask(statements.REFUNDS), ("failed", "refunded"))
+        open_ids = [request_id for (request_id,) in ask(statements.OPEN)]
+        kept_from = _kept_from(database, session)
+    with suppress(_Overtaken), database.write() as session:
+        for one in slices:
+            _move(session, one)
+        sums.write(session, kept_from)
+        _insert(session, UsageOpen, [{"request_id": request_id} for request_id in open_ids])
+    return sum(one.entries for one in slices), [
+        one.account_id for one in slices if one.entries == most
+    ]
+
+
+def _move(session: Session, one: _Slice) -> None:
+    """Move a checkpoint, and note the balance there if there is none near. Raises `_Overtaken`."""
+    is_marked = one.unmarked >= _UNMARKED_MAX
+    values = {**to_builtins(one), "unmarked": 0 if is_marked else one.unmarked}
+    if session.execute(text(statements.MOVE), values).rowcount != 1:  # type: ignore[attr-defined]
+        raise _Overtaken
+    if is_marked:
+        mark = {"account_id": one.account_id, "entry_id": one.until, "balance": one.credits}
+        _insert(session, UsageMark, [mark])
+
+
+def _count_ended(database: Database) -> None:
+    """Count the tokens of requests that were open when they were counted themselves."""
+    with database.read(snapshot=True) as session:
+        plan_by_index(session)
+        asked = session.execute(text(statements.ENDED), {"most": _ENDED_AT_ONCE})
+        ended = list(asked.scalars())
+        if not ended:
+            return
+        sums = _Sums()
+        tokens = prepared(session, statements.ENDED_TOKENS)
+        sums.add(session.execute(tokens, {"ids": ended}).all(), _CHARGE_SUMS)
+        kept_from = _kept_from(database, session)
+    with suppress(_Overtaken), database.write() as session:
+        if statements.forget(session, ended) != len(ended):
+            raise _Overtaken
+        sums.write(session, kept_from)
+
+
+def _forget_hours(database: Database) -> None:
+    """Forget some of the hours that are too old, if there are any: writing takes a lock."""
+    with database.read() as session:
+        oldest = session.execute(text("SELECT min(start) FROM usage_hour")).scalar_one()
+        before = _kept_from(database, session)
+    if oldest is not None and oldest < before:
+        with database.write() as session:
+            values = {"before": before, "most": _FORGOTTEN_AT_ONCE}
+            session.execute(text(statements.FORGET_HOURS), values)
+
+
+def _kept_from(database: Database, session: Session) -> int:
+    """The first hour whose sums are kept."""
+    return int(database.now(session).timestamp()) // HOUR_SECONDS - HOURS_KEPT
+
+
+def _add(session: Session, table: type[UsageRow], sums: Mapping[_Place, dict[str, int]]) -> None:
+    """Add to the sums, always in the same order: two that add must not wait for each other."""
+    rows = [{**dict(zip(_PLACE, place, strict=True)), **sums[place]} for place in sorted(sums)]
+    if rows:
+        made = _dialect(session).insert(table)
+        session.execute(
+            made.on_conflict_do_update(
+                index_elements=_PLACE,
+                set_={name: getattr(table, name) + made.excluded[name] for name in _SUMS},
+            ),
+            rows,
+        )
+
+
+def _insert(session: Session, table: type[SQLModel], rows: Sequence[dict[str, Any]]) -> None:
+    if rows:
+        session.execute(_dialect(session).insert(table).on_conflict_do_nothing(), rows)
+
+
+def _dialect(session: Session) -> Any:
+    return sqlite if session.get_bind().dialect.name == "sqlite" else postgresql

@@ -1,0 +1,146 @@
+"""The statements that count usage: each reads a bounded number of entries, on both databases.
+
+Those of one batch run in one snapshot, so they see the same entries, holds and tokens.
+"""
+
+from collections.abc import Sequence
+
+from sqlalchemy import TextClause, bindparam, text
+from sqlmodel import Session
+
+HOUR_SECONDS = 3600
+
+_HOURS = {
+    "sqlite": f"coalesce(CAST(strftime('%s', {{}}) AS INTEGER), 0) / {HOUR_SECONDS}",
+    "postgresql": "CASE WHEN isfinite({0})"
+    f" THEN floor(extract(epoch FROM {{0}}) / {HOUR_SECONDS})::bigint ELSE 0 END",
+}
+
+#: accounts that have entries beyond their checkpoint, those first that are counted least far
+NEWS = """
+SELECT a.id FROM account a LEFT JOIN usage_checkpoint c ON c.account_id = a.id
+WHERE a.installation = :installation AND a.id > :after AND a.id <= :last AND EXISTS (
+  SELECT 1 FROM entry e WHERE e.account_id = a.id AND e.id > coalesce(c.entry_id, 0))
+ORDER BY coalesce(c.entry_id, 0), a.id
+"""
+
+#: of each of some accounts, where its next slice begins and ends; `most` entries lie in it
+_SLICES = """
+WITH slice AS MATERIALIZED (
+  SELECT a.id AS account_id, coalesce(c.entry_id, 0) AS since, coalesce(
+    (SELECT e.id FROM entry e WHERE e.account_id = a.id AND e.id > coalesce(c.entry_id, 0)
+     ORDER BY e.id LIMIT 1 OFFSET :most - 1),
+    (SELECT max(e.id) FROM entry e WHERE e.account_id = a.id AND e.id > coalesce(c.entry_id, 0)),
+    c.entry_id, 0) AS until, coalesce(c.credits, 0) AS credits, coalesce(c.unmarked, 0) AS unmarked
+  FROM account a LEFT JOIN usage_checkpoint c ON c.account_id = a.id WHERE a.id IN :ids
+)
+"""
+_IN_SLICE = "e.account_id = s.account_id AND e.id > s.since AND e.id <= s.until"
+
+SUMS = f"""
+{_SLICES}
+SELECT s.account_id, s.since, s.until, s.credits + sum(e.credits), s.unmarked + count(*), count(*)
+FROM slice s JOIN entry e ON {_IN_SLICE}
+GROUP BY s.account_id, s.since, s.until, s.credits, s.unmarked ORDER BY s.account_id
+"""
+
+#: a request that was refunded as a whole has failed; what it may have used is not counted
+_FAILED = "LEFT JOIN entry r ON r.request_id = e.request_id AND r.kind = 'refund'" + (
+    " AND r.credits = -e.credits"
+)
+_TOKENS = (
+    "input_tokens",
+    "cached_tokens",
+    "cache_write_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+)
+_SUMMED = ", ".join(
+    f"coalesce(sum(CASE WHEN r.id IS NULL THEN u.{name} END), 0)" for name in _TOKENS
+)
+_GROUP = (
+    "e.account_id, {hour}, coalesce(e.api_key_id, 0), coalesce(e.model, ''), coalesce(e.route, '')"
+)
+
+#: tokens are decided once the hold is gone: both happen in one transaction
+CHARGES = f"""
+{_SLICES}
+SELECT {_GROUP}, count(*), -sum(e.credits), {_SUMMED}
+FROM slice s JOIN entry e ON {_IN_SLICE} AND e.kind = 'charge'
+LEFT JOIN hold h ON h.request_id = e.request_id
+LEFT JOIN request_usage u ON u.request_id = e.request_id AND h.request_id IS NULL
+{_FAILED}
+GROUP BY 1, 2, 3, 4, 5
+"""
+OPEN = f"""
+{_SLICES}
+SELECT e.request_id FROM slice s JOIN entry e ON {_IN_SLICE} AND e.kind = 'charge'
+JOIN hold h ON h.request_id = e.request_id
+"""
+#: a refund has the key, model and route of its charge
+REFUNDS = f"""
+{_SLICES}
+SELECT b.account_id, {{refund_hour}}, coalesce(e.api_key_id, b.api_key_id, 0),
+  coalesce(e.model, ''), coalesce(e.route, ''),
+  sum(CASE WHEN b.credits = -e.credits THEN 1 ELSE 0 END), sum(b.credits)
+FROM slice s JOIN entry b ON {_IN_SLICE.replace("e.", "b.")} AND b.kind = 'refund'
+LEFT JOIN entry e ON e.request_id = b.request_id AND e.kind = 'charge'
+GROUP BY 1, 2, 3, 4, 5
+"""
+
+#: of requests that were open when they were counted, some that are not any more
+ENDED = """
+SELECT o.request_id FROM usage_open o
+WHERE NOT EXISTS (SELECT 1 FROM hold h WHERE h.request_id = o.request_id) LIMIT :most
+"""
+ENDED_TOKENS = f"""
+SELECT {_GROUP}, 0, 0, {_SUMMED}
+FROM entry e JOIN request_usage u ON u.request_id = e.request_id
+{_FAILED}
+WHERE e.request_id IN :ids AND e.kind = 'charge'
+GROUP BY 1, 2, 3, 4, 5
+"""
+FORGET_ENDED = "DELETE FROM usage_open WHERE request_id IN :ids"
+
+#: only for who has counted exactly up to `since`
+MOVE = """
+INSERT INTO usage_checkpoint (account_id, entry_id, credits, unmarked)
+VALUES (:account_id, :until, :credits, :unmarked)
+ON CONFLICT (account_id) DO UPDATE
+SET entry_id = excluded.entry_id, credits = excluded.credits, unmarked = excluded.unmarked
+WHERE usage_checkpoint.entry_id = :since
+"""
+
+FORGET_HOURS = """
+DELETE FROM usage_hour WHERE (account_id, start, api_key_id, model, route) IN (
+  SELECT account_id, start, api_key_id, model, route FROM usage_hour
+  WHERE start < :before LIMIT :most)
+"""
+
+#: each account reads its own piece of the index, and to compile a plan would take longer than it
+_PLAN = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit")
+
+
+def prepared(session: Session, statement: str) -> TextClause:
+    """A statement in the database's own words."""
+    hour = _HOURS[session.get_bind().dialect.name]
+    words = statement.format(
+        hour=hour.format("e.created_at"), refund_hour=hour.format("b.created_at")
+    )
+    asked = text(words)
+    if ":ids" in words:
+        asked = asked.bindparams(bindparam("ids", expanding=True))
+    return asked
+
+
+def plan_by_index(session: Session) -> None:
+    """Keep PostgreSQL from reading the whole ledger in this transaction."""
+    if session.get_bind().dialect.name == "postgresql":
+        for way in _PLAN:
+            session.execute(text(f"SET LOCAL {way} = off"))
+
+
+def forget(session: Session, request_ids: Sequence[str]) -> int:
+    """Forget requests that were open; how many there were."""
+    asked = prepared(session, FORGET_ENDED)
+    return int(session.execute(asked, {"ids": request_ids}).rowcount)  # type: ignore[attr-defined]

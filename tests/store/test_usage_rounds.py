@@ -1,0 +1,343 @@
+"""Usage, counted behind the charge: its sums are the ledger's, whatever happens beside it."""
+
+import asyncio
+import random
+import threading
+from collections.abc import Awaitable, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+from sqlalchemy import text
+
+from gateway.core.events import Usage
+from gateway.store import usage_rounds
+from gateway.store.database import Database
+from gateway.store.ledger import Charge, End, Ledger, Refund
+from gateway.store.opening import open_ledger
+from gateway.store.tables import utc_text
+from gateway.store.usage_rounds import HOURS_KEPT, count_usage
+from tests.harness.books import INSTALLATION, Books
+
+#: by account, key, model, route and hour or day
+_OF_LEDGER = """
+SELECT e.account_id, {span}, e.api_key_id, coalesce(e.model, c.model), coalesce(e.route, c.route),
+  sum(CASE WHEN e.kind = 'charge' THEN 1 ELSE 0 END),
+  sum(CASE WHEN e.kind = 'refund' THEN 1 ELSE 0 END),
+  -sum(CASE WHEN e.kind = 'charge' THEN e.credits ELSE 0 END),
+  sum(CASE WHEN e.kind = 'refund' THEN e.credits ELSE 0 END),
+  sum(CASE WHEN e.kind = 'charge' THEN coalesce(u.input_tokens, 0) ELSE 0 END),
+  sum(CASE WHEN e.kind = 'charge' THEN coalesce(u.cache_write_tokens, 0) ELSE 0 END)
+FROM entry e LEFT JOIN entry c ON c.request_id = e.request_id AND c.kind = 'charge'
+LEFT JOIN request_usage u ON u.request_id = e.request_id
+WHERE e.kind IN ('charge', 'refund') GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5
+"""
+_OF_SUMS = """
+SELECT account_id, start, api_key_id, model, route, requests, failed, charged, refunded,
+  input_tokens, cache_write_tokens
+FROM {table} WHERE requests + failed + charged + refunded > 0 ORDER BY 1, 2, 3, 4, 5
+"""
+_SPANS = {
+    True: "CAST(strftime('%s', e.created_at) AS INTEGER) / {seconds}",
+    False: "CAST(floor(extract(epoch FROM e.created_at) / {seconds}) AS bigint)",
+}
+
+
+def rows(database: Database, statement: str, **values: Any) -> list[tuple[Any, ...]]:
+    with database.read(snapshot=True) as session:
+        return [
+            tuple(int(value) if not isinstance(value, str) else value for value in row)
+            for row in session.execute(text(statement), values)
+        ]
+
+
+def assert_counted(books: Books) -> None:
+    """The sums of hours and of days are those of the ledger."""
+    for table, seconds in (("usage_hour", 3600), ("usage_day", 86_400)):
+        span = _SPANS[books.database.is_sqlite].format(seconds=seconds)
+        ledger = rows(books.database, _OF_LEDGER.format(span=span))
+        assert rows(books.database, _OF_SUMS.format(table=table)) == ledger, table
+
+
+def count(books: Books) -> int:
+    found = count_usage(books.database, INSTALLATION)
+    assert found.is_complete
+    return found.entries
+
+
+def with_ledger(books: Books, act: Callable[[Ledger], Awaitable[None]]) -> None:
+    async def run() -> None:
+        ledger = await open_ledger(books.database, "replica_test")
+        try:
+            await act(ledger)
+        finally:
+            await ledger.drain()
+
+    asyncio.run(run())
+
+
+def move(books: Books, request_ids: Iterable[str], kind: str, moment: datetime) -> None:
+    """Have entries booked at another time: they are as old as nobody could wait for."""
+    at = utc_text(moment) if books.database.is_sqlite else moment
+    with books.database.write() as session:
+        for request_id in request_ids:
+            session.execute(
+                text("UPDATE entry SET created_at = :at WHERE request_id = :id AND kind = :kind"),
+                {"at": at, "id": request_id, "kind": kind},
+            )
+
+
+def test_a_round_counts_only_what_is_new(books: Books) -> None:
+    books.grant(credits=100)
+    key, _ = books.issue()
+    assert count(books) == 1
+    assert count(books) == 0
+
+    async def act(ledger: Ledger) -> None:
+        for number in range(6):
+            charge = books.charge(key, 2)
+            await ledger.charge(charge)
+            if number % 3 == 0:
+                await ledger.refund(Refund(charge.request_id, charge.account_id))
+            else:
+                ledger.end(End(charge.request_id, Usage(input=9, cached=4, cache_write=3)))
+
+    with_ledger(books, act)
+    assert count(books) == 8
+    assert count(books) == 0
+    assert_counted(books)
+    [sums] = rows(books.database, _OF_SUMS.format(table="usage_day"))
+    assert sums[3:] == ("model", "chat", 6, 2, 12, 4, 36, 12)
+
+
+def test_tokens_of_an_open_request_are_counted_when_it_has_ended(books: Books) -> None:
+    books.grant(credits=100)
+    key, _ = books.issue()
+    charge, failing = books.charge(key), books.charge(key)
+
+    async def act(ledger: Ledger) -> None:
+        await ledger.charge(charge)
+        await ledger.charge(failing)
+        assert count(books) == 3
+        assert books.scalar("SELECT count(*) FROM usage_open") == 2
+        assert count(books) == 0
+        assert books.scalar("SELECT count(*) FROM usage_open") == 2
+        await ledger.refund(Refund(failing.request_id, failing.account_id))
+        ledger.end(End(charge.request_id, Usage(input=7, output=5)))
+
+    with_ledger(books, act)
+    assert count(books) == 1
+    assert books.scalar("SELECT count(*) FROM usage_open") == 0
+    assert_counted(books)
+    assert books.scalar("SELECT sum(input_tokens) FROM usage_hour") == 7
+
+
+def test_work_that_ends_after_it_was_given_back_counts_nowhere(books: Books) -> None:
+    """Its tokens may come before or after it is counted."""
+    books.grant(credits=100)
+    key, _ = books.issue()
+    early, late = books.charge(key), books.charge(key)
+
+    async def act(ledger: Ledger) -> None:
+        for charge in (early, late):
+            await ledger.charge(charge)
+            await ledger.refund(Refund(charge.request_id, charge.account_id))
+        ledger.end(End(early.request_id, Usage(input=7, output=5)))
+
+    with_ledger(books, act)
+    assert count(books) == 5
+
+    async def end(ledger: Ledger) -> None:
+        ledger.end(End(late.request_id, Usage(input=7, output=5)))
+
+    with_ledger(books, end)
+    assert count(books) == 0
+    assert books.scalar("SELECT count(*) FROM request_usage") == 2
+    assert books.scalar("SELECT sum(input_tokens) FROM usage_day") == 0
+
+
+def test_a_refund_counts_when_it_was_given_with_the_model_of_its_charge(books: Books) -> None:
+    books.grant(credits=100)
+    key, _ = books.issue()
+    charge = replace(books.charge(key, 3), model="other", route="messages")
+    now = books.now()
+
+    async def act(ledger: Ledger) -> None:
+        await ledger.charge(charge)
+        await ledger.refund(Refund(charge.request_id, charge.account_id))
+
+    with_ledger(books, act)
+    move(books, [charge.request_id], "charge", now - timedelta(days=2))
+    count(books)
+    assert_counted(books)
+    before, after = rows(books.database, _OF_SUMS.format(table="usage_day"))
+    assert before[3:9] == ("other", "messages", 1, 0, 3, 0)
+    assert after[3:9] == ("other", "messages", 0, 1, 0, 3)
+    assert after[1] - before[1] == 2
+
+
+def test_hours_are_forgotten_and_days_are_not(books: Books) -> None:
+    books.grant(credits=100)
+    key, _ = books.issue()
+    charges = [books.charge(key) for _ in range(3)]
+
+    async def act(ledger: Ledger) -> None:
+        for charge in charges:
+            await ledger.charge(charge)
+            ledger.end(End(charge.request_id, None))
+
+    with_ledger(books, act)
+    now = books.now()
+    kept = now - timedelta(hours=HOURS_KEPT - 1)
+    move(books, [charges[0].request_id], "charge", kept)
+    move(books, [charges[1].request_id], "charge", now - timedelta(hours=HOURS_KEPT + 2))
+    count(books)
+    assert books.scalar("SELECT count(*) FROM usage_hour") == 2, "too old to be kept at all"
+    assert books.scalar("SELECT sum(requests) FROM usage_day") == 3
+    with books.database.write() as session:
+        session.execute(text("UPDATE usage_hour SET start = start - 3"))
+    count(books)
+    assert books.scalar("SELECT count(*) FROM usage_hour") == 1
+    assert books.scalar("SELECT sum(requests) FROM usage_day") == 3
+
+
+def test_what_is_too_much_for_a_round_is_counted_in_slices(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And balances are noted in between."""
+    monkeypatch.setattr(usage_rounds, "_ENTRIES_AT_ONCE", 1500)
+    many = 6000
+    books.grant(credits=2 * many)
+    books.grant("other", "bob", credits=5)
+    insert = (
+        "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < :many)"
+        " INSERT INTO entry (account_id, kind, credits, request_id, api_key_id, model, route,"
+        " created_at) SELECT 1, 'charge', -1, 'req_' || n, 1, 'kimi', 'chat', {now} FROM n"
+    )
+    now = "strftime('%Y-%m-%d %H:%M:%f000', 'now')" if books.database.is_sqlite else "now()"
+    with books.database.write() as session:
+        session.execute(text(insert.format(now=now)), {"many": many})
+        session.execute(text("UPDATE account SET balance = :many WHERE id = 1"), {"many": many})
+    rounds = [count_usage(books.database, INSTALLATION, seconds=0) for _ in range(8)]
+    # A slice of each account first, then the rest of the larger one.
+    assert [one.entries for one in rounds] == [751, 1500, 1500, 1500, 751, 0, 0, 0]
+    assert [one.is_complete for one in rounds] == [False] * 4 + [True] * 4
+    assert_counted(books)
+    marks = rows(books.database, "SELECT entry_id, balance FROM usage_mark ORDER BY 1")
+    assert len(marks) == 3
+    for entry_id, balance in marks:
+        spent = "SELECT sum(credits) FROM entry WHERE account_id = 1 AND id <= :id"
+        assert balance == books.scalar(spent, id=entry_id)
+
+
+def test_an_unreadable_moment_holds_nothing_up(books: Books) -> None:
+    books.grant(credits=100)
+    key, _ = books.issue()
+    charge = books.charge(key)
+
+    async def act(ledger: Ledger) -> None:
+        await ledger.charge(charge)
+
+    with_ledger(books, act)
+    odd = "'yesterday'" if books.database.is_sqlite else "'infinity'"
+    with books.database.write() as session:
+        session.execute(text(f"UPDATE entry SET created_at = {odd} WHERE kind = 'charge'"))
+    assert count(books) == 2
+    assert books.scalar("SELECT start FROM usage_day") == 0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_sums_are_the_ledger_s_for_any_history(books: Books, seed: int) -> None:
+    """Random requests of several keys, models and routes over weeks, counted at random moments."""
+    dice = random.Random(seed)
+    keys = {}
+    for account in ("alice", "bob"):
+        books.grant(f"grant-{account}", account, credits=1000)
+        for number in range(2):
+            keys[account, number] = books.issue(f"key-{account}-{number}", account)[0]
+    now = books.now()
+
+    async def act(ledger: Ledger) -> None:
+        still_open: list[Charge] = []
+        for _ in range(60):
+            (account, _), key = dice.choice(list(keys.items()))
+            charge = replace(
+                books.charge(key, dice.randint(0, 9), account),
+                model=dice.choice(("kimi", "glm")),
+                route=dice.choice(("chat", "messages")),
+            )
+            await ledger.charge(charge)
+            hours_ago = dice.randint(0, 40 * 24)
+            move(books, [charge.request_id], "charge", now - timedelta(hours=hours_ago))
+            still_open.append(charge)
+            while still_open and dice.random() < 0.45:
+                ended = still_open.pop(dice.randrange(len(still_open)))
+                await _end(books, ledger, dice, ended, now)
+            if dice.random() < 0.2:
+                count(books)
+        for charge in still_open:
+            await _end(books, ledger, dice, charge, now)
+
+    with_ledger(books, act)
+    count(books)
+    assert_counted(books)
+    assert books.scalar("SELECT count(*) FROM usage_open") == 0
+
+
+async def _end(
+    books: Books, ledger: Ledger, dice: random.Random, charge: Charge, now: datetime
+) -> None:
+    how = dice.random()
+    if how < 0.3:
+        assert await ledger.refund(Refund(charge.request_id, charge.account_id))
+        hours_ago = dice.randint(0, 48)
+        move(books, [charge.request_id], "refund", now - timedelta(hours=hours_ago))
+    else:
+        tokens = Usage(input=dice.randint(0, 99), cache_write=dice.randint(0, 9))
+        ledger.end(End(charge.request_id, None if how < 0.4 else tokens))
+
+
+def test_nothing_counts_twice_while_two_count_and_others_charge(books: Books) -> None:
+    accounts = ("alice", "bob", "carol")
+    for account in accounts:
+        books.grant(f"first-{account}", account, credits=2000)
+    charges = [
+        books.charge(books.issue(f"key-{account}", account)[0], 1, account) for account in accounts
+    ]
+    enough = threading.Event()
+
+    async def use(ledger: Ledger, charge: Charge, number: int) -> None:
+        result = await ledger.charge(charge)
+        if result.outcome == "charged" and number % 4 == 0:
+            await ledger.refund(Refund(charge.request_id, charge.account_id))
+        elif result.outcome == "charged":
+            ledger.end(End(charge.request_id, Usage(input=number % 7)))
+
+    async def serve() -> None:
+        ledger = await open_ledger(books.database, "replica_test")
+        for turn in range(80):
+            some = range(10 * turn, 10 * turn + 10)
+            await asyncio.gather(
+                *(use(ledger, replace(charges[n % 3], request_id=f"req_{n}"), n) for n in some)
+            )
+        await ledger.drain()
+
+    def go_on_counting() -> int:
+        counted = 0
+        while not enough.is_set():
+            counted += count_usage(books.database, INSTALLATION).entries
+        return counted
+
+    with ThreadPoolExecutor(3) as threads:
+        counting = [threads.submit(go_on_counting) for _ in range(2)]
+        served = threads.submit(asyncio.run, serve())
+        try:
+            served.result()
+        finally:
+            enough.set()
+        assert all(each.result() > 10 for each in counting)
+    count(books)
+    assert_counted(books)
+    assert datetime.now(UTC) - books.now() < timedelta(minutes=1)
