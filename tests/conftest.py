@@ -29,7 +29,7 @@ gc.disable()
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
-    """The server that most tests share; whoever kills one makes its own."""
+    """The server that most tests share; a test that kills one makes its own."""
     programs = find_programs()
     if programs is None:
         pytest.skip("PostgreSQL is not installed (apt-get install postgresql)")

@@ -353,7 +353,7 @@ def test_every_metric_with_its_labels_and_their_values() -> None:
     assert told.keys() == set().union(*declared.values())
 
 
-def test_every_header_is_told_to_clients() -> None:
+def test_every_header_is_documented_for_clients() -> None:
     sources = [
         p for part in ("process", "http", "pipeline") for p in ROOT.glob(f"gateway/{part}/**/*.py")
     ]
@@ -418,7 +418,7 @@ def test_every_word_of_the_ledger() -> None:
     assert results.keys() == set(get_args(GrantReason))
 
 
-def test_the_worked_example_is_what_the_rules_say() -> None:
+def test_the_worked_example_is_what_the_rules_state() -> None:
     a, b, c = Lot(1, 100, datetime(2027, 3, 1, tzinfo=UTC)), Lot(2, 50), Lot(3, 10)
     rows: list[list[str]] = []
 

@@ -1,7 +1,7 @@
 """The snippets of docs/how-to/connect-a-client.md, run against a gateway of `make run`.
 
 A block of code whose info string ends in `test` is run: `bash`, `python` or `js`. The key and the
-URLs come from the environment, as the page tells its readers.
+URLs come from the environment, as the page asks of its readers.
 """
 
 import os
@@ -113,7 +113,7 @@ def test_the_snippets_of_python(quickstart: Quickstart, block: str) -> None:
     assert quickstart.run(*command, secret=quickstart.secret("alice")).strip()
 
 
-def test_the_snippet_for_used_up_credits_tells_of_them(quickstart: Quickstart) -> None:
+def test_the_snippet_for_used_up_credits_reports_them(quickstart: Quickstart) -> None:
     """Bob of the quickstart has a key and no credits."""
     (block,) = (block for block in PYTHON if "402" in block)
     printed = quickstart.run(sys.executable, "-c", block, secret=quickstart.secret("bob"))
@@ -144,7 +144,7 @@ def test_every_file_of_the_data_folder(quickstart: Quickstart) -> None:
     assert documented.keys() == {re.sub(r"\.db-(wal|shm)$", ".db", path) for path in paths}
 
 
-def test_a_replica_holds_as_many_connections_as_the_docs_say(
+def test_a_replica_holds_as_many_connections_as_the_docs_state(
     postgres_server: PostgresServer, simulated: Simulated, tmp_path: Path
 ) -> None:
     told = re.search(r"at most \*\*(\d+) connections\*\*", page("how-to/run-without-kubernetes.md"))

@@ -50,7 +50,7 @@ kubectl --namespace faregate create deployment faregate --image=registry.example
 
 
 class Typist:
-    """Types what a page says, in a folder like the clone's."""
+    """Types the commands of a page, in a folder like the clone's."""
 
     def __init__(self, server: ApiServer, folder: Path) -> None:
         self.server = server
@@ -158,7 +158,7 @@ def test_a_backup_is_restored_into_a_new_cluster(typist: Typist) -> None:
     assert kinds == ["GatewayFleet", "ApiKey", "CreditGrant"]
 
 
-def test_the_chart_takes_as_many_replicas_as_the_page_says(typist: Typist) -> None:
+def test_the_chart_takes_as_many_replicas_as_the_page_states(typist: Typist) -> None:
     (most,) = re.findall(r"The default of 100 allows (\d+) replicas", PRODUCTION)
     command = (
         "helm template faregate charts/faregate --set database.trial=true,fleet.spec.replicas="

@@ -106,7 +106,7 @@ def most(capacity: int, accounts: int) -> int:
     return capacity - shares.free
 
 
-def test_every_share_is_what_the_page_says() -> None:
+def test_every_share_is_what_the_page_states() -> None:
     for words, (whole, namespace, account, _) in figures("What is shared", SHARED).items():
         capacity = SHARED[words]
         assert int(whole) == capacity
@@ -115,12 +115,12 @@ def test_every_share_is_what_the_page_says() -> None:
         assert int(namespace) == (capacity + 1) // 2 >= most(capacity, 1000)
 
 
-def test_every_limit_of_a_request_is_what_the_page_says() -> None:
+def test_every_limit_of_a_request_is_what_the_page_states() -> None:
     for words, (limit, _) in figures("One request", OF_A_REQUEST).items():
         assert float(limit) == OF_A_REQUEST[words]
 
 
-def test_what_one_without_a_key_can_take_is_what_the_page_says() -> None:
+def test_what_one_without_a_key_can_take_is_what_the_page_states() -> None:
     for words, (limit,) in figures("Without a key", WITHOUT_A_KEY).items():
         assert int(limit) == WITHOUT_A_KEY[words]
     text = section("reference/limits.md", "Without a key")
@@ -144,20 +144,20 @@ def test_seconds_and_sizes_beside_the_figures_are_those_of_the_code() -> None:
     assert f"used for {memory.UNUSED_SECONDS_MAX / 60:g} minutes" in text
 
 
-def test_a_batch_of_charges_is_as_large_as_the_page_says() -> None:
+def test_a_batch_of_charges_is_as_large_as_the_page_states() -> None:
     assert f"together, {GroupCommit.BATCH_MAX} at most" in section(
         "reference/limits.md", "One charge"
     )
 
 
-def test_refusals_are_slowed_down_as_the_page_says() -> None:
+def test_refusals_are_slowed_down_as_the_page_states() -> None:
     assert f"of one account {RefusalThrottle.AT_ONCE} refusals in a second" in section(
         "reference/limits.md", "The rule"
     )
     assert RefusalThrottle.PAUSE_SECONDS == 1
 
 
-def test_a_key_takes_as_much_memory_as_the_page_says() -> None:
+def test_a_key_takes_as_much_memory_as_the_page_states() -> None:
     (rows,) = tables(section("reference/limits.md", "One namespace"))
     of_a_key, of_a_model = (int(cells[1]) for cells in rows)
     ring = key_cache.KeyCache({PEPPER: bytes(32)}, _nobody, _nobody, metrics.Metrics())

@@ -1,6 +1,6 @@
 """After everything else: the audit of every database, and the canary for keys.
 
-These run last (see `conftest.py`), over whatever the suite has left behind.
+These run last (see `conftest.py`), over all that the suite has left behind.
 """
 
 import os
@@ -54,7 +54,7 @@ def test_no_database_holds_a_key(request: pytest.FixtureRequest) -> None:
 
 
 def _without_banner(log: str) -> str:
-    """`serve` shows the keys to whoever started it; nothing after that may."""
+    """`serve` shows the keys to the person who started it; nothing after that may."""
     lines = log.splitlines()
     return "\n".join(
         line

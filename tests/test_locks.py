@@ -1,4 +1,4 @@
-"""Locks are complete, and are installed as they are, whatever an index has by then."""
+"""Locks are complete, and are installed as they are, no matter what an index has by then."""
 
 import base64
 import hashlib

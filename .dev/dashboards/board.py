@@ -66,7 +66,7 @@ def board(
     rows: dict[str, list[Json]],
     since: str = "now-6h",
 ) -> Json:
-    """A dashboard. Panels say how wide and high they are, and this where they stand."""
+    """A dashboard. Panels know how wide and high they are, and this where they stand."""
     return {
         "uid": f"faregate-{name}",
         "title": title,

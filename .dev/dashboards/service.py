@@ -17,7 +17,7 @@ from dashboards.upstreams import upstreams
 _MODEL = f'{REPLICA},model=~"$model"'
 _REQUESTS = f"faregate_requests_total{{{_MODEL}}}"
 _FAILED = f'faregate_requests_total{{{_MODEL},code=~"5.."}}'
-#: of requests, what may fail; alerts.yaml says the same
+#: of requests, what may fail; alerts.yaml has the same
 _MAY_FAIL = "0.005"
 
 

@@ -27,7 +27,7 @@ from gateway.store.timeouts import ANSWER_TIMEOUT_SECONDS, STATEMENT_TIMEOUT_SEC
 ADMIN_CONNECTIONS = 3
 SHARED_CONNECTIONS = 2
 
-# What PostgreSQL says of itself (its appendix A): a lock was not to be had, the time was up, and
+# PostgreSQL's own codes (its appendix A): a lock was not to be had, the time was up, and
 # all of class 40, where a transaction was in the way of another …
 _BUSY_STATES = ("55P03", "57014", "40")
 # … it only reads, is ending or starting, has lost somebody, or somebody the time that a transaction

@@ -1,7 +1,7 @@
 """Conditions of a status: `Ready` means that it works, `Stalled` that no new attempt will help.
 
 Ready   Stalled   the object
-True    False     is as its spec says
+True    False     is as its spec asks
 False   False     will be tried again
 False   True      waits for somebody to change something
 """

@@ -29,7 +29,7 @@ from tests.bench.targets import TARGETS, Target, commit_ms, start_targets
 
 
 def main() -> int:
-    """Run the benchmark as the command line says and return the exit status."""
+    """Run the benchmark as the command line asks and return the exit status."""
     options = _parse_arguments()
     # So that a plain kill, too, ends what was started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(2))

@@ -244,7 +244,7 @@ def table(counted: Mapping[str, Counted], *, functions: bool) -> str:
 
 
 def main() -> int:
-    """Count as the command line says, and print."""
+    """Count as the command line asks, and print."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.calls", description=__doc__)
     parser.add_argument("works", nargs="*", default=list(WORKS), help=f"some of {' '.join(WORKS)}")
     parser.add_argument("--postgresql", action="store_true", help="on PostgreSQL, not SQLite")

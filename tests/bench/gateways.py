@@ -38,7 +38,7 @@ class Gateway:
         self._log = folder / "gateway.log"
         self._config = folder / "config.yaml"
         self._on_postgresql = database_url is not None
-        # A setting of whoever runs the benchmark must not change what is measured.
+        # A setting of the person who runs the benchmark must not change what is measured.
         self._environment = {
             name: value
             for name, value in os.environ.items()
@@ -85,7 +85,7 @@ class Gateway:
         return program.wait_for_answer(self._ops_port, "/readyz", 200)
 
     def credits_remaining(self, key: str) -> int:
-        """Send one chat request and return what its answer says is left after its charge."""
+        """Send one chat request and return the balance that its answer states after its charge."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
         connection.request("POST", PATHS["chat"], request_body(CHAT, PUBLIC_MODEL), headers)
@@ -98,7 +98,7 @@ class Gateway:
         return int(remaining)
 
     def audit(self) -> tuple[bool, str]:
-        """True if the books are right, and what `audit` says. The gateway must have ended."""
+        """True if the books are right, and the report of `audit`. The gateway must have ended."""
         ran = self._command("audit")
         return ran.returncode == 0, (ran.stdout + ran.stderr).strip()
 

@@ -14,7 +14,7 @@ NAMES = ("upstream", "proxy", "load")
 
 
 class BenchError(Exception):
-    """The benchmark cannot run, or go on; the message is a sentence for whoever started it."""
+    """The benchmark cannot run, or go on; the message is a sentence for its user."""
 
 
 def build_programs() -> dict[str, Path]:

@@ -26,7 +26,7 @@ from tests.bench.load import (
 from tests.bench.targets import PROXY, Target
 
 #: what is written behind an answer (ends, usage) belongs to its cost, so the window stays open
-_SETTLING_SECONDS = 0.25
+_CALMING_SECONDS = 0.25
 _WARMING_SECONDS = 0.3
 
 
@@ -114,7 +114,7 @@ def measure(targets: Sequence[Target], load: Path, plan: Plan) -> tuple[Samples,
                     continue
                 sample = _take_sample(target, window, load, plan)
                 samples.add(target.name, window, sample)
-                _say(f"round {number}/{plan.rounds}", target, window, sample)
+                _report(f"round {number}/{plan.rounds}", target, window, sample)
                 if sample.result.errors:
                     complaints.append(_complain(target, window, sample.result))
     return samples, complaints
@@ -126,7 +126,7 @@ def _take_sample(target: Target, window: Window, load: Path, plan: Plan) -> Samp
     program_before = program.cpu_seconds()
     database_before = database.cpu_seconds() if database else 0.0
     result = _send(target, window, load, seconds, plan.chunks)
-    time.sleep(min(_SETTLING_SECONDS, seconds))
+    time.sleep(min(_CALMING_SECONDS, seconds))
     database_seconds = database.cpu_seconds() - database_before if database else 0.0
     program_seconds = program.cpu_seconds() - program_before
     return Sample(window, program_seconds, database_seconds, result)
@@ -149,7 +149,7 @@ def _send(target: Target, window: Window, load: Path, seconds: float, chunks: in
     return result
 
 
-def _say(prefix: str, target: Target, window: Window, sample: Sample) -> None:
+def _report(prefix: str, target: Target, window: Window, sample: Sample) -> None:
     unit = "µs/chunk" if window.work.stream else "ms/request"
     counted = f"{sample.result.requests} answers"
     line = f"{prefix}  {target.name:22} {window!s:34} {sample.cost():8.3f} {unit:10}  {counted}"

@@ -89,7 +89,7 @@ def _start_plain(
     program = stack.enter_context(
         started(Program(name, command, log=folder / f"{binary.name}.log"))
     )
-    # Neither has a readiness route; the chat route says 400 to a request without a body.
+    # Neither has a readiness route; the chat route answers 400 to a request without a body.
     seconds = program.wait_for_answer(port, _CHAT_PATH, 400)
     urls = {"chat": f"http://127.0.0.1:{port}{_CHAT_PATH}"}
     return Target(name, program, urls, UPSTREAM_MODEL, seconds, program.resident_bytes())

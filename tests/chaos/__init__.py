@@ -6,5 +6,5 @@
                                             │
     records beside the ledger, by request ──▶ judge ──▶ report
 
-Everything random comes from the seed. What is told by nobody's record is not judged.
+Everything random comes from the seed. What stands in nobody's record is not judged.
 """

@@ -33,10 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             stack.enter_context(loopback_only())
         except NamespaceRefused as refused:
-            _say(f"no packets are dropped: no network namespace ({refused})")
+            _write_line(f"no packets are dropped: no network namespace ({refused})")
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="faregate-chaos-")))
         folder.chmod(0o755)  # the database's servers run as somebody else
-        violations = asyncio.run(Run(options, programs, _say).play(folder))
+        violations = asyncio.run(Run(options, programs, _write_line).play(folder))
         if violations:
             _keep_logs(folder)
     return 1 if violations else 0
@@ -77,10 +77,10 @@ def _keep_logs(folder: Path) -> None:
     kept = tempfile.mkdtemp(prefix="faregate-chaos-logs-")
     for log in folder.rglob("*.log"):
         shutil.copy(log, kept)
-    _say(f"the logs are kept in {kept}")
+    _write_line(f"the logs are kept in {kept}")
 
 
-def _say(line: str) -> None:
+def _write_line(line: str) -> None:
     print(line, flush=True)
 
 

@@ -1,4 +1,4 @@
-"""The clients: each asks without end, for whatever comes to its mind, and goes when it likes.
+"""The clients: each asks without end, for anything that comes to its mind, and goes when it likes.
 
 Everything that is chosen is chosen by the seed and the client's number.
 """
@@ -28,7 +28,7 @@ _LEAVES = {
 #: every dialect, each by another dialect of upstreams
 _PROBES = tuple(zip(DIALECTS, ("plain", "told", "answered"), strict=True))
 _PROBER = "rich-0"
-_PULSE_SECONDS = 0.7
+_PAUSE_SECONDS = 0.7
 _PULSES_MAX = 60
 _ASTRAY_SHARE = 0.05
 #: the longest, by the moment; in the answer: of 200 bytes
@@ -55,7 +55,7 @@ class Clients:
                 group.create_task(self._ask_on(client, over))
 
     async def keep_asking(self, over: asyncio.Event) -> None:
-        """Ask each gateway again and again, whatever became of the last question."""
+        """Ask each gateway again and again, no matter what became of the last question."""
         asked: set[asyncio.Task[Got]] = set()
         turn = 0
         while not over.is_set():
@@ -65,7 +65,7 @@ class Clients:
                     task = asyncio.create_task(self._probe(gateway.number, turn % len(_PROBES)))
                     asked.add(task)
                     task.add_done_callback(asked.discard)
-            await asyncio.sleep(_PULSE_SECONDS)
+            await asyncio.sleep(_PAUSE_SECONDS)
         await asyncio.gather(*asked)
 
     async def probe(self) -> bool:

@@ -6,7 +6,7 @@
     left before dispatch                 nothing in the end
     replica died meanwhile               charged or refunded
 
-What a client cannot know is taken from whoever can: whether the upstream got something of its
+What a client cannot know is taken from those who can: whether the upstream got something of its
 request, and whether the replica's lease was over.
 """
 
@@ -19,7 +19,7 @@ from tests.chaos.plan import KINDS, NOBODY
 from tests.chaos.records import Got, Incident, Restore
 
 #: what an end or a refund may wait for, written behind as it is, with the database away meanwhile
-_SETTLED_SECONDS = 12.0
+_CALM_SECONDS = 12.0
 
 
 def _of(*places: str) -> frozenset[str]:
@@ -93,7 +93,7 @@ def _was_forgotten(evidence: Evidence, got: Got) -> bool:
         got.began <= restore.restored
         and (
             number in restore.open
-            or got.ended + _SETTLED_SECONDS >= restore.dumped
+            or got.ended + _CALM_SECONDS >= restore.dumped
             or (
                 (booked := evidence.ledger.booked.get(number)) is not None
                 and booked.charged_at > restore.restored
@@ -169,13 +169,13 @@ def _of_a_failure(evidence: Evidence, got: Got, booked: Booked | None) -> Iterat
         yield f"was cut off without an error ({got.broken})"
     if booked is None:
         return
-    # A replica that dies after all content went out has charged for it, whatever came of the rest.
+    # A replica that dies after all content went out has charged for it, the rest aside.
     may_have_all = got.finished or got.asked.reads_slowly
     if got.broken is not None and got.asked.number in evidence.answered:
         may_have_all = True
     if booked.net and not may_have_all:
         yield f"got no complete answer, and was charged {booked.net}"
-    # Whoever reaches the database knows its refunds, also one whose confirmation was lost.
+    # A gateway that reaches the database knows its refunds, also one whose confirmation was lost.
     was_back = booked.refunded_at is not None and booked.refunded_at < got.ended
     if got.status != 200 and got.charged and was_back and not _hit(evidence, got, _DATABASE):
         yield f"failed, and was told that it was charged {got.charged}"

@@ -92,7 +92,7 @@ class Keys:
             await asyncio.to_thread(self._rotate, holder, overlap)
 
     def reapply(self) -> None:
-        """Make every row what it should be, whatever it is now."""
+        """Make every row what it should be, from any state."""
         with self._lock:
             for name, holder in self.holders.items():
                 until_done(lambda n=name, h=holder: self._apply(n, h))  # type: ignore[misc]
@@ -128,7 +128,7 @@ class Keys:
         return next(name for name, holder in self.holders.items() if holder is wanted)
 
     def _apply(self, name: str, holder: Holder) -> None:
-        if holder.revoked:  # what is applied to a revoked row issues it anew
+        if holder.revoked:  # what is applied to a revoked row issues it again
             found = find_key(self._database, INSTALLATION, "team", name)
             assert found is not None, "it was issued once"
             revoke_key(self._database, found.id)

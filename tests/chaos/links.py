@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 
-from tests.chaos.witness import Witness
+from tests.chaos.observer import UpstreamObserver
 
 _READ_BYTES = 64 * 1024
 _CONNECT_SECONDS = 5.0
@@ -20,7 +20,7 @@ class _Pair:
 
     def __init__(self, client: asyncio.StreamWriter, server: asyncio.StreamWriter) -> None:
         self._writers = (client, server)
-        #: nothing passes any more, and neither side is told
+        #: nothing passes any more, and neither side is informed
         self.is_forgotten = False
         self.ended = asyncio.Event()
 
@@ -33,9 +33,9 @@ class _Pair:
 class Link:
     """One way to a server; open it before anybody connects."""
 
-    def __init__(self, target_port: int, witness: Witness | None = None) -> None:
+    def __init__(self, target_port: int, observer: UpstreamObserver | None = None) -> None:
         self._target_port = target_port
-        self._witness = witness
+        self._observer = observer
         self._server: asyncio.Server | None = None
         self._pairs: set[_Pair] = set()
         self._passing = asyncio.Event()
@@ -106,13 +106,13 @@ class Link:
         try:
             await asyncio.gather(
                 self._pump(pair, reader, there[1], self._sent),
-                self._pump(pair, there[0], writer, self._told),
+                self._pump(pair, there[0], writer, self._received),
             )
         finally:
             self._pairs.discard(pair)
             pair.abort()
-            if self._witness is not None:
-                self._witness.ended(pair)
+            if self._observer is not None:
+                self._observer.ended(pair)
 
     async def _pump(
         self,
@@ -132,7 +132,7 @@ class Link:
                     return
                 writer.write(data)
                 await writer.drain()
-        if pair.is_forgotten:  # its end is not told either
+        if pair.is_forgotten:  # its end is not reported either
             await pair.ended.wait()
             return
         await self._passing.wait()
@@ -141,11 +141,11 @@ class Link:
                 writer.write_eof()
 
     def _sent(self, pair: _Pair, data: bytes) -> None:
-        if self._witness is not None:
-            self._witness.sent(pair, data)
+        if self._observer is not None:
+            self._observer.sent(pair, data)
 
-    def _told(self, pair: _Pair, data: bytes) -> None:
+    def _received(self, pair: _Pair, data: bytes) -> None:
         if self._loses_answers:
             pair.abort()
-        elif self._witness is not None:
-            self._witness.told(pair, data)
+        elif self._observer is not None:
+            self._observer.received(pair, data)

@@ -52,7 +52,7 @@ class OperatorPart:
         self._world.team.apply(credit_grant("object-riches", ACCOUNT, _RICHES))
         for name in NAMES:
             self._apply_key(name)
-        self._world.wait_settled()
+        self._world.wait_up_to_date()
         self._read_secrets()
         (secret,) = self._world.system.values("faregate-installation").values()
         return secret
@@ -79,7 +79,7 @@ class OperatorPart:
         return await asyncio.to_thread(operator.probe, "readyz") == httpx.codes.OK
 
     def granted(self) -> set[str]:
-        """Names of the grants that are said to be posted, once everything is settled.
+        """Names of the grants that are reported as posted, once everything is up to date.
 
         Raises `AssertionError` where an object is not settled, or a key is not what it should be.
         """
@@ -120,7 +120,7 @@ class OperatorPart:
         self._world.team.apply(api_key(name, ACCOUNT, **spec))
 
     def _apply_gift(self, chance: random.Random, *, void: bool) -> None:
-        if void:  # of any of them; its spec is immutable but for that
+        if void:  # of any of them; its spec is immutable except for that
             number = chance.randint(1, self._gifts)
             self._world.team.patch("CreditGrant", f"object-gift-{number}", {"spec": {"void": True}})
             return

@@ -24,7 +24,7 @@ class Kind(Struct, frozen=True):
     long: bool = False
 
 
-#: by what is said of them
+#: by the words for them
 KINDS: dict[str, Kind] = {
     "gateway killed": Kind("gateway", 6, 0.0, 1.5),
     "gateway drained": Kind("gateway", 5, 0.0, 1.0),

@@ -22,7 +22,7 @@ def recoveries(
 ) -> Iterator[Recovery]:
     """One for each fault and each gateway that it met.
 
-    An answer that came late because of another fault says nothing, one in time does all the same.
+    An answer that came late because of another fault proves nothing, one in time does all the same.
     """
     answers = sorted((got for got in records if got.complete), key=lambda got: got.ended)
     for gateway in range(gateways):

@@ -13,7 +13,7 @@ from tests.chaos.town import Town
 
 #: then it is given up
 RECOVERY_SECONDS_MAX = 120.0
-_TELL_SECONDS = 5.0
+_REPORT_SECONDS = 5.0
 #: of so many it is looked how many are under way
 _LAST = 1000
 #: after each round nothing fails for so long
@@ -29,13 +29,13 @@ class Rounds:
         town: Town,
         clients: Clients,
         operator: OperatorPart | None,
-        say: Callable[[str], None],
+        write_line: Callable[[str], None],
     ) -> None:
         self._options = options
         self._town = town
         self._clients = clients
         self._operator = operator
-        self._say = say
+        self._write_line = write_line
         self._count = 0
         #: from when to when everything was right
         self.quiet: list[tuple[float, float]] = []
@@ -62,20 +62,20 @@ class Rounds:
                 return
             round_ = planned[: options.faults - self._count]
             self._count += len(round_)
-            self._say(f"round {number}: {'; '.join(str(fault) for fault in round_)}")
-            telling = asyncio.create_task(self._tell_on(began))
+            self._write_line(f"round {number}: {'; '.join(str(fault) for fault in round_)}")
+            telling = asyncio.create_task(self._report_progress(began))
             await faults.carry_out(round_)
             telling.cancel()
             seconds = await self._recover()
             if seconds >= RECOVERY_SECONDS_MAX:
                 self.given_up = f"after {seconds:.0f} s not all work again"
                 return
-            self._say(f"  works again after {seconds:.1f} s; {self._progress(began)}")
+            self._write_line(f"  works again after {seconds:.1f} s; {self._progress(began)}")
 
-    async def _tell_on(self, began: float) -> None:
+    async def _report_progress(self, began: float) -> None:
         while True:
-            await asyncio.sleep(_TELL_SECONDS)
-            self._say(f"  {self._progress(began)}")
+            await asyncio.sleep(_REPORT_SECONDS)
+            self._write_line(f"  {self._progress(began)}")
 
     def _progress(self, began: float) -> str:
         seconds, records = time.monotonic() - began, self._clients.records

@@ -31,10 +31,10 @@ from tests.chaos.watch import Watch
 class Run:
     """Plays one run in one event loop."""
 
-    def __init__(self, options: Options, programs: Path, say: Callable[[str], None]) -> None:
+    def __init__(self, options: Options, programs: Path, write_line: Callable[[str], None]) -> None:
         self._options = options
         self._programs = programs
-        self._say = say
+        self._write_line = write_line
 
     async def play(self, folder: Path) -> list[Violation]:
         """Returns what was violated, after it was shown."""
@@ -57,7 +57,7 @@ class Run:
         url = town.url(town.office)
         operator = await asyncio.to_thread(open_operator, url, town.folder, options.seed)
         if operator is None:
-            self._say("no operator takes part: the programs of Kubernetes are not there")
+            self._write_line("no operator takes part: the programs of Kubernetes are not there")
         return operator
 
     async def _in(self, town: Town, operator: OperatorPart | None) -> list[Violation]:
@@ -80,7 +80,7 @@ class Run:
         clients = Clients(town, keys, options)
         watch = Watch(town.pair, options.lease_seconds)
         faults = Faults(town, operator, reapply)
-        rounds = Rounds(options, town, clients, operator, self._say)
+        rounds = Rounds(options, town, clients, operator, self._write_line)
         players = [clients.play, clients.keep_asking, keys.play, treasurer.play]
         if operator is not None:
             players.append(operator.play)
@@ -92,7 +92,7 @@ class Run:
                     playing.create_task(player(over))
                 await rounds.play(faults)
                 over.set()
-            await _settle(town)
+            await _wait_until_closed(town)
             settled.set()
         found = [] if rounds.given_up is None else [Violation(rounds.given_up)]
         limit = options.recovery_seconds
@@ -114,8 +114,8 @@ class Run:
         evidence = Evidence(
             records=clients.records,
             ledger=await asyncio.to_thread(Ledger, town.database),
-            dispatched=town.witness.dispatched,
-            answered=town.witness.answered,
+            dispatched=town.observer.dispatched,
+            answered=town.observer.answered,
             incidents=faults.incidents,
             restores=faults.restores,
             quiet=rounds.quiet,
@@ -127,10 +127,10 @@ class Run:
             granted=granted,
         )
         found += judge(evidence)
-        self._tell(evidence, found, back, keys, treasurer, town)
+        self._write_report(evidence, found, back, keys, treasurer, town)
         return found
 
-    def _tell(
+    def _write_report(
         self,
         evidence: Evidence,
         violations: list[Violation],
@@ -139,27 +139,27 @@ class Run:
         treasurer: Treasurer,
         town: Town,
     ) -> None:
-        say = self._say
-        say(f"\nfaults\n{report.faults_table(evidence.incidents)}")
-        say(f"  {len(evidence.incidents)} in all\n")
-        say(f"{report.requests_table(evidence)}\n  {report.requests_summary(evidence)}\n")
+        write_line = self._write_line
+        write_line(f"\nfaults\n{report.faults_table(evidence.incidents)}")
+        write_line(f"  {len(evidence.incidents)} in all\n")
+        write_line(f"{report.requests_table(evidence)}\n  {report.requests_summary(evidence)}\n")
         void = sum(bool(given.spec.get("void")) for given in treasurer.grants.values())
-        say(
+        write_line(
             f"keys: {keys.rotated} rotations, {keys.revoked} revocations;"
             f" grants: {len(treasurer.grants)}, {void} of them void"
         )
-        say(f"\nseconds until a gateway answered again\n{report.recovery_table(back)}")
+        write_line(f"\nseconds until a gateway answered again\n{report.recovery_table(back)}")
         logs = {gateway.number: gateway.process.log for gateway in town.gateways}
         for line in report.stories(violations, evidence, logs):
-            say(line)
-        say(f"\n{len(violations)} violations; again by: {self._options.command}")
+            write_line(line)
+        write_line(f"\n{len(violations)} violations; again by: {self._options.command}")
 
 
 def _price(got: Got) -> int:
     return PRICE + (SURCHARGE if got.asked.reasons else 0)
 
 
-async def _settle(town: Town) -> None:
+async def _wait_until_closed(town: Town) -> None:
     """Until no request is open any more: the dead ones' are refunded by the living."""
     began = time.monotonic()
     while await asyncio.to_thread(_has_holds, town):

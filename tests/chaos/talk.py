@@ -13,7 +13,7 @@ from tests.harness.dialects import PATHS, body, ended_cleanly, error_of_stream, 
 
 PATIENCE_SECONDS = 60.0
 _READ_BYTES = 16 * 1024
-_SAID_CHARACTERS = 300
+_SHOWN_CHARACTERS = 300
 #: what stands in a stream when all that a reader would miss has come
 _LAST_WORDS = {
     "chat": re.compile(rb'"finish_reason": ?"'),
@@ -131,7 +131,7 @@ class Talk:
         text = bytes(self._body).decode(errors="replace")
         if got.status != 200:
             got.failed = True
-            got.said = text[:_SAID_CHARACTERS]
+            got.said = text[:_SHOWN_CHARACTERS]
         elif asked.stream:
             self._read_stream(text)
         elif self._is_whole:
@@ -142,7 +142,7 @@ class Talk:
         whole = text[: text.rfind("\n\n") + 2]  # the last event may be cut
         error: dict[str, Any] | None = error_of_stream(dialect, whole)
         got.failed = error is not None
-        got.said = "" if error is None else json.dumps(error)[:_SAID_CHARACTERS]
+        got.said = "" if error is None else json.dumps(error)[:_SHOWN_CHARACTERS]
         got.finished = self._has_finished() and not got.failed
         got.complete = self._is_whole and not got.failed and ended_cleanly(dialect, whole)
 

@@ -39,8 +39,8 @@ def got(*, script: Script = WELL, leaves: str = "never", **seen: Any) -> Got:
 
 
 def complete(**seen: Any) -> Got:
-    told = {"status": 200, "request_id": "req_1", "charged": 2, "finished": True}
-    return got(**{**told, "complete": True, **seen})
+    received = {"status": 200, "request_id": "req_1", "charged": 2, "finished": True}
+    return got(**{**received, "complete": True, **seen})
 
 
 def evidence(record: Got, booked: Booked | None, **more: Any) -> Evidence:

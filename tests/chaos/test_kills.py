@@ -61,7 +61,7 @@ def migrated(url: str) -> Database:
     return database
 
 
-def settle(database: Database, accounts: int = 1) -> None:
+def wait_and_audit(database: Database, accounts: int = 1) -> None:
     """Wait until nothing is open; then the books must be right to the credit."""
     books = Books(database)
     wait_until(lambda: books.holds() == 0, "all holds to end")
@@ -93,7 +93,7 @@ def test_a_killed_gateway_starts_again_with_its_books_right(
         ).start(apply=False)
         wait_until(lambda: books.holds() == 0, "the dead ones' holds to be reaped")
         last.stop()
-    settle(database)
+    wait_and_audit(database)
     assert books.count("refund") > 0
     assert books.count("charge") - books.count("refund") <= load.complete
     # A hold outlives its answer by the write-behind of a second at the most, so few are given away.
@@ -127,7 +127,7 @@ def test_a_gateway_that_stood_still_for_longer_than_its_lease_charges_nothing_tw
     assert refunds > 0
     assert one.stop() == 0
     assert two.stop() == 0
-    settle(database)
+    wait_and_audit(database)
     database.close()
 
 
@@ -188,7 +188,7 @@ def test_postgresql_killed_and_started_under_load(
         )
         own_server.start()
         load.wait_for(40)
-    settle(database)
+    wait_and_audit(database)
     assert gateway.stop() == 0
     assert set(load.statuses) <= {200, 502, 503, 0}
     assert load.statuses[502] == 0
@@ -226,11 +226,11 @@ def test_a_connection_cut_during_commit_is_not_dispatched_and_given_back(
         assert books.balance("account-0") == CREDITS - PRICE
         assert ask() == 200
         assert gateway.stop() == 0
-    settle(database)
+    wait_and_audit(database)
     database.close()
 
 
-def test_a_second_process_on_one_folder_says_why_it_cannot(
+def test_a_second_process_on_one_folder_states_why_it_cannot(
     simulated: Simulated, tmp_path: Path
 ) -> None:
     written = documents(simulated)

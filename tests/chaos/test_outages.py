@@ -145,7 +145,7 @@ class Place:
         return gateway.http.get("/api/v1/account", headers={"x-api-key": self.key}).status_code
 
     def is_away(self) -> None:
-        """Every gateway says so: to a client, and to whoever asks whether it is ready."""
+        """Every gateway reports it: to a client, and to a probe that asks whether it is ready."""
         for gateway in self.gateways:
             wait_until(lambda: readiness(gateway) == 503, "a gateway to be not ready")  # noqa: B023
             assert self.ask(gateway) == 503
@@ -157,7 +157,7 @@ class Place:
             wait_until(lambda: self.look(gateway) == 200, "a free answer", BACK_SECONDS)  # noqa: B023
             wait_until(lambda: readiness(gateway) == 200, "a gateway to be ready", BACK_SECONDS)  # noqa: B023
 
-    def settle(self, complete: int, outages: int | None = 1, cause: str = "") -> None:
+    def end_and_audit(self, complete: int, outages: int | None = 1, cause: str = "") -> None:
         """End the gateways. What was complete is charged, nothing else; each log is right."""
         wait_until(lambda: self.books.holds() == 0, "all holds to end")
         for gateway in self.gateways:
@@ -222,7 +222,7 @@ def test_a_database_that_hangs_for_longer_than_a_lease_gives_nothing_away(
         place.is_back()
     assert streams.complete == streams.number
     assert place.books.count("refund") <= 2, "only what was asked while it hung"
-    place.settle(streams.complete)
+    place.end_and_audit(streams.complete)
 
 
 def test_connections_that_go_silent_are_left(tmp_path: Path) -> None:
@@ -256,7 +256,7 @@ def _go_silent(folder: Path) -> None:
             place.is_back()
         assert len(ports) >= 4
         assert streams.complete == streams.number
-        place.settle(streams.complete, None)
+        place.end_and_audit(streams.complete, None)
     own.kill()
 
 
@@ -272,7 +272,7 @@ def test_an_address_that_points_at_a_standby_for_a_while(
             proxy.lead_to(pair.primary.port)
             place.is_back()
         assert streams.complete == streams.number
-        place.settle(streams.complete, cause="read-only")
+        place.end_and_audit(streams.complete, cause="read-only")
 
 
 def test_a_failover_to_a_standby_and_back(pair: Pair, simulated: Simulated, tmp_path: Path) -> None:
@@ -288,10 +288,10 @@ def test_a_failover_to_a_standby_and_back(pair: Pair, simulated: Simulated, tmp_
             assert streams.complete == streams.number
             place.asked += streams.complete
             pair.renew_standby()
-        place.settle(0, None)
+        place.end_and_audit(0, None)
 
 
-def test_a_server_that_only_reads_is_left_as_soon_as_it_says_so(
+def test_a_server_that_only_reads_is_left_as_soon_as_it_reports_it(
     server: Server, simulated: Simulated, tmp_path: Path
 ) -> None:
     """SQLSTATE 25006 on connections that were good: no new one is made, and it is an outage."""
@@ -302,7 +302,7 @@ def test_a_server_that_only_reads_is_left_as_soon_as_it_says_so(
         place.is_away()
         only_read(server, False)
         place.is_back()
-    place.settle(streams.complete)
+    place.end_and_audit(streams.complete)
 
 
 def only_read(server: Server, only: bool) -> None:
@@ -322,7 +322,7 @@ def test_a_server_that_is_restarted(server: Server, simulated: Simulated, tmp_pa
         server.start()
         place.is_back()
     assert streams.complete == streams.number
-    place.settle(streams.complete)
+    place.end_and_audit(streams.complete)
 
 
 def test_a_full_disk(server: Server, simulated: Simulated, tmp_path: Path) -> None:
@@ -342,7 +342,7 @@ def test_a_full_disk(server: Server, simulated: Simulated, tmp_path: Path) -> No
             filler.unlink()
             place.is_back()
         assert streams.complete == streams.number
-        place.settle(streams.complete, None, cause="No space left on device")
+        place.end_and_audit(streams.complete, None, cause="No space left on device")
 
 
 @contextmanager
@@ -398,7 +398,7 @@ def test_a_clock_that_steps_by_more_than_a_lease(
             place.is_back()
         assert streams.complete == streams.number
         assert place.books.count("refund") == 0
-        place.settle(streams.complete, outages=0)
+        place.end_and_audit(streams.complete, outages=0)
 
 
 def test_fleets_with_leases_of_different_lengths_share_a_database(
@@ -413,7 +413,7 @@ def test_fleets_with_leases_of_different_lengths_share_a_database(
         wait_for_looks(place)
     assert streams.complete == streams.number
     assert place.books.count("refund") == 0
-    place.settle(streams.complete, outages=0)
+    place.end_and_audit(streams.complete, outages=0)
 
 
 def wait_for_looks(place: Place) -> None:

@@ -17,7 +17,7 @@ from gateway.store.migrate import migrate
 from tests.chaos.database import Pair
 from tests.chaos.firewall import Firewall
 from tests.chaos.links import Link
-from tests.chaos.witness import Witness
+from tests.chaos.observer import UpstreamObserver
 from tests.harness.gateway import GatewayProcess, Simulated, fleet
 from tests.harness.plain import NO_TLS
 
@@ -95,7 +95,7 @@ class Gateway:
 
 
 class Town:
-    """The processes of a run. `open` starts them, `close` ends them, whatever state they are in."""
+    """The processes of a run. `open` starts them, `close` ends them, in any state."""
 
     def __init__(
         self,
@@ -118,7 +118,7 @@ class Town:
         #: for those who administrate: treasurer, keys, operator, judge
         self.office: Link
         self.database: Database
-        self.witness = Witness()
+        self.observer = UpstreamObserver()
 
     async def open(self) -> None:
         await asyncio.to_thread(self.pair.start)
@@ -130,7 +130,7 @@ class Town:
         for number in range(self._count):
             database, upstream = (
                 Link(self.pair.primary.port),
-                Link(self.upstream.port, self.witness),
+                Link(self.upstream.port, self.observer),
             )
             await database.open()
             await upstream.open()

@@ -1,7 +1,7 @@
 """The watch: looks at the leases as a reaper does, so that the judge knows which were really over.
 
 A lease is over where the replica's row was seen unchanged for as long as it lasts. Where no look
-was answered for half a lease, nobody knows what happened meanwhile, and all begins anew.
+was answered for half a lease, nobody knows what happened meanwhile, and all begins again.
 """
 
 import asyncio

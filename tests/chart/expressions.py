@@ -21,7 +21,7 @@ _OPERATORS = re.compile(
     r"faregate_(account|grants|keys|ledger|open_holds|reconcile|objects|fleet|sweep|database_up)"
 )
 _METRICS = re.compile(r"\b((?:faregate|process)_\w+|\w+:faregate_\w+:\w+)\b(?!\s*=)")
-#: a label of gateways, made by whoever scrapes them
+#: a label of gateways, made by the server that scrapes them
 _FLEET = "faregate_dev_fleet"
 _NAMES = re.compile(r"\$\{?\w+\}?")
 _VALUES = re.compile(r"label_values\((.+), (\w+)\)$")

@@ -19,7 +19,7 @@ CHART = ROOT / "charts/faregate"
 RESOURCES_CHART = ROOT / "charts/faregate-crds"
 _CACHES = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
-#: no plugins, no repositories and no cluster of whoever runs the tests
+#: no plugins, no repositories and no cluster of the person who runs the tests
 _NOBODYS_HOME = str(Path(tempfile.gettempdir()) / "faregate-helm")
 
 Values = dict[str, Any]

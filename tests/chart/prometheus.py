@@ -90,7 +90,7 @@ class Prometheus:
 
 @contextmanager
 def prometheus(folder: Path, scraped: Sequence[Scraped]) -> Iterator[Prometheus]:
-    """A server that scrapes each second what it is told of, as the documentation says."""
+    """A server that scrapes each second what it is pointed to, as the documentation asks."""
     program = shutil.which("prometheus")
     if program is None:
         pytest.skip(MISSING)
@@ -119,7 +119,7 @@ def prometheus(folder: Path, scraped: Sequence[Scraped]) -> Iterator[Prometheus]
 
 
 def _configuration(scraped: Sequence[Scraped]) -> dict[str, Any]:
-    """The documented one; only that no API server tells of pods."""
+    """The documented one; only that no API server lists pods."""
     (documented,) = blocks(page("how-to/monitor.md"), "yaml prometheus")
     configuration: dict[str, Any] = yaml.safe_load(documented)
     (job,) = configuration["scrape_configs"]

@@ -76,7 +76,7 @@ def test_one_version_for_package_charts_and_image() -> None:
     assert f"ARG VERSION={project['version']}\n" in dockerfile
 
 
-def test_the_annotations_for_artifact_hub_say_what_is_in_the_chart() -> None:
+def test_the_annotations_for_artifact_hub_state_what_is_in_the_chart() -> None:
     described = yaml.safe_load((CHART / "Chart.yaml").read_text("utf-8"))
     prefix = "artifacthub.io/"
     annotations = {

@@ -100,7 +100,7 @@ def test_every_metric_that_is_asked_for_is_documented_and_every_one_is_shown() -
 
 
 @pytest.mark.parametrize("name", BOARDS)
-def test_every_panel_says_what_it_shows_and_what_no_data_means(name: str) -> None:
+def test_every_panel_states_what_it_shows_and_what_no_data_means(name: str) -> None:
     for panel in panels(name):
         title = panel["title"]
         assert panel["description"].endswith("."), title

@@ -1,4 +1,4 @@
-"""The processes understand what the chart tells them."""
+"""The processes understand what the chart sets for them."""
 
 import argparse
 

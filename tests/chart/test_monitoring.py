@@ -39,7 +39,7 @@ def kinds(values: Values, *options: str) -> set[str]:
         ("false", [HAS_KINDS], set()),
     ],
 )
-def test_a_prometheus_operator_is_found_or_told(
+def test_a_prometheus_operator_is_found_or_configured(
     said: object, options: list[str], expected: set[str]
 ) -> None:
     assert kinds(given(prometheusOperator=said), *options) == expected

@@ -42,7 +42,7 @@ class Site:
         )
         team = self.world.team
         team.apply(api_key("gone", "rich"))
-        self.world.wait_settled()
+        self.world.wait_up_to_date()
         team.delete("ApiKey", "gone")
         team.wait_gone("ApiKey", "gone")
 
@@ -60,7 +60,7 @@ def site(
     world = World(server, postgres_server, folder)
     operator = world.operator(sweep_seconds="1", audit_seconds="1", balance_seconds="1")
     _people(world.team)
-    world.wait_settled()
+    world.wait_up_to_date()
     gateway = _gateway(world, simulated, folder)
     place = world.system.namespace
     scraped = [

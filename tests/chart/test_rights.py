@@ -50,7 +50,7 @@ def _is_by(request: Body, place: str | None, resource: str, verb: str, rule: Bod
         return False
     if "resourceNames" in rule and about.get("name") not in rule["resourceNames"]:
         return False
-    # A server-side apply of what is not there needs both verbs, and is told as a patch.
+    # A server-side apply of what is not there needs both verbs, and is reported as a patch.
     made = verb == "create" and request["responseStatus"]["code"] == 201
     return request["verb"] == verb or (made and request["verb"] == "patch")
 

@@ -49,7 +49,7 @@ def test_alerts_fire_when_they_must_and_not_when_they_must_not(story: Path, tmp_
 def test_every_alert_and_every_severity_has_a_story_of_either_end() -> None:
     fired: set[tuple[str, str]] = set()
     silent: set[str] = set()
-    for told in _told():
+    for told in _expected():
         for alert in told["exp_alerts"]:
             fired.add((told["alertname"], alert["exp_labels"]["severity"]))
         if not told["exp_alerts"]:
@@ -58,14 +58,14 @@ def test_every_alert_and_every_severity_has_a_story_of_either_end() -> None:
     assert silent == ALERTS
 
 
-def _told() -> Iterator[dict[str, Any]]:
+def _expected() -> Iterator[dict[str, Any]]:
     for story in STORIES:
         for test in yaml.safe_load(story.read_text("utf-8"))["tests"]:
             yield from test["alert_rule_test"]
 
 
 @pytest.mark.parametrize("rule", rules("alerts"), ids=lambda rule: str(rule["alert"]))
-def test_every_alert_says_how_bad_it_is_and_what_to_read(rule: dict[str, Any]) -> None:
+def test_every_alert_states_how_bad_it_is_and_what_to_read(rule: dict[str, Any]) -> None:
     assert rule["labels"]["severity"] in SEVERITIES
     told = rule["annotations"]
     assert told.keys() == {"summary", "description", "runbook_url"}
@@ -91,7 +91,7 @@ def test_the_table_of_alerts_is_complete() -> None:
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
-def test_every_page_says_what_is_wrong_and_what_to_do(path: Path, tmp_path: Path) -> None:
+def test_every_page_states_what_is_wrong_and_what_to_do(path: Path, tmp_path: Path) -> None:
     text = path.read_text("utf-8")
     assert text.startswith(f"# {path.stem}\n")
     places = [text.index(part) for part in PARTS]

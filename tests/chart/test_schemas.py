@@ -144,7 +144,7 @@ def test_the_schemas_see_what_they_are_there_for(
     assert len(list(schemas_of(NEWEST).errors(body))) == 1
 
 
-def test_the_chart_says_which_kubernetes_is_the_oldest() -> None:
+def test_the_chart_states_which_kubernetes_is_the_oldest() -> None:
     for chart in (CHART, RESOURCES_CHART):
         described = yaml.safe_load((chart / "Chart.yaml").read_text("utf-8"))
         (minor,) = re.findall(r"^>=1\.(\d+)\.0-0$", described["kubeVersion"])

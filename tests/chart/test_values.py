@@ -128,7 +128,7 @@ def test_a_digest_beats_a_tag_and_the_tag_is_the_charts_version_by_default() -> 
     assert container_of(postgres)["image"] == f"postgres@{DIGEST}"
 
 
-def test_how_images_are_pulled_is_told_to_every_pod() -> None:
+def test_how_images_are_pulled_is_set_for_every_pod() -> None:
     secrets = [{"name": "registry"}]
     image = {"pullPolicy": "Always", "pullSecrets": secrets}
     rendered = render(given(image=image))
@@ -295,7 +295,7 @@ def test_network_policies_take_their_ports_from_the_urls() -> None:
 
 
 def namespaces_of(rules: list[Body]) -> list[str]:
-    """The namespaces that rules open, whatever the ports of the pods there."""
+    """The namespaces that rules open, no matter which ports of the pods there."""
     assert all(rule.keys() == {"to"} for rule in rules)
     selectors = [each["namespaceSelector"] for rule in rules for each in rule["to"]]
     return [each["matchLabels"]["kubernetes.io/metadata.name"] for each in selectors]

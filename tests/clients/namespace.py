@@ -1,6 +1,6 @@
 """A network of its own for a test run: nothing but loopback, so that no client calls home.
 
-Owns the step into a new network namespace and back. It moves the calling thread only, and whatever
+Owns the step into a new network namespace and back. It moves the calling thread only, and all
 that starts; fixtures that run elsewhere do not notice. Source: namespaces(7), netdevice(7).
 """
 

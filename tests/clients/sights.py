@@ -1,6 +1,6 @@
 """The features seen with each client, and the table of them in the docs.
 
-A test says with `@sees` what it shows; the table is made from that, so no line of it is there
+A test states with `@sees` what it shows; the table is made from that, so no line of it is there
 without a test that passes. Owns the table between its markers; `python -m tests.clients.sights`
 writes it.
 """
@@ -31,7 +31,7 @@ class Sight(Struct, frozen=True):
 
 
 def sees(client: str, package: str, seen: str) -> Callable[[_Test], _Test]:
-    """Says of a test what it shows; may stand several times."""
+    """States of a test what it shows; may stand several times."""
 
     def mark(test: _Test) -> _Test:
         sights: list[Sight] = getattr(test, "sights", [])

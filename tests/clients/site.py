@@ -1,8 +1,8 @@
 """A gateway and its upstream in the namespace, clients that run there, and what was seen of them.
 
 Owns the processes and the reckoning: every test asks what the gateway answered, what the upstream
-got and what the ledger says of it. Must never look at what a client sends on the wire: the gateway
-stands between them as it does for people.
+got and what the ledger records of it. Must never look at what a client sends on the wire: the
+gateway stands between them as it does for people.
 """
 
 import os
@@ -33,7 +33,7 @@ class Done(Struct, frozen=True):
     output: str
     errors: str
 
-    def said(self) -> str:
+    def printed(self) -> str:
         """Everything, for an assertion's message."""
         return f"exit {self.code}\n{self.output[-4000:]}\n{self.errors[-4000:]}"
 
@@ -71,7 +71,7 @@ class Seen(Struct):
         )
 
     def reckoned(self) -> None:
-        """One charge a request at most, at most one refund of it, and a balance that says so."""
+        """One charge a request at most, at most one refund of it, and a balance that shows it."""
         ids = [entry["request_id"] for entry in self.charges]
         refunded = [entry["request_id"] for entry in self.refunds]
         assert len(set(ids)) == len(ids)
@@ -163,7 +163,7 @@ class Home:
     ) -> Done:
         """Run a client to its end, with nothing of our own environment but a path and a locale.
 
-        Whatever it leaves running is ended with it.
+        All that it leaves running is ended with it.
         """
         process = subprocess.Popen(
             [str(argument) for argument in arguments],

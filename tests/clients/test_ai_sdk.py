@@ -37,7 +37,7 @@ def ask(site: Site, home: Home, provider: str, act: str, prompt: str, key: str =
     environment = {"FAREGATE_KEY": key or site.key, "FAREGATE_URL": site.gateway.url}
     command: list[str | Path] = [node(), home.work / "ai_sdk.mjs", provider, act]
     done = home.run(command, environment, stdin=prompt)
-    assert done.code == 0, done.said()
+    assert done.code == 0, done.printed()
     return json.loads(done.output.splitlines()[-1])
 
 
@@ -67,7 +67,7 @@ def test_a_loop_takes_its_steps(site: Site, home: Home, provider: str, act: str)
 def test_an_object_is_made(site: Site, home: Home, provider: str) -> None:
     prompt = "A thing, please."
     if provider == "compatible":
-        # Unless told that it may, it asks for JSON without a schema, and says the schema in words.
+        # Without leave to send it, it asks for JSON without a schema, and puts the schema in words.
         prompt = '!answer {"name": "thing", "count": 1}'
     with site.watch() as seen:
         told = ask(site, home, provider, "object", prompt)

@@ -17,7 +17,7 @@ _CLIENT = ("Claude Code", "@anthropic-ai/claude-code")
 _TOOLS = "Bash Read Write Task Agent ToolSearch WebSearch"
 
 
-class Told(Struct, frozen=True):
+class Reported(Struct, frozen=True):
     """The output of a run, read from its stream of JSON lines."""
 
     done: Done
@@ -27,7 +27,7 @@ class Told(Struct, frozen=True):
     def result(self) -> dict[str, Any]:
         """The last line: what the person sees."""
         found = [line for line in self.lines if line.get("type") == "result"]
-        assert found, self.done.said()
+        assert found, self.done.printed()
         return found[-1]
 
     def results(self) -> list[str]:
@@ -52,13 +52,13 @@ def settings(site: Site, **changes: str) -> dict[str, str]:
     }
 
 
-def ask(home: Home, environment: dict[str, str], prompt: str, *options: str) -> Told:
+def ask(home: Home, environment: dict[str, str], prompt: str, *options: str) -> Reported:
     """`claude -p`; its tools may be used without a question."""
     flags = ["--output-format", "stream-json", "--verbose", "--allowedTools", _TOOLS]
     command: list[str | Path] = [program("claude"), "-p", prompt, *flags, *options]
     done = home.run(command, environment)
     lines = [json.loads(line) for line in done.output.splitlines() if line.startswith("{")]
-    return Told(done, lines)
+    return Reported(done, lines)
 
 
 @sees(*_CLIENT, "an answer, set up by environment and by `settings.json`")
@@ -117,7 +117,7 @@ def test_a_sub_agent_works_beside(site: Site, home: Home) -> None:
         told = ask(home, settings(site), script)
     assert "Main done." in [line.get("result") for line in told.lines]
     assert any("in-agent" in text for text in told.results())
-    # two of the agent's own, and two or three of its parent's, who may be told of the end
+    # two of the agent's own, and two or three of its parent's, who may hear of the end
     assert seen.good in (4, 5), seen.answers
     seen.served("messages", seen.good)
 
@@ -210,5 +210,5 @@ def test_its_own_model_names_are_aliases(site: Site, home: Home, alias: str) -> 
 def test_odd_answers_go_on(site: Site, home: Home, script: str) -> None:
     with site.watch() as seen:
         told = ask(home, settings(site), script)
-    assert told.result["is_error"] is False, told.done.said()
+    assert told.result["is_error"] is False, told.done.printed()
     seen.served("messages", 2)

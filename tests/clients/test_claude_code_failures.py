@@ -1,4 +1,4 @@
-"""Claude Code when something fails: what it tells its user, how often it asks, what it costs."""
+"""Claude Code when something fails: its words, how often it asks, what it costs."""
 
 import pytest
 
@@ -36,7 +36,7 @@ def test_a_stream_that_always_breaks_costs_nothing(site: Site, home: Home, scrip
     ("status", "shown", "tries"),
     [(401, 502, 1), (403, 502, 1), (429, 529, 2), (500, 502, 2), (503, 529, 2), (504, 504, 2)],
 )
-def test_an_error_is_told_and_costs_nothing(
+def test_an_error_is_reported_and_costs_nothing(
     site: Site, home: Home, status: int, shown: int, tries: int
 ) -> None:
     with site.watch() as seen:
@@ -47,7 +47,7 @@ def test_an_error_is_told_and_costs_nothing(
     seen.cost_nothing()
 
 
-def test_a_refusal_by_the_upstream_is_told_in_its_words(site: Site, home: Home) -> None:
+def test_a_refusal_by_the_upstream_is_reported_in_its_words(site: Site, home: Home) -> None:
     with site.watch() as seen:
         told = ask(home, settings(site, CLAUDE_CODE_MAX_RETRIES="1"), "!error 400")
     assert "API Error: 400 Simulated error 400" in told.result["result"]
@@ -55,7 +55,7 @@ def test_a_refusal_by_the_upstream_is_told_in_its_words(site: Site, home: Home) 
 
 
 @sees(*_CLIENT, "credits used up and a wrong key, each shown once")
-def test_used_up_credits_are_told_once(site: Site, home: Home) -> None:
+def test_used_up_credits_are_reported_once(site: Site, home: Home) -> None:
     with site.watch() as seen:
         told = ask(home, settings(site, ANTHROPIC_AUTH_TOKEN=site.poor_key), "!answer Never.")
     assert "credit balance is too low" in told.result["result"].lower()
@@ -63,7 +63,7 @@ def test_used_up_credits_are_told_once(site: Site, home: Home) -> None:
     assert seen.bodies == []
 
 
-def test_a_wrong_key_is_told(site: Site, home: Home) -> None:
+def test_a_wrong_key_is_reported(site: Site, home: Home) -> None:
     environment = settings(site, ANTHROPIC_AUTH_TOKEN="sk-" + "x" * 48, CLAUDE_CODE_MAX_RETRIES="1")
     with site.watch() as seen:
         told = ask(home, environment, "!answer Never.")
@@ -73,7 +73,7 @@ def test_a_wrong_key_is_told(site: Site, home: Home) -> None:
     assert seen.bodies == []
 
 
-def test_an_unknown_model_is_told(site: Site, home: Home) -> None:
+def test_an_unknown_model_is_reported(site: Site, home: Home) -> None:
     with site.watch() as seen:
         told = ask(home, settings(site, ANTHROPIC_MODEL="no-such-model"), "!answer Never.")
     assert told.result["is_error"] is True

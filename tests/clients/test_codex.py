@@ -1,7 +1,7 @@
 """Codex, the current release and last year's: shell, patches, images, schemas, sessions, failures.
 
 Codex knows models by its own catalog. For the tools that it offers only to models it knows, its own
-entry of another model is given to it under our model's name, as its manual says.
+entry of another model is given to it under our model's name, as its manual asks.
 """
 
 import json
@@ -22,7 +22,7 @@ _EARLIER = ("Codex of last year", "codex-of-last-year")
 RELEASES = ["codex", "codex-of-last-year"]
 
 
-class Told(Struct, frozen=True):
+class Reported(Struct, frozen=True):
     """The output of a run, read from its JSON lines."""
 
     done: Done
@@ -37,13 +37,13 @@ class Told(Struct, frozen=True):
     def answer(self) -> str:
         """The last message: what the person sees."""
         messages = self.items("agent_message")
-        assert messages, self.done.said()
+        assert messages, self.done.printed()
         return str(messages[-1]["text"])
 
     @property
     def failure(self) -> str:
         failed = [line for line in self.lines if line["type"] == "turn.failed"]
-        assert failed, self.done.said()
+        assert failed, self.done.printed()
         return str(failed[-1]["error"]["message"])
 
 
@@ -55,7 +55,7 @@ def ask(
     release: str = "codex",
     key: str = "",
     retries: int = 0,
-) -> Told:
+) -> Reported:
     """`codex exec`, with the configuration file that its manual shows."""
     home.write(".codex/config.toml", configuration(site, "toml codex"))
     flags = ["exec", "--json", "--skip-git-repo-check"]
@@ -65,7 +65,7 @@ def ask(
     command: list[str | Path] = [program(release), *flags, prompt]
     done = home.run(command, {"OPENAI_API_KEY": key or site.key})
     lines = [json.loads(line) for line in done.output.splitlines() if line.startswith("{")]
-    return Told(done, lines)
+    return Reported(done, lines)
 
 
 def known_as(home: Home, slug: str) -> list[str]:
@@ -209,7 +209,7 @@ def test_a_broken_stream_is_tried_again_and_costs_nothing(
 
 
 @pytest.mark.parametrize("status", [400, 401, 429, 500, 503])
-def test_an_error_is_told_and_costs_nothing(site: Site, home: Home, status: int) -> None:
+def test_an_error_is_reported_and_costs_nothing(site: Site, home: Home, status: int) -> None:
     with site.watch() as seen:
         told = ask(site, home, f"!error {status}")
     assert told.failure
@@ -217,7 +217,7 @@ def test_an_error_is_told_and_costs_nothing(site: Site, home: Home, status: int)
     seen.cost_nothing()
 
 
-def test_used_up_credits_and_a_wrong_key_are_told(site: Site, home: Home) -> None:
+def test_used_up_credits_and_a_wrong_key_are_reported(site: Site, home: Home) -> None:
     with site.watch() as seen:
         told = ask(site, home, "!answer Never.", key=site.poor_key)
     assert "402" in told.failure or "credit" in told.failure.lower()

@@ -46,7 +46,7 @@ def test_tools_run(site: Site, home: Home, route: str) -> None:
     )
     with site.watch() as seen:
         done = ask(site, home, route, script, "--thinking", "high")
-    assert done.code == 0, done.said()
+    assert done.code == 0, done.printed()
     told = json.loads(done.output)
     assert (told["ok"], told["final"]) == (True, "Done.")
     assert told["toolSummary"]["failures"] == 0
@@ -57,9 +57,9 @@ def test_tools_run(site: Site, home: Home, route: str) -> None:
 
 
 @sees(*_CLIENT, "credits used up, shown")
-def test_used_up_credits_are_told(site: Site, home: Home) -> None:
+def test_used_up_credits_are_reported(site: Site, home: Home) -> None:
     with site.watch() as seen:
         done = ask(site, home, "chat", "!answer Never.", key=site.poor_key)
-    assert done.code == 1, done.said()
+    assert done.code == 1, done.printed()
     assert set(seen.of_route("chat")) == {402}
     assert seen.bodies == []

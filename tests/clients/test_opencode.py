@@ -41,7 +41,7 @@ def test_tools_run_and_sessions_go_on(site: Site, home: Home, route: str) -> Non
     )
     with site.watch() as seen:
         done = ask(site, home, route, script)
-    assert (done.code, done.output.strip()) == (0, "Done."), done.said()
+    assert (done.code, done.output.strip()) == (0, "Done."), done.printed()
     assert target.read_text() == "by the client"
     titles = [body for body in seen.bodies if not body.get("tools")]
     assert len(seen.bodies) - len(titles) == 3
@@ -51,16 +51,16 @@ def test_tools_run_and_sessions_go_on(site: Site, home: Home, route: str) -> Non
 
     with site.watch() as seen:
         done = ask(site, home, route, "!answer Still here.", "--continue")
-    assert done.output.strip() == "Still here.", done.said()
+    assert done.output.strip() == "Still here.", done.printed()
     seen.served(route, 1)
     assert len(seen.messages("tool")) == 3
 
 
 @sees(*_CLIENT, "credits used up, shown")
 @pytest.mark.parametrize("route", list(PROVIDERS))
-def test_used_up_credits_are_told(site: Site, home: Home, route: str) -> None:
+def test_used_up_credits_are_reported(site: Site, home: Home, route: str) -> None:
     with site.watch() as seen:
         done = ask(site, home, route, "!answer Never.", key=site.poor_key)
-    assert "credit balance is too low" in done.said().lower(), done.said()
+    assert "credit balance is too low" in done.printed().lower(), done.printed()
     assert set(seen.of_route(route)) == {402}
     assert seen.bodies == []

@@ -32,7 +32,7 @@ def run_program(
     environment = {"FAREGATE_KEY": key or site.key, "FAREGATE_URL": site.gateway.url}
     command = [str(python(which)), str(HERE / "programs" / name), *arguments]
     done = home.run(command, environment, stdin=prompt)
-    assert done.code == 0, done.said()
+    assert done.code == 0, done.printed()
     return json.loads(done.output.splitlines()[-1])
 
 
@@ -62,7 +62,7 @@ def test_langchain_forces_a_tool(site: Site, home: Home, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_langchain_tells_failures(site: Site, home: Home, kind: str) -> None:
+def test_langchain_reports_failures(site: Site, home: Home, kind: str) -> None:
     with site.watch() as seen:
         program = "langchain_agent.py"
         told = run_program(site, home, program, [kind, "loop"], "!answer Never.", site.poor_key)
@@ -103,11 +103,11 @@ def test_llm_answers_uses_tools_and_goes_on(site: Site, home: Home) -> None:
     functions = 'def look(city: str) -> str:\n    "Looks at a city."\n    return "Sunny in " + city'
     with site.watch() as seen:
         done = ask_llm(site, home, "-m", "kimi-k2.5", "--functions", functions, _LOOP)
-    assert done.output.strip().endswith("Sunny everywhere."), done.said()
+    assert done.output.strip().endswith("Sunny everywhere."), done.printed()
     seen.served("chat", 3)
     with site.watch() as seen:
         done = ask_llm(site, home, "--continue", "!answer Still here.")
-    assert done.output.strip() == "Still here.", done.said()
+    assert done.output.strip() == "Still here.", done.printed()
     seen.served("chat", 1)
 
 
@@ -115,7 +115,7 @@ def test_llm_answers_uses_tools_and_goes_on(site: Site, home: Home) -> None:
 def test_llm_answers_through_anthropic(site: Site, home: Home) -> None:
     with site.watch() as seen:
         done = ask_llm(site, home, "-m", "anthropic/claude-sonnet-4-5", "!answer Hello.")
-    assert done.output.strip() == "Hello.", done.said()
+    assert done.output.strip() == "Hello.", done.printed()
     seen.served("messages", 1)
 
 
@@ -135,10 +135,10 @@ def test_aider_edits_a_file(site: Site, home: Home) -> None:
     script = "Change it.\n!answer note.txt\\n```\\nby the client\\n```"
     with site.watch() as seen:
         done = home.run([*command, "--message", script, "note.txt"], environment)
-    assert (home.work / "note.txt").read_text() == "by the client\n", done.said()
+    assert (home.work / "note.txt").read_text() == "by the client\n", done.printed()
     seen.served("chat", 1)
     environment["OPENAI_API_KEY"] = site.poor_key
     with site.watch() as seen:
         done = home.run([*command, "--message", script, "note.txt"], environment)
-    assert "credit balance is too low" in done.said().lower(), done.said()
+    assert "credit balance is too low" in done.printed().lower(), done.printed()
     assert set(seen.of_route("chat")) == {402}

@@ -1,6 +1,6 @@
 """`python -m tests.cluster`: find or make a cluster, bring the images, run the stories in it.
 
-    prepare        say which cluster there is, and build what it needs once
+    prepare        report which cluster there is, and build what it needs once
     run [ARG …]    the stories; arguments are pytest's
 
 A cluster that was made for the run goes with it, unless FAREGATE_TEST_KEEP_CLUSTER is set: then
@@ -20,7 +20,7 @@ from pathlib import Path
 from tests.cluster.clusters import choose
 from tests.cluster.clusters.base import Cluster
 from tests.cluster.clusters.images import images
-from tests.cluster.local.commands import Failed, say
+from tests.cluster.local.commands import Failed, announce
 
 ROOT = Path(__file__).resolve().parents[2]
 KEEP = "FAREGATE_TEST_KEEP_CLUSTER"
@@ -40,14 +40,14 @@ def main(arguments: list[str]) -> int:
             case ["run", *given]:
                 return run(cluster, given)
     except (Failed, OSError) as error:
-        say(f"cluster: {error}")
+        announce(f"cluster: {error}")
         return 1
-    say(__doc__ or "")
+    announce(__doc__ or "")
     return 2
 
 
 def prepare(cluster: Cluster) -> int:
-    """Say which cluster there is; build what it needs."""
+    """Report which cluster there is; build what it needs."""
     obstacle = cluster.why_not()
     if obstacle:
         print(f"not found: its stories are skipped ({obstacle})")
@@ -61,7 +61,7 @@ def run(cluster: Cluster, arguments: list[str]) -> int:
     """The whole of a run."""
     obstacle = cluster.why_not()
     if obstacle:
-        say(f"no cluster, so its stories are skipped: {obstacle}")
+        announce(f"no cluster, so its stories are skipped: {obstacle}")
         return 1 if os.environ.get(NO_SKIPS) else 0
     began = time.monotonic()
     cluster.prepare()

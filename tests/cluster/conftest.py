@@ -24,7 +24,7 @@ from tests.cluster.harness.team import Team
 _FACTS = os.environ.get("FAREGATE_TEST_CLUSTER")
 collect_ignore_glob = [] if _FACTS else ["test_*.py"]
 
-#: as a reader would want to be told; what takes the installation away comes last
+#: as a reader would want to read it; what takes the installation away comes last
 _ORDER = (
     "first_key", "credits", "metrics", "refusal", "rollout", "operator", "api_server", "database",
     "many", "restore", "uninstall", "quick_start",
@@ -41,7 +41,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
-    """A failed story says what the cluster looked like."""
+    """A failed story reports what the cluster looked like."""
     report = yield
     if report.failed and _FACTS:  # type: ignore[attr-defined]  # what the hook gives
         pieces = evidence.collect(Kube(), "faregate-system")
@@ -98,7 +98,7 @@ def client(faregate: Installation) -> Iterator[Client]:
 
 @pytest.fixture
 def team(faregate: Installation) -> Iterator[Callable[[str], Team]]:
-    """Makes namespaces of teams; they go when the story is told.
+    """Makes namespaces of teams; they go when the story is over.
 
     Each has a name that was never there: an account outlives its namespace, with its credits.
     """

@@ -1,4 +1,4 @@
-"""Credits are exact, whoever asks and however many at once."""
+"""Credits are exact, for every client and any number at once."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +26,7 @@ def test_twice_as_many_ask_as_can_pay(team: Teams, client: Client, faregate: Ins
 def test_a_grant_counts_once_however_often_it_is_applied(
     team: Teams, client: Client, faregate: Installation
 ) -> None:
-    """Again under its name, deleted and applied anew, and at the same time as itself."""
+    """Again under its name, deleted and applied again, and at the same time as itself."""
     place = team("once")
     key = place.with_key(credits=100)
     grant = objects.credit_grant("alice", "alice", credits=100)

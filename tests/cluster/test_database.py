@@ -1,4 +1,4 @@
-"""The database goes away and comes back: nothing is started anew, nothing is lost or doubled."""
+"""The database goes away and comes back: nothing is started again, nothing is lost or doubled."""
 
 import time
 from collections.abc import Callable
@@ -18,7 +18,7 @@ _AWAY_SECONDS = 20
 def test_a_database_that_is_stopped_and_started(
     team: Teams, client: Client, faregate: Installation
 ) -> None:
-    """Charged routes say 503 meanwhile; objects say why they wait, and heal by themselves."""
+    """Charged routes answer 503 meanwhile; objects report why they wait, and heal by themselves."""
     place = team("no-books")
     key = team("bystander").with_key(credits=1000)
     books = Books(faregate.kube)

@@ -24,7 +24,7 @@ def test_a_release_brings_an_operator_and_two_gateways(faregate: Installation) -
     assert len(faregate.gateway_pods()) == 2
 
 
-def test_a_gateway_says_how_long_its_start_took(faregate: Installation, kube: Kube) -> None:
+def test_a_gateway_states_how_long_its_start_took(faregate: Installation, kube: Kube) -> None:
     took = []
     for pod in names(faregate.gateway_pods()):
         said = re.search(r"ready ([0-9.]+) s after", kube("logs", pod, "-n", faregate.namespace))
@@ -44,7 +44,7 @@ def test_every_pod_keeps_the_restricted_standard(faregate: Installation, kube: K
 def test_both_sdks_answer_through_the_ingress(
     client: Client, team: Teams, faregate: Installation
 ) -> None:
-    """The key from the Secret, whole answers and streams; each costs what it says."""
+    """The key from the Secret, whole answers and streams; each costs what it states."""
     key = team("first-key").with_key(credits=10)
     chat = openai.OpenAI(
         api_key=key,

@@ -27,7 +27,7 @@ def seen(faregate: Installation) -> Iterator[Prometheus]:
         yield found
 
 
-def test_every_pod_is_scraped_and_says_whose_it_is(
+def test_every_pod_is_scraped_and_states_whose_it_is(
     seen: Prometheus, faregate: Installation
 ) -> None:
     gateways = set(names(faregate.gateway_pods()))

@@ -25,7 +25,7 @@ _BLOCKS = [block for name in _PAGES for block in blocks(page(name), "bash cluste
 
 
 class Page:
-    """Somebody who reads the page and types what it says."""
+    """Somebody who reads the page and types its commands."""
 
     def __init__(self, folder: Path, values: dict[str, object], image: str) -> None:
         real = shutil.which("helm")

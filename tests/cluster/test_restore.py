@@ -1,4 +1,4 @@
-"""Another cluster, or an older database: keys and credits are what the books and objects say."""
+"""Another cluster, or an older database: keys and credits are what the books and objects state."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ Teams = Callable[[str], Team]
 def test_the_same_manifests_in_a_fresh_cluster_with_the_old_database(
     team: Teams, client: Client, faregate: Installation
 ) -> None:
-    """New objects of old names. Grants are not paid twice. A key is issued anew where its Secret
+    """New objects of old names. Grants are not paid twice. A key is issued again where its Secret
     is gone, and goes on where the Secret came along.
 
     The cluster is made fresh by taking everything of the team away behind the operator's back: what
@@ -112,7 +112,7 @@ def _forget_namespace(kube: Kube, name: str) -> None:
 
 
 def _fresh(secret: dict[str, object]) -> dict[str, object]:
-    """A Secret as a backup keeps it: without what the old cluster said about it."""
+    """A Secret as a backup keeps it: without what the old cluster noted on it."""
     metadata = secret["metadata"]
     assert isinstance(metadata, dict)
     kept = {key: metadata[key] for key in ("name", "labels", "annotations") if key in metadata}

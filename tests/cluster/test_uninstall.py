@@ -29,7 +29,7 @@ def test_uninstalled_with_keys_present_and_installed_again(
     team: Teams, client: Client, faregate: Installation
 ) -> None:
     """Keys and grants stay; one that is deleted meanwhile is just gone; the books go on."""
-    faregate.kube.wait_calm()  # whatever is deleted without an operator becomes an orphan
+    faregate.kube.wait_calm()  # an object that is deleted without an operator becomes an orphan
     place = team("staying")
     kept = place.with_key("kept", credits=100)
     gone = place.with_key("gone", credits=100)

@@ -72,7 +72,7 @@ def test_the_id_beats_an_alias_and_an_alias_beats_a_wildcard() -> None:
         (True, {"upstreamModel": "kimi-k2-thinking", "reasoning": {"force": "off"}}, True),
     ],
 )
-def test_reasoning_is_what_profile_then_model_then_client_say(
+def test_reasoning_is_what_profile_then_model_then_client_ask(
     says: bool | None, model: dict[str, Any], reasons: bool
 ) -> None:
     resolution = catalog({"id": "kimi-k2.6", **model}).resolve(request("kimi-k2.6", says))
@@ -123,7 +123,7 @@ def test_a_fleet_that_cannot_work_is_refused_with_a_sentence(
         ({"profile": "generic"}, "kimi-k3-x", "generic"),
     ],
 )
-def test_what_a_fallback_does_not_say_is_as_for_the_model(
+def test_what_a_fallback_does_not_set_is_as_for_the_model(
     fallback: dict[str, str], upstream_model: str, profile: str
 ) -> None:
     fallbacks = [{"upstream": "b", **fallback}, {"upstream": "c"}]

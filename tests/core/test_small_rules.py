@@ -23,7 +23,7 @@ from gateway.core.spec import (
 from gateway.process.settings import Settings, SettingsError, read_settings
 
 
-def test_a_rate_refills_steadily_and_says_how_long_to_wait() -> None:
+def test_a_rate_refills_steadily_and_states_how_long_to_wait() -> None:
     limit = RateLimit(60, now=0.0)
     assert [limit.admit(0.0) for _ in range(60)] == [0.0] * 60
     assert limit.admit(0.0) == pytest.approx(1.0)

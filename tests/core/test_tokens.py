@@ -129,7 +129,7 @@ def test_chinese_is_cut_from_other_letters_as_the_kimi_models_do() -> None:
         (ranks() + b"\n", "a line is not"),
     ],
 )
-def test_a_file_that_is_no_vocabulary_is_told_apart(file: bytes, complaint: str) -> None:
+def test_a_file_that_is_no_vocabulary_is_recognized(file: bytes, complaint: str) -> None:
     with pytest.raises(VocabularyError, match=complaint):
         TokenCounter(file)
 

@@ -158,7 +158,7 @@ def test_spec_and_status_are_written_apart(kubectl: Kubectl, api: Api) -> None:
     assert replaced["status"]["entryId"] == 7
 
 
-def test_an_unknown_field_is_told_by_kubectl(kubectl: Kubectl, api: Api) -> None:
+def test_an_unknown_field_is_reported_by_kubectl(kubectl: Kubectl, api: Api) -> None:
     wrong = {**KEY, "metadata": {"name": "wrong"}, "spec": {**KEY["spec"], "model": ["kimi"]}}
     done = kubectl.attempt(*APPLY, given=json.dumps(wrong))
     assert done.returncode != 0

@@ -1,4 +1,4 @@
-"""The schemas of `crds/` and the models say the same, field by field.
+"""The schemas of `crds/` and the models agree, field by field.
 
 Names, types, patterns, bounds, enums, what is required and what is the default. Three differences
 are meant. Each has its own sign for the end of a text. Times are whole seconds in a cluster, where

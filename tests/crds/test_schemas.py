@@ -55,7 +55,7 @@ def test_nothing_unknown_is_kept(kind: str) -> None:
 
 
 @KINDS
-def test_every_list_says_how_it_is_merged(kind: str) -> None:
+def test_every_list_states_how_it_is_merged(kind: str) -> None:
     types = {
         path: part.get("x-kubernetes-list-type")
         for path, part in parts(schema(kind))
@@ -79,7 +79,7 @@ def test_every_rule_has_a_case(kind: str) -> None:
 
 
 @KINDS
-def test_the_first_columns_say_whether_it_works_and_if_not_why(kind: str) -> None:
+def test_the_first_columns_state_whether_it_works_and_if_not_why(kind: str) -> None:
     first = [column["name"] for column in columns(kind) if not column.get("priority")]
     assert {"Ready", "Reason", "Age"} <= set(first)
     assert len(first) <= 6
@@ -108,7 +108,7 @@ def test_names(kind: str) -> None:
 
 
 def test_all_kinds_report_alike() -> None:
-    """`observedGeneration` and conditions are the same for all three, but for what they mean."""
+    """`observedGeneration` and conditions are the same for all three, except for what they mean."""
     reports = []
     for kind in CRDS:
         status = schema(kind)["properties"]["status"]["properties"]

@@ -59,7 +59,7 @@ def test_overload_is_529_in_the_anthropic_family_only() -> None:
     assert render_anthropic(error, "r")["error"] == {"type": "overloaded_error", "message": "busy"}
 
 
-def test_used_up_credits_are_told_in_the_words_agents_look_for() -> None:
+def test_used_up_credits_are_reported_in_the_words_agents_look_for() -> None:
     error = CreditsExhausted("balance 3, price 5")
     inner = render_anthropic(error, "r")["error"]
     assert inner == {
@@ -88,7 +88,7 @@ def overflow(**numbers: object) -> tuple[str, str]:
     return openai["message"], anthropic["message"]
 
 
-def test_an_overflow_says_the_numbers_in_each_familys_words() -> None:
+def test_an_overflow_states_the_numbers_in_each_familys_words() -> None:
     openai, anthropic = overflow(input_tokens=300, context_window=200)
     assert openai.startswith("This model's maximum context length is 200 tokens. However,")
     assert "300 tokens" in openai
@@ -111,7 +111,7 @@ def test_details_with_an_error_code_reach_anthropic_clients() -> None:
     assert inner["details"] == details
 
 
-def test_waiting_is_told_in_whole_seconds_and_only_where_it_helps() -> None:
+def test_waiting_is_reported_in_whole_seconds_and_only_where_it_helps() -> None:
     def wait(error: FaregateError) -> bytes | None:
         return dict(error_headers(error, "openai")).get(b"retry-after")
 

@@ -51,7 +51,7 @@ READ = ("thinking", "tool_use")
 Part = dict[str, Any]
 
 
-def said(dialect: str, role: str, *parts: Part) -> dict[str, Any]:
+def message(dialect: str, role: str, *parts: Part) -> dict[str, Any]:
     content = [{"type": TEXT[dialect], "text": "see"}, *parts]
     if dialect == "responses" and role == "assistant":
         content[0] = {"type": "output_text", "text": "see"}
@@ -70,7 +70,7 @@ def called(dialect: str, *output: Part) -> list[dict[str, Any]]:
     if dialect == "messages":
         result = {"type": "tool_result", "tool_use_id": "c1", "content": list(output)}
         return [
-            said(dialect, "assistant", {"type": "tool_use", "id": "c1", "name": "look"}),
+            message(dialect, "assistant", {"type": "tool_use", "id": "c1", "name": "look"}),
             {"role": "user", "content": [result]},
         ]
     return [
@@ -103,12 +103,12 @@ EACH_IMAGE = [(dialect, image) for dialect, images in IMAGES.items() for image i
 def test_an_image_from_elsewhere_is_refused_in_the_newest_message_only(
     dialect: str, image: Part
 ) -> None:
-    sent = said(dialect, "user", image)
-    more = said(dialect, "user")
+    sent = message(dialect, "user", image)
+    more = message(dialect, "user")
     with pytest.raises(InvalidRequest):
-        parse(dialect, more, said(dialect, "assistant"), sent)
+        parse(dialect, more, message(dialect, "assistant"), sent)
 
-    for later in ([more], [said(dialect, "assistant"), more], called(dialect)):
+    for later in ([more], [message(dialect, "assistant"), more], called(dialect)):
         got = parse(dialect, sent, *later)
         assert texts(got.messages[0]) == ["see", IMAGE_OMITTED]
         assert got.degraded == ["image"]
@@ -117,7 +117,7 @@ def test_an_image_from_elsewhere_is_refused_in_the_newest_message_only(
 
 @pytest.mark.parametrize(("dialect", "image"), EACH_IMAGE)
 def test_an_image_from_elsewhere_in_a_result_is_left_out(dialect: str, image: Part) -> None:
-    got = parse(dialect, said(dialect, "user"), *called(dialect, image))
+    got = parse(dialect, message(dialect, "user"), *called(dialect, image))
     assert texts(got.messages[-1]) == [IMAGE_OMITTED]
     assert got.degraded == ["image"]
     assert feature_of("image") != OTHER
@@ -126,8 +126,8 @@ def test_an_image_from_elsewhere_in_a_result_is_left_out(dialect: str, image: Pa
 @pytest.mark.parametrize(("dialect", "kind"), EACH_UNKNOWN)
 def test_a_part_of_an_unknown_kind_is_left_out_of_a_history(dialect: str, kind: str) -> None:
     odd = {"type": kind, kind: {"url": AWAY}}
-    got = parse(dialect, said(dialect, "user", odd), said(dialect, "assistant"),
-                said(dialect, "user"))  # fmt: skip
+    got = parse(dialect, message(dialect, "user", odd), message(dialect, "assistant"),
+                message(dialect, "user"))  # fmt: skip
     assert texts(got.messages[0])[0] == "see"
     assert got.degraded == [f"input.{kind}"]
     assert feature_of(got.degraded[0]) != OTHER
@@ -137,16 +137,18 @@ def test_a_part_of_an_unknown_kind_is_left_out_of_a_history(dialect: str, kind: 
 @pytest.mark.parametrize("kind", [*UNKNOWN, "image_url", "file"])
 def test_a_models_chat_message_is_read_without_what_is_no_text(kind: str) -> None:
     odd = {"type": kind, "thinking": "Hm.", "image_url": {"url": AWAY}}
-    got = parse("chat", said("chat", "user"), said("chat", "assistant", odd), said("chat", "user"))
+    got = parse(
+        "chat", message("chat", "user"), message("chat", "assistant", odd), message("chat", "user")
+    )
     assert got.messages[1] == AssistantMessage("see")
     assert len(got.degraded) == 1
 
 
 @pytest.mark.parametrize("kind", UNKNOWN)
 @pytest.mark.parametrize("role", ["user", "system"])
-def test_chat_refuses_an_unknown_part_where_it_can_be_mended(role: str, kind: str) -> None:
+def test_chat_refuses_an_unknown_part_where_it_can_be_repaired(role: str, kind: str) -> None:
     with pytest.raises(InvalidRequest):
-        parse("chat", said("chat", role, {"type": kind}))
+        parse("chat", message("chat", role, {"type": kind}))
 
 
 @pytest.mark.parametrize("write", [write_chat, write_messages, write_responses, write_gemini])

@@ -47,11 +47,11 @@ def test_an_event_of_many_lines_is_joined_once(end: str) -> None:
     """Every line comes alone: what came before must not be joined to each."""
 
     def seconds(lines: int) -> float:
-        cutter = SSEDecoder(1_000_000_000)
+        decoder = SSEDecoder(1_000_000_000)
         began = time.thread_time()
         for _ in range(lines):
-            assert cutter.feed(f"data: {'x' * 90}{end}".encode()) == []
-        assert len(cutter.feed(end.encode())) == 1
+            assert decoder.feed(f"data: {'x' * 90}{end}".encode()) == []
+        assert len(decoder.feed(end.encode())) == 1
         return time.thread_time() - began
 
     few, many = (min(seconds(lines) for _ in range(3)) for lines in (20_000, 40_000))

@@ -176,12 +176,12 @@ def test_how_long_to_wait(value: str | None, seconds: float | None) -> None:
 
 
 @pytest.mark.parametrize("wait", [None, 30, [], {}, "soon", "s", "1.2.3s"])
-def test_a_wait_that_is_none_says_nothing(wait: Any) -> None:
+def test_a_wait_that_is_none_means_nothing(wait: Any) -> None:
     body = {"error": {"type": "rate_limit", "details": [{"retryDelay": wait}]}}
     assert read(429, body).retry_after_seconds is None
 
 
-def test_an_overloaded_upstream_says_how_long() -> None:
+def test_an_overloaded_upstream_states_how_long() -> None:
     error = read(429, {"error": {"type": "rate_limit_reached_error"}}, **{"retry-after": "7"})
     assert error.retry_after_seconds == 7.0
     assert error.retryable

@@ -101,7 +101,7 @@ def test_a_connection_that_breaks_behind_the_last_finish_reason_takes_nothing(
 @every_dialect
 @either_way
 @pytest.mark.parametrize("reason", ["error", "abort", "insufficient_system_resource"])
-def test_a_finish_reason_that_says_failure_is_no_end(
+def test_a_finish_reason_that_states_failure_is_no_end(
     client: Client, dialect: str, stream: bool, reason: str
 ) -> None:
     with client.costs(0):

@@ -22,7 +22,7 @@ from tests.harness.gateway import (
     wait_until,
 )
 from tests.harness.plain import get
-from tests.harness.raw import RawConnection, chunk, request_head, resident_bytes, settle
+from tests.harness.raw import RawConnection, chunk, request_head, resident_bytes, wait_steady
 
 HELLO = [{"role": "user", "content": "Hi"}]
 MEBIBYTE = 1024 * 1024
@@ -265,7 +265,7 @@ def test_whole_answers_wait_for_a_client_that_reads_slowly(gateway: GatewayProce
     requests, sizes = 40, []
     with RawConnection(gateway.port, receive_bytes=4096) as connection:
         connection.send(chat(gateway, "!chunks 3000") * requests)
-        settle(lambda: gateway.balance(gateway.key("alice")))
+        wait_steady(lambda: gateway.balance(gateway.key("alice")))
         assert balance - gateway.balance(gateway.key("alice")) < 2 * requests
         for _ in range(requests):
             status, headers = connection.receive_head()

@@ -62,7 +62,7 @@ def document(data: bytes) -> dict[str, Any]:
     return {"type": "document", "source": source}
 
 
-def test_the_header_says_who_counted(gateway: GatewayProcess) -> None:
+def test_the_header_states_who_counted(gateway: GatewayProcess) -> None:
     response = ask(gateway, "hello world")
 
     assert response.json() == {"input_tokens": FRAME + 2}
@@ -150,7 +150,7 @@ def test_tools_are_added_where_the_upstream_leaves_them_out(
     assert plain == 3
     if "estimate" in asking.config.read_text():
         assert response.json()["input_tokens"] > plain + 10
-    else:  # the simulated upstream takes them, and says what it says
+    else:  # the simulated upstream takes them, and answers as it likes
         assert response.json()["input_tokens"] == plain
 
 

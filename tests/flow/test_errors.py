@@ -64,7 +64,7 @@ def http(gateway: GatewayProcess) -> httpx.Client:
 
 @pytest.fixture(autouse=True)
 def _nothing_is_charged(gateway: GatewayProcess) -> Iterator[None]:
-    """Unless a test asks for it, and then it says so."""
+    """Unless a test asks for it, and then it states so."""
     key = gateway.key("rich")
     before = gateway.balance(key)
     yield
@@ -111,7 +111,7 @@ def raw_post(
 
 
 @every_body_path
-def test_a_body_that_says_it_is_too_large_is_refused_before_it_comes(
+def test_a_body_that_states_it_is_too_large_is_refused_before_it_comes(
     gateway: GatewayProcess, path: str
 ) -> None:
     answer = raw_post(gateway, path, [], content_length=BODY_BYTES_MAX + 1)
@@ -280,7 +280,7 @@ def test_an_unknown_path_is_a_404_in_its_family(
 
 
 @every_dialect
-def test_statuses_of_ours_say_whether_asking_again_helps(
+def test_statuses_of_ours_show_whether_asking_again_helps(
     gateway: GatewayProcess, dialect: str
 ) -> None:
     path = PATHS[dialect]
@@ -354,7 +354,9 @@ def status(gateway: GatewayProcess, dialect: str, credentials: list[tuple[str, s
 
 
 @every_body_path
-def test_who_has_no_key_is_told_before_any_body_is_read(gateway: GatewayProcess, path: str) -> None:
+def test_who_has_no_key_is_refused_before_any_body_is_read(
+    gateway: GatewayProcess, path: str
+) -> None:
     with RawConnection(gateway.port) as connection:
         head: dict[str, str | int] = {
             "x_api_key": "sk-nobody",

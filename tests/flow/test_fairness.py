@@ -64,7 +64,7 @@ def gateway(
 def test_half_sent_bodies_of_one_account_leave_room_for_the_others(
     gateway: GatewayProcess,
 ) -> None:
-    """Eight bodies that fill all the memory but for a last byte each."""
+    """Eight bodies that fill all the memory except for a last byte each."""
     almost = BODY_BYTES - 1
     with ExitStack() as stack:
         hungry = [stack.enter_context(RawConnection(gateway.port)) for _ in range(8)]
@@ -181,7 +181,7 @@ def test_a_body_under_way_is_one_of_the_requests_at_once(gateway: GatewayProcess
 
 
 def test_reads_of_one_account_hold_up_nobody_else_s(gateway: GatewayProcess) -> None:
-    """More connections than an account may read by: some wait, the others are told to."""
+    """More connections than an account may read by: some wait, the others are asked to."""
     alice, bob = gateway.key("alice"), gateway.key("bob")
     with ExitStack() as stack:
         asking = [stack.enter_context(RawConnection(gateway.port)) for _ in range(400)]

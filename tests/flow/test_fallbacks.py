@@ -175,7 +175,7 @@ def test_one_of_another_dialect_stands_in(
 
 @every_dialect
 def test_keep_alives_go_on_while_the_next_is_asked(client: Client, dialect: str) -> None:
-    """The 200 was sent before the first upstream had failed: nobody could say who answers."""
+    """The 200 was sent before the first upstream had failed: nobody could know who answers."""
     with client.costs(PRICE):
         script = first("!silence 5") + "\n!silence 0.5"
         response = client.ask(dialect, script, stream=True, model="silent")
@@ -318,7 +318,7 @@ def test_a_pause_that_the_upstream_asked_for_is_waited_out(client: Client) -> No
 
 
 @every_dialect
-def test_a_longer_pause_is_told_at_once(client: Client, dialect: str) -> None:
+def test_a_longer_pause_is_reported_at_once(client: Client, dialect: str) -> None:
     """It is longer than who queues may wait."""
     with client.costs(0):
         client.ask(dialect, "!error 429 rate_limit_reached_error 30", model="asking")

@@ -26,6 +26,6 @@ def test_a_pod_of_either_family_is_reached(gateway: GatewayProcess, address: str
     assert httpx.get(url, headers=headers, trust_env=False).status_code == 200
 
 
-def test_standalone_clients_are_told_an_address_that_works(gateway: GatewayProcess) -> None:
+def test_standalone_clients_are_given_an_address_that_works(gateway: GatewayProcess) -> None:
     secret = (gateway.data / "secrets" / NAMESPACE / "alice-secret.env").read_text()
     assert f"http://localhost:{gateway.port}" in secret

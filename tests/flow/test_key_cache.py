@@ -34,7 +34,7 @@ class Rows:
         self.keys: tuple[LiveKey, ...] = ()
         self.is_away = False
         self.lookups = 0
-        #: what the next look-ups find, whatever is there now
+        #: what the next look-ups find, no matter what is there now
         self.answers: list[LiveKey | None] = []
 
     async def read_changes(self, since: int) -> KeyChanges:
@@ -209,14 +209,14 @@ def test_who_is_refused_often_is_refused_slowly() -> None:
             if message["type"] == "http.response.start":
                 statuses.append(message["status"])
 
-        async def tell(scope: Scope, receive: Receive, send: Send) -> None:
+        async def respond(scope: Scope, receive: Receive, send: Send) -> None:
             assert isinstance(scope[FREE_REQUEST].caller, InvalidCredential)
             await send({"type": "http.response.start", "status": 401})
 
         async def nothing() -> Message:
             raise AssertionError("nothing is read")
 
-        entrance = Entrance(tell, key_cache, Strict())
+        entrance = Entrance(respond, key_cache, Strict())
         loop = asyncio.get_running_loop()
         for sent, status in ((plaintext, 429), ("sk-nobody", 401)):
             began = loop.time()

@@ -115,7 +115,7 @@ def test_a_hundred_clients_on_four_places(
         assert waiting(process) == 0
 
 
-def test_who_gets_no_place_in_time_is_told_so_and_pays_nothing(
+def test_who_gets_no_place_in_time_is_refused_and_pays_nothing(
     database: Database, simulated: Simulated, tmp_path: Path
 ) -> None:
     with serving(tmp_path, database, scarce(simulated, queueSeconds=0.3)) as process:
@@ -170,7 +170,7 @@ def test_a_client_that_leaves_the_queue_pays_nothing_and_takes_no_place(
         assert ask(process, key, "Hi")[0] == 200
 
 
-def test_who_waits_when_the_gateway_is_told_to_stop_is_still_served(
+def test_who_waits_when_the_gateway_is_asked_to_stop_is_still_served(
     database: Database, simulated: Simulated, tmp_path: Path
 ) -> None:
     with serving(tmp_path, database, scarce(simulated, queueSeconds=20)) as process:

@@ -17,7 +17,7 @@ from gateway.http.connection_admission import KEPT_BYTES_MAX, ConnectionAdmissio
 from gateway.http.protocol import ClientProtocol
 from gateway.http.reader import HEAD_BYTES_MAX, HEADERS_MAX
 from gateway.pipeline.connection import Message, Receive, Scope, Send
-from tests.harness.raw import Answer, RawConnection, chunk, request_head, settle
+from tests.harness.raw import Answer, RawConnection, chunk, request_head, wait_steady
 
 BODY = b"an answer"
 LENGTH = (b"content-length", b"%d" % len(BODY))
@@ -155,7 +155,7 @@ async def _raise(scope: Scope, receive: Receive, send: Send) -> None:
     raise RuntimeError("meant")
 
 
-async def _say_nothing(scope: Scope, receive: Receive, send: Send) -> None:
+async def _stay_silent(scope: Scope, receive: Receive, send: Send) -> None:
     await read(receive)
 
 
@@ -164,7 +164,7 @@ async def _break_a_line(scope: Scope, receive: Receive, send: Send) -> None:
     await send(body(BODY))
 
 
-@pytest.mark.parametrize("application", [_raise, _say_nothing, _break_a_line])
+@pytest.mark.parametrize("application", [_raise, _stay_silent, _break_a_line])
 def test_an_application_that_cannot_answer_is_answered_for(application: Any) -> None:
     with serving(application) as port, RawConnection(port) as connection:
         connection.send(request_head("GET", "/"))
@@ -196,7 +196,7 @@ async def _go_too_far(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @pytest.mark.parametrize("application", [_raise_late, _stop_early, _fall_short, _go_too_far])
-def test_an_answer_that_breaks_off_can_be_told_from_a_whole_one(application: Any) -> None:
+def test_an_answer_that_breaks_off_can_be_distinguished_from_a_whole_one(application: Any) -> None:
     with serving(application) as port, RawConnection(port) as connection:
         connection.send(request_head("GET", "/"))
         data = connection.receive_rest()
@@ -215,7 +215,7 @@ def test_a_connection_that_does_nothing_is_closed_and_one_at_work_is_not() -> No
         assert connection.receive_rest() == b""
 
 
-async def told_headers(scope: Scope, receive: Receive, send: Send) -> None:
+async def reported_headers(scope: Scope, receive: Receive, send: Send) -> None:
     """The path, the body and the headers as they were understood."""
     given = await read(receive)
     lines = b"|".join(name + b":" + value for name, value in scope["headers"])
@@ -235,7 +235,7 @@ def ask(port: int, *pieces: bytes) -> Answer | None:
 def test_trailers_are_nobodys() -> None:
     whole = request_head("POST", "/", transfer_encoding="chunked", x_real="a") + chunk(b"body")
     trailers = b"0\r\nx-trailer: b\r\nhost: other\r\nexpect: 100-continue\r\n\r\n"
-    with serving(told_headers) as port:
+    with serving(reported_headers) as port:
         for pieces in ([whole + trailers], [whole, trailers], [whole + trailers[:9], trailers[9:]]):
             answer = ask(port, *pieces)
             assert answer is not None
@@ -257,7 +257,7 @@ def test_an_offer_to_speak_another_protocol_is_ignored(offer: str, is_chunked: b
     start = f"POST /path HTTP/1.1\r\nHost: x\r\n{offer}\r\n{length}\r\n\r\n".encode()
     data = chunk(b"body") + chunk(b"") if is_chunked else b"body"
     following = request_head("GET", "/following")
-    with serving(told_headers) as port:
+    with serving(reported_headers) as port:
         for pieces in (
             [start + data],
             [start, data],
@@ -436,7 +436,7 @@ def test_one_request_of_many_is_worked_on() -> None:
     many = 2_000
     with serving(slow) as port, RawConnection(port, receive_bytes=4096) as connection:
         connection.send(request_head("GET", "/") * many)
-        settle(lambda: began)
+        wait_steady(lambda: began)
         assert began < 200
         for _ in range(many):
             _, headers = connection.receive_head()
@@ -461,7 +461,7 @@ def test_what_is_kept_for_connections_is_bounded_in_all_and_given_back() -> None
         for data in (part, part, ahead, ahead):
             connection = stack.enter_context(RawConnection(port))
             connection.send(data)
-        settle(lambda: admission.kept_bytes)
+        wait_steady(lambda: admission.kept_bytes)
         assert admission.kept_bytes > KEPT_BYTES_MAX - 400_000 + 2 * 60_000 + 2 * 16_000
         refused = stack.enter_context(RawConnection(port))
         for _ in range(40):
@@ -469,14 +469,14 @@ def test_what_is_kept_for_connections_is_bounded_in_all_and_given_back() -> None
         more = [stack.enter_context(RawConnection(port)) for _ in range(8)]
         for connection in more:
             connection.send(part)
-        settle(lambda: admission.kept_bytes)
+        wait_steady(lambda: admission.kept_bytes)
         assert admission.kept_bytes <= KEPT_BYTES_MAX
         answer = more[-1].receive("GET")
         assert answer is not None
         assert answer.status == 503
         leave.set()
         stack.close()
-        settle(lambda: admission.kept_bytes)
+        wait_steady(lambda: admission.kept_bytes)
         assert (admission.open, admission.kept_bytes) == (0, KEPT_BYTES_MAX - 400_000)
 
 

@@ -1,4 +1,4 @@
-"""Bytes to requests: whatever pieces they come in, and never further than one."""
+"""Bytes to requests: in any pieces, and never further than one."""
 
 from contextlib import suppress
 from itertools import pairwise
@@ -46,7 +46,7 @@ class Recorder:
 
 
 def bodies(text: bytes) -> list[bytes]:
-    """The end of a head and a body, in each way to say how long it is."""
+    """The end of a head and a body, in each way to state how long it is."""
     pieces = b"".join(chunk(text[place : place + 3]) for place in range(0, len(text), 3))
     plain, chunked = b"content-length: %d\r\n" % len(text), b"Transfer-Encoding: chunked\r\n"
     return [

@@ -44,7 +44,7 @@ def counted(process: GatewayProcess, kind: str) -> int:
     return int(sum(float(value) for name, value in found if name == kind))
 
 
-def test_a_refund_whose_answer_was_lost_is_told_and_counted(
+def test_a_refund_whose_answer_was_lost_is_reported_and_counted(
     postgres_server: PostgresServer, simulated: Simulated, tmp_path: Path
 ) -> None:
     url = postgres_server.create_database()

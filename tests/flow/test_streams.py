@@ -24,7 +24,7 @@ from tests.harness.gateway import (
     credit_grant,
     fleet,
 )
-from tests.harness.raw import RawConnection, request_head, resident_bytes, settle
+from tests.harness.raw import RawConnection, request_head, resident_bytes, wait_steady
 
 MEBIBYTE = 1024 * 1024
 
@@ -169,7 +169,7 @@ def test_slow_readers_hold_up_the_upstream_and_not_our_memory(
         ]
         for connection in connections:
             ask(gateway, connection, dialect, "!chunks 80000", **more)
-        settle(lambda: int(simulated.stats()["chunks_sent"]))
+        wait_steady(lambda: int(simulated.stats()["chunks_sent"]))
         assert resident_bytes(gateway.pid) - before < 20 * MEBIBYTE
         for connection in connections:
             status, _ = connection.receive_head()

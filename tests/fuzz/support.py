@@ -1,7 +1,7 @@
 """Shared by the fuzz tests: one rule for every answer, and requests with everything in them.
 
-The rule: never a failure of ours, always the family's envelope, nothing charged but for a 200, and
-the strict upstream never refuses what the gateway let through.
+The rule: never a failure of ours, always the family's envelope, nothing charged except for a 200,
+and the strict upstream never refuses what the gateway let through.
 """
 
 import json
@@ -24,7 +24,7 @@ bounded = settings(
 STATUSES = {200, 400, 401, 402, 403, 404, 405, 413, 429}
 STRICT = ("kimi-k2.5", "k3", "coder", "thinker")
 MODELS = (*STRICT, "open", "claude-opus-4-6")
-#: only the upstream can count tokens, so only it can say that there are too many
+#: only the upstream can count tokens, so only it can know that there are too many
 _OVERFLOW = ("maximum context length", "prompt is too long")
 _PIXEL = "data:image/png;base64,iVBORw0KGgo="
 _SCHEMA = {
@@ -55,7 +55,7 @@ class Prober:
         self._balance = gateway.balance(self.key)
 
     def close(self) -> None:
-        """Every credit that is gone must have been told of."""
+        """Every credit that is gone must have been reported."""
         assert self.gateway.balance(self.key) == self._balance
         self.http.close()
         self.anonymous.close()
@@ -71,7 +71,7 @@ class Prober:
         return response
 
     def pay(self, credits: int) -> None:
-        """Note what an answer said that it cost."""
+        """Note the cost that an answer stated."""
         self._balance -= credits
 
     def check(self, path: str, response: httpx.Response) -> None:

@@ -12,13 +12,13 @@ from tests.harness.raw import Answer, RawConnection, chunk, request_head, reside
 
 CHAT = PATHS["chat"]
 BODY = b'{"model":"kimi-k2.5","messages":[{"role":"user","content":"Hi"}]}'
-#: what the HTTP server says of a head that it cannot read, before anything of ours sees it
+#: what the HTTP server answers to a head that it cannot read, before anything of ours sees it
 NOT_HTTP = b"Invalid HTTP request received."
 MEBIBYTE = 1024 * 1024
 
 
 def send(prober: Prober, *pieces: bytes, end: bool = False) -> Answer | None:
-    """The answer to these bytes; `end` says that no more will come, which may cut the answer."""
+    """The answer to these bytes; `end` means that no more will come, which may cut the answer."""
     with RawConnection(prober.gateway.port) as connection:
         for piece in pieces:
             if not connection.send(piece):

@@ -79,7 +79,7 @@ def memory(process: GatewayProcess, name: str) -> int:
 
 
 class Other:
-    """Asks small things for another account, one after the other, until it is told to stop."""
+    """Asks small things for another account, one after the other, until it is asked to stop."""
 
     def __init__(self, gateway: GatewayProcess) -> None:
         self._http = httpx.Client(base_url=gateway.url, timeout=30, trust_env=False)
@@ -113,7 +113,7 @@ def test_nobody_else_waits_for_what_a_hostile_body_makes(
     with httpx.Client(base_url=gateway.url, timeout=60, trust_env=False) as http:
         small = http.post(PATHS["chat"], json=body("chat", "Hello"), headers=headers)
         assert small.status_code == 200
-        Path(f"/proc/{gateway.pid}/clear_refs").write_text("5")  # the peak begins anew
+        Path(f"/proc/{gateway.pid}/clear_refs").write_text("5")  # the peak begins again
         before, worked = memory(gateway, "VmRSS"), loop_seconds(gateway)
         answer = http.post(PATHS[dialect], content=content, headers=headers)
         worked = loop_seconds(gateway) - worked

@@ -1,7 +1,7 @@
 """A throw-away Kubernetes API: etcd and kube-apiserver as processes, loopback only, RBAC on.
 
-No kubelet runs anything here. A controller-manager is there for whoever deletes namespaces or
-relies on owner references.
+No kubelet runs anything here. A controller-manager is there for tests that delete namespaces or
+rely on owner references.
 """
 
 import base64
@@ -68,7 +68,7 @@ class ApiServer:
         self.kubeconfig = self.write_kubeconfig("admin")
 
     def start(self) -> "ApiServer":
-        """Start whatever does not run, and wait until requests are served."""
+        """Start all that does not run, and wait until requests are served."""
         try:
             self._start_etcd()
             self._start_apiserver()

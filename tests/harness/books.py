@@ -1,4 +1,4 @@
-"""Databases with an account, a key and credits in them, and what the books say afterwards."""
+"""Databases with an account, a key and credits in them, and the state of the books afterwards."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

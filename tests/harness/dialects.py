@@ -47,7 +47,7 @@ def events(text: str) -> Iterator[tuple[str, Any]]:
 
 
 def ended_cleanly(dialect: str, text: str) -> bool:
-    """True if a stream told its client that the answer is complete."""
+    """True if a stream marked for its client that the answer is complete."""
     found = list(events(text))
     if dialect == "chat":
         return any(data == "[DONE]" for _, data in found)

@@ -65,7 +65,7 @@ def credit_grant(name: str, account: str = "alice", **spec: Any) -> dict[str, An
 def fleet(upstream_url: str, **spec: Any) -> dict[str, Any]:
     """A fleet whose `kimi-k2.5` is the strict family and `open` the lenient one.
 
-    Its upstream is asked whatever happened before, since most tests let it fail.
+    Its upstream is asked no matter what happened before, since most tests let it fail.
     """
     upstream = {"name": "main", "url": upstream_url, "dialect": "chat", "circuitFailures": 0}
     return {
@@ -133,7 +133,7 @@ class Process:
         return self._process.wait(seconds)
 
     def kill(self) -> None:
-        """End it without a chance to say goodbye."""
+        """End it without a chance to take its leave."""
         if self.is_running:
             self.send(signal.SIGKILL)
             self.wait()

@@ -1,4 +1,4 @@
-"""Clients that ask without a pause until they are told to stop, and remember what they got."""
+"""Clients that ask without a pause until they are asked to stop, and remember what they got."""
 
 import threading
 from collections import Counter

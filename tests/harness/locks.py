@@ -35,7 +35,7 @@ def closure(
 ) -> set[str]:
     """The canonical names of all packages that `roots` need on this machine.
 
-    The metadata of installed packages says what each of them needs: those in `folders`, or else
+    The metadata of installed packages names what each of them needs: those in `folders`, or else
     those of this interpreter. Raises `Incomplete`.
     """
     installed = _installed(folders)

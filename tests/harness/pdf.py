@@ -1,4 +1,4 @@
-"""PDFs made by hand: what a page says, and what a hostile one does. Source: ISO 32000-1, 7.5."""
+"""PDFs made by hand: what a page shows, and what a hostile one does. Source: ISO 32000-1, 7.5."""
 
 import zlib
 
@@ -11,7 +11,7 @@ def pdf(*pages: str) -> bytes:
 
 
 def of_contents(*contents: bytes, filters: bytes = b"", resources: bytes = b"") -> bytes:
-    """A PDF of pages with these content streams, already encoded as `filters` say."""
+    """A PDF of pages with these content streams, already encoded as `filters` name it."""
     kids = b" ".join(b"%d 0 R" % (4 + 2 * index) for index in range(len(contents)))
     objects = [
         b"<</Type/Catalog/Pages 2 0 R>>",

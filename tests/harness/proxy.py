@@ -7,7 +7,7 @@ from types import TracebackType
 
 
 class Proxy:
-    """Between a gateway and its PostgreSQL. `lose_answers` drops what the server says next."""
+    """Between a gateway and its PostgreSQL. `lose_answers` drops what the server sends next."""
 
     def __init__(self, target_port: int) -> None:
         self._target_port = target_port

@@ -27,7 +27,7 @@ class RawConnection:
     def __init__(self, port: int, *, receive_bytes: int | None = None) -> None:
         self._socket = socket.socket()
         self._socket.settimeout(SECONDS_MAX)
-        if receive_bytes is not None:  # must be said before connecting
+        if receive_bytes is not None:  # must be set before connecting
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
         self._socket.connect(("127.0.0.1", port))
         self._file = self._socket.makefile("rb")
@@ -53,7 +53,7 @@ class RawConnection:
         return True
 
     def send_end(self) -> None:
-        """Say that nothing more will be sent."""
+        """Announce that nothing more will be sent."""
         try:
             self._socket.shutdown(socket.SHUT_WR)
         except OSError:
@@ -134,7 +134,7 @@ def resident_bytes(pid: int) -> int:
     raise AssertionError(f"process {pid} has no VmRSS")
 
 
-def settle(read: Callable[[], int], still_seconds: float = 0.5) -> int:
+def wait_steady(read: Callable[[], int], still_seconds: float = 0.5) -> int:
     """The value of a figure once it has stayed the same for so long."""
     deadline = time.monotonic() + SECONDS_MAX
     value, since = read(), time.monotonic()

@@ -80,7 +80,7 @@ def own_api_server() -> Iterator[ApiServer]:
 
 @pytest.fixture
 def governed_api_server() -> Iterator[ApiServer]:
-    """A server of its own, with whoever ends namespaces and collects what lost its owner."""
+    """A server of its own, with controllers that end namespaces and collect what lost its owner."""
     server = _start_api_server(controllers=True)
     yield server
     server.remove()

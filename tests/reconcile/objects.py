@@ -87,7 +87,7 @@ class Objects:
         }
 
     def wait(self, kind: str, name: str, reason: str, seconds: float = 30.0) -> Json:
-        """Until the object, as it is now, says this reason."""
+        """Until the object, as it is now, has this reason."""
         self.eventually(
             lambda: condition(self.get(kind, name), "Ready").get("reason") == reason,
             f"{kind} {name} to say {reason}",
@@ -125,7 +125,7 @@ def condition(found: Json | None, kind: str) -> Json:
     return {}
 
 
-def is_settled(found: Json) -> bool:
+def is_up_to_date(found: Json) -> bool:
     """Ready, or Stalled, and with a reason."""
     verdicts = [condition(found, kind) for kind in ("Ready", "Stalled")]
     return any(one.get("status") == "True" and one.get("reason") for one in verdicts)
@@ -143,7 +143,7 @@ def credit_grant(name: str, account: str = "alice", credits: int = 100, **spec: 
 
 
 def brought_secret(name: str, plaintext: str, *, labelled: bool = True) -> Json:
-    """A Secret that somebody brings along, as the documentation says."""
+    """A Secret that somebody brings along, as the documentation shows."""
     labels = {"faregate.dev/key": "true"} if labelled else {}
     return {
         "apiVersion": "v1",

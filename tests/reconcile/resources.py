@@ -115,7 +115,7 @@ def refuse_in(server: ApiServer, user: str, namespace: str) -> None:
 
 
 def allow(server: ApiServer, user: str, *, blind: bool = False, without: str = "") -> Path:
-    """A kubeconfig of a user with an operator's rights, but for those on one resource.
+    """A kubeconfig of a user with an operator's rights, except those on one resource.
 
     One that is blind cannot watch Secrets.
     """

@@ -20,7 +20,7 @@ from tests.reconcile.world import Operator, World
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
-def told(world: World, name: str = "alice") -> list[str]:
+def reported(world: World, name: str = "alice") -> list[str]:
     """The Events on credits that an ApiKey has, in any order."""
     return sorted(
         event["reason"]
@@ -143,24 +143,24 @@ def annotations(world: World) -> dict[str, str]:
     return dict(found["metadata"].get("annotations") or {})
 
 
-def test_each_mark_is_told_once_for_each_grant(world: World) -> None:
+def test_each_mark_is_reported_once_for_each_grant(world: World) -> None:
     operator = world.operator(balance_seconds="1")
     world.team.apply(api_key("alice"))
     world.team.apply(credit_grant("welcome", credits=1000))
     world.check()
     spend(world, "alice", 790)
     shows(world, 210)
-    assert told(world) == []
+    assert reported(world) == []
     spend(world, "alice", 10)
-    world.team.eventually(lambda: told(world) == ["CreditsLow"], "the first Event")
+    world.team.eventually(lambda: reported(world) == ["CreditsLow"], "the first Event")
     operator.kill()
     spend(world, "alice", 150)
     world.operator(balance_seconds="1")
-    world.team.eventually(lambda: "CreditsVeryLow" in told(world), "the second Event")
+    world.team.eventually(lambda: "CreditsVeryLow" in reported(world), "the second Event")
     spend(world, "alice", 50)
     shows(world, 0)
-    world.team.eventually(lambda: "CreditsUsedUp" in told(world), "the third Event")
-    assert told(world) == ["CreditsLow", "CreditsUsedUp", "CreditsVeryLow"], "none twice"
+    world.team.eventually(lambda: "CreditsUsedUp" in reported(world), "the third Event")
+    assert reported(world) == ["CreditsLow", "CreditsUsedUp", "CreditsVeryLow"], "none twice"
     (event,) = (e for e in world.team.list("Event") if e["reason"] == "CreditsLow")
     assert event["message"] == (
         f"80 % of the credits of {world.team.namespace}/alice are used: 200 of 1000 are left"
@@ -169,8 +169,12 @@ def test_each_mark_is_told_once_for_each_grant(world: World) -> None:
     shows(world, 100)
     spend(world, "alice", 100)
     shows(world, 0)
-    world.team.eventually(lambda: told(world).count("CreditsUsedUp") == 2, "a new grant's Event")
-    assert told(world).count("CreditsLow") == 1, "of several at once only the highest is told"
+    world.team.eventually(
+        lambda: reported(world).count("CreditsUsedUp") == 2, "a new grant's Event"
+    )
+    assert reported(world).count("CreditsLow") == 1, (
+        "of several at once only the highest is reported"
+    )
     world.check()
 
 

@@ -44,7 +44,7 @@ def shows(world: World, name: str, balance: int) -> None:
     world.team.eventually(holds, f"{name} to show a balance of {balance}")
 
 
-def is_told(world: World, reason: str, name: str = "alice") -> None:
+def is_reported(world: World, reason: str, name: str = "alice") -> None:
     world.team.eventually(
         lambda: reason in world.team.reasons_of_events(name), f"the Event {reason}"
     )
@@ -63,7 +63,7 @@ def test_a_count_that_does_not_end_holds_back_no_balance_and_no_event(world: Wor
     with locked(world, "credit_grant"):
         spend(world, "alice", 800)
         shows(world, "alice", 200)
-        is_told(world, "CreditsLow")
+        is_reported(world, "CreditsLow")
 
 
 def test_no_mark_is_forgotten_before_the_watch_has_brought_the_keys(world: World) -> None:
@@ -86,7 +86,7 @@ def test_no_mark_is_forgotten_before_the_watch_has_brought_the_keys(world: World
             spend(world, "alice", 1)
         allow(world.server, "late-operator")
         started.result()
-    is_told(world, "CreditsLow")
+    is_reported(world, "CreditsLow")
 
 
 def test_a_look_that_fails_forgets_no_mark_and_calls_no_database_away(world: World) -> None:
@@ -114,7 +114,7 @@ def test_a_look_that_fails_forgets_no_mark_and_calls_no_database_away(world: Wor
             assert not is_up(context)
 
     asyncio.run(act())
-    is_told(world, "CreditsLow")
+    is_reported(world, "CreditsLow")
 
 
 def test_what_the_cluster_refuses_of_one_object_keeps_none_behind_it(

@@ -1,4 +1,4 @@
-"""The life of an ApiKey: issued, rotated, suspended, lost, issued anew, revoked."""
+"""The life of an ApiKey: issued, rotated, suspended, lost, issued again, revoked."""
 
 import secrets
 
@@ -33,7 +33,7 @@ def test_a_key_works_as_soon_as_its_object_is_ready(shared: World) -> None:
     shared.check()
 
 
-def test_an_object_says_no_more_than_the_prefix_of_its_key(world: World) -> None:
+def test_an_object_shows_no_more_than_the_prefix_of_its_key(world: World) -> None:
     operator = world.operator(log_level="DEBUG")
     world.team.apply(api_key("alice"))
     world.team.wait("ApiKey", "alice", "Issued")
@@ -75,14 +75,14 @@ def test_a_suspended_key_comes_back(shared: World) -> None:
     shared.check()
 
 
-def test_an_expired_key_says_so_by_itself(shared: World) -> None:
+def test_an_expired_key_reports_it_by_itself(shared: World) -> None:
     shared.team.apply(api_key("alice", expiresAt=later(6)))
     shared.team.wait("ApiKey", "alice", "Issued")
     shared.team.wait("ApiKey", "alice", "Expired")
     shared.check()
 
 
-def test_a_row_that_nobody_can_read_is_mended_by_its_object(shared: World) -> None:
+def test_a_row_that_nobody_can_read_is_repaired_by_its_object(shared: World) -> None:
     """And keeps nobody else waiting: the sweep that finds it goes on with all others."""
     shared.team.apply(api_key("alice"))
     shared.team.wait("ApiKey", "alice", "Issued")
@@ -127,7 +127,7 @@ def test_a_secret_of_somebody_else_is_left_alone(shared: World) -> None:
     shared.check()
 
 
-def test_an_edited_secret_is_mended(shared: World) -> None:
+def test_an_edited_secret_is_repaired(shared: World) -> None:
     shared.team.apply(api_key("alice"))
     shared.team.wait("ApiKey", "alice", "Issued")
     before = shared.team.values("alice-key")
@@ -291,7 +291,7 @@ def test_an_object_made_anew_has_a_new_key(shared: World) -> None:
 
 
 def test_a_key_that_lost_its_object_is_suspended_and_comes_back(world: World) -> None:
-    """As after a restored backup: the finalizer never had its say."""
+    """As after a restored backup: the finalizer never ran."""
     operator = world.operator(sweep_seconds="1")
     world.team.apply(api_key("alice"))
     world.team.wait("ApiKey", "alice", "Issued")

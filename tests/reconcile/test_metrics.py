@@ -1,4 +1,4 @@
-"""The metrics of an operator, as Prometheus reads them, and what the audit says of wrong books."""
+"""The metrics of an operator, as Prometheus reads them, and the audit's report of wrong books."""
 
 import asyncio
 import time
@@ -36,7 +36,7 @@ def test_the_books_and_the_objects_are_in_the_metrics(world: World) -> None:
     world.team.apply(api_key("bob"))
     world.team.apply(credit_grant("welcome", credits=1000))
     world.team.apply(credit_grant("conflict", credits=7, reference="same"))
-    world.wait_settled()
+    world.wait_up_to_date()
     world.team.apply(credit_grant("other", credits=8, reference="same"))
     world.check()
     spend(world, "alice", 5)
@@ -96,7 +96,7 @@ def until_metrics(operator: Operator, wanted: dict[tuple[str, ...], float]) -> N
         time.sleep(0.2)
 
 
-def test_books_that_are_wrong_are_told_once_in_each_place(world: World) -> None:
+def test_books_that_are_wrong_are_reported_once_in_each_place(world: World) -> None:
     operator = world.operator(audit_seconds="0.5")
     world.team.apply(credit_grant("welcome", credits=1000))
     world.check()

@@ -60,7 +60,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("grant", "state", "plan", "reason", "condition_state"), CASES)
-def test_the_books_decide_what_is_done_and_said(
+def test_the_books_decide_what_is_done_and_reported(
     grant: CreditGrant,
     state: GrantState | None,
     plan: list[GrantAction],

@@ -43,7 +43,7 @@ def wanted(generation: int = 0, **spec: Any) -> ApiKey:
 
 
 def row(**changed: Any) -> KeyState:
-    """A row that says what `wanted()` says."""
+    """A row that holds what `wanted()` asks."""
     state = KeyState(
         id=3,
         key_id="key_1",
@@ -278,7 +278,7 @@ def test_rows_are_changed_only_as_they_were_seen() -> None:
     assert planned(wanted(), row(), secret(is_up_to_date=False))[0] == RepairSecret()
 
 
-def test_a_lost_secret_says_what_cures_it() -> None:
+def test_a_lost_secret_reports_what_cures_it() -> None:
     (report,) = planned(wanted(4), row(generation=4), None)
     assert isinstance(report, Report)
     assert report.condition is not None

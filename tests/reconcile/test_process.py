@@ -1,4 +1,4 @@
-"""The operator's process: what it refuses to start with, and what its probes say."""
+"""The operator's process: what it refuses to start with, and what its probes report."""
 
 import secrets
 import time
@@ -49,7 +49,7 @@ def test_a_setting_that_does_not_exist_stops_the_start(world: World) -> None:
     assert "FAREGATE_SWEEP_MINUTES" in _starts_not(world, sweep_minutes="5")
 
 
-def test_probes_tell_a_living_operator(world: World) -> None:
+def test_probes_know_a_living_operator(world: World) -> None:
     operator = world.operator(sweep_seconds="1")
     assert operator.probe("healthz") == httpx.codes.OK
     assert operator.probe("readyz") == httpx.codes.OK
@@ -78,7 +78,7 @@ def test_a_step_of_the_schema_that_takes_long_is_left_to_end(world: World) -> No
 
 
 def test_liveness_fails_when_the_watch_brings_nothing(world: World) -> None:
-    """The heartbeat is a Secret: whoever may write but not watch it does not see it come back."""
+    """The heartbeat is a Secret: one who may write but not watch it does not see it come back."""
     kubeconfig = allow(world.server, "blind-operator", blind=True)
     operator = world.operator(kubeconfig=kubeconfig, sweep_seconds="1", silence_seconds="3")
     wait_until(lambda: operator.probe("healthz") not in (None, 200), "liveness to fail", 30)
@@ -121,10 +121,10 @@ def test_finalizers_are_released_and_keys_stay_valid(world: World) -> None:
     world.team.wait_gone("ApiKey", "alice", 5)
 
 
-def test_without_the_definitions_it_says_so_and_ends(
+def test_without_the_definitions_it_reports_it_and_ends(
     own_api_server: ApiServer, postgres_server: PostgresServer, make_world: MakeWorld
 ) -> None:
-    """It would watch nothing, even when they come: whoever restarts it begins anew."""
+    """It would watch nothing, even when they come: a restarted one begins again."""
     world = make_world(own_api_server, postgres_server)
     remove_definition(own_api_server, "creditgrants")
     said = _starts_not(world)

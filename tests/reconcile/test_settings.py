@@ -1,4 +1,4 @@
-"""The operator's environment, and what kopf is told."""
+"""The operator's environment, and what kopf is given."""
 
 import kopf
 import pytest
@@ -18,7 +18,7 @@ ENVIRONMENT = {
 }
 
 
-def test_the_least_that_has_to_be_said() -> None:
+def test_the_least_that_has_to_be_given() -> None:
     settings = read_settings({**ENVIRONMENT, "HOME": "/", "FAREGATE_WATCH_NAMESPACES": ""})
     assert settings.namespaces == ()
     assert settings.sweep_seconds == 300
@@ -47,7 +47,7 @@ def test_a_wrong_setting_is_named(changed: dict[str, str], sentence: str) -> Non
         read_settings({**ENVIRONMENT, **changed})
 
 
-def test_what_kopf_is_told() -> None:
+def test_what_kopf_is_given() -> None:
     sheet = kopf.OperatorSettings()
     configure(sheet)
     assert sheet.persistence.finalizer == "faregate.dev/revoke"

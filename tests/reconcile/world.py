@@ -22,7 +22,7 @@ from tests.harness.gateway import DATABASES, PLAINTEXTS, ROOT, Process, wait_unt
 from tests.harness.plain import get
 from tests.harness.ports import free_port
 from tests.harness.postgres import PostgresServer
-from tests.reconcile.objects import Objects, condition, fleet, is_settled
+from tests.reconcile.objects import Objects, condition, fleet, is_up_to_date
 from tests.reconcile.resources import allow
 
 _NUMBERS = itertools.count(1)
@@ -214,18 +214,18 @@ class World:
             return False
         return self.hash_of(plaintext) in row.live_hashes
 
-    def wait_settled(self, seconds: float = 60.0) -> None:
+    def wait_up_to_date(self, seconds: float = 60.0) -> None:
         """Until every key and grant is Ready, or Stalled with a reason."""
 
         def unsettled() -> list[str]:
             found = [*self.team.list("ApiKey"), *self.team.list("CreditGrant")]
-            return [one["metadata"]["name"] for one in found if not is_settled(one)]
+            return [one["metadata"]["name"] for one in found if not is_up_to_date(one)]
 
         self.team.eventually(lambda: unsettled() == [], "every object to be settled", seconds)
 
     def check(self) -> None:
         """The books are right, every object is settled, and every issued key works."""
-        self.wait_settled()
+        self.wait_up_to_date()
         assert audit(self.database) == []
         for found in self.team.list("ApiKey"):
             name = found["metadata"]["name"]

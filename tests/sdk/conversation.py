@@ -46,7 +46,7 @@ class Leg(BaseModel):
     hours: float
 
 
-class Trip(BaseModel):
+class Journey(BaseModel):
     """Nested, with references, an enumeration, a union, a literal and lists."""
 
     title: str = Field(description="What it is called")

@@ -1,6 +1,6 @@
 """One way to drive an SDK's client, be it blocking or async, so that every case runs with both.
 
-Also the sharp eye: SDKs build their objects without validation, so whatever one of them hands out
+Also the sharp eye: SDKs build their objects without validation, so all that one of them hands out
 as a type of its API is validated here against exactly that type.
 """
 

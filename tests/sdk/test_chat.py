@@ -6,7 +6,7 @@ from typing import Any
 import openai
 import pytest
 
-from tests.sdk.conversation import PNG_URL, Trip
+from tests.sdk.conversation import PNG_URL, Journey
 from tests.sdk.upstream import Upstream
 
 MODEL = "kimi-k2.5"
@@ -49,7 +49,7 @@ def test_an_answer_is_whole(chat_client: Any) -> None:
     assert completion._request_id.startswith("req_")
 
 
-def test_a_stream_says_the_same_in_pieces(chat_client: Any) -> None:
+def test_a_stream_holds_the_same_in_pieces(chat_client: Any) -> None:
     chunks = streamed(chat_client, "!answer A longer answer, so that it comes in pieces")
     assert text_of(chunks) == "A longer answer, so that it comes in pieces"
     assert len(chunks) > 4
@@ -63,7 +63,7 @@ def test_a_stream_says_the_same_in_pieces(chat_client: Any) -> None:
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_usage_comes_last_wherever_the_upstream_says_it(chat_client: Any, place: str) -> None:
+def test_usage_comes_last_wherever_the_upstream_states_it(chat_client: Any, place: str) -> None:
     text = f"!answer one two three\n!usage {place}\n!cached 2"
     *chunks, last = streamed(chat_client, text, stream_options={"include_usage": True})
     assert last.choices == []
@@ -75,7 +75,7 @@ def test_usage_comes_last_wherever_the_upstream_says_it(chat_client: Any, place:
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_usage_is_not_told_to_who_did_not_ask(chat_client: Any, place: str) -> None:
+def test_usage_is_not_sent_to_who_did_not_ask(chat_client: Any, place: str) -> None:
     chunks = streamed(chat_client, f"!answer one two\n!usage {place}")
     assert text_of(chunks) == "one two"
     assert all(chunk.choices and chunk.usage is None for chunk in chunks)
@@ -115,40 +115,40 @@ def test_silence_is_filled_with_what_the_sdk_skips(chat_client: Any) -> None:
 
 @pytest.mark.parametrize("model", [MODEL, "k3", "open"])
 def test_nested_models_are_parsed(chat_client: Any, upstream: Upstream, model: str) -> None:
-    failover = Trip.example()
+    journey = Journey.example()
     completion = chat_client.chat.completions.parse(
         model=model,
-        messages=[{"role": "user", "content": f"!answer {failover.model_dump_json()}"}],
-        response_format=Trip,
+        messages=[{"role": "user", "content": f"!answer {journey.model_dump_json()}"}],
+        response_format=Journey,
     )
-    assert completion.choices[0].message.parsed == failover
+    assert completion.choices[0].message.parsed == journey
     sent = upstream.body()["response_format"]
-    assert (sent["type"], sent["json_schema"]["name"]) == ("json_schema", "Trip")
-    assert set(sent["json_schema"]["schema"]["properties"]) == set(Trip.model_fields)
+    assert (sent["type"], sent["json_schema"]["name"]) == ("json_schema", "Journey")
+    assert set(sent["json_schema"]["schema"]["properties"]) == set(Journey.model_fields)
 
 
 def test_what_a_model_makes_of_the_schema_fits_it(chat_client: Any) -> None:
     """The upstream answers from the schema it was given, so nothing of it may be lost."""
     completion = chat_client.chat.completions.parse(
-        model=MODEL, messages=[{"role": "user", "content": "Plan"}], response_format=Trip
+        model=MODEL, messages=[{"role": "user", "content": "Plan"}], response_format=Journey
     )
-    assert isinstance(completion.choices[0].message.parsed, Trip)
+    assert isinstance(completion.choices[0].message.parsed, Journey)
 
 
 def test_nested_models_are_parsed_from_a_stream(chat_client: Any) -> None:
-    failover = Trip.example()
+    journey = Journey.example()
     with chat_client.chat.completions.stream(
         model=MODEL,
-        messages=[{"role": "user", "content": f"!answer {failover.model_dump_json()}"}],
-        response_format=Trip,
+        messages=[{"role": "user", "content": f"!answer {journey.model_dump_json()}"}],
+        response_format=Journey,
     ) as stream:
         completion = stream.get_final_completion()
-    assert completion.choices[0].message.parsed == failover
+    assert completion.choices[0].message.parsed == journey
 
 
 def test_parse_raises_for_answers_that_were_cut(chat_client: Any) -> None:
     parse = chat_client.chat.completions.parse
-    asked = {"model": MODEL, "response_format": Trip}
+    asked = {"model": MODEL, "response_format": Journey}
     with pytest.raises(openai.LengthFinishReasonError) as short:
         parse(messages=[{"role": "user", "content": "!answer {\n!length"}], **asked)
     assert short.value.completion.choices[0].finish_reason == "length"
@@ -162,7 +162,9 @@ def test_json_objects(chat_client: Any) -> None:
 
 
 @pytest.mark.parametrize("member", ["reasoning_content", "reasoning", "reasoning_details"])
-def test_reasoning_is_told_whatever_the_upstream_calls_it(chat_client: Any, member: str) -> None:
+def test_reasoning_is_reported_whatever_the_upstream_calls_it(
+    chat_client: Any, member: str
+) -> None:
     text = f"!reason First this.\n!reason Then that.\n!reason-as {member}\n!answer Done"
     raw = chat_client.chat.completions.with_raw_response.create(
         model=MODEL, messages=[{"role": "user", "content": text}], reasoning_effort="high"

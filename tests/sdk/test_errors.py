@@ -14,7 +14,7 @@ from tests.sdk.upstream import Upstream
 
 MODEL = "kimi-k2.5"
 DIALECTS = ["chat", "responses", "messages"]
-#: what to say, the exception, status and code (OpenAI); the exception, status and type (Anthropic)
+#: what to send, the exception, status and code (OpenAI); the exception, status and type (Anthropic)
 REFUSALS: list[tuple[str, type[Exception], int, str | None, type[Exception], int, str]] = [
     ("!error 400", openai.BadRequestError, 400, None,
      anthropic.BadRequestError, 400, "invalid_request_error"),
@@ -72,7 +72,7 @@ def ask(client: Any, dialect: str, text: str, **more: Any) -> Any:
 
 
 def refused(client: Any, dialect: str, text: str, **more: Any) -> Any:
-    """The error that a request ends in before anything is said."""
+    """The error that a request ends in before any content is sent."""
     family = anthropic.APIStatusError if dialect == "messages" else openai.APIStatusError
     with pytest.raises(family) as caught:
         ask(client, dialect, text, **more)
@@ -140,7 +140,7 @@ def test_what_the_gateway_refuses_has_its_exception(make: Make, dialect: str) ->
 
 
 @every_dialect
-def test_used_up_credits_are_told_once(
+def test_used_up_credits_are_reported_once(
     make: Make, gateway: GatewayProcess, kind: str, dialect: str
 ) -> None:
     stream = kind == "async"
@@ -158,7 +158,7 @@ def test_used_up_credits_are_told_once(
 
 
 @every_dialect
-def test_too_many_requests_say_how_long_to_wait(make: Make, dialect: str) -> None:
+def test_too_many_requests_state_how_long_to_wait(make: Make, dialect: str) -> None:
     client = make(dialect, "slow")
     with pytest.raises((openai.RateLimitError, anthropic.RateLimitError)) as caught:
         for _ in range(2):
@@ -190,7 +190,7 @@ def test_only_what_may_pass_is_tried_again(
     assert upstream.received() == before + attempts
 
 
-def test_an_overloaded_upstream_is_asked_again_after_what_it_said(
+def test_an_overloaded_upstream_is_asked_again_after_the_time_it_named(
     make: Make, upstream: Upstream, kind: str
 ) -> None:
     dialect = "chat" if kind == "async" else "messages"
@@ -221,7 +221,7 @@ def test_a_client_that_does_not_wait(make: Make, dialect: str) -> None:
 
 @every_dialect
 @pytest.mark.parametrize("fault", ["!error-event", "!cut 4", "!end-early"])
-def test_a_stream_that_breaks_raises_after_what_it_said(
+def test_a_stream_that_breaks_raises_after_what_it_sent(
     make: Make, dialect: str, fault: str
 ) -> None:
     stream = ask(make(dialect), dialect, f"!chunks 10\n{fault}", stream=True)

@@ -7,7 +7,7 @@ import pytest
 from anthropic.types import RawMessageStreamEvent
 from pydantic import TypeAdapter
 
-from tests.sdk.conversation import PNG, Trip
+from tests.sdk.conversation import PNG, Journey
 from tests.sdk.upstream import Upstream
 
 MODEL = "kimi-k2.5"
@@ -108,7 +108,7 @@ def test_however_the_upstream_writes_the_client_reads_the_same(
 
 
 @pytest.mark.parametrize("place", ["final", "choice", "both", "finish"])
-def test_usage_wherever_the_upstream_says_it(messages_client: Any, place: str) -> None:
+def test_usage_wherever_the_upstream_states_it(messages_client: Any, place: str) -> None:
     usage = final(messages_client, f"!answer one two three\n!usage {place}\n!cached 2").usage
     assert (usage.input_tokens, usage.cache_read_input_tokens, usage.output_tokens) == (6, 2, 3)
 
@@ -192,18 +192,18 @@ def test_images_and_documents(messages_client: Any, upstream: Upstream) -> None:
 
 
 def test_nested_models_are_parsed(messages_client: Any, upstream: Upstream) -> None:
-    failover = Trip.example()
-    asked = {"max_tokens": 1000, "messages": [user(f"!answer {failover.model_dump_json()}")]}
-    parsed = messages_client.messages.parse(model=MODEL, output_format=Trip, **asked)
-    assert parsed.parsed_output == failover
+    journey = Journey.example()
+    asked = {"max_tokens": 1000, "messages": [user(f"!answer {journey.model_dump_json()}")]}
+    parsed = messages_client.messages.parse(model=MODEL, output_format=Journey, **asked)
+    assert parsed.parsed_output == journey
     sent = upstream.body()["response_format"]
-    assert set(sent["json_schema"]["schema"]["properties"]) == set(Trip.model_fields)
-    with messages_client.messages.stream(model=MODEL, output_format=Trip, **asked) as stream:
-        assert stream.get_final_message().parsed_output == failover
+    assert set(sent["json_schema"]["schema"]["properties"]) == set(Journey.model_fields)
+    with messages_client.messages.stream(model=MODEL, output_format=Journey, **asked) as stream:
+        assert stream.get_final_message().parsed_output == journey
     made = messages_client.messages.parse(
-        model=MODEL, output_format=Trip, max_tokens=1000, messages=[user("Plan")]
+        model=MODEL, output_format=Journey, max_tokens=1000, messages=[user("Plan")]
     )
-    assert isinstance(made.parsed_output, Trip)
+    assert isinstance(made.parsed_output, Journey)
 
 
 def test_tokens_are_counted(messages_client: Any) -> None:

@@ -8,7 +8,7 @@ import pytest
 from openai.types.responses import ResponseStreamEvent
 from pydantic import TypeAdapter
 
-from tests.sdk.conversation import PNG_URL, TWO_CALLS, Trip, Weather
+from tests.sdk.conversation import PNG_URL, TWO_CALLS, Journey, Weather
 from tests.sdk.responses import CITIES, MODEL, TOOL, ask, calls_of, final, outputs_for
 from tests.sdk.upstream import Upstream
 
@@ -89,21 +89,25 @@ def test_however_the_upstream_writes_the_client_reads_the_same(chat_client: Any,
 
 
 @pytest.mark.parametrize("place", ["final", "choice", "both", "finish"])
-def test_usage_wherever_the_upstream_says_it(chat_client: Any, place: str) -> None:
+def test_usage_wherever_the_upstream_states_it(chat_client: Any, place: str) -> None:
     usage = final(chat_client, f"!answer one two three\n!usage {place}").usage
     assert (usage.input_tokens, usage.output_tokens, usage.total_tokens) == (6, 3, 9)
 
 
 def test_nested_models_are_parsed(chat_client: Any, upstream: Upstream) -> None:
-    failover = Trip.example()
-    asked = {"model": MODEL, "input": f"!answer {failover.model_dump_json()}", "text_format": Trip}
-    assert chat_client.responses.parse(**asked).output_parsed == failover
+    journey = Journey.example()
+    asked = {
+        "model": MODEL,
+        "input": f"!answer {journey.model_dump_json()}",
+        "text_format": Journey,
+    }
+    assert chat_client.responses.parse(**asked).output_parsed == journey
     sent = upstream.body()["response_format"]
-    assert sent["json_schema"]["name"] == "Trip"
+    assert sent["json_schema"]["name"] == "Journey"
     with chat_client.responses.stream(**asked) as stream:
-        assert stream.get_final_response().output_parsed == failover
-    made = chat_client.responses.parse(model=MODEL, input="Plan", text_format=Trip)
-    assert isinstance(made.output_parsed, Trip)
+        assert stream.get_final_response().output_parsed == journey
+    made = chat_client.responses.parse(model=MODEL, input="Plan", text_format=Journey)
+    assert isinstance(made.output_parsed, Journey)
 
 
 @pytest.mark.parametrize("way", ["", "!interleave", "!late-name", "!interleave\n!late-name"])

@@ -27,7 +27,7 @@ def stranger(kind: str, gateway: GatewayProcess) -> Iterator[Any]:
         yield judge.client
 
 
-def said(upstream: Upstream) -> list[tuple[str, str]]:
+def sent_texts(upstream: Upstream) -> list[tuple[str, str]]:
     return [(message["role"], message["content"]) for message in upstream.messages()]
 
 
@@ -39,7 +39,7 @@ def test_a_conversation_goes_on_from_the_previous_response(
     third = get(chat_client, "Who?", previous_response_id=second.id, instructions="Be brief.")
     assert third.previous_response_id == second.id
     assert third.output_text == "You said: Who?"
-    assert said(upstream) == [
+    assert sent_texts(upstream) == [
         ("system", "Be brief."),
         ("user", "!answer I am Ann"),
         ("assistant", "I am Ann"),
@@ -109,7 +109,7 @@ def test_a_page_leads_to_the_next(chat_client: Any) -> None:
     assert [item.content[0].text for item in pages] == [f"line {n}" for n in range(5)]
 
 
-def test_nothing_is_kept_where_the_client_says_so(
+def test_nothing_is_kept_where_the_client_asks_so(
     chat_client: Any, upstream: Upstream, get: Any
 ) -> None:
     """Reasoning travels sealed, and the gateway reads it again when it comes back."""

@@ -34,7 +34,7 @@ SEALING = {"messages": "claude-new", "responses": "gpt-5.1", "gemini": "gemini-3
 
 #: models of Google's that stand for the others where it is asked
 GOOGLES = {"kimi-k2.5": "gemini-2.5-flash", "k3": "gemini-3-flash", "coder": "gemini-2.5-pro"}
-#: models that reason whatever the client says
+#: models that reason no matter what the client asks
 ALWAYS = {
     "messages": ("coder",),
     "responses": ("coder", "kimi-k2.5", "k3"),
@@ -63,7 +63,7 @@ def gateway(
     if speaks == "gemini":
         for model in models:
             model["upstreamModel"] = GOOGLES.get(model["id"], model["upstreamModel"])
-    if speaks == "responses":  # where Moonshot's models cannot be told not to reason
+    if speaks == "responses":  # where Moonshot's models cannot be asked not to reason
         for model in models:
             if model["upstreamModel"].startswith("kimi-"):
                 model["reasoning"] = {"force": "on"}
@@ -113,7 +113,9 @@ def test_a_text(client: Asked, speaks: str, dialect: str, stream: bool, model: s
 @every_dialect
 @either_way
 @pytest.mark.parametrize("model", MODELS)
-def test_reasoning_is_told_and_paid(client: Asked, dialect: str, stream: bool, model: str) -> None:
+def test_reasoning_is_reported_and_paid(
+    client: Asked, dialect: str, stream: bool, model: str
+) -> None:
     before = client.paid()
     text = "!reason Hmm.\n!answer Yes."
     response = client.post(dialect, text, stream, model=model, **reasoning(dialect))

@@ -1,4 +1,4 @@
-"""One simulated upstream for all tests here, in a thread of its own, counting anew for each.
+"""One simulated upstream for all tests here, in a thread of its own, counting from zero for each.
 
 It runs on uvloop, as it does in real life; test_server.py also tries asyncio's own loop.
 """

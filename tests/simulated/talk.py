@@ -95,7 +95,7 @@ def function_tool(name: str, parameters: dict[str, Any] | None = None) -> dict[s
 
 
 class Talk:
-    """Talks to one simulated upstream; `model` is `generic` unless a test says otherwise."""
+    """Talks to one simulated upstream; `model` is `generic` unless a test names another."""
 
     def __init__(self, url: str) -> None:
         self.url = url

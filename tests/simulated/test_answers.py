@@ -11,7 +11,7 @@ _IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"
 _OFF = {"type": "disabled"}
 
 
-def test_it_repeats_what_was_said(talk: Talk) -> None:
+def test_it_repeats_what_was_sent(talk: Talk) -> None:
     answer = talk.ask("good morning")
     assert answer["message"] == {"role": "assistant", "content": "You said: good morning"}
     assert answer["finish_reason"] == "stop"
@@ -24,7 +24,7 @@ def test_the_same_request_gives_the_same_bytes(talk: Talk) -> None:
     assert b"You " in first.content
 
 
-def test_a_stream_says_the_same_as_the_whole_answer(talk: Talk) -> None:
+def test_a_stream_holds_the_same_as_the_whole_answer(talk: Talk) -> None:
     heard = talk.stream("tell me", model="kimi-k2.6")
     whole = talk.ask("tell me", model="kimi-k2.6")
     assert heard.text == whole["message"]["content"]

@@ -263,7 +263,7 @@ def test_usage_of_a_whole_answer_may_hide_too(talk: Talk) -> None:
     assert hidden["choices"][0]["usage"]["total_tokens"] > 0
 
 
-def test_cached_tokens_are_told_twice(talk: Talk) -> None:
+def test_cached_tokens_are_reported_twice(talk: Talk) -> None:
     usage = talk.ask("!cached 512")["usage"]
     assert usage["cached_tokens"] == 512
     assert usage["prompt_tokens_details"] == {"cached_tokens": 512}

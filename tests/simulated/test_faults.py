@@ -1,4 +1,4 @@
-"""Errors, silences and broken connections, and how the counters tell them apart."""
+"""Errors, silences and broken connections, and how the counters distinguish them."""
 
 import json
 import time

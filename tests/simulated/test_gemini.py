@@ -50,7 +50,7 @@ def _refused(response: httpx.Response) -> str:
     return message
 
 
-def test_an_answer_and_its_stream_say_the_same(talk: Talk) -> None:
+def test_an_answer_and_its_stream_hold_the_same(talk: Talk) -> None:
     script = '!reason Hm. So.\n!answer Yes.\n!tool look {"at": 1}\n!tool look {"at": 2}\n!cached 9'
     more = {**_TOOLS, "generationConfig": _THOUGHTS}
     whole = _post(talk, script, **more).json()
@@ -198,7 +198,7 @@ def turns(*contents: tuple[str, list[Any]]) -> dict[str, Any]:
     return {"contents": [{"role": role, "parts": parts} for role, parts in contents]}
 
 
-def said(*parts: Any) -> dict[str, Any]:
+def model_content(*parts: Any) -> dict[str, Any]:
     return turns(("user", list(parts)))
 
 
@@ -232,15 +232,15 @@ _JSON = config(responseMimeType="application/json")
         {"stream": True},
         {"model": "gemini-3-pro"},
         turns(("assistant", [{"text": "x"}])),
-        said(),
-        said({}),
-        said({"text": ""}),
-        said({"type": "text", "text": "x"}),
-        said({"text": "x", "inlineData": {"mimeType": "image/png", "data": "QQ=="}}),
-        said({"inlineData": {"mimeType": "text/html", "data": "QQ=="}}),
-        said({"fileData": {"fileUri": "files/a"}}),
-        said(_CALL),
-        said(_RESULT),
+        model_content(),
+        model_content({}),
+        model_content({"text": ""}),
+        model_content({"type": "text", "text": "x"}),
+        model_content({"text": "x", "inlineData": {"mimeType": "image/png", "data": "QQ=="}}),
+        model_content({"inlineData": {"mimeType": "text/html", "data": "QQ=="}}),
+        model_content({"fileData": {"fileUri": "files/a"}}),
+        model_content(_CALL),
+        model_content(_RESULT),
         turns(_CALLED, _ASKED),
         turns(_ASKED, _CALLED, _ASKED),
         turns(_ASKED, _CALLED, ("user", [_RESULT, _RESULT])),
@@ -274,7 +274,7 @@ _JSON = config(responseMimeType="application/json")
 )
 def test_what_is_refused(talk: Talk, body: dict[str, Any]) -> None:
     response = talk.http.post(
-        "/models/gemini-3-pro:generateContent", json={**said({"text": "Hi"}), **body}
+        "/models/gemini-3-pro:generateContent", json={**model_content({"text": "Hi"}), **body}
     )
     assert _refused(response)
     assert talk.stats()["refused"] == 1

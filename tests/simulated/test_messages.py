@@ -33,7 +33,7 @@ def _events(response: httpx.Response) -> list[dict[str, Any]]:
     return found
 
 
-def test_a_message_and_its_stream_say_the_same(talk: Talk) -> None:
+def test_a_message_and_its_stream_hold_the_same(talk: Talk) -> None:
     script = '!reason Hm.\n!answer Yes.\n!tool look {"at": 1}\n!cached 9'
     whole = _post(talk, script, tools=[_TOOL]).json()
     assert [block["type"] for block in whole["content"]] == ["thinking", "text", "tool_use"]

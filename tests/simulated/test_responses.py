@@ -33,7 +33,7 @@ def _events(response: httpx.Response) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("model", "reasoning"), [("gpt-5.1", "summary"), ("kimi-k3", "summary"), ("open", "content")]
 )
-def test_a_response_and_its_stream_say_the_same(talk: Talk, model: str, reasoning: str) -> None:
+def test_a_response_and_its_stream_hold_the_same(talk: Talk, model: str, reasoning: str) -> None:
     script = '!reason Hm.\n!answer Yes.\n!tool look {"at": 1}\n!cached 9'
     whole = _post(talk, script, model=model, tools=[_TOOL]).json()
     signed_block, message, call = whole["output"]

@@ -233,7 +233,7 @@ def test_apply_works_where_no_gateway_runs(gateway: GatewayProcess, simulated: S
     assert gateway.balance(before) == 150
 
 
-def test_a_process_that_does_not_apply_its_file_says_so_and_goes_on(
+def test_a_process_that_does_not_apply_its_file_reports_it_and_goes_on(
     gateway: GatewayProcess, simulated: Simulated
 ) -> None:
     gateway.start()
@@ -306,7 +306,7 @@ def test_keys_are_printed_on_a_terminal_and_it_ends_with_the_terminal(tmp_path: 
             process.kill()
 
 
-def test_a_port_that_the_system_chose_is_the_one_that_is_told(
+def test_a_port_that_the_system_chose_is_the_one_that_is_reported(
     simulated: Simulated, tmp_path: Path
 ) -> None:
     process = GatewayProcess(tmp_path, documents(simulated))

@@ -114,7 +114,7 @@ def test_an_object_that_is_gone_is_a_revoked_key(standalone: Standalone) -> None
     assert standalone.is_live(back.plaintext)
 
 
-def test_a_lost_secret_is_said_and_not_silently_replaced(standalone: Standalone) -> None:
+def test_a_lost_secret_is_reported_and_not_silently_replaced(standalone: Standalone) -> None:
     standalone.apply(key_object())
     standalone.secrets.path("team", "key-secret").unlink()
     with pytest.raises(SpecError, match=r"raise spec\.rotation\.generation"):

@@ -46,7 +46,7 @@ def broken(database_url: str) -> Books:
         ),
     ],
 )
-def test_what_differs_is_said(broken: Books, damage: str, finding: str) -> None:
+def test_what_differs_is_reported(broken: Books, damage: str, finding: str) -> None:
     with broken.database.write() as session:
         session.execute(text(damage))
     assert finding in " ".join(audit(broken.database))

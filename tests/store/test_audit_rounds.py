@@ -225,7 +225,7 @@ def test_what_is_done_by_hand_is_found_by_the_next_round(
         assert finding in sentences(found)
 
 
-def test_what_is_mended_is_right_again(books: Books) -> None:
+def test_what_is_repaired_is_right_again(books: Books) -> None:
     books.grant(credits=100)
     look(books)
     do(books, "UPDATE account SET balance = 90")

@@ -88,7 +88,7 @@ def test_a_mark_is_crossed_once_and_anew_after_a_grant(books: Books) -> None:
     assert marks(books) == [("team/alice", 100)]
 
 
-def test_two_operators_do_not_tell_the_same_mark(postgres_server: PostgresServer) -> None:
+def test_two_operators_do_not_report_the_same_mark(postgres_server: PostgresServer) -> None:
     database = Database(postgres_server.create_database())
     migrate(database)
     books = Books(database)
@@ -224,7 +224,7 @@ def test_the_last_use_of_a_key_is_remembered(books: Books) -> None:
 
 
 def test_noting_uses_never_holds_up_a_charge(postgres_server: PostgresServer) -> None:
-    """A charge locks the rows of its keys; whoever notes their use must not wait for it."""
+    """A charge locks the rows of its keys; a note of their use must not wait for it."""
     database = Database(postgres_server.create_database())
     migrate(database)
     books = Books(database)
@@ -264,7 +264,7 @@ def test_noting_uses_never_holds_up_a_charge(postgres_server: PostgresServer) ->
 
 
 def make_ledger_of_the_release_before(database: Database, charges: int) -> None:
-    """Alice has been granted 150 and has 130 but for her charges; Bob has nothing."""
+    """Alice has been granted 150 and has 130 except for her charges; Bob has nothing."""
     with database.engine.connect() as connection:
         if database.is_sqlite:
             connection.execute(text("BEGIN IMMEDIATE"))
@@ -337,7 +337,7 @@ def is_locking(database: Database) -> bool:
 def test_a_step_that_waits_for_a_backup_holds_up_no_charge(
     postgres_server: PostgresServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It wants the table of accounts for itself, which whoever comes after it would wait for."""
+    """It wants the table of accounts for itself, which all that come after it would wait for."""
     database = Database(postgres_server.create_database())
     make_ledger_of_the_release_before(database, 3)
     with ThreadPoolExecutor() as threads:

@@ -1,4 +1,4 @@
-"""A gateway reads the keys by pages, without the revoked ones, whatever a row holds."""
+"""A gateway reads the keys by pages, without the revoked ones, for every content of a row."""
 
 import logging
 import time
@@ -119,11 +119,11 @@ def test_a_row_that_cannot_be_read_is_set_aside_alone(
     listed = {state.name: state for state in list_keys(books.database, INSTALLATION)}
     assert listed["spoilt"] == find_key(books.database, INSTALLATION, "team", "spoilt")
     assert not listed["spoilt"].matches(key_object("spoilt"))
-    mended = apply_key(books.database, INSTALLATION, key_object("spoilt"), credential(plaintext))
-    assert mended.matches(key_object("spoilt"))
+    repaired = apply_key(books.database, INSTALLATION, key_object("spoilt"), credential(plaintext))
+    assert repaired.matches(key_object("spoilt"))
     assert not any(key.suspended for key in read_changes(books.database, -1).keys)
     spoil(books, "api_key", change, "spoilt")
-    revoke_key(books.database, mended.id)
+    revoke_key(books.database, repaired.id)
     assert [key.name for key in read_changes(books.database, -1).keys] == ["team/fine"]
 
 

@@ -47,7 +47,7 @@ def test_the_word_system_verifies_fully() -> None:
     assert roots_of(f"{BARE}?sslrootcert=system&sslmode=verify-full", "/r") == expected
 
 
-def test_what_libpq_is_told_otherwise_stays(
+def test_what_libpq_is_given_otherwise_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = f"{BARE}?sslmode=verify-full"
@@ -107,7 +107,7 @@ def test_a_server_of_an_authority_that_is_named_is_trusted_and_no_other(
         finally:
             database.close()
 
-    async def ask_by_a_lane() -> object:
+    async def ask_by_a_connection() -> object:
         connection = await connect_async(url)
         async with connection:
             found = await (await connection.execute(asked.encode())).fetchone()
@@ -117,10 +117,10 @@ def test_a_server_of_an_authority_that_is_named_is_trusted_and_no_other(
     with pytest.raises(DatabaseUnavailable, match="certificate verify failed"):
         ask()
     with pytest.raises(psycopg.OperationalError, match="certificate verify failed"):
-        asyncio.run(ask_by_a_lane())
+        asyncio.run(ask_by_a_connection())
     monkeypatch.setenv("PGSSLROOTCERT", str(folder / "ca.crt"))
     assert ask() is True
-    assert asyncio.run(ask_by_a_lane()) is True
+    assert asyncio.run(ask_by_a_connection()) is True
 
 
 def test_the_systems_authorities_are_no_worse_than_others(

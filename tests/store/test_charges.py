@@ -221,7 +221,7 @@ def test_two_replicas_share_one_account_exactly(books: Books) -> None:
 
 @pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
 def test_a_connection_that_ended_between_two_charges_costs_no_request(books: Books) -> None:
-    """A server that was started anew has said goodbye: that is seen before anything is sent."""
+    """A server that was started again has closed its connections: seen before anything is sent."""
     books.grant(credits=10)
     key, _ = books.issue()
 

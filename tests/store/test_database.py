@@ -64,7 +64,7 @@ def wait_for_each_other(database: Database) -> None:
     ],
     ids=["lock", "time", "serialization", "deadlock"],
 )
-def test_a_database_that_says_not_now_is_busy_and_not_away(
+def test_a_database_that_answers_not_now_is_busy_and_not_away(
     postgres_server: PostgresServer, hinder: Callable[[Database], None], state: str
 ) -> None:
     database = Database(postgres_server.create_database())

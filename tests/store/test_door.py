@@ -1,6 +1,6 @@
 """The door and the store agree: what a schema takes is refused with a sentence, or kept as it is.
 
-Documents are made from the schemas of `crds/`, with whatever a schema leaves open: any text, any
+Documents are made from the schemas of `crds/`, with all that a schema leaves open: any text, any
 number within the bounds, any time of any zone. What the models read is written and read back.
 """
 
@@ -127,7 +127,7 @@ def test_a_grant_is_refused_or_kept_as_it_is(books: Books, document: Json) -> No
 
 @pytest.mark.parametrize("kind", ["ApiKey", "CreditGrant"])
 def test_most_that_is_tried_reaches_the_store(kind: str) -> None:
-    """Or the tests above would say little."""
+    """Or the tests above would prove little."""
     taken: list[bool] = []
 
     @settings(max_examples=100, database=None, derandomize=True)

@@ -101,7 +101,7 @@ def test_the_same_credential_again_is_no_rotation(books: Books) -> None:
     assert live_hashes(books) == 1
 
 
-def test_what_the_row_says_already_is_not_written(books: Books) -> None:
+def test_what_the_row_holds_already_is_not_written(books: Books) -> None:
     first, plaintext = books.issue()
     for _ in range(3):
         again = apply_key(books.database, INSTALLATION, key_object(), credential(plaintext))
@@ -130,7 +130,7 @@ def test_a_change_that_was_decided_by_an_older_row_is_refused(books: Books) -> N
 def test_a_key_that_moves_locks_both_accounts_like_a_charge(
     postgres_server: PostgresServer,
 ) -> None:
-    """While it waits for the first of two accounts, whoever has that one gets the second."""
+    """While it waits for the first of two accounts, the one that has it gets the second."""
     database = Database(postgres_server.create_database(), timeouts=False)
     migrate(database)
     books = Books(database)

@@ -95,7 +95,7 @@ def test_only_the_dead_ones_requests_are_refunded(books: Books) -> None:
 
 
 @pytest.mark.parametrize("hours", [-48, 48])
-def test_no_clock_but_the_watchers_own_says_who_is_dead(books: Books, hours: int) -> None:
+def test_no_clock_but_the_watchers_own_decides_who_is_dead(books: Books, hours: int) -> None:
     """The rows as a stepped clock leaves them: everything is hours older, or younger, than now."""
     books.grant(credits=10)
     renew_lease(books.database, "other", 3600)
@@ -116,7 +116,7 @@ def test_no_clock_but_the_watchers_own_says_who_is_dead(books: Books, hours: int
     assert books.holds() == 5
 
 
-def test_leases_of_two_fleets_are_as_long_as_each_says(books: Books) -> None:
+def test_leases_of_two_fleets_are_as_long_as_each_asks(books: Books) -> None:
     """One with a long lease is not judged by a reaper with a short one, and the other way round."""
     books.grant(credits=10)
     renew_lease(books.database, "long", 3600)

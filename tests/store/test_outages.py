@@ -1,4 +1,4 @@
-"""Why a database does not answer is said in the driver's words, once; a password never is."""
+"""Why a database does not answer is reported in the driver's words, once; a password never is."""
 
 import asyncio
 import shutil
@@ -109,7 +109,7 @@ CAUSES = {
 
 
 @pytest.mark.parametrize("hinder", CAUSES, ids=lambda hinder: hinder.__name__)
-def test_each_cause_is_said_in_the_drivers_words(
+def test_each_cause_is_reported_in_the_drivers_words(
     strict_server: PostgresServer,
     hinder: Callable[[PostgresServer, ExitStack], str],
     caplog: pytest.LogCaptureFixture,
@@ -139,7 +139,7 @@ def test_each_cause_is_said_in_the_drivers_words(
         assert not any(secret in str(error) for error in said)
 
 
-def test_a_server_that_is_full_says_so(
+def test_a_server_that_is_full_reports_it(
     strict_server: PostgresServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     with ExitStack() as stack:
@@ -213,10 +213,10 @@ def test_every_session_has_its_limits(postgres_server: PostgresServer) -> None:
     database.close()
 
 
-def test_a_server_that_says_nothing_is_waited_for_no_longer_than_that(
+def test_a_silent_server_is_waited_for_no_longer_than_that(
     postgres_server: PostgresServer,
 ) -> None:
-    """It is the client that gives up, whatever the server would have waited."""
+    """It is the client that gives up, however long the server would have waited."""
     database = Database(postgres_server.create_database(), answer_seconds=0.3)
     with pytest.raises(DatabaseUnavailable, match=r"no answer within 0\.3 s"):
         database.glance("SELECT pg_sleep(4)")

@@ -43,16 +43,16 @@ def store_at(url: str, sealer: Sealer = SEALER, bytes_max: int = 4096) -> Respon
 
 
 def run(url: str, story: Callable[[ResponseStore], Awaitable[T]], **settings: object) -> T:
-    """Tell one story to a store of its own."""
+    """Act one story on a store of its own."""
 
-    async def tell() -> T:
+    async def act() -> T:
         store = store_at(url, **settings)  # type: ignore[arg-type]  # handed down as they are
         try:
             return await story(store)
         finally:
             await store.close()
 
-    return asyncio.run(tell())
+    return asyncio.run(act())
 
 
 @pytest.fixture
@@ -318,7 +318,7 @@ def own_server() -> Iterator[PostgresServer]:
     server.remove()
 
 
-def test_an_outage_is_told_and_over_when_the_server_is_back(own_server: PostgresServer) -> None:
+def test_an_outage_is_reported_and_over_when_the_server_is_back(own_server: PostgresServer) -> None:
     url = own_server.create_database()
     database = Database(url)
     migrate(database)

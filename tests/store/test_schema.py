@@ -1,4 +1,4 @@
-"""Migrations make exactly the tables that the code names, and say whom they serve."""
+"""Migrations make exactly the tables that the code names, and name whom they serve."""
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -34,7 +34,7 @@ def test_an_empty_database_is_refused_with_a_sentence(database_url: str) -> None
     database.close()
 
 
-def test_a_newer_schema_says_which_releases_it_serves(database: Database) -> None:
+def test_a_newer_schema_states_which_releases_it_serves(database: Database) -> None:
     with database.write() as session:
         session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     check_schema(database)

@@ -56,7 +56,7 @@ def gateway(
 
 
 def series(gateway: GatewayProcess) -> set[str]:
-    """Every series without its value; not what the process says of itself."""
+    """Every series without its value; not what the process reports of itself."""
     lines = gateway.metrics().splitlines()
     return {line.rpartition(" ")[0] for line in lines if line.startswith("faregate_")}
 

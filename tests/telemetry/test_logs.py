@@ -59,7 +59,7 @@ def of_requests(gateway: GatewayProcess) -> list[dict[str, Any]]:
     return [line for line in lines(gateway) if "request_id" in line]
 
 
-def test_a_request_says_who_asked_for_what_and_what_it_cost(make: Make) -> None:
+def test_a_request_shows_who_asked_for_what_and_what_it_cost(make: Make) -> None:
     gateway = make(ACCESS_LOG="1")
     assert ask(gateway, "!answer four") == 200
     assert ask(gateway, "!answer four", model="nobodys") == 404
@@ -79,7 +79,7 @@ def test_a_request_says_who_asked_for_what_and_what_it_cost(make: Make) -> None:
     assert "model" not in refused, "what a client made up is no model"
 
 
-def test_free_requests_are_told_too(make: Make) -> None:
+def test_free_requests_are_reported_too(make: Make) -> None:
     gateway = make(ACCESS_LOG="1")
     gateway.account(gateway.key("alice"))
     assert gateway.stop() == 0
@@ -87,7 +87,7 @@ def test_free_requests_are_told_too(make: Make) -> None:
     assert (told["status"], told["route"], told["key"]) == (200, "free", f"{NAMESPACE}/alice")
 
 
-def test_nothing_is_told_of_requests_unless_it_is_asked_for(make: Make) -> None:
+def test_nothing_is_reported_of_requests_unless_it_is_asked_for(make: Make) -> None:
     gateway = make()
     assert ask(gateway, "!answer four") == 200
     assert ask(gateway, "!error 500") == 502
@@ -96,7 +96,7 @@ def test_nothing_is_told_of_requests_unless_it_is_asked_for(make: Make) -> None:
     assert lines(gateway)[0].keys() == {"time", "level", "logger", "message"}
 
 
-def test_of_a_small_share_every_failure_is_told(make: Make) -> None:
+def test_of_a_small_share_every_failure_is_reported(make: Make) -> None:
     gateway = make(ACCESS_LOG="0.000001")
     for _ in range(20):
         assert ask(gateway, "!answer four") == 200

@@ -110,7 +110,7 @@ def test_a_full_replica_folds_the_rest_and_loses_nothing() -> None:
 
 
 def test_keys_of_one_namespace_leave_room_for_another_s() -> None:
-    """However many keys it makes and uses, what others use is told by its key."""
+    """However many keys it makes and uses, what others use is reported by its key."""
     metrics = Metrics(series_max=200)
     keys = [RequestLabels(f"team/key-{n}", f"team/account-{n}", "kimi-k2.5") for n in range(500)]
     metrics.know([*(labels.key for labels in keys), "other-team/carol-key"])

@@ -135,7 +135,7 @@ def test_without_a_collector_the_clients_trace_goes_through_and_none_is_made_up(
     assert gateway.stop() == 0
 
 
-def test_a_collector_is_told_of_each_charged_request(
+def test_each_charged_request_is_reported_to_a_collector(
     simulated: Simulated, collector: Collector, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     gateway = started(simulated, tmp_path_factory, OTEL_EXPORTER_OTLP_ENDPOINT=collector.url)

@@ -49,7 +49,7 @@ EXTENSIONS = {
 
 #: what a container of an image that Tilt builds runs, before its arguments
 START = ["sh", "/opt/live/start"]
-#: the Kubernetes that Tilt is said to work on: that of `make kind-up`
+#: the Kubernetes that Tilt should work on: that of `make kind-up`
 CONTEXT = "kind-faregate"
 
 

@@ -1,4 +1,4 @@
-"""`make kind-up`: its configuration, and what it says where something is missing."""
+"""`make kind-up`: its configuration, and what it reports where something is missing."""
 
 import os
 import re
@@ -29,7 +29,7 @@ def test_tilt_works_on_the_cluster_that_kind_makes(evaluated: Evaluated) -> None
         assert f"KUBECTL=kubectl --context {CONTEXT}" in button["argv"]
 
 
-def say(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+def run_kind(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run `.dev/kind` where nothing is installed but what is in a folder."""
     for name in ("sh", "dirname", "grep"):
         (folder / name).symlink_to(str(shutil.which(name)))
@@ -42,8 +42,8 @@ def say(folder: Path, *arguments: str, **variables: str) -> subprocess.Completed
     )
 
 
-def test_without_kind_it_says_how_to_get_it(tmp_path: Path) -> None:
-    done = say(tmp_path, "up")
+def test_without_kind_it_states_how_to_get_it(tmp_path: Path) -> None:
+    done = run_kind(tmp_path, "up")
     assert done.returncode == 1
     (command,) = re.findall(
         r"^  (go install sigs\.k8s\.io/kind@v\d+\.\d+\.\d+)$", done.stderr, re.M
@@ -52,22 +52,22 @@ def test_without_kind_it_says_how_to_get_it(tmp_path: Path) -> None:
     assert command.endswith(f"@{VERSION}"), "the cluster's tests take another kind"
 
 
-def test_without_docker_it_says_so(tmp_path: Path) -> None:
+def test_without_docker_it_reports_it(tmp_path: Path) -> None:
     (tmp_path / "kind").symlink_to(str(shutil.which("true")))
-    done = say(tmp_path, "up")
+    done = run_kind(tmp_path, "up")
     assert done.returncode == 1
     assert done.stderr.startswith("No Docker engine answers")
 
 
 def test_an_unknown_act_is_refused(tmp_path: Path) -> None:
-    assert say(tmp_path).stderr == "usage: .dev/kind up | down\n"
+    assert run_kind(tmp_path).stderr == "usage: .dev/kind up | down\n"
 
 
 def test_another_node_image_is_given_to_kind(tmp_path: Path) -> None:
     written = tmp_path / "arguments"
     put(tmp_path, "kind", f'[ "$1" = get ] || echo "$@" >> {written}')
     put(tmp_path, "docker", "exit 0")
-    done = say(tmp_path, "up", KIND_NODE_IMAGE="registry.example/node:v1")
+    done = run_kind(tmp_path, "up", KIND_NODE_IMAGE="registry.example/node:v1")
     assert done.returncode == 0, done.stderr
     assert written.read_text().split()[-2:] == ["--image", "registry.example/node:v1"]
 

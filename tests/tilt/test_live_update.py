@@ -1,4 +1,4 @@
-"""The start of a pod under Tilt, run for real: a changed file starts the process anew."""
+"""The start of a pod under Tilt, run for real: a changed file starts the process again."""
 
 import os
 import shutil

@@ -11,7 +11,7 @@ from gateway_operator.settings import OperatorSettings
 from tests.harness.pages import ROOT, columns, section, tables
 from tests.tilt.evaluated import START, Evaluated, live_files
 
-#: kinds that Tilt makes a resource of by itself: they have pods, or an image that Tilt was told of
+#: kinds that Tilt makes a resource of by itself: they have pods, or an image that Tilt knows of
 WORKLOADS = {"Deployment", "StatefulSet", "Job", "DaemonSet", "Pod", "GatewayFleet"}
 
 
@@ -69,7 +69,7 @@ def test_the_resources_come_up_in_the_right_order(evaluated: Evaluated) -> None:
     }
 
 
-def test_the_docs_tell_of_every_resource_and_port(evaluated: Evaluated) -> None:
+def test_the_docs_name_every_resource_and_port(evaluated: Evaluated) -> None:
     told = columns(tables(section("how-to/develop.md", "Tilt"))[0], 2)
     ports = {
         name: {forward.arguments["local_port"] for forward in call.get("port_forwards", [])}

@@ -93,7 +93,7 @@ class Call(Struct):
     arguments: str
 
 
-class Said(Struct):
+class Spoken(Struct):
     """An answer in no dialect. `whole` is the object a client ends up with; usage counts cached
     tokens as input and reasoning as output."""
 
@@ -109,7 +109,7 @@ class Said(Struct):
     whole: dict[str, Any]
 
 
-def read(dialect: str, response: httpx.Response) -> Said:
+def read(dialect: str, response: httpx.Response) -> Spoken:
     """Read an answer of either kind; fails where it breaks a rule of its dialect."""
     assert response.status_code == 200, response.text
     streamed = response.headers["content-type"].startswith("text/event-stream")
@@ -171,10 +171,10 @@ def _add_delta(message: dict[str, Any], delta: dict[str, Any]) -> None:
         function["arguments"] += piece["function"].get("arguments") or ""
 
 
-def _read_chat(whole: dict[str, Any]) -> Said:
+def _read_chat(whole: dict[str, Any]) -> Spoken:
     choice = whole["choices"][0]
     message, usage = choice["message"], whole.get("usage") or {}
-    return Said(
+    return Spoken(
         model=whole["model"],
         text=message.get("content") or "",
         reasoning=message.get("reasoning_content") or "",
@@ -200,13 +200,13 @@ def _join_message(response: httpx.Response) -> dict[str, Any]:
     return message
 
 
-def _read_message(whole: dict[str, Any]) -> Said:
+def _read_message(whole: dict[str, Any]) -> Spoken:
     assert whole["type"] == "message"
     assert whole["role"] == "assistant"
     usage = whole["usage"]
     cached = usage["cache_read_input_tokens"]
     content = whole["content"]
-    return Said(
+    return Spoken(
         model=whole["model"],
         text="".join(_members(content, "text")),
         reasoning="".join(_members(content, "thinking")),
@@ -228,10 +228,10 @@ def _members(blocks: list[dict[str, Any]], kind: str) -> Iterator[str]:
     return (block[kind] for block in blocks if block["type"] == kind)
 
 
-def _read_response(whole: dict[str, Any]) -> Said:
+def _read_response(whole: dict[str, Any]) -> Spoken:
     usage = whole["usage"] or _NO_USAGE
     output = whole["output"]
-    return Said(
+    return Spoken(
         model=whole["model"],
         text="".join(
             part.get("text", "")

@@ -165,7 +165,7 @@ def test_trap_13_a_cache_is_warmed_with_no_tokens_at_all(client: Client) -> None
     assert sent.upstream["max_completion_tokens"] == 1
 
 
-def test_trap_13_the_web_search_helper_is_told_that_there_is_none(client: Client) -> None:
+def test_trap_13_the_web_search_helper_learns_that_there_is_none(client: Client) -> None:
     tool = {"type": "web_search_20250305", "name": "web_search", "max_uses": 8}
     sent = ask_claude(client, claude_code(CLAUDE_START, tools=[tool]))
     assert sent.response.status_code == 400

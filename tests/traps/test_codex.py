@@ -64,7 +64,7 @@ def codex(input: list[Object], **more: Any) -> Object:
     }
 
 
-def says(text: str) -> Object:
+def user_message(text: str) -> Object:
     content = [{"type": "input_text", "text": text}]
     return {"type": "message", "role": "user", "id": "msg_2", "content": content}
 
@@ -76,7 +76,7 @@ def done_items(content: str) -> list[Object]:
 
 @every_model
 def test_trap_11_codex_is_served_by_every_family(client: Client, model: str) -> None:
-    sent = client.send("responses", codex([says("Hi")], model=model))
+    sent = client.send("responses", codex([user_message("Hi")], model=model))
     names = [tool["function"]["name"] for tool in sent.upstream["tools"]]
     assert names == [
         "exec_command",
@@ -100,7 +100,7 @@ def test_trap_11_calls_come_back_as_the_client_named_its_tools(client: Client) -
         "tool_search": {"query": "files"},
     }
     script = "\n".join(f"!tool {name} {json.dumps(value)}" for name, value in arguments.items())
-    sent = client.send("responses", codex([says(script)]))
+    sent = client.send("responses", codex([user_message(script)]))
     read("responses", sent.response)  # the sequence is judged
     function_call, custom, namespaced, shell, search = done_items(sent.response.text)
     assert function_call["type"] == "function_call"
@@ -118,7 +118,7 @@ def test_trap_11_calls_come_back_as_the_client_named_its_tools(client: Client) -
 
 
 def test_trap_11_the_next_turn_holds_what_was_called_and_what_came_of_it(client: Client) -> None:
-    asked = says(
+    asked = user_message(
         "!reason Hm.\n"
         '!tool exec_command {"cmd":"ls"}\n'
         '!tool mcp__files__read {"at":"a"}\n'
@@ -153,7 +153,9 @@ def test_trap_11_the_next_turn_holds_what_was_called_and_what_came_of_it(client:
 def test_trap_11_a_tool_that_nobody_runs_is_refused_where_it_is_the_only_one(
     client: Client,
 ) -> None:
-    sent = client.send("responses", codex([says("Hi")], tools=[{"type": "image_generation"}]))
+    sent = client.send(
+        "responses", codex([user_message("Hi")], tools=[{"type": "image_generation"}])
+    )
     assert sent.response.status_code == 400
     assert sent.response.json()["error"]["code"] == "unsupported_parameter"
     assert sent.bodies == []

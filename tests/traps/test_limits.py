@@ -83,7 +83,7 @@ UPSTREAM_FAULTS: list[tuple[str, int, str, str, int, str, bool]] = [
 @every_dialect
 @either_way
 @pytest.mark.parametrize("case", UPSTREAM_FAULTS, ids=lambda case: case[0])
-def test_trap_12_an_upstreams_fault_is_told_as_the_dialect_tells_it(
+def test_trap_12_an_upstreams_fault_is_reported_as_the_dialect_does_it(
     client: Client, dialect: str, stream: bool, case: tuple[str, int, str, str, int, str, bool]
 ) -> None:
     """And asked once: who retries inside, and lets the client retry too, multiplies the load."""
@@ -125,7 +125,7 @@ def test_trap_12_a_dying_upstream_is_an_error_and_never_a_clean_end(
 
 @every_dialect
 @either_way
-def test_trap_12_a_full_context_is_told_in_the_words_that_clients_know(
+def test_trap_12_a_full_context_is_reported_in_the_words_that_clients_know(
     client: Client, dialect: str, stream: bool
 ) -> None:
     cap = "max_output_tokens" if dialect == "responses" else "max_tokens"
@@ -170,7 +170,7 @@ def test_trap_12_an_unknown_model_is_named(client: Client, dialect: str) -> None
 
 @every_dialect
 @either_way
-def test_trap_15_reasoning_may_eat_a_small_cap_and_the_answer_says_so(
+def test_trap_15_reasoning_may_eat_a_small_cap_and_the_answer_reports_it(
     client: Client, dialect: str, stream: bool
 ) -> None:
     cap = "max_output_tokens" if dialect == "responses" else "max_tokens"
@@ -237,7 +237,7 @@ def test_trap_15_nothing_is_fetched_for_anyone(client: Client, dialect: str, url
 
 
 @every_dialect
-def test_trap_15_a_model_without_eyes_says_so(client: Client, dialect: str) -> None:
+def test_trap_15_a_model_without_eyes_reports_it(client: Client, dialect: str) -> None:
     url = f"data:image/png;base64,{PIXEL}"
     sent = client.send(dialect, see(dialect, image(dialect, url), model="thinker"))
     assert sent.response.status_code == 400

@@ -44,7 +44,7 @@ STOCK: dict[str, dict[str, Any]] = {
     },
     "messages": {"temperature": 0.7, "top_p": 0.9},
 }
-#: families that always reason, whatever they are told
+#: families that always reason, no matter what they are asked
 ALWAYS = ("coder", "thinker")
 OFF: dict[str, dict[str, Any]] = {
     "chat": {"reasoning_effort": "none"},
@@ -53,8 +53,8 @@ OFF: dict[str, dict[str, Any]] = {
 }
 
 
-def told(body: dict[str, Any]) -> bool | None:
-    """True if the upstream was told to reason; None where it was told nothing."""
+def asked_to_reason(body: dict[str, Any]) -> bool | None:
+    """True if the upstream was asked to reason; None where it was asked nothing."""
     if "thinking" in body:
         assert body["thinking"] in ({"type": "enabled"}, {"type": "disabled"})
         return bool(body["thinking"]["type"] == "enabled")
@@ -133,7 +133,7 @@ def test_trap_04_forcing_a_tool_switches_thinking_off_where_both_cannot_be(
     offered = [function(dialect, "look"), function(dialect, "leap")]
     choice = forced(dialect, name)
     sent = client.ask(dialect, "Go", stream=stream, tools=offered, **choice, **reasoning(dialect))
-    assert told(sent.upstream) is False
+    assert asked_to_reason(sent.upstream) is False
     assert len(sent.upstream["tools"]) == 2
     named = {"type": "function", "function": {"name": "look"}}
     assert sent.upstream["tool_choice"] == ("required" if name is None else named)
@@ -153,7 +153,7 @@ def test_trap_04_where_a_named_tool_is_ignored_it_is_the_only_one_offered(
     )
     assert [tool["function"]["name"] for tool in sent.upstream["tools"]] == ["leap"]
     assert sent.upstream["tool_choice"] == "required"
-    assert told(sent.upstream) is True
+    assert asked_to_reason(sent.upstream) is True
     assert [call.name for call in read(dialect, sent.response).calls] == ["leap"]
 
 
@@ -198,7 +198,7 @@ def test_every_family_takes_what_stock_clients_send(
     thinks = wish == "on" and not (model == "kimi-k2.5" and choice != "free")
     thinks = thinks or model in ALWAYS
     is_silent = model == "thinker" or (model == "open" and wish == "silent")
-    assert told(sent.upstream) == (None if is_silent else thinks)
+    assert asked_to_reason(sent.upstream) == (None if is_silent else thinks)
     said = read(dialect, sent.response)
     assert bool(said.reasoning) is thinks
     assert said.model == model
@@ -238,5 +238,5 @@ def test_contradictions_are_no_error_and_off_wins(client: Client) -> None:
     ]
     for dialect, wish in source:
         sent = client.ask(dialect, "Hi", **wish)
-        assert told(sent.upstream) is False
+        assert asked_to_reason(sent.upstream) is False
         assert sent.response.headers["x-credits-charged"] == str(PRICE)

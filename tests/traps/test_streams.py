@@ -59,7 +59,7 @@ def ask_everything(client: Client, dialect: str, way: str, *, stream: bool) -> A
 def test_trap_05_usage_is_found_wherever_the_upstream_puts_it(
     client: Client, dialect: str, stream: bool, cached: int
 ) -> None:
-    """The same tokens and the same credits, whatever the place."""
+    """The same tokens and the same credits, in each place."""
     more: dict[str, Any] = {"stream_options": {"include_usage": True}} if stream else {}
     told = set()
     for place in ("final", "choice", "both", "finish"):
@@ -79,7 +79,7 @@ def test_trap_05_usage_is_found_wherever_the_upstream_puts_it(
 
 @every_dialect
 @either_way
-def test_trap_05_an_upstream_that_tells_no_usage_is_served_and_charged(
+def test_trap_05_an_upstream_that_reports_no_usage_is_served_and_charged(
     client: Client, dialect: str, stream: bool
 ) -> None:
     sent = client.ask(dialect, "!usage none", stream=stream)
@@ -153,7 +153,7 @@ def test_trap_06_the_released_sdk_puts_every_stream_together(client: Client, way
 
 
 @either_way
-def test_trap_07_a_call_is_a_stop_for_tool_use_whatever_the_upstream_says(
+def test_trap_07_a_call_is_a_stop_for_tool_use_whatever_the_upstream_states(
     client: Client, stream: bool
 ) -> None:
     for way, reason in (("!finish stop", "tool_use"), ("!length", "max_tokens")):

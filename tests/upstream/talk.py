@@ -87,6 +87,6 @@ async def read_all(reply: HttpUpstreamResponse) -> list[Chunk]:
     return chunks
 
 
-def told(chunks: list[Chunk]) -> str:
+def text_of(chunks: list[Chunk]) -> str:
     events = [each for chunk in chunks for each in chunk.events()]
     return "".join(each.text for each in events if isinstance(each, Text))

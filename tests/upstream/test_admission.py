@@ -29,7 +29,7 @@ def of(number: int) -> Holder:
 
 
 def with_admission(story: Callable[[UpstreamAdmission], Awaitable[None]], **spec: Any) -> None:
-    """Tell a story of one gate, and see that nothing is left of it."""
+    """Act a story of one gate, and see that nothing is left of it."""
 
     async def run() -> None:
         described = UpstreamSpec(name="main", url=URL, **spec)
@@ -57,7 +57,7 @@ async def begun(*waits: "asyncio.Task[Any]") -> None:
     assert not any(wait.done() for wait in waits)
 
 
-def test_there_are_as_many_places_as_the_spec_says() -> None:
+def test_there_are_as_many_places_as_the_spec_states() -> None:
     async def story(admission: UpstreamAdmission) -> None:
         permits = [entered(admission) for _ in range(3)]
         assert admission.try_acquire(of(1)) is None

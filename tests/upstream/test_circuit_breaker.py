@@ -23,7 +23,7 @@ def fail(
     asked: float | None = None,
     account: int | None = None,
 ) -> None:
-    """A failure, as long as nothing else is said one that no account can cause."""
+    """A failure, unless stated otherwise one that no account can cause."""
     circuit.fail(now, account, probe, asked)
 
 

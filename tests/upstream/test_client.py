@@ -26,7 +26,7 @@ from gateway.dialects.chat.endpoint import ChatEndpoint
 from gateway.dialects.messages.endpoint import MessagesEndpoint
 from gateway.upstream.client import UpstreamClient
 from gateway.upstream.simulated.server import running
-from tests.upstream.talk import LIMITS, answer, read_all, send, socket_that, told, upstream_at
+from tests.upstream.talk import LIMITS, answer, read_all, send, socket_that, text_of, upstream_at
 
 
 def ask(script: str, **members: Any) -> tuple[str, Usage | None]:
@@ -36,7 +36,7 @@ def ask(script: str, **members: Any) -> tuple[str, Usage | None]:
         async with running() as url, upstream_at(url) as upstream:
             reply = await send(upstream, script, stream=True, **members)
             try:
-                return told(await read_all(reply)), reply.usage
+                return text_of(await read_all(reply)), reply.usage
             finally:
                 reply.close()
 
@@ -96,7 +96,7 @@ def test_failures_of_an_upstream(script: str, kind: type[FaregateError]) -> None
     assert type(fail(script)) is kind
 
 
-def test_a_quota_of_ours_tells_the_client_nothing_of_our_account() -> None:
+def test_a_quota_of_ours_shows_the_client_nothing_of_our_account() -> None:
     error = fail("!error 429 rate_limit_reached_error 2")
     assert error.retry_after_seconds == 2
     assert "org-" not in error.message

@@ -37,7 +37,7 @@ from tests.upstream.talk import (
     read_all,
     send,
     socket_that,
-    told,
+    text_of,
     upstream_at,
 )
 
@@ -53,7 +53,7 @@ def play(serve: Serve, limits: FleetLimits = LIMITS, streaming: bool = True) -> 
                 return error
             try:
                 return (
-                    told(await read_all(reply))
+                    text_of(await read_all(reply))
                     if streaming
                     else await reply.answer(WorkerThread(), ("team-a", "team-a/alice"))
                 )
@@ -246,21 +246,21 @@ QUICK = FleetLimits(upstream_silence_seconds=0.1, upstream_connect_seconds=0.2)
 
 
 def test_silence_ends_in_a_timeout_before_and_within_the_answer() -> None:
-    async def say_nothing(head: bytes, writer: asyncio.StreamWriter) -> None:
+    async def stay_silent(head: bytes, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(30)
 
     async def stall(head: bytes, writer: asyncio.StreamWriter) -> None:
         writer.write(STREAM_HEAD + chunked(stream(chunk({"content": "x"}))))
         await asyncio.sleep(30)
 
-    for serve in (say_nothing, stall):
+    for serve in (stay_silent, stall):
         began = time.monotonic()
         assert type(play(serve, QUICK)) is UpstreamTimeout
         assert time.monotonic() - began < 5
 
 
 class SlowReader:
-    """A client that does not read for a while, in front of an upstream that has much to say."""
+    """A client that does not read for a while, in front of an upstream that has much to send."""
 
     WAIT_SECONDS = 1.5
 
@@ -280,7 +280,7 @@ class SlowReader:
             await asyncio.sleep(self.WAIT_SECONDS)
             self._over.set()
             try:
-                return told(await read_all(reply))
+                return text_of(await read_all(reply))
             except FaregateError as error:
                 return error
             finally:
@@ -328,7 +328,7 @@ def test_what_breaks_behind_all_choices_that_were_asked_for_was_complete(
         async with socket_that(serve) as url, upstream_at(url, None, limits) as upstream:
             reply = await send(upstream, "hello", stream=True, sampling=Sampling(n=choices))
             try:
-                return told(await read_all(reply))
+                return text_of(await read_all(reply))
             except FaregateError as error:
                 return error
             finally:

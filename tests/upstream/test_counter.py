@@ -51,15 +51,15 @@ def test_the_upstream_counts_model_and_messages() -> None:
 
 
 @pytest.mark.parametrize("script", ["!error 500", "!error 429", "!error 404"])
-def test_an_upstream_that_fails_says_nothing(script: str) -> None:
+def test_an_upstream_that_fails_proves_nothing(script: str) -> None:
     assert count(rendered(script)) is None
 
 
-def test_an_upstream_that_refuses_the_credential_says_nothing() -> None:
+def test_an_upstream_that_refuses_the_credential_proves_nothing() -> None:
     assert count(rendered("four words are here"), "sk-other") is None
 
 
-def test_an_upstream_that_knows_no_such_model_says_nothing() -> None:
+def test_an_upstream_that_knows_no_such_model_proves_nothing() -> None:
     assert count(rendered("hello", "kimi-gone")) is None
 
 
@@ -72,7 +72,7 @@ def test_an_upstream_is_not_waited_for_longer_than_allowed(
     assert time.monotonic() - began < 10
 
 
-def test_nobody_there_says_nothing() -> None:
+def test_nobody_there_proves_nothing() -> None:
     async def run() -> int | None:
         async with running() as url:
             pass
@@ -126,7 +126,7 @@ def test_a_messages_upstream_counts_tools_too() -> None:
         b"x" * 99999,
     ],
 )
-def test_an_answer_that_is_none_says_nothing(data: bytes) -> None:
+def test_an_answer_that_is_none_proves_nothing(data: bytes) -> None:
     async def ask(url: str) -> Any:
         return await counter_at(url).count(rendered("hello"))
 

@@ -141,7 +141,7 @@ def _read_parts(value: Any) -> tuple[str, str]:
 
 
 def _text(value: Any) -> str:
-    """A string, or the text of what else says something; nothing for null, false, [] and {}."""
+    """A string, or the text of what else holds something; nothing for null, false, [] and {}."""
     if isinstance(value, str):
         return value
     return _encode(value).decode() if value or type(value) in (int, float) else ""

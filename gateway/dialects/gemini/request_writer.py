@@ -55,7 +55,7 @@ _BEGINNING = "(the conversation goes on)"
 _NO_SIGNATURE = "skip_thought_signature_validator"
 #: as much thinking as the model finds right
 _AS_NEEDED = -1
-#: members of a schema that say nothing without properties
+#: members of a schema that mean nothing without properties
 _SHAPE = frozenset({"type", "properties", "required", "additionalProperties", "$schema", "title"})
 
 
@@ -107,7 +107,7 @@ def _write_config(request: Request, resolution: Resolution, prepared: Prepared) 
 
 
 def _thinking(resolution: Resolution) -> Object:
-    """Say whether to reason, and how hard, so that what is billed is what runs."""
+    """State whether to reason, and how hard, so that what is billed is what runs."""
     profile = resolution.model.profile
     if not resolution.reasoning:
         return {} if profile.spelling == "none" else {"thinkingBudget": 0}

@@ -65,7 +65,7 @@ def render_chunks(answer: Answer, envelope: Envelope, script: Script) -> Iterato
 
 
 def render_end(answer: Answer, envelope: Envelope, script: Script) -> bytes:
-    """The event that says how it ended; it brings the text's signature, at no text."""
+    """The event that states how it ended; it brings the text's signature, at no text."""
     if script.block is not None:
         return _encode(_blocked(answer, envelope, script.block))
     has_text = answer.content and not answer.calls

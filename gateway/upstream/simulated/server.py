@@ -28,7 +28,7 @@ class _Protocol(HttpToolsProtocol):
 
     Closing the transport is what a vanished upstream looks like from outside: written bytes still
     leave, then the connection ends within the body. uvicorn takes it for a client that went away
-    and has nothing to say about it.
+    and reports nothing about it.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:

@@ -92,7 +92,7 @@ _GEMINI = Wire(
 
 
 def gemini_wire(model: str, verb: str) -> Wire:
-    """The Gemini dialect, in which the path says what is wanted of which model."""
+    """The Gemini dialect, in which the path names what is wanted of which model."""
     if verb == "countTokens":
         return replace(_GEMINI, read_body=partial(gemini_rules.read_count, model))
     is_stream = verb == "streamGenerateContent"

@@ -58,7 +58,7 @@ async def answer(kind: str, prompt: str) -> dict[str, Any]:
 def main() -> None:
     try:
         told = asyncio.run(answer(sys.argv[1], sys.stdin.read()))
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is told
+    except Exception as error:  # noqa: BLE001 - each kind is reported
         told = {"error": str(error), "status": getattr(error, "status_code", None)}
     print(json.dumps(told))
 

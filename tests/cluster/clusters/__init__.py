@@ -12,7 +12,7 @@ KUBECONFIG = "FAREGATE_TEST_KUBECONFIG"
 
 
 def choose() -> Cluster:
-    """The first that can be had here; `why_not` of the last one says what is missing."""
+    """The first that can be had here; `why_not` of the last one names what is missing."""
     if os.environ.get(KUBECONFIG):
         return Named(os.environ[KUBECONFIG])
     if answers("docker", "info") and can_have_images():

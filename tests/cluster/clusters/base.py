@@ -14,7 +14,7 @@ class Way(NamedTuple):
 
 
 class Cluster(Protocol):
-    """One cluster. Everything may be repeated; whoever was killed in between is forgiven."""
+    """One cluster. Everything may be repeated; a run that was killed in between is forgiven."""
 
     name: str
     title: str

@@ -8,7 +8,7 @@ from tests.cluster.clusters.images import Image
 
 
 def run(*arguments: str, given: str | None = None) -> str:
-    """Run a program; its standard output. Ends the run with what it said when it fails."""
+    """Run a program; its standard output. Ends the run with what it printed when it fails."""
     done = subprocess.run(arguments, capture_output=True, text=True, input=given)
     if done.returncode:
         sys.exit(f"{' '.join(arguments[:4])} …: {(done.stdout + done.stderr).strip()[-2000:]}")

@@ -35,7 +35,7 @@ class Image:
 
     @cached_property
     def tag(self) -> str:
-        """The hash of its inputs, 16 hexadecimal digits; taken once, whatever changes later."""
+        """The hash of its inputs, 16 hexadecimal digits; later changes do not count."""
         digest = hashlib.sha256(self.parent.tag.encode() if self.parent else b"")
         for path in sorted(file for given in self.inputs for file in _files(given)):
             digest.update(f"{path.relative_to(_ROOT)}\0{path.stat().st_mode}\0".encode())

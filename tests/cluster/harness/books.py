@@ -27,7 +27,7 @@ class Books:
         return self._run("pg_dump -h /tmp -U faregate faregate")
 
     def restore(self, dump: str) -> None:
-        """The database as it was then; whoever is connected is thrown out."""
+        """The database as it was then; all that are connected are thrown out."""
         self._run("dropdb --force -h /tmp -U faregate faregate")
         self._run("createdb -h /tmp -U faregate faregate")
         self._run("psql -q -v ON_ERROR_STOP=1 -h /tmp -U faregate faregate", dump)

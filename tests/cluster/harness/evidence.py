@@ -14,7 +14,7 @@ def redacted(text: str) -> str:
 
 
 def collect(kube: Kube, namespace: str) -> list[tuple[str, str]]:
-    """Title and text of each piece; what cannot be had says why."""
+    """Title and text of each piece; what cannot be had states why."""
     pieces = [
         ("objects", ["get", "all", "-A", "-o", "wide"]),
         ("ours", ["get", "faregate", "-A", "-o", "wide"]),

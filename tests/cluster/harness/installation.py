@@ -49,7 +49,7 @@ class Key(str):
 
 
 class Installation:
-    """One release of the chart. `ensure` has it there whatever an earlier story did to it."""
+    """One release of the chart. `ensure` has it there no matter what an earlier story did to it."""
 
     release = "faregate"
     fleet = "faregate"
@@ -143,7 +143,7 @@ class Installation:
         return dict(json.loads(found) or {})
 
     def helm(self, *arguments: str, seconds: float = 120) -> str:
-        """Run helm in the release's namespace. Raises `KubectlFailed` with what it said."""
+        """Run helm in the release's namespace. Raises `KubectlFailed` with what it printed."""
         line = ["helm", *arguments, "--namespace", self.namespace]
         done = subprocess.run(line, capture_output=True, text=True, timeout=seconds)
         if done.returncode:
@@ -224,7 +224,7 @@ class Installation:
     # -- what must be true ---------------------------------------------------------------------
 
     def check(self, *namespaces: str, seconds: float = 90) -> None:
-        """The invariant: the books are right, dead keys are dead, every object says how it is."""
+        """The invariant: the books are right, dead keys are dead, each object reports its state."""
         wait_until(lambda: not self.unsettled(*namespaces), "every object to settle", seconds)
         self.audit()
         with self.replicas() as replicas:
@@ -244,7 +244,7 @@ class Installation:
             for kind in _KINDS
             for one in self.kube.all(kind)
             if not namespaces or one["metadata"]["namespace"] in namespaces
-            if "deletionTimestamp" not in one["metadata"] and not is_settled(one)
+            if "deletionTimestamp" not in one["metadata"] and not is_up_to_date(one)
         ]
 
     def audit(self) -> str:
@@ -272,7 +272,7 @@ class Installation:
         return self.kube("logs", "-n", self.namespace, "-l", labels, "--tail=-1")
 
 
-def is_settled(found: Document) -> bool:
+def is_up_to_date(found: Document) -> bool:
     """Ready, or Stalled; both with a reason."""
     ready, stalled = condition(found, "Ready"), condition(found, "Stalled")
     if ready.get("status") == "True":

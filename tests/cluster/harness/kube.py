@@ -14,13 +14,13 @@ _SECONDS = 60.0
 
 
 class KubectlFailed(Exception):
-    """kubectl said no; the message is what it said."""
+    """kubectl refused; the message is what it printed."""
 
 
 def wait_until(
     condition: Callable[[], object], what: str, seconds: float, *, pause: float = 0.25
 ) -> float:
-    """Poll until a condition is true; the seconds it took. What kubectl cannot say is not true.
+    """Poll until a condition is true; the seconds it took. What kubectl cannot report is not true.
 
     Fails with the last reason when the time is over.
     """

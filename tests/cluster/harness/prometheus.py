@@ -1,4 +1,4 @@
-"""A Prometheus in a pod, configured as the documentation says, with the chart's rules.
+"""A Prometheus in a pod, configured as the documentation asks, with the chart's rules.
 
 No registry gives an image of it, and Debian's package finds no pods: the program is the one that is
 built beside those of the local node, and is copied into a pod that waits for it.

@@ -16,15 +16,15 @@ import sys
 from pathlib import Path
 
 from tests.cluster.local import images, network, node, processes, programs
-from tests.cluster.local.commands import Failed, Step, say
+from tests.cluster.local.commands import Failed, Step, announce
 
 
 def main(arguments: list[str]) -> int:
-    """Run one command; what went wrong is said in a sentence, with exit code 1."""
+    """Run one command; what went wrong is reported in a sentence, with exit code 1."""
     try:
         return _run(arguments)
     except (Failed, OSError) as error:
-        say(f"local cluster: {error}")
+        announce(f"local cluster: {error}")
         return 1
 
 
@@ -51,7 +51,7 @@ def _run(arguments: list[str]) -> int:
             line = network.command(command)
             os.execvpe(line[0], line, network.environment())
         case _:
-            say(__doc__ or "")
+            announce(__doc__ or "")
             return 2
     return 0
 

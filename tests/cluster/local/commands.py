@@ -11,7 +11,7 @@ from tests.cluster.local import places
 
 
 class Failed(Exception):
-    """A program ended badly; the text is what it said last."""
+    """A program ended badly; the text is what it printed last."""
 
 
 def run(
@@ -43,7 +43,7 @@ def run(
 
 
 def succeeds(*arguments: object) -> bool:
-    """True if a program ends well; what it says is of no interest."""
+    """True if a program ends well; what it prints is of no interest."""
     try:
         run(*arguments)
     except (Failed, OSError):
@@ -57,21 +57,21 @@ def inside(*arguments: object) -> list[str]:
     return [*enter, *(str(argument) for argument in arguments)]
 
 
-def say(text: str) -> None:
+def announce(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
 class Step:
-    """A long step: says that it begins, and how long it took when it is done."""
+    """A long step: reports that it begins, and how long it took when it is done."""
 
     def __init__(self, title: str) -> None:
         self._title = title
         self._began = 0.0
 
     def __enter__(self) -> None:
-        say(f"  {self._title} …")
+        announce(f"  {self._title} …")
         self._began = time.monotonic()
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         word = "done" if kind is None else "failed"
-        say(f"  {self._title}: {word} after {time.monotonic() - self._began:.0f} s")
+        announce(f"  {self._title}: {word} after {time.monotonic() - self._began:.0f} s")

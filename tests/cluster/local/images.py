@@ -160,7 +160,7 @@ def name(tag: str, other: str) -> None:
 
 
 def forget(family: str, keep: Iterable[str]) -> None:
-    """Forget the images of a family (a repository) but for some tags, and layers of no image."""
+    """Forget the images of a family (a repository) except some tags, and layers of no image."""
     with _alone():
         listed = run(*_BUILDAH, "images", "--format", "{{.Name}}:{{.Tag}}").split()
         for tag in listed:

@@ -1,4 +1,4 @@
-"""The node: brings its components up, says what runs, and takes everything down again."""
+"""The node: brings its components up, reports what runs, and takes everything down again."""
 
 import contextlib
 import fcntl
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.cluster.local import images, network, places, processes, programs, texts
-from tests.cluster.local.commands import Failed, inside, run, say, succeeds
+from tests.cluster.local.commands import Failed, announce, inside, run, succeeds
 from tests.cluster.local.places import ADMIN, BIN, CERTIFICATES, SOCKET, STATE
 
 COMPONENTS = (
@@ -149,7 +149,7 @@ def down() -> None:
         _remove_cgroups()
         shutil.rmtree(STATE, ignore_errors=True)
         if STATE.exists():
-            say(f"could not remove all of {STATE}")
+            announce(f"could not remove all of {STATE}")
 
 
 def _pods() -> tuple[list[str], set[str]]:

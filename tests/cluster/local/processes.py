@@ -1,7 +1,7 @@
 """The node's processes: each is known by its number and its time of start, so that a number that
 was given to somebody else is never taken for ours.
 
-A component that ends by itself is started anew, as a kubelet does with those of other clusters: a
+A component that ends by itself is started again, as a kubelet does with those of other clusters: a
 scheduler, for one, ends itself when what it sees after an API server's restart is older than what
 it knew.
 """

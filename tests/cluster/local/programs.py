@@ -54,7 +54,7 @@ _OTHERS = {
 #: Prometheus finds pods and nothing else, which spares it the clients of all clouds; and it runs in
 #: any image. That of Debian finds no pods.
 _TAGS = {"prometheus": "remove_all_sd,enable_kubernetes_sd,netgo,osusergo"}
-#: replacements that Traefik's own module makes; they do not reach whoever requires it
+#: replacements that Traefik's own module makes; they do not reach a module that requires it
 _REPLACED = {
     "traefik": "\nreplace (\n"
     "\tgithub.com/abbot/go-http-auth => "

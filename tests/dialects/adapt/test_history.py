@@ -1,4 +1,4 @@
-"""The strict rules hold of the upstream's messages, whatever history a client sends."""
+"""The strict rules hold of the upstream's messages, for every history a client may send."""
 
 from typing import Any
 
@@ -69,7 +69,7 @@ def test_an_unanswered_call_gets_a_result() -> None:
         assert fixed[3:] == following
 
 
-def test_a_result_without_its_call_is_told_by_the_user() -> None:
+def test_a_result_without_its_call_is_sent_as_the_users() -> None:
     fixed = fix(HELLO, result("x", TextPart("42")), LATER)
     assert isinstance(fixed[1], UserMessage)
     assert "42" in text_of(fixed[1])
@@ -99,7 +99,7 @@ def test_ids_that_come_back_every_turn_are_paired_within_their_turn() -> None:
     assert fix(*turns) == turns
 
 
-def test_equal_ids_in_one_message_are_told_apart() -> None:
+def test_equal_ids_in_one_message_are_distinguished() -> None:
     fixed = fix(
         calls("a", "a", ""),
         result("a", TextPart("1")),

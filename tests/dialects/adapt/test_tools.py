@@ -50,7 +50,7 @@ def test_parameters_are_an_object_with_members(
     ],
 )
 @pytest.mark.parametrize(("given", "expected"), SCHEMAS)
-def test_every_dialect_sends_the_mended_schema(
+def test_every_dialect_sends_the_repaired_schema(
     write: Callable[..., Any],
     path: tuple[str, ...],
     given: dict[str, Any] | None,

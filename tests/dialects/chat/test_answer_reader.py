@@ -100,7 +100,7 @@ def test_a_call_makes_stop_a_call(reason: str, expected: Any) -> None:
 
 
 @pytest.mark.parametrize("member", ["stop_reason", "matched_stop"])
-def test_the_stop_sequence_that_matched_is_told_where_it_is_known(member: str) -> None:
+def test_the_stop_sequence_that_matched_is_reported_where_it_is_known(member: str) -> None:
     assert decode(chunk({}, "stop", choice={member: "END"})) == [Finished("stop", "END")]
     assert decode(chunk({}, "stop", choice={member: 151645})) == [Finished("stop")]
     assert decode(chunk({}, "length", choice={member: "END"})) == [Finished("length")]
@@ -169,11 +169,11 @@ def test_a_refusal_is_its_own_event() -> None:
     assert decode(chunk({"refusal": "no"})) == [Refusal("no")]
 
 
-def test_only_the_first_choice_is_told() -> None:
+def test_only_the_first_choice_is_sent() -> None:
     assert decode(chunk({"content": "b"}, index=1), chunk({}, "stop", index=1)) == []
 
 
-def test_usage_waits_for_the_end_and_is_told_again_only_if_it_changes() -> None:
+def test_usage_waits_for_the_end_and_is_reported_again_only_if_it_changes() -> None:
     more = {"prompt_tokens": 2, "completion_tokens": 5}
     assert decode(
         chunk({"content": "x"}, usage=TOLD),
@@ -183,7 +183,7 @@ def test_usage_waits_for_the_end_and_is_told_again_only_if_it_changes() -> None:
     ) == [Text("x"), Finished("stop"), Usage(2, 1), Usage(2, 5)]
 
 
-def test_nothing_is_told_after_the_end() -> None:
+def test_nothing_is_sent_after_the_end() -> None:
     assert decode(chunk({}, "stop"), chunk({"content": "late"}), chunk({}, "stop")) == [
         Finished("stop")
     ]

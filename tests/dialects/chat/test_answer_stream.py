@@ -122,7 +122,7 @@ def test_how_many_choices_there_are_is_the_upstreams_to_give() -> None:
 
 @pytest.mark.parametrize("reason", ["error", "abort", "insufficient_system_resource"])
 @pytest.mark.parametrize("choices", [1, 2])
-def test_a_finish_reason_that_says_failure_breaks_the_stream(reason: str, choices: int) -> None:
+def test_a_finish_reason_that_states_failure_breaks_the_stream(reason: str, choices: int) -> None:
     read = Read(stream(*TEXTS, chunk({}, reason), "[DONE]"), choices=choices)
     assert type(read.error) is UpstreamBroken
     assert reason in read.error.message
@@ -177,7 +177,7 @@ def test_an_error_object_is_what_its_status_would_be_until_the_answer_began(
     assert message in begun.error.message
 
 
-def test_our_credential_never_shows_in_what_the_upstream_says() -> None:
+def test_our_credential_never_shows_in_what_the_upstream_reports() -> None:
     said = {"error": {"message": "key opaque-credential of org-abcdef123 <ak-xyz9876>"}}
     read = Read(stream(*TEXTS, said), credential="opaque-credential")
     assert "opaque" not in read.error.message

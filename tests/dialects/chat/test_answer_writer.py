@@ -96,7 +96,7 @@ def test_a_plain_stream_is_passed_on_under_the_public_name() -> None:
         '\\"',
     ],
 )
-def test_what_the_model_says_is_never_taken_for_a_member(text: str, spaces: bool) -> None:
+def test_what_the_model_writes_is_never_taken_for_a_member(text: str, spaces: bool) -> None:
     render = renderer(stream=True)
     pieces = [
         ROLE,
@@ -254,13 +254,13 @@ def test_a_call_without_an_id_gets_one_and_keeps_it() -> None:
     assert told[2] == arguments(0, "{}")
 
 
-def test_calls_that_share_an_index_are_told_apart_by_their_ids() -> None:
+def test_calls_that_share_an_index_are_distinguished_by_their_ids() -> None:
     pieces = [ROLE, piece(first(0, "a", "f", "{}")), piece(first(0, "b", "g", "{}"))]
     told = deltas(read(feed(renderer(stream=True), *pieces)))
     assert told[1:] == [first(0, "a", "f", "{}"), first(1, "b", "g", "{}")]
 
 
-def test_a_call_that_never_gets_a_name_is_not_told() -> None:
+def test_a_call_that_never_gets_a_name_is_not_sent() -> None:
     pieces = [ROLE, piece(arguments(0, "{}")), piece({}, "stop")]
     told = read(feed(renderer(stream=True), *pieces))
     assert deltas(told) == [{"role": "assistant", "content": ""}, {}]
@@ -278,7 +278,7 @@ def test_a_call_that_never_gets_a_name_is_not_told() -> None:
         {"reasoning_content": "hm"},
     ],
 )
-def test_reasoning_is_told_once_under_the_name_clients_read(
+def test_reasoning_is_reported_once_under_the_name_clients_read(
     delta: dict[str, Any], spaces: bool
 ) -> None:
     chunk = piece({"content": None, **delta}, spaces=spaces)
@@ -365,10 +365,10 @@ def test_a_whole_answer_is_put_right() -> None:
     assert choice["finish_reason"] == "tool_calls"
     assert "usage" not in choice
     assert (choice["message"]["role"], choice["message"]["content"]) == ("assistant", None)
-    [told_call] = choice["message"]["tool_calls"]
-    assert told_call["id"]
-    assert told_call["type"] == "function"
-    assert told_call["function"] == {"name": "look", "arguments": "{}"}
+    [reported_call] = choice["message"]["tool_calls"]
+    assert reported_call["id"]
+    assert reported_call["type"] == "function"
+    assert reported_call["function"] == {"name": "look", "arguments": "{}"}
 
 
 @pytest.mark.parametrize("data", [b"", b"[]", b"{", b"null", b"[" * 100_000])

@@ -1,4 +1,4 @@
-"""A whole answer keeps the upstream's bytes, and says what repairing all of it would have said."""
+"""A whole answer keeps the upstream's bytes, and reports what a repair of all would."""
 
 import json
 from typing import Any

@@ -336,7 +336,7 @@ def test_reasons_to_stop(dialect: str, reason: Any, expected: str) -> None:
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("reason", ["error", "abort", "network_error", "cancelled"])
-def test_reasons_that_say_failure_are_errors(dialect: str, reason: str) -> None:
+def test_reasons_that_state_failure_are_errors(dialect: str, reason: str) -> None:
     with pytest.raises(UpstreamBroken, match=reason):
         streamed(dialect, chunk({"content": "Hello"}, reason))
     with pytest.raises(UpstreamBroken, match=reason):

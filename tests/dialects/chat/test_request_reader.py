@@ -377,5 +377,5 @@ def test_nothing_a_client_sends_raises_anything_but_a_request_error(body: dict[s
     assert refused.message
 
 
-def test_the_dialect_says_where_it_lives() -> None:
+def test_the_dialect_knows_where_it_lives() -> None:
     assert (DIALECT.name, DIALECT.family, DIALECT.path) == ("chat", "openai", "/chat/completions")

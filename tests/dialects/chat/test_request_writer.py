@@ -34,7 +34,7 @@ def refuse(*arguments: Any, **model: Any) -> InvalidRequest:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_model_is_the_upstreams_and_streams_always_tell_usage(family: str) -> None:
+def test_the_model_is_the_upstreams_and_streams_always_report_usage(family: str) -> None:
     body = render(request(stream=True), family)
     assert body["model"] == family
     assert body["stream"] is True
@@ -94,7 +94,7 @@ def test_other_template_arguments_stay_beside_the_switch() -> None:
     assert "chat_template_kwargs" not in json.loads(outgoing.body)
 
 
-def test_a_template_is_told_no_effort_where_none_is_paid_for() -> None:
+def test_a_template_is_given_no_effort_where_none_is_paid_for() -> None:
     wanted = request(extra={"chat_template_kwargs": Raw(b'{"reasoning_effort":"high"}')})
     off, on = (render(wanted, reasoning=on)["chat_template_kwargs"] for on in (False, True))
     assert off == {"thinking": False, "enable_thinking": False}

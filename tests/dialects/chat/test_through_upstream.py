@@ -113,7 +113,7 @@ SCRIPT = """\
         "!finish stop",
     ],
 )
-def test_a_stream_and_an_answer_tell_the_same(model: str, writes: str) -> None:
+def test_a_stream_and_an_answer_hold_the_same(model: str, writes: str) -> None:
     body = {
         "model": f"my-{model}",
         "messages": [{"role": "user", "content": f"{writes}\n{SCRIPT}"}],

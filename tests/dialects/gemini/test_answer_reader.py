@@ -287,7 +287,7 @@ parts = st.lists(
 
 
 @given(parts, st.lists(st.integers(0, 12), max_size=5))
-def test_however_a_stream_is_cut_it_says_what_the_whole_says(
+def test_however_a_stream_is_cut_it_holds_what_the_whole_holds(
     given_parts: list[dict[str, Any]], cuts: list[int]
 ) -> None:
     edges = sorted({0, len(given_parts), *(min(cut, len(given_parts)) for cut in cuts)})

@@ -41,7 +41,7 @@ def write(wanted: Request, profile: str = "gemini-3", *settings: Any, **model: A
     return json.loads(prepare(wanted, profile, *settings, **model).body)
 
 
-def said(text: str) -> UserMessage:
+def user_message(text: str) -> UserMessage:
     return UserMessage((TextPart(text),))
 
 
@@ -71,12 +71,12 @@ def test_turns_alternate_and_instructions_find_their_place() -> None:
         request(
             SystemMessage("Be kind."),
             SystemMessage("Be brief."),
-            said("One"),
+            user_message("One"),
             SystemMessage("Now rhyme."),
-            said("Two"),
+            user_message("Two"),
             AssistantMessage("Three"),
             AssistantMessage("Four"),
-            said("Five"),
+            user_message("Five"),
         )
     )
     assert body["systemInstruction"] == {"parts": [text("Be kind."), text("Be brief.")]}
@@ -91,7 +91,7 @@ def test_turns_alternate_and_instructions_find_their_place() -> None:
 def test_a_conversation_that_an_assistant_begins() -> None:
     call = AssistantMessage(None, None, (ToolCall("a", "look", "{}"),))
     for first in (AssistantMessage("Hi"), call):
-        turns = write(request(first, result("a", "x"), said("Yes")))["contents"]
+        turns = write(request(first, result("a", "x"), user_message("Yes")))["contents"]
         assert [turn["role"] for turn in turns] == ["user", "model", "user"]
 
 
@@ -103,17 +103,17 @@ def test_nothing_but_instructions_is_refused(messages: tuple[Any, ...]) -> None:
 
 def test_an_answer_that_is_begun_already_is_refused() -> None:
     with pytest.raises(InvalidRequest):
-        prepare(request(said("Hi"), AssistantMessage("Yes"), prefill=True))
+        prepare(request(user_message("Hi"), AssistantMessage("Yes"), prefill=True))
 
 
 def test_parallel_calls_and_their_results() -> None:
     calls = (ToolCall("a", "look", '{"at": "it"}'), ToolCall("b", "see", ""))
     body = write(
         request(
-            said("Go"),
+            user_message("Go"),
             AssistantMessage("Well", None, calls),
             result("b", "red"),
-            said("Quick!"),
+            user_message("Quick!"),
             result("a", "blue"),
         ),
         "gemini-2.5",
@@ -146,7 +146,7 @@ def test_parallel_calls_and_their_results() -> None:
 
 def test_arguments_that_are_none_and_a_call_without_a_result() -> None:
     calls = (ToolCall("a", "look", '{"at": '),)
-    turns = write(request(said("Go"), AssistantMessage(None, None, calls)))["contents"]
+    turns = write(request(user_message("Go"), AssistantMessage(None, None, calls)))["contents"]
     [call] = turns[1]["parts"]
     assert call["functionCall"]["args"] == {"invalid_arguments": '{"at": '}
     assert "interrupted" in turns[2]["parts"][0]["functionResponse"]["response"]["output"]
@@ -179,7 +179,9 @@ CALLS = (ToolCall("a", "look", "{}"), ToolCall("b", "see", "{}"))
 
 def test_signatures_go_back_to_where_they_stood() -> None:
     message = AssistantMessage("Well", "Hm", CALLS, signed_blocks=THOUGHTS)
-    turns = write(request(said("Go"), message, result("a", "x"), result("b", "y")))["contents"]
+    turns = write(request(user_message("Go"), message, result("a", "x"), result("b", "y")))[
+        "contents"
+    ]
     assert turns[1]["parts"] == [
         {"text": "Hm", "thought": True, "thoughtSignature": "one"},
         {"text": "Well", "thoughtSignature": "three"},
@@ -197,7 +199,7 @@ def test_signatures_go_back_to_where_they_stood() -> None:
 def test_a_call_that_lost_its_signature(profile: str, sent: str | None) -> None:
     foreign = tuple(replace(signed_block, upstream="other") for signed_block in THOUGHTS)
     message = AssistantMessage(None, "Hm", CALLS, signed_blocks=foreign)
-    wanted = request(said("Go"), message, result("a", "x"), result("b", "y"))
+    wanted = request(user_message("Go"), message, result("a", "x"), result("b", "y"))
     parts = write(wanted, profile, True)["contents"][1]["parts"]
     assert [part.get("thoughtSignature") for part in parts] == [sent, None]
 
@@ -324,13 +326,15 @@ def test_what_the_dialect_lacks_is_refused(sampling: Sampling) -> None:
 @pytest.mark.parametrize("profile", FAMILIES)
 def test_equal_requests_are_equal_bytes(profile: str) -> None:
     message = AssistantMessage("Well", "Hm", CALLS, signed_blocks=THOUGHTS)
-    wanted = request(said("Go"), message, result("a", "x"), result("b", "y"), tools=(LOOK, SEE))
+    wanted = request(
+        user_message("Go"), message, result("a", "x"), result("b", "y"), tools=(LOOK, SEE)
+    )
     assert prepare(wanted, profile, True) == prepare(wanted, profile, True)
 
 
 def test_a_count_is_of_the_whole_request() -> None:
     route = GeminiEndpoint().count_route
-    outgoing = prepare(request(SystemMessage("Be kind."), said("Hi"), tools=(LOOK,)))
+    outgoing = prepare(request(SystemMessage("Be kind."), user_message("Hi"), tools=(LOOK,)))
     path, body = route.write(outgoing)
     assert route.path + path == "/models/gemini-3:countTokens"
     sent = json.loads(body)["generateContentRequest"]

@@ -319,7 +319,7 @@ def test_a_call_cut_off_by_the_cap_is_left_out() -> None:
     assert message["stop_reason"] == "max_tokens"
 
 
-def test_a_whole_answer_without_usage_says_the_estimate() -> None:
+def test_a_whole_answer_without_usage_states_the_estimate() -> None:
     assert answer(Text("a"), STOP, usage=None)["usage"]["input_tokens"] == 26
     assert answer(Text("a"), STOP, usage=Usage())["usage"]["input_tokens"] == 0
 

@@ -81,7 +81,7 @@ def test_an_administrator_allows_more() -> None:
     assert ",".join(read(*asked, allowed=("*",)).passed) == ",".join(asked)
 
 
-def test_values_may_be_empty_or_said_twice() -> None:
+def test_values_may_be_empty_or_given_twice() -> None:
     assert read("", " , ,", "pdfs-2024-09-25,pdfs-2024-09-25").passed == ("pdfs-2024-09-25",)
     assert read() == Betas()
 

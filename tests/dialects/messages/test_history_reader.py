@@ -90,7 +90,7 @@ def test_ids_that_repeat_in_a_later_turn_are_paired_within_their_own() -> None:
     assert request.degraded == []
 
 
-def test_a_missing_result_is_told_to_the_model() -> None:
+def test_a_missing_result_is_reported_to_the_model() -> None:
     request = parse(user("Go"), assistant(call_block("A", "a")), user("Never mind"))
 
     assert request.messages[2] == ToolMessage(
@@ -100,7 +100,7 @@ def test_a_missing_result_is_told_to_the_model() -> None:
     assert request.degraded == ["tool_use without tool_result"]
 
 
-def test_a_result_of_no_call_becomes_what_the_user_says() -> None:
+def test_a_result_of_no_call_becomes_a_text_of_the_user() -> None:
     request = parse(user("Go"), user(result_block("gone", "42")))
 
     assert request.messages[1] == UserMessage(
@@ -270,7 +270,7 @@ def test_a_pdf_stays_a_document_until_its_text_is_read() -> None:
         ({"type": "hologram"}, UNKNOWN_TYPE),
     ],
 )
-def test_a_document_that_nobody_reads_says_why(source: dict[str, str], problem: str) -> None:
+def test_a_document_that_nobody_reads_states_why(source: dict[str, str], problem: str) -> None:
     document = DocumentPart("", path="messages.0.content.0.source", problem=problem)
 
     assert parse(user({"type": "document", "source": source})).messages[0] == UserMessage(

@@ -178,7 +178,7 @@ def test_a_loop_in_manual_mode_that_lost_its_thinking_is_translated_without_any(
     assert raw_body({**body, "thinking": ADAPTIVE})["messages"] == list(turns)
 
 
-def test_what_tells_who_asks_is_taken_away() -> None:
+def test_what_shows_who_asks_is_taken_away() -> None:
     header = "x-anthropic-billing-header: cc_version=2.1; cch=0a1;"
     system = [
         {"type": "text", "text": header},
@@ -205,7 +205,7 @@ def test_what_decides_on_the_bill_is_the_administrators() -> None:
     assert set(outgoing.degraded) == {*own, *routes, "Speed"}
 
 
-def test_a_switch_that_is_told_twice_is_read_once() -> None:
+def test_a_switch_that_is_given_twice_is_read_once() -> None:
     thinking = b'"thinking":{"type":"enabled","type":"disabled"}'
     body = json.dumps(asked(user("Go"), thinking="twice")).encode()
     request = parse_call(body.replace(b'"thinking": "twice"', thinking)).request
@@ -251,7 +251,7 @@ def test_what_has_to_be_put_right_is_translated(changes: dict[str, Any]) -> None
     assert parse_call(asked(user("Go")) | changes).request.raw is None
 
 
-def test_other_models_and_requests_whose_betas_nobody_told_are_translated() -> None:
+def test_other_models_and_requests_whose_betas_nobody_listed_are_translated() -> None:
     assert prepare(asked(user("Go")), upstream_model="kimi-k2.6") is None
     assert prepare(asked(user("Go")), upstream_model="open-weights") is None
     assert prepare(asked(user("Go")), betas=None) is None

@@ -113,7 +113,7 @@ def test_the_system_prompt_stays_the_same_when_the_attribution_changes() -> None
         ),
     ],
 )
-def test_the_wish_to_reason(fields: dict[str, Any], wish: ReasoningChoice) -> None:
+def test_the_choice_to_reason(fields: dict[str, Any], wish: ReasoningChoice) -> None:
     assert parse(user("Go"), **fields).reasoning == wish
 
 

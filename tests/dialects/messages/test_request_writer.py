@@ -36,7 +36,7 @@ def render(wanted: Request, profile: str = "claude", *settings: Any, **model: An
     return json.loads(prepare(wanted, profile, *settings, **model).body)
 
 
-def said(text: str) -> UserMessage:
+def user_message(text: str) -> UserMessage:
     return UserMessage((TextPart(text),))
 
 
@@ -49,9 +49,9 @@ def test_turns_alternate_and_instructions_find_their_place() -> None:
         request(
             SystemMessage("Be kind."),
             SystemMessage("Be brief."),
-            said("One"),
+            user_message("One"),
             SystemMessage("Now rhyme."),
-            said("Two"),
+            user_message("Two"),
             AssistantMessage("Three "),
         )
     )
@@ -65,12 +65,13 @@ def test_turns_alternate_and_instructions_find_their_place() -> None:
 
 def test_a_conversation_that_an_assistant_begins() -> None:
     roles = [
-        turn["role"] for turn in render(request(AssistantMessage("Hi"), said("Yes")))["messages"]
+        turn["role"]
+        for turn in render(request(AssistantMessage("Hi"), user_message("Yes")))["messages"]
     ]
     assert roles == ["user", "assistant", "user"]
 
 
-@pytest.mark.parametrize("messages", [(SystemMessage("Only this."),), (said("  "),)])
+@pytest.mark.parametrize("messages", [(SystemMessage("Only this."),), (user_message("  "),)])
 def test_nothing_but_instructions_is_refused(messages: tuple[Any, ...]) -> None:
     with pytest.raises(InvalidRequest):
         prepare(request(*messages))
@@ -82,7 +83,7 @@ def test_nothing_but_instructions_is_refused(messages: tuple[Any, ...]) -> None:
 def test_a_tool_loop(profile: str, thinks: bool) -> None:
     calls = (ToolCall("functions.look:0", "look", '{"at": "it"}'), ToolCall("b", "see", "not {"))
     history = (
-        said("Look"),
+        user_message("Look"),
         AssistantMessage(None, "I must look.", calls),
         ToolMessage("b", (TextPart("seen"), ImagePart("data:image/png;base64,AAAA"))),
         ToolMessage("functions.look:0", ()),
@@ -103,7 +104,7 @@ def test_a_tool_loop(profile: str, thinks: bool) -> None:
 
 def test_kimi_gets_reasoning_for_every_call() -> None:
     call = AssistantMessage(None, None, (ToolCall("a", "look", "{}"),))
-    wanted = request(said("Look"), call, ToolMessage("a", (TextPart("it"),)))
+    wanted = request(user_message("Look"), call, ToolMessage("a", (TextPart("it"),)))
     assert render(wanted, "kimi-k2.6", True)["messages"][1]["content"][0]["type"] == "thinking"
     assert render(wanted, "kimi-k2.6", False)["messages"][1]["content"][0]["type"] == "tool_use"
 
@@ -120,7 +121,7 @@ def test_kimi_gets_reasoning_for_every_call() -> None:
         ("generic", False, None, {"type": "disabled"}, None),
     ],
 )
-def test_reasoning_is_always_told(
+def test_reasoning_is_always_reported(
     profile: str, reasoning: bool, effort: str | None, thinking: Any, told: str | None
 ) -> None:
     body = render(request(), profile, reasoning, effort)
@@ -199,7 +200,7 @@ def test_a_cap_is_always_sent(asked: int | None, limit: int | None, sent: int) -
 def test_what_cannot_be_taken_is_refused() -> None:
     for wanted in (
         request(sampling=Sampling(n=2)),
-        request(said("Go"), AssistantMessage("on"), prefill=True),
+        request(user_message("Go"), AssistantMessage("on"), prefill=True),
         request(tool_choice=ToolChoice("required")),
     ):
         with pytest.raises(InvalidRequest):

@@ -164,7 +164,7 @@ def test_the_sdk_raises_when_the_stream_breaks() -> None:
 
 
 def test_the_sdks_tool_runner_goes_on_without_a_thread() -> None:
-    """It asks for a thread first; told in the right words that there is none, it sends all."""
+    """It asks for a thread first; refused in the right words, it sends all."""
     declined: list[bytes] = []
 
     class Threadless(Canned):

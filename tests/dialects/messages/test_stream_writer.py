@@ -1,4 +1,4 @@
-"""The stream keeps its discipline and loses nothing, whatever an upstream may legally send."""
+"""The stream keeps its discipline and loses nothing of all that an upstream may legally send."""
 
 import json
 from collections.abc import Sequence
@@ -44,17 +44,19 @@ def calls(draw: st.DrawFn) -> list[Event]:
 def answers(draw: st.DrawFn) -> list[Event]:
     """Texts, reasoning and calls, with the calls' fragments interleaved at will."""
     kinds = st.builds(Reasoning, PIECES) | st.builds(Text, PIECES)
-    lanes: list[list[Event]] = [list(draw(st.lists(kinds, max_size=8)))]
-    lanes += [_numbered(lane, i) for i, lane in enumerate(draw(st.lists(calls(), max_size=3)))]
+    sources: list[list[Event]] = [list(draw(st.lists(kinds, max_size=8)))]
+    sources += [
+        _numbered(source, i) for i, source in enumerate(draw(st.lists(calls(), max_size=3)))
+    ]
     merged: list[Event] = []
-    while lanes := [lane for lane in lanes if lane]:
-        merged.append(draw(st.sampled_from(lanes)).pop(0))
+    while sources := [source for source in sources if source]:
+        merged.append(draw(st.sampled_from(sources)).pop(0))
     return [*merged, Finished(draw(st.sampled_from(REASONS)))]
 
 
-def _numbered(lane: list[Event], index: int) -> list[Event]:
+def _numbered(source: list[Event], index: int) -> list[Event]:
     numbered: list[Event] = []
-    for event in lane:
+    for event in source:
         if isinstance(event, CallStarted):
             numbered.append(CallStarted(index, event.id, event.name))
         elif isinstance(event, CallArguments):
@@ -110,7 +112,7 @@ def test_any_legal_answer_keeps_the_discipline_and_loses_nothing(
 
 @settings(max_examples=60)
 @given(answers())
-def test_a_whole_answer_says_the_same_as_its_stream(events: list[Event]) -> None:
+def test_a_whole_answer_holds_the_same_as_its_stream(events: list[Event]) -> None:
     streamed = read_message(stream(*([event] for event in events)))
     whole = answer(*events)
 

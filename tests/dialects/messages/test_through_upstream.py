@@ -80,7 +80,7 @@ def ask(*messages: dict[str, Any], **fields: Any) -> dict[str, Any]:
     return asyncio.run(run())
 
 
-def said(message: dict[str, Any], kind: str, member: str) -> list[Any]:
+def members(message: dict[str, Any], kind: str, member: str) -> list[Any]:
     return [block[member] for block in message["content"] if block["type"] == kind]
 
 
@@ -92,9 +92,9 @@ def test_reasoning_text_and_calls_arrive_whole(stream: bool, writes: str) -> Non
     )
     message = ask(user(script), tools=[tool("A")], thinking=THINKING, stream=stream)
 
-    assert said(message, "thinking", "thinking") == ["Where is it?"]
-    assert said(message, "text", "text") == ["I look."]
-    arguments = said(message, "tool_use", "_json" if stream else "input")
+    assert members(message, "thinking", "thinking") == ["Where is it?"]
+    assert members(message, "text", "text") == ["I look."]
+    arguments = members(message, "tool_use", "_json" if stream else "input")
     assert [json.loads(each) if stream else each for each in arguments] == [{"a": 1}, {"a": 2}]
     assert message["stop_reason"] == "tool_use"
     assert message["usage"]["output_tokens_details"]["thinking_tokens"] > 0
@@ -104,7 +104,7 @@ def test_calls_that_take_turns_are_put_in_a_row() -> None:
     script = '!interleave\n!late-name\n!tool A {"a": "some text"}\n!tool A {"b": "more text"}'
     message = ask(user(script), tools=[tool("A")], stream=True)
 
-    arguments = [json.loads(each) for each in said(message, "tool_use", "_json")]
+    arguments = [json.loads(each) for each in members(message, "tool_use", "_json")]
     assert arguments == [{"a": "some text"}, {"b": "more text"}]
 
 
@@ -114,7 +114,7 @@ def test_a_tool_loop_brings_the_reasoning_back(thinking: dict[str, Any]) -> None
     question = user('!reason Where is it?\n!tool A {"a": 1}\n!then\n!answer It is here.')
     fields: dict[str, Any] = {"tools": [tool("A")], "thinking": thinking}
     first = ask(question, **fields)
-    call_id = said(first, "tool_use", "id")[0]
+    call_id = members(first, "tool_use", "id")[0]
 
     second = ask(
         question,
@@ -124,8 +124,8 @@ def test_a_tool_loop_brings_the_reasoning_back(thinking: dict[str, Any]) -> None
         **fields,
     )
 
-    assert said(second, "tool_use", "id") == []
-    assert said(second, "text", "text") != []
+    assert members(second, "tool_use", "id") == []
+    assert members(second, "text", "text") != []
 
 
 def test_a_history_without_thinking_is_answered_too() -> None:
@@ -146,7 +146,7 @@ def test_a_history_without_thinking_is_answered_too() -> None:
     [("!length", "max_tokens"), ("!refuse", "refusal"), ("!finish unexpected_state", "end_turn")],
 )
 @pytest.mark.parametrize("stream", [True, False])
-def test_the_end_is_told(script: str, reason: str, stream: bool) -> None:
+def test_the_end_is_reported(script: str, reason: str, stream: bool) -> None:
     assert ask(user(f"{script}\n!answer Words."), stream=stream)["stop_reason"] == reason
 
 
@@ -171,4 +171,4 @@ def test_a_prefill_is_continued_and_not_repeated() -> None:
     )
 
     assert message["stop_reason"] == "end_turn"
-    assert "The answer" not in said(message, "text", "text")[0]
+    assert "The answer" not in members(message, "text", "text")[0]

@@ -26,7 +26,7 @@ MAY_CHANGE = {
 
 
 def judge_object(response: dict[str, Any]) -> None:
-    """One response object, whatever its status."""
+    """One response object, of any status."""
     assert set(response) >= REQUIRED, REQUIRED - set(response)
     assert response["object"] == "response"
     assert response["id"].startswith("resp_")

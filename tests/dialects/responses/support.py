@@ -150,7 +150,7 @@ def user(*content: dict[str, Any] | str) -> dict[str, Any]:
     return {"role": "user", "content": parts}
 
 
-def said(text: str) -> dict[str, Any]:
+def user_message(text: str) -> dict[str, Any]:
     part = {"type": "output_text", "text": text, "annotations": []}
     return {"type": "message", "role": "assistant", "id": "msg_1", "content": [part]}
 

@@ -137,7 +137,7 @@ def test_items_that_come_whole() -> None:
     ]
 
 
-def test_reasoning_that_comes_twice_is_told_once() -> None:
+def test_reasoning_that_comes_twice_is_reported_once() -> None:
     _, events = read(
         CREATED,
         added(0, type="reasoning"),

@@ -108,7 +108,7 @@ def test_any_other_reasoning_is_left_out(item: dict[str, Any]) -> None:
     assert raw_body(asked(GO, item, CALL, OUTPUT))["input"] == [GO, CALL, OUTPUT]
 
 
-def test_what_tells_who_asks_is_taken_away() -> None:
+def test_what_shows_who_asks_is_taken_away() -> None:
     who = {"metadata": {"who": "alice"}, "user": "alice", "client_metadata": {"x": "y"}}
     sent = raw_body(asked(GO, **who))
     assert sent.keys().isdisjoint(who)

@@ -32,9 +32,9 @@ from tests.dialects.responses.support import (
     parse,
     refused,
     returned,
-    said,
     signed_block,
     user,
+    user_message,
 )
 
 PNG = "data:image/png;base64,aWk="
@@ -67,7 +67,7 @@ def test_reasoning_text_and_calls_in_a_row_are_one_message() -> None:
     items = [
         user("hi"),
         signed_block("hm"),
-        said("Looking."),
+        user_message("Looking."),
         called("a"),
         called("b"),
         returned("b", "2"),
@@ -97,7 +97,7 @@ def test_ids_that_return_in_a_later_turn_pair_by_their_order() -> None:
 
 
 def test_two_answers_in_a_row_stay_two() -> None:
-    items = [user("hi"), said("a"), called("c"), said("b"), returned("c")]
+    items = [user("hi"), user_message("a"), called("c"), user_message("b"), returned("c")]
     first, second = (m for m in parse(items).messages if isinstance(m, AssistantMessage))
     assert (first.text, len(first.calls), second.text) == ("a", 1, "b")
 
@@ -127,7 +127,7 @@ def test_raw_reasoning_beats_what_we_sealed_and_that_beats_the_summary() -> None
     sealed = SEALER.seal(ALICE.account_id, b"sealed")
 
     def reasoning(item: dict[str, Any]) -> str | None:
-        message = parse([user("hi"), item, said("a")]).messages[1]
+        message = parse([user("hi"), item, user_message("a")]).messages[1]
         assert isinstance(message, AssistantMessage)
         return message.reasoning
 
@@ -143,7 +143,7 @@ def test_what_an_upstream_signed_is_kept_for_it_beside_its_text() -> None:
     sealed = SEALER.seal_reasoning(ALICE.account_id, signed)
 
     def read(item: dict[str, Any], caller: Caller = ALICE) -> tuple[str | None, Any]:
-        message = parse([user("hi"), item, said("a")], caller=caller).messages[1]
+        message = parse([user("hi"), item, user_message("a")], caller=caller).messages[1]
         assert isinstance(message, AssistantMessage)
         return message.reasoning, message.signed_blocks
 
@@ -159,10 +159,10 @@ def test_what_was_signed_behind_an_answer_belongs_to_it() -> None:
         messages = parse([user("hi"), *items, user("more")]).messages
         return [each.signed_blocks for each in messages if isinstance(each, AssistantMessage)]
 
-    assert read(said("a"), sealed) == [(signed,)]
-    assert read(sealed, said("a"), sealed, sealed) == [(signed, signed, signed)]
+    assert read(user_message("a"), sealed) == [(signed,)]
+    assert read(sealed, user_message("a"), sealed, sealed) == [(signed, signed, signed)]
     assert read(sealed) == []
-    assert read(said("a"), sealed, said("b")) == [(), (signed,)]
+    assert read(user_message("a"), sealed, user_message("b")) == [(), (signed,)]
     assert read(called("a"), returned("a", "1"), sealed) == [()]
 
 
@@ -201,7 +201,7 @@ def test_text_files_are_read_and_pdfs_stay_documents() -> None:
         ({"file_data": "aGk="}, "file_data", UNKNOWN_TYPE),
     ],
 )
-def test_a_file_that_nobody_reads_says_why(
+def test_a_file_that_nobody_reads_states_why(
     members: dict[str, str], member: str, problem: str
 ) -> None:
     document = DocumentPart("", path=f"input.0.content.0.{member}", problem=problem)
@@ -261,7 +261,7 @@ def test_hosted_tools_histories_are_left_out_and_named() -> None:
         {"type": "compaction_trigger"},
         {"type": "configuration_update", "tools": {"odd": 1}, "content": "x"},
         {"type": "of_the_future", "call_id": 1, "output": 2},
-        {**said("a"), "phase": "final_answer"},
+        {**user_message("a"), "phase": "final_answer"},
         user("more"),
     ]
     request = parse(items)
@@ -385,7 +385,7 @@ def test_nonsense_is_a_400(body: bytes) -> None:
         ({"effort": "max"}, ReasoningChoice(True, "max")),
     ],
 )
-def test_effort_says_whether_to_reason(reasoning: Any, wish: ReasoningChoice) -> None:
+def test_effort_decides_whether_to_reason(reasoning: Any, wish: ReasoningChoice) -> None:
     assert parse("hi", reasoning=reasoning).reasoning == wish
 
 

@@ -36,7 +36,7 @@ def render(wanted: Request, profile: str = "gpt-5.1", *settings: Any, **model: A
     return json.loads(prepare(wanted, profile, *settings, **model).body)
 
 
-def said(text: str) -> UserMessage:
+def user_message(text: str) -> UserMessage:
     return UserMessage((TextPart(text),))
 
 
@@ -50,10 +50,10 @@ def test_instructions_find_their_place() -> None:
         request(
             SystemMessage("Be kind."),
             SystemMessage("Be brief."),
-            said("One"),
+            user_message("One"),
             AssistantMessage("Two"),
             SystemMessage("Now rhyme."),
-            said("Three"),
+            user_message("Three"),
         )
     )
     assert body["instructions"] == "Be kind.\n\nBe brief."
@@ -69,7 +69,7 @@ def test_instructions_find_their_place() -> None:
 
 
 def test_nothing_is_stored_and_equal_requests_are_equal_bytes() -> None:
-    history = (said("Look"), AssistantMessage("Yes.", "Hm."), said("And?"))
+    history = (user_message("Look"), AssistantMessage("Yes.", "Hm."), user_message("And?"))
     for profile in FAMILIES:
         first = prepare(request(*history, stream=True), profile, True)
         body = json.loads(first.body)
@@ -84,7 +84,7 @@ def test_a_tool_loop(profile: str, thinks: bool) -> None:
     long = "functions.look:" + 64 * "9"
     calls = (ToolCall(long, "look", '{"at": "it"}'), ToolCall("b", "see", "not {"))
     history = (
-        said("Look"),
+        user_message("Look"),
         AssistantMessage("I look.", "I must look.", calls),
         ToolMessage("b", (TextPart("seen"), ImagePart("data:image/png;base64,AAAA"))),
         ToolMessage(long, ()),
@@ -116,9 +116,9 @@ def test_what_an_upstream_sealed_goes_back_to_that_upstream_only() -> None:
         SignedReasoning("Hm.", "def", "elsewhere"),
     )
     history = (
-        said("Go"),
+        user_message("Go"),
         AssistantMessage("Yes.", "Look first.", signed_blocks=signed_blocks),
-        said("And?"),
+        user_message("And?"),
     )
     summary = [{"type": "summary_text", "text": "Look first."}]
     for profile in ("gpt-5", "gpt-5.1", "generic"):
@@ -132,7 +132,7 @@ def test_what_an_upstream_sealed_goes_back_to_that_upstream_only() -> None:
 
 def test_kimi_gets_reasoning_for_every_call() -> None:
     call = AssistantMessage(None, None, (ToolCall("a", "look", "{}"),))
-    wanted = request(said("Look"), call, ToolMessage("a", (TextPart("it"),)))
+    wanted = request(user_message("Look"), call, ToolMessage("a", (TextPart("it"),)))
     assert render(wanted, "kimi-k2.6", True)["input"][1]["type"] == "reasoning"
     assert render(wanted, "kimi-k2.6", False)["input"][1]["type"] == "function_call"
 
@@ -152,7 +152,7 @@ def test_kimi_gets_reasoning_for_every_call() -> None:
         ("generic", False, None, None),
     ],
 )
-def test_reasoning_is_always_told(
+def test_reasoning_is_always_reported(
     profile: str, reasoning: bool, effort: str | None, told: Any
 ) -> None:
     body = render(request(), profile, reasoning, effort)
@@ -250,9 +250,9 @@ def test_a_cap(asked: int | None, limit: int | None, sent: int | None) -> None:
 
 def test_what_cannot_be_taken_is_refused() -> None:
     for wanted in (
-        request(said("")),
+        request(user_message("")),
         request(sampling=Sampling(n=2)),
-        request(said("Go"), AssistantMessage("on"), prefill=True),
+        request(user_message("Go"), AssistantMessage("on"), prefill=True),
         request(tool_choice=ToolChoice("required")),
     ):
         with pytest.raises(InvalidRequest):

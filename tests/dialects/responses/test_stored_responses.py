@@ -122,14 +122,14 @@ def test_another_account_finds_nothing() -> None:
         (MemoryState(bytes_max=20), {}),
     ],
 )
-def test_what_is_not_kept_says_so(state: MemoryState | None, body: dict[str, Any]) -> None:
+def test_what_is_not_kept_reports_it(state: MemoryState | None, body: dict[str, Any]) -> None:
     call = parse_call({"input": "hi", **body}, state)
     response = judge(stream(renderer(call, state), Text("ok"), STOP))
     assert response["store"] is False
     assert state is None or not state.responses
 
 
-def test_a_response_is_kept_before_it_is_said_to_be_complete() -> None:
+def test_a_response_is_kept_before_it_is_reported_complete() -> None:
     state = MemoryState()
     response = judge(stream(renderer(state=state), Text("ok"), STOP))
     assert response["store"] is True

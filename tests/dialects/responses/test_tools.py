@@ -25,7 +25,7 @@ def test_functions_are_flat_and_lose_nothing() -> None:
     assert second.strict is False
 
 
-def test_a_grammar_is_told_in_the_description() -> None:
+def test_a_grammar_is_put_into_the_description() -> None:
     grammar = {"type": "grammar", "syntax": "lark", "definition": "start: A"}
     (tool,) = parse(
         "hi", tools=[{"type": "custom", "name": "p", "description": "d", "format": grammar}]

@@ -19,7 +19,7 @@ HOSTILE = hostile()
 #: what the interpreter and its libraries take beside what is bounded
 CODE_BYTES = 96 * 1024 * 1024
 
-#: a small process that starts the extraction, and tells on the last line what it took
+#: a small process that starts the extraction, and reports on the last line what it took
 _WATCHER = """
 import resource, subprocess, sys
 ended = subprocess.run(sys.argv[1:], env={})
@@ -72,7 +72,7 @@ def test_a_pdf_that_opens_without_a_password_is_read() -> None:
     assert run(encrypted("sesame")).status == Fault.ENCRYPTED
 
 
-def test_pages_without_text_are_told_apart() -> None:
+def test_pages_without_text_are_distinguished() -> None:
     assert run(pdf("", "")).status == Fault.TEXTLESS
 
 

@@ -151,7 +151,7 @@ def test_who_waits_may_leave_and_the_reading_goes_on() -> None:
 
 
 def test_one_account_s_documents_leave_places_for_another_s() -> None:
-    """However many one account sends, another's is read at once, and its own share is said."""
+    """However many one account sends, another's is read at once, and its own share is stated."""
     many = [b64encode(pdf(f"Number {number}")).decode() for number in range(40)]
 
     async def crowd() -> None:
@@ -172,7 +172,7 @@ def test_one_account_s_documents_leave_places_for_another_s() -> None:
     asyncio.run(crowd())
 
 
-def test_what_waits_too_long_is_told_to_come_again() -> None:
+def test_what_waits_too_long_is_asked_to_come_again() -> None:
     async def crowd() -> None:
         reading = DocumentReader()
         reading._places = FairSemaphore("documents", 1, 9, 0.01)

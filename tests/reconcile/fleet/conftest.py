@@ -115,7 +115,7 @@ class FleetWorld:
         ).raise_for_status()
 
     def events(self) -> list[str]:
-        """The reasons of those on the fleet: the API server tells some on a Service itself."""
+        """The reasons of those on the fleet: the API server reports some on a Service itself."""
         listed = self.run(self.cluster.list("Event", self.namespace))
         return [e["reason"] for e in listed if e["involvedObject"]["kind"] == "GatewayFleet"]
 

@@ -138,7 +138,7 @@ def test_a_pod_serves_and_leaves_without_cutting_anybody(
 
 
 @pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
-def test_a_pod_without_its_credential_says_so_and_ends(
+def test_a_pod_without_its_credential_reports_it_and_ends(
     database: Database, start: Callable[[Secrets], Pod]
 ) -> None:
     secrets = {

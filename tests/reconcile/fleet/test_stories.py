@@ -180,7 +180,7 @@ def _models(name: str) -> list[Json]:
     return [{"id": name, "upstream": "main"}]
 
 
-def test_a_missing_secret_is_said_and_what_runs_is_left_alone(world: FleetWorld) -> None:
+def test_a_missing_secret_is_reported_and_what_runs_is_left_alone(world: FleetWorld) -> None:
     world.reconcile()
     before, old = world.children(), digest(world)
     given: Json = {"upstreams": [with_credential()]}
@@ -214,7 +214,7 @@ def test_authorities_are_waited_for_and_a_change_of_them_is_rolled_out(world: Fl
         assert len(seen) == 2
 
 
-def test_what_the_api_server_refuses_of_the_pods_is_said(world: FleetWorld) -> None:
+def test_what_the_api_server_refuses_of_the_pods_is_reported(world: FleetWorld) -> None:
     refused: list[Json] = [
         {"tolerations": "often"},
         {"nodeSelector": ["a"]},

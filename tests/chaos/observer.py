@@ -1,4 +1,4 @@
-"""The witness on the way to the upstream: what it got of which request, and what it answered whole.
+"""The observer on the way to the upstream: its part of each request, and its whole answers.
 
 It reads what passes a link. A connection carries one request at a time, so an answer is that of the
 last mark that was sent.
@@ -17,7 +17,7 @@ _LAST_WORDS = re.compile(
 _OVERLAP_BYTES = 40
 
 
-class Witness:
+class UpstreamObserver:
     """Of all links to upstreams."""
 
     def __init__(self) -> None:
@@ -33,8 +33,8 @@ class Witness:
             self._numbers[connection] = int(number)
             self.dispatched.add(int(number))
 
-    def told(self, connection: object, data: bytes) -> None:
-        """An upstream said something."""
+    def received(self, connection: object, data: bytes) -> None:
+        """An upstream answered something."""
         number = self._numbers.get(connection)
         if number is not None and _LAST_WORDS.search(self._with_tail(connection, False, data)):
             self.answered.add(number)
