@@ -7,6 +7,7 @@ Anthropic's, "Adaptive thinking", for `claude`; OpenAI's, "Reasoning models", fo
 the open weights for `generic` (vLLM, SGLang, Ollama).
 """
 
+import re
 from fnmatch import fnmatchcase
 from typing import Literal
 
@@ -17,6 +18,8 @@ from msgspec import Struct
 ThinkingSpelling = Literal[
     "thinking", "reasoning_effort", "chat_template_kwargs", "adaptive", "none"
 ]
+#: names of tools as nearly all providers take them
+_TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 #: the member of `chat_template_kwargs` that some templates reason by
 TEMPLATE_EFFORT = "reasoning_effort"
 
@@ -60,6 +63,8 @@ class Profile(Struct, frozen=True, kw_only=True):
     reasoning_signed: bool = False
     #: a client's body in this dialect may go as it is to an upstream that speaks it
     takes_whole: Literal["messages", "responses"] | None = None
+    #: names of tools that are taken; others are cut, and put back in the answer
+    tool_name: re.Pattern[str] = _TOOL_NAME
     #: the longest id of a call that chat takes
     call_id_length_max: int | None = None
     reasoning_member: Literal["reasoning_content", "reasoning"] = "reasoning_content"
@@ -93,6 +98,7 @@ def _kimi(name: str, spelling: ThinkingSpelling, **differences: object) -> Profi
         "parameters": _KIMI_PARAMETERS,
         "fixed": _KIMI_FIXED,
         "moonshot_schema": True,
+        "tool_name": re.compile(r"[a-zA-Z_][a-zA-Z0-9_-]{0,127}"),
         "prefill_member": "partial",
         "stop_count_max": 5,
         "stop_bytes_max": 32,
@@ -185,6 +191,7 @@ CLAUDE = Profile(
     forced_tool_stops_reasoning=True,
     reasoning_signed=True,
     takes_whole="messages",
+    tool_name=re.compile(r"[a-zA-Z0-9_-]{1,128}"),
 )
 
 
@@ -254,6 +261,7 @@ def _gemini(name: str, **differences: object) -> Profile:
         "effort_default": "high",
         "parameters": frozenset({"stop", "temperature", "top_p", "top_k", "seed"}),
         "stop_count_max": 5,
+        "tool_name": re.compile(r"[a-zA-Z_][a-zA-Z0-9_-]{0,63}"),
     }
     return Profile(**{**settings, **differences})  # type: ignore[arg-type]  # a table of defaults
 

@@ -169,11 +169,13 @@ class Written(Struct, frozen=True):
     """Messages that a chat upstream may get as a chat client wrote them.
 
     `messages` are ready to be encoded. `call_id_length` is that of the longest id of a call, 0
-    without calls. `read` makes of the body what any other upstream needs.
+    without calls; `call_names` are the names of what was called. `read` makes of the body what any
+    other upstream needs.
     """
 
     messages: Sequence[Any]
     call_id_length: int
+    call_names: frozenset[str]
     read: Callable[[], tuple[Message, ...]]
 
 

@@ -8,6 +8,7 @@ Owns the part that all answers share: `<think>` tags in text, why an answer with
 after the end. Must never call an answer complete whose end the provider did not state.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -40,17 +41,21 @@ encode_json = msgspec.json.Encoder().encode
 class AnswerReader:
     """Reads one answer of the upstream named `upstream`, in order; a dialect is a subclass.
 
+    `names` are the client's names of tools by those that the upstream got in their place.
     `has_begun`: an error from here on is an answer that broke off. `ended`: nothing more is read.
     `complete`: the provider stated the answer's end and its reason.
     """
 
-    def __init__(self, upstream: str, credential: str | None) -> None:
+    def __init__(
+        self, upstream: str, credential: str | None, names: Mapping[str, str] | None = None
+    ) -> None:
         self.usage: Usage | None = None
         self.has_begun = False
         self.ended = False
         self.complete = False
         self._upstream = upstream
         self._credential = credential
+        self._names = names or {}
         self._thinking: ThinkSplitter | None = ThinkSplitter()
         self._calls_count = 0
         self._bytes = 0
@@ -110,7 +115,8 @@ class AnswerReader:
 
     def _start_call(self, call_id: Any, name: Any) -> CallStarted:
         """The event of the next call."""
-        started = CallStarted(self._calls_count, _string(call_id), _string(name))
+        name = _string(name)
+        started = CallStarted(self._calls_count, _string(call_id), self._names.get(name, name))
         self._calls_count += 1
         return started
 

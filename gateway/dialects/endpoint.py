@@ -20,7 +20,8 @@ class UpstreamRequest(Struct, frozen=True):
 
     `degraded` names what the upstream will not see although the client sent it; `choices` is how
     many finish reasons a complete answer has; `headers` are those of the client that go with it;
-    `path` is joined to the endpoint's, in a dialect where the request decides on it.
+    `path` is joined to the endpoint's, in a dialect where the request decides on it. `names` are
+    the client's names of tools by those that the upstream gets in their place.
     """
 
     body: bytes
@@ -29,6 +30,7 @@ class UpstreamRequest(Struct, frozen=True):
     choices: int = 1
     headers: dict[str, str] = {}
     path: str = ""
+    names: dict[str, str] = {}
 
 
 class CountRoute(Struct, frozen=True):

@@ -1,6 +1,5 @@
 """Tools, their choice and schemas as a profile allows them."""
 
-import re
 from typing import Any
 
 from msgspec import Raw
@@ -12,8 +11,6 @@ from gateway.dialects.adapt.schema import normalise
 
 Object = dict[str, Any]
 
-#: Moonshot, "Tool use": the name of a function
-_MOONSHOT_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_-]{0,127}")
 _ANY_PARAMETERS: Object = {"type": "object", "properties": {}}
 
 
@@ -26,7 +23,7 @@ def fit_choice(
     """
     choice, tools = request.tool_choice, request.tools
     if tools:
-        _check_names(tools, profile)
+        _check_names(tools)
     if choice is None or not choice.is_forced:
         return tools, choice if tools else None, None
     if not tools:
@@ -46,19 +43,13 @@ def fit_choice(
     return tools, choice, None
 
 
-def _check_names(tools: tuple[Tool, ...], profile: Profile) -> None:
+def _check_names(tools: tuple[Tool, ...]) -> None:
     seen: set[str] = set()
     for tool in tools:
         if tool.name in seen:
             raise InvalidRequest(f"Two tools are named '{tool.name[:128]}'.", param="tools")
         if not tool.name:
             raise InvalidRequest("A tool has no name.", param="tools")
-        if profile.moonshot_schema and _MOONSHOT_NAME.fullmatch(tool.name) is None:
-            raise InvalidRequest(
-                f"The tool name '{tool.name[:128]}' is not allowed: at most 128 letters, digits, "
-                "'_' and '-', the first not a digit or '-'.",
-                param="tools",
-            )
         seen.add(tool.name)
 
 

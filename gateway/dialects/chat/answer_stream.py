@@ -4,7 +4,7 @@ A missing `[DONE]` is forgiven; a missing finish reason never is, since the SDKs
 for a good one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 from msgspec import Struct
@@ -13,6 +13,7 @@ from gateway.core.errors import FaregateError, UpstreamBroken
 from gateway.core.events import Event, Usage
 from gateway.dialects.base import Completion
 from gateway.dialects.chat.answer_reader import EventDecoder
+from gateway.dialects.chat.call_names import CallNames
 from gateway.dialects.chat.chunk_scanner import ChunkScanner, has_content
 from gateway.dialects.chat.chunk_template import ChunkTemplate
 from gateway.dialects.endpoint import PassOn, UpstreamChunk
@@ -46,10 +47,16 @@ class ChatAnswer(Struct, frozen=True):
 
 
 class ChatStream(ChunkScanner):
-    """The part of reading a stream that needs no connection; bytes in, chunks out."""
+    """The part of reading a stream that needs no connection; bytes in, chunks out.
 
-    def __init__(self, choices: int, credential: str | None) -> None:
+    `names` are the client's names of tools by those that the upstream got in their place.
+    """
+
+    def __init__(
+        self, choices: int, credential: str | None, names: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(choices)
+        self._restore = CallNames(names).restore if names else None
         self._lines = SSEDecoder(EVENT_BYTES_MAX)
         self._template = ChunkTemplate()
         self._credential = credential
@@ -91,6 +98,8 @@ class ChatStream(ChunkScanner):
 
     def answer(self, body: bytes) -> Completion:
         """A whole completion. Raises `UpstreamBroken` and the upstream's own errors."""
+        if self._restore is not None:
+            body = self._restore(body)
         body = self.add_whole(body)
         if self.error:
             raise broken_by(self.error, self._credential, begun=False)
@@ -111,6 +120,8 @@ class ChatStream(ChunkScanner):
                     continue
                 self.failure = UpstreamBroken("The upstream sent something that is not a chunk.")
                 break
+            if self._restore is not None:
+                data = self._restore(data)
             try:
                 data, plain = self.add(data)
             except UpstreamBroken as error:

@@ -5,9 +5,11 @@ Sources: OpenAI API reference, "Create chat completion"; Moonshot, "Estimate tok
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.core.catalog import Resolution
-from gateway.core.request import Request
+from gateway.core.request import AssistantMessage, Request
+from gateway.dialects.adapt.names import fit_names
 from gateway.dialects.chat.answer_stream import ChatStream
 from gateway.dialects.chat.request_writer import render_request
 from gateway.dialects.endpoint import AnswerStream, CountRoute, UpstreamRequest, bearer
@@ -45,10 +47,16 @@ class ChatEndpoint:
 
     def prepare(self, request: Request, resolution: Resolution) -> UpstreamRequest:
         """The request as this upstream takes it; raises `InvalidRequest` for what it cannot."""
-        return render_request(request, resolution)
+        # Most requests name no tool, and this is their path.
+        has_names = bool(request.tools) or AssistantMessage in map(type, request.messages)
+        if not has_names and (request.written is None or not request.written.call_names):
+            return render_request(request, resolution)
+        request, names = fit_names(request, resolution.model.profile)
+        outgoing = render_request(request, resolution)
+        return replace(outgoing, names=names) if names else outgoing
 
     def reader(
         self, outgoing: UpstreamRequest, upstream: str, credential: str | None
     ) -> AnswerStream:
         """The reader of one answer."""
-        return ChatStream(outgoing.choices, credential)
+        return ChatStream(outgoing.choices, credential, outgoing.names)

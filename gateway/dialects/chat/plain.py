@@ -88,6 +88,8 @@ Plain = System | User | Assistant | Result
 
 
 _id_of = attrgetter("id")
+_name_of = attrgetter("function.name")
+_NO_NAMES: frozenset[str] = frozenset()
 
 
 def read_plain(messages: list[Plain], read: Callable[[], tuple[Message, ...]]) -> Written | None:
@@ -115,7 +117,10 @@ def read_plain(messages: list[Plain], read: Callable[[], tuple[Message, ...]]) -
             message.content = message.content or None
     if next(waiting, None) is not None:
         return None
-    return Written(messages, max(map(len, map(_id_of, called)), default=0), read)
+    if not called:
+        return Written(messages, 0, _NO_NAMES, read)
+    longest = max(map(len, map(_id_of, called)))
+    return Written(messages, longest, frozenset(map(_name_of, called)), read)
 
 
 def _are_whole(calls: list[PlainCall]) -> bool:

@@ -9,6 +9,7 @@ signature belongs to the part that carries it, so its place goes with it. Source
 reference, "Generating content"; Gemini API, "Thought signatures".
 """
 
+from collections.abc import Mapping
 from secrets import token_hex
 from typing import Any
 
@@ -35,8 +36,10 @@ from gateway.dialects.gemini.types import (
 class GeminiReader(AnswerReader):
     """One answer."""
 
-    def __init__(self, upstream: str, credential: str | None) -> None:
-        super().__init__(upstream, credential)
+    def __init__(
+        self, upstream: str, credential: str | None, names: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(upstream, credential, names)
         # Thoughts are marked, so tags are what the model quotes.
         self._thinking = None
         self._counts: Any = None

@@ -7,9 +7,11 @@ from urllib.parse import unquote
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.core.catalog import Resolution
 from gateway.core.request import Request
+from gateway.dialects.adapt.names import fit_names
 from gateway.dialects.endpoint import AnswerStream, CountRoute, UpstreamRequest
 from gateway.dialects.event_stream import EventStream
 from gateway.dialects.gemini.answer_reader import GeminiReader
@@ -52,10 +54,12 @@ class GeminiEndpoint:
 
     def prepare(self, request: Request, resolution: Resolution) -> UpstreamRequest:
         """The request as this upstream takes it; raises `InvalidRequest` for what it cannot."""
-        return write_request(request, resolution)
+        request, names = fit_names(request, resolution.model.profile)
+        outgoing = write_request(request, resolution)
+        return replace(outgoing, names=names) if names else outgoing
 
     def reader(
         self, outgoing: UpstreamRequest, upstream: str, credential: str | None
     ) -> AnswerStream:
         """The reader of one answer."""
-        return EventStream(GeminiReader(upstream, credential))
+        return EventStream(GeminiReader(upstream, credential, outgoing.names))

@@ -9,6 +9,7 @@ The end waits for `message_stop`: a stream without one is not complete. Source: 
 reference, "Messages" and "Streaming messages".
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from gateway.core.events import Event
@@ -19,8 +20,10 @@ from gateway.dialects.messages.tables import FINISH_REASONS, STATUSES, read_usag
 class MessagesReader(AnswerReader):
     """One answer."""
 
-    def __init__(self, upstream: str, credential: str | None) -> None:
-        super().__init__(upstream, credential)
+    def __init__(
+        self, upstream: str, credential: str | None, names: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(upstream, credential, names)
         self._counts: Object = {}
         self._stop: Object = {}
         #: block index -> position of its call among the calls, and whether it has arguments

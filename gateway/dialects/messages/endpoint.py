@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from gateway.core.catalog import Resolution
 from gateway.core.request import Request
+from gateway.dialects.adapt.names import fit_names
 from gateway.dialects.endpoint import AnswerStream, CountRoute, UpstreamRequest, bearer
 from gateway.dialects.event_stream import EventStream
 from gateway.dialects.json import pick_members
@@ -69,7 +70,10 @@ class MessagesEndpoint:
     def prepare(self, request: Request, resolution: Resolution) -> UpstreamRequest:
         """The request as this upstream takes it; raises `InvalidRequest` for what it cannot."""
         betas = read_betas(request.raw, self._betas)
+        request, names = fit_names(request, resolution.model.profile)
         outgoing = pass_through(request, resolution, betas) or render_request(request, resolution)
+        if names:
+            outgoing = replace(outgoing, names=names)
         if betas.dropped and resolution.model.profile.takes_whole == "messages":
             named = (f"betas.{beta}" for beta in betas.dropped)
             outgoing = replace(outgoing, degraded=(*outgoing.degraded, *named))
@@ -79,4 +83,4 @@ class MessagesEndpoint:
         self, outgoing: UpstreamRequest, upstream: str, credential: str | None
     ) -> AnswerStream:
         """The reader of one answer."""
-        return EventStream(MessagesReader(upstream, credential))
+        return EventStream(MessagesReader(upstream, credential, outgoing.names))

@@ -9,7 +9,7 @@ A stream that ends with neither of those is not complete. Source: OpenAI API ref
 model response" and "Streaming events".
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from gateway.core.events import Event, FinishReason, Refusal
@@ -40,8 +40,10 @@ _ENDS = {"response.completed": "completed", "response.incomplete": "incomplete"}
 class ResponsesReader(AnswerReader):
     """One answer."""
 
-    def __init__(self, upstream: str, credential: str | None) -> None:
-        super().__init__(upstream, credential)
+    def __init__(
+        self, upstream: str, credential: str | None, names: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(upstream, credential, names)
         #: index of an item -> the kind of its first delta
         self._first: dict[int, str] = {}
         #: index of an item -> position of its call among the calls

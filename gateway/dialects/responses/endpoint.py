@@ -3,8 +3,11 @@
 Source: OpenAI API reference, "Create a model response".
 """
 
+from msgspec.structs import replace
+
 from gateway.core.catalog import Resolution
 from gateway.core.request import Request
+from gateway.dialects.adapt.names import fit_names
 from gateway.dialects.endpoint import AnswerStream, UpstreamRequest, bearer
 from gateway.dialects.event_stream import EventStream
 from gateway.dialects.responses.answer_reader import ResponsesReader
@@ -24,10 +27,12 @@ class ResponsesEndpoint:
 
     def prepare(self, request: Request, resolution: Resolution) -> UpstreamRequest:
         """The request as this upstream takes it; raises `InvalidRequest` for what it cannot."""
-        return pass_through(request, resolution) or render_request(request, resolution)
+        request, names = fit_names(request, resolution.model.profile)
+        outgoing = pass_through(request, resolution) or render_request(request, resolution)
+        return replace(outgoing, names=names) if names else outgoing
 
     def reader(
         self, outgoing: UpstreamRequest, upstream: str, credential: str | None
     ) -> AnswerStream:
         """The reader of one answer."""
-        return EventStream(ResponsesReader(upstream, credential))
+        return EventStream(ResponsesReader(upstream, credential, outgoing.names))

@@ -1,14 +1,12 @@
 """Tools and the choice among them, from the wire to the internal request, with the way back.
 
-Models know flat names only: a namespace's tool becomes `namespace__tool`, and a name that is too
-long ends in a piece of its hash. Owns what happens to tools that only OpenAI's servers can run:
-refused where the request is about nothing else or forces one, left out and named otherwise.
+Models know flat names only: a namespace's tool becomes `namespace__tool`. Owns what happens to
+tools that only OpenAI's servers can run: refused where the request is about nothing else or forces
+one, left out and named otherwise.
 Source: OpenAI API reference, "Create a model response", `tools` and `tool_choice`.
 """
 
-import re
 from collections.abc import Iterable, Iterator
-from hashlib import sha256
 
 from msgspec import Struct
 
@@ -20,8 +18,6 @@ from gateway.dialects.responses.calls import TYPED, Binding, Kind, custom_tool, 
 from gateway.dialects.responses.types import ChoiceParam, Object, ResponsesTool
 from gateway.dialects.values import TOOLS_MAX
 
-NAME_LENGTH_MAX = 64
-_NAME = re.compile(r"[a-zA-Z0-9_-]+")
 _EMPTY_SCHEMA: Object = {"type": "object", "properties": {}}
 
 
@@ -50,10 +46,8 @@ class _FoundTool(Struct, frozen=True):
 def flat_name(name: str, namespace: str | None = None) -> str:
     """The name by which the model knows a tool; always the same, so that histories fit."""
     if namespace:
-        name = f"{namespace}{name}" if namespace.endswith("__") else f"{namespace}__{name}"
-    if len(name) <= NAME_LENGTH_MAX:
-        return name
-    return f"{name[: NAME_LENGTH_MAX - 9]}_{sha256(name.encode()).hexdigest()[:8]}"
+        return f"{namespace}{name}" if namespace.endswith("__") else f"{namespace}__{name}"
+    return name
 
 
 def read_tools(
@@ -181,11 +175,6 @@ def _named(param: ResponsesTool, path: str, namespace: str | None) -> _FoundTool
     if not param.name:
         raise InvalidRequest(f"Missing required parameter: '{path}.name'.", param=f"{path}.name")
     name = flat_name(param.name, namespace)
-    if _NAME.fullmatch(name) is None:
-        raise InvalidRequest(
-            f"Invalid '{path}.name': '{name}' must consist of letters, digits, '_' and '-'.",
-            param=f"{path}.name",
-        )
     kind: Kind = "custom" if param.type == "custom" else "function"
     if kind == "custom":
         tool = custom_tool(param, name)

@@ -39,6 +39,7 @@ _ANTHROPIC = "claude-"
 #: taken by Anthropic only
 _ANTHROPIC_MEMBERS = _MEMBERS | {"cache_control", "context_management", "output_format"}
 _ID = re.compile(r"[a-zA-Z0-9_-]+\Z")
+_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}\Z")
 #: tools of the client whose schema Anthropic's models know
 _TYPED = ("bash_", "text_editor_", "memory_")
 _NO_SCHEMA: Body = {"type": "object", "properties": {}}
@@ -110,6 +111,9 @@ def _read_tools(chat: Body, body: Body) -> None:
             isinstance(tool, dict) and tool.get("name") and "input_schema" in tool
         ):
             raise Refused(f"tools.{index}.custom.input_schema: Field required")
+        if not _NAME.match(tool["name"]):
+            pattern = "^[a-zA-Z0-9_-]{1,128}$"
+            raise Refused(f"tools.{index}.custom.name: String should match pattern '{pattern}'")
         function = {"name": tool["name"], "parameters": tool.get("input_schema") or _NO_SCHEMA}
         chat.setdefault("tools", []).append({"type": "function", "function": function})
     choice = body.get("tool_choice")
@@ -221,7 +225,7 @@ def _read_assistant(blocks: list[Body], path: str) -> Body:
 def _read_call(block: Body, path: str) -> Body:
     if not _ID.match(str(block.get("id", ""))):
         raise Refused(f"{path}.tool_use.id: String should match pattern '^[a-zA-Z0-9_-]+$'")
-    if not block.get("name") or not isinstance(block.get("input"), dict):
+    if not _NAME.match(block.get("name") or "") or not isinstance(block.get("input"), dict):
         raise Refused(f"{path}.tool_use.input: Input should be a valid dictionary")
     arguments = msgspec.json.encode(block["input"]).decode()
     function = {"name": block["name"], "arguments": arguments}

@@ -44,6 +44,8 @@ _STOP_COUNT_MAX = 5
 _STOP_BYTES_MAX = 32
 _CHOICES_MAX = 16
 _TOOL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9-_]{0,127}\Z")
+_OPENAI_MODELS = ("gpt-", "o3", "o4")
+_OPENAI_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}\Z")
 
 
 def check_shape(body: Any) -> None:
@@ -54,6 +56,8 @@ def check_shape(body: Any) -> None:
         raise Refused("Invalid request: model must not be empty")
     _check_message_shape(body.get("messages"))
     _check_tool_shape(body.get("tools") or [])
+    if body["model"].startswith(_OPENAI_MODELS):
+        _check_openai_names(body)
     if not isinstance(body.get("stop") or [], str | list):
         raise Refused("Invalid request: stop must be a string or a list")
     for member in _COUNTS:
@@ -82,6 +86,18 @@ def _check_tool_shape(tools: Any) -> None:
         function = tool.get("function") if isinstance(tool, dict) else None
         if not isinstance(function, dict) or not isinstance(function.get("name"), str):
             raise Refused("Invalid request: a tool must have a function with a name")
+
+
+def _check_openai_names(body: Body) -> None:
+    """OpenAI's models take names of at most 64 letters, digits, "_" and "-", in a history too."""
+    calls = [call for message in body["messages"] for call in message.get("tool_calls") or ()]
+    for named in [*(body.get("tools") or ()), *calls]:
+        function = named.get("function") if isinstance(named, dict) else None
+        name = str(function.get("name")) if isinstance(function, dict) else ""
+        if not _OPENAI_NAME.match(name):
+            raise Refused(
+                f"Invalid 'function.name': '{name[:64]}' does not match '^[a-zA-Z0-9_-]{{1,64}}$'."
+            )
 
 
 def check_request(body: Body, family: Family, *, thinking: bool, prompt_tokens: int) -> None:

@@ -168,7 +168,6 @@ def test_reasoning_is_what_is_charged() -> None:
         {"tools": [TOOL, {"type": "web_search"}]},
         {"tools": [{"type": "custom", "name": "patch"}]},
         {"tools": [{"type": "namespace", "name": "n", "tools": [TOOL]}]},
-        {"tools": [{**TOOL, "name": 65 * "a"}]},
         {"input": [GO, {"type": "additional_tools", "tools": [TOOL]}]},
         {"input": [GO, {"type": "web_search_call", "id": "ws_1"}]},
         {"input": [GO, CALL, OUTPUT, OUTPUT]},

@@ -324,7 +324,6 @@ def test_typed_calls_travel_as_functions() -> None:
     [
         ({"tool_choice": "required"}, "tool_choice"),
         ({"tool_choice": {"type": "function", "name": "x"}}, "tool_choice"),
-        ({"tools": [{"type": "function", "name": "a.b"}]}, "tools.0.name"),
         ({"tools": [{"type": "function"}]}, "tools.0.name"),
         (
             {"tools": [{"type": "function", "name": "a"}, {"type": "custom", "name": "a"}]},
