@@ -1,4 +1,4 @@
-"""Usage, counted behind the charge: its sums are the ledger's, whatever happens beside it."""
+"""Usage, counted behind the charge: its sums are the ledger's, no matter what happens beside it."""
 
 import asyncio
 import random
