@@ -10,7 +10,7 @@ import pytest
 from tests.flow.passthrough import PassthroughClient, gateway_before
 from tests.harness.dialects import DIALECTS, PATHS, body
 from tests.harness.gateway import GatewayProcess, Simulated
-from tests.traps.support import Said, forced, function, read
+from tests.traps.support import Spoken, forced, function, read
 
 #: by the upstream's dialect
 MODELS = {"chat": "gpt-chat", "messages": "claude", "responses": "gpt", "gemini": "gemini"}
@@ -39,14 +39,14 @@ def client(gateway: GatewayProcess, simulated: Simulated) -> Iterator[Passthroug
         yield made
 
 
-def ask(client: PassthroughClient, dialect: str, text: str, **more: Any) -> Said:
+def ask(client: PassthroughClient, dialect: str, text: str, **more: Any) -> Spoken:
     asked = {**body(dialect, text), **more}
     return read(dialect, client.http.post(PATHS[dialect], json=asked))
 
 
-def after_call(dialect: str, said: Said, text: str) -> dict[str, Any]:
+def after_call(dialect: str, answer: Spoken, text: str) -> dict[str, Any]:
     """The member that holds the history with the call that was made, and its result."""
-    (call,) = said.calls
+    (call,) = answer.calls
     if dialect == "responses":
         result: dict[str, Any] = {
             "type": "function_call_output",
@@ -54,10 +54,10 @@ def after_call(dialect: str, said: Said, text: str) -> dict[str, Any]:
             "output": "It.",
         }
         begun = {"role": "user", "content": text}
-        return {"input": [begun, *said.whole["output"], result]}
+        return {"input": [begun, *answer.whole["output"], result]}
     made: dict[str, Any] = {"role": "assistant"}
     if dialect == "messages":
-        made["content"] = said.whole["content"]
+        made["content"] = answer.whole["content"]
         block: Any = {"type": "tool_result", "tool_use_id": call.id, "content": "It."}
         result = {"role": "user", "content": [block]}
     else:
@@ -89,11 +89,11 @@ def test_every_name_comes_back_as_its_client_wrote_it(
 
     for name, short in zip(NAMES, sent, strict=True):
         text = f"!tool {short} {{}}\n!then\n!answer Done."
-        said = ask(client, dialect, text, **more, **forced(dialect, name))
-        assert [call.name for call in said.calls] == [name]
+        answer = ask(client, dialect, text, **more, **forced(dialect, name))
+        assert [call.name for call in answer.calls] == [name]
         assert json.dumps(client.sent()).count(f'"{short}"') == 2
 
-        again = ask(client, dialect, text, **{**more, **after_call(dialect, said, text)})
+        again = ask(client, dialect, text, **{**more, **after_call(dialect, answer, text)})
         assert again.text == "Done."
         assert names_of(client.sent()) == sent
         assert json.dumps(client.sent()).count(f'"{short}"') == (3 if upstream == "gemini" else 2)
@@ -109,8 +109,8 @@ def test_the_tools_that_are_allowed_are_named_as_the_client_does(
         allowed = {"type": "allowed_tools", "allowed_tools": {**allowed, "tools": tools[:1]}}
     else:
         allowed["tools"] = [{"type": "function", "name": NAMES[0]}]
-    said = ask(client, dialect, "Hi", model="gpt-chat", tools=tools, tool_choice=allowed)
-    assert [call.name for call in said.calls] == [NAMES[0]]
+    answer = ask(client, dialect, "Hi", model="gpt-chat", tools=tools, tool_choice=allowed)
+    assert [call.name for call in answer.calls] == [NAMES[0]]
     assert len(names_of(client.sent())) == 1
 
 
@@ -121,8 +121,8 @@ def test_a_call_in_the_history_is_cut_though_no_tool_is_offered(
     tools = [function(dialect, NAMES[0])]
     ask(client, dialect, "Hi", model="gpt-chat", tools=tools)
     (short,) = names_of(client.sent())
-    said = ask(client, dialect, f"!tool {short} {{}}", model="gpt-chat", tools=tools)
-    ask(client, dialect, "Hi", model="gpt-chat", **after_call(dialect, said, "Hi"))
+    answer = ask(client, dialect, f"!tool {short} {{}}", model="gpt-chat", tools=tools)
+    ask(client, dialect, "Hi", model="gpt-chat", **after_call(dialect, answer, "Hi"))
     sent = json.dumps(client.sent())
     assert f'"{short}"' in sent
     assert NAMES[0] not in sent
