@@ -66,7 +66,6 @@ class HttpClient:
         self._loop = asyncio.get_running_loop()
         self._idle: deque[HttpConnection] = deque()
         self._open: set[HttpConnection] = set()
-        self._under_way: dict[HttpResponse, HttpConnection] = {}
         self._sweeper: asyncio.TimerHandle | None = None
 
     @property
@@ -89,15 +88,15 @@ class HttpClient:
         `ValueError` for one that is not ASCII.
         """
         line = self._line + path.encode("ascii") if path else self._line
-        head = b"%b%b%bcontent-length: %d\r\n\r\n" % (line, self._head, lines, len(body))
+        size = len(body)
+        head = b"%b%b%bcontent-length: %d\r\n\r\n" % (line, self._head, lines, size)
         connection = self._idle_connection() or await self._connect()
         if on_sent is not None:
             on_sent()
-        if len(body) < _LARGE_BYTES:
+        if size < _LARGE_BYTES:
             response = connection.exchange(head + body, b"")
         else:
             response = connection.exchange(head, body)
-        self._under_way[response] = connection
         if self._sweeper is None:
             self._arm()
         try:
@@ -117,20 +116,15 @@ class HttpClient:
         if self._sweeper is not None:
             self._sweeper.cancel()
 
-    def ended(self, response: HttpResponse, connection: HttpConnection | None) -> None:
-        """An answer is over, and its connection free for the next, if it is kept."""
-        self._under_way.pop(response, None)
-        if connection is not None:
-            connection.idle_since = self._loop.time()
-            self._idle.append(connection)
+    def keep(self, connection: HttpConnection) -> None:
+        """An answer is over, and its connection free for the next."""
+        connection.idle_since = self._loop.time()
+        self._idle.append(connection)
 
     def forget(self, connection: HttpConnection) -> None:
         self._open.discard(connection)
         if connection in self._idle:
             self._idle.remove(connection)
-        for response, other in list(self._under_way.items()):
-            if other is connection:
-                self.ended(response, None)
 
     def _idle_connection(self) -> HttpConnection | None:
         while self._idle:
@@ -167,7 +161,10 @@ class HttpClient:
 
     def _sweep(self) -> None:
         now = self._loop.time()
-        for response, connection in list(self._under_way.items()):
+        for connection in list(self._open):
+            response = connection.response
+            if response is None:
+                continue
             lingers = response.unwanted_since
             if lingers is not None and now - lingers > self.LINGER_SECONDS:
                 connection.abort()
@@ -177,7 +174,7 @@ class HttpClient:
         while self._idle and now - self._idle[0].idle_since > _IDLE_SECONDS:
             self._idle.popleft().abort()
         self._sweeper = None
-        if self._under_way or self._idle:
+        if self._open:
             self._arm()
 
 

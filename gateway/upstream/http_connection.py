@@ -30,15 +30,16 @@ class Silent(OSError):
 
 
 class HttpResponse:
-    """One answer, while it arrives. `headers` are by lower-case name, the last of a name."""
+    """One answer, while it arrives."""
 
     __slots__ = ("_buffer", "_buffered", "_connection", "_divert", "_held_seconds", "_loop",
-                 "_waiter", "done", "failure", "has_news", "headers", "held_since", "last_at",
+                 "_waiter", "done", "failure", "has_news", "held_since", "last_at", "sent_headers",
                  "status", "unwanted_since")  # fmt: skip
 
     def __init__(self, connection: "HttpConnection", loop: asyncio.AbstractEventLoop) -> None:
         self.status = 0
-        self.headers: dict[bytes, bytes] = {}
+        #: with the names as they were sent
+        self.sent_headers: dict[bytes, bytes] = {}
         #: set once the last byte has arrived
         self.done = False
         #: why nothing more arrives, if it broke
@@ -58,6 +59,11 @@ class HttpResponse:
         self._buffered = 0
         self._waiter: asyncio.Future[None] | None = None
         self._divert: Callable[[bytes], bool] | None = None
+
+    @property
+    def headers(self) -> dict[bytes, bytes]:
+        """The headers by lower-case name, the last of a name."""
+        return {name.lower(): value for name, value in self.sent_headers.items()}
 
     @property
     def was_held_up(self) -> bool:
@@ -81,9 +87,8 @@ class HttpResponse:
                 await self.arrival()
             finally:
                 self._divert = None
-        buffer = self._buffer
-        data = buffer[0] if len(buffer) == 1 else b"".join(buffer)
-        buffer.clear()
+        data = b"".join(self._buffer)
+        self._buffer = []
         if self.held_since is not None:
             self._go_on()
         self._buffered = 0
@@ -94,7 +99,7 @@ class HttpResponse:
         if not self.done:
             return None
         buffer, self._buffer = self._buffer, []
-        return buffer[0] if len(buffer) == 1 else b"".join(buffer)
+        return b"".join(buffer)
 
     def arrival(self) -> asyncio.Future[None]:
         """A future that is done when more has arrived, or nothing more will."""
@@ -131,11 +136,14 @@ class HttpResponse:
     def wake(self) -> None:
         """Wake its reader, once for all that arrived together."""
         self.has_news = False
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        if self._waiter is not None:
+            try:  # noqa: SIM105  # a context manager costs more than all the rest
+                self._waiter.set_result(None)
+            except asyncio.InvalidStateError:  # it was woken, or waits no more
+                pass
 
-    def take(self, data: bytes) -> None:
-        """More of the body arrived."""
+    def take(self, data: bytes, size: int) -> None:
+        """More of the body arrived, so many bytes."""
         if self.unwanted_since is not None:
             return
         if self._divert is not None and not self._buffer:
@@ -147,7 +155,7 @@ class HttpResponse:
                 self._connection.abort()
                 return
         self._buffer.append(data)
-        self._buffered += len(data)
+        self._buffered += size
         if self._buffered > _BUFFER_BYTES_MAX:
             self._hold()
         self.has_news = True
@@ -161,22 +169,29 @@ class HttpResponse:
 class Pool(Protocol):
     """The owner of a connection."""
 
-    def ended(self, response: HttpResponse, connection: "HttpConnection | None") -> None:
-        """An answer is over, and its connection free for the next, if it is kept."""
+    def keep(self, connection: "HttpConnection") -> None:
+        """An answer is over, and its connection free for the next."""
 
     def forget(self, connection: "HttpConnection") -> None:
         """A connection is lost."""
 
 
 class HttpConnection(asyncio.Protocol):
-    """One connection; the callbacks named `on_…` are the parser's."""
+    """One connection, with the `response` that is under way on it, if there is one.
+
+    The callbacks named `on_…` are the parser's.
+    """
 
     def __init__(self, pool: Pool, loop: asyncio.AbstractEventLoop) -> None:
         self._pool = pool
         self._loop = loop
         self.transport: asyncio.Transport
+        #: of the answer's head. The parser itself puts them there: a provider sends twenty, and
+        #: most answers are read without a look at one
+        self._headers: dict[bytes, bytes] = {}
+        self.on_header = self._headers.__setitem__
         self._parser = httptools.HttpResponseParser(self)
-        self._response: HttpResponse | None = None
+        self.response: HttpResponse | None = None
         #: bytes of the answer that were not its body, less what its body paid for
         self._aside = 0
         #: the pieces of the body in what is being read
@@ -187,7 +202,8 @@ class HttpConnection(asyncio.Protocol):
 
     def exchange(self, data: bytes, large: bytes) -> HttpResponse:
         """Write one request and expect its answer."""
-        self._response = response = HttpResponse(self, self._loop)
+        self.response = response = HttpResponse(self, self._loop)
+        self._headers.clear()
         self._aside = 0
         self._is_ended = False
         if large:
@@ -200,7 +216,7 @@ class HttpConnection(asyncio.Protocol):
         self.transport = cast(asyncio.Transport, transport)  # uvloop's is one only in shape
 
     def data_received(self, data: bytes) -> None:
-        response = self._response
+        response = self.response
         if response is None:
             self.abort()  # an answer that nobody asked for
             return
@@ -211,14 +227,15 @@ class HttpConnection(asyncio.Protocol):
             is_http = False
         size = 0
         if self._pieces:
-            pieces, self._pieces = self._pieces, []
-            body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            body = b"".join(self._pieces)
+            self._pieces = []
             size = len(body)
             response.last_at = self._loop.time()
-            response.take(body)
-            if self._response is None:  # its reader cut it
+            response.take(body, size)
+            if self.response is None:  # its reader cut it
                 return
-        self._aside = max(0, self._aside + len(data) - (1 + _ASIDE_BYTES_PER_BYTE) * size)
+        aside = self._aside + len(data) - (1 + _ASIDE_BYTES_PER_BYTE) * size
+        self._aside = aside if aside > 0 else 0
         if self._is_ended:
             self._finish(response, keep=self._keeps and is_http)
         elif not is_http:
@@ -231,7 +248,7 @@ class HttpConnection(asyncio.Protocol):
             response.wake()
 
     def connection_lost(self, error: Exception | None) -> None:
-        response = self._response
+        response = self.response
         if response is not None:
             if error is None and response.status and _ends_with_connection(response):
                 self._finish(response, keep=False)
@@ -240,21 +257,16 @@ class HttpConnection(asyncio.Protocol):
                 response.fail(Disconnected("the connection broke"))
         self._pool.forget(self)
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        response = self._response
-        assert response is not None, "the parser is fed only during an exchange"
-        if not response.status:  # else a trailer, which nobody reads
-            response.headers[name.lower()] = value
-
     def on_headers_complete(self) -> None:
-        response = self._response
+        response = self.response
         assert response is not None, "the parser is fed only during an exchange"
         assert not self._is_ended, "one answer is asked for"
         status = self._parser.get_status_code()
         if status < 200:  # a preliminary answer; the real one follows
-            response.headers.clear()
+            self._headers.clear()
             return
         response.status = status
+        response.sent_headers = dict(self._headers)  # trailers, which nobody reads, come there too
         response.last_at = self._loop.time()
         response.has_news = True
 
@@ -262,17 +274,18 @@ class HttpConnection(asyncio.Protocol):
         self._pieces.append(data)
 
     def on_message_complete(self) -> None:
-        if self._response is not None and self._response.status:
+        if self.response is not None and self.response.status:
             # An answer with neither length nor chunks does not come here: it ends with the
             # connection.
             self._is_ended, self._keeps = True, self._parser.should_keep_alive()
 
     def _finish(self, response: HttpResponse, *, keep: bool) -> None:
-        self._response = None
+        self.response = None
         response.done = response.has_news = True
         self.transport.resume_reading()
-        self._pool.ended(response, self if keep else None)
-        if not keep:
+        if keep:
+            self._pool.keep(self)
+        else:
             self.transport.abort()
 
     def pause(self) -> None:
@@ -283,10 +296,9 @@ class HttpConnection(asyncio.Protocol):
             self.transport.resume_reading()
 
     def abort(self) -> None:
-        response, self._response = self._response, None
+        response, self.response = self.response, None
         if response is not None:
             response.fail(Disconnected("the connection was cut"))
-            self._pool.ended(response, None)
         self.transport.abort()
 
 

@@ -13,7 +13,9 @@ failure are returned before it is raised.
 from collections.abc import Callable
 from functools import partial
 
-from gateway.core.concurrency.worker_thread import WorkerThread
+from msgspec import Struct
+
+from gateway.core.concurrency.worker_thread import LARGE_BYTES, WorkerThread
 from gateway.core.errors import Blame, UpstreamBroken, UpstreamError, UpstreamTimeout
 from gateway.core.events import Usage
 from gateway.core.shares import Holder
@@ -26,12 +28,11 @@ ANSWER_BYTES_MAX = 64 * 1024 * 1024
 ANSWER_VALUES_MAX = 1_000_000
 
 
-class HttpUpstreamResponse:
-    """Reads one response; see `gateway.upstream.base.Reply`."""
+class HttpUpstreamResponse(Struct, frozen=True, eq=False):
+    """Reads one response; see `gateway.upstream.base.UpstreamResponse`."""
 
-    def __init__(self, response: HttpResponse, reader: AnswerStream) -> None:
-        self._response = response
-        self._reader = reader
+    _response: HttpResponse
+    _reader: AnswerStream
 
     @property
     def usage(self) -> Usage | None:
@@ -63,14 +64,18 @@ class HttpUpstreamResponse:
         body = self._response.rest()
         if body is None:
             body = await self.read_body(ANSWER_BYTES_MAX)
-        answer = await worker_thread.run(holder, len(body), partial(self._read_whole, body))
+        size = len(body)
+        if size < LARGE_BYTES:
+            answer = self._reader.answer(body)
+        else:
+            answer = await worker_thread.run(holder, size, partial(self._read_large, body))
         if not self._reader.complete:
             raise UpstreamBroken("The upstream's answer has no finish reason for every choice.")
         self._reader.ended = True
         return answer
 
-    def _read_whole(self, body: bytes) -> Completion:
-        if len(body) > ANSWER_VALUES_MAX and not is_bounded(body, ANSWER_VALUES_MAX):
+    def _read_large(self, body: bytes) -> Completion:
+        if not is_bounded(body, ANSWER_VALUES_MAX):
             raise UpstreamBroken("The upstream's answer holds too many values.")
         return self._reader.answer(body)
 
