@@ -42,9 +42,10 @@ class Shares:
 
     def has_room(self, holder: tuple[str, ...], amount: int = 1) -> bool:
         """True if a namespace, or an account of it, may have so much more, taken one by one."""
-        room = self.free
+        room, held = self.free, self._held
         for name in holder:
-            room -= self._held.get(name, 0)
+            if name in held:
+                room -= held[name]
         # Each one that is taken is one less that is free, and one more that every name has.
         return (amount - 1) * (len(holder) + 1) < room
 
@@ -54,12 +55,14 @@ class Shares:
         `had` is what the same piece of work has already, where the only piece that there is may be
         as large as everything.
         """
-        is_alone = had is not None and self.free + had == self.capacity
-        if not self.has_room(holder, amount) and not (is_alone and amount <= self.free):
-            return False
+        if not self.has_room(holder, amount):
+            is_alone = had is not None and self.free + had == self.capacity
+            if not (is_alone and amount <= self.free):
+                return False
         self.free -= amount
+        held = self._held
         for name in holder:
-            self._held[name] = self._held.get(name, 0) + amount
+            held[name] = held.get(name, 0) + amount
         return True
 
     def give_back(self, holder: Holder, amount: int = 1) -> None:

@@ -147,7 +147,7 @@ class Cycle:
             return None
         parts, self._parts, self._size = self._parts, [], 0
         self._is_read = True
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        return b"".join(parts)
 
     async def receive(self) -> Message:
         if self._expects_continue:
@@ -160,9 +160,12 @@ class Cycle:
             parts = self._parts
             if parts or not (self.more_body or self._is_read):
                 self._is_read = not self.more_body
-                body = parts[0] if len(parts) == 1 else b"".join(parts)
                 self._parts, self._size = [], 0
-                return {"type": "http.request", "body": body, "more_body": self.more_body}
+                return {
+                    "type": "http.request",
+                    "body": b"".join(parts),
+                    "more_body": self.more_body,
+                }
             if self._arrived is None:
                 self._arrived = asyncio.Event()
             self._arrived.clear()

@@ -25,7 +25,7 @@ from uvicorn.server import ServerState
 from gateway.http.connection_admission import ConnectionAdmission, Reason, peer_of
 from gateway.http.cycle import Cycle
 from gateway.http.reader import RequestReader, RequestRefused
-from gateway.pipeline.connection import CYCLE, Scope
+from gateway.pipeline.connection import CYCLE, NAMED, Scope
 
 #: of answers that wait for the system to take them, after which there are no more until it has
 UNREAD_BYTES_MAX = 16 * 1024
@@ -81,6 +81,8 @@ class ClientProtocol(asyncio.Protocol):
         self._limits = self._admission.limits
         self._idle_seconds = config.timeout_keep_alive
         self._reader = RequestReader(self._begin)
+        #: the last path, as text: a connection's requests have the same
+        self._raw_path, self._path = b"", ""
         #: set once it was let in, and once nothing more of it is read
         self._is_in = self._is_over = False
         #: the bytes that came before their turn, and their beginning
@@ -162,12 +164,12 @@ class ClientProtocol(asyncio.Protocol):
     def _feed(self, data: bytes, start: int) -> None:
         reader = self._reader
         try:
-            start = reader.feed(data, start)
+            left = reader.feed(data, start)
         except RequestRefused as refused:
             self._refuse(refused.reason, str(refused))
             return
-        if start < len(data):
-            self._wait_with(data, start)
+        if left:
+            self._wait_with(data, len(data) - left)
         elif reader.is_in_head and reader.head_bytes:
             self._await_head()
 
@@ -205,6 +207,8 @@ class ClientProtocol(asyncio.Protocol):
         cycle = Cycle(
             self, reader.method, reader.version, reader.keep_alive, reader.expects_continue
         )
+        if reader.path != self._raw_path:
+            self._raw_path, self._path = reader.path, reader.path.decode("ascii")
         scope: Scope = {
             "type": "http",
             "asgi": self._asgi,
@@ -212,12 +216,13 @@ class ClientProtocol(asyncio.Protocol):
             "server": self._server,
             "client": self._client,
             "scheme": "http",
-            "method": reader.method.decode("ascii"),
+            "method": "POST" if reader.method == b"POST" else reader.method.decode("ascii"),
             "root_path": "",
-            "path": reader.path.decode("ascii"),
+            "path": self._path,
             "raw_path": reader.path,
             "query_string": reader.query,
             "headers": reader.headers,
+            NAMED: reader.named,
             CYCLE: cycle,
         }
         self._deadline = 0.0

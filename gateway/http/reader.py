@@ -32,8 +32,6 @@ _PLAIN_TARGET = re.compile(rb"(/[\w.-]+)+")
 _ORIGIN = re.compile(rb"https?://[^/?#]+", re.IGNORECASE)
 #: a name, an IPv4 or an IPv6 address, and a port: RFC 3986, section 3.2.2
 _HOST = re.compile(rb"(?:[\w.~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?[ \t]*", re.ASCII)
-#: headers that decide where a request ends, or which host is meant
-_DECISIVE = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect"))
 _SPACE = b" \t"
 
 
@@ -76,19 +74,12 @@ class RequestReader:
         #: the end of what was read, where it may be a part of the end of lines
         self._tail = b""
         self._body_bytes = 0
-        #: the last that was looked at: a connection's requests have the same
+        #: the last host and target that were right: a connection's requests have the same
         self._host: bytes | None = None
-        self.headers: list[tuple[bytes, bytes]]
-        self.expects_continue: bool
-        #: until the head is whole, all of the target
-        self.path: bytes
-        self.query: bytes
-        #: bytes of the body still to come, where its length is known
-        self._left: int
-        #: bytes beside the body, less what it paid for
-        self._aside: int
+        self._target: bytes | None = None
+        #: the first value of each name, once the head is whole
+        self.named: dict[bytes, bytes]
         self.next()
-        self.on_message_begin()
 
     def next(self) -> None:
         """Read another request."""
@@ -97,13 +88,21 @@ class RequestReader:
         self.is_whole = False
         #: bytes of the head so far, with empty lines before it
         self.head_bytes = 0
+        self.headers: list[tuple[bytes, bytes]] = []
+        #: until the head is whole, all of the target
+        self.path = self.query = b""
+        self.expects_continue = self._has_offer = self._in_chunks = False
+        #: bytes of the body still to come, where its length is known
+        self._left = 0
+        #: bytes beside the body, less what it paid for
+        self._aside = 0
 
     def close(self) -> None:
         """Let go of who knows the reader: a collector would have to find them."""
         self._parser = self._begin = None
 
     def feed(self, data: bytes, start: int) -> int:
-        """Read up to the request's end; the place where that is, or all is read.
+        """Read up to the request's end; the number of bytes behind it, which are left.
 
         Raises `RequestRefused`, and then nothing more may be fed.
         """
@@ -127,7 +126,7 @@ class RequestReader:
                 self._left -= end - start
                 self._parse(data if end - start == size else data[start:end])
             start = end
-        return start
+        return size - start
 
     def _split_target(self) -> None:
         """Path and query, both as they were sent: what is spelt in another way is another path."""
@@ -173,6 +172,7 @@ class RequestReader:
         """
         line = b"%b %b HTTP/%b\r\n" % (self.method, self.path, self.version.encode())
         lines = [b"%b: %b\r\n" % line for line in self.headers if line[0] != b"upgrade"]
+        self.next()
         self._parser = httptools.HttpRequestParser(self)
         self._parse(b"".join([line, *lines, b"\r\n"]))
 
@@ -182,38 +182,14 @@ class RequestReader:
         if self._aside > HEAD_BYTES_MAX:
             raise MalformedRequest("more beside a body than in it")
 
-    def on_message_begin(self) -> None:
+    def on_url(self, url: bytes) -> None:
         if not self.is_in_head:
             raise MalformedRequest("a request within another")
-        self.headers = []
-        self.path = self.query = b""
-        self._left = self._aside = 0
-        self.expects_continue = self._has_host = self._has_offer = self._in_chunks = False
-
-    def on_url(self, url: bytes) -> None:
         self.path += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self.is_in_head:
-            return  # a trailer
-        name = name.lower()
-        self.headers.append((name, value))
-        if name in _DECISIVE:
-            self._decide(name, value)
-
-    def _decide(self, name: bytes, value: bytes) -> None:
-        if name == b"host":
-            if self._has_host or not (value == self._host or _HOST.fullmatch(value)):
-                raise MalformedRequest("not one host")
-            self._has_host, self._host = True, value
-        elif name == b"content-length":
-            self._left = int(value)
-        elif name == b"transfer-encoding":
-            if self._in_chunks or value.strip(_SPACE).lower() != b"chunked":
-                raise MalformedRequest("another coding than chunked")
-            self._in_chunks = True
-        else:
-            self.expects_continue = value.strip(_SPACE).lower() == b"100-continue"
+        if self.is_in_head:  # else a trailer
+            self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         parser = self._parser
@@ -224,10 +200,12 @@ class RequestReader:
         if parser.should_upgrade():
             self._has_offer = True
             return
-        if len(self.headers) > HEADERS_MAX:
+        count = len(self.headers)
+        if count > HEADERS_MAX:
             raise _too_many_lines()
+        self._decide(count)
         if self.version == "1.1":
-            if not self._has_host:
+            if b"host" not in self.named:
                 raise MalformedRequest("not one host")
             self.keep_alive: bool = parser.should_keep_alive()
         elif self.version == "1.0":
@@ -236,19 +214,53 @@ class RequestReader:
             self.keep_alive = self.expects_continue = False
         else:
             raise MalformedRequest("another version of HTTP")
-        if not _PLAIN_TARGET.fullmatch(self.path):
-            self._split_target()
+        if self.path != self._target:
+            if _PLAIN_TARGET.fullmatch(self.path):
+                self._target = self.path
+            else:
+                self._split_target()
         self._body = self._begin()
         self.is_in_head = False
 
+    def _decide(self, count: int) -> None:
+        """Read the headers that decide where the request ends, and which host is meant."""
+        self.named = named = dict(reversed(self.headers))
+        if len(named) < count:
+            self._refuse_doubles()
+        if b"host" in named:
+            host = named[b"host"]
+            if host != self._host and not _HOST.fullmatch(host):
+                raise MalformedRequest("not one host")
+            self._host = host
+        if b"content-length" in named:
+            self._left = int(named[b"content-length"])
+        if b"transfer-encoding" in named:
+            if named[b"transfer-encoding"].strip(_SPACE).lower() != b"chunked":
+                raise _not_chunked()
+            self._in_chunks = True
+        if b"expect" in named:
+            self.expects_continue = named[b"expect"].strip(_SPACE).lower() == b"100-continue"
+
+    def _refuse_doubles(self) -> None:
+        names = [name for name, _ in self.headers]
+        if names.count(b"host") > 1:
+            raise MalformedRequest("not one host")
+        if names.count(b"transfer-encoding") > 1:
+            raise _not_chunked()
+
     def on_body(self, body: bytes) -> None:
-        self._body_bytes += len(body)
+        if self._in_chunks:
+            self._body_bytes += len(body)
         self._body.take(body)
 
     def on_message_complete(self) -> None:
         if not self._has_offer:
             self.is_whole = True
             self._body.take_end()
+
+
+def _not_chunked() -> MalformedRequest:
+    return MalformedRequest("another coding than chunked")
 
 
 def _too_many_lines() -> RequestRefused:

@@ -23,8 +23,9 @@ Send = Callable[[Message], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
 
-#: the name of the `ClientCycle` in a request's scope
+#: the names of the `ClientCycle` in a request's scope, and of the first value of each header
 CYCLE = "faregate.cycle"
+NAMED = "faregate.named"
 #: bytes a second of a body that is not whole yet, in each `limits.bodySilenceSeconds`
 BODY_RATE_MIN = 1024
 
@@ -122,7 +123,7 @@ class Connection:
         self.task = self._cycle.task
         self.headers: Headers = scope["headers"]
         #: the first value of each name: most that is looked for is not there
-        self.named = dict(reversed(self.headers))
+        self.named: dict[bytes, bytes] = scope[NAMED]
         self._memory = memory
         self.held = 0
         self.started = False

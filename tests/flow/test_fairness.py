@@ -14,7 +14,7 @@ from gateway.core.errors import RequestTooLarge
 from gateway.core.shares import Shares, largest_share
 from gateway.http.cycle import Cycle
 from gateway.http.entrance import AT_ONCE
-from gateway.pipeline.connection import CYCLE, Connection
+from gateway.pipeline.connection import CYCLE, NAMED, Connection
 from tests.conftest import check_books
 from tests.harness.dialects import DIALECTS, PATHS, body
 from tests.harness.gateway import (
@@ -226,7 +226,7 @@ def test_a_body_that_becomes_more_than_a_replica_has_is_too_large() -> None:
         line: Any = None
         cycle = Cycle(line, b"POST", "1.1", keep_alive=True, expects_continue=False)
         cycle.task = asyncio.ensure_future(asyncio.sleep(0))
-        connection = Connection({"headers": [], CYCLE: cycle}, Shares(100))
+        connection = Connection({"headers": [], NAMED: {}, CYCLE: cycle}, Shares(100))
         connection.hold(101)
 
     with pytest.raises(RequestTooLarge, match="101 bytes"):

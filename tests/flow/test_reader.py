@@ -39,7 +39,7 @@ class Recorder:
         """All of it, request after request."""
         place = 0
         while place < len(data):
-            place = self.reader.feed(data, place)
+            place = len(data) - self.reader.feed(data, place)
             if self.reader.is_whole:
                 assert self.requests[-1]["whole"]
                 self.reader.next()

@@ -12,7 +12,7 @@ from gateway.core.shares import Shares
 from gateway.dialects.chat.dialect import ChatDialect
 from gateway.http.cycle import Cycle
 from gateway.pipeline import request_state as drawn
-from gateway.pipeline.connection import CYCLE, ClientGone, Connection
+from gateway.pipeline.connection import CYCLE, NAMED, ClientGone, Connection
 from gateway.pipeline.request_state import (
     BOOKINGS,
     PHASES,
@@ -56,9 +56,8 @@ async def request_in(phase: Phase) -> RequestState:
     line: Any = None
     cycle = Cycle(line, b"POST", "1.1", keep_alive=True, expects_continue=False)
     cycle.task = asyncio.ensure_future(asyncio.Event().wait())  # type: ignore[arg-type]
-    made = RequestState(
-        ChatDialect(WorkerThread()), Connection({"headers": [], CYCLE: cycle}, Shares(1))
-    )
+    connection = Connection({"headers": [], NAMED: {}, CYCLE: cycle}, Shares(1))
+    made = RequestState(ChatDialect(WorkerThread()), connection)
     for step in WAYS[phase]:
         made.go(step)
     assert made.phase == phase
