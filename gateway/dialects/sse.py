@@ -8,6 +8,7 @@ by a space.
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from gateway.core.errors import UpstreamBroken
 from gateway.dialects.values import is_bounded
@@ -27,19 +28,18 @@ _LINE_FEED = 0x0A
 _CARRIAGE_RETURN = 0x0D
 
 
-class SSEDecoder:
+class SSEDecoder(Struct, eq=False):
     """One stream; raises `UpstreamBroken` when an event is larger than `event_bytes_max`, or holds
     more values than are to be decoded at once.
 
     Each byte of an event is looked at when it comes and joined to the others once.
     """
 
-    def __init__(self, event_bytes_max: int) -> None:
-        self._event_bytes_max = event_bytes_max
-        #: of an event that has begun
-        self.rest = bytearray()
-        #: set if the last byte was a carriage return, to which a line feed may belong
-        self._after_return = False
+    event_bytes_max: int
+    #: of an event that has begun
+    rest: bytearray = bytearray()
+    #: set if the last byte was a carriage return, to which a line feed may belong
+    _after_return: bool = False
 
     def feed(self, data: bytes) -> list[bytes]:
         """The data of all events that `data` completes."""
@@ -64,7 +64,7 @@ class SSEDecoder:
 
     def _keep(self, rest: bytes) -> None:
         self.rest += rest
-        if len(self.rest) > self._event_bytes_max:
+        if len(self.rest) > self.event_bytes_max:
             raise UpstreamBroken("The upstream sent an event that is too large.")
 
     def _unify(self, data: bytes) -> bytes:

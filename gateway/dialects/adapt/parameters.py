@@ -52,11 +52,8 @@ def write_parameters(
     ):
         if value and _takes(profile, name):
             body[name] = value
-    for name, raw in request.extra.items():
-        if _takes(profile, name):
-            body[name] = raw
-        else:
-            degraded.append(name)
+    if request.extra:
+        _write_extra(body, request, profile, degraded)
 
 
 def _takes(profile: Profile, name: str) -> bool:
@@ -84,6 +81,16 @@ def _write_sampling(
         body["logprobs"] = True
         if sampling.top_logprobs is not None:
             body["top_logprobs"] = sampling.top_logprobs
+
+
+def _write_extra(
+    body: dict[str, Any], request: Request, profile: Profile, degraded: list[str]
+) -> None:
+    for name, raw in request.extra.items():
+        if _takes(profile, name):
+            body[name] = raw
+        else:
+            degraded.append(name)
 
 
 def _write_stop(

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from gateway.core.concurrency.worker_thread import WorkerThread
+from gateway.core.concurrency.worker_thread import LARGE_BYTES, WorkerThread
 from gateway.core.errors import FaregateError, UpstreamBroken
 from gateway.core.events import Usage
 from gateway.dialects.base import Chunk, Completion, Exchange
@@ -65,18 +65,18 @@ class _Peek(Struct):
 _peek = msgspec.json.Decoder(_Peek).decode
 
 
-class ChatRenderer:
+class ChatRenderer(Struct, dict=True, eq=False):
     """Renders one answer."""
 
-    def __init__(self, source: ChatSource, exchange: Exchange, worker_thread: WorkerThread) -> None:
-        self._worker_thread = worker_thread
-        self._source = source
-        self._exchange = exchange
-        self._identity: dict[str, Any] | None = None
-        #: by choice, from its first call on
-        self._calls: dict[int, CallSequence | None] = {}
-        self._begun = False
-        self._head = self._tail = b""
+    _source: ChatSource
+    _exchange: Exchange
+    _worker_thread: WorkerThread
+    _identity: dict[str, Any] | None = None
+    #: by choice, from its first call on
+    _calls: dict[int, CallSequence | None] = {}
+    _begun: bool = False
+    _head: bytes = b""
+    _tail: bytes = b""
 
     # Parts that only a stream needs are made by its first chunk.
 
@@ -147,6 +147,8 @@ class ChatRenderer:
 
     async def complete(self, answer: Completion) -> bytes:
         """The whole completion."""
+        if answer.size < LARGE_BYTES:
+            return self._whole(answer)
         holder = self._exchange.caller.holder
         return await self._worker_thread.run(holder, answer.size, partial(self._whole, answer))
 

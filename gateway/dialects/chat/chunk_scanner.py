@@ -162,22 +162,20 @@ class ChunkScanner:
         is_plain = usage is None and chunk.error is None
         for choice in chunk.choices:
             usage = usage or choice.usage
-            if choice.finish_reason or choice.usage is not None:
+            reason = choice.finish_reason
+            if reason or choice.usage is not None:
                 is_plain = False
-            if choice.finish_reason or self._choices > 1:
-                self._note_end(choice.index, choice.finish_reason)
+            if reason in FAILED:
+                raise UpstreamBroken(f"The upstream broke off its answer: {reason}.")
+            if reason:
+                self._finished.add(choice.index)
+                if self._open:
+                    self._open.discard(choice.index)
+            elif self._choices > 1 and choice.index not in self._finished:
+                self._open.add(choice.index)
         if usage:
             self.usage = read_usage(usage) or self.usage
         return is_plain
-
-    def _note_end(self, index: int, finish_reason: str | None) -> None:
-        if finish_reason in FAILED:
-            raise UpstreamBroken(f"The upstream broke off its answer: {finish_reason}.")
-        if finish_reason:
-            self._finished.add(index)
-            self._open.discard(index)
-        elif index not in self._finished:
-            self._open.add(index)
 
 
 class _FirstChoice(Struct):

@@ -12,6 +12,8 @@ not recognised, which costs time but is never wrong.
 
 import re
 
+from msgspec import Struct
+
 _QUOTE = 0x22
 _BACKSLASH = 0x5C
 
@@ -22,16 +24,15 @@ _TEXT = re.compile(rb'"(?:content|reasoning_content|reasoning)": ?"')
 _ATTEMPTS_MAX = 16
 
 
-class ChunkTemplate:
+class ChunkTemplate(Struct, eq=False):
     """One stream's ordinary chunk."""
 
-    __slots__ = ("_attempts", "_head", "_head_bytes", "_matched", "_tail", "_tail_bytes")
-
-    def __init__(self) -> None:
-        self._head = self._tail = b""
-        self._head_bytes = self._tail_bytes = 0
-        self._attempts = 0
-        self._matched = False
+    _head: bytes = b""
+    _tail: bytes = b""
+    _head_bytes: int = 0
+    _tail_bytes: int = 0
+    _attempts: int = 0
+    _matched: bool = False
 
     def match(self, data: bytes) -> bytes | None:
         """The text between head and tail, if `data` differs from the learnt chunk there only."""

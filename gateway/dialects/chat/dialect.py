@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Literal
 
-from gateway.core.concurrency.worker_thread import WorkerThread
+from gateway.core.concurrency.worker_thread import LARGE_BYTES, WorkerThread
 from gateway.dialects.base import Caller, Exchange, Family, ParsedRequest
 from gateway.dialects.chat.answer_writer import ChatRenderer
 from gateway.dialects.chat.request_reader import parse_body
@@ -21,7 +21,10 @@ class ChatDialect:
 
     async def parse(self, body: bytes, caller: Caller) -> ParsedRequest:
         """Raises `InvalidRequest` and its kin, with the field's path in `param`."""
-        return await self._worker_thread.run(caller.holder, len(body), partial(parse_body, body))
+        size = len(body)
+        if size < LARGE_BYTES:
+            return parse_body(body)
+        return await self._worker_thread.run(caller.holder, size, partial(parse_body, body))
 
     def renderer(self, call: ParsedRequest, exchange: Exchange) -> ChatRenderer:
         """A renderer for one answer to `call`."""

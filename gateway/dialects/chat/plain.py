@@ -94,16 +94,17 @@ _NO_NAMES: frozenset[str] = frozenset()
 
 def read_plain(messages: list[Plain], read: Callable[[], tuple[Message, ...]]) -> Written | None:
     """The messages as they may go out; None where they have to be read, by `read`."""
-    waiting: Iterator[PlainCall] = iter(())
+    #: calls whose results come next
+    waiting: Iterator[PlainCall] | None = None
     called: list[PlainCall] = []
     for message in messages:
         if type(message.content) is list:
             _join(message)
         if type(message) is Result:
-            call = next(waiting, None)
+            call = None if waiting is None else next(waiting, None)
             if call is None or call.id != message.tool_call_id:
                 return None
-        elif next(waiting, None) is not None:
+        elif waiting is not None and next(waiting, None) is not None:
             return None
         elif type(message) is Assistant:
             calls = message.tool_calls
@@ -115,7 +116,7 @@ def read_plain(messages: list[Plain], read: Callable[[], tuple[Message, ...]]) -
             elif not message.content:
                 return None
             message.content = message.content or None
-    if next(waiting, None) is not None:
+    if waiting is not None and next(waiting, None) is not None:
         return None
     if not called:
         return Written(messages, 0, _NO_NAMES, read)

@@ -47,7 +47,13 @@ _SELDOM = ("modalities", "audio", "web_search_options", *SPELLINGS, *_PASSED_ON)
 _read_seldom = attrgetter(*_SELDOM)
 _NOTHING = (None,) * len(_SELDOM)
 
-_PLAIN, _ANY = ChatBody[Plain], ChatBody[ChatMessage]
+
+class _PlainBody(ChatBody[Plain], frozen=True):
+    """A body whose messages may go out as they came."""
+
+
+class _AnyBody(ChatBody[ChatMessage], frozen=True):
+    """A body whose messages are read."""
 
 
 class ChatSource(Struct, frozen=True):
@@ -66,19 +72,19 @@ def parse_body(body: bytes, *, may_be_plain: bool = True) -> ParsedRequest:
     Without `may_be_plain` the messages are read at once, in any case.
     """
     if may_be_plain:
-        plain = decode_if_fit(body, _PLAIN)
+        plain = decode_if_fit(body, _PlainBody)
         if plain is not None and not plain.continue_final_message:
             written = read_plain(plain.messages, partial(_read_messages, body))
             if written is not None:
                 return _parse(plain, (), written, [])
     body, left_out = write_as_chat(body)
-    given = decode(body, _ANY)
+    given = decode(body, _AnyBody)
     return _parse(given, read_messages(given.messages, left_out), None, left_out)
 
 
 def _read_messages(body: bytes) -> tuple[Internal, ...]:
     # Plain messages hold nothing that is left out.
-    return read_messages(decode(body, _ANY).messages, [])
+    return read_messages(decode(body, _AnyBody).messages, [])
 
 
 def _parse(
@@ -123,7 +129,7 @@ def _parse(
         cache_key=given.prompt_cache_key or None,
         safety_identifier=given.safety_identifier or given.user or None,
         extra=extra,
-        degraded=list(dict.fromkeys(degraded)),
+        degraded=list(dict.fromkeys(degraded)) if degraded else [],
         written=written,
     )
     source = ChatSource(

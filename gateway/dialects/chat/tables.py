@@ -72,12 +72,10 @@ _CACHE_WRITE = ("cache_write_tokens", "cache_creation_input_tokens", "cache_crea
 
 def read_usage(given: Any) -> Usage | None:
     """Usage from a `usage` object; each server has a place and a word for what was cached."""
-    if not isinstance(given, dict):
-        return None
     try:
         counts = convert(given, _Counts)
     except ValueError:
-        return _read_odd_usage(given)
+        return _read_odd_usage(given) if isinstance(given, dict) else None
     prompt = counts.prompt_tokens_details or _NOTHING
     completion = counts.completion_tokens_details or _NOTHING
     return Usage(
