@@ -15,12 +15,12 @@ from tests.harness.gateway import ROOT
 
 #: kind of request -> the most of the gateway's own calls, and of all; on SQLite
 BOUNDS = {
-    "chat": (167, 284),
-    "chat-stream": (282, 562),
-    "messages": (235, 390),
-    "messages-stream": (364, 690),
-    "responses": (284, 514),
-    "responses-stream": (412, 814),
+    "chat": (153, 246),
+    "chat-stream": (272, 526),
+    "messages": (225, 364),
+    "messages-stream": (357, 662),
+    "responses": (274, 486),
+    "responses-stream": (405, 786),
 }
 #: what a batch of charges takes more on PostgreSQL, for each of its requests
 ON_POSTGRESQL = (5, 20)
