@@ -170,17 +170,17 @@ def _audit(arguments: argparse.Namespace, settings: Settings) -> int:
     return 1 if findings else 0
 
 
-def _statement(arguments: argparse.Namespace, settings: Settings) -> int:
-    from gateway.process.reports import statement_of
+def _report(arguments: argparse.Namespace, settings: Settings) -> int:
+    from gateway.process.reports import REPORTS
     from gateway.process.standalone.data_folder import database_url
     from gateway.store.database import Database
 
     database = Database(database_url(settings, arguments.data))
     try:
-        body = statement_of(database, settings.installation, arguments)
+        for part in REPORTS[arguments.report](database, settings.installation, arguments):
+            sys.stdout.buffer.write(part)
     finally:
         database.close()
-    sys.stdout.buffer.write(body)
     return 0
 
 
@@ -250,15 +250,31 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_reports(commands: Any, data: argparse.ArgumentParser) -> None:
     """The commands that print what the API sends."""
+    period = argparse.ArgumentParser(add_help=False)
+    period.add_argument("--account", required=True, metavar="NAMESPACE/NAME")
+    period.add_argument("--from", dest="begin", metavar="MOMENT", help="the first moment")
+    period.add_argument("--to", dest="end", metavar="MOMENT", help="the moment after the last")
+    requests = argparse.ArgumentParser(add_help=False)
+    requests.add_argument("--key", help="only of this API key, by its name or its id")
+    requests.add_argument("--model", help="only of this model")
+    requests.add_argument("--route", help="only of this dialect: chat, responses or messages")
+    requests.add_argument("--format", choices=["json", "csv"], default="json")
+
     statement = commands.add_parser(
-        "statement", parents=[data], help="print an account's statement of a month or a period"
+        "statement",
+        parents=[data, period],
+        help="print an account's statement of a month or a period",
     )
-    statement.add_argument("--account", required=True, metavar="NAMESPACE/NAME")
     statement.add_argument("--month", help="such as 2026-10, in UTC")
-    statement.add_argument("--from", dest="begin", metavar="MOMENT", help="the first moment")
-    statement.add_argument("--to", dest="end", metavar="MOMENT", help="the moment after the last")
     statement.add_argument("--format", choices=["json", "csv", "html"], default="json")
-    statement.set_defaults(act=_statement)
+    statement.set_defaults(act=_report, report="statement")
+
+    usage = commands.add_parser(
+        "usage", parents=[data, period, requests], help="print what an account has used"
+    )
+    usage.add_argument("--group-by", metavar="NAMES", default="day", help="such as day,key,model")
+    usage.add_argument("--timezone", default="UTC", help="of its days, such as Europe/Berlin")
+    usage.set_defaults(act=_report, report="usage")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from gateway.core.statement import KINDS, RequestLine, Statement, stamp
+from gateway.http.spreadsheet import CSV_TYPE, cell
 from gateway.http.statement_page import page
 
 Format = Literal["json", "csv", "html"]
@@ -34,8 +35,6 @@ _COLUMNS = (
     "requests",
     "credits",
 )
-#: a spreadsheet takes a text that begins so for a formula
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def as_json(statement: Statement) -> bytes:
@@ -75,7 +74,7 @@ def as_csv(statement: Statement) -> bytes:
     writer = csv.DictWriter(text, _COLUMNS, restval="", lineterminator="\r\n")
     writer.writeheader()
     for row in _rows(statement):
-        writer.writerow({name: _cell(value) for name, value in row.items()})
+        writer.writerow({name: cell(value) for name, value in row.items()})
     return text.getvalue().encode()
 
 
@@ -90,7 +89,7 @@ FORMATS: dict[Format, Callable[[Statement], bytes]] = {
 }
 CONTENT_TYPES: dict[Format, str] = {
     "json": "application/json",
-    "csv": "text/csv; charset=utf-8; header=present",
+    "csv": CSV_TYPE,
     "html": "text/html; charset=utf-8",
 }
 
@@ -126,9 +125,3 @@ def _request_row(kind: str, line: RequestLine) -> dict[str, Any]:
         "requests": line.requests,
         "credits": line.credits,
     }
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, str) and value.startswith(_FORMULA):
-        return f"'{value}"
-    return value

@@ -22,13 +22,12 @@ from sqlalchemy import text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, SQLModel
 
+from gateway.core.usage import HOUR_SECONDS, HOURS_KEPT
 from gateway.store import usage_statements as statements
 from gateway.store.database import Database
-from gateway.store.usage_statements import HOUR_SECONDS, plan_by_index, prepared
+from gateway.store.usage_statements import plan_by_index, prepared
 from gateway.store.usage_tables import UsageDay, UsageHour, UsageMark, UsageOpen, UsageRow
 
-#: sums of hours are kept so long, those of days for good
-HOURS_KEPT = 62 * 24
 #: the pause between rounds, and the most that one may take
 ROUND_SECONDS = 10.0
 _COUNT_SECONDS = 5.0

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from sqlalchemy import TextClause, bindparam, text
 from sqlmodel import Session
 
-HOUR_SECONDS = 3600
+from gateway.core.usage import HOUR_SECONDS
 
 _HOURS = {
     "sqlite": f"coalesce(CAST(strftime('%s', {{}}) AS INTEGER), 0) / {HOUR_SECONDS}",

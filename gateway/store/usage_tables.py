@@ -1,4 +1,4 @@
-"""The tables of usage: what accounts have used, added up behind the charge (`usage_fold`).
+"""The tables of usage: what accounts have used, added up behind the charge (`usage_rounds`).
 
 All of it can be made again from the ledger; nothing of it decides on a charge. No foreign keys:
 their checks would lock accounts that are being charged.
@@ -47,7 +47,7 @@ class UsageDay(UsageRow, table=True):
 
 
 class UsageHour(UsageRow, table=True):
-    """Sums of hours, kept for `usage_fold.HOURS_KEPT`."""
+    """Sums of hours, kept for `HOURS_KEPT`."""
 
     __tablename__ = "usage_hour"
     __table_args__ = (Index("usage_hour_start", "start"),)

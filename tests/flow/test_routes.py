@@ -105,6 +105,7 @@ def test_the_table_is_the_one_we_mean() -> None:
         "/api/v1/account",
         "/api/v1/entries/req_1",
         "/api/v1/statement",
+        "/api/v1/usage",
     }
     assert {(method, path) for method, path in FREE if method == "POST"} == {
         ("POST", "/api/anthropic/v1/messages/count_tokens"),

@@ -13,12 +13,13 @@ from msgspec.structs import replace
 from sqlalchemy import text
 
 from gateway.core.events import Usage
+from gateway.core.usage import HOURS_KEPT
 from gateway.store import usage_rounds
 from gateway.store.database import Database
 from gateway.store.ledger import Charge, End, Ledger, Refund
 from gateway.store.opening import open_ledger
 from gateway.store.tables import utc_text
-from gateway.store.usage_rounds import HOURS_KEPT, count_usage
+from gateway.store.usage_rounds import count_usage
 from tests.harness.books import INSTALLATION, Books
 
 #: by account, key, model, route and hour or day

@@ -1,0 +1,41 @@
+"""Parameters of queries about credits: none that is unknown, and none twice.
+
+A filter that nobody reads would give sums of too much.
+"""
+
+from collections.abc import Collection
+from typing import Literal
+
+from fastapi import Request
+
+from gateway.core.errors import InvalidRequest
+
+Format = Literal["json", "csv"]
+_LENGTH_MAX = 256
+
+
+def read_parameters(request: Request, known: Collection[str]) -> dict[str, str]:
+    """The parameters that are given. Raises `InvalidRequest`."""
+    given: dict[str, str] = {}
+    for name, value in request.query_params.multi_items():
+        if name not in known:
+            names = ", ".join(known)
+            raise InvalidRequest(
+                f"there is no parameter '{name[:64]}'; there are {names}", param=name[:64]
+            )
+        if name in given:
+            raise InvalidRequest(f"{name} is given twice", param=name)
+        if len(value) > _LENGTH_MAX or not value.isprintable():
+            raise InvalidRequest(f"{name} is too long, or not printable", param=name)
+        given[name] = value
+    return given
+
+
+def read_format(request: Request, given: dict[str, str]) -> Format:
+    """The format of the answer, taken out of its parameters. Raises `InvalidRequest`."""
+    form = given.pop("format", None)
+    if form is None:
+        return "csv" if request.headers.get("accept", "").startswith("text/csv") else "json"
+    if form not in ("json", "csv"):
+        raise InvalidRequest("format must be json or csv", param="format")
+    return "csv" if form == "csv" else "json"

@@ -1,0 +1,170 @@
+"""Usage read from its sums, slice by slice, so that nobody has to wait for all of it.
+
+The rows that are read are those of the account, the period and the unit of time; how many entries
+the account has makes no difference.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import text
+from sqlmodel import Session, col, or_, select
+
+from gateway.core.usage import QueryError, UsageLine, UsageQuery, UsageSums, hour_of, label_of
+from gateway.store.database import Database
+from gateway.store.tables import ApiKeyRow, UtcDateTime
+
+#: rows of sums that one statement reads, if there is more than one hour or day of them
+SLICE = 20_000
+#: groups, without those of earlier hours or days, that are held at once
+GROUPS_MAX = 10_000
+TOO_MANY_GROUPS = f"these are more than {GROUPS_MAX} groups: ask for less, or by day and as CSV"
+#: the database's own limit to a statement, twice: later, no charge or refund of before can appear
+_UNWRITTEN = timedelta(seconds=10)
+_NAMES_AT_ONCE = 500
+
+_SUMS = UsageSums.__struct_fields__
+_WITHIN = "account_id = :account AND start >= :begin AND start < :end"
+#: where the next slice begins, if there are more rows than it may have
+_NEXT = f"SELECT start FROM {{table}} WHERE {_WITHIN} ORDER BY start LIMIT 1 OFFSET :most"
+_READ = f"""
+SELECT {{time}}, {{key}}, {{model}}, {{route}}, {", ".join(f"sum({name})" for name in _SUMS)}
+FROM {{table}} WHERE {_WITHIN}{{filters}} GROUP BY 1, 2, 3, 4
+"""
+_UNCOUNTED = """
+SELECT created_at FROM entry WHERE account_id = :account AND id > coalesce(
+  (SELECT entry_id FROM usage_checkpoint WHERE account_id = :account), 0) ORDER BY id LIMIT 1
+"""
+
+#: time, key, model and route
+_Group = tuple[int | None, int | None, str | None, str | None]
+
+
+class UsageReader:
+    """One answer being read. `total` and `complete_until` are whole when all of it is."""
+
+    def __init__(self, account_id: int, query: UsageQuery, rows_at_once: int = SLICE) -> None:
+        self._account_id = account_id
+        self._query = query
+        self._rows_at_once = rows_at_once
+        unit = 1 if query.by_hours else 24
+        self._next = hour_of(query.period.begin) // unit
+        self._end = hour_of(query.period.end) // unit
+        self._table = "usage_hour" if query.by_hours else "usage_day"
+        self._is_by_time = bool({"day", "hour"}.intersection(query.group_by))
+        self._values: dict[str, Any] = {"account": account_id}
+        self._filters = ""
+        self._groups: dict[_Group, UsageSums] = {}
+        #: all that is booked before this moment is counted; tokens of open requests follow
+        self.complete_until: datetime | None = None
+        self.total = UsageSums()
+
+    def advance(self, database: Database) -> list[UsageLine] | None:
+        """Read one slice more: the groups that are whole now; None when all were returned.
+
+        Raises `QueryError` and `DatabaseUnavailable`.
+        """
+        if self.complete_until is not None and self._next >= self._end:
+            return None
+        with database.read(snapshot=True) as session:
+            if self.complete_until is None:
+                self._filter(session)
+                self.complete_until = self._counted_until(database, session)
+            self._read_slice(session)
+            whole = self._take_whole()
+            names = _names(session, {group[1] for group, _ in whole})
+        return [self._line(group, sums, names) for group, sums in whole]
+
+    def _read_slice(self, session: Session) -> None:
+        values = {**self._values, "begin": self._next, "end": self._end}
+        following = session.execute(
+            text(_NEXT.format(table=self._table)), {**values, "most": self._rows_at_once}
+        ).scalar_one_or_none()
+        if following is not None:
+            values["end"] = max(following, self._next + 1)
+        statement = text(
+            _READ.format(
+                table=self._table,
+                time=self._time() if self._is_by_time else "NULL",
+                key="api_key_id" if "key" in self._query.group_by else "NULL",
+                model="model" if "model" in self._query.group_by else "NULL",
+                route="route" if "route" in self._query.group_by else "NULL",
+                filters=self._filters,
+            )
+        )
+        for time, key, model, route, *sums in session.execute(statement, values):
+            self._groups.setdefault((time, key, model, route), UsageSums()).add(sums)
+            self.total.add(sums)
+        self._next = values["end"]
+        if len(self._groups) > GROUPS_MAX and not self._is_by_time:
+            raise QueryError(TOO_MANY_GROUPS, "group_by")
+
+    def _time(self) -> str:
+        """The number of a row's day or hour, in the zone for days."""
+        if not self._query.by_hours or "hour" in self._query.group_by:
+            return "start"
+        ahead = "".join(
+            f" WHEN start >= {since} THEN {hours}" for since, hours in self._query.offsets[::-1]
+        )
+        return f"(start + CASE{ahead} ELSE 0 END) / 24"
+
+    def _take_whole(self) -> list[tuple[_Group, UsageSums]]:
+        """The groups to which no later slice adds, in their order."""
+        if self._next >= self._end:
+            whole = list(self._groups)
+        elif self._is_by_time:
+            newest = max((group[0] for group in self._groups if group[0] is not None), default=0)
+            whole = [group for group in self._groups if group[0] != newest]
+        else:
+            whole = []
+        return [(group, self._groups.pop(group)) for group in sorted(whole, key=_in_order)]
+
+    def _filter(self, session: Session) -> None:
+        query = self._query
+        if query.key is not None:
+            namespace, _, name = query.key.partition("/")
+            own = select(ApiKeyRow.id).where(ApiKeyRow.account_id == self._account_id)
+            named = (col(ApiKeyRow.namespace) == namespace) & (col(ApiKeyRow.name) == name)
+            found = session.exec(own.where(or_(named, col(ApiKeyRow.key_id) == query.key))).first()
+            if found is None:
+                raise QueryError("the account has no such key", "key")
+            self._values["key"] = found
+            self._filters += " AND api_key_id = :key"
+        for name, value in (("model", query.model), ("route", query.route)):
+            if value is not None:
+                self._values[name] = value
+                self._filters += f" AND {name} = :{name}"
+
+    def _counted_until(self, database: Database, session: Session) -> datetime:
+        until = database.now(session) - _UNWRITTEN
+        asked = text(_UNCOUNTED).columns(created_at=UtcDateTime())
+        first = session.execute(asked, {"account": self._account_id}).scalar_one_or_none()
+        return until if first is None else min(first, until)
+
+    def _line(self, group: _Group, sums: UsageSums, names: dict[int, tuple[str, str]]) -> UsageLine:
+        time, key, model, route = group
+        name, key_id = names.get(key, (None, None)) if key is not None else (None, None)
+        label = None if time is None else label_of(self._query, time)
+        return UsageLine(label, name, key_id, model, route, sums)
+
+
+def advance(database: Database, reader: UsageReader) -> list[UsageLine] | None:
+    """The reader's next slice, as a function of the store."""
+    return reader.advance(database)
+
+
+def _names(session: Session, ids: Iterable[int | None]) -> dict[int, tuple[str, str]]:
+    """The shown name and the key id of some keys."""
+    wanted = sorted(id for id in ids if id is not None)
+    names: dict[int, tuple[str, str]] = {}
+    for start in range(0, len(wanted), _NAMES_AT_ONCE):
+        some = wanted[start : start + _NAMES_AT_ONCE]
+        for row in session.exec(select(ApiKeyRow).where(col(ApiKeyRow.id).in_(some))):
+            names[row.id] = (f"{row.namespace}/{row.name}", row.key_id)
+    return names
+
+
+def _in_order(group: _Group) -> tuple[int, int, str, str]:
+    time, key, model, route = group
+    return (time or 0, key or 0, model or "", route or "")

@@ -1,0 +1,175 @@
+"""`GET /api/v1/usage` and the command of the same name, in a gateway that counts by itself."""
+
+import csv
+import io
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.conftest import check_books
+from tests.harness.dialects import PATHS, body
+from tests.harness.gateway import (
+    NAMESPACE,
+    GatewayProcess,
+    Simulated,
+    api_key,
+    credit_grant,
+    fleet,
+    run_command,
+    wait_until,
+)
+
+
+@pytest.fixture(scope="module")
+def gateway(
+    simulated: Simulated, module_database_url: str | None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[GatewayProcess]:
+    documents = [
+        fleet(simulated.url),
+        api_key("mine"),
+        api_key("second"),
+        api_key("other", "bob"),
+        credit_grant("start", credits=100),
+    ]
+    folder = tmp_path_factory.mktemp("usage")
+    process = GatewayProcess(folder, documents, database_url=module_database_url).start()
+    for key, route, text in (
+        ("mine", "chat", "Hi"),
+        ("mine", "messages", "Hi"),
+        ("second", "chat", "Hi"),
+        ("second", "chat", "!error 503"),
+    ):
+        headers = {"x-api-key": process.key(key)}
+        process.http.post(PATHS[route], json=body(route, text), headers=headers)
+    wait_until(lambda: process.balance(process.key("mine")) == 94, "three are charged, one is not")
+
+    def is_counted() -> bool:
+        total = ask(process).json()["total"]
+        return bool(total["requests"] == 4 and total["tokens"]["input"])
+
+    wait_until(is_counted, "the gateway to count what was booked", 60)
+    yield process
+    assert process.stop() == 0, process.log_text()
+    check_books(process.database_url)
+
+
+def ask(gateway: GatewayProcess, name: str = "mine", /, **values: str) -> httpx.Response:
+    headers = {"x-api-key": gateway.key(name)}
+    return gateway.http.get("/api/v1/usage", params=values, headers=headers)
+
+
+def lines(response: httpx.Response) -> list[dict[str, str]]:
+    assert response.headers["content-type"] == "text/csv; charset=utf-8; header=present"
+    return list(csv.DictReader(io.StringIO(response.text)))
+
+
+def test_an_account_reads_what_all_of_its_keys_have_used(gateway: GatewayProcess) -> None:
+    found = ask(gateway, group_by="key,route").json()
+    assert (found["object"], found["account"]) == ("usage", f"{NAMESPACE}/alice")
+    assert (found["timezone"], found["group_by"]) == ("UTC", ["key", "route"])
+    assert [(one["key"], one["route"], one["requests"], one["failed"], one["credits"])
+            for one in found["data"]] == [
+        ("team/mine", "chat", 1, 0, 2),
+        ("team/mine", "messages", 1, 0, 2),
+        ("team/second", "chat", 2, 1, 2),
+    ]  # fmt: skip
+    assert all(one["key_id"].startswith("key_") for one in found["data"])
+    total = found["total"]
+    assert (total["requests"], total["failed"], total["credits"]) == (4, 1, 6)
+    assert (total["credits_charged"], total["credits_refunded"]) == (8, 2)
+    assert total["tokens"]["output"] > 0
+    assert datetime.fromisoformat(found["complete_until"]) < datetime.now(UTC)
+
+
+def test_another_account_has_used_nothing(gateway: GatewayProcess) -> None:
+    found = ask(gateway, "other").json()
+    assert (found["data"], found["total"]["requests"]) == ([], 0)
+
+
+def test_days_are_those_of_the_zone(gateway: GatewayProcess) -> None:
+    [utc] = ask(gateway, group_by="hour").json()["data"]
+    [tokyo] = ask(gateway, group_by="hour", timezone="Asia/Tokyo").json()["data"]
+    assert utc["hour"].endswith(":00:00Z")
+    assert tokyo["hour"].endswith(":00:00+09:00")
+    assert datetime.fromisoformat(utc["hour"]) == datetime.fromisoformat(tokyo["hour"])
+    [day] = ask(gateway, timezone="Asia/Tokyo").json()["data"]
+    assert day["day"] == tokyo["hour"][:10]
+
+
+def test_csv_has_the_same_sums(gateway: GatewayProcess) -> None:
+    values = {"group_by": "day,key,model,route"}
+    whole: list[dict[str, Any]] = ask(gateway, **values).json()["data"]
+    rows = lines(ask(gateway, **values, format="csv"))
+    assert len(rows) == 3
+    for row, one in zip(rows, whole, strict=True):
+        assert [row[name] for name in ("day", "key", "key_id", "model", "route")] == [
+            one[name] for name in ("day", "key", "key_id", "model", "route")
+        ]
+        assert int(row["credits"]) == one["credits"]
+        assert int(row["input_tokens"]) == one["tokens"]["input"]
+    headers = {"x-api-key": gateway.key("mine"), "accept": "text/csv"}
+    by_header = gateway.http.get("/api/v1/usage", params=values, headers=headers)
+    assert lines(by_header) == rows
+    assert lines(ask(gateway, model="none", format="csv")) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "parameter"),
+    [
+        ({"group": "day"}, "group"),
+        ({"group_by": "weekday"}, "group_by"),
+        ({"timezone": "Asia/Kolkata"}, "timezone"),
+        ({"from": "last week"}, "from"),
+        ({"key": "team/other"}, "key"),
+        ({"format": "xml"}, "format"),
+        ({"model": "x" * 300}, "model"),
+    ],
+)
+def test_what_cannot_be_answered_is_refused_with_a_sentence(
+    gateway: GatewayProcess, values: dict[str, str], parameter: str
+) -> None:
+    for form in ({}, {"format": "csv"}):
+        refused = ask(gateway, **{**form, **values})
+        assert refused.status_code == 400
+        error = refused.json()["error"]
+        assert (error["type"], error["param"]) == ("invalid_request_error", parameter)
+    twice = gateway.http.get(
+        "/api/v1/usage?key=a&key=b", headers={"x-api-key": gateway.key("mine")}
+    )
+    assert twice.json()["error"]["param"] == "key"
+
+
+def test_it_needs_a_key(gateway: GatewayProcess) -> None:
+    assert gateway.http.get("/api/v1/usage").status_code == 401
+
+
+@pytest.mark.parametrize("form", ["json", "csv"])
+def test_the_command_prints_what_the_api_sends(gateway: GatewayProcess, form: str) -> None:
+    code, printed = run_command(
+        "usage", "--account", f"{NAMESPACE}/alice", "--data", str(gateway.data),
+        "--group-by", "day,key", "--model", "kimi-k2.5", "--format", form,
+        environment=gateway.environment,
+    )  # fmt: skip
+    sent = ask(gateway, group_by="day,key", model="kimi-k2.5", format=form)
+    assert code == 0
+    if form == "csv":
+        assert printed.splitlines() == sent.text.splitlines()
+    else:
+        assert '"total":{"requests":4' in printed
+        assert sent.json()["data"][0]["credits"] == 4
+
+
+def test_the_command_s_errors_are_sentences(gateway: GatewayProcess) -> None:
+    for arguments, sentence in (
+        (("--account", "team/nobody"), "there is no account team/nobody"),
+        (("--account", "team/alice", "--key", "none"), "the account has no such key"),
+        (("--account", "team/alice", "--timezone", "Moon"), "timezone must be"),
+    ):
+        code, printed = run_command(
+            "usage", *arguments, "--data", str(gateway.data), environment=gateway.environment
+        )
+        assert code == 1
+        assert sentence in printed
