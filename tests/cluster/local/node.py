@@ -118,6 +118,8 @@ def _start_node() -> None:
         "--providers.kubernetesingress.ingressclass=traefik",
         "--providers.kubernetesingress.allowemptyservices=true",  # else 404 where no pod is ready
         "--accesslog=true", f"--accesslog.filepath={places.INGRESS_LOG}",
+        # a request that it gives up is a line of this level, and of no other
+        "--log.level=DEBUG", f"--log.filepath={places.INGRESS_DEBUG_LOG}",
         "--global.checknewversion=false", "--global.sendanonymoususage=false",
         environment={"KUBECONFIG": str(ADMIN)},
     )  # fmt: skip

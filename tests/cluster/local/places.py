@@ -32,6 +32,7 @@ BIN = CACHE / "bin"
 STATE = Path(f"/var/tmp/faregate-cluster-{_HERE}")
 LOGS = STATE / "logs"
 INGRESS_LOG = LOGS / "ingress.log"
+INGRESS_DEBUG_LOG = LOGS / "ingress-debug.log"
 CERTIFICATES = STATE / "certificates"
 SOCKET = STATE / "containerd.sock"
 ADMIN = STATE / "admin.kubeconfig"
