@@ -32,6 +32,7 @@ _KINDS: Mapping[str, tuple[str, str, str]] = {
     "CustomResourceDefinition": ("apiextensions.k8s.io", "v1", "customresourcedefinitions"),
     "Deployment": ("apps", "v1", "deployments"),
     "Event": ("", "v1", "events"),
+    "HTTPRoute": ("gateway.networking.k8s.io", "v1", "httproutes"),
     "HorizontalPodAutoscaler": ("autoscaling", "v2", "horizontalpodautoscalers"),
     "Ingress": ("networking.k8s.io", "v1", "ingresses"),
     "Namespace": ("", "v1", "namespaces"),

@@ -1,33 +1,19 @@
-"""Kubernetes' own schemas of its objects, the Prometheus operator's and those of ours, made strict.
-
-They are files of the modules k8s.io/kubernetes and github.com/prometheus-operator, which the Go
-client fetches and checks; the cache outside the clone keeps just those files of each version.
-"""
+"""Schemas of Kubernetes' objects, the Prometheus operator's and ours, made strict."""
 
 import json
-import os
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import jsonschema
-import pytest
 import yaml
 
 from tests.chart.helm import ROOT, Body
+from tests.harness.modules import fetch, monitoring_definitions
 
 #: what Chart.yaml names as the oldest, and what the tests run on
 OLDEST, NEWEST = "v1.32.0", "v1.36.3"
-_CACHES = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 _SPECIFICATION = "api/openapi-spec/swagger.json"
-#: the kinds of the Prometheus operator that the chart makes
-_MONITORING, _MONITORING_VERSION = "github.com/prometheus-operator/prometheus-operator", "v0.85.0"
-_MONITORING_FOLDER = "example/prometheus-operator-crd"
-_MONITORING_KINDS = ("podmonitors", "prometheusrules")
 #: schemas of two types have none in OpenAPI 2
 _TWO_TYPES = {
     "io.k8s.apimachinery.pkg.util.intstr.IntOrString": ["integer", "string"],
@@ -44,7 +30,7 @@ class Schemas:
         for name, definition in definitions.items():
             for kind in definition.get("x-kubernetes-group-version-kind", []):
                 self._names[(kind["group"], kind["version"], kind["kind"])] = name
-        for resource in (*_ours(), *monitoring_resources()):
+        for resource in (*_ours(), *monitoring_definitions()):
             self._add(resource)
 
     def errors(self, body: Body) -> Iterator[str]:
@@ -72,43 +58,8 @@ class Schemas:
 @cache
 def schemas_of(version: str) -> Schemas:
     """Skips the test where the schemas are not there and cannot be fetched."""
-    kept = _CACHES / "faregate/kubernetes-schemas" / version / "swagger.json"
-    if not kept.exists():
-        _fetch("k8s.io/kubernetes", version, _SPECIFICATION, kept)
+    kept = fetch("kubernetes-schemas", "k8s.io/kubernetes", version, _SPECIFICATION)
     return Schemas(json.loads(kept.read_text(encoding="utf-8"))["definitions"])
-
-
-@cache
-def monitoring_resources() -> tuple[Body, ...]:
-    """The definitions of the Prometheus operator's kinds, as its users apply them."""
-    folder = _CACHES / "faregate/prometheus-operator-schemas" / _MONITORING_VERSION
-    for kind in _MONITORING_KINDS:
-        if not (folder / f"{kind}.yaml").exists():
-            file = f"{_MONITORING_FOLDER}/monitoring.coreos.com_{kind}.yaml"
-            _fetch(_MONITORING, _MONITORING_VERSION, file, folder / f"{kind}.yaml")
-    texts = [(folder / f"{kind}.yaml").read_text("utf-8") for kind in _MONITORING_KINDS]
-    return tuple(yaml.load(text, yaml.CSafeLoader) for text in texts)
-
-
-def _fetch(name: str, version: str, file: str, kept: Path) -> None:
-    """Keep one file of a version of a module."""
-    if shutil.which("go") is None:
-        pytest.skip(f"the schemas of {name} {version} are fetched with Go, which is not here")
-    with tempfile.TemporaryDirectory() as folder:  # the clone has modules of its own
-        done = subprocess.run(
-            ["go", "mod", "download", "-json", f"{name}@{version}"],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=600,
-        )
-    if done.returncode != 0:
-        pytest.skip(f"the schemas of {name} {version} cannot be fetched: {done.stdout}")
-    module = Path(json.loads(done.stdout)["Dir"])
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    part = kept.with_suffix(".part")
-    shutil.copyfile(module / file, part)
-    part.rename(kept)
 
 
 def _ours() -> list[Body]:

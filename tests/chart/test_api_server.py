@@ -10,9 +10,9 @@ import pytest
 
 from tests.chart.helm import RESOURCES_CHART, TRIAL, Body, Values, render
 from tests.chart.installed import Installed
-from tests.chart.schemas import monitoring_resources
 from tests.chart.test_schemas import SETS
 from tests.harness.gateway import wait_until
+from tests.harness.modules import monitoring_definitions
 
 OURS = "/apis/faregate.dev/v1alpha1/namespaces/gate"
 KEY = {"metadata": {"name": "alice"}, "spec": {"account": "alice", "secretName": "alice-key"}}
@@ -22,7 +22,7 @@ GRANT = {"metadata": {"name": "welcome"}, "spec": {"account": "alice", "credits"
 @pytest.fixture(scope="module")
 def release(installed: Installed) -> Installed:
     """The resources and the roles, whichever test is the first, and a Prometheus operator's."""
-    done = installed.apply(list(monitoring_resources()))
+    done = installed.apply(list(monitoring_definitions()))
     assert done.returncode == 0, done.stderr
     for kind in ("podmonitors", "prometheusrules"):
         path = f"/apis/monitoring.coreos.com/v1/{kind}"

@@ -81,7 +81,7 @@ def test_explain_knows_every_field(kubectl: Kubectl, api: Api, kind: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("short", "long"), [("tgk", "apikey"), ("tgg", "creditgrant"), ("tgf", "gatewayfleet")]
+    ("short", "long"), [("fgk", "apikey"), ("fgg", "creditgrant"), ("fgf", "gatewayfleet")]
 )
 def test_short_names(kubectl: Kubectl, api: Api, short: str, long: str) -> None:
     assert kubectl.run("explain", short) == kubectl.run("explain", long)
@@ -96,10 +96,10 @@ def test_one_word_lists_all_three(kubectl: Kubectl, api: Api) -> None:
 
 def test_the_columns_of_a_key(kubectl: Kubectl, api: Api) -> None:
     kubectl.run(*APPLY, given=json.dumps(KEY))
-    get = ("get", "tgk", "shown", "-n", NAMESPACE)
+    get = ("get", "fgk", "shown", "-n", NAMESPACE)
     assert rows(kubectl.run(*get))[0] == ["NAME", "ACCOUNT", "READY", "REASON", "AGE"]
     lost = condition(False, "SecretLost", "the Secret is gone")
-    report(kubectl, "tgk", "shown", conditions=[lost], secretName="alice-key", prefix="sk-abc",
+    report(kubectl, "fgk", "shown", conditions=[lost], secretName="alice-key", prefix="sk-abc",
            balance=995)  # fmt: skip
     (row,) = rows(kubectl.run(*get, "--no-headers"))
     assert row[:4] == ["shown", "alice", "False", "SecretLost"]
@@ -114,9 +114,9 @@ def test_the_columns_of_a_grant(kubectl: Kubectl, api: Api) -> None:
     kubectl.run(*APPLY, given=json.dumps(GRANT))
     posted = condition(True, "Posted", "1000 credits posted")
     report(
-        kubectl, "tgg", "shown", conditions=[posted], postedTime="2027-03-01T00:00:00Z", entryId=7
+        kubectl, "fgg", "shown", conditions=[posted], postedTime="2027-03-01T00:00:00Z", entryId=7
     )
-    get = ("get", "tgg", "shown", "-n", NAMESPACE)
+    get = ("get", "fgg", "shown", "-n", NAMESPACE)
     head, row = rows(kubectl.run(*get))
     assert head == ["NAME", "ACCOUNT", "CREDITS", "READY", "REASON", "AGE"]
     assert row[:5] == ["shown", "alice", "1000", "True", "Posted"]
@@ -129,8 +129,8 @@ def test_the_columns_of_a_grant(kubectl: Kubectl, api: Api) -> None:
 def test_the_columns_of_a_fleet(kubectl: Kubectl, api: Api) -> None:
     kubectl.run(*APPLY, given=json.dumps(FLEET))
     available = condition(True, "Available", "2 of 2 replicas answer")
-    report(kubectl, "tgf", "shown", conditions=[available], replicas=2, url="http://shown.cases")
-    head, row = rows(kubectl.run("get", "tgf", "shown", "-n", NAMESPACE))
+    report(kubectl, "fgf", "shown", conditions=[available], replicas=2, url="http://shown.cases")
+    head, row = rows(kubectl.run("get", "fgf", "shown", "-n", NAMESPACE))
     assert head == ["NAME", "REPLICAS", "READY", "REASON", "URL", "AGE"]
     assert row[:5] == ["shown", "2", "True", "Available", "http://shown.cases"]
 
@@ -140,7 +140,7 @@ def test_wait_sees_ready(kubectl: Kubectl, api: Api) -> None:
     kubectl.run(*APPLY, given=json.dumps(document))
     wait = ("wait", "-n", NAMESPACE, "--for=condition=Ready", "apikey/awaited")
     assert kubectl.attempt(*wait, "--timeout=0s").returncode != 0
-    report(kubectl, "tgk", "awaited", conditions=[condition(True, "Issued", "the key works")])
+    report(kubectl, "fgk", "awaited", conditions=[condition(True, "Issued", "the key works")])
     assert "condition met" in kubectl.run(*wait, "--timeout=30s")
 
 

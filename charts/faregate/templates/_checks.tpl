@@ -26,7 +26,8 @@
 {{/* Who may send requests must not leave out the way in that is configured. */}}
 {{- define "faregate.checkPolicies" -}}
 {{- $gateway := .Values.networkPolicy.gateway -}}
-{{- if and .Values.networkPolicy.enabled .Values.ingress.enabled $gateway.clients (not $gateway.ingressControllers) -}}
+{{- $hasWayIn := or .Values.ingress.enabled .Values.fleet.spec.httpRoute -}}
+{{- if and .Values.networkPolicy.enabled $hasWayIn $gateway.clients (not $gateway.ingressControllers) -}}
 {{- fail "\n\nnetworkPolicy.gateway.clients would keep the Ingress controller out: name it in networkPolicy.gateway.ingressControllers, as `from` of a policy." -}}
 {{- end -}}
 {{- end }}

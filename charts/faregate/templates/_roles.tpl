@@ -32,6 +32,9 @@
 - apiGroups: [networking.k8s.io]
   resources: [ingresses]
   verbs: [get, create, patch, delete]
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [httproutes]
+  verbs: [get, create, patch, delete]
 # What it makes is owned by the fleet, and blocks its end (OwnerReferencesPermissionEnforcement).
 - apiGroups: [faregate.dev]
   resources: [gatewayfleets/finalizers]

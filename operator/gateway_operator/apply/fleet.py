@@ -15,7 +15,7 @@ from gateway.core.spec import SpecError
 from gateway_operator.apply import executor
 from gateway_operator.apply.operator_context import OperatorContext
 from gateway_operator.apply.reporting import report
-from gateway_operator.cluster import Cluster, Forbidden, Rejected
+from gateway_operator.cluster import Cluster, Forbidden, ObjectNotFound, Rejected
 from gateway_operator.conditions import ConditionState, build_status
 from gateway_operator.plan.actions import Report
 from gateway_operator.plan.fleet import (
@@ -41,10 +41,14 @@ from gateway_operator.resources.fleet import (
     may_be_credential,
     read_fleet,
 )
+from gateway_operator.resources.names import FLEET_LABEL
 from gateway_operator.settings import OperatorSettings
 
 #: every kind of child that has the fleet's own name
-_KINDS = ("Service", "Deployment", "PodDisruptionBudget", "HorizontalPodAutoscaler", "Ingress")
+_KINDS = (
+    "Service", "Deployment", "PodDisruptionBudget", "HorizontalPodAutoscaler", "Ingress",
+    "HTTPRoute",
+)  # fmt: skip
 _MESSAGE_CHARACTERS = 1024
 
 
@@ -77,7 +81,8 @@ async def _work(context: OperatorContext, found: dict[str, Any]) -> None:
         actual = await _read_children(context.cluster, fleet)
         secrets = await _hash_secrets(context, fleet)
         rendered = render(fleet, context.settings, secrets)
-        actions = plan_fleet(rendered.children, actual, fleet.uid)
+        keeps_replicas = fleet.cluster.replicas is None
+        actions = plan_fleet(rendered.children, actual, fleet.uid, keeps_replicas=keeps_replicas)
         fleet_executor.digest = rendered.digest
         await executor.execute(actions, fleet_executor.perform)
     except _Stalled as stalled:
@@ -100,8 +105,10 @@ class _FleetExecutor(Struct, kw_only=True):
                 try:
                     await cluster.apply(body)
                 except (Forbidden, Rejected) as error:
-                    # Nothing else checks podTemplate.spec before.
-                    message = f"{body['kind']} {body['metadata']['name']}: {error}"
+                    # Nothing else checks the templates before.
+                    raise _Stalled(FleetReason.INVALID_SPEC, f"{_shown(body)}: {error}") from None
+                except ObjectNotFound:
+                    message = f"{_shown(body)}: this cluster has no {body['apiVersion']}"
                     raise _Stalled(FleetReason.INVALID_SPEC, message) from None
             case Report(condition=condition):
                 await self._report(condition)
@@ -118,6 +125,7 @@ class _FleetExecutor(Struct, kw_only=True):
             self.body,
             condition,
             replicas=((workload or {}).get("status") or {}).get("readyReplicas", 0),
+            selector=f"{FLEET_LABEL}={self.body['metadata']['name']}",
             url=client_url(self.body),
             configDigest=digest,
         )
@@ -135,6 +143,10 @@ class _FleetExecutor(Struct, kw_only=True):
             "Deployment", metadata["namespace"], metadata["name"]
         )
         return found if found is not None and is_owned(found, metadata["uid"]) else None
+
+
+def _shown(body: Child) -> str:
+    return f"{body['kind']} {body['metadata']['name']}"
 
 
 def _read(context: OperatorContext, body: dict[str, Any]) -> Fleet:

@@ -56,10 +56,13 @@ FleetAction = ApplyChild | DeleteChild | Report
 
 
 def plan_fleet(
-    wanted: Iterable[Child], actual: Iterable[Child], owner_uid: str
+    wanted: Iterable[Child], actual: Iterable[Child], owner_uid: str, *, keeps_replicas: bool
 ) -> list[FleetAction]:
     """The actions that make `wanted` of `actual`, which holds every object that has the name of a
-    child."""
+    child.
+
+    With `keeps_replicas`, the number of replicas that is there is somebody else's affair.
+    """
     desired = {_identity(child): child for child in wanted}
     live = {_identity(child): child for child in actual}
     foreign = [name for name in desired if name in live and not is_owned(live[name], owner_uid)]
@@ -73,9 +76,8 @@ def plan_fleet(
         for name, child in live.items()
         if name not in desired and is_owned(child, owner_uid)
     ]
-    is_autoscaled = any(kind == "HorizontalPodAutoscaler" for kind, _ in desired)
     for name, child in desired.items():
-        if is_autoscaled and child["kind"] == "Deployment":
+        if keeps_replicas and child["kind"] == "Deployment":
             child = _leave_replicas(child, live.get(name))
         child = _mark(child)
         if not holds(child, live.get(name)):
@@ -125,10 +127,10 @@ def _identity(child: Child) -> tuple[str, str]:
 
 
 def _leave_replicas(wanted: Child, live: Child | None) -> Child:
-    """The Deployment with the replicas that an autoscaler may change.
+    """The Deployment with the replicas that an autoscaler, or a person, may change.
 
     A field that its only owner stops to apply falls back to its default, and one replica would be
-    left of many. So the number stays as it is until the autoscaler has changed it once.
+    left of many. So the number stays as it is until another has changed it once.
     """
     if live is None:
         return wanted

@@ -14,7 +14,8 @@ _PROGRESS_SECONDS = 180
 def deployment(fleet: Fleet, template: dict[str, Any], digest: str) -> Child:
     """The Deployment of a fleet. Another digest on its pods is a roll-out.
 
-    With autoscaling it begins with the least replicas; whose the number is later, the plan knows.
+    Without `replicas` it begins with two, or with autoscaling's least; the plan leaves the number
+    alone later.
     """
     scaling = fleet.cluster.autoscaling
     replicas = fleet.cluster.replicas if scaling is None else scaling.min_replicas

@@ -1,7 +1,7 @@
 """All children of a fleet and the digest of what its pods are made of, in one step.
 
 What is hashed is what is rendered: a pod that would differ cannot have the same digest. Replicas,
-Ingress and clients' URL are not in the pods, and keys are rows, so none of them is a roll-out.
+Service, routes and clients' URL are not in the pods, and keys are rows: none is a roll-out.
 """
 
 import hashlib
@@ -14,6 +14,7 @@ from gateway_operator.render.autoscaling import autoscaler
 from gateway_operator.render.config import config
 from gateway_operator.render.deployment import deployment
 from gateway_operator.render.disruption import disruption
+from gateway_operator.render.http_route import http_route
 from gateway_operator.render.ingress import ingress
 from gateway_operator.render.names import Child
 from gateway_operator.render.pod import pod_template
@@ -49,6 +50,8 @@ def render(fleet: Fleet, settings: OperatorSettings, secrets: Mapping[str, str])
         children.append(autoscaler(fleet, fleet.cluster.autoscaling))
     if fleet.cluster.ingress is not None:
         children.append(ingress(fleet, fleet.cluster.ingress))
+    if fleet.cluster.http_route is not None:
+        children.append(http_route(fleet, fleet.cluster.http_route))
     return Rendered(tuple(children), digest)
 
 

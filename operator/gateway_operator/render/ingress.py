@@ -11,16 +11,19 @@ _NGINX = "nginx.ingress.kubernetes.io"
 def ingress(fleet: Fleet, wanted: Ingress) -> Child:
     """The Ingress of a fleet."""
     rendered = child(fleet, "networking.k8s.io/v1", "Ingress")
+    metadata = rendered["metadata"]
+    metadata["labels"] = {**wanted.labels, **metadata["labels"]}
     annotations = {**_annotations(fleet, wanted), **wanted.annotations}
     if annotations:
-        rendered["metadata"]["annotations"] = annotations
+        metadata["annotations"] = annotations
     target = {"service": {"name": fleet.name, "port": {"name": CLIENTS}}}
-    path = {"path": "/", "pathType": "Prefix", "backend": target}
-    spec: dict[str, Any] = {"rules": [{"host": wanted.host, "http": {"paths": [path]}}]}
+    http = {"paths": [{"path": "/", "pathType": "Prefix", "backend": target}]}
+    hosts = [wanted.host, *wanted.additional_hosts]
+    spec: dict[str, Any] = {"rules": [{"host": host, "http": http} for host in hosts]}
     if wanted.class_name is not None:
         spec["ingressClassName"] = wanted.class_name
     if wanted.tls_secret_name is not None:
-        spec["tls"] = [{"hosts": [wanted.host], "secretName": wanted.tls_secret_name}]
+        spec["tls"] = [{"hosts": hosts, "secretName": wanted.tls_secret_name}]
     return {**rendered, "spec": spec}
 
 

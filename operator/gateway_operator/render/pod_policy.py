@@ -14,7 +14,7 @@ from posixpath import normpath
 from typing import Any
 
 from gateway.core.spec import SpecError
-from gateway_operator.render.names import CONTAINER
+from gateway_operator.render.names import CLIENTS, CONTAINER
 from gateway_operator.resources.fleet import KIND, Fleet
 from gateway_operator.settings import OperatorSettings
 
@@ -86,6 +86,27 @@ _VARIABLE = re.compile(
     r"OTEL_.+|TZ|LANG|LC_[A-Z]+|MALLOC_[A-Z_]+|SSL_CERT_(FILE|DIR)|HTTPS_PROXY|NO_PROXY"
     r"|FAREGATE_(?!DATABASE|INSTALLATION)[A-Z_]+"
 )
+#: the way to the pods; a Service's selector, ports and further addresses stay ours
+_SERVICE = frozenset(
+    {
+        "allocateLoadBalancerNodePorts",
+        "externalTrafficPolicy",
+        "healthCheckNodePort",
+        "internalTrafficPolicy",
+        "ipFamilies",
+        "ipFamilyPolicy",
+        "loadBalancerClass",
+        "loadBalancerIP",
+        "loadBalancerSourceRanges",
+        "ports",
+        "sessionAffinity",
+        "sessionAffinityConfig",
+        "trafficDistribution",
+        "type",
+    }
+)
+_TYPES = ("ClusterIP", "NodePort", "LoadBalancer")
+_PORT = frozenset({"name", "appProtocol", "nodePort"})
 #: annotations by which a node or an Ingress controller is given code or rights
 _UNCONFINED = ("container.apparmor.security.beta.kubernetes.io/", "container.seccomp.security.")
 _INGRESS_CODE = re.compile(
@@ -116,6 +137,19 @@ def _excess(fleet: Fleet, settings: OperatorSettings) -> Iterator[str]:
             if _INGRESS_CODE.search(name):
                 yield f"ingress.annotations {name}"
     yield from _of_pod(template.spec)
+    yield from _of_service(fleet.cluster.service_template.spec)
+
+
+def _of_service(spec: Part) -> Iterator[str]:
+    """One port with a number on the nodes, and no address that another's traffic may have."""
+    at = "serviceTemplate.spec"
+    yield from _others(spec, _SERVICE, at)
+    if spec.get("type", _TYPES[0]) not in _TYPES:
+        yield f"{at}.type {spec['type']}"
+    for port in _parts(spec.get("ports")):
+        if port.get("name") != CLIENTS:
+            yield f"{at}.ports {port.get('name')}"
+        yield from _others(port, _PORT, f"{at}.ports {CLIENTS}")
 
 
 def repository(image: str) -> str:

@@ -55,6 +55,9 @@ class Autoscaling(_FleetPart, frozen=True, kw_only=True):
     target_cpu: Annotated[int, Meta(ge=1, le=1000)] = field(
         default=70, name="targetCPUUtilizationPercentage"
     )
+    #: MetricSpecs in place of the CPU's, and the behaviour; only the API server judges them
+    metrics: list[dict[str, Any]] = []
+    behavior: dict[str, Any] = {}
 
     def __post_init__(self) -> None:
         if self.min_replicas > self.max_replicas:
@@ -86,8 +89,19 @@ class Ingress(_FleetPart, frozen=True, kw_only=True):
     """The way in from outside the cluster."""
 
     host: str
+    additional_hosts: list[str] = []
     class_name: str | None = None
     tls_secret_name: str | None = None
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+
+
+class HTTPRoute(_FleetPart, frozen=True, kw_only=True):
+    """The way in through a Gateway of the Gateway API; its members are that API's."""
+
+    parent_refs: Annotated[list[dict[str, Any]], Meta(min_length=1)]
+    hostnames: list[str] = []
+    labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
 
 
@@ -116,15 +130,15 @@ class LocalReference(_FleetPart, frozen=True, kw_only=True):
 
 
 class TemplateMetadata(_FleetPart, frozen=True, kw_only=True):
-    """Further labels and annotations of the pods."""
+    """Further labels and annotations."""
 
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
 
 
-class PodTemplate(_FleetPart, frozen=True, kw_only=True):
-    """Fields that are laid over the pods; `spec` is part of a PodSpec that only the API server
-    judges."""
+class Template(_FleetPart, frozen=True, kw_only=True):
+    """Fields that are laid over the pods or the Service; `spec` is part of a PodSpec or a
+    ServiceSpec that only the API server judges."""
 
     metadata: TemplateMetadata = TemplateMetadata()
     spec: dict[str, Any] = {}
@@ -140,9 +154,11 @@ class ClusterSpec(_FleetPart, frozen=True, kw_only=True):
     image_pull_secrets: list[LocalReference] = []
     resources: Resources | None = None
     ingress: Ingress | None = None
+    http_route: HTTPRoute | None = None
     upstream_ca: Authorities | None = field(default=None, name="upstreamCA")
     drain: Times = Times()
-    pod_template: PodTemplate = PodTemplate()
+    pod_template: Template = Template()
+    service_template: Template = Template()
 
     def __post_init__(self) -> None:
         if self.replicas is not None and self.autoscaling is not None:

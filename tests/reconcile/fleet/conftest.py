@@ -4,6 +4,7 @@ import asyncio
 import base64
 import itertools
 from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import pytest
@@ -17,6 +18,8 @@ from gateway_operator.apply.reach import Reach
 from gateway_operator.cluster import Cluster
 from gateway_operator.metrics import OperatorMetrics
 from tests.harness.apiserver import ApiServer
+from tests.harness.gateway import wait_until
+from tests.harness.modules import gateway_api_definitions
 from tests.reconcile.fleet.support import NAME, Json, settings, spec
 
 T = TypeVar("T")
@@ -28,6 +31,7 @@ CHILDREN = (
     "PodDisruptionBudget",
     "HorizontalPodAutoscaler",
     "Ingress",
+    "HTTPRoute",
 )
 
 
@@ -113,6 +117,32 @@ class FleetWorld:
             headers={"content-type": "application/merge-patch+json"},
             json=change,
         ).raise_for_status()
+
+    def scale(self, replicas: int) -> Json:
+        """Write to `scale` of the GatewayFleet; its answer."""
+        base = f"/apis/faregate.dev/v1alpha1/namespaces/{self.namespace}/gatewayfleets/{NAME}"
+        answer = self._http.patch(
+            f"{base}/scale",
+            headers={"content-type": "application/merge-patch+json"},
+            json={"spec": {"replicas": replicas}},
+        )
+        answer.raise_for_status()
+        found: Json = answer.json()
+        return found
+
+    @contextmanager
+    def gateway_api(self) -> Iterator[None]:
+        """The API server knows HTTPRoutes meanwhile."""
+        (definition,) = gateway_api_definitions("httproutes")
+        name = definition["metadata"]["name"]
+        self.run(self.cluster.create(definition))
+        path = f"/apis/gateway.networking.k8s.io/v1/namespaces/{self.namespace}/httproutes"
+        try:
+            wait_until(lambda: self._http.get(path).status_code == 200, "the kind to be served")
+            yield
+        finally:
+            self.run(self.cluster.delete("CustomResourceDefinition", "", name))
+            wait_until(lambda: self._http.get(path).status_code == 404, "the kind to be gone")
 
     def events(self) -> list[str]:
         """The reasons of those on the fleet: the API server reports some on a Service itself."""

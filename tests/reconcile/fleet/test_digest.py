@@ -35,6 +35,8 @@ def test_a_change_of_what_pods_are_made_of_is_a_roll_out(given: dict[str, Any]) 
         {"replicas": 5},
         {"autoscaling": {"maxReplicas": 4}},
         {"ingress": {"host": "llm.example"}},
+        {"serviceTemplate": {"spec": {"type": "NodePort"}}},
+        {"httpRoute": {"parentRefs": [{"name": "public"}]}},
         {"clientURL": "https://llm.example"},
         {"drain": {"seconds": 300, "preStopSeconds": 10, "graceSeconds": 330}},
         {"limits": {"bodyBytes": 33554432, "bufferedBytes": 268435456}},

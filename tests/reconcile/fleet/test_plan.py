@@ -19,6 +19,7 @@ from tests.reconcile.fleet.support import NAME, NAMESPACE, UID, Json, rendered
 
 AUTOSCALING = {"autoscaling": {"minReplicas": 3, "maxReplicas": 9}}
 INGRESS = {"ingress": {"host": "llm.example"}}
+ROUTE = {"httpRoute": {"parentRefs": [{"name": "public"}]}}
 
 
 def steps(actions: list[FleetAction]) -> list[str]:
@@ -36,7 +37,8 @@ def steps(actions: list[FleetAction]) -> list[str]:
 
 
 def plan(live: list[Json], **given: Any) -> list[FleetAction]:
-    return plan_fleet(rendered(**given).children, live, UID)
+    keeps = "replicas" not in given
+    return plan_fleet(rendered(**given).children, live, UID, keeps_replicas=keeps)
 
 
 def made(**given: Any) -> list[Json]:
@@ -68,9 +70,10 @@ def test_everything_is_made_in_its_order() -> None:
     assert steps(plan([])) == [*ALL, "report"]
     with_more = [*ALL, "apply HorizontalPodAutoscaler", "apply Ingress", "report"]
     assert steps(plan([], **AUTOSCALING, **INGRESS)) == with_more
+    assert steps(plan([], **ROUTE)) == [*ALL, "apply HTTPRoute", "report"]
 
 
-@pytest.mark.parametrize("given", [{}, INGRESS, AUTOSCALING])
+@pytest.mark.parametrize("given", [{}, INGRESS, AUTOSCALING, ROUTE])
 def test_what_is_as_applied_is_left_alone(given: dict[str, Any]) -> None:
     assert steps(plan(made(**given), **given)) == ["report"]
 
@@ -101,9 +104,9 @@ def test_a_field_that_is_not_rendered_any_more_is_noticed() -> None:
 
 def test_what_is_not_wanted_any_more_is_deleted_first() -> None:
     live = made(**AUTOSCALING, **INGRESS)
-    assert steps(plan(live)) == [
-        "delete HorizontalPodAutoscaler", "delete Ingress", "apply Deployment", "report",
-    ]  # fmt: skip
+    expected = ["delete HorizontalPodAutoscaler", "delete Ingress"]
+    assert steps(plan(live)) == [*expected, "report"]
+    assert steps(plan(live, replicas=2)) == [*expected, "apply Deployment", "report"]
     deletion = plan(live)[0]
     assert deletion == DeleteChild("HorizontalPodAutoscaler", NAMESPACE, NAME)
 

@@ -21,6 +21,10 @@ def pod(**spec: Any) -> Json:
     return {"podTemplate": {"spec": spec}}
 
 
+def service(**spec: Any) -> Json:
+    return {"serviceTemplate": {"spec": spec}}
+
+
 def gateway(**container: Any) -> Json:
     return pod(containers=[{"name": "gateway", **container}])
 
@@ -74,6 +78,14 @@ ALLOWED: dict[str, Json] = {
     "resources": gateway(resources={"limits": {"memory": "1Gi"}}),
     "another tag": {"image": "registry.example/faregate:2"},
     "a digest": {"image": "registry.example/faregate@sha256:" + "0" * 64},
+    "a balancer of the cloud": service(
+        type="LoadBalancer",
+        loadBalancerClass="cloud/inner",
+        loadBalancerSourceRanges=["10.0.0.0/8"],
+        externalTrafficPolicy="Local",
+        ipFamilyPolicy="PreferDualStack",
+        ports=[{"name": "http", "nodePort": 30080}],
+    ),
     "annotations of an Ingress": {
         "ingress": {"host": "a", "annotations": {"cert-manager.io/cluster-issuer": "x"}}
     },
@@ -153,6 +165,15 @@ REFUSED: dict[str, Json] = {
             }
         }
     },
+    "serviceTemplate.spec.selector": service(selector={"app": "other"}),
+    "serviceTemplate.spec.externalIPs": service(externalIPs=["10.0.0.9"]),
+    "serviceTemplate.spec.externalName": service(externalName="elsewhere.example"),
+    "serviceTemplate.spec.type ExternalName": service(type="ExternalName"),
+    "serviceTemplate.spec.publishNotReadyAddresses": service(publishNotReadyAddresses=True),
+    "serviceTemplate.spec.ports metrics": service(ports=[{"name": "metrics", "port": 9090}]),
+    "serviceTemplate.spec.ports http.targetPort": service(
+        ports=[{"name": "http", "targetPort": 9090}]
+    ),
     "configuration-snippet": {
         "ingress": {
             "host": "a",

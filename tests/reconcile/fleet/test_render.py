@@ -31,15 +31,23 @@ ALWAYS = ["ConfigMap", "Service", "Deployment", "PodDisruptionBudget"]
 AUTOSCALING = {"minReplicas": 3, "maxReplicas": 9}
 INGRESS = {"host": "llm.example", "className": "nginx", "tlsSecretName": "llm-tls"}
 
+ROUTE = {
+    "parentRefs": [{"name": "public", "namespace": "ways", "sectionName": "https"}],
+    "hostnames": ["llm.example"],
+    "labels": {"team": "a"},
+    "annotations": {"a": "b"},
+}
+
 
 def test_a_fleet_has_the_children_that_it_asks_for() -> None:
     assert kinds() == ALWAYS
     assert kinds(autoscaling=AUTOSCALING) == [*ALWAYS, "HorizontalPodAutoscaler"]
     assert kinds(ingress=INGRESS) == [*ALWAYS, "Ingress"]
+    assert kinds(httpRoute=ROUTE) == [*ALWAYS, "HTTPRoute"]
 
 
 def test_every_child_is_found_by_its_fleet_and_goes_with_it() -> None:
-    for one in rendered(autoscaling=AUTOSCALING, ingress=INGRESS).children:
+    for one in rendered(autoscaling=AUTOSCALING, ingress=INGRESS, httpRoute=ROUTE).children:
         metadata = one["metadata"]
         assert metadata["namespace"] == NAMESPACE
         assert metadata["name"] == (f"{NAME}-config" if one["kind"] == "ConfigMap" else NAME)
@@ -134,6 +142,28 @@ def test_the_service_leads_clients_to_the_pods_and_nobody_to_what_has_no_credent
     assert annotations["prometheus.io/path"] == "/metrics"
 
 
+def test_what_is_laid_over_the_service_leaves_its_selector_and_port() -> None:
+    template: Json = {
+        "metadata": {"labels": {"team": "a"}, "annotations": {"cloud/backend": "x"}},
+        "spec": {
+            "type": "LoadBalancer",
+            "ipFamilyPolicy": "PreferDualStack",
+            "ipFamilies": ["IPv6", "IPv4"],
+            "trafficDistribution": "PreferSameZone",
+            "ports": [{"name": "http", "nodePort": 30080, "appProtocol": "http"}],
+        },
+    }
+    found, usual = child("Service", serviceTemplate=template), child("Service")
+    assert found["metadata"]["annotations"] == {"cloud/backend": "x"}
+    assert found["metadata"]["labels"] == {"team": "a", **usual["metadata"]["labels"]}
+    (port,) = usual["spec"]["ports"]
+    assert found["spec"] == {
+        **usual["spec"],
+        **template["spec"],
+        "ports": [{**port, "nodePort": 30080, "appProtocol": "http"}],
+    }
+
+
 def test_a_replica_has_time_to_drain() -> None:
     drain = {"seconds": 60, "preStopSeconds": 5, "graceSeconds": 90}
     assert pod(drain=drain)["spec"]["terminationGracePeriodSeconds"] == 90
@@ -218,6 +248,23 @@ def test_an_autoscaler_takes_one_replica_away_at_a_time() -> None:
     assert "cpu" in container(autoscaling=AUTOSCALING)["resources"]["requests"]
 
 
+def test_an_autoscaler_takes_any_metric_and_behaviour() -> None:
+    target = {"type": "AverageValue", "averageValue": "50"}
+    streams = {
+        "type": "Pods",
+        "pods": {"metric": {"name": "faregate_in_flight_requests"}, "target": target},
+    }
+    quick = {"scaleUp": {"stabilizationWindowSeconds": 5}}
+    given = {**AUTOSCALING, "metrics": [streams], "behavior": quick}
+    spec = child("HorizontalPodAutoscaler", autoscaling=given)["spec"]
+    usual = child("HorizontalPodAutoscaler", autoscaling=AUTOSCALING)["spec"]
+    assert spec["metrics"] == [streams]
+    assert spec["behavior"] == {**usual["behavior"], **quick}
+    gone = {"scaleDown": {"selectPolicy": "Disabled"}}
+    given = {**AUTOSCALING, "behavior": gone}
+    assert child("HorizontalPodAutoscaler", autoscaling=given)["spec"]["behavior"] == gone
+
+
 def test_memory_is_enough_for_the_bodies_that_the_limits_let_in() -> None:
     assert container()["resources"]["limits"] == {"memory": "512Mi"}
     limits = {"bodyBytes": 1, "bufferedBytes": 10 * 2**20 + 1}
@@ -256,6 +303,32 @@ def test_an_ingress_leaves_streams_whole() -> None:
     }
     assert found["spec"]["tls"] == [{"hosts": ["llm.example"], "secretName": "llm-tls"}]
     assert found["spec"]["ingressClassName"] == "nginx"
+
+
+def test_an_ingress_leads_all_its_hosts_to_the_gateways() -> None:
+    given = {**INGRESS, "additionalHosts": ["llm.example.org"], "labels": {"team": "a"}}
+    found = child("Ingress", ingress=given)
+    rules = {rule["host"]: rule["http"] for rule in found["spec"]["rules"]}
+    assert rules.keys() == {"llm.example", "llm.example.org"}
+    assert rules["llm.example"] == rules["llm.example.org"]
+    (tls,) = found["spec"]["tls"]
+    assert tls == {"hosts": ["llm.example", "llm.example.org"], "secretName": "llm-tls"}
+    assert found["metadata"]["labels"]["team"] == "a"
+
+
+def test_a_route_leads_to_the_service_and_cuts_no_stream() -> None:
+    found = child("HTTPRoute", httpRoute=ROUTE)
+    spec = found["spec"]
+    assert spec["parentRefs"] == ROUTE["parentRefs"]
+    assert spec["hostnames"] == ["llm.example"]
+    (rule,) = spec["rules"]
+    assert rule["backendRefs"] == [{"name": NAME, "port": 80}]
+    assert rule["timeouts"] == {"request": "0s", "backendRequest": "0s"}
+    assert (found["metadata"]["labels"]["team"], found["metadata"]["annotations"]["a"]) == (
+        "a",
+        "b",
+    )
+    assert "hostnames" not in child("HTTPRoute", httpRoute={"parentRefs": [{"name": "a"}]})["spec"]
 
 
 def test_another_class_of_ingress_needs_nothing_of_it() -> None:

@@ -73,10 +73,10 @@ def test_nothing_is_written_again_for_what_the_api_server_filled_in(world: Fleet
     ],
 )
 def test_what_is_changed_by_hand_is_put_back(world: FleetWorld, kind: str, change: Json) -> None:
-    world.reconcile(ingress=INGRESS)
+    world.reconcile(ingress=INGRESS, replicas=2)
     before = world.live(kind)
     world.edit(kind, change)
-    world.reconcile(ingress=INGRESS)
+    world.reconcile(ingress=INGRESS, replicas=2)
     after = world.live(kind)
     for part in ("spec", "data"):
         assert after.get(part, {}).keys() == before.get(part, {}).keys()
@@ -150,9 +150,76 @@ def test_replicas_pass_to_the_autoscaler_and_back(world: FleetWorld) -> None:
     before = world.children()
     world.reconcile(autoscaling=AUTOSCALING)
     assert world.children() == before
-    world.reconcile()
+    world.reconcile(replicas=2)
     assert world.live("Deployment")["spec"]["replicas"] == 2
     assert world.get("HorizontalPodAutoscaler") is None
+
+
+def test_replicas_that_nobody_gave_are_left_to_others(world: FleetWorld) -> None:
+    """KEDA, or a person: with two owners of one number it would go up and down for ever."""
+    world.reconcile()
+    assert world.live("Deployment")["spec"]["replicas"] == 2
+    for number in (7, 0, 3):
+        world.patch_workload("scale", {"spec": {"replicas": number}})
+        for _ in range(2):
+            world.reconcile(image="registry.example/faregate:2")
+            assert world.live("Deployment")["spec"]["replicas"] == number
+    world.reconcile(replicas=4)
+    assert world.live("Deployment")["spec"]["replicas"] == 4
+    world.reconcile()
+    assert world.live("Deployment")["spec"]["replicas"] == 4
+
+
+def test_a_fleet_can_be_scaled_itself(world: FleetWorld) -> None:
+    status = world.reconcile(replicas=2)
+    assert status["selector"] == f"faregate.dev/fleet={NAME}"
+    scale = world.scale(5)
+    assert scale["status"]["selector"] == status["selector"]
+    world.run(reconcile_fleet(world.context, world.live("GatewayFleet")))
+    assert world.live("Deployment")["spec"]["replicas"] == 5
+
+
+def test_a_service_becomes_another_and_the_usual_one_again(world: FleetWorld) -> None:
+    world.reconcile()
+    usual = world.live("Service")
+    template = {
+        "metadata": {"annotations": {"cloud/backend": "x"}, "labels": {"team": "a"}},
+        "spec": {"type": "NodePort", "ports": [{"name": "http", "nodePort": 30999}]},
+    }
+    world.reconcile(serviceTemplate=template)
+    before = world.children()
+    found = world.live("Service")
+    assert (found["spec"]["type"], found["spec"]["ports"][0]["nodePort"]) == ("NodePort", 30999)
+    assert found["metadata"]["annotations"]["cloud/backend"] == "x"
+    world.reconcile(serviceTemplate=template)
+    assert world.children() == before
+    status = world.reconcile(serviceTemplate={"spec": {"ipFamilies": ["IPv9"]}})
+    assert condition(status, "Stalled") == ("True", "InvalidSpec")
+    assert "Service" in status["conditions"][0]["message"]
+    world.reconcile()
+    assert world.live("Service")["spec"] == usual["spec"]
+    assert world.live("Service")["metadata"]["labels"] == usual["metadata"]["labels"]
+
+
+def test_a_route_needs_the_gateway_api_and_comes_and_goes_with_its_field(
+    world: FleetWorld,
+) -> None:
+    route = {"parentRefs": [{"name": "public"}], "hostnames": ["llm.example"]}
+    status = world.reconcile(httpRoute=route)
+    assert condition(status, "Stalled") == ("True", "InvalidSpec")
+    assert "gateway.networking.k8s.io/v1" in status["conditions"][0]["message"]
+    with world.gateway_api():
+        assert condition(world.reconcile(httpRoute=route)) == ("False", "Progressing")
+        found = world.live("HTTPRoute")
+        assert found["spec"]["hostnames"] == ["llm.example"]
+        before = world.children()
+        world.reconcile(httpRoute=route)
+        assert world.children() == before
+        wrong = {"parentRefs": [{"name": "public", "port": "http"}]}
+        status = world.reconcile(httpRoute=wrong)
+        assert condition(status, "Stalled") == ("True", "InvalidSpec")
+        world.reconcile()
+        assert world.children().keys() == USUAL
 
 
 @pytest.mark.parametrize("kind", sorted(USUAL))
