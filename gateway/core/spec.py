@@ -135,8 +135,14 @@ class CreditGrantSpec(_Spec, frozen=True, kw_only=True):
     credits: Annotated[int, Meta(ge=1, le=10**15)]
     reason: Annotated[str, Meta(max_length=256)] = ""
     reference: Annotated[str, Meta(min_length=1, max_length=256)] | None = None
+    starts_at: Moment | None = None
     expires_at: Moment | None = None
     void: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.starts_at and self.expires_at and self.starts_at >= self.expires_at:
+            raise ValueError("startsAt must be before expiresAt")
 
 
 class Pricing(_Spec, frozen=True, kw_only=True):

@@ -9,7 +9,6 @@ import gc
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from functools import partial
 from typing import get_args
 
 from msgspec import Struct
@@ -39,10 +38,10 @@ from gateway.process.settings import (
     UpstreamOverride,
     read_proxy,
 )
-from gateway.process.standalone.applier import Applied, Applier
+from gateway.process.standalone.applier import Applied, AppliedFile, Applier
 from gateway.process.standalone.credentials import UpstreamCredentials
 from gateway.process.standalone.data_folder import DataFolder, open_database
-from gateway.process.standalone.documents import SIMULATED, Documents
+from gateway.process.standalone.documents import SIMULATED
 from gateway.process.standalone.file_watch import FileWatch
 from gateway.process.upstreams import open_upstreams
 from gateway.store.account_statement import read_balances
@@ -114,10 +113,10 @@ class GatewayProcess:
             self._command_line = line
             url = folder.note_address(_own_url(line.host, line.port))
             applied = Applied([], [], [], [])
-            apply = partial(applier.apply, database=database, secret=secret, url=url)
             if applies:
-                applied = apply(documents)
-                watch.start(self._apply_anew(documents, apply))
+                file = AppliedFile(applier, line.config, database, secret, url)
+                applied = file.apply(documents)
+                watch.start(file.apply_again, file.post_due)
                 stack.push_async_callback(watch.close)
             # Before anybody is served: a start may fail, a gateway at work must not end by this.
             keys = applied.keys
@@ -127,19 +126,6 @@ class GatewayProcess:
             operations_url = _own_url(line.host, line.ops_port)
             url = fleet.spec.client_url or url
             yield Started(url, operations_url, fleet, applied, balances, is_simulated), listeners
-
-    def _apply_anew(
-        self, started: Documents, apply: Callable[[Documents], Applied]
-    ) -> Callable[[], Applied]:
-        """Read the file as it is now, and apply its keys and grants."""
-
-        def apply_now() -> Applied:
-            documents = self._applier.read(self._command_line.config)
-            if documents.fleet != started.fleet:
-                _log.warning("the GatewayFleet of the file has changed; that takes a restart")
-            return apply(documents)
-
-        return apply_now
 
     async def _assemble(
         self,

@@ -13,7 +13,13 @@ from gateway.store.database import Database
 from gateway.store.tables import CreditGrantRow, Entry
 
 GrantReason = Literal[
-    "Posted", "AlreadyPosted", "Voided", "Expired", "IdempotencyConflict", "BalanceTooLarge"
+    "Posted",
+    "AlreadyPosted",
+    "Scheduled",
+    "Voided",
+    "Expired",
+    "IdempotencyConflict",
+    "BalanceTooLarge",
 ]
 
 
@@ -71,6 +77,8 @@ def decided(
             return GrantResult("Expired", "the grant had expired before it was first seen")
         if spec.void:
             return GrantResult("Voided", "the grant was void before it was first seen")
+        if spec.starts_at is not None and spec.starts_at > now:
+            return GrantResult("Scheduled", "the credits are posted when the grant starts")
         return None
     if state.payload_hash != payload_hash(grant):
         return GrantResult(

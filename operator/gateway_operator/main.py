@@ -85,9 +85,11 @@ def _register_grants(registry: kopf.OperatorRegistry, process: OperatorProcess) 
     @kopf.on.create(GROUP, VERSION, "creditgrants", registry=registry, id="reconcile")
     @kopf.on.update(GROUP, VERSION, "creditgrants", registry=registry, id="reconcile")
     async def reconcile_grant(body: kopf.Body, **_: Any) -> None:
-        await _attempt(
-            process, "CreditGrant", body, lambda sweep: sweep.grants.reconcile(*_name(body))
-        )
+        async def work(sweep: Sweep) -> None:
+            await sweep.grants.reconcile(*_name(body))
+            sweep.request_at(sweep.grants.starts_at(dict(body)))
+
+        await _attempt(process, "CreditGrant", body, work)
 
 
 def _register_fleets(registry: kopf.OperatorRegistry, process: OperatorProcess) -> None:

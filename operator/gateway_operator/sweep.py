@@ -54,6 +54,8 @@ _WORKERS = 8
 _RETRY_SECONDS = 10.0
 #: wishes for a sweep within so long are one
 _GATHER_SECONDS = 0.5
+#: a sweep for a moment comes so much after it: the database's clock may be a little behind ours
+_LATE_SECONDS = 1.0
 
 
 class DefinitionsMissing(RuntimeError):
@@ -74,10 +76,25 @@ class Sweep:
         self._namespaces: tuple[str, ...] = ()
         self._queue: asyncio.Queue[Name] = asyncio.Queue()
         self._waiting: set[Name] = set()
+        self._alarms: set[datetime] = set()
 
     def request(self) -> None:
         """Have a sweep soon."""
         self._wanted.set()
+
+    def request_at(self, moment: datetime | None) -> None:
+        """Have a sweep at a moment, if it comes before the next one does anyway."""
+        seconds = (moment - datetime.now(UTC)).total_seconds() if moment is not None else 0.0
+        longest = self.context.settings.sweep_seconds
+        if moment is None or moment in self._alarms or not 0 < seconds <= 2 * longest:
+            return
+
+        def wake() -> None:
+            self._alarms.discard(moment)
+            self.request()
+
+        self._alarms.add(moment)
+        asyncio.get_running_loop().call_later(seconds + _LATE_SECONDS, wake)
 
     def enqueue(self, namespace: str, name: str) -> None:
         """Have one ApiKey looked at soon: its Secret has changed."""
@@ -143,6 +160,7 @@ class Sweep:
         fleets = [body async for body in self._each("GatewayFleet", namespaces=own)]
         listed, jobs = await self._compare_keys(rows, fleets)
         async for body in self._each("CreditGrant"):
+            self.request_at(self.grants.starts_at(body))
             if not self.grants.is_up_to_date(body, books):
                 jobs.append(("CreditGrant", partial(self.grants.reconcile, *_name(body))))
         jobs += self._jobs_of(fleets)

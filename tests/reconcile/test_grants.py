@@ -70,6 +70,15 @@ def test_a_grant_expires_by_itself_and_one_that_comes_too_late_is_not_posted(sha
     shared.check()
 
 
+def test_a_grant_that_starts_later_is_posted_then_and_not_before(shared: World) -> None:
+    starts = later(4)
+    shared.team.apply(credit_grant("later", account="later", startsAt=starts))
+    shared.team.wait("CreditGrant", "later", "Scheduled")
+    found = shared.team.wait("CreditGrant", "later", "Posted")
+    assert found["status"]["postedTime"] >= starts
+    shared.check()
+
+
 def test_accounts_of_two_namespaces_never_meet(shared: World) -> None:
     """The operator's own namespace is watched too: it is the other team here."""
     for place in (shared.team, shared.system):

@@ -9,13 +9,17 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import func
+from sqlmodel import select
 
 from gateway.store.database import Database
+from gateway.store.tables import CreditGrantRow
 from tests.conftest import check_books
 from tests.harness.dialects import PATHS, body, ended_cleanly
 from tests.harness.gateway import (
@@ -73,6 +77,21 @@ def apply_command(gateway: GatewayProcess, *flags: str) -> tuple[int, str]:
         "apply", str(gateway.config), "--data", str(gateway.data), *flags,
         environment=gateway.environment,
     )  # fmt: skip
+
+
+def test_a_grant_that_starts_later_is_posted_by_the_running_gateway(
+    gateway: GatewayProcess, simulated: Simulated
+) -> None:
+    starts = datetime.now(UTC) + timedelta(seconds=10)
+    later = credit_grant("later", credits=50, startsAt=starts.isoformat())
+    gateway.write(documents(simulated, later))
+    gateway.start()
+    assert gateway.balance(gateway.key("alice")) == 100
+    wait_until(lambda: gateway.balance(gateway.key("alice")) == 150, "the grant to be posted")
+    database = Database(gateway.database_url)
+    with database.read() as session:
+        assert session.exec(select(func.max(CreditGrantRow.posted_at))).one() >= starts
+    database.close()
 
 
 @pytest.mark.parametrize("way", ["changed file", "SIGHUP", "apply"])

@@ -27,7 +27,12 @@ from gateway.process.standalone.data_folder import (
     open_database,
 )
 from gateway.process.standalone.documents import Documents, put_real_upstream, read_documents
-from gateway.process.standalone.reconcile import GrantReport, KeyReport, Reconciler
+from gateway.process.standalone.reconcile import (
+    GrantReport,
+    KeyReport,
+    Reconciler,
+    post_grants,
+)
 from gateway.process.standalone.secret_files import SecretFiles
 from gateway.store.database import Database
 
@@ -113,6 +118,57 @@ class Applier:
         if applied.warning is not None:
             _log.warning("%s", applied.warning)
         return applied
+
+    def post_due(self, documents: Documents, database: Database) -> list[GrantReport]:
+        """Post the grants that start at a time of theirs; what was posted is not posted again.
+
+        Raises `FolderInUse` and `DatabaseUnavailable`.
+        """
+        timed = [grant for grant in documents.grants if grant.spec.starts_at is not None]
+        if not timed:
+            return []
+        with one_at_a_time(self.folder):
+            return post_grants(database, self.settings.installation, timed)
+
+
+class AppliedFile:
+    """The file of a process that serves it, and what of it was applied last."""
+
+    def __init__(
+        self,
+        applier: Applier,
+        path: Path,
+        database: Database,
+        secret: InstallationSecret,
+        url: str,
+    ) -> None:
+        self._applier = applier
+        self._path = path
+        self._database = database
+        self._secret = secret
+        self._url = url
+        #: as the file was at the start, and as it was applied last
+        self._started: Documents | None = None
+        self._documents: Documents | None = None
+
+    def apply(self, documents: Documents) -> Applied:
+        applied = self._applier.apply(documents, self._database, self._secret, self._url)
+        self._started = self._started or documents
+        self._documents = documents
+        return applied
+
+    def apply_again(self) -> Applied:
+        """Read the file as it is now, and apply its keys and grants."""
+        documents = self._applier.read(self._path)
+        if self._started is not None and documents.fleet != self._started.fleet:
+            _log.warning("the GatewayFleet of the file has changed; that takes a restart")
+        return self.apply(documents)
+
+    def post_due(self) -> list[GrantReport]:
+        """Post what has started since the file was applied; the file is not read for that."""
+        if self._documents is None:
+            return []
+        return self._applier.post_due(self._documents, self._database)
 
 
 def apply_beside(applier: Applier, path: Path) -> Applied:

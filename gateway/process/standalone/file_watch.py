@@ -9,18 +9,22 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from gateway.core.errors import DatabaseUnavailable
 from gateway.core.spec import SpecError
 from gateway.process.standalone.applier import Applied
 from gateway.process.standalone.data_folder import FolderInUse
+from gateway.process.standalone.reconcile import GrantReport
 from gateway.store.keys import DuplicateCredential, KeyMoved
 
 _log = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
+#: the interval at which it is looked whether something of the file's time has come
+DUE_SECONDS = 5.0
 #: refusals that another state of the file may end
 _REFUSALS = (SpecError, DuplicateCredential, OSError)
 #: hindrances that are over soon
@@ -37,6 +41,7 @@ class FileWatch:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._apply: Callable[[], Applied] | None = None
+        self._post_due: Callable[[], list[GrantReport]] = list
         self._asked = asyncio.Event()
         self._closing = False
         self._was_on_terminal = sys.stdout.isatty()
@@ -45,9 +50,12 @@ class FileWatch:
         self._task: asyncio.Task[None] | None = None
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._hang_up)
 
-    def start(self, apply: Callable[[], Applied]) -> None:
-        """From now on `apply` is called in a thread, where there is something new."""
-        self._apply = apply
+    def start(
+        self, apply: Callable[[], Applied], post_due: Callable[[], list[GrantReport]]
+    ) -> None:
+        """From now on `apply` is called in a thread, where there is something new; `post_due`
+        from time to time, for what the file has for later."""
+        self._apply, self._post_due = apply, post_due
         self._task = asyncio.create_task(self._run(apply))
 
     async def close(self) -> None:
@@ -67,6 +75,7 @@ class FileWatch:
 
     async def _run(self, apply: Callable[[], Applied]) -> None:
         before = self._done
+        due_at = time.monotonic() + DUE_SECONDS
         while not self._closing:
             try:
                 async with asyncio.timeout(POLL_SECONDS):
@@ -79,13 +88,16 @@ class FileWatch:
                 return
             if self._asked.is_set() or (is_quiet and state not in (self._done, None)):
                 self._asked.clear()
-                if await self._try(apply):
+                if await self._try(lambda: _report(self._path, apply())):
                     self._done = state
+            if time.monotonic() >= due_at:
+                await self._try(lambda: _report_grants(self._post_due()))
+                due_at = time.monotonic() + DUE_SECONDS
 
-    async def _try(self, apply: Callable[[], Applied]) -> bool:
+    async def _try(self, act: Callable[[], None]) -> bool:
         """True if there is nothing more to be done about this state of the file."""
         try:
-            applied = await asyncio.to_thread(apply)
+            await asyncio.to_thread(act)
         except _REFUSALS as error:
             _log.error("the file is refused, and nothing has changed: %s", error)
         except _HINDRANCES as error:
@@ -93,18 +105,20 @@ class FileWatch:
             return False
         except Exception:  # noqa: BLE001  # the edge: the process goes on after a bug
             _log.exception("applying the file met a bug")
-        else:
-            _report(self._path, applied)
         return True
 
 
 def _report(path: Path, applied: Applied) -> None:
-    for grant in applied.grants:
-        if grant.result.reason != "AlreadyPosted":
-            _log.info("grant %s: %s (%s)", grant.name, grant.result.reason, grant.result.message)
+    _report_grants(applied.grants)
     for name in applied.revoked:
         _log.info("key %s is revoked: the file does not name it any more", name)
     _log.info("applied %s: %d keys, %d grants", path, len(applied.keys), len(applied.grants))
+
+
+def _report_grants(grants: Iterable[GrantReport]) -> None:
+    for grant in grants:
+        if grant.result.reason not in ("AlreadyPosted", "Scheduled"):
+            _log.info("grant %s: %s (%s)", grant.name, grant.result.reason, grant.result.message)
 
 
 def _state_of(path: Path) -> _State:

@@ -1,5 +1,6 @@
 """From the documents of a file to the rows of a database, as the operator does it in a cluster."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from msgspec import Struct
@@ -12,7 +13,7 @@ from gateway.core.keys import (
     secret_values,
 )
 from gateway.core.orphans import orphans_max
-from gateway.core.spec import ApiKey, SpecError
+from gateway.core.spec import ApiKey, CreditGrant, SpecError
 from gateway.process.standalone.documents import Documents
 from gateway.process.standalone.secret_files import SecretFiles
 from gateway.store.database import Database
@@ -42,6 +43,19 @@ class GrantReport(Struct, frozen=True):
 
     name: str
     result: GrantResult
+
+
+def post_grants(
+    database: Database, installation: str, grants: Iterable[CreditGrant]
+) -> list[GrantReport]:
+    """Post what is due and was not posted. Raises `DatabaseUnavailable`."""
+    return [
+        GrantReport(
+            f"{grant.metadata.namespace}/{grant.metadata.name}",
+            apply_grant(database, installation, grant),
+        )
+        for grant in grants
+    ]
 
 
 class Reconciler:
@@ -80,13 +94,7 @@ class Reconciler:
         living = list_keys(self._database, self._installation)
         self._check(documents, {(state.namespace, state.name): state for state in living})
         self._revoke_orphans(documents, living)
-        grants = [
-            GrantReport(
-                f"{grant.metadata.namespace}/{grant.metadata.name}",
-                apply_grant(self._database, self._installation, grant),
-            )
-            for grant in documents.grants
-        ]
+        grants = post_grants(self._database, self._installation, documents.grants)
         return [self._apply_key(key) for key in documents.keys], grants
 
     def _check(self, documents: Documents, living: dict[Name, KeyState]) -> None:

@@ -41,6 +41,11 @@ class GrantReconciler:
             if body is not None and not body["metadata"].get("deletionTimestamp"):
                 await self._work(body)
 
+    def starts_at(self, body: dict[str, Any]) -> datetime | None:
+        """The moment at which an object's credits are posted, if not at once."""
+        grant = _parse(body)
+        return None if isinstance(grant, ConditionState) else grant.spec.starts_at
+
     async def _work(self, body: dict[str, Any]) -> None:
         context = self._context
         grant = _parse(body)

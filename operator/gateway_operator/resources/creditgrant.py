@@ -14,6 +14,7 @@ class CreditGrantReason(StrEnum):
 
     POSTED = "Posted"
     ALREADY_POSTED = "AlreadyPosted"
+    SCHEDULED = "Scheduled"
     VOIDED = "Voided"
     EXPIRED = "Expired"
     IDEMPOTENCY_CONFLICT = "IdempotencyConflict"
