@@ -61,6 +61,8 @@ class Profile(Struct, frozen=True, kw_only=True):
     reasoning_in_history: bool = False
     #: reasoning comes back signed, and without its signature it must not be sent again
     reasoning_signed: bool = False
+    #: signatures that a client of chat brings back are members that nobody knows here
+    signatures_refused: bool = False
     #: a client's body in this dialect may go as it is to an upstream that speaks it
     takes_whole: Literal["messages", "responses"] | None = None
     #: names of tools that are taken; others are cut, and put back in the answer
@@ -213,6 +215,7 @@ def _openai(name: str, **differences: object) -> Profile:
         "effort_default": "medium",
         "parameters": frozenset({"parallel_tool_calls", "prompt_cache_key", "safety_identifier"}),
         "reasoning_signed": True,
+        "signatures_refused": True,
         "takes_whole": "responses",
         "call_id_length_max": 40,
         "takes_image_detail": True,

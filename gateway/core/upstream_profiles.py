@@ -36,6 +36,7 @@ def _profile_of(name: str, parameters: frozenset[str], **differences: object) ->
         "off_is_silent": True,
         "parameters": parameters,
         "max_tokens_member": "max_tokens",
+        "signatures_refused": True,
     }
     return Profile(**{**settings, **differences})  # type: ignore[arg-type]  # a table of defaults
 
@@ -70,6 +71,7 @@ _PROFILES = (
         "openrouter",
         _COMMON | _PENALTIES | _LOGPROBS | {"top_k", "seed", "logit_bias", "min_p",
                                             "repetition_penalty"},
+        signatures_refused=False,
     ),
     replace(GENERIC, name="vllm"),
     replace(
@@ -83,10 +85,12 @@ _PROFILES = (
         | {"top_k", "n", "seed", "logit_bias", "min_p", "chat_template_kwargs"},
     ),
     _profile_of(
-        "lm-studio", _COMMON | _PENALTIES | {"top_k", "seed", "logit_bias"}
+        "lm-studio", _COMMON | _PENALTIES | {"top_k", "seed", "logit_bias"},
+        signatures_refused=False,
     ),
     _profile_of(
-        "ollama", _COMMON - {"parallel_tool_calls"} | _PENALTIES | _LOGPROBS | {"seed"}
+        "ollama", _COMMON - {"parallel_tool_calls"} | _PENALTIES | _LOGPROBS | {"seed"},
+        signatures_refused=False,
     ),
 )  # fmt: skip
 

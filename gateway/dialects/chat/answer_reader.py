@@ -21,12 +21,19 @@ from gateway.core.events import (
     Finished,
     Reasoning,
     Refusal,
+    Signature,
     Text,
     Usage,
 )
 from gateway.dialects.answer_reader import STREAM_BYTES_MAX
 from gateway.dialects.chat.calls import CallAssembly
 from gateway.dialects.chat.repair import join_details
+from gateway.dialects.chat.signatures import (
+    add_details,
+    sign_call,
+    sign_details,
+    sign_message,
+)
 from gateway.dialects.chat.tables import CUT, FINISH_REASONS, read_usage
 from gateway.dialects.think_tags import ThinkSplitter
 
@@ -40,6 +47,7 @@ class _ReadCall(Struct):
     index: int | None = None
     id: str | None = None
     function: _ReadFunction | None = None
+    extra_content: Any = None
 
 
 class _ReadDelta(Struct):
@@ -50,6 +58,7 @@ class _ReadDelta(Struct):
     refusal: str | None = None
     tool_calls: list[_ReadCall] | None = None
     function_call: _ReadFunction | None = None
+    extra_content: Any = None
 
 
 class _ReadChoice(Struct):
@@ -71,9 +80,17 @@ _decode = msgspec.json.Decoder(_ChunkOrCompletion).decode
 
 
 class EventDecoder:
-    """One answer; every chunk must be given, in order."""
+    """One answer; every chunk must be given, in order.
 
-    def __init__(self) -> None:
+    Without the name of its `upstream` signatures are left out.
+    """
+
+    def __init__(self, upstream: str = "") -> None:
+        self._upstream = upstream
+        #: details of the reasoning that are not signed for yet, and whether its text is the newest
+        self._details: list[dict[str, Any]] = []
+        self._is_thinking = False
+        self._call_ids: dict[int, str] = {}
         self._bytes = 0
         self._calls = CallAssembly()
         self._thinking: ThinkSplitter | None = ThinkSplitter()
@@ -117,8 +134,13 @@ class EventDecoder:
         has_any = delta.reasoning_content or delta.reasoning or delta.reasoning_details
         if has_any and (reasoning := _reasoning(delta)):
             self._thinking = None
+            self._is_thinking = True
             events.append(Reasoning(reasoning))
+        if has_any and delta.reasoning_details:
+            add_details(self._details, delta.reasoning_details)
         if content := delta.content:
+            if self._details:
+                self._sign_details(events)
             if self._thinking is None:
                 events.append(Text(content))
             else:
@@ -128,16 +150,26 @@ class EventDecoder:
         if delta.refusal:
             events.append(Refusal(delta.refusal))
         for call in delta.tool_calls or ():
-            self._read_call(call.index, call.id, call.function or _ReadFunction(), events)
+            self._read_call(call, events)
         if delta.function_call is not None:
-            self._read_call(0, None, delta.function_call, events)
+            self._read_call(_ReadCall(0, None, delta.function_call), events)
+        if delta.extra_content is not None:
+            self._sign(sign_message(delta.extra_content), events)
 
-    def _read_call(
-        self, index: int | None, call_id: str | None, function: _ReadFunction, events: list[Event]
-    ) -> None:
-        piece = self._calls.take(index, call_id, function.name, function.arguments)
+    def _read_call(self, call: _ReadCall, events: list[Event]) -> None:
+        function = call.function or _ReadFunction()
+        piece = self._calls.take(
+            call.index, call.id, function.name, function.arguments, call.extra_content
+        )
         if piece is None:
             return
+        if piece.id is not None and piece.name is not None:
+            self._call_ids[piece.position] = piece.id
+            if self._details:
+                self._sign_details(events)
+        if piece.extra is not None:
+            signature = sign_call(piece.position, self._call_ids[piece.position], piece.extra)
+            self._sign(signature, events)
         if piece.id is not None and piece.name is not None:
             events.append(CallStarted(piece.position, piece.id, piece.name))
         if piece.arguments:
@@ -146,6 +178,8 @@ class EventDecoder:
     def _finish(self, choice: _ReadChoice, events: list[Event]) -> None:
         if self._thinking is not None:
             _emit(self._thinking.finish(), events)
+        if self._details:
+            self._sign_details(events)
         self._finished = True
         reason = FINISH_REASONS.get(choice.finish_reason or "", "stop")
         if self._calls.any_started:
@@ -156,6 +190,18 @@ class EventDecoder:
         if reason == "stop":
             sequence = _first_text(choice.stop_reason, choice.matched_stop)
         events.append(Finished(reason, sequence))
+
+    def _sign_details(self, events: list[Event]) -> None:
+        """Sign for the details since the last time; they end the reasoning before them."""
+        self._sign(sign_details(self._details), events, ends_reasoning=True)
+        self._details = []
+        self._is_thinking = False
+
+    def _sign(self, signature: str, events: list[Event], *, ends_reasoning: bool = False) -> None:
+        """Add a signature; one that ends no reasoning stands by itself."""
+        if signature and self._upstream:
+            is_redacted = not (ends_reasoning and self._is_thinking)
+            events.append(Signature(signature, self._upstream, is_redacted))
 
 
 def _number(calls: list[_ReadCall]) -> None:

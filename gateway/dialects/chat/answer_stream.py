@@ -41,21 +41,27 @@ class ChatAnswer(Struct, frozen=True):
     data: bytes
     size: int
     usage: Usage | None
+    upstream: str = ""
 
     def events(self) -> Sequence[Event]:
-        return EventDecoder().decode(self.data)
+        return EventDecoder(self.upstream).decode(self.data)
 
 
 class ChatStream(ChunkScanner):
     """The part of reading a stream that needs no connection; bytes in, chunks out.
 
-    `names` are the client's names of tools by those that the upstream got in their place.
+    `names` are the client's names of tools by those that `upstream` got in their place.
     """
 
     def __init__(
-        self, choices: int, credential: str | None, names: Mapping[str, str] | None = None
+        self,
+        choices: int,
+        credential: str | None,
+        upstream: str = "",
+        names: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(choices)
+        self._upstream = upstream
         self._restore = CallNames(names).restore if names else None
         self._lines = SSEDecoder(EVENT_BYTES_MAX)
         self._template = ChunkTemplate()
@@ -67,7 +73,7 @@ class ChatStream(ChunkScanner):
     @cached_property
     def decoder(self) -> EventDecoder:
         """The decoder of the whole stream, for who asks for events."""
-        return EventDecoder()
+        return EventDecoder(self._upstream)
 
     def feed(self, data: bytes) -> list[UpstreamChunk]:
         """The chunks that `data` completes; afterwards `ended` or `failure` may be set."""
@@ -103,7 +109,7 @@ class ChatStream(ChunkScanner):
         body = self.add_whole(body)
         if self.error:
             raise broken_by(self.error, self._credential, begun=False)
-        return ChatAnswer(body, len(body), self.usage)
+        return ChatAnswer(body, len(body), self.usage, self._upstream)
 
     def _take(self, events: list[bytes]) -> list[UpstreamChunk]:
         chunks: list[UpstreamChunk] = []

@@ -9,6 +9,7 @@ OpenAI's own readers also want one call to end before the next one begins.
 """
 
 from secrets import token_hex
+from typing import Any
 
 from msgspec import Struct
 
@@ -17,16 +18,18 @@ from gateway.dialects.json import GrowingObject
 
 class Piece(Struct, frozen=True):
     """A piece that may be sent. `position` counts calls from 0 in order of appearance; `id` and
-    `name` are there in a call's first piece only."""
+    `name` are there in a call's first piece only; `extra` is what an upstream put beside it."""
 
     position: int
     arguments: str
     id: str | None = None
     name: str | None = None
+    extra: Any = None
 
 
 class _PendingCall:
     __slots__ = (
+        "extra",
         "growing",
         "has_arguments",
         "held",
@@ -44,6 +47,8 @@ class _PendingCall:
         #: arguments that came before the name
         self.held: list[str] = []
         self.started = False
+        #: what came beside it before the name
+        self.extra: Any = None
         self.has_arguments = False
         #: where no id names it: its arguments so far, for one index may stand for several calls
         self.growing: GrowingObject | None = None
@@ -71,7 +76,12 @@ class CallAssembly:
         return call is not None and call.started and call.position == index
 
     def take(
-        self, index: int | None, call_id: str | None, name: str | None, arguments: str | None
+        self,
+        index: int | None,
+        call_id: str | None,
+        name: str | None,
+        arguments: str | None,
+        extra: Any = None,
     ) -> Piece | None:
         """One piece of the upstream's; None where there is nothing to send yet."""
         call = self._find(index, call_id, name, arguments)
@@ -80,9 +90,12 @@ class CallAssembly:
         if arguments:
             call.add(arguments)
         if call.started:
-            return Piece(call.position, arguments) if arguments else None
+            if not arguments and extra is None:
+                return None
+            return Piece(call.position, arguments or "", extra=extra)
         call.id = call.id or call_id or ""
         call.name = call.name or name or ""
+        call.extra = extra if call.extra is None else call.extra
         if arguments:
             call.held.append(arguments)
         if not call.name:
@@ -91,7 +104,7 @@ class CallAssembly:
         call.id = call.id or make_call_id(call.position)
         held = "".join(call.held)
         call.held.clear()
-        return Piece(call.position, held, call.id, call.name)
+        return Piece(call.position, held, call.id, call.name, call.extra)
 
     def note(self, position: int, arguments: str) -> None:
         """Note arguments that were sent without `take`."""
@@ -157,10 +170,15 @@ class CallSequence:
             self._assembly.note(self._position, arguments)
 
     def take(
-        self, index: int | None, call_id: str | None, name: str | None, arguments: str | None
+        self,
+        index: int | None,
+        call_id: str | None,
+        name: str | None,
+        arguments: str | None,
+        extra: Any = None,
     ) -> list[Piece]:
         """Take one piece of the upstream's; returns what may be sent now."""
-        piece = self._assembly.take(index, call_id, name, arguments)
+        piece = self._assembly.take(index, call_id, name, arguments, extra)
         if piece is None:
             return []
         self._waiting.setdefault(piece.position, []).append(piece)

@@ -59,4 +59,4 @@ class ChatEndpoint:
         self, outgoing: UpstreamRequest, upstream: str, credential: str | None
     ) -> AnswerStream:
         """The reader of one answer."""
-        return ChatStream(outgoing.choices, credential, outgoing.names)
+        return ChatStream(outgoing.choices, credential, upstream, outgoing.names)

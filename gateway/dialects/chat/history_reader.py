@@ -16,6 +16,7 @@ from gateway.core.request import (
     AssistantMessage,
     DocumentPart,
     ImagePart,
+    SignedReasoning,
     SystemMessage,
     TextPart,
     ToolCall,
@@ -24,6 +25,7 @@ from gateway.core.request import (
 )
 from gateway.core.request import Message as Internal
 from gateway.core.request import Part as InternalPart
+from gateway.dialects.chat.signatures import read_signatures
 from gateway.dialects.chat.types import ChatMessage, ContentPart, File, Function, ImageURL
 from gateway.dialects.inline import (
     IMAGE_OMITTED,
@@ -120,7 +122,17 @@ def _assistant(
         reasoning=_reasoning(message),
         calls=tuple(calls),
         name=message.name,
+        signed_blocks=_signatures(message, calls),
     )
+
+
+def _signatures(message: ChatMessage, calls: list[ToolCall]) -> tuple[SignedReasoning, ...]:
+    """The signatures that the message, or any of its calls, has beside its words."""
+    extras = [call.extra_content for call in message.tool_calls or ()]
+    if message.reasoning_details is message.extra_content is None and not any(extras):
+        return ()
+    called = zip([call.id for call in calls], extras, strict=False)
+    return read_signatures(message.reasoning_details, message.extra_content, called)
 
 
 def _call(call_id: str, function: Function, path: str) -> ToolCall:

@@ -4,6 +4,7 @@ were decided by `adapt.history`."""
 from collections.abc import Iterable
 from typing import Any
 
+from gateway.core.catalog import Resolution
 from gateway.core.profile import Profile
 from gateway.core.request import (
     AssistantMessage,
@@ -17,16 +18,18 @@ from gateway.core.request import (
     UserMessage,
 )
 from gateway.dialects.adapt.calls import repair_arguments, shorten_id
+from gateway.dialects.chat.signatures import write_signatures
 
 Object = dict[str, Any]
 
 
-def write_messages(messages: Iterable[Message], profile: Profile, reasoning: bool) -> list[Object]:
+def write_messages(messages: Iterable[Message], resolution: Resolution) -> list[Object]:
     """One object a message; reasoning of earlier turns only where this one reasons too."""
-    return [_write(message, profile, reasoning) for message in messages]
+    return [_write(message, resolution) for message in messages]
 
 
-def _write(message: Message, profile: Profile, reasoning: bool) -> Object:
+def _write(message: Message, resolution: Resolution) -> Object:
+    profile = resolution.model.profile
     match message:
         case SystemMessage():
             return {"role": "system", "content": message.text}
@@ -40,15 +43,19 @@ def _write(message: Message, profile: Profile, reasoning: bool) -> Object:
                 "content": _write_parts(message.parts, profile),
             }
         case AssistantMessage():
-            return _write_assistant(message, profile, reasoning)
+            return _write_assistant(message, resolution)
 
 
-def _write_assistant(message: AssistantMessage, profile: Profile, reasoning: bool) -> Object:
+def _write_assistant(message: AssistantMessage, resolution: Resolution) -> Object:
+    model, profile = resolution.model, resolution.model.profile
     written: Object = {"role": "assistant", "content": message.text or None}
-    if reasoning and message.reasoning:
+    if resolution.reasoning and message.reasoning:
         written[profile.reasoning_member] = message.reasoning
     if message.calls:
         written["tool_calls"] = [_write_call(call, profile) for call in message.calls]
+    if message.signed_blocks:
+        takes_clients = not profile.signatures_refused
+        write_signatures(written, message, model.upstream, takes_clients=takes_clients)
     return _with_name(written, message.name)
 
 

@@ -40,6 +40,7 @@ class _Message(Struct, gc=False, omit_defaults=True, tag_field="role"):
     reasoning_content: None = None
     reasoning: None = None
     reasoning_details: None = None
+    extra_content: None = None
 
 
 class System(_Message, kw_only=True, tag="system"):
@@ -62,11 +63,12 @@ class PlainFunction(Struct, gc=False):
     arguments: str
 
 
-class PlainCall(Struct, gc=False, tag_field="type", tag="function"):
+class PlainCall(Struct, gc=False, omit_defaults=True, tag_field="type", tag="function"):
     """A call of a function."""
 
     id: Text
     function: PlainFunction
+    extra_content: None = None
 
 
 class Assistant(_Message, kw_only=True, tag="assistant"):

@@ -24,11 +24,13 @@ def is_cut(reason: Any) -> bool:
 
 
 def repair_reasoning(holder: dict[str, Any]) -> None:
-    """Give reasoning as `reasoning_content`, under any name of the upstream's, and only once."""
-    reasoning = _string(holder.pop("reasoning", None))
-    if "reasoning_details" in holder:
-        details = holder.pop("reasoning_details")
-        reasoning = reasoning or join_details(details)
+    """Give reasoning as `reasoning_content`, under any name of the upstream's.
+
+    Its details stay as well: some upstreams want them back.
+    """
+    reasoning = _string(holder.pop("reasoning", None)) or join_details(
+        holder.get("reasoning_details")
+    )
     if reasoning and not holder.get("reasoning_content"):
         holder["reasoning_content"] = reasoning
 
@@ -53,6 +55,7 @@ def repair_delta_calls(
             _string(given.get("id")),
             _string(function.get("name")),
             _string(function.get("arguments")),
+            given.get("extra_content"),
         )
     if reason:
         pieces += calls.finish(is_cut=is_cut(reason))
@@ -74,6 +77,8 @@ def _call(piece: Piece) -> dict[str, Any]:
     if piece.id is not None:
         call |= {"id": piece.id, "type": "function"}
     call["function"] = _function(piece)
+    if piece.extra is not None:
+        call["extra_content"] = piece.extra
     return call
 
 

@@ -66,7 +66,7 @@ def _write_messages(
     messages = fit_messages(request, resolution, degraded)
     if instruction is not None and not request.prefill:
         messages.append(SystemMessage(instruction))
-    return write_messages(messages, profile, resolution.reasoning)
+    return write_messages(messages, resolution)
 
 
 def _write_tool(tool: Tool, profile: Profile) -> Object:

@@ -62,6 +62,7 @@ class CallParam(Struct, frozen=True):
     id: str | None = None
     type: str | None = None
     function: Function | None = None
+    extra_content: Any = None
 
 
 class ChatMessage(Struct, frozen=True):
@@ -78,6 +79,7 @@ class ChatMessage(Struct, frozen=True):
     reasoning_content: str | None = None
     reasoning: Any = None
     reasoning_details: Any = None
+    extra_content: Any = None
 
 
 class FunctionTool(Struct, frozen=True):

@@ -283,10 +283,11 @@ def test_reasoning_is_reported_once_under_the_name_clients_read(
 ) -> None:
     chunk = piece({"content": None, **delta}, spaces=spaces)
     told = deltas(read(feed(renderer(stream=True), ROLE, chunk, chunk)))
-    assert told[1:] == [{"content": None, "reasoning_content": "hm"}] * 2
+    details = {name: value for name, value in delta.items() if name == "reasoning_details"}
+    assert told[1:] == [{"content": None, "reasoning_content": "hm", **details}] * 2
     answer = {"choices": [{"message": {"content": "x", **delta}, "finish_reason": "stop"}]}
     message = complete(renderer(), answer)["choices"][0]["message"]
-    assert message == {"content": "x", "reasoning_content": "hm", "role": "assistant"}
+    assert message == {"content": "x", "reasoning_content": "hm", "role": "assistant", **details}
 
 
 def test_a_client_of_functions_gets_a_function_call() -> None:

@@ -1,0 +1,123 @@
+"""Signatures of chat upstreams, which want them back as they came, and where they stood.
+
+    tool_calls[].extra_content, extra_content (Gemini)       reasoning_details (OpenRouter)
+
+    answer ─▶ Signature ─▶ sealed for the account ─▶ SignedReasoning ─▶ the upstream that made it
+    answer ─▶ a chat client, as it came ─▶ SignedReasoning FROM_CLIENT ─▶ an upstream that takes it
+
+A client of chat brings back what it got in the open, so nothing shows which upstream made it: it is
+never taken for one that we sealed. Must never fail for what a client or an upstream wrote.
+
+Sources: Gemini API, "OpenAI compatibility" and "Thought signatures"; OpenRouter, "Reasoning
+tokens", "Preserving reasoning blocks".
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from gateway.core.request import AssistantMessage, SignedReasoning
+from gateway.dialects.chat.repair import objects_in
+from gateway.dialects.json import encode
+
+Object = dict[str, Any]
+
+#: stands for the upstream of what a chat client brought back; no upstream has this name
+FROM_CLIENT = ""
+#: members of details that come in pieces
+_PIECES = ("text", "summary")
+_CALL, _MESSAGE, _DETAILS = "call", "message", "details"
+
+_decode = msgspec.json.Decoder(list[Any]).decode
+
+
+def sign_call(position: int, call_id: str, extra: Any) -> str:
+    """A signature that belongs to a call; clients may know the call by another id."""
+    return _write([_CALL, position, call_id, extra]) if isinstance(extra, dict) and extra else ""
+
+
+def sign_message(extra: Any) -> str:
+    """The signature that belongs to a text; empty where `extra_content` holds none."""
+    google = extra.get("google") if isinstance(extra, dict) else None
+    if not isinstance(google, dict) or not google.get("thought_signature"):
+        return ""
+    return _write([_MESSAGE, {"google": {"thought_signature": google["thought_signature"]}}])
+
+
+def sign_details(details: list[Object]) -> str:
+    """The signature that details of reasoning make; empty where they are only its text."""
+    return _write([_DETAILS, details]) if any(one.get("type") for one in details) else ""
+
+
+def add_details(details: list[Object], given: Any) -> None:
+    """Add what a chunk brought: pieces of a text go to the detail that they belong to."""
+    for one in objects_in(given):
+        last = details[-1] if details else {}
+        if not _goes_on(last, one):
+            details.append(dict(one))
+            continue
+        for name, value in one.items():
+            if name in _PIECES and isinstance(value, str) and isinstance(last.get(name), str):
+                last[name] += value
+            elif value is not None:
+                last[name] = value
+
+
+def _goes_on(last: Object, one: Object) -> bool:
+    """True if `one` is a further piece of the text, or the signature, of the detail before it."""
+    if not any(isinstance(last.get(name), str) for name in _PIECES) or last.get("signature"):
+        return False
+    return all(one.get(name) == last.get(name) for name in ("type", "index")) and (
+        one.get("id") is None or one["id"] == last.get("id")
+    )
+
+
+def read_signatures(
+    details: Any, extra: Any, calls: Iterable[tuple[str, Any]]
+) -> tuple[SignedReasoning, ...]:
+    """The signatures that a chat client brought back; `calls` are ids, and what is beside each."""
+    whole: list[Object] = []
+    add_details(whole, details)
+    signed = [sign_details(whole), sign_message(extra)]
+    signed += [sign_call(index, call_id, extra) for index, (call_id, extra) in enumerate(calls)]
+    return tuple([SignedReasoning("", one, FROM_CLIENT) for one in signed if one])
+
+
+def write_signatures(
+    written: Object, message: AssistantMessage, upstream: str, *, takes_clients: bool
+) -> None:
+    """Put into a written message what `upstream` signed of it, each at its place.
+
+    With `takes_clients` also what a chat client brought back.
+    """
+    details: list[Object] = []
+    for block in message.signed_blocks:
+        if block.upstream == upstream or (takes_clients and block.upstream == FROM_CLIENT):
+            match _read(block.signature):
+                case ["details", given]:
+                    add_details(details, given)
+                case ["message", dict(extra)]:
+                    written["extra_content"] = extra
+                case ["call", int(position), str(call_id), dict(extra)]:
+                    ids = [call.id for call in message.calls]
+                    index = ids.index(call_id) if call_id in ids else position
+                    if 0 <= index < len(ids):
+                        written["tool_calls"][index]["extra_content"] = extra
+    if details:
+        written["reasoning_details"] = details
+
+
+def _write(signature: list[Any]) -> str:
+    try:
+        return encode(signature).decode()
+    except (ValueError, OverflowError, RecursionError):
+        return ""
+
+
+def _read(signature: str) -> list[Any]:
+    """Read what we wrote; a signature of another dialect is empty."""
+    try:
+        return _decode(signature)
+    except (ValueError, RecursionError):
+        return []
