@@ -4,11 +4,13 @@
       ├── an error of the provider's ──▶ raised
       └── not an event of the dialect ──▶ UpstreamBroken
 
-Owns the part that all answers share: `<think>` tags in text, why an answer with calls ended, usage
-after the end. Must never call an answer complete whose end the provider did not state.
+Owns the part that all answers share: errors in an answer, `<think>` tags in text, why it ended,
+usage after the end. A member of an odd type is read for what it holds. Must never call an answer
+complete whose end the provider did not state, or lose a call.
 """
 
 from collections.abc import Mapping
+from secrets import token_hex
 from typing import Any
 
 import msgspec
@@ -25,17 +27,16 @@ from gateway.core.events import (
     Text,
     Usage,
 )
+from gateway.dialects.finish_reasons import FAILED, FINISH_REASONS
+from gateway.dialects.odd_values import Object, arguments_of, read_parts, text_of
 from gateway.dialects.think_tags import ThinkSplitter
-from gateway.dialects.upstream_errors import broken_by
-
-Object = dict[str, Any]
+from gateway.dialects.upstream_errors import broken_by, find_error
 
 #: of an answer that is read into events, for their texts are kept to its end
 STREAM_BYTES_MAX = 256 * 1024 * 1024
 #: errors of reading where something is missing, or is of another type
-_ILL_FORMED = (ValueError, RecursionError, KeyError, TypeError, AttributeError)
-_decode = msgspec.json.Decoder(dict[str, Any]).decode
-encode_json = msgspec.json.Encoder().encode
+_ILL_FORMED = (ValueError, OverflowError, RecursionError, KeyError, TypeError, AttributeError)
+_decode = msgspec.json.Decoder().decode
 
 
 class AnswerReader:
@@ -45,6 +46,11 @@ class AnswerReader:
     `has_begun`: an error from here on is an answer that broke off. `ended`: nothing more is read.
     `complete`: the provider stated the answer's end and its reason.
     """
+
+    #: an event has this member, if it is no error
+    _mark = "type"
+    #: an answer has one of these members, and an error has none
+    _members: tuple[str, ...] = ()
 
     def __init__(
         self, upstream: str, credential: str | None, names: Mapping[str, str] | None = None
@@ -69,18 +75,29 @@ class AnswerReader:
         if self._bytes > STREAM_BYTES_MAX:
             raise UpstreamBroken("The upstream's answer is too large.")
         try:
-            events = self._read(_decode(data))
+            event = _decode(data)
+            if type(event) is not dict or "error" in event or self._mark not in event:
+                event = self._checked(event)
+            events = self._read(event)
         except _ILL_FORMED:
             raise UpstreamBroken("The upstream sent something that is not an event.") from None
         self.has_begun = self.has_begun or bool(events)
         return events
 
-    def read_whole(self, document: Object) -> list[Event]:
+    def read_whole(self, document: Any) -> list[Event]:
         """Return the events of a whole answer; raises as `read` does."""
         try:
-            return self._read_whole(document)
+            return self._read_whole(self._checked(document))
         except _ILL_FORMED:
             raise UpstreamBroken("The upstream sent something that is not an answer.") from None
+
+    def _checked(self, value: Any) -> Object:
+        """The object that should be an event or an answer; raises the error that it may be."""
+        if (error := find_error(value, self._members)) is not None:
+            raise self._failure(error)
+        if not isinstance(value, dict):
+            raise TypeError("an object was expected")
+        return value
 
     def _read(self, event: Object) -> list[Event]:
         raise NotImplementedError
@@ -88,22 +105,31 @@ class AnswerReader:
     def _read_whole(self, document: Object) -> list[Event]:
         raise NotImplementedError
 
+    def _leave_out(self, event: Object) -> list[Event]:
+        """Nothing, for an event of an unknown kind; raises one that is an error by its own name."""
+        self._checked(event)
+        return []
+
     def _text(self, content: Any) -> list[Event]:
         """The events of a piece of text, which may hold `<think>` tags where nobody parsed them."""
-        text = _string(content)
-        self.has_begun = self.has_begun or bool(text)
+        if not isinstance(content, str):
+            content, thoughts = read_parts(content)
+            if thoughts:
+                return self._reasoning(thoughts) + self._text(content)
+        self.has_begun = self.has_begun or bool(content)
         if self._thinking is None:
-            return [Text(text)] if text else []
-        return _split(self._thinking.feed(text))
+            return [Text(content)] if content else []
+        return _split(self._thinking.feed(content))
 
     def _reasoning(self, content: Any) -> list[Event]:
         """The events of a piece of reasoning."""
-        text = _string(content)
-        return [*self._held_text(), Reasoning(text)] if text else []
+        if not isinstance(content, str):
+            content = "".join(read_parts(content))
+        return [*self._held_text(), Reasoning(content)] if content else []
 
     def _signed(self, signature: Any, *, is_redacted: bool = False) -> list[Event]:
-        """The event of a signature by this upstream."""
-        if not _string(signature):
+        """The event of a signature by this upstream; nobody could check one that is no text."""
+        if not signature or not isinstance(signature, str):
             return []
         return [*self._held_text(), Signature(signature, self._upstream, is_redacted)]
 
@@ -114,11 +140,20 @@ class AnswerReader:
         return [event for event in held if not isinstance(event, Text) or event.text.strip()]
 
     def _start_call(self, call_id: Any, name: Any) -> CallStarted:
-        """The event of the next call."""
-        name = _string(name)
-        started = CallStarted(self._calls_count, _string(call_id), self._names.get(name, name))
+        """The event of the next call; one without a name could not be made, nor be left out."""
+        if not (known := text_of(name)):
+            raise UpstreamBroken("The upstream made a call without a name.")
+        made = text_of(call_id) or f"call_{token_hex(12)}"
+        started = CallStarted(self._calls_count, made, self._names.get(known, known))
         self._calls_count += 1
         return started
+
+    def _reason(self, word: Any, unknown: FinishReason = "stop") -> FinishReason:
+        """Why an answer ended; raises for a word that reports a failure."""
+        known = text_of(word)
+        if known in FAILED:
+            raise self._broken(known)
+        return FINISH_REASONS.get(known, unknown)
 
     def _finish(self, reason: FinishReason, sequence: Any, usage: Usage | None) -> list[Event]:
         """The events of a complete end: an answer with calls ends in order to have them made."""
@@ -133,24 +168,19 @@ class AnswerReader:
         self.ended = self.complete = True
         return events
 
-    def _failure(self, error: Object) -> FaregateError:
-        """The exception for an error object; its `code` is the status it would have had."""
+    def _failure(self, error: Any) -> FaregateError:
+        """The exception for an error in the answer."""
         return broken_by(error, self._credential, self.has_begun)
 
+    def _broken(self, reason: str) -> FaregateError:
+        """The exception for an answer that ended for a reason that is a failure."""
+        return broken_by({"message": reason}, self._credential, begun=True)
 
-def arguments_of(index: int, fragment: Any) -> list[Event]:
+
+def write_arguments(index: int, fragment: Any) -> list[Event]:
     """The event of a piece of a call's arguments."""
-    text = _string(fragment)
+    text = arguments_of(fragment)
     return [CallArguments(index, text)] if text else []
-
-
-def _string(value: Any) -> str:
-    """The string, or nothing for null; raises `TypeError` for anything else."""
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise TypeError("a string was expected")
-    return value
 
 
 def _split(split: tuple[str, str]) -> list[Event]:

@@ -9,7 +9,7 @@ from gateway.core.errors import FaregateError, UpstreamBroken
 from gateway.core.events import Event, Usage
 from gateway.dialects.answer_reader import AnswerReader
 from gateway.dialects.endpoint import PassOn, UpstreamChunk
-from gateway.dialects.sse import DONE, EVENT_BYTES_MAX, SSEDecoder, decode_object, is_whole
+from gateway.dialects.sse import DONE, EVENT_BYTES_MAX, SSEDecoder, decode_answer, is_whole
 
 
 class EventChunk(Struct):
@@ -79,7 +79,7 @@ class EventStream:
 
     def answer(self, body: bytes) -> EventAnswer:
         """A whole answer. Raises `UpstreamBroken` and the upstream's own errors."""
-        events = self._reader.read_whole(decode_object(body))
+        events = self._reader.read_whole(decode_answer(body))
         return EventAnswer(events, self._reader.usage, len(body))
 
     def _take(self, events: list[bytes]) -> list[UpstreamChunk]:

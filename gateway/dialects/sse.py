@@ -107,15 +107,12 @@ def is_whole(data: bytes) -> bool:
     return True
 
 
-def decode_object(body: bytes) -> dict[str, Any]:
+def decode_answer(body: bytes) -> Any:
     """A whole answer, decoded. Raises `UpstreamBroken`."""
     try:
-        document = msgspec.json.decode(body)
+        return msgspec.json.decode(body)
     except (ValueError, RecursionError):
-        document = None
-    if not isinstance(document, dict):
-        raise UpstreamBroken("The upstream sent something that is not a JSON object.")
-    return document
+        raise UpstreamBroken("The upstream sent something that is not JSON.") from None
 
 
 def data_frame(data: bytes) -> bytes:

@@ -28,6 +28,7 @@ from gateway.core.errors import (
     UpstreamUnreachable,
 )
 from gateway.dialects.context_overflow import read_overflow
+from gateway.dialects.odd_values import number_of
 from gateway.dialects.upstream_error_body import ErrorBody, read_body, read_object
 
 _MESSAGE_CHARACTERS_MAX = 1000
@@ -52,7 +53,18 @@ _MISCONFIGURED = (
 #: Zhipu's numbers, which stand for the whole code
 _FILTERED_CODES, _MISCONFIGURED_CODES = frozenset({"1301"}), frozenset({"1113", "1211"})
 _TIMED_OUT = ("deadline_exceeded",)
-_REFUSED = ("invalid_request", "bad_request", "badrequest", "invalid_argument", "invalid_value")
+#: ends of the names of errors
+_ERRORS = ("error", "Error", "Exception")
+#: members that may hold the status
+_NUMBERS = ("code", "http_code", "status", "status_code", "statusCode")
+#: an error in an answer has no status: its names -> the one that it would have had
+_STATUSES = (
+    ("invalid_request", 400), ("bad_request", 400), ("badrequest", 400), ("invalid_argument", 400),
+    ("invalid_value", 400), ("invalid_parameter", 400), ("failed_precondition", 400),
+    ("out_of_range", 400), ("validation", 400), ("unprocessable", 422), ("too_large", 413),
+    ("permission", 403), ("not_found", 404), ("slow_down", 503), ("unavailable", 503),
+    ("overloaded", 503), ("too_many_requests", 429), ("timeout", 504),
+)  # fmt: skip
 
 #: sentences by which providers mean the same with a status or a kind of another meaning
 _FILTERED_WORDS = re.compile(
@@ -215,13 +227,30 @@ def broken_by(error: object, credential: str | None, begun: bool) -> FaregateErr
     return known
 
 
+def find_error(value: Any, members: tuple[str, ...]) -> Any:
+    """The error that stands where an answer should be; None for what has one of its `members`."""
+    if isinstance(value, list) and value:
+        value = value[0]
+    if not isinstance(value, dict):
+        return None
+    if error := value.get("error"):
+        return error
+    kind = value.get("type")
+    is_named = isinstance(kind, str) and kind.endswith(_ERRORS) and "message" in value
+    if is_named or value.get("object") == "error":
+        return value
+    if any(name in value for name in members):
+        return None
+    is_error = value.get("error", False) not in (None, False) or read_object(value).message
+    return value if is_error else None
+
+
 def _status_of(error: object, body: ErrorBody) -> int:
-    """The status that an error object stands for: its code, or what its names mean."""
-    code = error.get("code", error.get("http_code")) if isinstance(error, dict) else None
-    if isinstance(code, str) and len(code) == 3 and code.isdigit():
-        code = int(code)
-    if type(code) is int and 400 <= code < 600:
-        return code
-    if _holds(body.kind, _REFUSED) or read_overflow(body.message) is not None:
+    """The status that an error stands for: its number, or what its names mean."""
+    numbers = [error.get(name) for name in _NUMBERS] if isinstance(error, dict) else [error]
+    for number in map(number_of, numbers):
+        if number is not None and 400 <= number < 600:
+            return number
+    if read_overflow(body.message) is not None or read_overflow(body.kind) is not None:
         return 400
-    return 500
+    return next((status for name, status in _STATUSES if name in body.kind), 500)

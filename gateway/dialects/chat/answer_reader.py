@@ -34,7 +34,8 @@ from gateway.dialects.chat.signatures import (
     sign_details,
     sign_message,
 )
-from gateway.dialects.chat.tables import CUT, FINISH_REASONS, read_usage
+from gateway.dialects.chat.tables import read_usage
+from gateway.dialects.finish_reasons import CUT, FINISH_REASONS
 from gateway.dialects.think_tags import ThinkSplitter
 
 

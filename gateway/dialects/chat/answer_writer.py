@@ -24,7 +24,6 @@ from gateway.dialects.chat.completion import write_completion
 from gateway.dialects.chat.event_writer import EventWriter
 from gateway.dialects.chat.model_splice import ModelSplice
 from gateway.dialects.chat.repair import (
-    objects_in,
     repair_delta_calls,
     repair_finish,
     repair_reasoning,
@@ -32,6 +31,7 @@ from gateway.dialects.chat.repair import (
 from gateway.dialects.chat.request_reader import ChatSource
 from gateway.dialects.chat.tables import write_usage
 from gateway.dialects.errors import render_openai
+from gateway.dialects.odd_values import objects_in
 from gateway.dialects.sse import DONE_FRAME, KEEP_ALIVE, data_frame
 
 _encode_any = msgspec.json.Encoder().encode

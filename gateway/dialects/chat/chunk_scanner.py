@@ -16,8 +16,10 @@ from msgspec import Meta, Raw, Struct
 
 from gateway.core.errors import UpstreamBroken
 from gateway.core.events import Usage
-from gateway.dialects.chat.odd_answers import INDEX_MAX, Straightener
-from gateway.dialects.chat.tables import FAILED, read_usage
+from gateway.dialects.chat.odd_answers import Straightener
+from gateway.dialects.chat.tables import read_usage
+from gateway.dialects.finish_reasons import FAILED
+from gateway.dialects.odd_values import INDEX_MAX
 
 T = TypeVar("T")
 

@@ -13,8 +13,9 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from gateway.core.errors import UpstreamBroken
 from gateway.core.events import Usage
-from gateway.dialects.chat.repair import objects_in, repair_finish, repair_message
+from gateway.dialects.chat.repair import repair_finish, repair_message
 from gateway.dialects.chat.tables import write_usage
+from gateway.dialects.odd_values import objects_in
 
 
 class _KeptFunction(Struct, gc=False):

@@ -5,8 +5,8 @@
     id, object, created that are not there ─▶ filled in, one id for the whole stream
 
 Only what does not fit the narrow types of `chunk_scanner` comes here. Must never lose text,
-reasoning or a call that can be made out. Sources: Mistral, "Reasoning" (parts of `thinking`);
-OpenAI API reference, "The chat completion chunk object".
+reasoning or a call that can be made out. Source: OpenAI API reference, "The chat completion chunk
+object".
 """
 
 import time
@@ -15,14 +15,17 @@ from typing import Any
 
 import msgspec
 
-from gateway.dialects.chat.repair import objects_in
-
-Object = dict[str, Any]
+from gateway.dialects.odd_values import (
+    Object,
+    arguments_of,
+    number_of,
+    objects_in,
+    read_parts,
+    text_of,
+)
 
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
-#: of choices and calls
-INDEX_MAX = 2**31 - 1
 _CREATED_MAX = 2**53
 _TEXTS = ("content", "reasoning_content", "reasoning", "refusal")
 
@@ -42,8 +45,8 @@ class Straightener:
         answer = _decode(data)
         if not isinstance(answer, dict):
             raise ValueError("an object was expected")
-        created = _number(answer.get("created"), _CREATED_MAX) or self._created
-        answer["id"] = self.id or _text(answer.get("id")) or f"chatcmpl-{token_hex(12)}"
+        created = number_of(answer.get("created"), _CREATED_MAX) or self._created
+        answer["id"] = self.id or text_of(answer.get("id")) or f"chatcmpl-{token_hex(12)}"
         answer["created"] = created or int(time.time())
         answer["object"] = "chat.completion" if is_whole else "chat.completion.chunk"
         if not isinstance(answer.get("model"), str):
@@ -58,10 +61,10 @@ class Straightener:
 
 
 def _straighten_choice(choice: Object, position: int, is_whole: bool) -> None:
-    index = _number(choice.get("index"))
+    index = number_of(choice.get("index"))
     choice["index"] = position if index is None else index
     reason = choice.get("finish_reason")
-    choice["finish_reason"] = _text(reason) or None
+    choice["finish_reason"] = text_of(reason) or None
     if not isinstance(choice.get("logprobs"), dict):
         choice.pop("logprobs", None)
     wanted, other = ("message", "delta") if is_whole else ("delta", "message")
@@ -79,10 +82,10 @@ def _straighten_message(message: Object) -> None:
         message.pop("role", None)
     for name in _TEXTS:
         if not isinstance(message.get(name, ""), str | None):
-            texts, thoughts = _read_parts(message[name])
+            texts, thoughts = read_parts(message[name])
             message[name] = texts + ("" if name == "content" else thoughts) or None
             if name == "content" and thoughts:
-                message["reasoning_content"] = _text(message.get("reasoning_content")) + thoughts
+                message["reasoning_content"] = text_of(message.get("reasoning_content")) + thoughts
     details = message.get("reasoning_details")
     if isinstance(details, str | dict):
         message["reasoning_details"] = [{"text": details} if isinstance(details, str) else details]
@@ -98,8 +101,8 @@ def _straighten_message(message: Object) -> None:
 
 
 def _straighten_call(call: Object) -> Object:
-    call["index"] = _number(call.get("index"))
-    call["id"] = _text(call.get("id")) or None
+    call["index"] = number_of(call.get("index"))
+    call["id"] = text_of(call.get("id")) or None
     call["type"] = "function"
     call["function"] = _straighten_function(call.get("function") or call)
     return {name: value for name, value in call.items() if value is not None}
@@ -111,46 +114,9 @@ def _straighten_function(function: Any) -> Object | None:
     if not isinstance(function, dict):
         return None
     straight: Object = {}
-    if name := _text(function.get("name")):
+    if name := text_of(function.get("name")):
         straight["name"] = name
     arguments = function.get("arguments")
-    if isinstance(arguments, str):
-        straight["arguments"] = arguments
-    elif isinstance(arguments, dict):
-        straight["arguments"] = _encode(arguments).decode()
+    if isinstance(arguments, str | dict):
+        straight["arguments"] = arguments_of(arguments)
     return straight
-
-
-def _read_parts(value: Any) -> tuple[str, str]:
-    """Text and reasoning of content in any shape."""
-    if isinstance(value, list):
-        read = [_read_parts(part) for part in value]
-        return "".join(text for text, _ in read), "".join(thought for _, thought in read)
-    if not isinstance(value, dict):
-        return _text(value), ""
-    kind = value.get("type")
-    if kind in ("thinking", "reasoning", "reasoning.text", "reasoning.summary"):
-        names = ("thinking", "text", "reasoning", "content", "summary")
-        inner = next((value[name] for name in names if value.get(name)), "")
-        return "", "".join(_read_parts(inner))
-    for name in ("text", "refusal", "content"):
-        if name in value:
-            return _read_parts(value[name])
-    # One without a type is an answer in JSON that was decoded; an unknown part has no text.
-    return ("", "") if isinstance(kind, str) or not value else (_encode(value).decode(), "")
-
-
-def _text(value: Any) -> str:
-    """A string, or the text of what else holds something; nothing for null, false, [] and {}."""
-    if isinstance(value, str):
-        return value
-    return _encode(value).decode() if value or type(value) in (int, float) else ""
-
-
-def _number(value: Any, most: int = INDEX_MAX) -> int | None:
-    """A number that may be written as text or as `1.0`; None for anything else."""
-    if isinstance(value, str) and value.isascii() and value.isdigit():
-        value = int(value[:12])
-    elif isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return value if type(value) is int and 0 <= value <= most else None

@@ -7,7 +7,8 @@ clients read, calls with id, type and name, and a finish reason the SDKs know.
 from typing import Any
 
 from gateway.dialects.chat.calls import CallSequence, Piece, make_call_id
-from gateway.dialects.chat.tables import CUT, FINISH_REASONS
+from gateway.dialects.finish_reasons import CUT, FINISH_REASONS
+from gateway.dialects.odd_values import object_of, objects_in
 
 
 def repair_finish(reason: Any, called: bool, legacy: bool) -> str:
@@ -49,7 +50,7 @@ def repair_delta_calls(
     """Replace the pieces of calls in a delta by those that may be sent now."""
     pieces: list[Piece] = []
     for given in objects_in(delta.pop("tool_calls", None)):
-        function = _object(given.get("function"))
+        function = object_of(given.get("function"))
         pieces += calls.take(
             _integer(given.get("index")),
             _string(given.get("id")),
@@ -95,7 +96,7 @@ def repair_message(message: dict[str, Any], legacy: bool, reason: Any = "stop") 
     repair_reasoning(message)
     calls = []
     for position, call in enumerate(objects_in(message.pop("tool_calls", None))):
-        function = _object(call.get("function"))
+        function = object_of(call.get("function"))
         call_id = _string(call.get("id")) or make_call_id(position)
         if not function.get("arguments"):
             function["arguments"] = "" if is_cut(reason) else "{}"
@@ -105,15 +106,6 @@ def repair_message(message: dict[str, Any], legacy: bool, reason: Any = "stop") 
     elif calls:
         message["tool_calls"] = calls
     return bool(calls)
-
-
-def objects_in(value: Any) -> list[dict[str, Any]]:
-    """The objects of what should be a list of them."""
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
-def _object(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
 
 
 def _string(value: Any) -> str | None:

@@ -18,8 +18,8 @@ from typing import Any
 import msgspec
 
 from gateway.core.request import AssistantMessage, SignedReasoning
-from gateway.dialects.chat.repair import objects_in
 from gateway.dialects.json import encode
+from gateway.dialects.odd_values import objects_in
 
 Object = dict[str, Any]
 

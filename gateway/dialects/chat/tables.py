@@ -1,51 +1,16 @@
 """Words of chat, which are read from upstreams and written to clients.
 
-Sources: OpenAI API reference, "The chat completion object" (`finish_reason`, `usage`); Moonshot
-(`cached_tokens` beside the counts); OpenRouter, "Errors" and "Prompt caching"
-(`cache_write_tokens`); DashScope, "Context cache" (`cache_creation_input_tokens`); LiteLLM,
-"Prompt caching" (`cache_creation_tokens`); vLLM and SGLang, `FinishReason`; DeepSeek and Mistral
-(`model_length`), "Create chat completion"; Zhipu (`sensitive`, `network_error`,
-`model_context_window_exceeded`).
+Sources: OpenAI API reference, "The chat completion object" (`usage`); Moonshot (`cached_tokens`
+beside the counts); OpenRouter, "Prompt caching" (`cache_write_tokens`); DashScope, "Context cache"
+(`cache_creation_input_tokens`); LiteLLM, "Prompt caching" (`cache_creation_tokens`).
 """
 
 from typing import Any
 
 from msgspec import Struct, convert
 
-from gateway.core.events import FinishReason, Usage
+from gateway.core.events import Usage
 from gateway.dialects.counts import Count, read_count
-
-#: the words of `events` are those of chat, which had another one for calls
-FINISH_REASONS: dict[str, FinishReason] = {
-    "stop": "stop",
-    "length": "length",
-    "tool_calls": "tool_calls",
-    "function_call": "tool_calls",
-    "content_filter": "content_filter",
-    # words of other families, which gateways before them and engines pass on
-    "max_tokens": "length",
-    "max_output_tokens": "length",
-    "model_length": "length",
-    "model_context_window_exceeded": "length",
-    "tool_use": "tool_calls",
-    "refusal": "content_filter",
-    "safety": "content_filter",
-    "sensitive": "content_filter",
-}
-#: reasons that may have cut off the arguments of a call
-CUT = frozenset({"length", "content_filter"})
-#: a choice that ends so was not finished
-FAILED = frozenset(
-    {
-        "error",
-        "abort",
-        "cancelled",
-        "failed",
-        "insufficient_system_resource",
-        "network_error",
-        "timeout",
-    }
-)
 
 
 class _Details(Struct):

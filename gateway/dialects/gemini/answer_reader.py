@@ -13,28 +13,18 @@ from collections.abc import Mapping
 from secrets import token_hex
 from typing import Any
 
-import msgspec
-
-from gateway.core.events import CallArguments, Event, Reasoning
-from gateway.dialects.answer_reader import AnswerReader, Object, encode_json
-from gateway.dialects.gemini.tables import (
-    CALL_PLACE,
-    FAILURES,
-    FINISH_REASONS,
-    TEXT_PLACE,
-    THOUGHT_PLACE,
-    read_usage,
-)
-from gateway.dialects.gemini.types import (
-    Candidate,
-    FunctionCall,
-    GeminiPart,
-    GenerateContentResponse,
-)
+from gateway.core.events import Event, Reasoning
+from gateway.dialects.answer_reader import AnswerReader, write_arguments
+from gateway.dialects.finish_reasons import FAILED
+from gateway.dialects.gemini.tables import CALL_PLACE, TEXT_PLACE, THOUGHT_PLACE, read_usage
+from gateway.dialects.odd_values import Object, number_of, object_of, objects_in, text_of
 
 
 class GeminiReader(AnswerReader):
     """One answer."""
+
+    _mark = "candidates"
+    _members = ("candidates", "promptFeedback", "usageMetadata")
 
     def __init__(
         self, upstream: str, credential: str | None, names: Mapping[str, str] | None = None
@@ -50,56 +40,57 @@ class GeminiReader(AnswerReader):
         return self._read(document)
 
     def _read(self, event: Object) -> list[Event]:
-        answer = msgspec.convert(event, GenerateContentResponse)
-        if answer.error is not None:
-            raise self._failure(answer.error)
-        if answer.usage_metadata is not None:
-            self._counts = answer.usage_metadata
+        if event.get("usageMetadata") is not None:
+            self._counts = event["usageMetadata"]
+        candidates = event.get("candidates")
+        if isinstance(candidates, dict):
+            candidates = [candidates]
         events: list[Event] = []
-        for candidate in answer.candidates or ():
-            if not candidate.index:
+        for candidate in objects_in(candidates):
+            if not number_of(candidate.get("index")) and not self.ended:
                 events += self._read_candidate(candidate)
-        feedback = answer.prompt_feedback
-        if feedback is not None and feedback.block_reason and not answer.candidates:
-            message = f"The prompt was blocked by the upstream's filter: {feedback.block_reason}."
+        block_reason = text_of(object_of(event.get("promptFeedback")).get("blockReason"))
+        if block_reason and not candidates:
+            message = f"The prompt was blocked by the upstream's filter: {block_reason}."
             raise self._failure({"type": "content_filter", "message": message, "code": 400})
         return events
 
-    def _read_candidate(self, candidate: Candidate) -> list[Event]:
+    def _read_candidate(self, candidate: Object) -> list[Event]:
+        content = candidate.get("content")
+        parts = content.get("parts") if isinstance(content, dict) else content
         events: list[Event] = []
-        if candidate.content is not None:
-            for part in candidate.content.parts or ():
-                events += self._read_part(part)
-        reason = candidate.finish_reason
-        if not reason:
+        for part in parts if isinstance(parts, list) else [parts]:
+            events += self._read_part(part) if isinstance(part, dict) else self._text(part)
+        word = text_of(candidate.get("finishReason"))
+        if not word:
             return events
-        if reason in FAILURES:
-            message = f"{reason} {candidate.finish_message or ''}".strip()
-            raise self._failure({"type": "server_error", "message": message, "code": 500})
-        known = FINISH_REASONS.get(reason, "stop")
-        return events + self._finish(known, None, read_usage(self._counts))
+        if word in FAILED:
+            raise self._broken(f"{word} {text_of(candidate.get('finishMessage'))}".strip())
+        return events + self._finish(self._reason(word), None, read_usage(self._counts))
 
-    def _read_part(self, part: GeminiPart) -> list[Event]:
-        call, signature = part.function_call, part.thought_signature
-        if call is not None:
-            return self._read_call(call, signature)
-        events = self._reasoning(part.text) if part.thought else self._text(part.text)
+    def _read_part(self, part: Object) -> list[Event]:
+        call, signature = part.get("functionCall"), part.get("thoughtSignature")
+        if call or isinstance(call, dict):
+            return self._read_call(object_of(call), signature)
+        is_thought = bool(part.get("thought"))
+        text = part.get("text")
+        events = self._reasoning(text) if is_thought else self._text(text)
         if events:
             self._is_thinking = isinstance(events[-1], Reasoning)
-        return events + self._sign(THOUGHT_PLACE if part.thought else TEXT_PLACE, signature)
+        return events + self._sign(THOUGHT_PLACE if is_thought else TEXT_PLACE, signature)
 
-    def _read_call(self, call: FunctionCall, signature: str | None) -> list[Event]:
+    def _read_call(self, call: Object, signature: Any) -> list[Event]:
         """A whole call, for they do not come in pieces; its signature is before it."""
-        call_id = call.id or f"call_{token_hex(12)}"
+        call_id = text_of(call.get("id")) or f"call_{token_hex(12)}"
         signed = self._sign(CALL_PLACE + call_id, signature)
-        started = self._start_call(call_id, call.name)
+        started = self._start_call(call_id, call.get("name"))
         self._is_thinking = False
-        arguments = encode_json(call.args or {}).decode()
-        return [*signed, started, CallArguments(started.index, arguments)]
+        arguments = write_arguments(started.index, call.get("args"))
+        return [*signed, started, *(arguments or write_arguments(started.index, "{}"))]
 
-    def _sign(self, place: str, signature: str | None) -> list[Event]:
+    def _sign(self, place: str, signature: Any) -> list[Event]:
         """The event of a signature; one that no reasoning is before stands by itself."""
-        if not signature:
+        if not signature or not isinstance(signature, str):
             return []
         is_redacted, self._is_thinking = not self._is_thinking, False
         return self._signed(f"{place} {signature}", is_redacted=is_redacted)

@@ -1,37 +1,13 @@
-"""Gemini's words and those of the other dialects: reasons, parameters and numbers.
+"""Gemini's words and those of the other dialects: parameters and numbers.
 
-Source: Gemini API reference, "FinishReason", "GenerationConfig" and "UsageMetadata".
+Source: Gemini API reference, "GenerationConfig" and "UsageMetadata".
 """
 
 from typing import Any
 
-from gateway.core.events import FinishReason, Usage
+from gateway.core.events import Usage
 from gateway.dialects.counts import read_count
 
-FINISH_REASONS: dict[str, FinishReason] = {
-    "STOP": "stop",
-    "MAX_TOKENS": "length",
-    "SAFETY": "content_filter",
-    "RECITATION": "content_filter",
-    "LANGUAGE": "content_filter",
-    "BLOCKLIST": "content_filter",
-    "PROHIBITED_CONTENT": "content_filter",
-    "SPII": "content_filter",
-    "IMAGE_SAFETY": "content_filter",
-    "IMAGE_PROHIBITED_CONTENT": "content_filter",
-    "IMAGE_RECITATION": "content_filter",
-}
-#: ends of an answer that broke off: what was made of it cannot be used
-FAILURES = frozenset(
-    {
-        "MALFORMED_FUNCTION_CALL",
-        "UNEXPECTED_TOOL_CALL",
-        "TOO_MANY_TOOL_CALLS",
-        "MISSING_THOUGHT_SIGNATURE",
-        "MALFORMED_RESPONSE",
-        "OTHER",
-    }
-)
 CHOICE_MODES = {"auto": "AUTO", "none": "NONE", "required": "ANY", "named": "ANY"}
 #: parameters as they are named elsewhere, and the members of `generationConfig`
 PARAMETERS = {

@@ -1,7 +1,6 @@
-"""The parts of a Gemini conversation and of an answer, written and read alike.
+"""The parts of a Gemini conversation, as they are written.
 
-Members that are not known are ignored. Source: Gemini API reference, "Content", "Candidate" and
-"GenerateContentResponse".
+Source: Gemini API reference, "Content".
 """
 
 from typing import Any
@@ -17,7 +16,7 @@ class InlineData(Struct, rename="camel"):
 
 
 class FunctionCall(Struct, rename="camel", omit_defaults=True):
-    """A call; older models give it no id."""
+    """A call; older models gave it no id."""
 
     name: str
     args: dict[str, Any] | None = None
@@ -51,27 +50,3 @@ class Content(Struct, rename="camel", omit_defaults=True):
 
     role: str | None = None
     parts: list[GeminiPart] | None = None
-
-
-class Candidate(Struct, rename="camel"):
-    """One choice, or what a stream adds to it."""
-
-    content: Content | None = None
-    finish_reason: str | None = None
-    finish_message: str | None = None
-    index: int | None = None
-
-
-class PromptFeedback(Struct, rename="camel"):
-    """The reason for which a prompt is not answered."""
-
-    block_reason: str | None = None
-
-
-class GenerateContentResponse(Struct, rename="camel"):
-    """A whole answer, or one event of a stream; with `error`, neither."""
-
-    candidates: list[Candidate] | None = None
-    prompt_feedback: PromptFeedback | None = None
-    usage_metadata: Any = None
-    error: Any = None

@@ -5,20 +5,36 @@
     message_delta ─▶ remembered      message_stop ─▶ Finished, Usage
     error ─▶ raised                  ping, anything new ─▶ nothing
 
-The end waits for `message_stop`: a stream without one is not complete. Source: Anthropic API
-reference, "Messages" and "Streaming messages".
+The end waits for `message_stop`: a stream without one is not complete. A block or delta without a
+type is known by its members; one without an index belongs to the newest block. Source: Anthropic
+API reference, "Messages" and "Streaming messages".
 """
 
 from collections.abc import Mapping
 from typing import Any
 
 from gateway.core.events import Event
-from gateway.dialects.answer_reader import AnswerReader, Object, arguments_of, encode_json
-from gateway.dialects.messages.tables import FINISH_REASONS, STATUSES, read_usage
+from gateway.dialects.answer_reader import AnswerReader, write_arguments
+from gateway.dialects.finish_reasons import CUT
+from gateway.dialects.messages.tables import read_usage
+from gateway.dialects.odd_values import Object, number_of, object_of, text_of
+
+#: members by which a block or a delta is known that has no type
+_KINDS = {
+    "partial_json": "input_json_delta",
+    "thinking": "thinking",
+    "text": "text",
+    "name": "tool_use",
+    "signature": "signature_delta",
+}
+#: deltas that are pieces of the blocks of that kind
+_DELTAS = {"text_delta": "text", "thinking_delta": "thinking"}
 
 
 class MessagesReader(AnswerReader):
     """One answer."""
+
+    _members = ("type", "content", "stop_reason")
 
     def __init__(
         self, upstream: str, credential: str | None, names: Mapping[str, str] | None = None
@@ -26,23 +42,28 @@ class MessagesReader(AnswerReader):
         super().__init__(upstream, credential, names)
         self._counts: Object = {}
         self._stop: Object = {}
+        #: index of the newest block
+        self._newest = -1
         #: block index -> position of its call among the calls, and whether it has arguments
         self._calls: dict[int, int] = {}
         self._with_arguments: set[int] = set()
         #: block index -> signature of its thinking; the last one counts
-        self._signatures: dict[int, str] = {}
+        self._signatures: dict[int, Any] = {}
 
     def _read_whole(self, document: Object) -> list[Event]:
-        if document.get("error"):
-            raise self._failure(_error(document["error"]))
-        events: list[Event] = []
-        for block in document.get("content") or ():
-            events += self._read_block(block)
+        events = self._read_blocks(document.get("content"))
         return events + self._end(document, _given(document.get("usage")))
+
+    def _read_blocks(self, content: Any) -> list[Event]:
+        """Blocks of a whole message, where one of them, or a text, may stand alone."""
+        events: list[Event] = []
+        for block in content if isinstance(content, list) else [content]:
+            events += self._read_block(block) if isinstance(block, dict) else self._text(block)
+        return events
 
     def _read_block(self, block: Object) -> list[Event]:
         """A whole block."""
-        match block.get("type"):
+        match _kind_of(block):
             case "text":
                 return self._text(block.get("text"))
             case "thinking":
@@ -51,41 +72,54 @@ class MessagesReader(AnswerReader):
             case "redacted_thinking":
                 return self._signed(block.get("data"), is_redacted=True)
             case "tool_use":
-                call = self._start_call(block["id"], block["name"])
-                arguments = encode_json(block.get("input") or {}).decode()
-                return [call, *arguments_of(call.index, arguments)]
+                call = self._start_call(block.get("id"), block.get("name"))
+                arguments = write_arguments(call.index, block.get("input"))
+                return [call, *(arguments or write_arguments(call.index, "{}"))]
+            case "":
+                return self._text(block)
         return []
 
     def _read(self, event: Object) -> list[Event]:
         match event["type"]:
             case "content_block_delta":
-                return self._read_delta(event["index"], event["delta"])
+                return self._read_delta(self._index_of(event), event.get("delta"))
             case "message_start":
-                self._counts |= _given(event["message"].get("usage"))
+                message = object_of(event.get("message"))
+                self._counts |= _given(message.get("usage"))
                 self.has_begun = True
+                return self._read_blocks(message.get("content"))
             case "content_block_start":
-                return self._start_block(event["index"], event["content_block"])
+                index = number_of(event.get("index"))
+                self._newest = self._newest + 1 if index is None else index
+                return self._start_block(self._newest, object_of(event.get("content_block")))
             case "content_block_stop":
-                return self._stop_block(event["index"])
+                return self._stop_block(self._index_of(event))
             case "message_delta":
-                self._stop |= {k: v for k, v in event["delta"].items() if v is not None}
+                self._stop |= _given(event.get("delta"))
                 self._counts |= _given(event.get("usage"))
             case "message_stop":
                 return self._end(self._stop, self._counts)
             case "error":
-                raise self._failure(_error(event["error"]))
+                raise self._failure(event.get("error"))
+            case str(kind) if kind:
+                return self._leave_out(event)
+            case _:
+                raise TypeError("an event has a type")
         return []
+
+    def _index_of(self, event: Object) -> int:
+        index = number_of(event.get("index"))
+        return self._newest if index is None else index
 
     def _start_block(self, index: int, block: Object) -> list[Event]:
         """The content that stands in a start already: some engines send blocks whole."""
-        match block.get("type"):
+        self._calls.pop(index, None)
+        self._with_arguments.discard(index)
+        match _kind_of(block):
             case "tool_use":
-                call = self._start_call(block["id"], block["name"])
+                call = self._start_call(block.get("id"), block.get("name"))
                 self._calls[index] = call.index
-                if not block.get("input"):
-                    return [call]
-                self._with_arguments.add(index)
-                return [call, *arguments_of(call.index, encode_json(block["input"]).decode())]
+                return [call, *self._add_arguments(index, block.get("input") or "")]
             case "text":
                 return self._text(block.get("text"))
             case "thinking":
@@ -95,18 +129,28 @@ class MessagesReader(AnswerReader):
                 return self._signed(block.get("data"), is_redacted=True)
         return []
 
-    def _read_delta(self, index: int, delta: Object) -> list[Event]:
-        match delta.get("type"):
-            case "text_delta":
-                return self._text(delta["text"])
-            case "thinking_delta":
-                return self._reasoning(delta["thinking"])
+    def _read_delta(self, index: int, delta: Any) -> list[Event]:
+        if not isinstance(delta, dict):
+            return self._add_arguments(index, delta) if index in self._calls else self._text(delta)
+        kind = _kind_of(delta)
+        match _DELTAS.get(kind, kind):
+            case "text":
+                return self._text(delta.get("text"))
+            case "thinking":
+                return self._reasoning(delta.get("thinking"))
             case "signature_delta":
-                self._sign(index, delta["signature"])
-            case "input_json_delta" if index in self._calls and delta["partial_json"]:
-                self._with_arguments.add(index)
-                return arguments_of(self._calls[index], delta["partial_json"])
+                self._sign(index, delta.get("signature"))
+            case "input_json_delta":
+                index = index if index in self._calls else self._newest
+                return self._add_arguments(index, delta.get("partial_json"))
         return []
+
+    def _add_arguments(self, index: int, fragment: Any) -> list[Event]:
+        """More arguments of a call; those of a block of another kind are nobody's."""
+        added = write_arguments(self._calls[index], fragment) if index in self._calls else []
+        if added:
+            self._with_arguments.add(index)
+        return added
 
     def _stop_block(self, index: int) -> list[Event]:
         """Thinking is signed; a call without arguments has those of an empty object."""
@@ -114,32 +158,33 @@ class MessagesReader(AnswerReader):
             return self._signed(self._signatures.pop(index))
         if index not in self._calls or index in self._with_arguments:
             return []
-        return arguments_of(self._calls[index], "{}")
+        return self._add_arguments(index, "{}")
 
-    def _sign(self, index: int, signature: str | None) -> None:
+    def _sign(self, index: int, signature: Any) -> None:
         if signature:
             self._signatures[index] = signature
 
     def _end(self, stop: Object, counts: Object) -> list[Event]:
         """The end; one without a reason is none."""
-        reason = stop.get("stop_reason")
-        if not reason:
+        word = text_of(stop.get("stop_reason"))
+        if not word:
             self.ended = True
             return []
-        known = FINISH_REASONS.get(reason, "stop")
-        is_matched = reason == "stop_sequence"
-        return self._finish(
-            known, stop.get("stop_sequence") if is_matched else None, read_usage(counts)
-        )
+        reason = self._reason(word)
+        # Not every engine ends its blocks.
+        events = [] if reason in CUT else [e for i in self._calls for e in self._stop_block(i)]
+        sequence = stop.get("stop_sequence") if word == "stop_sequence" else None
+        return events + self._finish(reason, sequence, read_usage(counts))
+
+
+def _kind_of(block: Object) -> str:
+    """The kind of a block or a delta, by its members if it has no type."""
+    kind = block.get("type")
+    if isinstance(kind, str) and kind:
+        return kind
+    return next((known for name, known in _KINDS.items() if name in block), "")
 
 
 def _given(members: Any) -> Object:
     """The members that are not null."""
-    if not isinstance(members, dict):
-        return {}
-    return {name: value for name, value in members.items() if value is not None}
-
-
-def _error(error: Any) -> Object:
-    known = error if isinstance(error, dict) else {"message": str(error)}
-    return {**known, "code": STATUSES.get(known.get("type", ""), 500)}
+    return {name: value for name, value in object_of(members).items() if value is not None}

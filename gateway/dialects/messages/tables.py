@@ -1,29 +1,18 @@
 """Words of Messages, which are read from upstreams and written to clients.
 
-Sources: Anthropic API reference, "Messages" (`stop_reason`, `usage`) and "Errors".
+Sources: Anthropic API reference, "Messages" (`stop_reason`, `usage`).
 """
 
 from typing import Any
 
-from gateway.core.errors import tree
 from gateway.core.events import FinishReason, Usage
 from gateway.dialects.counts import read_count
 
-#: of several words for one reason, clients get the first
-FINISH_REASONS: dict[str, FinishReason] = {
-    "end_turn": "stop",
-    "stop_sequence": "stop",
-    "max_tokens": "length",
-    "model_context_window_exceeded": "length",
-    "tool_use": "tool_calls",
-    "refusal": "content_filter",
-}
-STOP_REASONS = {reason: word for word, reason in reversed(FINISH_REASONS.items())}
-#: status by the type of an error, for an error in a stream has none
-STATUSES = {
-    error.anthropic_type: error.anthropic_status or error.status
-    for error in tree()
-    if "anthropic_type" in vars(error)
+STOP_REASONS: dict[FinishReason, str] = {
+    "stop": "end_turn",
+    "length": "max_tokens",
+    "tool_calls": "tool_use",
+    "content_filter": "refusal",
 }
 
 

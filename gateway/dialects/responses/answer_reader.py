@@ -5,16 +5,19 @@
     output_item.done ─▶ what no delta brought, and Signed
     completed, incomplete ─▶ Finished, Usage   failed, error ─▶ raised   anything new ─▶ nothing
 
-A stream that ends with neither of those is not complete. Source: OpenAI API reference, "Create a
-model response" and "Streaming events".
+A stream that ends with neither of those is not complete; its end holds what no event brought. An
+event without an index belongs to the newest item, an item or part without a type is known by its
+members. Source: OpenAI API reference, "Create a model response" and "Streaming events".
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from gateway.core.events import Event, FinishReason, Refusal
-from gateway.dialects.answer_reader import AnswerReader, Object, arguments_of
-from gateway.dialects.responses.tables import FINISH_REASONS, STATUSES, read_usage
+from gateway.core.events import Event, Refusal
+from gateway.dialects.answer_reader import AnswerReader, write_arguments
+from gateway.dialects.finish_reasons import CUT, FAILED
+from gateway.dialects.odd_values import Object, number_of, object_of, read_parts, text_of
+from gateway.dialects.responses.tables import read_usage
 
 _PARAGRAPH = "\n\n"
 _SUMMARY = "response.reasoning_summary_text.delta"
@@ -28,22 +31,32 @@ _DELTAS = {
 #: parts of items -> the same kind, and the member that holds the text
 _PARTS = {
     "output_text": ("text", "text"),
+    "text": ("text", "text"),
     "refusal": ("refusal", "refusal"),
     "summary_text": ("reasoning", "text"),
     "reasoning_text": ("reasoning", "text"),
 }
-#: items that hold parts of an answer; others, as of a compaction, are not for the client to read
-_READ_ITEMS = ("message", "reasoning")
+#: items that hold parts of an answer -> the kind of those whose type is odd; others, as of a
+#: compaction, are not for the client to read
+_READ_ITEMS = {"message": "output_text", "reasoning": "reasoning_text"}
 _ENDS = {"response.completed": "completed", "response.incomplete": "incomplete"}
+_FAILURES = ("response.failed", "response.cancelled")
+#: states of a response that its provider has not ended
+_UNDER_WAY = ("", "queued", "in_progress")
 
 
 class ResponsesReader(AnswerReader):
     """One answer."""
 
+    _members = ("type", "output", "status")
+
     def __init__(
         self, upstream: str, credential: str | None, names: Mapping[str, str] | None = None
     ) -> None:
         super().__init__(upstream, credential, names)
+        #: index of the newest item
+        self._newest = -1
+        self._ended_items: set[int] = set()
         #: index of an item -> the kind of its first delta
         self._first: dict[int, str] = {}
         #: index of an item -> position of its call among the calls
@@ -51,51 +64,67 @@ class ResponsesReader(AnswerReader):
         self._read_piece: dict[str, Callable[[Any], list[Event]]] = {
             "text": self._text,
             "reasoning": self._reasoning,
-            "refusal": _refusal,
+            "refusal": self._refusal,
         }
 
     def _read_whole(self, document: Object) -> list[Event]:
-        if document.get("error") or document.get("status") == "failed":
-            raise self._failure(_error(document.get("error")))
+        return self._read_output(document.get("output")) + self._end(document)
+
+    def _read_output(self, output: Any) -> list[Event]:
+        """Items of a whole answer, where one of them, or a text, may stand alone."""
         events: list[Event] = []
-        for index, item in enumerate(document.get("output") or ()):
-            events += self._end_item(index, item)
-        return events + self._end(document)
+        for index, item in enumerate(output if isinstance(output, list) else [output]):
+            events += self._end_item(index, item) if isinstance(item, dict) else self._text(item)
+        return events
 
     def _read(self, event: Object) -> list[Event]:
         kind = event["type"]
+        if not kind or not isinstance(kind, str):
+            raise TypeError("an event has a type")
         if kind in _DELTAS:
-            return self._read_delta(event["output_index"], kind, event["delta"])
+            return self._read_delta(self._index_of(event), kind, event.get("delta"))
         if kind in _ENDS:
-            return self._end({**event["response"], "status": _ENDS[kind]})
+            return self._end_stream(_ENDS[kind], object_of(event.get("response")))
         match kind:
             case "response.output_item.added":
                 # A failure before the first item is not an answer that broke off.
                 self.has_begun = True
-                return self._begin_call(event["output_index"], event["item"])
+                index = number_of(event.get("output_index"))
+                self._newest = self._newest + 1 if index is None else index
+                return self._begin_call(self._newest, object_of(event.get("item")))
             case "response.reasoning_summary_part.added":
-                return self._start_paragraph(event["output_index"])
-            case "response.function_call_arguments.delta" if event["output_index"] in self._calls:
-                return self._read_arguments(event["output_index"], kind, event["delta"])
+                return self._start_paragraph(self._index_of(event))
+            case "response.function_call_arguments.delta":
+                return self._read_arguments(self._index_of(event), kind, event.get("delta"))
             case "response.output_item.done":
-                return self._end_item(event["output_index"], event["item"])
-            case "response.failed":
-                raise self._failure(_error(event["response"].get("error")))
+                return self._end_item(self._index_of(event), object_of(event.get("item")))
             case "error":
-                raise self._failure(_error(event.get("error") or event))
-        return []
+                raise self._failure(event)
+            case _ if kind in _FAILURES:
+                raise self._failure(object_of(event.get("response")).get("error"))
+        return self._leave_out(event)
+
+    def _index_of(self, event: Object) -> int:
+        index = number_of(event.get("output_index"))
+        return max(self._newest, 0) if index is None else index
 
     def _begin_call(self, index: int, item: Object) -> list[Event]:
-        if item.get("type") != "function_call" or index in self._calls:
+        if _kind_of(item) != "function_call" or index in self._calls:
             return []
-        call = self._start_call(item.get("call_id") or item["id"], item["name"])
+        call = self._start_call(item.get("call_id") or item.get("id"), item.get("name"))
         self._calls[index] = call.index
         return [call]
+
+    def _refusal(self, content: Any) -> list[Event]:
+        text = "".join(read_parts(content))
+        return [Refusal(text)] if text else []
 
     def _read_delta(self, index: int, kind: str, delta: Any) -> list[Event]:
         """Reasoning may come twice, raw and as a summary; the first one counts."""
         content = _DELTAS[kind]
-        if not delta or (self._first.setdefault(index, kind) != kind and content == "reasoning"):
+        if not delta and type(delta) is not int:
+            return []
+        if self._first.setdefault(index, kind) != kind and content == "reasoning":
             return []
         return self._read_piece[content](delta)
 
@@ -104,61 +133,92 @@ class ResponsesReader(AnswerReader):
         return self._reasoning(_PARAGRAPH) if self._first.get(index) == _SUMMARY else []
 
     def _read_arguments(self, index: int, kind: str, delta: Any) -> list[Event]:
-        if not delta:
-            return []
-        self._first[index] = kind
-        return arguments_of(self._calls[index], delta)
+        added = write_arguments(self._calls[index], delta) if index in self._calls else []
+        if added:
+            self._first[index] = kind
+        return added
 
     def _end_item(self, index: int, item: Object) -> list[Event]:
         """The content that no delta brought, for some engines send items whole; the signature."""
         events = self._begin_call(index, item)
+        self._ended_items.add(index)
         if index not in self._first:
             for kind, text in _pieces(item):
                 events += self._read_piece[kind](text)
             if index in self._calls:
-                events += arguments_of(self._calls[index], item.get("arguments") or "{}")
-        if item.get("type") == "reasoning":
+                arguments = write_arguments(self._calls[index], item.get("arguments"))
+                events += arguments or write_arguments(self._calls[index], "{}")
+        if _kind_of(item) == "reasoning":
             # Reasoning of which nothing can be read is redacted.
             is_redacted = not any(text for kind, text in _pieces(item) if kind == "reasoning")
             events += self._signed(item.get("encrypted_content"), is_redacted=is_redacted)
         return events
 
+    def _end_stream(self, status: str, response: Object) -> list[Event]:
+        """The end, with the items of which no event has come; its name counts, unless it failed."""
+        if response.get("error"):
+            raise self._failure(response["error"])
+        stated = text_of(response.get("status"))
+        if stated not in ("incomplete", *FAILED):
+            stated = status
+        events: list[Event] = []
+        if not self._first and not self._ended_items and not self._calls:
+            events = self._read_output(response.get("output"))
+        return events + self._end({**response, "status": stated})
+
     def _end(self, response: Object) -> list[Event]:
-        """The end; a response with neither is not complete."""
-        reason: FinishReason = "stop"
-        if response.get("status") == "incomplete":
-            details = response.get("incomplete_details") or {}
-            reason = FINISH_REASONS.get(details.get("reason", ""), "length")
-        elif response.get("status") != "completed":
+        """The end; a response that goes on is not complete."""
+        status = text_of(response.get("status"))
+        if status in _UNDER_WAY:
             self.ended = True
             return []
-        return self._finish(reason, None, read_usage(response.get("usage")))
+        reason = self._reason(status)
+        if status == "incomplete":
+            details = response.get("incomplete_details")
+            word = details.get("reason") if isinstance(details, dict) else details
+            reason = self._reason(word, "length")
+        events: list[Event] = []
+        for index, position in () if reason in CUT else self._calls.items():
+            if index not in self._first and index not in self._ended_items:
+                events += write_arguments(position, "{}")
+        return events + self._finish(reason, None, read_usage(response.get("usage")))
 
 
-def _refusal(text: Any) -> list[Event]:
-    if text and not isinstance(text, str):
-        raise TypeError("a string was expected")
-    return [Refusal(text)] if text else []
+def _kind_of(item: Object) -> str:
+    """The kind of an item, by its members if it has no type."""
+    kind = item.get("type")
+    if isinstance(kind, str) and kind:
+        return kind
+    if "name" in item:
+        return "function_call"
+    if "summary" in item:
+        return "reasoning"
+    return "message" if isinstance(item.get("content"), str | list) else ""
 
 
 def _pieces(item: Object) -> Iterator[tuple[str, Any]]:
     """The texts of an item by their kind, paragraphs between them; of reasoning the summary."""
-    if item.get("type") not in _READ_ITEMS:
+    own = _READ_ITEMS.get(_kind_of(item))
+    if own is None:
         return
     has_reasoning = False
-    for part in item.get("summary") or item.get("content") or ():
-        if part.get("type") not in _PARTS:
-            continue
-        kind, member = _PARTS[part["type"]]
-        if kind == "reasoning" and has_reasoning:
+    parts = item["summary"] if text_of(item.get("summary")) else item.get("content")
+    for part in parts if isinstance(parts, list) else [parts]:
+        kind, text = _read_part(part, own)
+        if kind == "reasoning" and text and has_reasoning:
             yield kind, _PARAGRAPH
-        has_reasoning = has_reasoning or kind == "reasoning"
-        yield kind, part.get(member)
+        has_reasoning = has_reasoning or (kind == "reasoning" and bool(text))
+        yield kind, text
 
 
-def _error(error: Any) -> Object:
-    known = error if isinstance(error, dict) else {"message": str(error or "no reason given")}
-    words = (known.get(name) for name in ("type", "code"))
-    kinds = [str(one) for one in words if one and isinstance(one, str | int)]
-    status = next((STATUSES[kind] for kind in kinds if kind in STATUSES), 500)
-    return {"type": " ".join(kinds), "message": known.get("message"), "code": status}
+def _read_part(part: Any, own: str) -> tuple[str, Any]:
+    """The kind of a part and its text; a part of an unknown type has none."""
+    if not isinstance(part, dict):
+        return _PARTS[own][0], part
+    type = part.get("type")
+    if isinstance(type, str) and type:
+        kind, member = _PARTS.get(type, ("text", ""))
+        return kind, part.get(member)
+    if "refusal" in part:
+        return _PARTS["refusal"][0], part["refusal"]
+    return _PARTS[own][0], part

@@ -21,19 +21,9 @@ from gateway.dialects.counts import read_count
 #: of ids of calls
 CALL_ID_LENGTH_MAX = 64
 #: why a response is incomplete
-FINISH_REASONS: dict[str, FinishReason] = {
-    "max_output_tokens": "length",
+INCOMPLETE_REASONS: dict[FinishReason, str] = {
+    "length": "max_output_tokens",
     "content_filter": "content_filter",
-}
-INCOMPLETE_REASONS = {reason: word for word, reason in FINISH_REASONS.items()}
-#: status by the code or type of an error, for an error in a stream has none
-STATUSES = {
-    "context_length_exceeded": 400,
-    "invalid_prompt": 400,
-    "invalid_request_error": 400,
-    "rate_limit_exceeded": 429,
-    "server_is_overloaded": 503,
-    "slow_down": 503,
 }
 
 

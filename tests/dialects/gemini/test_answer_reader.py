@@ -235,10 +235,8 @@ def test_an_error_in_a_good_answer(error: Any, kind: type[FaregateError]) -> Non
     [
         "[]",
         "no json",
-        '{"candidates": {}}',
-        '{"candidates": [{"content": {"parts": [{"text": 1}]}}]}',
         '{"candidates": [{"content": {"parts": [{"functionCall": {}}]}}]}',
-        '{"candidates": [{"content": {"parts": [{"functionCall": {"name": "a", "args": []}}]}}]}',
+        '{"candidates": [{"content": {"parts": [{"functionCall": "look"}]}}]}',
     ],
 )
 def test_what_is_no_event_breaks_the_stream_after_what_came_before(event: str) -> None:

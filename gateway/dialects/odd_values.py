@@ -1,0 +1,71 @@
+"""Values of an upstream's answer, read for what they hold in any JSON type.
+
+    a list of parts, an object, a number ─▶ text, and reasoning apart
+    `"5"`, `5.0` ─▶ a number          an object ─▶ the JSON of arguments
+
+One odd member is not to break an answer, and no text in it is to be lost. Sources: Mistral,
+"Reasoning" (parts of `thinking`).
+"""
+
+from typing import Any
+
+import msgspec
+
+Object = dict[str, Any]
+
+#: of choices, calls, blocks and items
+INDEX_MAX = 2**31 - 1
+_THOUGHTS = ("thinking", "reasoning", "reasoning.text", "reasoning.summary")
+_THOUGHT_MEMBERS = ("thinking", "text", "reasoning", "content", "summary")
+_encode = msgspec.json.Encoder().encode
+
+
+def read_parts(value: Any) -> tuple[str, str]:
+    """Text and reasoning of content in any shape."""
+    if isinstance(value, list):
+        read = [read_parts(part) for part in value]
+        return "".join(text for text, _ in read), "".join(thought for _, thought in read)
+    if not isinstance(value, dict):
+        return text_of(value), ""
+    kind = value.get("type")
+    if kind in _THOUGHTS:
+        inner = next((value[name] for name in _THOUGHT_MEMBERS if value.get(name)), "")
+        return "", "".join(read_parts(inner))
+    for name in ("text", "refusal", "content"):
+        if name in value:
+            return read_parts(value[name])
+    # One without a type is an answer in JSON that was decoded; an unknown part has no text.
+    return ("", "") if isinstance(kind, str) or not value else (_encode(value).decode(), "")
+
+
+def text_of(value: Any) -> str:
+    """A string, or the text of what else holds something; nothing for null, false, [] and {}."""
+    if isinstance(value, str):
+        return value
+    return _encode(value).decode() if value or type(value) in (int, float) else ""
+
+
+def arguments_of(value: Any) -> str:
+    """The arguments of a call: text as it is, an object as JSON, nothing for anything else."""
+    if isinstance(value, str):
+        return value
+    return _encode(value).decode() if isinstance(value, dict) else ""
+
+
+def number_of(value: Any, most: int = INDEX_MAX) -> int | None:
+    """A number that may be written as text or as `1.0`; None for anything else."""
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        value = int(value[:12])
+    elif isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if type(value) is int and 0 <= value <= most else None
+
+
+def object_of(value: Any) -> Object:
+    """The object, or an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def objects_in(value: Any) -> list[Object]:
+    """The objects of what should be a list of them."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

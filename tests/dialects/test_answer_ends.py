@@ -1,0 +1,181 @@
+"""Ends of Messages, Responses and Gemini answers, and errors where an answer should be."""
+
+import json
+from copy import deepcopy
+from typing import Any
+
+import pytest
+
+from gateway.core.errors import (
+    ContextOverflow,
+    FaregateError,
+    InvalidRequest,
+    RequestTooLarge,
+    UpstreamBroken,
+    UpstreamMisconfigured,
+    UpstreamOverloaded,
+)
+from tests.dialects.answers import (
+    AT,
+    GEMINI_EVENTS,
+    MESSAGE,
+    MESSAGE_EVENTS,
+    OUTPUT,
+    PLAIN,
+    READERS,
+    RESPONSE,
+    RESPONSE_EVENTS,
+    streamed,
+    whole,
+    with_value,
+)
+from tests.dialects.clients import DIALECTS, REASONS, Object
+
+
+def ending(upstream: str, word: Any) -> tuple[Any, list[Object]]:
+    """A whole answer and a stream that end for this reason."""
+    text: Any
+    if upstream == "messages":
+        text = {**MESSAGE, "content": [{"type": "text", "text": "Hello"}], "stop_reason": word}
+        return text, with_value(
+            MESSAGE_EVENTS[:1] + MESSAGE_EVENTS[5:8] + MESSAGE_EVENTS[11:],
+            (4, "delta", "stop_reason"),
+            word,
+        )
+    if upstream == "gemini":
+        candidate = {"content": {"parts": [{"text": "Hello"}]}, "finishReason": word}
+        text = {"candidates": [candidate]}
+        return text, [text]
+    is_state = word in ("completed", "failed", "cancelled", "nobody_knows")
+    state = word if is_state else "incomplete"
+    text = {**RESPONSE, "output": OUTPUT[1:2], "status": state}
+    text["incomplete_details"] = None if is_state else {"reason": word}
+    return text, [
+        *RESPONSE_EVENTS[:1],
+        *RESPONSE_EVENTS[5:8],
+        {"type": "response.completed", "response": text},
+    ]
+
+
+BEGUN = {
+    "messages": MESSAGE_EVENTS[:3],
+    "responses": RESPONSE_EVENTS[:3],
+    "gemini": GEMINI_EVENTS[:1],
+}
+ENDS: list[tuple[str, Any, str]] = [
+    *(("messages", word, "stop") for word in ("end_turn", "stop_sequence", "nobody_knows", 5)),
+    *(("messages", word, "length") for word in ("max_tokens", "pause_turn", "length")),
+    ("messages", "model_context_window_exceeded", "length"),
+    *(("messages", word, "content_filter") for word in ("refusal", "content_filter")),
+    ("responses", "completed", "stop"),
+    ("responses", "nobody_knows", "stop"),
+    *(("responses", word, "length") for word in ("max_output_tokens", "max_tokens", "new", 5)),
+    *(("responses", word, "content_filter") for word in ("content_filter", "safety")),
+    *(("gemini", word, "stop") for word in ("STOP", "NOBODY_KNOWS", "FINISH_REASON_UNSPECIFIED")),
+    *(("gemini", word, "length") for word in ("MAX_TOKENS", "max_tokens")),
+    *(("gemini", word, "content_filter") for word in ("SAFETY", "MODEL_ARMOR", "IMAGE_SAFETY")),
+]
+FAILED_ENDS = [
+    *(("messages", word) for word in ("error", "abort", "cancelled", "failed", "timeout")),
+    *(("responses", word) for word in ("failed", "cancelled", "error", "network_error")),
+    *(("gemini", word) for word in ("MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "OTHER")),
+    *(("gemini", word) for word in ("TOO_MANY_TOOL_CALLS", "MALFORMED_RESPONSE", "ERROR")),
+]
+
+
+@pytest.mark.parametrize(("upstream", "word", "expected"), ENDS)
+def test_why_an_answer_ended(upstream: str, word: Any, expected: str) -> None:
+    answer, events = ending(upstream, word)
+    for found in (whole(upstream, answer), streamed(upstream, events)):
+        for dialect, got in found.items():
+            assert got.content == ("Hello", "", [])
+            assert got.reason == REASONS[dialect][expected]
+
+
+@pytest.mark.parametrize(("upstream", "word"), FAILED_ENDS)
+def test_an_end_that_reports_a_failure_is_an_error(upstream: str, word: str) -> None:
+    answer, events = ending(upstream, word)
+    with pytest.raises(UpstreamBroken, match=word):
+        whole(upstream, answer)
+    with pytest.raises(UpstreamBroken, match=word):
+        streamed(upstream, events)
+
+
+#: an error where an answer, or its first event, should be; and what it means
+ERRORS: list[tuple[Any, type[FaregateError]]] = [
+    *(({"error": {"message": "no", "code": code}}, InvalidRequest) for code in (400, "400", 422)),
+    *(
+        ({"error": {"message": "no", "type": kind}}, InvalidRequest)
+        for kind in ("invalid_request_error", "validation_error", "BadRequestError")
+    ),
+    *(
+        ({"error": {"message": "no", "status": status}}, InvalidRequest)
+        for status in (400, "400", "INVALID_ARGUMENT", "FAILED_PRECONDITION")
+    ),
+    *(
+        ({"error": {"message": "no", "code": code}}, UpstreamOverloaded)
+        for code in (429, "429", 503, 529, "slow_down", "rate_limit_exceeded")
+    ),
+    ({"error": {"message": "no", "status": "UNAVAILABLE"}}, UpstreamOverloaded),
+    ({"error": {"message": "no", "status": "NOT_FOUND"}}, UpstreamMisconfigured),
+    ({"error": {"message": "no", "type": "permission_error"}}, UpstreamMisconfigured),
+    ({"error": {"message": "no", "type": "request_too_large"}}, RequestTooLarge),
+    ({"error": {"message": "no", "code": "context_length_exceeded"}}, ContextOverflow),
+    ({"error": "prompt is too long: 3 tokens > 2 maximum"}, ContextOverflow),
+    ({"object": "error", "message": "no", "type": "BadRequestError", "code": 400}, InvalidRequest),
+    ({"type": "BadRequestError", "message": "no"}, InvalidRequest),
+    ({"message": "no", "code": 429}, UpstreamOverloaded),
+    ({"detail": [{"loc": ["body"], "msg": "no"}], "status_code": 422}, InvalidRequest),
+    ([{"error": {"message": "no", "code": 400, "status": "INVALID_ARGUMENT"}}], InvalidRequest),
+    *(
+        ({"error": error}, UpstreamBroken)
+        for error in ("no", 5, True, ["no"], {}, [], {"a": 1}, {"message": 5}, {"code": 1.5})
+    ),
+    ({"error": 429}, UpstreamOverloaded),
+]
+
+
+@pytest.mark.parametrize("upstream", READERS)
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    ERRORS,
+    ids=lambda value: json.dumps(value) if not isinstance(value, type) else value.__name__,
+)
+def test_an_error_in_a_good_answer(
+    upstream: str, error: Any, expected: type[FaregateError]
+) -> None:
+    with pytest.raises(FaregateError) as caught:
+        whole(upstream, error)
+    assert type(caught.value) is expected
+    with pytest.raises(FaregateError) as caught:
+        streamed(upstream, [error])
+    assert type(caught.value) is expected
+    with pytest.raises(UpstreamBroken):
+        streamed(upstream, [*BEGUN[upstream], error])
+
+
+def test_what_no_event_brought_is_in_the_end() -> None:
+    for end in ("completed", "incomplete"):
+        got = streamed("responses", [{"type": f"response.{end}", "response": RESPONSE}])
+        assert [one.content for one in got.values()] == [PLAIN] * len(DIALECTS)
+
+
+def test_calls_that_share_an_index_are_as_many_as_were_made() -> None:
+    events = with_value(MESSAGE_EVENTS, (10, "index"), 0)
+    for event in events:
+        if "index" in event:
+            event["index"] = 0
+    again = [deepcopy(event) for event in events[8:11]]
+    again[1]["delta"]["partial_json"] = ""
+    got = streamed("messages", [*events[:11], *again, *events[11:]])
+    for one in got.values():
+        assert one.content == ("Hello", "Hm.", [AT, ("look", {})])
+
+
+@pytest.mark.parametrize(("reason", "expected"), [("tool_use", {}), ("max_tokens", None)])
+def test_a_call_that_was_not_ended(reason: str, expected: Any) -> None:
+    """Its arguments are those of an empty object, unless the end cut them off."""
+    events = [*MESSAGE_EVENTS[:1], MESSAGE_EVENTS[8], MESSAGE_EVENTS[11], MESSAGE_EVENTS[12]]
+    events = with_value(events, (2, "delta", "stop_reason"), reason)
+    for one in streamed("messages", events).values():
+        assert one.calls == [["look", "{}" if expected == {} else ""]]
