@@ -14,9 +14,9 @@ from typing import Any
 
 import uvloop
 
+from gateway.core.log_lines import set_up_logs
 from gateway.process.settings import CommandLine, Settings, read_settings
 from gateway.process.settings import read_upstream_override as read_override
-from gateway.telemetry.logs import set_up_logs
 
 
 def main() -> int:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import kopf
 from kopf._cogs.structs.references import Insights
 
+from gateway.core.log_lines import Format, set_up_logs
 from gateway.store.installation import WrongSecret
 from gateway.store.schema import SchemaError
 from gateway_operator import main as handlers
@@ -56,7 +57,7 @@ def main(given: Sequence[str] | None = None) -> int:
 
 def _run(_: argparse.Namespace) -> int:
     settings = read_settings(os.environ)
-    _log(settings.log_level)
+    _log(settings.log_level, settings.log_format)
     asyncio.run(_operate(settings))
     return 0
 
@@ -110,13 +111,22 @@ async def _ask(question: selftest.Question) -> None:
         await cluster.close()
 
 
-def _log(level: str) -> None:
-    """One JSON object a line. Which handler takes what is logged at the debug level only."""
-    kopf.configure(log_format=kopf.LogFormat.JSON)
-    logging.getLogger().setLevel(level)
+def _log(level: str, wanted: Format = "auto") -> None:
+    """Lines as the gateways write them. Each handler's turn is logged at the debug level only."""
+    set_up_logs(level, wanted)
+    logging.getLogger("kopf.objects").addFilter(_name_object)
     if level != "DEBUG":
         for chatty in ("alembic", "kopf.objects", "kopf.activities"):
             logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def _name_object(record: logging.LogRecord) -> bool:
+    """Keep the object that kopf logs about as a field of the line."""
+    about = getattr(record, "k8s_ref", None)
+    if about:
+        name = f"{about.get('kind')} {about.get('namespace')}/{about.get('name')}"
+        record.fields = {"object": name}
+    return True
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -10,6 +10,7 @@ import kopf
 import msgspec
 from msgspec import Meta, Struct
 
+from gateway.core.log_lines import Format
 from gateway_operator.resources.names import ANNOTATIONS, FINALIZER, KEY_LABEL
 
 PREFIX = "FAREGATE_"
@@ -98,6 +99,9 @@ class OperatorSettings(Struct, frozen=True, kw_only=True):
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """DEBUG, INFO, WARNING or ERROR."""
+
+    log_format: Format = "auto"
+    """json, text, or auto: text on a terminal, else JSON."""
 
     database_connections: Annotated[int, Meta(ge=1, le=1000)] | None = None
     """The connections that each gateway may open; the operator only passes the number on."""

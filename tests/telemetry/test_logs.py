@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.telemetry.logs import CHARACTERS_MAX, TextLines
+from gateway.core.log_lines import CHARACTERS_MAX, TextLines
 from tests.harness.dialects import PATHS
 from tests.harness.gateway import (
     NAMESPACE,
