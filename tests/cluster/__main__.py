@@ -76,6 +76,7 @@ def run(cluster: Cluster, arguments: list[str]) -> int:
             "cluster": cluster.name,
             "url": cluster.way().url,
             "class": cluster.way().class_name,
+            "gateway": cluster.way().gateway,
             "images": {name: cluster.address(image) for name, image in wanted.items()},
         }
         code = _stories(cluster, facts, arguments)

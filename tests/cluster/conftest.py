@@ -53,7 +53,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 def facts() -> Facts:
     assert _FACTS is not None
     found = json.loads(Path(_FACTS).read_text())
-    return Facts(found["cluster"], found["url"], found["class"], found["images"])
+    return Facts(found["cluster"], found["url"], found["class"], found["gateway"], found["images"])
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import pytest
 
 from tests.cluster.harness import objects
 from tests.cluster.harness.clients import Client
-from tests.cluster.harness.installation import HOST, Facts, Installation
+from tests.cluster.harness.installation import HOST, ROUTED_HOST, Facts, Installation
 from tests.cluster.harness.kube import Kube, names, wait_until
 from tests.cluster.harness.team import Team
 
@@ -41,15 +41,18 @@ def test_every_pod_keeps_the_restricted_standard(faregate: Installation, kube: K
     assert names(faregate.gateway_pods() + faregate.operator_pods())
 
 
-def test_both_sdks_answer_through_the_ingress(
-    client: Client, team: Teams, faregate: Installation
+@pytest.mark.parametrize("host", [HOST, ROUTED_HOST], ids=["ingress", "gateway"])
+def test_both_sdks_answer_from_outside(
+    host: str, client: Client, team: Teams, faregate: Installation
 ) -> None:
     """The key from the Secret, whole answers and streams; each costs what it states."""
+    if host == ROUTED_HOST and not faregate.facts.gateway:
+        pytest.skip("this cluster has no Gateway")
     key = team("first-key").with_key(credits=10)
     chat = openai.OpenAI(
         api_key=key,
         base_url=f"{client.url}/api/openai/v1",
-        default_headers={"host": HOST},
+        default_headers={"host": host},
         max_retries=0,
     )
     whole = chat.chat.completions.create(
@@ -69,7 +72,7 @@ def test_both_sdks_answer_through_the_ingress(
     messages = anthropic.Anthropic(
         auth_token=key,
         base_url=f"{client.url}/api/anthropic",
-        default_headers={"host": HOST},
+        default_headers={"host": host},
         max_retries=0,
     )
     answer = messages.messages.create(

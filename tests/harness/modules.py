@@ -11,7 +11,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 _CACHES = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
@@ -21,6 +20,15 @@ _MONITORING_FILE = "example/prometheus-operator-crd/monitoring.coreos.com_{}.yam
 _MONITORING_KINDS = ("podmonitors", "prometheusrules")
 _GATEWAY_API = ("sigs.k8s.io/gateway-api", "v1.4.1")
 _GATEWAY_API_FILE = "config/crd/standard/gateway.networking.k8s.io_{}.yaml"
+#: the kinds that Traefik watches
+GATEWAY_API_KINDS = (
+    "backendtlspolicies", "gatewayclasses", "gateways", "grpcroutes", "httproutes",
+    "referencegrants",
+)  # fmt: skip
+
+
+class Unfetchable(Exception):
+    """A file of a module is not kept, and cannot be fetched here."""
 
 
 def monitoring_definitions() -> tuple[dict[str, Any], ...]:
@@ -32,12 +40,14 @@ def monitoring_definitions() -> tuple[dict[str, Any], ...]:
     )
 
 
-def gateway_api_definitions(*kinds: str) -> tuple[dict[str, Any], ...]:
-    """The definitions of kinds of the Gateway API, such as `httproutes`."""
-    return tuple(
-        _definition(fetch("gateway-api", *_GATEWAY_API, _GATEWAY_API_FILE.format(kind)))
-        for kind in kinds
-    )
+def gateway_api_definition(kind: str) -> dict[str, Any]:
+    """The definition of a kind of the Gateway API, such as `httproutes`."""
+    return _definition(gateway_api_file(kind))
+
+
+def gateway_api_file(kind: str) -> Path:
+    """The same as a file."""
+    return fetch("gateway-api", *_GATEWAY_API, _GATEWAY_API_FILE.format(kind))
 
 
 def _definition(path: Path) -> dict[str, Any]:
@@ -48,13 +58,13 @@ def _definition(path: Path) -> dict[str, Any]:
 def fetch(folder: str, name: str, version: str, file: str) -> Path:
     """Return the kept copy of one file of a version of a module.
 
-    Skips the test where it is not there and cannot be fetched.
+    Raises `Unfetchable`.
     """
     kept = _CACHES / "faregate" / folder / version / Path(file).name
     if kept.exists():
         return kept
     if shutil.which("go") is None:
-        pytest.skip(f"{file} of {name} {version} is fetched with Go, which is not here")
+        raise Unfetchable(f"{file} of {name} {version} is fetched with Go, which is not here")
     with tempfile.TemporaryDirectory() as empty:  # the clone has modules of its own
         done = subprocess.run(
             ["go", "mod", "download", "-json", f"{name}@{version}"],
@@ -64,7 +74,7 @@ def fetch(folder: str, name: str, version: str, file: str) -> Path:
             timeout=600,
         )
     if done.returncode != 0:
-        pytest.skip(f"{file} of {name} {version} cannot be fetched: {done.stdout}")
+        raise Unfetchable(f"{file} of {name} {version} cannot be fetched: {done.stdout}")
     module = Path(json.loads(done.stdout)["Dir"])
     kept.parent.mkdir(parents=True, exist_ok=True)
     part = kept.with_suffix(".part")

@@ -11,6 +11,8 @@ class Way(NamedTuple):
 
     url: str
     class_name: str
+    #: namespace and name of a Gateway of the Gateway API on the same address, if there is one
+    gateway: str = ""
 
 
 class Cluster(Protocol):

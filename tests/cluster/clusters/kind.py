@@ -11,6 +11,8 @@ from tests.cluster.clusters.base import Way
 from tests.cluster.clusters.images import Image
 from tests.cluster.local.commands import Step
 from tests.cluster.local.places import HELM
+from tests.cluster.local.texts import GATEWAY, GATEWAYS_ESTABLISHED
+from tests.harness import modules
 
 VERSION = "v0.33.0"
 NODE_IMAGE = "KIND_NODE_IMAGE"
@@ -59,7 +61,13 @@ class Kind:
                 "--kubeconfig", str(self._kubeconfig), *_node_image(), given=_CONFIG,
             )  # fmt: skip
             traefik = Path(__file__).with_name("traefik.yaml")
-            docker.run("kubectl", f"--kubeconfig={self._kubeconfig}", "apply", "-f", str(traefik))
+            kubectl = ("kubectl", f"--kubeconfig={self._kubeconfig}")
+            for kind in modules.GATEWAY_API_KINDS:
+                file = str(modules.gateway_api_file(kind))
+                docker.run(*kubectl, "apply", "--server-side", "-f", file)
+            docker.run(*kubectl, *GATEWAYS_ESTABLISHED)
+            docker.run(*kubectl, "apply", "-f", "-", given=GATEWAY)
+            docker.run(*kubectl, "apply", "-f", str(traefik))
 
     def deliver(self, images: Sequence[Image]) -> None:
         for image in images:
@@ -81,7 +89,7 @@ class Kind:
         return {**os.environ, "KUBECONFIG": str(self._kubeconfig), "PATH": found}
 
     def way(self) -> Way:
-        return Way(f"http://127.0.0.1:{_PORT}", "traefik")
+        return Way(f"http://127.0.0.1:{_PORT}", "traefik", "default/traefik")
 
     def remove(self) -> None:
         docker.run(_program("kind") or "kind", "delete", "cluster", "--name", _NAME)

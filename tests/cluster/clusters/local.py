@@ -63,7 +63,7 @@ class Local:
         return network.environment()
 
     def way(self) -> Way:
-        return Way("http://127.0.0.1", "traefik")
+        return Way("http://127.0.0.1", "traefik", "default/traefik")
 
     def remove(self) -> None:
         node.down()

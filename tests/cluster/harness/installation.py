@@ -26,6 +26,8 @@ from tests.cluster.harness.prometheus import MONITORING
 ROOT = Path(__file__).resolve().parents[3]
 CHART = ROOT / "charts" / "faregate"
 HOST = "faregate.example"
+#: the host of the HTTPRoute, where the cluster has a Gateway
+ROUTED_HOST = "route.faregate.example"
 #: a revoked key must be refused by then
 REFUSED_SECONDS = 2.0
 _SCRAPER = {"kubernetes.io/metadata.name": MONITORING}
@@ -38,6 +40,8 @@ class Facts(NamedTuple):
     cluster: str
     url: str
     class_name: str
+    #: namespace and name of a Gateway, or nothing
+    gateway: str
     images: Mapping[str, str]
 
 
@@ -101,6 +105,11 @@ class Installation:
                 }
             },
         }
+        if self.facts.gateway:
+            namespace, _, name = self.facts.gateway.partition("/")
+            parent = {"namespace": namespace, "name": name}
+            route = {"parentRefs": [parent], "hostnames": [ROUTED_HOST]}
+            values = merged(values, {"fleet": {"spec": {"httpRoute": route}}})
         return merged(values, more)
 
     def install(self, values: Document | None = None, *, seconds: float = 180) -> float:

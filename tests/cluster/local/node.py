@@ -12,6 +12,7 @@ from pathlib import Path
 from tests.cluster.local import images, network, places, processes, programs, texts
 from tests.cluster.local.commands import Failed, announce, inside, run, succeeds
 from tests.cluster.local.places import ADMIN, BIN, CERTIFICATES, SOCKET, STATE
+from tests.harness import modules
 
 COMPONENTS = (
     "etcd", "containerd", "apiserver", "controller-manager", "scheduler", "kubelet", "proxy",
@@ -111,12 +112,17 @@ def _start_node() -> None:
         "--conntrack-max-per-core=0",
     )  # fmt: skip
     processes.start("coredns", BIN / "coredns", "-conf", STATE / "Corefile")
-    run(*inside(*_KUBECTL, "apply", "-f", "-"), given=texts.OBJECTS)
+    for kind in modules.GATEWAY_API_KINDS:
+        file = modules.gateway_api_file(kind)
+        run(*inside(*_KUBECTL, "apply", "--server-side", "-f", file))
+    run(*inside(*_KUBECTL, *texts.GATEWAYS_ESTABLISHED))
+    run(*inside(*_KUBECTL, "apply", "-f", "-"), given=f"{texts.OBJECTS}---\n{texts.GATEWAY}")
     processes.start(
         "traefik", BIN / "traefik", "--entrypoints.web.address=127.0.0.1:80",
         "--providers.kubernetesingress=true",
         "--providers.kubernetesingress.ingressclass=traefik",
         "--providers.kubernetesingress.allowemptyservices=true",  # else 404 where no pod is ready
+        "--providers.kubernetesgateway=true",
         "--accesslog=true", f"--accesslog.filepath={places.INGRESS_LOG}",
         # a request that it gives up is a line of this level, and of no other
         "--log.level=DEBUG", f"--log.filepath={places.INGRESS_DEBUG_LOG}",

@@ -73,6 +73,30 @@ spec:
         - matchExpressions: [{{key: kubernetes.io/hostname, operator: In, values: [node]}}]
 """
 
+#: arguments of kubectl
+GATEWAYS_ESTABLISHED = (
+    "wait", "--for=condition=Established", "crd/gateways.gateway.networking.k8s.io",
+    "crd/gatewayclasses.gateway.networking.k8s.io", "--timeout=60s",
+)  # fmt: skip
+#: a Gateway that takes routes of all namespaces
+GATEWAY = """\
+apiVersion: gateway.networking.k8s.io/v1
+kind: GatewayClass
+metadata: {name: traefik}
+spec: {controllerName: traefik.io/gateway-controller}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: traefik, namespace: default}
+spec:
+  gatewayClassName: traefik
+  listeners:
+    - name: web
+      port: 80
+      protocol: HTTP
+      allowedRoutes: {namespaces: {from: All}}
+"""
+
 #: what every cluster has that somebody set up: a class of ingresses and one of volumes
 OBJECTS = """\
 apiVersion: networking.k8s.io/v1

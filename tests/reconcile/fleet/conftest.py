@@ -19,7 +19,7 @@ from gateway_operator.cluster import Cluster
 from gateway_operator.metrics import OperatorMetrics
 from tests.harness.apiserver import ApiServer
 from tests.harness.gateway import wait_until
-from tests.harness.modules import gateway_api_definitions
+from tests.harness.modules import gateway_api_definition
 from tests.reconcile.fleet.support import NAME, Json, settings, spec
 
 T = TypeVar("T")
@@ -133,7 +133,7 @@ class FleetWorld:
     @contextmanager
     def gateway_api(self) -> Iterator[None]:
         """The API server knows HTTPRoutes meanwhile."""
-        (definition,) = gateway_api_definitions("httproutes")
+        definition = gateway_api_definition("httproutes")
         name = definition["metadata"]["name"]
         self.run(self.cluster.create(definition))
         path = f"/apis/gateway.networking.k8s.io/v1/namespaces/{self.namespace}/httproutes"
