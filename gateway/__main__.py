@@ -276,6 +276,15 @@ def _add_reports(commands: Any, data: argparse.ArgumentParser) -> None:
     usage.add_argument("--timezone", default="UTC", help="of its days, such as Europe/Berlin")
     usage.set_defaults(act=_report, report="usage")
 
+    entries = commands.add_parser(
+        "entries", parents=[data, period, requests], help="print an account's entries"
+    )
+    entries.add_argument("--kind", help="only of these kinds, such as charge,refund")
+    entries.add_argument("--request-id", help="only of this request")
+    entries.add_argument("--limit", help="so many at most; CSV has all of them without it")
+    entries.add_argument("--after", metavar="ID", help="only those older than this entry")
+    entries.set_defaults(act=_report, report="entries")
+
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -97,7 +97,7 @@ def read_period(month: str | None, begin: str | None, end: str | None, now: date
         return Period(datetime(year, number, 1, tzinfo=UTC), datetime(*after, 1, tzinfo=UTC))
     if begin is None or end is None:
         raise PeriodError("from and to belong together", "from" if begin is None else "to")
-    period = Period(_read_moment(begin, "from"), _read_moment(end, "to"))
+    period = Period(read_moment(begin, "from"), read_moment(end, "to"))
     if period.begin >= period.end:
         raise PeriodError("to must be later than from", "to")
     return period
@@ -108,7 +108,8 @@ def stamp(moment: datetime | None) -> str | None:
     return None if moment is None else moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def _read_moment(text: str, parameter: str) -> datetime:
+def read_moment(text: str, parameter: str) -> datetime:
+    """A moment, or the begin of a date of UTC. Raises `PeriodError`."""
     try:
         moment = datetime.fromisoformat(text)
         if len(text) == len("2026-10-01") and moment.tzinfo is None:

@@ -4,11 +4,14 @@ from argparse import Namespace
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
+from gateway.core.entries import EntryLine, read_entry_query
 from gateway.core.statement import read_period
 from gateway.core.usage import UsageLine, read_query
+from gateway.http.entry_formats import entries_csv, entries_csv_head, entries_json
 from gateway.http.statement_formats import FORMATS
 from gateway.http.usage_formats import usage_csv, usage_csv_head, usage_json
 from gateway.store.database import Database
+from gateway.store.entry_reader import EntryReader
 from gateway.store.schema import check_schema
 from gateway.store.statement_reader import StatementReader, find_account
 from gateway.store.usage_reader import UsageReader
@@ -57,10 +60,40 @@ def usage_of(database: Database, installation: str, arguments: Namespace) -> Ite
         yield usage_json(account, query, reader.complete_until, reader.total, found)
 
 
+def entries_of(database: Database, installation: str, arguments: Namespace) -> Iterator[bytes]:
+    """The entries that the command line asks for; raises the same."""
+    query = read_entry_query(
+        begin=arguments.begin,
+        end=arguments.end,
+        kind=arguments.kind,
+        key=arguments.key,
+        model=arguments.model,
+        route=arguments.route,
+        request_id=arguments.request_id,
+        after=arguments.after,
+        limit=arguments.limit,
+    )
+    is_whole = arguments.format == "csv" and arguments.limit is None
+    account_id = _find_account(database, installation, arguments)
+    reader = EntryReader(account_id, query, is_whole=is_whole)
+    found: list[EntryLine] = []
+    if arguments.format == "csv":
+        yield entries_csv_head()
+    while (lines := reader.advance(database)) is not None:
+        if arguments.format == "csv":
+            yield entries_csv(lines)
+        else:
+            found += lines
+    if arguments.format == "json":
+        last_id = reader.last_id if reader.has_more else None
+        yield entries_json(arguments.account, found, has_more=reader.has_more, last_id=last_id)
+
+
 #: by the name of the command
 REPORTS: dict[str, Callable[[Database, str, Namespace], Iterator[bytes]]] = {
     "statement": statement_of,
     "usage": usage_of,
+    "entries": entries_of,
 }
 
 

@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import bindparam, text
-from sqlmodel import Session, col, select
+from sqlalchemy import text
+from sqlmodel import select
 
 from gateway.core.statement import (
     KINDS,
@@ -27,8 +27,11 @@ from gateway.core.statement import (
     RequestLine,
     Statement,
 )
+from gateway.store import entry_ranges
 from gateway.store.database import Database
-from gateway.store.tables import Account, ApiKeyRow, UtcDateTime
+from gateway.store.entry_ranges import ask, first_since
+from gateway.store.key_names import names_of_keys
+from gateway.store.tables import Account
 
 #: entries that one statement of the database reads
 SLICE = 20_000
@@ -40,20 +43,9 @@ _DISORDER = timedelta(hours=1)
 UNWRITTEN_SECONDS_MAX = 300
 #: SQLite adds up no more than one account may have
 _PART = 10**9
-_NAMES_AT_ONCE = 500
-_MOMENTS = ("begin", "end", "moment")
 
-# By the index of accounts: the one of ids would lead through everybody else's entries. PostgreSQL
-# has no choice where rows are compared; SQLite takes the right one of the two by itself.
-_RANGES = {
-    "sqlite": "account_id = :account AND id > :after AND id <= :last",
-    "postgresql": "(account_id, id) > (:account, :after) AND (account_id, id) <= (:account, :last)",
-}
-_SLICE = "SELECT * FROM entry WHERE {range} ORDER BY account_id, id LIMIT :most"
-_ENDS = "SELECT coalesce(min(id), 1), coalesce(max(id), 0) FROM entry WHERE account_id = :account"
 _CREDITS = f"sum(credits / {_PART}), sum(credits % {_PART})"
-_SUM = f"SELECT max(id), count(*), {_CREDITS} FROM ({_SLICE}) AS s"
-_FIRST = f"SELECT id, created_at >= :moment FROM ({_SLICE}) AS s"
+_SUM = f"SELECT max(id), count(*), {_CREDITS} FROM ({entry_ranges.SLICE}) AS s"
 #: a refund has the model of its charge
 _COUNT = f"""
 SELECT max(id), count(*), {_CREDITS}, place, kind, api_key_id, model FROM (
@@ -63,13 +55,13 @@ SELECT max(id), count(*), {_CREDITS}, place, kind, api_key_id, model FROM (
          CASE WHEN kind <> 'refund' THEN model ELSE
            (SELECT c.model FROM entry c WHERE c.request_id = s.request_id AND c.kind = 'charge') END
          AS model
-  FROM ({_SLICE}) AS s
+  FROM ({entry_ranges.SLICE}) AS s
 ) AS placed
 GROUP BY place, kind, api_key_id, model ORDER BY min(id)
 """
 _GRANTS = f"""
 SELECT s.id, s.kind, s.created_at, s.credits, g.name, g.identity, g.reason, g.expires_at
-FROM ({_SLICE}) AS s
+FROM ({entry_ranges.SLICE}) AS s
 LEFT JOIN credit_grant g ON g.id = s.grant_id
 WHERE s.grant_id IS NOT NULL AND s.created_at >= :begin AND s.created_at < :end ORDER BY s.id
 """
@@ -124,10 +116,14 @@ class StatementReader:
         is_closed = is_over(database, self._period.end)
         with database.read(snapshot=True) as session:
             balance = session.get_one(Account, self._account_id).balance
-            ends = session.execute(text(_ENDS), {"account": self._account_id})
+            ends = session.execute(text(entry_ranges.ENDS), {"account": self._account_id})
             first, newest = ends.one()
-            begin = self._first_since(session, self._period.begin - _DISORDER, first, newest)
-            end = self._first_since(session, self._period.end + _DISORDER, begin, newest)
+            begin = first_since(
+                session, self._account_id, self._period.begin - _DISORDER, first, newest
+            )
+            end = first_since(
+                session, self._account_id, self._period.end + _DISORDER, begin, newest
+            )
         self._after, self._last = begin - 1, end - 1
         if begin - first <= newest - begin:
             self._summed, self._sum_last = first - 1, begin - 1
@@ -136,23 +132,10 @@ class StatementReader:
             self._opening, self._sign = balance, -1
         self._is_closed, self._has_begun = is_closed, True
 
-    def _first_since(self, session: Session, moment: datetime, low: int, newest: int) -> int:
-        """The id from which on entries are dated `moment` or later, by halving."""
-        high = newest + 1
-        while low < high:
-            middle = (low + high) // 2
-            values = {**self._slice(middle - 1, newest), "moment": moment, "most": 1}
-            found, is_since = _ask(session, _FIRST, values).one()
-            if is_since:
-                high = middle
-            else:
-                low = found + 1
-        return low
-
     def _add_up(self, database: Database) -> None:
         with database.read() as session:
             values = self._slice(self._summed, self._sum_last)
-            last, number, *parts = _ask(session, _SUM, values).one()
+            last, number, *parts = ask(session, _SUM, values).one()
         if number:
             self._opening += self._sign * _whole(parts)
         self._summed = last if number == self._entries_at_once else self._sum_last
@@ -164,9 +147,9 @@ class StatementReader:
             "end": self._period.end,
         }
         with database.read(snapshot=True) as session:
-            counted = _ask(session, _COUNT, values).all()
+            counted = ask(session, _COUNT, values).all()
             has_grants = any(row.kind not in ("charge", "refund") for row in counted)
-            grants = _ask(session, _GRANTS, values).all() if has_grants else []
+            grants = ask(session, _GRANTS, values).all() if has_grants else []
         for _, number, tens, units, place, kind, api_key_id, model in counted:
             credits = _whole((tens, units))
             if place == "before":
@@ -208,13 +191,8 @@ class StatementReader:
         )
 
     def _finish(self, database: Database) -> Statement:
-        ids = sorted({key for _, key, _ in self._groups if key is not None})
-        names: dict[int, tuple[str, str]] = {}
         with database.read() as session:
-            for start in range(0, len(ids), _NAMES_AT_ONCE):
-                some = ids[start : start + _NAMES_AT_ONCE]
-                for row in session.exec(select(ApiKeyRow).where(col(ApiKeyRow.id).in_(some))):
-                    names[row.id] = (f"{row.namespace}/{row.name}", row.key_id)
+            names = names_of_keys(session, (key for _, key, _ in self._groups))
         return Statement(
             self._account,
             self._period,
@@ -276,16 +254,6 @@ def is_over(database: Database, end: datetime, seconds: float = UNWRITTEN_SECOND
         values = {"end": end, "seconds": seconds}
         is_past = session.execute(text(_IS_PAST), values).scalar_one()
         return bool(is_past) and session.execute(text(_WRITERS), values).first() is None
-
-
-def _ask(session: Session, statement: str, values: dict[str, Any]) -> Any:
-    """The rows of a statement about a slice."""
-    asked = text(statement.format(range=_RANGES[session.get_bind().dialect.name]))
-    moments = [bindparam(name, type_=UtcDateTime()) for name in _MOMENTS if name in values]
-    asked = asked.bindparams(*moments)
-    return session.execute(
-        asked.columns(created_at=UtcDateTime(), expires_at=UtcDateTime()), values
-    )
 
 
 def _whole(parts: Sequence[Any]) -> int:

@@ -4,16 +4,16 @@ The rows that are read are those of the account, the period and the unit of time
 the account has makes no difference.
 """
 
-from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import text
-from sqlmodel import Session, col, or_, select
+from sqlmodel import Session
 
 from gateway.core.usage import QueryError, UsageLine, UsageQuery, UsageSums, hour_of, label_of
 from gateway.store.database import Database
-from gateway.store.tables import ApiKeyRow, UtcDateTime
+from gateway.store.key_names import find_key, names_of_keys
+from gateway.store.tables import UtcDateTime
 
 #: rows of sums that one statement reads, if there is more than one hour or day of them
 SLICE = 20_000
@@ -22,7 +22,6 @@ GROUPS_MAX = 10_000
 TOO_MANY_GROUPS = f"these are more than {GROUPS_MAX} groups: ask for less, or by day and as CSV"
 #: the database's own limit to a statement, twice: later, no charge or refund of before can appear
 _UNWRITTEN = timedelta(seconds=10)
-_NAMES_AT_ONCE = 500
 
 _SUMS = UsageSums.__struct_fields__
 _WITHIN = "account_id = :account AND start >= :begin AND start < :end"
@@ -73,7 +72,7 @@ class UsageReader:
                 self.complete_until = self._counted_until(database, session)
             self._read_slice(session)
             whole = self._take_whole()
-            names = _names(session, {group[1] for group, _ in whole})
+            names = names_of_keys(session, (group[1] for group, _ in whole))
         return [self._line(group, sums, names) for group, sums in whole]
 
     def _read_slice(self, session: Session) -> None:
@@ -123,13 +122,7 @@ class UsageReader:
     def _filter(self, session: Session) -> None:
         query = self._query
         if query.key is not None:
-            namespace, _, name = query.key.partition("/")
-            own = select(ApiKeyRow.id).where(ApiKeyRow.account_id == self._account_id)
-            named = (col(ApiKeyRow.namespace) == namespace) & (col(ApiKeyRow.name) == name)
-            found = session.exec(own.where(or_(named, col(ApiKeyRow.key_id) == query.key))).first()
-            if found is None:
-                raise QueryError("the account has no such key", "key")
-            self._values["key"] = found
+            self._values["key"] = find_key(session, self._account_id, query.key)
             self._filters += " AND api_key_id = :key"
         for name, value in (("model", query.model), ("route", query.route)):
             if value is not None:
@@ -152,17 +145,6 @@ class UsageReader:
 def advance(database: Database, reader: UsageReader) -> list[UsageLine] | None:
     """The reader's next slice, as a function of the store."""
     return reader.advance(database)
-
-
-def _names(session: Session, ids: Iterable[int | None]) -> dict[int, tuple[str, str]]:
-    """The shown name and the key id of some keys."""
-    wanted = sorted(id for id in ids if id is not None)
-    names: dict[int, tuple[str, str]] = {}
-    for start in range(0, len(wanted), _NAMES_AT_ONCE):
-        some = wanted[start : start + _NAMES_AT_ONCE]
-        for row in session.exec(select(ApiKeyRow).where(col(ApiKeyRow.id).in_(some))):
-            names[row.id] = (f"{row.namespace}/{row.name}", row.key_id)
-    return names
 
 
 def _in_order(group: _Group) -> tuple[int, int, str, str]:

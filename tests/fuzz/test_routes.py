@@ -25,6 +25,7 @@ ROUTES = (
     "/api/anthropic/v1/models/open",
     "/api/v1/account",
     "/api/v1/entries/req_1",
+    "/api/v1/entries?kind=charge",
     "/api/v1/statement?month=2026-10",
     "/api/v1/usage?group_by=key",
     "/api/openai/v1/v1/responses",

@@ -19,7 +19,7 @@ from gateway.core.errors import (
 from gateway.dialects.errors import error_body, error_headers, status_for
 from gateway.http.entrance import FREE_REQUEST, FreeRequest
 from gateway.http.paths import BASES, family_of
-from gateway.http.routes import account, anthropic, openai, statement, usage
+from gateway.http.routes import account, anthropic, entries, openai, statement, usage
 from gateway.http.routes.services import FreeServices
 
 
@@ -31,7 +31,7 @@ def free_app(services: FreeServices | None) -> FastAPI:
         app.include_router(openai.router, prefix=base)
     for base in BASES["anthropic"]:
         app.include_router(anthropic.router, prefix=base)
-    for router in (account.router, statement.router, usage.router):
+    for router in (account.router, entries.router, statement.router, usage.router):
         app.include_router(router, prefix="/api/v1")
     app.add_exception_handler(FaregateError, _answer)
     app.add_exception_handler(HTTPException, _answer)

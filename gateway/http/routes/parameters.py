@@ -11,6 +11,8 @@ from fastapi import Request
 from gateway.core.errors import InvalidRequest
 
 Format = Literal["json", "csv"]
+#: headers of an answer about credits
+PRIVATE = {"cache-control": "private, no-store", "x-content-type-options": "nosniff"}
 _LENGTH_MAX = 256
 
 

@@ -10,7 +10,7 @@ from gateway.core.errors import InvalidRequest
 from gateway.core.statement import PeriodError
 from gateway.core.usage import QueryError, UsageLine, UsageQuery, read_query
 from gateway.http.routes.access import AuthenticatedKey, Services
-from gateway.http.routes.parameters import read_format, read_parameters
+from gateway.http.routes.parameters import PRIVATE, read_format, read_parameters
 from gateway.http.spreadsheet import CSV_TYPE
 from gateway.http.usage_formats import usage_csv, usage_csv_head, usage_json
 from gateway.pipeline.key_cache import CachedKey
@@ -19,7 +19,6 @@ from gateway.store.usage_reader import GROUPS_MAX, TOO_MANY_GROUPS, UsageReader,
 router = APIRouter()
 
 _PARAMETERS = ("from", "to", "group_by", "timezone", "key", "model", "route", "format")
-HEADERS = {"cache-control": "private, no-store", "x-content-type-options": "nosniff"}
 
 
 @router.get("/usage")
@@ -42,7 +41,7 @@ async def show_usage(request: Request, key: AuthenticatedKey, services: Services
                 yield usage_csv(query, some)
                 some = await _read(services, key, reader)
 
-        return StreamingResponse(parts(), headers=HEADERS, media_type=CSV_TYPE)
+        return StreamingResponse(parts(), headers=PRIVATE, media_type=CSV_TYPE)
     found: list[UsageLine] = []
     # Nobody reads on for one who left.
     while lines is not None and not await request.is_disconnected():
@@ -51,7 +50,7 @@ async def show_usage(request: Request, key: AuthenticatedKey, services: Services
             raise InvalidRequest(TOO_MANY_GROUPS, param="group_by")
         lines = await _read(services, key, reader)
     body = usage_json(key.live.account, query, reader.complete_until, reader.total, found)
-    return Response(body, headers=HEADERS, media_type="application/json")
+    return Response(body, headers=PRIVATE, media_type="application/json")
 
 
 def _read_query(given: dict[str, str]) -> UsageQuery:

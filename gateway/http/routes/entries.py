@@ -1,0 +1,65 @@
+"""`/api/v1/entries`: the entries of the key's account, newest first."""
+
+from collections.abc import AsyncIterator
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import StreamingResponse
+
+from gateway.core.entries import EntryLine, EntryQuery, read_entry_query
+from gateway.core.errors import InvalidRequest
+from gateway.core.statement import PeriodError
+from gateway.core.usage import QueryError
+from gateway.http.entry_formats import entries_csv, entries_csv_head, entries_json
+from gateway.http.routes.access import AuthenticatedKey, Services
+from gateway.http.routes.parameters import PRIVATE, read_format, read_parameters
+from gateway.http.spreadsheet import CSV_TYPE
+from gateway.store.entry_reader import EntryReader, advance
+
+router = APIRouter()
+
+_PARAMETERS = ("from", "to", "kind", "key", "model", "route", "request_id")
+_PAGES = ("limit", "after", "format")
+
+
+@router.get("/entries")
+async def list_entries(request: Request, key: AuthenticatedKey, services: Services) -> Response:
+    """A page of entries as JSON, or all of them as CSV."""
+    given = read_parameters(request, (*_PARAMETERS, *_PAGES))
+    form = read_format(request, given)
+    is_whole = form == "csv" and "limit" not in given
+    reader = EntryReader(key.live.account_id, _read_query(given), is_whole=is_whole)
+
+    async def read_next() -> list[EntryLine] | None:
+        # Each slice has its turn among the reads of all accounts.
+        try:
+            return await services.reads.read(key.caller.holder, advance, reader)
+        except QueryError as error:
+            raise InvalidRequest(str(error), param=error.parameter) from None
+
+    lines = await read_next()
+    if form == "csv":
+
+        async def parts() -> AsyncIterator[bytes]:
+            some = lines
+            yield entries_csv_head()
+            while some is not None:
+                yield entries_csv(some)
+                some = await read_next()
+
+        return StreamingResponse(parts(), headers=PRIVATE, media_type=CSV_TYPE)
+    found: list[EntryLine] = []
+    # Nobody reads on for one who left.
+    while lines is not None and not await request.is_disconnected():
+        found += lines
+        lines = await read_next()
+    last_id = reader.last_id if reader.has_more else None
+    body = entries_json(key.live.account, found, has_more=reader.has_more, last_id=last_id)
+    return Response(body, headers=PRIVATE, media_type="application/json")
+
+
+def _read_query(given: dict[str, str]) -> EntryQuery:
+    names = {"from": "begin", "to": "end"}
+    try:
+        return read_entry_query(**{names.get(name, name): given[name] for name in given})
+    except PeriodError as error:
+        raise InvalidRequest(str(error), param=error.parameter) from None
