@@ -69,9 +69,15 @@ class Profile(Struct, frozen=True, kw_only=True):
     tool_name: re.Pattern[str] = _TOOL_NAME
     #: the longest id of a call that chat takes
     call_id_length_max: int | None = None
+    #: an id of a call is just so many letters and digits in chat
+    call_id_length: int | None = None
+    #: the model answers the results of its calls before anyone else speaks
+    answers_results: bool = False
     reasoning_member: Literal["reasoning_content", "reasoning"] = "reasoning_content"
     #: tool schemas are restricted to Moonshot's subset of JSON Schema
     moonshot_schema: bool = False
+    #: a tool's schema is one object: no choice and no union at its root
+    plain_schema_root: bool = False
     #: the way to continue an assistant message at the end; None refuses it
     prefill_member: Literal["partial", "prefix", "continue_final_message"] | None = None
     #: an output format is refused beside tools
@@ -194,6 +200,7 @@ CLAUDE = Profile(
     reasoning_signed=True,
     takes_whole="messages",
     tool_name=re.compile(r"[a-zA-Z0-9_-]{1,128}"),
+    plain_schema_root=True,
 )
 
 
@@ -218,6 +225,7 @@ def _openai(name: str, **differences: object) -> Profile:
         "signatures_refused": True,
         "takes_whole": "responses",
         "call_id_length_max": 40,
+        "plain_schema_root": True,
         "takes_image_detail": True,
         "output_tokens_min": 16,
     }

@@ -8,7 +8,8 @@ upstream that is not known gets `generic`.
 Sources, each API reference, "Chat completions": console.groq.com, docs.fireworks.ai,
 docs.mistral.ai, docs.together.ai, api-docs.deepseek.com, docs.x.ai, inference-docs.cerebras.ai,
 openrouter.ai/docs; docs.vllm.ai, docs.sglang.ai, the server README of llama.cpp, lmstudio.ai/docs,
-docs.ollama.com ("OpenAI compatibility").
+docs.ollama.com ("OpenAI compatibility"). Ids of calls and the order of roles at Mistral:
+mistral-common, "Tool calling and messages"; reasoning beside calls at DeepSeek: "Thinking mode".
 """
 
 from urllib.parse import urlsplit
@@ -51,12 +52,12 @@ _PROFILES = (
     ),
     _profile_of(
         "mistral", _COMMON | _PENALTIES | {"n"}, spelling="none", reasoning_forced=False,
-        prefill_member="prefix",
+        prefill_member="prefix", call_id_length=9, answers_results=True,
     ),
     _profile_of("together", _COMMON | _PENALTIES | {"top_k", "n", "seed", "logit_bias"}),
     _profile_of(
         "deepseek", frozenset({"stop", "temperature", "top_p"}) | _PENALTIES | _LOGPROBS,
-        spelling="thinking", stop_count_max=16, sees_images=False,
+        spelling="thinking", stop_count_max=16, sees_images=False, reasoning_in_history=True,
     ),
     _profile_of(
         "xai",

@@ -8,7 +8,8 @@ import pytest
 
 from tests.simulated.talk import Talk
 
-_TOOL = {"type": "function", "name": "look", "parameters": {"type": "object"}, "strict": False}
+_ANYTHING = {"type": "object", "properties": {}}
+_TOOL = {"type": "function", "name": "look", "parameters": _ANYTHING, "strict": False}
 _CALL = {"type": "function_call", "call_id": "a", "name": "look", "arguments": "{}"}
 _OUTPUT = {"type": "function_call_output", "call_id": "a", "output": "seen"}
 _USER = {"role": "user", "content": "x"}

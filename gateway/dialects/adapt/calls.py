@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from gateway.core.profile import Profile
 from gateway.dialects.json import read_object
 
 Object = dict[str, Any]
@@ -19,6 +20,16 @@ def shorten_id(call_id: str, length_max: int | None) -> str:
     if length_max is None or len(call_id) <= length_max:
         return call_id
     return f"call_{sha256(call_id.encode()).hexdigest()[:24]}"
+
+
+def fit_id(call_id: str, profile: Profile) -> str:
+    """An id in the form that the profile takes in chat; equal ids are fitted to the same."""
+    length = profile.call_id_length
+    if length is None:
+        return shorten_id(call_id, profile.call_id_length_max)
+    if len(call_id) == length and call_id.isascii() and call_id.isalnum():
+        return call_id
+    return sha256(call_id.encode()).hexdigest()[:length]
 
 
 def read_arguments(arguments: str) -> Object:

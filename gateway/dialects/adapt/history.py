@@ -34,6 +34,7 @@ _INTERRUPTED = "[no result: the call was interrupted]"
 NO_OUTPUT = "(no output)"
 _IMAGE_BELOW = "(see the image below)"
 _IMAGE_OMITTED = "[image omitted: this model sees no images]"
+_ANSWERED = "Done."
 _NO_REASONING = "[reasoning unavailable]"
 
 
@@ -141,6 +142,17 @@ def _result_text(result: ToolMessage, sees_images: bool) -> str:
         text = f"{text}\n{note}" if text else note
     text = text or NO_OUTPUT
     return f"Error: {text}" if result.is_error and not text.startswith("Error") else text
+
+
+def answer_results(messages: Sequence[Message]) -> list[Message]:
+    """Put words of the model between the results of its calls and the next speaker."""
+    answered: list[Message] = []
+    for message in messages:
+        is_next = isinstance(message, UserMessage | SystemMessage) and bool(answered)
+        if is_next and isinstance(answered[-1], ToolMessage):
+            answered.append(AssistantMessage(_ANSWERED))
+        answered.append(message)
+    return answered
 
 
 def fill_reasoning(messages: Sequence[Message]) -> list[Message]:

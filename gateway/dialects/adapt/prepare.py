@@ -22,7 +22,7 @@ from gateway.core.request import (
     ToolMessage,
     UserMessage,
 )
-from gateway.dialects.adapt.history import fill_reasoning, repair
+from gateway.dialects.adapt.history import answer_results, fill_reasoning, repair
 from gateway.dialects.adapt.tools import fit_choice
 from gateway.dialects.inline import newest_user_message
 
@@ -66,6 +66,8 @@ def fit_messages(request: Request, resolution: Resolution, degraded: list[str]) 
         raise no_content()
     if resolution.reasoning and profile.reasoning_in_history:
         messages = fill_reasoning(messages)
+    if profile.answers_results:
+        messages = answer_results(messages)
     return messages
 
 

@@ -8,6 +8,7 @@ from gateway.core.errors import InvalidRequest
 from gateway.core.profile import Profile
 from gateway.core.request import Request, Tool, ToolChoice
 from gateway.dialects.adapt.schema import normalise
+from gateway.dialects.adapt.schema_root import COMBINED, flatten
 
 Object = dict[str, Any]
 
@@ -59,12 +60,27 @@ def fit_parameters(tool: Tool, profile: Profile) -> Raw | Object:
     Arguments are always an object, so its schema is one where it does not name its type.
     """
     given = tool.parameters or _ANY_PARAMETERS
+    if profile.plain_schema_root and not COMBINED.isdisjoint(given):
+        given = flatten(given)
     if given.get("type") != "object" or not isinstance(given.get("properties"), dict):
         properties = given.get("properties")
         fitted = {**given, "type": "object"}
         fitted["properties"] = properties if isinstance(properties, dict) else {}
         given = fitted
     return fit_schema(given, profile)
+
+
+def are_fit(tools: tuple[Tool, ...], profile: Profile, *, need_properties: bool) -> bool:
+    """True if the provider takes the schemas of all parameters as their client wrote them."""
+    for tool in tools:
+        given = tool.parameters
+        if given is None or given.get("type") != "object":
+            return False
+        if need_properties and not isinstance(given.get("properties"), dict):
+            return False
+        if profile.plain_schema_root and not COMBINED.isdisjoint(given):
+            return False
+    return True
 
 
 def fit_schema(schema: Object, profile: Profile) -> Raw | Object:

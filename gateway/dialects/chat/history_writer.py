@@ -17,7 +17,7 @@ from gateway.core.request import (
     ToolMessage,
     UserMessage,
 )
-from gateway.dialects.adapt.calls import repair_arguments, shorten_id
+from gateway.dialects.adapt.calls import fit_id, repair_arguments
 from gateway.dialects.chat.signatures import write_signatures
 
 Object = dict[str, Any]
@@ -39,7 +39,7 @@ def _write(message: Message, resolution: Resolution) -> Object:
         case ToolMessage():
             return {
                 "role": "tool",
-                "tool_call_id": shorten_id(message.call_id, profile.call_id_length_max),
+                "tool_call_id": fit_id(message.call_id, profile),
                 "content": _write_parts(message.parts, profile),
             }
         case AssistantMessage():
@@ -67,7 +67,7 @@ def _with_name(written: Object, name: str | None) -> Object:
 
 def _write_call(call: ToolCall, profile: Profile) -> Object:
     return {
-        "id": shorten_id(call.id, profile.call_id_length_max),
+        "id": fit_id(call.id, profile),
         "type": "function",
         "function": {"name": call.name, "arguments": repair_arguments(call.arguments)},
     }

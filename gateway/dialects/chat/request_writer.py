@@ -59,7 +59,9 @@ def _write_messages(
     written, profile = request.written, resolution.model.profile
     if written is not None and instruction is None:
         length_max = profile.call_id_length_max
-        if resolution.reasoning and profile.reasoning_in_history:
+        if profile.call_id_length is not None or (
+            resolution.reasoning and profile.reasoning_in_history
+        ):
             length_max = 0
         if length_max is None or written.call_id_length <= length_max:
             return written.messages

@@ -10,6 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway.core.catalog import Resolution
+from gateway.core.profile import GEMINI_3
 from gateway.core.request import Request
 from gateway.dialects.adapt.names import fit_names
 from gateway.dialects.endpoint import AnswerStream, CountRoute, UpstreamRequest
@@ -54,7 +55,8 @@ class GeminiEndpoint:
 
     def prepare(self, request: Request, resolution: Resolution) -> UpstreamRequest:
         """The request as this upstream takes it; raises `InvalidRequest` for what it cannot."""
-        request, names = fit_names(request, resolution.model.profile)
+        # The dialect has one form of names, for models of every profile.
+        request, names = fit_names(request, GEMINI_3)
         outgoing = write_request(request, resolution)
         return replace(outgoing, names=names) if names else outgoing
 

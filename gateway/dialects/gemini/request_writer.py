@@ -30,6 +30,7 @@ from gateway.core.request import (
 from gateway.dialects.adapt.calls import read_arguments
 from gateway.dialects.adapt.parameters import write_parameters
 from gateway.dialects.adapt.prepare import FREE_JSON, Prepared, no_content, no_prefill, prepare
+from gateway.dialects.adapt.schema_root import COMBINED, flatten
 from gateway.dialects.adapt.tools import fit_parameters, fit_schema
 from gateway.dialects.endpoint import UpstreamRequest
 from gateway.dialects.gemini.tables import (
@@ -55,8 +56,6 @@ _BEGINNING = "(the conversation goes on)"
 _NO_SIGNATURE = "skip_thought_signature_validator"
 #: as much thinking as the model finds right
 _AS_NEEDED = -1
-#: members of a schema that mean nothing without properties
-_SHAPE = frozenset({"type", "properties", "required", "additionalProperties", "$schema", "title"})
 
 
 def write_request(request: Request, resolution: Resolution) -> UpstreamRequest:
@@ -137,12 +136,15 @@ def _write_format(
 
 
 def _write_tool(tool: Tool, profile: Profile) -> Object:
-    """A function; one without parameters must not name any."""
+    """A function; a schema has properties, and a function without parameters names none."""
     written: Object = {"name": tool.name}
     if tool.description:
         written["description"] = tool.description
     parameters = tool.parameters or {}
-    if parameters.get("properties") or parameters.keys() - _SHAPE:
+    if not parameters.get("properties") and not COMBINED.isdisjoint(parameters):
+        parameters = flatten(parameters)
+        tool = replace(tool, parameters=parameters)
+    if parameters.get("properties"):
         written["parametersJsonSchema"] = fit_parameters(tool, profile)
     return written
 

@@ -5,8 +5,11 @@ anything: the client brings back all that is needed. Source: Anthropic API refer
 matches `^[a-zA-Z0-9_-]+$`, which an upstream's `functions.read:0` does not.
 """
 
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 
+#: an id that the dialect takes
+WIRE_ID = re.compile(r"[a-zA-Z0-9_-]+")
 _PREFIX = "toolu_"
 
 

@@ -31,7 +31,7 @@ from gateway.dialects.messages.blocks import (
     read_parts,
     read_text,
 )
-from gateway.dialects.messages.call_ids import decode_call_id
+from gateway.dialects.messages.call_ids import WIRE_ID, decode_call_id
 
 #: a line that agent clients put first; it varies by request and would spoil prefix caches
 ATTRIBUTION = "x-anthropic-billing-header:"
@@ -60,7 +60,7 @@ class HistoryReader:
         self._sealer = sealer
         self._account_id = account_id
         self._degraded = degraded
-        #: places of what an upstream of the same dialect may not take as it is
+        #: places of what an upstream of the same dialect would not take as it is
         self.unknown_blocks: list[str] = []
         #: the reasoning that upstreams signed, by its sealed text in the body
         self.signed_blocks: dict[str, SignedReasoning] = {}
@@ -68,9 +68,13 @@ class HistoryReader:
     def read(self, messages: Sequence[types.MessageParam]) -> Iterator[Message]:
         """One wire message becomes none, one or several; empty ones vanish."""
         newest = newest_user_message([message.role for message in messages])
+        if messages and messages[0].role != "user":
+            self.unknown_blocks.append("messages.0.role")
         for index, message in enumerate(messages):
             path = f"messages.{index}.content"
             place = BlockContext(path, self._degraded, self.unknown_blocks, index == newest)
+            if not message.content:
+                self.unknown_blocks.append(path)
             match message.role:
                 case "user":
                     yield from self._user(message.content, place)
@@ -95,6 +99,8 @@ class HistoryReader:
         parts: list[Part] = []
         for block, inner in read_blocks(content, place):
             if isinstance(block, types.ToolResultBlock):
+                if parts or not WIRE_ID.fullmatch(block.tool_use_id):
+                    self.unknown_blocks.append(inner.path)
                 yield ToolMessage(
                     decode_call_id(block.tool_use_id),
                     tuple(read_parts(block.content, inner.inside("content", is_newest=False))),
@@ -119,7 +125,11 @@ class HistoryReader:
                 case types.RedactedThinkingBlock(data=sealed):
                     reasoning.append(self._think(None, sealed, signed_blocks))
                 case types.ToolUseBlock():
+                    if not WIRE_ID.fullmatch(block.id):
+                        self.unknown_blocks.append(inner.path)
                     calls.append(_call(block, inner))
+        if len(calls) > 1 and len({call.id for call in calls}) < len(calls):
+            self.unknown_blocks.append(place.path)
         text = "".join(texts)
         thinking = "\n\n".join(piece for piece in reasoning if piece)
         if text or thinking or calls:

@@ -22,11 +22,10 @@ from gateway.core.request import (
 )
 from gateway.dialects.adapt.calls import read_arguments
 from gateway.dialects.adapt.history import NO_OUTPUT
-from gateway.dialects.messages.call_ids import encode_call_id
+from gateway.dialects.messages.call_ids import WIRE_ID, encode_call_id
 
 Object = dict[str, Any]
 
-_CALL_ID = re.compile(r"[a-zA-Z0-9_-]+")
 _DATA_URL = re.compile(r"data:([^;,]+);base64,", re.IGNORECASE)
 _BEGINNING = "(the conversation goes on)"
 
@@ -86,7 +85,7 @@ def _call(call: ToolCall) -> Object:
 
 def _call_id(call_id: str) -> str:
     """An id in the dialect's alphabet; one from elsewhere is written in it."""
-    return call_id if _CALL_ID.fullmatch(call_id) else encode_call_id(call_id)
+    return call_id if WIRE_ID.fullmatch(call_id) else encode_call_id(call_id)
 
 
 def _part(part: Part) -> Object:

@@ -12,6 +12,7 @@ from msgspec import Raw
 
 from gateway.core.catalog import Resolution
 from gateway.core.request import RawBody, Request
+from gateway.dialects.adapt.tools import are_fit
 from gateway.dialects.endpoint import UpstreamRequest
 from gateway.dialects.json import encode
 from gateway.dialects.messages.betas import Betas
@@ -67,6 +68,8 @@ def _is_eligible(request: Request, resolution: Resolution) -> bool:
     """True if the body may stand as it is: it states of thinking what was decided, within
     the cap."""
     model, choice = resolution.model, request.reasoning
+    if not are_fit(request.tools, model.profile, need_properties=False):
+        return False
     if model.profile.takes_whole != "messages" or bool(choice.on) is not resolution.reasoning:
         return False
     limit = model.max_output_tokens

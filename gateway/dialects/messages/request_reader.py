@@ -24,7 +24,7 @@ from gateway.core.seal import Sealer
 from gateway.dialects.base import Caller, ParsedRequest
 from gateway.dialects.json import decode
 from gateway.dialects.messages.history_reader import HistoryReader, read_system
-from gateway.dialects.messages.result_pairing import pair_results
+from gateway.dialects.messages.result_pairing import follow_calls, pair_results
 from gateway.dialects.messages.token_count import estimate
 from gateway.dialects.messages.tools import read_choice, read_tools
 from gateway.dialects.messages.types import (
@@ -125,7 +125,10 @@ def _max_tokens(fields: MessagesBody) -> int:
 
 
 def _messages(fields: MessagesBody, reader: HistoryReader, degraded: list[str]) -> list[Message]:
-    messages = pair_results(reader.read(fields.messages), degraded)
+    read = list(reader.read(fields.messages))
+    if not follow_calls(read):
+        reader.unknown_blocks.append("messages")
+    messages = pair_results(read, degraded)
     if messages and isinstance(last := messages[-1], AssistantMessage):
         messages.pop()
         # Models continue a text that ends in a space badly, and Anthropic refuses it.

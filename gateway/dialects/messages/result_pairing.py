@@ -41,6 +41,16 @@ def pair_results(messages: Iterable[Message], degraded: list[str]) -> list[Messa
     return paired
 
 
+def follow_calls(messages: Iterable[Message]) -> bool:
+    """True if nothing stands between a model's message and the results that follow it."""
+    before: type[Message] | None = None
+    for kind in map(type, messages):
+        if kind is ToolMessage and before not in (AssistantMessage, ToolMessage):
+            return False
+        before = kind
+    return True
+
+
 def _close(
     paired: list[Message],
     consecutive: Sequence[AssistantMessage],

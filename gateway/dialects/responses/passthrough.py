@@ -16,12 +16,15 @@ from msgspec import Raw
 
 from gateway.core.catalog import Resolution
 from gateway.core.request import RawBody, Request, Sampling
+from gateway.dialects.adapt.tools import are_fit
 from gateway.dialects.endpoint import UpstreamRequest
+from gateway.dialects.inline import read_image_url
 from gateway.dialects.json import encode
 from gateway.dialects.passthrough import open_body
 from gateway.dialects.responses.history_reader import kind_of
 from gateway.dialects.responses.history_writer import write_sealed
 from gateway.dialects.responses.request_writer import SEALED, switch_off
+from gateway.dialects.responses.tables import CALL_ID_LENGTH_MAX
 from gateway.dialects.responses.tools import Toolbox
 from gateway.dialects.responses.types import Object, ResponsesBody
 
@@ -50,6 +53,8 @@ def pass_through(request: Request, resolution: Resolution) -> UpstreamRequest | 
         or raw_body.dialect != "responses"
         or model.profile.takes_whole != "responses"
     ):
+        return None
+    if not are_fit(request.tools, model.profile, need_properties=True):
         return None
     # Sampling that the family does not take is left out by the translation.
     if bool(request.reasoning.on) is not resolution.reasoning or request.sampling != Sampling():
@@ -99,7 +104,7 @@ def is_plain(body: ResponsesBody, own: Sequence[Object], toolbox: Toolbox) -> bo
         and body.tool_choice in (None, "auto")
         and kinds.keys() <= _KINDS
         and kinds[_CALL] == kinds[_OUTPUT]
-        and not any(item.get("namespace") or _refers(item) for item in own)
+        and not any(item.get("namespace") or _is_odd(item) for item in own)
         and all(
             bound.kind == "function" and bound.name == name
             for name, bound in toolbox.bindings.items()
@@ -107,10 +112,22 @@ def is_plain(body: ResponsesBody, own: Sequence[Object], toolbox: Toolbox) -> bo
     )
 
 
-def _refers(item: Object) -> bool:
-    """True if a part names a file that lies elsewhere, which somebody would have to fetch."""
+def _is_odd(item: Object) -> bool:
+    """True if the item would be refused as it is: a long id of a call, a part that is empty, an
+    image that is not in its plain form, a file that somebody would have to fetch."""
+    if len(str(item.get("call_id") or "")) > CALL_ID_LENGTH_MAX:
+        return True
     for content in (item.get("content"), item.get("output")):
         for part in content if isinstance(content, list) else ():
-            if isinstance(part, dict) and not _ELSEWHERE.isdisjoint(part):
+            if isinstance(part, dict) and _is_odd_part(part):
                 return True
     return False
+
+
+def _is_odd_part(part: Object) -> bool:
+    image = part.get("image_url")
+    return (
+        not _ELSEWHERE.isdisjoint(part)
+        or part.get("text") == ""
+        or (isinstance(image, str) and read_image_url(image) != image)
+    )

@@ -35,6 +35,8 @@ Object = dict[str, Any]
 #: reasoning
 _WORDS = frozenset({"temperature", "top_p", "parallel_tool_calls", "chat_template_kwargs"})
 _WORDS_OF_ALL = frozenset({"prompt_cache_key", "safety_identifier"})
+#: Moonshot's endpoint takes no choice but "auto"
+_NO_CALL = "Answer without calling a tool."
 #: included, so that reasoning can come back
 SEALED = "reasoning.encrypted_content"
 
@@ -44,7 +46,11 @@ def render_request(request: Request, resolution: Resolution) -> UpstreamRequest:
     profile = resolution.model.profile
     if request.prefill:
         raise no_prefill()
-    prepared = prepare(request, resolution)
+    prepared = prepare(request, _without_force(resolution))
+    if prepared.choice is not None and prepared.choice.mode == "none" and profile.moonshot_schema:
+        prepared.choice = None
+        prepared.instructions.append(_NO_CALL)
+        prepared.degraded.append("tool_choice")
     degraded = prepared.degraded
     body: Object = {"model": resolution.model.upstream_model}
     if request.output is not None:
@@ -63,6 +69,15 @@ def render_request(request: Request, resolution: Resolution) -> UpstreamRequest:
     if request.stream:
         body["stream"] = True
     return UpstreamRequest(encode(body), request.stream, tuple(dict.fromkeys(degraded)))
+
+
+def _without_force(resolution: Resolution) -> Resolution:
+    """The same with a profile that has no forced tools, where this dialect's endpoint has none."""
+    profile = resolution.model.profile
+    if not profile.moonshot_schema or profile.forced_tool_refused:
+        return resolution
+    unforced = replace(profile, forced_tool_refused=True)
+    return replace(resolution, model=replace(resolution.model, profile=unforced))
 
 
 def _with_words(resolution: Resolution) -> Resolution:

@@ -18,8 +18,6 @@ from gateway.dialects.responses.calls import TYPED, Binding, Kind, custom_tool, 
 from gateway.dialects.responses.types import ChoiceParam, Object, ResponsesTool
 from gateway.dialects.values import TOOLS_MAX
 
-_EMPTY_SCHEMA: Object = {"type": "object", "properties": {}}
-
 
 class Toolbox:
     """The tools of one request: `tools` for the model, `bindings` to name them as the client does.
@@ -180,8 +178,7 @@ def _named(param: ResponsesTool, path: str, namespace: str | None) -> _FoundTool
         tool = custom_tool(param, name)
     else:
         # Absent means "strict where the schema allows it", which no upstream has a word for.
-        schema = param.parameters or _EMPTY_SCHEMA
-        tool = Tool(name, param.description, schema, strict=param.strict or False)
+        tool = Tool(name, param.description, param.parameters, strict=param.strict or False)
     return _FoundTool(Binding(kind, param.name, namespace), tool, path)
 
 

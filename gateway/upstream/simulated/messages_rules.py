@@ -56,6 +56,8 @@ def read_body(body: Any) -> Body:
     if not isinstance(body, dict) or not isinstance(body.get("model"), str) or not body["model"]:
         raise Refused("model: Field required")
     is_anthropic = body["model"].startswith(_ANTHROPIC)
+    if is_anthropic:
+        body = {**body, "messages": _combine(body.get("messages"))}
     unknown = sorted(body.keys() - (_ANTHROPIC_MEMBERS if is_anthropic else _MEMBERS))
     if unknown:
         raise Refused(f"{unknown[0]}: Extra inputs are not permitted")
@@ -88,6 +90,30 @@ def read_body(body: Any) -> Body:
     return chat
 
 
+def _combine(turns: Any) -> Any:
+    """Turns of one role in a row are one at Anthropic's."""
+    if not isinstance(turns, list):
+        return turns
+    combined: list[Any] = []
+    for turn in turns:
+        before = combined[-1] if combined else None
+        if (
+            not isinstance(turn, dict)
+            or not isinstance(before, dict)
+            or turn.get("role") != before.get("role")
+            or not (turn.get("content") and before.get("content"))
+        ):
+            combined.append(turn)
+        else:
+            both = [*_blocks_of(before["content"]), *_blocks_of(turn["content"])]
+            combined[-1] = {**before, "content": both}
+    return combined
+
+
+def _blocks_of(content: Any) -> list[Any]:
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
+
+
 def _read_thinking(chat: Body, body: Body) -> None:
     if "thinking" not in body:
         return
@@ -114,6 +140,8 @@ def _read_tools(chat: Body, body: Body) -> None:
         if not _NAME.match(tool["name"]):
             pattern = "^[a-zA-Z0-9_-]{1,128}$"
             raise Refused(f"tools.{index}.custom.name: String should match pattern '{pattern}'")
+        if body["model"].startswith(_ANTHROPIC) and not is_known:
+            _check_root(tool["input_schema"], f"tools.{index}.custom.input_schema")
         function = {"name": tool["name"], "parameters": tool.get("input_schema") or _NO_SCHEMA}
         chat.setdefault("tools", []).append({"type": "function", "function": function})
     choice = body.get("tool_choice")
@@ -160,7 +188,7 @@ def _read_messages(body: Body) -> list[Body]:
 
 
 def _read_blocks(content: Any, path: str) -> list[Body]:
-    blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
+    blocks = _blocks_of(content)
     if not isinstance(blocks, list) or not blocks:
         raise Refused(f"{path}: content must not be empty")
     for block in blocks:
@@ -180,7 +208,8 @@ def _read_user(blocks: list[Body], asked: set[str], path: str, takes_documents: 
                 if call_id not in asked:
                     raise Refused(f"{path}: unexpected tool_use_id {call_id} in tool_result")
                 asked = asked - {call_id}
-                inner = _read_blocks(block.get("content"), path)
+                given = block.get("content")
+                inner = [] if takes_documents and not given else _read_blocks(given, path)
                 content = "\n".join(one["text"] for one in inner if one["type"] == "text")
                 results.append({"role": "tool", "tool_call_id": call_id, "content": content})
             case "text":
@@ -230,6 +259,16 @@ def _read_call(block: Body, path: str) -> Body:
     arguments = msgspec.json.encode(block["input"]).decode()
     function = {"name": block["name"], "arguments": arguments}
     return {"id": block["id"], "type": "function", "function": function}
+
+
+def _check_root(schema: Any, path: str) -> None:
+    """Anthropic takes one object."""
+    if _object(schema, path).get("type") != "object":
+        raise Refused(f"{path}.type: Field required")
+    if schema.keys() & {"oneOf", "allOf", "anyOf"}:
+        raise Refused(
+            f"{path}: input_schema does not support oneOf, allOf, or anyOf at the top level"
+        )
 
 
 def _object(value: Any, path: str) -> Body:

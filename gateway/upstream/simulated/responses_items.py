@@ -128,7 +128,9 @@ class _SimulatedItemReader:
         call_id, output = item.get("call_id"), item.get("output")
         if call_id not in self._waiting:
             raise Refused(f"No tool call found for function call output with call_id {call_id}.")
-        if not isinstance(output, str):
+        if isinstance(output, list) and self._is_openais:
+            output = [_read_part(part, f"{path}.output") for part in output]
+        elif not isinstance(output, str):
             raise Refused(f"Invalid type for '{path}.output'.")
         self._waiting.remove(call_id)
         self.messages.append({"role": "tool", "tool_call_id": call_id, "content": output})

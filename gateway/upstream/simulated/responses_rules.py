@@ -38,6 +38,7 @@ _MOONSHOT = "kimi-"
 _OPENAI = ("gpt-", "o3", "o4")
 _WITHOUT_REASONING = "gpt-4"
 _TOOL_MEMBERS = frozenset({"type", "name", "description", "parameters", "strict"})
+_COMBINED = frozenset({"oneOf", "anyOf", "allOf", "enum", "not"})
 _CAP_MIN = 16
 _SEALED = "reasoning.encrypted_content"
 
@@ -101,6 +102,8 @@ def _read_tools(chat: Body, body: Body) -> None:
         parameters = tool.get("parameters")
         if not isinstance(parameters, dict):
             raise Refused(f"Missing required parameter: '{path}.parameters'.")
+        if is_openais(body["model"]):
+            _check_root(tool["name"], parameters)
         is_strict = tool.get("strict") and is_openais(body["model"])
         if is_strict and parameters.get("additionalProperties") is not False:
             raise Refused(
@@ -120,6 +123,18 @@ def _read_tools(chat: Body, body: Body) -> None:
         chat["tool_choice"] = choice
     else:
         raise Refused("Invalid value for 'tool_choice'.")
+
+
+def _check_root(name: str, schema: Body) -> None:
+    """OpenAI takes one object with its properties."""
+    refused = f"Invalid schema for function '{name}': "
+    if schema.get("type") != "object" or schema.keys() & _COMBINED:
+        raise Refused(
+            f"{refused}schema must have type 'object' and not have 'oneOf'/'anyOf'/'allOf'/'enum'/"
+            "'not' at the top level."
+        )
+    if not isinstance(schema.get("properties"), dict):
+        raise Refused(f"{refused}In context=(), object schema missing properties.")
 
 
 def _read_format(chat: Body, body: Body) -> None:

@@ -1,10 +1,12 @@
 """Ids of calls: as the client has them where they fit, else cut in a call and its result alike."""
 
 import json
+import re
 
 import pytest
 
 from gateway.core.upstream_profiles import ALL_PROFILES
+from gateway.dialects.adapt.calls import fit_id
 from gateway.dialects.chat.request_writer import render_request
 from tests.dialects.chat.support import HELLO, parse_call
 from tests.dialects.support import resolve
@@ -32,11 +34,21 @@ def test_a_call_and_its_result_keep_one_id(profile: str, length: int, plain: boo
     called = [call["id"] for call in sent[1]["tool_calls"]]
     assert called == [message["tool_call_id"] for message in sent[2:]]
     limit = ALL_PROFILES[profile].call_id_length_max
-    if limit is None or length <= limit:
+    if profile == "mistral":
+        assert len(set(called)) == 2
+        assert all(re.fullmatch("[a-zA-Z0-9]{9}", one) for one in called)
+    elif limit is None or length <= limit:
         assert called == ids
     else:
         assert len(set(called)) == 2
         assert all(0 < len(one) <= limit for one in called)
+
+
+def test_mistrals_own_ids_stay() -> None:
+    mistral = ALL_PROFILES["mistral"]
+    assert fit_id("D681PevKs", mistral) == "D681PevKs"
+    assert fit_id("D681Pev-s", mistral) != "D681Pev-s"
+    assert fit_id("D681Pevüs", mistral) != "D681Pevüs"
 
 
 def test_openais_models_have_the_limit() -> None:

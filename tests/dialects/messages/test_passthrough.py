@@ -244,11 +244,36 @@ def test_thinking_is_what_is_charged() -> None:
         {"messages": [user("Go"), assistant(call_block("look", "a")), user("No")]},
         {"tools": [tool("look"), {"type": "web_search_20250305", "name": "web_search"}]},
         {"tools": [tool("look"), tool("look")]},
+        {"messages": [user("Go"), assistant(), user("No")]},
+        {"messages": [assistant("Welcome."), user("Go")]},
+        {"messages": [user("Go"), assistant(call_block("look", "a:0")), user(result_block("a:0"))]},
+        {"messages": [user("Go"), assistant(call_block("look", "a")), user("No"),
+                      user(result_block("a"))]},
+        {"messages": [user("Go"), assistant(call_block("look", "a")),
+                      user({"type": "text", "text": "No"}, result_block("a"))]},
+        {"messages": [user("Go"), assistant(call_block("look", "a"), call_block("see", "a")),
+                      user(result_block("a"), result_block("a"))]},
     ],
-    ids=["system", "unknown", "blank", "no result", "hosted tool", "one tool twice"],
-)
+    ids=["system", "unknown", "blank", "no result", "hosted tool", "one tool twice", "empty",
+         "an assistant first", "a sign in an id", "words before a result",
+         "a text before a result", "an id twice"],
+)  # fmt: skip
 def test_what_has_to_be_put_right_is_translated(changes: dict[str, Any]) -> None:
     assert parse_call(asked(user("Go")) | changes).request.raw is None
+
+
+@pytest.mark.parametrize(
+    "schema", [{}, {"properties": {}}, {"type": "object", "oneOf": [{"type": "object"}]}]
+)
+def test_a_schema_that_would_be_refused_is_translated(schema: dict[str, Any]) -> None:
+    assert prepare(asked(user("Go"), tools=[tool("look", input_schema={"type": "object"})]))
+    assert prepare(asked(user("Go"), tools=[tool("look", input_schema=schema)])) is None
+
+
+def test_results_in_any_order_go_as_they_were_written() -> None:
+    calls = assistant(call_block("look", "a"), call_block("look", "b"))
+    more = user(result_block("b"), result_block("a"), {"type": "text", "text": "Go on"})
+    assert prepare(asked(user("Go"), calls, more)) is not None
 
 
 def test_other_models_and_requests_whose_betas_nobody_listed_are_translated() -> None:

@@ -16,12 +16,14 @@ from tests.dialects.messages.support import parse_call as parse_messages
 from tests.dialects.responses.support import ALICE, BOB, SEALER, parse_call
 
 THOUGHT = SignedReasoning("Look first.", "abc", "main")
-TOOL = {"type": "function", "name": "look", "parameters": {"type": "object"}, "unheard_of": 1}
+ANYTHING = {"type": "object", "properties": {}}
+TOOL = {"type": "function", "name": "look", "parameters": ANYTHING, "unheard_of": 1}
 CALL = {"type": "function_call", "call_id": "a", "name": "look", "arguments": '{"at":  1.50}'}
 OUTPUT = {"type": "function_call_output", "call_id": "a", "output": "seen"}
 GO = {"role": "user", "content": "Go"}
 FILE = {"type": "input_file", "filename": "a.txt", "file_data": "data:text/plain;base64,YQ=="}
 IMAGE = {"type": "input_image", "image_url": "data:image/gif;base64,R0lGODlhAQABAAAAACw="}
+ODD_URL = "data:image/gif;charset=utf-8;base64,R0lGODlhAQABAAAAACw="
 #: everything that the translation would lose or change
 RICH: dict[str, Any] = {
     "model": "public",
@@ -211,3 +213,20 @@ def test_other_models_and_other_dialects_are_translated() -> None:
         pricing = Pricing(chat_credits_per_message=1)
         fleet = GatewayFleetSpec(pricing=pricing, models=[spec], upstreams=[upstream])
         assert render(request, Catalog(fleet).resolve(request)) is None
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"tools": [{"type": "function", "name": "look"}]},
+        {"tools": [{**TOOL, "parameters": {"type": "object"}}]},
+        {"tools": [{**TOOL, "parameters": {**ANYTHING, "anyOf": [ANYTHING]}}]},
+        {"input": [GO, {**CALL, "call_id": "a" * 65}, {**OUTPUT, "call_id": "a" * 65}]},
+        {"input": [{"role": "user", "content": [{"type": "input_text", "text": ""}, IMAGE]}]},
+        {"input": [{"role": "user", "content": [{**IMAGE, "image_url": ODD_URL}]}]},
+    ],
+)
+def test_what_would_be_refused_is_translated(members: dict[str, Any]) -> None:
+    assert prepare({"input": [GO], "reasoning": {"effort": "high"}, "tools": [TOOL]}) is not None
+    asked = {"input": [GO], "reasoning": {"effort": "high"}, "tools": [TOOL], **members}
+    assert prepare(asked) is None

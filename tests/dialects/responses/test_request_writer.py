@@ -173,7 +173,10 @@ def test_reasoning_is_always_reported(
         ("gpt-5.1", ToolChoice("none"), "none"),
         ("gpt-5.1", ToolChoice("required"), "required"),
         ("gpt-5.1", ToolChoice("named", "look"), {"type": "function", "name": "look"}),
-        ("kimi-k3", ToolChoice("named", "look"), "required"),
+        ("kimi-k3", ToolChoice("auto"), "auto"),
+        ("kimi-k3", ToolChoice("none"), None),
+        ("kimi-k3", ToolChoice("named", "look"), None),
+        ("kimi-k3", ToolChoice("required"), None),
         ("kimi-k2.7-code", ToolChoice("named", "look"), None),
     ],
 )
