@@ -22,8 +22,10 @@ _FREE = frozenset(
         "advanced-tool-use",
         "cache-diagnosis",
         "claude-code",
+        "compact",  # what asks for it is taken out of a body
         "computer-use",
         "context-management",
+        "dev-full-thinking",
         "effort",
         "fine-grained-tool-streaming",
         "inline-tools",
@@ -49,6 +51,25 @@ _FREE = frozenset(
         "tool-search-tool",
     }
 )
+#: betas of other routes, which SDKs may send with every request; no member here is theirs
+_ELSEWHERE = frozenset(
+    {
+        "admin-user-sign-out",
+        "agent-memory",
+        "analytics-usage-cost",
+        "ce-claude-code-managed-settings",
+        "ce-plugins",
+        "ce-user-management",
+        "dreaming",
+        "experimental-claude-tag",
+        "managed-agents",
+        "mcp-tunnels",
+        "spend-limit-reads",
+        "telemetry-destinations",
+        "webhooks",
+    }
+)
+_PASSED = _FREE | _ELSEWHERE
 #: betas that have a price of their own, and whose members in a body either go too or need no beta
 _PRICED = frozenset(
     {
@@ -95,7 +116,7 @@ def read_betas(raw_body: RawBody | None, allowed: Iterable[str]) -> Betas:
     unknown = False
     for beta in dict.fromkeys(filter(None, asked)):
         feature = _DATE.sub("", beta)
-        if feature in _FREE or any(matches(pattern, beta) for pattern in allowed):
+        if feature in _PASSED or any(matches(pattern, beta) for pattern in allowed):
             passed.append(beta)
         else:
             dropped.append(beta)

@@ -18,6 +18,7 @@ from gateway.dialects.json import encode
 from gateway.dialects.messages.betas import Betas
 from gateway.dialects.messages.history_reader import ATTRIBUTION, without_attribution
 from gateway.dialects.messages.thinking import write_signed_block
+from gateway.dialects.odd_values import object_of, objects_in, text_of
 from gateway.dialects.passthrough import Members, open_body, read_members
 
 #: its place, its speed, its tools and its payer: those are the administrator's choice; the result
@@ -34,6 +35,7 @@ _NOT_THE_CLIENTS = (
     "compaction",
 )
 
+_COMPACTS = b"compact"
 _raws = msgspec.json.Decoder(list[Raw]).decode
 _content = msgspec.json.Decoder(str | list[Raw]).decode
 _block = msgspec.json.Decoder(dict[str, Any]).decode
@@ -59,6 +61,7 @@ def pass_through(request: Request, resolution: Resolution, betas: Betas) -> Upst
     if request.safety_identifier:
         body["metadata"] = {"user_id": request.safety_identifier}
     _strip_system(body)
+    _strip_compaction(body, taken)
     body["messages"] = _unseal(_raws(body["messages"]), raw_body, resolution.model.upstream)
     headers = {"anthropic-beta": ",".join(betas.passed)} if betas.passed else {}
     return UpstreamRequest(encode(body), request.stream, tuple(taken), headers=headers)
@@ -74,6 +77,23 @@ def _is_eligible(request: Request, resolution: Resolution) -> bool:
         return False
     limit = model.max_output_tokens
     return limit is None or not choice.is_manual or (request.max_tokens or 0) <= limit
+
+
+def _strip_compaction(body: Members, taken: list[str]) -> None:
+    """Take out the edits that compact, for nobody here could read their result."""
+    management = body.get("context_management")
+    if management is None or _COMPACTS not in bytes(management):
+        return
+    members = object_of(msgspec.json.decode(management))
+    edits = [
+        edit
+        for edit in objects_in(members.get("edits"))
+        if not text_of(edit.get("type")).startswith("compact_")
+    ]
+    taken.append("context_management.compact")
+    del body["context_management"]
+    if edits:
+        body["context_management"] = {**members, "edits": edits}
 
 
 def _strip_system(body: Members) -> None:

@@ -25,25 +25,9 @@ PRICED = (
     "server-side-fallback-2026-07-01",
     "user-profiles-billing-2026-10-01",
 )
-
-UNDECIDED = {
-    "admin-user-sign-out-2026-10-08",
-    "agent-memory-2026-07-22",
-    "analytics-usage-cost-2026-08-24",
-    "ce-claude-code-managed-settings-2026-10-06",
-    "ce-plugins-2026-09-01",
-    "ce-user-management-2026-07-13",
-    "compact-2026-01-12",
-    "compact-2026-09-04",
-    "dev-full-thinking-2025-05-14",
-    "dreaming-2026-04-21",
-    "experimental-claude-tag-2026-10-21",
-    "managed-agents-2026-04-01",
-    "mcp-tunnels-2026-06-22",
-    "spend-limit-reads-2026-09-26",
-    "telemetry-destinations-2026-08-11",
-    "webhooks-2026-10-07",
-}
+#: of the newest SDK
+*_, _LITERAL = get_args(AnthropicBetaParam)
+KNOWN: tuple[str, ...] = get_args(_LITERAL)
 
 
 def read(*values: str, allowed: tuple[str, ...] = ()) -> Betas:
@@ -61,7 +45,7 @@ def test_what_has_a_price_does_not_pass_and_changes_nothing_else(beta: str) -> N
     assert found == Betas(("effort-2025-11-24",), (beta,), unknown=False)
 
 
-@pytest.mark.parametrize("beta", ["unheard-of-2031-01-01", "CONTEXT-1M-2025-08-07", "compact"])
+@pytest.mark.parametrize("beta", ["unheard-of-2031-01-01", "CONTEXT-1M-2025-08-07", "compacter"])
 def test_nothing_passes_for_being_unknown(beta: str) -> None:
     assert read(beta) == Betas((), (beta,), unknown=True)
 
@@ -86,7 +70,14 @@ def test_values_may_be_empty_or_given_twice() -> None:
     assert read() == Betas()
 
 
-def test_every_beta_that_the_sdk_knows_was_decided_on() -> None:
-    """Unknown stays what is of other routes, or gives back what no client here could read."""
-    *_, literal = get_args(AnthropicBetaParam)
-    assert {beta for beta in get_args(literal) if read(beta).unknown} == UNDECIDED
+@pytest.mark.parametrize("beta", KNOWN)
+def test_every_beta_that_the_sdk_knows_goes_natively(beta: str) -> None:
+    """The request is not translated for it; only a beta with a price stays behind."""
+    found = read(beta)
+    assert not found.unknown
+    assert found.passed + found.dropped == (beta,)
+    assert read(beta, allowed=("*",)).passed == (beta,)
+
+
+def test_the_sdk_knows_them_all() -> None:
+    assert len(KNOWN) > 50

@@ -205,6 +205,22 @@ def test_what_decides_on_the_bill_is_the_administrators() -> None:
     assert set(outgoing.degraded) == {*own, *routes, "Speed"}
 
 
+@pytest.mark.parametrize("kept", [[], [{"type": "clear_thinking_20251015", "keep": "all"}]])
+def test_an_edit_that_compacts_is_left_out(kept: list[Any]) -> None:
+    """Its result could be read by nobody here."""
+    edits = [{"type": "compact_20260112", "pause_after_compaction": True}, *kept]
+    outgoing = prepare(asked(user("Go"), context_management={"edits": edits}))
+    assert outgoing is not None
+    expected = {"edits": kept} if kept else None
+    assert json.loads(outgoing.body).get("context_management") == expected
+    assert outgoing.degraded == ("context_management.compact",)
+
+
+@pytest.mark.parametrize("management", [None, [], 5, "compact", {"edits": "compact"}])
+def test_odd_context_management_breaks_nothing(management: Any) -> None:
+    assert prepare(asked(user("Go"), context_management=management)) is not None
+
+
 def test_a_switch_that_is_given_twice_is_read_once() -> None:
     thinking = b'"thinking":{"type":"enabled","type":"disabled"}'
     body = json.dumps(asked(user("Go"), thinking="twice")).encode()
