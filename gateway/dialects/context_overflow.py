@@ -14,6 +14,8 @@ import re
 _CHARACTERS_MAX = 4000
 
 _GIVEN, _CAP, _LIMIT = r"(?P<given>\d{1,9})", r"(?P<cap>\d{1,9})", r"(?P<limit>\d{1,9})"
+#: commas and blanks that part thousands
+_GROUPS = re.compile(r"(?<=\d)[,_\u00a0\u202f](?=\d{3}(?!\d))")
 #: words between two counts
 _WORDS = r"[^0-9]{1,90}"
 
@@ -23,7 +25,7 @@ _FORMS = tuple(
     for form in (
         rf"context limit: {_GIVEN} \+ {_CAP} > {_LIMIT}",
         rf"context length (?:is|of) {_LIMIT} tokens{_WORDS}\d+ tokens \({_GIVEN} (?:in the messages"
-        rf"|of text input)(?:, \d+ of tool input)?, {_CAP} in the",
+        rf"|in your prompt|of text input)(?:, \d+ of tool input)?[,;] {_CAP} (?:in|for) the",
         rf"context length of {_LIMIT} tokens{_WORDS}\d+ tokens: {_GIVEN} tokens from the input"
         rf"{_WORDS}{_CAP}",
         rf"context length is {_LIMIT} tokens{_WORDS}{_CAP} output tokens and your prompt contains"
@@ -36,13 +38,19 @@ _FORMS = tuple(
         rf"context length is {_LIMIT} tokens{_WORDS}{_GIVEN}",
         rf"request \({_GIVEN} tokens\) exceeds the available context size \({_LIMIT}",
         rf"n_keep: {_GIVEN} ?>= ?n_ctx: {_LIMIT}",
-        rf"token count \({_GIVEN}\) exceeds the maximum number of tokens allowed \({_LIMIT}",
+        rf"token count \(?{_GIVEN}\)? exceeds the maximum number of tokens allowed \(?{_LIMIT}",
         rf"prompt length is {_LIMIT} but the request contains {_GIVEN}",
         rf"token count of {_GIVEN} exceeds the limit of {_LIMIT}",
         rf"token limit: {_LIMIT} \(requested: {_GIVEN}",
         rf"contains {_GIVEN} tokens(?: and \d+ draft tokens)?, too large for model with {_LIMIT}",
         rf"\(length {_GIVEN}\) is longer than the maximum model length of {_LIMIT}",
         rf"input (?:length )?\({_GIVEN}(?: tokens)?\) (?:exceeds|is longer){_WORDS}\({_LIMIT}",
+        rf"input length {_GIVEN} exceeds the maximum (?:input |context |allowed )?length(?: of)?"
+        rf" {_LIMIT}",
+        rf"has {_GIVEN}(?: input)? tokens{_WORDS}context (?:window|length|size) (?:is|of) {_LIMIT}",
+        rf"context (?:length|window|limit) exceeded: {_GIVEN}(?: tokens)? > {_LIMIT}",
+        rf"tokens {_GIVEN} exceeds? (?:the )?max(?:imum)? context length(?: of)? {_LIMIT}",
+        rf"limit of {_LIMIT} tokens\. Your messages resulted in {_GIVEN}",
         rf"less than {_LIMIT} tokens\. Given: {_GIVEN}",
         rf"first {_GIVEN} tokens{_WORDS}context length of only {_LIMIT}",
         rf"Current length is {_GIVEN} while limit is {_LIMIT}",
@@ -60,7 +68,8 @@ _WORDS_ALONE = re.compile(
     r"exceeded model token limit|maximum context length|input token length too long"
     r"|context_length_exceeded|prompt is too long|input is too long for|longer than the model's"
     r" context|exceed_context_size|exceeds the (?:available )?context|context window exceeds"
-    r"|model_max_prompt_tokens_exceeded|ContextWindowExceeded|reduce the length of the messages"
+    r"|model_max_prompt_tokens_exceeded|ContextWindowExceeded|context_window_exceeded"
+    r"|context (?:length|window) exceeded|reduce the length of the messages"
     r"|input token count exceeds|prompt 超长",
     re.IGNORECASE,
 )
@@ -71,7 +80,7 @@ def read_overflow(message: str) -> dict[str, int] | None:
 
     None where it is about something else.
     """
-    message = message[:_CHARACTERS_MAX]
+    message = _GROUPS.sub("", message[:_CHARACTERS_MAX])
     for form in _FORMS:
         if found := form.search(message):
             counts = found.groupdict()

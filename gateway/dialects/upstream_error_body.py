@@ -6,9 +6,15 @@
                                       Ollama, LM Studio; xAI; TGI
 {"message": "…"}, {"detail": "…"}, {"detail": [{loc, msg}]}, {"title", "detail"}
                                       Bedrock, vLLM, Mistral; FastAPI; RFC 9457
-[{"error": {…}}]                      Google's OpenAI-compatible routes
+[{"error": {…}}], {"errors": [{…}]}, {"error": [{…}]}
+                                      Google's OpenAI-compatible routes; GraphQL and JSON:API
+{"error": {"message": "{\"error\": …}"}}
+                                      gateways, which wrap the words of whom they asked
+data: {"error": {…}}                  engines that had begun a stream
+no healthy upstream                   proxies, in plain text
 """
 
+import re
 from typing import Any
 
 import msgspec
@@ -16,12 +22,22 @@ import msgspec
 #: complaints of one body that are named
 _COMPLAINTS_MAX = 5
 _KINDS = ("type", "code", "status", "error_type", "__type")
-#: routers hand on the words of the provider behind them
+#: members that hold a sentence
+_SENTENCES = ("message", "detail", "msg", "title", "description")
+#: routers pass on the words of the provider behind them
 _WORDLESS = "Provider returned error"
+#: errors in errors that are opened
+_DEPTH_MAX = 3
+#: plain text begins with none of these: a page, or JSON that was cut
+_NO_TEXT = ("<", "{", "[")
+_EVENT = b"data:"
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+#: beginnings of words in a name in camel case
+_HUMPS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
 class ErrorBody(msgspec.Struct, frozen=True):
-    """`kind` is type and codes in one lower-case string; empty where the body has none."""
+    """`kind` is type and codes in one string, in snake case; empty where the body has none."""
 
     kind: str = ""
     message: str = ""
@@ -32,37 +48,70 @@ class ErrorBody(msgspec.Struct, frozen=True):
 
 
 def read_body(body: bytes) -> ErrorBody:
-    """The error of a body; an empty one for what is no JSON."""
+    """The error of a body in JSON, in an event or in plain text; an empty one for a page."""
+    body = body.removeprefix(_BYTE_ORDER_MARK)
     try:
         return read_object(msgspec.json.decode(body))
     except (ValueError, RecursionError):
-        return ErrorBody()
+        return _read_event(body) or ErrorBody(message=_plain_text(body))
 
 
-def read_object(value: Any) -> ErrorBody:
+def _read_event(body: bytes) -> ErrorBody | None:
+    """The error of the first event, where the body is a stream all the same."""
+    for line in body.splitlines()[:_COMPLAINTS_MAX] if _EVENT in body else ():
+        if line.startswith(_EVENT):
+            try:
+                return read_object(msgspec.json.decode(line.removeprefix(_EVENT)))
+            except (ValueError, RecursionError):
+                return None
+    return None
+
+
+def _plain_text(body: bytes) -> str:
+    try:
+        text = " ".join(body.decode().split())
+    except ValueError:
+        return ""
+    return "" if text.startswith(_NO_TEXT) or not text.isprintable() else text
+
+
+def read_object(value: Any, depth: int = _DEPTH_MAX) -> ErrorBody:
     """The error of decoded JSON."""
     if isinstance(value, list):
         value = value[0] if value else None
     if not isinstance(value, dict):
         return ErrorBody()
     error = value.get("error")
+    if error is None and not _message(value):
+        error = value.get("errors")
+    if isinstance(error, list):
+        error = error[0] if error else None
     if isinstance(error, str):
-        return ErrorBody(_kind(value), error)
-    if not isinstance(error, dict):
+        error = {**{name: value.get(name) for name in _KINDS}, "message": error}
+    elif not isinstance(error, dict):
         error = value
-    message = _message(error)
-    if message.startswith(_WORDLESS):
-        message = _inner_message(error) or message
-    return ErrorBody(_kind(error), message, _retry_after(error), _counts(error))
+    read = ErrorBody(_kind(error), _message(error), _retry_after(error), _counts(error))
+    inner = _inner_error(error, read.message, depth - 1) if depth else ErrorBody()
+    if not inner.message:
+        return read
+    kind = " ".join(filter(None, [read.kind, inner.kind]))
+    return ErrorBody(
+        kind,
+        inner.message,
+        read.retry_after_seconds or inner.retry_after_seconds,
+        read.counts or inner.counts,
+    )
 
 
 def _kind(error: dict[str, Any]) -> str:
+    """`RateLimitError` is `rate_limit_error`."""
     named = (error.get(name) for name in _KINDS)
-    return " ".join(str(one) for one in named if one and isinstance(one, str | int)).lower()
+    kind = " ".join(str(one) for one in named if one and isinstance(one, str | int))
+    return _HUMPS.sub("_", kind).lower()
 
 
 def _message(error: dict[str, Any]) -> str:
-    for name in ("message", "detail", "msg", "title"):
+    for name in _SENTENCES:
         value = error.get(name)
         if isinstance(value, dict):
             value = value.get("detail", value.get("message"))
@@ -82,13 +131,24 @@ def _complaint(value: Any) -> str:
     return ": ".join(filter(None, [".".join(map(str, steps[:8])), value["msg"]]))
 
 
-def _inner_message(error: dict[str, Any]) -> str:
-    """The words of the provider behind a router, in `metadata.raw`."""
-    metadata = error.get("metadata")
-    raw = metadata.get("raw") if isinstance(metadata, dict) else None
+def _inner_error(error: dict[str, Any], message: str, depth: int) -> ErrorBody:
+    """The error of the provider behind a router: in `metadata.raw`, or all of a message is JSON.
+
+    What a message only holds somewhere may be the client's own words, and decides on nothing.
+    """
+    raw: Any = message
+    if message.startswith(_WORDLESS):
+        metadata = error.get("metadata")
+        raw = metadata.get("raw") if isinstance(metadata, dict) else None
     if not isinstance(raw, str):
-        return ""
-    return read_body(raw.encode(errors="replace")).message or raw
+        return read_object(raw, depth)
+    words = ErrorBody(message=raw if raw != message else "")
+    if not raw.lstrip().startswith(("{", "[")):
+        return words
+    try:
+        return read_object(msgspec.json.decode(raw), depth)
+    except (ValueError, RecursionError):
+        return words
 
 
 def _retry_after(error: dict[str, Any]) -> float | None:

@@ -36,34 +36,39 @@ _RETRY_AFTER_SECONDS_MAX = 3600.0
 
 #: kinds, in lower case
 _FILTERED = (
-    "content_filter", "contentpolicyviolation", "content_policy_violation", "invalid_prompt",
-    "data_inspection_failed", "sensitive_words_detected",
+    "content_filter", "content_policy_violation", "invalid_prompt", "data_inspection_failed",
+    "sensitive_words_detected", "responsible_ai_policy_violation", "moderation_blocked",
+    "prohibited_content",
 )  # fmt: skip
 _OVERLOADED = (
     "engine_overloaded", "rate_limit", "overloaded", "server_unavailable", "resource_exhausted",
     "throttling", "limit_requests", "model_rate_limit", "service_tier_capacity_exceeded",
+    "too_many_requests", "slow_down", "service_unavailable",
 )  # fmt: skip
 _MISCONFIGURED = (
     "exceeded_current_quota", "insufficient_quota", "insufficient_user_quota", "billing",
-    "insufficient_balance", "budget_exceeded", "arrearage", "authentication",
-    "unauthenticated", "unauthorized", "invalid_api_key", "incorrect_api_key", "api_key_invalid",
-    "permission_denied", "accessdenied", "resource_not_found", "model_not_found", "invalid_model",
-    "model_decommissioned", "deploymentnotfound", "operationnotsupported",
+    "insufficient_balance", "insufficient_credits", "budget_exceeded", "arrearage",
+    "authentication", "unauthenticated", "unauthorized", "invalid_api_key", "incorrect_api_key",
+    "api_key_invalid", "permission_denied", "permission_error", "access_denied",
+    "resource_not_found", "model_not_found", "not_found_error", "invalid_model",
+    "model_decommissioned", "deployment_not_found", "operation_not_supported",
 )  # fmt: skip
+_TOO_LARGE = ("request_too_large", "payload_too_large")
 #: Zhipu's numbers, which stand for the whole code
 _FILTERED_CODES, _MISCONFIGURED_CODES = frozenset({"1301"}), frozenset({"1113", "1211"})
-_TIMED_OUT = ("deadline_exceeded",)
+#: Google's, which stands for the whole code too
+_OVERLOADED_CODES = frozenset({"unavailable"})
+_TIMED_OUT = ("deadline_exceeded", "timeout_error")
 #: ends of the names of errors
 _ERRORS = ("error", "Error", "Exception")
 #: members that may hold the status
 _NUMBERS = ("code", "http_code", "status", "status_code", "statusCode")
 #: an error in an answer has no status: its names -> the one that it would have had
 _STATUSES = (
-    ("invalid_request", 400), ("bad_request", 400), ("badrequest", 400), ("invalid_argument", 400),
+    ("invalid_request", 400), ("bad_request", 400), ("invalid_argument", 400),
     ("invalid_value", 400), ("invalid_parameter", 400), ("failed_precondition", 400),
-    ("out_of_range", 400), ("validation", 400), ("unprocessable", 422), ("too_large", 413),
-    ("permission", 403), ("not_found", 404), ("slow_down", 503), ("unavailable", 503),
-    ("overloaded", 503), ("too_many_requests", 429), ("timeout", 504),
+    ("out_of_range", 400), ("validation", 400), ("unprocessable", 422), ("permission", 403),
+    ("not_found", 404), ("timeout", 504),
 )  # fmt: skip
 
 #: sentences by which providers mean the same with a status or a kind of another meaning
@@ -80,7 +85,7 @@ _MISCONFIGURED_WORDS = re.compile(
     r"|user location is not supported|the provided model identifier is invalid|model not exist"
     r"|invocation of model id \S{1,256} with on-demand throughput isn.t supported"
     r"|\S{1,256} is not a valid model id|\{'error': '/chat/completions: invalid model name passed"
-    r"|insufficient balance)",
+    r"|insufficient (?:balance|credits))",
     re.IGNORECASE,
 )
 #: parts that a router lacks for this request, with the status of a missing model
@@ -124,7 +129,8 @@ def _classify(
         return ContentFiltered(message or "The upstream's content filter refused the request.")
     if status in (400, 413, 422) and (overflow := _overflow(body, message)):
         return overflow
-    if status == 413 or (status == 429 and _NEVER_FITS.search(message)):
+    never_fits = status == 429 and _NEVER_FITS.search(message)
+    if status == 413 or never_fits or _holds(kind, _TOO_LARGE):
         return RequestTooLarge(message or "The request is too large for the upstream.")
     if _ABOUT_THE_REQUEST.search(message):
         return InvalidRequest(message)
@@ -133,7 +139,7 @@ def _classify(
             "The upstream refuses this gateway's credential, quota or model; the administrator "
             "must look at its configuration."
         )
-    if _holds(kind, _OVERLOADED) or status in (429, 498, 503, 529):
+    if _holds(kind, _OVERLOADED, _OVERLOADED_CODES) or status in (429, 498, 503, 529):
         return UpstreamOverloaded(
             "The upstream is overloaded; try again later.", retry_after_seconds=retry_after_seconds
         )

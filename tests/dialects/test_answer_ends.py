@@ -15,6 +15,7 @@ from gateway.core.errors import (
     UpstreamMisconfigured,
     UpstreamOverloaded,
 )
+from gateway.dialects.chat.answer_stream import ChatStream
 from tests.dialects.answers import (
     AT,
     GEMINI_EVENTS,
@@ -30,6 +31,7 @@ from tests.dialects.answers import (
     with_value,
 )
 from tests.dialects.clients import DIALECTS, REASONS, Object
+from tests.dialects.support import chunk, stream
 
 
 def ending(upstream: str, word: Any) -> tuple[Any, list[Object]]:
@@ -135,11 +137,15 @@ ERRORS: list[tuple[Any, type[FaregateError]]] = [
 ]
 
 
+def _name(value: Any) -> str:
+    return value.__name__ if isinstance(value, type) else json.dumps(value)
+
+
 @pytest.mark.parametrize("upstream", READERS)
 @pytest.mark.parametrize(
     ("error", "expected"),
     ERRORS,
-    ids=lambda value: json.dumps(value) if not isinstance(value, type) else value.__name__,
+    ids=_name,
 )
 def test_an_error_in_a_good_answer(
     upstream: str, error: Any, expected: type[FaregateError]
@@ -152,6 +158,19 @@ def test_an_error_in_a_good_answer(
     assert type(caught.value) is expected
     with pytest.raises(UpstreamBroken):
         streamed(upstream, [*BEGUN[upstream], error])
+
+
+@pytest.mark.parametrize(("error", "expected"), ERRORS, ids=_name)
+def test_an_error_in_a_good_chat_answer(error: Any, expected: type[FaregateError]) -> None:
+    with pytest.raises(FaregateError) as caught:
+        ChatStream(1, None).answer(json.dumps(error).encode())
+    assert type(caught.value) is expected
+    if isinstance(error, dict):
+        first, later = ChatStream(1, None), ChatStream(1, None)
+        assert not first.feed(stream(error))
+        assert type(first.failure) is expected
+        assert later.feed(stream(chunk({"content": "a"}), error))
+        assert type(later.failure) is UpstreamBroken
 
 
 def test_what_no_event_brought_is_in_the_end() -> None:

@@ -38,22 +38,22 @@ WEATHER = {
 CALLS = '!tool get_weather {"location": "San Francisco, CA"}\nWhat\'s the weather?'
 
 
-def said(role: str, content: Any) -> dict[str, Any]:
+def message(role: str, content: Any) -> dict[str, Any]:
     return {"type": "message", "role": role, "content": content}
 
 
 #: the suite's name of a case, its body, and the kind of the item that answers
 CASES: dict[str, tuple[dict[str, Any], str]] = {
-    "basic-response": ({"input": [said("user", "Say hello in exactly 3 words.")]}, "message"),
+    "basic-response": ({"input": [message("user", "Say hello in exactly 3 words.")]}, "message"),
     "system-prompt": (
-        {"input": [said("system", "You are a pirate."), said("user", "Say hello.")]},
+        {"input": [message("system", "You are a pirate."), message("user", "Say hello.")]},
         "message",
     ),
-    "tool-calling": ({"input": [said("user", CALLS)], "tools": [WEATHER]}, "function_call"),
+    "tool-calling": ({"input": [message("user", CALLS)], "tools": [WEATHER]}, "function_call"),
     "image-input": (
         {
             "input": [
-                said(
+                message(
                     "user",
                     [
                         {"type": "input_text", "text": "What do you see?"},
@@ -67,9 +67,9 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     "multi-turn": (
         {
             "input": [
-                said("user", "My name is Alice."),
-                said("assistant", "Hello Alice! How can I help you today?"),
-                said("user", "What is my name?"),
+                message("user", "My name is Alice."),
+                message("assistant", "Hello Alice! How can I help you today?"),
+                message("user", "What is my name?"),
             ]
         },
         "message",
@@ -77,7 +77,7 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     "file-input": (
         {
             "input": [
-                said(
+                message(
                     "user",
                     [
                         {"type": "input_text", "text": "Summarize."},
@@ -95,12 +95,15 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "file-search": (
         {
-            "input": [said("user", "Search.")],
+            "input": [message("user", "Search.")],
             "tools": [WEATHER, {"type": "file_search", "vector_store_ids": ["vs_1"]}],
         },
         "message",
     ),
-    "web-search": ({"input": [said("user", "Go.")], "tools": [{"type": "web_search"}]}, "message"),
+    "web-search": (
+        {"input": [message("user", "Go.")], "tools": [{"type": "web_search"}]},
+        "message",
+    ),
 }
 
 
@@ -147,7 +150,7 @@ def test_function_call_roundtrip(gateway: GatewayProcess, stream: bool) -> None:
     """A call by a named choice, and its result by `previous_response_id`."""
     choice = {"type": "function", "name": "get_weather"}
     first = ask(
-        gateway, stream=stream, input=[said("user", CALLS)], tools=[WEATHER], tool_choice=choice
+        gateway, stream=stream, input=[message("user", CALLS)], tools=[WEATHER], tool_choice=choice
     )
     [call] = [item for item in first["output"] if item["type"] == "function_call"]
     assert json.loads(call["arguments"]) == {"location": "San Francisco, CA"}
@@ -187,13 +190,13 @@ def test_an_unknown_previous_response(gateway: GatewayProcess) -> None:
         {"type": "compaction_trigger"},
         {"type": "compaction", "id": "cmp_1", "encrypted_content": "x"},
         {"type": "of_the_future", "payload": [1]},
-        {**said("assistant", "Let me look."), "phase": "commentary"},
-        {**said("assistant", [{"type": "of_the_future"}]), "phase": "final_answer"},
+        {**message("assistant", "Let me look."), "phase": "commentary"},
+        {**message("assistant", [{"type": "of_the_future"}]), "phase": "final_answer"},
     ],
     ids=lambda item: f"{item['type']} {item.get('phase', '')}",
 )
 def test_what_the_family_added_lately_breaks_no_turn(
     gateway: GatewayProcess, item: dict[str, Any], stream: bool
 ) -> None:
-    items = [said("user", "Hi"), item, said("user", "Go on.")]
+    items = [message("user", "Hi"), item, message("user", "Go on.")]
     assert ask(gateway, stream=stream, input=items)["output"]

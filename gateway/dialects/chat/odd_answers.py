@@ -23,6 +23,7 @@ from gateway.dialects.odd_values import (
     read_parts,
     text_of,
 )
+from gateway.dialects.upstream_errors import find_error
 
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
@@ -43,6 +44,8 @@ class Straightener:
         Raises `ValueError` for what is no object, and as the encoder does for numbers too large.
         """
         answer = _decode(data)
+        if (error := find_error(answer, ("choices",))) is not None:
+            answer = {"error": error}
         if not isinstance(answer, dict):
             raise ValueError("an object was expected")
         created = number_of(answer.get("created"), _CREATED_MAX) or self._created
