@@ -44,7 +44,8 @@ class AnswerReader:
 
     `names` are the client's names of tools by those that the upstream got in their place.
     `has_begun`: an error from here on is an answer that broke off. `ended`: nothing more is read.
-    `complete`: the provider stated the answer's end and its reason.
+    `complete`: the provider stated the answer's end and its reason; `unknown_reason` is its word
+    for that, where nobody knows it.
     """
 
     #: an event has this member, if it is no error
@@ -59,6 +60,7 @@ class AnswerReader:
         self.has_begun = False
         self.ended = False
         self.complete = False
+        self.unknown_reason: str | None = None
         self._upstream = upstream
         self._credential = credential
         self._names = names or {}
@@ -153,6 +155,8 @@ class AnswerReader:
         known = text_of(word)
         if known in FAILED:
             raise self._broken(known)
+        if known and known not in FINISH_REASONS:
+            self.unknown_reason = known
         return FINISH_REASONS.get(known, unknown)
 
     def _finish(self, reason: FinishReason, sequence: Any, usage: Usage | None) -> list[Event]:

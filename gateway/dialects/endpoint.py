@@ -68,6 +68,10 @@ class AnswerStream(Protocol):
     failure: FaregateError | None
 
     @property
+    def unknown_reason(self) -> str | None:
+        """The word for why the answer ended, where nobody knows it and it counts as `stop`."""
+
+    @property
     def complete(self) -> bool: ...
 
     @property

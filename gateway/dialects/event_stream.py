@@ -52,6 +52,10 @@ class EventStream:
         return self._reader.usage
 
     @property
+    def unknown_reason(self) -> str | None:
+        return self._reader.unknown_reason
+
+    @property
     def complete(self) -> bool:
         """True if the upstream stated the end and its reason."""
         return self._reader.complete

@@ -40,6 +40,8 @@ from gateway.upstream.failover import Failover, Rendering
 
 _log = logging.getLogger(__name__)
 
+#: characters of an upstream's word in the log
+_REASON_SHOWN_MAX = 64
 #: shown for a client that left, as the logs of many servers do
 _STATUS_CLIENT_GONE = 499
 
@@ -75,6 +77,8 @@ class Flow:
         self._observer = observer
         self._memory = memory
         self._open: dict[str, RequestState] = {}
+        #: models that ended an answer in a way that nobody knows
+        self._unknown_reasons: set[str] = set()
         self.throttle = RefusalThrottle()
 
     def open_requests(self) -> set[str]:
@@ -227,8 +231,22 @@ class Flow:
         if state.degraded and state.phase == "dispatched":
             for feature in {feature_of(name) for name in state.degraded}:
                 metrics.degraded(labels.model, feature)
+        if state.unknown_reason is not None:
+            self._note_unknown_reason(labels.model, state.unknown_reason)
         if self._observer is not None:
             self._observer.end(state.span, state.status, state.fields)
+
+    def _note_unknown_reason(self, model: str, reason: str) -> None:
+        """Count an answer whose end nobody knows, and log the first one of a model."""
+        self._metrics.ended_unknown(model)
+        if model not in self._unknown_reasons:
+            self._unknown_reasons.add(model)
+            _log.warning(
+                "model %s: an answer ended with '%s', which is not known and counts as a good end; "
+                "faregate_unknown_finish_reasons_total counts further ones",
+                model,
+                reason[:_REASON_SHOWN_MAX],
+            )
 
     def _passed_on(self, state: RequestState) -> dict[str, str]:
         """The headers by which the upstream goes on with the client's trace, or with ours."""

@@ -102,9 +102,10 @@ class Relay:
             chunks = await reply.read(pass_on)
         permit.complete()
         state.usage = reply.usage
+        state.unknown_reason = reply.reader.unknown_reason
         # All content is with the client: it has paid, also if the rest fails.
         self._billing.end(state)
-        await connection.send_all(await renderer.close(reply.usage))
+        await connection.send_all(await renderer.close(state.usage))
         await connection.finish()
 
     async def _answer(
@@ -115,6 +116,7 @@ class Relay:
         self._begin(state, permit)
         permit.complete()
         state.usage = answer.usage
+        state.unknown_reason = reply.reader.unknown_reason
         body = await renderer.complete(answer)
         self._billing.end(state)
         await state.connection.answer(200, JSON + state.headers(), body)

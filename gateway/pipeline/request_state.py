@@ -110,6 +110,7 @@ class RequestState:
         "series",
         "span",
         "status",
+        "unknown_reason",
         "upstream",
         "usage",
     )  # fmt: skip
@@ -138,6 +139,8 @@ class RequestState:
         self.balance: int | None = None
         self.degraded: tuple[str, ...] = ()
         self.usage: Usage | None = None
+        #: its upstream's word for why the answer ended, where nobody knows it
+        self.unknown_reason: str | None = None
         #: seconds from the request's head to the first byte of content
         self.first_byte_seconds: float | None = None
         #: its span, where there is a collector

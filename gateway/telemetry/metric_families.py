@@ -19,6 +19,10 @@ COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
         "Requests of which a feature was dropped, as nobody here offers it.",
         ("model", "feature"),
     ),
+    "unknown_finish_reasons": (
+        "Answers that ended for a reason nobody knows, which counts as a good end.",
+        ("model",),
+    ),
     "upstream_requests": (
         "Requests sent to an upstream, by HTTP status or by the kind of failure.",
         ("upstream", "code"),

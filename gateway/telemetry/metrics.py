@@ -101,6 +101,10 @@ class Metrics(Collector):
         """All usage that there was is counted."""
         self._usage_counted.set(time())
 
+    def ended_unknown(self, model: str) -> None:
+        """An answer ended for a reason that nobody knows."""
+        self._counters["unknown_finish_reasons"].of(model).add(1)
+
     def cut(self, reason: str) -> None:
         """A connection of a client was cut, or not taken."""
         self._counters["cut_connections"].of(reason).add(1)

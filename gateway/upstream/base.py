@@ -9,11 +9,15 @@ from gateway.core.events import Usage
 from gateway.core.request import Request
 from gateway.core.shares import Holder
 from gateway.dialects.base import Completion
-from gateway.dialects.endpoint import PassOn, UpstreamChunk, UpstreamRequest
+from gateway.dialects.endpoint import AnswerStream, PassOn, UpstreamChunk, UpstreamRequest
 
 
 class UpstreamResponse(Protocol):
     """An upstream's answer whose status was good."""
+
+    @property
+    def reader(self) -> AnswerStream:
+        """The part that reads it, and knows how it ended."""
 
     async def read(self, pass_on: PassOn | None = None) -> list[UpstreamChunk]:
         """The next chunks of a stream, at least one; an empty list at its complete end.

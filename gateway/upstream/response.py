@@ -32,14 +32,14 @@ class HttpUpstreamResponse(Struct, frozen=True, eq=False):
     """Reads one response; see `gateway.upstream.base.UpstreamResponse`."""
 
     _response: HttpResponse
-    _reader: AnswerStream
+    reader: AnswerStream
 
     @property
     def usage(self) -> Usage | None:
-        return self._reader.usage
+        return self.reader.usage
 
     async def read(self, pass_on: PassOn | None = None) -> list[UpstreamChunk]:
-        reader = self._reader
+        reader = self.reader
         divert = None if pass_on is None else partial(reader.hand_over, pass_on)
         while reader.failure is None and not reader.ended:
             data = await self._receive_or_end(divert)
@@ -56,7 +56,7 @@ class HttpUpstreamResponse(Struct, frozen=True, eq=False):
         try:
             return await self._receive(divert)
         except UpstreamError:
-            if self._reader.needs_no_more:
+            if self.reader.needs_no_more:
                 return b""
             raise
 
@@ -66,18 +66,18 @@ class HttpUpstreamResponse(Struct, frozen=True, eq=False):
             body = await self.read_body(ANSWER_BYTES_MAX)
         size = len(body)
         if size < LARGE_BYTES:
-            answer = self._reader.answer(body)
+            answer = self.reader.answer(body)
         else:
             answer = await worker_thread.run(holder, size, partial(self._read_large, body))
-        if not self._reader.complete:
+        if not self.reader.complete:
             raise UpstreamBroken("The upstream's answer has no finish reason for every choice.")
-        self._reader.ended = True
+        self.reader.ended = True
         return answer
 
     def _read_large(self, body: bytes) -> Completion:
         if not is_bounded(body, ANSWER_VALUES_MAX):
             raise UpstreamBroken("The upstream's answer holds too many values.")
-        return self._reader.answer(body)
+        return self.reader.answer(body)
 
     async def read_body(self, bytes_max: int) -> bytes:
         """The whole body; raises `UpstreamBroken` when it is larger than `bytes_max`."""
@@ -107,4 +107,4 @@ class HttpUpstreamResponse(Struct, frozen=True, eq=False):
         the pool by itself when it comes, and is cut if it does not come soon.
         """
         if not self._response.done:
-            self._response.close(linger=self._reader.ended and self._reader.complete)
+            self._response.close(linger=self.reader.ended and self.reader.complete)

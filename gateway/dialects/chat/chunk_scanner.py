@@ -18,7 +18,7 @@ from gateway.core.errors import UpstreamBroken
 from gateway.core.events import Usage
 from gateway.dialects.chat.odd_answers import Straightener
 from gateway.dialects.chat.tables import read_usage
-from gateway.dialects.finish_reasons import FAILED
+from gateway.dialects.finish_reasons import FAILED, FINISH_REASONS
 from gateway.dialects.odd_values import INDEX_MAX
 
 T = TypeVar("T")
@@ -100,6 +100,7 @@ class ChunkScanner:
         self._open: set[int] = set()
         self._finished: set[int] = set()
         self.usage: Usage | None = None
+        self.unknown_reason: str | None = None
         self.error: Any = None
         self._id = ""
         self._straightener: Straightener | None = None
@@ -170,6 +171,8 @@ class ChunkScanner:
             if reason in FAILED:
                 raise UpstreamBroken(f"The upstream broke off its answer: {reason}.")
             if reason:
+                if reason not in FINISH_REASONS:
+                    self.unknown_reason = reason
                 self._finished.add(choice.index)
                 if self._open:
                     self._open.discard(choice.index)

@@ -172,11 +172,12 @@ class ResponsesReader(AnswerReader):
         if status in _UNDER_WAY:
             self.ended = True
             return []
-        reason = self._reason(status)
         if status == "incomplete":
             details = response.get("incomplete_details")
             word = details.get("reason") if isinstance(details, dict) else details
             reason = self._reason(word, "length")
+        else:
+            reason = self._reason(status)
         events: list[Event] = []
         for index, position in () if reason in CUT else self._calls.items():
             if index not in self._first and index not in self._ended_items:
