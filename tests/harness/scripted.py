@@ -63,7 +63,7 @@ class ScriptedUpstream:
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
                 scripted.bodies.append(body)
-                streams = body.get("stream")
+                streams = body.get("stream") or ":stream" in self.path  # as Gemini asks for it
                 data = scripted._stream if streams else scripted._whole
                 kind = "text/event-stream" if streams else "application/json"
                 self.send_response(200)
