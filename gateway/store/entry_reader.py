@@ -6,9 +6,11 @@ the one after the first that is read comes from today's, or from a mark that the
 has left (`usage_rounds`), whichever is near; the others follow from it.
 """
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
+from msgspec import Struct
 from sqlalchemy import text
 from sqlmodel import Session
 
@@ -72,6 +74,16 @@ WHERE request_id = :request_id AND account_id = :account AND id < :before ORDER 
 """
 
 
+class _Look(Struct, frozen=True):
+    """The rows that were found among some entries, one more than is wanted at most; the oldest of
+    those that were looked at, their number and their sum."""
+
+    rows: Sequence[Any]
+    oldest: int
+    looked_at: int
+    credits: int
+
+
 class EntryReader:
     """Entries being read, newest first: one page of them, or all if `is_whole`."""
 
@@ -107,7 +119,7 @@ class EntryReader:
     def advance(self, database: Database) -> list[EntryLine] | None:
         """Read one slice more; None when the page is full, or there is none left.
 
-        Raises `QueryError` and `DatabaseUnavailable`.
+        Raises `QueryError`, and `DatabaseUnavailable`; then the slice may be read once more.
         """
         is_full = self._wanted == 0 or self._looked_through >= _LOOKED_THROUGH_MAX
         if self._has_begun and (not self.has_more or (is_full and not self._is_whole)):
@@ -118,7 +130,8 @@ class EntryReader:
                 self._has_begun = True
             if self._ids is not None:
                 return self._read_request(session, self._ids)
-            return self._read(session)
+            found = self._read(session)
+        return self._take(found)
 
     def _begin(self, session: Session) -> None:
         query, account_id = self._query, self._account_id
@@ -136,7 +149,7 @@ class EntryReader:
         self._balance = self._balance_after(session)
 
     def _filter(self, session: Session) -> None:
-        query = self._query
+        query, self._filters = self._query, ""
         if query.begin > FIRST_MOMENT or query.end < LAST_MOMENT:
             self._filters += " AND s.created_at >= :begin AND s.created_at < :end"
             self._values |= {"begin": query.begin, "end": query.end}
@@ -151,10 +164,9 @@ class EntryReader:
                 self._values[name] = value
                 self._filters += f" AND coalesce(s.{name}, c.{name}) = :{name}"
 
-    def _read(self, session: Session) -> list[EntryLine]:
+    def _read(self, session: Session) -> _Look:
         # One more than is wanted shows whether there is more.
-        wanted = self._wanted
-        most = self._look = min(self._look, _LOOKED_AT_ONCE)
+        most = min(self._look, _LOOKED_AT_ONCE)
         values = {
             "account": self._account_id,
             "after": self._first,
@@ -164,21 +176,27 @@ class EntryReader:
         oldest, looked_at, credits, latest = ask(session, _IN_SLICE, values).one()
         is_older = can_be_read(latest) and looked_at and latest < self._query.begin - _DISORDER
         if not looked_at or is_older:
-            self._last = self._first
-            return []
+            return _Look([], self._first + 1, 0, 0)
         statement = _READ.replace("<filters>", self._filters)
-        rows = ask(session, statement, {**values, **self._values, "wanted": wanted + 1}).all()
-        lines = [self._line(row) for row in rows[:wanted]]
-        if len(rows) > wanted:
-            self._look = wanted + 1
-            self._last, taken = rows[wanted - 1].id - 1, rows[wanted - 1].newer
-            taken += rows[wanted - 1].credits
+        values |= {**self._values, "wanted": self._wanted + 1}
+        rows = ask(session, statement, values).all()
+        is_last = looked_at < most
+        return _Look(rows, self._first + 1 if is_last else oldest, looked_at, int(credits))
+
+    def _take(self, found: _Look) -> list[EntryLine]:
+        """The lines of a slice; the next one begins where they end."""
+        rows = found.rows[: self._wanted]
+        lines = [self._line(row) for row in rows]
+        if len(found.rows) > len(rows):
+            oldest, taken = rows[-1].id, int(rows[-1].newer) + rows[-1].credits
+            self._look = self._wanted + 1
         else:
-            self._look *= _MORE
-            self._last, taken = oldest - 1 if looked_at == most else self._first, credits
+            oldest, taken = found.oldest, found.credits
+            self._look = min(self._look, _LOOKED_AT_ONCE) * _MORE
+        self._last = oldest - 1
         if self._balance is not None:
-            self._balance -= int(taken)
-        self._looked_through += looked_at
+            self._balance -= taken
+        self._looked_through += found.looked_at
         if not self._is_whole:
             self._wanted -= len(lines)
         return lines
@@ -188,7 +206,7 @@ class EntryReader:
         for entry_id in ids:
             self._first, self._last, self._wanted = entry_id - 1, entry_id, 1
             self._balance = self._balance_after(session)
-            lines += self._read(session)
+            lines += self._take(self._read(session))
         return lines
 
     def _balance_after(self, session: Session) -> int | None:

@@ -4,6 +4,7 @@ The rows that are read are those of the account, the period and the unit of time
 the account has makes no difference.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -55,6 +56,8 @@ class UsageReader:
         self._values: dict[str, Any] = {"account": account_id}
         self._filters = ""
         self._groups: dict[_Group, UsageSums] = {}
+        #: name and key id, by the row
+        self._names: dict[int, tuple[str, str]] = {}
         #: all that is booked before this moment is counted; tokens of open requests follow
         self.complete_until: datetime | None = None
         self.total = UsageSums()
@@ -62,7 +65,7 @@ class UsageReader:
     def advance(self, database: Database) -> list[UsageLine] | None:
         """Read one slice more: the groups that are whole now; None when all were returned.
 
-        Raises `QueryError` and `DatabaseUnavailable`.
+        Raises `QueryError`, and `DatabaseUnavailable`; then the slice may be read once more.
         """
         if self.complete_until is not None and self._next >= self._end:
             return None
@@ -70,12 +73,19 @@ class UsageReader:
             if self.complete_until is None:
                 self._filter(session)
                 self.complete_until = self._counted_until(database, session)
-            self._read_slice(session)
-            whole = self._take_whole()
-            names = names_of_keys(session, (group[1] for group, _ in whole))
-        return [self._line(group, sums, names) for group, sums in whole]
+            rows, end = self._read_slice(session)
+            new_keys = {row[1] for row in rows}.difference(self._names)
+            self._names |= names_of_keys(session, new_keys)
+        for time, key, model, route, *sums in rows:
+            self._groups.setdefault((time, key, model, route), UsageSums()).add(sums)
+            self.total.add(sums)
+        self._next = end
+        if len(self._groups) > GROUPS_MAX and not self._is_by_time:
+            raise QueryError(TOO_MANY_GROUPS, "group_by")
+        return [self._line(group, sums) for group, sums in self._take_whole()]
 
-    def _read_slice(self, session: Session) -> None:
+    def _read_slice(self, session: Session) -> tuple[Sequence[Any], int]:
+        """The sums of the next slice, by group, and where it ends."""
         values = {**self._values, "begin": self._next, "end": self._end}
         following = session.execute(
             text(_NEXT.format(table=self._table)), {**values, "most": self._rows_at_once}
@@ -92,12 +102,7 @@ class UsageReader:
                 filters=self._filters,
             )
         )
-        for time, key, model, route, *sums in session.execute(statement, values):
-            self._groups.setdefault((time, key, model, route), UsageSums()).add(sums)
-            self.total.add(sums)
-        self._next = values["end"]
-        if len(self._groups) > GROUPS_MAX and not self._is_by_time:
-            raise QueryError(TOO_MANY_GROUPS, "group_by")
+        return session.execute(statement, values).all(), values["end"]
 
     def _time(self) -> str:
         """The number of a row's day or hour, in the zone for days."""
@@ -120,7 +125,7 @@ class UsageReader:
         return [(group, self._groups.pop(group)) for group in sorted(whole, key=_in_order)]
 
     def _filter(self, session: Session) -> None:
-        query = self._query
+        query, self._filters = self._query, ""
         if query.key is not None:
             self._values["key"] = find_key(session, self._account_id, query.key)
             self._filters += " AND api_key_id = :key"
@@ -135,9 +140,9 @@ class UsageReader:
         first = session.execute(asked, {"account": self._account_id}).scalar_one_or_none()
         return until if first is None else min(first, until)
 
-    def _line(self, group: _Group, sums: UsageSums, names: dict[int, tuple[str, str]]) -> UsageLine:
+    def _line(self, group: _Group, sums: UsageSums) -> UsageLine:
         time, key, model, route = group
-        name, key_id = names.get(key, (None, None)) if key is not None else (None, None)
+        name, key_id = (None, None) if key is None else self._names.get(key, (None, None))
         label = None if time is None else label_of(self._query, time)
         return UsageLine(label, name, key_id, model, route, sums)
 

@@ -1,9 +1,6 @@
 """`/api/v1/entries`: the entries of the key's account, newest first."""
 
-from collections.abc import AsyncIterator
-
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import StreamingResponse
 
 from gateway.core.entries import EntryLine, EntryQuery, read_entry_query
 from gateway.core.errors import InvalidRequest
@@ -11,8 +8,8 @@ from gateway.core.statement import PeriodError
 from gateway.core.usage import QueryError
 from gateway.http.entry_formats import entries_csv, entries_csv_head, entries_json
 from gateway.http.routes.access import AuthenticatedKey, Services
+from gateway.http.routes.csv_stream import csv_stream
 from gateway.http.routes.parameters import PRIVATE, read_format, read_parameters
-from gateway.http.spreadsheet import CSV_TYPE
 from gateway.store.entry_reader import EntryReader, advance
 
 router = APIRouter()
@@ -38,15 +35,7 @@ async def list_entries(request: Request, key: AuthenticatedKey, services: Servic
 
     lines = await read_next()
     if form == "csv":
-
-        async def parts() -> AsyncIterator[bytes]:
-            some = lines
-            yield entries_csv_head()
-            while some is not None:
-                yield entries_csv(some)
-                some = await read_next()
-
-        return StreamingResponse(parts(), headers=PRIVATE, media_type=CSV_TYPE)
+        return csv_stream(entries_csv_head(), lines, read_next, entries_csv)
     found: list[EntryLine] = []
     # Nobody reads on for one who left.
     while lines is not None and not await request.is_disconnected():
