@@ -1,0 +1,185 @@
+"""Answers as real servers of chat send them, whole and streamed: every client gets what they hold,
+and pays for what was finished only."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.conftest import check_books
+from tests.harness.dialects import DIALECTS, PATHS, body, ended_cleanly, error_of_stream
+from tests.harness.gateway import GatewayProcess, api_key, credit_grant, fleet
+from tests.harness.scripted import ScriptedUpstream
+from tests.traps.support import function, read
+
+Object = dict[str, Any]
+
+GRANT = 10_000
+LENGTH = {"chat": "length", "messages": "max_tokens", "responses": "incomplete"}
+STOPPED = {"chat": "stop", "messages": "end_turn", "responses": "completed"}
+CALLED = {"chat": "tool_calls", "messages": "tool_use", "responses": "completed"}
+FILTERED = {"chat": "content_filter", "messages": "refusal", "responses": "incomplete"}
+BERN = '{"city":"Bern"}'
+
+
+def call(**members: Any) -> Object:
+    return {"index": 0, "id": "call_1", "type": "function", **members}
+
+
+def look(arguments: Any, **members: Any) -> Object:
+    return call(function={"name": "look", "arguments": arguments}, **members)
+
+
+def nameless(arguments: Any) -> Object:
+    """A call without an id, at the index that all of them have."""
+    return {"index": 0, "type": "function", "function": {"name": "look", "arguments": arguments}}
+
+
+THINKING = [
+    {"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]},
+    {"type": "text", "text": "Hello"},
+]
+#: name -> message, what a stream has of it, end, and what a client gets: text, reasoning, arguments
+#: of calls and the end
+ROWS: dict[str, tuple[Object, list[Object], Any, str, str, list[str], dict[str, str]]] = {
+    "window": (
+        {"content": "Hello"},
+        [{"content": "Hello"}],
+        "model_context_window_exceeded",
+        "Hello", "", [], LENGTH,
+    ),
+    "unknown": ({"content": "Hello"}, [{"content": "Hello"}], "eos", "Hello", "", [], STOPPED),
+    "number": ({"content": "Hello"}, [{"content": "Hello"}], 1, "Hello", "", [], STOPPED),
+    "filtered": (
+        {"content": "Hello"}, [{"content": "Hello"}], "sensitive", "Hello", "", [], FILTERED,
+    ),
+    "no arguments": ({"tool_calls": [look("")]}, [{"tool_calls": [look("")]}], "tool_calls",
+        "", "", ["{}"], CALLED),
+    "null arguments": ({"tool_calls": [look(None)]}, [{"tool_calls": [look(None)]}], "stop",
+        "", "", ["{}"], CALLED),
+    "object": (
+        {"tool_calls": [look({"city": "Bern"})]},
+        [{"tool_calls": [look({"city": "Bern"})]}],
+        "tool_calls", "", "", [BERN], CALLED,
+    ),
+    "one index": (
+        {"tool_calls": [nameless(BERN), nameless("{}")]},
+        [{"tool_calls": [nameless(BERN), nameless("{}")]}],
+        "tool_calls", "", "", [BERN, "{}"], CALLED,
+    ),
+    "one index, in turn": (
+        {"tool_calls": [nameless(BERN), nameless(BERN)]},
+        [{"tool_calls": [nameless(BERN)]}, {"tool_calls": [nameless(BERN)]}],
+        "tool_calls", "", "", [BERN, BERN], CALLED,
+    ),
+    "parts": ({"content": THINKING}, [{"content": [one]} for one in THINKING], "stop",
+        "Hello", "Hm.", [], STOPPED),
+    "reasoning as a list": (
+        {"reasoning_content": ["Hm", "."], "content": "Hello"},
+        [{"reasoning_content": ["Hm", "."]}, {"content": "Hello"}],
+        "stop", "Hello", "Hm.", [], STOPPED,
+    ),
+    "calls as an object": (
+        {"content": "Hello", "tool_calls": {}}, [{"content": "Hello", "tool_calls": {}}],
+        "stop", "Hello", "", [], STOPPED,
+    ),
+    "index as text": (
+        {"tool_calls": [look(BERN, index="0")]}, [{"tool_calls": [look(BERN, index="0")]}],
+        "tool_calls", "", "", [BERN], CALLED,
+    ),
+    "id as a number": (
+        {"tool_calls": [look(BERN, id=7)]}, [{"tool_calls": [look(BERN, id=7)]}],
+        "tool_calls", "", "", [BERN], CALLED,
+    ),
+    "no refusal": (
+        {"content": "Hello", "refusal": False}, [{"content": "Hello", "refusal": False}],
+        "stop", "Hello", "", [], STOPPED,
+    ),
+    "content as an object": (
+        {"content": {"type": "text", "text": "Hello"}},
+        [{"content": {"type": "text", "text": "Hello"}}],
+        "stop", "Hello", "", [], STOPPED,
+    ),
+}  # fmt: skip
+
+either_way = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+every_dialect = pytest.mark.parametrize("dialect", DIALECTS)
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[ScriptedUpstream]:
+    with ScriptedUpstream() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def gateway(
+    upstream: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[GatewayProcess]:
+    documents = [fleet(upstream.url), api_key("rich"), credit_grant("rich", credits=GRANT)]
+    process = GatewayProcess(tmp_path_factory.mktemp("wire"), documents).start()
+    yield process
+    assert process.stop() == 0, process.log_text()
+    check_books(process.database_url)
+
+
+def ask(gateway: GatewayProcess, dialect: str, *, stream: bool) -> httpx.Response:
+    tools = [function(dialect, "look")]
+    asked = body(dialect, "Hi", model="open", tools=tools, stream=stream)
+    headers = {"x-api-key": gateway.key("rich")}
+    return gateway.http.post(PATHS[dialect], json=asked, headers=headers)
+
+
+@pytest.mark.parametrize("row", ROWS)
+@every_dialect
+@either_way
+def test_an_odd_answer_is_read_for_what_it_holds(
+    gateway: GatewayProcess, upstream: ScriptedUpstream, dialect: str, stream: bool, row: str
+) -> None:
+    message, deltas, finish, text, reasoning, arguments, end = ROWS[row]
+    upstream.answer({"role": "assistant", **message}, deltas, finish)
+    found = read(dialect, ask(gateway, dialect, stream=stream))
+    assert (found.text, found.reasoning) == (text, reasoning)
+    assert [json.loads(one.arguments) for one in found.calls] == list(map(json.loads, arguments))
+    assert {one.name for one in found.calls} <= {"look"}
+    assert len({one.id for one in found.calls}) == len(arguments)
+    assert found.finish == end[dialect]
+
+
+@pytest.mark.parametrize("finish", ["abort", "error", "cancelled", "network_error"])
+@every_dialect
+@either_way
+def test_an_answer_that_broke_off_is_an_error_and_costs_nothing(
+    gateway: GatewayProcess, upstream: ScriptedUpstream, dialect: str, stream: bool, finish: str
+) -> None:
+    before = gateway.balance(gateway.key("rich"))
+    upstream.answer({"role": "assistant", "content": "Half"}, [{"content": "Half"}], finish)
+    response = ask(gateway, dialect, stream=stream)
+    if stream:
+        assert error_of_stream(dialect, response.text)
+        assert not ended_cleanly(dialect, response.text)
+    else:
+        assert response.status_code in (500, 502, 529)
+        assert response.json()["error"]["message"]
+    assert gateway.balance(gateway.key("rich")) == before
+
+
+@every_dialect
+@either_way
+def test_what_identifies_chunks_is_filled_in_and_a_cost_is_none(
+    gateway: GatewayProcess, upstream: ScriptedUpstream, dialect: str, stream: bool
+) -> None:
+    choice = {"index": 0, "finish_reason": "stop"}
+    upstream.send({"choices": [{**choice, "message": {"content": "Hello"}}], "cost": "0"})
+    pieces = [{"delta": {"content": "Hel"}}, {"delta": {"content": "lo"}}, {**choice, "delta": {}}]
+    upstream.stream([*({"choices": [one]} for one in pieces), {"choices": [], "cost": "0"}])
+    response = ask(gateway, dialect, stream=stream)
+    found = read(dialect, response)
+    assert (found.text, found.model, found.finish) == ("Hello", "open", STOPPED[dialect])
+    if dialect == "chat" and not stream:
+        whole = response.json()
+        assert whole["object"] == "chat.completion"
+        assert whole["id"]
+        assert whole["created"] > 0
