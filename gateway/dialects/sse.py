@@ -58,9 +58,10 @@ class SSEDecoder(Struct, eq=False):
 
     def finish(self) -> list[bytes]:
         """The data of a last event that lacks its blank line; it may be cut short."""
-        data = bytes(self.rest)
+        data = bytes(self.rest).strip()
         self.rest.clear()
-        return _data_of([data])
+        # Some servers call a whole body in JSON a stream, above all where it is an error.
+        return [data] if data.startswith(b"{") else _data_of([data])
 
     def _keep(self, rest: bytes) -> None:
         self.rest += rest

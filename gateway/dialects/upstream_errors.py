@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+import msgspec
+
 from gateway.core.errors import (
     ContentFiltered,
     ContextOverflow,
@@ -61,6 +63,8 @@ _OVERLOADED_CODES = frozenset({"unavailable"})
 _TIMED_OUT = ("deadline_exceeded", "timeout_error")
 #: ends of the names of errors
 _ERRORS = ("error", "Error", "Exception")
+#: members of which a whole answer has one, in each dialect
+_ANSWERS = ("choices", "content", "output", "candidates")
 #: members that may hold the status
 _NUMBERS = ("code", "http_code", "status", "status_code", "statusCode")
 #: an error in an answer has no status: its names -> the one that it would have had
@@ -249,6 +253,17 @@ def find_error(value: Any, members: tuple[str, ...]) -> Any:
         return None
     is_error = value.get("error", False) not in (None, False) or read_object(value).message
     return value if is_error else None
+
+
+def read_unstreamed(body: bytes, credential: str | None) -> FaregateError:
+    """The failure for a whole body with a good status, where a stream was asked for."""
+    try:
+        error = find_error(msgspec.json.decode(body), _ANSWERS)
+    except (ValueError, RecursionError):
+        error = None
+    if error is None:
+        return UpstreamBroken("The upstream did not stream although it was asked to.")
+    return broken_by(error, credential, begun=False)
 
 
 def _status_of(error: object, body: ErrorBody) -> int:

@@ -13,14 +13,13 @@ from collections.abc import Callable
 from gateway.core.errors import (
     FaregateError,
     Overloaded,
-    UpstreamBroken,
     UpstreamMisconfigured,
     UpstreamTimeout,
     UpstreamUnreachable,
 )
 from gateway.core.spec import FleetLimits
 from gateway.dialects.endpoint import Endpoint, UpstreamRequest
-from gateway.dialects.upstream_errors import read_error
+from gateway.dialects.upstream_errors import read_error, read_unstreamed
 from gateway.upstream.http_client import Crowded, HttpClient, Unreachable, header_lines
 from gateway.upstream.http_connection import HttpResponse, Silent
 from gateway.upstream.response import HttpUpstreamResponse
@@ -107,14 +106,13 @@ class UpstreamClient:
             body = b""
         finally:
             reply.close()
-        if response.status == 200 and b'"error"' not in body:
-            return UpstreamBroken("The upstream did not stream although it was asked to.")
-        status = 500 if response.status == 200 else response.status
+        if response.status == 200:
+            return read_unstreamed(body, self._credential)
         headers = {
             name.decode("latin-1"): value.decode("latin-1")
             for name, value in response.headers.items()
         }
-        return read_error(status, body, headers, self._credential, time.time())
+        return read_error(response.status, body, headers, self._credential, time.time())
 
 
 def _is_json(response: HttpResponse) -> bool:

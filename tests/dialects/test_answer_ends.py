@@ -16,6 +16,7 @@ from gateway.core.errors import (
     UpstreamOverloaded,
 )
 from gateway.dialects.chat.answer_stream import ChatStream
+from gateway.dialects.event_stream import EventStream
 from tests.dialects.answers import (
     AT,
     GEMINI_EVENTS,
@@ -171,6 +172,16 @@ def test_an_error_in_a_good_chat_answer(error: Any, expected: type[FaregateError
         assert type(first.failure) is expected
         assert later.feed(stream(chunk({"content": "a"}), error))
         assert type(later.failure) is UpstreamBroken
+
+
+@pytest.mark.parametrize("name", ["chat", *READERS])
+@pytest.mark.parametrize("indent", [None, 2])
+def test_an_error_that_is_only_called_a_stream(name: str, indent: int | None) -> None:
+    reader = ChatStream(1, None) if name == "chat" else EventStream(READERS[name]("main", None))
+    body = json.dumps({"error": {"message": "no", "code": 429}}, indent=indent).encode()
+    assert not reader.feed(body)
+    assert not reader.finish()
+    assert type(reader.failure) is UpstreamOverloaded
 
 
 def test_what_no_event_brought_is_in_the_end() -> None:

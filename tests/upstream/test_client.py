@@ -138,6 +138,32 @@ def test_a_whole_answer_of_another_dialect_that_is_none() -> None:
     asyncio.run(run())
 
 
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        ({"error": {"message": "no", "code": 400}}, InvalidRequest),
+        ({"error": {"message": "slow down", "code": "429"}}, UpstreamOverloaded),
+        ({"object": "error", "message": "slow down", "code": 429}, UpstreamOverloaded),
+        ({"error": {"message": "no", "type": "server_error"}}, UpstreamBroken),
+        ({"choices": [{"message": {"content": 'an "error"'}}]}, UpstreamBroken),
+        ({}, UpstreamBroken),
+    ],
+)
+def test_a_whole_body_where_a_stream_was_asked_for(
+    body: dict[str, Any], kind: type[FaregateError]
+) -> None:
+    async def serve(head: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(answer(msgspec.json.encode(body)))
+
+    async def run() -> None:
+        async with socket_that(serve) as url, upstream_at(url) as upstream:
+            with pytest.raises(FaregateError) as caught:
+                await send(upstream, "Hi", stream=True)
+            assert type(caught.value) is kind
+
+    asyncio.run(run())
+
+
 def test_every_choice_is_waited_for() -> None:
     text, _ = ask("!answer Hi", sampling=Sampling(n=2))
     assert text == "Hi"
