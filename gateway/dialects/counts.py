@@ -4,12 +4,17 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
+from gateway.dialects.odd_values import number_of
+
 #: no answer has more, and what no column takes would keep ends from being written
 _TOKENS_MAX = 2**31 - 1
+_NUMBER_MAX = 2**63 - 1
 Count = Annotated[int, Meta(ge=0, le=_TOKENS_MAX)]
 
 
 def read_count(holder: Any, name: str) -> int:
     """Return a number of tokens, bounded by what a column takes; 0 for what is no number."""
     value = holder.get(name) if isinstance(holder, dict) else None
-    return min(value, _TOKENS_MAX) if type(value) is int and value > 0 else 0
+    if type(value) is not int:
+        value = number_of(value, _NUMBER_MAX) or 0
+    return min(max(value, 0), _TOKENS_MAX)

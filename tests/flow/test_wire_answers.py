@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import check_books
 from tests.harness.dialects import DIALECTS, PATHS, body, ended_cleanly, error_of_stream
-from tests.harness.gateway import GatewayProcess, api_key, credit_grant, fleet
+from tests.harness.gateway import GatewayProcess, api_key, credit_grant, fleet, wait_until
 from tests.harness.scripted import ScriptedUpstream
 from tests.traps.support import function, read
 
@@ -164,6 +164,25 @@ def test_an_answer_that_broke_off_is_an_error_and_costs_nothing(
         assert response.status_code in (500, 502, 529)
         assert response.json()["error"]["message"]
     assert gateway.balance(gateway.key("rich")) == before
+
+
+@every_dialect
+@either_way
+def test_counts_of_another_type_are_read_for_what_they_hold(
+    gateway: GatewayProcess, upstream: ScriptedUpstream, dialect: str, stream: bool
+) -> None:
+    details = {"cached_tokens": 2.0, "cache_write_tokens": "4"}
+    usage = {"prompt_tokens": "9", "completion_tokens": 3.0, "prompt_tokens_details": details}
+    upstream.answer({"content": "Hello"}, [{"content": "Hello"}], usage=usage)
+    response = ask(gateway, dialect, stream=stream)
+    path = f"/api/v1/entries/{response.headers['x-request-id']}"
+    headers = {"x-api-key": gateway.key("rich")}
+
+    def tokens() -> Any:
+        return gateway.http.get(path, headers=headers).json()["tokens"]
+
+    wait_until(lambda: tokens() is not None, "the end to be written")
+    assert tokens() == {"input": 9, "cached": 2, "cache_write": 4, "output": 3, "reasoning": 0}
 
 
 @every_dialect

@@ -258,7 +258,7 @@ def test_further_candidates_are_nobodys() -> None:
     assert read(event, answer(finish="STOP"))[1] == [Text("Hi"), Finished("stop")]
 
 
-@pytest.mark.parametrize("usage", [None, "many", [1], 7, {"promptTokenCount": "5"}])
+@pytest.mark.parametrize("usage", [None, "many", [1], 7, {"promptTokenCount": [5]}])
 def test_usage_of_an_odd_shape_is_none_and_breaks_nothing(usage: Any) -> None:
     reader, events = read(answer({"text": "Hi"}, finish="STOP", usageMetadata=usage))
     assert reader.complete

@@ -207,7 +207,7 @@ ODD_USAGES: list[Any] = [
     "many",
     [1],
     7,
-    {"input_tokens": "5", "output_tokens": None},
+    {"input_tokens": "five", "output_tokens": None},
     {"input_tokens": [], "cache_read_input_tokens": {}, "output_tokens_details": 3},
     {"output_tokens": 2.5, "output_tokens_details": [1]},
     {"input_tokens": -1, "output_tokens": True},
