@@ -344,7 +344,7 @@ def test_every_metric_with_its_labels_and_their_values() -> None:
     values = {
         "route": {"free", *(d.name for d in dialects())},
         "direction": {"input", "cached", "cache_write", "output", "reasoning"},
-        "kind": {"charge", "refund"},
+        "kind": {"charge", "refund", "refund_unused", "uncollected"},
         "class": set(get_args(Failure)),
         "feature": set(FEATURES),
     }

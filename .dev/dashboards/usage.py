@@ -23,7 +23,8 @@ def _credits(kind: str) -> str:
 
 def _net(labels: str, function: str, window: str) -> str:
     """Credits charged less those refunded."""
-    charged, refunded = _credits("charge"), _credits("refund")
+    charged = _credits("charge")
+    refunded = f'faregate_credits_total{{{_WHO},kind=~"refund|refund_unused"}}'
     by = f"sum by ({labels}) "
     return f"{by}({function}({charged}[{window}])) - {by}({function}({refunded}[{window}]))"
 

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from gateway.core.errors import ModelNotFound
 from gateway.core.patterns import first_match
+from gateway.core.prices import Price, read_price
 from gateway.core.profile import GENERIC, Profile, profile_of_model
 from gateway.core.request import Request, can_think_on
 from gateway.core.spec import (
@@ -19,16 +20,6 @@ from gateway.core.spec import (
     UpstreamSpec,
 )
 from gateway.core.upstream_profiles import ALL_PROFILES, profile_of_upstream
-
-
-class Price(Struct, frozen=True):
-    """Credits of one request: `message`, and `surcharge` more when it reasons."""
-
-    message: int
-    surcharge: int
-
-    def of(self, reasoning: bool) -> int:
-        return self.message + (self.surcharge if reasoning else 0)
 
 
 class Model(Struct, frozen=True):
@@ -51,7 +42,10 @@ class Model(Struct, frozen=True):
 
 
 class Resolution(Struct, frozen=True):
-    """The decision for one request: its model, whether it reasons, how hard, and the price."""
+    """The decision for one request: its model, whether it reasons, how hard, and the price.
+
+    `price` is what it is charged; where its model has token prices, only what is known before.
+    """
 
     model: Model
     reasoning: bool
@@ -102,7 +96,8 @@ class Catalog:
             raise ModelNotFound(f"model: {request.model[:256]}", param="model")
         reasoning = _reasoning(request, model)
         effort = request.reasoning.effort if reasoning else None
-        return Resolution(model, reasoning, effort, model.price.of(reasoning))
+        price = model.price.of(reasoning, request.sampling.n or 1)
+        return Resolution(model, reasoning, effort, price)
 
 
 def fall_back(request: Request, resolution: Resolution, model: Model) -> Resolution | None:
@@ -161,7 +156,7 @@ def _model(spec: ModelSpec, fleet: GatewayFleetSpec, upstreams: dict[str, Upstre
         upstream_model=upstream_model,
         profile=_profile(spec.id, spec.profile)
         or profile_for(upstream_model, upstreams[spec.upstream].url),
-        price=_price(spec, fleet),
+        price=read_price(spec.id, spec.pricing, fleet.pricing, spec.max_output_tokens),
         reasoning_default=spec.reasoning.default == "on",
         reasoning_forced=None if spec.reasoning.force is None else spec.reasoning.force == "on",
         context_window=spec.context_window,
@@ -199,16 +194,3 @@ def _profile(model: str, name: str | None) -> Profile | None:
         known = ", ".join(ALL_PROFILES)
         raise SpecError(f"model {model!r}: no profile {name!r}; there are {known}")
     return None if name is None else ALL_PROFILES[name]
-
-
-def _price(spec: ModelSpec, fleet: GatewayFleetSpec) -> Price:
-    own, shared = spec.pricing, fleet.pricing
-    message = own.chat_credits_per_message
-    if message is None:
-        message = shared.chat_credits_per_message
-    surcharge = own.chat_credits_reasoning_surcharge
-    if surcharge is None:
-        surcharge = shared.chat_credits_reasoning_surcharge
-    if message is None:
-        raise SpecError(f"model {spec.id!r} has no price: set pricing.chatCreditsPerMessage")
-    return Price(message, surcharge or 0)

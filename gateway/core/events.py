@@ -71,6 +71,7 @@ class Usage(Struct, frozen=True, gc=False):
     """Tokens: `input` includes `cached` and `cache_write`, `output` includes `reasoning`.
 
     `cache_write_hour` is what of `cache_write` is kept for an hour, where a provider reports it.
+    `credits` is the price of a request whose model has token prices.
     """
 
     input: int = 0
@@ -79,6 +80,7 @@ class Usage(Struct, frozen=True, gc=False):
     reasoning: int = 0
     cache_write: int = 0
     cache_write_hour: int = 0
+    credits: int | None = None
 
 
 Event = Reasoning | Signature | Text | Refusal | CallStarted | CallArguments | Finished | Usage

@@ -145,11 +145,39 @@ class CreditGrantSpec(_Spec, frozen=True, kw_only=True):
             raise ValueError("startsAt must be before expiresAt")
 
 
-class Pricing(_Spec, frozen=True, kw_only=True):
-    """Prices in credits; a model may override either."""
+class TokenPrices(_Spec, frozen=True, kw_only=True):
+    """Credits for a million tokens of each kind, and for an image that is sent."""
+
+    input_credits_per_million_tokens: Credits | None = None
+    cached_input_credits_per_million_tokens: Credits | None = None
+    cache_write_credits_per_million_tokens: Credits | None = None
+    output_credits_per_million_tokens: Credits | None = None
+    per_image: Credits | None = None
+
+
+class PriceRow(TokenPrices, frozen=True, kw_only=True):
+    """Other token prices from a moment on, or for prompts above a size."""
+
+    since: Moment | None = msgspec.field(default=None, name="from")
+    above_prompt_tokens: PositiveInteger | None = None
+
+
+class Pricing(TokenPrices, frozen=True, kw_only=True):
+    """Prices in credits; a model may override each. Of `rows`, the last that holds counts."""
 
     chat_credits_per_message: Credits | None = None
     chat_credits_reasoning_surcharge: Credits | None = None
+    rows: Annotated[list[PriceRow], Meta(max_length=16)] = []
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.output_credits_per_million_tokens is None and any(
+            row.output_credits_per_million_tokens is not None for row in self.rows
+        ):
+            raise ValueError(
+                "a price for output in a row needs one outside the rows, too:"
+                " outputCreditsPerMillionTokens"
+            )
 
 
 class CredentialRef(_Spec, frozen=True, kw_only=True):

@@ -4,6 +4,8 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 
+import msgspec
+
 from gateway.core.catalog import Resolution
 from gateway.core.errors import (
     CreditsExhausted,
@@ -13,9 +15,10 @@ from gateway.core.errors import (
     InvalidCredential,
 )
 from gateway.pipeline.key_cache import CachedKey
+from gateway.pipeline.meter import Meter
 from gateway.pipeline.request_state import RequestState
 from gateway.store.leases import Owner
-from gateway.store.ledger import Charge, ChargeResult, End, Ledger, Refund
+from gateway.store.ledger import Charge, ChargeResult, End, Ledger, MeteredEnd, Refund
 from gateway.telemetry.metrics import Metrics, RequestLabels
 
 _log = logging.getLogger(__name__)
@@ -98,10 +101,34 @@ class Billing:
         if state.booking != "charged":
             return
         state.book("end")
-        self._ledger.end(End(state.request_id, state.usage))
+        if state.meter is None:
+            self._ledger.end(End(state.request_id, state.usage))
+        else:
+            self._end_metered(state, state.meter)
         state.series.in_flight.value -= 1
         if state.usage is not None:
             state.series.used(state.usage)
+
+    def _end_metered(self, state: RequestState, meter: Meter) -> None:
+        """Keep the price of what was used, and give back the rest of the charge."""
+        bill, key = meter.bill, state.key
+        assert bill is not None, "it is measured first"
+        assert state.usage is not None, "it is measured first"
+        assert key is not None, "it was charged"
+        unused = state.credits - bill.credits
+        self._ledger.end_metered(
+            MeteredEnd(
+                state.request_id,
+                key.live.account_id,
+                unused,
+                state.usage,
+                msgspec.json.encode(bill).decode(),
+            )
+        )
+        state.credits = bill.credits
+        if state.balance is not None:
+            state.balance += unused
+        self._metrics.metered(state.labels, unused, bill.uncollected)
 
     async def refund(self, state: RequestState) -> None:
         """Give the credits back, durably; does nothing where none were taken or end was chosen.

@@ -14,6 +14,8 @@ import time
 from collections.abc import Mapping
 from functools import partial
 
+from msgspec.structs import replace
+
 from gateway.core.catalog import Catalog, Resolution
 from gateway.core.concurrency.worker_thread import WorkerThread
 from gateway.core.degraded import feature_of
@@ -30,6 +32,7 @@ from gateway.pipeline.billing import Billing
 from gateway.pipeline.connection import ClientGone, Connection, Headers, Scope
 from gateway.pipeline.documents.reader import DocumentReader
 from gateway.pipeline.key_cache import KeyCache
+from gateway.pipeline.meter import Metering
 from gateway.pipeline.relay import JSON, Relay
 from gateway.pipeline.request_state import RequestState
 from gateway.telemetry.metrics import Metrics, RequestLabels
@@ -63,8 +66,10 @@ class Flow:
         observer: RequestObserver | None,
         memory: Shares,
         worker_thread: WorkerThread,
+        metering: Metering,
     ) -> None:
         self._worker_thread = worker_thread
+        self._metering = metering
         self._key_cache = key_cache
         self._catalog = catalog
         self._documents = documents
@@ -138,7 +143,14 @@ class Flow:
             key.allow_model(model)
         await self._documents.fill(request, caller.holder)
         rendering = Rendering(self._worker_thread, caller.holder, size + call.inherited)
+        if resolution.model.price.rates and request.max_tokens is None:
+            request.max_tokens = resolution.model.max_output_tokens  # the most has to be the most
         outgoing = await self._render(state, call, caller, resolution, rendering)
+        if resolution.model.price.rates:
+            state.meter = await self._metering.open(
+                state.dialect.name, request, resolution, outgoing.body, caller.holder
+            )
+            resolution = replace(resolution, price=state.meter.most)
         state.failover = failover = Failover(
             self._admissions,
             request,
@@ -150,7 +162,7 @@ class Flow:
         # The request is only needed where it may still be rendered for another upstream.
         del body, call, request
         try:
-            if size > COUNTED_BYTES and not failover.has_fallbacks:
+            if size > COUNTED_BYTES and not failover.has_fallbacks and state.meter is None:
                 connection.hold(size + len(outgoing.body))
             connection.watch(state.leave)
             if failover.permit is None:
@@ -193,6 +205,8 @@ class Flow:
         if isinstance(error, ClientGone):
             state.status = _STATUS_CLIENT_GONE
             if state.phase == "dispatched":
+                if state.meter is not None and state.meter.bill is None:
+                    state.usage = await state.meter.measure(None, state.credits)
                 self._billing.end(state)
             else:
                 await self._billing.refund(state)

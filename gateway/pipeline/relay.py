@@ -57,7 +57,7 @@ class Relay:
                 reply = await permit.upstream.send(failover.outgoing, headers, dispatch)
                 permit.accepted()
                 try:
-                    if connection.held and not failover.has_fallbacks:
+                    if connection.held and not failover.has_fallbacks and state.meter is None:
                         connection.release_body()
                     if failover.outgoing.stream:
                         await self._stream(state, renderer, permit, reply)
@@ -76,7 +76,8 @@ class Relay:
     async def _stream(
         self, state: RequestState, renderer: Renderer, permit: Permit, reply: UpstreamResponse
     ) -> None:
-        connection = state.connection
+        connection, meter = state.connection, state.meter
+        feed = renderer.feed if meter is None else meter.noting(renderer.feed)
         chunks = await (read_beginning(reply) if state.failover.has_fallbacks else reply.read())
         self._begin(state, permit)
         if not connection.started:
@@ -86,13 +87,13 @@ class Relay:
             if connection.socket.is_slow:
                 return False
             for chunk in chunks:
-                for frame in renderer.feed(chunk):
+                for frame in feed(chunk):
                     connection.send_now(frame)
             return True
 
         while chunks:
             for count, chunk in enumerate(chunks, 1):
-                for frame in renderer.feed(chunk):
+                for frame in feed(chunk):
                     if connection.socket.is_slow:
                         await connection.send(frame)
                     else:
@@ -103,6 +104,8 @@ class Relay:
         permit.complete()
         state.usage = reply.usage
         state.unknown_reason = reply.reader.unknown_reason
+        if meter is not None:
+            state.usage = await meter.measure(reply.usage, state.credits)
         # All content is with the client: it has paid, also if the rest fails.
         self._billing.end(state)
         await connection.send_all(await renderer.close(state.usage))
@@ -115,6 +118,8 @@ class Relay:
         answer = await reply.answer(rendering.worker_thread, rendering.holder)
         self._begin(state, permit)
         permit.complete()
+        if state.meter is not None:
+            answer = await state.meter.measure_whole(answer, state.credits)
         state.usage = answer.usage
         state.unknown_reason = reply.reader.unknown_reason
         body = await renderer.complete(answer)
@@ -129,7 +134,8 @@ class Relay:
         if state.failover.has_fallbacks:
             state.failover.started()
             state.upstream = permit.upstream.name
-            state.connection.release_body()
+            if state.meter is None:  # it may have to count the prompt
+                state.connection.release_body()
 
     def _pace(self, state: RequestState, renderer: Renderer) -> Pacer:
         connection, limits = state.connection, self._limits

@@ -31,6 +31,7 @@ from gateway.core.events import Usage
 from gateway.dialects.base import Dialect, Renderer
 from gateway.pipeline.connection import ClientGone, Connection, Pacer
 from gateway.pipeline.key_cache import CachedKey
+from gateway.pipeline.meter import Meter
 from gateway.telemetry.metrics import RequestLabels
 from gateway.telemetry.series import RequestSeries
 from gateway.upstream.failover import Failover
@@ -103,6 +104,7 @@ class RequestState:
         "first_byte_seconds",
         "key",
         "labels",
+        "meter",
         "pacer",
         "phase",
         "renderer",
@@ -126,6 +128,8 @@ class RequestState:
         #: its series, once its model is known
         self.series: RequestSeries
         self.key: CachedKey | None = None
+        #: measures what it uses, where its model has token prices
+        self.meter: Meter | None = None
         #: credits taken and not given back
         self.credits = 0
         #: its way to an upstream, and the writer of its answer, once it is rendered

@@ -38,6 +38,7 @@ from gateway.pipeline.billing import Billing
 from gateway.pipeline.documents.reader import DocumentReader
 from gateway.pipeline.flow import Flow
 from gateway.pipeline.key_cache import KeyCache
+from gateway.pipeline.meter import Metering
 from gateway.process.expiries import Expiries
 from gateway.process.router import Gateway, charged_paths
 from gateway.process.settings import Settings, SettingsError, collected_signals
@@ -153,6 +154,7 @@ def open_serving(
     worker_thread = WorkerThread()
     documents = DocumentReader()
     dialects = _dialects(secret, storage.responses, worker_thread)
+    counter = _open_counter(settings.vocabulary_file)
     flow = Flow(
         key_cache=storage.key_cache,
         catalog=catalog,
@@ -165,8 +167,8 @@ def open_serving(
         observer=telemetry.observer,
         memory=memory,
         worker_thread=worker_thread,
+        metering=Metering(counter, worker_thread),
     )
-    counter = _open_counter(settings.vocabulary_file)
     services = FreeServices(
         catalog=catalog,
         reads=DatabaseReads(storage.database),

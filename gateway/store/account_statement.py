@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 from sqlmodel import col, select
 
 from gateway.store.database import Database
@@ -48,7 +49,7 @@ def read_request(database: Database, account_id: int, request_id: str) -> dict[s
     """All that the ledger has of one charged request; None where the account has no such request.
 
     A request is `open` until its end is written, with its tokens; then it is `ended`, or `refunded`
-    where the credits went back. Raises `DatabaseUnavailable`.
+    where all credits went back. Raises `DatabaseUnavailable`.
     """
     with database.read(snapshot=True) as session:
         found = select(Entry).where(Entry.request_id == request_id, Entry.account_id == account_id)
@@ -59,10 +60,12 @@ def read_request(database: Database, account_id: int, request_id: str) -> dict[s
         key = session.get(ApiKeyRow, charge.api_key_id)
         usage = session.get(RequestUsage, request_id)
         is_open = session.get(Hold, request_id) is not None
+        credits = -sum(entry.credits for entry in entries)
+        is_refunded = len(entries) > 1 and credits == 0
         return {
             "request_id": request_id,
-            "state": "open" if is_open else "refunded" if len(entries) > 1 else "ended",
-            "credits": -sum(entry.credits for entry in entries),
+            "state": "open" if is_open else "refunded" if is_refunded else "ended",
+            "credits": credits,
             "key": key and {"name": f"{key.namespace}/{key.name}", "key_id": key.key_id},
             "model": charge.model,
             "route": charge.route,
@@ -76,6 +79,7 @@ def read_request(database: Database, account_id: int, request_id: str) -> dict[s
                 "output": usage.output_tokens,
                 "reasoning": usage.reasoning_tokens,
             },
+            "price": usage and usage.price and msgspec.json.decode(usage.price),
             "entries": [
                 {
                     "id": entry.id,

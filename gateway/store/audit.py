@@ -28,11 +28,11 @@ _CHECKS: tuple[tuple[str, str], ...] = (
         """,
     ),
     (
-        "request {} was refunded {} without a charge of the same credits and account",
+        "request {} was refunded {} without a charge of as much to the same account",
         """
         SELECT r.request_id, r.credits FROM entry r
         LEFT JOIN entry c ON c.request_id = r.request_id AND c.kind = 'charge'
-             AND c.account_id = r.account_id AND c.credits = -r.credits
+             AND c.account_id = r.account_id AND -c.credits >= r.credits
         WHERE r.kind = 'refund' AND c.id IS NULL
         """,
     ),

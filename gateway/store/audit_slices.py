@@ -102,7 +102,7 @@ WITH counted AS (
 _REFUNDS = """
 SELECT e.account_id, e.credits, e.request_id
 FROM news e LEFT JOIN entry c ON c.request_id = e.request_id AND c.kind = 'charge'
-     AND c.account_id = e.account_id AND c.credits = -e.credits
+     AND c.account_id = e.account_id AND -c.credits >= e.credits
 WHERE e.kind = 'refund' AND c.id IS NULL
 """
 _GRANT_ENTRIES = """
@@ -112,7 +112,7 @@ WHERE e.grant_id IS NOT NULL
 AND (g.id IS NULL OR (e.kind = 'grant' AND e.credits <> g.credits) OR -e.credits > g.credits)
 """
 _OF_SLICES = (
-    ("request {2} was refunded {1} without a charge of the same", _COUNTED + _REFUNDS),
+    ("request {2} was refunded {1} without a charge of as much", _COUNTED + _REFUNDS),
     ("the entry {2} of {3} credits is not what grant {4} allows", _COUNTED + _GRANT_ENTRIES),
 )
 

@@ -1,7 +1,8 @@
 """The hot side of the ledger: charge, refund, end. What the flow sees, for both databases.
 
-    charge ──▶ hold ──┬── end      the request came to its end: nothing more is booked
-                      └── refund   the credits go back, once
+    charge ──▶ hold ──┬── end           the request came to its end: nothing more is booked
+                      ├── metered end   the same, except that what it did not use goes back, once
+                      └── refund        the credits go back, once
 
 A hold is deleted exactly once, and the one that deletes it decides. Everything here is grouped
 (`group_commit`).
@@ -60,6 +61,19 @@ class End(Struct, frozen=True):
     usage: Usage | None
 
 
+class MeteredEnd(Struct, frozen=True):
+    """A request with token prices that came to its end: `unused` of its charge goes back.
+
+    `price` is JSON: the parts of what it cost.
+    """
+
+    request_id: str
+    account_id: int
+    unused: int
+    usage: Usage
+    price: str
+
+
 class Refund(Struct, frozen=True):
     """Credits to be given back for one request."""
 
@@ -75,12 +89,18 @@ class Ledger(ABC):
     """The hot side of one database, for one replica; each database writes the batches."""
 
     def __init__(self, behind_seconds: float) -> None:
-        account_of: Callable[[Charge | Refund], int] = attrgetter("account_id")
+        account_of: Callable[[Charge | Refund | MeteredEnd], int] = attrgetter("account_id")
         self._charges = GroupCommit[Charge, ChargeReply](self._charge_batch, account_of=account_of)
         self._refunds = GroupCommit[Refund, RefundReply](self._refund_batch, account_of=account_of)
         # Nobody waits for an end: what cannot be written now is written later, not given up.
         self._ends = GroupCommit[End, None](
             self._end_batch, delay_seconds=behind_seconds, keeps_on_failure=True
+        )
+        self._metered_ends = GroupCommit[MeteredEnd, None](
+            self._metered_end_batch,
+            account_of=account_of,
+            delay_seconds=behind_seconds,
+            keeps_on_failure=True,
         )
 
     async def charge(self, charge: Charge) -> ChargeResult:
@@ -102,9 +122,14 @@ class Ledger(ABC):
         """Note an end; written behind, in batches."""
         self._ends.add(end)
 
+    def end_metered(self, end: MeteredEnd) -> None:
+        """Note an end with a difference; written behind, in batches."""
+        self._metered_ends.add(end)
+
     def pending(self) -> Iterable[str]:
         """Request ids whose end or refund is not written yet."""
         yield from (item.request_id for item in self._ends.items())
+        yield from (item.request_id for item in self._metered_ends.items())
         yield from (item.request_id for item in self._refunds.items())
 
     async def drain(self) -> None:
@@ -112,6 +137,7 @@ class Ledger(ABC):
         await self._charges.drain()
         await self._refunds.drain()
         await self._ends.drain()
+        await self._metered_ends.drain()
         await self._close()
 
     @abstractmethod
@@ -126,6 +152,9 @@ class Ledger(ABC):
 
     @abstractmethod
     async def _end_batch(self, batch: list[End]) -> list[None]: ...
+
+    @abstractmethod
+    async def _metered_end_batch(self, batch: list[MeteredEnd]) -> list[None]: ...
 
     @abstractmethod
     async def _close(self) -> None: ...

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from gateway.core.batch_retry import AttemptedCharge, worth_another_try
@@ -15,6 +16,7 @@ from gateway.store.ledger import (
     ChargeResult,
     End,
     Ledger,
+    MeteredEnd,
     Refund,
     RefundReply,
     note_late_ends,
@@ -22,6 +24,8 @@ from gateway.store.ledger import (
 from gateway.store.outage import Outage
 from gateway.store.statements_postgres import (
     END,
+    END_METERED,
+    END_METERED_SKIP_LOCKED,
     GIVEN,
     REFUND,
     REFUND_SKIP_LOCKED,
@@ -86,6 +90,18 @@ class PostgresLedger(Ledger):
 
     async def _end_batch(self, batch: list[End]) -> list[None]:
         rows, was_unknown = await self._behind(END, {"ends": document(batch)})
+        if not was_unknown:
+            note_late_ends(len(batch) - len(rows))
+        return [None] * len(batch)
+
+    async def _metered_end_batch(self, batch: list[MeteredEnd]) -> list[None]:
+        values = {"ends": document(batch)}
+        rows, was_unknown = await self._behind(END_METERED, values, END_METERED_SKIP_LOCKED)
+        locked = {request_id for request_id, is_released in rows if not is_released}
+        for end in batch:
+            if end.request_id in locked:
+                with suppress(DatabaseUnavailable):  # at a drain: the lease gives all of it back
+                    self.end_metered(end)
         if not was_unknown:
             note_late_ends(len(batch) - len(rows))
         return [None] * len(batch)

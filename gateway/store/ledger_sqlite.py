@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from gateway.core.errors import DatabaseBusy, DatabaseUnavailable
+from gateway.core.events import Usage
 from gateway.store.database import as_unavailable, open_sqlite
 from gateway.store.ledger import (
     Charge,
@@ -20,6 +21,7 @@ from gateway.store.ledger import (
     ChargeResult,
     End,
     Ledger,
+    MeteredEnd,
     Refund,
     RefundReply,
     note_late_ends,
@@ -66,6 +68,12 @@ INSERT INTO api_key_day (api_key_id, day, credits)
 SELECT value ->> 2, value ->> 3, sum(value ->> 4) FROM json_each(:charged)
 WHERE value ->> 3 IS NOT NULL GROUP BY 1
 ON CONFLICT (api_key_id, day) DO UPDATE SET credits = credits + excluded.credits
+"""
+_METERED_USAGE = """
+INSERT INTO request_usage
+  (request_id, input_tokens, cached_tokens, output_tokens, reasoning_tokens, cache_write_tokens,
+   price)
+VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
 """
 _RELEASE = """
 DELETE FROM hold WHERE request_id = ? RETURNING account_id, api_key_id, credits, day
@@ -133,6 +141,9 @@ class SqliteLedger(Ledger):
 
     async def _end_batch(self, batch: list[End]) -> list[None]:
         return await self._writer.submit(lambda: self._commit(batch, self._end_rows))
+
+    async def _metered_end_batch(self, batch: list[MeteredEnd]) -> list[None]:
+        return await self._writer.submit(lambda: self._commit(batch, self._metered_end_rows))
 
     async def _close(self) -> None:
         await self._writer.submit(self._connection.close)
@@ -216,11 +227,16 @@ class SqliteLedger(Ledger):
         now = utc_text(datetime.now(UTC))
         return [self._refund_one(refund, now) for refund in batch]
 
-    def _refund_one(self, refund: Refund, now: str) -> bool:
+    def _refund_one(self, refund: Refund | MeteredEnd, now: str, most: int | None = None) -> bool:
+        """Release a hold and give it back, or `most` of it; False where it was gone."""
         row = self._connection.execute(_RELEASE, (refund.request_id,)).fetchone()
         if row is None:
             return False
         account_id, api_key_id, credits, day = row
+        if most is not None:
+            credits = min(credits, most)
+            if credits == 0:
+                return True
         self._connection.execute(
             _REFUND_ENTRY, (account_id, credits, refund.request_id, api_key_id, now)
         )
@@ -228,6 +244,16 @@ class SqliteLedger(Ledger):
         if day is not None:
             self._connection.execute(_GIVE_DAY, (credits, api_key_id, day))
         return True
+
+    def _metered_end_rows(self, batch: Sequence[MeteredEnd]) -> list[None]:
+        now = utc_text(datetime.now(UTC))
+        released = [self._refund_one(end, now, end.unused) for end in batch]
+        note_late_ends(released.count(False))
+        self._connection.executemany(
+            _METERED_USAGE,
+            [(*_tokens(end.request_id, end.usage), end.price) for end in batch],
+        )
+        return [None] * len(batch)
 
     def _end_rows(self, batch: Sequence[End]) -> list[None]:
         ends = [
@@ -274,3 +300,7 @@ def _columns(charge: Charge, capped_day: str | None) -> tuple[Any, ...]:
         charge.idempotency_key,
         charge.retry_count,
     )
+
+
+def _tokens(request_id: str, use: Usage) -> tuple[Any, ...]:
+    return (request_id, use.input, use.cached, use.output, use.reasoning, use.cache_write)

@@ -136,6 +136,51 @@ REFUND_SKIP_LOCKED = _REFUND_TEMPLATE.format(
   AND request_id NOT IN (SELECT request_id FROM held)""",
 )
 
+_END_METERED_TEMPLATE = """
+WITH asked AS MATERIALIZED (
+  SELECT DISTINCT ON (request_id) * FROM json_to_recordset(%(ends)s::json)
+    AS given(request_id text, account_id bigint, unused bigint, usage json, price text)
+), accounts AS MATERIALIZED (
+  SELECT id FROM account WHERE id IN (SELECT account_id FROM asked) ORDER BY id FOR UPDATE {skip}
+), held AS MATERIALIZED (
+  SELECT request_id FROM hold WHERE request_id = ANY(ARRAY(SELECT request_id FROM asked))
+  AND account_id IN (SELECT id FROM accounts) ORDER BY request_id FOR UPDATE {skip}
+), released AS (
+  DELETE FROM hold WHERE request_id IN (SELECT request_id FROM held)
+  RETURNING request_id, account_id, api_key_id, credits, day
+), unused AS (
+  SELECT r.request_id, r.account_id, r.api_key_id, least(r.credits, asked.unused) AS credits, r.day
+  FROM released r JOIN asked USING (request_id) WHERE r.credits > 0 AND asked.unused > 0
+), entries AS (
+  INSERT INTO entry (account_id, kind, credits, request_id, api_key_id, created_at)
+  SELECT account_id, 'refund', credits, request_id, api_key_id, clock_timestamp() FROM unused
+), days AS (
+  UPDATE api_key_day AS d SET credits = d.credits - given.credits
+  FROM (SELECT api_key_id, day, sum(credits) AS credits FROM unused
+        WHERE day IS NOT NULL GROUP BY api_key_id, day) AS given
+  WHERE d.api_key_id = given.api_key_id AND d.day = given.day
+), balances AS (
+  UPDATE account SET balance = account.balance + given.credits
+  FROM (SELECT account_id, sum(credits) AS credits FROM unused GROUP BY account_id) AS given
+  WHERE account.id = given.account_id
+), used AS (
+  INSERT INTO request_usage
+    (request_id, input_tokens, cached_tokens, output_tokens, reasoning_tokens, cache_write_tokens,
+     price)
+  SELECT request_id, (usage ->> 'input')::int, (usage ->> 'cached')::int,
+         (usage ->> 'output')::int, (usage ->> 'reasoning')::int, (usage ->> 'cache_write')::int,
+         price
+  FROM asked WHERE account_id IN (SELECT id FROM accounts)
+  ON CONFLICT DO NOTHING
+)
+SELECT request_id, true FROM released {locked}
+"""
+_STILL_HELD = """UNION ALL SELECT request_id, false FROM hold
+  WHERE request_id = ANY(ARRAY(SELECT request_id FROM asked))
+  AND request_id NOT IN (SELECT request_id FROM held)"""
+END_METERED = _END_METERED_TEMPLATE.format(skip="", locked="")
+END_METERED_SKIP_LOCKED = _END_METERED_TEMPLATE.format(skip="SKIP LOCKED", locked=_STILL_HELD)
+
 #: which refunds of a batch whose outcome was unknown were given
 GIVEN = """
 SELECT request_id FROM entry WHERE kind = 'refund' AND request_id = ANY(%(request_ids)s::text[])

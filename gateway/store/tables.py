@@ -357,6 +357,8 @@ class RequestUsage(SQLModel, table=True):
     reasoning_tokens: int
     # Gateways of the release before do not write it.
     cache_write_tokens: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    #: JSON, of a request with token prices: the parts of its price
+    price: str | None = None
 
 
 class Replica(SQLModel, table=True):

@@ -14,7 +14,11 @@ COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
         "Tokens the upstream reported: input, cached, cache_write, output or reasoning.",
         (*_OF_REQUEST, "direction"),
     ),
-    "credits": ("Credits taken (charge) and given back (refund).", (*_OF_REQUEST, "kind")),
+    "credits": (
+        "Credits taken (charge), given back for failed requests (refund) and for what a charge was"
+        " above its price (refund_unused), and those of a price above its charge (uncollected).",
+        (*_OF_REQUEST, "kind"),
+    ),
     "degraded_requests": (
         "Requests of which a feature was dropped, as nobody here offers it.",
         ("model", "feature"),

@@ -93,6 +93,12 @@ class Metrics(Collector):
         """Credits of a request that is none of this replica's any more."""
         self._counters["credits"].of(*self._owner(labels), labels.model, kind).add(credits)
 
+    def metered(self, labels: RequestLabels, unused: int, uncollected: int) -> None:
+        """Count by how much a charge was above its price, or the price above it."""
+        for kind, credits in (("refund_unused", unused), ("uncollected", uncollected)):
+            if credits:
+                self._counters["credits"].of(*self._owner(labels), labels.model, kind).add(credits)
+
     def degraded(self, model: str, feature: str) -> None:
         """A feature of a request was dropped."""
         self._counters["degraded_requests"].of(model, feature).add(1)

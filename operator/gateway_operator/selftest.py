@@ -20,6 +20,10 @@ from gateway_operator.cluster import Cluster, ClusterError
 
 _API_VERSION = "faregate.dev/v1alpha1"
 _POLL_SECONDS = 0.5
+_BALANCE_POLLS = 20
+#: more than the gateway charges the question for, and the cap of the answer
+_INPUT_TOKENS = 1_000
+_OUTPUT_TOKENS = 256
 _CLEAN_UP_SECONDS = 30
 _RETRY = frozenset({502, 503, 504})
 
@@ -121,12 +125,16 @@ class _Selftest:
         self._begin(f"asking {model}")
         answer = await client.post(
             "/api/openai/v1/chat/completions",
-            json={"model": model, "messages": [{"role": "user", "content": "Say OK."}]},
+            json={
+                "model": model,
+                "messages": [{"role": "user", "content": "Say OK."}],
+                "max_tokens": _OUTPUT_TOKENS,
+            },
         )
         if answer.status_code != 200:
             raise SelftestFailed(f"{model} answered {answer.status_code}: {answer.text[:500]}")
         charged = int(answer.headers["x-credits-charged"])
-        after = (await self._account(client))["balance"]
+        after = await self._balance_after(client, before - charged)
         if before - after != charged:
             raise SelftestFailed(
                 f"a request for {charged} credits took the balance from {before} to {after}"
@@ -134,6 +142,15 @@ class _Selftest:
         self._print_line(
             f"{model} answered for {charged} credits; the balance is {after}, as it should be"
         )
+
+    async def _balance_after(self, client: httpx.AsyncClient, expected: int) -> int:
+        """The balance; what a request with token prices did not use comes back behind its end."""
+        for _ in range(_BALANCE_POLLS):
+            balance: int = (await self._account(client))["balance"]
+            if balance == expected:
+                break
+            await self._pause()
+        return balance
 
     async def clean_up(self) -> None:
         """Void the grant and remove both objects; returns when they are gone."""
@@ -208,8 +225,17 @@ def _choose(prices: list[dict[str, Any]], wanted: str) -> tuple[str, int]:
     """A model of those that the key may use, and the most that one request to it can cost."""
     for price in prices:
         if wanted in ("", price["model"]):
-            return price["model"], price["message"] + price["reasoning_surcharge"]
+            tokens = max(map(_most_of_tokens, price["rows"]), default=0)
+            return price["model"], price["message"] + price["reasoning_surcharge"] + tokens
     raise SelftestFailed(f"the fleet has no model {wanted}")
+
+
+def _most_of_tokens(row: dict[str, Any]) -> int:
+    """The most that the prompt and the answer can cost by a row of token prices."""
+    kinds = ("input", "cached_input", "cache_write")
+    given: int = max(row[f"{kind}_per_million_tokens"] for kind in kinds)
+    tokens = _INPUT_TOKENS * given + _OUTPUT_TOKENS * int(row["output_per_million_tokens"])
+    return -(-tokens // 1_000_000)
 
 
 def _condition(found: dict[str, Any], kind: str) -> dict[str, Any]:

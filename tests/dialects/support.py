@@ -3,7 +3,8 @@
 import json
 from typing import Any
 
-from gateway.core.catalog import Model, Price, Resolution
+from gateway.core.catalog import Model, Resolution
+from gateway.core.prices import Price
 from gateway.core.profile import PROFILES
 from gateway.core.request import Request, TextPart, Tool, UserMessage
 from gateway.core.upstream_profiles import ALL_PROFILES

@@ -94,4 +94,6 @@ def write_usage(usage: Usage) -> dict[str, Any]:
         written["cached_tokens"] = usage.cached
     if usage.cache_write:
         written["prompt_tokens_details"]["cache_write_tokens"] = usage.cache_write
+    if usage.credits is not None:
+        written["credits"] = usage.credits
     return written

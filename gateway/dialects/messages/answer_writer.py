@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from gateway.core.concurrency.worker_thread import WorkerThread
 from gateway.core.errors import FaregateError, UpstreamBroken
@@ -140,7 +141,7 @@ class MessagesRenderer:
     def _usage_members(self, usage: Usage) -> dict[str, Any]:
         """The upstream's counts; a request for nothing gets none of the output it paid for."""
         if self._source.wants_nothing:
-            usage = Usage(usage.input, 0, usage.cached, cache_write=usage.cache_write)
+            usage = replace(usage, output=0, reasoning=0)
         return write_usage(usage)
 
     def _sign(self, reasoning: bytes, signed: Signature | None) -> str:

@@ -37,10 +37,13 @@ def read_usage(counts: dict[str, Any]) -> Usage:
 
 def write_usage(usage: Usage) -> dict[str, Any]:
     """The counts of `usage`; thinking is part of the output."""
-    return {
+    written: dict[str, Any] = {
         "input_tokens": max(0, usage.input - usage.cached - usage.cache_write),
         "cache_creation_input_tokens": usage.cache_write,
         "cache_read_input_tokens": usage.cached,
         "output_tokens": usage.output,
         "output_tokens_details": {"thinking_tokens": usage.reasoning},
     }
+    if usage.credits is not None:
+        written["credits"] = usage.credits
+    return written

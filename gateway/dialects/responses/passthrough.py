@@ -67,8 +67,8 @@ def pass_through(request: Request, resolution: Resolution) -> UpstreamRequest | 
     if request.cache_key:
         body["prompt_cache_key"] = request.cache_key
     limit = model.max_output_tokens
-    if limit is not None and (request.max_tokens or 0) > limit:
-        body["max_output_tokens"] = limit
+    if limit is not None and request.max_tokens is not None:
+        body["max_output_tokens"] = min(request.max_tokens, limit)
     if not resolution.reasoning:
         switch_off(body, model.profile)
     elif model.profile.reasoning_signed:

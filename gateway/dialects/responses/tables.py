@@ -5,7 +5,7 @@ Sources: OpenAI API reference, "The response object" (`incomplete_details`, `err
 
 from typing import Any
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from gateway.core.errors import (
     ContextOverflow,
@@ -60,6 +60,7 @@ class UsageObject(Struct, frozen=True):
     output_tokens: int
     output_tokens_details: OutputDetails
     total_tokens: int
+    credits: int | UnsetType = UNSET
 
 
 def read_usage(usage: Any) -> Usage | None:
@@ -83,4 +84,5 @@ def write_usage(usage: Usage) -> UsageObject:
         usage.output,
         OutputDetails(usage.reasoning),
         usage.input + usage.output,
+        UNSET if usage.credits is None else usage.credits,
     )

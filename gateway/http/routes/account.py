@@ -37,6 +37,18 @@ async def show_account(key: AuthenticatedKey, services: Services) -> dict[str, A
                 "model": model.id,
                 "message": model.price.message,
                 "reasoning_surcharge": model.price.surcharge,
+                "rows": [
+                    {
+                        "from": rates.since,
+                        "above_prompt_tokens": rates.above,
+                        "input_per_million_tokens": rates.input,
+                        "cached_input_per_million_tokens": rates.cached,
+                        "cache_write_per_million_tokens": rates.cache_write,
+                        "output_per_million_tokens": rates.output,
+                        "per_image": rates.image,
+                    }
+                    for rates in model.price.rates
+                ],
             }
             for model in services.catalog.models
             if key.may_see(model.id)

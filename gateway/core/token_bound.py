@@ -1,0 +1,91 @@
+"""A bound of a text's tokens, without a vocabulary: never below a count, and below twice of it.
+
+A byte weighs by its class. A token is some four letters of a language and less of anything else,
+so letters that words are made of weigh little, and rare ones, capitals, digits and signs weigh
+what they do in random text. Some ten nanoseconds a byte. Shown on corpora for o200k and the Kimi
+models' way of cutting (`tests/core/test_token_bound.py`).
+"""
+
+#: hundredths of a token
+_ONE = 100
+#: template of a prompt: its roles and ends, and a system prompt of the family's own
+_TEMPLATE_TOKENS = 64
+#: the instructions that providers put before declared tools. Source: Anthropic API reference,
+#: "Tool use", "Pricing": up to 530 tokens
+_TOOLS_TOKENS = 600
+#: larger images are shrunk before a model sees them
+IMAGE_TOKENS = 4096
+
+_COMMON = b"etaoinsrhlcdu"
+
+
+def _weights() -> bytes:
+    weights = bytearray(256)
+    for byte in range(128):
+        one = bytes((byte,))
+        if one in _COMMON:
+            weights[byte] = 41
+        elif one.islower():
+            weights[byte] = 67
+        elif one.isupper():
+            weights[byte] = 86
+        elif one.isdigit():
+            weights[byte] = 84
+        elif one == b" ":
+            weights[byte] = 9
+        elif one.isspace():
+            weights[byte] = 50
+        else:
+            weights[byte] = 70
+    # The first byte of a character weighs for all of it. First bytes are those of UTF-8: letters
+    # with accents, other alphabets, scripts of three bytes, Korean, and pictures.
+    for first, last, weight in (
+        (0xC2, 0xC5, 90),
+        (0xC6, 0xDF, 50),
+        (0xE0, 0xE0, 110),
+        (0xE1, 0xE2, 160),
+        (0xE3, 0xE9, 135),
+        (0xEA, 0xED, 115),
+        (0xEE, 0xEF, 135),
+        (0xF0, 0xF4, 250),
+    ):
+        weights[first : last + 1] = bytes((weight,)) * (last + 1 - first)
+    return bytes(weights)
+
+
+def _classes() -> bytes:
+    """Letters as `a`, digits as `0`, blanks as they are."""
+    shown = (b"0" if chr(byte).isdigit() else b"a" for byte in range(128))
+    classes = b"".join(
+        one if bytes((byte,)).isalnum() else b" " if byte == 0x20 else b"."
+        for byte, one in enumerate(shown)
+    )
+    return classes + b"." * 128
+
+
+_WEIGHTS = _weights()
+_CLASSES = _classes()
+#: a blank before a number is a token of its own, and a letter that stands alone is another
+_BEFORE_NUMBER = 110
+_ALONE = 80
+
+
+def bound_text(text: bytes) -> int:
+    """Return at least the tokens of a text in UTF-8."""
+    classes = text.translate(_CLASSES)
+    weight = sum(text.translate(_WEIGHTS))
+    weight += _BEFORE_NUMBER * classes.count(b" 0") + _ALONE * classes.count(b" a ")
+    return -(-weight // _ONE)
+
+
+def bound_prompt(body: bytes, images: list[str]) -> int:
+    """Return at least the tokens of the prompt that a body in JSON makes, in any dialect.
+
+    `images` are those of the request, as `data:` URLs: their text is no prompt.
+    """
+    tokens = _TEMPLATE_TOKENS + IMAGE_TOKENS * len(images)
+    for data in {url.rpartition(",")[2] for url in images}:
+        body = body.replace(data.encode(), b"")
+    if b'"tools":' in body:
+        tokens += _TOOLS_TOKENS
+    return tokens + bound_text(body)

@@ -1,0 +1,198 @@
+"""A request whose model has token prices: its terms, and what it has used so far.
+
+    most ── charged ──▶ frames noted ──▶ usage reported, or counted from the text ──▶ bill
+
+Owns the text that reaches the client until the upstream reports usage, for which a vocabulary
+counts where none comes. Must never count on the event loop.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+from functools import partial
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from gateway.core.catalog import Resolution
+from gateway.core.concurrency.worker_thread import LARGE_BYTES, WorkerThread
+from gateway.core.events import CallArguments, Event, Reasoning, Refusal, Text, Usage
+from gateway.core.prices import Bill, Terms
+from gateway.core.request import ImagePart, Request, ToolMessage, UserMessage
+from gateway.core.shares import Holder
+from gateway.core.token_bound import bound_prompt
+from gateway.core.tokens import TokenCounter
+from gateway.dialects.base import Chunk, Completion
+from gateway.dialects.messages.token_count import counted_of, counting
+
+#: members that hold the text of an answer's pieces, by the client's dialect
+_TEXTS = {
+    dialect: re.compile(rb'"(?:%b)"\s*:\s*"((?:[^"\\]|\\.)*)"' % names)
+    for dialect, names in (
+        ("chat", b"content|reasoning_content|refusal|arguments"),
+        ("messages", b"text|thinking|partial_json"),
+        ("responses", b"(?:delta)"),
+    )
+}
+#: frames that are kept as they are until their text is taken out of them
+_FRAMES_MAX = 64
+#: more text than any answer within a cap has; what follows is not kept
+_TEXT_BYTES_MAX = 8 * 1024 * 1024
+Feed = Callable[[Chunk], list[bytes]]
+_decode_text = msgspec.json.Decoder(str).decode
+
+
+class Metering:
+    """Meters requests for one replica; made once."""
+
+    def __init__(self, counter: TokenCounter, worker_thread: WorkerThread) -> None:
+        self._counter = counter
+        self._worker_thread = worker_thread
+
+    async def open(
+        self, dialect: str, request: Request, resolution: Resolution, body: bytes, holder: Holder
+    ) -> "Meter":
+        """A meter for a request that is sent as `body`."""
+        images = list(_images(request))
+        bound = partial(bound_prompt, body, images)
+        tokens = await self._worker_thread.run(holder, len(body), bound)
+        terms = Terms(
+            resolution.model.price.rates, resolution.price, len(images), datetime.now(UTC)
+        )
+        most = terms.most(tokens, _output_most(request, resolution))
+        return Meter(self, terms, most, dialect, request, holder)
+
+    async def count(self, portions: Iterator[int], holder: Holder) -> int:
+        """The sum of portions, each drawn in the thread."""
+        tokens = 0
+        while True:
+            portion = await self._worker_thread.run(
+                holder, LARGE_BYTES, partial(next, portions, None)
+            )
+            if portion is None:
+                return tokens
+            tokens += portion
+
+    def counting(self, request: Request) -> Iterator[int]:
+        """Tokens of a prompt, in portions; all of the work is done when they are drawn."""
+        request.read()
+        yield from counting(counted_of(request), self._counter)
+
+    def counting_texts(self, texts: Iterable[str]) -> Iterator[int]:
+        """Tokens of texts, likewise."""
+        yield from self._counter.counting(texts)
+
+
+class Meter:
+    """The most that one request may cost, and its usage so far.
+
+    `is_counted`: its usage was counted here. `bill` is its price once it has one.
+    """
+
+    def __init__(
+        self,
+        metering: Metering,
+        terms: Terms,
+        most: int,
+        dialect: str,
+        request: Request,
+        holder: Holder,
+    ) -> None:
+        #: the most that it can cost
+        self.most = most
+        self.bill: Bill | None = None
+        self._metering = metering
+        self._terms = terms
+        self._request = request
+        self._holder = holder
+        self._pattern = _TEXTS[dialect]
+        self._frames: list[bytes] = []
+        self._texts: list[bytes] = []
+        self._text_bytes = 0
+
+    def noting(self, feed: Feed) -> Feed:
+        """The same, where what goes to the client is noted."""
+
+        def feed_and_note(chunk: Chunk) -> list[bytes]:
+            frames = feed(chunk)
+            self._frames += frames
+            if len(self._frames) >= _FRAMES_MAX:
+                self._take_texts()
+            return frames
+
+        return feed_and_note
+
+    async def measure(self, usage: Usage | None, charged: int) -> Usage:
+        """The usage with its credits; counted from the prompt and what was noted where the upstream
+        reported none."""
+        is_counted = usage is None
+        if usage is None:
+            self._take_texts()
+            usage = await self._count(_texts(self._texts))
+        return self._priced(usage, charged, is_counted)
+
+    async def measure_whole(self, answer: Completion, charged: int) -> Completion:
+        """An answer that was not streamed, with the same usage."""
+        assert isinstance(answer, Struct), "all are"
+        usage = answer.usage
+        is_counted = usage is None
+        if usage is None:
+            if answer.data is not None:
+                texts = _texts(_TEXTS["chat"].findall(answer.data))
+            else:
+                texts = _texts_of(answer.events())
+            usage = await self._count(texts)
+        return replace(answer, usage=self._priced(usage, charged, is_counted))
+
+    def _priced(self, usage: Usage, charged: int, is_counted: bool) -> Usage:
+        self.bill = bill = self._terms.bill(usage, charged, counted=is_counted)
+        return replace(usage, credits=bill.credits)
+
+    async def _count(self, texts: Iterator[str]) -> Usage:
+        metering = self._metering
+        prompt = await metering.count(metering.counting(self._request), self._holder)
+        answer = await metering.count(metering.counting_texts(texts), self._holder)
+        return Usage(input=prompt, output=answer)
+
+    def _take_texts(self) -> None:
+        frames, self._frames = self._frames, []
+        if self._text_bytes < _TEXT_BYTES_MAX:
+            found = b"".join(self._pattern.findall(b"".join(frames)))
+            self._texts.append(found)
+            self._text_bytes += len(found)
+
+
+def _images(request: Request) -> Iterator[str]:
+    for message in request.messages:
+        if isinstance(message, UserMessage | ToolMessage):
+            for part in message.parts:
+                if isinstance(part, ImagePart):
+                    yield part.url
+
+
+def _output_most(request: Request, resolution: Resolution) -> int:
+    """The tokens that the answer may have: the cap that the upstream is sent, for each choice."""
+    model = resolution.model
+    cap = model.max_output_tokens or 0
+    if request.max_tokens is not None:
+        least = max(each.profile.output_tokens_min for each in (model, *model.fallbacks))
+        cap = max(min(request.max_tokens, cap), least)
+    return cap * (request.sampling.n or 1)
+
+
+def _texts(pieces: list[bytes]) -> Iterator[str]:
+    """The text of pieces in JSON's spelling."""
+    joined = b"".join(pieces)
+    try:
+        yield _decode_text(b'"%b"' % joined)
+    except ValueError:  # half a character, where the answer was cut
+        yield joined.decode("utf-8", "replace")
+
+
+def _texts_of(events: Iterable[Event]) -> Iterator[str]:
+    for event in events:
+        if isinstance(event, Text | Reasoning | Refusal):
+            yield event.text
+        elif isinstance(event, CallArguments):
+            yield event.fragment

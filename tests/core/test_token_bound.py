@@ -1,0 +1,129 @@
+"""The bound of tokens without a vocabulary: never below a count, and in the median below twice."""
+
+import json
+import random
+from base64 import b64encode
+from functools import cache
+from pathlib import Path
+from statistics import median
+
+import pytest
+
+from gateway.core.token_bound import IMAGE_TOKENS, bound_prompt, bound_text
+from gateway.core.tokens import TokenCounter
+from tests.core.test_tokens import file, o200k
+
+ROOT = Path(__file__).parents[2]
+#: texts of this many characters are compared
+PIECE = 3_000
+
+CHINESE = (
+    "机器学习是人工智能的一个分支。它使用算法来解析数据、从中学习，然后对真实世界中的事件做出决策和预测。"
+    "与传统的为解决特定任务、硬编码的软件程序不同，机器学习是用大量的数据来训练，通过各种算法从数据中学习如何完成任务。"
+    "春眠不觉晓，处处闻啼鸟。夜来风雨声，花落知多少。"
+)
+JAPANESE = (
+    "吾輩は猫である。名前はまだ無い。どこで生れたかとんと見当がつかぬ。何でも薄暗いじめじめした所で"
+    "ニャーニャー泣いていた事だけは記憶している。吾輩はここで始めて人間というものを見た。"
+)
+KOREAN = (
+    "모든 인간은 태어날 때부터 자유로우며 그 존엄과 권리에 있어 동등하다. "
+    "인간은 천부적으로 이성과 양심을 부여받았으며 서로 형제애의 정신으로 행동하여야 한다."
+)
+RUSSIAN = (
+    "Все люди рождаются свободными и равными в своем достоинстве и правах. Они наделены разумом и "
+    "совестью и должны поступать в отношении друг друга в духе братства."
+)
+GERMAN = (
+    "Alle Menschen sind frei und gleich an Würde und Rechten geboren. Sie sind mit Vernunft und "
+    "Gewissen begabt und sollen einander im Geist der Brüderlichkeit begegnen."
+)
+ARABIC = "يولد جميع الناس أحراراً متساوين في الكرامة والحقوق. وقد وهبوا عقلاً وضميراً."
+
+
+def of_files(pattern: str) -> list[str]:
+    texts = "".join(path.read_text("utf-8") for path in sorted(ROOT.glob(pattern)))
+    return [texts[start : start + PIECE] for start in range(0, len(texts), PIECE)][:80]
+
+
+@cache
+def corpora() -> dict[str, list[str]]:
+    chance = random.Random(1)
+    lower = "abcdefghijklmnopqrstuvwxyz"
+    return {
+        "english": of_files("docs/explanation/*.md"),
+        "code": of_files("gateway/pipeline/*.py"),
+        "javascript": of_files("tests/sdk/*.mjs"),
+        "yaml": of_files("crds/*.yaml"),
+        "tool schemas": of_files("charts/faregate/values.schema.json"),
+        "chinese": [CHINESE],
+        "japanese": [JAPANESE],
+        "korean": [KOREAN],
+        "russian": [RUSSIAN],
+        "german": [GERMAN],
+        "arabic": [ARABIC],
+        "emoji": ["🙂🚀👩‍👩‍👧‍👦🇩🇪✨🔥🥹🫠" * 20],
+        "base64": [b64encode(chance.randbytes(PIECE)).decode() for _ in range(20)],
+        "hex": [chance.randbytes(PIECE).hex() for _ in range(20)],
+        "letters": ["".join(chance.choices(lower, k=PIECE)) for _ in range(20)],
+        "capitals": ["".join(chance.choices(lower.upper(), k=PIECE)) for _ in range(20)],
+        "digits": [" ".join(chance.choices("0123456789", k=PIECE)) for _ in range(20)],
+        "numbers": [",".join(str(chance.randrange(10**6)) for _ in range(500))],
+    }
+
+
+#: kinds of text that prompts are made of: there the bound is close
+NATURAL = (
+    "english", "code", "javascript", "yaml", "tool schemas", "chinese", "japanese", "korean",
+    "russian", "german", "arabic", "emoji", "base64",
+)  # fmt: skip
+
+
+def ratios(counter: TokenCounter, texts: list[str]) -> list[float]:
+    return [bound_text(text.encode()) / counter.count(text) for text in texts]
+
+
+@pytest.mark.parametrize("made", [o200k, file], ids=["o200k", "file"])
+def test_the_bound_is_never_below_a_count(made: object) -> None:
+    assert callable(made)
+    below = {
+        name: min(ratios(made(), texts))
+        for name, texts in corpora().items()
+        if min(ratios(made(), texts)) < 1
+    }
+    assert below == {}
+
+
+@pytest.mark.parametrize("name", NATURAL)
+def test_the_bound_is_below_twice_a_count_in_the_median(name: str) -> None:
+    assert 1 < median(ratios(o200k(), corpora()[name])) < 2
+
+
+def test_a_body_in_json_is_bounded_too() -> None:
+    for name in NATURAL:
+        for text in corpora()[name]:
+            message = {"role": "user", "content": text}
+            for ascii_only in (False, True):
+                body = json.dumps({"messages": [message]}, ensure_ascii=ascii_only).encode()
+                assert bound_prompt(body, []) > o200k().count(text), name
+
+
+def test_an_image_counts_for_the_most_that_one_may_be() -> None:
+    data = b64encode(random.Random(2).randbytes(300_000)).decode()
+    url = f"data:image/png;base64,{data}"
+    body = json.dumps({"messages": [{"content": [{"image_url": {"url": url}}]}]}).encode()
+
+    assert IMAGE_TOKENS < bound_prompt(body, [url]) < IMAGE_TOKENS + 200
+    assert 2 * IMAGE_TOKENS < bound_prompt(body, [url, url]) < 2 * IMAGE_TOKENS + 200
+
+
+def test_declared_tools_bring_a_provider_s_own_instructions_along() -> None:
+    plain = b'{"messages":[]}'
+    with_tools = b'{"messages":[],"tools":[]}'
+
+    assert bound_prompt(with_tools, []) > bound_prompt(plain, []) + 530
+
+
+@pytest.mark.parametrize("text", ["", "a", "好", "\x00", "\n" * 9])
+def test_small_and_odd_texts_are_bounded(text: str) -> None:
+    assert bound_text(text.encode()) >= o200k().count(text)

@@ -1,0 +1,285 @@
+"""Requests to models with token prices: the most is charged, and what is not used goes back."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.conftest import check_books
+from tests.flow.test_cache_writes import usage_of
+from tests.flow.test_outcomes import Client
+from tests.harness.dialects import DIALECTS
+from tests.harness.gateway import (
+    GatewayProcess,
+    Simulated,
+    api_key,
+    credit_grant,
+    fleet,
+    wait_until,
+)
+
+GRANT = 10**9
+CAP = 2_000
+#: credits for one token of each kind, and for a message
+INPUT, CACHED, CACHE_WRITE, OUTPUT, MESSAGE, IMAGE = 3, 1, 4, 15, 7, 11
+PIXEL = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGA"
+    "WjR9awAAAABJRU5ErkJggg=="
+)
+MODELS = {"chat": "open", "messages": "claude", "responses": "gpt"}
+SCRIPT = "!cached 30\n!cache-write 40\n!answer Hello, how are you today?"
+
+
+@pytest.fixture(scope="module")
+def gateway(
+    module_database_url: str | None,
+    simulated: Simulated,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[GatewayProcess]:
+    document = fleet(simulated.url)
+    spec = document["spec"]
+    spec["pricing"] = {
+        "chatCreditsPerMessage": MESSAGE,
+        "inputCreditsPerMillionTokens": INPUT * 10**6,
+        "cachedInputCreditsPerMillionTokens": CACHED * 10**6,
+        "cacheWriteCreditsPerMillionTokens": CACHE_WRITE * 10**6,
+        "outputCreditsPerMillionTokens": OUTPUT * 10**6,
+        "perImage": IMAGE,
+        "rows": [{"abovePromptTokens": 9_000, "inputCreditsPerMillionTokens": 2 * INPUT * 10**6}],
+    }
+    spec["upstreams"] += [
+        {"name": name, "url": simulated.url, "dialect": name} for name in ("messages", "responses")
+    ]
+    spec["models"] += [
+        {"id": "claude", "upstream": "messages", "upstreamModel": "claude-new"},
+        {"id": "gpt", "upstream": "responses", "upstreamModel": "gpt-5"},
+    ]
+    for model in spec["models"]:
+        model["maxOutputTokens"] = CAP
+    documents = [
+        document,
+        api_key("rich", "rich"),
+        api_key("poor", "poor"),
+        api_key("capped", "rich", limits={"creditsPerDay": 100_000}),
+        credit_grant("rich", "rich", credits=GRANT),
+        credit_grant("poor", "poor", credits=1_000),
+    ]
+    folder = tmp_path_factory.mktemp("token_prices")
+    process = GatewayProcess(folder, documents, database_url=module_database_url)
+    process.start()
+    yield process
+    assert process.stop() == 0, process.log_text()
+    check_books(process.database_url)
+
+
+@pytest.fixture(scope="module")
+def client(gateway: GatewayProcess) -> Client:
+    return Client(gateway, gateway.key("rich"))
+
+
+def story(client: Client, request_id: str) -> dict[str, Any]:
+    """All about a request, once its end is written."""
+
+    def read() -> dict[str, Any]:
+        headers = {"x-api-key": client.key}
+        answer = client.gateway.http.get(f"/api/v1/entries/{request_id}", headers=headers)
+        found: dict[str, Any] = answer.json()
+        return found
+
+    wait_until(lambda: read()["state"] != "open", "the end to be written")
+    return read()
+
+
+def price_of(tokens: dict[str, int]) -> int:
+    plain = tokens["input"] - tokens["cached"] - tokens["cache_write"]
+    given = plain * INPUT + tokens["cached"] * CACHED + tokens["cache_write"] * CACHE_WRITE
+    return MESSAGE + given + tokens["output"] * OUTPUT
+
+
+def credits_of(gateway: GatewayProcess, kind: str) -> int:
+    found = re.findall(rf'faregate_credits_total\{{.*kind="{kind}".*\}} (\S+)', gateway.metrics())
+    return int(sum(map(float, found)))
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("upstream", MODELS)
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_a_request_costs_what_it_used(
+    client: Client, dialect: str, upstream: str, stream: bool
+) -> None:
+    more: dict[str, Any] = {"model": MODELS[upstream]}
+    if dialect == "chat" and stream:
+        more["stream_options"] = {"include_usage": True}
+    before = client.gateway.balance(client.key)
+    unused_before = credits_of(client.gateway, "refund_unused")
+    response = client.ask(dialect, SCRIPT, stream=stream, **more)
+    assert response.status_code == 200, response.text
+
+    found = story(client, response.headers["x-request-id"])
+    price = price_of(found["tokens"])
+    assert found["tokens"]["cached"] == 30
+    assert (found["state"], found["credits"]) == ("ended", price)
+    assert found["price"]["credits"] == price
+    assert found["price"]["messages"] == MESSAGE
+    assert "counted" not in found["price"]
+    assert before - client.gateway.balance(client.key) == price
+    usage = usage_of(dialect, response.text) if stream else response.json()["usage"]
+    assert usage["credits"] == price
+    charged = -next(e["credits"] for e in found["entries"] if e["kind"] == "charge")
+    cap = 1_000 if dialect == "messages" else CAP
+    assert charged > MESSAGE + cap * OUTPUT
+    assert int(response.headers["x-credits-charged"]) == (charged if stream else price)
+    if not stream:
+        assert int(response.headers["x-credits-remaining"]) == before - price
+    assert credits_of(client.gateway, "refund_unused") - unused_before == charged - price
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("upstream", MODELS)
+def test_the_upstream_is_always_sent_a_cap(
+    client: Client, simulated: Simulated, dialect: str, upstream: str
+) -> None:
+    names = ("max_tokens", "max_completion_tokens", "max_output_tokens")
+    for asked, sent in ((None, CAP), (500, 500), (CAP + 1, CAP)):
+        name = "max_output_tokens" if dialect == "responses" else "max_tokens"
+        more: dict[str, Any] = {} if asked is None else {name: asked}
+        if asked is None and dialect == "messages":
+            continue  # it requires one
+        response = client.ask(dialect, "hello", model=MODELS[upstream], **more)
+        assert response.status_code == 200, response.text
+        body = simulated.requests()[-1]["body"]
+        assert [body[name] for name in names if name in body] == [sent]
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_usage_that_an_upstream_does_not_report_is_counted(client: Client, stream: bool) -> None:
+    text = "!usage none\n!answer " + "The quick brown fox jumps over the lazy dog. " * 20
+    response = client.ask("chat", text, model="open", stream=stream)
+    assert response.status_code == 200, response.text
+
+    found = story(client, response.headers["x-request-id"])
+    tokens = found["tokens"]
+    assert found["price"]["counted"] is True
+    # By o200k: ten tokens a sentence.
+    assert tokens["output"] == pytest.approx(200, abs=3)
+    assert tokens["input"] == pytest.approx(215, abs=10)
+    assert found["credits"] == price_of(tokens)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_client_that_leaves_pays_for_what_had_come(client: Client, dialect: str) -> None:
+    answer = "The quick brown fox jumps over the lazy dog. " * 400
+    text = f"!chunks 400\n!stall 100 20\n!answer {answer}"
+    with client.stream(dialect, text, model="open") as response:
+        request_id = response.headers["x-request-id"]
+        received = ""
+        for piece in response.iter_text():
+            received += piece
+            if received.count("fox") >= 20:
+                break
+
+    found = story(client, request_id)
+    assert found["state"] == "ended"
+    assert found["price"]["counted"] is True
+    assert 190 <= found["tokens"]["output"] < 1_500  # the last sentence may lack its end
+    assert found["tokens"]["input"] == pytest.approx(4_020, abs=20)
+    assert found["credits"] == price_of(found["tokens"])
+
+
+def test_a_client_that_leaves_before_the_answer_pays_for_its_prompt(
+    client: Client, simulated: Simulated
+) -> None:
+    before = client.gateway.balance(client.key)
+    client.leave("chat", "!silence 5\n!answer Hello", seconds=0.5)
+
+    def spent() -> int:
+        return before - client.gateway.balance(client.key)
+
+    wait_until(lambda: 0 < spent() < CAP * OUTPUT, "the difference")
+    assert MESSAGE + INPUT < spent() < MESSAGE + 100 * INPUT
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("text", ["!error 500", "!silence 0.1\n!cut 2", "!error-event"])
+def test_a_request_that_fails_costs_nothing(client: Client, dialect: str, text: str) -> None:
+    with client.costs(0):
+        client.ask(dialect, text, stream=True, model="open")
+
+
+def test_choices_multiply_and_images_have_a_price(client: Client) -> None:
+    content = [
+        {"type": "text", "text": "!answer Hello"},
+        {"type": "image_url", "image_url": {"url": PIXEL}},
+    ]
+    asked = {"model": "k3", "messages": [{"role": "user", "content": content}]}
+    headers = {"x-api-key": client.key}
+    path = "/api/openai/v1/chat/completions"
+    response = client.gateway.http.post(path, json=asked, headers=headers)
+    assert response.status_code == 200, response.text
+    found = story(client, response.headers["x-request-id"])
+    assert found["price"]["images"] == IMAGE
+    assert found["credits"] == price_of(found["tokens"]) + IMAGE
+
+    response = client.ask("chat", "!answer Hello", model="open", n=3)
+    assert response.status_code == 200, response.text
+    found = story(client, response.headers["x-request-id"])
+    assert found["price"]["messages"] == 3 * MESSAGE
+    assert found["credits"] == price_of(found["tokens"]) + 2 * MESSAGE
+    charged = -next(e["credits"] for e in found["entries"] if e["kind"] == "charge")
+    assert charged > 3 * CAP * OUTPUT
+
+
+def test_a_row_for_large_prompts_counts_for_those(client: Client) -> None:
+    response = client.ask("chat", "!cached 9100\n!answer Hello", model="open")
+    assert response.status_code == 200, response.text
+    found = story(client, response.headers["x-request-id"])
+
+    assert found["price"]["above_prompt_tokens"] == 9_000
+    plain = found["tokens"]["input"] - 9_100
+    assert found["price"]["input_per_million"] == plain * 2 * INPUT * 10**6
+
+
+def test_what_an_upstream_reports_above_the_charge_is_not_collected(client: Client) -> None:
+    before = credits_of(client.gateway, "uncollected")
+    response = client.ask("chat", "!cached 90000\n!answer Hello", model="open")
+    assert response.status_code == 200, response.text
+    found = story(client, response.headers["x-request-id"])
+
+    assert [entry["kind"] for entry in found["entries"]] == ["charge"]
+    assert int(response.headers["x-credits-charged"]) == found["credits"]
+    assert found["price"]["uncollected"] > 0
+    after = credits_of(client.gateway, "uncollected")
+    assert after - before == found["price"]["uncollected"]
+
+
+def test_the_difference_goes_back_to_the_key_s_day_too(gateway: GatewayProcess) -> None:
+    capped = Client(gateway, gateway.key("capped"))
+    for _ in range(5):  # the most of one is a third of the day
+        response = capped.ask("chat", "!answer Hello", model="open")
+        assert response.status_code == 200, response.text
+        found = story(capped, response.headers["x-request-id"])
+    assert gateway.account(capped.key)["credits_used_today"] == 5 * found["credits"]
+
+
+def test_the_most_has_to_be_there(gateway: GatewayProcess) -> None:
+    poor = Client(gateway, gateway.key("poor"))
+    response = poor.ask("chat", "hello", model="open")
+    assert response.status_code == 402
+    response = poor.ask("chat", "hello", model="open", max_tokens=10)
+    assert response.status_code == 200
+
+
+def test_the_account_shows_all_prices(client: Client) -> None:
+    shown = client.gateway.account(client.key)["prices"][0]
+    assert shown["message"] == MESSAGE
+    assert shown["rows"][0] == {
+        "from": None,
+        "above_prompt_tokens": 0,
+        "input_per_million_tokens": INPUT * 10**6,
+        "cached_input_per_million_tokens": CACHED * 10**6,
+        "cache_write_per_million_tokens": CACHE_WRITE * 10**6,
+        "output_per_million_tokens": OUTPUT * 10**6,
+        "per_image": IMAGE,
+    }
+    assert shown["rows"][1]["above_prompt_tokens"] == 9_000
