@@ -7,7 +7,9 @@ import json
 import os
 import platform
 import re
+import shutil
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -63,6 +65,21 @@ def python(name: str) -> Path:
     return environment / "bin" / "python"
 
 
+def go_program() -> Path:
+    """The clients in Go, built of these sources."""
+    sources = sorted((HERE / "languages" / "go").iterdir())
+    key = sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
+    return _there(folder() / f"go-{key}")
+
+
+def java() -> Path:
+    """The Java of the machine, with its compiler."""
+    found = shutil.which("javac")
+    if found is None:
+        pytest.skip("there is no JDK")
+    return Path(found).with_name("java")
+
+
 def _there(path: Path) -> Path:
     if not path.exists():
         pytest.skip(f"{path.name} is not installed")
@@ -78,4 +95,6 @@ def versions() -> dict[str, str]:
         found |= dict(
             re.findall(r"^([a-z-]+)(?:\[.+\])?==(\S+)$", pins.read_text("utf-8"), re.MULTILINE)
         )
+    modules = (HERE / "languages" / "go" / "go.mod").read_text("utf-8")
+    found |= dict(re.findall(r"^\s+(github\.com/\S+) v(\S+)$", modules, re.MULTILINE))
     return {name: version.rpartition("@")[2] for name, version in found.items()}

@@ -1,6 +1,7 @@
 """The table in the docs, and the pins. Needs no client."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,14 @@ def test_every_javascript_client_is_locked_by_its_hash() -> None:
     bundled = {name for name, one in packages.items() if one.get("inBundle")}
     assert {name for name, one in packages.items() if not one.get("integrity")} <= bundled
     assert [name for name, one in packages.items() if "resolved" in one] == []
+
+
+def test_every_go_client_is_locked_by_its_hash() -> None:
+    folder = HERE / "languages" / "go"
+    wanted = re.findall(r"^\s+(\S+ v\S+)", (folder / "go.mod").read_text("utf-8"), re.MULTILINE)
+    locked = (folder / "go.sum").read_text("utf-8")
+    assert len(wanted) > 2
+    assert [one for one in wanted if f"{one} h1:" not in locked] == []
 
 
 @pytest.mark.parametrize("pins", sorted((HERE / "python").glob("*.in")), ids=lambda path: path.stem)
