@@ -15,12 +15,12 @@ from tests.harness.gateway import ROOT
 
 #: kind of request -> the most of the gateway's own calls, and of all; on SQLite
 BOUNDS = {
-    "chat": (153, 246),
-    "chat-stream": (272, 526),
-    "messages": (225, 364),
-    "messages-stream": (357, 662),
-    "responses": (274, 486),
-    "responses-stream": (405, 786),
+    "chat": (145, 236),
+    "chat-stream": (264, 517),
+    "messages": (219, 356),
+    "messages-stream": (350, 650),
+    "responses": (268, 477),
+    "responses-stream": (397, 773),
 }
 #: what a batch of charges takes more on PostgreSQL, for each of its requests
 ON_POSTGRESQL = (5, 20)

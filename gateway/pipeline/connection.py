@@ -117,10 +117,10 @@ class Connection:
 
     def __init__(self, scope: Scope, memory: Shares) -> None:
         """`memory` is what all buffered bodies of this replica may hold together, in bytes."""
-        self._loop = asyncio.get_running_loop()
         self._cycle: ClientCycle = scope[CYCLE]
         self.socket = self._cycle.line
         self.task = self._cycle.task
+        self._loop = self.task.get_loop()  # to ask for the running one is a system call
         self.headers: Headers = scope["headers"]
         #: the first value of each name: most that is looked for is not there
         self.named: dict[bytes, bytes] = scope[NAMED]

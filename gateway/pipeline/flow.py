@@ -17,7 +17,7 @@ from functools import partial
 from msgspec.structs import replace
 
 from gateway.core.catalog import Catalog, Resolution
-from gateway.core.concurrency.worker_thread import WorkerThread
+from gateway.core.concurrency.worker_thread import LARGE_BYTES, WorkerThread
 from gateway.core.degraded import feature_of
 from gateway.core.errors import Draining, FaregateError, InternalError
 from gateway.core.limits import RefusalThrottle
@@ -126,13 +126,14 @@ class Flow:
         state.go("admit")
         caller, limits = key.caller, self._limits
         body = await connection.read_body(caller.holder, limits, self._worker_thread)
-        size = len(body)
+        size = connection.held
         if size > COUNTED_BYTES:
             made = await self._worker_thread.run(caller.holder, size, partial(made_bytes, body))
             connection.hold(made)
         call = await state.dialect.parse(body, caller)
         request = call.request
-        self._pseudonyms.hide(request, caller.account)
+        if request.safety_identifier or request.cache_key:
+            self._pseudonyms.hide(request, caller.account)
         if request.raw is not None:
             request.raw.betas = _betas_of(connection.headers)
         resolution = self._catalog.resolve(request)
@@ -141,7 +142,8 @@ class Flow:
         state.series = self._metrics.series(labels, state.dialect.name)
         if key.live.models:
             key.allow_model(model)
-        await self._documents.fill(request, caller.holder)
+        if request.messages:  # what may go as it was written holds none
+            await self._documents.fill(request, caller.holder)
         rendering = Rendering(self._worker_thread, caller.holder, size + call.inherited)
         if resolution.model.price.rates and request.max_tokens is None:
             request.max_tokens = resolution.model.max_output_tokens  # the most has to be the most
@@ -195,9 +197,12 @@ class Flow:
             outgoing = upstream.prepare(request, resolution)
             return outgoing, state.dialect.renderer(call, exchange)
 
-        outgoing, state.renderer = await self._worker_thread.run(
-            caller.holder, rendering.size, render
-        )
+        if rendering.size < LARGE_BYTES:
+            outgoing, state.renderer = render()
+        else:
+            outgoing, state.renderer = await self._worker_thread.run(
+                caller.holder, rendering.size, render
+            )
         return outgoing
 
     async def _fail(self, state: RequestState, error: FaregateError | ClientGone) -> None:

@@ -131,7 +131,8 @@ class KeyCache:
         self._lookup_rate = Window(LOOKUPS_PER_SECOND_MAX, 1.0)
         #: hashes that no key had, the longest known first
         self._unknown: OrderedDict[bytes, None] = OrderedDict()
-        self.used: set[int] = set()
+        #: ids of keys that were used
+        self.used: dict[int, None] = {}
 
     @property
     def is_loaded(self) -> bool:
@@ -196,7 +197,7 @@ class KeyCache:
             found = match
         if found is None:
             raise InvalidCredential(_NOT_VALID if sent else _NO_KEY)
-        self.used.add(found[0].live.id)
+        self.used[found[0].live.id] = None
         return found
 
     def _find(self, plaintext: bytes) -> tuple[CachedKey, bytes] | None:

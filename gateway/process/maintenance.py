@@ -63,7 +63,7 @@ class Maintenance:
         await self._reaper.renew_lease()
 
     async def _clean_up(self) -> None:
-        used, self._key_cache.used = self._key_cache.used, set()
+        used, self._key_cache.used = self._key_cache.used, {}
         if used:
             await asyncio.to_thread(note_use, self._database, sorted(used))
         await self._expiries.expire_all()

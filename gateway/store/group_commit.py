@@ -8,7 +8,7 @@ Owns the order, the size of a batch and its shares. Must never know what is writ
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
 from gateway.core.errors import DatabaseUnavailable
@@ -23,7 +23,8 @@ _Entry = tuple[T, asyncio.Future[R] | None]
 class GroupCommit(Generic[T, R]):
     """Hands all that waits to `execute` as one batch, one batch at a time.
 
-    `execute` gets the items and returns their results in order. An error fails the whole batch,
+    `execute` gets the items and returns their results in order, where an item failed its error. An
+    error that it raises fails the whole batch,
     or, with `keeps_on_failure`, lets it wait for a better time, which must come soon once the group
     is drained. With `skips_abandoned`, an item whose caller has stopped waiting is not written.
     """
@@ -35,7 +36,7 @@ class GroupCommit(Generic[T, R]):
 
     def __init__(
         self,
-        execute: Callable[[list[T]], Awaitable[list[R]]],
+        execute: Callable[[list[T]], Awaitable[Sequence[R | Exception]]],
         *,
         account_of: Callable[[T], int | None] = lambda _: None,
         size_of: Callable[[T], int] | None = None,
@@ -138,8 +139,15 @@ class GroupCommit(Generic[T, R]):
                     future.exception()  # a waiter that left must not make the loop complain
             return
         for (_, future), result in zip(batch, results, strict=True):
-            if future is not None and not future.done():
-                future.set_result(result)
+            if future is None:
+                continue
+            try:
+                if isinstance(result, Exception):
+                    future.set_exception(result)
+                else:
+                    future.set_result(result)
+            except asyncio.InvalidStateError:  # its waiter has left
+                continue
 
 
 def _is_abandoned(entry: _Entry[T, R]) -> bool:

@@ -90,8 +90,8 @@ class Ledger(ABC):
 
     def __init__(self, behind_seconds: float) -> None:
         account_of: Callable[[Charge | Refund | MeteredEnd], int] = attrgetter("account_id")
-        self._charges = GroupCommit[Charge, ChargeReply](self._charge_batch, account_of=account_of)
-        self._refunds = GroupCommit[Refund, RefundReply](self._refund_batch, account_of=account_of)
+        self._charges = GroupCommit[Charge, ChargeResult](self._charge_batch, account_of=account_of)
+        self._refunds = GroupCommit[Refund, bool](self._refund_batch, account_of=account_of)
         # Nobody waits for an end: what cannot be written now is written later, not given up.
         self._ends = GroupCommit[End, None](
             self._end_batch, delay_seconds=behind_seconds, keeps_on_failure=True
@@ -102,25 +102,13 @@ class Ledger(ABC):
             delay_seconds=behind_seconds,
             keeps_on_failure=True,
         )
-
-    async def charge(self, charge: Charge) -> ChargeResult:
-        """Book a charge durably. Raises `DatabaseUnavailable`, and `ChargeUnknown` where the
-        commit's outcome is not known."""
-        result = await self._charges.submit(charge)
-        if isinstance(result, FaregateError):
-            raise result
-        return result
-
-    async def refund(self, refund: Refund) -> bool:
-        """Give back durably; False where the hold was gone. Raises `DatabaseUnavailable`."""
-        result = await self._refunds.submit(refund)
-        if isinstance(result, FaregateError):
-            raise result
-        return result
-
-    def end(self, end: End) -> None:
-        """Note an end; written behind, in batches."""
-        self._ends.add(end)
+        #: books a charge durably. Raises `DatabaseUnavailable`, and `ChargeUnknown` where the
+        #: commit's outcome is not known
+        self.charge: Callable[[Charge], asyncio.Future[ChargeResult]] = self._charges.submit
+        #: gives back durably; False where the hold was gone. Raises `DatabaseUnavailable`
+        self.refund: Callable[[Refund], asyncio.Future[bool]] = self._refunds.submit
+        #: notes an end; written behind, in batches
+        self.end: Callable[[End], None] = self._ends.add
 
     def end_metered(self, end: MeteredEnd) -> None:
         """Note an end with a difference; written behind, in batches."""

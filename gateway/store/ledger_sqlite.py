@@ -185,43 +185,48 @@ class SqliteLedger(Ledger):
         day = now[:10]
         rows = self._read_keys({charge.key_hash for charge in batch}, now, day)
         # Two keys may share an account, and two hashes a key.
-        balances = {row.account_id: row.balance for row in rows.values()}
+        before = {row.account_id: row.balance for row in rows.values()}
+        balances = dict(before)
         used_today = {row.api_key_id: row.used_today for row in rows.values()}
-        taken: dict[int, int] = {}
         charged: list[tuple[Any, ...]] = []
+        any_capped = False
         results = []
         for charge in batch:
-            row = rows.get(charge.key_hash.hex())
+            row = rows.get(charge.key_hash)
             result = _judge(charge, row, balances, used_today)
             results.append(result)
             if row is None or result.outcome != "charged":
                 continue
-            account_id = charge.account_id
-            balances[account_id] = result.balance
-            taken[account_id] = taken.get(account_id, 0) + charge.credits
+            balances[row.account_id] = result.balance
             used_today[row.api_key_id] += charge.credits
+            any_capped = any_capped or row.cap is not None
             charged.append(_columns(charge, day if row.cap is not None else None))
         if charged:
+            taken = [
+                (account, before[account] - left)
+                for account, left in balances.items()
+                if left < before[account]
+            ]
             values = {
                 "charged": _encode(charged).decode(),
-                "taken": _encode(list(taken.items())).decode(),
+                "taken": _encode(taken).decode(),
                 "now": now,
                 "replica_id": self._replica_id,
             }
             for statement in (_TAKE, _CHARGE_ENTRIES, _HOLDS):
                 self._connection.execute(statement, values)
-            if any(columns[3] for columns in charged):
+            if any_capped:
                 self._connection.execute(_DAYS, values)
         return results
 
-    def _read_keys(self, hashes: set[bytes], now: str, day: str) -> dict[str, _Row]:
+    def _read_keys(self, hashes: set[bytes], now: str, day: str) -> dict[bytes, _Row]:
         places = ",".join(f":hash_{number}" for number in range(len(hashes)))
         values = {f"hash_{number}": hashed for number, hashed in enumerate(hashes)}
         statement = _KEYS.format(places=places)
         (found,) = self._connection.execute(
             statement, {**values, "now": now, "day": day}
         ).fetchone()
-        return {row.hash.lower(): row for row in _decode_rows(found)}
+        return {bytes.fromhex(row.hash): row for row in _decode_rows(found)}
 
     def _refund_rows(self, batch: Sequence[Refund]) -> list[bool]:
         now = utc_text(datetime.now(UTC))

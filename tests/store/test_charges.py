@@ -346,7 +346,7 @@ def test_a_charge_that_waited_for_the_accounts_lock_sees_the_revocation(books: B
             from sqlalchemy import text
 
             session.execute(text("SELECT id FROM account FOR UPDATE"))
-            waiting = asyncio.create_task(ledger.charge(books.charge(key)))
+            waiting = asyncio.ensure_future(ledger.charge(books.charge(key)))
             while not books.scalar(
                 "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
             ):
