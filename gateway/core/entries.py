@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from gateway.core.spec import FIRST_MOMENT, LAST_MOMENT
 from gateway.core.statement import KINDS, EntryKind, PeriodError, read_moment
@@ -57,7 +57,8 @@ class EntryKey(Struct, frozen=True):
 class EntryLine(Struct, frozen=True):
     """One entry. A refund has key, model, route and the rest of its charge.
 
-    `balance_after` is None while the account's usage is counted for the first time.
+    `price` holds the parts of a price by tokens, as JSON. `balance_after` is None while the
+    account's usage is counted for the first time.
     """
 
     id: int
@@ -72,6 +73,7 @@ class EntryLine(Struct, frozen=True):
     idempotency_key: str | None
     retry_count: int | None
     tokens: EntryTokens | None
+    price: Raw | None
     grant: EntryGrant | None
 
 

@@ -12,7 +12,7 @@ _COLUMNS = (
     *("id", "created_at", "kind", "credits", "balance_after", "request_id", "key", "key_id"),
     *("model", "route", "idempotency_key", "retry_count"),
     *(f"{name}_tokens" for name in EntryTokens.__struct_fields__),
-    *("grant", "reference", "reason"),
+    *("price", "grant", "reference", "reason"),
 )
 _NO_TOKENS = (None,) * len(EntryTokens.__struct_fields__)
 _NO_GRANT = (None,) * len(EntryGrant.__struct_fields__)
@@ -54,6 +54,7 @@ def entries_csv(lines: Sequence[EntryLine]) -> bytes:
             line.idempotency_key,
             line.retry_count,
             *(_NO_TOKENS if line.tokens is None else astuple(line.tokens)),
+            None if line.price is None else bytes(line.price).decode(),
             *(_NO_GRANT if line.grant is None else astuple(line.grant)),
         )
         for line in lines

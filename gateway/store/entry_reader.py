@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 from sqlalchemy import text
 from sqlmodel import Session
 
@@ -53,7 +53,7 @@ SELECT s.id, s.kind, s.credits, s.created_at, s.newer, s.request_id,
   coalesce(s.idempotency_key, c.idempotency_key) AS idempotency_key,
   coalesce(s.retry_count, c.retry_count) AS retry_count,
   u.request_id AS used, u.input_tokens, u.cached_tokens, u.cache_write_tokens, u.output_tokens,
-  u.reasoning_tokens, g.namespace || '/' || g.name AS grant_name, g.identity, g.reason
+  u.reasoning_tokens, u.price, g.namespace || '/' || g.name AS grant_name, g.identity, g.reason
 FROM (
   SELECT *, sum(credits) OVER (ORDER BY id DESC) - credits AS newer FROM ({NEWEST_FIRST}) AS n
 ) AS s
@@ -245,6 +245,7 @@ class EntryReader:
             )
             if row.used
             else None,
+            price=Raw(row.price.encode()) if row.price else None,
             grant=EntryGrant(row.grant_name, reference if has_reference else None, row.reason or "")
             if row.grant_name
             else None,

@@ -167,11 +167,15 @@ def test_an_entry_shows_what_is_known_of_it(books: Books) -> None:
         session.execute(
             text(
                 "INSERT INTO request_usage (request_id, input_tokens, cached_tokens, output_tokens,"
-                " reasoning_tokens, cache_write_tokens) VALUES ('req_2', 9, 4, 5, 2, 3)"
-            )
+                " reasoning_tokens, cache_write_tokens, price)"
+                " VALUES ('req_2', 9, 4, 5, 2, 3, :price)"
+            ),
+            {"price": '{"messages":2}'},
         )
         session.execute(text("UPDATE account SET balance = 8"))
     second, refund, first, grant = read(books, read_entry_query())
+    assert second.price is not None
+    assert (bytes(second.price), first.price) == (b'{"messages":2}', None)
     assert (second.tokens, first.tokens) == (EntryTokens(9, 4, 3, 5, 2), None)
     assert [line.balance_after for line in (second, refund, first, grant)] == [8, 10, 7, 10]
     for line in (refund, first):

@@ -16,7 +16,7 @@ from gateway.core.events import Usage
 from gateway.core.usage import HOURS_KEPT
 from gateway.store import usage_rounds
 from gateway.store.database import Database
-from gateway.store.ledger import Charge, End, Ledger, Refund
+from gateway.store.ledger import Charge, End, Ledger, MeteredEnd, Refund
 from gateway.store.opening import open_ledger
 from gateway.store.tables import utc_text
 from gateway.store.usage_rounds import count_usage
@@ -26,12 +26,14 @@ from tests.harness.books import INSTALLATION, Books
 _OF_LEDGER = """
 SELECT e.account_id, {span}, e.api_key_id, coalesce(e.model, c.model), coalesce(e.route, c.route),
   sum(CASE WHEN e.kind = 'charge' THEN 1 ELSE 0 END),
-  sum(CASE WHEN e.kind = 'refund' THEN 1 ELSE 0 END),
+  sum(CASE WHEN e.kind = 'refund' AND c.credits = -e.credits THEN 1 ELSE 0 END),
   -sum(CASE WHEN e.kind = 'charge' THEN e.credits ELSE 0 END),
   sum(CASE WHEN e.kind = 'refund' THEN e.credits ELSE 0 END),
-  sum(CASE WHEN e.kind = 'charge' THEN coalesce(u.input_tokens, 0) ELSE 0 END),
-  sum(CASE WHEN e.kind = 'charge' THEN coalesce(u.cache_write_tokens, 0) ELSE 0 END)
+  sum(CASE WHEN e.kind = 'charge' AND r.id IS NULL THEN coalesce(u.input_tokens, 0) ELSE 0 END),
+  sum(CASE WHEN e.kind = 'charge' AND r.id IS NULL
+      THEN coalesce(u.cache_write_tokens, 0) ELSE 0 END)
 FROM entry e LEFT JOIN entry c ON c.request_id = e.request_id AND c.kind = 'charge'
+LEFT JOIN entry r ON r.request_id = e.request_id AND r.kind = 'refund' AND r.credits = -e.credits
 LEFT JOIN request_usage u ON u.request_id = e.request_id
 WHERE e.kind IN ('charge', 'refund') GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5
 """
@@ -297,6 +299,11 @@ async def _end(
         move(books, [charge.request_id], "refund", now - timedelta(hours=hours_ago))
     else:
         tokens = Usage(input=dice.randint(0, 99), cache_write=dice.randint(0, 9))
+        if how > 0.7:  # some of the charge goes back, or all of it
+            unused = dice.randint(0, charge.credits)
+            end = MeteredEnd(charge.request_id, charge.account_id, unused, tokens, "{}")
+            ledger.end_metered(end)
+            return
         ledger.end(End(charge.request_id, None if how < 0.4 else tokens))
 
 
