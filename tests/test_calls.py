@@ -17,7 +17,7 @@ from tests.harness.gateway import ROOT
 BOUNDS = {
     "chat": (145, 236),
     "chat-stream": (264, 517),
-    "messages": (219, 356),
+    "messages": (221, 356),
     "messages-stream": (350, 650),
     "responses": (268, 477),
     "responses-stream": (397, 773),
