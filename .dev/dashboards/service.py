@@ -167,6 +167,13 @@ def _requests() -> list[Json]:
             "reqps",
             without="None",
         ),
+        graph(
+            "Ends that are not known",
+            "Answers whose upstream stated an end that this release does not know, by model.",
+            [(rate("faregate_unknown_finish_reasons_total", _MODEL, "model"), "{{model}}")],
+            "reqps",
+            without="None",
+        ),
     ]
 
 
@@ -220,5 +227,18 @@ def _database() -> list[Json]:
             [(f"max by (pod) (faregate_key_poll_age_seconds{{{REPLICA}}})", "{{pod}}")],
             "s",
             limit=2,
+        ),
+        graph(
+            "Age of the usage",
+            "Since this replica counted all usage; nothing is shown where the operator counts it.",
+            [
+                (
+                    "time() - max by (pod)"
+                    f" (faregate_usage_counted_timestamp_seconds{{{REPLICA}}} > 0)",
+                    "{{pod}}",
+                )
+            ],
+            "s",
+            without="The operator counts",
         ),
     ]
