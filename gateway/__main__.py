@@ -51,7 +51,7 @@ def _sentences() -> tuple[type[Exception], ...]:
     from gateway.process.settings import SettingsError
     from gateway.process.standalone.data_folder import FolderInUse
     from gateway.store.installation import WrongSecret
-    from gateway.store.keys import DuplicateCredential
+    from gateway.store.key_errors import DuplicateCredential
     from gateway.store.schema import SchemaError
 
     return (

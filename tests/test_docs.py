@@ -33,13 +33,14 @@ from gateway.dialects.base import Dialect
 from gateway.dialects.chat.dialect import ChatDialect
 from gateway.dialects.messages.dialect import MessagesDialect
 from gateway.dialects.responses.dialect import ResponsesDialect
-from gateway.http.routes.application import free_app
+from gateway.http.routes.account_application import account_app
+from gateway.http.routes.application import protocol_app
 from gateway.http.routes.operations import Operations
 from gateway.process.router import charged_paths
 from gateway.process.settings import Settings, UpstreamOverride
 from gateway.store.audit_rounds import AuditRound
 from gateway.store.balances import AccountBalance
-from gateway.store.grant_rows import GrantReason
+from gateway.store.grant_result import GrantReason
 from gateway.store.ledger import Outcome
 from gateway.store.tables import Entry
 from gateway.telemetry.metric_families import COUNTERS, GAUGES, HISTOGRAMS
@@ -377,7 +378,8 @@ def test_every_variable_in_the_secret_of_a_key() -> None:
 def test_every_route() -> None:
     served = {
         f"{method.upper()} {path}"
-        for path, methods in free_app(None).openapi()["paths"].items()
+        for app in (protocol_app(None), account_app(None))
+        for path, methods in app.openapi()["paths"].items()
         for method in methods
     }
     served |= {f"POST {path}" for path in charged_paths(dialects())}

@@ -38,13 +38,13 @@ from gateway.process.settings import (
     UpstreamOverride,
     read_proxy,
 )
-from gateway.process.standalone.applier import Applied, AppliedFile, Applier
+from gateway.process.standalone.applied import Applied
+from gateway.process.standalone.applier import AppliedFile, Applier
 from gateway.process.standalone.credentials import UpstreamCredentials
 from gateway.process.standalone.data_folder import DataFolder, open_database
 from gateway.process.standalone.documents import SIMULATED
 from gateway.process.standalone.file_watch import FileWatch
 from gateway.process.upstreams import open_upstreams
-from gateway.store.account_statement import read_balances
 from gateway.store.database import Database
 from gateway.store.leases import end_lease
 from gateway.telemetry.metrics import Metrics
@@ -120,7 +120,7 @@ class GatewayProcess:
                 stack.push_async_callback(watch.close)
             # Before anybody is served: a start may fail, a gateway at work must not end by this.
             keys = applied.keys
-            balances = read_balances(database, self._settings.installation) if keys else {}
+            balances = _balances(database, self._settings.installation) if keys else {}
             listeners = await self._assemble(stack, fleet, credentials, catalog, database, secret)
             is_simulated = any(up.url == SIMULATED for up in fleet.spec.upstreams)
             operations_url = _own_url(line.host, line.ops_port)
@@ -206,6 +206,12 @@ def _own_url(host: str, port: int) -> str:
     """The URL of the gateway for clients on this machine, also when it listens everywhere."""
     name = {"0.0.0.0": "127.0.0.1", "::": "localhost"}.get(host, host)  # noqa: S104  # compared, not bound
     return f"http://{name}:{port}"
+
+
+def _balances(database: Database, installation: str) -> dict[str, int]:
+    from gateway.store.account_statement import read_balances
+
+    return read_balances(database, installation)
 
 
 def _end_lease(database: Database, replica_id: str) -> None:

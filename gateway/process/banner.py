@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from shlex import quote
 
 from gateway.process.assembly import Started
-from gateway.process.standalone.applier import Applied
-from gateway.process.standalone.reconcile import KeyReport
+from gateway.process.standalone.applied import Applied, KeyReport
 
 
 def banner(started: Started, *, show_keys: bool) -> str:

@@ -11,8 +11,7 @@ from gateway.pipeline.key_cache import KeyCache
 from gateway.process.expiries import Expiries
 from gateway.process.reaper import Reaper
 from gateway.store.database import Database
-from gateway.store.keys import note_use
-from gateway.store.usage_rounds import ROUND_SECONDS, count_usage
+from gateway.store.key_uses import note_use
 from gateway.telemetry.metrics import Metrics
 
 _log = logging.getLogger(__name__)
@@ -55,6 +54,8 @@ class Maintenance:
             group.create_task(self._every(lambda: reaper.pause_seconds, reaper.reap))
             group.create_task(self._every(lambda: self.HOUSEKEEPING_SECONDS, self._clean_up))
             if self._counts_usage_of is not None:
+                from gateway.store.usage_rounds import ROUND_SECONDS
+
                 count = partial(self._count_usage, self._counts_usage_of)
                 group.create_task(self._every(lambda: ROUND_SECONDS, count))
 
@@ -72,6 +73,8 @@ class Maintenance:
 
     async def _count_usage(self, installation: str) -> None:
         """Count what is new; with an operator, that does it."""
+        from gateway.store.usage_rounds import count_usage
+
         found = await asyncio.to_thread(count_usage, self._database, installation)
         if found.is_complete:
             self._metrics.usage_counted()

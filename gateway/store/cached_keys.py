@@ -4,37 +4,36 @@ from datetime import UTC, datetime
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import select as sql_select
-from sqlmodel import Session, col, select
 
 from gateway.store.database import Database
-from gateway.store.tables import Account, ApiKeyHash, ApiKeyRow, KeyVersion
+from gateway.store.moments import read_list, read_moment
+from gateway.store.transaction import Transaction, listed
 from gateway.store.unreadable import can_be_read, set_aside
 
 #: keys that are read by one statement
 _PAGE = 5000
-_COLUMNS = (
-    *(
-        col(column)
-        for column in (
-            ApiKeyRow.id,
-            ApiKeyRow.key_id,
-            ApiKeyRow.namespace,
-            ApiKeyRow.name,
-            ApiKeyRow.account_id,
-            ApiKeyRow.models,
-            ApiKeyRow.requests_per_minute,
-            ApiKeyRow.concurrent_requests,
-            ApiKeyRow.credits_per_day,
-            ApiKeyRow.suspended,
-            ApiKeyRow.revoked_at,
-            ApiKeyRow.expires_at,
-            ApiKeyRow.version,
-        )
-    ),
-    col(Account.namespace).label("account_namespace"),
-    col(Account.name).label("account_name"),
-)
+_VERSION = 12
+#: `{wanted}` are the ids and versions of some keys
+_KEYS = """
+WITH wanted AS ({wanted})
+SELECT k.id, k.key_id, k.namespace, k.name, k.account_id, k.models, k.requests_per_minute,
+       k.concurrent_requests, k.credits_per_day, k.suspended, k.revoked_at, k.expires_at,
+       k.version, a.namespace, a.name
+FROM wanted JOIN api_key k ON k.id = wanted.id JOIN account a ON a.id = k.account_id
+ORDER BY wanted.version
+"""
+_HASHES = """
+WITH wanted AS ({wanted})
+SELECT h.api_key_id, h.hash, h.pepper, h.expires_at
+FROM wanted JOIN api_key_hash h ON h.api_key_id = wanted.id
+WHERE h.revoked_at IS NULL
+"""
+_CHANGED = "SELECT id, version FROM api_key WHERE version > :since ORDER BY version LIMIT :page"
+_LIVING = _CHANGED.replace("WHERE", "WHERE revoked_at IS NULL AND")
+_OF_HASHES = """
+SELECT k.id, k.version FROM api_key k JOIN api_key_hash h ON h.api_key_id = k.id
+WHERE h.hash IN ({hashes}) AND k.revoked_at IS NULL LIMIT 1
+"""
 
 
 class LiveHash(Struct, frozen=True):
@@ -84,17 +83,14 @@ def read_changes(database: Database, since: int) -> KeyChanges:
     version, now = _newest_version(database)
     if version == since:
         return KeyChanges(version, now, ())
-    with database.read(snapshot=True) as session:
-        version = session.exec(select(KeyVersion.version)).one()
-        now = database.now(session)
-        changed = select(ApiKeyRow.id, ApiKeyRow.version)
-        if since < 0:
-            changed = changed.where(col(ApiKeyRow.revoked_at).is_(None))
+    with database.plain_read(snapshot=True) as transaction:
+        ((version,),) = transaction.rows("SELECT version FROM key_version")
+        now = transaction.now()
+        wanted = _LIVING if since < 0 else _CHANGED
         keys: list[LiveKey] = []
         last: int | None = since
         while last is not None:
-            page = changed.where(col(ApiKeyRow.version) > last).order_by(col(ApiKeyRow.version))
-            read, last = _read(session, page.limit(_PAGE))
+            read, last = _read(transaction, wanted, since=last, page=_PAGE)
             keys += read
         return KeyChanges(version, now, tuple(keys))
 
@@ -108,59 +104,45 @@ def _newest_version(database: Database) -> tuple[int, datetime]:
 
 def read_by_hash(database: Database, hashes: list[bytes]) -> LiveKey | None:
     """The key with one of these hashes, unless it is revoked. Raises `DatabaseUnavailable`."""
-    with database.read() as session:
-        found = select(ApiKeyRow.id, ApiKeyRow.version).where(
-            col(ApiKeyRow.id) == ApiKeyHash.api_key_id,
-            col(ApiKeyHash.hash).in_(hashes),
-            col(ApiKeyRow.revoked_at).is_(None),
-        )
-        keys, _ = _read(session, found.limit(1))
+    names, values = listed("hash", hashes)
+    with database.plain_read() as transaction:
+        keys, _ = _read(transaction, _OF_HASHES.format(hashes=names), **values)
         return keys[0] if keys else None
 
 
-def _read(session: Session, page: Any) -> tuple[list[LiveKey], int | None]:
+def _read(transaction: Transaction, wanted: str, **values: Any) -> tuple[list[LiveKey], int | None]:
     """The keys of a page in the order of their versions, and the last one's, if it is full."""
-    wanted = page.subquery()
-    rows = session.execute(
-        sql_select(*_COLUMNS)
-        .join(wanted, wanted.c.id == col(ApiKeyRow.id))
-        .join(Account, col(Account.id) == col(ApiKeyRow.account_id))
-        .order_by(wanted.c.version)
-    ).all()
-    issued = session.execute(
-        sql_select(
-            col(ApiKeyHash.api_key_id),
-            col(ApiKeyHash.hash),
-            col(ApiKeyHash.pepper),
-            col(ApiKeyHash.expires_at),
-        )
-        .join(wanted, wanted.c.id == col(ApiKeyHash.api_key_id))
-        .where(col(ApiKeyHash.revoked_at).is_(None))
-    )
+    rows = transaction.rows(_KEYS.format(wanted=wanted), **values)
     hashes: dict[int, list[LiveHash]] = {}
-    for key_id, *hashed in issued:
-        hashes.setdefault(key_id, []).append(LiveHash(*hashed))
-    keys = [_live(row, hashes.get(row.id, [])) for row in rows]
-    return keys, rows[-1].version if len(rows) == _PAGE else None
+    for key_id, hash_, pepper, expires_at in transaction.rows(
+        _HASHES.format(wanted=wanted), **values
+    ):
+        live = LiveHash(hash_, pepper, read_moment(expires_at))
+        hashes.setdefault(key_id, []).append(live)
+    keys = [_live(row, hashes.get(row[0], [])) for row in rows]
+    return keys, rows[-1][_VERSION] if len(rows) == _PAGE else None
 
 
-def _live(row: Any, hashes: list[LiveHash]) -> LiveKey:
-    name = f"{row.namespace}/{row.name}"
-    is_readable = can_be_read(row.expires_at, row.models)
-    if not is_readable and row.revoked_at is None:
+def _live(row: tuple[Any, ...], hashes: list[LiveHash]) -> LiveKey:
+    (id_, key_id, namespace, own_name, account_id, names, per_minute, at_once, per_day, suspended,
+     revoked, expires, _, account_namespace, account_name) = row  # fmt: skip
+    name = f"{namespace}/{own_name}"
+    models, revoked_at, expires_at = read_list(names), read_moment(revoked), read_moment(expires)
+    is_readable = can_be_read(expires_at, models)
+    if not is_readable and revoked_at is None:
         set_aside(f"the API key {name}")
     return LiveKey(
-        id=row.id,
-        key_id=row.key_id,
+        id=id_,
+        key_id=key_id,
         name=name,
-        account_id=row.account_id,
-        account=f"{row.account_namespace}/{row.account_name}",
-        models=tuple(row.models),
-        requests_per_minute=row.requests_per_minute,
-        concurrent_requests=row.concurrent_requests,
-        credits_per_day=row.credits_per_day,
-        suspended=row.suspended or not is_readable,
-        revoked_at=row.revoked_at,
-        expires_at=row.expires_at,
+        account_id=account_id,
+        account=f"{account_namespace}/{account_name}",
+        models=tuple(models),
+        requests_per_minute=per_minute,
+        concurrent_requests=at_once,
+        credits_per_day=per_day,
+        suspended=bool(suspended) or not is_readable,
+        revoked_at=revoked_at,
+        expires_at=expires_at,
         hashes=tuple(hashes),
     )

@@ -7,6 +7,7 @@ import this.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import psycopg
@@ -67,6 +68,19 @@ class PatientConnection(Connection[Any]):
     """A blocking connection that waits for an answer as long as it may, and is closed then."""
 
     answer_seconds: float | None = ANSWER_TIMEOUT_SECONDS
+    #: gives it back to the pool that lent it
+    bring_back: Callable[[], None] | None = None
+
+    def close(self) -> None:
+        """Bring it back where a pool has lent it; else end it."""
+        if self.bring_back is None:
+            super().close()
+        else:
+            self.bring_back()
+
+    def end(self) -> None:
+        """End it at once; `close` may still be called."""
+        self.pgconn.finish()
 
     def wait(
         self, gen: PQGen[T], interval: float = _INTERVAL_SECONDS, timeout: float | None = None

@@ -2,7 +2,6 @@
 
 from datetime import datetime
 from hashlib import sha256
-from typing import Literal
 
 import msgspec
 from msgspec import Struct
@@ -10,33 +9,8 @@ from sqlmodel import Session, col, select
 
 from gateway.core.spec import CreditGrant as CreditGrantObject
 from gateway.store.database import Database
+from gateway.store.grant_result import GrantReason, GrantResult
 from gateway.store.tables import CreditGrantRow, Entry
-
-GrantReason = Literal[
-    "Posted",
-    "AlreadyPosted",
-    "Scheduled",
-    "Voided",
-    "Expired",
-    "IdempotencyConflict",
-    "BalanceTooLarge",
-]
-
-
-class GrantResult(Struct, frozen=True):
-    """The result of reconciling a CreditGrant object; the last two reasons stall it, and so may
-    `Expired`."""
-
-    reason: GrantReason
-    message: str
-    entry_id: int | None = None
-    posted_at: datetime | None = None
-
-    @property
-    def is_stalled(self) -> bool:
-        return self.reason in ("IdempotencyConflict", "BalanceTooLarge") or (
-            self.reason == "Expired" and self.entry_id is None
-        )
 
 
 class GrantState(Struct, frozen=True, kw_only=True):

@@ -16,8 +16,8 @@ from gateway.store.accounts import (
     write_lots,
 )
 from gateway.store.database import Database
+from gateway.store.grant_result import GrantResult
 from gateway.store.grant_rows import (
-    GrantResult,
     decided,
     find_grant,
     grant_identity,
@@ -28,8 +28,6 @@ from gateway.store.tables import Account, CreditGrantRow, Hold
 
 #: grants whose expiry is posted in one transaction, for which charges of the account wait
 _EXPIRED_AT_ONCE = 250
-#: accounts with due grants that are looked for at once
-_ACCOUNTS_AT_ONCE = 500
 
 
 def apply_grant(database: Database, installation: str, grant: CreditGrantObject) -> GrantResult:
@@ -81,18 +79,6 @@ def expire_grants(database: Database, account_id: int) -> int:
         posted += some
         if some < _EXPIRED_AT_ONCE:
             return posted
-
-
-def accounts_with_due_grants(database: Database, after: int = 0) -> list[int]:
-    """Some accounts whose next expiry has passed, by their ids, of those `after` an id.
-
-    So that idle ones are brought up to date too.
-    """
-    with database.read() as session:
-        due = select(Account.id).where(
-            col(Account.next_expiry) <= database.now(session), col(Account.id) > after
-        )
-        return list(session.exec(due.order_by(col(Account.id)).limit(_ACCOUNTS_AT_ONCE)).all())
 
 
 def _expire_some(database: Database, account_id: int) -> int:

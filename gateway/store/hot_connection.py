@@ -13,7 +13,7 @@ import psycopg
 
 from gateway.core.errors import DatabaseUnavailable
 from gateway.store.connections import PatientAsyncConnection, connect_async
-from gateway.store.database import first_line, is_busy, is_ending
+from gateway.store.driver_errors import first_line, is_busy, is_ending
 from gateway.store.outage import Outage
 
 

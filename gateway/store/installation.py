@@ -1,10 +1,10 @@
 """The installation: one secret per database, noticed when it is the wrong one."""
 
-from sqlmodel import select
-
 from gateway.core.keys import InstallationSecret
 from gateway.store.database import Database
-from gateway.store.tables import Installation
+
+_KNOWN = "SELECT secret_fingerprint FROM installation WHERE name = :name"
+_REMEMBER = "INSERT INTO installation (name, secret_fingerprint) VALUES (:name, :fingerprint)"
 
 
 class WrongSecret(RuntimeError):
@@ -13,9 +13,7 @@ class WrongSecret(RuntimeError):
 
 def is_installed(database: Database, installation: str) -> bool:
     """True if the database knows a secret of this installation already."""
-    with database.read() as session:
-        found = session.exec(select(Installation).where(Installation.name == installation))
-        return found.one_or_none() is not None
+    return _fingerprint(database, installation) is not None
 
 
 def check_secret(database: Database, installation: str, secret: InstallationSecret) -> None:
@@ -23,14 +21,19 @@ def check_secret(database: Database, installation: str, secret: InstallationSecr
 
     Raises `WrongSecret` with a sentence for the administrator.
     """
-    with database.read() as session:  # a lock would be a write, and every start would wait for it
-        row = session.get(Installation, installation)
-    if row is None:
-        row = Installation(name=installation, secret_fingerprint=secret.fingerprint())
-        with database.write() as session:
-            session.add(row)
-    elif row.secret_fingerprint != secret.fingerprint():
+    known = _fingerprint(database, installation)
+    if known is None:
+        with database.plain_write() as transaction:
+            transaction.rows(_REMEMBER, name=installation, fingerprint=secret.fingerprint())
+    elif known != secret.fingerprint():
         raise WrongSecret(
             f"this is not the installation secret that the keys of installation"
             f" {installation!r} were made with: give the gateway the old one back"
         )
+
+
+def _fingerprint(database: Database, installation: str) -> str | None:
+    # A lock would be a write, and every start would wait for it.
+    with database.plain_read() as transaction:
+        row = transaction.row(_KNOWN, name=installation)
+        return None if row is None else str(row[0])

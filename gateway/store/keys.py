@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from msgspec import Struct
-from sqlalchemy import bindparam, text, update
+from sqlalchemy import update
 from sqlmodel import Session, col, select
 
 from gateway.core.keys import PEPPER, generate_key_id, hash_key, shown_prefix
@@ -16,15 +16,9 @@ from gateway.core.spec import ApiKey as ApiKeyObject
 from gateway.core.spec import overlap_seconds
 from gateway.store.accounts import ensure_account, lock_accounts
 from gateway.store.database import Database
+from gateway.store.key_errors import DuplicateCredential, KeyMoved
 from gateway.store.key_rows import KeyState, find_key, read_state
-from gateway.store.tables import Account, ApiKeyHash, ApiKeyRow, KeyVersion, UtcDateTime
-
-#: keys whose use is noted in one transaction
-_USES_AT_ONCE = 1000
-_NOTE_USE = text(
-    "INSERT INTO api_key_use (api_key_id, used_at) VALUES (:id, :now)"
-    " ON CONFLICT (api_key_id) DO UPDATE SET used_at = excluded.used_at"
-).bindparams(bindparam("now", type_=UtcDateTime()))
+from gateway.store.tables import Account, ApiKeyHash, ApiKeyRow, KeyVersion
 
 
 class Credential(Struct, frozen=True):
@@ -34,21 +28,6 @@ class Credential(Struct, frozen=True):
     hash: bytes
     pepper: int
     prefix: str
-
-
-class DuplicateCredential(ValueError):
-    """Another key has the same plaintext; the message names it.
-
-    Only for readers who may see that key's namespace: its holder need not be known elsewhere.
-    """
-
-    def __init__(self, namespace: str, name: str) -> None:
-        super().__init__(f"the same key belongs to {namespace}/{name}")
-        self.namespace = namespace
-
-
-class KeyMoved(RuntimeError):
-    """The row is not any more what its reader saw; read and decide again."""
 
 
 def credential_of(pepper: bytes, plaintext: str) -> Credential:
@@ -124,20 +103,6 @@ def suspend_key(database: Database, key_row_id: int, *, suspended: bool = True) 
         row.suspended = suspended
         session.add(row)
         _bump_version(session, row)
-
-
-def note_use(database: Database, key_row_ids: Sequence[int]) -> None:
-    """Remember that these keys were used just now.
-
-    Several replicas may do it at once: all write in the order of the ids, some at a time, and none
-    touches a row that a charge waits for. Raises `DatabaseUnavailable`.
-    """
-    ids = sorted(key_row_ids)
-    for start in range(0, len(ids), _USES_AT_ONCE):
-        with database.write() as session:
-            now = database.now(session)
-            some = ids[start : start + _USES_AT_ONCE]
-            session.execute(_NOTE_USE, [{"id": row_id, "now": now} for row_id in some])
 
 
 def _is_applied(state: KeyState, key: ApiKeyObject, credential: Credential | None) -> bool:

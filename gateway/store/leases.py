@@ -5,18 +5,16 @@ decides who is dead. The first one to delete a hold gets it, so finding it twice
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import and_, delete, exists, tuple_
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlmodel import col, select
 
 from gateway import __version__
 from gateway.core.lease_watch import Lease
 from gateway.store.database import Database
 from gateway.store.ledger import Refund
-from gateway.store.tables import Account, ApiKeyRow, Entry, Hold, Replica
+from gateway.store.moments import read_moment
+from gateway.store.transaction import listed
 
 #: holds refunded in one statement: their accounts are locked meanwhile
 REFUND_BATCH = 200
@@ -25,40 +23,57 @@ REFUND_BATCH = 200
 _NO_ROW = ""
 _FIRST = Refund("", 0)
 
+_RENEW = """
+INSERT INTO replica (id, release, started_at, seen_at, lease_seconds)
+VALUES (:id, :release, :now, :now, :seconds)
+ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at, lease_seconds = excluded.lease_seconds
+"""
+_OTHERS = "SELECT id, seen_at, lease_seconds FROM replica WHERE id <> :own"
+_NAMELESS = """
+SELECT DISTINCT replica_id FROM hold
+WHERE replica_id <> :own AND replica_id NOT IN (SELECT id FROM replica)
+"""
+_SEEN = "SELECT seen_at FROM replica WHERE id = :id"
+_HOLDS_OF = """
+SELECT request_id, account_id FROM hold
+WHERE replica_id = :id AND (account_id, request_id) > (:account, :request)
+ORDER BY account_id, request_id LIMIT :most
+"""
+_OWN_HOLDS = "SELECT request_id, account_id FROM hold WHERE replica_id = :id"
+_OWNERS = """
+SELECT h.request_id, k.namespace, k.name, a.namespace, a.name, e.model, h.credits
+FROM hold h
+JOIN api_key k ON k.id = h.api_key_id
+JOIN account a ON a.id = h.account_id
+JOIN entry e ON e.request_id = h.request_id AND e.kind = 'charge'
+WHERE h.request_id IN ({requests})
+"""
+_FORGET = """
+DELETE FROM replica WHERE id = :id AND NOT EXISTS (SELECT 1 FROM hold WHERE replica_id = :id)
+"""
+
 
 def renew_lease(database: Database, replica_id: str, lease_seconds: float) -> None:
     """Renew this replica's lease. Raises `DatabaseUnavailable`."""
-    insert = sqlite.insert if database.is_sqlite else postgresql.insert
-    with database.write() as session:
-        now = database.now(session)
-        row = insert(Replica).values(
-            id=replica_id,
-            release=__version__,
-            started_at=now,
-            seen_at=now,
-            lease_seconds=lease_seconds,
-        )
-        seen = {"seen_at": row.excluded.seen_at, "lease_seconds": row.excluded.lease_seconds}
-        session.execute(row.on_conflict_do_update(index_elements=["id"], set_=seen))
+    with database.plain_write() as transaction:
+        now = transaction.now()
+        transaction.rows(_RENEW, id=replica_id, release=__version__, now=now, seconds=lease_seconds)
 
 
 def end_lease(database: Database, replica_id: str) -> None:
     """Forget a replica that drained; its last holds, if any, are reaped like a dead one's."""
-    with database.write() as session:
-        session.execute(delete(Replica).where(col(Replica.id) == replica_id))
+    with database.plain_write() as transaction:
+        transaction.rows("DELETE FROM replica WHERE id = :id", id=replica_id)
 
 
 def read_leases(database: Database, own_id: str, default_seconds: float) -> list[Lease]:
     """The others' leases, and of replicas that only holds name. Raises `DatabaseUnavailable`."""
-    with database.read() as session:
-        rows = session.exec(select(Replica).where(Replica.id != own_id)).all()
-        named = select(Hold.replica_id).where(
-            Hold.replica_id != own_id, col(Hold.replica_id).not_in(select(Replica.id))
-        )
+    with database.plain_read() as transaction:
         leases = [
-            Lease(row.id, _mark(row.seen_at), row.lease_seconds or default_seconds) for row in rows
+            Lease(name, _mark(seen_at), seconds or default_seconds)
+            for name, seen_at, seconds in transaction.rows(_OTHERS, own=own_id)
         ]
-        nameless = sorted(set(session.exec(named.distinct()).all()))
+        nameless = sorted(name for (name,) in transaction.rows(_NAMELESS, own=own_id))
         return leases + [Lease(name, _NO_ROW, default_seconds) for name in nameless]
 
 
@@ -69,29 +84,24 @@ def holds_of(
 
     By account, so that a batch locks few of them.
     """
-    place = tuple_(col(Hold.account_id), col(Hold.request_id))
-    with database.read() as session:
-        row = session.get(Replica, lease.replica_id)
-        if (_NO_ROW if row is None else _mark(row.seen_at)) != lease.mark:
+    with database.plain_read() as transaction:
+        row = transaction.row(_SEEN, id=lease.replica_id)
+        if (_NO_ROW if row is None else _mark(row[0])) != lease.mark:
             return []
-        found = session.exec(
-            select(Hold.request_id, Hold.account_id)
-            .where(
-                Hold.replica_id == lease.replica_id, place > (after.account_id, after.request_id)
-            )
-            .order_by(col(Hold.account_id), col(Hold.request_id))
-            .limit(at_most)
-        ).all()
-        return [Refund(request_id, account_id) for request_id, account_id in found]
+        found = transaction.rows(
+            _HOLDS_OF,
+            id=lease.replica_id,
+            account=after.account_id,
+            request=after.request_id,
+            most=at_most,
+        )
+        return [Refund(*row) for row in found]
 
 
 def own_holds(database: Database, replica_id: str) -> list[Refund]:
     """All of a replica's holds. Raises `DatabaseUnavailable`."""
-    with database.read() as session:
-        found = session.exec(
-            select(Hold.request_id, Hold.account_id).where(Hold.replica_id == replica_id)
-        ).all()
-        return [Refund(request_id, account_id) for request_id, account_id in found]
+    with database.plain_read() as transaction:
+        return [Refund(*row) for row in transaction.rows(_OWN_HOLDS, id=replica_id)]
 
 
 class Owner(Struct, frozen=True):
@@ -105,46 +115,30 @@ class Owner(Struct, frozen=True):
 
 def owners_of(database: Database, holds: Sequence[Refund]) -> dict[str, Owner]:
     """By request, as far as the holds are still there. Raises `DatabaseUnavailable`."""
-    with database.read() as session:
-        found = session.execute(
-            select(Hold, ApiKeyRow, Account, Entry)
-            .join(ApiKeyRow, col(ApiKeyRow.id) == col(Hold.api_key_id))
-            .join(Account, col(Account.id) == col(Hold.account_id))
-            .join(
-                Entry,
-                and_(col(Entry.request_id) == col(Hold.request_id), col(Entry.kind) == "charge"),
-            )
-            .where(col(Hold.request_id).in_([hold.request_id for hold in holds]))
-        ).all()
+    names, values = listed("request", (hold.request_id for hold in holds))
+    with database.plain_read() as transaction:
+        found = transaction.rows(_OWNERS.format(requests=names), **values)
         return {
-            hold.request_id: Owner(
-                f"{key.namespace}/{key.name}",
-                f"{account.namespace}/{account.name}",
-                charge.model or "",
-                hold.credits,
-            )
-            for hold, key, account, charge in found
+            request_id: Owner(f"{key[0]}/{key[1]}", f"{key[2]}/{key[3]}", model or "", credits)
+            for request_id, *key, model, credits in found
         }
 
 
 def all_holds(database: Database) -> list[Refund]:
     """Every hold: for the start of the one process that a SQLite database may have."""
-    with database.read() as session:
-        found = session.exec(select(Hold.request_id, Hold.account_id)).all()
-        return [Refund(request_id, account_id) for request_id, account_id in found]
+    with database.plain_read() as transaction:
+        return [Refund(*row) for row in transaction.rows("SELECT request_id, account_id FROM hold")]
 
 
 def forget_replica(database: Database, lease: Lease) -> None:
     """Delete the row of a dead replica that has no holds left, unless it has come back."""
-    with database.write() as session:
-        row = session.exec(
-            select(Replica).where(Replica.id == lease.replica_id).with_for_update()
-        ).one_or_none()
-        held = select(exists().where(col(Hold.replica_id) == lease.replica_id))
-        if row is None or _mark(row.seen_at) != lease.mark or session.execute(held).scalar_one():
-            return
-        session.delete(row)
+    lock = "" if database.is_sqlite else " FOR UPDATE"
+    with database.plain_write() as transaction:
+        row = transaction.row(_SEEN + lock, id=lease.replica_id)
+        if row is not None and _mark(row[0]) == lease.mark:
+            transaction.rows(_FORGET, id=lease.replica_id)
 
 
-def _mark(seen_at: datetime) -> str:
-    return seen_at.isoformat()
+def _mark(seen_at: Any) -> str:
+    moment = read_moment(seen_at)
+    return _NO_ROW if moment is None else moment.isoformat()

@@ -14,7 +14,7 @@ import msgspec
 
 from gateway.core.errors import DatabaseBusy, DatabaseUnavailable
 from gateway.core.events import Usage
-from gateway.store.database import as_unavailable, open_sqlite
+from gateway.store.driver_errors import as_unavailable
 from gateway.store.ledger import (
     Charge,
     ChargeReply,
@@ -26,8 +26,9 @@ from gateway.store.ledger import (
     RefundReply,
     note_late_ends,
 )
+from gateway.store.moments import utc_text
 from gateway.store.outage import Outage
-from gateway.store.tables import utc_text
+from gateway.store.sqlite_file import open_sqlite
 from gateway.store.writer_thread import WriterThread
 
 T = TypeVar("T")

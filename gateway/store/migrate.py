@@ -6,7 +6,8 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, text
 
-from gateway.store.database import Database, wait_for_answers
+from gateway.store.database import Database
+from gateway.store.sessions import wait_for_answers
 
 #: any number will do, as long as nobody else in the database takes an advisory lock on it
 _LOCK = 0x746F6C6C

@@ -6,20 +6,29 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
-from sqlalchemy.dialects import sqlite
-from sqlalchemy.schema import CreateIndex, CreateTable, DDLElement
-from sqlmodel import SQLModel
-
 from gateway.core.errors import DatabaseUnavailable
 from gateway.core.seal import Sealer
-from gateway.store.database import open_sqlite
+from gateway.store.moments import utc_text
 from gateway.store.response_store import PURGE_ROWS, DataRefused, ResponseStore, Unwritten
-from gateway.store.response_tables import ResponseItemRow, ResponseRow
-from gateway.store.tables import utc_text
+from gateway.store.sqlite_file import open_sqlite
 from gateway.store.writer_thread import WriterThread
 
 T = TypeVar("T")
 
+#: the tables of `response_tables` (a test compares) in a file that may have them already
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS response (
+  account_id INTEGER NOT NULL, id VARCHAR NOT NULL, sealed TEXT NOT NULL,
+  expires_at VARCHAR(26) NOT NULL, PRIMARY KEY (account_id, id)
+);
+CREATE INDEX IF NOT EXISTS response_expiry ON response (expires_at);
+CREATE TABLE IF NOT EXISTS response_item (
+  account_id INTEGER NOT NULL, id VARCHAR NOT NULL, response_id VARCHAR NOT NULL,
+  sealed TEXT NOT NULL, expires_at VARCHAR(26) NOT NULL, PRIMARY KEY (account_id, id),
+  FOREIGN KEY (account_id, response_id) REFERENCES response (account_id, id) ON DELETE CASCADE
+);
+CREATE INDEX IF NOT EXISTS response_item_response ON response_item (account_id, response_id);
+"""
 _READ = """
 SELECT sealed, CAST(strftime('%s', expires_at) AS INTEGER) FROM response
 WHERE account_id = ? AND id = ? AND expires_at > ?
@@ -110,8 +119,7 @@ class SqliteResponses(ResponseStore):
     def _connected(self) -> sqlite3.Connection:
         if self._connection is None:
             self._connection = open_sqlite(self._path)
-            for statement in _schema():
-                self._connection.execute(statement)
+            self._connection.executescript(SCHEMA)
         return self._connection
 
     def _drop(self) -> None:
@@ -122,14 +130,3 @@ class SqliteResponses(ResponseStore):
 
 def _now() -> str:
     return utc_text(datetime.now(UTC))
-
-
-def _schema() -> list[str]:
-    """The statements that make both tables in a file that may have them already."""
-    statements: list[str] = []
-    for model in (ResponseRow, ResponseItemRow):
-        table = SQLModel.metadata.tables[str(model.__tablename__)]
-        making: list[DDLElement] = [CreateTable(table, if_not_exists=True)]
-        making += [CreateIndex(index, if_not_exists=True) for index in table.indexes]
-        statements += [str(element.compile(dialect=sqlite.dialect())) for element in making]
-    return statements

@@ -1,10 +1,14 @@
 """A check that this release may work on the schema that a database has."""
 
-from sqlalchemy import inspect, text
-
 from gateway import __version__
 from gateway.store.database import Database
 from gateway.store.migrations import HEAD
+
+#: the table that holds the newest step, if there is one
+_SQLITE_TABLE = "SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'"
+_POSTGRES_TABLE = (
+    "SELECT 1 FROM pg_class WHERE relname = 'alembic_version' AND pg_table_is_visible(oid)"
+)
 
 
 class SchemaError(RuntimeError):
@@ -32,10 +36,7 @@ def check_schema(database: Database) -> None:
             f"the database's schema is at {revision or 'nothing'} and this release needs {HEAD}:"
             " run `python -m gateway migrate`"
         )
-    with database.read() as session:
-        oldest: str = session.execute(
-            text("SELECT oldest_release FROM schema_support")
-        ).scalar_one()
+    (oldest,) = database.glance("SELECT oldest_release FROM schema_support")
     if _parts(__version__) < _parts(oldest):
         raise SchemaError(
             f"the database's schema serves release {oldest} and newer; this is {__version__}"
@@ -43,10 +44,11 @@ def check_schema(database: Database) -> None:
 
 
 def _revision(database: Database) -> str | None:
-    with database.read() as session:
-        if not inspect(session.connection()).has_table("alembic_version"):
+    with database.plain_read() as transaction:
+        if transaction.row(_SQLITE_TABLE if database.is_sqlite else _POSTGRES_TABLE) is None:
             return None
-        return session.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+        row = transaction.row("SELECT version_num FROM alembic_version")
+        return None if row is None else str(row[0])
 
 
 def _parts(release: str) -> tuple[int, ...]:

@@ -17,7 +17,7 @@ Two unique constraints carry the promises: `entry(request_id, kind)` allows a re
 and one refund, `entry(grant_id, kind)` a grant one posting, one expiry and one void.
 """
 
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -39,7 +39,8 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeDecorator, TypeEngine
 from sqlmodel import Field, SQLModel
 
-from gateway.store.unreadable import read_names, read_utc_text
+from gateway.store.moments import read_moment, utc_text
+from gateway.store.unreadable import read_names
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -62,11 +63,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         return utc_text(value)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        if isinstance(value, datetime):
-            return value.astimezone(UTC)
-        return read_utc_text(value)
+        return read_moment(value)
 
 
 class Names(TypeDecorator[list[str]]):
@@ -85,11 +82,6 @@ class Names(TypeDecorator[list[str]]):
                 return read_names(None)
 
         return read
-
-
-def utc_text(moment: datetime) -> str:
-    """The text that SQLite holds for a moment; its order is the order of time."""
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
 BIG = BigInteger().with_variant(Integer, "sqlite")

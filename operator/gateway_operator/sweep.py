@@ -13,8 +13,9 @@ from functools import partial
 from typing import Any
 
 from gateway.core.errors import DatabaseBusy, DatabaseUnavailable
+from gateway.store.due_grants import accounts_with_due_grants
 from gateway.store.grant_rows import list_grants
-from gateway.store.grants import accounts_with_due_grants, expire_grants
+from gateway.store.grants import expire_grants
 from gateway.store.key_rows import KeyState, list_keys
 from gateway_operator.apply.addresses import Addresses
 from gateway_operator.apply.apikey import KeyReconciler

@@ -13,7 +13,8 @@ from gateway.dialects.base import Dialect
 from gateway.dialects.chat.dialect import ChatDialect
 from gateway.dialects.messages.dialect import MessagesDialect
 from gateway.dialects.responses.dialect import ResponsesDialect
-from gateway.http.routes.application import free_app
+from gateway.http.routes.account_application import account_app
+from gateway.http.routes.application import protocol_app
 from gateway.process.router import charged_paths
 from tests.conftest import check_books
 from tests.harness.dialects import PATHS, body
@@ -38,7 +39,8 @@ def free_routes() -> set[tuple[str, str]]:
     """Method and path, with something in the place of parameters."""
     return {
         (method.upper(), path.format(name="kimi-k2.5", response_id="resp_1", request_id="req_1"))
-        for path, methods in free_app(None).openapi()["paths"].items()
+        for app in (protocol_app(None), account_app(None))
+        for path, methods in app.openapi()["paths"].items()
         for method in methods
     }
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 from gateway.core.keys import PEPPER, InstallationSecret, generate_key
 from gateway.core.spec import API_VERSION, ApiKey, CreditGrant, parse_document
 from gateway.store.database import Database
-from gateway.store.grant_rows import GrantResult
+from gateway.store.grant_result import GrantResult
 from gateway.store.grants import apply_grant
 from gateway.store.key_rows import KeyState
 from gateway.store.keys import Credential, apply_key, credential_of

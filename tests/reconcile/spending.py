@@ -6,7 +6,7 @@ import itertools
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.store.key_rows import KeyState
-from gateway.store.keys import note_use
+from gateway.store.key_uses import note_use
 from gateway.store.ledger import Charge, End
 from gateway.store.ledger_postgres import PostgresLedger
 from tests.harness.plain import get

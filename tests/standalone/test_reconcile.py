@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from gateway.core.spec import ApiKey, CreditGrant, SpecError
+from gateway.process.standalone.applied import KeyReport
 from gateway.process.standalone.documents import Documents, read_documents
-from gateway.process.standalone.reconcile import KeyReport, Reconciler
+from gateway.process.standalone.reconcile import Reconciler
 from gateway.process.standalone.secret_files import SecretFiles
 from gateway.store.cached_keys import read_by_hash
 from gateway.store.database import Database

@@ -20,7 +20,8 @@ from gateway.store.balances import (
 from gateway.store.counts import count_grants, count_keys
 from gateway.store.database import Database
 from gateway.store.grants import apply_grant, expire_grants
-from gateway.store.keys import note_use, revoke_key
+from gateway.store.key_uses import note_use
+from gateway.store.keys import revoke_key
 from gateway.store.ledger import Refund
 from gateway.store.ledger_postgres import PostgresLedger
 from gateway.store.migrate import configuration, migrate

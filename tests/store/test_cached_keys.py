@@ -2,18 +2,16 @@
 
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import text
 
 from gateway.store.cached_keys import read_changes
 from gateway.store.key_rows import find_key, list_keys
 from gateway.store.keys import apply_key, revoke_key
 from gateway.store.unreadable import UNREADABLE
 from tests.harness.books import INSTALLATION, Books, credential, key_object
+from tests.store.noted import statements
 
 _INSERT = """
 WITH RECURSIVE number(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < :many)
@@ -37,43 +35,30 @@ def insert_keys(books: Books, kind: str, many: int, *, revoked: bool) -> None:
             session.execute(text("ANALYZE api_key"))
 
 
-@contextmanager
-def parameters(books: Books) -> Iterator[list[int]]:
-    """The number of parameters of each statement that is sent meanwhile."""
-    sent: list[int] = []
-
-    def note(_c: Any, _k: Any, _s: str, values: Any, _x: Any, _many: bool) -> None:
-        sent.append(len(values or ()))
-
-    event.listen(books.database.engine, "before_cursor_execute", note)
-    yield sent
-    event.remove(books.database.engine, "before_cursor_execute", note)
-
-
 def test_revoked_keys_cost_a_start_nothing(books: Books) -> None:
     books.issue()
     before = read_changes(books.database, -1)
-    with parameters(books) as few:
+    with statements() as few:
         read_changes(books.database, -1)
     insert_keys(books, "revoked", 66_000, revoked=True)
     began = time.thread_time()
-    with parameters(books) as many:
+    with statements() as many:
         after = read_changes(books.database, -1)
     assert time.thread_time() - began < 0.1
     assert after.keys == before.keys
-    assert many == few
+    assert [statement for statement, _ in many] == [statement for statement, _ in few]
 
 
 def test_many_keys_are_read_by_pages(books: Books) -> None:
     books.issue("first")
     insert_keys(books, "live", 11_000, revoked=False)
     books.issue("last")
-    with parameters(books) as sent:
+    with statements() as sent:
         found = read_changes(books.database, -1)
     names = [key.name for key in found.keys]
     assert (len(names), names[0], names[-1]) == (11_002, "team/first", "team/last")
     assert [len(key.hashes) for key in (found.keys[0], found.keys[-1])] == [1, 1]
-    assert max(sent) < 10
+    assert max(len(values) for _, values in sent) < 10
     assert len(read_changes(books.database, found.version - 2).keys) == 2
 
 

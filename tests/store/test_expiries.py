@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import event, text
 
 from gateway.process.expiries import Expiries
-from gateway.store.grants import accounts_with_due_grants
+from gateway.store.due_grants import accounts_with_due_grants
 from tests.harness.books import Books, somebody_else
 from tests.store.test_grants import insert_grants
 

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from sqlalchemy import bindparam, event, text
 
 from gateway.core.credits import Lot, Lots, add_lot, reconcile_lots, take_lot
+from gateway.store.due_grants import accounts_with_due_grants
 from gateway.store.grant_rows import find_grant, list_grants
-from gateway.store.grants import accounts_with_due_grants, expire_grants
+from gateway.store.grants import expire_grants
 from gateway.store.ledger import Charge
 from gateway.store.opening import open_ledger
 from gateway.store.tables import UtcDateTime

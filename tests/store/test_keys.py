@@ -19,8 +19,9 @@ from gateway.pipeline.key_cache import KeyCache
 from gateway.store.cached_keys import KeyChanges, LiveKey, read_by_hash, read_changes
 from gateway.store.database import Database
 from gateway.store.installation import WrongSecret, check_secret
+from gateway.store.key_errors import DuplicateCredential, KeyMoved
 from gateway.store.key_rows import find_key, list_keys
-from gateway.store.keys import DuplicateCredential, KeyMoved, apply_key, revoke_key, suspend_key
+from gateway.store.keys import apply_key, revoke_key, suspend_key
 from gateway.store.migrate import migrate
 from gateway.telemetry.metrics import Metrics
 from tests.harness.books import INSTALLATION, SECRET, Books, credential, key_object, somebody_else

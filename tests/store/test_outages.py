@@ -12,7 +12,8 @@ import pytest
 from sqlalchemy import text
 
 from gateway.core.errors import DatabaseBusy, DatabaseUnavailable
-from gateway.store.database import Database, first_line
+from gateway.store.database import Database
+from gateway.store.driver_errors import first_line
 from gateway.store.hot_connection import HotConnection
 from gateway.store.migrate import migrate
 from tests.harness.books import Books
@@ -147,7 +148,7 @@ def test_a_server_that_is_full_reports_it(
             while True:
                 stack.enter_context(psycopg.connect(strict_server.url()))
         database = Database(strict_server.url())
-        stack.callback(database.engine.dispose)
+        stack.callback(database.close)
         with pytest.raises(DatabaseUnavailable):
             database.glance("SELECT 1")
     (line,) = caplog.messages
@@ -288,7 +289,7 @@ def test_pgbouncer_in_session_mode_serves_all_connections(
     for _ in range(2):  # the second time on sessions that the pooler has cleaned
         with_ledger(database, act)
         assert database.glance("SHOW lock_timeout") == ("1s",)
-        database.engine.dispose()
+        database.close()
     assert books.balance() == 4
     database.close()
 

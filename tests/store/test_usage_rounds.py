@@ -17,8 +17,8 @@ from gateway.core.usage import HOURS_KEPT
 from gateway.store import usage_rounds
 from gateway.store.database import Database
 from gateway.store.ledger import Charge, End, Ledger, MeteredEnd, Refund
+from gateway.store.moments import utc_text
 from gateway.store.opening import open_ledger
-from gateway.store.tables import utc_text
 from gateway.store.usage_rounds import count_usage
 from tests.harness.books import INSTALLATION, Books
 

@@ -1,9 +1,11 @@
-"""Every route but the charged ones, as one FastAPI application with our own error envelopes.
+"""The free routes of the protocols, as one FastAPI application with our own error envelopes.
 
 The framework costs a third of a second to load: only `routes.free` imports this, and late.
 """
 
-from fastapi import FastAPI, Request
+from collections.abc import Iterable
+
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
@@ -19,20 +21,23 @@ from gateway.core.errors import (
 from gateway.dialects.errors import error_body, error_headers, status_for
 from gateway.http.entrance import FREE_REQUEST, FreeRequest
 from gateway.http.paths import BASES, family_of
-from gateway.http.routes import account, anthropic, entries, openai, statement, usage
+from gateway.http.routes import anthropic, openai
 from gateway.http.routes.services import FreeServices
 
 
-def free_app(services: FreeServices | None) -> FastAPI:
+def protocol_app(services: FreeServices | None) -> FastAPI:
     """The application; without services it only has its routes, to be looked at."""
+    routers = [(base, openai.router) for base in BASES["openai"]]
+    routers += [(base, anthropic.router) for base in BASES["anthropic"]]
+    return application(services, routers)
+
+
+def application(services: FreeServices | None, routers: Iterable[tuple[str, APIRouter]]) -> FastAPI:
+    """Routers, each below its base, in an application that answers errors as we do."""
     app = FastAPI(openapi_url=None, redirect_slashes=False)
     app.state.services = services
-    for base in BASES["openai"]:
-        app.include_router(openai.router, prefix=base)
-    for base in BASES["anthropic"]:
-        app.include_router(anthropic.router, prefix=base)
-    for router in (account.router, entries.router, statement.router, usage.router):
-        app.include_router(router, prefix="/api/v1")
+    for base, router in routers:
+        app.include_router(router, prefix=base)
     app.add_exception_handler(FaregateError, _answer)
     app.add_exception_handler(HTTPException, _answer)
     app.add_exception_handler(RequestValidationError, _answer)

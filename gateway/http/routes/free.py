@@ -1,12 +1,13 @@
 """The way to the free routes: they are counted, and loaded when the replica serves already.
 
 Their framework is slow to load and no charged request needs it. So it is loaded in a thread once
-the listeners are open; a request that comes earlier waits for it. Nothing here may import it
-at the top.
+the listeners are open, and what the pages of accounts need beside it by the first request for one;
+a request that comes earlier waits for it. Nothing here may import either at the top.
 """
 
 import asyncio
 import time
+from collections.abc import Callable
 
 from gateway.http.entrance import FREE_REQUEST, Application, FreeRequest
 from gateway.http.routes.services import FreeServices
@@ -16,12 +17,15 @@ from gateway.pipeline.request_state import new_request_id
 from gateway.telemetry.metrics import Metrics, RequestLabels
 from gateway.telemetry.observers import RequestObserver
 
+#: all pages of accounts
+_ACCOUNTS = "/api/v1/"
 
-class FreeRoutes:
-    """The free routes. Made inside the running loop."""
 
-    def __init__(self, services: FreeServices) -> None:
-        self._services = services
+class LazyApplication:
+    """An application that is made in a thread when it is needed. Made inside the running loop."""
+
+    def __init__(self, make: Callable[[], Application]) -> None:
+        self._make = make
         self._loading: asyncio.Task[Application] | None = None
 
     async def load(self) -> Application:
@@ -31,14 +35,33 @@ class FreeRoutes:
         # A caller that waits may be cancelled; the others still want it.
         return await asyncio.shield(self._loading)
 
+
+class FreeRoutes:
+    """The free routes. Made inside the running loop."""
+
+    def __init__(self, services: FreeServices) -> None:
+        self._services = services
+        self._protocols = LazyApplication(self._make_protocols)
+        self._accounts = LazyApplication(self._make_accounts)
+
+    async def load(self) -> None:
+        """Load what agents ask for first."""
+        await self._protocols.load()
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        application = await self.load()
+        is_page = scope["path"].startswith(_ACCOUNTS)
+        application = await (self._accounts if is_page else self._protocols).load()
         await application(scope, receive, send)
 
-    def _make(self) -> Application:
-        from gateway.http.routes.application import free_app
+    def _make_protocols(self) -> Application:
+        from gateway.http.routes.application import protocol_app
 
-        return free_app(self._services)
+        return protocol_app(self._services)
+
+    def _make_accounts(self) -> Application:
+        from gateway.http.routes.account_application import account_app
+
+        return account_app(self._services)
 
 
 class CountedRoutes:

@@ -12,12 +12,11 @@ from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from msgspec import Struct
-
 from gateway.core.catalog import Catalog
 from gateway.core.keys import InstallationSecret
 from gateway.core.spec import GatewayFleet
 from gateway.process.settings import Settings, UpstreamOverride
+from gateway.process.standalone.applied import Applied, GrantReport
 from gateway.process.standalone.credentials import UpstreamCredentials
 from gateway.process.standalone.data_folder import (
     DataFolder,
@@ -27,12 +26,6 @@ from gateway.process.standalone.data_folder import (
     open_database,
 )
 from gateway.process.standalone.documents import Documents, put_real_upstream, read_documents
-from gateway.process.standalone.reconcile import (
-    GrantReport,
-    KeyReport,
-    Reconciler,
-    post_grants,
-)
 from gateway.process.standalone.secret_files import SecretFiles
 from gateway.store.database import Database
 
@@ -40,26 +33,6 @@ _log = logging.getLogger(__name__)
 
 #: the URL on which `serve` listens by default
 _DEFAULT_URL = "http://127.0.0.1:8080"
-
-
-class Applied(Struct, frozen=True):
-    """The result: `orphans` are keys that the file lost, and that wait for a confirmation."""
-
-    keys: list[KeyReport]
-    grants: list[GrantReport]
-    revoked: list[str]
-    orphans: list[str]
-
-    @property
-    def warning(self) -> str | None:
-        """The administrator's warning about the orphans."""
-        if not self.orphans:
-            return None
-        return (
-            f"OrphanedKeys: the file names {len(self.orphans)} keys no more, which is too many to"
-            f" revoke at once; they stay as they are ({', '.join(self.orphans[:5])}, …)."
-            f" If you mean it: --confirm-orphans {len(self.orphans)}"
-        )
 
 
 class Applier:
@@ -103,6 +76,9 @@ class Applier:
 
         Raises `SpecError`, `FolderInUse` and `DatabaseUnavailable`.
         """
+        # With SQLModel, which a gateway behind an operator never needs.
+        from gateway.process.standalone.reconcile import Reconciler
+
         reconciler = Reconciler(
             database,
             self.settings.installation,
@@ -127,6 +103,8 @@ class Applier:
         timed = [grant for grant in documents.grants if grant.spec.starts_at is not None]
         if not timed:
             return []
+        from gateway.process.standalone.reconcile import post_grants
+
         with one_at_a_time(self.folder):
             return post_grants(database, self.settings.installation, timed)
 

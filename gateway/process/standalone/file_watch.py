@@ -15,10 +15,9 @@ from pathlib import Path
 
 from gateway.core.errors import DatabaseUnavailable
 from gateway.core.spec import SpecError
-from gateway.process.standalone.applier import Applied
+from gateway.process.standalone.applied import Applied, GrantReport
 from gateway.process.standalone.data_folder import FolderInUse
-from gateway.process.standalone.reconcile import GrantReport
-from gateway.store.keys import DuplicateCredential, KeyMoved
+from gateway.store.key_errors import DuplicateCredential, KeyMoved
 
 _log = logging.getLogger(__name__)
 

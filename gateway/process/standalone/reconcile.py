@@ -1,9 +1,6 @@
 """From the documents of a file to the rows of a database, as the operator does it in a cluster."""
 
 from collections.abc import Iterable
-from pathlib import Path
-
-from msgspec import Struct
 
 from gateway.core.keys import (
     PEPPER,
@@ -14,35 +11,15 @@ from gateway.core.keys import (
 )
 from gateway.core.orphans import orphans_max
 from gateway.core.spec import ApiKey, CreditGrant, SpecError
+from gateway.process.standalone.applied import GrantReport, KeyReport
 from gateway.process.standalone.documents import Documents
 from gateway.process.standalone.secret_files import SecretFiles
 from gateway.store.database import Database
-from gateway.store.grant_rows import GrantResult
 from gateway.store.grants import apply_grant
 from gateway.store.key_rows import KeyState, find_key, list_keys
 from gateway.store.keys import Credential, apply_key, credential_of, revoke_key
 
 Name = tuple[str, str]
-
-
-class KeyReport(Struct, frozen=True):
-    """One key after it was applied; `plaintext` is for its owner's terminal only.
-
-    `path` is the file that holds it, None for a key that was brought along.
-    """
-
-    name: str
-    account: str
-    plaintext: str
-    secret_name: str
-    path: Path | None = None
-
-
-class GrantReport(Struct, frozen=True):
-    """One grant after it was applied."""
-
-    name: str
-    result: GrantResult
 
 
 def post_grants(

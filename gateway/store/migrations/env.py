@@ -2,8 +2,10 @@
 
 from alembic import context
 
+from gateway.store.response_tables import ResponseRow
 from gateway.store.usage_tables import UsageRow
 
+assert ResponseRow.metadata is UsageRow.metadata, "all tables are named at once"
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=UsageRow.metadata,

@@ -7,7 +7,7 @@ from alembic import op
 from sqlalchemy import text
 
 from gateway.core.errors import DatabaseBusy
-from gateway.store.database import translated_errors
+from gateway.store.driver_errors import translated_errors
 
 _log = logging.getLogger(__name__)
 #: others that ask for a table after us wait behind us, so we wait only for as long as a charge may

@@ -6,7 +6,8 @@ from typing import Any
 from msgspec import Struct
 
 from gateway.core.spec import CreditGrant, SpecError, parse_document
-from gateway.store.grant_rows import GrantResult, GrantState, decided, find_grant, grant_identity
+from gateway.store.grant_result import GrantResult
+from gateway.store.grant_rows import GrantState, decided, find_grant, grant_identity
 from gateway.store.grants import apply_grant
 from gateway_operator.apply import executor
 from gateway_operator.apply.operator_context import OperatorContext

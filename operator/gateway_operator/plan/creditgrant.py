@@ -5,7 +5,8 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from gateway.core.spec import CreditGrant
-from gateway.store.grant_rows import GrantResult, GrantState, decided
+from gateway.store.grant_result import GrantResult
+from gateway.store.grant_rows import GrantState, decided
 from gateway_operator.plan.actions import GrantAction, PostGrant, Report, VoidGrant
 
 

@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Any
 
-from gateway.store.grant_rows import GrantResult
+from gateway.store.grant_result import GrantResult
 from gateway_operator.conditions import ConditionState, build_status
 
 KIND = "CreditGrant"
