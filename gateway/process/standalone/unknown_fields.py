@@ -44,6 +44,7 @@ CLUSTER_FIELDS: dict[type, frozenset[str]] = {
     GatewayFleetSpec: frozenset(
         {
             "autoscaling",
+            "httpRoute",
             "image",
             "imagePullPolicy",
             "imagePullSecrets",
@@ -51,6 +52,7 @@ CLUSTER_FIELDS: dict[type, frozenset[str]] = {
             "podTemplate",
             "replicas",
             "resources",
+            "serviceTemplate",
             "upstreamCA",
         }
     ),
