@@ -285,6 +285,13 @@ def _add_reports(commands: Any, data: argparse.ArgumentParser) -> None:
     entries.add_argument("--after", metavar="ID", help="only those older than this entry")
     entries.set_defaults(act=_report, report="entries")
 
+    events = commands.add_parser(
+        "events", parents=[data], help="print what was done to keys and grants, and by whom"
+    )
+    events.add_argument("--account", metavar="NAMESPACE/NAME", help="only of this account")
+    events.add_argument("--limit", type=int, default=100, help="so many at most, newest first")
+    events.set_defaults(act=_report, report="events")
+
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -40,6 +40,7 @@ from gateway.process.router import charged_paths
 from gateway.process.settings import Settings, UpstreamOverride
 from gateway.store.audit_rounds import AuditRound
 from gateway.store.balances import AccountBalance
+from gateway.store.change_log import ChangeKind
 from gateway.store.grant_result import GrantReason
 from gateway.store.ledger import Outcome
 from gateway.store.tables import Entry
@@ -47,7 +48,7 @@ from gateway.telemetry.metric_families import COUNTERS, GAUGES, HISTOGRAMS
 from gateway.telemetry.metrics import Metrics
 from gateway.upstream.simulated.script import DIRECTIVES, SCOPES
 from gateway_operator.metrics import OperatorMetrics as OperatorMetrics
-from gateway_operator.resources import apikey, creditgrant, fleet
+from gateway_operator.resources import apikey, creditallowance, creditgrant, fleet
 from gateway_operator.settings import OperatorSettings
 from tests.crds.support import CRDS, Json, schema
 from tests.harness.pages import (
@@ -76,7 +77,8 @@ NOT_PLAIN = re.compile(r"\b(?:told|tells?|whoever|whatever|anew|dear|but\s+for)\
 
 #: kinds in the headings of resources.md
 ARTICLES = {
-    "ApiKey": "an ApiKey", "CreditGrant": "a CreditGrant", "GatewayFleet": "a GatewayFleet",
+    "ApiKey": "an ApiKey", "CreditAllowance": "a CreditAllowance",
+    "CreditGrant": "a CreditGrant", "GatewayFleet": "a GatewayFleet",
 }  # fmt: skip
 
 #: each row of the outcome table, and the test that shows it
@@ -230,7 +232,7 @@ def test_every_field_of_a_spec(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", sorted(CRDS))
 def test_every_field_of_a_status(kind: str) -> None:
-    shared = columns(tables(section("reference/resources.md", "The three resources"))[1], 0)
+    shared = columns(tables(section("reference/resources.md", "The resources"))[1], 0)
     own = columns(tables(section("reference/resources.md", f"Status of {ARTICLES[kind]}"))[0], 0)
     assert not shared.keys() & own.keys()
     reported = {path for path, _ in fields(schema(kind)["properties"]["status"])}
@@ -241,6 +243,7 @@ def test_every_field_of_a_status(kind: str) -> None:
     ("kind", "reasons"),
     [
         ("ApiKey", apikey.ApiKeyReason),
+        ("CreditAllowance", creditallowance.CreditAllowanceReason),
         ("CreditGrant", creditgrant.CreditGrantReason),
         ("GatewayFleet", fleet.FleetReason),
     ],
@@ -407,6 +410,11 @@ def test_every_outcome_has_a_row_and_a_proof() -> None:
     for row, (beginning, proof) in zip(rows, PROOFS.items(), strict=True):
         assert row.startswith(beginning)
         assert f"def test_{proof}(" in tests, f"the proof of {beginning!r} is gone"
+
+
+def test_every_kind_of_event() -> None:
+    (rows, *_) = tables(section("reference/api.md", "Events"))
+    assert set().union(*(coded(row[0]) for row in rows)) == set(get_args(ChangeKind))
 
 
 def test_every_word_of_the_ledger() -> None:

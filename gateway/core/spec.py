@@ -1,4 +1,4 @@
-"""The three spec models, as `kubectl apply` or the configuration file gives them.
+"""The spec models, as `kubectl apply` or the configuration file gives them.
 
 Shapes and bounds are those of `faregate.dev/v1alpha1` in `crds/`; a test compares them. Unknown
 fields are ignored here, as the API server prunes them; those of a file are looked for where files
@@ -51,6 +51,8 @@ PositiveInteger = Annotated[int, Meta(ge=1, le=10**9)]
 #: the range that the databases and Python can hold, in every time zone
 FIRST_MOMENT = datetime(1970, 1, 1, tzinfo=UTC)
 LAST_MOMENT = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+#: the periods in which an allowance comes again
+Every = Literal["day", "week", "month"]
 #: the dialect of an upstream
 Dialect = Literal["chat", "messages", "responses", "gemini"]
 #: the way in which an upstream counts tokens
@@ -143,6 +145,29 @@ class CreditGrantSpec(_Spec, frozen=True, kw_only=True):
         super().__post_init__()
         if self.starts_at and self.expires_at and self.starts_at >= self.expires_at:
             raise ValueError("startsAt must be before expiresAt")
+
+
+class CreditAllowanceSpec(_Spec, frozen=True, kw_only=True):
+    """Credits that come again each period, for one account or for all that a pattern names."""
+
+    account: Label | None = None
+    accounts: (
+        Annotated[str, Meta(pattern=r"^[-a-z0-9*]+\Z", min_length=1, max_length=63)] | None
+    ) = None
+    credits: Annotated[int, Meta(ge=1, le=10**15)]
+    every: Every
+    reason: Annotated[str, Meta(max_length=256)] = ""
+    starts_at: Moment | None = None
+    ends_at: Moment | None = None
+    expires: Literal["period", "never"] = "period"
+    suspended: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if (self.account is None) == (self.accounts is None):
+            raise ValueError("exactly one of account and accounts must be given")
+        if self.starts_at and self.ends_at and self.starts_at >= self.ends_at:
+            raise ValueError("startsAt must be before endsAt")
 
 
 class TokenPrices(_Spec, frozen=True, kw_only=True):
@@ -309,6 +334,13 @@ class CreditGrant(_Spec, frozen=True, kw_only=True, tag_field="kind"):
     spec: CreditGrantSpec
 
 
+class CreditAllowance(_Spec, frozen=True, kw_only=True, tag_field="kind"):
+    """A CreditAllowance object. Its name is a part of the names of its grants."""
+
+    metadata: Metadata
+    spec: CreditAllowanceSpec
+
+
 class GatewayFleet(_Spec, frozen=True, kw_only=True, tag_field="kind"):
     """A GatewayFleet object."""
 
@@ -316,7 +348,7 @@ class GatewayFleet(_Spec, frozen=True, kw_only=True, tag_field="kind"):
     spec: GatewayFleetSpec
 
 
-Document = ApiKey | CreditGrant | GatewayFleet
+Document = ApiKey | CreditAllowance | CreditGrant | GatewayFleet
 
 
 def parse_document(raw: Any) -> Document:

@@ -3,6 +3,9 @@
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
+
+import msgspec
 
 from gateway.core.entries import EntryLine, read_entry_query
 from gateway.core.statement import read_period
@@ -10,6 +13,7 @@ from gateway.core.usage import UsageLine, read_query
 from gateway.http.entry_formats import entries_csv, entries_csv_head, entries_json
 from gateway.http.statement_formats import FORMATS
 from gateway.http.usage_formats import usage_csv, usage_csv_head, usage_json
+from gateway.store.change_log import EVENTS_MAX, read_account_changes, read_all_changes
 from gateway.store.database import Database
 from gateway.store.entry_reader import EntryReader
 from gateway.store.schema import check_schema
@@ -89,8 +93,23 @@ def entries_of(database: Database, installation: str, arguments: Namespace) -> I
         yield entries_json(arguments.account, found, has_more=reader.has_more, last_id=last_id)
 
 
+def events_of(database: Database, installation: str, arguments: Namespace) -> Iterator[bytes]:
+    """The events of one account or of all, newest first, one a line; raises the same."""
+    if arguments.account is None:
+        check_schema(database)
+        read = partial(read_all_changes, database, installation)
+    else:
+        account_id = _find_account(database, installation, arguments)
+        read = partial(read_account_changes, database, account_id)
+    after, left = None, arguments.limit
+    while left > 0 and (page := read(min(left, EVENTS_MAX), after)):
+        yield b"".join(msgspec.json.encode(event) + b"\n" for event in page)
+        after, left = page[-1]["id"], left - len(page)
+
+
 #: by the name of the command
 REPORTS: dict[str, Callable[[Database, str, Namespace], Iterator[bytes]]] = {
+    "events": events_of,
     "statement": statement_of,
     "usage": usage_of,
     "entries": entries_of,

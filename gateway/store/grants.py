@@ -6,6 +6,7 @@ from datetime import datetime
 from sqlalchemy import func, update
 from sqlmodel import Session, col, select
 
+from gateway.core.actor import UNKNOWN_ACTOR, Actor
 from gateway.core.credits import BALANCE_MAX, Lot, add_lot, reconcile_lots, take_lot
 from gateway.core.spec import CreditGrant as CreditGrantObject
 from gateway.store.accounts import (
@@ -15,6 +16,7 @@ from gateway.store.accounts import (
     read_lots,
     write_lots,
 )
+from gateway.store.change_log import log_grant
 from gateway.store.database import Database
 from gateway.store.grant_result import GrantResult
 from gateway.store.grant_rows import (
@@ -30,7 +32,12 @@ from gateway.store.tables import Account, CreditGrantRow, Hold
 _EXPIRED_AT_ONCE = 250
 
 
-def apply_grant(database: Database, installation: str, grant: CreditGrantObject) -> GrantResult:
+def apply_grant(
+    database: Database,
+    installation: str,
+    grant: CreditGrantObject,
+    actor: Actor = UNKNOWN_ACTOR,
+) -> GrantResult:
     """Post a grant once, and void it once where its object wants that.
 
     The same identity with another payload is a conflict; a grant already expired when first seen
@@ -49,20 +56,15 @@ def apply_grant(database: Database, installation: str, grant: CreditGrantObject)
         result = decided(grant, state, now)
         if result is not None:
             return result
-        if state is None and _would_hold_too_much(session, account, spec.credits):
-            return GrantResult(
-                "BalanceTooLarge",
-                f"{grant.metadata.namespace}/{spec.account} has {account.balance} credits, and with"
-                f" those that open requests may give back, no account may have above {BALANCE_MAX}",
-            )
         if state is None:
-            return _post(session, installation, grant, account, now)
-        row_id = session.exec(
-            select(CreditGrantRow.id).where(
+            return _post(session, installation, grant, account, actor, now)
+        row = session.exec(
+            select(CreditGrantRow).where(
                 CreditGrantRow.installation == installation, CreditGrantRow.identity == identity
             )
         ).one()
-        _take(session, account, [row_id], "void", now)
+        taken = _take(session, account, [row.id], "void", now)
+        log_grant(session, "grant.voided", row, actor, now, credits=taken)
         result = decided(grant, read_grant(session, installation, identity), now)
         assert result is not None, "what was voided is decided"
         return result
@@ -106,6 +108,7 @@ def _post(
     installation: str,
     grant: CreditGrantObject,
     account: Account,
+    actor: Actor,
     now: datetime,
 ) -> GrantResult:
     spec = grant.spec
@@ -123,16 +126,38 @@ def _post(
         payload_hash=payload_hash(grant),
         posted_at=now,
     )
+    return post_new(session, row, account, actor, now, reference=spec.reference)
+
+
+def post_new(
+    session: Session,
+    row: CreditGrantRow,
+    account: Account,
+    actor: Actor,
+    now: datetime,
+    *,
+    reference: str | None = None,
+) -> GrantResult:
+    """Post a grant whose identity is not there, under the account's lock; or report that it does
+    not fit."""
+    if _would_hold_too_much(session, account, row.credits):
+        return GrantResult(
+            "BalanceTooLarge",
+            f"{row.namespace}/{account.name} has {account.balance} credits, and with those that"
+            f" open requests may give back, no account may have above {BALANCE_MAX}",
+        )
     before = read_lots(session, account)
     session.add(row)
     session.flush()
     lots = add_lot(
-        reconcile_lots(before, account.balance), Lot(row.id, spec.credits, spec.expires_at)
+        reconcile_lots(before, account.balance), Lot(row.id, row.credits, row.expires_at)
     )
-    (entry_id,) = post_entries(session, account, "grant", {row.id: spec.credits}, now)
+    (entry_id,) = post_entries(session, account, "grant", {row.id: row.credits}, now)
     account.granted, account.announced = account.balance, 0
     write_lots(session, account, before, lots)
-    return GrantResult("Posted", f"{spec.credits} credits posted", entry_id, now)
+    facts = {"credits": row.credits, "reason": row.reason, "reference": reference}
+    log_grant(session, "grant.posted", row, actor, now, entry_id=entry_id, **facts)
+    return GrantResult("Posted", f"{row.credits} credits posted", entry_id, now)
 
 
 def _would_hold_too_much(session: Session, account: Account, credits: int) -> bool:
@@ -145,8 +170,8 @@ def _would_hold_too_much(session: Session, account: Account, credits: int) -> bo
 
 def _take(
     session: Session, account: Account, grant_ids: Sequence[int], kind: str, now: datetime
-) -> None:
-    """Take back what is left of some grants, under the account's lock."""
+) -> int:
+    """Take back what is left of some grants, under the account's lock; how many credits."""
     before = read_lots(session, account, grant_ids)
     reconciled = reconcile_lots(before, account.balance)
     left = {lot.grant_id: lot.remaining for lot in reconciled.lots}
@@ -161,3 +186,4 @@ def _take(
         .values(remaining=0, **mark)
     )
     write_lots(session, account, before, lots)
+    return taken

@@ -11,10 +11,12 @@ from msgspec import Struct
 from sqlalchemy import update
 from sqlmodel import Session, col, select
 
+from gateway.core.actor import UNKNOWN_ACTOR, Actor
 from gateway.core.keys import PEPPER, generate_key_id, hash_key, shown_prefix
 from gateway.core.spec import ApiKey as ApiKeyObject
 from gateway.core.spec import overlap_seconds
 from gateway.store.accounts import ensure_account, lock_accounts
+from gateway.store.change_log import ChangeKind, log_key, log_key_changes
 from gateway.store.database import Database
 from gateway.store.key_errors import DuplicateCredential, KeyMoved
 from gateway.store.key_rows import KeyState, find_key, read_state
@@ -42,6 +44,7 @@ def apply_key(
     credential: Credential | None,
     *,
     seen_version: int | None = None,
+    actor: Actor = UNKNOWN_ACTOR,
 ) -> KeyState:
     """Bring the row to what the object states, with `credential` as its newest hash.
 
@@ -63,6 +66,7 @@ def apply_key(
         if seen_version is not None and seen_version != (row.version if row else 0):
             raise KeyMoved(f"the row of {metadata.namespace}/{metadata.name} has changed")
         assert row is not None or credential is not None, "a key begins with a credential"
+        before = None if row is None else _read_whole_state(session, row, now)
         if row is None:
             row = _new_row(installation, key, account, now)
         reissued = row.revoked_at is not None or row.uid != metadata.uid
@@ -77,10 +81,12 @@ def apply_key(
         overlap = 0 if reissued else overlap_seconds(key.spec.rotation.overlap)
         _issue(session, row, credential, now, overlap)
         _bump_version(session, row)
-        return read_state(session, row, account.name, now)
+        after = read_state(session, row, account.name, now)
+        log_key_changes(session, row, before, after, actor, now)
+        return after
 
 
-def revoke_key(database: Database, key_row_id: int) -> None:
+def revoke_key(database: Database, key_row_id: int, actor: Actor = UNKNOWN_ACTOR) -> None:
     """Mark a key revoked; when this returns, no charge can be made with it any more.
 
     Raises `DatabaseUnavailable`.
@@ -90,19 +96,29 @@ def revoke_key(database: Database, key_row_id: int) -> None:
         if row is None or row.revoked_at is not None:
             return
         lock_accounts(session, [row.account_id])
-        row.revoked_at = database.now(session)
+        row.revoked_at = now = database.now(session)
         session.add(row)
         _bump_version(session, row)
+        log_key(session, "key.revoked", row, actor, now)
 
 
-def suspend_key(database: Database, key_row_id: int, *, suspended: bool = True) -> None:
+def suspend_key(
+    database: Database,
+    key_row_id: int,
+    *,
+    suspended: bool = True,
+    actor: Actor = UNKNOWN_ACTOR,
+) -> None:
     """Suspend a key, reversibly."""
     with database.write() as session:
         row = session.get_one(ApiKeyRow, key_row_id)
         lock_accounts(session, [row.account_id])
-        row.suspended = suspended
+        was_suspended, row.suspended = row.suspended, suspended
         session.add(row)
         _bump_version(session, row)
+        if was_suspended != suspended:
+            kind: ChangeKind = "key.suspended" if suspended else "key.resumed"
+            log_key(session, kind, row, actor, database.now(session))
 
 
 def _is_applied(state: KeyState, key: ApiKeyObject, credential: Credential | None) -> bool:
@@ -138,6 +154,11 @@ def _lock_account_and_row(
     if row is not None and row.account_id not in (*held, account.id):
         raise KeyMoved(f"the row of {namespace}/{name} has changed")
     return account, row
+
+
+def _read_whole_state(session: Session, row: ApiKeyRow, now: datetime) -> KeyState:
+    """The state of a row as it is before it is changed."""
+    return read_state(session, row, session.get_one(Account, row.account_id).name, now)
 
 
 def _new_row(installation: str, key: ApiKeyObject, account: Account, now: datetime) -> ApiKeyRow:

@@ -5,6 +5,7 @@
        │           └────── api_key_use              when a key was last used
        ├──────< credit_grant                        lots: what is left of each grant
        ├──────< entry                               the ledger: immutable rows
+       ├──────< change_log                          changes of keys and grants (`change_log`)
        ├────── audit_checkpoint                     how far the audit has counted
        ├────── usage_checkpoint                     how far usage is counted (`usage_tables`)
        └──────< hold >────── replica                charged requests that have not ended yet

@@ -26,6 +26,7 @@ _OURS = (GROUP, VERSION)
 #: kind → group, version, plural
 _KINDS: Mapping[str, tuple[str, str, str]] = {
     "ApiKey": (*_OURS, "apikeys"),
+    "CreditAllowance": (*_OURS, "creditallowances"),
     "CreditGrant": (*_OURS, "creditgrants"),
     "GatewayFleet": (*_OURS, "gatewayfleets"),
     "ConfigMap": ("", "v1", "configmaps"),

@@ -2,6 +2,7 @@
 
     ApiKey        created, changed     reconcile      deleted: revoke, by a finalizer
     CreditGrant   created, changed     reconcile      deleted: nothing, the money stays
+    CreditAllowance   the same
     GatewayFleet  created, changed     reconcile, and a sweep for the addresses of the keys
     Secret        with our label       a check of the ApiKeys that it belongs to
 
@@ -36,7 +37,12 @@ from gateway_operator.resources.names import (
 )
 from gateway_operator.sweep import Sweep
 
-_PLURALS = {"ApiKey": "apikeys", "CreditGrant": "creditgrants", "GatewayFleet": "gatewayfleets"}
+_PLURALS = {
+    "ApiKey": "apikeys",
+    "CreditAllowance": "creditallowances",
+    "CreditGrant": "creditgrants",
+    "GatewayFleet": "gatewayfleets",
+}
 _DATABASE_UNAVAILABLE = "DatabaseUnavailable"
 #: the shortest time until another attempt, and what chance adds to it at most
 _RETRY_SECONDS = 8
@@ -65,6 +71,7 @@ def register(registry: kopf.OperatorRegistry, process: OperatorProcess, insights
 
     _register_keys(registry, process)
     _register_grants(registry, process)
+    _register_allowances(registry, process)
     _register_fleets(registry, process)
     _register_secrets(registry, process)
     _register_indices(registry)
@@ -90,6 +97,15 @@ def _register_grants(registry: kopf.OperatorRegistry, process: OperatorProcess) 
             sweep.request_at(sweep.grants.starts_at(dict(body)))
 
         await _attempt(process, "CreditGrant", body, work)
+
+
+def _register_allowances(registry: kopf.OperatorRegistry, process: OperatorProcess) -> None:
+    @kopf.on.create(GROUP, VERSION, "creditallowances", registry=registry, id="reconcile")
+    @kopf.on.update(GROUP, VERSION, "creditallowances", registry=registry, id="reconcile")
+    async def reconcile_allowance(body: kopf.Body, **_: Any) -> None:
+        await _attempt(
+            process, "CreditAllowance", body, lambda sweep: sweep.post_allowance(*_name(body))
+        )
 
 
 def _register_fleets(registry: kopf.OperatorRegistry, process: OperatorProcess) -> None:

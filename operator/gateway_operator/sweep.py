@@ -19,6 +19,7 @@ from gateway.store.grants import expire_grants
 from gateway.store.key_rows import KeyState, list_keys
 from gateway_operator.apply.addresses import Addresses
 from gateway_operator.apply.apikey import KeyReconciler
+from gateway_operator.apply.creditallowance import AllowanceReconciler
 from gateway_operator.apply.creditgrant import GrantReconciler
 from gateway_operator.apply.fleet import reconcile_fleet
 from gateway_operator.apply.operator_context import OperatorContext
@@ -71,6 +72,7 @@ class Sweep:
         self._liveness = liveness
         self.keys = KeyReconciler(context, Addresses(context.cluster, context.settings.namespace))
         self.grants = GrantReconciler(context)
+        self.allowances = AllowanceReconciler(context)
         self._orphans = OrphanWatch(context)
         self._wanted = asyncio.Event()
         #: the namespaces of the sweep under way; one that refuses it is left out of the rest
@@ -96,6 +98,10 @@ class Sweep:
 
         self._alarms.add(moment)
         asyncio.get_running_loop().call_later(seconds + _LATE_SECONDS, wake)
+
+    async def post_allowance(self, namespace: str, name: str) -> None:
+        """Post what of a CreditAllowance is due, and have a sweep when it is its turn again."""
+        self.request_at(await self.allowances.reconcile(namespace, name))
 
     def enqueue(self, namespace: str, name: str) -> None:
         """Have one ApiKey looked at soon: its Secret has changed."""
@@ -164,6 +170,8 @@ class Sweep:
             self.request_at(self.grants.starts_at(body))
             if not self.grants.is_up_to_date(body, books):
                 jobs.append(("CreditGrant", partial(self.grants.reconcile, *_name(body))))
+        async for body in self._each("CreditAllowance"):
+            jobs.append(("CreditAllowance", partial(self.post_allowance, *_name(body))))
         jobs += self._jobs_of(fleets)
         for failure in await self._work(jobs):
             if isinstance(failure, DatabaseUnavailable | ClusterUnavailable):

@@ -209,7 +209,9 @@ def release(
 def test_everything_that_an_operator_does_is_allowed(release: Release) -> None:
     key = release.make("team", "ApiKey", "alice", account="alice", secretName="alice-key")
     grant = release.make("team", "CreditGrant", "welcome", account="alice", credits=10)
-    for path in (key, grant):
+    spec = {"account": "alice", "credits": 10, "every": "month"}
+    allowance = release.make("team", "CreditAllowance", "monthly", **spec)
+    for path in (key, grant, allowance):
         release.wait_ready(path)
     PLAINTEXTS.add(release.secret("team", "alice-key")["OPENAI_API_KEY"])
     for path in CHILDREN:

@@ -15,9 +15,11 @@ WRITE = READ | {"create", "update", "patch", "delete", "deletecollection"}
 
 WATCHED: Rights = {
     "faregate.dev/apikeys": READ | {"patch"},
+    "faregate.dev/creditallowances": READ | {"patch"},
     "faregate.dev/creditgrants": READ | {"patch"},
     "faregate.dev/gatewayfleets": READ | {"patch"},
     "faregate.dev/apikeys/status": {"patch"},
+    "faregate.dev/creditallowances/status": {"patch"},
     "faregate.dev/creditgrants/status": {"patch"},
     "faregate.dev/gatewayfleets/status": {"patch"},
     "/secrets": READ | {"create", "update"},
@@ -30,11 +32,17 @@ OWN: Rights = {
     "policy/poddisruptionbudgets": KEEP,
     "autoscaling/horizontalpodautoscalers": KEEP | {"delete"},
     "networking.k8s.io/ingresses": KEEP | {"delete"},
+    "gateway.networking.k8s.io/httproutes": KEEP | {"delete"},
     "faregate.dev/gatewayfleets/finalizers": {"update"},
     "/secrets ['faregate-operator-heartbeat', 'faregate-installation']": {"patch"},
     "/namespaces ['gate']": {"get"},
 }
-RESOURCES = ["apikeys.faregate.dev", "creditgrants.faregate.dev", "gatewayfleets.faregate.dev"]
+RESOURCES = [
+    "apikeys.faregate.dev",
+    "creditallowances.faregate.dev",
+    "creditgrants.faregate.dev",
+    "gatewayfleets.faregate.dev",
+]
 NAMESPACED: Values = {**TRIAL, "operator": {"watchNamespaces": ["team-b", "team-a", "gate"]}}
 
 
@@ -94,7 +102,11 @@ def test_the_operator_of_some_namespaces_has_nothing_cluster_wide() -> None:
         ),
         (
             "treasurer",
-            {"faregate.dev/creditgrants": WRITE, "faregate.dev/creditgrants/status": {"get"}},
+            {f"faregate.dev/{each}": WRITE for each in ("creditallowances", "creditgrants")}
+            | {
+                f"faregate.dev/{each}/status": {"get"}
+                for each in ("creditallowances", "creditgrants")
+            },
             None,
         ),
     ],

@@ -24,7 +24,12 @@ ROOT = Path(__file__).parents[2]
 FOLDER = Path(__file__).parent
 NAMESPACE = "cases"
 VERSION = "faregate.dev/v1alpha1"
-PLURALS = {"ApiKey": "apikeys", "CreditGrant": "creditgrants", "GatewayFleet": "gatewayfleets"}
+PLURALS = {
+    "ApiKey": "apikeys",
+    "CreditAllowance": "creditallowances",
+    "CreditGrant": "creditgrants",
+    "GatewayFleet": "gatewayfleets",
+}
 CRDS = {
     kind: yaml.safe_load((ROOT / f"crds/{plural}.yaml").read_text(encoding="utf-8"))
     for kind, plural in PLURALS.items()
@@ -152,7 +157,7 @@ class Api:
         return answer
 
     def wait_established(self) -> None:
-        """Until the API serves all three resources."""
+        """Until the API serves all resources."""
         deadline = time.monotonic() + 30
         while not all(self._serves(plural) for plural in PLURALS.values()):
             assert time.monotonic() < deadline, "the resources are not served"

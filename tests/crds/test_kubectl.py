@@ -31,6 +31,12 @@ GRANT: Json = {
     "metadata": {"name": "shown"},
     "spec": {"account": "alice", "credits": 1000, "reference": "8841"},
 }
+ALLOWANCE: Json = {
+    "apiVersion": "faregate.dev/v1alpha1",
+    "kind": "CreditAllowance",
+    "metadata": {"name": "shown"},
+    "spec": {"account": "alice", "credits": 1, "every": "day"},
+}
 
 
 def condition(ready: bool, reason: str, message: str) -> Json:
@@ -87,8 +93,8 @@ def test_short_names(kubectl: Kubectl, api: Api, short: str, long: str) -> None:
     assert kubectl.run("explain", short) == kubectl.run("explain", long)
 
 
-def test_one_word_lists_all_three(kubectl: Kubectl, api: Api) -> None:
-    for document in (KEY, GRANT, FLEET):
+def test_one_word_lists_all(kubectl: Kubectl, api: Api) -> None:
+    for document in (KEY, GRANT, ALLOWANCE, FLEET):
         kubectl.run(*APPLY, given=json.dumps(document))
     listed = kubectl.run("get", "faregate", "-n", NAMESPACE, "-o", "name").split()
     assert {name.split(".")[0] for name in listed} == {kind.lower() for kind in CRDS}

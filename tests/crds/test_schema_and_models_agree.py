@@ -14,13 +14,19 @@ import msgspec
 import pytest
 from msgspec import inspect
 
-from gateway.core.spec import ApiKeySpec, CreditGrantSpec, GatewayFleetSpec
+from gateway.core.spec import (
+    ApiKeySpec,
+    CreditAllowanceSpec,
+    CreditGrantSpec,
+    GatewayFleetSpec,
+)
 from gateway.core.upstream_profiles import ALL_PROFILES
 from gateway_operator.resources.fleet import ClusterSpec
 from tests.crds.support import Json, schema
 
 MODELS: dict[str, type[msgspec.Struct]] = {
     "ApiKey": ApiKeySpec,
+    "CreditAllowance": CreditAllowanceSpec,
     "CreditGrant": CreditGrantSpec,
     "GatewayFleet": GatewayFleetSpec,
 }

@@ -7,7 +7,12 @@ import pytest
 from tests.crds.support import CRDS, Json, cases, parts, schema, version
 
 KINDS = pytest.mark.parametrize("kind", sorted(CRDS))
-SHORT_NAMES = {"ApiKey": "fgk", "CreditGrant": "fgg", "GatewayFleet": "fgf"}
+SHORT_NAMES = {
+    "ApiKey": "fgk",
+    "CreditAllowance": "fga",
+    "CreditGrant": "fgg",
+    "GatewayFleet": "fgf",
+}
 #: fields of others' kinds, which the API server judges when the operator applies them
 OPEN_ENDS = {
     "spec.autoscaling.behavior",
@@ -122,10 +127,10 @@ def test_names(kind: str) -> None:
 
 
 def test_all_kinds_report_alike() -> None:
-    """`observedGeneration` and conditions are the same for all three, except for what they mean."""
+    """`observedGeneration` and conditions are the same for all, except for what they mean."""
     reports = []
     for kind in CRDS:
         status = schema(kind)["properties"]["status"]["properties"]
         conditions = {**status["conditions"], "description": ""}
         reports.append((status["observedGeneration"], conditions))
-    assert reports[0] == reports[1] == reports[2]
+    assert all(report == reports[0] for report in reports)

@@ -107,6 +107,7 @@ def test_the_table_is_the_one_we_mean() -> None:
         "/api/v1/account",
         "/api/v1/entries",
         "/api/v1/entries/req_1",
+        "/api/v1/events",
         "/api/v1/statement",
         "/api/v1/usage",
     }

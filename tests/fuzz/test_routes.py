@@ -26,6 +26,7 @@ ROUTES = (
     "/api/v1/account",
     "/api/v1/entries/req_1",
     "/api/v1/entries?kind=charge",
+    "/api/v1/events?limit=5&after=9",
     "/api/v1/statement?month=2026-10",
     "/api/v1/usage?group_by=key",
     "/api/openai/v1/v1/responses",

@@ -13,6 +13,7 @@ Json = dict[str, Any]
 VERSION = "faregate.dev/v1alpha1"
 _PLACES = {
     "ApiKey": (f"apis/{VERSION}", "apikeys"),
+    "CreditAllowance": (f"apis/{VERSION}", "creditallowances"),
     "CreditGrant": (f"apis/{VERSION}", "creditgrants"),
     "GatewayFleet": (f"apis/{VERSION}", "gatewayfleets"),
     "Secret": ("api/v1", "secrets"),
@@ -140,6 +141,10 @@ def api_key(name: str, account: str = "alice", **spec: Any) -> Json:
 
 def credit_grant(name: str, account: str = "alice", credits: int = 100, **spec: Any) -> Json:
     return _document("CreditGrant", name, {"account": account, "credits": credits, **spec})
+
+
+def credit_allowance(name: str, **spec: Any) -> Json:
+    return _document("CreditAllowance", name, {"credits": 100, "every": "month", **spec})
 
 
 def brought_secret(name: str, plaintext: str, *, labelled: bool = True) -> Json:

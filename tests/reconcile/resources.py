@@ -1,4 +1,4 @@
-"""The three custom resources, and the rights of an operator, put into an API server."""
+"""The custom resources, and the rights of an operator, put into an API server."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,11 +15,13 @@ _ROOT = Path(__file__).parents[2]
 _RIGHTS: dict[str, list[tuple[str, str]]] = {
     "get list watch patch": [
         ("faregate.dev", "apikeys"),
+        ("faregate.dev", "creditallowances"),
         ("faregate.dev", "creditgrants"),
         ("faregate.dev", "gatewayfleets"),
     ],
     "patch": [
         ("faregate.dev", "apikeys/status"),
+        ("faregate.dev", "creditallowances/status"),
         ("faregate.dev", "creditgrants/status"),
         ("faregate.dev", "gatewayfleets/status"),
     ],
@@ -35,10 +37,11 @@ _RIGHTS: dict[str, list[tuple[str, str]]] = {
     "get create patch delete": [
         ("autoscaling", "horizontalpodautoscalers"),
         ("networking.k8s.io", "ingresses"),
+        ("gateway.networking.k8s.io", "httproutes"),
     ],
 }
 _RBAC = "/apis/rbac.authorization.k8s.io/v1"
-_PLURALS = ("apikeys", "creditgrants", "gatewayfleets")
+_PLURALS = ("apikeys", "creditallowances", "creditgrants", "gatewayfleets")
 
 
 def install_resources(server: ApiServer) -> None:

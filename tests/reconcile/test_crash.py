@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from tests.harness.gateway import PLAINTEXTS, wait_until
 from tests.reconcile.dying import DIED
-from tests.reconcile.objects import api_key, brought_secret, credit_grant
+from tests.reconcile.objects import api_key, brought_secret, credit_allowance, credit_grant
 from tests.reconcile.world import World
 
 _STEPS_MAX = 8
@@ -50,6 +50,10 @@ def _void_grant(world: World, name: str) -> None:
     world.team.apply(credit_grant(name, void=True))
 
 
+def _make_allowance(world: World, name: str) -> None:
+    world.team.apply(credit_allowance(name, account=name))
+
+
 def _nothing(world: World, name: str) -> None:
     pass
 
@@ -67,6 +71,7 @@ Act = Callable[[World, str], None]
         (_make_key, _delete_key, 1),
         (_nothing, _make_grant, 2),
         (_make_grant, _void_grant, 2),
+        (_nothing, _make_allowance, 3),
     ],
 )
 def test_an_operator_that_ends_after_the_nth_action_does_no_harm(
@@ -107,3 +112,5 @@ def test_an_operator_that_ends_after_the_nth_action_does_no_harm(
         assert world.balance() == 100 * (died + 1)
     if act is _void_grant:
         assert world.balance() == 100 * (len(names) - died - 1)
+    if act is _make_allowance:
+        assert {world.balance(name) for name in names[: died + 1]} == {100}

@@ -79,6 +79,22 @@ def test_a_grant_that_starts_later_is_posted_then_and_not_before(shared: World) 
     shared.check()
 
 
+def test_the_log_names_the_field_manager_of_an_object_and_its_deletion(shared: World) -> None:
+    shared.team.apply(api_key("logged", account="logged"))
+    shared.team.apply(credit_grant("logged", account="logged"))
+    for kind, reason in (("ApiKey", "Issued"), ("CreditGrant", "Posted")):
+        shared.team.wait(kind, "logged", reason)
+    shared.team.delete("ApiKey", "logged")
+    shared.team.wait_gone("ApiKey", "logged")
+    for kind, actor in (("key.made", "tests"), ("grant.posted", "tests"),
+                        ("key.revoked", "deletion")):  # fmt: skip
+        found = shared.scalar(
+            "SELECT actor || ' ' || (acted_at IS NOT NULL) FROM change_log"
+            f" WHERE kind = '{kind}' AND subject = '{shared.team.namespace}/logged'"
+        )
+        assert found == f"{actor} true"
+
+
 def test_accounts_of_two_namespaces_never_meet(shared: World) -> None:
     """The operator's own namespace is watched too: it is the other team here."""
     for place in (shared.team, shared.system):

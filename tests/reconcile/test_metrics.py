@@ -28,7 +28,7 @@ def test_the_books_and_the_objects_are_in_the_metrics(world: World) -> None:
         assert found["faregate_keys", f"state={state}"] == 0
     for state in ("live", "spent", "expired", "voided"):
         assert found["faregate_grants", f"state={state}"] == 0
-    for kind in ("ApiKey", "CreditGrant", "GatewayFleet"):
+    for kind in ("ApiKey", "CreditAllowance", "CreditGrant", "GatewayFleet"):
         assert found["faregate_reconcile_queue", f"kind={kind}"] == 0
     assert found[_MARKED] == 0
     assert found["faregate_database_up",] == 1

@@ -18,6 +18,7 @@ import pytest
 from sqlalchemy import func
 from sqlmodel import select
 
+from gateway.core.spec import API_VERSION
 from gateway.store.database import Database
 from gateway.store.tables import CreditGrantRow
 from tests.conftest import check_books
@@ -77,6 +78,32 @@ def apply_command(gateway: GatewayProcess, *flags: str) -> tuple[int, str]:
         "apply", str(gateway.config), "--data", str(gateway.data), *flags,
         environment=gateway.environment,
     )  # fmt: skip
+
+
+def test_an_allowance_is_posted_once_and_to_accounts_that_the_file_makes_later(
+    gateway: GatewayProcess, simulated: Simulated
+) -> None:
+    weekly = {
+        "apiVersion": API_VERSION,
+        "kind": "CreditAllowance",
+        "metadata": {"name": "weekly", "namespace": NAMESPACE},
+        "spec": {"accounts": "*", "credits": 7, "every": "week"},
+    }
+    gateway.write(documents(simulated, weekly))
+    gateway.start()
+    assert gateway.balance(gateway.key("alice")) == 107
+    gateway.write(documents(simulated, weekly, api_key("bob", "bob")))
+    wait_until(
+        lambda: (gateway.data / "secrets" / NAMESPACE / "bob-secret.env").exists(), "bob's key"
+    )
+
+    def credits_of_bob() -> object:
+        headers = {"x-api-key": gateway.key("bob")}
+        answer = gateway.http.get("/api/v1/account", headers=headers)
+        return answer.json().get("balance")
+
+    wait_until(lambda: credits_of_bob() == 7, "bob's key to be known, with his credits")
+    assert gateway.balance(gateway.key("alice")) == 107
 
 
 def test_a_grant_that_starts_later_is_posted_by_the_running_gateway(

@@ -8,6 +8,8 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect, text
 
+from gateway.store.allowances import AllowanceRow
+from gateway.store.change_log import ChangeRow
 from gateway.store.database import Database
 from gateway.store.migrate import configuration, migrate
 from gateway.store.migrations import HEAD
@@ -19,6 +21,7 @@ from gateway.store.usage_tables import UsageRow
 
 def test_the_migrations_make_the_tables(database: Database) -> None:
     assert UsageRow.metadata is ResponseRow.metadata, "all tables are named at once"
+    assert ChangeRow.metadata is AllowanceRow.metadata is ResponseRow.metadata
     with database.engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), ResponseRow.metadata) == []
         script = ScriptDirectory.from_config(configuration(connection))

@@ -2,10 +2,10 @@
      of keys go with their ApiKey. */}}
 {{- define "faregate.watchedRules" -}}
 - apiGroups: [faregate.dev]
-  resources: [apikeys, creditgrants, gatewayfleets]
+  resources: [apikeys, creditallowances, creditgrants, gatewayfleets]
   verbs: [get, list, watch, patch]
 - apiGroups: [faregate.dev]
-  resources: [apikeys/status, creditgrants/status, gatewayfleets/status]
+  resources: [apikeys/status, creditallowances/status, creditgrants/status, gatewayfleets/status]
   verbs: [patch]
 - apiGroups: [""]
   resources: [secrets]

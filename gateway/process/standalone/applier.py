@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
+from gateway.core.actor import Actor
 from gateway.core.catalog import Catalog
 from gateway.core.keys import InstallationSecret
 from gateway.core.spec import GatewayFleet
@@ -96,17 +97,21 @@ class Applier:
         return applied
 
     def post_due(self, documents: Documents, database: Database) -> list[GrantReport]:
-        """Post the grants that start at a time of theirs; what was posted is not posted again.
+        """Post the grants and allowances whose time has come; none is posted twice.
 
         Raises `FolderInUse` and `DatabaseUnavailable`.
         """
         timed = [grant for grant in documents.grants if grant.spec.starts_at is not None]
-        if not timed:
+        if not timed and not documents.allowances:
             return []
-        from gateway.process.standalone.reconcile import post_grants
+        from gateway.process.standalone.reconcile import post_allowances, post_grants
 
+        installation, actor = self.settings.installation, Actor(documents.source)
         with one_at_a_time(self.folder):
-            return post_grants(database, self.settings.installation, timed)
+            return [
+                *post_grants(database, installation, timed, actor),
+                *post_allowances(database, installation, documents.allowances, actor),
+            ]
 
 
 class AppliedFile:

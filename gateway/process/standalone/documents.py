@@ -1,11 +1,11 @@
-"""The configuration file: GatewayFleet, ApiKey and CreditGrant documents in YAML.
+"""The configuration file: GatewayFleet, ApiKey, CreditGrant and CreditAllowance documents in YAML.
 
 Owns what an API server would have refused before anybody read it: unknown fields, a field given
 twice, an object given twice.
 """
 
 import logging
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from gateway.core.spec import (
     ApiKey,
+    CreditAllowance,
     CreditGrant,
     Document,
     GatewayFleet,
@@ -37,6 +38,9 @@ class Documents(Struct, frozen=True):
     fleet: GatewayFleet
     keys: tuple[ApiKey, ...]
     grants: tuple[CreditGrant, ...]
+    allowances: tuple[CreditAllowance, ...] = ()
+    #: the file's name, for the log of changes
+    source: str = "file"
 
 
 def read_documents(path: Path, *, strict: bool = True) -> Documents:
@@ -64,10 +68,11 @@ def read_documents(path: Path, *, strict: bool = True) -> Documents:
         raise SpecError(f"{path}: expected one GatewayFleet, found {len(fleets)}")
     keys = tuple(document for document in documents if isinstance(document, ApiKey))
     grants = tuple(document for document in documents if isinstance(document, CreditGrant))
-    _refuse_duplicates(path, keys)
-    _refuse_duplicates(path, grants)
+    allowances = tuple(one for one in documents if isinstance(one, CreditAllowance))
+    for objects in (keys, grants, allowances):
+        _refuse_duplicates(path, objects)
     _refuse_shared_secrets(path, keys)
-    return Documents(fleets[0], keys, grants)
+    return Documents(fleets[0], keys, grants, allowances, f"file {path.name}")
 
 
 class _Loader(yaml.SafeLoader):
@@ -130,7 +135,9 @@ def put_real_upstream(fleet: GatewayFleet, override: UpstreamOverride) -> Gatewa
     return replace(fleet, spec=spec)
 
 
-def _refuse_duplicates(path: Path, objects: tuple[ApiKey, ...] | tuple[CreditGrant, ...]) -> None:
+def _refuse_duplicates(
+    path: Path, objects: Sequence[ApiKey | CreditGrant | CreditAllowance]
+) -> None:
     seen: set[tuple[str, str]] = set()
     for document in objects:
         name = (document.metadata.namespace, document.metadata.name)

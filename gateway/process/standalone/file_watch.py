@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
 #: the interval at which it is looked whether something of the file's time has come
-DUE_SECONDS = 5.0
+DUE_SECONDS = 10.0
 #: refusals that another state of the file may end
 _REFUSALS = (SpecError, DuplicateCredential, OSError)
 #: hindrances that are over soon

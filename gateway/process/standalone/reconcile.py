@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+from gateway.core.actor import UNKNOWN_ACTOR, Actor
+from gateway.core.allowances import period_at
 from gateway.core.keys import (
     PEPPER,
     InstallationSecret,
@@ -10,10 +12,16 @@ from gateway.core.keys import (
     secret_values,
 )
 from gateway.core.orphans import orphans_max
-from gateway.core.spec import ApiKey, CreditGrant, SpecError
+from gateway.core.spec import ApiKey, CreditAllowance, CreditGrant, SpecError
 from gateway.process.standalone.applied import GrantReport, KeyReport
 from gateway.process.standalone.documents import Documents
 from gateway.process.standalone.secret_files import SecretFiles
+from gateway.store.allowances import (
+    find_allowance,
+    forget_allowances,
+    keep_since,
+    post_credits,
+)
 from gateway.store.database import Database
 from gateway.store.grants import apply_grant
 from gateway.store.key_rows import KeyState, find_key, list_keys
@@ -23,16 +31,38 @@ Name = tuple[str, str]
 
 
 def post_grants(
-    database: Database, installation: str, grants: Iterable[CreditGrant]
+    database: Database, installation: str, grants: Iterable[CreditGrant], actor: Actor
 ) -> list[GrantReport]:
     """Post what is due and was not posted. Raises `DatabaseUnavailable`."""
     return [
         GrantReport(
             f"{grant.metadata.namespace}/{grant.metadata.name}",
-            apply_grant(database, installation, grant),
+            apply_grant(database, installation, grant, actor),
         )
         for grant in grants
     ]
+
+
+def post_allowances(
+    database: Database, installation: str, allowances: Iterable[CreditAllowance], actor: Actor
+) -> list[GrantReport]:
+    """Post what of the allowances is due. Raises `DatabaseUnavailable`."""
+    reports: list[GrantReport] = []
+    for allowance in allowances:
+        state, now = find_allowance(database, installation, allowance)
+        begin = period_at(allowance.spec.every, now).begin
+        if state.since is None:
+            keep_since(database, installation, allowance, begin)
+        are_posted = state.has_all_due
+        for due in state.due:
+            result = post_credits(database, installation, allowance, due, actor)
+            if result is not None:
+                name = f"{allowance.metadata.namespace}/{allowance.metadata.name}"
+                reports.append(GrantReport(f"{name}:{due.period.name}:{due.account}", result))
+                are_posted &= not result.is_stalled
+        if are_posted and state.since not in (None, begin):
+            keep_since(database, installation, allowance, begin)
+    return reports
 
 
 class Reconciler:
@@ -59,6 +89,7 @@ class Reconciler:
         self._environment = environment
         self._client_url = client_url
         self._confirmed_orphans = confirmed_orphans
+        self._actor = UNKNOWN_ACTOR
         #: names of the keys that `apply` revoked, and of those for which it waits for a word
         self.revoked: list[str] = []
         self.orphans: list[str] = []
@@ -68,11 +99,21 @@ class Reconciler:
 
         Raises `SpecError` for an object that cannot be applied, before anything is.
         """
+        self._actor = Actor(documents.source)
         living = list_keys(self._database, self._installation)
         self._check(documents, {(state.namespace, state.name): state for state in living})
         self._revoke_orphans(documents, living)
-        grants = post_grants(self._database, self._installation, documents.grants)
-        return [self._apply_key(key) for key in documents.keys], grants
+        grants = post_grants(self._database, self._installation, documents.grants, self._actor)
+        # An allowance for all accounts of a pattern finds those that the keys make.
+        keys = [self._apply_key(key) for key in documents.keys]
+        grants += self._apply_allowances(documents)
+        return keys, grants
+
+    def _apply_allowances(self, documents: Documents) -> list[GrantReport]:
+        database, allowances = self._database, documents.allowances
+        named = {(each.metadata.namespace, each.metadata.name) for each in allowances}
+        forget_allowances(database, self._installation, named)
+        return post_allowances(database, self._installation, allowances, self._actor)
 
     def _check(self, documents: Documents, living: dict[Name, KeyState]) -> None:
         """Refuse what could not be applied to its end."""
@@ -117,7 +158,7 @@ class Reconciler:
             self.orphans = names
             return
         for state in gone:
-            revoke_key(self._database, state.id)
+            revoke_key(self._database, state.id, self._actor)
         self.revoked = names
 
     def _apply_key(self, key: ApiKey) -> KeyReport:
@@ -126,7 +167,7 @@ class Reconciler:
         path = None
         if key.spec.secret_name is None:
             plaintext = self._brought(key)
-            apply_key(self._database, self._installation, key, self._credential(plaintext))
+            self._write_row(key, self._credential(plaintext))
         else:
             plaintext = self._generated(key, key.spec.secret_name, state)
             path = self._secrets.path(namespace, key.spec.secret_name)
@@ -146,20 +187,23 @@ class Reconciler:
             # nobody knows. What a file of this name holds after a revocation is dead for good.
             plaintext = kept if kept and state is None else generate_key()
             self._write_secret(namespace, secret_name, plaintext)
-            apply_key(self._database, self._installation, key, self._credential(plaintext))
+            self._write_row(key, self._credential(plaintext))
             return plaintext
         wants_rotation = key.spec.rotation.generation > state.generation
         is_newest = kept is not None and self._credential(kept).hash == state.newest_hash
         if kept is not None and is_newest and not wants_rotation:
-            apply_key(self._database, self._installation, key, self._credential(kept))
+            self._write_row(key, self._credential(kept))
             self._write_secret(namespace, secret_name, kept)
             return kept
         # Rotated: the new hash first, then the secret. A crash between is seen next time by a
         # secret that does not hold the newest key.
         plaintext = generate_key()
-        apply_key(self._database, self._installation, key, self._credential(plaintext))
+        self._write_row(key, self._credential(plaintext))
         self._write_secret(namespace, secret_name, plaintext)
         return plaintext
+
+    def _write_row(self, key: ApiKey, credential: Credential) -> None:
+        apply_key(self._database, self._installation, key, credential, actor=self._actor)
 
     def _brought(self, key: ApiKey) -> str:
         assert key.spec.value_from is not None, "one of secretName and valueFrom is given"

@@ -12,6 +12,7 @@ import msgspec.inspect as shapes
 
 from gateway.core.spec import (
     ApiKey,
+    CreditAllowance,
     CreditGrant,
     Document,
     Drain,
@@ -24,6 +25,7 @@ _OF_OBJECTS = frozenset({"apiVersion", "kind", "status"})
 #: fields that are accepted beside those that are read, with any content
 CLUSTER_FIELDS: dict[type, frozenset[str]] = {
     ApiKey: _OF_OBJECTS,
+    CreditAllowance: _OF_OBJECTS,
     CreditGrant: _OF_OBJECTS,
     GatewayFleet: _OF_OBJECTS,
     Metadata: frozenset(

@@ -15,6 +15,7 @@ from gateway_operator.apply.reporting import report
 from gateway_operator.conditions import ConditionState
 from gateway_operator.plan.actions import GrantAction, PostGrant, Report, VoidGrant
 from gateway_operator.plan.creditgrant import own_result, plan_grant
+from gateway_operator.resources.actors import actor_of
 from gateway_operator.resources.creditgrant import (
     KIND,
     CreditGrantReason,
@@ -88,7 +89,11 @@ class _GrantExecutor(Struct, kw_only=True):
             case PostGrant() | VoidGrant():
                 context = self.context
                 self.result = await context.run(
-                    apply_grant, context.database, context.settings.installation, self.grant
+                    apply_grant,
+                    context.database,
+                    context.settings.installation,
+                    self.grant,
+                    actor_of(self.body),
                 )
             case Report():
                 await self._report()

@@ -14,6 +14,7 @@ from gateway_operator.apply.reporting import report
 from gateway_operator.conditions import ConditionState
 from gateway_operator.plan import actions as act
 from gateway_operator.resources import keysecret
+from gateway_operator.resources.actors import actor_of, deleter_of
 from gateway_operator.resources.apikey import (
     KIND,
     changed_at,
@@ -57,7 +58,8 @@ class KeyExecutor(Struct, kw_only=True):
             case act.CopySpec(seen_version=version):
                 await self._apply(None, version)
             case act.RevokeKey(row_id=row_id):
-                await self.context.run(revoke_key, self.context.database, row_id)
+                actor = deleter_of(self.body)
+                await self.context.run(revoke_key, self.context.database, row_id, actor)
                 self._measure(deleted_at(self.body))
             case act.Announce(reason=reason, message=message):
                 await self.context.cluster.event(KIND, self.body, reason, message)
@@ -109,6 +111,7 @@ class KeyExecutor(Struct, kw_only=True):
             self.key,
             credential,
             seen_version=seen_version,
+            actor=actor_of(self.body),
         )
         if before is not None and _has_died(before, self.row):
             self._measure(changed_at(self.body))

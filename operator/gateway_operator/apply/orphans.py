@@ -9,6 +9,7 @@ from gateway_operator.apply import executor
 from gateway_operator.apply.operator_context import OperatorContext
 from gateway_operator.plan.actions import SuspendKey
 from gateway_operator.plan.orphans import Name, find_orphans
+from gateway_operator.resources.actors import OPERATOR
 from gateway_operator.resources.names import CONFIRM_ORPHANS_ANNOTATION
 
 _logger = logging.getLogger(__name__)
@@ -45,7 +46,8 @@ class OrphanWatch:
             await self._annotate(None)
 
     async def _suspend(self, action: SuspendKey) -> None:
-        await self._context.run(suspend_key, self._context.database, action.row_id)
+        database = self._context.database
+        await self._context.run(suspend_key, database, action.row_id, actor=OPERATOR)
 
     async def _confirmed(self) -> int | None:
         """The number of orphans that an administrator has confirmed."""

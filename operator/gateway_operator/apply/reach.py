@@ -18,6 +18,7 @@ _logger = logging.getLogger(__name__)
 _WATCHED = (
     ("ApiKey", None),
     ("CreditGrant", None),
+    ("CreditAllowance", None),
     ("GatewayFleet", None),
     ("Secret", f"{KEY_LABEL}=true"),
 )

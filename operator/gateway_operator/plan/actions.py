@@ -1,7 +1,10 @@
 """The actions for keys and grants. None of them holds a plaintext: that is made when done."""
 
+from datetime import datetime
+
 from msgspec import Struct
 
+from gateway.store.allowances import DueCredits
 from gateway_operator.conditions import ConditionState
 
 
@@ -61,6 +64,18 @@ class VoidGrant(Struct, frozen=True):
     """Take back what is left of the grant."""
 
 
+class PostCredits(Struct, frozen=True):
+    """Post the credits of an allowance's period to one account."""
+
+    due: DueCredits
+
+
+class KeepSince(Struct, frozen=True):
+    """Look at an allowance's periods from here on only."""
+
+    since: datetime
+
+
 class Announce(Struct, frozen=True):
     """An Event that no condition stands for."""
 
@@ -87,3 +102,4 @@ KeyAction = (
     | Report
 )
 GrantAction = PostGrant | VoidGrant | Report
+AllowanceAction = PostCredits | KeepSince | Report
