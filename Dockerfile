@@ -32,7 +32,7 @@ RUN cd /opt/faregate/lib/python3.11/site-packages \
     && /opt/faregate/bin/python -m gateway_operator --help >/dev/null
 
 FROM ${BASE}
-ARG VERSION=0.1.0
+ARG VERSION=0.2.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="Faregate" \
       org.opencontainers.image.description="An API gateway for language models that a Kubernetes team runs itself" \

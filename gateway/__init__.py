@@ -1,3 +1,3 @@
 """Faregate's gateway: serves two API families and remembers every credit. Knows no Kubernetes."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
