@@ -17,14 +17,21 @@ from gateway_operator.resources.names import CONFIRM_ORPHANS_ANNOTATION
 from tests.chart.helm import ROOT, Body, Values, container_of, environment_of, render
 from tests.chart.installed import Installed
 from tests.harness.gateway import DATABASES, PLAINTEXTS, Process, wait_until
+from tests.harness.modules import gateway_api_definition
 from tests.harness.ports import free_port
 from tests.harness.postgres import PostgresServer
 from tests.reconcile.world import Operator
 
 INGRESS = {"enabled": True, "host": "llm.example.com"}
-SCALED = {"resources": {"requests": {"cpu": "500m"}}, "autoscaling": {"maxReplicas": 3}}
+SCALED_AND_ROUTED = {
+    "resources": {"requests": {"cpu": "500m"}},
+    "autoscaling": {"maxReplicas": 3},
+    "httpRoute": {"parentRefs": [{"name": "public"}]},
+}
+ROUTES = "/apis/gateway.networking.k8s.io/v1/namespaces/gate/httproutes"
 KEYS = "/apis/faregate.dev/v1alpha1/namespaces/team/apikeys"
 GRANTS = "/apis/faregate.dev/v1alpha1/namespaces/team/creditgrants"
+ALLOWANCES = "/apis/faregate.dev/v1alpha1/namespaces/team/creditallowances"
 #: what the operator makes of a fleet; nobody collects it here when the fleet is gone
 CHILDREN = (
     "/apis/apps/v1/namespaces/gate/deployments/faregate",
@@ -33,6 +40,7 @@ CHILDREN = (
     "/apis/policy/v1/namespaces/gate/poddisruptionbudgets/faregate",
     "/apis/networking.k8s.io/v1/namespaces/gate/ingresses/faregate",
     "/apis/autoscaling/v2/namespaces/gate/horizontalpodautoscalers/faregate",
+    f"{ROUTES}/faregate",
 )
 
 
@@ -175,7 +183,7 @@ class Release:
 
     def close(self) -> None:
         self.operator.kill()
-        for path in (GRANTS, *CHILDREN):
+        for path in (GRANTS, ALLOWANCES, *CHILDREN):
             self.cluster.client.delete(path)
         self.cluster.helm("uninstall", "faregate", "--no-hooks")
 
@@ -190,9 +198,12 @@ def release(
     url = postgres_server.create_database()
     DATABASES.add(url)
     installed.client.delete("/api/v1/namespaces/gate/secrets/faregate-installation")
+    done = installed.apply([gateway_api_definition("httproutes")])
+    assert done.returncode == 0, done.stderr
+    wait_until(lambda: installed.client.get(ROUTES).status_code == 200, "routes to be served")
     values: Values = {
         "database": {"url": url},
-        "fleet": {"spec": SCALED},
+        "fleet": {"spec": SCALED_AND_ROUTED},
         "ingress": INGRESS,
         "selftest": {"timeoutSeconds": 60},
     }
@@ -226,7 +237,7 @@ def test_everything_that_an_operator_does_is_allowed(release: Release) -> None:
     PLAINTEXTS.add(release.secret("team", "alice-key")["OPENAI_API_KEY"])
 
     release.cluster.install({**release.values, "ingress": {}, "fleet": {}})
-    for path in CHILDREN[-2:]:
+    for path in CHILDREN[-3:]:
         release.wait(path, exists=False)
     release.make("team", "ApiKey", "bob", account="bob", secretName="bob-key")
     release.cluster.client.delete(key)
