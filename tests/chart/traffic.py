@@ -12,6 +12,7 @@ _GOOD: list[tuple[str, dict[str, Any]]] = [
     ("Hello", {}),
     ("!cached 3\nHello again, at some length", {"stream": True}),
     ("!chunks 20 5", {"stream": True}),
+    ("!finish nobody_knows", {}),
 ]
 #: what the upstream does wrong, before its first byte and after it
 _BAD = ("!error 500", "!error 429", "!error 401", "!error 400", "!hang-up", "!cut 3")

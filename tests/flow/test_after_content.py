@@ -64,7 +64,7 @@ def test_the_number_of_choices_is_the_upstreams_to_give(
     client: Client, stream: bool, asked: int, given: int
 ) -> None:
     for _ in range(6):
-        with client.costs(PRICE):
+        with client.costs(asked * PRICE):
             script = f"!choices {given}\n!answer Hello"
             response = client.ask("chat", script, stream=stream, model="open", n=asked)
             assert response.status_code == 200
@@ -92,7 +92,7 @@ def test_a_choice_that_began_must_be_finished(client: Client) -> None:
 def test_a_connection_that_breaks_behind_the_last_finish_reason_takes_nothing(
     client: Client, choices: int
 ) -> None:
-    with client.costs(PRICE):
+    with client.costs(choices * PRICE):
         script = f"!answer Hello\n!cut {4 * choices}"
         response = client.ask("chat", script, stream=True, model="open", n=choices)
         assert ended_cleanly("chat", response.text), response.text
