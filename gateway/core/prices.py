@@ -9,7 +9,7 @@ rounded up once a request.
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from gateway.core.credits import BALANCE_MAX
 from gateway.core.events import Usage
@@ -70,7 +70,7 @@ class Bill(Struct, frozen=True, omit_defaults=True):
     cache_write_per_million: int
     output_per_million: int
     uncollected: int = 0
-    from_: datetime | None = None
+    from_: datetime | None = field(default=None, name="from")
     above_prompt_tokens: int = 0
     counted: bool = False
 

@@ -211,7 +211,7 @@ class Flow:
             state.status = _STATUS_CLIENT_GONE
             if state.phase == "dispatched":
                 if state.meter is not None and state.meter.bill is None:
-                    state.usage = await state.meter.measure(None, state.credits)
+                    state.usage = await state.meter.measure(state.usage, state.credits)
                 self._billing.end(state)
             else:
                 await self._billing.refund(state)

@@ -28,7 +28,7 @@ from gateway.dialects.messages.token_count import counted_of, counting
 
 #: members that hold the text of an answer's pieces, by the client's dialect
 _TEXTS = {
-    dialect: re.compile(rb'"(?:%b)"\s*:\s*"((?:[^"\\]|\\.)*)"' % names)
+    dialect: re.compile(rb'"(?:%b)"\s*:\s*"([^"\\]*(?:\\.[^"\\]*)*)"' % names)
     for dialect, names in (
         ("chat", b"content|reasoning_content|refusal|arguments"),
         ("messages", b"text|thinking|partial_json"),
@@ -54,12 +54,11 @@ class Metering:
         self, dialect: str, request: Request, resolution: Resolution, body: bytes, holder: Holder
     ) -> "Meter":
         """A meter for a request that is sent as `body`."""
-        images = list(_images(request))
-        bound = partial(bound_prompt, body, images)
-        tokens = await self._worker_thread.run(holder, len(body), bound)
-        terms = Terms(
-            resolution.model.price.rates, resolution.price, len(images), datetime.now(UTC)
-        )
+        models = (resolution.model, *resolution.model.fallbacks)
+        sees_images = any(each.profile.sees_images for each in models)
+        bound = partial(bound_prompt, body, list(_images(request)) if sees_images else [])
+        tokens, images = await self._worker_thread.run(holder, len(body), bound)
+        terms = Terms(resolution.model.price.rates, resolution.price, images, datetime.now(UTC))
         most = terms.most(tokens, _output_most(request, resolution))
         return Meter(self, terms, most, dialect, request, holder)
 
@@ -139,7 +138,8 @@ class Meter:
         is_counted = usage is None
         if usage is None:
             if answer.data is not None:
-                texts = _texts(_TEXTS["chat"].findall(answer.data))
+                found = _TEXTS["chat"].finditer(answer.data)
+                texts = _texts(each[1] for each in found)
             else:
                 texts = _texts_of(answer.events())
             usage = await self._count(texts)
@@ -181,8 +181,8 @@ def _output_most(request: Request, resolution: Resolution) -> int:
     return cap * (request.sampling.n or 1)
 
 
-def _texts(pieces: list[bytes]) -> Iterator[str]:
-    """The text of pieces in JSON's spelling."""
+def _texts(pieces: Iterable[bytes]) -> Iterator[str]:
+    """The text of pieces in JSON's spelling; they are found when it is drawn."""
     joined = b"".join(pieces)
     try:
         yield _decode_text(b'"%b"' % joined)

@@ -64,9 +64,12 @@ class Relay:
                     else:
                         await self._answer(state, renderer, permit, reply)
                 finally:
+                    if state.meter is not None and state.usage is None:
+                        state.usage = reply.usage  # a client that leaves pays by it
                     reply.close()
             except (UpstreamError, RequestError) as error:
                 state.go("wait")  # a client that leaves now has got nothing and pays nothing
+                state.usage = None
                 if not await failover.next_upstream(error):
                     raise
                 state.degraded = failover.degraded

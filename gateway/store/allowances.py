@@ -35,13 +35,17 @@ ORDER BY a.id LIMIT :most
 
 
 class AllowanceRow(SQLModel, table=True):
-    """An allowance that was seen; `since` is the begin of the oldest period that is looked at."""
+    """An allowance that was seen; `since` is the begin of the oldest period that is looked at.
+
+    `every` is that of `since`: of other periods, time before it may be a part.
+    """
 
     __tablename__ = "allowance"
     installation: str = Field(primary_key=True)
     namespace: str = Field(primary_key=True)
     name: str = Field(primary_key=True)
     uid: str = ""
+    every: str = "month"
     since: datetime = moment_column()
     posted_at: datetime | None = moment_column(nullable=True)
 
@@ -75,7 +79,8 @@ def find_allowance(
     with database.read() as session:
         now = database.now(session)
         row = session.get(AllowanceRow, _key(installation, allowance))
-        if row is not None and row.uid != allowance.metadata.uid:
+        known = (allowance.metadata.uid, allowance.spec.every)
+        if row is not None and (row.uid, row.every) != known:
             row = None
         begin = period_at(allowance.spec.every, now).begin
         due: list[DueCredits] = []
@@ -143,7 +148,7 @@ def keep_since(
                 name=metadata.name,
                 since=since,
             )
-        row.uid, row.since = metadata.uid, since
+        row.uid, row.every, row.since = metadata.uid, allowance.spec.every, since
         session.add(row)
 
 

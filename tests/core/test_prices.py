@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -70,6 +71,8 @@ def test_a_row_holds_from_its_moment_on() -> None:
     assert terms(*rows).most(2, 0) == 10
     before = Terms(rows, 0, 0, NOW - timedelta(seconds=1))
     assert before.bill(Usage(input=2), 100).credits == 2
+    shown = msgspec.json.decode(msgspec.json.encode(terms(*rows).bill(Usage(input=2), 100)))
+    assert shown["from"] == msgspec.to_builtins(NOW)
 
 
 def test_the_most_counts_each_row_that_may_come_to_hold() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import random
+import time
 from base64 import b64encode
 from functools import cache
 from pathlib import Path
@@ -105,23 +106,60 @@ def test_a_body_in_json_is_bounded_too() -> None:
             message = {"role": "user", "content": text}
             for ascii_only in (False, True):
                 body = json.dumps({"messages": [message]}, ensure_ascii=ascii_only).encode()
-                assert bound_prompt(body, []) > o200k().count(text), name
+                assert bound_prompt(body, [])[0] > o200k().count(text), name
 
 
 def test_an_image_counts_for_the_most_that_one_may_be() -> None:
     data = b64encode(random.Random(2).randbytes(300_000)).decode()
     url = f"data:image/png;base64,{data}"
-    body = json.dumps({"messages": [{"content": [{"image_url": {"url": url}}]}]}).encode()
+    for image in (
+        {"type": "image_url", "image_url": {"url": url}},
+        {"type": "input_image", "image_url": url},
+        {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": data}},
+        {"inlineData": {"mimeType": "image/png", "data": data}},
+    ):
+        body = json.dumps({"messages": [{"content": [image]}]}).encode()
+        for spelled in (body, body.replace(b"/", b"\\/"), body.replace(b'": ', b'":')):
+            tokens, kept = bound_prompt(spelled, [url])
+            assert kept == 1
+            assert IMAGE_TOKENS < tokens < IMAGE_TOKENS + 200
+    assert 2 * IMAGE_TOKENS < bound_prompt(body, [url, url])[0] < 2 * IMAGE_TOKENS + 200
 
-    assert IMAGE_TOKENS < bound_prompt(body, [url]) < IMAGE_TOKENS + 200
-    assert 2 * IMAGE_TOKENS < bound_prompt(body, [url, url]) < 2 * IMAGE_TOKENS + 200
+
+def test_a_prompt_that_is_called_an_image_elsewhere_counts_as_a_prompt() -> None:
+    """Nobody looks into an image: its payload may be the words of another message."""
+    words = "more+words+" * 8000
+    url = f"data:image/png;base64,{words}"
+    said = {"role": "user", "content": words}
+    plain = json.dumps({"messages": [said]}).encode()
+    seen = {"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}]}
+    both = json.dumps({"messages": [seen, said]}).encode()
+
+    whole, _ = bound_prompt(plain, [])
+    assert bound_prompt(plain, [url]) == (whole + IMAGE_TOKENS, 0)
+    tokens, kept = bound_prompt(both, [url])
+    assert (kept, tokens >= whole + IMAGE_TOKENS) == (1, True)
+
+
+def test_many_images_are_looked_at_once() -> None:
+    urls = [f"data:image/png;base64,{number:08d}" for number in range(60_000)]
+    parts = [{"type": "image_url", "image_url": {"url": url}} for url in urls]
+    body = json.dumps({"messages": [{"content": parts}]}).encode()
+    before = time.process_time()
+    assert bound_prompt(body, urls)[1] == 60_000
+    assert time.process_time() - before < 5  # each by itself took minutes
+
+
+def test_letters_that_stand_alone_count_each() -> None:
+    text = b" ".join([b"e", b"t", b"a", b"o"] * 1000)
+    assert bound_text(text) >= o200k().count(text.decode())
 
 
 def test_declared_tools_bring_a_provider_s_own_instructions_along() -> None:
     plain = b'{"messages":[]}'
     with_tools = b'{"messages":[],"tools":[]}'
 
-    assert bound_prompt(with_tools, []) > bound_prompt(plain, []) + 530
+    assert bound_prompt(with_tools, [])[0] > bound_prompt(plain, [])[0] + 530
 
 
 @pytest.mark.parametrize("text", ["", "a", "好", "\x00", "\n" * 9])

@@ -187,6 +187,25 @@ def test_a_client_that_leaves_pays_for_what_had_come(client: Client, dialect: st
     assert found["credits"] == price_of(found["tokens"])
 
 
+def test_a_client_that_leaves_at_the_end_pays_by_the_usage_that_had_come(client: Client) -> None:
+    """Its cached input costs what cached input costs."""
+    text = "!cached 5000\n!stall 100000 20\n!answer Hello"
+    options = {"include_usage": True}
+    with client.stream("chat", text, model="open", stream_options=options) as response:
+        request_id = response.headers["x-request-id"]
+        received = ""
+        for piece in response.iter_text():
+            received += piece
+            if '"finish_reason":"stop"' in received:
+                break
+
+    found = story(client, request_id)
+    assert found["state"] == "ended"
+    assert "counted" not in found["price"]
+    assert found["tokens"]["cached"] == 5000
+    assert found["credits"] == price_of(found["tokens"])
+
+
 def test_a_client_that_leaves_before_the_answer_pays_for_its_prompt(
     client: Client, simulated: Simulated
 ) -> None:
@@ -220,6 +239,13 @@ def test_choices_multiply_and_images_have_a_price(client: Client) -> None:
     found = story(client, response.headers["x-request-id"])
     assert found["price"]["images"] == IMAGE
     assert found["credits"] == price_of(found["tokens"]) + IMAGE
+
+    turns = [*asked["messages"], {"role": "assistant", "content": "Hello"}]
+    turns.append({"role": "user", "content": "!answer Hello"})
+    blind = {"model": "thinker", "messages": turns}  # it sees no images: none is in its prompt
+    response = client.gateway.http.post(path, json=blind, headers=headers)
+    assert response.status_code == 200, response.text
+    assert story(client, response.headers["x-request-id"])["price"]["images"] == 0
 
     response = client.ask("chat", "!answer Hello", model="open", n=3)
     assert response.status_code == 200, response.text

@@ -130,3 +130,17 @@ def test_the_time_of_the_last_posting_is_kept(books: Books) -> None:
     found = find_allowance(books.database, INSTALLATION, wanted)[0].posted_at
     assert found is not None
     assert before <= found <= books.now()
+
+
+def test_other_periods_pay_for_no_time_before_the_change(books: Books) -> None:
+    """The begin that is kept is of the periods before: a month's would be thirty days."""
+    month = allowance(account="alice", every="month", expires="never")
+    begin = period_at("month", books.now()).begin - timedelta(days=40)
+    keep_since(books.database, INSTALLATION, month, begin)
+    post(books, month)
+    day = allowance(account="alice", every="day", expires="never")
+    assert post(books, day) == ["alice"]
+    state, now = find_allowance(books.database, INSTALLATION, day)
+    assert (state.since, state.due) == (None, ())
+    keep_since(books.database, INSTALLATION, day, period_at("day", now).begin)
+    assert post(books, day) == []

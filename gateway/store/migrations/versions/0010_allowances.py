@@ -16,6 +16,7 @@ def upgrade() -> None:
         sa.Column("namespace", sa.String(), primary_key=True),
         sa.Column("name", sa.String(), primary_key=True),
         sa.Column("uid", sa.String(), nullable=False),
+        sa.Column("every", sa.String(), nullable=False),
         sa.Column("since", UtcDateTime(), nullable=False),
         sa.Column("posted_at", UtcDateTime(), nullable=True),
     )
