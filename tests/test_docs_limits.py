@@ -177,7 +177,8 @@ def _live(number: int, models: int) -> LiveKey:
         LiveHash(f"{number} {kind}".encode().ljust(32), PEPPER, datetime.now(UTC))
         for kind in ("old", "new")
     )
-    return LiveKey(number, name, name, number, name, names, 60, 8, 5000, False, None, None, hashes)
+    limits = (60, 8, 5000, 100_000, 1_000_000)
+    return LiveKey(number, name, name, number, name, names, *limits, False, None, None, hashes)
 
 
 async def _nobody(_: object) -> Any:

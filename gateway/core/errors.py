@@ -16,7 +16,7 @@
     │   │   └── UpgradeRefused      426
     │   ├── RequestTooLarge         413
     │   └── RateLimited             429
-    │       └── DailyCapReached
+    │       └── CreditLimitReached
     ├── GatewayError                    ours; refunded if it was charged
     │   ├── InternalError           500
     │   ├── DatabaseUnavailable     503
@@ -186,8 +186,8 @@ class RateLimited(RequestError):
     retryable = True
 
 
-class DailyCapReached(RateLimited):
-    """`creditsPerDay` of the key is used up until midnight UTC."""
+class CreditLimitReached(RateLimited):
+    """A limit of the key in credits is used up: of its day or month (UTC), or for good."""
 
     retryable = False
 

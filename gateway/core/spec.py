@@ -98,6 +98,8 @@ class KeyLimits(_Spec, frozen=True, kw_only=True):
     """Limits of one API key. Absent means no limit."""
 
     credits_per_day: Credits | None = None
+    credits_per_month: Credits | None = None
+    credits: Credits | None = None
     requests_per_minute: PositiveInteger | None = None
     concurrent_requests: PositiveInteger | None = None
 

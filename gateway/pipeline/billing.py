@@ -8,8 +8,8 @@ import msgspec
 
 from gateway.core.catalog import Resolution
 from gateway.core.errors import (
+    CreditLimitReached,
     CreditsExhausted,
-    DailyCapReached,
     DatabaseUnavailable,
     FaregateError,
     InvalidCredential,
@@ -18,7 +18,7 @@ from gateway.pipeline.key_cache import CachedKey
 from gateway.pipeline.meter import Meter
 from gateway.pipeline.request_state import RequestState
 from gateway.store.leases import Owner
-from gateway.store.ledger import Charge, ChargeResult, End, Ledger, MeteredEnd, Refund
+from gateway.store.ledger import Charge, ChargeResult, End, Ledger, Limit, MeteredEnd, Refund
 from gateway.telemetry.metrics import Metrics, RequestLabels
 
 _log = logging.getLogger(__name__)
@@ -30,6 +30,11 @@ _IDEMPOTENCY = b"idempotency-key"
 _RETRIES = b"x-stainless-retry-count"
 #: charges that this replica counted and left to the lease; of older ones it is not known any more
 _LEFT_MAX = 10_000
+_LIMITS: dict[Limit, str] = {
+    "day": "the API key has not so many left of its creditsPerDay until midnight (UTC)",
+    "month": "the API key has not so many left of its creditsPerMonth until the month ends (UTC)",
+    "ever": "the API key has not so many left of all its credits",
+}
 
 
 class Billing:
@@ -56,7 +61,7 @@ class Billing:
     ) -> None:
         """Take the price, durably.
 
-        Raises `CreditsExhausted`, `DailyCapReached`, `InvalidCredential` for a key that died
+        Raises `CreditsExhausted`, `CreditLimitReached`, `InvalidCredential` for a key that died
         meanwhile, `DatabaseUnavailable`, and `ChargeUnknown`.
         """
         named = state.connection.named
@@ -81,6 +86,7 @@ class Billing:
             raise
         self._metrics.charged(time.monotonic() - began)
         state.balance = result.balance
+        state.limit_left = result.limit_left
         if result.outcome != "charged":
             raise _refusal(result, charge)
         state.book("charge")
@@ -128,6 +134,8 @@ class Billing:
         state.credits = bill.credits
         if state.balance is not None:
             state.balance += unused
+        if state.limit_left is not None:
+            state.limit_left += unused
         self._metrics.metered(state.labels, unused, bill.uncollected)
 
     async def refund(self, state: RequestState) -> None:
@@ -152,6 +160,8 @@ class Billing:
             state.series.refund.value += state.credits
         if state.balance is not None:
             state.balance += state.credits
+        if state.limit_left is not None:
+            state.limit_left += state.credits
         state.book("confirm")
         state.credits = 0
 
@@ -177,7 +187,9 @@ def _refusal(result: ChargeResult, charge: Charge) -> FaregateError:
     if result.outcome == "dead":
         return InvalidCredential("the API key is not valid")
     if result.outcome == "capped":
-        return DailyCapReached("this API key has used up its credits of the day (UTC)")
+        return CreditLimitReached(
+            f"this request costs {charge.credits} credits, and {_LIMITS[result.limit or 'day']}"
+        )
     if result.outcome == "expiry_due":
         return DatabaseUnavailable("expired grants of the account could not be posted")
     return CreditsExhausted(

@@ -104,6 +104,7 @@ class RequestState:
         "first_byte_seconds",
         "key",
         "labels",
+        "limit_left",
         "meter",
         "pacer",
         "phase",
@@ -141,6 +142,8 @@ class RequestState:
         self.upstream: str | None = None
         #: the account's balance after the last booking, None before one was tried
         self.balance: int | None = None
+        #: of a key with limits in credits, what the least of them left then
+        self.limit_left: int | None = None
         self.degraded: tuple[str, ...] = ()
         self.usage: Usage | None = None
         #: its upstream's word for why the answer ended, where nobody knows it
@@ -224,6 +227,8 @@ class RequestState:
             lines += b"request-id: %b\r\n" % request_id
         if self.balance is not None:
             lines += b"x-credits-remaining: %d\r\n" % self.balance
+        if self.limit_left is not None:
+            lines += b"x-credits-limit-remaining: %d\r\n" % self.limit_left
         if self.upstream is not None:
             lines += b"x-faregate-upstream: %b\r\n" % self.upstream.encode()
         if self.degraded:

@@ -13,7 +13,7 @@ ENTRIES_MAX = 50
 
 
 def read_statement(database: Database, account_id: int, api_key_id: int) -> dict[str, Any]:
-    """Balance, next expiry, credits the key used today, and the newest entries first.
+    """Balance, next expiry, credits the key used of its limits, and the newest entries first.
 
     Times are RFC 3339 in UTC. Raises `DatabaseUnavailable`.
     """
@@ -25,11 +25,16 @@ def read_statement(database: Database, account_id: int, api_key_id: int) -> dict
             .order_by(col(Entry.id).desc())
             .limit(ENTRIES_MAX)
         ).all()
-        today = session.get(ApiKeyDay, (api_key_id, database.now(session).date()))
+        day = database.now(session).date()
+        today = session.get(ApiKeyDay, (api_key_id, day))
+        key = session.get_one(ApiKeyRow, api_key_id)
+        is_this_month = key.used_month is not None and key.used_month >= day.replace(day=1)
         return {
             "balance": account.balance,
             "next_expiry": _stamp(account.next_expiry),
             "credits_used_today": today.credits if today else 0,
+            "credits_used_this_month": key.used_in_month if is_this_month else 0,
+            "credits_used_ever": key.used_ever,
             "entries": [
                 {
                     "id": row.id,

@@ -72,7 +72,11 @@ _CHECKS: tuple[tuple[str, str], ...] = (
     (
         "key {} counts {} credits on {} but its entries say otherwise",
         """
-        SELECT d.api_key_id, d.credits, d.day FROM api_key_day d WHERE d.credits < 0
+        SELECT d.api_key_id, d.credits, CAST(d.day AS varchar) FROM api_key_day d
+        WHERE d.credits < 0
+        UNION ALL SELECT id, used_in_month, CAST(used_month AS varchar) FROM api_key
+        WHERE used_in_month < 0 OR used_in_month > used_ever
+        UNION ALL SELECT id, used_ever, 'all days' FROM api_key WHERE used_ever < 0
         """,
     ),
 )

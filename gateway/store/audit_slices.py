@@ -123,9 +123,15 @@ FROM credit_grant g LEFT JOIN entry e ON e.grant_id = g.id AND e.kind = 'grant'
 WHERE g.account_id = ANY(:ids) AND e.id IS NULL
 """
 _DAYS = """
-SELECT k.account_id, -d.credits, d.api_key_id, d.credits, d.day
+SELECT k.account_id, -d.credits, d.api_key_id, d.credits, CAST(d.day AS varchar)
 FROM api_key k JOIN api_key_day d ON d.api_key_id = k.id
 WHERE k.account_id = ANY(:ids) AND d.credits < 0
+UNION ALL
+SELECT account_id, abs(used_in_month), id, used_in_month, CAST(used_month AS varchar) FROM api_key
+WHERE account_id = ANY(:ids) AND (used_in_month < 0 OR used_in_month > used_ever)
+UNION ALL
+SELECT account_id, -used_ever, id, used_ever, 'all days' FROM api_key
+WHERE account_id = ANY(:ids) AND used_ever < 0
 """
 _OF_ACCOUNTS = (
     ("grant {2} of {1} credits has no entry", _GRANTS),

@@ -12,13 +12,13 @@ from gateway.store.unreadable import can_be_read, set_aside
 
 #: keys that are read by one statement
 _PAGE = 5000
-_VERSION = 12
+_VERSION = 14
 #: `{wanted}` are the ids and versions of some keys
 _KEYS = """
 WITH wanted AS ({wanted})
 SELECT k.id, k.key_id, k.namespace, k.name, k.account_id, k.models, k.requests_per_minute,
-       k.concurrent_requests, k.credits_per_day, k.suspended, k.revoked_at, k.expires_at,
-       k.version, a.namespace, a.name
+       k.concurrent_requests, k.credits_per_day, k.credits_per_month, k.credits, k.suspended,
+       k.revoked_at, k.expires_at, k.version, a.namespace, a.name
 FROM wanted JOIN api_key k ON k.id = wanted.id JOIN account a ON a.id = k.account_id
 ORDER BY wanted.version
 """
@@ -56,6 +56,8 @@ class LiveKey(Struct, frozen=True):
     requests_per_minute: int | None
     concurrent_requests: int | None
     credits_per_day: int | None
+    credits_per_month: int | None
+    credits: int | None
     suspended: bool
     revoked_at: datetime | None
     expires_at: datetime | None
@@ -124,8 +126,8 @@ def _read(transaction: Transaction, wanted: str, **values: Any) -> tuple[list[Li
 
 
 def _live(row: tuple[Any, ...], hashes: list[LiveHash]) -> LiveKey:
-    (id_, key_id, namespace, own_name, account_id, names, per_minute, at_once, per_day, suspended,
-     revoked, expires, _, account_namespace, account_name) = row  # fmt: skip
+    (id_, key_id, namespace, own_name, account_id, names, per_minute, at_once, per_day, per_month,
+     credits, suspended, revoked, expires, _, account_namespace, account_name) = row  # fmt: skip
     name = f"{namespace}/{own_name}"
     models, revoked_at, expires_at = read_list(names), read_moment(revoked), read_moment(expires)
     is_readable = can_be_read(expires_at, models)
@@ -141,6 +143,8 @@ def _live(row: tuple[Any, ...], hashes: list[LiveHash]) -> LiveKey:
         requests_per_minute=per_minute,
         concurrent_requests=at_once,
         credits_per_day=per_day,
+        credits_per_month=per_month,
+        credits=credits,
         suspended=bool(suspended) or not is_readable,
         revoked_at=revoked_at,
         expires_at=expires_at,

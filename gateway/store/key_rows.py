@@ -28,6 +28,8 @@ class KeyState(Struct, frozen=True, kw_only=True):
     prefix: str
     models: tuple[str, ...]
     credits_per_day: int | None
+    credits_per_month: int | None
+    credits: int | None
     requests_per_minute: int | None
     concurrent_requests: int | None
     suspended: bool
@@ -53,6 +55,8 @@ class KeyState(Struct, frozen=True, kw_only=True):
             and (self.uid, self.account) == (key.metadata.uid, spec.account)
             and self.models == tuple(spec.models)
             and self.credits_per_day == spec.limits.credits_per_day
+            and self.credits_per_month == spec.limits.credits_per_month
+            and self.credits == spec.limits.credits
             and self.requests_per_minute == spec.limits.requests_per_minute
             and self.concurrent_requests == spec.limits.concurrent_requests
             and self.expires_at == spec.expires_at
@@ -122,6 +126,8 @@ def _state(row: ApiKeyRow, account: str, hashes: Iterable[ApiKeyHash], now: date
         prefix=row.prefix,
         models=tuple(row.models),
         credits_per_day=row.credits_per_day,
+        credits_per_month=row.credits_per_month,
+        credits=row.credits,
         requests_per_minute=row.requests_per_minute,
         concurrent_requests=row.concurrent_requests,
         suspended=row.suspended,

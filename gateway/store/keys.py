@@ -221,6 +221,8 @@ def _copy_spec(row: ApiKeyRow, key: ApiKeyObject, account: Account) -> None:
     row.account_id = account.id
     row.models = list(spec.models)
     row.credits_per_day = spec.limits.credits_per_day
+    row.credits_per_month = spec.limits.credits_per_month
+    row.credits = spec.limits.credits
     row.requests_per_minute = spec.limits.requests_per_minute
     row.concurrent_requests = spec.limits.concurrent_requests
     row.expires_at = spec.expires_at

@@ -24,6 +24,8 @@ from gateway.store.group_commit import GroupCommit
 _log = logging.getLogger(__name__)
 
 Outcome = Literal["charged", "exhausted", "dead", "capped", "expiry_due"]
+#: a limit of a key in credits: of its UTC day, its UTC month, or for good
+Limit = Literal["day", "month", "ever"]
 
 
 class Charge(Struct, frozen=True):
@@ -44,14 +46,16 @@ class ChargeResult(Struct, frozen=True):
     """The outcome of a charge; `balance` is the account's afterwards.
 
     `exhausted`: the balance does not cover it. `dead`: the key is revoked, suspended or expired.
-    `capped`: the key's credits of the day are used up. `expiry_due`: a grant of the account has
-    expired and must be posted first. `day_left` is what a key with a cap had left before the batch,
-    where a ledger reports it.
+    `capped`: a limit of the key in credits is used up. `expiry_due`: a grant of the account has
+    expired and must be posted first. Of a key with such limits, `limit` is the one that has least
+    left, and `limit_left` is that: after the charge, and after the others of its batch too where
+    the ledger counts them together.
     """
 
     outcome: Outcome
     balance: int = 0
-    day_left: int | None = None
+    limit_left: int | None = None
+    limit: Limit | None = None
 
 
 class End(Struct, frozen=True):

@@ -163,7 +163,7 @@ def _crowded_out(batch: Sequence[Charge], results: Sequence[ChargeReply]) -> lis
                     charge.credits,
                     is_charged,
                     result.balance,
-                    result.day_left,
+                    result.limit_left,
                 )
             )
     return worth_another_try(tried) if is_refused else []

@@ -8,6 +8,7 @@ import contextlib
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Any, TypeVar
 
 import msgspec
@@ -21,6 +22,7 @@ from gateway.store.ledger import (
     ChargeResult,
     End,
     Ledger,
+    Limit,
     MeteredEnd,
     Refund,
     RefundReply,
@@ -38,7 +40,14 @@ _Write = Callable[[Sequence[T]], list[Any]]
 #: every key of a batch in one row, so that reading it gives the lock away once
 _KEYS = """
 SELECT json_group_array(json_array(
-         hex(h.hash), k.id, a.id, a.balance, k.credits_per_day, coalesce(d.credits, 0),
+         hex(h.hash), k.id, a.id, a.balance,
+         CASE WHEN k.credits_per_day IS NOT NULL THEN :day END,
+         CASE WHEN k.credits_per_month IS NOT NULL OR k.credits IS NOT NULL
+              THEN max(coalesce(k.used_month, :month), :month) END,
+         json_array(
+           k.credits - k.used_ever,
+           k.credits_per_month - CASE WHEN k.used_month >= :month THEN k.used_in_month ELSE 0 END,
+           k.credits_per_day - coalesce(d.credits, 0)),
          a.next_expiry IS NOT NULL AND a.next_expiry <= :now,
          k.revoked_at IS NULL AND NOT k.suspended
          AND (k.expires_at IS NULL OR k.expires_at > :now)
@@ -60,8 +69,9 @@ SELECT value ->> 1, 'charge', -(value ->> 4), value ->> 0, value ->> 2, value ->
 FROM json_each(:charged)
 """
 _HOLDS = """
-INSERT INTO hold (request_id, account_id, api_key_id, replica_id, credits, day, created_at)
-SELECT value ->> 0, value ->> 1, value ->> 2, :replica_id, value ->> 4, value ->> 3, :now
+INSERT INTO hold (request_id, account_id, api_key_id, replica_id, credits, day, month, created_at)
+SELECT value ->> 0, value ->> 1, value ->> 2, :replica_id, value ->> 4, value ->> 3, value ->> 9,
+       :now
 FROM json_each(:charged)
 """
 _DAYS = """
@@ -70,6 +80,13 @@ SELECT value ->> 2, value ->> 3, sum(value ->> 4) FROM json_each(:charged)
 WHERE value ->> 3 IS NOT NULL GROUP BY 1
 ON CONFLICT (api_key_id, day) DO UPDATE SET credits = credits + excluded.credits
 """
+_LONGER = """
+UPDATE api_key SET used_month = taken.month, used_ever = used_ever + taken.credits,
+  used_in_month = taken.credits + CASE WHEN used_month = taken.month THEN used_in_month ELSE 0 END
+FROM (SELECT value ->> 2 AS id, value ->> 9 AS month, sum(value ->> 4) AS credits
+      FROM json_each(:charged) WHERE value ->> 9 IS NOT NULL GROUP BY 1) AS taken
+WHERE api_key.id = taken.id
+"""
 _METERED_USAGE = """
 INSERT INTO request_usage
   (request_id, input_tokens, cached_tokens, output_tokens, reasoning_tokens, cache_write_tokens,
@@ -77,7 +94,7 @@ INSERT INTO request_usage
 VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
 """
 _RELEASE = """
-DELETE FROM hold WHERE request_id = ? RETURNING account_id, api_key_id, credits, day
+DELETE FROM hold WHERE request_id = ? RETURNING account_id, api_key_id, credits, day, month
 """
 _REFUND_ENTRY = """
 INSERT INTO entry (account_id, kind, credits, request_id, api_key_id, created_at)
@@ -85,6 +102,11 @@ VALUES (?, 'refund', ?, ?, ?, ?)
 """
 _GIVE = "UPDATE account SET balance = balance + ? WHERE id = ?"
 _GIVE_DAY = "UPDATE api_key_day SET credits = credits - ? WHERE api_key_id = ? AND day = ?"
+_GIVE_LONGER = """
+UPDATE api_key SET used_ever = used_ever - :credits,
+  used_in_month = used_in_month - CASE WHEN used_month = :month THEN :credits ELSE 0 END
+WHERE id = :api_key_id
+"""
 _END = "DELETE FROM hold WHERE request_id IN (SELECT value ->> 0 FROM json_each(:ends))"
 _USAGE = """
 INSERT INTO request_usage
@@ -97,18 +119,24 @@ ON CONFLICT DO NOTHING
 
 class _Row(msgspec.Struct, array_like=True):
     """The columns that `_KEYS` reads for one hash: its key, its account and whether it may be
-    charged."""
+    charged. `day` and `month` are set where limits of the key count; `lefts` are in the order of
+    `_LIMITS`."""
 
     hash: str
     api_key_id: int
     account_id: int
     balance: int
-    cap: int | None
-    used_today: int
+    day: str | None
+    month: str | None
+    lefts: tuple[int | None, int | None, int | None]
     expiry_due: int
     live: int
 
 
+#: the longest first
+_LIMITS: tuple[Limit, ...] = ("ever", "month", "day")
+#: by key with limits: what the one that has least leaves, and which it is
+_Lefts = dict[int, tuple[int, Limit]]
 _decode_rows = msgspec.json.Decoder(list[_Row]).decode
 _encode = msgspec.json.Encoder().encode
 
@@ -188,20 +216,22 @@ class SqliteLedger(Ledger):
         # Two keys may share an account, and two hashes a key.
         before = {row.account_id: row.balance for row in rows.values()}
         balances = dict(before)
-        used_today = {row.api_key_id: row.used_today for row in rows.values()}
+        lefts = {row.api_key_id: _least(row) for row in rows.values() if row.day or row.month}
         charged: list[tuple[Any, ...]] = []
-        any_capped = False
+        has_day = has_month = False
         results = []
         for charge in batch:
             row = rows.get(charge.key_hash)
-            result = _judge(charge, row, balances, used_today)
+            result = _judge(charge, row, balances, lefts)
             results.append(result)
             if row is None or result.outcome != "charged":
                 continue
             balances[row.account_id] = result.balance
-            used_today[row.api_key_id] += charge.credits
-            any_capped = any_capped or row.cap is not None
-            charged.append(_columns(charge, day if row.cap is not None else None))
+            if result.limit_left is not None and result.limit is not None:
+                lefts[row.api_key_id] = (result.limit_left, result.limit)
+                has_day = has_day or row.day is not None
+                has_month = has_month or row.month is not None
+            charged.append(_columns(charge, row))
         if charged:
             taken = [
                 (account, before[account] - left)
@@ -216,8 +246,10 @@ class SqliteLedger(Ledger):
             }
             for statement in (_TAKE, _CHARGE_ENTRIES, _HOLDS):
                 self._connection.execute(statement, values)
-            if any_capped:
+            if has_day:
                 self._connection.execute(_DAYS, values)
+            if has_month:
+                self._connection.execute(_LONGER, values)
         return results
 
     def _read_keys(self, hashes: set[bytes], now: str, day: str) -> dict[bytes, _Row]:
@@ -225,7 +257,7 @@ class SqliteLedger(Ledger):
         values = {f"hash_{number}": hashed for number, hashed in enumerate(hashes)}
         statement = _KEYS.format(places=places)
         (found,) = self._connection.execute(
-            statement, {**values, "now": now, "day": day}
+            statement, {**values, "now": now, "day": day, "month": f"{day[:7]}-01"}
         ).fetchone()
         return {bytes.fromhex(row.hash): row for row in _decode_rows(found)}
 
@@ -238,7 +270,7 @@ class SqliteLedger(Ledger):
         row = self._connection.execute(_RELEASE, (refund.request_id,)).fetchone()
         if row is None:
             return False
-        account_id, api_key_id, credits, day = row
+        account_id, api_key_id, credits, day, month = row
         if most is not None:
             credits = min(credits, most)
             if credits == 0:
@@ -249,6 +281,9 @@ class SqliteLedger(Ledger):
         self._connection.execute(_GIVE, (credits, account_id))
         if day is not None:
             self._connection.execute(_GIVE_DAY, (credits, api_key_id, day))
+        if month is not None:
+            given = {"credits": credits, "api_key_id": api_key_id, "month": month}
+            self._connection.execute(_GIVE_LONGER, given)
         return True
 
     def _metered_end_rows(self, batch: Sequence[MeteredEnd]) -> list[None]:
@@ -275,8 +310,16 @@ class SqliteLedger(Ledger):
         return [None] * len(batch)
 
 
+def _least(row: _Row) -> tuple[int, Limit]:
+    """The limit of a key that leaves least; of two that leave the same, the longer one."""
+    lefts = [
+        (left, limit) for left, limit in zip(row.lefts, _LIMITS, strict=True) if left is not None
+    ]
+    return min(lefts, key=itemgetter(0))
+
+
 def _judge(
-    charge: Charge, row: _Row | None, balances: dict[int, int], used_today: dict[int, int]
+    charge: Charge, row: _Row | None, balances: dict[int, int], lefts: _Lefts
 ) -> ChargeResult:
     if (
         row is None
@@ -287,24 +330,30 @@ def _judge(
     balance = balances[row.account_id]
     if row.expiry_due:
         return ChargeResult("expiry_due", balance)
+    if row.api_key_id not in lefts:
+        if charge.credits > balance:
+            return ChargeResult("exhausted", balance)
+        return ChargeResult("charged", balance - charge.credits)
+    left, limit = lefts[row.api_key_id]
     if charge.credits > balance:
-        return ChargeResult("exhausted", balance)
-    if row.cap is not None and used_today[row.api_key_id] + charge.credits > row.cap:
-        return ChargeResult("capped", balance)
-    return ChargeResult("charged", balance - charge.credits)
+        return ChargeResult("exhausted", balance, left, limit)
+    if charge.credits > left:
+        return ChargeResult("capped", balance, left, limit)
+    return ChargeResult("charged", balance - charge.credits, left - charge.credits, limit)
 
 
-def _columns(charge: Charge, capped_day: str | None) -> tuple[Any, ...]:
+def _columns(charge: Charge, row: _Row) -> tuple[Any, ...]:
     return (
         charge.request_id,
         charge.account_id,
         charge.api_key_id,
-        capped_day,
+        row.day,
         charge.credits,
         charge.model,
         charge.route,
         charge.idempotency_key,
         charge.retry_count,
+        row.month,
     )
 
 

@@ -5,6 +5,10 @@ ids, as every other writer of accounts does; the keys' rows are read with a lock
 their newest version counts, not the statement's snapshot. A key's writer takes the account's lock
 before it marks the key, so after its commit no charge can be made with it.
 
+The limits of a key: what is counted for its month and for good is in its row, which is locked, so
+both are known before anything is written; the key's day is counted last, by an upsert that decides.
+So what one of them refuses, none counts.
+
 Charge and refund exist twice: one waits for locks, the other skips what is locked and reports it.
 """
 
@@ -28,9 +32,16 @@ WITH asked AS (
   SELECT id, balance, next_expiry FROM account
   WHERE id IN (SELECT account_id FROM asked) ORDER BY id FOR UPDATE {skip}
 ), moment AS MATERIALIZED (
-  SELECT clock_timestamp() AS now, count(*) AS locked FROM accounts
+  SELECT clock_timestamp() AS now, count(*) AS locked,
+         (clock_timestamp() AT TIME ZONE 'UTC')::date AS day,
+         date_trunc('month', clock_timestamp() AT TIME ZONE 'UTC')::date AS month FROM accounts
 ), keys AS MATERIALIZED (
   SELECT k.id, k.account_id, h.hash, k.credits_per_day AS cap,
+         CASE WHEN k.credits_per_month IS NOT NULL OR k.credits IS NOT NULL
+              THEN greatest(k.used_month, (SELECT month FROM moment)) END AS month,
+         k.credits_per_month - CASE WHEN k.used_month >= (SELECT month FROM moment)
+                                    THEN k.used_in_month ELSE 0 END AS month_left,
+         k.credits - k.used_ever AS ever_left,
          k.revoked_at IS NULL AND NOT k.suspended
          AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())
          AND h.revoked_at IS NULL
@@ -39,8 +50,8 @@ WITH asked AS (
   WHERE h.hash = ANY(ARRAY(SELECT hash FROM asked)) AND (SELECT locked FROM moment) >= 0
   ORDER BY h.hash FOR SHARE OF h, k {skip}
 ), judged AS (
-  SELECT asked.*, a.balance, k.cap, coalesce(k.live, false) AS live,
-         coalesce(a.next_expiry <= moment.now, false) AS expiry_due
+  SELECT asked.*, a.balance, k.cap, k.month, k.month_left, k.ever_left,
+         coalesce(k.live, false) AS live, coalesce(a.next_expiry <= moment.now, false) AS expiry_due
   FROM asked CROSS JOIN moment
   LEFT JOIN keys k ON k.hash = asked.hash AND k.id = asked.api_key_id
                   AND k.account_id = asked.account_id
@@ -50,39 +61,67 @@ WITH asked AS (
     SELECT judged.*, sum(credits) OVER (PARTITION BY account_id ORDER BY position) AS running
     FROM judged WHERE live AND NOT expiry_due
   ) AS summed WHERE running <= balance
+), limited AS (
+  SELECT api_key_id, cap, sum(credits) AS credits FROM fitting
+  WHERE cap IS NOT NULL OR month IS NOT NULL GROUP BY api_key_id, cap, month_left, ever_left
+  HAVING coalesce(sum(credits) <= least(cap, month_left, ever_left), true)
 ), days AS (
   INSERT INTO api_key_day AS d (api_key_id, day, credits)
-  SELECT api_key_id, (SELECT (now AT TIME ZONE 'UTC')::date FROM moment), sum(credits)
-  FROM fitting WHERE cap IS NOT NULL GROUP BY api_key_id, cap HAVING sum(credits) <= cap
+  SELECT api_key_id, (SELECT day FROM moment), credits FROM limited WHERE cap IS NOT NULL
   ON CONFLICT (api_key_id, day) DO UPDATE SET credits = d.credits + excluded.credits
   WHERE d.credits + excluded.credits
         <= (SELECT cap FROM keys WHERE keys.id = excluded.api_key_id LIMIT 1)
-  RETURNING d.api_key_id, d.day
+  RETURNING d.api_key_id, d.day, d.credits AS used
 ), charged AS (
   SELECT fitting.*, days.day FROM fitting LEFT JOIN days USING (api_key_id)
-  WHERE cap IS NULL OR days.day IS NOT NULL
+  WHERE (cap IS NULL OR days.day IS NOT NULL)
+  AND (month IS NULL OR api_key_id IN (SELECT api_key_id FROM limited))
+), taken_of_keys AS (
+  SELECT api_key_id, month, sum(credits)::bigint AS credits FROM charged
+  WHERE month IS NOT NULL GROUP BY api_key_id, month
+), counted AS (
+  UPDATE api_key AS k SET used_month = taken.month, used_ever = k.used_ever + taken.credits,
+    used_in_month = taken.credits
+                    + CASE WHEN k.used_month = taken.month THEN k.used_in_month ELSE 0 END
+  FROM taken_of_keys AS taken WHERE k.id = taken.api_key_id
 ), entries AS (
   INSERT INTO entry (account_id, kind, credits, request_id, api_key_id, model, route,
                      idempotency_key, retry_count, created_at)
   SELECT account_id, 'charge', -credits, request_id, api_key_id, model, route,
          idempotency_key, retry_count, moment.now FROM charged CROSS JOIN moment ORDER BY position
 ), holds AS (
-  INSERT INTO hold (request_id, account_id, api_key_id, replica_id, credits, day, created_at)
-  SELECT request_id, account_id, api_key_id, %(replica_id)s, credits, day, moment.now
+  INSERT INTO hold (request_id, account_id, api_key_id, replica_id, credits, day, month,
+                    created_at)
+  SELECT request_id, account_id, api_key_id, %(replica_id)s, credits, charged.day, charged.month,
+         moment.now
   FROM charged CROSS JOIN moment
 ), balances AS (
   UPDATE account SET balance = account.balance - taken.credits
   FROM (SELECT account_id, sum(credits) AS credits FROM charged GROUP BY account_id) AS taken
   WHERE account.id = taken.account_id RETURNING account.id, account.balance
+), lefts AS (
+  SELECT *, least(day, month, ever) FROM (
+    SELECT DISTINCT ON (k.id) k.id AS api_key_id, k.month_left - coalesce(t.credits, 0) AS month,
+           k.ever_left - coalesce(t.credits, 0) AS ever,
+           k.cap - coalesce(days.used, before.credits, 0) AS day
+    FROM keys k LEFT JOIN taken_of_keys t ON t.api_key_id = k.id
+    LEFT JOIN days ON days.api_key_id = k.id
+    LEFT JOIN api_key_day before ON before.api_key_id = k.id
+         AND before.day = (SELECT day FROM moment)
+    WHERE k.cap IS NOT NULL OR k.month IS NOT NULL
+  ) AS each
 )
 SELECT CASE {locked} WHEN NOT judged.live THEN 'dead' WHEN judged.expiry_due THEN 'expiry_due'
             WHEN charged.request_id IS NOT NULL THEN 'charged'
             WHEN fitting.request_id IS NOT NULL THEN 'capped' ELSE 'exhausted' END,
-       coalesce(balances.balance, judged.balance, 0), judged.cap - coalesce(before.credits, 0)
+       coalesce(balances.balance, judged.balance, 0), lefts.least,
+       CASE WHEN charged.request_id IS NULL AND fitting.request_id IS NOT NULL
+                 AND judged.api_key_id IN (SELECT api_key_id FROM limited) THEN 'day'
+            WHEN lefts.least = lefts.ever THEN 'ever' WHEN lefts.least = lefts.month THEN 'month'
+            WHEN lefts.least = lefts.day THEN 'day' END
 FROM judged LEFT JOIN charged USING (request_id) LEFT JOIN fitting USING (request_id)
 LEFT JOIN balances ON balances.id = judged.account_id
-LEFT JOIN api_key_day before ON judged.cap IS NOT NULL AND before.api_key_id = judged.api_key_id
-     AND before.day = (SELECT (now AT TIME ZONE 'UTC')::date FROM moment)
+LEFT JOIN lefts ON lefts.api_key_id = judged.api_key_id
 ORDER BY judged.position
 """
 #: passed by: what exists, and was not to be had without waiting
@@ -112,7 +151,7 @@ WITH accounts AS MATERIALIZED (
   AND account_id IN (SELECT id FROM accounts) ORDER BY request_id FOR UPDATE {skip}
 ), released AS (
   DELETE FROM hold WHERE request_id IN (SELECT request_id FROM held)
-  RETURNING request_id, account_id, api_key_id, credits, day
+  RETURNING request_id, account_id, api_key_id, credits, day, month
 ), entries AS (
   INSERT INTO entry (account_id, kind, credits, request_id, api_key_id, created_at)
   SELECT account_id, 'refund', credits, request_id, api_key_id, clock_timestamp() FROM released
@@ -121,6 +160,15 @@ WITH accounts AS MATERIALIZED (
   FROM (SELECT api_key_id, day, sum(credits) AS credits FROM released
         WHERE day IS NOT NULL GROUP BY api_key_id, day) AS given
   WHERE d.api_key_id = given.api_key_id AND d.day = given.day
+), counted AS (
+  UPDATE api_key AS k SET used_ever = k.used_ever - given.credits, used_in_month = k.used_in_month
+    - CASE WHEN k.used_month = given.newest THEN given.of_newest ELSE 0 END
+  FROM (SELECT api_key_id, newest, sum(credits) AS credits,
+               sum(credits) FILTER (WHERE month = newest) AS of_newest
+        FROM (SELECT *, max(month) OVER (PARTITION BY api_key_id) AS newest FROM released
+              WHERE month IS NOT NULL) AS counted
+        GROUP BY api_key_id, newest) AS given
+  WHERE k.id = given.api_key_id
 ), balances AS (
   UPDATE account SET balance = account.balance + given.credits
   FROM (SELECT account_id, sum(credits) AS credits FROM released GROUP BY account_id) AS given
@@ -147,9 +195,10 @@ WITH asked AS MATERIALIZED (
   AND account_id IN (SELECT id FROM accounts) ORDER BY request_id FOR UPDATE {skip}
 ), released AS (
   DELETE FROM hold WHERE request_id IN (SELECT request_id FROM held)
-  RETURNING request_id, account_id, api_key_id, credits, day
+  RETURNING request_id, account_id, api_key_id, credits, day, month
 ), unused AS (
-  SELECT r.request_id, r.account_id, r.api_key_id, least(r.credits, asked.unused) AS credits, r.day
+  SELECT r.request_id, r.account_id, r.api_key_id, least(r.credits, asked.unused) AS credits,
+         r.day, r.month
   FROM released r JOIN asked USING (request_id) WHERE r.credits > 0 AND asked.unused > 0
 ), entries AS (
   INSERT INTO entry (account_id, kind, credits, request_id, api_key_id, created_at)
@@ -159,6 +208,15 @@ WITH asked AS MATERIALIZED (
   FROM (SELECT api_key_id, day, sum(credits) AS credits FROM unused
         WHERE day IS NOT NULL GROUP BY api_key_id, day) AS given
   WHERE d.api_key_id = given.api_key_id AND d.day = given.day
+), counted AS (
+  UPDATE api_key AS k SET used_ever = k.used_ever - given.credits, used_in_month = k.used_in_month
+    - CASE WHEN k.used_month = given.newest THEN given.of_newest ELSE 0 END
+  FROM (SELECT api_key_id, newest, sum(credits) AS credits,
+               sum(credits) FILTER (WHERE month = newest) AS of_newest
+        FROM (SELECT *, max(month) OVER (PARTITION BY api_key_id) AS newest FROM unused
+              WHERE month IS NOT NULL) AS counted
+        GROUP BY api_key_id, newest) AS given
+  WHERE k.id = given.api_key_id
 ), balances AS (
   UPDATE account SET balance = account.balance + given.credits
   FROM (SELECT account_id, sum(credits) AS credits FROM unused GROUP BY account_id) AS given

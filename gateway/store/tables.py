@@ -1,7 +1,7 @@
 """The tables. Their rows are the truth; statuses, metrics and memory are reports of it.
 
     account ──< api_key ──< api_key_hash            who may charge what
-       │           ├─────< api_key_day              credits a day, for keys with a cap
+       │           ├─────< api_key_day              credits a day, for keys with a limit of it
        │           └────── api_key_use              when a key was last used
        ├──────< credit_grant                        lots: what is left of each grant
        ├──────< entry                               the ledger: immutable rows
@@ -177,6 +177,14 @@ class ApiKeyRow(SQLModel, table=True):
     prefix: str
     models: list[str] = Field(default_factory=list, sa_column=Column(Names, nullable=False))
     credits_per_day: int | None = _big(nullable=True)
+    credits_per_month: int | None = _big(nullable=True)
+    #: the limit for good
+    credits: int | None = _big(nullable=True)
+    # Charged to a key with a limit of the month or for good. Here, because a charge reads the row
+    # with a lock, and so both before it counts anything; only charges and refunds write them.
+    used_month: date | None = None
+    used_in_month: int = _big(default=0)
+    used_ever: int = _big(default=0)
     requests_per_minute: int | None = None
     concurrent_requests: int | None = None
     suspended: bool = False
@@ -334,6 +342,8 @@ class Hold(SQLModel, table=True):
     replica_id: str
     credits: int = _big()
     day: date | None = None
+    #: of a key whose row counts; gateways of the release before do not give it back
+    month: date | None = None
     created_at: datetime = Field(
         sa_column=Column(UtcDateTime, nullable=False, server_default=func.now())
     )

@@ -32,7 +32,7 @@ def test_a_key_past_its_day_is_not_tried_again() -> None:
 
 
 def test_what_the_batch_itself_took_of_a_day_is_not_there_any_more() -> None:
-    batch = [tried(3, left=5, made=True), tried(3, left=5), tried(2, left=5), tried(9, key=2)]
+    batch = [tried(3, left=2, made=True), tried(3, left=2), tried(2, left=2), tried(9, key=2)]
     assert again(batch) == [2, 3]
 
 

@@ -9,7 +9,7 @@ import gateway.core.errors
 from gateway.core.errors import (
     ContextOverflow,
     CreditsExhausted,
-    DailyCapReached,
+    CreditLimitReached,
     FaregateError,
     InvalidRequest,
     Overloaded,
@@ -117,7 +117,7 @@ def test_waiting_is_reported_in_whole_seconds_and_only_where_it_helps() -> None:
 
     assert wait(RateLimited("slow down", retry_after_seconds=1.2)) == b"2"
     assert wait(RateLimited("slow down", retry_after_seconds=0.01)) == b"1"
-    assert wait(DailyCapReached("tomorrow", retry_after_seconds=3600)) == b"3600"
+    assert wait(CreditLimitReached("tomorrow", retry_after_seconds=3600)) == b"3600"
     assert wait(Overloaded("full")) == b"1"
     assert wait(UpstreamMisconfigured("ours")) is None
     assert wait(InvalidRequest("no")) is None

@@ -63,6 +63,8 @@ class Rows:
                 requests_per_minute=None,
                 concurrent_requests=None,
                 credits_per_day=None,
+                credits_per_month=None,
+                credits=None,
                 suspended=False,
                 revoked_at=None,
                 expires_at=None,

@@ -36,6 +36,8 @@ def gateway(
         api_key("one-at-a-time", limits={"concurrentRequests": 1}),
         api_key("three-a-minute", limits={"requestsPerMinute": 3}),
         api_key("four-a-day", limits={"creditsPerDay": 4}),
+        api_key("four-a-month", limits={"creditsPerMonth": 4, "credits": 100}),
+        api_key("four-for-good", limits={"creditsPerMonth": 4, "credits": 4}),
         api_key("some-models", models=["kimi-*"]),
         api_key("short-lived", expiresAt=soon),
         api_key("paused", suspended=True),
@@ -86,6 +88,31 @@ def test_so_many_credits_a_day(gateway: GatewayProcess) -> None:
     account = gateway.account(asking.key)
     assert account["credits_used_today"] == 4
     assert account["limits"]["credits_per_day"] == 4
+
+
+def test_so_many_credits_a_month(gateway: GatewayProcess) -> None:
+    asking = client(gateway, "four-a-month")
+    answers = [asking.ask("chat", "Hi") for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert [answer.headers["x-credits-limit-remaining"] for answer in answers] == ["2", "0", "0"]
+    assert "creditsPerMonth" in answers[-1].json()["error"]["message"]
+    account = gateway.account(asking.key)
+    assert (account["limits"]["credits_per_month"], account["limits"]["credits"]) == (4, 100)
+    assert (account["credits_used_this_month"], account["credits_used_ever"]) == (4, 4)
+
+
+def test_so_many_credits_for_good(gateway: GatewayProcess) -> None:
+    asking = client(gateway, "four-for-good")
+    assert asking.ask("chat", "!error 400").headers["x-credits-limit-remaining"] == "4"
+    assert [asking.ask("chat", "Hi").status_code for _ in range(3)] == [200, 200, 429]
+    refused = asking.ask("messages", "Hi")
+    assert "all its credits" in refused.json()["error"]["message"]
+    assert refused.headers["x-should-retry"] == "false"
+
+
+def test_a_key_without_such_limits_has_no_header_of_them(gateway: GatewayProcess) -> None:
+    answer = client(gateway, "some-models").ask("chat", "Hi")
+    assert "x-credits-limit-remaining" not in answer.headers
 
 
 def test_models_by_wildcard(gateway: GatewayProcess) -> None:

@@ -54,6 +54,8 @@ def row(**changed: Any) -> KeyState:
         prefix="sk-1234567",
         models=(),
         credits_per_day=None,
+        credits_per_month=None,
+        credits=None,
         requests_per_minute=None,
         concurrent_requests=None,
         suspended=False,

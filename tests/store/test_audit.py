@@ -44,6 +44,11 @@ def broken(database_url: str) -> Books:
             "INSERT INTO api_key_day (api_key_id, day, credits) VALUES (1, '2026-01-01', -1)",
             "key 1 counts -1 credits",
         ),
+        ("UPDATE api_key SET used_ever = -1", "key 1 counts -1 credits on all days"),
+        (
+            "UPDATE api_key SET used_in_month = 2, used_ever = 1, used_month = '2026-01-01'",
+            "key 1 counts 2 credits on 2026-01-01",
+        ),
     ],
 )
 def test_what_differs_is_reported(broken: Books, damage: str, finding: str) -> None:

@@ -30,10 +30,11 @@ def test_a_key_s_life_is_in_the_log_with_its_actor(books: Books) -> None:
     plaintext = generate_key()
     apply(books, plaintext, limits={"creditsPerDay": 100})
     apply(books, plaintext, limits={"creditsPerDay": 100})
-    apply(books, limits={"creditsPerDay": 50}, models=["kimi-*"])
-    apply(books, limits={"creditsPerDay": 50}, models=["kimi-*"], suspended=True)
+    apply(books, limits={"creditsPerDay": 50, "creditsPerMonth": 60}, models=["kimi-*"])
+    limits = {"creditsPerDay": 50, "creditsPerMonth": 60}
+    apply(books, limits=limits, models=["kimi-*"], suspended=True)
     rotation = {"rotation": {"generation": 1, "overlap": "0s"}}
-    apply(books, generate_key(), limits={"creditsPerDay": 50}, models=["kimi-*"], **rotation)
+    apply(books, generate_key(), limits=limits, models=["kimi-*"], **rotation)
     key_id = int(books.scalar("SELECT id FROM api_key"))
     suspend_key(books.database, key_id)
     suspend_key(books.database, key_id)
@@ -59,6 +60,7 @@ def test_a_key_s_life_is_in_the_log_with_its_actor(books: Books) -> None:
     assert changed.pop("key_id").startswith("key_")
     assert changed == {
         "credits_per_day": {"from": 100, "to": 50},
+        "credits_per_month": {"from": None, "to": 60},
         "models": {"from": [], "to": ["kimi-*"]},
     }
     assert plaintext not in str(found)

@@ -103,6 +103,8 @@ def test_a_key_is_refused_or_kept_as_it_is(books: Books, document: Json) -> None
     assert (live.models, live.suspended) == (tuple(spec.models), spec.suspended)
     assert _microseconds(live.expires_at) == _microseconds(spec.expires_at)
     assert live.credits_per_day == spec.limits.credits_per_day
+    assert live.credits_per_month == spec.limits.credits_per_month
+    assert live.credits == spec.limits.credits
     assert live.requests_per_minute == spec.limits.requests_per_minute
     assert live.concurrent_requests == spec.limits.concurrent_requests
 

@@ -23,7 +23,7 @@ def end(books: Books, request_id: str, unused: int) -> MeteredEnd:
 
 def test_what_was_not_used_goes_back_with_the_hold(books: Books) -> None:
     books.grant(credits=100)
-    key, _ = books.issue(limits={"creditsPerDay": 50})
+    key, _ = books.issue(limits={"creditsPerDay": 50, "creditsPerMonth": 60, "credits": 70})
     charge = books.charge(key, 30)
 
     async def act(ledger: Ledger) -> None:
@@ -35,6 +35,8 @@ def test_what_was_not_used_goes_back_with_the_hold(books: Books) -> None:
     assert (books.balance(), books.holds()) == (90, 0)
     assert books.scalar("SELECT credits FROM entry WHERE kind = 'refund'") == 20
     assert books.scalar("SELECT credits FROM api_key_day") == 10
+    assert books.scalar("SELECT used_in_month FROM api_key") == 10
+    assert books.scalar("SELECT used_ever FROM api_key") == 10
     found = read_request(books.database, books.account_id(), charge.request_id)
     assert found is not None
     assert (found["state"], found["credits"], found["price"]) == ("ended", 10, {"credits": 20})
@@ -77,7 +79,8 @@ def test_random_endings_keep_the_books(books: Books) -> None:
     some of them twice."""
     chance = random.Random(5)
     books.grant(credits=1_000_000)
-    key, _ = books.issue(limits={"creditsPerDay": 1_000_000})
+    most = 1_000_000
+    key, _ = books.issue(limits={"creditsPerDay": most, "creditsPerMonth": most, "credits": most})
     charges = [books.charge(key, chance.randrange(0, 900)) for _ in range(200)]
     kept = dict.fromkeys((charge.request_id for charge in charges), 0)
 
@@ -104,6 +107,8 @@ def test_random_endings_keep_the_books(books: Books) -> None:
     with_ledger(books.database, act)
     assert books.balance() == 1_000_000 - sum(kept.values())
     assert books.scalar("SELECT credits FROM api_key_day") == sum(kept.values())
+    assert books.scalar("SELECT used_in_month FROM api_key") == sum(kept.values())
+    assert books.scalar("SELECT used_ever FROM api_key") == sum(kept.values())
     assert books.scalar("SELECT sum(credits) FROM entry") == books.balance()
     assert audit(books.database) == []
 

@@ -29,6 +29,8 @@ async def show_account(key: AuthenticatedKey, services: Services) -> dict[str, A
         "limits": {
             "models": list(live.models),
             "credits_per_day": live.credits_per_day,
+            "credits_per_month": live.credits_per_month,
+            "credits": live.credits,
             "requests_per_minute": live.requests_per_minute,
             "concurrent_requests": live.concurrent_requests,
         },

@@ -1,0 +1,193 @@
+"""The limits of a key in credits, of its month and for good, on both databases."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from gateway.store.audit import audit
+from gateway.store.ledger import ChargeResult, Ledger, Refund
+from tests.harness.books import Books
+from tests.store.test_charges import open_ledger, with_ledger
+
+BOTH = pytest.mark.parametrize(
+    ("field", "limit"), [("creditsPerMonth", "month"), ("credits", "ever")]
+)
+
+
+def counted(books: Books) -> tuple[int, int]:
+    return (
+        int(books.scalar("SELECT used_in_month FROM api_key")),
+        int(books.scalar("SELECT used_ever FROM api_key")),
+    )
+
+
+def write(books: Books, statement: str) -> None:
+    with books.database.write() as session:
+        session.execute(text(statement))
+
+
+async def ask(books: Books, ledger: Ledger, key: Any, *prices: int) -> list[ChargeResult]:
+    return await asyncio.gather(*(ledger.charge(books.charge(key, price)) for price in prices))
+
+
+@BOTH
+def test_two_replicas_never_take_more_than_a_limit(books: Books, field: str, limit: str) -> None:
+    books.grant(credits=1000)
+    key, _ = books.issue(limits={field: 101, "creditsPerDay": 500})
+
+    async def run() -> None:
+        async with open_ledger(books.database) as one, open_ledger(books.database, "two") as two:
+            found = []
+            for _ in range(4):
+                both = (ask(books, each, key, *[2] * 20) for each in (one, two))
+                found += [result for half in await asyncio.gather(*both) for result in half]
+            charged = [one for one in found if one.outcome == "charged"]
+            assert len(charged) == 50
+            assert {each.outcome for each in found} == {"charged", "capped"}
+            assert (await ask(books, one, key, 2))[0].limit == limit
+            assert (await ask(books, one, key, 1))[0] == ChargeResult("charged", 899, 0, limit)
+
+    asyncio.run(run())
+    assert books.balance() == 899
+    assert counted(books) == (101, 101)
+    assert books.scalar("SELECT credits FROM api_key_day") == 101
+    assert audit(books.database) == []
+
+
+@pytest.mark.parametrize("tightest", ["creditsPerDay", "creditsPerMonth", "credits"])
+def test_what_one_limit_refuses_none_counts(books: Books, tightest: str) -> None:
+    books.grant(credits=100)
+    limits = {"creditsPerDay": 50, "creditsPerMonth": 50, "credits": 50, tightest: 5}
+    key, _ = books.issue(limits=limits)
+    name = {"creditsPerDay": "day", "creditsPerMonth": "month", "credits": "ever"}[tightest]
+
+    async def act(ledger: Ledger) -> None:
+        for _ in range(2):
+            (refused,) = await ask(books, ledger, key, 6)
+            assert refused == ChargeResult("capped", 100, 5, name)
+        (charged,) = await ask(books, ledger, key, 4)
+        assert (charged.outcome, charged.limit_left) == ("charged", 1)
+        assert (await ask(books, ledger, key, 2))[0].outcome == "capped"
+
+    with_ledger(books.database, act)
+    assert counted(books) == (4, 4)
+    assert books.scalar("SELECT credits FROM api_key_day") == 4
+
+
+def test_of_a_batch_as_much_as_fits_is_charged(books: Books) -> None:
+    books.grant(credits=100)
+    key, _ = books.issue(limits={"creditsPerMonth": 7})
+
+    async def act(ledger: Ledger) -> None:
+        found = await ask(books, ledger, key, *[2] * 6)
+        assert [each.outcome for each in found].count("charged") == 3
+
+    with_ledger(books.database, act)
+    assert counted(books) == (6, 6)
+
+
+def test_the_next_month_begins_again_and_for_good_does_not(books: Books) -> None:
+    books.grant(credits=100)
+    key, _ = books.issue(limits={"creditsPerMonth": 4, "credits": 10})
+
+    async def act(ledger: Ledger) -> None:
+        late = books.charge(key, 4)
+        assert (await ledger.charge(late)).outcome == "charged"
+        assert (await ask(books, ledger, key, 1))[0].limit == "month"
+        write(books, "UPDATE api_key SET used_month = '2020-01-01'")
+        write(books, "UPDATE hold SET month = '2020-01-01'")
+        assert (await ask(books, ledger, key, 4))[0].outcome == "charged"
+        assert counted(books) == (4, 8)
+        # What is given back of the last month is no part of this one.
+        await ledger.refund(Refund(late.request_id, late.account_id))
+        assert counted(books) == (4, 4)
+        write(books, "UPDATE api_key SET used_month = '2020-01-01'")
+        assert (await ask(books, ledger, key, 4))[0].outcome == "charged"
+        write(books, "UPDATE api_key SET used_month = '2020-01-01'")
+        assert (await ask(books, ledger, key, 3))[0].limit == "ever"
+
+    with_ledger(books.database, act)
+    assert audit(books.database) == []
+
+
+def test_a_clock_that_went_back_does_not_begin_a_month(books: Books) -> None:
+    books.grant(credits=100)
+    key, _ = books.issue(limits={"creditsPerMonth": 4})
+
+    async def act(ledger: Ledger) -> None:
+        charge = books.charge(key, 3)
+        await ledger.charge(charge)
+        write(books, "UPDATE api_key SET used_month = '2999-01-01'")
+        write(books, "UPDATE hold SET month = '2999-01-01'")
+        assert (await ask(books, ledger, key, 2))[0].outcome == "capped"
+        assert (await ask(books, ledger, key, 1))[0].outcome == "charged"
+        await ledger.refund(Refund(charge.request_id, charge.account_id))
+
+    with_ledger(books.database, act)
+    assert counted(books) == (1, 1)
+
+
+def test_refunds_of_two_months_at_once_give_each_back(books: Books) -> None:
+    books.grant(credits=100)
+    key, _ = books.issue(limits={"creditsPerMonth": 50, "credits": 50})
+
+    async def act(ledger: Ledger) -> None:
+        charges = [books.charge(key, price) for price in (1, 2, 4, 8)]
+        for charge in charges:
+            await ledger.charge(charge)
+        old = "', '".join(charge.request_id for charge in charges[:2])
+        write(books, f"UPDATE hold SET month = '2020-01-01' WHERE request_id IN ('{old}')")
+        write(books, "UPDATE api_key SET used_in_month = 12")
+        given = [ledger.refund(Refund(each.request_id, each.account_id)) for each in charges]
+        assert await asyncio.gather(*given) == [True] * 4
+
+    with_ledger(books.database, act)
+    assert counted(books) == (0, 0)
+    assert books.balance() == 100
+
+
+@BOTH
+def test_a_refund_gives_back(books: Books, field: str, limit: str) -> None:
+    books.grant(credits=100)
+    key, _ = books.issue(limits={field: 2})
+
+    async def act(ledger: Ledger) -> None:
+        first = books.charge(key, 2)
+        assert (await ledger.charge(first)).outcome == "charged"
+        assert (await ask(books, ledger, key, 2))[0].limit == limit
+        await ledger.refund(Refund(first.request_id, first.account_id))
+        assert (await ask(books, ledger, key, 2))[0].outcome == "charged"
+
+    with_ledger(books.database, act)
+
+
+def test_two_plaintexts_of_a_key_have_one_limit(books: Books) -> None:
+    books.grant(credits=100)
+    limits = {"creditsPerMonth": 5, "credits": 100}
+    old, _ = books.issue(limits=limits)
+    new, _ = books.issue(limits=limits, rotation={"generation": 1})
+    assert old != new
+
+    async def act(ledger: Ledger) -> None:
+        charges = [books.charge(key, 2) for key in (old, new, old, new)]
+        found = await asyncio.gather(*map(ledger.charge, charges))
+        assert [each.outcome for each in found].count("charged") == 2
+
+    with_ledger(books.database, act)
+    assert counted(books) == (4, 4)
+
+
+def test_a_key_without_limits_counts_nothing(books: Books) -> None:
+    books.grant(credits=10)
+    key, _ = books.issue()
+
+    async def act(ledger: Ledger) -> None:
+        assert await ask(books, ledger, key, 3) == [ChargeResult("charged", 7)]
+
+    with_ledger(books.database, act)
+    assert counted(books) == (0, 0)
+    assert books.scalar("SELECT used_month FROM api_key") is None
+    assert books.scalar("SELECT month FROM hold") is None
+    assert books.scalar("SELECT count(*) FROM api_key_day") == 0
