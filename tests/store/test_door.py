@@ -124,7 +124,7 @@ def test_a_grant_is_refused_or_kept_as_it_is(books: Books, document: Json) -> No
         assert (again.reason, again.entry_id) == ("AlreadyPosted", result.entry_id)
         assert list_grants(books.database, INSTALLATION)[0][grant_identity(grant)] == state
     else:
-        assert result.reason in ("Expired", "Voided", "IdempotencyConflict")
+        assert result.reason in ("Expired", "Scheduled", "Voided", "IdempotencyConflict")
 
 
 @pytest.mark.parametrize("kind", ["ApiKey", "CreditGrant"])
