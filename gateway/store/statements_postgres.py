@@ -101,7 +101,7 @@ WITH asked AS (
   WHERE account.id = taken.account_id RETURNING account.id, account.balance
 ), lefts AS (
   SELECT *, least(day, month, ever) FROM (
-    SELECT DISTINCT ON (k.id) k.id AS api_key_id, k.month_left - coalesce(t.credits, 0) AS month,
+    SELECT k.hash, k.id AS api_key_id, k.month_left - coalesce(t.credits, 0) AS month,
            k.ever_left - coalesce(t.credits, 0) AS ever,
            k.cap - coalesce(days.used, before.credits, 0) AS day
     FROM keys k LEFT JOIN taken_of_keys t ON t.api_key_id = k.id
@@ -121,7 +121,7 @@ SELECT CASE {locked} WHEN NOT judged.live THEN 'dead' WHEN judged.expiry_due THE
             WHEN lefts.least = lefts.day THEN 'day' END
 FROM judged LEFT JOIN charged USING (request_id) LEFT JOIN fitting USING (request_id)
 LEFT JOIN balances ON balances.id = judged.account_id
-LEFT JOIN lefts ON lefts.api_key_id = judged.api_key_id
+LEFT JOIN lefts ON lefts.hash = judged.hash AND lefts.api_key_id = judged.api_key_id
 ORDER BY judged.position
 """
 #: passed by: what exists, and was not to be had without waiting

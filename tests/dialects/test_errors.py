@@ -8,8 +8,8 @@ import pytest
 import gateway.core.errors
 from gateway.core.errors import (
     ContextOverflow,
-    CreditsExhausted,
     CreditLimitReached,
+    CreditsExhausted,
     FaregateError,
     InvalidRequest,
     Overloaded,

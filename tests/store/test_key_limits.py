@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from gateway.store.audit import audit
-from gateway.store.ledger import ChargeResult, Ledger, Refund
+from gateway.store.ledger import ChargeResult, Ledger, Limit, Refund
 from tests.harness.books import Books
 from tests.store.test_charges import open_ledger, with_ledger
 
@@ -33,7 +33,7 @@ async def ask(books: Books, ledger: Ledger, key: Any, *prices: int) -> list[Char
 
 
 @BOTH
-def test_two_replicas_never_take_more_than_a_limit(books: Books, field: str, limit: str) -> None:
+def test_two_replicas_never_take_more_than_a_limit(books: Books, field: str, limit: Limit) -> None:
     books.grant(credits=1000)
     key, _ = books.issue(limits={field: 101, "creditsPerDay": 500})
 
@@ -56,12 +56,14 @@ def test_two_replicas_never_take_more_than_a_limit(books: Books, field: str, lim
     assert audit(books.database) == []
 
 
-@pytest.mark.parametrize("tightest", ["creditsPerDay", "creditsPerMonth", "credits"])
-def test_what_one_limit_refuses_none_counts(books: Books, tightest: str) -> None:
+@pytest.mark.parametrize(
+    ("tightest", "name"),
+    [("creditsPerDay", "day"), ("creditsPerMonth", "month"), ("credits", "ever")],
+)
+def test_what_one_limit_refuses_none_counts(books: Books, tightest: str, name: Limit) -> None:
     books.grant(credits=100)
     limits = {"creditsPerDay": 50, "creditsPerMonth": 50, "credits": 50, tightest: 5}
     key, _ = books.issue(limits=limits)
-    name = {"creditsPerDay": "day", "creditsPerMonth": "month", "credits": "ever"}[tightest]
 
     async def act(ledger: Ledger) -> None:
         for _ in range(2):
@@ -149,7 +151,7 @@ def test_refunds_of_two_months_at_once_give_each_back(books: Books) -> None:
 
 
 @BOTH
-def test_a_refund_gives_back(books: Books, field: str, limit: str) -> None:
+def test_a_refund_gives_back(books: Books, field: str, limit: Limit) -> None:
     books.grant(credits=100)
     key, _ = books.issue(limits={field: 2})
 
