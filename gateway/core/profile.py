@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 #: the switch of reasoning in chat: the closed `thinking` object, an effort level, a template
 #: argument, Anthropic's adaptive thinking, or none. Messages has its own `thinking`.
@@ -78,10 +79,18 @@ class Profile(Struct, frozen=True, kw_only=True):
     moonshot_schema: bool = False
     #: a tool's schema is one object: no choice and no union at its root
     plain_schema_root: bool = False
+    #: each array in a tool's schema states what its items are
+    arrays_need_items: bool = False
     #: the way to continue an assistant message at the end; None refuses it
     prefill_member: Literal["partial", "prefix", "continue_final_message"] | None = None
-    #: an output format is refused beside tools
+    #: an output format is refused beside tools, and becomes an instruction
     tools_exclude_format: bool = False
+    #: an output format may be JSON, but has no schema: that becomes an instruction
+    schema_as_instruction: bool = False
+    #: in chat a stream has its usage unasked, and asking is refused
+    stream_usage_implied: bool = False
+    #: messages of chat may have a name
+    message_names: bool = True
     stop_count_max: int | None = None
     stop_bytes_max: int | None = None
     sees_images: bool = True
@@ -226,6 +235,7 @@ def _openai(name: str, **differences: object) -> Profile:
         "takes_whole": "responses",
         "call_id_length_max": 40,
         "plain_schema_root": True,
+        "arrays_need_items": True,
         "takes_image_detail": True,
         "output_tokens_min": 16,
     }
@@ -262,6 +272,8 @@ GPT_4 = _openai(
 #: OpenAI's first reasoning models, which cannot do without
 GPT_5 = _openai("gpt-5", reasoning_forced=True)
 GPT_5_1 = _openai("gpt-5.1", effort_off="none")
+#: those before them, which refuse what GPT-5 takes
+_O_SERIES = replace(GPT_5, parameters=GPT_5.parameters - {"parallel_tool_calls"})
 
 
 def _gemini(name: str, **differences: object) -> Profile:
@@ -322,8 +334,9 @@ _BY_UPSTREAM_MODEL = (
     ("gpt-5*-chat*", GPT_4),
     ("gpt-5.*", GPT_5_1),
     ("gpt-5*", GPT_5),
-    ("o3*", GPT_5),
-    ("o4*", GPT_5),
+    ("o1*", _O_SERIES),
+    ("o3*", _O_SERIES),
+    ("o4*", _O_SERIES),
     ("gemini-2.5-pro*", GEMINI_2_5_PRO),
     ("gemini-2.5*", GEMINI_2_5),
     ("gemini-*", GEMINI_3),

@@ -44,7 +44,8 @@ def _profile_of(name: str, parameters: frozenset[str], **differences: object) ->
 
 _PROFILES = (
     _profile_of(
-        "groq", _COMMON | {"seed"}, max_tokens_member="max_completion_tokens", stop_count_max=4
+        "groq", _COMMON | {"seed"}, max_tokens_member="max_completion_tokens", stop_count_max=4,
+        tools_exclude_format=True,
     ),
     _profile_of(
         "fireworks", _COMMON | _PENALTIES | _LOGPROBS | {"top_k", "n", "logit_bias", "seed"},
@@ -52,12 +53,14 @@ _PROFILES = (
     ),
     _profile_of(
         "mistral", _COMMON | _PENALTIES | {"n"}, spelling="none", reasoning_forced=False,
-        prefill_member="prefix", call_id_length=9, answers_results=True,
+        prefill_member="prefix", call_id_length=9, answers_results=True, stream_usage_implied=True,
+        message_names=False,
     ),
     _profile_of("together", _COMMON | _PENALTIES | {"top_k", "n", "seed", "logit_bias"}),
     _profile_of(
         "deepseek", frozenset({"stop", "temperature", "top_p"}) | _PENALTIES | _LOGPROBS,
         spelling="thinking", stop_count_max=16, sees_images=False, reasoning_in_history=True,
+        forced_tool_stops_reasoning=True, schema_as_instruction=True,
     ),
     _profile_of(
         "xai",
@@ -66,7 +69,7 @@ _PROFILES = (
     ),
     _profile_of(
         "cerebras", _COMMON | _LOGPROBS | {"seed"}, max_tokens_member="max_completion_tokens",
-        stop_count_max=4,
+        stop_count_max=4, tools_exclude_format=True,
     ),
     _profile_of(
         "openrouter",

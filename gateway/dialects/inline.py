@@ -24,9 +24,15 @@ _ESCAPES_MAX = 100_000
 #: media types that are text although their names do not show it
 _TEXT_TYPES = frozenset({"application/json", "application/xml", "application/yaml"})
 _INLINE_IMAGE = re.compile(
-    r"data:(image/[\w.+-]{1,100})((?:;[\w.+-]{1,100}=[\w.+\"-]{0,100}){0,8});base64,(?=.)",
+    r"data:(image/[\w.+-]{1,100}) ?"
+    r"(?:; ?[\w.+-]{1,100}=(?:\"[^\",;]{0,100}\"|[\w.+%-]{0,100}) ?){0,8}; ?base64 ?,(?=.)",
     re.ASCII | re.IGNORECASE,
 )
+#: a name that clients use -> the type's own
+_REAL_TYPES = {"image/jpg": "image/jpeg"}
+_ESCAPES = (
+    ("%2B", "+"), ("%2b", "+"), ("%2F", "/"), ("%2f", "/"), ("%3D", "="), ("%3d", "="),
+)  # fmt: skip
 _SHOWN_KIND = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
 
 
@@ -38,8 +44,19 @@ def read_image_url(url: str) -> str | None:
     found = _INLINE_IMAGE.match(url)
     if found is None:
         return None
-    plain = f"data:{found[1].lower()};base64,"
-    return url if url.startswith(plain) else plain + url[found.end() :]
+    media_type = found[1].lower()
+    plain = f"data:{_REAL_TYPES.get(media_type, media_type)};base64,"
+    if url.startswith(plain) and "%" not in url:
+        return url
+    return plain + _unescape(url[found.end() :])
+
+
+def _unescape(data: str) -> str:
+    """Base64 without the escapes of URLs, of which it can have few kinds only."""
+    if "%" in data:
+        for escape, character in _ESCAPES:
+            data = data.replace(escape, character)
+    return data
 
 
 def newest_user_message(roles: Sequence[object]) -> int | None:
@@ -74,8 +91,11 @@ def read_file(file_data: str | None, path: str) -> TextPart:
         header, data = f"data:{PDF};base64", file_data
         if not file_data.startswith(_PDF_START):
             return DocumentPart("", path=path, problem=UNKNOWN_TYPE)
-    media_type, *parameters = header.removeprefix("data:").split(";")
+    header = header.lower().removeprefix("data:")
+    media_type, *parameters = [piece.strip() for piece in header.split(";")]
     is_base64 = "base64" in parameters
+    if is_base64:
+        data = _unescape(data)
     if is_base64 and (media_type == PDF or data.startswith(_PDF_START)):
         return DocumentPart("", path=path, data=data)
     text = text_of(media_type, data, is_base64=is_base64)
@@ -85,6 +105,7 @@ def read_file(file_data: str | None, path: str) -> TextPart:
 def text_of(media_type: str, data: str, *, is_base64: bool = True) -> str | None:
     """The text of a file of one of the textual media types; None for any other file, and for one
     that would be better off in base64."""
+    media_type = media_type.lower()
     if not media_type.startswith("text/") and media_type not in _TEXT_TYPES:
         return None
     if not is_base64 and data.count("%") > _ESCAPES_MAX:

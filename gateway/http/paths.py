@@ -1,5 +1,7 @@
 """The two bases of the API, one a family of clients."""
 
+import re
+
 from gateway.dialects.base import Family
 
 OPENAI = "/api/openai/v1"
@@ -10,16 +12,17 @@ BASES: dict[Family, tuple[str, str]] = {
     "anthropic": (ANTHROPIC, f"{ANTHROPIC}/v1"),
 }
 
+_FAMILIES = ("/api/openai/", "/api/anthropic/")
+_SLASHES = re.compile("/{2,}")
+
 
 def without_slips(path: str) -> str:
-    """The path without a slash too many behind its base or at its end, as base URLs leave it.
+    """The path without slashes too many below its family or at its end, as base URLs leave them.
 
     Any other path is as it was sent: a proxy in front must mean by it what we mean.
     """
-    for base in (*BASES["openai"][::-1], *BASES["anthropic"][::-1]):
-        if path.startswith(f"{base}//"):
-            path = base + path[len(base) + 1 :]
-            break
+    if path.startswith(_FAMILIES):
+        return _SLASHES.sub("/", path).rstrip("/")
     return path[:-1] if path.endswith("/") and path.startswith("/api/") else path
 
 

@@ -21,6 +21,7 @@ from gateway.core.upstream_profiles import ALL_PROFILES
         ("gpt-5-chat-latest", "gpt-4"),
         ("gpt-5.2-chat-latest", "gpt-4"),
         ("gpt-5-mini", "gpt-5"),
+        ("o1", "gpt-5"),
         ("o4-mini", "gpt-5"),
         ("gpt-5.2-pro", "gpt-5.1"),
         ("gpt-oss-120b", "generic"),
@@ -33,6 +34,15 @@ from gateway.core.upstream_profiles import ALL_PROFILES
 )
 def test_the_model_id_suggests_the_family(model: str, name: str) -> None:
     assert profile_for(model, "https://gateway.example/v1").name == name
+
+
+@pytest.mark.parametrize(
+    ("model", "takes"), [("o1", False), ("o3-mini", False), ("o4-mini", False), ("gpt-5", True)]
+)
+def test_models_before_gpt_5_take_no_choice_of_parallel_calls(model: str, takes: bool) -> None:
+    profile = profile_for(model, "https://api.openai.com/v1")
+    assert ("parallel_tool_calls" in profile.parameters) == takes
+    assert profile.max_tokens_member == "max_completion_tokens"
 
 
 @pytest.mark.parametrize(

@@ -177,7 +177,7 @@ def test_a_request_is_looked_up_by_its_id(gateway: GatewayProcess) -> None:
 
 
 @pytest.mark.parametrize("name", PATHS)
-@pytest.mark.parametrize("slip", ["/{rest}/", "//{rest}", "//{rest}/"])
+@pytest.mark.parametrize("slip", ["/{rest}/", "//{rest}", "//{rest}/", "///{rest}//"])
 def test_a_slash_too_many_behind_a_base_url_is_served(
     gateway: GatewayProcess, simulated: Simulated, name: str, slip: str
 ) -> None:
@@ -195,9 +195,14 @@ def test_a_slash_too_many_behind_a_base_url_is_served(
         ("/api/openai/v1//models", 200),
         ("/api/anthropic//v1/models/", 200),
         ("/api/v1/account/", 200),
+        ("/api/openai//v1/models", 200),
+        ("/api/openai/v1///models", 200),
+        ("/api/openai/v1/models//", 200),
+        ("/api/openai//v1//v1/models", 200),
+        ("/api/anthropic//v1//models", 200),
         ("/api//openai/v1/models", 404),
-        ("/api/openai/v1///models", 404),
-        ("/api/openai/v1/models//", 404),
+        ("//api/openai/v1/models", 404),
+        ("/api/v1//account", 404),
         ("/models/", 404),
     ],
 )

@@ -128,6 +128,8 @@ _SCHEMAS: dict[str, tuple[Any, Check]] = {
     "a tuple": (
         {"type": "object", "properties": {"city": {"type": "array", "items": [
             {"type": "string"}, {"type": "number"}]}}}, _keeps("city")),
+    "an array of anything": (
+        {"type": "object", "properties": {"city": {"type": "array"}}}, _keeps("city")),
     "true for a property": ({"type": "object", "properties": {"city": True}}, _keeps("city")),
     "required without its property": (
         {"type": "object", "properties": {"city": {"type": "string"}},

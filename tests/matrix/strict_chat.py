@@ -68,10 +68,24 @@ def check_chat(body: Object, profile: Profile, thinking: bool) -> None:
         _check_names(body, _NAMES.get(name, _NAME))
     if name == "mistral":
         _check_order(body["messages"])
+        if any("name" in message for message in body["messages"]):
+            raise Refused("messages.name: extra inputs are not permitted")
     names = [_check_tool(tool, name) for tool in body.get("tools", ())]
     if len(set(names)) < len(names):
         raise Refused("a function is declared twice")
     _check_choice(body.get("tool_choice"), names)
+    if name == "deepseek" and thinking and body.get("tool_choice") not in (None, "auto", "none"):
+        raise Refused("Thinking mode does not support this tool_choice")
+    _check_format(body.get("response_format"), name, bool(names))
+
+
+def _check_format(format: Object | None, name: str, beside_tools: bool) -> None:
+    if format is None:
+        return
+    if name == "deepseek" and format["type"] == "json_schema":
+        raise Refused("This response_format type is unavailable now")
+    if beside_tools and name in ("groq", "cerebras"):
+        raise Refused("json mode cannot be combined with tool/function calling")
 
 
 def _check_images(messages: list[Object], name: str) -> None:
@@ -117,8 +131,14 @@ def _check_tool(tool: Object, name: str) -> str:
         raise Refused("object schema missing properties")
     if name in _PLAIN_ROOT and schema.keys() & _COMBINED:
         raise Refused("schema must not have 'oneOf'/'anyOf'/'allOf'/'enum'/'not' at the top level")
+    if name.startswith("gpt-") and any(map(_lacks_items, schema["properties"].values())):
+        raise Refused("array schema missing items")
     named: str = function["name"]
     return named
+
+
+def _lacks_items(schema: Any) -> bool:
+    return isinstance(schema, dict) and schema.get("type") == "array" and "items" not in schema
 
 
 def _check_choice(choice: Any, names: list[str]) -> None:

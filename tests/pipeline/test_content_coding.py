@@ -16,6 +16,17 @@ CODERS: dict[str, Callable[[bytes], bytes]] = {
     "x-gzip": gzip.compress,
     "deflate": zlib.compress,
 }
+#: bodies of more than one member, and without the wrapping
+OTHER_FORMS: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
+    "members": (
+        "gzip",
+        lambda content: b"".join(
+            gzip.compress(content[at : at + MIB]) for at in range(0, len(content), MIB)
+        ),
+    ),
+    "empty member": ("gzip", lambda content: gzip.compress(content) + gzip.compress(b"")),
+    "bare": ("deflate", lambda content: zlib.compress(content, wbits=-zlib.MAX_WBITS)),
+}
 
 every_coding = pytest.mark.parametrize(("coding", "coder"), CODERS.items())
 
@@ -30,6 +41,25 @@ def test_the_content_comes_back(
     coding: str, coder: Callable[[bytes], bytes], content: bytes
 ) -> None:
     assert b"".join(decompress(coder(content), coding)) == content
+
+
+@pytest.mark.parametrize(("coding", "coder"), OTHER_FORMS.values(), ids=OTHER_FORMS)
+@pytest.mark.parametrize(
+    "content",
+    [b"{}", b'{"model": "a"}' * MIB, os.urandom(3 * MIB)],
+    ids=["short", "even", "random"],
+)
+def test_the_content_of_another_form_comes_back(
+    coding: str, coder: Callable[[bytes], bytes], content: bytes
+) -> None:
+    assert b"".join(decompress(coder(content), coding)) == content
+
+
+def test_so_many_members_are_read_and_not_more() -> None:
+    member = gzip.compress(b"a")
+    assert b"".join(decompress(member * 256, "gzip")) == b"a" * 256
+    with pytest.raises(InvalidRequest, match="goes on"):
+        list(decompress(member * 257, "gzip"))
 
 
 def test_no_more_than_a_piece_is_made_before_it_is_asked_for() -> None:
@@ -49,12 +79,12 @@ def test_no_more_than_a_piece_is_made_before_it_is_asked_for() -> None:
     [
         (lambda body: b"", "ends before"),
         (lambda body: body[:-1], "ends before"),
-        (lambda body: b"{}" + body, "is not"),
+        (lambda body: b"{}" + body, "is not|ends before|goes on"),
         (lambda body: body[:-5] + b"\0\0\0\0\0", "is not"),
         (lambda body: body + b"{}", "goes on"),
-        (lambda body: body + body, "goes on"),
+        (lambda body: body + body[:-1], "ends before|goes on"),
     ],
-    ids=["nothing", "cut", "plain", "sum", "rest", "twice"],
+    ids=["nothing", "cut", "plain", "sum", "rest", "cut behind"],
 )
 def test_what_is_not_whole_is_refused(
     coding: str, coder: Callable[[bytes], bytes], spoil: Callable[[bytes], bytes], reason: str

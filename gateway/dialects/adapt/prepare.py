@@ -16,6 +16,7 @@ from gateway.core.request import (
     AssistantMessage,
     ImagePart,
     Message,
+    OutputFormat,
     Request,
     Tool,
     ToolChoice,
@@ -25,6 +26,7 @@ from gateway.core.request import (
 from gateway.dialects.adapt.history import answer_results, fill_reasoning, repair
 from gateway.dialects.adapt.tools import fit_choice
 from gateway.dialects.inline import newest_user_message
+from gateway.dialects.json import encode
 
 _ROLES: dict[type[Message], str] = {UserMessage: "user", AssistantMessage: "assistant"}
 #: for a dialect that has no other word for it
@@ -69,6 +71,13 @@ def fit_messages(request: Request, resolution: Resolution, degraded: list[str]) 
     if profile.answers_results:
         messages = answer_results(messages)
     return messages
+
+
+def written_format(output: OutputFormat) -> str:
+    """The instruction that stands in for an output format."""
+    if output.kind == "json_object" or output.schema is None:
+        return FREE_JSON
+    return f"{FREE_JSON} It has to fit this JSON schema: {encode(output.schema).decode()}"
 
 
 def _look_for_images(messages: tuple[Message, ...], degraded: list[str]) -> None:

@@ -7,6 +7,7 @@ from msgspec import Raw
 from gateway.core.errors import InvalidRequest
 from gateway.core.profile import Profile
 from gateway.core.request import Request, Tool, ToolChoice
+from gateway.dialects.adapt.array_items import complete_arrays
 from gateway.dialects.adapt.schema import normalise
 from gateway.dialects.adapt.schema_root import COMBINED, flatten
 
@@ -80,9 +81,13 @@ def are_fit(tools: tuple[Tool, ...], profile: Profile, *, need_properties: bool)
             return False
         if profile.plain_schema_root and not COMBINED.isdisjoint(given):
             return False
+        if fit_schema(given, profile) is not given:
+            return False
     return True
 
 
 def fit_schema(schema: Object, profile: Profile) -> Raw | Object:
     """A schema in the subset that the family takes."""
-    return normalise(schema) if profile.moonshot_schema else schema
+    if profile.moonshot_schema:
+        return normalise(schema)
+    return complete_arrays(schema) if profile.arrays_need_items else schema

@@ -34,9 +34,10 @@ from gateway.dialects.inline import (
     read_image_url,
     shown_kind,
 )
-from gateway.dialects.json import encode
+from gateway.dialects.json import convert, encode
+from gateway.dialects.odd_values import object_of, read_parts
 
-_TEXTS = frozenset({"text", "input_text", "output_text", "refusal"})
+_TEXTS = frozenset({"text", "input_text", "output_text", "refusal", "tool_result"})
 #: what a part that is left out is called, where every dialect has it
 _NAMES = {
     "image_url": "image",
@@ -119,7 +120,7 @@ def _assistant(
         calls.append(_call(legacy[-1], message.function_call, f"{path}.function_call"))
     return AssistantMessage(
         text=_text(message, content, "") or message.refusal or None,
-        reasoning=_reasoning(message),
+        reasoning=_reasoning(message, f"{path}.reasoning_content"),
         calls=tuple(calls),
         name=message.name,
         signed_blocks=_signatures(message, calls),
@@ -145,10 +146,18 @@ def _call(call_id: str, function: Function, path: str) -> ToolCall:
     return ToolCall(call_id, function.name, arguments or "")
 
 
-def _reasoning(message: ChatMessage) -> str | None:
+def _read_odd(value: Any, path: str) -> tuple[str, str]:
+    """Text and reasoning of a model's words in any shape that an answer had once."""
+    try:
+        return read_parts(value)
+    except (RecursionError, ValueError):
+        raise InvalidRequest("A message is nested too deeply.", param=path) from None
+
+
+def _reasoning(message: ChatMessage, path: str) -> str | None:
     """The chain of thought of an earlier turn, in the first spelling that holds text."""
     if message.reasoning_content:
-        return message.reasoning_content
+        return "".join(_read_odd(message.reasoning_content, path))
     if message.reasoning and isinstance(message.reasoning, str):
         return message.reasoning
     details: Any = message.reasoning_details
@@ -162,6 +171,8 @@ def _text(message: ChatMessage, place: _Place, separator: str) -> str:
     """Content that may only be text."""
     if isinstance(message.content, str):
         return message.content
+    if isinstance(message.content, dict):
+        return _read_odd(message.content, place.path)[0]
     texts = []
     for position, part in enumerate(message.content or ()):
         inner = place.inside(position)
@@ -180,6 +191,8 @@ def _text(message: ChatMessage, place: _Place, separator: str) -> str:
 def _parts(message: ChatMessage, place: _Place) -> tuple[InternalPart, ...]:
     if isinstance(message.content, str):
         return (TextPart(message.content),)
+    if isinstance(message.content, dict):
+        return _part(convert(message.content, ContentPart, place.path), place)
     return tuple(
         read
         for position, part in enumerate(message.content or ())
@@ -197,6 +210,8 @@ def _part(part: str | ContentPart, place: _Place) -> tuple[InternalPart, ...]:
             return (TextPart(_given(part.refusal, f"{place.path}.refusal")),)
         case "image_url" | "input_image":
             return (_image(part, place),)
+        case "tool_result":
+            return (TextPart(_result(part, place)),)
         case "file" | "input_file":
             file = part.file or File(part.file_data, part.filename)
             heading = TextPart(f"[file {file.filename or 'untitled'}]")
@@ -208,6 +223,16 @@ def _part(part: str | ContentPart, place: _Place) -> tuple[InternalPart, ...]:
         )
     _leave_out(part, place.degraded)
     return (TextPart(f"[{shown_kind(part.type)} omitted: not supported]"),)
+
+
+def _result(part: ContentPart, place: _Place) -> str:
+    """The text of a result in the form of Messages, which has it among the user's parts."""
+    content = part.content if isinstance(part.content, list) else [part.content]
+    given = [one if isinstance(one, str) else object_of(one).get("text") for one in content]
+    texts = [text for text in given if isinstance(text, str)]
+    if len(texts) < len(given):
+        _leave_out(part, place.degraded)
+    return "\n".join(texts)
 
 
 def _leave_out(part: ContentPart, degraded: list[str]) -> None:

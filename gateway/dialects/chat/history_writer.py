@@ -35,7 +35,7 @@ def _write(message: Message, resolution: Resolution) -> Object:
             return {"role": "system", "content": message.text}
         case UserMessage():
             written: Object = {"role": "user", "content": _write_parts(message.parts, profile)}
-            return _with_name(written, message.name)
+            return _with_name(written, message.name, profile)
         case ToolMessage():
             return {
                 "role": "tool",
@@ -56,11 +56,11 @@ def _write_assistant(message: AssistantMessage, resolution: Resolution) -> Objec
     if message.signed_blocks:
         takes_clients = not profile.signatures_refused
         write_signatures(written, message, model.upstream, takes_clients=takes_clients)
-    return _with_name(written, message.name)
+    return _with_name(written, message.name, profile)
 
 
-def _with_name(written: Object, name: str | None) -> Object:
-    if name:
+def _with_name(written: Object, name: str | None, profile: Profile) -> Object:
+    if name and profile.message_names:
         written["name"] = name
     return written
 

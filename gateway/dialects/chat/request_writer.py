@@ -11,7 +11,12 @@ from gateway.core.catalog import Resolution
 from gateway.core.profile import Profile
 from gateway.core.request import OutputFormat, Request, SystemMessage, Tool, ToolChoice
 from gateway.dialects.adapt.parameters import write_parameters, write_template
-from gateway.dialects.adapt.prepare import continues_answer, fit_messages, no_prefill
+from gateway.dialects.adapt.prepare import (
+    continues_answer,
+    fit_messages,
+    no_prefill,
+    written_format,
+)
 from gateway.dialects.adapt.tools import fit_choice, fit_parameters, fit_schema
 from gateway.dialects.chat.history_writer import write_messages
 from gateway.dialects.endpoint import UpstreamRequest
@@ -27,23 +32,27 @@ def render_request(request: Request, resolution: Resolution) -> UpstreamRequest:
     tools, choice, instruction = request.tools, request.tool_choice, None
     if tools or choice is not None:
         tools, choice, instruction = fit_choice(request, profile, degraded)
+    output, asked = request.output, ""
+    if output is not None:
+        output, asked = _fit_format(output, profile, bool(tools), degraded)
     body: Object = {
         "model": resolution.model.upstream_model,
-        "messages": _write_messages(request, resolution, instruction, degraded),
+        "messages": _write_messages(request, resolution, instruction or "", asked, degraded),
     }
     if tools:
         body["tools"] = [_write_tool(tool, profile) for tool in tools]
     if choice is not None:
         body["tool_choice"] = _write_choice(choice)
-    if request.output is not None:
-        body["response_format"] = _write_format(request.output, profile)
+    if output is not None:
+        body["response_format"] = _write_format(output, profile)
     write_parameters(body, request, resolution, degraded)
     _switch_reasoning(body, request, resolution)
     if request.prefill and continues_answer(request):
         _continue_answer(body, profile)
     if request.stream:
         body["stream"] = True
-        body["stream_options"] = {"include_usage": True}
+        if not profile.stream_usage_implied:
+            body["stream_options"] = {"include_usage": True}
     return UpstreamRequest(
         body=encode(body),
         stream=request.stream,
@@ -53,22 +62,41 @@ def render_request(request: Request, resolution: Resolution) -> UpstreamRequest:
 
 
 def _write_messages(
-    request: Request, resolution: Resolution, instruction: str | None, degraded: list[str]
+    request: Request, resolution: Resolution, instruction: str, asked: str, degraded: list[str]
 ) -> Sequence[Any]:
     """The messages as the client wrote them, where nothing is to be added to them."""
     written, profile = request.written, resolution.model.profile
-    if written is not None and instruction is None:
+    if written is not None and not (instruction or asked):
         length_max = profile.call_id_length_max
         if profile.call_id_length is not None or (
             resolution.reasoning and profile.reasoning_in_history
         ):
             length_max = 0
-        if length_max is None or written.call_id_length <= length_max:
+        if (length_max is None or written.call_id_length <= length_max) and (
+            profile.message_names or not _are_named(written.messages)
+        ):
             return written.messages
     messages = fit_messages(request, resolution, degraded)
-    if instruction is not None and not request.prefill:
-        messages.append(SystemMessage(instruction))
+    if not request.prefill:
+        messages += [SystemMessage(text) for text in (instruction, asked) if text]
     return write_messages(messages, resolution)
+
+
+def _are_named(messages: Sequence[Any]) -> bool:
+    return any(getattr(message, "name", None) for message in messages)
+
+
+def _fit_format(
+    output: OutputFormat, profile: Profile, beside_tools: bool, degraded: list[str]
+) -> tuple[OutputFormat | None, str]:
+    """The format that the upstream takes, and the instruction for the rest of it."""
+    if beside_tools and profile.tools_exclude_format:
+        degraded.append("response_format")
+        return None, written_format(output)
+    if profile.schema_as_instruction and output.schema is not None:
+        degraded.append("response_format")
+        return OutputFormat("json_object"), written_format(output)
+    return output, ""
 
 
 def _write_tool(tool: Tool, profile: Profile) -> Object:

@@ -54,10 +54,10 @@ def write_as_chat(body: bytes) -> tuple[bytes, list[str]]:
 def _messages(given: Object, left_out: list[str]) -> list[Object]:
     instructions = given.get("instructions")
     messages = [{"role": "system", "content": instructions}] if instructions else []
-    items = convert(given["input"], str | list[Object], "input")  # type: ignore[arg-type]  # a union is a type to msgspec
-    if isinstance(items, str):
-        return [*messages, {"role": "user", "content": items}]
-    for item in items:
+    items = convert(given["input"], str | Object | list[str | Object], "input")  # type: ignore[arg-type]  # a union is a type to msgspec
+    for item in items if isinstance(items, list) else [items]:
+        if isinstance(item, str):
+            item = {"role": "user", "content": item}
         match item.get("type", "message"):
             case "message":
                 messages.append({"role": item.get("role"), "content": item.get("content")})

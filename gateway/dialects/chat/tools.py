@@ -1,17 +1,25 @@
-"""Tools and the choice among them: in the current form, in the flat one of the Responses API that
-Cursor sends, and in the one of 2023 (`functions`)."""
+"""Tools and the choice among them: in the current form, in the flat ones of the Responses and the
+Messages API that Cursor sends, and in the one of 2023 (`functions`)."""
 
 from typing import Any, Literal
 
 from gateway.core.errors import InvalidRequest, UnsupportedParameter
 from gateway.core.request import Tool, ToolChoice
-from gateway.dialects.chat.types import AllowedTools, ChatBody, Choice, FunctionTool, Named
+from gateway.dialects.chat.types import (
+    AllowedTools,
+    ChatBody,
+    ChatTool,
+    Choice,
+    FunctionTool,
+    Named,
+)
 from gateway.dialects.inline import shown_kind
 
 _MODES: dict[str, Literal["auto", "none", "required"]] = {
     "auto": "auto",
     "none": "none",
     "required": "required",
+    "any": "required",
 }
 
 
@@ -23,12 +31,12 @@ def read_tools(body: ChatBody[Any], degraded: list[str]) -> tuple[Tool, ...]:
     tools = []
     unserved: list[tuple[int, str]] = []
     for index, tool in enumerate(body.tools or ()):
-        if tool.type != "function":
+        if tool.type != "function" and tool.input_schema is None:
             unserved.append((index, tool.type))
             continue
         function = tool.function
         if function is None and tool.name is not None:
-            function = FunctionTool(tool.name, tool.description, tool.parameters, tool.strict)
+            function = _flat(tool, tool.name)
         if function is None:
             path = f"tools.{index}.function"
             raise InvalidRequest(f"Missing required parameter: '{path}'.", param=path)
@@ -42,6 +50,11 @@ def read_tools(body: ChatBody[Any], degraded: list[str]) -> tuple[Tool, ...]:
             )
         degraded.append(f"tools.{shown_kind(kind)}")
     return tuple(tools)
+
+
+def _flat(tool: ChatTool, name: str) -> FunctionTool:
+    given = tool.input_schema if tool.parameters is None else tool.parameters
+    return FunctionTool(name, tool.description, given, tool.strict)
 
 
 def _tool(function: FunctionTool) -> Tool:
@@ -59,6 +72,8 @@ def read_choice(
         return _mode(wanted, "tool_choice"), tools
     if wanted.type == "allowed_tools":
         return _read_allowed(wanted.allowed_tools or AllowedTools(wanted.mode, wanted.tools), tools)
+    if wanted.type in _MODES:
+        return _mode(wanted.type, "tool_choice"), tools
     return _read_named(wanted), tools
 
 
@@ -81,7 +96,7 @@ def _mode(wanted: str, param: str) -> ToolChoice:
 
 
 def _read_named(wanted: Choice) -> ToolChoice:
-    if wanted.type != "function":
+    if wanted.type not in ("function", "tool"):
         raise UnsupportedParameter(
             f"A tool choice of type '{wanted.type[:64]}' is not supported; use 'function'.",
             param="tool_choice.type",

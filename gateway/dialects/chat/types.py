@@ -36,7 +36,7 @@ class File(Struct, frozen=True):
 class ContentPart(Struct, frozen=True):
     """One part of a message's content; `type` names the member that counts.
 
-    The last three are those of the Responses API's parts.
+    `detail` and what follows are of the Responses API's parts, `content` of a Messages result.
     """
 
     type: str = "text"
@@ -47,6 +47,7 @@ class ContentPart(Struct, frozen=True):
     detail: str | None = None
     file_data: str | None = None
     filename: str | None = None
+    content: Any = None
 
 
 class Function(Struct, frozen=True):
@@ -69,14 +70,16 @@ class ChatMessage(Struct, frozen=True):
     """A message of any role. The reasoning of earlier turns comes under three names."""
 
     role: str
-    content: str | Annotated[list[str | ContentPart], Meta(max_length=PARTS_MAX)] | None = None
+    content: (
+        str | Annotated[list[str | ContentPart], Meta(max_length=PARTS_MAX)] | dict[str, Any] | None
+    ) = None
     name: str | None = None
     refusal: str | None = None
     tool_calls: Annotated[list[CallParam], Meta(max_length=PARTS_MAX)] | None = None
     function_call: Function | None = None
     tool_call_id: str | None = None
     partial: bool | None = None
-    reasoning_content: str | None = None
+    reasoning_content: Any = None
     reasoning: Any = None
     reasoning_details: Any = None
     extra_content: Any = None
@@ -92,7 +95,8 @@ class FunctionTool(Struct, frozen=True):
 
 
 class ChatTool(Struct, frozen=True):
-    """A tool on offer; only functions can be served. Flat, it has a function's own members."""
+    """A tool on offer; only functions can be served. Flat, it has a function's own members, the
+    last of them as Messages names it."""
 
     type: str = "function"
     function: FunctionTool | None = None
@@ -100,6 +104,7 @@ class ChatTool(Struct, frozen=True):
     description: str | None = None
     parameters: dict[str, Any] | None = None
     strict: bool | None = None
+    input_schema: dict[str, Any] | None = None
 
 
 class Named(Struct, frozen=True):

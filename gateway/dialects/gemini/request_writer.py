@@ -29,7 +29,13 @@ from gateway.core.request import (
 )
 from gateway.dialects.adapt.calls import read_arguments
 from gateway.dialects.adapt.parameters import write_parameters
-from gateway.dialects.adapt.prepare import FREE_JSON, Prepared, no_content, no_prefill, prepare
+from gateway.dialects.adapt.prepare import (
+    Prepared,
+    no_content,
+    no_prefill,
+    prepare,
+    written_format,
+)
 from gateway.dialects.adapt.schema_root import COMBINED, flatten
 from gateway.dialects.adapt.tools import fit_parameters, fit_schema
 from gateway.dialects.endpoint import UpstreamRequest
@@ -122,17 +128,13 @@ def _thinking(resolution: Resolution) -> Object:
 def _write_format(
     config: Object, output: OutputFormat, profile: Profile, prepared: Prepared
 ) -> None:
-    schema = None if output.kind == "json_object" else output.schema
     if prepared.tools and profile.tools_exclude_format:
-        instruction = FREE_JSON
-        if schema is not None:
-            instruction += f" It has to fit this JSON schema: {encode(schema).decode()}"
-        prepared.instructions.append(instruction)
+        prepared.instructions.append(written_format(output))
         prepared.degraded.append("response_format")
         return
     config["responseMimeType"] = "application/json"
-    if schema is not None:
-        config["responseJsonSchema"] = fit_schema(schema, profile)
+    if output.kind != "json_object" and output.schema is not None:
+        config["responseJsonSchema"] = fit_schema(output.schema, profile)
 
 
 def _write_tool(tool: Tool, profile: Profile) -> Object:

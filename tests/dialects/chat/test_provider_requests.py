@@ -1,12 +1,23 @@
 """Bodies for providers with a strict schema: no member that its reference does not have."""
 
+import json
 from typing import Any
 
 import pytest
 from msgspec import Raw
 
-from gateway.core.request import OutputFormat, ReasoningChoice, Sampling, ToolChoice
+from gateway.core.request import (
+    AssistantMessage,
+    OutputFormat,
+    ReasoningChoice,
+    Sampling,
+    TextPart,
+    Tool,
+    ToolChoice,
+    UserMessage,
+)
 from gateway.core.upstream_profiles import UPSTREAM_PROFILES
+from gateway.dialects.chat.request_reader import parse_body
 from tests.dialects.support import HELLO, LOOK, prepare, render, request
 
 _ALL = {"model", "messages", "stream", "stream_options", "tools", "tool_choice", "response_format",
@@ -20,7 +31,8 @@ REFERENCES = {
     "fireworks": _ALL | _PENALTIES | _LOGPROBS | {"max_tokens", "stop", "seed", "top_k", "n",
                                                   "logit_bias", "parallel_tool_calls",
                                                   "reasoning_effort"},
-    "mistral": _ALL | _PENALTIES | {"max_tokens", "stop", "n", "parallel_tool_calls"},
+    "mistral": _ALL - {"stream_options"} | _PENALTIES | {"max_tokens", "stop", "n",
+                                                         "parallel_tool_calls"},
     "together": _ALL | _PENALTIES | {"max_tokens", "stop", "seed", "top_k", "n", "logit_bias",
                                      "parallel_tool_calls", "reasoning_effort"},
     "deepseek": _ALL | _PENALTIES | _LOGPROBS | {"max_tokens", "stop", "thinking"},
@@ -86,8 +98,64 @@ def test_an_engine_hears_of_reasoning_only_where_somebody_asks(engine: str) -> N
     assert on["chat_template_kwargs"] == {"thinking": True, "enable_thinking": True}
 
 
-def test_mistral_continues_an_answer_by_its_own_member() -> None:
-    from gateway.core.request import AssistantMessage
+@pytest.mark.parametrize("provider", REFERENCES)
+def test_mistral_gets_no_names_of_speakers(provider: str) -> None:
+    named = (UserMessage((TextPart("hi"),), "ann"), AssistantMessage("Hm", name="bob"), HELLO)
+    body = render(request(*named), provider)
+    names = [message.get("name") for message in body["messages"]]
+    assert names == ([None] * 3 if provider == "mistral" else ["ann", "bob", None])
 
+
+def test_a_named_message_goes_the_long_way_to_mistral_and_others_the_short_one() -> None:
+    def sent(**member: str) -> Any:
+        message = {"role": "user", "content": "hi", **member}
+        body = {"model": "public", "messages": [message], "stream": True}
+        parsed = parse_body(json.dumps(body).encode()).request
+        assert parsed.written is not None
+        return render(parsed, "mistral")["messages"]
+
+    assert sent(name="ann") == sent() == [{"role": "user", "content": "hi"}]
+
+
+SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}}
+FORMATS = [
+    (OutputFormat("json_schema", schema=SCHEMA), '"properties":{"a"'),
+    (OutputFormat("json_object"), "one JSON object"),
+]
+
+
+@pytest.mark.parametrize("provider", REFERENCES)
+@pytest.mark.parametrize(("output", "words"), FORMATS, ids=["schema", "object"])
+@pytest.mark.parametrize("tools", [(), (LOOK,)], ids=["alone", "beside tools"])
+def test_an_output_format_that_is_refused_becomes_an_instruction(
+    provider: str, output: OutputFormat, words: str, tools: tuple[Tool, ...]
+) -> None:
+    wanted = request(output=output, tools=tools)
+    body, outgoing = render(wanted, provider), prepare(wanted, provider)
+    given = body.get("response_format")
+    taken = output.kind
+    if provider in ("groq", "cerebras") and tools:
+        assert given is None
+    else:
+        taken = "json_object" if provider == "deepseek" else output.kind
+        assert given["type"] == taken
+    is_less = given is None or taken != output.kind
+    last = body["messages"][-1]
+    assert (last["role"] == "system" and words in last["content"]) == is_less
+    assert ("response_format" in outgoing.degraded) == is_less
+
+
+def test_a_format_and_a_tool_become_two_instructions() -> None:
+    settings = {"tools": (LOOK,), "tool_choice": ToolChoice("required"), "output": FORMATS[0][0]}
+    body = render(request(**settings), "groq")
+    assert body["tool_choice"] == "required"
+    assert [message["role"] for message in body["messages"]] == ["user", "system"]
+
+
+def test_deepseek_does_not_think_where_a_tool_is_forced() -> None:
+    assert UPSTREAM_PROFILES["deepseek"].forced_tool_stops_reasoning
+
+
+def test_mistral_continues_an_answer_by_its_own_member() -> None:
     body = render(request(HELLO, AssistantMessage("Well"), prefill=True), "mistral")
     assert body["messages"][-1] == {"role": "assistant", "content": "Well", "prefix": True}

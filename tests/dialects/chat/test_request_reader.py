@@ -25,7 +25,8 @@ from gateway.dialects.inline import NOT_FETCHED
 from tests.dialects.chat.support import DIALECT, FUNCTION, HELLO, PUBLIC, TOOL, parse, parse_call
 
 PIXEL = "data:image/png;base64,iVBORw0KGgo="
-LOOK = Tool("look", None, {"type": "object", "properties": {}})
+SCHEMA = {"type": "object", "properties": {}}
+LOOK = Tool("look", None, SCHEMA)
 
 
 def refuse(body: dict[str, Any]) -> InvalidRequest:
@@ -108,6 +109,83 @@ def test_functions_of_2023_become_tools_and_calls() -> None:
 )
 def test_the_choice_among_tools_is_read(choice: Any, expected: ToolChoice | None) -> None:
     assert parse(tools=[TOOL], tool_choice=choice).tool_choice == expected
+
+
+@pytest.mark.parametrize("kind", [{}, {"type": "function"}, {"type": "custom"}])
+def test_a_tool_in_the_form_of_messages_keeps_its_schema(kind: dict[str, Any]) -> None:
+    given = {"name": "look", "description": "Looks.", "input_schema": SCHEMA, **kind}
+    request = parse(tools=[given])
+    assert request.tools == (Tool("look", "Looks.", SCHEMA),)
+    assert request.degraded == []
+
+
+@pytest.mark.parametrize(
+    ("choice", "expected"),
+    [
+        ("any", ToolChoice("required")),
+        ({"type": "auto"}, ToolChoice("auto")),
+        ({"type": "any"}, ToolChoice("required")),
+        ({"type": "required"}, ToolChoice("required")),
+        ({"type": "none"}, ToolChoice("none")),
+        ({"type": "tool", "name": "look"}, ToolChoice("named", name="look")),
+    ],
+)
+def test_a_choice_in_the_form_of_messages_is_read(choice: Any, expected: ToolChoice) -> None:
+    assert parse(tools=[TOOL], tool_choice=choice).tool_choice == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "text", "degraded"),
+    [
+        ("seen", "seen", []),
+        ([{"type": "text", "text": "a"}, "b"], "a\nb", []),
+        ([{"type": "text", "text": "a"}, {"type": "image"}], "a", ["input.tool_result"]),
+        (None, "", ["input.tool_result"]),
+    ],
+)
+def test_a_result_among_the_users_parts_is_its_text(
+    content: Any, text: str, degraded: list[str]
+) -> None:
+    part = {"type": "tool_result", "tool_use_id": "a", "content": content}
+    request = parse(messages=[{"role": "user", "content": [part]}])
+    assert request.read() == (UserMessage((TextPart(text),)),)
+    assert request.degraded == degraded
+
+
+@pytest.mark.parametrize(
+    ("member", "expected"),
+    [
+        ({"content": {"q": 1}}, AssistantMessage('{"q":1}')),
+        ({"content": {"type": "text", "text": "Hi"}}, AssistantMessage("Hi")),
+        (
+            {"content": "Hi", "reasoning_content": [{"type": "thinking", "thinking": "Hm"}]},
+            AssistantMessage("Hi", "Hm"),
+        ),
+        ({"content": "Hi", "reasoning_content": ["a", "b"]}, AssistantMessage("Hi", "ab")),
+        ({"content": "Hi", "reasoning_content": {"text": "Hm"}}, AssistantMessage("Hi", "Hm")),
+    ],
+)
+def test_words_of_a_model_in_an_odd_shape_come_back(
+    member: dict[str, Any], expected: AssistantMessage
+) -> None:
+    request = parse(messages=[HELLO, {"role": "assistant", **member}, HELLO])
+    assert request.read()[1] == expected
+
+
+def test_a_single_part_of_a_user_needs_no_list() -> None:
+    request = parse(messages=[{"role": "user", "content": {"type": "text", "text": "Hi"}}])
+    assert request.read() == (UserMessage((TextPart("Hi"),)),)
+    bad = {"role": "user", "content": {"type": "text", "text": 5}}
+    assert refuse({"model": "m", "messages": [bad]}).param == "messages.0.content.text"
+
+
+def test_words_that_nest_without_end_are_refused() -> None:
+    deep: Any = "x"
+    for _ in range(700):
+        deep = [deep]
+    for member in ("content", "reasoning_content"):
+        odd = {"role": "assistant", member: {"text": deep}}
+        refuse({"model": "m", "messages": [HELLO, odd]})
 
 
 def test_allowed_tools_filter_the_list() -> None:

@@ -86,6 +86,11 @@ def test_an_input_of_text_is_a_message() -> None:
     assert parse_input("Go").messages == (UserMessage((TextPart("Go"),)),)
 
 
+@pytest.mark.parametrize("given", [["Go"], HELLO | {"content": "Go"}, [HELLO | {"content": "Go"}]])
+def test_an_input_that_is_no_list_of_items_is_read(given: Any) -> None:
+    assert parse_input(given).messages == (UserMessage((TextPart("Go"),)),)
+
+
 def test_parts_are_read_in_their_own_spelling() -> None:
     content = [
         {"type": "input_image", "image_url": PIXEL, "detail": "low"},
