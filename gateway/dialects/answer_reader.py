@@ -30,7 +30,7 @@ from gateway.core.events import (
 from gateway.dialects.finish_reasons import FAILED, FINISH_REASONS
 from gateway.dialects.odd_values import Object, arguments_of, read_parts, text_of
 from gateway.dialects.think_tags import ThinkSplitter
-from gateway.dialects.upstream_errors import broken_by, find_error
+from gateway.dialects.upstream_errors import broken_by, find_error, read_stray
 
 #: of an answer that is read into events, for their texts are kept to its end
 STREAM_BYTES_MAX = 256 * 1024 * 1024
@@ -82,7 +82,9 @@ class AnswerReader:
                 event = self._checked(event)
             events = self._read(event)
         except _ILL_FORMED:
-            raise UpstreamBroken("The upstream sent something that is not an event.") from None
+            stray = read_stray(data, self._credential, self.has_begun)
+            broken = UpstreamBroken("The upstream sent something that is not an event.")
+            raise stray or broken from None
         self.has_begun = self.has_begun or bool(events)
         return events
 

@@ -36,11 +36,19 @@ _FORMS = tuple(
         rf"too long: {_GIVEN}(?: tokens)? > {_LIMIT}",
         rf"too long: {_GIVEN}, model maximum context length: {_LIMIT}",
         rf"context length is {_LIMIT} tokens{_WORDS}{_GIVEN}",
+        rf"passed {_GIVEN} input tokens(?: and requested {_CAP} output tokens)?{_WORDS}context"
+        rf" length is only {_LIMIT}",
         rf"request \({_GIVEN} tokens\) exceeds the available context size \({_LIMIT}",
         rf"n_keep: {_GIVEN} ?>= ?n_ctx: {_LIMIT}",
         rf"token count \(?{_GIVEN}\)? exceeds the maximum number of tokens allowed \(?{_LIMIT}",
         rf"prompt length is {_LIMIT} but the request contains {_GIVEN}",
         rf"token count of {_GIVEN} exceeds the limit of {_LIMIT}",
+        rf"token count is {_GIVEN} but (?:the )?model only supports up to {_LIMIT}",
+        rf"prompt length {_GIVEN} exceeds the max_model_len {_LIMIT}",
+        rf"tokens \({_GIVEN}\) exceed(?:ed|s)? (?:this model |the )?context window (?:limit|of)"
+        rf" \(?{_LIMIT}",
+        rf"prompt length \({_GIVEN}(?:\.0)?\), query length \(\d+\) should not exceed"
+        rf" max_num_tokens \({_LIMIT}",
         rf"token limit: {_LIMIT} \(requested: {_GIVEN}",
         rf"contains {_GIVEN} tokens(?: and \d+ draft tokens)?, too large for model with {_LIMIT}",
         rf"\(length {_GIVEN}\) is longer than the maximum model length of {_LIMIT}",
@@ -61,6 +69,8 @@ _FORMS = tuple(
         rf"input length should be \[1, {_LIMIT}\]",
         rf"reached context length of {_LIMIT}",
         rf"maximum context length (?:is|of) {_LIMIT}",
+        rf"should not exceed max_num_tokens \({_LIMIT}",
+        rf"too large for \S+ model\. Max size: {_LIMIT} tokens",
     )
 )
 #: sentences and codes without a count
@@ -70,7 +80,9 @@ _WORDS_ALONE = re.compile(
     r" context|exceed_context_size|exceeds the (?:available )?context|context window exceeds"
     r"|model_max_prompt_tokens_exceeded|ContextWindowExceeded|context_window_exceeded"
     r"|context (?:length|window) exceeded|reduce the length of the messages"
-    r"|input token count exceeds|prompt 超长",
+    r"|input token count exceeds|prompt 超长|prompt exceeds max length|exceeded max context length"
+    r"|context size has been exceeded|number of input tokens exceeds|exceed max message tokens"
+    r"|tokens_limit_reached",
     re.IGNORECASE,
 )
 

@@ -4,8 +4,12 @@
 {"type": "error", "error": {…}}       Anthropic
 {"error": "…"}, {"code": "…", "error": "…"}, {"error": "…", "error_type": "…"}
                                       Ollama, LM Studio; xAI; TGI
+{"error": "invalid_request", "error_description": "…"}, {"error": "Bad Request", "message": "…"}
+                                      OAuth; Spring and Nest
 {"message": "…"}, {"detail": "…"}, {"detail": [{loc, msg}]}, {"title", "detail"}
                                       Bedrock, vLLM, Mistral; FastAPI; RFC 9457
+{"error_code", "error_msg"}, {"base_resp": {status_code, status_msg}}, {"fault": {faultstring}}
+                                      Baidu; MiniMax; Apigee
 [{"error": {…}}], {"errors": [{…}]}, {"error": [{…}]}
                                       Google's OpenAI-compatible routes; GraphQL and JSON:API
 {"error": {"message": "{\"error\": …}"}}
@@ -19,11 +23,25 @@ from typing import Any
 
 import msgspec
 
+from gateway.dialects.odd_values import number_of
+
 #: complaints of one body that are named
 _COMPLAINTS_MAX = 5
-_KINDS = ("type", "code", "status", "error_type", "__type")
+_KINDS = ("type", "code", "status", "error_type", "__type", "error_code")
 #: members that hold a sentence
-_SENTENCES = ("message", "detail", "msg", "title", "description")
+_SENTENCES = (
+    "message", "detail", "msg", "error_description", "error_msg", "errorMessage", "Message",
+    "faultstring", "status_msg", "title", "description", "reason",
+)  # fmt: skip
+#: members that hold the error, where nothing beside them is a sentence
+_WRAPPERS = ("errors", "fault", "base_resp", "detail", "message")
+#: members that may hold the status
+_NUMBERS = (
+    "code", "http_code", "status", "status_code", "statusCode", "error_code", "http_status",
+    "error",
+)  # fmt: skip
+#: an error's name, and no sentence that may repeat the client's own words
+_NAME = re.compile(r"(?=.{1,40}$)[A-Za-z]+(?:[ _-][A-Za-z]+){0,3}")
 #: routers pass on the words of the provider behind them
 _WORDLESS = "Provider returned error"
 #: errors in errors that are opened
@@ -32,6 +50,9 @@ _DEPTH_MAX = 3
 _NO_TEXT = ("<", "{", "[")
 _EVENT = b"data:"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+#: what parts the words of a name
+_PARTS = re.compile(r"[\s-]+")
+_STATUS = re.compile(r"\d{3}(?!\d)")
 #: beginnings of words in a name in camel case
 _HUMPS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
@@ -41,6 +62,8 @@ class ErrorBody(msgspec.Struct, frozen=True):
 
     kind: str = ""
     message: str = ""
+    #: the status that the error itself has
+    status: int | None = None
     #: seconds to wait, as Google's RetryInfo has them
     retry_after_seconds: float | None = None
     #: the count of llama.cpp
@@ -79,18 +102,14 @@ def read_object(value: Any, depth: int = _DEPTH_MAX) -> ErrorBody:
     """The error of decoded JSON."""
     if isinstance(value, list):
         value = value[0] if value else None
+    if isinstance(value, str):
+        return ErrorBody(message=_plain_text(value.encode()))
     if not isinstance(value, dict):
         return ErrorBody()
-    error = value.get("error")
-    if error is None and not _message(value):
-        error = value.get("errors")
-    if isinstance(error, list):
-        error = error[0] if error else None
-    if isinstance(error, str):
-        error = {**{name: value.get(name) for name in _KINDS}, "message": error}
-    elif not isinstance(error, dict):
-        error = value
-    read = ErrorBody(_kind(error), _message(error), _retry_after(error), _counts(error))
+    error = _error_in(value, depth)
+    read = ErrorBody(
+        _kind(error), _message(error), _status(error), _retry_after(error), _counts(error)
+    )
     inner = _inner_error(error, read.message, depth - 1) if depth else ErrorBody()
     if not inner.message:
         return read
@@ -98,16 +117,56 @@ def read_object(value: Any, depth: int = _DEPTH_MAX) -> ErrorBody:
     return ErrorBody(
         kind,
         inner.message,
+        read.status or inner.status,
         read.retry_after_seconds or inner.retry_after_seconds,
         read.counts or inner.counts,
     )
 
 
+def _error_in(value: dict[str, Any], depth: int) -> dict[str, Any]:
+    """The object that has the error's names and its sentence, which may stand around it."""
+    sentence = _message(value)
+    error = value.get("error")
+    is_wrapped = error is None and not sentence
+    if is_wrapped:
+        error = next((value[name] for name in _WRAPPERS if value.get(name)), None)
+    if isinstance(error, list):
+        error = error[0] if error else None
+    if isinstance(error, str):
+        return _named(value, sentence, error)
+    if not isinstance(error, dict) or error.get("status_code") == 0:  # MiniMax's for a success
+        return value
+    if not _message(error):
+        inner = {"message": sentence} if sentence or not depth else _error_in(error, depth - 1)
+        error = {**error, **inner}
+    return {**value, **error} if is_wrapped else error
+
+
+def _named(value: dict[str, Any], sentence: str, error: str) -> dict[str, Any]:
+    """`error` is the sentence, or only a name where another sentence stands beside it."""
+    named = {name: value.get(name) for name in (*_KINDS, *_NUMBERS)}
+    if sentence and _NAME.fullmatch(error):
+        return {**named, "type": f"{named['type'] or ''} {error}", "message": sentence}
+    return {**named, "message": error}
+
+
 def _kind(error: dict[str, Any]) -> str:
-    """`RateLimitError` is `rate_limit_error`."""
+    """`RateLimitError` and `rate-limit error` are `rate_limit_error`."""
     named = (error.get(name) for name in _KINDS)
-    kind = " ".join(str(one) for one in named if one and isinstance(one, str | int))
-    return _HUMPS.sub("_", kind).lower()
+    kinds = (str(one).strip() for one in named if one and isinstance(one, str | int))
+    return " ".join(_PARTS.sub("_", _HUMPS.sub("_", kind)).lower() for kind in kinds)
+
+
+def _status(error: dict[str, Any]) -> int | None:
+    """A number, or the one at the beginning of `429 Too Many Requests`."""
+    for name in _NUMBERS:
+        value = error.get(name)
+        if isinstance(value, str) and (leading := _STATUS.match(value)):
+            value = leading[0]
+        number = number_of(value)
+        if number is not None and 400 <= number < 600:
+            return number
+    return None
 
 
 def _message(error: dict[str, Any]) -> str:

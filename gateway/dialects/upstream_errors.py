@@ -30,7 +30,6 @@ from gateway.core.errors import (
     UpstreamUnreachable,
 )
 from gateway.dialects.context_overflow import read_overflow
-from gateway.dialects.odd_values import number_of
 from gateway.dialects.upstream_error_body import ErrorBody, read_body, read_object
 
 _MESSAGE_CHARACTERS_MAX = 1000
@@ -58,15 +57,13 @@ _MISCONFIGURED = (
 _TOO_LARGE = ("request_too_large", "payload_too_large")
 #: Zhipu's numbers, which stand for the whole code
 _FILTERED_CODES, _MISCONFIGURED_CODES = frozenset({"1301"}), frozenset({"1113", "1211"})
-#: Google's, which stands for the whole code too
-_OVERLOADED_CODES = frozenset({"unavailable"})
+#: Google's and Zhipu's, which stand for the whole code too
+_OVERLOADED_CODES = frozenset({"unavailable", "1302"})
 _TIMED_OUT = ("deadline_exceeded", "timeout_error")
 #: ends of the names of errors
 _ERRORS = ("error", "Error", "Exception")
 #: members of which a whole answer has one, in each dialect
 _ANSWERS = ("choices", "content", "output", "candidates")
-#: members that may hold the status
-_NUMBERS = ("code", "http_code", "status", "status_code", "statusCode")
 #: an error in an answer has no status: its names -> the one that it would have had
 _STATUSES = (
     ("invalid_request", 400), ("bad_request", 400), ("invalid_argument", 400),
@@ -131,7 +128,8 @@ def _classify(
         retry_after_seconds = min(body.retry_after_seconds, _RETRY_AFTER_SECONDS_MAX)
     if _holds(kind, _FILTERED, _FILTERED_CODES) or _FILTERED_WORDS.search(message):
         return ContentFiltered(message or "The upstream's content filter refused the request.")
-    if status in (400, 413, 422) and (overflow := _overflow(body, message)):
+    overflow = _overflow(body, message) if status in (400, 413, 422, 500) else None
+    if overflow and (status != 500 or overflow.details):  # a fault that counts tokens is none
         return overflow
     never_fits = status == 429 and _NEVER_FITS.search(message)
     if status == 413 or never_fits or _holds(kind, _TOO_LARGE):
@@ -229,12 +227,19 @@ def broken_by(error: object, credential: str | None, begun: bool) -> FaregateErr
 
     Before anything of the answer was seen it is what it would have been as a status.
     """
-    body = read_object({"error": error})
-    known = classify(_status_of(error, body), body, credential)
+    is_whole = isinstance(error, dict) and "error" in error
+    body = read_object(error if is_whole else {"error": error})
+    known = classify(_status_of(body), body, credential)
     if begun or type(known) is UpstreamError:
         message = _clean(body.message or body.kind, credential)
         return UpstreamBroken(f"The upstream broke off its answer: {message or 'no reason given'}")
     return known
+
+
+def read_stray(data: bytes, credential: str | None, begun: bool) -> FaregateError | None:
+    """The failure for an event that is the provider's plain words; None for what is in JSON."""
+    message = "" if data[:1] in (b"{", b"[") else read_body(data).message
+    return broken_by(message, credential, begun) if message else None
 
 
 def find_error(value: Any, members: tuple[str, ...]) -> Any:
@@ -243,13 +248,13 @@ def find_error(value: Any, members: tuple[str, ...]) -> Any:
         value = value[0]
     if not isinstance(value, dict):
         return None
-    if error := value.get("error"):
-        return error
+    if value.get("error"):
+        return value
     kind = value.get("type")
     is_named = isinstance(kind, str) and kind.endswith(_ERRORS) and "message" in value
     if is_named or value.get("object") == "error":
         return value
-    if any(name in value for name in members):
+    if any(value.get(name) is not None for name in members):
         return None
     is_error = value.get("error", False) not in (None, False) or read_object(value).message
     return value if is_error else None
@@ -266,12 +271,10 @@ def read_unstreamed(body: bytes, credential: str | None) -> FaregateError:
     return broken_by(error, credential, begun=False)
 
 
-def _status_of(error: object, body: ErrorBody) -> int:
+def _status_of(body: ErrorBody) -> int:
     """The status that an error stands for: its number, or what its names mean."""
-    numbers = [error.get(name) for name in _NUMBERS] if isinstance(error, dict) else [error]
-    for number in map(number_of, numbers):
-        if number is not None and 400 <= number < 600:
-            return number
+    if body.status is not None:
+        return body.status
     if read_overflow(body.message) is not None or read_overflow(body.kind) is not None:
         return 400
     return next((status for name, status in _STATUSES if name in body.kind), 500)

@@ -109,6 +109,7 @@ REFUSALS = [
     R("Bedrock", 424, {"message": "The request failed due to an error while processing the model.", "originalStatusCode": 500}, "failed"),
     R("Bedrock", 429, {"message": "Too many tokens, please wait before trying again."}, "overloaded"),
     R("Bedrock", 429, {"message": "Model is not ready for inference."}, "overloaded"),
+    R("Bedrock", 400, {"message": _BEDROCK + "Input Tokens Exceeded: Number of input tokens exceeds maximum length. Please update the input to try again."}, "overflow"),
     R("Bedrock", 503, {"message": "Bedrock is unable to process your request."}, "overloaded"),
     # Gemini API, "Troubleshooting"; its OpenAI-compatible routes wrap the error in a list
     R("Gemini", 400, _google(400, "INVALID_ARGUMENT", "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576)."), "overflow", (1200000, None, 1048576)),
@@ -135,6 +136,7 @@ REFUSALS = [
     R("Vertex", 429, _google(429, "RESOURCE_EXHAUSTED", "Resource exhausted. Please try again later."), "overloaded"),
     R("Vertex", 429, _google(429, "RESOURCE_EXHAUSTED", "Quota exceeded for aiplatform.googleapis.com/online_prediction_requests_per_base_model with base model: x."), "overloaded"),
     R("Vertex", 503, _google(503, "UNAVAILABLE", "The service is currently unavailable."), "overloaded"),
+    R("Vertex", 400, _google(400, "INVALID_ARGUMENT", "Unable to submit request because the input token count is 1,200,000 but model only supports up to 1,048,576. Reduce the input token count and try again."), "overflow", (1200000, None, 1048576)),
     # Mistral
     R("Mistral", 400, _flat("Prompt contains 40000 tokens and 0 draft tokens, too large for model with 32768 maximum context length", "invalid_request_prompt", "3051"), "overflow", (40000, None, 32768)),
     R("Mistral", 400, _flat("Expected last role User or Tool (or Assistant with prefix True) for serving but got assistant", "invalid_request_message_order", "3230"), "invalid", words="Expected last role"),
@@ -187,6 +189,7 @@ REFUSALS = [
     R("Moonshot", 429, _openai("Your account reached max request per minute", "rate_limit_reached_error"), "overloaded"),
     # Zhipu
     R("Zhipu", 400, {"error": {"code": "1261", "message": "Prompt 超长"}}, "overflow"),
+    R("Zhipu", 400, {"error": {"code": "1261", "message": "Prompt exceeds max length"}}, "overflow"),
     R("Zhipu", 400, {"error": {"code": "1301", "message": "系统检测到输入或生成内容可能包含不安全或敏感内容"}}, "filtered"),
     R("Zhipu", 400, {"error": {"code": "1211", "message": "模型不存在，请检查模型代码。"}}, "misconfigured"),
     R("Zhipu", 400, {"error": {"code": "1214", "message": "messages 参数非法。请检查文档。"}}, "invalid", words="messages"),
@@ -199,6 +202,7 @@ REFUSALS = [
     R("MiniMax", 401, _anthropic("authorized_error", "login fail: Please carry the API secret key (1004)"), "misconfigured"),
     R("MiniMax", 429, _anthropic("insufficient_balance_error", "insufficient balance (1008)"), "misconfigured"),
     R("MiniMax", 429, _anthropic("rate_limit_error", "usage limit exceeded, 5-hour usage limit reached (2056)"), "overloaded"),
+    R("MiniMax", 400, {"choices": None, "base_resp": {"status_code": 2013, "status_msg": "invalid params, messages must not be empty"}}, "invalid", words="must not be empty"),
     # DashScope
     R("DashScope", 400, _openai("<400> InternalError.Algo.InvalidParameter: Range of input length should be [1, 129024]", code="invalid_parameter_error"), "overflow", (None, None, 129024)),
     R("DashScope", 400, _openai("Range of max_tokens should be [1, 8192]", code="invalid_parameter_error"), "invalid", words="[1, 8192]"),
@@ -254,6 +258,10 @@ REFUSALS = [
     R("vLLM", 400, {"error": _flat("Input length (40000) exceeds model's maximum context length (32768).")}, "overflow", (40000, None, 32768)),
     R("vLLM", 400, {"error": _flat('"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set')}, "invalid", words="--enable-auto-tool-choice"),
     R("vLLM", 400, {"error": _flat("At most 0 image(s) may be provided in one prompt.")}, "invalid", words="0 image(s)"),
+    R("vLLM", 400, {"error": _flat("You passed 40961 input tokens and requested 0 output tokens. However, the model's context length is only 32768 tokens, resulting in a maximum input length of 32768 tokens. Please reduce the length of the input prompt.")}, "overflow", (40961, None, 32768)),
+    R("vLLM", 400, {"error": _flat("You passed 31745 input tokens and requested 1024 output tokens. However, the model's context length is only 32768 tokens, resulting in a maximum input length of 31744 tokens.")}, "overflow", (31745, 1024, 32768)),
+    R("vLLM", 400, {"message": "The engine prompt length 1234 exceeds the max_model_len 1024. Please reduce prompt.", "type": "invalid_request_error", "param": "input", "code": 400}, "overflow", (1234, None, 1024)),
+    R("vLLM", 400, {"error": _flat("max_tokens=9000 cannot be greater than max_model_len=max_total_tokens=8192. Please request fewer output tokens.")}, "invalid", words="max_tokens=9000"),
     R("vLLM", 401, {"error": "Unauthorized"}, "misconfigured"),
     R("vLLM", 404, _flat("The model `x` does not exist.", "NotFoundError", 404), "misconfigured"),
     R("vLLM", 500, {"error": _flat("EngineCore encountered an issue.", "InternalServerError", 500)}, "failed"),
@@ -262,6 +270,10 @@ REFUSALS = [
     R("SGLang", 400, _flat("Requested token count exceeds the model's maximum context length of 32768 tokens. You requested a total of 41768 tokens: 40000 tokens from the input messages and 1768 tokens for the completion."), "overflow", (40000, 1768, 32768)),
     R("SGLang", 400, _flat("Requested token count exceeds the model's maximum context length of 32768 tokens. You requested a total of 35000 tokens: 31000 tokens from the input messages and 4000 tokens for the completion."), "overflow", (31000, 4000, 32768)),
     R("SGLang", 503, _flat("The request queue is full.", "ServiceUnavailable", 503), "overloaded"),
+    # TensorRT-LLM
+    R("TensorRT-LLM", 400, _flat("The sum of prompt length (72417.0), query length (0) should not exceed max_num_tokens (69632)"), "overflow", (72417, None, 69632)),
+    # llama-cpp-python
+    R("llama-cpp-python", 500, {"error": {"message": "Requested tokens (9000) exceed context window of 8192", "type": "internal_server_error", "param": None, "code": None}}, "overflow", (9000, None, 8192)),
     # Text Generation Inference
     R("TGI", 422, {"error": "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096. Given: 4000 `inputs` tokens and 512 `max_new_tokens`", "error_type": "validation"}, "overflow", (4000, 512, 4096)),
     R("TGI", 422, {"error": "Input validation error: `inputs` must have less than 4095 tokens. Given: 5000", "error_type": "validation"}, "overflow", (5000, None, 4095)),
@@ -280,10 +292,12 @@ REFUSALS = [
     R("LM Studio", 400, {"error": "The number of tokens to keep from the initial prompt is greater than the context length (n_keep: 9000>= n_ctx: 8192). Try to load the model with a larger context length, or provide a shorter input."}, "overflow", (9000, None, 8192)),
     R("LM Studio", 400, {"error": "Trying to keep the first 9000 tokens when context the overflows. However, the model is loaded with context length of only 4096 tokens, which is not enough."}, "overflow", (9000, None, 4096)),
     R("LM Studio", 400, {"error": "Reached context length of 4096 tokens with model (arch: qwen2) that does not currently support mid-generation context overflow."}, "overflow", (None, None, 4096)),
+    R("LM Studio", 400, {"error": "Context size has been exceeded."}, "overflow"),
     R("LM Studio", 404, _openai('Failed to load model "x". Error: Model does not exist.', code="model_not_found"), "misconfigured"),
     # Ollama
     R("Ollama", 400, _openai("the input length exceeds the context length", "api_error"), "overflow"),
     R("Ollama", 400, _openai("registry.ollama.ai/library/x does not support tools", "api_error"), "invalid", words="does not support tools"),
+    R("Ollama", 400, {"error": "prompt too long; exceeded max context length by 4 tokens"}, "overflow"),
     R("Ollama", 401, {"error": "unauthorized"}, "misconfigured"),
     R("Ollama", 404, _openai("model 'x' not found, try pulling it first", "api_error"), "misconfigured"),
     R("Ollama", 500, _openai("model requires more system memory (8.0 GiB) than is available (4.0 GiB)", "api_error"), "failed"),
@@ -300,6 +314,12 @@ REFUSALS = [
     R("LiteLLM", 500, _openai("litellm.InternalServerError: OpenAIException - Connection error.", None, "500"), "failed"),
     # other gateways and hosts
     R("Copilot", 400, {"error": {"message": "prompt token count of 130000 exceeds the limit of 128000", "code": "model_max_prompt_tokens_exceeded"}}, "overflow", (130000, None, 128000)),
+    R("GitHub Models", 413, {"error": {"code": "tokens_limit_reached", "message": "Request body too large for gpt-4o model. Max size: 8000 tokens.", "details": "Request body too large for gpt-4o model. Max size: 8000 tokens."}}, "overflow", (None, None, 8000)),
+    R("Volcengine", 400, {"error": {"code": "InvalidParameter", "message": "Total tokens of image and text exceed max message tokens", "param": "", "type": "BadRequest"}}, "overflow"),
+    R("Baidu", 400, {"error_code": 336003, "error_msg": "the max length of current question is 2000"}, "invalid", words="current question"),
+    R("Apigee", 400, {"fault": {"faultstring": "Failed to read the body", "detail": {"errorcode": "steps.json.ReadFailed"}}}, "invalid", words="read the body"),
+    R("new-api", 500, _openai("prompt is too long: 9000 tokens > 8000 maximum", "new_api_error"), "overflow", (9000, None, 8000)),
+    R("new-api", 500, _openai("the prompt is too long for me", "new_api_error"), "failed"),
     R("new-api", 403, _openai("用户额度不足", "new_api_error", "insufficient_user_quota"), "misconfigured"),
     R("new-api", 429, _openai("当前分组上游负载已饱和，请稍后再试", "new_api_error"), "overloaded"),
     R("new-api", 503, _openai("当前分组 default 下对于模型 x 无可用渠道", "new_api_error", "model_not_found"), "misconfigured"),
@@ -310,6 +330,7 @@ REFUSALS = [
     R("Hugging Face", 503, {"error": "Model too busy, unable to get response in less than 60 second(s)"}, "overloaded"),
     R("FastAPI", 422, {"detail": [{"loc": ["body", "messages", 0], "msg": "field required", "type": "value_error.missing"}]}, "invalid", words="body.messages.0: field required"),
     R("FastAPI", 404, {"detail": "Not Found"}, "misconfigured"),
+    R("Cloudflare", 413, {"success": False, "errors": [{"code": 5021, "message": "AiError: The estimated number of input and maximum output tokens (9000) exceeded this model context window limit (8192)."}], "result": {}}, "overflow", (9000, None, 8192)),
     R("Cloudflare", 522, b"<html>Connection timed out</html>", "unreachable"),
     R("Cloudflare", 524, b"<html>A timeout occurred</html>", "timed out"),
     R("Envoy", 503, b"no healthy upstream", "overloaded"),

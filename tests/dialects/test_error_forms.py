@@ -42,6 +42,20 @@ FORMS: dict[str, Any] = {
     "detail": lambda error: {"detail": error["message"], "type": error.get("type")},
     "object in detail": lambda error: {"detail": error, "type": error.get("type")},
     "problem": lambda error: {"title": "Bad", "detail": error["message"], "type": error.get("type")},
+    "sentence around": lambda error: {"error": {**error, "message": ""}, "message": error["message"]},
+    "errors in error": lambda error: {"error": {"errors": [error]}},
+    "error in error": lambda error: {"error": {"error": error}},
+    "error in detail": lambda error: {"detail": {"error": error}},
+    "text in detail": lambda error: {"detail": {"error": error["message"]}, "type": error.get("type")},
+    "reason": lambda error: {"error": {"type": error.get("type"), "reason": error["message"]}},
+    "fault": lambda error: {"fault": {"faultstring": error["message"], "type": error.get("type")}},
+    "base_resp": lambda error: {"base_resp": {"status_code": 1, "status_msg": error["message"], "type": error.get("type")}},
+    "error_msg": lambda error: {"error_code": error.get("type"), "error_msg": error["message"]},
+    "errorMessage": lambda error: {"errorMessage": error["message"], "type": error.get("type")},
+    "Message": lambda error: {"Message": error["message"], "__type": error.get("type")},
+    "description": lambda error: {"error": error.get("type") or "invalid_request", "error_description": error["message"]},
+    "words in a list": lambda error: [error["message"]],
+    "words": lambda error: error["message"],
     "raw text": lambda error: {"error": {"message": "Provider returned error", "code": 400, "metadata": {"raw": text({"error": error})}}},
     "raw object": lambda error: {"error": {"message": "Provider returned error", "metadata": {"raw": {"error": error}}}},
     "raw in raw": lambda error: {"error": {"message": "Provider returned error", "metadata": {"raw": text({"error": {"message": text({"error": error})}})}}},
@@ -53,7 +67,9 @@ FORMS: dict[str, Any] = {
     "byte order mark": lambda error: b"\xef\xbb\xbf" + text({"error": error}).encode(),
 }  # fmt: skip
 #: those that have room for a type
-WITH_TYPES = [form for form in FORMS if not {"text", "detail", "problem"} & {*form.split()}]
+WITH_TYPES = [
+    form for form in FORMS if not {"text", "detail", "problem", "words"} & {*form.split()}
+]
 #: a status, an error and its meaning, in every form
 EACH: list[tuple[int, dict[str, Any], type[FaregateError]]] = [
     (400, {"message": "prompt is too long: 215,000 tokens > 200,000 maximum"}, ContextOverflow),
@@ -201,6 +217,13 @@ OTHERS: list[tuple[int, Any, type[FaregateError]]] = [
 @pytest.mark.parametrize(("status", "body", "expected"), OTHERS)
 def test_a_refusal_in_other_words(status: int, body: Any, expected: type[FaregateError]) -> None:
     assert type(read(status, body)) is expected
+
+
+@pytest.mark.parametrize("error", ["Bad Request", "invalid_request", "No"])
+def test_a_sentence_beside_a_name_is_the_reason(error: str) -> None:
+    found = read(400, {"timestamp": 1, "status": 400, "error": error, "message": "no field `x`"})
+    assert type(found) is InvalidRequest
+    assert found.message == "no field `x`"
 
 
 @pytest.mark.parametrize(

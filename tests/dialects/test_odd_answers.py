@@ -324,6 +324,13 @@ def test_any_value_in_a_stream(upstream: str, events: Any, expected: Any) -> Non
     check(streamed, upstream, events, expected)
 
 
+@pytest.mark.parametrize("upstream", READERS)
+@pytest.mark.parametrize("words", [b"Too many", b'"Too many"', b'[{"error": "Too many"}]'], ids=str)
+def test_words_where_an_event_should_be_reach_the_client(upstream: str, words: bytes) -> None:
+    with pytest.raises(UpstreamBroken, match="Too many"):
+        READERS[upstream]("name", None).read(words)
+
+
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
     lambda inner: (

@@ -124,6 +124,18 @@ def test_a_wait_in_the_body_is_as_good_as_a_header() -> None:
         ({"message": "prompt is too long: 3 tokens > 2 maximum"}, "overflow"),
         ({"message": "Overloaded", "type": "overloaded_error"}, "overloaded"),
         ({"message": "late", "status": "DEADLINE_EXCEEDED"}, "timed out"),
+        ({"message": "slow down", "code": "429 Too Many Requests"}, "overloaded"),
+        ({"message": "slow down", "type": "rate-limit"}, "overloaded"),
+        ({"message": "slow down", "type": "Rate Limit Exceeded"}, "overloaded"),
+        ({"message": "slow down", "code": "1302"}, "overloaded"),
+        ({"message": "slow down", "http_status": 429}, "overloaded"),
+        ({"message": "slow down", "error_code": "429"}, "overloaded"),
+        ({"message": "bad", "type": "Bad Request"}, "invalid"),
+        ({"success": False, "errors": [{"message": "slow down", "code": 429}]}, "overloaded"),
+        (
+            {"base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}},
+            "misconfigured",
+        ),
     ],
 )
 def test_an_error_in_a_good_answer_is_what_its_status_would_be(

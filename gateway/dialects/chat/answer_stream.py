@@ -18,7 +18,7 @@ from gateway.dialects.chat.chunk_scanner import ChunkScanner, has_content
 from gateway.dialects.chat.chunk_template import ChunkTemplate
 from gateway.dialects.endpoint import PassOn, UpstreamChunk
 from gateway.dialects.sse import DONE, EVENT_BYTES_MAX, SSEDecoder, is_whole
-from gateway.dialects.upstream_errors import broken_by
+from gateway.dialects.upstream_errors import broken_by, read_stray
 
 
 class ChatChunk(Struct):
@@ -124,8 +124,9 @@ class ChatStream(ChunkScanner):
                     break
                 if not data:
                     continue
-                self.failure = UpstreamBroken("The upstream sent something that is not a chunk.")
-                break
+                if stray := read_stray(data, self._credential, self._begun or bool(chunks)):
+                    self.failure = stray
+                    break
             if self._restore is not None:
                 data = self._restore(data)
             try:

@@ -177,12 +177,47 @@ def test_an_error_object_is_what_its_status_would_be_until_the_answer_began(
     assert message in begun.error.message
 
 
+@pytest.mark.parametrize(
+    ("event", "kind"),
+    [
+        ([{"error": {"message": "Too many", "code": 429}}], UpstreamOverloaded),
+        ([{"error": "Too many"}], UpstreamBroken),
+        ("Too many", UpstreamBroken),
+        ('"Too many"', UpstreamBroken),
+        ("Insufficient balance: Too many", UpstreamMisconfigured),
+        ({"choices": None, "error_code": 429, "error_msg": "Too many"}, UpstreamOverloaded),
+        (
+            {"choices": None, "base_resp": {"status_code": 1002, "status_msg": "Too many"}},
+            UpstreamBroken,
+        ),
+        ({"error": {"code": 429}, "message": "Too many"}, UpstreamOverloaded),
+        ({"error": "Too many", "code": 429}, UpstreamOverloaded),
+        ({"error": True, "message": "Too many"}, UpstreamBroken),
+        ({"success": False, "errors": [{"message": "Too many", "code": 429}]}, UpstreamOverloaded),
+    ],
+    ids=str,
+)
+def test_an_error_in_another_form_keeps_its_words(event: Any, kind: type[FaregateError]) -> None:
+    assert type(Read(stream(event)).error) is kind
+    begun = Read(stream(*TEXTS, event, "[DONE]"))
+    assert type(begun.error) is UpstreamBroken
+    assert len(begun.chunks) == len(TEXTS)
+    assert "Too many" in begun.error.message
+
+
+def test_a_chunk_that_states_success_and_has_no_choices_is_no_error() -> None:
+    good = {"choices": None, "base_resp": {"status_code": 0, "status_msg": "success"}}
+    assert Read(stream(*TEXTS, good, chunk({}, "stop"), good, "[DONE]")).complete
+
+
 def test_our_credential_never_shows_in_what_the_upstream_reports() -> None:
     said = {"error": {"message": "key opaque-credential of org-abcdef123 <ak-xyz9876>"}}
     read = Read(stream(*TEXTS, said), credential="opaque-credential")
     assert "opaque" not in read.error.message
     assert "abcdef" not in read.error.message
     assert "xyz9876" not in read.error.message
+    words = Read(stream(*TEXTS, "the key opaque-credential"), credential="opaque-credential")
+    assert words.error.message.endswith("the key [hidden]")
 
 
 def test_an_event_beyond_all_bounds_breaks_the_stream() -> None:
