@@ -5,7 +5,8 @@
 Only the first choice is here: no dialect except chat knows of more, and chat answers are passed on
 as they are. Deltas are never empty. A `CallArguments` follows the `CallStarted` of its index;
 several calls may interleave. `Signature` ends the reasoning before it. `Usage` may come more than
-once; the last one counts.
+once; the last one counts. So may `Finished` of a chat upstream, and content after it: some servers
+give a reason to finish in every chunk.
 """
 
 from typing import Literal

@@ -109,6 +109,10 @@ class AnswerReader:
     def _read_whole(self, document: Object) -> list[Event]:
         raise NotImplementedError
 
+    def finish(self) -> list[Event]:
+        """The events of the end of a stream in which no event is the last."""
+        return []
+
     def _leave_out(self, event: Object) -> list[Event]:
         """Nothing, for an event of an unknown kind; raises one that is an error by its own name."""
         self._checked(event)

@@ -12,6 +12,12 @@ _NUMBER_MAX = 2**63 - 1
 Count = Annotated[int, Meta(ge=0, le=_TOKENS_MAX)]
 
 
+def add_counts(counts: dict[str, Any], more: Any) -> None:
+    """Add the counts of a later event; what is zero or null there takes nothing away."""
+    if isinstance(more, dict):
+        counts |= {name: value for name, value in more.items() if value}
+
+
 def read_count(holder: Any, name: str) -> int:
     """Return a number of tokens, bounded by what a column takes; 0 for what is no number."""
     value = holder.get(name) if isinstance(holder, dict) else None

@@ -78,8 +78,11 @@ class EventStream:
 
     def finish(self) -> list[UpstreamChunk]:
         """The end of the stream: what was left, if it is whole."""
+        chunks = self._take([data for data in self._decoder.finish() if is_whole(data)])
+        if not self.ended and self.failure is None and (last := self._reader.finish()):
+            chunks.append(EventChunk(last))
         self.ended = True
-        return self._take([data for data in self._decoder.finish() if is_whole(data)])
+        return chunks
 
     def answer(self, body: bytes) -> EventAnswer:
         """A whole answer. Raises `UpstreamBroken` and the upstream's own errors."""
@@ -92,6 +95,7 @@ class EventStream:
         for data in events:
             if data.startswith(DONE):
                 self.ended = True
+                read += reader.finish()
                 break
             if not data:
                 continue

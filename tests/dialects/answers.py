@@ -231,6 +231,8 @@ def streamed(upstream: str, events: list[Object]) -> dict[str, Got]:
         chunks += stream.feed(b"data: %b\n\n" % json.dumps(event).encode())
         if stream.ended or stream.failure:
             break
+    if not stream.ended and stream.failure is None:
+        chunks += stream.finish()
     if stream.failure is not None:
         raise stream.failure
     if not stream.complete:

@@ -68,18 +68,26 @@ BEGUN = {
 ENDS: list[tuple[str, Any, str]] = [
     *(("messages", word, "stop") for word in ("end_turn", "stop_sequence", "nobody_knows", 5)),
     *(("messages", word, "length") for word in ("max_tokens", "pause_turn", "length")),
+    *(("messages", word, "length") for word in ("max-tokens", "maxTokens", "MaxTokens", "Length")),
+    *(("messages", word, "length") for word in ("max_length", "token_limit", "TOKEN_LIMIT")),
+    *(("messages", word, "length") for word in ("context_length_exceeded", "MODEL_LENGTH")),
+    *(("messages", word, "content_filter") for word in ("content-filter", "contentFilter")),
+    *(("messages", word, "content_filter") for word in ("moderation", "ERROR_TOXIC")),
+    *(("messages", word, "stop") for word in ("endTurn", "Stop", "other", "Other")),
     ("messages", "model_context_window_exceeded", "length"),
     *(("messages", word, "content_filter") for word in ("refusal", "content_filter")),
     ("responses", "completed", "stop"),
     ("responses", "nobody_knows", "stop"),
     *(("responses", word, "length") for word in ("max_output_tokens", "max_tokens", "new", 5)),
     *(("responses", word, "content_filter") for word in ("content_filter", "safety")),
-    *(("gemini", word, "stop") for word in ("STOP", "NOBODY_KNOWS", "FINISH_REASON_UNSPECIFIED")),
+    *(("gemini", word, "stop") for word in ("STOP", "NOBODY_KNOWS")),
     *(("gemini", word, "length") for word in ("MAX_TOKENS", "max_tokens")),
     *(("gemini", word, "content_filter") for word in ("SAFETY", "MODEL_ARMOR", "IMAGE_SAFETY")),
 ]
 FAILED_ENDS = [
     *(("messages", word) for word in ("error", "abort", "cancelled", "failed", "timeout")),
+    *(("messages", word) for word in ("server_error", "internal_error", "Error", "USER_CANCEL")),
+    *(("messages", word) for word in ("preempted", "overloaded", "networkError")),
     *(("responses", word) for word in ("failed", "cancelled", "error", "network_error")),
     *(("gemini", word) for word in ("MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "OTHER")),
     *(("gemini", word) for word in ("TOO_MANY_TOOL_CALLS", "MALFORMED_RESPONSE", "ERROR")),
@@ -93,6 +101,32 @@ def test_why_an_answer_ended(upstream: str, word: Any, expected: str) -> None:
         for dialect, got in found.items():
             assert got.content == ("Hello", "", [])
             assert got.reason == REASONS[dialect][expected]
+
+
+def test_a_reason_that_is_none_ends_a_whole_answer_only() -> None:
+    answer, events = ending("gemini", "FINISH_REASON_UNSPECIFIED")
+    for dialect, got in whole("gemini", answer).items():
+        assert got.reason == REASONS[dialect]["stop"]
+    with pytest.raises(UpstreamBroken, match="incomplete"):
+        streamed("gemini", events)
+
+
+@pytest.mark.parametrize("end", [[], [{"candidates": [], "usageMetadata": {"x": 0}}]])
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("STOP", "STOP", "STOP"), "stop"),
+        (("STOP", "STOP", "MAX_TOKENS"), "length"),
+        (("STOP", "MAX_TOKENS", "STOP"), "length"),
+        (("FINISH_REASON_UNSPECIFIED", "FINISH_REASON_UNSPECIFIED", "STOP"), "stop"),
+    ],
+)
+def test_text_after_a_reason_to_end(words: tuple[str, ...], expected: str, end: Any) -> None:
+    events = [ending("gemini", word)[0] for word in words]
+    events[1]["usageMetadata"] = {"promptTokenCount": 4, "candidatesTokenCount": 3}
+    for dialect, got in streamed("gemini", [*events, *end]).items():
+        assert got.content == ("Hello" * 3, "", [])
+        assert got.reason == REASONS[dialect][expected]
 
 
 @pytest.mark.parametrize(("upstream", "word"), FAILED_ENDS)

@@ -2,7 +2,8 @@
 
 Reads every spelling that servers use: `reasoning_content`, `reasoning`, `reasoning_details` and
 `<think>` tags; calls with late names and without ids or indexes; vLLM's `stop_reason` and SGLang's
-`matched_stop`. Only the first choice is read. A chunk and a whole message go the same way.
+`matched_stop`. Only the first choice is read. A chunk and a whole message go the same way. A reason
+to finish does not end an answer: some servers write one into every chunk.
 
 Sources: OpenAI API reference, "The chat completion chunk object"; Moonshot, "Thinking models";
 vLLM, "Reasoning outputs".
@@ -95,7 +96,7 @@ class EventDecoder:
         self._bytes = 0
         self._calls = CallAssembly()
         self._thinking: ThinkSplitter | None = ThinkSplitter()
-        self._finished = False
+        self._end: Finished | None = None
         self._usage: Usage | None = None
         self._emitted_usage: Usage | None = None
 
@@ -115,7 +116,7 @@ class EventDecoder:
         usage = answer.usage
         for choice in answer.choices or ():
             usage = usage or choice.usage
-            if choice.index or self._finished:
+            if choice.index:
                 continue
             if choice.message is not None and choice.message.tool_calls:
                 _number(choice.message.tool_calls)
@@ -125,7 +126,7 @@ class EventDecoder:
                 self._finish(choice, events)
         if usage:
             self._usage = read_usage(usage) or self._usage
-        if self._finished and self._usage is not None and self._usage != self._emitted_usage:
+        if self._end is not None and self._usage is not None and self._usage != self._emitted_usage:
             self._emitted_usage = self._usage
             events.append(self._usage)
         return events
@@ -181,16 +182,21 @@ class EventDecoder:
             _emit(self._thinking.finish(), events)
         if self._details:
             self._sign_details(events)
-        self._finished = True
+        if self._end is not None and self._end.reason in CUT:
+            return
         reason = FINISH_REASONS.get(choice.finish_reason or "", "stop")
         if self._calls.any_started:
             reason = "tool_calls" if reason == "stop" else reason
-            pieces = () if reason in CUT else self._calls.finish()
-            events += [CallArguments(piece.position, piece.arguments) for piece in pieces]
+            for piece in () if reason in CUT else self._calls.finish():
+                self._calls.note(piece.position, piece.arguments)
+                events.append(CallArguments(piece.position, piece.arguments))
         sequence = None
         if reason == "stop":
             sequence = _first_text(choice.stop_reason, choice.matched_stop)
-        events.append(Finished(reason, sequence))
+        finished = Finished(reason, sequence)
+        if finished != self._end:
+            self._end = finished
+            events.append(finished)
 
     def _sign_details(self, events: list[Event]) -> None:
         """Sign for the details since the last time; they end the reasoning before them."""

@@ -18,13 +18,15 @@ from gateway.core.errors import UpstreamBroken
 from gateway.core.events import Usage
 from gateway.dialects.chat.odd_answers import Straightener
 from gateway.dialects.chat.tables import read_usage
-from gateway.dialects.finish_reasons import FAILED, FINISH_REASONS
+from gateway.dialects.finish_reasons import FAILED, FINISH_REASONS, NO_REASON
 from gateway.dialects.odd_values import INDEX_MAX
 
 T = TypeVar("T")
 
 _Id = Annotated[str, Meta(min_length=1)]
 _Index = Annotated[int, Meta(ge=0, le=INDEX_MAX)]
+#: no reason is null, and neither empty nor a word for it
+_Reason = Annotated[str, Meta(pattern=f"^(?!({'|'.join(NO_REASON)})?$)")]
 
 
 class _ScannedFunction(Struct, gc=False):
@@ -59,6 +61,7 @@ class _ScannedEnd(Struct, gc=False, kw_only=True):
 
 class _ScannedChoice(_ScannedEnd, gc=False, kw_only=True):
     delta: _ScannedDelta
+    finish_reason: _Reason | None = None
 
 
 class _ScannedWholeChoice(_ScannedEnd, gc=False, kw_only=True):

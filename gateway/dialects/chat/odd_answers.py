@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from gateway.dialects.finish_reasons import NO_REASON
 from gateway.dialects.odd_values import (
     Object,
     arguments_of,
@@ -66,8 +67,9 @@ class Straightener:
 def _straighten_choice(choice: Object, position: int, is_whole: bool) -> None:
     index = number_of(choice.get("index"))
     choice["index"] = position if index is None else index
-    reason = choice.get("finish_reason")
-    choice["finish_reason"] = text_of(reason) or None
+    reason = text_of(choice.get("finish_reason"))
+    is_none = not reason or (reason in NO_REASON and not is_whole)
+    choice["finish_reason"] = None if is_none else reason
     if not isinstance(choice.get("logprobs"), dict):
         choice.pop("logprobs", None)
     wanted, other = ("message", "delta") if is_whole else ("delta", "message")

@@ -24,28 +24,45 @@ class _Details(Struct):
 class _Counts(_Details):
     prompt_tokens: Count | None = None
     completion_tokens: Count | None = None
+    input_tokens: Count | None = None
+    output_tokens: Count | None = None
     cache_read_input_tokens: Count | None = None
     prompt_cache_hit_tokens: Count | None = None
     prompt_tokens_details: _Details | None = None
     completion_tokens_details: _Details | None = None
+    input_tokens_details: _Details | None = None
+    output_tokens_details: _Details | None = None
 
 
 _NOTHING = _Details()
+#: a `usage` without any of these states no tokens: some servers give only a cost at the end
+_COUNTS = frozenset({"prompt_tokens", "completion_tokens", "input_tokens", "output_tokens"})
 _CACHED = ("cached_tokens", "prompt_cache_hit_tokens", "cache_read_input_tokens")
 _CACHE_WRITE = ("cache_write_tokens", "cache_creation_input_tokens", "cache_creation_tokens")
 
 
 def read_usage(given: Any) -> Usage | None:
-    """Usage from a `usage` object; each server has a place and a word for what was cached."""
+    """Usage from a `usage` object, if it has any counts of tokens.
+
+    Each server has a place and a word for what was cached; some have the words of Responses.
+    """
     try:
         counts = convert(given, _Counts)
     except ValueError:
-        return _read_odd_usage(given) if isinstance(given, dict) else None
-    prompt = counts.prompt_tokens_details or _NOTHING
-    completion = counts.completion_tokens_details or _NOTHING
+        if not isinstance(given, dict) or _COUNTS.isdisjoint(given):
+            return None
+        return _read_odd_usage(given)
+    tokens_in = counts.input_tokens if counts.prompt_tokens is None else counts.prompt_tokens
+    tokens_out = (
+        counts.output_tokens if counts.completion_tokens is None else counts.completion_tokens
+    )
+    if tokens_in is None and tokens_out is None:
+        return None
+    prompt = counts.prompt_tokens_details or counts.input_tokens_details or _NOTHING
+    completion = counts.completion_tokens_details or counts.output_tokens_details or _NOTHING
     return Usage(
-        input=counts.prompt_tokens or 0,
-        output=counts.completion_tokens or 0,
+        input=tokens_in or 0,
+        output=tokens_out or 0,
         cached=prompt.cached_tokens
         or counts.cached_tokens
         or counts.prompt_cache_hit_tokens
@@ -64,11 +81,11 @@ def read_usage(given: Any) -> Usage | None:
 
 def _read_odd_usage(given: dict[str, Any]) -> Usage:
     """Pick the counts out of all that is there."""
-    prompt = given.get("prompt_tokens_details")
-    completion = given.get("completion_tokens_details")
+    prompt = given.get("prompt_tokens_details") or given.get("input_tokens_details")
+    completion = given.get("completion_tokens_details") or given.get("output_tokens_details")
     return Usage(
-        input=read_count(given, "prompt_tokens"),
-        output=read_count(given, "completion_tokens"),
+        input=read_count(given, "prompt_tokens") or read_count(given, "input_tokens"),
+        output=read_count(given, "completion_tokens") or read_count(given, "output_tokens"),
         cached=_first(prompt, given, _CACHED),
         reasoning=read_count(completion, "reasoning_tokens"),
         cache_write=_first(prompt, given, _CACHE_WRITE),

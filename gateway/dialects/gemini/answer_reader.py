@@ -2,9 +2,11 @@
 
     thought ─▶ Reasoning             thoughtSignature ─▶ Signed, with its place
     text ─▶ Text                     functionCall ─▶ Signed, CallStarted, CallArguments
-    finishReason ─▶ Finished, Usage  blockReason, error ─▶ raised      anything new ─▶ nothing
+    finishReason ─▶ remembered       the end ─▶ Finished, Usage
+    blockReason, error ─▶ raised     anything new ─▶ nothing
 
-An event of a stream is an answer in small; a stream without a `finishReason` is not complete. A
+An event of a stream is an answer in small; a stream without a `finishReason` is not complete. One
+does not end it: some servers write `STOP` into every event, and text may come after it. A
 signature belongs to the part that carries it, so its place goes with it. Source: Gemini API
 reference, "Generating content"; Gemini API, "Thought signatures".
 """
@@ -13,9 +15,10 @@ from collections.abc import Mapping
 from secrets import token_hex
 from typing import Any
 
-from gateway.core.events import Event, Reasoning
+from gateway.core.events import Event, FinishReason, Reasoning
 from gateway.dialects.answer_reader import AnswerReader, write_arguments
-from gateway.dialects.finish_reasons import FAILED
+from gateway.dialects.counts import add_counts
+from gateway.dialects.finish_reasons import CUT, FAILED, NO_REASON
 from gateway.dialects.gemini.tables import CALL_PLACE, TEXT_PLACE, THOUGHT_PLACE, read_usage
 from gateway.dialects.odd_values import Object, number_of, object_of, objects_in, text_of
 
@@ -32,23 +35,27 @@ class GeminiReader(AnswerReader):
         super().__init__(upstream, credential, names)
         # Thoughts are marked, so tags are what the model quotes.
         self._thinking = None
-        self._counts: Any = None
+        self._counts: Object = {}
+        self._end: FinishReason = "stop"
+        #: words for an end that are none
+        self._no_reason = NO_REASON
         #: the newest event is reasoning, which a signature ends
         self._is_thinking = False
 
     def _read_whole(self, document: Object) -> list[Event]:
-        return self._read(document)
+        self._no_reason = frozenset()  # it has ended, by any word
+        return self._read(document) + self.finish()
 
     def _read(self, event: Object) -> list[Event]:
-        if event.get("usageMetadata") is not None:
-            self._counts = event["usageMetadata"]
+        add_counts(self._counts, event.get("usageMetadata"))
         candidates = event.get("candidates")
         if isinstance(candidates, dict):
             candidates = [candidates]
         events: list[Event] = []
         for candidate in objects_in(candidates):
-            if not number_of(candidate.get("index")) and not self.ended:
+            if not number_of(candidate.get("index")):
                 events += self._read_candidate(candidate)
+                break
         block_reason = text_of(object_of(event.get("promptFeedback")).get("blockReason"))
         if block_reason and not candidates:
             message = f"The prompt was blocked by the upstream's filter: {block_reason}."
@@ -62,11 +69,18 @@ class GeminiReader(AnswerReader):
         for part in parts if isinstance(parts, list) else [parts]:
             events += self._read_part(part) if isinstance(part, dict) else self._text(part)
         word = text_of(candidate.get("finishReason"))
-        if not word:
+        if not word or word in self._no_reason:
             return events
         if word in FAILED:
             raise self._broken(f"{word} {text_of(candidate.get('finishMessage'))}".strip())
-        return events + self._finish(self._reason(word), None, read_usage(self._counts))
+        reason = self._reason(word)
+        self._end = self._end if self._end in CUT else reason
+        self.complete = True
+        return events
+
+    def finish(self) -> list[Event]:
+        """The end, if a reason for it has come; one that cut the answer off counts most."""
+        return self._finish(self._end, None, read_usage(self._counts)) if self.complete else []
 
     def _read_part(self, part: Object) -> list[Event]:
         call, signature = part.get("functionCall"), part.get("thoughtSignature")

@@ -26,9 +26,9 @@ TEXT_PLACE = "text"
 CALL_PLACE = "call:"
 
 
-def read_usage(counts: Any) -> Usage | None:
+def read_usage(counts: dict[str, Any]) -> Usage | None:
     """Return the tokens; Gemini counts thoughts beside its output, `Usage` within it."""
-    if not isinstance(counts, dict):
+    if not counts:
         return None
     thoughts = read_count(counts, "thoughtsTokenCount")
     return Usage(

@@ -15,6 +15,7 @@ from typing import Any
 
 from gateway.core.events import Event
 from gateway.dialects.answer_reader import AnswerReader, write_arguments
+from gateway.dialects.counts import add_counts
 from gateway.dialects.finish_reasons import CUT
 from gateway.dialects.messages.tables import read_usage
 from gateway.dialects.odd_values import Object, number_of, object_of, text_of
@@ -85,7 +86,7 @@ class MessagesReader(AnswerReader):
                 return self._read_delta(self._index_of(event), event.get("delta"))
             case "message_start":
                 message = object_of(event.get("message"))
-                self._counts |= _given(message.get("usage"))
+                add_counts(self._counts, message.get("usage"))
                 self.has_begun = True
                 return self._read_blocks(message.get("content"))
             case "content_block_start":
@@ -96,7 +97,7 @@ class MessagesReader(AnswerReader):
                 return self._stop_block(self._index_of(event))
             case "message_delta":
                 self._stop |= _given(event.get("delta"))
-                self._counts |= _given(event.get("usage"))
+                add_counts(self._counts, event.get("usage"))
             case "message_stop":
                 return self._end(self._stop, self._counts)
             case "error":

@@ -183,9 +183,22 @@ def test_usage_waits_for_the_end_and_is_reported_again_only_if_it_changes() -> N
     ) == [Text("x"), Finished("stop"), Usage(2, 1), Usage(2, 5)]
 
 
-def test_nothing_is_sent_after_the_end() -> None:
-    assert decode(chunk({}, "stop"), chunk({"content": "late"}), chunk({}, "stop")) == [
-        Finished("stop")
+def test_content_after_a_reason_to_finish_is_sent_and_an_end_only_if_it_differs() -> None:
+    assert decode(
+        chunk({}, "stop"),
+        chunk({"content": "late"}, "stop", usage=TOLD),
+        chunk(call(0, id="a", **function("f")), "stop"),
+        chunk({}, "stop"),
+        chunk({}, "length"),
+        chunk({}, "stop"),
+    ) == [
+        Finished("stop"),
+        Text("late"),
+        Usage(2, 1),
+        CallStarted(0, "a", "f"),
+        CallArguments(0, "{}"),
+        Finished("tool_calls"),
+        Finished("length"),
     ]
 
 

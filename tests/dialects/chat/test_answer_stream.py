@@ -263,13 +263,31 @@ def test_a_stream_cut_anywhere_gives_the_same_chunks(places: list[int]) -> None:
         ({"prompt_tokens": "5", "completion_tokens": None, "cached_tokens": -1}, Usage(5)),
         ({"prompt_tokens": 2**31, "completion_tokens": 2**80}, Usage(2**31 - 1, 2**31 - 1)),
         ({"prompt_tokens": True, "completion_tokens": 5.0}, Usage(0, 5)),
-        ({"prompt_tokens_details": None, "completion_tokens_details": []}, Usage()),
+        ({"prompt_tokens": "0", "completion_tokens_details": []}, Usage()),
+        ({"prompt_tokens": 0, "completion_tokens": 0}, Usage()),
+        (
+            {
+                "input_tokens": 5,
+                "output_tokens": 4,
+                "input_tokens_details": {"cached_tokens": 3},
+                "output_tokens_details": {"reasoning_tokens": 2},
+            },
+            Usage(5, 4, 3, 2),
+        ),
+        ({"input_tokens": "5", "output_tokens": 4.0}, Usage(5, 4)),
+        ({"prompt_tokens_details": None, "completion_tokens_details": []}, None),
+        ({"cost": 0}, None),
         (None, None),
         ([], None),
     ],
 )
 def test_usage_is_read_from_whatever_shape(told: Any, expected: Usage | None) -> None:
     assert read_usage(told) == expected
+
+
+def test_usage_without_tokens_takes_none_away() -> None:
+    last = chunk(choices=[], usage={"cost": 0})
+    assert Read(stream(chunk({}, "stop", usage=TOLD), last, "[DONE]")).usage == USAGE
 
 
 _ENDS: list[dict[str, Any] | str] = [chunk({}, "stop"), "[DONE]"]

@@ -351,3 +351,28 @@ def test_what_was_written_to_a_cache_is_a_count_of_its_own(usage: Object, writte
     assert message["cache_creation_input_tokens"] == written
     assert message["cache_creation"]["ephemeral_5m_input_tokens"] == written
     assert messages_usage(message) == Usage(10, 1, 3, 0, written)
+
+
+NO_REASONS = ("", "null", "NULL", "none", "None", "FINISH_REASON_UNSPECIFIED")
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("word", NO_REASONS)
+def test_a_word_for_no_reason_ends_nothing(dialect: str, word: str) -> None:
+    events = [chunk({"content": text}, word) for text in ("Hel", "lo")]
+    got = streamed(dialect, *events, chunk({}, "length"))
+    assert (got.content, got.reason) == (("Hello", "", []), REASONS[dialect]["length"])
+    reader = ChatStream(1, None)
+    for piece in reader.feed(stream(*events)):
+        assert json.loads(piece.data or b"")["choices"][0]["finish_reason"] is None
+    assert not reader.complete
+    assert reader.unknown_reason is None
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("words", [("stop",) * 3, ("stop", "stop", "length")])
+def test_a_reason_in_every_chunk_loses_nothing(dialect: str, words: tuple[str, ...]) -> None:
+    texts = ("Hel", "lo", "!")
+    events = [chunk({"content": text}, word) for text, word in zip(texts, words, strict=True)]
+    got = streamed(dialect, chunk({}, "stop"), *events)
+    assert (got.content, got.reason) == (("Hello!", "", []), REASONS[dialect][words[-1]])

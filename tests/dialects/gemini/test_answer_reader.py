@@ -98,6 +98,26 @@ def test_a_whole_stream() -> None:
     assert reader.usage == READ
 
 
+@pytest.mark.parametrize("last", [(), ("[DONE]",)])
+def test_an_end_in_every_event_is_one_end(last: tuple[str, ...]) -> None:
+    reader, events = read(
+        answer(finish="STOP", usageMetadata=USAGE),
+        answer({"text": "Hi"}, finish="STOP", usageMetadata={"promptTokenCount": 0}),
+        answer(call("look", "a"), finish="STOP", usageMetadata={"trafficType": "ON_DEMAND"}),
+        *last,
+    )
+    assert events == [
+        Text("Hi"),
+        CallStarted(0, "a", "look"),
+        CallArguments(0, "{}"),
+        Finished("tool_calls"),
+        READ,
+    ]
+    assert reader.complete
+    assert reader.ended
+    assert reader.usage == READ
+
+
 def test_a_signature_ends_the_reasoning_right_before_it() -> None:
     _, events = read(
         answer({"text": "Hm", "thought": True}),

@@ -107,6 +107,15 @@ def test_a_whole_stream() -> None:
     assert reader.failure is None
 
 
+def test_a_zero_at_the_end_takes_no_tokens_away() -> None:
+    last = ended("end_turn")
+    last["usage"] |= {"input_tokens": 0, "cache_read_input_tokens": 0}
+    reader, _ = read(START, last, STOP)
+    assert reader.usage == Usage(input=10, output=7, cached=3, reasoning=4, cache_write=2)
+    last["usage"] |= {"input_tokens": 6}
+    assert read(START, last, STOP)[0].usage == Usage(11, 7, 3, 4, 2)
+
+
 def test_a_block_that_comes_whole() -> None:
     _, events = read(
         START,
