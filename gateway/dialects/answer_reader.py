@@ -28,7 +28,13 @@ from gateway.core.events import (
     Usage,
 )
 from gateway.dialects.finish_reasons import FAILED, FINISH_REASONS
-from gateway.dialects.odd_values import Object, arguments_of, read_parts, text_of
+from gateway.dialects.odd_values import (
+    Object,
+    arguments_of,
+    first_arguments,
+    read_parts,
+    text_of,
+)
 from gateway.dialects.think_tags import ThinkSplitter
 from gateway.dialects.upstream_errors import broken_by, find_error, read_stray
 
@@ -187,9 +193,9 @@ class AnswerReader:
         return broken_by({"message": reason}, self._credential, begun=True)
 
 
-def write_arguments(index: int, fragment: Any) -> list[Event]:
-    """The event of a piece of a call's arguments."""
-    text = arguments_of(fragment)
+def write_arguments(index: int, fragment: Any, *, is_first: bool = True) -> list[Event]:
+    """The event of a call's arguments, whole or a piece."""
+    text = first_arguments(fragment) if is_first else arguments_of(fragment)
     return [CallArguments(index, text)] if text else []
 
 

@@ -15,9 +15,20 @@ Object = dict[str, Any]
 
 #: of choices, calls, blocks and items
 INDEX_MAX = 2**31 - 1
-_THOUGHTS = ("thinking", "reasoning", "reasoning.text", "reasoning.summary")
-_THOUGHT_MEMBERS = ("thinking", "text", "reasoning", "content", "summary")
+_THOUGHTS = (
+    "thinking",
+    "think",
+    "reasoning",
+    "reasoning_text",
+    "reasoning.text",
+    "reasoning.summary",
+)
+_THOUGHT_MEMBERS = ("thinking", "think", "text", "reasoning", "content", "summary")
+#: spellings of no arguments: PHP knows no empty object, others write null or "" as JSON
+_NO_ARGUMENTS = ("", "null", "[]", '""', "None")
 _encode = msgspec.json.Encoder().encode
+_decode_text = msgspec.json.Decoder(str).decode
+_decode_object = msgspec.json.Decoder(Object).decode
 
 
 def read_parts(value: Any) -> tuple[str, str]:
@@ -33,7 +44,10 @@ def read_parts(value: Any) -> tuple[str, str]:
         return "", "".join(read_parts(inner))
     for name in ("text", "refusal", "content"):
         if name in value:
-            return read_parts(value[name])
+            inner = value[name]
+            # The Assistants API has the text of a part as an object.
+            is_held = isinstance(inner, dict) and "value" in inner
+            return read_parts(inner["value"] if is_held else inner)
     # One without a type is an answer in JSON that was decoded; an unknown part has no text.
     return ("", "") if isinstance(kind, str) or not value else (_encode(value).decode(), "")
 
@@ -50,6 +64,27 @@ def arguments_of(value: Any) -> str:
     if isinstance(value, str):
         return value
     return _encode(value).decode() if isinstance(value, dict) else ""
+
+
+def first_arguments(value: Any) -> str:
+    """The arguments of a whole call, or the first piece of them.
+
+    Nothing for the spellings of none, and the object that was written as JSON twice.
+    """
+    text = arguments_of(value)
+    if text[:1] == "{":
+        return text
+    written = text.strip()
+    if written in _NO_ARGUMENTS:
+        return ""
+    if written[0] == '"':
+        try:
+            inner = _decode_text(written)
+            _decode_object(inner)
+        except (ValueError, RecursionError):
+            return text
+        return inner
+    return text
 
 
 def number_of(value: Any, most: int = INDEX_MAX) -> int | None:

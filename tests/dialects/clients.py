@@ -18,6 +18,16 @@ VALUES: tuple[Any, ...] = (None, True, False, 0, 5, 1.5, "", "x", [], ["x"], {},
 #: a value as text
 TEXTS = ("", "true", "", "0", "5", "1.5", "", "x", "", "x", "", '{"a":1}')
 
+#: arguments as text that is no object -> what they mean
+SPELLINGS: dict[str, Object] = {
+    "null": {},
+    "[]": {},
+    " ": {},
+    '""': {},
+    '"{\\"at\\":1}"': {"at": 1},
+    ' {"at":1}': {"at": 1},
+}
+
 
 class Got(Struct):
     """The content that a client makes of an answer."""

@@ -59,6 +59,16 @@ ROWS: dict[str, tuple[Object, list[Object], Any, str, str, list[str], dict[str, 
         "", "", ["{}"], CALLED),
     "null arguments": ({"tool_calls": [look(None)]}, [{"tool_calls": [look(None)]}], "stop",
         "", "", ["{}"], CALLED),
+    "no object": ({"tool_calls": [look("[]")]}, [{"tool_calls": [look("[]")]}], "tool_calls",
+        "", "", ["{}"], CALLED),
+    "JSON in JSON": (
+        {"tool_calls": [look(json.dumps(BERN))]}, [{"tool_calls": [look(json.dumps(BERN))]}],
+        "tool_calls", "", "", [BERN], CALLED,
+    ),
+    "legacy": (
+        {"function_call": look(BERN)["function"]}, [{"function_call": look(BERN)["function"]}],
+        "function_call", "", "", [BERN], CALLED,
+    ),
     "object": (
         {"tool_calls": [look({"city": "Bern"})]},
         [{"tool_calls": [look({"city": "Bern"})]}],
@@ -163,6 +173,24 @@ def test_an_answer_that_broke_off_is_an_error_and_costs_nothing(
     else:
         assert response.status_code in (500, 502, 529)
         assert response.json()["error"]["message"]
+    assert gateway.balance(gateway.key("rich")) == before
+
+
+@every_dialect
+@either_way
+def test_a_call_without_a_name_is_an_error_and_costs_nothing(
+    gateway: GatewayProcess, upstream: ScriptedUpstream, dialect: str, stream: bool
+) -> None:
+    before = gateway.balance(gateway.key("rich"))
+    nameless = {"tool_calls": [call(function={"arguments": BERN})]}
+    upstream.answer({"role": "assistant", **nameless}, [{"content": "Hm."}, nameless], "tool_calls")
+    response = ask(gateway, dialect, stream=stream)
+    if stream:
+        assert "without a name" in str(error_of_stream(dialect, response.text))
+        assert not ended_cleanly(dialect, response.text)
+    else:
+        assert response.status_code == 502
+        assert "without a name" in response.json()["error"]["message"]
     assert gateway.balance(gateway.key("rich")) == before
 
 

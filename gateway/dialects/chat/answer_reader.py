@@ -135,7 +135,9 @@ class EventDecoder:
         """Reasoning, then content, then calls: the order in which one delta means them."""
         has_any = delta.reasoning_content or delta.reasoning or delta.reasoning_details
         if has_any and (reasoning := _reasoning(delta)):
-            self._thinking = None
+            if self._thinking is not None:
+                _emit_held(self._thinking, events)
+                self._thinking = None
             self._is_thinking = True
             events.append(Reasoning(reasoning))
         if has_any and delta.reasoning_details:
@@ -185,8 +187,8 @@ class EventDecoder:
         if self._end is not None and self._end.reason in CUT:
             return
         reason = FINISH_REASONS.get(choice.finish_reason or "", "stop")
-        if self._calls.any_started:
-            reason = "tool_calls" if reason == "stop" else reason
+        if self._calls.calls:
+            reason = "tool_calls" if reason == "stop" and self._calls.any_started else reason
             for piece in () if reason in CUT else self._calls.finish():
                 self._calls.note(piece.position, piece.arguments)
                 events.append(CallArguments(piece.position, piece.arguments))
@@ -231,6 +233,12 @@ def _emit(split: tuple[str, str], events: list[Event]) -> None:
         events.append(Reasoning(reasoning))
     if text:
         events.append(Text(text))
+
+
+def _emit_held(thinking: ThinkSplitter, events: list[Event]) -> None:
+    """The text that looked like a tag's beginning, now that reasoning comes by itself."""
+    reasoning, text = thinking.finish()
+    _emit((reasoning, text if text.strip() else ""), events)
 
 
 def _first_text(*values: Any) -> str | None:

@@ -51,6 +51,7 @@ class _PeekCall(Struct):
 
 class _PeekDelta(Struct):
     tool_calls: list[_PeekCall] | None = None
+    function_call: None = None
 
 
 class _PeekChoice(Struct):
@@ -113,7 +114,8 @@ class ChatRenderer(Struct, dict=True, eq=False):
             if self._begun and b'"choices":[]' in data and b'"delta"' not in data:
                 return []  # usage alone, which `close` writes
             return self._repair(data)
-        if b'"tool_calls"' in data and not self._is_tidy(data):
+        has_calls = b'"tool_calls"' in data or b'"function_call"' in data
+        if has_calls and not self._is_tidy(data):
             return self._repair(data)
         if b'"reasoning' in data and (b'"reasoning"' in data or b'"reasoning_details"' in data):
             if b'"reasoning_' in data or b'"reasoning":' not in data:
@@ -204,7 +206,7 @@ class ChatRenderer(Struct, dict=True, eq=False):
             delta = choice["delta"] = {}
         is_first = index not in self._calls
         calls = self._calls.get(index)
-        if calls is None and "tool_calls" in delta:
+        if calls is None and ("tool_calls" in delta or delta.get("function_call")):
             calls = CallSequence()
         self._calls[index] = calls
         reason = choice.get("finish_reason")

@@ -13,7 +13,11 @@ from typing import Any
 
 from msgspec import Struct
 
+from gateway.core.errors import UpstreamBroken
 from gateway.dialects.json import GrowingObject
+from gateway.dialects.odd_values import first_arguments
+
+NAMELESS = "The upstream made a call without a name."
 
 
 class Piece(Struct, frozen=True):
@@ -29,12 +33,14 @@ class Piece(Struct, frozen=True):
 
 class _PendingCall:
     __slots__ = (
+        "_fresh",
+        "_growing",
+        "_is_whole",
         "extra",
-        "growing",
         "has_arguments",
+        "has_stale_id",
         "held",
         "id",
-        "is_whole",
         "name",
         "position",
         "started",
@@ -44,36 +50,52 @@ class _PendingCall:
         self.position = position
         self.id = ""
         self.name = ""
+        #: its id is that of the call before it
+        self.has_stale_id = False
         #: arguments that came before the name
         self.held: list[str] = []
         self.started = False
         #: what came beside it before the name
         self.extra: Any = None
         self.has_arguments = False
-        #: where no id names it: its arguments so far, for one index may stand for several calls
-        self.growing: GrowingObject | None = None
-        self.is_whole = False
+        #: its arguments so far, and those of them that were not looked at
+        self._growing: GrowingObject | None = None
+        self._fresh: list[str] = []
+        self._is_whole = False
 
     def add(self, arguments: str) -> None:
         """Note arguments."""
         self.has_arguments = True
-        if self.growing is not None:
-            self.is_whole = self.growing.is_whole_with(arguments)
+        self._fresh.append(arguments)
+
+    def is_whole(self) -> bool:
+        """True if its arguments are an object; asked only where a name comes again."""
+        if self._fresh:
+            self._growing = self._growing or GrowingObject()
+            self._is_whole = self._growing.is_whole_with("".join(self._fresh))
+            self._fresh.clear()
+        return self._is_whole
+
+    def is_followed_by(self, call_id: str | None, name: str, arguments: str | None) -> bool:
+        """True if a piece with a name begins another call: one index may stand for several."""
+        if name != self.name or (call_id and call_id != self.id):
+            return True
+        return bool(arguments) and self.is_whole()
 
 
 class CallAssembly:
     """The calls of one choice."""
 
     def __init__(self) -> None:
-        self._calls: list[_PendingCall] = []
+        self.calls: list[_PendingCall] = []
         self._by_index: dict[int, _PendingCall] = {}
-        #: set once any call was sent; one whose name never came is lost
+        #: set once any call was sent
         self.any_started = False
 
     def is_started(self, index: int | None) -> bool:
-        """True if the call of this index was sent under the same position."""
+        """True if the call of this index was sent, with arguments, under the same position."""
         call = self._by_index.get(index) if index is not None else None
-        return call is not None and call.started and call.position == index
+        return call is not None and call.has_arguments and call.started and call.position == index
 
     def take(
         self,
@@ -85,8 +107,8 @@ class CallAssembly:
     ) -> Piece | None:
         """One piece of the upstream's; None where there is nothing to send yet."""
         call = self._find(index, call_id, name, arguments)
-        if not (call.id or call_id or call.started):
-            call.growing = call.growing or GrowingObject()
+        if arguments and not call.has_arguments:
+            arguments = first_arguments(arguments)
         if arguments:
             call.add(arguments)
         if call.started:
@@ -101,39 +123,45 @@ class CallAssembly:
         if not call.name:
             return None
         call.started = self.any_started = True
-        call.id = call.id or make_call_id(call.position)
+        made_id = make_call_id(call.position) if call.has_stale_id or not call.id else call.id
         held = "".join(call.held)
         call.held.clear()
-        return Piece(call.position, held, call.id, call.name, call.extra)
+        return Piece(call.position, held, made_id, call.name, call.extra)
 
     def note(self, position: int, arguments: str) -> None:
         """Note arguments that were sent without `take`."""
-        self._calls[position].add(arguments)
+        self.calls[position].add(arguments)
 
     def finish(self) -> list[Piece]:
-        """The arguments of the calls that got none."""
-        return [
-            Piece(call.position, "{}")
-            for call in self._calls
-            if call.started and not call.has_arguments
-        ]
+        """The arguments of the calls that got none.
+
+        Raises `UpstreamBroken` for a call whose name never came: it cannot be made or left out.
+        """
+        pieces: list[Piece] = []
+        for call in self.calls:
+            if not call.name and (call.id or call.has_arguments):
+                raise UpstreamBroken(NAMELESS)
+            if call.started and not call.has_arguments:
+                pieces.append(Piece(call.position, "{}"))
+        return pieces
 
     def _find(
         self, index: int | None, call_id: str | None, name: str | None, arguments: str | None
     ) -> _PendingCall:
         """The call a piece belongs to, made where it is new."""
         call = self._by_index.get(index) if index is not None else self._last()
-        is_other = False
-        if call is not None and call.started and name:
-            is_other = call_id != call.id if call_id else bool(arguments) and call.is_whole
-        if call is None or is_other:
-            call = _PendingCall(len(self._calls))
-            self._calls.append(call)
-            self._by_index[call.position if index is None else index] = call
-        return call
+        if call is not None and not (
+            call.started and name and call.is_followed_by(call_id, name, arguments)
+        ):
+            return call
+        following = _PendingCall(len(self.calls))
+        following.has_stale_id = call is not None and call_id == call.id
+        self.calls.append(following)
+        self._by_index[following.position if index is None else index] = following
+        return following
 
     def _last(self) -> _PendingCall | None:
-        return self._calls[-1] if self._calls else None
+        return self.calls[-1] if self.calls else None
 
 
 class CallSequence:

@@ -32,13 +32,17 @@ _Reason = Annotated[str, Meta(pattern=f"^(?!({'|'.join(NO_REASON)})?$)")]
 class _ScannedFunction(Struct, gc=False):
     name: str | None = None
     arguments: str | None = None
+    #: other names of the arguments
+    input: None = None
+    parameters: None = None
+    args: None = None
 
 
-class _ScannedCall(Struct, gc=False):
+class _ScannedCall(Struct, gc=False, kw_only=True):
     index: _Index | None = None
     id: str | None = None
     type: str | None = None
-    function: _ScannedFunction | None = None
+    function: _ScannedFunction
 
 
 class _ScannedDelta(Struct, gc=False):
@@ -46,6 +50,7 @@ class _ScannedDelta(Struct, gc=False):
     content: str | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
+    reasoning_text: None = None
     reasoning_details: list[Raw] | None = None
     refusal: str | None = None
     tool_calls: list[_ScannedCall] | None = None

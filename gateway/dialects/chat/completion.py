@@ -19,7 +19,8 @@ from gateway.dialects.odd_values import objects_in
 
 
 class _KeptFunction(Struct, gc=False):
-    arguments: Annotated[str, Meta(min_length=1)]
+    name: Annotated[str, Meta(min_length=1)]
+    arguments: Annotated[str, Meta(pattern=r"^\{")]
 
 
 class _KeptCall(Struct, gc=False):
@@ -32,6 +33,7 @@ class _KeptMessage(Struct, gc=False):
     role: Literal["assistant"]
     content: str | None
     tool_calls: Annotated[list[_KeptCall], Meta(min_length=1)] | UnsetType = UNSET
+    function_call: None = None
     reasoning: Raw | UnsetType = UNSET
     reasoning_details: Raw | UnsetType = UNSET
 

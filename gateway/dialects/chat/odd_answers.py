@@ -29,6 +29,8 @@ from gateway.dialects.upstream_errors import find_error
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 _CREATED_MAX = 2**53
+#: names of a call's arguments, the reference's first
+_ARGUMENTS = ("arguments", "input", "parameters", "args")
 _TEXTS = ("content", "reasoning_content", "reasoning", "refusal")
 
 
@@ -76,6 +78,8 @@ def _straighten_choice(choice: Object, position: int, is_whole: bool) -> None:
     message, spare = choice.pop(wanted, None), choice.pop(other, None)
     if message is None:
         message = spare
+    if message is None:  # as completions have it
+        message = choice.pop("text", None)
     if not isinstance(message, dict):
         message = {"content": message}
     choice[wanted] = message
@@ -85,6 +89,9 @@ def _straighten_choice(choice: Object, position: int, is_whole: bool) -> None:
 def _straighten_message(message: Object) -> None:
     if message.get("role") != "assistant":
         message.pop("role", None)
+    if "reasoning_text" in message:  # Copilot's
+        thoughts = message.pop("reasoning_text")
+        message["reasoning_content"] = message.get("reasoning_content") or thoughts
     for name in _TEXTS:
         if not isinstance(message.get(name, ""), str | None):
             texts, thoughts = read_parts(message[name])
@@ -109,7 +116,7 @@ def _straighten_call(call: Object) -> Object:
     call["index"] = number_of(call.get("index"))
     call["id"] = text_of(call.get("id")) or None
     call["type"] = "function"
-    call["function"] = _straighten_function(call.get("function") or call)
+    call["function"] = _straighten_function(call.get("function") or call) or {}
     return {name: value for name, value in call.items() if value is not None}
 
 
@@ -121,7 +128,7 @@ def _straighten_function(function: Any) -> Object | None:
     straight: Object = {}
     if name := text_of(function.get("name")):
         straight["name"] = name
-    arguments = function.get("arguments")
-    if isinstance(arguments, str | dict):
-        straight["arguments"] = arguments_of(arguments)
+    given = [function[name] for name in _ARGUMENTS if isinstance(function.get(name), str | dict)]
+    if given:
+        straight["arguments"] = arguments_of(next(filter(None, given), given[0]))
     return straight

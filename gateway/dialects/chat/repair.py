@@ -6,9 +6,10 @@ clients read, calls with id, type and name, and a finish reason the SDKs know.
 
 from typing import Any
 
-from gateway.dialects.chat.calls import CallSequence, Piece, make_call_id
+from gateway.core.errors import UpstreamBroken
+from gateway.dialects.chat.calls import NAMELESS, CallSequence, Piece, make_call_id
 from gateway.dialects.finish_reasons import CUT, FINISH_REASONS
-from gateway.dialects.odd_values import object_of, objects_in
+from gateway.dialects.odd_values import first_arguments, object_of, objects_in
 
 
 def repair_finish(reason: Any, called: bool, legacy: bool) -> str:
@@ -49,7 +50,7 @@ def repair_delta_calls(
 ) -> None:
     """Replace the pieces of calls in a delta by those that may be sent now."""
     pieces: list[Piece] = []
-    for given in objects_in(delta.pop("tool_calls", None)):
+    for given in _pop_calls(delta):
         function = object_of(given.get("function"))
         pieces += calls.take(
             _integer(given.get("index")),
@@ -95,17 +96,29 @@ def repair_message(message: dict[str, Any], legacy: bool, reason: Any = "stop") 
     message.setdefault("content", None)
     repair_reasoning(message)
     calls = []
-    for position, call in enumerate(objects_in(message.pop("tool_calls", None))):
+    for position, call in enumerate(_pop_calls(message)):
         function = object_of(call.get("function"))
+        arguments = first_arguments(function.get("arguments"))
+        if not function.get("name"):
+            if (call.get("id") or arguments) and not is_cut(reason):
+                raise UpstreamBroken(NAMELESS)
+            continue
         call_id = _string(call.get("id")) or make_call_id(position)
-        if not function.get("arguments"):
-            function["arguments"] = "" if is_cut(reason) else "{}"
+        function["arguments"] = arguments or ("" if is_cut(reason) else "{}")
         calls.append({**call, "id": call_id, "type": "function", "function": function})
     if calls and legacy:
         message["function_call"] = calls[0]["function"]
     elif calls:
         message["tool_calls"] = calls
     return bool(calls)
+
+
+def _pop_calls(holder: dict[str, Any]) -> list[dict[str, Any]]:
+    """Take out the calls; the one of the legacy spelling has neither index nor id."""
+    calls = objects_in(holder.pop("tool_calls", None))
+    if not isinstance(holder.get("function_call"), dict):
+        return calls
+    return calls or [{"index": 0, "function": holder.pop("function_call")}]
 
 
 def _string(value: Any) -> str | None:

@@ -48,6 +48,8 @@ class MessagesReader(AnswerReader):
         #: block index -> position of its call among the calls, and whether it has arguments
         self._calls: dict[int, int] = {}
         self._with_arguments: set[int] = set()
+        #: block index -> its call's arguments in the start, if no delta brings them
+        self._inputs: dict[int, Object] = {}
         #: block index -> signature of its thinking; the last one counts
         self._signatures: dict[int, Any] = {}
 
@@ -116,11 +118,16 @@ class MessagesReader(AnswerReader):
         """The content that stands in a start already: some engines send blocks whole."""
         self._calls.pop(index, None)
         self._with_arguments.discard(index)
+        self._inputs.pop(index, None)
         match _kind_of(block):
             case "tool_use":
                 call = self._start_call(block.get("id"), block.get("name"))
                 self._calls[index] = call.index
-                return [call, *self._add_arguments(index, block.get("input") or "")]
+                given = block.get("input") or ""
+                if isinstance(given, dict):
+                    self._inputs[index] = given
+                    return [call]
+                return [call, *self._add_arguments(index, given)]
             case "text":
                 return self._text(block.get("text"))
             case "thinking":
@@ -148,18 +155,21 @@ class MessagesReader(AnswerReader):
 
     def _add_arguments(self, index: int, fragment: Any) -> list[Event]:
         """More arguments of a call; those of a block of another kind are nobody's."""
-        added = write_arguments(self._calls[index], fragment) if index in self._calls else []
+        if index not in self._calls:
+            return []
+        is_first = index not in self._with_arguments
+        added = write_arguments(self._calls[index], fragment, is_first=is_first)
         if added:
             self._with_arguments.add(index)
         return added
 
     def _stop_block(self, index: int) -> list[Event]:
-        """Thinking is signed; a call without arguments has those of an empty object."""
+        """Thinking is signed; a call without deltas has the start's arguments, or none."""
         if index in self._signatures:
             return self._signed(self._signatures.pop(index))
         if index not in self._calls or index in self._with_arguments:
             return []
-        return self._add_arguments(index, "{}")
+        return self._add_arguments(index, self._inputs.get(index, {}))
 
     def _sign(self, index: int, signature: Any) -> None:
         if signature:
@@ -173,7 +183,8 @@ class MessagesReader(AnswerReader):
             return []
         reason = self._reason(word)
         # Not every engine ends its blocks.
-        events = [] if reason in CUT else [e for i in self._calls for e in self._stop_block(i)]
+        calls = self._inputs if reason in CUT else self._calls
+        events = [event for index in calls for event in self._stop_block(index)]
         sequence = stop.get("stop_sequence") if word == "stop_sequence" else None
         return events + self._finish(reason, sequence, read_usage(counts))
 

@@ -20,6 +20,7 @@ from gateway.dialects.odd_values import Object, number_of, object_of, read_parts
 from gateway.dialects.responses.tables import read_usage
 
 _PARAGRAPH = "\n\n"
+_ARGUMENTS = "response.function_call_arguments.delta"
 _SUMMARY = "response.reasoning_summary_text.delta"
 #: events with a piece of content, by the kind of the content
 _DELTAS = {
@@ -96,6 +97,8 @@ class ResponsesReader(AnswerReader):
                 return self._start_paragraph(self._index_of(event))
             case "response.function_call_arguments.delta":
                 return self._read_arguments(self._index_of(event), kind, event.get("delta"))
+            case "response.function_call_arguments.done":
+                return self._end_arguments(self._index_of(event), event.get("arguments"))
             case "response.output_item.done":
                 return self._end_item(self._index_of(event), object_of(event.get("item")))
             case "error":
@@ -133,10 +136,18 @@ class ResponsesReader(AnswerReader):
         return self._reasoning(_PARAGRAPH) if self._first.get(index) == _SUMMARY else []
 
     def _read_arguments(self, index: int, kind: str, delta: Any) -> list[Event]:
-        added = write_arguments(self._calls[index], delta) if index in self._calls else []
+        if index not in self._calls:
+            return []
+        added = write_arguments(self._calls[index], delta, is_first=index not in self._first)
         if added:
             self._first[index] = kind
         return added
+
+    def _end_arguments(self, index: int, arguments: Any) -> list[Event]:
+        """The arguments that no delta brought."""
+        if index in self._first or index in self._ended_items:
+            return []
+        return self._read_arguments(index, _ARGUMENTS, arguments)
 
     def _end_item(self, index: int, item: Object) -> list[Event]:
         """The content that no delta brought, for some engines send items whole; the signature."""
@@ -164,6 +175,9 @@ class ResponsesReader(AnswerReader):
         events: list[Event] = []
         if not self._first and not self._ended_items and not self._calls:
             events = self._read_output(response.get("output"))
+        output = response.get("output")
+        for index, item in enumerate(output if isinstance(output, list) else ()):
+            events += self._end_arguments(index, object_of(item).get("arguments"))
         return events + self._end({**response, "status": stated})
 
     def _end(self, response: Object) -> list[Event]:

@@ -260,11 +260,13 @@ def test_calls_that_share_an_index_are_distinguished_by_their_ids() -> None:
     assert told[1:] == [first(0, "a", "f", "{}"), first(1, "b", "g", "{}")]
 
 
-def test_a_call_that_never_gets_a_name_is_not_sent() -> None:
-    pieces = [ROLE, piece(arguments(0, "{}")), piece({}, "stop")]
-    told = read(feed(renderer(stream=True), *pieces))
+def test_a_call_that_never_gets_a_name_is_sent_neither_whole_nor_cut() -> None:
+    pieces = [ROLE, piece(arguments(0, "{}"))]
+    with pytest.raises(UpstreamBroken, match="without a name"):
+        feed(renderer(stream=True), *pieces, piece({}, "stop"))
+    told = read(feed(renderer(stream=True), *pieces, piece({}, "length")))
     assert deltas(told) == [{"role": "assistant", "content": ""}, {}]
-    assert told[-1]["choices"][0]["finish_reason"] == "stop"
+    assert told[-1]["choices"][0]["finish_reason"] == "length"
 
 
 @pytest.mark.parametrize("spaces", [False, True])

@@ -64,7 +64,7 @@ DELTAS = st.one_of(
 def test_with_or_without_template_the_client_reads_the_same(
     stream: list[tuple[dict[str, Any], bool, int]],
 ) -> None:
-    call = {"index": 0, "id": "a", "type": "function", "function": {"name": "f", "arguments": ""}}
+    call = {"index": 0, "id": "a", "type": "function", "function": {"name": "f", "arguments": "{"}}
     pieces = [piece({"role": "assistant", "content": "", "tool_calls": [call]})]
     pieces += [piece(delta, spaces=spaces, created=at) for delta, spaces, at in stream]
     told = read(feed(renderer(stream=True), *pieces))

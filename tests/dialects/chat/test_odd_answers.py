@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.errors import UpstreamBroken
-from gateway.core.events import Usage
+from gateway.core.events import CallStarted, Reasoning, Text, Usage
+from gateway.dialects.chat.answer_reader import EventDecoder
 from gateway.dialects.chat.answer_stream import ChatStream
 from gateway.dialects.messages.tables import read_usage as messages_usage
-from tests.dialects.clients import DIALECTS, REASONS, TEXTS, VALUES, Got, Object
+from tests.dialects.clients import DIALECTS, REASONS, SPELLINGS, TEXTS, VALUES, Got, Object
 from tests.dialects.support import chunk, stream
 
 CALL = {"index": 0, "id": "call_a", "type": "function"}
@@ -147,6 +148,38 @@ CASES = [
         for expected in [value if isinstance(value, dict) else {}]
     ],
     *[
+        pytest.param((*FUNCTION, "arguments"), value, ("Hello", "", [("look", at)]), id=value)
+        for value, at in SPELLINGS.items()
+    ],
+    *[
+        pytest.param(FIRST_CALL, {**CALL, **call}, PLAIN, id=f"{json.dumps(call)}")
+        for name in ("input", "parameters", "args")
+        for at in ({"at": 1}, '{"at":1}')
+        for call in (
+            {"name": "look", name: at},
+            {"function": {"name": "look", name: at}},
+            {"function": {"name": "look", "arguments": "", name: at}},
+        )
+    ],
+    pytest.param(
+        DELTA,
+        {"content": "Hello", "function_call": LOOK["function"]},
+        PLAIN,
+        id="legacy call",
+    ),
+    pytest.param(
+        DELTA, {"content": "Hello", "tool_calls": [{}]}, ("Hello", "", []), id="empty call"
+    ),
+    *[
+        pytest.param((*DELTA, "content"), content, expected, id=json.dumps(content))
+        for content, expected in [
+            ([{"type": "reasoning_text", "text": "Hm."}], ("", "Hm.", [AT])),
+            ([{"type": "think", "think": "Hm."}], ("", "Hm.", [AT])),
+            ([{"type": "text", "text": {"value": "Hello"}}], PLAIN),
+        ]
+    ],
+    pytest.param((*DELTA, "reasoning_text"), "Hm.", ("Hello", "Hm.", [AT]), id="copilot"),
+    *[
         pytest.param((*CHOICE, "logprobs"), value, PLAIN, id=f"logprobs={json.dumps(value)}")
         for value in VALUES
         if not isinstance(value, dict)
@@ -232,6 +265,84 @@ def test_calls_that_share_an_index_without_ids_are_as_many_as_were_made(
     deltas = [{"tool_calls": calls}] if at_once else [{"tool_calls": [call]} for call in calls]
     got = streamed(dialect, *(chunk(delta) for delta in deltas), chunk({}, "tool_calls"))
     assert got.content[2] == [("look", {"at": 1}), ("look", {"at": 2}), ("see", {})]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("call_id", [None, "call_a"], ids=["no-id", "same-id"])
+@pytest.mark.parametrize(
+    ("calls", "expected"),
+    [
+        ([("look", ""), ("see", "")], [("look", {}), ("see", {})]),
+        ([("look", "{}"), ("see", None)], [("look", {}), ("see", {})]),
+        ([("look", None), ("see", '{"at":1}')], [("look", {}), ("see", {"at": 1})]),
+        (
+            [("look", '{"at":1}'), ("look", '{"at"'), ("look", ":2}")],
+            [("look", {"at": 1}), ("look", {"at": 2})],
+        ),
+    ],
+)
+def test_calls_at_one_index_are_as_many_as_their_names_and_objects(
+    dialect: str, call_id: str | None, calls: list[Any], expected: list[Any]
+) -> None:
+    pieces = [
+        {"index": 0, "id": call_id, "function": {"name": name, "arguments": arguments}}
+        for name, arguments in calls
+    ]
+    chunks = [chunk({"tool_calls": [piece]}) for piece in pieces]
+    assert streamed(dialect, *chunks, chunk({}, "tool_calls")).content[2] == expected
+
+
+def test_calls_with_one_id_get_ids_of_their_own() -> None:
+    reader = ChatStream(1, None)
+    chunks = [chunk({"tool_calls": [{**CALL, **LOOK}]})] * 2
+    events = [event for piece in reader.feed(stream(*chunks)) for event in piece.events()]
+    assert len({event.id for event in events if isinstance(event, CallStarted)}) == 2
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("value", SPELLINGS)
+def test_arguments_behind_the_name_are_read_alike(dialect: str, value: str) -> None:
+    pieces = [
+        {**CALL, "function": {"name": "look"}},
+        {"index": 0, "function": {"arguments": value}},
+    ]
+    chunks = [chunk({"tool_calls": [piece]}) for piece in pieces]
+    got = streamed(dialect, *chunks, chunk({}, "tool_calls"))
+    assert got.content == ("", "", [("look", SPELLINGS[value])])
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize(
+    "function", [{"arguments": "{}"}, {"name": "", "arguments": "{}"}, {}, None, 5, []]
+)
+def test_a_call_without_a_name_breaks_the_answer_off(dialect: str, function: Any) -> None:
+    nameless = {"tool_calls": [{**CALL, "function": function}]}
+    with pytest.raises(UpstreamBroken, match="without a name"):
+        streamed(dialect, chunk(nameless), chunk({}, "tool_calls"))
+    with pytest.raises(UpstreamBroken, match="without a name"):
+        whole(dialect, {"choices": [{"message": nameless, "finish_reason": "tool_calls"}]})
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_legacy_call_in_pieces_is_a_call(dialect: str) -> None:
+    pieces = [{"name": "look", "arguments": ""}, {"arguments": '{"at":'}, {"arguments": "1}"}]
+    chunks = [chunk({"function_call": piece}) for piece in pieces]
+    got = streamed(dialect, *chunks, chunk({}, "function_call"))
+    assert got.content == ("", "", [AT])
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_the_text_of_a_choice_is_its_content(dialect: str) -> None:
+    choice = {"index": 0, "text": "Hello", "finish_reason": "stop"}
+    for got in (streamed(dialect, {"choices": [choice]}), whole(dialect, {"choices": [choice]})):
+        assert got.content == ("Hello", "", [])
+
+
+def test_text_like_a_tag_before_reasoning_is_not_lost() -> None:
+    decoder = EventDecoder()
+    deltas = [{"content": "<"}, {"reasoning_content": "Hm."}, {"content": "b"}]
+    events = [e for one in deltas for e in decoder.decode(json.dumps(chunk(one)).encode())]
+    assert events == [Text("<"), Reasoning("Hm."), Text("b")]
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
