@@ -38,7 +38,7 @@ def test_a_deleted_key_waits_for_a_database_that_is_away(
         ),
         "the grant to say it in the driver's words",
     )
-    assert operator.log_text().count('"message": "the database does not answer: ') == 1
+    assert operator.log_text().count('"message":"the database does not answer: ') == 1
     assert world.team.get("ApiKey", "alice") is not None, "it must not go before it is revoked"
     assert operator.probe("healthz") == httpx.codes.OK, "a restart would not mend a database"
     own_postgres.start()
