@@ -17,7 +17,6 @@ from gateway.core.errors import (
     InvalidRequest,
     Overloaded,
     UpstreamBroken,
-    UpstreamError,
     UpstreamMisconfigured,
     UpstreamOverloaded,
     UpstreamTimeout,
@@ -474,7 +473,7 @@ def test_no_http_at_all_is_unreachable(streaming: bool) -> None:
     ("body", "kind"),
     [
         ({"error": {"type": "engine_overloaded_error", "message": "busy"}}, UpstreamOverloaded),
-        ({"error": {"type": "invalid_request_error", "message": "odd"}}, UpstreamError),
+        ({"error": {"type": "invalid_request_error", "message": "odd"}}, InvalidRequest),
         ({"choices": [{"message": {"content": "x"}, "finish_reason": "stop"}]}, UpstreamBroken),
     ],
 )
