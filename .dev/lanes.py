@@ -20,14 +20,16 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 
 _PYTEST = [sys.executable, "-m", "pytest", "--durations=15"]
+_STORE = ("tests/store", "tests/traps", "tests/upstream")
 #: by themselves, or in the checks before
 _ELSEWHERE = (
-    "tests/chaos", "tests/chart", "tests/clients", "tests/reconcile",
+    "tests/chaos", "tests/chart", "tests/clients", "tests/reconcile", *_STORE,
     "tests/test_tidy.py", "tests/test_docs.py",
 )  # fmt: skip
 _CLUSTER = [
     ("cluster", [sys.executable, "-m", "tests.cluster", "run"]),
     ("faults", [*_PYTEST, "tests/chaos"]),
+    ("store and upstreams", [*_PYTEST, *_STORE, "tests/test_last.py"]),
 ]
 #: by lane its steps: what one is called, and its command
 _LANES = [
