@@ -15,15 +15,15 @@ from tests.harness.gateway import ROOT
 
 #: kind of request -> the most of the gateway's own calls, and of all; on SQLite
 BOUNDS = {
-    "chat": (145, 236),
-    "chat-stream": (264, 517),
-    "messages": (221, 356),
-    "messages-stream": (350, 650),
-    "responses": (268, 477),
-    "responses-stream": (397, 773),
+    "chat": (147, 240),
+    "chat-stream": (268, 530),
+    "messages": (223, 362),
+    "messages-stream": (354, 662),
+    "responses": (271, 486),
+    "responses-stream": (402, 788),
 }
 #: what a batch of charges takes more on PostgreSQL, for each of its requests
-ON_POSTGRESQL = (5, 20)
+ON_POSTGRESQL = (7, 32)
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
