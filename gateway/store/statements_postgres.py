@@ -143,6 +143,31 @@ LEFT JOIN hold h ON h.request_id = e.request_id
 WHERE e.kind = 'charge' AND e.request_id = ANY(%(request_ids)s::text[])
 """
 
+#: what goes back to account, key and day, by the rows of {given}
+_GIVEN_BACK = """), entries AS (
+  INSERT INTO entry (account_id, kind, credits, request_id, api_key_id, created_at)
+  SELECT account_id, 'refund', credits, request_id, api_key_id, clock_timestamp() FROM {given}
+), days AS (
+  UPDATE api_key_day AS d SET credits = d.credits - given.credits
+  FROM (SELECT api_key_id, day, sum(credits) AS credits FROM {given}
+        WHERE day IS NOT NULL GROUP BY api_key_id, day) AS given
+  WHERE d.api_key_id = given.api_key_id AND d.day = given.day
+), counted AS (
+  UPDATE api_key AS k SET used_ever = k.used_ever - given.credits, used_in_month = k.used_in_month
+    - CASE WHEN k.used_month = given.newest THEN given.of_newest ELSE 0 END
+  FROM (SELECT api_key_id, newest, sum(credits) AS credits,
+               sum(credits) FILTER (WHERE month = newest) AS of_newest
+        FROM (SELECT *, max(month) OVER (PARTITION BY api_key_id) AS newest FROM {given}
+              WHERE month IS NOT NULL) AS counted
+        GROUP BY api_key_id, newest) AS given
+  WHERE k.id = given.api_key_id
+), balances AS (
+  UPDATE account SET balance = account.balance + given.credits
+  FROM (SELECT account_id, sum(credits) AS credits FROM {given} GROUP BY account_id) AS given
+  WHERE account.id = given.account_id
+"""
+_RELEASED, _UNUSED = (_GIVEN_BACK.format(given=each) for each in ("released", "unused"))
+
 _REFUND_TEMPLATE = """
 WITH accounts AS MATERIALIZED (
   SELECT id FROM account WHERE id = ANY(%(account_ids)s::bigint[]) ORDER BY id FOR UPDATE {skip}
@@ -152,33 +177,13 @@ WITH accounts AS MATERIALIZED (
 ), released AS (
   DELETE FROM hold WHERE request_id IN (SELECT request_id FROM held)
   RETURNING request_id, account_id, api_key_id, credits, day, month
-), entries AS (
-  INSERT INTO entry (account_id, kind, credits, request_id, api_key_id, created_at)
-  SELECT account_id, 'refund', credits, request_id, api_key_id, clock_timestamp() FROM released
-), days AS (
-  UPDATE api_key_day AS d SET credits = d.credits - given.credits
-  FROM (SELECT api_key_id, day, sum(credits) AS credits FROM released
-        WHERE day IS NOT NULL GROUP BY api_key_id, day) AS given
-  WHERE d.api_key_id = given.api_key_id AND d.day = given.day
-), counted AS (
-  UPDATE api_key AS k SET used_ever = k.used_ever - given.credits, used_in_month = k.used_in_month
-    - CASE WHEN k.used_month = given.newest THEN given.of_newest ELSE 0 END
-  FROM (SELECT api_key_id, newest, sum(credits) AS credits,
-               sum(credits) FILTER (WHERE month = newest) AS of_newest
-        FROM (SELECT *, max(month) OVER (PARTITION BY api_key_id) AS newest FROM released
-              WHERE month IS NOT NULL) AS counted
-        GROUP BY api_key_id, newest) AS given
-  WHERE k.id = given.api_key_id
-), balances AS (
-  UPDATE account SET balance = account.balance + given.credits
-  FROM (SELECT account_id, sum(credits) AS credits FROM released GROUP BY account_id) AS given
-  WHERE account.id = given.account_id
-)
+{given_back})
 SELECT request_id, true FROM released {locked}
 """
-REFUND = _REFUND_TEMPLATE.format(skip="", locked="")
+REFUND = _REFUND_TEMPLATE.format(skip="", locked="", given_back=_RELEASED)
 REFUND_SKIP_LOCKED = _REFUND_TEMPLATE.format(
     skip="SKIP LOCKED",
+    given_back=_RELEASED,
     locked="""UNION ALL SELECT request_id, false FROM hold
   WHERE request_id = ANY(%(request_ids)s::text[])
   AND request_id NOT IN (SELECT request_id FROM held)""",
@@ -200,28 +205,7 @@ WITH asked AS MATERIALIZED (
   SELECT r.request_id, r.account_id, r.api_key_id, least(r.credits, asked.unused) AS credits,
          r.day, r.month
   FROM released r JOIN asked USING (request_id) WHERE r.credits > 0 AND asked.unused > 0
-), entries AS (
-  INSERT INTO entry (account_id, kind, credits, request_id, api_key_id, created_at)
-  SELECT account_id, 'refund', credits, request_id, api_key_id, clock_timestamp() FROM unused
-), days AS (
-  UPDATE api_key_day AS d SET credits = d.credits - given.credits
-  FROM (SELECT api_key_id, day, sum(credits) AS credits FROM unused
-        WHERE day IS NOT NULL GROUP BY api_key_id, day) AS given
-  WHERE d.api_key_id = given.api_key_id AND d.day = given.day
-), counted AS (
-  UPDATE api_key AS k SET used_ever = k.used_ever - given.credits, used_in_month = k.used_in_month
-    - CASE WHEN k.used_month = given.newest THEN given.of_newest ELSE 0 END
-  FROM (SELECT api_key_id, newest, sum(credits) AS credits,
-               sum(credits) FILTER (WHERE month = newest) AS of_newest
-        FROM (SELECT *, max(month) OVER (PARTITION BY api_key_id) AS newest FROM unused
-              WHERE month IS NOT NULL) AS counted
-        GROUP BY api_key_id, newest) AS given
-  WHERE k.id = given.api_key_id
-), balances AS (
-  UPDATE account SET balance = account.balance + given.credits
-  FROM (SELECT account_id, sum(credits) AS credits FROM unused GROUP BY account_id) AS given
-  WHERE account.id = given.account_id
-), used AS (
+{given_back}), used AS (
   INSERT INTO request_usage
     (request_id, input_tokens, cached_tokens, output_tokens, reasoning_tokens, cache_write_tokens,
      price)
@@ -236,8 +220,10 @@ SELECT request_id, true FROM released {locked}
 _STILL_HELD = """UNION ALL SELECT request_id, false FROM hold
   WHERE request_id = ANY(ARRAY(SELECT request_id FROM asked))
   AND request_id NOT IN (SELECT request_id FROM held)"""
-END_METERED = _END_METERED_TEMPLATE.format(skip="", locked="")
-END_METERED_SKIP_LOCKED = _END_METERED_TEMPLATE.format(skip="SKIP LOCKED", locked=_STILL_HELD)
+END_METERED = _END_METERED_TEMPLATE.format(skip="", locked="", given_back=_UNUSED)
+END_METERED_SKIP_LOCKED = _END_METERED_TEMPLATE.format(
+    skip="SKIP LOCKED", locked=_STILL_HELD, given_back=_UNUSED
+)
 
 #: which refunds of a batch whose outcome was unknown were given
 GIVEN = """
