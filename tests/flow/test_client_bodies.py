@@ -1,18 +1,16 @@
 """Bodies in forms that clients choose, at a real gateway: served and charged like any other."""
 
-import gzip
 import json
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from tests.conftest import check_books
+from tests.harness.codings import CODERS
 from tests.harness.dialects import DIALECTS, PATHS, body
 from tests.harness.gateway import GatewayProcess, Simulated, api_key, credit_grant, fleet
 
 MIB = 2**20
-CODERS: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "deflate": zlib.compress}
 LOOK = {"type": "function", "name": "look", "parameters": {"type": "object", "properties": {}}}
 
 

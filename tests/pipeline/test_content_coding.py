@@ -9,13 +9,13 @@ import pytest
 
 from gateway.core.errors import InvalidRequest
 from gateway.pipeline.content_coding import PIECE_BYTES, decompress, read_coding
+from tests.harness.codings import CODERS as ALL_CODERS
+from tests.harness.codings import pack_zstd
 
 MIB = 2**20
-CODERS: dict[str, Callable[[bytes], bytes]] = {
-    "gzip": gzip.compress,
-    "x-gzip": gzip.compress,
-    "deflate": zlib.compress,
-}
+CODERS = {**ALL_CODERS, "x-gzip": gzip.compress}
+#: a frame that carries something else
+SKIPPED = b"\x50\x2a\x4d\x18\x04\0\0\0abcd"
 #: bodies of more than one member, and without the wrapping
 OTHER_FORMS: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
     "members": (
@@ -25,6 +25,15 @@ OTHER_FORMS: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
         ),
     ),
     "empty member": ("gzip", lambda content: gzip.compress(content) + gzip.compress(b"")),
+    "frames": (
+        "zstd",
+        lambda content: b"".join(
+            pack_zstd(content[at : at + MIB]) for at in range(0, len(content), MIB)
+        ),
+    ),
+    "empty frame": ("zstd", lambda content: pack_zstd(content) + pack_zstd(b"")),
+    "skipped frame": ("zstd", lambda content: SKIPPED + pack_zstd(content)),
+    "best": ("zstd", lambda content: pack_zstd(content, level=19)),
     "bare": ("deflate", lambda content: zlib.compress(content, wbits=-zlib.MAX_WBITS)),
 }
 
@@ -55,22 +64,34 @@ def test_the_content_of_another_form_comes_back(
     assert b"".join(decompress(coder(content), coding)) == content
 
 
-def test_so_many_members_are_read_and_not_more() -> None:
-    member = gzip.compress(b"a")
-    assert b"".join(decompress(member * 256, "gzip")) == b"a" * 256
+@pytest.mark.parametrize("coding", ["gzip", "zstd"])
+def test_so_many_members_are_read_and_not_more(coding: str) -> None:
+    member = CODERS[coding](b"a")
+    assert b"".join(decompress(member * 256, coding)) == b"a" * 256
     with pytest.raises(InvalidRequest, match="goes on"):
-        list(decompress(member * 257, "gzip"))
+        list(decompress(member * 257, coding))
 
 
-def test_no_more_than_a_piece_is_made_before_it_is_asked_for() -> None:
+@every_coding
+def test_no_more_than_a_piece_is_made_before_it_is_asked_for(
+    coding: str, coder: Callable[[bytes], bytes]
+) -> None:
     """A thousand times as much as arrived: its reader has seen a few pieces, and stops."""
-    packer = zlib.compressobj(9, wbits=31)
-    zeros = b"\0" * MIB
-    bomb = b"".join([*(packer.compress(zeros) for _ in range(128)), packer.flush()])
+    bomb = coder(b"\0" * (128 * MIB))
     assert len(bomb) < MIB // 4
-    pieces = decompress(bomb, "gzip")
+    pieces = decompress(bomb, coding)
     sizes = [len(next(pieces)) for _ in range(4)]
     assert max(sizes) <= PIECE_BYTES
+
+
+@pytest.mark.parametrize(("log", "read"), [(23, True), (24, False)])
+def test_a_zstd_body_refers_back_8_mib_at_most(log: int, read: bool) -> None:
+    body = pack_zstd(b"{}", window_log=log)
+    if read:
+        assert b"".join(decompress(body, "zstd")) == b"{}"
+    else:
+        with pytest.raises(InvalidRequest, match="is not zstd"):
+            list(decompress(body, "zstd"))
 
 
 @every_coding
@@ -100,6 +121,7 @@ def test_what_is_not_whole_is_refused(
         ([b" GZIP "], "gzip"),
         ([b"x-gzip"], "x-gzip"),
         ([b"deflate"], "deflate"),
+        ([b"zstd"], "zstd"),
         ([b"identity, gzip"], "gzip"),
         ([b"identity", b"Deflate"], "deflate"),
         ([b"identity"], None),
@@ -112,8 +134,8 @@ def test_the_coding_of_a_body(values: list[bytes], coding: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    "values", [[b"zstd"], [b"br"], [b"\xff"], [b"gzip, gzip"], [b"gzip", b"deflate"]]
+    "values", [[b"dcz"], [b"br"], [b"\xff"], [b"gzip, gzip"], [b"gzip", b"deflate"]]
 )
 def test_any_other_coding_is_refused(values: list[bytes]) -> None:
-    with pytest.raises(InvalidRequest, match="use gzip or deflate"):
+    with pytest.raises(InvalidRequest, match="use gzip, zstd or deflate"):
         read_coding([(b"content-encoding", value) for value in values])
