@@ -17,16 +17,24 @@ from gateway.core.errors import (
 from gateway.pipeline.key_cache import CachedKey
 from gateway.pipeline.meter import Meter
 from gateway.pipeline.request_state import RequestState
+from gateway.pipeline.retries import IDEMPOTENCY_KEY, Retries, header_text
 from gateway.store.leases import Owner
-from gateway.store.ledger import Charge, ChargeResult, End, Ledger, Limit, MeteredEnd, Refund
+from gateway.store.ledger import (
+    Charge,
+    ChargeResult,
+    End,
+    Ledger,
+    Limit,
+    MeteredEnd,
+    Refund,
+    RetryKey,
+)
 from gateway.telemetry.metrics import Metrics, RequestLabels
 
 _log = logging.getLogger(__name__)
 
 #: a grant may expire while the last one's expiry is being posted, but not for ever
 _ATTEMPTS_MAX = 3
-_HEADER_CHARACTERS_MAX = 255
-_IDEMPOTENCY = b"idempotency-key"
 _RETRIES = b"x-stainless-retry-count"
 #: charges that this replica counted and left to the lease; of older ones it is not known any more
 _LEFT_MAX = 10_000
@@ -49,6 +57,7 @@ class Billing:
         self._ledger = ledger
         self._expire_grants = expire_grants
         self._metrics = metrics
+        self._retries = Retries(ledger)
         #: requests whose refund failed, and is left to the lease
         self._left: dict[str, None] = {}
 
@@ -65,15 +74,19 @@ class Billing:
         meanwhile, `DatabaseUnavailable`, and `ChargeUnknown`.
         """
         named = state.connection.named
+        is_named = IDEMPOTENCY_KEY in named
+        credits = resolution.price
+        if is_named:
+            credits = await self._less_covered(state, credits)
         charge = Charge(
             request_id=state.request_id,
             account_id=key.live.account_id,
             api_key_id=key.live.id,
             key_hash=key_hash,
-            credits=resolution.price,
+            credits=credits,
             model=resolution.model.id,
             route=state.dialect.name,
-            idempotency_key=_text(named[_IDEMPOTENCY]) if _IDEMPOTENCY in named else None,
+            idempotency_key=header_text(named[IDEMPOTENCY_KEY]) if is_named else None,
             retry_count=_number(named[_RETRIES]) if _RETRIES in named else None,
         )
         began = time.monotonic()
@@ -94,6 +107,18 @@ class Billing:
         state.series.charge.value += charge.credits
         state.series.in_flight.value += 1
 
+    async def _less_covered(self, state: RequestState, price: int) -> int:
+        """The price, less what an earlier charge that stands for the request has paid of it."""
+        try:
+            covered = await self._retries.cover(state)
+        except DatabaseUnavailable:
+            self._metrics.database_failed(1)
+            raise
+        state.covered = covered
+        if state.meter is not None:
+            state.meter.covered = covered
+        return max(0, price - covered)
+
     async def _charge_after_expiry(self, charge: Charge) -> ChargeResult:
         for _ in range(_ATTEMPTS_MAX):
             await self._expire_grants(charge.account_id)
@@ -102,41 +127,54 @@ class Billing:
                 break
         return result
 
-    def end(self, state: RequestState) -> None:
-        """The credits stay taken. Written behind; does nothing where end or refund was chosen."""
+    async def leave(self, state: RequestState) -> None:
+        """End a request whose client has left: it pays, by what it has used with token prices."""
+        if state.booking != "charged":
+            return
+        if state.meter is not None and state.meter.bill is None:
+            state.usage = await state.meter.measure(state.usage, state.credits)
+        self.end(state, self._retries.stands_for(state))
+
+    def end(self, state: RequestState, left: RetryKey | None = None) -> None:
+        """The credits stay taken. Written behind; does nothing where end or refund was chosen.
+
+        `left`: the charge stands for a retry of that name.
+        """
         if state.booking != "charged":
             return
         state.book("end")
-        if state.meter is None:
+        if state.meter is None and left is None:
             self._ledger.end(End(state.request_id, state.usage))
         else:
-            self._end_metered(state, state.meter)
+            self._end_metered(state, state.meter, left)
+        if left is None and state.attempt is not None:
+            self._retries.done(state)
         state.series.in_flight.value -= 1
         if state.usage is not None:
             state.series.used(state.usage)
 
-    def _end_metered(self, state: RequestState, meter: Meter) -> None:
+    def _end_metered(self, state: RequestState, meter: Meter | None, left: RetryKey | None) -> None:
         """Keep the price of what was used, and give back the rest of the charge."""
-        bill, key = meter.bill, state.key
-        assert bill is not None, "it is measured first"
-        assert state.usage is not None, "it is measured first"
-        assert key is not None, "it was charged"
-        unused = state.credits - bill.credits
-        self._ledger.end_metered(
-            MeteredEnd(
-                state.request_id,
-                key.live.account_id,
-                unused,
-                state.usage,
-                msgspec.json.encode(bill).decode(),
-            )
+        assert state.key is not None, "it was charged"
+        unused, price = 0, None
+        if meter is not None:
+            bill = meter.bill
+            assert bill is not None, "it is measured first"
+            unused = state.credits - max(0, bill.credits - meter.covered)
+            price = msgspec.json.encode(bill).decode()
+            self._metrics.metered(state.labels, unused, bill.uncollected)
+        end = MeteredEnd(
+            state.request_id, state.key.live.account_id, unused, state.usage, price, left
         )
-        state.credits = bill.credits
+        if left is None:
+            self._ledger.end_metered(end)
+        else:
+            self._ledger.end_left(end).add_done_callback(lambda _: self._retries.done(state))
+        state.credits -= unused
         if state.balance is not None:
             state.balance += unused
         if state.limit_left is not None:
             state.limit_left += unused
-        self._metrics.metered(state.labels, unused, bill.uncollected)
 
     async def refund(self, state: RequestState) -> None:
         """Give the credits back, durably; does nothing where none were taken or end was chosen.
@@ -144,11 +182,13 @@ class Billing:
         Where the database cannot confirm it now, the hold stays and the lease refunds it. Where the
         hold is gone, it has: nobody else ends what is charged.
         """
-        if state.booking != "charged" or state.key is None:
-            return
+        if state.booking == "charged" and state.key is not None:
+            await self._refund(state, Refund(state.request_id, state.key.live.account_id))
+        self._retries.done(state)
+
+    async def _refund(self, state: RequestState, refund: Refund) -> None:
         state.book("refund")
         state.series.in_flight.value -= 1
-        refund = Refund(state.request_id, state.key.live.account_id)
         try:
             given = await self._ledger.refund(refund)
         except DatabaseUnavailable:
@@ -196,10 +236,6 @@ def _refusal(result: ChargeResult, charge: Charge) -> FaregateError:
         f"Your credit balance is too low: this request costs {charge.credits} credits"
         f" and the balance is {result.balance}."
     )
-
-
-def _text(value: bytes) -> str:
-    return value.decode("latin-1").replace("\x00", "")[:_HEADER_CHARACTERS_MAX]
 
 
 def _number(value: bytes) -> int | None:

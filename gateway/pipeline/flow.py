@@ -210,9 +210,7 @@ class Flow:
         if isinstance(error, ClientGone):
             state.status = _STATUS_CLIENT_GONE
             if state.phase == "dispatched":
-                if state.meter is not None and state.meter.bill is None:
-                    state.usage = await state.meter.measure(state.usage, state.credits)
-                self._billing.end(state)
+                await self._billing.leave(state)
             else:
                 await self._billing.refund(state)
             return

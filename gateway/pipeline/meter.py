@@ -86,7 +86,7 @@ class Metering:
 class Meter:
     """The most that one request may cost, and its usage so far.
 
-    `is_counted`: its usage was counted here. `bill` is its price once it has one.
+    `bill` is its price once it has one.
     """
 
     def __init__(
@@ -100,6 +100,8 @@ class Meter:
     ) -> None:
         #: the most that it can cost
         self.most = most
+        #: what an earlier charge has paid of it, where this is a retry
+        self.covered = 0
         self.bill: Bill | None = None
         self._metering = metering
         self._terms = terms
@@ -146,8 +148,8 @@ class Meter:
         return replace(answer, usage=self._priced(usage, charged, is_counted))
 
     def _priced(self, usage: Usage, charged: int, is_counted: bool) -> Usage:
-        self.bill = bill = self._terms.bill(usage, charged, counted=is_counted)
-        return replace(usage, credits=bill.credits)
+        self.bill = bill = self._terms.bill(usage, charged + self.covered, counted=is_counted)
+        return replace(usage, credits=max(0, bill.credits - self.covered))
 
     async def _count(self, texts: Iterator[str]) -> Usage:
         metering = self._metering

@@ -93,9 +93,11 @@ class RequestState:
         "_began",
         "_task",
         "asked_upstream",
+        "attempt",
         "balance",
         "booking",
         "connection",
+        "covered",
         "credits",
         "cut_by",
         "degraded",
@@ -133,6 +135,10 @@ class RequestState:
         self.meter: Meter | None = None
         #: credits taken and not given back
         self.credits = 0
+        #: of a retry, the credits of its price that an earlier charge has paid
+        self.covered = 0
+        #: done at its end, where it has a name by which a retry may come
+        self.attempt: asyncio.Future[None] | None = None
         #: its way to an upstream, and the writer of its answer, once it is rendered
         self.failover: Failover
         self.renderer: Renderer | None = None

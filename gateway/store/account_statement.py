@@ -7,7 +7,7 @@ import msgspec
 from sqlmodel import col, select
 
 from gateway.store.database import Database
-from gateway.store.tables import Account, ApiKeyDay, ApiKeyRow, Entry, Hold, RequestUsage
+from gateway.store.tables import Account, ApiKeyDay, ApiKeyRow, Entry, Hold, RequestUsage, RetryRow
 
 ENTRIES_MAX = 50
 
@@ -66,7 +66,11 @@ def read_request(database: Database, account_id: int, request_id: str) -> dict[s
         usage = session.get(RequestUsage, request_id)
         is_open = session.get(Hold, request_id) is not None
         credits = -sum(entry.credits for entry in entries)
-        is_refunded = len(entries) > 1 and credits == 0
+        retry = session.get(RetryRow, request_id)
+        price = usage and usage.price and msgspec.json.decode(usage.price)
+        # Of a retry, nothing may be left to pay at its end.
+        is_paid_before = retry and price and price["credits"] <= retry.credits
+        is_refunded = len(entries) > 1 and credits == 0 and not is_paid_before
         return {
             "request_id": request_id,
             "state": "open" if is_open else "refunded" if is_refunded else "ended",
@@ -76,6 +80,7 @@ def read_request(database: Database, account_id: int, request_id: str) -> dict[s
             "route": charge.route,
             "idempotency_key": charge.idempotency_key,
             "retry_count": charge.retry_count,
+            "standing": retry and {"request_id": retry.earlier_id, "credits": retry.credits},
             "tokens": usage
             and {
                 "input": usage.input_tokens,
@@ -84,7 +89,7 @@ def read_request(database: Database, account_id: int, request_id: str) -> dict[s
                 "output": usage.output_tokens,
                 "reasoning": usage.reasoning_tokens,
             },
-            "price": usage and usage.price and msgspec.json.decode(usage.price),
+            "price": price,
             "entries": [
                 {
                     "id": entry.id,

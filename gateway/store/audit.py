@@ -46,6 +46,22 @@ _CHECKS: tuple[tuple[str, str], ...] = (
         """,
     ),
     (
+        "request {} stands for retries with {} credits but has cost {}",
+        """
+        SELECT s.request_id, s.credits, -coalesce(sum(e.credits), 0) FROM standing_charge s
+        LEFT JOIN entry e ON e.request_id = s.request_id AND e.account_id = s.account_id
+        GROUP BY s.request_id, s.credits HAVING s.credits <> -coalesce(sum(e.credits), 0)
+        """,
+    ),
+    (
+        "request {} stands for {} retries but there are {}",
+        """
+        SELECT s.request_id, s.retries, count(r.request_id) FROM standing_charge s
+        LEFT JOIN retry r ON r.earlier_id = s.request_id AND r.credits = s.credits
+        GROUP BY s.request_id, s.retries HAVING s.retries <> count(r.request_id)
+        """,
+    ),
+    (
         "grant {} of {} credits has entries of {}",
         """
         SELECT g.id, g.credits, coalesce(sum(e.credits), 0) FROM credit_grant g

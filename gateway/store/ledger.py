@@ -2,7 +2,10 @@
 
     charge ──▶ hold ──┬── end           the request came to its end: nothing more is booked
                       ├── metered end   the same, except that what it did not use goes back, once
+                      ├── left end      the same, and the charge stands for a retry
                       └── refund        the credits go back, once
+
+    left end ──▶ standing charge ── claim ──▶ a retry costs so much less, three times at most
 
 A hold is deleted exactly once, and the one that deletes it decides. Everything here is grouped
 (`group_commit`).
@@ -65,17 +68,35 @@ class End(Struct, frozen=True):
     usage: Usage | None
 
 
-class MeteredEnd(Struct, frozen=True):
-    """A request with token prices that came to its end: `unused` of its charge goes back.
+class RetryKey(Struct, frozen=True):
+    """The name by which a later attempt is recognised, within its account."""
 
-    `price` is JSON: the parts of what it cost.
+    idempotency_key: str
+    model: str
+
+
+class MeteredEnd(Struct, frozen=True):
+    """A request that came to its end, of whose charge `unused` goes back.
+
+    With token prices, `price` is JSON: the parts of what it cost. `left` is set where the client
+    left before any content had come: the charge stands for a retry of that name.
     """
 
     request_id: str
     account_id: int
     unused: int
-    usage: Usage
-    price: str
+    usage: Usage | None
+    price: str | None
+    left: RetryKey | None = None
+
+
+class Claim(Struct, frozen=True):
+    """A request, before it is charged, that may be the retry of one whose client left."""
+
+    request_id: str
+    account_id: int
+    idempotency_key: str
+    model: str
 
 
 class Refund(Struct, frozen=True):
@@ -93,7 +114,7 @@ class Ledger(ABC):
     """The hot side of one database, for one replica; each database writes the batches."""
 
     def __init__(self, behind_seconds: float) -> None:
-        account_of: Callable[[Charge | Refund | MeteredEnd], int] = attrgetter("account_id")
+        account_of: Callable[[Charge | Refund | MeteredEnd | Claim], int] = attrgetter("account_id")
         self._charges = GroupCommit[Charge, ChargeResult](self._charge_batch, account_of=account_of)
         self._refunds = GroupCommit[Refund, bool](self._refund_batch, account_of=account_of)
         # Nobody waits for an end: what cannot be written now is written later, not given up.
@@ -106,6 +127,10 @@ class Ledger(ABC):
             delay_seconds=behind_seconds,
             keeps_on_failure=True,
         )
+        self._left_ends = GroupCommit[MeteredEnd, None](
+            self._metered_end_batch, account_of=account_of, keeps_on_failure=True
+        )
+        self._claims = GroupCommit[Claim, int](self._claim_batch, account_of=account_of)
         #: books a charge durably. Raises `DatabaseUnavailable`, and `ChargeUnknown` where the
         #: commit's outcome is not known
         self.charge: Callable[[Charge], asyncio.Future[ChargeResult]] = self._charges.submit
@@ -113,6 +138,11 @@ class Ledger(ABC):
         self.refund: Callable[[Refund], asyncio.Future[bool]] = self._refunds.submit
         #: notes an end; written behind, in batches
         self.end: Callable[[End], None] = self._ends.add
+        #: writes an end at once; where the account is locked, it may be written after the future
+        self.end_left: Callable[[MeteredEnd], asyncio.Future[None]] = self._left_ends.submit
+        #: has an earlier charge stand for a request, durably; the credits that it costs less
+        #: therefore, 0 where there is none. Raises `DatabaseUnavailable`
+        self.claim: Callable[[Claim], asyncio.Future[int]] = self._claims.submit
 
     def end_metered(self, end: MeteredEnd) -> None:
         """Note an end with a difference; written behind, in batches."""
@@ -122,13 +152,16 @@ class Ledger(ABC):
         """Request ids whose end or refund is not written yet."""
         yield from (item.request_id for item in self._ends.items())
         yield from (item.request_id for item in self._metered_ends.items())
+        yield from (item.request_id for item in self._left_ends.items())
         yield from (item.request_id for item in self._refunds.items())
 
     async def drain(self) -> None:
         """Write everything that waits, then stop."""
+        await self._claims.drain()
         await self._charges.drain()
         await self._refunds.drain()
         await self._ends.drain()
+        await self._left_ends.drain()
         await self._metered_ends.drain()
         await self._close()
 
@@ -147,6 +180,9 @@ class Ledger(ABC):
 
     @abstractmethod
     async def _metered_end_batch(self, batch: list[MeteredEnd]) -> list[None]: ...
+
+    @abstractmethod
+    async def _claim_batch(self, batch: list[Claim]) -> Sequence[int | FaregateError]: ...
 
     @abstractmethod
     async def _close(self) -> None: ...

@@ -14,6 +14,7 @@ from gateway.store.ledger import (
     Charge,
     ChargeReply,
     ChargeResult,
+    Claim,
     End,
     Ledger,
     MeteredEnd,
@@ -22,6 +23,7 @@ from gateway.store.ledger import (
     note_late_ends,
 )
 from gateway.store.outage import Outage
+from gateway.store.retries import CLAIM
 from gateway.store.statements_postgres import (
     END,
     END_METERED,
@@ -105,6 +107,11 @@ class PostgresLedger(Ledger):
         if not was_unknown:
             note_late_ends(len(batch) - len(rows))
         return [None] * len(batch)
+
+    async def _claim_batch(self, batch: list[Claim]) -> list[int]:
+        rows, _ = await self._behind(CLAIM, {"claims": document(batch)})
+        credits = dict(rows)
+        return [credits.get(claim.request_id, 0) for claim in batch]
 
     async def _behind(
         self, statement: str, values: dict[str, Any], skip_locked: str | None = None

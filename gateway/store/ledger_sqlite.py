@@ -13,13 +13,14 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from gateway.core.errors import DatabaseBusy, DatabaseUnavailable
+from gateway.core.errors import DatabaseBusy, DatabaseUnavailable, FaregateError
 from gateway.core.events import Usage
 from gateway.store.driver_errors import as_unavailable
 from gateway.store.ledger import (
     Charge,
     ChargeReply,
     ChargeResult,
+    Claim,
     End,
     Ledger,
     Limit,
@@ -30,6 +31,7 @@ from gateway.store.ledger import (
 )
 from gateway.store.moments import utc_text
 from gateway.store.outage import Outage
+from gateway.store.retries import claim_rows
 from gateway.store.sqlite_file import open_sqlite
 from gateway.store.writer_thread import WriterThread
 
@@ -107,6 +109,11 @@ UPDATE api_key SET used_ever = used_ever - :credits,
   used_in_month = used_in_month - CASE WHEN used_month = :month THEN :credits ELSE 0 END
 WHERE id = :api_key_id
 """
+_STAND = """
+INSERT INTO standing_charge
+  (request_id, account_id, model, idempotency_key, credits, retries, created_at)
+VALUES (?, ?, ?, ?, ?, 0, ?)
+"""
 _END = "DELETE FROM hold WHERE request_id IN (SELECT value ->> 0 FROM json_each(:ends))"
 _USAGE = """
 INSERT INTO request_usage
@@ -173,6 +180,12 @@ class SqliteLedger(Ledger):
 
     async def _metered_end_batch(self, batch: list[MeteredEnd]) -> list[None]:
         return await self._writer.submit(lambda: self._commit(batch, self._metered_end_rows))
+
+    async def _claim_batch(self, batch: list[Claim]) -> Sequence[int | FaregateError]:
+        return await self._writer.submit(lambda: self._write(batch, self._claim_rows))
+
+    def _claim_rows(self, batch: Sequence[Claim]) -> list[int]:
+        return claim_rows(self._connection, batch, datetime.now(UTC))
 
     async def _close(self) -> None:
         await self._writer.submit(self._connection.close)
@@ -263,18 +276,22 @@ class SqliteLedger(Ledger):
 
     def _refund_rows(self, batch: Sequence[Refund]) -> list[bool]:
         now = utc_text(datetime.now(UTC))
-        return [self._refund_one(refund, now) for refund in batch]
+        return [self._refund_one(refund, now) is not None for refund in batch]
 
-    def _refund_one(self, refund: Refund | MeteredEnd, now: str, most: int | None = None) -> bool:
-        """Release a hold and give it back, or `most` of it; False where it was gone."""
+    def _refund_one(
+        self, refund: Refund | MeteredEnd, now: str, most: int | None = None
+    ) -> int | None:
+        """Release a hold and give it back, or `most` of it; what is kept, None if it was gone."""
         row = self._connection.execute(_RELEASE, (refund.request_id,)).fetchone()
         if row is None:
-            return False
+            return None
         account_id, api_key_id, credits, day, month = row
+        kept = 0
         if most is not None:
-            credits = min(credits, most)
+            kept = max(0, int(credits) - most)
+            credits -= kept
             if credits == 0:
-                return True
+                return kept
         self._connection.execute(
             _REFUND_ENTRY, (account_id, credits, refund.request_id, api_key_id, now)
         )
@@ -284,15 +301,23 @@ class SqliteLedger(Ledger):
         if month is not None:
             given = {"credits": credits, "api_key_id": api_key_id, "month": month}
             self._connection.execute(_GIVE_LONGER, given)
-        return True
+        return kept
 
     def _metered_end_rows(self, batch: Sequence[MeteredEnd]) -> list[None]:
         now = utc_text(datetime.now(UTC))
-        released = [self._refund_one(end, now, end.unused) for end in batch]
-        note_late_ends(released.count(False))
+        kept = [self._refund_one(end, now, end.unused) for end in batch]
+        note_late_ends(kept.count(None))
         self._connection.executemany(
             _METERED_USAGE,
-            [(*_tokens(end.request_id, end.usage), end.price) for end in batch],
+            [(*_tokens(end.request_id, end.usage), end.price) for end in batch if end.usage],
+        )
+        self._connection.executemany(
+            _STAND,
+            [
+                (end.request_id, end.account_id, left.model, left.idempotency_key, credits, now)
+                for end, credits in zip(batch, kept, strict=True)
+                if (left := end.left) is not None and credits
+            ],
         )
         return [None] * len(batch)
 

@@ -192,7 +192,8 @@ REFUND_SKIP_LOCKED = _REFUND_TEMPLATE.format(
 _END_METERED_TEMPLATE = """
 WITH asked AS MATERIALIZED (
   SELECT DISTINCT ON (request_id) * FROM json_to_recordset(%(ends)s::json)
-    AS given(request_id text, account_id bigint, unused bigint, usage json, price text)
+    AS given(request_id text, account_id bigint, unused bigint, usage json, price text,
+             "left" json)
 ), accounts AS MATERIALIZED (
   SELECT id FROM account WHERE id IN (SELECT account_id FROM asked) ORDER BY id FOR UPDATE {skip}
 ), held AS MATERIALIZED (
@@ -212,8 +213,14 @@ WITH asked AS MATERIALIZED (
   SELECT request_id, (usage ->> 'input')::int, (usage ->> 'cached')::int,
          (usage ->> 'output')::int, (usage ->> 'reasoning')::int, (usage ->> 'cache_write')::int,
          price
-  FROM asked WHERE account_id IN (SELECT id FROM accounts)
+  FROM asked WHERE account_id IN (SELECT id FROM accounts) AND usage IS NOT NULL
   ON CONFLICT DO NOTHING
+), standing AS (
+  INSERT INTO standing_charge
+    (request_id, account_id, model, idempotency_key, credits, retries, created_at)
+  SELECT request_id, r.account_id, "left" ->> 'model', "left" ->> 'idempotency_key',
+         r.credits - least(r.credits, unused), 0, clock_timestamp()
+  FROM released r JOIN asked USING (request_id) WHERE "left" IS NOT NULL AND r.credits > unused
 )
 SELECT request_id, true FROM released {locked}
 """

@@ -8,6 +8,7 @@
        ├──────< change_log                          changes of keys and grants (`change_log`)
        ├────── audit_checkpoint                     how far the audit has counted
        ├────── usage_checkpoint                     how far usage is counted (`usage_tables`)
+       ├──────< standing_charge ──< retry           charges that stand for a later attempt
        └──────< hold >────── replica                charged requests that have not ended yet
 
     balance(account) = sum(entry.credits), never below zero.
@@ -362,6 +363,36 @@ class RequestUsage(SQLModel, table=True):
     cache_write_tokens: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     #: JSON, of a request with token prices: the parts of its price
     price: str | None = None
+
+
+class StandingChargeRow(SQLModel, table=True):
+    """The charge of a request whose client left before any content of its answer had come.
+
+    It stands for later attempts with its `idempotency_key`: `retries` of them so far. `credits`
+    are what the request has cost.
+    """
+
+    __tablename__ = "standing_charge"
+    __table_args__ = (
+        Index("standing_charge_account", "account_id", "idempotency_key"),
+        CheckConstraint("retries BETWEEN 0 AND 3", name="standing_charge_retries"),
+    )
+    request_id: str = Field(primary_key=True)
+    account_id: int = _big()
+    model: str
+    idempotency_key: str
+    credits: int = _big()
+    retries: int
+    created_at: datetime = moment_column()
+
+
+class RetryRow(SQLModel, table=True):
+    """A request that costs `credits` less than its price: the charge of an earlier one stands."""
+
+    __tablename__ = "retry"
+    request_id: str = Field(primary_key=True)
+    earlier_id: str
+    credits: int = _big()
 
 
 class Replica(SQLModel, table=True):

@@ -18,6 +18,8 @@ class ScriptedUpstream:
     def __init__(self) -> None:
         #: what was asked, oldest first
         self.bodies: list[Object] = []
+        #: so many requests to come get no answer until the gateway hangs up
+        self.silences = 0
         self._whole = b""
         self._stream = b""
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -63,6 +65,10 @@ class ScriptedUpstream:
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
                 scripted.bodies.append(body)
+                if scripted.silences:
+                    scripted.silences -= 1
+                    self.close_connection = not self.rfile.read(1)
+                    return
                 streams = body.get("stream") or ":stream" in self.path  # as Gemini asks for it
                 data = scripted._stream if streams else scripted._whole
                 kind = "text/event-stream" if streams else "application/json"

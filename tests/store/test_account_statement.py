@@ -52,6 +52,7 @@ def test_a_request_is_open_and_then_ended_with_its_tokens(books: Books) -> None:
         "route": charge.route,
         "idempotency_key": None,
         "retry_count": None,
+        "standing": None,
         "tokens": {"input": 9, "cached": 4, "cache_write": 3, "output": 5, "reasoning": 2},
         "price": None,
     }

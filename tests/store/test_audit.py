@@ -9,6 +9,10 @@ from gateway.store.migrate import migrate
 from tests.harness.books import Books
 
 _ENTRY = "INSERT INTO entry (account_id, kind, credits, request_id, grant_id, created_at) VALUES"
+_STANDING = (
+    "INSERT INTO standing_charge (request_id, model, idempotency_key, account_id, credits, retries,"
+    " created_at) VALUES"
+)
 _WHEN = "'2026-01-01 00:00:00.000000'"
 
 
@@ -36,6 +40,14 @@ def broken(database_url: str) -> Books:
             "INSERT INTO hold (request_id, account_id, api_key_id, replica_id, credits, created_at)"
             f" VALUES ('req_1', 1, 1, 'r', 1, {_WHEN})",
             "request req_1 has a hold although it was never charged",
+        ),
+        (
+            f"{_STANDING} ('req_1', 'm', 'k', 1, 2, 0, {_WHEN})",
+            "request req_1 stands for retries with 2 credits but has cost 0",
+        ),
+        (
+            f"{_STANDING} ('req_1', 'm', 'k', 1, 0, 1, {_WHEN})",
+            "request req_1 stands for 1 retries but there are 0",
         ),
         ("UPDATE credit_grant SET credits = 11", "grant 1 of 11 credits has entries of 10"),
         (f"{_ENTRY} (1, 'void', -11, NULL, 1, {_WHEN})", "grant 1 took back 11 of its 10"),
