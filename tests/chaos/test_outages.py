@@ -34,7 +34,7 @@ from tests.harness.gateway import (
     fleet,
     wait_until,
 )
-from tests.harness.plain import NO_TLS, get
+from tests.harness.plain import NO_TLS
 from tests.harness.postgres import find_programs
 from tests.harness.proxy import Proxy
 
@@ -147,7 +147,7 @@ class Place:
     def is_away(self) -> None:
         """Every gateway reports it: to a client, and to a probe that asks whether it is ready."""
         for gateway in self.gateways:
-            wait_until(lambda: readiness(gateway) == 503, "a gateway to be not ready")  # noqa: B023
+            wait_until(lambda: gateway.readiness() == 503, "a gateway to be not ready")  # noqa: B023
             assert self.ask(gateway) == 503
 
     def is_back(self) -> None:
@@ -155,7 +155,7 @@ class Place:
         for gateway in self.gateways:
             wait_until(lambda: self.ask(gateway) == 200, "a charged answer", BACK_SECONDS)  # noqa: B023
             wait_until(lambda: self.look(gateway) == 200, "a free answer", BACK_SECONDS)  # noqa: B023
-            wait_until(lambda: readiness(gateway) == 200, "a gateway to be ready", BACK_SECONDS)  # noqa: B023
+            wait_until(lambda: gateway.readiness() == 200, "a gateway to be ready", BACK_SECONDS)  # noqa: B023
 
     def end_and_audit(self, complete: int, outages: int | None = 1, cause: str = "") -> None:
         """End the gateways. What was complete is charged, nothing else; each log is right."""
@@ -174,10 +174,6 @@ class Place:
         assert self.books.balance("alice") == CREDITS - PRICE * charged
         assert audit(self.database) == []
         self.database.close()
-
-
-def readiness(gateway: GatewayProcess) -> int:
-    return get(f"http://127.0.0.1:{gateway.ops_port}/readyz").status_code
 
 
 @pytest.fixture
@@ -338,7 +334,7 @@ def test_a_full_disk(server: Server, simulated: Simulated, tmp_path: Path) -> No
                     file.write(b"x" * 65536)
                     file.flush()
             wait_until(lambda: place.ask(gateway) == 503, "the disk to be full for a charge")
-            wait_until(lambda: readiness(gateway) == 503, "the gateway to be not ready")
+            wait_until(lambda: gateway.readiness() == 503, "the gateway to be not ready")
             filler.unlink()
             place.is_back()
         assert streams.complete == streams.number

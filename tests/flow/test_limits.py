@@ -59,7 +59,7 @@ def client(gateway: GatewayProcess, name: str) -> Client:
 
 def test_one_request_at_a_time(gateway: GatewayProcess) -> None:
     asking = client(gateway, "one-at-a-time")
-    with asking.stream("chat", "!chunks 200 20") as stream:
+    with asking.stream("chat", "!stall 2 hold") as stream:
         pieces = stream.iter_bytes()  # the response is closed when its iterator is dropped
         next(pieces)
         second = asking.ask("messages", "Hi")

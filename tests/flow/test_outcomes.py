@@ -1,9 +1,11 @@
 """The outcome table, row by row: who pays for what, in every dialect, streamed and not."""
 
+import json
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,7 +35,7 @@ from tests.harness.gateway import (
     fleet,
     wait_until,
 )
-from tests.harness.plain import NO_TLS
+from tests.harness.raw import RawConnection, request_head
 
 PRICE = 2
 SURCHARGE = 3
@@ -60,12 +62,13 @@ class Client:
         asked = {**body(dialect, text, **more), "stream": True}
         return self.gateway.http.stream("POST", PATHS[dialect], json=asked, headers=self._headers)
 
-    def leave(self, dialect: str, text: str, *, seconds: float, stream: bool = False) -> None:
-        """Ask, and hang up after so long without an answer."""
-        asked = {**body(dialect, text), "stream": stream}
-        url = self.gateway.url + PATHS[dialect]
-        with pytest.raises(httpx.ReadTimeout), httpx.Client(timeout=seconds, verify=NO_TLS) as http:
-            http.post(url, json=asked, headers=self._headers)
+    def leave(self, dialect: str, text: str, after: Callable[[], None], **more: Any) -> None:
+        """Ask, and hang up when `after` has returned."""
+        asked = json.dumps({**body(dialect, text), **more}).encode()
+        head = request_head("POST", PATHS[dialect], x_api_key=self.key, content_length=len(asked))
+        with RawConnection(self.gateway.port) as connection:
+            connection.send(head + asked)
+            after()
 
     def post(self, dialect: str, content: bytes) -> httpx.Response:
         return self.gateway.http.post(PATHS[dialect], content=content, headers=self._headers)
@@ -187,13 +190,16 @@ def test_an_upstream_that_fails_before_its_first_byte_is_refunded(
 
 
 @every_dialect
-def test_an_upstream_that_fails_after_a_silence_is_refunded(client: Client, dialect: str) -> None:
+def test_an_upstream_that_fails_after_a_silence_is_refunded(
+    client: Client, simulated: Simulated, dialect: str
+) -> None:
     """The 200 was sent with the first keep-alive, so the error is an event."""
-    with client.costs(0):
-        response = client.ask(dialect, "!silence 0.8\n!error 500", stream=True)
+    with client.costs(0), client.stream(dialect, "!silence hold\n!error 500") as response:
         assert response.status_code == 200
-        assert error_of_stream(dialect, response.text) is not None
-        assert not ended_cleanly(dialect, response.text)
+        simulated.release()
+        text = response.read().decode()
+        assert error_of_stream(dialect, text) is not None
+        assert not ended_cleanly(dialect, text)
 
 
 @every_dialect
@@ -233,17 +239,22 @@ def test_a_client_that_leaves_in_silence_has_paid_and_the_upstream_is_cut(
 ) -> None:
     cancelled = simulated.stats()["cancelled"]
     with client.costs(PRICE):
-        client.leave(dialect, "!silence 30", seconds=0.15, stream=stream)
+        client.leave(dialect, "!silence hold", simulated.wait_held, stream=stream)
         wait_until(lambda: simulated.stats()["cancelled"] == cancelled + 1, "the upstream call")
 
 
 @every_dialect
-def test_silence_is_filled_and_does_not_end_the_stream(client: Client, dialect: str) -> None:
-    with client.costs(PRICE):
-        response = client.ask(dialect, "!chunks 4\n!stall 2 1", stream=True)
-        assert ended_cleanly(dialect, response.text)
-        fill = "event: ping" if dialect == "messages" else ": keep-alive"
-        assert response.text.count(fill) >= 2
+def test_silence_is_filled_and_does_not_end_the_stream(
+    client: Client, simulated: Simulated, dialect: str
+) -> None:
+    fill = "event: ping" if dialect == "messages" else ": keep-alive"
+    with client.costs(PRICE), client.stream(dialect, "!chunks 4\n!stall 2 hold") as response:
+        pieces = response.iter_text()
+        received = ""
+        while received.count(fill) < 2:
+            received += next(pieces)
+        simulated.release()
+        assert ended_cleanly(dialect, received + "".join(pieces))
 
 
 def test_a_client_that_leaves_before_dispatch_is_refunded(
@@ -255,7 +266,7 @@ def test_a_client_that_leaves_before_dispatch_is_refunded(
     with client.costs(0), database.write() as session:
         if not database.is_sqlite:
             session.execute(sql("SELECT id FROM account FOR UPDATE"))
-        client.leave("chat", "Hi", seconds=0.3)
+        client.leave("chat", "Hi", lambda: time.sleep(0.3))
     database.close()
     assert simulated.stats()["received"] == received
 
@@ -277,7 +288,7 @@ def test_a_client_that_leaves_before_there_is_a_connection_is_refunded(
             process = GatewayProcess(tmp_path, documents, database_url=database.url).start()
             client = Client(process, process.key("rich"))
             with client.costs(0):
-                client.leave("chat", "Hi", seconds=0.5)
+                client.leave("chat", "Hi", lambda: time.sleep(0.5))
             assert process.stop() == 0, process.log_text()
     assert Books(database).count("refund") == 1
 
@@ -331,7 +342,7 @@ def test_when_the_time_to_drain_is_over_streams_are_cut_and_refunded(
 
     reader = threading.Thread(target=read)
     reader.start()
-    first.wait(10)
+    assert first.wait(30)
     process.send(signal.SIGTERM)
     reader.join(20)
     assert process.wait() == 0
@@ -351,10 +362,12 @@ def test_a_stream_that_ends_within_the_drain_is_complete_and_charged(
     ]
     process = GatewayProcess(tmp_path, documents, database_url=database.url).start()
     client = Client(process, process.key("patient"))
-    with client.stream("chat", "!chunks 40 40") as response:
+    with client.stream("chat", "!chunks 4\n!stall 2 hold") as response:
         pieces = response.iter_text()
         received = [next(pieces)]
         process.send(signal.SIGTERM)
+        wait_until(lambda: process.readiness() == 503, "the gateway to drain")
+        simulated.release()
         received.extend(pieces)
     assert ended_cleanly("chat", "".join(received))
     assert process.wait() == 0

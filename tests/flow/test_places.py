@@ -6,7 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -95,6 +95,15 @@ def ask(process: GatewayProcess, key: str, text: str, turn: int = 0) -> tuple[in
     return response.status_code, time.monotonic()
 
 
+def hold_all_places(
+    pool: ThreadPoolExecutor, process: GatewayProcess, key: str, simulated: Simulated
+) -> list[Future[tuple[int, float]]]:
+    """Requests that take every place until the upstream is asked to release them."""
+    held = [pool.submit(ask, process, key, "!silence hold") for _ in range(PLACES)]
+    simulated.wait_held(PLACES)
+    return held
+
+
 def waiting(process: GatewayProcess) -> int:
     line = 'faregate_upstream_waiting_requests{upstream="scarce"} '
     return int(float(process.metrics().split(line)[1].split("\n")[0]))
@@ -107,9 +116,13 @@ def test_a_hundred_clients_on_four_places(
     with serving(tmp_path, database, scarce(simulated, queueSeconds=60)) as process:
         key = process.key("busy")
         with watched(simulated) as under_way, ThreadPoolExecutor(100) as pool:
-            turns = range(100)
-            done = list(pool.map(lambda turn: ask(process, key, "!chunks 3 10", turn), turns))
-        assert [status for status, _ in done] == [200] * 100
+            held = hold_all_places(pool, process, key, simulated)
+            asked = [
+                pool.submit(ask, process, key, "!chunks 3 10", turn) for turn in range(100 - PLACES)
+            ]
+            wait_until(lambda: waiting(process) == 100 - PLACES, "the others to wait")
+            simulated.release()
+            assert [each.result()[0] for each in [*held, *asked]] == [200] * 100
         assert max(under_way) == PLACES
         assert process.balance(key) == GRANTED - 100 * PRICE
         assert waiting(process) == 0
@@ -121,12 +134,12 @@ def test_who_gets_no_place_in_time_is_refused_and_pays_nothing(
     with serving(tmp_path, database, scarce(simulated, queueSeconds=0.3)) as process:
         key = process.key("busy")
         with ThreadPoolExecutor(40) as pool:
-            turns = range(40)
-            done = list(pool.map(lambda turn: ask(process, key, "!chunks 10 60", turn), turns))
-        statuses = Counter(status for status, _ in done)
-        assert statuses.keys() == {200, 503, 529}
-        assert statuses[200] >= PLACES
-        assert process.balance(key) == GRANTED - statuses[200] * PRICE
+            held = hold_all_places(pool, process, key, simulated)
+            done = list(pool.map(lambda turn: ask(process, key, "Hi", turn), range(36)))
+            simulated.release()
+            assert [each.result()[0] for each in held] == [200] * PLACES
+        assert Counter(status for status, _ in done) == {503: 24, 529: 12}
+        assert process.balance(key) == GRANTED - PLACES * PRICE
 
 
 def test_accounts_take_turns(database: Database, simulated: Simulated, tmp_path: Path) -> None:
@@ -134,13 +147,13 @@ def test_accounts_take_turns(database: Database, simulated: Simulated, tmp_path:
     with serving(tmp_path, database, scarce(simulated, queueSeconds=60)) as process:
         busy, modest = process.key("busy"), process.key("modest")
         with ThreadPoolExecutor(40) as pool:
-            held = [pool.submit(ask, process, busy, "!silence 4") for _ in range(PLACES)]
-            wait_until(lambda: simulated.stats()["open"] == PLACES, "all places to be taken")
+            held = hold_all_places(pool, process, busy, simulated)
             many = [pool.submit(ask, process, busy, "!chunks 5 40", n) for n in range(24)]
             wait_until(lambda: waiting(process) == 24, "all to wait")
             few = [pool.submit(ask, process, modest, "!chunks 5 40", n) for n in range(3)]
             wait_until(lambda: waiting(process) == 27, "the others to wait, too")
-            assert not any(each.done() for each in held)
+            simulated.release()
+            assert [each.result()[0] for each in held] == [200] * PLACES
             ends = sorted(end for _, end in (each.result() for each in many))
             assert max(each.result()[1] for each in few) < ends[len(ends) // 2]
 
@@ -151,8 +164,7 @@ def test_a_client_that_leaves_the_queue_pays_nothing_and_takes_no_place(
     with serving(tmp_path, database, scarce(simulated, queueSeconds=60)) as process:
         key = process.key("busy")
         with ThreadPoolExecutor(PLACES) as pool:
-            held = [pool.submit(ask, process, key, "!silence 3") for _ in range(PLACES)]
-            wait_until(lambda: simulated.stats()["open"] == PLACES, "all places to be taken")
+            held = hold_all_places(pool, process, key, simulated)
             received = simulated.stats()["received"]
             for dialect in DIALECTS:
                 asked = json.dumps(body(dialect, "Hi")).encode()
@@ -163,7 +175,7 @@ def test_a_client_that_leaves_the_queue_pays_nothing_and_takes_no_place(
                     connection.send(head + asked)
                     wait_until(lambda: waiting(process) == 1, "it to wait")
                 wait_until(lambda: waiting(process) == 0, "the queue to be empty")
-            assert not any(each.done() for each in held)
+            simulated.release()
             assert [each.result()[0] for each in held] == [200] * PLACES
         assert simulated.stats()["received"] == received
         assert process.balance(key) == GRANTED - PLACES * PRICE
@@ -176,10 +188,13 @@ def test_who_waits_when_the_gateway_is_asked_to_stop_is_still_served(
     with serving(tmp_path, database, scarce(simulated, queueSeconds=20)) as process:
         key = process.key("busy")
         with ThreadPoolExecutor(12) as pool:
-            asked = [pool.submit(ask, process, key, "!chunks 3 100", n) for n in range(12)]
+            held = hold_all_places(pool, process, key, simulated)
+            asked = [pool.submit(ask, process, key, "Hi", n) for n in range(12 - PLACES)]
             wait_until(lambda: waiting(process) == 12 - PLACES, "the others to wait")
             process.send(signal.SIGTERM)
-            assert [each.result()[0] for each in asked] == [200] * 12
+            wait_until(lambda: process.readiness() == 503, "the gateway to drain")
+            simulated.release()
+            assert [each.result()[0] for each in [*held, *asked]] == [200] * 12
         assert process.wait() == 0
     assert Books(database).balance("busy") == GRANTED - 12 * PRICE
 

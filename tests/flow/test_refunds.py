@@ -60,11 +60,11 @@ def test_a_refund_whose_answer_was_lost_is_reported_and_counted(
         client = Client(process, process.key("rich"))
         assert client.ask("chat", "!error 500").status_code == 502  # the statement is prepared
         lost = proxy.lost
-        received = simulated.stats()["received"]
         with ThreadPoolExecutor(1) as pool:
-            asking = pool.submit(client.ask, "chat", "!silence 1\n!error 500")
-            wait_until(lambda: simulated.stats()["received"] == received + 1, "the request")
+            asking = pool.submit(client.ask, "chat", "!silence hold\n!error 500")
+            simulated.wait_held()
             proxy.lose_the_answer_to(b'{"req_')  # the refund is the next that names a request
+            simulated.release()
             response = asking.result()
         assert proxy.lost == lost + 1
         assert response.status_code == 502
@@ -88,16 +88,15 @@ def test_refunds_by_a_lease_are_counted(
         tmp_path, written, database_url=database.url, environment=FAST, name="first"
     ).start()
     client = Client(first, first.key("rich"))
-    received = simulated.stats()["received"]
 
     def ask() -> None:
         with pytest.raises(httpx.TransportError):
-            client.ask("chat", "!silence 60", stream=way == "streamed")
+            client.ask("chat", "!silence hold", stream=way == "streamed")
 
     threads = [threading.Thread(target=ask) for _ in range(3)]
     for thread in threads:
         thread.start()
-    wait_until(lambda: simulated.stats()["received"] == received + 3, "the requests")
+    simulated.wait_held(3)
     first.kill()
     for thread in threads:
         thread.join(30)

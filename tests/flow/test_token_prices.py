@@ -170,7 +170,7 @@ def test_usage_that_an_upstream_does_not_report_is_counted(client: Client, strea
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_a_client_that_leaves_pays_for_what_had_come(client: Client, dialect: str) -> None:
     answer = "The quick brown fox jumps over the lazy dog. " * 400
-    text = f"!chunks 400\n!stall 100 20\n!answer {answer}"
+    text = f"!chunks 400\n!stall 100 hold\n!answer {answer}"
     with client.stream(dialect, text, model="open") as response:
         request_id = response.headers["x-request-id"]
         received = ""
@@ -189,7 +189,7 @@ def test_a_client_that_leaves_pays_for_what_had_come(client: Client, dialect: st
 
 def test_a_client_that_leaves_at_the_end_pays_by_the_usage_that_had_come(client: Client) -> None:
     """Its cached input costs what cached input costs."""
-    text = "!cached 5000\n!stall 100000 20\n!answer Hello"
+    text = "!cached 5000\n!stall 100000 hold\n!answer Hello"
     options = {"include_usage": True}
     with client.stream("chat", text, model="open", stream_options=options) as response:
         request_id = response.headers["x-request-id"]
@@ -210,7 +210,7 @@ def test_a_client_that_leaves_before_the_answer_pays_for_its_prompt(
     client: Client, simulated: Simulated
 ) -> None:
     before = client.gateway.balance(client.key)
-    client.leave("chat", "!silence 5\n!answer Hello", seconds=0.5)
+    client.leave("chat", "!silence hold\n!answer Hello", simulated.wait_held)
 
     def spent() -> int:
         return before - client.gateway.balance(client.key)

@@ -180,6 +180,14 @@ class Simulated(Process):
     def reset(self) -> None:
         post(f"http://127.0.0.1:{self.port}/stats/reset")
 
+    def wait_held(self, requests: int = 1) -> None:
+        """Wait until so many requests are where their script has `hold`."""
+        wait_until(lambda: self.stats()["held"] == requests, f"{requests} held requests")
+
+    def release(self) -> None:
+        """Let every held request go on."""
+        post(f"http://127.0.0.1:{self.port}/release")
+
 
 class GatewayProcess(Process):
     """One gateway on one database; several may share a PostgreSQL."""
@@ -249,9 +257,13 @@ class GatewayProcess(Process):
     def _is_ready(self) -> bool:
         assert self.is_running, self.log_text()
         try:
-            return get(f"http://127.0.0.1:{self.ops_port}/readyz").status_code == 200
+            return self.readiness() == 200
         except httpx.TransportError:
             return False
+
+    def readiness(self) -> int:
+        """The status of its probe."""
+        return get(f"http://127.0.0.1:{self.ops_port}/readyz").status_code
 
     def send(self, number: signal.Signals) -> None:
         if number == signal.SIGKILL:

@@ -1,13 +1,14 @@
 """Failures as the released SDKs raise them: the right class, the right words, the right retries."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import anthropic
 import openai
 import pytest
 
-from tests.harness.gateway import GatewayProcess, wait_until
+from tests.harness.gateway import GatewayProcess, Simulated, wait_until
 from tests.sdk.conftest import anthropic_client, openai_client
 from tests.sdk.driven import Judge
 from tests.sdk.upstream import Upstream
@@ -200,14 +201,25 @@ def test_an_overloaded_upstream_is_asked_again_after_the_time_it_named(
     assert upstream.received() == before + 2
 
 
-def test_a_request_too_many_comes_through_when_it_is_tried_again(make: Make, kind: str) -> None:
+def test_a_request_too_many_comes_through_when_it_is_tried_again(
+    make: Make, gateway: GatewayProcess, simulated: Simulated, kind: str
+) -> None:
     dialect = "chat" if kind == "sync" else "messages"
-    client = make(dialect, "single", max_retries=5)
-    held = ask(client, dialect, "!chunks 3 150", stream=True)
+    client = make(dialect, "single", max_retries=8)
+    refused = answered(gateway, "rich", 429)
+    held = ask(client, dialect, "!chunks 3\n!stall 2 hold", stream=True)
     endpoint = client.messages if dialect == "messages" else client.chat.completions
-    answer = endpoint.with_raw_response.create(
-        model=MODEL, max_tokens=100, messages=[{"role": "user", "content": "!answer At last"}]
-    )
+
+    def release() -> None:
+        wait_until(lambda: answered(gateway, "rich", 429) > refused, "a refusal")
+        simulated.release()
+
+    with ThreadPoolExecutor(1) as pool:
+        released = pool.submit(release)
+        answer = endpoint.with_raw_response.create(
+            model=MODEL, max_tokens=100, messages=[{"role": "user", "content": "!answer At last"}]
+        )
+        released.result()
     assert "At last" in answer.parse().model_dump_json()
     assert answer.retries_taken >= 1
     assert "".join(pieces(dialect, event) for event in held) == "word1 word2 word3 "

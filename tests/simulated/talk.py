@@ -140,6 +140,9 @@ class Talk:
     def reset(self) -> None:
         self.http.post(self.url.replace("/v1", "/stats/reset")).raise_for_status()
 
+    def release(self) -> None:
+        self.http.post(self.url.replace("/v1", "/release")).raise_for_status()
+
     def requests(self) -> list[dict[str, Any]]:
         kept: list[dict[str, Any]] = self.http.get(
             self.url.replace("/v1", "/stats/requests")

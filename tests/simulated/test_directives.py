@@ -82,6 +82,7 @@ def test_the_newest_script_counts(talk: Talk) -> None:
         "!silence -1",
         "!silence 4000",
         "!silence nan",
+        "!chunks 1 hold",
         "!usage nowhere",
         "!reason-as thought",
         "!finish",

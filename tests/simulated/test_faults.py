@@ -2,6 +2,7 @@
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -139,6 +140,17 @@ def test_a_whole_answer_stalls_within_its_body(talk: Talk) -> None:
     assert time.monotonic() - started >= 0.3
 
 
+@pytest.mark.parametrize("stream", [True, False])
+def test_what_is_held_goes_on_when_it_is_released(talk: Talk, stream: bool) -> None:
+    for script in ("!silence hold\n!answer Late", "!stall 0 hold\n!answer Late"):
+        with ThreadPoolExecutor(2) as pool:
+            asked = [pool.submit(talk.post, script, stream=stream) for _ in range(2)]
+            talk.wait_for(lambda counters: counters["held"] == 2)
+            talk.release()
+            assert all("Late" in each.result().text for each in asked)
+        assert talk.stats()["held"] == 0
+
+
 def test_chunks_may_have_a_pace_and_a_whole_answer_takes_as_long(talk: Talk) -> None:
     for stream in (True, False):
         started = time.monotonic()
@@ -149,6 +161,8 @@ def test_chunks_may_have_a_pace_and_a_whole_answer_takes_as_long(talk: Talk) -> 
 @pytest.mark.parametrize(
     ("script", "stream"),
     [
+        ("!silence hold", True),
+        ("!stall 0 hold", False),
         ("!silence 60", True),
         ("!silence 60", False),
         ("!stall 2 60", True),

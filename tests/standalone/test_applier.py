@@ -52,11 +52,11 @@ def documents(simulated: Simulated, *more: dict[str, Any]) -> list[dict[str, Any
 
 
 @contextmanager
-def open_stream(gateway: GatewayProcess) -> Iterator[list[str]]:
-    """A stream that runs all the while, and has come to its clean end afterwards."""
+def open_stream(gateway: GatewayProcess, simulated: Simulated) -> Iterator[None]:
+    """A stream that runs all the while, and comes to its clean end afterwards."""
     pieces: list[str] = []
     begun = threading.Event()
-    asked = {**body("chat", "!chunks 60 40"), "stream": True}
+    asked = {**body("chat", "!chunks 4\n!stall 2 hold"), "stream": True}
     headers = {"x-api-key": gateway.key("alice")}
 
     def read() -> None:
@@ -67,8 +67,9 @@ def open_stream(gateway: GatewayProcess) -> Iterator[list[str]]:
 
     reader = threading.Thread(target=read)
     reader.start()
-    assert begun.wait(10)
-    yield pieces
+    assert begun.wait(30)
+    yield
+    simulated.release()
     reader.join(30)
     assert ended_cleanly("chat", "".join(pieces))
 
@@ -128,7 +129,7 @@ def test_a_top_up_counts_while_a_stream_runs_on(
     gateway.start()
     key = gateway.key("alice")
     assert gateway.balance(key) == 100
-    with open_stream(gateway):
+    with open_stream(gateway, simulated):
         more = [credit_grant("second", credits=50), api_key("bob", "bob")]
         gateway.write(documents(simulated, *more))
         if way == "SIGHUP":

@@ -12,7 +12,8 @@ real upstream refuses.
 **Directives** are lines of a user message that start with `!`; other lines are speech. An unknown
 directive is speech too; a known one with a bad argument is a 400. The newest message that has any
 is the script, until an assistant message without tool calls answers it. A *chunk* is one SSE
-event with choices; the first is the role alone. `SECONDS` may have a fraction.
+event with choices; the first is the role alone. `SECONDS` may have a fraction; a silence or stall
+of `hold` lasts until `POST /release`.
 
     content     !answer TEXT            the answer; repeat for more lines, \\n is a line break
                 !chunks N [MS]          N content chunks, with a pause between all chunks

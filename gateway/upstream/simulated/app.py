@@ -16,6 +16,7 @@ from gateway.upstream.simulated.delivery import deliver, deliver_stream
 from gateway.upstream.simulated.errors import Refused, scripted_error
 from gateway.upstream.simulated.exchange import (
     ClientDisconnected,
+    Gate,
     HttpExchange,
     Receive,
     Scope,
@@ -61,11 +62,12 @@ class SimulatedUpstream:
     def __init__(self, api_key: str | None = None) -> None:
         self._credential = None if api_key is None else f"Bearer {api_key}".encode()
         self._stats = Stats()
+        self._gate = Gate()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             raise NotImplementedError(scope["type"])
-        exchange = HttpExchange(scope, receive, send)
+        exchange = HttpExchange(scope, receive, send, self._gate)
         try:
             if exchange.method != "POST" or not await self._serve_models(exchange):
                 await self._serve_rest(exchange)
@@ -181,7 +183,10 @@ class SimulatedUpstream:
     def _find_rest(self, route: tuple[str, str]) -> Any:
         method, path = route
         if route == ("GET", "/stats"):
-            return self._stats.snapshot()
+            return {**self._stats.snapshot(), "held": len(self._gate.held)}
+        if route == ("POST", "/release"):
+            self._gate.open()
+            return {"held": 0}
         if route == ("GET", "/stats/requests"):
             return self._stats.requests()
         if route == ("POST", "/stats/reset"):

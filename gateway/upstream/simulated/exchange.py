@@ -6,6 +6,7 @@ without one makes no extra task.
 """
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -18,6 +19,8 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 #: the key in `scope["state"]` under which the server leaves a function that closes the connection
 HANG_UP = "simulated.hang_up"
+#: seconds of a pause that lasts until the gate opens
+HELD = math.inf
 
 _BODY_BYTES_MAX = 64 * 1024 * 1024
 _HANG_UP_SECONDS_MAX = 5.0
@@ -27,10 +30,23 @@ class ClientDisconnected(Exception):
     """The client closed the connection before the answer was complete."""
 
 
+class Gate:
+    """Answers wait here until somebody lets them go on."""
+
+    def __init__(self) -> None:
+        #: by what waits here: a function that wakes it
+        self.held: dict[HttpExchange, Callable[[], None]] = {}
+
+    def open(self) -> None:
+        """Let go on what waits now; what comes later waits again."""
+        for wake in self.held.values():
+            wake()
+
+
 class HttpExchange:
     """One request and its answer."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, gate: Gate) -> None:
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.query: bytes = scope.get("query_string", b"")
@@ -38,6 +54,7 @@ class HttpExchange:
         self._close: Callable[[], None] | None = scope.get("state", {}).get(HANG_UP)
         self._receive = receive
         self._send = send
+        self._gate = gate
         self._watch: asyncio.Task[None] | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._is_gone = False
@@ -81,20 +98,18 @@ class HttpExchange:
         await self.finish(body)
 
     async def pause(self, seconds: float) -> None:
-        """Wait, but not for a client that is gone: raises `ClientDisconnected` as soon as it is."""
-        loop = asyncio.get_running_loop()
-        if self._watch is None:
-            self._watch = loop.create_task(self._wait_for_disconnect())
-        if not self._is_gone:
-            # by hand: asyncio.wait would cost more than all the rest of a chunk
-            self._waiter = loop.create_future()
-            timer = loop.call_later(seconds, self._wake)
-            try:
-                await self._waiter
-            finally:
-                timer.cancel()
-        if self._is_gone:
-            raise ClientDisconnected
+        """Wait for so long, or for the gate where it is `HELD`.
+
+        Raises `ClientDisconnected` as soon as the client is gone.
+        """
+        if seconds == HELD:
+            await self._hold()
+            return
+        timer = asyncio.get_running_loop().call_later(seconds, self._wake)
+        try:
+            await self._wait()
+        finally:
+            timer.cancel()
 
     async def hang_up(self) -> None:
         """Close the connection in the middle of the answer, after what was written has left.
@@ -114,6 +129,24 @@ class HttpExchange:
         """Stop looking for a disconnect; must be called once the answer has ended, however."""
         if self._watch is not None:
             self._watch.cancel()
+
+    async def _hold(self) -> None:
+        self._gate.held[self] = self._wake
+        try:
+            await self._wait()
+        finally:
+            del self._gate.held[self]
+
+    async def _wait(self) -> None:
+        """Wait for `_wake`. By hand: asyncio.wait would cost more than all the rest of a chunk."""
+        loop = asyncio.get_running_loop()
+        if self._watch is None:
+            self._watch = loop.create_task(self._wait_for_disconnect())
+        if not self._is_gone:
+            self._waiter = loop.create_future()
+            await self._waiter
+        if self._is_gone:
+            raise ClientDisconnected
 
     async def _wait_for_disconnect(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":

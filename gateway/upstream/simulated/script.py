@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from gateway.upstream.simulated.conversation import UserText
 from gateway.upstream.simulated.errors import Refused
+from gateway.upstream.simulated.exchange import HELD
 
 _CHUNKS_MAX = 100_000
 _CHOICES_MAX = 128
@@ -146,6 +147,10 @@ def _seconds(directive: str, text: str, unit: float = 1.0) -> float:
     return seconds
 
 
+def _pause(directive: str, text: str) -> float:
+    return HELD if text.strip() == "hold" else _seconds(directive, text)
+
+
 def _one_of(directive: str, text: str, values: tuple[str, ...]) -> str:
     if text not in values:
         raise _bad(directive, f"one of {', '.join(values)}")
@@ -191,7 +196,7 @@ def _read_stall(argument: str) -> dict[str, Any]:
     after, _, seconds = argument.strip().partition(" ")
     return {
         "stall_after": _count("!stall", after),
-        "stall_seconds": _seconds("!stall", seconds),
+        "stall_seconds": _pause("!stall", seconds),
     }
 
 
@@ -238,7 +243,7 @@ DIRECTIVES: dict[str, Callable[[str], dict[str, Any]]] = {
     "!error-event": _flag(error_event=True),
     "!cut": lambda count: {"cut": _count("!cut", count.strip())},
     "!hang-up": _flag(hang_up=True),
-    "!silence": lambda seconds: {"silence_seconds": _seconds("!silence", seconds)},
+    "!silence": lambda seconds: {"silence_seconds": _pause("!silence", seconds)},
     "!stall": _read_stall,
     "!usage": lambda place: {"usage": _one_of("!usage", place.strip(), _USAGE_PLACES)},
     "!cached": lambda count: {"cached_tokens": _count("!cached", count.strip(), 10_000_000)},

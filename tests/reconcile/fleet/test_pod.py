@@ -104,7 +104,7 @@ def start(tmp_path: Path, given: Json) -> Iterator[Callable[[Secrets], Pod]]:
 
 @pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
 def test_a_pod_serves_and_leaves_without_cutting_anybody(
-    database: Database, start: Callable[[Secrets], Pod]
+    database: Database, simulated: Simulated, start: Callable[[Secrets], Pod]
 ) -> None:
     books = Books(database)
     _, plaintext = books.issue()
@@ -121,7 +121,7 @@ def test_a_pod_serves_and_leaves_without_cutting_anybody(
     request = {
         "model": "kimi-k2.5",
         "stream": True,
-        "messages": [{"role": "user", "content": "!chunks 60 40"}],
+        "messages": [{"role": "user", "content": "!stall 2 hold"}],
     }
     headers = {"authorization": f"Bearer {plaintext}"}
     with httpx.stream("POST", url, json=request, headers=headers, trust_env=False) as response:
@@ -131,6 +131,7 @@ def test_a_pod_serves_and_leaves_without_cutting_anybody(
         wait_until(lambda: pod.probe("/readyz") == (503, "draining"), "the pod to drain")
         assert pod.probe("/healthz") == (200, "ok")
         wait_until(pod.is_closed, "the pod to take no more connections")
+        simulated.release()
         received.extend(lines)
     assert "data: [DONE]" in received
     assert pod.wait() == 0
