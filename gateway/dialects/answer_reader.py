@@ -51,7 +51,8 @@ class AnswerReader:
     `names` are the client's names of tools by those that the upstream got in their place.
     `has_begun`: an error from here on is an answer that broke off. `ended`: nothing more is read.
     `complete`: the provider stated the answer's end and its reason; `unknown_reason` is its word
-    for that, where nobody knows it.
+    for that, where nobody knows it. `goes_on`: content came beside a reason or behind it, so that
+    only the end of the body proves the answer's.
     """
 
     #: an event has this member, if it is no error
@@ -66,6 +67,7 @@ class AnswerReader:
         self.has_begun = False
         self.ended = False
         self.complete = False
+        self.goes_on = False
         self.unknown_reason: str | None = None
         self._upstream = upstream
         self._credential = credential

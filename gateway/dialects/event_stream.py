@@ -62,7 +62,7 @@ class EventStream:
 
     @property
     def needs_no_more(self) -> bool:
-        return self._reader.complete
+        return self._reader.complete and not self._reader.goes_on
 
     def feed(self, data: bytes) -> list[UpstreamChunk]:
         """The chunk that `data` completes; afterwards `ended` or `failure` may be set."""

@@ -129,6 +129,21 @@ def test_text_after_a_reason_to_end(words: tuple[str, ...], expected: str, end: 
         assert got.reason == REASONS[dialect][expected]
 
 
+@pytest.mark.parametrize(
+    ("texts", "is_proof"), [(("Hello", ""), True), (("Hello", "!"), False), (("", "Hello"), False)]
+)
+def test_a_reason_beside_content_proves_no_end(texts: tuple[str, str], is_proof: bool) -> None:
+    """A connection that broke behind it may have taken something."""
+    words = (None, "STOP") if texts[0] else ("STOP", None)
+    candidates = [
+        {"content": {"parts": [{"text": text}]}, "finishReason": word}
+        for text, word in zip(texts, words, strict=True)
+    ]
+    reader = EventStream(READERS["gemini"]("main", None))
+    reader.feed(stream(*({"candidates": [candidate]} for candidate in candidates)))
+    assert (reader.complete, reader.needs_no_more) == (True, is_proof)
+
+
 @pytest.mark.parametrize(("upstream", "word"), FAILED_ENDS)
 def test_an_end_that_reports_a_failure_is_an_error(upstream: str, word: str) -> None:
     answer, events = ending(upstream, word)

@@ -336,6 +336,29 @@ def test_what_breaks_behind_all_choices_that_were_asked_for_was_complete(
     assert (asyncio.run(run()) == "x") == is_complete
 
 
+PLAIN, BOTH, REASON = chunk({"content": "x"}), chunk({"content": "x"}, "stop"), chunk({}, "stop")
+
+
+@pytest.mark.parametrize(
+    "events", [[BOTH], [BOTH, BOTH], [BOTH, PLAIN], [REASON, PLAIN], [REASON, BOTH, REASON]]
+)
+def test_a_reason_that_did_not_end_the_answer_needs_an_end_of_the_body(events: list[Any]) -> None:
+    """Some servers write one into every chunk, so what broke off looks whole."""
+    words = "x" * sum(one is not REASON for one in events)
+
+    def serve(end: bytes) -> Serve:
+        async def write(head: bytes, writer: asyncio.StreamWriter) -> None:
+            writer.write(STREAM_HEAD + chunked(stream(PLAIN, *events)) + end)
+            await writer.drain()
+            writer.close()
+
+        return write
+
+    broken = play(serve(b""))
+    assert type(broken) is UpstreamBroken
+    assert play(serve(chunked(event("[DONE]")))) == play(serve(b"0\r\n\r\n")) == "x" + words
+
+
 def test_nobody_listening_is_unreachable() -> None:
     async def run() -> FaregateError:
         async with socket_that(never) as url:

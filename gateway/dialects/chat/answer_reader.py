@@ -190,7 +190,6 @@ class EventDecoder:
         if self._calls.calls:
             reason = "tool_calls" if reason == "stop" and self._calls.any_started else reason
             for piece in () if reason in CUT else self._calls.finish():
-                self._calls.note(piece.position, piece.arguments)
                 events.append(CallArguments(piece.position, piece.arguments))
         sequence = None
         if reason == "stop":

@@ -139,7 +139,9 @@ class ChatStream(ChunkScanner):
                 self.failure = broken_by(self.error, self._credential, begun)
                 break
             chunks.append(ChatChunk(data, plain, self))
-            if plain:
+            if self._finished:
+                template.forget()  # what comes behind a reason is looked at
+            elif plain:
                 template.learn(data)
         self._begun = self._begun or bool(chunks)
         return chunks

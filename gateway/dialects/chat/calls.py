@@ -39,6 +39,7 @@ class _PendingCall:
         "extra",
         "has_arguments",
         "has_stale_id",
+        "is_closed",
         "held",
         "id",
         "name",
@@ -58,6 +59,8 @@ class _PendingCall:
         #: what came beside it before the name
         self.extra: Any = None
         self.has_arguments = False
+        #: it got none, and has those of an empty object
+        self.is_closed = False
         #: its arguments so far, and those of them that were not looked at
         self._growing: GrowingObject | None = None
         self._fresh: list[str] = []
@@ -95,7 +98,9 @@ class CallAssembly:
     def is_started(self, index: int | None) -> bool:
         """True if the call of this index was sent, with arguments, under the same position."""
         call = self._by_index.get(index) if index is not None else None
-        return call is not None and call.has_arguments and call.started and call.position == index
+        if call is None or call.is_closed:
+            return False
+        return call.has_arguments and call.started and call.position == index
 
     def take(
         self,
@@ -109,6 +114,10 @@ class CallAssembly:
         call = self._find(index, call_id, name, arguments)
         if arguments and not call.has_arguments:
             arguments = first_arguments(arguments)
+        if call.is_closed and arguments:
+            if arguments.strip() != "{}":
+                raise UpstreamBroken("The upstream sent arguments behind the end of a call.")
+            arguments = None
         if arguments:
             call.add(arguments)
         if call.started:
@@ -133,7 +142,7 @@ class CallAssembly:
         self.calls[position].add(arguments)
 
     def finish(self) -> list[Piece]:
-        """The arguments of the calls that got none.
+        """The arguments of the calls that got none, once: a reason may come in every chunk.
 
         Raises `UpstreamBroken` for a call whose name never came: it cannot be made or left out.
         """
@@ -142,6 +151,8 @@ class CallAssembly:
             if not call.name and (call.id or call.has_arguments):
                 raise UpstreamBroken(NAMELESS)
             if call.started and not call.has_arguments:
+                call.is_closed = True
+                call.add("{}")
                 pieces.append(Piece(call.position, "{}"))
         return pieces
 

@@ -56,6 +56,17 @@ class _ScannedDelta(Struct, gc=False):
     tool_calls: list[_ScannedCall] | None = None
     function_call: _ScannedFunction | None = None
 
+    def has_content(self) -> bool:
+        return bool(
+            self.content
+            or self.reasoning_content
+            or self.reasoning
+            or self.reasoning_details
+            or self.refusal
+            or self.tool_calls
+            or self.function_call
+        )
+
 
 class _ScannedEnd(Struct, gc=False, kw_only=True):
     index: _Index
@@ -107,6 +118,8 @@ class ChunkScanner:
         #: begun, and not finished
         self._open: set[int] = set()
         self._finished: set[int] = set()
+        #: a choice went on beside its reason or behind it, so no reason proves the answer's end
+        self._goes_on = False
         self.usage: Usage | None = None
         self.unknown_reason: str | None = None
         self.error: Any = None
@@ -120,8 +133,11 @@ class ChunkScanner:
 
     @property
     def needs_no_more(self) -> bool:
-        """True if even a connection that breaks now takes nothing from the answer."""
-        return len(self._finished) >= self._choices and not self._open
+        """True if even a connection that breaks now takes nothing from the answer.
+
+        Some servers write a reason into every chunk: their answers must end as a body does.
+        """
+        return len(self._finished) >= self._choices and not (self._open or self._goes_on)
 
     def add(self, data: bytes) -> tuple[bytes, bool]:
         """Remember the facts of a chunk; returns it as it goes on, and whether it is plain."""
@@ -136,10 +152,15 @@ class ChunkScanner:
             self._id = chunk.id
         if chunk.usage is None and chunk.error is None and self._choices == 1:
             for choice in chunk.choices:
-                if choice.finish_reason or choice.usage is not None:
+                if choice.finish_reason or choice.usage is not None or self._finished:
                     break
             else:
                 return data, True
+        self._goes_on = self._goes_on or any(
+            choice.delta.has_content()
+            for choice in chunk.choices
+            if choice.finish_reason or choice.index in self._finished
+        )
         return data, self._note(chunk)
 
     def add_whole(self, body: bytes) -> bytes:

@@ -58,6 +58,10 @@ class ChunkTemplate(Struct, eq=False):
         self._head_bytes, self._tail_bytes = start, len(data) - end
         return True
 
+    def forget(self) -> None:
+        """Match nothing until the next one is learnt."""
+        self._tail_bytes = 0
+
 
 def find_text(data: bytes) -> tuple[int, int] | None:
     """The bounds of the first text in a chunk, if it is not empty and ends plainly."""

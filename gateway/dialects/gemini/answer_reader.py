@@ -70,12 +70,14 @@ class GeminiReader(AnswerReader):
             events += self._read_part(part) if isinstance(part, dict) else self._text(part)
         word = text_of(candidate.get("finishReason"))
         if not word or word in self._no_reason:
+            self.goes_on = self.goes_on or (self.complete and bool(events))
             return events
         if word in FAILED:
             raise self._broken(f"{word} {text_of(candidate.get('finishMessage'))}".strip())
         reason = self._reason(word)
         self._end = self._end if self._end in CUT else reason
         self.complete = True
+        self.goes_on = self.goes_on or bool(events)
         return events
 
     def finish(self) -> list[Event]:

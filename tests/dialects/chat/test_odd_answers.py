@@ -487,3 +487,27 @@ def test_a_reason_in_every_chunk_loses_nothing(dialect: str, words: tuple[str, .
     events = [chunk({"content": text}, word) for text, word in zip(texts, words, strict=True)]
     got = streamed(dialect, chunk({}, "stop"), *events)
     assert (got.content, got.reason) == (("Hello!", "", []), REASONS[dialect][words[-1]])
+
+
+def begun(**function: str) -> Object:
+    return {"tool_calls": [{**CALL, "function": {"name": "look", **function}}]}
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize(
+    "later", [{}, {"tool_calls": [{"index": 0, "function": {"arguments": ""}}]}]
+)
+def test_a_reason_in_every_chunk_gives_no_arguments_once(dialect: str, later: Object) -> None:
+    events = [chunk(delta, "tool_calls") for delta in (begun(arguments=""), later, later)]
+    got = streamed(dialect, *events)
+    assert got.calls == [["look", "{}"]]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_arguments_behind_the_end_of_their_call_break_the_answer_off(dialect: str) -> None:
+    """The client has been given an empty object for them: it would make another call."""
+    late = {"tool_calls": [{"index": 0, "function": {"arguments": '{"at":1}'}}]}
+    with pytest.raises(UpstreamBroken, match="behind the end"):
+        streamed(dialect, chunk(begun(), "tool_calls"), chunk(late, "tool_calls"))
+    [call] = streamed(dialect, chunk(begun()), chunk(late, "tool_calls")).calls
+    assert call == ["look", '{"at":1}']
