@@ -186,7 +186,7 @@ def _fallback(model: Model, spec: FallbackSpec, upstream: UpstreamSpec, named: s
 
 def profile_for(upstream_model: str, url: str) -> Profile:
     """The profile of a model's family, else of its provider, else `generic`."""
-    return profile_of_model(upstream_model) or profile_of_upstream(url) or GENERIC
+    return profile_of_model(upstream_model) or profile_of_upstream(url, upstream_model) or GENERIC
 
 
 def _profile(model: str, name: str | None) -> Profile | None:

@@ -91,6 +91,8 @@ class Profile(Struct, frozen=True, kw_only=True):
     stream_usage_implied: bool = False
     #: messages of chat may have a name
     message_names: bool = True
+    #: all tools have one `strict`, or are refused
+    tools_alike: bool = False
     stop_count_max: int | None = None
     stop_bytes_max: int | None = None
     sees_images: bool = True
@@ -294,6 +296,10 @@ _THINKING_TOKENS = {"low": 1024, "medium": 8192, "high": 24576}
 GEMINI_2_5 = _gemini(
     "gemini-2.5", effort_off="none", effort_tokens=_THINKING_TOKENS, tools_exclude_format=True
 )
+#: those before them, which never think
+_GEMINI_BEFORE = replace(
+    GEMINI_2_5, spelling="none", reasoning_forced=False, efforts={}, effort_tokens={}
+)
 GEMINI_2_5_PRO = _gemini(
     "gemini-2.5-pro",
     reasoning_forced=True,
@@ -337,6 +343,8 @@ _BY_UPSTREAM_MODEL = (
     ("o1*", _O_SERIES),
     ("o3*", _O_SERIES),
     ("o4*", _O_SERIES),
+    ("gemini-1.*", _GEMINI_BEFORE),
+    ("gemini-2.0*", _GEMINI_BEFORE),
     ("gemini-2.5-pro*", GEMINI_2_5_PRO),
     ("gemini-2.5*", GEMINI_2_5),
     ("gemini-*", GEMINI_3),

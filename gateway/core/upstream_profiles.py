@@ -9,9 +9,13 @@ Sources, each API reference, "Chat completions": console.groq.com, docs.firework
 docs.mistral.ai, docs.together.ai, api-docs.deepseek.com, docs.x.ai, inference-docs.cerebras.ai,
 openrouter.ai/docs; docs.vllm.ai, docs.sglang.ai, the server README of llama.cpp, lmstudio.ai/docs,
 docs.ollama.com ("OpenAI compatibility"). Ids of calls and the order of roles at Mistral:
-mistral-common, "Tool calling and messages"; reasoning beside calls at DeepSeek: "Thinking mode".
+mistral-common, "Tool calling and messages"; reasoning beside calls at DeepSeek: "Thinking mode";
+levels of each model at xAI: "Reasoning" and "Model retirements"; members of an assistant's message
+at Groq: "Create chat completion"; tools at Cerebras: "Tool calling".
 """
 
+from fnmatch import fnmatchcase
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from msgspec.structs import replace
@@ -45,7 +49,7 @@ def _profile_of(name: str, parameters: frozenset[str], **differences: object) ->
 _PROFILES = (
     _profile_of(
         "groq", _COMMON | {"seed"}, max_tokens_member="max_completion_tokens", stop_count_max=4,
-        tools_exclude_format=True,
+        tools_exclude_format=True, reasoning_member="reasoning",
     ),
     _profile_of(
         "fireworks", _COMMON | _PENALTIES | _LOGPROBS | {"top_k", "n", "logit_bias", "seed"},
@@ -69,7 +73,8 @@ _PROFILES = (
     ),
     _profile_of(
         "cerebras", _COMMON | _LOGPROBS | {"seed"}, max_tokens_member="max_completion_tokens",
-        stop_count_max=4, tools_exclude_format=True,
+        stop_count_max=4, tools_exclude_format=True, reasoning_member="reasoning",
+        tools_alike=True,
     ),
     _profile_of(
         "openrouter",
@@ -79,7 +84,7 @@ _PROFILES = (
     ),
     replace(GENERIC, name="vllm"),
     replace(
-        GENERIC, name="sglang", prefill_member=None,
+        GENERIC, name="sglang",
         parameters=GENERIC.parameters
         - {"guided_json", "guided_regex", "guided_choice", "guided_grammar", "structured_outputs"},
     ),
@@ -101,6 +106,25 @@ _PROFILES = (
 UPSTREAM_PROFILES = {profile.name: profile for profile in _PROFILES}
 ALL_PROFILES = PROFILES | UPSTREAM_PROFILES
 
+_XAI = UPSTREAM_PROFILES["xai"]
+#: ids of xAI's models, first match wins: a model refuses a level, or any, that it does not have.
+#: One that is not here has three levels, and nothing is sent where nobody asks
+_XAI_MODELS = (
+    ("grok-3-mini*", replace(
+        _XAI, reasoning_forced=True, effort_default="low",
+        efforts={**dict.fromkeys(("minimal", "low", "medium"), "low"),
+                 **dict.fromkeys(("high", "xhigh", "max"), "high")},
+    )),
+    ("grok-4.3*", replace(_XAI, effort_off="none")),
+    ("grok-4.[5-9]*", replace(_XAI, reasoning_forced=True, effort_default="high")),
+    ("grok-*-non-reasoning*", replace(_XAI, spelling="none", reasoning_forced=False)),
+    ("grok-[23]*", replace(_XAI, spelling="none", reasoning_forced=False)),
+    ("grok-4.20-multi-agent*", _XAI),
+    ("grok-4*", replace(_XAI, spelling="none", reasoning_forced=True)),
+    ("grok-code*", replace(_XAI, spelling="none", reasoning_forced=True)),
+    ("grok-build*", replace(_XAI, spelling="none", reasoning_forced=True)),
+)  # fmt: skip
+
 #: hosts of base URLs; a name below one is the same provider's
 _BY_HOST = {
     "groq.com": "groq",
@@ -114,10 +138,20 @@ _BY_HOST = {
     "openrouter.ai": "openrouter",
 }
 _BY_PORT = {1234: "lm-studio", 11434: "ollama", 30000: "sglang"}
+#: the first one of a cluster's nodes too, at which anything may listen
+_NODE_PORT = 30000
 
 
-def profile_of_upstream(url: str) -> Profile | None:
+def profile_of_upstream(url: str, upstream_model: str) -> Profile | None:
     """The profile of the provider or engine at a base URL; None for an unknown one."""
+    name = _name_of(url)
+    if name == "xai":
+        known = (each for ids, each in _XAI_MODELS if fnmatchcase(upstream_model, ids))
+        return next(known, _XAI)
+    return None if name is None else UPSTREAM_PROFILES[name]
+
+
+def _name_of(url: str) -> str | None:
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
@@ -127,6 +161,15 @@ def profile_of_upstream(url: str) -> Profile | None:
     for start in range(len(labels) - 1):
         name = _BY_HOST.get(".".join(labels[start:]))
         if name is not None:
-            return UPSTREAM_PROFILES[name]
-    name = _BY_PORT.get(port or 0)
-    return None if name is None else UPSTREAM_PROFILES[name]
+            return name
+    if port == _NODE_PORT and _is_of_node(host):
+        return None
+    return _BY_PORT.get(port or 0)
+
+
+def _is_of_node(host: str) -> bool:
+    """True for an address of another machine, by which a service in a cluster has no name."""
+    try:
+        return not ip_address(host).is_loopback
+    except ValueError:
+        return False

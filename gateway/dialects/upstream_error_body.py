@@ -40,6 +40,13 @@ _NUMBERS = (
     "code", "http_code", "status", "status_code", "statusCode", "error_code", "http_status",
     "error",
 )  # fmt: skip
+#: MiniMax's own numbers, in the names that others have for them; its other ones are faults
+_MINIMAX_KINDS = {
+    1001: "timeout_error", 1002: "rate_limit", 1004: "unauthorized", 1008: "insufficient_balance",
+    1026: "content_filter", 1027: "content_filter", 1039: "rate_limit", 1041: "rate_limit",
+    1042: "invalid_parameter", 2013: "invalid_parameter", 2045: "rate_limit",
+    2049: "invalid_api_key", 2056: "rate_limit", 2061: "permission_denied",
+}  # fmt: skip
 #: an error's name, and no sentence that may repeat the client's own words
 _NAME = re.compile(r"(?=.{1,40}$)[A-Za-z]+(?:[ _-][A-Za-z]+){0,3}")
 #: routers pass on the words of the provider behind them
@@ -153,7 +160,9 @@ def _named(value: dict[str, Any], sentence: str, error: str) -> dict[str, Any]:
 def _kind(error: dict[str, Any]) -> str:
     """`RateLimitError` and `rate-limit error` are `rate_limit_error`."""
     named = (error.get(name) for name in _KINDS)
-    kinds = (str(one).strip() for one in named if one and isinstance(one, str | int))
+    kinds = [str(one).strip() for one in named if one and isinstance(one, str | int)]
+    if "status_msg" in error:
+        kinds.append(_MINIMAX_KINDS.get(number_of(error.get("status_code")) or 0, ""))
     return " ".join(_PARTS.sub("_", _HUMPS.sub("_", kind)).lower() for kind in kinds)
 
 

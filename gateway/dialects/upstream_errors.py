@@ -30,6 +30,7 @@ from gateway.core.errors import (
     UpstreamUnreachable,
 )
 from gateway.dialects.context_overflow import read_overflow
+from gateway.dialects.odd_values import number_of
 from gateway.dialects.upstream_error_body import ErrorBody, read_body, read_object
 
 _MESSAGE_CHARACTERS_MAX = 1000
@@ -248,7 +249,8 @@ def find_error(value: Any, members: tuple[str, ...]) -> Any:
         value = value[0]
     if not isinstance(value, dict):
         return None
-    if value.get("error"):
+    outcome = value.get("base_resp")  # of MiniMax, beside an answer too
+    if value.get("error") or (isinstance(outcome, dict) and number_of(outcome.get("status_code"))):
         return value
     kind = value.get("type")
     is_named = isinstance(kind, str) and kind.endswith(_ERRORS) and "message" in value

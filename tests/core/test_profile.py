@@ -25,6 +25,8 @@ from gateway.core.upstream_profiles import ALL_PROFILES
         ("o4-mini", "gpt-5"),
         ("gpt-5.2-pro", "gpt-5.1"),
         ("gpt-oss-120b", "generic"),
+        ("gemini-1.5-pro-002", "gemini-2.5"),
+        ("gemini-2.0-flash", "gemini-2.5"),
         ("gemini-2.5-flash-lite", "gemini-2.5"),
         ("gemini-2.5-pro-preview", "gemini-2.5-pro"),
         ("gemini-3.1-pro", "gemini-3"),
@@ -61,6 +63,9 @@ def test_models_before_gpt_5_take_no_choice_of_parallel_calls(model: str, takes:
         ("http://127.0.0.1:11434/v1", "ollama"),
         ("http://desk.lan:1234/v1", "lm-studio"),
         ("http://sglang.models:30000/v1", "sglang"),
+        ("http://127.0.0.1:30000/v1", "sglang"),
+        ("http://10.0.0.7:30000/v1", "generic"),
+        ("http://[fd00::7]:30000/v1", "generic"),
         ("http://vllm.models:8000/v1", "generic"),
         ("https://notgroq.com/v1", "generic"),
         ("https://api.groq.com.example/v1", "generic"),
@@ -72,6 +77,40 @@ def test_models_before_gpt_5_take_no_choice_of_parallel_calls(model: str, takes:
 def test_the_url_suggests_the_provider_of_an_open_model(url: str, name: str) -> None:
     assert profile_for("meta/llama-4", url).name == name
     assert profile_for("kimi-k2.6", url).name == "kimi-k2.6"
+
+
+#: model -> whether it reasons if it is not its client's to choose, and what is sent for each effort
+XAI = {
+    "grok-3-mini": (True, {None: "low", "medium": "low", "max": "high"}),
+    "grok-4.3": (None, {None: "medium", "medium": "medium", "xhigh": "high"}),
+    "grok-4.5": (True, {None: "high", "minimal": "low", "max": "high"}),
+    "grok-4.7-latest": (True, {None: "high", "medium": "medium"}),
+    "grok-4-1-fast-non-reasoning": (False, {}),
+    "grok-4.20-0309-non-reasoning": (False, {}),
+    "grok-3": (False, {}),
+    "grok-4-0709": (True, {}),
+    "grok-4.20-0309-reasoning": (True, {}),
+    "grok-code-fast-1": (True, {}),
+    "grok-latest": (None, {None: "medium", "max": "high"}),
+}
+
+
+@pytest.mark.parametrize("model", XAI)
+def test_a_model_of_xai_gets_the_levels_that_it_has(model: str) -> None:
+    profile = profile_for(model, "https://api.x.ai/v1")
+    forced, sent = XAI[model]
+    assert (profile.name, profile.reasoning_forced) == ("xai", forced)
+    assert profile.spelling == ("reasoning_effort" if sent else "none")
+    assert profile.effort_off == ("none" if model == "grok-4.3" else None)
+    got = {word: profile.efforts.get(word or "", profile.effort_default) for word in sent}
+    assert got == sent
+
+
+@pytest.mark.parametrize("model", ["gemini-1.5-pro-002", "gemini-2.0-flash"])
+def test_the_first_models_of_google_never_think(model: str) -> None:
+    profile = profile_for(model, "https://generativelanguage.googleapis.com/v1beta")
+    assert (profile.spelling, profile.reasoning_forced) == ("none", False)
+    assert profile.tools_exclude_format
 
 
 @pytest.mark.parametrize("name", ALL_PROFILES)

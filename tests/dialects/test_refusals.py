@@ -5,9 +5,12 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from gateway.core.errors import FaregateError
+from gateway.dialects.chat.answer_stream import ChatStream
 from gateway.dialects.errors import error_headers, render_anthropic, render_openai, status_for
 from gateway.dialects.upstream_errors import broken_by, read_error
 from tests.dialects.refusals import REFUSALS, Counts, Refusal
+from tests.dialects.support import chunk, stream
 
 PROVIDERS_MIN, REFUSALS_MIN = 26, 120
 
@@ -152,3 +155,36 @@ def test_no_secret_of_an_upstreams_account_leaves() -> None:
     body = {"error": {"message": " ".join(secrets), "type": "invalid_request_error"}}
     error = read_error(400, json.dumps(body).encode(), {}, None, 0.0)
     assert error.message == " ".join(["[hidden]"] * len(secrets))
+
+
+MINIMAX = {
+    1001: "timed out", 1002: "overloaded", 1004: "misconfigured", 1008: "misconfigured",
+    1026: "filtered", 1027: "filtered", 1039: "overloaded", 1042: "invalid", 2013: "invalid",
+    2049: "misconfigured", 2056: "overloaded",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("choices", [None, []])
+@pytest.mark.parametrize("code", MINIMAX)
+def test_minimax_refuses_with_a_good_status_and_a_number_of_its_own(
+    code: int, choices: list[Any] | None
+) -> None:
+    refused = {
+        **chunk(choices=choices, usage={"total_tokens": 0}),
+        "base_resp": {"status_code": code, "status_msg": "its words"},
+    }
+    streamed, meaning = ChatStream(1, None), MEANINGS[MINIMAX[code]]
+    streamed.feed(stream(refused))
+    with pytest.raises(FaregateError) as whole:
+        ChatStream(1, None).answer(json.dumps({**refused, "object": "chat.completion"}).encode())
+    for error in (streamed.failure, whole.value):
+        assert error is not None
+        assert (error.status, error.code) == meaning[:2]
+
+
+def test_minimax_succeeds_with_a_number_too() -> None:
+    good = {"base_resp": {"status_code": 0, "status_msg": ""}}
+    reader = ChatStream(1, None)
+    chunks = reader.feed(stream({**chunk({"content": "x"}), **good}, {**chunk({}, "stop"), **good}))
+    assert [one.plain for one in chunks] == [True, False]
+    assert reader.complete

@@ -50,6 +50,7 @@ _NAMES = {
 _PLAIN_ROOT = {"gpt-4", "gpt-5", "gpt-5.1", "claude"}
 _COMBINED = {"anyOf", "oneOf", "allOf", "enum", "not"}
 _IMAGE_DETAIL = {"gpt-4", "gpt-5", "gpt-5.1", "generic", "vllm", "sglang", "llama.cpp"}
+_NAMED_REASONING = {"groq", "cerebras"}
 _BLIND = {"kimi-k2-thinking", "deepseek"}
 
 
@@ -66,6 +67,8 @@ def check_chat(body: Object, profile: Profile, thinking: bool) -> None:
     _check_calls(body["messages"], name)
     if not name.startswith("kimi-"):
         _check_names(body, _NAMES.get(name, _NAME))
+    if name in _NAMED_REASONING and any("reasoning_content" in one for one in body["messages"]):
+        raise Refused("messages.reasoning_content: property is unsupported")
     if name == "mistral":
         _check_order(body["messages"])
         if any("name" in message for message in body["messages"]):
@@ -73,6 +76,9 @@ def check_chat(body: Object, profile: Profile, thinking: bool) -> None:
     names = [_check_tool(tool, name) for tool in body.get("tools", ())]
     if len(set(names)) < len(names):
         raise Refused("a function is declared twice")
+    stricts = {tool["function"].get("strict", False) for tool in body.get("tools", ())}
+    if name == "cerebras" and len(stricts) > 1:
+        raise Refused("Tools with mixed values for 'strict' are not allowed")
     _check_choice(body.get("tool_choice"), names)
     if name == "deepseek" and thinking and body.get("tool_choice") not in (None, "auto", "none"):
         raise Refused("Thinking mode does not support this tool_choice")

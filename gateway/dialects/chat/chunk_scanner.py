@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
-from msgspec import Meta, Raw, Struct
+from msgspec import Meta, Raw, Struct, field
 
 from gateway.core.errors import UpstreamBroken
 from gateway.core.events import Usage
@@ -84,12 +84,19 @@ class _ScannedWholeChoice(_ScannedEnd, gc=False, kw_only=True):
     message: _ScannedDelta
 
 
+class _Succeeded(Struct, gc=False):
+    """The outcome that MiniMax puts beside an answer."""
+
+    status_code: Literal[0] = 0
+
+
 class _Scanned(Struct, gc=False, kw_only=True):
     id: _Id
     created: int
     model: str | None = None
     usage: Any = None
     error: Any = None
+    outcome: _Succeeded | None = field(default=None, name="base_resp")
 
 
 class _ScannedChunk(_Scanned, gc=False, kw_only=True):

@@ -26,7 +26,14 @@ from gateway.core.request import (
 from gateway.core.request import Message as Internal
 from gateway.core.request import Part as InternalPart
 from gateway.dialects.chat.signatures import read_signatures
-from gateway.dialects.chat.types import ChatMessage, ContentPart, File, Function, ImageURL
+from gateway.dialects.chat.types import (
+    ChatMessage,
+    ContentPart,
+    CustomCall,
+    File,
+    Function,
+    ImageURL,
+)
 from gateway.dialects.inline import (
     IMAGE_OMITTED,
     newest_user_message,
@@ -108,13 +115,14 @@ def _assistant(
     calls = []
     for position, call in enumerate(message.tool_calls or ()):
         where = f"{path}.tool_calls.{position}"
-        if call.function is None:
+        function, member = call.function, "function"
+        if function is None and call.custom is not None:
+            function, member = _written_custom(call.custom), "custom"
+        if function is None:
             raise InvalidRequest(
                 "Only calls of type 'function' are supported.", param=f"{where}.function"
             )
-        calls.append(
-            _call(call.id or f"call_{index}_{position}", call.function, f"{where}.function")
-        )
+        calls.append(_call(call.id or f"call_{index}_{position}", function, f"{where}.{member}"))
     if message.function_call is not None:
         legacy.append(f"call_{index}_function")
         calls.append(_call(legacy[-1], message.function_call, f"{path}.function_call"))
@@ -134,6 +142,11 @@ def _signatures(message: ChatMessage, calls: list[ToolCall]) -> tuple[SignedReas
         return ()
     called = zip([call.id for call in calls], extras, strict=False)
     return read_signatures(message.reasoning_details, message.extra_content, called)
+
+
+def _written_custom(call: CustomCall) -> Function:
+    """The call of a custom tool as one of a function, with its words as the only argument."""
+    return Function(call.name, {"input": call.input or ""})
 
 
 def _call(call_id: str, function: Function, path: str) -> ToolCall:

@@ -40,7 +40,8 @@ def render_request(request: Request, resolution: Resolution) -> UpstreamRequest:
         "messages": _write_messages(request, resolution, instruction or "", asked, degraded),
     }
     if tools:
-        body["tools"] = [_write_tool(tool, profile) for tool in tools]
+        is_strict = not profile.tools_alike or all(tool.strict for tool in tools)
+        body["tools"] = [_write_tool(tool, profile, is_strict) for tool in tools]
     if choice is not None:
         body["tool_choice"] = _write_choice(choice)
     if output is not None:
@@ -99,12 +100,12 @@ def _fit_format(
     return output, ""
 
 
-def _write_tool(tool: Tool, profile: Profile) -> Object:
+def _write_tool(tool: Tool, profile: Profile, is_strict: bool) -> Object:
     function: Object = {"name": tool.name}
     if tool.description:
         function["description"] = tool.description
     function["parameters"] = fit_parameters(tool, profile)
-    if tool.strict is not None:
+    if tool.strict is not None and is_strict:
         function["strict"] = tool.strict
     return {"type": "function", "function": function}
 

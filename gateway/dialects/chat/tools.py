@@ -15,6 +15,7 @@ from gateway.dialects.chat.types import (
 )
 from gateway.dialects.inline import shown_kind
 
+_CUSTOM = "custom"
 _MODES: dict[str, Literal["auto", "none", "required"]] = {
     "auto": "auto",
     "none": "none",
@@ -26,7 +27,8 @@ _MODES: dict[str, Literal["auto", "none", "required"]] = {
 def read_tools(body: ChatBody[Any], degraded: list[str]) -> tuple[Tool, ...]:
     """Every function on offer; tools of other kinds are left out and named in `degraded`.
 
-    Raises `UnsupportedParameter` where those are the only ones.
+    Raises `UnsupportedParameter` where those are the only ones, and a provider's to run: custom
+    ones are the client's, which can do without.
     """
     tools = []
     unserved: list[tuple[int, str]] = []
@@ -43,7 +45,7 @@ def read_tools(body: ChatBody[Any], degraded: list[str]) -> tuple[Tool, ...]:
         tools.append(_tool(function))
     tools += [_tool(function) for function in body.functions or ()]
     for index, kind in unserved:
-        if not tools:
+        if not tools and kind != _CUSTOM:
             raise UnsupportedParameter(
                 f"Tools of type '{kind[:64]}' are not supported; use 'function'.",
                 param=f"tools.{index}.type",

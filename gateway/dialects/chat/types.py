@@ -57,12 +57,20 @@ class Function(Struct, frozen=True):
     arguments: str | dict[str, Any] | None = None
 
 
+class CustomCall(Struct, frozen=True):
+    """The custom tool that a model called, with its words for it."""
+
+    name: str | None = None
+    input: str | None = None
+
+
 class CallParam(Struct, frozen=True):
     """A tool call in an assistant message."""
 
     id: str | None = None
     type: str | None = None
     function: Function | None = None
+    custom: CustomCall | None = None
     extra_content: Any = None
 
 

@@ -159,3 +159,34 @@ def test_deepseek_does_not_think_where_a_tool_is_forced() -> None:
 def test_mistral_continues_an_answer_by_its_own_member() -> None:
     body = render(request(HELLO, AssistantMessage("Well"), prefill=True), "mistral")
     assert body["messages"][-1] == {"role": "assistant", "content": "Well", "prefix": True}
+
+
+@pytest.mark.parametrize("provider", ["groq", "cerebras"])
+def test_reasoning_goes_back_under_the_name_by_which_it_came(provider: str) -> None:
+    """Each refuses `reasoning_content` in a message, and so every turn but the first."""
+    history = (HELLO, AssistantMessage("Well", reasoning="Hm."), HELLO)
+    body = render(request(*history), provider, True)
+    assert body["messages"][1] == {"role": "assistant", "content": "Well", "reasoning": "Hm."}
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        ((True, True), (True, True)),
+        ((True, None), (None, None)),
+        ((False, True), (None, None)),
+        ((None, None), (None, None)),
+    ],
+)
+def test_cerebras_gets_tools_that_are_all_strict_or_none(given: Any, sent: Any) -> None:
+    tools = tuple(Tool(f"tool{n}", strict=strict) for n, strict in enumerate(given))
+    written = render(request(tools=tools), "cerebras")["tools"]
+    assert tuple(tool["function"].get("strict") for tool in written) == sent
+    assert [tool["function"].get("strict") for tool in render(request(tools=tools))["tools"]] == [
+        *given
+    ]
+
+
+def test_sglang_continues_an_answer_as_vllm_does() -> None:
+    wanted = request(HELLO, AssistantMessage("Well"), prefill=True)
+    assert render(wanted, "sglang")["continue_final_message"] is True

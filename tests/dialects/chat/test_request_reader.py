@@ -343,7 +343,6 @@ def test_an_image_that_must_be_fetched_is_refused(url: str, wrapped: bool) -> No
         ({"modalities": ["text", "audio"]}, "modalities"),
         ({"audio": {"voice": "ash"}}, "audio"),
         ({"web_search_options": {}}, "web_search_options"),
-        ({"tools": [{"type": "custom", "custom": {"name": "x"}}]}, "tools.0.type"),
         ({"tools": [{"type": "builtin_function"}]}, "tools.0.type"),
         ({"tool_choice": {"type": "custom"}}, "tool_choice.type"),
         (

@@ -173,13 +173,22 @@ def test_flat_tools_and_choices_are_read_in_either_body() -> None:
     ],
     ids=["flat", "nested"],
 )
-@pytest.mark.parametrize("function", [FLAT, TOOL], ids=["flat", "nested"])
-def test_another_tool_beside_functions_is_left_out_and_named(
-    custom: dict[str, Any], function: dict[str, Any]
+@pytest.mark.parametrize("functions", [[FLAT], [TOOL], []], ids=["flat", "nested", "none"])
+def test_a_custom_tool_is_left_out_and_named(
+    custom: dict[str, Any], functions: list[dict[str, Any]]
 ) -> None:
-    request = parse(tools=[custom, function])
-    assert [tool.name for tool in request.tools] == ["look"]
+    request = parse(tools=[custom, *functions])
+    assert [tool.name for tool in request.tools] == ["look"] * len(functions)
     assert request.degraded == ["tools.custom"]
+
+
+def test_the_call_of_a_custom_tool_stays_in_the_history() -> None:
+    custom = {"name": "patch", "input": "*** Begin Patch"}
+    called = {"role": "assistant", "tool_calls": [{"id": "a", "type": "custom", "custom": custom}]}
+    result = {"role": "tool", "tool_call_id": "a", "content": "Done"}
+    message = parse(messages=[HELLO, called, result]).messages[1]
+    assert isinstance(message, AssistantMessage)
+    assert message.calls == (ToolCall("a", "patch", '{"input":"*** Begin Patch"}'),)
 
 
 def test_messages_win_over_an_input() -> None:
