@@ -139,9 +139,9 @@ class ChatStream(ChunkScanner):
                 self.failure = broken_by(self.error, self._credential, begun)
                 break
             chunks.append(ChatChunk(data, plain, self))
-            if self._finished:
-                template.forget()  # what comes behind a reason is looked at
-            elif plain:
+            if plain:
                 template.learn(data)
+            elif self._finished:
+                template.forget()  # what comes behind a reason is looked at
         self._begun = self._begun or bool(chunks)
         return chunks

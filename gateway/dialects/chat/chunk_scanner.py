@@ -163,11 +163,9 @@ class ChunkScanner:
                     break
             else:
                 return data, True
-        self._goes_on = self._goes_on or any(
-            choice.delta.has_content()
-            for choice in chunk.choices
-            if choice.finish_reason or choice.index in self._finished
-        )
+        for choice in chunk.choices:
+            if choice.finish_reason or choice.index in self._finished:
+                self._goes_on = self._goes_on or choice.delta.has_content()
         return data, self._note(chunk)
 
     def add_whole(self, body: bytes) -> bytes:

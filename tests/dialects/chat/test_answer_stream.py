@@ -188,7 +188,7 @@ def test_an_error_object_is_what_its_status_would_be_until_the_answer_began(
         ({"choices": None, "error_code": 429, "error_msg": "Too many"}, UpstreamOverloaded),
         (
             {"choices": None, "base_resp": {"status_code": 1002, "status_msg": "Too many"}},
-            UpstreamBroken,
+            UpstreamOverloaded,
         ),
         ({"error": {"code": 429}, "message": "Too many"}, UpstreamOverloaded),
         ({"error": "Too many", "code": 429}, UpstreamOverloaded),
