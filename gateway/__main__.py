@@ -1,4 +1,4 @@
-"""`python -m gateway`: serve · apply · doctor · simulate · migrate · audit · reports.
+"""`python -m gateway`: serve · apply · doctor · simulate · migrate · audit · console · reports.
 
 Each command loads what it needs, and nothing before it is chosen.
 """
@@ -15,7 +15,7 @@ from typing import Any
 import uvloop
 
 from gateway.core.log_lines import set_up_logs
-from gateway.process.settings import CommandLine, Settings, read_settings
+from gateway.process.settings import CommandLine, Settings, SettingsError, read_settings
 from gateway.process.settings import read_upstream_override as read_override
 
 
@@ -153,6 +153,25 @@ def _migrate(arguments: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
+def _console_link(arguments: argparse.Namespace, settings: Settings) -> int:
+    from gateway.process.console import link_beside
+    from gateway.process.standalone.data_folder import address_in, database_url
+    from gateway.store.database import Database
+    from gateway.store.schema import check_schema
+
+    address = address_in(arguments.data)
+    if address is None:
+        raise SettingsError(f"no gateway has run on {arguments.data}: start one first")
+    database = Database(database_url(settings, arguments.data))
+    try:
+        check_schema(database)
+        namespaces = arguments.namespace or ["*"]
+        print(link_beside(database, settings.installation, address, arguments.role, namespaces))
+    finally:
+        database.close()
+    return 0
+
+
 def _audit(arguments: argparse.Namespace, settings: Settings) -> int:
     from gateway.process.standalone.data_folder import database_url
     from gateway.store.audit import audit, summary
@@ -244,8 +263,29 @@ def _parser() -> argparse.ArgumentParser:
     audit_command = commands.add_parser("audit", parents=[data], help="recompute the books")
     audit_command.set_defaults(act=_audit)
 
+    _add_console(commands, data)
     _add_reports(commands, data)
     return parser
+
+
+def _add_console(commands: Any, data: argparse.ArgumentParser) -> None:
+    """The console's commands."""
+    acts = commands.add_parser("console", help="sign in to the console").add_subparsers(
+        required=True
+    )
+    link = acts.add_parser("link", parents=[data], help="print a link that signs in once")
+    link.add_argument(
+        "--role",
+        choices=["member", "manager", "treasurer", "auditor"],
+        default="treasurer",
+        help="the role of the one who signs in (default: treasurer)",
+    )
+    link.add_argument(
+        "--namespace",
+        action="append",
+        help="only in this namespace; may be given several times",
+    )
+    link.set_defaults(act=_console_link)
 
 
 def _add_reports(commands: Any, data: argparse.ArgumentParser) -> None:

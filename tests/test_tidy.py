@@ -18,7 +18,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FILE_LINES_MAX = 500
 FUNCTION_LINES_MAX = 70
-PARTS_MAX = 8
+PARTS_MAX = 9
 DIALECTS = sorted(
     path.parent.name
     for path in (ROOT / "gateway/dialects").glob("*/__init__.py")

@@ -130,6 +130,10 @@ class InstallationSecret:
         """The key of the names that providers get for people and sessions."""
         return self._derive(b"pseudonym/1")
 
+    def console_key(self) -> bytes:
+        """The key of the tokens in the console's forms."""
+        return self._derive(b"console/1")
+
     def fingerprint(self) -> str:
         """A public name of the secret, kept in the database so that a wrong one is noticed."""
         return sha256(self._derive(b"fingerprint")).hexdigest()[:32]

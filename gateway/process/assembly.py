@@ -13,6 +13,7 @@ from typing import get_args
 
 from msgspec import Struct
 
+from gateway.console.site import Site, site_of_listener
 from gateway.core.catalog import Catalog
 from gateway.core.errors import DatabaseUnavailable
 from gateway.core.keys import InstallationSecret
@@ -28,6 +29,7 @@ from gateway.http.routes.free import FreeRoutes
 from gateway.http.routes.operations import Operations
 from gateway.pipeline.flow import Flow
 from gateway.process.builders import Storage, open_serving, open_storage, open_telemetry
+from gateway.process.console import make_sign_in_link, namespaces_of, open_console
 from gateway.process.listeners import Listeners, held_ports
 from gateway.process.maintenance import Maintenance
 from gateway.process.reaper import Reaper
@@ -67,6 +69,8 @@ class Started(Struct, frozen=True):
     #: credits by the account's shown name
     balances: dict[str, int]
     simulated: bool
+    #: of the console, for the one who started the gateway
+    sign_in_link: str | None
 
 
 class GatewayProcess:
@@ -121,11 +125,19 @@ class GatewayProcess:
             # Before anybody is served: a start may fail, a gateway at work must not end by this.
             keys = applied.keys
             balances = _balances(database, self._settings.installation) if keys else {}
-            listeners = await self._assemble(stack, fleet, credentials, catalog, database, secret)
+            site = site_of_listener(line.host, line.port) if applies else None
+            link = None
+            if site is not None and line.show_keys:
+                installation, namespaces = self._settings.installation, namespaces_of(documents)
+                link = make_sign_in_link(database, installation, site, "treasurer", namespaces)
+            listeners = await self._assemble(
+                stack, fleet, credentials, catalog, database, secret, site
+            )
             is_simulated = any(up.url == SIMULATED for up in fleet.spec.upstreams)
             operations_url = _own_url(line.host, line.ops_port)
             url = fleet.spec.client_url or url
-            yield Started(url, operations_url, fleet, applied, balances, is_simulated), listeners
+            started = Started(url, operations_url, fleet, applied, balances, is_simulated, link)
+            yield started, listeners
 
     async def _assemble(
         self,
@@ -135,13 +147,17 @@ class GatewayProcess:
         catalog: Catalog,
         database: Database,
         secret: InstallationSecret,
+        site: Site | None,
     ) -> Listeners:
         settings, limits = self._settings, fleet.spec.limits
         telemetry = open_telemetry(stack, settings, self._environment)
         metrics = telemetry.metrics
         storage = await open_storage(stack, limits, database, secret, metrics)
         upstreams = await open_upstreams(stack, fleet.spec, credentials.of, metrics, self._proxy)
-        serving = open_serving(settings, limits, catalog, secret, upstreams, storage, telemetry)
+        console = open_console(stack, site, settings, fleet.spec, database, secret)
+        serving = open_serving(
+            settings, limits, catalog, secret, upstreams, storage, telemetry, console
+        )
         await self._live(stack, storage, serving.flow, metrics)
         listeners = Listeners(serving.flow, fleet.spec.drain.seconds)
         operations = Operations(metrics, _readiness(listeners, storage))

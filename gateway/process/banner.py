@@ -31,6 +31,8 @@ def _lines(started: Started, show_keys: bool) -> Iterator[str]:
     yield f"Faregate is listening on {started.url}, in front of {upstream}."
     yield f"Health and metrics are at {started.operations_url}."
     yield from _grants(started.applied)
+    if started.sign_in_link:
+        yield f"The console, once, within ten minutes: {started.sign_in_link}"
     keys = started.applied.keys
     if started.applied.warning:
         yield started.applied.warning

@@ -17,6 +17,7 @@ from typing import TypeVar
 
 from msgspec import Struct
 
+from gateway.console.mount import ConsoleMount
 from gateway.core.catalog import Catalog
 from gateway.core.concurrency.worker_thread import WorkerThread
 from gateway.core.keys import PEPPER, InstallationSecret
@@ -148,6 +149,7 @@ def open_serving(
     upstreams: Upstreams,
     storage: Storage,
     telemetry: Telemetry,
+    console: ConsoleMount | None,
 ) -> Serving:
     """Raises `SettingsError` for a file that is no vocabulary."""
     memory = Shares(limits.buffered_bytes)
@@ -180,8 +182,14 @@ def open_serving(
     )
     free = FreeRoutes(services)
     entrance = Entrance(free, storage.key_cache, flow.throttle)
-    counted = CountedRoutes(entrance, telemetry.metrics, telemetry.observer)
-    return Serving(flow, free, Gateway(flow, charged_paths(list(dialects.values())), counted))
+    metrics, observer = telemetry.metrics, telemetry.observer
+    gateway = Gateway(
+        flow,
+        charged_paths(list(dialects.values())),
+        CountedRoutes(entrance, metrics, observer),
+        None if console is None else CountedRoutes(console, metrics, observer),
+    )
+    return Serving(flow, free, gateway)
 
 
 def _dialects(

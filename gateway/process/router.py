@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Mapping
 
+from gateway.console.mount import ConsoleMount
 from gateway.dialects.base import Dialect
 from gateway.http.paths import BASES, without_slips
 from gateway.http.routes.free import CountedRoutes
@@ -17,10 +18,17 @@ def charged_paths(dialects: list[Dialect]) -> dict[str, Dialect]:
 class Gateway:
     """One raw ASGI callable: a charged request never meets a router or a middleware."""
 
-    def __init__(self, flow: Flow, charged: Mapping[str, Dialect], free: CountedRoutes) -> None:
+    def __init__(
+        self,
+        flow: Flow,
+        charged: Mapping[str, Dialect],
+        free: CountedRoutes,
+        console: CountedRoutes | None,
+    ) -> None:
         self._flow = flow
         self._charged = charged
         self._free = free
+        self._console = console
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         assert scope["type"] == "http", "the listeners ask for nothing else"
@@ -31,4 +39,6 @@ class Gateway:
             dialect = self._charged.get(scope["path"])
         if dialect is not None and scope["method"] == "POST":
             return self._flow.serve(dialect, scope)
+        if self._console is not None and ConsoleMount.serves(path):
+            return self._console.serve(scope, receive, send)
         return self._free.serve(scope, receive, send, is_charged=dialect is not None)

@@ -2,10 +2,13 @@
 
 from alembic import context
 
+from gateway.store.console_tables import PersonRow
 from gateway.store.response_tables import ResponseRow
 from gateway.store.usage_tables import UsageRow
 
-assert ResponseRow.metadata is UsageRow.metadata, "all tables are named at once"
+assert PersonRow.metadata is ResponseRow.metadata is UsageRow.metadata, (
+    "all tables are named at once"
+)
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=UsageRow.metadata,

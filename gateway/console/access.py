@@ -1,0 +1,108 @@
+"""The way into a page: the site it was asked at, the session, and the token of a form.
+
+other host ──▶ 421          POST from another origin ──▶ 403
+no session ──▶ sign-in      POST without its token ────▶ 403
+"""
+
+import hmac
+from typing import Annotated
+from urllib.parse import quote
+
+from fastapi import Depends, Request
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+
+from gateway.console.rendering import FORM_TOKEN
+from gateway.console.services import ConsoleServices
+from gateway.console.session import Session
+from gateway.console.site import BASE
+from gateway.store.sign_ins import find_session
+
+_SAFE = frozenset({"GET", "HEAD"})
+SIGN_IN = f"{BASE}/sign-in"
+#: the length of our own cookies' values; anything longer is none of them
+_SECRET_CHARACTERS_MAX = 64
+
+
+class SignInNeeded(Exception):
+    """Nobody is signed in; `next_path` is where they wanted to go."""
+
+    def __init__(self, next_path: str) -> None:
+        super().__init__("sign in first")
+        self.next_path = next_path
+
+    @property
+    def location(self) -> str:
+        return f"{SIGN_IN}?next={quote(self.next_path, safe='/')}" if self.next_path else SIGN_IN
+
+
+async def services(request: Request) -> ConsoleServices:
+    """The services that the application was made with."""
+    found: ConsoleServices = request.app.state.services
+    return found
+
+
+Console = Annotated[ConsoleServices, Depends(services)]
+
+
+async def checked_origin(request: Request, console: Console) -> None:
+    """Refuse a request at another host's name, and a form that another site's page has sent.
+
+    Raises `HTTPException`. Sources: OWASP ASVS 5.0, 3.5; W3C, "Fetch Metadata Request Headers".
+    """
+    site = console.site
+    # Behind a proxy `Host` may be the proxy's; there, TLS and the cookie's prefix do as much.
+    if not site.is_secure and request.headers.get("host", "").lower() not in site.hosts:
+        raise HTTPException(421, f"open the console at {site.url}")
+    if request.method in _SAFE:
+        return
+    fetched_from = request.headers.get("sec-fetch-site")
+    origin = request.headers.get("origin")
+    is_ours = fetched_from == "same-origin" if fetched_from else origin in site.origins
+    if not is_ours or (origin is not None and origin not in site.origins):
+        raise HTTPException(403, "this form was not sent by a page of the console")
+
+
+async def optional_session(request: Request, console: Console) -> Session | None:
+    """The session of the request's cookie, if it has one that has not ended."""
+    secret = request.cookies.get(console.site.cookie_name(), "")
+    if not secret or len(secret) > _SECRET_CHARACTERS_MAX or not secret.isascii():
+        return None
+    found = await console.run(find_session, console.installation, secret)
+    return None if found is None else Session(found, console.form_token(secret))
+
+
+PerhapsSignedIn = Annotated[Session | None, Depends(optional_session)]
+
+
+async def signed_in(request: Request, session: PerhapsSignedIn) -> Session:
+    """The session; a form has its token. Raises `SignInNeeded` and `HTTPException`."""
+    if session is None:
+        path = request.url.path
+        raise SignInNeeded(path if request.method in _SAFE and path != BASE else "")
+    if request.method not in _SAFE:
+        given = (await request.form()).get(FORM_TOKEN, "")
+        is_text = not isinstance(given, UploadFile) and given.isascii()
+        if not is_text or not hmac.compare_digest(str(given), session.form_token):
+            raise HTTPException(403, "this form is an old one; open its page again")
+    return session
+
+
+SignedIn = Annotated[Session, Depends(signed_in)]
+
+
+async def signed_in_person(session: SignedIn) -> Session:
+    """As `signed_in`, for pages that are not for an API key. Raises `HTTPException`."""
+    if session.is_key:
+        raise HTTPException(404)
+    return session
+
+
+PersonSignedIn = Annotated[Session, Depends(signed_in_person)]
+
+
+def safe_next(path: str) -> str:
+    """A path of the console's own to go on to, or its first page for anything else."""
+    is_ours = path == BASE or path.startswith(f"{BASE}/")
+    is_plain = path.isascii() and path.isprintable() and not set(path) & set('\\" ')
+    return path if is_ours and is_plain and "//" not in path and len(path) <= 256 else BASE

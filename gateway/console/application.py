@@ -1,0 +1,77 @@
+"""The console as one FastAPI application: its pages, its headers, its errors.
+
+Slow to load: only `mount` imports this, with the first request for a page.
+"""
+
+import logging
+
+from fastapi import Depends, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+
+from gateway.console import static_files
+from gateway.console.access import SignInNeeded, checked_origin
+from gateway.console.headers import SecurityHeaders
+from gateway.console.pages import overview, sign_in, sign_out, start
+from gateway.console.rendering import redirect, render
+from gateway.console.services import ConsoleServices
+from gateway.console.site import BASE
+from gateway.core.errors import FaregateError
+from gateway.http.entrance import FREE_REQUEST, Application, FreeRequest
+
+_log = logging.getLogger(__name__)
+
+#: every page
+PAGES = (start, sign_in, sign_out, overview)
+
+
+def console_app(services: ConsoleServices) -> Application:
+    """The application, with its headers around it."""
+    return SecurityHeaders(routed_app(services), services.site)
+
+
+def routed_app(services: ConsoleServices | None) -> FastAPI:
+    """The application; without services it only has its routes, to be looked at."""
+    app = FastAPI(openapi_url=None, redirect_slashes=False)
+    app.state.services = services
+    app.include_router(static_files.router, prefix=BASE)
+    for page in PAGES:
+        app.include_router(page.router, prefix=BASE, dependencies=[Depends(checked_origin)])
+    app.add_exception_handler(SignInNeeded, _to_sign_in)
+    app.add_exception_handler(HTTPException, _answer)
+    app.add_exception_handler(FaregateError, _answer)
+    app.add_exception_handler(RequestValidationError, _answer)
+    app.add_exception_handler(Exception, _answer)
+    return app
+
+
+async def _to_sign_in(request: Request, error: Exception) -> Response:
+    assert isinstance(error, SignInNeeded)
+    return redirect(error.location)
+
+
+async def _answer(request: Request, error: Exception) -> Response:
+    """A page that names the error; it needs neither a session nor the database."""
+    status, sentence, headers = 500, "", {}
+    if isinstance(error, FaregateError):
+        status, sentence = error.status, error.message
+        if error.retry_after_seconds is not None:
+            headers["retry-after"] = f"{error.retry_after_seconds:.0f}"
+    elif isinstance(error, RequestValidationError):
+        status = 400
+    elif isinstance(error, HTTPException):
+        status = error.status_code
+        sentence = error.detail if error.status_code in (403, 409, 421) else ""
+        headers = dict(error.headers or {})
+    free: FreeRequest = request.scope[FREE_REQUEST]
+    response = render(
+        request,
+        "error.html",
+        status=status,
+        status_code=status,
+        sentence=sentence,
+        request_id=free.request_id,
+    )
+    response.headers.update(headers)
+    return response

@@ -1,0 +1,103 @@
+"""The console's place in a gateway process: loaded late, and kept from taking more than its share.
+
+Owns how many requests to it are worked on at once, how large they are and how long they take, so
+that a console under load changes nothing for the gateway's own requests. Pure ASGI; must not import
+the framework.
+"""
+
+import asyncio
+from hashlib import sha256
+
+from gateway.console.services import ConsoleServices
+from gateway.console.site import BASE
+from gateway.core.concurrency.places import FairSemaphore
+from gateway.core.errors import FaregateError
+from gateway.core.shares import Holder
+from gateway.http.entrance import Application
+from gateway.http.routes.free import LazyApplication
+from gateway.pipeline.connection import Message, Receive, Scope, Send
+
+#: requests worked on at once, those that may wait for it, and for how long
+AT_ONCE = 16
+WAITING_MAX = 96
+_WAITING_SECONDS_MAX = 10.0
+#: a form is small
+BODY_BYTES_MAX = 64 * 1024
+_SECONDS_MAX = 30.0
+
+
+class ConsoleMount:
+    """An ASGI application that serves `/console…`. Made inside the running loop."""
+
+    def __init__(self, services: ConsoleServices) -> None:
+        self._services = services
+        self._application = LazyApplication(self._make)
+        self._places = FairSemaphore(
+            "requests to the console", AT_ONCE, WAITING_MAX, _WAITING_SECONDS_MAX
+        )
+
+    @staticmethod
+    def serves(path: str) -> bool:
+        return path == BASE or path.startswith(f"{BASE}/")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def send_started(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        if not _has_small_body(scope):
+            await _refuse(send, 413, b"a form has 64 KiB at most, and its length in its head\n")
+            return
+        # The framework takes the scope for its own; others log the path of this one.
+        inner = dict(scope)
+        if scope["path"].startswith(f"{BASE}/start/"):
+            scope["path"] = f"{BASE}/start/..."
+        try:
+            async with self._places.acquire(_holder(scope)), asyncio.timeout(_SECONDS_MAX):
+                application = await self._application.load()
+                await application(inner, receive, send_started)
+        except FaregateError as error:  # no place
+            await _refuse(send, error.status, f"{error.message}\n".encode())
+        except TimeoutError:
+            if started:
+                raise
+            await _refuse(send, 503, b"this took too long; try again\n")
+
+    def _make(self) -> Application:
+        from gateway.console.application import console_app
+
+        return console_app(self._services)
+
+
+def _has_small_body(scope: Scope) -> bool:
+    """True if a request announces a body that is not too long, or none."""
+    headers = dict(scope["headers"])
+    if b"transfer-encoding" in headers:
+        return False
+    length = headers.get(b"content-length", b"0")
+    return len(length) < 10 and length.isdigit() and int(length) <= BODY_BYTES_MAX
+
+
+def _holder(scope: Scope) -> Holder:
+    """The browser that asks: by its address, and by its cookies where many share one."""
+    client = scope.get("client")
+    peer = client[0] if client else ""
+    cookies = b"".join(value for name, value in scope["headers"] if name == b"cookie")
+    return f"peer {peer}", f"browser {peer} {sha256(cookies).hexdigest()}"
+
+
+async def _refuse(send: Send, status: int, sentence: bytes) -> None:
+    headers = [
+        (b"content-type", b"text/plain; charset=utf-8"),
+        (b"content-length", b"%d" % len(sentence)),
+        (b"cache-control", b"no-store"),
+        (b"x-content-type-options", b"nosniff"),
+        (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+        (b"referrer-policy", b"no-referrer"),
+        (b"connection", b"close"),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": sentence})

@@ -1,0 +1,35 @@
+"""`/console/start/{code}`: a one-time link. Looking at it does not use it up, its button does.
+
+A preview of the link, or a browser that fetches ahead, must not sign anybody in. Afterwards the
+code is not in the address any more.
+"""
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from gateway.console.access import Console
+from gateway.console.cookies import set_session
+from gateway.console.rendering import redirect, render
+from gateway.console.site import BASE
+from gateway.store.sign_ins import begin_by_link
+
+router = APIRouter()
+
+_CODE_CHARACTERS_MAX = 64
+
+
+@router.get("/start/{code}")
+async def show_link(request: Request, code: str) -> Response:
+    return render(request, "start.html", code=code)
+
+
+@router.post("/start/{code}")
+async def use_link(request: Request, code: str, console: Console) -> Response:
+    secret = None
+    if len(code) <= _CODE_CHARACTERS_MAX and code.isascii():
+        secret = await console.run(begin_by_link, console.installation, code)
+    if secret is None:
+        return render(request, "link_over.html", status=410)
+    response = redirect(BASE)
+    set_session(response, console.site, secret)
+    return response

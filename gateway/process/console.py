@@ -1,0 +1,60 @@
+"""The console of a process without Kubernetes: where it is found, and the link that signs in."""
+
+from collections.abc import Collection
+from contextlib import AsyncExitStack
+
+from gateway.console.mount import ConsoleMount
+from gateway.console.services import ConsoleServices
+from gateway.console.site import Site, site_at
+from gateway.core.keys import InstallationSecret
+from gateway.core.spec import Document, GatewayFleetSpec
+from gateway.process.settings import Settings
+from gateway.process.standalone.documents import Documents
+from gateway.store.database import Database
+
+
+def open_console(
+    stack: AsyncExitStack,
+    site: Site | None,
+    settings: Settings,
+    fleet: GatewayFleetSpec,
+    database: Database,
+    secret: InstallationSecret,
+) -> ConsoleMount | None:
+    """The console, or None where no browser could find it."""
+    if site is None:
+        return None
+    services = ConsoleServices(
+        database.url, settings.installation, fleet, site, secret.console_key()
+    )
+    stack.callback(services.close)
+    return ConsoleMount(services)
+
+
+def namespaces_of(documents: Documents) -> set[str]:
+    """The namespaces that a file names."""
+    objects: list[Document] = [documents.fleet]
+    objects += [*documents.keys, *documents.grants, *documents.allowances]
+    return {each.metadata.namespace for each in objects}
+
+
+def make_sign_in_link(
+    database: Database, installation: str, site: Site, role: str, namespaces: Collection[str]
+) -> str:
+    """The URL of a new link that signs in once, with a role in some namespaces.
+
+    Raises `DatabaseUnavailable`.
+    """
+    # With SQLModel, which a gateway behind an operator never needs.
+    from gateway.store.people import read_roles
+    from gateway.store.sign_ins import make_link
+
+    roles = read_roles((namespace, role) for namespace in sorted(namespaces))
+    return f"{site.url}/start/{make_link(database, installation, roles)}"
+
+
+def link_beside(
+    database: Database, installation: str, address: str, role: str, namespaces: Collection[str]
+) -> str:
+    """The same for a gateway that runs at an address already."""
+    return make_sign_in_link(database, installation, site_at(address), role, namespaces)

@@ -1,0 +1,52 @@
+"""A browser without a screen: it keeps cookies, sends the headers of one, and posts forms."""
+
+import re
+from html import unescape
+from types import TracebackType
+
+import httpx
+
+from tests.harness.plain import NO_TLS
+
+_FORM = re.compile(r'<form[^>]*method="post" action="([^"]*)"[^>]*>(.*?)</form>', re.DOTALL)
+_HIDDEN = re.compile(r'<input type="hidden" name="([^"]*)" value="([^"]*)"')
+
+
+class Browser:
+    """One browser at one origin."""
+
+    def __init__(self, origin: str) -> None:
+        self.origin = origin
+        self.http = httpx.Client(
+            base_url=origin, trust_env=False, verify=NO_TLS, follow_redirects=False, timeout=30
+        )
+
+    def __enter__(self) -> "Browser":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.http.close()
+
+    def get(self, path: str) -> httpx.Response:
+        return self.http.get(path, headers={"sec-fetch-site": "none"})
+
+    def post(
+        self, path: str, fields: dict[str, str], headers: dict[str, str] | None = None
+    ) -> httpx.Response:
+        sent = {"sec-fetch-site": "same-origin", "origin": self.origin}
+        return self.http.post(path, data=fields, headers=sent if headers is None else headers)
+
+    def submit(
+        self, page: httpx.Response, action: str, fields: dict[str, str] | None = None
+    ) -> httpx.Response:
+        """Post the page's form of this action, as the page has it and with these fields."""
+        for path, content in _FORM.findall(page.text):
+            if unescape(path) == action:
+                hidden = {name: unescape(value) for name, value in _HIDDEN.findall(content)}
+                return self.post(action, hidden | (fields or {}))
+        raise AssertionError(f"no form posts to {action}: {page.text}")
