@@ -269,23 +269,21 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_console(commands: Any, data: argparse.ArgumentParser) -> None:
-    """The console's commands."""
-    acts = commands.add_parser("console", help="sign in to the console").add_subparsers(
-        required=True
+    """The command of the console."""
+    console = commands.add_parser(
+        "console", parents=[data], help="make a link that signs in to the console"
     )
-    link = acts.add_parser("link", parents=[data], help="print a link that signs in once")
-    link.add_argument(
+    console.add_argument("act_on", choices=["link"], metavar="link", help="print a link, once")
+    console.add_argument(
         "--role",
         choices=["member", "manager", "treasurer", "auditor"],
         default="treasurer",
         help="the role of the one who signs in (default: treasurer)",
     )
-    link.add_argument(
-        "--namespace",
-        action="append",
-        help="only in this namespace; may be given several times",
+    console.add_argument(
+        "--namespace", action="append", help="only in this namespace; may be given several times"
     )
-    link.set_defaults(act=_console_link)
+    console.set_defaults(act=_console_link)
 
 
 def _add_reports(commands: Any, data: argparse.ArgumentParser) -> None:

@@ -31,18 +31,21 @@ def _lines(started: Started, show_keys: bool) -> Iterator[str]:
     yield f"Faregate is listening on {started.url}, in front of {upstream}."
     yield f"Health and metrics are at {started.operations_url}."
     yield from _grants(started.applied)
-    if started.sign_in_link:
-        yield f"The console, once, within ten minutes: {started.sign_in_link}"
     keys = started.applied.keys
     if started.applied.warning:
         yield started.applied.warning
-    if not keys:
-        return
-    yield ""
+    if keys:
+        yield ""
     for key in keys:
         balance = started.balances.get(key.account, 0)
         yield f"key {key.name}: {key.plaintext if show_keys else _place(key)}"
         yield f"    account {key.account}, balance {balance} credits"
+    if started.sign_in_link:
+        yield ""
+        yield "The console; this link signs in once, within ten minutes:"
+        yield f"    {started.sign_in_link}"
+    if not keys:
+        return
     credential = keys[0].plaintext if show_keys else _substitution(keys[0])
     model = started.fleet.spec.models[0].id
     message = '"messages": [{"role": "user", "content": "Hello"}]'
