@@ -107,9 +107,10 @@ class Relay:
         permit.complete()
         state.usage = reply.usage
         state.unknown_reason = reply.reader.unknown_reason
-        if meter is not None:
-            state.usage = await meter.measure(reply.usage, state.credits)
         # All content is with the client: it has paid, also if the rest fails.
+        if meter is not None:
+            state.finish()  # nor does a drain cut it while its text is counted
+            state.usage = await meter.measure(reply.usage, state.credits)
         self._billing.end(state)
         await connection.send_all(await renderer.close(state.usage))
         await connection.finish()

@@ -5,11 +5,11 @@ from datetime import datetime
 
 from msgspec import Struct
 from sqlalchemy import bindparam, text
-from sqlmodel import and_, col, or_, select
+from sqlmodel import Session, and_, col, func, or_, select
 
 from gateway.store.accounts import lock_accounts
 from gateway.store.database import Database
-from gateway.store.tables import Account, UtcDateTime
+from gateway.store.tables import Account, Hold, UtcDateTime
 
 #: shares of what was granted, in percent, whose use is announced; what is left then is
 #: the granted credits by so much, or nothing (multiplied, large ones would not fit a column)
@@ -61,7 +61,10 @@ class KeyBalance(Struct, frozen=True):
 
 
 class Crossing(Struct, frozen=True):
-    """An account that has used a share of what it was granted, reported for the first time."""
+    """An account that has used a share of what it was granted, reported for the first time.
+
+    `balance` is with what open requests hold: they may give it back.
+    """
 
     account_id: int
     account: str
@@ -102,27 +105,40 @@ def cross_marks(database: Database, installation: str) -> list[Crossing]:
     """The accounts that have reached a mark since they were last asked for; each mark once.
 
     It is remembered with the account until its next grant, so neither a restart nor a second
-    operator reports it again. Of several marks at once only the highest is reported.
+    operator reports it again. Of several marks at once only the highest is reported. What open
+    requests hold is not used yet: with token prices most of it goes back.
     """
     crossings: list[Crossing] = []
     last = 0
     while found := _crossed(database, installation, last):
         with database.write() as session:
-            for account in lock_accounts(session, found):
-                mark = mark_of(account.balance, account.granted)
+            accounts = lock_accounts(session, found)
+            held = _held(session, found)
+            for account in accounts:
+                balance = account.balance + held.get(account.id, 0)
+                mark = mark_of(balance, account.granted)
                 if mark > account.announced:  # it may have got a grant meanwhile
                     account.announced = mark
                     session.add(account)
                     shown = f"{account.namespace}/{account.name}"
-                    crossings.append(
-                        Crossing(account.id, shown, account.balance, account.granted, mark)
-                    )
+                    crossings.append(Crossing(account.id, shown, balance, account.granted, mark))
         last = found[-1]
     return crossings
 
 
+def _held(session: Session, account_ids: Sequence[int]) -> dict[int, int]:
+    """The credits that open requests of some accounts hold."""
+    account_id = col(Hold.account_id)
+    asked = (
+        select(account_id, func.sum(Hold.credits))
+        .where(account_id.in_(account_ids))
+        .group_by(account_id)
+    )
+    return {account: int(credits) for account, credits in session.exec(asked)}
+
+
 def _crossed(database: Database, installation: str, after: int) -> Sequence[int]:
-    """Some of the accounts that have reached a mark, by their ids, of those `after` an id."""
+    """Some of the accounts whose balance is at a mark, by their ids, of those `after` an id."""
     granted, balance = col(Account.granted), col(Account.balance)
     reached = (
         and_(col(Account.announced) < mark, balance <= (granted // divisor if divisor else 0))

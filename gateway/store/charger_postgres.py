@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from gateway.core.errors import ChargeUnknown, DatabaseBusy, DatabaseUnavailable, FaregateError
 from gateway.store.hot_connection import HotConnection, OutcomeUnknown, StatementRefused
 from gateway.store.ledger import Charge, ChargeReply, ChargeResult
+from gateway.store.locked_accounts import LockedAccounts
 from gateway.store.statements_postgres import (
     CHARGE,
     CHARGE_SKIP_LOCKED,
@@ -23,7 +24,6 @@ from gateway.store.statements_postgres import (
 #: after so long no charge is asked again; an answer may take as long as a connection waits for it
 _CHARGE_SECONDS = 8.0
 _PAUSE_SECONDS = 0.1
-_LOCKED_MAX = 10_000
 _DUPLICATE = "23505"
 
 
@@ -33,28 +33,18 @@ class Charger:
     def __init__(self, connection: HotConnection, replica_id: str) -> None:
         self._connection = connection
         self._replica_id = replica_id
-        #: accounts whose lock did not come when it was waited for last
-        self._locked: set[int] = set()
+        self._locked = LockedAccounts()
 
     async def charge(self, batch: Sequence[Charge]) -> list[ChargeReply]:
         """The result of each charge, in order. Raises `DatabaseUnavailable` for all of them."""
-        awaited = [charge for charge in batch if charge.account_id not in self._locked]
-        passed_by = [charge for charge in batch if charge.account_id in self._locked]
         results: dict[str, ChargeReply] = {}
-        for charges, skip_locked in ((awaited, False), (passed_by, True)):
-            if charges:
-                results |= await _Attempt(
-                    self._connection, self._replica_id, charges, skip_locked
-                ).run()
-        self._note_locks(batch, results)
-        return [results[charge.request_id] for charge in batch]
-
-    def _note_locks(self, batch: Sequence[Charge], results: dict[str, ChargeReply]) -> None:
+        for charges, skip_locked in list(self._locked.parts(batch)):
+            results |= await _Attempt(
+                self._connection, self._replica_id, charges, skip_locked
+            ).run()
         locked = {c.account_id for c in batch if isinstance(results[c.request_id], DatabaseBusy)}
-        if self._locked:
-            self._locked -= {charge.account_id for charge in batch}
-        if len(self._locked) < _LOCKED_MAX:
-            self._locked |= locked
+        self._locked.note(batch, locked)
+        return [results[charge.request_id] for charge in batch]
 
 
 class _Attempt:

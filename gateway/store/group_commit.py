@@ -24,9 +24,9 @@ class GroupCommit(Generic[T, R]):
     """Hands all that waits to `execute` as one batch, one batch at a time.
 
     `execute` gets the items and returns their results in order, where an item failed its error. An
-    error that it raises fails the whole batch,
-    or, with `keeps_on_failure`, lets it wait for a better time, which must come soon once the group
-    is drained. With `skips_abandoned`, an item whose caller has stopped waiting is not written.
+    error that it raises fails the whole batch. With `keeps_on_failure`, what fails waits for a
+    better time, which must come soon once the group is drained. With `skips_abandoned`, an item
+    whose caller has stopped waiting is not written.
     """
 
     BATCH_MAX = 512
@@ -126,28 +126,31 @@ class GroupCommit(Generic[T, R]):
         return [entry for at, entry in enumerate(waiting) if at in chosen]
 
     async def _commit(self, batch: list[_Entry[T, R]]) -> None:
+        results: Sequence[R | Exception]
         try:
             results = await self._execute([item for item, _ in batch])
         except Exception as error:  # noqa: BLE001  # every waiter must hear of it
-            if self._keeps_on_failure and time.monotonic() < self._keeps_until:
-                self._waiting[:0] = batch
-                await asyncio.sleep(self.PAUSE_SECONDS)
-                return
-            for _, future in batch:
-                if future is not None and not future.done():
-                    future.set_exception(error)
-                    future.exception()  # a waiter that left must not make the loop complain
-            return
-        for (_, future), result in zip(batch, results, strict=True):
-            if future is None:
+            results = [error] * len(batch)
+        kept = []
+        for entry, result in zip(batch, results, strict=True):
+            future = entry[1]
+            if future is None and result is None:
                 continue
             try:
-                if isinstance(result, Exception):
+                if not isinstance(result, Exception):
+                    if future is not None:
+                        future.set_result(result)
+                elif self._keeps_on_failure and time.monotonic() < self._keeps_until:
+                    kept.append(entry)
+                elif future is not None:
                     future.set_exception(result)
-                else:
-                    future.set_result(result)
+                    future.exception()  # a waiter that left must not make the loop complain
             except asyncio.InvalidStateError:  # its waiter has left
                 continue
+        if kept:
+            self._waiting[:0] = kept
+            if len(kept) == len(batch) or not self._delay_seconds:
+                await asyncio.sleep(self.PAUSE_SECONDS)
 
 
 def _is_abandoned(entry: _Entry[T, R]) -> bool:

@@ -138,7 +138,7 @@ class Ledger(ABC):
         self.refund: Callable[[Refund], asyncio.Future[bool]] = self._refunds.submit
         #: notes an end; written behind, in batches
         self.end: Callable[[End], None] = self._ends.add
-        #: writes an end at once; where the account is locked, it may be written after the future
+        #: writes an end at once, or as soon as it can be
         self.end_left: Callable[[MeteredEnd], asyncio.Future[None]] = self._left_ends.submit
         #: has an earlier charge stand for a request, durably; the credits that it costs less
         #: therefore, 0 where there is none. Raises `DatabaseUnavailable`
@@ -160,9 +160,9 @@ class Ledger(ABC):
         await self._claims.drain()
         await self._charges.drain()
         await self._refunds.drain()
-        await self._ends.drain()
-        await self._left_ends.drain()
-        await self._metered_ends.drain()
+        await asyncio.gather(
+            self._ends.drain(), self._left_ends.drain(), self._metered_ends.drain()
+        )
         await self._close()
 
     @abstractmethod
@@ -179,7 +179,9 @@ class Ledger(ABC):
     async def _end_batch(self, batch: list[End]) -> list[None]: ...
 
     @abstractmethod
-    async def _metered_end_batch(self, batch: list[MeteredEnd]) -> list[None]: ...
+    async def _metered_end_batch(
+        self, batch: list[MeteredEnd]
+    ) -> Sequence[FaregateError | None]: ...
 
     @abstractmethod
     async def _claim_batch(self, batch: list[Claim]) -> Sequence[int | FaregateError]: ...

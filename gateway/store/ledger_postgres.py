@@ -2,12 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
-from contextlib import suppress
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
 
 from gateway.core.batch_retry import AttemptedCharge, worth_another_try
-from gateway.core.errors import DatabaseBusy, DatabaseUnavailable
+from gateway.core.errors import DatabaseBusy, DatabaseUnavailable, FaregateError
 from gateway.store.charger_postgres import Charger
 from gateway.store.hot_connection import HotConnection, OutcomeUnknown, StatementRefused
 from gateway.store.ledger import (
@@ -22,6 +21,7 @@ from gateway.store.ledger import (
     RefundReply,
     note_late_ends,
 )
+from gateway.store.locked_accounts import LockedAccounts
 from gateway.store.outage import Outage
 from gateway.store.retries import CLAIM
 from gateway.store.statements_postgres import (
@@ -36,6 +36,8 @@ from gateway.store.statements_postgres import (
     texts,
 )
 
+T = TypeVar("T", Refund, MeteredEnd)
+Reply = TypeVar("Reply")
 #: statements that are written behind are sent so often, and not after so long
 _ATTEMPTS_MAX = 3
 _BEHIND_SECONDS = 8.0
@@ -58,6 +60,7 @@ class PostgresLedger(Ledger):
         self._charger = Charger(self._charge_connection, replica_id)
         self._behind_connection = HotConnection(url, outage)
         self._behind_lock = asyncio.Lock()
+        self._locked = LockedAccounts()
 
     async def start(self) -> None:
         """Nothing to do: a connection opens with its first statement."""
@@ -76,19 +79,39 @@ class PostgresLedger(Ledger):
         return results
 
     async def _refund_batch(self, batch: list[Refund]) -> list[RefundReply]:
+        results = await self._in_parts(batch, self._refund_part)
+        return [results.get(refund.request_id, False) for refund in batch]
+
+    async def _in_parts(
+        self, batch: Sequence[T], write: Callable[[Sequence[T], bool], Awaitable[dict[str, Reply]]]
+    ) -> dict[str, Reply | FaregateError]:
+        """The results by request; of what is locked, and of a part that fails, the error."""
+        results: dict[str, Reply | FaregateError] = {}
+        for part, passes_by in list(self._locked.parts(batch)):
+            try:
+                results |= await write(part, passes_by)
+            except DatabaseUnavailable as error:
+                results |= dict.fromkeys((item.request_id for item in part), error)
+        busy = [item for item in batch if isinstance(results.get(item.request_id), DatabaseBusy)]
+        self._locked.note(batch, {item.account_id for item in busy})
+        return results
+
+    async def _refund_part(
+        self, batch: Sequence[Refund], passes_by: bool
+    ) -> dict[str, RefundReply]:
         ids = texts(refund.request_id for refund in batch)
         accounts = integers({refund.account_id for refund in batch})
         values = {"request_ids": ids, "account_ids": accounts}
-        rows, was_unknown = await self._behind(REFUND, values, REFUND_SKIP_LOCKED)
+        statement = REFUND_SKIP_LOCKED if passes_by else REFUND
+        rows, was_unknown = await self._behind(statement, values, REFUND_SKIP_LOCKED)
         results: dict[str, RefundReply] = {
-            request_id: True if given else DatabaseBusy("the account is locked by somebody else")
-            for request_id, given in rows
+            request_id: True if given else _locked() for request_id, given in rows
         }
         if was_unknown and len(results) < len(batch):
             # The answer that was lost may have been theirs.
             rows, _ = await self._behind(GIVEN, {"request_ids": ids})
             results |= {request_id: True for (request_id,) in rows}
-        return [results.get(refund.request_id, False) for refund in batch]
+        return results
 
     async def _end_batch(self, batch: list[End]) -> list[None]:
         rows, was_unknown = await self._behind(END, {"ends": document(batch)})
@@ -96,17 +119,19 @@ class PostgresLedger(Ledger):
             note_late_ends(len(batch) - len(rows))
         return [None] * len(batch)
 
-    async def _metered_end_batch(self, batch: list[MeteredEnd]) -> list[None]:
+    async def _metered_end_batch(self, batch: list[MeteredEnd]) -> list[FaregateError | None]:
+        results = await self._in_parts(batch, self._metered_end_part)
+        return [results.get(end.request_id) for end in batch]
+
+    async def _metered_end_part(
+        self, batch: Sequence[MeteredEnd], passes_by: bool
+    ) -> dict[str, FaregateError | None]:
+        statement = END_METERED_SKIP_LOCKED if passes_by else END_METERED
         values = {"ends": document(batch)}
-        rows, was_unknown = await self._behind(END_METERED, values, END_METERED_SKIP_LOCKED)
-        locked = {request_id for request_id, is_released in rows if not is_released}
-        for end in batch:
-            if end.request_id in locked:
-                with suppress(DatabaseUnavailable):  # at a drain: the lease gives all of it back
-                    self.end_metered(end)
+        rows, was_unknown = await self._behind(statement, values, END_METERED_SKIP_LOCKED)
         if not was_unknown:
             note_late_ends(len(batch) - len(rows))
-        return [None] * len(batch)
+        return {request_id: None if is_released else _locked() for request_id, is_released in rows}
 
     async def _claim_batch(self, batch: list[Claim]) -> list[int]:
         rows, _ = await self._behind(CLAIM, {"claims": document(batch)})
@@ -142,6 +167,10 @@ class PostgresLedger(Ledger):
                     self._behind_connection.failed(error)
                 raise error
             await asyncio.sleep(0.1 * attempts)
+
+
+def _locked() -> DatabaseBusy:
+    return DatabaseBusy("the account is locked by somebody else")
 
 
 def _refusal(refused: StatementRefused) -> DatabaseUnavailable:

@@ -1,14 +1,18 @@
 """Requests to models with token prices: the most is charged, and what is not used goes back."""
 
 import re
+import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gateway.store.database import Database
 from tests.conftest import check_books
 from tests.flow.test_cache_writes import usage_of
 from tests.flow.test_outcomes import Client
+from tests.harness.books import Books
 from tests.harness.dialects import DIALECTS
 from tests.harness.gateway import (
     GatewayProcess,
@@ -309,3 +313,31 @@ def test_the_account_shows_all_prices(client: Client) -> None:
         "per_image": IMAGE,
     }
     assert shown["rows"][1]["above_prompt_tokens"] == 9_000
+
+
+def test_a_drain_that_ends_while_an_answer_is_counted_does_not_give_it_back(
+    simulated: Simulated, tmp_path: Path
+) -> None:
+    """All of it is with the client; its prompt is long, and the upstream reports no usage."""
+    document = fleet(simulated.url)
+    document["spec"]["pricing"] = {"inputCreditsPerMillionTokens": INPUT * 10**6}
+    documents = [document, api_key("rich"), credit_grant("rich", credits=GRANT)]
+    process = GatewayProcess(tmp_path, documents).start()
+    client = Client(process, process.key("rich"))
+    text = "!usage none\n!answer Hello\n" + "all the quick brown foxes " * 100_000
+    try:
+        with client.stream("chat", text, model="open") as response:
+            lines = response.iter_lines()
+            while '"finish_reason":"stop"' not in next(lines):
+                pass
+            for _ in range(2):  # the second ends the drain
+                process.send(signal.SIGTERM)
+                wait_until(lambda: "draining" in process.log_text(), "the drain")
+            assert "data: [DONE]" in list(lines)
+        assert process.wait() == 0
+    finally:
+        process.kill()
+    database = Database(process.database_url)
+    cost = -int(Books(database).scalar("SELECT sum(credits) FROM entry WHERE kind <> 'grant'"))
+    database.close()
+    assert cost > 400_000 * INPUT

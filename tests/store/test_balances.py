@@ -11,6 +11,7 @@ import pytest
 from alembic import command
 from sqlalchemy import event, text
 
+from gateway.core.events import Usage
 from gateway.store.balances import (
     AccountBalance,
     cross_marks,
@@ -22,7 +23,7 @@ from gateway.store.database import Database
 from gateway.store.grants import apply_grant, expire_grants
 from gateway.store.key_uses import note_use
 from gateway.store.keys import revoke_key
-from gateway.store.ledger import Refund
+from gateway.store.ledger import MeteredEnd, Refund
 from gateway.store.ledger_postgres import PostgresLedger
 from gateway.store.migrate import configuration, migrate
 from tests.harness.books import INSTALLATION, Books, grant_object, somebody_else
@@ -42,6 +43,21 @@ def charge(books: Books, credits: int, name: str = "key", account: str = "alice"
             return made.request_id
 
     return asyncio.run(run())
+
+
+def spend(books: Books, credits: int) -> None:
+    """A charge of which the request has ended."""
+    end(books, charge(books, credits))
+
+
+def end(books: Books, request: str, unused: int = 0) -> None:
+    async def run() -> None:
+        async with open_ledger(books.database) as ledger:
+            ledger.end_metered(
+                MeteredEnd(request, books.account_id(), unused, Usage(), '{"credits":0}')
+            )
+
+    asyncio.run(run())
 
 
 def granted(books: Books, account: str = "alice") -> int:
@@ -74,19 +90,32 @@ def test_a_mark_is_crossed_once_and_anew_after_a_grant(books: Books) -> None:
     books.grant(credits=100)
     books.grant("other", "bob", credits=100)
     assert marks(books) == []
-    charge(books, 79)
+    spend(books, 79)
     assert marks(books) == []
-    charge(books, 1)
+    spend(books, 1)
     assert marks(books) == [("team/alice", 80)]
     assert marks(books) == []
-    charge(books, 10)
+    spend(books, 10)
     assert marks(books) == []
-    charge(books, 10)
+    spend(books, 10)
     assert marks(books) == [("team/alice", 100)], "the highest of several"
     books.grant("more", credits=10)
     assert marks(books) == []
-    charge(books, 10)
+    spend(books, 10)
     assert marks(books) == [("team/alice", 100)]
+
+
+def test_credits_that_a_request_holds_are_not_used_yet(books: Books) -> None:
+    """With token prices the most is charged, and most of it goes back."""
+    books.grant(credits=100)
+    request = charge(books, 95)
+    assert marks(books) == []
+    end(books, request, unused=90)
+    assert marks(books) == []
+    request = charge(books, 90)
+    end(books, request, unused=15)
+    found = cross_marks(books.database, INSTALLATION)
+    assert [(one.mark, one.balance) for one in found] == [(80, 20)]
 
 
 def test_two_operators_do_not_report_the_same_mark(postgres_server: PostgresServer) -> None:

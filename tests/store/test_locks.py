@@ -7,8 +7,9 @@ import psycopg
 import pytest
 
 from gateway.core.errors import ChargeUnknown, DatabaseBusy
+from gateway.core.events import Usage
 from gateway.store.database import Database
-from gateway.store.ledger import Charge, ChargeResult, Ledger, Refund
+from gateway.store.ledger import Charge, ChargeResult, Ledger, MeteredEnd, Refund
 from gateway.store.migrate import migrate
 from tests.harness.books import Books
 from tests.harness.postgres import PostgresServer
@@ -103,6 +104,37 @@ def test_refunds_pass_by_a_locked_account_too(books: Books) -> None:
 
     with_ledger(books.database, act)
     assert books.holds() == 0
+
+
+def test_ends_of_a_locked_account_hold_up_nobody_s_refund(
+    books: Books, postgres_server: PostgresServer
+) -> None:
+    """They are tried again and again, and wait for the lock once."""
+    charges = Charges(books)
+    before = timeouts_of_locks(postgres_server)
+
+    def end(charge: Charge) -> MeteredEnd:
+        return MeteredEnd(charge.request_id, charge.account_id, 1, Usage(), "{}")
+
+    async def act(ledger: Ledger) -> None:
+        hers = charges.of("alice")
+        await ledger.charge(hers)
+        with psycopg.connect(books.database.url) as idle:
+            idle.execute("SELECT 1 FROM account WHERE name = 'alice' FOR UPDATE")
+            ledger.end_metered(end(hers))
+            for _ in range(4):
+                ended, failed = charges.of(OTHERS[0]), charges.of(OTHERS[1])
+                await asyncio.gather(ledger.charge(ended), ledger.charge(failed))
+                ledger.end_metered(end(ended))
+                while await asyncio.to_thread(_is_held, books, ended):
+                    await asyncio.sleep(0.01)
+                assert await ledger.refund(Refund(failed.request_id, failed.account_id))
+            assert hers.request_id in set(ledger.pending())
+
+    with_ledger(books.database, act)
+    assert timeouts_of_locks(postgres_server) - before == 1
+    assert books.holds() == 0
+    assert books.balance("alice") == books.balance(OTHERS[0]) == 100
 
 
 def through_proxy(books: Books, act: Callable[[Ledger, Proxy], Awaitable[None]]) -> None:
