@@ -116,6 +116,15 @@ def test_a_form_needs_its_session_s_token(treasurer: Browser, token: str) -> Non
     assert treasurer.get("/console").status_code == 200
 
 
+def test_a_form_of_ours_whose_origin_is_hidden_is_taken(treasurer: Browser) -> None:
+    """Browsers hide it where the policy is to send no referrer."""
+    token = re.search('name="form_token" value="([^"]*)"', treasurer.get("/console").text)
+    assert token is not None
+    hidden = {"sec-fetch-site": "same-origin", "origin": "null"}
+    sent = treasurer.post("/console/sign-out", {"form_token": token[1]}, hidden)
+    assert sent.status_code == 303
+
+
 def test_an_older_browser_s_form_is_known_by_its_origin(treasurer: Browser) -> None:
     token = re.search(r'name="form_token" value="(\w+)"', treasurer.get("/console").text)
     assert token
