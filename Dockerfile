@@ -4,17 +4,23 @@
 #
 # An index of packages other than pip's default is given by --build-arg PIP_INDEX_URL=…; it is in
 # the environment of the first stage only and leaves no trace in the image.
-ARG BASE=python:3.11-slim-bookworm
+ARG BASE=python:3.13-slim-trixie
 
-FROM ${BASE} AS build
+# Wheels are put together on the builder's own kind of processor, whichever the image is for: no
+# program of the image runs, so no emulation is needed.
+FROM --platform=$BUILDPLATFORM ${BASE} AS build
+ARG TARGETARCH
 ARG PIP_INDEX_URL
 ARG PIP_CERT
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PYTHONHASHSEED=0
 # Two environments: pip lives in the first and puts the packages into the second, which is shipped.
 RUN python -m venv /opt/pip && python -m venv --without-pip /opt/faregate
 COPY .locks/image.txt /opt/pip/lock.txt
-RUN /opt/pip/bin/pip --python /opt/faregate/bin/python install --quiet --no-compile --no-deps \
-      --only-binary :all: --require-hashes -r /opt/pip/lock.txt
+RUN case "$TARGETARCH" in arm64) arch=aarch64 ;; *) arch=x86_64 ;; esac \
+    && /opt/pip/bin/pip install --quiet --no-compile --no-deps --only-binary :all: \
+      --platform "manylinux_2_28_$arch" --platform "manylinux_2_27_$arch" \
+      --platform "manylinux_2_17_$arch" --platform "manylinux2014_$arch" \
+      --target /opt/faregate/lib/python3.13/site-packages --require-hashes -r /opt/pip/lock.txt
 COPY .dev/prune.py /opt/pip/prune.py
 # Compiled once, so that a process on a read-only file system starts without compiling; a compiled
 # file is taken as it is and not compared with its source.
@@ -23,13 +29,14 @@ RUN /opt/faregate/bin/python /opt/pip/prune.py \
 
 # The code is a small layer of its own: an upgrade that changes no dependency fetches no more.
 FROM build AS code
-COPY gateway /opt/faregate/lib/python3.11/site-packages/gateway
-COPY operator/gateway_operator /opt/faregate/lib/python3.11/site-packages/gateway_operator
-RUN cd /opt/faregate/lib/python3.11/site-packages \
+COPY gateway /opt/faregate/lib/python3.13/site-packages/gateway
+COPY operator/gateway_operator /opt/faregate/lib/python3.13/site-packages/gateway_operator
+RUN cd /opt/faregate/lib/python3.13/site-packages \
     && /opt/faregate/bin/python -m compileall -q --invalidation-mode unchecked-hash \
       "$PWD/gateway" "$PWD/gateway_operator" \
-    && /opt/faregate/bin/python -m gateway --help >/dev/null \
-    && /opt/faregate/bin/python -m gateway_operator --help >/dev/null
+    && case "$TARGETARCH-$(uname -m)" in amd64-x86_64 | arm64-aarch64) \
+      /opt/faregate/bin/python -B -m gateway --help >/dev/null \
+      && /opt/faregate/bin/python -B -m gateway_operator --help >/dev/null ;; esac
 
 FROM ${BASE}
 ARG VERSION=0.2.0
@@ -40,10 +47,10 @@ LABEL org.opencontainers.image.title="Faregate" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /opt/faregate /opt/faregate
-COPY --from=code /opt/faregate/lib/python3.11/site-packages/gateway \
-     /opt/faregate/lib/python3.11/site-packages/gateway
-COPY --from=code /opt/faregate/lib/python3.11/site-packages/gateway_operator \
-     /opt/faregate/lib/python3.11/site-packages/gateway_operator
+COPY --from=code /opt/faregate/lib/python3.13/site-packages/gateway \
+     /opt/faregate/lib/python3.13/site-packages/gateway
+COPY --from=code /opt/faregate/lib/python3.13/site-packages/gateway_operator \
+     /opt/faregate/lib/python3.13/site-packages/gateway_operator
 # The user has a number only, so a program that asks for its name finds it in LOGNAME.
 ENV PATH=/opt/faregate/bin:/usr/local/bin:/usr/bin:/bin \
     HOME=/tmp \

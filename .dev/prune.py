@@ -16,6 +16,7 @@ _KEPT_MODELS = {"__init__.py", "v1_object_meta.py", "v1_owner_reference.py"} | {
 }
 _RULES = {
     "../../../bin/[!p]*": set(),
+    "bin": set(),  # packages' commands, where pip put them beside the packages
     "kubernetes/client/api/*.py": {"__init__.py"},
     "kubernetes/client/models/*.py": _KEPT_MODELS,
     "kubernetes/aio/client/api/*.py": {"__init__.py"},

@@ -19,6 +19,20 @@ def test_packages_are_locked_by_hash_and_come_as_wheels() -> None:
     assert "--require-hashes" in install
 
 
+def test_no_program_of_the_image_runs_while_it_is_put_together() -> None:
+    """So an image for another kind of processor needs no emulation."""
+    stages = re.findall(r"^FROM (.+)$", DOCKERFILE, re.M)
+    assert stages == ["--platform=$BUILDPLATFORM ${BASE} AS build", "build AS code", "${BASE}"]
+    for architecture in ("x86_64", "aarch64"):
+        assert f"arch={architecture}" in DOCKERFILE
+    assert "--platform" in DOCKERFILE.partition("pip install")[2]
+
+
+def test_one_python_in_all_lines() -> None:
+    (version,) = set(re.findall(r"python:?(3\.\d+)", DOCKERFILE))
+    assert (3, 13) <= tuple(map(int, version.split(".")))
+
+
 def test_the_image_is_not_roots_and_brings_no_pip() -> None:
     (user,) = re.findall(r"^USER (\d+):\d+$", FINAL, re.M)
     pod = render().pods()["Deployment/faregate-operator"]["spec"]

@@ -17,7 +17,7 @@ from tests.harness import modules
 VERSION = "v0.33.0"
 NODE_IMAGE = "KIND_NODE_IMAGE"
 #: what every cluster of the tests needs of a registry
-_PULLED = "python:3.11-slim-bookworm"
+_PULLED = "python:3.13-slim-trixie"
 _NAME = "faregate-test"
 _PORT = 18480
 _CONFIG = f"""\

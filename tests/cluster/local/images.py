@@ -59,7 +59,7 @@ def build_base() -> None:
 
 def _make_base(folder: Path) -> None:
     root = folder / "root"
-    run("debootstrap", "--variant=minbase", f"--include={_BASE_PACKAGES}", "bookworm", root)
+    run("debootstrap", "--variant=minbase", f"--include={_BASE_PACKAGES}", "trixie", root)
     for name in ("python", "python3"):
         (root / "usr/local/bin" / name).symlink_to("/usr/bin/python3")
     for waste in ("var/cache/apt", "var/lib/apt/lists", *_UNREAD):
@@ -77,7 +77,8 @@ def build(context: Path, tag: str, *options: str) -> None:
         try:
             run(
                 *_BUILDAH, "bud", "--isolation", "chroot", "--layers", "--pull=never",
-                "--short-name-alias-conf", "/dev/null", *bound, *options, "-t", tag, context,
+                "--short-name-alias-conf", "/dev/null", "--build-arg", f"BASE={places.BASE_IMAGE}",
+                *bound, *options, "-t", tag, context,
             )  # fmt: skip
         except Failed:
             _forget_containers()

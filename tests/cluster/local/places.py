@@ -19,7 +19,7 @@ GO = (1, 26)
 #: garbage grow to four times what lives before they collect
 FOR_GO = {"GOGC": "400"}
 
-BASE_IMAGE = "localhost/python:3.11-slim-bookworm"
+BASE_IMAGE = "localhost/python:3.13-slim-trixie"
 PAUSE_IMAGE = "localhost/pause:1"
 
 _HERE = hashlib.sha256(str(Path(__file__).resolve().parent).encode()).hexdigest()[:8]
