@@ -41,11 +41,13 @@ RUN cd /opt/faregate/lib/python3.13/site-packages \
 FROM ${BASE}
 ARG VERSION=0.2.0
 ARG REVISION=unknown
+ARG CREATED=unknown
 LABEL org.opencontainers.image.title="Faregate" \
       org.opencontainers.image.description="An API gateway for language models that a Kubernetes team runs itself" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
-      org.opencontainers.image.revision="${REVISION}"
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.created="${CREATED}"
 COPY --from=build /opt/faregate /opt/faregate
 COPY --from=code /opt/faregate/lib/python3.13/site-packages/gateway \
      /opt/faregate/lib/python3.13/site-packages/gateway

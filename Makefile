@@ -1,6 +1,6 @@
 # Every act has one command. `make run` and `make test` need nothing but Python and this folder.
 .DEFAULT_GOAL := help
-.PHONY: help run dev test test-cluster test-clients chaos check format bench generate pictures lock clean kind-up kind-down
+.PHONY: help run dev test test-cluster test-clients chaos check format bench generate pictures lock release verify pin clean kind-up kind-down
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
@@ -39,7 +39,7 @@ generate: ## the charts' copies of crds/, their schema, their README and the das
 pictures: ## the pictures of the docs, from the running product
 	@PYTHONPATH=.:operator "$$(.dev/venv dev)/bin/python" -m tests.pictures
 
-lock: ## pin the dependencies again
+lock: ## pin the dependencies again; ARGS are of `uv pip compile`
 	@"$$(.dev/venv dev)/bin/python" -m pip install --quiet uv
 	@for set in runtime image dev; do \
 	  case $$set in runtime) extras=;; \
@@ -47,7 +47,20 @@ lock: ## pin the dependencies again
 	    dev) extras="--extra dev --extra operator --extra otel -c .locks/image.txt";; esac; \
 	  "$$(.dev/venv dev)/bin/uv" pip compile pyproject.toml --quiet --universal \
 	    --python-version 3.11 --generate-hashes --no-emit-index-url --no-header $$extras \
-	    -o .locks/$$set.txt; done
+	    $(ARGS) -o .locks/$$set.txt; done
+	@echo hatchling | "$$(.dev/venv dev)/bin/uv" pip compile - --quiet --universal \
+	  --python-version 3.11 --generate-hashes --no-emit-index-url --no-header $(ARGS) -o .locks/build.txt
+
+release: ## wheel, image, charts, SBOM, provenance and checksums: VERSION=X.Y.Z IMAGE=REGISTRY/NAME
+	@PYTHONPATH=.dev "$$(.dev/venv dev)/bin/python" -m release build \
+	  "$(VERSION)" $(if $(IMAGE),--image "$(IMAGE)") $(ARGS)
+
+verify: ## a release: RELEASE=FOLDER REPOSITORY=https://… whose workflow signed it
+	@PYTHONPATH=.dev "$$(.dev/venv dev)/bin/python" -m release verify \
+	  "$(RELEASE)" $(if $(REPOSITORY),--repository "$(REPOSITORY)") $(ARGS)
+
+pin: ## ask the registry for the base image's digest and write it into the Dockerfile
+	@PYTHONPATH=.dev "$$(.dev/venv dev)/bin/python" -m release pin
 
 kind-up: ## a Kubernetes in a container, for `tilt up`
 	@.dev/kind up

@@ -5,7 +5,9 @@ of the cluster run the page about installing on one.
 """
 
 import json
+import os
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ GRANTS = page("how-to/grant-credits.md")
 ROTATION = page("how-to/rotate-a-key.md")
 BACKUP = page("how-to/back-up-and-restore.md")
 PRODUCTION = page("how-to/prepare-for-production.md")
+BUILDING = page("how-to/build-your-image.md")
 
 #: commands that only a node can answer
 WITHOUT_NODES = """
@@ -176,3 +179,44 @@ def test_the_values_for_autoscaling_are_taken(typist: Typist) -> None:
     (fleet,) = typist.get("gatewayfleets")
     assert fleet["spec"]["autoscaling"]["maxReplicas"] == 8
     assert "replicas" not in fleet["spec"]
+
+
+#: notes down the images that are built, loaded and pushed, and renders instead of installing
+NOTED = """
+docker() { case $1 in build) echo "built $3" ;; esac; }
+kind() { echo "loaded $3"; }
+sudo() { cat; echo "loaded by $*"; }
+helm() { shift; command helm template "$@" | grep -o 'image: .*faregate:.*' | sort -u; }
+"""
+
+
+@pytest.mark.parametrize(
+    ("block", "loaded"),
+    [
+        ("bash kind", "loaded faregate:{version}\n"),
+        ("bash k3s", "loaded by k3s ctr images import -\n"),
+        ("bash registry", ""),
+    ],
+)
+def test_the_image_that_is_built_is_the_one_that_the_chart_installs(
+    tmp_path: Path, block: str, loaded: str
+) -> None:
+    helm = find_program("helm")
+    if helm is None:
+        pytest.skip("helm is not installed (make test-cluster builds it)")
+    (tmp_path / "charts").symlink_to(ROOT / "charts")
+    (build,) = blocks(BUILDING, block)
+    (install,) = blocks(BUILDING, "bash local")
+    script = "\n".join([NOTED, build.replace("buildx build", "build"), install])
+    path = f"{Path(helm).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-euc", script], cwd=tmp_path, env={"PATH": path, "HOME": str(tmp_path)},
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    version = yaml.safe_load((ROOT / "charts/faregate/Chart.yaml").read_text("utf-8"))["version"]
+    name = f"{'registry.example.com/' * (block == 'bash registry')}faregate:{version}"
+    first, *_ = done.stdout.splitlines()
+    assert first == f"built {name}"
+    assert loaded.format(version=version) in done.stdout
+    assert f"image: {name}\n" in done.stdout.replace('"', "")

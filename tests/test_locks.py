@@ -41,8 +41,17 @@ def test_a_lock_pins_all_that_its_requirements_need(name: str) -> None:
     assert len(closure(requirements(lines), pinned)) > len(lines)
 
 
+def test_a_lock_pins_the_build_backend() -> None:
+    backend = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["build-system"][
+        "requires"
+    ]
+    pinned = pins((ROOT / ".locks" / "build.txt").read_text("utf-8"))
+    assert {each.name for each in requirements(backend)} <= pinned.keys()
+
+
 def test_every_lock_of_the_project_is_among_those_that_are_looked_at() -> None:
-    assert {lock.stem for lock in _locks() if lock.parent.name == ".locks"} == set(EXTRAS)
+    locked = {lock.stem for lock in _locks() if lock.parent.name == ".locks"}
+    assert locked == {*EXTRAS, "build"}
     others = [lock for lock in _locks() if lock.parent.name != ".locks" and pins(lock.read_text())]
     assert {lock.parent for lock in others} == {ROOT / "tests" / "clients" / "python"}
 

@@ -28,7 +28,7 @@ UPSTREAM_FILES = {"types", "tables", "request_writer", "answer_reader", "endpoin
 CLIENT_FILES = {"dialect", "request_reader", "answer_writer"}
 #: what is made, not written
 NOT_OURS = {"__pycache__", "node_modules", "dist", ".results"}
-HIDDEN_BUT_OURS = {".dev", ".ci", ".locks", ".pre-commit-config.yaml", ".editorconfig"}
+HIDDEN_BUT_OURS = {".dev", ".ci", ".github", ".locks", ".pre-commit-config.yaml", ".editorconfig"}
 
 #: each of these is another word's concept, or an abbreviation
 BANNED = re.compile(

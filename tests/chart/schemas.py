@@ -25,7 +25,7 @@ class Schemas:
     """The schemas of one version of Kubernetes, with those of resources beyond it."""
 
     def __init__(self, definitions: dict[str, Any]) -> None:
-        self._definitions = {name: _strict(name, each) for name, each in definitions.items()}
+        self._definitions = {name: strict(name, each) for name, each in definitions.items()}
         self._names: dict[tuple[str, str, str], str] = {}
         for name, definition in definitions.items():
             for kind in definition.get("x-kubernetes-group-version-kind", []):
@@ -47,7 +47,7 @@ class Schemas:
     def _add(self, resource: Body) -> None:
         (version,) = resource["spec"]["versions"]
         kind = resource["spec"]["names"]["kind"]
-        schema = _strict(kind, version["schema"]["openAPIV3Schema"])
+        schema = strict(kind, version["schema"]["openAPIV3Schema"])
         schema["properties"]["metadata"] = {
             "$ref": "#/definitions/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
         }
@@ -67,19 +67,17 @@ def _ours() -> list[Body]:
     return [yaml.safe_load(path.read_text(encoding="utf-8")) for path in paths]
 
 
-def _strict(name: str, node: Any) -> Any:
+def strict(name: str, node: Any) -> Any:
     """A schema that takes no fields but its own."""
     if name in _TWO_TYPES:
         return {"type": _TWO_TYPES[name]}
     if isinstance(node, list):
-        return [_strict("", each) for each in node]
+        return [strict("", each) for each in node]
     if not isinstance(node, dict):
         return node
-    made = {key: _strict("", value) for key, value in node.items() if key != "properties"}
+    made = {key: strict("", value) for key, value in node.items() if key != "properties"}
     if "properties" in node:
-        made["properties"] = {
-            field: _strict("", each) for field, each in node["properties"].items()
-        }
+        made["properties"] = {field: strict("", each) for field, each in node["properties"].items()}
         if not node.get("x-kubernetes-preserve-unknown-fields"):
             made.setdefault("additionalProperties", False)
     return made

@@ -18,6 +18,8 @@ _CACHES = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 _MONITORING = ("github.com/prometheus-operator/prometheus-operator", "v0.85.0")
 _MONITORING_FILE = "example/prometheus-operator-crd/monitoring.coreos.com_{}.yaml"
 _MONITORING_KINDS = ("podmonitors", "prometheusrules")
+_POLICIES = ("github.com/sigstore/policy-controller", "v0.13.1")
+_POLICIES_FILE = "config/300-clusterimagepolicy.yaml"
 _GATEWAY_API = ("sigs.k8s.io/gateway-api", "v1.4.1")
 _GATEWAY_API_FILE = "config/crd/standard/gateway.networking.k8s.io_{}.yaml"
 #: the kinds that Traefik watches
@@ -38,6 +40,11 @@ def monitoring_definitions() -> tuple[dict[str, Any], ...]:
         _definition(fetch(folder, *_MONITORING, _MONITORING_FILE.format(kind)))
         for kind in _MONITORING_KINDS
     )
+
+
+def image_policy_definition() -> dict[str, Any]:
+    """The definition of the policy-controller's ClusterImagePolicy."""
+    return _definition(fetch("image-policies", *_POLICIES, _POLICIES_FILE))
 
 
 def gateway_api_definition(kind: str) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""A release: made, compared, verified, and its workflows."""
