@@ -22,7 +22,10 @@ class Artefacts:
         self.folder = folder
 
     def build(self, build_image: Callable[[Path], str] | None) -> None:
-        """Write all of it, after what was there is deleted; `build_image` writes the image's layout and returns its digest."""
+        """Write all of it in the place of what was there.
+
+        `build_image` writes the image's layout into a folder and returns its digest.
+        """
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         subjects = [of_file(path) for path in build_packages(self._source, self.folder)]

@@ -29,9 +29,9 @@ _ISSUER = "https://token.actions.githubusercontent.com"
 
 
 def verify(folder: Path, repository: str | None) -> Iterator[str]:
-    """Check a release and report each part that is right, a line each. Raises `Failed` for the first thing that is not.
+    """Check a release and report each part that is right, a line each.
 
-    Without the repository whose workflow signed it, the signature is left out.
+    Raises `Failed` for the first thing that is wrong. Without the repository whose workflow signed it, the signature is left out.
     """
     files = _sums(folder)
     yield f"{SUMS}: {len(files)} files"

@@ -69,7 +69,7 @@ def change_statement(folder: Path) -> None:
 
 
 def change_image(folder: Path) -> None:
-    """Another image under the same name, with all documents adapted and the chart left as it was."""
+    """Another image under the same name, with all documents adapted, not the chart."""
     image = Layout(folder / "oci/faregate")
     (entry,) = image.entries()
     other = Layout(folder / "oci/charts/faregate").entries()[0]
