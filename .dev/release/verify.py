@@ -31,7 +31,8 @@ _ISSUER = "https://token.actions.githubusercontent.com"
 def verify(folder: Path, repository: str | None) -> Iterator[str]:
     """Check a release and report each part that is right, a line each.
 
-    Raises `Failed` for the first thing that is wrong. Without the repository whose workflow signed it, the signature is left out.
+    Without the repository whose workflow signed it, the signature is left out. Raises `Failed`
+    for the first thing that is wrong.
     """
     files = _sums(folder)
     yield f"{SUMS}: {len(files)} files"
@@ -95,7 +96,7 @@ def _signature(folder: Path, repository: str) -> str:
         raise Failed(f"{BUNDLE} is missing: nobody signed this release")
     identity = f"{repository}/.github/workflows/release.yaml@refs/tags/{tag}"
     run(
-        "cosign", "verify-blob", "--bundle", folder / BUNDLE, "--certificate-identity", identity,
-        "--certificate-oidc-issuer", _ISSUER, folder / SUMS,
+        "cosign", "verify-blob", "--new-bundle-format", "--bundle", folder / BUNDLE,
+        "--certificate-identity", identity, "--certificate-oidc-issuer", _ISSUER, folder / SUMS,
     )  # fmt: skip
     return f"signature: {identity}"
