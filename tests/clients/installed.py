@@ -17,6 +17,12 @@ import pytest
 HERE = Path(__file__).parent
 CLIENTS = "FAREGATE_TEST_CLIENTS"
 
+#: files of pins in other languages, and how each writes a name and its version
+_LANGUAGES = {
+    "go/go.mod": r"^\s+(github\.com/\S+) v(\S+)$",
+    "java/pom.xml": r"<artifactId>(\S+-java)</artifactId>\s+<version>(\S+)</version>",
+    "rust/Cargo.toml": r'^(async-\S+) = \{ version = "=([^"]+)"',
+}
 _PROCESSORS = {"x86_64": ("x64", "x86_64"), "aarch64": ("arm64", "aarch64")}
 
 
@@ -65,11 +71,11 @@ def python(name: str) -> Path:
     return environment / "bin" / "python"
 
 
-def go_program() -> Path:
-    """The clients in Go, built of these sources."""
-    sources = sorted((HERE / "languages" / "go").iterdir())
+def built(language: str) -> Path:
+    """The program, or the folder of classes, built of one language's sources and pins."""
+    sources = sorted((HERE / "languages" / language).iterdir())
     key = sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
-    return _there(folder() / f"go-{key}")
+    return _there(folder() / f"{language}-{key}")
 
 
 def java() -> Path:
@@ -91,10 +97,11 @@ def versions() -> dict[str, str]:
     """The pinned version of every package that this project names, by the package's name."""
     named = json.loads((HERE / "package.json").read_text(encoding="utf-8"))
     found = {**named["dependencies"], **named["optionalDependencies"]}
-    for pins in sorted((HERE / "python").glob("*.in")):
+    for listed in sorted((HERE / "python").glob("*.in")):
         found |= dict(
-            re.findall(r"^([a-z-]+)(?:\[.+\])?==(\S+)$", pins.read_text("utf-8"), re.MULTILINE)
+            re.findall(r"^([a-z-]+)(?:\[.+\])?==(\S+)$", listed.read_text("utf-8"), re.MULTILINE)
         )
-    modules = (HERE / "languages" / "go" / "go.mod").read_text("utf-8")
-    found |= dict(re.findall(r"^\s+(github\.com/\S+) v(\S+)$", modules, re.MULTILINE))
+    for path, pin in _LANGUAGES.items():
+        pins = (HERE / "languages" / path).read_text("utf-8")
+        found |= dict(re.findall(pin, pins, re.MULTILINE))
     return {name: version.rpartition("@")[2] for name, version in found.items()}

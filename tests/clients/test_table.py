@@ -42,3 +42,17 @@ def test_every_python_client_is_locked_by_its_hash(pins: Path) -> None:
     assert [pin for pin in wanted if f"\n{pin} \\\n    --hash=sha256:" not in f"\n{locked}"] == []
     entries = [line for line in locked.splitlines() if "==" in line and not line.startswith(" ")]
     assert [line for line in entries if not line.endswith("\\")] == []
+
+
+def test_every_java_and_rust_client_is_locked_by_its_hash() -> None:
+    folder = HERE / "languages"
+    jars = (folder / "java" / "jars.sha256").read_text("utf-8").splitlines()
+    assert all(re.fullmatch(r"[0-9a-f]{64}  \S+\.jar", line) for line in jars)
+    wanted = ("openai-java", "anthropic-java")
+    names = [line.split()[1] for line in jars]
+    assert {f"{name}-{versions()[name]}.jar" for name in wanted} <= set(names)
+    crates = (folder / "rust" / "Cargo.lock").read_text("utf-8").split("[[package]]")[1:]
+    ours = [crate for crate in crates if "checksum = " not in crate]
+    assert [crate.split('"')[1] for crate in ours] == ["clients"]
+    for name in ("async-openai", "async-anthropic"):
+        assert any(f'"{name}"\nversion = "{versions()[name]}"' in crate for crate in crates)
