@@ -1,4 +1,5 @@
-"""`python -m gateway`: serve · apply · doctor · simulate · migrate · audit · console · reports.
+"""`python -m gateway`: serve · apply · doctor · simulate · migrate · audit · close · console ·
+reports.
 
 Each command loads what it needs, and nothing before it is chosen.
 """
@@ -203,6 +204,25 @@ def _report(arguments: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
+def _close(arguments: argparse.Namespace, settings: Settings) -> int:
+    from datetime import UTC, datetime
+
+    from gateway.process.closing import close, read_before
+    from gateway.process.standalone.data_folder import database_url
+    from gateway.store.database import Database
+
+    before = read_before(arguments.before, datetime.now(UTC))
+    database = Database(database_url(settings, arguments.data))
+    is_done = True
+    try:
+        for line, is_whole in close(database, settings.installation, before, arguments.folder):
+            print(line, flush=True)
+            is_done = is_done and is_whole
+    finally:
+        database.close()
+    return 0 if is_done else 1
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gateway", description=__doc__)
     commands = parser.add_subparsers(required=True)
@@ -263,9 +283,21 @@ def _parser() -> argparse.ArgumentParser:
     audit_command = commands.add_parser("audit", parents=[data], help="recompute the books")
     audit_command.set_defaults(act=_audit)
 
+    _add_closing(commands, data)
     _add_console(commands, data)
     _add_reports(commands, data)
     return parser
+
+
+def _add_closing(commands: Any, data: argparse.ArgumentParser) -> None:
+    close = commands.add_parser(
+        "close", parents=[data], help="move older requests of all accounts into a file"
+    )
+    close.add_argument(
+        "--before", required=True, metavar="MONTH", help="such as 2026-10, or a moment"
+    )
+    close.add_argument("--folder", type=Path, required=True, help="where the file is written")
+    close.set_defaults(act=_close)
 
 
 def _add_console(commands: Any, data: argparse.ArgumentParser) -> None:

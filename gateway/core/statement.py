@@ -13,7 +13,8 @@ from msgspec import Struct
 
 from gateway.core.spec import FIRST_MOMENT, LAST_MOMENT
 
-EntryKind = Literal["grant", "charge", "refund", "expiry", "void"]
+#: `carry` has the sum of the entries that a closing moved out, and is part of an opening balance
+EntryKind = Literal["grant", "charge", "refund", "expiry", "void", "carry"]
 #: the kinds of entries, in the order in which a statement shows them
 KINDS: tuple[EntryKind, ...] = ("grant", "charge", "refund", "expiry", "void")
 

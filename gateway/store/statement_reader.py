@@ -19,15 +19,19 @@ from typing import Any
 from sqlalchemy import text
 from sqlmodel import select
 
+from gateway.core.errors import DatabaseBusy
 from gateway.core.statement import (
     KINDS,
     EntryKind,
     GrantLine,
     Period,
+    PeriodError,
     RequestLine,
     Statement,
+    stamp,
 )
 from gateway.store import entry_ranges
+from gateway.store.closing_table import ClosingState, read_closing
 from gateway.store.database import Database
 from gateway.store.entry_ranges import ask, first_since
 from gateway.store.key_names import names_of_keys
@@ -87,6 +91,7 @@ class StatementReader:
         self._period = period
         self._is_closed = False
         self._has_begun = False
+        self._closing: ClosingState | None = None
         #: how far entries before the period are added up, or those from its begin to the last one
         self._summed = self._sum_last = self._after = self._last = 0
         self._opening = 0
@@ -99,7 +104,8 @@ class StatementReader:
     def advance(self, database: Database) -> Statement | None:
         """Read one slice more; the statement when there is none left.
 
-        Raises `DatabaseUnavailable`; then the slice may be read once more.
+        Raises `PeriodError` where a closing has moved entries of the period or of before it, and
+        `DatabaseUnavailable`; then the slice may be read once more.
         """
         if not self._has_begun:
             self._begin(database)
@@ -116,6 +122,7 @@ class StatementReader:
         is_closed = is_over(database, self._period.end)
         with database.read(snapshot=True) as session:
             balance = session.get_one(Account, self._account_id).balance
+            self._closing = read_closing(session, self._account_id)
             ends = session.execute(text(entry_ranges.ENDS), {"account": self._account_id})
             first, newest = ends.one()
             begin = first_since(
@@ -131,6 +138,10 @@ class StatementReader:
             self._summed, self._sum_last = begin - 1, newest
             self._opening, self._sign = balance, -1
         self._is_closed, self._has_begun = is_closed, True
+
+        if self._closing is not None and self._period.begin < self._closing.before:
+            moment = stamp(self._closing.before)
+            raise PeriodError(f"entries of before {moment} were moved to files", "from")
 
     def _add_up(self, database: Database) -> None:
         with database.read() as session:
@@ -192,6 +203,8 @@ class StatementReader:
 
     def _finish(self, database: Database) -> Statement:
         with database.read() as session:
+            if read_closing(session, self._account_id) != self._closing:
+                raise DatabaseBusy("entries of the account were moved to files meanwhile")
             names = names_of_keys(session, (key for _, key, _ in self._groups))
         return Statement(
             self._account,

@@ -6,6 +6,7 @@
        ├──────< credit_grant                        lots: what is left of each grant
        ├──────< entry                               the ledger: immutable rows
        ├──────< change_log                          changes of keys and grants (`change_log`)
+       ├────── closing                              entries that were moved out (`closing_table`)
        ├────── audit_checkpoint                     how far the audit has counted
        ├────── usage_checkpoint                     how far usage is counted (`usage_tables`)
        ├──────< standing_charge ──< retry           charges that stand for a later attempt
@@ -280,7 +281,10 @@ class CreditGrantRow(SQLModel, table=True):
 
 
 class Entry(SQLModel, table=True):
-    """One immutable row of the ledger. `kind`: grant, charge, refund, expiry or void."""
+    """One immutable row of the ledger. `kind`: grant, charge, refund, expiry or void.
+
+    One of the kind `carry` has the sum of older ones that a closing moved out (`closing`).
+    """
 
     __tablename__ = "entry"
     __table_args__ = (
@@ -289,7 +293,7 @@ class Entry(SQLModel, table=True):
         Index("entry_account", "account_id", "id"),
         CheckConstraint(
             "(kind IN ('grant', 'refund') AND credits >= 0)"
-            " OR (kind IN ('charge', 'expiry', 'void') AND credits <= 0)",
+            " OR (kind IN ('charge', 'expiry', 'void') AND credits <= 0) OR kind = 'carry'",
             name="entry_sign",
         ),
         CheckConstraint(

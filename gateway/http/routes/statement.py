@@ -34,12 +34,12 @@ async def show_statement(
     """Opening balance, everything between, and closing balance, of a month or of any period."""
     try:
         period = read_period(month, begin, end, datetime.now(UTC))
+        reader = StatementReader(key.live.account_id, key.live.account, period)
+        statement = None
+        # Each slice has its turn among the reads of all accounts; nobody reads on for one who left.
+        while statement is None and not await request.is_disconnected():
+            statement = await services.reads.read(key.caller.holder, advance, reader)
     except PeriodError as error:
         raise InvalidRequest(str(error), param=error.parameter) from None
-    reader = StatementReader(key.live.account_id, key.live.account, period)
-    statement = None
-    # Each slice has its turn among the reads of all accounts; nobody reads on for one who left.
-    while statement is None and not await request.is_disconnected():
-        statement = await services.reads.read(key.caller.holder, advance, reader)
     body = b"" if statement is None else FORMATS[form](statement)
     return Response(body, headers=_HEADERS, media_type=CONTENT_TYPES[form])

@@ -2,11 +2,12 @@
 
 from alembic import context
 
+from gateway.store.closing_table import Closing
 from gateway.store.console_tables import PersonRow
 from gateway.store.response_tables import ResponseRow
 from gateway.store.usage_tables import UsageRow
 
-assert PersonRow.metadata is ResponseRow.metadata is UsageRow.metadata, (
+assert PersonRow.metadata is ResponseRow.metadata is UsageRow.metadata is Closing.metadata, (
     "all tables are named at once"
 )
 context.configure(
