@@ -74,7 +74,12 @@ WHERE id = :entry_id
 """
 _CARRIED = "SELECT credits FROM entry WHERE id = :entry_id"
 _DELETE = "DELETE FROM entry WHERE id IN :ids"
-_DELETE_TOKENS = "DELETE FROM request_usage WHERE request_id IN :ids"
+#: what stands beside a charge: its tokens, and the retries for which it stood
+_DELETE_BESIDE = (
+    "DELETE FROM request_usage WHERE request_id IN :ids",
+    "DELETE FROM standing_charge WHERE request_id IN :ids",
+    "DELETE FROM retry WHERE earlier_id IN :ids",
+)
 _FORGET = (
     "DELETE FROM audit_checkpoint WHERE account_id = :account",
     "DELETE FROM usage_mark WHERE account_id = :account AND entry_id <= :last",
@@ -183,7 +188,8 @@ def _replace(
     deleted = _run(session, _DELETE, ids, BigInteger).rowcount
     assert deleted == len(ids), "the account is locked"
     session.execute(text(_CARRY), {"credits": credits, "entry_id": last})
-    _run(session, _DELETE_TOKENS, _requests(rows))
+    for statement in _DELETE_BESIDE:
+        _run(session, statement, _requests(rows))
     for statement in _FORGET:
         session.execute(text(statement), {"account": account_id, "last": last})
     closing.before = max(before, closing.before)

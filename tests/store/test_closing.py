@@ -16,7 +16,7 @@ from gateway.store.audit import audit
 from gateway.store.audit_rounds import audit_round
 from gateway.store.closing import COLUMNS, NotCounted, accounts_to_close, close_account
 from gateway.store.database import Database
-from gateway.store.ledger import End, Ledger, Refund
+from gateway.store.ledger import Claim, End, Ledger, MeteredEnd, Refund, RetryKey
 from gateway.store.statement_reader import StatementReader
 from gateway.store.usage_rounds import count_usage
 from tests.harness.books import INSTALLATION, Books
@@ -159,11 +159,14 @@ def test_a_request_that_stayed_leaves_with_a_later_closing(books: Books) -> None
     key, _ = books.issue()
     books.grant(credits=100)
     early, late = books.charge(key, 7), books.charge(key, 8)
+    left = RetryKey("again", "model")
 
     async def act(ledger: Ledger) -> None:
         await ledger.charge(early)
         await ledger.charge(late)
-        ledger.end(End(late.request_id, Usage(input=1)))
+        account_id = books.account_id()
+        await ledger.end_left(MeteredEnd(late.request_id, account_id, 0, None, None, left))
+        assert await ledger.claim(Claim("retry", account_id, "again", "model")) == 8
 
     with_ledger(books, act)
     count_usage(books.database, INSTALLATION)
