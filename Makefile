@@ -48,8 +48,10 @@ lock: ## pin the dependencies again; ARGS are of `uv pip compile`
 	  "$$(.dev/venv dev)/bin/uv" pip compile pyproject.toml --quiet --universal \
 	    --python-version 3.11 --generate-hashes --no-emit-index-url --no-header $$extras \
 	    $(ARGS) -o .locks/$$set.txt; done
-	@echo hatchling | "$$(.dev/venv dev)/bin/uv" pip compile - --quiet --universal \
-	  --python-version 3.11 --generate-hashes --no-emit-index-url --no-header $(ARGS) -o .locks/build.txt
+	@for pair in hatchling:build spdx-tools:spdx; do \
+	  echo "$${pair%:*}" | "$$(.dev/venv dev)/bin/uv" pip compile - --quiet --universal \
+	    --python-version 3.11 --generate-hashes --no-emit-index-url --no-header $(ARGS) \
+	    -o ".locks/$${pair#*:}.txt"; done
 
 release: ## wheel, image, charts, SBOM, provenance and checksums: VERSION=X.Y.Z IMAGE=REGISTRY/NAME
 	@PYTHONPATH=.dev "$$(.dev/venv dev)/bin/python" -m release build \

@@ -51,7 +51,7 @@ def test_a_lock_pins_the_build_backend() -> None:
 
 def test_every_lock_of_the_project_is_among_those_that_are_looked_at() -> None:
     locked = {lock.stem for lock in _locks() if lock.parent.name == ".locks"}
-    assert locked == {*EXTRAS, "build"}
+    assert locked == {*EXTRAS, "build", "spdx"}
     others = [lock for lock in _locks() if lock.parent.name != ".locks" and pins(lock.read_text())]
     assert {lock.parent for lock in others} == {ROOT / "tests" / "clients" / "python"}
 

@@ -1,6 +1,7 @@
 """A release has the same bytes each time, a chart that installs its image, and an SBOM."""
 
 import json
+import subprocess
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,19 @@ def test_the_sbom_has_the_packages_of_the_image_and_those_of_its_base(release: P
     }
     identities = [each["SPDXID"] for each in packages]
     assert len(set(identities)) == len(identities)
+
+
+def test_spdx_s_own_tool_has_nothing_against_the_sbom(release: Path, tmp_path: Path) -> None:
+    """It reads shapes, and holds the rules of the specification."""
+    path = release / f"faregate-{VERSION}.spdx.json"
+    broken = document(release, "spdx.json")
+    broken["packages"][0]["checksums"][0]["checksumValue"] = "0"
+    (tmp_path / "broken.spdx.json").write_text(json.dumps(broken), encoding="utf-8")
+    command = [ROOT / ".dev/venv", "spdx"]
+    folder = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    for given, code in ((path, 0), (tmp_path / "broken.spdx.json", 1)):
+        tool = [f"{folder}/bin/pyspdxtools", "--infile", str(given)]
+        assert subprocess.run(tool, capture_output=True).returncode == code, given
 
 
 def test_sbom_and_provenance_are_about_all_parts(release: Path, source: Source) -> None:
