@@ -91,7 +91,7 @@ def test_spdx_s_own_tool_has_nothing_against_the_sbom(release: Path, tmp_path: P
     broken = document(release, "spdx.json")
     broken["packages"][0]["checksums"][0]["checksumValue"] = "0"
     (tmp_path / "broken.spdx.json").write_text(json.dumps(broken), encoding="utf-8")
-    command = [ROOT / ".dev/venv", "spdx"]
+    command = [str(ROOT / ".dev/venv"), "spdx"]
     folder = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     for given, code in ((path, 0), (tmp_path / "broken.spdx.json", 1)):
         tool = [f"{folder}/bin/pyspdxtools", "--infile", str(given)]
