@@ -57,9 +57,10 @@ def apply_key(
     `KeyMoved` where it is another by now, `DuplicateCredential` and `DatabaseUnavailable`.
     """
     metadata = key.metadata
-    state = find_key(database, installation, metadata.namespace, metadata.name)
-    if state is not None and _is_applied(state, key, credential):
-        return state
+    if seen_version is None:
+        state = find_key(database, installation, metadata.namespace, metadata.name)
+        if state is not None and _is_applied(state, key, credential):
+            return state
     with database.write() as session:
         now = database.now(session)
         account, row = _lock_account_and_row(session, installation, key, now)
@@ -67,6 +68,8 @@ def apply_key(
             raise KeyMoved(f"the row of {metadata.namespace}/{metadata.name} has changed")
         assert row is not None or credential is not None, "a key begins with a credential"
         before = None if row is None else _read_whole_state(session, row, now)
+        if before is not None and _is_applied(before, key, credential):
+            return before
         if row is None:
             row = _new_row(installation, key, account, now)
         reissued = row.revoked_at is not None or row.uid != metadata.uid

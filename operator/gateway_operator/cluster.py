@@ -247,12 +247,9 @@ class Cluster:
     async def patch_finalizers(
         self, kind: str, namespace: str, name: str, finalizers: Sequence[str], resource_version: str
     ) -> None:
-        """Set the finalizers of an object as it was read. Gone is success."""
+        """Set the finalizers of an object as it was read. Raises `Conflict`, `ObjectNotFound`."""
         metadata = {"finalizers": [*finalizers], "resourceVersion": resource_version}
-        try:
-            await self.patch(kind, namespace, name, {"metadata": metadata})
-        except ObjectNotFound:
-            return
+        await self.patch(kind, namespace, name, {"metadata": metadata})
 
     async def event(
         self, kind: str, obj: dict[str, Any], reason: str, message: str, *, warning: bool = False

@@ -102,11 +102,15 @@ class OperatorMetrics(Collector):
     @contextmanager
     def waiting(self, kind: str) -> Iterator[None]:
         """An object waits, or is worked on, for as long as this is open."""
-        self._queue.labels(kind).inc()
+        self.queued(kind, 1)
         try:
             yield
         finally:
-            self._queue.labels(kind).dec()
+            self.queued(kind, -1)
+
+    def queued(self, kind: str, more: int) -> None:
+        """So many more objects wait for their turn, or fewer."""
+        self._queue.labels(kind).inc(more)
 
     @contextmanager
     def reconciling(self, kind: str) -> Iterator[None]:

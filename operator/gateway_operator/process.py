@@ -9,7 +9,6 @@ from collections.abc import (
     Callable,
     Collection,
     Coroutine,
-    Iterable,
     Mapping,
 )
 from contextlib import asynccontextmanager
@@ -29,16 +28,22 @@ from gateway_operator.apply.usage import count_news
 from gateway_operator.cluster import Cluster, ClusterError
 from gateway_operator.installation import open_installation
 from gateway_operator.metrics import OperatorMetrics
-from gateway_operator.plan.balances import ShownFigures
-from gateway_operator.plan.orphans import Name
 from gateway_operator.probes import Liveness, ProbeServer
 from gateway_operator.release import release_if_doomed
+from gateway_operator.resources.apikey import KIND as API_KEY
+from gateway_operator.resources.names import APIKEY_LABEL, HEARTBEAT_ANNOTATION, HEARTBEAT_LABEL
 from gateway_operator.settings import OperatorSettings, is_postgres
 from gateway_operator.sweep import Sweep
+from gateway_operator.watched import WatchedObjects
+from gateway_operator.work_queue import Job, WorkQueue
+from gateway_operator.workers import Workers, is_due
 
 _logger = logging.getLogger(__name__)
-#: the time that a handler waits for an installation that is not open yet
+#: objects that are worked on at once
+_WORKERS = 8
+#: the time after a start that work waits for an installation that is not open yet
 _OPEN_SECONDS = 20.0
+_OPEN_SECONDS_MIN = 0.1
 _OPEN_RETRY_SECONDS = 3.0
 #: the interval at which liveness is kept green meanwhile
 _PROGRESS_SECONDS_MAX = 1.0
@@ -46,36 +51,10 @@ _PROGRESS_SECONDS_MAX = 1.0
 _FLEET_SECONDS = 10.0
 #: the interval at which namespaces are asked
 _NAMESPACES_SECONDS = 15.0
+#: events of a watch (Kubernetes API concepts, "Efficient detection of changes")
+_ADDED, _DELETED = "ADDED", "DELETED"
 
 Watch = Callable[[Collection[str]], Awaitable[None]]
-
-
-class WatchedObjects:
-    """The objects as the watches have brought them last; both mappings are kept up to date.
-
-    `reasons`: by kind, the namespaces of the objects of each reason to be ready or not. `figures`:
-    what the status of an ApiKey shows, in a collection of one.
-    """
-
-    def __init__(
-        self,
-        reasons: Mapping[str, Mapping[str, Collection[str]]],
-        figures: Mapping[Name, Iterable[ShownFigures]],
-    ) -> None:
-        self._reasons = reasons
-        self._figures = figures
-
-    def by_reason(self, served: Collection[str]) -> dict[tuple[str, str], int]:
-        """The number of objects by kind and reason, of these namespaces or of all."""
-        return {
-            (kind, reason): sum(not served or namespace in served for namespace in namespaces)
-            for kind, by_reason in self._reasons.items()
-            for reason, namespaces in by_reason.items()
-        }
-
-    def shown(self) -> dict[Name, ShownFigures]:
-        """The figures in the statuses of all ApiKeys."""
-        return {name: shown for name, each in self._figures.items() for shown in each}
 
 
 class OperatorProcess:
@@ -84,7 +63,8 @@ class OperatorProcess:
     def __init__(self, settings: OperatorSettings, environment: Mapping[str, str]) -> None:
         self.settings = settings
         self.liveness = Liveness(settings.sweep_seconds, settings.silence_seconds)
-        self.sweep: Sweep | None = None
+        self._sweep: Sweep | None = None
+        self._seen = WatchedObjects()
         #: set when the process has to end; `failure` is the reason
         self.ending = asyncio.Event()
         self.failure: Exception | None = None
@@ -93,13 +73,13 @@ class OperatorProcess:
         self._reach: Reach | None = None
         self._database = Database(settings.database_url)
         self._metrics = OperatorMetrics()
+        self._queue = WorkQueue(self._metrics)
         ports = (settings.liveness_port, settings.readiness_port)
         self._operations = ProbeServer(self.liveness, self._expose, ports)
-        self._seen = WatchedObjects({}, {})
         self._is_open = asyncio.Event()
+        self._open_until = 0.0
         #: why not, as the last attempt has found
         self._waits_for = ""
-        self._has_seen_all = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -107,18 +87,21 @@ class OperatorProcess:
         assert self._cluster is not None, "the process was started"
         return self._cluster
 
-    async def start(self, seen: WatchedObjects, watch: Watch) -> None:
+    async def start(self, watch: Watch) -> None:
         """Connect to the cluster and begin to open the installation.
 
         `watch` is called with the namespaces to watch, at once and whenever others are served.
         """
-        self._seen = seen
+        self._open_until = asyncio.get_running_loop().time() + _OPEN_SECONDS
         self._cluster = cluster = await Cluster.connect(self._environment)
         await self._operations.start()
         self._reach = reach = Reach(cluster, self.settings, self._metrics)
         await reach.look()
         await watch(reach.served)
         self._spawn(self._run(reach))
+        workers = Workers(self._queue, cluster, self._opened)
+        for _ in range(_WORKERS):
+            self._spawn(workers.run())
         self._spawn(repeat("reading the database's Secret", _FLEET_SECONDS, self._follow_password))
         if reach.served:
             looks = partial(self._look_around, reach, watch)
@@ -135,27 +118,50 @@ class OperatorProcess:
         await self.cluster.close()
         self._database.close()
 
-    def set_seen_all(self) -> None:
-        """The watches have brought every object that there was at the start."""
-        self._has_seen_all.set()
+    def saw(self, kind: str, event: str | None, body: dict[str, Any]) -> None:
+        """A watch has brought an object; `event` is None in the list that it begins with."""
+        metadata = body["metadata"]
+        job = Job(kind, metadata["namespace"], metadata["name"])
+        if event == _DELETED:
+            self._seen.lost(kind, (job.namespace, job.name))
+            return
+        self._seen.saw(kind, body)
+        if is_due(kind, body):
+            self._queue.add(job, is_ending="deletionTimestamp" in metadata)
 
-    async def opened(self) -> Sweep:
-        """The work that handlers hand over to. Raises `DatabaseUnavailable` after some time."""
+    def saw_secret(self, event: str | None, body: dict[str, Any]) -> None:
+        """A watch has brought a Secret that holds a key, without what it holds."""
+        metadata = body["metadata"]
+        namespace, labels = metadata["namespace"], metadata.get("labels") or {}
+        if HEARTBEAT_LABEL in labels and namespace == self.settings.namespace:
+            annotations = metadata.get("annotations") or {}
+            self.liveness.heartbeat_seen(annotations.get(HEARTBEAT_ANNOTATION))
+        if event is None:
+            return  # the sweep sees the same
+        maker = labels.get(APIKEY_LABEL)
+        if maker is not None and event != _ADDED:
+            self._queue.add(Job(API_KEY, namespace, maker))
+        for reader in self._seen.readers_of((namespace, metadata["name"])):
+            self._queue.add(Job(API_KEY, *reader))
+
+    async def _opened(self) -> Sweep:
+        """All work, once it can be done. Raises `DatabaseUnavailable` where that takes long."""
+        left = self._open_until - asyncio.get_running_loop().time()
         try:
-            await asyncio.wait_for(self._is_open.wait(), _OPEN_SECONDS)
+            await asyncio.wait_for(self._is_open.wait(), max(left, _OPEN_SECONDS_MIN))
         except TimeoutError:
             raise DatabaseUnavailable(
                 "the operator still waits for its database", cause=self._waits_for
             ) from None
-        assert self.sweep is not None, "what is open has a sweep"
-        return self.sweep
+        assert self._sweep is not None, "what is open has a sweep"
+        return self._sweep
 
     async def _look_around(self, reach: Reach, watch: Watch) -> None:
         """Begin with a namespace that can be served, and let go of one that cannot."""
         if await reach.look():
             await watch(reach.served)
-            if self.sweep is not None:
-                self.sweep.request()
+            if self._sweep is not None:
+                self._sweep.request()
 
     async def _follow_password(self) -> None:
         """Connect by what the database's Secret holds now, as passwords rotate.
@@ -173,9 +179,8 @@ class OperatorProcess:
     async def _run(self, reach: Reach) -> None:
         """Open the installation, then sweep. Only an error that waiting cannot end ends it."""
         try:
-            sweep = self.sweep = await self._open(reach)
+            sweep = self._sweep = await self._open(reach)
             self._is_open.set()
-            self._spawn(sweep.run_queue())
             self._spawn(repeat("looking at the fleets", _FLEET_SECONDS, sweep.check_fleets))
             self._spawn_ledger_checks(sweep.context)
             await sweep.run()
@@ -191,7 +196,7 @@ class OperatorProcess:
         self._spawn(self._show_balances(Balances(context, self._seen.shown)))
 
     async def _show_balances(self, balances: Balances) -> None:
-        await self._has_seen_all.wait()
+        await self._seen.complete.wait()
         await repeat("showing balances", self.settings.balance_seconds, balances.check)
 
     async def _expose(self) -> bytes:
@@ -207,7 +212,7 @@ class OperatorProcess:
                     context = await open_installation(
                         self.cluster, self._database, self.settings, self._metrics, reach
                     )
-                return Sweep(context, self.liveness)
+                return Sweep(context, self.liveness, self._seen, self._queue)
             except (DatabaseUnavailable, ClusterError) as error:
                 if str(error) != self._waits_for:  # once, not with every try
                     _logger.warning("cannot open the installation yet: %s", error)

@@ -16,6 +16,7 @@ from gateway_operator.cluster import (
     ObjectNotFound,
     Page,
 )
+from gateway_operator.resources.apikey import finalizers_of, is_held
 from gateway_operator.resources.names import FINALIZER
 
 _logger = logging.getLogger(__name__)
@@ -30,18 +31,17 @@ async def release_finalizers(cluster: Cluster, namespaces: tuple[str, ...]) -> i
     for namespace in namespaces or (None,):
         for body in await _keys_of(cluster, namespace):
             metadata = body["metadata"]
-            finalizers = metadata.get("finalizers") or []
-            if FINALIZER not in finalizers:
+            if not is_held(body):
                 continue
             try:
                 await cluster.patch_finalizers(
                     "ApiKey",
                     metadata["namespace"],
                     metadata["name"],
-                    [each for each in finalizers if each != FINALIZER],
+                    [each for each in finalizers_of(body) if each != FINALIZER],
                     metadata["resourceVersion"],
                 )
-            except Conflict:
+            except (Conflict, ObjectNotFound):
                 continue  # the next round sees what it is now
             released += 1
     return released

@@ -4,14 +4,14 @@ The only reader of the environment; read once, then frozen.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import kopf
 import msgspec
 from msgspec import Meta, Struct
 
 from gateway.core.log_lines import Format
-from gateway_operator.resources.names import ANNOTATIONS, FINALIZER, KEY_LABEL
+from gateway_operator.resources.names import ANNOTATIONS, KEY_LABEL
 
 PREFIX = "FAREGATE_"
 S = TypeVar("S", bound=Struct)
@@ -22,6 +22,8 @@ DataKey = Annotated[str, Meta(pattern=r"^[-._a-zA-Z0-9]+$", max_length=253)]
 REQUEST_TIMEOUT_SECONDS = 20.0
 #: after an error of ours that a new attempt may repair
 BACKOFF_SECONDS = 15.0
+#: the time that kopf keeps the task of an object that nothing happens to
+_IDLE_SECONDS = 0.2
 
 
 class OperatorSettingsError(ValueError):
@@ -176,13 +178,26 @@ def _namespaces(named: str, own: str) -> tuple[str, ...]:
     return tuple(sorted(names | {own})) if names else ()
 
 
+class _NoMemory(kopf.DiffBaseStorage):
+    """Nothing of an object is kept to be compared later: its status holds what was worked on."""
+
+    def build(self, *, body: kopf.Body, extra_fields: Any = None) -> kopf.BodyEssence:
+        return kopf.BodyEssence({})
+
+    def fetch(self, *, body: kopf.Body) -> kopf.BodyEssence | None:
+        return None
+
+    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
+        pass
+
+
 def configure(settings: kopf.OperatorSettings) -> None:
     """kopf's settings, where its defaults are not ours."""
-    # One finalizer for us alone: kopf's default name is shared by every operator made with it.
-    settings.persistence.finalizer = FINALIZER
-    # kopf's memory of an object stands in annotations of ours; the status is a report.
-    settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=ANNOTATIONS)
-    settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=ANNOTATIONS)
+    # kopf only watches: it has no finalizer, no annotation and no memory of what was handled, and a
+    # task for an object no longer than there is something to do.
+    settings.persistence.finalizer = f"{ANNOTATIONS}/none"
+    settings.persistence.diffbase_storage = _NoMemory()
+    settings.queueing.idle_timeout = _IDLE_SECONDS
     # Of all Secrets only those that carry a key are listed and watched, and of those the metadata
     # (`gateway_operator.login`). Of others, a page is held whole, with any content.
     settings.watching.label_selectors["secrets"] = f"{KEY_LABEL}=true"
@@ -191,7 +206,6 @@ def configure(settings: kopf.OperatorSettings) -> None:
     # Ten minutes of an API server that is away, and seen within seconds when it is back; after
     # kopf's own 54 seconds, of which the last 21 are one pause, the process would end.
     settings.networking.error_backoffs = (1, 1, 2, 3, 5, *[8] * 75)
-    settings.execution.default_backoff = BACKOFF_SECONDS
     # Events are an interface: they are posted explicitly, never from log lines.
     settings.posting.enabled = False
     # No joining of a peering that happens to be there; the database's rows are the fence.

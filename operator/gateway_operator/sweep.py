@@ -7,7 +7,7 @@ of a fleet that moved. It only finds out who needs work; that work is the same a
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -43,6 +43,8 @@ from gateway_operator.resources.names import (
     KEY_LABEL,
     MANAGED_BY_LABEL,
 )
+from gateway_operator.watched import WatchedObjects
+from gateway_operator.work_queue import Job, WorkQueue
 
 _logger = logging.getLogger(__name__)
 _Body = dict[str, Any]
@@ -67,18 +69,24 @@ class DefinitionsMissing(RuntimeError):
 class Sweep:
     """The sweep of one process, and the work it shares with the handlers."""
 
-    def __init__(self, context: OperatorContext, liveness: Liveness) -> None:
+    def __init__(
+        self,
+        context: OperatorContext,
+        liveness: Liveness,
+        seen: WatchedObjects,
+        queue: WorkQueue,
+    ) -> None:
         self.context = context
         self._liveness = liveness
-        self.keys = KeyReconciler(context, Addresses(context.cluster, context.settings.namespace))
-        self.grants = GrantReconciler(context)
-        self.allowances = AllowanceReconciler(context)
+        self._seen = seen
+        self._queue = queue
+        self._keys = KeyReconciler(context, Addresses(context.cluster, context.settings.namespace))
+        self._grants = GrantReconciler(context)
+        self._allowances = AllowanceReconciler(context)
         self._orphans = OrphanWatch(context)
         self._wanted = asyncio.Event()
         #: the namespaces of the sweep under way; one that refuses it is left out of the rest
         self._namespaces: tuple[str, ...] = ()
-        self._queue: asyncio.Queue[Name] = asyncio.Queue()
-        self._waiting: set[Name] = set()
         self._alarms: set[datetime] = set()
 
     def request(self) -> None:
@@ -99,15 +107,21 @@ class Sweep:
         self._alarms.add(moment)
         asyncio.get_running_loop().call_later(seconds + _LATE_SECONDS, wake)
 
-    async def post_allowance(self, namespace: str, name: str) -> None:
-        """Post what of a CreditAllowance is due, and have a sweep when it is its turn again."""
-        self.request_at(await self.allowances.reconcile(namespace, name))
+    async def reconcile(self, kind: str, namespace: str, name: str) -> None:
+        """Bring one object to what it states; and have a sweep when it is its turn again.
 
-    def enqueue(self, namespace: str, name: str) -> None:
-        """Have one ApiKey looked at soon: its Secret has changed."""
-        if (namespace, name) not in self._waiting:
-            self._waiting.add((namespace, name))
-            self._queue.put_nowait((namespace, name))
+        Raises `DatabaseUnavailable` and `ClusterError`, after which another attempt may succeed.
+        """
+        match kind:
+            case "ApiKey":
+                await self._keys.reconcile(namespace, name)
+            case "CreditGrant":
+                self.request_at(await self._grants.reconcile(namespace, name))
+            case "CreditAllowance":
+                self.request_at(await self._allowances.reconcile(namespace, name))
+            case "GatewayFleet":
+                self.request()
+                await reconcile_fleet(self.context, namespace, name)
 
     async def run(self) -> None:
         """Sweep until cancelled, with some jitter. Raises `DefinitionsMissing`."""
@@ -128,18 +142,6 @@ class Sweep:
                 _logger.exception("the sweep failed")
             self._liveness.loop_progress()
             await self._wait(pause)
-
-    async def run_queue(self) -> None:
-        """Reconcile the keys in the queue, one by one, until cancelled."""
-        while True:
-            name = await self._queue.get()
-            self._waiting.discard(name)
-            try:
-                await self.keys.reconcile(*name)
-            except (DatabaseUnavailable, ClusterError):
-                self.request()
-            except Exception:
-                _logger.exception("looking at the key %s/%s failed", *name)
 
     async def check_fleets(self) -> None:
         """Bring each fleet to what it should be: their Secrets and Deployments are not watched.
@@ -167,11 +169,11 @@ class Sweep:
         fleets = [body async for body in self._each("GatewayFleet", namespaces=own)]
         listed, jobs = await self._compare_keys(rows, fleets)
         async for body in self._each("CreditGrant"):
-            self.request_at(self.grants.starts_at(body))
-            if not self.grants.is_up_to_date(body, books):
-                jobs.append(("CreditGrant", partial(self.grants.reconcile, *_name(body))))
+            self.request_at(self._grants.starts_at(body))
+            if not self._grants.is_up_to_date(body, books):
+                self._want(jobs, "CreditGrant", body)
         async for body in self._each("CreditAllowance"):
-            jobs.append(("CreditAllowance", partial(self.post_allowance, *_name(body))))
+            self._want(jobs, "CreditAllowance", body)
         jobs += self._jobs_of(fleets)
         for failure in await self._work(jobs):
             if isinstance(failure, DatabaseUnavailable | ClusterUnavailable):
@@ -197,8 +199,16 @@ class Sweep:
                     _logger.exception("grants of account %d cannot expire", account_id)
             last = due[-1]
 
+    def _want(self, jobs: list[_Job], kind: str, body: _Body) -> None:
+        """Have an object worked on, unless it waits for its turn anyway."""
+        if Job(kind, *_name(body)) not in self._queue:
+            jobs.append((kind, partial(self.reconcile, kind, *_name(body))))
+
     def _jobs_of(self, fleets: list[_Body]) -> list[_Job]:
-        return [("GatewayFleet", partial(reconcile_fleet, self.context, body)) for body in fleets]
+        return [
+            ("GatewayFleet", partial(reconcile_fleet, self.context, *_name(body)))
+            for body in fleets
+        ]
 
     async def _compare_keys(
         self, rows: list[KeyState], fleets: list[_Body]
@@ -212,6 +222,7 @@ class Sweep:
             for secret in page
         }
         listed: set[Name] = set()
+        known = self._seen.names("ApiKey")
         jobs: list[_Job] = []
         readers = asyncio.Semaphore(_WORKERS)
 
@@ -220,21 +231,26 @@ class Sweep:
             wanted = None if isinstance(key, ConditionState) else (name[0], secret_name(key))
             version = version_of.get(wanted) if wanted is not None else None
             async with readers:
-                is_up_to_date = await self.keys.is_up_to_date(
+                is_up_to_date = await self._keys.is_up_to_date(
                     body, row_of.get(name), version, fleets
                 )
             if not is_up_to_date:
-                jobs.append(("ApiKey", partial(self.keys.reconcile, *name)))
+                self._want(jobs, "ApiKey", body)
 
         async for page in self._pages("ApiKey"):
-            listed.update(map(_name, page))
+            for body in page:
+                listed.add(_name(body))
+                self._seen.met("ApiKey", body)
             compared = await asyncio.gather(*map(compare, page), return_exceptions=True)
             for body, failure in zip(page, compared, strict=True):
                 if isinstance(failure, ClusterUnavailable):
                     raise failure
                 if failure is not None:  # its own work logs the reason, to nobody's harm
-                    jobs.append(("ApiKey", partial(self.keys.reconcile, *_name(body))))
-        self.keys.forget(listed)
+                    self._want(jobs, "ApiKey", body)
+        self._keys.forget(listed)
+        for name in known - listed:
+            self._seen.lost("ApiKey", name)
+        self._seen.complete.set()
         return listed, jobs
 
     async def _each(self, kind: str, namespaces: tuple[str, ...] = ()) -> AsyncIterator[_Body]:
@@ -271,28 +287,32 @@ class Sweep:
                     f"the API server knows no {kind}: install the definitions of {GROUP} first"
                 ) from None
 
-    async def _work(self, jobs: Iterable[_Job]) -> list[DatabaseUnavailable | ClusterError]:
+    async def _work(self, jobs: list[_Job]) -> list[DatabaseUnavailable | ClusterError]:
         """All jobs, some at once; one that fails does not keep the others from their turn.
 
         What failed for a known reason is returned.
         """
-        workers = asyncio.Semaphore(_WORKERS)
+        metrics = self.context.metrics
+        failures: list[DatabaseUnavailable | ClusterError] = []
+        left = iter(jobs)
+        for kind, _ in jobs:
+            metrics.queued(kind, 1)
 
-        async def work(kind: str, job: Callable[[], Awaitable[None]]) -> None:
-            with self.context.metrics.waiting(kind):
-                await workers.acquire()
-            try:
-                await job()
-            finally:
-                workers.release()
+        async def work() -> None:
+            for kind, job in left:
+                metrics.queued(kind, -1)
+                try:
+                    await job()
+                except (DatabaseUnavailable, ClusterError) as error:
+                    failures.append(error)
+                except Exception:
+                    _logger.exception("an object could not be worked on")
 
-        done = await asyncio.gather(*(work(*job) for job in jobs), return_exceptions=True)
-        failures = []
-        for each in done:
-            if isinstance(each, DatabaseUnavailable | ClusterError):
-                failures.append(each)
-            elif isinstance(each, Exception):
-                _logger.error("an object could not be worked on", exc_info=each)
+        try:
+            await asyncio.gather(*(work() for _ in range(_WORKERS)))
+        finally:
+            for kind, _ in left:
+                metrics.queued(kind, -1)
         return failures
 
     async def _send_heartbeat(self) -> None:

@@ -9,7 +9,11 @@ from gateway_operator.apply.operator_context import OperatorContext
 from gateway_operator.apply.reach import Reach
 from gateway_operator.cluster import Cluster
 from gateway_operator.metrics import OperatorMetrics
+from gateway_operator.probes import Liveness
 from gateway_operator.settings import read_settings
+from gateway_operator.sweep import Sweep
+from gateway_operator.watched import WatchedObjects
+from gateway_operator.work_queue import WorkQueue
 from tests.reconcile.world import World
 
 
@@ -31,3 +35,8 @@ async def open_context(world: World, **settings: str) -> AsyncIterator[OperatorC
         )
     finally:
         await cluster.close()
+
+
+def open_sweep(context: OperatorContext) -> Sweep:
+    """The sweep of an operator that no watch has brought anything."""
+    return Sweep(context, Liveness(1, 1), WatchedObjects(), WorkQueue(context.metrics))

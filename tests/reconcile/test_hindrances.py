@@ -15,14 +15,12 @@ from gateway_operator.apply.balances import Balances
 from gateway_operator.apply.operator_context import OperatorContext
 from gateway_operator.cluster import Rejected
 from gateway_operator.plan.balances import ShownFigures
-from gateway_operator.probes import Liveness
-from gateway_operator.sweep import Sweep
 from tests.harness.apiserver import ApiServer
 from tests.harness.books import somebody_else
 from tests.harness.ports import free_port
 from tests.harness.postgres import PostgresServer
 from tests.reconcile.objects import Json, api_key, condition, credit_grant, fleet
-from tests.reconcile.parts import open_context
+from tests.reconcile.parts import open_context, open_sweep
 from tests.reconcile.resources import allow, refuse_statuses
 from tests.reconcile.spending import read_metrics, spend
 from tests.reconcile.world import MakeWorld, World
@@ -133,7 +131,7 @@ def test_what_the_cluster_refuses_of_one_object_keeps_none_behind_it(
 
     async def look() -> None:
         async with open_context(world) as context:
-            sweep = Sweep(context, Liveness(1, 1))
+            sweep = open_sweep(context)
             with pytest.raises(Rejected):
                 await sweep.check_fleets()
             await sweep.once()  # which is not over for it

@@ -25,8 +25,8 @@ from gateway_operator.plan.apikey import (
     Actual,
     Desired,
     SecretView,
+    plan_end,
     plan_key,
-    plan_revocation,
     plan_stall,
 )
 from tests.harness.books import key_object
@@ -289,11 +289,11 @@ def test_a_lost_secret_reports_what_cures_it() -> None:
 
 
 def test_an_end_revokes_once_whoever_the_row_was_made_for() -> None:
-    assert shown(plan_revocation(row())) == "RevokeKey say-Revoked"
-    assert plan_revocation(row())[0] == RevokeKey(3)
-    assert shown(plan_revocation(ALIEN)) == "RevokeKey say-Revoked"
-    assert plan_revocation(REVOKED) == []
-    assert plan_revocation(None) == []
+    assert shown(plan_end(row(), is_held=True)) == "RevokeKey say-Revoked LetGo"
+    assert plan_end(row(), is_held=True)[0] == RevokeKey(3)
+    assert shown(plan_end(ALIEN, is_held=False)) == "RevokeKey say-Revoked"
+    assert shown(plan_end(REVOKED, is_held=True)) == "LetGo"
+    assert plan_end(None, is_held=False) == []
 
 
 def test_a_key_that_cannot_be_helped_still_follows_its_spec() -> None:

@@ -3,6 +3,7 @@
 import kopf
 import pytest
 
+from gateway_operator.resources.names import FINALIZER
 from gateway_operator.settings import (
     OperatorSettingsError,
     configure,
@@ -50,11 +51,10 @@ def test_a_wrong_setting_is_named(changed: dict[str, str], sentence: str) -> Non
 def test_what_kopf_is_given() -> None:
     sheet = kopf.OperatorSettings()
     configure(sheet)
-    assert sheet.persistence.finalizer == "faregate.dev/revoke"
+    assert sheet.persistence.finalizer != FINALIZER, "kopf would take ours off"
     assert sheet.watching.label_selectors["secrets"] == "faregate.dev/key=true"
     assert sheet.watching.server_timeout is None
     assert sheet.watching.inactivity_timeout >= 62, "below that kopf reconnects all the time"
-    assert sheet.queueing.worker_limit is None, "an index needs a worker for every object"
     assert not sheet.posting.enabled
     assert sheet.peering.standalone
     assert sheet.scanning.disabled

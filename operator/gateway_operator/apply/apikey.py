@@ -28,8 +28,9 @@ from gateway_operator.plan.apikey import (
     Actual,
     Desired,
     SecretView,
+    plan_end,
+    plan_hold,
     plan_key,
-    plan_revocation,
     plan_stall,
 )
 from gateway_operator.plan.orphans import Name
@@ -38,6 +39,7 @@ from gateway_operator.resources.apikey import (
     KIND,
     ApiKeyReason,
     condition_of_row,
+    is_held,
     parse_key,
     secret_name,
     stalled,
@@ -73,26 +75,17 @@ class KeyReconciler:
                 # can be taken for one that lags behind.
                 row = await self._find(namespace, name)
                 body = await self._context.cluster.get(KIND, namespace, name)
-                if body is None or body["metadata"].get("deletionTimestamp"):
+                if body is None:
                     return
                 try:
-                    await self._execute(body, row)
+                    if body["metadata"].get("deletionTimestamp"):
+                        await self._end(body, row)
+                    else:
+                        await self._execute(body, row)
                 except (AlreadyExists, Conflict, ObjectNotFound, KeyMoved):
                     continue
                 return
             raise ClusterUnavailable(f"others keep changing what belongs to {namespace}/{name}")
-
-    async def revoke(self, namespace: str, name: str, uid: str) -> None:
-        """Mark the row of a deleted object revoked. Raises as `reconcile`."""
-        async with self._context.locks.hold(KIND, namespace, name):
-            row = await self._find(namespace, name)
-            body = await self._context.cluster.get(KIND, namespace, name)
-            if body is None or body["metadata"]["uid"] != uid:
-                return  # gone for good, or another's turn already: its key is not ours to end
-            key_executor = KeyExecutor(
-                context=self._context, pepper=self._pepper, body=body, row=row
-            )
-            await executor.execute(plan_revocation(row), key_executor.perform)
 
     async def is_up_to_date(
         self,
@@ -106,6 +99,8 @@ class KeyReconciler:
         A Secret is read only where it is not the one that was seen the last time. Raises
         `ClusterError`.
         """
+        if not is_held(body) or body["metadata"].get("deletionTimestamp"):
+            return False
         key = parse_key(body)
         if isinstance(key, ConditionState):
             return has_status(body, status_of_key(body, None, row, key))
@@ -113,7 +108,7 @@ class KeyReconciler:
         view = None
         if secret_version is not None:
             view = await self._cached_view(body, key, secret_version, row, address)
-        match plan_key(*_situation(key, row, view, address)):
+        match plan_key(*_situation(body, key, row, view, address)):
             case [Report(condition=condition)]:
                 condition = condition or (condition_of_row(row) if row else None)
                 return condition is not None and has_status(
@@ -125,10 +120,17 @@ class KeyReconciler:
         """Let go of what was seen of keys that are not there any more."""
         self._seen = {name: seen for name, seen in self._seen.items() if name in listed}
 
+    async def _end(self, body: dict[str, Any], row: KeyState | None) -> None:
+        """The key of an object that is being deleted ends before the object does."""
+        key_executor = KeyExecutor(context=self._context, pepper=self._pepper, body=body, row=row)
+        await executor.execute(plan_end(row, is_held=is_held(body)), key_executor.perform)
+
     async def _execute(self, body: dict[str, Any], row: KeyState | None) -> None:
         context, metadata = self._context, body["metadata"]
         key = parse_key(body)
         if isinstance(key, ConditionState):
+            key_executor = KeyExecutor(context=context, pepper=self._pepper, body=body, row=row)
+            await executor.execute(plan_hold(is_held=is_held(body)), key_executor.perform)
             await report(context.cluster, KIND, body, status_of_key(body, None, row, key), key)
             return
         secret = await context.cluster.get("Secret", metadata["namespace"], secret_name(key))
@@ -143,7 +145,7 @@ class KeyReconciler:
             url=address if isinstance(address, str) else None,
         )
         view = None if secret is None else self._view(body, key, secret, row, address)
-        planned = plan_key(*_situation(key, row, view, address))
+        planned = plan_key(*_situation(body, key, row, view, address))
         try:
             await executor.execute(planned, key_executor.perform)
         except DuplicateCredential as error:
@@ -228,10 +230,15 @@ def _sentence_for(error: DuplicateCredential, key: ApiKey) -> str:
 
 
 def _situation(
-    key: ApiKey, row: KeyState | None, view: SecretView | None, address: str | ConditionState
+    body: dict[str, Any],
+    key: ApiKey,
+    row: KeyState | None,
+    view: SecretView | None,
+    address: str | ConditionState,
 ) -> tuple[Desired, Actual]:
     no_address = address if isinstance(address, ConditionState) else None
-    return Desired(key=key, no_address=no_address), Actual(row=row, secret=view)
+    actual = Actual(row=row, secret=view, is_held=is_held(body))
+    return Desired(key=key, no_address=no_address), actual
 
 
 def _why_public(secret: dict[str, Any], brought: str | None) -> str | None:

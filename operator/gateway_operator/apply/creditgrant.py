@@ -32,16 +32,18 @@ class GrantReconciler:
     def __init__(self, context: OperatorContext) -> None:
         self._context = context
 
-    async def reconcile(self, namespace: str, name: str) -> None:
-        """Everything for one object, as it is now.
+    async def reconcile(self, namespace: str, name: str) -> datetime | None:
+        """Everything for one object, as it is now; when its credits are posted, if not at once.
 
         Raises `DatabaseUnavailable` and `ClusterUnavailable`; anything else that is wrong stands in
         the status.
         """
         async with self._context.locks.hold(KIND, namespace, name):
             body = await self._context.cluster.get(KIND, namespace, name)
-            if body is not None and not body["metadata"].get("deletionTimestamp"):
-                await self._work(body)
+            if body is None or body["metadata"].get("deletionTimestamp"):
+                return None
+            await self._work(body)
+            return self.starts_at(body)
 
     def starts_at(self, body: dict[str, Any]) -> datetime | None:
         """The moment at which an object's credits are posted, if not at once."""

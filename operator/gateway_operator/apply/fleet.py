@@ -60,14 +60,11 @@ class _Stalled(Exception):
         self.condition = ConditionState("stalled", reason.value, message[:_MESSAGE_CHARACTERS])
 
 
-async def reconcile_fleet(context: OperatorContext, body: dict[str, Any]) -> None:
+async def reconcile_fleet(context: OperatorContext, namespace: str, name: str) -> None:
     """Bring the children of a fleet and its status to what its spec states.
 
-    `body` names the fleet; the object is read again, as an older one must not undo a newer one.
     Raises `ClusterUnavailable`; anything else that is wrong stands in the status.
     """
-    metadata = body["metadata"]
-    namespace, name = metadata["namespace"], metadata["name"]
     async with context.locks.hold(KIND, namespace, name):
         found = await context.cluster.get(KIND, namespace, name)
         if found is not None and not found["metadata"].get("deletionTimestamp"):

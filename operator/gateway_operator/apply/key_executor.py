@@ -20,9 +20,11 @@ from gateway_operator.resources.apikey import (
     changed_at,
     condition_of_row,
     deleted_at,
+    finalizers_of,
     secret_name,
     status_of_key,
 )
+from gateway_operator.resources.names import FINALIZER
 
 
 class KeyExecutor(Struct, kw_only=True):
@@ -42,6 +44,8 @@ class KeyExecutor(Struct, kw_only=True):
     async def perform(self, action: act.KeyAction) -> None:
         """Do one thing. Raises what the cluster and the store raise."""
         match action:
+            case act.HoldObject() | act.LetGo():
+                await self._hold(isinstance(action, act.HoldObject))
             case act.MakeSecret():
                 await self._make()
             case act.RenewSecret():
@@ -65,6 +69,17 @@ class KeyExecutor(Struct, kw_only=True):
                 await self.context.cluster.event(KIND, self.body, reason, message)
             case act.Report(condition=condition):
                 await self._report(condition)
+
+    async def _hold(self, held: bool) -> None:
+        metadata = self.body["metadata"]
+        finalizers = [each for each in finalizers_of(self.body) if each != FINALIZER]
+        await self.context.cluster.patch_finalizers(
+            KIND,
+            metadata["namespace"],
+            metadata["name"],
+            [*finalizers, FINALIZER] if held else finalizers,
+            metadata["resourceVersion"],
+        )
 
     def _held(self) -> str:
         """The key that the Secret gives out now."""

@@ -8,6 +8,14 @@ from gateway.store.allowances import DueCredits
 from gateway_operator.conditions import ConditionState
 
 
+class HoldObject(Struct, frozen=True):
+    """Put our finalizer on the object; where it has changed by now, the plan was wrong."""
+
+
+class LetGo(Struct, frozen=True):
+    """Take our finalizer off."""
+
+
 class MakeSecret(Struct, frozen=True):
     """POST a Secret with a new key; where one is there by now, the plan was wrong."""
 
@@ -90,7 +98,9 @@ class Report(Struct, frozen=True):
 
 
 KeyAction = (
-    MakeSecret
+    HoldObject
+    | LetGo
+    | MakeSecret
     | RenewSecret
     | StageKey
     | PublishKey

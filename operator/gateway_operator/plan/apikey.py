@@ -10,8 +10,9 @@ For a generated key, by the row (r) and the Secret (s):
                                                       does not hold the newest key
     ours, rotating  make, record     SecretConflict   stage, record, publish
 
-The Secret comes before its hash, so no key is ever live that nobody knows; in a rotation the
-hash comes before the key is given out, so no key is ever given out that is not live.
+Our finalizer comes before all, so no key outlives its object. The Secret comes before its hash, so
+no key is ever live that nobody knows; in a rotation the hash comes before the key is given out, so
+no key is ever given out that is not live.
 """
 
 from msgspec import Struct
@@ -22,7 +23,9 @@ from gateway_operator.conditions import ConditionState
 from gateway_operator.plan.actions import (
     Announce,
     CopySpec,
+    HoldObject,
     KeyAction,
+    LetGo,
     MakeSecret,
     PublishKey,
     RecordKey,
@@ -78,14 +81,24 @@ class Desired(Struct, frozen=True, kw_only=True):
 
 
 class Actual(Struct, frozen=True, kw_only=True):
-    """The row and the Secret."""
+    """The row and the Secret; `is_held`: the object cannot go before its key has ended."""
 
     row: KeyState | None
     secret: SecretView | None
+    is_held: bool = True
 
 
 def plan_key(desired: Desired, actual: Actual) -> list[KeyAction]:
     """The actions that bring row, Secret and status to what the object states."""
+    return [*plan_hold(is_held=actual.is_held), *_plan_key(desired, actual)]
+
+
+def plan_hold(*, is_held: bool) -> list[KeyAction]:
+    """No key is made of an object that could go without notice."""
+    return [] if is_held else [HoldObject()]
+
+
+def _plan_key(desired: Desired, actual: Actual) -> list[KeyAction]:
     key, row = desired.key, actual.row
     if key.spec.secret_name is None:
         return _plan_brought(key, actual)
@@ -97,9 +110,12 @@ def plan_key(desired: Desired, actual: Actual) -> list[KeyAction]:
     return _plan_issue(desired, actual)
 
 
-def plan_revocation(row: KeyState | None) -> list[KeyAction]:
-    """The actions that an object's end asks for."""
-    return [] if row is None or row.revoked else [RevokeKey(row.id), _REVOKED]
+def plan_end(row: KeyState | None, *, is_held: bool) -> list[KeyAction]:
+    """The actions that an object's end asks for: it may go when the mark is committed."""
+    ended: list[KeyAction] = []
+    if row is not None and not row.revoked:
+        ended = [RevokeKey(row.id), _REVOKED]
+    return [*ended, LetGo()] if is_held else ended
 
 
 def plan_stall(key: ApiKey, row: KeyState | None, condition: ConditionState) -> list[KeyAction]:

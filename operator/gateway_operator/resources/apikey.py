@@ -7,6 +7,7 @@ from typing import Any
 from gateway.core.spec import ApiKey, SpecError, parse_document
 from gateway.store.key_rows import KeyState
 from gateway_operator.conditions import ConditionState, build_status
+from gateway_operator.resources.names import FINALIZER
 
 KIND = "ApiKey"
 
@@ -65,6 +66,15 @@ def status_of_key(
         prefix=issued and issued.prefix,
         secretName=issued and key and secret_name(key),
     )
+
+
+def finalizers_of(body: dict[str, Any]) -> list[str]:
+    return list(body["metadata"].get("finalizers") or ())
+
+
+def is_held(body: dict[str, Any]) -> bool:
+    """True if the object cannot go before we let it."""
+    return FINALIZER in finalizers_of(body)
 
 
 def deleted_at(body: dict[str, Any]) -> datetime | None:

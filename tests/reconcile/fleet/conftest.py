@@ -80,8 +80,8 @@ class FleetWorld:
 
     def reconcile(self, **more: Any) -> Json:
         """Apply the fleet, let the operator work on it, and give its status."""
-        fleet = self.put_fleet(**more)
-        self.run(reconcile_fleet(self.context, fleet))
+        self.put_fleet(**more)
+        self.run(reconcile_fleet(self.context, self.namespace, NAME))
         return self.status()
 
     def status(self) -> Json:

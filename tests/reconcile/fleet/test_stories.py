@@ -175,7 +175,7 @@ def test_a_fleet_can_be_scaled_itself(world: FleetWorld) -> None:
     assert status["selector"] == f"faregate.dev/fleet={NAME}"
     scale = world.scale(5)
     assert scale["status"]["selector"] == status["selector"]
-    world.run(reconcile_fleet(world.context, world.live("GatewayFleet")))
+    world.run(reconcile_fleet(world.context, world.namespace, NAME))
     assert world.live("Deployment")["spec"]["replicas"] == 5
 
 
@@ -324,9 +324,9 @@ def test_a_roll_out_is_followed_to_its_end(world: FleetWorld) -> None:
 
 
 def test_a_fleet_that_is_gone_needs_nothing(world: FleetWorld) -> None:
-    fleet = world.put_fleet()
+    world.put_fleet()
     world.run(world.cluster.delete("GatewayFleet", world.namespace, NAME))
-    world.run(reconcile_fleet(world.context, fleet))
+    world.run(reconcile_fleet(world.context, world.namespace, NAME))
     assert world.children() == {}
 
 
@@ -340,10 +340,12 @@ def test_an_object_that_fits_no_schema_is_rejected(world: FleetWorld) -> None:
 
 def test_a_fleet_is_worked_on_by_one_at_a_time(world: FleetWorld) -> None:
     """The second of two finds the objects of the first, and has nothing to do."""
-    fleet = world.put_fleet()
+    world.put_fleet()
 
     async def at_once() -> None:
-        await asyncio.gather(*(reconcile_fleet(world.context, fleet) for _ in range(4)))
+        await asyncio.gather(
+            *(reconcile_fleet(world.context, world.namespace, NAME) for _ in range(4))
+        )
 
     world.run(at_once())
     assert sorted(world.events()) == ["Progressing"], "one of them reported"
