@@ -1,6 +1,6 @@
 # Every act has one command. `make run` and `make test` need nothing but Python and this folder.
 .DEFAULT_GOAL := help
-.PHONY: help run dev test test-cluster test-clients chaos check format bench generate pictures lock release verify pin clean kind-up kind-down
+.PHONY: help run dev test test-cluster test-clients chaos check format bench bench-scale generate pictures lock release verify pin clean kind-up kind-down
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
@@ -32,6 +32,9 @@ format: ## put the code into its one form
 
 bench: ## CPU per request and per chunk, next to a bare Go proxy
 	@"$$(.dev/venv dev)/bin/python" -m tests.bench $(ARGS)
+
+bench-scale: ## ten thousand keys in one operator, and four gateways on one database
+	@PYTHONPATH=.:operator "$$(.dev/venv dev)/bin/python" -m tests.bench.scale $(ARGS)
 
 generate: ## the charts' copies of crds/, their schema, their README and the dashboards
 	@"$$(.dev/venv dev)/bin/python" .dev/charts.py

@@ -21,15 +21,25 @@ PATHS = {
     "responses": "/api/openai/v1/responses",
     "messages": "/api/anthropic/v1/messages",
 }
-_SECRET = Path("secrets", "bench", "bench-key.env")
+_SECRETS = Path("secrets", "bench")
 _COMMAND_TIMEOUT_SECONDS = 120
 
 
 class Gateway:
-    """One gateway process on a database of its own, with one key and one account."""
+    """One gateway process, with one key and one account, on a database of its own.
+
+    Several on one database have the same `installation_secret`, and `more` documents for all.
+    """
 
     def __init__(
-        self, name: str, folder: Path, *, upstream_port: int, database_url: str | None
+        self,
+        name: str,
+        folder: Path,
+        *,
+        upstream_port: int,
+        database_url: str | None,
+        installation_secret: str = "",
+        more: str = "",
     ) -> None:
         self.name = name
         self.port = free_port()
@@ -46,10 +56,11 @@ class Gateway:
         }
         if database_url is not None:
             self._environment["FAREGATE_DATABASE_URL"] = database_url
-            self._environment["FAREGATE_INSTALLATION_SECRET"] = secrets.token_urlsafe(48)
+            secret = installation_secret or secrets.token_urlsafe(48)
+            self._environment["FAREGATE_INSTALLATION_SECRET"] = secret
         self._data.mkdir(parents=True)
         template = Path(__file__).with_name("config.yaml").read_text()
-        self._config.write_text(template.replace("UPSTREAM_PORT", str(upstream_port)))
+        self._config.write_text(template.replace("UPSTREAM_PORT", str(upstream_port)) + more)
 
     def prepare(self) -> str:
         """Make the schema, the key and the grant in a first start, and return the key."""
@@ -60,9 +71,13 @@ class Gateway:
             self.wait_until_ready(program)
         finally:
             program.stop()
-        for line in (self._data / _SECRET).read_text().splitlines():
-            name, _, value = line.partition("=")
-            if name == "OPENAI_API_KEY":
+        return self.key()
+
+    def key(self, name: str = "bench") -> str:
+        """A key that the first start made."""
+        for line in (self._data / _SECRETS / f"{name}-key.env").read_text().splitlines():
+            variable, _, value = line.partition("=")
+            if variable == "OPENAI_API_KEY":
                 return value.strip().strip("'\"")
         raise BenchError(f"{self.name} wrote no OPENAI_API_KEY to its Secret's file")
 

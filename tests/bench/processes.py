@@ -53,7 +53,7 @@ class Program:
 
     def cpu_seconds(self) -> float:
         """User and system time of the whole tree since it started, ended processes included."""
-        return sum(_cpu_seconds(pid) for pid in _tree(self._process.pid))
+        return cpu_seconds(self._process.pid)
 
     def resident_bytes(self) -> int:
         """Resident memory of the whole tree."""
@@ -89,6 +89,11 @@ class Program:
             print(f"{self.name} did not end in {timeout_seconds} s and is killed", flush=True)
             self._process.kill()
             self._process.wait()
+
+
+def cpu_seconds(root: int) -> float:
+    """User and system time of a process and of all below it, ended ones included."""
+    return sum(_cpu_seconds(pid) for pid in _tree(root))
 
 
 @contextmanager

@@ -1,0 +1,1 @@
+"""The limits of one operator and one database: `make bench-scale`."""
