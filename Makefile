@@ -65,7 +65,7 @@ verify: ## a release: RELEASE=FOLDER REPOSITORY=https://… whose workflow signe
 	  "$(RELEASE)" $(if $(REPOSITORY),--repository "$(REPOSITORY)") $(ARGS)
 
 pin: ## ask the registry for the base image's digest and write it into the Dockerfile
-	@PYTHONPATH=.dev "$$(.dev/venv dev)/bin/python" -m release pin
+	@PYTHONPATH=.dev "$$(.dev/venv dev)/bin/python" -m release pin $(ARGS)
 
 kind-up: ## a Kubernetes in a container, for `tilt up`
 	@.dev/kind up

@@ -32,8 +32,8 @@ def main(arguments: list[str]) -> int:
     check = commands.add_parser("verify", help="check a release")
     check.add_argument("folder", type=Path)
     check.add_argument("--repository", help="https://…: the repository whose workflow signed it")
-    check.add_argument("--unsigned", action="store_true", help="leave the signature out")
-    commands.add_parser("pin", help="write the base image's digest into the Dockerfile")
+    pinned = commands.add_parser("pin", help="write the base image's digest into the Dockerfile")
+    pinned.add_argument("--days-min", type=int, default=0, help="leave a younger image out")
     given = parser.parse_args(arguments)
     try:
         return _COMMANDS[given.command](given)
@@ -57,13 +57,13 @@ def _build(given: argparse.Namespace) -> int:
 
 
 def _verify(given: argparse.Namespace) -> int:
-    for line in verify(given.folder, None if given.unsigned else given.repository):
+    for line in verify(given.folder, given.repository):
         print(line)
     return 0
 
 
-def _pin(_: argparse.Namespace) -> int:
-    print(pin(Source.of_clone("0.0.0").dockerfile))
+def _pin(given: argparse.Namespace) -> int:
+    print(pin(Source.of_clone("0.0.0").dockerfile, given.days_min))
     return 0
 
 

@@ -7,6 +7,7 @@ import json
 import platform
 import shutil
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from release.commands import Failed, run
@@ -67,14 +68,21 @@ def _build_one(source: Source, options: Sequence[str], layout: Layout, architect
     }
 
 
-def pin(dockerfile: Path) -> str:
-    """Ask the base's registry for its digest, and write it into the Dockerfile; the new name."""
-    named = base_of(dockerfile).partition("@")[0]
-    found = run("skopeo", "inspect", "--no-tags", "--raw", f"docker://{named}")
-    if json.loads(found)["mediaType"] not in _LISTS:
+def pin(dockerfile: Path, days_min: int = 0) -> str:
+    """Ask the base's registry for its digest, and write it into the Dockerfile; the base's name.
+
+    An image younger than `days_min` days does not take the place of one that is pinned.
+    """
+    written = base_of(dockerfile)
+    named, _, digest = written.partition("@")
+    raw = json.loads(run("skopeo", "inspect", "--no-tags", "--raw", f"docker://{named}"))
+    if raw["mediaType"] not in _LISTS:
         raise Failed(f"{named} is not there for several kinds of processor")
-    digest = run("skopeo", "inspect", "--no-tags", "--format", "{{.Digest}}", f"docker://{named}")
-    pinned = f"{named}@{digest}"
+    found = json.loads(run("skopeo", "inspect", "--no-tags", f"docker://{named}"))
+    age = datetime.now(UTC) - datetime.fromisoformat(found["Created"])
+    if digest and age < timedelta(days=days_min):
+        return written
+    pinned = f"{named}@{found['Digest']}"
     text = dockerfile.read_text("utf-8")
-    dockerfile.write_text(text.replace(f"ARG BASE={base_of(dockerfile)}", f"ARG BASE={pinned}"))
+    dockerfile.write_text(text.replace(f"ARG BASE={written}", f"ARG BASE={pinned}"), "utf-8")
     return pinned

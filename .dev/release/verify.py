@@ -90,8 +90,8 @@ def _chart(folder: Path, artefacts: list[Subject]) -> Iterator[str]:
 
 
 def _signature(folder: Path, repository: str) -> str:
-    version = next(iter(folder.glob("*.tar.gz"))).name.removeprefix("faregate-")
-    tag = f"v{version.removesuffix('.tar.gz')}"
+    definition = read_document(folder, PROVENANCE)["predicate"]["buildDefinition"]
+    tag = f"v{definition['externalParameters']['version']}"
     if not (folder / BUNDLE).exists():
         raise Failed(f"{BUNDLE} is missing: nobody signed this release")
     identity = f"{repository}/.github/workflows/release.yaml@refs/tags/{tag}"

@@ -86,3 +86,4 @@ def test_updates_wait_two_weeks() -> None:
         if step.get("run", "").startswith("make lock")
     )
     assert "14 days ago" in lock
+    assert {"run": 'make pin ARGS="--days-min 14"'} in [step for _, step in steps("update.yaml")]
