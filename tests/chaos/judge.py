@@ -1,6 +1,6 @@
 """The judge: each client's own record beside the ledger, by the outcome table.
 
-    complete answer                      charged, once, the price
+    complete answer                      charged, once, the price, or the price of its tokens
     refused, failed or incomplete        nothing in the end
     left after dispatch                  charged
     left before dispatch                 nothing in the end
@@ -53,7 +53,10 @@ class Evidence(Struct, frozen=True, kw_only=True):
     lease_was_over: Callable[[str], bool]
     #: by the id of a request the replica that was seen to hold it
     held_by: dict[str, str]
-    price: Callable[[Got], int]
+    #: the charge of a request; None where it is the most of a price by tokens
+    price: Callable[[Got], int | None]
+    #: and then what its tokens cost, as its upstream counted them; None where that is not known
+    used: Callable[[Got], int | None]
     #: keys that always work, and the accounts of which can always pay
     good_keys: Iterable[str]
     caps: dict[str, int]
@@ -128,8 +131,11 @@ def _of_its_charge(evidence: Evidence, got: Got, booked: Booked | None) -> Itera
         yield "was charged by a key that was dead"
     if not got.sent:
         yield "was charged before all of it was there"
-    if booked.charged != evidence.price(got):
-        yield f"was charged {booked.charged} instead of {evidence.price(got)}"
+    price, used = evidence.price(got), evidence.used(got)
+    if price is not None and booked.charged != price:
+        yield f"was charged {booked.charged} instead of {price}"
+    if price is None and used is not None and booked.charged < used:
+        yield f"was charged {booked.charged}, which is not the most: it cost {used}"
     if got.request_id not in (None, booked.request_id):
         yield f"was charged as {booked.request_id}, but answered as {got.request_id}"
     if booked.account != got.asked.account or booked.key != got.asked.key:
@@ -144,7 +150,15 @@ def _of_a_complete_answer(evidence: Evidence, got: Got, booked: Booked | None) -
         return
     if booked.net == 0 and not evidence.lease_was_over(booked.request_id):
         yield "got a complete answer, was refunded, and its replica lived"
-    if got.charged != booked.charged:
+    charged, used = booked.charged, evidence.used(got)
+    if evidence.price(got) is None:
+        if used is not None and booked.net not in (0, used):
+            yield f"cost {used} by its tokens, and {booked.net} was kept"
+        if booked.net == charged and used != charged:
+            yield f"was charged {charged}, and nothing of it went back"
+        if not got.asked.stream:
+            charged = booked.net or used or got.charged or 0
+    if got.charged != charged:
         yield f"was told that it was charged {got.charged}"
 
 

@@ -13,8 +13,10 @@ _LAST_WORDS = re.compile(
     rb'"finish_reason": ?"|"stop_reason": ?"|response\.(?:completed|incomplete)'
     rb'|"status": ?"(?:completed|incomplete)"'
 )
+#: the usage that an upstream of chat reports
+_USAGE = re.compile(rb'"prompt_tokens": ?(\d+), ?"completion_tokens": ?(\d+)[,}]')
 #: what is looked for may be cut by two reads
-_OVERLAP_BYTES = 40
+_OVERLAP_BYTES = 80
 
 
 class UpstreamObserver:
@@ -25,6 +27,8 @@ class UpstreamObserver:
         self.dispatched: set[int] = set()
         #: and of those that it answered to the end
         self.answered: set[int] = set()
+        #: by number the tokens of prompt and answer that an upstream reported, where they were seen
+        self.usage: dict[int, tuple[int, int]] = {}
         self._numbers: dict[object, int] = {}
         self._tails: dict[tuple[object, bool], bytes] = {}
 
@@ -36,8 +40,13 @@ class UpstreamObserver:
     def received(self, connection: object, data: bytes) -> None:
         """An upstream answered something."""
         number = self._numbers.get(connection)
-        if number is not None and _LAST_WORDS.search(self._with_tail(connection, False, data)):
+        if number is None:
+            return
+        seen = self._with_tail(connection, False, data)
+        if _LAST_WORDS.search(seen):
             self.answered.add(number)
+        for prompt, answer in _USAGE.findall(seen):
+            self.usage[number] = (int(prompt), int(answer))
 
     def ended(self, connection: object) -> None:
         self._numbers.pop(connection, None)

@@ -1,10 +1,13 @@
 """One run: everything started, rounds of faults until there were enough, everything judged."""
 
 import asyncio
+import math
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
+from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import text
@@ -23,7 +26,7 @@ from tests.chaos.options import Options
 from tests.chaos.records import Got
 from tests.chaos.recovery import Recovery, recoveries
 from tests.chaos.rounds import RECOVERY_SECONDS_MAX, Rounds
-from tests.chaos.town import PRICE, SURCHARGE, Times, Town
+from tests.chaos.town import INPUT, METERED, OUTPUT, PRICE, SURCHARGE, Times, Town
 from tests.chaos.treasurer import Treasurer
 from tests.chaos.watch import Watch
 
@@ -122,6 +125,7 @@ class Run:
             lease_was_over=watch.was_over,
             held_by=watch.held_by,
             price=_price,
+            used=partial(_used, town.observer.usage),
             good_keys=RICH,
             caps={"capped": CAP},
             granted=granted,
@@ -155,8 +159,18 @@ class Run:
         write_line(f"\n{len(violations)} violations; again by: {self._options.command}")
 
 
-def _price(got: Got) -> int:
+def _price(got: Got) -> int | None:
+    if got.asked.model == METERED:
+        return None
     return PRICE + (SURCHARGE if got.asked.reasons else 0)
+
+
+def _used(usage: Mapping[int, tuple[int, int]], got: Got) -> int | None:
+    """The price by tokens, as the upstream counted them; None where that was not seen."""
+    if got.asked.number not in usage:
+        return None
+    prompt, answer = usage[got.asked.number]
+    return math.ceil(Fraction(prompt * INPUT + answer * OUTPUT, 10**6))
 
 
 async def _wait_until_closed(town: Town) -> None:

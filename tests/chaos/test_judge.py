@@ -16,6 +16,8 @@ NOON = 1_000_000.0
 WELL, BADLY = Script("well", ""), Script("badly", "", "badly")
 CHARGED = Booked("req_1", "rich-0", "rich-0", 2, NOON + 0.1)
 REFUNDED = replace(CHARGED, refunded=2, refunded_at=NOON + 9)
+MOST = replace(CHARGED, charged=22)
+KEPT = replace(MOST, refunded=19, refunded_at=NOON + 1)
 REFUNDED_SOON = replace(CHARGED, refunded=2, refunded_at=NOON + 0.5)
 
 
@@ -55,11 +57,17 @@ def evidence(record: Got, booked: Booked | None, **more: Any) -> Evidence:
         "lease_was_over": lambda request_id: False,
         "held_by": {},
         "price": lambda got: 2,
+        "used": lambda got: None,
         "good_keys": ("rich-0",),
         "caps": {"capped": 10},
         "granted": {"gift"},
     }
     return Evidence(**{**known, **more})
+
+
+def metered(record: Got, booked: Booked | None, used: int | None = 3, **more: Any) -> Evidence:
+    """The same with a price by tokens."""
+    return evidence(record, booked, **{"price": lambda _: None, "used": lambda _: used, **more})
 
 
 def sentences(found: Evidence) -> list[str]:
@@ -72,6 +80,10 @@ def incident(kind: str, gateway: int = 0) -> Incident:
 
 
 RIGHT: list[Callable[[], Evidence]] = [
+    lambda: metered(complete(charged=22), KEPT),
+    lambda: metered(complete(charged=22), KEPT, used=None),
+    lambda: metered(complete(charged=22), MOST, used=22),
+    lambda: metered(got(left=True, status=200), KEPT),
     lambda: evidence(
         got(status=502, failed=True, charged=2),
         REFUNDED_SOON,
@@ -132,6 +144,10 @@ WRONG: list[tuple[str, Callable[[], Evidence]]] = [
             got(status=503, failed=True), None, dispatched=set(), quiet=[(NOON - 1, NOON + 2)]
         ),
     ),
+    ("cost 4 by its tokens, and 3", lambda: metered(complete(charged=22), KEPT, used=4)),
+    ("is not the most", lambda: metered(complete(charged=22), KEPT, used=23)),
+    ("nothing of it went back", lambda: metered(complete(charged=22), MOST, used=None)),
+    ("got no complete answer", lambda: metered(got(status=502, failed=True), KEPT)),
     ("of its 9 a day", lambda: evidence(complete(), CHARGED, caps={"capped": 9})),
     ("is not there", lambda: evidence(complete(), CHARGED, granted={"gift", "lost"})),
     (

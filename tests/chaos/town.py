@@ -22,8 +22,17 @@ from tests.harness.gateway import GatewayProcess, Simulated, fleet
 from tests.harness.plain import NO_TLS
 
 PRICE, SURCHARGE = 2, 3
+#: credits for a million tokens of the model that is priced by them
+INPUT, OUTPUT = 10_000, 50_000
+METERED = "metered"
 #: models and their upstreams' dialects; `spared` has a second upstream, for what fails at its first
-MODELS = {"plain": "chat", "spared": "chat", "told": "messages", "answered": "responses"}
+MODELS = {
+    "plain": "chat",
+    "spared": "chat",
+    "told": "messages",
+    "answered": "responses",
+    METERED: "chat",
+}
 DEADLINE_SECONDS = 60.0
 _DRAIN_SECONDS = 2.0
 _WAYS = ("main", "spare", "told", "answered")
@@ -162,6 +171,18 @@ class Town:
         ]
         models += [
             {"id": "plain", "upstream": "main", "upstreamModel": "kimi-k2.6"},
+            {
+                "id": METERED,
+                "upstream": "main",
+                "upstreamModel": "kimi-k2.6",
+                "maxOutputTokens": 500,
+                "pricing": {
+                    "chatCreditsPerMessage": 0,
+                    "chatCreditsReasoningSurcharge": 0,
+                    "inputCreditsPerMillionTokens": INPUT,
+                    "outputCreditsPerMillionTokens": OUTPUT,
+                },
+            },
             {
                 "id": "spared",
                 "upstream": "main",
