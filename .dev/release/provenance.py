@@ -17,7 +17,7 @@ _KIND = "https://faregate.dev/release/v1"
 
 def statement(source: Source, subjects: Iterable[Subject]) -> Json:
     """The statement for all parts of a release."""
-    commit = {"uri": "git+.", "digest": {"gitCommit": source.revision}}
+    commit = {"name": "source", "digest": {"gitCommit": source.revision}}
     name, _, digest = source.base.partition("@sha256:")
     base = {"uri": f"oci://{name}", **({"digest": {"sha256": digest}} if digest else {})}
     return {
