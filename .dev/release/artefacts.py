@@ -41,9 +41,8 @@ class Artefacts:
 
     def _chart(self, name: str, image: str | None) -> list[Subject]:
         archive = build_chart(self._source, name, image, self.folder)
-        address = f"{self._source.image.rpartition('/')[0]}/charts/{name}".lstrip("/")
         digest = build_artefact(self._source, name, archive, self.folder / "oci/charts" / name)
-        return [of_file(archive), of_artefact(address, digest)]
+        return [of_file(archive), of_artefact(self._source.chart_address(name), digest)]
 
     def _write(self, kind: str, body: Json) -> None:
         path = self.folder / f"faregate-{self._source.version}.{kind}"

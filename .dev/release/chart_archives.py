@@ -12,19 +12,23 @@ from pathlib import Path
 
 import yaml
 
+from release.checks import CHARTS
 from release.commands import Failed
 from release.layout import MANIFEST, Layout, as_bytes
 from release.source import Source
 
 _CONFIG = "application/vnd.cncf.helm.config.v1+json"
 _CONTENT = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
+_IN_A_CLONE = re.compile(r"<!-- in a clone -->.*?<!-- here and in a release -->\n", re.DOTALL)
 _REPOSITORY = "image:\n  # -- Where the image is, with its registry.\n  repository: faregate\n"
 
 
 def build_chart(source: Source, name: str, image: str | None, folder: Path) -> Path:
     """Write `NAME-VERSION.tgz`; `image` is the digest of the release's image."""
     files = _files(source.root / "charts" / name)
-    if image is not None and "values.yaml" in files and name == "faregate":
+    if image is not None:
+        files["README.md"] = _with_address(files["README.md"], source)
+    if image is not None and name == "faregate":
         files["values.yaml"] = _with_image(files["values.yaml"], source.image, image)
         files["Chart.yaml"] = _named(files["Chart.yaml"], source, image)
     path = folder / f"{name}-{source.version}.tgz"
@@ -34,7 +38,9 @@ def build_chart(source: Source, name: str, image: str | None, folder: Path) -> P
 
 def build_artefact(source: Source, name: str, archive: Path, folder: Path) -> str:
     """Write a chart's OCI image layout; its digest."""
-    chart = yaml.safe_load((source.root / "charts" / name / "Chart.yaml").read_text("utf-8"))
+    with tarfile.open(archive) as files:
+        described = files.extractfile(f"{name}/Chart.yaml")
+        chart = yaml.safe_load(described) if described else {}
     layout = Layout(folder)
     manifest = {
         "schemaVersion": 2,
@@ -57,6 +63,15 @@ def _files(folder: Path) -> dict[str, bytes]:
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     named = {str(path.relative_to(folder)): path.read_bytes() for path in paths}
     return {"Chart.yaml": named.pop("Chart.yaml"), **named}
+
+
+def _with_address(page: bytes, source: Source) -> bytes:
+    """A chart's page with commands that pull charts, and without the steps of a clone."""
+    text = _IN_A_CLONE.sub("", page.decode())
+    for name in CHARTS:
+        pulled = f"oci://{source.chart_address(name)} --version {source.version}"
+        text = re.sub(rf"(?<= )charts/{name}(?= )", pulled, text)
+    return text.encode()
 
 
 def _with_image(values: bytes, address: str, digest: str) -> bytes:

@@ -42,6 +42,10 @@ class Source(NamedTuple):
     def dockerfile(self) -> Path:
         return self.root / "Dockerfile"
 
+    def chart_address(self, name: str) -> str:
+        """The address of a chart: beside the image, in `charts/`."""
+        return f"{self.image.rpartition('/')[0]}/charts/{name}".lstrip("/")
+
     @property
     def created(self) -> str:
         """The time in the form of RFC 3339."""

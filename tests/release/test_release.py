@@ -1,6 +1,7 @@
 """A release has the same bytes each time, a chart that installs its image, and an SBOM."""
 
 import json
+import re
 import subprocess
 import tarfile
 from pathlib import Path
@@ -54,6 +55,18 @@ def test_the_chart_installs_the_image_of_the_release_and_is_else_the_same(releas
             f"image: {written}" in yaml.safe_load(described)["annotations"]["artifacthub.io/images"]
         )
     assert render({}, chart=release / f"faregate-crds-{VERSION}.tgz").objects
+
+
+def test_the_first_command_of_a_chart_s_page_pulls_the_chart(release: Path) -> None:
+    for name in ("faregate", "faregate-crds"):
+        with tarfile.open(release / f"{name}-{VERSION}.tgz") as archive:
+            page = archive.extractfile(f"{name}/README.md")
+            assert page is not None
+            text = page.read().decode()
+        first = re.findall(r"^```sh\n(.+)$", text, re.M)[0]
+        assert f" oci://{IMAGE.rpartition('/')[0]}/charts/{name} --version {VERSION} " in first
+        assert first.startswith("helm ")
+        assert "docker build" not in text
 
 
 def test_the_charts_are_artefacts_as_helm_reads_them(release: Path) -> None:
