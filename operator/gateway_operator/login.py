@@ -52,12 +52,16 @@ def _find_account(settings: kopf.OperatorSettings) -> kopf.ConnectionInfo | None
 
 
 class _MetadataAnswer(aiohttp.ClientResponse):
-    """An answer as kopf knows them: of metadata, a list of nothing has `null` for its items."""
+    """An answer as kopf gets it: a list of Secrets has only the moment that a watch begins at.
+
+    The sweep compares the Secrets that are there; as events, ten thousand would be seconds of work.
+    """
 
     async def json(self, **options: Any) -> Any:
         found = await super().json(**options)
-        if isinstance(found, dict) and found.get("items", ()) is None:
+        if isinstance(found, dict) and found.get("kind") == "PartialObjectMetadataList":
             found["items"] = []
+            found["metadata"].pop("continue", None)
         return found
 
 

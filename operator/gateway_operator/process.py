@@ -130,14 +130,12 @@ class OperatorProcess:
             self._queue.add(job, is_ending="deletionTimestamp" in metadata)
 
     def saw_secret(self, event: str | None, body: dict[str, Any]) -> None:
-        """A watch has brought a Secret that holds a key, without what it holds."""
+        """The watch has brought a Secret that holds a key, without what it holds."""
         metadata = body["metadata"]
         namespace, labels = metadata["namespace"], metadata.get("labels") or {}
         if HEARTBEAT_LABEL in labels and namespace == self.settings.namespace:
             annotations = metadata.get("annotations") or {}
             self.liveness.heartbeat_seen(annotations.get(HEARTBEAT_ANNOTATION))
-        if event is None:
-            return  # the sweep sees the same
         maker = labels.get(APIKEY_LABEL)
         if maker is not None and event != _ADDED:
             self._queue.add(Job(API_KEY, namespace, maker))

@@ -77,6 +77,8 @@ def test_lists_and_watches_of_secrets_are_of_their_metadata(
                 assert b"PartialObjectMetadata" in text
                 assert b'"own"' in text
                 assert secret not in text
+            async with session.get(url) as answer:
+                assert (await answer.json())["items"] == [], "kopf has no work with them"
             async with session.get(f"{url}/own") as answer:
                 assert secret in await answer.read()
 
