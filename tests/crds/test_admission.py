@@ -9,6 +9,7 @@ import jsonschema
 import pytest
 import yaml
 
+from tests.chart.helm import render
 from tests.chart.schemas import strict
 from tests.crds.support import ROOT, Kubectl
 from tests.harness.modules import Unfetchable, image_policy_definition
@@ -72,6 +73,20 @@ def test_only_images_of_the_repository_by_digest_are_admitted(
     else:
         assert done.returncode == 1
         assert f"{refused}: an image must be from a repository" in done.stderr
+
+
+def test_the_pods_of_the_chart_are_admitted_by_digest_and_refused_by_tag(guarded: Kubectl) -> None:
+    database = {"existingSecret": {"name": "database"}}
+    for image, code in (
+        ({"repository": REPOSITORY, "digest": DIGEST}, 0),
+        ({"repository": REPOSITORY}, 1),
+    ):
+        pods = render({"database": database, "image": image}).pods()
+        assert len(pods) > 1
+        for name, made in pods.items():
+            body = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod"}}
+            done = create(guarded, {**body, "spec": made["spec"]})
+            assert done.returncode == code, f"{name}: {done.stderr}"
 
 
 def test_the_policy_of_signatures_fits_its_schema() -> None:
