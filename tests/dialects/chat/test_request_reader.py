@@ -1,6 +1,7 @@
 """From bodies that clients send to the internal request, and to a 400 that names the field."""
 
 import json
+import sys
 from typing import Any
 
 import pytest
@@ -181,7 +182,8 @@ def test_a_single_part_of_a_user_needs_no_list() -> None:
 
 def test_words_that_nest_without_end_are_refused() -> None:
     deep: Any = "x"
-    for _ in range(700):
+    # Since Python 3.12 a level takes one frame of Python's, and the decoder's levels count apart.
+    for _ in range(700 if sys.version_info < (3, 12) else 1500):
         deep = [deep]
     for member in ("content", "reasoning_content"):
         odd = {"role": "assistant", member: {"text": deep}}
