@@ -58,7 +58,7 @@ lock: ## pin the dependencies again; ARGS are of `uv pip compile`
 
 release: ## wheel, image, charts, SBOM, provenance and checksums: VERSION=X.Y.Z IMAGE=REGISTRY/NAME
 	@PYTHONPATH=.dev "$$(.dev/venv dev)/bin/python" -m release build \
-	  "$(VERSION)" $(if $(IMAGE),--image "$(IMAGE)") $(ARGS)
+	  $(VERSION) $(if $(IMAGE),--image "$(IMAGE)") $(ARGS)
 
 verify: ## a release: RELEASE=FOLDER REPOSITORY=https://… whose workflow signed it
 	@PYTHONPATH=.dev "$$(.dev/venv dev)/bin/python" -m release verify \

@@ -22,7 +22,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="release", description=__doc__.partition("\n")[0])
     commands = parser.add_subparsers(required=True, dest="command")
     build = commands.add_parser("build", help="check the commit and write dist/VERSION")
-    build.add_argument("version")
+    build.add_argument("version", nargs="?", help="default: the package's, for a trial")
     build.add_argument("--image", help="the image's address, with its registry and without a tag")
     build.add_argument("--to", type=Path, help="the folder; default: dist/VERSION")
     build.add_argument("--base", help="another base image than the Dockerfile's, for a trial")
@@ -49,7 +49,7 @@ def _build(given: argparse.Namespace) -> int:
         print(f"release: {problem}", file=sys.stderr)
     if found and not given.trial:
         return 1
-    folder = given.to or source.root / "dist" / given.version
+    folder = given.to or source.root / "dist" / source.version
     image = None if given.without_image else partial(build_image, source, given.build_option)
     Artefacts(source, folder).build(image)
     print(folder)
@@ -63,7 +63,7 @@ def _verify(given: argparse.Namespace) -> int:
 
 
 def _pin(given: argparse.Namespace) -> int:
-    print(pin(Source.of_clone("0.0.0").dockerfile, given.days_min))
+    print(pin(Source.of_clone().dockerfile, given.days_min))
     return 0
 
 

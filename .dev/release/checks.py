@@ -1,13 +1,12 @@
 """Decides whether a commit can be released: its parts agree on the version, and nothing is open."""
 
 import re
-import tomllib
 from collections.abc import Iterator
 
 import yaml
 
 from release.commands import Failed, run
-from release.source import Source
+from release.source import Source, version_of
 
 _VERSION = re.compile(r"\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?")
 _ADDRESS = re.compile(r"[a-z0-9.-]+(:\d+)?(/[a-z0-9._-]+)+")
@@ -28,8 +27,7 @@ def _versions(source: Source) -> Iterator[str]:
 
 
 def _named_versions(source: Source) -> dict[str, str]:
-    project = tomllib.loads((source.root / "pyproject.toml").read_text("utf-8"))["project"]
-    found = {"pyproject.toml": str(project["version"])}
+    found = {"pyproject.toml": version_of(source.root)}
     for name in CHARTS:
         path = f"charts/{name}/Chart.yaml"
         chart = yaml.safe_load((source.root / path).read_text("utf-8"))

@@ -2,6 +2,7 @@
 
 import os
 import re
+import tomllib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -26,12 +27,17 @@ class Source(NamedTuple):
     base: str
 
     @classmethod
-    def of_clone(cls, version: str, image: str | None = None, base: str | None = None) -> "Source":
-        """The source in this clone. Raises `Failed` where Git does not know it."""
+    def of_clone(
+        cls, version: str | None = None, image: str | None = None, base: str | None = None
+    ) -> "Source":
+        """The source in this clone, in the version of its package where none is given.
+
+        Raises `Failed` where Git does not know it.
+        """
         given = os.environ.get("SOURCE_DATE_EPOCH")
         return cls(
             root=_ROOT,
-            version=version,
+            version=version or version_of(_ROOT),
             revision=run("git", "rev-parse", "HEAD", folder=_ROOT),
             epoch=int(given or run("git", "log", "-1", "--format=%ct", folder=_ROOT)),
             image=image or "faregate",
@@ -50,6 +56,12 @@ class Source(NamedTuple):
     def created(self) -> str:
         """The time in the form of RFC 3339."""
         return datetime.fromtimestamp(self.epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def version_of(root: Path) -> str:
+    """The version of the Python package."""
+    project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]
+    return str(project["version"])
 
 
 def base_of(dockerfile: Path) -> str:

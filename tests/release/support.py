@@ -2,13 +2,13 @@
 
 import io
 import tarfile
-import tomllib
 from pathlib import Path
 
 from release.layout import INDEX, MANIFEST, Layout, as_bytes
+from release.source import version_of
 
 ROOT = Path(__file__).parents[2]
-VERSION = str(tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"])
+VERSION = version_of(ROOT)
 IMAGE = "registry.example.com/team/faregate"
 EPOCH = 1_800_000_000
 _LAYER = "application/vnd.oci.image.layer.v1.tar"

@@ -97,5 +97,9 @@ def test_a_base_without_a_digest_or_an_image_without_a_registry_is_named(clone: 
     ]
 
 
+def test_a_trial_without_a_version_has_the_package_s() -> None:
+    assert Source.of_clone().version == VERSION
+
+
 def test_a_version_is_three_numbers(clone: Path) -> None:
     assert problems(source_of(clone)._replace(version="v1.0")) == ["v1.0 is no version X.Y.Z"]
