@@ -14,6 +14,7 @@
     │   │   └── ModelNotFound
     │   ├── MethodNotAllowed        405
     │   │   └── UpgradeRefused      426
+    │   ├── Conflict                409
     │   ├── RequestTooLarge         413
     │   └── RateLimited             429
     │       └── CreditLimitReached
@@ -166,6 +167,13 @@ class UpgradeRefused(MethodNotAllowed):
 
     status = 426
     code = "upgrade_refused"
+
+
+class Conflict(RequestError):
+    """What is there already stands against it; `details["reason"]` names it in a word."""
+
+    status = 409
+    code = "conflict"
 
 
 class RequestTooLarge(RequestError):

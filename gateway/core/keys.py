@@ -23,6 +23,9 @@ BROUGHT_CHARACTERS_MIN = 32
 BROUGHT_CHARACTERS_MAX = 512
 #: characters of a key that may be shown
 SHOWN_CHARACTERS = 10
+#: the scopes of a key: it may infer, or manage and not infer
+INFERENCE = "inference"
+MANAGE = "manage"
 #: the pepper that new hashes are made with
 PEPPER = 1
 

@@ -27,27 +27,31 @@ def status_for(error: FaregateError, family: Family) -> int:
 
 
 def render_openai(error: FaregateError) -> dict[str, object]:
-    """`{"error": {message, type, param, code}}`, always with all four members."""
-    return {
-        "error": {
-            "message": _openai_message(error),
-            "type": error.openai_type,
-            "param": error.param,
-            "code": error.code,
-        }
+    """`{"error": {message, type, param, code}}`, always with all four members.
+
+    Where the error has facts for a program to read, they are given as `error.details`.
+    """
+    inner: dict[str, object] = {
+        "message": _openai_message(error),
+        "type": error.openai_type,
+        "param": error.param,
+        "code": error.code,
     }
+    if _has_facts(error):
+        inner["details"] = error.details
+    return {"error": inner}
 
 
 def render_anthropic(error: FaregateError, request_id: str) -> dict[str, object]:
     """`{"type": "error", "error": {type, message}, "request_id"}`.
 
-    Where the error has an `error_code` among its details, they are given as `error.details`.
+    Where the error has facts for a program to read, they are given as `error.details`.
     """
     inner: dict[str, object] = {
         "type": error.anthropic_type,
         "message": _anthropic_message(error),
     }
-    if error.details and "error_code" in error.details:
+    if _has_facts(error):
         inner["details"] = error.details
     return {"type": "error", "error": inner, "request_id": request_id}
 
@@ -111,6 +115,11 @@ def _shown(error: FaregateError) -> str:
     """The message; what it repeats of the client's body may be as large as that."""
     message = error.message
     return message if len(message) <= _LENGTH_MAX else f"{message[:_LENGTH_MAX]}…"
+
+
+def _has_facts(error: FaregateError) -> bool:
+    """True if its details are not only for the message."""
+    return bool(error.details) and not isinstance(error, ContextOverflow)
 
 
 def _counts(error: ContextOverflow) -> tuple[int, int, int]:

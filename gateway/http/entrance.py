@@ -14,9 +14,10 @@ from msgspec import Struct
 
 from gateway.core.concurrency.places import FairSemaphore
 from gateway.core.errors import DatabaseUnavailable, FaregateError, InvalidCredential
+from gateway.core.keys import INFERENCE
 from gateway.core.limits import RefusalThrottle
 from gateway.dialects.errors import error_body, error_headers, status_for
-from gateway.http.paths import family_of
+from gateway.http.paths import ACCOUNTS, family_of
 from gateway.pipeline.connection import Message, Receive, Scope, Send
 from gateway.pipeline.key_cache import CachedKey, KeyCache
 
@@ -71,7 +72,7 @@ class Entrance:
         request.caller = key
         account = key.caller.account
         try:
-            key.acquire()
+            key.acquire(None if scope["path"].startswith(ACCOUNTS) else INFERENCE)
             try:
                 async with self._places.acquire(key.caller.holder):
                     await self._app(scope, receive, send_slowly)

@@ -6,6 +6,8 @@ from gateway.dialects.base import Family
 
 OPENAI = "/api/openai/v1"
 ANTHROPIC = "/api/anthropic"
+#: all pages of accounts and their management
+ACCOUNTS = "/api/v1/"
 #: a base URL with a second /v1 is a frequent slip of SDK configurations, and served too
 BASES: dict[Family, tuple[str, str]] = {
     "openai": (OPENAI, f"{OPENAI}/v1"),

@@ -16,7 +16,7 @@ from gateway.core.errors import (
     PermissionDenied,
     RateLimited,
 )
-from gateway.core.keys import KeyHasher, has_checksum
+from gateway.core.keys import INFERENCE, KeyHasher, has_checksum
 from gateway.core.limits import RateLimit, Window
 from gateway.core.patterns import matches
 from gateway.dialects.base import Caller
@@ -31,6 +31,10 @@ UNKNOWN_MAX = 10_000
 #: credentials of one request that are looked at
 CREDENTIALS_MAX = 8
 _NO_KEY = "no API key: send it as `Authorization: Bearer sk-…` or as `x-api-key`"
+_MANAGES = (
+    "this is a management key: it may use /api/v1, but no model; that takes a key whose scope is"
+    " inference"
+)
 _NOT_VALID = "the API key is not valid"
 
 #: until when a suspended key holds
@@ -79,8 +83,14 @@ class CachedKey:
             self._may_use[model] = may_use
         return may_use
 
-    def acquire(self) -> None:
-        """Count a request in, to be followed by `leave()`. Raises `RateLimited`."""
+    def acquire(self, scope: str | None = INFERENCE) -> None:
+        """Count a request in, to be followed by `leave()`.
+
+        Raises `PermissionDenied` for a key of another scope than the request needs, if it needs
+        one, and `RateLimited`.
+        """
+        if scope is not None and self.live.scope != scope:
+            raise PermissionDenied(_MANAGES, details={"limit": "scope", "level": "key"})
         if self._rate is not None:
             wait = self._rate.admit(time.monotonic())
             if wait:

@@ -5,6 +5,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from gateway.core.keys import INFERENCE
 from gateway.store.database import Database
 from gateway.store.moments import read_list, read_moment
 from gateway.store.transaction import Transaction, listed
@@ -18,7 +19,7 @@ _KEYS = """
 WITH wanted AS ({wanted})
 SELECT k.id, k.key_id, k.namespace, k.name, k.account_id, k.models, k.requests_per_minute,
        k.concurrent_requests, k.credits_per_day, k.credits_per_month, k.credits, k.suspended,
-       k.revoked_at, k.expires_at, k.version, a.namespace, a.name
+       k.revoked_at, k.expires_at, k.version, k.scope, a.namespace, a.name
 FROM wanted JOIN api_key k ON k.id = wanted.id JOIN account a ON a.id = k.account_id
 ORDER BY wanted.version
 """
@@ -45,7 +46,7 @@ class LiveHash(Struct, frozen=True):
 
 
 class LiveKey(Struct, frozen=True):
-    """One key as the gateway holds it. `name` is the object's, `account` the shown name."""
+    """One key as the gateway holds it, with its own shown name and its account's."""
 
     id: int
     key_id: str
@@ -62,6 +63,7 @@ class LiveKey(Struct, frozen=True):
     revoked_at: datetime | None
     expires_at: datetime | None
     hashes: tuple[LiveHash, ...]
+    scope: str = INFERENCE
 
     @property
     def revoked(self) -> bool:
@@ -127,7 +129,7 @@ def _read(transaction: Transaction, wanted: str, **values: Any) -> tuple[list[Li
 
 def _live(row: tuple[Any, ...], hashes: list[LiveHash]) -> LiveKey:
     (id_, key_id, namespace, own_name, account_id, names, per_minute, at_once, per_day, per_month,
-     credits, suspended, revoked, expires, _, account_namespace, account_name) = row  # fmt: skip
+     credits, suspended, revoked, expires, _, scope, *account) = row  # fmt: skip
     name = f"{namespace}/{own_name}"
     models, revoked_at, expires_at = read_list(names), read_moment(revoked), read_moment(expires)
     is_readable = can_be_read(expires_at, models)
@@ -138,7 +140,7 @@ def _live(row: tuple[Any, ...], hashes: list[LiveHash]) -> LiveKey:
         key_id=key_id,
         name=name,
         account_id=account_id,
-        account=f"{account_namespace}/{account_name}",
+        account="/".join(account),
         models=tuple(models),
         requests_per_minute=per_minute,
         concurrent_requests=at_once,
@@ -149,4 +151,5 @@ def _live(row: tuple[Any, ...], hashes: list[LiveHash]) -> LiveKey:
         revoked_at=revoked_at,
         expires_at=expires_at,
         hashes=tuple(hashes),
+        scope=scope,
     )

@@ -13,8 +13,10 @@ from sqlalchemy import JSON, Column, ColumnElement, Index
 from sqlmodel import Field, Session, SQLModel, col, select
 
 from gateway.core.actor import Actor
+from gateway.core.keys import INFERENCE
 from gateway.core.statement import stamp
 from gateway.store.database import Database
+from gateway.store.key_origins import installation_of
 from gateway.store.key_rows import KeyState
 from gateway.store.tables import BIG, ApiKeyRow, CreditGrantRow, moment_column
 
@@ -39,6 +41,7 @@ _NOT_SETTINGS = frozenset(
         "namespace",
         "name",
         "uid",
+        "scope",
         "prefix",
         "suspended",
         "expired",
@@ -93,7 +96,8 @@ def log_key(
 ) -> None:
     """Add a change of a key to the transaction."""
     subject, facts = f"{row.namespace}/{row.name}", {"key_id": row.key_id, **detail}
-    _add(session, row.installation, row.account_id, kind, subject, actor, now, facts)
+    installation = installation_of(row)
+    _add(session, installation, row.account_id, kind, subject, actor, now, facts)
 
 
 def log_key_changes(
@@ -106,7 +110,8 @@ def log_key_changes(
 ) -> None:
     """Add all that differs between two states of a key to the transaction."""
     if before is None:
-        log_key(session, "key.made", row, actor, now, **_settings(after))
+        made = {} if after.scope == INFERENCE else {"scope": after.scope}
+        log_key(session, "key.made", row, actor, now, **made, **_settings(after))
         return
     if before.revoked or before.uid != after.uid:
         log_key(session, "key.reissued", row, actor, now, **_settings(after))

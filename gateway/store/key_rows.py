@@ -24,6 +24,8 @@ class KeyState(Struct, frozen=True, kw_only=True):
     namespace: str
     name: str
     uid: str
+    scope: str
+    label: str
     account: str
     prefix: str
     models: tuple[str, ...]
@@ -122,6 +124,8 @@ def _state(row: ApiKeyRow, account: str, hashes: Iterable[ApiKeyHash], now: date
         namespace=row.namespace,
         name=row.name,
         uid=row.uid,
+        scope=row.scope,
+        label=row.label,
         account=account,
         prefix=row.prefix,
         models=tuple(row.models),

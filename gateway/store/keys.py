@@ -4,37 +4,21 @@ Every writer takes the account's lock, then marks the key, then raises the key v
 transaction: after its commit no replica can charge a key that it marked dead.
 """
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from msgspec import Struct
-from sqlalchemy import update
-from sqlmodel import Session, col, select
+from sqlmodel import Session, select
 
 from gateway.core.actor import UNKNOWN_ACTOR, Actor
-from gateway.core.keys import PEPPER, generate_key_id, hash_key, shown_prefix
+from gateway.core.keys import generate_key_id
 from gateway.core.spec import ApiKey as ApiKeyObject
 from gateway.core.spec import overlap_seconds
 from gateway.store.accounts import ensure_account, lock_accounts
 from gateway.store.change_log import ChangeKind, log_key, log_key_changes
 from gateway.store.database import Database
-from gateway.store.key_errors import DuplicateCredential, KeyMoved
+from gateway.store.key_errors import KeyMoved
 from gateway.store.key_rows import KeyState, find_key, read_state
-from gateway.store.tables import Account, ApiKeyHash, ApiKeyRow, KeyVersion
-
-
-class Credential(Struct, frozen=True):
-    """The parts of one plaintext that are kept: its hash, the pepper's number and the prefix to be
-    shown."""
-
-    hash: bytes
-    pepper: int
-    prefix: str
-
-
-def credential_of(pepper: bytes, plaintext: str) -> Credential:
-    """The kept parts of a plaintext, under the pepper that new hashes are made with."""
-    return Credential(hash_key(pepper, plaintext.encode()), PEPPER, shown_prefix(plaintext))
+from gateway.store.key_steps import Credential, bump_version, issue
+from gateway.store.tables import Account, ApiKeyRow
 
 
 def apply_key(
@@ -82,8 +66,8 @@ def apply_key(
         session.add(row)
         session.flush()
         overlap = 0 if reissued else overlap_seconds(key.spec.rotation.overlap)
-        _issue(session, row, credential, now, overlap)
-        _bump_version(session, row)
+        issue(session, row, credential, now, overlap)
+        bump_version(session, row)
         after = read_state(session, row, account.name, now)
         log_key_changes(session, row, before, after, actor, now)
         return after
@@ -101,7 +85,7 @@ def revoke_key(database: Database, key_row_id: int, actor: Actor = UNKNOWN_ACTOR
         lock_accounts(session, [row.account_id])
         row.revoked_at = now = database.now(session)
         session.add(row)
-        _bump_version(session, row)
+        bump_version(session, row)
         log_key(session, "key.revoked", row, actor, now)
 
 
@@ -118,7 +102,7 @@ def suspend_key(
         lock_accounts(session, [row.account_id])
         was_suspended, row.suspended = row.suspended, suspended
         session.add(row)
-        _bump_version(session, row)
+        bump_version(session, row)
         if was_suspended != suspended:
             kind: ChangeKind = "key.suspended" if suspended else "key.resumed"
             log_key(session, kind, row, actor, database.now(session))
@@ -178,46 +162,6 @@ def _new_row(installation: str, key: ApiKeyObject, account: Account, now: dateti
     )
 
 
-def _issue(
-    session: Session, row: ApiKeyRow, credential: Credential | None, now: datetime, overlap: int
-) -> None:
-    hashes = session.exec(
-        select(ApiKeyHash)
-        .where(ApiKeyHash.api_key_id == row.id, col(ApiKeyHash.revoked_at).is_(None))
-        .order_by(col(ApiKeyHash.created_at).desc())
-        .with_for_update()
-    ).all()
-    newest = next((each for each in hashes if each.expires_at is None), None)
-    if credential is None or (newest is not None and newest.hash == credential.hash):
-        if overlap == 0:
-            _revoke_hashes(session, [each for each in hashes if each is not newest], now)
-        return
-    # At most two are live: the newest one may have an overlap, older ones end here.
-    for position, old in enumerate(hashes):
-        if position == 0 and overlap > 0 and old.hash != credential.hash:
-            old.expires_at = now + timedelta(seconds=overlap)
-            session.add(old)
-        else:
-            _revoke_hashes(session, [old], now)
-    session.flush()
-    known = session.get(ApiKeyHash, credential.hash)
-    if known is not None and known.api_key_id != row.id:
-        owner = session.get_one(ApiKeyRow, known.api_key_id)
-        raise DuplicateCredential(owner.namespace, owner.name)
-    if known is None:
-        known = ApiKeyHash(hash=credential.hash, api_key_id=row.id, pepper=credential.pepper)
-    known.created_at = now
-    known.expires_at = None
-    known.revoked_at = None
-    session.add(known)
-
-
-def _revoke_hashes(session: Session, hashes: Sequence[ApiKeyHash], now: datetime) -> None:
-    for old in hashes:
-        old.revoked_at = now
-        session.add(old)
-
-
 def _copy_spec(row: ApiKeyRow, key: ApiKeyObject, account: Account) -> None:
     spec = key.spec
     row.uid = key.metadata.uid
@@ -231,16 +175,3 @@ def _copy_spec(row: ApiKeyRow, key: ApiKeyObject, account: Account) -> None:
     row.expires_at = spec.expires_at
     row.suspended = spec.suspended
     row.revoked_at = None
-
-
-def _bump_version(session: Session, row: ApiKeyRow) -> None:
-    """Number the change; the counter's row lock makes the numbers' order that of the commits."""
-    version: int = session.execute(
-        update(KeyVersion)
-        .where(col(KeyVersion.id) == 1)
-        .values(version=KeyVersion.version + 1)
-        .returning(col(KeyVersion.version))
-    ).scalar_one()
-    row.version = version
-    session.add(row)
-    session.flush()

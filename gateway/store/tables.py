@@ -155,7 +155,13 @@ class Account(SQLModel, table=True):
 
 
 class ApiKeyRow(SQLModel, table=True):
-    """One ApiKey object's row; never deleted. `version` is the value of `key_version` it got."""
+    """One key's row; never deleted. `version` is the value of `key_version` it got.
+
+    `origin`: an *object*'s key is reconciled with it, by its name; a *person*'s is changed here and
+    nowhere else. Its name is its key id, which no object can have, and its `installation` is not
+    that of objects (`people_of`): a release that knows no origin must not miss its object. `scope`:
+    *inference*, or *manage*, which may not infer. `person_id` is the one who made it, if known.
+    """
 
     __tablename__ = "api_key"
     __table_args__ = (
@@ -175,6 +181,11 @@ class ApiKeyRow(SQLModel, table=True):
     namespace: str
     name: str
     uid: str = ""
+    origin: str = Field(default="object", sa_column_kwargs={"server_default": "object"})
+    scope: str = Field(default="inference", sa_column_kwargs={"server_default": "inference"})
+    #: a name that people give a key, and change
+    label: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    person_id: int | None = _big(nullable=True)
     account_id: int = _reference("account.id", index=True)
     prefix: str
     models: list[str] = Field(default_factory=list, sa_column=Column(Names, nullable=False))

@@ -16,7 +16,8 @@ from gateway.core.errors import DatabaseUnavailable
 from gateway.core.keys import PEPPER, InstallationSecret, generate_key
 from gateway.store.database import Database
 from gateway.store.key_rows import find_key
-from gateway.store.keys import apply_key, credential_of, revoke_key
+from gateway.store.key_steps import credential_of
+from gateway.store.keys import apply_key, revoke_key
 from tests.harness.books import INSTALLATION, key_object
 
 CAP = 240

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.core.errors import DatabaseUnavailable, InvalidCredential, PermissionDenied
-from gateway.core.keys import PEPPER, generate_key
+from gateway.core.keys import INFERENCE, MANAGE, PEPPER, generate_key
 from gateway.core.limits import RefusalThrottle
 from gateway.http.entrance import FREE_REQUEST, Entrance, FreeRequest
 from gateway.pipeline.connection import Message, Receive, Scope, Send
@@ -49,7 +49,7 @@ class Rows:
             return self.answers.pop(0)
         return next((key for key in self.keys if key.hashes[0].hash in hashes), None)
 
-    def add(self, plaintext: str) -> None:
+    def add(self, plaintext: str, scope: str = INFERENCE) -> None:
         self.version += 1
         issued = LiveHash(credential(plaintext).hash, PEPPER, None)
         self.keys += (
@@ -69,6 +69,7 @@ class Rows:
                 revoked_at=None,
                 expires_at=None,
                 hashes=(issued,),
+                scope=scope,
             ),
         )
 
@@ -227,5 +228,19 @@ def test_who_is_refused_often_is_refused_slowly() -> None:
             await entrance(scope, nothing, send)
             assert statuses.pop() == status
             assert loop.time() - began >= 0.05
+
+    with_key_cache(story)
+
+
+def test_a_key_that_manages_is_not_counted_in_for_anything_else() -> None:
+    async def story(key_cache: KeyCache, rows: Rows) -> None:
+        plaintext = generate_key()
+        rows.add(plaintext, MANAGE)
+        key = await ask(key_cache, plaintext)
+        with pytest.raises(PermissionDenied, match="management key"):
+            key.acquire()
+        assert key.running == 0
+        key.acquire(None)
+        assert key.running == 1
 
     with_key_cache(story)

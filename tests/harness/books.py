@@ -13,7 +13,8 @@ from gateway.store.database import Database
 from gateway.store.grant_result import GrantResult
 from gateway.store.grants import apply_grant
 from gateway.store.key_rows import KeyState
-from gateway.store.keys import Credential, apply_key, credential_of
+from gateway.store.key_steps import Credential, credential_of
+from gateway.store.keys import apply_key
 from gateway.store.ledger import Charge
 
 SECRET = InstallationSecret("a secret that only the tests know, long enough")

@@ -50,6 +50,8 @@ def row(**changed: Any) -> KeyState:
         namespace="team",
         name="key",
         uid=UID,
+        scope="inference",
+        label="",
         account="alice",
         prefix="sk-1234567",
         models=(),

@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+from gateway.core.actor import UNKNOWN_ACTOR
+from gateway.core.key_policy import KeyPolicy
+from gateway.core.keys import generate_key, generate_key_id
 from gateway.core.spec import ApiKey, CreditGrant, SpecError
 from gateway.process.standalone.applied import KeyReport
 from gateway.process.standalone.documents import Documents, read_documents
@@ -13,6 +16,7 @@ from gateway.process.standalone.reconcile import Reconciler
 from gateway.process.standalone.secret_files import SecretFiles
 from gateway.store.cached_keys import read_by_hash
 from gateway.store.database import Database
+from gateway.store.personal_keys import KeySettings, NewKey, issue_key
 from tests.harness.books import INSTALLATION, SECRET, credential, grant_object, key_object
 from tests.harness.gateway import api_key, credit_grant, fleet
 
@@ -205,3 +209,19 @@ def test_a_file_that_is_no_yaml_or_not_there_is_refused(tmp_path: Path) -> None:
     path.write_text("a: [")
     with pytest.raises(SpecError, match="is not YAML"):
         read_documents(path)
+
+
+def test_a_file_leaves_the_keys_of_people_alone(standalone: Standalone) -> None:
+    plaintext = generate_key()
+    wanted = NewKey(
+        key_id=generate_key_id(),
+        namespace="team",
+        account="alice",
+        settings=KeySettings(label="mine"),
+    )
+    database, secret = standalone.database, credential(plaintext)
+    issue_key(database, INSTALLATION, wanted, secret, KeyPolicy(), UNKNOWN_ACTOR)
+    (report,) = standalone.apply(key_object())
+    standalone.apply()
+    assert not standalone.is_live(report.plaintext)
+    assert standalone.is_live(plaintext)

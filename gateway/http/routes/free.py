@@ -10,15 +10,13 @@ import time
 from collections.abc import Callable
 
 from gateway.http.entrance import FREE_REQUEST, Application, FreeRequest
+from gateway.http.paths import ACCOUNTS
 from gateway.http.routes.services import FreeServices
 from gateway.pipeline.connection import Message, Receive, Scope, Send
 from gateway.pipeline.key_cache import CachedKey
 from gateway.pipeline.request_state import new_request_id
 from gateway.telemetry.metrics import Metrics, RequestLabels
 from gateway.telemetry.observers import RequestObserver
-
-#: all pages of accounts
-_ACCOUNTS = "/api/v1/"
 
 
 class LazyApplication:
@@ -49,7 +47,7 @@ class FreeRoutes:
         await self._protocols.load()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        is_page = scope["path"].startswith(_ACCOUNTS)
+        is_page = scope["path"].startswith(ACCOUNTS)
         application = await (self._accounts if is_page else self._protocols).load()
         await application(scope, receive, send)
 

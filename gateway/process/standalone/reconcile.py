@@ -25,7 +25,8 @@ from gateway.store.allowances import (
 from gateway.store.database import Database
 from gateway.store.grants import apply_grant
 from gateway.store.key_rows import KeyState, find_key, list_keys
-from gateway.store.keys import Credential, apply_key, credential_of, revoke_key
+from gateway.store.key_steps import Credential, credential_of
+from gateway.store.keys import apply_key, revoke_key
 
 Name = tuple[str, str]
 

@@ -8,7 +8,7 @@ from gateway.core.keys import PEPPER, has_checksum, is_address, problem_of_broug
 from gateway.core.spec import ApiKey
 from gateway.store.key_errors import DuplicateCredential, KeyMoved
 from gateway.store.key_rows import KeyState, find_key
-from gateway.store.keys import credential_of
+from gateway.store.key_steps import credential_of
 from gateway_operator.apply import executor
 from gateway_operator.apply.addresses import Addresses, choose_address
 from gateway_operator.apply.key_executor import KeyExecutor, choose_plaintext

@@ -8,7 +8,8 @@ from msgspec import Struct
 from gateway.core.keys import generate_key
 from gateway.core.spec import ApiKey
 from gateway.store.key_rows import KeyState
-from gateway.store.keys import Credential, apply_key, credential_of, revoke_key
+from gateway.store.key_steps import Credential, credential_of
+from gateway.store.keys import apply_key, revoke_key
 from gateway_operator.apply.operator_context import OperatorContext
 from gateway_operator.apply.reporting import report
 from gateway_operator.conditions import ConditionState

@@ -1,0 +1,38 @@
+"""The policy for keys that people and management keys make."""
+
+from datetime import datetime, timedelta
+
+from msgspec import Struct
+
+from gateway.core.errors import PermissionDenied
+
+LABEL_CHARACTERS_MAX = 64
+#: seconds for which an old secret may hold after a rotation
+OVERLAPS = (0, 3600, 86400)
+
+
+class KeyPolicy(Struct, frozen=True, kw_only=True):
+    """Bounds of an account's keys; None is no bound."""
+
+    #: keys of an account that are neither revoked nor expired
+    live_max: int = 25
+    #: secrets issued for an account within an hour
+    hourly_max: int = 10
+    #: days from the day when a secret is issued until its key must expire
+    longest_days: int | None = None
+
+    def latest_expiry(self, issued_at: datetime) -> datetime | None:
+        """The latest moment at which a key may expire; None where it need not."""
+        if self.longest_days is None:
+            return None
+        return issued_at + timedelta(days=self.longest_days)
+
+    def check_expiry(self, expires_at: datetime | None, issued_at: datetime) -> None:
+        """Raise `PermissionDenied` for an expiry beyond the longest lifetime."""
+        latest = self.latest_expiry(issued_at)
+        if latest is not None and (expires_at is None or expires_at > latest):
+            raise PermissionDenied(
+                f"a key may live for {self.longest_days} days from the day its secret is issued",
+                param="expires_at",
+                details={"limit": "longest_days", "level": "installation"},
+            )

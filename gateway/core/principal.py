@@ -1,0 +1,82 @@
+"""The one who asks for accounts, keys and grants, and the rights it has: a key, or a person.
+
+    principal ──< binding (role, namespace or one account of it)      role ──< right
+
+A right reaches the accounts of all bindings whose role has it. Pure.
+"""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from gateway.core.actor import Actor
+from gateway.core.shares import Holder
+
+Role = Literal["member", "manager", "treasurer", "auditor"]
+#: to read; to make and change keys; to suspend and revoke them; to post and void grants
+Right = Literal["read", "keys", "stop", "grant"]
+#: every namespace
+ALL = "*"
+
+RIGHTS: dict[Role, frozenset[Right]] = {
+    "member": frozenset({"read", "keys", "stop"}),
+    "manager": frozenset({"read", "stop"}),
+    "treasurer": frozenset({"read", "stop", "grant"}),
+    "auditor": frozenset({"read"}),
+}
+
+
+class Reach(Struct, frozen=True):
+    """Some accounts: all of some namespaces, and some by their shown names."""
+
+    namespaces: frozenset[str] = frozenset()
+    accounts: frozenset[str] = frozenset()
+
+    def holds(self, account: str) -> bool:
+        """True if an account is among them, by its shown name."""
+        namespace, _, _ = account.partition("/")
+        return account in self.accounts or not self.namespaces.isdisjoint((namespace, ALL))
+
+
+class Binding(Struct, frozen=True):
+    """A role in an account, or in all accounts of a namespace, also in those to come."""
+
+    role: Role
+    namespace: str
+    account: str | None = None
+
+
+class Principal(Struct, frozen=True, kw_only=True):
+    """The one who asks. `identity` is its own for ever: a key id, or a person's.
+
+    `key_id` is the key that asks, where it is one, and `person_id` the row of a person.
+    """
+
+    identity: str
+    actor: Actor
+    #: whose turn it is, where others wait too
+    holder: Holder
+    bindings: tuple[Binding, ...] = ()
+    key_id: str | None = None
+    person_id: int | None = None
+
+    def reach(self, right: Right) -> Reach:
+        """The accounts for which it has a right."""
+        having = [each for each in self.bindings if right in RIGHTS[each.role]]
+        return Reach(
+            frozenset(each.namespace for each in having if each.account is None),
+            frozenset(f"{each.namespace}/{each.account}" for each in having if each.account),
+        )
+
+    def may(self, right: Right, account: str) -> bool:
+        """True if it has a right for an account, by its shown name."""
+        return self.reach(right).holds(account)
+
+    def has_role(self, account: str, *roles: Role) -> bool:
+        """True if it has one of some roles in an account."""
+        return any(
+            each.role in roles
+            and each.namespace in (ALL, account.partition("/")[0])
+            and each.account in (None, account.partition("/")[2])
+            for each in self.bindings
+        )

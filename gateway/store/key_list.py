@@ -1,0 +1,200 @@
+"""Keys of either origin as people see them: with their use, page by page."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from msgspec import Struct
+from sqlalchemy import ColumnElement, Select, and_, false, func, select
+from sqlmodel import Session, col
+
+from gateway.core.errors import InvalidRequest, NotFound
+from gateway.core.principal import Reach
+from gateway.store.database import Database
+from gateway.store.key_origins import people_of
+from gateway.store.reach import within
+from gateway.store.tables import Account, ApiKeyDay, ApiKeyHash, ApiKeyRow, ApiKeyUse
+
+KeyStatus = Literal["active", "suspended", "expired", "revoked"]
+PAGE_MAX = 100
+
+
+class ShownKey(Struct, frozen=True, kw_only=True):
+    """A key with everything about it that may be shown.
+
+    `old_until` is the moment at which the secret before the newest one ends, while it holds.
+    """
+
+    key_id: str
+    name: str
+    label: str
+    origin: str
+    scope: str
+    account: str
+    prefix: str
+    status: KeyStatus
+    models: list[str]
+    credits_per_day: int | None
+    credits_per_month: int | None
+    credits: int | None
+    requests_per_minute: int | None
+    concurrent_requests: int | None
+    suspended: bool
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    created_at: datetime
+    last_used_at: datetime | None
+    old_until: datetime | None
+    used_today: int
+    used_this_month: int
+    used_ever: int
+    person_id: int | None
+
+
+class KeyPage(Struct, frozen=True):
+    """Keys, the newest first, and whether there are more."""
+
+    keys: list[ShownKey]
+    has_more: bool
+
+
+class KeyFilter(Struct, frozen=True, kw_only=True):
+    """The keys that are wanted: of one account, in one state, not used for so many days."""
+
+    account: str | None = None
+    status: KeyStatus | None = None
+    unused_days: int | None = None
+
+
+def list_shown_keys(
+    database: Database,
+    installation: str,
+    reach: Reach,
+    wanted: KeyFilter,
+    limit: int,
+    after: str | None = None,
+) -> KeyPage:
+    """A page of keys; `after` is the id of the last one of the page before.
+
+    Raises `InvalidRequest` for an `after` that is not there, and `DatabaseUnavailable`.
+    """
+    with database.read(snapshot=True) as session:
+        now = database.now(session)
+        asked = _keys(installation, reach, now).where(*_conditions(wanted, now))
+        if after is not None:
+            last = session.execute(
+                select(col(ApiKeyRow.id)).where(col(ApiKeyRow.key_id) == after)
+            ).scalar_one_or_none()
+            if last is None:
+                raise InvalidRequest(f"after: there is no key {after[:64]}", param="after")
+            asked = asked.where(col(ApiKeyRow.id) < last)
+        rows = session.execute(asked.order_by(col(ApiKeyRow.id).desc()).limit(limit + 1)).all()
+        return KeyPage(_shown(session, rows[:limit], now), len(rows) > limit)
+
+
+def show_key(database: Database, installation: str, reach: Reach, key_id: str) -> ShownKey:
+    """One key. Raises `NotFound`, also where it is out of reach, and `DatabaseUnavailable`."""
+    with database.read(snapshot=True) as session:
+        now = database.now(session)
+        asked = _keys(installation, reach, now).where(col(ApiKeyRow.key_id) == key_id)
+        found = _shown(session, session.execute(asked).all(), now)
+    if not found:
+        raise NotFound(f"there is no key {key_id[:64]}", param="key_id")
+    return found[0]
+
+
+def _keys(installation: str, reach: Reach, now: datetime) -> Select[Any]:
+    today = and_(col(ApiKeyDay.api_key_id) == col(ApiKeyRow.id), col(ApiKeyDay.day) == now.date())
+    found: Select[Any] = (
+        select(ApiKeyRow, Account, ApiKeyUse.used_at, ApiKeyDay.credits)  # type: ignore[call-overload]
+        .join(Account, col(Account.id) == col(ApiKeyRow.account_id))
+        .outerjoin(ApiKeyUse, col(ApiKeyUse.api_key_id) == col(ApiKeyRow.id))
+        .outerjoin(ApiKeyDay, today)
+        .where(
+            col(ApiKeyRow.installation).in_((installation, people_of(installation))),
+            within(reach),
+        )
+    )
+    return found
+
+
+def _conditions(wanted: KeyFilter, now: datetime) -> list[ColumnElement[bool]]:
+    expires_at, revoked_at = col(ApiKeyRow.expires_at), col(ApiKeyRow.revoked_at)
+    is_over = func.coalesce(expires_at <= now, false())
+    is_suspended = col(ApiKeyRow.suspended)
+    states: dict[KeyStatus, ColumnElement[bool]] = {
+        "revoked": revoked_at.is_not(None),
+        "expired": and_(revoked_at.is_(None), is_over),
+        "suspended": and_(revoked_at.is_(None), ~is_over, is_suspended),
+        "active": and_(revoked_at.is_(None), ~is_over, ~is_suspended),
+    }
+    conditions = [states[wanted.status]] if wanted.status is not None else []
+    if wanted.account is not None:
+        namespace, _, name = wanted.account.partition("/")
+        conditions += [col(Account.namespace) == namespace, col(Account.name) == name]
+    if wanted.unused_days is not None:
+        last = func.coalesce(col(ApiKeyUse.used_at), col(ApiKeyRow.created_at))
+        conditions += [revoked_at.is_(None), last < now - timedelta(days=wanted.unused_days)]
+    return conditions
+
+
+def _shown(session: Session, rows: Sequence[Any], now: datetime) -> list[ShownKey]:
+    overlaps = _overlaps(session, [row[0].id for row in rows], now)
+    return [
+        _shape(row, account, used_at, used_today, overlaps.get(row.id), now)
+        for row, account, used_at, used_today in rows
+    ]
+
+
+def _overlaps(session: Session, ids: list[int], now: datetime) -> dict[int, datetime]:
+    """The ends of the overlaps under way."""
+    ends = col(ApiKeyHash.expires_at)
+    asked = select(col(ApiKeyHash.api_key_id), ends).where(
+        col(ApiKeyHash.api_key_id).in_(ids), col(ApiKeyHash.revoked_at).is_(None), ends > now
+    )
+    return dict(session.execute(asked).all()) if ids else {}
+
+
+def _shape(
+    row: ApiKeyRow,
+    account: Account,
+    used_at: datetime | None,
+    used_today: int | None,
+    old_until: datetime | None,
+    now: datetime,
+) -> ShownKey:
+    is_this_month = row.used_month is not None and row.used_month >= now.date().replace(day=1)
+    return ShownKey(
+        key_id=row.key_id,
+        name=f"{row.namespace}/{row.name}",
+        label=row.label,
+        origin=row.origin,
+        scope=row.scope,
+        account=f"{account.namespace}/{account.name}",
+        prefix=row.prefix,
+        status=_status(row, now),
+        models=row.models,
+        credits_per_day=row.credits_per_day,
+        credits_per_month=row.credits_per_month,
+        credits=row.credits,
+        requests_per_minute=row.requests_per_minute,
+        concurrent_requests=row.concurrent_requests,
+        suspended=row.suspended,
+        expires_at=row.expires_at,
+        revoked_at=row.revoked_at,
+        created_at=row.created_at,
+        last_used_at=used_at,
+        old_until=old_until,
+        used_today=used_today or 0,
+        used_this_month=row.used_in_month if is_this_month else 0,
+        used_ever=row.used_ever,
+        person_id=row.person_id,
+    )
+
+
+def _status(row: ApiKeyRow, now: datetime) -> KeyStatus:
+    if row.revoked_at is not None:
+        return "revoked"
+    if row.expires_at is not None and row.expires_at <= now:
+        return "expired"
+    return "suspended" if row.suspended else "active"

@@ -1,0 +1,16 @@
+"""keys of people"""
+
+import sqlalchemy as sa
+from alembic import op
+
+from gateway.store.migrations.locks import lock_tables
+
+revision = "0015"
+down_revision = "0014"
+
+
+def upgrade() -> None:
+    lock_tables("api_key")
+    for name, first in (("origin", "object"), ("scope", "inference"), ("label", "")):
+        op.add_column("api_key", sa.Column(name, sa.String(), nullable=False, server_default=first))
+    op.add_column("api_key", sa.Column("person_id", sa.BigInteger(), nullable=True))
