@@ -21,6 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import gateway.core.errors
 from gateway.__main__ import _parser
+from gateway.console.api.application import account_app
 from gateway.core.concurrency.worker_thread import WorkerThread
 from gateway.core.credits import Lot, Lots, add_lot, reconcile_lots, take_lot
 from gateway.core.degraded import FEATURES
@@ -33,7 +34,6 @@ from gateway.dialects.base import Dialect
 from gateway.dialects.chat.dialect import ChatDialect
 from gateway.dialects.messages.dialect import MessagesDialect
 from gateway.dialects.responses.dialect import ResponsesDialect
-from gateway.http.routes.account_application import account_app
 from gateway.http.routes.application import protocol_app
 from gateway.http.routes.operations import Operations
 from gateway.process.router import charged_paths

@@ -14,7 +14,7 @@
     │   │   └── ModelNotFound
     │   ├── MethodNotAllowed        405
     │   │   └── UpgradeRefused      426
-    │   ├── Conflict                409
+    │   ├── StateConflict                409
     │   ├── RequestTooLarge         413
     │   └── RateLimited             429
     │       └── CreditLimitReached
@@ -169,7 +169,7 @@ class UpgradeRefused(MethodNotAllowed):
     code = "upgrade_refused"
 
 
-class Conflict(RequestError):
+class StateConflict(RequestError):
     """What is there already stands against it; `details["reason"]` names it in a word."""
 
     status = 409

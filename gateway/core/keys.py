@@ -13,11 +13,13 @@ from hashlib import sha256
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from msgspec import Struct
 
 _ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _RANDOM_CHARACTERS = 42
 _CHECKSUM_CHARACTERS = 6
 _PREFIX = "sk-"
+_ID_DIGITS = 24
 _LENGTH = len(_PREFIX) + _RANDOM_CHARACTERS + _CHECKSUM_CHARACTERS
 BROUGHT_CHARACTERS_MIN = 32
 BROUGHT_CHARACTERS_MAX = 512
@@ -38,7 +40,19 @@ def generate_key() -> str:
 
 def generate_key_id() -> str:
     """A new public id of a key."""
-    return "key_" + secrets.token_hex(12)
+    return "key_" + secrets.token_hex(_ID_DIGITS // 2)
+
+
+def key_id_of(identity: str, idempotency_key: str) -> str:
+    """The id of the key that somebody asks for, the same however often they ask.
+
+    >>> key_id_of("key_1", "nightly") == key_id_of("key_1", "nightly")
+    True
+    >>> key_id_of("key_1", "nightly") == key_id_of("key_2", "nightly")
+    False
+    """
+    asked = f"{identity}\n{idempotency_key}".encode()
+    return "key_" + sha256(asked).hexdigest()[:_ID_DIGITS]
 
 
 def has_checksum(plaintext: str) -> bool:
@@ -75,6 +89,20 @@ def shown_prefix(plaintext: str) -> str:
 def hash_key(pepper: bytes, plaintext: bytes) -> bytes:
     """The database's form of a key: HMAC-SHA-256 under the pepper, 32 bytes."""
     return hmac.digest(pepper, plaintext, "sha256")
+
+
+class Credential(Struct, frozen=True):
+    """The parts of one plaintext that are kept: its hash, the pepper's number and the prefix to be
+    shown."""
+
+    hash: bytes
+    pepper: int
+    prefix: str
+
+
+def credential_of(pepper: bytes, plaintext: str) -> Credential:
+    """The kept parts of a plaintext, under the pepper that new hashes are made with."""
+    return Credential(hash_key(pepper, plaintext.encode()), PEPPER, shown_prefix(plaintext))
 
 
 class KeyHasher:

@@ -26,7 +26,7 @@ RIGHTS: dict[Role, frozenset[Right]] = {
 }
 
 
-class Reach(Struct, frozen=True):
+class AccountSet(Struct, frozen=True):
     """Some accounts: all of some namespaces, and some by their shown names."""
 
     namespaces: frozenset[str] = frozenset()
@@ -38,7 +38,7 @@ class Reach(Struct, frozen=True):
         return account in self.accounts or not self.namespaces.isdisjoint((namespace, ALL))
 
 
-class Binding(Struct, frozen=True):
+class RoleBinding(Struct, frozen=True):
     """A role in an account, or in all accounts of a namespace, also in those to come."""
 
     role: Role
@@ -56,14 +56,14 @@ class Principal(Struct, frozen=True, kw_only=True):
     actor: Actor
     #: whose turn it is, where others wait too
     holder: Holder
-    bindings: tuple[Binding, ...] = ()
+    bindings: tuple[RoleBinding, ...] = ()
     key_id: str | None = None
     person_id: int | None = None
 
-    def reach(self, right: Right) -> Reach:
+    def reach(self, right: Right) -> AccountSet:
         """The accounts for which it has a right."""
         having = [each for each in self.bindings if right in RIGHTS[each.role]]
-        return Reach(
+        return AccountSet(
             frozenset(each.namespace for each in having if each.account is None),
             frozenset(f"{each.namespace}/{each.account}" for each in having if each.account),
         )

@@ -51,6 +51,8 @@ PositiveInteger = Annotated[int, Meta(ge=1, le=10**9)]
 #: the range that the databases and Python can hold, in every time zone
 FIRST_MOMENT = datetime(1970, 1, 1, tzinfo=UTC)
 LAST_MOMENT = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+#: whether a key may infer, or manage and not infer
+Scope = Literal["inference", "manage"]
 #: the periods in which an allowance comes again
 Every = Literal["day", "week", "month"]
 #: the dialect of an upstream
@@ -120,6 +122,7 @@ class ApiKeySpec(_Spec, frozen=True, kw_only=True):
     fleet: FleetName | None = None
     secret_name: ObjectName | None = None
     value_from: SecretSource | None = None
+    scope: Scope = "inference"
     models: Annotated[list[ModelName], Meta(max_length=256)] = []
     limits: KeyLimits = KeyLimits()
     expires_at: Moment | None = None
@@ -130,6 +133,12 @@ class ApiKeySpec(_Spec, frozen=True, kw_only=True):
         super().__post_init__()
         if (self.secret_name is None) == (self.value_from is None):
             raise ValueError("exactly one of secretName and valueFrom must be given")
+
+    @property
+    def day_limit(self) -> int | None:
+        """Credits a day; none at all for a key that manages, which is not to be charged by those
+        that know no scope either."""
+        return 0 if self.scope == "manage" else self.limits.credits_per_day
 
 
 class CreditGrantSpec(_Spec, frozen=True, kw_only=True):

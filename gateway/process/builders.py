@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,7 +21,8 @@ from msgspec import Struct
 from gateway.console.mount import ConsoleMount
 from gateway.core.catalog import Catalog
 from gateway.core.concurrency.worker_thread import WorkerThread
-from gateway.core.keys import PEPPER, InstallationSecret
+from gateway.core.key_policy import KeyPolicy
+from gateway.core.keys import PEPPER, InstallationSecret, credential_of
 from gateway.core.pseudonyms import Pseudonyms
 from gateway.core.seal import Sealer
 from gateway.core.shares import Shares
@@ -30,7 +32,7 @@ from gateway.dialects.base import Dialect
 from gateway.dialects.chat.dialect import ChatDialect
 from gateway.dialects.messages.dialect import MessagesDialect
 from gateway.dialects.responses.dialect import ResponsesDialect
-from gateway.http.entrance import Entrance
+from gateway.http.entrance import Application, Entrance
 from gateway.http.routes.database_reads import DatabaseReads
 from gateway.http.routes.free import CountedRoutes, FreeRoutes
 from gateway.http.routes.services import FreeServices
@@ -179,8 +181,11 @@ def open_serving(
         memory=memory,
         worker_thread=worker_thread,
         counting=Counting(counter, documents, catalog, dialects, upstreams, worker_thread),
+        installation=settings.installation,
+        credential_of=partial(credential_of, secret.pepper(PEPPER)),
+        key_policy=KeyPolicy(),
     )
-    free = FreeRoutes(services)
+    free = FreeRoutes(services, _make_accounts)
     entrance = Entrance(free, storage.key_cache, flow.throttle)
     metrics, observer = telemetry.metrics, telemetry.observer
     gateway = Gateway(
@@ -190,6 +195,13 @@ def open_serving(
         None if console is None else CountedRoutes(console, metrics, observer),
     )
     return Serving(flow, free, gateway)
+
+
+def _make_accounts(services: FreeServices) -> Application:
+    # With SQLModel, which few replicas ever need.
+    from gateway.console.api.application import account_app
+
+    return account_app(services)
 
 
 def _dialects(

@@ -9,10 +9,10 @@ from sqlalchemy import ColumnElement, Select, and_, false, func, select
 from sqlmodel import Session, col
 
 from gateway.core.errors import InvalidRequest, NotFound
-from gateway.core.principal import Reach
+from gateway.core.principal import AccountSet
+from gateway.store.account_sets import within
 from gateway.store.database import Database
 from gateway.store.key_origins import people_of
-from gateway.store.reach import within
 from gateway.store.tables import Account, ApiKeyDay, ApiKeyHash, ApiKeyRow, ApiKeyUse
 
 KeyStatus = Literal["active", "suspended", "expired", "revoked"]
@@ -69,7 +69,7 @@ class KeyFilter(Struct, frozen=True, kw_only=True):
 def list_shown_keys(
     database: Database,
     installation: str,
-    reach: Reach,
+    reach: AccountSet,
     wanted: KeyFilter,
     limit: int,
     after: str | None = None,
@@ -92,7 +92,7 @@ def list_shown_keys(
         return KeyPage(_shown(session, rows[:limit], now), len(rows) > limit)
 
 
-def show_key(database: Database, installation: str, reach: Reach, key_id: str) -> ShownKey:
+def show_key(database: Database, installation: str, reach: AccountSet, key_id: str) -> ShownKey:
     """One key. Raises `NotFound`, also where it is out of reach, and `DatabaseUnavailable`."""
     with database.read(snapshot=True) as session:
         now = database.now(session)
@@ -103,7 +103,21 @@ def show_key(database: Database, installation: str, reach: Reach, key_id: str) -
     return found[0]
 
 
-def _keys(installation: str, reach: Reach, now: datetime) -> Select[Any]:
+def read_shown(session: Session, row: ApiKeyRow, account: Account, now: datetime) -> ShownKey:
+    """A key as it is within a transaction."""
+    session.flush()
+    use, today = session.get(ApiKeyUse, row.id), session.get(ApiKeyDay, (row.id, now.date()))
+    return _shape(
+        row,
+        account,
+        use.used_at if use else None,
+        today.credits if today else None,
+        _overlaps(session, [row.id], now).get(row.id),
+        now,
+    )
+
+
+def _keys(installation: str, reach: AccountSet, now: datetime) -> Select[Any]:
     today = and_(col(ApiKeyDay.api_key_id) == col(ApiKeyRow.id), col(ApiKeyDay.day) == now.date())
     found: Select[Any] = (
         select(ApiKeyRow, Account, ApiKeyUse.used_at, ApiKeyDay.credits)  # type: ignore[call-overload]

@@ -56,7 +56,8 @@ class KeyState(Struct, frozen=True, kw_only=True):
             and not ends_overlap
             and (self.uid, self.account) == (key.metadata.uid, spec.account)
             and self.models == tuple(spec.models)
-            and self.credits_per_day == spec.limits.credits_per_day
+            and self.scope == spec.scope
+            and self.credits_per_day == spec.day_limit
             and self.credits_per_month == spec.limits.credits_per_month
             and self.credits == spec.limits.credits
             and self.requests_per_minute == spec.limits.requests_per_minute

@@ -3,27 +3,12 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from msgspec import Struct
 from sqlalchemy import update
 from sqlmodel import Session, col, select
 
-from gateway.core.keys import PEPPER, hash_key, shown_prefix
+from gateway.core.keys import Credential
 from gateway.store.key_errors import DuplicateCredential
 from gateway.store.tables import ApiKeyHash, ApiKeyRow, KeyVersion
-
-
-class Credential(Struct, frozen=True):
-    """The parts of one plaintext that are kept: its hash, the pepper's number and the prefix to be
-    shown."""
-
-    hash: bytes
-    pepper: int
-    prefix: str
-
-
-def credential_of(pepper: bytes, plaintext: str) -> Credential:
-    """The kept parts of a plaintext, under the pepper that new hashes are made with."""
-    return Credential(hash_key(pepper, plaintext.encode()), PEPPER, shown_prefix(plaintext))
 
 
 def issue(

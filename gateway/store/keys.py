@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlmodel import Session, select
 
 from gateway.core.actor import UNKNOWN_ACTOR, Actor
-from gateway.core.keys import generate_key_id
+from gateway.core.keys import Credential, generate_key_id
 from gateway.core.spec import ApiKey as ApiKeyObject
 from gateway.core.spec import overlap_seconds
 from gateway.store.accounts import ensure_account, lock_accounts
@@ -17,7 +17,7 @@ from gateway.store.change_log import ChangeKind, log_key, log_key_changes
 from gateway.store.database import Database
 from gateway.store.key_errors import KeyMoved
 from gateway.store.key_rows import KeyState, find_key, read_state
-from gateway.store.key_steps import Credential, bump_version, issue
+from gateway.store.key_steps import bump_version, issue
 from gateway.store.tables import Account, ApiKeyRow
 
 
@@ -167,7 +167,8 @@ def _copy_spec(row: ApiKeyRow, key: ApiKeyObject, account: Account) -> None:
     row.uid = key.metadata.uid
     row.account_id = account.id
     row.models = list(spec.models)
-    row.credits_per_day = spec.limits.credits_per_day
+    row.scope = spec.scope
+    row.credits_per_day = spec.day_limit
     row.credits_per_month = spec.limits.credits_per_month
     row.credits = spec.limits.credits
     row.requests_per_minute = spec.limits.requests_per_minute

@@ -14,15 +14,16 @@ from sqlalchemy import ColumnElement, func
 from sqlmodel import Session, col, or_, select
 
 from gateway.core.actor import Actor
-from gateway.core.errors import Conflict, NotFound, RateLimited
+from gateway.core.errors import NotFound, RateLimited, StateConflict
 from gateway.core.key_policy import KeyPolicy
-from gateway.core.keys import INFERENCE, MANAGE
+from gateway.core.keys import INFERENCE, MANAGE, Credential
 from gateway.store.accounts import ensure_account, lock_accounts
 from gateway.store.change_log import log_key, log_key_changes
 from gateway.store.database import Database
+from gateway.store.key_list import ShownKey, read_shown
 from gateway.store.key_origins import PERSON, people_of
 from gateway.store.key_rows import KeyState, read_state
-from gateway.store.key_steps import Credential, bump_version, issue
+from gateway.store.key_steps import bump_version, issue
 from gateway.store.tables import Account, ApiKeyHash, ApiKeyRow
 
 _HOUR = timedelta(hours=1)
@@ -61,11 +62,11 @@ def issue_key(
     credential: Credential,
     policy: KeyPolicy,
     actor: Actor,
-) -> KeyState:
+) -> ShownKey:
     """Make a key, and its account where it is the first to name it.
 
-    Without an expiry it gets the latest that the policy allows. Raises `Conflict` where the id is
-    taken or the account has as many keys as it may, `RateLimited`, `PermissionDenied` and
+    Without an expiry it gets the latest that the policy allows. Raises `StateConflict` where the id
+    is taken or the account has as many keys as it may, `RateLimited`, `PermissionDenied` and
     `DatabaseUnavailable`.
     """
     with database.write() as session:
@@ -94,7 +95,7 @@ def issue_key(
         session.add(row)
         session.flush()
         issue(session, row, credential, now, overlap=0)
-        return _finish(session, row, None, actor, now)
+        return _finish(session, row, account, None, actor, now)
 
 
 def rotate_key(
@@ -106,10 +107,10 @@ def rotate_key(
     policy: KeyPolicy,
     actor: Actor,
     expires_at: datetime | UnsetType | None = UNSET,
-) -> KeyState:
+) -> ShownKey:
     """Give a key a new secret; the old one holds for `overlap` seconds more, one before it ends.
 
-    Raises `NotFound`, `Conflict`, `RateLimited`, `PermissionDenied` and `DatabaseUnavailable`.
+    Raises `NotFound`, `StateConflict`, `RateLimited`, `PermissionDenied` and `DatabaseUnavailable`.
     """
     with database.write() as session:
         row, account, now = _lock(database, session, installation, key_id)
@@ -121,7 +122,7 @@ def rotate_key(
             policy.check_expiry(expires_at, now)
             row.expires_at = expires_at
         issue(session, row, credential, now, overlap)
-        return _finish(session, row, before, actor, now)
+        return _finish(session, row, account, before, actor, now)
 
 
 def change_key(
@@ -131,7 +132,7 @@ def change_key(
     settings: KeySettings,
     policy: KeyPolicy,
     actor: Actor,
-) -> KeyState:
+) -> ShownKey:
     """Change settings of a key. Raises what `rotate_key` raises."""
     with database.write() as session:
         row, account, now = _lock(database, session, installation, key_id)
@@ -142,15 +143,15 @@ def change_key(
             policy.check_expiry(row.expires_at, _issued_at(session, row))
             if was_over and (row.expires_at is None or row.expires_at > now):
                 _check_number(session, account, policy, now)
-        return _finish(session, row, before, actor, now)
+        return _finish(session, row, account, before, actor, now)
 
 
 def revoke_personal_key(
     database: Database, installation: str, key_id: str, actor: Actor
-) -> KeyState:
+) -> ShownKey:
     """Revoke a key for good; when this returns, no charge can be made with it any more.
 
-    One that is revoked stays so. Raises `NotFound`, `Conflict` and `DatabaseUnavailable`.
+    One that is revoked stays so. Raises `NotFound`, `StateConflict` and `DatabaseUnavailable`.
     """
     with database.write() as session:
         row, account, now = _lock(database, session, installation, key_id, may_be_revoked=True)
@@ -158,17 +159,21 @@ def revoke_personal_key(
             row.revoked_at = now
             bump_version(session, row)
             log_key(session, "key.revoked", row, actor, now)
-        return read_state(session, row, account.name, now)
+        return read_shown(session, row, account, now)
 
 
 def _finish(
-    session: Session, row: ApiKeyRow, before: KeyState | None, actor: Actor, now: datetime
-) -> KeyState:
+    session: Session,
+    row: ApiKeyRow,
+    account: Account,
+    before: KeyState | None,
+    actor: Actor,
+    now: datetime,
+) -> ShownKey:
     bump_version(session, row)
-    account = session.get_one(Account, row.account_id)
     after = read_state(session, row, account.name, now)
     log_key_changes(session, row, before, after, actor, now)
-    return after
+    return read_shown(session, row, account, now)
 
 
 def _set(row: ApiKeyRow, settings: KeySettings) -> None:
@@ -196,19 +201,19 @@ def _lock(
     (account,) = lock_accounts(session, [held])
     row = session.exec(select(ApiKeyRow).where(*own).with_for_update()).one()
     if row.revoked_at is not None and not may_be_revoked:
-        raise Conflict(
+        raise StateConflict(
             f"the key {key_id} is revoked, and that cannot be undone: make another one",
             details={"reason": "revoked"},
         )
     return row, account, database.now(session)
 
 
-def _not_there(session: Session, installation: str, key_id: str) -> NotFound | Conflict:
+def _not_there(session: Session, installation: str, key_id: str) -> NotFound | StateConflict:
     of_object = (ApiKeyRow.key_id == key_id, ApiKeyRow.installation == installation)
     row = session.exec(select(ApiKeyRow).where(*of_object)).one_or_none()
     if row is None:
         return NotFound(f"there is no key {key_id[:64]}", param="key_id")
-    return Conflict(
+    return StateConflict(
         f"the key {row.namespace}/{row.name} is an ApiKey object's: change it where that is"
         " declared",
         details={"reason": "managed_by_object", "object": f"{row.namespace}/{row.name}"},
@@ -217,7 +222,7 @@ def _not_there(session: Session, installation: str, key_id: str) -> NotFound | C
 
 def _refuse_second(session: Session, key_id: str) -> None:
     if session.exec(select(ApiKeyRow.id).where(ApiKeyRow.key_id == key_id)).first() is not None:
-        raise Conflict(
+        raise StateConflict(
             f"this key was made before, and its secret was shown then; it is {key_id}",
             details={"reason": "already_created", "key_id": key_id},
         )
@@ -232,7 +237,7 @@ def _check_number(session: Session, account: Account, policy: KeyPolicy, now: da
         .where(or_(expires_at.is_(None), expires_at > now))
     ).one()
     if living >= policy.live_max:
-        raise Conflict(
+        raise StateConflict(
             f"{account.namespace}/{account.name} has {living} keys, and no account may have above"
             f" {policy.live_max}: revoke one that is not used",
             details={"reason": "too_many_keys", "limit": "live_max", "level": "account"},

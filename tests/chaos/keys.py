@@ -13,10 +13,9 @@ from msgspec import Struct
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.core.errors import DatabaseUnavailable
-from gateway.core.keys import PEPPER, InstallationSecret, generate_key
+from gateway.core.keys import PEPPER, InstallationSecret, credential_of, generate_key
 from gateway.store.database import Database
 from gateway.store.key_rows import find_key
-from gateway.store.key_steps import credential_of
 from gateway.store.keys import apply_key, revoke_key
 from tests.harness.books import INSTALLATION, key_object
 

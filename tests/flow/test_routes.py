@@ -7,13 +7,13 @@ from typing import Any
 import httpx
 import pytest
 
+from gateway.console.api.application import account_app
 from gateway.core.concurrency.worker_thread import WorkerThread
 from gateway.core.seal import Sealer
 from gateway.dialects.base import Dialect
 from gateway.dialects.chat.dialect import ChatDialect
 from gateway.dialects.messages.dialect import MessagesDialect
 from gateway.dialects.responses.dialect import ResponsesDialect
-from gateway.http.routes.account_application import account_app
 from gateway.http.routes.application import protocol_app
 from gateway.process.router import charged_paths
 from tests.conftest import check_books

@@ -7,13 +7,12 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from gateway.core.keys import PEPPER, InstallationSecret, generate_key
+from gateway.core.keys import PEPPER, Credential, InstallationSecret, credential_of, generate_key
 from gateway.core.spec import API_VERSION, ApiKey, CreditGrant, parse_document
 from gateway.store.database import Database
 from gateway.store.grant_result import GrantResult
 from gateway.store.grants import apply_grant
 from gateway.store.key_rows import KeyState
-from gateway.store.key_steps import Credential, credential_of
 from gateway.store.keys import apply_key
 from gateway.store.ledger import Charge
 

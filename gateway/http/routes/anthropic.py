@@ -42,7 +42,7 @@ async def count(
     request: Request, response: Response, key: AuthenticatedKey, services: Services
 ) -> dict[str, int]:
     """Anthropic "Count Message tokens"; a header names the counter."""
-    async with whole_body(request, services, key) as body:
+    async with whole_body(request, services, key.caller.holder) as body:
         tokens = await services.counting.count_message(body, key)
     response.raw_headers.append(tokens.header)
     return {"input_tokens": tokens.count}

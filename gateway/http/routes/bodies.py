@@ -6,21 +6,20 @@ from functools import partial
 
 from fastapi import Request
 
+from gateway.core.shares import Holder
 from gateway.dialects.values import COUNTED_BYTES, made_bytes
 from gateway.http.routes.services import FreeServices
 from gateway.pipeline.connection import Connection
-from gateway.pipeline.key_cache import CachedKey
 
 
 @asynccontextmanager
 async def whole_body(
-    request: Request, services: FreeServices, key: CachedKey
+    request: Request, services: FreeServices, holder: Holder
 ) -> AsyncIterator[bytes]:
     """The whole body, held with what it becomes for as long as the block lasts.
 
     Raises as `Connection.read_body`.
     """
-    holder = key.caller.holder
     connection = Connection(request.scope, services.memory)
     try:
         body = await connection.read_body(holder, services.limits, services.worker_thread)

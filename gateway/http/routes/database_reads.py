@@ -1,7 +1,7 @@
 """Users' reads of the database, off the request path: in turn, and in a thread of its own.
 
-Owns how many reads there are at once, so that none of them keeps the poll of the keys, the lease or
-anybody's charge waiting for a thread or a connection.
+Writes have their turn among them. Owns how many there are at once, so that none of them keeps the
+poll of the keys, the lease or anybody's charge waiting for a thread or a connection.
 """
 
 import asyncio
@@ -45,3 +45,5 @@ class DatabaseReads:
             return await asyncio.get_running_loop().run_in_executor(
                 self._thread, lambda: function(self._database, *arguments, **named)
             )
+
+    write = read

@@ -4,14 +4,13 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from gateway.core.errors import InvalidRequest
 from gateway.http.routes.access import AuthenticatedKey, Services
-from gateway.http.routes.parameters import read_parameters
+from gateway.http.routes.parameters import read_number, read_parameters
 from gateway.store.change_log import EVENTS_MAX, read_account_changes
 
 router = APIRouter()
 
-_NUMBER_DIGITS_MAX = 18
+_ID_MAX = 2**63 - 1
 _LIMIT_DEFAULT = 50
 
 
@@ -21,11 +20,8 @@ async def list_events(
 ) -> dict[str, Any]:
     """A page of events, the newest first; `after` is the last one of the page before."""
     given = read_parameters(request, ("limit", "after"))
-    asked = _number(given, "limit")
-    limit = _LIMIT_DEFAULT if asked is None else asked
-    if not 1 <= limit <= EVENTS_MAX:
-        raise InvalidRequest(f"limit must be between 1 and {EVENTS_MAX}", param="limit")
-    after = _number(given, "after")
+    limit = read_number(given, "limit", 1, EVENTS_MAX) or _LIMIT_DEFAULT
+    after = read_number(given, "after", 0, _ID_MAX)
     found = await services.reads.read(
         key.caller.holder, read_account_changes, key.live.account_id, limit + 1, after
     )
@@ -37,12 +33,3 @@ async def list_events(
         "has_more": len(found) > limit,
         "last_id": page[-1]["id"] if len(found) > limit else None,
     }
-
-
-def _number(given: dict[str, str], name: str) -> int | None:
-    text = given.get(name)
-    if text is None:
-        return None
-    if not (text.isascii() and text.isdecimal()) or len(text) > _NUMBER_DIGITS_MAX:
-        raise InvalidRequest(f"{name} must be a number", param=name)
-    return int(text)

@@ -37,10 +37,12 @@ class LazyApplication:
 class FreeRoutes:
     """The free routes. Made inside the running loop."""
 
-    def __init__(self, services: FreeServices) -> None:
+    def __init__(
+        self, services: FreeServices, make_accounts: Callable[[FreeServices], Application]
+    ) -> None:
         self._services = services
         self._protocols = LazyApplication(self._make_protocols)
-        self._accounts = LazyApplication(self._make_accounts)
+        self._accounts = LazyApplication(lambda: make_accounts(services))
 
     async def load(self) -> None:
         """Load what agents ask for first."""
@@ -55,11 +57,6 @@ class FreeRoutes:
         from gateway.http.routes.application import protocol_app
 
         return protocol_app(self._services)
-
-    def _make_accounts(self) -> Application:
-        from gateway.http.routes.account_application import account_app
-
-        return account_app(self._services)
 
 
 class CountedRoutes:

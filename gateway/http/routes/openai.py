@@ -44,7 +44,7 @@ async def count(
     request: Request, response: Response, key: AuthenticatedKey, services: Services
 ) -> dict[str, Any]:
     """OpenAI "Get input token counts"; a header names the counter."""
-    async with whole_body(request, services, key) as body:
+    async with whole_body(request, services, key.caller.holder) as body:
         tokens = await services.counting.count_response(body, key)
     response.raw_headers.append(tokens.header)
     return {"object": "response.input_tokens", "input_tokens": tokens.count}

@@ -14,6 +14,7 @@ Format = Literal["json", "csv"]
 #: headers of an answer about credits
 PRIVATE = {"cache-control": "private, no-store", "x-content-type-options": "nosniff"}
 _LENGTH_MAX = 256
+_NUMBER_DIGITS_MAX = 18
 
 
 def read_parameters(request: Request, known: Collection[str]) -> dict[str, str]:
@@ -41,3 +42,14 @@ def read_format(request: Request, given: dict[str, str]) -> Format:
     if form not in ("json", "csv"):
         raise InvalidRequest("format must be json or csv", param="format")
     return "csv" if form == "csv" else "json"
+
+
+def read_number(given: dict[str, str], name: str, least: int, most: int) -> int | None:
+    """A whole number among the parameters, or None. Raises `InvalidRequest`."""
+    text = given.get(name)
+    if text is None:
+        return None
+    is_number = text.isascii() and text.isdecimal() and len(text) <= _NUMBER_DIGITS_MAX
+    if not is_number or not least <= int(text) <= most:
+        raise InvalidRequest(f"{name} must be a number between {least} and {most}", param=name)
+    return int(text)

@@ -1,9 +1,13 @@
 """The services of the free routes, put together once. Must not import their framework."""
 
+from collections.abc import Callable
+
 from msgspec import Struct
 
 from gateway.core.catalog import Catalog
 from gateway.core.concurrency.worker_thread import WorkerThread
+from gateway.core.key_policy import KeyPolicy
+from gateway.core.keys import Credential
 from gateway.core.shares import Shares
 from gateway.core.spec import FleetLimits
 from gateway.dialects.responses.stored_responses import ResponseState
@@ -22,3 +26,7 @@ class FreeServices(Struct, frozen=True):
     memory: Shares
     worker_thread: WorkerThread
     counting: Counting
+    installation: str
+    #: what is kept of a key's plaintext
+    credential_of: Callable[[str], Credential]
+    key_policy: KeyPolicy

@@ -6,7 +6,9 @@ from gateway.core.actor import UNKNOWN_ACTOR, Actor
 from gateway.core.allowances import period_at
 from gateway.core.keys import (
     PEPPER,
+    Credential,
     InstallationSecret,
+    credential_of,
     generate_key,
     problem_of_brought_key,
     secret_values,
@@ -25,7 +27,6 @@ from gateway.store.allowances import (
 from gateway.store.database import Database
 from gateway.store.grants import apply_grant
 from gateway.store.key_rows import KeyState, find_key, list_keys
-from gateway.store.key_steps import Credential, credential_of
 from gateway.store.keys import apply_key, revoke_key
 
 Name = tuple[str, str]
@@ -122,8 +123,11 @@ class Reconciler:
         owners: dict[str, str] = {}
         for key in documents.keys:
             namespace, name = key.metadata.namespace, key.metadata.name
+            state = living.get((namespace, name))
+            if state is not None and state.scope != key.spec.scope:
+                raise SpecError(f"ApiKey {namespace}/{name}: scope is immutable; make another one")
             if key.spec.secret_name is not None:
-                self._check_secret(key, key.spec.secret_name, living.get((namespace, name)))
+                self._check_secret(key, key.spec.secret_name, state)
                 continue
             assert key.spec.value_from is not None, "one of secretName and valueFrom is given"
             source = key.spec.value_from.secret_key_ref.name

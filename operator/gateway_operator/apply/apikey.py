@@ -4,11 +4,16 @@ import logging
 from collections.abc import Collection
 from typing import Any
 
-from gateway.core.keys import PEPPER, has_checksum, is_address, problem_of_brought_key
+from gateway.core.keys import (
+    PEPPER,
+    credential_of,
+    has_checksum,
+    is_address,
+    problem_of_brought_key,
+)
 from gateway.core.spec import ApiKey
 from gateway.store.key_errors import DuplicateCredential, KeyMoved
 from gateway.store.key_rows import KeyState, find_key
-from gateway.store.key_steps import credential_of
 from gateway_operator.apply import executor
 from gateway_operator.apply.addresses import Addresses, choose_address
 from gateway_operator.apply.key_executor import KeyExecutor, choose_plaintext

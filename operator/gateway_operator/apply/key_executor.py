@@ -5,10 +5,9 @@ from typing import Any
 
 from msgspec import Struct
 
-from gateway.core.keys import generate_key
+from gateway.core.keys import Credential, credential_of, generate_key
 from gateway.core.spec import ApiKey
 from gateway.store.key_rows import KeyState
-from gateway.store.key_steps import Credential, credential_of
 from gateway.store.keys import apply_key, revoke_key
 from gateway_operator.apply.operator_context import OperatorContext
 from gateway_operator.apply.reporting import report

@@ -3,11 +3,11 @@
 from sqlalchemy import ColumnElement, and_, false, or_, true
 from sqlmodel import col
 
-from gateway.core.principal import ALL, Reach
+from gateway.core.principal import ALL, AccountSet
 from gateway.store.tables import Account
 
 
-def within(reach: Reach) -> ColumnElement[bool]:
+def within(reach: AccountSet) -> ColumnElement[bool]:
     """The condition that an account is in reach."""
     if ALL in reach.namespaces:
         return true()

@@ -1,0 +1,74 @@
+"""The principal that asks: a management key, or whoever signed in before the request got here."""
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from gateway.core.actor import Actor
+from gateway.core.errors import NotFound, PermissionDenied
+from gateway.core.keys import MANAGE
+from gateway.core.principal import Principal, Right, RoleBinding
+from gateway.http.entrance import FREE_REQUEST, FreeRequest
+from gateway.http.routes.access import authenticated
+from gateway.pipeline.key_cache import CachedKey
+
+#: the scope's name of the principal that has signed in, if there is one
+PRINCIPAL = "faregate.principal"
+_MAY_NOT_MANAGE = (
+    "this API key may not manage keys, accounts or grants; that takes a management key, whose scope"
+    " is manage"
+)
+
+
+def principal_of_key(key: CachedKey) -> Principal:
+    """A key as a principal: one that manages has its account's namespace in hand, and no money;
+    another one may read its account."""
+    live = key.live
+    namespace, _, account = live.account.partition("/")
+    bindings: tuple[RoleBinding, ...] = (RoleBinding("auditor", namespace, account),)
+    if live.scope == MANAGE:
+        bindings = (RoleBinding("manager", namespace), RoleBinding("member", namespace))
+    return Principal(
+        identity=live.key_id,
+        actor=Actor(f"key {live.name}"),
+        holder=key.caller.holder,
+        bindings=bindings,
+        key_id=live.key_id,
+    )
+
+
+async def managing(request: Request) -> Principal:
+    """The principal. Raises why there is none, and `PermissionDenied` for a key that may infer."""
+    signed_in: Principal | None = request.scope.get(PRINCIPAL)
+    if signed_in is not None:
+        return signed_in
+    key = await authenticated(request)
+    if key.live.scope != MANAGE:
+        raise PermissionDenied(_MAY_NOT_MANAGE, details={"limit": "scope", "level": "key"})
+    return principal_of_key(key)
+
+
+async def revoking(key_id: str, request: Request) -> Principal:
+    """The principal; or the very key that is to be revoked, also one that may not manage."""
+    free: FreeRequest = request.scope[FREE_REQUEST]
+    if isinstance(free.caller, CachedKey) and free.caller.live.key_id == key_id:
+        return principal_of_key(free.caller)
+    return await managing(request)
+
+
+def require(principal: Principal, right: Right, account: str) -> None:
+    """Raise unless a principal has a right for an account.
+
+    `NotFound` where it may not even read it: others' accounts are as those that are not there.
+    """
+    if not principal.may("read", account):
+        raise NotFound(f"there is no account {account[:128]}", param="account")
+    if not principal.may(right, account):
+        raise PermissionDenied(
+            f"you may not do this in {account[:128]}: that takes the right {right}",
+            details={"limit": right, "level": "role"},
+        )
+
+
+Managing = Annotated[Principal, Depends(managing)]
+Revoking = Annotated[Principal, Depends(revoking)]
