@@ -170,7 +170,7 @@ class UpgradeRefused(MethodNotAllowed):
 
 
 class StateConflict(RequestError):
-    """What is there already stands against it; `details["reason"]` names it in a word."""
+    """Something that is there already stands against it; `details["reason"]` names it."""
 
     status = 409
     code = "conflict"

@@ -1,7 +1,7 @@
 """The two origins of keys: an object, with which its key is reconciled, and a person.
 
-A person's key stands under an installation of its own. Whatever looks for objects' keys finds none
-of them, a program of a release that knows no origin included: it would miss their objects.
+A person's key stands under an installation of its own. So programs that look for objects' keys find
+none of them, those of a release that knows no origin included: they would miss their objects.
 """
 
 from gateway.store.tables import ApiKeyRow

@@ -101,7 +101,7 @@ class People:
             session.execute(text(statement), {"value": value, "id": key.id})
 
     def charge(self, *states: KeyState) -> list[str]:
-        """What a charge by each says."""
+        """The outcome of a charge by each."""
 
         async def run() -> list[str]:
             async with open_ledger(self._database) as ledger:

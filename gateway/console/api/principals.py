@@ -1,4 +1,4 @@
-"""The principal that asks: a management key, or whoever signed in before the request got here."""
+"""The principal that asks: a management key, or a person who signed in before."""
 
 from typing import Annotated
 
