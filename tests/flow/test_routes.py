@@ -22,6 +22,12 @@ from tests.harness.gateway import GatewayProcess, Simulated, api_key, credit_gra
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 PRICE = 2
+PARAMETERS = {
+    "name": "kimi-k2.5",
+    "response_id": "resp_1",
+    "request_id": "req_1",
+    "key_id": "key_1",
+}
 
 
 def charged_routes() -> dict[str, str]:
@@ -38,7 +44,7 @@ def charged_routes() -> dict[str, str]:
 def free_routes() -> set[tuple[str, str]]:
     """Method and path, with something in the place of parameters."""
     return {
-        (method.upper(), path.format(name="kimi-k2.5", response_id="resp_1", request_id="req_1"))
+        (method.upper(), path.format_map(PARAMETERS))
         for app in (protocol_app(None), account_app(None))
         for path, methods in app.openapi()["paths"].items()
         for method in methods
@@ -57,6 +63,11 @@ def exists(method: str, path: str) -> bool:
     return (
         (method == "POST" and path in CHARGED) or (method, path) in FREE or asks_for(method, path)
     )
+
+
+def is_managed(path: str) -> bool:
+    """True if it takes a management key; tests/console asks by one."""
+    return path.startswith(("/api/v1/keys", "/api/v1/accounts", "/api/v1/grants"))
 
 
 def asks_for(method: str, path: str) -> bool:
@@ -95,7 +106,7 @@ def ask(
 def test_the_table_is_the_one_we_mean() -> None:
     doubled = {path.replace("/v1/", "/v1/v1/", 1) for path in PATHS.values()}
     assert set(CHARGED) == {*PATHS.values(), *doubled}
-    assert {path for _, path in FREE if "/v1/v1/" not in path} == {
+    assert {path for _, path in FREE if "/v1/v1/" not in path and not is_managed(path)} == {
         "/api/openai/v1/models",
         "/api/openai/v1/models/kimi-k2.5",
         "/api/openai/v1/responses/input_tokens",
@@ -111,7 +122,9 @@ def test_the_table_is_the_one_we_mean() -> None:
         "/api/v1/statement",
         "/api/v1/usage",
     }
-    assert {(method, path) for method, path in FREE if method == "POST"} == {
+    assert {
+        (method, path) for method, path in FREE if method == "POST" and not is_managed(path)
+    } == {
         ("POST", "/api/anthropic/v1/messages/count_tokens"),
         ("POST", "/api/anthropic/v1/v1/messages/count_tokens"),
         ("POST", "/api/openai/v1/responses/input_tokens"),
@@ -136,7 +149,8 @@ def test_without_credits_only_free_routes_are_served(
     if method == "POST" and path in CHARGED:
         assert response.status_code == 402
     elif exists(method, path):
-        assert response.status_code == (404 if asks_for(method, path) else 200)
+        refused = 403 if is_managed(path) else 404 if asks_for(method, path) else 200
+        assert response.status_code == refused
     else:
         assert response.status_code == 405
     assert response.headers["x-credits-charged"] == "0"
