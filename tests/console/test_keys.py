@@ -173,7 +173,7 @@ def test_a_key_may_revoke_itself_and_nothing_else(
 
     assert revoke(other["id"]) == 403
     assert revoke(leaked["id"]) == 200
-    assert revoke(leaked["id"]) == 401
+    wait_until(lambda: revoke(leaked["id"]) == 401, "the end of the key to be known")
     assert manager.show(leaked)["status"] == "revoked"
     assert manager.show(other)["status"] == "active"
 
