@@ -104,6 +104,7 @@ class Cluster:
                 config_file=kubeconfig, client_configuration=configuration
             )
         configuration.connection_pool_maxsize = _CONNECTIONS
+        configuration.disable_strict_ssl_verification = True  # as `login` does, for its reason
         return cls(ApiClient(configuration))
 
     async def close(self) -> None:

@@ -4,6 +4,7 @@ A watch holds what it is sent, a page at a time, and anybody may put a megabyte 
 """
 
 import os
+import ssl
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,10 @@ async def log_in(settings: kopf.OperatorSettings, **_: Any) -> kopf.AiohttpSessi
     found = _find_account(settings)
     if found is None:
         return None
-    connector = aiohttp.TCPConnector(limit=0, ssl=found.as_ssl_context())
+    context = found.as_ssl_context()
+    # Many a cluster's authority is older than what Python 3.13 asks of one (RFC 5280, key usage).
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    connector = aiohttp.TCPConnector(limit=0, ssl=context)
     session = aiohttp.ClientSession(
         connector=connector,
         headers=found.as_http_headers(),
