@@ -5,6 +5,7 @@ no session ──▶ sign-in      POST without its token ────▶ 403
 """
 
 import hmac
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 from urllib.parse import quote
 
@@ -12,12 +13,15 @@ from fastapi import Depends, Request
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
+from gateway.console.parties import Parties
 from gateway.console.rendering import FORM_TOKEN
 from gateway.console.services import ConsoleServices
 from gateway.console.session import Session
 from gateway.console.site import BASE
 from gateway.store.sign_ins import find_session
 
+#: money and rights ask for somebody who has authenticated within this time
+RECENT = timedelta(minutes=15)
 _SAFE = frozenset({"GET", "HEAD"})
 SIGN_IN = f"{BASE}/sign-in"
 #: the length of our own cookies' values; anything longer is none of them
@@ -45,6 +49,15 @@ async def services(request: Request) -> ConsoleServices:
 Console = Annotated[ConsoleServices, Depends(services)]
 
 
+async def parties_of(request: Request) -> Parties:
+    """Those who vouch for people here."""
+    found: Parties = request.app.state.parties
+    return found
+
+
+Vouching = Annotated[Parties, Depends(parties_of)]
+
+
 async def checked_origin(request: Request, console: Console) -> None:
     """Refuse a request at another host's name, and a form that another site's page has sent.
 
@@ -64,13 +77,22 @@ async def checked_origin(request: Request, console: Console) -> None:
         raise HTTPException(403, "this form was not sent by a page of the console")
 
 
-async def optional_session(request: Request, console: Console) -> Session | None:
-    """The session of the request's cookie, if it has one that has not ended."""
+async def optional_session(request: Request, console: Console, parties: Vouching) -> Session | None:
+    """The session of the request's cookie, if it has one that has not ended.
+
+    One that a proxy has begun lasts as long as the proxy vouches for the same person.
+    """
     secret = request.cookies.get(console.site.cookie_name(), "")
     if not secret or len(secret) > _SECRET_CHARACTERS_MAX or not secret.isascii():
         return None
     found = await console.run(find_session, console.installation, secret)
-    return None if found is None else Session(found, console.form_token(secret))
+    if found is None:
+        return None
+    if parties.proxy is not None and found.identity.issuer == parties.proxy.settings.issuer:
+        subject = await parties.proxy.subject(request.headers)
+        if subject != found.identity.subject:
+            return None
+    return Session(found, console.form_token(secret))
 
 
 PerhapsSignedIn = Annotated[Session | None, Depends(optional_session)]
@@ -100,6 +122,29 @@ async def signed_in_person(session: SignedIn) -> Session:
 
 
 PersonSignedIn = Annotated[Session, Depends(signed_in_person)]
+
+
+class RecentSignInNeeded(SignInNeeded):
+    """The person has to authenticate again, before this page."""
+
+    @property
+    def location(self) -> str:
+        return f"{SIGN_IN}/again?next={quote(self.next_path or BASE, safe='/')}"
+
+
+async def signed_in_recently(request: Request, session: SignedIn, parties: Vouching) -> Session:
+    """As `signed_in`, for what moves money or gives rights (OWASP ASVS 5.0, 7.5.3).
+
+    A person of the identity provider has authenticated there within a quarter of an hour; others
+    cannot be asked again. Raises `RecentSignInNeeded`.
+    """
+    is_of_issuer = parties.issuer and session.identity.issuer == parties.issuer.issuer.url
+    if is_of_issuer and session.found.authenticated_at < datetime.now(UTC) - RECENT:
+        raise RecentSignInNeeded(request.url.path)
+    return session
+
+
+RecentlySignedIn = Annotated[Session, Depends(signed_in_recently)]
 
 
 def safe_next(path: str) -> str:

@@ -13,7 +13,8 @@ from starlette.exceptions import HTTPException
 from gateway.console import static_files
 from gateway.console.access import SignInNeeded, checked_origin
 from gateway.console.headers import SecurityHeaders
-from gateway.console.pages import overview, sign_in, sign_out, start
+from gateway.console.pages import identity, overview, sign_in, sign_out, start, this_key
+from gateway.console.parties import Parties
 from gateway.console.rendering import redirect, render
 from gateway.console.services import ConsoleServices
 from gateway.console.site import BASE
@@ -23,12 +24,14 @@ from gateway.http.entrance import FREE_REQUEST, Application, FreeRequest
 _log = logging.getLogger(__name__)
 
 #: every page
-PAGES = (start, sign_in, sign_out, overview)
+PAGES = (start, sign_in, sign_out, this_key, overview)
 
 
 def console_app(services: ConsoleServices) -> Application:
     """The application, with its headers around it."""
-    return SecurityHeaders(routed_app(services), services.site)
+    app = routed_app(services)
+    app.state.parties = parties = Parties(services)
+    return SecurityHeaders(app, services.site, parties.form_targets)
 
 
 def routed_app(services: ConsoleServices | None) -> FastAPI:
@@ -36,6 +39,7 @@ def routed_app(services: ConsoleServices | None) -> FastAPI:
     app = FastAPI(openapi_url=None, redirect_slashes=False)
     app.state.services = services
     app.include_router(static_files.router, prefix=BASE)
+    app.include_router(identity.router, prefix=BASE)
     for page in PAGES:
         app.include_router(page.router, prefix=BASE, dependencies=[Depends(checked_origin)])
     app.add_exception_handler(SignInNeeded, _to_sign_in)

@@ -2,12 +2,16 @@
 
 import asyncio
 import hmac
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Concatenate, ParamSpec, TypeVar
 
+from msgspec import Struct
+
 from gateway.console.site import Site
-from gateway.core.spec import GatewayFleetSpec
+from gateway.core.keys import PEPPER, InstallationSecret, hash_key
+from gateway.core.seal import Sealer
+from gateway.core.spec import ConsoleSpec, GatewayFleetSpec
 from gateway.store.database import Database
 
 #: reads and writes of pages at once, each with a connection
@@ -17,23 +21,37 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+class ConsoleSettings(Struct, frozen=True, kw_only=True):
+    """The settings of one console."""
+
+    installation: str
+    fleet: GatewayFleetSpec
+    site: Site
+    #: of the client at the identity provider, where it has one
+    client_secret: str | None = None
+
+    @property
+    def spec(self) -> ConsoleSpec:
+        return self.fleet.console or ConsoleSpec()
+
+
 class ConsoleServices:
-    """A console's settings, its site and its way to the database, which no request shares."""
+    """A console's settings, its secrets and its way to the database, which no request shares."""
 
     def __init__(
-        self,
-        database_url: str,
-        installation: str,
-        fleet: GatewayFleetSpec,
-        site: Site,
-        form_key: bytes,
+        self, settings: ConsoleSettings, database_url: str, secret: InstallationSecret
     ) -> None:
-        self.installation = installation
-        self.fleet = fleet
-        self.site = site
-        self._form_key = form_key
+        self.settings = settings
+        self.spec = settings.spec
+        self.installation = settings.installation
+        self.site = settings.site
+        self._form_key = secret.form_key()
+        self._pepper = secret.pepper(PEPPER)
+        self._sealer = Sealer(secret.sign_in_key())
         self._database = Database(database_url, connections=CONNECTIONS)
         self._threads = ThreadPoolExecutor(CONNECTIONS, "console")
+        #: called when the process ends, by the parts that are made with the application
+        self.closers: list[Callable[[], Awaitable[None]]] = []
 
     async def run(
         self,
@@ -53,7 +71,22 @@ class ConsoleServices:
         """The token of the forms of one session, by the secret in its cookie."""
         return hmac.digest(self._form_key, secret.encode(), "sha256").hex()
 
-    def close(self) -> None:
-        """Let go of the connections."""
+    def hash_of_key(self, plaintext: str) -> bytes:
+        """The database's form of an API key."""
+        return hash_key(self._pepper, plaintext.encode())
+
+    def seal(self, text: str) -> bytes:
+        """A text as it may be kept in a row."""
+        return self._sealer.seal(0, text.encode()).encode()
+
+    def unseal(self, sealed: bytes) -> str | None:
+        """The text of `seal`, or None for anything else."""
+        plain = self._sealer.open(0, sealed.decode("ascii", "replace"))
+        return None if plain is None else plain.decode()
+
+    async def close(self) -> None:
+        """Let go of all connections."""
+        for close in self.closers:
+            await close()
         self._threads.shutdown(cancel_futures=True)
         self._database.close()

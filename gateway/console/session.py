@@ -1,20 +1,9 @@
 """The session of a request: who is signed in, what they may see, and the token of their forms."""
 
-from typing import Literal
-
 from msgspec import Struct
 
-from gateway.store.people import ALL_NAMESPACES, Identity, OwnAccount, Role
+from gateway.store.people import ALL_NAMESPACES, ROLES_WITH, Identity, OwnAccount, Right
 from gateway.store.sign_ins import FoundSession
-
-#: a right in a namespace, and the roles that have it
-Right = Literal["see", "suspend", "bind", "grant"]
-_ROLES: dict[Right, frozenset[Role]] = {
-    "see": frozenset({"manager", "treasurer", "auditor"}),
-    "suspend": frozenset({"manager", "treasurer"}),
-    "bind": frozenset({"manager", "treasurer"}),
-    "grant": frozenset({"treasurer"}),
-}
 
 
 class Session(Struct, frozen=True):
@@ -46,8 +35,8 @@ class Session(Struct, frozen=True):
 
     def namespaces(self, right: Right) -> frozenset[str] | None:
         """The namespaces in which there is a right; None: in all of them."""
-        roles = _ROLES[right]
-        found = frozenset(namespace for namespace, role in self.found.roles if role in roles)
+        having = (each for each in self.found.roles if each.role in ROLES_WITH[right])
+        found = frozenset(each.namespace for each in having)
         return None if ALL_NAMESPACES in found else found
 
     def may(self, right: Right, namespace: str) -> bool:

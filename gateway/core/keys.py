@@ -161,9 +161,13 @@ class InstallationSecret:
         """The key of the names that providers get for people and sessions."""
         return self._derive(b"pseudonym/1")
 
-    def console_key(self) -> bytes:
+    def form_key(self) -> bytes:
         """The key of the tokens in the console's forms."""
-        return self._derive(b"console/1")
+        return self._derive(b"console/forms/1")
+
+    def sign_in_key(self) -> bytes:
+        """The key that seals what the console keeps of sign-ins."""
+        return self._derive(b"console/sign-in/1")
 
     def fingerprint(self) -> str:
         """A public name of the secret, kept in the database so that a wrong one is noticed."""

@@ -42,6 +42,16 @@ Url = Annotated[
 ClientUrl = Annotated[
     str, Meta(pattern=r"^https?://[^\s/?#@]+(/[^\s?#/]+)*\Z", min_length=1, max_length=2048)
 ]
+#: a URL of an identity provider; its issuer is compared letter by letter
+IssuerUrl = Annotated[
+    str, Meta(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?\Z", min_length=1, max_length=2048)
+]
+ScopeToken = Annotated[str, Meta(pattern=r"^[!-~]+\Z", min_length=1, max_length=128)]
+ClaimName = Annotated[str, Meta(min_length=1, max_length=128)]
+NamespaceOrAll = Annotated[
+    str, Meta(pattern=rf"^(\*|{_LABEL})\Z", min_length=1, max_length=LABEL_CHARACTERS_MAX)
+]
+RoleName = Literal["member", "manager", "treasurer", "auditor"]
 Credits = Annotated[int, Meta(ge=0, le=10**15)]
 #: a beta of Messages, or several by `*`
 Beta = Annotated[str, Meta(pattern=r"^[-._a-z0-9*]+$", min_length=1, max_length=128)]
@@ -298,6 +308,63 @@ class Drain(_Spec, frozen=True, kw_only=True):
     seconds: Annotated[float, Meta(ge=0, le=7200)] = 300.0
 
 
+class ConsoleRole(_Spec, frozen=True, kw_only=True):
+    """A role in some namespaces, `*` for all, for people of a group of the identity provider."""
+
+    group: Annotated[str, Meta(min_length=1, max_length=256)]
+    namespaces: Annotated[list[NamespaceOrAll], Meta(min_length=1, max_length=64)]
+    role: RoleName
+
+
+class OpenIdConnect(_Spec, frozen=True, kw_only=True):
+    """The identity provider of the console. Without a secret the console is a public client."""
+
+    issuer: IssuerUrl
+    client_id: Annotated[str, Meta(min_length=1, max_length=256)] = msgspec.field(name="clientID")
+    secret_ref: SecretKeyRef | None = None
+    scopes: Annotated[list[ScopeToken], Meta(min_length=1, max_length=16)] = msgspec.field(
+        default_factory=lambda: ["openid", "profile", "email"]
+    )
+    groups_claim: ClaimName = "groups"
+
+
+class SigningProxy(_Spec, frozen=True, kw_only=True):
+    """A proxy in front of the console that signs who has come, as a JSON Web Token."""
+
+    header: Annotated[str, Meta(pattern=r"^[-A-Za-z0-9]+\Z", min_length=1, max_length=64)] = (
+        "Authorization"
+    )
+    jwks_url: IssuerUrl = msgspec.field(name="jwksURL")
+    issuer: IssuerUrl
+    audience: Annotated[str, Meta(min_length=1, max_length=256)]
+    groups_claim: ClaimName = "groups"
+    sign_out_url: IssuerUrl | None = msgspec.field(default=None, name="signOutURL")
+
+
+class ConsoleSpec(_Spec, frozen=True, kw_only=True):
+    """The console: where browsers find it, who signs in, and what they get."""
+
+    url: (
+        Annotated[str, Meta(pattern=r"^https?://[^\s/?#@]+\Z", min_length=1, max_length=2048)]
+        | None
+    ) = None
+    oidc: OpenIdConnect | None = None
+    proxy: SigningProxy | None = None
+    roles: Annotated[list[ConsoleRole], Meta(max_length=64)] = []
+    accounts: Literal["personal", "shared"] = "personal"
+    namespace: Label = "people"
+    signup: bool = True
+    welcome_credits: Credits = 0
+    key_sign_in: bool = True
+    grants: bool = False
+    contact: Annotated[str, Meta(max_length=256)] = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.oidc is not None and self.url is None:
+            raise ValueError("oidc needs url: the identity provider sends browsers back there")
+
+
 class GatewayFleetSpec(_Spec, frozen=True, kw_only=True):
     """One set of gateway replicas. Fields that only a cluster needs are kept and not read here."""
 
@@ -307,6 +374,7 @@ class GatewayFleetSpec(_Spec, frozen=True, kw_only=True):
     limits: FleetLimits = FleetLimits()
     drain: Drain = Drain()
     client_url: ClientUrl | None = msgspec.field(default=None, name="clientURL")
+    console: ConsoleSpec | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -13,7 +13,7 @@ from typing import get_args
 
 from msgspec import Struct
 
-from gateway.console.site import Site, site_of_listener
+from gateway.console.site import Site
 from gateway.core.catalog import Catalog
 from gateway.core.errors import DatabaseUnavailable
 from gateway.core.keys import InstallationSecret
@@ -29,7 +29,7 @@ from gateway.http.routes.free import FreeRoutes
 from gateway.http.routes.operations import Operations
 from gateway.pipeline.flow import Flow
 from gateway.process.builders import Storage, open_serving, open_storage, open_telemetry
-from gateway.process.console import make_sign_in_link, namespaces_of, open_console
+from gateway.process.console import make_sign_in_link, namespaces_of, open_console, site_of
 from gateway.process.listeners import Listeners, held_ports
 from gateway.process.maintenance import Maintenance
 from gateway.process.reaper import Reaper
@@ -125,7 +125,7 @@ class GatewayProcess:
             # Before anybody is served: a start may fail, a gateway at work must not end by this.
             keys = applied.keys
             balances = _balances(database, self._settings.installation) if keys else {}
-            site = site_of_listener(line.host, line.port) if applies else None
+            site = site_of(fleet.spec, line) if applies else None
             link = None
             if site is not None and line.show_keys:
                 installation, namespaces = self._settings.installation, namespaces_of(documents)
@@ -154,7 +154,8 @@ class GatewayProcess:
         metrics = telemetry.metrics
         storage = await open_storage(stack, limits, database, secret, metrics)
         upstreams = await open_upstreams(stack, fleet.spec, credentials.of, metrics, self._proxy)
-        console = open_console(stack, site, settings, fleet.spec, database, secret)
+        client_secret = credentials.of_console() if site else None
+        console = open_console(stack, site, settings, fleet.spec, client_secret, database, secret)
         serving = open_serving(
             settings, limits, catalog, secret, upstreams, storage, telemetry, console
         )

@@ -4,11 +4,11 @@ from collections.abc import Collection
 from contextlib import AsyncExitStack
 
 from gateway.console.mount import ConsoleMount
-from gateway.console.services import ConsoleServices
-from gateway.console.site import Site, site_at
+from gateway.console.services import ConsoleServices, ConsoleSettings
+from gateway.console.site import Site, site_at, site_of_listener
 from gateway.core.keys import InstallationSecret
 from gateway.core.spec import Document, GatewayFleetSpec
-from gateway.process.settings import Settings
+from gateway.process.settings import CommandLine, Settings
 from gateway.process.standalone.documents import Documents
 from gateway.store.database import Database
 
@@ -18,17 +18,26 @@ def open_console(
     site: Site | None,
     settings: Settings,
     fleet: GatewayFleetSpec,
+    client_secret: str | None,
     database: Database,
     secret: InstallationSecret,
 ) -> ConsoleMount | None:
     """The console, or None where no browser could find it."""
     if site is None:
         return None
-    services = ConsoleServices(
-        database.url, settings.installation, fleet, site, secret.console_key()
+    console = ConsoleSettings(
+        installation=settings.installation, fleet=fleet, site=site, client_secret=client_secret
     )
-    stack.callback(services.close)
+    services = ConsoleServices(console, database.url, secret)
+    stack.push_async_callback(services.close)
     return ConsoleMount(services)
+
+
+def site_of(fleet: GatewayFleetSpec, line: CommandLine) -> Site | None:
+    """The place where browsers find the console: as the fleet states it, else on loopback."""
+    if fleet.console is not None and fleet.console.url is not None:
+        return site_at(fleet.console.url)
+    return site_of_listener(line.host, line.port)
 
 
 def namespaces_of(documents: Documents) -> set[str]:
@@ -49,7 +58,7 @@ def make_sign_in_link(
     from gateway.store.people import read_roles
     from gateway.store.sign_ins import make_link
 
-    roles = read_roles((namespace, role) for namespace in sorted(namespaces))
+    roles = list(read_roles((namespace, role) for namespace in sorted(namespaces)))
     return f"{site.url}/start/{make_link(database, installation, roles)}"
 
 

@@ -1,22 +1,35 @@
 """People: known by issuer and subject, with the roles and accounts that they were given here."""
 
-from collections.abc import Iterable
+import secrets
+from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from msgspec import Struct
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, select
 
+from gateway.core.spec import LABEL_CHARACTERS_MAX, RoleName
 from gateway.store.console_tables import BindingRow, PersonRow
 from gateway.store.tables import Account
 
-Role = Literal["member", "manager", "treasurer", "auditor"]
-#: a namespace, `*` for all of them, and a role in it
-NamespaceRole = tuple[str, Role]
-
 ALL_NAMESPACES = "*"
 _NAME_CHARACTERS_MAX = 256
+#: accounts `tina`, `tina-2`, … before one gets random characters
+_NUMBERED_MAX = 9
+_RANDOM_BYTES = 4
+_SUFFIX_CHARACTERS = 2 * _RANDOM_BYTES + 1
+#: the giver of a person's own account
+SIGN_UP = "sign-up"
+
+#: a right in a namespace, and the roles that have it
+Right = Literal["see", "suspend", "bind", "grant"]
+ROLES_WITH: dict[Right, frozenset[RoleName]] = {
+    "see": frozenset({"manager", "treasurer", "auditor"}),
+    "suspend": frozenset({"manager", "treasurer"}),
+    "bind": frozenset({"manager", "treasurer"}),
+    "grant": frozenset({"treasurer"}),
+}
 
 
 class Identity(Struct, frozen=True):
@@ -26,6 +39,14 @@ class Identity(Struct, frozen=True):
     subject: str
     name: str = ""
     email: str = ""
+
+
+class NamespaceRole(Struct, frozen=True, order=True):
+    """A role in a namespace, `*` for all of them, or in one account of it."""
+
+    namespace: str
+    role: RoleName
+    account: str = ""
 
 
 class OwnAccount(Struct, frozen=True):
@@ -41,15 +62,15 @@ class OwnAccount(Struct, frozen=True):
 
 
 def keep_person(session: Session, installation: str, identity: Identity, now: datetime) -> int:
-    """The id of the person's row, made at the first sign-in."""
+    """The id of the person's row, made at the first sign-in; the row is locked."""
     shown = {
-        "name": identity.name[:_NAME_CHARACTERS_MAX],
-        "email": identity.email[:_NAME_CHARACTERS_MAX],
+        "name": _shown(identity.name),
+        "email": _shown(identity.email),
         "signed_in_at": now,
     }
-    dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
     kept = (
-        dialect.insert(PersonRow)
+        _dialect(session)
+        .insert(PersonRow)
         .values(
             installation=installation,
             issuer=identity.issuer,
@@ -64,29 +85,82 @@ def keep_person(session: Session, installation: str, identity: Identity, now: da
     return person_id
 
 
-def read_bindings(
-    session: Session, installation: str, person_id: int
-) -> tuple[list[NamespaceRole], list[OwnAccount]]:
-    """The roles in namespaces that a person was given here, and the accounts."""
+def read_bindings(session: Session, person_id: int) -> list[NamespaceRole]:
+    """The roles that a person was given here."""
     found = session.exec(select(BindingRow).where(BindingRow.person_id == person_id)).all()
-    roles = read_roles((row.namespace, row.role) for row in found if not row.account)
-    names = {(row.namespace, row.account) for row in found if row.account}
+    return list(read_roles((row.namespace, row.role, row.account) for row in found))
+
+
+def read_accounts(
+    session: Session, installation: str, roles: Iterable[NamespaceRole]
+) -> list[OwnAccount]:
+    """The accounts in which somebody has a role, as far as they are there."""
+    names = {(role.namespace, role.account) for role in roles if role.account}
     if not names:
-        return roles, []
+        return []
     asked = select(Account).where(
         Account.installation == installation,
         col(Account.namespace).in_({namespace for namespace, _ in names}),
         col(Account.name).in_({name for _, name in names}),
     )
-    accounts = [
+    return [
         OwnAccount(row.id, row.namespace, row.name)
         for row in session.exec(asked.order_by(col(Account.id)))
         if (row.namespace, row.name) in names
     ]
-    return roles, accounts
 
 
-def read_roles(pairs: Iterable[Iterable[str]]) -> list[NamespaceRole]:
-    """The pairs of namespace and role that this release knows; others give nobody anything."""
-    known: dict[str, Role] = {role: role for role in get_args(Role)}
-    return [(namespace, known[role]) for namespace, role in pairs if role in known]
+def read_roles(kept: Iterable[Iterable[str]]) -> Iterator[NamespaceRole]:
+    """The roles that this release knows; others give nobody anything."""
+    known: dict[str, RoleName] = {role: role for role in get_args(RoleName)}
+    for namespace, role, *account in kept:
+        if role in known:
+            yield NamespaceRole(namespace, known[role], *account)
+
+
+def bind_own_account(
+    session: Session, installation: str, person_id: int, namespace: str, label: str, now: datetime
+) -> NamespaceRole:
+    """Bind a person to a new account of its own; the person's row is locked.
+
+    An account that is there already is somebody's: the next free name is taken.
+    """
+    for name in _names(label):
+        made = (
+            _dialect(session)
+            .insert(Account)
+            .values(installation=installation, namespace=namespace, name=name, created_at=now)
+            .on_conflict_do_nothing()
+            .returning(col(Account.id))
+        )
+        if session.execute(made).scalar_one_or_none() is not None:
+            break
+    row = BindingRow(
+        person_id=person_id,
+        namespace=namespace,
+        account=name,
+        role="member",
+        made_at=now,
+        made_by=SIGN_UP,
+    )
+    session.add(row)
+    session.flush()
+    return NamespaceRole(namespace, "member", name)
+
+
+def _names(label: str) -> Iterator[str]:
+    stem = label[: LABEL_CHARACTERS_MAX - _SUFFIX_CHARACTERS].rstrip("-")
+    yield stem
+    for number in range(2, _NUMBERED_MAX + 1):
+        yield f"{stem}-{number}"
+    while True:
+        yield f"{stem}-{secrets.token_hex(_RANDOM_BYTES)}"
+
+
+def _shown(text: str) -> str:
+    """A text as it may be kept and logged: without line breaks and all else that is not shown."""
+    return "".join(each for each in text if each.isprintable())[:_NAME_CHARACTERS_MAX]
+
+
+def _dialect(session: Session) -> Any:
+    return sqlite if session.get_bind().dialect.name == "sqlite" else postgresql

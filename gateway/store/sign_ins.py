@@ -25,11 +25,13 @@ from gateway.store.people import (
     Identity,
     NamespaceRole,
     OwnAccount,
+    bind_own_account,
     keep_person,
+    read_accounts,
     read_bindings,
     read_roles,
 )
-from gateway.store.tables import Account, ApiKeyRow
+from gateway.store.tables import Account, ApiKeyHash, ApiKeyRow
 
 #: a session ends after so long without a request, and after so long in any case
 IDLE = timedelta(hours=1)
@@ -44,15 +46,35 @@ _SESSION_BYTES = 32
 LINK_ISSUER = "one-time link"
 
 
-class SignIn(Struct, frozen=True):
-    """A sign-in: `roles` are those that it gives, `by_key` is a key's row where a key signs in."""
+class OwnAccountRule(Struct, frozen=True):
+    """The account of its own that a person gets: its namespace, and its name if that is free."""
 
-    identity: Identity | None = None
-    by_key: int | None = None
+    namespace: str
+    label: str
+
+
+class SignIn(Struct, frozen=True, kw_only=True):
+    """A sign-in of a person: `roles` are those that it gives.
+
+    With `is_admitted` unset only a binding that was made here lets the person in.
+    """
+
+    identity: Identity
     roles: tuple[NamespaceRole, ...] = ()
+    is_admitted: bool = True
+    own_account: OwnAccountRule | None = None
     #: of the identity provider, for signing out there; the token is sealed
     issuer_session: str | None = None
     id_token: bytes | None = None
+    authenticated_at: datetime | None = None
+
+
+class Begun(Struct, frozen=True):
+    """A new session, by the secret of its cookie."""
+
+    secret: str
+    #: the person's own account, where it has one
+    own_account: NamespaceRole | None = None
 
 
 class FoundSession(Struct, frozen=True, kw_only=True):
@@ -65,7 +87,7 @@ class FoundSession(Struct, frozen=True, kw_only=True):
     #: the row of the key that has signed in, and its id
     key_row: int | None
     key_id: str | None
-    #: roles in namespaces, of the sign-in and given here
+    #: roles in whole namespaces, of the sign-in and given here
     roles: tuple[NamespaceRole, ...]
     #: the person's own accounts, or the one of the key
     accounts: tuple[OwnAccount, ...]
@@ -83,15 +105,15 @@ def make_link(database: Database, installation: str, roles: Sequence[NamespaceRo
         row = SignInLinkRow(
             hash=_hash(code),
             installation=installation,
-            roles=[list(pair) for pair in roles],
+            roles=_kept(roles),
             ends_at=now + LINK_LASTS,
         )
         session.add(row)
     return code
 
 
-def begin_by_link(database: Database, installation: str, code: str) -> str | None:
-    """The secret of a new session, or None for a link that is unknown, used or over.
+def begin_by_link(database: Database, installation: str, code: str) -> Begun | None:
+    """A new session, or None for a link that is unknown, used or over.
 
     Raises `DatabaseUnavailable`.
     """
@@ -110,15 +132,43 @@ def begin_by_link(database: Database, installation: str, code: str) -> str | Non
         if pairs is None:
             return None
         roles = tuple(read_roles(pairs))
-        subject = " ".join(f"{role}:{namespace}" for namespace, role in sorted(roles))
-        identity = Identity(LINK_ISSUER, subject)
-        return _begin(session, installation, SignIn(identity, roles=roles), now)
+        subject = " ".join(f"{each.role}:{each.namespace}" for each in sorted(roles))
+        sign_in = SignIn(identity=Identity(LINK_ISSUER, subject), roles=roles)
+        return _begin(session, installation, sign_in, now)
 
 
-def begin_session(database: Database, installation: str, sign_in: SignIn) -> str:
-    """The secret of a new session. Raises `DatabaseUnavailable`."""
+def begin_session(database: Database, installation: str, sign_in: SignIn) -> Begun | None:
+    """A new session; None for a person that nothing lets in, who is known from now on.
+
+    Raises `DatabaseUnavailable`.
+    """
     with database.write() as session:
         return _begin(session, installation, sign_in, database.now(session))
+
+
+def begin_by_key(database: Database, installation: str, hashes: Sequence[bytes]) -> Begun | None:
+    """A new session of the key with one of these hashes, or None. Raises `DatabaseUnavailable`."""
+    with database.write() as session:
+        now = database.now(session)
+        found = session.execute(
+            select(ApiKeyRow, ApiKeyHash)
+            .join(ApiKeyHash, col(ApiKeyHash.api_key_id) == col(ApiKeyRow.id))
+            .where(
+                col(ApiKeyHash.hash).in_(hashes),
+                col(ApiKeyHash.revoked_at).is_(None),
+                ApiKeyRow.installation == installation,
+            )
+        ).first()
+        if found is None:
+            return None
+        key, issued = found
+        is_over = issued.expires_at is not None and issued.expires_at <= now
+        if is_over or not _is_alive(key, now):
+            return None
+        row = SessionRow(
+            installation=installation, api_key_id=key.id, roles=[], authenticated_at=now
+        )
+        return Begun(_add(session, row, now))
 
 
 def find_session(database: Database, installation: str, secret: str) -> FoundSession | None:
@@ -194,33 +244,48 @@ def _is_over(row: SessionRow, now: datetime) -> bool:
     return row.ends_at <= now or row.seen_at + IDLE <= now
 
 
-def _begin(session: Session, installation: str, sign_in: SignIn, now: datetime) -> str:
+def _kept(roles: Sequence[NamespaceRole]) -> list[list[str]]:
+    return [[each.namespace, each.role, each.account] for each in roles]
+
+
+def _begin(session: Session, installation: str, sign_in: SignIn, now: datetime) -> Begun | None:
+    person_id = keep_person(session, installation, sign_in.identity, now)
+    given = read_bindings(session, person_id)
+    if not sign_in.is_admitted and not given:
+        return None
+    own, rule = None, sign_in.own_account
+    if rule is not None and sign_in.is_admitted:
+        mine = (each for each in given if each.account and each.namespace == rule.namespace)
+        own = next(mine, None) or bind_own_account(
+            session, installation, person_id, rule.namespace, rule.label, now
+        )
+    row = SessionRow(
+        installation=installation,
+        person_id=person_id,
+        roles=_kept(sign_in.roles),
+        issuer_session=sign_in.issuer_session,
+        id_token=sign_in.id_token,
+        authenticated_at=min(sign_in.authenticated_at or now, now),
+    )
+    return Begun(_add(session, row, now), own)
+
+
+def _add(session: Session, row: SessionRow, now: datetime) -> str:
+    """Add a session, and remove those that are over or too many; the secret of its cookie."""
     over = or_(col(SessionRow.ends_at) <= now, col(SessionRow.seen_at) <= now - IDLE)
     session.execute(delete(SessionRow).where(over))
-    if sign_in.by_key is None:
-        assert sign_in.identity is not None, "a person or a key signs in"
-        person_id = keep_person(session, installation, sign_in.identity, now)
-        owned = col(SessionRow.person_id) == person_id
-    else:
-        person_id = None
-        owned = col(SessionRow.api_key_id) == sign_in.by_key
+    owned = (
+        col(SessionRow.person_id) == row.person_id
+        if row.api_key_id is None
+        else col(SessionRow.api_key_id) == row.api_key_id
+    )
     by_use = select(SessionRow.id).where(owned).order_by(col(SessionRow.seen_at).desc())
     too_many = session.exec(by_use.offset(SESSIONS_MAX - 1)).all()
     session.execute(delete(SessionRow).where(col(SessionRow.id).in_(too_many)))
     secret = secrets.token_urlsafe(_SESSION_BYTES)
-    row = SessionRow(
-        hash=_hash(secret),
-        installation=installation,
-        person_id=person_id,
-        api_key_id=sign_in.by_key,
-        roles=[list(pair) for pair in sign_in.roles],
-        issuer_session=sign_in.issuer_session,
-        id_token=sign_in.id_token,
-        authenticated_at=now,
-        made_at=now,
-        seen_at=now,
-        ends_at=now + LONGEST,
-    )
+    row.hash = _hash(secret)
+    row.made_at = row.seen_at = now
+    row.ends_at = now + LONGEST
     session.add(row)
     return secret
 
@@ -228,7 +293,7 @@ def _begin(session: Session, installation: str, sign_in: SignIn, now: datetime) 
 def _read(
     session: Session, installation: str, row: SessionRow, now: datetime
 ) -> FoundSession | None:
-    roles = read_roles(row.roles)
+    roles = list(read_roles(row.roles))
     key_id = None
     if row.person_id is None:
         found = session.execute(
@@ -245,15 +310,15 @@ def _read(
     else:
         person = session.get_one(PersonRow, row.person_id)
         identity = Identity(person.issuer, person.subject, person.name, person.email)
-        given, accounts = read_bindings(session, installation, row.person_id)
-        roles += given
+        roles += read_bindings(session, row.person_id)
+        accounts = read_accounts(session, installation, roles)
     return FoundSession(
         id=row.id,
         person_id=row.person_id,
         identity=identity,
         key_row=row.api_key_id,
         key_id=key_id,
-        roles=tuple(dict.fromkeys(roles)),
+        roles=tuple(dict.fromkeys(each for each in roles if not each.account)),
         accounts=tuple(accounts),
         authenticated_at=row.authenticated_at,
         ends_at=row.ends_at,

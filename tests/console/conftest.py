@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from gateway.core.spec import RoleName
 from gateway.store.database import Database
-from gateway.store.people import Role
+from gateway.store.people import NamespaceRole
 from gateway.store.sign_ins import make_link
 from tests.console.browser import Browser
 from tests.harness.gateway import (
@@ -30,10 +31,10 @@ def gateway(
     assert process.stop() == 0
 
 
-def link(gateway: GatewayProcess, role: Role = "treasurer") -> str:
+def link(gateway: GatewayProcess, role: RoleName = "treasurer") -> str:
     """The path of a new link that signs in, as the command makes it."""
     database = Database(gateway.database_url)
-    code = make_link(database, "default", [("*", role)])
+    code = make_link(database, "default", [NamespaceRole("*", role)])
     database.close()
     return f"/console/start/{code}"
 

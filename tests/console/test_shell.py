@@ -10,7 +10,7 @@ from sqlmodel import col, select
 
 from gateway.store.console_tables import SessionRow, SignInLinkRow
 from gateway.store.database import Database
-from gateway.store.people import Identity
+from gateway.store.people import Identity, NamespaceRole
 from gateway.store.sign_ins import (
     IDLE,
     LONGEST,
@@ -34,6 +34,12 @@ SAFE_HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
 }
+
+
+def begin(database: Database, sign_in: SignIn) -> str:
+    begun = begin_session(database, INSTALLATION, sign_in)
+    assert begun is not None
+    return begun.secret
 
 
 def cookies_of(response: httpx.Response) -> list[str]:
@@ -213,19 +219,21 @@ def test_the_rows_hold_no_secret(gateway: GatewayProcess, treasurer: Browser) ->
 
 
 def test_a_session_ends_when_it_is_idle_and_at_its_end(database: Database) -> None:
-    sign_in = SignIn(Identity("issuer", "tina", "Tina"), roles=(("team", "manager"),))
+    sign_in = SignIn(
+        identity=Identity("issuer", "tina", "Tina"), roles=(NamespaceRole("team", "manager"),)
+    )
     for moved in (
         {"seen_at": SessionRow.seen_at, "by": IDLE},
         {"ends_at": SessionRow.ends_at, "by": LONGEST},
     ):
-        secret = begin_session(database, INSTALLATION, sign_in)
+        secret = begin(database, sign_in)
         found = find_session(database, INSTALLATION, secret)
         assert found is not None
-        assert found.roles == (("team", "manager"),)
+        assert found.roles == (NamespaceRole("team", "manager"),)
         assert find_session(database, "other", secret) is None
         _move(database, found.id, next(iter(moved)), moved["by"])
         assert find_session(database, INSTALLATION, secret) is None
-    begin_session(database, INSTALLATION, sign_in)
+    begin(database, sign_in)
     with database.read() as session:
         assert len(session.exec(select(SessionRow)).all()) == 1, "those that are over are removed"
 
@@ -241,7 +249,7 @@ def _move(database: Database, session_id: int, name: str, by: object) -> None:
 
 
 def test_the_last_use_is_noted_seldom(database: Database) -> None:
-    secret = begin_session(database, INSTALLATION, SignIn(Identity("issuer", "tina")))
+    secret = begin(database, SignIn(identity=Identity("issuer", "tina")))
     found = find_session(database, INSTALLATION, secret)
     assert found is not None
     assert found.person_id is not None
@@ -255,9 +263,9 @@ def test_the_last_use_is_noted_seldom(database: Database) -> None:
 
 
 def test_a_person_has_so_many_sessions_and_the_oldest_gives_way(database: Database) -> None:
-    sign_in = SignIn(Identity("issuer", "tina"))
-    secrets = [begin_session(database, INSTALLATION, sign_in) for _ in range(SESSIONS_MAX + 2)]
-    other = begin_session(database, INSTALLATION, SignIn(Identity("issuer", "tom")))
+    sign_in = SignIn(identity=Identity("issuer", "tina"))
+    secrets = [begin(database, sign_in) for _ in range(SESSIONS_MAX + 2)]
+    other = begin(database, SignIn(identity=Identity("issuer", "tom")))
     found = [find_session(database, INSTALLATION, secret) for secret in secrets]
     assert [each is None for each in found] == [True] * 2 + [False] * SESSIONS_MAX
     last = found[-1]
@@ -269,16 +277,16 @@ def test_a_person_has_so_many_sessions_and_the_oldest_gives_way(database: Databa
 
 
 def test_a_link_is_over_after_its_time(database: Database) -> None:
-    code = make_link(database, INSTALLATION, [("team", "auditor")])
+    code = make_link(database, INSTALLATION, [NamespaceRole("team", "auditor")])
     assert begin_by_link(database, "other", code) is None
     with database.write() as session:
         row = session.exec(select(SignInLinkRow)).one()
         session.execute(update(SignInLinkRow).values(ends_at=row.ends_at - timedelta(minutes=10)))
     assert begin_by_link(database, INSTALLATION, code) is None
-    code = make_link(database, INSTALLATION, [("team", "auditor")])
-    secret = begin_by_link(database, INSTALLATION, code)
-    assert secret is not None
-    found = find_session(database, INSTALLATION, secret)
+    code = make_link(database, INSTALLATION, [NamespaceRole("team", "auditor")])
+    begun = begin_by_link(database, INSTALLATION, code)
+    assert begun is not None
+    found = find_session(database, INSTALLATION, begun.secret)
     assert found is not None
-    assert found.roles == (("team", "auditor"),)
+    assert found.roles == (NamespaceRole("team", "auditor"),)
     assert begin_by_link(database, INSTALLATION, code) is None

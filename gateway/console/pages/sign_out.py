@@ -1,10 +1,11 @@
 """`/console/sign-out` and `/console/signed-out`: the end of a session, and the page after it."""
 
 from fastapi import APIRouter, Request
-from fastapi.responses import Response
+from fastapi.responses import RedirectResponse, Response
 
-from gateway.console.access import Console, SignedIn
+from gateway.console.access import Console, SignedIn, Vouching
 from gateway.console.cookies import forget_session
+from gateway.console.pages.identity import page_of_sign_out
 from gateway.console.rendering import redirect, render
 from gateway.console.site import BASE
 from gateway.store.sign_ins import end_session
@@ -13,9 +14,12 @@ router = APIRouter()
 
 
 @router.post("/sign-out")
-async def sign_out(session: SignedIn, console: Console) -> Response:
+async def sign_out(session: SignedIn, console: Console, parties: Vouching) -> Response:
     await console.run(end_session, session.found.id)
-    response = redirect(f"{BASE}/signed-out")
+    there = await page_of_sign_out(console, parties.issuer, session.found.id_token)
+    if there is None and parties.proxy is not None:
+        there = parties.proxy.settings.sign_out_url
+    response = redirect(f"{BASE}/signed-out") if there is None else RedirectResponse(there, 303)
     forget_session(response, console.site)
     # Not its cookies: other servers on this host have some, too.
     response.headers["clear-site-data"] = '"cache", "storage"'

@@ -25,11 +25,11 @@ async def show_link(request: Request, code: str) -> Response:
 
 @router.post("/start/{code}")
 async def use_link(request: Request, code: str, console: Console) -> Response:
-    secret = None
+    begun = None
     if len(code) <= _CODE_CHARACTERS_MAX and code.isascii():
-        secret = await console.run(begin_by_link, console.installation, code)
-    if secret is None:
+        begun = await console.run(begin_by_link, console.installation, code)
+    if begun is None:
         return render(request, "link_over.html", status=410)
     response = redirect(BASE)
-    set_session(response, console.site, secret)
+    set_session(response, console.site, begun.secret)
     return response

@@ -1,0 +1,36 @@
+"""Those who vouch for people: the identity provider and the proxy of the settings, if any."""
+
+from gateway.console.identity.proxy import ProxySigner
+from gateway.console.identity.relying_party import RelyingParty
+from gateway.console.services import ConsoleServices
+from gateway.console.tries import Tries
+
+#: keys that fail, and answers of the identity provider, of one address in a minute
+KEY_TRIES = 10
+ANSWERS = 120
+
+
+class Parties:
+    """Made with the application, closed with its services."""
+
+    def __init__(self, services: ConsoleServices) -> None:
+        spec, site = services.spec, services.site
+        self.issuer: RelyingParty | None = None
+        self.proxy: ProxySigner | None = None
+        self.key_tries = Tries(KEY_TRIES)
+        self.answers = Tries(ANSWERS)
+        if spec.oidc is not None:
+            redirect_uri = f"{site.url}/callback"
+            self.issuer = RelyingParty(spec.oidc, services.settings.client_secret, redirect_uri)
+            services.closers.append(self.issuer.close)
+        if spec.proxy is not None:
+            self.proxy = ProxySigner(spec.proxy)
+            services.closers.append(self.proxy.close)
+
+    @property
+    def form_targets(self) -> list[str]:
+        """The origin to which signing out leads: a browser applies the policy to it, too."""
+        if self.issuer is None:
+            return []
+        scheme, _, rest = self.issuer.issuer.url.partition("://")
+        return [f"{scheme}://{rest.split('/')[0]}"]

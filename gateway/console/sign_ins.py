@@ -1,0 +1,119 @@
+"""Signing a browser in: a new session in place of its old one, and a line in the log for each try.
+
+Lines of the log name people by issuer and subject, and never hold a credential.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import Response
+from msgspec.structs import replace
+
+from gateway.console.access import safe_next
+from gateway.console.cookies import set_session
+from gateway.console.identity.sign_up import sign_in_of
+from gateway.console.rendering import redirect, render
+from gateway.console.services import ConsoleServices
+from gateway.console.session import Session
+from gateway.core.actor import Actor
+from gateway.core.spec import FIRST_MOMENT, LAST_MOMENT, CreditGrant, CreditGrantSpec, Metadata
+from gateway.store.database import Database
+from gateway.store.grants import apply_grant
+from gateway.store.people import Identity, NamespaceRole
+from gateway.store.sign_ins import Begun, begin_session, end_session
+
+_log = logging.getLogger(__name__)
+
+_REFERENCE_CHARACTERS_MAX = 256
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A person for whom an issuer has vouched."""
+
+    issuer: str
+    claims: Mapping[str, Any]
+    groups: list[str]
+    next_path: str
+    id_token: str | None = None
+    authenticated_at: datetime | None = None
+
+
+async def arrive(
+    request: Request, console: ConsoleServices, old: Session | None, arrival: Arrival
+) -> Response:
+    """Sign the person in, or show whom to ask for an account. Raises `DatabaseUnavailable`."""
+    sign_in = sign_in_of(arrival.issuer, arrival.claims, arrival.groups, console.spec)
+    session_there = arrival.claims.get("sid")
+    sign_in = replace(
+        sign_in,
+        issuer_session=session_there if isinstance(session_there, str) else None,
+        id_token=None if arrival.id_token is None else console.seal(arrival.id_token),
+        authenticated_at=arrival.authenticated_at,
+    )
+    begun = await console.run(begin_session, console.installation, sign_in)
+    who = sign_in.identity
+    if begun is None:
+        log_try("not admitted", who)
+        return render(
+            request,
+            "no_account.html",
+            status=403,
+            identity=who,
+            groups=arrival.groups,
+            contact=console.spec.contact,
+        )
+    if begun.own_account is not None and console.spec.welcome_credits:
+        await console.run(_welcome, console, who, begun.own_account)
+    log_try("signed in", who)
+    return await signed_in_response(console, old, begun, arrival.next_path)
+
+
+async def signed_in_response(
+    console: ConsoleServices, old: Session | None, begun: Begun, next_path: str
+) -> Response:
+    """The way on, with the new session's cookie; the old session of the browser is ended."""
+    if old is not None:
+        await console.run(end_session, old.found.id)
+    response = redirect(safe_next(next_path))
+    set_session(response, console.site, begun.secret)
+    return response
+
+
+def log_try(outcome: str, who: Identity | None = None, reason: str = "") -> None:
+    """Log a try to sign in."""
+    fields = {"outcome": outcome, "reason": reason}
+    if who is not None:
+        fields |= {"issuer": who.issuer, "subject": who.subject}
+    _log.info("sign-in to the console: %s", outcome, extra={"fields": fields})
+
+
+def _welcome(
+    database: Database, console: ConsoleServices, who: Identity, account: NamespaceRole
+) -> None:
+    """Post the credits of a person's first sign-in. The reference makes that once for ever."""
+    reference = f"welcome/{who.issuer}/{who.subject}"
+    if len(reference) > _REFERENCE_CHARACTERS_MAX:
+        reference = f"welcome/{sha256(reference.encode()).hexdigest()}"
+    grant = CreditGrant(
+        metadata=Metadata(name=f"welcome-{account.account}", namespace=account.namespace),
+        spec=CreditGrantSpec(
+            account=account.account,
+            credits=console.spec.welcome_credits,
+            reason="Welcome",
+            reference=reference,
+        ),
+    )
+    apply_grant(database, console.installation, grant, Actor("console"))
+
+
+def moment_of(seconds: object) -> datetime:
+    """The moment of a claim; long ago where it is unknown, so that money asks again."""
+    if isinstance(seconds, int | float) and 0 < seconds < LAST_MOMENT.timestamp():
+        return datetime.fromtimestamp(seconds, UTC)
+    return FIRST_MOMENT
