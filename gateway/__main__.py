@@ -156,18 +156,18 @@ def _migrate(arguments: argparse.Namespace, settings: Settings) -> int:
 
 def _console_link(arguments: argparse.Namespace, settings: Settings) -> int:
     from gateway.process.console import link_beside
-    from gateway.process.standalone.data_folder import address_in, database_url
+    from gateway.process.standalone.data_folder import console_in, database_url
     from gateway.store.database import Database
     from gateway.store.schema import check_schema
 
-    address = address_in(arguments.data)
-    if address is None:
-        raise SettingsError(f"no gateway has run on {arguments.data}: start one first")
+    origin = console_in(arguments.data)
+    if origin is None:
+        raise SettingsError(f"no gateway with a console has run on {arguments.data}: start one")
     database = Database(database_url(settings, arguments.data))
     try:
         check_schema(database)
         namespaces = arguments.namespace or ["*"]
-        print(link_beside(database, settings.installation, address, arguments.role, namespaces))
+        print(link_beside(database, settings.installation, origin, arguments.role, namespaces))
     finally:
         database.close()
     return 0

@@ -126,6 +126,7 @@ class GatewayProcess:
             keys = applied.keys
             balances = _balances(database, self._settings.installation) if keys else {}
             site = site_of(fleet.spec, line) if applies else None
+            folder.note_console(None if site is None else site.origins[0])
             link = None
             if site is not None and line.show_keys:
                 installation, namespaces = self._settings.installation, namespaces_of(documents)

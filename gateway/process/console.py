@@ -63,7 +63,7 @@ def make_sign_in_link(
 
 
 def link_beside(
-    database: Database, installation: str, address: str, role: str, namespaces: Collection[str]
+    database: Database, installation: str, origin: str, role: str, namespaces: Collection[str]
 ) -> str:
-    """The same for a gateway that runs at an address already."""
-    return make_sign_in_link(database, installation, site_at(address), role, namespaces)
+    """The same for a console that runs at an origin already."""
+    return make_sign_in_link(database, installation, site_at(origin), role, namespaces)

@@ -30,12 +30,13 @@ def end_sessions_by_issuer(
         now = database.now(session)
         session.execute(delete(LogoutTokenRow).where(col(LogoutTokenRow.ends_at) <= now))
         dialect = sqlite if database.is_sqlite else postgresql
-        kept: Any = session.execute(
+        kept = session.execute(
             dialect.insert(LogoutTokenRow)
             .values(hash=token, ends_at=now + _KEPT)
             .on_conflict_do_nothing()
+            .returning(col(LogoutTokenRow.hash))
         )
-        if not kept.rowcount:
+        if kept.scalar_one_or_none() is None:
             return None
         people = select(PersonRow.id).where(
             PersonRow.installation == installation, PersonRow.issuer == issuer

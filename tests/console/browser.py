@@ -32,6 +32,11 @@ class Browser:
     ) -> None:
         self.http.close()
 
+    def keep(self, cookies: dict[str, str]) -> None:
+        """Have these cookies again, as the console set them."""
+        for name, value in cookies.items():
+            self.http.cookies.set(name, value, domain="127.0.0.1", path="/")
+
     def get(self, path: str) -> httpx.Response:
         return self.http.get(path, headers={"sec-fetch-site": "none"})
 

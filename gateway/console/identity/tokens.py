@@ -3,16 +3,17 @@
 Sources: OpenID Connect Core 1.0, 3.1.3.7; OpenID Connect Back-Channel Logout 1.0, 2.6; RFC 8725.
 """
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
 from joserfc import jwt
-from joserfc.errors import InvalidKeyIdError, JoseError
+from joserfc.errors import InvalidKeyIdError, JoseError, SecurityWarning
 from joserfc.jwk import KeySet
 from msgspec import Struct
 
 #: never by the token's own choice: no shared secrets, and nothing unsigned
-ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA")
+ALGORITHMS = ("RS256", "PS256", "ES256", "Ed25519", "EdDSA")
 #: two clocks may differ by so much
 _SKEW_SECONDS = 60
 _LOGOUT_SECONDS_MAX = 300
@@ -105,7 +106,10 @@ def _verified(token: str, keys: KeySet, types: tuple[str, ...] = ("jwt", "at+jwt
     if len(token) > _CHARACTERS_MAX or not token.isascii():
         raise TokenRefused("it is too long, or no token")
     try:
-        read = jwt.decode(token, keys, algorithms=ALGORITHMS)
+        with warnings.catch_warnings():
+            # EdDSA has a new name (RFC 9864), which issuers do not use yet.
+            warnings.simplefilter("ignore", SecurityWarning)
+            read = jwt.decode(token, keys, algorithms=ALGORITHMS)
     except InvalidKeyIdError:
         raise UnknownSigner("its key is not known") from None
     except (JoseError, ValueError, TypeError, KeyError) as error:

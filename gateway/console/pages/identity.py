@@ -153,7 +153,7 @@ async def _to_issuer(
     )
     prefix = site.cookie_name("signin-")
     others = [name for name in request.cookies if name.startswith(prefix)]
-    for name in others[: len(others) + 1 - attempts.ATTEMPTS_MAX]:
+    for name in others[: max(0, len(others) + 1 - attempts.ATTEMPTS_MAX)]:
         response.delete_cookie(name, path="/", secure=site.is_secure, httponly=True)
     return response
 

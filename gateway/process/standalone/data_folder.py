@@ -19,6 +19,7 @@ from gateway.store.schema import check_schema, is_current
 #: the databases, with the files that SQLite keeps beside one that is open
 _DATABASES = ("*.db", "*.db-wal", "*.db-shm", "*.db-journal")
 _ADDRESS = "address"
+_CONSOLE = "console"
 
 #: the longest wait for another process that applies a file
 _APPLY_SECONDS_MAX = 30.0
@@ -85,6 +86,10 @@ class DataFolder:
         write_private(self.path / _ADDRESS, url)
         return url
 
+    def note_console(self, origin: str | None) -> None:
+        """Leave the origin of the console that runs here, None for none."""
+        write_private(self.path / _CONSOLE, origin or "")
+
     def _close_to_others(self) -> None:
         """Databases of earlier releases may be readable for all of this machine."""
         for pattern in _DATABASES:
@@ -94,8 +99,17 @@ class DataFolder:
 
 def address_in(path: Path) -> str | None:
     """The URL of the gateway that runs, or last ran, on a data folder."""
+    return _noted(path / _ADDRESS)
+
+
+def console_in(path: Path) -> str | None:
+    """The origin of its console."""
+    return _noted(path / _CONSOLE)
+
+
+def _noted(path: Path) -> str | None:
     try:
-        return (path / _ADDRESS).read_text(encoding="utf-8").strip() or None
+        return path.read_text(encoding="utf-8").strip() or None
     except OSError:
         return None
 

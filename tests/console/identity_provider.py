@@ -1,0 +1,84 @@
+"""The real identity provider of the tests, and a person who signs in at it with a browser."""
+
+import os
+import re
+import subprocess
+from html import unescape
+from pathlib import Path
+from urllib.parse import urljoin, urlsplit
+
+import httpx
+
+from tests.console.browser import Browser
+from tests.harness.gateway import ROOT, wait_until
+from tests.harness.plain import get
+from tests.harness.ports import free_port
+
+CLIENT_ID = "console"
+CLIENT_SECRET = "a secret of the tests: +%/"
+
+_FORM = re.compile(r'<form[^>]*action="([^"]*)"[^>]*>(.*?)</form>', re.DOTALL)
+_HIDDEN = re.compile(r'<input[^>]*type="hidden"[^>]*name="([^"]*)"[^>]*value="([^"]*)"')
+
+
+class IdentityProvider:
+    """One process of `oidc-provider`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = folder / "issuer.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, console_url: str) -> None:
+        modules = os.environ["FAREGATE_TEST_NODE_MODULES"]
+        script = ROOT / "tests/console/issuer.mjs"
+        with self.log.open("wb") as log:
+            self._process = subprocess.Popen(
+                ["node", str(script), modules, str(self.port), console_url], stdout=log, stderr=log
+            )
+        wait_until(self._is_ready, "the identity provider")
+
+    def _is_ready(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, self.log.read_text()
+        return "ready" in self.log.read_text()
+
+    def stop(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+
+    def set_groups(self, person: str, *names: str) -> None:
+        assert get(f"{self.url}/test/groups/{person}?names={','.join(names)}").status_code == 204
+
+
+def go_to_issuer(browser: Browser, path: str = "/console/sign-in/start") -> httpx.Response:
+    """The console's answer that leads to the identity provider."""
+    answer = browser.get(path)
+    assert answer.status_code == 303, answer.text
+    return answer
+
+
+def sign_in_there(browser: Browser, answer: httpx.Response, person: str) -> str:
+    """Sign in at the identity provider; the path at the console to which it leads back."""
+    for _ in range(12):
+        if answer.is_redirect:
+            target = urljoin(str(answer.url), answer.headers["location"])
+            if target.startswith(browser.origin):
+                parts = urlsplit(target)
+                return f"{parts.path}?{parts.query}"
+            answer = browser.http.get(target)
+            continue
+        form = _FORM.search(answer.text)
+        assert form, answer.text
+        fields = {name: unescape(value) for name, value in _HIDDEN.findall(form[2])}
+        if 'name="login"' in form[2]:
+            fields |= {"login": person, "password": "any"}
+        answer = browser.http.post(urljoin(str(answer.url), unescape(form[1])), data=fields)
+    raise AssertionError("the identity provider never led back")
+
+
+def sign_in(browser: Browser, person: str, path: str = "/console/sign-in/start") -> httpx.Response:
+    """The console's answer to the way back."""
+    return browser.get(sign_in_there(browser, go_to_issuer(browser, path), person))

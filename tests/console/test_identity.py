@@ -1,0 +1,310 @@
+"""Signing in by OpenID Connect against a real, certified identity provider."""
+
+import re
+from collections.abc import Iterator
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import httpx
+import pytest
+from sqlmodel import select
+
+from gateway.store.console_tables import PersonRow, SessionRow
+from gateway.store.database import Database
+from gateway.store.tables import Account, Entry
+from tests.console.browser import Browser
+from tests.console.identity_provider import (
+    CLIENT_ID,
+    CLIENT_SECRET,
+    IdentityProvider,
+    go_to_issuer,
+    sign_in,
+    sign_in_there,
+)
+from tests.harness.gateway import (
+    GatewayProcess,
+    Simulated,
+    api_key,
+    credit_grant,
+    fleet,
+    wait_until,
+)
+
+
+@pytest.fixture(scope="module")
+def issuer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[IdentityProvider]:
+    made = IdentityProvider(tmp_path_factory.mktemp("issuer"))
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="module")
+def gateway(
+    issuer: IdentityProvider, simulated: Simulated, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[GatewayProcess]:
+    folder = tmp_path_factory.mktemp("identity")
+    environment = {"FAREGATE_ACCESS_LOG": "1", "console-secret": CLIENT_SECRET}
+    process = GatewayProcess(folder, [], environment=environment)
+    console = {
+        "url": process.url,
+        "oidc": {
+            "issuer": issuer.url,
+            "clientID": CLIENT_ID,
+            "secretRef": {"name": "console", "key": "console-secret"},
+            "scopes": ["openid", "profile", "email", "groups"],
+        },
+        "roles": [
+            {"group": "finance", "namespaces": ["*"], "role": "treasurer"},
+            {"group": "staff", "namespaces": ["team"], "role": "member"},
+        ],
+        "signup": False,
+        "welcomeCredits": 50,
+        "contact": "Ada",
+    }
+    documents = [fleet(simulated.url, console=console), api_key("alice"), credit_grant("one")]
+    process.write(documents)
+    issuer.start(process.url)
+    process.start()
+    yield process
+    assert process.stop() == 0
+
+
+@pytest.fixture
+def browser(gateway: GatewayProcess) -> Iterator[Browser]:
+    with Browser(gateway.url) as made:
+        yield made
+
+
+@pytest.fixture
+def database(gateway: GatewayProcess) -> Iterator[Database]:
+    """The gateway's own."""
+    made = Database(gateway.database_url)
+    yield made
+    made.close()
+
+
+def attempts(browser: Browser) -> dict[str, str]:
+    """The cookies of sign-ins under way."""
+    prefix = "faregate-signin-"
+    jar = browser.http.cookies.jar
+    return {each.name: each.value or "" for each in jar if each.name.startswith(prefix)}
+
+
+def is_in(browser: Browser) -> bool:
+    return browser.get("/console").status_code == 200
+
+
+def test_a_person_signs_in_and_gets_an_account_and_its_credits_once(
+    issuer: IdentityProvider, gateway: GatewayProcess, browser: Browser, database: Database
+) -> None:
+    issuer.set_groups("tina", "staff")
+    for _ in range(2):
+        answer = sign_in(browser, "tina", "/console/sign-in/start?next=/console/signed-out")
+        assert (answer.status_code, answer.headers["location"]) == (303, "/console/signed-out")
+        assert "The person tina" in browser.get("/console").text
+    with database.read() as session:
+        account = session.exec(select(Account).where(Account.namespace == "people")).one()
+        assert (account.name, account.balance) == ("tina", 50)
+        assert len(session.exec(select(Entry).where(Entry.account_id == account.id)).all()) == 1
+    assert attempts(browser) == {}
+
+
+def test_two_tabs_at_once_both_end_signed_in(
+    issuer: IdentityProvider, gateway: GatewayProcess, browser: Browser
+) -> None:
+    issuer.set_groups("tom", "staff")
+    first, second = go_to_issuer(browser), go_to_issuer(browser)
+    back_second = sign_in_there(browser, second, "tom")
+    back_first = sign_in_there(browser, first, "tom")
+    for path in (back_first, back_second):
+        assert browser.get(path).headers["location"] == "/console"
+        assert is_in(browser)
+
+
+def test_an_answer_to_another_browser_s_attempt_is_refused(
+    issuer: IdentityProvider, gateway: GatewayProcess, browser: Browser
+) -> None:
+    issuer.set_groups("mallory", "staff")
+    with Browser(gateway.url) as other:
+        back = sign_in_there(other, go_to_issuer(other), "mallory")
+        go_to_issuer(browser)  # this one has an attempt of its own
+        assert browser.get(back).status_code == 400
+        assert not is_in(browser)
+        # With the state of the victim's attempt the code does not fit its verifier.
+        mine = parse_qs(urlsplit(go_to_issuer(browser).headers["location"]).query)["state"][0]
+        theirs = parse_qs(urlsplit(back).query)
+        swapped = urlencode({**{name: value[0] for name, value in theirs.items()}, "state": mine})
+        assert browser.get(f"/console/callback?{swapped}").status_code == 403
+        assert not is_in(browser)
+
+
+@pytest.mark.parametrize(
+    "query", ["", "state=x&code=y", "code=y", "state=" + "x" * 500, "error=access_denied"]
+)
+def test_an_answer_to_no_attempt_is_refused(browser: Browser, query: str) -> None:
+    assert browser.get(f"/console/callback?{query}").status_code == 400
+
+
+def test_a_code_counts_once_and_only_with_its_issuer(
+    issuer: IdentityProvider, browser: Browser
+) -> None:
+    issuer.set_groups("uma", "staff")
+    back = sign_in_there(browser, go_to_issuer(browser), "uma")
+    parts = {name: value[0] for name, value in parse_qs(urlsplit(back).query).items()}
+    assert parts["iss"] == issuer.url
+    kept = attempts(browser)
+    for wrong in ({**parts, "iss": "https://other.example"}, {**parts, "iss": ""}):
+        browser.keep(kept)
+        assert browser.get(f"/console/callback?{urlencode(wrong)}").status_code == 403
+    assert browser.get(back).status_code == 400  # that ended the attempt
+    browser.keep(kept)
+    assert browser.get(back).status_code == 303
+    browser.http.cookies.clear()
+    browser.keep(kept)
+    assert browser.get(back).status_code == 403  # the code is used up
+    assert not is_in(browser)
+
+
+def test_a_person_without_a_rule_reads_whom_to_ask(
+    issuer: IdentityProvider, browser: Browser, database: Database
+) -> None:
+    answer = sign_in(browser, "nobody")
+    assert answer.status_code == 403
+    assert "Ada" in answer.text
+    assert issuer.url in answer.text
+    assert not is_in(browser)
+    with database.read() as session:
+        row = session.exec(select(PersonRow).where(PersonRow.subject == "nobody")).one()
+        assert row.issuer == issuer.url
+
+
+def test_a_group_that_is_taken_away_counts_no_more_at_the_next_sign_in(
+    issuer: IdentityProvider, browser: Browser, database: Database
+) -> None:
+    def roles() -> list[list[str]]:
+        with database.read() as session:
+            rows = session.exec(
+                select(SessionRow).join(PersonRow).where(PersonRow.subject == "tess")
+            ).all()
+            return [pair for row in rows for pair in row.roles]
+
+    issuer.set_groups("tess", "finance", "staff")
+    assert sign_in(browser, "tess").status_code == 303
+    assert roles() == [["*", "treasurer", ""]]
+    issuer.set_groups("tess", "staff")
+    assert sign_in(browser, "tess").status_code == 303
+    assert roles() == []
+
+
+def test_signing_out_ends_the_session_there_too(
+    issuer: IdentityProvider, gateway: GatewayProcess, browser: Browser
+) -> None:
+    issuer.set_groups("olga", "staff")
+    sign_in(browser, "olga")
+    with Browser(gateway.url) as other:
+        sign_in(other, "olga")
+        page = browser.get("/console")
+        assert f"form-action 'self' {issuer.url};" in page.headers["content-security-policy"]
+        answer = browser.submit(page, "/console/sign-out")
+        assert answer.headers["location"].startswith(f"{issuer.url}/session/end?")
+        assert not is_in(browser)
+        there = browser.http.get(answer.headers["location"])
+        back = sign_in_there(browser, _confirmed(browser, there), "olga")
+        assert back.startswith("/console/signed-out")
+        assert is_in(other), "its session there goes on"
+
+
+def _confirmed(browser: Browser, page: httpx.Response) -> httpx.Response:
+    """Answer to the provider's question whether to sign out there: yes."""
+    action = re.search(r'<form[^>]*action="([^"]*)"', page.text)
+    token = re.search(r'name="xsrf" value="([^"]*)"', page.text)
+    assert action, page.text
+    assert token, page.text
+    return browser.http.post(action[1], data={"xsrf": token[1], "logout": "yes"})
+
+
+def test_the_provider_s_sign_out_ends_sessions_here(
+    issuer: IdentityProvider, gateway: GatewayProcess, browser: Browser
+) -> None:
+    issuer.set_groups("hana", "staff")
+    sign_in(browser, "hana")
+    assert is_in(browser)
+    with Browser(gateway.url) as other:
+        sign_in(other, "hana")
+        _confirmed(browser, browser.http.get(f"{issuer.url}/session/end"))
+        wait_until(lambda: not is_in(browser), "the session's end")
+        assert is_in(other)
+
+
+@pytest.mark.parametrize("token", ["", "x", "a.b.c", "x" * 20_000])
+def test_a_logout_token_that_is_none_ends_nothing(
+    issuer: IdentityProvider, browser: Browser, token: str
+) -> None:
+    issuer.set_groups("kim", "staff")
+    sign_in(browser, "kim")
+    answer = browser.http.post("/console/backchannel-logout", data={"logout_token": token})
+    assert answer.status_code == 400
+    assert is_in(browser)
+
+
+def test_a_cookie_planted_before_is_worth_nothing_after(
+    issuer: IdentityProvider, gateway: GatewayProcess, browser: Browser
+) -> None:
+    issuer.set_groups("vera", "staff")
+    sign_in(browser, "vera")
+    planted = browser.http.cookies["faregate"]
+    sign_in(browser, "vera")
+    assert browser.http.cookies["faregate"] != planted
+    with Browser(gateway.url) as other:
+        other.http.cookies.set("faregate", planted)
+        assert not is_in(other)
+
+
+def test_attempts_of_one_browser_are_few(browser: Browser) -> None:
+    for _ in range(12):
+        go_to_issuer(browser)
+    assert len(attempts(browser)) == 8
+
+
+def test_a_step_up_asks_the_provider_how_long_ago(
+    issuer: IdentityProvider, browser: Browser, database: Database
+) -> None:
+    issuer.set_groups("rita", "finance")
+    sign_in(browser, "rita")
+    asked = parse_qs(
+        urlsplit(go_to_issuer(browser, "/console/sign-in/again").headers["location"]).query
+    )
+    assert asked["max_age"] == ["900"]
+    answer = sign_in(browser, "rita", "/console/sign-in/again?next=/console/signed-out")
+    assert answer.headers["location"] == "/console/signed-out"
+
+
+def test_tokens_stay_behind(
+    issuer: IdentityProvider, gateway: GatewayProcess, browser: Browser
+) -> None:
+    issuer.set_groups("ines", "staff")
+    answer = sign_in(browser, "ines")
+    cookies = " ".join(cookie.value or "" for cookie in browser.http.cookies.jar)
+    shown = answer.text + str(answer.headers) + browser.get("/console").text + cookies
+    assert "eyJ" not in shown
+    assert "eyJ" not in gateway.log_text()
+    assert CLIENT_SECRET not in gateway.log_text()
+    assert b"eyJ" not in b"".join(path.read_bytes() for path in gateway.data.glob("*.db*"))
+
+
+def test_without_the_provider_open_sessions_go_on(
+    issuer: IdentityProvider, gateway: GatewayProcess, browser: Browser
+) -> None:
+    """The last one here: afterwards the provider is away."""
+    issuer.set_groups("zoe", "staff")
+    sign_in(browser, "zoe")
+    back = None
+    with Browser(gateway.url) as other:
+        back = sign_in_there(other, go_to_issuer(other), "zoe")
+        issuer.stop()
+        away = other.get(back)
+        assert away.status_code == 503
+        assert "not possible just now" in away.text
+        assert not is_in(other)
+    assert is_in(browser)
+    assert browser.submit(browser.get("/console"), "/console/sign-out").status_code == 303
+    assert gateway.http.get("/console/sign-in").status_code == 200
