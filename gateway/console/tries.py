@@ -1,4 +1,4 @@
-"""Tries to sign in, so many a minute for an address. Pure but for its memory, which is bounded."""
+"""Tries to sign in, so many a minute for an address; its memory is bounded."""
 
 from collections import OrderedDict
 

@@ -46,7 +46,7 @@ HEADERS = {"sec-fetch-site": "same-origin", "origin": URL}
 
 
 class _Documents(ThreadingHTTPServer):
-    """What an issuer serves: documents by path. `asked` counts."""
+    """The documents of an issuer by path, and the paths that were `asked` for."""
 
     def __init__(self) -> None:
         self.documents: dict[str, Any] = {}

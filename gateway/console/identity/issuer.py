@@ -26,7 +26,7 @@ _RETRY_SECONDS = 10.0
 T = TypeVar("T")
 
 
-class Metadata(Struct, frozen=True):
+class Endpoints(Struct, frozen=True):
     """The endpoints of an issuer."""
 
     authorization: str
@@ -89,13 +89,13 @@ class Issuer:
         self.metadata = Fetched(self._discover)
         self.keys = Fetched(self._fetch_keys)
 
-    async def _discover(self) -> Metadata:
+    async def _discover(self) -> Endpoints:
         address = f"{self.url.rstrip('/')}/.well-known/openid-configuration"
         found = await fetch_object(self.client, "GET", address)
         if found.get("issuer") != self.url:
             raise IssuerUnavailable("its metadata name another issuer")
         methods = found.get("token_endpoint_auth_methods_supported") or ["client_secret_basic"]
-        return Metadata(
+        return Endpoints(
             authorization=_url(found, "authorization_endpoint"),
             token=_url(found, "token_endpoint"),
             jwks=_url(found, "jwks_uri"),

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from gateway.console.identity.attempt import Attempt
 from gateway.console.identity.fetch import IssuerRefused, fetch_object, open_client
-from gateway.console.identity.issuer import Issuer, Metadata
+from gateway.console.identity.issuer import Endpoints, Issuer
 from gateway.console.identity.tokens import (
     Claims,
     Expected,
@@ -118,7 +118,7 @@ class RelyingParty:
     async def close(self) -> None:
         await self._client.aclose()
 
-    async def _exchange(self, metadata: Metadata, attempt: Attempt, code: str) -> dict[str, Any]:
+    async def _exchange(self, metadata: Endpoints, attempt: Attempt, code: str) -> dict[str, Any]:
         form = {
             "grant_type": "authorization_code",
             "code": code,
@@ -140,7 +140,7 @@ class RelyingParty:
             raise TokenRefused(f"the code was refused: {error}") from None
 
     async def _with_groups(
-        self, metadata: Metadata, claims: Claims, access_token: object
+        self, metadata: Endpoints, claims: Claims, access_token: object
     ) -> tuple[Claims, list[str] | None]:
         """The claims, with those of the issuer's page about the person where they lack something.
 

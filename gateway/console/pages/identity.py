@@ -42,15 +42,15 @@ async def issuer_there(parties: Vouching) -> RelyingParty:
 
 
 Issuing = Annotated[RelyingParty, Depends(issuer_there)]
-FromBrowsers = [Depends(checked_origin)]
+_FROM_BROWSERS = [Depends(checked_origin)]
 
 
-@router.get("/sign-in/start", dependencies=FromBrowsers)
+@router.get("/sign-in/start", dependencies=_FROM_BROWSERS)
 async def start(request: Request, console: Console, issuer: Issuing, next: str = "") -> Response:
     return await _to_issuer(request, console.site, issuer, attempts.begin(safe_next(next)))
 
 
-@router.get("/sign-in/again", dependencies=FromBrowsers)
+@router.get("/sign-in/again", dependencies=_FROM_BROWSERS)
 async def start_again(
     request: Request, console: Console, issuer: Issuing, next: str = ""
 ) -> Response:
@@ -59,7 +59,7 @@ async def start_again(
     return await _to_issuer(request, console.site, issuer, attempt)
 
 
-@router.get("/callback", dependencies=FromBrowsers)
+@router.get("/callback", dependencies=_FROM_BROWSERS)
 async def come_back(
     request: Request,
     console: Console,
