@@ -25,12 +25,12 @@ from gateway.console.identity.issuer import Issuer
 from gateway.console.identity.sign_up import account_label, sign_in_of
 from gateway.console.services import ConsoleServices, ConsoleSettings
 from gateway.console.site import site_at
-from gateway.core.keys import InstallationSecret, generate_key
+from gateway.core.keys import InstallationSecret, credential_of, generate_key
 from gateway.core.spec import ConsoleSpec, GatewayFleet, parse_document
 from gateway.http.routes.free import CountedRoutes
 from gateway.store.database import Database
 from gateway.store.key_rows import find_key
-from gateway.store.keys import apply_key, credential_of, revoke_key
+from gateway.store.keys import apply_key, revoke_key
 from gateway.store.migrate import migrate
 from gateway.store.people import NamespaceRole
 from gateway.store.sign_ins import begin_session
