@@ -42,6 +42,7 @@ class ConsoleServices:
         self, settings: ConsoleSettings, database_url: str, secret: InstallationSecret
     ) -> None:
         self.settings = settings
+        self.fleet = settings.fleet
         self.spec = settings.spec
         self.installation = settings.installation
         self.site = settings.site

@@ -2,7 +2,9 @@
 
 from msgspec import Struct
 
-from gateway.store.people import ALL_NAMESPACES, ROLES_WITH, Identity, OwnAccount, Right
+from gateway.core.actor import Actor
+from gateway.core.principal import Principal, Role, RoleBinding
+from gateway.store.people import Identity, OwnAccount
 from gateway.store.sign_ins import FoundSession
 
 
@@ -33,18 +35,22 @@ class Session(Struct, frozen=True):
         """The accounts that are the person's own, or the one of the key."""
         return self.found.accounts
 
-    def namespaces(self, right: Right) -> frozenset[str] | None:
-        """The namespaces in which there is a right; None: in all of them."""
-        having = (each for each in self.found.roles if each.role in ROLES_WITH[right])
-        found = frozenset(each.namespace for each in having)
-        return None if ALL_NAMESPACES in found else found
+    @property
+    def principal(self) -> Principal:
+        """The one who asks, with all rights of the session; a key that signed in reads only.
 
-    def may(self, right: Right, namespace: str) -> bool:
-        """True if there is this right in a namespace."""
-        namespaces = self.namespaces(right)
-        return namespaces is None or namespace in namespaces
-
-    def may_see_account(self, account: OwnAccount) -> bool:
-        """True for one's own accounts, and those of the namespaces that one may see."""
-        own = {each.id for each in self.own_accounts}
-        return account.id in own or self.may("see", account.namespace)
+        The log of changes has the subject beside the name, which people choose.
+        """
+        found, identity = self.found, self.identity
+        role: Role = "auditor" if self.is_key else "member"
+        own = (RoleBinding(role, each.namespace, each.name) for each in self.own_accounts)
+        given = (RoleBinding(each.role, each.namespace) for each in found.roles)
+        who = f"{self.shown_name} ({identity.subject} of {identity.issuer})"
+        return Principal(
+            identity=f"{identity.issuer} {identity.subject}",
+            actor=Actor(f"person {who}, session {found.id}"),
+            holder=(f"console {found.person_id}", f"console {found.key_id}"),
+            bindings=(*own, *given),
+            key_id=found.key_id,
+            person_id=found.person_id,
+        )

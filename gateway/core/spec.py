@@ -15,6 +15,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from gateway.core.principal import Role
+
 API_VERSION = "faregate.dev/v1alpha1"
 
 # The patterns are those of the schemas, except for their end: there `$` is the end of the text,
@@ -51,7 +53,6 @@ ClaimName = Annotated[str, Meta(min_length=1, max_length=128)]
 NamespaceOrAll = Annotated[
     str, Meta(pattern=rf"^(\*|{_LABEL})\Z", min_length=1, max_length=LABEL_CHARACTERS_MAX)
 ]
-RoleName = Literal["member", "manager", "treasurer", "auditor"]
 Credits = Annotated[int, Meta(ge=0, le=10**15)]
 #: a beta of Messages, or several by `*`
 Beta = Annotated[str, Meta(pattern=r"^[-._a-z0-9*]+$", min_length=1, max_length=128)]
@@ -313,7 +314,7 @@ class ConsoleRole(_Spec, frozen=True, kw_only=True):
 
     group: Annotated[str, Meta(min_length=1, max_length=256)]
     namespaces: Annotated[list[NamespaceOrAll], Meta(min_length=1, max_length=64)]
-    role: RoleName
+    role: Role
 
 
 class OpenIdConnect(_Spec, frozen=True, kw_only=True):

@@ -3,17 +3,17 @@
 import secrets
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from msgspec import Struct
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, select
 
-from gateway.core.spec import LABEL_CHARACTERS_MAX, RoleName
+from gateway.core.principal import Role
+from gateway.core.spec import LABEL_CHARACTERS_MAX
 from gateway.store.console_tables import BindingRow, PersonRow
 from gateway.store.tables import Account
 
-ALL_NAMESPACES = "*"
 _NAME_CHARACTERS_MAX = 256
 #: accounts `tina`, `tina-2`, … before one gets random characters
 _NUMBERED_MAX = 9
@@ -21,15 +21,6 @@ _RANDOM_BYTES = 4
 _SUFFIX_CHARACTERS = 2 * _RANDOM_BYTES + 1
 #: the giver of a person's own account
 SIGN_UP = "sign-up"
-
-#: a right in a namespace, and the roles that have it
-Right = Literal["see", "suspend", "bind", "grant"]
-ROLES_WITH: dict[Right, frozenset[RoleName]] = {
-    "see": frozenset({"manager", "treasurer", "auditor"}),
-    "suspend": frozenset({"manager", "treasurer"}),
-    "bind": frozenset({"manager", "treasurer"}),
-    "grant": frozenset({"treasurer"}),
-}
 
 
 class Identity(Struct, frozen=True):
@@ -45,7 +36,7 @@ class NamespaceRole(Struct, frozen=True, order=True):
     """A role in a namespace, `*` for all of them, or in one account of it."""
 
     namespace: str
-    role: RoleName
+    role: Role
     account: str = ""
 
 
@@ -112,7 +103,7 @@ def read_accounts(
 
 def read_roles(kept: Iterable[Iterable[str]]) -> Iterator[NamespaceRole]:
     """The roles that this release knows; others give nobody anything."""
-    known: dict[str, RoleName] = {role: role for role in get_args(RoleName)}
+    known: dict[str, Role] = {role: role for role in get_args(Role)}
     for namespace, role, *account in kept:
         if role in known:
             yield NamespaceRole(namespace, known[role], *account)

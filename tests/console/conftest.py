@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.core.spec import RoleName
+from gateway.core.principal import Role
 from gateway.store.database import Database
 from gateway.store.people import NamespaceRole
 from gateway.store.sign_ins import make_link
@@ -31,7 +31,7 @@ def gateway(
     assert process.stop() == 0
 
 
-def link(gateway: GatewayProcess, role: RoleName = "treasurer") -> str:
+def link(gateway: GatewayProcess, role: Role = "treasurer") -> str:
     """The path of a new link that signs in, as the command makes it."""
     database = Database(gateway.database_url)
     code = make_link(database, "default", [NamespaceRole("*", role)])

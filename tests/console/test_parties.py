@@ -24,8 +24,10 @@ from gateway.console.identity.fetch import IssuerUnavailable
 from gateway.console.identity.issuer import Issuer
 from gateway.console.identity.sign_up import account_label, sign_in_of
 from gateway.console.services import ConsoleServices, ConsoleSettings
+from gateway.console.session import Session
 from gateway.console.site import site_at
 from gateway.core.keys import InstallationSecret, credential_of, generate_key
+from gateway.core.principal import Right
 from gateway.core.spec import ConsoleSpec, GatewayFleet, parse_document
 from gateway.http.routes.free import CountedRoutes
 from gateway.store.database import Database
@@ -33,7 +35,7 @@ from gateway.store.key_rows import find_key
 from gateway.store.keys import apply_key, revoke_key
 from gateway.store.migrate import migrate
 from gateway.store.people import NamespaceRole
-from gateway.store.sign_ins import begin_session
+from gateway.store.sign_ins import begin_by_key, begin_session, find_session
 from gateway.store.sign_outs import end_sessions_by_issuer
 from gateway.telemetry.metrics import Metrics
 from tests.harness.gateway import api_key, fleet
@@ -357,3 +359,45 @@ def test_a_logout_token_ends_its_sessions_once(database: Database) -> None:
     assert end("i", "tina", "a", b"3" * 32) == 1
     assert end("i", "tina", None, b"3" * 32) is None
     assert end("i", "tina", None, b"4" * 32) == 1
+
+
+def test_a_session_has_the_rights_of_its_roles_and_accounts(database: Database) -> None:
+    document = parse_document(fleet("http://x.example", console={"roles": ROLES}))
+    assert isinstance(document, GatewayFleet)
+    spec = document.spec.console or ConsoleSpec()
+    rights = []
+    for subject, groups in (("tina", ["staff"]), ("tess", ["finance"])):
+        sign_in = sign_in_of("i", {"sub": subject, "name": subject}, groups, spec)
+        begun = begin_session(database, "default", sign_in)
+        assert begun is not None
+        found = find_session(database, "default", begun.secret)
+        assert found is not None
+        principal = Session(found, "").principal
+        assert principal.actor.name.startswith(f"person {subject} ({subject} of i), session ")
+        for account in (f"people/{subject}", "team/alice"):
+            asked: tuple[Right, ...] = ("read", "keys", "grant")
+            has = [each for each in asked if principal.may(each, account)]
+            rights.append((subject, account, has))
+    assert rights == [
+        ("tina", "people/tina", ["read", "keys"]),
+        ("tina", "team/alice", []),
+        ("tess", "people/tess", ["read", "keys", "grant"]),
+        ("tess", "team/alice", ["read", "grant"]),
+    ]
+
+
+def test_a_key_that_has_signed_in_may_only_read(url_of_database: str) -> None:
+    database = Database(url_of_database)
+    plaintext = generate_key()
+    document = parse_document(api_key("leaked"))
+    credential = credential_of(SECRET.pepper(1), plaintext)
+    apply_key(database, "default", document, credential)  # type: ignore[arg-type]
+    begun = begin_by_key(database, "default", [credential.hash])
+    assert begun is not None
+    found = find_session(database, "default", begun.secret)
+    assert found is not None
+    principal = Session(found, "").principal
+    rights: tuple[Right, ...] = ("read", "keys", "stop", "grant")
+    assert [each for each in rights if principal.may(each, "team/alice")] == ["read"]
+    assert not principal.may("read", "team/bob")
+    database.close()

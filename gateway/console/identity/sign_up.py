@@ -8,8 +8,9 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from gateway.core.principal import ALL
 from gateway.core.spec import ConsoleSpec
-from gateway.store.people import ALL_NAMESPACES, Identity, NamespaceRole
+from gateway.store.people import Identity, NamespaceRole
 from gateway.store.sign_ins import OwnAccountRule, SignIn
 
 TEAM_ACCOUNT = "team"
@@ -30,7 +31,7 @@ def sign_in_of(
         NamespaceRole(namespace, rule.role, TEAM_ACCOUNT if rule.role == "member" else "")
         for rule in rules
         for namespace in rule.namespaces
-        if rule.role != "member" or not (is_personal or namespace == ALL_NAMESPACES)
+        if rule.role != "member" or not (is_personal or namespace == ALL)
     }
     is_member = any(rule.role == "member" for rule in rules)
     own = OwnAccountRule(spec.namespace, account_label(claims)) if is_personal else None
