@@ -405,6 +405,7 @@ class RetryRow(SQLModel, table=True):
     """A request that costs `credits` less than its price: the charge of an earlier one stands."""
 
     __tablename__ = "retry"
+    __table_args__ = (Index("retry_earlier", "earlier_id"),)
     request_id: str = Field(primary_key=True)
     earlier_id: str
     credits: int = _big()

@@ -28,3 +28,4 @@ def upgrade() -> None:
         sa.Column("earlier_id", sa.String(), nullable=False),
         sa.Column("credits", sa.BigInteger(), nullable=False),
     )
+    op.create_index("retry_earlier", "retry", ["earlier_id"])
