@@ -20,7 +20,11 @@ from tests.harness.pages import blocks, page
 
 _TEAM = "team-a"
 _STRANGERS = "team-b"
-_PAGES = ("tutorial/first-key-on-kubernetes.md", "how-to/install-on-kubernetes.md")
+_PAGES = (
+    "tutorial/first-key-on-kubernetes.md",
+    "how-to/install-on-kubernetes.md",
+    "how-to/upgrade.md",
+)
 _BLOCKS = [block for name in _PAGES for block in blocks(page(name), "bash cluster")]
 
 

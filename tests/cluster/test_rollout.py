@@ -75,8 +75,7 @@ def test_everything_is_in_order_afterwards(faregate: Installation) -> None:
 
 def _is_over(faregate: Installation, before: set[str], change: Callable[..., object]) -> bool:
     """The pods that had to go are gone, and those that should be there are ready."""
-    found = faregate.kube.all("pod", faregate.namespace, f"faregate.dev/fleet={faregate.fleet}")
-    now = set(names(found))
     if change is _fewer:
-        return len(now) == 1
-    return not now & before and len(faregate.gateway_pods()) == len(now)
+        pods = faregate.kube.all("pod", faregate.namespace, f"faregate.dev/fleet={faregate.fleet}")
+        return len(pods) == 1
+    return faregate.has_replaced(before)

@@ -43,7 +43,7 @@ def main() -> int:
         if options.keys:
             complaints += _report_keys([_measure_keys(number) for number in options.keys])
     except (BenchError, TimeoutError) as error:
-        print(f"bench: {error or 'it took too long'}", file=sys.stderr)
+        print(f"bench: {str(error) or 'it took too long'}", file=sys.stderr)
         return 2
     for complaint in complaints:
         print(f"NOT WELL: {complaint}")

@@ -23,8 +23,8 @@ from tests.reconcile.world import Operator, World
 
 _CLIENTS = 4
 _PLACES = 5
-_POLL_SECONDS = 0.25
-_SWEEP_SECONDS = 30
+_POLL_SECONDS = 0.5
+_SWEEP_SECONDS = 300
 _WRITES = frozenset({"POST", "PUT", "PATCH", "APPLY", "DELETE"})
 _REQUEST = re.compile(r"^apiserver_request_total\{(.*)\} (\S+)$", re.MULTILINE)
 _LABEL = re.compile(r'(\w+)="([^"]*)"')

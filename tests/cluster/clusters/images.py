@@ -1,7 +1,9 @@
 """The images of the stories, each named by a hash of everything it is made from."""
 
 import hashlib
+import re
 import shutil
+import tarfile
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,11 +16,16 @@ from tests.harness.locks import closure, pins, requirements
 _HERE = Path(__file__).resolve().parents[1] / "images"
 _ROOT = _HERE.parents[2]
 _FAMILY = "faregate-test"
+#: all that the image and the charts of the release before are made of, as a clone may be shallow:
+#: `git archive 2fd44ba Dockerfile .dockerignore LICENSE .locks/image.txt .dev/prune.py
+#: .dev/reload.py .dev/tilt/start gateway operator/gateway_operator charts | xz -9e`
+_PREVIOUS = _HERE / "previous" / "faregate-0.1.0.tar.xz"
 
 
 @dataclass(frozen=True)
 class Image:
-    """One image: a folder with a Dockerfile, files to add, and the image it is built on.
+    """One image: a folder with a Dockerfile (or an archive of one), files to add, and the image it
+    is built on.
 
     One without inputs of its own is its parent under another name.
     """
@@ -47,11 +54,14 @@ class Image:
     @contextmanager
     def context(self) -> Iterator[Path]:
         """The folder to build in."""
-        if not self.added:
+        if self.folder.is_dir() and not self.added:
             yield self.folder
             return
         with tempfile.TemporaryDirectory(prefix="faregate-image-") as made:
-            shutil.copytree(self.folder, made, dirs_exist_ok=True)
+            if self.folder.is_dir():
+                shutil.copytree(self.folder, made, dirs_exist_ok=True)
+            else:
+                _unpack(self.folder, Path(made))
             for name, text in self.added.items():
                 (Path(made) / name).write_text(text)
             yield Path(made)
@@ -63,14 +73,48 @@ def _files(given: Path) -> Iterator[Path]:
             yield path
 
 
+def unpack_previous(folder: Path) -> None:
+    """Unpack the source of the release before."""
+    _unpack(_PREVIOUS, folder)
+
+
+def _read_previous(name: str) -> str:
+    with tarfile.open(_PREVIOUS) as packed:
+        file = packed.extractfile(name)
+        assert file is not None, "it is a file"
+        return file.read().decode()
+
+
+def _on_the_present_base(dockerfile: str) -> str:
+    """A machine without a registry of images has one base, with one Python."""
+    present = (_ROOT / "Dockerfile").read_text()
+    for pattern in (r"ARG BASE=\S+", r"python3\.\d+(?=/site-packages)"):
+        found = re.search(pattern, present)
+        assert found is not None, pattern
+        dockerfile = re.sub(pattern, found[0], dockerfile)
+    return dockerfile
+
+
+def _unpack(archive: Path, folder: Path) -> None:
+    with tarfile.open(archive) as packed:
+        packed.extractall(folder, filter="data")
+
+
 def images() -> dict[str, Image]:
-    """The product, the same under another name, a team with the SDKs, and PostgreSQL."""
+    """The product, the same under another name, the release before, a team with the SDKs, and
+    PostgreSQL."""
     ignored = (_ROOT / ".dockerignore").read_text()
     parts = [_ROOT / line[1:] for line in ignored.splitlines() if line.startswith("!")]
     product = Image("product", _ROOT, (_ROOT / "Dockerfile", _ROOT / ".dockerignore", *parts))
     made = [
         product,
         Image("next", _ROOT, (), parent=product),
+        Image(
+            "previous",
+            _PREVIOUS,
+            (_PREVIOUS,),
+            added={"Dockerfile": _on_the_present_base(_read_previous("Dockerfile"))},
+        ),
         Image(
             "sdk",
             _HERE / "sdk",

@@ -22,6 +22,11 @@ class Books:
         self._scale(1)
         wait_until(lambda: self._kube.pods(DATABASE, "app=postgres"), "the database", 120)
 
+    def make(self, database: str) -> None:
+        """Another database, empty."""
+        self._run(f"dropdb --if-exists --force -h /tmp -U faregate {database}")
+        self._run(f"createdb -h /tmp -U faregate {database}")
+
     def dump(self) -> str:
         """A backup, as SQL."""
         return self._run("pg_dump -h /tmp -U faregate faregate")

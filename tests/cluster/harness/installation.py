@@ -4,7 +4,7 @@ import json
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,7 +31,6 @@ ROUTED_HOST = "route.faregate.example"
 #: a revoked key must be refused by then
 REFUSED_SECONDS = 2.0
 _SCRAPER = {"kubernetes.io/metadata.name": MONITORING}
-_KINDS = ("apikey", "creditgrant", "gatewayfleet")
 
 
 class Facts(NamedTuple):
@@ -58,10 +57,17 @@ class Installation:
     release = "faregate"
     fleet = "faregate"
 
-    def __init__(self, kube: Kube, facts: Facts, namespace: str = "faregate-system") -> None:
+    def __init__(
+        self,
+        kube: Kube,
+        facts: Facts,
+        namespace: str = "faregate-system",
+        database: str = "faregate",
+    ) -> None:
         self.kube = kube
         self.facts = facts
         self.namespace = namespace
+        self._database = database
         #: plaintexts that must never work again
         self.dead: set[str] = set()
         #: every plaintext that a story has read; none may be where it does not belong
@@ -112,14 +118,16 @@ class Installation:
             values = merged(values, {"fleet": {"spec": {"httpRoute": route}}})
         return merged(values, more)
 
-    def install(self, values: Document | None = None, *, seconds: float = 180) -> float:
+    def install(
+        self, values: Document | None = None, *, chart: Path = CHART, seconds: float = 180
+    ) -> float:
         """`helm upgrade --install --wait` with these values; the seconds it took."""
         began = time.monotonic()
         with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
             json.dump(values or self.values(), file)
             file.flush()
             self.helm(
-                "upgrade", "--install", self.release, str(CHART), "-f", file.name, "--wait",
+                "upgrade", "--install", self.release, str(chart), "-f", file.name, "--wait",
                 f"--timeout={seconds:.0f}s", seconds=seconds + 30,
             )  # fmt: skip
         self.kube.wait_ready("gatewayfleet", self.namespace, self.fleet, seconds=seconds)
@@ -133,7 +141,8 @@ class Installation:
     def prepare(self) -> None:
         """The namespace, as an administrator makes it, and the way to the database in it."""
         self.kube.apply(
-            objects.namespace(self.namespace), objects.database_secret("books", self.namespace)
+            objects.namespace(self.namespace),
+            objects.database_secret("books", self.namespace, self._database),
         )
 
     def ensure(self) -> None:
@@ -172,6 +181,12 @@ class Installation:
 
     def gateway_pods(self) -> list[Document]:
         return self.kube.pods(self.namespace, f"faregate.dev/fleet={self.fleet}")
+
+    def has_replaced(self, before: Set[str]) -> bool:
+        """True if none of these gateway pods is there, and all that are there are ready."""
+        found = self.kube.all("pod", self.namespace, f"faregate.dev/fleet={self.fleet}")
+        now = set(names(found))
+        return not now & before and len(self.gateway_pods()) == len(now)
 
     def client(self) -> Client:
         """A client that comes through the ingress."""
@@ -249,9 +264,8 @@ class Installation:
     def unsettled(self, *namespaces: str) -> list[str]:
         """Objects that are neither Ready nor Stalled as they are now."""
         return [
-            f"{kind} {one['metadata']['namespace']}/{one['metadata']['name']}"
-            for kind in _KINDS
-            for one in self.kube.all(kind)
+            f"{one['kind']} {one['metadata']['namespace']}/{one['metadata']['name']}"
+            for one in self.kube.all("faregate")
             if not namespaces or one["metadata"]["namespace"] in namespaces
             if "deletionTimestamp" not in one["metadata"] and not is_up_to_date(one)
         ]

@@ -55,6 +55,10 @@ def credit_grant(name: str, account: str = "alice", credits: int = 100, **spec: 
     return _ours("CreditGrant", name, {"account": account, "credits": credits, **spec})
 
 
+def credit_allowance(name: str, account: str, **spec: Any) -> Document:
+    return _ours("CreditAllowance", name, {"account": account, **spec})
+
+
 def _ours(kind: str, name: str, spec: Document) -> Document:
     return {"apiVersion": API_VERSION, "kind": kind, "metadata": {"name": name}, "spec": spec}
 
@@ -159,9 +163,9 @@ def database(image: str) -> list[Document]:
     return [namespace(DATABASE), stateful, _service("postgres", DATABASE, 5432)]
 
 
-def database_secret(name: str, place: str) -> Document:
-    """The chart's values for that database."""
-    url = f"postgresql://faregate:{_PASSWORD}@postgres.{DATABASE}.svc:5432/faregate"
+def database_secret(name: str, place: str, database: str) -> Document:
+    """The chart's values for a database of that PostgreSQL."""
+    url = f"postgresql://faregate:{_PASSWORD}@postgres.{DATABASE}.svc:5432/{database}"
     return {
         "apiVersion": "v1",
         "kind": "Secret",
