@@ -23,7 +23,7 @@ from tests.bench.programs import BenchError, build_programs
 from tests.bench.targets import start_targets
 
 COUNTS = (1, 2, 4)
-_CONNECTIONS = 24
+_CONNECTIONS = 64
 _CALMING_SECONDS = 1.0
 _DOCUMENTS = """
 ---
