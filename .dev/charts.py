@@ -5,6 +5,7 @@
 * `charts/faregate/values.schema.json`: its definition of a fleet's specification
 * `charts/faregate/README.md`: its table of values, from the comments in values.yaml
 * `charts/faregate/dashboards/`: the dashboards, from `.dev/dashboards`
+* the set-ups of clients in `docs/how-to/`, from the console's texts
 """
 
 import json
@@ -16,6 +17,7 @@ from typing import Any
 
 import yaml
 from dashboards import DASHBOARDS
+from jinja2 import Environment, FileSystemLoader
 
 ROOT = Path(__file__).parents[1]
 CHART = ROOT / "charts/faregate"
@@ -23,6 +25,26 @@ TABLE = re.compile(
     r"(?<=<!-- values: made by \.dev/charts\.py -->\n).*?(?=<!-- end of values -->)", re.S
 )
 _DEFAULT_CHARACTERS_MAX = 60
+#: which set-up is which block of a page: its info string, and its number among those
+SETUPS = {
+    ROOT / "docs/how-to/connect-a-client.md": {
+        "curl": ("bash test", 1),
+        "python": ("python test", 0),
+        "javascript": ("js test", 0),
+    },
+    ROOT / "docs/how-to/connect-an-agent.md": {
+        "claude-code": ("json claude", 0),
+        "codex": ("toml codex", 0),
+        "opencode": ("json opencode", 0),
+        "openclaw": ("json openclaw", 0),
+    },
+}
+DOCS_VALUES = {
+    "url": "http://127.0.0.1:8080",
+    "key": "sk-…",
+    "model": {"id": "kimi-k2.5", "display_name": "Kimi K2.5", "context_window": 262144},
+    "dialects": 3,
+}
 
 
 def products() -> dict[Path, str]:
@@ -39,7 +61,25 @@ def products() -> dict[Path, str]:
     for name, dashboard in DASHBOARDS.items():
         text = json.dumps(dashboard(), indent=2, ensure_ascii=False) + "\n"
         made[CHART / "dashboards" / f"{name}.json"] = text
+    for path, setups in SETUPS.items():
+        made[path] = with_setups(path.read_text(encoding="utf-8"), setups)
     return made
+
+
+def with_setups(text: str, setups: dict[str, tuple[str, int]]) -> str:
+    """A page whose set-ups are the console's, filled in for the gateway of `make run`."""
+    environment = Environment(
+        loader=FileSystemLoader(ROOT / "gateway/console/templates/clients"),
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701: these are blocks of code
+    )
+    # Nothing of what the docs name needs to be escaped.
+    environment.filters |= {"in_json": str, "in_shell": str}
+    for name, (block, number) in setups.items():
+        made = environment.get_template(f"{name}.txt").render(DOCS_VALUES)
+        found = list(re.finditer(rf"^```{block}\n(.*?)^```", text, re.M | re.S))[number]
+        text = text[: found.start(1)] + made + text[found.end(1) :]
+    return text
 
 
 def as_template(text: str) -> str:

@@ -13,18 +13,39 @@ from starlette.exceptions import HTTPException
 from gateway.console import static_files
 from gateway.console.access import SignInNeeded, checked_origin
 from gateway.console.headers import SecurityHeaders
-from gateway.console.pages import identity, overview, sign_in, sign_out, start, this_key
+from gateway.console.pages import (
+    accounts,
+    events,
+    grants,
+    identity,
+    key,
+    keys,
+    ledger,
+    overview,
+    people,
+    settings,
+    setup,
+    sign_in,
+    sign_out,
+    start,
+    this_key,
+    usage,
+)
 from gateway.console.parties import Parties
 from gateway.console.rendering import redirect, render
 from gateway.console.services import ConsoleServices
 from gateway.console.site import BASE
+from gateway.console.viewed import NoAccount
 from gateway.core.errors import FaregateError
 from gateway.http.entrance import FREE_REQUEST, Application, FreeRequest
 
 _log = logging.getLogger(__name__)
 
 #: every page
-PAGES = (start, sign_in, sign_out, this_key, overview)
+PAGES = (
+    *(start, sign_in, sign_out, this_key, overview, keys, key, usage, ledger, setup, settings),
+    *(accounts, grants, people, events),
+)
 
 
 def console_app(services: ConsoleServices) -> Application:
@@ -43,6 +64,7 @@ def routed_app(services: ConsoleServices | None) -> FastAPI:
     for page in PAGES:
         app.include_router(page.router, prefix=BASE, dependencies=[Depends(checked_origin)])
     app.add_exception_handler(SignInNeeded, _to_sign_in)
+    app.add_exception_handler(NoAccount, _without_account)
     app.add_exception_handler(HTTPException, _answer)
     app.add_exception_handler(FaregateError, _answer)
     app.add_exception_handler(RequestValidationError, _answer)
@@ -53,6 +75,13 @@ def routed_app(services: ConsoleServices | None) -> FastAPI:
 async def _to_sign_in(request: Request, error: Exception) -> Response:
     assert isinstance(error, SignInNeeded)
     return redirect(error.location)
+
+
+async def _without_account(request: Request, error: Exception) -> Response:
+    assert isinstance(error, NoAccount)
+    identity = error.session.identity
+    text = f"issuer: {identity.issuer}\nsubject: {identity.subject}\ne-mail: {identity.email}\n"
+    return render(request, "no_account.html", session=error.session, status=403, identity=text)
 
 
 async def _answer(request: Request, error: Exception) -> Response:

@@ -1,6 +1,7 @@
 """Pages from templates: everything is escaped, and a name that is missing is an error."""
 
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,14 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from gateway.console.formats import FILTERS, long_day
+from gateway.console.language import (
+    CLOCK_COOKIE,
+    LANGUAGE_COOKIE,
+    LANGUAGES,
+    choose_language,
+    translations,
+)
 from gateway.console.session import Session
 from gateway.console.site import BASE
 from gateway.console.static_files import STATIC
@@ -19,8 +28,8 @@ FORM_TOKEN = "form_token"  # noqa: S105  # its name
 
 
 @cache
-def environment() -> Environment:
-    """The templates, compiled when they are first used."""
+def environment(language: str) -> Environment:
+    """The templates with the words of a language, compiled when they are first used."""
     made = Environment(
         loader=FileSystemLoader(_FOLDER),
         autoescape=True,
@@ -30,7 +39,11 @@ def environment() -> Environment:
         auto_reload=False,
         extensions=["jinja2.ext.i18n"],
     )
-    made.install_null_translations(newstyle=True)  # type: ignore[attr-defined]
+    made.install_gettext_translations(  # type: ignore[attr-defined]
+        translations(language), newstyle=True
+    )
+    made.filters |= FILTERS
+    made.filters["long_day"] = partial(long_day, gettext=translations(language).gettext)
     made.globals["static"] = STATIC.url
     made.globals["base"] = BASE
     return made
@@ -51,9 +64,34 @@ def render(
         field = Markup('<input type="hidden" name="{}" value="{}">')
         return field.format(FORM_TOKEN, session.form_token)
 
-    page = environment().get_template(template)
-    values |= {"session": session, "path": request.url.path, "csrf_field": csrf_field}
+    language = language_of(request)
+    page = environment(language).get_template(template)
+    values |= {
+        "session": session,
+        "path": request.url.path,
+        "csrf_field": csrf_field,
+        "language": language,
+        "languages": LANGUAGES,
+        "clock": clock_of(request),
+    }
     return HTMLResponse(page.render(values), status)
+
+
+def language_of(request: Request) -> str:
+    """The language that a request wants."""
+    return choose_language(
+        request.cookies.get(LANGUAGE_COOKIE), request.headers.get("accept-language")
+    )
+
+
+def words(request: Request) -> Callable[[str], str]:
+    """The words of the request's language for a text."""
+    return translations(language_of(request)).gettext
+
+
+def clock_of(request: Request) -> str:
+    """The clock that moments are shown by: `utc`, or the browser's own by its script."""
+    return "local" if request.cookies.get(CLOCK_COOKIE) == "local" else "utc"
 
 
 def redirect(path: str) -> RedirectResponse:

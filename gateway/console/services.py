@@ -9,7 +9,9 @@ from typing import Concatenate, ParamSpec, TypeVar
 from msgspec import Struct
 
 from gateway.console.site import Site
-from gateway.core.keys import PEPPER, InstallationSecret, hash_key
+from gateway.core.catalog import Catalog
+from gateway.core.key_policy import KeyPolicy
+from gateway.core.keys import PEPPER, Credential, InstallationSecret, credential_of, hash_key
 from gateway.core.seal import Sealer
 from gateway.core.spec import ConsoleSpec, GatewayFleetSpec
 from gateway.store.database import Database
@@ -29,6 +31,8 @@ class ConsoleSettings(Struct, frozen=True, kw_only=True):
     site: Site
     #: of the client at the identity provider, where it has one
     client_secret: str | None = None
+    #: True where objects come from a file, False where from Kubernetes
+    is_standalone: bool = True
 
     @property
     def spec(self) -> ConsoleSpec:
@@ -49,6 +53,8 @@ class ConsoleServices:
         self._form_key = secret.form_key()
         self._pepper = secret.pepper(PEPPER)
         self._sealer = Sealer(secret.sign_in_key())
+        self.catalog = Catalog(settings.fleet)
+        self.key_policy = KeyPolicy()
         self._database = Database(database_url, connections=CONNECTIONS)
         self._threads = ThreadPoolExecutor(CONNECTIONS, "console")
         #: called when the process ends, by the parts that are made with the application
@@ -71,6 +77,15 @@ class ConsoleServices:
     def form_token(self, secret: str) -> str:
         """The token of the forms of one session, by the secret in its cookie."""
         return hmac.digest(self._form_key, secret.encode(), "sha256").hex()
+
+    @property
+    def client_url(self) -> str:
+        """The URL that clients use."""
+        return self.settings.fleet.client_url or self.site.origins[0]
+
+    def credential_of(self, plaintext: str) -> Credential:
+        """A new key as a row keeps it."""
+        return credential_of(self._pepper, plaintext)
 
     def hash_of_key(self, plaintext: str) -> bytes:
         """The database's form of an API key."""

@@ -44,7 +44,9 @@ class Session(Struct, frozen=True):
         found, identity = self.found, self.identity
         role: Role = "auditor" if self.is_key else "member"
         own = (RoleBinding(role, each.namespace, each.name) for each in self.own_accounts)
-        given = (RoleBinding(each.role, each.namespace) for each in found.roles)
+        given = (
+            RoleBinding(each.role, each.namespace, each.account or None) for each in found.roles
+        )
         who = f"{self.shown_name} ({identity.subject} of {identity.issuer})"
         return Principal(
             identity=f"{identity.issuer} {identity.subject}",

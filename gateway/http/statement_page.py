@@ -71,10 +71,10 @@ def page(statement: Statement) -> str:
 
 def _summary(statement: Statement) -> str:
     rows = [
-        _row("Opening balance", _number(statement.opening)),
-        *(_row(title, _number(statement.totals[kind])) for kind, title in _TITLES.items()),
+        _row("Opening balance", grouped(statement.opening)),
+        *(_row(title, grouped(statement.totals[kind])) for kind, title in _TITLES.items()),
     ]
-    closing = _row("Closing balance", _number(statement.closing), kind="sum")
+    closing = _row("Closing balance", grouped(statement.closing), kind="sum")
     return _table("Summary", ("", "Credits"), [*rows, closing])
 
 
@@ -82,11 +82,11 @@ def _grants(statement: Statement, kind: EntryKind) -> str:
     rows = [_grant(line) for line in statement.grants if line.kind == kind]
     if unlisted := statement.unlisted.get(kind):
         listed = sum(line.credits for line in statement.grants if line.kind == kind)
-        rest = _number(statement.totals[kind] - listed)
+        rest = grouped(statement.totals[kind] - listed)
         rows.append(_row(f"{unlisted:,} others", rest))
     if not rows:
         return ""
-    total = _row("Total", _number(statement.totals[kind]), kind="sum")
+    total = _row("Total", grouped(statement.totals[kind]), kind="sum")
     return _table(_TITLES[kind], ("Grant", "Credits"), [*rows, total])
 
 
@@ -99,17 +99,17 @@ def _grant(line: GrantLine) -> str:
     title = escape(line.reason or line.grant)
     if line.reason:
         facts.insert(0, line.grant)
-    return _row(f"{title}<small>{escape(' · '.join(facts))}</small>", _number(line.credits))
+    return _row(f"{title}<small>{escape(' · '.join(facts))}</small>", grouped(line.credits))
 
 
 def _requests(title: str, lines: list[RequestLine]) -> str:
     if not lines:
         return ""
-    rows = [_row(_named(line), f"{line.requests:,}", _number(line.credits)) for line in lines]
+    rows = [_row(_named(line), f"{line.requests:,}", grouped(line.credits)) for line in lines]
     total = _row(
         "Total",
         f"{sum(line.requests for line in lines):,}",
-        _number(sum(line.credits for line in lines)),
+        grouped(sum(line.credits for line in lines)),
         kind="sum",
     )
     return _table(title, ("Key and model", "Requests", "Credits"), [*rows, total])
@@ -139,10 +139,10 @@ def _row(name: str, *numbers: str, kind: str = "") -> str:
     return f'{start}<th scope="row">{name}</th>{cells}</tr>'
 
 
-def _number(credits: int) -> str:
+def grouped(credits: int) -> str:
     """Digits in groups, with a real minus.
 
-    >>> _number(-1234567)
+    >>> grouped(-1234567)
     '−1,234,567'
     """
     return f"{credits:,}".replace("-", "\N{MINUS SIGN}")

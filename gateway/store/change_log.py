@@ -14,11 +14,13 @@ from sqlmodel import Field, Session, SQLModel, col, select
 
 from gateway.core.actor import Actor
 from gateway.core.keys import INFERENCE
+from gateway.core.principal import ALL, AccountSet
 from gateway.core.statement import stamp
+from gateway.store.account_sets import within
 from gateway.store.database import Database
 from gateway.store.key_origins import installation_of
 from gateway.store.key_rows import KeyState
-from gateway.store.tables import BIG, ApiKeyRow, CreditGrantRow, moment_column
+from gateway.store.tables import BIG, Account, ApiKeyRow, CreditGrantRow, moment_column
 
 ChangeKind = Literal[
     "grant.posted",
@@ -145,6 +147,16 @@ def read_all_changes(
 ) -> list[dict[str, Any]]:
     """The same of all accounts."""
     return _read(database, ChangeRow.installation == installation, limit, after)
+
+
+def read_changes_within(
+    database: Database, installation: str, reach: AccountSet, limit: int, after: int | None = None
+) -> list[dict[str, Any]]:
+    """The same of the accounts in reach."""
+    if ALL in reach.namespaces:
+        return read_all_changes(database, installation, limit, after)
+    accounts = select(Account.id).where(Account.installation == installation, within(reach))
+    return _read(database, col(ChangeRow.account_id).in_(accounts), limit, after)
 
 
 def _read(

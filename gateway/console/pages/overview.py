@@ -1,14 +1,75 @@
-"""`/console`: the first page."""
+"""`/console`: the balance, what becomes of it, and the newest entries."""
+
+from datetime import UTC, datetime
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
+from msgspec import Struct
 
-from gateway.console.access import SignedIn
-from gateway.console.rendering import render
+from gateway.console.access import Console, SignedIn
+from gateway.console.charts import bar_chart
+from gateway.console.key_names import KeyNames, read_key_names
+from gateway.console.usage_view import (
+    UsageView,
+    is_empty,
+    pace,
+    question,
+    read_usage,
+    used,
+)
+from gateway.console.viewed import ViewedAccount, render_page
+from gateway.core.entries import EntryLine, EntryQuery
+from gateway.core.spec import FIRST_MOMENT, LAST_MOMENT
+from gateway.core.usage import UsageSums
+from gateway.store.account_overviews import AccountName, AccountSummary, summarize_account
+from gateway.store.database import Database
+from gateway.store.entry_reader import EntryReader
 
 router = APIRouter()
 
+_DAYS = 30
+_NEWEST = 5
+
+
+class Overview(Struct, frozen=True):
+    """All that the page shows."""
+
+    summary: AccountSummary
+    usage: UsageView
+    entries: list[EntryLine]
+    key_names: KeyNames
+
 
 @router.get("")
-async def overview(request: Request, session: SignedIn) -> Response:
-    return render(request, "overview.html", session=session)
+async def show_overview(
+    request: Request, session: SignedIn, console: Console, viewed: ViewedAccount
+) -> Response:
+    account = viewed.account
+    found = await console.run(_read, console.installation, account)
+    view, today = found.usage, f"{datetime.now(UTC):%Y-%m-%d}"
+    sums = next((row.sums for row in view.by_day if row.name == today), UsageSums())
+    return render_page(
+        request,
+        "overview.html",
+        session,
+        viewed,
+        summary=found.summary,
+        today={"credits": used(sums), "requests": sums.requests},
+        pace=pace(view, found.summary.balance),
+        total=used(view.total),
+        chart=bar_chart(view.days, view.series),
+        is_unused=is_empty(view),
+        entries=found.entries,
+        key_names=found.key_names,
+        may_make_keys=session.principal.may("keys", account.shown),
+    )
+
+
+def _read(database: Database, installation: str, account: AccountName) -> Overview:
+    reader = EntryReader(account.id, EntryQuery(FIRST_MOMENT, LAST_MOMENT, limit=_NEWEST))
+    return Overview(
+        summarize_account(database, account.id),
+        read_usage(database, account.id, question(_DAYS, None), {}),
+        reader.advance(database) or [],
+        read_key_names(database, installation, account.shown),
+    )

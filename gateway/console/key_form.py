@@ -1,0 +1,141 @@
+"""The form of a key: read with care, and shown again with what is wrong with it."""
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+from msgspec import Struct, field
+from starlette.datastructures import FormData
+
+from gateway.console.language import marked
+from gateway.core.key_policy import LABEL_CHARACTERS_MAX, KeyPolicy
+from gateway.store.key_list import ShownKey
+from gateway.store.personal_keys import KeySettings
+
+_LIMITS = {
+    "credits_per_day": 10**15,
+    "credits_per_month": 10**15,
+    "credits": 10**15,
+    "requests_per_minute": 10**9,
+    "concurrent_requests": 10**9,
+}
+_MORE = ("credits", "requests_per_minute", "concurrent_requests")
+#: days for which a new key may be asked to live; the first is suggested
+LIFETIMES = (90, 30, 365)
+_NEVER = "never"
+
+_NAME_IT = marked("Give it a name of 1 to 64 characters.")
+_WHOLE_NUMBER = marked("This must be a whole number, or empty.")
+_LATER = marked("This must be a date in the future, or empty.")
+
+
+class KeyForm(Struct):
+    """The fields as they were typed, what is wrong with some, and the settings that they mean."""
+
+    values: dict[str, str] = field(default_factory=dict)
+    models: list[str] = field(default_factory=list)
+    errors: dict[str, str] = field(default_factory=dict)
+    settings: KeySettings = KeySettings()
+
+    @property
+    def has_more(self) -> bool:
+        """True if a limit that is folded away is set, or wrong."""
+        return any(self.values.get(name) or name in self.errors for name in _MORE)
+
+
+def empty_form(attempt: str, policy: KeyPolicy) -> KeyForm:
+    """The form of a new key; `attempt` makes sure that sending it twice makes one key."""
+    values = dict.fromkeys(("label", *_LIMITS), "")
+    days = next(iter(lifetimes(policy)))
+    return KeyForm({**values, "expires": days, "attempt": attempt})
+
+
+def form_of(key: ShownKey) -> KeyForm:
+    """The form of a key that there is."""
+    values = {"label": key.label, "expires_at": ""}
+    if key.expires_at is not None:
+        values["expires_at"] = key.expires_at.astimezone(UTC).date().isoformat()
+    for name in _LIMITS:
+        limit = getattr(key, name)
+        values[name] = "" if limit is None else str(limit)
+    return KeyForm(values, list(key.models))
+
+
+def lifetimes(policy: KeyPolicy) -> list[str]:
+    """The lifetimes that are offered for a new key, in days; the suggested one is the first."""
+    longest = policy.longest_days
+    if longest is None:
+        return [*map(str, LIFETIMES), _NEVER]
+    return [str(days) for days in LIFETIMES if days < longest] + [str(longest)]
+
+
+def read_new_key(form: FormData, models: list[str], policy: KeyPolicy) -> KeyForm:
+    """The form of a new key, as it was sent."""
+    read = _read(form, models, ("label", "expires", "attempt", *_LIMITS))
+    expires = read.values["expires"]
+    if expires not in lifetimes(policy):
+        expires = read.values["expires"] = lifetimes(policy)[0]
+    expires_at = None if expires == _NEVER else _end_of_day(datetime.now(UTC).date(), int(expires))
+    if expires_at is not None and (latest := policy.latest_expiry(datetime.now(UTC))) is not None:
+        expires_at = min(expires_at, latest)
+    read.settings = KeySettings(**_settings(read), expires_at=expires_at)
+    return read
+
+
+def read_changes(form: FormData, models: list[str], key: ShownKey) -> KeyForm:
+    """The form of a key that there is, as it was sent; what is as before is not changed."""
+    read = _read(form, [*models, *key.models], ("label", "expires_at", *_LIMITS))
+    settings = _settings(read)
+    before = form_of(key).values["expires_at"]
+    if read.values["expires_at"] != before:
+        settings["expires_at"] = _read_expiry(read)
+    read.settings = KeySettings(**settings)
+    return read
+
+
+def _read(form: FormData, models: list[str], names: tuple[str, ...]) -> KeyForm:
+    values = {name: str(form.get(name, "")).strip()[:64] for name in names}
+    chosen = [str(each) for each in form.getlist("models")]
+    return KeyForm(values, [model for model in dict.fromkeys(models) if model in chosen])
+
+
+def _settings(read: KeyForm) -> dict[str, Any]:
+    settings: dict[str, Any] = {"label": read.values["label"], "models": read.models}
+    label = read.values["label"]
+    if not 1 <= len(label) <= LABEL_CHARACTERS_MAX or not label.isprintable():
+        read.errors["label"] = _NAME_IT
+    for name, most in _LIMITS.items():
+        settings[name] = _read_limit(read.values, name, most, read.errors)
+    return settings
+
+
+def _read_limit(
+    values: Mapping[str, str], name: str, most: int, errors: dict[str, str]
+) -> int | None:
+    text = values[name].replace(",", "").replace(" ", "")
+    if not text:
+        return None
+    least = 0 if name.startswith("credits") else 1
+    if text.isascii() and text.isdigit() and len(text) <= 16 and least <= int(text) <= most:
+        return int(text)
+    errors[name] = _WHOLE_NUMBER
+    return None
+
+
+def _read_expiry(read: KeyForm) -> datetime | None:
+    text = read.values["expires_at"]
+    if not text:
+        return None
+    try:
+        day = date.fromisoformat(text)
+        if datetime.now(UTC).date() <= day <= date(9998, 12, 31):
+            return _end_of_day(day)
+    except ValueError:
+        pass
+    read.errors["expires_at"] = _LATER
+    return None
+
+
+def _end_of_day(day: date, days: int = 0) -> datetime:
+    """The last second of a day, UTC: the page shows the day."""
+    return datetime.combine(day + timedelta(days=days), time(23, 59, 59), UTC)

@@ -1,0 +1,222 @@
+"""`/console/grants`: the grants of all accounts that somebody may see; posting one, voiding one."""
+
+import re
+from datetime import UTC, date, datetime, time
+from hashlib import sha256
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from msgspec import Struct, field
+from starlette.datastructures import FormData
+from starlette.exceptions import HTTPException
+
+from gateway.console.access import Console, PersonSignedIn, SignedIn
+from gateway.console.language import marked
+from gateway.console.pages.accounts import wide_reach
+from gateway.console.rendering import redirect
+from gateway.console.session import Session
+from gateway.console.site import BASE
+from gateway.console.viewed import NO_ACCOUNT, render_page
+from gateway.core.errors import FaregateError
+from gateway.core.spec import CreditGrant, CreditGrantSpec, Metadata
+from gateway.store.account_overviews import GrantLot, find_grant_row, list_grants
+from gateway.store.grant_result import GrantResult
+from gateway.store.grants import apply_grant
+
+router = APIRouter()
+
+_ACCOUNT = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?/[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_CREDITS_MAX = 10**15
+_FIELDS = ("account", "credits", "reference", "expires_at", "reason")
+_ID_DIGITS_MAX = 18
+_NO_ACCOUNT = marked("This must be like team-a/alice, in a namespace where you may grant.")
+_NO_CREDITS = marked("This must be a whole number from 1 on.")
+_NO_REFERENCE = marked("Give it a reference, such as an order’s number.")
+_NO_DATE = marked("This must be a date in the future, or empty.")
+_POSTED_BEFORE = frozenset({"AlreadyPosted"})
+
+
+class GrantForm(Struct):
+    """The fields as they were typed, and what is wrong with some."""
+
+    values: dict[str, str]
+    errors: dict[str, str] = field(default_factory=dict)
+
+
+@router.get("/grants")
+async def show_grants(request: Request, session: SignedIn, console: Console) -> Response:
+    reach, given = wide_reach(session), request.query_params.get("after", "")
+    after = int(given) if given.isascii() and given.isdigit() and len(given) < 19 else None
+    grants, has_more = await console.run(list_grants, console.installation, reach, after=after)
+    return render_page(
+        request,
+        "grants.html",
+        session,
+        None,
+        grants=grants,
+        newest=NO_ACCOUNT.at("/grants") if after else None,
+        older=NO_ACCOUNT.at("/grants", after=grants[-1][0]) if has_more else None,
+        may_grant=may_grant(session),
+    )
+
+
+@router.get("/grants/new")
+async def new_grant(request: Request, session: PersonSignedIn, console: Console) -> Response:
+    _require_grant(session)
+    values = dict.fromkeys(_FIELDS, "")
+    values["account"] = request.query_params.get("account", "")[:128]
+    return _show_form(request, session, GrantForm(values))
+
+
+@router.post("/grants")
+async def post_grant(request: Request, session: PersonSignedIn, console: Console) -> Response:
+    _require_grant(session)
+    form, grant = _read(await request.form(), session)
+    if grant is None:
+        return _show_form(request, session, form, status=422)
+    try:
+        result = await _apply(session, console, grant)
+    except FaregateError as error:
+        return _show_form(request, session, form, status=error.status, problem=error.message)
+    if result.reason not in ("Posted", *_POSTED_BEFORE):
+        return _show_form(request, session, form, status=409, problem=result.message)
+    done = "granted" if result.reason == "Posted" else "granted-before"
+    account = f"{grant.metadata.namespace}/{grant.spec.account}"
+    return redirect(f"{BASE}/accounts/{account}?done={done}")
+
+
+@router.get("/grants/{grant_id}/void")
+async def ask_to_void(
+    request: Request, session: PersonSignedIn, console: Console, grant_id: str
+) -> Response:
+    row_id, lot = await _find(session, console, grant_id)
+    return _show_void(request, session, row_id, lot)
+
+
+@router.post("/grants/{grant_id}/void")
+async def void_grant(
+    request: Request, session: PersonSignedIn, console: Console, grant_id: str
+) -> Response:
+    row_id, lot = await _find(session, console, grant_id)
+    spec = CreditGrantSpec(
+        account=lot.account.partition("/")[2],
+        credits=lot.credits,
+        reason=lot.reason,
+        reference=lot.reference,
+        expires_at=lot.expires_at,
+        void=True,
+    )
+    metadata = Metadata(name=lot.name, namespace=lot.namespace)
+    try:
+        result = await _apply(session, console, CreditGrant(metadata=metadata, spec=spec))
+    except FaregateError as error:
+        shown: dict[str, Any] = {"status": error.status, "problem": error.message}
+        return _show_void(request, session, row_id, lot, **shown)
+    if result.reason != "Voided":
+        return _show_void(request, session, row_id, lot, status=409, problem=result.message)
+    return redirect(f"{BASE}/accounts/{lot.account}?done=voided")
+
+
+def may_grant(session: Session) -> bool:
+    """True for a person who may grant credits in some namespace."""
+    return bool(session.principal.reach("grant").namespaces) and not session.is_key
+
+
+def _require_grant(session: Session) -> None:
+    if not may_grant(session):
+        raise HTTPException(403, "your role does not allow this")
+
+
+async def _find(session: Session, console: Console, grant_id: str) -> tuple[int, GrantLot]:
+    """A grant that this person may void. Raises `HTTPException`."""
+    _require_grant(session)
+    is_number = grant_id.isascii() and grant_id.isdigit() and len(grant_id) <= _ID_DIGITS_MAX
+    row_id = int(grant_id) if is_number else 0
+    reach = session.principal.reach("grant")
+    lot = await console.run(find_grant_row, console.installation, reach, row_id)
+    if lot is None or not lot.is_made_here:
+        raise HTTPException(404)
+    return row_id, lot
+
+
+async def _apply(session: Session, console: Console, grant: CreditGrant) -> GrantResult:
+    return await console.run(apply_grant, console.installation, grant, session.principal.actor)
+
+
+def _read(given: FormData, session: Session) -> tuple[GrantForm, CreditGrant | None]:
+    """The form, and the grant that it means where nothing is wrong with it."""
+    form = GrantForm({name: str(given.get(name, "")).strip()[:256] for name in _FIELDS})
+    values, errors = form.values, form.errors
+    shown, reference = values["account"], values["reference"]
+    if not _ACCOUNT.fullmatch(shown) or not session.principal.may("grant", shown):
+        errors["account"] = _NO_ACCOUNT
+    digits = values["credits"].replace(",", "").replace(" ", "")
+    is_number = digits.isascii() and digits.isdigit() and len(digits) <= 16
+    credits = int(digits) if is_number else 0
+    if not 1 <= credits <= _CREDITS_MAX:
+        errors["credits"] = _NO_CREDITS
+    if not 1 <= len(reference) <= 128 or not reference.isprintable():
+        errors["reference"] = _NO_REFERENCE
+    expires_at = _read_day(values["expires_at"], errors)
+    if errors:
+        return form, None
+    namespace, _, account = shown.partition("/")
+    digest = sha256(reference.encode()).hexdigest()[:16]
+    spec = CreditGrantSpec(
+        account=account,
+        credits=credits,
+        reason=values["reason"],
+        reference=reference,
+        expires_at=expires_at,
+    )
+    metadata = Metadata(name=f"console-{digest}", namespace=namespace)
+    return form, CreditGrant(metadata=metadata, spec=spec)
+
+
+def _read_day(text: str, errors: dict[str, str]) -> datetime | None:
+    if not text:
+        return None
+    try:
+        day = date.fromisoformat(text)
+        if datetime.now(UTC).date() <= day <= date(9998, 12, 31):
+            return datetime.combine(day, time(23, 59, 59), UTC)
+    except ValueError:
+        pass
+    errors["expires_at"] = _NO_DATE
+    return None
+
+
+def _show_form(
+    request: Request, session: Session, form: GrantForm, *, status: int = 200, problem: str = ""
+) -> Response:
+    return render_page(
+        request,
+        "grant_new.html",
+        session,
+        None,
+        status=status,
+        form=form,
+        problem=problem,
+    )
+
+
+def _show_void(
+    request: Request,
+    session: Session,
+    row_id: int,
+    grant: GrantLot,
+    *,
+    status: int = 200,
+    problem: str = "",
+) -> Response:
+    return render_page(
+        request,
+        "grant_void.html",
+        session,
+        None,
+        status=status,
+        id=row_id,
+        grant=grant,
+        problem=problem,
+    )

@@ -1,0 +1,205 @@
+"""`/console/keys`: the keys of an account, one of them, and the making of a new one."""
+
+import re
+from datetime import UTC, datetime
+from math import ceil
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import PlainTextResponse, Response
+from starlette.exceptions import HTTPException
+
+from gateway.console.access import Console, PersonSignedIn, SignedIn
+from gateway.console.client_setups import env_lines
+from gateway.console.key_form import (
+    KeyForm,
+    empty_form,
+    lifetimes,
+    read_new_key,
+)
+from gateway.console.language import marked
+from gateway.console.pages.setup import client_setups
+from gateway.console.rendering import redirect, words
+from gateway.console.session import Session
+from gateway.console.viewed import Viewed, ViewedAccount, render_page
+from gateway.core.errors import FaregateError, StateConflict
+from gateway.core.keys import generate_key, generate_key_id, has_checksum
+from gateway.core.principal import AccountSet
+from gateway.store.key_list import KeyFilter, ShownKey, list_shown_keys, show_key
+from gateway.store.personal_keys import NewKey, issue_key
+
+router = APIRouter()
+
+_PAGE = 50
+#: the reason of a conflict where a form was sent twice
+_MADE = "already_created"
+_KEY_ID = re.compile(r"key_[0-9a-f]{24}")
+_DAYS = {
+    "30": marked("In 30 days"),
+    "90": marked("In 90 days"),
+    "365": marked("In a year"),
+    "never": marked("Never"),
+}
+_IN_DAYS = marked("In {days} days")
+
+
+@router.get("/keys")
+async def list_keys(
+    request: Request, session: SignedIn, console: Console, viewed: ViewedAccount
+) -> Response:
+    given = request.query_params
+    after = given.get("after")
+    shows_revoked = bool(given.get("revoked"))
+    found = await console.run(
+        list_shown_keys,
+        console.installation,
+        AccountSet(accounts=frozenset({viewed.account.shown})),
+        KeyFilter(),
+        _PAGE,
+        after,
+    )
+    keys = [key for key in found.keys if shows_revoked or key.status != "revoked"]
+    revoked = "1" if shows_revoked else ""
+    last = found.keys[-1].key_id if found.keys else ""
+    return render_page(
+        request,
+        "keys.html",
+        session,
+        viewed,
+        keys=keys,
+        days_until=days_until,
+        shows_revoked=shows_revoked,
+        newest=viewed.at("/keys", revoked=revoked) if after else None,
+        older=viewed.at("/keys", revoked=revoked, after=last) if found.has_more else None,
+        may_make_keys=session.principal.may("keys", viewed.account.shown),
+    )
+
+
+@router.get("/keys/new")
+async def new_key(
+    request: Request, session: PersonSignedIn, console: Console, viewed: ViewedAccount
+) -> Response:
+    require(session, "keys", viewed)
+    form = empty_form(generate_key_id(), console.key_policy)
+    return _show_form(request, session, console, viewed, form)
+
+
+@router.post("/keys")
+async def make_key(
+    request: Request, session: PersonSignedIn, console: Console, viewed: ViewedAccount
+) -> Response:
+    """Make the key and show it: the one answer to a form that is a page, since no other may."""
+    require(session, "keys", viewed)
+    models = [model.id for model in console.catalog.models]
+    form = read_new_key(await request.form(), models, console.key_policy)
+    if form.errors:
+        return _show_form(request, session, console, viewed, form, status=422)
+    attempt = form.values["attempt"]
+    secret = generate_key()
+    namespace, _, account = viewed.account.shown.partition("/")
+    wanted = NewKey(
+        key_id=attempt if _KEY_ID.fullmatch(attempt) else generate_key_id(),
+        namespace=namespace,
+        account=account,
+        settings=form.settings,
+        person_id=session.found.person_id,
+    )
+    try:
+        await console.run(
+            issue_key,
+            console.installation,
+            wanted,
+            console.credential_of(secret),
+            console.key_policy,
+            session.principal.actor,
+        )
+    except FaregateError as error:
+        if isinstance(error, StateConflict) and (error.details or {}).get("reason") == _MADE:
+            return redirect(viewed.at(f"/keys/{wanted.key_id}", done="key-made-before"))
+        return _show_form(
+            request, session, console, viewed, form, status=error.status, problem=error.message
+        )
+    key = await find_key(session, console, viewed, wanted.key_id)
+    return reveal(request, session, console, viewed, key, secret)
+
+
+@router.post("/keys/env")
+async def download_env(request: Request, session: PersonSignedIn, console: Console) -> Response:
+    """The variables of a key that the page before has shown; it is in no URL, and not kept."""
+    secret = str((await request.form()).get("secret", ""))
+    if not has_checksum(secret):
+        raise HTTPException(400)
+    text = "".join(f"{line}\n" for line in env_lines(secret, console.client_url))
+    return PlainTextResponse(
+        text, headers={"content-disposition": 'attachment; filename="faregate.env"'}
+    )
+
+
+def reveal(
+    request: Request,
+    session: Session,
+    console: Console,
+    viewed: Viewed,
+    key: ShownKey,
+    secret: str,
+    *,
+    is_rotation: bool = False,
+) -> Response:
+    """The page that shows a secret, once."""
+    models = console.catalog.models
+    model = next((each for each in models if each.id in key.models), models[0])
+    return render_page(
+        request,
+        "key_reveal.html",
+        session,
+        viewed,
+        key=key,
+        secret=secret,
+        is_rotation=is_rotation,
+        model=model,
+        setups=list(client_setups().render(console.client_url, secret, model)),
+    )
+
+
+async def find_key(session: Session, console: Console, viewed: Viewed, key_id: str) -> ShownKey:
+    """A key of the account. Raises `NotFound`."""
+    reach = AccountSet(accounts=frozenset({viewed.account.shown}))
+    return await console.run(show_key, console.installation, reach, key_id)
+
+
+def require(session: Session, right: Any, viewed: Viewed) -> None:
+    """Raise `HTTPException` where a session has not this right for the account."""
+    if not session.principal.may(right, viewed.account.shown):
+        raise HTTPException(403, "your role does not allow this")
+
+
+def days_until(moment: datetime) -> int:
+    """Days until a moment, begun ones counted."""
+    return ceil((moment - datetime.now(UTC)).total_seconds() / 86400)
+
+
+def _show_form(
+    request: Request,
+    session: Session,
+    console: Console,
+    viewed: Viewed,
+    form: KeyForm,
+    *,
+    status: int = 200,
+    problem: str = "",
+) -> Response:
+    gettext = words(request)
+    return render_page(
+        request,
+        "key_new.html",
+        session,
+        viewed,
+        status=status,
+        form=form,
+        problem=problem,
+        model_ids=[model.id for model in console.catalog.models],
+        expiry_choices=[
+            (days, gettext(_DAYS.get(days, _IN_DAYS)).format(days=days))
+            for days in lifetimes(console.key_policy)
+        ],
+    )

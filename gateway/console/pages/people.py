@@ -1,0 +1,84 @@
+"""`/console/people`: people who have signed in, with their accounts, sessions and keys."""
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+
+from gateway.console.access import Console, PersonSignedIn, SignedIn
+from gateway.console.pages.accounts import wide_reach
+from gateway.console.rendering import redirect
+from gateway.console.session import Session
+from gateway.console.site import BASE
+from gateway.console.viewed import NO_ACCOUNT, render_page
+from gateway.core.principal import AccountSet
+from gateway.store.people_list import list_people, live_keys_of
+from gateway.store.personal_keys import KeySettings, change_key
+from gateway.store.sign_ins import end_sessions_of
+
+router = APIRouter()
+
+_ID_DIGITS_MAX = 18
+
+
+@router.get("/people")
+async def show_people(request: Request, session: SignedIn, console: Console) -> Response:
+    reach, after = wide_reach(session), _number(request.query_params.get("after", ""))
+    people, has_more = await console.run(list_people, console.installation, reach, after=after)
+    return render_page(
+        request,
+        "people.html",
+        session,
+        None,
+        people=people,
+        newest=NO_ACCOUNT.at("/people") if after else None,
+        older=NO_ACCOUNT.at("/people", after=people[-1].id) if has_more else None,
+        may_stop=bool(_stopping(session).namespaces) and not session.is_key,
+    )
+
+
+@router.post("/people/{person}/end-sessions")
+async def end_sessions(session: PersonSignedIn, console: Console, person: str) -> Response:
+    person_id = await _find(session, console, person)
+    await console.run(end_sessions_of, person_id)
+    return redirect(f"{BASE}/people?done=ended")
+
+
+@router.post("/people/{person}/suspend-keys")
+async def suspend_keys(session: PersonSignedIn, console: Console, person: str) -> Response:
+    """Suspend the person's keys in the accounts where the one who asks may do so."""
+    person_id = await _find(session, console, person)
+    reach = _stopping(session)
+    for key_id in await console.run(live_keys_of, console.installation, reach, person_id):
+        await console.run(
+            change_key,
+            console.installation,
+            key_id,
+            KeySettings(suspended=True),
+            console.key_policy,
+            session.principal.actor,
+        )
+    return redirect(f"{BASE}/people?done=suspended-all")
+
+
+def _stopping(session: Session) -> AccountSet:
+    """The accounts whose keys this person may stop, of whole namespaces."""
+    return AccountSet(session.principal.reach("stop").namespaces)
+
+
+async def _find(session: Session, console: Console, person: str) -> int:
+    """A person whose accounts this one looks after. Raises `HTTPException`."""
+    person_id = _number(person)
+    wide_reach(session)
+    reach = _stopping(session)
+    if person_id is not None:
+        found, _ = await console.run(
+            list_people, console.installation, reach, after=person_id + 1, limit=1
+        )
+        if found and found[0].id == person_id:
+            return person_id
+    raise HTTPException(404)
+
+
+def _number(text: str) -> int | None:
+    is_number = text.isascii() and text.isdigit() and len(text) <= _ID_DIGITS_MAX
+    return int(text) if is_number else None

@@ -1,0 +1,68 @@
+"""`/console/settings`: the person, their sessions, the language and the clock of the pages."""
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from gateway.console.access import Console, PersonSignedIn, SignedIn
+from gateway.console.cookies import forget_session
+from gateway.console.language import CLOCK_COOKIE, LANGUAGE_COOKIE, LANGUAGES
+from gateway.console.rendering import redirect
+from gateway.console.site import BASE
+from gateway.console.viewed import render_page
+from gateway.store.sign_ins import end_sessions_of, list_sessions
+
+router = APIRouter()
+
+_YEAR_SECONDS = 365 * 24 * 3600
+_ID_DIGITS_MAX = 18
+
+
+@router.get("/settings")
+async def show_settings(request: Request, session: SignedIn, console: Console) -> Response:
+    person_id = session.found.person_id
+    sessions = [] if person_id is None else await console.run(list_sessions, person_id)
+    chosen = request.cookies.get(LANGUAGE_COOKIE, "")
+    return render_page(
+        request,
+        "settings.html",
+        session,
+        None,
+        sessions=sessions,
+        chosen_language=chosen if chosen in LANGUAGES else "",
+    )
+
+
+@router.post("/settings")
+async def save_settings(request: Request, session: SignedIn, console: Console) -> Response:
+    given = await request.form()
+    response = redirect(f"{BASE}/settings?done=settings")
+    chosen = {LANGUAGE_COOKIE: LANGUAGES, CLOCK_COOKIE: ("local",)}
+    for cookie, known in chosen.items():
+        value = str(given.get(cookie.removeprefix("faregate-"), ""))
+        # The looks of pages only, so the names are plain ones.
+        response.set_cookie(
+            cookie,
+            value if value in known else "",
+            max_age=_YEAR_SECONDS if value in known else 0,
+            path=BASE,
+            secure=console.site.is_secure,
+            httponly=True,
+            samesite="lax",
+        )
+    return response
+
+
+@router.post("/settings/sessions")
+async def end_own_sessions(request: Request, session: PersonSignedIn, console: Console) -> Response:
+    """End one session of one's own, or all with this one."""
+    given = str((await request.form()).get("session", ""))
+    person_id = session.found.person_id
+    assert person_id is not None, "a person has signed in"
+    if given:
+        is_number = given.isascii() and given.isdigit() and len(given) <= _ID_DIGITS_MAX
+        await console.run(end_sessions_of, person_id, int(given) if is_number else 0)
+        return redirect(f"{BASE}/settings?done=ended")
+    await console.run(end_sessions_of, person_id)
+    response = redirect(f"{BASE}/signed-out")
+    forget_session(response, console.site)
+    return response

@@ -1,0 +1,281 @@
+"""Accounts as people look at them: the balance and what becomes of it, one by one and as a list.
+
+Owns that a page about an account reads a bounded number of rows, however many entries it has.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from msgspec import Struct
+from sqlalchemy import and_, func, or_
+from sqlmodel import Session, col, select
+
+from gateway.core.credits import reconcile_lots
+from gateway.core.principal import AccountSet
+from gateway.core.usage import hour_of
+from gateway.store.account_sets import within
+from gateway.store.accounts import read_lots
+from gateway.store.database import Database
+from gateway.store.tables import Account, ApiKeyRow, ApiKeyUse, CreditGrantRow
+from gateway.store.usage_tables import UsageDay
+
+#: an account is low when it has a fifth of what it was granted, or less
+LOW_DIVISOR = 5
+GRANTS_MAX = 50
+#: days of usage that a list shows
+DAYS = 30
+
+
+class AccountName(Struct, frozen=True):
+    """An account by its row and its shown name."""
+
+    id: int
+    shown: str
+
+
+class AccountSummary(Struct, frozen=True):
+    """The balance, that right after the latest grant, and the credits that expire next."""
+
+    balance: int
+    granted: int
+    next_expiry: datetime | None
+    expiring: int
+    made_at: datetime
+
+    @property
+    def percent_left(self) -> int:
+        return min(100, self.balance * 100 // self.granted) if self.granted else 100
+
+    @property
+    def is_low(self) -> bool:
+        return 0 < self.balance <= self.granted // LOW_DIVISOR
+
+
+class AccountLine(Struct, frozen=True):
+    """One account of a list; `used` are the credits of the last 30 days."""
+
+    id: int
+    shown: str
+    balance: int
+    granted: int
+    used: int
+    keys: int
+    used_at: datetime | None
+
+
+class GrantLot(Struct, frozen=True):
+    """A grant with the credits that are left of it."""
+
+    name: str
+    identity: str
+    namespace: str
+    account: str
+    credits: int
+    left: int
+    reason: str
+    posted_at: datetime
+    expires_at: datetime | None
+    voided_at: datetime | None
+    expired_at: datetime | None
+
+    @property
+    def reference(self) -> str | None:
+        _, found, reference = self.identity.partition("/ref:")
+        return reference if found else None
+
+    @property
+    def is_made_here(self) -> bool:
+        """True for a grant of the console, which no object declares."""
+        return self.reference is not None and self.name.startswith("console-")
+
+    @property
+    def state(self) -> str:
+        """The one word for it: voided, expired, used or live."""
+        if self.voided_at is not None:
+            return "voided"
+        if self.expired_at is not None:
+            return "expired"
+        return "live" if self.left else "used"
+
+
+def find_viewed(
+    database: Database, installation: str, reach: AccountSet, shown: str | None
+) -> AccountName | None:
+    """An account in reach by its shown name; without one, the first in reach.
+
+    Raises `DatabaseUnavailable`.
+    """
+    asked = select(Account).where(Account.installation == installation, within(reach))
+    if shown is not None:
+        namespace, _, name = shown.partition("/")
+        asked = asked.where(Account.namespace == namespace, Account.name == name)
+    with database.read() as session:
+        row = session.exec(asked.order_by(col(Account.namespace), col(Account.name))).first()
+    return None if row is None else AccountName(row.id, f"{row.namespace}/{row.name}")
+
+
+def summarize_account(database: Database, account_id: int) -> AccountSummary:
+    """The summary of one account. Raises `DatabaseUnavailable`."""
+    with database.read(snapshot=True) as session:
+        account = session.get_one(Account, account_id)
+        expiring = 0
+        if account.next_expiry is not None:
+            next_ones = select(CreditGrantRow.id).where(
+                CreditGrantRow.account_id == account_id,
+                col(CreditGrantRow.remaining) > 0,
+                CreditGrantRow.expires_at == account.next_expiry,
+            )
+            ids = session.exec(next_ones.limit(GRANTS_MAX)).all()
+            left = _left(session, account, ids)
+            expiring = sum(left.values())
+        return AccountSummary(
+            account.balance,
+            account.granted,
+            account.next_expiry if expiring else None,
+            expiring,
+            account.created_at,
+        )
+
+
+def list_accounts(
+    database: Database,
+    installation: str,
+    reach: AccountSet,
+    *,
+    search: str = "",
+    is_low: bool = False,
+    after: str | None = None,
+    limit: int = GRANTS_MAX,
+) -> tuple[list[AccountLine], bool]:
+    """Accounts in reach by their names, those after a shown name, and whether there are more.
+
+    Raises `DatabaseUnavailable`.
+    """
+    namespace, name = col(Account.namespace), col(Account.name)
+    asked = select(Account).where(Account.installation == installation, within(reach))
+    if search:
+        asked = asked.where((namespace + "/" + name).contains(search, autoescape=True))
+    if is_low:
+        low = col(Account.balance) <= col(Account.granted) // LOW_DIVISOR
+        asked = asked.where(col(Account.granted) > 0, low)
+    if after is not None:
+        first, _, second = after.partition("/")
+        beyond = or_(namespace > first, and_(namespace == first, name > second))
+        asked = asked.where(beyond)
+    with database.read(snapshot=True) as session:
+        found = session.exec(asked.order_by(namespace, name).limit(limit + 1)).all()
+        rows = found[:limit]
+        now = database.now(session)
+        ids = [row.id for row in rows]
+        used, keys = _used(session, ids, now), _keys(session, ids, now)
+    lines = [
+        AccountLine(
+            row.id,
+            f"{row.namespace}/{row.name}",
+            row.balance,
+            row.granted,
+            used.get(row.id, 0),
+            *keys.get(row.id, (0, None)),
+        )
+        for row in rows
+    ]
+    return lines, len(found) > limit
+
+
+def list_grants(
+    database: Database,
+    installation: str,
+    reach: AccountSet,
+    *,
+    account_id: int | None = None,
+    after: int | None = None,
+    limit: int = GRANTS_MAX,
+) -> tuple[list[tuple[int, GrantLot]], bool]:
+    """Grants of accounts in reach with their rows, newest first, and whether there are more.
+
+    Raises `DatabaseUnavailable`.
+    """
+    asked = (
+        select(CreditGrantRow, Account)
+        .join(Account, col(Account.id) == col(CreditGrantRow.account_id))
+        .where(Account.installation == installation, within(reach))
+    )
+    if account_id is not None:
+        asked = asked.where(Account.id == account_id)
+    if after is not None:
+        asked = asked.where(col(CreditGrantRow.id) < after)
+    with database.read(snapshot=True) as session:
+        found = session.exec(asked.order_by(col(CreditGrantRow.id).desc()).limit(limit + 1)).all()
+        rows = found[:limit]
+        by_account: dict[int, tuple[Account, list[int]]] = {}
+        for grant, account in rows:
+            by_account.setdefault(account.id, (account, []))[1].append(grant.id)
+        left: dict[int, int] = {}
+        for account, ids in by_account.values():
+            left |= _left(session, account, ids)
+        shown = [(grant.id, _lot(grant, account, left)) for grant, account in rows]
+    return shown, len(found) > limit
+
+
+def find_grant_row(
+    database: Database, installation: str, reach: AccountSet, grant_id: int
+) -> GrantLot | None:
+    """One grant of an account in reach. Raises `DatabaseUnavailable`."""
+    found, _ = list_grants(database, installation, reach, after=grant_id + 1, limit=1)
+    return next((lot for row_id, lot in found if row_id == grant_id), None)
+
+
+def _left(session: Session, account: Account, grant_ids: Sequence[int]) -> dict[int, int]:
+    """The credits left of some grants, as the ledger would take them."""
+    if not grant_ids:
+        return {}
+    lots = reconcile_lots(read_lots(session, account, grant_ids), account.balance)
+    return {grant_id: lots.remaining(grant_id) for grant_id in grant_ids}
+
+
+def _lot(grant: CreditGrantRow, account: Account, left: dict[int, int]) -> GrantLot:
+    return GrantLot(
+        grant.name,
+        grant.identity,
+        grant.namespace,
+        f"{account.namespace}/{account.name}",
+        grant.credits,
+        left.get(grant.id, 0),
+        grant.reason,
+        grant.posted_at,
+        grant.expires_at,
+        grant.voided_at,
+        grant.expired_at,
+    )
+
+
+def _used(session: Session, ids: Sequence[int], now: datetime) -> dict[int, int]:
+    """The credits that some accounts have used in the last days, by their rows."""
+    since = hour_of(now - timedelta(days=DAYS - 1)) // 24
+    credits = func.sum(col(UsageDay.charged) - col(UsageDay.refunded))
+    asked: Any = (
+        select(UsageDay.account_id, credits)
+        .where(col(UsageDay.account_id).in_(ids), col(UsageDay.start) >= since)
+        .group_by(col(UsageDay.account_id))
+    )
+    return {account_id: int(used) for account_id, used in session.exec(asked)}
+
+
+def _keys(
+    session: Session, ids: Sequence[int], now: datetime
+) -> dict[int, tuple[int, datetime | None]]:
+    """The number of live keys of some accounts, and the last use of any."""
+    expires_at = col(ApiKeyRow.expires_at)
+    is_live = and_(col(ApiKeyRow.revoked_at).is_(None), or_(expires_at.is_(None), expires_at > now))
+    asked: Any = (
+        select(
+            ApiKeyRow.account_id,
+            func.count().filter(is_live),
+            func.max(col(ApiKeyUse.used_at)),
+        )
+        .outerjoin(ApiKeyUse, col(ApiKeyUse.api_key_id) == col(ApiKeyRow.id))
+        .where(col(ApiKeyRow.account_id).in_(ids))
+        .group_by(col(ApiKeyRow.account_id))
+    )
+    return {account_id: (number, used_at) for account_id, number, used_at in session.exec(asked)}
