@@ -63,7 +63,7 @@ def test_a_link_signs_in_once_and_only_by_its_button(
     name, *flags = cookie.split("; ")
     assert re.fullmatch(r"faregate=[\w-]{43}", name)
     assert set(flags) == {"HttpOnly", "Path=/", "SameSite=lax"}
-    assert "treasurer:*" in browser.get("/console").text
+    assert "Treasurer: all namespaces" in browser.get("/console/settings").text
     again = Browser(gateway.url)
     assert again.submit(page, path).status_code == 410
     assert again.get("/console").status_code == 303

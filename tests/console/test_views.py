@@ -111,9 +111,9 @@ def test_usage_is_what_the_ledger_has(books: Books) -> None:
 
 
 def test_an_account_is_summed_up_with_what_expires_next(books: Books) -> None:
-    soon = books.now() + timedelta(days=3)
-    books.grant("first", credits=100, expires_at=soon)
-    books.grant("second", credits=60, expires_at=soon)
+    soon = f"{books.now() + timedelta(days=3):%Y-%m-%dT%H:%M:%SZ}"
+    books.grant("first", credits=100, expiresAt=soon)
+    books.grant("second", credits=60, expiresAt=soon)
     books.grant("third", credits=40)
     key, _ = books.issue()
     charge(books, 1, 30, [key.id], ["model"])
