@@ -273,3 +273,26 @@ def test_a_key_outlives_a_restart_and_the_file_that_does_not_name_it(
     gateway.start()
     assert manager.show(key)["status"] == "active"
     assert gateway.account(secret)["key"]["key_id"] == key["id"]
+
+
+def test_the_examples_of_the_served_description_work(
+    gateway: GatewayProcess, manager: Manager
+) -> None:
+    described = manager.ask("GET", "/openapi.json").json()["paths"]
+    assert gateway.http.get("/api/v1/openapi.json").status_code == 401
+
+    def examples(method: str, path: str) -> list[Any]:
+        content = described[f"/api/v1{path}"][method]["requestBody"]["content"]
+        found: list[Any] = content["application/json"]["schema"]["examples"]
+        return found
+
+    (creation,) = examples("post", "/keys")
+    made, _ = manager.made(**{**creation, "account": f"{NAMESPACE}/build"})
+    assert (made["name"], made["models"]) == (creation["name"], creation["models"])
+    (change,) = examples("patch", "/keys/{key_id}")
+    changed = manager.ask("PATCH", f"/keys/{made['id']}", change).json()
+    assert changed["limits"] == {**made["limits"], **change["limits"]}
+    (rotation,) = examples("post", "/keys/{key_id}/rotate")
+    answer = manager.ask("POST", f"/keys/{made['id']}/rotate", rotation)
+    assert answer.status_code == 201
+    with_secret(answer.json())

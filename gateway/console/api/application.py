@@ -6,7 +6,7 @@ request for one of its routes.
 
 from fastapi import FastAPI
 
-from gateway.console.api import keys
+from gateway.console.api import description, keys
 from gateway.http.routes import account, entries, events, statement, usage
 from gateway.http.routes.application import application
 from gateway.http.routes.services import FreeServices
@@ -18,6 +18,7 @@ def account_app(services: FreeServices | None) -> FastAPI:
     """The application; without services it only has its routes, to be looked at."""
     routers = (
         account.router,
+        description.router,
         entries.router,
         events.router,
         keys.router,
