@@ -36,8 +36,9 @@ bench: ## CPU per request and per chunk, next to a bare Go proxy
 bench-scale: ## ten thousand keys in one operator, and four gateways on one database
 	@PYTHONPATH=.:operator "$$(.dev/venv dev)/bin/python" -m tests.bench.scale $(ARGS)
 
-generate: ## the charts' copies of crds/, their schema, their README and the dashboards
+generate: ## the charts' copies of crds/, their README, the dashboards, the console's catalogues
 	@"$$(.dev/venv dev)/bin/python" .dev/charts.py
+	@"$$(.dev/venv dev)/bin/python" .dev/messages.py
 
 pictures: ## the pictures of the docs, from the running product
 	@PYTHONPATH=.:operator "$$(.dev/venv dev)/bin/python" -m tests.pictures
