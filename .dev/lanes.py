@@ -20,25 +20,35 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 
 _PYTEST = [sys.executable, "-m", "pytest", "--durations=15"]
-_STORE = ("tests/store", "tests/traps", "tests/upstream")
-#: by themselves, or in the checks before
-_ELSEWHERE = (
-    "tests/chaos", "tests/chart", "tests/clients", "tests/reconcile", *_STORE,
-    "tests/test_tidy.py", "tests/test_docs.py",
+#: each folder is in one lane: by itself, in the checks, or in what is left
+_REQUESTS = (
+    "tests/dialects", "tests/flow", "tests/fuzz", "tests/matrix", "tests/sdk", "tests/simulated",
+    "tests/telemetry",
 )  # fmt: skip
+_STORE = ("tests/store", "tests/traps", "tests/upstream")
+_OPERATOR = ("tests/reconcile", "tests/chart")
+_ELSEWHERE = (
+    "tests/chaos", "tests/clients", *_OPERATOR, *_REQUESTS, *_STORE, "tests/test_docs.py",
+    "tests/test_tidy.py",
+)  # fmt: skip
+#: looks at what the tests before it have left behind
+_LAST = "tests/test_last.py"
 _CLUSTER = [
     ("cluster", [sys.executable, "-m", "tests.cluster", "run"]),
     ("faults", [*_PYTEST, "tests/chaos"]),
-    ("store and upstreams", [*_PYTEST, *_STORE, "tests/test_last.py"]),
 ]
 #: by lane its steps: what one is called, and its command
 _LANES = [
-    [("gateway and all else", [*_PYTEST, *(f"--ignore={path}" for path in _ELSEWHERE)])],
+    [("requests", [*_PYTEST, *_REQUESTS, _LAST])],
     _CLUSTER,
     [
         ("checks", [".dev/check"]),
-        ("operator", [*_PYTEST, "tests/reconcile", "tests/chart", "tests/test_last.py"]),
+        ("operator", [*_PYTEST, *_OPERATOR, _LAST]),
         ("agent clients", [*_PYTEST, "tests/clients"]),
+    ],
+    [
+        ("all else", [*_PYTEST, *(f"--ignore={path}" for path in _ELSEWHERE)]),
+        ("store and upstreams", [*_PYTEST, *_STORE, _LAST]),
     ],
 ]
 #: of the processors, by the layout of control groups; half of what a process has by default

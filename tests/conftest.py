@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, settings
 
 from gateway.store.audit import audit
 from gateway.store.database import Database
-from gateway.store.migrate import migrate
 from tests.harness.books import Books
 from tests.harness.gateway import Simulated
+from tests.harness.migrated import write_migrated
 from tests.harness.postgres import PostgresServer, find_programs
 
 _NUMBERS = itertools.count()
@@ -40,19 +40,33 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of a new, empty database, once of each kind."""
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a new database without tables, once of each kind."""
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / f'faregate-{next(_NUMBERS)}.db'}"
+        return _sqlite_url(tmp_path)
     server: PostgresServer = request.getfixturevalue("postgres_server")
     return server.create_database()
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a new database with its tables, once of each kind."""
+    if request.param == "sqlite":
+        url = _sqlite_url(tmp_path)
+        write_migrated(Path(url.removeprefix("sqlite:///")))
+        return url
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    return server.create_migrated()
+
+
+def _sqlite_url(folder: Path) -> str:
+    return f"sqlite:///{folder / f'faregate-{next(_NUMBERS)}.db'}"
+
+
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
-    """A migrated database; its books must be right in the end."""
+    """A database with its tables; its books must be right in the end."""
     database = Database(database_url)
-    migrate(database)
     yield database
     findings = audit(database)
     database.close()
@@ -108,11 +122,7 @@ def module_database_url(request: pytest.FixtureRequest) -> str | None:
     if request.param == "sqlite":
         return None
     server: PostgresServer = request.getfixturevalue("postgres_server")
-    url = server.create_database()
-    migrated = Database(url)
-    migrate(migrated)
-    migrated.close()
-    return url
+    return server.create_migrated()
 
 
 def check_books(url: str) -> None:

@@ -18,8 +18,6 @@ import pytest
 import yaml
 
 from gateway.process.standalone.secret_files import SecretFiles
-from gateway.store.database import Database
-from gateway.store.migrate import migrate
 from tests.harness.dialects import PATHS, body
 from tests.harness.gateway import (
     PLAINTEXTS,
@@ -149,10 +147,7 @@ def test_a_replica_holds_as_many_connections_as_the_docs_state(
 ) -> None:
     told = re.search(r"at most \*\*(\d+) connections\*\*", page("how-to/run-without-kubernetes.md"))
     assert told is not None
-    url = postgres_server.create_database()
-    database = Database(url)
-    migrate(database)
-    database.close()
+    url = postgres_server.create_migrated()
     documents = [fleet(simulated.url), api_key("key"), credit_grant("all", credits=1_000_000)]
     gateway = GatewayProcess(tmp_path, documents, database_url=url).start()
     headers = {"x-api-key": gateway.key("key")}

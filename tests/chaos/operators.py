@@ -30,7 +30,7 @@ class _Office:
     def __init__(self, url: str) -> None:
         self._url = url
 
-    def create_database(self) -> str:
+    def create_migrated(self) -> str:
         return self._url
 
 

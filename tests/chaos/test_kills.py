@@ -8,7 +8,6 @@ import pytest
 
 from gateway.store.audit import audit
 from gateway.store.database import Database
-from gateway.store.migrate import migrate
 from tests.harness.books import Books
 from tests.harness.dialects import PATHS, body
 from tests.harness.gateway import (
@@ -55,12 +54,6 @@ def documents(simulated: Simulated, accounts: int = 1) -> list[dict[str, object]
     return found
 
 
-def migrated(url: str) -> Database:
-    database = Database(url)
-    migrate(database)
-    return database
-
-
 def wait_and_audit(database: Database, accounts: int = 1) -> None:
     """Wait until nothing is open; then the books must be right to the credit."""
     books = Books(database)
@@ -103,7 +96,7 @@ def test_a_killed_gateway_starts_again_with_its_books_right(
 def test_a_gateway_that_stood_still_for_longer_than_its_lease_charges_nothing_twice(
     postgres_server: PostgresServer, simulated: Simulated, tmp_path: Path
 ) -> None:
-    database = migrated(postgres_server.create_database())
+    database = Database(postgres_server.create_migrated())
     one, two = (
         GatewayProcess(
             tmp_path,
@@ -135,7 +128,7 @@ def test_two_gateways_fifty_accounts_and_voids_in_a_loop(
     postgres_server: PostgresServer, simulated: Simulated, tmp_path: Path
 ) -> None:
     accounts = 50
-    database = migrated(postgres_server.create_database())
+    database = Database(postgres_server.create_migrated())
     written = documents(simulated, accounts)
     one, two = (
         GatewayProcess(tmp_path, written, database_url=database.url, environment=FAST, name=name)
@@ -168,7 +161,7 @@ def test_two_gateways_fifty_accounts_and_voids_in_a_loop(
 def test_postgresql_killed_and_started_under_load(
     own_server: PostgresServer, simulated: Simulated, tmp_path: Path
 ) -> None:
-    database = migrated(own_server.create_database())
+    database = Database(own_server.create_migrated())
     gateway = GatewayProcess(
         tmp_path, documents(simulated), database_url=database.url, environment=FAST
     ).start()
@@ -198,8 +191,8 @@ def test_postgresql_killed_and_started_under_load(
 def test_a_connection_cut_during_commit_is_not_dispatched_and_given_back(
     postgres_server: PostgresServer, simulated: Simulated, tmp_path: Path
 ) -> None:
-    url = postgres_server.create_database()
-    database = migrated(url)
+    url = postgres_server.create_migrated()
+    database = Database(url)
     with Proxy(postgres_server.port) as proxy:
         through = url.replace(f":{postgres_server.port}/", f":{proxy.port}/")
         gateway = GatewayProcess(

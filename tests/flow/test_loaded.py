@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 
 from gateway.store.database import Database
-from gateway.store.migrate import migrate
 from tests.harness.gateway import (
     GatewayProcess,
     Simulated,
@@ -23,8 +22,7 @@ def test_a_replica_serves_without_sqlmodel(
     postgres_server: PostgresServer, simulated: Simulated, tmp_path: Path
 ) -> None:
     """It is a third of the memory and half of the start; an operator applies the objects."""
-    database = Database(postgres_server.create_database())
-    migrate(database)
+    database = Database(postgres_server.create_migrated())
     database.close()
     documents = [fleet(simulated.url), api_key("alice"), credit_grant("alice")]
     gateway = GatewayProcess(tmp_path, documents, database_url=database.url)

@@ -10,7 +10,6 @@ import httpx
 import pytest
 
 from gateway.store.database import Database
-from tests.chaos.test_kills import migrated
 from tests.conftest import check_books
 from tests.flow.test_outcomes import PRICE, Client
 from tests.harness.books import Books
@@ -47,8 +46,8 @@ def counted(process: GatewayProcess, kind: str) -> int:
 def test_a_refund_whose_answer_was_lost_is_reported_and_counted(
     postgres_server: PostgresServer, simulated: Simulated, tmp_path: Path
 ) -> None:
-    url = postgres_server.create_database()
-    database = migrated(url)
+    url = postgres_server.create_migrated()
+    database = Database(url)
     books = Books(database)
     with Proxy(postgres_server.port) as proxy:
         through = url.replace(f":{postgres_server.port}/", f":{proxy.port}/")
@@ -117,8 +116,8 @@ def test_refunds_by_a_lease_are_counted(
 def test_a_charge_whose_commit_was_never_confirmed_is_counted_with_its_refund(
     postgres_server: PostgresServer, simulated: Simulated, tmp_path: Path
 ) -> None:
-    url = postgres_server.create_database()
-    database = migrated(url)
+    url = postgres_server.create_migrated()
+    database = Database(url)
     books = Books(database)
     with Proxy(postgres_server.port) as proxy:
         through = url.replace(f":{postgres_server.port}/", f":{proxy.port}/")

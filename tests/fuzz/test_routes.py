@@ -8,8 +8,6 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway.store.database import Database
-from gateway.store.migrate import migrate
 from tests.fuzz.support import Prober, bounded
 from tests.harness.dialects import PATHS
 from tests.harness.postgres import PostgresServer
@@ -50,11 +48,7 @@ def database_of_module(request: pytest.FixtureRequest) -> str | None:
     if request.param == "sqlite":
         return None
     server: PostgresServer = request.getfixturevalue("postgres_server")
-    url = server.create_database()
-    database = Database(url)
-    migrate(database)
-    database.close()
-    return url
+    return server.create_migrated()
 
 
 @bounded

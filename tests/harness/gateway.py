@@ -14,6 +14,7 @@ import yaml
 
 from gateway.core.spec import API_VERSION
 from gateway.process.standalone.secret_files import SecretFiles
+from tests.harness.migrated import write_migrated
 from tests.harness.plain import NO_TLS, get, post
 from tests.harness.ports import free_port
 
@@ -237,6 +238,9 @@ class GatewayProcess(Process):
     def start(self, *, apply: bool = True) -> "GatewayProcess":
         if self.http.is_closed:
             self.http = self._client()
+        file = self.data / "faregate.db"
+        if "FAREGATE_DATABASE_URL" not in self.environment and not file.exists():
+            write_migrated(file)
         self.spawn(self._arguments(apply), self.environment)
         wait_until(self._is_ready, "the gateway to be ready")
         DATABASES.add(self.database_url)  # from now on it has books

@@ -10,10 +10,17 @@ from pathlib import Path
 
 import psycopg
 
+from gateway.store.database import Database
+from gateway.store.migrate import migrate
 from tests.harness.ports import free_port
 
 _PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
 _DEADLINE_SECONDS = 30
+#: no database lives for long enough to need a vacuum, of which hundreds of them would cause many
+_OPTIONS = {
+    "max_connections": "200",
+    "autovacuum": "off",
+}
 
 
 def find_programs() -> Path | None:
@@ -33,6 +40,7 @@ class PostgresServer:
         self._folder = Path(tempfile.mkdtemp(prefix="faregate-postgres-"))
         self._process: subprocess.Popen[bytes] | None = None
         self._databases = 0
+        self._migrated: str | None = None
         self.port = free_port()
         self._as_owner: list[str] = []
         if os.geteuid() == 0:  # the server refuses to run as root
@@ -51,12 +59,12 @@ class PostgresServer:
         return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
 
     def start(self) -> None:
+        options = [part for name, value in _OPTIONS.items() for part in ("-c", f"{name}={value}")]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [
                     *self._as_owner, str(self._programs / "postgres"), "-D", str(self._data),
-                    "-p", str(self.port), "-k", str(self._folder), "-h", "127.0.0.1",
-                    "-c", "max_connections=200",
+                    "-p", str(self.port), "-k", str(self._folder), "-h", "127.0.0.1", *options,
                 ],
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL,
             )  # fmt: skip
@@ -84,13 +92,22 @@ class PostgresServer:
             self.kill()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def create_database(self) -> str:
-        """A new empty database; its URL."""
+    def create_database(self, template: str = "template1") -> str:
+        """A new database, empty unless it copies another; its URL."""
         self._databases += 1
         name = f"test_{self._databases}"
         with psycopg.connect(self.url(), autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "{name}"'.encode())
+            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"'.encode())
         return self.url(name)
+
+    def create_migrated(self) -> str:
+        """A new database with its tables, a copy of one that is migrated once; its URL."""
+        if self._migrated is None:
+            database = Database(self.create_database())
+            migrate(database)
+            database.close()
+            self._migrated = database.url.rpartition("/")[2]
+        return self.create_database(self._migrated)
 
     def log_text(self) -> str:
         return (self._folder / "log").read_text(errors="replace")

@@ -56,8 +56,12 @@ def test_probes_know_a_living_operator(world: World) -> None:
     assert operator.stop() == 0
 
 
-def test_a_step_of_the_schema_that_takes_long_is_left_to_end(world: World) -> None:
+def test_a_step_of_the_schema_that_takes_long_is_left_to_end(
+    world: World, postgres_server: PostgresServer
+) -> None:
     """It waits here for somebody else's; three sweeps' time is all that a silent operator has."""
+    world.url = postgres_server.create_database()
+    world.change_url(world.url)
     lock = text("SELECT pg_advisory_xact_lock(:lock)")
     # Only what migrates may sit in a transaction for as long as that.
     patient = Database(world.url, timeouts=False)

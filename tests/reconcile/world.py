@@ -78,7 +78,7 @@ class Operator(Process):
 class Databases(Protocol):
     """The place from which a world has its database."""
 
-    def create_database(self) -> str: ...
+    def create_migrated(self) -> str: ...
 
 
 class World:
@@ -90,7 +90,7 @@ class World:
         number = next(_NUMBERS)
         self.server = server
         self.folder = folder
-        self.url = postgres.create_database()
+        self.url = postgres.create_migrated()
         self._database: Database | None = None
         self.team = Objects(server, f"team-{number}")
         self.system = Objects(server, f"system-{number}")

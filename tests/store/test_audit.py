@@ -5,7 +5,6 @@ from sqlalchemy import text
 
 from gateway.store.audit import audit
 from gateway.store.database import Database
-from gateway.store.migrate import migrate
 from tests.harness.books import Books
 
 _ENTRY = "INSERT INTO entry (account_id, kind, credits, request_id, grant_id, created_at) VALUES"
@@ -20,7 +19,6 @@ _WHEN = "'2026-01-01 00:00:00.000000'"
 def broken(database_url: str) -> Books:
     """Like `books`, but nobody insists on right books in the end."""
     database = Database(database_url)
-    migrate(database)
     books = Books(database)
     books.grant(credits=10)
     books.issue()

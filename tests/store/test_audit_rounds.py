@@ -15,7 +15,6 @@ from gateway.store.audit_rounds import AuditRound, audit_round
 from gateway.store.database import Database
 from gateway.store.ledger import Charge, End, Ledger, Refund
 from gateway.store.ledger_postgres import PostgresLedger
-from gateway.store.migrate import migrate
 from tests.harness.books import INSTALLATION, Books
 from tests.harness.postgres import PostgresServer
 
@@ -25,8 +24,7 @@ _DAY = 86_400.0
 @pytest.fixture
 def books(postgres_server: PostgresServer) -> Iterator[Books]:
     """Books on PostgreSQL that may be wrong in the end."""
-    database = Database(postgres_server.create_database())
-    migrate(database)
+    database = Database(postgres_server.create_migrated())
     yield Books(database)
     database.close()
 
@@ -40,6 +38,15 @@ def look(books: Books, *, recount_seconds: float = _DAY) -> AuditRound:
 def do(books: Books, statement: str) -> None:
     with books.database.write() as session:
         session.execute(text(statement))
+
+
+def fill(books: Books, *statements: str) -> None:
+    """Write what takes longer than a statement of ours may."""
+    database = Database(books.database.url, timeouts=False)
+    with database.write() as session:
+        for statement in statements:
+            session.execute(text(statement))
+    database.close()
 
 
 def sentences(found: AuditRound) -> str:
@@ -118,18 +125,13 @@ def test_an_account_with_more_entries_than_there_is_time_for_is_counted_in_slice
     many = 450_000
     books.grant(credits=2 * many)
     books.grant("other", "bob", credits=5)
-    with books.database.write() as session:
-        session.execute(text("SET LOCAL statement_timeout = 0"))
-        session.execute(
-            text(
-                "INSERT INTO entry (account_id, kind, credits, request_id, api_key_id, model)"
-                " SELECT 1, 'charge', -1, 'req_' || n, 1, 'kimi-k2.5'"
-                " FROM generate_series(1, :many) AS n"
-            ),
-            {"many": many},
-        )
-        session.execute(text("UPDATE account SET balance = :many WHERE id = 1"), {"many": many})
-
+    fill(
+        books,
+        "INSERT INTO entry (account_id, kind, credits, request_id, api_key_id, model)"
+        " SELECT 1, 'charge', -1, 'req_' || n, 1, 'kimi-k2.5'"
+        f" FROM generate_series(1, {many}) AS n",
+        f"UPDATE account SET balance = {many} WHERE id = 1",
+    )
     do(books, "UPDATE account SET balance = 6 WHERE name = 'bob'")
     first = look_for_a_moment(books)
     assert (first.recounted, first.drift, first.entries) == (1, 1, 50_001)
@@ -340,22 +342,15 @@ def test_a_large_ledger_costs_a_round_next_to_nothing(
         " SELECT account_id, 'grant', 2000, id FROM made)"
         " UPDATE account SET balance = 2000",
     )
-    with books.database.write() as session:
-        session.execute(text("SET LOCAL statement_timeout = 0"))
-        session.execute(
-            text(
-                "INSERT INTO entry (account_id, kind, credits, request_id, api_key_id, model)"
-                " SELECT 1 + n % 1000, 'charge', -1, 'req_' || n, 1, 'kimi-k2.5'"
-                " FROM generate_series(1, 249000) AS n"
-            )
-        )
-        session.execute(
-            text(
-                "UPDATE account SET balance = 2000 - taken.credits FROM (SELECT account_id,"
-                " count(*) AS credits FROM entry WHERE kind = 'charge' GROUP BY 1) AS taken"
-                " WHERE account_id = id"
-            )
-        )
+    fill(
+        books,
+        "INSERT INTO entry (account_id, kind, credits, request_id, api_key_id, model)"
+        " SELECT 1 + n % 1000, 'charge', -1, 'req_' || n, 1, 'kimi-k2.5'"
+        " FROM generate_series(1, 249000) AS n",
+        "UPDATE account SET balance = 2000 - taken.credits FROM (SELECT account_id,"
+        " count(*) AS credits FROM entry WHERE kind = 'charge' GROUP BY 1) AS taken"
+        " WHERE account_id = id",
+    )
     began = time.perf_counter()
     first = look(books)
     from_zero = time.perf_counter() - began

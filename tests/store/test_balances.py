@@ -119,8 +119,7 @@ def test_credits_that_a_request_holds_are_not_used_yet(books: Books) -> None:
 
 
 def test_two_operators_do_not_report_the_same_mark(postgres_server: PostgresServer) -> None:
-    database = Database(postgres_server.create_database())
-    migrate(database)
+    database = Database(postgres_server.create_migrated())
     books = Books(database)
     for number in range(40):
         books.grant(f"grant-{number}", f"account-{number}", credits=10)
@@ -196,8 +195,7 @@ def states(books: Books) -> tuple[int, ...]:
 
 def test_grants_that_are_spent_are_only_counted(postgres_server: PostgresServer) -> None:
     """There is no end to those ever posted; only lots of which something is left are summed up."""
-    database = Database(postgres_server.create_database())
-    migrate(database)
+    database = Database(postgres_server.create_migrated())
     books = Books(database)
     books.grant("one", credits=10)
     books.grant("two", credits=10)
@@ -255,8 +253,7 @@ def test_the_last_use_of_a_key_is_remembered(books: Books) -> None:
 
 def test_noting_uses_never_holds_up_a_charge(postgres_server: PostgresServer) -> None:
     """A charge locks the rows of its keys; a note of their use must not wait for it."""
-    database = Database(postgres_server.create_database())
-    migrate(database)
+    database = Database(postgres_server.create_migrated())
     books = Books(database)
     books.grant(credits=10_000)
     keys = [books.issue(f"key-{number}")[0] for number in range(20)]
@@ -321,9 +318,9 @@ def make_ledger_of_the_release_before(database: Database, charges: int) -> None:
 
 
 @pytest.mark.parametrize("charges", [0, 3, 120])
-def test_what_was_granted_before_is_counted_back(database_url: str, charges: int) -> None:
+def test_what_was_granted_before_is_counted_back(empty_database_url: str, charges: int) -> None:
     """A database of the release before, with a ledger in it, is brought up to date."""
-    database = Database(database_url)
+    database = Database(empty_database_url)
     make_ledger_of_the_release_before(database, charges)
     migrate(database)
     books = Books(database)

@@ -9,7 +9,6 @@ from sqlalchemy import text
 
 from gateway.core.errors import DatabaseBusy, DatabaseUnavailable
 from gateway.store.database import Database
-from gateway.store.migrate import migrate
 from tests.harness.ports import free_port
 from tests.harness.postgres import PostgresServer
 
@@ -67,8 +66,7 @@ def wait_for_each_other(database: Database) -> None:
 def test_a_database_that_answers_not_now_is_busy_and_not_away(
     postgres_server: PostgresServer, hinder: Callable[[Database], None], state: str
 ) -> None:
-    database = Database(postgres_server.create_database())
-    migrate(database)
+    database = Database(postgres_server.create_migrated())
     with pytest.raises(DatabaseBusy) as caught:
         hinder(database)
     assert getattr(getattr(caught.value.__cause__, "orig", None), "sqlstate", None) == state

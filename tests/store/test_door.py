@@ -46,6 +46,8 @@ def values(part: Json) -> st.SearchStrategy[Any]:
         return st.integers(*bounds) | st.sampled_from(bounds)
     if kind == "boolean":
         return st.booleans()
+    if "enum" in part:
+        return st.sampled_from(part["enum"])
     if part.get("format") == "date-time":
         return MOMENT
     shape = st.from_regex(part["pattern"], fullmatch=True) if "pattern" in part else TEXT
@@ -102,7 +104,7 @@ def test_a_key_is_refused_or_kept_as_it_is(books: Books, document: Json) -> None
     spec = key.spec
     assert (live.models, live.suspended) == (tuple(spec.models), spec.suspended)
     assert _microseconds(live.expires_at) == _microseconds(spec.expires_at)
-    assert live.credits_per_day == spec.limits.credits_per_day
+    assert live.credits_per_day == spec.day_limit
     assert live.credits_per_month == spec.limits.credits_per_month
     assert live.credits == spec.limits.credits
     assert live.requests_per_minute == spec.limits.requests_per_minute

@@ -22,7 +22,6 @@ from gateway.store.installation import WrongSecret, check_secret
 from gateway.store.key_errors import DuplicateCredential, KeyMoved
 from gateway.store.key_rows import find_key, list_keys
 from gateway.store.keys import apply_key, revoke_key, suspend_key
-from gateway.store.migrate import migrate
 from gateway.telemetry.metrics import Metrics
 from tests.harness.books import INSTALLATION, SECRET, Books, credential, key_object, somebody_else
 from tests.harness.gateway import wait_until
@@ -132,8 +131,7 @@ def test_a_key_that_moves_locks_both_accounts_like_a_charge(
     postgres_server: PostgresServer,
 ) -> None:
     """While it waits for the first of two accounts, the one that has it gets the second."""
-    database = Database(postgres_server.create_database(), timeouts=False)
-    migrate(database)
+    database = Database(postgres_server.create_migrated(), timeouts=False)
     books = Books(database)
     books.issue("one", "first")
     books.issue("two", "second")

@@ -10,7 +10,6 @@ from gateway.core.errors import ChargeUnknown, DatabaseBusy
 from gateway.core.events import Usage
 from gateway.store.database import Database
 from gateway.store.ledger import Charge, ChargeResult, Ledger, MeteredEnd, Refund
-from gateway.store.migrate import migrate
 from tests.harness.books import Books
 from tests.harness.postgres import PostgresServer
 from tests.harness.proxy import Proxy
@@ -21,8 +20,7 @@ OTHERS = [f"other-{number}" for number in range(3)]
 
 @pytest.fixture
 def books(postgres_server: PostgresServer) -> Iterator[Books]:
-    database = Database(postgres_server.create_database())
-    migrate(database)
+    database = Database(postgres_server.create_migrated())
     made = Books(database)
     for account in ("alice", *OTHERS):
         made.grant(f"grant-{account}", account, credits=100)

@@ -18,7 +18,6 @@ from gateway.dialects.base import Caller
 from gateway.dialects.responses.stored_responses import StoredResponse
 from gateway.store import response_store
 from gateway.store.database import Database
-from gateway.store.migrate import migrate
 from gateway.store.opening import RESPONSES_FILE, open_responses
 from gateway.store.response_store import WAITING_MAX, ResponseStore
 from tests.harness.postgres import PostgresServer, find_programs
@@ -319,10 +318,7 @@ def own_server() -> Iterator[PostgresServer]:
 
 
 def test_an_outage_is_reported_and_over_when_the_server_is_back(own_server: PostgresServer) -> None:
-    url = own_server.create_database()
-    database = Database(url)
-    migrate(database)
-    database.close()
+    url = own_server.create_migrated()
 
     async def story(store: ResponseStore) -> None:
         assert await store.save(ALICE, stored())
@@ -345,10 +341,7 @@ def test_an_outage_is_reported_and_over_when_the_server_is_back(own_server: Post
 def test_a_locked_table_does_not_hold_a_response_up_for_long(
     postgres_server: PostgresServer,
 ) -> None:
-    url = postgres_server.create_database()
-    database = Database(url)
-    migrate(database)
-    database.close()
+    url = postgres_server.create_migrated()
 
     async def story(store: ResponseStore) -> None:
         with psycopg.connect(url) as connection:

@@ -56,8 +56,8 @@ def test_migrating_twice_changes_nothing(database: Database) -> None:
     check_schema(database)
 
 
-def test_an_empty_database_is_refused_with_a_sentence(database_url: str) -> None:
-    database = Database(database_url)
+def test_an_empty_database_is_refused_with_a_sentence(empty_database_url: str) -> None:
+    database = Database(empty_database_url)
     with pytest.raises(SchemaError, match="python -m gateway migrate"):
         check_schema(database)
     database.close()
