@@ -7,12 +7,12 @@ watched by one sweep for all exchanges, not by a timer each.
 """
 
 import asyncio
-import ssl
 from collections import deque
 from collections.abc import Callable, Mapping
 from functools import partial
 from urllib.parse import urlsplit
 
+from gateway.core.tls import client_context
 from gateway.upstream.http_connection import HttpConnection, HttpResponse, Silent
 from gateway.upstream.tunnel import ProxyRefused, Tunnel
 
@@ -54,7 +54,7 @@ class HttpClient:
             raise ValueError("an upstream's URL begins with http:// or https:// and names a host")
         self._host = parts.hostname
         self._port = parts.port or _PORTS[parts.scheme]
-        self._tls = ssl.create_default_context() if parts.scheme == "https" else None
+        self._tls = client_context() if parts.scheme == "https" else None
         target = parts.path + (f"?{parts.query}" if parts.query else "")
         self._line = f"POST {target or '/'}".encode("ascii")
         host = parts.netloc.rpartition("@")[2].encode("ascii")

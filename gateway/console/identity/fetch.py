@@ -5,6 +5,8 @@ from typing import Any
 import httpx
 import msgspec
 
+from gateway.core.tls import client_context
+
 _SECONDS_MAX = 10.0
 _BYTES_MAX = 1024 * 1024
 
@@ -20,7 +22,10 @@ class IssuerRefused(IssuerUnavailable):
 def open_client(issuer: str) -> httpx.AsyncClient:
     """A client for one issuer; a proxy of the environment is used for TLS only."""
     return httpx.AsyncClient(
-        timeout=_SECONDS_MAX, follow_redirects=False, trust_env=issuer.startswith("https:")
+        timeout=_SECONDS_MAX,
+        follow_redirects=False,
+        trust_env=issuer.startswith("https:"),
+        verify=client_context(),
     )
 
 
