@@ -223,7 +223,11 @@ def test_that_of_a_text_comes_back_too(
         asked["messages"] += [message, {"role": "user", "content": "And?"}]
     client.ask(dialect, asked)
     (sent,) = (one for one in upstream.bodies[-1]["messages"] if one["role"] == "assistant")
-    assert sent == {"role": "assistant", "content": "It is here.", "extra_content": TEXT_EXTRA}
+    if dialect == "messages" and stream:
+        # It would stand behind the text that was sent, and Claude Code take it for the answer.
+        assert sent == {"role": "assistant", "content": "It is here."}
+    else:
+        assert sent == {"role": "assistant", "content": "It is here.", "extra_content": TEXT_EXTRA}
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ class MessagesRenderer:
         stop_reason, stop_sequence = self._stop()
         content = [
             rendered
-            for block in self._assembly.blocks
+            for block in self._assembly.whole()
             if (rendered := self._content(block, stop_reason)) is not None
         ]
         usage = answer.usage or Usage(input=self._source.input_tokens)

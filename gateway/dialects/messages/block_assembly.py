@@ -5,7 +5,9 @@
 
 Owns the block that each piece belongs to, and why the answer stopped; `stream_writer` and
 `answer_writer` own the bytes. A piece that does not fit the newest block starts another one; only
-arguments find their way back to an earlier block, by the index of their call.
+arguments find their way back to an earlier block, by the index of their call. Must never let an
+answer end in the signature of its text: Claude Code shows the last block as the answer, so there it
+stands before the text, or in a stream, which has sent that, nowhere.
 """
 
 from typing import Literal
@@ -47,6 +49,8 @@ class Assembly:
         self.blocks: list[Block] = []
         self._wants_one_call = wants_one_call
         self._calls: dict[int, Block] = {}
+        #: signatures of the newest text, until it is known that the answer goes on
+        self._held: list[Block] = []
         self._refused = False
         self._finished = Finished("stop")
 
@@ -68,21 +72,36 @@ class Assembly:
             case Finished():
                 self._finished = event
             case Signature(is_redacted=True):
-                self.blocks.append(Block("redacted_thinking", [], signed=event))
+                signature = Block("redacted_thinking", [], signed=event)
+                if self.blocks and self.blocks[-1].kind == "text":
+                    self._held.append(signature)
+                else:
+                    self.blocks.append(signature)
             case Signature():
                 self._newest("thinking").signed = event
 
     def _newest(self, kind: Kind) -> Block:
         """The block under way, if it is of this kind; what is signed gets nothing more."""
-        if not self.blocks or self.blocks[-1].kind != kind or self.blocks[-1].signed:
-            self.blocks.append(Block(kind, []))
-        return self.blocks[-1]
+        newest = self.blocks[-1] if self.blocks else None
+        if newest is None or newest.kind != kind or newest.signed:
+            newest = self._begin(Block(kind, []))
+        return newest
+
+    def _begin(self, block: Block) -> Block:
+        if self._held:
+            self.blocks += self._held
+            self._held = []
+        self.blocks.append(block)
+        return block
 
     def _start(self, call: CallStarted) -> None:
         if call.index in self._calls or (self._calls and self._wants_one_call):
             return
-        self._calls[call.index] = Block("tool_use", [], call)
-        self.blocks.append(self._calls[call.index])
+        self._calls[call.index] = self._begin(Block("tool_use", [], call))
+
+    def whole(self) -> list[Block]:
+        """All blocks of an answer that has ended."""
+        return [*self.blocks[:-1], *self._held, *self.blocks[-1:]]
 
     @property
     def stop_reason(self) -> str:

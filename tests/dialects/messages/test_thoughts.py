@@ -80,3 +80,30 @@ def test_messages_in_a_row_keep_all_their_signed_blocks() -> None:
     assert parse(user("Go"), *turns, user("So?")).messages[1] == AssistantMessage(
         "Yes.Yes.", "Look first.\n\nThen", signed_blocks=(first, second)
     )
+
+
+@pytest.mark.parametrize(
+    ("events", "whole", "streamed"),
+    [
+        ([Text("Hi."), REDACTED], ["redacted_thinking", "text"], ["text"]),
+        (
+            [Text("Hi."), REDACTED, CallStarted(0, "a", "look")],
+            ["text", "redacted_thinking", "tool_use"],
+            ["text", "redacted_thinking", "tool_use"],
+        ),
+        (
+            [Text("Hi."), REDACTED, Text("Ho."), REDACTED],
+            ["redacted_thinking", "redacted_thinking", "text"],
+            ["text"],
+        ),
+    ],
+    ids=["end", "call", "texts"],
+)
+def test_an_answer_ends_in_its_text_and_not_in_the_signature_of_it(
+    events: list[Event], whole: list[str], streamed: list[str]
+) -> None:
+    """Claude Code shows the last block as the answer."""
+    events = [*events, Finished("stop")]
+    assert [block["type"] for block in answer(*events)["content"]] == whole
+    read = read_message(stream(*([event] for event in events)))
+    assert [block["type"] for block in read["content"]] == streamed
