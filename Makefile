@@ -18,8 +18,8 @@ test: ## everything; with ARGS="tests/flow -k drain" some of it: the arguments a
 test-cluster: ## the stories in a real cluster alone
 	@.dev/test tests/cluster $(ARGS)
 
-test-clients: ## the released agent clients against a gateway, in a network of their own
-	@.dev/test tests/clients $(ARGS)
+test-clients: ## the released agent clients, in a network of their own; UPSTREAMS=all: before each kind
+	@FAREGATE_TEST_UPSTREAMS=$(UPSTREAMS) .dev/test tests/clients $(ARGS)
 
 chaos: ## faults by a seed under load; each client's record is laid beside the ledger
 	@PYTHONPATH=.:operator "$$(.dev/venv dev)/bin/python" -m tests.chaos $(ARGS)

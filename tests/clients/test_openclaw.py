@@ -36,6 +36,14 @@ def ask(site: Site, home: Home, route: str, prompt: str, *options: str, key: str
     return home.run([*command, *flags, *options], environment, stdin=prompt)
 
 
+def final(done: Done) -> str:
+    """The last words that the person sees; none of its tools failed."""
+    assert done.code == 0, done.printed()
+    told = json.loads(done.output)
+    assert (told["ok"], told["toolSummary"]["failures"]) == (True, 0)
+    return str(told["final"])
+
+
 @sees(*_CLIENT, "chat, responses and messages: exec and write loops with reasoning kept")
 @pytest.mark.parametrize("route", list(PROVIDERS))
 def test_tools_run(site: Site, home: Home, route: str) -> None:
@@ -46,10 +54,7 @@ def test_tools_run(site: Site, home: Home, route: str) -> None:
     )
     with site.watch() as seen:
         done = ask(site, home, route, script, "--thinking", "high")
-    assert done.code == 0, done.printed()
-    told = json.loads(done.output)
-    assert (told["ok"], told["final"]) == (True, "Done.")
-    assert told["toolSummary"]["failures"] == 0
+    assert final(done) == "Done."
     assert (home.work / "new.txt").read_text() == "by the client"
     seen.served(route, 3)
     reasonings = [each.get("reasoning_content") for each in seen.messages("assistant")]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.clients import upstreams
 from tests.clients.installed import HERE, versions
 from tests.clients.sights import collect, split_page, table
 
@@ -56,3 +57,8 @@ def test_every_java_and_rust_client_is_locked_by_its_hash() -> None:
     assert [crate.split('"')[1] for crate in ours] == ["clients"]
     for name in ("async-openai", "async-anthropic"):
         assert any(f'"{name}"\nversion = "{versions()[name]}"' in crate for crate in crates)
+
+
+def test_the_table_of_upstreams_is_of_the_pinned_versions() -> None:
+    every = {(client, kind) for client in upstreams.CLIENTS for kind in upstreams.KINDS}
+    assert upstreams.shown() == upstreams.table(every), "run: make test-clients UPSTREAMS=all"
