@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from gateway.console import mount
 from gateway.core.keys import PEPPER
 from gateway.core.limits import RefusalThrottle
 from gateway.core.shares import Holder, Shares, largest_share
@@ -79,6 +80,7 @@ WITHOUT_A_KEY: dict[str, float] = {
     "credentials of one request": key_cache.CREDENTIALS_MAX,
     "look-ups of unknown credentials": key_cache.LOOKUPS_PER_SECOND_MAX,
     "unknown credentials that are remembered": key_cache.UNKNOWN_MAX,
+    "requests to the console": mount.AT_ONCE,
 }
 
 

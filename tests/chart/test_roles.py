@@ -15,9 +15,9 @@ WRITE = READ | {"create", "update", "patch", "delete", "deletecollection"}
 
 WATCHED: Rights = {
     "faregate.dev/apikeys": READ | {"patch"},
-    "faregate.dev/creditallowances": READ | {"patch"},
-    "faregate.dev/creditgrants": READ | {"patch"},
-    "faregate.dev/gatewayfleets": READ | {"patch"},
+    "faregate.dev/creditallowances": READ,
+    "faregate.dev/creditgrants": READ,
+    "faregate.dev/gatewayfleets": READ,
     "faregate.dev/apikeys/status": {"patch"},
     "faregate.dev/creditallowances/status": {"patch"},
     "faregate.dev/creditgrants/status": {"patch"},

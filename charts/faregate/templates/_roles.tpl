@@ -3,7 +3,11 @@
 {{- define "faregate.watchedRules" -}}
 - apiGroups: [faregate.dev]
   resources: [apikeys, creditallowances, creditgrants, gatewayfleets]
-  verbs: [get, list, watch, patch]
+  verbs: [get, list, watch]
+# Its finalizer.
+- apiGroups: [faregate.dev]
+  resources: [apikeys]
+  verbs: [patch]
 - apiGroups: [faregate.dev]
   resources: [apikeys/status, creditallowances/status, creditgrants/status, gatewayfleets/status]
   verbs: [patch]
