@@ -85,11 +85,12 @@ def round_up(number: int) -> int:
     """The next even number that reads well on a scale.
 
     >>> [round_up(each) for each in (0, 1, 3, 10, 11, 41, 601, 2_400_000)]
-    [2, 2, 4, 10, 20, 60, 800, 4000000]
+    [2, 2, 4, 10, 20, 50, 800, 3000000]
     """
     power = 1
     while True:
-        for step in (2, 4, 6, 8, 10):
-            if number <= step * power:
-                return step * power
+        for step in (2, 3, 4, 5, 6, 8, 10):
+            top = step * power
+            if number <= top and top % 2 == 0:
+                return top
         power *= 10

@@ -69,6 +69,7 @@ async def list_keys(
         keys=keys,
         days_until=days_until,
         shows_revoked=shows_revoked,
+        is_standalone=console.settings.is_standalone,
         newest=viewed.at("/keys", revoked=revoked) if after else None,
         older=viewed.at("/keys", revoked=revoked, after=last) if found.has_more else None,
         may_make_keys=session.principal.may("keys", viewed.account.shown),
