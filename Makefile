@@ -1,6 +1,6 @@
 # Every act has one command. `make run` and `make test` need nothing but Python and this folder.
 .DEFAULT_GOAL := help
-.PHONY: help run dev test test-cluster test-clients chaos check format bench bench-scale generate pictures lock release verify pin clean kind-up kind-down
+.PHONY: help run dev test test-cluster test-clients chaos check format bench bench-scale generate pictures screenshots lock release verify pin clean kind-up kind-down
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
@@ -42,6 +42,9 @@ generate: ## the charts' copies of crds/, their README, the dashboards, the cons
 
 pictures: ## the pictures of the docs, from the running product
 	@PYTHONPATH=.:operator "$$(.dev/venv dev)/bin/python" -m tests.pictures
+
+screenshots: ## every page of the console as a PNG: FOLDER=… (and those of the docs)
+	@PYTHONPATH=.:operator "$$(.dev/venv dev)/bin/python" -m tests.screenshots "$(or $(FOLDER),$(error FOLDER is missing))"
 
 lock: ## pin the dependencies again; ARGS are of `uv pip compile`
 	@"$$(.dev/venv dev)/bin/python" -m pip install --quiet uv
