@@ -82,9 +82,8 @@ def list_shown_keys(
         now = database.now(session)
         asked = _keys(installation, reach, now).where(*_conditions(wanted, now))
         if after is not None:
-            last = session.execute(
-                select(col(ApiKeyRow.id)).where(col(ApiKeyRow.key_id) == after)
-            ).scalar_one_or_none()
+            named = _keys(installation, reach, now).where(col(ApiKeyRow.key_id) == after)
+            last = session.execute(named.with_only_columns(col(ApiKeyRow.id))).scalar_one_or_none()
             if last is None:
                 raise InvalidRequest(f"after: there is no key {after[:64]}", param="after")
             asked = asked.where(col(ApiKeyRow.id) < last)

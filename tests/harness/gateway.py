@@ -289,9 +289,9 @@ class GatewayProcess(Process):
         self.http.close()
         return super().wait(seconds)
 
-    def key(self, name: str) -> str:
+    def key(self, name: str, namespace: str = NAMESPACE) -> str:
         """The plaintext of a key, from its secret."""
-        values = SecretFiles(self.data / "secrets").read(NAMESPACE, f"{name}-secret")
+        values = SecretFiles(self.data / "secrets").read(namespace, f"{name}-secret")
         PLAINTEXTS.add(values["OPENAI_API_KEY"])
         return values["OPENAI_API_KEY"]
 

@@ -16,12 +16,12 @@ from gateway.console.api.key_shapes import (
     settings_of,
     shape,
 )
-from gateway.console.api.principals import Managing, Revoking, require
 from gateway.core.errors import InvalidRequest
 from gateway.core.keys import generate_key, key_id_of
 from gateway.core.principal import Principal, Right
 from gateway.http.routes.access import Services
 from gateway.http.routes.parameters import PRIVATE, read_number, read_parameters
+from gateway.http.routes.principals import Managing, Revoking, require
 from gateway.http.routes.services import FreeServices
 from gateway.store.key_list import (
     PAGE_MAX,

@@ -7,6 +7,7 @@ from fastapi import APIRouter
 
 from gateway.core.errors import NotFound
 from gateway.http.routes.access import AuthenticatedKey, Services
+from gateway.http.routes.asked_account import AskedAccount
 from gateway.store.account_statement import read_request, read_statement
 
 router = APIRouter()
@@ -61,16 +62,14 @@ async def show_account(key: AuthenticatedKey, services: Services) -> dict[str, A
 
 @router.get("/entries/{request_id}")
 async def show_request(
-    request_id: str, key: AuthenticatedKey, services: Services
+    request_id: str, account: AskedAccount, services: Services
 ) -> dict[str, Any]:
-    """The charge of one request of the account, its refund, its key and its tokens."""
+    """The charge of one request of an account, its refund, its key and its tokens."""
     found = None
     if _REQUEST_ID.fullmatch(request_id):
-        found = await services.reads.read(
-            key.caller.holder, read_request, key.live.account_id, request_id
-        )
+        found = await services.reads.read(account.holder, read_request, account.id, request_id)
     if found is None:
         raise NotFound(
-            f"Your account has no charged request '{request_id[:256]}'.", param="request_id"
+            f"The account has no charged request '{request_id[:256]}'.", param="request_id"
         )
-    return {"object": "request", "account": key.live.account, **found}
+    return {"object": "request", "account": account.shown, **found}

@@ -1,4 +1,4 @@
-"""`/api/v1/entries`: the entries of the key's account, newest first."""
+"""`/api/v1/entries`: the entries of an account, newest first."""
 
 from fastapi import APIRouter, Request, Response
 
@@ -7,29 +7,31 @@ from gateway.core.errors import InvalidRequest
 from gateway.core.statement import PeriodError
 from gateway.core.usage import QueryError
 from gateway.http.entry_formats import entries_csv, entries_csv_head, entries_json
-from gateway.http.routes.access import AuthenticatedKey, Services
+from gateway.http.routes.access import Services
+from gateway.http.routes.asked_account import ACCOUNT, AskedAccount
 from gateway.http.routes.csv_stream import csv_stream
 from gateway.http.routes.parameters import PRIVATE, read_format, read_parameters
 from gateway.store.entry_reader import EntryReader, advance
 
 router = APIRouter()
 
-_PARAMETERS = ("from", "to", "kind", "key", "model", "route", "request_id")
-_PAGES = ("limit", "after", "format")
+_FILTERS = ("from", "to", "kind", "key", "model", "route", "request_id")
+_PAGES = ("limit", "after")
 
 
 @router.get("/entries")
-async def list_entries(request: Request, key: AuthenticatedKey, services: Services) -> Response:
+async def list_entries(request: Request, account: AskedAccount, services: Services) -> Response:
     """A page of entries as JSON, or all of them as CSV."""
-    given = read_parameters(request, (*_PARAMETERS, *_PAGES))
+    given = read_parameters(request, (*_FILTERS, *_PAGES, ACCOUNT, "format"))
+    given.pop(ACCOUNT, None)
     form = read_format(request, given)
     is_whole = form == "csv" and "limit" not in given
-    reader = EntryReader(key.live.account_id, _read_query(given), is_whole=is_whole)
+    reader = EntryReader(account.id, _read_query(given), is_whole=is_whole)
 
     async def read_next() -> list[EntryLine] | None:
         # Each slice has its turn among the reads of all accounts.
         try:
-            return await services.reads.read(key.caller.holder, advance, reader)
+            return await services.reads.read(account.holder, advance, reader)
         except QueryError as error:
             raise InvalidRequest(str(error), param=error.parameter) from None
 
@@ -42,7 +44,7 @@ async def list_entries(request: Request, key: AuthenticatedKey, services: Servic
         found += lines
         lines = await read_next()
     last_id = reader.last_id if reader.has_more else None
-    body = entries_json(key.live.account, found, has_more=reader.has_more, last_id=last_id)
+    body = entries_json(account.shown, found, has_more=reader.has_more, last_id=last_id)
     return Response(body, headers=PRIVATE, media_type="application/json")
 
 

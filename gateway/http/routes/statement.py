@@ -1,4 +1,4 @@
-"""`/api/v1/statement`: the statement of the key's account."""
+"""`/api/v1/statement`: the statement of an account."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -7,7 +7,8 @@ from fastapi import APIRouter, Query, Request, Response
 
 from gateway.core.errors import InvalidRequest
 from gateway.core.statement import PeriodError, read_period
-from gateway.http.routes.access import AuthenticatedKey, Services
+from gateway.http.routes.access import Services
+from gateway.http.routes.asked_account import AskedAccount
 from gateway.http.statement_formats import CONTENT_TYPES, FORMATS, Format
 from gateway.http.statement_page import POLICY
 from gateway.store.statement_reader import StatementReader, advance
@@ -24,7 +25,7 @@ _HEADERS = {
 @router.get("/statement")
 async def show_statement(
     request: Request,
-    key: AuthenticatedKey,
+    account: AskedAccount,
     services: Services,
     month: str | None = None,
     begin: Annotated[str | None, Query(alias="from")] = None,
@@ -34,11 +35,11 @@ async def show_statement(
     """Opening balance, everything between, and closing balance, of a month or of any period."""
     try:
         period = read_period(month, begin, end, datetime.now(UTC))
-        reader = StatementReader(key.live.account_id, key.live.account, period)
+        reader = StatementReader(account.id, account.shown, period)
         statement = None
         # Each slice has its turn among the reads of all accounts; nobody reads on for one who left.
         while statement is None and not await request.is_disconnected():
-            statement = await services.reads.read(key.caller.holder, advance, reader)
+            statement = await services.reads.read(account.holder, advance, reader)
     except PeriodError as error:
         raise InvalidRequest(str(error), param=error.parameter) from None
     body = b"" if statement is None else FORMATS[form](statement)

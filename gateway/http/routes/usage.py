@@ -1,4 +1,4 @@
-"""`/api/v1/usage`: what the key's account has used, from sums that are kept beside the ledger."""
+"""`/api/v1/usage`: what an account has used, from sums that are kept beside the ledger."""
 
 from datetime import UTC, datetime
 from functools import partial
@@ -8,7 +8,8 @@ from fastapi import APIRouter, Request, Response
 from gateway.core.errors import InvalidRequest
 from gateway.core.statement import PeriodError
 from gateway.core.usage import QueryError, UsageLine, UsageQuery, read_query
-from gateway.http.routes.access import AuthenticatedKey, Services
+from gateway.http.routes.access import Services
+from gateway.http.routes.asked_account import ACCOUNT, AskedAccount
 from gateway.http.routes.csv_stream import csv_stream
 from gateway.http.routes.parameters import PRIVATE, read_format, read_parameters
 from gateway.http.usage_formats import usage_csv, usage_csv_head, usage_json
@@ -16,21 +17,21 @@ from gateway.store.usage_reader import GROUPS_MAX, TOO_MANY_GROUPS, UsageReader,
 
 router = APIRouter()
 
-_PARAMETERS = ("from", "to", "group_by", "timezone", "key", "model", "route", "format")
+_FILTERS = ("from", "to", "group_by", "timezone", "key", "model", "route")
 
 
 @router.get("/usage")
-async def show_usage(request: Request, key: AuthenticatedKey, services: Services) -> Response:
+async def show_usage(request: Request, account: AskedAccount, services: Services) -> Response:
     """Requests, credits and tokens of a period, in groups."""
-    given = read_parameters(request, _PARAMETERS)
+    given = read_parameters(request, (*_FILTERS, ACCOUNT, "format"))
     form = read_format(request, given)
     query = _read_query(given)
-    reader = UsageReader(key.live.account_id, query)
+    reader = UsageReader(account.id, query)
 
     async def read_next() -> list[UsageLine] | None:
         # Each slice has its turn among the reads of all accounts.
         try:
-            return await services.reads.read(key.caller.holder, advance, reader)
+            return await services.reads.read(account.holder, advance, reader)
         except QueryError as error:
             raise InvalidRequest(str(error), param=error.parameter) from None
 
@@ -46,7 +47,7 @@ async def show_usage(request: Request, key: AuthenticatedKey, services: Services
         if len(found) > GROUPS_MAX:
             raise InvalidRequest(TOO_MANY_GROUPS, param="group_by")
         lines = await read_next()
-    body = usage_json(key.live.account, query, reader.complete_until, reader.total, found)
+    body = usage_json(account.shown, query, reader.complete_until, reader.total, found)
     return Response(body, headers=PRIVATE, media_type="application/json")
 
 

@@ -1,85 +1,12 @@
 """`/api/v1/keys`: the API's answer is what the key may do, at once and after a restart."""
 
-from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
 
-from tests.conftest import check_books
+from tests.console.api.manager import JSON, Manager, with_secret
 from tests.harness.dialects import DIALECTS, PATHS, body
-from tests.harness.gateway import (
-    NAMESPACE,
-    PLAINTEXTS,
-    GatewayProcess,
-    Simulated,
-    api_key,
-    credit_grant,
-    fleet,
-    wait_until,
-)
-
-JSON = dict[str, Any]
-
-
-@pytest.fixture(scope="module")
-def gateway(
-    simulated: Simulated, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[GatewayProcess]:
-    foreign = api_key("foreign")
-    foreign["metadata"]["namespace"] = "other"
-    documents = [
-        fleet(simulated.url),
-        api_key("infers"),
-        api_key("manages", "automation", scope="manage"),
-        foreign,
-        credit_grant("alice", credits=10_000),
-        credit_grant("automation", "automation", credits=10_000),
-    ]
-    process = GatewayProcess(tmp_path_factory.mktemp("keys"), documents).start()
-    yield process
-    assert process.stop() == 0, process.log_text()
-    check_books(process.database_url)
-
-
-class Manager:
-    """A management key at work."""
-
-    def __init__(self, gateway: GatewayProcess) -> None:
-        self._gateway = gateway
-        self._key = gateway.key("manages")
-        self._asked = 0
-
-    def ask(self, method: str, path: str, body: Any = None, **headers: str) -> httpx.Response:
-        given = {"authorization": f"Bearer {self._key}", **headers}
-        return self._gateway.http.request(method, f"/api/v1{path}", json=body, headers=given)
-
-    def made(self, **wanted: Any) -> tuple[JSON, str]:
-        """A new key, and its secret."""
-        self._asked += 1
-        wanted = {"name": f"key {self._asked}", "account": f"{NAMESPACE}/alice", **wanted}
-        # An account gets ten an hour: each story has one of its own.
-        answer = self.ask("POST", "/keys", wanted, **{"idempotency-key": str(wanted)})
-        assert answer.status_code == 201, answer.text
-        assert answer.headers["cache-control"] == "private, no-store"
-        return with_secret(answer.json())
-
-    def show(self, key: JSON) -> JSON:
-        answer = self.ask("GET", f"/keys/{key['id']}")
-        assert answer.status_code == 200, answer.text
-        found: JSON = answer.json()
-        return found
-
-
-def with_secret(answer: JSON) -> tuple[JSON, str]:
-    secret: str = answer.pop("secret")
-    PLAINTEXTS.add(secret)
-    return answer, secret
-
-
-@pytest.fixture
-def manager(gateway: GatewayProcess) -> Manager:
-    return Manager(gateway)
+from tests.harness.gateway import NAMESPACE, GatewayProcess, wait_until
 
 
 @pytest.fixture(scope="module")

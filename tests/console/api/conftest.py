@@ -1,0 +1,39 @@
+"""One gateway for the JSON API, whose keys manage two namespaces that must not meet."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.conftest import check_books
+from tests.console.api.manager import FOREIGN, Manager
+from tests.harness.gateway import GatewayProcess, Simulated, api_key, credit_grant, fleet
+
+
+@pytest.fixture(scope="session")
+def gateway(
+    simulated: Simulated, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[GatewayProcess]:
+    foreign = [
+        api_key("foreign", "alice"),
+        api_key("foreign-manages", "automation", scope="manage"),
+        credit_grant("foreign", credits=10_000),
+    ]
+    for document in foreign:
+        document["metadata"]["namespace"] = FOREIGN
+    documents = [
+        fleet(simulated.url),
+        api_key("infers"),
+        api_key("manages", "automation", scope="manage"),
+        credit_grant("alice", credits=10_000),
+        credit_grant("automation", "automation", credits=10_000),
+        *foreign,
+    ]
+    process = GatewayProcess(tmp_path_factory.mktemp("api"), documents).start()
+    yield process
+    assert process.stop() == 0, process.log_text()
+    check_books(process.database_url)
+
+
+@pytest.fixture
+def manager(gateway: GatewayProcess) -> Manager:
+    return Manager(gateway)
