@@ -5,6 +5,7 @@
 A right reaches the accounts of all bindings whose role has it. Pure.
 """
 
+import re
 from typing import Literal
 
 from msgspec import Struct
@@ -24,6 +25,15 @@ RIGHTS: dict[Role, frozenset[Right]] = {
     "treasurer": frozenset({"read", "stop", "grant"}),
     "auditor": frozenset({"read"}),
 }
+
+
+_LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+_SHOWN_ACCOUNT = re.compile(f"{_LABEL}/{_LABEL}")
+
+
+def is_account(shown: str) -> bool:
+    """True of the shown name that an account may have: its namespace and a label."""
+    return _SHOWN_ACCOUNT.fullmatch(shown) is not None
 
 
 class AccountSet(Struct, frozen=True):

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from gateway.console.api.bodies import Body
 from gateway.core.key_policy import LABEL_CHARACTERS_MAX
+from gateway.core.principal import is_account
 from gateway.core.spec import FIRST_MOMENT, LAST_MOMENT, MODEL_CHARACTERS_MAX
 from gateway.store.key_list import KeyStatus, ShownKey
 from gateway.store.personal_keys import KeySettings
@@ -17,6 +18,12 @@ def _printable(text: str) -> str:
     if not text.isprintable() or text != text.strip():
         raise ValueError("must be printable, without blanks around it")
     return text
+
+
+def _account(shown: str) -> str:
+    if not is_account(shown):
+        raise ValueError("must be a namespace and a label, such as team-a/alice")
+    return shown
 
 
 def _within_years(moment: datetime) -> datetime:
@@ -65,7 +72,7 @@ class KeyCreation(Body):
         }
     )
     name: Label
-    account: Annotated[str, Field(min_length=3, max_length=127)]
+    account: Annotated[str, Field(min_length=3, max_length=127), AfterValidator(_account)]
     models: Models = Field(default=[])
     limits: Limits = Limits()
     expires_at: Expiry | None = None

@@ -1,6 +1,5 @@
 """`/console/grants`: the grants of all accounts that somebody may see; posting one, voiding one."""
 
-import re
 from datetime import UTC, date, datetime, time
 from hashlib import sha256
 from typing import Any
@@ -19,6 +18,7 @@ from gateway.console.session import Session
 from gateway.console.site import BASE
 from gateway.console.viewed import NO_ACCOUNT, render_page
 from gateway.core.errors import FaregateError
+from gateway.core.principal import is_account
 from gateway.core.spec import CreditGrant, CreditGrantSpec, Metadata
 from gateway.store.account_overviews import GrantLot, find_grant_row, list_grants
 from gateway.store.grant_result import GrantResult
@@ -26,7 +26,6 @@ from gateway.store.grants import apply_grant
 
 router = APIRouter()
 
-_ACCOUNT = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?/[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _CREDITS_MAX = 10**15
 _FIELDS = ("account", "credits", "reference", "expires_at", "reason")
 _ID_DIGITS_MAX = 18
@@ -149,7 +148,7 @@ def _read(given: FormData, session: Session) -> tuple[GrantForm, CreditGrant | N
     form = GrantForm({name: str(given.get(name, "")).strip()[:256] for name in _FIELDS})
     values, errors = form.values, form.errors
     shown, reference = values["account"], values["reference"]
-    if not _ACCOUNT.fullmatch(shown) or not session.principal.may("grant", shown):
+    if not is_account(shown) or not session.principal.may("grant", shown):
         errors["account"] = _NO_ACCOUNT
     digits = values["credits"].replace(",", "").replace(" ", "")
     is_number = digits.isascii() and digits.isdigit() and len(digits) <= 16

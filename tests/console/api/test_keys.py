@@ -68,6 +68,13 @@ def test_asking_again_makes_no_second_key_and_shows_no_secret(manager: Manager) 
     assert (without.status_code, without.json()["error"]["param"]) == (400, "Idempotency-Key")
 
 
+@pytest.mark.parametrize("name", ["", "/", "/x/y", "/*", "/UPPER", "/a\0b", "/" + "a" * 64])
+def test_an_account_has_the_name_that_an_object_could_give_it(manager: Manager, name: str) -> None:
+    wanted = {"name": "any", "account": f"{NAMESPACE}{name}"}
+    answer = manager.ask("POST", "/keys", wanted, **{"idempotency-key": "odd"})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "account")
+
+
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_a_management_key_may_not_infer(gateway: GatewayProcess, dialect: str) -> None:
     secret = gateway.key("manages")
