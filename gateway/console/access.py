@@ -132,8 +132,10 @@ class RecentSignInNeeded(SignInNeeded):
         return f"{SIGN_IN}/again?next={quote(self.next_path or BASE, safe='/')}"
 
 
-async def signed_in_recently(request: Request, session: SignedIn, parties: Vouching) -> Session:
-    """As `signed_in`, for what moves money or gives rights (OWASP ASVS 5.0, 7.5.3).
+async def signed_in_recently(
+    request: Request, session: PersonSignedIn, parties: Vouching
+) -> Session:
+    """As `signed_in_person`, for what moves money or gives rights (OWASP ASVS 5.0, 7.5.3).
 
     A person of the identity provider has authenticated there within a quarter of an hour; others
     cannot be asked again. Raises `RecentSignInNeeded`.

@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
 import pytest
+from sqlalchemy import update
 from sqlmodel import select
 
 from gateway.store.console_tables import PersonRow, SessionRow
@@ -276,6 +278,32 @@ def test_a_step_up_asks_the_provider_how_long_ago(
     assert asked["max_age"] == ["900"]
     answer = sign_in(browser, "rita", "/console/sign-in/again?next=/console/signed-out")
     assert answer.headers["location"] == "/console/signed-out"
+
+
+def test_credits_are_granted_by_who_has_authenticated_just_now(
+    issuer: IdentityProvider, browser: Browser, database: Database
+) -> None:
+    issuer.set_groups("ruth", "finance")
+    sign_in(browser, "ruth")
+    page = browser.get("/console/grants/new")
+    with database.write() as session:
+        past = datetime.now(UTC) - timedelta(minutes=16)
+        session.execute(update(SessionRow).values(authenticated_at=past))
+    again = "/console/sign-in/again?next=/console/grants"
+    asked = browser.get("/console/grants/new")
+    assert (asked.status_code, asked.headers["location"]) == (303, f"{again}/new")
+    fields = {"account": "team/ruth", "credits": "5", "reference": "late"}
+    posted = browser.submit(page, "/console/grants", fields)
+    assert (posted.status_code, posted.headers["location"]) == (303, again)
+    void = browser.get("/console/grants/1/void")
+    assert void.headers["location"] == f"{again}/1/void"
+    with database.read() as session:
+        assert session.exec(select(Account).where(Account.name == "ruth")).all() == []
+    browser.http.cookies.clear()
+    sign_in(browser, "ruth", f"{again}/new")
+    page = browser.get("/console/grants/new")
+    posted = browser.submit(page, "/console/grants", fields)
+    assert posted.headers["location"] == "/console/accounts/team/ruth?done=granted"
 
 
 #: RFC 7519: a header of JSON, a payload and a signature

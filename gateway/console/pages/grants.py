@@ -10,7 +10,7 @@ from msgspec import Struct, field
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 
-from gateway.console.access import Console, PersonSignedIn, SignedIn
+from gateway.console.access import Console, RecentlySignedIn, SignedIn
 from gateway.console.language import marked
 from gateway.console.pages.accounts import wide_reach
 from gateway.console.rendering import redirect
@@ -61,7 +61,7 @@ async def show_grants(request: Request, session: SignedIn, console: Console) -> 
 
 
 @router.get("/grants/new")
-async def new_grant(request: Request, session: PersonSignedIn, console: Console) -> Response:
+async def new_grant(request: Request, session: RecentlySignedIn, console: Console) -> Response:
     _require_grant(session)
     values = dict.fromkeys(_FIELDS, "")
     values["account"] = request.query_params.get("account", "")[:128]
@@ -69,7 +69,7 @@ async def new_grant(request: Request, session: PersonSignedIn, console: Console)
 
 
 @router.post("/grants")
-async def post_grant(request: Request, session: PersonSignedIn, console: Console) -> Response:
+async def post_grant(request: Request, session: RecentlySignedIn, console: Console) -> Response:
     _require_grant(session)
     form, grant = _read(await request.form(), session)
     if grant is None:
@@ -87,7 +87,7 @@ async def post_grant(request: Request, session: PersonSignedIn, console: Console
 
 @router.get("/grants/{grant_id}/void")
 async def ask_to_void(
-    request: Request, session: PersonSignedIn, console: Console, grant_id: str
+    request: Request, session: RecentlySignedIn, console: Console, grant_id: str
 ) -> Response:
     row_id, lot = await _find(session, console, grant_id)
     return _show_void(request, session, row_id, lot)
@@ -95,7 +95,7 @@ async def ask_to_void(
 
 @router.post("/grants/{grant_id}/void")
 async def void_grant(
-    request: Request, session: PersonSignedIn, console: Console, grant_id: str
+    request: Request, session: RecentlySignedIn, console: Console, grant_id: str
 ) -> Response:
     row_id, lot = await _find(session, console, grant_id)
     spec = CreditGrantSpec(
