@@ -19,7 +19,7 @@ PEOPLE_MAX = 50
 
 
 class PersonLine(Struct, frozen=True):
-    """One person, with the accounts and namespaces that they are bound to."""
+    """One person, with the accounts and namespaces in reach that they are bound to."""
 
     id: int
     issuer: str
@@ -53,7 +53,9 @@ def list_people(
         ids, now = [row.id for row in rows], database.now(session)
         bound: dict[int, list[str]] = {}
         for row in session.exec(select(BindingRow).where(col(BindingRow.person_id).in_(ids))):
-            bound.setdefault(row.person_id, []).append(f"{row.namespace}/{row.account or '*'}")
+            shown = f"{row.namespace}/{row.account or '*'}"
+            if reach.holds(shown):
+                bound.setdefault(row.person_id, []).append(shown)
         sessions = _count(
             session,
             col(SessionRow.person_id),

@@ -16,7 +16,7 @@ from hashlib import sha256
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import ColumnElement, delete, or_, update
+from sqlalchemy import ColumnElement, delete, exists, or_, update
 from sqlmodel import Session, col, select
 
 from gateway.store.console_tables import PersonRow, SessionRow, SignInLinkRow
@@ -304,6 +304,8 @@ def _read(
         if found is None or not _is_alive(found[0], now):
             return None
         key, account = found
+        if not _has_secret_of(session, key, row.made_at, now):
+            return None
         key_id = key.key_id
         identity = Identity("API key", key.key_id, key.prefix)
         accounts = [OwnAccount(account.id, account.namespace, account.name)]
@@ -327,4 +329,20 @@ def _read(
 
 
 def _is_alive(key: ApiKeyRow, now: datetime) -> bool:
-    return key.revoked_at is None and (key.expires_at is None or key.expires_at > now)
+    is_over = key.expires_at is not None and key.expires_at <= now
+    return key.revoked_at is None and not key.suspended and not is_over
+
+
+def _has_secret_of(session: Session, key: ApiKeyRow, moment: datetime, now: datetime) -> bool:
+    """True if a secret that the key had at a moment still holds.
+
+    A secret that leaked and was rotated away leaves no session behind.
+    """
+    expires_at = col(ApiKeyHash.expires_at)
+    held = exists().where(
+        col(ApiKeyHash.api_key_id) == key.id,
+        col(ApiKeyHash.created_at) <= moment,
+        col(ApiKeyHash.revoked_at).is_(None),
+        or_(expires_at.is_(None), expires_at > now),
+    )
+    return bool(session.execute(select(held)).scalar_one())

@@ -18,6 +18,7 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 from msgspec.structs import replace
+from sqlmodel import select
 
 from gateway.console.application import console_app
 from gateway.console.identity.fetch import IssuerUnavailable
@@ -26,16 +27,18 @@ from gateway.console.identity.sign_up import account_label, sign_in_of
 from gateway.console.services import ConsoleServices, ConsoleSettings
 from gateway.console.session import Session
 from gateway.console.site import site_at
-from gateway.core.keys import InstallationSecret, credential_of, generate_key
-from gateway.core.principal import Right
+from gateway.core.keys import Credential, InstallationSecret, credential_of, generate_key
+from gateway.core.principal import AccountSet, Right
 from gateway.core.spec import ConsoleSpec, GatewayFleet, parse_document
 from gateway.http.routes.free import CountedRoutes
+from gateway.store.console_tables import BindingRow
 from gateway.store.database import Database
 from gateway.store.key_rows import find_key
 from gateway.store.keys import apply_key, revoke_key
 from gateway.store.migrate import migrate
 from gateway.store.people import NamespaceRole
-from gateway.store.sign_ins import begin_by_key, begin_session, find_session
+from gateway.store.people_list import list_people
+from gateway.store.sign_ins import Begun, begin_by_key, begin_session, find_session
 from gateway.store.sign_outs import end_sessions_by_issuer
 from gateway.telemetry.metrics import Metrics
 from tests.harness.gateway import api_key, fleet
@@ -349,6 +352,16 @@ def test_people_of_one_name_get_accounts_of_their_own(database: Database) -> Non
     assert names == ["tina", "tina-2", "tina-2", "tina-3"]
 
 
+def test_a_person_s_accounts_elsewhere_are_not_shown(database: Database) -> None:
+    begin_session(database, "default", sign_in_of("i", {"sub": "tina"}, [], ConsoleSpec()))
+    with database.write() as session:
+        own = session.exec(select(BindingRow)).one()
+        given = {"namespace": "team", "account": "secret", "role": "member", "made_by": "ada"}
+        session.add(BindingRow(person_id=own.person_id, made_at=own.made_at, **given))
+    ((tina,), _) = list_people(database, "default", AccountSet(frozenset({"people"})))
+    assert tina.accounts == ["people/person"]
+
+
 def test_a_logout_token_ends_its_sessions_once(database: Database) -> None:
     made = sign_in_of("i", {"sub": "tina"}, [], ConsoleSpec())
     for there in ("a", "b"):
@@ -400,4 +413,31 @@ def test_a_key_that_has_signed_in_may_only_read(url_of_database: str) -> None:
     rights: tuple[Right, ...] = ("read", "keys", "stop", "grant")
     assert [each for each in rights if principal.may(each, "team/alice")] == ["read"]
     assert not principal.may("read", "team/bob")
+    database.close()
+
+
+def test_a_key_s_session_ends_with_the_secret_that_began_it(url_of_database: str) -> None:
+    database = Database(url_of_database)
+
+    def apply(**spec: Any) -> Credential:
+        credential = credential_of(SECRET.pepper(1), generate_key())
+        document = parse_document(api_key("leaked", **spec))
+        apply_key(database, "default", document, credential)  # type: ignore[arg-type]
+        return credential
+
+    def is_in(begun: Begun | None) -> bool:
+        assert begun is not None
+        return find_session(database, "default", begun.secret) is not None
+
+    leaked = begin_by_key(database, "default", [apply().hash])
+    assert is_in(leaked)
+    rotated = apply(rotation={"generation": 2, "overlap": "0s"})
+    assert not is_in(leaked)
+    begun = begin_by_key(database, "default", [rotated.hash])
+    assert is_in(begun)
+    apply(rotation={"generation": 3, "overlap": "24h"})
+    assert is_in(begun), "the secret holds on"
+    suspended = apply(rotation={"generation": 4, "overlap": "24h"}, suspended=True)
+    assert not is_in(begun)
+    assert begin_by_key(database, "default", [suspended.hash]) is None
     database.close()
