@@ -76,17 +76,17 @@ def list_shown_keys(
 ) -> KeyPage:
     """A page of keys; `after` is the id of the last one of the page before.
 
-    Raises `InvalidRequest` for an `after` that is not there, and `DatabaseUnavailable`.
+    Raises `InvalidRequest` for an `after` that is not there or out of reach, and `DatabaseUnavailable`.
     """
     with database.read(snapshot=True) as session:
         now = database.now(session)
         asked = _keys(installation, reach, now).where(*_conditions(wanted, now))
         if after is not None:
-            named = _keys(installation, reach, now).where(col(ApiKeyRow.key_id) == after)
-            last = session.execute(named.with_only_columns(col(ApiKeyRow.id))).scalar_one_or_none()
+            one = _keys(installation, reach, now).where(col(ApiKeyRow.key_id) == after)
+            last = session.execute(one).one_or_none()
             if last is None:
                 raise InvalidRequest(f"after: there is no key {after[:64]}", param="after")
-            asked = asked.where(col(ApiKeyRow.id) < last)
+            asked = asked.where(col(ApiKeyRow.id) < last[0].id)
         rows = session.execute(asked.order_by(col(ApiKeyRow.id).desc()).limit(limit + 1)).all()
         return KeyPage(_shown(session, rows[:limit], now), len(rows) > limit)
 

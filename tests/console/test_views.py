@@ -9,6 +9,7 @@ from sqlalchemy import bindparam, event, text
 from gateway.console.charts import SERIES_MAX, bar_chart, largest
 from gateway.console.key_names import read_key_names
 from gateway.console.usage_view import By, pace, question, read_usage, used
+from gateway.core.errors import InvalidRequest
 from gateway.core.principal import ALL, AccountSet
 from gateway.core.usage import QueryError
 from gateway.store.account_overviews import (
@@ -19,6 +20,7 @@ from gateway.store.account_overviews import (
     summarize_account,
 )
 from gateway.store.change_log import read_changes_within
+from gateway.store.key_list import KeyFilter, list_shown_keys
 from gateway.store.people_list import list_people
 from gateway.store.tables import UtcDateTime
 from gateway.store.usage_rounds import count_usage
@@ -126,6 +128,14 @@ def test_an_account_is_summed_up_with_what_expires_next(books: Books) -> None:
     )
     charge(books, 1, 69, [key.id], ["model"])
     assert summarize_account(books.database, books.account_id()).is_low
+
+
+def test_a_key_out_of_reach_is_as_one_that_is_not_there(books: Books) -> None:
+    foreign, _ = books.issue("foreign", "bob")
+    reach = AccountSet(accounts=frozenset({"team/alice"}))
+    for after in (foreign.key_id, "key_of_nobody"):
+        with pytest.raises(InvalidRequest, match="there is no key"):
+            list_shown_keys(books.database, INSTALLATION, reach, KeyFilter(), 10, after)
 
 
 def test_lists_go_on_page_by_page_and_stay_in_reach(books: Books) -> None:

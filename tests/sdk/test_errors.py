@@ -289,7 +289,6 @@ def test_too_long_a_context_is_named_as_agents_look_for_it(make: Make, dialect: 
 @pytest.mark.parametrize(
     ("dialect", "more", "param"),
     [
-        ("chat", {"tools": [{"type": "custom", "custom": {"name": "x"}}]}, "tools.0.type"),
         ("chat", {"modalities": ["text", "audio"]}, "modalities"),
         ("chat", {"n": 3}, "n"),
         ("chat", {"messages": []}, "messages"),
