@@ -67,6 +67,7 @@ async def checked_origin(request: Request, console: Console) -> None:
     # Behind a proxy `Host` may be the proxy's; there, TLS and the cookie's prefix do as much.
     if not site.is_secure and request.headers.get("host", "").lower() not in site.hosts:
         raise HTTPException(421, f"open the console at {site.url}")
+    _refuse_nul(request.url.path, *request.query_params.values())
     if request.method in _SAFE:
         return
     fetched_from = request.headers.get("sec-fetch-site")
@@ -75,6 +76,12 @@ async def checked_origin(request: Request, console: Console) -> None:
     # Under the policy `no-referrer` browsers hide the origin of a form, too: it is `null`.
     if not is_ours or origin not in (None, "null", *site.origins):
         raise HTTPException(403, "this form was not sent by a page of the console")
+
+
+def _refuse_nul(*texts: str) -> None:
+    """Raise `HTTPException` for a character that PostgreSQL's texts cannot hold."""
+    if any("\0" in text for text in texts):
+        raise HTTPException(400)
 
 
 async def optional_session(request: Request, console: Console, parties: Vouching) -> Session | None:
@@ -104,7 +111,9 @@ async def signed_in(request: Request, session: PerhapsSignedIn) -> Session:
         path = request.url.path
         raise SignInNeeded(path if request.method in _SAFE and path != BASE else "")
     if request.method not in _SAFE:
-        given = (await request.form()).get(FORM_TOKEN, "")
+        form = await request.form()
+        _refuse_nul(*(each for each in form.values() if isinstance(each, str)))
+        given = form.get(FORM_TOKEN, "")
         is_text = not isinstance(given, UploadFile) and given.isascii()
         if not is_text or not hmac.compare_digest(str(given), session.form_token):
             raise HTTPException(403, "this form is an old one; open its page again")

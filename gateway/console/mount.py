@@ -24,6 +24,9 @@ _WAITING_SECONDS_MAX = 10.0
 #: a form is small
 BODY_BYTES_MAX = 64 * 1024
 _SECONDS_MAX = 30.0
+#: forms that come in at once, and how long one may take
+_FORMS_AT_ONCE = 256
+_FORM_SECONDS_MAX = 10.0
 
 
 class ConsoleMount:
@@ -34,6 +37,9 @@ class ConsoleMount:
         self._application = LazyApplication(self._make)
         self._places = FairSemaphore(
             "requests to the console", AT_ONCE, WAITING_MAX, _WAITING_SECONDS_MAX
+        )
+        self._forms = FairSemaphore(
+            "forms for the console", _FORMS_AT_ONCE, WAITING_MAX, _WAITING_SECONDS_MAX
         )
 
     @staticmethod
@@ -56,6 +62,8 @@ class ConsoleMount:
         if scope["path"].startswith(f"{BASE}/start/"):
             scope["path"] = f"{BASE}/start/..."
         try:
+            # Read before it has a place: a form that comes slowly keeps nobody else waiting.
+            receive = await self._with_form(scope, receive)
             async with self._places.acquire(_holder(scope)), asyncio.timeout(_SECONDS_MAX):
                 application = await self._application.load()
                 await application(inner, receive, send_started)
@@ -65,6 +73,20 @@ class ConsoleMount:
             if started:
                 raise
             await _refuse(send, 503, b"this took too long; try again\n")
+
+    async def _with_form(self, scope: Scope, receive: Receive) -> Receive:
+        """Read a request's body; the way to receive it again. Raises `FaregateError`."""
+        if not _body_length(scope):
+            return receive
+        async with self._forms.acquire(_holder(scope)), asyncio.timeout(_FORM_SECONDS_MAX):
+            messages = [await receive()]
+            while messages[-1].get("more_body"):
+                messages.append(await receive())
+
+        async def receive_again() -> Message:
+            return messages.pop(0) if messages else await receive()
+
+        return receive_again
 
     def _make(self) -> Application:
         from gateway.console.application import console_app
@@ -77,8 +99,13 @@ def _has_small_body(scope: Scope) -> bool:
     headers = dict(scope["headers"])
     if b"transfer-encoding" in headers:
         return False
-    length = headers.get(b"content-length", b"0")
-    return len(length) < 10 and length.isdigit() and int(length) <= BODY_BYTES_MAX
+    return _body_length(scope) <= BODY_BYTES_MAX
+
+
+def _body_length(scope: Scope) -> int:
+    """The length of a body as its head has it; too much for what is no number."""
+    length = dict(scope["headers"]).get(b"content-length", b"0")
+    return int(length) if len(length) < 10 and length.isdigit() else BODY_BYTES_MAX + 1
 
 
 def _holder(scope: Scope) -> Holder:

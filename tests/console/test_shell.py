@@ -1,6 +1,8 @@
 """The shell of the console: the link that signs in, sessions, forms, headers."""
 
 import re
+import socket
+from contextlib import ExitStack
 from datetime import timedelta
 
 import httpx
@@ -8,6 +10,7 @@ import pytest
 from sqlalchemy import update
 from sqlmodel import col, select
 
+from gateway.console.mount import AT_ONCE
 from gateway.store.console_tables import SessionRow, SignInLinkRow
 from gateway.store.database import Database
 from gateway.store.people import Identity, NamespaceRole
@@ -195,6 +198,37 @@ def test_files_have_names_of_their_content(browser: Browser) -> None:
 def test_a_large_body_is_refused_before_it_is_read(browser: Browser) -> None:
     answer = browser.post("/console/sign-out", {"form_token": "x" * 70_000})
     assert answer.status_code == 413
+
+
+def test_forms_that_come_slowly_keep_nobody_waiting(
+    gateway: GatewayProcess, browser: Browser
+) -> None:
+    with ExitStack() as stack:
+        for number in range(AT_ONCE):
+            slow = stack.enter_context(socket.create_connection(("127.0.0.1", gateway.port)))
+            slow.sendall(
+                b"POST /console/sign-in/key HTTP/1.1\r\n"
+                b"host: 127.0.0.1:%d\r\nsec-fetch-site: same-origin\r\ncookie: a=%d\r\n"
+                b"content-type: application/x-www-form-urlencoded\r\n"
+                b"content-length: 9\r\nexpect: 100-continue\r\n\r\n" % (gateway.port, number)
+            )
+            assert slow.recv(100).startswith(b"HTTP/1.1 100 ")  # its body is being read
+        browser.http.cookies.set("a", "mine")
+        assert browser.get("/console/sign-in").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["?account=a%00/b", "/accounts?search=%00", "/ledger?key=%00"],
+)
+def test_a_text_that_no_database_holds_is_refused(treasurer: Browser, path: str) -> None:
+    assert treasurer.get(f"/console{path}").status_code == 400
+
+
+def test_nor_is_it_taken_from_a_form(treasurer: Browser) -> None:
+    page = treasurer.get("/console/grants/new")
+    fields = {"account": "team/nul", "credits": "5", "reference": "nul", "reason": "a\0b"}
+    assert treasurer.submit(page, "/console/grants", fields).status_code == 400
 
 
 @pytest.mark.parametrize(
