@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from gateway.console import mount
+from gateway.console import mount, parties
+from gateway.console.identity import attempt, issuer
 from gateway.core.keys import PEPPER
 from gateway.core.limits import RefusalThrottle
 from gateway.core.shares import Holder, Shares, largest_share
@@ -21,7 +22,7 @@ from gateway.pipeline.connection import BODY_RATE_MIN
 from gateway.pipeline.documents import memory, reader
 from gateway.process import listeners
 from gateway.process.settings import Settings
-from gateway.store import response_store
+from gateway.store import response_store, sign_ins
 from gateway.store.cached_keys import LiveHash, LiveKey
 from gateway.store.group_commit import GroupCommit
 from gateway.telemetry import metrics
@@ -81,6 +82,13 @@ WITHOUT_A_KEY: dict[str, float] = {
     "look-ups of unknown credentials": key_cache.LOOKUPS_PER_SECOND_MAX,
     "unknown credentials that are remembered": key_cache.UNKNOWN_MAX,
     "requests to the console": mount.AT_ONCE,
+    "bytes of a form of the console": mount.BODY_BYTES_MAX,
+    "seconds for a request to the console": mount._SECONDS_MAX,
+    "wrong API keys at the console": parties.KEY_TRIES,
+    "answers of the identity provider": parties.ANSWERS,
+    "sign-ins of one browser": attempt.ATTEMPTS_MAX,
+    "seconds between two looks": issuer._RETRY_SECONDS,
+    "sessions of a person": sign_ins.SESSIONS_MAX,
 }
 
 

@@ -76,7 +76,8 @@ def list_shown_keys(
 ) -> KeyPage:
     """A page of keys; `after` is the id of the last one of the page before.
 
-    Raises `InvalidRequest` for an `after` that is not there or out of reach, and `DatabaseUnavailable`.
+    Raises `InvalidRequest` for an `after` that is not there or out of reach, and
+    `DatabaseUnavailable`.
     """
     with database.read(snapshot=True) as session:
         now = database.now(session)

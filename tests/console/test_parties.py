@@ -356,8 +356,15 @@ def test_a_person_s_accounts_elsewhere_are_not_shown(database: Database) -> None
     begin_session(database, "default", sign_in_of("i", {"sub": "tina"}, [], ConsoleSpec()))
     with database.write() as session:
         own = session.exec(select(BindingRow)).one()
-        given = {"namespace": "team", "account": "secret", "role": "member", "made_by": "ada"}
-        session.add(BindingRow(person_id=own.person_id, made_at=own.made_at, **given))
+        elsewhere = BindingRow(
+            person_id=own.person_id,
+            made_at=own.made_at,
+            namespace="team",
+            account="secret",
+            role="member",
+            made_by="ada",
+        )
+        session.add(elsewhere)
     ((tina,), _) = list_people(database, "default", AccountSet(frozenset({"people"})))
     assert tina.accounts == ["people/person"]
 
