@@ -18,7 +18,7 @@ BOUNDS = {
     "chat": (147, 240),
     "chat-stream": (268, 530),
     "messages": (223, 362),
-    "messages-stream": (354, 662),
+    "messages-stream": (357, 662),
     "responses": (271, 486),
     "responses-stream": (402, 788),
 }
