@@ -46,7 +46,7 @@ def _keep_private() -> None:
 def _sentences() -> tuple[type[Exception], ...]:
     """The errors that the administrator can repair; each explains how in its message."""
     from gateway.core.errors import DatabaseUnavailable
-    from gateway.core.spec import SpecError
+    from gateway.core.spec_fields import SpecError
     from gateway.core.statement import PeriodError
     from gateway.process.reports import UnknownAccount
     from gateway.process.settings import SettingsError

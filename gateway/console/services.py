@@ -10,10 +10,11 @@ from msgspec import Struct
 
 from gateway.console.site import Site
 from gateway.core.catalog import Catalog
+from gateway.core.console_spec import ConsoleSpec
 from gateway.core.key_policy import KeyPolicy
 from gateway.core.keys import PEPPER, Credential, InstallationSecret, credential_of, hash_key
 from gateway.core.seal import Sealer
-from gateway.core.spec import ConsoleSpec, GatewayFleetSpec
+from gateway.core.spec import GatewayFleetSpec
 from gateway.store.database import Database
 
 #: reads and writes of pages at once, each with a connection

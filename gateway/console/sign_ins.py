@@ -21,7 +21,8 @@ from gateway.console.rendering import redirect, render
 from gateway.console.services import ConsoleServices
 from gateway.console.session import Session
 from gateway.core.actor import Actor
-from gateway.core.spec import FIRST_MOMENT, LAST_MOMENT, CreditGrant, CreditGrantSpec, Metadata
+from gateway.core.spec import CreditGrant, CreditGrantSpec, Metadata
+from gateway.core.spec_fields import FIRST_MOMENT, LAST_MOMENT
 from gateway.store.database import Database
 from gateway.store.grants import apply_grant
 from gateway.store.people import Identity, NamespaceRole

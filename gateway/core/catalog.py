@@ -10,15 +10,8 @@ from gateway.core.patterns import first_match
 from gateway.core.prices import Price, read_price
 from gateway.core.profile import GENERIC, Profile, profile_of_model
 from gateway.core.request import Request, can_think_on
-from gateway.core.spec import (
-    MODEL_CHARACTERS_MAX,
-    Dialect,
-    FallbackSpec,
-    GatewayFleetSpec,
-    ModelSpec,
-    SpecError,
-    UpstreamSpec,
-)
+from gateway.core.spec import Dialect, FallbackSpec, GatewayFleetSpec, ModelSpec, UpstreamSpec
+from gateway.core.spec_fields import MODEL_CHARACTERS_MAX, SpecError
 from gateway.core.upstream_profiles import ALL_PROFILES, profile_of_upstream
 
 

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from msgspec import Raw, Struct
 
-from gateway.core.spec import FIRST_MOMENT, LAST_MOMENT
+from gateway.core.spec_fields import FIRST_MOMENT, LAST_MOMENT
 from gateway.core.statement import KINDS, EntryKind, PeriodError, read_moment
 from gateway.core.usage import QueryError
 

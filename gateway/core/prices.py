@@ -13,7 +13,8 @@ from msgspec import Struct, field
 
 from gateway.core.credits import BALANCE_MAX
 from gateway.core.events import Usage
-from gateway.core.spec import Pricing, SpecError, TokenPrices
+from gateway.core.spec import Pricing, TokenPrices
+from gateway.core.spec_fields import SpecError
 
 _MILLION = 1_000_000
 

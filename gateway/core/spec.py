@@ -4,64 +4,34 @@ Shapes and bounds are those of `faregate.dev/v1alpha1` in `crds/`; a test compar
 fields are ignored here, as the API server prunes them; those of a file are looked for where files
 are read. A value out of bounds raises `SpecError` with the path of the field. Rules about two
 states of one object (immutability) are not for here.
-
-Everything that is valid here can be written to each database and read back. So a text holds no NUL
-and nothing that is no character, and a moment lies within the years that all of them can hold.
 """
 
-from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta
 
-from gateway.core.principal import Role
+from gateway.core.console_spec import ConsoleSpec
+from gateway.core.spec_fields import (
+    LABEL_CHARACTERS_MAX,
+    Beta,
+    ClientUrl,
+    Credits,
+    FleetName,
+    Label,
+    ModelName,
+    Moment,
+    ObjectName,
+    PositiveInteger,
+    SecretKeyRef,
+    SecretSource,
+    SpecError,
+    SpecPart,
+    Url,
+)
 
 API_VERSION = "faregate.dev/v1alpha1"
 
-# The patterns are those of the schemas, except for their end: there `$` is the end of the text,
-# here a line break may follow.
-_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
-
-LABEL_CHARACTERS_MAX = 63
-Label = Annotated[str, Meta(pattern=rf"^{_LABEL}\Z", min_length=1, max_length=LABEL_CHARACTERS_MAX)]
-#: the name of an object: a DNS subdomain
-ObjectName = Annotated[
-    str, Meta(pattern=rf"^{_LABEL}(\.{_LABEL})*\Z", min_length=1, max_length=253)
-]
-SecretKey = Annotated[str, Meta(pattern=r"^[-._a-zA-Z0-9]+\Z", min_length=1, max_length=253)]
-#: the name of a Service, with room for what is hung on to it
-FleetName = Annotated[
-    str, Meta(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?\Z", min_length=1, max_length=56)
-]
-MODEL_CHARACTERS_MAX = 256
-#: the name of a model, or of several by `*`
-ModelName = Annotated[str, Meta(min_length=1, max_length=MODEL_CHARACTERS_MAX)]
-Url = Annotated[
-    str,
-    Meta(pattern=r"^(https?://[^\s/?#@]+(/[^\s?#]*)?|simulated:)\Z", min_length=1, max_length=2048),
-]
-ClientUrl = Annotated[
-    str, Meta(pattern=r"^https?://[^\s/?#@]+(/[^\s?#/]+)*\Z", min_length=1, max_length=2048)
-]
-#: a URL of an identity provider; its issuer is compared letter by letter
-IssuerUrl = Annotated[
-    str, Meta(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?\Z", min_length=1, max_length=2048)
-]
-ScopeToken = Annotated[str, Meta(pattern=r"^[!-~]+\Z", min_length=1, max_length=128)]
-ClaimName = Annotated[str, Meta(min_length=1, max_length=128)]
-NamespaceOrAll = Annotated[
-    str, Meta(pattern=rf"^(\*|{_LABEL})\Z", min_length=1, max_length=LABEL_CHARACTERS_MAX)
-]
-Credits = Annotated[int, Meta(ge=0, le=10**15)]
-#: a beta of Messages, or several by `*`
-Beta = Annotated[str, Meta(pattern=r"^[-._a-z0-9*]+$", min_length=1, max_length=128)]
-#: RFC 3339 with a zone, as the API server insists
-Moment = Annotated[datetime, Meta(tz=True)]
-PositiveInteger = Annotated[int, Meta(ge=1, le=10**9)]
-#: the range that the databases and Python can hold, in every time zone
-FIRST_MOMENT = datetime(1970, 1, 1, tzinfo=UTC)
-LAST_MOMENT = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 #: whether a key may infer, or manage and not infer
 Scope = Literal["inference", "manage"]
 #: the periods in which an allowance comes again
@@ -72,42 +42,7 @@ Dialect = Literal["chat", "messages", "responses", "gemini"]
 TokenCounterKind = Literal["estimate", "messages", "gemini"]
 
 
-class SpecError(ValueError):
-    """A document is not a valid object; the message names the field."""
-
-
-class _Spec(Struct, frozen=True, rename="camel"):
-    """The rules for every field of every part, beside its own bounds."""
-
-    def __post_init__(self) -> None:
-        for name, shown in zip(self.__struct_fields__, self.__struct_encode_fields__, strict=True):
-            value = getattr(self, name)
-            for one in value if isinstance(value, list) else (value,):
-                if isinstance(one, str) and not _is_text(one):
-                    raise ValueError(f"{shown} may hold neither a NUL nor half a character")
-                if isinstance(one, datetime) and not FIRST_MOMENT <= one <= LAST_MOMENT:
-                    raise ValueError(f"{shown} must lie between 1970 and 9999, in UTC")
-
-
-def _is_text(value: str) -> bool:
-    """True if every database can hold it: PostgreSQL has no place for a NUL."""
-    return "\0" not in value and not any("\ud800" <= one <= "\udfff" for one in value)
-
-
-class SecretKeyRef(_Spec, frozen=True, kw_only=True):
-    """One key of a Secret."""
-
-    name: ObjectName
-    key: SecretKey
-
-
-class SecretSource(_Spec, frozen=True, kw_only=True):
-    """The source of a secret value."""
-
-    secret_key_ref: SecretKeyRef
-
-
-class KeyLimits(_Spec, frozen=True, kw_only=True):
+class KeyLimits(SpecPart, frozen=True, kw_only=True):
     """Limits of one API key. Absent means no limit."""
 
     credits_per_day: Credits | None = None
@@ -117,7 +52,7 @@ class KeyLimits(_Spec, frozen=True, kw_only=True):
     concurrent_requests: PositiveInteger | None = None
 
 
-class Rotation(_Spec, frozen=True, kw_only=True):
+class Rotation(SpecPart, frozen=True, kw_only=True):
     """Raise `generation` to rotate; the old key lives on for `overlap` (`90s`, `10m`, `24h`)."""
 
     generation: Annotated[int, Meta(ge=0, le=10**9)] = 0
@@ -126,7 +61,7 @@ class Rotation(_Spec, frozen=True, kw_only=True):
     )
 
 
-class ApiKeySpec(_Spec, frozen=True, kw_only=True):
+class ApiKeySpec(SpecPart, frozen=True, kw_only=True):
     """An API key: exactly one of `secret_name` (generated) and `value_from` (brought along)."""
 
     account: Label
@@ -134,7 +69,7 @@ class ApiKeySpec(_Spec, frozen=True, kw_only=True):
     secret_name: ObjectName | None = None
     value_from: SecretSource | None = None
     scope: Scope = "inference"
-    models: Annotated[list[ModelName], Meta(max_length=256)] = []
+    models: Annotated[list[ModelName], Meta(max_length=256)] = msgspec.field(default_factory=list)
     limits: KeyLimits = KeyLimits()
     expires_at: Moment | None = None
     suspended: bool = False
@@ -152,7 +87,7 @@ class ApiKeySpec(_Spec, frozen=True, kw_only=True):
         return 0 if self.scope == "manage" else self.limits.credits_per_day
 
 
-class CreditGrantSpec(_Spec, frozen=True, kw_only=True):
+class CreditGrantSpec(SpecPart, frozen=True, kw_only=True):
     """Credits put into an account, once."""
 
     account: Label
@@ -169,7 +104,7 @@ class CreditGrantSpec(_Spec, frozen=True, kw_only=True):
             raise ValueError("startsAt must be before expiresAt")
 
 
-class CreditAllowanceSpec(_Spec, frozen=True, kw_only=True):
+class CreditAllowanceSpec(SpecPart, frozen=True, kw_only=True):
     """Credits that come again each period, for one account or for all that a pattern names."""
 
     account: Label | None = None
@@ -192,7 +127,7 @@ class CreditAllowanceSpec(_Spec, frozen=True, kw_only=True):
             raise ValueError("startsAt must be before endsAt")
 
 
-class TokenPrices(_Spec, frozen=True, kw_only=True):
+class TokenPrices(SpecPart, frozen=True, kw_only=True):
     """Credits for a million tokens of each kind, and for an image that is sent."""
 
     input_credits_per_million_tokens: Credits | None = None
@@ -214,7 +149,7 @@ class Pricing(TokenPrices, frozen=True, kw_only=True):
 
     chat_credits_per_message: Credits | None = None
     chat_credits_reasoning_surcharge: Credits | None = None
-    rows: Annotated[list[PriceRow], Meta(max_length=16)] = []
+    rows: Annotated[list[PriceRow], Meta(max_length=16)] = msgspec.field(default_factory=list)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -227,13 +162,13 @@ class Pricing(TokenPrices, frozen=True, kw_only=True):
             )
 
 
-class CredentialRef(_Spec, frozen=True, kw_only=True):
+class CredentialRef(SpecPart, frozen=True, kw_only=True):
     """The credential of an upstream."""
 
     secret_ref: SecretKeyRef
 
 
-class UpstreamSpec(_Spec, frozen=True, kw_only=True):
+class UpstreamSpec(SpecPart, frozen=True, kw_only=True):
     """The provider behind a model. `simulated:` as the URL is the simulated upstream."""
 
     name: Label
@@ -245,17 +180,17 @@ class UpstreamSpec(_Spec, frozen=True, kw_only=True):
     silence_seconds: Annotated[float, Meta(gt=0, le=7200)] | None = None
     circuit_failures: Annotated[int, Meta(ge=0, le=1000)] = 5
     token_counter: TokenCounterKind | None = None
-    betas: Annotated[list[Beta], Meta(max_length=64)] = []
+    betas: Annotated[list[Beta], Meta(max_length=64)] = msgspec.field(default_factory=list)
 
 
-class ModelReasoning(_Spec, frozen=True, kw_only=True):
+class ModelReasoning(SpecPart, frozen=True, kw_only=True):
     """`default` is used where the client is silent; `force` beats the client."""
 
     default: Literal["on", "off"] = "off"
     force: Literal["on", "off"] | None = None
 
 
-class FallbackSpec(_Spec, frozen=True, kw_only=True):
+class FallbackSpec(SpecPart, frozen=True, kw_only=True):
     """A fallback, asked where those before it failed; what is unset is as for those before it.
 
     A profile that is unset follows from its own `upstream_model`, if it has one.
@@ -266,15 +201,17 @@ class FallbackSpec(_Spec, frozen=True, kw_only=True):
     profile: str | None = None
 
 
-class ModelSpec(_Spec, frozen=True, kw_only=True):
+class ModelSpec(SpecPart, frozen=True, kw_only=True):
     """A public model. `aliases` may hold `*`; `profile` defaults to that of `upstream_model`."""
 
     id: ModelName
-    aliases: Annotated[list[ModelName], Meta(max_length=64)] = []
+    aliases: Annotated[list[ModelName], Meta(max_length=64)] = msgspec.field(default_factory=list)
     upstream: Label
     upstream_model: ModelName | None = None
     profile: str | None = None
-    fallbacks: Annotated[list[FallbackSpec], Meta(max_length=8)] = []
+    fallbacks: Annotated[list[FallbackSpec], Meta(max_length=8)] = msgspec.field(
+        default_factory=list
+    )
     display_name: Annotated[str, Meta(min_length=1, max_length=256)] | None = None
     context_window: PositiveInteger | None = None
     max_output_tokens: PositiveInteger | None = None
@@ -282,7 +219,7 @@ class ModelSpec(_Spec, frozen=True, kw_only=True):
     pricing: Pricing = Pricing()
 
 
-class FleetLimits(_Spec, frozen=True, kw_only=True):
+class FleetLimits(SpecPart, frozen=True, kw_only=True):
     """Limits of one replica. Sizes in bytes, times in seconds."""
 
     body_bytes: PositiveInteger = 32 * 1024 * 1024
@@ -303,70 +240,13 @@ class FleetLimits(_Spec, frozen=True, kw_only=True):
             raise ValueError("bufferedBytes must hold at least one body of bodyBytes")
 
 
-class Drain(_Spec, frozen=True, kw_only=True):
+class Drain(SpecPart, frozen=True, kw_only=True):
     """The time that open streams may run on after the replica was asked to stop."""
 
     seconds: Annotated[float, Meta(ge=0, le=7200)] = 300.0
 
 
-class ConsoleRole(_Spec, frozen=True, kw_only=True):
-    """A role in some namespaces, `*` for all, for people of a group of the identity provider."""
-
-    group: Annotated[str, Meta(min_length=1, max_length=256)]
-    namespaces: Annotated[list[NamespaceOrAll], Meta(min_length=1, max_length=64)]
-    role: Role
-
-
-class OpenIdConnect(_Spec, frozen=True, kw_only=True):
-    """The identity provider of the console. Without a secret the console is a public client."""
-
-    issuer: IssuerUrl
-    client_id: Annotated[str, Meta(min_length=1, max_length=256)] = msgspec.field(name="clientID")
-    secret_ref: SecretKeyRef | None = None
-    scopes: Annotated[list[ScopeToken], Meta(min_length=1, max_length=16)] = msgspec.field(
-        default_factory=lambda: ["openid", "profile", "email"]
-    )
-    groups_claim: ClaimName = "groups"
-
-
-class SigningProxy(_Spec, frozen=True, kw_only=True):
-    """A proxy in front of the console that signs who has come, as a JSON Web Token."""
-
-    header: Annotated[str, Meta(pattern=r"^[-A-Za-z0-9]+\Z", min_length=1, max_length=64)] = (
-        "Authorization"
-    )
-    jwks_url: IssuerUrl = msgspec.field(name="jwksURL")
-    issuer: IssuerUrl
-    audience: Annotated[str, Meta(min_length=1, max_length=256)]
-    groups_claim: ClaimName = "groups"
-    sign_out_url: IssuerUrl | None = msgspec.field(default=None, name="signOutURL")
-
-
-class ConsoleSpec(_Spec, frozen=True, kw_only=True):
-    """The console: where browsers find it, who signs in, and what they get."""
-
-    url: (
-        Annotated[str, Meta(pattern=r"^https?://[^\s/?#@]+\Z", min_length=1, max_length=2048)]
-        | None
-    ) = None
-    oidc: OpenIdConnect | None = None
-    proxy: SigningProxy | None = None
-    roles: Annotated[list[ConsoleRole], Meta(max_length=64)] = []
-    accounts: Literal["personal", "shared"] = "personal"
-    namespace: Label = "people"
-    signup: bool = True
-    welcome_credits: Credits = 0
-    key_sign_in: bool = True
-    grants: bool = False
-    contact: Annotated[str, Meta(max_length=256)] = ""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.oidc is not None and self.url is None:
-            raise ValueError("oidc needs url: the identity provider sends browsers back there")
-
-
-class GatewayFleetSpec(_Spec, frozen=True, kw_only=True):
+class GatewayFleetSpec(SpecPart, frozen=True, kw_only=True):
     """One set of gateway replicas. Fields that only a cluster needs are kept and not read here."""
 
     pricing: Pricing = Pricing()
@@ -384,7 +264,7 @@ class GatewayFleetSpec(_Spec, frozen=True, kw_only=True):
             raise ValueError("two upstreams have the same name")
 
 
-class Metadata(_Spec, frozen=True, kw_only=True):
+class Metadata(SpecPart, frozen=True, kw_only=True):
     """The part of an object's metadata that the ledger reads."""
 
     name: ObjectName
@@ -393,7 +273,7 @@ class Metadata(_Spec, frozen=True, kw_only=True):
     generation: int = 1
 
 
-class ApiKey(_Spec, frozen=True, kw_only=True, tag_field="kind"):
+class ApiKey(SpecPart, frozen=True, kw_only=True, tag_field="kind"):
     """An ApiKey object. Its name becomes the value of a label."""
 
     metadata: Metadata
@@ -407,21 +287,21 @@ class ApiKey(_Spec, frozen=True, kw_only=True, tag_field="kind"):
             )
 
 
-class CreditGrant(_Spec, frozen=True, kw_only=True, tag_field="kind"):
+class CreditGrant(SpecPart, frozen=True, kw_only=True, tag_field="kind"):
     """A CreditGrant object."""
 
     metadata: Metadata
     spec: CreditGrantSpec
 
 
-class CreditAllowance(_Spec, frozen=True, kw_only=True, tag_field="kind"):
+class CreditAllowance(SpecPart, frozen=True, kw_only=True, tag_field="kind"):
     """A CreditAllowance object. Its name is a part of the names of its grants."""
 
     metadata: Metadata
     spec: CreditAllowanceSpec
 
 
-class GatewayFleet(_Spec, frozen=True, kw_only=True, tag_field="kind"):
+class GatewayFleet(SpecPart, frozen=True, kw_only=True, tag_field="kind"):
     """A GatewayFleet object."""
 
     metadata: Metadata

@@ -11,7 +11,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from gateway.core.spec import FIRST_MOMENT, LAST_MOMENT
+from gateway.core.spec_fields import FIRST_MOMENT, LAST_MOMENT
 
 #: `carry` has the sum of the entries that a closing moved out, and is part of an opening balance
 EntryKind = Literal["grant", "charge", "refund", "expiry", "void", "carry"]

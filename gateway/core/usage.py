@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from msgspec import Struct
 
-from gateway.core.spec import FIRST_MOMENT, LAST_MOMENT
+from gateway.core.spec_fields import FIRST_MOMENT, LAST_MOMENT
 from gateway.core.statement import Period, PeriodError
 
 Group = Literal["day", "hour", "key", "model", "route"]

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 
-from gateway.core.spec import GatewayFleetSpec, SpecError, UpstreamSpec
+from gateway.core.spec import GatewayFleetSpec, UpstreamSpec
+from gateway.core.spec_fields import SpecError
 from gateway.process.settings import ProxySettings
 from gateway.process.standalone.documents import SIMULATED
 from gateway.telemetry.metrics import Metrics

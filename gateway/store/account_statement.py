@@ -7,7 +7,8 @@ import msgspec
 from sqlmodel import col, select
 
 from gateway.store.database import Database
-from gateway.store.tables import Account, ApiKeyDay, ApiKeyRow, Entry, Hold, RequestUsage, RetryRow
+from gateway.store.request_tables import Hold, RequestUsage, RetryRow
+from gateway.store.tables import Account, ApiKeyDay, ApiKeyRow, Entry
 
 ENTRIES_MAX = 50
 

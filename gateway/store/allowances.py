@@ -15,10 +15,11 @@ from gateway.core.actor import UNKNOWN_ACTOR, Actor
 from gateway.core.allowances import AllowancePeriod, due_periods, period_at
 from gateway.core.spec import CreditAllowance
 from gateway.store.accounts import ensure_account
+from gateway.store.columns import UtcDateTime, moment_column
 from gateway.store.database import Database
 from gateway.store.grant_result import GrantResult
 from gateway.store.grants import post_new
-from gateway.store.tables import CreditGrantRow, UtcDateTime, moment_column
+from gateway.store.tables import CreditGrantRow
 
 #: grants that one look finds; there is another look afterwards
 DUE_MAX = 200

@@ -8,8 +8,10 @@ from sqlalchemy import bindparam, text
 from sqlmodel import Session, and_, col, func, or_, select
 
 from gateway.store.accounts import lock_accounts
+from gateway.store.columns import UtcDateTime
 from gateway.store.database import Database
-from gateway.store.tables import Account, Hold, UtcDateTime
+from gateway.store.request_tables import Hold
+from gateway.store.tables import Account
 
 #: shares of what was granted, in percent, whose use is announced; what is left then is
 #: the granted credits by so much, or nothing (multiplied, large ones would not fit a column)

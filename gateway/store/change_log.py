@@ -17,10 +17,11 @@ from gateway.core.keys import INFERENCE
 from gateway.core.principal import ALL, AccountSet
 from gateway.core.statement import stamp
 from gateway.store.account_sets import within
+from gateway.store.columns import BIG, moment_column
 from gateway.store.database import Database
 from gateway.store.key_origins import installation_of
 from gateway.store.key_rows import KeyState
-from gateway.store.tables import BIG, Account, ApiKeyRow, CreditGrantRow, moment_column
+from gateway.store.tables import Account, ApiKeyRow, CreditGrantRow
 
 ChangeKind = Literal[
     "grant.posted",

@@ -6,7 +6,7 @@ from msgspec import Struct
 from sqlalchemy import BigInteger, Column
 from sqlmodel import Field, Session, SQLModel
 
-from gateway.store.tables import BIG, moment_column
+from gateway.store.columns import BIG, moment_column
 
 
 class Closing(SQLModel, table=True):

@@ -22,11 +22,7 @@ from sqlalchemy import (
 )
 from sqlmodel import Field, SQLModel
 
-from gateway.store.tables import BIG, moment_column
-
-
-def _id() -> Any:
-    return Field(default=None, sa_column=Column(BIG, primary_key=True, autoincrement=True))
+from gateway.store.columns import BIG, id_column, moment_column
 
 
 def _person(*, nullable: bool = False) -> Any:
@@ -44,7 +40,7 @@ class PersonRow(SQLModel, table=True):
 
     __tablename__ = "person"
     __table_args__ = (UniqueConstraint("installation", "issuer", "subject"),)
-    id: int = _id()
+    id: int = id_column()
     installation: str
     issuer: str
     subject: str
@@ -59,7 +55,7 @@ class BindingRow(SQLModel, table=True):
 
     __tablename__ = "binding"
     __table_args__ = (UniqueConstraint("person_id", "namespace", "account"),)
-    id: int = _id()
+    id: int = id_column()
     person_id: int = _person()
     namespace: str
     account: str = ""
@@ -80,7 +76,7 @@ class SessionRow(SQLModel, table=True):
         CheckConstraint("(person_id IS NULL) <> (api_key_id IS NULL)", name="session_of_one"),
         Index("session_ends", "ends_at"),
     )
-    id: int = _id()
+    id: int = id_column()
     hash: bytes = _hash()
     installation: str
     person_id: int | None = _person(nullable=True)
@@ -98,7 +94,7 @@ class SignInLinkRow(SQLModel, table=True):
     """A link that signs in once, with these roles."""
 
     __tablename__ = "sign_in_link"
-    id: int = _id()
+    id: int = id_column()
     hash: bytes = _hash()
     installation: str
     roles: list[list[str]] = Field(sa_column=Column(JSON, nullable=False))

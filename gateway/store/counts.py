@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 from sqlalchemy import bindparam, text
 
+from gateway.store.columns import UtcDateTime
 from gateway.store.database import Database
-from gateway.store.tables import UtcDateTime
 
 KEY_STATES = ("live", "suspended", "expired", "revoked")
 GRANT_STATES = ("live", "spent", "expired", "voided")

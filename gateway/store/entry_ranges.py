@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import bindparam, text
 from sqlmodel import Session
 
-from gateway.store.tables import UtcDateTime
+from gateway.store.columns import UtcDateTime
 
 # By the index of accounts: the one of ids would lead through everybody else's entries. PostgreSQL
 # has no choice where rows are compared; SQLite takes the right one of the two by itself.

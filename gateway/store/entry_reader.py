@@ -22,7 +22,7 @@ from gateway.core.entries import (
     EntryQuery,
     EntryTokens,
 )
-from gateway.core.spec import FIRST_MOMENT, LAST_MOMENT
+from gateway.core.spec_fields import FIRST_MOMENT, LAST_MOMENT
 from gateway.core.statement import KINDS, stamp
 from gateway.store.database import Database
 from gateway.store.entry_ranges import ENDS, NEWEST_FIRST, SLICE, ask, first_since

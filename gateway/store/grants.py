@@ -26,7 +26,8 @@ from gateway.store.grant_rows import (
     payload_hash,
     read_grant,
 )
-from gateway.store.tables import Account, CreditGrantRow, Hold
+from gateway.store.request_tables import Hold
+from gateway.store.tables import Account, CreditGrantRow
 
 #: grants whose expiry is posted in one transaction, for which charges of the account wait
 _EXPIRED_AT_ONCE = 250

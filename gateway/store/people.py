@@ -10,7 +10,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, select
 
 from gateway.core.principal import Role
-from gateway.core.spec import LABEL_CHARACTERS_MAX
+from gateway.core.spec_fields import LABEL_CHARACTERS_MAX
 from gateway.store.console_tables import BindingRow, PersonRow
 from gateway.store.tables import Account
 

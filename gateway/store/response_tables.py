@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import Column, ForeignKeyConstraint, Index, Text
 from sqlmodel import Field, SQLModel
 
-from gateway.store.tables import BIG, moment_column
+from gateway.store.columns import BIG, moment_column
 
 
 class ResponseRow(SQLModel, table=True):

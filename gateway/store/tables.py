@@ -21,96 +21,29 @@ and one refund, `entry(grant_id, kind)` a grant one posting, one expiry and one 
 """
 
 from datetime import date, datetime
-from typing import Any
 
 from sqlalchemy import (
-    JSON,
-    BigInteger,
     CheckConstraint,
     Column,
-    DateTime,
-    Dialect,
     ForeignKey,
     Index,
     Integer,
     LargeBinary,
-    String,
     UniqueConstraint,
     func,
     text,
 )
-from sqlalchemy.types import TypeDecorator, TypeEngine
 from sqlmodel import Field, SQLModel
 
-from gateway.store.moments import read_moment, utc_text
-from gateway.store.unreadable import read_names
-
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """An aware moment: timestamptz in PostgreSQL, sortable UTC text in SQLite.
-
-    One that cannot be read is `UNREADABLE`.
-    """
-
-    impl = DateTime
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        if dialect.name == "sqlite":
-            return dialect.type_descriptor(String(26))
-        return dialect.type_descriptor(DateTime(timezone=True))
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
-        if value is None or dialect.name != "sqlite":
-            return value
-        return utc_text(value)
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        return read_moment(value)
-
-
-class Names(TypeDecorator[list[str]]):
-    """A list of texts. One that cannot be read holds `UNREADABLE_NAME` alone."""
-
-    impl = JSON
-    cache_ok = True
-
-    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
-        decode = super().result_processor(dialect, coltype)
-
-        def read(value: Any) -> list[str]:
-            try:
-                return read_names(decode(value) if decode else value)
-            except (TypeError, ValueError):
-                return read_names(None)
-
-        return read
-
-
-BIG = BigInteger().with_variant(Integer, "sqlite")
-
-
-def _id() -> Any:
-    return Field(default=None, sa_column=Column(BIG, primary_key=True, autoincrement=True))
-
-
-def _reference(target: str, *, nullable: bool = False, index: bool = False) -> Any:
-    column: Column[int] = Column(BIG, ForeignKey(target), nullable=nullable, index=index)
-    return Field(default=None, sa_column=column)
-
-
-def _big(*, nullable: bool = False, default: int | None = None) -> Any:
-    column: Column[int] = Column(
-        BigInteger,
-        nullable=nullable,
-        server_default=None if default is None else str(default),
-    )
-    return Field(default=default, sa_column=column)
-
-
-def moment_column(*, nullable: bool = False) -> Any:
-    column: Column[datetime] = Column(UtcDateTime, nullable=nullable)
-    return Field(default=None, sa_column=column)
+from gateway.store.columns import (
+    BIG,
+    Names,
+    UtcDateTime,
+    big_column,
+    id_column,
+    moment_column,
+    reference_column,
+)
 
 
 class SchemaSupport(SQLModel, table=True):
@@ -142,13 +75,13 @@ class Account(SQLModel, table=True):
         CheckConstraint("balance >= 0", name="account_balance_not_negative"),
         CheckConstraint("surplus >= 0", name="account_surplus_not_negative"),
     )
-    id: int = _id()
+    id: int = id_column()
     installation: str
     namespace: str
     name: str
-    balance: int = _big(default=0)
-    surplus: int = _big(default=0)
-    granted: int = _big(default=0)
+    balance: int = big_column(default=0)
+    surplus: int = big_column(default=0)
+    granted: int = big_column(default=0)
     announced: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
     next_expiry: datetime | None = moment_column(nullable=True)
     created_at: datetime = moment_column()
@@ -175,7 +108,7 @@ class ApiKeyRow(SQLModel, table=True):
             sqlite_where=text("revoked_at IS NULL"),
         ),
     )
-    id: int = _id()
+    id: int = id_column()
     key_id: str = Field(unique=True)
     installation: str
     namespace: str
@@ -185,26 +118,26 @@ class ApiKeyRow(SQLModel, table=True):
     scope: str = Field(default="inference", sa_column_kwargs={"server_default": "inference"})
     #: a name that people give a key, and change
     label: str = Field(default="", sa_column_kwargs={"server_default": ""})
-    person_id: int | None = _big(nullable=True)
-    account_id: int = _reference("account.id", index=True)
+    person_id: int | None = big_column(nullable=True)
+    account_id: int = reference_column("account.id", index=True)
     prefix: str
     models: list[str] = Field(default_factory=list, sa_column=Column(Names, nullable=False))
-    credits_per_day: int | None = _big(nullable=True)
-    credits_per_month: int | None = _big(nullable=True)
+    credits_per_day: int | None = big_column(nullable=True)
+    credits_per_month: int | None = big_column(nullable=True)
     #: the limit for good
-    credits: int | None = _big(nullable=True)
+    credits: int | None = big_column(nullable=True)
     # Charged to a key with a limit of the month or for good. Here, because a charge reads the row
     # with a lock, and so both before it counts anything; only charges and refunds write them.
     used_month: date | None = None
-    used_in_month: int = _big(default=0)
-    used_ever: int = _big(default=0)
+    used_in_month: int = big_column(default=0)
+    used_ever: int = big_column(default=0)
     requests_per_minute: int | None = None
     concurrent_requests: int | None = None
     suspended: bool = False
     expires_at: datetime | None = moment_column(nullable=True)
     revoked_at: datetime | None = moment_column(nullable=True)
     generation: int = 0
-    version: int = _big()
+    version: int = big_column()
     # Not used any more (see `ApiKeyUse`): gateways of the release before name it when they read.
     last_used_at: datetime | None = moment_column(nullable=True)
     created_at: datetime = moment_column()
@@ -215,7 +148,7 @@ class ApiKeyHash(SQLModel, table=True):
 
     __tablename__ = "api_key_hash"
     hash: bytes = Field(sa_column=Column(LargeBinary(32), primary_key=True))
-    api_key_id: int = _reference("api_key.id", index=True)
+    api_key_id: int = reference_column("api_key.id", index=True)
     pepper: int
     created_at: datetime = moment_column()
     expires_at: datetime | None = moment_column(nullable=True)
@@ -228,7 +161,7 @@ class ApiKeyDay(SQLModel, table=True):
     __tablename__ = "api_key_day"
     api_key_id: int = Field(sa_column=Column(BIG, ForeignKey("api_key.id"), primary_key=True))
     day: date = Field(primary_key=True)
-    credits: int = _big()
+    credits: int = big_column()
 
 
 class ApiKeyUse(SQLModel, table=True):
@@ -244,7 +177,7 @@ class KeyVersion(SQLModel, table=True):
 
     __tablename__ = "key_version"
     id: int = Field(primary_key=True)
-    version: int = _big()
+    version: int = big_column()
 
 
 _MAY_EXPIRE = "expires_at IS NOT NULL AND expired_at IS NULL AND voided_at IS NULL"
@@ -274,15 +207,15 @@ class CreditGrantRow(SQLModel, table=True):
             sqlite_where=text(_MAY_EXPIRE),
         ),
     )
-    id: int = _id()
+    id: int = id_column()
     installation: str
     identity: str
     namespace: str
     name: str
     uid: str = ""
-    account_id: int = _reference("account.id", index=True)
-    credits: int = _big()
-    remaining: int = _big()
+    account_id: int = reference_column("account.id", index=True)
+    credits: int = big_column()
+    remaining: int = big_column()
     reason: str = ""
     expires_at: datetime | None = moment_column(nullable=True)
     payload_hash: str
@@ -315,13 +248,13 @@ class Entry(SQLModel, table=True):
     )
     # No foreign keys: the statements that insert have the account locked, and a check per row would
     # be the dearest part of a charge.
-    id: int = _id()
-    account_id: int = _big()
+    id: int = id_column()
+    account_id: int = big_column()
     kind: str
-    credits: int = _big()
+    credits: int = big_column()
     request_id: str | None = None
-    grant_id: int | None = _big(nullable=True)
-    api_key_id: int | None = _big(nullable=True)
+    grant_id: int | None = big_column(nullable=True)
+    api_key_id: int | None = big_column(nullable=True)
     model: str | None = None
     route: str | None = None
     idempotency_key: str | None = None
@@ -340,84 +273,8 @@ class AuditCheckpoint(SQLModel, table=True):
     __tablename__ = "audit_checkpoint"
     # No foreign key: its check would lock accounts that are being charged.
     account_id: int = Field(sa_column=Column(BIG, primary_key=True, autoincrement=False))
-    entry_id: int = _big()
-    credits: int = _big()
+    entry_id: int = big_column()
+    credits: int = big_column()
     counted_at: datetime = moment_column()
-    recount_entry_id: int = _big(default=0)
-    recount_credits: int = _big(default=0)
-
-
-class Hold(SQLModel, table=True):
-    """A charged request that has not ended yet; deleted exactly once, by end or by refund."""
-
-    __tablename__ = "hold"
-    __table_args__ = (Index("hold_replica", "replica_id"),)
-    request_id: str = Field(primary_key=True)
-    account_id: int = _big()
-    api_key_id: int = _big()
-    replica_id: str
-    credits: int = _big()
-    day: date | None = None
-    #: of a key whose row counts; gateways of the release before do not give it back
-    month: date | None = None
-    created_at: datetime = Field(
-        sa_column=Column(UtcDateTime, nullable=False, server_default=func.now())
-    )
-
-
-class RequestUsage(SQLModel, table=True):
-    """Tokens of one ended request."""
-
-    __tablename__ = "request_usage"
-    request_id: str = Field(primary_key=True)
-    input_tokens: int
-    cached_tokens: int
-    output_tokens: int
-    reasoning_tokens: int
-    # Gateways of the release before do not write it.
-    cache_write_tokens: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
-    #: JSON, of a request with token prices: the parts of its price
-    price: str | None = None
-
-
-class StandingChargeRow(SQLModel, table=True):
-    """The charge of a request whose client left before any content of its answer had come.
-
-    It stands for later attempts with its `idempotency_key`: `retries` of them so far. `credits`
-    are what the request has cost.
-    """
-
-    __tablename__ = "standing_charge"
-    __table_args__ = (
-        Index("standing_charge_account", "account_id", "idempotency_key"),
-        CheckConstraint("retries BETWEEN 0 AND 3", name="standing_charge_retries"),
-    )
-    request_id: str = Field(primary_key=True)
-    account_id: int = _big()
-    model: str
-    idempotency_key: str
-    credits: int = _big()
-    retries: int
-    created_at: datetime = moment_column()
-
-
-class RetryRow(SQLModel, table=True):
-    """A request that costs `credits` less than its price: the charge of an earlier one stands."""
-
-    __tablename__ = "retry"
-    __table_args__ = (Index("retry_earlier", "earlier_id"),)
-    request_id: str = Field(primary_key=True)
-    earlier_id: str
-    credits: int = _big()
-
-
-class Replica(SQLModel, table=True):
-    """One start of a gateway; its lease is over when `seen_at` has not changed for so long."""
-
-    __tablename__ = "replica"
-    id: str = Field(primary_key=True)
-    release: str
-    started_at: datetime = moment_column()
-    seen_at: datetime = moment_column()
-    # Gateways of the release before do not write it: theirs is taken to be as long as ours.
-    lease_seconds: float | None = None
+    recount_entry_id: int = big_column(default=0)
+    recount_credits: int = big_column(default=0)

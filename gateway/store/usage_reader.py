@@ -12,9 +12,9 @@ from sqlalchemy import text
 from sqlmodel import Session
 
 from gateway.core.usage import QueryError, UsageLine, UsageQuery, UsageSums, hour_of, label_of
+from gateway.store.columns import UtcDateTime
 from gateway.store.database import Database
 from gateway.store.key_names import find_key, names_of_keys
-from gateway.store.tables import UtcDateTime
 
 #: rows of sums that one statement reads, if there is more than one hour or day of them
 SLICE = 20_000

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Column, Index
 from sqlmodel import Field, SQLModel
 
-from gateway.store.tables import BIG
+from gateway.store.columns import BIG
 
 
 def _number() -> Any:

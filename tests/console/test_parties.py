@@ -27,9 +27,10 @@ from gateway.console.identity.sign_up import account_label, sign_in_of
 from gateway.console.services import ConsoleServices, ConsoleSettings
 from gateway.console.session import Session
 from gateway.console.site import site_at
+from gateway.core.console_spec import ConsoleSpec
 from gateway.core.keys import Credential, InstallationSecret, credential_of, generate_key
 from gateway.core.principal import AccountSet, Right
-from gateway.core.spec import ConsoleSpec, GatewayFleet, parse_document
+from gateway.core.spec import GatewayFleet, parse_document
 from gateway.http.routes.free import CountedRoutes
 from gateway.store.console_tables import BindingRow
 from gateway.store.database import Database

@@ -20,9 +20,9 @@ from gateway.store.account_overviews import (
     summarize_account,
 )
 from gateway.store.change_log import read_changes_within
+from gateway.store.columns import UtcDateTime
 from gateway.store.key_list import KeyFilter, list_shown_keys
 from gateway.store.people_list import list_people
-from gateway.store.tables import UtcDateTime
 from gateway.store.usage_rounds import count_usage
 from tests.harness.books import INSTALLATION, Books
 

@@ -7,7 +7,8 @@ import pytest
 from gateway.core.catalog import Catalog, fall_back
 from gateway.core.errors import ModelNotFound
 from gateway.core.request import ReasoningChoice, Request, TextPart, Tool, ToolChoice, UserMessage
-from gateway.core.spec import API_VERSION, GatewayFleet, SpecError, parse_document
+from gateway.core.spec import API_VERSION, GatewayFleet, parse_document
+from gateway.core.spec_fields import SpecError
 
 
 def catalog(*models: dict[str, Any], **spec: Any) -> Catalog:

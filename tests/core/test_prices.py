@@ -12,14 +12,8 @@ from gateway.core.credits import BALANCE_MAX
 from gateway.core.events import Usage
 from gateway.core.prices import Price, Rates, Terms, read_price
 from gateway.core.request import Request, Sampling
-from gateway.core.spec import (
-    GatewayFleetSpec,
-    ModelSpec,
-    PriceRow,
-    Pricing,
-    SpecError,
-    UpstreamSpec,
-)
+from gateway.core.spec import GatewayFleetSpec, ModelSpec, PriceRow, Pricing, UpstreamSpec
+from gateway.core.spec_fields import SpecError
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
 LATER = NOW + timedelta(days=1)

@@ -13,13 +13,8 @@ from gateway.core.limits import RateLimit, RefusalThrottle, Window
 from gateway.core.patterns import matches
 from gateway.core.request import Request
 from gateway.core.seal import Sealer
-from gateway.core.spec import (
-    API_VERSION,
-    GatewayFleetSpec,
-    SpecError,
-    overlap_seconds,
-    parse_document,
-)
+from gateway.core.spec import API_VERSION, GatewayFleetSpec, overlap_seconds, parse_document
+from gateway.core.spec_fields import SpecError
 from gateway.process.settings import Settings, SettingsError, read_settings
 
 

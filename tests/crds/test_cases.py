@@ -3,7 +3,8 @@
 import pytest
 
 from gateway.core.catalog import Catalog
-from gateway.core.spec import GatewayFleet, SpecError, parse_document
+from gateway.core.spec import GatewayFleet, parse_document
+from gateway.core.spec_fields import SpecError
 from tests.crds.support import Api, Case, Json, cases, complaints
 
 ACCEPTED, REJECTED = cases("accept"), cases("reject")

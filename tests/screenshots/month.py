@@ -10,18 +10,12 @@ from typing import Any
 from sqlalchemy import bindparam, text
 from sqlmodel import Session, col, select, update
 
+from gateway.store.columns import UtcDateTime
 from gateway.store.console_tables import BindingRow
 from gateway.store.database import Database
 from gateway.store.people import Identity, keep_person
-from gateway.store.tables import (
-    Account,
-    ApiKeyRow,
-    ApiKeyUse,
-    CreditGrantRow,
-    Entry,
-    RequestUsage,
-    UtcDateTime,
-)
+from gateway.store.request_tables import RequestUsage
+from gateway.store.tables import Account, ApiKeyRow, ApiKeyUse, CreditGrantRow, Entry
 from gateway.store.usage_rounds import count_usage
 from tests.harness.books import INSTALLATION
 from tests.harness.dialects import PATHS, body

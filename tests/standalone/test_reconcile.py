@@ -9,7 +9,8 @@ import pytest
 from gateway.core.actor import UNKNOWN_ACTOR
 from gateway.core.key_policy import KeyPolicy
 from gateway.core.keys import generate_key, generate_key_id
-from gateway.core.spec import ApiKey, CreditGrant, SpecError
+from gateway.core.spec import ApiKey, CreditGrant
+from gateway.core.spec_fields import SpecError
 from gateway.process.standalone.applied import KeyReport
 from gateway.process.standalone.documents import Documents, read_documents
 from gateway.process.standalone.reconcile import Reconciler

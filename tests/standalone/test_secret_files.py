@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.core.spec import SecretKeyRef, SpecError
+from gateway.core.spec_fields import SecretKeyRef, SpecError
 from gateway.process.standalone.secret_files import SecretFiles
 
 REF = SecretKeyRef(name="moonshot", key="api-key")

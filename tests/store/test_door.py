@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.core.keys import generate_key
-from gateway.core.spec import API_VERSION, ApiKey, CreditGrant, SpecError, parse_document
+from gateway.core.spec import API_VERSION, ApiKey, CreditGrant, parse_document
+from gateway.core.spec_fields import SpecError
 from gateway.store.cached_keys import read_changes
 from gateway.store.grant_rows import find_grant, grant_identity, list_grants
 from gateway.store.grants import apply_grant

@@ -12,8 +12,8 @@ from gateway.core.entries import EntryLine, EntryQuery, EntryTokens, read_entry_
 from gateway.core.statement import PeriodError
 from gateway.core.usage import QueryError
 from gateway.store import entry_reader
+from gateway.store.columns import UtcDateTime
 from gateway.store.entry_reader import EntryReader
-from gateway.store.tables import UtcDateTime
 from gateway.store.usage_rounds import count_usage
 from tests.harness.books import INSTALLATION, Books
 from tests.store.test_usage_reader import book_some

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from sqlalchemy import bindparam, event, text
 
 from gateway.core.credits import Lot, Lots, add_lot, reconcile_lots, take_lot
+from gateway.store.columns import UtcDateTime
 from gateway.store.due_grants import accounts_with_due_grants
 from gateway.store.grant_rows import find_grant, list_grants
 from gateway.store.grants import expire_grants
 from gateway.store.ledger import Charge
 from gateway.store.opening import open_ledger
-from gateway.store.tables import UtcDateTime
 from tests.harness.books import INSTALLATION, Books, grant_object
 from tests.harness.gateway import wait_until
 

@@ -21,7 +21,7 @@ from gateway.core.errors import (
 from gateway.core.key_policy import KeyPolicy
 from gateway.core.keys import MANAGE, generate_key, generate_key_id
 from gateway.core.principal import ALL, AccountSet
-from gateway.core.spec import SpecError
+from gateway.core.spec_fields import SpecError
 from gateway.store.cached_keys import read_changes
 from gateway.store.change_log import read_account_changes, read_all_changes
 from gateway.store.key_list import KeyFilter, ShownKey, list_shown_keys, show_key

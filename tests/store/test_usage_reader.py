@@ -11,7 +11,7 @@ from sqlalchemy import event, text
 
 from gateway.core.statement import PeriodError
 from gateway.core.usage import HOURS_KEPT, QueryError, UsageLine, UsageQuery, read_query
-from gateway.store.tables import UtcDateTime
+from gateway.store.columns import UtcDateTime
 from gateway.store.usage_reader import UsageReader
 from gateway.store.usage_rounds import count_usage
 from tests.harness.books import INSTALLATION, Books

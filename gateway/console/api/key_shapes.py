@@ -9,7 +9,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from gateway.console.api.bodies import Body
 from gateway.core.key_policy import LABEL_CHARACTERS_MAX
 from gateway.core.principal import is_account
-from gateway.core.spec import FIRST_MOMENT, LAST_MOMENT, MODEL_CHARACTERS_MAX
+from gateway.core.spec_fields import FIRST_MOMENT, LAST_MOMENT, MODEL_CHARACTERS_MAX
 from gateway.store.key_list import KeyStatus, ShownKey
 from gateway.store.personal_keys import KeySettings
 

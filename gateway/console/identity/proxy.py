@@ -17,7 +17,7 @@ from gateway.console.identity.tokens import (
     UnknownSigner,
     read_id_token,
 )
-from gateway.core.spec import SigningProxy
+from gateway.core.console_spec import SigningProxy
 
 _BEARER = "bearer "
 

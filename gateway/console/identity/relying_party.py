@@ -25,7 +25,7 @@ from gateway.console.identity.tokens import (
     read_id_token,
     read_logout_token,
 )
-from gateway.core.spec import OpenIdConnect
+from gateway.core.console_spec import OpenIdConnect
 
 #: codes that are exchanged at once; others wait
 _EXCHANGES_AT_ONCE = 8

@@ -8,8 +8,8 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from gateway.core.console_spec import ConsoleSpec
 from gateway.core.principal import ALL
-from gateway.core.spec import ConsoleSpec
 from gateway.store.people import Identity, NamespaceRole
 from gateway.store.sign_ins import OwnAccountRule, SignIn
 

@@ -12,7 +12,7 @@ from gateway.console.usage_view import question, read_usage, used
 from gateway.console.viewed import NO_ACCOUNT, Viewed, render_page, sees_namespaces
 from gateway.core.entries import EntryLine, EntryQuery
 from gateway.core.principal import AccountSet
-from gateway.core.spec import FIRST_MOMENT, LAST_MOMENT
+from gateway.core.spec_fields import FIRST_MOMENT, LAST_MOMENT
 from gateway.store.account_overviews import (
     find_viewed,
     list_accounts,

@@ -19,7 +19,7 @@ from gateway.console.usage_view import (
 )
 from gateway.console.viewed import ViewedAccount, render_page
 from gateway.core.entries import EntryLine, EntryQuery
-from gateway.core.spec import FIRST_MOMENT, LAST_MOMENT
+from gateway.core.spec_fields import FIRST_MOMENT, LAST_MOMENT
 from gateway.core.usage import UsageSums
 from gateway.store.account_overviews import AccountName, AccountSummary, summarize_account
 from gateway.store.database import Database

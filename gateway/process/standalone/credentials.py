@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from gateway.core.spec import GatewayFleet, SecretKeyRef, SpecError, UpstreamSpec
+from gateway.core.spec import GatewayFleet, UpstreamSpec
+from gateway.core.spec_fields import SecretKeyRef, SpecError
 from gateway.process.settings import UpstreamOverride
 from gateway.process.standalone.documents import SIMULATED, simulated_names
 from gateway.process.standalone.secret_files import SecretFiles

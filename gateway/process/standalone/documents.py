@@ -20,10 +20,10 @@ from gateway.core.spec import (
     Document,
     GatewayFleet,
     ModelSpec,
-    SpecError,
     UpstreamSpec,
     parse_document,
 )
+from gateway.core.spec_fields import SpecError
 from gateway.process.settings import UpstreamOverride
 from gateway.process.standalone.unknown_fields import unknown_fields
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from gateway.core.errors import DatabaseUnavailable
-from gateway.core.spec import SpecError
+from gateway.core.spec_fields import SpecError
 from gateway.process.standalone.applied import Applied, GrantReport
 from gateway.process.standalone.data_folder import FolderInUse
 from gateway.store.key_errors import DuplicateCredential, KeyMoved

@@ -14,7 +14,8 @@ from gateway.core.keys import (
     secret_values,
 )
 from gateway.core.orphans import orphans_max
-from gateway.core.spec import ApiKey, CreditAllowance, CreditGrant, SpecError
+from gateway.core.spec import ApiKey, CreditAllowance, CreditGrant
+from gateway.core.spec_fields import SpecError
 from gateway.process.standalone.applied import GrantReport, KeyReport
 from gateway.process.standalone.documents import Documents
 from gateway.process.standalone.secret_files import SecretFiles

@@ -8,7 +8,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from gateway.core.spec import SecretKeyRef, SpecError
+from gateway.core.spec_fields import SecretKeyRef, SpecError
 
 
 class SecretFiles:

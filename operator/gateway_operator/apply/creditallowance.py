@@ -6,7 +6,8 @@ from typing import Any
 from msgspec import Struct
 
 from gateway.core.allowances import next_post
-from gateway.core.spec import CreditAllowance, SpecError, parse_document
+from gateway.core.spec import CreditAllowance, parse_document
+from gateway.core.spec_fields import SpecError
 from gateway.store.allowances import (
     AllowanceState,
     DueCredits,

@@ -5,7 +5,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from gateway.core.spec import CreditGrant, SpecError, parse_document
+from gateway.core.spec import CreditGrant, parse_document
+from gateway.core.spec_fields import SpecError
 from gateway.store.grant_result import GrantResult
 from gateway.store.grant_rows import GrantState, decided, find_grant, grant_identity
 from gateway.store.grants import apply_grant

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from gateway.core.keys import PEPPER, hash_key
-from gateway.core.spec import SpecError
+from gateway.core.spec_fields import SpecError
 from gateway_operator.apply import executor
 from gateway_operator.apply.operator_context import OperatorContext
 from gateway_operator.apply.reporting import report

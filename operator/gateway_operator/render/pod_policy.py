@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from posixpath import normpath
 from typing import Any
 
-from gateway.core.spec import SpecError
+from gateway.core.spec_fields import SpecError
 from gateway_operator.render.names import CLIENTS, CONTAINER
 from gateway_operator.resources.fleet import KIND, Fleet
 from gateway_operator.settings import OperatorSettings

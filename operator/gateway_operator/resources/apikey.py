@@ -4,7 +4,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from gateway.core.spec import ApiKey, SpecError, parse_document
+from gateway.core.spec import ApiKey, parse_document
+from gateway.core.spec_fields import SpecError
 from gateway.store.key_rows import KeyState
 from gateway_operator.conditions import ConditionState, build_status
 from gateway_operator.resources.names import FINALIZER

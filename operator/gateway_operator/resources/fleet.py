@@ -12,7 +12,8 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from gateway.core.catalog import Catalog
-from gateway.core.spec import API_VERSION, GatewayFleet, GatewayFleetSpec, SpecError, parse_document
+from gateway.core.spec import API_VERSION, GatewayFleet, GatewayFleetSpec, parse_document
+from gateway.core.spec_fields import SpecError
 from gateway_operator.resources.names import FIELD_MANAGER, KEY_LABEL, MANAGED_BY_LABEL
 
 KIND = "GatewayFleet"

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from gateway.core.spec import SpecError
+from gateway.core.spec_fields import SpecError
 from gateway.process.settings import Settings as GatewaySettings
 from gateway_operator.render.pod_policy import check_pod_policy, repository
 from gateway_operator.resources.names import KEY_LABEL

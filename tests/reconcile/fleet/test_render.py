@@ -7,7 +7,7 @@ import pytest
 import yaml
 from msgspec.structs import replace
 
-from gateway.core.spec import SpecError
+from gateway.core.spec_fields import SpecError
 from gateway.process.standalone.documents import read_documents
 from gateway_operator.render.pod import pod_template
 from gateway_operator.resources.fleet import ENDPOINTS_SECONDS, client_url, read_fleet

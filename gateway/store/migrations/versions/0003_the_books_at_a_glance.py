@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from gateway.store.columns import BIG, UtcDateTime
 from gateway.store.migrations.locks import lock_tables
-from gateway.store.tables import BIG, UtcDateTime
 
 revision = "0003"
 down_revision = "0002"

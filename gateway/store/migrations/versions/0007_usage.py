@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from gateway.store.tables import BIG
+from gateway.store.columns import BIG
 
 revision = "0007"
 down_revision = "0006"

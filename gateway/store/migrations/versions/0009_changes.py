@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from gateway.store.tables import BIG, UtcDateTime
+from gateway.store.columns import BIG, UtcDateTime
 
 revision = "0009"
 down_revision = "0008"

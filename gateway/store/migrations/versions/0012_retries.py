@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from gateway.store.tables import UtcDateTime
+from gateway.store.columns import UtcDateTime
 
 revision = "0012"
 down_revision = "0011"

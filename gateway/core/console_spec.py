@@ -1,0 +1,75 @@
+"""The console's part of a fleet's spec: where browsers find it, who signs in, what they get."""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from gateway.core.principal import Role
+from gateway.core.spec_fields import (
+    ClaimName,
+    Credits,
+    IssuerUrl,
+    Label,
+    NamespaceOrAll,
+    ScopeToken,
+    SecretKeyRef,
+    SpecPart,
+)
+
+
+class ConsoleRole(SpecPart, frozen=True, kw_only=True):
+    """A role in some namespaces, `*` for all, for people of a group of the identity provider."""
+
+    group: Annotated[str, Meta(min_length=1, max_length=256)]
+    namespaces: Annotated[list[NamespaceOrAll], Meta(min_length=1, max_length=64)]
+    role: Role
+
+
+class OpenIdConnect(SpecPart, frozen=True, kw_only=True):
+    """The identity provider of the console. Without a secret the console is a public client."""
+
+    issuer: IssuerUrl
+    client_id: Annotated[str, Meta(min_length=1, max_length=256)] = msgspec.field(name="clientID")
+    secret_ref: SecretKeyRef | None = None
+    scopes: Annotated[list[ScopeToken], Meta(min_length=1, max_length=16)] = msgspec.field(
+        default_factory=lambda: ["openid", "profile", "email"]
+    )
+    groups_claim: ClaimName = "groups"
+
+
+class SigningProxy(SpecPart, frozen=True, kw_only=True):
+    """A proxy in front of the console that signs who has come, as a JSON Web Token."""
+
+    header: Annotated[str, Meta(pattern=r"^[-A-Za-z0-9]+\Z", min_length=1, max_length=64)] = (
+        "Authorization"
+    )
+    jwks_url: IssuerUrl = msgspec.field(name="jwksURL")
+    issuer: IssuerUrl
+    audience: Annotated[str, Meta(min_length=1, max_length=256)]
+    groups_claim: ClaimName = "groups"
+    sign_out_url: IssuerUrl | None = msgspec.field(default=None, name="signOutURL")
+
+
+class ConsoleSpec(SpecPart, frozen=True, kw_only=True):
+    """The console: where browsers find it, who signs in, and what they get."""
+
+    url: (
+        Annotated[str, Meta(pattern=r"^https?://[^\s/?#@]+\Z", min_length=1, max_length=2048)]
+        | None
+    ) = None
+    oidc: OpenIdConnect | None = None
+    proxy: SigningProxy | None = None
+    roles: Annotated[list[ConsoleRole], Meta(max_length=64)] = msgspec.field(default_factory=list)
+    accounts: Literal["personal", "shared"] = "personal"
+    namespace: Label = "people"
+    signup: bool = True
+    welcome_credits: Credits = 0
+    key_sign_in: bool = True
+    grants: bool = False
+    contact: Annotated[str, Meta(max_length=256)] = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.oidc is not None and self.url is None:
+            raise ValueError("oidc needs url: the identity provider sends browsers back there")

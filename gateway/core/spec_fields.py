@@ -1,0 +1,89 @@
+"""The values of the specs' fields with their bounds, and the rules for every part of a spec.
+
+Everything that is valid here can be written to each database and read back. So a text holds no NUL
+and nothing that is no character, and a moment lies within the years that all of them can hold.
+"""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+# The patterns are those of the schemas, except for their end: there `$` is the end of the text,
+# here a line break may follow.
+_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+
+LABEL_CHARACTERS_MAX = 63
+Label = Annotated[str, Meta(pattern=rf"^{_LABEL}\Z", min_length=1, max_length=LABEL_CHARACTERS_MAX)]
+#: the name of an object: a DNS subdomain
+ObjectName = Annotated[
+    str, Meta(pattern=rf"^{_LABEL}(\.{_LABEL})*\Z", min_length=1, max_length=253)
+]
+SecretKey = Annotated[str, Meta(pattern=r"^[-._a-zA-Z0-9]+\Z", min_length=1, max_length=253)]
+#: the name of a Service, with room for what is hung on to it
+FleetName = Annotated[
+    str, Meta(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?\Z", min_length=1, max_length=56)
+]
+MODEL_CHARACTERS_MAX = 256
+#: the name of a model, or of several by `*`
+ModelName = Annotated[str, Meta(min_length=1, max_length=MODEL_CHARACTERS_MAX)]
+Url = Annotated[
+    str,
+    Meta(pattern=r"^(https?://[^\s/?#@]+(/[^\s?#]*)?|simulated:)\Z", min_length=1, max_length=2048),
+]
+ClientUrl = Annotated[
+    str, Meta(pattern=r"^https?://[^\s/?#@]+(/[^\s?#/]+)*\Z", min_length=1, max_length=2048)
+]
+#: a URL of an identity provider; its issuer is compared letter by letter
+IssuerUrl = Annotated[
+    str, Meta(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?\Z", min_length=1, max_length=2048)
+]
+ScopeToken = Annotated[str, Meta(pattern=r"^[!-~]+\Z", min_length=1, max_length=128)]
+ClaimName = Annotated[str, Meta(min_length=1, max_length=128)]
+NamespaceOrAll = Annotated[
+    str, Meta(pattern=rf"^(\*|{_LABEL})\Z", min_length=1, max_length=LABEL_CHARACTERS_MAX)
+]
+Credits = Annotated[int, Meta(ge=0, le=10**15)]
+#: a beta of Messages, or several by `*`
+Beta = Annotated[str, Meta(pattern=r"^[-._a-z0-9*]+$", min_length=1, max_length=128)]
+#: RFC 3339 with a zone, as the API server insists
+Moment = Annotated[datetime, Meta(tz=True)]
+PositiveInteger = Annotated[int, Meta(ge=1, le=10**9)]
+#: the range that the databases and Python can hold, in every time zone
+FIRST_MOMENT = datetime(1970, 1, 1, tzinfo=UTC)
+LAST_MOMENT = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+
+
+class SpecError(ValueError):
+    """A document is not a valid object; the message names the field."""
+
+
+class SpecPart(Struct, frozen=True, rename="camel"):
+    """The rules for every field of every part, beside its own bounds."""
+
+    def __post_init__(self) -> None:
+        for name, shown in zip(self.__struct_fields__, self.__struct_encode_fields__, strict=True):
+            value = getattr(self, name)
+            for one in value if isinstance(value, list) else (value,):
+                if isinstance(one, str) and not _is_text(one):
+                    raise ValueError(f"{shown} may hold neither a NUL nor half a character")
+                if isinstance(one, datetime) and not FIRST_MOMENT <= one <= LAST_MOMENT:
+                    raise ValueError(f"{shown} must lie between 1970 and 9999, in UTC")
+
+
+def _is_text(value: str) -> bool:
+    """True if every database can hold it: PostgreSQL has no place for a NUL."""
+    return "\0" not in value and not any("\ud800" <= one <= "\udfff" for one in value)
+
+
+class SecretKeyRef(SpecPart, frozen=True, kw_only=True):
+    """One key of a Secret."""
+
+    name: ObjectName
+    key: SecretKey
+
+
+class SecretSource(SpecPart, frozen=True, kw_only=True):
+    """The source of a secret value."""
+
+    secret_key_ref: SecretKeyRef
