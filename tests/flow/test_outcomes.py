@@ -3,7 +3,6 @@
 import json
 import signal
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -332,19 +331,16 @@ def test_when_the_time_to_drain_is_over_streams_are_cut_and_refunded(
     process = GatewayProcess(tmp_path, documents, database_url=database.url).start()
     client = Client(process, process.key("drained"))
     received: list[str] = []
-    first = threading.Event()
 
     def read() -> None:
         with client.stream(dialect, "!chunks 2000 20") as response:
-            for piece in response.iter_text():
-                received.append(piece)
-                first.set()
+            received.extend(response.iter_text())
 
-    reader = threading.Thread(target=read)
-    reader.start()
-    assert first.wait(30)
-    process.send(signal.SIGTERM)
-    reader.join(20)
+    with ThreadPoolExecutor(1) as reader:
+        read_all = reader.submit(read)
+        wait_until(lambda: bool(received) or read_all.done(), "the first of the stream")
+        process.send(signal.SIGTERM)
+        read_all.result()
     assert process.wait() == 0
     text = "".join(received)
     assert error_of_stream(dialect, text) is not None

@@ -19,7 +19,7 @@ from tests.harness.plain import NO_TLS, get, post
 from tests.harness.ports import free_port
 
 ROOT = Path(__file__).parents[2]
-DEADLINE_SECONDS = 30.0
+DEADLINE_SECONDS = 60.0
 NAMESPACE = "team"
 #: every plaintext that a test was given, for the canary at the suite's end
 PLAINTEXTS: set[str] = set()
