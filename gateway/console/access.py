@@ -99,7 +99,7 @@ async def optional_session(request: Request, console: Console, parties: Vouching
         subject = await parties.proxy.subject(request.headers)
         if subject != found.identity.subject:
             return None
-    return Session(found, console.form_token(secret))
+    return Session(found, console.form_token(secret), console.spec.withheld)
 
 
 PerhapsSignedIn = Annotated[Session | None, Depends(optional_session)]

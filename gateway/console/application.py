@@ -32,7 +32,7 @@ from gateway.console.pages import (
     usage,
 )
 from gateway.console.parties import Parties
-from gateway.console.rendering import redirect, render
+from gateway.console.rendering import redirect, render, words
 from gateway.console.services import ConsoleServices
 from gateway.console.site import BASE
 from gateway.console.viewed import NoAccount
@@ -103,7 +103,7 @@ async def _answer(request: Request, error: Exception) -> Response:
         "error.html",
         status=status,
         status_code=status,
-        sentence=sentence,
+        sentence=sentence and words(request)(sentence),
         request_id=free.request_id,
     )
     response.headers.update(headers)

@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 from gateway.core.actor import Actor
-from gateway.core.principal import Principal, Role, RoleBinding
+from gateway.core.principal import Principal, Right, Role, RoleBinding
 from gateway.store.people import Identity, OwnAccount
 from gateway.store.sign_ins import FoundSession
 
@@ -14,6 +14,8 @@ class Session(Struct, frozen=True):
     found: FoundSession
     #: of all forms of this session
     form_token: str
+    #: rights that nobody has here
+    withheld: frozenset[Right] = frozenset()
 
     @property
     def identity(self) -> Identity:
@@ -55,4 +57,5 @@ class Session(Struct, frozen=True):
             bindings=(*own, *given),
             key_id=found.key_id,
             person_id=found.person_id,
+            withheld=self.withheld,
         )

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from gateway.core.principal import Role
+from gateway.core.principal import Right, Role
 from gateway.core.spec_fields import (
     ClaimName,
     Credits,
@@ -73,3 +73,8 @@ class ConsoleSpec(SpecPart, frozen=True, kw_only=True):
         super().__post_init__()
         if self.oidc is not None and self.url is None:
             raise ValueError("oidc needs url: the identity provider sends browsers back there")
+
+    @property
+    def withheld(self) -> frozenset[Right]:
+        """The rights that nobody has in the console and its JSON, in any role."""
+        return frozenset() if self.grants else frozenset({"grant"})

@@ -69,10 +69,13 @@ class Principal(Struct, frozen=True, kw_only=True):
     bindings: tuple[RoleBinding, ...] = ()
     key_id: str | None = None
     person_id: int | None = None
+    #: rights that the settings give to nobody, in any role
+    withheld: frozenset[Right] = frozenset()
 
     def reach(self, right: Right) -> AccountSet:
         """The accounts for which it has a right."""
-        having = [each for each in self.bindings if right in RIGHTS[each.role]]
+        is_given = right not in self.withheld
+        having = [each for each in self.bindings if is_given and right in RIGHTS[each.role]]
         return AccountSet(
             frozenset(each.namespace for each in having if each.account is None),
             frozenset(f"{each.namespace}/{each.account}" for each in having if each.account),

@@ -6,10 +6,16 @@ from types import TracebackType
 
 import httpx
 
+from gateway.console.rendering import FORM_TOKEN
 from tests.harness.plain import NO_TLS
 
 _FORM = re.compile(r'<form[^>]*method="post" action="([^"]*)"[^>]*>(.*?)</form>', re.DOTALL)
 _HIDDEN = re.compile(r'<input type="hidden" name="([^"]*)" value="([^"]*)"')
+
+
+def token_of(page: httpx.Response) -> dict[str, str]:
+    """The token that all forms of the page's session have."""
+    return {FORM_TOKEN: dict(_HIDDEN.findall(page.text))[FORM_TOKEN]}
 
 
 class Browser:

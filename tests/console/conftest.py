@@ -22,7 +22,8 @@ from tests.harness.gateway import (
 def gateway(
     simulated: Simulated, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[GatewayProcess]:
-    documents = [fleet(simulated.url), api_key("alice"), api_key("bob", "bob"), credit_grant("one")]
+    granting = fleet(simulated.url, console={"grants": True})
+    documents = [granting, api_key("alice"), api_key("bob", "bob"), credit_grant("one")]
     process = GatewayProcess(
         tmp_path_factory.mktemp("console"), documents, environment={"FAREGATE_ACCESS_LOG": "1"}
     )

@@ -47,6 +47,7 @@ def gateway(
     environment = {"FAREGATE_ACCESS_LOG": "1", "console-secret": CLIENT_SECRET}
     process = GatewayProcess(folder, [], environment=environment)
     console = {
+        "grants": True,
         "url": process.url,
         "oidc": {
             "issuer": issuer.url,

@@ -383,7 +383,7 @@ def test_a_logout_token_ends_its_sessions_once(database: Database) -> None:
 
 
 def test_a_session_has_the_rights_of_its_roles_and_accounts(database: Database) -> None:
-    document = parse_document(fleet("http://x.example", console={"roles": ROLES}))
+    document = parse_document(fleet("http://x.example", console={"roles": ROLES, "grants": True}))
     assert isinstance(document, GatewayFleet)
     spec = document.spec.console or ConsoleSpec()
     rights = []
@@ -393,7 +393,7 @@ def test_a_session_has_the_rights_of_its_roles_and_accounts(database: Database) 
         assert begun is not None
         found = find_session(database, "default", begun.secret)
         assert found is not None
-        principal = Session(found, "").principal
+        principal = Session(found, "", spec.withheld).principal
         assert principal.actor.name.startswith(f"person {subject} ({subject} of i), session ")
         for account in (f"people/{subject}", "team/alice"):
             asked: tuple[Right, ...] = ("read", "keys", "grant")

@@ -33,6 +33,10 @@ _NO_ACCOUNT = marked("This must be like team-a/alice, in a namespace where you m
 _NO_CREDITS = marked("This must be a whole number from 1 on.")
 _NO_REFERENCE = marked("Give it a reference, such as an order’s number.")
 _NO_DATE = marked("This must be a date in the future, or empty.")
+_IS_OFF = marked(
+    "Here credits are granted by CreditGrant objects only. With the setting console.grants,"
+    " treasurers grant them in the console, too."
+)
 _POSTED_BEFORE = frozenset({"AlreadyPosted"})
 
 
@@ -57,6 +61,7 @@ async def show_grants(request: Request, session: SignedIn, console: Console) -> 
         newest=NO_ACCOUNT.at("/grants") if after else None,
         older=NO_ACCOUNT.at("/grants", after=grants[-1][0]) if has_more else None,
         may_grant=may_grant(session),
+        is_off=is_off(session),
     )
 
 
@@ -122,9 +127,15 @@ def may_grant(session: Session) -> bool:
     return bool(session.principal.reach("grant").namespaces) and not session.is_key
 
 
+def is_off(session: Session) -> str:
+    """The sentence for a treasurer where nobody grants in the console, else none."""
+    roles = {each.role for each in session.principal.bindings}
+    return _IS_OFF if "treasurer" in roles and "grant" in session.withheld else ""
+
+
 def _require_grant(session: Session) -> None:
     if not may_grant(session):
-        raise HTTPException(403, "your role does not allow this")
+        raise HTTPException(403, is_off(session) or "your role does not allow this")
 
 
 async def _find(session: Session, console: Console, grant_id: str) -> tuple[int, GrantLot]:
