@@ -1,12 +1,13 @@
 """Values of an upstream's answer, read for what they hold in any JSON type.
 
     a list of parts, an object, a number ─▶ text, and reasoning apart
-    `"5"`, `5.0` ─▶ a number          an object ─▶ the JSON of arguments
+    `"5"`, `5.0` ─▶ a number          any value ─▶ the JSON of arguments
 
 One odd member is not to break an answer, and no text in it is to be lost. Sources: Mistral,
 "Reasoning" (parts of `thinking`).
 """
 
+import re
 from typing import Any
 
 import msgspec
@@ -26,6 +27,8 @@ _THOUGHTS = (
 _THOUGHT_MEMBERS = ("thinking", "think", "text", "reasoning", "content", "summary")
 #: spellings of no arguments: PHP knows no empty object, others write null or "" as JSON
 _NO_ARGUMENTS = ("", "null", "[]", '""', "None")
+#: an empty object before another one
+_EMPTY_BEFORE = re.compile(r"\{\s*\}\s*(?=\{)")
 _encode = msgspec.json.Encoder().encode
 _decode_text = msgspec.json.Decoder(str).decode
 _decode_object = msgspec.json.Decoder(Object).decode
@@ -60,20 +63,20 @@ def text_of(value: Any) -> str:
 
 
 def arguments_of(value: Any) -> str:
-    """The arguments of a call: text as it is, an object as JSON, nothing for anything else."""
-    if isinstance(value, str):
-        return value
-    return _encode(value).decode() if isinstance(value, dict) else ""
+    """The arguments of a call: text as it is, nothing for null, false and [], else their JSON."""
+    return "{}" if value == {} else text_of(value)
 
 
 def first_arguments(value: Any) -> str:
     """The arguments of a whole call, or the first piece of them.
 
-    Nothing for the spellings of none, and the object that was written as JSON twice.
+    Nothing for the spellings of none, the object that was written as JSON twice, and the object
+    behind an empty one: some servers begin with that and mean none yet.
     """
     text = arguments_of(value)
     if text[:1] == "{":
-        return text
+        empty = _EMPTY_BEFORE.match(text)
+        return text[empty.end() :] if empty else text
     written = text.strip()
     if written in _NO_ARGUMENTS:
         return ""
@@ -99,6 +102,14 @@ def number_of(value: Any, most: int = INDEX_MAX) -> int | None:
 def object_of(value: Any) -> Object:
     """The object, or an empty one."""
     return value if isinstance(value, dict) else {}
+
+
+def listed(value: Any, *members: str) -> Any:
+    """The value as a list, where it is an object: one with a member of `members` is the only item,
+    any other one holds the items by their places."""
+    if not isinstance(value, dict):
+        return value
+    return [value] if any(name in value for name in members) else list(value.values())
 
 
 def objects_in(value: Any) -> list[Object]:

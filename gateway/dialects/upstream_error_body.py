@@ -14,6 +14,8 @@
                                       Google's OpenAI-compatible routes; GraphQL and JSON:API
 {"error": {"message": "{\"error\": …}"}}
                                       gateways, which wrap the words of whom they asked
+{"error": {…, "metadata": {"error_type", "reasons", "raw"}}}
+                                      OpenRouter
 data: {"error": {…}}                  engines that had begun a stream
 no healthy upstream                   proxies, in plain text
 """
@@ -23,7 +25,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.dialects.odd_values import number_of
+from gateway.dialects.odd_values import number_of, object_of
 
 #: complaints of one body that are named
 _COMPLAINTS_MAX = 5
@@ -51,6 +53,8 @@ _MINIMAX_KINDS = {
 _NAME = re.compile(r"(?=.{1,40}$)[A-Za-z]+(?:[ _-][A-Za-z]+){0,3}")
 #: routers pass on the words of the provider behind them
 _WORDLESS = "Provider returned error"
+#: members of OpenRouter's `metadata` where its moderation or a guardrail refused a request
+_FLAGS = ("reasons", "flagged_input", "patterns")
 #: errors in errors that are opened
 _DEPTH_MAX = 3
 #: plain text begins with none of these: a page, or JSON that was cut
@@ -119,7 +123,7 @@ def read_object(value: Any, depth: int = _DEPTH_MAX) -> ErrorBody:
     )
     inner = _inner_error(error, read.message, depth - 1) if depth else ErrorBody()
     if not inner.message:
-        return read
+        return msgspec.structs.replace(read, message=_with_reasons(read.message, error))
     kind = " ".join(filter(None, [read.kind, inner.kind]))
     return ErrorBody(
         kind,
@@ -159,8 +163,11 @@ def _named(value: dict[str, Any], sentence: str, error: str) -> dict[str, Any]:
 
 def _kind(error: dict[str, Any]) -> str:
     """`RateLimitError` and `rate-limit error` are `rate_limit_error`."""
-    named = (error.get(name) for name in _KINDS)
+    metadata = object_of(error.get("metadata"))
+    named = (*(error.get(name) for name in _KINDS), metadata.get("error_type"))
     kinds = [str(one).strip() for one in named if one and isinstance(one, str | int)]
+    if any(metadata.get(name) for name in _FLAGS):
+        kinds.append("content_filter")
     if "status_msg" in error:
         kinds.append(_MINIMAX_KINDS.get(number_of(error.get("status_code")) or 0, ""))
     return " ".join(_PARTS.sub("_", _HUMPS.sub("_", kind)).lower() for kind in kinds)
@@ -188,6 +195,14 @@ def _message(error: dict[str, Any]) -> str:
         if isinstance(value, str) and value:
             return value
     return ""
+
+
+def _with_reasons(message: str, error: dict[str, Any]) -> str:
+    """The sentence, and behind it the moderation's reasons that it does not name."""
+    reasons = object_of(error.get("metadata")).get("reasons")
+    named = reasons[:_COMPLAINTS_MAX] if isinstance(reasons, list) else []
+    missing = [one for one in named if isinstance(one, str) and one and one not in message]
+    return ": ".join(filter(None, [message, ", ".join(missing)]))
 
 
 def _complaint(value: Any) -> str:

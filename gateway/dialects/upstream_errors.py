@@ -56,8 +56,9 @@ _MISCONFIGURED = (
     "model_decommissioned", "deployment_not_found", "operation_not_supported",
 )  # fmt: skip
 _TOO_LARGE = ("request_too_large", "payload_too_large")
-#: Zhipu's numbers, which stand for the whole code
-_FILTERED_CODES, _MISCONFIGURED_CODES = frozenset({"1301"}), frozenset({"1113", "1211"})
+#: Zhipu's numbers and OpenRouter's word, which stand for the whole code
+_FILTERED_CODES = frozenset({"1301", "refusal"})
+_MISCONFIGURED_CODES = frozenset({"1113", "1211"})
 #: Google's and Zhipu's, which stand for the whole code too
 _OVERLOADED_CODES = frozenset({"unavailable", "1302"})
 _TIMED_OUT = ("deadline_exceeded", "timeout_error")

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from gateway.core.errors import UpstreamBroken
 from tests.dialects.answers import (
     GEMINI,
     GEMINI_EVENTS,
@@ -48,6 +49,20 @@ def test_text_is_read_for_the_object_that_it_means(upstream: str, text: str) -> 
     answers = (whole(upstream, with_value(answer, path, text)), streamed(upstream, events))
     for dialect, got in [item for each in answers for item in each.items()]:
         assert got.content == expected, dialect
+
+
+@pytest.mark.parametrize("value", [True, 5, 1.5, ["x"], [{"at": 1}]], ids=str)
+@pytest.mark.parametrize("upstream", WHOLE)
+def test_what_is_no_object_is_not_lost(upstream: str, value: Any) -> None:
+    """It reaches a stream as it came; whole Messages answers have only objects."""
+    answer, path = WHOLE[upstream]
+    events, paths = STREAMED[upstream]
+    for each in paths:
+        events = with_value(events, each, value)
+    for dialect, got in streamed(upstream, events).items():
+        assert got.content == (*PLAIN[:2], [("look", value)]), dialect
+    with pytest.raises(UpstreamBroken, match="not a JSON object"):
+        whole(upstream, with_value(answer, path, value))
 
 
 def without(events: list[Object], *positions: int) -> list[Object]:

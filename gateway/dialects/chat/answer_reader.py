@@ -27,7 +27,7 @@ from gateway.core.events import (
     Usage,
 )
 from gateway.dialects.answer_reader import STREAM_BYTES_MAX
-from gateway.dialects.chat.calls import CallAssembly
+from gateway.dialects.chat.calls import CallAssembly, Piece
 from gateway.dialects.chat.repair import join_details
 from gateway.dialects.chat.signatures import (
     add_details,
@@ -162,11 +162,12 @@ class EventDecoder:
 
     def _read_call(self, call: _ReadCall, events: list[Event]) -> None:
         function = call.function or _ReadFunction()
-        piece = self._calls.take(
+        for piece in self._calls.take(
             call.index, call.id, function.name, function.arguments, call.extra_content
-        )
-        if piece is None:
-            return
+        ):
+            self._emit_piece(piece, events)
+
+    def _emit_piece(self, piece: Piece, events: list[Event]) -> None:
         if piece.id is not None and piece.name is not None:
             self._call_ids[piece.position] = piece.id
             if self._details:
@@ -189,7 +190,7 @@ class EventDecoder:
         reason = FINISH_REASONS.get(choice.finish_reason or "", "stop")
         if self._calls.calls:
             reason = "tool_calls" if reason == "stop" and self._calls.any_started else reason
-            for piece in () if reason in CUT else self._calls.finish():
+            for piece in self._calls.finish(is_cut=reason in CUT):
                 events.append(CallArguments(piece.position, piece.arguments))
         sequence = None
         if reason == "stop":

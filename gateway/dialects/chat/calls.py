@@ -8,6 +8,7 @@ index for several calls, no id at all. Readers want id and name once, in the fir
 OpenAI's own readers also want one call to end before the next one begins.
 """
 
+import re
 from secrets import token_hex
 from typing import Any
 
@@ -17,6 +18,7 @@ from gateway.core.errors import UpstreamBroken
 from gateway.dialects.json import GrowingObject
 from gateway.dialects.odd_values import first_arguments
 
+_EMPTY = re.compile(r"\s*\{\s*\}\s*")
 NAMELESS = "The upstream made a call without a name."
 
 
@@ -42,6 +44,7 @@ class _PendingCall:
         "held",
         "id",
         "is_closed",
+        "is_empty",
         "name",
         "position",
         "started",
@@ -59,7 +62,9 @@ class _PendingCall:
         #: what came beside it before the name
         self.extra: Any = None
         self.has_arguments = False
-        #: it got none, and has those of an empty object
+        #: it got an empty object, which is not sent as long as another one may come in its place
+        self.is_empty = False
+        #: it got no other one, and has those of an empty object
         self.is_closed = False
         #: its arguments so far, and those of them that were not looked at
         self._growing: GrowingObject | None = None
@@ -70,6 +75,17 @@ class _PendingCall:
         """Note arguments."""
         self.has_arguments = True
         self._fresh.append(arguments)
+
+    def begin(self, arguments: str, *, is_newest: bool) -> str:
+        """Return the first arguments to send: nothing yet of the newest's empty object."""
+        arguments = first_arguments(arguments)
+        if is_newest and _EMPTY.fullmatch(arguments):
+            self.is_empty = True
+            return ""
+        if self.is_empty and arguments:
+            self.is_empty = False
+            return arguments if arguments.lstrip().startswith("{") else "{}" + arguments
+        return arguments
 
     def is_whole(self) -> bool:
         """True if its arguments are an object; asked only where a name comes again."""
@@ -83,7 +99,7 @@ class _PendingCall:
         """True if a piece with a name begins another call: one index may stand for several."""
         if name != self.name or (call_id and call_id != self.id):
             return True
-        return bool(arguments) and self.is_whole()
+        return bool(arguments) and (self.is_empty or self.is_whole())
 
 
 class CallAssembly:
@@ -109,11 +125,24 @@ class CallAssembly:
         name: str | None,
         arguments: str | None,
         extra: Any = None,
-    ) -> Piece | None:
-        """One piece of the upstream's; None where there is nothing to send yet."""
+    ) -> list[Piece]:
+        """Take one piece of the upstream's; returns the pieces that may be sent now."""
+        last = self._last()
         call = self._find(index, call_id, name, arguments)
+        closed = self._close([last]) if last and call.position > last.position else []
+        piece = self._add(call, call_id, name, arguments, extra)
+        return closed if piece is None else [*closed, piece]
+
+    def _add(
+        self,
+        call: _PendingCall,
+        call_id: str | None,
+        name: str | None,
+        arguments: str | None,
+        extra: Any,
+    ) -> Piece | None:
         if arguments and not call.has_arguments:
-            arguments = first_arguments(arguments)
+            arguments = call.begin(arguments, is_newest=call is self.calls[-1])
         if call.is_closed and arguments:
             if arguments.strip() != "{}":
                 raise UpstreamBroken("The upstream sent arguments behind the end of a call.")
@@ -141,17 +170,26 @@ class CallAssembly:
         """Note arguments that were sent without `take`."""
         self.calls[position].add(arguments)
 
-    def finish(self) -> list[Piece]:
+    def finish(self, *, is_cut: bool = False) -> list[Piece]:
         """The arguments of the calls that got none, once: a reason may come in every chunk.
 
-        Raises `UpstreamBroken` for a call whose name never came: it cannot be made or left out.
+        None are made up where the end may have cut them off. Raises `UpstreamBroken` for a call
+        whose name never came: it cannot be made or left out.
         """
-        pieces: list[Piece] = []
+        if is_cut:
+            return self._close(self.calls)
         for call in self.calls:
-            if not call.name and (call.id or call.has_arguments):
+            if not call.name and (call.id or call.has_arguments or call.is_empty):
                 raise UpstreamBroken(NAMELESS)
-            if call.started and not call.has_arguments:
-                call.is_closed = True
+            call.is_empty = call.is_empty or not call.has_arguments
+        return self._close(self.calls)
+
+    def _close(self, calls: list[_PendingCall]) -> list[Piece]:
+        """The empty objects of the calls that can get no other one."""
+        pieces: list[Piece] = []
+        for call in calls:
+            if call.is_empty and call.started:
+                call.is_empty, call.is_closed = False, True
                 call.add("{}")
                 pieces.append(Piece(call.position, "{}"))
         return pieces
@@ -217,10 +255,11 @@ class CallSequence:
         extra: Any = None,
     ) -> list[Piece]:
         """Take one piece of the upstream's; returns what may be sent now."""
-        piece = self._assembly.take(index, call_id, name, arguments, extra)
-        if piece is None:
+        pieces = self._assembly.take(index, call_id, name, arguments, extra)
+        if not pieces:
             return []
-        self._waiting.setdefault(piece.position, []).append(piece)
+        for piece in pieces:
+            self._waiting.setdefault(piece.position, []).append(piece)
         emitted = self._emit()
         while self._position + 1 in self._waiting and self._is_whole():
             self._position += 1
@@ -234,7 +273,7 @@ class CallSequence:
 
         A call without arguments has those of an empty object, unless the end cut them off.
         """
-        for piece in () if is_cut else self._assembly.finish():
+        for piece in self._assembly.finish(is_cut=is_cut):
             self._waiting.setdefault(piece.position, []).append(piece)
         waiting = sorted(self._waiting)
         return [piece for position in waiting for piece in self._waiting.pop(position)]

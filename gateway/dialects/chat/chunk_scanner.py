@@ -51,6 +51,7 @@ class _ScannedDelta(Struct, gc=False):
     reasoning_content: str | None = None
     reasoning: str | None = None
     reasoning_text: None = None
+    thinking: None = None
     reasoning_details: list[Raw] | None = None
     refusal: str | None = None
     tool_calls: list[_ScannedCall] | None = None

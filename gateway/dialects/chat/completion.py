@@ -20,7 +20,8 @@ from gateway.dialects.odd_values import objects_in
 
 class _KeptFunction(Struct, gc=False):
     name: Annotated[str, Meta(min_length=1)]
-    arguments: Annotated[str, Meta(pattern=r"^\{")]
+    #: an object, and no empty one that another may follow
+    arguments: Annotated[str, Meta(pattern=r"^\{(?!\s*\}\s*\S)")]
 
 
 class _KeptCall(Struct, gc=False):

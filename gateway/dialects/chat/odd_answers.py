@@ -19,6 +19,7 @@ from gateway.dialects.finish_reasons import NO_REASON
 from gateway.dialects.odd_values import (
     Object,
     arguments_of,
+    listed,
     number_of,
     objects_in,
     read_parts,
@@ -27,11 +28,16 @@ from gateway.dialects.odd_values import (
 from gateway.dialects.upstream_errors import find_error
 
 _decode = msgspec.json.Decoder().decode
+_decode_object = msgspec.json.Decoder(Object).decode
 _encode = msgspec.json.Encoder().encode
 _CREATED_MAX = 2**53
 #: names of a call's arguments, the reference's first
 _ARGUMENTS = ("arguments", "input", "parameters", "args")
 _TEXTS = ("content", "reasoning_content", "reasoning", "refusal")
+#: reasoning of Copilot, and of engines with Ollama's name for it
+_THOUGHTS = ("reasoning_text", "thinking")
+#: members of a choice, one of which it has
+_CHOICE = ("delta", "message", "text", "finish_reason")
 
 
 class Straightener:
@@ -57,8 +63,7 @@ class Straightener:
         answer["object"] = "chat.completion" if is_whole else "chat.completion.chunk"
         if not isinstance(answer.get("model"), str):
             answer.pop("model", None)
-        choices = answer.get("choices")
-        answer["choices"] = objects_in([choices] if isinstance(choices, dict) else choices)
+        answer["choices"] = objects_in(listed(answer.get("choices"), *_CHOICE))
         for position, choice in enumerate(answer["choices"]):
             _straighten_choice(choice, position if is_whole else 0, is_whole)
         if answer["choices"]:  # Azure's first chunk has neither these nor an id
@@ -89,9 +94,10 @@ def _straighten_choice(choice: Object, position: int, is_whole: bool) -> None:
 def _straighten_message(message: Object) -> None:
     if message.get("role") != "assistant":
         message.pop("role", None)
-    if "reasoning_text" in message:  # Copilot's
-        thoughts = message.pop("reasoning_text")
-        message["reasoning_content"] = message.get("reasoning_content") or thoughts
+    for name in _THOUGHTS:
+        thoughts = message.pop(name, None)
+        if thoughts and isinstance(thoughts, str | list | dict):
+            message["reasoning_content"] = message.get("reasoning_content") or thoughts
     for name in _TEXTS:
         if not isinstance(message.get(name, ""), str | None):
             texts, thoughts = read_parts(message[name])
@@ -103,11 +109,9 @@ def _straighten_message(message: Object) -> None:
         message["reasoning_details"] = [{"text": details} if isinstance(details, str) else details]
     elif not isinstance(details, list):
         message.pop("reasoning_details", None)
-    calls = message.get("tool_calls")
-    if isinstance(calls, dict):
-        calls = [calls] if "function" in calls or "name" in calls else list(calls.values())
     if "tool_calls" in message:
-        message["tool_calls"] = [_straighten_call(call) for call in objects_in(calls)] or None
+        calls = objects_in(listed(message["tool_calls"], "function", "name"))
+        message["tool_calls"] = [_straighten_call(call) for call in calls] or None
     if "function_call" in message:
         message["function_call"] = _straighten_function(message["function_call"])
 
@@ -122,13 +126,21 @@ def _straighten_call(call: Object) -> Object:
 
 def _straighten_function(function: Any) -> Object | None:
     if isinstance(function, str) and function:
-        return {"name": function}
+        function = _read_object(function) or {"name": function}
     if not isinstance(function, dict):
         return None
     straight: Object = {}
     if name := text_of(function.get("name")):
         straight["name"] = name
-    given = [function[name] for name in _ARGUMENTS if isinstance(function.get(name), str | dict)]
+    given = [function[name] for name in _ARGUMENTS if function.get(name) is not None]
     if given:
         straight["arguments"] = arguments_of(next(filter(None, given), given[0]))
     return straight
+
+
+def _read_object(text: str) -> Object | None:
+    """A function that was written as JSON; None for its name."""
+    try:
+        return _decode_object(text) if text.lstrip()[:1] == "{" else None
+    except (ValueError, RecursionError):
+        return None

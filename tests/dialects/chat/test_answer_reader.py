@@ -131,10 +131,10 @@ def test_arguments_before_the_name_are_held() -> None:
 
 
 def test_calls_without_ids_or_indexes() -> None:
-    [started, arguments] = decode(chunk(call(0, **function("f", "{}"))))
+    [started, arguments] = decode(chunk(call(0, **function("f", '{"a":1}'))))
     assert isinstance(started, CallStarted)
     assert started.id
-    assert arguments == CallArguments(0, "{}")
+    assert arguments == CallArguments(0, '{"a":1}')
     assert decode(
         chunk(call(None, id="a", **function("f", "{}"))),
         chunk(call(None, id="b", **function("g", "{"))),

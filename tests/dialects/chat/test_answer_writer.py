@@ -212,7 +212,7 @@ def test_calls_stream_as_they_come() -> None:
         piece(first(0, "x:0", "look")),
         piece(arguments(0, '{"a":')),
         piece(arguments(0, ' "b"}')),
-        piece(first(1, "x:1", "see", "{}")),
+        piece(first(1, "x:1", "see", '{"c":1}')),
         piece({}, "tool_calls"),
     ]
     told = deltas(read(feed(renderer(stream=True), *pieces)))
@@ -220,7 +220,7 @@ def test_calls_stream_as_they_come() -> None:
         first(0, "x:0", "look"),
         arguments(0, '{"a":'),
         arguments(0, ' "b"}'),
-        first(1, "x:1", "see", "{}"),
+        first(1, "x:1", "see", '{"c":1}'),
     ]
 
 
@@ -246,18 +246,22 @@ def test_ids_and_names_come_once_although_the_upstream_repeats_them() -> None:
 
 
 def test_a_call_without_an_id_gets_one_and_keeps_it() -> None:
-    pieces = [ROLE, piece(call(0, function={"name": "look"})), piece(arguments(0, "{}"))]
+    pieces = [ROLE, piece(call(0, function={"name": "look"})), piece(arguments(0, '{"a":1}'))]
     told = deltas(read(feed(renderer(stream=True), *pieces)))
     [begun] = told[1]["tool_calls"]
     assert begun["id"].startswith("call_0_")
     assert begun["type"] == "function"
-    assert told[2] == arguments(0, "{}")
+    assert told[2] == arguments(0, '{"a":1}')
 
 
 def test_calls_that_share_an_index_are_distinguished_by_their_ids() -> None:
-    pieces = [ROLE, piece(first(0, "a", "f", "{}")), piece(first(0, "b", "g", "{}"))]
+    pieces = [ROLE, piece(first(0, "a", "f", "{}")), piece(first(0, "b", "g", '{"a":1}'))]
     told = deltas(read(feed(renderer(stream=True), *pieces)))
-    assert told[1:] == [first(0, "a", "f", "{}"), first(1, "b", "g", "{}")]
+    calls = [one["tool_calls"] for one in told[1:]]
+    [[begun], [closed, following]] = calls
+    assert {"tool_calls": [begun]} == first(0, "a", "f")
+    assert {"tool_calls": [closed]} == arguments(0, "{}")
+    assert {"tool_calls": [following]} == first(1, "b", "g", '{"a":1}')
 
 
 def test_a_call_that_never_gets_a_name_is_sent_neither_whole_nor_cut() -> None:
@@ -294,11 +298,11 @@ def test_reasoning_is_reported_once_under_the_name_clients_read(
 
 def test_a_client_of_functions_gets_a_function_call() -> None:
     legacy = {"functions": [TOOL["function"]]}
-    pieces = [ROLE, piece(first(0)), piece(arguments(0, "{}")), piece({}, "tool_calls")]
+    pieces = [ROLE, piece(first(0)), piece(arguments(0, '{"a":1}')), piece({}, "tool_calls")]
     told = read(feed(renderer(stream=True, **legacy), *pieces))
     assert deltas(told)[1:] == [
         {"function_call": {"name": "look", "arguments": ""}},
-        {"function_call": {"arguments": "{}"}},
+        {"function_call": {"arguments": '{"a":1}'}},
         {},
     ]
     assert told[-1]["choices"][0]["finish_reason"] == "function_call"

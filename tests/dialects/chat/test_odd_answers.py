@@ -88,6 +88,8 @@ def both(dialect: str, path: tuple[Any, ...], value: Any) -> list[Got]:
     ]
 
 
+#: a member that is called as reasoning is, and holds none
+FLAGS: tuple[Any, ...] = (None, True, False, 5, "", [], {}, {"type": "enabled"})
 AT = ("look", {"at": 1})
 PLAIN = ("Hello", "", [AT])
 
@@ -143,9 +145,9 @@ CASES = [
             ("Hello", "", [("look", expected)]),
             id=f"arguments={json.dumps(value)}",
         )
-        for value in VALUES
-        if value != "x"
-        for expected in [value if isinstance(value, dict) else {}]
+        for value, text in zip(VALUES, TEXTS, strict=True)
+        if isinstance(value, dict) or not text
+        for expected in [value or {}]
     ],
     *[
         pytest.param((*FUNCTION, "arguments"), value, ("Hello", "", [("look", at)]), id=value)
@@ -178,7 +180,18 @@ CASES = [
             ([{"type": "text", "text": {"value": "Hello"}}], PLAIN),
         ]
     ],
-    pytest.param((*DELTA, "reasoning_text"), "Hm.", ("Hello", "Hm.", [AT]), id="copilot"),
+    *[
+        pytest.param((*DELTA, name), thought, ("Hello", "Hm.", [AT]), id=f"{name}={thought}")
+        for name in ("reasoning_text", "thinking")
+        for thought in ("Hm.", [{"type": "text", "text": "Hm."}], {"text": "Hm."})
+    ],
+    *[pytest.param((*DELTA, "thinking"), value, PLAIN, id=f"thinking={value}") for value in FLAGS],
+    *[
+        pytest.param(FUNCTION, function, PLAIN, id=f"function={function}")
+        for at in ({"at": 1}, '{"at":1}')
+        for function in (json.dumps({"name": "look", "arguments": at}),)
+    ],
+    pytest.param((*FUNCTION, "arguments"), '{} {"at":1}', PLAIN, id="an empty object first"),
     *[
         pytest.param((*CHOICE, "logprobs"), value, PLAIN, id=f"logprobs={json.dumps(value)}")
         for value in VALUES
@@ -297,6 +310,60 @@ def test_calls_with_one_id_get_ids_of_their_own() -> None:
     chunks = [chunk({"tool_calls": [{**CALL, **LOOK}]})] * 2
     events = [event for piece in reader.feed(stream(*chunks)) for event in piece.events()]
     assert len({event.id for event in events if isinstance(event, CallStarted)}) == 2
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("value", [True, 0, 5, 1.5, ["x"], [{"at": 1}], "x", "5"], ids=json.dumps)
+def test_arguments_that_are_no_object_are_not_lost(dialect: str, value: Any) -> None:
+    """They are as unreadable as text that is none; whole Messages answers have only objects."""
+    path, text = (*FUNCTION, "arguments"), value if isinstance(value, str) else None
+    odd = with_value(path, value, is_whole=False)
+    got = [streamed(dialect, odd, chunk({}, "tool_calls"))]
+    if dialect == "messages":
+        with pytest.raises(UpstreamBroken, match="not a JSON object"):
+            whole(dialect, with_value(path, value, is_whole=True))
+    else:
+        got.append(whole(dialect, with_value(path, value, is_whole=True)))
+    for one in got:
+        [[name, arguments]] = one.calls
+        assert (name, text or json.loads(arguments)) == ("look", value)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize(
+    ("pieces", "expected"),
+    [
+        (["{}", '{"at":1}'], {"at": 1}),
+        (["{ }", ' {"at"', ":1}"], {"at": 1}),
+        (["{}", "", '{"at"', ":1}"], {"at": 1}),
+        (["{}", "{}", "null"], {}),
+        (['{}{"at":1}'], {"at": 1}),
+        (["{}"], {}),
+    ],
+)
+def test_an_empty_object_before_another_one_is_none_yet(
+    dialect: str, pieces: list[str], expected: Any
+) -> None:
+    calls = [{**CALL, "function": {"name": "look", "arguments": pieces[0]}}]
+    calls += [{"index": 0, "function": {"arguments": piece}} for piece in pieces[1:]]
+    deltas = [chunk({"tool_calls": [call]}) for call in calls]
+    following = {"tool_calls": [{"index": 1, "id": "b", **LOOK}]}
+    for reason in ("tool_calls", "length"):
+        got = streamed(dialect, *deltas, chunk({}, reason))
+        assert got.content == ("", "", [("look", expected)])
+    got = streamed(dialect, *deltas, chunk(following), chunk({}, "tool_calls"))
+    assert got.content == ("", "", [("look", expected), AT])
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("spell", [lambda choice: choice, lambda choice: {"0": choice}])
+def test_choices_may_be_an_object(dialect: str, spell: Callable[[Object], Object]) -> None:
+    def odd(answer: Object) -> Object:
+        return {**answer, "choices": spell(answer["choices"][0])}
+
+    events = [odd(with_value(("model",), "m", is_whole=False)), odd(chunk({}, "tool_calls"))]
+    assert streamed(dialect, *events).content == PLAIN
+    assert whole(dialect, odd(with_value(("model",), "m", is_whole=True))).content == PLAIN
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
