@@ -154,6 +154,28 @@ def _migrate(arguments: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
+def _console_serve(arguments: argparse.Namespace, settings: Settings) -> int:
+    from gateway.process.console_process import ConsoleProcess
+
+    line = CommandLine(
+        config=arguments.config,
+        data=arguments.data,
+        host=arguments.host,
+        port=arguments.port,
+        ops_port=arguments.ops_port,
+    )
+    process = ConsoleProcess(settings, line, os.environ)
+
+    async def run() -> None:
+        async with process.running() as (url, listeners):
+            print(f"the console is served for {url}", flush=True)
+            await listeners.run()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run())
+    return 0
+
+
 def _console_link(arguments: argparse.Namespace, settings: Settings) -> int:
     from gateway.process.console import link_beside
     from gateway.process.standalone.data_folder import console_in, database_url
@@ -242,11 +264,8 @@ def _parser() -> argparse.ArgumentParser:
         help="so many keys may be revoked because the file names them no more",
     )
 
-    serve = commands.add_parser("serve", parents=[data, orphans], help="run the gateway")
-    serve.add_argument("--config", type=Path, required=True, help="the file of documents")
-    serve.add_argument("--host", default="127.0.0.1", help="address to listen on")
-    serve.add_argument("--port", type=int, default=8080, help="port for clients")
-    serve.add_argument("--ops-port", type=int, default=9090, help="port for health and metrics")
+    serving = _serving()
+    serve = commands.add_parser("serve", parents=[data, serving, orphans], help="run the gateway")
     serve.add_argument(
         "--apply",
         action="store_true",
@@ -284,7 +303,7 @@ def _parser() -> argparse.ArgumentParser:
     audit_command.set_defaults(act=_audit)
 
     _add_closing(commands, data)
-    _add_console(commands, data)
+    _add_console(commands, data, serving)
     _add_reports(commands, data)
     return parser
 
@@ -300,22 +319,39 @@ def _add_closing(commands: Any, data: argparse.ArgumentParser) -> None:
     close.set_defaults(act=_close)
 
 
-def _add_console(commands: Any, data: argparse.ArgumentParser) -> None:
-    """The command of the console."""
-    console = commands.add_parser(
-        "console", parents=[data], help="make a link that signs in to the console"
+def _serving() -> argparse.ArgumentParser:
+    """The arguments of a process that listens."""
+    serving = argparse.ArgumentParser(add_help=False)
+    serving.add_argument("--config", type=Path, required=True, help="the file of documents")
+    serving.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    serving.add_argument("--port", type=int, default=8080, help="port for clients")
+    serving.add_argument("--ops-port", type=int, default=9090, help="port for health and metrics")
+    return serving
+
+
+def _add_console(
+    commands: Any, data: argparse.ArgumentParser, serving: argparse.ArgumentParser
+) -> None:
+    """The commands of the console."""
+    console = commands.add_parser("console", help="a link to the console, or the console itself")
+    acts = console.add_subparsers(required=True)
+    serve = acts.add_parser(
+        "serve", parents=[data, serving], help="run the console beside gateways on PostgreSQL"
     )
-    console.add_argument("act_on", choices=["link"], metavar="link", help="print a link, once")
-    console.add_argument(
+    serve.set_defaults(act=_console_serve)
+    link = acts.add_parser(
+        "link", parents=[data], help="print a link that signs in to the console, once"
+    )
+    link.add_argument(
         "--role",
         choices=["member", "manager", "treasurer", "auditor"],
         default="treasurer",
         help="the role of the one who signs in (default: treasurer)",
     )
-    console.add_argument(
+    link.add_argument(
         "--namespace", action="append", help="only in this namespace; may be given several times"
     )
-    console.set_defaults(act=_console_link)
+    link.set_defaults(act=_console_link)
 
 
 def _add_reports(commands: Any, data: argparse.ArgumentParser) -> None:

@@ -206,10 +206,18 @@ def files(command: argparse.ArgumentParser) -> str:
     return " ".join(str(each.metavar) for each in command._actions if not each.option_strings)
 
 
+def commands_of(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """The parsers of all commands, those with two words too."""
+    groups = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
+    found = {name: each for group in groups for name, each in group.choices.items()}
+    inner = {name: commands_of(each) or {"": each} for name, each in found.items()}
+    return {f"{a} {b}".strip(): each for a, under in inner.items() for b, each in under.items()}
+
+
 def test_every_command_and_flag() -> None:
-    (group,) = (a for a in _parser()._actions if isinstance(a, argparse._SubParsersAction))
+    parsers = commands_of(_parser())
     flags: dict[str, tuple[list[str], list[str]]] = {}
-    for command, subparser in group.choices.items():
+    for command, subparser in parsers.items():
         for action in subparser._actions:
             if action.dest != "help" and action.option_strings:
                 commands, defaults = flags.setdefault(action.option_strings[0], ([], []))
@@ -217,7 +225,7 @@ def test_every_command_and_flag() -> None:
                 defaults.append("required" if action.required else shown(action.default))
     documented_commands, documented_flags = tables(section("reference/settings.md", "Commands"))
     written = {row[0].strip("`") for row in documented_commands}
-    assert written == {f"{name} {files(each)}".strip() for name, each in group.choices.items()}
+    assert written == {f"{name} {files(each)}".strip() for name, each in parsers.items()}
     assert columns(documented_flags, 1, 2) == {
         flag: [", ".join(commands), ", ".join(dict.fromkeys(defaults))]
         for flag, (commands, defaults) in flags.items()

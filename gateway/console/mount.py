@@ -42,10 +42,6 @@ class ConsoleMount:
             "forms for the console", _FORMS_AT_ONCE, WAITING_MAX, _WAITING_SECONDS_MAX
         )
 
-    @staticmethod
-    def serves(path: str) -> bool:
-        return path == BASE or path.startswith(f"{BASE}/")
-
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = False
 

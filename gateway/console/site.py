@@ -7,7 +7,9 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-BASE = "/console"
+from gateway.http.paths import CONSOLE
+
+BASE = CONSOLE
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 _NAME = "faregate"

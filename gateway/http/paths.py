@@ -8,6 +8,8 @@ OPENAI = "/api/openai/v1"
 ANTHROPIC = "/api/anthropic"
 #: all pages of accounts and their management
 ACCOUNTS = "/api/v1/"
+#: the pages for people
+CONSOLE = "/console"
 #: a base URL with a second /v1 is a frequent slip of SDK configurations, and served too
 BASES: dict[Family, tuple[str, str]] = {
     "openai": (OPENAI, f"{OPENAI}/v1"),
@@ -26,6 +28,11 @@ def without_slips(path: str) -> str:
     if path.startswith(_FAMILIES):
         return _SLASHES.sub("/", path).rstrip("/")
     return path[:-1] if path.endswith("/") and path.startswith("/api/") else path
+
+
+def is_console(path: str) -> bool:
+    """True for a path of the pages for people."""
+    return path == CONSOLE or path.startswith(f"{CONSOLE}/")
 
 
 def family_of(path: str) -> Family:

@@ -7,33 +7,25 @@ documents ─▶ database (lock, schema, secret) ─▶ keys and grants ─▶ l
 import asyncio
 import gc
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from typing import get_args
+from functools import partial
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from gateway.console.site import Site
 from gateway.core.catalog import Catalog
 from gateway.core.errors import DatabaseUnavailable
 from gateway.core.keys import InstallationSecret
 from gateway.core.spec import GatewayFleet
-from gateway.http.connection_admission import (
-    OPERATIONS,
-    ConnectionAdmission,
-    ConnectionLimits,
-    Reason,
-    within_files,
-)
 from gateway.http.routes.free import FreeRoutes
 from gateway.http.routes.operations import Operations
 from gateway.pipeline.flow import Flow
-from gateway.process.builders import Storage, open_serving, open_storage, open_telemetry
-from gateway.process.console import make_sign_in_link, namespaces_of, open_console, site_of
-from gateway.process.listeners import Listeners, held_ports
+from gateway.process.builders import Storage, open_serving, open_storage
+from gateway.process.common_parts import open_telemetry
+from gateway.process.listeners import Listeners, held_ports, why_not_ready
 from gateway.process.maintenance import Maintenance
 from gateway.process.reaper import Reaper
-from gateway.process.router import Gateway
 from gateway.process.settings import (
     CommandLine,
     Settings,
@@ -44,13 +36,16 @@ from gateway.process.standalone.applied import Applied
 from gateway.process.standalone.applier import AppliedFile, Applier
 from gateway.process.standalone.credentials import UpstreamCredentials
 from gateway.process.standalone.data_folder import DataFolder, open_database
-from gateway.process.standalone.documents import SIMULATED
+from gateway.process.standalone.documents import SIMULATED, Documents
 from gateway.process.standalone.file_watch import FileWatch
 from gateway.process.upstreams import open_upstreams
 from gateway.store.database import Database
 from gateway.store.leases import end_lease
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.process_age import process_age_seconds
+
+if TYPE_CHECKING:
+    from gateway.console.site import Site
 
 _log = logging.getLogger(__name__)
 
@@ -125,12 +120,8 @@ class GatewayProcess:
             # Before anybody is served: a start may fail, a gateway at work must not end by this.
             keys = applied.keys
             balances = _balances(database, self._settings.installation) if keys else {}
-            site = site_of(fleet.spec, line) if applies else None
+            site, link = self._find_console(fleet, documents, database) if applies else (None, None)
             folder.note_console(None if site is None else site.origins[0])
-            link = None
-            if site is not None and line.show_keys:
-                installation, namespaces = self._settings.installation, namespaces_of(documents)
-                link = make_sign_in_link(database, installation, site, "treasurer", namespaces)
             listeners = await self._assemble(
                 stack, fleet, credentials, catalog, database, secret, site
             )
@@ -140,6 +131,22 @@ class GatewayProcess:
             started = Started(url, operations_url, fleet, applied, balances, is_simulated, link)
             yield started, listeners
 
+    def _find_console(
+        self, fleet: GatewayFleet, documents: Documents, database: Database
+    ) -> tuple["Site | None", str | None]:
+        """The place of the console in this process, and a link to it for who may see keys.
+
+        With an operator it is a process of its own, and none of it is loaded here.
+        """
+        from gateway.process.console import make_sign_in_link, namespaces_of, site_of
+
+        line, installation = self._command_line, self._settings.installation
+        site = site_of(fleet.spec, line)
+        if site is None or not line.show_keys:
+            return site, None
+        namespaces = namespaces_of(documents)
+        return site, make_sign_in_link(database, installation, site, "treasurer", namespaces)
+
     async def _assemble(
         self,
         stack: AsyncExitStack,
@@ -148,22 +155,27 @@ class GatewayProcess:
         catalog: Catalog,
         database: Database,
         secret: InstallationSecret,
-        site: Site | None,
+        site: "Site | None",
     ) -> Listeners:
         settings, limits = self._settings, fleet.spec.limits
         telemetry = open_telemetry(stack, settings, self._environment)
         metrics = telemetry.metrics
         storage = await open_storage(stack, limits, database, secret, metrics)
         upstreams = await open_upstreams(stack, fleet.spec, credentials.of, metrics, self._proxy)
-        client_secret = credentials.of_console() if site else None
-        console = open_console(stack, site, settings, fleet.spec, client_secret, database, secret)
+        console = None
+        if site is not None:
+            from gateway.process.console import open_console
+
+            given = credentials.of_console()
+            console = open_console(stack, site, settings, fleet.spec, given, database.url, secret)
         serving = open_serving(
             settings, limits, catalog, secret, upstreams, storage, telemetry, console
         )
         await self._live(stack, storage, serving.flow, metrics)
-        listeners = Listeners(serving.flow, fleet.spec.drain.seconds)
-        operations = Operations(metrics, _readiness(listeners, storage))
-        await self._listen(listeners, serving.gateway, operations, metrics)
+        listeners = Listeners(serving.flow.cut_all, fleet.spec.drain.seconds)
+        why_not = partial(why_not_ready, listeners, storage.database, storage.key_cache)
+        operations = Operations(metrics, why_not)
+        await listeners.serve(self._command_line, settings, metrics, serving.gateway, operations)
         _log.info("ready %.2f s after the process began", process_age_seconds() or 0)
         finishing = asyncio.create_task(_finish_start(serving.free))
         stack.callback(finishing.cancel)
@@ -199,26 +211,6 @@ class GatewayProcess:
         task = asyncio.create_task(maintenance.run())
         stack.callback(task.cancel)
 
-    async def _listen(
-        self, listeners: Listeners, gateway: Gateway, operations: Operations, metrics: Metrics
-    ) -> None:
-        line = self._command_line
-        settings = self._settings
-        limits = ConnectionLimits(
-            connections=settings.connections,
-            per_peer=settings.connections_per_peer,
-            head_seconds=settings.head_seconds,
-            unread_seconds=settings.unread_seconds,
-        )
-        clients = ConnectionAdmission(within_files(limits), metrics.cut)
-        metrics.client_connections = lambda: clients.open
-        metrics.may_cut(get_args(Reason))
-        await listeners.open(
-            line.host,
-            (gateway, line.port, clients),
-            (operations, line.ops_port, ConnectionAdmission(OPERATIONS, metrics.cut)),
-        )
-
 
 def _own_url(host: str, port: int) -> str:
     """The URL of the gateway for clients on this machine, also when it listens everywhere."""
@@ -245,14 +237,3 @@ async def _finish_start(free: FreeRoutes) -> None:
     gc.freeze()
     gc.set_threshold(_COLLECTION_THRESHOLD)
     gc.enable()
-
-
-def _readiness(listeners: Listeners, storage: Storage) -> Callable[[], str | None]:
-    def why_not() -> str | None:
-        if listeners.is_draining:
-            return "draining"
-        if storage.database.outage.is_on:
-            return "the database does not answer"
-        return None if storage.key_cache.is_loaded else "the keys are not loaded"
-
-    return why_not

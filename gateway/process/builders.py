@@ -7,10 +7,7 @@
 Owns what each part is given. The stack that a builder is handed closes what it opened.
 """
 
-import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -18,7 +15,6 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from gateway.console.mount import ConsoleMount
 from gateway.core.catalog import Catalog
 from gateway.core.concurrency.worker_thread import WorkerThread
 from gateway.core.key_policy import KeyPolicy
@@ -42,10 +38,10 @@ from gateway.pipeline.documents.reader import DocumentReader
 from gateway.pipeline.flow import Flow
 from gateway.pipeline.key_cache import KeyCache
 from gateway.pipeline.meter import Metering
+from gateway.process.common_parts import Telemetry, make_accounts, open_key_cache
 from gateway.process.expiries import Expiries
 from gateway.process.router import Gateway, charged_paths
-from gateway.process.settings import Settings, SettingsError, collected_signals
-from gateway.store.cached_keys import read_by_hash, read_changes
+from gateway.process.settings import Settings, SettingsError
 from gateway.store.database import Database
 from gateway.store.database_thread import DatabaseThread
 from gateway.store.leases import Owner
@@ -53,19 +49,10 @@ from gateway.store.ledger import Ledger
 from gateway.store.opening import open_ledger, open_responses
 from gateway.store.response_store import ResponseStore
 from gateway.telemetry.metrics import Metrics
-from gateway.telemetry.observers import RequestObserver, open_observer
 from gateway.upstream.registry import Upstreams
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-
-class Telemetry(Struct, frozen=True):
-    """The parts that count and report requests."""
-
-    metrics: Metrics
-    #: None where neither an access log nor a collector is asked for
-    observer: RequestObserver | None
 
 
 class Storage(Struct, frozen=True):
@@ -91,21 +78,6 @@ class Serving(Struct, frozen=True):
     gateway: Gateway
 
 
-def open_telemetry(
-    stack: AsyncExitStack, settings: Settings, environment: Mapping[str, str]
-) -> Telemetry:
-    """Raises `SettingsError` for a collector without OpenTelemetry."""
-    try:
-        observer, close = open_observer(settings.access_log, collected_signals(environment))
-    except ImportError:
-        raise SettingsError(
-            "OTEL_EXPORTER_OTLP_ENDPOINT names a collector of traces, but OpenTelemetry is"
-            " not installed: pip install 'faregate[otel]'"
-        ) from None
-    stack.callback(close)
-    return Telemetry(Metrics(), observer)
-
-
 async def open_storage(
     stack: AsyncExitStack,
     limits: FleetLimits,
@@ -117,16 +89,7 @@ async def open_storage(
     replica_id = f"replica_{secrets.token_hex(8)}"
     reaped: list[Owner] = []
     ledger = await open_ledger(database, replica_id, reaped.append)
-    thread = DatabaseThread(database, "maintenance")
-    stack.callback(thread.close)
-    key_cache = KeyCache(
-        {PEPPER: secret.pepper(PEPPER)},
-        lambda since: thread.run(read_changes, since),
-        _in_thread("look-ups", read_by_hash, database),
-        metrics,
-    )
-    metrics.key_poll_age = lambda: key_cache.age_seconds
-    await key_cache.poll()
+    thread, key_cache = await open_key_cache(stack, database, secret, metrics)
     responses = open_responses(
         database.url,
         Sealer(secret.envelope_key()),
@@ -151,7 +114,7 @@ def open_serving(
     upstreams: Upstreams,
     storage: Storage,
     telemetry: Telemetry,
-    console: ConsoleMount | None,
+    console: Application | None,
 ) -> Serving:
     """Raises `SettingsError` for a file that is no vocabulary."""
     memory = Shares(limits.buffered_bytes)
@@ -185,7 +148,7 @@ def open_serving(
         credential_of=partial(credential_of, secret.pepper(PEPPER)),
         key_policy=KeyPolicy(),
     )
-    free = FreeRoutes(services, _make_accounts)
+    free = FreeRoutes(services, make_accounts)
     entrance = Entrance(free, storage.key_cache, flow.throttle)
     metrics, observer = telemetry.metrics, telemetry.observer
     gateway = Gateway(
@@ -195,13 +158,6 @@ def open_serving(
         None if console is None else CountedRoutes(console, metrics, observer),
     )
     return Serving(flow, free, gateway)
-
-
-def _make_accounts(services: FreeServices) -> Application:
-    # With SQLModel, which few replicas ever need.
-    from gateway.console.api.application import account_app
-
-    return account_app(services)
 
 
 def _dialects(
@@ -224,16 +180,3 @@ def _open_counter(vocabulary_file: str | None) -> TokenCounter:
         raise SettingsError(
             f"FAREGATE_VOCABULARY_FILE is no vocabulary: {vocabulary_file}: {error}"
         ) from None
-
-
-def _in_thread(
-    name: str, function: Callable[[Database, T], R], database: Database
-) -> Callable[[T], Awaitable[R]]:
-    """Return a function of the store that runs in a thread of its own: clients cause its calls."""
-    thread = ThreadPoolExecutor(1, name)
-
-    def run(argument: T) -> Awaitable[R]:
-        loop = asyncio.get_running_loop()
-        return loop.run_in_executor(thread, function, database, argument)
-
-    return run

@@ -1,4 +1,4 @@
-"""The console of a process without Kubernetes: where it is found, and the link that signs in."""
+"""The console of a process: where it is found, what it is made of, and the link that signs in."""
 
 from collections.abc import Collection
 from contextlib import AsyncExitStack
@@ -15,20 +15,24 @@ from gateway.store.database import Database
 
 def open_console(
     stack: AsyncExitStack,
-    site: Site | None,
+    site: Site,
     settings: Settings,
     fleet: GatewayFleetSpec,
     client_secret: str | None,
-    database: Database,
+    database_url: str,
     secret: InstallationSecret,
-) -> ConsoleMount | None:
-    """The console, or None where no browser could find it."""
-    if site is None:
-        return None
+    *,
+    is_standalone: bool = True,
+) -> ConsoleMount:
+    """The console. The stack closes it."""
     console = ConsoleSettings(
-        installation=settings.installation, fleet=fleet, site=site, client_secret=client_secret
+        installation=settings.installation,
+        fleet=fleet,
+        site=site,
+        client_secret=client_secret,
+        is_standalone=is_standalone,
     )
-    services = ConsoleServices(console, database.url, secret)
+    services = ConsoleServices(console, database_url, secret)
     stack.push_async_callback(services.close)
     return ConsoleMount(services)
 

@@ -12,15 +12,23 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 import uvicorn
 from msgspec.structs import replace
 
-from gateway.http.connection_admission import ConnectionAdmission
+from gateway.http.connection_admission import (
+    OPERATIONS,
+    ConnectionAdmission,
+    ConnectionLimits,
+    Reason,
+    within_files,
+)
 from gateway.http.protocol import ClientProtocol
-from gateway.pipeline.flow import Flow
-from gateway.process.settings import CommandLine
+from gateway.pipeline.key_cache import KeyCache
+from gateway.process.settings import CommandLine, Settings
+from gateway.store.database import Database
+from gateway.telemetry.metrics import Metrics
 
 _log = logging.getLogger(__name__)
 
@@ -79,8 +87,9 @@ class _Server(uvicorn.Server):
 class Listeners:
     """The servers of one process."""
 
-    def __init__(self, flow: Flow, drain_seconds: float) -> None:
-        self._flow = flow
+    def __init__(self, cut_all: Callable[[], None], drain_seconds: float) -> None:
+        """`cut_all` ends the streams that are still open when the time is over."""
+        self._cut_all = cut_all
         self._drain_seconds = drain_seconds
         self._stop = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -90,15 +99,27 @@ class Listeners:
         self.port = 0
         self.ops_port = 0
 
-    async def open(
+    async def serve(
         self,
-        host: str,
-        clients: tuple[Callable[..., Any], int, ConnectionAdmission],
-        operations: tuple[Callable[..., Any], int, ConnectionAdmission],
+        line: CommandLine,
+        settings: Settings,
+        metrics: Metrics,
+        clients: Callable[..., Any],
+        operations: Callable[..., Any],
     ) -> None:
         """Listen on both ports, each with its application. Raises `OSError` where one is taken."""
-        self.port = self._listen(host, *clients)
-        self.ops_port = self._listen(host, *operations)
+        limits = ConnectionLimits(
+            connections=settings.connections,
+            per_peer=settings.connections_per_peer,
+            head_seconds=settings.head_seconds,
+            unread_seconds=settings.unread_seconds,
+        )
+        admission = ConnectionAdmission(within_files(limits), metrics.cut)
+        metrics.client_connections = lambda: admission.open
+        metrics.may_cut(get_args(Reason))
+        self.port = self._listen(line.host, clients, line.port, admission)
+        of_operations = ConnectionAdmission(OPERATIONS, metrics.cut)
+        self.ops_port = self._listen(line.host, operations, line.ops_port, of_operations)
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, self._asked_to_stop)
@@ -116,11 +137,11 @@ class Listeners:
         clients.should_exit = True
         _log.info("draining: open requests may run on for %g s", self._drain_seconds)
         self._stop.clear()
-        cut = asyncio.get_running_loop().call_later(self._drain_seconds, self._flow.cut_all)
+        cut = asyncio.get_running_loop().call_later(self._drain_seconds, self._cut_all)
         again = asyncio.create_task(self._stop.wait())
         await asyncio.wait({again, self._tasks[0]}, return_when=asyncio.FIRST_COMPLETED)
         if not self._tasks[0].done():
-            self._flow.cut_all()
+            self._cut_all()
         await self._tasks[0]
         cut.cancel()
         again.cancel()
@@ -163,3 +184,12 @@ class Listeners:
 
     def _asked_to_stop(self) -> None:
         self._stop.set()
+
+
+def why_not_ready(listeners: Listeners, database: Database, key_cache: KeyCache) -> str | None:
+    """Why a process should get no requests now, or None."""
+    if listeners.is_draining:
+        return "draining"
+    if database.outage.is_on:
+        return "the database does not answer"
+    return None if key_cache.is_loaded else "the keys are not loaded"

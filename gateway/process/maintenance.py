@@ -1,28 +1,22 @@
 """The background work of a replica: keys, its lease, the dead, expiries and last uses."""
 
 import asyncio
-import logging
-import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-from gateway.core.errors import DatabaseBusy, DatabaseUnavailable
 from gateway.pipeline.key_cache import KeyCache
 from gateway.process.expiries import Expiries
 from gateway.process.reaper import Reaper
+from gateway.process.rounds import Rounds
 from gateway.store.database import Database
 from gateway.store.key_uses import note_use
 from gateway.telemetry.metrics import Metrics
-
-_log = logging.getLogger(__name__)
 
 
 class Maintenance:
     """The background tasks of one replica. None of them may end the process."""
 
     HOUSEKEEPING_SECONDS = 60.0
-    #: a failure is tried again so soon, for a database may be back
-    RETRY_SECONDS = 1.0
 
     def __init__(
         self,
@@ -48,16 +42,17 @@ class Maintenance:
     async def run(self) -> None:
         """Run all tasks until cancelled."""
         reaper, beat_seconds = self._reaper, self._heartbeat_seconds
+        every = Rounds(self._metrics).every
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._every(lambda: KeyCache.POLL_SECONDS, self._key_cache.poll))
-            group.create_task(self._every(lambda: beat_seconds, reaper.renew_lease))
-            group.create_task(self._every(lambda: reaper.pause_seconds, reaper.reap))
-            group.create_task(self._every(lambda: self.HOUSEKEEPING_SECONDS, self._clean_up))
+            group.create_task(every(lambda: KeyCache.POLL_SECONDS, self._key_cache.poll))
+            group.create_task(every(lambda: beat_seconds, reaper.renew_lease))
+            group.create_task(every(lambda: reaper.pause_seconds, reaper.reap))
+            group.create_task(every(lambda: self.HOUSEKEEPING_SECONDS, self._clean_up))
             if self._counts_usage_of is not None:
                 from gateway.store.usage_rounds import ROUND_SECONDS
 
                 count = partial(self._count_usage, self._counts_usage_of)
-                group.create_task(self._every(lambda: ROUND_SECONDS, count))
+                group.create_task(every(lambda: ROUND_SECONDS, count))
 
     async def renew_lease(self) -> None:
         """Renew the lease for the first time. Raises `DatabaseUnavailable`."""
@@ -78,27 +73,3 @@ class Maintenance:
         found = await asyncio.to_thread(count_usage, self._database, installation)
         if found.is_complete:
             self._metrics.usage_counted()
-
-    async def _every(
-        self, seconds: Callable[[], float], act: Callable[[], Awaitable[None]]
-    ) -> None:
-        failing = False
-        what = getattr(act, "func", act).__qualname__
-        while True:
-            pause = min(seconds(), self.RETRY_SECONDS) if failing else seconds()
-            due = time.monotonic() + pause
-            await asyncio.sleep(pause)
-            self._metrics.loop_delayed(max(0.0, time.monotonic() - due))
-            try:
-                await act()
-                failing = False
-            except DatabaseUnavailable as error:
-                self._metrics.database_failed(1)
-                # Logged once, not with every try; of an outage only `Outage` logs.
-                if isinstance(error, DatabaseBusy) and not failing:
-                    _log.warning("%s fails: %s", what, error)
-                failing = True
-            except Exception:  # noqa: BLE001  # the edge: maintenance goes on after a bug
-                if not failing:
-                    _log.exception("maintenance met a bug in %s", what)
-                failing = True

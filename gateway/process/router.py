@@ -2,9 +2,8 @@
 
 from collections.abc import Awaitable, Mapping
 
-from gateway.console.mount import ConsoleMount
 from gateway.dialects.base import Dialect
-from gateway.http.paths import BASES, without_slips
+from gateway.http.paths import BASES, is_console, without_slips
 from gateway.http.routes.free import CountedRoutes
 from gateway.pipeline.connection import Receive, Scope, Send
 from gateway.pipeline.flow import Flow
@@ -39,6 +38,6 @@ class Gateway:
             dialect = self._charged.get(scope["path"])
         if dialect is not None and scope["method"] == "POST":
             return self._flow.serve(dialect, scope)
-        if self._console is not None and ConsoleMount.serves(path):
+        if self._console is not None and is_console(path):
             return self._console.serve(scope, receive, send)
         return self._free.serve(scope, receive, send, is_charged=dialect is not None)

@@ -96,16 +96,16 @@ class ProxySettings(Struct, frozen=True, kw_only=True):
 
 
 class CommandLine(Struct, frozen=True, kw_only=True):
-    """The arguments of `python -m gateway serve`."""
+    """The arguments of `python -m gateway serve`; `console serve` has the first five of them."""
 
     config: Path
     data: Path
     host: str
     port: int
     ops_port: int
-    apply: bool
-    confirm_orphans: int | None
-    show_keys: bool
+    apply: bool = False
+    confirm_orphans: int | None = None
+    show_keys: bool = False
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:

@@ -8,13 +8,13 @@ from fastapi import FastAPI
 
 from gateway.console.api import description, keys
 from gateway.http.routes import account, entries, events, statement, usage
+from gateway.http.routes.account_services import AccountServices
 from gateway.http.routes.application import application
-from gateway.http.routes.services import FreeServices
 
 BASE = "/api/v1"
 
 
-def account_app(services: FreeServices | None) -> FastAPI:
+def account_app(services: AccountServices | None) -> FastAPI:
     """The application; without services it only has its routes, to be looked at."""
     routers = (
         account.router,

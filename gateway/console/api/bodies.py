@@ -7,8 +7,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gateway.core.errors import InvalidRequest, RequestTooLarge
 from gateway.core.shares import Holder
+from gateway.http.routes.account_services import AccountServices
 from gateway.http.routes.bodies import whole_body
-from gateway.http.routes.services import FreeServices
 
 #: the longest list of models fits in
 BODY_BYTES_MAX = 128 * 1024
@@ -22,7 +22,9 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-async def read_body(request: Request, services: FreeServices, holder: Holder, model: type[M]) -> M:
+async def read_body(
+    request: Request, services: AccountServices, holder: Holder, model: type[M]
+) -> M:
     """The body. Raises `InvalidRequest`, `RequestTooLarge` and what reading it raises."""
     async with whole_body(request, services, holder) as body:
         if len(body) > BODY_BYTES_MAX:

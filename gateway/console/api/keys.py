@@ -20,9 +20,9 @@ from gateway.core.errors import InvalidRequest
 from gateway.core.keys import generate_key, key_id_of
 from gateway.core.principal import Principal, Right
 from gateway.http.routes.access import Services
+from gateway.http.routes.account_services import AccountServices
 from gateway.http.routes.parameters import PRIVATE, read_number, read_parameters
 from gateway.http.routes.principals import Managing, Revoking, require
-from gateway.http.routes.services import FreeServices
 from gateway.store.key_list import (
     PAGE_MAX,
     KeyFilter,
@@ -190,7 +190,7 @@ async def revoke(key_id: str, response: Response, principal: Revoking, services:
     return shape(revoked)
 
 
-async def _find(services: FreeServices, principal: Principal, key_id: str) -> ShownKey:
+async def _find(services: AccountServices, principal: Principal, key_id: str) -> ShownKey:
     """A key that the principal may read. Raises `NotFound`."""
     return await services.reads.read(
         principal.holder, show_key, services.installation, principal.reach("read"), key_id

@@ -6,6 +6,7 @@ from fastapi import Depends, Request
 
 from gateway.core.errors import FaregateError
 from gateway.http.entrance import FREE_REQUEST, FreeRequest
+from gateway.http.routes.account_services import AccountServices
 from gateway.http.routes.services import FreeServices
 from gateway.pipeline.key_cache import CachedKey
 
@@ -19,11 +20,12 @@ async def authenticated(request: Request) -> CachedKey:
     return free.caller
 
 
-async def services(request: Request) -> FreeServices:
-    """The services that the application was made with."""
-    found: FreeServices = request.app.state.services
+async def services(request: Request) -> AccountServices:
+    """The services that the application was made with; a protocol's has them all."""
+    found: AccountServices = request.app.state.services
     return found
 
 
 AuthenticatedKey = Annotated[CachedKey, Depends(authenticated)]
-Services = Annotated[FreeServices, Depends(services)]
+Services = Annotated[AccountServices, Depends(services)]
+ProtocolServices = Annotated[FreeServices, Depends(services)]

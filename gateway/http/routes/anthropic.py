@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 
 from gateway.core.catalog import Model
 from gateway.core.errors import ModelNotFound
-from gateway.http.routes.access import AuthenticatedKey, Services
+from gateway.http.routes.access import AuthenticatedKey, ProtocolServices
 from gateway.http.routes.bodies import whole_body
 
 router = APIRouter()
@@ -16,7 +16,7 @@ _CREATED_AT = "2023-11-14T22:13:20Z"
 
 
 @router.get("/v1/models")
-async def list_models(key: AuthenticatedKey, services: Services) -> dict[str, Any]:
+async def list_models(key: AuthenticatedKey, services: ProtocolServices) -> dict[str, Any]:
     """Anthropic "List Models": one page, the models that the key may use."""
     models = [_shape(model.id, model) for model in services.catalog.models if key.may_see(model.id)]
     return {
@@ -28,7 +28,9 @@ async def list_models(key: AuthenticatedKey, services: Services) -> dict[str, An
 
 
 @router.get("/v1/models/{name:path}")
-async def show_model(name: str, key: AuthenticatedKey, services: Services) -> dict[str, Any]:
+async def show_model(
+    name: str, key: AuthenticatedKey, services: ProtocolServices
+) -> dict[str, Any]:
     """Anthropic "Get a Model"; an alias answers by its own name."""
     name = unquote(name)
     model = services.catalog.find(name)
@@ -39,7 +41,7 @@ async def show_model(name: str, key: AuthenticatedKey, services: Services) -> di
 
 @router.post("/v1/messages/count_tokens")
 async def count(
-    request: Request, response: Response, key: AuthenticatedKey, services: Services
+    request: Request, response: Response, key: AuthenticatedKey, services: ProtocolServices
 ) -> dict[str, int]:
     """Anthropic "Count Message tokens"; a header names the counter."""
     async with whole_body(request, services, key.caller.holder) as body:

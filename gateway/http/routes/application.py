@@ -22,6 +22,7 @@ from gateway.dialects.errors import error_body, error_headers, status_for
 from gateway.http.entrance import FREE_REQUEST, FreeRequest
 from gateway.http.paths import BASES, family_of
 from gateway.http.routes import anthropic, openai
+from gateway.http.routes.account_services import AccountServices
 from gateway.http.routes.services import FreeServices
 
 
@@ -32,7 +33,9 @@ def protocol_app(services: FreeServices | None) -> FastAPI:
     return application(services, routers)
 
 
-def application(services: FreeServices | None, routers: Iterable[tuple[str, APIRouter]]) -> FastAPI:
+def application(
+    services: AccountServices | None, routers: Iterable[tuple[str, APIRouter]]
+) -> FastAPI:
     """Routers, each below its base, in an application that answers errors as we do."""
     app = FastAPI(openapi_url=None, redirect_slashes=False)
     app.state.services = services

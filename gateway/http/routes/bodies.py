@@ -8,13 +8,13 @@ from fastapi import Request
 
 from gateway.core.shares import Holder
 from gateway.dialects.values import COUNTED_BYTES, made_bytes
-from gateway.http.routes.services import FreeServices
+from gateway.http.routes.account_services import AccountServices
 from gateway.pipeline.connection import Connection
 
 
 @asynccontextmanager
 async def whole_body(
-    request: Request, services: FreeServices, holder: Holder
+    request: Request, services: AccountServices, holder: Holder
 ) -> AsyncIterator[bytes]:
     """The whole body, held with what it becomes for as long as the block lasts.
 

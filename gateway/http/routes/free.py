@@ -33,6 +33,10 @@ class LazyApplication:
         # A caller that waits may be cancelled; the others still want it.
         return await asyncio.shield(self._loading)
 
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        application = await self.load()
+        await application(scope, receive, send)
+
 
 class FreeRoutes:
     """The free routes. Made inside the running loop."""
@@ -50,8 +54,7 @@ class FreeRoutes:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_page = scope["path"].startswith(ACCOUNTS)
-        application = await (self._accounts if is_page else self._protocols).load()
-        await application(scope, receive, send)
+        await (self._accounts if is_page else self._protocols)(scope, receive, send)
 
     def _make_protocols(self) -> Application:
         from gateway.http.routes.application import protocol_app

@@ -13,7 +13,7 @@ from gateway.dialects.responses.stored_responses import (
     remove,
     retrieve,
 )
-from gateway.http.routes.access import AuthenticatedKey, Services
+from gateway.http.routes.access import AuthenticatedKey, ProtocolServices
 from gateway.http.routes.bodies import whole_body
 
 router = APIRouter()
@@ -23,14 +23,16 @@ _CREATED = 1_700_000_000
 
 
 @router.get("/models")
-async def list_models(key: AuthenticatedKey, services: Services) -> dict[str, Any]:
+async def list_models(key: AuthenticatedKey, services: ProtocolServices) -> dict[str, Any]:
     """OpenAI "List models": the models that the key may use."""
     models = [_shape(model.id, model) for model in services.catalog.models if key.may_see(model.id)]
     return {"object": "list", "data": models}
 
 
 @router.get("/models/{name:path}")
-async def show_model(name: str, key: AuthenticatedKey, services: Services) -> dict[str, Any]:
+async def show_model(
+    name: str, key: AuthenticatedKey, services: ProtocolServices
+) -> dict[str, Any]:
     """OpenAI "Retrieve model"; an alias answers by its own name."""
     name = unquote(name)
     model = services.catalog.find(name)
@@ -41,7 +43,7 @@ async def show_model(name: str, key: AuthenticatedKey, services: Services) -> di
 
 @router.post("/responses/input_tokens")
 async def count(
-    request: Request, response: Response, key: AuthenticatedKey, services: Services
+    request: Request, response: Response, key: AuthenticatedKey, services: ProtocolServices
 ) -> dict[str, Any]:
     """OpenAI "Get input token counts"; a header names the counter."""
     async with whole_body(request, services, key.caller.holder) as body:
@@ -51,13 +53,17 @@ async def count(
 
 
 @router.get("/responses/{response_id}")
-async def show_response(response_id: str, key: AuthenticatedKey, services: Services) -> Response:
+async def show_response(
+    response_id: str, key: AuthenticatedKey, services: ProtocolServices
+) -> Response:
     """OpenAI "Get a model response"."""
     return _json(await retrieve(services.responses, key.caller, response_id))
 
 
 @router.delete("/responses/{response_id}")
-async def delete_response(response_id: str, key: AuthenticatedKey, services: Services) -> Response:
+async def delete_response(
+    response_id: str, key: AuthenticatedKey, services: ProtocolServices
+) -> Response:
     """OpenAI "Delete a model response"."""
     return _json(await remove(services.responses, key.caller, response_id))
 
@@ -66,7 +72,7 @@ async def delete_response(response_id: str, key: AuthenticatedKey, services: Ser
 async def list_input_items(
     response_id: str,
     key: AuthenticatedKey,
-    services: Services,
+    services: ProtocolServices,
     limit: int = INPUT_ITEMS_DEFAULT,
     order: Literal["asc", "desc"] = "desc",
     after: str | None = None,
