@@ -14,6 +14,7 @@ from gateway.core.spec_fields import (
     NamespaceOrAll,
     ScopeToken,
     SecretKeyRef,
+    ShownKeyName,
     SpecPart,
 )
 
@@ -67,6 +68,9 @@ class ConsoleSpec(SpecPart, frozen=True, kw_only=True):
     welcome_credits: Credits = 0
     key_sign_in: bool = True
     grants: bool = False
+    granting_keys: Annotated[list[ShownKeyName], Meta(max_length=64)] = msgspec.field(
+        default_factory=list
+    )
     contact: Annotated[str, Meta(max_length=256)] = ""
 
     def __post_init__(self) -> None:

@@ -39,6 +39,10 @@ IssuerUrl = Annotated[
     str, Meta(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?\Z", min_length=1, max_length=2048)
 ]
 ScopeToken = Annotated[str, Meta(pattern=r"^[!-~]+\Z", min_length=1, max_length=128)]
+#: an ApiKey with its namespace
+ShownKeyName = Annotated[
+    str, Meta(pattern=rf"^{_LABEL}/{_LABEL}(\.{_LABEL})*\Z", min_length=3, max_length=127)
+]
 ClaimName = Annotated[str, Meta(min_length=1, max_length=128)]
 NamespaceOrAll = Annotated[
     str, Meta(pattern=rf"^(\*|{_LABEL})\Z", min_length=1, max_length=LABEL_CHARACTERS_MAX)

@@ -169,7 +169,7 @@ class GatewayProcess:
             given = credentials.of_console()
             console = open_console(stack, site, settings, fleet.spec, given, database.url, secret)
         serving = open_serving(
-            settings, limits, catalog, secret, upstreams, storage, telemetry, console
+            settings, fleet.spec, catalog, secret, upstreams, storage, telemetry, console
         )
         await self._live(stack, storage, serving.flow, metrics)
         listeners = Listeners(serving.flow.cut_all, fleet.spec.drain.seconds)

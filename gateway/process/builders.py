@@ -17,12 +17,13 @@ from msgspec import Struct
 
 from gateway.core.catalog import Catalog
 from gateway.core.concurrency.worker_thread import WorkerThread
+from gateway.core.console_spec import ConsoleSpec
 from gateway.core.key_policy import KeyPolicy
 from gateway.core.keys import PEPPER, InstallationSecret, credential_of
 from gateway.core.pseudonyms import Pseudonyms
 from gateway.core.seal import Sealer
 from gateway.core.shares import Shares
-from gateway.core.spec import FleetLimits
+from gateway.core.spec import FleetLimits, GatewayFleetSpec
 from gateway.core.tokens import TokenCounter, VocabularyError
 from gateway.dialects.base import Dialect
 from gateway.dialects.chat.dialect import ChatDialect
@@ -108,7 +109,7 @@ async def open_storage(
 
 def open_serving(
     settings: Settings,
-    limits: FleetLimits,
+    fleet: GatewayFleetSpec,
     catalog: Catalog,
     secret: InstallationSecret,
     upstreams: Upstreams,
@@ -117,6 +118,7 @@ def open_serving(
     console: Application | None,
 ) -> Serving:
     """Raises `SettingsError` for a file that is no vocabulary."""
+    limits = fleet.limits
     memory = Shares(limits.buffered_bytes)
     worker_thread = WorkerThread()
     documents = DocumentReader()
@@ -147,6 +149,7 @@ def open_serving(
         installation=settings.installation,
         credential_of=partial(credential_of, secret.pepper(PEPPER)),
         key_policy=KeyPolicy(),
+        console=fleet.console or ConsoleSpec(),
     )
     free = FreeRoutes(services, make_accounts)
     entrance = Entrance(free, storage.key_cache, flow.throttle)

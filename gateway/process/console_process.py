@@ -17,6 +17,7 @@ from msgspec import Struct
 from gateway.console.site import Site, site_at
 from gateway.core.catalog import Catalog
 from gateway.core.concurrency.worker_thread import WorkerThread
+from gateway.core.console_spec import ConsoleSpec
 from gateway.core.key_policy import KeyPolicy
 from gateway.core.keys import PEPPER, InstallationSecret, credential_of
 from gateway.core.limits import RefusalThrottle
@@ -146,6 +147,7 @@ def _account_services(
         installation=settings.installation,
         credential_of=partial(credential_of, secret.pepper(PEPPER)),
         key_policy=KeyPolicy(),
+        console=fleet.spec.console or ConsoleSpec(),
     )
 
 

@@ -11,18 +11,17 @@ from msgspec import Struct
 from sqlalchemy import and_, func, or_
 from sqlmodel import Session, col, select
 
-from gateway.core.credits import reconcile_lots
 from gateway.core.principal import AccountSet
 from gateway.core.usage import hour_of
 from gateway.store.account_sets import within
-from gateway.store.accounts import read_lots
 from gateway.store.database import Database
+from gateway.store.grant_lots import LOTS_MAX, read_left
 from gateway.store.tables import Account, ApiKeyRow, ApiKeyUse, CreditGrantRow
 from gateway.store.usage_tables import UsageDay
 
 #: an account is low when it has a fifth of what it was granted, or less
 LOW_DIVISOR = 5
-GRANTS_MAX = 50
+ACCOUNTS_MAX = 50
 #: days of usage that a list shows
 DAYS = 30
 
@@ -64,41 +63,6 @@ class AccountLine(Struct, frozen=True):
     used_at: datetime | None
 
 
-class GrantLot(Struct, frozen=True):
-    """A grant with the credits that are left of it."""
-
-    name: str
-    identity: str
-    namespace: str
-    account: str
-    credits: int
-    left: int
-    reason: str
-    posted_at: datetime
-    expires_at: datetime | None
-    voided_at: datetime | None
-    expired_at: datetime | None
-
-    @property
-    def reference(self) -> str | None:
-        _, found, reference = self.identity.partition("/ref:")
-        return reference if found else None
-
-    @property
-    def is_made_here(self) -> bool:
-        """True for a grant of the console, which no object declares."""
-        return self.reference is not None and self.name.startswith("console-")
-
-    @property
-    def state(self) -> str:
-        """The one word for it: voided, expired, used or live."""
-        if self.voided_at is not None:
-            return "voided"
-        if self.expired_at is not None:
-            return "expired"
-        return "live" if self.left else "used"
-
-
 def find_viewed(
     database: Database, installation: str, reach: AccountSet, shown: str | None
 ) -> AccountName | None:
@@ -126,8 +90,8 @@ def summarize_account(database: Database, account_id: int) -> AccountSummary:
                 col(CreditGrantRow.remaining) > 0,
                 CreditGrantRow.expires_at == account.next_expiry,
             )
-            ids = session.exec(next_ones.limit(GRANTS_MAX)).all()
-            left = _left(session, account, ids)
+            ids = session.exec(next_ones.limit(LOTS_MAX)).all()
+            left = read_left(session, account, ids)
             expiring = sum(left.values())
         return AccountSummary(
             account.balance,
@@ -146,7 +110,7 @@ def list_accounts(
     search: str = "",
     is_low: bool = False,
     after: str | None = None,
-    limit: int = GRANTS_MAX,
+    limit: int = ACCOUNTS_MAX,
 ) -> tuple[list[AccountLine], bool]:
     """Accounts in reach by their names, those after a shown name, and whether there are more.
 
@@ -181,73 +145,6 @@ def list_accounts(
         for row in rows
     ]
     return lines, len(found) > limit
-
-
-def list_grants(
-    database: Database,
-    installation: str,
-    reach: AccountSet,
-    *,
-    account_id: int | None = None,
-    after: int | None = None,
-    limit: int = GRANTS_MAX,
-) -> tuple[list[tuple[int, GrantLot]], bool]:
-    """Grants of accounts in reach with their rows, newest first, and whether there are more.
-
-    Raises `DatabaseUnavailable`.
-    """
-    asked = (
-        select(CreditGrantRow, Account)
-        .join(Account, col(Account.id) == col(CreditGrantRow.account_id))
-        .where(Account.installation == installation, within(reach))
-    )
-    if account_id is not None:
-        asked = asked.where(Account.id == account_id)
-    if after is not None:
-        asked = asked.where(col(CreditGrantRow.id) < after)
-    with database.read(snapshot=True) as session:
-        found = session.exec(asked.order_by(col(CreditGrantRow.id).desc()).limit(limit + 1)).all()
-        rows = found[:limit]
-        by_account: dict[int, tuple[Account, list[int]]] = {}
-        for grant, account in rows:
-            by_account.setdefault(account.id, (account, []))[1].append(grant.id)
-        left: dict[int, int] = {}
-        for account, ids in by_account.values():
-            left |= _left(session, account, ids)
-        shown = [(grant.id, _lot(grant, account, left)) for grant, account in rows]
-    return shown, len(found) > limit
-
-
-def find_grant_row(
-    database: Database, installation: str, reach: AccountSet, grant_id: int
-) -> GrantLot | None:
-    """One grant of an account in reach. Raises `DatabaseUnavailable`."""
-    found, _ = list_grants(database, installation, reach, after=grant_id + 1, limit=1)
-    return next((lot for row_id, lot in found if row_id == grant_id), None)
-
-
-def _left(session: Session, account: Account, grant_ids: Sequence[int]) -> dict[int, int]:
-    """The credits left of some grants, as the ledger would take them."""
-    if not grant_ids:
-        return {}
-    lots = reconcile_lots(read_lots(session, account, grant_ids), account.balance)
-    return {grant_id: lots.remaining(grant_id) for grant_id in grant_ids}
-
-
-def _lot(grant: CreditGrantRow, account: Account, left: dict[int, int]) -> GrantLot:
-    return GrantLot(
-        grant.name,
-        grant.identity,
-        grant.namespace,
-        f"{account.namespace}/{account.name}",
-        grant.credits,
-        left.get(grant.id, 0),
-        grant.reason,
-        grant.posted_at,
-        grant.expires_at,
-        grant.voided_at,
-        grant.expired_at,
-    )
 
 
 def _used(session: Session, ids: Sequence[int], now: datetime) -> dict[int, int]:

@@ -13,14 +13,13 @@ from gateway.core.errors import InvalidRequest
 from gateway.core.principal import ALL, AccountSet
 from gateway.core.usage import QueryError
 from gateway.store.account_overviews import (
-    find_grant_row,
     find_viewed,
     list_accounts,
-    list_grants,
     summarize_account,
 )
 from gateway.store.change_log import read_changes_within
 from gateway.store.columns import UtcDateTime
+from gateway.store.grant_lots import find_lot, list_lots
 from gateway.store.key_list import KeyFilter, list_shown_keys
 from gateway.store.people_list import list_people
 from gateway.store.usage_rounds import count_usage
@@ -71,7 +70,7 @@ def look_at_everything(books: Books) -> int:
     for by, _ in GROUPS:
         read_usage(database, account, question(30, by), names)
     list_accounts(database, INSTALLATION, EVERYTHING)
-    list_grants(database, INSTALLATION, AccountSet(accounts=frozenset({"team/alice"})))
+    list_lots(database, INSTALLATION, AccountSet(accounts=frozenset({"team/alice"})))
     list_people(database, INSTALLATION, EVERYTHING)
     read_changes_within(database, INSTALLATION, EVERYTHING, 51)
     event.remove(database.engine, "before_cursor_execute", note)
@@ -121,8 +120,8 @@ def test_an_account_is_summed_up_with_what_expires_next(books: Books) -> None:
     charge(books, 1, 30, [key.id], ["model"])
     found = summarize_account(books.database, books.account_id())
     assert (found.balance, found.expiring, found.is_low) == (140, 100, False)
-    lots, has_more = list_grants(books.database, INSTALLATION, EVERYTHING)
-    assert ([(lot.name, lot.left, lot.state) for _, lot in lots], has_more) == (
+    lots, has_more = list_lots(books.database, INSTALLATION, EVERYTHING)
+    assert ([(lot.name, lot.left, lot.state) for lot in lots], has_more) == (
         [("third", 40, "live"), ("second", 60, "live"), ("first", 40, "live")],
         False,
     )
@@ -152,12 +151,12 @@ def test_lists_go_on_page_by_page_and_stay_in_reach(books: Books) -> None:
     assert [each.shown for each in found] == ["team/a"]
     only = AccountSet(accounts=frozenset({"team/b"}))
     assert [each.shown for each in list_accounts(database, INSTALLATION, only)[0]] == ["team/b"]
-    grants, _ = list_grants(database, INSTALLATION, only)
-    ((row_id, grant),) = grants
+    grants, _ = list_lots(database, INSTALLATION, only)
+    (grant,) = grants
     assert grant.account == "team/b"
-    assert find_grant_row(database, INSTALLATION, only, row_id) == grant
+    assert find_lot(database, INSTALLATION, only, grant.id) == grant
     others = AccountSet(accounts=frozenset({"team/a"}))
-    assert find_grant_row(database, INSTALLATION, others, row_id) is None
+    assert find_lot(database, INSTALLATION, others, grant.id) is None
     assert find_viewed(database, INSTALLATION, only, "team/a") is None
     viewed = find_viewed(database, INSTALLATION, only, None)
     assert viewed is not None

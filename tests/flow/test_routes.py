@@ -27,6 +27,7 @@ PARAMETERS = {
     "response_id": "resp_1",
     "request_id": "req_1",
     "key_id": "key_1",
+    "grant_id": "1",
 }
 
 
@@ -119,6 +120,7 @@ def test_the_table_is_the_one_we_mean() -> None:
         "/api/v1/entries",
         "/api/v1/entries/req_1",
         "/api/v1/events",
+        "/api/v1/models",
         "/api/v1/statement",
         "/api/v1/usage",
     }

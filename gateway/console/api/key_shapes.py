@@ -4,44 +4,24 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from msgspec import UNSET
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from gateway.console.api.bodies import Body
+from gateway.console.api.fields import Expiry, ShownAccount, printable
 from gateway.core.key_policy import LABEL_CHARACTERS_MAX
-from gateway.core.principal import is_account
-from gateway.core.spec_fields import FIRST_MOMENT, LAST_MOMENT, MODEL_CHARACTERS_MAX
+from gateway.core.spec_fields import MODEL_CHARACTERS_MAX
 from gateway.store.key_list import KeyStatus, ShownKey
 from gateway.store.personal_keys import KeySettings
 
-
-def _printable(text: str) -> str:
-    if not text.isprintable() or text != text.strip():
-        raise ValueError("must be printable, without blanks around it")
-    return text
-
-
-def _account(shown: str) -> str:
-    if not is_account(shown):
-        raise ValueError("must be a namespace and a label, such as team-a/alice")
-    return shown
-
-
-def _within_years(moment: datetime) -> datetime:
-    if not FIRST_MOMENT <= moment <= LAST_MOMENT:
-        raise ValueError("must lie between 1970 and 9999, in UTC")
-    return moment
-
-
 Label = Annotated[
-    str, Field(min_length=1, max_length=LABEL_CHARACTERS_MAX), AfterValidator(_printable)
+    str, Field(min_length=1, max_length=LABEL_CHARACTERS_MAX), AfterValidator(printable)
 ]
 ModelPattern = Annotated[
-    str, Field(min_length=1, max_length=MODEL_CHARACTERS_MAX), AfterValidator(_printable)
+    str, Field(min_length=1, max_length=MODEL_CHARACTERS_MAX), AfterValidator(printable)
 ]
 Models = Annotated[list[ModelPattern], Field(max_length=256)]
 Credits = Annotated[int, Field(strict=True, ge=0, le=10**15)]
 Count = Annotated[int, Field(strict=True, ge=1, le=10**9)]
-Expiry = Annotated[AwareDatetime, AfterValidator(_within_years)]
 Overlap = Literal["0s", "1h", "24h"]
 OVERLAP_SECONDS: dict[Overlap, int] = {"0s": 0, "1h": 3600, "24h": 86400}
 
@@ -72,7 +52,7 @@ class KeyCreation(Body):
         }
     )
     name: Label
-    account: Annotated[str, Field(min_length=3, max_length=127), AfterValidator(_account)]
+    account: ShownAccount
     models: Models = Field(default=[])
     limits: Limits = Limits()
     expires_at: Expiry | None = None

@@ -16,11 +16,11 @@ from gateway.core.spec_fields import FIRST_MOMENT, LAST_MOMENT
 from gateway.store.account_overviews import (
     find_viewed,
     list_accounts,
-    list_grants,
     summarize_account,
 )
 from gateway.store.database import Database
 from gateway.store.entry_reader import EntryReader
+from gateway.store.grant_lots import list_lots
 from gateway.store.people_list import list_people
 
 router = APIRouter()
@@ -73,7 +73,7 @@ async def show_account(
     run = console.run
     usage = await run(read_usage, found.id, question(30, None), {})
     accounts, _ = await run(list_accounts, console.installation, only)
-    grants, _ = await run(list_grants, console.installation, only)
+    grants, _ = await run(list_lots, console.installation, only)
     newest = EntryReader(found.id, EntryQuery(FIRST_MOMENT, LAST_MOMENT, limit=_NEWEST))
     return render_page(
         request,

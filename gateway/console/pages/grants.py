@@ -1,7 +1,6 @@
 """`/console/grants`: the grants of all accounts that somebody may see; posting one, voiding one."""
 
 from datetime import UTC, date, datetime, time
-from hashlib import sha256
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -11,6 +10,13 @@ from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 
 from gateway.console.access import Console, RecentlySignedIn, SignedIn
+from gateway.console.granting import (
+    CREDITS_MAX,
+    REFERENCE_CHARACTERS_MAX,
+    grant_of,
+    post_grant,
+    void_grant,
+)
 from gateway.console.language import marked
 from gateway.console.pages.accounts import wide_reach
 from gateway.console.rendering import redirect
@@ -19,14 +25,11 @@ from gateway.console.site import BASE
 from gateway.console.viewed import NO_ACCOUNT, render_page
 from gateway.core.errors import FaregateError
 from gateway.core.principal import is_account
-from gateway.core.spec import CreditGrant, CreditGrantSpec, Metadata
-from gateway.store.account_overviews import GrantLot, find_grant_row, list_grants
-from gateway.store.grant_result import GrantResult
-from gateway.store.grants import apply_grant
+from gateway.core.spec import CreditGrant
+from gateway.store.grant_lots import GrantLot, find_lot, list_lots
 
 router = APIRouter()
 
-_CREDITS_MAX = 10**15
 _FIELDS = ("account", "credits", "reference", "expires_at", "reason")
 _ID_DIGITS_MAX = 18
 _NO_ACCOUNT = marked("This must be like team-a/alice, in a namespace where you may grant.")
@@ -37,7 +40,6 @@ _IS_OFF = marked(
     "Here credits are granted by CreditGrant objects only. With the setting console.grants,"
     " treasurers grant them in the console, too."
 )
-_POSTED_BEFORE = frozenset({"AlreadyPosted"})
 
 
 class GrantForm(Struct):
@@ -51,7 +53,7 @@ class GrantForm(Struct):
 async def show_grants(request: Request, session: SignedIn, console: Console) -> Response:
     reach, given = wide_reach(session), request.query_params.get("after", "")
     after = int(given) if given.isascii() and given.isdigit() and len(given) < 19 else None
-    grants, has_more = await console.run(list_grants, console.installation, reach, after=after)
+    grants, has_more = await console.run(list_lots, console.installation, reach, after=after)
     return render_page(
         request,
         "grants.html",
@@ -59,7 +61,7 @@ async def show_grants(request: Request, session: SignedIn, console: Console) -> 
         None,
         grants=grants,
         newest=NO_ACCOUNT.at("/grants") if after else None,
-        older=NO_ACCOUNT.at("/grants", after=grants[-1][0]) if has_more else None,
+        older=NO_ACCOUNT.at("/grants", after=grants[-1].id) if has_more else None,
         may_grant=may_grant(session),
         is_off=is_off(session),
     )
@@ -74,51 +76,37 @@ async def new_grant(request: Request, session: RecentlySignedIn, console: Consol
 
 
 @router.post("/grants")
-async def post_grant(request: Request, session: RecentlySignedIn, console: Console) -> Response:
+async def post(request: Request, session: RecentlySignedIn, console: Console) -> Response:
     _require_grant(session)
     form, grant = _read(await request.form(), session)
     if grant is None:
         return _show_form(request, session, form, status=422)
+    actor = session.principal.actor
     try:
-        result = await _apply(session, console, grant)
+        is_new = await console.run(post_grant, console.installation, grant, actor)
     except FaregateError as error:
         return _show_form(request, session, form, status=error.status, problem=error.message)
-    if result.reason not in ("Posted", *_POSTED_BEFORE):
-        return _show_form(request, session, form, status=409, problem=result.message)
-    done = "granted" if result.reason == "Posted" else "granted-before"
-    account = f"{grant.metadata.namespace}/{grant.spec.account}"
-    return redirect(f"{BASE}/accounts/{account}?done={done}")
+    done = "granted" if is_new else "granted-before"
+    return redirect(f"{BASE}/accounts/{form.values['account']}?done={done}")
 
 
 @router.get("/grants/{grant_id}/void")
 async def ask_to_void(
     request: Request, session: RecentlySignedIn, console: Console, grant_id: str
 ) -> Response:
-    row_id, lot = await _find(session, console, grant_id)
-    return _show_void(request, session, row_id, lot)
+    return _show_void(request, session, await _find(session, console, grant_id))
 
 
 @router.post("/grants/{grant_id}/void")
-async def void_grant(
+async def void(
     request: Request, session: RecentlySignedIn, console: Console, grant_id: str
 ) -> Response:
-    row_id, lot = await _find(session, console, grant_id)
-    spec = CreditGrantSpec(
-        account=lot.account.partition("/")[2],
-        credits=lot.credits,
-        reason=lot.reason,
-        reference=lot.reference,
-        expires_at=lot.expires_at,
-        void=True,
-    )
-    metadata = Metadata(name=lot.name, namespace=lot.namespace)
+    lot = await _find(session, console, grant_id)
     try:
-        result = await _apply(session, console, CreditGrant(metadata=metadata, spec=spec))
+        await console.run(void_grant, console.installation, lot, session.principal.actor)
     except FaregateError as error:
         shown: dict[str, Any] = {"status": error.status, "problem": error.message}
-        return _show_void(request, session, row_id, lot, **shown)
-    if result.reason != "Voided":
-        return _show_void(request, session, row_id, lot, status=409, problem=result.message)
+        return _show_void(request, session, lot, **shown)
     return redirect(f"{BASE}/accounts/{lot.account}?done=voided")
 
 
@@ -138,20 +126,16 @@ def _require_grant(session: Session) -> None:
         raise HTTPException(403, is_off(session) or "your role does not allow this")
 
 
-async def _find(session: Session, console: Console, grant_id: str) -> tuple[int, GrantLot]:
+async def _find(session: Session, console: Console, grant_id: str) -> GrantLot:
     """A grant that this person may void. Raises `HTTPException`."""
     _require_grant(session)
     is_number = grant_id.isascii() and grant_id.isdigit() and len(grant_id) <= _ID_DIGITS_MAX
-    row_id = int(grant_id) if is_number else 0
     reach = session.principal.reach("grant")
-    lot = await console.run(find_grant_row, console.installation, reach, row_id)
+    row_id = int(grant_id) if is_number else 0
+    lot = await console.run(find_lot, console.installation, reach, row_id)
     if lot is None or not lot.is_made_here:
         raise HTTPException(404)
-    return row_id, lot
-
-
-async def _apply(session: Session, console: Console, grant: CreditGrant) -> GrantResult:
-    return await console.run(apply_grant, console.installation, grant, session.principal.actor)
+    return lot
 
 
 def _read(given: FormData, session: Session) -> tuple[GrantForm, CreditGrant | None]:
@@ -164,24 +148,15 @@ def _read(given: FormData, session: Session) -> tuple[GrantForm, CreditGrant | N
     digits = values["credits"].replace(",", "").replace(" ", "")
     is_number = digits.isascii() and digits.isdigit() and len(digits) <= 16
     credits = int(digits) if is_number else 0
-    if not 1 <= credits <= _CREDITS_MAX:
+    if not 1 <= credits <= CREDITS_MAX:
         errors["credits"] = _NO_CREDITS
-    if not 1 <= len(reference) <= 128 or not reference.isprintable():
+    if not 1 <= len(reference) <= REFERENCE_CHARACTERS_MAX or not reference.isprintable():
         errors["reference"] = _NO_REFERENCE
     expires_at = _read_day(values["expires_at"], errors)
     if errors:
         return form, None
-    namespace, _, account = shown.partition("/")
-    digest = sha256(reference.encode()).hexdigest()[:16]
-    spec = CreditGrantSpec(
-        account=account,
-        credits=credits,
-        reason=values["reason"],
-        reference=reference,
-        expires_at=expires_at,
-    )
-    metadata = Metadata(name=f"console-{digest}", namespace=namespace)
-    return form, CreditGrant(metadata=metadata, spec=spec)
+    reason = values["reason"]
+    return form, grant_of(shown, credits, reference, reason=reason, expires_at=expires_at)
 
 
 def _read_day(text: str, errors: dict[str, str]) -> datetime | None:
@@ -214,7 +189,6 @@ def _show_form(
 def _show_void(
     request: Request,
     session: Session,
-    row_id: int,
     grant: GrantLot,
     *,
     status: int = 200,
@@ -226,7 +200,6 @@ def _show_void(
         session,
         None,
         status=status,
-        id=row_id,
         grant=grant,
         problem=problem,
     )

@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import APIRouter
 
 from gateway.core.errors import NotFound
+from gateway.core.prices import Price
 from gateway.http.routes.access import AuthenticatedKey, Services
 from gateway.http.routes.asked_account import AskedAccount
 from gateway.store.account_statement import read_request, read_statement
@@ -36,28 +37,30 @@ async def show_account(key: AuthenticatedKey, services: Services) -> dict[str, A
             "concurrent_requests": live.concurrent_requests,
         },
         "prices": [
-            {
-                "model": model.id,
-                "message": model.price.message,
-                "reasoning_surcharge": model.price.surcharge,
-                "rows": [
-                    {
-                        "from": rates.since,
-                        "above_prompt_tokens": rates.above,
-                        "input_per_million_tokens": rates.input,
-                        "cached_input_per_million_tokens": rates.cached,
-                        "cache_write_per_million_tokens": rates.cache_write,
-                        "output_per_million_tokens": rates.output,
-                        "per_image": rates.image,
-                    }
-                    for rates in model.price.rates
-                ],
-            }
+            {"model": model.id, **_price(model.price)}
             for model in services.catalog.models
             if key.may_see(model.id)
         ],
         **statement,
     }
+
+
+@router.get("/models")
+async def list_models(key: AuthenticatedKey, services: Services) -> dict[str, Any]:
+    """The models that the key may use: names, prices, limits."""
+    found = [
+        {
+            "object": "model",
+            "id": model.id,
+            "display_name": model.display_name,
+            "context_window": model.context_window,
+            "max_output_tokens": model.max_output_tokens,
+            "price": _price(model.price),
+        }
+        for model in services.catalog.models
+        if key.may_see(model.id)
+    ]
+    return {"object": "list", "data": found, "has_more": False, "last_id": None}
 
 
 @router.get("/entries/{request_id}")
@@ -73,3 +76,22 @@ async def show_request(
             f"The account has no charged request '{request_id[:256]}'.", param="request_id"
         )
     return {"object": "request", "account": account.shown, **found}
+
+
+def _price(price: Price) -> dict[str, Any]:
+    return {
+        "message": price.message,
+        "reasoning_surcharge": price.surcharge,
+        "rows": [
+            {
+                "from": rates.since,
+                "above_prompt_tokens": rates.above,
+                "input_per_million_tokens": rates.input,
+                "cached_input_per_million_tokens": rates.cached,
+                "cache_write_per_million_tokens": rates.cache_write,
+                "output_per_million_tokens": rates.output,
+                "per_image": rates.image,
+            }
+            for rates in price.rates
+        ],
+    }

@@ -38,7 +38,7 @@ async def asked_account(
     shown = given[0]
     if shown == live.account:
         return AccountAsked(live.account_id, shown, holder)
-    principal = principal_of_key(key)
+    principal = principal_of_key(key, services.console)
     is_name = len(shown) <= _CHARACTERS_MAX and shown.isprintable()
     if is_name and principal.may("read", shown):
         reach, installation = principal.reach("read"), services.installation

@@ -1,4 +1,4 @@
-"""A long answer as CSV, sent as it is read."""
+"""A long answer, as CSV or another text, sent as it is read."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -23,12 +23,23 @@ def csv_stream(
     read_next: Callable[[], Awaitable[Sequence[T] | None]],
     write: Callable[[Sequence[T]], bytes],
 ) -> StreamingResponse:
+    """As `text_stream`, of CSV."""
+    return text_stream(head, lines, read_next, write, CSV_TYPE)
+
+
+def text_stream(
+    head: bytes,
+    lines: Sequence[T] | None,
+    read_next: Callable[[], Awaitable[Sequence[T] | None]],
+    write: Callable[[Sequence[T]], bytes],
+    media_type: str,
+) -> StreamingResponse:
     """An answer of its head, the lines that were read, and all that follow until there are none.
 
     Where they cannot be read to the end, the connection is cut.
     """
     return StreamingResponse(
-        _parts(head, lines, read_next, write), headers=PRIVATE, media_type=CSV_TYPE
+        _parts(head, lines, read_next, write), headers=PRIVATE, media_type=media_type
     )
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.conftest import check_books
 from tests.console.api.manager import FOREIGN, Manager
-from tests.harness.gateway import GatewayProcess, Simulated, api_key, credit_grant, fleet
+from tests.harness.gateway import NAMESPACE, GatewayProcess, Simulated, api_key, credit_grant, fleet
 
 
 @pytest.fixture(scope="session")
@@ -20,10 +20,13 @@ def gateway(
     ]
     for document in foreign:
         document["metadata"]["namespace"] = FOREIGN
+    keys = [f"{NAMESPACE}/manages", f"{FOREIGN}/foreign-manages"]
+    granting = {"grants": True, "grantingKeys": keys}
     documents = [
-        fleet(simulated.url),
+        fleet(simulated.url, console=granting),
         api_key("infers"),
         api_key("manages", "automation", scope="manage"),
+        api_key("grants-nothing", "automation", scope="manage"),
         credit_grant("alice", credits=10_000),
         credit_grant("automation", "automation", credits=10_000),
         *foreign,

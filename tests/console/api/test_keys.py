@@ -227,6 +227,9 @@ def test_the_examples_of_the_served_description_work(
     changed = manager.ask("PATCH", f"/keys/{made['id']}", change).json()
     assert changed["limits"] == {**made["limits"], **change["limits"]}
     (rotation,) = examples("post", "/keys/{key_id}/rotate")
+    (grant,) = examples("post", "/grants")
+    granted = manager.ask("POST", "/grants", {**grant, "account": f"{NAMESPACE}/build"})
+    assert (granted.status_code, granted.json()["credits"]) == (201, grant["credits"])
     answer = manager.ask("POST", f"/keys/{made['id']}/rotate", rotation)
     assert answer.status_code == 201
     with_secret(answer.json())

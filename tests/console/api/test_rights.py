@@ -52,6 +52,13 @@ SAMPLES: dict[tuple[str, str], Sample] = {
     ("GET", "/events"): OF_ACCOUNT,
     ("GET", "/statement"): OF_ACCOUNT,
     ("GET", "/usage"): OF_ACCOUNT,
+    ("GET", "/models"): Sample(is_open=True),
+    ("GET", "/accounts"): Sample(),
+    ("GET", "/grants"): Sample("?account={account}", refused=200),
+    ("POST", "/grants"): Sample(
+        sent={"account": "{account}", "credits": 5, "reference": "matrix"}, succeeds=201
+    ),
+    ("POST", "/grants/{grant_id}/void"): Sample(),
     ("GET", "/keys"): Sample("?account={account}", refused=200),
     ("POST", "/keys"): Sample(sent={"name": "x", "account": "{account}"}, succeeds=201),
     ("GET", "/keys/{key_id}"): Sample(),
@@ -101,11 +108,14 @@ def target_of(gateway: GatewayProcess, namespace: str, route: str, request_id: s
     manager = Manager(gateway, MANAGERS[namespace], namespace)
     account = f"{namespace}/" + re.sub("[^a-z]+", "-", route.lower()).strip("-")
     key, _ = manager.made(account=account)
+    wanted = {"account": account, "credits": 7, "reference": route}
+    grant = manager.ask("POST", "/grants", wanted).json()
     # The account of the clients is asked about, since a client may ask about no other.
     return {
         "account": f"{namespace}/alice",
         "key_account": account,
         "key_id": key["id"],
+        "grant_id": grant["id"],
         "request_id": request_id,
     }
 
