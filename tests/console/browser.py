@@ -24,8 +24,9 @@ class Browser:
     def __init__(self, origin: str) -> None:
         self.origin = origin
         self.http = httpx.Client(
-            base_url=origin, trust_env=False, verify=NO_TLS, follow_redirects=False, timeout=30
-        )
+            base_url=origin, trust_env=False, verify=NO_TLS, follow_redirects=False, timeout=30,
+            event_hooks={"response": [self._trust_loopback]},
+        )  # fmt: skip
 
     def __enter__(self) -> "Browser":
         return self
@@ -37,6 +38,12 @@ class Browser:
         trace: TracebackType | None,
     ) -> None:
         self.http.close()
+
+    def _trust_loopback(self, response: httpx.Response) -> None:
+        """Send cookies that are for TLS only to the loopback without it, as browsers do."""
+        if response.url.host == "127.0.0.1":
+            for cookie in self.http.cookies.jar:
+                cookie.secure = False
 
     def keep(self, cookies: dict[str, str]) -> None:
         """Have these cookies again, as the console set them."""

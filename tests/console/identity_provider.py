@@ -2,7 +2,9 @@
 
 import os
 import re
+import signal
 import subprocess
+from collections.abc import Mapping
 from html import unescape
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
@@ -16,6 +18,7 @@ from tests.harness.ports import free_port
 
 CLIENT_ID = "console"
 CLIENT_SECRET = "a secret of the tests: +%/"
+PASSWORD = "a password of the tests"
 
 _FORM = re.compile(r'<form[^>]*action="([^"]*)"[^>]*>(.*?)</form>', re.DOTALL)
 _HIDDEN = re.compile(r'<input[^>]*type="hidden"[^>]*name="([^"]*)"[^>]*value="([^"]*)"')
@@ -26,31 +29,49 @@ class IdentityProvider:
 
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.origin = f"http://127.0.0.1:{self.port}"
+        #: the issuer
+        self.url = self.origin
+        self.sign_out_url = f"{self.url}/session/end"
         self.log = folder / "issuer.log"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, console_url: str) -> None:
         modules = os.environ["FAREGATE_TEST_NODE_MODULES"]
         script = ROOT / "tests/console/issuer.mjs"
+        self._launch(["node", str(script), modules, str(self.port), console_url])
+        self._wait_ready()
+
+    def _launch(
+        self, line: list[str], cwd: Path | None = None, env: Mapping[str, str] | None = None
+    ) -> None:
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
-                ["node", str(script), modules, str(self.port), console_url], stdout=log, stderr=log
-            )
-        wait_until(self._is_ready, "the identity provider")
+                line, stdout=log, stderr=log, cwd=cwd, env={**os.environ, **(env or {})},
+                start_new_session=True,
+            )  # fmt: skip
+
+    def _wait_ready(self, seconds: float = 30) -> None:
+        def is_ready() -> bool:
+            assert self._process is not None
+            assert self._process.poll() is None, self.log.read_text()
+            return self._is_ready()
+
+        wait_until(is_ready, "the identity provider", seconds)
 
     def _is_ready(self) -> bool:
-        assert self._process is not None
-        assert self._process.poll() is None, self.log.read_text()
         return "ready" in self.log.read_text()
 
     def stop(self) -> None:
         if self._process is not None and self._process.poll() is None:
-            self._process.kill()
+            os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
     def set_groups(self, person: str, *names: str) -> None:
         assert get(f"{self.url}/test/groups/{person}?names={','.join(names)}").status_code == 204
+
+    def add(self, person: str) -> None:
+        """Know a person without groups: it knows anybody."""
 
 
 def go_to_issuer(browser: Browser, path: str = "/console/sign-in/start") -> httpx.Response:
@@ -73,10 +94,22 @@ def sign_in_there(browser: Browser, answer: httpx.Response, person: str) -> str:
         form = _FORM.search(answer.text)
         assert form, answer.text
         fields = {name: unescape(value) for name, value in _HIDDEN.findall(form[2])}
-        if 'name="login"' in form[2]:
-            fields |= {"login": person, "password": "any"}
+        for name in ("login", "username"):
+            if f'name="{name}"' in form[2]:
+                fields |= {name: person, "password": PASSWORD}
         answer = browser.http.post(urljoin(str(answer.url), unescape(form[1])), data=fields)
     raise AssertionError("the identity provider never led back")
+
+
+def confirm_sign_out(browser: Browser, page: httpx.Response) -> httpx.Response:
+    """Answer yes to the provider's question whether to sign out there, if it asks."""
+    if page.is_redirect:
+        return page
+    form = _FORM.search(page.text)
+    assert form, page.text
+    fields = {name: unescape(value) for name, value in _HIDDEN.findall(form[2])}
+    fields |= {"logout": "yes", "confirmLogout": "yes"}
+    return browser.http.post(urljoin(str(page.url), unescape(form[1])), data=fields)
 
 
 def sign_in(browser: Browser, person: str, path: str = "/console/sign-in/start") -> httpx.Response:
