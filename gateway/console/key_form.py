@@ -20,8 +20,8 @@ _LIMITS = {
     "concurrent_requests": 10**9,
 }
 _MORE = ("credits", "requests_per_minute", "concurrent_requests")
-#: days for which a new key may be asked to live; the first is suggested
-LIFETIMES = (90, 30, 365)
+#: days for which a new key may be asked to live, beside those that are suggested
+LIFETIMES = (30, 90, 365)
 _NEVER = "never"
 
 _NAME_IT = marked("Give it a name of 1 to 64 characters.")
@@ -46,8 +46,7 @@ class KeyForm(Struct):
 def empty_form(attempt: str, policy: KeyPolicy) -> KeyForm:
     """The form of a new key; `attempt` makes sure that sending it twice makes one key."""
     values = dict.fromkeys(("label", *_LIMITS), "")
-    days = next(iter(lifetimes(policy)))
-    return KeyForm({**values, "expires": days, "attempt": attempt})
+    return KeyForm({**values, "expires": _suggested(policy), "attempt": attempt})
 
 
 def form_of(key: ShownKey) -> KeyForm:
@@ -62,11 +61,15 @@ def form_of(key: ShownKey) -> KeyForm:
 
 
 def lifetimes(policy: KeyPolicy) -> list[str]:
-    """The lifetimes that are offered for a new key, in days; the suggested one is the first."""
-    longest = policy.longest_days
+    """The lifetimes that are offered for a new key, in days."""
+    longest, days = policy.longest_days, {*LIFETIMES, policy.suggested_days}
     if longest is None:
-        return [*map(str, LIFETIMES), _NEVER]
-    return [str(days) for days in LIFETIMES if days < longest] + [str(longest)]
+        return [*map(str, sorted(days)), _NEVER]
+    return [str(each) for each in sorted(days) if each < longest] + [str(longest)]
+
+
+def _suggested(policy: KeyPolicy) -> str:
+    return str(min(policy.suggested_days, policy.longest_days or policy.suggested_days))
 
 
 def read_new_key(form: FormData, models: list[str], policy: KeyPolicy) -> KeyForm:
@@ -74,7 +77,7 @@ def read_new_key(form: FormData, models: list[str], policy: KeyPolicy) -> KeyFor
     read = _read(form, models, ("label", "expires", "attempt", *_LIMITS))
     expires = read.values["expires"]
     if expires not in lifetimes(policy):
-        expires = read.values["expires"] = lifetimes(policy)[0]
+        expires = read.values["expires"] = _suggested(policy)
     expires_at = None if expires == _NEVER else _end_of_day(datetime.now(UTC).date(), int(expires))
     if expires_at is not None and (latest := policy.latest_expiry(datetime.now(UTC))) is not None:
         expires_at = min(expires_at, latest)

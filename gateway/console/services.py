@@ -11,7 +11,6 @@ from msgspec import Struct
 from gateway.console.site import Site
 from gateway.core.catalog import Catalog
 from gateway.core.console_spec import ConsoleSpec
-from gateway.core.key_policy import KeyPolicy
 from gateway.core.keys import PEPPER, Credential, InstallationSecret, credential_of, hash_key
 from gateway.core.seal import Sealer
 from gateway.core.spec import GatewayFleetSpec
@@ -55,7 +54,6 @@ class ConsoleServices:
         self._pepper = secret.pepper(PEPPER)
         self._sealer = Sealer(secret.sign_in_key())
         self.catalog = Catalog(settings.fleet)
-        self.key_policy = KeyPolicy()
         self._database = Database(database_url, connections=CONNECTIONS)
         self._threads = ThreadPoolExecutor(CONNECTIONS, "console")
         #: called when the process ends, by the parts that are made with the application

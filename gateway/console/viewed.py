@@ -12,8 +12,10 @@ from starlette.exceptions import HTTPException
 from gateway.console.access import Console, SignedIn
 from gateway.console.language import marked
 from gateway.console.rendering import render
+from gateway.console.services import ConsoleServices
 from gateway.console.session import Session
 from gateway.console.site import BASE
+from gateway.core.key_policy import KeyPolicy, key_policy_of
 from gateway.core.principal import Principal
 from gateway.store.account_overviews import AccountName, find_viewed
 
@@ -56,6 +58,10 @@ class Viewed(Struct, frozen=True):
         if self.is_named:
             given["account"] = self.account.shown
         return f"{BASE}{path}?{urlencode(given)}" if given else f"{BASE}{path}"
+
+    def key_policy(self, session: Session, console: ConsoleServices) -> KeyPolicy:
+        """The policy for keys that a session makes for the account."""
+        return key_policy_of(console.spec, session.principal, self.account.shown)
 
 
 #: for pages about no account, or all of them

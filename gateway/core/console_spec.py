@@ -18,6 +18,8 @@ from gateway.core.spec_fields import (
     SpecPart,
 )
 
+Days = Annotated[int, Meta(ge=1, le=3650)]
+
 
 class ConsoleRole(SpecPart, frozen=True, kw_only=True):
     """A role in some namespaces, `*` for all, for people of a group of the identity provider."""
@@ -52,6 +54,25 @@ class SigningProxy(SpecPart, frozen=True, kw_only=True):
     sign_out_url: IssuerUrl | None = msgspec.field(default=None, name="signOutURL")
 
 
+class LongestDays(SpecPart, frozen=True, kw_only=True):
+    """The longest lifetimes of keys, in days, by the role of who makes them."""
+
+    member: Days | None = None
+    manager: Days | None = None
+    treasurer: Days | None = None
+
+    def of(self, role: Role) -> int | None:
+        """That of a role, if it has one; an auditor makes no keys."""
+        return None if role == "auditor" else getattr(self, role)
+
+
+class ConsoleKeys(SpecPart, frozen=True, kw_only=True):
+    """The policy of the keys that people and management keys make."""
+
+    suggested_days: Days = 90
+    longest_days: LongestDays = LongestDays()
+
+
 class ConsoleSpec(SpecPart, frozen=True, kw_only=True):
     """The console: where browsers find it, who signs in, and what they get."""
 
@@ -71,6 +92,7 @@ class ConsoleSpec(SpecPart, frozen=True, kw_only=True):
     granting_keys: Annotated[list[ShownKeyName], Meta(max_length=64)] = msgspec.field(
         default_factory=list
     )
+    keys: ConsoleKeys = ConsoleKeys()
     contact: Annotated[str, Meta(max_length=256)] = ""
 
     def __post_init__(self) -> None:

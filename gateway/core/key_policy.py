@@ -4,11 +4,15 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
+from gateway.core.console_spec import ConsoleSpec
 from gateway.core.errors import PermissionDenied
+from gateway.core.principal import Principal
 
 LABEL_CHARACTERS_MAX = 64
 #: seconds for which an old secret may hold after a rotation
 OVERLAPS = (0, 3600, 86400)
+#: days without a use after which a key is pointed out
+UNUSED_DAYS = 90
 
 
 class KeyPolicy(Struct, frozen=True, kw_only=True):
@@ -20,6 +24,8 @@ class KeyPolicy(Struct, frozen=True, kw_only=True):
     hourly_max: int = 10
     #: days from the day when a secret is issued until its key must expire
     longest_days: int | None = None
+    #: days that are suggested for a new key
+    suggested_days: int = 90
 
     def latest_expiry(self, issued_at: datetime) -> datetime | None:
         """The latest moment at which a key may expire; None where it need not."""
@@ -34,5 +40,18 @@ class KeyPolicy(Struct, frozen=True, kw_only=True):
             raise PermissionDenied(
                 f"a key may live for {self.longest_days} days from the day its secret is issued",
                 param="expires_at",
-                details={"limit": "longest_days", "level": "installation"},
+                details={"limit": "longest_days", "level": "fleet"},
             )
+
+
+def key_policy_of(console: ConsoleSpec, principal: Principal, account: str) -> KeyPolicy:
+    """The policy for a principal's keys of an account, by its shown name.
+
+    Of the longest lifetimes of its roles there, the longest counts.
+    """
+    longest, keys = None, console.keys
+    for role in principal.roles_in(account):
+        days = keys.longest_days.of(role)
+        if days is not None and (longest is None or days > longest):
+            longest = days
+    return KeyPolicy(longest_days=longest, suggested_days=keys.suggested_days)

@@ -85,11 +85,11 @@ class Principal(Struct, frozen=True, kw_only=True):
         """True if it has a right for an account, by its shown name."""
         return self.reach(right).holds(account)
 
-    def has_role(self, account: str, *roles: Role) -> bool:
-        """True if it has one of some roles in an account."""
-        return any(
-            each.role in roles
-            and each.namespace in (ALL, account.partition("/")[0])
-            and each.account in (None, account.partition("/")[2])
+    def roles_in(self, account: str) -> frozenset[Role]:
+        """The roles that it has in an account, by its shown name."""
+        namespace, _, name = account.partition("/")
+        return frozenset(
+            each.role
             for each in self.bindings
+            if each.namespace in (ALL, namespace) and each.account in (None, name)
         )

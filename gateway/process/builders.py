@@ -18,7 +18,6 @@ from msgspec import Struct
 from gateway.core.catalog import Catalog
 from gateway.core.concurrency.worker_thread import WorkerThread
 from gateway.core.console_spec import ConsoleSpec
-from gateway.core.key_policy import KeyPolicy
 from gateway.core.keys import PEPPER, InstallationSecret, credential_of
 from gateway.core.pseudonyms import Pseudonyms
 from gateway.core.seal import Sealer
@@ -148,7 +147,6 @@ def open_serving(
         counting=Counting(counter, documents, catalog, dialects, upstreams, worker_thread),
         installation=settings.installation,
         credential_of=partial(credential_of, secret.pepper(PEPPER)),
-        key_policy=KeyPolicy(),
         console=fleet.console or ConsoleSpec(),
     )
     free = FreeRoutes(services, make_accounts)

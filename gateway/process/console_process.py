@@ -18,7 +18,6 @@ from gateway.console.site import Site, site_at
 from gateway.core.catalog import Catalog
 from gateway.core.concurrency.worker_thread import WorkerThread
 from gateway.core.console_spec import ConsoleSpec
-from gateway.core.key_policy import KeyPolicy
 from gateway.core.keys import PEPPER, InstallationSecret, credential_of
 from gateway.core.limits import RefusalThrottle
 from gateway.core.shares import Shares
@@ -146,7 +145,6 @@ def _account_services(
         worker_thread=WorkerThread(),
         installation=settings.installation,
         credential_of=partial(credential_of, secret.pepper(PEPPER)),
-        key_policy=KeyPolicy(),
         console=fleet.spec.console or ConsoleSpec(),
     )
 

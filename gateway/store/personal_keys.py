@@ -110,6 +110,8 @@ def rotate_key(
 ) -> ShownKey:
     """Give a key a new secret; the old one holds for `overlap` seconds more, one before it ends.
 
+    Without a new expiry it keeps its own, or gets the latest that the policy allows if that is
+    earlier.
     Raises `NotFound`, `StateConflict`, `RateLimited`, `PermissionDenied` and `DatabaseUnavailable`.
     """
     with database.write() as session:
@@ -121,6 +123,8 @@ def rotate_key(
         if expires_at is not UNSET:
             policy.check_expiry(expires_at, now)
             row.expires_at = expires_at
+        elif (latest := policy.latest_expiry(now)) is not None:
+            row.expires_at = latest if row.expires_at is None else min(row.expires_at, latest)
         issue(session, row, credential, now, overlap)
         return _finish(session, row, account, before, actor, now)
 

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from gateway.core.actor import Actor
+from gateway.core.console_spec import ConsoleKeys, ConsoleSpec, LongestDays
 from gateway.core.errors import (
     InvalidRequest,
     NotFound,
@@ -18,9 +19,9 @@ from gateway.core.errors import (
     RateLimited,
     StateConflict,
 )
-from gateway.core.key_policy import KeyPolicy
+from gateway.core.key_policy import KeyPolicy, key_policy_of
 from gateway.core.keys import MANAGE, generate_key, generate_key_id
-from gateway.core.principal import ALL, AccountSet
+from gateway.core.principal import ALL, AccountSet, Principal, Role, RoleBinding
 from gateway.core.spec_fields import SpecError
 from gateway.store.cached_keys import read_changes
 from gateway.store.change_log import read_account_changes, read_all_changes
@@ -224,6 +225,32 @@ def test_a_secret_lives_no_longer_than_it_may(people: People) -> None:
         people.change(made.key_id, short, expires_at=now + timedelta(days=25))
     people.rotate(made.key_id)
     people.change(made.key_id, short, expires_at=now + timedelta(days=25))
+    assert people.rotate(made.key_id, policy=short).expires_at == now + timedelta(days=25)
+    endless = people.issue()
+    ends = people.rotate(endless.key_id, policy=short).expires_at
+    assert ends is not None
+    assert ends < now + timedelta(days=31)
+
+
+@pytest.mark.parametrize(
+    ("roles", "longest"),
+    [
+        (["member"], 30),
+        (["manager"], None),
+        (["member", "manager"], 30),
+        (["member", "treasurer"], 90),
+        (["member", "auditor"], 30),
+        ([], None),
+    ],
+)
+def test_the_longest_lifetime_is_that_of_the_roles_there(
+    roles: list[Role], longest: int | None
+) -> None:
+    spec = ConsoleSpec(keys=ConsoleKeys(longest_days=LongestDays(member=30, treasurer=90)))
+    here = [RoleBinding(role, "team") for role in roles]
+    elsewhere = RoleBinding("treasurer", "other")
+    asker = Principal(identity="i", actor=TINA, holder=("a", "b"), bindings=(*here, elsewhere))
+    assert key_policy_of(spec, asker, "team/alice").longest_days == longest
 
 
 def test_reconcilers_see_the_keys_of_objects_only(people: People) -> None:

@@ -17,6 +17,7 @@ from gateway.console.api.key_shapes import (
     shape,
 )
 from gateway.core.errors import InvalidRequest
+from gateway.core.key_policy import key_policy_of
 from gateway.core.keys import generate_key, key_id_of
 from gateway.core.principal import Principal, Right
 from gateway.http.routes.access import Services
@@ -113,7 +114,7 @@ async def create_key(
         services.installation,
         wanted,
         services.credential_of(plaintext),
-        services.key_policy,
+        key_policy_of(services.console, principal, asked.account),
         principal.actor,
     )
     return _with_secret(made, plaintext)
@@ -142,7 +143,7 @@ async def change(
         services.installation,
         key_id,
         settings_of(asked),
-        services.key_policy,
+        key_policy_of(services.console, principal, found.account),
         principal.actor,
     )
     return shape(changed)
@@ -170,7 +171,7 @@ async def rotate(
         key_id,
         services.credential_of(plaintext),
         OVERLAP_SECONDS[asked.overlap],
-        services.key_policy,
+        key_policy_of(services.console, principal, found.account),
         principal.actor,
         *([asked.expires_at] if "expires_at" in asked.model_fields_set else []),
     )

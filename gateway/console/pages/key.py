@@ -16,7 +16,7 @@ from gateway.console.session import Session
 from gateway.console.usage_view import question, read_usage
 from gateway.console.viewed import Viewed, ViewedAccount, render_page
 from gateway.core.errors import FaregateError
-from gateway.core.key_policy import OVERLAPS
+from gateway.core.key_policy import OVERLAPS, key_policy_of
 from gateway.core.keys import generate_key
 from gateway.store.key_list import ShownKey
 from gateway.store.personal_keys import (
@@ -75,7 +75,7 @@ async def rotate(
             key_id,
             console.credential_of(secret),
             overlap,
-            console.key_policy,
+            viewed.key_policy(session, console),
             session.principal.actor,
         )
     except FaregateError as error:
@@ -145,7 +145,7 @@ async def _change(
             console.installation,
             key.key_id,
             settings,
-            console.key_policy,
+            key_policy_of(console.spec, session.principal, key.account),
             session.principal.actor,
         )
     except FaregateError as error:

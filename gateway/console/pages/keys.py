@@ -1,7 +1,7 @@
 """`/console/keys`: the keys of an account, one of them, and the making of a new one."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from math import ceil
 from typing import Any
 
@@ -23,6 +23,7 @@ from gateway.console.rendering import redirect, words
 from gateway.console.session import Session
 from gateway.console.viewed import Viewed, ViewedAccount, render_page
 from gateway.core.errors import FaregateError, StateConflict
+from gateway.core.key_policy import UNUSED_DAYS
 from gateway.core.keys import generate_key, generate_key_id, has_checksum
 from gateway.core.principal import AccountSet
 from gateway.store.key_list import KeyFilter, ShownKey, list_shown_keys, show_key
@@ -49,17 +50,17 @@ async def list_keys(
 ) -> Response:
     given = request.query_params
     after = given.get("after")
-    shows_revoked = bool(given.get("revoked"))
+    shows_revoked, shows_unused = bool(given.get("revoked")), bool(given.get("unused"))
     found = await console.run(
         list_shown_keys,
         console.installation,
         AccountSet(accounts=frozenset({viewed.account.shown})),
-        KeyFilter(),
+        KeyFilter(unused_days=UNUSED_DAYS if shows_unused else None),
         _PAGE,
         after,
     )
     keys = [key for key in found.keys if shows_revoked or key.status != "revoked"]
-    revoked = "1" if shows_revoked else ""
+    shown = {"revoked": "1" if shows_revoked else "", "unused": "1" if shows_unused else ""}
     last = found.keys[-1].key_id if found.keys else ""
     return render_page(
         request,
@@ -69,9 +70,12 @@ async def list_keys(
         keys=keys,
         days_until=days_until,
         shows_revoked=shows_revoked,
+        shows_unused=shows_unused,
+        unused_days=UNUSED_DAYS,
+        is_unused=is_unused,
         is_standalone=console.settings.is_standalone,
-        newest=viewed.at("/keys", revoked=revoked) if after else None,
-        older=viewed.at("/keys", revoked=revoked, after=last) if found.has_more else None,
+        newest=viewed.at("/keys", **shown) if after else None,
+        older=viewed.at("/keys", after=last, **shown) if found.has_more else None,
         may_make_keys=session.principal.may("keys", viewed.account.shown),
     )
 
@@ -81,7 +85,7 @@ async def new_key(
     request: Request, session: PersonSignedIn, console: Console, viewed: ViewedAccount
 ) -> Response:
     require(session, "keys", viewed)
-    form = empty_form(generate_key_id(), console.key_policy)
+    form = empty_form(generate_key_id(), viewed.key_policy(session, console))
     return _show_form(request, session, console, viewed, form)
 
 
@@ -92,7 +96,8 @@ async def make_key(
     """Make the key and show it: the one answer to a form that is a page, since no other may."""
     require(session, "keys", viewed)
     models = [model.id for model in console.catalog.models]
-    form = read_new_key(await request.form(), models, console.key_policy)
+    policy = viewed.key_policy(session, console)
+    form = read_new_key(await request.form(), models, policy)
     if form.errors:
         return _show_form(request, session, console, viewed, form, status=422)
     attempt = form.values["attempt"]
@@ -111,7 +116,7 @@ async def make_key(
             console.installation,
             wanted,
             console.credential_of(secret),
-            console.key_policy,
+            policy,
             session.principal.actor,
         )
     except FaregateError as error:
@@ -179,6 +184,12 @@ def days_until(moment: datetime) -> int:
     return ceil((moment - datetime.now(UTC)).total_seconds() / 86400)
 
 
+def is_unused(key: ShownKey) -> bool:
+    """True for a key that could be used, and was not for a long time."""
+    last = key.last_used_at or key.created_at
+    return key.status == "active" and last < datetime.now(UTC) - timedelta(days=UNUSED_DAYS)
+
+
 def _show_form(
     request: Request,
     session: Session,
@@ -201,6 +212,6 @@ def _show_form(
         model_ids=[model.id for model in console.catalog.models],
         expiry_choices=[
             (days, gettext(_DAYS.get(days, _IN_DAYS)).format(days=days))
-            for days in lifetimes(console.key_policy)
+            for days in lifetimes(viewed.key_policy(session, console))
         ],
     )

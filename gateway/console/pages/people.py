@@ -10,6 +10,7 @@ from gateway.console.rendering import redirect
 from gateway.console.session import Session
 from gateway.console.site import BASE
 from gateway.console.viewed import NO_ACCOUNT, render_page
+from gateway.core.key_policy import KeyPolicy
 from gateway.core.principal import AccountSet
 from gateway.store.people_list import list_people, live_keys_of
 from gateway.store.personal_keys import KeySettings, change_key
@@ -54,7 +55,7 @@ async def suspend_keys(session: PersonSignedIn, console: Console, person: str) -
             console.installation,
             key_id,
             KeySettings(suspended=True),
-            console.key_policy,
+            KeyPolicy(),
             session.principal.actor,
         )
     return redirect(f"{BASE}/people?done=suspended-all")

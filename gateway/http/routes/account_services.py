@@ -7,7 +7,6 @@ from msgspec import Struct
 from gateway.core.catalog import Catalog
 from gateway.core.concurrency.worker_thread import WorkerThread
 from gateway.core.console_spec import ConsoleSpec
-from gateway.core.key_policy import KeyPolicy
 from gateway.core.keys import Credential
 from gateway.core.shares import Shares
 from gateway.core.spec import FleetLimits
@@ -26,5 +25,4 @@ class AccountServices(Struct, frozen=True, kw_only=True):
     installation: str
     #: what is kept of a key's plaintext
     credential_of: Callable[[str], Credential]
-    key_policy: KeyPolicy
     console: ConsoleSpec

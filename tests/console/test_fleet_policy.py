@@ -1,0 +1,114 @@
+"""A careful fleet: credits are granted by objects only, and keys live for a month."""
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.console.browser import Browser, token_of
+from tests.console.conftest import link
+from tests.harness.gateway import (
+    NAMESPACE,
+    PLAINTEXTS,
+    GatewayProcess,
+    Simulated,
+    api_key,
+    credit_grant,
+    fleet,
+)
+
+
+@pytest.fixture(scope="module")
+def gateway(
+    simulated: Simulated, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[GatewayProcess]:
+    console = {
+        "grantingKeys": [f"{NAMESPACE}/portal"],
+        "keys": {"suggestedDays": 14, "longestDays": {"member": 30, "treasurer": 365}},
+    }
+    documents = [
+        fleet(simulated.url, console=console),
+        api_key("alice"),
+        api_key("portal", "portal", scope="manage"),
+        credit_grant("one", credits=100),
+    ]
+    process = GatewayProcess(tmp_path_factory.mktemp("policy"), documents).start()
+    yield process
+    assert process.stop() == 0
+
+
+def test_a_treasurer_reads_where_credits_are_granted(
+    gateway: GatewayProcess, treasurer: Browser
+) -> None:
+    page = treasurer.get("/console/grants")
+    assert "by CreditGrant objects only" in page.text
+    assert "/grants/new" not in page.text
+    fields = {"account": "team/alice", "credits": "5", "reference": "any"}
+    token = token_of(page)
+    for answer in (
+        treasurer.get("/console/grants/new"),
+        treasurer.post("/console/grants", fields | token),
+        treasurer.post("/console/grants/1/void", token),
+    ):
+        assert answer.status_code == 403
+        assert "With the setting console.grants" in answer.text
+    assert gateway.balance(gateway.key("alice")) == 100
+
+
+def test_so_is_a_management_key(gateway: GatewayProcess) -> None:
+    headers = {"x-api-key": gateway.key("portal")}
+    wanted = {"account": f"{NAMESPACE}/alice", "credits": 5, "reference": "any"}
+    listed = gateway.http.get("/api/v1/grants", headers=headers).json()["data"]
+    for path, sent in (("grants", wanted), (f"grants/{listed[0]['id']}/void", None)):
+        answer = gateway.http.post(f"/api/v1/{path}", json=sent, headers=headers)
+        assert answer.status_code == 403
+        details = answer.json()["error"]["details"]
+        assert details == {"limit": "console.grants", "level": "fleet"}
+    assert gateway.balance(gateway.key("alice")) == 100
+
+
+def test_an_auditor_is_not(gateway: GatewayProcess) -> None:
+    with Browser(gateway.url) as auditor:
+        path = link(gateway, "auditor")
+        auditor.submit(auditor.get(path), path)
+        assert "by CreditGrant objects only" not in auditor.get("/console/grants").text
+        assert "your role does not allow this" in auditor.get("/console/grants/new").text
+
+
+def test_a_key_lives_as_long_as_the_role_of_its_maker_allows(gateway: GatewayProcess) -> None:
+    headers = {"x-api-key": gateway.key("portal"), "idempotency-key": "none"}
+    # It may grant, so it has the role of a treasurer.
+    wanted = {"name": "long", "account": f"{NAMESPACE}/alice"}
+    made = gateway.http.post("/api/v1/keys", json=wanted, headers=headers).json()
+    PLAINTEXTS.add(made["secret"])
+    end = datetime.fromisoformat(made["expires_at"])
+    assert timedelta(days=364) < end - datetime.now(UTC) < timedelta(days=366)
+    later = (end + timedelta(days=1)).isoformat()
+    for method, path in (("POST", "/keys"), ("PATCH", f"/keys/{made['id']}")):
+        sent = {"expires_at": later} | (wanted if method == "POST" else {})
+        answer = gateway.http.request(
+            method, f"/api/v1{path}", json=sent, headers=headers | {"idempotency-key": "later"}
+        )
+        assert answer.status_code == 403, answer.text
+        error = answer.json()["error"]
+        assert (error["param"], error["details"]["limit"]) == ("expires_at", "longest_days")
+
+
+def test_the_form_offers_such_lifetimes_only(gateway: GatewayProcess) -> None:
+    with Browser(gateway.url) as member:
+        path = link(gateway, "member")
+        member.submit(member.get(path), path)
+        page = member.get("/console/keys/new?account=team/alice")
+        offered = re.findall(r'<option value="(\w+)"( selected)?>', page.text)
+        assert [days for days, _ in offered if days.isdigit() or days == "never"] == ["14", "30"]
+        assert ("14", " selected") in offered
+        fields = {"label": "mine", "expires": "never", "attempt": "x"}
+        shown = member.submit(page, "/console/keys?account=team%2Falice", fields)
+        PLAINTEXTS.update(re.findall(r"sk-\w+", shown.text))
+        listed = member.get("/console/keys?account=team/alice")
+        assert "Expires in" not in listed.text, "14 days are no week"
+        # Sent without one of the offers, it gets the suggestion.
+        (key, *_) = re.findall(r"/console/keys/(key_\w+)", listed.text)
+        end = f"{datetime.now(UTC) + timedelta(days=14):%Y-%m-%d}"
+        assert end in member.get(f"/console/keys/{key}?account=team/alice").text
