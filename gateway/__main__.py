@@ -364,6 +364,9 @@ def _add_reports(commands: Any, data: argparse.ArgumentParser) -> None:
     requests.add_argument("--key", help="only of this API key, by its name or its id")
     requests.add_argument("--model", help="only of this model")
     requests.add_argument("--route", help="only of this dialect: chat, responses or messages")
+    requests.add_argument(
+        "--tag", action="append", metavar="NAME=VALUE", help="only of requests with this tag"
+    )
     requests.add_argument("--format", choices=["json", "csv"], default="json")
 
     statement = commands.add_parser(
@@ -378,7 +381,9 @@ def _add_reports(commands: Any, data: argparse.ArgumentParser) -> None:
     usage = commands.add_parser(
         "usage", parents=[data, period, requests], help="print what an account has used"
     )
-    usage.add_argument("--group-by", metavar="NAMES", default="day", help="such as day,key,model")
+    usage.add_argument(
+        "--group-by", metavar="NAMES", default="day", help="such as day,key,tag:team"
+    )
     usage.add_argument("--timezone", default="UTC", help="of its days, such as Europe/Berlin")
     usage.set_defaults(act=_report, report="usage")
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from gateway.console import mount, parties
 from gateway.console.identity import attempt, issuer
+from gateway.core import tags
 from gateway.core.keys import PEPPER
 from gateway.core.limits import RefusalThrottle
 from gateway.core.shares import Holder, Shares, largest_share
@@ -22,7 +23,7 @@ from gateway.pipeline.connection import BODY_RATE_MIN
 from gateway.pipeline.documents import memory, reader
 from gateway.process import listeners
 from gateway.process.settings import Settings
-from gateway.store import response_store, sign_ins
+from gateway.store import response_store, sign_ins, usage_sums
 from gateway.store.cached_keys import LiveHash, LiveKey
 from gateway.store.group_commit import GroupCommit
 from gateway.telemetry import metrics
@@ -61,6 +62,14 @@ OF_A_REQUEST = {
     "bytes of a streamed answer": STREAM_BYTES_MAX,
     "seconds until all of a body": FLEET.body_seconds,
     f"seconds in which less than {BODY_RATE_MIN} bytes": FLEET.body_silence_seconds,
+}
+OF_TAGS: dict[str, float] = {
+    "tags of a request": tags.TAGS_MAX,
+    "characters of a tag's name": tags.NAME_CHARACTERS_MAX,
+    "characters of a tag's value": tags.VALUE_CHARACTERS_MAX,
+    "characters of a value that usage": tags.VALUE_COUNTED_MAX,
+    "names of an account": usage_sums.TAG_NAMES_MAX,
+    "values of each name": usage_sums.TAG_VALUES_MAX,
 }
 #: what those can take who have no key
 WITHOUT_A_KEY: dict[str, float] = {
@@ -128,6 +137,11 @@ def test_every_share_is_what_the_page_states() -> None:
 def test_every_limit_of_a_request_is_what_the_page_states() -> None:
     for words, (limit, _) in figures("One request", OF_A_REQUEST).items():
         assert float(limit) == OF_A_REQUEST[words]
+
+
+def test_every_limit_of_tags_is_what_the_page_states() -> None:
+    for words, (limit,) in figures("Tags", OF_TAGS).items():
+        assert int(limit) == OF_TAGS[words]
 
 
 def test_what_one_without_a_key_can_take_is_what_the_page_states() -> None:

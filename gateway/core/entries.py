@@ -1,6 +1,6 @@
 """Entries of an account as they are shown, and a question for some of them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from msgspec import Raw, Struct
@@ -15,8 +15,8 @@ _ID_DIGITS_MAX = 18
 
 
 class EntryQuery(Struct, frozen=True):
-    """A question for entries, newest first: of a period, of some kinds, one key, model, route or
-    request, older than the entry `after`; `limit` of them."""
+    """A question for entries, newest first: of a period, of some kinds, one key, model, route,
+    request or some tags, older than the entry `after`; `limit` of them."""
 
     begin: datetime
     end: datetime
@@ -25,6 +25,7 @@ class EntryQuery(Struct, frozen=True):
     model: str | None = None
     route: str | None = None
     request_id: str | None = None
+    tags: Mapping[str, str] | None = None
     after: int | None = None
     limit: int = _LIMIT
 
@@ -55,10 +56,10 @@ class EntryKey(Struct, frozen=True):
 
 
 class EntryLine(Struct, frozen=True):
-    """One entry. A refund has key, model, route and the rest of its charge.
+    """One entry. A refund has key, model, route, tags and the rest of its charge.
 
-    `price` holds the parts of a price by tokens, as JSON. `balance_after` is None while the
-    account's usage is counted for the first time.
+    `price` holds the parts of a price by tokens, and `tags` the request's tags, as JSON.
+    `balance_after` is None while the account's usage is counted for the first time.
     """
 
     id: int
@@ -75,6 +76,7 @@ class EntryLine(Struct, frozen=True):
     tokens: EntryTokens | None
     price: Raw | None
     grant: EntryGrant | None
+    tags: Raw | None
 
 
 def read_entry_query(
@@ -86,6 +88,7 @@ def read_entry_query(
     model: str | None = None,
     route: str | None = None,
     request_id: str | None = None,
+    tags: Mapping[str, str] | None = None,
     after: str | None = None,
     limit: str | None = None,
 ) -> EntryQuery:
@@ -98,6 +101,7 @@ def read_entry_query(
         model=model,
         route=route,
         request_id=request_id,
+        tags=tags or None,
         after=None if after is None else _read_number(after, "after", 10**_ID_DIGITS_MAX),
         limit=_LIMIT if limit is None else _read_number(limit, "limit", LIMIT_MAX),
     )

@@ -186,7 +186,7 @@ class Request(Struct):
     (reasoning included). `prefill` means that the last message is an assistant's to be continued.
     `extra` holds members that only some upstreams know and the profile lets through
     (`chat_template_kwargs`, `guided_json` …) as raw JSON. `raw` is there only where nothing of the
-    client's body had to be left out or put right.
+    client's body had to be left out or put right. `tags` are those of the body.
     """
 
     model: str
@@ -207,6 +207,7 @@ class Request(Struct):
     degraded: list[str] = []
     raw: RawBody | None = None
     written: Written | None = None
+    tags: dict[str, str] = {}
 
     def read(self) -> tuple[Message, ...]:
         """The messages, in no dialect."""

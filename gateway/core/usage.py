@@ -1,11 +1,11 @@
-"""Usage: what an account has used in a period, by day or hour, key, model and route.
+"""Usage: what an account has used in a period, by day or hour, key, model, route and a tag.
 
 Owns the reading of a question about it, and the shape of its answer. A day is one of the zone that
 is asked for; sums are kept by whole hours, so a zone differs from UTC by whole hours.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -14,8 +14,9 @@ from msgspec import Struct
 
 from gateway.core.spec_fields import FIRST_MOMENT, LAST_MOMENT
 from gateway.core.statement import Period, PeriodError
+from gateway.core.tags import TAG, VALUE_COUNTED_MAX, is_name
 
-Group = Literal["day", "hour", "key", "model", "route"]
+Group = Literal["day", "hour", "key", "model", "route", "tag"]
 GROUPS: tuple[Group, ...] = get_args(Group)
 #: sums of hours are kept so long, those of days of UTC for good
 HOURS_KEPT = 62 * 24
@@ -28,6 +29,7 @@ HOUR_SECONDS = 3600
 _LAST = LAST_MOMENT - timedelta(days=2)
 _OFFSET = re.compile(r"([+-])(0\d|1[0-4]):00")
 _ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+-]{0,31}(/[A-Za-z0-9_+-]{1,31}){0,2}")
+_GROUPS_CHARACTERS_MAX = 200
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 
@@ -39,7 +41,8 @@ class UsageQuery(Struct, frozen=True):
     """A question: the period, how its sums are grouped, and what they are of.
 
     `offsets` holds from which hour of UTC on a zone is how many hours ahead of it. `by_hours` means
-    that sums of days of UTC cannot answer it.
+    that sums of days of UTC cannot answer it. `tag` is the name of the tag that groups the sums;
+    or, with `tag_value`, of the tag that the requests have.
     """
 
     period: Period
@@ -50,6 +53,13 @@ class UsageQuery(Struct, frozen=True):
     key: str | None = None
     model: str | None = None
     route: str | None = None
+    tag: str | None = None
+    tag_value: str | None = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of what the sums are grouped by, as they were asked for."""
+        return tuple(f"{TAG}{self.tag}" if name == "tag" else name for name in self.group_by)
 
 
 class UsageSums(Struct):
@@ -71,13 +81,17 @@ class UsageSums(Struct):
 
 
 class UsageLine(Struct, frozen=True):
-    """One group and its sums; what is not grouped by is None."""
+    """One group and its sums; what is not grouped by is None.
+
+    `tag` is the value of the tag by which they are grouped, None for requests without it.
+    """
 
     time: str | None
     key: str | None
     key_id: str | None
     model: str | None
     route: str | None
+    tag: str | None
     sums: UsageSums
 
 
@@ -91,8 +105,11 @@ def read_query(
     key: str | None = None,
     model: str | None = None,
     route: str | None = None,
+    tags: Mapping[str, str] | None = None,
 ) -> UsageQuery:
     """A question as somebody has asked it; without a period, about 30 days with today.
+
+    `tags` are those that the requests have: one at most, as each is counted apart from the others.
 
     Raises `PeriodError`.
     """
@@ -105,7 +122,8 @@ def read_query(
     else:
         first = until.astimezone(where).date() - timedelta(days=_DAYS)
         since = max(FIRST_MOMENT, _midnight(first.isoformat(), where))
-    groups = _read_groups("day" if group_by is None else group_by)
+    groups, tag = _read_groups("day" if group_by is None else group_by)
+    tag, tag_value = _read_tag(tag, tags or {})
     if since >= until:
         raise PeriodError("to must be later than from", "to")
     if until - since > timedelta(days=DAYS_MAX, hours=1):
@@ -124,7 +142,16 @@ def read_query(
             "from",
         )
     return UsageQuery(
-        Period(since, until), zone, offsets, groups, by_hours, key or None, model, route
+        Period(since, until),
+        zone,
+        offsets,
+        groups,
+        by_hours,
+        key or None,
+        model,
+        route,
+        tag,
+        tag_value,
     )
 
 
@@ -143,14 +170,29 @@ def label_of(query: UsageQuery, number: int) -> str:
     return f"{moment:%Y-%m-%dT%H:00:00}" + (f"{sign}{abs(ahead):02}:00" if ahead else "Z")
 
 
-def _read_groups(text: str) -> tuple[Group, ...]:
-    wanted = [name.strip() for name in text.split(",") if name.strip()] if len(text) < 100 else [""]
-    if not set(wanted) <= set(GROUPS) or {"day", "hour"} <= set(wanted):
+def _read_groups(text: str) -> tuple[tuple[Group, ...], str | None]:
+    """The groups in their order, and the name of the tag among them."""
+    names = text.split(",") if len(text) <= _GROUPS_CHARACTERS_MAX else [TAG]
+    wanted = {name.strip() for name in names if name.strip()}
+    tags = {name.removeprefix(TAG) for name in wanted if name.startswith(TAG)}
+    wanted = {"tag" if name.startswith(TAG) else name for name in wanted}
+    is_known = wanted <= {*GROUPS} and ("tag" in wanted) == (len(tags) == 1)
+    if not is_known or not all(map(is_name, tags)) or {"day", "hour"} <= wanted:
         raise PeriodError(
-            "group_by must be a list of day or hour, and key, model, route, such as day,model",
+            "group_by must be a list of day or hour, and key, model, route and tag:NAME, such as"
+            " day,model; of one tag at most",
             "group_by",
         )
-    return tuple(name for name in GROUPS if name in wanted)
+    return tuple(name for name in GROUPS if name in wanted), next(iter(tags), None)
+
+
+def _read_tag(group: str | None, tags: Mapping[str, str]) -> tuple[str | None, str | None]:
+    """The name of the one tag that counts, and the value that requests must have of it."""
+    for name, value in tags.items():
+        if len(tags) > 1 or group not in (None, name):
+            raise QueryError("usage is counted by one tag at a time: name one", f"{TAG}{name}")
+        return name, value[:VALUE_COUNTED_MAX]
+    return group, None
 
 
 def _read_zone(name: str) -> tzinfo:

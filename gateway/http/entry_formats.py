@@ -12,7 +12,7 @@ _COLUMNS = (
     *("id", "created_at", "kind", "credits", "balance_after", "request_id", "key", "key_id"),
     *("model", "route", "idempotency_key", "retry_count"),
     *(f"{name}_tokens" for name in EntryTokens.__struct_fields__),
-    *("price", "grant", "reference", "reason"),
+    *("price", "grant", "reference", "reason", "tags"),
 )
 _NO_TOKENS = (None,) * len(EntryTokens.__struct_fields__)
 _NO_GRANT = (None,) * len(EntryGrant.__struct_fields__)
@@ -56,6 +56,7 @@ def entries_csv(lines: Sequence[EntryLine]) -> bytes:
             *(_NO_TOKENS if line.tokens is None else astuple(line.tokens)),
             None if line.price is None else bytes(line.price).decode(),
             *(_NO_GRANT if line.grant is None else astuple(line.grant)),
+            None if line.tags is None else bytes(line.tags).decode(),
         )
         for line in lines
     )

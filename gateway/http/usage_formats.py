@@ -38,7 +38,7 @@ def usage_json(
         "from": stamp(query.period.begin),
         "to": stamp(query.period.end),
         "timezone": query.zone,
-        "group_by": query.group_by,
+        "group_by": query.columns,
         "complete_until": stamp(complete_until),
         "total": _members(total),
         "data": [{**_group(query, line), **_members(line.sums)} for line in lines],
@@ -49,7 +49,7 @@ def usage_json(
 def usage_csv_head(query: UsageQuery) -> bytes:
     """The first line: the names of the columns."""
     names: list[str] = []
-    for name in query.group_by:
+    for name in query.columns:
         names += ("key", "key_id") if name == "key" else (name,)
     return csv_lines([(*names, *_SUMS, "credits")])
 
@@ -63,11 +63,12 @@ def usage_csv(query: UsageQuery, lines: Sequence[UsageLine]) -> bytes:
 
 def _group(query: UsageQuery, line: UsageLine) -> dict[str, Any]:
     members: dict[str, Any] = {}
-    for name in query.group_by:
-        if name == "key":
+    for group, name in zip(query.group_by, query.columns, strict=True):
+        if group == "key":
             members |= {"key": line.key, "key_id": line.key_id}
         else:
-            members[name] = {"model": line.model, "route": line.route}.get(name, line.time)
+            others = {"model": line.model, "route": line.route, "tag": line.tag}
+            members[name] = others.get(group, line.time)
     return members
 
 

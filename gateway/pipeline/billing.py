@@ -88,6 +88,7 @@ class Billing:
             route=state.dialect.name,
             idempotency_key=header_text(named[IDEMPOTENCY_KEY]) if is_named else None,
             retry_count=_number(named[_RETRIES]) if _RETRIES in named else None,
+            tags=state.tags,
         )
         began = time.monotonic()
         try:

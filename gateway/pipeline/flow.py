@@ -16,6 +16,7 @@ from functools import partial
 
 from msgspec.structs import replace
 
+from gateway.core import tags
 from gateway.core.catalog import Catalog, Resolution
 from gateway.core.concurrency.worker_thread import LARGE_BYTES, WorkerThread
 from gateway.core.degraded import feature_of
@@ -128,10 +129,16 @@ class Flow:
         body = await connection.read_body(caller.holder, limits, self._worker_thread)
         size = connection.held
         if size > COUNTED_BYTES:
-            made = await self._worker_thread.run(caller.holder, size, partial(made_bytes, body))
-            connection.hold(made)
+            connection.hold(
+                await self._worker_thread.run(caller.holder, size, partial(made_bytes, body))
+            )
         call = await state.dialect.parse(body, caller)
         request = call.request
+        state.tags = (
+            tags.written(connection.named.get(tags.HEADER, b""), request.tags)
+            if request.tags or tags.HEADER in connection.named
+            else None
+        )
         if request.safety_identifier or request.cache_key:
             self._pseudonyms.hide(request, caller.account)
         if request.raw is not None:

@@ -115,6 +115,7 @@ class RequestState:
         "series",
         "span",
         "status",
+        "tags",
         "unknown_reason",
         "upstream",
         "usage",
@@ -131,6 +132,8 @@ class RequestState:
         #: its series, once its model is known
         self.series: RequestSeries
         self.key: CachedKey | None = None
+        #: its tags, as they are kept
+        self.tags: str | None = None
         #: measures what it uses, where its model has token prices
         self.meter: Meter | None = None
         #: credits taken and not given back

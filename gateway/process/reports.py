@@ -8,8 +8,10 @@ from functools import partial
 import msgspec
 
 from gateway.core.entries import EntryLine, read_entry_query
+from gateway.core.errors import InvalidRequest
 from gateway.core.statement import read_period
-from gateway.core.usage import UsageLine, read_query
+from gateway.core.tags import Tags, tags_of_header
+from gateway.core.usage import QueryError, UsageLine, read_query
 from gateway.http.entry_formats import entries_csv, entries_csv_head, entries_json
 from gateway.http.statement_formats import FORMATS
 from gateway.http.usage_formats import usage_csv, usage_csv_head, usage_json
@@ -49,6 +51,7 @@ def usage_of(database: Database, installation: str, arguments: Namespace) -> Ite
         key=arguments.key,
         model=arguments.model,
         route=arguments.route,
+        tags=_tags(arguments),
     )
     reader = UsageReader(_find_account(database, installation, arguments), query)
     found: list[UsageLine] = []
@@ -74,6 +77,7 @@ def entries_of(database: Database, installation: str, arguments: Namespace) -> I
         model=arguments.model,
         route=arguments.route,
         request_id=arguments.request_id,
+        tags=_tags(arguments),
         after=arguments.after,
         limit=arguments.limit,
     )
@@ -114,6 +118,14 @@ REPORTS: dict[str, Callable[[Database, str, Namespace], Iterator[bytes]]] = {
     "usage": usage_of,
     "entries": entries_of,
 }
+
+
+def _tags(arguments: Namespace) -> Tags:
+    """The tags of the command line, as in a header of a request. Raises `QueryError`."""
+    try:
+        return tags_of_header(",".join(arguments.tag or ()).encode())
+    except InvalidRequest as error:
+        raise QueryError("a tag is written as NAME=VALUE, such as team=search", "tag") from error
 
 
 def _find_account(database: Database, installation: str, arguments: Namespace) -> int:

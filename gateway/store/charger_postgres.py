@@ -14,8 +14,7 @@ from gateway.store.hot_connection import HotConnection, OutcomeUnknown, Statemen
 from gateway.store.ledger import Charge, ChargeReply, ChargeResult
 from gateway.store.locked_accounts import LockedAccounts
 from gateway.store.statements_postgres import (
-    CHARGE,
-    CHARGE_SKIP_LOCKED,
+    CHARGES,
     MADE,
     document,
     texts,
@@ -120,8 +119,11 @@ class _Attempt:
                 return
 
     async def _ask(self, charges: Sequence[Charge]) -> dict[str, ChargeReply]:
+        has_tags = False
+        for charge in charges:
+            has_tags = has_tags or charge.tags is not None
         rows = await self._connection.run(
-            CHARGE_SKIP_LOCKED if self._skip_locked else CHARGE,
+            CHARGES[self._skip_locked, has_tags],
             {"charges": document(charges), "replica_id": self._replica_id},
         )
         return {

@@ -40,7 +40,7 @@ COLUMNS = (
     *("account", "id", "created_at", "kind", "credits", "request_id", "key", "key_id"),
     *("model", "route", "idempotency_key", "retry_count"),
     *("input_tokens", "cached_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens"),
-    "price",
+    *("price", "tags"),
 )
 _ID, _KIND, _CREDITS, _REQUEST = (
     COLUMNS.index(name) for name in ("id", "kind", "credits", "request_id")
@@ -61,10 +61,11 @@ WITH charges AS (
 SELECT a.namespace || '/' || a.name, e.id, e.created_at, e.kind, e.credits, e.request_id,
   k.namespace || '/' || k.name, k.key_id, e.model, e.route, e.idempotency_key, e.retry_count,
   u.input_tokens, u.cached_tokens, u.cache_write_tokens, u.output_tokens, u.reasoning_tokens,
-  u.price
+  u.price, t.tags
 FROM leaving e JOIN account a ON a.id = e.account_id
 LEFT JOIN api_key k ON k.id = e.api_key_id
 LEFT JOIN request_usage u ON u.request_id = e.request_id AND e.kind = 'charge'
+LEFT JOIN request_tags t ON t.request_id = e.request_id AND e.kind = 'charge'
 ORDER BY e.id
 """
 _CARRY = """
@@ -74,9 +75,10 @@ WHERE id = :entry_id
 """
 _CARRIED = "SELECT credits FROM entry WHERE id = :entry_id"
 _DELETE = "DELETE FROM entry WHERE id IN :ids"
-#: what stands beside a charge: its tokens, and the retries for which it stood
+#: what stands beside a charge: its tokens and tags, and the retries for which it stood
 _DELETE_BESIDE = (
     "DELETE FROM request_usage WHERE request_id IN :ids",
+    "DELETE FROM request_tags WHERE request_id IN :ids",
     "DELETE FROM standing_charge WHERE request_id IN :ids",
     "DELETE FROM retry WHERE earlier_id IN :ids",
 )

@@ -53,16 +53,24 @@ SELECT s.id, s.kind, s.credits, s.created_at, s.newer, s.request_id,
   coalesce(s.idempotency_key, c.idempotency_key) AS idempotency_key,
   coalesce(s.retry_count, c.retry_count) AS retry_count,
   u.request_id AS used, u.input_tokens, u.cached_tokens, u.cache_write_tokens, u.output_tokens,
-  u.reasoning_tokens, u.price, g.namespace || '/' || g.name AS grant_name, g.identity, g.reason
+  u.reasoning_tokens, u.price, t.tags,
+  g.namespace || '/' || g.name AS grant_name, g.identity, g.reason
 FROM (
   SELECT *, sum(credits) OVER (ORDER BY id DESC) - credits AS newer FROM ({NEWEST_FIRST}) AS n
 ) AS s
 LEFT JOIN entry c ON s.kind = 'refund' AND c.request_id = s.request_id AND c.kind = 'charge'
 LEFT JOIN api_key k ON k.id = coalesce(s.api_key_id, c.api_key_id)
 LEFT JOIN request_usage u ON s.kind = 'charge' AND u.request_id = s.request_id
+LEFT JOIN request_tags t ON t.request_id = s.request_id
 LEFT JOIN credit_grant g ON g.id = s.grant_id
 WHERE s.credits IS NOT NULL <filters> ORDER BY s.id DESC LIMIT :wanted
 """
+#: with a tag; a text that is no JSON was written by nobody here
+_HAS_TAG = {
+    "sqlite": "EXISTS (SELECT 1 FROM json_each(t.tags) j"
+    " WHERE j.key = :name_{0} AND j.value = :value_{0})",
+    "postgresql": "t.tags::json ->> :name_{0} = :value_{0}",
+}
 #: the balance at the first mark from an entry on
 _MARK = """
 SELECT entry_id, balance FROM usage_mark WHERE account_id = :account AND entry_id >= :last
@@ -163,6 +171,10 @@ class EntryReader:
             if value is not None:
                 self._values[name] = value
                 self._filters += f" AND coalesce(s.{name}, c.{name}) = :{name}"
+        has_tag = _HAS_TAG[session.get_bind().dialect.name]
+        for number, (tag, value) in enumerate((query.tags or {}).items()):
+            self._values |= {f"name_{number}": tag, f"value_{number}": value}
+            self._filters += f" AND {has_tag.format(number)}"
 
     def _read(self, session: Session) -> _Look:
         # One more than is wanted shows whether there is more.
@@ -249,6 +261,7 @@ class EntryReader:
             grant=EntryGrant(row.grant_name, reference if has_reference else None, row.reason or "")
             if row.grant_name
             else None,
+            tags=Raw(row.tags.encode()) if row.tags else None,
         )
 
 

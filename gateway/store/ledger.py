@@ -31,8 +31,11 @@ Outcome = Literal["charged", "exhausted", "dead", "capped", "expiry_due"]
 Limit = Literal["day", "month", "ever"]
 
 
-class Charge(Struct, frozen=True):
-    """One charge to be made. `request_id` is made before it is sent and names the charge."""
+class Charge(Struct, frozen=True, omit_defaults=True):
+    """One charge to be made. `request_id` is made before it is sent and names the charge.
+
+    `tags` is a JSON object, None without any.
+    """
 
     request_id: str
     account_id: int
@@ -43,6 +46,7 @@ class Charge(Struct, frozen=True):
     route: str
     idempotency_key: str | None = None
     retry_count: int | None = None
+    tags: str | None = None
 
 
 class ChargeResult(Struct, frozen=True):

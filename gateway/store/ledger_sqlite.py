@@ -76,6 +76,10 @@ SELECT value ->> 0, value ->> 1, value ->> 2, :replica_id, value ->> 4, value ->
        :now
 FROM json_each(:charged)
 """
+_TAGS = """
+INSERT INTO request_tags (request_id, tags)
+SELECT value ->> 0, value ->> 10 FROM json_each(:charged) WHERE value ->> 10 IS NOT NULL
+"""
 _DAYS = """
 INSERT INTO api_key_day (api_key_id, day, credits)
 SELECT value ->> 2, value ->> 3, sum(value ->> 4) FROM json_each(:charged)
@@ -231,7 +235,7 @@ class SqliteLedger(Ledger):
         balances = dict(before)
         lefts = {row.api_key_id: _least(row) for row in rows.values() if row.day or row.month}
         charged: list[tuple[Any, ...]] = []
-        has_day = has_month = False
+        has_day = has_month = has_tags = False
         results = []
         for charge in batch:
             row = rows.get(charge.key_hash)
@@ -244,6 +248,7 @@ class SqliteLedger(Ledger):
                 lefts[row.api_key_id] = (result.limit_left, result.limit)
                 has_day = has_day or row.day is not None
                 has_month = has_month or row.month is not None
+            has_tags = has_tags or charge.tags is not None
             charged.append(_columns(charge, row))
         if charged:
             taken = [
@@ -259,6 +264,8 @@ class SqliteLedger(Ledger):
             }
             for statement in (_TAKE, _CHARGE_ENTRIES, _HOLDS):
                 self._connection.execute(statement, values)
+            if has_tags:
+                self._connection.execute(_TAGS, values)
             if has_day:
                 self._connection.execute(_DAYS, values)
             if has_month:
@@ -379,6 +386,7 @@ def _columns(charge: Charge, row: _Row) -> tuple[Any, ...]:
         charge.idempotency_key,
         charge.retry_count,
         row.month,
+        charge.tags,
     )
 
 

@@ -41,6 +41,14 @@ class RequestUsage(SQLModel, table=True):
     price: str | None = None
 
 
+class RequestTags(SQLModel, table=True):
+    """The tags of a charged request that has some, as a JSON object of texts."""
+
+    __tablename__ = "request_tags"
+    request_id: str = Field(primary_key=True)
+    tags: str
+
+
 class StandingChargeRow(SQLModel, table=True):
     """The charge of a request whose client left before any content of its answer had come.
 

@@ -89,7 +89,7 @@ WITH asked AS (
                      idempotency_key, retry_count, created_at)
   SELECT account_id, 'charge', -credits, request_id, api_key_id, model, route,
          idempotency_key, retry_count, moment.now FROM charged CROSS JOIN moment ORDER BY position
-), holds AS (
+), {tags}holds AS (
   INSERT INTO hold (request_id, account_id, api_key_id, replica_id, credits, day, month,
                     created_at)
   SELECT request_id, account_id, api_key_id, %(replica_id)s, credits, charged.day, charged.month,
@@ -132,8 +132,22 @@ WHEN EXISTS (SELECT FROM account a WHERE a.id = judged.account_id)
      AND NOT EXISTS (SELECT FROM keys k WHERE k.hash = judged.hash)
 THEN 'locked'
 """
-CHARGE = _CHARGE_TEMPLATE.format(skip="", locked="")
-CHARGE_SKIP_LOCKED = _CHARGE_TEMPLATE.format(skip="SKIP LOCKED", locked=_LOCKED)
+_TAGS = """tagged AS (
+  INSERT INTO request_tags (request_id, tags)
+  SELECT request_id, given.tags
+  FROM charged JOIN json_to_recordset(%(charges)s::json) AS given(request_id text, tags text)
+       USING (request_id) WHERE given.tags IS NOT NULL
+), """
+#: by whether it passes by what is locked, and whether any of its charges has tags
+CHARGES = {
+    (skips, has_tags): _CHARGE_TEMPLATE.format(
+        skip="SKIP LOCKED" if skips else "",
+        locked=_LOCKED if skips else "",
+        tags=_TAGS if has_tags else "",
+    )
+    for skips in (False, True)
+    for has_tags in (False, True)
+}
 
 #: which charges of a batch whose outcome is unknown were made, and whether they are held still
 MADE = """

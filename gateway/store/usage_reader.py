@@ -27,18 +27,29 @@ _UNWRITTEN = timedelta(seconds=10)
 _SUMS = UsageSums.__struct_fields__
 _WITHIN = "account_id = :account AND start >= :begin AND start < :end"
 #: where the next slice begins, if there are more rows than it may have
-_NEXT = f"SELECT start FROM {{table}} WHERE {_WITHIN} ORDER BY start LIMIT 1 OFFSET :most"
+_NEXT = f"SELECT start FROM {{source}} WHERE {_WITHIN} ORDER BY start LIMIT 1 OFFSET :most"
 _READ = f"""
-SELECT {{time}}, {{key}}, {{model}}, {{route}}, {", ".join(f"sum({name})" for name in _SUMS)}
-FROM {{table}} WHERE {_WITHIN}{{filters}} GROUP BY 1, 2, 3, 4
+SELECT {{time}}, {{key}}, {{model}}, {{route}}, {{value}},
+  {", ".join(f"sum({name})" for name in _SUMS)}
+FROM {{source}} WHERE {_WITHIN}{{filters}} GROUP BY 1, 2, 3, 4, 5
 """
+#: the sums by the value of a tag; what no value accounts for is of requests without the tag
+_PLACE = "account_id, start, api_key_id, model, route"
+_BY_TAG = f"""(
+  SELECT {_PLACE}, NULL AS value, {", ".join(_SUMS)} FROM usage_{{unit}}
+  UNION ALL
+  SELECT {_PLACE}, value, {", ".join(_SUMS)} FROM usage_tag_{{unit}} WHERE name = :tag
+  UNION ALL
+  SELECT {_PLACE}, NULL, {", ".join(f"-{name}" for name in _SUMS)}
+  FROM usage_tag_{{unit}} WHERE name = :tag
+) AS sums"""
 _UNCOUNTED = """
 SELECT created_at FROM entry WHERE account_id = :account AND id > coalesce(
   (SELECT entry_id FROM usage_checkpoint WHERE account_id = :account), 0) ORDER BY id LIMIT 1
 """
 
-#: time, key, model and route
-_Group = tuple[int | None, int | None, str | None, str | None]
+#: time, key, model, route and the value of a tag
+_Group = tuple[int | None, int | None, str | None, str | None, str | None]
 
 
 class UsageReader:
@@ -51,7 +62,7 @@ class UsageReader:
         unit = 1 if query.by_hours else 24
         self._next = hour_of(query.period.begin) // unit
         self._end = hour_of(query.period.end) // unit
-        self._table = "usage_hour" if query.by_hours else "usage_day"
+        self._source = _source_of(query)
         self._is_by_time = bool({"day", "hour"}.intersection(query.group_by))
         self._values: dict[str, Any] = {"account": account_id}
         self._filters = ""
@@ -76,8 +87,8 @@ class UsageReader:
             rows, end = self._read_slice(session)
             new_keys = {row[1] for row in rows}.difference(self._names)
             self._names |= names_of_keys(session, new_keys)
-        for time, key, model, route, *sums in rows:
-            self._groups.setdefault((time, key, model, route), UsageSums()).add(sums)
+        for time, key, model, route, value, *sums in rows:
+            self._groups.setdefault((time, key, model, route, value), UsageSums()).add(sums)
             self.total.add(sums)
         self._next = end
         if len(self._groups) > GROUPS_MAX and not self._is_by_time:
@@ -88,17 +99,18 @@ class UsageReader:
         """The sums of the next slice, by group, and where it ends."""
         values = {**self._values, "begin": self._next, "end": self._end}
         following = session.execute(
-            text(_NEXT.format(table=self._table)), {**values, "most": self._rows_at_once}
+            text(_NEXT.format(source=self._source)), {**values, "most": self._rows_at_once}
         ).scalar_one_or_none()
         if following is not None:
             values["end"] = max(following, self._next + 1)
         statement = text(
             _READ.format(
-                table=self._table,
+                source=self._source,
                 time=self._time() if self._is_by_time else "NULL",
                 key="api_key_id" if "key" in self._query.group_by else "NULL",
                 model="model" if "model" in self._query.group_by else "NULL",
                 route="route" if "route" in self._query.group_by else "NULL",
+                value="value" if "tag" in self._query.group_by else "NULL",
                 filters=self._filters,
             )
         )
@@ -122,7 +134,11 @@ class UsageReader:
             whole = [group for group in self._groups if group[0] != newest]
         else:
             whole = []
-        return [(group, self._groups.pop(group)) for group in sorted(whole, key=_in_order)]
+        taken = [(group, self._groups.pop(group)) for group in sorted(whole, key=_in_order)]
+        if self._query.tag is None:
+            return taken
+        # Where all requests have the tag, nothing is left for those without.
+        return [(group, sums) for group, sums in taken if sums != UsageSums()]
 
     def _filter(self, session: Session) -> None:
         query, self._filters = self._query, ""
@@ -133,6 +149,11 @@ class UsageReader:
             if value is not None:
                 self._values[name] = value
                 self._filters += f" AND {name} = :{name}"
+        if query.tag is not None:
+            self._values["tag"] = query.tag
+        if query.tag_value is not None:
+            self._values["value"] = query.tag_value
+            self._filters += " AND name = :tag AND value = :value"
 
     def _counted_until(self, database: Database, session: Session) -> datetime:
         until = database.now(session) - _UNWRITTEN
@@ -141,10 +162,10 @@ class UsageReader:
         return until if first is None else min(first, until)
 
     def _line(self, group: _Group, sums: UsageSums) -> UsageLine:
-        time, key, model, route = group
+        time, key, model, route, tag = group
         name, key_id = (None, None) if key is None else self._names.get(key, (None, None))
         label = None if time is None else label_of(self._query, time)
-        return UsageLine(label, name, key_id, model, route, sums)
+        return UsageLine(label, name, key_id, model, route, tag, sums)
 
 
 def advance(database: Database, reader: UsageReader) -> list[UsageLine] | None:
@@ -152,6 +173,14 @@ def advance(database: Database, reader: UsageReader) -> list[UsageLine] | None:
     return reader.advance(database)
 
 
-def _in_order(group: _Group) -> tuple[int, int, str, str]:
-    time, key, model, route = group
-    return (time or 0, key or 0, model or "", route or "")
+def _source_of(query: UsageQuery) -> str:
+    """The table that holds the sums, or what stands for one."""
+    unit = "hour" if query.by_hours else "day"
+    if query.tag is None:
+        return f"usage_{unit}"
+    return f"usage_tag_{unit}" if query.tag_value is not None else _BY_TAG.format(unit=unit)
+
+
+def _in_order(group: _Group) -> tuple[int, int, str, str, str]:
+    time, key, model, route, tag = group
+    return (time or 0, key or 0, model or "", route or "", tag or "")

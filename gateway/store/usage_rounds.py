@@ -11,7 +11,7 @@ wait in `usage_open` until its hold is gone.
 """
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from random import sample
 from time import monotonic
@@ -19,14 +19,14 @@ from typing import Any
 
 from msgspec import Struct, to_builtins
 from sqlalchemy import text
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlmodel import Session, SQLModel
+from sqlmodel import Session
 
 from gateway.core.usage import HOUR_SECONDS, HOURS_KEPT
 from gateway.store import usage_statements as statements
 from gateway.store.database import Database
 from gateway.store.usage_statements import plan_by_index, prepared
-from gateway.store.usage_tables import UsageDay, UsageHour, UsageMark, UsageOpen, UsageRow
+from gateway.store.usage_sums import SUMS, UsageAdditions, insert_new
+from gateway.store.usage_tables import UsageMark, UsageOpen
 
 #: the pause between rounds, and the most that one may take
 ROUND_SECONDS = 10.0
@@ -41,11 +41,7 @@ _FORGOTTEN_AT_ONCE = 5_000
 #: entries after which a balance is noted again, for who pages through them
 _UNMARKED_MAX = 1_000
 
-#: account, hour, key, model, route
-_Place = tuple[int, int, int, str, str]
-_PLACE = ("account_id", "start", "api_key_id", "model", "route")
-_SUMS = tuple(name for name in UsageRow.model_fields if name not in _PLACE)
-_CHARGE_SUMS = ("requests", "charged", *(name for name in _SUMS if name.endswith("_tokens")))
+_CHARGE_SUMS = ("requests", "charged", *(name for name in SUMS if name.endswith("_tokens")))
 
 
 class UsageRound(Struct, frozen=True):
@@ -68,29 +64,6 @@ class _Slice(Struct, frozen=True):
     credits: int
     unmarked: int
     entries: int
-
-
-class _Sums:
-    """The additions of a batch to the sums, by hour and by day."""
-
-    def __init__(self) -> None:
-        self._of: dict[_Place, dict[str, int]] = {}
-
-    def add(self, rows: Iterable[Sequence[Any]], names: Sequence[str]) -> None:
-        for row in rows:
-            account_id, hour, api_key_id, model, route, *numbers = row
-            place = (account_id, int(hour), api_key_id, model, route)
-            sums = self._of.setdefault(place, dict.fromkeys(_SUMS, 0))
-            for name, number in zip(names, numbers, strict=True):
-                sums[name] += int(number)
-
-    def write(self, session: Session, kept_from: int) -> None:
-        days = _Sums()
-        for (account_id, hour, *rest), sums in self._of.items():
-            days.add([(account_id, hour // 24, *rest, *sums.values())], tuple(sums))
-        _add(session, UsageDay, days._of)
-        kept = {place: sums for place, sums in self._of.items() if place[1] >= kept_from}
-        _add(session, UsageHour, kept)
 
 
 def count_usage(
@@ -143,7 +116,7 @@ def _count(database: Database, account_ids: Sequence[int]) -> tuple[int, list[in
     """Count a slice of each of some accounts; the entries, and the accounts that have more."""
     most = _ENTRIES_AT_ONCE // len(account_ids)
     values = {"ids": account_ids, "most": most}
-    sums = _Sums()
+    sums = UsageAdditions()
     with database.read(snapshot=True) as session:
         plan_by_index(session)
 
@@ -159,7 +132,7 @@ def _count(database: Database, account_ids: Sequence[int]) -> tuple[int, list[in
         for one in slices:
             _move(session, one)
         sums.write(session, kept_from)
-        _insert(session, UsageOpen, [{"request_id": request_id} for request_id in open_ids])
+        insert_new(session, UsageOpen, [{"request_id": request_id} for request_id in open_ids])
     return sum(one.entries for one in slices), [
         one.account_id for one in slices if one.entries == most
     ]
@@ -173,7 +146,7 @@ def _move(session: Session, one: _Slice) -> None:
         raise _Overtaken
     if is_marked:
         mark = {"account_id": one.account_id, "entry_id": one.until, "balance": one.credits}
-        _insert(session, UsageMark, [mark])
+        insert_new(session, UsageMark, [mark])
 
 
 def _count_ended(database: Database) -> None:
@@ -184,7 +157,7 @@ def _count_ended(database: Database) -> None:
         ended = list(asked.scalars())
         if not ended:
             return
-        sums = _Sums()
+        sums = UsageAdditions()
         tokens = prepared(session, statements.ENDED_TOKENS)
         sums.add(session.execute(tokens, {"ids": ended}).all(), _CHARGE_SUMS)
         kept_from = _kept_from(database, session)
@@ -196,38 +169,16 @@ def _count_ended(database: Database) -> None:
 
 def _forget_hours(database: Database) -> None:
     """Forget some of the hours that are too old, if there are any: writing takes a lock."""
-    with database.read() as session:
-        oldest = session.execute(text("SELECT min(start) FROM usage_hour")).scalar_one()
-        before = _kept_from(database, session)
-    if oldest is not None and oldest < before:
-        with database.write() as session:
-            values = {"before": before, "most": _FORGOTTEN_AT_ONCE}
-            session.execute(text(statements.FORGET_HOURS), values)
+    for table in ("usage_hour", "usage_tag_hour"):
+        with database.read() as session:
+            oldest = session.execute(text(f"SELECT min(start) FROM {table}")).scalar_one()
+            before = _kept_from(database, session)
+        if oldest is not None and oldest < before:
+            with database.write() as session:
+                values = {"before": before, "most": _FORGOTTEN_AT_ONCE}
+                session.execute(text(statements.FORGET_HOURS[table]), values)
 
 
 def _kept_from(database: Database, session: Session) -> int:
     """The first hour whose sums are kept."""
     return int(database.now(session).timestamp()) // HOUR_SECONDS - HOURS_KEPT
-
-
-def _add(session: Session, table: type[UsageRow], sums: Mapping[_Place, dict[str, int]]) -> None:
-    """Add to the sums, always in the same order: two that add must not wait for each other."""
-    rows = [{**dict(zip(_PLACE, place, strict=True)), **sums[place]} for place in sorted(sums)]
-    if rows:
-        made = _dialect(session).insert(table)
-        session.execute(
-            made.on_conflict_do_update(
-                index_elements=_PLACE,
-                set_={name: getattr(table, name) + made.excluded[name] for name in _SUMS},
-            ),
-            rows,
-        )
-
-
-def _insert(session: Session, table: type[SQLModel], rows: Sequence[dict[str, Any]]) -> None:
-    if rows:
-        session.execute(_dialect(session).insert(table).on_conflict_do_nothing(), rows)
-
-
-def _dialect(session: Session) -> Any:
-    return sqlite if session.get_bind().dialect.name == "sqlite" else postgresql

@@ -59,8 +59,10 @@ _SUMMED = ", ".join(
     f"coalesce(sum(CASE WHEN r.id IS NULL THEN u.{name} END), 0)" for name in _TOKENS
 )
 _GROUP = (
-    "e.account_id, {hour}, coalesce(e.api_key_id, 0), coalesce(e.model, ''), coalesce(e.route, '')"
+    "e.account_id, {hour}, coalesce(e.api_key_id, 0), coalesce(e.model, ''),"
+    " coalesce(e.route, ''), t.tags"
 )
+_TAGS = "LEFT JOIN request_tags t ON t.request_id ="
 
 #: tokens are decided once the hold is gone: both happen in one transaction
 CHARGES = f"""
@@ -69,23 +71,25 @@ SELECT {_GROUP}, count(*), -sum(e.credits), {_SUMMED}
 FROM slice s JOIN entry e ON {_IN_SLICE} AND e.kind = 'charge'
 LEFT JOIN hold h ON h.request_id = e.request_id
 LEFT JOIN request_usage u ON u.request_id = e.request_id AND h.request_id IS NULL
+{_TAGS} e.request_id
 {_FAILED}
-GROUP BY 1, 2, 3, 4, 5
+GROUP BY 1, 2, 3, 4, 5, 6
 """
 OPEN = f"""
 {_SLICES}
 SELECT e.request_id FROM slice s JOIN entry e ON {_IN_SLICE} AND e.kind = 'charge'
 JOIN hold h ON h.request_id = e.request_id
 """
-#: a refund has the key, model and route of its charge
+#: a refund has the key, model, route and tags of its charge
 REFUNDS = f"""
 {_SLICES}
 SELECT b.account_id, {{refund_hour}}, coalesce(e.api_key_id, b.api_key_id, 0),
-  coalesce(e.model, ''), coalesce(e.route, ''),
+  coalesce(e.model, ''), coalesce(e.route, ''), t.tags,
   sum(CASE WHEN b.credits = -e.credits THEN 1 ELSE 0 END), sum(b.credits)
 FROM slice s JOIN entry b ON {_IN_SLICE.replace("e.", "b.")} AND b.kind = 'refund'
 LEFT JOIN entry e ON e.request_id = b.request_id AND e.kind = 'charge'
-GROUP BY 1, 2, 3, 4, 5
+{_TAGS} b.request_id
+GROUP BY 1, 2, 3, 4, 5, 6
 """
 
 #: of requests that were open when they were counted, some that are not any more
@@ -96,9 +100,10 @@ WHERE NOT EXISTS (SELECT 1 FROM hold h WHERE h.request_id = o.request_id) LIMIT 
 ENDED_TOKENS = f"""
 SELECT {_GROUP}, 0, 0, {_SUMMED}
 FROM entry e JOIN request_usage u ON u.request_id = e.request_id
+{_TAGS} e.request_id
 {_FAILED}
 WHERE e.request_id IN :ids AND e.kind = 'charge'
-GROUP BY 1, 2, 3, 4, 5
+GROUP BY 1, 2, 3, 4, 5, 6
 """
 FORGET_ENDED = "DELETE FROM usage_open WHERE request_id IN :ids"
 
@@ -111,11 +116,15 @@ SET entry_id = excluded.entry_id, credits = excluded.credits, unmarked = exclude
 WHERE usage_checkpoint.entry_id = :since
 """
 
-FORGET_HOURS = """
-DELETE FROM usage_hour WHERE (account_id, start, api_key_id, model, route) IN (
-  SELECT account_id, start, api_key_id, model, route FROM usage_hour
-  WHERE start < :before LIMIT :most)
-"""
+#: by table
+FORGET_HOURS = {
+    table: f"DELETE FROM {table} WHERE ({place}) IN"
+    f" (SELECT {place} FROM {table} WHERE start < :before LIMIT :most)"
+    for table, place in (
+        ("usage_hour", "account_id, start, api_key_id, model, route"),
+        ("usage_tag_hour", "account_id, name, start, value, api_key_id, model, route"),
+    )
+}
 
 #: each account reads its own piece of the index, and to compile a plan would take longer than it
 _PLAN = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit")

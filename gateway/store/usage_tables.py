@@ -16,19 +16,13 @@ def _number() -> Any:
     return Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": "0"})
 
 
-class UsageRow(SQLModel):
-    """The sums of one account, key, model and route over one hour or day, in UTC.
+class SumsRow(SQLModel):
+    """Sums over some requests.
 
     Charges, their requests and their tokens count when the charge was made; refunds and requests
     that failed when the credits went back.
     """
 
-    account_id: int = Field(primary_key=True, sa_type=BIG)
-    #: hours, or days, since 1970
-    start: int = Field(primary_key=True, sa_type=BIG)
-    api_key_id: int = Field(primary_key=True, sa_type=BIG)
-    model: str = Field(primary_key=True)
-    route: str = Field(primary_key=True)
     requests: int = _number()
     failed: int = _number()
     charged: int = _number()
@@ -38,6 +32,17 @@ class UsageRow(SQLModel):
     cache_write_tokens: int = _number()
     output_tokens: int = _number()
     reasoning_tokens: int = _number()
+
+
+class UsageRow(SumsRow):
+    """The sums of one account, key, model and route over one hour or day, in UTC."""
+
+    account_id: int = Field(primary_key=True, sa_type=BIG)
+    #: hours, or days, since 1970
+    start: int = Field(primary_key=True, sa_type=BIG)
+    api_key_id: int = Field(primary_key=True, sa_type=BIG)
+    model: str = Field(primary_key=True)
+    route: str = Field(primary_key=True)
 
 
 class UsageDay(UsageRow, table=True):
@@ -51,6 +56,33 @@ class UsageHour(UsageRow, table=True):
 
     __tablename__ = "usage_hour"
     __table_args__ = (Index("usage_hour_start", "start"),)
+
+
+class TagRow(SumsRow):
+    """The same sums, of those requests that have a tag: one name and one value of it."""
+
+    account_id: int = Field(primary_key=True, sa_type=BIG)
+    name: str = Field(primary_key=True)
+    start: int = Field(primary_key=True, sa_type=BIG)
+    value: str = Field(primary_key=True)
+    api_key_id: int = Field(primary_key=True, sa_type=BIG)
+    model: str = Field(primary_key=True)
+    route: str = Field(primary_key=True)
+
+
+class TagDay(TagRow, table=True):
+    """Sums of days, for good."""
+
+    __tablename__ = "usage_tag_day"
+    # Which values a day has is asked whenever more of it is counted.
+    __table_args__ = (Index("usage_tag_day_values", "account_id", "start", "name", "value"),)
+
+
+class TagHour(TagRow, table=True):
+    """Sums of hours, kept for `HOURS_KEPT`."""
+
+    __tablename__ = "usage_tag_hour"
+    __table_args__ = (Index("usage_tag_hour_start", "start"),)
 
 
 class UsageCheckpoint(SQLModel, table=True):

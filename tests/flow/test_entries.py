@@ -35,13 +35,14 @@ def gateway(
     ]
     folder = tmp_path_factory.mktemp("entries")
     process = GatewayProcess(folder, documents, database_url=module_database_url).start()
-    for key, route, text in (
-        ("mine", "chat", "Hi"),
-        ("mine", "messages", "Hi"),
-        ("second", "chat", "!error 503"),
+    tags = {"metadata": {"team": "search"}}
+    for key, route, text, more in (
+        ("mine", "chat", "Hi", tags),
+        ("mine", "messages", "Hi", {}),
+        ("second", "chat", "!error 503", tags),
     ):
         headers = {"x-api-key": process.key(key), "idempotency-key": f"{key}-{route}"}
-        process.http.post(PATHS[route], json=body(route, text), headers=headers)
+        process.http.post(PATHS[route], json={**body(route, text), **more}, headers=headers)
 
     def have_ended() -> bool:
         charges = ask(process, kind="charge").json()["data"]
@@ -71,6 +72,7 @@ def test_an_account_lists_its_entries(gateway: GatewayProcess) -> None:
     assert refund["idempotency_key"] == "second-chat"
     assert (messages["route"], chat["route"]) == ("messages", "chat")
     assert chat["tokens"]["output"] > 0
+    assert (refund["tags"], chat["tags"], messages["tags"]) == ({"team": "search"},) * 2 + (None,)
     assert grant["grant"] == {"name": "team/start", "reference": "order-7", "reason": "=a start"}
     one = gateway.http.get(
         f"/api/v1/entries/{chat['request_id']}", headers={"x-api-key": gateway.key("mine")}
@@ -97,6 +99,8 @@ def test_a_filter(gateway: GatewayProcess) -> None:
         ({"key": "team/second"}, ["refund", "charge"]),
         ({"kind": "grant,refund"}, ["refund", "grant"]),
         ({"route": "messages"}, ["charge"]),
+        ({"tag:team": "search"}, ["refund", "charge", "charge"]),
+        ({"tag:team": "search", "tag:step": "1"}, []),
         ({"from": "2090-01-01"}, []),
         ({"to": "2020-01-01"}, []),
     ):

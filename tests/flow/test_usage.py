@@ -36,14 +36,16 @@ def gateway(
     ]
     folder = tmp_path_factory.mktemp("usage")
     process = GatewayProcess(folder, documents, database_url=module_database_url).start()
-    for key, route, text in (
-        ("mine", "chat", "Hi"),
-        ("mine", "messages", "Hi"),
-        ("second", "chat", "Hi"),
-        ("second", "chat", "!error 503"),
+    for key, route, text, tags in (
+        ("mine", "chat", "Hi", {"metadata": {"team": "search"}}),
+        ("mine", "messages", "Hi", {}),
+        ("second", "chat", "Hi", {}),
+        ("second", "chat", "!error 503", {"metadata": {"team": "ads", "step": "1"}}),
     ):
         headers = {"x-api-key": process.key(key)}
-        process.http.post(PATHS[route], json=body(route, text), headers=headers)
+        if route == "messages":
+            headers["x-faregate-tags"] = "team=search"
+        process.http.post(PATHS[route], json={**body(route, text), **tags}, headers=headers)
     wait_until(lambda: process.balance(process.key("mine")) == 94, "three are charged, one is not")
 
     def is_counted() -> bool:
@@ -84,6 +86,28 @@ def test_an_account_reads_what_all_of_its_keys_have_used(gateway: GatewayProcess
     assert datetime.fromisoformat(found["complete_until"]) < datetime.now(UTC)
 
 
+def test_tags_group_what_was_used(gateway: GatewayProcess) -> None:
+    found = ask(gateway, group_by="tag:team").json()
+    assert found["group_by"] == ["tag:team"]
+    assert [(one["tag:team"], one["requests"], one["credits"]) for one in found["data"]] == [
+        (None, 1, 2), ("ads", 1, 0), ("search", 2, 4),
+    ]  # fmt: skip
+    assert found["total"]["credits"] == 6
+    only = ask(gateway, group_by="key,route", **{"tag:team": "search"}).json()
+    assert [(one["route"], one["credits"]) for one in only["data"]] == [
+        ("chat", 2),
+        ("messages", 2),
+    ]
+    rows = lines(ask(gateway, group_by="tag:team", format="csv"))
+    assert [row["tag:team"] for row in rows] == ["", "ads", "search"]
+    code, printed = run_command(
+        "usage", "--account", f"{NAMESPACE}/alice", "--data", str(gateway.data),
+        "--group-by", "", "--tag", "team=search", environment=gateway.environment,
+    )  # fmt: skip
+    assert code == 0
+    assert '"total":{"requests":2' in printed
+
+
 def test_another_account_has_used_nothing(gateway: GatewayProcess) -> None:
     found = ask(gateway, "other").json()
     assert (found["data"], found["total"]["requests"]) == ([], 0)
@@ -121,6 +145,9 @@ def test_csv_has_the_same_sums(gateway: GatewayProcess) -> None:
     [
         ({"group": "day"}, "group"),
         ({"group_by": "weekday"}, "group_by"),
+        ({"group_by": "tag:team,tag:step"}, "group_by"),
+        ({"group_by": "tag:team", "tag:step": "1"}, "tag:step"),
+        ({"tag:team": ""}, "tag:team"),
         ({"timezone": "Asia/Kolkata"}, "timezone"),
         ({"from": "last week"}, "from"),
         ({"key": "team/other"}, "key"),

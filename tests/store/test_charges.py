@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import text
 
 from gateway.core.errors import DatabaseBusy, DatabaseUnavailable
@@ -57,6 +58,33 @@ def test_a_charge_takes_the_price_and_leaves_a_hold(books: Books) -> None:
     with_ledger(books.database, act)
     assert books.balance() == 7
     assert books.holds() == 1
+
+
+def test_tags_are_written_with_those_charges_that_are_made(books: Books) -> None:
+    """Also where a batch is tried again row by row, and passes by what is locked."""
+    books.grant(credits=5)
+    key, _ = books.issue()
+    some = [replace(books.charge(key), tags=tags) for tags in ('{"a":"1"}', None, '{"b":"2"}')]
+    dear = replace(books.charge(key, 9), tags='{"c":"3"}')
+    odd = replace(books.charge(key), model="\0", tags='{"d":"4"}')
+
+    async def act(ledger: Ledger) -> None:
+        await asyncio.gather(*map(ledger.charge, (*some, dear)))
+        more = replace(books.charge(key), tags='{"e":"5"}')
+        await asyncio.gather(*map(ledger.charge, (odd, more)), return_exceptions=True)
+
+    with_ledger(books.database, act)
+    with books.database.read() as session:
+        kept = session.execute(text("SELECT tags FROM request_tags ORDER BY 1")).scalars().all()
+        lost = session.execute(
+            text(
+                "SELECT count(*) FROM request_tags t WHERE NOT EXISTS"
+                " (SELECT 1 FROM entry e WHERE e.request_id = t.request_id)"
+            )
+        ).scalar_one()
+    of_odd = ['{"d":"4"}'] if books.database.is_sqlite else []  # SQLite takes any text
+    assert kept == ['{"a":"1"}', '{"b":"2"}', *of_odd, '{"e":"5"}']
+    assert (lost, books.count("charge")) == (0, len(kept) + 1)
 
 
 def test_an_end_that_cannot_be_written_now_is_written_later(books: Books) -> None:

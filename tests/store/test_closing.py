@@ -6,6 +6,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import text
 
 from gateway.core.errors import DatabaseBusy
@@ -97,7 +98,9 @@ def test_an_open_request_stays(books: Books) -> None:
     key, _ = books.issue()
     books.grant(credits=100)
     account_id = books.account_id()
-    done, still_open = books.charge(key, 7), books.charge(key, 8)
+    done, still_open = (
+        replace(books.charge(key, credits), tags='{"team":"a"}') for credits in (7, 8)
+    )
 
     async def begin(ledger: Ledger) -> None:
         for charge in (done, still_open):
@@ -110,8 +113,9 @@ def test_an_open_request_stays(books: Books) -> None:
     with_ledger(books, begin)
     count_usage(books.database, INSTALLATION)
     left = close(books, account_id, books.now() + timedelta(seconds=1))
-    tokens = [(row["kind"], row["input_tokens"]) for row in left]
-    assert tokens == [("charge", 7)]
+    tokens = [(row["kind"], row["input_tokens"], row["tags"]) for row in left]
+    assert tokens == [("charge", 7, '{"team":"a"}')]
+    assert books.scalar("SELECT count(*) FROM request_tags") == 1
     kept = [(row.kind, row.credits) for row in entries(books.database, account_id)]
     assert kept == [("grant", 100), ("carry", -7), ("charge", -8)]
     check(books)

@@ -30,10 +30,10 @@ def read(books: Books, query: EntryQuery, *, is_whole: bool = False) -> list[Ent
     return found
 
 
-def read_pages(books: Books, **given: str) -> list[list[EntryLine]]:
+def read_pages(books: Books, **given: Any) -> list[list[EntryLine]]:
     """All pages, as a client asks for them."""
     pages: list[list[EntryLine]] = []
-    after: dict[str, str] = {}
+    after: dict[str, Any] = {}
     while True:
         reader = EntryReader(books.account_id(), read_entry_query(**given, **after))
         pages.append([])
@@ -49,9 +49,10 @@ def ledger(books: Books) -> list[dict[str, Any]]:
     asked = """
         SELECT e.id, e.kind, e.credits, e.created_at, e.request_id,
           coalesce(e.model, c.model) AS model, coalesce(e.route, c.route) AS route,
-          k.namespace || '/' || k.name AS key
+          k.namespace || '/' || k.name AS key, t.tags
         FROM entry e LEFT JOIN entry c ON c.request_id = e.request_id AND c.kind = 'charge'
         LEFT JOIN api_key k ON k.id = e.api_key_id
+        LEFT JOIN request_tags t ON t.request_id = e.request_id
         WHERE e.account_id = :account ORDER BY e.id
     """
     rows: list[dict[str, Any]] = []
@@ -103,7 +104,7 @@ def test_pages_hold_all_entries_with_the_balance_after_each(booked: Books) -> No
     assert 0 < len(pages[-1]) <= 7, "no page is empty when nothing is filtered"
 
 
-FILTERS: dict[str, tuple[dict[str, str], Callable[[dict[str, Any]], bool]]] = {
+FILTERS: dict[str, tuple[dict[str, Any], Callable[[dict[str, Any]], bool]]] = {
     "kind": ({"kind": "refund,grant"}, lambda row: row["kind"] in ("refund", "grant")),
     "model": ({"model": "glm"}, lambda row: row["model"] == "glm"),
     "route": ({"route": "messages"}, lambda row: row["route"] == "messages"),
@@ -126,6 +127,10 @@ FILTERS: dict[str, tuple[dict[str, str], Callable[[dict[str, Any]], bool]]] = {
             and row["model"] == "kimi"
             and f"{row['created_at']:%Y-%m-%d}" >= f"{NOW - timedelta(days=9):%Y-%m-%d}"
         ),
+    ),
+    "tags": (
+        {"tags": {"team": "b", "user": "u1"}},
+        lambda row: row["tags"] == '{"team":"b","user":"u1"}',
     ),
     "none": ({"model": "none"}, lambda _: False),
 }
@@ -242,7 +247,7 @@ def test_a_balance_deep_in_a_long_history_is_near_a_mark(
         ({"after": "١"}, "after"),
     ],
 )
-def test_a_question_that_makes_no_sense(given: dict[str, str], parameter: str) -> None:
+def test_a_question_that_makes_no_sense(given: dict[str, Any], parameter: str) -> None:
     with pytest.raises(PeriodError) as refused:
         read_entry_query(**given)
     assert refused.value.parameter == parameter

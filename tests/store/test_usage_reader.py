@@ -1,5 +1,6 @@
 """Usage as it is asked for: the same sums as the ledger's, in any period, zone and grouping."""
 
+import json
 import random
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
@@ -19,9 +20,11 @@ from tests.harness.books import INSTALLATION, Books
 NOW = datetime.now(UTC)
 _ENTRIES = """
 SELECT e.kind, e.credits, e.created_at, k.namespace || '/' || k.name AS key,
-  coalesce(e.model, c.model) AS model, coalesce(e.route, c.route) AS route, u.input_tokens
+  coalesce(e.model, c.model) AS model, coalesce(e.route, c.route) AS route, u.input_tokens,
+  t.tags
 FROM entry e LEFT JOIN entry c ON c.request_id = e.request_id AND c.kind = 'charge'
 JOIN api_key k ON k.id = e.api_key_id LEFT JOIN request_usage u ON u.request_id = e.request_id
+LEFT JOIN request_tags t ON t.request_id = e.request_id
 WHERE e.account_id = :account
 """
 
@@ -47,7 +50,11 @@ def expected(books: Books, query: UsageQuery, account: str = "alice") -> dict[An
                 continue
             local = row.created_at.astimezone(where)
             hour = local.replace(minute=0, second=0, microsecond=0).isoformat()
+            tags = json.loads(row.tags or "{}")
+            if query.tag_value is not None and tags.get(query.tag) != query.tag_value:
+                continue
             value = {
+                "tag": tags.get(query.tag),
                 "day": f"{local:%Y-%m-%d}",
                 "hour": hour.replace("+00:00", "Z"),
                 "key": row.key,
@@ -100,6 +107,9 @@ def book_some(books: Books, dice: random.Random, days: int, number: int = 120) -
                     "at": at,
                     "later": min(at + timedelta(hours=dice.randint(0, 30)), NOW),
                     "fails": dice.random() < 0.3,
+                    "tags": dice.choice(
+                        (None, '{"team":"a"}', '{"team":"b","user":"u1"}', '{"user":"u1"}')
+                    ),
                 }
             )
     insert(books, rows)
@@ -123,6 +133,10 @@ def insert(books: Books, rows: list[dict[str, Any]]) -> None:
                 for name in ("at", "later")
             }
             session.execute(text(charge), {**row, **moments})
+            if row.get("tags"):
+                session.execute(
+                    text("INSERT INTO request_tags (request_id, tags) VALUES (:id, :tags)"), row
+                )
             session.execute(text(refund if row["fails"] else usage), {**row, **moments})
         session.execute(
             text(
@@ -133,7 +147,7 @@ def insert(books: Books, rows: list[dict[str, Any]]) -> None:
     assert count_usage(books.database, INSTALLATION).is_complete
 
 
-QUERIES: tuple[dict[str, str], ...] = (
+QUERIES: tuple[dict[str, Any], ...] = (
     {},
     {"group_by": ""},
     {"group_by": "hour"},
@@ -143,6 +157,12 @@ QUERIES: tuple[dict[str, str], ...] = (
     {"group_by": "day,model", "zone": "Europe/Berlin"},
     {"group_by": "hour,route", "zone": "America/New_York"},
     {"group_by": "day", "zone": "Asia/Tokyo"},
+    {"group_by": "tag:team"},
+    {"group_by": "day,key,tag:user"},
+    {"group_by": "day,tag:team", "zone": "Europe/Berlin"},
+    {"group_by": "tag:none"},
+    {"group_by": "day,model", "tags": {"team": "b"}},
+    {"group_by": "tag:user", "tags": {"user": "u1"}, "zone": "Asia/Tokyo"},
 )
 
 
@@ -274,6 +294,11 @@ def test_a_read_sees_sums_only_however_many_entries_there_are(
         ({"group_by": "day,hour"}, "group_by", "day or hour"),
         ({"group_by": "account"}, "group_by", "day or hour"),
         ({"group_by": "day," * 100}, "group_by", "day or hour"),
+        ({"group_by": "tag"}, "group_by", "tag:NAME"),
+        ({"group_by": "tag:"}, "group_by", "tag:NAME"),
+        ({"group_by": "tag:a,tag:b"}, "group_by", "of one tag at most"),
+        ({"group_by": "tag:a", "tags": {"b": "1"}}, "tag:b", "one tag at a time"),
+        ({"tags": {"a": "1", "b": "1"}}, "tag:a", "one tag at a time"),
         ({"zone": "Mars/Olympus"}, "timezone", "or a name such as"),
         ({"zone": "../etc/passwd"}, "timezone", "or a name such as"),
         ({"zone": "+05:30"}, "timezone", "or a name such as"),
@@ -281,7 +306,7 @@ def test_a_read_sees_sums_only_however_many_entries_there_are(
     ],
 )
 def test_a_question_that_makes_no_sense(
-    given: dict[str, str], parameter: str, sentence: str
+    given: dict[str, Any], parameter: str, sentence: str
 ) -> None:
     with pytest.raises(PeriodError, match=sentence) as refused:
         read_query(NOW, **given)
@@ -291,7 +316,7 @@ def test_a_question_that_makes_no_sense(
 @pytest.mark.parametrize(
     "asked", [{"group_by": "hour"}, {"zone": "Asia/Tokyo"}, {"zone": "-03:00"}]
 )
-def test_hours_are_asked_for_while_they_are_kept(asked: dict[str, str]) -> None:
+def test_hours_are_asked_for_while_they_are_kept(asked: dict[str, Any]) -> None:
     kept = NOW - timedelta(hours=HOURS_KEPT - 48)
     read_query(NOW, begin=f"{kept:%Y-%m-%d}", **asked)
     with pytest.raises(PeriodError, match="kept for 62 days") as refused:

@@ -1,6 +1,7 @@
 """Usage, counted behind the charge: its sums are the ledger's, no matter what happens beside it."""
 
 import asyncio
+import json
 import random
 import threading
 from collections.abc import Awaitable, Callable, Iterable
@@ -14,7 +15,7 @@ from sqlalchemy import text
 
 from gateway.core.events import Usage
 from gateway.core.usage import HOURS_KEPT
-from gateway.store import usage_rounds
+from gateway.store import usage_rounds, usage_sums
 from gateway.store.database import Database
 from gateway.store.ledger import Charge, End, Ledger, MeteredEnd, Refund
 from gateway.store.moments import utc_text
@@ -42,6 +43,21 @@ SELECT account_id, start, api_key_id, model, route, requests, failed, charged, r
   input_tokens, cache_write_tokens
 FROM {table} WHERE requests + failed + charged + refunded > 0 ORDER BY 1, 2, 3, 4, 5
 """
+#: the same by tag
+_TAGS_OF_LEDGER = (
+    _OF_LEDGER.replace(
+        "SELECT e.account_id, {span},", "SELECT e.account_id, {span}, j.key, j.value,"
+    )
+    .replace(
+        "WHERE e.kind IN",
+        "JOIN request_tags t ON t.request_id = e.request_id CROSS JOIN {pairs} j WHERE e.kind IN",
+    )
+    .replace("1, 2, 3, 4, 5", "1, 2, 3, 4, 5, 6, 7")
+)
+_TAGS_OF_SUMS = _OF_SUMS.replace("start, api", "start, name, value, api").replace(
+    "1, 2, 3, 4, 5", "1, 2, 3, 4, 5, 6, 7"
+)
+_PAIRS = {True: "json_each(t.tags)", False: "json_each_text(t.tags::json)"}
 _SPANS = {
     True: "CAST(strftime('%s', e.created_at) AS INTEGER) / {seconds}",
     False: "CAST(floor(extract(epoch FROM e.created_at) / {seconds}) AS bigint)",
@@ -51,7 +67,7 @@ _SPANS = {
 def rows(database: Database, statement: str, **values: Any) -> list[tuple[Any, ...]]:
     with database.read(snapshot=True) as session:
         return [
-            tuple(int(value) if not isinstance(value, str) else value for value in row)
+            tuple(value if isinstance(value, str) else int(value) for value in row)
             for row in session.execute(text(statement), values)
         ]
 
@@ -62,6 +78,10 @@ def assert_counted(books: Books) -> None:
         span = _SPANS[books.database.is_sqlite].format(seconds=seconds)
         ledger = rows(books.database, _OF_LEDGER.format(span=span))
         assert rows(books.database, _OF_SUMS.format(table=table)) == ledger, table
+        pairs = _PAIRS[books.database.is_sqlite]
+        ledger = rows(books.database, _TAGS_OF_LEDGER.format(span=span, pairs=pairs))
+        of_tags = _TAGS_OF_SUMS.format(table=table.replace("usage", "usage_tag"))
+        assert rows(books.database, of_tags) == ledger, table
 
 
 def count(books: Books) -> int:
@@ -270,6 +290,7 @@ def test_sums_are_the_ledger_s_for_any_history(books: Books, seed: int) -> None:
                 books.charge(key, dice.randint(0, 9), account),
                 model=dice.choice(("kimi", "glm")),
                 route=dice.choice(("chat", "messages")),
+                tags=dice.choice((None, '{"team":"a"}', '{"team":"b","user":"u"}')),
             )
             await ledger.charge(charge)
             hours_ago = dice.randint(0, 40 * 24)
@@ -287,6 +308,46 @@ def test_sums_are_the_ledger_s_for_any_history(books: Books, seed: int) -> None:
     count(books)
     assert_counted(books)
     assert books.scalar("SELECT count(*) FROM usage_open") == 0
+
+
+def test_values_that_differ_with_each_request_are_counted_together(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside them, other tags are counted as before; nothing is lost, also of what ends later."""
+    monkeypatch.setattr(usage_sums, "TAG_VALUES_MAX", 3)
+    monkeypatch.setattr(usage_sums, "TAG_NAMES_MAX", 2)
+    books.grant(credits=100)
+    key, _ = books.issue()
+
+    def tagged(number: int) -> Charge:
+        tags = {"team": "a", "trace": f"{number}" + "x" * 500, f"z{number}": "1"}
+        return replace(books.charge(key), tags=json.dumps(tags))
+
+    async def act(ledger: Ledger) -> None:
+        late = [tagged(number) for number in range(8)]
+        for charge in late:
+            await ledger.charge(charge)
+        assert count(books) == 9
+        for charge in late:
+            ledger.end(End(charge.request_id, Usage(input=7)))
+        another = tagged(9)
+        await ledger.charge(another)
+        await ledger.refund(Refund(another.request_id, another.account_id))
+
+    with_ledger(books, act)
+    count(books)
+    for table in ("usage_tag_hour", "usage_tag_day"):
+        found = rows(
+            books.database,
+            "SELECT name, value, sum(requests), sum(failed), sum(input_tokens)"
+            f" FROM {table} GROUP BY 1, 2 ORDER BY 1, 2",
+        )
+        assert found[0] == ("team", "a", 9, 1, 56)
+        assert [row[:2] for row in found[1:]] == [
+            *(("trace", f"{number}" + "x" * 127) for number in range(3)),
+            ("trace", "other"),
+        ]
+        assert found[-1][2:] == (6, 1, 35)
 
 
 async def _end(

@@ -2,14 +2,14 @@
 
 Owns what the dialect means; knows no upstream, so limits of one family are not checked here. Must
 never raise anything but `InvalidRequest` and its kin. Members that change nothing for the answer
-(`store`, `metadata`, `service_tier` …) are dropped without a word.
+(`store`, `service_tier` …) are dropped without a word; `metadata` gives tags.
 """
 
 from functools import partial
 from operator import attrgetter
 from typing import Any
 
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct
 
 from gateway.core.errors import InvalidRequest, UnsupportedParameter
 from gateway.core.request import Message as Internal
@@ -21,6 +21,7 @@ from gateway.core.request import (
     ToolChoice,
     Written,
 )
+from gateway.core.tags import tags_of_json
 from gateway.dialects.base import ParsedRequest
 from gateway.dialects.chat.history_reader import read_messages
 from gateway.dialects.chat.plain import Plain, read_plain
@@ -131,6 +132,7 @@ def _parse(
         extra=extra,
         degraded=list(dict.fromkeys(degraded)) if degraded else [],
         written=written,
+        tags={} if given.metadata is UNSET else tags_of_json(bytes(given.metadata)),
     )
     source = ChatSource(
         include_usage=options is not None and bool(options.include_usage),

@@ -7,7 +7,7 @@ follow Moonshot's and vLLM's documentation. Bounds that no type has are `request
 
 from typing import Annotated, Any, Generic, TypeVar
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from gateway.dialects.values import MESSAGES_MAX, PARTS_MAX, TOOLS_MAX
 
@@ -206,6 +206,7 @@ class ChatBody(Struct, Generic[M], frozen=True):
     prompt_cache_key: str | None = None
     safety_identifier: str | None = None
     user: str | None = None
+    metadata: Raw | UnsetType = UNSET
 
     modalities: list[str] | None = None
     audio: Any = None

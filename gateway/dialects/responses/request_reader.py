@@ -29,6 +29,7 @@ from gateway.core.request import (
     SystemMessage,
 )
 from gateway.core.seal import Sealer
+from gateway.core.tags import tags_of_metadata
 from gateway.dialects.base import Caller, ParsedRequest
 from gateway.dialects.json import decode
 from gateway.dialects.responses.history_reader import kind_of, read_items
@@ -142,6 +143,7 @@ def _read(
         cache_key=body.prompt_cache_key,
         safety_identifier=body.safety_identifier or body.user,
         degraded=list(dict.fromkeys(history.degraded)),
+        tags=tags_of_metadata(body.metadata) if body.metadata else {},
     )
     if not request.degraded and not sampling.logprobs and is_plain(body, given.items, toolbox):
         request.raw = RawBody("responses", given.raw, history.signed_blocks)

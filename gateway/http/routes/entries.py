@@ -5,17 +5,18 @@ from fastapi import APIRouter, Request, Response
 from gateway.core.entries import EntryLine, EntryQuery, read_entry_query
 from gateway.core.errors import InvalidRequest
 from gateway.core.statement import PeriodError
+from gateway.core.tags import TAG
 from gateway.core.usage import QueryError
 from gateway.http.entry_formats import entries_csv, entries_csv_head, entries_json
 from gateway.http.routes.access import Services
 from gateway.http.routes.asked_account import ACCOUNT, AskedAccount
 from gateway.http.routes.csv_stream import csv_stream
-from gateway.http.routes.parameters import PRIVATE, read_format, read_parameters
+from gateway.http.routes.parameters import PRIVATE, read_format, read_parameters, take_tags
 from gateway.store.entry_reader import EntryReader, advance
 
 router = APIRouter()
 
-_FILTERS = ("from", "to", "kind", "key", "model", "route", "request_id")
+_FILTERS = ("from", "to", "kind", "key", "model", "route", "request_id", TAG)
 _PAGES = ("limit", "after")
 
 
@@ -50,7 +51,8 @@ async def list_entries(request: Request, account: AskedAccount, services: Servic
 
 def _read_query(given: dict[str, str]) -> EntryQuery:
     names = {"from": "begin", "to": "end"}
+    tags = take_tags(given)
     try:
-        return read_entry_query(**{names.get(name, name): given[name] for name in given})
+        return read_entry_query(tags=tags, **{names.get(name, name): given[name] for name in given})
     except PeriodError as error:
         raise InvalidRequest(str(error), param=error.parameter) from None

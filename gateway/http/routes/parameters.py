@@ -9,6 +9,7 @@ from typing import Literal
 from fastapi import Request
 
 from gateway.core.errors import InvalidRequest
+from gateway.core.tags import TAG, TAGS_MAX, Tags, is_name, is_value
 
 Format = Literal["json", "csv"]
 #: headers of an answer about credits
@@ -18,10 +19,14 @@ _NUMBER_DIGITS_MAX = 18
 
 
 def read_parameters(request: Request, known: Collection[str]) -> dict[str, str]:
-    """The parameters that are given. Raises `InvalidRequest`."""
+    """The parameters that are given; with `tag:` among the known, tags too.
+
+    Raises `InvalidRequest`.
+    """
     given: dict[str, str] = {}
     for name, value in request.query_params.multi_items():
-        if name not in known:
+        is_tag = TAG in known and name.startswith(TAG)
+        if name not in known and not is_tag:
             names = ", ".join(known)
             raise InvalidRequest(
                 f"there is no parameter '{name[:64]}'; there are {names}", param=name[:64]
@@ -42,6 +47,20 @@ def read_format(request: Request, given: dict[str, str]) -> Format:
     if form not in ("json", "csv"):
         raise InvalidRequest("format must be json or csv", param="format")
     return "csv" if form == "csv" else "json"
+
+
+def take_tags(given: dict[str, str]) -> Tags:
+    """The tags among the parameters, taken out of them. Raises `InvalidRequest`."""
+    names = [name for name in given if name.startswith(TAG)]
+    tags = {name.removeprefix(TAG): given.pop(name) for name in names}
+    for name, value in tags.items():
+        if not (is_name(name) and is_value(value)) or len(tags) > TAGS_MAX:
+            raise InvalidRequest(
+                f"ask for a tag by its name and value, such as {TAG}team=search; for {TAGS_MAX} at"
+                " most",
+                param=f"{TAG}{name}"[:64],
+            )
+    return tags
 
 
 def read_number(given: dict[str, str], name: str, least: int, most: int) -> int | None:

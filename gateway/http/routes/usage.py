@@ -7,17 +7,18 @@ from fastapi import APIRouter, Request, Response
 
 from gateway.core.errors import InvalidRequest
 from gateway.core.statement import PeriodError
+from gateway.core.tags import TAG
 from gateway.core.usage import QueryError, UsageLine, UsageQuery, read_query
 from gateway.http.routes.access import Services
 from gateway.http.routes.asked_account import ACCOUNT, AskedAccount
 from gateway.http.routes.csv_stream import csv_stream
-from gateway.http.routes.parameters import PRIVATE, read_format, read_parameters
+from gateway.http.routes.parameters import PRIVATE, read_format, read_parameters, take_tags
 from gateway.http.usage_formats import usage_csv, usage_csv_head, usage_json
 from gateway.store.usage_reader import GROUPS_MAX, TOO_MANY_GROUPS, UsageReader, advance
 
 router = APIRouter()
 
-_FILTERS = ("from", "to", "group_by", "timezone", "key", "model", "route")
+_FILTERS = ("from", "to", "group_by", "timezone", "key", "model", "route", TAG)
 
 
 @router.get("/usage")
@@ -52,6 +53,7 @@ async def show_usage(request: Request, account: AskedAccount, services: Services
 
 
 def _read_query(given: dict[str, str]) -> UsageQuery:
+    tags = take_tags(given)
     try:
         return read_query(
             datetime.now(UTC),
@@ -62,6 +64,7 @@ def _read_query(given: dict[str, str]) -> UsageQuery:
             key=given.get("key"),
             model=given.get("model"),
             route=given.get("route"),
+            tags=tags,
         )
     except PeriodError as error:
         raise InvalidRequest(str(error), param=error.parameter) from None

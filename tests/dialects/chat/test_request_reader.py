@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gateway.core.errors import InvalidRequest, RequestError, UnsupportedParameter
 from gateway.core.request import (
@@ -266,7 +267,7 @@ def test_asking_for_usage_is_remembered() -> None:
 def test_members_that_change_nothing_are_dropped() -> None:
     request = parse(
         store=True,
-        metadata={"a": "b"},
+        metadata=["a"],
         service_tier="flex",
         verbosity="low",
         prediction={"type": "content", "content": "x"},
@@ -274,6 +275,11 @@ def test_members_that_change_nothing_are_dropped() -> None:
         anything_new={"x": [1]},
     )
     assert request == parse()
+
+
+def test_metadata_gives_tags() -> None:
+    request = parse(metadata={"team": "search", "n": 1})
+    assert request == replace(parse(), tags={"team": "search"})
 
 
 @pytest.mark.parametrize(
