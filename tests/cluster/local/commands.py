@@ -1,10 +1,12 @@
 """Running other programs: quietly, and with their words when they fail."""
 
+import fcntl
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.cluster.local import places
@@ -55,6 +57,15 @@ def inside(*arguments: object) -> list[str]:
     """The command line that runs a program in the node's network."""
     enter = ["nsenter", f"--net=/run/netns/{places.NAMESPACE}"]
     return [*enter, *(str(argument) for argument in arguments)]
+
+
+@contextmanager
+def alone(lock: Path) -> Iterator[None]:
+    """One process at a time holds this file's lock, whichever clone it is of."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def announce(text: str) -> None:

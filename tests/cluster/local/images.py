@@ -4,30 +4,31 @@ Packages come from the registries this machine is configured for. That configura
 the build and never written into an image. An image whose tag is a hash of its inputs is built once.
 """
 
-import fcntl
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from tests.cluster.local import places
-from tests.cluster.local.commands import Failed, Step, run, succeeds
+from tests.cluster.local.commands import Failed, Step, alone, run, succeeds
 from tests.cluster.local.places import BIN, CACHE, SOCKET, STATE
 
 _BUILDAH = (
     "buildah", "--root", CACHE / "images", "--runroot", CACHE / "images.run",
     "--storage-driver", "overlay",
 )  # fmt: skip
+#: the store is shared by all clones
+_STORE_LOCK = CACHE / "images.lock"
 #: the file, not its folder: packages may add to that
-_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
+AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
 _BASE_PACKAGES = "python3,python3-venv,ca-certificates"
 _UNREAD = ("usr/share/doc", "usr/share/man", "usr/share/locale")
 
 #: the smallest process that keeps a pod's namespaces and buries its orphans
-_PAUSE = r"""
+PAUSE = r"""
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -46,7 +47,7 @@ def build_base() -> None:
     """Make the pod's pause image and the Python image that Dockerfiles begin with, once."""
     if not have(places.PAUSE_IMAGE):
         with Step("making the pause image"), _folder() as folder:
-            (folder / "pause.c").write_text(_PAUSE)
+            (folder / "pause.c").write_text(PAUSE)
             run("gcc", "-O2", "-static", "-o", folder / "pause", folder / "pause.c")
             (folder / "Dockerfile").write_text(
                 'FROM scratch\nCOPY pause /pause\nENTRYPOINT ["/pause"]\n'
@@ -72,7 +73,7 @@ def _make_base(folder: Path) -> None:
 
 def build(context: Path, tag: str, *options: str) -> None:
     """Build a folder's Dockerfile; options are Buildah's."""
-    with _alone(), _configuration() as bound:
+    with alone(_STORE_LOCK), _configuration() as bound:
         _forget_containers()  # what a build that was killed left behind
         try:
             run(
@@ -90,34 +91,33 @@ def _forget_containers() -> None:
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
-    """One build at a time: the store is shared by all clones."""
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with (CACHE / "images.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-@contextmanager
 def _configuration() -> Iterator[list[str]]:
     """Options that lend a build this machine's certificates and configuration of pip."""
-    bound = ["-v", f"{_AUTHORITIES}:{_AUTHORITIES}:ro"]
+    bound = ["-v", f"{AUTHORITIES}:{AUTHORITIES}:ro"]
+    values = pip_settings()
     with _folder() as folder:
-        lines = run(sys.executable, "-m", "pip", "config", "list").splitlines()
-        settings = dict(line.split("=", 1) for line in lines if "=" in line)
-        values = {
-            name.rsplit(".", 1)[-1]: value.strip("'\"")
-            for name, value in settings.items()
-            if name.startswith((":env:", "global.", "install."))
-        }
-        (folder / "pip.conf").write_text(
-            "[global]\n" + "".join(f"{name} = {value}\n" for name, value in values.items())
-        )
+        (folder / "pip.conf").write_text(pip_configuration(values))
         bound += ["-v", f"{folder / 'pip.conf'}:/etc/pip.conf:ro"]
         for place in values.get("find-links", "").split():
             if Path(place).is_dir():
                 bound += ["-v", f"{place}:{place}:ro"]
         yield bound
+
+
+def pip_settings() -> dict[str, str]:
+    """This machine's configuration of pip for an installation."""
+    lines = run(sys.executable, "-m", "pip", "config", "list").splitlines()
+    settings = dict(line.split("=", 1) for line in lines if "=" in line)
+    return {
+        name.rsplit(".", 1)[-1]: value.strip("'\"")
+        for name, value in settings.items()
+        if name.startswith((":env:", "global.", "install."))
+    }
+
+
+def pip_configuration(settings: Mapping[str, str]) -> str:
+    """The same as a file of pip's."""
+    return "[global]\n" + "".join(f"{name} = {value}\n" for name, value in settings.items())
 
 
 @contextmanager
@@ -155,6 +155,12 @@ def _copy(tag: str) -> None:
             raise Failed(f"could not load {tag}: {log.read().strip()[-1000:]}")
 
 
+def write(tag: str, archive: Path) -> None:
+    """Copy an image from the builder's store into a file that an engine loads."""
+    archive.unlink(missing_ok=True)
+    run(*_BUILDAH, "push", "--quiet", tag, f"docker-archive:{archive}:{tag}")
+
+
 def name(tag: str, other: str) -> None:
     """Let an image of the node be known by another name too."""
     run(*_ctr("images", "tag", "--force", tag, other))
@@ -162,7 +168,7 @@ def name(tag: str, other: str) -> None:
 
 def forget(family: str, keep: Iterable[str]) -> None:
     """Forget the images of a family (a repository) except some tags, and layers of no image."""
-    with _alone():
+    with alone(_STORE_LOCK):
         listed = run(*_BUILDAH, "images", "--format", "{{.Name}}:{{.Tag}}").split()
         for tag in listed:
             if tag.startswith(f"{family}:") and tag not in keep:

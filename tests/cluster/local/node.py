@@ -1,16 +1,14 @@
 """The node: brings its components up, reports what runs, and takes everything down again."""
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 from tests.cluster.local import images, network, places, processes, programs, texts
-from tests.cluster.local.commands import Failed, announce, inside, run, succeeds
+from tests.cluster.local.commands import Failed, alone, announce, inside, run, succeeds
 from tests.cluster.local.places import ADMIN, BIN, CERTIFICATES, SOCKET, STATE
 from tests.harness import modules
 
@@ -18,15 +16,9 @@ COMPONENTS = (
     "etcd", "containerd", "apiserver", "controller-manager", "scheduler", "kubelet", "proxy",
     "coredns", "traefik",
 )  # fmt: skip
+#: two commands at once must not both start or end things
+_LOCK = places.CACHE / f"{places.NAMESPACE}.lock"
 _KUBECTL = (BIN / "kubectl", "--kubeconfig", ADMIN)
-
-
-@contextlib.contextmanager
-def _alone() -> Iterator[None]:
-    """Two commands at once must not both start or end things."""
-    with (places.CACHE / f"{places.NAMESPACE}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def up() -> None:
@@ -34,7 +26,7 @@ def up() -> None:
     programs.require()
     if processes.foreign_kubelet():
         raise Failed("a kubelet runs on this machine already: name its cluster by a kubeconfig")
-    with _alone():
+    with alone(_LOCK):
         _prepare()
         _start_control_plane()
         _start_node()
@@ -142,7 +134,7 @@ def status() -> dict[str, bool]:
 
 def down() -> None:
     """End and remove everything this kit made, and nothing else; also after it was killed."""
-    with _alone():
+    with alone(_LOCK):
         containers, namespaces = _pods()
         for name in ("kubelet", *COMPONENTS):  # nothing may start pods again
             processes.stop(name, seconds=0)

