@@ -79,9 +79,16 @@ async def _to_sign_in(request: Request, error: Exception) -> Response:
 
 async def _without_account(request: Request, error: Exception) -> Response:
     assert isinstance(error, NoAccount)
-    identity = error.session.identity
-    text = f"issuer: {identity.issuer}\nsubject: {identity.subject}\ne-mail: {identity.email}\n"
-    return render(request, "no_account.html", session=error.session, status=403, identity=text)
+    return render(
+        request,
+        "no_account.html",
+        session=error.session,
+        status=403,
+        identity=error.session.identity,
+        groups=[],
+        lost=0,
+        contact=request.app.state.services.spec.contact,
+    )
 
 
 async def _answer(request: Request, error: Exception) -> Response:

@@ -20,13 +20,16 @@ from gateway.console.identity.sign_up import sign_in_of
 from gateway.console.rendering import redirect, render
 from gateway.console.services import ConsoleServices
 from gateway.console.session import Session
+from gateway.console.site import BASE
 from gateway.core.actor import Actor
+from gateway.core.principal import AccountSet
 from gateway.core.spec import CreditGrant, CreditGrantSpec, Metadata
 from gateway.core.spec_fields import FIRST_MOMENT, LAST_MOMENT
 from gateway.store.database import Database
 from gateway.store.grants import apply_grant
+from gateway.store.lost_roles import suspend_lost_keys
 from gateway.store.people import Identity, NamespaceRole
-from gateway.store.sign_ins import Begun, begin_session, end_session
+from gateway.store.sign_ins import Begun, begin_session, end_session, find_session
 
 _log = logging.getLogger(__name__)
 
@@ -59,6 +62,7 @@ async def arrive(
     )
     begun = await console.run(begin_session, console.installation, sign_in)
     who = sign_in.identity
+    lost = await console.run(_suspend_lost_keys, console, who, begun)
     if begun is None:
         log_try("not admitted", who)
         return render(
@@ -67,12 +71,16 @@ async def arrive(
             status=403,
             identity=who,
             groups=arrival.groups,
+            lost=lost,
             contact=console.spec.contact,
         )
     if begun.own_account is not None and console.spec.welcome_credits:
         await console.run(_welcome, console, who, begun.own_account)
     log_try("signed in", who)
-    return await signed_in_response(console, old, begun, arrival.next_path)
+    response = await signed_in_response(console, old, begun, arrival.next_path)
+    if lost:
+        response.headers["location"] = f"{BASE}?done=keys-lost"
+    return response
 
 
 async def signed_in_response(
@@ -92,6 +100,19 @@ def log_try(outcome: str, who: Identity | None = None, reason: str = "") -> None
     if who is not None:
         fields |= {"issuer": who.issuer, "subject": who.subject}
     _log.info("sign-in to the console: %s", outcome, extra={"fields": fields})
+
+
+def _suspend_lost_keys(
+    database: Database, console: ConsoleServices, who: Identity, begun: Begun | None
+) -> int:
+    """Suspend keys in accounts where the person makes none any more; how many there were."""
+    reach, installation = AccountSet(), console.installation
+    if begun is not None:
+        found = find_session(database, installation, begun.secret)
+        if found is None:
+            return 0
+        reach = Session(found, "").principal.reach("keys")
+    return suspend_lost_keys(database, installation, who, reach)
 
 
 def _welcome(

@@ -27,6 +27,7 @@ DONE = {
     "key-changed": marked("The changes are saved."),
     "key-suspended": marked("The key is suspended."),
     "key-resumed": marked("The key works again."),
+    "keys-lost": marked("Keys that you made are suspended: you have lost the role for them."),
     "key-revoked": marked("The key is revoked."),
     "granted": marked("The credits are granted."),
     "granted-before": marked("This reference was granted already; nothing was added."),

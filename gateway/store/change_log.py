@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from msgspec.structs import fields
-from sqlalchemy import JSON, Column, ColumnElement, Index
+from sqlalchemy import JSON, Column, ColumnElement, Index, and_
 from sqlmodel import Field, Session, SQLModel, col, select
 
 from gateway.core.actor import Actor
@@ -33,6 +33,7 @@ ChangeKind = Literal[
     "key.suspended",
     "key.resumed",
     "key.revoked",
+    "sessions.ended",
 ]
 #: changes that are read at once
 EVENTS_MAX = 100
@@ -103,6 +104,20 @@ def log_key(
     _add(session, installation, row.account_id, kind, subject, actor, now, facts)
 
 
+def log_sessions_ended(
+    session: Session,
+    installation: str,
+    account_id: int,
+    person: str,
+    actor: Actor,
+    now: datetime,
+    sessions: int,
+) -> None:
+    """Add to the transaction that somebody ended a person's sessions, to one of its accounts."""
+    facts = {"sessions": sessions}
+    _add(session, installation, account_id, "sessions.ended", person, actor, now, facts)
+
+
 def log_key_changes(
     session: Session,
     row: ApiKeyRow,
@@ -158,6 +173,19 @@ def read_changes_within(
         return read_all_changes(database, installation, limit, after)
     accounts = select(Account.id).where(Account.installation == installation, within(reach))
     return _read(database, col(ChangeRow.account_id).in_(accounts), limit, after)
+
+
+def read_suspension(database: Database, account_id: int, name: str) -> dict[str, Any] | None:
+    """The latest suspension of a key of an account, by its shown name.
+
+    Raises `DatabaseUnavailable`.
+    """
+    of_key = and_(
+        col(ChangeRow.account_id) == account_id,
+        col(ChangeRow.subject) == name,
+        col(ChangeRow.kind) == "key.suspended",
+    )
+    return next(iter(_read(database, of_key, 1, None)), None)
 
 
 def _read(

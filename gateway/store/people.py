@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, get_args
 
 from msgspec import Struct
+from sqlalchemy import ColumnElement
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, select
 
@@ -77,8 +78,23 @@ def keep_person(session: Session, installation: str, identity: Identity, now: da
 
 
 def read_bindings(session: Session, person_id: int) -> list[NamespaceRole]:
-    """The roles that a person was given here."""
-    found = session.exec(select(BindingRow).where(BindingRow.person_id == person_id)).all()
+    """The roles that a person was given here by somebody."""
+    return _read_bindings(session, person_id, BindingRow.made_by != SIGN_UP)
+
+
+def read_own_bindings(session: Session, person_id: int) -> list[NamespaceRole]:
+    """The roles in accounts of its own that a person got by signing up.
+
+    They hold in sessions of somebody who may sign up, and not after that.
+    """
+    return _read_bindings(session, person_id, BindingRow.made_by == SIGN_UP)
+
+
+def _read_bindings(
+    session: Session, person_id: int, which: ColumnElement[bool] | bool
+) -> list[NamespaceRole]:
+    asked = select(BindingRow).where(BindingRow.person_id == person_id, which)
+    found = session.exec(asked.order_by(col(BindingRow.id))).all()
     return list(read_roles((row.namespace, row.role, row.account) for row in found))
 
 

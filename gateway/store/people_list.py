@@ -67,7 +67,7 @@ def list_people(
             session,
             col(ApiKeyRow.person_id),
             col(ApiKeyRow.person_id).in_(ids),
-            _is_live(now),
+            is_live(now),
         )
     people = [
         PersonLine(
@@ -95,7 +95,7 @@ def live_keys_of(
             select(ApiKeyRow.key_id)
             .join(Account, col(Account.id) == col(ApiKeyRow.account_id))
             .where(Account.installation == installation, within(reach))
-            .where(ApiKeyRow.person_id == person_id, _is_live(database.now(session)))
+            .where(ApiKeyRow.person_id == person_id, is_live(database.now(session)))
             .where(~col(ApiKeyRow.suspended))
         )
         return session.exec(asked).all()
@@ -112,7 +112,8 @@ def _is_bound(reach: AccountSet) -> ColumnElement[bool]:
     return exists().where(col(BindingRow.person_id) == col(PersonRow.id), or_(*places))
 
 
-def _is_live(now: datetime) -> ColumnElement[bool]:
+def is_live(now: datetime) -> ColumnElement[bool]:
+    """True of keys that are neither revoked nor over."""
     expires_at = col(ApiKeyRow.expires_at)
     return and_(col(ApiKeyRow.revoked_at).is_(None), or_(expires_at.is_(None), expires_at > now))
 

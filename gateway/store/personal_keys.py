@@ -107,15 +107,23 @@ def rotate_key(
     policy: KeyPolicy,
     actor: Actor,
     expires_at: datetime | UnsetType | None = UNSET,
+    *,
+    prefix: str | None = None,
 ) -> ShownKey:
     """Give a key a new secret; the old one holds for `overlap` seconds more, one before it ends.
 
+    With a `prefix` only while the newest secret has it, so that asking twice rotates once.
     Without a new expiry it keeps its own, or gets the latest that the policy allows if that is
     earlier.
     Raises `NotFound`, `StateConflict`, `RateLimited`, `PermissionDenied` and `DatabaseUnavailable`.
     """
     with database.write() as session:
         row, account, now = _lock(database, session, installation, key_id)
+        if prefix is not None and prefix != row.prefix:
+            raise StateConflict(
+                f"the key {key_id} was rotated before, and its secret was shown then",
+                details={"reason": "already_rotated", "key_id": key_id},
+            )
         _check_pace(session, account, policy, now)
         before = read_state(session, row, account.name, now)
         row.prefix = credential.prefix

@@ -29,6 +29,7 @@ from gateway.store.people import (
     keep_person,
     read_accounts,
     read_bindings,
+    read_own_bindings,
     read_roles,
 )
 from gateway.store.tables import Account, ApiKeyHash, ApiKeyRow
@@ -253,16 +254,20 @@ def _begin(session: Session, installation: str, sign_in: SignIn, now: datetime) 
     given = read_bindings(session, person_id)
     if not sign_in.is_admitted and not given:
         return None
-    own, rule = None, sign_in.own_account
+    own, rule, roles = None, sign_in.own_account, list(sign_in.roles)
+    if sign_in.is_admitted:
+        roles += read_own_bindings(session, person_id)
     if rule is not None and sign_in.is_admitted:
-        mine = (each for each in given if each.account and each.namespace == rule.namespace)
+        held = (*roles, *given)
+        mine = (each for each in held if each.account and each.namespace == rule.namespace)
         own = next(mine, None) or bind_own_account(
             session, installation, person_id, rule.namespace, rule.label, now
         )
+        roles.append(own)
     row = SessionRow(
         installation=installation,
         person_id=person_id,
-        roles=_kept(sign_in.roles),
+        roles=_kept(list(dict.fromkeys(roles))),
         issuer_session=sign_in.issuer_session,
         id_token=sign_in.id_token,
         authenticated_at=min(sign_in.authenticated_at or now, now),

@@ -1,4 +1,4 @@
-"""Sessions that an identity provider ends: those of a person there, or of one session there."""
+"""Sessions that somebody else ends: the identity provider, or a manager in the console."""
 
 from datetime import timedelta
 from typing import Any
@@ -7,11 +7,16 @@ from sqlalchemy import ColumnElement, delete
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import col, select
 
-from gateway.store.console_tables import LogoutTokenRow, PersonRow, SessionRow
+from gateway.core.actor import Actor
+from gateway.store.change_log import log_sessions_ended
+from gateway.store.console_tables import BindingRow, LogoutTokenRow, PersonRow, SessionRow
 from gateway.store.database import Database
+from gateway.store.tables import Account
 
 #: longer than a logout token is believed
 _KEPT = timedelta(hours=1)
+#: of an event that is about no account
+_NO_ACCOUNT = 0
 
 
 def end_sessions_by_issuer(
@@ -48,3 +53,30 @@ def end_sessions_by_issuer(
             named.append(col(SessionRow.issuer_session) == issuer_session)
         ended: Any = session.execute(delete(SessionRow).where(*named))
         return int(ended.rowcount)
+
+
+def end_sessions_by(database: Database, installation: str, person_id: int, actor: Actor) -> int:
+    """End all sessions of a person, as an event of each of its accounts; how many they were.
+
+    Of a person without an account it is an event of the installation. Raises
+    `DatabaseUnavailable`.
+    """
+    with database.write() as session:
+        now = database.now(session)
+        person = session.get_one(PersonRow, person_id)
+        ended: Any = session.execute(
+            delete(SessionRow).where(col(SessionRow.person_id) == person_id)
+        )
+        bound = (
+            select(Account.id)
+            .join(BindingRow, col(BindingRow.account) == col(Account.name))
+            .where(
+                BindingRow.person_id == person_id,
+                BindingRow.namespace == Account.namespace,
+                Account.installation == installation,
+            )
+        )
+        number, shown = int(ended.rowcount), f"{person.subject} of {person.issuer}"
+        for account_id in session.exec(bound).all() or [_NO_ACCOUNT]:
+            log_sessions_ended(session, installation, account_id, shown, actor, now, number)
+        return number

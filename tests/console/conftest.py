@@ -32,10 +32,10 @@ def gateway(
     assert process.stop() == 0
 
 
-def link(gateway: GatewayProcess, role: Role = "treasurer") -> str:
+def link(gateway: GatewayProcess, role: Role = "treasurer", namespace: str = "*") -> str:
     """The path of a new link that signs in, as the command makes it."""
     database = Database(gateway.database_url)
-    code = make_link(database, "default", [NamespaceRole("*", role)])
+    code = make_link(database, "default", [NamespaceRole(namespace, role)])
     database.close()
     return f"/console/start/{code}"
 

@@ -24,6 +24,7 @@ def gateway(
     simulated: Simulated, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[GatewayProcess]:
     console = {
+        "contact": "Ada",
         "grantingKeys": [f"{NAMESPACE}/portal"],
         "keys": {"suggestedDays": 14, "longestDays": {"member": 30, "treasurer": 365}},
     }
@@ -66,6 +67,15 @@ def test_so_is_a_management_key(gateway: GatewayProcess) -> None:
         details = answer.json()["error"]["details"]
         assert details == {"limit": "console.grants", "level": "fleet"}
     assert gateway.balance(gateway.key("alice")) == 100
+
+
+def test_somebody_without_an_account_reads_whom_to_ask(gateway: GatewayProcess) -> None:
+    with Browser(gateway.url) as browser:
+        path = link(gateway, "member", "nowhere")
+        browser.submit(browser.get(path), path)
+        page = browser.get("/console")
+        assert page.status_code == 403
+        assert "Give this to Ada:" in page.text
 
 
 def test_an_auditor_is_not(gateway: GatewayProcess) -> None:

@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -25,7 +26,9 @@ from tests.console.identity_provider import (
     sign_in_there,
 )
 from tests.console.keycloak import FOLDER, Keycloak
+from tests.harness.dialects import PATHS, body
 from tests.harness.gateway import (
+    PLAINTEXTS,
     GatewayProcess,
     Simulated,
     api_key,
@@ -194,7 +197,7 @@ def test_a_group_that_is_taken_away_counts_no_more_at_the_next_sign_in(
             rows = session.exec(
                 select(SessionRow).join(PersonRow).where(PersonRow.subject == "tess")
             ).all()
-            return [pair for row in rows for pair in row.roles]
+            return [role for row in rows for role in row.roles if not role[2]]
 
     issuer.set_groups("tess", "finance", "staff")
     assert sign_in(browser, "tess").status_code == 303
@@ -302,6 +305,36 @@ def test_credits_are_granted_by_who_has_authenticated_just_now(
     page = browser.get("/console/grants/new")
     posted = browser.submit(page, "/console/grants", fields)
     assert posted.headers["location"] == "/console/accounts/team/ruth?done=granted"
+
+
+def test_keys_of_somebody_who_lost_the_role_stop_and_are_explained(
+    issuer: IdentityProvider, gateway: GatewayProcess, browser: Browser
+) -> None:
+    issuer.set_groups("lena", "staff")
+    sign_in(browser, "lena")
+    page = browser.get("/console/keys/new")
+    shown = browser.submit(page, "/console/keys", {"label": "mine", "expires": "90"})
+    secret = re.findall(r"sk-\w+", shown.text)[0]
+    PLAINTEXTS.add(secret)
+    headers = {"x-api-key": secret}
+    asked = partial(gateway.http.post, PATHS["chat"], json=body("chat", "Hi"), headers=headers)
+    assert asked().status_code == 200
+    issuer.set_groups("lena")
+    with Browser(gateway.url) as later:
+        refused = sign_in(later, "lena")
+        assert refused.status_code == 403
+        assert "1 key that you made is suspended" in refused.text
+        assert "Give this to Ada" in refused.text
+        assert not is_in(later), "the account that signing up gave is lost, too"
+    assert asked().status_code == 401
+    issuer.set_groups("lena", "staff")
+    with Browser(gateway.url) as back:
+        sign_in(back, "lena")
+        (path,) = set(re.findall(r"/console/keys/key_\w+", back.get("/console/keys").text))
+        page = back.get(path)
+        assert "The person who made it has lost the role for it." in page.text
+        back.submit(page, f"{path}/resume")
+    wait_until(lambda: asked().status_code == 200, "the key to work again")
 
 
 #: RFC 7519: a header of JSON, a payload and a signature

@@ -66,9 +66,17 @@ class People:
         made = issue_key(self._database, INSTALLATION, new, secret, policy, TINA)
         return self.state(made.key_id)
 
-    def rotate(self, key_id: str, overlap: int = 0, policy: KeyPolicy = POLICY) -> KeyState:
+    def rotate(
+        self,
+        key_id: str,
+        overlap: int = 0,
+        policy: KeyPolicy = POLICY,
+        prefix: str | None = None,
+    ) -> KeyState:
         secret = credential(generate_key())
-        rotate_key(self._database, INSTALLATION, key_id, secret, overlap, policy, TINA)
+        rotate_key(
+            self._database, INSTALLATION, key_id, secret, overlap, policy, TINA, prefix=prefix
+        )
         return self.state(key_id)
 
     def change(self, key_id: str, policy: KeyPolicy = POLICY, **settings: Any) -> KeyState:
@@ -273,6 +281,22 @@ def test_reconcilers_see_the_keys_of_objects_only(people: People) -> None:
         assert reason_of(partial(act, of_object.key_id)) == "managed_by_object"
         with pytest.raises(NotFound):
             act(generate_key_id())
+
+
+def test_a_page_that_is_sent_twice_at_once_rotates_once(people: People) -> None:
+    made = people.issue()
+
+    def rotate(_: int) -> str:
+        try:
+            people.rotate(made.key_id, prefix=made.prefix)
+        except StateConflict as refused:
+            return str((refused.details or {})["reason"])
+        return "rotated"
+
+    with ThreadPoolExecutor(3) as threads:
+        outcomes = sorted(threads.map(rotate, range(3)))
+    assert outcomes == ["already_rotated", "already_rotated", "rotated"]
+    assert people.state(made.key_id).generation == 1
 
 
 def test_what_is_revoked_stays_so(people: People) -> None:

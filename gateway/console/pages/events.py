@@ -1,4 +1,4 @@
-"""`/console/events`: each change of a key or a grant, and the one who asked for it."""
+"""`/console/events`: changes of keys and grants, sessions that were ended, and who did it."""
 
 from typing import Any
 
@@ -27,6 +27,7 @@ KINDS: dict[ChangeKind, str] = {
     "key.suspended": marked("Key suspended"),
     "key.resumed": marked("Key resumed"),
     "key.revoked": marked("Key revoked"),
+    "sessions.ended": marked("Sessions ended"),
 }
 
 

@@ -18,7 +18,9 @@ from gateway.console.viewed import Viewed, ViewedAccount, render_page
 from gateway.core.errors import FaregateError
 from gateway.core.key_policy import OVERLAPS, key_policy_of
 from gateway.core.keys import generate_key
+from gateway.store.change_log import read_suspension
 from gateway.store.key_list import ShownKey
+from gateway.store.lost_roles import LOST_ROLE
 from gateway.store.personal_keys import (
     KeySettings,
     change_key,
@@ -28,6 +30,8 @@ from gateway.store.personal_keys import (
 
 router = APIRouter()
 
+#: the reason of a conflict where the page was sent twice
+_ROTATED = "already_rotated"
 _OTHER_NAME = marked("This is not its name.")
 
 
@@ -63,9 +67,6 @@ async def rotate(
     require(session, "keys", viewed)
     key = await find_key(session, console, viewed, key_id)
     given = await request.form()
-    # A page that is sent once more must not rotate once more.
-    if given.get("prefix") != key.prefix:
-        return redirect(viewed.at(f"/keys/{key_id}", done="key-rotated-before"))
     overlap = next((each for each in OVERLAPS if str(each) == given.get("overlap")), OVERLAPS[-1])
     secret = generate_key()
     try:
@@ -77,8 +78,11 @@ async def rotate(
             overlap,
             viewed.key_policy(session, console),
             session.principal.actor,
+            prefix=str(given.get("prefix", "")),
         )
     except FaregateError as error:
+        if (error.details or {}).get("reason") == _ROTATED:
+            return redirect(viewed.at(f"/keys/{key_id}", done="key-rotated-before"))
         return await _refuse(request, session, console, viewed, key, error)
     key = await find_key(session, console, viewed, key_id)
     return reveal(request, session, console, viewed, key, secret, is_rotation=True)
@@ -179,6 +183,9 @@ async def _show(
 ) -> Response:
     query = question(30, None, key=key.key_id)
     usage = await console.run(read_usage, viewed.account.id, query, {})
+    suspension = None
+    if key.status == "suspended":
+        suspension = await console.run(read_suspension, viewed.account.id, key.name)
     may = session.principal.may
     account = viewed.account.shown
     return render_page(
@@ -190,6 +197,8 @@ async def _show(
         key=key,
         form=form or form_of(key),
         usage=usage,
+        suspension=suspension,
+        is_lost=suspension is not None and suspension["actor"] == LOST_ROLE.name,
         chart=bar_chart(usage.days, usage.series),
         days_until=days_until,
         model_ids=sorted({model.id for model in console.catalog.models} | set(key.models)),

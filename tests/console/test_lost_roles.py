@@ -1,0 +1,76 @@
+"""The end of a person's rights: sessions that others end, and keys without their role."""
+
+from msgspec.structs import replace
+
+from gateway.console.identity.sign_up import sign_in_of
+from gateway.core.actor import Actor
+from gateway.core.console_spec import ConsoleSpec
+from gateway.core.key_policy import KeyPolicy
+from gateway.core.keys import generate_key, generate_key_id
+from gateway.core.principal import ALL, AccountSet
+from gateway.store.change_log import read_changes_within
+from gateway.store.key_list import KeyFilter, list_shown_keys
+from gateway.store.lost_roles import suspend_lost_keys
+from gateway.store.people_list import list_people
+from gateway.store.personal_keys import KeySettings, NewKey, issue_key
+from gateway.store.sign_ins import begin_session, find_session
+from gateway.store.sign_outs import end_sessions_by
+from tests.harness.books import INSTALLATION, Books, credential
+
+
+def test_sessions_that_a_manager_ends_are_an_event(books: Books) -> None:
+    database = books.database
+    for subject, spec in (("tina", ConsoleSpec()), ("tom", ConsoleSpec(accounts="shared"))):
+        sign_in = replace(sign_in_of("i", {"sub": subject}, [], spec), is_admitted=True)
+        begin_session(database, INSTALLATION, sign_in)
+    people, _ = list_people(database, INSTALLATION, AccountSet(frozenset({ALL})))
+    for person in people:
+        assert end_sessions_by(database, INSTALLATION, person.id, Actor("ada")) == 1
+    everywhere = read_changes_within(database, INSTALLATION, AccountSet(frozenset({ALL})), 9)
+    assert [(each["kind"], each["subject"], each["actor"]) for each in everywhere] == [
+        ("sessions.ended", "tina of i", "ada"),
+        ("sessions.ended", "tom of i", "ada"),
+    ]
+    # That of a person without an account is no namespace's.
+    of_people = read_changes_within(database, INSTALLATION, AccountSet(frozenset({"people"})), 9)
+    assert of_people == everywhere[:1]
+
+
+def test_keys_stop_where_their_maker_makes_none_any_more(books: Books) -> None:
+    database = books.database
+    sign_in = sign_in_of("i", {"sub": "tina"}, [], ConsoleSpec())
+    begin_session(database, INSTALLATION, sign_in)
+    ((tina,), _) = list_people(database, INSTALLATION, AccountSet(frozenset({ALL})))
+    for account in ("one", "two"):
+        wanted = NewKey(
+            key_id=generate_key_id(),
+            namespace="team",
+            account=account,
+            settings=KeySettings(label=account),
+            person_id=tina.id,
+        )
+        secret = credential(generate_key())
+        issue_key(database, INSTALLATION, wanted, secret, KeyPolicy(), Actor("tina"))
+    reach = AccountSet(accounts=frozenset({"team/one"}))
+    who = sign_in.identity
+    assert suspend_lost_keys(database, INSTALLATION, replace(who, subject="tom"), reach) == 0
+    assert suspend_lost_keys(database, INSTALLATION, who, reach) == 1
+    assert suspend_lost_keys(database, INSTALLATION, who, reach) == 0
+    listed = list_shown_keys(
+        database, INSTALLATION, AccountSet(frozenset({"team"})), KeyFilter(), 9
+    )
+    assert {key.label: key.status for key in listed.keys} == {"one": "active", "two": "suspended"}
+
+
+def test_an_account_by_sign_up_is_lost_with_the_role_and_found_again(books: Books) -> None:
+    database, spec = books.database, ConsoleSpec(signup=False)
+    sign_in = sign_in_of("i", {"sub": "tina"}, [], ConsoleSpec())
+    first = begin_session(database, INSTALLATION, sign_in)
+    assert begin_session(database, INSTALLATION, sign_in_of("i", {"sub": "tina"}, [], spec)) is None
+    again = begin_session(database, INSTALLATION, sign_in)
+    assert first is not None
+    assert again is not None
+    assert first.own_account == again.own_account
+    found = find_session(database, INSTALLATION, again.secret)
+    assert found is not None
+    assert [account.shown for account in found.accounts] == ["people/person"]
