@@ -7,6 +7,7 @@ from sqlalchemy import bindparam, text
 
 from gateway.store.columns import UtcDateTime
 from gateway.store.database import Database
+from gateway.store.key_origins import people_of
 
 KEY_STATES = ("live", "suspended", "expired", "revoked")
 GRANT_STATES = ("live", "spent", "expired", "voided")
@@ -15,6 +16,12 @@ _KEYS = """
 SELECT CASE WHEN revoked_at IS NOT NULL THEN 'revoked' WHEN expires_at <= :now THEN 'expired'
             WHEN suspended THEN 'suspended' ELSE 'live' END AS state, count(*)
 FROM api_key WHERE installation = :installation GROUP BY 1
+"""
+
+_LIVING = """
+SELECT count(*) FROM api_key
+WHERE installation = :installation AND revoked_at IS NULL
+      AND (expires_at IS NULL OR expires_at > :now)
 """
 
 #: the rest of grants is brought up to date only when one of the account's is posted, expires or is
@@ -43,6 +50,17 @@ FROM credit_grant WHERE installation = :installation AND remaining = 0 GROUP BY 
 def count_keys(database: Database, installation: str) -> Mapping[str, int]:
     """The number of keys in each of `KEY_STATES`. Raises `DatabaseUnavailable`."""
     return _count(database, installation, _KEYS, KEY_STATES)
+
+
+def count_living_of_people(database: Database, installation: str) -> int:
+    """The number of people's keys that are neither revoked nor expired.
+
+    Raises `DatabaseUnavailable`.
+    """
+    asked = text(_LIVING).bindparams(bindparam("now", type_=UtcDateTime()))
+    with database.read() as session:
+        values = {"installation": people_of(installation), "now": database.now(session)}
+        return int(session.execute(asked, values).scalar_one())
 
 
 def count_grants(database: Database, installation: str) -> Mapping[str, int]:

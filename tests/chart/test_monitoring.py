@@ -13,14 +13,15 @@ from gateway_operator.resources.fleet import read_fleet
 from tests.chart.expressions import BOARDS, board, rules
 from tests.chart.helm import TRIAL, Body, Values, pod_of, render
 from tests.chart.prometheus import promtool
-from tests.reconcile.fleet.support import SECRETS, settings
+from tests.reconcile.fleet.support import settings
 
 HAS_KINDS = "--api-versions=monitoring.coreos.com/v1/PodMonitor"
 SCRAPE = "prometheus.io/scrape"
 
 
 def given(**monitoring: Any) -> Values:
-    return {**TRIAL, "monitoring": monitoring}
+    console = {"console": {"url": "https://llm.example.com"}}
+    return {**TRIAL, "fleet": {"spec": console}, "monitoring": monitoring}
 
 
 def kinds(values: Values, *options: str) -> set[str]:
@@ -49,7 +50,7 @@ def test_pods_are_scraped_by_a_monitor_or_by_annotations_but_never_by_both() -> 
     for has_operator in (True, False):
         rendered = render(given(prometheusOperator=has_operator))
         operator = pod_of(rendered.one("Deployment"))
-        for pod, port in ((operator, "8081"), (_gateway(rendered.objects), "9090")):
+        for pod, port in ((operator, "8081"), *((pod, "9090") for pod in _pods(rendered.objects))):
             annotations = pod["metadata"]["annotations"]
             assert annotations[SCRAPE] == str(not has_operator).lower()
             assert annotations["prometheus.io/port"] == port
@@ -72,7 +73,8 @@ def test_the_administrators_annotations_win() -> None:
 def test_the_monitors_find_the_pods_and_their_ports(tmp_path: Path) -> None:
     rendered = render(given(prometheusOperator=True, labels={"release": "p"}, scrapeInterval="5s"))
     operator = pod_of(rendered.one("Deployment"))
-    for name, pod in (("operator", operator), ("gateways", _gateway(rendered.objects))):
+    gateway, console = _pods(rendered.objects)
+    for name, pod in (("operator", operator), ("gateways", gateway), ("console", console)):
         monitor = rendered.one("PodMonitor", f"faregate-{name}")
         assert monitor["metadata"]["labels"]["release"] == "p"
         (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
@@ -87,12 +89,13 @@ def test_the_monitors_find_the_pods_and_their_ports(tmp_path: Path) -> None:
     assert gateways["spec"]["podTargetLabels"] == ["faregate.dev/fleet"]
 
 
-def _gateway(objects: list[Body]) -> Body:
-    """The pods that the operator would make of the fleet."""
+def _pods(objects: list[Body]) -> list[Body]:
+    """The pods that the operator would make of the fleet: a gateway and a console."""
     (made,) = (each for each in objects if each["kind"] == "GatewayFleet")
     fleet = read_fleet({**made, "metadata": {**made["metadata"], "uid": "1", "generation": 1}})
-    children = render_fleet(fleet, settings("gate"), SECRETS).children
-    return pod_of(next(each for each in children if each["kind"] == "Deployment"))
+    secrets: dict[str, dict[str, str]] = {"faregate": {}, "faregate-console": {}}
+    children = render_fleet(fleet, settings("gate"), secrets).children
+    return [pod_of(each) for each in children if each["kind"] == "Deployment"]
 
 
 def _selects(selector: Body, labels: dict[str, str]) -> bool:

@@ -4,11 +4,14 @@ from typing import Any
 
 import pytest
 
+from gateway.console.services import CONNECTIONS
 from gateway.store.database import ADMIN_CONNECTIONS, SHARED_CONNECTIONS
 from tests.chart.helm import TRIAL, Values, refusal, render
 
 #: beside what is off the request path: two of the ledger, one of stored responses
 GATEWAY_CONNECTIONS = SHARED_CONNECTIONS + 4
+#: one for its keys
+CONSOLE_CONNECTIONS = SHARED_CONNECTIONS + CONNECTIONS + 1
 #: the operator's own, and what PostgreSQL keeps for its superuser
 OTHER_CONNECTIONS = ADMIN_CONNECTIONS + 3
 
@@ -56,7 +59,13 @@ def test_policies_that_would_cut_the_way_in() -> None:
 def test_as_many_gateways_as_there_are_connections_and_not_one_more() -> None:
     most = 7
     enough = most * GATEWAY_CONNECTIONS + OTHER_CONNECTIONS
-    for spec in ({"replicas": most}, {"autoscaling": {"maxReplicas": most}}):
+    console = {"console": {"url": "https://a.example.com", "replicas": 2}}
+    for spec in (
+        {"replicas": most},
+        {"autoscaling": {"maxReplicas": most}},
+        {"replicas": most, **console},
+    ):
+        enough += 2 * CONSOLE_CONNECTIONS if "console" in spec else 0
         values = fleet(**spec) | {"database": {"trial": True, "maxConnections": enough}}
         assert render(values).one("GatewayFleet")
         values["database"]["maxConnections"] = enough - 1

@@ -27,6 +27,7 @@ SCALED_AND_ROUTED = {
     "resources": {"requests": {"cpu": "500m"}},
     "autoscaling": {"maxReplicas": 3},
     "httpRoute": {"parentRefs": [{"name": "public"}]},
+    "console": {"url": "https://llm.example.com"},
 }
 ROUTES = "/apis/gateway.networking.k8s.io/v1/namespaces/gate/httproutes"
 KEYS = "/apis/faregate.dev/v1alpha1/namespaces/team/apikeys"
@@ -41,6 +42,10 @@ CHILDREN = (
     "/apis/networking.k8s.io/v1/namespaces/gate/ingresses/faregate",
     "/apis/autoscaling/v2/namespaces/gate/horizontalpodautoscalers/faregate",
     f"{ROUTES}/faregate",
+    "/apis/apps/v1/namespaces/gate/deployments/faregate-console",
+    "/api/v1/namespaces/gate/services/faregate-console",
+    "/api/v1/namespaces/gate/configmaps/faregate-console-config",
+    "/apis/policy/v1/namespaces/gate/poddisruptionbudgets/faregate-console",
 )
 
 
@@ -237,7 +242,7 @@ def test_everything_that_an_operator_does_is_allowed(release: Release) -> None:
     PLAINTEXTS.add(release.secret("team", "alice-key")["OPENAI_API_KEY"])
 
     release.cluster.install({**release.values, "ingress": {}, "fleet": {}})
-    for path in CHILDREN[-3:]:
+    for path in CHILDREN[-7:]:
         release.wait(path, exists=False)
     release.make("team", "ApiKey", "bob", account="bob", secretName="bob-key")
     release.cluster.client.delete(key)

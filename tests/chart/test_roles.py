@@ -10,7 +10,7 @@ from tests.chart.helm import TRIAL, Body, Values, render
 Rights = dict[str, set[str]]
 
 READ = {"get", "list", "watch"}
-KEEP = {"get", "create", "patch"}
+KEEP = {"get", "create", "patch", "delete"}
 WRITE = READ | {"create", "update", "patch", "delete", "deletecollection"}
 
 WATCHED: Rights = {
@@ -30,9 +30,9 @@ OWN: Rights = {
     "/services": KEEP,
     "apps/deployments": KEEP,
     "policy/poddisruptionbudgets": KEEP,
-    "autoscaling/horizontalpodautoscalers": KEEP | {"delete"},
-    "networking.k8s.io/ingresses": KEEP | {"delete"},
-    "gateway.networking.k8s.io/httproutes": KEEP | {"delete"},
+    "autoscaling/horizontalpodautoscalers": KEEP,
+    "networking.k8s.io/ingresses": KEEP,
+    "gateway.networking.k8s.io/httproutes": KEEP,
     "faregate.dev/gatewayfleets/finalizers": {"update"},
     "/secrets ['faregate-operator-heartbeat', 'faregate-installation']": {"patch"},
     "/namespaces ['gate']": {"get"},

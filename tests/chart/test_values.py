@@ -294,6 +294,24 @@ def test_network_policies_take_their_ports_from_the_urls() -> None:
     assert ports_of(of_operator["egress"])[-1] == [7432]
 
 
+def test_the_console_reaches_its_identity_provider_and_nothing_of_the_gateways() -> None:
+    oidc = {"issuer": "https://login.example.com:8443/realm", "clientID": "faregate"}
+    url = "https://llm.example.com"
+    values: Values = {
+        "database": {"url": "postgresql://a:b@db.example.com:6432/t"},
+        "fleet": {"spec": {"console": {"url": url, "oidc": oidc}}},
+    }
+    console = render(values).one("NetworkPolicy", "faregate-console")["spec"]
+    assert console["podSelector"] == {"matchLabels": {"faregate.dev/console": "faregate"}}
+    assert ports_of(console["egress"]) == [NAMES, [6432], [8443]]
+    assert ports_of(console["ingress"]) == [[8080], [9090]]
+    inside = {"issuer": "http://dex.auth.svc:5556/dex", "clientID": "faregate"}
+    values["fleet"]["spec"]["console"] = {"url": url, "oidc": inside}
+    console = render(values).one("NetworkPolicy", "faregate-console")["spec"]
+    assert namespaces_of(console["egress"][3:]) == ["auth"]
+    assert render(given()).every("NetworkPolicy", "faregate-console") == []
+
+
 def namespaces_of(rules: list[Body]) -> list[str]:
     """The namespaces that rules open, no matter which ports of the pods there."""
     assert all(rule.keys() == {"to"} for rule in rules)
@@ -365,16 +383,17 @@ def test_the_operator_verifies_the_database_by_authorities_that_are_given() -> N
     assert [each["name"] for each in pod_of(plain)["spec"]["volumes"]] == ["tmp"]
 
 
-def test_only_operator_and_gateways_reach_the_trials_postgres() -> None:
+def test_only_what_runs_on_the_trials_postgres_reaches_it() -> None:
     rendered = render()
     policy = rendered.one("NetworkPolicy", "faregate-postgres")["spec"]
     labels = pod_of(rendered.one("Deployment"))["metadata"]["labels"]
     (rule,) = policy["ingress"]
-    by_operator, by_gateways = (each["podSelector"] for each in rule["from"])
+    by_operator, *by_others = (each["podSelector"] for each in rule["from"])
     assert by_operator["matchLabels"].items() <= labels.items()
-    assert by_gateways == {
-        "matchExpressions": [{"key": "faregate.dev/fleet", "operator": "Exists"}]
-    }
+    assert by_others == [
+        {"matchExpressions": [{"key": f"faregate.dev/{label}", "operator": "Exists"}]}
+        for label in ("fleet", "console")
+    ]
     assert ports_of(policy["ingress"]) == [[5432]]
     assert policy["egress"] == []
 

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Any
 
 from gateway_operator.render.pod import pod_template
+from gateway_operator.render.workload import gateways
 from gateway_operator.resources.fleet import read_fleet
 from gateway_operator.settings import OperatorSettings
 from tests.harness.pages import ROOT, columns, section, tables
@@ -175,7 +176,7 @@ def test_the_pods_of_the_gateway_start_like_the_others(evaluated: Evaluated) -> 
     settings = OperatorSettings(
         database_url="postgresql://", database_secret_name="d", namespace="faregate", image="i"
     )
-    (container,) = pod_template(fleet, settings)["spec"]["containers"]
+    (container,) = pod_template(gateways(fleet), settings)["spec"]["containers"]
     line = [*container["command"], *container["args"]]
     assert line[:5] == [*START, "gateway", "serve", "--config"]
     assert {"name": "tmp", "mountPath": "/tmp"} in container["volumeMounts"]

@@ -5,6 +5,14 @@
 
 {{- define "faregate.operatorConnections" -}}3{{- end }}
 
+{{/* A console's: 1 of keys, 2 of the JSON API, 2 of pages. */}}
+{{- define "faregate.consoleConnections" -}}5{{- end }}
+
+{{- define "faregate.consolesMax" -}}
+{{- $console := default dict .Values.fleet.spec.console -}}
+{{- if and .Values.fleet.create $console.url -}}{{ int (dig "replicas" 2 $console) }}{{- else -}}0{{- end -}}
+{{- end }}
+
 {{/* What PostgreSQL keeps for its superuser. */}}
 {{- define "faregate.reservedConnections" -}}3{{- end }}
 
@@ -53,9 +61,11 @@
 {{- $operator := include "faregate.operatorConnections" . | int -}}
 {{- $reserved := include "faregate.reservedConnections" . | int -}}
 {{- $replicas := include "faregate.replicasMax" . | int -}}
-{{- $needed := add (mul $replicas $each) $operator $reserved -}}
+{{- $consoles := include "faregate.consolesMax" . | int -}}
+{{- $ofConsoles := mul $consoles (include "faregate.consoleConnections" . | int) -}}
+{{- $needed := add (mul $replicas $each) $ofConsoles $operator $reserved -}}
 {{- if gt (int $needed) (int .Values.database.maxConnections) -}}
-{{- fail (printf "\n\n%d gateways with %d connections each, %d of the operator and %d that PostgreSQL keeps for itself are %d connections, and database.maxConnections is %d: run fewer gateways, or raise max_connections in PostgreSQL and database.maxConnections here." $replicas $each $operator $reserved $needed (int .Values.database.maxConnections)) -}}
+{{- fail (printf "\n\n%d gateways with %d connections each, %d of the console, %d of the operator and %d that PostgreSQL keeps for itself are %d connections, and database.maxConnections is %d: run fewer gateways, or raise max_connections in PostgreSQL and database.maxConnections here." $replicas $each $ofConsoles $operator $reserved $needed (int .Values.database.maxConnections)) -}}
 {{- end -}}
 {{- end }}
 

@@ -36,10 +36,22 @@
 {{- end -}}
 {{- end }}
 
-{{/* Comma-separated; nothing where every upstream is the simulated one. */}}
-{{- define "faregate.upstreamPorts" -}}
+{{/* The addresses that a console reaches beside the database: the identity provider, the keys of a
+     proxy that signs, a proxy on the way there. */}}
+{{- define "faregate.consoleURLs" -}}
+{{- $console := default dict .Values.fleet.spec.console -}}
+{{- range list (dig "oidc" "issuer" "" $console) (dig "proxy" "jwksURL" "" $console) }}{{ . }} {{ end -}}
+{{- range dig "podTemplate" "spec" "containers" list $console -}}
+{{- range .env -}}
+{{- if and (regexMatch "^(OTEL_EXPORTER_OTLP.*ENDPOINT|HTTPS_PROXY)$" .name) .value }}{{ .value }} {{ end -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/* The ports of URLs, comma-separated; nothing where there are none. */}}
+{{- define "faregate.ports" -}}
 {{- $ports := list -}}
-{{- range compact (splitList " " (include "faregate.urls" .)) -}}
+{{- range compact (splitList " " .) -}}
 {{- $ports = append $ports (include "faregate.port" (dict "url" . "default" (ternary "443" "80" (hasPrefix "https:" .)))) -}}
 {{- end -}}
 {{- $ports | uniq | sortAlpha | join "," -}}

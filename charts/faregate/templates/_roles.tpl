@@ -19,17 +19,17 @@
   verbs: [create]
 {{- end }}
 
-{{/* What it may do in its own namespace besides: the gateways. */}}
+{{/* What it may do in its own namespace besides: the gateways and their console. */}}
 {{- define "faregate.ownRules" -}}
 - apiGroups: [""]
   resources: [configmaps, services]
-  verbs: [get, create, patch]
+  verbs: [get, create, patch, delete]
 - apiGroups: [apps]
   resources: [deployments]
-  verbs: [get, create, patch]
+  verbs: [get, create, patch, delete]
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
-  verbs: [get, create, patch]
+  verbs: [get, create, patch, delete]
 - apiGroups: [autoscaling]
   resources: [horizontalpodautoscalers]
   verbs: [get, create, patch, delete]

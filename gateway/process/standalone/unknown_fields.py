@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec.inspect as shapes
 
+from gateway.core.console_spec import ConsoleSpec
 from gateway.core.spec import (
     ApiKey,
     CreditAllowance,
@@ -58,6 +59,7 @@ CLUSTER_FIELDS: dict[type, frozenset[str]] = {
             "upstreamCA",
         }
     ),
+    ConsoleSpec: frozenset({"podTemplate", "replicas", "resources"}),
     Drain: frozenset({"graceSeconds", "preStopSeconds"}),
 }
 

@@ -10,8 +10,10 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from gateway.core.errors import DatabaseUnavailable
 from gateway.core.keys import PEPPER, hash_key
 from gateway.core.spec_fields import SpecError
+from gateway.store.counts import count_living_of_people
 from gateway_operator.apply import executor
 from gateway_operator.apply.operator_context import OperatorContext
 from gateway_operator.apply.reporting import report
@@ -26,11 +28,12 @@ from gateway_operator.plan.fleet import (
     is_owned,
     plan_fleet,
 )
-from gateway_operator.plan.rollout import judge
+from gateway_operator.plan.rollout import judge, judge_both
 from gateway_operator.render.authorities import authorities
 from gateway_operator.render.digest import render
-from gateway_operator.render.names import config_name
+from gateway_operator.render.names import config_name, console_name
 from gateway_operator.render.pod_policy import check_pod_policy
+from gateway_operator.render.workload import Workload, workloads
 from gateway_operator.resources.fleet import (
     DEFINITION,
     KIND,
@@ -44,11 +47,12 @@ from gateway_operator.resources.fleet import (
 from gateway_operator.resources.names import FLEET_LABEL
 from gateway_operator.settings import OperatorSettings
 
-#: every kind of child that has the fleet's own name
+#: every kind of child that has the fleet's own name, and that its console's has
 _KINDS = (
     "Service", "Deployment", "PodDisruptionBudget", "HorizontalPodAutoscaler", "Ingress",
     "HTTPRoute",
 )  # fmt: skip
+_KINDS_OF_CONSOLE = ("Service", "Deployment", "PodDisruptionBudget")
 _MESSAGE_CHARACTERS = 1024
 
 
@@ -76,10 +80,12 @@ async def _work(context: OperatorContext, found: dict[str, Any]) -> None:
     try:
         fleet = _read(context, found)
         actual = await _read_children(context.cluster, fleet)
-        secrets = await _hash_secrets(context, fleet)
+        parts = workloads(fleet)
+        secrets = {one.name: await _hash_secrets(context, one) for one in parts}
         rendered = render(fleet, context.settings, secrets)
-        keeps_replicas = fleet.cluster.replicas is None
-        actions = plan_fleet(rendered.children, actual, fleet.uid, keeps_replicas=keeps_replicas)
+        scaled = {one.name for one in parts if one.replicas is None}
+        fleet_executor.console = next((one for one in parts if one.component == "console"), None)
+        actions = plan_fleet(rendered.children, actual, fleet.uid, scaled)
         fleet_executor.digest = rendered.digest
         await executor.execute(actions, fleet_executor.perform)
     except _Stalled as stalled:
@@ -92,6 +98,7 @@ class _FleetExecutor(Struct, kw_only=True):
     context: OperatorContext
     body: dict[str, Any]
     digest: str | None = None
+    console: Workload | None = None
 
     async def perform(self, action: FleetAction) -> None:
         cluster = self.context.cluster
@@ -112,10 +119,12 @@ class _FleetExecutor(Struct, kw_only=True):
 
     async def _report(self, condition: ConditionState | None) -> None:
         cluster, before = self.context.cluster, self.body.get("status") or {}
-        workload = await self._workload()
+        workload = await self._deployment(self.body["metadata"]["name"])
         digest = self.digest
         if condition is None:
             condition = judge(workload, await _served_schema(cluster))
+            if self.console is not None:
+                condition = judge_both(condition, await self._deployment(self.console.name))
         else:
             digest = before.get("configDigest")  # nothing new was rolled out
         status = build_status(
@@ -125,20 +134,32 @@ class _FleetExecutor(Struct, kw_only=True):
             selector=f"{FLEET_LABEL}={self.body['metadata']['name']}",
             url=client_url(self.body),
             configDigest=digest,
+            keysOfPeople=await self._keys_of_people(),
         )
         await report(cluster, KIND, self.body, status, condition)
         if self.body["metadata"]["namespace"] == self.context.settings.namespace:
             is_ready = condition.state == "ready"
             self.context.metrics.saw_fleet(self.body["metadata"]["name"], is_ready, workload)
 
-    async def _workload(self) -> Child | None:
-        """The fleet's own Deployment, as it is now."""
+    async def _keys_of_people(self) -> int | None:
+        """The number of people's keys that are alive, where people can make some."""
+        if self.console is None:
+            return None
+        context = self.context
+        try:
+            return await context.run(
+                count_living_of_people, context.database, context.settings.installation
+            )
+        except DatabaseUnavailable:
+            before: int | None = (self.body.get("status") or {}).get("keysOfPeople")
+            return before
+
+    async def _deployment(self, name: str) -> Child | None:
+        """A Deployment of the fleet, as it is now."""
         metadata = self.body["metadata"]
         if metadata["namespace"] != self.context.settings.namespace:
             return None
-        found = await self.context.cluster.get(
-            "Deployment", metadata["namespace"], metadata["name"]
-        )
+        found = await self.context.cluster.get("Deployment", metadata["namespace"], name)
         return found if found is not None and is_owned(found, metadata["uid"]) else None
 
 
@@ -161,22 +182,27 @@ def _read(context: OperatorContext, body: dict[str, Any]) -> Fleet:
 
 async def _read_children(cluster: Cluster, fleet: Fleet) -> list[Child]:
     """Every object that has the name of a child, by any maker."""
-    names = [("ConfigMap", config_name(fleet)), *((kind, fleet.name) for kind in _KINDS)]
+    own, console = fleet.name, console_name(fleet)
+    names = [
+        *(("ConfigMap", config_name(name)) for name in (own, console)),
+        *((kind, own) for kind in _KINDS),
+        *((kind, console) for kind in _KINDS_OF_CONSOLE),
+    ]
     found = await asyncio.gather(
         *(cluster.get(kind, fleet.namespace, name) for kind, name in names)
     )
     return [child for child in found if child is not None]
 
 
-async def _hash_secrets(context: OperatorContext, fleet: Fleet) -> dict[str, str]:
-    """A hash of what the pods get of each Secret and of each ConfigMap with authorities.
+async def _hash_secrets(context: OperatorContext, workload: Workload) -> dict[str, str]:
+    """A hash of what a Deployment's pods get of each Secret and each ConfigMap with authorities.
 
     Keyed, as many may read an annotation.
     """
-    wanted = _wanted(context.settings, fleet)
-    credentials = fleet.credentials()
+    wanted = _wanted(context.settings, workload)
+    credentials, namespace = workload.credentials, workload.fleet.namespace
     found = await asyncio.gather(
-        *(context.cluster.get(kind, fleet.namespace, name) for kind, name in wanted)
+        *(context.cluster.get(kind, namespace, name) for kind, name in wanted)
     )
     pepper = context.secret.pepper(PEPPER)
     hashes = {}
@@ -189,29 +215,29 @@ async def _hash_secrets(context: OperatorContext, fleet: Fleet) -> dict[str, str
     return hashes
 
 
-def _wanted(settings: OperatorSettings, fleet: Fleet) -> dict[tuple[str, str], set[str]]:
+def _wanted(settings: OperatorSettings, workload: Workload) -> dict[tuple[str, str], set[str]]:
     """By kind and name, the keys that the pods get."""
     own = {
         ("Secret", settings.database_secret_name): {settings.database_secret_key},
         ("Secret", settings.installation_secret_name): {settings.installation_secret_key},
     }
     wanted: dict[tuple[str, str], set[str]] = {}
-    for name, keys in fleet.credentials().items():
+    for name, keys in workload.credentials.items():
         if ("Secret", name) in own:
             raise _not_a_credential(name)
         wanted["Secret", name] = set(keys)
     wanted |= own
-    for each in authorities(fleet, settings):
+    for each in authorities(workload.fleet, settings):
         wanted.setdefault((each.kind, each.name), set()).add(each.key)
     return dict(sorted(wanted.items()))
 
 
 def _not_a_credential(name: str) -> _Stalled:
-    """It would be sent to any URL that the fleet names."""
+    """It would be sent to any URL that the fleet names, or to any identity provider."""
     return _Stalled(
         FleetReason.INVALID_SPEC,
-        f"the Secret {name} is the installation's or of a kind of its own, and no upstream's"
-        " credential",
+        f"the Secret {name} is the installation's or of a kind of its own, and no credential for"
+        " an upstream or an identity provider",
     )
 
 

@@ -9,7 +9,7 @@ An object that we did not make is never adopted, changed or deleted, with any la
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -56,12 +56,12 @@ FleetAction = ApplyChild | DeleteChild | Report
 
 
 def plan_fleet(
-    wanted: Iterable[Child], actual: Iterable[Child], owner_uid: str, *, keeps_replicas: bool
+    wanted: Iterable[Child], actual: Iterable[Child], owner_uid: str, scaled: Collection[str]
 ) -> list[FleetAction]:
     """The actions that make `wanted` of `actual`, which holds every object that has the name of a
     child.
 
-    With `keeps_replicas`, the number of replicas that is there is somebody else's affair.
+    The number of replicas of a Deployment that `scaled` names is somebody else's affair.
     """
     desired = {_identity(child): child for child in wanted}
     live = {_identity(child): child for child in actual}
@@ -77,7 +77,7 @@ def plan_fleet(
         if name not in desired and is_owned(child, owner_uid)
     ]
     for name, child in desired.items():
-        if keeps_replicas and child["kind"] == "Deployment":
+        if child["kind"] == "Deployment" and child["metadata"]["name"] in scaled:
             child = _leave_replicas(child, live.get(name))
         child = _mark(child)
         if not holds(child, live.get(name)):

@@ -36,3 +36,13 @@ def judge(deployment: dict[str, Any] | None, schema: int | None) -> ConditionSta
             " so it may drop fields: apply the definitions of this release",
         )
     return ConditionState("ready", FleetReason.AVAILABLE, f"{available} replicas are available")
+
+
+def judge_both(gateways: ConditionState, console: dict[str, Any] | None) -> ConditionState:
+    """The condition of a fleet with a console, by the gateways' and the console's Deployment."""
+    if gateways.state != "ready":
+        return gateways
+    found = judge(console, None)
+    if found.state == "ready":
+        return gateways
+    return ConditionState(found.state, found.reason, f"the console: {found.message}")

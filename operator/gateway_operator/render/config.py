@@ -1,4 +1,4 @@
-"""The ConfigMap: one GatewayFleet document, as `python -m gateway serve --config` reads it."""
+"""The ConfigMap: one GatewayFleet document, as `--config` names it to a gateway or a console."""
 
 from typing import Any
 
@@ -6,27 +6,25 @@ import msgspec
 import yaml
 
 from gateway.core.spec import API_VERSION
-from gateway_operator.render.names import CONFIG_FILE, Child, child, config_name
-from gateway_operator.resources.fleet import KIND, Fleet
+from gateway_operator.render.names import CONFIG_FILE, Child
+from gateway_operator.render.workload import Workload
+from gateway_operator.resources.fleet import KIND
 
 
-def config(fleet: Fleet) -> Child:
-    """The ConfigMap of a fleet."""
-    text = config_text(fleet)
-    return {**child(fleet, "v1", "ConfigMap", config_name(fleet)), "data": {CONFIG_FILE: text}}
+def config(workload: Workload) -> Child:
+    """The ConfigMap of a Deployment."""
+    data = {CONFIG_FILE: _text(workload)}
+    return {**workload.child("v1", "ConfigMap", workload.config_name), "data": data}
 
 
-def config_text(fleet: Fleet) -> str:
-    """The gateway's part of the spec, defaults filled in; equal specs give equal bytes.
-
-    `clientURL` is not in it: it is for the Secrets of keys, and no reason for a roll-out.
-    """
-    spec = msgspec.structs.replace(fleet.gateway, client_url=None)
+def _text(workload: Workload) -> str:
+    """The part of the spec that its processes read, with defaults; equal specs give equal bytes."""
+    fleet = workload.fleet
     document = {
         "apiVersion": API_VERSION,
         "kind": KIND,
         "metadata": {"name": fleet.name, "namespace": fleet.namespace},
-        "spec": _without_nothing(msgspec.to_builtins(spec)),
+        "spec": _without_nothing(msgspec.to_builtins(workload.config)),
     }
     text: str = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
     return text

@@ -1,4 +1,4 @@
-"""All children of a fleet and the digest of what its pods are made of, in one step.
+"""All children of a fleet and the digests of what its pods are made of, in one step.
 
 What is hashed is what is rendered: a pod that would differ cannot have the same digest. Replicas,
 Service, routes and clients' URL are not in the pods, and keys are rows: none is a roll-out.
@@ -19,6 +19,7 @@ from gateway_operator.render.ingress import ingress
 from gateway_operator.render.names import Child
 from gateway_operator.render.pod import pod_template
 from gateway_operator.render.service import service
+from gateway_operator.render.workload import workloads
 from gateway_operator.resources.fleet import Fleet
 from gateway_operator.settings import OperatorSettings
 
@@ -29,30 +30,38 @@ class Rendered(Struct, frozen=True):
     """Everything that a fleet should have, in the order in which it is made."""
 
     children: tuple[Child, ...]
+    #: of the gateways
     digest: str
 
 
-def render(fleet: Fleet, settings: OperatorSettings, secrets: Mapping[str, str]) -> Rendered:
-    """Render a fleet. `secrets` are hashes of what its pods get from Secrets, by the Secret's name.
+def render(
+    fleet: Fleet, settings: OperatorSettings, secrets: Mapping[str, Mapping[str, str]]
+) -> Rendered:
+    """Render a fleet. `secrets` are hashes of what pods get from Secrets: by the Deployment's name,
+    then by the Secret's.
 
     Pure: equal arguments give equal bytes.
     """
-    configuration = config(fleet)
-    template = pod_template(fleet, settings)
-    digest = _digest(configuration["data"], template, dict(secrets))
-    children = [
-        configuration,
-        service(fleet),
-        deployment(fleet, template, digest),
-        disruption(fleet),
-    ]
+    children, digests = [], []
+    for workload in workloads(fleet):
+        configuration = config(workload)
+        template = pod_template(workload, settings)
+        digest = _digest(configuration["data"], template, dict(secrets[workload.name]))
+        is_gateway = workload.component == "gateway"
+        children += [
+            configuration,
+            service(workload, fleet.cluster.service_template if is_gateway else None),
+            deployment(workload, template, digest),
+            disruption(workload),
+        ]
+        digests.append(digest)
     if fleet.cluster.autoscaling is not None:
         children.append(autoscaler(fleet, fleet.cluster.autoscaling))
     if fleet.cluster.ingress is not None:
         children.append(ingress(fleet, fleet.cluster.ingress))
     if fleet.cluster.http_route is not None:
         children.append(http_route(fleet, fleet.cluster.http_route))
-    return Rendered(tuple(children), digest)
+    return Rendered(tuple(children), digests[0])
 
 
 def _digest(*parts: object) -> str:

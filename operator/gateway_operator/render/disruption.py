@@ -1,16 +1,16 @@
 """The PodDisruptionBudget: emptying nodes takes one replica at a time."""
 
-from gateway_operator.render.names import Child, child, selector
-from gateway_operator.resources.fleet import Fleet
+from gateway_operator.render.names import Child
+from gateway_operator.render.workload import Workload
 
 
-def disruption(fleet: Fleet) -> Child:
-    """The limit to voluntary disruptions of a fleet."""
+def disruption(workload: Workload) -> Child:
+    """The limit to voluntary disruptions of a Deployment."""
     return {
-        **child(fleet, "policy/v1", "PodDisruptionBudget"),
+        **workload.child("policy/v1", "PodDisruptionBudget"),
         "spec": {
             "maxUnavailable": 1,
-            "selector": {"matchLabels": selector(fleet)},
+            "selector": {"matchLabels": workload.selector},
             # A replica that is not ready serves nobody: no node has to wait for it.
             "unhealthyPodEvictionPolicy": "AlwaysAllow",
         },

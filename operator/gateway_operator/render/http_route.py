@@ -6,6 +6,7 @@ Source: Gateway API v1, "HTTPRoute".
 from typing import Any
 
 from gateway_operator.render.names import Child, child
+from gateway_operator.render.paths import paths_by_service
 from gateway_operator.render.service import PORT
 from gateway_operator.resources.fleet import Fleet, HTTPRoute
 
@@ -20,12 +21,16 @@ def http_route(fleet: Fleet, wanted: HTTPRoute) -> Child:
     metadata["labels"] = {**wanted.labels, **metadata["labels"]}
     if wanted.annotations:
         metadata["annotations"] = wanted.annotations
-    rule = {
-        "matches": [{"path": {"type": "PathPrefix", "value": "/"}}],
-        "backendRefs": [{"name": fleet.name, "port": PORT}],
-        "timeouts": {"request": _NONE, "backendRequest": _NONE},
-    }
-    spec: dict[str, Any] = {"parentRefs": wanted.parent_refs, "rules": [rule]}
+    rules = [_rule(paths, name) for name, paths in paths_by_service(fleet).items()]
+    spec: dict[str, Any] = {"parentRefs": wanted.parent_refs, "rules": rules}
     if wanted.hostnames:
         spec["hostnames"] = wanted.hostnames
     return {**rendered, "spec": spec}
+
+
+def _rule(paths: tuple[str, ...], service: str) -> dict[str, Any]:
+    return {
+        "matches": [{"path": {"type": "PathPrefix", "value": path}} for path in paths],
+        "backendRefs": [{"name": service, "port": PORT}],
+        "timeouts": {"request": _NONE, "backendRequest": _NONE},
+    }

@@ -3,6 +3,7 @@
 from typing import Any
 
 from gateway_operator.render.names import CLIENTS, Child, child
+from gateway_operator.render.paths import paths_by_service
 from gateway_operator.resources.fleet import Fleet, Ingress
 
 _NGINX = "nginx.ingress.kubernetes.io"
@@ -16,8 +17,13 @@ def ingress(fleet: Fleet, wanted: Ingress) -> Child:
     annotations = {**_annotations(fleet, wanted), **wanted.annotations}
     if annotations:
         metadata["annotations"] = annotations
-    target = {"service": {"name": fleet.name, "port": {"name": CLIENTS}}}
-    http = {"paths": [{"path": "/", "pathType": "Prefix", "backend": target}]}
+    http = {
+        "paths": [
+            {"path": path, "pathType": "Prefix", "backend": _target(name)}
+            for name, paths in paths_by_service(fleet).items()
+            for path in paths
+        ]
+    }
     hosts = [wanted.host, *wanted.additional_hosts]
     spec: dict[str, Any] = {"rules": [{"host": host, "http": http} for host in hosts]}
     if wanted.class_name is not None:
@@ -25,6 +31,10 @@ def ingress(fleet: Fleet, wanted: Ingress) -> Child:
     if wanted.tls_secret_name is not None:
         spec["tls"] = [{"hosts": hosts, "secretName": wanted.tls_secret_name}]
     return {**rendered, "spec": spec}
+
+
+def _target(service: str) -> dict[str, Any]:
+    return {"service": {"name": service, "port": {"name": CLIENTS}}}
 
 
 def _annotations(fleet: Fleet, wanted: Ingress) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The pod of a gateway: the restricted profile throughout, and time to drain."""
+"""The pod of a gateway or a console: the restricted profile throughout, and time to drain."""
 
 from typing import Any
 
@@ -8,30 +8,24 @@ from gateway_operator.render.names import (
     CLIENTS,
     CONFIG_FILE,
     CONFIG_FOLDER,
-    CONTAINER,
     DATA_FOLDER,
     METRICS,
     OPERATIONS_PORT,
-    config_name,
-    labels,
-    selector,
 )
 from gateway_operator.render.overlay import overlay
-from gateway_operator.resources.fleet import Fleet, Resources
+from gateway_operator.render.workload import Workload
+from gateway_operator.resources.fleet import Resources
 from gateway_operator.settings import OperatorSettings
 
 _USER = 10001
 _IDS = {"runAsUser": _USER, "runAsGroup": _USER, "fsGroup": _USER}
 #: readable for the group, and nobody else
 _GROUP_READS = 0o440
-_MIB = 2**20
-#: memory of a replica beside the bodies that it holds: itself, the vocabulary, and room
-_OWN_MEMORY_MIB = 256
 
 
-def pod_template(fleet: Fleet, settings: OperatorSettings) -> dict[str, Any]:
+def pod_template(workload: Workload, settings: OperatorSettings) -> dict[str, Any]:
     """The template, with the administrator's laid over ours. Our own labels always win."""
-    theirs = fleet.cluster.pod_template
+    theirs = workload.template
     scraping = {
         "prometheus.io/scrape": "true",
         "prometheus.io/port": str(OPERATIONS_PORT),
@@ -39,36 +33,37 @@ def pod_template(fleet: Fleet, settings: OperatorSettings) -> dict[str, Any]:
     }
     return {
         "metadata": {
-            "labels": {**theirs.metadata.labels, **labels(fleet)},
+            "labels": {**theirs.metadata.labels, **workload.labels},
             "annotations": {**scraping, **theirs.metadata.annotations},
         },
-        "spec": overlay(_pod(fleet, settings), theirs.spec),
+        "spec": overlay(_pod(workload, settings), theirs.spec),
     }
 
 
-def _pod(fleet: Fleet, settings: OperatorSettings) -> dict[str, Any]:
+def _pod(workload: Workload, settings: OperatorSettings) -> dict[str, Any]:
+    fleet = workload.fleet
     pod: dict[str, Any] = {
         "automountServiceAccountToken": False,
         # The variables that a Service of our own name would add look like settings of ours.
         "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": fleet.cluster.drain.grace_seconds,
+        "terminationGracePeriodSeconds": workload.grace_seconds,
         "securityContext": {
             "runAsNonRoot": True,
             **({} if settings.platform_ids else _IDS),
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "topologySpreadConstraints": [
-            _spread(fleet, "topology.kubernetes.io/zone"),
-            _spread(fleet, "kubernetes.io/hostname"),
+            _spread(workload, "topology.kubernetes.io/zone"),
+            _spread(workload, "kubernetes.io/hostname"),
         ],
-        "containers": [_container(fleet, settings)],
+        "containers": [_container(workload, settings)],
         "volumes": [
-            {"name": "config", "configMap": {"name": config_name(fleet)}},
+            {"name": "config", "configMap": {"name": workload.config_name}},
             {"name": "data", "emptyDir": {"sizeLimit": "16Mi"}},
             {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}},
             *(
                 {"name": volume, "secret": _files(name, keys)}
-                for volume, name, keys in _credentials(fleet)
+                for volume, name, keys in _credentials(workload)
             ),
             *(each.volume() for each in authorities(fleet, settings)),
         ],
@@ -79,19 +74,19 @@ def _pod(fleet: Fleet, settings: OperatorSettings) -> dict[str, Any]:
     return pod
 
 
-def _container(fleet: Fleet, settings: OperatorSettings) -> dict[str, Any]:
-    drain = fleet.cluster.drain
+def _container(workload: Workload, settings: OperatorSettings) -> dict[str, Any]:
+    fleet = workload.fleet
     container: dict[str, Any] = {
-        "name": CONTAINER,
+        "name": workload.component,
         "image": fleet.cluster.image or settings.image,
-        "command": ["python", "-m", "gateway", "serve"],
+        "command": ["python", "-m", "gateway", *workload.command],
         "args": [
             *("--config", f"{CONFIG_FOLDER}/{CONFIG_FILE}", "--data", DATA_FOLDER),
             # Every address of the pod, which may have IPv4, IPv6, or both.
             *("--host", "::", "--port", str(CLIENT_PORT)),
             *("--ops-port", str(OPERATIONS_PORT)),
         ],
-        "env": _environment(fleet, settings),
+        "env": _environment(workload, settings),
         "ports": [
             {"name": CLIENTS, "containerPort": CLIENT_PORT, "protocol": "TCP"},
             {"name": METRICS, "containerPort": OPERATIONS_PORT, "protocol": "TCP"},
@@ -100,8 +95,8 @@ def _container(fleet: Fleet, settings: OperatorSettings) -> dict[str, Any]:
         "readinessProbe": _probe("/readyz", every=5, failures=2),
         "livenessProbe": _probe("/healthz", every=10, failures=6),
         # Routes to an ending pod disappear while it is asked to end: it serves on until they have.
-        "lifecycle": {"preStop": {"sleep": {"seconds": drain.pre_stop_seconds}}},
-        "resources": _resources(fleet),
+        "lifecycle": {"preStop": {"sleep": {"seconds": workload.pre_stop_seconds}}},
+        "resources": _resources(workload.resources),
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,
@@ -117,7 +112,7 @@ def _container(fleet: Fleet, settings: OperatorSettings) -> dict[str, Any]:
                     "mountPath": f"{DATA_FOLDER}/secrets/{fleet.namespace}/{name}",
                     "readOnly": True,
                 }
-                for volume, name, _ in _credentials(fleet)
+                for volume, name, _ in _credentials(workload)
             ),
             *(each.mount() for each in authorities(fleet, settings)),
         ],
@@ -127,7 +122,7 @@ def _container(fleet: Fleet, settings: OperatorSettings) -> dict[str, Any]:
     return container
 
 
-def _environment(fleet: Fleet, settings: OperatorSettings) -> list[dict[str, Any]]:
+def _environment(workload: Workload, settings: OperatorSettings) -> list[dict[str, Any]]:
     def secret(name: str, key: str) -> dict[str, Any]:
         return {"secretKeyRef": {"name": name, "key": key}}
 
@@ -137,19 +132,11 @@ def _environment(fleet: Fleet, settings: OperatorSettings) -> list[dict[str, Any
         {"name": "FAREGATE_DATABASE_URL", "valueFrom": database},
         {"name": "FAREGATE_INSTALLATION", "value": settings.installation},
         {"name": "FAREGATE_INSTALLATION_SECRET", "valueFrom": installation},
-        *(each.environment() for each in authorities(fleet, settings)),
+        *(each.environment() for each in authorities(workload.fleet, settings)),
     ]
 
 
-def _resources(fleet: Fleet) -> dict[str, Any]:
-    """The administrator's resources, or enough for all bodies that the limits let in."""
-    given = fleet.cluster.resources
-    if given is None:
-        bodies_mib = -(-fleet.gateway.limits.buffered_bytes // _MIB)
-        given = Resources(
-            requests={"cpu": "250m", "memory": "160Mi"},
-            limits={"memory": f"{_OWN_MEMORY_MIB + bodies_mib}Mi"},
-        )
+def _resources(given: Resources) -> dict[str, Any]:
     both = {"requests": given.requests, "limits": given.limits}
     return {name: amounts for name, amounts in both.items() if amounts}
 
@@ -163,19 +150,19 @@ def _probe(path: str, *, every: int, failures: int) -> dict[str, Any]:
     }
 
 
-def _spread(fleet: Fleet, over: str) -> dict[str, Any]:
+def _spread(workload: Workload, over: str) -> dict[str, Any]:
     return {
         "maxSkew": 1,
         "topologyKey": over,
         "whenUnsatisfiable": "ScheduleAnyway",
-        "labelSelector": {"matchLabels": selector(fleet)},
+        "labelSelector": {"matchLabels": workload.selector},
         "matchLabelKeys": ["pod-template-hash"],
     }
 
 
-def _credentials(fleet: Fleet) -> list[tuple[str, str, list[str]]]:
+def _credentials(workload: Workload) -> list[tuple[str, str, list[str]]]:
     """Volume, Secret and the keys wanted of it. A Secret's name may be too long for a volume's."""
-    wanted = fleet.credentials().items()
+    wanted = workload.credentials.items()
     return [(f"credential-{number}", name, keys) for number, (name, keys) in enumerate(wanted)]
 
 

@@ -14,8 +14,8 @@ from posixpath import normpath
 from typing import Any
 
 from gateway.core.spec_fields import SpecError
-from gateway_operator.render.names import CLIENTS, CONTAINER
-from gateway_operator.resources.fleet import KIND, Fleet
+from gateway_operator.render.names import CLIENTS
+from gateway_operator.resources.fleet import KIND, Fleet, Template
 from gateway_operator.settings import OperatorSettings
 
 Part = Mapping[str, Any]
@@ -126,18 +126,23 @@ def check_pod_policy(fleet: Fleet, settings: OperatorSettings) -> None:
 
 
 def _excess(fleet: Fleet, settings: OperatorSettings) -> Iterator[str]:
-    image, template = fleet.cluster.image, fleet.cluster.pod_template
+    image = fleet.cluster.image
     if image is not None and repository(image) != repository(settings.image):
         yield f"the image {image}, of another repository than the operator's,"
-    for name in template.metadata.annotations:
-        if name.startswith(_UNCONFINED):
-            yield f"podTemplate.metadata.annotations {name}"
     if fleet.cluster.ingress is not None:
         for name in fleet.cluster.ingress.annotations:
             if _INGRESS_CODE.search(name):
                 yield f"ingress.annotations {name}"
-    yield from _of_pod(template.spec)
+    yield from _of_template(fleet.cluster.pod_template, "podTemplate", "gateway")
+    yield from _of_template(fleet.cluster.console.pod_template, "console.podTemplate", "console")
     yield from _of_service(fleet.cluster.service_template.spec)
+
+
+def _of_template(template: Template, at: str, container: str) -> Iterator[str]:
+    for name in template.metadata.annotations:
+        if name.startswith(_UNCONFINED):
+            yield f"{at}.metadata.annotations {name}"
+    yield from _of_pod(template.spec, f"{at}.spec", container)
 
 
 def _of_service(spec: Part) -> Iterator[str]:
@@ -159,8 +164,7 @@ def repository(image: str) -> str:
     return head if colon and "/" not in tag else address
 
 
-def _of_pod(spec: Part) -> Iterator[str]:
-    at = "podTemplate.spec"
+def _of_pod(spec: Part, at: str, name_of_ours: str) -> Iterator[str]:
     yield from _others(spec, _POD, at)
     yield from _others(_part(spec.get("dnsConfig")), frozenset({"options"}), f"{at}.dnsConfig")
     yield from _of_security(spec, at)
@@ -174,10 +178,10 @@ def _of_pod(spec: Part) -> Iterator[str]:
             yield place
         yield from _others(volume, _SOURCES | {"name"}, place)
     for container in _parts(spec.get("containers")):
-        if container.get("name") != CONTAINER:
+        if container.get("name") != name_of_ours:
             yield f"{at}.containers {container.get('name')}"
             continue
-        yield from _of_container(container, f"{at}.containers {CONTAINER}:")
+        yield from _of_container(container, f"{at}.containers {name_of_ours}:")
 
 
 def _of_container(container: Part, at: str) -> Iterator[str]:

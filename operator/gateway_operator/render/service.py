@@ -3,21 +3,22 @@
 Health and metrics have no credentials, so only pods that reach ours directly get them.
 """
 
-from gateway_operator.render.names import CLIENTS, Child, child, selector
+from gateway_operator.render.names import CLIENTS, Child
 from gateway_operator.render.overlay import overlay
-from gateway_operator.resources.fleet import Fleet
+from gateway_operator.render.workload import Workload
+from gateway_operator.resources.fleet import Template
 
 PORT = 80
 
 
-def service(fleet: Fleet) -> Child:
-    """The Service of a fleet, with what is laid over it; it has the fleet's name."""
-    template = fleet.cluster.service_template
-    rendered = child(fleet, "v1", "Service")
+def service(workload: Workload, template: Template | None = None) -> Child:
+    """The Service of a Deployment, with what is laid over it; it has the Deployment's name."""
+    template = template or Template()
+    rendered = workload.child("v1", "Service")
     metadata = rendered["metadata"]
     spec = {
         "type": "ClusterIP",
-        "selector": selector(fleet),
+        "selector": workload.selector,
         "ports": [{"name": CLIENTS, "port": PORT, "targetPort": CLIENTS, "protocol": "TCP"}],
     }
     if template.metadata.annotations:

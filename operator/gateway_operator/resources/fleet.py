@@ -145,6 +145,14 @@ class Template(_FleetPart, frozen=True, kw_only=True):
     spec: dict[str, Any] = {}
 
 
+class Console(_FleetPart, frozen=True, kw_only=True):
+    """The console's pods; the rest of `console` is the gateway's part of the spec."""
+
+    replicas: Count | None = None
+    resources: Resources | None = None
+    pod_template: Template = Template()
+
+
 class ClusterSpec(_FleetPart, frozen=True, kw_only=True):
     """The part of the spec that the gateway never sees."""
 
@@ -160,6 +168,7 @@ class ClusterSpec(_FleetPart, frozen=True, kw_only=True):
     drain: Times = Times()
     pod_template: Template = Template()
     service_template: Template = Template()
+    console: Console = Console()
 
     def __post_init__(self) -> None:
         if self.replicas is not None and self.autoscaling is not None:

@@ -16,6 +16,8 @@ KEY_LABEL = f"{GROUP}/key"
 APIKEY_LABEL = f"{GROUP}/apikey"
 #: on every object that belongs to a fleet: its name
 FLEET_LABEL = f"{GROUP}/fleet"
+#: on every object that belongs to the console of a fleet: the fleet's name
+CONSOLE_LABEL = f"{GROUP}/console"
 #: on the Secret by which the operator notices that its watch is alive
 HEARTBEAT_LABEL = f"{GROUP}/heartbeat"
 HEARTBEAT_ANNOTATION = f"{ANNOTATIONS}/heartbeat"

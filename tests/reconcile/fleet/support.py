@@ -10,7 +10,10 @@ Json = dict[str, Any]
 NAMESPACE = "system"
 NAME = "gateways"
 UID = "11111111-2222-3333-4444-555555555555"
-SECRETS = {"database": "d1", "faregate-installation": "i1"}
+_SECRETS = {"database": "d1", "faregate-installation": "i1"}
+CONSOLE = f"{NAME}-console"
+#: hashes of Secrets, by the Deployment
+SECRETS = {NAME: _SECRETS, CONSOLE: _SECRETS}
 
 
 def settings(namespace: str = NAMESPACE, **more: Any) -> OperatorSettings:
@@ -44,13 +47,18 @@ def fleet(**more: Any) -> Fleet:
     return read_fleet(body(**more))
 
 
-def rendered(secrets: dict[str, str] | None = None, **more: Any) -> Rendered:
+def rendered(secrets: dict[str, dict[str, str]] | None = None, **more: Any) -> Rendered:
     return render(fleet(**more), settings(), SECRETS if secrets is None else secrets)
 
 
-def child(kind: str, **more: Any) -> Json:
-    """The rendered child of a kind."""
-    (found,) = [one for one in rendered(**more).children if one["kind"] == kind]
+def child(kind: str, name: str = "", **more: Any) -> Json:
+    """The rendered child of a kind, of the gateways or of this name."""
+    wanted = name or (f"{NAME}-config" if kind == "ConfigMap" else NAME)
+    (found,) = [
+        one
+        for one in rendered(**more).children
+        if (one["kind"], one["metadata"]["name"]) == (kind, wanted)
+    ]
     return found
 
 

@@ -48,7 +48,7 @@ def test_nothing_else_is(given: dict[str, Any]) -> None:
 
 
 def test_another_content_of_a_secret_is_a_roll_out_and_stands_nowhere_else() -> None:
-    changed = rendered({**SECRETS, "database": "d2"})
+    changed = rendered({**SECRETS, NAME: {"database": "d2"}})
     assert changed.digest != rendered().digest
     for one, other in zip(changed.children, rendered().children, strict=True):
         assert (one != other) == (one["kind"] == "Deployment")

@@ -37,8 +37,8 @@ def steps(actions: list[FleetAction]) -> list[str]:
 
 
 def plan(live: list[Json], **given: Any) -> list[FleetAction]:
-    keeps = "replicas" not in given
-    return plan_fleet(rendered(**given).children, live, UID, keeps_replicas=keeps)
+    scaled = set() if "replicas" in given else {NAME}
+    return plan_fleet(rendered(**given).children, live, UID, scaled)
 
 
 def made(**given: Any) -> list[Json]:

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from gateway.core.spec_fields import SpecError
 from gateway.process.standalone.documents import read_documents
 from gateway_operator.render.pod import pod_template
+from gateway_operator.render.workload import gateways
 from gateway_operator.resources.fleet import ENDPOINTS_SECONDS, client_url, read_fleet
 from tests.reconcile.fleet.support import (
     NAME,
@@ -58,7 +59,7 @@ def test_every_child_is_found_by_its_fleet_and_goes_with_it() -> None:
 
 
 def test_the_gateway_reads_what_is_rendered_for_it(tmp_path: Path) -> None:
-    given = {
+    given: Json = {
         "upstreams": [with_credential()],
         "limits": {"bodyBytes": 1000, "bufferedBytes": 5000},
         "drain": {"seconds": 60, "preStopSeconds": 5, "graceSeconds": 90},
@@ -88,7 +89,7 @@ def test_equal_specs_give_equal_bytes_whatever_their_order() -> None:
 
 def test_a_platform_that_gives_users_and_groups_is_left_to_do_so() -> None:
     given = settings(platform_ids=True)
-    assert pod_template(fleet(), given)["spec"]["securityContext"] == {
+    assert pod_template(gateways(fleet()), given)["spec"]["securityContext"] == {
         "runAsNonRoot": True,
         "seccompProfile": {"type": "RuntimeDefault"},
     }
@@ -215,7 +216,7 @@ def test_database_and_installation_secret_come_by_reference() -> None:
 def test_upstreams_and_the_database_are_verified_by_the_authorities_that_are_given() -> None:
     own = replace(settings(), database_ca_secret="pg-ca", database_ca_key="root.pem")
     given = {"upstreamCA": {"configMapKeyRef": {"name": "company", "key": "all.pem"}}}
-    spec = pod_template(fleet(**given), own)["spec"]
+    spec = pod_template(gateways(fleet(**given)), own)["spec"]
     (gateway,) = spec["containers"]
     volumes = {one["name"]: one for one in spec["volumes"]}
     mounts = {one["name"]: one for one in gateway["volumeMounts"]}
