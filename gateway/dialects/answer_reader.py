@@ -13,8 +13,6 @@ from collections.abc import Mapping
 from secrets import token_hex
 from typing import Any
 
-import msgspec
-
 from gateway.core.errors import FaregateError, UpstreamBroken
 from gateway.core.events import (
     CallArguments,
@@ -31,6 +29,7 @@ from gateway.dialects.finish_reasons import FAILED, FINISH_REASONS
 from gateway.dialects.odd_values import (
     Object,
     arguments_of,
+    decode_odd,
     first_arguments,
     read_parts,
     text_of,
@@ -42,7 +41,6 @@ from gateway.dialects.upstream_errors import broken_by, find_error, read_stray
 STREAM_BYTES_MAX = 256 * 1024 * 1024
 #: errors of reading where something is missing, or is of another type
 _ILL_FORMED = (ValueError, OverflowError, RecursionError, KeyError, TypeError, AttributeError)
-_decode = msgspec.json.Decoder().decode
 
 
 class AnswerReader:
@@ -85,7 +83,7 @@ class AnswerReader:
         if self._bytes > STREAM_BYTES_MAX:
             raise UpstreamBroken("The upstream's answer is too large.")
         try:
-            event = _decode(data)
+            event = decode_odd(data)
             if type(event) is not dict or "error" in event or self._mark not in event:
                 event = self._checked(event)
             events = self._read(event)

@@ -7,7 +7,9 @@ One odd member is not to break an answer, and no text in it is to be lost. Sourc
 "Reasoning" (parts of `thinking`).
 """
 
+import json
 import re
+from math import isfinite
 from typing import Any
 
 import msgspec
@@ -29,9 +31,40 @@ _THOUGHT_MEMBERS = ("thinking", "think", "text", "reasoning", "content", "summar
 _NO_ARGUMENTS = ("", "null", "[]", '""', "None")
 #: an empty object before another one
 _EMPTY_BEFORE = re.compile(r"\{\s*\}\s*(?=\{)")
+#: half of a character that takes two escapes, without its other half
+_HALF = re.compile(
+    r"(\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+    r"|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
+)
+#: in place of minus infinity, as vLLM has it
+_LOGPROB_MIN = -9999.0
 _encode = msgspec.json.Encoder().encode
+_decode_any = msgspec.json.Decoder().decode
 _decode_text = msgspec.json.Decoder(str).decode
 _decode_object = msgspec.json.Decoder(Object).decode
+
+
+def decode_odd(data: bytes) -> Any:
+    """JSON, also where its server checks less than the standard (RFC 8259) wants.
+
+    Half a character becomes U+FFFD, a number that is none null; a byte order mark is left out.
+    Raises `ValueError` and `RecursionError` for what is no JSON by that either.
+    """
+    try:
+        return _decode_any(data)
+    except ValueError:
+        text = data.decode("utf-8-sig", "replace")
+        whole = _HALF.sub(lambda half: half[1] or "\\ufffd", text)
+        return json.loads(whole, parse_constant=_read_constant, parse_float=_read_float)
+
+
+def _read_constant(name: str) -> float | None:
+    return _LOGPROB_MIN if name == "-Infinity" else None
+
+
+def _read_float(text: str) -> float | None:
+    number = float(text)
+    return number if isfinite(number) else None
 
 
 def read_parts(value: Any) -> tuple[str, str]:

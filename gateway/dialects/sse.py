@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from gateway.core.errors import UpstreamBroken
+from gateway.dialects.odd_values import decode_odd
 from gateway.dialects.values import is_bounded
 
 #: decoded on the event loop, in some milliseconds
@@ -111,7 +112,7 @@ def is_whole(data: bytes) -> bool:
 def decode_answer(body: bytes) -> Any:
     """A whole answer, decoded. Raises `UpstreamBroken`."""
     try:
-        return msgspec.json.decode(body)
+        return decode_odd(body)
     except (ValueError, RecursionError):
         raise UpstreamBroken("The upstream sent something that is not JSON.") from None
 

@@ -3,7 +3,7 @@
     most ── charged ──▶ frames noted ──▶ usage reported, or counted from the text ──▶ bill
 
 Owns the text that reaches the client until the upstream reports usage, for which a vocabulary
-counts where none comes. Must never count on the event loop.
+counts where none comes, or none of the prompt or of the text. Must never count on the event loop.
 """
 
 import re
@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from gateway.core.catalog import Resolution
 from gateway.core.concurrency.worker_thread import LARGE_BYTES, WorkerThread
-from gateway.core.events import CallArguments, Event, Reasoning, Refusal, Text, Usage
+from gateway.core.events import CallArguments, Reasoning, Refusal, Text, Usage
 from gateway.core.prices import Bill, Terms
 from gateway.core.request import ImagePart, Request, ToolMessage, UserMessage
 from gateway.core.shares import Holder
@@ -127,35 +127,37 @@ class Meter:
     async def measure(self, usage: Usage | None, charged: int) -> Usage:
         """The usage with its credits; counted from the prompt and what was noted where the upstream
         reported none."""
-        is_counted = usage is None
-        if usage is None:
+        if usage is None or not usage.output:
             self._take_texts()
-            usage = await self._count(_texts(self._texts))
-        return self._priced(usage, charged, is_counted)
+        counted = await self._counted(usage, _texts(self._texts))
+        return self._priced(counted, charged, counted is not usage)
 
     async def measure_whole(self, answer: Completion, charged: int) -> Completion:
         """An answer that was not streamed, with the same usage."""
         assert isinstance(answer, Struct), "all are"
-        usage = answer.usage
-        is_counted = usage is None
-        if usage is None:
-            if answer.data is not None:
-                found = _TEXTS["chat"].finditer(answer.data)
-                texts = _texts(each[1] for each in found)
-            else:
-                texts = _texts_of(answer.events())
-            usage = await self._count(texts)
-        return replace(answer, usage=self._priced(usage, charged, is_counted))
+        if answer.data is not None:
+            texts = _texts(each[1] for each in _TEXTS["chat"].finditer(answer.data))
+        else:
+            texts = _texts_of(answer)
+        counted = await self._counted(answer.usage, texts)
+        priced = self._priced(counted, charged, counted is not answer.usage)
+        return replace(answer, usage=priced)
 
     def _priced(self, usage: Usage, charged: int, is_counted: bool) -> Usage:
         self.bill = bill = self._terms.bill(usage, charged + self.covered, counted=is_counted)
         return replace(usage, credits=max(0, bill.credits - self.covered))
 
-    async def _count(self, texts: Iterator[str]) -> Usage:
-        metering = self._metering
-        prompt = await metering.count(metering.counting(self._request), self._holder)
-        answer = await metering.count(metering.counting_texts(texts), self._holder)
-        return Usage(input=prompt, output=answer)
+    async def _counted(self, usage: Usage | None, texts: Iterator[str]) -> Usage:
+        """The same usage where it has tokens of both; no prompt has none, nor has a text."""
+        given = usage or Usage()
+        if usage is not None and given.input and given.output:
+            return usage
+        metering, holder = self._metering, self._holder
+        prompt = given.input or await metering.count(metering.counting(self._request), holder)
+        answer = given.output or await metering.count(metering.counting_texts(texts), holder)
+        if usage is not None and (prompt, answer) == (given.input, given.output):
+            return usage
+        return replace(given, input=prompt, output=answer)
 
     def _take_texts(self) -> None:
         frames, self._frames = self._frames, []
@@ -192,8 +194,8 @@ def _texts(pieces: Iterable[bytes]) -> Iterator[str]:
         yield joined.decode("utf-8", "replace")
 
 
-def _texts_of(events: Iterable[Event]) -> Iterator[str]:
-    for event in events:
+def _texts_of(answer: Completion) -> Iterator[str]:
+    for event in answer.events():
         if isinstance(event, Text | Reasoning | Refusal):
             yield event.text
         elif isinstance(event, CallArguments):

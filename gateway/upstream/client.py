@@ -31,6 +31,8 @@ _ACCEPT = (
     header_lines({"accept": "text/event-stream"}),
 )
 _ERROR_BYTES_MAX = 64 * 1024
+#: an answer, whichever of them a server prefers
+_GOOD = range(200, 300)
 #: for the body of a refusal, without which the status has to do
 _ERROR_SECONDS_MAX = 10.0
 
@@ -87,7 +89,7 @@ class UpstreamClient:
             raise _unsent(error) from None
         reader = self._endpoint.reader(outgoing, self.name, self._credential)
         reply = HttpUpstreamResponse(response, reader)
-        if response.status == 200 and not (outgoing.stream and _is_json(response)):
+        if response.status in _GOOD and not (outgoing.stream and _is_json(response)):
             return reply
         raise await self._read_refusal(response, reply)
 
@@ -106,7 +108,7 @@ class UpstreamClient:
             body = b""
         finally:
             reply.close()
-        if response.status == 200:
+        if response.status in _GOOD:
             return read_unstreamed(body, self._credential)
         headers = {
             name.decode("latin-1"): value.decode("latin-1")

@@ -14,6 +14,7 @@ from gateway.core.errors import (
     FaregateError,
     UpstreamBroken,
 )
+from gateway.dialects.odd_values import decode_odd
 from tests.dialects.answers import (
     ABSENT,
     AT,
@@ -330,6 +331,28 @@ def test_any_value_in_a_stream(upstream: str, events: Any, expected: Any) -> Non
 def test_words_where_an_event_should_be_reach_the_client(upstream: str, words: bytes) -> None:
     with pytest.raises(UpstreamBroken, match="Too many"):
         READERS[upstream]("name", None).read(words)
+
+
+#: text of JSON that is stricter than what some servers write, and what is read
+LAX: list[tuple[bytes, Any]] = [
+    (b'"a\\ud83d"', "a\ufffd"),
+    (b'"\\ude00b\\ud83d\\ude00\\\\ud83d"', "\ufffdb\U0001f600\\ud83d"),
+    (b'"a\xf0\x9f"', "a\ufffd"),
+    (b"[-Infinity, NaN, Infinity, 1e400, -1e400, 1.5]", [-9999.0, None, None, None, None, 1.5]),
+    (b'\xef\xbb\xbf{"a": 1}', {"a": 1}),
+]
+
+
+@pytest.mark.parametrize(("text", "value"), LAX)
+def test_json_is_read_where_servers_check_less_than_its_standard(text: bytes, value: Any) -> None:
+    assert decode_odd(text) == value
+
+
+@pytest.mark.parametrize("upstream", READERS)
+def test_an_event_that_no_json_can_carry_is_read(upstream: str) -> None:
+    for odd in (b'"\\ud83d"', b"-Infinity"):
+        event = b'{"type": "ping", "candidates": [], "odd": %b}' % odd
+        assert READERS[upstream]("name", None).read(event) == []
 
 
 _JSON = st.recursive(

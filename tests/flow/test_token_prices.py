@@ -156,10 +156,13 @@ def test_the_upstream_is_always_sent_a_cap(
         assert [body[name] for name in names if name in body] == [sent]
 
 
+@pytest.mark.parametrize("model", ["open", "claude"], ids=["none", "zeros"])
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-def test_usage_that_an_upstream_does_not_report_is_counted(client: Client, stream: bool) -> None:
+def test_usage_that_an_upstream_does_not_report_is_counted(
+    client: Client, stream: bool, model: str
+) -> None:
     text = "!usage none\n!answer " + "The quick brown fox jumps over the lazy dog. " * 20
-    response = client.ask("chat", text, model="open", stream=stream)
+    response = client.ask("chat", text, model=model, stream=stream)
     assert response.status_code == 200, response.text
 
     found = story(client, response.headers["x-request-id"])

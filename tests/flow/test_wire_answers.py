@@ -107,6 +107,14 @@ ROWS: dict[str, tuple[Object, list[Object], Any, str, str, list[str], dict[str, 
         {"content": "Hello", "refusal": False}, [{"content": "Hello", "refusal": False}],
         "stop", "Hello", "", [], STOPPED,
     ),
+    "no UTF-16": (
+        {"content": "Hel\ud83dlo"}, [{"content": "Hel\ud83d"}, {"content": "lo"}],
+        "stop", "Hel\ufffdlo", "", [], STOPPED,
+    ),
+    "no number": (
+        {"content": "Hello", "odd": float("-inf")}, [{"content": "Hello", "odd": float("nan")}],
+        "stop", "Hello", "", [], STOPPED,
+    ),
     "content as an object": (
         {"content": {"type": "text", "text": "Hello"}},
         [{"content": {"type": "text", "text": "Hello"}}],

@@ -148,7 +148,7 @@ def test_a_failure_before_the_answer_costs_nothing(
 
 @every_dialect
 @pytest.mark.parametrize(
-    "script", ["!cut 6", "!error-event", "!end-early", "!no-done", "!chunks 9 1\n!cut 8\n!split"]
+    "script", ["!cut 6", "!error-event", "!end-early", "!chunks 9 1\n!cut 8\n!split"]
 )
 def test_a_stream_that_breaks_never_ends_clean(client: Asked, dialect: str, script: str) -> None:
     before = client.paid()
@@ -156,6 +156,18 @@ def test_a_stream_that_breaks_never_ends_clean(client: Asked, dialect: str, scri
     assert not ended_cleanly(dialect, response.text)
     assert error_of_stream(dialect, response.text) is not None
     assert client.paid() == before
+
+
+@every_dialect
+def test_only_messages_states_its_end_before_the_last_event(
+    client: Asked, speaks: str, dialect: str
+) -> None:
+    before = client.paid()
+    response = client.post(dialect, "!answer One two three.\n!no-done", stream=True)
+    is_complete = speaks == "messages"
+    assert ended_cleanly(dialect, response.text) is is_complete
+    assert (error_of_stream(dialect, response.text) is None) is is_complete
+    assert (client.paid() > before) is is_complete
 
 
 @every_dialect

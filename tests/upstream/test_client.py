@@ -61,6 +61,23 @@ def test_a_stream_is_read_whole_with_its_usage(writes: str, place: str) -> None:
     assert usage.cached == 3
 
 
+@pytest.mark.parametrize("status", ["201 Created", "206 Partial Content"])
+def test_an_answer_with_another_good_status_is_one(status: str) -> None:
+    choice = {"index": 0, "message": {"content": "Hello"}, "finish_reason": "stop"}
+
+    async def serve(head: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(answer(msgspec.json.encode({"choices": [choice]}), status=status))
+
+    async def run() -> Any:
+        async with socket_that(serve) as url, upstream_at(url) as upstream:
+            reply = await send(upstream, "Hi")
+            whole = await reply.answer(WorkerThread(), ("team-a", "team-a/alice"))
+            reply.close()
+            return whole
+
+    assert asyncio.run(run()).events()[0] == Text("Hello")
+
+
 def test_an_answer_that_is_not_streamed() -> None:
     async def run() -> Any:
         async with running() as url, upstream_at(url) as upstream:

@@ -30,7 +30,8 @@ _Reason = Annotated[str, Meta(pattern=f"^(?!({'|'.join(NO_REASON)})?$)")]
 
 
 class _ScannedFunction(Struct, gc=False):
-    name: str | None = None
+    #: neither this nor a call's id is null: clients put that in place of what came before
+    name: str = ""
     arguments: str | None = None
     #: other names of the arguments
     input: None = None
@@ -40,8 +41,8 @@ class _ScannedFunction(Struct, gc=False):
 
 class _ScannedCall(Struct, gc=False, kw_only=True):
     index: _Index | None = None
-    id: str | None = None
-    type: str | None = None
+    id: str = ""
+    type: str = ""
     function: _ScannedFunction
 
 

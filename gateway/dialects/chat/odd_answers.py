@@ -3,6 +3,7 @@
     content, reasoning: a list of parts, an object, a number ─▶ text, and reasoning apart
     calls: an object, flat, foreign types ─▶ a list of calls, their arguments as JSON text
     id, object, created that are not there ─▶ filled in, one id for the whole stream
+    half characters, numbers that are none ─▶ what JSON can carry
 
 Only what does not fit the narrow types of `chunk_scanner` comes here. Must never lose text,
 reasoning or a call that can be made out. Source: OpenAI API reference, "The chat completion chunk
@@ -19,6 +20,7 @@ from gateway.dialects.finish_reasons import NO_REASON
 from gateway.dialects.odd_values import (
     Object,
     arguments_of,
+    decode_odd,
     listed,
     number_of,
     objects_in,
@@ -27,7 +29,6 @@ from gateway.dialects.odd_values import (
 )
 from gateway.dialects.upstream_errors import find_error
 
-_decode = msgspec.json.Decoder().decode
 _decode_object = msgspec.json.Decoder(Object).decode
 _encode = msgspec.json.Encoder().encode
 _CREATED_MAX = 2**53
@@ -52,7 +53,7 @@ class Straightener:
 
         Raises `ValueError` for what is no object, and as the encoder does for numbers too large.
         """
-        answer = _decode(data)
+        answer = decode_odd(data)
         if (error := find_error(answer, ("choices",))) is not None:
             answer = {"error": error}
         if not isinstance(answer, dict):
@@ -119,8 +120,9 @@ def _straighten_message(message: Object) -> None:
 def _straighten_call(call: Object) -> Object:
     call["index"] = number_of(call.get("index"))
     call["id"] = text_of(call.get("id")) or None
-    call["type"] = "function"
     call["function"] = _straighten_function(call.get("function") or call) or {}
+    is_first = call["id"] or "name" in call["function"]
+    call["type"] = "function" if is_first else None
     return {name: value for name, value in call.items() if value is not None}
 
 

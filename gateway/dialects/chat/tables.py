@@ -2,7 +2,8 @@
 
 Sources: OpenAI API reference, "The chat completion object" (`usage`); Moonshot (`cached_tokens`
 beside the counts); OpenRouter, "Prompt caching" (`cache_write_tokens`); DashScope, "Context cache"
-(`cache_creation_input_tokens`); LiteLLM, "Prompt caching" (`cache_creation_tokens`).
+(`cache_creation_input_tokens`); LiteLLM, "Prompt caching" (`cache_creation_tokens`); xAI,
+"Consumption and rate limits" (reasoning beside `completion_tokens`, within `total_tokens`).
 """
 
 from typing import Any
@@ -26,6 +27,7 @@ class _Counts(_Details):
     completion_tokens: Count | None = None
     input_tokens: Count | None = None
     output_tokens: Count | None = None
+    total_tokens: Count | None = None
     cache_read_input_tokens: Count | None = None
     prompt_cache_hit_tokens: Count | None = None
     prompt_tokens_details: _Details | None = None
@@ -42,7 +44,7 @@ _CACHE_WRITE = ("cache_write_tokens", "cache_creation_input_tokens", "cache_crea
 
 
 def read_usage(given: Any) -> Usage | None:
-    """Usage from a `usage` object, if it has any counts of tokens.
+    """Usage from a `usage` object, if it has any counts of tokens but zeros.
 
     Each server has a place and a word for what was cached; some have the words of Responses.
     """
@@ -56,19 +58,23 @@ def read_usage(given: Any) -> Usage | None:
     tokens_out = (
         counts.output_tokens if counts.completion_tokens is None else counts.completion_tokens
     )
-    if tokens_in is None and tokens_out is None:
+    if not tokens_in and not tokens_out:
         return None
     prompt = counts.prompt_tokens_details or counts.input_tokens_details or _NOTHING
     completion = counts.completion_tokens_details or counts.output_tokens_details or _NOTHING
+    reasoning = completion.reasoning_tokens or 0
+    given, answered = tokens_in or 0, tokens_out or 0
+    if given + answered + reasoning == counts.total_tokens:
+        answered += reasoning  # some servers count it in the total alone
     return Usage(
-        input=tokens_in or 0,
-        output=tokens_out or 0,
+        input=given,
+        output=answered,
         cached=prompt.cached_tokens
         or counts.cached_tokens
         or counts.prompt_cache_hit_tokens
         or counts.cache_read_input_tokens
         or 0,
-        reasoning=completion.reasoning_tokens or 0,
+        reasoning=reasoning,
         cache_write=prompt.cache_write_tokens
         or prompt.cache_creation_input_tokens
         or prompt.cache_creation_tokens
@@ -79,15 +85,22 @@ def read_usage(given: Any) -> Usage | None:
     )
 
 
-def _read_odd_usage(given: dict[str, Any]) -> Usage:
+def _read_odd_usage(given: dict[str, Any]) -> Usage | None:
     """Pick the counts out of all that is there."""
     prompt = given.get("prompt_tokens_details") or given.get("input_tokens_details")
     completion = given.get("completion_tokens_details") or given.get("output_tokens_details")
+    tokens_in = read_count(given, "prompt_tokens") or read_count(given, "input_tokens")
+    tokens_out = read_count(given, "completion_tokens") or read_count(given, "output_tokens")
+    if not tokens_in and not tokens_out:
+        return None
+    reasoning = read_count(completion, "reasoning_tokens")
+    if tokens_in + tokens_out + reasoning == read_count(given, "total_tokens"):
+        tokens_out += reasoning
     return Usage(
-        input=read_count(given, "prompt_tokens") or read_count(given, "input_tokens"),
-        output=read_count(given, "completion_tokens") or read_count(given, "output_tokens"),
+        input=tokens_in,
+        output=tokens_out,
         cached=_first(prompt, given, _CACHED),
-        reasoning=read_count(completion, "reasoning_tokens"),
+        reasoning=reasoning,
         cache_write=_first(prompt, given, _CACHE_WRITE),
     )
 

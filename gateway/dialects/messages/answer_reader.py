@@ -5,7 +5,8 @@
     message_delta ─▶ remembered      message_stop ─▶ Finished, Usage
     error ─▶ raised                  ping, anything new ─▶ nothing
 
-The end waits for `message_stop`: a stream without one is not complete. A block or delta without a
+The end waits for `message_stop`; a body that ends behind the reason of the stop may lack one, as
+chat may lack `[DONE]`. A block or delta without a
 type is known by its members; one without an index belongs to the newest block. Source: Anthropic
 API reference, "Messages" and "Streaming messages".
 """
@@ -88,7 +89,8 @@ class MessagesReader(AnswerReader):
                 return self._read_delta(self._index_of(event), event.get("delta"))
             case "message_start":
                 message = object_of(event.get("message"))
-                add_counts(self._counts, message.get("usage"))
+                # Tokens of an answer that has only begun count nothing.
+                add_counts(self._counts, {**object_of(message.get("usage")), "output_tokens": 0})
                 self.has_begun = True
                 return self._read_blocks(message.get("content"))
             case "content_block_start":
@@ -109,6 +111,9 @@ class MessagesReader(AnswerReader):
             case _:
                 raise TypeError("an event has a type")
         return []
+
+    def finish(self) -> list[Event]:
+        return self._end(self._stop, self._counts)
 
     def _index_of(self, event: Object) -> int:
         index = number_of(event.get("index"))

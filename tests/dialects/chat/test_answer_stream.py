@@ -85,6 +85,14 @@ def test_null_members_and_words_in_the_text_leave_a_chunk_plain(spaces: bool) ->
         assert read.complete
 
 
+def test_null_never_takes_the_place_of_a_call_s_id_or_name() -> None:
+    function = {"name": None, "arguments": "}"}
+    more = {"index": 0, "id": None, "type": None, "function": function}
+    found = Read(stream(*[chunk({"tool_calls": [more]})] * 3)).chunks
+    calls = [json.loads(data)["choices"][0]["delta"]["tool_calls"] for data, _ in found]
+    assert calls == [[{"index": 0, "function": {"arguments": "}"}}]] * 3
+
+
 def test_members_spelled_oddly_are_found_all_the_same() -> None:
     data = json.dumps(chunk({}, "stop", usage=TOLD), separators=(" , ", "  :\t"))
     read = Read(event(data))
@@ -254,6 +262,14 @@ def test_a_stream_cut_anywhere_gives_the_same_chunks(places: list[int]) -> None:
     assert Read(*reads).result == Read(RECORDED).result
 
 
+#: xAI counts the reasoning in the total alone
+BESIDE: dict[str, Any] = {
+    "prompt_tokens": 5,
+    "completion_tokens": 1,
+    "completion_tokens_details": {"reasoning_tokens": 3},
+}
+
+
 @pytest.mark.parametrize(
     ("told", "expected"),
     [
@@ -263,8 +279,13 @@ def test_a_stream_cut_anywhere_gives_the_same_chunks(places: list[int]) -> None:
         ({"prompt_tokens": "5", "completion_tokens": None, "cached_tokens": -1}, Usage(5)),
         ({"prompt_tokens": 2**31, "completion_tokens": 2**80}, Usage(2**31 - 1, 2**31 - 1)),
         ({"prompt_tokens": True, "completion_tokens": 5.0}, Usage(0, 5)),
-        ({"prompt_tokens": "0", "completion_tokens_details": []}, Usage()),
-        ({"prompt_tokens": 0, "completion_tokens": 0}, Usage()),
+        ({"prompt_tokens": "0", "completion_tokens_details": []}, None),
+        ({"prompt_tokens": 0, "completion_tokens": 0}, None),
+        ({"prompt_tokens": -5, "completion_tokens": True}, None),
+        ({**BESIDE, "total_tokens": 9}, Usage(5, 4, 0, 3)),
+        ({**BESIDE, "total_tokens": 9.0}, Usage(5, 4, 0, 3)),
+        ({**BESIDE, "completion_tokens": 4, "total_tokens": 9}, Usage(5, 4, 0, 3)),
+        ({**BESIDE, "total_tokens": 10}, Usage(5, 1, 0, 3)),
         (
             {
                 "input_tokens": 5,
@@ -285,8 +306,9 @@ def test_usage_is_read_from_whatever_shape(told: Any, expected: Usage | None) ->
     assert read_usage(told) == expected
 
 
-def test_usage_without_tokens_takes_none_away() -> None:
-    last = chunk(choices=[], usage={"cost": 0})
+@pytest.mark.parametrize("later", [{"cost": 0}, {"prompt_tokens": 0, "completion_tokens": 0}])
+def test_usage_without_tokens_takes_none_away(later: dict[str, int]) -> None:
+    last = chunk(choices=[], usage=later)
     assert Read(stream(chunk({}, "stop", usage=TOLD), last, "[DONE]")).usage == USAGE
 
 

@@ -148,7 +148,13 @@ def test_the_stop_sequence_that_matched() -> None:
     assert events[0] == Finished("stop", "END")
 
 
-@pytest.mark.parametrize("last", [[], [ended("end_turn")], [STOP], [ended(None), STOP]])
+def test_the_last_event_may_be_missing_behind_a_reason() -> None:
+    reader, events = read(START, began(0, type="text", text="Hi"), ended("end_turn"))
+    assert events[:2] == [Text("Hi"), Finished("stop")]
+    assert reader.complete
+
+
+@pytest.mark.parametrize("last", [[], [ended(None)], [STOP], [ended(None), STOP]])
 def test_an_end_that_is_none(last: list[dict[str, Any]]) -> None:
     reader, events = read(START, began(0, type="text", text="Hi"), *last)
     assert events == [Text("Hi")]
