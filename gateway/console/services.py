@@ -11,6 +11,8 @@ from msgspec import Struct
 from gateway.console.site import Site
 from gateway.core.catalog import Catalog
 from gateway.core.console_spec import ConsoleSpec
+from gateway.core.contact import name_contact
+from gateway.core.errors import FaregateError
 from gateway.core.keys import PEPPER, Credential, InstallationSecret, credential_of, hash_key
 from gateway.core.seal import Sealer
 from gateway.core.spec import GatewayFleetSpec
@@ -69,9 +71,13 @@ class ConsoleServices:
 
         Raises what it raises, among it `DatabaseUnavailable`.
         """
-        return await asyncio.get_running_loop().run_in_executor(
-            self._threads, lambda: function(self._database, *arguments, **named)
-        )
+        try:
+            return await asyncio.get_running_loop().run_in_executor(
+                self._threads, lambda: function(self._database, *arguments, **named)
+            )
+        except FaregateError as error:
+            name_contact(error, self.spec.contact)
+            raise
 
     def form_token(self, secret: str) -> str:
         """The token of the forms of one session, by the secret in its cookie."""

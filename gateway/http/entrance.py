@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from msgspec import Struct
 
 from gateway.core.concurrency.places import FairSemaphore
+from gateway.core.contact import name_contact
 from gateway.core.errors import DatabaseUnavailable, FaregateError, InvalidCredential
 from gateway.core.keys import INFERENCE
 from gateway.core.limits import RefusalThrottle
@@ -44,8 +45,16 @@ class FreeRequest(Struct):
 class Entrance:
     """Around the free routes of one replica."""
 
-    def __init__(self, app: Application, key_cache: KeyCache, throttle: RefusalThrottle) -> None:
+    def __init__(
+        self,
+        app: Application,
+        key_cache: KeyCache,
+        throttle: RefusalThrottle,
+        contact: str = "",
+    ) -> None:
         self._app = app
+        #: whom callers ask about a refusal
+        self._contact = contact
         self._key_cache = key_cache
         self._throttle = throttle
         self._places = FairSemaphore(
@@ -79,6 +88,7 @@ class Entrance:
             finally:
                 key.leave()
         except FaregateError as error:  # a limit or a place; the framework lets none through
+            name_contact(error, self._contact)
             await _refuse(error, scope, send_slowly)
 
     async def _key(self, scope: Scope) -> CachedKey:

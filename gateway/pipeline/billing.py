@@ -43,6 +43,12 @@ _LIMITS: dict[Limit, str] = {
     "month": "the API key has not so many left of its creditsPerMonth until the month ends (UTC)",
     "ever": "the API key has not so many left of all its credits",
 }
+#: the limits' names for programs
+_LIMIT_NAMES: dict[Limit, str] = {
+    "day": "credits_per_day",
+    "month": "credits_per_month",
+    "ever": "credits",
+}
 
 
 class Billing:
@@ -229,13 +235,15 @@ def _refusal(result: ChargeResult, charge: Charge) -> FaregateError:
         return InvalidCredential("the API key is not valid")
     if result.outcome == "capped":
         return CreditLimitReached(
-            f"this request costs {charge.credits} credits, and {_LIMITS[result.limit or 'day']}"
+            f"this request costs {charge.credits} credits, and {_LIMITS[result.limit or 'day']}",
+            details={"limit": _LIMIT_NAMES[result.limit or "day"], "level": "key"},
         )
     if result.outcome == "expiry_due":
         return DatabaseUnavailable("expired grants of the account could not be posted")
     return CreditsExhausted(
         f"Your credit balance is too low: this request costs {charge.credits} credits"
-        f" and the balance is {result.balance}."
+        f" and the balance is {result.balance}.",
+        details={"limit": "balance", "level": "account"},
     )
 
 

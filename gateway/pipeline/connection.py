@@ -11,6 +11,7 @@ from math import ceil
 from typing import Any, NoReturn, Protocol
 
 from gateway.core.concurrency.worker_thread import WorkerThread
+from gateway.core.contact import REPLICA
 from gateway.core.errors import InvalidRequest, Overloaded, RateLimited, RequestTooLarge
 from gateway.core.shares import Holder, Shares
 from gateway.core.spec import FleetLimits
@@ -208,6 +209,7 @@ class Connection:
                 "the bodies of this account's requests are as many bytes as a replica holds for"
                 " one account; try again when some are answered",
                 retry_after_seconds=1.0,
+                details={"limit": "buffered_bytes", "level": REPLICA},
             )
         raise Overloaded(
             "this replica holds as many request bodies as it may; try again",

@@ -19,6 +19,7 @@ from msgspec.structs import replace
 from gateway.core import tags
 from gateway.core.catalog import Catalog, Resolution
 from gateway.core.concurrency.worker_thread import LARGE_BYTES, WorkerThread
+from gateway.core.contact import name_contact
 from gateway.core.degraded import feature_of
 from gateway.core.errors import Draining, FaregateError, InternalError
 from gateway.core.limits import RefusalThrottle
@@ -68,7 +69,9 @@ class Flow:
         memory: Shares,
         worker_thread: WorkerThread,
         metering: Metering,
+        contact: str,
     ) -> None:
+        self._contact = contact
         self._worker_thread = worker_thread
         self._metering = metering
         self._key_cache = key_cache
@@ -222,6 +225,7 @@ class Flow:
                 await self._billing.refund(state)
             return
         await self._billing.refund(state)
+        name_contact(error, self._contact)
         connection, family = state.connection, state.dialect.family
         state.status = status_for(error, family)
         if not connection.started:

@@ -70,7 +70,11 @@ class CachedKey:
     def allow_model(self, model: str) -> None:
         """Raise `PermissionDenied` unless the key may use the model."""
         if self.live.models and not self.may_see(model):
-            raise PermissionDenied(f"this API key may not use the model {model}", param="model")
+            raise PermissionDenied(
+                f"this API key may not use the model {model}",
+                param="model",
+                details={"limit": "models", "level": "key"},
+            )
 
     def may_see(self, model: str) -> bool:
         """True if the key may use a model of the fleet."""
@@ -98,12 +102,14 @@ class CachedKey:
                     f"this API key may send {self._rate.per_minute} requests a minute;"
                     f" try again in {wait:.1f}s",
                     retry_after_seconds=wait,
+                    details={"limit": "requests_per_minute", "level": "key"},
                 )
         at_most = self.live.concurrent_requests
         if at_most is not None and self.running >= at_most:
             raise RateLimited(
                 f"this API key may have {at_most} requests under way at once",
                 retry_after_seconds=1.0,
+                details={"limit": "concurrent_requests", "level": "key"},
             )
         self.running += 1
 

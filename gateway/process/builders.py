@@ -117,7 +117,7 @@ def open_serving(
     console: Application | None,
 ) -> Serving:
     """Raises `SettingsError` for a file that is no vocabulary."""
-    limits = fleet.limits
+    limits, console_spec = fleet.limits, fleet.console or ConsoleSpec()
     memory = Shares(limits.buffered_bytes)
     worker_thread = WorkerThread()
     documents = DocumentReader()
@@ -136,6 +136,7 @@ def open_serving(
         memory=memory,
         worker_thread=worker_thread,
         metering=Metering(counter, worker_thread),
+        contact=console_spec.contact,
     )
     services = FreeServices(
         catalog=catalog,
@@ -147,10 +148,10 @@ def open_serving(
         counting=Counting(counter, documents, catalog, dialects, upstreams, worker_thread),
         installation=settings.installation,
         credential_of=partial(credential_of, secret.pepper(PEPPER)),
-        console=fleet.console or ConsoleSpec(),
+        console=console_spec,
     )
     free = FreeRoutes(services, make_accounts)
-    entrance = Entrance(free, storage.key_cache, flow.throttle)
+    entrance = Entrance(free, storage.key_cache, flow.throttle, console_spec.contact)
     metrics, observer = telemetry.metrics, telemetry.observer
     gateway = Gateway(
         flow,

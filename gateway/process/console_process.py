@@ -120,7 +120,7 @@ class ConsoleProcess:
         )
         services = _account_services(settings, fleet, database, secret)
         accounts = LazyApplication(partial(make_accounts, services))
-        entrance = Entrance(accounts, key_cache, RefusalThrottle())
+        entrance = Entrance(accounts, key_cache, RefusalThrottle(), services.console.contact)
         paths = _Paths(
             CountedRoutes(mount, metrics, observer), CountedRoutes(entrance, metrics, observer)
         )

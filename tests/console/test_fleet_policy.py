@@ -8,6 +8,7 @@ import pytest
 
 from tests.console.browser import Browser, token_of
 from tests.console.conftest import link
+from tests.harness.dialects import DIALECTS, PATHS, body
 from tests.harness.gateway import (
     NAMESPACE,
     PLAINTEXTS,
@@ -31,6 +32,11 @@ def gateway(
     documents = [
         fleet(simulated.url, console=console),
         api_key("alice"),
+        api_key("poor", "poor"),
+        api_key("narrow", models=["open"]),
+        api_key("capped", limits={"creditsPerDay": 1}),
+        api_key("for-good", limits={"credits": 1}),
+        api_key("slow", limits={"requestsPerMinute": 1}),
         api_key("portal", "portal", scope="manage"),
         credit_grant("one", credits=100),
     ]
@@ -65,8 +71,34 @@ def test_so_is_a_management_key(gateway: GatewayProcess) -> None:
         answer = gateway.http.post(f"/api/v1/{path}", json=sent, headers=headers)
         assert answer.status_code == 403
         details = answer.json()["error"]["details"]
-        assert details == {"limit": "console.grants", "level": "fleet"}
+        assert details == {"limit": "console.grants", "level": "fleet", "contact": "Ada"}
     assert gateway.balance(gateway.key("alice")) == 100
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize(
+    ("key", "status", "limit", "level"),
+    [
+        ("poor", 402, "balance", "account"),
+        ("narrow", 403, "models", "key"),
+        ("portal", 403, "scope", "key"),
+        ("capped", 429, "credits_per_day", "key"),
+        ("for-good", 429, "credits", "key"),
+        ("slow", 429, "requests_per_minute", "key"),
+    ],
+)
+def test_a_refusal_names_the_limit_its_level_and_whom_to_ask(
+    gateway: GatewayProcess, dialect: str, key: str, status: int, limit: str, level: str
+) -> None:
+    headers = {"x-api-key": gateway.key(key)}
+    if key == "slow":
+        gateway.http.get("/api/v1/account", headers=headers)
+        free = gateway.http.get("/api/v1/account", headers=headers).json()["error"]
+        assert free["details"] == {"limit": limit, "level": level, "contact": "Ada"}
+    answer = gateway.http.post(PATHS[dialect], json=body(dialect, "Hi"), headers=headers)
+    error = answer.json()["error"]
+    assert (answer.status_code, error["message"][-9:]) == (status, " Ask Ada.")
+    assert error["details"] == {"limit": limit, "level": level, "contact": "Ada"}
 
 
 def test_somebody_without_an_account_reads_whom_to_ask(gateway: GatewayProcess) -> None:

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from gateway.core.contact import REPLICA
 from gateway.core.errors import FaregateError, Overloaded, RateLimited
 from gateway.core.shares import FairQueue, Holder, Shares
 
@@ -75,5 +76,6 @@ class FairSemaphore:
             return RateLimited(
                 f"as many {self._work} of this account wait as may; try again when some are done",
                 retry_after_seconds=1.0,
+                details={"limit": self._work, "level": REPLICA},
             )
         return Overloaded(f"too many {self._work} at once; try again", retry_after_seconds=1.0)

@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
+from gateway.core.contact import name_contact
 from gateway.core.errors import (
     FaregateError,
     InternalError,
@@ -51,6 +52,8 @@ def application(
 async def _answer(request: Request, error: Exception) -> Response:
     family = family_of(request.url.path)
     known = _translate(request, error)
+    services: AccountServices = request.app.state.services
+    name_contact(known, services.console.contact)
     free: FreeRequest = request.scope[FREE_REQUEST]
     body = error_body(known, family, free.request_id)
     response = Response(body, status_for(known, family), media_type="application/json")
