@@ -195,7 +195,7 @@ class RateLimited(RequestError):
 
 
 class CreditLimitReached(RateLimited):
-    """A limit of the key in credits is used up: of its day or month (UTC), or for good."""
+    """A limit in credits is used up: the key's, or one of its account or of those above it."""
 
     retryable = False
 

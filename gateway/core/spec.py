@@ -42,12 +42,17 @@ Dialect = Literal["chat", "messages", "responses", "gemini"]
 TokenCounterKind = Literal["estimate", "messages", "gemini"]
 
 
-class KeyLimits(SpecPart, frozen=True, kw_only=True):
-    """Limits of one API key. Absent means no limit."""
+class CreditLimits(SpecPart, frozen=True, kw_only=True):
+    """Limits in credits: of a UTC day, a UTC month, and for good. Absent means no limit."""
 
     credits_per_day: Credits | None = None
     credits_per_month: Credits | None = None
     credits: Credits | None = None
+
+
+class KeyLimits(CreditLimits, frozen=True, kw_only=True):
+    """Limits of one API key. Absent means no limit."""
+
     requests_per_minute: PositiveInteger | None = None
     concurrent_requests: PositiveInteger | None = None
 
@@ -85,6 +90,24 @@ class ApiKeySpec(SpecPart, frozen=True, kw_only=True):
         """Credits a day; none at all for a key that manages, which is not to be charged by those
         that know no scope either."""
         return 0 if self.scope == "manage" else self.limits.credits_per_day
+
+
+class AccountSpec(SpecPart, frozen=True, kw_only=True):
+    """An account's place among others, and its limits.
+
+    They count its own charges and those of all accounts below it. `child_limits` hold for each
+    account right below it that has no such limit of its own.
+    """
+
+    account: Label
+    parent: Label | None = None
+    limits: CreditLimits = CreditLimits()
+    child_limits: CreditLimits = CreditLimits()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.parent == self.account:
+            raise ValueError("an account is not its own parent")
 
 
 class CreditGrantSpec(SpecPart, frozen=True, kw_only=True):
@@ -287,6 +310,13 @@ class ApiKey(SpecPart, frozen=True, kw_only=True, tag_field="kind"):
             )
 
 
+class AccountObject(SpecPart, frozen=True, kw_only=True, tag_field="kind", tag="Account"):
+    """An Account object. Its account and the parent are those of its own namespace."""
+
+    metadata: Metadata
+    spec: AccountSpec
+
+
 class CreditGrant(SpecPart, frozen=True, kw_only=True, tag_field="kind"):
     """A CreditGrant object."""
 
@@ -308,7 +338,7 @@ class GatewayFleet(SpecPart, frozen=True, kw_only=True, tag_field="kind"):
     spec: GatewayFleetSpec
 
 
-Document = ApiKey | CreditAllowance | CreditGrant | GatewayFleet
+Document = AccountObject | ApiKey | CreditAllowance | CreditGrant | GatewayFleet
 
 
 def parse_document(raw: Any) -> Document:

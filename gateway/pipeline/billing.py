@@ -39,9 +39,9 @@ _RETRIES = b"x-stainless-retry-count"
 #: charges that this replica counted and left to the lease; of older ones it is not known any more
 _LEFT_MAX = 10_000
 _LIMITS: dict[Limit, str] = {
-    "day": "the API key has not so many left of its creditsPerDay until midnight (UTC)",
-    "month": "the API key has not so many left of its creditsPerMonth until the month ends (UTC)",
-    "ever": "the API key has not so many left of all its credits",
+    "day": "has not so many left of its creditsPerDay until midnight (UTC)",
+    "month": "has not so many left of its creditsPerMonth until the month ends (UTC)",
+    "ever": "has not so many left of all its credits",
 }
 #: the limits' names for programs
 _LIMIT_NAMES: dict[Limit, str] = {
@@ -234,9 +234,14 @@ def _refusal(result: ChargeResult, charge: Charge) -> FaregateError:
     if result.outcome == "dead":
         return InvalidCredential("the API key is not valid")
     if result.outcome == "capped":
+        owner, level = "the API key", {"level": "key"}
+        if result.level is not None:
+            owner = f"the account {result.level}"
+            level = {"level": "account", "account": result.level}
         return CreditLimitReached(
-            f"this request costs {charge.credits} credits, and {_LIMITS[result.limit or 'day']}",
-            details={"limit": _LIMIT_NAMES[result.limit or "day"], "level": "key"},
+            f"this request costs {charge.credits} credits,"
+            f" and {owner} {_LIMITS[result.limit or 'day']}",
+            details={"limit": _LIMIT_NAMES[result.limit or "day"], **level},
         )
     if result.outcome == "expiry_due":
         return DatabaseUnavailable("expired grants of the account could not be posted")

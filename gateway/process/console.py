@@ -48,6 +48,7 @@ def namespaces_of(documents: Documents) -> set[str]:
     """The namespaces that a file names."""
     objects: list[Document] = [documents.fleet]
     objects += [*documents.keys, *documents.grants, *documents.allowances]
+    objects += documents.accounts
     return {each.metadata.namespace for each in objects}
 
 

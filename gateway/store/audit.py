@@ -95,6 +95,15 @@ _CHECKS: tuple[tuple[str, str], ...] = (
         UNION ALL SELECT id, used_ever, 'all days' FROM api_key WHERE used_ever < 0
         """,
     ),
+    (
+        "account {} counts {} credits in {} but its entries say otherwise",
+        """
+        SELECT id, used_in_day, CAST(used_on AS varchar) FROM account
+        WHERE used_in_day < 0 OR used_in_day > used_in_month
+        UNION ALL SELECT id, used_in_month, 'a month' FROM account
+        WHERE used_in_month < 0 OR used_in_month > used_ever
+        """,
+    ),
 )
 
 

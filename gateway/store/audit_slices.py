@@ -133,9 +133,15 @@ UNION ALL
 SELECT account_id, -used_ever, id, used_ever, 'all days' FROM api_key
 WHERE account_id = ANY(:ids) AND used_ever < 0
 """
+_GROUPS = """
+SELECT id, abs(used_in_day), used_in_day, used_in_month, used_ever FROM account
+WHERE id = ANY(:ids)
+AND (used_in_day < 0 OR used_in_day > used_in_month OR used_in_month > used_ever)
+"""
 _OF_ACCOUNTS = (
     ("grant {2} of {1} credits has no entry", _GRANTS),
     ("key {2} counts {3} credits on {4}", _DAYS),
+    ("it counts {2} credits in a day, {3} in the month and {4} in all", _GROUPS),
 )
 
 #: all that are open; there are never many

@@ -1,4 +1,4 @@
-"""The log of changes of keys and grants: what, of what, by whom. Rows are only ever added.
+"""The log of changes of accounts, keys and grants: what, of what, by whom. Only ever added to.
 
 A row is written in the transaction of the change, so there is none without the other. Owns the
 words for changes; must never hold a secret.
@@ -24,6 +24,7 @@ from gateway.store.key_rows import KeyState
 from gateway.store.tables import Account, ApiKeyRow, CreditGrantRow
 
 ChangeKind = Literal[
+    "account.changed",
     "grant.posted",
     "grant.voided",
     "key.made",
@@ -61,7 +62,7 @@ _SETTINGS = [each.name for each in fields(KeyState) if each.name not in _NOT_SET
 
 
 class ChangeRow(SQLModel, table=True):
-    """One change. `subject` is the shown name of the key or the grant."""
+    """One change. `subject` is the shown name of the account, key or grant."""
 
     __tablename__ = "change_log"
     __table_args__ = (Index("change_log_account", "account_id", "id"),)
@@ -88,6 +89,14 @@ def log_grant(
     """Add a change of a grant to the transaction."""
     subject = f"{row.namespace}/{row.name}"
     _add(session, row.installation, row.account_id, kind, subject, actor, now, detail)
+
+
+def log_account(
+    session: Session, row: Account, actor: Actor, now: datetime, changed: dict[str, Any]
+) -> None:
+    """Add a change of an account's parent and limits to the transaction."""
+    subject = f"{row.namespace}/{row.name}"
+    _add(session, row.installation, row.id, "account.changed", subject, actor, now, changed)
 
 
 def log_key(

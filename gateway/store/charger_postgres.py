@@ -10,15 +10,11 @@ import time
 from collections.abc import Sequence
 
 from gateway.core.errors import ChargeUnknown, DatabaseBusy, DatabaseUnavailable, FaregateError
+from gateway.store.grouped_accounts import GroupedAccounts
 from gateway.store.hot_connection import HotConnection, OutcomeUnknown, StatementRefused
 from gateway.store.ledger import Charge, ChargeReply, ChargeResult
 from gateway.store.locked_accounts import LockedAccounts
-from gateway.store.statements_postgres import (
-    CHARGES,
-    MADE,
-    document,
-    texts,
-)
+from gateway.store.statements_postgres import CHARGES, MADE, document, texts
 
 #: after so long no charge is asked again; an answer may take as long as a connection waits for it
 _CHARGE_SECONDS = 8.0
@@ -29,9 +25,12 @@ _DUPLICATE = "23505"
 class Charger:
     """Charges for one replica, on one connection, one batch at a time."""
 
-    def __init__(self, connection: HotConnection, replica_id: str) -> None:
+    def __init__(
+        self, connection: HotConnection, replica_id: str, grouped: GroupedAccounts
+    ) -> None:
         self._connection = connection
         self._replica_id = replica_id
+        self._grouped = grouped
         self._locked = LockedAccounts()
 
     async def charge(self, batch: Sequence[Charge]) -> list[ChargeReply]:
@@ -39,7 +38,7 @@ class Charger:
         results: dict[str, ChargeReply] = {}
         for charges, skip_locked in list(self._locked.parts(batch)):
             results |= await _Attempt(
-                self._connection, self._replica_id, charges, skip_locked
+                self._connection, self._replica_id, self._grouped, charges, skip_locked
             ).run()
         locked = {c.account_id for c in batch if isinstance(results[c.request_id], DatabaseBusy)}
         self._locked.note(batch, locked)
@@ -53,11 +52,13 @@ class _Attempt:
         self,
         connection: HotConnection,
         replica_id: str,
+        grouped: GroupedAccounts,
         charges: Sequence[Charge],
         skip_locked: bool,
     ) -> None:
         self._connection = connection
         self._replica_id = replica_id
+        self._grouped = grouped
         self._skip_locked = skip_locked
         self._left = list(charges)
         self._results: dict[str, ChargeReply] = {}
@@ -110,7 +111,9 @@ class _Attempt:
 
     async def _ask_one_by_one(self) -> None:
         for charge in list(self._left):
-            attempt = _Attempt(self._connection, self._replica_id, [charge], skip_locked=True)
+            attempt = _Attempt(
+                self._connection, self._replica_id, self._grouped, [charge], skip_locked=True
+            )
             attempt._unknown = self._unknown
             try:
                 self._record(await attempt.run())
@@ -119,17 +122,23 @@ class _Attempt:
                 return
 
     async def _ask(self, charges: Sequence[Charge]) -> dict[str, ChargeReply]:
+        """The results; a charge that is for groups, or whose tree has changed, has none yet."""
         has_tags = False
         for charge in charges:
             has_tags = has_tags or charge.tags is not None
         rows = await self._connection.run(
-            CHARGES[self._skip_locked, has_tags],
+            CHARGES[self._skip_locked, has_tags, self._grouped.is_any_of(charges)],
             {"charges": document(charges), "replica_id": self._replica_id},
         )
-        return {
-            charge.request_id: _locked() if outcome == "locked" else ChargeResult(outcome, *left)
-            for charge, (outcome, *left) in zip(charges, rows, strict=True)
-        }
+        results: dict[str, ChargeReply] = {}
+        for charge, (outcome, *left) in zip(charges, rows, strict=True):
+            if outcome == "elsewhere":
+                self._grouped.note(charge.account_id)
+            else:
+                results[charge.request_id] = (
+                    _locked() if outcome == "locked" else ChargeResult(outcome, *left)
+                )
+        return results
 
     async def _adopt_committed(self) -> None:
         ids = texts(charge.request_id for charge in self._left)

@@ -16,7 +16,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -27,7 +27,7 @@ from gateway.store.group_commit import GroupCommit
 _log = logging.getLogger(__name__)
 
 Outcome = Literal["charged", "exhausted", "dead", "capped", "expiry_due"]
-#: a limit of a key in credits: of its UTC day, its UTC month, or for good
+#: a limit in credits: of its UTC day, its UTC month, or for good
 Limit = Literal["day", "month", "ever"]
 
 
@@ -53,16 +53,20 @@ class ChargeResult(Struct, frozen=True):
     """The outcome of a charge; `balance` is the account's afterwards.
 
     `exhausted`: the balance does not cover it. `dead`: the key is revoked, suspended or expired.
-    `capped`: a limit of the key in credits is used up. `expiry_due`: a grant of the account has
-    expired and must be posted first. Of a key with such limits, `limit` is the one that has least
-    left, and `limit_left` is that: after the charge, and after the others of its batch too where
-    the ledger counts them together.
+    `capped`: a limit in credits is used up. `expiry_due`: a grant of the account has expired and
+    must be posted first. Of the limits of the key, the account and those above it, `limit` is the
+    one that has least left, and `limit_left` is that: after the charge, and after the others of its
+    batch too where the ledger counts them together. `level` is the account whose limit it is,
+    `namespace/name`; None for the key's. `lefts` has what all of them have left, by account, where
+    the ledger tries by it again what a batch refused.
     """
 
     outcome: Outcome
     balance: int = 0
     limit_left: int | None = None
     limit: Limit | None = None
+    level: str | None = None
+    lefts: dict[str, Any] | None = None
 
 
 class End(Struct, frozen=True):

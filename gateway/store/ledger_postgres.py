@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from gateway.core.batch_retry import AttemptedCharge, worth_another_try
 from gateway.core.errors import DatabaseBusy, DatabaseUnavailable, FaregateError
 from gateway.store.charger_postgres import Charger
+from gateway.store.grouped_accounts import GroupedAccounts
 from gateway.store.hot_connection import HotConnection, OutcomeUnknown, StatementRefused
 from gateway.store.ledger import (
     Charge,
@@ -27,10 +28,10 @@ from gateway.store.retries import CLAIM
 from gateway.store.statements_postgres import (
     END,
     END_METERED,
-    END_METERED_SKIP_LOCKED,
+    END_METERED_GROUPS,
     GIVEN,
     REFUND,
-    REFUND_SKIP_LOCKED,
+    REFUND_GROUPS,
     document,
     integers,
     texts,
@@ -57,7 +58,8 @@ class PostgresLedger(Ledger):
         super().__init__(behind_seconds)
         outage = outage or Outage()
         self._charge_connection = HotConnection(url, outage)
-        self._charger = Charger(self._charge_connection, replica_id)
+        self._grouped = GroupedAccounts()
+        self._charger = Charger(self._charge_connection, replica_id, self._grouped)
         self._behind_connection = HotConnection(url, outage)
         self._behind_lock = asyncio.Lock()
         self._locked = LockedAccounts()
@@ -102,11 +104,16 @@ class PostgresLedger(Ledger):
         ids = texts(refund.request_id for refund in batch)
         accounts = integers({refund.account_id for refund in batch})
         values = {"request_ids": ids, "account_ids": accounts}
-        statement = REFUND_SKIP_LOCKED if passes_by else REFUND
-        rows, was_unknown = await self._behind(statement, values, REFUND_SKIP_LOCKED)
+        refund = REFUND_GROUPS if self._grouped.is_any_of(batch) else REFUND
+        statement = refund.passes_by if passes_by else refund.waits
+        rows, was_unknown = await self._behind(statement, values, refund.passes_by)
         results: dict[str, RefundReply] = {
-            request_id: True if given else _locked() for request_id, given in rows
+            request_id: True if given else _locked()
+            for request_id, given in rows
+            if given is not None
         }
+        if others := self._elsewhere(batch, rows):
+            results |= await self._refund_part(others, passes_by)
         if was_unknown and len(results) < len(batch):
             # The answer that was lost may have been theirs.
             rows, _ = await self._behind(GIVEN, {"request_ids": ids})
@@ -126,12 +133,28 @@ class PostgresLedger(Ledger):
     async def _metered_end_part(
         self, batch: Sequence[MeteredEnd], passes_by: bool
     ) -> dict[str, FaregateError | None]:
-        statement = END_METERED_SKIP_LOCKED if passes_by else END_METERED
+        end = END_METERED_GROUPS if self._grouped.is_any_of(batch) else END_METERED
+        statement = end.passes_by if passes_by else end.waits
         values = {"ends": document(batch)}
-        rows, was_unknown = await self._behind(statement, values, END_METERED_SKIP_LOCKED)
+        rows, was_unknown = await self._behind(statement, values, end.passes_by)
         if not was_unknown:
             note_late_ends(len(batch) - len(rows))
-        return {request_id: None if is_released else _locked() for request_id, is_released in rows}
+        results: dict[str, FaregateError | None] = {
+            request_id: None if is_released else _locked()
+            for request_id, is_released in rows
+            if is_released is not None
+        }
+        if others := self._elsewhere(batch, rows):
+            results |= await self._metered_end_part(others, passes_by)
+        return results
+
+    def _elsewhere(self, batch: Sequence[T], rows: Sequence[Any]) -> list[T]:
+        """The items that are for groups; their accounts are known from now on."""
+        counted = {request_id for request_id, done in rows if done is None}
+        others = [item for item in batch if item.request_id in counted] if counted else []
+        for item in others:
+            self._grouped.note(item.account_id)
+        return others
 
     async def _claim_batch(self, batch: list[Claim]) -> list[int]:
         rows, _ = await self._behind(CLAIM, {"claims": document(batch)})
@@ -195,11 +218,20 @@ def _crowded_out(batch: Sequence[Charge], results: Sequence[ChargeReply]) -> lis
                 AttemptedCharge(
                     position,
                     charge.account_id,
-                    charge.api_key_id,
                     charge.credits,
                     is_charged,
                     result.balance,
-                    result.limit_left,
+                    _lefts(charge, result),
                 )
             )
     return worth_another_try(tried) if is_refused else []
+
+
+def _lefts(charge: Charge, result: ChargeResult) -> dict[int | str, int]:
+    if result.lefts is None:
+        return {} if result.limit_left is None else {charge.api_key_id: result.limit_left}
+    key_left = result.lefts["key"]
+    return {
+        **result.lefts["accounts"],
+        **({} if key_left is None else {charge.api_key_id: key_left}),
+    }

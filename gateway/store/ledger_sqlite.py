@@ -16,6 +16,7 @@ import msgspec
 from gateway.core.errors import DatabaseBusy, DatabaseUnavailable, FaregateError
 from gateway.core.events import Usage
 from gateway.store.driver_errors import as_unavailable
+from gateway.store.groups_sqlite import give_back, read_groups
 from gateway.store.ledger import (
     Charge,
     ChargeReply,
@@ -50,6 +51,7 @@ SELECT json_group_array(json_array(
            k.credits - k.used_ever,
            k.credits_per_month - CASE WHEN k.used_month >= :month THEN k.used_in_month ELSE 0 END,
            k.credits_per_day - coalesce(d.credits, 0)),
+         coalesce(a.parent_id, a.credits_per_day, a.credits_per_month, a.credits) IS NOT NULL,
          a.next_expiry IS NOT NULL AND a.next_expiry <= :now,
          k.revoked_at IS NULL AND NOT k.suspended
          AND (k.expires_at IS NULL OR k.expires_at > :now)
@@ -71,9 +73,10 @@ SELECT value ->> 1, 'charge', -(value ->> 4), value ->> 0, value ->> 2, value ->
 FROM json_each(:charged)
 """
 _HOLDS = """
-INSERT INTO hold (request_id, account_id, api_key_id, replica_id, credits, day, month, created_at)
+INSERT INTO hold (request_id, account_id, api_key_id, replica_id, credits, day, month, counted,
+                  created_at)
 SELECT value ->> 0, value ->> 1, value ->> 2, :replica_id, value ->> 4, value ->> 3, value ->> 9,
-       :now
+       value ->> 11, :now
 FROM json_each(:charged)
 """
 _TAGS = """
@@ -100,7 +103,7 @@ INSERT INTO request_usage
 VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
 """
 _RELEASE = """
-DELETE FROM hold WHERE request_id = ? RETURNING account_id, api_key_id, credits, day, month
+DELETE FROM hold WHERE request_id = ? RETURNING account_id, api_key_id, credits, day, month, counted
 """
 _REFUND_ENTRY = """
 INSERT INTO entry (account_id, kind, credits, request_id, api_key_id, created_at)
@@ -131,7 +134,7 @@ ON CONFLICT DO NOTHING
 class _Row(msgspec.Struct, array_like=True):
     """The columns that `_KEYS` reads for one hash: its key, its account and whether it may be
     charged. `day` and `month` are set where limits of the key count; `lefts` are in the order of
-    `_LIMITS`."""
+    `_LIMITS`. `in_group`: the account has a parent or limits."""
 
     hash: str
     api_key_id: int
@@ -140,6 +143,7 @@ class _Row(msgspec.Struct, array_like=True):
     day: str | None
     month: str | None
     lefts: tuple[int | None, int | None, int | None]
+    in_group: int
     expiry_due: int
     live: int
 
@@ -236,20 +240,23 @@ class SqliteLedger(Ledger):
         lefts = {row.api_key_id: _least(row) for row in rows.values() if row.day or row.month}
         charged: list[tuple[Any, ...]] = []
         has_day = has_month = has_tags = False
+        groups = read_groups(self._connection, rows.values(), day)
         results = []
         for charge in batch:
             row = rows.get(charge.key_hash)
-            result = _judge(charge, row, balances, lefts)
+            own = _judge(charge, row, balances, lefts)
+            result = own if groups is None else groups.judge(charge, own)
             results.append(result)
             if row is None or result.outcome != "charged":
                 continue
-            balances[row.account_id] = result.balance
-            if result.limit_left is not None and result.limit is not None:
-                lefts[row.api_key_id] = (result.limit_left, result.limit)
+            balances[row.account_id] = own.balance
+            if own.limit_left is not None and own.limit is not None:
+                lefts[row.api_key_id] = (own.limit_left, own.limit)
                 has_day = has_day or row.day is not None
                 has_month = has_month or row.month is not None
             has_tags = has_tags or charge.tags is not None
-            charged.append(_columns(charge, row))
+            columns = _columns(charge, row)
+            charged.append(columns if groups is None else (*columns, groups.counting(charge)))
         if charged:
             taken = [
                 (account, before[account] - left)
@@ -270,6 +277,8 @@ class SqliteLedger(Ledger):
                 self._connection.execute(_DAYS, values)
             if has_month:
                 self._connection.execute(_LONGER, values)
+            if groups is not None:
+                groups.count(self._connection)
         return results
 
     def _read_keys(self, hashes: set[bytes], now: str, day: str) -> dict[bytes, _Row]:
@@ -292,7 +301,7 @@ class SqliteLedger(Ledger):
         row = self._connection.execute(_RELEASE, (refund.request_id,)).fetchone()
         if row is None:
             return None
-        account_id, api_key_id, credits, day, month = row
+        account_id, api_key_id, credits, day, month, counted = row
         kept = 0
         if most is not None:
             kept = max(0, int(credits) - most)
@@ -308,6 +317,8 @@ class SqliteLedger(Ledger):
         if month is not None:
             given = {"credits": credits, "api_key_id": api_key_id, "month": month}
             self._connection.execute(_GIVE_LONGER, given)
+        if counted is not None:
+            give_back(self._connection, counted, credits)
         return kept
 
     def _metered_end_rows(self, batch: Sequence[MeteredEnd]) -> list[None]:

@@ -1,8 +1,9 @@
 """The tables of charged requests: those that have not ended, tokens, standing charges, replicas."""
 
 from datetime import date, datetime
+from typing import Any
 
-from sqlalchemy import CheckConstraint, Column, Index, func
+from sqlalchemy import JSON, CheckConstraint, Column, Index, func
 from sqlmodel import Field, SQLModel
 
 from gateway.store.columns import UtcDateTime, big_column, moment_column
@@ -21,6 +22,8 @@ class Hold(SQLModel, table=True):
     day: date | None = None
     #: of a key whose row counts; gateways of the release before do not give it back
     month: date | None = None
+    #: the accounts whose limits count it, each with its UTC day: [[id, "2026-11-30"], …]
+    counted: Any = Field(default=None, sa_column=Column(JSON(none_as_null=True), nullable=True))
     created_at: datetime = Field(
         sa_column=Column(UtcDateTime, nullable=False, server_default=func.now())
     )

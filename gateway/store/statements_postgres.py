@@ -5,6 +5,10 @@ ids, as every other writer of accounts does; the keys' rows are read with a lock
 their newest version counts, not the statement's snapshot. A key's writer takes the account's lock
 before it marks the key, so after its commit no charge can be made with it.
 
+What is written follows from the locked rows, and not from those of the statement's snapshot: with
+these, PostgreSQL first tries the balance's check, and would refuse what a refund has just made room
+for.
+
 The limits of a key: what is counted for its month and for good is in its row, which is locked, so
 both are known before anything is written; the key's day is counted last, by an upsert that decides.
 So what one of them refuses, none counts.
@@ -17,6 +21,15 @@ from collections.abc import Iterable, Sequence
 import msgspec
 from msgspec import Struct
 
+from gateway.store.group_statements import (
+    GROUP_CHARGE,
+    GROUP_RETURN,
+    LOCKED_ABOVE,
+    PLAIN_CHARGE,
+    PLAIN_RETURN,
+    ReturnParts,
+)
+
 _encode = msgspec.json.Encoder().encode
 
 _CHARGE_TEMPLATE = """
@@ -28,9 +41,9 @@ WITH asked AS (
     model text, route text, idempotency_key text, retry_count int
   )) WITH ORDINALITY AS given(request_id, account_id, api_key_id, key_hash, credits, model, route,
                               idempotency_key, retry_count, position)
-), accounts AS MATERIALIZED (
-  SELECT id, balance, next_expiry FROM account
-  WHERE id IN (SELECT account_id FROM asked) ORDER BY id FOR UPDATE {skip}
+), {parts.levels}accounts AS MATERIALIZED (
+  SELECT {parts.columns} FROM account
+  WHERE {parts.locked} ORDER BY id FOR UPDATE {skip}
 ), moment AS MATERIALIZED (
   SELECT clock_timestamp() AS now, count(*) AS locked,
          (clock_timestamp() AT TIME ZONE 'UTC')::date AS day,
@@ -51,17 +64,19 @@ WITH asked AS (
   ORDER BY h.hash FOR SHARE OF h, k {skip}
 ), judged AS (
   SELECT asked.*, a.balance, k.cap, k.month, k.month_left, k.ever_left,
-         coalesce(k.live, false) AS live, coalesce(a.next_expiry <= moment.now, false) AS expiry_due
+         coalesce(k.live, false) AS live,
+         coalesce(a.next_expiry <= moment.now, false) AS expiry_due,
+         coalesce({parts.elsewhere}, false) AS is_elsewhere
   FROM asked CROSS JOIN moment
   LEFT JOIN keys k ON k.hash = asked.hash AND k.id = asked.api_key_id
                   AND k.account_id = asked.account_id
-  LEFT JOIN accounts a ON a.id = k.account_id
-), fitting AS (
+  LEFT JOIN accounts a ON a.id = k.account_id {parts.own}
+), {fitting} AS (
   SELECT * FROM (
     SELECT judged.*, sum(credits) OVER (PARTITION BY account_id ORDER BY position) AS running
-    FROM judged WHERE live AND NOT expiry_due
+    FROM judged WHERE live AND NOT expiry_due AND NOT is_elsewhere
   ) AS summed WHERE running <= balance
-), limited AS (
+{parts.fitting}), limited AS (
   SELECT api_key_id, cap, sum(credits) AS credits FROM fitting
   WHERE cap IS NOT NULL OR month IS NOT NULL GROUP BY api_key_id, cap, month_left, ever_left
   HAVING coalesce(sum(credits) <= least(cap, month_left, ever_left), true)
@@ -91,14 +106,14 @@ WITH asked AS (
          idempotency_key, retry_count, moment.now FROM charged CROSS JOIN moment ORDER BY position
 ), {tags}holds AS (
   INSERT INTO hold (request_id, account_id, api_key_id, replica_id, credits, day, month,
-                    created_at)
+                    counted, created_at)
   SELECT request_id, account_id, api_key_id, %(replica_id)s, credits, charged.day, charged.month,
-         moment.now
+         {parts.counted}, moment.now
   FROM charged CROSS JOIN moment
 ), balances AS (
-  UPDATE account SET balance = account.balance - taken.credits
-  FROM (SELECT account_id, sum(credits) AS credits FROM charged GROUP BY account_id) AS taken
-  WHERE account.id = taken.account_id RETURNING account.id, account.balance
+  UPDATE account SET balance = locked.balance - taken.credits{parts.used}
+  FROM ({parts.taken}) AS taken JOIN accounts AS locked USING (id)
+  WHERE account.id = taken.id RETURNING account.id, account.balance
 ), lefts AS (
   SELECT *, least(day, month, ever) FROM (
     SELECT k.hash, k.id AS api_key_id, k.month_left - coalesce(t.credits, 0) AS month,
@@ -110,18 +125,16 @@ WITH asked AS (
          AND before.day = (SELECT day FROM moment)
     WHERE k.cap IS NOT NULL OR k.month IS NOT NULL
   ) AS each
-)
-SELECT CASE {locked} WHEN NOT judged.live THEN 'dead' WHEN judged.expiry_due THEN 'expiry_due'
+{parts.lefts})
+SELECT CASE {locked} WHEN NOT judged.live THEN 'dead' WHEN judged.is_elsewhere THEN 'elsewhere'
+            WHEN judged.expiry_due THEN 'expiry_due'
             WHEN charged.request_id IS NOT NULL THEN 'charged'
-            WHEN fitting.request_id IS NOT NULL THEN 'capped' ELSE 'exhausted' END,
-       coalesce(balances.balance, judged.balance, 0), lefts.least,
-       CASE WHEN charged.request_id IS NULL AND fitting.request_id IS NOT NULL
-                 AND judged.api_key_id IN (SELECT api_key_id FROM limited) THEN 'day'
-            WHEN lefts.least = lefts.ever THEN 'ever' WHEN lefts.least = lefts.month THEN 'month'
-            WHEN lefts.least = lefts.day THEN 'day' END
+            WHEN {parts.capped} THEN 'capped' ELSE 'exhausted' END,
+       coalesce(balances.balance, judged.balance, 0), {parts.least}, {parts.limit}
 FROM judged LEFT JOIN charged USING (request_id) LEFT JOIN fitting USING (request_id)
 LEFT JOIN balances ON balances.id = judged.account_id
 LEFT JOIN lefts ON lefts.hash = judged.hash AND lefts.api_key_id = judged.api_key_id
+{parts.joined}
 ORDER BY judged.position
 """
 #: passed by: what exists, and was not to be had without waiting
@@ -138,15 +151,19 @@ _TAGS = """tagged AS (
   FROM charged JOIN json_to_recordset(%(charges)s::json) AS given(request_id text, tags text)
        USING (request_id) WHERE given.tags IS NOT NULL
 ), """
-#: by whether it passes by what is locked, and whether any of its charges has tags
+#: by whether it passes by what is locked, whether any of its charges has tags, and whether it is
+#: for groups: an account that only these can charge is answered with 'elsewhere'
 CHARGES = {
-    (skips, has_tags): _CHARGE_TEMPLATE.format(
+    (skips, has_tags, for_groups): _CHARGE_TEMPLATE.format(
+        parts=GROUP_CHARGE if for_groups else PLAIN_CHARGE,
+        fitting="affordable" if for_groups else "fitting",
         skip="SKIP LOCKED" if skips else "",
-        locked=_LOCKED if skips else "",
+        locked=_LOCKED + (LOCKED_ABOVE if for_groups else "") if skips else "",
         tags=_TAGS if has_tags else "",
     )
     for skips in (False, True)
     for has_tags in (False, True)
+    for for_groups in (False, True)
 }
 
 #: which charges of a batch whose outcome is unknown were made, and whether they are held still
@@ -176,31 +193,55 @@ _GIVEN_BACK = """), entries AS (
         GROUP BY api_key_id, newest) AS given
   WHERE k.id = given.api_key_id
 ), balances AS (
-  UPDATE account SET balance = account.balance + given.credits
-  FROM (SELECT account_id, sum(credits) AS credits FROM {given} GROUP BY account_id) AS given
-  WHERE account.id = given.account_id
+  UPDATE account SET balance = account.balance + given.credits{parts.used}
+  FROM ({counts}) AS given
+  WHERE account.id = given.id
 """
-_RELEASED, _UNUSED = (_GIVEN_BACK.format(given=each) for each in ("released", "unused"))
 
 _REFUND_TEMPLATE = """
 WITH accounts AS MATERIALIZED (
-  SELECT id FROM account WHERE id = ANY(%(account_ids)s::bigint[]) ORDER BY id FOR UPDATE {skip}
+  SELECT {parts.columns} FROM account WHERE id = ANY(%(account_ids)s::bigint[]{counting})
+  ORDER BY id FOR UPDATE {skip}
 ), held AS MATERIALIZED (
-  SELECT request_id FROM hold WHERE request_id = ANY(%(request_ids)s::text[])
+  SELECT request_id, counted, counted IS NOT NULL AS is_counted
+  FROM hold WHERE request_id = ANY(%(request_ids)s::text[])
   AND account_id IN (SELECT id FROM accounts) ORDER BY request_id FOR UPDATE {skip}
 ), released AS (
-  DELETE FROM hold WHERE request_id IN (SELECT request_id FROM held)
-  RETURNING request_id, account_id, api_key_id, credits, day, month
+  DELETE FROM hold WHERE request_id IN (SELECT request_id FROM held {parts.released})
+  RETURNING request_id, account_id, api_key_id, credits, day, month, counted
 {given_back})
-SELECT request_id, true FROM released {locked}
+SELECT request_id, true FROM released {parts.elsewhere} {locked}
 """
-REFUND = _REFUND_TEMPLATE.format(skip="", locked="", given_back=_RELEASED)
-REFUND_SKIP_LOCKED = _REFUND_TEMPLATE.format(
-    skip="SKIP LOCKED",
-    given_back=_RELEASED,
-    locked="""UNION ALL SELECT request_id, false FROM hold
-  WHERE request_id = ANY(%(request_ids)s::text[])
-  AND request_id NOT IN (SELECT request_id FROM held)""",
+_STILL_HELD = """UNION ALL SELECT request_id, false FROM hold WHERE request_id = ANY({requests})
+  AND request_id NOT IN (SELECT request_id FROM {answered})"""
+
+
+class Returns(Struct, frozen=True):
+    """A statement that waits for locks, and the one that passes them by."""
+
+    waits: str
+    passes_by: str
+
+
+def _return(template: str, parts: ReturnParts, given: str, requests: str) -> Returns:
+    counts = parts.given.format(given=given)
+    filled = {
+        "parts": parts,
+        "counting": parts.counting.format(requests=requests),
+        "given_back": _GIVEN_BACK.format(parts=parts, given=given, counts=counts),
+    }
+    answered = "held" if parts.elsewhere else "released"
+    locked = _STILL_HELD.format(requests=requests, answered=answered)
+    return Returns(
+        template.format(**filled, skip="", locked=""),
+        template.format(**filled, skip="SKIP LOCKED", locked=locked),
+    )
+
+
+#: a hold that is for the other is answered with NULL
+REFUND, REFUND_GROUPS = (
+    _return(_REFUND_TEMPLATE, parts, "released", "%(request_ids)s::text[]")
+    for parts in (PLAIN_RETURN, GROUP_RETURN)
 )
 
 _END_METERED_TEMPLATE = """
@@ -209,16 +250,18 @@ WITH asked AS MATERIALIZED (
     AS given(request_id text, account_id bigint, unused bigint, usage json, price text,
              "left" json)
 ), accounts AS MATERIALIZED (
-  SELECT id FROM account WHERE id IN (SELECT account_id FROM asked) ORDER BY id FOR UPDATE {skip}
+  SELECT {parts.columns} FROM account WHERE id = ANY(ARRAY(SELECT account_id FROM asked){counting})
+  ORDER BY id FOR UPDATE {skip}
 ), held AS MATERIALIZED (
-  SELECT request_id FROM hold WHERE request_id = ANY(ARRAY(SELECT request_id FROM asked))
+  SELECT request_id, counted, counted IS NOT NULL AS is_counted
+  FROM hold WHERE request_id = ANY(ARRAY(SELECT request_id FROM asked))
   AND account_id IN (SELECT id FROM accounts) ORDER BY request_id FOR UPDATE {skip}
 ), released AS (
-  DELETE FROM hold WHERE request_id IN (SELECT request_id FROM held)
-  RETURNING request_id, account_id, api_key_id, credits, day, month
+  DELETE FROM hold WHERE request_id IN (SELECT request_id FROM held {parts.released})
+  RETURNING request_id, account_id, api_key_id, credits, day, month, counted
 ), unused AS (
   SELECT r.request_id, r.account_id, r.api_key_id, least(r.credits, asked.unused) AS credits,
-         r.day, r.month
+         r.day, r.month, r.counted
   FROM released r JOIN asked USING (request_id) WHERE r.credits > 0 AND asked.unused > 0
 {given_back}), used AS (
   INSERT INTO request_usage
@@ -236,14 +279,11 @@ WITH asked AS MATERIALIZED (
          r.credits - least(r.credits, unused), 0, clock_timestamp()
   FROM released r JOIN asked USING (request_id) WHERE "left" IS NOT NULL AND r.credits > unused
 )
-SELECT request_id, true FROM released {locked}
+SELECT request_id, true FROM released {parts.elsewhere} {locked}
 """
-_STILL_HELD = """UNION ALL SELECT request_id, false FROM hold
-  WHERE request_id = ANY(ARRAY(SELECT request_id FROM asked))
-  AND request_id NOT IN (SELECT request_id FROM held)"""
-END_METERED = _END_METERED_TEMPLATE.format(skip="", locked="", given_back=_UNUSED)
-END_METERED_SKIP_LOCKED = _END_METERED_TEMPLATE.format(
-    skip="SKIP LOCKED", locked=_STILL_HELD, given_back=_UNUSED
+END_METERED, END_METERED_GROUPS = (
+    _return(_END_METERED_TEMPLATE, parts, "unused", "ARRAY(SELECT request_id FROM asked)")
+    for parts in (PLAIN_RETURN, GROUP_RETURN)
 )
 
 #: which refunds of a batch whose outcome was unknown were given

@@ -66,12 +66,19 @@ class Account(SQLModel, table=True):
     """The payer. `surplus` is what late refunds left beside all grants; it never expires.
 
     `granted` is the balance right after the latest grant was posted, and `announced` the highest
-    share of it, in percent, of which it was announced that it is used.
+    share of it, in percent, of which it was announced that it is used. An Account object of the
+    name `object_name` gave it its parent and limits (`groups`).
     """
 
     __tablename__ = "account"
     __table_args__ = (
         UniqueConstraint("installation", "namespace", "name"),
+        Index(
+            "account_parent",
+            "parent_id",
+            postgresql_where=text("parent_id IS NOT NULL"),
+            sqlite_where=text("parent_id IS NOT NULL"),
+        ),
         CheckConstraint("balance >= 0", name="account_balance_not_negative"),
         CheckConstraint("surplus >= 0", name="account_surplus_not_negative"),
     )
@@ -84,6 +91,24 @@ class Account(SQLModel, table=True):
     granted: int = big_column(default=0)
     announced: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
     next_expiry: datetime | None = moment_column(nullable=True)
+    # No foreign key: its check would lock the parent out of turn.
+    parent_id: int | None = big_column(nullable=True)
+    credits_per_day: int | None = big_column(nullable=True)
+    credits_per_month: int | None = big_column(nullable=True)
+    #: the limit for good
+    credits: int | None = big_column(nullable=True)
+    # The limits of children that have no such limit of their own.
+    child_credits_per_day: int | None = big_column(nullable=True)
+    child_credits_per_month: int | None = big_column(nullable=True)
+    child_credits: int | None = big_column(nullable=True)
+    # Charged to it and those below it, while it has a limit, up to the UTC day `used_on`, in that
+    # day and its month. Only charges and refunds write them.
+    used_on: date | None = None
+    used_in_day: int = big_column(default=0)
+    used_in_month: int = big_column(default=0)
+    used_ever: int = big_column(default=0)
+    object_name: str | None = None
+    object_uid: str | None = None
     created_at: datetime = moment_column()
 
 

@@ -10,7 +10,7 @@ from gateway.core.batch_retry import AttemptedCharge, worth_another_try
 def tried(
     credits: int, *, balance: int = 100, left: int | None = None, key: int = 1, made: bool = False
 ) -> AttemptedCharge:
-    return AttemptedCharge(-1, 1, key, credits, made, balance, left)
+    return AttemptedCharge(-1, 1, credits, made, balance, {} if left is None else {key: left})
 
 
 def again(batch: list[AttemptedCharge]) -> list[int]:
@@ -53,10 +53,8 @@ def test_all_that_is_tried_again_fits_and_nothing_else_would(
     assert sum(batch[position].credits for position in chosen) <= balance
     left = balance - sum(batch[position].credits for position in chosen)
     for key in (1, 2):
-        used = sum(
-            batch[position].credits for position in chosen if batch[position].api_key_id == key
-        )
+        used = sum(batch[position].credits for position in chosen if key in batch[position].lefts)
         assert used <= cap
         for position, charge in enumerate(batch):
-            if charge.api_key_id == key and position not in chosen:
+            if key in charge.lefts and position not in chosen:
                 assert charge.credits > min(left, cap - used)

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from gateway.core.actor import UNKNOWN_ACTOR
+from gateway.core.groups import check_accounts
 from gateway.core.key_policy import KeyPolicy
 from gateway.core.keys import generate_key, generate_key_id
-from gateway.core.spec import ApiKey, CreditGrant
+from gateway.core.spec import AccountObject, ApiKey, CreditGrant
 from gateway.core.spec_fields import SpecError
 from gateway.process.standalone.applied import KeyReport
 from gateway.process.standalone.documents import Documents, read_documents
@@ -17,9 +18,11 @@ from gateway.process.standalone.reconcile import Reconciler
 from gateway.process.standalone.secret_files import SecretFiles
 from gateway.store.cached_keys import read_by_hash
 from gateway.store.database import Database
+from gateway.store.group_rows import list_governed
 from gateway.store.personal_keys import KeySettings, NewKey, issue_key
 from tests.harness.books import INSTALLATION, SECRET, credential, grant_object, key_object
 from tests.harness.gateway import api_key, credit_grant, fleet
+from tests.store.test_groups import account_object
 
 
 class Standalone:
@@ -31,7 +34,7 @@ class Standalone:
         self.environment: dict[str, str] = {}
 
     def apply(
-        self, *objects: ApiKey | CreditGrant, client_url: str = "http://here"
+        self, *objects: ApiKey | CreditGrant | AccountObject, client_url: str = "http://here"
     ) -> list[KeyReport]:
         reconciler = Reconciler(
             self.database,
@@ -43,7 +46,9 @@ class Standalone:
         )
         keys = tuple(document for document in objects if isinstance(document, ApiKey))
         grants = tuple(document for document in objects if isinstance(document, CreditGrant))
-        reports, _ = reconciler.apply(Documents(None, keys, grants))  # type: ignore[arg-type]  # no fleet is read here
+        accounts = tuple(document for document in objects if isinstance(document, AccountObject))
+        documents = Documents(None, keys, grants, accounts=accounts)  # type: ignore[arg-type]  # no fleet is read here
+        reports, _ = reconciler.apply(documents)
         return reports
 
     def is_live(self, plaintext: str) -> bool:
@@ -226,3 +231,41 @@ def test_a_file_leaves_the_keys_of_people_alone(standalone: Standalone) -> None:
     standalone.apply()
     assert not standalone.is_live(report.plaintext)
     assert standalone.is_live(plaintext)
+
+
+def tree(standalone: Standalone) -> dict[str, tuple[str | None, int | None]]:
+    """Parent and limit for good of each account that an object governs."""
+    return {
+        state.name: (state.parent, state.limits.credits)
+        for state in list_governed(standalone.database, INSTALLATION)
+    }
+
+
+def test_accounts_have_the_parents_and_limits_of_the_file(standalone: Standalone) -> None:
+    """Those that change places too, and no limit of an object that is gone."""
+    below = account_object("alice", parent="team", limits={"credits": 5})
+    standalone.apply(below, account_object("team", limits={"credits": 9}), key_object())
+    assert tree(standalone) == {"alice": ("team", 5), "team": (None, 9)}
+    standalone.apply(account_object("team", parent="alice"), account_object("alice"), key_object())
+    assert tree(standalone) == {"alice": (None, None), "team": ("alice", None)}
+    standalone.apply(account_object("bob", "team", limits={"credits": 3}), key_object())
+    assert tree(standalone) == {"bob": (None, 3)}
+
+
+@pytest.mark.parametrize(
+    ("objects", "problem"),
+    [
+        ([("one", "alice", None), ("two", "alice", None)], "one names the account alice, too"),
+        ([("a", "a", "b"), ("b", "b", "a")], "none is above itself"),
+        ([("a", "a", "b"), ("b", "b", "c"), ("c", "c", "d")], "3 levels"),
+    ],
+)
+def test_a_tree_that_is_none_is_refused(
+    objects: list[tuple[str, str, str | None]], problem: str
+) -> None:
+    wanted = [
+        account_object(account, name, **({"parent": parent} if parent else {}))
+        for name, account, parent in objects
+    ]
+    with pytest.raises(SpecError, match=problem):
+        check_accounts(wanted)

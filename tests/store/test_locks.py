@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Iterator
 
 import psycopg
 import pytest
+from sqlalchemy import text
 
 from gateway.core.errors import ChargeUnknown, DatabaseBusy
 from gateway.core.events import Usage
@@ -84,6 +85,24 @@ def test_a_lock_that_does_not_come_is_waited_for_once_and_by_nobody_else(
     assert timeouts_of_locks(postgres_server) - before == 1
     assert books.balance("alice") == 99
     assert [books.balance(account) for account in OTHERS] == [79] * len(OTHERS)
+
+
+def test_what_a_refund_has_just_made_room_for_is_charged(books: Books) -> None:
+    charges = Charges(books)
+    with books.database.write() as session:
+        session.execute(text("UPDATE account SET balance = 0 WHERE name = 'alice'"))
+
+    async def act(ledger: Ledger) -> None:
+        with psycopg.connect(books.database.url) as other:
+            other.execute("UPDATE account SET balance = 5 WHERE name = 'alice'")
+            charge = asyncio.ensure_future(ledger.charge(charges.of("alice")))
+            waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+            while not books.scalar(waiting):
+                await asyncio.sleep(0.01)
+            other.commit()
+        assert await charge == ChargeResult("charged", 4)
+
+    with_ledger(books.database, act)
 
 
 def test_refunds_pass_by_a_locked_account_too(books: Books) -> None:

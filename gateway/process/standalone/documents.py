@@ -1,4 +1,4 @@
-"""The configuration file: GatewayFleet, ApiKey, CreditGrant and CreditAllowance documents in YAML.
+"""The configuration file: GatewayFleet and the documents of keys, accounts and credits in YAML.
 
 Owns what an API server would have refused before anybody read it: unknown fields, a field given
 twice, an object given twice.
@@ -13,7 +13,9 @@ import yaml
 from msgspec import Struct
 from msgspec.structs import replace
 
+from gateway.core.groups import check_accounts
 from gateway.core.spec import (
+    AccountObject,
     ApiKey,
     CreditAllowance,
     CreditGrant,
@@ -39,6 +41,7 @@ class Documents(Struct, frozen=True):
     keys: tuple[ApiKey, ...]
     grants: tuple[CreditGrant, ...]
     allowances: tuple[CreditAllowance, ...] = ()
+    accounts: tuple[AccountObject, ...] = ()
     #: the file's name, for the log of changes
     source: str = "file"
 
@@ -69,10 +72,15 @@ def read_documents(path: Path, *, strict: bool = True) -> Documents:
     keys = tuple(document for document in documents if isinstance(document, ApiKey))
     grants = tuple(document for document in documents if isinstance(document, CreditGrant))
     allowances = tuple(one for one in documents if isinstance(one, CreditAllowance))
-    for objects in (keys, grants, allowances):
+    accounts = tuple(one for one in documents if isinstance(one, AccountObject))
+    for objects in (keys, grants, allowances, accounts):
         _refuse_duplicates(path, objects)
     _refuse_shared_secrets(path, keys)
-    return Documents(fleets[0], keys, grants, allowances, f"file {path.name}")
+    try:
+        check_accounts(accounts)
+    except SpecError as error:
+        raise SpecError(f"{path}: {error}") from None
+    return Documents(fleets[0], keys, grants, allowances, accounts, f"file {path.name}")
 
 
 class _Loader(yaml.SafeLoader):
@@ -136,7 +144,7 @@ def put_real_upstream(fleet: GatewayFleet, override: UpstreamOverride) -> Gatewa
 
 
 def _refuse_duplicates(
-    path: Path, objects: Sequence[ApiKey | CreditGrant | CreditAllowance]
+    path: Path, objects: Sequence[ApiKey | CreditGrant | CreditAllowance | AccountObject]
 ) -> None:
     seen: set[tuple[str, str]] = set()
     for document in objects:

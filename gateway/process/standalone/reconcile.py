@@ -16,6 +16,7 @@ from gateway.core.keys import (
 from gateway.core.orphans import orphans_max
 from gateway.core.spec import ApiKey, CreditAllowance, CreditGrant
 from gateway.core.spec_fields import SpecError
+from gateway.process.standalone.accounts import apply_accounts
 from gateway.process.standalone.applied import GrantReport, KeyReport
 from gateway.process.standalone.documents import Documents
 from gateway.process.standalone.secret_files import SecretFiles
@@ -106,6 +107,8 @@ class Reconciler:
         living = list_keys(self._database, self._installation)
         self._check(documents, {(state.namespace, state.name): state for state in living})
         self._revoke_orphans(documents, living)
+        # Limits first: nothing is charged above them.
+        apply_accounts(self._database, self._installation, documents.accounts, self._actor)
         grants = post_grants(self._database, self._installation, documents.grants, self._actor)
         # An allowance for all accounts of a pattern finds those that the keys make.
         keys = [self._apply_key(key) for key in documents.keys]

@@ -12,6 +12,7 @@ import msgspec.inspect as shapes
 
 from gateway.core.console_spec import ConsoleSpec
 from gateway.core.spec import (
+    AccountObject,
     ApiKey,
     CreditAllowance,
     CreditGrant,
@@ -25,6 +26,7 @@ from gateway.core.spec import (
 _OF_OBJECTS = frozenset({"apiVersion", "kind", "status"})
 #: fields that are accepted beside those that are read, with any content
 CLUSTER_FIELDS: dict[type, frozenset[str]] = {
+    AccountObject: _OF_OBJECTS,
     ApiKey: _OF_OBJECTS,
     CreditAllowance: _OF_OBJECTS,
     CreditGrant: _OF_OBJECTS,

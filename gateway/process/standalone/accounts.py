@@ -1,0 +1,33 @@
+"""From the Account documents of a file to the parents and limits in a database."""
+
+import logging
+from collections.abc import Sequence
+
+from gateway.core.actor import Actor
+from gateway.core.spec import AccountObject
+from gateway.store.database import Database
+from gateway.store.group_rows import list_governed
+from gateway.store.groups import apply_account, release_missing
+
+_log = logging.getLogger(__name__)
+
+
+def apply_accounts(
+    database: Database, installation: str, accounts: Sequence[AccountObject], actor: Actor
+) -> None:
+    """Bring the tree of the database to the file's. Raises `DatabaseUnavailable`."""
+    governed = list_governed(database, installation)
+    # On PostgreSQL an account with a UID is a cluster's, and not the file's to release.
+    own = [state for state in governed if database.is_sqlite or not state.object_uid]
+    release_missing(database, own, accounts, actor)
+    left = list(accounts)
+    while left:
+        # What has to wait until another account has moved out of its way comes again.
+        results = [(one, apply_account(database, installation, one, actor)) for one in left]
+        stalled = [one for one, result in results if result.is_stalled]
+        if len(stalled) == len(left):
+            for one, result in results:
+                name = f"{one.metadata.namespace}/{one.metadata.name}"
+                _log.warning("Account %s: %s", name, result.message)
+            return
+        left = stalled

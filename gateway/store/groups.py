@@ -1,0 +1,178 @@
+"""Groups: accounts below others, with limits that count for all that is below.
+
+    company ──< team ──< alice        three levels at most, all of one namespace
+
+The tree is in the rows of the accounts, with the limits and what is counted for them. It is changed
+under the locks of the account and those above it, in the order of their ids: another change that
+this one depends on needs one of the same locks.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from sqlalchemy.orm import aliased
+from sqlmodel import Session, col, select
+
+from gateway.core.actor import UNKNOWN_ACTOR, Actor
+from gateway.core.errors import DatabaseBusy
+from gateway.core.groups import LEVELS_MAX
+from gateway.core.spec import AccountObject, AccountSpec, CreditLimits
+from gateway.store.accounts import ensure_account, lock_accounts
+from gateway.store.change_log import log_account
+from gateway.store.database import Database
+from gateway.store.group_rows import (
+    AccountResult,
+    AccountState,
+    decided,
+    find_account_state,
+    read_account_state,
+)
+from gateway.store.tables import Account
+
+#: a tree that somebody else changes in between is looked at so often
+_LOOKS_MAX = 5
+
+
+def apply_account(
+    database: Database,
+    installation: str,
+    account: AccountObject,
+    actor: Actor = UNKNOWN_ACTOR,
+) -> AccountResult:
+    """Bring an account to what its object states; what is right already is only read.
+
+    Raises `DatabaseUnavailable`.
+    """
+    result = decided(account, find_account_state(database, installation, account))
+    if result is not None:
+        return result
+    names = [name for name in (account.spec.account, account.spec.parent) if name is not None]
+    # Each is made by itself: one that is made is locked, out of the order of the ids.
+    ids = [_make(database, installation, account.metadata.namespace, name) for name in names]
+    for _ in range(_LOOKS_MAX):
+        result = _apply(database, account, ids, actor)
+        if result is not None:
+            return result
+    raise DatabaseBusy("the accounts above are being changed by somebody else; try again")
+
+
+def release_account(
+    database: Database, account_id: int, object_name: str, actor: Actor = UNKNOWN_ACTOR
+) -> None:
+    """Take from an account what its object gave it, for the object is gone.
+
+    What was counted stays: an object that is made again begins where this one ended. Raises
+    `DatabaseUnavailable`.
+    """
+    with database.write() as session:
+        (row,) = lock_accounts(session, [account_id])
+        if row.object_name != object_name:
+            return
+        spec = AccountSpec(account=row.name)
+        _write(session, row, None, spec, actor, database.now(session))
+        row.object_name = row.object_uid = None
+
+
+def release_missing(
+    database: Database,
+    governed: Iterable[AccountState],
+    stated: Iterable[AccountObject],
+    actor: Actor = UNKNOWN_ACTOR,
+) -> None:
+    """Release those of some accounts that none of the objects names any more."""
+    kept = {(one.metadata.namespace, one.metadata.name, one.spec.account) for one in stated}
+    for state in governed:
+        if (state.namespace, state.object_name, state.name) not in kept:
+            release_account(database, state.id, state.object_name or "", actor)
+
+
+def _make(database: Database, installation: str, namespace: str, name: str) -> int:
+    with database.write() as session:
+        return ensure_account(session, installation, namespace, name, database.now(session)).id
+
+
+def _apply(
+    database: Database, account: AccountObject, ids: list[int], actor: Actor
+) -> AccountResult | None:
+    """One attempt; None where the tree has changed between a look at it and the locks."""
+    own_id, parent_id = ids[0], ids[1] if len(ids) > 1 else None
+    with database.write() as session:
+        above = _above(session, parent_id)
+        rows = {row.id: row for row in lock_accounts(session, [own_id, *above])}
+        if _above(session, parent_id) != above:
+            return None
+        row = rows[own_id]
+        result = decided(account, read_account_state(session, row))
+        if result is not None:
+            return result
+        problem = _problem(session, row, above)
+        if problem is not None:
+            return AccountResult("InvalidParent", problem)
+        _write(session, row, parent_id, account.spec, actor, database.now(session))
+        row.object_name, row.object_uid = account.metadata.name, account.metadata.uid
+        session.flush()
+        return decided(account, read_account_state(session, row))
+
+
+def _above(session: Session, parent_id: int | None) -> list[int]:
+    """A parent and those above it, as far as they matter."""
+    above: list[int] = []
+    while parent_id is not None and len(above) < LEVELS_MAX:
+        above.append(parent_id)
+        parent_id = session.exec(select(Account.parent_id).where(Account.id == parent_id)).one()
+    return above
+
+
+def _problem(session: Session, row: Account, above: list[int]) -> str | None:
+    """Why an account may not be below others, if it may not."""
+    if row.id in above:
+        return f"{row.name} would be above itself"
+    levels = len(above) + 1 + (_levels_below(session, row.id) if above else 0)
+    if levels > LEVELS_MAX:
+        return f"accounts have {LEVELS_MAX} levels at most, and these would have {levels}"
+    return None
+
+
+def _levels_below(session: Session, account_id: int) -> int:
+    child, grandchild = aliased(Account), aliased(Account)
+    below = select(child.id).where(child.parent_id == account_id)
+    beneath = below.join(grandchild, col(grandchild.parent_id) == child.id)
+    return sum(session.exec(found.limit(1)).first() is not None for found in (below, beneath))
+
+
+def _write(
+    session: Session,
+    row: Account,
+    parent_id: int | None,
+    spec: AccountSpec,
+    actor: Actor,
+    now: datetime,
+) -> None:
+    before = read_account_state(session, row)
+    row.parent_id = parent_id
+    own, of_children = spec.limits, spec.child_limits
+    row.credits_per_day, row.credits_per_month = own.credits_per_day, own.credits_per_month
+    row.credits = own.credits
+    row.child_credits_per_day = of_children.credits_per_day
+    row.child_credits_per_month = of_children.credits_per_month
+    row.child_credits = of_children.credits
+    session.add(row)
+    session.flush()
+    changed = _changes(before, read_account_state(session, row))
+    if changed:
+        log_account(session, row, actor, now, changed)
+
+
+def _changes(before: AccountState, after: AccountState) -> dict[str, object]:
+    olds, news = _settings(before), _settings(after)
+    return {
+        name: {"from": olds[name], "to": news[name]} for name in news if olds[name] != news[name]
+    }
+
+
+def _settings(state: AccountState) -> dict[str, object]:
+    def of(limits: CreditLimits, prefix: str) -> dict[str, object]:
+        names = ("credits_per_day", "credits_per_month", "credits")
+        return {prefix + name: getattr(limits, name) for name in names}
+
+    return {"parent": state.parent, **of(state.limits, ""), **of(state.child_limits, "child_")}
