@@ -18,7 +18,6 @@ from gateway.core.catalog import Catalog
 from gateway.core.errors import DatabaseUnavailable
 from gateway.core.keys import InstallationSecret
 from gateway.core.spec import GatewayFleet
-from gateway.http.routes.free import FreeRoutes
 from gateway.http.routes.operations import Operations
 from gateway.pipeline.flow import Flow
 from gateway.process.builders import Storage, open_serving, open_storage
@@ -39,6 +38,7 @@ from gateway.process.standalone.data_folder import DataFolder, open_database
 from gateway.process.standalone.documents import SIMULATED, Documents
 from gateway.process.standalone.file_watch import FileWatch
 from gateway.process.upstreams import open_upstreams
+from gateway.store.account_balances import read_balances
 from gateway.store.database import Database
 from gateway.store.leases import end_lease
 from gateway.telemetry.metrics import Metrics
@@ -119,7 +119,7 @@ class GatewayProcess:
                 stack.push_async_callback(watch.close)
             # Before anybody is served: a start may fail, a gateway at work must not end by this.
             keys = applied.keys
-            balances = _balances(database, self._settings.installation) if keys else {}
+            balances = read_balances(database, self._settings.installation) if keys else {}
             site, link = self._find_console(fleet, documents, database) if applies else (None, None)
             folder.note_console(None if site is None else site.origins[0])
             listeners = await self._assemble(
@@ -177,8 +177,7 @@ class GatewayProcess:
         operations = Operations(metrics, why_not)
         await listeners.serve(self._command_line, settings, metrics, serving.gateway, operations)
         _log.info("ready %.2f s after the process began", process_age_seconds() or 0)
-        finishing = asyncio.create_task(_finish_start(serving.free))
-        stack.callback(finishing.cancel)
+        _begin_collecting()
         return listeners
 
     async def _live(
@@ -218,20 +217,13 @@ def _own_url(host: str, port: int) -> str:
     return f"http://{name}:{port}"
 
 
-def _balances(database: Database, installation: str) -> dict[str, int]:
-    from gateway.store.account_statement import read_balances
-
-    return read_balances(database, installation)
-
-
 def _end_lease(database: Database, replica_id: str) -> None:
     # A lease that cannot be ended now is over by itself a minute later.
     with suppress(DatabaseUnavailable):
         end_lease(database, replica_id)
 
 
-async def _finish_start(free: FreeRoutes) -> None:
-    await free.load()
+def _begin_collecting() -> None:
     # All objects so far stay: from here on the collector looks at what requests make, and not
     # several times within one.
     gc.freeze()

@@ -74,7 +74,6 @@ class Serving(Struct, frozen=True):
     """The parts that answer clients."""
 
     flow: Flow
-    free: FreeRoutes
     gateway: Gateway
 
 
@@ -159,7 +158,7 @@ def open_serving(
         CountedRoutes(entrance, metrics, observer),
         None if console is None else CountedRoutes(console, metrics, observer),
     )
-    return Serving(flow, free, gateway)
+    return Serving(flow, gateway)
 
 
 def _dialects(

@@ -10,6 +10,7 @@ from gateway.process.reaper import Reaper
 from gateway.process.rounds import Rounds
 from gateway.store.database import Database
 from gateway.store.key_uses import note_use
+from gateway.store.usage_rounds import ROUND_SECONDS, count_usage
 from gateway.telemetry.metrics import Metrics
 
 
@@ -49,8 +50,6 @@ class Maintenance:
             group.create_task(every(lambda: reaper.pause_seconds, reaper.reap))
             group.create_task(every(lambda: self.HOUSEKEEPING_SECONDS, self._clean_up))
             if self._counts_usage_of is not None:
-                from gateway.store.usage_rounds import ROUND_SECONDS
-
                 count = partial(self._count_usage, self._counts_usage_of)
                 group.create_task(every(lambda: ROUND_SECONDS, count))
 
@@ -68,8 +67,6 @@ class Maintenance:
 
     async def _count_usage(self, installation: str) -> None:
         """Count what is new; with an operator, that does it."""
-        from gateway.store.usage_rounds import count_usage
-
         found = await asyncio.to_thread(count_usage, self._database, installation)
         if found.is_complete:
             self._metrics.usage_counted()

@@ -103,12 +103,5 @@ def read_request(database: Database, account_id: int, request_id: str) -> dict[s
         }
 
 
-def read_balances(database: Database, installation: str) -> dict[str, int]:
-    """Balances by the shown name of the account, `namespace/name`."""
-    with database.read() as session:
-        found = select(Account).where(Account.installation == installation)
-        return {f"{row.namespace}/{row.name}": row.balance for row in session.exec(found)}
-
-
 def _stamp(moment: datetime | None) -> str | None:
     return None if moment is None else moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

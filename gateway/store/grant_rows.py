@@ -1,16 +1,25 @@
 """Grants as reconcilers see them, and the decision on an object without a write."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from hashlib import sha256
+from typing import Any
 
 import msgspec
 from msgspec import Struct
-from sqlmodel import Session, col, select
 
 from gateway.core.spec import CreditGrant as CreditGrantObject
 from gateway.store.database import Database
 from gateway.store.grant_result import GrantReason, GrantResult
-from gateway.store.tables import CreditGrantRow, Entry
+from gateway.store.moments import read_moment
+
+_GRANTS = """
+SELECT g.identity, g.uid, g.payload_hash, g.credits, e.id, g.posted_at, g.voided_at, g.expired_at
+FROM credit_grant g JOIN entry e ON e.grant_id = g.id AND e.kind = 'grant'
+WHERE g.installation = :installation
+"""
+#: the columns of `read_grant_row`
+ONE_GRANT = f"{_GRANTS} AND g.identity = :identity"
 
 
 class GrantState(Struct, frozen=True, kw_only=True):
@@ -73,46 +82,33 @@ def find_grant(
     database: Database, installation: str, grant: CreditGrantObject
 ) -> tuple[GrantState | None, datetime]:
     """The grant of an object's identity, and the moment. Raises `DatabaseUnavailable`."""
-    with database.read() as session:
-        state = read_grant(session, installation, grant_identity(grant))
-        return state, database.now(session)
+    values = {"installation": installation, "identity": grant_identity(grant)}
+    with database.plain_read() as transaction:
+        row = transaction.row(ONE_GRANT, **values)
+        return None if row is None else read_grant_row(row), transaction.now()
 
 
 def list_grants(database: Database, installation: str) -> tuple[dict[str, GrantState], datetime]:
     """All grants of an installation by their identity, by one statement, and the moment."""
-    with database.read() as session:
-        found = select(CreditGrantRow, Entry.id).join(
-            Entry, col(Entry.grant_id) == CreditGrantRow.id
-        )
-        rows = session.execute(
-            found.where(CreditGrantRow.installation == installation, Entry.kind == "grant")
-        ).all()
-        return {row.identity: _state(row, entry) for row, entry in rows}, database.now(session)
+    with database.plain_read() as transaction:
+        rows = transaction.rows(_GRANTS, installation=installation)
+        return {row[0]: read_grant_row(row) for row in rows}, transaction.now()
 
 
-def read_grant(session: Session, installation: str, identity: str) -> GrantState | None:
-    """One grant within a transaction."""
-    found = select(CreditGrantRow, Entry.id).join(Entry, col(Entry.grant_id) == CreditGrantRow.id)
-    pair = session.execute(
-        found.where(
-            CreditGrantRow.installation == installation,
-            CreditGrantRow.identity == identity,
-            Entry.kind == "grant",
-        )
-    ).one_or_none()
-    return None if pair is None else _state(pair[0], pair[1])
-
-
-def _state(row: CreditGrantRow, entry_id: int) -> GrantState:
+def read_grant_row(row: Sequence[Any]) -> GrantState:
+    """The state of a grant from the columns of a statement of this module."""
+    identity, uid, payload, credits, entry_id, *moments = row
+    posted_at, voided_at, expired_at = map(read_moment, moments)
+    assert posted_at is not None, "the column takes no null"
     return GrantState(
-        identity=row.identity,
-        uid=row.uid,
-        payload_hash=row.payload_hash,
-        credits=row.credits,
+        identity=identity,
+        uid=uid,
+        payload_hash=payload,
+        credits=credits,
         entry_id=entry_id,
-        posted_at=row.posted_at,
-        voided=row.voided_at is not None,
-        expired=row.expired_at is not None,
+        posted_at=posted_at,
+        voided=voided_at is not None,
+        expired=expired_at is not None,
     )
 
 

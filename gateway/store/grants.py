@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import func, update
+from sqlalchemy import func, text, update
 from sqlmodel import Session, col, select
 
 from gateway.core.actor import UNKNOWN_ACTOR, Actor
@@ -20,11 +20,13 @@ from gateway.store.change_log import log_grant
 from gateway.store.database import Database
 from gateway.store.grant_result import GrantResult
 from gateway.store.grant_rows import (
+    ONE_GRANT,
+    GrantState,
     decided,
     find_grant,
     grant_identity,
     payload_hash,
-    read_grant,
+    read_grant_row,
 )
 from gateway.store.request_tables import Hold
 from gateway.store.tables import Account, CreditGrantRow
@@ -53,7 +55,7 @@ def apply_grant(
         spec, identity = grant.spec, grant_identity(grant)
         account = ensure_account(session, installation, grant.metadata.namespace, spec.account, now)
         now = database.now(session)
-        state = read_grant(session, installation, identity)
+        state = _read_grant(session, installation, identity)
         result = decided(grant, state, now)
         if result is not None:
             return result
@@ -66,7 +68,7 @@ def apply_grant(
         ).one()
         taken = _take(session, account, [row.id], "void", now)
         log_grant(session, "grant.voided", row, actor, now, credits=taken)
-        result = decided(grant, read_grant(session, installation, identity), now)
+        result = decided(grant, _read_grant(session, installation, identity), now)
         assert result is not None, "what was voided is decided"
         return result
 
@@ -102,6 +104,12 @@ def _expire_some(database: Database, account_id: int) -> int:
         if due:
             _take(session, account, due, "expiry", now)
         return len(due)
+
+
+def _read_grant(session: Session, installation: str, identity: str) -> GrantState | None:
+    values = {"installation": installation, "identity": identity}
+    row = session.execute(text(ONE_GRANT), values).one_or_none()
+    return None if row is None else read_grant_row(row)
 
 
 def _post(

@@ -2,17 +2,34 @@
 
 from collections.abc import Iterable
 from datetime import datetime
+from types import SimpleNamespace
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import and_
-from sqlalchemy import select as sql_select
-from sqlmodel import Session, col, select
 
+from gateway.core.keys import Credential
 from gateway.core.spec import ApiKey as ApiKeyObject
 from gateway.core.spec import overlap_seconds
 from gateway.store.database import Database
-from gateway.store.tables import Account, ApiKeyHash, ApiKeyRow
+from gateway.store.moments import read_list, read_moment
+from gateway.store.transaction import Transaction
+
+_NAMES = (
+    "id", "key_id", "namespace", "name", "uid", "scope", "label", "prefix", "models",
+    "credits_per_day", "credits_per_month", "credits", "requests_per_minute",
+    "concurrent_requests", "suspended", "expires_at", "generation", "revoked_at", "version",
+)  # fmt: skip
+#: `{which}` of the keys `k`
+_KEYS = f"""
+SELECT {", ".join(f"k.{name}" for name in _NAMES)}, a.name
+FROM api_key k JOIN account a ON a.id = k.account_id WHERE {{which}}
+"""
+_HASHES = """
+SELECT h.api_key_id, h.hash, h.created_at, h.expires_at, h.revoked_at
+FROM api_key_hash h JOIN api_key k ON k.id = h.api_key_id WHERE {which}
+"""
+_LIVING = "k.installation = :installation AND k.revoked_at IS NULL"
+_NAMED = "k.installation = :installation AND k.namespace = :namespace AND k.name = :name"
 
 
 class KeyState(Struct, frozen=True, kw_only=True):
@@ -71,57 +88,50 @@ class KeyState(Struct, frozen=True, kw_only=True):
             and (self.generation == spec.rotation.generation or not rotated)
         )
 
+    def is_applied(self, key: ApiKeyObject, credential: Credential | None) -> bool:
+        """True if the row needs no change for the object; without a credential a rotation may
+        still be to come."""
+        if credential is None:
+            return self.matches(key, rotated=False)
+        return self.matches(key) and self.newest_hash == credential.hash
+
 
 def find_key(database: Database, installation: str, namespace: str, name: str) -> KeyState | None:
     """The row of an ApiKey object, by name. Raises `DatabaseUnavailable`."""
-    with database.read() as session:
-        found = session.execute(
-            select(ApiKeyRow, Account)
-            .join(Account, col(Account.id) == col(ApiKeyRow.account_id))
-            .where(
-                ApiKeyRow.installation == installation,
-                ApiKeyRow.namespace == namespace,
-                ApiKeyRow.name == name,
-            )
-        ).one_or_none()
-        if found is None:
-            return None
-        row, account = found
-        return read_state(session, row, account.name, database.now(session))
+    values = {"installation": installation, "namespace": namespace, "name": name}
+    with database.plain_read(snapshot=True) as transaction:
+        return next(iter(_read(transaction, _NAMED, values)), None)
 
 
 def list_keys(database: Database, installation: str) -> list[KeyState]:
     """All keys of an installation that are not revoked, by two statements however many they are."""
-    living = and_(col(ApiKeyRow.installation) == installation, col(ApiKeyRow.revoked_at).is_(None))
-    with database.read(snapshot=True) as session:
-        now = database.now(session)
-        # Columns and no objects: of ten thousand keys those would be a hundred megabytes.
-        rows = session.execute(
-            sql_select(*_columns(ApiKeyRow), col(Account.name).label("account"))
-            .join(Account, col(Account.id) == col(ApiKeyRow.account_id))
-            .where(living)
-        ).all()
-        hashes: dict[int, list[Any]] = {}
-        issued = sql_select(*_columns(ApiKeyHash)).join(
-            ApiKeyRow, col(ApiKeyRow.id) == col(ApiKeyHash.api_key_id)
+    with database.plain_read(snapshot=True) as transaction:
+        return _read(transaction, _LIVING, {"installation": installation})
+
+
+def _read(transaction: Transaction, which: str, values: dict[str, Any]) -> list[KeyState]:
+    now = transaction.now()
+    rows = transaction.rows(_KEYS.format(which=which), **values)
+    hashes: dict[int, list[Any]] = {}
+    for key_id, hash_, *moments in transaction.rows(_HASHES.format(which=which), **values):
+        created_at, expires_at, revoked_at = map(read_moment, moments)
+        each = SimpleNamespace(
+            hash=hash_, created_at=created_at, expires_at=expires_at, revoked_at=revoked_at
         )
-        for each in session.execute(issued.where(living)):
-            hashes.setdefault(each.api_key_id, []).append(each)
-        return [_state(row, row.account, hashes.get(row.id, ()), now) for row in rows]
+        hashes.setdefault(key_id, []).append(each)
+    return [_read_row(row, hashes, now) for row in rows]
 
 
-def _columns(table: Any) -> list[Any]:
-    return list(table.__table__.columns)
+def _read_row(row: tuple[Any, ...], hashes: dict[int, list[Any]], now: datetime) -> KeyState:
+    *columns, account = row
+    found = SimpleNamespace(**dict(zip(_NAMES, columns, strict=True)))
+    found.models, found.suspended = read_list(found.models), bool(found.suspended)
+    found.expires_at, found.revoked_at = map(read_moment, (found.expires_at, found.revoked_at))
+    return state_of(found, account, hashes.get(found.id, ()), now)
 
 
-def read_state(session: Session, row: ApiKeyRow, account: str, now: datetime) -> KeyState:
-    """The state of one row within a transaction."""
-    issued = select(ApiKeyHash).where(ApiKeyHash.api_key_id == row.id)
-    return _state(row, account, session.exec(issued).all(), now)
-
-
-def _state(row: Any, account: str, hashes: Iterable[Any], now: datetime) -> KeyState:
-    """The state of an `ApiKeyRow` with its `ApiKeyHash`es, or of their columns."""
+def state_of(row: Any, account: str, hashes: Iterable[Any], now: datetime) -> KeyState:
+    """The state of an `ApiKeyRow` with its `ApiKeyHash`es, or of the same members elsewhere."""
     by_age = sorted(hashes, key=lambda each: each.created_at)
     live = [
         each

@@ -8,7 +8,14 @@ from sqlmodel import Session, col, select
 
 from gateway.core.keys import Credential
 from gateway.store.key_errors import DuplicateCredential
+from gateway.store.key_rows import KeyState, state_of
 from gateway.store.tables import ApiKeyHash, ApiKeyRow, KeyVersion
+
+
+def read_state(session: Session, row: ApiKeyRow, account: str, now: datetime) -> KeyState:
+    """The state of one row within a transaction."""
+    issued = select(ApiKeyHash).where(ApiKeyHash.api_key_id == row.id)
+    return state_of(row, account, session.exec(issued).all(), now)
 
 
 def issue(

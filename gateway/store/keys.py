@@ -16,8 +16,8 @@ from gateway.store.accounts import ensure_account, lock_accounts
 from gateway.store.change_log import ChangeKind, log_key, log_key_changes
 from gateway.store.database import Database
 from gateway.store.key_errors import KeyMoved
-from gateway.store.key_rows import KeyState, find_key, read_state
-from gateway.store.key_steps import bump_version, issue
+from gateway.store.key_rows import KeyState, find_key
+from gateway.store.key_steps import bump_version, issue, read_state
 from gateway.store.tables import Account, ApiKeyRow
 
 
@@ -43,7 +43,7 @@ def apply_key(
     metadata = key.metadata
     if seen_version is None:
         state = find_key(database, installation, metadata.namespace, metadata.name)
-        if state is not None and _is_applied(state, key, credential):
+        if state is not None and state.is_applied(key, credential):
             return state
     with database.write() as session:
         now = database.now(session)
@@ -52,7 +52,7 @@ def apply_key(
             raise KeyMoved(f"the row of {metadata.namespace}/{metadata.name} has changed")
         assert row is not None or credential is not None, "a key begins with a credential"
         before = None if row is None else _read_whole_state(session, row, now)
-        if before is not None and _is_applied(before, key, credential):
+        if before is not None and before.is_applied(key, credential):
             return before
         if row is None:
             row = _new_row(installation, key, account, now)
@@ -106,12 +106,6 @@ def suspend_key(
         if was_suspended != suspended:
             kind: ChangeKind = "key.suspended" if suspended else "key.resumed"
             log_key(session, kind, row, actor, database.now(session))
-
-
-def _is_applied(state: KeyState, key: ApiKeyObject, credential: Credential | None) -> bool:
-    if credential is None:
-        return state.matches(key, rotated=False)
-    return state.matches(key) and state.newest_hash == credential.hash
 
 
 def _lock_account_and_row(

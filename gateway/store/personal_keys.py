@@ -22,8 +22,8 @@ from gateway.store.change_log import log_key, log_key_changes
 from gateway.store.database import Database
 from gateway.store.key_list import ShownKey, read_shown
 from gateway.store.key_origins import PERSON, people_of
-from gateway.store.key_rows import KeyState, read_state
-from gateway.store.key_steps import bump_version, issue
+from gateway.store.key_rows import KeyState
+from gateway.store.key_steps import bump_version, issue, read_state
 from gateway.store.tables import Account, ApiKeyHash, ApiKeyRow
 
 _HOUR = timedelta(hours=1)

@@ -21,7 +21,7 @@ class Transaction:
 
     def __init__(self, connection: Any, *, is_sqlite: bool) -> None:
         self._connection = connection
-        self._is_sqlite = is_sqlite
+        self.is_sqlite = is_sqlite
 
     def rows(self, statement: str, **values: Any) -> list[tuple[Any, ...]]:
         """Run one statement; its rows, none for one that returns nothing."""
@@ -39,17 +39,17 @@ class Transaction:
 
     def now(self) -> datetime:
         """The moment by the database's clock, not the transaction's start."""
-        if self._is_sqlite:
+        if self.is_sqlite:
             return datetime.now(UTC)
         ((moment,),) = self.rows("SELECT clock_timestamp()")
         found: datetime = moment.astimezone(UTC)
         return found
 
     def _spelled(self, statement: str) -> str:
-        return statement if self._is_sqlite else _for_postgres(statement)
+        return statement if self.is_sqlite else _for_postgres(statement)
 
     def _held(self, values: dict[str, Any]) -> dict[str, Any]:
-        if not self._is_sqlite:
+        if not self.is_sqlite:
             return values
         return {name: _sqlite_value(value) for name, value in values.items()}
 

@@ -18,15 +18,13 @@ from time import monotonic
 from typing import Any
 
 from msgspec import Struct, to_builtins
-from sqlalchemy import text
-from sqlmodel import Session
 
 from gateway.core.usage import HOUR_SECONDS, HOURS_KEPT
 from gateway.store import usage_statements as statements
 from gateway.store.database import Database
-from gateway.store.usage_statements import plan_by_index, prepared
-from gateway.store.usage_sums import SUMS, UsageAdditions, insert_new
-from gateway.store.usage_tables import UsageMark, UsageOpen
+from gateway.store.transaction import Transaction
+from gateway.store.usage_statements import TOKENS, ask, plan_by_index
+from gateway.store.usage_sums import UsageAdditions
 
 #: the pause between rounds, and the most that one may take
 ROUND_SECONDS = 10.0
@@ -41,7 +39,7 @@ _FORGOTTEN_AT_ONCE = 5_000
 #: entries after which a balance is noted again, for who pages through them
 _UNMARKED_MAX = 1_000
 
-_CHARGE_SUMS = ("requests", "charged", *(name for name in SUMS if name.endswith("_tokens")))
+_CHARGE_SUMS = ("requests", "charged", *TOKENS)
 
 
 class UsageRound(Struct, frozen=True):
@@ -99,86 +97,85 @@ def count_usage(
 
 def _pages(database: Database) -> list[int]:
     """The ids behind which accounts are looked through; each time others come first."""
-    with database.read() as session:
-        newest = session.execute(text("SELECT coalesce(max(id), 0) FROM account")).scalar_one()
+    (newest,) = database.glance("SELECT coalesce(max(id), 0) FROM account")
     starts = range(0, newest, _PAGE)
     return sample(starts, len(starts))
 
 
 def _read_news(database: Database, installation: str, after: int) -> list[int]:
     values = {"installation": installation, "after": after, "last": after + _PAGE}
-    with database.read() as session:
-        plan_by_index(session)
-        return list(session.execute(text(statements.NEWS), values).scalars())
+    with database.plain_read() as transaction:
+        plan_by_index(transaction)
+        return [account_id for (account_id,) in transaction.rows(statements.NEWS, **values)]
 
 
 def _count(database: Database, account_ids: Sequence[int]) -> tuple[int, list[int]]:
     """Count a slice of each of some accounts; the entries, and the accounts that have more."""
     most = _ENTRIES_AT_ONCE // len(account_ids)
-    values = {"ids": account_ids, "most": most}
     sums = UsageAdditions()
-    with database.read(snapshot=True) as session:
-        plan_by_index(session)
+    with database.plain_read(snapshot=True) as transaction:
+        plan_by_index(transaction)
 
-        def ask(statement: str) -> Sequence[Any]:
-            return session.execute(prepared(session, statement), values).all()
+        def rows(statement: str) -> list[tuple[Any, ...]]:
+            return ask(transaction, statement, account_ids, most=most)
 
-        slices = [_Slice(*map(int, row)) for row in ask(statements.SUMS)]
-        sums.add(ask(statements.CHARGES), _CHARGE_SUMS)
-        sums.add(ask(statements.REFUNDS), ("failed", "refunded"))
-        open_ids = [request_id for (request_id,) in ask(statements.OPEN)]
-        kept_from = _kept_from(database, session)
-    with suppress(_Overtaken), database.write() as session:
+        slices = [_Slice(*map(int, row)) for row in rows(statements.SUMS)]
+        sums.add(rows(statements.CHARGES), _CHARGE_SUMS)
+        sums.add(rows(statements.REFUNDS), ("failed", "refunded"))
+        open_ids = rows(statements.OPEN)
+        kept_from = _kept_from(transaction)
+    with suppress(_Overtaken), database.plain_write() as transaction:
         for one in slices:
-            _move(session, one)
-        sums.write(session, kept_from)
-        insert_new(session, UsageOpen, [{"request_id": request_id} for request_id in open_ids])
+            _move(transaction, one)
+        sums.write(transaction, kept_from)
+        still_open = [{"request_id": request_id} for (request_id,) in open_ids]
+        transaction.repeat(statements.NOTE_OPEN, still_open)
     return sum(one.entries for one in slices), [
         one.account_id for one in slices if one.entries == most
     ]
 
 
-def _move(session: Session, one: _Slice) -> None:
+def _move(transaction: Transaction, one: _Slice) -> None:
     """Move a checkpoint, and note the balance there if there is none near. Raises `_Overtaken`."""
+    values = to_builtins(one)
+    del values["entries"]
     is_marked = one.unmarked >= _UNMARKED_MAX
-    values = {**to_builtins(one), "unmarked": 0 if is_marked else one.unmarked}
-    if session.execute(text(statements.MOVE), values).rowcount != 1:  # type: ignore[attr-defined]
+    moved = {**values, "unmarked": 0 if is_marked else one.unmarked}
+    if transaction.row(statements.MOVE, **moved) is None:
         raise _Overtaken
     if is_marked:
-        mark = {"account_id": one.account_id, "entry_id": one.until, "balance": one.credits}
-        insert_new(session, UsageMark, [mark])
+        mark = {name: values[name] for name in ("account_id", "until", "credits")}
+        transaction.rows(statements.NOTE_MARK, **mark)
 
 
 def _count_ended(database: Database) -> None:
     """Count the tokens of requests that were open when they were counted themselves."""
-    with database.read(snapshot=True) as session:
-        plan_by_index(session)
-        asked = session.execute(text(statements.ENDED), {"most": _ENDED_AT_ONCE})
-        ended = list(asked.scalars())
+    with database.plain_read(snapshot=True) as transaction:
+        plan_by_index(transaction)
+        found = transaction.rows(statements.ENDED, most=_ENDED_AT_ONCE)
+        ended = [request_id for (request_id,) in found]
         if not ended:
             return
         sums = UsageAdditions()
-        tokens = prepared(session, statements.ENDED_TOKENS)
-        sums.add(session.execute(tokens, {"ids": ended}).all(), _CHARGE_SUMS)
-        kept_from = _kept_from(database, session)
-    with suppress(_Overtaken), database.write() as session:
-        if statements.forget(session, ended) != len(ended):
+        sums.add(ask(transaction, statements.ENDED_TOKENS, ended), _CHARGE_SUMS)
+        kept_from = _kept_from(transaction)
+    with suppress(_Overtaken), database.plain_write() as transaction:
+        if len(ask(transaction, statements.FORGET_ENDED, ended)) != len(ended):
             raise _Overtaken
-        sums.write(session, kept_from)
+        sums.write(transaction, kept_from)
 
 
 def _forget_hours(database: Database) -> None:
     """Forget some of the hours that are too old, if there are any: writing takes a lock."""
-    for table in ("usage_hour", "usage_tag_hour"):
-        with database.read() as session:
-            oldest = session.execute(text(f"SELECT min(start) FROM {table}")).scalar_one()
-            before = _kept_from(database, session)
+    for table, statement in statements.FORGET_HOURS.items():
+        with database.plain_read() as transaction:
+            ((oldest,),) = transaction.rows(f"SELECT min(start) FROM {table}")
+            before = _kept_from(transaction)
         if oldest is not None and oldest < before:
-            with database.write() as session:
-                values = {"before": before, "most": _FORGOTTEN_AT_ONCE}
-                session.execute(text(statements.FORGET_HOURS[table]), values)
+            with database.plain_write() as transaction:
+                transaction.rows(statement, before=before, most=_FORGOTTEN_AT_ONCE)
 
 
-def _kept_from(database: Database, session: Session) -> int:
+def _kept_from(transaction: Transaction) -> int:
     """The first hour whose sums are kept."""
-    return int(database.now(session).timestamp()) // HOUR_SECONDS - HOURS_KEPT
+    return int(transaction.now().timestamp()) // HOUR_SECONDS - HOURS_KEPT

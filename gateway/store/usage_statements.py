@@ -3,18 +3,33 @@
 Those of one batch run in one snapshot, so they see the same entries, holds and tokens.
 """
 
+import json
 from collections.abc import Sequence
-
-from sqlalchemy import TextClause, bindparam, text
-from sqlmodel import Session
+from typing import Any
 
 from gateway.core.usage import HOUR_SECONDS
+from gateway.store.transaction import Transaction
 
-_HOURS = {
-    "sqlite": f"coalesce(CAST(strftime('%s', {{}}) AS INTEGER), 0) / {HOUR_SECONDS}",
-    "postgresql": "CASE WHEN isfinite({0})"
-    f" THEN floor(extract(epoch FROM {{0}}) / {HOUR_SECONDS})::bigint ELSE 0 END",
-}
+#: the place of a sum: account, hour or day, key, model and route, of a tag its name and value too
+PLACE = ("account_id", "start", "api_key_id", "model", "route")
+TAG_PLACE = (*PLACE, "name", "value")
+TOKENS = (
+    "input_tokens",
+    "cached_tokens",
+    "cache_write_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+)
+SUMMED = ("requests", "failed", "charged", "refunded", *TOKENS)
+
+#: in the words of each database: the hour of a moment, and the list `:ids`
+_SQLITE_HOUR = f"coalesce(CAST(strftime('%s', {{}}) AS INTEGER), 0) / {HOUR_SECONDS}"
+_POSTGRES_HOUR = (
+    "CASE WHEN isfinite({0})"
+    f" THEN floor(extract(epoch FROM {{0}}) / {HOUR_SECONDS})::bigint ELSE 0 END"
+)
+_SQLITE_LIST = "IN (SELECT value FROM json_each(:ids))"
+_POSTGRES_LIST = "= ANY(:ids)"
 
 #: accounts that have entries beyond their checkpoint, those first that are counted least far
 NEWS = """
@@ -32,7 +47,7 @@ WITH slice AS MATERIALIZED (
      ORDER BY e.id LIMIT 1 OFFSET :most - 1),
     (SELECT max(e.id) FROM entry e WHERE e.account_id = a.id AND e.id > coalesce(c.entry_id, 0)),
     c.entry_id, 0) AS until, coalesce(c.credits, 0) AS credits, coalesce(c.unmarked, 0) AS unmarked
-  FROM account a LEFT JOIN usage_checkpoint c ON c.account_id = a.id WHERE a.id IN :ids
+  FROM account a LEFT JOIN usage_checkpoint c ON c.account_id = a.id WHERE a.id {listed}
 )
 """
 _IN_SLICE = "e.account_id = s.account_id AND e.id > s.since AND e.id <= s.until"
@@ -48,15 +63,8 @@ GROUP BY s.account_id, s.since, s.until, s.credits, s.unmarked ORDER BY s.accoun
 _FAILED = "LEFT JOIN entry r ON r.request_id = e.request_id AND r.kind = 'refund'" + (
     " AND r.credits = -e.credits"
 )
-_TOKENS = (
-    "input_tokens",
-    "cached_tokens",
-    "cache_write_tokens",
-    "output_tokens",
-    "reasoning_tokens",
-)
-_SUMMED = ", ".join(
-    f"coalesce(sum(CASE WHEN r.id IS NULL THEN u.{name} END), 0)" for name in _TOKENS
+_TOKEN_SUMS = ", ".join(
+    f"coalesce(sum(CASE WHEN r.id IS NULL THEN u.{name} END), 0)" for name in TOKENS
 )
 _GROUP = (
     "e.account_id, {hour}, coalesce(e.api_key_id, 0), coalesce(e.model, ''),"
@@ -67,7 +75,7 @@ _TAGS = "LEFT JOIN request_tags t ON t.request_id ="
 #: tokens are decided once the hold is gone: both happen in one transaction
 CHARGES = f"""
 {_SLICES}
-SELECT {_GROUP}, count(*), -sum(e.credits), {_SUMMED}
+SELECT {_GROUP}, count(*), -sum(e.credits), {_TOKEN_SUMS}
 FROM slice s JOIN entry e ON {_IN_SLICE} AND e.kind = 'charge'
 LEFT JOIN hold h ON h.request_id = e.request_id
 LEFT JOIN request_usage u ON u.request_id = e.request_id AND h.request_id IS NULL
@@ -98,14 +106,14 @@ SELECT o.request_id FROM usage_open o
 WHERE NOT EXISTS (SELECT 1 FROM hold h WHERE h.request_id = o.request_id) LIMIT :most
 """
 ENDED_TOKENS = f"""
-SELECT {_GROUP}, 0, 0, {_SUMMED}
+SELECT {_GROUP}, 0, 0, {_TOKEN_SUMS}
 FROM entry e JOIN request_usage u ON u.request_id = e.request_id
 {_TAGS} e.request_id
 {_FAILED}
-WHERE e.request_id IN :ids AND e.kind = 'charge'
+WHERE e.request_id {{listed}} AND e.kind = 'charge'
 GROUP BY 1, 2, 3, 4, 5, 6
 """
-FORGET_ENDED = "DELETE FROM usage_open WHERE request_id IN :ids"
+FORGET_ENDED = "DELETE FROM usage_open WHERE request_id {listed} RETURNING request_id"
 
 #: only for who has counted exactly up to `since`
 MOVE = """
@@ -114,7 +122,13 @@ VALUES (:account_id, :until, :credits, :unmarked)
 ON CONFLICT (account_id) DO UPDATE
 SET entry_id = excluded.entry_id, credits = excluded.credits, unmarked = excluded.unmarked
 WHERE usage_checkpoint.entry_id = :since
+RETURNING account_id
 """
+NOTE_MARK = """
+INSERT INTO usage_mark (account_id, entry_id, balance) VALUES (:account_id, :until, :credits)
+ON CONFLICT DO NOTHING
+"""
+NOTE_OPEN = "INSERT INTO usage_open (request_id) VALUES (:request_id) ON CONFLICT DO NOTHING"
 
 #: by table
 FORGET_HOURS = {
@@ -130,26 +144,32 @@ FORGET_HOURS = {
 _PLAN = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit")
 
 
-def prepared(session: Session, statement: str) -> TextClause:
-    """A statement in the database's own words."""
-    hour = _HOURS[session.get_bind().dialect.name]
+def adding(table: str, place: Sequence[str]) -> str:
+    """The statement that adds to a sum of a table, and begins one that is not there."""
+    names = (*place, *SUMMED)
+    added = ", ".join(f"{name} = {table}.{name} + excluded.{name}" for name in SUMMED)
+    return f"""
+INSERT INTO {table} ({", ".join(names)}) VALUES ({", ".join(f":{name}" for name in names)})
+ON CONFLICT ({", ".join(place)}) DO UPDATE SET {added}
+"""
+
+
+def ask(
+    transaction: Transaction, statement: str, ids: Sequence[Any], **values: Any
+) -> list[tuple[Any, ...]]:
+    """The rows of a statement about some accounts or requests, in the database's own words."""
+    is_sqlite = transaction.is_sqlite
+    hour = _SQLITE_HOUR if is_sqlite else _POSTGRES_HOUR
     words = statement.format(
-        hour=hour.format("e.created_at"), refund_hour=hour.format("b.created_at")
+        hour=hour.format("e.created_at"),
+        refund_hour=hour.format("b.created_at"),
+        listed=_SQLITE_LIST if is_sqlite else _POSTGRES_LIST,
     )
-    asked = text(words)
-    if ":ids" in words:
-        asked = asked.bindparams(bindparam("ids", expanding=True))
-    return asked
+    return transaction.rows(words, ids=json.dumps(ids) if is_sqlite else list(ids), **values)
 
 
-def plan_by_index(session: Session) -> None:
+def plan_by_index(transaction: Transaction) -> None:
     """Keep PostgreSQL from reading the whole ledger in this transaction."""
-    if session.get_bind().dialect.name == "postgresql":
+    if not transaction.is_sqlite:
         for way in _PLAN:
-            session.execute(text(f"SET LOCAL {way} = off"))
-
-
-def forget(session: Session, request_ids: Sequence[str]) -> int:
-    """Forget requests that were open; how many there were."""
-    asked = prepared(session, FORGET_ENDED)
-    return int(session.execute(asked, {"ids": request_ids}).rowcount)  # type: ignore[attr-defined]
+            transaction.rows(f"SET LOCAL {way} = off")

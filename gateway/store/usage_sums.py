@@ -8,19 +8,13 @@ differs with each request must not make a row for each request.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import text
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlmodel import Session, SQLModel
-
 from gateway.core.tags import OTHER, VALUE_COUNTED_MAX, read_written
-from gateway.store.usage_tables import SumsRow, TagDay, TagHour, UsageDay, UsageHour
+from gateway.store.transaction import Transaction
+from gateway.store.usage_statements import PLACE, SUMMED, TAG_PLACE, adding
 
 #: of an account and a day of UTC: names that are counted, and values of each
 TAG_NAMES_MAX = 32
 TAG_VALUES_MAX = 200
-SUMS = tuple(SumsRow.model_fields)
-_PLACE = ("account_id", "start", "api_key_id", "model", "route")
-_TAG = ("name", "value")
 _VALUES = """
 SELECT DISTINCT name, value FROM usage_tag_day WHERE account_id = :account AND start = :day
 """
@@ -47,21 +41,22 @@ class UsageAdditions:
             for name, value in read_written(tags).items() if tags else ():
                 _add(self._of_tags, (*place, name, value[:VALUE_COUNTED_MAX]), added)
 
-    def write(self, session: Session, kept_from: int) -> None:
+    def write(self, transaction: Transaction, kept_from: int) -> None:
         """Add to the sums of days, and to those of hours from one on."""
-        for sums, place, day, hour in (
-            (self._of, _PLACE, UsageDay, UsageHour),
-            (_bounded(session, self._of_tags), (*_PLACE, *_TAG), TagDay, TagHour),
+        of_tags = _bounded(transaction, self._of_tags)
+        for sums, place, table in (
+            (self._of, PLACE, "usage"),
+            (of_tags, TAG_PLACE, "usage_tag"),
         ):
             days: _Sums = {}
             for (account_id, start, *rest), added in sums.items():
                 _add(days, (account_id, start // 24, *rest), added.items())
-            _write(session, day, place, days)
+            _write(transaction, f"{table}_day", place, days)
             kept = {each: added for each, added in sums.items() if each[1] >= kept_from}
-            _write(session, hour, place, kept)
+            _write(transaction, f"{table}_hour", place, kept)
 
 
-def _bounded(session: Session, sums: _Sums) -> _Sums:
+def _bounded(transaction: Transaction, sums: _Sums) -> _Sums:
     """The same with so many names and values of a day that are counted.
 
     A value that was counted once has its sums for good: so what a request adds later goes there.
@@ -72,7 +67,7 @@ def _bounded(session: Session, sums: _Sums) -> _Sums:
         account_id, hour, *rest, name, value = place
         day = (account_id, hour // 24)
         if day not in known:
-            known[day] = _read_values(session, *day)
+            known[day] = _read_values(transaction, *day)
         names = known[day]
         if name not in names and len(names) >= TAG_NAMES_MAX:
             continue
@@ -84,44 +79,26 @@ def _bounded(session: Session, sums: _Sums) -> _Sums:
     return bounded
 
 
-def _read_values(session: Session, account_id: int, day: int) -> dict[str, set[str]]:
+def _read_values(transaction: Transaction, account_id: int, day: int) -> dict[str, set[str]]:
     """The values of a day that are counted, by name; further ones are always among them."""
     names: dict[str, set[str]] = {}
-    for name, value in session.execute(text(_VALUES), {"account": account_id, "day": day}):
+    for name, value in transaction.rows(_VALUES, account=account_id, day=day):
         names.setdefault(name, {OTHER}).add(value)
     return names
 
 
 def _add(sums: _Sums, place: _Place, added: Iterable[tuple[str, int]]) -> None:
-    of = sums.setdefault(place, dict.fromkeys(SUMS, 0))
+    of = sums.setdefault(place, dict.fromkeys(SUMMED, 0))
     for name, number in added:
         of[name] += number
 
 
 def _write(
-    session: Session,
-    table: type[SumsRow],
+    transaction: Transaction,
+    table: str,
     names: Sequence[str],
     sums: Mapping[_Place, dict[str, int]],
 ) -> None:
     """Add to the sums, always in the same order: two that add must not wait for each other."""
     rows = [{**dict(zip(names, place, strict=True)), **sums[place]} for place in sorted(sums)]
-    if rows:
-        made = _dialect(session).insert(table)
-        session.execute(
-            made.on_conflict_do_update(
-                index_elements=names,
-                set_={name: getattr(table, name) + made.excluded[name] for name in SUMS},
-            ),
-            rows,
-        )
-
-
-def insert_new(session: Session, table: type[SQLModel], rows: Sequence[dict[str, Any]]) -> None:
-    """Insert those rows that are not there."""
-    if rows:
-        session.execute(_dialect(session).insert(table).on_conflict_do_nothing(), rows)
-
-
-def _dialect(session: Session) -> Any:
-    return sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
+    transaction.repeat(adding(table, names), rows)

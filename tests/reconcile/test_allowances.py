@@ -7,7 +7,7 @@ import pytest
 
 from gateway.core.allowances import period_at
 from gateway.core.spec import API_VERSION, CreditAllowance, parse_document
-from gateway.store.allowances import DUE_MAX, AllowanceState, DueCredits
+from gateway.store.allowance_rows import DUE_MAX, AllowanceState, DueCredits
 from gateway_operator.plan.actions import AllowanceAction, KeepSince, PostCredits, Report
 from gateway_operator.plan.creditallowance import plan_allowance
 from gateway_operator.resources.creditallowance import CreditAllowanceReason as Reason

@@ -8,12 +8,8 @@ from sqlalchemy import text
 
 from gateway.core.allowances import period_at
 from gateway.core.spec import API_VERSION, CreditAllowance, parse_document
-from gateway.store.allowances import (
-    find_allowance,
-    forget_allowances,
-    keep_since,
-    post_credits,
-)
+from gateway.store.allowance_rows import find_allowance, forget_allowances
+from gateway.store.allowances import keep_since, post_credits
 from gateway.store.grants import expire_grants
 from tests.harness.books import INSTALLATION, Books
 

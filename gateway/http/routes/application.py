@@ -1,6 +1,6 @@
 """The free routes of the protocols, as one FastAPI application with our own error envelopes.
 
-The framework costs a third of a second to load: only `routes.free` imports this, and late.
+The framework costs a third of a second and 10 MiB: only `routes.free` imports this, and late.
 """
 
 from collections.abc import Iterable

@@ -1,11 +1,12 @@
-"""The way to the free routes: they are counted, and loaded when the replica serves already.
+"""The way to the free routes: they are counted, and loaded by the first request for one.
 
-Their framework is slow to load and no charged request needs it. So it is loaded in a thread once
-the listeners are open, and what the pages of accounts need beside it by the first request for one;
-a request that comes earlier waits for it. Nothing here may import either at the top.
+Their framework is slow and large, and no charged request needs it. So it is loaded in a thread by
+the first free request, and what the pages of accounts need beside it by the first request for one;
+such a request waits for it. Nothing here may import either at the top.
 """
 
 import asyncio
+import gc
 import time
 from collections.abc import Callable
 
@@ -29,13 +30,18 @@ class LazyApplication:
     async def load(self) -> Application:
         """The application, loaded once."""
         if self._loading is None:
-            self._loading = asyncio.create_task(asyncio.to_thread(self._make))
+            self._loading = asyncio.create_task(asyncio.to_thread(self._make_for_good))
         # A caller that waits may be cancelled; the others still want it.
         return await asyncio.shield(self._loading)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         application = await self.load()
         await application(scope, receive, send)
+
+    def _make_for_good(self) -> Application:
+        application = self._make()
+        gc.freeze()  # it stays, as all does that a start makes: the collector need not look at it
+        return application
 
 
 class FreeRoutes:
@@ -47,10 +53,6 @@ class FreeRoutes:
         self._services = services
         self._protocols = LazyApplication(self._make_protocols)
         self._accounts = LazyApplication(lambda: make_accounts(services))
-
-    async def load(self) -> None:
-        """Load what agents ask for first."""
-        await self._protocols.load()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_page = scope["path"].startswith(ACCOUNTS)

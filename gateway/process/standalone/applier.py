@@ -27,6 +27,7 @@ from gateway.process.standalone.data_folder import (
     open_database,
 )
 from gateway.process.standalone.documents import Documents, put_real_upstream, read_documents
+from gateway.process.standalone.reconcile import Reconciler, post_allowances, post_grants
 from gateway.process.standalone.secret_files import SecretFiles
 from gateway.store.database import Database
 
@@ -77,9 +78,6 @@ class Applier:
 
         Raises `SpecError`, `FolderInUse` and `DatabaseUnavailable`.
         """
-        # With SQLModel, which a gateway behind an operator never needs.
-        from gateway.process.standalone.reconcile import Reconciler
-
         reconciler = Reconciler(
             database,
             self.settings.installation,
@@ -104,8 +102,6 @@ class Applier:
         timed = [grant for grant in documents.grants if grant.spec.starts_at is not None]
         if not timed and not documents.allowances:
             return []
-        from gateway.process.standalone.reconcile import post_allowances, post_grants
-
         installation, actor = self.settings.installation, Actor(documents.source)
         with one_at_a_time(self.folder):
             return [

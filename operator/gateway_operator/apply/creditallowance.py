@@ -8,13 +8,8 @@ from msgspec import Struct
 from gateway.core.allowances import next_post
 from gateway.core.spec import CreditAllowance, parse_document
 from gateway.core.spec_fields import SpecError
-from gateway.store.allowances import (
-    AllowanceState,
-    DueCredits,
-    find_allowance,
-    keep_since,
-    post_credits,
-)
+from gateway.store.allowance_rows import AllowanceState, DueCredits, find_allowance
+from gateway.store.allowances import keep_since, post_credits
 from gateway_operator.apply import executor
 from gateway_operator.apply.operator_context import OperatorContext
 from gateway_operator.apply.reporting import report

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from gateway.store.allowances import DueCredits
+from gateway.store.allowance_rows import DueCredits
 from gateway_operator.conditions import ConditionState
 
 

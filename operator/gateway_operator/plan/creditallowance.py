@@ -4,7 +4,7 @@ from datetime import datetime
 
 from gateway.core.allowances import period_at
 from gateway.core.spec import CreditAllowance
-from gateway.store.allowances import AllowanceState
+from gateway.store.allowance_rows import AllowanceState
 from gateway_operator.plan.actions import AllowanceAction, KeepSince, PostCredits, Report
 
 
