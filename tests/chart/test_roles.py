@@ -34,7 +34,9 @@ OWN: Rights = {
     "networking.k8s.io/ingresses": KEEP,
     "gateway.networking.k8s.io/httproutes": KEEP,
     "faregate.dev/gatewayfleets/finalizers": {"update"},
-    "/secrets ['faregate-operator-heartbeat', 'faregate-installation']": {"patch"},
+    "/secrets ['faregate-operator-heartbeat', 'faregate-revoked-keys', 'faregate-installation']": {
+        "patch"
+    },
     "/namespaces ['gate']": {"get"},
 }
 RESOURCES = [

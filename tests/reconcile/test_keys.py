@@ -166,6 +166,25 @@ def test_a_key_needs_one_fleet_and_not_two(world: World) -> None:
     world.check()
 
 
+def test_the_namespace_of_people_s_accounts_takes_no_keys_but_keeps_those_it_has(
+    world: World,
+) -> None:
+    world.operator(sweep_seconds="1")
+    world.team.apply(api_key("early"))
+    world.team.wait("ApiKey", "early", "Issued")
+    plaintext = world.plaintext("early-key")
+    console = {"url": "https://llm.example", "namespace": world.team.namespace}
+    world.system.apply(fleet(FLEET, console=console))
+    world.team.wait("ApiKey", "early", "PeoplesNamespace")
+    world.team.apply(api_key("late"))
+    world.team.wait("ApiKey", "late", "PeoplesNamespace")
+    assert (world.row("late"), world.team.values("late-key")) == (None, {})
+    assert world.is_usable("early", plaintext)
+    world.system.apply(fleet(FLEET, console={**console, "accounts": "shared"}))
+    world.team.wait("ApiKey", "late", "Issued")
+    world.check()
+
+
 def test_a_key_of_ones_own_is_taken_and_its_change_is_a_rotation(shared: World) -> None:
     first, second = secrets.token_urlsafe(40), secrets.token_urlsafe(40)
     PLAINTEXTS.update((first, second))

@@ -43,10 +43,10 @@
 - apiGroups: [faregate.dev]
   resources: [gatewayfleets/finalizers]
   verbs: [update]
-# Its heartbeat, and an annotation by which orphaned keys are confirmed.
+# Its heartbeat, the ids of revoked keys, and an annotation by which orphaned keys are confirmed.
 - apiGroups: [""]
   resources: [secrets]
-  resourceNames: [faregate-operator-heartbeat, {{ include "faregate.installationSecret" . }}]
+  resourceNames: [faregate-operator-heartbeat, faregate-revoked-keys, {{ include "faregate.installationSecret" . }}]
   verbs: [patch]
 # At its end: is the namespace going, and the operator for good?
 - apiGroups: [""]

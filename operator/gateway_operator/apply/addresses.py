@@ -47,3 +47,21 @@ def choose_address(key: ApiKey, fleets: list[dict[str, Any]]) -> str | Condition
         names = ", ".join(sorted(fleet["metadata"]["name"] for fleet in living))
         return stalled(ApiKeyReason.FLEET_AMBIGUOUS, f"spec.fleet must name one of {names[:256]}")
     return stalled(ApiKeyReason.FLEET_NOT_FOUND, "there is no GatewayFleet yet")
+
+
+def refuse_namespace(namespace: str, fleets: list[dict[str, Any]]) -> ConditionState | None:
+    """Why no ApiKey of a namespace may count: the accounts there are people's own.
+
+    Else anybody who may write ApiKeys there would spend their credits.
+    """
+    for fleet in fleets:
+        console = fleet["spec"].get("console") or {}
+        is_personal = console.get("accounts", "personal") == "personal"
+        if "url" in console and is_personal and console.get("namespace", "people") == namespace:
+            return stalled(
+                ApiKeyReason.PEOPLES_NAMESPACE,
+                f"the accounts of {namespace} are people's own, by console.namespace of the"
+                f" GatewayFleet {fleet['metadata']['name']}: they make their keys in the console;"
+                " declare this one in another namespace",
+            )
+    return None

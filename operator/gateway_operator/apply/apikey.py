@@ -15,7 +15,7 @@ from gateway.core.spec import ApiKey
 from gateway.store.key_errors import DuplicateCredential, KeyMoved
 from gateway.store.key_rows import KeyState, find_key
 from gateway_operator.apply import executor
-from gateway_operator.apply.addresses import Addresses, choose_address
+from gateway_operator.apply.addresses import Addresses, choose_address, refuse_namespace
 from gateway_operator.apply.key_executor import KeyExecutor, choose_plaintext
 from gateway_operator.apply.operator_context import OperatorContext
 from gateway_operator.apply.reporting import report
@@ -113,7 +113,8 @@ class KeyReconciler:
         view = None
         if secret_version is not None:
             view = await self._cached_view(body, key, secret_version, row, address)
-        match plan_key(*_situation(body, key, row, view, address)):
+        refusal = refuse_namespace(key.metadata.namespace, fleets)
+        match plan_key(*_situation(body, key, row, view, address, refusal)):
             case [Report(condition=condition)]:
                 condition = condition or (condition_of_row(row) if row else None)
                 return condition is not None and has_status(
@@ -139,7 +140,8 @@ class KeyReconciler:
             await report(context.cluster, KIND, body, status_of_key(body, None, row, key), key)
             return
         secret = await context.cluster.get("Secret", metadata["namespace"], secret_name(key))
-        address = choose_address(key, await self._addresses.read())
+        fleets = await self._addresses.read()
+        address = choose_address(key, fleets)
         key_executor = KeyExecutor(
             context=context,
             pepper=self._pepper,
@@ -150,7 +152,8 @@ class KeyReconciler:
             url=address if isinstance(address, str) else None,
         )
         view = None if secret is None else self._view(body, key, secret, row, address)
-        planned = plan_key(*_situation(body, key, row, view, address))
+        refusal = refuse_namespace(metadata["namespace"], fleets)
+        planned = plan_key(*_situation(body, key, row, view, address, refusal))
         try:
             await executor.execute(planned, key_executor.perform)
         except DuplicateCredential as error:
@@ -240,10 +243,11 @@ def _situation(
     row: KeyState | None,
     view: SecretView | None,
     address: str | ConditionState,
+    refusal: ConditionState | None,
 ) -> tuple[Desired, Actual]:
     no_address = address if isinstance(address, ConditionState) else None
     actual = Actual(row=row, secret=view, is_held=is_held(body))
-    return Desired(key=key, no_address=no_address), actual
+    return Desired(key=key, no_address=no_address, refusal=refusal), actual
 
 
 def _why_public(secret: dict[str, Any], brought: str | None) -> str | None:

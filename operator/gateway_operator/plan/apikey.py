@@ -74,10 +74,13 @@ class SecretView(Struct, frozen=True, kw_only=True):
 
 
 class Desired(Struct, frozen=True, kw_only=True):
-    """The object, and whether there is an address to put into its Secret."""
+    """The object, and what may speak against it."""
 
     key: ApiKey
+    #: why there is nothing to put into its Secret
     no_address: ConditionState | None = None
+    #: why no key may be made of it at all
+    refusal: ConditionState | None = None
 
 
 class Actual(Struct, frozen=True, kw_only=True):
@@ -100,6 +103,8 @@ def plan_hold(*, is_held: bool) -> list[KeyAction]:
 
 def _plan_key(desired: Desired, actual: Actual) -> list[KeyAction]:
     key, row = desired.key, actual.row
+    if desired.refusal is not None:
+        return plan_stall(key, row, desired.refusal)
     if key.spec.secret_name is None:
         return _plan_brought(key, actual)
     if actual.secret is not None and not actual.secret.made_by_us:

@@ -26,6 +26,7 @@ class ApiKeyReason(StrEnum):
     DUPLICATE_CREDENTIAL = "DuplicateCredential"
     FLEET_NOT_FOUND = "FleetNotFound"
     FLEET_AMBIGUOUS = "FleetAmbiguous"
+    PEOPLES_NAMESPACE = "PeoplesNamespace"
     INVALID_SPEC = "InvalidSpec"
     DATABASE_UNAVAILABLE = "DatabaseUnavailable"
 
