@@ -1,5 +1,5 @@
 """`python -m gateway`: serve · apply · doctor · simulate · migrate · audit · close · console ·
-reports.
+erase · reports.
 
 Each command loads what it needs, and nothing before it is chosen.
 """
@@ -245,6 +245,24 @@ def _close(arguments: argparse.Namespace, settings: Settings) -> int:
     return 0 if is_done else 1
 
 
+def _erase(arguments: argparse.Namespace, settings: Settings) -> int:
+    from gateway.core.actor import Actor
+    from gateway.process.reports import find_named_account
+    from gateway.process.standalone.data_folder import database_url
+    from gateway.store.database import Database
+    from gateway.store.erasing import erase_account
+
+    database = Database(database_url(settings, arguments.data))
+    try:
+        account_id = find_named_account(database, settings.installation, arguments.account)
+        erased = erase_account(database, account_id, Actor("shell"))
+    finally:
+        database.close()
+    for what, number in erased.items():
+        print(f"{number} {what.replace('_', ' ')}")
+    return 0
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gateway", description=__doc__)
     commands = parser.add_subparsers(required=True)
@@ -317,6 +335,12 @@ def _add_closing(commands: Any, data: argparse.ArgumentParser) -> None:
     )
     close.add_argument("--folder", type=Path, required=True, help="where the file is written")
     close.set_defaults(act=_close)
+
+    erase = commands.add_parser(
+        "erase", parents=[data], help="erase what an account's clients and people wrote"
+    )
+    erase.add_argument("--account", required=True, metavar="NAMESPACE/NAME")
+    erase.set_defaults(act=_erase)
 
 
 def _serving() -> argparse.ArgumentParser:

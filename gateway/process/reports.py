@@ -33,7 +33,7 @@ def statement_of(database: Database, installation: str, arguments: Namespace) ->
     Raises `PeriodError`, `UnknownAccount`, `SchemaError` and `DatabaseUnavailable`.
     """
     period = read_period(arguments.month, arguments.begin, arguments.end, datetime.now(UTC))
-    account_id = _find_account(database, installation, arguments)
+    account_id = find_named_account(database, installation, arguments.account)
     reader = StatementReader(account_id, arguments.account, period)
     while (statement := reader.advance(database)) is None:
         pass
@@ -53,7 +53,7 @@ def usage_of(database: Database, installation: str, arguments: Namespace) -> Ite
         route=arguments.route,
         tags=_tags(arguments),
     )
-    reader = UsageReader(_find_account(database, installation, arguments), query)
+    reader = UsageReader(find_named_account(database, installation, arguments.account), query)
     found: list[UsageLine] = []
     if arguments.format == "csv":
         yield usage_csv_head(query)
@@ -82,7 +82,7 @@ def entries_of(database: Database, installation: str, arguments: Namespace) -> I
         limit=arguments.limit,
     )
     is_whole = arguments.format == "csv" and arguments.limit is None
-    account_id = _find_account(database, installation, arguments)
+    account_id = find_named_account(database, installation, arguments.account)
     reader = EntryReader(account_id, query, is_whole=is_whole)
     found: list[EntryLine] = []
     if arguments.format == "csv":
@@ -103,7 +103,7 @@ def events_of(database: Database, installation: str, arguments: Namespace) -> It
         check_schema(database)
         read = partial(read_all_changes, database, installation)
     else:
-        account_id = _find_account(database, installation, arguments)
+        account_id = find_named_account(database, installation, arguments.account)
         read = partial(read_account_changes, database, account_id)
     after, left = None, arguments.limit
     while left > 0 and (page := read(min(left, EVENTS_MAX), after)):
@@ -128,9 +128,13 @@ def _tags(arguments: Namespace) -> Tags:
         raise QueryError("a tag is written as NAME=VALUE, such as team=search", "tag") from error
 
 
-def _find_account(database: Database, installation: str, arguments: Namespace) -> int:
+def find_named_account(database: Database, installation: str, name: str) -> int:
+    """The id of the account that the command line names.
+
+    Raises `UnknownAccount`, `SchemaError` and `DatabaseUnavailable`.
+    """
     check_schema(database)
-    account_id = find_account(database, installation, arguments.account)
+    account_id = find_account(database, installation, name)
     if account_id is None:
-        raise UnknownAccount(f"there is no account {arguments.account}; name it namespace/account")
+        raise UnknownAccount(f"there is no account {name}; name it namespace/account")
     return account_id

@@ -4,7 +4,7 @@ A row is written in the transaction of the change, so there is none without the 
 words for changes; must never hold a secret.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Literal
 
@@ -35,6 +35,7 @@ ChangeKind = Literal[
     "key.resumed",
     "key.revoked",
     "sessions.ended",
+    "account.erased",
 ]
 #: changes that are read at once
 EVENTS_MAX = 100
@@ -92,11 +93,16 @@ def log_grant(
 
 
 def log_account(
-    session: Session, row: Account, actor: Actor, now: datetime, changed: dict[str, Any]
+    session: Session,
+    kind: ChangeKind,
+    row: Account,
+    actor: Actor,
+    now: datetime,
+    detail: Mapping[str, Any],
 ) -> None:
-    """Add a change of an account's parent and limits to the transaction."""
+    """Add a change of an account to the transaction."""
     subject = f"{row.namespace}/{row.name}"
-    _add(session, row.installation, row.id, "account.changed", subject, actor, now, changed)
+    _add(session, row.installation, row.id, kind, subject, actor, now, {**detail})
 
 
 def log_key(

@@ -160,7 +160,7 @@ def _write(
     session.flush()
     changed = _changes(before, read_account_state(session, row))
     if changed:
-        log_account(session, row, actor, now, changed)
+        log_account(session, "account.changed", row, actor, now, changed)
 
 
 def _changes(before: AccountState, after: AccountState) -> dict[str, object]:

@@ -65,8 +65,13 @@ def open_responses(
             bytes_max=bytes_max,
             outage=outage,
         )
-    path = Path(database_url.removeprefix("sqlite:///")).with_name(RESPONSES_FILE)
-    return SqliteResponses(str(path), sealer, retention_days=retention_days, bytes_max=bytes_max)
+    path = str(responses_file(database_url))
+    return SqliteResponses(path, sealer, retention_days=retention_days, bytes_max=bytes_max)
+
+
+def responses_file(database_url: str) -> Path:
+    """The file of stored responses beside a SQLite database."""
+    return Path(database_url.removeprefix("sqlite:///")).with_name(RESPONSES_FILE)
 
 
 async def _refund_everything(

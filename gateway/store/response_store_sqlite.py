@@ -1,9 +1,11 @@
 """Stored responses in a SQLite file of their own, one connection in one thread."""
 
+import contextlib
 import json
 import sqlite3
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TypeVar
 
 from gateway.core.errors import DatabaseUnavailable
@@ -46,6 +48,9 @@ _PURGE = """
 DELETE FROM response WHERE rowid IN (
   SELECT rowid FROM response WHERE expires_at <= ? ORDER BY expires_at LIMIT ?
 )
+"""
+_ERASE = """
+DELETE FROM response WHERE rowid IN (SELECT rowid FROM response WHERE account_id = ? LIMIT ?)
 """
 
 
@@ -126,6 +131,26 @@ class SqliteResponses(ResponseStore):
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+
+
+def erase_responses(path: Path, account_id: int) -> int:
+    """Delete all responses of an account, beside a gateway or without one; how many there were.
+
+    Raises `DatabaseUnavailable`.
+    """
+    if not path.exists():
+        return 0
+    total = 0
+    try:
+        with contextlib.closing(open_sqlite(str(path))) as connection:
+            connection.executescript(SCHEMA)
+            while True:
+                found = connection.execute(_ERASE, (account_id, PURGE_ROWS)).rowcount
+                total += found
+                if found < PURGE_ROWS:
+                    return total
+    except sqlite3.Error as error:
+        raise DatabaseUnavailable("the file of stored responses cannot be written") from error
 
 
 def _now() -> str:

@@ -189,6 +189,18 @@ def test_the_command_prints_what_the_api_sends(gateway: GatewayProcess, form: st
         assert sent.json()["data"][0]["credits"] == 4
 
 
+def test_a_command_erases_beside_a_gateway(gateway: GatewayProcess) -> None:
+    """Here an account in which nothing was written."""
+    for name, code, sentence in (
+        ("bob", 0, "0 tagged requests"),
+        ("nobody", 1, f"there is no account {NAMESPACE}/nobody"),
+    ):
+        arguments = ("--account", f"{NAMESPACE}/{name}", "--data", str(gateway.data))
+        printed = run_command("erase", *arguments, environment=gateway.environment)
+        assert printed[0] == code
+        assert sentence in printed[1]
+
+
 def test_the_command_s_errors_are_sentences(gateway: GatewayProcess) -> None:
     for arguments, sentence in (
         (("--account", "team/nobody"), "there is no account team/nobody"),
