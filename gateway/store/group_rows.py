@@ -1,14 +1,25 @@
 """Accounts as Account objects state them: parents and limits, and what is still to be done."""
 
-from typing import Literal
+from collections.abc import Iterable
+from types import SimpleNamespace
+from typing import Any, Literal
 
 from msgspec import Struct
-from sqlalchemy.orm import aliased
-from sqlmodel import Session, col, select
 
 from gateway.core.spec import AccountObject, CreditLimits
 from gateway.store.database import Database
-from gateway.store.tables import Account
+
+_NAMES = (
+    "id", "namespace", "name", "credits_per_day", "credits_per_month", "credits",
+    "child_credits_per_day", "child_credits_per_month", "child_credits", "object_name",
+    "object_uid", "balance", "granted",
+)  # fmt: skip
+_ACCOUNTS = f"""
+SELECT {", ".join(f"a.{name}" for name in _NAMES)}, p.name
+FROM account a LEFT JOIN account p ON p.id = a.parent_id WHERE a.installation = :installation
+"""
+_NAMED = f"{_ACCOUNTS} AND a.namespace = :namespace AND a.name = :name"
+_GOVERNED = f"{_ACCOUNTS} AND a.object_name IS NOT NULL"
 
 AccountReason = Literal["Applied", "AccountTaken", "InvalidParent"]
 
@@ -66,40 +77,40 @@ def decided(account: AccountObject, state: AccountState | None) -> AccountResult
     return AccountResult("Applied", "the limits count")
 
 
+def unnamed(
+    governed: Iterable[AccountState], stated: Iterable[AccountObject]
+) -> list[AccountState]:
+    """Those of some accounts that none of the objects names any more."""
+    kept = {(one.metadata.namespace, one.metadata.name, one.spec.account) for one in stated}
+    return [
+        state for state in governed if (state.namespace, state.object_name, state.name) not in kept
+    ]
+
+
 def find_account_state(
     database: Database, installation: str, account: AccountObject
 ) -> AccountState | None:
     """The row of the account that an object names. Raises `DatabaseUnavailable`."""
-    with database.read() as session:
-        found = select(Account).where(
-            Account.installation == installation,
-            Account.namespace == account.metadata.namespace,
-            Account.name == account.spec.account,
-        )
-        row = session.exec(found).one_or_none()
-        return None if row is None else read_account_state(session, row)
+    values = {"namespace": account.metadata.namespace, "name": account.spec.account}
+    with database.plain_read() as transaction:
+        row = transaction.row(_NAMED, installation=installation, **values)
+    return None if row is None else _read_row(row)
 
 
 def list_governed(database: Database, installation: str) -> list[AccountState]:
     """The accounts that an object governs. Raises `DatabaseUnavailable`."""
-    with database.read() as session:
-        parent = aliased(Account)
-        found = select(Account, parent.name).join(
-            parent, col(parent.id) == Account.parent_id, isouter=True
-        )
-        rows = session.exec(
-            found.where(Account.installation == installation, col(Account.object_name).is_not(None))
-        )
-        return [_state(row, name) for row, name in rows.all()]
+    with database.plain_read() as transaction:
+        rows = transaction.rows(_GOVERNED, installation=installation)
+    return [_read_row(row) for row in rows]
 
 
-def read_account_state(session: Session, row: Account) -> AccountState:
-    """One account within a transaction."""
-    parent = None if row.parent_id is None else session.get_one(Account, row.parent_id).name
-    return _state(row, parent)
+def _read_row(row: tuple[Any, ...]) -> AccountState:
+    *columns, parent = row
+    return account_state(SimpleNamespace(**dict(zip(_NAMES, columns, strict=True))), parent)
 
 
-def _state(row: Account, parent: str | None) -> AccountState:
+def account_state(row: Any, parent: str | None) -> AccountState:
+    """The state of an `Account`, or of the same members elsewhere, below an account's name."""
     return AccountState(
         id=row.id,
         namespace=row.namespace,

@@ -23,9 +23,10 @@ from gateway.store.database import Database
 from gateway.store.group_rows import (
     AccountResult,
     AccountState,
+    account_state,
     decided,
     find_account_state,
-    read_account_state,
+    unnamed,
 )
 from gateway.store.tables import Account
 
@@ -80,10 +81,13 @@ def release_missing(
     actor: Actor = UNKNOWN_ACTOR,
 ) -> None:
     """Release those of some accounts that none of the objects names any more."""
-    kept = {(one.metadata.namespace, one.metadata.name, one.spec.account) for one in stated}
-    for state in governed:
-        if (state.namespace, state.object_name, state.name) not in kept:
-            release_account(database, state.id, state.object_name or "", actor)
+    for state in unnamed(governed, stated):
+        release_account(database, state.id, state.object_name or "", actor)
+
+
+def _read_state(session: Session, row: Account) -> AccountState:
+    parent = None if row.parent_id is None else session.get_one(Account, row.parent_id).name
+    return account_state(row, parent)
 
 
 def _make(database: Database, installation: str, namespace: str, name: str) -> int:
@@ -102,7 +106,7 @@ def _apply(
         if _above(session, parent_id) != above:
             return None
         row = rows[own_id]
-        result = decided(account, read_account_state(session, row))
+        result = decided(account, _read_state(session, row))
         if result is not None:
             return result
         problem = _problem(session, row, above)
@@ -111,7 +115,7 @@ def _apply(
         _write(session, row, parent_id, account.spec, actor, database.now(session))
         row.object_name, row.object_uid = account.metadata.name, account.metadata.uid
         session.flush()
-        return decided(account, read_account_state(session, row))
+        return decided(account, _read_state(session, row))
 
 
 def _above(session: Session, parent_id: int | None) -> list[int]:
@@ -148,7 +152,7 @@ def _write(
     actor: Actor,
     now: datetime,
 ) -> None:
-    before = read_account_state(session, row)
+    before = _read_state(session, row)
     row.parent_id = parent_id
     own, of_children = spec.limits, spec.child_limits
     row.credits_per_day, row.credits_per_month = own.credits_per_day, own.credits_per_month
@@ -158,7 +162,7 @@ def _write(
     row.child_credits = of_children.credits
     session.add(row)
     session.flush()
-    changed = _changes(before, read_account_state(session, row))
+    changed = _changes(before, _read_state(session, row))
     if changed:
         log_account(session, "account.changed", row, actor, now, changed)
 
