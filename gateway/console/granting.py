@@ -11,6 +11,7 @@ from typing import Any
 from gateway.core.actor import Actor
 from gateway.core.errors import StateConflict
 from gateway.core.spec import API_VERSION, CreditGrant, CreditGrantSpec, Metadata
+from gateway.store.accounts import refuse_too_many_accounts
 from gateway.store.database import Database
 from gateway.store.grant_lots import GrantLot
 from gateway.store.grants import apply_grant
@@ -43,11 +44,17 @@ def grant_of(
     return CreditGrant(metadata=Metadata(name=_name_of(reference), namespace=namespace), spec=spec)
 
 
-def post_grant(database: Database, installation: str, grant: CreditGrant, actor: Actor) -> bool:
+def post_grant(
+    database: Database, installation: str, grant: CreditGrant, accounts_max: int, actor: Actor
+) -> bool:
     """Post a grant; False if it was posted before.
 
-    Raises `StateConflict` where its reference is another grant's, or one that is over.
+    Raises `StateConflict` where its reference is another grant's, or one that is over; and where
+    its account would be too many of the namespace.
     """
+    namespace, account = grant.metadata.namespace, grant.spec.account
+    with database.read() as session:
+        refuse_too_many_accounts(session, installation, namespace, account, accounts_max)
     result = apply_grant(database, installation, grant, actor)
     if result.reason not in ("Posted", "AlreadyPosted"):
         reason = _REASONS.get(result.reason, "refused")

@@ -8,6 +8,7 @@ the framework.
 import asyncio
 from hashlib import sha256
 
+from gateway.console.client_address import ClientAddresses
 from gateway.console.services import ConsoleServices
 from gateway.console.site import BASE
 from gateway.core.concurrency.places import FairSemaphore
@@ -34,6 +35,7 @@ class ConsoleMount:
 
     def __init__(self, services: ConsoleServices) -> None:
         self._services = services
+        self._addresses = ClientAddresses(services.spec.trusted_proxies)
         self._application = LazyApplication(self._make)
         self._places = FairSemaphore(
             "requests to the console", AT_ONCE, WAITING_MAX, _WAITING_SECONDS_MAX
@@ -55,12 +57,15 @@ class ConsoleMount:
             return
         # The framework takes the scope for its own; others log the path of this one.
         inner = dict(scope)
+        if client := scope.get("client"):
+            address = self._addresses.find(client[0], scope["headers"])
+            inner["client"] = (address, client[1])
         if scope["path"].startswith(f"{BASE}/start/"):
             scope["path"] = f"{BASE}/start/..."
         try:
             # Read before it has a place: a form that comes slowly keeps nobody else waiting.
-            receive = await self._with_form(scope, receive)
-            async with self._places.acquire(_holder(scope)), asyncio.timeout(_SECONDS_MAX):
+            receive = await self._with_form(inner, receive)
+            async with self._places.acquire(_holder(inner)), asyncio.timeout(_SECONDS_MAX):
                 application = await self._application.load()
                 await application(inner, receive, send_started)
         except FaregateError as error:  # no place

@@ -1,5 +1,6 @@
 """The console's part of a fleet's spec: where browsers find it, who signs in, what they get."""
 
+from ipaddress import ip_network
 from typing import Annotated, Literal
 
 import msgspec
@@ -12,6 +13,7 @@ from gateway.core.spec_fields import (
     IssuerUrl,
     Label,
     NamespaceOrAll,
+    Network,
     ScopeToken,
     SecretKeyRef,
     ShownKeyName,
@@ -70,6 +72,7 @@ class ConsoleKeys(SpecPart, frozen=True, kw_only=True):
     """The policy of the keys that people and management keys make."""
 
     suggested_days: Days = 90
+    accounts_per_namespace: Annotated[int, Meta(ge=1, le=10**6)] = 10_000
     longest_days: LongestDays = LongestDays()
 
 
@@ -93,12 +96,17 @@ class ConsoleSpec(SpecPart, frozen=True, kw_only=True):
         default_factory=list
     )
     keys: ConsoleKeys = ConsoleKeys()
+    trusted_proxies: Annotated[list[Network], Meta(max_length=32)] = msgspec.field(
+        default_factory=list
+    )
     contact: Annotated[str, Meta(max_length=256)] = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.oidc is not None and self.url is None:
             raise ValueError("oidc needs url: the identity provider sends browsers back there")
+        for network in self.trusted_proxies:
+            ip_network(network, strict=False)  # raises ValueError, which names it
 
     @property
     def withheld(self) -> frozenset[Right]:

@@ -22,6 +22,8 @@ class KeyPolicy(Struct, frozen=True, kw_only=True):
     live_max: int = 25
     #: secrets issued for an account within an hour
     hourly_max: int = 10
+    #: accounts of a namespace before a key makes no more
+    accounts_max: int = 10_000
     #: days from the day when a secret is issued until its key must expire
     longest_days: int | None = None
     #: days that are suggested for a new key
@@ -54,4 +56,8 @@ def key_policy_of(console: ConsoleSpec, principal: Principal, account: str) -> K
         days = keys.longest_days.of(role)
         if days is not None and (longest is None or days > longest):
             longest = days
-    return KeyPolicy(longest_days=longest, suggested_days=keys.suggested_days)
+    return KeyPolicy(
+        accounts_max=keys.accounts_per_namespace,
+        longest_days=longest,
+        suggested_days=keys.suggested_days,
+    )

@@ -43,6 +43,10 @@ ScopeToken = Annotated[str, Meta(pattern=r"^[!-~]+\Z", min_length=1, max_length=
 ShownKeyName = Annotated[
     str, Meta(pattern=rf"^{_LABEL}/{_LABEL}(\.{_LABEL})*\Z", min_length=3, max_length=127)
 ]
+#: an address, or a network of addresses such as 10.0.0.0/8
+Network = Annotated[
+    str, Meta(pattern=r"^[0-9a-fA-F.:]+(/[0-9]{1,3})?\Z", min_length=2, max_length=64)
+]
 ClaimName = Annotated[str, Meta(min_length=1, max_length=128)]
 NamespaceOrAll = Annotated[
     str, Meta(pattern=rf"^(\*|{_LABEL})\Z", min_length=1, max_length=LABEL_CHARACTERS_MAX)

@@ -9,6 +9,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, select
 
 from gateway.core.credits import Lot, Lots
+from gateway.core.errors import StateConflict
 from gateway.core.spec_fields import FIRST_MOMENT, LAST_MOMENT
 from gateway.store.tables import Account, CreditGrantRow, Entry
 from gateway.store.unreadable import can_be_read, set_aside
@@ -37,6 +38,24 @@ def ensure_account(
         .execution_options(populate_existing=True)
     )
     return session.exec(found).one()
+
+
+def refuse_too_many_accounts(
+    session: Session, installation: str, namespace: str, name: str, most: int
+) -> None:
+    """Raise `StateConflict` where an account would be a new one of a namespace that is full.
+
+    Requests at once may each make one more.
+    """
+    here = (Account.installation == installation, Account.namespace == namespace)
+    if session.exec(select(Account.id).where(*here, Account.name == name)).first() is not None:
+        return
+    number = session.exec(select(func.count()).select_from(Account).where(*here)).one()
+    if number >= most:
+        raise StateConflict(
+            f"{namespace} has {number} accounts, and no more than {most} are made here",
+            details={"reason": "too_many_accounts", "limit": "accounts", "level": "namespace"},
+        )
 
 
 def lock_accounts(session: Session, account_ids: Iterable[int]) -> Sequence[Account]:

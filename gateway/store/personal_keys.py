@@ -17,7 +17,7 @@ from gateway.core.actor import Actor
 from gateway.core.errors import NotFound, RateLimited, StateConflict
 from gateway.core.key_policy import KeyPolicy
 from gateway.core.keys import INFERENCE, MANAGE, Credential
-from gateway.store.accounts import ensure_account, lock_accounts
+from gateway.store.accounts import ensure_account, lock_accounts, refuse_too_many_accounts
 from gateway.store.change_log import log_key, log_key_changes
 from gateway.store.database import Database
 from gateway.store.key_list import ShownKey, read_shown
@@ -72,6 +72,9 @@ def issue_key(
     with database.write() as session:
         now = database.now(session)
         _refuse_second(session, wanted.key_id)
+        refuse_too_many_accounts(
+            session, installation, wanted.namespace, wanted.account, policy.accounts_max
+        )
         account = ensure_account(session, installation, wanted.namespace, wanted.account, now)
         _refuse_second(session, wanted.key_id)  # the first one may have held the lock
         _check_number(session, account, policy, now)

@@ -4,8 +4,10 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
+import httpx
 import pytest
 
+from gateway.console.parties import KEY_TRIES
 from tests.console.browser import Browser, token_of
 from tests.console.conftest import link
 from tests.harness.dialects import DIALECTS, PATHS, body
@@ -26,8 +28,13 @@ def gateway(
 ) -> Iterator[GatewayProcess]:
     console = {
         "contact": "Ada",
+        "trustedProxies": ["127.0.0.0/8", "::1"],
         "grantingKeys": [f"{NAMESPACE}/portal"],
-        "keys": {"suggestedDays": 14, "longestDays": {"member": 30, "treasurer": 365}},
+        "keys": {
+            "suggestedDays": 14,
+            "longestDays": {"member": 30, "treasurer": 365},
+            "accountsPerNamespace": 20,
+        },
     }
     documents = [
         fleet(simulated.url, console=console),
@@ -99,6 +106,39 @@ def test_a_refusal_names_the_limit_its_level_and_whom_to_ask(
     error = answer.json()["error"]
     assert (answer.status_code, error["message"][-9:]) == (status, " Ask Ada.")
     assert error["details"] == {"limit": limit, "level": level, "contact": "Ada"}
+
+
+def test_wrong_keys_are_counted_by_the_address_behind_a_proxy(gateway: GatewayProcess) -> None:
+    with Browser(gateway.url) as browser:
+
+        def try_key(address: str) -> int:
+            sent = {"sec-fetch-site": "same-origin", "x-forwarded-for": f"203.0.113.1, {address}"}
+            return browser.post("/console/sign-in/key", {"key": "sk-wrong"}, sent).status_code
+
+        tried = [try_key("198.51.100.7") for _ in range(KEY_TRIES + 1)]
+        assert tried[-1] == 429
+        assert 429 not in tried[:-1]
+        assert try_key("198.51.100.8") == tried[0]
+
+
+def test_a_management_key_fills_no_database_with_accounts(gateway: GatewayProcess) -> None:
+    key = gateway.key("portal")
+
+    def ask(account: str, name: str) -> httpx.Response:
+        sent = {"account": f"{NAMESPACE}/{account}", "name": name}
+        headers = {"x-api-key": key, "idempotency-key": name}
+        return gateway.http.post("/api/v1/keys", json=sent, headers=headers)
+
+    made = 0
+    while (answer := ask(f"many-{made}", f"many-{made}")).status_code == 201:
+        PLAINTEXTS.add(answer.json()["secret"])
+        made += 1
+        assert made < 20
+    details = {"reason": "too_many_accounts", "limit": "accounts", "level": "namespace"}
+    assert (answer.status_code, answer.json()["error"]["details"]) == (409, details)
+    again = ask("many-0", "second")
+    PLAINTEXTS.add(again.json()["secret"])
+    assert again.status_code == 201, "an account that is there gets keys"
 
 
 def test_somebody_without_an_account_reads_whom_to_ask(gateway: GatewayProcess) -> None:

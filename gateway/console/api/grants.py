@@ -63,7 +63,12 @@ async def grant(
         expires_at=asked.expires_at,
     )
     is_new = await services.reads.write(
-        principal.holder, post_grant, services.installation, wanted, principal.actor
+        principal.holder,
+        post_grant,
+        services.installation,
+        wanted,
+        services.console.keys.accounts_per_namespace,
+        principal.actor,
     )
     if not is_new:
         response.status_code = 200

@@ -81,9 +81,9 @@ async def post(request: Request, session: RecentlySignedIn, console: Console) ->
     form, grant = _read(await request.form(), session)
     if grant is None:
         return _show_form(request, session, form, status=422)
-    actor = session.principal.actor
+    actor, accounts_max = session.principal.actor, console.spec.keys.accounts_per_namespace
     try:
-        is_new = await console.run(post_grant, console.installation, grant, actor)
+        is_new = await console.run(post_grant, console.installation, grant, accounts_max, actor)
     except FaregateError as error:
         return _show_form(request, session, form, status=error.status, problem=error.message)
     done = "granted" if is_new else "granted-before"

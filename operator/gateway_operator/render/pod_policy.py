@@ -134,7 +134,8 @@ def _excess(fleet: Fleet, settings: OperatorSettings) -> Iterator[str]:
             if _INGRESS_CODE.search(name):
                 yield f"ingress.annotations {name}"
     yield from _of_template(fleet.cluster.pod_template, "podTemplate", "gateway")
-    yield from _of_template(fleet.cluster.console.pod_template, "console.podTemplate", "console")
+    if (console := fleet.cluster.console) is not None:
+        yield from _of_template(console.pod_template, "console.podTemplate", "console")
     yield from _of_service(fleet.cluster.service_template.spec)
 
 

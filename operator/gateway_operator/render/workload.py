@@ -99,7 +99,7 @@ def console(fleet: Fleet) -> Workload | None:
     It has no credential of an upstream, and none is named in what it reads.
     """
     spec, given = fleet.gateway.console, fleet.cluster.console
-    if spec is None or spec.url is None:
+    if spec is None or spec.url is None or given is None:
         return None
     upstreams = [replace(upstream, credential=None) for upstream in fleet.gateway.upstreams]
     secret = spec.oidc.secret_ref if spec.oidc is not None else None
@@ -125,11 +125,13 @@ def workloads(fleet: Fleet) -> list[Workload]:
 
 
 def _for_json(fleet: Fleet) -> ConsoleSpec | None:
-    """The rules of `console` for management keys; None where they are the default."""
+    """Whom to ask, and what `console` is to management keys; None for the default."""
     given = fleet.gateway.console
     if given is None:
         return None
-    rules = replace(given, url=None, oidc=None, proxy=None, roles=[], welcome_credits=0, contact="")
+    rules = replace(
+        given, url=None, oidc=None, proxy=None, roles=[], welcome_credits=0, trusted_proxies=[]
+    )
     return None if rules == ConsoleSpec() else rules
 
 

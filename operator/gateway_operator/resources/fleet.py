@@ -168,7 +168,7 @@ class ClusterSpec(_FleetPart, frozen=True, kw_only=True):
     drain: Times = Times()
     pod_template: Template = Template()
     service_template: Template = Template()
-    console: Console = Console()
+    console: Console | None = None
 
     def __post_init__(self) -> None:
         if self.replicas is not None and self.autoscaling is not None:

@@ -120,17 +120,23 @@ def test_the_ways_in_lead_to_it() -> None:
 
 
 @pytest.mark.parametrize(
-    "console", [{"contact": "Ada"}, {"resources": {"limits": {"cpu": "1"}}}, {"welcomeCredits": 5}]
+    "console",
+    [
+        {"trustedProxies": ["10.0.0.0/8"]},
+        {"resources": {"limits": {"cpu": "1"}}},
+        {"welcomeCredits": 5},
+    ],
 )
 def test_a_change_of_the_console_rolls_only_it_out(console: Json) -> None:
     before, after = digests(**GIVEN), digests(**given(**console))
     assert (before[0] == after[0], before[1] == after[1]) == (True, False)
 
 
-def test_gateways_keep_the_rules_for_management_keys() -> None:
-    (document,) = yaml.safe_load_all(child("ConfigMap", **given(grants=True))["data"]["fleet.yaml"])
+def test_gateways_keep_the_rules_for_management_keys_and_whom_to_ask() -> None:
+    rules = given(grants=True, contact="Ada")
+    (document,) = yaml.safe_load_all(child("ConfigMap", **rules)["data"]["fleet.yaml"])
     kept = document["spec"]["console"]
-    assert kept["grants"] is True
+    assert (kept["grants"], kept["contact"]) == (True, "Ada")
     assert not {"url", "oidc", "proxy"} & kept.keys()
 
 

@@ -1,0 +1,46 @@
+"""The address of a browser: the peer's own, or the one that a trusted proxy has seen.
+
+`X-Forwarded-For` has the addresses in the order of the way, so it is read from its end: each one
+was written by the one after it, and counts only while that one is trusted. Source: MDN,
+"X-Forwarded-For", "Selecting an IP address".
+"""
+
+from collections.abc import Iterable
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+
+#: proxies that a request may come through; no more is read of the header
+_HOPS_MAX = 8
+_HEADER = b"x-forwarded-for"
+
+
+class ClientAddresses:
+    """Made once, of the trusted proxies' networks."""
+
+    def __init__(self, proxies: Iterable[str]) -> None:
+        """Raises `ValueError` for what is no network."""
+        self._proxies: list[IPv4Network | IPv6Network] = [
+            ip_network(each, strict=False) for each in proxies
+        ]
+
+    def find(self, peer: str, headers: Iterable[tuple[bytes, bytes]]) -> str:
+        """The address of the browser behind a peer, as that one's headers have it."""
+        if not self._proxies or not self._is_proxy(peer):
+            return peer
+        lines = [value for name, value in headers if name == _HEADER]
+        hops = b",".join(lines).decode("latin-1").rsplit(",", _HOPS_MAX)[-_HOPS_MAX:]
+        address = peer
+        for hop in reversed(hops):
+            try:
+                address = str(ip_address(hop.strip()))
+            except ValueError:
+                break
+            if not self._is_proxy(address):
+                break
+        return address
+
+    def _is_proxy(self, address: str) -> bool:
+        try:
+            parsed = ip_address(address)
+        except ValueError:
+            return False
+        return any(parsed in network for network in self._proxies)
