@@ -48,7 +48,7 @@ from gateway.telemetry.metric_families import COUNTERS, GAUGES, HISTOGRAMS
 from gateway.telemetry.metrics import Metrics
 from gateway.upstream.simulated.script import DIRECTIVES, SCOPES
 from gateway_operator.metrics import OperatorMetrics as OperatorMetrics
-from gateway_operator.resources import apikey, creditallowance, creditgrant, fleet
+from gateway_operator.resources import account, apikey, creditallowance, creditgrant, fleet
 from gateway_operator.settings import OperatorSettings
 from tests.crds.support import CRDS, Json, schema
 from tests.harness.pages import (
@@ -77,7 +77,7 @@ NOT_PLAIN = re.compile(r"\b(?:told|tells?|whoever|whatever|anew|dear|but\s+for)\
 
 #: kinds in the headings of resources.md
 ARTICLES = {
-    "ApiKey": "an ApiKey", "CreditAllowance": "a CreditAllowance",
+    "Account": "an Account", "ApiKey": "an ApiKey", "CreditAllowance": "a CreditAllowance",
     "CreditGrant": "a CreditGrant", "GatewayFleet": "a GatewayFleet",
 }  # fmt: skip
 
@@ -250,6 +250,7 @@ def test_every_field_of_a_status(kind: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "reasons"),
     [
+        ("Account", account.AccountObjectReason),
         ("ApiKey", apikey.ApiKeyReason),
         ("CreditAllowance", creditallowance.CreditAllowanceReason),
         ("CreditGrant", creditgrant.CreditGrantReason),

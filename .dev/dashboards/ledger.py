@@ -33,7 +33,7 @@ def ledger_and_operator() -> Json:
                 "kind",
                 "Kind",
                 f"label_values(faregate_objects{{{_HERE}}}, kind)",
-                "ApiKey, CreditAllowance, CreditGrant or GatewayFleet.",
+                "Account, ApiKey, CreditAllowance, CreditGrant or GatewayFleet.",
             ),
         ],
         {

@@ -25,6 +25,7 @@ Page = list[dict[str, Any]]
 _OURS = (GROUP, VERSION)
 #: kind → group, version, plural
 _KINDS: Mapping[str, tuple[str, str, str]] = {
+    "Account": (*_OURS, "accounts"),
     "ApiKey": (*_OURS, "apikeys"),
     "CreditAllowance": (*_OURS, "creditallowances"),
     "CreditGrant": (*_OURS, "creditgrants"),

@@ -71,7 +71,8 @@ def own_fields(status: dict[str, Any]) -> dict[str, Any]:
 
 def has_status(body: dict[str, Any], status: dict[str, Any]) -> bool:
     """True if an object's status is this one already, apart from what is shown beside it."""
-    return own_fields(body.get("status") or {}) == status
+    before = body.get("status") or {}
+    return status in (before, own_fields(before))
 
 
 def is_transition(before: dict[str, Any] | None, after: dict[str, Any]) -> bool:

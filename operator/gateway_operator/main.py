@@ -1,7 +1,8 @@
 """The registration of handlers: which event leads to which work. Nothing is decided here.
 
-    ApiKey, CreditGrant, CreditAllowance, GatewayFleet     kept in mind; queued where it is due
-    Secret with our label                                  the ApiKeys that it belongs to are queued
+    Account, ApiKey, CreditAllowance,
+    CreditGrant, GatewayFleet           kept in mind; queued where it is due
+    Secret with our label               the ApiKeys that it belongs to are queued
 
 kopf lists and watches, and writes nothing. The sweep that a start begins with finds what was missed
 while nobody watched.
@@ -21,6 +22,7 @@ from gateway_operator.process import OperatorProcess
 from gateway_operator.resources.names import GROUP, VERSION
 
 _PLURALS = {
+    "Account": "accounts",
     "ApiKey": "apikeys",
     "CreditAllowance": "creditallowances",
     "CreditGrant": "creditgrants",

@@ -30,7 +30,7 @@ from gateway.store.counts import GRANT_STATES, KEY_STATES
 
 #: the reason of an error that is none of ours
 BUG = "Failed"
-KINDS = ("ApiKey", "CreditAllowance", "CreditGrant", "GatewayFleet")
+KINDS = ("Account", "ApiKey", "CreditAllowance", "CreditGrant", "GatewayFleet")
 #: accounts that have series of their own
 ACCOUNTS_MAX = 10_000
 _RECONCILE_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)

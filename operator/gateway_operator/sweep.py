@@ -16,7 +16,9 @@ from gateway.core.errors import DatabaseBusy, DatabaseUnavailable
 from gateway.store.due_grants import accounts_with_due_grants
 from gateway.store.grant_rows import list_grants
 from gateway.store.grants import expire_grants
+from gateway.store.group_rows import list_governed
 from gateway.store.key_rows import KeyState, list_keys
+from gateway_operator.apply.account import AccountReconciler
 from gateway_operator.apply.addresses import Addresses
 from gateway_operator.apply.apikey import KeyReconciler
 from gateway_operator.apply.creditallowance import AllowanceReconciler
@@ -83,6 +85,7 @@ class Sweep:
         self._keys = KeyReconciler(context, Addresses(context.cluster, context.settings.namespace))
         self._grants = GrantReconciler(context)
         self._allowances = AllowanceReconciler(context)
+        self._accounts = AccountReconciler(context)
         self._orphans = OrphanWatch(context)
         self._wanted = asyncio.Event()
         #: the namespaces of the sweep under way; one that refuses it is left out of the rest
@@ -115,6 +118,8 @@ class Sweep:
         match kind:
             case "ApiKey":
                 await self._keys.reconcile(namespace, name)
+            case "Account":
+                await self._accounts.reconcile(namespace, name)
             case "CreditGrant":
                 self.request_at(await self._grants.reconcile(namespace, name))
             case "CreditAllowance":
@@ -165,9 +170,15 @@ class Sweep:
         # Rows first: a row is never newer than the object that is listed after it.
         rows = await context.run(list_keys, context.database, installation)
         books = await context.run(list_grants, context.database, installation)
+        governed = await context.run(list_governed, context.database, installation)
         own = (context.settings.namespace,)
         fleets = [body async for body in self._each("GatewayFleet", namespaces=own)]
         listed, jobs = await self._compare_keys(rows, fleets)
+        accounts = [body async for body in self._each("Account")]
+        states = {(state.namespace, state.name): state for state in governed}
+        for body in accounts:
+            if not self._accounts.is_up_to_date(body, states):
+                self._want(jobs, "Account", body)
         async for body in self._each("CreditGrant"):
             self.request_at(self._grants.starts_at(body))
             if not self._grants.is_up_to_date(body, books):
@@ -181,6 +192,7 @@ class Sweep:
             # The cluster refuses a write to one object: no reason to leave the rest undone.
             _logger.warning("an object could not be worked on: %s", failure)
         await self._orphans.check(rows, listed, self._namespaces)
+        await self._accounts.release_missing(governed, accounts, self._namespaces)
         await self._send_heartbeat()
         context.metrics.swept()
 

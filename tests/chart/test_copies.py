@@ -20,7 +20,7 @@ def test_everything_that_is_made_is_made_of_what_is_there_now() -> None:
 
 
 def test_the_resources_are_copied_byte_for_byte() -> None:
-    assert len(RESOURCES) == 4
+    assert len(RESOURCES) == 5
     assert sorted(path.name for path in (CHART / "crds").iterdir()) == RESOURCES
     assert sorted(path.name for path in (RESOURCES_CHART / "templates").iterdir()) == RESOURCES
     for name in RESOURCES:

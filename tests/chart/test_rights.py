@@ -32,6 +32,7 @@ SCALED_AND_ROUTED = {
 ROUTES = "/apis/gateway.networking.k8s.io/v1/namespaces/gate/httproutes"
 KEYS = "/apis/faregate.dev/v1alpha1/namespaces/team/apikeys"
 GRANTS = "/apis/faregate.dev/v1alpha1/namespaces/team/creditgrants"
+ACCOUNTS = "/apis/faregate.dev/v1alpha1/namespaces/team/accounts"
 ALLOWANCES = "/apis/faregate.dev/v1alpha1/namespaces/team/creditallowances"
 #: what the operator makes of a fleet; nobody collects it here when the fleet is gone
 CHILDREN = (
@@ -188,7 +189,7 @@ class Release:
 
     def close(self) -> None:
         self.operator.kill()
-        for path in (GRANTS, ALLOWANCES, *CHILDREN):
+        for path in (GRANTS, ACCOUNTS, ALLOWANCES, *CHILDREN):
             self.cluster.client.delete(path)
         self.cluster.helm("uninstall", "faregate", "--no-hooks")
 
@@ -227,7 +228,8 @@ def test_everything_that_an_operator_does_is_allowed(release: Release) -> None:
     grant = release.make("team", "CreditGrant", "welcome", account="alice", credits=10)
     spec = {"account": "alice", "credits": 10, "every": "month"}
     allowance = release.make("team", "CreditAllowance", "monthly", **spec)
-    for path in (key, grant, allowance):
+    account = release.make("team", "Account", "alice", account="alice", parent="lab")
+    for path in (key, grant, allowance, account):
         release.wait_ready(path)
     PLAINTEXTS.add(release.secret("team", "alice-key")["OPENAI_API_KEY"])
     for path in CHILDREN:

@@ -14,10 +14,12 @@ KEEP = {"get", "create", "patch", "delete"}
 WRITE = READ | {"create", "update", "patch", "delete", "deletecollection"}
 
 WATCHED: Rights = {
+    "faregate.dev/accounts": READ,
     "faregate.dev/apikeys": READ | {"patch"},
     "faregate.dev/creditallowances": READ,
     "faregate.dev/creditgrants": READ,
     "faregate.dev/gatewayfleets": READ,
+    "faregate.dev/accounts/status": {"patch"},
     "faregate.dev/apikeys/status": {"patch"},
     "faregate.dev/creditallowances/status": {"patch"},
     "faregate.dev/creditgrants/status": {"patch"},
@@ -40,11 +42,13 @@ OWN: Rights = {
     "/namespaces ['gate']": {"get"},
 }
 RESOURCES = [
+    "accounts.faregate.dev",
     "apikeys.faregate.dev",
     "creditallowances.faregate.dev",
     "creditgrants.faregate.dev",
     "gatewayfleets.faregate.dev",
 ]
+TREASURE = ("accounts", "creditallowances", "creditgrants")
 NAMESPACED: Values = {**TRIAL, "operator": {"watchNamespaces": ["team-b", "team-a", "gate"]}}
 
 
@@ -104,11 +108,8 @@ def test_the_operator_of_some_namespaces_has_nothing_cluster_wide() -> None:
         ),
         (
             "treasurer",
-            {f"faregate.dev/{each}": WRITE for each in ("creditallowances", "creditgrants")}
-            | {
-                f"faregate.dev/{each}/status": {"get"}
-                for each in ("creditallowances", "creditgrants")
-            },
+            {f"faregate.dev/{each}": WRITE for each in TREASURE}
+            | {f"faregate.dev/{each}/status": {"get"} for each in TREASURE},
             None,
         ),
     ],

@@ -11,7 +11,7 @@ from tests.cluster.harness.kube import Document, Kube, wait_until
 from tests.cluster.harness.team import Team
 
 Teams = Callable[[str], Team]
-_DEFINITIONS = ("apikeys", "creditallowances", "creditgrants", "gatewayfleets")
+_DEFINITIONS = ("accounts", "apikeys", "creditallowances", "creditgrants", "gatewayfleets")
 
 
 def test_a_namespace_with_keys_is_deleted(

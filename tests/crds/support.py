@@ -25,6 +25,7 @@ FOLDER = Path(__file__).parent
 NAMESPACE = "cases"
 VERSION = "faregate.dev/v1alpha1"
 PLURALS = {
+    "Account": "accounts",
     "ApiKey": "apikeys",
     "CreditAllowance": "creditallowances",
     "CreditGrant": "creditgrants",

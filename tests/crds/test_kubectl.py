@@ -31,6 +31,12 @@ GRANT: Json = {
     "metadata": {"name": "shown"},
     "spec": {"account": "alice", "credits": 1000, "reference": "8841"},
 }
+ACCOUNT: Json = {
+    "apiVersion": "faregate.dev/v1alpha1",
+    "kind": "Account",
+    "metadata": {"name": "shown"},
+    "spec": {"account": "alice", "parent": "team"},
+}
 ALLOWANCE: Json = {
     "apiVersion": "faregate.dev/v1alpha1",
     "kind": "CreditAllowance",
@@ -94,7 +100,7 @@ def test_short_names(kubectl: Kubectl, api: Api, short: str, long: str) -> None:
 
 
 def test_one_word_lists_all(kubectl: Kubectl, api: Api) -> None:
-    for document in (KEY, GRANT, ALLOWANCE, FLEET):
+    for document in (KEY, ACCOUNT, GRANT, ALLOWANCE, FLEET):
         kubectl.run(*APPLY, given=json.dumps(document))
     listed = kubectl.run("get", "faregate", "-n", NAMESPACE, "-o", "name").split()
     assert {name.split(".")[0] for name in listed} == {kind.lower() for kind in CRDS}

@@ -15,6 +15,7 @@ import pytest
 from msgspec import inspect
 
 from gateway.core.spec import (
+    AccountSpec,
     ApiKeySpec,
     CreditAllowanceSpec,
     CreditGrantSpec,
@@ -25,6 +26,7 @@ from gateway_operator.resources.fleet import ClusterSpec
 from tests.crds.support import Json, schema
 
 MODELS: dict[str, type[msgspec.Struct]] = {
+    "Account": AccountSpec,
     "ApiKey": ApiKeySpec,
     "CreditAllowance": CreditAllowanceSpec,
     "CreditGrant": CreditGrantSpec,

@@ -8,6 +8,7 @@ from tests.crds.support import CRDS, Json, cases, parts, schema, version
 
 KINDS = pytest.mark.parametrize("kind", sorted(CRDS))
 SHORT_NAMES = {
+    "Account": "fgc",
     "ApiKey": "fgk",
     "CreditAllowance": "fga",
     "CreditGrant": "fgg",

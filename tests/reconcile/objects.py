@@ -12,6 +12,7 @@ from tests.harness.gateway import wait_until
 Json = dict[str, Any]
 VERSION = "faregate.dev/v1alpha1"
 _PLACES = {
+    "Account": (f"apis/{VERSION}", "accounts"),
     "ApiKey": (f"apis/{VERSION}", "apikeys"),
     "CreditAllowance": (f"apis/{VERSION}", "creditallowances"),
     "CreditGrant": (f"apis/{VERSION}", "creditgrants"),
@@ -141,6 +142,10 @@ def api_key(name: str, account: str = "alice", **spec: Any) -> Json:
 
 def credit_grant(name: str, account: str = "alice", credits: int = 100, **spec: Any) -> Json:
     return _document("CreditGrant", name, {"account": account, "credits": credits, **spec})
+
+
+def account(name: str, **spec: Any) -> Json:
+    return _document("Account", name, {"account": name, **spec})
 
 
 def credit_allowance(name: str, **spec: Any) -> Json:

@@ -14,12 +14,14 @@ _ROOT = Path(__file__).parents[2]
 #: what the chart gives an operator, but that one `patch` of Secrets is in its own namespace there
 _RIGHTS: dict[str, list[tuple[str, str]]] = {
     "get list watch patch": [
+        ("faregate.dev", "accounts"),
         ("faregate.dev", "apikeys"),
         ("faregate.dev", "creditallowances"),
         ("faregate.dev", "creditgrants"),
         ("faregate.dev", "gatewayfleets"),
     ],
     "patch": [
+        ("faregate.dev", "accounts/status"),
         ("faregate.dev", "apikeys/status"),
         ("faregate.dev", "creditallowances/status"),
         ("faregate.dev", "creditgrants/status"),
@@ -41,7 +43,7 @@ _RIGHTS: dict[str, list[tuple[str, str]]] = {
     ],
 }
 _RBAC = "/apis/rbac.authorization.k8s.io/v1"
-_PLURALS = ("apikeys", "creditallowances", "creditgrants", "gatewayfleets")
+_PLURALS = ("accounts", "apikeys", "creditallowances", "creditgrants", "gatewayfleets")
 
 
 def install_resources(server: ApiServer) -> None:

@@ -82,7 +82,7 @@ def test_a_new_key_takes_few_statements_and_another_none_later(world: World) -> 
             assert of_many.total() == of_none.total()
             assert requests_of_team(world) - before == {
                 f"list {kind}": 1
-                for kind in ("secrets", "apikeys", "creditgrants", "creditallowances")
+                for kind in ("secrets", "accounts", "apikeys", "creditgrants", "creditallowances")
             }
 
     world.operator().kill()  # the schema and the installation secret

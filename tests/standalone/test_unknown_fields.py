@@ -7,13 +7,20 @@ import msgspec.inspect as shapes
 import pytest
 import yaml
 
-from gateway.core.spec import ApiKeySpec, CreditAllowanceSpec, CreditGrantSpec, GatewayFleetSpec
+from gateway.core.spec import (
+    AccountSpec,
+    ApiKeySpec,
+    CreditAllowanceSpec,
+    CreditGrantSpec,
+    GatewayFleetSpec,
+)
 from gateway.core.spec_fields import SpecError
 from gateway.process.standalone.documents import read_documents
 from gateway.process.standalone.unknown_fields import CLUSTER_FIELDS
 from tests.harness.gateway import ROOT, api_key, credit_grant, fleet
 
 KINDS: dict[str, type] = {
+    "accounts": AccountSpec,
     "apikeys": ApiKeySpec,
     "creditallowances": CreditAllowanceSpec,
     "creditgrants": CreditGrantSpec,

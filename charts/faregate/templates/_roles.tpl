@@ -2,14 +2,19 @@
      of keys go with their ApiKey. */}}
 {{- define "faregate.watchedRules" -}}
 - apiGroups: [faregate.dev]
-  resources: [apikeys, creditallowances, creditgrants, gatewayfleets]
+  resources: [accounts, apikeys, creditallowances, creditgrants, gatewayfleets]
   verbs: [get, list, watch]
 # Its finalizer.
 - apiGroups: [faregate.dev]
   resources: [apikeys]
   verbs: [patch]
 - apiGroups: [faregate.dev]
-  resources: [apikeys/status, creditallowances/status, creditgrants/status, gatewayfleets/status]
+  resources:
+    - accounts/status
+    - apikeys/status
+    - creditallowances/status
+    - creditgrants/status
+    - gatewayfleets/status
   verbs: [patch]
 - apiGroups: [""]
   resources: [secrets]

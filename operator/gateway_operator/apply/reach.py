@@ -16,6 +16,7 @@ from gateway_operator.settings import OperatorSettings
 _logger = logging.getLogger(__name__)
 #: what is watched, with the labels by which it is
 _WATCHED = (
+    ("Account", None),
     ("ApiKey", None),
     ("CreditGrant", None),
     ("CreditAllowance", None),

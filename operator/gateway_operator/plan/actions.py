@@ -72,6 +72,10 @@ class VoidGrant(Struct, frozen=True):
     """Take back what is left of the grant."""
 
 
+class ApplyAccount(Struct, frozen=True):
+    """Bring the account's row to what the object states."""
+
+
 class PostCredits(Struct, frozen=True):
     """Post the credits of an allowance's period to one account."""
 
@@ -112,4 +116,5 @@ KeyAction = (
     | Report
 )
 GrantAction = PostGrant | VoidGrant | Report
+AccountAction = ApplyAccount | Report
 AllowanceAction = PostCredits | KeepSince | Report
