@@ -31,11 +31,6 @@ _THOUGHT_MEMBERS = ("thinking", "think", "text", "reasoning", "content", "summar
 _NO_ARGUMENTS = ("", "null", "[]", '""', "None")
 #: an empty object before another one
 _EMPTY_BEFORE = re.compile(r"\{\s*\}\s*(?=\{)")
-#: half of a character that takes two escapes, without its other half
-_HALF = re.compile(
-    r"(\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
-    r"|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
-)
 #: in place of minus infinity, as vLLM has it
 _LOGPROB_MIN = -9999.0
 _encode = msgspec.json.Encoder().encode
@@ -54,8 +49,9 @@ def decode_odd(data: bytes) -> Any:
         return _decode_any(data)
     except ValueError:
         text = data.decode("utf-8-sig", "replace")
-        whole = _HALF.sub(lambda half: half[1] or "\\ufffd", text)
-        return json.loads(whole, parse_constant=_read_constant, parse_float=_read_float)
+        value = json.loads(text, parse_constant=_read_constant, parse_float=_read_float)
+        whole = json.dumps(value, ensure_ascii=False).encode("utf-16-le", "surrogatepass")
+        return _decode_any(whole.decode("utf-16-le", "replace"))
 
 
 def _read_constant(name: str) -> float | None:

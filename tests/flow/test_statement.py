@@ -5,6 +5,7 @@ import re
 from base64 import b64encode
 from collections.abc import Iterator
 from hashlib import sha256
+from typing import Any
 
 import httpx
 import pytest
@@ -46,7 +47,7 @@ def gateway(
     check_books(process.database_url)
 
 
-def ask(gateway: GatewayProcess, key: str = "mine", **values: str) -> httpx.Response:
+def ask(gateway: GatewayProcess, key: str = "mine", **values: Any) -> httpx.Response:
     headers = {"x-api-key": gateway.key(key)}
     return gateway.http.get("/api/v1/statement", params=values, headers=headers)
 
@@ -94,7 +95,8 @@ def test_the_page_loads_nothing_and_its_policy_allows_its_looks(gateway: Gateway
 
 def test_a_period_that_is_none_is_a_400_with_a_sentence(gateway: GatewayProcess) -> None:
     for values, param in (({"month": "2026-13"}, "month"), ({"from": "2026-10-01"}, "to"),
-                          ({"format": "xml"}, "format")):  # fmt: skip
+                          ({"format": "xml"}, "format"), ({"timezone": "UTC"}, "timezone"),
+                          ({"month": ["2021-02", "2021-03"]}, "month")):  # fmt: skip
         answer = ask(gateway, **values)
         assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
     code, printed = run_command(

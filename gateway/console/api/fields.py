@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, AwareDatetime, Field
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
 
 from gateway.core.principal import is_account
 from gateway.core.spec_fields import FIRST_MOMENT, LAST_MOMENT
@@ -22,6 +22,13 @@ def _account(shown: str) -> str:
     return shown
 
 
+def _as_text(moment: object) -> object:
+    """The moment. Raises `ValueError` for a number, which may count seconds or milliseconds."""
+    if not isinstance(moment, str) or ":" not in moment:
+        raise ValueError("must be a moment with its zone, such as 2099-04-01T00:00:00Z")
+    return moment
+
+
 def _within_years(moment: datetime) -> datetime:
     if not FIRST_MOMENT <= moment <= LAST_MOMENT:
         raise ValueError("must lie between 1970 and 9999, in UTC")
@@ -29,4 +36,4 @@ def _within_years(moment: datetime) -> datetime:
 
 
 ShownAccount = Annotated[str, Field(min_length=3, max_length=127), AfterValidator(_account)]
-Expiry = Annotated[AwareDatetime, AfterValidator(_within_years)]
+Expiry = Annotated[AwareDatetime, BeforeValidator(_as_text), AfterValidator(_within_years)]

@@ -166,20 +166,20 @@ def _read_stop(stop: str | list[str]) -> tuple[str, ...]:
 def _read_format(wanted: ResponseFormat) -> OutputFormat | None:
     if wanted.type == "text":
         return None
-    if wanted.type == "json_object":
+    if wanted.type == "json_object" and wanted.schema is None:
         return OutputFormat("json_object")
-    if wanted.type != "json_schema":
+    if wanted.type not in ("json_schema", "json_object"):
         raise InvalidRequest(
             f"Unknown response format '{wanted.type[:64]}'; use text, json_object or json_schema.",
             param="response_format.type",
         )
-    schema = wanted.json_schema
-    if schema is None or schema.schema is None:
+    given = wanted.json_schema or wanted
+    if given.schema is None:
         raise InvalidRequest(
             "A response format of type json_schema needs a schema.",
             param="response_format.json_schema.schema",
         )
-    return OutputFormat("json_schema", schema.name or "response", schema.schema, schema.strict)
+    return OutputFormat("json_schema", given.name or "response", given.schema, given.strict)
 
 
 def _read_extra(given: ChatBody[Any]) -> dict[str, Raw]:

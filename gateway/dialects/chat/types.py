@@ -155,10 +155,16 @@ class Schema(Struct, frozen=True):
 
 
 class ResponseFormat(Struct, frozen=True):
-    """`response_format`: text, json_object or json_schema."""
+    """`response_format`: text, json_object or json_schema.
+
+    The last three members are those of a schema, where engines and some providers have it.
+    """
 
     type: str
     json_schema: Schema | None = None
+    name: str | None = None
+    schema: dict[str, Any] | None = None
+    strict: bool | None = None
 
 
 class StreamOptions(Struct, frozen=True):

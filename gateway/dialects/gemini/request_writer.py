@@ -176,7 +176,7 @@ class _Conversation:
         self._names: dict[str, str] = {}
 
     def write(self, prepared: Prepared) -> tuple[list[GeminiPart], list[Content]]:
-        """Return the instructions and the turns."""
+        """Return the instructions and the turns; instructions alone are the user's."""
         system: list[GeminiPart] = []
         for message in prepared.messages:
             match message:
@@ -190,6 +190,9 @@ class _Conversation:
                     self._add("user", [self._write_result(message)])
                 case AssistantMessage():
                     self._add("model", self._write_model_turn(message))
+        if not self._turns:
+            self._add("user", system)
+            system = []
         return system + [GeminiPart(text) for text in prepared.instructions], self._turns
 
     def _add(self, role: str, parts: list[GeminiPart]) -> None:

@@ -35,7 +35,10 @@ Think = Callable[[AssistantMessage], list[Object]]
 
 
 def write_conversation(messages: Iterable[Message], think: Think) -> tuple[list[str], list[Object]]:
-    """The texts of `system`, and the turns, which alternate and begin with the user's."""
+    """The texts of `system`, and the turns, which alternate and begin with the user's.
+
+    Instructions alone are the user's turn, for there has to be one.
+    """
     system: list[str] = []
     turns: list[Object] = []
     for message in messages:
@@ -50,6 +53,8 @@ def write_conversation(messages: Iterable[Message], think: Think) -> tuple[list[
             turns[-1]["content"] += blocks
         elif blocks:
             turns.append({"role": role, "content": blocks})
+    if not turns and (asked := [_text(text) for text in system if not text.isspace()]):
+        return [], [{"role": "user", "content": asked}]
     if turns and turns[-1]["role"] == "assistant":
         last = turns[-1]["content"][-1]
         if last["type"] == "text":  # a last text must not end in white space

@@ -8,13 +8,15 @@ from fastapi import APIRouter, Query, Request, Response
 from gateway.core.errors import InvalidRequest
 from gateway.core.statement import PeriodError, read_period
 from gateway.http.routes.access import Services
-from gateway.http.routes.asked_account import AskedAccount
+from gateway.http.routes.asked_account import ACCOUNT, AskedAccount
+from gateway.http.routes.parameters import read_parameters
 from gateway.http.statement_formats import CONTENT_TYPES, FORMATS, Format
 from gateway.http.statement_page import POLICY
 from gateway.store.statement_reader import StatementReader, advance
 
 router = APIRouter()
 
+_PARAMETERS = ("month", "from", "to", ACCOUNT, "format")
 _HEADERS = {
     "cache-control": "private, no-store",
     "content-security-policy": f"{POLICY}; frame-ancestors 'none'",
@@ -33,6 +35,7 @@ async def show_statement(
     form: Annotated[Format, Query(alias="format")] = "json",
 ) -> Response:
     """Opening balance, everything between, and closing balance, of a month or of any period."""
+    read_parameters(request, _PARAMETERS)
     try:
         period = read_period(month, begin, end, datetime.now(UTC))
         reader = StatementReader(account.id, account.shown, period)

@@ -121,6 +121,8 @@ def test_models_are_those_that_the_key_may_use(manager: Manager) -> None:
         ({"reason": "x" * 257}, "reason"),
         ({"account": "alice"}, "account"),
         ({"expires_at": "2030-01-01T00:00:00"}, "expires_at"),
+        ({"expires_at": 4102444800}, "expires_at"),
+        ({"expires_at": "4102444800"}, "expires_at"),
         ({"void": True}, "void"),
     ],
     ids=str,

@@ -216,6 +216,9 @@ def test_output_formats() -> None:
     schema = {"type": "object"}
     wanted = {"type": "json_schema", "json_schema": {"name": "n", "schema": schema, "strict": True}}
     assert parse(response_format=wanted).output == OutputFormat("json_schema", "n", schema, True)
+    for kind in ("json_schema", "json_object"):  # as engines and some providers have it
+        flat = {"type": kind, "schema": schema}
+        assert parse(response_format=flat).output == OutputFormat("json_schema", "response", schema)
     assert parse(response_format={"type": "json_object"}).output == OutputFormat("json_object")
     assert parse(response_format={"type": "text"}).output is None
 

@@ -66,6 +66,12 @@ def test_model_and_verb_stand_in_the_path(stream: bool, verb: str) -> None:
     assert write_request(request(), odd).path == "/a%2Fb%3Ac%3Fd%20%C3%A9:generateContent"
 
 
+def test_instructions_alone_are_the_user_s_turn() -> None:
+    body = write(request(SystemMessage("Be kind."), SystemMessage("Greet.")))
+    assert body["contents"] == [{"role": "user", "parts": [text("Be kind."), text("Greet.")]}]
+    assert "systemInstruction" not in body
+
+
 def test_turns_alternate_and_instructions_find_their_place() -> None:
     body = write(
         request(
@@ -95,8 +101,8 @@ def test_a_conversation_that_an_assistant_begins() -> None:
         assert [turn["role"] for turn in turns] == ["user", "model", "user"]
 
 
-@pytest.mark.parametrize("messages", [(SystemMessage("Only this."),), (UserMessage(()),)])
-def test_nothing_but_instructions_is_refused(messages: tuple[Any, ...]) -> None:
+@pytest.mark.parametrize("messages", [(UserMessage(()),), (SystemMessage(""),)])
+def test_messages_without_content_are_refused(messages: tuple[Any, ...]) -> None:
     with pytest.raises(InvalidRequest):
         prepare(request(*messages))
 

@@ -44,6 +44,12 @@ def text(value: str) -> dict[str, Any]:
     return {"type": "text", "text": value}
 
 
+def test_instructions_alone_are_the_user_s_turn() -> None:
+    body = render(request(SystemMessage("Be kind."), SystemMessage("Greet.")))
+    assert body["messages"] == [{"role": "user", "content": [text("Be kind."), text("Greet.")]}]
+    assert "system" not in body
+
+
 def test_turns_alternate_and_instructions_find_their_place() -> None:
     body = render(
         request(
@@ -71,8 +77,8 @@ def test_a_conversation_that_an_assistant_begins() -> None:
     assert roles == ["user", "assistant", "user"]
 
 
-@pytest.mark.parametrize("messages", [(SystemMessage("Only this."),), (user_message("  "),)])
-def test_nothing_but_instructions_is_refused(messages: tuple[Any, ...]) -> None:
+@pytest.mark.parametrize("messages", [(user_message("  "),), (SystemMessage(" "),)])
+def test_messages_without_content_are_refused(messages: tuple[Any, ...]) -> None:
     with pytest.raises(InvalidRequest):
         prepare(request(*messages))
 
