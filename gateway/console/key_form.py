@@ -1,13 +1,14 @@
 """The form of a key: read with care, and shown again with what is wrong with it."""
 
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from msgspec import Struct, field
 from starlette.datastructures import FormData
 
 from gateway.console.language import marked
+from gateway.console.last_day import end_of_day, read_last_day
 from gateway.core.key_policy import LABEL_CHARACTERS_MAX, KeyPolicy
 from gateway.store.key_list import ShownKey
 from gateway.store.personal_keys import KeySettings
@@ -26,7 +27,6 @@ _NEVER = "never"
 
 _NAME_IT = marked("Give it a name of 1 to 64 characters.")
 _WHOLE_NUMBER = marked("This must be a whole number, or empty.")
-_LATER = marked("This must be a date in the future, or empty.")
 
 
 class KeyForm(Struct):
@@ -78,7 +78,7 @@ def read_new_key(form: FormData, models: list[str], policy: KeyPolicy) -> KeyFor
     expires = read.values["expires"]
     if expires not in lifetimes(policy):
         expires = read.values["expires"] = _suggested(policy)
-    expires_at = None if expires == _NEVER else _end_of_day(datetime.now(UTC).date(), int(expires))
+    expires_at = None if expires == _NEVER else end_of_day(datetime.now(UTC).date(), int(expires))
     if expires_at is not None and (latest := policy.latest_expiry(datetime.now(UTC))) is not None:
         expires_at = min(expires_at, latest)
     read.settings = KeySettings(**_settings(read), expires_at=expires_at)
@@ -91,7 +91,7 @@ def read_changes(form: FormData, models: list[str], key: ShownKey) -> KeyForm:
     settings = _settings(read)
     before = form_of(key).values["expires_at"]
     if read.values["expires_at"] != before:
-        settings["expires_at"] = _read_expiry(read)
+        settings["expires_at"] = read_last_day(read.values, read.errors)
     read.settings = KeySettings(**settings)
     return read
 
@@ -123,22 +123,3 @@ def _read_limit(
         return int(text)
     errors[name] = _WHOLE_NUMBER
     return None
-
-
-def _read_expiry(read: KeyForm) -> datetime | None:
-    text = read.values["expires_at"]
-    if not text:
-        return None
-    try:
-        day = date.fromisoformat(text)
-        if datetime.now(UTC).date() <= day <= date(9998, 12, 31):
-            return _end_of_day(day)
-    except ValueError:
-        pass
-    read.errors["expires_at"] = _LATER
-    return None
-
-
-def _end_of_day(day: date, days: int = 0) -> datetime:
-    """The last second of a day, UTC: the page shows the day."""
-    return datetime.combine(day + timedelta(days=days), time(23, 59, 59), UTC)

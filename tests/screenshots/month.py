@@ -58,7 +58,7 @@ def _documents(upstream_url: str) -> list[dict[str, Any]]:
     models = [{"id": each, "upstream": "main", "upstreamModel": each} for each in _MODELS]
     soon = f"{datetime.now().astimezone() + timedelta(days=19):%Y-%m-%dT00:00:00Z}"
     return [
-        fleet(upstream_url, models=models),
+        fleet(upstream_url, models=models, console={"grants": True}),
         api_key("agents", "research", limits={"creditsPerDay": 5000}),
         api_key("batch", "research", models=["kimi-k2.5"]),
         api_key("helpdesk", "support"),

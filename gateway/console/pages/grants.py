@@ -1,6 +1,5 @@
 """`/console/grants`: the grants of all accounts that somebody may see; posting one, voiding one."""
 
-from datetime import UTC, date, datetime, time
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -18,6 +17,7 @@ from gateway.console.granting import (
     void_grant,
 )
 from gateway.console.language import marked
+from gateway.console.last_day import read_last_day
 from gateway.console.pages.accounts import wide_reach
 from gateway.console.rendering import redirect
 from gateway.console.session import Session
@@ -35,7 +35,6 @@ _ID_DIGITS_MAX = 18
 _NO_ACCOUNT = marked("This must be like team-a/alice, in a namespace where you may grant.")
 _NO_CREDITS = marked("This must be a whole number from 1 on.")
 _NO_REFERENCE = marked("Give it a reference, such as an order’s number.")
-_NO_DATE = marked("This must be a date in the future, or empty.")
 _IS_OFF = marked(
     "Here credits are granted by CreditGrant objects only. With the setting console.grants,"
     " treasurers grant them in the console, too."
@@ -152,24 +151,11 @@ def _read(given: FormData, session: Session) -> tuple[GrantForm, CreditGrant | N
         errors["credits"] = _NO_CREDITS
     if not 1 <= len(reference) <= REFERENCE_CHARACTERS_MAX or not reference.isprintable():
         errors["reference"] = _NO_REFERENCE
-    expires_at = _read_day(values["expires_at"], errors)
+    expires_at = read_last_day(values, errors)
     if errors:
         return form, None
     reason = values["reason"]
     return form, grant_of(shown, credits, reference, reason=reason, expires_at=expires_at)
-
-
-def _read_day(text: str, errors: dict[str, str]) -> datetime | None:
-    if not text:
-        return None
-    try:
-        day = date.fromisoformat(text)
-        if datetime.now(UTC).date() <= day <= date(9998, 12, 31):
-            return datetime.combine(day, time(23, 59, 59), UTC)
-    except ValueError:
-        pass
-    errors["expires_at"] = _NO_DATE
-    return None
 
 
 def _show_form(
