@@ -18,9 +18,7 @@ way in any phase, and the phase stays to be read. Plain state: `flow` decides, `
 """
 
 import asyncio
-import random
 import re
-import secrets
 import time
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -28,6 +26,7 @@ from typing import TYPE_CHECKING, Literal
 
 from gateway.core.errors import FaregateError
 from gateway.core.events import Usage
+from gateway.core.request_ids import new_request_id
 from gateway.dialects.base import Dialect, Renderer
 from gateway.pipeline.connection import ClientGone, Connection, Pacer
 from gateway.pipeline.key_cache import CachedKey
@@ -39,13 +38,10 @@ from gateway.upstream.failover import Failover
 if TYPE_CHECKING:  # loaded only where there is a collector
     from opentelemetry.sdk.trace import Span
 
-_RANDOM_BITS = 80
 _DEGRADED_SHOWN_MAX = 50
 _DEGRADED_CHARACTERS_MAX = 3000
 _UNPRINTABLE = re.compile(r"[^ -~]")
 _NOBODY = RequestLabels()
-#: seeded by the system once; ids must differ, nobody's secret hangs on them
-_random = random.Random(secrets.token_bytes(32))  # noqa: S311
 
 Phase = Literal["arriving", "admitted", "queued", "charging", "waiting", "dispatched"]
 Step = Literal["admit", "queue", "charge", "book", "dispatch", "wait"]
@@ -76,14 +72,6 @@ BOOKINGS: Mapping[tuple[Booking, BookingStep], Booking] = MappingProxyType(
 
 class IllegalStep(RuntimeError):
     """A step that does not lead anywhere from where the request stands: a bug."""
-
-
-def new_request_id() -> str:
-    """The id of a request and of its charge.
-
-    Sortable by time, so that the ledger's index grows at its end.
-    """
-    return f"req_{time.time_ns() // 1_000_000:012x}{_random.getrandbits(_RANDOM_BITS):020x}"
 
 
 class RequestState:

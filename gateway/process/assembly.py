@@ -203,6 +203,7 @@ class GatewayProcess:
             heartbeat_seconds=self._settings.heartbeat_seconds,
             purge=None if responses is None else responses.purge,
             counts_usage_of=self._settings.installation if self._applies else None,
+            request_days=self._settings.request_days,
         )
         await maintenance.renew_lease()
         stack.callback(_end_lease, storage.database, storage.replica_id)

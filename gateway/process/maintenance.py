@@ -30,6 +30,7 @@ class Maintenance:
         heartbeat_seconds: float,
         purge: Callable[[], Awaitable[object]] | None = None,
         counts_usage_of: str | None = None,
+        request_days: int = 0,
     ) -> None:
         self._database = database
         self._key_cache = key_cache
@@ -39,6 +40,7 @@ class Maintenance:
         self._heartbeat_seconds = heartbeat_seconds
         self._purge = purge
         self._counts_usage_of = counts_usage_of
+        self._request_days = request_days
 
     async def run(self) -> None:
         """Run all tasks until cancelled."""
@@ -67,6 +69,8 @@ class Maintenance:
 
     async def _count_usage(self, installation: str) -> None:
         """Count what is new; with an operator, that does it."""
-        found = await asyncio.to_thread(count_usage, self._database, installation)
+        found = await asyncio.to_thread(
+            count_usage, self._database, installation, request_days=self._request_days
+        )
         if found.is_complete:
             self._metrics.usage_counted()

@@ -44,6 +44,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     unconfirmed_seconds: Seconds = 60.0
     """A charge whose commit was never confirmed is given back after so long."""
 
+    request_days: Annotated[int, Meta(ge=0, le=36_500)] = 0
+    """The days for which tokens, parts of the price and tags of each request are kept; 0: for good.
+    For the process that counts the usage."""
+
     vocabulary_file: str | None = None
     """A file of ranks such as the Kimi models' `tiktoken.model`, by which `count_tokens` counts
     exactly what they do. Unset: o200k, which is shipped."""

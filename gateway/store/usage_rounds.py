@@ -22,6 +22,7 @@ from msgspec import Struct, to_builtins
 from gateway.core.usage import HOUR_SECONDS, HOURS_KEPT
 from gateway.store import usage_statements as statements
 from gateway.store.database import Database
+from gateway.store.request_retention import forget_requests
 from gateway.store.transaction import Transaction
 from gateway.store.usage_statements import TOKENS, ask, plan_by_index
 from gateway.store.usage_sums import UsageAdditions
@@ -65,11 +66,16 @@ class _Slice(Struct, frozen=True):
 
 
 def count_usage(
-    database: Database, installation: str, *, seconds: float = _COUNT_SECONDS
+    database: Database,
+    installation: str,
+    *,
+    seconds: float = _COUNT_SECONDS,
+    request_days: int = 0,
 ) -> UsageRound:
     """One round over the accounts of an installation, for so long at most, and one batch at least.
 
-    Of each account a slice comes first, so none waits for the largest. Raises
+    Of each account a slice comes first, so none waits for the largest. When all of them are
+    counted, what single requests used is forgotten after `request_days`; with 0 it is kept. Raises
     `DatabaseUnavailable`.
     """
     until = monotonic() + seconds
@@ -90,6 +96,8 @@ def count_usage(
             entries += counted
             larger.extend(more)
         if not (waiting or larger or pages):
+            if request_days:
+                forget_requests(database, request_days)
             return UsageRound(entries, is_complete=True)
         if monotonic() > until:
             return UsageRound(entries, is_complete=False)

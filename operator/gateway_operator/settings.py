@@ -92,6 +92,10 @@ class OperatorSettings(Struct, frozen=True, kw_only=True):
     recount_seconds: Annotated[float, Meta(gt=0)] = 86_400.0
     """In which time the audit counts every account from zero once."""
 
+    request_days: Annotated[int, Meta(ge=0, le=36_500)] = 0
+    """The days for which tokens, parts of the price and tags of each request are kept; 0: for good.
+    """
+
     balance_seconds: Annotated[float, Meta(gt=0, le=3600)] = 30.0
     """The interval at which balances and last uses are read for the metrics, the statuses and the
     Events."""

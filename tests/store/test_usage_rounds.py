@@ -14,8 +14,9 @@ from msgspec.structs import replace
 from sqlalchemy import text
 
 from gateway.core.events import Usage
+from gateway.core.request_ids import first_id_of
 from gateway.core.usage import HOURS_KEPT
-from gateway.store import usage_rounds, usage_sums
+from gateway.store import request_retention, usage_rounds, usage_sums
 from gateway.store.database import Database
 from gateway.store.ledger import Charge, End, Ledger, MeteredEnd, Refund
 from gateway.store.moments import utc_text
@@ -224,6 +225,39 @@ def test_hours_are_forgotten_and_days_are_not(books: Books) -> None:
     count(books)
     assert books.scalar("SELECT count(*) FROM usage_hour") == 1
     assert books.scalar("SELECT sum(requests) FROM usage_day") == 3
+
+
+def test_what_old_requests_used_is_forgotten_when_it_is_counted(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(request_retention, "ROWS_MAX", 2)
+    books.grant(credits=100)
+    key, _ = books.issue()
+    old, now = books.now() - timedelta(days=31), books.now()
+    moments = (*[old] * 4, now)
+    charges = [
+        replace(books.charge(key), request_id=f"{first_id_of(at)}{number:020x}", tags='{"a":"b"}')
+        for number, at in enumerate(moments)
+    ]
+
+    async def act(ledger: Ledger) -> None:
+        for charge in charges:
+            await ledger.charge(charge)
+        count(books)
+        for charge in charges[1:]:
+            ledger.end(End(charge.request_id, Usage(input=3)))
+
+    with_ledger(books, act)
+    left = []
+    for _ in range(3):
+        count_usage(books.database, INSTALLATION, request_days=30)
+        left.append(
+            [books.scalar(f"SELECT count(*) FROM request_{name}") for name in ("usage", "tags")]
+        )
+    assert left == [[2, 3], [1, 2], [1, 2]], "an open request keeps its tags"
+    assert books.scalar("SELECT sum(input_tokens) FROM usage_day") == 12
+    assert books.scalar("SELECT sum(input_tokens) FROM usage_tag_day") == 12
+    assert books.count("charge") == 5
 
 
 def test_what_is_too_much_for_a_round_is_counted_in_slices(

@@ -10,12 +10,12 @@ import gc
 import time
 from collections.abc import Callable
 
+from gateway.core.request_ids import new_request_id
 from gateway.http.entrance import FREE_REQUEST, Application, FreeRequest
 from gateway.http.paths import ACCOUNTS
 from gateway.http.routes.services import FreeServices
 from gateway.pipeline.connection import Message, Receive, Scope, Send
 from gateway.pipeline.key_cache import CachedKey
-from gateway.pipeline.request_state import new_request_id
 from gateway.telemetry.metrics import Metrics, RequestLabels
 from gateway.telemetry.observers import RequestObserver
 

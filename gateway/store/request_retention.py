@@ -1,0 +1,32 @@
+"""Retention: tokens, parts of the price and tags of each request are forgotten after some days.
+
+Entries, credits and the sums of usage stay as they are. Nothing is forgotten before it is counted,
+so it is for the one who has just counted everything (`usage_rounds`).
+"""
+
+from datetime import timedelta
+
+from gateway.core.request_ids import first_id_of
+from gateway.store.database import Database
+
+#: rows of one table that a round deletes
+ROWS_MAX = 5_000
+#: one that is open, or was when it was counted, still needs them
+_FORGET = """
+DELETE FROM {table} WHERE request_id IN (
+  SELECT r.request_id FROM {table} r WHERE r.request_id < :before
+  AND NOT EXISTS (SELECT 1 FROM usage_open o WHERE o.request_id = r.request_id)
+  AND NOT EXISTS (SELECT 1 FROM hold h WHERE h.request_id = r.request_id)
+  ORDER BY r.request_id LIMIT :most)
+"""
+
+
+def forget_requests(database: Database, days: int) -> None:
+    """Forget some of what is older. Raises `DatabaseUnavailable`."""
+    for table in ("request_usage", "request_tags"):
+        with database.plain_read() as transaction:
+            before = first_id_of(transaction.now() - timedelta(days=days))
+            ((oldest,),) = transaction.rows(f"SELECT min(request_id) FROM {table}")
+        if oldest is not None and oldest < before:  # writing takes a lock
+            with database.plain_write() as transaction:
+                transaction.rows(_FORGET.format(table=table), before=before, most=ROWS_MAX)
