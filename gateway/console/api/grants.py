@@ -22,7 +22,8 @@ router = APIRouter(tags=["grants"])
 
 _PAGE_DEFAULT = 50
 _PAGE_MAX = 100
-_ROW_MAX = 10**18
+_ROW_DIGITS_MAX = 18
+_ROW_MAX = 10**_ROW_DIGITS_MAX
 _YAML_TYPE = "application/yaml; charset=utf-8"
 
 
@@ -135,13 +136,13 @@ def _documents(lots: Sequence[GrantLot]) -> bytes:
 async def _find(services: AccountServices, principal: Principal, grant_id: str) -> GrantLot:
     """A grant of an account that the principal may read. Raises `NotFound`."""
     lot = None
-    if grant_id.isascii() and grant_id.isdigit() and int(grant_id[:19]) < _ROW_MAX:
+    if grant_id.isascii() and grant_id.isdigit() and len(grant_id) <= _ROW_DIGITS_MAX:
         lot = await services.reads.read(
             principal.holder,
             find_lot,
             services.installation,
             principal.reach("read"),
-            int(grant_id[:19]),
+            int(grant_id),
         )
     if lot is None:
         raise NotFound(f"there is no grant {grant_id[:64]}", param="grant_id")

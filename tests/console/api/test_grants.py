@@ -144,6 +144,6 @@ def test_a_question_that_means_nothing_is_refused(manager: Manager, query: str) 
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
 
 
-@pytest.mark.parametrize("grant_id", ["0", "999999999999", "x", "²", "9" * 40])
+@pytest.mark.parametrize("grant_id", ["0", "999999999999", "x", "²", "9" * 40, "0" * 19 + "1"])
 def test_a_grant_that_is_not_there_is_not_found(manager: Manager, grant_id: str) -> None:
     assert manager.ask("POST", f"/grants/{grant_id}/void").status_code == 404
