@@ -67,7 +67,12 @@ def _group(query: UsageQuery, line: UsageLine) -> dict[str, Any]:
         if group == "key":
             members |= {"key": line.key, "key_id": line.key_id}
         else:
-            others = {"model": line.model, "route": line.route, "tag": line.tag}
+            others = {
+                "account": line.account,
+                "model": line.model,
+                "route": line.route,
+                "tag": line.tag,
+            }
             members[name] = others.get(group, line.time)
     return members
 

@@ -1,11 +1,11 @@
-"""Keys as people name them."""
+"""Keys and accounts as people name them."""
 
 from collections.abc import Iterable
 
 from sqlmodel import Session, col, or_, select
 
 from gateway.core.usage import QueryError
-from gateway.store.tables import ApiKeyRow
+from gateway.store.tables import Account, ApiKeyRow
 
 _NAMES_AT_ONCE = 500
 
@@ -29,4 +29,15 @@ def names_of_keys(session: Session, ids: Iterable[int | None]) -> dict[int, tupl
         some = wanted[start : start + _NAMES_AT_ONCE]
         for row in session.exec(select(ApiKeyRow).where(col(ApiKeyRow.id).in_(some))):
             names[row.id] = (f"{row.namespace}/{row.name}", row.key_id)
+    return names
+
+
+def names_of_accounts(session: Session, ids: Iterable[int | None]) -> dict[int, str]:
+    """The shown names of some accounts, by their rows."""
+    wanted = sorted(one for one in set(ids) if one is not None)
+    names: dict[int, str] = {}
+    for start in range(0, len(wanted), _NAMES_AT_ONCE):
+        some = wanted[start : start + _NAMES_AT_ONCE]
+        for row in session.exec(select(Account).where(col(Account.id).in_(some))):
+            names[row.id] = f"{row.namespace}/{row.name}"
     return names

@@ -14,7 +14,7 @@ from sqlmodel import Session
 from gateway.core.usage import QueryError, UsageLine, UsageQuery, UsageSums, hour_of, label_of
 from gateway.store.columns import UtcDateTime
 from gateway.store.database import Database
-from gateway.store.key_names import find_key, names_of_keys
+from gateway.store.key_names import find_key, names_of_accounts, names_of_keys
 
 #: rows of sums that one statement reads, if there is more than one hour or day of them
 SLICE = 20_000
@@ -25,13 +25,21 @@ TOO_MANY_GROUPS = f"these are more than {GROUPS_MAX} groups: ask for less, or by
 _UNWRITTEN = timedelta(seconds=10)
 
 _SUMS = UsageSums.__struct_fields__
-_WITHIN = "account_id = :account AND start >= :begin AND start < :end"
+_OWN = "= :account"
+#: the account and all below it (`groups`)
+_TREE = """IN (
+  SELECT id FROM account WHERE id = :account
+  UNION ALL SELECT id FROM account WHERE parent_id = :account
+  UNION ALL SELECT c.id FROM account p JOIN account c ON c.parent_id = p.id
+  WHERE p.parent_id = :account
+)"""
+_WITHIN = "account_id {accounts} AND start >= :begin AND start < :end"
 #: where the next slice begins, if there are more rows than it may have
 _NEXT = f"SELECT start FROM {{source}} WHERE {_WITHIN} ORDER BY start LIMIT 1 OFFSET :most"
 _READ = f"""
-SELECT {{time}}, {{key}}, {{model}}, {{route}}, {{value}},
+SELECT {{time}}, {{account}}, {{key}}, {{model}}, {{route}}, {{value}},
   {", ".join(f"sum({name})" for name in _SUMS)}
-FROM {{source}} WHERE {_WITHIN}{{filters}} GROUP BY 1, 2, 3, 4, 5
+FROM {{source}} WHERE {_WITHIN}{{filters}} GROUP BY 1, 2, 3, 4, 5, 6
 """
 #: the sums by the value of a tag; what no value accounts for is of requests without the tag
 _PLACE = "account_id, start, api_key_id, model, route"
@@ -43,13 +51,15 @@ _BY_TAG = f"""(
   SELECT {_PLACE}, NULL, {", ".join(f"-{name}" for name in _SUMS)}
   FROM usage_tag_{{unit}} WHERE name = :tag
 ) AS sums"""
+#: of the accounts, the first entry that is not counted
 _UNCOUNTED = """
-SELECT created_at FROM entry WHERE account_id = :account AND id > coalesce(
-  (SELECT entry_id FROM usage_checkpoint WHERE account_id = :account), 0) ORDER BY id LIMIT 1
+SELECT (SELECT created_at FROM entry WHERE account_id = a.id AND id > coalesce(
+  (SELECT entry_id FROM usage_checkpoint WHERE account_id = a.id), 0) ORDER BY id LIMIT 1
+) AS created_at FROM account a WHERE a.id {accounts} ORDER BY 1 NULLS LAST LIMIT 1
 """
 
-#: time, key, model, route and the value of a tag
-_Group = tuple[int | None, int | None, str | None, str | None, str | None]
+#: time, account, key, model, route and the value of a tag
+_Group = tuple[int | None, int | None, int | None, str | None, str | None, str | None]
 
 
 class UsageReader:
@@ -63,12 +73,14 @@ class UsageReader:
         self._next = hour_of(query.period.begin) // unit
         self._end = hour_of(query.period.end) // unit
         self._source = _source_of(query)
+        self._accounts = _TREE if "account" in query.group_by else _OWN
         self._is_by_time = bool({"day", "hour"}.intersection(query.group_by))
         self._values: dict[str, Any] = {"account": account_id}
         self._filters = ""
         self._groups: dict[_Group, UsageSums] = {}
         #: name and key id, by the row
         self._names: dict[int, tuple[str, str]] = {}
+        self._shown: dict[int, str] = {}
         #: all that is booked before this moment is counted; tokens of open requests follow
         self.complete_until: datetime | None = None
         self.total = UsageSums()
@@ -85,10 +97,13 @@ class UsageReader:
                 self._filter(session)
                 self.complete_until = self._counted_until(database, session)
             rows, end = self._read_slice(session)
-            new_keys = {row[1] for row in rows}.difference(self._names)
+            new_accounts = {row[1] for row in rows}.difference(self._shown)
+            self._shown |= names_of_accounts(session, new_accounts)
+            new_keys = {row[2] for row in rows}.difference(self._names)
             self._names |= names_of_keys(session, new_keys)
-        for time, key, model, route, value, *sums in rows:
-            self._groups.setdefault((time, key, model, route, value), UsageSums()).add(sums)
+        for time, account, key, model, route, value, *sums in rows:
+            group = (time, account, key, model, route, value)
+            self._groups.setdefault(group, UsageSums()).add(sums)
             self.total.add(sums)
         self._next = end
         if len(self._groups) > GROUPS_MAX and not self._is_by_time:
@@ -98,14 +113,16 @@ class UsageReader:
     def _read_slice(self, session: Session) -> tuple[Sequence[Any], int]:
         """The sums of the next slice, by group, and where it ends."""
         values = {**self._values, "begin": self._next, "end": self._end}
-        following = session.execute(
-            text(_NEXT.format(source=self._source)), {**values, "most": self._rows_at_once}
-        ).scalar_one_or_none()
+        asked = text(_NEXT.format(source=self._source, accounts=self._accounts))
+        most = {"most": self._rows_at_once}
+        following = session.execute(asked, {**values, **most}).scalar_one_or_none()
         if following is not None:
             values["end"] = max(following, self._next + 1)
         statement = text(
             _READ.format(
                 source=self._source,
+                accounts=self._accounts,
+                account="account_id" if "account" in self._query.group_by else "NULL",
                 time=self._time() if self._is_by_time else "NULL",
                 key="api_key_id" if "key" in self._query.group_by else "NULL",
                 model="model" if "model" in self._query.group_by else "NULL",
@@ -157,15 +174,16 @@ class UsageReader:
 
     def _counted_until(self, database: Database, session: Session) -> datetime:
         until = database.now(session) - _UNWRITTEN
-        asked = text(_UNCOUNTED).columns(created_at=UtcDateTime())
+        asked = text(_UNCOUNTED.format(accounts=self._accounts)).columns(created_at=UtcDateTime())
         first = session.execute(asked, {"account": self._account_id}).scalar_one_or_none()
         return until if first is None else min(first, until)
 
     def _line(self, group: _Group, sums: UsageSums) -> UsageLine:
-        time, key, model, route, tag = group
+        time, account, key, model, route, tag = group
+        shown = None if account is None else self._shown.get(account)
         name, key_id = (None, None) if key is None else self._names.get(key, (None, None))
         label = None if time is None else label_of(self._query, time)
-        return UsageLine(label, name, key_id, model, route, tag, sums)
+        return UsageLine(label, shown, name, key_id, model, route, tag, sums)
 
 
 def advance(database: Database, reader: UsageReader) -> list[UsageLine] | None:
@@ -181,6 +199,6 @@ def _source_of(query: UsageQuery) -> str:
     return f"usage_tag_{unit}" if query.tag_value is not None else _BY_TAG.format(unit=unit)
 
 
-def _in_order(group: _Group) -> tuple[int, int, str, str, str]:
-    time, key, model, route, tag = group
-    return (time or 0, key or 0, model or "", route or "", tag or "")
+def _in_order(group: _Group) -> tuple[int, int, int, str, str, str]:
+    time, account, key, model, route, tag = group
+    return (time or 0, account or 0, key or 0, model or "", route or "", tag or "")

@@ -13,9 +13,12 @@ from sqlalchemy import event, text
 from gateway.core.statement import PeriodError
 from gateway.core.usage import HOURS_KEPT, QueryError, UsageLine, UsageQuery, read_query
 from gateway.store.columns import UtcDateTime
+from gateway.store.ledger import Ledger
 from gateway.store.usage_reader import UsageReader
 from gateway.store.usage_rounds import count_usage
 from tests.harness.books import INSTALLATION, Books
+from tests.store.test_charges import with_ledger
+from tests.store.test_groups import state, write
 
 NOW = datetime.now(UTC)
 _ENTRIES = """
@@ -292,7 +295,7 @@ def test_a_read_sees_sums_only_however_many_entries_there_are(
         ({"begin": "2026-10-02", "end": "2026-10-02"}, "to", "later than from"),
         ({"begin": "2020-01-01", "end": "2026-01-01"}, "to", "400 days apart"),
         ({"group_by": "day,hour"}, "group_by", "day or hour"),
-        ({"group_by": "account"}, "group_by", "day or hour"),
+        ({"group_by": "person"}, "group_by", "day or hour"),
         ({"group_by": "day," * 100}, "group_by", "day or hour"),
         ({"group_by": "tag"}, "group_by", "tag:NAME"),
         ({"group_by": "tag:"}, "group_by", "tag:NAME"),
@@ -331,3 +334,44 @@ def test_a_day_may_have_23_or_25_hours() -> None:
     query = read_query(now, begin="2026-10-25", end="2026-10-26", zone="Europe/Berlin")
     assert query.period.end - query.period.begin == timedelta(hours=25)
     assert [ahead for _, ahead in query.offsets] == [2, 1]
+
+
+@pytest.mark.parametrize("rows_at_once", [1, 20_000])
+def test_by_account_it_is_of_all_that_is_below(books: Books, rows_at_once: int) -> None:
+    for name, parent in (("alice", "team"), ("team", "company"), ("bob", "company"), ("eve", "")):
+        state(books, name, **({"parent": parent} if parent else {}))
+    names = ("alice", "team", "company", "bob", "eve")
+    keys = {}
+    for name in names:
+        books.grant(f"grant-{name}", name, credits=100)
+        keys[name], _ = books.issue(f"key-{name}", name)
+
+    async def act(ledger: Ledger) -> None:
+        for price, name in enumerate(names, 1):
+            await ledger.charge(books.charge(keys[name], price, name))
+
+    with_ledger(books.database, act)
+    count_usage(books.database, INSTALLATION)
+    query = read_query(NOW, group_by="day,account")
+
+    def charged(account: str) -> dict[str | None, int]:
+        lines, reader = read(books, query, account=account, rows_at_once=rows_at_once)
+        assert reader.total.charged == sum(line.sums.charged for line in lines)
+        return {line.account: line.sums.charged for line in lines}
+
+    assert charged("company") == {
+        "team/alice": 1, "team/team": 2, "team/company": 3, "team/bob": 4,
+    }  # fmt: skip
+    assert charged("team") == {"team/alice": 1, "team/team": 2}
+    assert charged("eve") == {"team/eve": 5}
+
+
+def test_by_account_it_is_complete_when_all_that_is_below_is_counted(books: Books) -> None:
+    """A charge of a child that nobody has counted yet is beyond it."""
+    state(books, "alice", parent="team")
+    books.grant(credits=5)
+    write(books, "UPDATE entry SET created_at = '2020-01-01 00:00:00.000000'")
+    _, of_all = read(books, read_query(NOW, group_by="account"), account="team")
+    assert of_all.complete_until == datetime(2020, 1, 1, tzinfo=UTC)
+    _, of_team = read(books, read_query(NOW, group_by="model"), account="team")
+    assert of_team.complete_until != of_all.complete_until
