@@ -5,12 +5,16 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import httpx
+import psycopg
 import pytest
 
+from gateway.console.services import CONNECTIONS
 from tests.console.browser import Browser
 from tests.harness.gateway import (
     PLAINTEXTS,
@@ -20,6 +24,7 @@ from tests.harness.gateway import (
     credit_grant,
     fleet,
     run_command,
+    wait_until,
 )
 from tests.harness.postgres import PostgresServer
 
@@ -86,6 +91,35 @@ def test_a_key_made_there_works_at_the_gateway_whatever_the_console_does(both: B
     assert chat(gateway, key).status_code == 200
     console.send(signal.SIGCONT)
     assert console.balance(key) == gateway.balance(key) == 996
+
+
+def test_nor_does_it_keep_requests_waiting_in_one_process(
+    simulated: Simulated, postgres_server: PostgresServer, tmp_path: Path
+) -> None:
+    """Its pages wait for the database, more of them than it has threads and connections."""
+    url = postgres_server.create_migrated()
+    gateway = GatewayProcess(tmp_path, [], database_url=url)
+    console = {"console": {"url": gateway.url}}
+    gateway.write([fleet(simulated.url, **console), api_key("alice"), credit_grant("one")])
+    gateway.start()
+    pages, cookie = 4 * CONNECTIONS, {"cookie": "faregate=nobody"}
+    with psycopg.connect(url) as other, ThreadPoolExecutor(pages) as browsers:
+        other.execute("LOCK TABLE session")
+        open_console = partial(httpx.get, f"{gateway.url}/console", headers=cookie, timeout=60)
+        asked = [browsers.submit(open_console) for _ in range(pages)]
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        wait_until(lambda: _number(url, waiting) == CONNECTIONS, "pages that wait")
+        assert chat(gateway, gateway.key("alice")).status_code == 200
+        assert not all(each.done() for each in asked)
+        other.rollback()
+    assert gateway.stop() == 0
+
+
+def _number(url: str, statement: str) -> int:
+    with psycopg.connect(url) as connection:
+        found = connection.execute(statement.encode()).fetchone()
+    assert found is not None
+    return int(found[0])
 
 
 def test_each_serves_its_own_paths(both: Both) -> None:
