@@ -38,10 +38,13 @@ class SecurityHeaders:
     def __init__(self, app: Application, site: Site, form_targets: Iterable[str] = ()) -> None:
         self._app = app
         policy = content_policy(form_targets).encode()
+        # Where browsers trust no way, only `Origin` names the page that a form comes from, and
+        # `no-referrer` would hide it.
+        referrer = b"no-referrer" if site.is_trustworthy else b"same-origin"
         self._headers: Headers = [
             (b"content-security-policy", policy),
             (b"x-content-type-options", b"nosniff"),
-            (b"referrer-policy", b"no-referrer"),
+            (b"referrer-policy", referrer),
             (b"cross-origin-opener-policy", b"same-origin"),
             (b"cross-origin-resource-policy", b"same-origin"),
             (b"permissions-policy", b"camera=(), geolocation=(), microphone=(), payment=()"),

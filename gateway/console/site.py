@@ -36,6 +36,15 @@ class Site(Struct, frozen=True):
         """True if browsers come by TLS, wherever it ends."""
         return self.origins[0].startswith("https:")
 
+    @property
+    def is_trustworthy(self) -> bool:
+        """True if browsers trust the way to it: by TLS, or on loopback.
+
+        Source: W3C, "Secure Contexts".
+        """
+        host = urlsplit(self.origins[0]).hostname
+        return self.is_secure or host in _LOOPBACK_HOSTS
+
     def cookie_name(self, purpose: str = "") -> str:
         """The name of a cookie. The prefix keeps other hosts from setting it, and needs TLS."""
         name = f"{_NAME}-{purpose}" if purpose else _NAME

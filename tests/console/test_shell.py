@@ -1,5 +1,6 @@
 """The shell of the console: the link that signs in, sessions, forms, headers."""
 
+import asyncio
 import re
 import socket
 from contextlib import ExitStack
@@ -10,7 +11,10 @@ import pytest
 from sqlalchemy import update
 from sqlmodel import col, select
 
+from gateway.console.headers import SecurityHeaders
 from gateway.console.mount import AT_ONCE
+from gateway.console.site import site_at
+from gateway.pipeline.connection import Message, Receive, Scope, Send
 from gateway.store.console_tables import SessionRow, SignInLinkRow
 from gateway.store.database import Database
 from gateway.store.people import Identity, NamespaceRole
@@ -193,6 +197,33 @@ def test_files_have_names_of_their_content(browser: Browser) -> None:
         assert answer.status_code == 200
         assert "immutable" in answer.headers["cache-control"]
         assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize(
+    ("url", "policy"),
+    [
+        ("https://a.example", b"no-referrer"),
+        ("http://127.0.0.1:8080", b"no-referrer"),
+        ("http://a.example", b"same-origin"),
+    ],
+)
+def test_forms_say_where_they_come_from_where_browsers_trust_no_way(
+    url: str, policy: bytes
+) -> None:
+    """Without TLS and beyond loopback, browsers send `Origin` alone, and `no-referrer` hides it."""
+    sent: list[Message] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def receive() -> Message:
+        return {}
+
+    asyncio.run(SecurityHeaders(app, site_at(url))({}, receive, send))
+    assert dict(sent[0]["headers"])[b"referrer-policy"] == policy
 
 
 def test_a_large_body_is_refused_before_it_is_read(browser: Browser) -> None:
