@@ -18,7 +18,7 @@ from tests.bench.targets import Target
 REQUEST_RATIO_MAX = 2.5
 CHUNK_RATIO_MAX = 2.0
 STORED_RATIO_MAX = 7.5
-IDLE_MIB_MAX = 100
+IDLE_MIB_MAX = 64
 
 _MIB = 1024 * 1024
 
