@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from gateway.core.spec import API_VERSION
 from gateway.store.database import Database
 from gateway.store.key_rows import find_key
 from gateway.store.keys import revoke_key, suspend_key
@@ -43,6 +44,20 @@ def gateway(
         api_key("paused", suspended=True),
         api_key("doomed"),
         api_key("halted"),
+        api_key("of-a-member", "member"),
+        {
+            "apiVersion": API_VERSION,
+            "kind": "Account",
+            "metadata": {"name": "member", "namespace": NAMESPACE},
+            "spec": {"account": "member", "parent": "lab"},
+        },
+        {
+            "apiVersion": API_VERSION,
+            "kind": "Account",
+            "metadata": {"name": "lab", "namespace": NAMESPACE},
+            "spec": {"account": "lab", "limits": {"creditsPerDay": 4}},
+        },
+        credit_grant("of-the-member", "member", credits=100),
         credit_grant("all", credits=1_000_000),
     ]
     process = GatewayProcess(
@@ -108,6 +123,19 @@ def test_so_many_credits_for_good(gateway: GatewayProcess) -> None:
     refused = asking.ask("messages", "Hi")
     assert "all its credits" in refused.json()["error"]["message"]
     assert refused.headers["x-should-retry"] == "false"
+
+
+def test_so_many_credits_for_all_below_an_account(gateway: GatewayProcess) -> None:
+    asking = client(gateway, "of-a-member")
+    answers = [asking.ask("chat", "Hi") for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert [answer.headers["x-credits-limit-remaining"] for answer in answers] == ["2", "0", "0"]
+    error = answers[-1].json()["error"]
+    assert (
+        f"the account {NAMESPACE}/lab has not so many left of its creditsPerDay" in error["message"]
+    )
+    assert error["details"]["account"] == f"{NAMESPACE}/lab"
+    assert gateway.account(asking.key)["balance"] == 96
 
 
 def test_a_key_without_such_limits_has_no_header_of_them(gateway: GatewayProcess) -> None:
