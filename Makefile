@@ -1,6 +1,6 @@
 # Every act has one command. `make run` and `make test` need nothing but Python and this folder.
 .DEFAULT_GOAL := help
-.PHONY: help run dev test test-cluster test-clients test-keycloak chaos check format bench bench-scale generate pictures screenshots lock release verify pin clean kind-up kind-down
+.PHONY: help run dev test test-cluster test-clients test-kind test-keycloak chaos check format bench bench-scale generate pictures screenshots lock release verify pin clean kind-up kind-down
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
@@ -20,6 +20,9 @@ test-cluster: ## the stories in a real cluster alone
 
 test-clients: ## the released agent clients, in a network of their own; UPSTREAMS=all: before each kind
 	@FAREGATE_TEST_UPSTREAMS=$(UPSTREAMS) .dev/test tests/clients $(ARGS)
+
+test-kind: ## the install pages' way on a real kind, then the cluster's stories; ARGS=way: no stories
+	@PYTHONPATH=.:operator "$$(.dev/venv dev)/bin/python" -m tests.cluster.kind $(ARGS)
 
 test-keycloak: ## sign-in to the console by a real Keycloak, from Maven Central
 	@FAREGATE_TEST_KEYCLOAK="$$(.dev/setup-keycloak)" .dev/test tests/console/test_identity.py $(ARGS)

@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from tests.cluster.clusters import KUBECONFIG, choose
-from tests.cluster.clusters.kind import NODE_IMAGE, VERSION
+from tests.cluster.clusters.kind import NODE_IMAGE
+from tests.cluster.kind.places import KIND
 from tests.harness.pages import ROOT, page
 from tests.tilt.evaluated import CONTEXT, Evaluated
 
@@ -49,7 +50,7 @@ def test_without_kind_it_states_how_to_get_it(tmp_path: Path) -> None:
         r"^  (go install sigs\.k8s\.io/kind@v\d+\.\d+\.\d+)$", done.stderr, re.M
     )
     assert command in page("how-to/develop.md")
-    assert command.endswith(f"@{VERSION}"), "the cluster's tests take another kind"
+    assert command.endswith(f"@{KIND}"), "the cluster's tests take another kind"
 
 
 def test_without_docker_it_reports_it(tmp_path: Path) -> None:
