@@ -189,6 +189,20 @@ def test_the_command_prints_what_the_api_sends(gateway: GatewayProcess, form: st
         assert sent.json()["data"][0]["credits"] == 4
 
 
+@pytest.mark.parametrize("route", PATHS)
+def test_a_wrong_header_of_tags_is_refused_and_costs_nothing(
+    gateway: GatewayProcess, route: str
+) -> None:
+    headers = {"x-api-key": gateway.key("mine"), "x-faregate-tags": "team"}
+    refused = gateway.http.post(PATHS[route], json=body(route, "Hi"), headers=headers)
+    assert refused.status_code == 400
+    error = refused.json()["error"]
+    assert error["type"] == "invalid_request_error"
+    assert error["message"].startswith("x-faregate-tags: write tags as name=value")
+    assert refused.headers["x-credits-charged"] == "0"
+    assert gateway.balance(gateway.key("mine")) == 94
+
+
 def test_a_command_erases_beside_a_gateway(gateway: GatewayProcess) -> None:
     """Here an account in which nothing was written."""
     for name, code, sentence in (
