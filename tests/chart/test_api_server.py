@@ -145,5 +145,6 @@ def test_who_may_make_keys_and_who_may_make_money(
 
 def test_a_prometheus_operator_is_found_by_what_the_cluster_has(release: Installed) -> None:
     place = "/apis/monitoring.coreos.com/v1/namespaces/gate"
-    assert release.names(f"{place}/podmonitors") == ["faregate-gateways", "faregate-operator"]
+    monitors = [f"faregate-{name}" for name in ("console", "gateways", "operator")]
+    assert release.names(f"{place}/podmonitors") == monitors
     assert release.names(f"{place}/prometheusrules") == ["faregate-rules"]
