@@ -27,7 +27,7 @@ collect_ignore_glob = [] if _FACTS else ["test_*.py"]
 #: as a reader would want to read it; what takes the installation away comes last
 _ORDER = (
     "first_key", "credits", "metrics", "refusal", "rollout", "operator", "api_server", "database",
-    "many", "restore", "uninstall", "upgrade", "quick_start",
+    "many", "restore", "console", "uninstall", "upgrade", "quick_start",
 )  # fmt: skip
 
 
