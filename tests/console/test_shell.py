@@ -207,9 +207,7 @@ def test_files_have_names_of_their_content(browser: Browser) -> None:
         ("http://a.example", b"same-origin"),
     ],
 )
-def test_forms_name_their_origin_where_browsers_trust_no_way(
-    url: str, policy: bytes
-) -> None:
+def test_forms_name_their_origin_where_browsers_trust_no_way(url: str, policy: bytes) -> None:
     """Without TLS and beyond loopback, browsers send `Origin` alone, and `no-referrer` hides it."""
     sent: list[Message] = []
 
