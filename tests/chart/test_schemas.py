@@ -110,7 +110,7 @@ def test_every_object_is_valid(name: str, version: str) -> None:
 @pytest.mark.parametrize("version", VERSIONS)
 def test_the_resources_are_valid_and_never_deleted(version: str) -> None:
     rendered = render({}, f"--kube-version={version}", chart=RESOURCES_CHART)
-    assert len(rendered.every("CustomResourceDefinition")) == len(rendered.objects) == 4
+    assert len(rendered.every("CustomResourceDefinition")) == len(rendered.objects) == 5
     schemas = schemas_of(version)
     assert [error for each in rendered.objects for error in schemas.errors(each)] == []
     for each in rendered.objects:
