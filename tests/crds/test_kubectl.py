@@ -141,10 +141,11 @@ def test_the_columns_of_a_grant(kubectl: Kubectl, api: Api) -> None:
 def test_the_columns_of_a_fleet(kubectl: Kubectl, api: Api) -> None:
     kubectl.run(*APPLY, given=json.dumps(FLEET))
     available = condition(True, "Available", "2 of 2 replicas answer")
-    report(kubectl, "fgf", "shown", conditions=[available], replicas=2, url="http://shown.cases")
+    report(kubectl, "fgf", "shown", conditions=[available], replicas=2, keysOfPeople=3,
+           url="http://shown.cases")  # fmt: skip
     head, row = rows(kubectl.run("get", "fgf", "shown", "-n", NAMESPACE))
-    assert head == ["NAME", "REPLICAS", "READY", "REASON", "URL", "AGE"]
-    assert row[:5] == ["shown", "2", "True", "Available", "http://shown.cases"]
+    assert head == ["NAME", "REPLICAS", "READY", "REASON", "KEYS OF PEOPLE", "URL", "AGE"]
+    assert row[:6] == ["shown", "2", "True", "Available", "3", "http://shown.cases"]
 
 
 def test_wait_sees_ready(kubectl: Kubectl, api: Api) -> None:

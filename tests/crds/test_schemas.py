@@ -18,6 +18,7 @@ SHORT_NAMES = {
 OPEN_ENDS = {
     "spec.autoscaling.behavior",
     "spec.autoscaling.metrics[]",
+    "spec.console.podTemplate.spec",
     "spec.httpRoute.parentRefs[]",
     "spec.podTemplate.spec",
     "spec.serviceTemplate.spec",
