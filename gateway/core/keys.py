@@ -2,10 +2,11 @@
 
 A generated key is `sk-` and 48 base62 characters: 42 random ones (250 bits) and a checksum of six,
 so that a mistyped or invented key is refused without asking the database. A brought-along key is
-any 32 or more printable ASCII characters without blanks.
+any 32 or more printable ASCII characters without blanks, or one that LiteLLM generated.
 """
 
 import hmac
+import re
 import secrets
 import string
 import zlib
@@ -23,6 +24,8 @@ _ID_DIGITS = 24
 _LENGTH = len(_PREFIX) + _RANDOM_CHARACTERS + _CHECKSUM_CHARACTERS
 BROUGHT_CHARACTERS_MIN = 32
 BROUGHT_CHARACTERS_MAX = 512
+#: a key of LiteLLM, `"sk-" + secrets.token_urlsafe(16)`: shorter, but with 128 random bits
+_LITELLM = re.compile("sk-[A-Za-z0-9_-]{22}")
 #: characters of a key that may be shown
 SHOWN_CHARACTERS = 10
 #: the scopes of a key: it may infer, or manage and not infer
@@ -65,7 +68,7 @@ def has_checksum(plaintext: str) -> bool:
 
 def problem_of_brought_key(plaintext: str) -> str | None:
     """Why a brought-along key cannot be used, or None. Never holds the key."""
-    if len(plaintext) < BROUGHT_CHARACTERS_MIN:
+    if len(plaintext) < BROUGHT_CHARACTERS_MIN and not _LITELLM.fullmatch(plaintext):
         return f"an API key needs at least {BROUGHT_CHARACTERS_MIN} characters"
     if len(plaintext) > BROUGHT_CHARACTERS_MAX:
         return f"an API key may have at most {BROUGHT_CHARACTERS_MAX} characters"

@@ -67,12 +67,13 @@ MODELS = [
     for _ in range(8)
 ]
 shares = st.floats(0, 1)
+# Zeros state nothing: then tokens are counted.
 used = st.builds(
     lambda prompt, answer, cached, written: Used(
         prompt, int(prompt * cached), int(prompt * (1 - cached) * written), answer
     ),
-    st.integers(0, 400),
-    st.integers(0, 2_000),
+    st.integers(1, 400),
+    st.integers(1, 2_000),
     shares,
     shares,
 )

@@ -2,6 +2,7 @@
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from secrets import token_urlsafe
 from typing import Any
 
 import pytest
@@ -44,6 +45,9 @@ def test_a_generated_key_has_a_checksum_and_a_typo_is_noticed() -> None:
     assert not has_checksum(swapped)
     assert problem_of_brought_key(key) is None
     assert problem_of_brought_key("x" * 31) is not None
+    assert problem_of_brought_key("sk-" + token_urlsafe(16)) is None
+    assert problem_of_brought_key("sk-" + "x" * 21) is not None
+    assert problem_of_brought_key("sk-" + "x" * 21 + ".") is not None
     assert problem_of_brought_key("x" * 40 + " ") is not None
 
 
