@@ -166,7 +166,7 @@ def test_another_host_s_name_is_refused(gateway: GatewayProcess, browser: Browse
         ("/console/start/unknown", 200),
         ("/console/nothing", 404),
         ("/console/static/nothing.css", 404),
-        ("/console/", 404),
+        ("/console/", 303),
     ],
 )
 def test_every_answer_has_the_headers(treasurer: Browser, path: str, status: int) -> None:
@@ -271,6 +271,10 @@ def test_nobody_is_sent_to_another_host(treasurer: Browser, path: str) -> None:
 def test_a_path_of_the_console_s_own_is_gone_on_to(treasurer: Browser) -> None:
     answer = treasurer.http.get("/console/sign-in", params={"next": "/console/keys"})
     assert answer.headers["location"] == "/console/keys"
+
+
+def test_a_slash_behind_the_address_is_left_out(treasurer: Browser) -> None:
+    assert treasurer.http.get("/console/").headers["location"] == "/console"
 
 
 def test_the_rows_hold_no_secret(gateway: GatewayProcess, treasurer: Browser) -> None:

@@ -9,6 +9,8 @@ from msgspec import Struct
 from gateway.console.access import Console, SignedIn
 from gateway.console.charts import bar_chart
 from gateway.console.key_names import KeyNames, read_key_names
+from gateway.console.rendering import redirect
+from gateway.console.site import BASE
 from gateway.console.usage_view import (
     UsageView,
     is_empty,
@@ -38,6 +40,12 @@ class Overview(Struct, frozen=True):
     usage: UsageView
     entries: list[EntryLine]
     key_names: KeyNames
+
+
+@router.get("/")
+async def leave_slash_out() -> Response:
+    """`/console/`, as many type it."""
+    return redirect(BASE)
 
 
 @router.get("")
