@@ -159,3 +159,14 @@ def test_why_shows_the_whole_story_and_no_secret(run: Run, team: Kubectl) -> Non
         assert part in story
     assert "never-shown" not in story
     assert run(f"why nobody -n {TEAM} || true").endswith("is named nobody\n")
+
+
+def test_why_finds_an_account(run: Run, team: Kubectl) -> None:
+    body = {
+        "apiVersion": VERSION, "kind": "Account", "metadata": {"name": "family"},
+        "spec": {"account": "parents"},
+    }  # fmt: skip
+    team.run("create", "-n", TEAM, "-f", "-", given=json.dumps(body))
+    story = run(f"why family -n {TEAM}")
+    assert f"== account.faregate.dev/family in {TEAM}" in story
+    assert f"python -m gateway events --account {TEAM}/parents" in story
