@@ -125,6 +125,13 @@ class ApiKeyRow(SQLModel, table=True):
     __table_args__ = (
         UniqueConstraint("installation", "namespace", "name"),
         Index("api_key_version", "version"),
+        # The keys of one person: those of objects have none.
+        Index(
+            "api_key_person",
+            "person_id",
+            postgresql_where=text("person_id IS NOT NULL"),
+            sqlite_where=text("person_id IS NOT NULL"),
+        ),
         # The keys that a gateway reads when it starts: most keys ever issued are revoked.
         Index(
             "api_key_live",
