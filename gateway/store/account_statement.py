@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from sqlmodel import col, select
 
+from gateway.store.account_limits import read_limits
 from gateway.store.database import Database
 from gateway.store.request_tables import Hold, RequestUsage, RetryRow
 from gateway.store.tables import Account, ApiKeyDay, ApiKeyRow, Entry
@@ -14,7 +15,8 @@ ENTRIES_MAX = 50
 
 
 def read_statement(database: Database, account_id: int, api_key_id: int) -> dict[str, Any]:
-    """Balance, next expiry, credits the key used of its limits, and the newest entries first.
+    """Balance, next expiry, credits the key used of its limits, the limits of the account and of
+    those above it, and the newest entries first.
 
     Times are RFC 3339 in UTC. Raises `DatabaseUnavailable`.
     """
@@ -36,6 +38,7 @@ def read_statement(database: Database, account_id: int, api_key_id: int) -> dict
             "credits_used_today": today.credits if today else 0,
             "credits_used_this_month": key.used_in_month if is_this_month else 0,
             "credits_used_ever": key.used_ever,
+            "account_limits": read_limits(session, account, day),
             "entries": [
                 {
                     "id": row.id,

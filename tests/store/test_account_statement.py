@@ -5,10 +5,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from gateway.core.events import Usage
-from gateway.store.account_statement import read_request
+from gateway.store.account_statement import read_request, read_statement
 from gateway.store.ledger import End, Ledger, Refund
 from gateway.store.opening import open_ledger
 from tests.harness.books import Books
+from tests.store.test_groups import state, write
 
 
 def with_ledger(books: Books, act: Callable[[Ledger], Awaitable[None]]) -> None:
@@ -88,3 +89,35 @@ def test_another_account_s_request_reads_as_not_there(books: Books) -> None:
     assert bob != charge.account_id
     assert read_request(books.database, bob, charge.request_id) is None
     assert read_request(books.database, charge.account_id, "req_none") is None
+
+
+def test_the_limits_of_an_account_and_of_those_above_it_are_listed(books: Books) -> None:
+    state(books, "company", limits={"credits": 100}, childLimits={"creditsPerMonth": 50})
+    state(books, "team", parent="company", childLimits={"creditsPerDay": 9, "credits": 70})
+    state(books, "alice", parent="team", limits={"creditsPerDay": 5})
+    books.grant(credits=10)
+    key, _ = books.issue()
+    lone, _ = books.issue("lone", "bob")
+
+    async def act(ledger: Ledger) -> None:
+        await ledger.charge(books.charge(key, 3))
+
+    with_ledger(books, act)
+
+    def limits(account: str, api_key_id: int) -> list[list[Any]]:
+        account_id = books.account_id(account)
+        found = read_statement(books.database, account_id, api_key_id)["account_limits"]
+        return [list(level.values()) for level in found]
+
+    assert limits("alice", key.id) == [
+        ["team/alice", 5, None, 70, 2, None, 67],
+        ["team/team", None, 50, None, None, 47, None],
+        ["team/company", None, None, 100, None, None, 97],
+    ]
+    write(books, "UPDATE account SET used_on = '2020-01-31'")
+    assert [level[4:] for level in limits("alice", key.id)] == [
+        [5, None, 67], [None, 50, None], [None, None, 97],
+    ]  # fmt: skip
+    state(books, "alice", parent="team", limits={"creditsPerDay": 5, "credits": 1})
+    assert limits("alice", key.id)[0][6] == 0
+    assert limits("bob", lone.id) == []
