@@ -399,6 +399,9 @@ def _add_reports(commands: Any, data: argparse.ArgumentParser) -> None:
         help="print an account's statement of a month or a period",
     )
     statement.add_argument("--month", help="such as 2026-10, in UTC")
+    statement.add_argument(
+        "--below", action="store_true", help="with the charges of the accounts below"
+    )
     statement.add_argument("--format", choices=["json", "csv", "html"], default="json")
     statement.set_defaults(act=_report, report="statement")
 

@@ -62,11 +62,38 @@ class RequestLine(Struct, frozen=True):
     credits: int
 
 
+class BelowLine(Struct, frozen=True):
+    """The charges and the refunds of one account below another."""
+
+    account: str
+    charges: int
+    refunds: int
+
+    @property
+    def credits(self) -> int:
+        return self.charges + self.refunds
+
+
+class Below(Struct, frozen=True):
+    """The accounts below one that were charged or refunded, in the tree as it is now.
+
+    All that was booked before `complete_until` is counted.
+    """
+
+    complete_until: datetime | None
+    lines: list[BelowLine]
+
+    @property
+    def total(self) -> BelowLine:
+        charges = sum(line.charges for line in self.lines)
+        return BelowLine("", charges, sum(line.refunds for line in self.lines))
+
+
 class Statement(Struct, frozen=True):
     """All of an account in a period; `is_closed` means that it reads the same for good.
 
     `unlisted` counts the entries of grants beyond those that are listed, by kind; their credits are
-    in `totals`.
+    in `totals`. Nothing of `below` is in the account's balances, and none of it is closed.
     """
 
     account: str
@@ -79,6 +106,7 @@ class Statement(Struct, frozen=True):
     unlisted: dict[EntryKind, int]
     charges: list[RequestLine]
     refunds: list[RequestLine]
+    below: Below | None = None
 
 
 def read_period(month: str | None, begin: str | None, end: str | None, now: datetime) -> Period:

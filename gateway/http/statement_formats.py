@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from gateway.core.statement import KINDS, RequestLine, Statement, stamp
+from gateway.core.statement import KINDS, Below, BelowLine, RequestLine, Statement, stamp
 from gateway.http.spreadsheet import CSV_TYPE, cell
 from gateway.http.statement_page import page
 
@@ -51,7 +51,7 @@ def as_json(statement: Statement) -> bytes:
         }
         for line in statement.grants
     ]
-    document = {
+    document: dict[str, Any] = {
         "object": "statement",
         "account": statement.account,
         "from": stamp(statement.period.begin),
@@ -65,13 +65,19 @@ def as_json(statement: Statement) -> bytes:
         "charges": statement.charges,
         "refunds": statement.refunds,
     }
+    if statement.below is not None:
+        document["below"] = _below(statement.below)
     return msgspec.json.encode(document) + b"\n"
 
 
 def as_csv(statement: Statement) -> bytes:
-    """RFC 4180; one line each for the opening balance, every line of the statement, the closing."""
+    """RFC 4180; one line each for the opening balance, every line of the statement, the closing.
+
+    The accounts below come after it, with a column of their own.
+    """
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, _COLUMNS, restval="", lineterminator="\r\n")
+    columns = _COLUMNS if statement.below is None else (*_COLUMNS, "account")
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\r\n")
     writer.writeheader()
     for row in _rows(statement):
         writer.writerow({name: cell(value) for name, value in row.items()})
@@ -114,6 +120,9 @@ def _rows(statement: Statement) -> Iterator[dict[str, Any]]:
     yield from (_request_row("charge", line) for line in statement.charges)
     yield from (_request_row("refund", line) for line in statement.refunds)
     yield {"line": "closing", "at": stamp(period.end), "credits": statement.closing}
+    for below in statement.below.lines if statement.below is not None else ():
+        yield {"line": "below_charge", "account": below.account, "credits": below.charges}
+        yield {"line": "below_refund", "account": below.account, "credits": below.refunds}
 
 
 def _request_row(kind: str, line: RequestLine) -> dict[str, Any]:
@@ -125,3 +134,15 @@ def _request_row(kind: str, line: RequestLine) -> dict[str, Any]:
         "requests": line.requests,
         "credits": line.credits,
     }
+
+
+def _below(below: Below) -> dict[str, Any]:
+    return {
+        "complete_until": stamp(below.complete_until),
+        "total": _sums(below.total),
+        "accounts": [{"account": line.account, **_sums(line)} for line in below.lines],
+    }
+
+
+def _sums(line: BelowLine) -> dict[str, int]:
+    return {"charges": line.charges, "refunds": line.refunds, "credits": line.credits}

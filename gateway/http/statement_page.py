@@ -8,7 +8,15 @@ from collections.abc import Iterable
 from hashlib import sha256
 from html import escape
 
-from gateway.core.statement import EntryKind, GrantLine, RequestLine, Statement, stamp
+from gateway.core.statement import (
+    Below,
+    BelowLine,
+    EntryKind,
+    GrantLine,
+    RequestLine,
+    Statement,
+    stamp,
+)
 
 _STYLE = """
 :root { color-scheme: light; }
@@ -65,6 +73,8 @@ def page(statement: Statement) -> str:
         parts.append(_grants(statement, kind))
     parts.append(_requests("Charges by key and model", statement.charges))
     parts.append(_requests("Refunds by key and model", statement.refunds))
+    if statement.below is not None:
+        parts.append(_below(statement.below))
     parts.append("</main></body></html>\n")
     return "\n".join(part for part in parts if part)
 
@@ -113,6 +123,20 @@ def _requests(title: str, lines: list[RequestLine]) -> str:
         kind="sum",
     )
     return _table(title, ("Key and model", "Requests", "Credits"), [*rows, total])
+
+
+def _below(below: Below) -> str:
+    rows = [_below_row(escape(line.account), line) for line in below.lines]
+    rows.append(_below_row("Total", below.total, kind="sum"))
+    heads = ("Account", "Charges", "Refunds", "Credits")
+    until = stamp(below.complete_until) or ""
+    note = f"<p>In none of the balances above. Counted up to {until}, by the tree as it is now.</p>"
+    return f"{_table('Accounts below', heads, rows)}\n{note}"
+
+
+def _below_row(name: str, line: BelowLine, kind: str = "") -> str:
+    numbers = (line.charges, line.refunds, line.credits)
+    return _row(name, *map(grouped, numbers), kind=kind)
 
 
 def _named(line: RequestLine) -> str:

@@ -20,6 +20,7 @@ from gateway.store.database import Database
 from gateway.store.entry_reader import EntryReader
 from gateway.store.schema import check_schema
 from gateway.store.statement_reader import StatementReader, find_account
+from gateway.store.tree_statement import TreeStatementReader
 from gateway.store.usage_reader import UsageReader
 
 
@@ -34,7 +35,8 @@ def statement_of(database: Database, installation: str, arguments: Namespace) ->
     """
     period = read_period(arguments.month, arguments.begin, arguments.end, datetime.now(UTC))
     account_id = find_named_account(database, installation, arguments.account)
-    reader = StatementReader(account_id, arguments.account, period)
+    kind = TreeStatementReader if arguments.below else StatementReader
+    reader = kind(account_id, arguments.account, period)
     while (statement := reader.advance(database)) is None:
         pass
     yield FORMATS[arguments.format](statement)

@@ -14,7 +14,7 @@ the period each entry's date is therefore looked at.
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import text
 from sqlmodel import select
@@ -77,6 +77,12 @@ WHERE datname = current_database() AND backend_xid IS NOT NULL AND xact_start < 
 """
 
 _Group = tuple[str, int | None, str | None]
+
+
+class SlicedStatement(Protocol):
+    """A statement that is read slice by slice."""
+
+    def advance(self, database: Database) -> Statement | None: ...
 
 
 class StatementReader:
@@ -236,7 +242,7 @@ class StatementReader:
         }
 
 
-def advance(database: Database, reader: StatementReader) -> Statement | None:
+def advance(database: Database, reader: SlicedStatement) -> Statement | None:
     """The reader's next slice, as a function of the store."""
     return reader.advance(database)
 

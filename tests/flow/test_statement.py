@@ -111,3 +111,21 @@ def test_without_a_period_it_is_this_month_s(gateway: GatewayProcess) -> None:
     found = json.loads(ask(gateway).text)
     assert found["closing"] == 96
     assert found["from"].endswith("-01T00:00:00Z")
+
+
+def test_below_adds_to_a_statement_and_changes_nothing_of_it(gateway: GatewayProcess) -> None:
+    plain, whole = ask(gateway).json(), ask(gateway, below="true").json()
+    below = whole.pop("below")
+    assert whole == plain
+    assert below.pop("complete_until").endswith("Z")
+    assert below == {"total": {"charges": 0, "refunds": 0, "credits": 0}, "accounts": []}
+    code, printed = run_command(
+        "statement", "--account", f"{NAMESPACE}/alice", "--below",
+        "--data", str(gateway.data), environment=gateway.environment,
+    )  # fmt: skip
+    assert code == 0
+    assert json.loads(printed)["below"]["accounts"] == []
+    half_hours = {"from": "2021-02-01", "to": "2021-02-01T01:30:00Z"}
+    for values, param in ((ALWAYS, "to"), ({"below": "perhaps"}, "below"), (half_hours, "to")):
+        answer = ask(gateway, **{"below": "true", **values})
+        assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)

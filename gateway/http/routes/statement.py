@@ -13,10 +13,11 @@ from gateway.http.routes.parameters import read_parameters
 from gateway.http.statement_formats import CONTENT_TYPES, FORMATS, Format
 from gateway.http.statement_page import POLICY
 from gateway.store.statement_reader import StatementReader, advance
+from gateway.store.tree_statement import TreeStatementReader
 
 router = APIRouter()
 
-_PARAMETERS = ("month", "from", "to", ACCOUNT, "format")
+_PARAMETERS = ("month", "from", "to", ACCOUNT, "format", "below")
 _HEADERS = {
     "cache-control": "private, no-store",
     "content-security-policy": f"{POLICY}; frame-ancestors 'none'",
@@ -33,12 +34,14 @@ async def show_statement(
     begin: Annotated[str | None, Query(alias="from")] = None,
     end: Annotated[str | None, Query(alias="to")] = None,
     form: Annotated[Format, Query(alias="format")] = "json",
+    below: bool = False,
 ) -> Response:
     """Opening balance, everything between, and closing balance, of a month or of any period."""
     read_parameters(request, _PARAMETERS)
     try:
         period = read_period(month, begin, end, datetime.now(UTC))
-        reader = StatementReader(account.id, account.shown, period)
+        kind = TreeStatementReader if below else StatementReader
+        reader = kind(account.id, account.shown, period)
         statement = None
         # Each slice has its turn among the reads of all accounts; nobody reads on for one who left.
         while statement is None and not await request.is_disconnected():
