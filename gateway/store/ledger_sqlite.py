@@ -34,105 +34,33 @@ from gateway.store.moments import utc_text
 from gateway.store.outage import Outage
 from gateway.store.retries import claim_rows
 from gateway.store.sqlite_file import open_sqlite
+from gateway.store.statements_sqlite import (
+    CHARGE_ENTRIES,
+    DAYS,
+    END,
+    GIVE,
+    GIVE_DAY,
+    GIVE_LONGER,
+    HOLDS,
+    KEYS,
+    LONGER,
+    METERED_USAGE,
+    REFUND_ENTRY,
+    RELEASE,
+    STAND,
+    TAGS,
+    TAKE,
+    USAGE,
+)
 from gateway.store.writer_thread import WriterThread
 
 T = TypeVar("T")
 #: writes a batch within a transaction; one result an item
 _Write = Callable[[Sequence[T]], list[Any]]
 
-#: every key of a batch in one row, so that reading it gives the lock away once
-_KEYS = """
-SELECT json_group_array(json_array(
-         hex(h.hash), k.id, a.id, a.balance,
-         CASE WHEN k.credits_per_day IS NOT NULL THEN :day END,
-         CASE WHEN k.credits_per_month IS NOT NULL OR k.credits IS NOT NULL
-              THEN max(coalesce(k.used_month, :month), :month) END,
-         json_array(
-           k.credits - k.used_ever,
-           k.credits_per_month - CASE WHEN k.used_month >= :month THEN k.used_in_month ELSE 0 END,
-           k.credits_per_day - coalesce(d.credits, 0)),
-         coalesce(a.parent_id, a.credits_per_day, a.credits_per_month, a.credits) IS NOT NULL,
-         a.next_expiry IS NOT NULL AND a.next_expiry <= :now,
-         k.revoked_at IS NULL AND NOT k.suspended
-         AND (k.expires_at IS NULL OR k.expires_at > :now)
-         AND h.revoked_at IS NULL AND (h.expires_at IS NULL OR h.expires_at > :now)))
-FROM api_key_hash h JOIN api_key k ON k.id = h.api_key_id JOIN account a ON a.id = k.account_id
-LEFT JOIN api_key_day d ON d.api_key_id = k.id AND d.day = :day
-WHERE h.hash IN ({places})
-"""
-_TAKE = """
-UPDATE account SET balance = balance - taken.credits
-FROM (SELECT value ->> 0 AS id, value ->> 1 AS credits FROM json_each(:taken)) AS taken
-WHERE account.id = taken.id
-"""
-_CHARGE_ENTRIES = """
-INSERT INTO entry (account_id, kind, credits, request_id, api_key_id, model, route,
-                   idempotency_key, retry_count, created_at)
-SELECT value ->> 1, 'charge', -(value ->> 4), value ->> 0, value ->> 2, value ->> 5, value ->> 6,
-       value ->> 7, value ->> 8, :now
-FROM json_each(:charged)
-"""
-_HOLDS = """
-INSERT INTO hold (request_id, account_id, api_key_id, replica_id, credits, day, month, counted,
-                  created_at)
-SELECT value ->> 0, value ->> 1, value ->> 2, :replica_id, value ->> 4, value ->> 3, value ->> 9,
-       value ->> 11, :now
-FROM json_each(:charged)
-"""
-_TAGS = """
-INSERT INTO request_tags (request_id, tags)
-SELECT value ->> 0, value ->> 10 FROM json_each(:charged) WHERE value ->> 10 IS NOT NULL
-"""
-_DAYS = """
-INSERT INTO api_key_day (api_key_id, day, credits)
-SELECT value ->> 2, value ->> 3, sum(value ->> 4) FROM json_each(:charged)
-WHERE value ->> 3 IS NOT NULL GROUP BY 1
-ON CONFLICT (api_key_id, day) DO UPDATE SET credits = credits + excluded.credits
-"""
-_LONGER = """
-UPDATE api_key SET used_month = taken.month, used_ever = used_ever + taken.credits,
-  used_in_month = taken.credits + CASE WHEN used_month = taken.month THEN used_in_month ELSE 0 END
-FROM (SELECT value ->> 2 AS id, value ->> 9 AS month, sum(value ->> 4) AS credits
-      FROM json_each(:charged) WHERE value ->> 9 IS NOT NULL GROUP BY 1) AS taken
-WHERE api_key.id = taken.id
-"""
-_METERED_USAGE = """
-INSERT INTO request_usage
-  (request_id, input_tokens, cached_tokens, output_tokens, reasoning_tokens, cache_write_tokens,
-   price)
-VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
-"""
-_RELEASE = """
-DELETE FROM hold WHERE request_id = ? RETURNING account_id, api_key_id, credits, day, month, counted
-"""
-_REFUND_ENTRY = """
-INSERT INTO entry (account_id, kind, credits, request_id, api_key_id, created_at)
-VALUES (?, 'refund', ?, ?, ?, ?)
-"""
-_GIVE = "UPDATE account SET balance = balance + ? WHERE id = ?"
-_GIVE_DAY = "UPDATE api_key_day SET credits = credits - ? WHERE api_key_id = ? AND day = ?"
-_GIVE_LONGER = """
-UPDATE api_key SET used_ever = used_ever - :credits,
-  used_in_month = used_in_month - CASE WHEN used_month = :month THEN :credits ELSE 0 END
-WHERE id = :api_key_id
-"""
-_STAND = """
-INSERT INTO standing_charge
-  (request_id, account_id, model, idempotency_key, credits, retries, created_at)
-VALUES (?, ?, ?, ?, ?, 0, ?)
-"""
-_END = "DELETE FROM hold WHERE request_id IN (SELECT value ->> 0 FROM json_each(:ends))"
-_USAGE = """
-INSERT INTO request_usage
-  (request_id, input_tokens, cached_tokens, output_tokens, reasoning_tokens, cache_write_tokens)
-SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5
-FROM json_each(:ends) WHERE value ->> 1 IS NOT NULL
-ON CONFLICT DO NOTHING
-"""
-
 
 class _Row(msgspec.Struct, array_like=True):
-    """The columns that `_KEYS` reads for one hash: its key, its account and whether it may be
+    """The columns that `KEYS` reads for one hash: its key, its account and whether it may be
     charged. `day` and `month` are set where limits of the key count; `lefts` are in the order of
     `_LIMITS`. `in_group`: the account has a parent or limits."""
 
@@ -269,14 +197,14 @@ class SqliteLedger(Ledger):
                 "now": now,
                 "replica_id": self._replica_id,
             }
-            for statement in (_TAKE, _CHARGE_ENTRIES, _HOLDS):
+            for statement in (TAKE, CHARGE_ENTRIES, HOLDS):
                 self._connection.execute(statement, values)
             if has_tags:
-                self._connection.execute(_TAGS, values)
+                self._connection.execute(TAGS, values)
             if has_day:
-                self._connection.execute(_DAYS, values)
+                self._connection.execute(DAYS, values)
             if has_month:
-                self._connection.execute(_LONGER, values)
+                self._connection.execute(LONGER, values)
             if groups is not None:
                 groups.count(self._connection)
         return results
@@ -284,7 +212,7 @@ class SqliteLedger(Ledger):
     def _read_keys(self, hashes: set[bytes], now: str, day: str) -> dict[bytes, _Row]:
         places = ",".join(f":hash_{number}" for number in range(len(hashes)))
         values = {f"hash_{number}": hashed for number, hashed in enumerate(hashes)}
-        statement = _KEYS.format(places=places)
+        statement = KEYS.format(places=places)
         (found,) = self._connection.execute(
             statement, {**values, "now": now, "day": day, "month": f"{day[:7]}-01"}
         ).fetchone()
@@ -298,7 +226,7 @@ class SqliteLedger(Ledger):
         self, refund: Refund | MeteredEnd, now: str, most: int | None = None
     ) -> int | None:
         """Release a hold and give it back, or `most` of it; what is kept, None if it was gone."""
-        row = self._connection.execute(_RELEASE, (refund.request_id,)).fetchone()
+        row = self._connection.execute(RELEASE, (refund.request_id,)).fetchone()
         if row is None:
             return None
         account_id, api_key_id, credits, day, month, counted = row
@@ -309,14 +237,14 @@ class SqliteLedger(Ledger):
             if credits == 0:
                 return kept
         self._connection.execute(
-            _REFUND_ENTRY, (account_id, credits, refund.request_id, api_key_id, now)
+            REFUND_ENTRY, (account_id, credits, refund.request_id, api_key_id, now)
         )
-        self._connection.execute(_GIVE, (credits, account_id))
+        self._connection.execute(GIVE, (credits, account_id))
         if day is not None:
-            self._connection.execute(_GIVE_DAY, (credits, api_key_id, day))
+            self._connection.execute(GIVE_DAY, (credits, api_key_id, day))
         if month is not None:
             given = {"credits": credits, "api_key_id": api_key_id, "month": month}
-            self._connection.execute(_GIVE_LONGER, given)
+            self._connection.execute(GIVE_LONGER, given)
         if counted is not None:
             give_back(self._connection, counted, credits)
         return kept
@@ -326,11 +254,11 @@ class SqliteLedger(Ledger):
         kept = [self._refund_one(end, now, end.unused) for end in batch]
         note_late_ends(kept.count(None))
         self._connection.executemany(
-            _METERED_USAGE,
+            METERED_USAGE,
             [(*_tokens(end.request_id, end.usage), end.price) for end in batch if end.usage],
         )
         self._connection.executemany(
-            _STAND,
+            STAND,
             [
                 (end.request_id, end.account_id, left.model, left.idempotency_key, credits, now)
                 for end, credits in zip(batch, kept, strict=True)
@@ -347,9 +275,9 @@ class SqliteLedger(Ledger):
             for end in batch
         ]
         values = {"ends": _encode(ends).decode()}
-        ended = self._connection.execute(_END, values).rowcount
+        ended = self._connection.execute(END, values).rowcount
         note_late_ends(len(batch) - ended)
-        self._connection.execute(_USAGE, values)
+        self._connection.execute(USAGE, values)
         return [None] * len(batch)
 
 

@@ -1,0 +1,94 @@
+"""The hot statements as SQLite runs them: each for a whole batch, or for one end of a request.
+
+What is asked for a batch comes as one JSON value, so that one statement reads all of it.
+"""
+
+#: every key of a batch in one row, so that reading it gives the lock away once
+KEYS = """
+SELECT json_group_array(json_array(
+         hex(h.hash), k.id, a.id, a.balance,
+         CASE WHEN k.credits_per_day IS NOT NULL THEN :day END,
+         CASE WHEN k.credits_per_month IS NOT NULL OR k.credits IS NOT NULL
+              THEN max(coalesce(k.used_month, :month), :month) END,
+         json_array(
+           k.credits - k.used_ever,
+           k.credits_per_month - CASE WHEN k.used_month >= :month THEN k.used_in_month ELSE 0 END,
+           k.credits_per_day - coalesce(d.credits, 0)),
+         coalesce(a.parent_id, a.credits_per_day, a.credits_per_month, a.credits) IS NOT NULL,
+         a.next_expiry IS NOT NULL AND a.next_expiry <= :now,
+         k.revoked_at IS NULL AND NOT k.suspended
+         AND (k.expires_at IS NULL OR k.expires_at > :now)
+         AND h.revoked_at IS NULL AND (h.expires_at IS NULL OR h.expires_at > :now)))
+FROM api_key_hash h JOIN api_key k ON k.id = h.api_key_id JOIN account a ON a.id = k.account_id
+LEFT JOIN api_key_day d ON d.api_key_id = k.id AND d.day = :day
+WHERE h.hash IN ({places})
+"""
+TAKE = """
+UPDATE account SET balance = balance - taken.credits
+FROM (SELECT value ->> 0 AS id, value ->> 1 AS credits FROM json_each(:taken)) AS taken
+WHERE account.id = taken.id
+"""
+CHARGE_ENTRIES = """
+INSERT INTO entry (account_id, kind, credits, request_id, api_key_id, model, route,
+                   idempotency_key, retry_count, created_at)
+SELECT value ->> 1, 'charge', -(value ->> 4), value ->> 0, value ->> 2, value ->> 5, value ->> 6,
+       value ->> 7, value ->> 8, :now
+FROM json_each(:charged)
+"""
+HOLDS = """
+INSERT INTO hold (request_id, account_id, api_key_id, replica_id, credits, day, month, counted,
+                  created_at)
+SELECT value ->> 0, value ->> 1, value ->> 2, :replica_id, value ->> 4, value ->> 3, value ->> 9,
+       value ->> 11, :now
+FROM json_each(:charged)
+"""
+TAGS = """
+INSERT INTO request_tags (request_id, tags)
+SELECT value ->> 0, value ->> 10 FROM json_each(:charged) WHERE value ->> 10 IS NOT NULL
+"""
+DAYS = """
+INSERT INTO api_key_day (api_key_id, day, credits)
+SELECT value ->> 2, value ->> 3, sum(value ->> 4) FROM json_each(:charged)
+WHERE value ->> 3 IS NOT NULL GROUP BY 1
+ON CONFLICT (api_key_id, day) DO UPDATE SET credits = credits + excluded.credits
+"""
+LONGER = """
+UPDATE api_key SET used_month = taken.month, used_ever = used_ever + taken.credits,
+  used_in_month = taken.credits + CASE WHEN used_month = taken.month THEN used_in_month ELSE 0 END
+FROM (SELECT value ->> 2 AS id, value ->> 9 AS month, sum(value ->> 4) AS credits
+      FROM json_each(:charged) WHERE value ->> 9 IS NOT NULL GROUP BY 1) AS taken
+WHERE api_key.id = taken.id
+"""
+METERED_USAGE = """
+INSERT INTO request_usage
+  (request_id, input_tokens, cached_tokens, output_tokens, reasoning_tokens, cache_write_tokens,
+   price)
+VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+"""
+RELEASE = """
+DELETE FROM hold WHERE request_id = ? RETURNING account_id, api_key_id, credits, day, month, counted
+"""
+REFUND_ENTRY = """
+INSERT INTO entry (account_id, kind, credits, request_id, api_key_id, created_at)
+VALUES (?, 'refund', ?, ?, ?, ?)
+"""
+GIVE = "UPDATE account SET balance = balance + ? WHERE id = ?"
+GIVE_DAY = "UPDATE api_key_day SET credits = credits - ? WHERE api_key_id = ? AND day = ?"
+GIVE_LONGER = """
+UPDATE api_key SET used_ever = used_ever - :credits,
+  used_in_month = used_in_month - CASE WHEN used_month = :month THEN :credits ELSE 0 END
+WHERE id = :api_key_id
+"""
+STAND = """
+INSERT INTO standing_charge
+  (request_id, account_id, model, idempotency_key, credits, retries, created_at)
+VALUES (?, ?, ?, ?, ?, 0, ?)
+"""
+END = "DELETE FROM hold WHERE request_id IN (SELECT value ->> 0 FROM json_each(:ends))"
+USAGE = """
+INSERT INTO request_usage
+  (request_id, input_tokens, cached_tokens, output_tokens, reasoning_tokens, cache_write_tokens)
+SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5
+FROM json_each(:ends) WHERE value ->> 1 IS NOT NULL
+ON CONFLICT DO NOTHING
+"""
