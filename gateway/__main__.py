@@ -16,6 +16,7 @@ from typing import Any
 import uvloop
 
 from gateway.core.log_lines import set_up_logs
+from gateway.process.report_commands import add_reports
 from gateway.process.settings import CommandLine, Settings, SettingsError, read_settings
 from gateway.process.settings import read_upstream_override as read_override
 
@@ -212,20 +213,6 @@ def _audit(arguments: argparse.Namespace, settings: Settings) -> int:
     return 1 if findings else 0
 
 
-def _report(arguments: argparse.Namespace, settings: Settings) -> int:
-    from gateway.process.reports import REPORTS
-    from gateway.process.standalone.data_folder import database_url
-    from gateway.store.database import Database
-
-    database = Database(database_url(settings, arguments.data))
-    try:
-        for part in REPORTS[arguments.report](database, settings.installation, arguments):
-            sys.stdout.buffer.write(part)
-    finally:
-        database.close()
-    return 0
-
-
 def _close(arguments: argparse.Namespace, settings: Settings) -> int:
     from datetime import UTC, datetime
 
@@ -322,7 +309,7 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_closing(commands, data)
     _add_console(commands, data, serving)
-    _add_reports(commands, data)
+    add_reports(commands, data)
     return parser
 
 
@@ -376,59 +363,6 @@ def _add_console(
         "--namespace", action="append", help="only in this namespace; may be given several times"
     )
     link.set_defaults(act=_console_link)
-
-
-def _add_reports(commands: Any, data: argparse.ArgumentParser) -> None:
-    """The commands that print what the API sends."""
-    period = argparse.ArgumentParser(add_help=False)
-    period.add_argument("--account", required=True, metavar="NAMESPACE/NAME")
-    period.add_argument("--from", dest="begin", metavar="MOMENT", help="the first moment")
-    period.add_argument("--to", dest="end", metavar="MOMENT", help="the moment after the last")
-    requests = argparse.ArgumentParser(add_help=False)
-    requests.add_argument("--key", help="only of this API key, by its name or its id")
-    requests.add_argument("--model", help="only of this model")
-    requests.add_argument("--route", help="only of this dialect: chat, responses or messages")
-    requests.add_argument(
-        "--tag", action="append", metavar="NAME=VALUE", help="only of requests with this tag"
-    )
-    requests.add_argument("--format", choices=["json", "csv"], default="json")
-
-    statement = commands.add_parser(
-        "statement",
-        parents=[data, period],
-        help="print an account's statement of a month or a period",
-    )
-    statement.add_argument("--month", help="such as 2026-10, in UTC")
-    statement.add_argument(
-        "--below", action="store_true", help="with the charges of the accounts below"
-    )
-    statement.add_argument("--format", choices=["json", "csv", "html"], default="json")
-    statement.set_defaults(act=_report, report="statement")
-
-    usage = commands.add_parser(
-        "usage", parents=[data, period, requests], help="print what an account has used"
-    )
-    usage.add_argument(
-        "--group-by", metavar="NAMES", default="day", help="such as day,key,tag:team"
-    )
-    usage.add_argument("--timezone", default="UTC", help="of its days, such as Europe/Berlin")
-    usage.set_defaults(act=_report, report="usage")
-
-    entries = commands.add_parser(
-        "entries", parents=[data, period, requests], help="print an account's entries"
-    )
-    entries.add_argument("--kind", help="only of these kinds, such as charge,refund")
-    entries.add_argument("--request-id", help="only of this request")
-    entries.add_argument("--limit", help="so many at most; CSV has all of them without it")
-    entries.add_argument("--after", metavar="ID", help="only those older than this entry")
-    entries.set_defaults(act=_report, report="entries")
-
-    events = commands.add_parser(
-        "events", parents=[data], help="print what was done to keys and grants, and by whom"
-    )
-    events.add_argument("--account", metavar="NAMESPACE/NAME", help="only of this account")
-    events.add_argument("--limit", type=int, default=100, help="so many at most, newest first")
-    events.set_defaults(act=_report, report="events")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,77 @@
+"""The commands that print what the API sends: `statement`, `usage`, `entries` and `events`.
+
+Every command's parser is made at a start, so only a report that is asked for loads what it needs.
+"""
+
+import argparse
+import sys
+from typing import Any
+
+from gateway.process.settings import Settings
+
+
+def add_reports(commands: Any, data: argparse.ArgumentParser) -> None:
+    """The commands that print what the API sends."""
+    period = argparse.ArgumentParser(add_help=False)
+    period.add_argument("--account", required=True, metavar="NAMESPACE/NAME")
+    period.add_argument("--from", dest="begin", metavar="MOMENT", help="the first moment")
+    period.add_argument("--to", dest="end", metavar="MOMENT", help="the moment after the last")
+    requests = argparse.ArgumentParser(add_help=False)
+    requests.add_argument("--key", help="only of this API key, by its name or its id")
+    requests.add_argument("--model", help="only of this model")
+    requests.add_argument("--route", help="only of this dialect: chat, responses or messages")
+    requests.add_argument(
+        "--tag", action="append", metavar="NAME=VALUE", help="only of requests with this tag"
+    )
+    requests.add_argument("--format", choices=["json", "csv"], default="json")
+
+    statement = commands.add_parser(
+        "statement",
+        parents=[data, period],
+        help="print an account's statement of a month or a period",
+    )
+    statement.add_argument("--month", help="such as 2026-10, in UTC")
+    statement.add_argument(
+        "--below", action="store_true", help="with the charges of the accounts below"
+    )
+    statement.add_argument("--format", choices=["json", "csv", "html"], default="json")
+    statement.set_defaults(act=_report, report="statement")
+
+    usage = commands.add_parser(
+        "usage", parents=[data, period, requests], help="print what an account has used"
+    )
+    usage.add_argument(
+        "--group-by", metavar="NAMES", default="day", help="such as day,key,tag:team"
+    )
+    usage.add_argument("--timezone", default="UTC", help="of its days, such as Europe/Berlin")
+    usage.set_defaults(act=_report, report="usage")
+
+    entries = commands.add_parser(
+        "entries", parents=[data, period, requests], help="print an account's entries"
+    )
+    entries.add_argument("--kind", help="only of these kinds, such as charge,refund")
+    entries.add_argument("--request-id", help="only of this request")
+    entries.add_argument("--limit", help="so many at most; CSV has all of them without it")
+    entries.add_argument("--after", metavar="ID", help="only those older than this entry")
+    entries.set_defaults(act=_report, report="entries")
+
+    events = commands.add_parser(
+        "events", parents=[data], help="print what was done to keys and grants, and by whom"
+    )
+    events.add_argument("--account", metavar="NAMESPACE/NAME", help="only of this account")
+    events.add_argument("--limit", type=int, default=100, help="so many at most, newest first")
+    events.set_defaults(act=_report, report="events")
+
+
+def _report(arguments: argparse.Namespace, settings: Settings) -> int:
+    from gateway.process.reports import REPORTS
+    from gateway.process.standalone.data_folder import database_url
+    from gateway.store.database import Database
+
+    database = Database(database_url(settings, arguments.data))
+    try:
+        for part in REPORTS[arguments.report](database, settings.installation, arguments):
+            sys.stdout.buffer.write(part)
+    finally:
+        database.close()
+    return 0
