@@ -12,10 +12,10 @@ from typing import Any, NoReturn, Protocol
 
 from gateway.core.concurrency.worker_thread import WorkerThread
 from gateway.core.contact import REPLICA
+from gateway.core.content_coding import PIECE_BYTES, ContentCodingError, decompress, read_coding
 from gateway.core.errors import InvalidRequest, Overloaded, RateLimited, RequestTooLarge
 from gateway.core.shares import Holder, Shares
 from gateway.core.spec import FleetLimits
-from gateway.pipeline.content_coding import PIECE_BYTES, decompress, read_coding
 
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
@@ -142,7 +142,7 @@ class Connection:
         arriving, or comes too slowly: what is half here is held all the while.
         """
         self._holder = holder
-        coding = read_coding(self.headers) if b"content-encoding" in self.named else None
+        coding = self._coding() if b"content-encoding" in self.named else None
         body = self._cycle.whole_body()
         if body is None:
             body = await self._receive_body(limits)
@@ -150,7 +150,16 @@ class Connection:
             self._take(len(body), limits.body_bytes)
         if coding is None:
             return body
-        return await self._open(decompress(body, coding), limits.body_bytes, worker_thread)
+        try:
+            return await self._open(decompress(body, coding), limits.body_bytes, worker_thread)
+        except ContentCodingError as error:
+            raise InvalidRequest(str(error)) from None
+
+    def _coding(self) -> str | None:
+        try:
+            return read_coding(self.headers)
+        except ContentCodingError as error:
+            raise InvalidRequest(str(error)) from None
 
     async def _open(
         self, pieces: Iterator[bytes], size_max: int, worker_thread: WorkerThread

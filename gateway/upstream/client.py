@@ -20,6 +20,7 @@ from gateway.core.errors import (
 from gateway.core.spec import FleetLimits
 from gateway.dialects.endpoint import Endpoint, UpstreamRequest
 from gateway.dialects.upstream_errors import read_error, read_unstreamed
+from gateway.upstream.content import is_compressed, read_content, refused_coding
 from gateway.upstream.http_client import Crowded, HttpClient, Unreachable, header_lines
 from gateway.upstream.http_connection import HttpResponse, Silent
 from gateway.upstream.response import HttpUpstreamResponse
@@ -89,7 +90,7 @@ class UpstreamClient:
             raise _unsent(error) from None
         reader = self._endpoint.reader(outgoing, self.name, self._credential)
         reply = HttpUpstreamResponse(response, reader)
-        if response.status in _GOOD and not (outgoing.stream and _is_json(response)):
+        if response.status in _GOOD and not (outgoing.stream and _is_no_stream(response)):
             return reply
         raise await self._read_refusal(response, reply)
 
@@ -101,9 +102,15 @@ class UpstreamClient:
         self, response: HttpResponse, reply: HttpUpstreamResponse
     ) -> FaregateError:
         """The error for an answer that is none, or is not the stream that was asked for."""
+        sent = response.headers
+        if response.status in _GOOD and is_compressed(sent):
+            reply.close()
+            return refused_coding(sent)
         try:
             async with asyncio.timeout(self._error_seconds):
                 body = await reply.read_body(_ERROR_BYTES_MAX)
+            if is_compressed(sent):
+                body = b"".join(read_content(body, sent, _ERROR_BYTES_MAX))
         except (FaregateError, TimeoutError):
             body = b""
         finally:
@@ -111,14 +118,16 @@ class UpstreamClient:
         if response.status in _GOOD:
             return read_unstreamed(body, self._credential)
         headers = {
-            name.decode("latin-1"): value.decode("latin-1")
-            for name, value in response.headers.items()
+            name.decode("latin-1"): value.decode("latin-1") for name, value in sent.items()
         }
         return read_error(response.status, body, headers, self._credential, time.time())
 
 
-def _is_json(response: HttpResponse) -> bool:
-    return response.headers.get(b"content-type", b"").startswith(b"application/json")
+def _is_no_stream(response: HttpResponse) -> bool:
+    """True for a whole answer, or a refusal with a good status, and for what cannot be read."""
+    headers = response.headers
+    is_json = headers.get(b"content-type", b"").startswith(b"application/json")
+    return is_json or (b"content-encoding" in headers and is_compressed(headers))
 
 
 def _unsent(error: OSError | ValueError) -> FaregateError:

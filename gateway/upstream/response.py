@@ -16,12 +16,14 @@ from functools import partial
 from msgspec import Struct
 
 from gateway.core.concurrency.worker_thread import LARGE_BYTES, WorkerThread
+from gateway.core.content_coding import PIECE_BYTES
 from gateway.core.errors import Blame, UpstreamBroken, UpstreamError, UpstreamTimeout
 from gateway.core.events import Usage
 from gateway.core.shares import Holder
 from gateway.dialects.base import Completion
 from gateway.dialects.endpoint import AnswerStream, PassOn, UpstreamChunk
 from gateway.dialects.values import is_bounded
+from gateway.upstream.content import is_compressed, read_content
 from gateway.upstream.http_connection import HttpResponse, Silent
 
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
@@ -64,6 +66,9 @@ class HttpUpstreamResponse(Struct, frozen=True, eq=False):
         body = self._response.rest()
         if body is None:
             body = await self.read_body(ANSWER_BYTES_MAX)
+        # A look at the headers costs more: an answer that begins as JSON is not compressed.
+        if body[:1] != b"{" and is_compressed(self._response.headers):
+            body = await self._decompress(body, worker_thread, holder)
         size = len(body)
         if size < LARGE_BYTES:
             answer = self.reader.answer(body)
@@ -73,6 +78,13 @@ class HttpUpstreamResponse(Struct, frozen=True, eq=False):
             raise UpstreamBroken("The upstream's answer has no finish reason for every choice.")
         self.reader.ended = True
         return answer
+
+    async def _decompress(self, body: bytes, worker_thread: WorkerThread, holder: Holder) -> bytes:
+        pieces = read_content(body, self._response.headers, ANSWER_BYTES_MAX)
+        content = []
+        while piece := await worker_thread.run(holder, PIECE_BYTES, partial(next, pieces, b"")):
+            content.append(piece)
+        return b"".join(content)
 
     def _read_large(self, body: bytes) -> Completion:
         if not is_bounded(body, ANSWER_VALUES_MAX):

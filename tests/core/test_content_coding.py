@@ -7,8 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from gateway.core.errors import InvalidRequest
-from gateway.pipeline.content_coding import PIECE_BYTES, decompress, read_coding
+from gateway.core.content_coding import PIECE_BYTES, ContentCodingError, decompress, read_coding
 from tests.harness.codings import CODERS as ALL_CODERS
 from tests.harness.codings import pack_zstd
 
@@ -68,7 +67,7 @@ def test_the_content_of_another_form_comes_back(
 def test_so_many_members_are_read_and_not_more(coding: str) -> None:
     member = CODERS[coding](b"a")
     assert b"".join(decompress(member * 256, coding)) == b"a" * 256
-    with pytest.raises(InvalidRequest, match="goes on"):
+    with pytest.raises(ContentCodingError, match="goes on"):
         list(decompress(member * 257, coding))
 
 
@@ -90,7 +89,7 @@ def test_a_zstd_body_refers_back_8_mib_at_most(log: int, read: bool) -> None:
     if read:
         assert b"".join(decompress(body, "zstd")) == b"{}"
     else:
-        with pytest.raises(InvalidRequest, match="is not zstd"):
+        with pytest.raises(ContentCodingError, match="is not zstd"):
             list(decompress(body, "zstd"))
 
 
@@ -110,7 +109,7 @@ def test_a_zstd_body_refers_back_8_mib_at_most(log: int, read: bool) -> None:
 def test_what_is_not_whole_is_refused(
     coding: str, coder: Callable[[bytes], bytes], spoil: Callable[[bytes], bytes], reason: str
 ) -> None:
-    with pytest.raises(InvalidRequest, match=reason):
+    with pytest.raises(ContentCodingError, match=reason):
         list(decompress(spoil(coder(os.urandom(1000))), coding))
 
 
@@ -137,5 +136,5 @@ def test_the_coding_of_a_body(values: list[bytes], coding: str | None) -> None:
     "values", [[b"dcz"], [b"br"], [b"\xff"], [b"gzip, gzip"], [b"gzip", b"deflate"]]
 )
 def test_any_other_coding_is_refused(values: list[bytes]) -> None:
-    with pytest.raises(InvalidRequest, match="use gzip, zstd or deflate"):
+    with pytest.raises(ContentCodingError, match="use gzip, zstd or deflate"):
         read_coding([(b"content-encoding", value) for value in values])

@@ -1,4 +1,4 @@
-"""A compressed body of a request, opened piece by piece.
+"""A compressed body, of a request or of an upstream's answer, opened piece by piece.
 
 Owns the codings that are read. Must never make more than one piece before the caller has seen how
 much there is by now: a body of some kilobytes may stand for gigabytes.
@@ -13,7 +13,6 @@ from functools import partial
 from typing import Protocol
 
 from gateway.core.concurrency.worker_thread import LARGE_BYTES
-from gateway.core.errors import InvalidRequest
 
 _GZIP_MEMBER = b"\x1f\x8b"
 #: the beginning of another member behind one, in the codings that have them; more than so many are
@@ -27,6 +26,10 @@ _ZSTD_WINDOW_LOG_MAX = 23
 #: are small and need no thread
 _TAKEN_BYTES = 256 * 1024
 PIECE_BYTES = 1024 * 1024
+
+
+class ContentCodingError(ValueError):
+    """A body whose coding is not read, or that is in another one; its text is the reason."""
 
 
 class _Member(Protocol):
@@ -64,7 +67,7 @@ class _Deflated:
 
 
 def read_coding(headers: list[tuple[bytes, bytes]]) -> str | None:
-    """The coding of a body, if it has one; raises `InvalidRequest` for what is not read."""
+    """The coding of a body, if it has one; raises `ContentCodingError` for what is not read."""
     values = [value.decode("latin-1") for name, value in headers if name == b"content-encoding"]
     names = [name.strip().lower() for value in values for name in value.split(",")]
     codings = [name for name in names if name not in ("", "identity")]
@@ -72,7 +75,7 @@ def read_coding(headers: list[tuple[bytes, bytes]]) -> str | None:
         return None
     if len(codings) > 1 or codings[0] not in _CODINGS:
         given = ", ".join(codings)[:64]
-        raise InvalidRequest(
+        raise ContentCodingError(
             f"Bodies compressed with '{given}' are not supported; use gzip, zstd or deflate, or"
             " none."
         )
@@ -82,7 +85,7 @@ def read_coding(headers: list[tuple[bytes, bytes]]) -> str | None:
 def decompress(body: bytes, coding: str) -> Iterator[bytes]:
     """The content in pieces, each made when it is asked for.
 
-    Raises `InvalidRequest` where the body is not what its coding names, all of it.
+    Raises `ContentCodingError` where the body is not what its coding names, all of it.
     """
     begin, error = _reader(body, coding)
     stream, at, size, members = begin(), 0, LARGE_BYTES, 1
@@ -94,19 +97,19 @@ def decompress(body: bytes, coding: str) -> Iterator[bytes]:
         try:
             piece = stream.decompress(taken, size)
         except error:
-            raise InvalidRequest(f"The body is not {coding}, as its header states.") from None
+            raise ContentCodingError(f"The body is not {coding}, as its header states.") from None
         if piece:
             yield piece
             size = PIECE_BYTES
         elif stream.needs_input and at == len(body) and not stream.eof:
-            raise InvalidRequest(f"The body ends before its {coding} does.")
+            raise ContentCodingError(f"The body ends before its {coding} does.")
         if stream.eof:
             at -= len(stream.unused_data)
             another = _MEMBERS.get(coding)
             if another and body.startswith(another, at) and members < _MEMBERS_MAX:
                 stream, members = begin(), members + 1
     if at < len(body):
-        raise InvalidRequest(f"The body goes on behind the end of its {coding}.")
+        raise ContentCodingError(f"The body goes on behind the end of its {coding}.")
 
 
 def _reader(body: bytes, coding: str) -> tuple[Callable[[], _Member], type[Exception]]:
