@@ -33,6 +33,10 @@ _EXPECTED = re.compile(
 )
 #: the characters that show where an object ends; an escape takes the character behind it along
 _STRUCTURE = re.compile(r'\\.?|["{}\[\]]', re.DOTALL)
+#: a body that ends some bytes behind half of a pair, which the decoder takes for cut off
+_HALF_PAIR_AT_END = re.compile(
+    rb"(?<!\\)(?:\\\\)*\\u[dD][89abAB][0-9a-fA-F]{2}.{0,5}\Z", re.DOTALL
+)
 _MISSING = re.compile(r"^Object missing required field `([^`]+)`$")
 
 _NAMES = {
@@ -62,6 +66,8 @@ def decode(body: bytes, type: type[T]) -> T:
         decoder = _decoder(type)  # type: ignore[arg-type]  # a type is hashable; mypy: not `type[T]`
         value: T = decoder.decode(body)
     except (ValueError, RecursionError) as error:
+        if "truncated" in str(error) and _HALF_PAIR_AT_END.search(body[-32:]):
+            error = ValueError("JSON is malformed: unexpected end of escaped utf-16 surrogate pair")
         raise _complaint(error) from None
     return value
 

@@ -57,6 +57,20 @@ def test_what_is_not_json_is_refused_in_a_sentence(body: bytes) -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (b"\\ud800", "surrogate pair"),
+        (b"\\uDBFF12", "surrogate pair"),
+        (b"\\ud800 and more behind it", "surrogate pair"),
+        (b"\\udc00", "surrogate pair"),
+        (b"\\\\ud800\\", "truncated"),
+    ],
+)
+def test_half_of_a_surrogate_pair_is_named_wherever_it_stands(value: bytes, words: str) -> None:
+    assert words in refuse(b'{"anything":"%b"}' % value).message
+
+
+@pytest.mark.parametrize(
     ("body", "param", "words"),
     [
         (b'{"items":[{"count":1},{"count":"x"}]}', "items.1.count", "an integer, got a string"),
