@@ -1,12 +1,14 @@
 """The internal event stream: what an upstream's decoder yields and every renderer reads.
 
-    (Reasoning | Signed | Text | Refusal | CallStarted | CallArguments)*  Finished  Usage?
+    (Reasoning | Signed | MessageStarted | Text | Refusal | CallStarted | CallArguments)*
+    Finished  Usage?
 
 Only the first choice is here: no dialect except chat knows of more, and chat answers are passed on
 as they are. Deltas are never empty. A `CallArguments` follows the `CallStarted` of its index;
-several calls may interleave. `Signature` ends the reasoning before it. `Usage` may come more than
-once; the last one counts. So may `Finished` of a chat upstream, and content after it: some servers
-give a reason to finish in every chunk.
+several calls may interleave. A piece of its message's text follows `MessageStarted`. `Signature`
+ends the reasoning before it. `Usage` may come more than once; the last one counts. So may
+`Finished` of a chat upstream, and content after it: some servers give a reason to finish in every
+chunk.
 """
 
 from typing import Literal
@@ -31,6 +33,16 @@ class Signature(Struct, frozen=True, gc=False):
     signature: str
     upstream: str
     is_redacted: bool = False
+
+
+class MessageStarted(Struct, frozen=True, gc=False):
+    """The text from here on is another message than the text before, or has a phase.
+
+    `phase` is its upstream's word for the message's part in the answer: `commentary`,
+    `final_answer`. Source: OpenAI API reference, "Responses", output messages.
+    """
+
+    phase: str | None = None
 
 
 class Text(Struct, frozen=True, gc=False):
@@ -84,4 +96,14 @@ class Usage(Struct, frozen=True, gc=False):
     credits: int | None = None
 
 
-Event = Reasoning | Signature | Text | Refusal | CallStarted | CallArguments | Finished | Usage
+Event = (
+    Reasoning
+    | Signature
+    | MessageStarted
+    | Text
+    | Refusal
+    | CallStarted
+    | CallArguments
+    | Finished
+    | Usage
+)

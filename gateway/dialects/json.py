@@ -34,9 +34,7 @@ _EXPECTED = re.compile(
 #: the characters that show where an object ends; an escape takes the character behind it along
 _STRUCTURE = re.compile(r'\\.?|["{}\[\]]', re.DOTALL)
 #: a body that ends some bytes behind half of a pair, which the decoder takes for cut off
-_HALF_PAIR_AT_END = re.compile(
-    rb"(?<!\\)(?:\\\\)*\\u[dD][89abAB][0-9a-fA-F]{2}.{0,5}\Z", re.DOTALL
-)
+_HALF_PAIR_AT_END = re.compile(rb"(?<!\\)(?:\\\\)*\\u[dD][89abAB][0-9a-fA-F]{2}.{0,5}\Z", re.DOTALL)
 _MISSING = re.compile(r"^Object missing required field `([^`]+)`$")
 
 _NAMES = {

@@ -117,9 +117,7 @@ class UpstreamClient:
             reply.close()
         if response.status in _GOOD:
             return read_unstreamed(body, self._credential)
-        headers = {
-            name.decode("latin-1"): value.decode("latin-1") for name, value in sent.items()
-        }
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in sent.items()}
         return read_error(response.status, body, headers, self._credential, time.time())
 
 

@@ -2,6 +2,7 @@
 
     first event ─▶ role      Text ─▶ content      Reasoning ─▶ reasoning_content
     calls, one after the other ─▶ tool_calls      Finished ─▶ what waits, finish_reason
+    MessageStarted behind content ─▶ a blank line, since chat has one message
 
 Keeps the same promises as `answer_writer`, which splices the bytes of a chat upstream. Signatures
 are for clients that can send them back, and chat has no member for them. Source: OpenAI API
@@ -18,6 +19,7 @@ from gateway.core.events import (
     CallStarted,
     Event,
     Finished,
+    MessageStarted,
     Reasoning,
     Refusal,
     Text,
@@ -32,6 +34,8 @@ from gateway.dialects.sse import data_frame
 Object = dict[str, Any]
 
 _encode = msgspec.json.Encoder().encode
+#: between two messages
+_BLANK_LINE = "\n\n"
 _MEMBERS: dict[type, str] = {Text: "content", Reasoning: "reasoning_content", Refusal: "refusal"}
 
 
@@ -42,7 +46,7 @@ class EventWriter:
         self._exchange = exchange
         self._legacy = legacy
         self._calls = CallSequence()
-        self._begun = False
+        self._begun = self._has_text = False
         head = _encode(self.identity | {"model": exchange.model})[:-1]
         self._head = b"data: " + head + b',"choices":[{"index":0,"delta":'
         self._text_head = self._head + b'{"content":'
@@ -64,12 +68,15 @@ class EventWriter:
                 self._begun = True
                 frames.append(self._frame({"role": "assistant", "content": ""}))
             if type(event) is Text:
+                self._has_text = True
                 text = _encode(event.text)
                 frames.append(self._text_head + text + b'},"finish_reason":null}]}\n\n')
             elif isinstance(event, Reasoning | Refusal):
                 frames.append(self._frame({_MEMBERS[type(event)]: event.text}))
             elif isinstance(event, CallStarted | CallArguments):
                 self._write_pieces(self._take(event), frames)
+            elif isinstance(event, MessageStarted) and self._has_text:
+                frames.append(self._frame({"content": _BLANK_LINE}))
             elif isinstance(event, Finished):
                 pieces = self._calls.finish(is_cut=is_cut(event.reason))
                 self._write_pieces(pieces, frames)
@@ -85,6 +92,8 @@ class EventWriter:
             match event:
                 case Text(text=text) | Reasoning(text=text) | Refusal(text=text):
                     texts[_MEMBERS[type(event)]].append(text)
+                case MessageStarted() if texts["content"]:
+                    texts["content"].append(_BLANK_LINE)
                 case CallStarted(index=index, id=call_id, name=name):
                     calls[index] = {"id": call_id, "function": {"name": name, "arguments": ""}}
                 case CallArguments(index=index, fragment=fragment):

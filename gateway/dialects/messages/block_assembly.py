@@ -1,6 +1,7 @@
 """Sorts an upstream's events into the content blocks of one answer.
 
     Reasoning ─▶ thinking      Text, Refusal ─▶ text      CallStarted, CallArguments ─▶ tool_use
+    MessageStarted ─▶ the end of a text
     Signed ─▶ the end of thinking, or redacted_thinking
 
 Owns the block that each piece belongs to, and why the answer stopped; `stream_writer` and
@@ -20,6 +21,7 @@ from gateway.core.events import (
     CallStarted,
     Event,
     Finished,
+    MessageStarted,
     Reasoning,
     Refusal,
     Signature,
@@ -33,13 +35,14 @@ Kind = Literal["thinking", "redacted_thinking", "text", "tool_use"]
 class Block(Struct, eq=False):
     """One content block; `pieces` are its deltas in order, `call` that of a tool_use block.
 
-    `signed` is how its upstream signed its thinking.
+    `signed` is how its upstream signed its thinking. `is_whole`: its text gets nothing more.
     """
 
     kind: Kind
     pieces: list[str]
     call: CallStarted | None = None
     signed: Signature | None = None
+    is_whole: bool = False
 
 
 class Assembly:
@@ -79,13 +82,20 @@ class Assembly:
                     self.blocks.append(signature)
             case Signature():
                 self._newest("thinking").signed = event
+            case MessageStarted():
+                self._end_text()
 
     def _newest(self, kind: Kind) -> Block:
-        """The block under way, if it is of this kind; what is signed gets nothing more."""
+        """The block under way, if it is of this kind; what is signed or whole gets nothing more."""
         newest = self.blocks[-1] if self.blocks else None
-        if newest is None or newest.kind != kind or newest.signed:
+        if newest is None or newest.kind != kind or newest.signed or newest.is_whole:
             newest = self._begin(Block(kind, []))
         return newest
+
+    def _end_text(self) -> None:
+        """The newest block, if it is text, gets nothing more."""
+        if self.blocks and self.blocks[-1].kind == "text":
+            self.blocks[-1].is_whole = True
 
     def _begin(self, block: Block) -> Block:
         if self._held:

@@ -109,7 +109,7 @@ class Stream:
             block = blocks[self._index]
             self._write(block, frames)
             is_newest = self._index + 1 == len(blocks)
-            self._is_open_for_text = is_newest and block.kind == "text"
+            self._is_open_for_text = is_newest and block.kind == "text" and not block.is_whole
             if is_newest or not self._is_done(block):
                 return
             self._close(block, frames)

@@ -2,6 +2,7 @@
 
     summary, reasoning_text ─▶ Reasoning       output_text ─▶ Text       refusal ─▶ Refusal
     output_item.added ─▶ CallStarted           arguments ─▶ CallArguments
+    message after message, or phase ─▶ MessageStarted, right before its text
     output_item.done ─▶ what no delta brought, and Signed
     completed, incomplete ─▶ Finished, Usage   failed, error ─▶ raised   anything new ─▶ nothing
 
@@ -10,10 +11,10 @@ event without an index belongs to the newest item, an item or part without a typ
 members. Source: OpenAI API reference, "Create a model response" and "Streaming events".
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gateway.core.events import Event, Refusal
+from gateway.core.events import Event, MessageStarted, Refusal
 from gateway.dialects.answer_reader import AnswerReader, write_arguments
 from gateway.dialects.finish_reasons import CUT, FAILED
 from gateway.dialects.odd_values import Object, number_of, object_of, read_parts, text_of
@@ -60,13 +61,11 @@ class ResponsesReader(AnswerReader):
         self._ended_items: set[int] = set()
         #: index of an item -> the kind of its first delta
         self._first: dict[int, str] = {}
+        #: index of the message whose text was the last, and phases of messages by index
+        self._message: int | None = None
+        self._phases: dict[int, str] = {}
         #: index of an item -> position of its call among the calls
         self._calls: dict[int, int] = {}
-        self._read_piece: dict[str, Callable[[Any], list[Event]]] = {
-            "text": self._text,
-            "reasoning": self._reasoning,
-            "refusal": self._refusal,
-        }
 
     def _read_whole(self, document: Object) -> list[Event]:
         return self._read_output(document.get("output")) + self._end(document)
@@ -92,7 +91,9 @@ class ResponsesReader(AnswerReader):
                 self.has_begun = True
                 index = number_of(event.get("output_index"))
                 self._newest = self._newest + 1 if index is None else index
-                return self._begin_call(self._newest, object_of(event.get("item")))
+                item = object_of(event.get("item"))
+                self._note_phase(self._newest, item)
+                return self._begin_call(self._newest, item)
             case "response.reasoning_summary_part.added":
                 return self._start_paragraph(self._index_of(event))
             case "response.function_call_arguments.delta":
@@ -118,6 +119,26 @@ class ResponsesReader(AnswerReader):
         self._calls[index] = call.index
         return [call]
 
+    def _note_phase(self, index: int, item: Object) -> None:
+        if (phase := item.get("phase")) and isinstance(phase, str):
+            self._phases[index] = phase
+
+    def _message_piece(self, index: int, kind: str, content: Any) -> list[Event]:
+        """A piece of a message, behind its beginning where that is of interest."""
+        read_piece = self._text if kind == "text" else self._refusal
+        if index == self._message:
+            return read_piece(content)
+        is_further, phase = self._message is not None, self._phases.get(index)
+        # What is held back of the message before belongs to that.
+        held = self._held_text() if is_further else []
+        read = read_piece(content)
+        if not read and not held:
+            return []
+        self._message = index
+        if is_further or phase is not None:
+            held.append(MessageStarted(phase))
+        return held + read
+
     def _refusal(self, content: Any) -> list[Event]:
         text = "".join(read_parts(content))
         return [Refusal(text)] if text else []
@@ -129,7 +150,9 @@ class ResponsesReader(AnswerReader):
             return []
         if self._first.setdefault(index, kind) != kind and content == "reasoning":
             return []
-        return self._read_piece[content](delta)
+        if content == "reasoning":
+            return self._reasoning(delta)
+        return self._message_piece(index, content, delta)
 
     def _start_paragraph(self, index: int) -> list[Event]:
         """A further part of a summary, where the summary is what is read."""
@@ -154,8 +177,12 @@ class ResponsesReader(AnswerReader):
         events = self._begin_call(index, item)
         self._ended_items.add(index)
         if index not in self._first:
+            self._note_phase(index, item)
             for kind, text in _pieces(item):
-                events += self._read_piece[kind](text)
+                is_thought = kind == "reasoning"
+                events += (
+                    self._reasoning(text) if is_thought else self._message_piece(index, kind, text)
+                )
             if index in self._calls:
                 arguments = write_arguments(self._calls[index], item.get("arguments"))
                 events += arguments or write_arguments(self._calls[index], "{}")

@@ -26,6 +26,7 @@ from gateway.core.events import (
     Event,
     Finished,
     FinishReason,
+    MessageStarted,
     Reasoning,
     Refusal,
     Signature,
@@ -84,6 +85,8 @@ class ResponseRenderer:
         self._numbers = count()
         self._items: list[OutputItem] = []
         self._talking: ReasoningOutput | MessageOutput | None = None
+        #: of the message under way, or to come
+        self._phase: str | None = None
         self._calls: dict[int, CallOutput] = {}
         self._call_ids: set[str] = set()
         self._reason: FinishReason = "stop"
@@ -182,6 +185,10 @@ class ResponseRenderer:
             self._reason = event.reason
         elif isinstance(event, Signature):
             self._sign(event, frames)
+        elif isinstance(event, MessageStarted):
+            self._phase = event.phase
+            if isinstance(self._talking, MessageOutput):
+                self._close_current(frames)
 
     def _message(self, kind: PartKind, frames: list[bytes]) -> MessageOutput:
         """The open message with a part of this kind under way."""
@@ -189,7 +196,8 @@ class ResponseRenderer:
         if not isinstance(message, MessageOutput):
             self._close_current(frames)
             index = len(self._items)
-            message = MessageOutput(self._item_id("msg", index), index, self._numbers)
+            item_id = self._item_id("msg", index)
+            message = MessageOutput(item_id, index, self._numbers, self._phase)
             self._talking = message
             self._begin(message, frames)
         if message.part_kind != kind:

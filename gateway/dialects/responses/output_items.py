@@ -127,10 +127,11 @@ class ReasoningOutput(OutputItem):
 
 
 class MessageOutput(OutputItem):
-    """A message of one or more parts, one after the other."""
+    """A message of one or more parts, one after the other; `phase` is as its upstream gave it."""
 
-    def __init__(self, id: str, index: int, numbers: Iterator[int]) -> None:
+    def __init__(self, id: str, index: int, numbers: Iterator[int], phase: str | None) -> None:
         super().__init__(id, index, numbers)
+        self._phase = phase
         self.part_kind: PartKind | None = None
         self._parts: list[Object] = []
         self._pieces: list[str] = []
@@ -203,13 +204,16 @@ class MessageOutput(OutputItem):
         }
 
     def _value(self, status: ItemStatus) -> Object:
-        return {
+        value: Object = {
             "type": "message",
             "id": self.id,
             "status": status,
             "role": "assistant",
             "content": self._parts,
         }
+        if self._phase is not None:
+            value["phase"] = self._phase
+        return value
 
 
 class CallOutput(OutputItem):

@@ -10,6 +10,7 @@ from gateway.core.events import (
     CallArguments,
     CallStarted,
     Finished,
+    MessageStarted,
     Reasoning,
     Refusal,
     Signature,
@@ -249,7 +250,7 @@ SAID = {
 
 @pytest.mark.parametrize("item", UNREAD, ids=lambda item: item.get("type", "none"))
 def test_an_item_that_is_unknown_breaks_no_turn(item: dict[str, Any]) -> None:
-    expected = [Text("Hi"), Finished("stop"), TOLD]
+    expected = [MessageStarted("final_answer"), Text("Hi"), Finished("stop"), TOLD]
     stream, events = read(CREATED, added(0, **item), done(0, **item), done(1, **SAID), ended())
     assert events == expected
     assert stream.complete
