@@ -4,7 +4,7 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from msgspec import Struct
-from sqlmodel import col, select
+from sqlmodel import col, func, select
 
 from gateway.store.database import Database
 from gateway.store.key_origins import people_of
@@ -12,6 +12,8 @@ from gateway.store.tables import ApiKeyRow
 
 #: keys that one statement asks for
 _ASKED = 500
+#: a copy holds whole seconds
+_ROUNDED = timedelta(seconds=1)
 
 
 class Revocation(Struct, frozen=True):
@@ -23,34 +25,44 @@ class Revocation(Struct, frozen=True):
 
 
 def read_revocations(
-    database: Database, installation: str, age: timedelta
+    database: Database, installation: str, age: timedelta, most: int
 ) -> tuple[list[Revocation], datetime]:
     """The revocations of people's keys that are no older, and the database's time.
 
-    Raises `DatabaseUnavailable`.
+    Of more than `most`, each account's newest come first: who revokes keys without end is not read
+    to the end. Raises `DatabaseUnavailable`.
     """
-    revoked_at = col(ApiKeyRow.revoked_at)
+    account, revoked_at = col(ApiKeyRow.account_id), col(ApiKeyRow.revoked_at)
+    newest_first = func.row_number().over(partition_by=account, order_by=revoked_at.desc())
     with database.read() as session:
         now = database.now(session)
         found = session.exec(
-            select(ApiKeyRow.key_id, ApiKeyRow.account_id, revoked_at).where(
-                ApiKeyRow.installation == people_of(installation), revoked_at > now - age
-            )
+            select(ApiKeyRow.key_id, account, revoked_at)
+            .where(ApiKeyRow.installation == people_of(installation), revoked_at > now - age)
+            .order_by(newest_first)
+            .limit(most)
         ).all()
-    return [Revocation(key_id, account, at) for key_id, account, at in found if at], now
+    return [Revocation(key_id, account_id, at) for key_id, account_id, at in found if at], now
 
 
-def find_living(database: Database, installation: str, key_ids: Collection[str]) -> list[str]:
-    """Those of people's keys that are not revoked. Raises `DatabaseUnavailable`."""
-    asked, living = sorted(key_ids), list[str]()
+def find_living(
+    database: Database, installation: str, revocations: Collection[Revocation]
+) -> list[str]:
+    """The ids of people's keys that live, and were there already when they were revoked.
+
+    One that was made later has only the id in common: who asks again for a key that a restored
+    database does not know gets the same id, and another secret. Raises `DatabaseUnavailable`.
+    """
+    ends = {one.key_id: one.revoked_at + _ROUNDED for one in revocations}
+    asked, living = sorted(ends), list[str]()
     with database.read() as session:
         for first in range(0, len(asked), _ASKED):
             found = session.exec(
-                select(ApiKeyRow.key_id).where(
+                select(ApiKeyRow.key_id, ApiKeyRow.created_at).where(
                     ApiKeyRow.installation == people_of(installation),
                     col(ApiKeyRow.key_id).in_(asked[first : first + _ASKED]),
                     col(ApiKeyRow.revoked_at).is_(None),
                 )
             )
-            living += found.all()
+            living += [key_id for key_id, created_at in found if created_at < ends[key_id]]
     return living

@@ -14,6 +14,7 @@ from gateway.store.revocations import find_living, read_revocations
 from gateway_operator.apply.operator_context import OperatorContext
 from gateway_operator.plan.tombstones import (
     AGE,
+    TOMBSTONES_MAX,
     format_tombstones,
     merge_tombstones,
     parse_tombstones,
@@ -34,8 +35,9 @@ async def keep_dead(context: OperatorContext) -> None:
     database, installation = context.database, context.settings.installation
     text = await _read(context)
     remembered = parse_tombstones(text)
-    revoked, now = await context.run(read_revocations, database, installation, AGE)
-    forgotten = {one.key_id for one in remembered} - {one.key_id for one in revoked}
+    revoked, now = await context.run(read_revocations, database, installation, AGE, TOMBSTONES_MAX)
+    known = {one.key_id for one in revoked}
+    forgotten = [one for one in remembered if one.key_id not in known]
     if forgotten:
         for key_id in await context.run(find_living, database, installation, forgotten):
             await _revoke(context, key_id)

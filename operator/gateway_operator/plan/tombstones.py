@@ -3,6 +3,7 @@
 A line each: the key's id, its account's number, and the second of its revocation.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -13,16 +14,18 @@ from gateway.store.revocations import Revocation
 AGE = timedelta(days=35)
 #: a Secret holds a mebibyte, and a line has about 45 bytes
 TOMBSTONES_MAX = 15_000
+#: no number is larger than a moment or the database can be
+_LINE = re.compile(r"(\S+) ([0-9]{1,18}) ([0-9]{1,11})")
 
 
 def parse_tombstones(text: str) -> list[Revocation]:
     """The tombstones of a text; a line that is none is left out."""
     found = []
     for line in text.splitlines():
-        match line.split():
-            case [key_id, account, seconds] if account.isdecimal() and seconds.isdecimal():
-                moment = datetime.fromtimestamp(int(seconds), UTC)
-                found.append(Revocation(key_id, int(account), moment))
+        if match := _LINE.fullmatch(line):
+            key_id, account, seconds = match.groups()
+            moment = datetime.fromtimestamp(int(seconds), UTC)
+            found.append(Revocation(key_id, int(account), moment))
     return found
 
 

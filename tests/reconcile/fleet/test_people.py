@@ -10,7 +10,7 @@ from sqlalchemy import text
 from gateway.core.actor import UNKNOWN_ACTOR
 from gateway.store.database import Database
 from gateway.store.personal_keys import revoke_personal_key
-from gateway.store.revocations import Revocation
+from gateway.store.revocations import Revocation, find_living, read_revocations
 from gateway_operator.apply.tombstones import TOMBSTONES_NAME, keep_dead
 from gateway_operator.plan import tombstones
 from gateway_operator.plan.tombstones import (
@@ -35,7 +35,9 @@ def test_tombstones_are_written_as_they_are_read() -> None:
     found = [revocation("key_b"), revocation("key_a", 2, days=3)]
     written = format_tombstones(found)
     assert sorted(parse_tombstones(written), key=lambda one: one.key_id) == found[::-1]
-    assert parse_tombstones(written + "key_c\nkey_d x y\n") == parse_tombstones(written)
+    assert parse_tombstones(written + f"key_c\nkey_d x y\nkey_e 1 {10**20}\n") == parse_tombstones(
+        written
+    )
 
 
 def test_they_go_with_the_backups_that_need_them() -> None:
@@ -55,6 +57,23 @@ def test_who_revokes_without_end_has_nobody_else_s_forgotten(
     assert len(kept) == 10
     assert set(others) < set(kept)
     assert [one for one in many if one in kept] == many[:8]
+
+
+def test_no_more_is_read_than_is_kept_and_each_account_s_newest_first(database: Database) -> None:
+    people = People(Books(database))
+    keys = [people.issue(account) for account in ("alice", "alice", "alice", "bob")]
+    for key in reversed(keys):
+        revoke_personal_key(database, INSTALLATION, key.key_id, UNKNOWN_ACTOR)
+    found, _ = read_revocations(database, INSTALLATION, AGE, 2)
+    assert {one.key_id for one in found} == {keys[0].key_id, keys[3].key_id}
+
+
+def test_a_key_that_was_made_after_the_revocation_of_its_id_lives(database: Database) -> None:
+    people = People(Books(database))
+    key, now = people.issue(), people.books.now()
+    before, after = ([Revocation(key.key_id, 1, now + timedelta(hours=hours))] for hours in (-1, 1))
+    assert find_living(database, INSTALLATION, before) == []
+    assert find_living(database, INSTALLATION, after) == [key.key_id]
 
 
 @pytest.fixture
