@@ -58,16 +58,17 @@ def apply_account(
 
 
 def release_account(
-    database: Database, account_id: int, object_name: str, actor: Actor = UNKNOWN_ACTOR
+    database: Database, governed: AccountState, actor: Actor = UNKNOWN_ACTOR
 ) -> None:
     """Take from an account what its object gave it, for the object is gone.
 
-    What was counted stays: an object that is made again begins where this one ended. Raises
+    One that another object governs by now, also one of the same name, stays as it is. What was
+    counted stays: an object that is made again begins where this one ended. Raises
     `DatabaseUnavailable`.
     """
     with database.write() as session:
-        (row,) = lock_accounts(session, [account_id])
-        if row.object_name != object_name:
+        (row,) = lock_accounts(session, [governed.id])
+        if (row.object_name, row.object_uid or "") != (governed.object_name, governed.object_uid):
             return
         spec = AccountSpec(account=row.name)
         _write(session, row, None, spec, actor, database.now(session))
@@ -82,7 +83,7 @@ def release_missing(
 ) -> None:
     """Release those of some accounts that none of the objects names any more."""
     for state in unnamed(governed, stated):
-        release_account(database, state.id, state.object_name or "", actor)
+        release_account(database, state, actor)
 
 
 def _read_state(session: Session, row: Account) -> AccountState:

@@ -211,7 +211,11 @@ def test_one_object_governs_an_account_until_it_is_gone(books: Books) -> None:
     governed = list_governed(books.database, INSTALLATION)
     release_missing(books.database, governed, [first, second])
     assert apply_account(books.database, INSTALLATION, second).reason == "AccountTaken"
-    release_account(books.database, books.account_id(), "second")
+    again = account_object("alice", "first", "uid-3", limits={"credits": 5})
+    assert apply_account(books.database, INSTALLATION, again).reason == "Applied"
+    release_account(books.database, governed[0])
+    governed = list_governed(books.database, INSTALLATION)
+    assert governed[0].object_uid == "uid-3", "what was made again meanwhile stays"
     release_missing(books.database, governed, [second])
     assert list_governed(books.database, INSTALLATION) == []
     assert apply_account(books.database, INSTALLATION, second).reason == "Applied"

@@ -95,12 +95,10 @@ class AccountReconciler:
             and (not namespaces or state.namespace in namespaces)
         }
         for governs in self._missing & lost.keys():
-            namespace, object_name, account = governs
+            namespace, _, account = governs
             _logger.warning("the limits of %s/%s go with their Account", namespace, account)
-            context, account_id = self._context, lost[governs].id
-            await context.run(
-                release_account, context.database, account_id, object_name or "", actor=OPERATOR
-            )
+            context = self._context
+            await context.run(release_account, context.database, lost[governs], actor=OPERATOR)
         self._missing = frozenset(lost)
 
 
