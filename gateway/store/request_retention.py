@@ -1,7 +1,8 @@
 """Retention: tokens, parts of the price and tags of each request are forgotten after some days.
 
 Entries, credits and the sums of usage stay as they are. Nothing is forgotten before it is counted,
-so it is for the one who has just counted everything (`usage_rounds`).
+so it is for the one who has just counted everything (`usage_rounds`): in a database that several
+installations share that is nobody, and the days of one are not the others'.
 """
 
 from datetime import timedelta
@@ -11,6 +12,8 @@ from gateway.store.database import Database
 
 #: rows of one table that a round deletes
 ROWS_MAX = 5_000
+#: both from the ends of an index
+_INSTALLATIONS = "SELECT min(installation), max(installation) FROM account"
 #: one that is open, or was when it was counted, still needs them
 _FORGET = """
 DELETE FROM {table} WHERE request_id IN (
@@ -21,8 +24,13 @@ DELETE FROM {table} WHERE request_id IN (
 """
 
 
-def forget_requests(database: Database, days: int) -> None:
-    """Forget some of what is older. Raises `DatabaseUnavailable`."""
+def forget_requests(database: Database, installation: str, days: int) -> None:
+    """Forget some of what is older, where the database is this installation's alone.
+
+    Raises `DatabaseUnavailable`.
+    """
+    if {*database.glance(_INSTALLATIONS)} != {installation}:
+        return
     for table in ("request_usage", "request_tags"):
         with database.plain_read() as transaction:
             before = first_id_of(transaction.now() - timedelta(days=days))

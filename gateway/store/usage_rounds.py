@@ -97,7 +97,7 @@ def count_usage(
             larger.extend(more)
         if not (waiting or larger or pages):
             if request_days:
-                forget_requests(database, request_days)
+                forget_requests(database, installation, request_days)
             return UsageRound(entries, is_complete=True)
         if monotonic() > until:
             return UsageRound(entries, is_complete=False)

@@ -17,6 +17,7 @@ from gateway.core.events import Usage
 from gateway.core.request_ids import first_id_of
 from gateway.core.usage import HOURS_KEPT
 from gateway.store import request_retention, usage_rounds, usage_sums
+from gateway.store.accounts import ensure_account
 from gateway.store.database import Database
 from gateway.store.ledger import Charge, End, Ledger, MeteredEnd, Refund
 from gateway.store.moments import utc_text
@@ -248,6 +249,13 @@ def test_what_old_requests_used_is_forgotten_when_it_is_counted(
             ledger.end(End(charge.request_id, Usage(input=3)))
 
     with_ledger(books, act)
+    with books.database.write() as session:
+        ensure_account(session, "zone-b", "team", "alice", now)
+    count_usage(books.database, INSTALLATION, request_days=30)
+    count_usage(books.database, "zone-b", request_days=30)
+    assert books.scalar("SELECT count(*) FROM request_tags") == 5, "they are of two installations"
+    with books.database.write() as session:
+        session.execute(text("DELETE FROM account WHERE installation = 'zone-b'"))
     left = []
     for _ in range(3):
         count_usage(books.database, INSTALLATION, request_days=30)
