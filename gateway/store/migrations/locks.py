@@ -1,10 +1,10 @@
-"""Locks by which a migration step takes tables that gateways are writing to."""
+"""Locks by which migration steps take tables that gateways are writing to."""
 
 import logging
 import time
 
 from alembic import op
-from sqlalchemy import text
+from sqlalchemy import Connection, inspect, text
 
 from gateway.core.errors import DatabaseBusy
 from gateway.store.driver_errors import translated_errors
@@ -15,13 +15,17 @@ _WAIT_MILLISECONDS = 300
 _PAUSE_SECONDS = 1.0
 
 
-def lock_tables(*names: str) -> None:
-    """Have tables alone until the step is over, without holding up others before.
+def lock_tables() -> None:
+    """Have the tables of this step and of all later ones alone, without holding up others before.
 
-    Tried again until nobody else has one, such as a backup. SQLite has the whole file already.
+    Each step names its own in `LOCKED`. All are taken at once and tried again until nobody else has
+    one, such as a backup: a charge has some of them already while it waits for another, so the two
+    would wait for each other if a step held one and asked for the next. SQLite has the whole file
+    already.
     """
     connection = op.get_bind()
-    if connection.dialect.name == "sqlite":
+    names = _names(connection)
+    if connection.dialect.name == "sqlite" or not names:
         return
     attempts = 0
     while True:
@@ -40,3 +44,14 @@ def lock_tables(*names: str) -> None:
             _log.warning("waiting for %s, which somebody else reads or writes", " and ".join(names))
         attempts += 1
         time.sleep(_PAUSE_SECONDS)
+
+
+def _names(connection: Connection) -> list[str]:
+    """The tables that are still to be locked; those that a later step makes are nobody's yet."""
+    context = op.get_context()
+    assert context.environment_context is not None
+    pending = context.environment_context.script.iterate_revisions(
+        "head", context.get_current_heads()
+    )
+    wanted = {name for step in pending for name in getattr(step.module, "LOCKED", ())}
+    return sorted(wanted & set(inspect(connection).get_table_names()))

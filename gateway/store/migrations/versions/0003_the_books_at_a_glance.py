@@ -8,6 +8,7 @@ from gateway.store.migrations.locks import lock_tables
 
 revision = "0003"
 down_revision = "0002"
+LOCKED = ("account", "api_key")
 
 #: counted back from the balance, so that only what came after the latest grant is read
 _GRANTED = """
@@ -43,7 +44,7 @@ def upgrade() -> None:
     op.execute(_GRANTED)
     # From here on charges wait, so all that takes long comes before. A table that names another as
     # its reference locks that one, too.
-    lock_tables("account", "api_key")
+    lock_tables()
     for column in (
         sa.Column("granted", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("announced", sa.Integer(), server_default="0", nullable=False),

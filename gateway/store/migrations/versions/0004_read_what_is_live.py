@@ -7,6 +7,7 @@ from gateway.store.migrations.locks import lock_tables
 
 revision = "0004"
 down_revision = "0003"
+LOCKED = ("api_key", "credit_grant")
 
 _NOT_REVOKED = sa.text("revoked_at IS NULL")
 _LEFT = sa.text("remaining > 0")
@@ -21,7 +22,7 @@ def upgrade() -> None:
             "audit_checkpoint",
             sa.Column(column, sa.BigInteger(), server_default="0", nullable=False),
         )
-    lock_tables("api_key", "credit_grant")
+    lock_tables()
     op.create_index(
         "api_key_live",
         "api_key",

@@ -7,10 +7,11 @@ from gateway.store.migrations.locks import lock_tables
 
 revision = "0011"
 down_revision = "0010"
+LOCKED = ("api_key", "hold")
 
 
 def upgrade() -> None:
-    lock_tables("api_key", "hold")
+    lock_tables()
     for name in ("credits_per_month", "credits"):
         op.add_column("api_key", sa.Column(name, sa.BigInteger(), nullable=True))
     op.add_column("api_key", sa.Column("used_month", sa.Date(), nullable=True))

@@ -8,6 +8,7 @@ from gateway.store.migrations.locks import lock_tables
 
 revision = "0015"
 down_revision = "0014"
+LOCKED = ("entry",)
 
 _SIGN = (
     "(kind IN ('grant', 'refund') AND credits >= 0)"
@@ -33,7 +34,7 @@ def upgrade() -> None:
             batch.create_check_constraint("entry_sign", _SIGN)
             batch.create_check_constraint("entry_cause", _CAUSE)
         return
-    lock_tables("entry")
+    lock_tables()
     op.drop_constraint("entry_sign", "entry")
     # All rows keep the narrower rule already, so the table need not be read under the lock.
     op.execute(f"ALTER TABLE entry ADD CONSTRAINT entry_sign CHECK ({_SIGN}) NOT VALID")

@@ -7,12 +7,13 @@ from gateway.store.migrations.locks import lock_tables
 
 revision = "0018"
 down_revision = "0017"
+LOCKED = ("account", "hold")
 
 _LIMITS = ("credits_per_day", "credits_per_month", "credits")
 
 
 def upgrade() -> None:
-    lock_tables("account", "hold")
+    lock_tables()
     for name in ("parent_id", *_LIMITS, *(f"child_{limit}" for limit in _LIMITS)):
         op.add_column("account", sa.Column(name, sa.BigInteger(), nullable=True))
     op.add_column("account", sa.Column("used_on", sa.Date(), nullable=True))
