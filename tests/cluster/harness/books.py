@@ -37,6 +37,10 @@ class Books:
         self._run("createdb -h /tmp -U faregate faregate")
         self._run("psql -q -v ON_ERROR_STOP=1 -h /tmp -U faregate faregate", dump)
 
+    def value(self, statement: str) -> str:
+        """The one value that a statement selects, as text; empty for null."""
+        return self._run("psql -q -A -t -v ON_ERROR_STOP=1 -h /tmp -U faregate faregate", statement)
+
     def _scale(self, replicas: int) -> None:
         self._kube("scale", "statefulset/postgres", "-n", DATABASE, f"--replicas={replicas}")
 

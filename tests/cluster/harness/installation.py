@@ -258,7 +258,7 @@ class Installation:
                 for name, client in replicas.items()
                 if client.status(key) not in (401, 403)
             ]
-        assert alive == [], "keys that are revoked still work"
+        assert alive == [], f"keys that are revoked still work: {alive}"
         self.check_canary()
 
     def unsettled(self, *namespaces: str) -> list[str]:
