@@ -75,7 +75,8 @@ class UserMessage(Struct, frozen=True, tag="user"):
 class AssistantMessage(Struct, frozen=True, tag="assistant"):
     """A message of the model's. `reasoning` is its raw chain of thought where the client kept it.
 
-    `signed_blocks` is what of it an upstream signed.
+    `signed_blocks` is what of it an upstream signed. `phase` is the message's part in an answer of
+    several messages, as in `events.MessageStarted`.
     """
 
     text: str | None = None
@@ -83,6 +84,7 @@ class AssistantMessage(Struct, frozen=True, tag="assistant"):
     calls: tuple[ToolCall, ...] = ()
     name: str | None = None
     signed_blocks: tuple[SignedReasoning, ...] = ()
+    phase: str | None = None
 
 
 class ToolMessage(Struct, frozen=True, tag="tool"):

@@ -1,4 +1,7 @@
-"""An answer of several messages, as Responses upstreams give it, for clients of each dialect."""
+"""An answer of several messages, as Responses upstreams give it, for clients of each dialect.
+
+And such an answer in the history of a further request.
+"""
 
 import asyncio
 import json
@@ -6,15 +9,25 @@ from typing import Any
 
 import pytest
 
-from gateway.core.events import Event, MessageStarted, Refusal, Text
+from gateway.core.events import (
+    CallArguments,
+    CallStarted,
+    Event,
+    Finished,
+    MessageStarted,
+    Refusal,
+    Text,
+)
+from gateway.core.request import AssistantMessage
 from gateway.dialects.event_stream import EventStream
 from gateway.dialects.responses.answer_reader import ResponsesReader
+from gateway.dialects.responses.request_writer import render_request
 from tests.dialects.chat import support as chat
 from tests.dialects.clients import DIALECTS, Object
 from tests.dialects.messages import support as messages
 from tests.dialects.responses import support as responses
 from tests.dialects.responses.judge import Judge, judge_object
-from tests.dialects.support import event
+from tests.dialects.support import event, render, resolve
 
 CREATED: Object = {"type": "response.created", "response": {}}
 
@@ -119,6 +132,26 @@ def test_a_refusal_is_a_message_of_its_own() -> None:
     assert [item["content"][0]["type"] for item in body["output"]] == ["output_text", "refusal"]
 
 
+def test_phases_go_back_to_responses_upstreams_only() -> None:
+    state = responses.MemoryState()
+    call = responses.parse_call({"input": "hi"}, state)
+    given = (*events_of(OUTPUT), CallStarted(0, "a", "look"), CallArguments(0, "{}"))
+    first = responses.complete(responses.renderer(call, state), *given, Finished("tool_calls"))
+    history = responses.parse([responses.returned("a")], state, previous_response_id=first["id"])
+    written = json.loads(render_request(history, resolve("gpt-5.1")).body)["input"]
+    assert phases_of({"output": written}) == phases_of(first)
+    assert [phase for _, phase in phases_of(first)] == ["commentary", "final_answer", None]
+    assert not any("phase" in each for each in render(history)["messages"])
+
+
+def test_a_phase_that_is_no_word_is_refused() -> None:
+    odd: Any = 5
+    responses.refused({"input": [message("a", odd), responses.user("hi")]}, "input.0.phase")
+    plain = responses.parse([{**message("a"), "phase": None}, responses.user("hi")])
+    assert plain.messages[0] == AssistantMessage("a")
+
+
 def phases_of(body: Object) -> list[tuple[str, str | None]]:
-    """Text and phase of each message of a response."""
-    return [(item["content"][0]["text"], item.get("phase")) for item in body["output"]]
+    """Text and phase of each of the model's messages among the output."""
+    said = [item for item in body["output"] if item.get("role") == "assistant"]
+    return [(item["content"][0]["text"], item.get("phase")) for item in said]

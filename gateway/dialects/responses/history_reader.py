@@ -93,6 +93,7 @@ class _ItemReader:
         self._newest = newest_user_message([_role_of(item) for item in items])
         self._outputs: dict[str, deque[_CallResult]] = {}
         self._text: str | None = None
+        self._phase: str | None = None
         self._reasoning: list[str] = []
         self._signed_blocks: list[SignedReasoning] = []
         self._calls: list[ToolCall] = []
@@ -140,7 +141,7 @@ class _ItemReader:
         if item.role == "assistant":
             if self._text or self._calls:
                 self._flush()
-            self._text = read_text(item.content, place)
+            self._text, self._phase = read_text(item.content, place), item.phase
             return
         self._flush()
         if item.role == "user":
@@ -222,7 +223,13 @@ class _ItemReader:
             reasoning = "\n\n".join(self._reasoning) or None
             calls, signed_blocks = tuple(self._calls), tuple(self._signed_blocks)
             self._history.messages.append(
-                AssistantMessage(self._text or None, reasoning, calls, signed_blocks=signed_blocks)
+                AssistantMessage(
+                    self._text or None,
+                    reasoning,
+                    calls,
+                    signed_blocks=signed_blocks,
+                    phase=self._phase,
+                )
             )
             self._history.messages.extend(self._take_output(call) for call in calls)
         elif self._signed_blocks and self._history.messages:
@@ -230,7 +237,7 @@ class _ItemReader:
             if isinstance(last, AssistantMessage):
                 signed_blocks = (*last.signed_blocks, *self._signed_blocks)
                 self._history.messages[-1] = replace(last, signed_blocks=signed_blocks)
-        self._text = None
+        self._text = self._phase = None
         self._reasoning = []
         self._signed_blocks = []
         self._calls = []

@@ -78,9 +78,14 @@ def _items(message: Message, think: Think) -> list[Object]:
             result = {"type": "function_call_output", "call_id": _call_id(message.call_id)}
             return [{**result, "output": output}]
         case AssistantMessage():
-            texts = [{"type": "output_text", "text": message.text}] if message.text else []
-            written = [_message("assistant", texts)] if texts else []
-            return [*think(message), *written, *map(_call, message.calls)]
+            return [*think(message), *_answer_item(message), *map(_call, message.calls)]
+
+
+def _answer_item(message: AssistantMessage) -> list[Object]:
+    if not message.text:
+        return []
+    written = _message("assistant", [{"type": "output_text", "text": message.text}])
+    return [written | {"phase": message.phase} if message.phase else written]
 
 
 def _message(role: str, content: list[Object]) -> Object:

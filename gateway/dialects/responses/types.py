@@ -71,10 +71,11 @@ class ResponsesBody(Struct, frozen=True, kw_only=True):
 
 
 class MessageItem(Struct, frozen=True):
-    """A message; its `type` may be absent. `content` is text or parts."""
+    """A message; its `type` may be absent. `content` is text or parts, `phase` an assistant's."""
 
     role: Literal["user", "assistant", "system", "developer"]
     content: str | Annotated[list[Object], Meta(max_length=PARTS_MAX)] | None = None
+    phase: str | None = None
 
 
 class TextPiece(Struct, frozen=True):
