@@ -1,7 +1,7 @@
 """The internal event stream: what an upstream's decoder yields and every renderer reads.
 
-    (Reasoning | Signed | MessageStarted | Text | Refusal | CallStarted | CallArguments)*
-    Finished  Usage?
+    (Reasoning | Signed | MessageStarted | Text | Citation | Refusal | CallStarted |
+     CallArguments)*  Finished  Usage?
 
 Only the first choice is here: no dialect except chat knows of more, and chat answers are passed on
 as they are. Deltas are never empty. A `CallArguments` follows the `CallStarted` of its index;
@@ -49,6 +49,15 @@ class Text(Struct, frozen=True, gc=False):
     """A piece of the answer."""
 
     text: str
+
+
+class Citation(Struct, frozen=True, gc=False):
+    """A page that a message's text cites; `start` and `end` are places in that text."""
+
+    url: str
+    title: str
+    start: int
+    end: int
 
 
 class Refusal(Struct, frozen=True, gc=False):
@@ -101,6 +110,7 @@ Event = (
     | Signature
     | MessageStarted
     | Text
+    | Citation
     | Refusal
     | CallStarted
     | CallArguments

@@ -36,6 +36,7 @@ from gateway.dialects.chat.signatures import (
     sign_message,
 )
 from gateway.dialects.chat.tables import read_usage
+from gateway.dialects.citations import read_citations
 from gateway.dialects.finish_reasons import CUT, FINISH_REASONS
 from gateway.dialects.think_tags import ThinkSplitter
 
@@ -57,6 +58,7 @@ class _ReadDelta(Struct):
     reasoning_content: str | None = None
     reasoning: Any = None
     reasoning_details: Any = None
+    annotations: Any = None
     refusal: str | None = None
     tool_calls: list[_ReadCall] | None = None
     function_call: _ReadFunction | None = None
@@ -151,8 +153,8 @@ class EventDecoder:
                 _emit(self._thinking.feed(content), events)
                 if self._thinking.is_over:
                     self._thinking = None
-        if delta.refusal:
-            events.append(Refusal(delta.refusal))
+        if delta.annotations or delta.refusal:
+            _emit_rest(delta, events)
         for call in delta.tool_calls or ():
             self._read_call(call, events)
         if delta.function_call is not None:
@@ -239,6 +241,13 @@ def _emit_held(thinking: ThinkSplitter, events: list[Event]) -> None:
     """The text that looked like a tag's beginning, now that reasoning comes by itself."""
     reasoning, text = thinking.finish()
     _emit((reasoning, text if text.strip() else ""), events)
+
+
+def _emit_rest(delta: _ReadDelta, events: list[Event]) -> None:
+    """Add what few messages have: citations of the text, and a refusal."""
+    events += read_citations(delta.annotations)
+    if delta.refusal:
+        events.append(Refusal(delta.refusal))
 
 
 def _first_text(*values: Any) -> str | None:

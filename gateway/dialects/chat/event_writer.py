@@ -3,6 +3,7 @@
     first event ─▶ role      Text ─▶ content      Reasoning ─▶ reasoning_content
     calls, one after the other ─▶ tool_calls      Finished ─▶ what waits, finish_reason
     MessageStarted behind content ─▶ a blank line, since chat has one message
+    Citation ─▶ annotations, its place that in the one message
 
 Keeps the same promises as `answer_writer`, which splices the bytes of a chat upstream. Signatures
 are for clients that can send them back, and chat has no member for them. Source: OpenAI API
@@ -17,6 +18,7 @@ import msgspec
 from gateway.core.events import (
     CallArguments,
     CallStarted,
+    Citation,
     Event,
     Finished,
     MessageStarted,
@@ -29,6 +31,7 @@ from gateway.dialects.base import Exchange
 from gateway.dialects.chat.calls import CallSequence, Piece
 from gateway.dialects.chat.repair import is_cut, repair_finish, repair_message, write_pieces
 from gateway.dialects.chat.tables import write_usage
+from gateway.dialects.citations import write_chat_citation
 from gateway.dialects.sse import data_frame
 
 Object = dict[str, Any]
@@ -46,7 +49,9 @@ class EventWriter:
         self._exchange = exchange
         self._legacy = legacy
         self._calls = CallSequence()
-        self._begun = self._has_text = False
+        self._begun = False
+        #: characters of the content so far, and of that before the message under way
+        self._length = self._offset = 0
         head = _encode(self.identity | {"model": exchange.model})[:-1]
         self._head = b"data: " + head + b',"choices":[{"index":0,"delta":'
         self._text_head = self._head + b'{"content":'
@@ -68,15 +73,19 @@ class EventWriter:
                 self._begun = True
                 frames.append(self._frame({"role": "assistant", "content": ""}))
             if type(event) is Text:
-                self._has_text = True
+                self._length += len(event.text)
                 text = _encode(event.text)
                 frames.append(self._text_head + text + b'},"finish_reason":null}]}\n\n')
             elif isinstance(event, Reasoning | Refusal):
                 frames.append(self._frame({_MEMBERS[type(event)]: event.text}))
             elif isinstance(event, CallStarted | CallArguments):
                 self._write_pieces(self._take(event), frames)
-            elif isinstance(event, MessageStarted) and self._has_text:
+            elif isinstance(event, MessageStarted) and self._length:
+                self._length += len(_BLANK_LINE)
+                self._offset = self._length
                 frames.append(self._frame({"content": _BLANK_LINE}))
+            elif isinstance(event, Citation):
+                frames.append(self._frame({"annotations": [self._annotation(event)]}))
             elif isinstance(event, Finished):
                 pieces = self._calls.finish(is_cut=is_cut(event.reason))
                 self._write_pieces(pieces, frames)
@@ -87,6 +96,7 @@ class EventWriter:
         """The completion that the events make."""
         texts: dict[str, list[str]] = {member: [] for member in _MEMBERS.values()}
         calls: dict[int, Object] = {}
+        annotations: list[Object] = []
         finished = Finished("stop")
         for event in events:
             match event:
@@ -94,6 +104,9 @@ class EventWriter:
                     texts[_MEMBERS[type(event)]].append(text)
                 case MessageStarted() if texts["content"]:
                     texts["content"].append(_BLANK_LINE)
+                    self._offset = sum(map(len, texts["content"]))
+                case Citation():
+                    annotations.append(self._annotation(event))
                 case CallStarted(index=index, id=call_id, name=name):
                     calls[index] = {"id": call_id, "function": {"name": name, "arguments": ""}}
                 case CallArguments(index=index, fragment=fragment):
@@ -102,6 +115,7 @@ class EventWriter:
                     finished = event
         message: Object = {"role": "assistant", "content": None}
         message |= {member: "".join(pieces) for member, pieces in texts.items() if pieces}
+        message |= {"annotations": annotations} if annotations else {}
         message |= {"tool_calls": list(calls.values())} if calls else {}
         repair_message(message, self._legacy, finished.reason)
         reason = repair_finish(finished.reason, bool(calls), self._legacy)
@@ -115,6 +129,9 @@ class EventWriter:
         if usage is not None:
             completion["usage"] = write_usage(usage)
         return _encode(completion)
+
+    def _annotation(self, citation: Citation) -> Object:
+        return write_chat_citation(citation, self._offset)
 
     def _take(self, event: CallStarted | CallArguments) -> list[Piece]:
         if isinstance(event, CallStarted):

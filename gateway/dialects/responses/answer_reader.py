@@ -3,7 +3,7 @@
     summary, reasoning_text ─▶ Reasoning       output_text ─▶ Text       refusal ─▶ Refusal
     output_item.added ─▶ CallStarted           arguments ─▶ CallArguments
     message after message, or phase ─▶ MessageStarted, right before its text
-    output_item.done ─▶ what no delta brought, and Signed
+    output_item.done ─▶ what no delta brought, Citation, and Signed
     completed, incomplete ─▶ Finished, Usage   failed, error ─▶ raised   anything new ─▶ nothing
 
 A stream that ends with neither of those is not complete; its end holds what no event brought. An
@@ -16,6 +16,7 @@ from typing import Any
 
 from gateway.core.events import Event, MessageStarted, Refusal
 from gateway.dialects.answer_reader import AnswerReader, write_arguments
+from gateway.dialects.citations import read_citations
 from gateway.dialects.finish_reasons import CUT, FAILED
 from gateway.dialects.odd_values import Object, number_of, object_of, read_parts, text_of
 from gateway.dialects.responses.tables import read_usage
@@ -186,6 +187,8 @@ class ResponsesReader(AnswerReader):
             if index in self._calls:
                 arguments = write_arguments(self._calls[index], item.get("arguments"))
                 events += arguments or write_arguments(self._calls[index], "{}")
+        if index == self._message:
+            events += _citations(item)
         if _kind_of(item) == "reasoning":
             # Reasoning of which nothing can be read is redacted.
             is_redacted = not any(text for kind, text in _pieces(item) if kind == "reasoning")
@@ -251,6 +254,18 @@ def _pieces(item: Object) -> Iterator[tuple[str, Any]]:
             yield kind, _PARAGRAPH
         has_reasoning = has_reasoning or (kind == "reasoning" and bool(text))
         yield kind, text
+
+
+def _citations(item: Object) -> list[Event]:
+    """The citations of a message, whose parts are one text."""
+    citations: list[Event] = []
+    length = 0
+    parts = item.get("content")
+    for part in parts if isinstance(parts, list) else ():
+        kind, text = _read_part(part, "output_text")
+        citations += read_citations(object_of(part).get("annotations"), length)
+        length += len(text) if kind == "text" and isinstance(text, str) else 0
+    return citations
 
 
 def _read_part(part: Any, own: str) -> tuple[str, Any]:

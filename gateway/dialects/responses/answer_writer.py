@@ -23,6 +23,7 @@ from gateway.core.errors import FaregateError
 from gateway.core.events import (
     CallArguments,
     CallStarted,
+    Citation,
     Event,
     Finished,
     FinishReason,
@@ -87,6 +88,8 @@ class ResponseRenderer:
         self._talking: ReasoningOutput | MessageOutput | None = None
         #: of the message under way, or to come
         self._phase: str | None = None
+        #: of the text to come
+        self._citations: list[Citation] = []
         self._calls: dict[int, CallOutput] = {}
         self._call_ids: set[str] = set()
         self._reason: FinishReason = "stop"
@@ -125,6 +128,9 @@ class ResponseRenderer:
                 logprobs = []
             else:
                 frames.append(message.add(event.text))
+            if self._citations:
+                frames += map(message.annotate, self._citations)
+                self._citations = []
         return frames
 
     async def close(self, usage: Usage | None) -> list[bytes]:
@@ -185,10 +191,20 @@ class ResponseRenderer:
             self._reason = event.reason
         elif isinstance(event, Signature):
             self._sign(event, frames)
+        elif isinstance(event, Citation):
+            self._cite(event, frames)
         elif isinstance(event, MessageStarted):
             self._phase = event.phase
             if isinstance(self._talking, MessageOutput):
                 self._close_current(frames)
+
+    def _cite(self, citation: Citation, frames: list[bytes]) -> None:
+        """Annotate the text under way, or the next one: some servers cite before they answer."""
+        message = self._talking
+        if isinstance(message, MessageOutput) and message.part_kind == "output_text":
+            frames.append(message.annotate(citation))
+        else:
+            self._citations.append(citation)
 
     def _message(self, kind: PartKind, frames: list[bytes]) -> MessageOutput:
         """The open message with a part of this kind under way."""

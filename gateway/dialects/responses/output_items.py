@@ -2,6 +2,7 @@
 
     reasoning   added → summary part added → text deltas → text done → part done → done
     message     added (content empty) → (part added → deltas → text done → part done)* → done
+                annotations among the deltas
     call        added (name, no arguments) → deltas → arguments done → done
 
 Owns the frames between an item's `added` and its `done`. An item keeps its id and its index; a
@@ -15,7 +16,8 @@ from typing import Literal
 import msgspec
 from msgspec import Raw
 
-from gateway.core.events import Signature
+from gateway.core.events import Citation, Signature
+from gateway.dialects.citations import write_response_citation
 from gateway.dialects.responses.calls import ITEMS, Binding, unwrap
 from gateway.dialects.responses.types import Object
 
@@ -136,6 +138,7 @@ class MessageOutput(OutputItem):
         self._parts: list[Object] = []
         self._pieces: list[str] = []
         self._logprobs: list[Raw] = []
+        self._annotations: list[Object] = []
         self._prefix = b""
 
     def switch(self, kind: PartKind) -> list[bytes]:
@@ -170,6 +173,17 @@ class MessageOutput(OutputItem):
             logprobs=logprobs,
         )
 
+    def annotate(self, citation: Citation) -> bytes:
+        """A citation of the text part under way."""
+        annotation = write_response_citation(citation)
+        self._annotations.append(annotation)
+        return self._event(
+            "response.output_text.annotation.added",
+            content_index=len(self._parts),
+            annotation_index=len(self._annotations) - 1,
+            annotation=annotation,
+        )
+
     def _end(self) -> list[bytes]:
         return self._end_part()
 
@@ -189,7 +203,7 @@ class MessageOutput(OutputItem):
                 "response.refusal.done", content_index=index, refusal=part["refusal"]
             )
         self._parts.append(part)
-        self.part_kind, self._pieces, self._logprobs = None, [], []
+        self.part_kind, self._pieces, self._logprobs, self._annotations = None, [], [], []
         return [done, self._event("response.content_part.done", content_index=index, part=part)]
 
     def _part(self) -> Object:
@@ -199,7 +213,7 @@ class MessageOutput(OutputItem):
         return {
             "type": "output_text",
             "text": text,
-            "annotations": [],
+            "annotations": self._annotations,
             "logprobs": self._logprobs,
         }
 

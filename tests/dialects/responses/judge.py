@@ -6,6 +6,8 @@ JavaScript, Codex' reader and the schema of the Vercel AI SDK.
 
 from typing import Any
 
+from openai.types.responses.response_output_text import AnnotationURLCitation
+
 from tests.dialects.responses.support import read_frames
 
 REQUIRED = frozenset(
@@ -75,7 +77,8 @@ def judge_item(item: dict[str, Any]) -> None:
             assert item["content"]
             for part in item["content"]:
                 if part["type"] == "output_text":
-                    assert part["annotations"] == []
+                    for annotation in part["annotations"]:
+                        AnnotationURLCitation.model_validate(annotation, strict=True)
                     assert isinstance(part["logprobs"], list)
                 else:
                     assert part["type"] == "refusal"
@@ -109,6 +112,8 @@ class _Item:
         self.open_part = False
         self.text = ""
         self.texts: list[str] = []
+        #: of each part
+        self.annotations: list[list[Any]] = []
         self.is_done = False
 
 
@@ -189,6 +194,8 @@ class Judge:
         assert not item.open_part
         if done["type"] == "message":
             assert [part.get("text", part.get("refusal")) for part in done["content"]] == item.texts
+            cited = [part.get("annotations", []) for part in done["content"]]
+            assert cited == item.annotations
         if done["type"] == "reasoning":
             assert [part["text"] for part in done["summary"]] == item.texts
         if done["type"] == "function_call":
@@ -205,13 +212,20 @@ class Judge:
                 assert not item.open_part
                 assert index == len(item.parts)
                 item.parts.append(event["part"]["type"])
+                item.annotations.append([])
                 item.open_part, item.text = True, ""
             case "content_part.done" | "reasoning_summary_part.done":
                 assert item.open_part
                 assert event["part"]["type"] == item.parts[-1]
                 text = event["part"].get("text", event["part"].get("refusal"))
                 assert text == item.text == item.texts[-1]
+                assert event["part"].get("annotations", []) == item.annotations[-1]
                 item.open_part = False
+            case "output_text.annotation.added":
+                assert item.open_part
+                assert index == len(item.parts) - 1
+                assert event["annotation_index"] == len(item.annotations[-1])
+                item.annotations[-1].append(event["annotation"])
             case (
                 "output_text.delta"
                 | "refusal.delta"
