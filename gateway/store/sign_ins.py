@@ -253,6 +253,7 @@ def _begin(session: Session, installation: str, sign_in: SignIn, now: datetime) 
     person_id = keep_person(session, installation, sign_in.identity, now)
     given = read_bindings(session, person_id)
     if not sign_in.is_admitted and not given:
+        _set_roles(session, person_id, [], now)
         return None
     own, rule, roles = None, sign_in.own_account, list(sign_in.roles)
     if sign_in.is_admitted:
@@ -264,10 +265,12 @@ def _begin(session: Session, installation: str, sign_in: SignIn, now: datetime) 
             session, installation, person_id, rule.namespace, rule.label, now
         )
         roles.append(own)
+    kept = _kept(list(dict.fromkeys(roles)))
+    _set_roles(session, person_id, kept, now)
     row = SessionRow(
         installation=installation,
         person_id=person_id,
-        roles=_kept(list(dict.fromkeys(roles))),
+        roles=kept,
         issuer_session=sign_in.issuer_session,
         id_token=sign_in.id_token,
         authenticated_at=min(sign_in.authenticated_at or now, now),
@@ -275,10 +278,20 @@ def _begin(session: Session, installation: str, sign_in: SignIn, now: datetime) 
     return Begun(_add(session, row, now), own)
 
 
+def _set_roles(session: Session, person_id: int, roles: list[list[str]], now: datetime) -> None:
+    """Give all sessions of a person the roles of the newest sign-in: a lost one ends in each."""
+    # Those that are over are left: two sign-ins that remove them would wait for each other.
+    live = col(SessionRow.person_id) == person_id, ~_are_over(now)
+    session.execute(update(SessionRow).where(*live).values(roles=roles))
+
+
+def _are_over(now: datetime) -> ColumnElement[bool]:
+    return or_(col(SessionRow.ends_at) <= now, col(SessionRow.seen_at) <= now - IDLE)
+
+
 def _add(session: Session, row: SessionRow, now: datetime) -> str:
     """Add a session, and remove those that are over or too many; the secret of its cookie."""
-    over = or_(col(SessionRow.ends_at) <= now, col(SessionRow.seen_at) <= now - IDLE)
-    session.execute(delete(SessionRow).where(over))
+    session.execute(delete(SessionRow).where(_are_over(now)))
     owned = (
         col(SessionRow.person_id) == row.person_id
         if row.api_key_id is None

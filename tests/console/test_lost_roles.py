@@ -11,6 +11,7 @@ from gateway.core.principal import ALL, AccountSet
 from gateway.store.change_log import read_changes_within
 from gateway.store.key_list import KeyFilter, list_shown_keys
 from gateway.store.lost_roles import suspend_lost_keys
+from gateway.store.people import NamespaceRole
 from gateway.store.people_list import list_people
 from gateway.store.personal_keys import KeySettings, NewKey, issue_key
 from gateway.store.sign_ins import begin_session, find_session
@@ -67,10 +68,27 @@ def test_an_account_by_sign_up_is_lost_with_the_role_and_found_again(books: Book
     sign_in = sign_in_of("i", {"sub": "tina"}, [], ConsoleSpec())
     first = begin_session(database, INSTALLATION, sign_in)
     assert begin_session(database, INSTALLATION, sign_in_of("i", {"sub": "tina"}, [], spec)) is None
-    again = begin_session(database, INSTALLATION, sign_in)
     assert first is not None
+    older = find_session(database, INSTALLATION, first.secret)
+    assert older is not None
+    assert older.accounts == ()
+    again = begin_session(database, INSTALLATION, sign_in)
     assert again is not None
     assert first.own_account == again.own_account
     found = find_session(database, INSTALLATION, again.secret)
     assert found is not None
     assert [account.shown for account in found.accounts] == ["people/person"]
+
+
+def test_an_older_session_has_the_roles_of_the_newest_sign_in(books: Books) -> None:
+    database = books.database
+    newest = sign_in_of("i", {"sub": "tina"}, [], ConsoleSpec(accounts="shared"))
+    newest = replace(newest, is_admitted=True)
+    manager, auditor = NamespaceRole("team", "manager"), NamespaceRole("team", "auditor")
+    tom = replace(newest, identity=replace(newest.identity, subject="tom"))
+    begun = [
+        begin_session(database, INSTALLATION, replace(who, roles=(role,)))
+        for who, role in ((newest, manager), (tom, manager), (newest, auditor))
+    ]
+    found = [find_session(database, INSTALLATION, each.secret) for each in begun if each]
+    assert [each.roles for each in found if each] == [(auditor,), (manager,), (auditor,)]
