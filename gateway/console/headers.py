@@ -42,6 +42,7 @@ class SecurityHeaders:
         # `no-referrer` would hide it.
         referrer = b"no-referrer" if site.is_trustworthy else b"same-origin"
         self._headers: Headers = [
+            (b"cache-control", b"no-store"),
             (b"content-security-policy", policy),
             (b"x-content-type-options", b"nosniff"),
             (b"referrer-policy", referrer),
@@ -57,9 +58,8 @@ class SecurityHeaders:
             if message["type"] == "http.response.start":
                 given = message["headers"]
                 names = {name for name, _ in given}
-                own = self._headers
-                if b"cache-control" not in names:
-                    own = [*own, (b"cache-control", b"no-store")]
+                # A page's own stand: of two policies a browser would hold both.
+                own = [header for header in self._headers if header[0] not in names]
                 message["headers"] = [*given, *own]
             await send(message)
 

@@ -78,6 +78,17 @@ def test_a_link_signs_in_once_and_only_by_its_button(
     assert path.rsplit("/")[-1] not in gateway.log_text()
 
 
+def test_a_link_ends_the_session_that_the_browser_had(
+    gateway: GatewayProcess, treasurer: Browser
+) -> None:
+    before = treasurer.http.cookies["faregate"]
+    path = link(gateway)
+    treasurer.submit(treasurer.get(path), path)
+    assert treasurer.http.cookies["faregate"] != before
+    answer = httpx.get(f"{gateway.url}/console", cookies={"faregate": before})
+    assert answer.headers["location"].startswith("/console/sign-in")
+
+
 def test_nobody_else_gets_in(browser: Browser) -> None:
     away = browser.get("/console")
     assert (away.status_code, away.headers["location"]) == (303, "/console/sign-in")
@@ -181,6 +192,14 @@ def test_every_answer_has_the_headers(treasurer: Browser, path: str, status: int
     assert "strict-transport-security" not in answer.headers  # this one is plain HTTP
     assert "access-control-allow-origin" not in answer.headers
     assert answer.headers["x-request-id"]
+
+
+def test_a_statement_has_the_policy_of_its_own_style_alone(treasurer: Browser) -> None:
+    answer = treasurer.http.get("/console/statement")
+    assert answer.status_code == 200
+    (policy,) = answer.headers.get_list("content-security-policy")
+    assert "style-src 'sha256-" in policy
+    assert "frame-ancestors 'none'" in policy
 
 
 def test_an_error_s_page_has_the_request_s_id(browser: Browser) -> None:

@@ -28,6 +28,7 @@ KINDS: dict[ChangeKind, str] = {
     "key.resumed": marked("Key resumed"),
     "key.revoked": marked("Key revoked"),
     "sessions.ended": marked("Sessions ended"),
+    "account.changed": marked("Account changed"),
     "account.erased": marked("Account erased"),
 }
 

@@ -7,10 +7,9 @@ code is not in the address any more.
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from gateway.console.access import Console
-from gateway.console.cookies import set_session
-from gateway.console.rendering import redirect, render
-from gateway.console.site import BASE
+from gateway.console.access import Console, PerhapsSignedIn
+from gateway.console.rendering import render
+from gateway.console.sign_ins import signed_in_response
 from gateway.store.sign_ins import begin_by_link
 
 router = APIRouter()
@@ -24,12 +23,10 @@ async def show_link(request: Request, code: str) -> Response:
 
 
 @router.post("/start/{code}")
-async def use_link(request: Request, code: str, console: Console) -> Response:
+async def use_link(request: Request, code: str, console: Console, old: PerhapsSignedIn) -> Response:
     begun = None
     if len(code) <= _CODE_CHARACTERS_MAX and code.isascii():
         begun = await console.run(begin_by_link, console.installation, code)
     if begun is None:
         return render(request, "link_over.html", status=410)
-    response = redirect(BASE)
-    set_session(response, console.site, begun.secret)
-    return response
+    return await signed_in_response(console, old, begun, "")
