@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from gateway.console import mount, parties
+from gateway.console import mount, parties, refusals
 from gateway.console.identity import attempt, issuer
 from gateway.core import tags
 from gateway.core.keys import PEPPER
@@ -94,6 +94,8 @@ WITHOUT_A_KEY: dict[str, float] = {
     "bytes of a form of the console": mount.BODY_BYTES_MAX,
     "seconds for a request to the console": mount._SECONDS_MAX,
     "wrong API keys at the console": parties.KEY_TRIES,
+    "sign-ins of one person": parties.SIGN_INS,
+    "refused sign-ins": refusals.AT_ONCE,
     "answers of the identity provider": parties.ANSWERS,
     "sign-ins of one browser": attempt.ATTEMPTS_MAX,
     "seconds between two looks": issuer._RETRY_SECONDS,

@@ -11,6 +11,8 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 #: proxies that a request may come through; no more is read of the header
 _HOPS_MAX = 8
 _HEADER = b"x-forwarded-for"
+#: bits of an address that events keep, by its version: a network, not one browser
+_BITS_KEPT = {4: 24, 6: 48}
 
 
 class ClientAddresses:
@@ -44,3 +46,12 @@ class ClientAddresses:
         except ValueError:
             return False
         return any(parsed in network for network in self._proxies)
+
+
+def network_of(address: str) -> str:
+    """The network that an address is in, as events keep it; nothing of what is no address."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return ""
+    return str(ip_network((parsed.packed, _BITS_KEPT[parsed.version]), strict=False))

@@ -2,12 +2,16 @@
 
 from gateway.console.identity.proxy import ProxySigner
 from gateway.console.identity.relying_party import RelyingParty
+from gateway.console.refusals import Refusals
 from gateway.console.services import ConsoleServices
 from gateway.console.tries import Tries
+from gateway.store.session_log import log_refused
 
 #: keys that fail, and answers of the identity provider, of one address in a minute
 KEY_TRIES = 10
 ANSWERS = 120
+#: sign-ins of one person, or one key, in a minute
+SIGN_INS = 30
 
 
 class Parties:
@@ -19,6 +23,11 @@ class Parties:
         self.proxy: ProxySigner | None = None
         self.key_tries = Tries(KEY_TRIES)
         self.answers = Tries(ANSWERS)
+        self.sign_ins = Tries(SIGN_INS)
+        self.refusals = Refusals(
+            lambda *event: services.run(log_refused, services.installation, *event)
+        )
+        services.closers.append(self.refusals.close)
         if spec.oidc is not None:
             redirect_uri = f"{site.url}/callback"
             self.issuer = RelyingParty(spec.oidc, services.settings.client_secret, redirect_uri)

@@ -2,9 +2,9 @@
 
 from msgspec import Struct
 
-from gateway.core.actor import Actor
 from gateway.core.principal import Principal, Right, Role, RoleBinding
 from gateway.store.people import Identity, OwnAccount
+from gateway.store.session_log import session_actor
 from gateway.store.sign_ins import FoundSession
 
 
@@ -39,20 +39,16 @@ class Session(Struct, frozen=True):
 
     @property
     def principal(self) -> Principal:
-        """The one who asks, with all rights of the session; a key that signed in reads only.
-
-        The log of changes has the subject beside the name, which people choose.
-        """
+        """The one who asks, with all rights of the session; a key that signed in reads only."""
         found, identity = self.found, self.identity
         role: Role = "auditor" if self.is_key else "member"
         own = (RoleBinding(role, each.namespace, each.name) for each in self.own_accounts)
         given = (
             RoleBinding(each.role, each.namespace, each.account or None) for each in found.roles
         )
-        who = f"{self.shown_name} ({identity.subject} of {identity.issuer})"
         return Principal(
             identity=f"{identity.issuer} {identity.subject}",
-            actor=Actor(f"person {who}, session {found.id}"),
+            actor=session_actor(identity, found.id),
             holder=(f"console {found.person_id}", f"console {found.key_id}"),
             bindings=(*own, *given),
             key_id=found.key_id,

@@ -1,9 +1,10 @@
-"""Signing a browser in: a new session in place of its old one, and a line in the log for each try.
+"""Signing a browser in: a new session in place of its old one; each try is logged, and an event.
 
-Lines of the log name people by issuer and subject, and never hold a credential.
+Both name people by issuer and subject, and never hold a credential.
 """
 
 import logging
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,8 +14,10 @@ from typing import Any
 from fastapi import Request
 from fastapi.responses import Response
 from msgspec.structs import replace
+from starlette.exceptions import HTTPException
 
-from gateway.console.access import safe_next
+from gateway.console.access import parties_of, safe_next
+from gateway.console.client_address import network_of
 from gateway.console.cookies import set_session
 from gateway.console.identity.sign_up import sign_in_of
 from gateway.console.rendering import redirect, render
@@ -29,7 +32,9 @@ from gateway.store.database import Database
 from gateway.store.grants import apply_grant
 from gateway.store.lost_roles import suspend_lost_keys
 from gateway.store.people import Identity, NamespaceRole
-from gateway.store.sign_ins import Begun, begin_session, end_session, find_session
+from gateway.store.session_log import Origin, Way
+from gateway.store.sign_ins import Begun, begin_session, find_session
+from gateway.store.sign_outs import end_session
 
 _log = logging.getLogger(__name__)
 
@@ -46,6 +51,33 @@ class Arrival:
     next_path: str
     id_token: str | None = None
     authenticated_at: datetime | None = None
+    way: Way = "identity provider"
+    step_up: bool = False
+
+
+def origin_of(request: Request, way: Way, *, step_up: bool = False) -> Origin:
+    """The way and the network from which a request comes."""
+    address = request.client.host if request.client else ""
+    return Origin(way, network_of(address), step_up)
+
+
+async def refuse(
+    request: Request, origin: Origin, reason: str, who: Identity | None = None
+) -> None:
+    """Log that a sign-in was refused, and have it among the events."""
+    log_try("refused" if who is None else "not admitted", origin.way, who, reason)
+    parties = await parties_of(request)
+    subject = "" if who is None else who.shown
+    await parties.refusals.add(reason, origin, subject, time.monotonic())
+
+
+async def refuse_too_many(request: Request, origin: Origin, who: str) -> None:
+    """Count a sign-in. Raises `HTTPException` where somebody has had too many in this minute."""
+    sign_ins, now = (await parties_of(request)).sign_ins, time.monotonic()
+    if wait_seconds := sign_ins.wait_seconds(who, now):
+        await refuse(request, origin, "too many sign-ins of one person or key")
+        raise HTTPException(429, headers={"retry-after": f"{wait_seconds:.0f}"})
+    sign_ins.add(who, now)
 
 
 async def arrive(
@@ -59,12 +91,14 @@ async def arrive(
         issuer_session=session_there if isinstance(session_there, str) else None,
         id_token=None if arrival.id_token is None else console.seal(arrival.id_token),
         authenticated_at=arrival.authenticated_at,
+        origin=origin_of(request, arrival.way, step_up=arrival.step_up),
     )
+    await refuse_too_many(request, sign_in.origin, sign_in.identity.shown)
     begun = await console.run(begin_session, console.installation, sign_in)
     who = sign_in.identity
     lost = await console.run(_suspend_lost_keys, console, who, begun)
     if begun is None:
-        log_try("not admitted", who)
+        await refuse(request, sign_in.origin, "no rule gives this person an account", who)
         return render(
             request,
             "no_account.html",
@@ -76,7 +110,7 @@ async def arrive(
         )
     if begun.own_account is not None and console.spec.welcome_credits:
         await console.run(_welcome, console, who, begun.own_account)
-    log_try("signed in", who)
+    log_try("signed in", arrival.way, who)
     response = await signed_in_response(console, old, begun, arrival.next_path)
     if lost:
         response.headers["location"] = f"{BASE}?done=keys-lost"
@@ -88,15 +122,15 @@ async def signed_in_response(
 ) -> Response:
     """The way on, with the new session's cookie; the old session of the browser is ended."""
     if old is not None:
-        await console.run(end_session, old.found.id)
+        await console.run(end_session, old.found.id, old.principal.actor)
     response = redirect(safe_next(next_path))
     set_session(response, console.site, begun.secret)
     return response
 
 
-def log_try(outcome: str, who: Identity | None = None, reason: str = "") -> None:
+def log_try(outcome: str, way: Way, who: Identity | None = None, reason: str = "") -> None:
     """Log a try to sign in."""
-    fields = {"outcome": outcome, "reason": reason}
+    fields = {"outcome": outcome, "way": way, "reason": reason}
     if who is not None:
         fields |= {"issuer": who.issuer, "subject": who.subject}
     _log.info("sign-in to the console: %s", outcome, extra={"fields": fields})

@@ -1,4 +1,4 @@
-"""The log of changes of accounts, keys and grants: what, of what, by whom. Only ever added to.
+"""The log of changes of accounts, keys, grants and sessions: what, of what, by whom. Only added to.
 
 A row is written in the transaction of the change, so there is none without the other. Owns the
 words for changes; must never hold a secret.
@@ -34,6 +34,9 @@ ChangeKind = Literal[
     "key.suspended",
     "key.resumed",
     "key.revoked",
+    "session.begun",
+    "session.refused",
+    "session.signed_out",
     "sessions.ended",
     "account.erased",
 ]
@@ -63,7 +66,7 @@ _SETTINGS = [each.name for each in fields(KeyState) if each.name not in _NOT_SET
 
 
 class ChangeRow(SQLModel, table=True):
-    """One change. `subject` is the shown name of the account, key or grant."""
+    """One change. `subject` is the shown name of the account, key, grant or person."""
 
     __tablename__ = "change_log"
     __table_args__ = (Index("change_log_account", "account_id", "id"),)
@@ -79,6 +82,31 @@ class ChangeRow(SQLModel, table=True):
     created_at: datetime = moment_column()
 
 
+def log_change(
+    session: Session,
+    installation: str,
+    account_id: int,
+    kind: ChangeKind,
+    subject: str,
+    actor: Actor,
+    now: datetime,
+    detail: dict[str, Any],
+) -> None:
+    """Add a change of an account to the transaction."""
+    session.add(
+        ChangeRow(
+            installation=installation,
+            account_id=account_id,
+            kind=kind,
+            subject=subject,
+            actor=actor.name,
+            acted_at=actor.at,
+            detail=detail,
+            created_at=now,
+        )
+    )
+
+
 def log_grant(
     session: Session,
     kind: ChangeKind,
@@ -89,7 +117,7 @@ def log_grant(
 ) -> None:
     """Add a change of a grant to the transaction."""
     subject = f"{row.namespace}/{row.name}"
-    _add(session, row.installation, row.account_id, kind, subject, actor, now, detail)
+    log_change(session, row.installation, row.account_id, kind, subject, actor, now, detail)
 
 
 def log_account(
@@ -102,7 +130,7 @@ def log_account(
 ) -> None:
     """Add a change of an account to the transaction."""
     subject = f"{row.namespace}/{row.name}"
-    _add(session, row.installation, row.id, kind, subject, actor, now, {**detail})
+    log_change(session, row.installation, row.id, kind, subject, actor, now, {**detail})
 
 
 def log_key(
@@ -116,21 +144,7 @@ def log_key(
     """Add a change of a key to the transaction."""
     subject, facts = f"{row.namespace}/{row.name}", {"key_id": row.key_id, **detail}
     installation = installation_of(row)
-    _add(session, installation, row.account_id, kind, subject, actor, now, facts)
-
-
-def log_sessions_ended(
-    session: Session,
-    installation: str,
-    account_id: int,
-    person: str,
-    actor: Actor,
-    now: datetime,
-    sessions: int,
-) -> None:
-    """Add to the transaction that somebody ended a person's sessions, to one of its accounts."""
-    facts = {"sessions": sessions}
-    _add(session, installation, account_id, "sessions.ended", person, actor, now, facts)
+    log_change(session, installation, row.account_id, kind, subject, actor, now, facts)
 
 
 def log_key_changes(
@@ -235,27 +249,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return stamp(value)
     return list(value) if isinstance(value, tuple) else value
-
-
-def _add(
-    session: Session,
-    installation: str,
-    account_id: int,
-    kind: ChangeKind,
-    subject: str,
-    actor: Actor,
-    now: datetime,
-    detail: dict[str, Any],
-) -> None:
-    session.add(
-        ChangeRow(
-            installation=installation,
-            account_id=account_id,
-            kind=kind,
-            subject=subject,
-            actor=actor.name,
-            acted_at=actor.at,
-            detail=detail,
-            created_at=now,
-        )
-    )

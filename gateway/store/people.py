@@ -32,6 +32,11 @@ class Identity(Struct, frozen=True):
     name: str = ""
     email: str = ""
 
+    @property
+    def shown(self) -> str:
+        """The part of it that nobody chooses."""
+        return f"{self.subject} of {self.issuer}"
+
 
 class NamespaceRole(Struct, frozen=True, order=True):
     """A role in a namespace, `*` for all of them, or in one account of it."""

@@ -1,7 +1,7 @@
-"""Sessions of the console and one-time links: made, looked up, ended.
+"""Sessions of the console and one-time links: made and looked up.
 
     link ──┐
-    person ┼─▶ begin ──▶ session row ◀── look-up, once a request ──▶ ended: sign-out, idle, over
+    person ┼─▶ begin ──▶ session row ◀── look-up, once a request ──▶ ended: `sign_outs`, idle, over
     key ───┘
 
 Owns how long a session lasts and how many somebody has. Cookies and links hold random bits, rows
@@ -13,7 +13,6 @@ import secrets
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import Any
 
 from msgspec import Struct
 from sqlalchemy import ColumnElement, delete, exists, or_, update
@@ -32,6 +31,7 @@ from gateway.store.people import (
     read_own_bindings,
     read_roles,
 )
+from gateway.store.session_log import Origin, log_begun
 from gateway.store.tables import Account, ApiKeyHash, ApiKeyRow
 
 #: a session ends after so long without a request, and after so long in any case
@@ -45,6 +45,7 @@ _NOTED = timedelta(minutes=1)
 _CODE_BYTES = 20
 _SESSION_BYTES = 32
 LINK_ISSUER = "one-time link"
+KEY_ISSUER = "API key"
 
 
 class OwnAccountRule(Struct, frozen=True):
@@ -68,6 +69,7 @@ class SignIn(Struct, frozen=True, kw_only=True):
     issuer_session: str | None = None
     id_token: bytes | None = None
     authenticated_at: datetime | None = None
+    origin: Origin = Origin("identity provider")
 
 
 class Begun(Struct, frozen=True):
@@ -113,7 +115,9 @@ def make_link(database: Database, installation: str, roles: Sequence[NamespaceRo
     return code
 
 
-def begin_by_link(database: Database, installation: str, code: str) -> Begun | None:
+def begin_by_link(
+    database: Database, installation: str, code: str, network: str = ""
+) -> Begun | None:
     """A new session, or None for a link that is unknown, used or over.
 
     Raises `DatabaseUnavailable`.
@@ -134,7 +138,8 @@ def begin_by_link(database: Database, installation: str, code: str) -> Begun | N
             return None
         roles = tuple(read_roles(pairs))
         subject = " ".join(f"{each.role}:{each.namespace}" for each in sorted(roles))
-        sign_in = SignIn(identity=Identity(LINK_ISSUER, subject), roles=roles)
+        identity, origin = Identity(LINK_ISSUER, subject), Origin("link", network)
+        sign_in = SignIn(identity=identity, roles=roles, origin=origin)
         return _begin(session, installation, sign_in, now)
 
 
@@ -147,7 +152,9 @@ def begin_session(database: Database, installation: str, sign_in: SignIn) -> Beg
         return _begin(session, installation, sign_in, database.now(session))
 
 
-def begin_by_key(database: Database, installation: str, hashes: Sequence[bytes]) -> Begun | None:
+def begin_by_key(
+    database: Database, installation: str, hashes: Sequence[bytes], network: str = ""
+) -> Begun | None:
     """A new session of the key with one of these hashes, or None. Raises `DatabaseUnavailable`."""
     with database.write() as session:
         now = database.now(session)
@@ -169,7 +176,8 @@ def begin_by_key(database: Database, installation: str, hashes: Sequence[bytes])
         row = SessionRow(
             installation=installation, api_key_id=key.id, roles=[], authenticated_at=now
         )
-        return Begun(_add(session, row, now))
+        identity = Identity(KEY_ISSUER, key.key_id, key.prefix)
+        return Begun(_add(session, row, identity, Origin("API key", network), now))
 
 
 def find_session(database: Database, installation: str, secret: str) -> FoundSession | None:
@@ -194,22 +202,6 @@ def find_session(database: Database, installation: str, secret: str) -> FoundSes
     return found
 
 
-def end_session(database: Database, session_id: int) -> None:
-    """Sign out. Raises `DatabaseUnavailable`."""
-    _end(database, col(SessionRow.id) == session_id)
-
-
-def end_sessions_of(database: Database, person_id: int, session_id: int | None = None) -> int:
-    """End one session of a person, or all of them; how many they were.
-
-    Raises `DatabaseUnavailable`.
-    """
-    which = [col(SessionRow.person_id) == person_id]
-    if session_id is not None:
-        which.append(col(SessionRow.id) == session_id)
-    return _end(database, *which)
-
-
 class SessionLine(Struct, frozen=True):
     """A session as its person sees it in a list."""
 
@@ -229,12 +221,6 @@ def list_sessions(database: Database, person_id: int) -> list[SessionLine]:
             for row in session.exec(asked.order_by(col(SessionRow.id).desc()))
             if not _is_over(row, now)
         ]
-
-
-def _end(database: Database, *which: ColumnElement[bool]) -> int:
-    with database.write() as session:
-        ended: Any = session.execute(delete(SessionRow).where(*which))
-        return int(ended.rowcount)
 
 
 def _hash(secret: str) -> bytes:
@@ -275,7 +261,7 @@ def _begin(session: Session, installation: str, sign_in: SignIn, now: datetime) 
         id_token=sign_in.id_token,
         authenticated_at=min(sign_in.authenticated_at or now, now),
     )
-    return Begun(_add(session, row, now), own)
+    return Begun(_add(session, row, sign_in.identity, sign_in.origin, now), own)
 
 
 def _set_roles(session: Session, person_id: int, roles: list[list[str]], now: datetime) -> None:
@@ -289,7 +275,9 @@ def _are_over(now: datetime) -> ColumnElement[bool]:
     return or_(col(SessionRow.ends_at) <= now, col(SessionRow.seen_at) <= now - IDLE)
 
 
-def _add(session: Session, row: SessionRow, now: datetime) -> str:
+def _add(
+    session: Session, row: SessionRow, identity: Identity, origin: Origin, now: datetime
+) -> str:
     """Add a session, and remove those that are over or too many; the secret of its cookie."""
     session.execute(delete(SessionRow).where(_are_over(now)))
     owned = (
@@ -305,6 +293,8 @@ def _add(session: Session, row: SessionRow, now: datetime) -> str:
     row.made_at = row.seen_at = now
     row.ends_at = now + LONGEST
     session.add(row)
+    session.flush()
+    log_begun(session, row, identity, origin, now)
     return secret
 
 
@@ -325,7 +315,7 @@ def _read(
         if not _has_secret_of(session, key, row.made_at, now):
             return None
         key_id = key.key_id
-        identity = Identity("API key", key.key_id, key.prefix)
+        identity = Identity(KEY_ISSUER, key.key_id, key.prefix)
         accounts = [OwnAccount(account.id, account.namespace, account.name)]
     else:
         person = session.get_one(PersonRow, row.person_id)

@@ -1,22 +1,41 @@
-"""Sessions that somebody else ends: the identity provider, or a manager in the console."""
+"""The end of sessions: by those who sign out, by the identity provider, and by a manager."""
 
 from datetime import timedelta
-from typing import Any
 
 from sqlalchemy import ColumnElement, delete
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlmodel import col, select
+from sqlmodel import Session, col, select
 
 from gateway.core.actor import Actor
-from gateway.store.change_log import log_sessions_ended
-from gateway.store.console_tables import BindingRow, LogoutTokenRow, PersonRow, SessionRow
+from gateway.store.console_tables import LogoutTokenRow, PersonRow, SessionRow
 from gateway.store.database import Database
-from gateway.store.tables import Account
+from gateway.store.session_log import log_ended, log_signed_out
 
 #: longer than a logout token is believed
 _KEPT = timedelta(hours=1)
-#: of an event that is about no account
-_NO_ACCOUNT = 0
+
+
+def end_session(database: Database, session_id: int, actor: Actor) -> None:
+    """Sign out. Raises `DatabaseUnavailable`."""
+    with database.write() as session:
+        for row in _end(session, col(SessionRow.id) == session_id):
+            log_signed_out(session, row, actor, database.now(session))
+
+
+def end_sessions_of(
+    database: Database, person_id: int, actor: Actor, session_id: int | None = None
+) -> int:
+    """End one session of a person, or all of them; how many they were.
+
+    Raises `DatabaseUnavailable`.
+    """
+    which = [col(SessionRow.person_id) == person_id]
+    if session_id is not None:
+        which.append(col(SessionRow.id) == session_id)
+    with database.write() as session:
+        ended = _end(session, *which)
+        log_ended(session, ended, actor, database.now(session))
+        return len(ended)
 
 
 def end_sessions_by_issuer(
@@ -51,32 +70,11 @@ def end_sessions_by_issuer(
         named: list[ColumnElement[bool]] = [col(SessionRow.person_id).in_(people)]
         if issuer_session is not None:
             named.append(col(SessionRow.issuer_session) == issuer_session)
-        ended: Any = session.execute(delete(SessionRow).where(*named))
-        return int(ended.rowcount)
+        ended = _end(session, *named)
+        log_ended(session, ended, Actor(f"identity provider {issuer}"), now)
+        return len(ended)
 
 
-def end_sessions_by(database: Database, installation: str, person_id: int, actor: Actor) -> int:
-    """End all sessions of a person, as an event of each of its accounts; how many they were.
-
-    Of a person without an account it is an event of the installation. Raises
-    `DatabaseUnavailable`.
-    """
-    with database.write() as session:
-        now = database.now(session)
-        person = session.get_one(PersonRow, person_id)
-        ended: Any = session.execute(
-            delete(SessionRow).where(col(SessionRow.person_id) == person_id)
-        )
-        bound = (
-            select(Account.id)
-            .join(BindingRow, col(BindingRow.account) == col(Account.name))
-            .where(
-                BindingRow.person_id == person_id,
-                BindingRow.namespace == Account.namespace,
-                Account.installation == installation,
-            )
-        )
-        number, shown = int(ended.rowcount), f"{person.subject} of {person.issuer}"
-        for account_id in session.exec(bound).all() or [_NO_ACCOUNT]:
-            log_sessions_ended(session, installation, account_id, shown, actor, now, number)
-        return number
+def _end(session: Session, *which: ColumnElement[bool]) -> list[SessionRow]:
+    """Remove sessions; their rows, as they were."""
+    return list(session.scalars(delete(SessionRow).where(*which).returning(SessionRow)))

@@ -8,33 +8,13 @@ from gateway.core.console_spec import ConsoleSpec
 from gateway.core.key_policy import KeyPolicy
 from gateway.core.keys import generate_key, generate_key_id
 from gateway.core.principal import ALL, AccountSet
-from gateway.store.change_log import read_changes_within
 from gateway.store.key_list import KeyFilter, list_shown_keys
 from gateway.store.lost_roles import suspend_lost_keys
 from gateway.store.people import NamespaceRole
 from gateway.store.people_list import list_people
 from gateway.store.personal_keys import KeySettings, NewKey, issue_key
 from gateway.store.sign_ins import begin_session, find_session
-from gateway.store.sign_outs import end_sessions_by
 from tests.harness.books import INSTALLATION, Books, credential
-
-
-def test_sessions_that_a_manager_ends_are_an_event(books: Books) -> None:
-    database = books.database
-    for subject, spec in (("tina", ConsoleSpec()), ("tom", ConsoleSpec(accounts="shared"))):
-        sign_in = replace(sign_in_of("i", {"sub": subject}, [], spec), is_admitted=True)
-        begin_session(database, INSTALLATION, sign_in)
-    people, _ = list_people(database, INSTALLATION, AccountSet(frozenset({ALL})))
-    for person in people:
-        assert end_sessions_by(database, INSTALLATION, person.id, Actor("ada")) == 1
-    everywhere = read_changes_within(database, INSTALLATION, AccountSet(frozenset({ALL})), 9)
-    assert [(each["kind"], each["subject"], each["actor"]) for each in everywhere] == [
-        ("sessions.ended", "tina of i", "ada"),
-        ("sessions.ended", "tom of i", "ada"),
-    ]
-    # That of a person without an account is no namespace's.
-    of_people = read_changes_within(database, INSTALLATION, AccountSet(frozenset({"people"})), 9)
-    assert of_people == everywhere[:1]
 
 
 def test_keys_stop_where_their_maker_makes_none_any_more(books: Books) -> None:

@@ -14,6 +14,7 @@ from sqlmodel import col, select
 from gateway.console.headers import SecurityHeaders
 from gateway.console.mount import AT_ONCE
 from gateway.console.site import site_at
+from gateway.core.actor import Actor
 from gateway.pipeline.connection import Message, Receive, Scope, Send
 from gateway.store.console_tables import SessionRow, SignInLinkRow
 from gateway.store.database import Database
@@ -25,11 +26,11 @@ from gateway.store.sign_ins import (
     SignIn,
     begin_by_link,
     begin_session,
-    end_sessions_of,
     find_session,
     list_sessions,
     make_link,
 )
+from gateway.store.sign_outs import end_sessions_of
 from tests.console.browser import Browser
 from tests.console.conftest import link
 from tests.harness.gateway import GatewayProcess, run_command
@@ -357,8 +358,8 @@ def test_a_person_has_so_many_sessions_and_the_oldest_gives_way(database: Databa
     last = found[-1]
     assert last is not None
     assert last.person_id is not None
-    assert end_sessions_of(database, last.person_id, last.id) == 1
-    assert end_sessions_of(database, last.person_id) == SESSIONS_MAX - 1
+    assert end_sessions_of(database, last.person_id, Actor("tina"), last.id) == 1
+    assert end_sessions_of(database, last.person_id, Actor("tina")) == SESSIONS_MAX - 1
     assert find_session(database, INSTALLATION, other) is not None
 
 

@@ -1,4 +1,4 @@
-"""`/console/events`: changes of keys and grants, sessions that were ended, and who did it."""
+"""`/console/events`: changes of keys and grants, sessions, and who did it."""
 
 from typing import Any
 
@@ -27,6 +27,9 @@ KINDS: dict[ChangeKind, str] = {
     "key.suspended": marked("Key suspended"),
     "key.resumed": marked("Key resumed"),
     "key.revoked": marked("Key revoked"),
+    "session.begun": marked("Signed in"),
+    "session.refused": marked("Sign-in refused"),
+    "session.signed_out": marked("Signed out"),
     "sessions.ended": marked("Sessions ended"),
     "account.changed": marked("Account changed"),
     "account.erased": marked("Account erased"),

@@ -23,7 +23,7 @@ from gateway.console.identity.relying_party import RelyingParty
 from gateway.console.identity.tokens import TokenRefused
 from gateway.console.rendering import render
 from gateway.console.services import ConsoleServices
-from gateway.console.sign_ins import Arrival, arrive, log_try, moment_of
+from gateway.console.sign_ins import Arrival, arrive, moment_of, origin_of, refuse
 from gateway.console.site import Site
 from gateway.store.sign_outs import end_sessions_by_issuer
 
@@ -73,18 +73,21 @@ async def come_back(
 ) -> Response:
     attempt = _attempt(request, console.site, state)
     if attempt is None:
-        log_try("refused", reason="the answer belongs to no attempt of this browser")
+        origin = origin_of(request, "identity provider")
+        await refuse(request, origin, "the answer belongs to no attempt of this browser")
         return render(request, "try_again.html", status=400)
     peer, now = request.client.host if request.client else "", time.monotonic()
     if parties.answers.wait_seconds(peer, now):
         raise HTTPException(429, headers={"retry-after": "60"})
     parties.answers.add(peer, now)
+    step_up = attempt.max_age is not None
     try:
         if error or not 0 < len(code) <= _CODE_CHARACTERS_MAX:
             raise TokenRefused("the identity provider has refused, or sent no code")
         person = await issuer.finish(attempt, code, iss)
     except TokenRefused as refusal:
-        log_try("refused", reason=str(refusal))
+        origin = origin_of(request, "identity provider", step_up=step_up)
+        await refuse(request, origin, str(refusal))
         response: Response = render(request, "try_again.html", status=403)
     except IssuerUnavailable as failure:
         response = _unavailable(request, failure)
@@ -96,6 +99,7 @@ async def come_back(
             attempt.next_path,
             person.id_token,
             moment_of(person.claims.get("auth_time")),
+            step_up=step_up,
         )
         response = await arrive(request, console, old, arrival)
     _forget(response, console.site, attempt.purpose)
@@ -104,17 +108,18 @@ async def come_back(
 
 @router.post("/backchannel-logout")
 async def sign_out_behind(
-    console: Console, issuer: Issuing, logout_token: Annotated[str, Form()] = ""
+    request: Request, console: Console, issuer: Issuing, logout_token: Annotated[str, Form()] = ""
 ) -> Response:
     """The identity provider itself calls this: 200 once sessions are ended, 400 for anything else.
 
     Source: OpenID Connect Back-Channel Logout 1.0, 2.8.
     """
     headers = {"cache-control": "no-store"}
+    origin = origin_of(request, "logout token")
     try:
         claims = await issuer.read_logout(logout_token)
     except TokenRefused as refusal:
-        _log.warning("a logout token was refused: %s", refusal)
+        await refuse(request, origin, str(refusal))
         return Response(status_code=400, headers=headers)
     except IssuerUnavailable as failure:
         _log.warning("the identity provider's keys cannot be had: %s", failure)
@@ -128,7 +133,7 @@ async def sign_out_behind(
         sha256(f"{issuer.issuer.url} {claims['jti']}".encode()).digest(),
     )
     if ended is None:
-        _log.warning("a logout token was refused: it was used before")
+        await refuse(request, origin, "it was used before")
         return Response(status_code=400, headers=headers)
     _log.info("the identity provider has ended %d sessions of the console", ended)
     return Response(status_code=200, headers=headers)

@@ -14,7 +14,7 @@ from gateway.core.key_policy import KeyPolicy
 from gateway.core.principal import AccountSet
 from gateway.store.people_list import list_people, live_keys_of
 from gateway.store.personal_keys import KeySettings, change_key
-from gateway.store.sign_outs import end_sessions_by
+from gateway.store.sign_outs import end_sessions_of
 
 router = APIRouter()
 
@@ -40,7 +40,7 @@ async def show_people(request: Request, session: SignedIn, console: Console) -> 
 @router.post("/people/{person}/end-sessions")
 async def end_sessions(session: PersonSignedIn, console: Console, person: str) -> Response:
     person_id = await _find(session, console, person)
-    await console.run(end_sessions_by, console.installation, person_id, session.principal.actor)
+    await console.run(end_sessions_of, person_id, session.principal.actor)
     return redirect(f"{BASE}/people?done=ended")
 
 

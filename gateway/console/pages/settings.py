@@ -9,7 +9,8 @@ from gateway.console.language import CLOCK_COOKIE, LANGUAGE_COOKIE, LANGUAGES
 from gateway.console.rendering import redirect
 from gateway.console.site import BASE
 from gateway.console.viewed import render_page
-from gateway.store.sign_ins import end_sessions_of, list_sessions
+from gateway.store.sign_ins import list_sessions
+from gateway.store.sign_outs import end_sessions_of
 
 router = APIRouter()
 
@@ -56,13 +57,13 @@ async def save_settings(request: Request, session: SignedIn, console: Console) -
 async def end_own_sessions(request: Request, session: PersonSignedIn, console: Console) -> Response:
     """End one session of one's own, or all with this one."""
     given = str((await request.form()).get("session", ""))
-    person_id = session.found.person_id
+    person_id, actor = session.found.person_id, session.principal.actor
     assert person_id is not None, "a person has signed in"
     if given:
         is_number = given.isascii() and given.isdigit() and len(given) <= _ID_DIGITS_MAX
-        await console.run(end_sessions_of, person_id, int(given) if is_number else 0)
+        await console.run(end_sessions_of, person_id, actor, int(given) if is_number else 0)
         return redirect(f"{BASE}/settings?done=ended")
-    await console.run(end_sessions_of, person_id)
+    await console.run(end_sessions_of, person_id, actor)
     response = redirect(f"{BASE}/signed-out")
     forget_session(response, console.site)
     return response

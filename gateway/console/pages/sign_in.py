@@ -15,7 +15,15 @@ from gateway.console.access import Console, PerhapsSignedIn, Vouching, safe_next
 from gateway.console.identity.fetch import IssuerUnavailable
 from gateway.console.identity.tokens import TokenRefused, read_groups
 from gateway.console.rendering import redirect, render
-from gateway.console.sign_ins import Arrival, arrive, log_try, signed_in_response
+from gateway.console.sign_ins import (
+    Arrival,
+    arrive,
+    log_try,
+    origin_of,
+    refuse,
+    refuse_too_many,
+    signed_in_response,
+)
 from gateway.core.keys import BROUGHT_CHARACTERS_MAX
 from gateway.store.sign_ins import begin_by_key
 
@@ -36,12 +44,12 @@ async def show_sign_in(
         try:
             claims = await parties.proxy.claims(request.headers)
         except (TokenRefused, IssuerUnavailable) as error:
-            log_try("refused", reason=f"the proxy's token: {error}")
+            await refuse(request, origin_of(request, "proxy"), f"the proxy's token: {error}")
             claims = None
         if claims is not None:
             settings = parties.proxy.settings
             groups = read_groups(claims, settings.groups_claim) or []
-            arrival = Arrival(settings.issuer, claims, groups, next)
+            arrival = Arrival(settings.issuer, claims, groups, next, way="proxy")
             return await arrive(request, console, None, arrival)
     return _page(request, console, next_path=next)
 
@@ -58,19 +66,21 @@ async def sign_in_by_key(
         raise HTTPException(404)
     peer, now = request.client.host if request.client else "", time.monotonic()
     wait_seconds = parties.key_tries.wait_seconds(peer, now)
+    origin = origin_of(request, "API key")
     if wait_seconds:
-        log_try("refused", reason="too many tries")
+        await refuse(request, origin, "too many tries")
         raise HTTPException(429, headers={"retry-after": f"{wait_seconds:.0f}"})
     begun = None
     plaintext = key.strip()
     if 0 < len(plaintext) <= BROUGHT_CHARACTERS_MAX:
-        hashes = [console.hash_of_key(plaintext)]
-        begun = await console.run(begin_by_key, console.installation, hashes)
+        hashed = console.hash_of_key(plaintext)
+        await refuse_too_many(request, origin, hashed.hex())
+        begun = await console.run(begin_by_key, console.installation, [hashed], origin.network)
     if begun is None:
         parties.key_tries.add(peer, now)
-        log_try("refused", reason="no such API key")
+        await refuse(request, origin, "no such API key")
         return _page(request, console, is_refused=True)
-    log_try("signed in by an API key")
+    log_try("signed in", origin.way)
     return await signed_in_response(console, old, begun, "")
 
 

@@ -8,14 +8,14 @@ from gateway.console.cookies import forget_session
 from gateway.console.pages.identity import page_of_sign_out
 from gateway.console.rendering import redirect, render
 from gateway.console.site import BASE
-from gateway.store.sign_ins import end_session
+from gateway.store.sign_outs import end_session
 
 router = APIRouter()
 
 
 @router.post("/sign-out")
 async def sign_out(session: SignedIn, console: Console, parties: Vouching) -> Response:
-    await console.run(end_session, session.found.id)
+    await console.run(end_session, session.found.id, session.principal.actor)
     there = await page_of_sign_out(console, parties.issuer, session.found.id_token)
     if there is None and parties.proxy is not None:
         there = parties.proxy.settings.sign_out_url

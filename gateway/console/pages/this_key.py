@@ -13,7 +13,7 @@ from gateway.console.session import Session
 from gateway.console.site import BASE
 from gateway.core.actor import Actor
 from gateway.store.keys import revoke_key
-from gateway.store.sign_ins import end_session
+from gateway.store.sign_outs import end_session
 
 router = APIRouter()
 
@@ -38,7 +38,7 @@ async def revoke_this_key(session: KeySignedIn, console: Console) -> Response:
     found = session.found
     assert found.key_row is not None, "that is what it is"
     await console.run(revoke_key, found.key_row, Actor(f"key {found.key_id}"))
-    await console.run(end_session, found.id)
+    await console.run(end_session, found.id, session.principal.actor)
     response = redirect(f"{BASE}/signed-out")
     forget_session(response, console.site)
     return response
