@@ -6,7 +6,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Request,
+    sync_playwright,
+)
 
 PROGRAM = Path("/usr/bin/chromium")
 _AXE = Path(os.environ.get("FAREGATE_TEST_NODE_MODULES", "/nowhere")) / "axe-core/axe.min.js"
@@ -22,6 +29,8 @@ class Watched:
         self.page.set_default_timeout(20_000)
         self.origin = origin
         self.faults: list[str] = []
+        #: what paths to open may name, by the names there
+        self.names: dict[str, str] = {}
         self.page.on("console", self._on_message)
         self.page.on("pageerror", lambda error: self.faults.append(f"{self.page.url}: {error}"))
         self.page.on("request", self._on_request)
@@ -80,12 +89,21 @@ class Watched:
 
 
 @contextmanager
+def launched() -> Iterator[Browser]:
+    """The browser itself."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=PROGRAM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@contextmanager
 def watched(browser: Browser, origin: str, **options: Any) -> Iterator[Watched]:
     """A page in a profile of its own; nothing may be wrong with it in the end."""
     context = browser.new_context(**options)
     try:
         page = Watched(context, origin)
         yield page
-        assert page.faults == []
+        assert page.faults == [], page.faults
     finally:
         context.close()

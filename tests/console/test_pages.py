@@ -1,17 +1,14 @@
-"""The pages in a real browser: each in every form, and the way from a link to a key that works."""
+"""The pages in a real browser: the way from a link to a key that works, and what becomes of it."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Route, sync_playwright
+from playwright.sync_api import Browser, Route
 
-from gateway.core.keys import has_checksum
-from gateway.store.database import Database
-from gateway.store.people import NamespaceRole
-from gateway.store.sign_ins import make_link
-from tests.console.chromium import PROGRAM, Watched, watched
+from tests.console.chromium import PROGRAM, Watched, launched, watched
+from tests.console.steps import finish, link_for_everything, make_key, shown_secret, sign_in
 from tests.harness.dialects import PATHS, body
 from tests.harness.gateway import PLAINTEXTS, GatewayProcess, wait_until
 
@@ -19,8 +16,6 @@ pytestmark = pytest.mark.skipif(not PROGRAM.exists(), reason="Chromium is not in
 
 #: shown as text on each page where it stands
 HOSTILE = """<img src=x onerror=alert(1)>"'{{7*7}}"""
-#: themes and widths; a loaded page is switched between them
-FORMS = [("light", 1280), ("dark", 1280), ("dark", 320), ("light", 320)]
 
 
 @pytest.fixture(autouse=True)
@@ -28,30 +23,17 @@ def _no_loop_left() -> None:
     """Playwright has one, for as long as its browser runs."""
 
 
-def link(gateway: GatewayProcess) -> str:
-    """The path of a link as `make run` prints it."""
-    database = Database(gateway.database_url)
-    code = make_link(
-        database, "default", [NamespaceRole("*", "treasurer"), NamespaceRole("*", "member")]
-    )
-    database.close()
-    return f"/console/start/{code}"
-
-
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=PROGRAM, args=["--no-sandbox"])
+    with launched() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
 def page(chromium: Browser, gateway: GatewayProcess) -> Iterator[Watched]:
     """A page that a link has signed in."""
     with watched(chromium, gateway.url, locale="en-GB") as page:
-        page.open(link(gateway)).page.click("main button")
-        page.page.wait_for_url("**/console")
+        sign_in(page, gateway)
         yield page
 
 
@@ -71,33 +53,11 @@ class Caller:
             return client.post(url, json=asked, headers=headers).status_code
 
 
-def shown_secret(page: Watched) -> str:
-    """The key that the page shows, once."""
-    secret = page.page.input_value("#secret")
-    assert has_checksum(secret)
-    return secret
-
-
-def make_key(page: Watched, name: str, **fields: str) -> str:
-    page.open("/console/keys/new").page.fill("#label", name)
-    for field, value in fields.items():
-        page.page.fill(f"#{field}", value)
-    page.page.click("main form button.primary")
-    return shown_secret(page)
-
-
-def finish(page: Watched) -> None:
-    """Leave the page that shows a key."""
-    page.page.check("input[data-stored]")
-    page.page.click("text=Done")
-    page.page.wait_for_selector("text=About this key")
-
-
 def test_by_keyboard_from_the_link_to_a_key_that_works(
     chromium: Browser, gateway: GatewayProcess
 ) -> None:
     with watched(chromium, gateway.url, locale="en-GB") as page:
-        page.open(link(gateway))
+        page.open(link_for_everything(gateway))
         page.tab_to("Sign in to the console")
         page.page.keyboard.press("Enter")
         page.page.wait_for_url("**/console")
@@ -226,54 +186,11 @@ def test_credits_are_granted_once_by_their_reference_and_taken_back(page: Watche
     assert browser.inner_text(".figure-number >> nth=0").startswith("0")
 
 
-def every_page(page: Watched) -> list[str]:
-    """The paths of all pages, with one of each kind of thing."""
-    page.open("/console/keys")
-    of_person = page.page.get_attribute("th a[href*='/keys/']:has-text('by keyboard')", "href")
-    of_object = page.page.get_attribute("th a[href*='/keys/']:has-text('team/alice')", "href")
-    assert of_person is not None
-    assert of_object is not None
-    return [
-        *("", "/keys", "/keys/new", "/usage", "/usage?by=model&days=7", "/ledger", "/setup"),
-        *("/setup?client=claude-code", "/settings", "/accounts", "/accounts/team/alice"),
-        *("/grants", "/grants/new", "/people", "/events", "?account=team/bob"),
-        *("/keys?account=team/bob", "/nowhere"),
-        *(path.removeprefix("/console") for path in (of_person, of_object)),
-    ]
-
-
-def choose_language(page: Watched, language: str) -> None:
-    page.open("/console/settings").page.select_option("#language", language)
-    page.page.click("main form button >> nth=0")
-    page.message()
-
-
-@pytest.mark.parametrize("language", ["en", "zh-Hans"])
-def test_every_page_in_every_form(page: Watched, language: str) -> None:
-    browser = page.page
-    choose_language(page, language)
-    wrong: list[str] = []
-    for path in every_page(page):
-        page.open(f"/console{path}")
-        assert browser.get_attribute("html", "lang") == language
-        for number, (theme, width) in enumerate(FORMS):
-            browser.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
-            browser.set_viewport_size({"width": width, "height": 900})
-            # Each form is judged by all rules in one language; its words change nothing else.
-            if number % 2 == (language == "en"):
-                wrong += [f"{theme} {width}: {found}" for found in page.violations()]
-            if page.is_too_wide():
-                wrong.append(f"{theme} {width}: {path} is too wide")
-    choose_language(page, "")
-    assert wrong == []
-
-
 def test_everything_but_copying_works_without_scripts(
     chromium: Browser, gateway: GatewayProcess
 ) -> None:
     with watched(chromium, gateway.url, locale="en-GB", java_script_enabled=False) as page:
-        page.open(link(gateway)).page.click("main button")
-        page.page.wait_for_url("**/console")
+        sign_in(page, gateway)
         secret = make_key(page, "without scripts")
         assert page.page.locator("button[data-copy]:visible").count() == 0
         page.page.check("text=I have stored the key")

@@ -4,12 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from playwright.sync_api import sync_playwright
-
 from gateway.store.database import Database
 from gateway.store.people import NamespaceRole
 from gateway.store.sign_ins import make_link
-from tests.console.chromium import PROGRAM, Watched, watched
+from tests.console.chromium import Watched, launched, watched
 from tests.harness.books import INSTALLATION
 from tests.harness.gateway import GatewayProcess
 from tests.pictures.all import FOLDER
@@ -94,8 +92,7 @@ class Camera:
 
 def take_all(gateway: GatewayProcess, folder: Path) -> int:
     """The number of pictures."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=PROGRAM, args=["--no-sandbox"])
+    with launched() as browser:
         taken = 0
         for language, locale in LANGUAGES.items():
             with watched(browser, gateway.url, locale=locale) as page:
@@ -107,7 +104,6 @@ def take_all(gateway: GatewayProcess, folder: Path) -> int:
                 count(gateway)
                 _signed_in(camera, page, language)
                 taken += camera.taken
-        browser.close()
     return taken
 
 
