@@ -1,4 +1,4 @@
-"""Every page in every form, in a real browser; the routes themselves say which pages there are."""
+"""Every page in every form, in a real browser. A table names the pages; the routes complete it."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -195,7 +195,7 @@ def make_things(page: Watched, language: str) -> dict[str, str]:
 
 
 def judge(page: Watched, language: str) -> list[str]:
-    """What is wrong with the page as it is now, in some form."""
+    """Judge the page as it is now, in each form; the result names its faults."""
     browser, wrong = page.page, []
     if browser.get_attribute("html", "lang") != language and "/statement" not in browser.url:
         wrong.append(f"{browser.url} is in another language")
