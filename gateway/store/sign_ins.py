@@ -20,6 +20,7 @@ from sqlmodel import Session, col, select
 
 from gateway.store.console_tables import PersonRow, SessionRow, SignInLinkRow
 from gateway.store.database import Database
+from gateway.store.key_origins import people_of
 from gateway.store.people import (
     Identity,
     NamespaceRole,
@@ -164,7 +165,7 @@ def begin_by_key(
             .where(
                 col(ApiKeyHash.hash).in_(hashes),
                 col(ApiKeyHash.revoked_at).is_(None),
-                ApiKeyRow.installation == installation,
+                col(ApiKeyRow.installation).in_((installation, people_of(installation))),
             )
         ).first()
         if found is None:
