@@ -32,8 +32,8 @@ def collect(kube: Kube, namespace: str) -> list[tuple[str, str]]:
     return [
         *found,
         ("gateways, requests by status", _counters(kube, namespace)),
-        ("ingress, all but answers with 200", _not_answered()),
-        ("ingress, requests that it gave up", _given_up()),
+        ("ingress, all but answers with 200", _not_answered(kube)),
+        ("ingress, requests that it gave up", _given_up(kube)),
     ]
 
 
@@ -52,19 +52,21 @@ def _counters(kube: Kube, namespace: str) -> str:
     return "\n".join(lines)
 
 
-def _not_answered() -> str:
-    return _read(INGRESS_LOG, lambda line: '" 200 ' not in line)
+def _not_answered(kube: Kube) -> str:
+    return _read(kube, INGRESS_LOG, lambda line: ' HTTP/1.1" ' in line and '" 200 ' not in line)
 
 
-def _given_up() -> str:
-    return _read(INGRESS_DEBUG_LOG, lambda line: "abort" in line or "error" in line.lower())
+def _given_up(kube: Kube) -> str:
+    return _read(kube, INGRESS_DEBUG_LOG, lambda line: "abort" in line or "error" in line.lower())
 
 
-def _read(log: Path, wanted: Callable[[str], bool]) -> str:
-    """Lines of the local node's ingress controller; others keep theirs."""
-    if not log.exists():
-        return ""
-    lines = log.read_text(errors="replace").splitlines()
+def _read(kube: Kube, log: Path, wanted: Callable[[str], bool]) -> str:
+    """Lines of the ingress controller: of the local node a file, of a kind its pod's log."""
+    if log.exists():
+        lines = log.read_text(errors="replace").splitlines()
+    else:
+        logs = ["logs", "-n", "traefik", "-l", "app=traefik", "--tail=-1"]
+        lines = _trimmed(kube, logs, lines=100_000).splitlines()
     return redacted("\n".join([line[:300] for line in lines if wanted(line)][-_LINES:]))
 
 
