@@ -15,6 +15,7 @@ from gateway.console.access import SignInNeeded, checked_origin
 from gateway.console.headers import SecurityHeaders
 from gateway.console.pages import (
     accounts,
+    bindings,
     events,
     grants,
     identity,
@@ -44,7 +45,7 @@ _log = logging.getLogger(__name__)
 #: every page
 PAGES = (
     *(start, sign_in, sign_out, this_key, overview, keys, key, usage, ledger, setup, settings),
-    *(accounts, grants, people, events),
+    *(accounts, grants, people, bindings, events),
 )
 
 

@@ -36,6 +36,7 @@ DONE = {
     "ended": marked("The sessions are ended."),
     "suspended-all": marked("The keys are suspended."),
     "bound": marked("The account is bound."),
+    "unbound": marked("The account is unbound."),
 }
 
 

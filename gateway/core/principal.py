@@ -14,15 +14,16 @@ from gateway.core.actor import Actor
 from gateway.core.shares import Holder
 
 Role = Literal["member", "manager", "treasurer", "auditor"]
-#: to read; to make and change keys; to suspend and revoke them; to post and void grants
-Right = Literal["read", "keys", "stop", "grant"]
+#: to read; to make and change keys; to suspend and revoke them; to post and void grants; to give
+#: accounts to people
+Right = Literal["read", "keys", "stop", "grant", "bind"]
 #: every namespace
 ALL = "*"
 
 RIGHTS: dict[Role, frozenset[Right]] = {
     "member": frozenset({"read", "keys", "stop"}),
-    "manager": frozenset({"read", "stop"}),
-    "treasurer": frozenset({"read", "stop", "grant"}),
+    "manager": frozenset({"read", "stop", "bind"}),
+    "treasurer": frozenset({"read", "stop", "grant", "bind"}),
     "auditor": frozenset({"read"}),
 }
 

@@ -38,6 +38,8 @@ ChangeKind = Literal[
     "session.refused",
     "session.signed_out",
     "sessions.ended",
+    "person.bound",
+    "person.unbound",
     "account.erased",
 ]
 #: changes that are read at once

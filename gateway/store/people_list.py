@@ -12,6 +12,7 @@ from gateway.core.principal import ALL, AccountSet
 from gateway.store.account_sets import within
 from gateway.store.console_tables import BindingRow, PersonRow, SessionRow
 from gateway.store.database import Database
+from gateway.store.people import SIGN_UP
 from gateway.store.sign_ins import IDLE
 from gateway.store.tables import Account, ApiKeyRow
 
@@ -28,6 +29,8 @@ class PersonLine(Struct, frozen=True):
     email: str
     signed_in_at: datetime
     accounts: list[str]
+    #: those of them that somebody gave to the person here
+    given: list[str]
     sessions: int
     keys: int
 
@@ -52,10 +55,13 @@ def list_people(
         rows = found[:limit]
         ids, now = [row.id for row in rows], database.now(session)
         bound: dict[int, list[str]] = {}
+        given: dict[int, list[str]] = {}
         for row in session.exec(select(BindingRow).where(col(BindingRow.person_id).in_(ids))):
             shown = f"{row.namespace}/{row.account or '*'}"
             if reach.holds(shown):
                 bound.setdefault(row.person_id, []).append(shown)
+                if row.account and row.made_by != SIGN_UP:
+                    given.setdefault(row.person_id, []).append(shown)
         sessions = _count(
             session,
             col(SessionRow.person_id),
@@ -78,6 +84,7 @@ def list_people(
             row.email,
             row.signed_in_at,
             bound.get(row.id, []),
+            given.get(row.id, []),
             sessions.get(row.id, 0),
             keys.get(row.id, 0),
         )

@@ -31,6 +31,8 @@ KINDS: dict[ChangeKind, str] = {
     "session.refused": marked("Sign-in refused"),
     "session.signed_out": marked("Signed out"),
     "sessions.ended": marked("Sessions ended"),
+    "person.bound": marked("Account bound"),
+    "person.unbound": marked("Account unbound"),
     "account.changed": marked("Account changed"),
     "account.erased": marked("Account erased"),
 }
