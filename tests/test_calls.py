@@ -17,8 +17,8 @@ from tests.harness.gateway import ROOT
 BOUNDS = {
     "chat": (147, 240),
     "chat-stream": (268, 530),
-    "messages": (223, 362),
-    "messages-stream": (357, 662),
+    "messages": (222, 359),
+    "messages-stream": (355, 656),
     "responses": (271, 486),
     "responses-stream": (402, 788),
 }

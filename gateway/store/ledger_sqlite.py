@@ -1,22 +1,17 @@
-"""The hot statements on SQLite: one writer thread, WAL, `synchronous=FULL`, grouped commits.
+"""The hot side of the ledger on SQLite: a batch of requests is a handful of statements."""
 
-A batch is a handful of statements however many requests are in it: each statement gives other
-threads the interpreter's lock, and waiting for it again is dearer than the statement.
-"""
-
-import contextlib
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from operator import itemgetter
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
-from gateway.core.errors import DatabaseBusy, DatabaseUnavailable, FaregateError
+from gateway.core.errors import FaregateError
 from gateway.core.events import Usage
-from gateway.store.driver_errors import as_unavailable
-from gateway.store.groups_sqlite import give_back, read_groups
+from gateway.store.batch_writer import BatchWriter
+from gateway.store.groups_sqlite import Groups, give_back, read_groups
 from gateway.store.ledger import (
     Charge,
     ChargeReply,
@@ -33,7 +28,6 @@ from gateway.store.ledger import (
 from gateway.store.moments import utc_text
 from gateway.store.outage import Outage
 from gateway.store.retries import claim_rows
-from gateway.store.sqlite_file import open_sqlite
 from gateway.store.statements_sqlite import (
     CHARGE_ENTRIES,
     DAYS,
@@ -52,11 +46,6 @@ from gateway.store.statements_sqlite import (
     TAKE,
     USAGE,
 )
-from gateway.store.writer_thread import WriterThread
-
-T = TypeVar("T")
-#: writes a batch within a transaction; one result an item
-_Write = Callable[[Sequence[T]], list[Any]]
 
 
 class _Row(msgspec.Struct, array_like=True):
@@ -97,66 +86,33 @@ class SqliteLedger(Ledger):
     ) -> None:
         super().__init__(behind_seconds)
         self._path = path
-        self._outage = outage or Outage()
         self._replica_id = replica_id
-        self._writer = WriterThread("ledger")
+        self._writer = BatchWriter("ledger", outage or Outage())
         self._connection: sqlite3.Connection
 
     async def start(self) -> None:
-        self._connection = await self._writer.submit(lambda: open_sqlite(self._path))
+        self._connection = await self._writer.open(self._path)
 
     async def _charge_batch(self, batch: list[Charge]) -> list[ChargeReply]:
-        return await self._writer.submit(lambda: self._write(batch, self._charge_rows))
+        return await self._writer.write_soon(batch, self._charge_rows)
 
     async def _refund_batch(self, batch: list[Refund]) -> list[RefundReply]:
-        return await self._writer.submit(lambda: self._write(batch, self._refund_rows))
+        return await self._writer.write(batch, self._refund_rows)
 
     async def _end_batch(self, batch: list[End]) -> list[None]:
-        return await self._writer.submit(lambda: self._commit(batch, self._end_rows))
+        return await self._writer.commit(batch, self._end_rows)
 
     async def _metered_end_batch(self, batch: list[MeteredEnd]) -> list[None]:
-        return await self._writer.submit(lambda: self._commit(batch, self._metered_end_rows))
+        return await self._writer.commit(batch, self._metered_end_rows)
 
     async def _claim_batch(self, batch: list[Claim]) -> Sequence[int | FaregateError]:
-        return await self._writer.submit(lambda: self._write(batch, self._claim_rows))
+        return await self._writer.write(batch, self._claim_rows)
+
+    async def _close(self) -> None:
+        await self._writer.close()
 
     def _claim_rows(self, batch: Sequence[Claim]) -> list[int]:
         return claim_rows(self._connection, batch, datetime.now(UTC))
-
-    async def _close(self) -> None:
-        await self._writer.submit(self._connection.close)
-        self._writer.stop()
-
-    def _commit(self, batch: Sequence[T], write: _Write[T]) -> list[Any]:
-        with self._transaction():
-            return write(batch)
-
-    def _write(self, batch: Sequence[T], write: _Write[T]) -> list[Any]:
-        """All of a batch in one transaction; after an error of its data once more, each alone."""
-        try:
-            return self._commit(batch, write)
-        except sqlite3.Error as error:
-            if len(batch) > 1 and not isinstance(error, sqlite3.OperationalError):
-                return [result for item in batch for result in self._write([item], write)]
-            return [self._unavailable(error)] * len(batch)
-
-    def _unavailable(self, error: sqlite3.Error) -> DatabaseUnavailable:
-        unavailable = as_unavailable(error)
-        unavailable.__cause__ = error
-        if not isinstance(unavailable, DatabaseBusy):
-            self._outage.failed(unavailable)
-        return unavailable
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._connection.execute("COMMIT")
-        except BaseException:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-            raise
 
     def _charge_rows(self, batch: Sequence[Charge]) -> list[ChargeResult]:
         now = utc_text(datetime.now(UTC))
@@ -166,7 +122,7 @@ class SqliteLedger(Ledger):
         before = {row.account_id: row.balance for row in rows.values()}
         balances = dict(before)
         lefts = {row.api_key_id: _least(row) for row in rows.values() if row.day or row.month}
-        charged: list[tuple[Any, ...]] = []
+        charged: list[tuple[Charge, _Row]] = []
         has_day = has_month = has_tags = False
         groups = read_groups(self._connection, rows.values(), day)
         results = []
@@ -183,8 +139,7 @@ class SqliteLedger(Ledger):
                 has_day = has_day or row.day is not None
                 has_month = has_month or row.month is not None
             has_tags = has_tags or charge.tags is not None
-            columns = _columns(charge, row)
-            charged.append(columns if groups is None else (*columns, groups.counting(charge)))
+            charged.append((charge, row))
         if charged:
             taken = [
                 (account, before[account] - left)
@@ -192,7 +147,7 @@ class SqliteLedger(Ledger):
                 if left < before[account]
             ]
             values = {
-                "charged": _encode(charged).decode(),
+                "charged": _encode(_columns(charged, groups)).decode(),
                 "taken": _encode(taken).decode(),
                 "now": now,
                 "replica_id": self._replica_id,
@@ -313,20 +268,24 @@ def _judge(
     return ChargeResult("charged", balance - charge.credits, left - charge.credits, limit)
 
 
-def _columns(charge: Charge, row: _Row) -> tuple[Any, ...]:
-    return (
-        charge.request_id,
-        charge.account_id,
-        charge.api_key_id,
-        row.day,
-        charge.credits,
-        charge.model,
-        charge.route,
-        charge.idempotency_key,
-        charge.retry_count,
-        row.month,
-        charge.tags,
-    )
+def _columns(charged: Sequence[tuple[Charge, _Row]], groups: Groups | None) -> list[Any]:
+    return [
+        (
+            charge.request_id,
+            charge.account_id,
+            charge.api_key_id,
+            row.day,
+            charge.credits,
+            charge.model,
+            charge.route,
+            charge.idempotency_key,
+            charge.retry_count,
+            row.month,
+            charge.tags,
+            None if groups is None else groups.counting(charge),
+        )
+        for charge, row in charged
+    ]
 
 
 def _tokens(request_id: str, use: Usage) -> tuple[Any, ...]:

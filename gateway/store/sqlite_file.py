@@ -7,19 +7,20 @@ from contextlib import contextmanager
 
 from gateway.core.errors import DatabaseBusy
 
-_BUSY_SECONDS = 5
+#: a statement's wait for another connection's transaction
+BUSY_SECONDS = 5
 _PRAGMAS = (
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
     "PRAGMA foreign_keys=ON",
-    f"PRAGMA busy_timeout={_BUSY_SECONDS * 1000}",
+    f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}",
 )
 
 
 def open_sqlite(path: str) -> sqlite3.Connection:
     """A connection of its own to a SQLite database, in autocommit."""
     connection = sqlite3.connect(
-        path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
     )
     prepare(connection)
     return connection
@@ -45,7 +46,7 @@ class SharedConnection:
 
         Raises `DatabaseBusy` and `sqlite3.Error`.
         """
-        if not self._lock.acquire(timeout=_BUSY_SECONDS):
+        if not self._lock.acquire(timeout=BUSY_SECONDS):
             raise DatabaseBusy("the database is busy", cause="no connection was free")
         try:
             if self._connection is None:

@@ -19,13 +19,21 @@ class WriterThread:
 
     def __init__(self, name: str) -> None:
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        #: jobs whose result the loop does not have yet
+        self._number = 0
         self._thread = Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
+
+    @property
+    def is_at_work(self) -> bool:
+        """True until the loop has the results of all that was submitted."""
+        return self._number > 0
 
     def submit(self, function: Callable[[], T]) -> asyncio.Future[T]:
         """The future of a function's result."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
+        self._number += 1
         self._jobs.put((function, future, loop))
         return future
 
@@ -41,13 +49,13 @@ class WriterThread:
                 result, error = function(), None
             except Exception as failure:  # noqa: BLE001  # the waiting caller must hear of it
                 result, error = None, failure
-            loop.call_soon_threadsafe(_resolve, future, result, error)
+            loop.call_soon_threadsafe(self._resolve, future, result, error)
 
-
-def _resolve(future: asyncio.Future[Any], result: Any, error: Exception | None) -> None:
-    if future.done():
-        return
-    if error is None:
-        future.set_result(result)
-    else:
-        future.set_exception(error)
+    def _resolve(self, future: asyncio.Future[Any], result: Any, error: Exception | None) -> None:
+        self._number -= 1
+        if future.done():
+            return
+        if error is None:
+            future.set_result(result)
+        else:
+            future.set_exception(error)

@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from msgspec.structs import replace
 
 from gateway.core.errors import DatabaseUnavailable
 from gateway.core.events import Usage
+from gateway.store.batch_writer import LOOP_BATCH_MAX, LOOP_SECONDS_MAX
 from gateway.store.database import Database
 from gateway.store.ledger import Charge, ChargeResult, End, Refund
 from gateway.store.ledger_sqlite import SqliteLedger
@@ -90,6 +92,40 @@ def test_the_loop_does_not_wait_for_another_connection_s_transaction(file_books:
 
     run(file_books, act)
     assert file_books.balance() == 997
+
+
+def test_few_charges_are_written_on_the_loop_unless_the_disk_is_slow(file_books: Books) -> None:
+    """Many, and those after slow ones, are written in the thread, so that the loop goes on."""
+    key, _ = file_books.issue()
+
+    async def act(ledger: SqliteLedger) -> None:
+        with another(file_books) as other:
+            other.execute(
+                "CREATE TRIGGER noted AFTER INSERT ON entry BEGIN SELECT note(new.idempotency_key);"
+                " END"
+            )
+        threads: list[str] = []
+
+        def note(pause: str | None) -> None:
+            threads.append(threading.current_thread().name)
+            time.sleep(float(pause or 0))
+
+        ledger._connection.create_function("note", 1, note)
+
+        async def threads_of(number: int, pause: float = 0) -> set[str]:
+            threads.clear()
+            charges = [file_books.charge(key) for _ in range(number)]
+            charges[0] = replace(charges[0], idempotency_key=str(pause))
+            assert outcomes(await make(ledger, charges)) == ["charged"] * number
+            return set(threads)
+
+        assert await threads_of(LOOP_BATCH_MAX) == {"MainThread"}
+        assert await threads_of(LOOP_BATCH_MAX + 1) == {"ledger"}
+        assert await threads_of(1, pause=2 * LOOP_SECONDS_MAX) == {"MainThread"}
+        assert await threads_of(1) == {"ledger"}
+
+    run(file_books, act)
+    assert file_books.balance() == 1000 - 2 * LOOP_BATCH_MAX - 3
 
 
 def test_a_commit_that_fails_is_rolled_back_and_costs_only_its_cause(file_books: Books) -> None:

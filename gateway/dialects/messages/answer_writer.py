@@ -63,7 +63,9 @@ class MessagesRenderer:
             delta["stop_details"] = _REFUSAL
         # An upstream that reports no usage: about one token a frame, and the estimate stays.
         usage_members = (
-            {"output_tokens": self._frames_count} if usage is None else self._usage_members(usage)
+            {"output_tokens": self._frames_count}
+            if usage is None
+            else write_usage(self._counted(usage))
         )
         frames.append(frame("message_delta", {"delta": delta, "usage": usage_members}))
         frames.append(MESSAGE_STOP)
@@ -89,10 +91,8 @@ class MessagesRenderer:
             for block in self._assembly.whole()
             if (rendered := self._content(block, stop_reason)) is not None
         ]
-        usage = answer.usage or Usage(input=self._source.input_tokens)
-        message = self._message(
-            content, stop_reason, stop_sequence, _usage(usage) | self._usage_members(usage)
-        )
+        usage = _usage(self._counted(answer.usage or Usage(input=self._source.input_tokens)))
+        message = self._message(content, stop_reason, stop_sequence, usage)
         return msgspec.json.encode(message)
 
     def _message(
@@ -136,13 +136,11 @@ class MessagesRenderer:
     def _stop(self) -> tuple[str, str | None]:
         if self._source.wants_nothing:
             return "max_tokens", None
-        return self._assembly.stop_reason, self._assembly.stop_sequence
+        return self._assembly.stop()
 
-    def _usage_members(self, usage: Usage) -> dict[str, Any]:
+    def _counted(self, usage: Usage) -> Usage:
         """The upstream's counts; a request for nothing gets none of the output it paid for."""
-        if self._source.wants_nothing:
-            usage = replace(usage, output=0, reasoning=0)
-        return write_usage(usage)
+        return replace(usage, output=0, reasoning=0) if self._source.wants_nothing else usage
 
     def _sign(self, reasoning: bytes, signed: Signature | None) -> str:
         """The signature of a thinking block: its text, sealed for the account that asked.

@@ -113,24 +113,19 @@ class Assembly:
         """All blocks of an answer that has ended."""
         return [*self.blocks[:-1], *self._held, *self.blocks[-1:]]
 
-    @property
-    def stop_reason(self) -> str:
-        """Why the answer stopped.
+    def stop(self) -> tuple[str, str | None]:
+        """Why the answer stopped, and by which sequence of the client's.
 
         Truncation and refusal beat a call, for it must not be carried out then; a call beats the
         rest, for any reason of the upstream's.
         """
-        reason = self._finished.reason
+        reason, sequence = self._finished.reason, self._finished.stop_sequence
         if reason not in ("length", "content_filter"):
             reason = "tool_calls" if self._calls else "stop"
             reason = "content_filter" if self._refused else reason
-        if reason == "stop" and self._finished.stop_sequence is not None:
-            return "stop_sequence"
-        return STOP_REASONS[reason]
-
-    @property
-    def stop_sequence(self) -> str | None:
-        return self._finished.stop_sequence if self.stop_reason == "stop_sequence" else None
+        if reason == "stop" and sequence is not None:
+            return "stop_sequence", sequence
+        return STOP_REASONS[reason], None
 
 
 def read_input(arguments: bytes) -> Raw | None:
