@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from typing import Any
 
 CSV_TYPE = "text/csv; charset=utf-8; header=present"
@@ -15,6 +16,8 @@ def cell(value: Any) -> Any:
     """A value for one cell."""
     if isinstance(value, str) and value.startswith(_FORMULA):
         return f"'{value}"
+    if isinstance(value, Decimal):
+        return f"{value:f}"  # never with an exponent
     return value
 
 

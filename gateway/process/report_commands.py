@@ -23,7 +23,6 @@ def add_reports(commands: Any, data: argparse.ArgumentParser) -> None:
     requests.add_argument(
         "--tag", action="append", metavar="NAME=VALUE", help="only of requests with this tag"
     )
-    requests.add_argument("--format", choices=["json", "csv"], default="json")
 
     statement = commands.add_parser(
         "statement",
@@ -44,11 +43,17 @@ def add_reports(commands: Any, data: argparse.ArgumentParser) -> None:
         "--group-by", metavar="NAMES", default="day", help="such as day,key,tag:team"
     )
     usage.add_argument("--timezone", default="UTC", help="of its days, such as Europe/Berlin")
+    usage.add_argument(
+        "--format", choices=["json", "csv", "focus"], default="json", help="focus: CSV of FOCUS 1.3"
+    )
+    usage.add_argument("--currency", metavar="CODE", help="with focus: of the costs, such as EUR")
+    usage.add_argument("--credit-price", metavar="PRICE", help="with focus: of one credit")
     usage.set_defaults(act=_report, report="usage")
 
     entries = commands.add_parser(
         "entries", parents=[data, period, requests], help="print an account's entries"
     )
+    entries.add_argument("--format", choices=["json", "csv"], default="json")
     entries.add_argument("--kind", help="only of these kinds, such as charge,refund")
     entries.add_argument("--request-id", help="only of this request")
     entries.add_argument("--limit", help="so many at most; CSV has all of them without it")

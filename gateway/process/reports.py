@@ -9,10 +9,12 @@ import msgspec
 
 from gateway.core.entries import EntryLine, read_entry_query
 from gateway.core.errors import InvalidRequest
+from gateway.core.focus import check_focus, focus_groups, read_credit_price
 from gateway.core.statement import read_period
 from gateway.core.tags import Tags, tags_of_header
 from gateway.core.usage import QueryError, UsageLine, read_query
 from gateway.http.entry_formats import entries_csv, entries_csv_head, entries_json
+from gateway.http.focus_format import focus_csv, focus_head
 from gateway.http.statement_formats import FORMATS
 from gateway.http.usage_formats import usage_csv, usage_csv_head, usage_json
 from gateway.store.change_log import EVENTS_MAX, read_account_changes, read_all_changes
@@ -44,28 +46,33 @@ def statement_of(database: Database, installation: str, arguments: Namespace) ->
 
 def usage_of(database: Database, installation: str, arguments: Namespace) -> Iterator[bytes]:
     """The usage that the command line asks for; raises the same."""
+    account, is_focus = arguments.account, arguments.format == "focus"
     query = read_query(
         datetime.now(UTC),
         begin=arguments.begin,
         end=arguments.end,
-        group_by=arguments.group_by,
+        group_by=focus_groups(arguments.group_by) if is_focus else arguments.group_by,
         zone=arguments.timezone,
         key=arguments.key,
         model=arguments.model,
         route=arguments.route,
         tags=_tags(arguments),
     )
-    reader = UsageReader(find_named_account(database, installation, arguments.account), query)
+    head, write = usage_csv_head(query), partial(usage_csv, query)
+    if is_focus:
+        check_focus(query)
+        price = read_credit_price(arguments.currency, arguments.credit_price)
+        head, write = focus_head(), partial(focus_csv, account, query, price)
+    reader = UsageReader(find_named_account(database, installation, account), query)
     found: list[UsageLine] = []
-    if arguments.format == "csv":
-        yield usage_csv_head(query)
+    if arguments.format != "json":
+        yield head
     while (lines := reader.advance(database)) is not None:
-        if arguments.format == "csv":
-            yield usage_csv(query, lines)
+        if arguments.format != "json":
+            yield write(lines)
         else:
             found += lines
     if arguments.format == "json":
-        account = arguments.account
         yield usage_json(account, query, reader.complete_until, reader.total, found)
 
 

@@ -140,6 +140,36 @@ def test_csv_has_the_same_sums(gateway: GatewayProcess) -> None:
     assert lines(ask(gateway, model="none", format="csv")) == []
 
 
+FOCUS = {"format": "focus", "currency": "EUR", "credit_price": "0.25"}
+
+
+def test_focus_has_the_same_sums_as_costs(gateway: GatewayProcess) -> None:
+    rows = lines(ask(gateway, **FOCUS))
+    assert [(row["ResourceName"], row["SkuId"], row["x_Route"], row["BilledCost"])
+            for row in rows] == [
+        ("team/mine", "kimi-k2.5", "chat", "0.50"),
+        ("team/mine", "kimi-k2.5", "messages", "0.50"),
+        ("team/second", "kimi-k2.5", "chat", "1.00"),
+        ("team/second", "kimi-k2.5", "chat", "-0.50"),
+    ]  # fmt: skip
+    assert {row["BillingAccountId"] for row in rows} == {f"{NAMESPACE}/alice"}
+    tagged = lines(ask(gateway, **FOCUS, group_by="day,tag:team", key="team/second"))
+    assert [row["Tags"] for row in tagged] == ["", *['{"team":"ads"}'] * 2]
+    code, printed = run_command(
+        "usage", "--account", f"{NAMESPACE}/alice", "--data", str(gateway.data),
+        "--format", "focus", "--currency", "EUR", "--credit-price", "0.25",
+        environment=gateway.environment,
+    )  # fmt: skip
+    assert (code, printed.splitlines()) == (0, ask(gateway, **FOCUS).text.splitlines())
+    for values, parameter in (
+        ({"credit_price": "1,5"}, "credit_price"),
+        ({"timezone": "Europe/Berlin"}, "timezone"),
+        ({"format": "csv"}, "currency"),
+    ):
+        refused = ask(gateway, **{**FOCUS, **values})
+        assert (refused.status_code, refused.json()["error"]["param"]) == (400, parameter)
+
+
 @pytest.mark.parametrize(
     ("values", "parameter"),
     [

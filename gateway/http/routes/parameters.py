@@ -4,14 +4,12 @@ A filter that nobody reads would give sums of too much.
 """
 
 from collections.abc import Collection
-from typing import Literal
 
 from fastapi import Request
 
 from gateway.core.errors import InvalidRequest
 from gateway.core.tags import TAG, TAGS_MAX, Tags, is_name, is_value
 
-Format = Literal["json", "csv"]
 #: headers of an answer about credits
 PRIVATE = {"cache-control": "private, no-store", "x-content-type-options": "nosniff"}
 _LENGTH_MAX = 256
@@ -39,14 +37,19 @@ def read_parameters(request: Request, known: Collection[str]) -> dict[str, str]:
     return given
 
 
-def read_format(request: Request, given: dict[str, str]) -> Format:
-    """The format of the answer, taken out of its parameters. Raises `InvalidRequest`."""
+def read_format(request: Request, given: dict[str, str], *others: str) -> str:
+    """The format of the answer, taken out of its parameters: json, csv or one of the others.
+
+    Raises `InvalidRequest`.
+    """
     form = given.pop("format", None)
     if form is None:
         return "csv" if request.headers.get("accept", "").startswith("text/csv") else "json"
-    if form not in ("json", "csv"):
-        raise InvalidRequest("format must be json or csv", param="format")
-    return "csv" if form == "csv" else "json"
+    known = ("json", "csv", *others)
+    if form not in known:
+        names = f"{', '.join(known[:-1])} or {known[-1]}"
+        raise InvalidRequest(f"format must be {names}", param="format")
+    return form
 
 
 def take_tags(given: dict[str, str]) -> Tags:
