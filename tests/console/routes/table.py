@@ -62,6 +62,10 @@ POST /grants/{grant_id}/void                      in 404 403 403 303/404 403 403
 GET  /people                                      in 404 404 200 200 200 404
 POST /people/{person}/end-sessions                in 404 404 303/404 303/404 404 404
 POST /people/{person}/suspend-keys                in 404 404 303/404 303/404 404 404
+GET  /people/bind                                 in 404 404 200 200 404 404
+POST /people/bind                                 in 404 404 303/422 303/422 404 404
+GET  /people/{person}/unbind/{account}            in 404 404 200/404 200/404 404 404
+POST /people/{person}/unbind/{account}            in 404 404 303/404 303/404 404 404
 GET  /events                                      in 404 404 200 200 200 404
 """
 #: the forms that are filled in
@@ -74,6 +78,7 @@ _FORMS: dict[str, dict[str, str]] = {
     "/keys/{key_id}/revoke": {"name": "{mark}"},
     "/settings": {"language": "zh-Hans", "clock": "local"},
     "/settings/sessions": {"session": "{session}"},
+    "/people/bind": {"issuer": "{issuer}", "subject": "{mark}", "account": "{account}"},
     "/grants": {"account": "{account}", "credits": "5", "reference": "{key_id}"},
 }
 #: the names of paths that are one thing here

@@ -41,8 +41,6 @@ INSTALLATION = "default"
 URL = "https://console.example.com"
 #: the headers that a browser sends with a form of the console's own
 OWN_FORM = {"sec-fetch-site": "same-origin", "origin": URL}
-#: who vouches for them
-PEOPLE = "https://people.example"
 ACTOR = Actor("the tests")
 _SECRET = InstallationSecret("tests only, " + "x" * 32)
 _ROLES: dict[str, Role] = {"manager": "manager", "treasurer": "treasurer", "auditor": "auditor"}
@@ -59,6 +57,7 @@ class Target(Struct, frozen=True):
     secret: str
     prefix: str
     grant_id: int
+    issuer: str
     person: int
     #: of that person: a row, and the secret of its cookie
     session: int
@@ -96,6 +95,8 @@ class World:
         self._runner = asyncio.Runner()
         self._client = self._runner.run(self._open())
         self._connection = psycopg.connect(database_url, autocommit=True)
+        #: the issuer that vouches for people
+        self.issuer = console.get("oidc", {}).get("issuer", "https://people.example")
         self._marks = 0
 
     async def _open(self) -> httpx.AsyncClient:
@@ -149,7 +150,7 @@ class World:
             "stranger": (),
         }
         given = roles[asker] if asker in roles else (NamespaceRole(namespace, _ROLES[asker]),)
-        who = Identity(PEOPLE, f"{asker} {target.person}", asker)
+        who = Identity(self.issuer, f"{asker} {target.person}", asker)
         return Asked(self.begin(SignIn(identity=who, roles=given))[0])
 
     def make_key(self, account: str, mark: str, person: int | None = None) -> tuple[str, str]:
@@ -176,7 +177,7 @@ class World:
         namespace = account.partition("/")[0]
         grant = grant_of(account, 7, mark, reason=mark)
         post_grant(self.database, INSTALLATION, grant, 10**6, ACTOR)
-        who = Identity(PEOPLE, mark, mark, f"{self._marks}@example.com")
+        who = Identity(self.issuer, mark, mark, f"{self._marks}@example.com")
         cookie, found = self.begin(SignIn(identity=who))
         assert found.person_id is not None
         self.bind(found.person_id, account)
@@ -188,6 +189,7 @@ class World:
             secret=secret,
             prefix=str(self.value("SELECT prefix FROM api_key WHERE key_id = %s", key_id)),
             grant_id=int(self.value("SELECT id FROM credit_grant WHERE reason = %s", mark)),
+            issuer=self.issuer,
             person=found.person_id,
             session=found.id,
             cookie=cookie,
@@ -211,7 +213,9 @@ class World:
 
     def sign_in_again(self, target: Target) -> Asked:
         """Another browser of the target's person."""
-        return Asked(self.begin(SignIn(identity=Identity(PEOPLE, target.mark, target.mark)))[0])
+        return Asked(
+            self.begin(SignIn(identity=Identity(self.issuer, target.mark, target.mark)))[0]
+        )
 
     def charge(self, target: Target, credits: int, model: str = "kimi-k2.5", **more: Any) -> str:
         """The id of a request for which the target's key has paid, counted as usage.
@@ -249,9 +253,13 @@ class World:
         return row[0]
 
     def dump(self) -> list[tuple[str, str]]:
-        """Every row of every table, with the table's name; all but a session's last use."""
+        """Every row of every table, with the table's name.
+
+        Left out are the last use of a session, and the events of sign-ins that were refused.
+        """
         run = self._connection.execute
         names = run("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
         each = sql.SQL("SELECT {}, (to_jsonb(t) - 'seen_at')::text FROM {} t")
         rows = [each.format(sql.Literal(name), sql.Identifier(name)) for (name,) in names]
-        return sorted(run(sql.SQL(" UNION ALL ").join(rows)).fetchall())
+        found = run(sql.SQL(" UNION ALL ").join(rows)).fetchall()
+        return sorted(row for row in found if '"kind": "session.refused"' not in row[1])
