@@ -1,15 +1,18 @@
 """The clients: each asks without end, for anything that comes to its mind, and goes when it likes.
 
-Everything that is chosen is chosen by the seed and the client's number.
+Some ask again under the same name, as the SDKs do, until an answer is whole. Everything that is
+chosen is chosen by the seed and the client's number.
 """
 
 import asyncio
 import random
 
+from msgspec.structs import replace
+
 from tests.chaos.keys import Keys
 from tests.chaos.options import Options
-from tests.chaos.records import Asked, Got
-from tests.chaos.scripts import PROBE, choose_script
+from tests.chaos.records import ATTEMPTS_MAX, Asked, Got
+from tests.chaos.scripts import PROBE, choose_script, choose_silent_script
 from tests.chaos.talk import Talk
 from tests.chaos.town import MODELS, Town
 from tests.harness.dialects import DIALECTS
@@ -25,6 +28,11 @@ _LEAVES = {
     "in the answer": 2,
     "at the last word": 1,
 }
+#: of those who ask again
+_RETRIED_SHARE = 0.25
+_LEAVES_RETRIED = {"never": 5, "when sent": 2, "after a while": 10, "at the headers": 1}
+#: an attempt may meet the one before it while that is still open
+_RETRY_PAUSES = (0.0, 0.1, 0.6, 1.5)
 #: every dialect, each by another dialect of upstreams
 _PROBES = tuple(zip(DIALECTS, ("plain", "told", "answered"), strict=True))
 _PROBER = "rich-0"
@@ -88,11 +96,37 @@ class Clients:
     async def _ask_on(self, client: int, over: asyncio.Event) -> None:
         chance = random.Random(f"client {client} {self._seed}")
         while not over.is_set():
-            name, plaintext, is_dead = self._keys.choose(chance)
-            request = self._request(chance, self._choose_gateway(chance), name)
-            got = await self._talk(request, plaintext, is_dead=is_dead)
+            ask = self._ask_again_and_again if chance.random() < _RETRIED_SHARE else self._ask
+            got = await ask(chance)
             pause = chance.uniform(0.02, 0.25)
             await asyncio.sleep(pause if got.complete or got.left else pause + 0.2)
+
+    async def _ask(self, chance: random.Random) -> Got:
+        name, plaintext, is_dead = self._keys.choose(chance)
+        request = self._request(chance, self._choose_gateway(chance), name)
+        return await self._talk(request, plaintext, is_dead=is_dead)
+
+    async def _ask_again_and_again(self, chance: random.Random) -> Got:
+        """One name, from any gateway, until an answer is whole or the client has had enough."""
+        name, plaintext, is_dead = self._keys.choose(chance)
+        first = self._request(chance, self._choose_gateway(chance), name)
+        for attempt in range(ATTEMPTS_MAX):
+            leaves = chance.choices(list(_LEAVES_RETRIED), list(_LEAVES_RETRIED.values()))[0]
+            request = replace(
+                first,
+                number=first.number + attempt,
+                attempt=attempt,
+                gateway=self._choose_gateway(chance),
+                script=choose_silent_script(chance),
+                leaves=leaves,
+                leaves_after=chance.uniform(0, _AFTER_MAX.get(leaves, 0.0)),
+            )
+            got = await self._talk(request, plaintext, is_dead=is_dead)
+            if got.complete or (got.status or 500) in range(400, 500):
+                break
+            await asyncio.sleep(chance.choice(_RETRY_PAUSES))
+            is_dead = self._keys.is_dead(name, plaintext)
+        return got
 
     def _choose_gateway(self, chance: random.Random) -> int:
         """One that runs, mostly, as a Service chooses; it may have ended just now."""
@@ -114,7 +148,7 @@ class Clients:
         name: str,
         probe: tuple[str, str] | None = None,
     ) -> Asked:
-        self._number += 1
+        self._number += ATTEMPTS_MAX  # so that each attempt has a number of its own
         leaves = chance.choices(list(_LEAVES), list(_LEAVES.values()))[0]
         dialect, model = probe or (chance.choice(DIALECTS), chance.choice(list(MODELS)))
         return Asked(

@@ -15,7 +15,7 @@ from sqlalchemy import text
 from tests.chaos.database import Pair
 from tests.chaos.links import Link
 from tests.chaos.operators import OperatorPart
-from tests.chaos.records import MARK, Fault, Incident, Restore
+from tests.chaos.records import Fault, Incident, Restore, number_of
 from tests.chaos.town import Town
 
 _LOCK = "SELECT id FROM account WHERE name = 'rich-1' FOR UPDATE"
@@ -189,13 +189,13 @@ class Faults:
         with self._town.database.read() as session:
             known, open_ = (
                 frozenset(
-                    int(found[1])
-                    for (key,) in session.execute(text(statement))
-                    if (found := MARK.fullmatch(str(key).encode()))
+                    number
+                    for key, retry_count in session.execute(text(statement))
+                    if (number := number_of(key, retry_count)) is not None
                 )
                 for statement in (
-                    "SELECT idempotency_key FROM entry WHERE kind = 'charge'",
-                    "SELECT idempotency_key FROM entry JOIN hold USING (request_id)"
+                    "SELECT idempotency_key, retry_count FROM entry WHERE kind = 'charge'",
+                    "SELECT idempotency_key, retry_count FROM entry JOIN hold USING (request_id)"
                     " WHERE kind = 'charge'",
                 )
             )

@@ -4,6 +4,7 @@ What it wants of each key it can apply again, as a reconciler does, after a rest
 """
 
 import asyncio
+import math
 import random
 import threading
 import time
@@ -75,8 +76,13 @@ class Keys:
         holder = self.holders[name]
         if holder.past and chance.random() < _OLD_SHARE:
             plaintext = chance.choice(list(holder.past))
-            return name, plaintext, holder.past[plaintext] < time.time()
+            return name, plaintext, self.is_dead(name, plaintext)
         return name, holder.plaintext, False
+
+    def is_dead(self, name: str, plaintext: str) -> bool:
+        """True if a key that a client has is dead for certain."""
+        holder = self.holders.get(name)
+        return holder is not None and holder.past.get(plaintext, math.inf) < time.time()
 
     def account_of(self, name: str) -> str:
         return (self.holders | self.of_objects)[name].account

@@ -25,7 +25,8 @@ class UpstreamObserver:
     def __init__(self) -> None:
         #: numbers of the requests of which an upstream got something
         self.dispatched: set[int] = set()
-        #: and of those that it answered to the end
+        #: of those that it answered in part or wholly, and to the end
+        self.begun: set[int] = set()
         self.answered: set[int] = set()
         #: by number the tokens of prompt and answer that an upstream reported, where they were seen
         self.usage: dict[int, tuple[int, int]] = {}
@@ -42,6 +43,7 @@ class UpstreamObserver:
         number = self._numbers.get(connection)
         if number is None:
             return
+        self.begun.add(number)
         seen = self._with_tail(connection, False, data)
         if _LAST_WORDS.search(seen):
             self.answered.add(number)

@@ -10,10 +10,18 @@ from msgspec import Struct
 
 #: what a client writes into its request, so that it is known again in the ledger and upstream
 MARK = re.compile(rb"case-(\d{6,9})-")
+#: attempts under one name: what stands for three of them is paid again by the next one
+ATTEMPTS_MAX = 6
 
 
 def mark(number: int) -> str:
     return f"case-{number:06d}-"
+
+
+def number_of(idempotency_key: str | None, retry_count: int | None) -> int | None:
+    """The number of the request that named itself so; None where no client did."""
+    found = MARK.fullmatch((idempotency_key or "").encode())
+    return None if found is None else int(found[1]) + (retry_count or 0)
 
 
 class Script(Struct, frozen=True):
@@ -29,7 +37,10 @@ class Script(Struct, frozen=True):
 
 
 class Asked(Struct, frozen=True, kw_only=True):
-    """One request as it was planned. `leaves` is the moment at which its client goes."""
+    """One request as it was planned. `leaves` is the moment at which its client goes.
+
+    The attempts of one name have numbers that follow each other: `attempt` is 0 in the first one.
+    """
 
     number: int
     gateway: int
@@ -44,6 +55,12 @@ class Asked(Struct, frozen=True, kw_only=True):
     leaves_after: float = 0.0
     reads_slowly: bool = False
     is_probe: bool = False
+    attempt: int = 0
+
+    @property
+    def name(self) -> str:
+        """The idempotency key."""
+        return mark(self.number - self.attempt)
 
 
 class Got(Struct, kw_only=True):
@@ -59,6 +76,8 @@ class Got(Struct, kw_only=True):
     charged: int | None = None
     #: bytes of the answer's body
     size: int = 0
+    #: some of the answer's content has come
+    content: bool = False
     #: everything of the answer that a reader would miss has come
     finished: bool = False
     #: the answer came to its clean end

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from tests.chaos.judge import Evidence, Violation
+from tests.chaos.evidence import Evidence, Violation
 from tests.chaos.plan import NOBODY
 from tests.chaos.records import Got, Incident
 from tests.chaos.recovery import Recovery
@@ -15,6 +15,8 @@ from tests.harness.dialects import DIALECTS
 
 _LOG_LINES_MAX = 40
 _STORIES_MAX = 10
+#: covered: the charge of an earlier attempt stood for it
+_BOOKED = ("charged", "covered", "refunded", "free")
 
 
 def table(rows: list[list[str]]) -> str:
@@ -34,13 +36,13 @@ def faults_table(incidents: Iterable[Incident]) -> str:
 
 def requests_table(evidence: Evidence) -> str:
     outcomes = sorted({got.outcome for got in evidence.records})
-    rows = [["requests", *outcomes, "charged", "refunded", "free"]]
+    rows = [["requests", *outcomes, *_BOOKED]]
     for dialect in DIALECTS:
         records = [got for got in evidence.records if got.asked.dialect == dialect]
         counted = Counter(got.outcome for got in records)
         booked = Counter(_booked(evidence, got) for got in records)
         cells = [*(counted[o] for o in outcomes)]
-        cells += [booked[word] for word in ("charged", "refunded", "free")]
+        cells += [booked[word] for word in _BOOKED]
         rows.append([dialect, *(str(cell) for cell in cells)])
     return table(rows)
 
@@ -51,9 +53,10 @@ def requests_summary(evidence: Evidence) -> str:
     failing = sum(got.asked.script.ends == "badly" for got in records)
     left = sum(got.asked.leaves != "never" for got in records)
     dead = sum(got.dead_key for got in records)
+    again = sum(got.asked.attempt > 0 for got in records)
     return (
         f"{len(records)} in all: {failing} asked for an answer that fails,"
-        f" {left} were to be left, {dead} had a dead key"
+        f" {left} were to be left, {again} asked again, {dead} had a dead key"
     )
 
 
@@ -61,6 +64,8 @@ def _booked(evidence: Evidence, got: Got) -> str:
     booked = evidence.ledger.booked.get(got.asked.number)
     if booked is None:
         return "free"
+    if booked.earlier is not None:
+        return "covered"
     return "charged" if booked.net else "refunded"
 
 

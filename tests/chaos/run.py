@@ -16,9 +16,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from gateway.core.errors import DatabaseUnavailable
 from tests.chaos import report
 from tests.chaos.clients import Clients
+from tests.chaos.evidence import Evidence, Violation
 from tests.chaos.faults import Faults
 from tests.chaos.firewall import open_firewall
-from tests.chaos.judge import Evidence, Violation, judge
+from tests.chaos.judge import judge
 from tests.chaos.keys import CAP, RICH, Keys
 from tests.chaos.ledger import Ledger
 from tests.chaos.operators import OperatorPart, open_operator
@@ -97,19 +98,14 @@ class Run:
                 over.set()
             await _wait_until_closed(town)
             settled.set()
-        found = [] if rounds.given_up is None else [Violation(rounds.given_up)]
         limit = options.recovery_seconds
+        found = [] if rounds.given_up is None else [Violation(rounds.given_up)]
         back = list(recoveries(clients.records, faults.incidents, options.gateways, limit))
         for one in back:
             if one.seconds > limit:
                 late = f"gateway {one.gateway} answered {one.seconds:.1f} s after the end of"
                 found.append(Violation(f"{late}: {one.incident.fault}"))
-        granted = {name for name, given in treasurer.grants.items() if given.posted}
-        if operator is not None:
-            try:
-                granted |= await asyncio.to_thread(operator.granted)
-            except AssertionError as error:
-                found.append(Violation(f"the operator's objects are not right: {error}"))
+        granted = await _granted(treasurer, operator, found)
         for gateway in town.gateways:
             code = await gateway.stop()
             if code != 0:
@@ -118,6 +114,7 @@ class Run:
             records=clients.records,
             ledger=await asyncio.to_thread(Ledger, town.database),
             dispatched=town.observer.dispatched,
+            begun=town.observer.begun,
             answered=town.observer.answered,
             incidents=faults.incidents,
             restores=faults.restores,
@@ -157,6 +154,19 @@ class Run:
         for line in report.stories(violations, evidence, logs):
             write_line(line)
         write_line(f"\n{len(violations)} violations; again by: {self._options.command}")
+
+
+async def _granted(
+    treasurer: Treasurer, operator: OperatorPart | None, found: list[Violation]
+) -> set[str]:
+    """The names of the grants that were confirmed; what is wrong with the objects is added."""
+    granted = {name for name, given in treasurer.grants.items() if given.posted}
+    if operator is not None:
+        try:
+            granted |= await asyncio.to_thread(operator.granted)
+        except AssertionError as error:
+            found.append(Violation(f"the operator's objects are not right: {error}"))
+    return granted
 
 
 def _price(got: Got) -> int | None:

@@ -13,6 +13,12 @@ def _badly(name: str, text: str) -> Script:
     return Script(name, text, "badly")
 
 
+#: silent for long enough that a client leaves meanwhile
+_SILENT = (
+    _well("silent at first", "!silence 0.6\n!chunks 4 5"),
+    _well("silent for long", "!silence 2.5\n!chunks 4 5"),
+    _badly("silent for ever", "!silence 600"),
+)
 #: by how often they are asked for
 _WELL = (
     (6, _well("echo", "Say it again")),
@@ -30,8 +36,8 @@ _WELL = (
     (1, _well("without usage", "!chunks 6 5\n!usage none")),
     (1, _well("usage twice", "!chunks 6 5\n!usage both")),
     (1, _well("cached", "!chunks 6 5\n!cached 3")),
-    (2, _well("silent at first", "!silence 0.6\n!chunks 4 5")),
-    (1, _well("silent for long", "!silence 2.5\n!chunks 4 5")),
+    (2, _SILENT[0]),
+    (1, _SILENT[1]),
     (2, _well("stalled", "!chunks 6 5\n!stall 4 0.7")),
     (1, _well("stalled for long", "!chunks 6 5\n!stall 4 2.5")),
 )
@@ -44,16 +50,24 @@ _FAILING = (
     (2, _badly("hung up", "!hang-up")),
     (2, _badly("silent, then hung up", "!silence 1.5\n!hang-up")),
     (2, _badly("stalled, then cut", "!chunks 6 5\n!cut 3\n!stall 3 1.5")),
-    (1, _badly("silent for ever", "!silence 600")),
+    (1, _SILENT[2]),
     (1, Script("ended early", "!chunks 6 5\n!end-early", "either")),
     (1, Script("without its last word", "!chunks 6 5\n!no-done", "either")),
     (1, Script("finished by an error", "!chunks 6 5\n!finish error", "either")),
 )
+_SILENT_SHARE = 0.5
 _FAILING_SHARE = 0.25
 _LONG_SHARE = 0.03
 _LONG_CHUNKS = 50
 
 PROBE = Script("probe", "!answer Here")
+
+
+def choose_silent_script(chance: random.Random) -> Script:
+    """Like `choose_script`, but half of them begin with a silence."""
+    if chance.random() < _SILENT_SHARE:
+        return chance.choice(_SILENT)
+    return choose_script(chance, 0.0)
 
 
 def choose_script(chance: random.Random, long_seconds: float) -> Script:

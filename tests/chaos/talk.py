@@ -20,6 +20,12 @@ _LAST_WORDS = {
     "messages": re.compile(rb'"stop_reason": ?"'),
     "responses": re.compile(rb"event: response\.(?:completed|incomplete)\n"),
 }
+#: and what stands in one when some of its content has come
+_CONTENT = {
+    "chat": re.compile(rb'"(?:content|reasoning_content|refusal)": ?"[^"]'),
+    "messages": re.compile(rb"event: content_block_delta\n"),
+    "responses": re.compile(rb"event: response\.[a-z_.]+\.delta\n"),
+}
 
 
 class _Left(Exception):
@@ -65,7 +71,8 @@ class Talk:
         content = json.dumps(said).encode()
         head = (
             f"POST {PATHS[asked.dialect]} HTTP/1.1\r\nhost: gateway.test\r\n"
-            f"x-api-key: {self._secret}\r\nidempotency-key: {mark(asked.number)}\r\n"
+            f"x-api-key: {self._secret}\r\nidempotency-key: {asked.name}\r\n"
+            f"x-stainless-retry-count: {asked.attempt}\r\n"
             f"content-type: application/json\r\ncontent-length: {len(content)}\r\n"
             "connection: close\r\n\r\n"
         ).encode()
@@ -129,6 +136,8 @@ class Talk:
         if got.status is None:
             return
         text = bytes(self._body).decode(errors="replace")
+        seen = _CONTENT[asked.dialect].search(self._body) if asked.stream else self._body.strip()
+        got.content = got.status == 200 and bool(seen)
         if got.status != 200:
             got.failed = True
             got.said = text[:_SHOWN_CHARACTERS]

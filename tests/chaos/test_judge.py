@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from tests.chaos.judge import Evidence, judge
+from tests.chaos.evidence import Evidence
+from tests.chaos.judge import judge
 from tests.chaos.ledger import Booked, Ledger
 from tests.chaos.plan import Plan
 from tests.chaos.records import Asked, Fault, Got, Incident, Restore, Script
@@ -18,6 +19,8 @@ CHARGED = Booked("req_1", "rich-0", "rich-0", 2, NOON + 0.1)
 REFUNDED = replace(CHARGED, refunded=2, refunded_at=NOON + 9)
 MOST = replace(CHARGED, charged=22)
 KEPT = replace(MOST, refunded=19, refunded_at=NOON + 1)
+STANDS = replace(CHARGED, stands_at=NOON + 2, stands_with=2, stands_for=1)
+COVERED = replace(CHARGED, request_id="req_2", charged=0, covered=2, earlier=1)
 REFUNDED_SOON = replace(CHARGED, refunded=2, refunded_at=NOON + 0.5)
 
 
@@ -32,9 +35,9 @@ class _Books(Ledger):
         self.holds = 0
 
 
-def got(*, script: Script = WELL, leaves: str = "never", **seen: Any) -> Got:
+def got(*, script: Script = WELL, leaves: str = "never", dialect: str = "chat", **seen: Any) -> Got:
     asked = Asked(
-        number=1, gateway=0, account="rich-0", key="rich-0", dialect="chat", model="plain",
+        number=1, gateway=0, account="rich-0", key="rich-0", dialect=dialect, model="plain",
         script=script, stream=True, reasons=False, leaves=leaves,
     )  # fmt: skip
     return Got(asked=asked, began=NOON, ended=NOON + 1, **{"sent": True, **seen})
@@ -50,6 +53,7 @@ def evidence(record: Got, booked: Booked | None, **more: Any) -> Evidence:
         "records": [record],
         "ledger": _Books(booked),
         "dispatched": {1},
+        "begun": {1},
         "answered": set(),
         "incidents": [],
         "restores": [],
@@ -79,6 +83,19 @@ def incident(kind: str, gateway: int = 0) -> Incident:
     return Incident(fault=fault, began=NOON + 0.5, ended=NOON + 1.5)
 
 
+def again(
+    earlier: Booked, booked: Booked, *, after: float = 9, begun: bool = False, **more: Any
+) -> Evidence:
+    """A request that was left, and the next one of its name, which got its answer."""
+    first, second = got(left=True, **more), complete(request_id="req_2", charged=booked.charged)
+    second.asked = replace(second.asked, number=2, attempt=1)
+    second.began, second.ended = NOON + after, NOON + after + 1
+    found = evidence(first, earlier, dispatched={1, 2}, begun={1, 2} if begun else {2})
+    found.records.append(second)
+    found.ledger.booked[2] = booked
+    return found
+
+
 RIGHT: list[Callable[[], Evidence]] = [
     lambda: metered(complete(charged=22), KEPT),
     lambda: metered(complete(charged=22), KEPT, used=None),
@@ -96,11 +113,23 @@ RIGHT: list[Callable[[], Evidence]] = [
         incidents=[incident("gateway killed")],
         answered={1},
     ),
+    lambda: evidence(
+        got(dialect="responses", status=200, failed=True, content=True),
+        CHARGED,
+        incidents=[incident("database frozen")],
+        answered={1},
+    ),
     lambda: evidence(complete(), CHARGED),
     lambda: evidence(complete(), REFUNDED, lease_was_over=lambda request_id: True),
     lambda: evidence(got(status=503, failed=True), None, dispatched=set()),
     lambda: evidence(got(status=502, failed=True), REFUNDED),
     lambda: evidence(got(status=200, failed=True), REFUNDED),
+    lambda: again(STANDS, COVERED),
+    lambda: again(STANDS, replace(COVERED, charged=2, covered=0, earlier=None), after=2.5),
+    lambda: again(CHARGED, replace(COVERED, charged=2, covered=0, earlier=None), begun=True),
+    lambda: again(
+        replace(STANDS, stands_for=3), replace(COVERED, charged=2, covered=0, earlier=None)
+    ),
     lambda: evidence(got(left=True), CHARGED),
     lambda: evidence(got(left=True), None, dispatched=set()),
     lambda: evidence(got(left=True, script=BADLY), REFUNDED),
@@ -146,8 +175,29 @@ WRONG: list[tuple[str, Callable[[], Evidence]]] = [
     ),
     ("cost 4 by its tokens, and 3", lambda: metered(complete(charged=22), KEPT, used=4)),
     ("is not the most", lambda: metered(complete(charged=22), KEPT, used=23)),
+    (
+        "paid all of its price",
+        lambda: again(STANDS, replace(COVERED, charged=2, covered=0, earlier=None)),
+    ),
+    ("stands for no retry", lambda: again(CHARGED, COVERED)),
+    ("was not left without content", lambda: again(STANDS, COVERED, content=True)),
+    ("stands for 4 retries", lambda: again(replace(STANDS, stands_for=4), COVERED)),
+    ("but has cost 0", lambda: again(replace(STANDS, refunded=2, refunded_at=NOON + 2), COVERED)),
+    ("has another name", lambda: again(STANDS, replace(COVERED, earlier=900))),
+    ("of rich-9", lambda: again(replace(STANDS, account="rich-9"), COVERED)),
+    ("stands with other credits", lambda: again(STANDS, replace(COVERED, covered=1))),
+    ("and 2 stand, instead of 2", lambda: again(STANDS, replace(COVERED, charged=1))),
     ("nothing of it went back", lambda: metered(complete(charged=22), MOST, used=None)),
     ("got no complete answer", lambda: metered(got(status=502, failed=True), KEPT)),
+    (
+        "and was charged 2",
+        lambda: evidence(
+            got(status=200, failed=True, content=True),
+            CHARGED,
+            incidents=[incident("database frozen")],
+            answered={1},
+        ),
+    ),
     ("of its 9 a day", lambda: evidence(complete(), CHARGED, caps={"capped": 9})),
     ("is not there", lambda: evidence(complete(), CHARGED, granted={"gift", "lost"})),
     (
