@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from sqlalchemy import text
 from sqlmodel import Session
 
+from gateway.store.audit_counters import miscounts
 from gateway.store.database import Database
 
 #: SQLite adds up no more than one account may have
@@ -132,3 +133,5 @@ def _findings(session: Session) -> Iterator[str]:
     for sentence, statement in _CHECKS:
         for row in session.execute(text(statement)):
             yield sentence.format(*row)
+    for found in miscounts(session):
+        yield f"account {found.sentence}"

@@ -9,6 +9,8 @@ from msgspec import Struct
 from sqlalchemy import text
 from sqlmodel import Session
 
+from gateway.store.audit_counters import miscounts_of_day
+
 #: accounts, and entries of all of them together, that one statement counts
 ACCOUNTS_AT_ONCE = 50
 _ENTRIES_AT_ONCE = 100_000
@@ -230,7 +232,10 @@ def check_accounts(session: Session, account_ids: Collection[int]) -> Iterator[F
     """Values that some accounts have beside entries, and should not have."""
     ids = sorted(account_ids)
     for start in range(0, len(ids), ACCOUNTS_AT_ONCE):
-        yield from _find(session, _OF_ACCOUNTS, {"ids": ids[start : start + ACCOUNTS_AT_ONCE]})
+        some = ids[start : start + ACCOUNTS_AT_ONCE]
+        yield from _find(session, _OF_ACCOUNTS, {"ids": some})
+        for found in miscounts_of_day(session, some):
+            yield Finding(found.account_id, found.credits, found.sentence)
 
 
 def check_holds(session: Session, installation: str) -> Iterator[Finding]:

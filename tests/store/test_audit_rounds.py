@@ -17,6 +17,7 @@ from gateway.store.ledger import Charge, End, Ledger, Refund
 from gateway.store.ledger_postgres import PostgresLedger
 from tests.harness.books import INSTALLATION, Books
 from tests.harness.postgres import PostgresServer
+from tests.store.test_groups import state
 
 _DAY = 86_400.0
 
@@ -73,6 +74,19 @@ def charge_some(books: Books, number: int = 6) -> None:
         await ledger.drain()
 
     asyncio.run(run())
+
+
+def test_a_round_counts_the_day_of_an_account_with_limits(books: Books) -> None:
+    """It is compared when the account is counted from zero."""
+    books.grant(credits=1_000)
+    state(books, "alice", limits={"creditsPerDay": 900})
+    charge_some(books)
+    do(books, "UPDATE change_log SET created_at = '2020-01-01'")
+    assert look(books).drift == 0
+    do(books, "UPDATE account SET used_in_day = used_in_day - 1")
+    do(books, "UPDATE audit_checkpoint SET counted_at = '2020-01-01'")
+    found = look(books)
+    assert (found.drift, "but the entries are 4" in sentences(found)) == (1, True)
 
 
 def test_a_round_reads_only_what_is_new(books: Books) -> None:

@@ -1,6 +1,7 @@
 """Limits of accounts and of those above them, on both databases."""
 
 import asyncio
+from datetime import UTC, datetime
 from random import Random
 from typing import Any
 
@@ -309,6 +310,63 @@ def test_random_trees_and_batches_equal_a_simple_model(books: Books, seed: int) 
         name: (credits,) * 3 for name, credits in counted.items()
     }
     assert audit(books.database) == []
+    assert_miscounts_are_found(books, random, list(model.limits))
+
+
+def assert_miscounts_are_found(books: Books, random: Random, names: list[str]) -> None:
+    """The tree is older than its charges: each counter that is changed by hand is reported."""
+    for age in ("'2020-01-01'", "(SELECT min(created_at) FROM change_log)"):
+        write(books, f"UPDATE change_log SET created_at = {age}")
+        assert audit(books.database) == []
+    name = random.choice(names)
+    of_one = f"WHERE name = '{name}'"
+    for damage, found in (
+        ("used_in_month = used_in_month + 1, used_ever = used_ever + 1", ["the month", "all time"]),
+        ("used_ever = used_ever + 1", ["all time"]),
+        ("used_in_day = used_in_day - 1", [str(datetime.now(UTC).date())]),
+        ("used_on = NULL, used_in_day = 0, used_in_month = 0, used_ever = 0", ["all time"]),
+    ):
+        before = used(books, name)
+        if not before[0]:
+            return  # nobody was charged
+        write(books, f"UPDATE account SET {damage} {of_one}")
+        sentences = audit(books.database)
+        assert [one.split(" credits of ")[1].split(",")[0] for one in sentences] == found
+        assert all(one.startswith(f"account team/{name} counts ") for one in sentences)
+        day, month, ever = before
+        write(
+            books,
+            f"UPDATE account SET used_on = '{datetime.now(UTC).date()}', used_in_day = {day},"
+            f" used_in_month = {month}, used_ever = {ever} {of_one}",
+        )
+    assert audit(books.database) == []
+
+
+def test_of_the_time_before_a_change_the_entries_are_the_least(
+    books: Books, family: dict[str, KeyState]
+) -> None:
+    """A charge of before the limit does not count, and the log may have no older change."""
+    key = family["alice"]
+
+    async def act(ledger: Ledger) -> None:
+        await ledger.charge(books.charge(key, 7, "alice"))
+        state(books, "company", limits={"credits": 50})
+        for price in (5, 4):
+            await ledger.charge(books.charge(key, price, "alice"))
+
+    with_ledger(books.database, act)
+    shift = (
+        "datetime('now', '-{} seconds')" if books.database.is_sqlite else "now() - interval '{} s'"
+    )
+    write(books, f"UPDATE change_log SET created_at = {shift.format(60)}")
+    write(books, f"UPDATE entry SET created_at = {shift.format(120)} WHERE credits = -7")
+    assert used(books, "company") == (9, 9, 9)
+    assert audit(books.database) == []
+    counters = "used_in_day = {0}, used_in_month = {0}, used_ever = {0}"
+    for counted, differing in ((8, 3), (30, 0), (9, 0)):
+        write(books, f"UPDATE account SET {counters.format(counted)} WHERE name = 'company'")
+        found = [one.split(" but ")[1] for one in audit(books.database)]
+        assert found == ["the entries are at least 9"] * differing
 
 
 def test_changes_of_the_tree_wait_for_nobody_and_nobody_for_them(database: Database) -> None:
