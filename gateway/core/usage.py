@@ -1,4 +1,4 @@
-"""Usage: what an account has used in a period, by day, hour, account, key, model, route and tag.
+"""Usage: what accounts have used in a period, by time, account, key, model, route and tag.
 
 Owns the reading of a question about it, and the shape of its answer. A day is one of the zone that
 is asked for; sums are kept by whole hours, so a zone differs from UTC by whole hours.
@@ -16,7 +16,7 @@ from gateway.core.spec_fields import FIRST_MOMENT, LAST_MOMENT
 from gateway.core.statement import Period, PeriodError
 from gateway.core.tags import TAG, VALUE_COUNTED_MAX, is_name
 
-Group = Literal["day", "hour", "account", "key", "model", "route", "tag"]
+Group = Literal["day", "hour", "namespace", "account", "key", "model", "route", "tag"]
 GROUPS: tuple[Group, ...] = get_args(Group)
 #: sums of hours are kept so long, those of days of UTC for good
 HOURS_KEPT = 62 * 24
@@ -42,7 +42,7 @@ class UsageQuery(Struct, frozen=True):
 
     `offsets` holds from which hour of UTC on a zone is how many hours ahead of it. `by_hours` means
     that sums of days of UTC cannot answer it. Grouped by account, it is about all accounts below
-    the one asked for, too. `tag` is the name of the tag that groups the sums;
+    one that is asked for, too. `tag` is the name of the tag that groups the sums;
     or, with `tag_value`, of the tag that the requests have.
     """
 
@@ -88,6 +88,7 @@ class UsageLine(Struct, frozen=True):
     """
 
     time: str | None
+    namespace: str | None
     account: str | None
     key: str | None
     key_id: str | None
@@ -181,8 +182,8 @@ def _read_groups(text: str) -> tuple[tuple[Group, ...], str | None]:
     is_known = wanted <= {*GROUPS} and ("tag" in wanted) == (len(tags) == 1)
     if not is_known or not all(map(is_name, tags)) or {"day", "hour"} <= wanted:
         raise PeriodError(
-            "group_by must be a list of day or hour, and account, key, model, route and tag:NAME,"
-            " such as day,model; of one tag at most",
+            "group_by must be a list of day or hour, and namespace, account, key, model, route and"
+            " tag:NAME, such as day,model; of one tag at most",
             "group_by",
         )
     return tuple(name for name in GROUPS if name in wanted), next(iter(tags), None)

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from gateway.core.focus import CreditPrice
+from gateway.core.principal import AccountSet
 from gateway.core.statement import stamp
 from gateway.core.usage import UsageLine, UsageQuery
 from gateway.http.spreadsheet import csv_lines
@@ -93,9 +94,13 @@ def focus_head() -> bytes:
 
 
 def focus_csv(
-    account: str, query: UsageQuery, price: CreditPrice, lines: Sequence[UsageLine]
+    whose: str | AccountSet, query: UsageQuery, price: CreditPrice, lines: Sequence[UsageLine]
 ) -> bytes:
-    """Some more lines: of each group what was charged, and what was given back."""
+    """Some more lines: of each group what was charged, and what was given back.
+
+    Namespaces are billed together; by account, each account is a part of the bill.
+    """
+    account = whose if isinstance(whose, str) else ",".join(sorted(whose.namespaces))
     return csv_lines(
         [row.get(name) for name in COLUMNS]
         for line in lines

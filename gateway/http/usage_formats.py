@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import astuple
 
+from gateway.core.principal import AccountSet
 from gateway.core.statement import stamp
 from gateway.core.usage import UsageLine, UsageQuery, UsageSums
 from gateway.http.spreadsheet import csv_lines
@@ -25,16 +26,17 @@ _SUMS = (
 
 
 def usage_json(
-    account: str,
+    whose: str | AccountSet,
     query: UsageQuery,
     complete_until: datetime | None,
     total: UsageSums,
     lines: Sequence[UsageLine],
 ) -> bytes:
-    """The whole answer."""
+    """The whole answer, of one account or of namespaces."""
     document = {
         "object": "usage",
-        "account": account,
+        "account": whose if isinstance(whose, str) else None,
+        "namespaces": None if isinstance(whose, str) else sorted(whose.namespaces),
         "from": stamp(query.period.begin),
         "to": stamp(query.period.end),
         "timezone": query.zone,
@@ -68,6 +70,7 @@ def _group(query: UsageQuery, line: UsageLine) -> dict[str, Any]:
             members |= {"key": line.key, "key_id": line.key_id}
         else:
             others = {
+                "namespace": line.namespace,
                 "account": line.account,
                 "model": line.model,
                 "route": line.route,

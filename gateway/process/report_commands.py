@@ -13,9 +13,10 @@ from gateway.process.settings import Settings
 def add_reports(commands: Any, data: argparse.ArgumentParser) -> None:
     """The commands that print what the API sends."""
     period = argparse.ArgumentParser(add_help=False)
-    period.add_argument("--account", required=True, metavar="NAMESPACE/NAME")
     period.add_argument("--from", dest="begin", metavar="MOMENT", help="the first moment")
     period.add_argument("--to", dest="end", metavar="MOMENT", help="the moment after the last")
+    account = argparse.ArgumentParser(add_help=False)
+    account.add_argument("--account", required=True, metavar="NAMESPACE/NAME")
     requests = argparse.ArgumentParser(add_help=False)
     requests.add_argument("--key", help="only of this API key, by its name or its id")
     requests.add_argument("--model", help="only of this model")
@@ -26,7 +27,7 @@ def add_reports(commands: Any, data: argparse.ArgumentParser) -> None:
 
     statement = commands.add_parser(
         "statement",
-        parents=[data, period],
+        parents=[data, account, period],
         help="print an account's statement of a month or a period",
     )
     statement.add_argument("--month", help="such as 2026-10, in UTC")
@@ -37,7 +38,12 @@ def add_reports(commands: Any, data: argparse.ArgumentParser) -> None:
     statement.set_defaults(act=_report, report="statement")
 
     usage = commands.add_parser(
-        "usage", parents=[data, period, requests], help="print what an account has used"
+        "usage", parents=[data, period, requests], help="print what accounts have used"
+    )
+    whose = usage.add_mutually_exclusive_group()
+    whose.add_argument("--account", metavar="NAMESPACE/NAME", help="only of this account")
+    whose.add_argument(
+        "--namespace", action="append", metavar="NAME", help="only of the accounts in it"
     )
     usage.add_argument(
         "--group-by", metavar="NAMES", default="day", help="such as day,key,tag:team"
@@ -51,7 +57,7 @@ def add_reports(commands: Any, data: argparse.ArgumentParser) -> None:
     usage.set_defaults(act=_report, report="usage")
 
     entries = commands.add_parser(
-        "entries", parents=[data, period, requests], help="print an account's entries"
+        "entries", parents=[data, account, period, requests], help="print an account's entries"
     )
     entries.add_argument("--format", choices=["json", "csv"], default="json")
     entries.add_argument("--kind", help="only of these kinds, such as charge,refund")

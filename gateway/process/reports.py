@@ -10,6 +10,7 @@ import msgspec
 from gateway.core.entries import EntryLine, read_entry_query
 from gateway.core.errors import InvalidRequest
 from gateway.core.focus import check_focus, focus_groups, read_credit_price
+from gateway.core.principal import ALL, AccountSet
 from gateway.core.statement import read_period
 from gateway.core.tags import Tags, tags_of_header
 from gateway.core.usage import QueryError, UsageLine, read_query
@@ -23,6 +24,7 @@ from gateway.store.entry_reader import EntryReader
 from gateway.store.schema import check_schema
 from gateway.store.statement_reader import StatementReader, find_account
 from gateway.store.tree_statement import TreeStatementReader
+from gateway.store.usage_accounts import AccountsInReach
 from gateway.store.usage_reader import UsageReader
 
 
@@ -46,7 +48,7 @@ def statement_of(database: Database, installation: str, arguments: Namespace) ->
 
 def usage_of(database: Database, installation: str, arguments: Namespace) -> Iterator[bytes]:
     """The usage that the command line asks for; raises the same."""
-    account, is_focus = arguments.account, arguments.format == "focus"
+    is_focus = arguments.format == "focus"
     query = read_query(
         datetime.now(UTC),
         begin=arguments.begin,
@@ -58,12 +60,13 @@ def usage_of(database: Database, installation: str, arguments: Namespace) -> Ite
         route=arguments.route,
         tags=_tags(arguments),
     )
+    whose, shown = _accounts_of(database, installation, arguments)
     head, write = usage_csv_head(query), partial(usage_csv, query)
     if is_focus:
         check_focus(query)
         price = read_credit_price(arguments.currency, arguments.credit_price)
-        head, write = focus_head(), partial(focus_csv, account, query, price)
-    reader = UsageReader(find_named_account(database, installation, account), query)
+        head, write = focus_head(), partial(focus_csv, shown, query, price)
+    reader = UsageReader(whose, query)
     found: list[UsageLine] = []
     if arguments.format != "json":
         yield head
@@ -73,7 +76,18 @@ def usage_of(database: Database, installation: str, arguments: Namespace) -> Ite
         else:
             found += lines
     if arguments.format == "json":
-        yield usage_json(account, query, reader.complete_until, reader.total, found)
+        yield usage_json(shown, query, reader.complete_until, reader.total, found)
+
+
+def _accounts_of(
+    database: Database, installation: str, arguments: Namespace
+) -> tuple[int | AccountsInReach, str | AccountSet]:
+    """The account or the namespaces, or all, for the store and as shown; raises the same."""
+    if arguments.account is not None:
+        return find_named_account(database, installation, arguments.account), arguments.account
+    check_schema(database)
+    reach = AccountSet(frozenset(arguments.namespace or (ALL,)))
+    return AccountsInReach(installation, reach), reach
 
 
 def entries_of(database: Database, installation: str, arguments: Namespace) -> Iterator[bytes]:

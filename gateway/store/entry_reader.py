@@ -12,7 +12,7 @@ from typing import Any
 
 from msgspec import Raw, Struct
 from sqlalchemy import text
-from sqlmodel import Session
+from sqlmodel import Session, col
 
 from gateway.core.entries import (
     LIMIT_MAX,
@@ -157,7 +157,7 @@ class EntryReader:
         self._balance = self._balance_after(session)
 
     def _filter(self, session: Session) -> None:
-        query, self._filters = self._query, ""
+        query, account_id, self._filters = self._query, self._account_id, ""
         if query.begin > FIRST_MOMENT or query.end < LAST_MOMENT:
             self._filters += " AND s.created_at >= :begin AND s.created_at < :end"
             self._values |= {"begin": query.begin, "end": query.end}
@@ -165,7 +165,8 @@ class EntryReader:
             kinds = ", ".join(f"'{kind}'" for kind in query.kinds)
             self._filters += f" AND s.kind IN ({kinds})"
         if query.key is not None:
-            self._values["key"] = find_key(session, self._account_id, query.key)
+            own = col(Account.id) == account_id
+            self._values["key"] = find_key(session, own, query.key)
             self._filters += " AND coalesce(s.api_key_id, c.api_key_id) = :key"
         for name, value in (("model", query.model), ("route", query.route)):
             if value is not None:

@@ -1,7 +1,8 @@
-"""Keys and accounts as people name them."""
+"""Keys as people name them."""
 
 from collections.abc import Iterable
 
+from sqlalchemy import ColumnElement, TextClause
 from sqlmodel import Session, col, or_, select
 
 from gateway.core.usage import QueryError
@@ -10,14 +11,16 @@ from gateway.store.tables import Account, ApiKeyRow
 _NAMES_AT_ONCE = 500
 
 
-def find_key(session: Session, account_id: int, name: str) -> int:
-    """The row of an account's key by its `namespace/name` or its key id. Raises `QueryError`."""
+def find_key(session: Session, accounts: ColumnElement[bool] | TextClause, name: str) -> int:
+    """The row of a key by its `namespace/name` or its key id; its account is one for which a
+    condition holds. Raises `QueryError`."""
     namespace, _, own = name.partition("/")
     named = (col(ApiKeyRow.namespace) == namespace) & (col(ApiKeyRow.name) == own)
-    rows = select(ApiKeyRow.id).where(ApiKeyRow.account_id == account_id)
-    found = session.exec(rows.where(or_(named, col(ApiKeyRow.key_id) == name))).first()
+    rows = select(ApiKeyRow.id).join(Account, col(Account.id) == ApiKeyRow.account_id)
+    wanted = rows.where(accounts, or_(named, col(ApiKeyRow.key_id) == name))
+    found = session.exec(wanted).first()
     if found is None:
-        raise QueryError("the account has no such key", "key")
+        raise QueryError("there is no such key in what is asked for", "key")
     return found
 
 
@@ -29,15 +32,4 @@ def names_of_keys(session: Session, ids: Iterable[int | None]) -> dict[int, tupl
         some = wanted[start : start + _NAMES_AT_ONCE]
         for row in session.exec(select(ApiKeyRow).where(col(ApiKeyRow.id).in_(some))):
             names[row.id] = (f"{row.namespace}/{row.name}", row.key_id)
-    return names
-
-
-def names_of_accounts(session: Session, ids: Iterable[int | None]) -> dict[int, str]:
-    """The shown names of some accounts, by their rows."""
-    wanted = sorted(one for one in set(ids) if one is not None)
-    names: dict[int, str] = {}
-    for start in range(0, len(wanted), _NAMES_AT_ONCE):
-        some = wanted[start : start + _NAMES_AT_ONCE]
-        for row in session.exec(select(Account).where(col(Account.id).in_(some))):
-            names[row.id] = f"{row.namespace}/{row.name}"
     return names

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from msgspec.structs import replace
 
 from gateway.core.statement import Below, BelowLine, Period, PeriodError, Statement, stamp
-from gateway.core.usage import QueryError, UsageLine, read_query
+from gateway.core.usage import UsageLine, read_query
 from gateway.store.database import Database
 from gateway.store.statement_reader import StatementReader
 from gateway.store.usage_reader import GROUPS_MAX, UsageReader
@@ -39,14 +39,7 @@ class TreeStatementReader:
         if self._statement is None:
             self._statement = self._own.advance(database)
             return None
-        try:
-            lines = self._usage.advance(database)
-        except QueryError:
-            raise PeriodError(
-                f"more than {GROUPS_MAX} accounts below were charged: ask for their usage, by day"
-                " and account and as CSV",
-                "below",
-            ) from None
+        lines = self._usage.advance(database)
         if lines is not None:
             self._add(lines)
             return None
@@ -60,3 +53,9 @@ class TreeStatementReader:
             if line.account is not None and line.account != self._account:
                 sums = line.sums
                 self._lines.append(BelowLine(line.account, -sums.charged, sums.refunded))
+        if len(self._lines) > GROUPS_MAX:
+            raise PeriodError(
+                f"more than {GROUPS_MAX} accounts below were charged: ask for their usage, by day"
+                " and account and as CSV",
+                "below",
+            )

@@ -1,5 +1,6 @@
 """`GET /api/v1/usage` and the command of the same name, in a gateway that counts by itself."""
 
+import asyncio
 import csv
 import io
 from collections.abc import Iterator
@@ -8,7 +9,10 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import Request
 
+from gateway.core.errors import InvalidRequest
+from gateway.http.routes.usage import read_soon
 from tests.conftest import check_books
 from tests.harness.dialects import PATHS, body
 from tests.harness.gateway import (
@@ -32,6 +36,7 @@ def gateway(
         api_key("mine"),
         api_key("second"),
         api_key("other", "bob"),
+        api_key("manages", "automation", scope="manage"),
         credit_grant("start", credits=100),
     ]
     folder = tmp_path_factory.mktemp("usage")
@@ -199,6 +204,40 @@ def test_what_cannot_be_answered_is_refused_with_a_sentence(
     assert twice.json()["error"]["param"] == "key"
 
 
+def test_a_management_key_reads_all_of_its_namespace(gateway: GatewayProcess) -> None:
+    own = ask(gateway, group_by="key").json()
+    found = ask(gateway, "manages", group_by="namespace,account,key").json()
+    assert (found["account"], found["namespaces"]) == (None, [NAMESPACE])
+    assert found["total"] == own["total"]
+    assert [(one["account"], one["key"]) for one in found["data"]] == [
+        (f"{NAMESPACE}/alice", "team/mine"),
+        (f"{NAMESPACE}/alice", "team/second"),
+    ]
+    assert {one["namespace"] for one in found["data"]} == {NAMESPACE}
+    rows = lines(ask(gateway, "manages", group_by="account,model", format="csv"))
+    assert [(row["account"], row["requests"]) for row in rows] == [(f"{NAMESPACE}/alice", "4")]
+    assert ask(gateway, "manages", key="team/none").json()["error"]["param"] == "key"
+    # An account may be asked for, the key's own too.
+    one = ask(gateway, "manages", account=f"{NAMESPACE}/automation").json()
+    assert (one["account"], one["total"]["requests"]) == (f"{NAMESPACE}/automation", 0)
+    for arguments in (("--namespace", NAMESPACE), ()):
+        code, printed = run_command(
+            "usage", *arguments, "--data", str(gateway.data), "--group-by", "account",
+            "--format", "csv", environment=gateway.environment,
+        )  # fmt: skip
+        assert code == 0
+        assert f"{NAMESPACE}/alice,4,1,8,2," in printed
+
+
+def test_a_slow_answer_is_refused_with_a_hint() -> None:
+    async def read_next() -> None:
+        raise AssertionError("it is not read")
+
+    request = Request({"type": "http"})
+    with pytest.raises(InvalidRequest, match="for one account, or by account and as CSV"):
+        asyncio.run(read_soon(read_next, request, until=0))
+
+
 def test_it_needs_a_key(gateway: GatewayProcess) -> None:
     assert gateway.http.get("/api/v1/usage").status_code == 401
 
@@ -248,7 +287,7 @@ def test_a_command_erases_beside_a_gateway(gateway: GatewayProcess) -> None:
 def test_the_command_s_errors_are_sentences(gateway: GatewayProcess) -> None:
     for arguments, sentence in (
         (("--account", "team/nobody"), "there is no account team/nobody"),
-        (("--account", "team/alice", "--key", "none"), "the account has no such key"),
+        (("--account", "team/alice", "--key", "none"), "there is no such key"),
         (("--account", "team/alice", "--timezone", "Moon"), "timezone must be"),
     ):
         code, printed = run_command(

@@ -122,7 +122,7 @@ def test_totals_are_the_ledger_s_for_any_history(books: Books, seed: int) -> Non
 def test_texts_of_clients_stay_in_their_cells() -> None:
     query = read_query(NOW, group_by=focus_groups("day,tag:team"))
     line = UsageLine(
-        f"{NOW - timedelta(days=2):%Y-%m-%d}", None, "team/=key", "key_1", '=cmd|"a"', "chat",
+        f"{NOW - timedelta(days=2):%Y-%m-%d}", None, None, "team/=key", "key_1", '=cmd|"a"', "chat",
         '",\r\n=1+1', UsageSums(requests=1, charged=10**15),
     )  # fmt: skip
     [row] = rows_of(query, [line])

@@ -84,8 +84,7 @@ def test_an_account_that_moves_takes_its_past_with_it(company: Books) -> None:
 def test_too_many_accounts_below_are_a_sentence(
     company: Books, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.store.usage_reader.GROUPS_MAX", 3)
-    monkeypatch.setattr(tree_statement, "GROUPS_MAX", 3)
-    with pytest.raises(PeriodError, match="more than 3 accounts") as refused:
+    monkeypatch.setattr(tree_statement, "GROUPS_MAX", 2)
+    with pytest.raises(PeriodError, match="more than 2 accounts") as refused:
         read(company, "company")
     assert refused.value.parameter == "below"

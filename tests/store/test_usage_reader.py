@@ -10,10 +10,12 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import event, text
 
+from gateway.core.principal import AccountSet
 from gateway.core.statement import PeriodError
 from gateway.core.usage import HOURS_KEPT, QueryError, UsageLine, UsageQuery, read_query
 from gateway.store.columns import UtcDateTime
 from gateway.store.ledger import Ledger
+from gateway.store.usage_accounts import AccountsInReach
 from gateway.store.usage_reader import UsageReader
 from gateway.store.usage_rounds import count_usage
 from tests.harness.books import INSTALLATION, Books
@@ -35,7 +37,10 @@ WHERE e.account_id = :account
 def read(
     books: Books, query: UsageQuery, *, account: str = "alice", rows_at_once: int = 20_000
 ) -> tuple[list[UsageLine], UsageReader]:
-    reader = UsageReader(books.account_id(account), query, rows_at_once)
+    return drain(books, UsageReader(books.account_id(account), query, rows_at_once))
+
+
+def drain(books: Books, reader: UsageReader) -> tuple[list[UsageLine], UsageReader]:
     found: list[UsageLine] = []
     while (lines := reader.advance(books.database)) is not None:
         found += lines
@@ -63,6 +68,8 @@ def expected(books: Books, query: UsageQuery, account: str = "alice") -> dict[An
                 "key": row.key,
                 "model": row.model,
                 "route": row.route,
+                "account": f"team/{account}",
+                "namespace": "team",
             }
             of = sums[tuple(value[name] for name in query.group_by)]
             if row.kind == "charge":
@@ -90,10 +97,16 @@ def found_sums(query: UsageQuery, lines: list[UsageLine]) -> dict[Any, list[int]
     }
 
 
-def book_some(books: Books, dice: random.Random, days: int, number: int = 120) -> None:
-    """Charges of two accounts at random moments, some with a refund that came hours later."""
+def book_some(
+    books: Books,
+    dice: random.Random,
+    days: int,
+    number: int = 120,
+    accounts: tuple[str, ...] = ("alice", "bob"),
+) -> None:
+    """Charges of accounts at random moments, some with a refund that came hours later."""
     rows = []
-    for account in ("alice", "bob"):
+    for account in accounts:
         books.grant(f"grant-{account}", account, credits=10_000)
         keys = [books.issue(f"{account}-{n}", account)[0].id for n in range(3)]
         for n in range(number):
@@ -185,6 +198,52 @@ def test_sums_are_the_ledger_s_for_any_question(books: Books, seed: int) -> None
                 assert len(lines) == len(ledger), "no group comes twice"
                 assert reader.total.charged == sum(sums[2] for sums in ledger.values())
                 assert reader.total.refunded == sum(sums[3] for sums in ledger.values())
+
+
+@pytest.mark.parametrize("seed", [5, 6])
+def test_a_namespace_s_sums_are_those_of_its_accounts(
+    books: Books, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dice = random.Random(seed)
+    names = ("alice", "bob", "carol", "dave")
+    book_some(books, dice, 50, 40, (*names, "eve"))
+    write(books, "UPDATE account SET namespace = 'other' WHERE name = 'eve'")
+    monkeypatch.setattr("gateway.store.usage_accounts._AT_ONCE", 3)
+    reach = AccountsInReach(INSTALLATION, AccountSet(frozenset({"team"})))
+    groups = ("", "day", "day,account", "namespace,account,key,model", "hour,model", "key")
+    asked: list[dict[str, Any]] = [{"group_by": each} for each in groups]
+    asked += [
+        {"group_by": "account", "zone": "Asia/Tokyo"},
+        {"group_by": "day,tag:team"},
+        {"group_by": "account,tag:user"},
+        {"group_by": "account", "tags": {"team": "b"}},
+    ]
+    for given in asked:
+        query = read_query(NOW, **given)
+        ledger: dict[Any, list[int]] = defaultdict(lambda: [0] * 5)
+        for name in names:
+            for group, sums in expected(books, query, name).items():
+                ledger[group] = [a + b for a, b in zip(ledger[group], sums, strict=True)]
+        for rows_at_once in (20_000, 150, 30):
+            lines, reader = drain(books, UsageReader(reach, query, rows_at_once))
+            assert found_sums(query, lines) == ledger, given
+            assert len(lines) == len(ledger), "no group comes twice"
+            assert reader.total.charged == sum(sums[2] for sums in ledger.values())
+            assert reader.total.refunded == sum(sums[3] for sums in ledger.values())
+    with pytest.raises(QueryError, match="no such key"):
+        drain(books, UsageReader(reach, read_query(NOW, key="team/eve-1")))
+    only, _ = drain(books, UsageReader(reach, read_query(NOW, group_by="", key="team/bob-1")))
+    assert [line.sums for line in only] == [
+        line.sums for line in read(books, read_query(NOW, group_by="", key="team/bob-1"),
+        account="bob")[0]
+    ]  # fmt: skip
+    # The sums are complete up to where all accounts are counted; others' accounts do not matter.
+    write(books, "UPDATE entry SET created_at = '2020-01-01 00:00:00.000000' WHERE kind = 'grant'")
+    for name, until in (("eve", None), ("dave", datetime(2020, 1, 1, tzinfo=UTC))):
+        write(books, f"DELETE FROM usage_checkpoint WHERE account_id = {books.account_id(name)}")
+        _, reader = drain(books, UsageReader(reach, read_query(NOW)))
+        assert reader.complete_until is not None
+        assert (reader.complete_until == until) == (until is not None)
 
 
 def test_one_key_one_model_one_route(books: Books) -> None:
