@@ -1,8 +1,12 @@
 """The address that tries are counted by: nobody chooses it, and a proxy does not share it."""
 
+import re
+
+import msgspec
 import pytest
 
 from gateway.console.client_address import ClientAddresses
+from gateway.core.console_spec import ConsoleSpec
 
 PROXIES = ("10.0.0.0/8", "fd00::1")
 LONG = ",".join(["10.0.0.9"] * 20)
@@ -33,3 +37,20 @@ def test_an_address_is_the_last_that_no_trusted_proxy_has(
     headers = [(b"x-forwarded-for", each.encode("latin-1")) for each in forwarded]
     assert ClientAddresses(PROXIES).find(peer, headers) == found
     assert ClientAddresses(()).find(peer, headers) == peer
+
+
+@pytest.mark.parametrize(
+    ("console", "sentence"),
+    [
+        (
+            {"trustedProxies": ["10.0.0.0/8", "10.0.0.256"]},
+            "trustedProxies has 10.0.0.256; write an address, or a network such as 10.0.0.0/8",
+        ),
+        ({"url": "http://[1:2]:80"}, "url has 1:2; write an IPv6 address in its brackets"),
+    ],
+)
+def test_an_address_that_is_none_is_named_with_how_to_write_it(
+    console: dict[str, object], sentence: str
+) -> None:
+    with pytest.raises(msgspec.ValidationError, match=re.escape(sentence)):
+        msgspec.convert(console, ConsoleSpec)
