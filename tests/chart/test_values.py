@@ -275,7 +275,8 @@ def test_network_policies_take_their_ports_from_the_urls() -> None:
         {"name": "d", "url": "simulated:"},
     ]
     values: Values = {
-        "database": {"url": "postgresql://a:b@db.example.com:6432/t"},
+        # a percent sign that encodes nothing is for the operator to refuse
+        "database": {"url": "postgresql://a:b%c@db.example.com:6432/t"},
         "fleet": {"spec": {"models": models, "upstreams": upstreams}},
     }
     rendered = render(values)

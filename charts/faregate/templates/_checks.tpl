@@ -29,6 +29,19 @@
 {{- include "faregate.checkConnections" . -}}
 {{- include "faregate.checkIngress" . -}}
 {{- include "faregate.checkPolicies" . -}}
+{{- include "faregate.checkLabels" . -}}
+{{- end }}
+
+{{/* Pods are found by these. */}}
+{{- define "faregate.checkLabels" -}}
+{{- $selector := include "faregate.selector" (dict "root" . "component" "operator") | fromYaml -}}
+{{- range $value, $labels := dict "commonLabels" .Values.commonLabels "operator.podLabels" .Values.operator.podLabels -}}
+{{- range $name := keys $selector | sortAlpha -}}
+{{- if hasKey $labels $name -}}
+{{- fail (printf "\n\n%s may not have %s: the chart finds its pods by that label." $value $name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- end }}
 
 {{/* Who may send requests must not leave out the way in that is configured. */}}
@@ -50,6 +63,10 @@
 {{- fail "\n\nThere is no database: give database.existingSecret.name (a Secret with the URL of a PostgreSQL), database.url, or database.trial=true for a PostgreSQL to try things with." -}}
 {{- else if gt (len $given) 1 -}}
 {{- fail (printf "\n\nThere is one database in an installation, and these name several: %s." (join ", " $given)) -}}
+{{- end -}}
+{{- if and $database.url (not (regexMatch "^postgres(ql([+]psycopg)?)?://.+" $database.url)) -}}
+{{- /* Here, as a refusal by the schema would print the password. */ -}}
+{{- fail "\n\ndatabase.url must begin with postgresql://." -}}
 {{- end -}}
 {{- if and $database.ca.configMap $database.ca.secret -}}
 {{- fail "\n\nThe database's certificate authorities are in one place: give database.ca.configMap or database.ca.secret." -}}

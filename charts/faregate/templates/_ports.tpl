@@ -1,8 +1,12 @@
 {{/* Ports and namespaces for the network policies, as URLs have them. */}}
 
+{{/* Host and port of a URL. `urlParse` fails where a password is not encoded, and prints it. */}}
+{{- define "faregate.host" -}}
+{{ regexReplaceAll "^([a-zA-Z][a-zA-Z0-9+.-]*://)?([^/?#]*@)?([^/?#]*)(.|\n)*$" . "${3}" }}
+{{- end }}
+
 {{- define "faregate.port" -}}
-{{- $url := urlParse .url -}}
-{{- $found := regexFind ":[0-9]+$" $url.host -}}
+{{- $found := regexFind ":[0-9]+$" (include "faregate.host" .url) -}}
 {{- default .default (trimPrefix ":" $found) -}}
 {{- end }}
 
@@ -17,9 +21,9 @@
 {{/* The namespace of what may be a Service of this cluster, by a URL's host; nothing for any other.
      A Service's port need not be that of its pods, which is what policies go by. */}}
 {{- define "faregate.namespaceOf" -}}
-{{- $host := regexReplaceAll ":[0-9]+$" (urlParse .url).host "" -}}
+{{- $host := regexReplaceAll ":[0-9]+$" (include "faregate.host" .url) "" -}}
 {{- if regexMatch "^[a-z0-9-]+$" $host -}}{{ .namespace }}
-{{- else if regexMatch "^[a-z0-9-]+[.][a-z0-9-]+([.]svc([.].+)?)?$" $host -}}{{ index (splitList "." $host) 1 }}
+{{- else if regexMatch "^[a-z0-9-]+[.][a-z0-9-]+([.]svc([.].*)?)?$" $host -}}{{ index (splitList "." $host) 1 }}
 {{- end -}}
 {{- end }}
 
@@ -31,7 +35,7 @@
 {{- end -}}
 {{- range dig "podTemplate" "spec" "containers" list $spec -}}
 {{- range .env -}}
-{{- if and (regexMatch "^(OTEL_EXPORTER_OTLP.*ENDPOINT|HTTPS_PROXY)$" .name) .value }}{{ .value }} {{ end -}}
+{{- if and (regexMatch "^(OTEL_EXPORTER_OTLP.*ENDPOINT|HTTPS_PROXY|https_proxy)$" .name) .value }}{{ .value }} {{ end -}}
 {{- end -}}
 {{- end -}}
 {{- end }}
@@ -43,7 +47,7 @@
 {{- range list (dig "oidc" "issuer" "" $console) (dig "proxy" "jwksURL" "" $console) }}{{ . }} {{ end -}}
 {{- range dig "podTemplate" "spec" "containers" list $console -}}
 {{- range .env -}}
-{{- if and (regexMatch "^(OTEL_EXPORTER_OTLP.*ENDPOINT|HTTPS_PROXY)$" .name) .value }}{{ .value }} {{ end -}}
+{{- if and (regexMatch "^(OTEL_EXPORTER_OTLP.*ENDPOINT|HTTPS_PROXY|https_proxy)$" .name) .value }}{{ .value }} {{ end -}}
 {{- end -}}
 {{- end -}}
 {{- end }}

@@ -25,6 +25,8 @@ from gateway_operator.plan.fleet import (
     Child,
     DeleteChild,
     FleetAction,
+    holds,
+    identity,
     is_owned,
     plan_fleet,
 )
@@ -85,7 +87,8 @@ async def _work(context: OperatorContext, found: dict[str, Any]) -> None:
         rendered = render(fleet, context.settings, secrets)
         scaled = {one.name for one in parts if one.replicas is None}
         fleet_executor.console = next((one for one in parts if one.component == "console"), None)
-        actions = plan_fleet(rendered.children, actual, fleet.uid, scaled)
+        admitted = context.admitted.get(fleet.uid)
+        actions = plan_fleet(rendered.children, actual, fleet.uid, scaled, admitted)
         fleet_executor.digest = rendered.digest
         await executor.execute(actions, fleet_executor.perform)
     except _Stalled as stalled:
@@ -107,7 +110,7 @@ class _FleetExecutor(Struct, kw_only=True):
                 await cluster.delete(kind, namespace, name)
             case ApplyChild(body=body):
                 try:
-                    await cluster.apply(body)
+                    self._admit(body, await cluster.apply(body))
                 except (Forbidden, Rejected) as error:
                     # Nothing else checks the templates before.
                     raise _Stalled(FleetReason.INVALID_SPEC, f"{_shown(body)}: {error}") from None
@@ -116,6 +119,13 @@ class _FleetExecutor(Struct, kw_only=True):
                     raise _Stalled(FleetReason.INVALID_SPEC, message) from None
             case Report(condition=condition):
                 await self._report(condition)
+
+    def _admit(self, applied: Child, came: Child) -> None:
+        """Remember what admission changed: it would be applied again at each look."""
+        admitted = self.context.admitted.setdefault(self.body["metadata"]["uid"], {})
+        admitted.pop(identity(applied), None)
+        if not holds(applied, came):
+            admitted[identity(applied)] = came
 
     async def _report(self, condition: ConditionState | None) -> None:
         cluster, before = self.context.cluster, self.body.get("status") or {}

@@ -14,6 +14,7 @@ from gateway_operator.apply.object_locks import ObjectLocks
 from gateway_operator.apply.reach import Reach
 from gateway_operator.cluster import Cluster
 from gateway_operator.metrics import OperatorMetrics
+from gateway_operator.plan.fleet import Child, Identity
 from gateway_operator.settings import OperatorSettings
 
 P = ParamSpec("P")
@@ -30,6 +31,8 @@ class OperatorContext(Struct, frozen=True, kw_only=True):
     reach: Reach
     metrics: OperatorMetrics
     locks: ObjectLocks
+    #: by the fleet's UID, the children that admission changed while they were applied
+    admitted: dict[str, dict[Identity, Child]] = msgspec.field(default_factory=dict)
     #: as many threads as the database has connections for us; the others wait their turn
     connections: asyncio.Semaphore = msgspec.field(
         default_factory=lambda: asyncio.Semaphore(ADMIN_CONNECTIONS)

@@ -2,7 +2,7 @@
 
     named like ours, not owned by the fleet    nothing is done to any child: NotOurs
     there, ours, not wanted any more           delete
-    wanted, not there or not as applied        apply
+    wanted, not there or not as applied        apply, unless admission made of it what is there
 
 An object that we did not make is never adopted, changed or deleted, with any labels.
 """
@@ -24,8 +24,8 @@ from gateway_operator.resources.names import ANNOTATIONS, FIELD_MANAGER
 #: on a child: what was applied. Fields that we stop to render are noticed by it.
 APPLIED_ANNOTATION = f"{ANNOTATIONS}/applied"
 
-#: members that hold quantities
-_AMOUNTS = frozenset({"requests", "limits", "sizeLimit"})
+#: members that hold quantities: of resources, volumes, variables and metrics
+_AMOUNTS = frozenset({"requests", "limits", "sizeLimit", "divisor", "target"})
 #: Source: Kubernetes API reference, "Quantity"
 _QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]*)?)(?:([KMGTPE]i|[numkMGTPE])|[eE]([+-]?[0-9]{1,2}))?")
 _UNITS = {
@@ -36,6 +36,8 @@ _UNITS = {
 }
 
 Child = dict[str, Any]
+#: kind and name
+Identity = tuple[str, str]
 
 
 class ApplyChild(Struct, frozen=True):
@@ -56,15 +58,21 @@ FleetAction = ApplyChild | DeleteChild | Report
 
 
 def plan_fleet(
-    wanted: Iterable[Child], actual: Iterable[Child], owner_uid: str, scaled: Collection[str]
+    wanted: Iterable[Child],
+    actual: Iterable[Child],
+    owner_uid: str,
+    scaled: Collection[str],
+    admitted: Mapping[Identity, Child] | None = None,
 ) -> list[FleetAction]:
     """The actions that make `wanted` of `actual`, which holds every object that has the name of a
     child.
 
-    The number of replicas of a Deployment that `scaled` names is somebody else's affair.
+    The number of replicas of a Deployment that `scaled` names is somebody else's affair. `admitted`
+    holds the children that came back from an apply with something else than was applied.
     """
-    desired = {_identity(child): child for child in wanted}
-    live = {_identity(child): child for child in actual}
+    admitted = admitted or {}
+    desired = {identity(child): child for child in wanted}
+    live = {identity(child): child for child in actual}
     foreign = [name for name in desired if name in live and not is_owned(live[name], owner_uid)]
     if foreign:
         names = ", ".join(" ".join(name) for name in foreign)
@@ -80,7 +88,8 @@ def plan_fleet(
         if child["kind"] == "Deployment" and child["metadata"]["name"] in scaled:
             child = _leave_replicas(child, live.get(name))
         child = _mark(child)
-        if not holds(child, live.get(name)):
+        is_there = holds(child, live.get(name))
+        if not is_there and not _is_as_admitted(child, live.get(name), admitted.get(name)):
             actions.append(ApplyChild(child))
     return [*actions, Report()]
 
@@ -93,6 +102,8 @@ def is_owned(child: Child, owner_uid: str) -> bool:
 
 def holds(wanted: Any, live: Any, *, of_amounts: bool = False) -> bool:
     """True if everything that is wanted is there; more may be, as others may have fields too."""
+    if live is None and _is_nothing(wanted):
+        return True  # the API server leaves out what is empty
     if isinstance(wanted, Mapping):
         return isinstance(live, Mapping) and all(
             holds(value, live.get(key), of_amounts=of_amounts or key in _AMOUNTS)
@@ -112,6 +123,12 @@ def holds(wanted: Any, live: Any, *, of_amounts: bool = False) -> bool:
     return of_amounts and live is not None and _amount(wanted) == _amount(live)
 
 
+def _is_nothing(wanted: Any) -> bool:
+    if isinstance(wanted, Mapping):
+        return all(map(_is_nothing, wanted.values()))
+    return not wanted
+
+
 def _amount(quantity: Any) -> Fraction | str:
     """The number that a quantity is; its text if it is none."""
     found = _QUANTITY.fullmatch(str(quantity))
@@ -122,8 +139,30 @@ def _amount(quantity: Any) -> Fraction | str:
     return Fraction(number) * factor
 
 
-def _identity(child: Child) -> tuple[str, str]:
+def identity(child: Child) -> Identity:
+    """Kind and name, which are of one child in a namespace."""
     return child["kind"], child["metadata"]["name"]
+
+
+def _is_as_admitted(wanted: Child, live: Child | None, admitted: Child | None) -> bool:
+    """True if admission would make of `wanted` what is there: it did so the last time."""
+    return (
+        live is not None
+        and admitted is not None
+        and _applied(wanted) == _applied(admitted)
+        and _chosen(wanted, live) == _chosen(wanted, admitted)
+    )
+
+
+def _applied(child: Child) -> object:
+    return (child["metadata"].get("annotations") or {}).get(APPLIED_ANNOTATION)
+
+
+def _chosen(wanted: Any, live: Any) -> Any:
+    """The members of `live` that `wanted` has; lists are whole."""
+    if isinstance(wanted, Mapping) and isinstance(live, Mapping):
+        return {key: _chosen(value, live.get(key)) for key, value in wanted.items()}
+    return live
 
 
 def _leave_replicas(wanted: Child, live: Child | None) -> Child:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import pytest
+import yaml
 
 from gateway.core.keys import InstallationSecret
 from gateway.store.database import Database
@@ -33,6 +34,34 @@ CHILDREN = (
     "Ingress",
     "HTTPRoute",
 )
+
+
+_MIRROR = """\
+apiVersion: admissionregistration.k8s.io/v1
+kind: MutatingAdmissionPolicy
+metadata: {name: mirror-NAMESPACE}
+spec:
+  matchConstraints:
+    namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: NAMESPACE}}
+    resourceRules:
+      - apiGroups: [apps]
+        apiVersions: [v1]
+        resources: [deployments]
+        operations: [CREATE, UPDATE]
+  reinvocationPolicy: Never
+  mutations:
+    - patchType: ApplyConfiguration
+      applyConfiguration:
+        expression: >-
+          Object{spec: Object.spec{template: Object.spec.template{spec: Object.spec.template.spec{
+          containers: [Object.spec.template.spec.containers{
+          name: "gateway", image: "mirror.example/gateway:1"}]}}}}
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: MutatingAdmissionPolicyBinding
+metadata: {name: mirror-NAMESPACE}
+spec: {policyName: mirror-NAMESPACE}
+"""
 
 
 class FleetWorld:
@@ -143,6 +172,19 @@ class FleetWorld:
         finally:
             self.run(self.cluster.delete("CustomResourceDefinition", "", name))
             wait_until(lambda: self._http.get(path).status_code == 404, "the kind to be gone")
+
+    @contextmanager
+    def mirrored_images(self) -> Iterator[None]:
+        """Admission meanwhile has every Deployment's gateway pull from a mirror."""
+        base = "/apis/admissionregistration.k8s.io/v1"
+        policy, binding = yaml.safe_load_all(_MIRROR.replace("NAMESPACE", self.namespace))
+        made = {"mutatingadmissionpolicies": policy, "mutatingadmissionpolicybindings": binding}
+        for kind, body in made.items():
+            self._http.post(f"{base}/{kind}", json=body).raise_for_status()
+        yield
+        for kind, body in made.items():
+            path = f"{base}/{kind}/{body['metadata']['name']}"
+            self._http.delete(path).raise_for_status()
 
     def events(self) -> list[str]:
         """The reasons of those on the fleet: the API server reports some on a Service itself."""

@@ -160,7 +160,11 @@ def test_fixed_replicas_are_put_back() -> None:
         ([1, 2], [2, 1], False),
         ([{"name": "a"}], [{"name": "b"}, {"name": "a", "x": 1}], True),
         ([{"key": "a"}], [{"key": "a"}, {"key": "b"}], False),
-        ([], None, False),
+        ([], None, True),
+        ([], [1], False),
+        ({"a": {"b": ""}}, {}, True),
+        ({"a": 0}, {"a": 3}, False),
+        ({"divisor": "1024Ki"}, {"divisor": "1Mi"}, True),
     ],
 )
 def test_what_it_is_to_hold_what_is_wanted(wanted: Any, live: Any, does: bool) -> None:

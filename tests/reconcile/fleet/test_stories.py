@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from gateway_operator.apply import executor
 from gateway_operator.apply.fleet import reconcile_fleet
 from gateway_operator.cluster import Rejected
+from tests.harness.gateway import wait_until
 from tests.reconcile.fleet.conftest import FleetWorld, condition
 from tests.reconcile.fleet.support import NAME, Json, with_credential
 
@@ -45,19 +46,99 @@ def test_the_api_server_takes_every_child_and_is_asked_once(world: FleetWorld) -
     assert world.live("GatewayFleet")["metadata"]["resourceVersion"] == version
 
 
-def test_nothing_is_written_again_for_what_the_api_server_filled_in(world: FleetWorld) -> None:
-    """Defaults and quantities come back in other words than they were given."""
+def test_nothing_is_written_again_for_what_the_api_server_filled_in(
+    world: FleetWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Defaults and quantities come back in other words than they were given, and what is empty
+    does not come back."""
+    gateway: Json = {
+        "name": "gateway",
+        "env": [
+            {"name": "HTTPS_PROXY", "value": ""},
+            {
+                "name": "FAREGATE_CONNECTIONS",
+                "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu", "divisor": "0.001"}},
+            },
+        ],
+        "resources": {},
+    }
+    metric = {"name": "streams", "selector": {}}
     given: Json = {
         "upstreams": [with_credential()],
         "resources": {"requests": {"cpu": "500m", "memory": "256Mi"}, "limits": {"cpu": 1}},
-        "podTemplate": {"spec": {"tolerations": [{"key": "llm", "operator": "Exists"}]}},
+        "podTemplate": {
+            "metadata": {"annotations": {}, "labels": {}},
+            "spec": {
+                "tolerations": [{"key": "llm", "operator": "Exists", "value": ""}],
+                "nodeSelector": {},
+                "affinity": {"nodeAffinity": {}},
+                "topologySpreadConstraints": [],
+                "priorityClassName": "",
+                "hostUsers": False,
+                "containers": [gateway],
+                "volumes": [{"name": "scratch", "emptyDir": {"sizeLimit": "1024Mi"}}],
+            },
+        },
+        "serviceTemplate": {
+            "metadata": {"annotations": {}},
+            "spec": {"loadBalancerSourceRanges": [], "ports": [{"name": "http", "nodePort": 0}]},
+        },
+        "autoscaling": {
+            "minReplicas": 1,
+            "maxReplicas": 2,
+            "metrics": [
+                {
+                    "type": "Pods",
+                    "pods": {
+                        "metric": metric,
+                        "target": {"type": "AverageValue", "averageValue": "0.5"},
+                    },
+                }
+            ],
+            "behavior": {"scaleUp": {"stabilizationWindowSeconds": 0}},
+        },
+        "ingress": {**INGRESS, "labels": {}, "additionalHosts": []},
     }
     world.put_secret("moonshot", **{"api-key": "k"})
+    status = world.reconcile(**given)
+    assert condition(status) == ("False", "Progressing"), status["conditions"]
+    performed: list[str] = []
+    monkeypatch.setattr(executor, "execute", _noting(executor.execute, performed))
     world.reconcile(**given)
-    made, generation = world.children(), world.live("Deployment")["metadata"]["generation"]
-    world.reconcile(**given)
-    assert world.children() == made
-    assert world.live("Deployment")["metadata"]["generation"] == generation
+    assert performed == ["Report"]
+
+
+def test_what_admission_changes_is_not_applied_again(
+    world: FleetWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until it is changed by hand, or something else is wanted."""
+    with world.mirrored_images():
+
+        def image() -> str:
+            world.reconcile(replicas=2)
+            world.edit("Deployment", {"spec": {"replicas": 5}})
+            return str(
+                world.live("Deployment")["spec"]["template"]["spec"]["containers"][0]["image"]
+            )
+
+        wait_until(lambda: image() == "mirror.example/gateway:1", "the policy")
+        performed: list[str] = []
+        monkeypatch.setattr(executor, "execute", _noting(executor.execute, performed))
+        world.reconcile(replicas=2)
+        world.reconcile(replicas=2)
+        world.reconcile(replicas=2)
+        assert performed == ["Deployment", "Report", "Report", "Report"]
+
+
+def _noting(carry_out: Any, performed: list[str]) -> Any:
+    async def note(actions: Any, perform: Any) -> None:
+        actions = list(actions)
+        performed.extend(
+            getattr(one, "body", {}).get("kind", type(one).__name__) for one in actions
+        )
+        await carry_out(actions, perform)
+
+    return note
 
 
 @pytest.mark.parametrize(
