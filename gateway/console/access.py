@@ -1,7 +1,7 @@
 """The way into a page: the site it was asked at, the session, and the token of a form.
 
 other host ──▶ 421          POST from another origin ──▶ 403
-no session ──▶ sign-in      POST without its token ────▶ 403
+no session ──▶ sign-in      POST without its token ────▶ 403, with the form to send again
 """
 
 import hmac
@@ -10,9 +10,10 @@ from typing import Annotated
 from urllib.parse import quote
 
 from fastapi import Depends, Request
-from starlette.datastructures import UploadFile
+from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 
+from gateway.console.language import marked
 from gateway.console.parties import Parties
 from gateway.console.rendering import FORM_TOKEN
 from gateway.console.services import ConsoleServices
@@ -23,9 +24,14 @@ from gateway.store.sign_ins import find_session
 #: money and rights ask for somebody who has authenticated within this time
 RECENT = timedelta(minutes=15)
 _SAFE = frozenset({"GET", "HEAD"})
+_OF_ANOTHER_SITE = marked("This form was not sent by a page of the console.")
+#: the sentence where a right is missing
+NOT_ALLOWED = marked("Your role does not allow this.")
 SIGN_IN = f"{BASE}/sign-in"
 #: the length of our own cookies' values; anything longer is none of them
 _SECRET_CHARACTERS_MAX = 64
+#: fields that are not sent again: the token is a new one, and no page shows a key twice
+_NOT_SENT_AGAIN = frozenset({FORM_TOKEN, "secret"})
 
 
 class SignInNeeded(Exception):
@@ -47,6 +53,22 @@ async def services(request: Request) -> ConsoleServices:
 
 
 Console = Annotated[ConsoleServices, Depends(services)]
+
+
+class FormOver(Exception):
+    """A form of a session that is over; `session` is the one of now, if somebody has signed in.
+
+    `fields` are what was entered: a page of ours has sent them, and its person may send them again.
+    """
+
+    def __init__(self, session: Session | None, form: FormData) -> None:
+        super().__init__("the form is of a session that is over")
+        self.session = session
+        self.fields = [
+            (name, value)
+            for name, value in form.multi_items()
+            if isinstance(value, str) and name not in _NOT_SENT_AGAIN
+        ]
 
 
 async def parties_of(request: Request) -> Parties:
@@ -75,7 +97,7 @@ async def checked_origin(request: Request, console: Console) -> None:
     is_ours = fetched_from == "same-origin" if fetched_from else origin in site.origins
     # Under the policy `no-referrer` browsers hide the origin of a form, too: it is `null`.
     if not is_ours or origin not in (None, "null", *site.origins):
-        raise HTTPException(403, "this form was not sent by a page of the console")
+        raise HTTPException(403, _OF_ANOTHER_SITE)
 
 
 def _refuse_nul(*texts: str) -> None:
@@ -105,19 +127,38 @@ async def optional_session(request: Request, console: Console, parties: Vouching
 PerhapsSignedIn = Annotated[Session | None, Depends(optional_session)]
 
 
-async def signed_in(request: Request, session: PerhapsSignedIn) -> Session:
-    """The session; a form has its token. Raises `SignInNeeded` and `HTTPException`."""
-    if session is None:
-        path = request.url.path
-        raise SignInNeeded(path if request.method in _SAFE and path != BASE else "")
-    if request.method not in _SAFE:
+async def signed_in(request: Request, session: PerhapsSignedIn, console: Console) -> Session:
+    """The session; a form has its token. Raises `SignInNeeded`, `FormOver`, `HTTPException`."""
+    is_form = request.method not in _SAFE
+    if session is None and not (is_form and had_session(request, console)):
+        raise SignInNeeded("" if is_form else _path_of(request))
+    if is_form:
         form = await request.form()
         _refuse_nul(*(each for each in form.values() if isinstance(each, str)))
-        given = form.get(FORM_TOKEN, "")
-        is_text = not isinstance(given, UploadFile) and given.isascii()
-        if not is_text or not hmac.compare_digest(str(given), session.form_token):
-            raise HTTPException(403, "this form is an old one; open its page again")
+        if session is None or not _has_token(form, session):
+            raise FormOver(session, form)
+    assert session is not None, "a form without one is over"
     return session
+
+
+def had_session(request: Request, console: ConsoleServices) -> bool:
+    """True for a browser that was signed in, and has not signed out."""
+    return bool(request.cookies.get(console.site.cookie_name()))
+
+
+def _has_token(form: FormData, session: Session) -> bool:
+    given = form.get(FORM_TOKEN, "")
+    if isinstance(given, UploadFile) or not given.isascii():
+        return False
+    return hmac.compare_digest(given, session.form_token)
+
+
+def _path_of(request: Request) -> str:
+    """The way back to a page, none to the first one."""
+    path, query = request.url.path, request.url.query
+    if query:
+        return f"{path}?{query}"
+    return "" if path == BASE else path
 
 
 SignedIn = Annotated[Session, Depends(signed_in)]
@@ -151,7 +192,7 @@ async def signed_in_recently(
     """
     is_of_issuer = parties.issuer and session.identity.issuer == parties.issuer.issuer.url
     if is_of_issuer and session.found.authenticated_at < datetime.now(UTC) - RECENT:
-        raise RecentSignInNeeded(request.url.path)
+        raise RecentSignInNeeded(_path_of(request))
     return session
 
 

@@ -11,7 +11,7 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from gateway.console import static_files
-from gateway.console.access import SignInNeeded, checked_origin
+from gateway.console.access import FormOver, SignInNeeded, checked_origin
 from gateway.console.headers import SecurityHeaders
 from gateway.console.pages import (
     accounts,
@@ -65,6 +65,7 @@ def routed_app(services: ConsoleServices | None) -> FastAPI:
     for page in PAGES:
         app.include_router(page.router, prefix=BASE, dependencies=[Depends(checked_origin)])
     app.add_exception_handler(SignInNeeded, _to_sign_in)
+    app.add_exception_handler(FormOver, _form_again)
     app.add_exception_handler(NoAccount, _without_account)
     app.add_exception_handler(HTTPException, _answer)
     app.add_exception_handler(FaregateError, _answer)
@@ -76,6 +77,18 @@ def routed_app(services: ConsoleServices | None) -> FastAPI:
 async def _to_sign_in(request: Request, error: Exception) -> Response:
     assert isinstance(error, SignInNeeded)
     return redirect(error.location)
+
+
+async def _form_again(request: Request, error: Exception) -> Response:
+    assert isinstance(error, FormOver)
+    return render(
+        request,
+        "form_over.html",
+        session=error.session,
+        status=403,
+        query=request.url.query,
+        fields=error.fields,
+    )
 
 
 async def _without_account(request: Request, error: Exception) -> Response:

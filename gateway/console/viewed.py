@@ -17,7 +17,7 @@ from gateway.console.session import Session
 from gateway.console.site import BASE
 from gateway.core.key_policy import KeyPolicy, key_policy_of
 from gateway.core.principal import Principal
-from gateway.store.account_overviews import AccountName, find_viewed
+from gateway.store.account_overviews import NamedAccount, find_viewed
 
 _NAME_CHARACTERS_MAX = 128
 #: the messages of `?done=…`, the only words that a URL can bring up
@@ -51,7 +51,7 @@ class NoAccount(Exception):
 class Viewed(Struct, frozen=True):
     """An account in reach. `is_named`: the URL names it, and so do those that lead on from here."""
 
-    account: AccountName
+    account: NamedAccount
     is_named: bool
 
     def at(self, path: str, **query: object) -> str:
@@ -67,7 +67,7 @@ class Viewed(Struct, frozen=True):
 
 
 #: for pages about no account, or all of them
-NO_ACCOUNT = Viewed(AccountName(0, ""), is_named=False)
+NO_ACCOUNT = Viewed(NamedAccount(0, ""), is_named=False)
 
 
 async def viewed_account(request: Request, session: SignedIn, console: Console) -> Viewed:
@@ -86,7 +86,8 @@ async def viewed_account(request: Request, session: SignedIn, console: Console) 
         return Viewed(found, is_named=True)
     if session.own_accounts:
         own = session.own_accounts[0]
-        return Viewed(AccountName(own.id, own.shown), is_named=False)
+        named_account = NamedAccount(own.id, own.shown, balance=own.balance, granted=own.granted)
+        return Viewed(named_account, is_named=False)
     found = await console.run(find_viewed, console.installation, reach, None)
     if found is None:
         raise NoAccount(session)

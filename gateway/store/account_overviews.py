@@ -26,18 +26,27 @@ ACCOUNTS_MAX = 50
 DAYS = 30
 
 
-class AccountName(Struct, frozen=True):
-    """An account by its row and its shown name."""
+class _Credits(Struct, frozen=True, kw_only=True):
+    """The balance of an account, and that right after the latest grant."""
+
+    balance: int = 0
+    granted: int = 0
+
+    @property
+    def is_low(self) -> bool:
+        return 0 < self.balance <= self.granted // LOW_DIVISOR
+
+
+class NamedAccount(_Credits, frozen=True):
+    """An account by its row and its shown name, and the credits that it has."""
 
     id: int
     shown: str
 
 
-class AccountSummary(Struct, frozen=True):
-    """The balance, that right after the latest grant, and the credits that expire next."""
+class AccountSummary(_Credits, frozen=True, kw_only=True):
+    """The credits of an account, and those that expire next."""
 
-    balance: int
-    granted: int
     next_expiry: datetime | None
     expiring: int
     made_at: datetime
@@ -45,10 +54,6 @@ class AccountSummary(Struct, frozen=True):
     @property
     def percent_left(self) -> int:
         return min(100, self.balance * 100 // self.granted) if self.granted else 100
-
-    @property
-    def is_low(self) -> bool:
-        return 0 < self.balance <= self.granted // LOW_DIVISOR
 
 
 class AccountLine(Struct, frozen=True):
@@ -65,7 +70,7 @@ class AccountLine(Struct, frozen=True):
 
 def find_viewed(
     database: Database, installation: str, reach: AccountSet, shown: str | None
-) -> AccountName | None:
+) -> NamedAccount | None:
     """An account in reach by its shown name; without one, the first in reach.
 
     Raises `DatabaseUnavailable`.
@@ -76,7 +81,10 @@ def find_viewed(
         asked = asked.where(Account.namespace == namespace, Account.name == name)
     with database.read() as session:
         row = session.exec(asked.order_by(col(Account.namespace), col(Account.name))).first()
-    return None if row is None else AccountName(row.id, f"{row.namespace}/{row.name}")
+    if row is None:
+        return None
+    shown = f"{row.namespace}/{row.name}"
+    return NamedAccount(row.id, shown, balance=row.balance, granted=row.granted)
 
 
 def summarize_account(database: Database, account_id: int) -> AccountSummary:
@@ -94,11 +102,11 @@ def summarize_account(database: Database, account_id: int) -> AccountSummary:
             left = read_left(session, account, ids)
             expiring = sum(left.values())
         return AccountSummary(
-            account.balance,
-            account.granted,
-            account.next_expiry if expiring else None,
-            expiring,
-            account.created_at,
+            balance=account.balance,
+            granted=account.granted,
+            next_expiry=account.next_expiry if expiring else None,
+            expiring=expiring,
+            made_at=account.created_at,
         )
 
 

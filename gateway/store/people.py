@@ -52,6 +52,9 @@ class OwnAccount(Struct, frozen=True):
     id: int
     namespace: str
     name: str
+    #: credits now, and right after the latest grant
+    balance: int = 0
+    granted: int = 0
 
     @property
     def shown(self) -> str:
@@ -116,7 +119,7 @@ def read_accounts(
         col(Account.name).in_({name for _, name in names}),
     )
     return [
-        OwnAccount(row.id, row.namespace, row.name)
+        OwnAccount(row.id, row.namespace, row.name, row.balance, row.granted)
         for row in session.exec(asked.order_by(col(Account.id)))
         if (row.namespace, row.name) in names
     ]

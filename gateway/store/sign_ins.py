@@ -317,7 +317,11 @@ def _read(
             return None
         key_id = key.key_id
         identity = Identity(KEY_ISSUER, key.key_id, key.prefix)
-        accounts = [OwnAccount(account.id, account.namespace, account.name)]
+        accounts = [
+            OwnAccount(
+                account.id, account.namespace, account.name, account.balance, account.granted
+            )
+        ]
     else:
         person = session.get_one(PersonRow, row.person_id)
         identity = Identity(person.issuer, person.subject, person.name, person.email)

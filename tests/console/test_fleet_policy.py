@@ -155,7 +155,7 @@ def test_an_auditor_is_not(gateway: GatewayProcess) -> None:
         path = link(gateway, "auditor")
         auditor.submit(auditor.get(path), path)
         assert "by CreditGrant objects only" not in auditor.get("/console/grants").text
-        assert "your role does not allow this" in auditor.get("/console/grants/new").text
+        assert "Your role does not allow this." in auditor.get("/console/grants/new").text
 
 
 def test_a_key_lives_as_long_as_the_role_of_its_maker_allows(gateway: GatewayProcess) -> None:

@@ -14,7 +14,6 @@ from tests.console.chromium import PROGRAM, Watched, launched, watched
 from tests.console.steps import finish, make_key, sign_in
 from tests.harness.books import INSTALLATION
 from tests.harness.gateway import GatewayProcess, Simulated, api_key, credit_grant, fleet
-from tests.harness.ports import free_port
 
 pytestmark = pytest.mark.skipif(not PROGRAM.exists(), reason="Chromium is not installed")
 
@@ -23,6 +22,8 @@ FORMS = [("light", 1280), ("dark", 1280), ("dark", 320), ("light", 320)]
 #: by language, where its browser is, and the form that is judged by all rules: they are about
 #: colours, sizes and texts, and each of those is seen once
 LOCALES = {"en": ("en-GB", ("light", 1280)), "zh-Hans": ("zh-CN", ("dark", 320))}
+#: nobody listens there
+ISSUER = "http://127.0.0.1:1"
 #: what leads to a page: its path, or steps
 Steps = Callable[[Watched], None]
 Way = str | Steps
@@ -46,6 +47,14 @@ def press(path: str, button: str = "main form button", **fields: str) -> Steps:
 def rotate(page: Watched) -> None:
     """Rotate the key that was made just now."""
     press("/keys/{of_person}", "form[action*='/rotate'] button")(page)
+
+
+def send_old_form(page: Watched) -> None:
+    """Send a form with the token of a session that is over."""
+    page.open("/console/settings")
+    page.page.evaluate("document.querySelectorAll('[name=form_token]').forEach(e => e.value = 'x')")
+    with page.page.expect_navigation():
+        page.page.click("main form button >> nth=0")
 
 
 NOBODY: Ways = {
@@ -87,6 +96,7 @@ PERSON: Ways = {
     "GET /console/statement": ("/statement",),
     "GET /console/setup": ("/setup", "/setup?client=claude-code"),
     "GET /console/settings": ("/settings", "/settings?done=settings"),
+    "POST /console/settings": (send_old_form,),
     "GET /console/accounts": ("/accounts", "/accounts?search=nowhere"),
     "GET /console/accounts/{namespace}/{name}": ("/accounts/team/alice", "/accounts/team/bob"),
     "GET /console/grants": ("/grants",),
@@ -96,6 +106,11 @@ PERSON: Ways = {
     ),
     "GET /console/grants/{grant_id}/void": ("/grants/{grant}/void",),
     "GET /console/people": ("/people",),
+    "GET /console/people/bind": ("/people/bind",),
+    "POST /console/people/bind": (
+        press("/people/bind", "button.primary", subject="nobody", account="x"),
+    ),
+    "GET /console/people/{person}/unbind/{namespace}/{name}": ("{unbind}",),
     "GET /console/events": ("/events",),
     "POST /console/keys/{key_id}/rotate": (rotate,),
 }
@@ -113,7 +128,7 @@ WITHOUT_PAGE = {
     "POST /console/keys/{key_id}/suspend",
     "POST /console/people/{person}/end-sessions",
     "POST /console/people/{person}/suspend-keys",
-    "POST /console/settings",
+    "POST /console/people/{person}/unbind/{namespace}/{name}",
     "POST /console/settings/sessions",
     "POST /console/sign-out",
     "POST /console/this-key/revoke",
@@ -136,7 +151,7 @@ def away(
     simulated: Simulated, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[GatewayProcess]:
     """A gateway whose identity provider does not answer; links and keys still sign in."""
-    oidc = {"issuer": f"http://127.0.0.1:{free_port()}", "clientID": "console"}
+    oidc = {"issuer": ISSUER, "clientID": "console"}
     process = GatewayProcess(tmp_path_factory.mktemp("away"), [])
     console = {"url": process.url, "oidc": oidc, "grants": True, "contact": "Ada"}
     granting = fleet(simulated.url, console=console)
@@ -153,7 +168,7 @@ def seen_by(
     """A page of one of `WAYS`, signed in where that one is, with the names of what it is about."""
     with watched(chromium, gateway.url, locale=LOCALES[language][0]) as page:
         if who == "stranger":
-            keep_session(page, gateway)
+            keep_session(page, gateway, language)
         elif who == "key":
             press("/sign-in", key=gateway.key("alice"))(page)
         elif who == "person":
@@ -162,10 +177,10 @@ def seen_by(
         yield page
 
 
-def keep_session(page: Watched, gateway: GatewayProcess) -> None:
+def keep_session(page: Watched, gateway: GatewayProcess, language: str) -> None:
     """Sign a person in who may see nothing."""
     database = Database(gateway.database_url)
-    identity = Identity("https://id.example.com", "tina-1", "Tina", "tina@example.com")
+    identity = Identity(ISSUER, f"tina-{language}", "Tina", "tina@example.com")
     begun = begin_session(database, INSTALLATION, SignIn(identity=identity))
     database.close()
     assert begun is not None
@@ -174,20 +189,25 @@ def keep_session(page: Watched, gateway: GatewayProcess) -> None:
 
 
 def make_things(page: Watched, language: str) -> dict[str, str]:
-    """Make a key and a grant; ids of one of each kind. The page that shows the key is judged."""
+    """Make a key, a grant and a binding; what paths name of each. The key's own page is judged."""
     make_key(page, f"seen in {language}")
     assert judge(page, language) == []
     finish(page)
     of_person = page.page.url.rsplit("/", 1)[-1]
     values = {"account": "team/alice", "credits": "7", "reference": f"seen in {language}"}
     press("/grants/new", "button.primary", **values)(page)
+    bound = {"subject": f"tina-{language}", "account": "team/bob"}
+    press("/people/bind", "button.primary", **bound)(page)
+    unbind = page.page.get_attribute("a[href*='/unbind/'] >> nth=0", "href")
     page.open("/console/grants")
     grant = page.page.get_attribute("a[href$='/void'] >> nth=0", "href")
     page.open("/console/keys")
     of_object = page.page.get_attribute("th a:has-text('team/alice')", "href")
     assert grant is not None
     assert of_object is not None
+    assert unbind is not None
     return {
+        "unbind": unbind.removeprefix("/console"),
         "of_person": of_person,
         "of_object": of_object.rsplit("/", 1)[-1],
         "grant": grant.split("/")[-2],

@@ -82,6 +82,7 @@ async def show_account(
         Viewed(found, is_named=True),
         summary=await run(summarize_account, found.id),
         total=used(usage.total),
+        complete_until=usage.complete_until,
         chart=bar_chart(usage.days, usage.series),
         keys=accounts[0].keys,
         grants=grants,

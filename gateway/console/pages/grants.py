@@ -8,7 +8,7 @@ from msgspec import Struct, field
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 
-from gateway.console.access import Console, RecentlySignedIn, SignedIn
+from gateway.console.access import NOT_ALLOWED, Console, RecentlySignedIn, SignedIn
 from gateway.console.granting import (
     CREDITS_MAX,
     REFERENCE_CHARACTERS_MAX,
@@ -122,7 +122,7 @@ def is_off(session: Session) -> str:
 
 def _require_grant(session: Session) -> None:
     if not may_grant(session):
-        raise HTTPException(403, is_off(session) or "your role does not allow this")
+        raise HTTPException(403, is_off(session) or NOT_ALLOWED)
 
 
 async def _find(session: Session, console: Console, grant_id: str) -> GrantLot:

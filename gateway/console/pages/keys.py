@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse, Response
 from starlette.exceptions import HTTPException
 
-from gateway.console.access import Console, PersonSignedIn, SignedIn
+from gateway.console.access import NOT_ALLOWED, Console, PersonSignedIn, SignedIn
 from gateway.console.client_setups import env_lines
 from gateway.console.key_form import (
     KeyForm,
@@ -24,7 +24,7 @@ from gateway.console.session import Session
 from gateway.console.viewed import Viewed, ViewedAccount, render_page
 from gateway.core.errors import FaregateError, StateConflict
 from gateway.core.key_policy import UNUSED_DAYS
-from gateway.core.keys import generate_key, generate_key_id, has_checksum, key_id_of
+from gateway.core.keys import generate_key, generate_key_id, has_checksum
 from gateway.core.principal import AccountSet
 from gateway.store.key_list import KeyFilter, ShownKey, list_shown_keys, show_key
 from gateway.store.personal_keys import NewKey, issue_key
@@ -34,7 +34,7 @@ router = APIRouter()
 _PAGE = 50
 #: the reason of a conflict where a form was sent twice
 _MADE = "already_created"
-_ATTEMPT = re.compile(r"key_[0-9a-f]{24}")
+_KEY_ID = re.compile(r"key_[0-9a-f]{24}")
 _DAYS = {
     "30": marked("In 30 days"),
     "90": marked("In 90 days"),
@@ -103,11 +103,8 @@ async def make_key(
     attempt = form.values["attempt"]
     secret = generate_key()
     namespace, _, account = viewed.account.shown.partition("/")
-    if not _ATTEMPT.fullmatch(attempt):
-        attempt = generate_key_id()
-    # By the person, too: a form must not take the id that somebody else's request will have.
     wanted = NewKey(
-        key_id=key_id_of(session.principal.identity, attempt),
+        key_id=attempt if _KEY_ID.fullmatch(attempt) else generate_key_id(),
         namespace=namespace,
         account=account,
         settings=form.settings,
@@ -179,7 +176,7 @@ async def find_key(session: Session, console: Console, viewed: Viewed, key_id: s
 def require(session: Session, right: Any, viewed: Viewed) -> None:
     """Raise `HTTPException` where a session has not this right for the account."""
     if not session.principal.may(right, viewed.account.shown):
-        raise HTTPException(403, "your role does not allow this")
+        raise HTTPException(403, NOT_ALLOWED)
 
 
 def days_until(moment: datetime) -> int:

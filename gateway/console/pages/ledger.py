@@ -15,7 +15,6 @@ from gateway.core.entries import EntryLine, EntryQuery, read_entry_query
 from gateway.core.statement import PeriodError, read_period
 from gateway.http.entry_formats import entries_csv, entries_csv_head
 from gateway.http.statement_page import POLICY, page
-from gateway.store.account_overviews import summarize_account
 from gateway.store.database import Database
 from gateway.store.entry_reader import EntryReader, advance
 from gateway.store.statement_reader import StatementReader
@@ -62,7 +61,6 @@ async def show_ledger(
         models=[(model, model) for model in sorted(models - {""})],
         newest=viewed.at("/ledger", **given) if after else None,
         older=older,
-        summary=await console.run(summarize_account, account.id),
     )
 
 

@@ -23,7 +23,7 @@ from gateway.console.viewed import ViewedAccount, render_page
 from gateway.core.entries import EntryLine, EntryQuery
 from gateway.core.spec_fields import FIRST_MOMENT, LAST_MOMENT
 from gateway.core.usage import UsageSums
-from gateway.store.account_overviews import AccountName, AccountSummary, summarize_account
+from gateway.store.account_overviews import AccountSummary, NamedAccount, summarize_account
 from gateway.store.database import Database
 from gateway.store.entry_reader import EntryReader
 
@@ -65,6 +65,7 @@ async def show_overview(
         today={"credits": used(sums), "requests": sums.requests},
         pace=pace(view, found.summary.balance),
         total=used(view.total),
+        complete_until=view.complete_until,
         chart=bar_chart(view.days, view.series),
         is_unused=is_empty(view),
         entries=found.entries,
@@ -73,7 +74,7 @@ async def show_overview(
     )
 
 
-def _read(database: Database, installation: str, account: AccountName) -> Overview:
+def _read(database: Database, installation: str, account: NamedAccount) -> Overview:
     reader = EntryReader(account.id, EntryQuery(FIRST_MOMENT, LAST_MOMENT, limit=_NEWEST))
     return Overview(
         summarize_account(database, account.id),

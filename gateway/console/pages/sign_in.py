@@ -11,7 +11,7 @@ from fastapi import APIRouter, Form, Request
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
-from gateway.console.access import Console, PerhapsSignedIn, Vouching, safe_next
+from gateway.console.access import Console, PerhapsSignedIn, Vouching, had_session, safe_next
 from gateway.console.identity.fetch import IssuerUnavailable
 from gateway.console.identity.tokens import TokenRefused, read_groups
 from gateway.console.rendering import redirect, render
@@ -51,7 +51,8 @@ async def show_sign_in(
             groups = read_groups(claims, settings.groups_claim) or []
             arrival = Arrival(settings.issuer, claims, groups, next, way="proxy")
             return await arrive(request, console, None, arrival)
-    return _page(request, console, next_path=next)
+    is_over = had_session(request, console)
+    return _page(request, console, next_path=next, is_over=is_over)
 
 
 @router.post("/sign-in/key")
@@ -85,13 +86,19 @@ async def sign_in_by_key(
 
 
 def _page(
-    request: Request, console: Console, *, next_path: str = "", is_refused: bool = False
+    request: Request,
+    console: Console,
+    *,
+    next_path: str = "",
+    is_refused: bool = False,
+    is_over: bool = False,
 ) -> Response:
     return render(
         request,
         "sign_in.html",
         status=403 if is_refused else 200,
         is_refused=is_refused,
+        is_over=is_over,
         has_issuer=console.spec.oidc is not None,
         has_links=console.spec.oidc is None and console.spec.proxy is None,
         has_keys=console.spec.key_sign_in,
