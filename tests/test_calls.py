@@ -19,8 +19,8 @@ BOUNDS = {
     "chat-stream": (268, 530),
     "messages": (222, 359),
     "messages-stream": (355, 656),
-    "responses": (271, 486),
-    "responses-stream": (402, 788),
+    "responses": (234, 390),
+    "responses-stream": (398, 762),
 }
 #: what a batch of charges takes more on PostgreSQL, for each of its requests
 ON_POSTGRESQL = (7, 32)

@@ -54,8 +54,12 @@ def key_id_of(identity: str, idempotency_key: str) -> str:
     >>> key_id_of("key_1", "nightly") == key_id_of("key_2", "nightly")
     False
     """
-    asked = f"{identity}\n{idempotency_key}".encode()
-    return "key_" + sha256(asked).hexdigest()[:_ID_DIGITS]
+    return "key_" + asked_by(identity, idempotency_key).hex()[:_ID_DIGITS]
+
+
+def asked_by(identity: str, idempotency_key: str) -> bytes:
+    """The digest of a request of somebody, which nobody else's request has. 32 bytes."""
+    return sha256(f"{identity}\n{idempotency_key}".encode()).digest()
 
 
 def has_checksum(plaintext: str) -> bool:

@@ -114,6 +114,9 @@ def encode_part(value: Any) -> Raw:
     How deep JSON can nest depends on the depth of the stack, so this leaves some room. Raises
     `InvalidRequest` as `encode` does.
     """
+    encoded = encode(value)
+    if encoded.count(b"[") + encoded.count(b"{") < _SPARE_LEVELS:
+        return Raw(encoded)
     for _ in range(_SPARE_LEVELS):
         value = [value]
     return Raw(encode(value)[_SPARE_LEVELS:-_SPARE_LEVELS])

@@ -112,17 +112,20 @@ def rotate_key(
     expires_at: datetime | UnsetType | None = UNSET,
     *,
     prefix: str | None = None,
+    asked: bytes | None = None,
 ) -> ShownKey:
     """Give a key a new secret; the old one holds for `overlap` seconds more, one before it ends.
 
-    With a `prefix` only while the newest secret has it, so that asking twice rotates once.
+    Asking twice rotates once: with a `prefix` only while the newest secret has it, and with a
+    digest `asked` only where no secret of the key has it.
     Without a new expiry it keeps its own, or gets the latest that the policy allows if that is
     earlier.
     Raises `NotFound`, `StateConflict`, `RateLimited`, `PermissionDenied` and `DatabaseUnavailable`.
     """
     with database.write() as session:
         row, account, now = _lock(database, session, installation, key_id)
-        if prefix is not None and prefix != row.prefix:
+        is_other = prefix is not None and prefix != row.prefix
+        if is_other or (asked is not None and _was_asked(session, row, asked)):
             raise StateConflict(
                 f"the key {key_id} was rotated before, and its secret was shown then",
                 details={"reason": "already_rotated", "key_id": key_id},
@@ -137,6 +140,7 @@ def rotate_key(
         elif (latest := policy.latest_expiry(now)) is not None:
             row.expires_at = latest if row.expires_at is None else min(row.expires_at, latest)
         issue(session, row, credential, now, overlap)
+        session.get_one(ApiKeyHash, credential.hash).asked = asked
         return _finish(session, row, account, before, actor, now)
 
 
@@ -241,6 +245,14 @@ def _refuse_second(session: Session, key_id: str) -> None:
             f"this key was made before, and its secret was shown then; it is {key_id}",
             details={"reason": "already_created", "key_id": key_id},
         )
+
+
+def _was_asked(session: Session, row: ApiKeyRow, asked: bytes) -> bool:
+    """True if a request has given the key a secret before."""
+    found = select(ApiKeyHash.hash).where(
+        ApiKeyHash.api_key_id == row.id, ApiKeyHash.asked == asked
+    )
+    return session.exec(found).first() is not None
 
 
 def _check_number(session: Session, account: Account, policy: KeyPolicy, now: datetime) -> None:

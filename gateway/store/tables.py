@@ -176,7 +176,10 @@ class ApiKeyRow(SQLModel, table=True):
 
 
 class ApiKeyHash(SQLModel, table=True):
-    """The HMAC of one plaintext of a key; at most two of a key are live."""
+    """The HMAC of one plaintext of a key; at most two of a key are live.
+
+    `asked` is the digest of the request that rotated the key, where it is not to be done again.
+    """
 
     __tablename__ = "api_key_hash"
     hash: bytes = Field(sa_column=Column(LargeBinary(32), primary_key=True))
@@ -185,6 +188,7 @@ class ApiKeyHash(SQLModel, table=True):
     created_at: datetime = moment_column()
     expires_at: datetime | None = moment_column(nullable=True)
     revoked_at: datetime | None = moment_column(nullable=True)
+    asked: bytes | None = Field(default=None, sa_column=Column(LargeBinary(32), nullable=True))
 
 
 class ApiKeyDay(SQLModel, table=True):

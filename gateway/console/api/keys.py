@@ -18,7 +18,7 @@ from gateway.console.api.key_shapes import (
 )
 from gateway.core.errors import InvalidRequest
 from gateway.core.key_policy import key_policy_of
-from gateway.core.keys import generate_key, key_id_of
+from gateway.core.keys import asked_by, generate_key, key_id_of
 from gateway.core.principal import Principal, Right
 from gateway.http.routes.access import Services
 from gateway.http.routes.account_services import AccountServices
@@ -45,6 +45,8 @@ router = APIRouter(tags=["keys"])
 _PAGE_DEFAULT = 50
 _DAYS_MAX = 3650
 _IDEMPOTENCY_CHARACTERS_MAX = 255
+#: chosen by who asks; asked again with the same one, nothing is done twice
+IdempotencyKey = Annotated[str, Header(alias="Idempotency-Key")]
 #: changes that do not need the right to make keys
 _STOPS = frozenset({"suspended"})
 
@@ -87,16 +89,11 @@ async def create_key(
     response: Response,
     principal: Managing,
     services: Services,
-    idempotency_key: Annotated[str, Header(alias="Idempotency-Key")] = "",
+    idempotency_key: IdempotencyKey = "",
 ) -> NewSecret:
     """A new key, whose secret is shown this once. Asked again, it is a 409 that names the key."""
     response.headers.update(PRIVATE)
-    if not 1 <= len(idempotency_key) <= _IDEMPOTENCY_CHARACTERS_MAX:
-        raise InvalidRequest(
-            "send a header Idempotency-Key of your own, 255 characters at most: asked again with"
-            " the same one, no second key is made",
-            param="Idempotency-Key",
-        )
+    _check_idempotency_key(idempotency_key, 1)
     asked = await read_body(request, services, principal.holder, KeyCreation)
     require(principal, "keys", asked.account)
     namespace, _, account = asked.account.partition("/")
@@ -156,10 +153,19 @@ async def change(
     openapi_extra=takes(KeyRotation),
 )
 async def rotate(
-    key_id: str, request: Request, response: Response, principal: Managing, services: Services
+    key_id: str,
+    request: Request,
+    response: Response,
+    principal: Managing,
+    services: Services,
+    idempotency_key: IdempotencyKey = "",
 ) -> NewSecret:
-    """A new secret for a key; the old one holds for `overlap`, the one before it ends."""
+    """A new secret for a key; the old one holds for `overlap`, the one before it ends.
+
+    Asked again with the same `Idempotency-Key`, it is a 409.
+    """
     response.headers.update(PRIVATE)
+    _check_idempotency_key(idempotency_key, 0)
     found = await _find(services, principal, key_id)
     require(principal, "keys", found.account)
     asked = await read_body(request, services, principal.holder, KeyRotation)
@@ -174,6 +180,7 @@ async def rotate(
         key_policy_of(services.console, principal, found.account),
         principal.actor,
         *([asked.expires_at] if "expires_at" in asked.model_fields_set else []),
+        asked=asked_by(principal.identity, idempotency_key) if idempotency_key else None,
     )
     return _with_secret(rotated, plaintext)
 
@@ -189,6 +196,15 @@ async def revoke(key_id: str, response: Response, principal: Revoking, services:
         principal.holder, revoke_personal_key, services.installation, key_id, principal.actor
     )
     return shape(revoked)
+
+
+def _check_idempotency_key(given: str, characters_min: int) -> None:
+    if not characters_min <= len(given) <= _IDEMPOTENCY_CHARACTERS_MAX:
+        raise InvalidRequest(
+            "send a header Idempotency-Key of your own, 255 characters at most: asked again with"
+            " the same one, no second secret is made",
+            param="Idempotency-Key",
+        )
 
 
 async def _find(services: AccountServices, principal: Principal, key_id: str) -> ShownKey:

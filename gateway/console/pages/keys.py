@@ -24,7 +24,7 @@ from gateway.console.session import Session
 from gateway.console.viewed import Viewed, ViewedAccount, render_page
 from gateway.core.errors import FaregateError, StateConflict
 from gateway.core.key_policy import UNUSED_DAYS
-from gateway.core.keys import generate_key, generate_key_id, has_checksum
+from gateway.core.keys import generate_key, generate_key_id, has_checksum, key_id_of
 from gateway.core.principal import AccountSet
 from gateway.store.key_list import KeyFilter, ShownKey, list_shown_keys, show_key
 from gateway.store.personal_keys import NewKey, issue_key
@@ -34,7 +34,7 @@ router = APIRouter()
 _PAGE = 50
 #: the reason of a conflict where a form was sent twice
 _MADE = "already_created"
-_KEY_ID = re.compile(r"key_[0-9a-f]{24}")
+_ATTEMPT = re.compile(r"key_[0-9a-f]{24}")
 _DAYS = {
     "30": marked("In 30 days"),
     "90": marked("In 90 days"),
@@ -103,8 +103,11 @@ async def make_key(
     attempt = form.values["attempt"]
     secret = generate_key()
     namespace, _, account = viewed.account.shown.partition("/")
+    if not _ATTEMPT.fullmatch(attempt):
+        attempt = generate_key_id()
+    # By the person, too: a form must not take the id that somebody else's request will have.
     wanted = NewKey(
-        key_id=attempt if _KEY_ID.fullmatch(attempt) else generate_key_id(),
+        key_id=key_id_of(session.principal.identity, attempt),
         namespace=namespace,
         account=account,
         settings=form.settings,

@@ -10,6 +10,7 @@ after a failure. Source: OpenAI API reference, "Responses", streaming events.
 """
 
 import time
+from collections.abc import Sequence
 from functools import partial
 from hashlib import sha256
 from itertools import count
@@ -114,11 +115,15 @@ class ResponseRenderer:
         """A comment; it takes no sequence number."""
         return KEEP_ALIVE
 
-    def feed(self, chunk: Chunk | Completion) -> list[bytes]:
+    def feed(self, chunk: Chunk) -> list[bytes]:
         """The frames of one chunk's events."""
+        return self._absorb(chunk.events(), chunk.data)
+
+    def _absorb(self, events: Sequence[Event], data: bytes | None) -> list[bytes]:
+        """The frames of events that came together, as `data`."""
         frames: list[bytes] = []
-        logprobs = read_logprobs(chunk.data) if self._wants_logprobs and chunk.data else []
-        for event in chunk.events():
+        logprobs = read_logprobs(data) if self._wants_logprobs and data else []
+        for event in events:
             if type(event) is not Text:
                 self._take(event, frames)
                 continue
@@ -174,9 +179,22 @@ class ResponseRenderer:
         )
 
     def _absorb_whole(self, answer: Completion) -> None:
-        # The frames of a few events cost less than a second way to build the items would.
-        self.feed(answer)
+        events = answer.events()
+        match events:
+            case [Text(text), Finished(reason)] | [Text(text), Finished(reason), Usage()] if (
+                not self._wants_logprobs
+            ):
+                self._fill(text, reason)
+            case _:  # their frames cost less than a second way to build every kind of item would
+                self._absorb(events, answer.data)
         self._finish(answer.usage)
+
+    def _fill(self, text: str, reason: FinishReason) -> None:
+        """The items of an answer that is one text."""
+        self._reason = reason
+        message = MessageOutput(self._item_id("msg", 0), 0, self._numbers, None)
+        message.fill(text, "incomplete" if reason in INCOMPLETE_REASONS else "completed")
+        self._items.append(message)
 
     def _take(self, event: Event, frames: list[bytes]) -> None:
         if isinstance(event, Reasoning):

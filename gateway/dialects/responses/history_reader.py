@@ -10,7 +10,7 @@ a kind it does not know: those are hosted tools' histories, which a client canno
 are left out and named. Source: OpenAI API reference, "Create a model response", `input`.
 """
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Sequence
 
 from msgspec import Struct
@@ -90,7 +90,13 @@ class _ItemReader:
         self._inherited = inherited
         self._sealer = sealer
         self._account_id = account_id
-        self._newest = newest_user_message([_role_of(item) for item in items])
+        self._kinds = [kind_of(item) for item in items]
+        self._newest = newest_user_message(
+            [
+                "assistant" if kind in CALLS else item.get("role")
+                for kind, item in zip(self._kinds, items, strict=True)
+            ]
+        )
         self._outputs: dict[str, deque[_CallResult]] = {}
         self._text: str | None = None
         self._phase: str | None = None
@@ -100,7 +106,7 @@ class _ItemReader:
         self._collect_outputs(items)
 
     def read(self, index: int, item: Object) -> None:
-        kind = kind_of(item)
+        kind = self._kinds[index]
         if kind == "message":
             self._message(index, item)
         elif kind == "reasoning":
@@ -186,16 +192,15 @@ class _ItemReader:
         self._calls.append(ToolCall(call_id, flat_name(name, item.namespace), wrap(kind, item)))
 
     def _collect_outputs(self, items: Sequence[Object]) -> None:
-        called: Counter[str] = Counter()
-        for index, item in enumerate(items):
-            kind = kind_of(item)
+        called: dict[str, int] = {}
+        for index, (kind, item) in enumerate(zip(self._kinds, items, strict=True)):
             call_id = item.get("call_id") or item.get("id")
             if kind in CALLS and isinstance(call_id, str):
-                called[call_id] += 1
+                called[call_id] = called.get(call_id, 0) + 1
             elif kind in OUTPUTS:
                 self._collect_output(index, item, called)
 
-    def _collect_output(self, index: int, raw: Object, called: Counter[str]) -> None:
+    def _collect_output(self, index: int, raw: Object, called: dict[str, int]) -> None:
         item = convert(raw, CallOutputItem, self._path(index))
         if item.tools is not None:
             self._more_tools(item.tools, index)
@@ -205,7 +210,7 @@ class _ItemReader:
         output = item.output if item.tools is None else _found_tools(item.tools)
         parts = read_output(output, self._place(index, "output"))
         outputs = self._outputs.setdefault(call_id, deque())
-        if not 0 < called[call_id] <= len(outputs):
+        if not 0 < called.get(call_id, 0) <= len(outputs):
             outputs.append(_CallResult([]))
         outputs[-1].parts += parts
         outputs[-1].is_error |= item.status == "failed"
@@ -250,10 +255,6 @@ class _ItemReader:
             )
         output = waiting.popleft()
         return ToolMessage(call.id, tuple(output.parts), is_error=output.is_error)
-
-
-def _role_of(item: Object) -> object:
-    return "assistant" if kind_of(item) in CALLS else item.get("role")
 
 
 def _found_tools(tools: list[Object]) -> str:

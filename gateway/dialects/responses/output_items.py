@@ -141,6 +141,13 @@ class MessageOutput(OutputItem):
         self._annotations: list[Object] = []
         self._prefix = b""
 
+    def fill(self, text: str, status: ItemStatus) -> None:
+        """Make it one text that is whole; sets `raw`. Nobody reads its frames."""
+        self.part_kind = "output_text"
+        self._pieces.append(text)
+        self._parts.append(self._part())
+        self.raw = Raw(_encode(self._value(status)))
+
     def switch(self, kind: PartKind) -> list[bytes]:
         """End the part under way and begin one of another kind."""
         frames = self._end_part()

@@ -7,7 +7,6 @@ together or to bring back under another name. Source: OpenAI API reference, "Cre
 response".
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -98,13 +97,13 @@ def _unseal(items: list[Raw], raw_body: RawBody, upstream: str) -> list[Any]:
 
 def is_plain(body: ResponsesBody, own: Sequence[Object], toolbox: Toolbox) -> bool:
     """Nothing but messages, reasoning and functions, in full; `own` are the items as given."""
-    kinds = Counter(map(kind_of, own))
+    kinds = [kind_of(item) for item in own]
     return (
         body.previous_response_id is None
         and body.tool_choice in (None, "auto")
-        and kinds.keys() <= _KINDS
-        and kinds[_CALL] == kinds[_OUTPUT]
-        and not any(item.get("namespace") or _is_odd(item) for item in own)
+        and _KINDS.issuperset(kinds)
+        and kinds.count(_CALL) == kinds.count(_OUTPUT)
+        and not any(map(_is_odd, own))
         and all(
             bound.kind == "function" and bound.name == name
             for name, bound in toolbox.bindings.items()
@@ -113,9 +112,10 @@ def is_plain(body: ResponsesBody, own: Sequence[Object], toolbox: Toolbox) -> bo
 
 
 def _is_odd(item: Object) -> bool:
-    """True if the item would be refused as it is: a long id of a call, a part that is empty, an
-    image that is not in its plain form, a file that somebody would have to fetch."""
-    if len(str(item.get("call_id") or "")) > CALL_ID_LENGTH_MAX:
+    """True if the item would be refused as it is: a name within a namespace, a long id of a call, a
+    part that is empty, an image that is not in its plain form, a file that somebody would have to
+    fetch."""
+    if item.get("namespace") or len(str(item.get("call_id") or "")) > CALL_ID_LENGTH_MAX:
         return True
     for content in (item.get("content"), item.get("output")):
         for part in content if isinstance(content, list) else ():

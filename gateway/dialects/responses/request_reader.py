@@ -68,17 +68,17 @@ class _Given(Struct, frozen=True):
 
 
 class _Stored(Struct, frozen=True):
-    """The objects that the body refers to: items by id, and the response before it."""
+    """The objects that the body refers to: items by id, and the response before it.
+
+    `size` is theirs, in bytes.
+    """
 
     items: dict[str, Raw]
     previous: StoredResponse | None
+    size: int
 
-    @property
-    def size(self) -> int:
-        raws = [*self.items.values()]
-        if self.previous is not None:
-            raws += (*self.previous.input, self.previous.response)
-        return sum(len(raw) for raw in raws)
+
+_NOTHING = _Stored({}, None, 0)
 
 
 async def parse_body(
@@ -94,9 +94,9 @@ async def parse_body(
     looked up.
     """
     given = await worker_thread.run(caller.holder, len(raw), partial(_open, raw))
-    stored = _Stored(
-        await _referred(given, caller, state), await _previous(given.body, caller, state)
-    )
+    stored = _NOTHING
+    if given.references or given.body.previous_response_id is not None:
+        stored = await _look_up(given, caller, state)
     keep = given.body.store is not False and state is not None and len(raw) <= state.bytes_max
     work = partial(_read, given, stored, caller, sealer, keep)
     return await worker_thread.run(caller.holder, len(raw) + stored.size, work)
@@ -158,13 +158,15 @@ def _refuse(body: ResponsesBody) -> None:
             " 'conversation'.",
             param="previous_response_id",
         )
-    for name, given in (
-        ("conversation", body.conversation is not None),
-        ("prompt", body.prompt is not None),
-        ("background", body.background is True),
-    ):
-        if given:
-            raise UnsupportedParameter(f"Unsupported parameter: '{name}'.", param=name)
+    name = None
+    if body.conversation is not None:
+        name = "conversation"
+    elif body.prompt is not None:
+        name = "prompt"
+    elif body.background:
+        name = "background"
+    if name is not None:
+        raise UnsupportedParameter(f"Unsupported parameter: '{name}'.", param=name)
 
 
 def _own_items(body: ResponsesBody) -> list[Object]:
@@ -177,12 +179,19 @@ def _own_items(body: ResponsesBody) -> list[Object]:
     return body.input
 
 
+async def _look_up(given: _Given, caller: Caller, state: ResponseState | None) -> _Stored:
+    items = await _referred(given, caller, state)
+    raws = [*items.values()]
+    previous = None
+    if given.body.previous_response_id is not None:
+        previous = await _previous(given.body.previous_response_id, caller, state)
+        raws += (*previous.input, previous.response)
+    return _Stored(items, previous, sum(map(len, raws)))
+
+
 async def _previous(
-    body: ResponsesBody, caller: Caller, state: ResponseState | None
-) -> StoredResponse | None:
-    previous_id = body.previous_response_id
-    if previous_id is None:
-        return None
+    previous_id: str, caller: Caller, state: ResponseState | None
+) -> StoredResponse:
     stored = await look_up(state, caller, previous_id)
     if stored is None:
         raise UnknownReference(

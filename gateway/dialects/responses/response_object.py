@@ -90,10 +90,10 @@ def new_object(
             "effort": reasoning.effort if reasoning else None,
             "summary": reasoning.summary if reasoning else None,
         },
-        temperature=_or(body.temperature, 1.0),
-        top_p=_or(body.top_p, 1.0),
-        presence_penalty=_or(body.presence_penalty, 0.0),
-        frequency_penalty=_or(body.frequency_penalty, 0.0),
+        temperature=1.0 if body.temperature is None else body.temperature,
+        top_p=1.0 if body.top_p is None else body.top_p,
+        presence_penalty=0.0 if body.presence_penalty is None else body.presence_penalty,
+        frequency_penalty=0.0 if body.frequency_penalty is None else body.frequency_penalty,
         top_logprobs=body.top_logprobs or 0,
         max_output_tokens=body.max_output_tokens,
         max_tool_calls=body.max_tool_calls,
@@ -103,10 +103,6 @@ def new_object(
         safety_identifier=body.safety_identifier,
         prompt_cache_key=body.prompt_cache_key,
     )
-
-
-def _or(value: float | None, default: float) -> float:
-    return default if value is None else value
 
 
 _AUTO, _NOTHING, _TEXT = Raw(b'"auto"'), Raw(b"{}"), Raw(b'{"format":{"type":"text"}}')

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.console.api.manager import JSON, Manager, with_secret
@@ -66,6 +67,33 @@ def test_asking_again_makes_no_second_key_and_shows_no_secret(manager: Manager) 
     assert details == {"reason": "already_created", "key_id": made["id"]}
     without = manager.ask("POST", "/keys", wanted)
     assert (without.status_code, without.json()["error"]["param"]) == (400, "Idempotency-Key")
+
+
+def test_asking_again_rotates_once_and_shows_no_secret(
+    gateway: GatewayProcess, manager: Manager
+) -> None:
+    key, first = manager.made(account=f"{NAMESPACE}/once-more")
+    other, _ = manager.made(account=f"{NAMESPACE}/once-more")
+
+    def rotate(of: JSON, **headers: str) -> httpx.Response:
+        return manager.ask("POST", f"/keys/{of['id']}/rotate", {"overlap": "0s"}, **headers)
+
+    answer = rotate(key, **{"idempotency-key": "in March"})
+    assert answer.status_code == 201
+    _, second = with_secret(answer.json())
+    again = rotate(key, **{"idempotency-key": "in March"})
+    assert again.status_code == 409
+    error = again.json()["error"]
+    assert error["details"] == {"reason": "already_rotated", "key_id": key["id"]}
+    assert [status(gateway, secret) for secret in (first, second)] == [401, 402], "no credits"
+    _, third = with_secret(rotate(key, **{"idempotency-key": "in April"}).json())
+    assert rotate(key, **{"idempotency-key": "in March"}).status_code == 409, "for ever"
+    assert status(gateway, third) == 402
+    with_secret(rotate(other, **{"idempotency-key": "in March"}).json())
+    for _each in range(2):
+        with_secret(rotate(other).json())
+    too_long = rotate(other, **{"idempotency-key": "x" * 256})
+    assert (too_long.status_code, too_long.json()["error"]["param"]) == (400, "Idempotency-Key")
 
 
 @pytest.mark.parametrize("name", ["", "/", "/x/y", "/*", "/UPPER", "/a\0b", "/" + "a" * 64])

@@ -12,9 +12,12 @@ import pytest
 from msgspec import Struct
 
 from gateway.console.api.application import BASE, account_app
-from tests.console.api.manager import FOREIGN, JSON, Manager
+from gateway.core.keys import key_id_of
+from tests.console.api.manager import FOREIGN, JSON, Manager, with_secret
+from tests.console.browser import Browser
+from tests.console.conftest import link
 from tests.harness.dialects import PATHS, body
-from tests.harness.gateway import NAMESPACE, GatewayProcess, wait_until
+from tests.harness.gateway import NAMESPACE, PLAINTEXTS, GatewayProcess, wait_until
 
 #: the management key of each namespace
 MANAGERS = {NAMESPACE: "manages", FOREIGN: "foreign-manages"}
@@ -208,3 +211,27 @@ def test_a_manager_reads_what_the_account_s_own_key_reads(
         moment = {"complete_until": None}
         assert own.json() | moment == managed.json() | moment
     assert manager.ask("GET", "/entries").json()["account"] == f"{NAMESPACE}/automation"
+
+
+def test_nobody_takes_the_id_that_another_s_key_will_have(
+    gateway: GatewayProcess, manager: Manager
+) -> None:
+    account = f"{NAMESPACE}/squatted"
+    manager.made(account=account)
+    (asks,) = (
+        key for key in manager.ask("GET", "/keys").json()["data"] if key["name"] == "manages"
+    )
+    guessed = key_id_of(asks["id"], "payroll")
+    with Browser(gateway.url) as mallory:
+        path = link(gateway, "member", NAMESPACE)
+        mallory.submit(mallory.get(path), path)
+        asked = f"account={quote(account, safe='')}"
+        page = mallory.get(f"/console/keys/new?{asked}")
+        fields = {"label": "hers", "expires": "90", "attempt": guessed}
+        shown = mallory.submit(page, f"/console/keys?{asked}", fields).text
+        assert "This is the only time that the key is shown" in shown
+        PLAINTEXTS.update(re.findall(r"sk-\w+", shown))
+    wanted = {"name": "payroll", "account": account}
+    answer = manager.ask("POST", "/keys", wanted, **{"idempotency-key": "payroll"})
+    assert answer.status_code == 201
+    assert with_secret(answer.json())[0]["id"] == guessed

@@ -291,6 +291,13 @@ def test_call_ids_are_the_upstreams_unless_they_are_long_or_the_same_twice() -> 
     assert all(len(id) <= 64 for id in ids)
 
 
+@pytest.mark.parametrize("reason", ["stop", "length", "content_filter"])
+def test_a_whole_text_is_the_response_that_a_stream_of_it_ends_with(reason: FinishReason) -> None:
+    events = (Text("Hi, \u2028 you"), Finished(reason))
+    streamed = read_frames(stream(renderer(), *events))[-1]["response"]
+    assert complete(renderer(), *events) | {"completed_at": 0} == streamed | {"completed_at": 0}
+
+
 def test_logprobs_are_passed_on_where_they_were_asked_for() -> None:
     token = {"token": "Hi", "logprob": -0.1, "bytes": [72, 105], "top_logprobs": []}
     chunk = json.dumps({"choices": [{"logprobs": {"content": [token]}}]}).encode()
