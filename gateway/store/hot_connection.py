@@ -5,8 +5,10 @@ two must never be confused.
 """
 
 import asyncio
+import re
 import select
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import psycopg
@@ -15,6 +17,8 @@ from gateway.core.errors import DatabaseUnavailable
 from gateway.store.connections import PatientAsyncConnection, connect_async
 from gateway.store.driver_errors import first_line, is_busy, is_ending
 from gateway.store.outage import Outage
+
+_NAMED = re.compile(r"%\((\w+)\)s")
 
 
 class StatementRefused(Exception):
@@ -67,8 +71,11 @@ class HotConnection:
         rolled back, and `OutcomeUnknown` where the connection was lost before the answer.
         """
         connection = await self._connected()
+        query, names = _numbered(statement)
         try:
-            cursor = await connection.execute(statement, values, prepare=True, binary=True)
+            cursor = psycopg.AsyncRawCursor(connection)
+            given = [values[name] for name in names]
+            await cursor.execute(query, given, prepare=True, binary=True)
             return await cursor.fetchall()
         except psycopg.Error as error:
             cause = first_line(error, self._url)
@@ -106,6 +113,22 @@ class HotConnection:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.pgconn.finish()
+
+
+@cache
+def _numbered(statement: str) -> tuple[bytes, list[str]]:
+    """A statement with `$1` and so on in the place of its named values, and their names.
+
+    The driver would look for names in the whole text with every batch.
+    """
+    names: list[str] = []
+
+    def number(found: re.Match[str]) -> str:
+        if found[1] not in names:
+            names.append(found[1])
+        return f"${names.index(found[1]) + 1}"
+
+    return _NAMED.sub(number, statement).encode(), names
 
 
 def _has_ended(connection: PatientAsyncConnection) -> bool:

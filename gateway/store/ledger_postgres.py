@@ -121,7 +121,8 @@ class PostgresLedger(Ledger):
         return results
 
     async def _end_batch(self, batch: list[End]) -> list[None]:
-        rows, was_unknown = await self._behind(END, {"ends": document(batch)})
+        ends = document([_flat(end) for end in batch])
+        rows, was_unknown = await self._behind(END, {"ends": ends})
         if not was_unknown:
             note_late_ends(len(batch) - len(rows))
         return [None] * len(batch)
@@ -190,6 +191,21 @@ class PostgresLedger(Ledger):
                     self._behind_connection.failed(error)
                 raise error
             await asyncio.sleep(0.1 * attempts)
+
+
+def _flat(end: End) -> dict[str, Any]:
+    """The columns of an end: PostgreSQL would read an object within it once for each member."""
+    use = end.usage
+    if use is None:
+        return {"request_id": end.request_id}
+    return {
+        "request_id": end.request_id,
+        "input": use.input,
+        "cached": use.cached,
+        "output": use.output,
+        "reasoning": use.reasoning,
+        "cache_write": use.cache_write,
+    }
 
 
 def _locked() -> DatabaseBusy:

@@ -17,6 +17,7 @@ Charge and refund exist twice: one waits for locks, the other skips what is lock
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -293,7 +294,8 @@ SELECT request_id FROM entry WHERE kind = 'refund' AND request_id = ANY(%(reques
 
 END = """
 WITH ended AS MATERIALIZED (
-  SELECT * FROM json_to_recordset(%(ends)s::json) AS given(request_id text, usage json)
+  SELECT * FROM json_to_recordset(%(ends)s::json) AS given(
+    request_id text, input int, cached int, output int, reasoning int, cache_write int)
 ), held AS MATERIALIZED (
   SELECT request_id FROM hold WHERE request_id = ANY(ARRAY(SELECT request_id FROM ended))
   ORDER BY request_id FOR UPDATE
@@ -302,16 +304,15 @@ WITH ended AS MATERIALIZED (
 ), used AS (
   INSERT INTO request_usage
     (request_id, input_tokens, cached_tokens, output_tokens, reasoning_tokens, cache_write_tokens)
-  SELECT request_id, (usage ->> 'input')::int, (usage ->> 'cached')::int,
-         (usage ->> 'output')::int, (usage ->> 'reasoning')::int, (usage ->> 'cache_write')::int
-  FROM ended WHERE usage IS NOT NULL
+  SELECT request_id, input, cached, output, reasoning, cache_write
+  FROM ended WHERE input IS NOT NULL
   ON CONFLICT DO NOTHING
 )
 SELECT request_id FROM released
 """
 
 
-def document(batch: Sequence[Struct]) -> str:
+def document(batch: Sequence[Struct | dict[str, Any]]) -> str:
     """A batch as one JSON document: one value however many columns, and one prepared plan."""
     return _encode(batch).decode()
 
