@@ -7,6 +7,7 @@ Sources: RFC 9110, section 9.3.6; curl, "Environment" (`HTTPS_PROXY`, `NO_PROXY`
 """
 
 import asyncio
+import re
 import ssl
 from base64 import b64encode
 from collections.abc import Callable
@@ -18,7 +19,9 @@ from msgspec import Struct
 
 #: of the answer to CONNECT
 _HEAD_BYTES_MAX = 64 * 1024
-_PORT = 80
+_PORT, _TLS_PORT = 80, 443
+#: an exception for one port; an IPv6 address is in brackets then
+_WITH_PORT = re.compile(r"(\[[^\]]+\]|[^:\[\]]+):([0-9]{1,5})")
 
 P = TypeVar("P", bound=asyncio.Protocol)
 
@@ -84,13 +87,13 @@ class _Handshake(asyncio.Protocol):
 def tunnel_to(url: str, proxy: str | None, exceptions: str) -> Tunnel | None:
     """The tunnel that leads to an upstream, or None where it is reached without one.
 
-    `exceptions` are names, endings of names, addresses and networks, comma-separated. Raises
-    `ValueError` for a proxy that is none.
+    `exceptions` are names, endings of names and addresses, each with a port or without, and
+    networks; commas or blanks are between them. Raises `ValueError` for a proxy that is none.
     """
     parts = urlsplit(url)
     if proxy is None or parts.scheme != "https" or not parts.hostname:
         return None
-    if _is_excepted(parts.hostname.lower(), exceptions):
+    if _is_excepted(parts.hostname.lower().rstrip("."), parts.port or _TLS_PORT, exceptions):
         return None
     given = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
     if given.scheme != "http" or not given.hostname:
@@ -102,13 +105,16 @@ def tunnel_to(url: str, proxy: str | None, exceptions: str) -> Tunnel | None:
     return Tunnel(given.hostname, given.port or _PORT, authorization)
 
 
-def _is_excepted(host: str, exceptions: str) -> bool:
+def _is_excepted(host: str, port: int, exceptions: str) -> bool:
     """True if a host is this machine, or is among the exceptions."""
     if host == "localhost" or _is_within(host, "127.0.0.0/8") or _is_within(host, "::1"):
         return True
-    for given in exceptions.lower().split(","):
-        name = given.strip().removeprefix("*").removeprefix(".")
-        if given.strip() == "*" or (name and (host == name or host.endswith(f".{name}"))):
+    for given in re.split(r"[,\s]+", exceptions.lower()):
+        place = _WITH_PORT.fullmatch(given)
+        if place is not None and int(place[2]) != port:
+            continue
+        name = (place[1] if place else given).strip("[]").removeprefix("*").removeprefix(".")
+        if given == "*" or (name and (host == name or host.endswith(f".{name}"))):
             return True
         if _is_within(host, name):
             return True

@@ -286,7 +286,7 @@ def test_network_policies_take_their_ports_from_the_urls() -> None:
     assert ports_of(gateways["ingress"]) == [[8080], [9090]]
     assert "from" not in gateways["ingress"][0]
     of_operator = rendered.one("NetworkPolicy", "faregate-operator")["spec"]
-    assert ports_of(of_operator["egress"]) == [NAMES, [443, 6443], [6432]]
+    assert ports_of(of_operator["egress"]) == [NAMES, [443, 6443, 8443, 16443], [6432]]
     assert ports_of(of_operator["ingress"]) == [[8081]]
     assert rendered.every("NetworkPolicy", "faregate-postgres") == []
     port = {"existingSecret": {"name": "money"}, "port": 7432}

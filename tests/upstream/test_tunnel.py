@@ -157,6 +157,10 @@ def test_an_upstream_is_verified_by_its_own_name_inside_the_tunnel(tmp_path: Pat
         ("https://vllm.models.svc/v1", ".cluster.local,.svc", False),
         ("https://10.1.2.3/v1", "10.0.0.0/8", False),
         ("https://[fd00::5]/v1", "fd00::/8", False),
+        ("https://api.example.com/v1", "other.com example.com:443", False),
+        ("https://api.example.com:8443/v1", "example.com:443", True),
+        ("https://api.example.com./v1", "example.com", False),
+        ("https://[fd00::5]:8443/v1", "[fd00::5]:8443", False),
         ("https://localhost/v1", "", False),
         ("https://127.0.0.1/v1", "", False),
         # its credential could be read by the proxy

@@ -112,8 +112,9 @@ def holds(wanted: Any, live: Any, *, of_amounts: bool = False) -> bool:
     if isinstance(wanted, list):
         if not isinstance(live, list):
             return False
-        for name in ("mountPath", "name"):  # a volume may be mounted at two paths
-            if all(isinstance(item, Mapping) and name in item for item in [*wanted, *live]):
+        # A volume may be mounted at two paths, and a route have one Gateway's two listeners.
+        for name in ("mountPath", "name"):
+            if _are_named(name, wanted) and _are_named(name, live):
                 named = {item[name]: item for item in live}
                 return all(holds(item, named.get(item[name])) for item in wanted)
         return len(wanted) == len(live) and all(map(holds, wanted, live))
@@ -121,6 +122,13 @@ def holds(wanted: Any, live: Any, *, of_amounts: bool = False) -> bool:
     if bool(wanted == live) or str(wanted) == str(live):
         return True
     return of_amounts and live is not None and _amount(wanted) == _amount(live)
+
+
+def _are_named(name: str, items: list[Any]) -> bool:
+    """True if each has a name of its own."""
+    if not all(isinstance(item, Mapping) and name in item for item in items):
+        return False
+    return len({item[name] for item in items}) == len(items)
 
 
 def _is_nothing(wanted: Any) -> bool:

@@ -159,6 +159,11 @@ def test_fixed_replicas_are_put_back() -> None:
         ({"cpu": 1}, {"cpu": "1"}, True),
         ([1, 2], [2, 1], False),
         ([{"name": "a"}], [{"name": "b"}, {"name": "a", "x": 1}], True),
+        (
+            [{"name": "a", "x": 1}, {"name": "a", "x": 2}],
+            [{"name": "a", "x": 1, "y": 0}, {"name": "a", "x": 2, "y": 0}],
+            True,
+        ),
         ([{"key": "a"}], [{"key": "a"}, {"key": "b"}], False),
         ([], None, True),
         ([], [1], False),
