@@ -114,7 +114,9 @@ async def optional_session(request: Request, console: Console, parties: Vouching
     secret = request.cookies.get(console.site.cookie_name(), "")
     if not secret or len(secret) > _SECRET_CHARACTERS_MAX or not secret.isascii():
         return None
-    found = await console.run(find_session, console.installation, secret)
+    found = await console.run(
+        find_session, console.installation, secret, console.spec.sessions.idle
+    )
     if found is None:
         return None
     if parties.proxy is not None and found.identity.issuer == parties.proxy.settings.issuer:

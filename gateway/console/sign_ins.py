@@ -92,6 +92,7 @@ async def arrive(
         id_token=None if arrival.id_token is None else console.seal(arrival.id_token),
         authenticated_at=arrival.authenticated_at,
         origin=origin_of(request, arrival.way, step_up=arrival.step_up),
+        times=console.spec.sessions,
     )
     await refuse_too_many(request, sign_in.origin, sign_in.identity.shown)
     begun = await console.run(begin_session, console.installation, sign_in)

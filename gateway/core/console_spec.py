@@ -1,6 +1,7 @@
 """The console's part of a fleet's spec: where browsers find it, who signs in, what they get."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 from ipaddress import IPv6Address, ip_network
 from typing import Annotated, Literal
@@ -73,6 +74,21 @@ class LongestDays(SpecPart, frozen=True, kw_only=True):
         return None if role == "auditor" else getattr(self, role)
 
 
+class ConsoleSessions(SpecPart, frozen=True, kw_only=True):
+    """The end of a session: so long after the last request, and after the sign-in in any case."""
+
+    idle_minutes: Annotated[int, Meta(ge=5, le=1440)] = 60
+    longest_hours: Annotated[int, Meta(ge=1, le=168)] = 12
+
+    @property
+    def idle(self) -> timedelta:
+        return timedelta(minutes=self.idle_minutes)
+
+    @property
+    def longest(self) -> timedelta:
+        return timedelta(hours=self.longest_hours)
+
+
 class ConsoleKeys(SpecPart, frozen=True, kw_only=True):
     """The policy of the keys that people and management keys make."""
 
@@ -98,6 +114,7 @@ class ConsoleSpec(SpecPart, frozen=True, kw_only=True):
         default_factory=list
     )
     keys: ConsoleKeys = ConsoleKeys()
+    sessions: ConsoleSessions = ConsoleSessions()
     trusted_proxies: Annotated[list[Network], Meta(max_length=32)] = msgspec.field(
         default_factory=list
     )

@@ -1,7 +1,7 @@
 """People as a list, with what they have: accounts, sessions, live keys."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from msgspec import Struct
@@ -13,7 +13,7 @@ from gateway.store.account_sets import within
 from gateway.store.console_tables import BindingRow, PersonRow, SessionRow
 from gateway.store.database import Database
 from gateway.store.people import SIGN_UP
-from gateway.store.sign_ins import IDLE
+from gateway.store.sign_ins import USUAL
 from gateway.store.tables import Account, ApiKeyRow
 
 PEOPLE_MAX = 50
@@ -42,6 +42,7 @@ def list_people(
     *,
     after: int | None = None,
     limit: int = PEOPLE_MAX,
+    idle: timedelta = USUAL.idle,
 ) -> tuple[list[PersonLine], bool]:
     """People who are bound in reach, the newest first, and whether there are more.
 
@@ -67,7 +68,7 @@ def list_people(
             col(SessionRow.person_id),
             col(SessionRow.person_id).in_(ids),
             col(SessionRow.ends_at) > now,
-            col(SessionRow.seen_at) > now - IDLE,
+            col(SessionRow.seen_at) > now - idle,
         )
         keys = _count(
             session,

@@ -18,6 +18,7 @@ from msgspec import Struct
 from sqlalchemy import ColumnElement, delete, exists, or_, update
 from sqlmodel import Session, col, select
 
+from gateway.core.console_spec import ConsoleSessions
 from gateway.store.console_tables import PersonRow, SessionRow, SignInLinkRow
 from gateway.store.database import Database
 from gateway.store.key_origins import people_of
@@ -35,11 +36,10 @@ from gateway.store.people import (
 from gateway.store.session_log import Origin, log_begun
 from gateway.store.tables import Account, ApiKeyHash, ApiKeyRow
 
-#: a session ends after so long without a request, and after so long in any case
-IDLE = timedelta(hours=1)
-LONGEST = timedelta(hours=12)
 #: sessions that a person, or a key, has at a time; the one not used for longest gives way
 SESSIONS_MAX = 20
+#: the ends of sessions where nothing is set
+USUAL = ConsoleSessions()
 LINK_LASTS = timedelta(minutes=10)
 #: the last use is noted so seldom, so that looking at pages writes little
 _NOTED = timedelta(minutes=1)
@@ -71,6 +71,7 @@ class SignIn(Struct, frozen=True, kw_only=True):
     id_token: bytes | None = None
     authenticated_at: datetime | None = None
     origin: Origin = Origin("identity provider")
+    times: ConsoleSessions = USUAL
 
 
 class Begun(Struct, frozen=True):
@@ -117,7 +118,11 @@ def make_link(database: Database, installation: str, roles: Sequence[NamespaceRo
 
 
 def begin_by_link(
-    database: Database, installation: str, code: str, network: str = ""
+    database: Database,
+    installation: str,
+    code: str,
+    network: str = "",
+    times: ConsoleSessions = USUAL,
 ) -> Begun | None:
     """A new session, or None for a link that is unknown, used or over.
 
@@ -140,7 +145,7 @@ def begin_by_link(
         roles = tuple(read_roles(pairs))
         subject = " ".join(f"{each.role}:{each.namespace}" for each in sorted(roles))
         identity, origin = Identity(LINK_ISSUER, subject), Origin("link", network)
-        sign_in = SignIn(identity=identity, roles=roles, origin=origin)
+        sign_in = SignIn(identity=identity, roles=roles, origin=origin, times=times)
         return _begin(session, installation, sign_in, now)
 
 
@@ -154,7 +159,11 @@ def begin_session(database: Database, installation: str, sign_in: SignIn) -> Beg
 
 
 def begin_by_key(
-    database: Database, installation: str, hashes: Sequence[bytes], network: str = ""
+    database: Database,
+    installation: str,
+    hashes: Sequence[bytes],
+    network: str = "",
+    times: ConsoleSessions = USUAL,
 ) -> Begun | None:
     """A new session of the key with one of these hashes, or None. Raises `DatabaseUnavailable`."""
     with database.write() as session:
@@ -178,10 +187,12 @@ def begin_by_key(
             installation=installation, api_key_id=key.id, roles=[], authenticated_at=now
         )
         identity = Identity(KEY_ISSUER, key.key_id, key.prefix)
-        return Begun(_add(session, row, identity, Origin("API key", network), now))
+        return Begun(_add(session, row, identity, Origin("API key", network), times, now))
 
 
-def find_session(database: Database, installation: str, secret: str) -> FoundSession | None:
+def find_session(
+    database: Database, installation: str, secret: str, idle: timedelta = USUAL.idle
+) -> FoundSession | None:
     """The session of a secret if it has not ended, and its key is alive; its use is noted.
 
     Raises `DatabaseUnavailable`.
@@ -192,7 +203,7 @@ def find_session(database: Database, installation: str, secret: str) -> FoundSes
             SessionRow.hash == _hash(secret), SessionRow.installation == installation
         )
         row = session.exec(asked).one_or_none()
-        if row is None or _is_over(row, now):
+        if row is None or _is_over(row, idle, now):
             return None
         found = _read(session, installation, row, now)
     if found is not None and row.seen_at + _NOTED < now:
@@ -212,7 +223,9 @@ class SessionLine(Struct, frozen=True):
     ends_at: datetime
 
 
-def list_sessions(database: Database, person_id: int) -> list[SessionLine]:
+def list_sessions(
+    database: Database, person_id: int, idle: timedelta = USUAL.idle
+) -> list[SessionLine]:
     """A person's sessions that have not ended, the newest first. Raises `DatabaseUnavailable`."""
     with database.read() as session:
         now = database.now(session)
@@ -220,7 +233,7 @@ def list_sessions(database: Database, person_id: int) -> list[SessionLine]:
         return [
             SessionLine(row.id, row.made_at, row.seen_at, row.ends_at)
             for row in session.exec(asked.order_by(col(SessionRow.id).desc()))
-            if not _is_over(row, now)
+            if not _is_over(row, idle, now)
         ]
 
 
@@ -228,8 +241,8 @@ def _hash(secret: str) -> bytes:
     return sha256(secret.encode()).digest()
 
 
-def _is_over(row: SessionRow, now: datetime) -> bool:
-    return row.ends_at <= now or row.seen_at + IDLE <= now
+def _is_over(row: SessionRow, idle: timedelta, now: datetime) -> bool:
+    return row.ends_at <= now or row.seen_at + idle <= now
 
 
 def _kept(roles: Sequence[NamespaceRole]) -> list[list[str]]:
@@ -240,7 +253,7 @@ def _begin(session: Session, installation: str, sign_in: SignIn, now: datetime) 
     person_id = keep_person(session, installation, sign_in.identity, now)
     given = read_bindings(session, person_id)
     if not sign_in.is_admitted and not given:
-        _set_roles(session, person_id, [], now)
+        _set_roles(session, person_id, [], sign_in.times, now)
         return None
     own, rule, roles = None, sign_in.own_account, list(sign_in.roles)
     if sign_in.is_admitted:
@@ -253,7 +266,7 @@ def _begin(session: Session, installation: str, sign_in: SignIn, now: datetime) 
         )
         roles.append(own)
     kept = _kept(list(dict.fromkeys(roles)))
-    _set_roles(session, person_id, kept, now)
+    _set_roles(session, person_id, kept, sign_in.times, now)
     row = SessionRow(
         installation=installation,
         person_id=person_id,
@@ -262,25 +275,33 @@ def _begin(session: Session, installation: str, sign_in: SignIn, now: datetime) 
         id_token=sign_in.id_token,
         authenticated_at=min(sign_in.authenticated_at or now, now),
     )
-    return Begun(_add(session, row, sign_in.identity, sign_in.origin, now), own)
+    secret = _add(session, row, sign_in.identity, sign_in.origin, sign_in.times, now)
+    return Begun(secret, own)
 
 
-def _set_roles(session: Session, person_id: int, roles: list[list[str]], now: datetime) -> None:
+def _set_roles(
+    session: Session, person_id: int, roles: list[list[str]], times: ConsoleSessions, now: datetime
+) -> None:
     """Give all sessions of a person the roles of the newest sign-in: a lost one ends in each."""
     # Those that are over are left: two sign-ins that remove them would wait for each other.
-    live = col(SessionRow.person_id) == person_id, ~_are_over(now)
+    live = col(SessionRow.person_id) == person_id, ~_are_over(times.idle, now)
     session.execute(update(SessionRow).where(*live).values(roles=roles))
 
 
-def _are_over(now: datetime) -> ColumnElement[bool]:
-    return or_(col(SessionRow.ends_at) <= now, col(SessionRow.seen_at) <= now - IDLE)
+def _are_over(idle: timedelta, now: datetime) -> ColumnElement[bool]:
+    return or_(col(SessionRow.ends_at) <= now, col(SessionRow.seen_at) <= now - idle)
 
 
 def _add(
-    session: Session, row: SessionRow, identity: Identity, origin: Origin, now: datetime
+    session: Session,
+    row: SessionRow,
+    identity: Identity,
+    origin: Origin,
+    times: ConsoleSessions,
+    now: datetime,
 ) -> str:
     """Add a session, and remove those that are over or too many; the secret of its cookie."""
-    session.execute(delete(SessionRow).where(_are_over(now)))
+    session.execute(delete(SessionRow).where(_are_over(times.idle, now)))
     owned = (
         col(SessionRow.person_id) == row.person_id
         if row.api_key_id is None
@@ -292,7 +313,7 @@ def _add(
     secret = secrets.token_urlsafe(_SESSION_BYTES)
     row.hash = _hash(secret)
     row.made_at = row.seen_at = now
-    row.ends_at = now + LONGEST
+    row.ends_at = now + times.longest
     session.add(row)
     session.flush()
     log_begun(session, row, identity, origin, now)

@@ -1,28 +1,33 @@
 """Events of sessions: each sign-in, refusal and end of one, and never too many rows."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from sqlalchemy import update
 
 from gateway.console.client_address import network_of
 from gateway.console.identity.sign_up import sign_in_of
 from gateway.console.refusals import AT_ONCE, Refusals
 from gateway.core.actor import Actor
-from gateway.core.console_spec import ConsoleSpec
+from gateway.core.console_spec import ConsoleSessions, ConsoleSpec
 from gateway.core.errors import DatabaseUnavailable
 from gateway.core.keys import generate_key
-from gateway.core.principal import AccountSet
+from gateway.core.principal import ALL, AccountSet
 from gateway.store.change_log import read_account_changes, read_all_changes, read_changes_within
+from gateway.store.console_tables import SessionRow
 from gateway.store.keys import apply_key
 from gateway.store.people import NamespaceRole
+from gateway.store.people_list import list_people
 from gateway.store.session_log import Origin
 from gateway.store.sign_ins import (
     begin_by_key,
     begin_by_link,
     begin_session,
     find_session,
+    list_sessions,
     make_link,
 )
 from gateway.store.sign_outs import end_session, end_sessions_by_issuer, end_sessions_of
@@ -156,3 +161,24 @@ def test_sign_ins_and_refusals_are_shown_without_what_was_sent(
     assert "reason the link is unknown, used or over" in shown
     for secret in ("sk-wrong", used.rpartition("/")[2]):
         assert secret not in shown
+
+
+def test_a_session_ends_at_the_times_that_are_set(books: Books) -> None:
+    database, times = books.database, ConsoleSessions(idle_minutes=5, longest_hours=1)
+    made = replace(sign_in_of("i", {"sub": "tina"}, [], ConsoleSpec()), times=times)
+    begun = begin_session(database, INSTALLATION, made)
+    assert begun is not None
+    found = find_session(database, INSTALLATION, begun.secret, times.idle)
+    assert found is not None
+    assert found.person_id is not None
+    (line,) = list_sessions(database, found.person_id)
+    assert line.ends_at - line.made_at == timedelta(hours=1)
+    with database.write() as session:
+        past = line.seen_at - timedelta(minutes=6)
+        session.execute(update(SessionRow).values(seen_at=past))
+    assert find_session(database, INSTALLATION, begun.secret, times.idle) is None
+    assert list_sessions(database, found.person_id, times.idle) == []
+    everybody = AccountSet(frozenset({ALL}))
+    ((tina,), _) = list_people(database, INSTALLATION, everybody, idle=times.idle)
+    assert tina.sessions == 0
+    assert find_session(database, INSTALLATION, begun.secret) is not None, "an hour is usual"

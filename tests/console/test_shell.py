@@ -20,9 +20,8 @@ from gateway.store.console_tables import SessionRow, SignInLinkRow
 from gateway.store.database import Database
 from gateway.store.people import Identity, NamespaceRole
 from gateway.store.sign_ins import (
-    IDLE,
-    LONGEST,
     SESSIONS_MAX,
+    USUAL,
     SignIn,
     begin_by_link,
     begin_session,
@@ -310,8 +309,8 @@ def test_a_session_ends_when_it_is_idle_and_at_its_end(database: Database) -> No
         identity=Identity("issuer", "tina", "Tina"), roles=(NamespaceRole("team", "manager"),)
     )
     for moved in (
-        {"seen_at": SessionRow.seen_at, "by": IDLE},
-        {"ends_at": SessionRow.ends_at, "by": LONGEST},
+        {"seen_at": SessionRow.seen_at, "by": USUAL.idle},
+        {"ends_at": SessionRow.ends_at, "by": USUAL.longest},
     ):
         secret = begin(database, sign_in)
         found = find_session(database, INSTALLATION, secret)

@@ -11,7 +11,7 @@ from gateway.console.viewed import DONE
 from gateway.store.console_tables import SessionRow
 from gateway.store.database import Database
 from gateway.store.people import Identity, NamespaceRole
-from gateway.store.sign_ins import IDLE, SignIn, begin_session, make_link
+from gateway.store.sign_ins import USUAL, SignIn, begin_session, make_link
 from tests.console.browser import Browser
 from tests.harness.books import INSTALLATION
 from tests.harness.dialects import PATHS, body
@@ -232,7 +232,7 @@ def test_a_form_outlives_its_session(
     form = browser.get(path)
     database = Database(gateway.database_url)
     with database.write() as session:
-        session.execute(update(SessionRow).values(seen_at=database.now(session) - IDLE))
+        session.execute(update(SessionRow).values(seen_at=database.now(session) - USUAL.idle))
     database.close()
     away = browser.get(path)
     back = "/console/sign-in?next=/console/keys/new%3Faccount%3Dteam/rich"

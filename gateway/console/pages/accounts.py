@@ -86,7 +86,9 @@ async def show_account(
         chart=bar_chart(usage.days, usage.series),
         keys=accounts[0].keys,
         grants=grants,
-        people=(await run(list_people, console.installation, only))[0],
+        people=(
+            await run(list_people, console.installation, only, idle=console.spec.sessions.idle)
+        )[0],
         entries=await run(_read_entries, newest),
         key_names=await run(read_key_names, console.installation, shown),
         may_grant=session.principal.may("grant", shown),

@@ -25,7 +25,9 @@ _ID_DIGITS_MAX = 18
 @router.get("/people")
 async def show_people(request: Request, session: SignedIn, console: Console) -> Response:
     reach, after = wide_reach(session), _number(request.query_params.get("after", ""))
-    people, has_more = await console.run(list_people, console.installation, reach, after=after)
+    people, has_more = await console.run(
+        list_people, console.installation, reach, after=after, idle=console.spec.sessions.idle
+    )
     return render_page(
         request,
         "people.html",

@@ -21,7 +21,9 @@ _ID_DIGITS_MAX = 18
 @router.get("/settings")
 async def show_settings(request: Request, session: SignedIn, console: Console) -> Response:
     person_id = session.found.person_id
-    sessions = [] if person_id is None else await console.run(list_sessions, person_id)
+    sessions = []
+    if person_id is not None:
+        sessions = await console.run(list_sessions, person_id, console.spec.sessions.idle)
     chosen = request.cookies.get(LANGUAGE_COOKIE, "")
     return render_page(
         request,

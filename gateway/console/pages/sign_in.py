@@ -76,7 +76,13 @@ async def sign_in_by_key(
     if 0 < len(plaintext) <= BROUGHT_CHARACTERS_MAX:
         hashed = console.hash_of_key(plaintext)
         await refuse_too_many(request, origin, hashed.hex())
-        begun = await console.run(begin_by_key, console.installation, [hashed], origin.network)
+        begun = await console.run(
+            begin_by_key,
+            console.installation,
+            [hashed],
+            origin.network,
+            console.spec.sessions,
+        )
     if begun is None:
         parties.key_tries.add(peer, now)
         await refuse(request, origin, "no such API key")

@@ -26,7 +26,9 @@ async def show_link(request: Request, code: str) -> Response:
 async def use_link(request: Request, code: str, console: Console, old: PerhapsSignedIn) -> Response:
     begun, origin = None, origin_of(request, "link")
     if len(code) <= _CODE_CHARACTERS_MAX and code.isascii():
-        begun = await console.run(begin_by_link, console.installation, code, origin.network)
+        begun = await console.run(
+            begin_by_link, console.installation, code, origin.network, console.spec.sessions
+        )
     if begun is None:
         await refuse(request, origin, "the link is unknown, used or over")
         return render(request, "link_over.html", status=410)
