@@ -99,7 +99,8 @@ class GroupCommit(Generic[T, R]):
     async def _work(self) -> None:
         try:
             while self._waiting:
-                if self._delay_seconds:
+                # A full batch gains nothing by waiting, and more may come than go meanwhile.
+                if self._delay_seconds and len(self._waiting) < self.BATCH_MAX:
                     await asyncio.sleep(self._delay_seconds)
                 self._under_way = self._next_batch()
                 if self._under_way:

@@ -174,6 +174,26 @@ def test_a_batch_is_bounded_by_bytes_and_holds_one_item_at_least() -> None:
     assert batches == [[4, 4], [4], [30], [1]]
 
 
+def test_full_batches_are_not_delayed() -> None:
+    """More than one batch may come within a delay, for as long as the load lasts."""
+    batches: list[int] = []
+
+    async def execute(batch: list[int]) -> list[None]:
+        batches.append(len(batch))
+        return [None] * len(batch)
+
+    async def run() -> None:
+        group = GroupCommit[int, None](execute, delay_seconds=3600)
+        for number in range(2 * group.BATCH_MAX + 1):
+            group.add(number)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert batches == [group.BATCH_MAX] * 2
+        assert len(group.items()) == 1
+
+    asyncio.run(run())
+
+
 def test_an_item_that_nobody_waits_for_any_more_is_written_unless_the_group_skips_those() -> None:
     written: list[int] = []
 
