@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from gateway.console import static_files
 from gateway.console.access import FormOver, SignInNeeded, checked_origin
 from gateway.console.headers import SecurityHeaders
+from gateway.console.language import marked
 from gateway.console.pages import (
     accounts,
     bindings,
@@ -37,11 +38,12 @@ from gateway.console.rendering import redirect, render, words
 from gateway.console.services import ConsoleServices
 from gateway.console.site import BASE
 from gateway.console.viewed import NoAccount
-from gateway.core.errors import FaregateError
+from gateway.core.errors import DatabaseUnavailable, FaregateError
 from gateway.http.entrance import FREE_REQUEST, Application, FreeRequest
 
 _log = logging.getLogger(__name__)
 
+_AWAY = marked("The database does not answer. Try again in a minute.")
 #: every page
 PAGES = (
     *(start, sign_in, sign_out, this_key, overview, keys, key, usage, ledger, setup, settings),
@@ -109,7 +111,8 @@ async def _answer(request: Request, error: Exception) -> Response:
     """A page that names the error; it needs neither a session nor the database."""
     status, sentence, headers = 500, "", {}
     if isinstance(error, FaregateError):
-        status, sentence = error.status, error.message
+        is_away = isinstance(error, DatabaseUnavailable)
+        status, sentence = error.status, _AWAY if is_away else error.message
         if error.retry_after_seconds is not None:
             headers["retry-after"] = f"{error.retry_after_seconds:.0f}"
     elif isinstance(error, RequestValidationError):

@@ -32,26 +32,31 @@ def content_policy(form_targets: Iterable[str] = ()) -> str:
     )
 
 
+def security_headers(site: Site, policy: str) -> Headers:
+    """The headers, with a policy for the browser."""
+    # Where browsers trust no way, only `Origin` names the page that a form comes from, and
+    # `no-referrer` would hide it.
+    referrer = b"no-referrer" if site.is_trustworthy else b"same-origin"
+    headers: Headers = [
+        (b"cache-control", b"no-store"),
+        (b"content-security-policy", policy.encode()),
+        (b"x-content-type-options", b"nosniff"),
+        (b"referrer-policy", referrer),
+        (b"cross-origin-opener-policy", b"same-origin"),
+        (b"cross-origin-resource-policy", b"same-origin"),
+        (b"permissions-policy", b"camera=(), geolocation=(), microphone=(), payment=()"),
+    ]
+    if site.is_secure:
+        headers.append((b"strict-transport-security", _HSTS))
+    return headers
+
+
 class SecurityHeaders:
     """Around the console's application. Pure ASGI."""
 
     def __init__(self, app: Application, site: Site, form_targets: Iterable[str] = ()) -> None:
         self._app = app
-        policy = content_policy(form_targets).encode()
-        # Where browsers trust no way, only `Origin` names the page that a form comes from, and
-        # `no-referrer` would hide it.
-        referrer = b"no-referrer" if site.is_trustworthy else b"same-origin"
-        self._headers: Headers = [
-            (b"cache-control", b"no-store"),
-            (b"content-security-policy", policy),
-            (b"x-content-type-options", b"nosniff"),
-            (b"referrer-policy", referrer),
-            (b"cross-origin-opener-policy", b"same-origin"),
-            (b"cross-origin-resource-policy", b"same-origin"),
-            (b"permissions-policy", b"camera=(), geolocation=(), microphone=(), payment=()"),
-        ]
-        if site.is_secure:
-            self._headers.append((b"strict-transport-security", _HSTS))
+        self._headers = security_headers(site, content_policy(form_targets))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_safely(message: Message) -> None:

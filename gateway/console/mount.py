@@ -9,6 +9,7 @@ import asyncio
 from hashlib import sha256
 
 from gateway.console.client_address import ClientAddresses
+from gateway.console.headers import content_policy, security_headers
 from gateway.console.services import ConsoleServices
 from gateway.console.site import BASE
 from gateway.core.concurrency.places import FairSemaphore
@@ -53,7 +54,8 @@ class ConsoleMount:
             await send(message)
 
         if not _has_small_body(scope):
-            await _refuse(send, 413, b"a form has 64 KiB at most, and its length in its head\n")
+            sentence = b"a form has 64 KiB at most, and its length in its head\n"
+            await self._refuse(send, 413, sentence)
             return
         # The framework takes the scope for its own; others log the path of this one.
         inner = dict(scope)
@@ -69,11 +71,11 @@ class ConsoleMount:
                 application = await self._application.load()
                 await application(inner, receive, send_started)
         except FaregateError as error:  # no place
-            await _refuse(send, error.status, f"{error.message}\n".encode())
+            await self._refuse(send, error.status, f"{error.message}\n".encode())
         except TimeoutError:
             if started:
                 raise
-            await _refuse(send, 503, b"this took too long; try again\n")
+            await self._refuse(send, 503, b"this took too long; try again\n")
 
     async def _with_form(self, scope: Scope, receive: Receive) -> Receive:
         """Read a request's body; the way to receive it again. Raises `FaregateError`."""
@@ -88,6 +90,16 @@ class ConsoleMount:
             return messages.pop(0) if messages else await receive()
 
         return receive_again
+
+    async def _refuse(self, send: Send, status: int, sentence: bytes) -> None:
+        headers = [
+            (b"content-type", b"text/plain; charset=utf-8"),
+            (b"content-length", b"%d" % len(sentence)),
+            (b"connection", b"close"),
+            *security_headers(self._services.site, content_policy()),
+        ]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": sentence})
 
     def _make(self) -> Application:
         from gateway.console.application import console_app
@@ -115,17 +127,3 @@ def _holder(scope: Scope) -> Holder:
     peer = client[0] if client else ""
     cookies = b"".join(value for name, value in scope["headers"] if name == b"cookie")
     return f"peer {peer}", f"browser {peer} {sha256(cookies).hexdigest()}"
-
-
-async def _refuse(send: Send, status: int, sentence: bytes) -> None:
-    headers = [
-        (b"content-type", b"text/plain; charset=utf-8"),
-        (b"content-length", b"%d" % len(sentence)),
-        (b"cache-control", b"no-store"),
-        (b"x-content-type-options", b"nosniff"),
-        (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-        (b"referrer-policy", b"no-referrer"),
-        (b"connection", b"close"),
-    ]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": sentence})

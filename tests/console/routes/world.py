@@ -35,6 +35,7 @@ from gateway.store.sign_ins import (
 )
 from gateway.store.usage_rounds import count_usage
 from gateway.telemetry.metrics import Metrics
+from tests.console.routes.headers import check_headers
 from tests.harness.gateway import PLAINTEXTS, fleet
 
 INSTALLATION = "default"
@@ -132,7 +133,9 @@ class World:
             fields = {FORM_TOKEN: self.services.form_token(asked.cookie), **fields}
         data = fields if method == "POST" else None
         path = BASE + path
-        return self._runner.run(self._client.request(method, path, data=data, headers=sent))
+        answer = self._runner.run(self._client.request(method, path, data=data, headers=sent))
+        check_headers(answer)
+        return answer
 
     def sign_in(self, asker: str, target: Target) -> Asked:
         """One who asks: members and keys are of the target's account, others of its namespace."""
@@ -245,6 +248,10 @@ class World:
         found = find_session(self.database, INSTALLATION, begun.secret)
         assert found is not None
         return begun.secret, found
+
+    def run(self, statement: str, *values: Any) -> None:
+        """Run a statement on the database."""
+        self._connection.execute(statement.encode(), values)
 
     def value(self, statement: str, *values: Any) -> Any:
         """The one value that a statement finds."""
