@@ -7,15 +7,24 @@ from types import TracebackType
 import httpx
 
 from gateway.console.rendering import FORM_TOKEN
+from tests.harness.gateway import PLAINTEXTS
 from tests.harness.plain import NO_TLS
 
 _FORM = re.compile(r'<form[^>]*method="post" action="([^"]*)"[^>]*>(.*?)</form>', re.DOTALL)
+_SESSION = re.compile(r"(?:__Host-)?faregate=([\w-]{40,});")
 _HIDDEN = re.compile(r'<input type="hidden" name="([^"]*)" value="([^"]*)"')
 
 
 def token_of(page: httpx.Response) -> dict[str, str]:
     """The token that all forms of the page's session have."""
     return {FORM_TOKEN: dict(_HIDDEN.findall(page.text))[FORM_TOKEN]}
+
+
+def _note_session(response: httpx.Response) -> None:
+    """The canary at the suite's end looks for the secrets of sessions, too."""
+    for cookie in response.headers.get_list("set-cookie"):
+        if session := _SESSION.match(cookie):
+            PLAINTEXTS.add(session[1])
 
 
 class Browser:
@@ -25,7 +34,7 @@ class Browser:
         self.origin = origin
         self.http = httpx.Client(
             base_url=origin, trust_env=False, verify=NO_TLS, follow_redirects=False, timeout=30,
-            event_hooks={"response": [self._trust_loopback]},
+            event_hooks={"response": [self._trust_loopback, _note_session]},
         )  # fmt: skip
 
     def __enter__(self) -> "Browser":

@@ -10,6 +10,7 @@ from gateway.store.people import NamespaceRole
 from gateway.store.sign_ins import make_link
 from tests.console.browser import Browser
 from tests.harness.gateway import (
+    PLAINTEXTS,
     GatewayProcess,
     Simulated,
     api_key,
@@ -37,6 +38,7 @@ def link(gateway: GatewayProcess, role: Role = "treasurer", namespace: str = "*"
     database = Database(gateway.database_url)
     code = make_link(database, "default", [NamespaceRole(namespace, role)])
     database.close()
+    PLAINTEXTS.add(code)
     return f"/console/start/{code}"
 
 

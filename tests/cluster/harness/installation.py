@@ -284,6 +284,7 @@ class Installation:
             "objects": self.kube("get", "faregate", "-A", "-o", "json"),
             "operator": self._log("app.kubernetes.io/component=operator"),
             "gateways": self._log(f"faregate.dev/fleet={self.fleet}"),
+            "consoles": self._log(f"faregate.dev/console={self.fleet}"),
         }
         found = [where for where, text in texts.items() if self._seen_in(text)]
         assert found == [], "a key's plaintext stands there"

@@ -1,9 +1,11 @@
 """The console's application in this process, on a real database, and those who ask it for pages."""
 
 import asyncio
+import re
 from collections.abc import Mapping
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
+from urllib.parse import unquote_plus
 
 import httpx
 import psycopg
@@ -43,6 +45,9 @@ URL = "https://console.example.com"
 #: the headers that a browser sends with a form of the console's own
 OWN_FORM = {"sec-fetch-site": "same-origin", "origin": URL}
 ACTOR = Actor("the tests")
+_CLIENT_SECRET = "a client's secret"
+#: keys, codes and cookies
+_TOKEN = re.compile(r"[\w-]{20,}")
 _SECRET = InstallationSecret("tests only, " + "x" * 32)
 _ROLES: dict[str, Role] = {"manager": "manager", "treasurer": "treasurer", "auditor": "auditor"}
 #: everybody who asks: nobody is signed in, a key is, a person is in some role, or in none
@@ -89,7 +94,7 @@ class World:
             installation=INSTALLATION,
             fleet=document.spec,
             site=site_at(URL),
-            client_secret="a client's secret" if "oidc" in console else None,
+            client_secret=_CLIENT_SECRET if "oidc" in console else None,
         )
         self.database = Database(database_url)
         self.services = ConsoleServices(settings, database_url, _SECRET)
@@ -98,6 +103,8 @@ class World:
         self._connection = psycopg.connect(database_url, autocommit=True)
         #: the issuer that vouches for people
         self.issuer = console.get("oidc", {}).get("issuer", "https://people.example")
+        #: of keys, of links, of sessions
+        self.secrets: set[str] = set()
         self._marks = 0
 
     async def _open(self) -> httpx.AsyncClient:
@@ -135,7 +142,18 @@ class World:
         path = BASE + path
         answer = self._runner.run(self._client.request(method, path, data=data, headers=sent))
         check_headers(answer)
+        self._check_canary(answer)
         return answer
+
+    def _check_canary(self, answer: httpx.Response) -> None:
+        """Refuse an answer with a secret that its request has not sent, but in its cookie."""
+        shown = f"{answer.text}\n{answer.headers}"
+        sent = unquote_plus(
+            f"{answer.request.url.raw_path.decode()}\n{answer.request.content.decode()}"
+        )
+        found = self.secrets & set(_TOKEN.findall(shown))
+        assert found - set(_TOKEN.findall(sent)) == set(), f"{answer.request.url} shows a secret"
+        assert _CLIENT_SECRET not in shown
 
     def sign_in(self, asker: str, target: Target) -> Asked:
         """One who asks: members and keys are of the target's account, others of its namespace."""
@@ -147,6 +165,7 @@ class World:
             hashes = [self.services.hash_of_key(secret)]
             begun = begin_by_key(self.database, INSTALLATION, hashes)
             assert begun is not None
+            self.secrets.add(begun.secret)
             return Asked(begun.secret)
         roles: dict[str, tuple[NamespaceRole, ...]] = {
             "member": (NamespaceRole(namespace, "member", account),),
@@ -161,6 +180,7 @@ class World:
         namespace, _, name = account.partition("/")
         key_id, secret = generate_key_id(), generate_key()
         PLAINTEXTS.add(secret)
+        self.secrets.add(secret)
         wanted = NewKey(
             key_id=key_id,
             namespace=namespace,
@@ -185,6 +205,8 @@ class World:
         assert found.person_id is not None
         self.bind(found.person_id, account)
         key_id, secret = self.make_key(account, mark, found.person_id)
+        code = make_link(self.database, INSTALLATION, [NamespaceRole(namespace, "auditor")])
+        self.secrets.add(code)
         return Target(
             account=account,
             mark=mark,
@@ -196,7 +218,7 @@ class World:
             person=found.person_id,
             session=found.id,
             cookie=cookie,
-            code=make_link(self.database, INSTALLATION, [NamespaceRole(namespace, "auditor")]),
+            code=code,
             attempt=generate_key_id(),
         )
 
@@ -245,6 +267,7 @@ class World:
         """The secret and the row of a new session."""
         begun = begin_session(self.database, INSTALLATION, sign_in)
         assert begun is not None
+        self.secrets.add(begun.secret)
         found = find_session(self.database, INSTALLATION, begun.secret)
         assert found is not None
         return begun.secret, found
