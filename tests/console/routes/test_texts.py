@@ -202,3 +202,17 @@ def test_no_cell_of_a_file_is_a_formula(world: World, odd: Named) -> None:
         assert f"'{text}" in cells, text
     for text in (_REASON, json.loads(_TAGS)):
         assert text in cells or json.dumps(text) in cells, text
+
+
+@pytest.mark.parametrize(("language", "word"), [("en", "Carried over"), ("zh-Hans", "结转")])
+def test_the_sum_of_entries_that_were_moved_out_has_its_word(
+    world: World, language: str, word: str
+) -> None:
+    target = world.make_target(f"team/moved-{language.lower()}")
+    account = world.value("SELECT account_id FROM api_key WHERE key_id = %s", target.key_id)
+    world.run("INSERT INTO entry (account_id, kind, credits) VALUES (%s, 'carry', 0)", account)
+    browser = world.sign_in("auditor", target)
+    for path in ("/ledger?account={0}", "?account={0}", "/accounts/{0}"):
+        asked = path.format(target.account)
+        answer = world.ask("GET", asked, browser, headers={"accept-language": language})
+        assert (answer.status_code, word in answer.text) == (200, True), asked
