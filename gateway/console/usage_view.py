@@ -7,11 +7,12 @@ from typing import Literal
 
 from msgspec import Struct
 
+from gateway.core.tags import TAG
 from gateway.core.usage import QueryError, UsageLine, UsageQuery, UsageSums, read_query
 from gateway.store.database import Database
 from gateway.store.usage_reader import UsageReader
 
-By = Literal["key", "model", "route"]
+By = Literal["key", "model", "route", "tag"]
 #: lines of day and group that a page adds up; the CSV holds any number
 _LINES_MAX = 5000
 #: days of use without which there is no pace
@@ -45,12 +46,21 @@ class Pace(Struct, frozen=True):
 
 
 def question(
-    days: int, by: By | None, *, key: str | None = None, model: str | None = None
+    days: int,
+    by: By | None,
+    *,
+    key: str | None = None,
+    model: str | None = None,
+    tag: str = "",
 ) -> UsageQuery:
-    """A question for the last days with today, in UTC."""
+    """A question for the last days with today, in UTC; by tag, `tag` names it.
+
+    Raises `PeriodError` for what is no name of a tag.
+    """
     now = datetime.now(UTC)
     begin = (now - timedelta(days=days - 1)).date().isoformat()
-    group_by = "day" if by is None else f"day,{by}"
+    group = f"{TAG}{tag}" if by == "tag" else by
+    group_by = "day" if group is None else f"day,{group}"
     return read_query(now, begin=begin, group_by=group_by, key=key, model=model)
 
 
@@ -65,13 +75,13 @@ def read_usage(
     groups: dict[str, UsageSums] = {}
     by_day: dict[str, UsageSums] = {}
     series: dict[str, dict[str, int]] = {}
-    number = 0
+    number, untagged = 0, "–" if query.tag else ""
     while (lines := reader.advance(database)) is not None:
         number += len(lines)
         if number > _LINES_MAX:
             raise QueryError("this is too much for a page", "group_by")
         for line in lines:
-            name, day = _name(line, names), line.time or ""
+            name, day = _name(line, names) or untagged, line.time or ""
             _add(groups, name, line.sums)
             _add(by_day, day, line.sums)
             of = series.setdefault(name, {})
@@ -115,7 +125,7 @@ def _days(query: UsageQuery) -> list[str]:
 def _name(line: UsageLine, names: Mapping[str, str]) -> str:
     if line.key_id is not None:
         return names.get(line.key_id) or line.key or line.key_id
-    return line.model or line.route or ""
+    return line.model or line.route or line.tag or ""
 
 
 def _add(to: dict[str, UsageSums], name: str, sums: UsageSums) -> None:

@@ -91,7 +91,7 @@ PERSON: Ways = {
     "POST /console/keys/{key_id}/revoke": (
         press("/keys/{of_person}", "form:has(#name) button", name="another name"),
     ),
-    "GET /console/usage": ("/usage", "/usage?by=model&days=7", "/usage?account=team/bob"),
+    "GET /console/usage": ("/usage", "/usage?tag=team", "/usage?account=team/bob"),
     "GET /console/ledger": ("/ledger", "/ledger?account=team/bob", "/ledger?key=key_of_nobody"),
     "GET /console/statement": ("/statement",),
     "GET /console/setup": ("/setup", "/setup?client=claude-code"),

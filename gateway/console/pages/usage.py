@@ -1,7 +1,5 @@
 """`/console/usage`: what an account has used, by key, model or route, and by day."""
 
-from typing import get_args
-
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
@@ -15,6 +13,7 @@ from gateway.console.rendering import words
 from gateway.console.usage_view import By, question, read_usage
 from gateway.console.viewed import ViewedAccount, render_page
 from gateway.core.statement import PeriodError
+from gateway.core.tags import is_name
 from gateway.core.usage import UsageQuery
 from gateway.http.usage_formats import usage_csv, usage_csv_head
 from gateway.store.usage_reader import UsageReader, advance
@@ -22,6 +21,8 @@ from gateway.store.usage_reader import UsageReader, advance
 router = APIRouter()
 
 _PERIODS = (7, 30, 90, 365)
+#: a tag that is named stands for itself
+_GROUPS: tuple[By, ...] = ("key", "model", "route")
 _NAME_CHARACTERS_MAX = 512
 _OTHERS = marked("All others")
 
@@ -45,7 +46,7 @@ async def show_usage(
         viewed,
         by=by,
         days=days,
-        filters={"key": query.key, "model": query.model},
+        filters={"key": query.key, "model": query.model, "tag": query.tag},
         keys=list(names.items()),
         models=[(model, model) for model in models],
         chart=bar_chart(view.days, largest(view.series, words(request)(_OTHERS))),
@@ -73,9 +74,12 @@ async def download_usage(
 def _asked(request: Request) -> tuple[By, int, UsageQuery]:
     """The question of a request; odd values count as the usual ones."""
     given = request.query_params
-    by: By = next((each for each in get_args(By) if each == given.get("by")), "key")
+    by: By = next((each for each in _GROUPS if each == given.get("by")), "key")
+    tag = given.get("tag", "").strip()
+    if is_name(tag):
+        by = "tag"
     days = next((each for each in _PERIODS if str(each) == given.get("days")), 30)
     key, model = (
         (given.get(name) or "")[:_NAME_CHARACTERS_MAX] or None for name in ("key", "model")
     )
-    return by, days, question(days, by, key=key, model=model)
+    return by, days, question(days, by, key=key, model=model, tag=tag)
