@@ -1,6 +1,6 @@
 # Every act has one command. `make run` and `make test` need nothing but Python and this folder.
 .DEFAULT_GOAL := help
-.PHONY: help run dev test test-cluster test-clients test-kind test-keycloak chaos check format bench bench-scale generate pictures screenshots lock release verify pin clean kind-up kind-down
+.PHONY: help run dev test test-cluster test-clients test-kind test-keycloak chaos check format bench bench-scale growth generate pictures screenshots lock release verify pin clean kind-up kind-down
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
@@ -41,6 +41,9 @@ bench: ## CPU per request and per chunk, next to a bare Go proxy
 
 bench-scale: ## ten thousand keys in one operator, and four gateways on one database
 	@PYTHONPATH=.:operator "$$(.dev/venv dev)/bin/python" -m tests.bench.scale $(ARGS)
+
+growth: ## databases of millions of requests: sizes and costs, and the line to a hundred million
+	@PYTHONPATH=.:operator "$$(.dev/venv dev)/bin/python" -m tests.bench.growth $(ARGS)
 
 generate: ## the charts' copies of crds/, their README, the dashboards, the console's catalogues
 	@"$$(.dev/venv dev)/bin/python" .dev/charts.py
