@@ -40,11 +40,14 @@ _PARAMETERS: dict[str, str | int] = {
 }
 _INTERVAL_SECONDS = 0.1
 
-#: settings of sessions; a client that dies in the middle of a transaction must not hold its locks
-_TIMEOUTS = (
+#: settings of sessions; a client that dies in the middle of a transaction must not hold its locks.
+#: All that is read is bounded, so to start workers or to compile a plan takes longer than to read;
+#: the planner does not know that, and does both for a table of some size.
+_SETTINGS = (
     f"SET lock_timeout = '{LOCK_TIMEOUT_SECONDS}s';"
     f"SET statement_timeout = '{STATEMENT_TIMEOUT_SECONDS}s';"
-    f"SET idle_in_transaction_session_timeout = '{STATEMENT_TIMEOUT_SECONDS}s'"
+    f"SET idle_in_transaction_session_timeout = '{STATEMENT_TIMEOUT_SECONDS}s';"
+    "SET max_parallel_workers_per_gather = 0; SET jit = off"
 )
 
 T = TypeVar("T")
@@ -133,7 +136,7 @@ def connect(url: str, *, timeouts: bool, answer_seconds: float | None) -> Patien
     try:
         connection.execute("SET timezone = 'UTC'")
         if timeouts:
-            connection.execute(_TIMEOUTS.encode())
+            connection.execute(_SETTINGS.encode())
     except psycopg.Error:
         connection.pgconn.finish()
         raise
@@ -152,7 +155,7 @@ async def connect_async(url: str) -> PatientAsyncConnection:
     except TimeoutError:
         raise psycopg.OperationalError("the server's address was not to be had") from None
     try:
-        await connection.execute(_TIMEOUTS.encode())
+        await connection.execute(_SETTINGS.encode())
     except BaseException:
         connection.pgconn.finish()
         raise

@@ -200,6 +200,8 @@ def test_every_session_has_its_limits(postgres_server: PostgresServer) -> None:
         "lock_timeout": "1s",
         "statement_timeout": "5s",
         "idle_in_transaction_session_timeout": "5s",
+        "max_parallel_workers_per_gather": "0",
+        "jit": "off",
     }
     database, connection = Database(url), HotConnection(url)
     for name, value in wanted.items():
