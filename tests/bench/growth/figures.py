@@ -95,6 +95,8 @@ class Measured:
     def __init__(self, books: Books, key: KeyState, machine: Machine, requests: int) -> None:
         self._books = books
         self._database: Database = books.database
+        #: as gateways read
+        self._reader = Database(books.database.url)
         self._key = key
         self._account = books.account_id(BIG)
         self._machine = machine
@@ -108,6 +110,7 @@ class Measured:
         self._reports()
         self._charges()
         self._closing()
+        self._reader.close()
         return self.figures
 
     def _note(self, name: str, unit: str, value: float, *, grows: bool = False) -> None:
@@ -166,11 +169,11 @@ class Measured:
     def _reports(self) -> None:
         now = datetime.now(UTC)
         query = read_query(now, begin=str((now - timedelta(days=DAYS)).date()))
-        usage = self._cpu(lambda: _read_all(UsageReader(self._account, query), self._database))
+        usage = self._cpu(lambda: _read_all(UsageReader(self._account, query), self._reader))
         self._note(f"usage of {DAYS} days", "ms", 1000 * usage)
         month = Period(now - timedelta(days=60), now - timedelta(days=30))
         reader = StatementReader(self._account, BIG, month)
-        statement = self._cpu(lambda: _read_statement(reader, self._database))
+        statement = self._cpu(lambda: _read_statement(reader, self._reader))
         self._note("statement of a month, a request of the account", "µs",
                    1e6 * statement / (self._requests / 10))  # fmt: skip
         middle = (self._books.newest_entry() + 1) // 2
@@ -181,7 +184,7 @@ class Measured:
 
     def _read_pages(self, page: Any) -> None:
         for _ in range(_PAGES):
-            assert _read_all(EntryReader(self._account, page), self._database)
+            assert _read_all(EntryReader(self._account, page), self._reader)
 
     def _charges(self) -> None:
         async def charge(ledger: Ledger) -> None:

@@ -1,5 +1,6 @@
 """The table and the picture of what was measured."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 from tests.bench.growth.figures import Figure
@@ -25,10 +26,10 @@ def _estimate(sizes: Sequence[int], values: Sequence[float], figure: Figure) -> 
     if len(sizes) < 3:
         return ""
     value, error = fit(sizes, values).at(_ESTIMATED)
-    if figure.grows:
-        return f"{_short(value)} ± {_short(error)}"
-    mean = sum(values) / len(values)
-    return f"{_short(mean)} ± {_short(max(abs(each - mean) for each in values))}"
+    if not figure.grows:
+        value = sum(values) / len(values)
+        error = max(abs(each - value) for each in values)
+    return f"{_short(value)} ± {math.ceil(100 * error / value) if value else 0} %"
 
 
 def _millions(size: int) -> str:
