@@ -32,6 +32,7 @@ from gateway.core.spec import Metadata, parse_document
 from gateway.core.upstream_profiles import ALL_PROFILES
 from gateway.dialects.base import Dialect
 from gateway.dialects.chat.dialect import ChatDialect
+from gateway.dialects.embeddings.dialect import EmbeddingsDialect
 from gateway.dialects.messages.dialect import MessagesDialect
 from gateway.dialects.responses.dialect import ResponsesDialect
 from gateway.http.routes.application import protocol_app
@@ -166,6 +167,7 @@ def dialects() -> list[Dialect]:
         ChatDialect(WorkerThread()),
         ResponsesDialect(sealer, None, WorkerThread()),
         MessagesDialect(sealer, WorkerThread()),
+        EmbeddingsDialect(WorkerThread()),
     ]
 
 

@@ -14,6 +14,7 @@ from gateway.core.shares import Holder, Shares, largest_share
 from gateway.core.spec import FleetLimits
 from gateway.dialects import values
 from gateway.dialects.answer_reader import STREAM_BYTES_MAX
+from gateway.dialects.embeddings import request_reader
 from gateway.dialects.responses.request_reader import REFERENCED_BYTES_MAX
 from gateway.http import connection_admission, entrance, protocol
 from gateway.http import reader as requests
@@ -56,6 +57,8 @@ OF_A_REQUEST = {
     "messages, or items": values.MESSAGES_MAX,
     "content parts of one message": values.PARTS_MAX,
     "tools, those of namespaces": values.TOOLS_MAX,
+    "inputs of an embeddings request": request_reader.INPUTS_MAX,
+    "characters, or token ids, of one of them": request_reader.INPUT_LENGTH_MAX,
     "bytes of the stored items": REFERENCED_BYTES_MAX,
     "PDFs in a request": reader.DOCUMENTS_MAX,
     "characters of the text of all PDFs": reader.TOTAL_CHARACTERS_MAX,

@@ -5,7 +5,7 @@ from functools import lru_cache
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gateway.core.errors import ModelNotFound
+from gateway.core.errors import InvalidRequest, ModelNotFound
 from gateway.core.patterns import first_match
 from gateway.core.prices import Price, read_price
 from gateway.core.profile import GENERIC, Profile, profile_of_model
@@ -13,6 +13,9 @@ from gateway.core.request import Request, can_think_on
 from gateway.core.spec import Dialect, FallbackSpec, GatewayFleetSpec, ModelSpec, UpstreamSpec
 from gateway.core.spec_fields import MODEL_CHARACTERS_MAX, SpecError
 from gateway.core.upstream_profiles import ALL_PROFILES, profile_of_upstream
+
+#: the dialects of upstreams that have embeddings
+EMBEDDING_DIALECTS = frozenset[Dialect]({"chat", "gemini"})
 
 
 class Model(Struct, frozen=True):
@@ -32,6 +35,8 @@ class Model(Struct, frozen=True):
     fallbacks: "tuple[Model, ...]" = ()
     #: the dialect of its upstream
     dialect: Dialect = "chat"
+    #: it makes vectors of texts, and does nothing else
+    embeddings: bool = False
 
 
 class Resolution(Struct, frozen=True):
@@ -52,6 +57,8 @@ class Catalog:
     def __init__(self, fleet: GatewayFleetSpec) -> None:
         upstreams = {upstream.name: upstream for upstream in fleet.upstreams}
         self.models = tuple(_model(spec, fleet, upstreams) for spec in fleet.models)
+        #: those that are not for embeddings; all where there are only such
+        self.chat_models = tuple(each for each in self.models if not each.embeddings) or self.models
         self._names: dict[str, Model] = {}
         self._patterns: list[tuple[str, Model]] = []
         for model in self.models:
@@ -82,11 +89,16 @@ class Catalog:
 
         Reasoning is what the profile or the model forces, then the client's choice, then the
         model's default. A forced tool on a family that cannot force while reasoning switches it
-        off, and so does thinking that a tool loop has lost. Raises `ModelNotFound`.
+        off, and so does thinking that a tool loop has lost. Raises `ModelNotFound`, and
+        `InvalidRequest` for embeddings of a model that makes none, or anything else of one that
+        makes nothing else.
         """
         model = self.find(request.model)
         if model is None:
             raise ModelNotFound(f"model: {request.model[:256]}", param="model")
+        if (request.embedding is not None) != model.embeddings:
+            serves = "embeddings only" if model.embeddings else "no embeddings"
+            raise InvalidRequest(f"the model {model.id} is for {serves}", param="model")
         reasoning = _reasoning(request, model)
         effort = request.reasoning.effort if reasoning else None
         price = model.price.of(reasoning, request.sampling.n or 1)
@@ -106,6 +118,8 @@ def fall_back(request: Request, resolution: Resolution, model: Model) -> Resolut
 
 def _reasoning(request: Request, model: Model) -> bool:
     profile = model.profile
+    if model.embeddings:
+        return False
     if profile.reasoning_forced is not None:
         return profile.reasoning_forced
     if model.reasoning_forced is not None:
@@ -142,6 +156,8 @@ def _model(spec: ModelSpec, fleet: GatewayFleetSpec, upstreams: dict[str, Upstre
             raise SpecError(f"model {spec.id!r}: there is no upstream {name!r}")
     if len(set(names)) < len(names):
         raise SpecError(f"model {spec.id!r}: one upstream is given twice")
+    if spec.embeddings and not {upstreams[name].dialect for name in names} <= EMBEDDING_DIALECTS:
+        raise SpecError(f"model {spec.id!r}: embeddings need an upstream of chat or gemini")
     model = Model(
         id=spec.id,
         display_name=spec.display_name or spec.id,
@@ -155,6 +171,7 @@ def _model(spec: ModelSpec, fleet: GatewayFleetSpec, upstreams: dict[str, Upstre
         context_window=spec.context_window,
         max_output_tokens=spec.max_output_tokens,
         dialect=upstreams[spec.upstream].dialect,
+        embeddings=spec.embeddings,
     )
     fallbacks = tuple(
         _fallback(model, each, upstreams[each.upstream], spec.profile) for each in spec.fallbacks

@@ -181,6 +181,21 @@ class Written(Struct, frozen=True):
     read: Callable[[], tuple[Message, ...]]
 
 
+class EmbeddingInput(Struct, frozen=True):
+    """The input of embeddings: `number` texts, or lists of token ids, with `tokens` in all.
+
+    `written` is all of it as its client wrote it, in JSON. `dimensions` is the wanted length of a
+    vector; `is_base64`: vectors are wanted in base64.
+    """
+
+    written: bytes
+    number: int
+    texts: tuple[str, ...] = ()
+    tokens: int = 0
+    dimensions: int | None = None
+    is_base64: bool = False
+
+
 class Request(Struct):
     """One charged request, in no dialect.
 
@@ -188,7 +203,8 @@ class Request(Struct):
     (reasoning included). `prefill` means that the last message is an assistant's to be continued.
     `extra` holds members that only some upstreams know and the profile lets through
     (`chat_template_kwargs`, `guided_json` …) as raw JSON. `raw` is there only where nothing of the
-    client's body had to be left out or put right. `tags` are those of the body.
+    client's body had to be left out or put right. `tags` are those of the body. With `embedding` it
+    asks for vectors, and holds no messages.
     """
 
     model: str
@@ -210,6 +226,7 @@ class Request(Struct):
     raw: RawBody | None = None
     written: Written | None = None
     tags: dict[str, str] = {}
+    embedding: EmbeddingInput | None = None
 
     def read(self) -> tuple[Message, ...]:
         """The messages, in no dialect."""

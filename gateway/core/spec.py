@@ -225,7 +225,10 @@ class FallbackSpec(SpecPart, frozen=True, kw_only=True):
 
 
 class ModelSpec(SpecPart, frozen=True, kw_only=True):
-    """A public model. `aliases` may hold `*`; `profile` defaults to that of `upstream_model`."""
+    """A public model. `aliases` may hold `*`; `profile` defaults to that of `upstream_model`.
+
+    With `embeddings` it makes vectors of texts, and does nothing else.
+    """
 
     id: ModelName
     aliases: Annotated[list[ModelName], Meta(max_length=64)] = msgspec.field(default_factory=list)
@@ -238,6 +241,7 @@ class ModelSpec(SpecPart, frozen=True, kw_only=True):
     display_name: Annotated[str, Meta(min_length=1, max_length=256)] | None = None
     context_window: PositiveInteger | None = None
     max_output_tokens: PositiveInteger | None = None
+    embeddings: bool = False
     reasoning: ModelReasoning = ModelReasoning()
     pricing: Pricing = Pricing()
 

@@ -15,13 +15,22 @@ from gateway.core.request import Request
 from gateway.dialects.base import Chunk, Completion
 
 
+class EmbeddingWanted(Struct, frozen=True):
+    """The vectors that a client asks for; `dimensions` is None where any length will do."""
+
+    number: int
+    dimensions: int | None
+    is_base64: bool
+
+
 class UpstreamRequest(Struct, frozen=True):
     """A request ready to be sent; everything that can be refused has been.
 
     `degraded` names what the upstream will not see although the client sent it; `choices` is how
     many finish reasons a complete answer has; `headers` are those of the client that go with it;
     `path` is joined to the endpoint's, in a dialect where the request decides on it. `names` are
-    the client's names of tools by those that the upstream gets in their place.
+    the client's names of tools by those that the upstream gets in their place. `root_path` takes
+    the place of the endpoint's. `wanted` are the vectors that it asks for, if it does.
     """
 
     body: bytes
@@ -31,6 +40,8 @@ class UpstreamRequest(Struct, frozen=True):
     headers: dict[str, str] = {}
     path: str = ""
     names: dict[str, str] = {}
+    root_path: str | None = None
+    wanted: EmbeddingWanted | None = None
 
 
 class CountRoute(Struct, frozen=True):
@@ -66,6 +77,10 @@ class AnswerStream(Protocol):
 
     ended: bool
     failure: FaregateError | None
+
+    @property
+    def values_max(self) -> int:
+        """The number of JSON values that a whole answer may have."""
 
     @property
     def unknown_reason(self) -> str | None:

@@ -10,6 +10,7 @@ from gateway.core.events import Event, Usage
 from gateway.dialects.answer_reader import AnswerReader
 from gateway.dialects.endpoint import PassOn, UpstreamChunk
 from gateway.dialects.sse import DONE, EVENT_BYTES_MAX, SSEDecoder, decode_answer, is_whole
+from gateway.dialects.values import ANSWER_VALUES_MAX
 
 
 class EventChunk(Struct):
@@ -40,6 +41,8 @@ class EventAnswer(Struct, frozen=True):
 
 class EventStream:
     """One answer, read by `reader`."""
+
+    values_max = ANSWER_VALUES_MAX
 
     def __init__(self, reader: AnswerReader) -> None:
         self._reader = reader

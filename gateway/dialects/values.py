@@ -8,6 +8,8 @@ too many is not looked at.
 from gateway.core.errors import RequestTooLarge
 
 VALUES_MAX = 250_000
+#: of an upstream's whole answer
+ANSWER_VALUES_MAX = 1_000_000
 MESSAGES_MAX = 20_000
 #: of one message
 PARTS_MAX = 20_000

@@ -33,6 +33,7 @@ _TEXTS = {
         ("chat", b"content|reasoning_content|refusal|arguments"),
         ("messages", b"text|thinking|partial_json"),
         ("responses", b"(?:delta)"),
+        ("embeddings", b""),  # its answers have none
     )
 }
 #: frames that are kept as they are until their text is taken out of them
@@ -56,6 +57,8 @@ class Metering:
         """A meter for a request that is sent as `body`."""
         models = (resolution.model, *resolution.model.fallbacks)
         sees_images = any(each.profile.sees_images for each in models)
+        if request.embedding is not None:  # an upstream's body repeats more than the input
+            body = request.embedding.written
         bound = partial(bound_prompt, body, list(_images(request)) if sees_images else [])
         tokens, images = await self._worker_thread.run(holder, len(body), bound)
         terms = Terms(resolution.model.price.rates, resolution.price, images, datetime.now(UTC))
@@ -75,6 +78,10 @@ class Metering:
 
     def counting(self, request: Request) -> Iterator[int]:
         """Tokens of a prompt, in portions; all of the work is done when they are drawn."""
+        if request.embedding is not None:
+            yield request.embedding.tokens
+            yield from self._counter.counting(request.embedding.texts)
+            return
         request.read()
         yield from counting(counted_of(request), self._counter)
 
@@ -150,11 +157,14 @@ class Meter:
     async def _counted(self, usage: Usage | None, texts: Iterator[str]) -> Usage:
         """The same usage where it has tokens of both; no prompt has none, nor has a text."""
         given = usage or Usage()
-        if usage is not None and given.input and given.output:
+        is_whole = given.output or self._request.embedding is not None
+        if usage is not None and given.input and is_whole:
             return usage
         metering, holder = self._metering, self._holder
         prompt = given.input or await metering.count(metering.counting(self._request), holder)
-        answer = given.output or await metering.count(metering.counting_texts(texts), holder)
+        answer = given.output
+        if not is_whole:
+            answer = await metering.count(metering.counting_texts(texts), holder)
         if usage is not None and (prompt, answer) == (given.input, given.output):
             return usage
         return replace(given, input=prompt, output=answer)
@@ -177,6 +187,8 @@ def _images(request: Request) -> Iterator[str]:
 
 def _output_most(request: Request, resolution: Resolution) -> int:
     """The tokens that the answer may have: the cap that the upstream is sent, for each choice."""
+    if request.embedding is not None:
+        return 0
     model = resolution.model
     cap = model.max_output_tokens or 0
     if request.max_tokens is not None:

@@ -26,6 +26,7 @@ from gateway.core.spec import FleetLimits, GatewayFleetSpec
 from gateway.core.tokens import TokenCounter, VocabularyError
 from gateway.dialects.base import Dialect
 from gateway.dialects.chat.dialect import ChatDialect
+from gateway.dialects.embeddings.dialect import EmbeddingsDialect
 from gateway.dialects.messages.dialect import MessagesDialect
 from gateway.dialects.responses.dialect import ResponsesDialect
 from gateway.http.entrance import Application, Entrance
@@ -169,6 +170,7 @@ def _dialects(
         "chat": ChatDialect(worker_thread),
         "responses": ResponsesDialect(sealer, responses, worker_thread),
         "messages": MessagesDialect(sealer, worker_thread),
+        "embeddings": EmbeddingsDialect(worker_thread),
     }
 
 

@@ -24,6 +24,7 @@ from gateway.core.errors import (
 )
 from gateway.core.profile import Profile
 from gateway.core.request import (
+    EmbeddingInput,
     ImagePart,
     OutputFormat,
     ReasoningChoice,
@@ -120,6 +121,11 @@ class _Patient(Struct, frozen=True):
 
     async def probe(self) -> AsyncIterator[ProbeResult]:
         """The result of each feature that the profile claims."""
+        if self.model.embeddings:
+            written = EmbeddingInput(written=b'"Hello"', number=1, texts=("Hello",))
+            request = Request(self.model.id, (), embedding=written)
+            yield await self._find("embeddings", self._ask(request))
+            return
         for feature, request in _requests(self.model.id, self.candidate.profile):
             yield await self._find(feature, self._ask(request))
         if self.candidate.upstream in self.upstreams.counters:

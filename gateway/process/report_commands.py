@@ -20,7 +20,9 @@ def add_reports(commands: Any, data: argparse.ArgumentParser) -> None:
     requests = argparse.ArgumentParser(add_help=False)
     requests.add_argument("--key", help="only of this API key, by its name or its id")
     requests.add_argument("--model", help="only of this model")
-    requests.add_argument("--route", help="only of this dialect: chat, responses or messages")
+    requests.add_argument(
+        "--route", help="only of this dialect: chat, responses, messages or embeddings"
+    )
     requests.add_argument(
         "--tag", action="append", metavar="NAME=VALUE", help="only of requests with this tag"
     )

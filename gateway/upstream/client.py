@@ -64,12 +64,13 @@ class UpstreamClient:
             "user-agent": "faregate",
         }
         self._http = HttpClient(
-            url.rstrip("/") + endpoint.path,
+            url.rstrip("/"),
             {**headers, **endpoint.headers(url, credential)},
             connect_seconds=limits.upstream_connect_seconds,
             silence_seconds=limits.upstream_silence_seconds,
             connections_max=limits.upstream_connections,
             tunnel=tunnel,
+            path=endpoint.path,
         )
 
     @property
@@ -85,7 +86,9 @@ class UpstreamClient:
         try:
             if headers or outgoing.headers:
                 lines += header_lines({**headers, **outgoing.headers})
-            response = await self._http.post(lines, outgoing.body, on_sent, outgoing.path)
+            response = await self._http.post(
+                lines, outgoing.body, on_sent, outgoing.path, outgoing.root_path
+            )
         except (OSError, ValueError) as error:
             raise _unsent(error) from None
         reader = self._endpoint.reader(outgoing, self.name, self._credential)

@@ -48,7 +48,9 @@ class HttpClient:
         silence_seconds: float,
         connections_max: int,
         tunnel: Tunnel | None = None,
+        path: str = "",
     ) -> None:
+        """`path` is joined to the URL, unless a request names another one."""
         parts = urlsplit(url)
         if parts.scheme not in _PORTS or not parts.hostname:
             raise ValueError("an upstream's URL begins with http:// or https:// and names a host")
@@ -56,7 +58,8 @@ class HttpClient:
         self._port = parts.port or _PORTS[parts.scheme]
         self._tls = client_context() if parts.scheme == "https" else None
         target = parts.path + (f"?{parts.query}" if parts.query else "")
-        self._line = f"POST {target or '/'}".encode("ascii")
+        self._root = f"POST {target or '/'}".encode("ascii")
+        self._line = f"POST {target + path or '/'}".encode("ascii")
         host = parts.netloc.rpartition("@")[2].encode("ascii")
         self._head = b" HTTP/1.1\r\nhost: %b\r\n%b" % (host, header_lines(headers))
         self._tunnel = tunnel
@@ -79,15 +82,18 @@ class HttpClient:
         body: bytes,
         on_sent: Callable[[], None] | None = None,
         path: str = "",
+        root_path: str | None = None,
     ) -> HttpResponse:
         """Send, and wait for the status. Raises `Unreachable`, `Crowded`, `Disconnected`, `Silent`,
         and `ProxyRefused`.
 
         `lines` are `header_lines` beside the client's own. `on_sent` is called once there is a
-        connection, just before the first byte goes. `path` is joined to the URL; raises
-        `ValueError` for one that is not ASCII.
+        connection, just before the first byte goes. `path` is joined to the client's,
+        `root_path` to the URL alone; raises `ValueError` for one that is not ASCII.
         """
-        line = self._line + path.encode("ascii") if path else self._line
+        line = self._line if root_path is None else self._root + root_path.encode("ascii")
+        if path:
+            line += path.encode("ascii")
         size = len(body)
         head = b"%b%b%bcontent-length: %d\r\n\r\n" % (line, self._head, lines, size)
         connection = self._idle_connection() or await self._connect()

@@ -27,7 +27,6 @@ from gateway.upstream.content import is_compressed, read_content
 from gateway.upstream.http_connection import HttpResponse, Silent
 
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
-ANSWER_VALUES_MAX = 1_000_000
 
 
 class HttpUpstreamResponse(Struct, frozen=True, eq=False):
@@ -87,7 +86,7 @@ class HttpUpstreamResponse(Struct, frozen=True, eq=False):
         return b"".join(content)
 
     def _read_large(self, body: bytes) -> Completion:
-        if not is_bounded(body, ANSWER_VALUES_MAX):
+        if not is_bounded(body, self.reader.values_max):
             raise UpstreamBroken("The upstream's answer holds too many values.")
         return self.reader.answer(body)
 

@@ -12,6 +12,7 @@ from gateway.core.concurrency.worker_thread import WorkerThread
 from gateway.core.seal import Sealer
 from gateway.dialects.base import Dialect
 from gateway.dialects.chat.dialect import ChatDialect
+from gateway.dialects.embeddings.dialect import EmbeddingsDialect
 from gateway.dialects.messages.dialect import MessagesDialect
 from gateway.dialects.responses.dialect import ResponsesDialect
 from gateway.http.routes.application import protocol_app
@@ -22,6 +23,7 @@ from tests.harness.gateway import GatewayProcess, Simulated, api_key, credit_gra
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 PRICE = 2
+EMBEDDINGS = "/api/openai/v1/embeddings"
 PARAMETERS = {
     "name": "kimi-k2.5",
     "response_id": "resp_1",
@@ -38,6 +40,7 @@ def charged_routes() -> dict[str, str]:
         ChatDialect(WorkerThread()),
         ResponsesDialect(sealer, None, WorkerThread()),
         MessagesDialect(sealer, WorkerThread()),
+        EmbeddingsDialect(WorkerThread()),
     ]
     return {path: dialect.name for path, dialect in charged_paths(dialects).items()}
 
@@ -81,8 +84,10 @@ def asks_for(method: str, path: str) -> bool:
 def gateway(
     simulated: Simulated, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[GatewayProcess]:
+    document = fleet(simulated.url)
+    document["spec"]["models"].append({"id": "vectors", "upstream": "main", "embeddings": True})
     documents = [
-        fleet(simulated.url),
+        document,
         api_key("rich"),
         api_key("poor", "poor"),
         credit_grant("rich", credits=1_000_000),
@@ -97,7 +102,8 @@ def ask(
     gateway: GatewayProcess, simulated: Simulated, method: str, path: str, key: str | None
 ) -> tuple[httpx.Response, int]:
     """The answer, and how many requests it sent upstream."""
-    content: dict[str, Any] = {"input": "Hi", **body("messages", "Hi")}
+    model = "vectors" if path.endswith("/embeddings") else "kimi-k2.5"
+    content: dict[str, Any] = {"input": "Hi", **body("messages", "Hi", model=model)}
     headers = {} if key is None else {"authorization": f"Bearer {gateway.key(key)}"}
     simulated.reset()
     response = gateway.http.request(method, path, json=content, headers=headers)
@@ -105,8 +111,9 @@ def ask(
 
 
 def test_the_table_is_the_one_we_mean() -> None:
-    doubled = {path.replace("/v1/", "/v1/v1/", 1) for path in PATHS.values()}
-    assert set(CHARGED) == {*PATHS.values(), *doubled}
+    paths = {*PATHS.values(), EMBEDDINGS}
+    doubled = {path.replace("/v1/", "/v1/v1/", 1) for path in paths}
+    assert set(CHARGED) == {*paths, *doubled}
     assert {path for _, path in FREE if "/v1/v1/" not in path and not is_managed(path)} == {
         "/api/openai/v1/models",
         "/api/openai/v1/models/kimi-k2.5",

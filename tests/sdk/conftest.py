@@ -29,11 +29,13 @@ TIMEOUT_SECONDS = 20
 def gateway(
     simulated: Simulated, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[GatewayProcess]:
+    document = fleet(
+        simulated.url,
+        limits={"firstByteSeconds": 0.3, "keepAliveSeconds": 0.2, "bodyBytes": 200_000},
+    )
+    document["spec"]["models"].append({"id": "vectors", "upstream": "main", "embeddings": True})
     documents = [
-        fleet(
-            simulated.url,
-            limits={"firstByteSeconds": 0.3, "keepAliveSeconds": 0.2, "bodyBytes": 200_000},
-        ),
+        document,
         api_key("rich", "rich"),
         api_key("poor", "poor"),
         api_key("narrow", "rich", models=["open"]),

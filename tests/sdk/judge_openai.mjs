@@ -339,6 +339,20 @@ await judge({
     assert.equal(gone.constructor, OpenAI.NotFoundError);
   },
 
+  "texts become vectors, in both forms": async () => {
+    const input = ["one text", "another"];
+    const [packed, plain] = await Promise.all(
+      [undefined, "float"].map((encoding_format) =>
+        client.embeddings.create({ model: "vectors", input, encoding_format }),
+      ),
+    );
+    assert.equal(plain.data[0].embedding.length, 8);
+    assert.deepEqual(
+      packed.data.map((each) => Array.from(each.embedding)),
+      plain.data.map((each) => Array.from(new Float32Array(each.embedding))),
+    );
+  },
+
   "models are listed and found": async () => {
     const models = await collect(client.models.list());
     assert.ok(models.some((model) => model.id === MODEL && model.object === "model"));

@@ -43,6 +43,7 @@ OPENAI = [
     "items are referred to",
     "a response is kept and deleted",
     "nothing is kept where the client says so",
+    "texts become vectors, in both forms",
     "models are listed and found",
     "another header for the key opens it too",
 ]

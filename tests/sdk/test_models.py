@@ -29,7 +29,7 @@ def greet_messages(client: Any) -> str:
 
 def test_openais_list_of_models(chat_client: Any) -> None:
     models = list(chat_client.models.list())
-    assert [model.id for model in models] == IDS
+    assert [model.id for model in models] == [*IDS, "vectors"]
     assert {model.object for model in models} == {"model"}
     for model in models:
         check(model)
@@ -126,7 +126,7 @@ def test_base_urls_with_a_second_v1_are_forgiven(gateway: GatewayProcess, kind: 
     with Judge(openai_client(kind, gateway, key)) as judge:
         twice = judge.client.with_options(base_url=f"{gateway.url}/api/openai/v1/v1")
         assert greet_chat(twice) == "Welcome"
-        assert [model.id for model in twice.models.list()] == IDS
+        assert [model.id for model in twice.models.list()] == [*IDS, "vectors"]
     with Judge(anthropic_client(kind, gateway, key)) as judge:
         twice = judge.client.with_options(base_url=f"{gateway.url}/api/anthropic/v1")
         assert greet_messages(twice) == "Welcome"

@@ -43,7 +43,7 @@ def test_tokens_are_estimated_as_an_answer_counts_them(talk: Talk) -> None:
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("GET", "/v1/chat/completions"), ("POST", "/v1/embeddings"), ("GET", "/"), ("PUT", "/stats")],
+    [("GET", "/v1/chat/completions"), ("POST", "/v1/audio"), ("GET", "/"), ("PUT", "/stats")],
 )
 def test_other_routes_are_not_found(talk: Talk, method: str, path: str) -> None:
     response = talk.http.request(method, talk.url.replace("/v1", path))

@@ -66,6 +66,13 @@ def test_a_right_profile_is_taken_in_each_strictness(
     assert (f"{model} reasoning" in found) == (model != "gpt-4.1")
 
 
+def test_embeddings_are_asked_for_alone(tmp_path: Path, simulated: Simulated) -> None:
+    models = [{"id": "vectors", "embeddings": True}]
+    for dialect in ("chat", "gemini"):
+        code, found = examine(tmp_path, fleet(models, simulated.url, dialect))
+        assert (code, found) == (0, {"vectors embeddings": ["works"]})
+
+
 def test_a_wrong_profile_is_named_with_the_upstreams_words(
     tmp_path: Path, simulated: Simulated
 ) -> None:

@@ -155,7 +155,7 @@ def reveal(
     is_rotation: bool = False,
 ) -> Response:
     """The page that shows a secret, once."""
-    models = console.catalog.models
+    models = console.catalog.chat_models
     model = next((each for each in models if each.id in key.models), models[0])
     return render_page(
         request,

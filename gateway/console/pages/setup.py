@@ -22,7 +22,7 @@ def client_setups() -> ClientSetups:
 async def show_setup(
     request: Request, session: SignedIn, console: Console, viewed: ViewedAccount
 ) -> Response:
-    models, given = console.catalog.models, request.query_params
+    models, given = console.catalog.chat_models, request.query_params
     model = next((each for each in models if each.id == given.get("model")), models[0])
     client = next((each.id for each in CLIENTS if each.id == given.get("client")), CLIENTS[0].id)
     return render_page(
@@ -36,7 +36,7 @@ async def show_setup(
         model_choices=[(each.id, each.display_name) for each in models],
         setups=list(client_setups().render(console.client_url, HIDDEN_KEY, model)),
         hidden_key=HIDDEN_KEY,
-        catalog=models,
-        has_token_prices=any(each.price.rates for each in models),
+        catalog=console.catalog.models,
+        has_token_prices=any(each.price.rates for each in console.catalog.models),
         may_make_keys=session.principal.may("keys", viewed.account.shown),
     )

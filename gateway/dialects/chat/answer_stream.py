@@ -19,6 +19,7 @@ from gateway.dialects.chat.chunk_template import ChunkTemplate
 from gateway.dialects.endpoint import PassOn, UpstreamChunk
 from gateway.dialects.sse import DONE, EVENT_BYTES_MAX, SSEDecoder, is_whole
 from gateway.dialects.upstream_errors import broken_by, read_stray
+from gateway.dialects.values import ANSWER_VALUES_MAX
 
 
 class ChatChunk(Struct):
@@ -52,6 +53,8 @@ class ChatStream(ChunkScanner):
 
     `names` are the client's names of tools by those that `upstream` got in their place.
     """
+
+    values_max = ANSWER_VALUES_MAX
 
     def __init__(
         self,

@@ -11,6 +11,7 @@ from gateway.core.catalog import Resolution
 from gateway.core.request import AssistantMessage, Request
 from gateway.dialects.adapt.names import fit_names
 from gateway.dialects.chat.answer_stream import ChatStream
+from gateway.dialects.chat.embeddings import OpenAIEmbeddings, prepare_embeddings
 from gateway.dialects.chat.request_writer import render_request
 from gateway.dialects.endpoint import AnswerStream, CountRoute, UpstreamRequest, bearer
 from gateway.dialects.json import pick_members
@@ -47,6 +48,8 @@ class ChatEndpoint:
 
     def prepare(self, request: Request, resolution: Resolution) -> UpstreamRequest:
         """The request as this upstream takes it; raises `InvalidRequest` for what it cannot."""
+        if request.embedding is not None:
+            return prepare_embeddings(request.embedding, resolution)
         # Most requests name no tool, and this is their path.
         has_names = bool(request.tools) or AssistantMessage in map(type, request.messages)
         if not has_names and (request.written is None or not request.written.call_names):
@@ -59,4 +62,6 @@ class ChatEndpoint:
         self, outgoing: UpstreamRequest, upstream: str, credential: str | None
     ) -> AnswerStream:
         """The reader of one answer."""
+        if outgoing.wanted is not None:
+            return OpenAIEmbeddings(outgoing.wanted, credential)
         return ChatStream(outgoing.choices, credential, upstream, outgoing.names)

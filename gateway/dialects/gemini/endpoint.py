@@ -16,6 +16,7 @@ from gateway.dialects.adapt.names import fit_names
 from gateway.dialects.endpoint import AnswerStream, CountRoute, UpstreamRequest
 from gateway.dialects.event_stream import EventStream
 from gateway.dialects.gemini.answer_reader import GeminiReader
+from gateway.dialects.gemini.embeddings import GeminiEmbeddings, prepare_embeddings
 from gateway.dialects.gemini.request_writer import write_request
 
 _PATH = "/models"
@@ -55,6 +56,8 @@ class GeminiEndpoint:
 
     def prepare(self, request: Request, resolution: Resolution) -> UpstreamRequest:
         """The request as this upstream takes it; raises `InvalidRequest` for what it cannot."""
+        if request.embedding is not None:
+            return prepare_embeddings(request.embedding, resolution)
         # The dialect has one form of names, for models of every profile.
         request, names = fit_names(request, GEMINI_3)
         outgoing = write_request(request, resolution)
@@ -64,4 +67,6 @@ class GeminiEndpoint:
         self, outgoing: UpstreamRequest, upstream: str, credential: str | None
     ) -> AnswerStream:
         """The reader of one answer."""
+        if outgoing.wanted is not None:
+            return GeminiEmbeddings(outgoing.wanted, credential)
         return EventStream(GeminiReader(upstream, credential, outgoing.names))

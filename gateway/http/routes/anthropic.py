@@ -18,7 +18,11 @@ _CREATED_AT = "2023-11-14T22:13:20Z"
 @router.get("/v1/models")
 async def list_models(key: AuthenticatedKey, services: ProtocolServices) -> dict[str, Any]:
     """Anthropic "List Models": one page, the models that the key may use."""
-    models = [_shape(model.id, model) for model in services.catalog.models if key.may_see(model.id)]
+    models = [
+        _shape(model.id, model)
+        for model in services.catalog.models
+        if key.may_see(model.id) and not model.embeddings
+    ]
     return {
         "data": models,
         "has_more": False,

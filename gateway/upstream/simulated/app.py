@@ -6,13 +6,20 @@ directive, as the real upstream would not have looked at the text.
 
 import hmac
 import re
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
 
 from gateway.upstream.simulated.answer import build_answer
-from gateway.upstream.simulated.conversation import read_conversation
+from gateway.upstream.simulated.conversation import UserText, read_conversation
 from gateway.upstream.simulated.delivery import deliver, deliver_stream
+from gateway.upstream.simulated.embeddings import (
+    read_gemini,
+    read_openai,
+    render_gemini,
+    render_openai,
+)
 from gateway.upstream.simulated.errors import Refused, scripted_error
 from gateway.upstream.simulated.exchange import (
     ClientDisconnected,
@@ -53,6 +60,8 @@ _WIRES: dict[str, Wire] = {
     "/v1/messages": MESSAGES,
     "/v1/responses": RESPONSES,
 }
+_EMBEDDINGS = "/v1/embeddings"
+_GEMINI_EMBEDDINGS = "batchEmbedContents"
 _ESTIMATE = "/v1/tokenizers/estimate-token-count"
 
 
@@ -82,6 +91,10 @@ class SimulatedUpstream:
         named = _GEMINI.match(path)
         if path in _WIRES:
             await self._complete(exchange, _WIRES[path])
+        elif path == _EMBEDDINGS:
+            await self._complete(exchange, CHAT, self._embed)
+        elif named is not None and named[2] == _GEMINI_EMBEDDINGS:
+            await self._complete(exchange, gemini_wire(*named.groups()), self._embed)
         elif path == _ESTIMATE:
             await self._estimate(exchange)
         elif path == _COUNT:
@@ -94,11 +107,16 @@ class SimulatedUpstream:
             return False
         return True
 
-    async def _complete(self, exchange: HttpExchange, wire: Wire) -> None:
+    async def _complete(
+        self,
+        exchange: HttpExchange,
+        wire: Wire,
+        answer: Callable[[HttpExchange, Wire], Awaitable[Outcome]] | None = None,
+    ) -> None:
         self._stats.begin()
         outcome: Outcome = "broken"
         try:
-            outcome = await self._answer(exchange, wire)
+            outcome = await (answer or self._answer)(exchange, wire)
         except Refused as refusal:
             outcome = "refused"
             await _refuse(exchange, refusal, wire)
@@ -137,6 +155,28 @@ class SimulatedUpstream:
         if body.get("stream"):
             return await deliver_stream(exchange, answer, envelope, script, self._stats, wire)
         return await deliver(exchange, answer, envelope, script, wire)
+
+    async def _embed(self, exchange: HttpExchange, wire: Wire) -> Outcome:
+        """Vectors. Of a script it knows the silence, the end of the connection and the error."""
+        raw = await exchange.read_body()
+        self._stats.keep(exchange.headers, raw)
+        self._check_credential(exchange, wire)
+        named = _GEMINI.match(exchange.path)
+        asked = read_gemini(named[1], _decode(raw)) if named else read_openai(_decode(raw))
+        self._stats.models[asked.model] += 1
+        script, _ = read_script([UserText(asked.texts[0], 0)], Asked(asked.model))
+        if script.silence_seconds:
+            await exchange.pause(script.silence_seconds)
+        if script.hang_up:
+            await exchange.hang_up()
+            return "broken"
+        if script.error is not None:
+            error = script.error
+            failure = scripted_error(error.status, error.type, error.retry_after_seconds)
+            await _refuse(exchange, failure, wire)
+            return "failed"
+        await exchange.respond(200, render_gemini(asked) if named else render_openai(asked), _JSON)
+        return "completed"
 
     async def _estimate(self, exchange: HttpExchange) -> None:
         """Tokens of a model and messages. Of a script it knows the silence and the error."""

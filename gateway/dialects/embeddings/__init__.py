@@ -1,0 +1,1 @@
+"""OpenAI Embeddings, towards clients and upstreams."""
