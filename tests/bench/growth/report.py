@@ -8,6 +8,7 @@ from tests.bench.growth.fit import fit
 
 _ESTIMATED = 100_000_000
 _WIDTH, _HEIGHT, _LEFT, _TOP = 560, 300, 70, 24
+_COLOURS = ("#0969da", "#bc4c00")
 
 
 def table(sizes: Sequence[int], taken: Sequence[Sequence[Figure]]) -> str:
@@ -41,45 +42,45 @@ def _short(value: float) -> str:
 
 
 def picture(sizes: Sequence[int], measured: Mapping[str, Sequence[Sequence[Figure]]]) -> str:
-    """An SVG: GiB of the whole database, as measured and as the line goes on."""
+    """An SVG: GiB of the whole database, as measured and as the line goes on; both axes by tens."""
+    base, right = _TOP + _HEIGHT - 74, _WIDTH - 20
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" '
         'font-family="sans-serif" font-size="12" role="img">',
         "<title>Size of the database by requests</title>",
         f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="#ffffff"/>',
+        '<text x="8" y="14">GiB on disk</text>',
+        f'<text x="{_LEFT}" y="{base + 38}">requests</text>',
+        f'<path d="M{_LEFT} {_TOP}V{base}H{right}" fill="none" stroke="#57606a"/>',
     ]
-    lines = {}
-    for kind, taken in measured.items():
+
+    def place(size: float, gib: float) -> tuple[float, float]:
+        x = _LEFT + (right - _LEFT) * (math.log10(size) - 5) / 3
+        return x, base - (base - _TOP) * (math.log10(gib) + 2) / 4
+
+    for requests, words in ((1e5, "100,000"), (1e6, "1 million"), (1e7, "10 million"),
+                            (1e8, "100 million")):  # fmt: skip
+        x, _ = place(requests, 1)
+        anchor = "end" if requests == _ESTIMATED else "middle"
+        parts.append(f'<text x="{x:.0f}" y="{base + 18}" text-anchor="{anchor}">{words}</text>')
+    for gib in (0.01, 0.1, 1, 10, 100):
+        _, y = place(1e5, gib)
+        parts.append(f'<text x="{_LEFT - 8}" y="{y + 4:.0f}" text-anchor="end">{gib:g}</text>')
+    for place_of_name, (kind, taken) in enumerate(measured.items()):
         whole = [next(f.value for f in one if f.name == "whole database") for one in taken]
-        lines[kind] = (fit(sizes, whole), whole)
-    high = max(line.at(_ESTIMATED)[0] for line, _ in lines.values()) * 1.1
-    width, height = _WIDTH - _LEFT - 20, _HEIGHT - _TOP - 50
-
-    def place(size: float, value: float) -> tuple[float, float]:
-        x = _LEFT + width * size / _ESTIMATED
-        return x, _TOP + height * (1 - value / high)
-
-    base = _TOP + height
-    parts.append(f'<path d="M{_LEFT} {_TOP}V{base}H{_LEFT + width}" fill="none" stroke="#57606a"/>')
-    for share in (0, 0.25, 0.5, 0.75, 1.0):
-        x, y = place(_ESTIMATED * share, high * share)
-        requests = f"{_ESTIMATED * share / 1e6:.0f}"
-        parts.append(f'<text x="{x:.0f}" y="{base + 18}" text-anchor="middle">{requests}</text>')
-        gib = f"{high * share:.0f}"
-        parts.append(f'<text x="{_LEFT - 8}" y="{y + 4:.0f}" text-anchor="end">{gib}</text>')
-    parts.append(f'<text x="{_LEFT}" y="{base + 38}">million requests</text>')
-    parts.append('<text x="8" y="14">GiB on disk</text>')
-    for (kind, (line, whole)), colour in zip(lines.items(), ("#0969da", "#bc4c00"), strict=False):
-        x, y = place(_ESTIMATED, line.at(_ESTIMATED)[0])
-        x0, y0 = place(0, max(0.0, line.begin))
+        colour = _COLOURS[place_of_name]
+        line = fit(sizes, whole)
+        (x0, y0), (x, y) = place(sizes[-1], whole[-1]), place(_ESTIMATED, line.at(_ESTIMATED)[0])
         parts.append(
             f'<path d="M{x0:.1f} {y0:.1f}L{x:.1f} {y:.1f}" stroke="{colour}"'
             ' stroke-dasharray="4 3"/>'
         )
-        for size, value in zip(sizes, whole, strict=True):
-            a, b = place(size, value)
+        for size, gib in zip(sizes, whole, strict=True):
+            a, b = place(size, gib)
             parts.append(f'<circle cx="{a:.1f}" cy="{b:.1f}" r="3" fill="{colour}"/>')
+        below = -8 if place_of_name == 0 else 32
         parts.append(
-            f'<text x="{x - 6:.0f}" y="{y - 8:.0f}" text-anchor="end" fill="{colour}">{kind}</text>'
+            f'<text x="{x - 6:.0f}" y="{y + below:.0f}" text-anchor="end" fill="{colour}">'
+            f"{kind}</text>"
         )
     return "\n".join([*parts, "</svg>", ""])
