@@ -204,6 +204,14 @@ def test_no_cell_of_a_file_is_a_formula(world: World, odd: Named) -> None:
         assert text in cells or json.dumps(text) in cells, text
 
 
+def test_tags_are_texts_too(world: World, odd: Named, harmless: Page) -> None:
+    ((name, value),) = json.loads(_TAGS).items()
+    asked = f"?account=team/odd&tag={quote(name)}"
+    page = is_harmless(world.ask("GET", f"/usage{asked}", odd.browser), harmless)
+    assert (page.shows(name), page.shows(value)) == (True, True)
+    assert f"'{value}" in world.ask("GET", f"/usage.csv{asked}", odd.browser).text
+
+
 @pytest.mark.parametrize(("language", "word"), [("en", "Carried over"), ("zh-Hans", "结转")])
 def test_the_sum_of_entries_that_were_moved_out_has_its_word(
     world: World, language: str, word: str
