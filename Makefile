@@ -1,6 +1,6 @@
 # Every act has one command. `make run` and `make test` need nothing but Python and this folder.
 .DEFAULT_GOAL := help
-.PHONY: help run dev test test-cluster test-clients test-kind test-keycloak chaos check format bench bench-scale growth generate pictures screenshots lock release verify pin clean kind-up kind-down
+.PHONY: help run dev test test-cluster test-clients test-kind test-keycloak chaos check format bench bench-pages bench-scale growth generate pictures screenshots lock release verify pin clean kind-up kind-down
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
@@ -38,6 +38,9 @@ format: ## put the code into its one form
 
 bench: ## CPU per request and per chunk, next to a bare Go proxy
 	@"$$(.dev/venv dev)/bin/python" -m tests.bench $(ARGS)
+
+bench-pages: ## CPU of each page of the console over a million entries
+	@PYTHONPATH=.:operator "$$(.dev/venv dev)/bin/python" -m tests.bench.pages
 
 bench-scale: ## ten thousand keys in one operator, and four gateways on one database
 	@PYTHONPATH=.:operator "$$(.dev/venv dev)/bin/python" -m tests.bench.scale $(ARGS)
