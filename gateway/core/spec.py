@@ -28,6 +28,7 @@ from gateway.core.spec_fields import (
     SpecError,
     SpecPart,
     Url,
+    WebhookUrl,
 )
 
 API_VERSION = "faregate.dev/v1alpha1"
@@ -273,6 +274,13 @@ class Drain(SpecPart, frozen=True, kw_only=True):
     seconds: Annotated[float, Meta(ge=0, le=7200)] = 300.0
 
 
+class WebhookSpec(SpecPart, frozen=True, kw_only=True):
+    """The receiver of messages about limits, and the secret that signs them."""
+
+    url: WebhookUrl
+    secret_ref: SecretKeyRef
+
+
 class GatewayFleetSpec(SpecPart, frozen=True, kw_only=True):
     """One set of gateway replicas. Fields that only a cluster needs are kept and not read here."""
 
@@ -283,6 +291,7 @@ class GatewayFleetSpec(SpecPart, frozen=True, kw_only=True):
     drain: Drain = Drain()
     client_url: ClientUrl | None = msgspec.field(default=None, name="clientURL")
     console: ConsoleSpec | None = None
+    webhook: WebhookSpec | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -38,6 +38,10 @@ _PORT = r"([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2]
 _ORIGIN = rf"https?://([-._a-zA-Z0-9]+|\[[0-9a-fA-F:.]+\])(:{_PORT})?"
 #: a URL without a path, as browsers write it: a host of ASCII, and a port that there is
 Origin = Annotated[str, Meta(pattern=rf"^{_ORIGIN}\Z", min_length=1, max_length=2048)]
+#: the receiver of messages; a token in a path is a secret, so it goes into no log
+WebhookUrl = Annotated[
+    str, Meta(pattern=rf"^{_ORIGIN}(/[^\s?#]*)?\Z", min_length=1, max_length=2048)
+]
 #: a URL of an identity provider; its issuer is compared letter by letter
 IssuerUrl = Annotated[
     str, Meta(pattern=rf"^{_ORIGIN}(/[^\s?#]*)?\Z", min_length=1, max_length=2048)

@@ -38,6 +38,7 @@ from gateway.process.standalone.data_folder import DataFolder, open_database
 from gateway.process.standalone.documents import SIMULATED, Documents
 from gateway.process.standalone.file_watch import FileWatch
 from gateway.process.upstreams import open_upstreams
+from gateway.process.webhooks import Webhook, open_webhook
 from gateway.store.account_balances import read_balances
 from gateway.store.database import Database
 from gateway.store.leases import end_lease
@@ -171,7 +172,16 @@ class GatewayProcess:
         serving = open_serving(
             settings, fleet.spec, catalog, secret, upstreams, storage, telemetry, console
         )
-        await self._live(stack, storage, serving.flow, metrics)
+        webhook = open_webhook(
+            stack,
+            fleet,
+            credentials.of_webhook(),
+            database,
+            settings.installation,
+            metrics,
+            self._proxy,
+        )
+        await self._live(stack, storage, serving.flow, metrics, webhook)
         listeners = Listeners(serving.flow.cut_all, fleet.spec.drain.seconds)
         why_not = partial(why_not_ready, listeners, storage.database, storage.key_cache)
         operations = Operations(metrics, why_not)
@@ -181,7 +191,12 @@ class GatewayProcess:
         return listeners
 
     async def _live(
-        self, stack: AsyncExitStack, storage: Storage, flow: Flow, metrics: Metrics
+        self,
+        stack: AsyncExitStack,
+        storage: Storage,
+        flow: Flow,
+        metrics: Metrics,
+        webhook: Webhook | None,
     ) -> None:
         """Live from now on: seen by other replicas, and drained before it is gone."""
         ledger, responses = storage.ledger, storage.responses
@@ -204,6 +219,7 @@ class GatewayProcess:
             purge=None if responses is None else responses.purge,
             counts_usage_of=self._settings.installation if self._applies else None,
             request_days=self._settings.request_days,
+            webhook=webhook,
         )
         await maintenance.renew_lease()
         stack.callback(_end_lease, storage.database, storage.replica_id)

@@ -8,6 +8,7 @@ from gateway.pipeline.key_cache import KeyCache
 from gateway.process.expiries import Expiries
 from gateway.process.reaper import Reaper
 from gateway.process.rounds import Rounds
+from gateway.process.webhooks import Webhook
 from gateway.store.database import Database
 from gateway.store.key_uses import note_use
 from gateway.store.usage_rounds import ROUND_SECONDS, count_usage
@@ -31,6 +32,7 @@ class Maintenance:
         purge: Callable[[], Awaitable[object]] | None = None,
         counts_usage_of: str | None = None,
         request_days: int = 0,
+        webhook: Webhook | None = None,
     ) -> None:
         self._database = database
         self._key_cache = key_cache
@@ -41,6 +43,7 @@ class Maintenance:
         self._purge = purge
         self._counts_usage_of = counts_usage_of
         self._request_days = request_days
+        self._webhook = webhook
 
     async def run(self) -> None:
         """Run all tasks until cancelled."""
@@ -54,6 +57,9 @@ class Maintenance:
             if self._counts_usage_of is not None:
                 count = partial(self._count_usage, self._counts_usage_of)
                 group.create_task(every(lambda: ROUND_SECONDS, count))
+            if self._webhook is not None:
+                group.create_task(every(lambda: Webhook.LOOK_SECONDS, self._webhook.look))
+                group.create_task(every(lambda: Webhook.SEND_SECONDS, self._webhook.send_due))
 
     async def renew_lease(self) -> None:
         """Renew the lease for the first time. Raises `DatabaseUnavailable`."""

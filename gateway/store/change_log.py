@@ -41,6 +41,7 @@ ChangeKind = Literal[
     "person.bound",
     "person.unbound",
     "account.erased",
+    "webhook.failed",
 ]
 #: changes that are read at once
 EVENTS_MAX = 100

@@ -40,6 +40,10 @@ COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
         "Connections of clients that this replica cut or did not take, by why.",
         ("reason",),
     ),
+    "webhook_messages": (
+        "Messages to the web hook: delivered, failed (they are sent again) or given_up.",
+        ("result",),
+    ),
     "database_errors": ("Calls to the database that failed.", ()),
     "folded": ("Series that became `other` for want of room.", ()),
 }

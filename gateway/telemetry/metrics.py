@@ -107,6 +107,10 @@ class Metrics(Collector):
         """All usage that there was is counted."""
         self._usage_counted.set(time())
 
+    def sent_to_webhook(self, result: Literal["delivered", "failed", "given_up"]) -> None:
+        """A message was sent to the web hook."""
+        self._counters["webhook_messages"].of(result).add(1)
+
     def ended_unknown(self, model: str) -> None:
         """An answer ended for a reason that nobody knows."""
         self._counters["unknown_finish_reasons"].of(model).add(1)

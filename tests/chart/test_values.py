@@ -274,14 +274,16 @@ def test_network_policies_take_their_ports_from_the_urls() -> None:
         {"name": "c", "url": "http://plain.example.com/v1"},
         {"name": "d", "url": "simulated:"},
     ]
+    secret = {"name": "hook", "key": "secret"}
+    hook = {"url": "https://hooks.example.com:8443/faregate", "secretRef": secret}
     values: Values = {
         # a percent sign that encodes nothing is for the operator to refuse
         "database": {"url": "postgresql://a:b%c@db.example.com:6432/t"},
-        "fleet": {"spec": {"models": models, "upstreams": upstreams}},
+        "fleet": {"spec": {"models": models, "upstreams": upstreams, "webhook": hook}},
     }
     rendered = render(values)
     gateways = rendered.one("NetworkPolicy", "faregate-gateways")["spec"]
-    assert ports_of(gateways["egress"][:3]) == [NAMES, [6432], [443, 80, 8000]]
+    assert ports_of(gateways["egress"][:3]) == [NAMES, [6432], [443, 80, 8000, 8443]]
     assert namespaces_of(gateways["egress"][3:]) == ["models"]
     assert ports_of(gateways["ingress"]) == [[8080], [9090]]
     assert "from" not in gateways["ingress"][0]

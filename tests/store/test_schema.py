@@ -14,6 +14,7 @@ from gateway.store.closing_table import Closing
 from gateway.store.database import Database
 from gateway.store.migrate import configuration, migrate
 from gateway.store.migrations import HEAD
+from gateway.store.notice_table import Notice
 from gateway.store.request_tables import Hold
 from gateway.store.response_store_sqlite import SCHEMA
 from gateway.store.response_tables import ResponseItemRow, ResponseRow
@@ -29,7 +30,7 @@ def test_the_migrations_make_the_tables(database: Database) -> None:
         "all tables are named at once"
     )
     assert ChangeRow.metadata is AllowanceRow.metadata is ResponseRow.metadata
-    assert Account.metadata is Hold.metadata is ResponseRow.metadata
+    assert Account.metadata is Hold.metadata is Notice.metadata is ResponseRow.metadata
     with database.engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), ResponseRow.metadata) == []
         script = ScriptDirectory.from_config(configuration(connection))

@@ -27,12 +27,13 @@
 {{- end -}}
 {{- end }}
 
-{{/* The addresses that gateways reach beside the database: upstreams, collectors of traces, a proxy. */}}
+{{/* The addresses that gateways reach beside the database: upstreams, a web hook, collectors of traces, a proxy. */}}
 {{- define "faregate.urls" -}}
 {{- $spec := .Values.fleet.spec -}}
 {{- range $spec.upstreams -}}
 {{- if ne .url "simulated:" }}{{ .url }} {{ end -}}
 {{- end -}}
+{{- with dig "webhook" "url" "" $spec }}{{ . }} {{ end -}}
 {{- range dig "podTemplate" "spec" "containers" list $spec -}}
 {{- range .env -}}
 {{- if and (regexMatch "^(OTEL_EXPORTER_OTLP.*ENDPOINT|HTTPS_PROXY|https_proxy)$" .name) .value }}{{ .value }} {{ end -}}

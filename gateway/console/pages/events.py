@@ -35,6 +35,7 @@ KINDS: dict[ChangeKind, str] = {
     "person.unbound": marked("Account unbound"),
     "account.changed": marked("Account changed"),
     "account.erased": marked("Account erased"),
+    "webhook.failed": marked("Web hook message given up"),
 }
 
 

@@ -22,6 +22,7 @@ class UpstreamCredentials:
         """`fleet` as it is written, before `override` takes the simulated upstream's place."""
         self._namespace = fleet.metadata.namespace
         self._console = fleet.spec.console
+        self._webhook = fleet.spec.webhook
         self._replaced = simulated_names(fleet) if override.base_url else set()
         self._override = override
         self._secrets = secrets
@@ -41,6 +42,12 @@ class UpstreamCredentials:
         if not oidc or oidc.secret_ref is None:
             return None
         return self._resolved("console.oidc", oidc.secret_ref)
+
+    def of_webhook(self) -> str | None:
+        """The secret that signs messages, None for none. Raises `SpecError`."""
+        if self._webhook is None:
+            return None
+        return self._resolved("webhook", self._webhook.secret_ref)
 
     def _resolved(self, owner: str, ref: SecretKeyRef) -> str:
         value = self._secrets.resolve(self._namespace, ref) or self._environment.get(ref.key)

@@ -4,6 +4,7 @@ from alembic import context
 
 from gateway.store.closing_table import Closing
 from gateway.store.console_tables import PersonRow
+from gateway.store.notice_table import Notice
 from gateway.store.request_tables import Hold
 from gateway.store.response_tables import ResponseRow
 from gateway.store.tables import Account
@@ -12,7 +13,7 @@ from gateway.store.usage_tables import UsageRow
 assert PersonRow.metadata is ResponseRow.metadata is UsageRow.metadata is Closing.metadata, (
     "all tables are named at once"
 )
-assert Account.metadata is Hold.metadata is UsageRow.metadata
+assert Account.metadata is Hold.metadata is Notice.metadata is UsageRow.metadata
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=UsageRow.metadata,

@@ -109,7 +109,7 @@ def console(fleet: Fleet) -> Workload | None:
         component="console",
         selector=console_selector(fleet),
         command=("console", "serve"),
-        config=replace(fleet.gateway, upstreams=upstreams),
+        config=replace(fleet.gateway, upstreams=upstreams, webhook=None),
         credentials={} if secret is None else {secret.name: [secret.key]},
         replicas=given.replicas,
         pre_stop_seconds=_CONSOLE_PRE_STOP_SECONDS,

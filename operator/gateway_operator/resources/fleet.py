@@ -185,12 +185,14 @@ class Fleet(Struct, frozen=True, kw_only=True):
     cluster: ClusterSpec
 
     def credentials(self) -> dict[str, list[str]]:
-        """The Secrets that the upstreams' credentials are in, and the keys wanted of each."""
+        """The Secrets for upstreams and for the web hook, and the keys wanted of each."""
+        gateway = self.gateway
+        refs = [each.credential.secret_ref for each in gateway.upstreams if each.credential]
+        if gateway.webhook is not None:
+            refs.append(gateway.webhook.secret_ref)
         wanted: dict[str, set[str]] = {}
-        for upstream in self.gateway.upstreams:
-            if upstream.credential is not None:
-                ref = upstream.credential.secret_ref
-                wanted.setdefault(ref.name, set()).add(ref.key)
+        for ref in refs:
+            wanted.setdefault(ref.name, set()).add(ref.key)
         return {name: sorted(wanted[name]) for name in sorted(wanted)}
 
 

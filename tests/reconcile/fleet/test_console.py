@@ -88,13 +88,16 @@ def test_no_selector_takes_one_s_pods_for_the_other_s() -> None:
 
 
 def test_the_console_reads_its_part_and_no_credential_of_an_upstream(tmp_path: Path) -> None:
-    config = child("ConfigMap", f"{CONSOLE}-config", **GIVEN)["data"]["fleet.yaml"]
+    hook = {"url": "https://hooks.example.com/", "secretRef": {"name": "hook", "key": "secret"}}
+    given = {**GIVEN, "webhook": hook}
+    config = child("ConfigMap", f"{CONSOLE}-config", **given)["data"]["fleet.yaml"]
     path = tmp_path / "fleet.yaml"
     path.write_text(config)
     spec = read_documents(path).fleet.spec
     assert spec.console is not None
     assert (spec.console.url, spec.client_url) == ("https://llm.example", "https://llm.example")
-    assert "moonshot" not in str([config, pod(**GIVEN)])
+    assert "moonshot" not in str([config, pod(**given)])
+    assert "hook" not in str([config, pod(**given)])
     mounts = {one["mountPath"] for one in container(**GIVEN)["volumeMounts"]}
     assert "/var/lib/faregate/secrets/system/console-client" in mounts
     assert container(**GIVEN)["command"] == ["python", "-m", "gateway", "console", "serve"]

@@ -185,19 +185,22 @@ def test_each_credential_is_a_file_where_the_gateway_looks_for_it() -> None:
         {**with_credential("a.b", "other"), "name": "second"},
         {**with_credential("c"), "name": "third"},
     ]
-    mounts = [
-        m for m in container(upstreams=upstreams)["volumeMounts"] if "secrets" in m["mountPath"]
-    ]
+    hook = {"url": "https://hooks.example.com/", "secretRef": {"name": "hook", "key": "secret"}}
+    mounted = container(upstreams=upstreams, webhook=hook)["volumeMounts"]
+    mounts = [m for m in mounted if "secrets" in m["mountPath"]]
     assert [m["mountPath"] for m in mounts] == [
         f"/var/lib/faregate/secrets/{NAMESPACE}/a.b",
         f"/var/lib/faregate/secrets/{NAMESPACE}/c",
+        f"/var/lib/faregate/secrets/{NAMESPACE}/hook",
     ]
     assert all(m["readOnly"] for m in mounts)
-    volumes = {one["name"]: one for one in pod(upstreams=upstreams)["spec"]["volumes"]}
+    spec = pod(upstreams=upstreams, webhook=hook)["spec"]
+    volumes = {one["name"]: one for one in spec["volumes"]}
     files = [volumes[m["name"]]["secret"] for m in mounts]
     assert [(one["secretName"], [item["path"] for item in one["items"]]) for one in files] == [
         ("a.b", ["key", "other"]),
         ("c", ["api-key"]),
+        ("hook", ["secret"]),
     ]
     assert {one["defaultMode"] for one in files} == {0o440}
 

@@ -1,0 +1,97 @@
+"""The statements that find the limits of which a share is used, for accounts and for keys.
+
+They read the counters that charges keep (`groups`, `api_key_day`). What open requests hold is not
+used yet: with token prices most of it goes back. Shares are compared by what is left, as products
+of large credits would not fit a column.
+"""
+
+from datetime import datetime
+
+#: of `reached`: the rows of which a share is used, and of which the receiver has no notice
+_NEW = """
+, shared AS (
+  SELECT reached.*, CASE WHEN used >= credits THEN 100
+    WHEN used >= credits - credits / 20 THEN 95 ELSE 80 END AS percent
+  FROM reached WHERE used >= credits - credits / 5
+)
+SELECT subject_id, account_id, account, key_name, key_id, limit_name, period, credits, used, percent
+FROM shared s WHERE NOT EXISTS (
+  SELECT 1 FROM notice n WHERE n.receiver = :receiver AND n.subject = '{{subject}}'
+  AND n.subject_id = s.subject_id AND n.limit_name = s.limit_name AND n.period = s.period
+  AND n.credits = s.credits AND n.percent >= s.percent)
+ORDER BY subject_id LIMIT :most
+"""
+
+#: credits that open requests hold, of each account with those below it
+_HELD = """
+WITH held_by AS (SELECT account_id AS id, sum(credits) AS credits FROM hold GROUP BY account_id)
+, held AS (
+  SELECT id, sum(credits) AS credits FROM (
+    SELECT id, credits FROM held_by
+    UNION ALL SELECT a.parent_id, h.credits FROM held_by h JOIN account a ON a.id = h.id
+    UNION ALL SELECT p.parent_id, h.credits FROM held_by h JOIN account a ON a.id = h.id
+      JOIN account p ON p.id = a.parent_id
+  ) AS levels GROUP BY id
+)
+"""
+_ACCOUNT = "a.id AS subject_id, a.id AS account_id, a.namespace || '/' || a.name AS account"
+_NO_KEY = "CAST(NULL AS text) AS key_name, CAST(NULL AS text) AS key_id"
+
+
+def _of_account(name: str, used: str, period: str, counts: str) -> str:
+    limit = f"coalesce(a.{name}, p.child_{name})"
+    return f"""
+  SELECT {_ACCOUNT}, {_NO_KEY}, '{name}' AS limit_name, '{period}' AS period, {limit} AS credits,
+    a.{used} - coalesce(h.credits, 0) AS used
+  FROM account a LEFT JOIN account p ON p.id = a.parent_id LEFT JOIN held h ON h.id = a.id
+  WHERE a.installation = :installation AND {limit} > 0 AND {counts}"""
+
+
+def _of_key(name: str, used: str, period: str, counts: str) -> str:
+    day = "LEFT JOIN api_key_day d ON d.api_key_id = k.id AND d.day = '{day}'"
+    return f"""
+  SELECT k.id AS subject_id, a.id AS account_id, a.namespace || '/' || a.name AS account,
+    k.namespace || '/' || k.name AS key_name, k.key_id AS key_id, '{name}' AS limit_name,
+    '{period}' AS period, k.{name} AS credits, {used} - coalesce(h.credits, 0) AS used
+  FROM api_key k JOIN account a ON a.id = k.account_id {day if used == "d.credits" else ""}
+  LEFT JOIN held h ON h.id = k.id
+  WHERE a.installation = :installation AND k.revoked_at IS NULL AND k.{name} > 0 AND {counts}"""
+
+
+#: a balance after the latest grant, as `granted`; what is left of it is the balance
+_GRANTED = f"""
+  SELECT {_ACCOUNT}, {_NO_KEY}, 'granted' AS limit_name,
+    coalesce(CAST((SELECT max(g.id) FROM credit_grant g WHERE g.account_id = a.id) AS text), '')
+      AS period,
+    a.granted AS credits, a.granted - a.balance - coalesce(h.credits, 0) AS used
+  FROM account a LEFT JOIN held_by h ON h.id = a.id
+  WHERE a.installation = :installation AND a.granted > 0
+  AND a.balance <= a.granted / 5"""
+
+ACCOUNTS = f"""{_HELD}, reached AS ({
+    " UNION ALL ".join(
+        (
+            _of_account("credits_per_day", "used_in_day", "{day}", "a.used_on = '{day}'"),
+            _of_account("credits_per_month", "used_in_month", "{month}", "a.used_on >= '{month}'"),
+            _of_account("credits", "used_ever", "", "a.used_ever > 0"),
+            _GRANTED,
+        )
+    )
+}){_NEW}""".replace("{{subject}}", "account")
+
+KEYS = f"""
+WITH held AS (SELECT api_key_id AS id, sum(credits) AS credits FROM hold GROUP BY api_key_id)
+, reached AS ({
+    " UNION ALL ".join(
+        (
+            _of_key("credits_per_day", "d.credits", "{day}", "d.credits > 0"),
+            _of_key("credits_per_month", "k.used_in_month", "{month}", "k.used_month = '{month}'"),
+            _of_key("credits", "k.used_ever", "", "k.used_ever > 0"),
+        )
+    )
+}){_NEW}""".replace("{{subject}}", "key")
+
+
+def periods(now: datetime) -> dict[str, str]:
+    """The day and the first of the month, in UTC, as both databases read a date."""
+    return {"day": f"{now:%Y-%m-%d}", "month": f"{now:%Y-%m}-01"}
