@@ -363,9 +363,9 @@ def test_every_metric_with_its_labels_and_their_values() -> None:
         "class": set(get_args(Failure)),
         "feature": set(FEATURES),
     }
-    told = {name: coded(row[1]) for row in of_labels for name in coded(row[0])}
-    assert {label: told[label] for label in values} == values
-    assert told.keys() == set().union(*declared.values())
+    found = {name: coded(row[1]) for row in of_labels for name in coded(row[0])}
+    assert {label: found[label] for label in values} == values
+    assert found.keys() == set().union(*declared.values())
 
 
 def test_every_header_is_documented_for_clients() -> None:
@@ -374,19 +374,23 @@ def test_every_header_is_documented_for_clients() -> None:
     ]
     parts = [section("reference/api.md", "Headers")]
     parts += [section("how-to/connect-a-client.md", "Key and URLs")]
-    told = {name.lower().split(":")[0] for part in parts for name in coded(without_blocks(part))}
+    documented = {
+        name.lower().split(":")[0] for part in parts for name in coded(without_blocks(part))
+    }
     for path in [*sources, ROOT / "gateway/dialects/errors.py"]:
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             value = node.value if isinstance(node, ast.Constant) else None
             if isinstance(value, bytes) and re.fullmatch(rb"[a-z]+(-[a-z]+)*", value):
                 name = value.decode()
-                assert name in told | NOT_DOCUMENTED, f"{path.name}: {name}"
+                assert name in documented | NOT_DOCUMENTED, f"{path.name}: {name}"
 
 
 def test_every_variable_in_the_secret_of_a_key() -> None:
-    told = tables(section("how-to/connect-a-client.md", "Key and URLs"))[0]
+    documented = tables(section("how-to/connect-a-client.md", "Key and URLs"))[0]
     for name, value in secret_values("sk-…", "http://127.0.0.1:8080").items():
-        assert [value in coded(row[1]) for row in told if name in coded(row[0])] == [True], name
+        assert [value in coded(row[1]) for row in documented if name in coded(row[0])] == [True], (
+            name
+        )
 
 
 def test_every_route() -> None:
@@ -405,8 +409,8 @@ def test_every_route() -> None:
     }
     assert documented == {route for route in served if "/v1/v1" not in route}
     operations = Operations(Metrics(), lambda: None).routes
-    told = columns(tables(section("reference/metrics.md", "Health and metrics"))[0], 1)
-    assert told.keys() == operations.keys()
+    found = columns(tables(section("reference/metrics.md", "Health and metrics"))[0], 1)
+    assert found.keys() == operations.keys()
 
 
 def test_every_directive_of_the_simulated_upstream() -> None:

@@ -93,8 +93,8 @@ def _first_line(block: str) -> str:
 @needs_curl
 @pytest.mark.parametrize("block", SHELL[1:], ids=_first_line)
 def test_the_lines_of_curl(quickstart: Quickstart, block: str) -> None:
-    said = quickstart.run("bash", "-euc", f"{LOAD_KEY}\n{block}")
-    assert "You said: " in said or '"balance":' in said or '"response.completed"' in said
+    output = quickstart.run("bash", "-euc", f"{LOAD_KEY}\n{block}")
+    assert "You said: " in output or '"balance":' in output or '"response.completed"' in output
 
 
 @needs_curl
@@ -145,8 +145,10 @@ def test_every_file_of_the_data_folder(quickstart: Quickstart) -> None:
 def test_a_replica_holds_as_many_connections_as_the_docs_state(
     postgres_server: PostgresServer, simulated: Simulated, tmp_path: Path
 ) -> None:
-    told = re.search(r"at most \*\*(\d+) connections\*\*", page("how-to/run-without-kubernetes.md"))
-    assert told is not None
+    output = re.search(
+        r"at most \*\*(\d+) connections\*\*", page("how-to/run-without-kubernetes.md")
+    )
+    assert output is not None
     url = postgres_server.create_migrated()
     documents = [fleet(simulated.url), api_key("key"), credit_grant("all", credits=1_000_000)]
     gateway = GatewayProcess(tmp_path, documents, database_url=url).start()
@@ -171,9 +173,9 @@ def test_a_replica_holds_as_many_connections_as_the_docs_state(
                 " WHERE datname = current_database() AND application_name = 'faregate'"
             ).fetchone()
         assert row is not None
-        assert row[0] <= int(told.group(1))
+        assert row[0] <= int(output.group(1))
         return int(row[0])
 
     # One is for expiries and housekeeping, which are seldom there at the moment of a read.
-    wait_until(lambda: count() >= int(told.group(1)) - 1, "the connections to be in use")
+    wait_until(lambda: count() >= int(output.group(1)) - 1, "the connections to be in use")
     assert gateway.stop() == 0

@@ -119,8 +119,8 @@ def test_an_installation_for_good_and_its_operation(typist: Typist) -> None:
     (key,) = typist.get("apikeys")
     assert key["spec"]["rotation"] == {"generation": 1, "overlap": "24h"}
     roles = typist.get("clusterroles --selector app.kubernetes.io/component=access")
-    told = columns(tables(section("how-to/operate.md", "Rights"))[0], 1)
-    assert told.keys() == {role["metadata"]["name"] for role in roles}
+    documented = columns(tables(section("how-to/operate.md", "Rights"))[0], 1)
+    assert documented.keys() == {role["metadata"]["name"] for role in roles}
     prints_money = "kubectl auth can-i create creditgrants --as=paula --as-group=finance"
     typist.type(f"{prints_money} --namespace team-a", f"! {prints_money} --namespace faregate")
     typist.type("helm upgrade faregate charts/faregate -n faregate --reset-then-reuse-values")

@@ -34,7 +34,7 @@ _LEAVES_RETRIED = {"never": 5, "when sent": 2, "after a while": 10, "at the head
 #: an attempt may meet the one before it while that is still open
 _RETRY_PAUSES = (0.0, 0.1, 0.6, 1.5)
 #: every dialect, each by another dialect of upstreams
-_PROBES = tuple(zip(DIALECTS, ("plain", "told", "answered"), strict=True))
+_PROBES = tuple(zip(DIALECTS, ("plain", "by-messages", "by-responses"), strict=True))
 _PROBER = "rich-0"
 _PAUSE_SECONDS = 0.7
 _PULSES_MAX = 60

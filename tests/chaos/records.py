@@ -91,7 +91,7 @@ class Got(Struct, kw_only=True):
     #: the key was dead before the request began
     dead_key: bool = False
     #: the beginning of an error, for the story
-    said: str = ""
+    shown: str = ""
 
     @property
     def outcome(self) -> str:

@@ -66,9 +66,9 @@ class Talk:
 
     async def _send(self, writer: asyncio.StreamWriter) -> None:
         asked = self._asked
-        said = body(asked.dialect, f"{mark(asked.number)}\n{asked.script.text}", model=asked.model)
-        said |= {"stream": asked.stream, **(reasoning(asked.dialect) if asked.reasons else {})}
-        content = json.dumps(said).encode()
+        found = body(asked.dialect, f"{mark(asked.number)}\n{asked.script.text}", model=asked.model)
+        found |= {"stream": asked.stream, **(reasoning(asked.dialect) if asked.reasons else {})}
+        content = json.dumps(found).encode()
         head = (
             f"POST {PATHS[asked.dialect]} HTTP/1.1\r\nhost: gateway.test\r\n"
             f"x-api-key: {self._secret}\r\nidempotency-key: {asked.name}\r\n"
@@ -140,7 +140,7 @@ class Talk:
         got.content = got.status == 200 and bool(seen)
         if got.status != 200:
             got.failed = True
-            got.said = text[:_SHOWN_CHARACTERS]
+            got.shown = text[:_SHOWN_CHARACTERS]
         elif asked.stream:
             self._read_stream(text)
         elif self._is_whole:
@@ -151,7 +151,7 @@ class Talk:
         whole = text[: text.rfind("\n\n") + 2]  # the last event may be cut
         error: dict[str, Any] | None = error_of_stream(dialect, whole)
         got.failed = error is not None
-        got.said = "" if error is None else json.dumps(error)[:_SHOWN_CHARACTERS]
+        got.shown = "" if error is None else json.dumps(error)[:_SHOWN_CHARACTERS]
         got.finished = self._has_finished() and not got.failed
         got.complete = self._is_whole and not got.failed and ended_cleanly(dialect, whole)
 

@@ -29,13 +29,13 @@ METERED = "metered"
 MODELS = {
     "plain": "chat",
     "spared": "chat",
-    "told": "messages",
-    "answered": "responses",
+    "by-messages": "messages",
+    "by-responses": "responses",
     METERED: "chat",
 }
 DEADLINE_SECONDS = 60.0
 _DRAIN_SECONDS = 2.0
-_WAYS = ("main", "spare", "told", "answered")
+_WAYS = ("main", "spare", "by-messages", "by-responses")
 _LIMITS = {
     "firstByteSeconds": 1,
     "keepAliveSeconds": 0.5,
@@ -167,7 +167,7 @@ class Town:
         url = f"http://127.0.0.1:{gateway.upstream.port}/v1"
         models: list[dict[str, object]] = [
             {"id": name, "upstream": name, "upstreamModel": "open-weights"}
-            for name in ("told", "answered")
+            for name in ("by-messages", "by-responses")
         ]
         models += [
             {"id": "plain", "upstream": "main", "upstreamModel": "kimi-k2.6"},
@@ -190,7 +190,7 @@ class Town:
                 "fallbacks": [{"upstream": "spare", "upstreamModel": "open-weights"}],
             },
         ]
-        dialects = {"told": "messages", "answered": "responses"}
+        dialects = {"by-messages": "messages", "by-responses": "responses"}
         return fleet(
             "",
             pricing={"chatCreditsPerMessage": PRICE, "chatCreditsReasoningSurcharge": SURCHARGE},

@@ -41,9 +41,9 @@ def password(installed: Installed) -> str:
 
 
 def test_the_life_of_a_release(installed: Installed) -> None:
-    told = installed.install(TRIAL)
-    assert "PodSecurity" not in told
-    assert "arning" not in told.partition("NOTES:")[0]
+    output = installed.install(TRIAL)
+    assert "PodSecurity" not in output
+    assert "arning" not in output.partition("NOTES:")[0]
     first = password(installed)
     fleet = installed.get(f"{OURS}/gatewayfleets/faregate")
     assert fleet["spec"]["replicas"] == 2

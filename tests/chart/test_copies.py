@@ -39,9 +39,9 @@ def test_the_other_chart_renders_the_same_resources() -> None:
 def test_the_table_of_values_has_every_value_with_its_default() -> None:
     values = yaml.safe_load((CHART / "values.yaml").read_text("utf-8"))
     text = (CHART / "README.md").read_text("utf-8")
-    told = dict(re.findall(r"^\| `([\w.]+)` \| (.+?) \| .+ \|$", text, re.M))
-    assert len(told) > 60
-    for path, default in told.items():
+    documented = dict(re.findall(r"^\| `([\w.]+)` \| (.+?) \| .+ \|$", text, re.M))
+    assert len(documented) > 60
+    for path, default in documented.items():
         value = values
         for step in path.split("."):
             value = value[step]

@@ -87,7 +87,7 @@ def test_every_expression_parses(tmp_path: Path) -> None:
 
 
 def test_every_metric_that_is_asked_for_is_documented_and_every_one_is_shown() -> None:
-    told = documented_metrics()
+    documented = documented_metrics()
     made = {one.place for one in every() if ":" in one.place and " " not in one.place}
     asked = {
         re.sub(r"_(bucket|count|sum)$", "", name)
@@ -95,8 +95,8 @@ def test_every_metric_that_is_asked_for_is_documented_and_every_one_is_shown() -
         for name in one.metrics
         if not name.startswith("process_")
     }
-    assert sorted(asked - made - told) == []
-    assert sorted(told - asked) == []
+    assert sorted(asked - made - documented) == []
+    assert sorted(documented - asked) == []
 
 
 @pytest.mark.parametrize("name", BOARDS)

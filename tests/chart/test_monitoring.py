@@ -30,7 +30,7 @@ def kinds(values: Values, *options: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("said", "options", "expected"),
+    ("content", "options", "expected"),
     [
         ("auto", [], set()),
         ("auto", [HAS_KINDS], {"PodMonitor", "PrometheusRule"}),
@@ -41,9 +41,9 @@ def kinds(values: Values, *options: str) -> set[str]:
     ],
 )
 def test_a_prometheus_operator_is_found_or_configured(
-    said: object, options: list[str], expected: set[str]
+    content: object, options: list[str], expected: set[str]
 ) -> None:
-    assert kinds(given(prometheusOperator=said), *options) == expected
+    assert kinds(given(prometheusOperator=content), *options) == expected
 
 
 def test_pods_are_scraped_by_a_monitor_or_by_annotations_but_never_by_both() -> None:
@@ -142,8 +142,8 @@ def test_the_rules_are_those_of_the_files(has_operator: bool, tmp_path: Path) ->
 
 
 def test_alerts_can_be_left_out_and_pages_be_elsewhere() -> None:
-    said = {"disabled": ["FaregateBalanceLow"], "runbooks": "https://wiki.example.com/pages/"}
-    made = [rule for group in groups(given(rules=said)) for rule in group["rules"]]
+    found = {"disabled": ["FaregateBalanceLow"], "runbooks": "https://wiki.example.com/pages/"}
+    made = [rule for group in groups(given(rules=found)) for rule in group["rules"]]
     left = [rule for rule in rules("alerts") if rule["alert"] != "FaregateBalanceLow"]
     assert [rule["alert"] for rule in made if "alert" in rule] == [one["alert"] for one in left]
     for rule in made:

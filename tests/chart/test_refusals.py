@@ -25,10 +25,10 @@ def fleet(**spec: Any) -> Values:
 
 
 def test_no_database() -> None:
-    told = refusal({})
-    assert "There is no database" in told
+    verdict = refusal({})
+    assert "There is no database" in verdict
     for value in ("database.existingSecret.name", "database.url", "database.trial=true"):
-        assert value in told
+        assert value in verdict
 
 
 @pytest.mark.parametrize(
@@ -45,9 +45,9 @@ def test_two_databases(database: Values) -> None:
 
 @pytest.mark.parametrize("url", ["mysql://a:sesame@b/c", " postgresql://a:sesame@b/c"])
 def test_a_database_of_another_kind_is_refused_without_its_password(url: str) -> None:
-    told = refusal({"database": {"url": url}})
-    assert "database.url must begin with postgresql://" in told
-    assert "sesame" not in told
+    verdict = refusal({"database": {"url": url}})
+    assert "database.url must begin with postgresql://" in verdict
+    assert "sesame" not in verdict
 
 
 @pytest.mark.parametrize(
@@ -87,9 +87,9 @@ def test_as_many_gateways_as_there_are_connections_and_not_one_more() -> None:
         values = fleet(**spec) | {"database": {"trial": True, "maxConnections": enough}}
         assert render(values).one("GatewayFleet")
         values["database"]["maxConnections"] = enough - 1
-        told = refusal(values)
-        assert f"{most} gateways with {GATEWAY_CONNECTIONS} connections each" in told
-        assert f"are {enough} connections, and database.maxConnections is {enough - 1}" in told
+        verdict = refusal(values)
+        assert f"{most} gateways with {GATEWAY_CONNECTIONS} connections each" in verdict
+        assert f"are {enough} connections, and database.maxConnections is {enough - 1}" in verdict
 
 
 def test_of_autoscaling_the_most_counts_and_without_a_fleet_nothing_does() -> None:
@@ -105,7 +105,7 @@ def test_an_ingress_without_a_host_or_without_a_fleet_or_in_two_places() -> None
 
 
 @pytest.mark.parametrize(
-    ("values", "told"),
+    ("values", "given"),
     [
         ({"databse": {}}, "additional properties 'databse' not allowed"),
         ({"image": {"tg": "1"}}, "at '/image': additional properties 'tg' not allowed"),
@@ -124,8 +124,8 @@ def test_an_ingress_without_a_host_or_without_a_fleet_or_in_two_places() -> None
         ({"ingress": {"annotations": {"a": True}}}, "at '/ingress/annotations/a'"),
     ],
 )
-def test_what_the_schema_of_the_values_does_not_know(values: Values, told: str) -> None:
-    assert told in refusal({**TRIAL, **values})
+def test_what_the_schema_of_the_values_does_not_know(values: Values, given: str) -> None:
+    assert given in refusal({**TRIAL, **values})
 
 
 def test_the_chart_may_be_a_part_of_another() -> None:

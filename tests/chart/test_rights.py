@@ -256,8 +256,8 @@ def test_everything_that_an_operator_does_is_allowed(release: Release) -> None:
         lambda: release.cluster.get(deployment)["spec"]["replicas"] == 0, "the operator's end", 60
     )
     assert release.operator.stop() == 0, "as the kubelet would, now"
-    said = job.communicate(timeout=60)
-    assert job.returncode == 0, said
+    output = job.communicate(timeout=60)
+    assert job.returncode == 0, output
     keys = release.cluster.get(KEYS)["items"]
     assert [each["metadata"].get("finalizers") for each in keys] == [None]
     release.cluster.client.delete(f"{KEYS}/bob")
@@ -304,9 +304,9 @@ def test_the_selftest_finds_an_installation_that_works_and_leaves_nothing(
     try:
         for _ in range(2):
             test = release.begin(pod, "faregate-selftest", url)
-            said, complaint = test.communicate(timeout=120)
-            assert test.returncode == 0, said + complaint
-            assert "kimi-k2.5 answered for 1 credits; the balance is 2" in said
+            given, complaint = test.communicate(timeout=120)
+            assert test.returncode == 0, given + complaint
+            assert "kimi-k2.5 answered for 1 credits; the balance is 2" in given
         test = release.begin(pod, "faregate-selftest", url, "--model=nothing")
         assert "faregate-operator: the fleet has no model nothing\n" in test.communicate()
         assert test.returncode == 1

@@ -49,11 +49,11 @@ def test_alerts_fire_when_they_must_and_not_when_they_must_not(story: Path, tmp_
 def test_every_alert_and_every_severity_has_a_story_of_either_end() -> None:
     fired: set[tuple[str, str]] = set()
     silent: set[str] = set()
-    for told in _expected():
-        for alert in told["exp_alerts"]:
-            fired.add((told["alertname"], alert["exp_labels"]["severity"]))
-        if not told["exp_alerts"]:
-            silent.add(told["alertname"])
+    for message in _expected():
+        for alert in message["exp_alerts"]:
+            fired.add((message["alertname"], alert["exp_labels"]["severity"]))
+        if not message["exp_alerts"]:
+            silent.add(message["alertname"])
     assert fired == {(rule["alert"], rule["labels"]["severity"]) for rule in rules("alerts")}
     assert silent == ALERTS
 
@@ -67,11 +67,11 @@ def _expected() -> Iterator[dict[str, Any]]:
 @pytest.mark.parametrize("rule", rules("alerts"), ids=lambda rule: str(rule["alert"]))
 def test_every_alert_states_how_bad_it_is_and_what_to_read(rule: dict[str, Any]) -> None:
     assert rule["labels"]["severity"] in SEVERITIES
-    told = rule["annotations"]
-    assert told.keys() == {"summary", "description", "runbook_url"}
-    assert told["runbook_url"] == f"docs/reference/runbooks/{rule['alert']}.md"
-    assert not told["summary"].endswith(".")
-    assert told["description"].endswith(".")
+    found = rule["annotations"]
+    assert found.keys() == {"summary", "description", "runbook_url"}
+    assert found["runbook_url"] == f"docs/reference/runbooks/{rule['alert']}.md"
+    assert not found["summary"].endswith(".")
+    assert found["description"].endswith(".")
 
 
 def test_every_alert_has_a_page_and_every_page_an_alert() -> None:
@@ -80,14 +80,14 @@ def test_every_alert_has_a_page_and_every_page_an_alert() -> None:
 
 def test_the_table_of_alerts_is_complete() -> None:
     (listed,) = (rows for rows in tables(page("how-to/monitor.md")) if "runbooks/" in rows[0][0])
-    told = {
-        re.sub(r"\[(\w+)\]\(.*\)", r"\1", name): set(said.split(", "))
-        for name, said in columns(listed, 1).items()
+    documented = {
+        re.sub(r"\[(\w+)\]\(.*\)", r"\1", name): set(given.split(", "))
+        for name, given in columns(listed, 1).items()
     }
     severities: dict[str, set[str]] = {name: set() for name in ALERTS}
     for rule in rules("alerts"):
         severities[rule["alert"]].add(rule["labels"]["severity"])
-    assert told == severities
+    assert documented == severities
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)

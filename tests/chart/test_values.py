@@ -476,8 +476,8 @@ def test_extra_objects_are_installed_along() -> None:
 
 @pytest.mark.parametrize("host", ["", "llm.example.com"])
 def test_the_notes_end_in_the_next_three_commands(host: str) -> None:
-    told = notes(given(ingress={"enabled": bool(host), "host": host}))
-    commands = told.partition("Next, these three commands")[2]
+    output = notes(given(ingress={"enabled": bool(host), "host": host}))
+    commands = output.partition("Next, these three commands")[2]
     starts = [line for line in commands.splitlines() if line.startswith(("kubectl", "curl"))]
     assert "wait --for=condition=Ready" in starts[0]
     assert starts[0].endswith("gatewayfleet/faregate")
@@ -487,4 +487,4 @@ def test_the_notes_end_in_the_next_three_commands(host: str) -> None:
     documents = commands.partition("<<'END'\n")[2].partition("\nEND\n")[0]
     for document in yaml.safe_load_all(documents):
         parse_document(document)
-    assert "faregate-installation" in told
+    assert "faregate-installation" in output

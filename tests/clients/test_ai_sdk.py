@@ -48,9 +48,9 @@ def ask(site: Site, home: Home, provider: str, act: str, prompt: str, key: str =
 @pytest.mark.parametrize("provider", list(PROVIDERS))
 def test_a_loop_takes_its_steps(site: Site, home: Home, provider: str, act: str) -> None:
     with site.watch() as seen:
-        told = ask(site, home, provider, act, _LOOP)
-    assert (told.get("text"), told.get("steps")) == ("Sunny everywhere.", 3), told
-    assert sorted(told["results"]) == ["Basel", "Bern", "Genf"]
+        result = ask(site, home, provider, act, _LOOP)
+    assert (result.get("text"), result.get("steps")) == ("Sunny everywhere.", 3), result
+    assert sorted(result["results"]) == ["Basel", "Bern", "Genf"]
     seen.served(PROVIDERS[provider], 3)
     reasonings = [each.get("reasoning_content") for each in seen.messages("assistant")]
     if provider == "chat":
@@ -70,8 +70,8 @@ def test_an_object_is_made(site: Site, home: Home, provider: str) -> None:
         # Without leave to send it, it asks for JSON without a schema, and puts the schema in words.
         prompt = '!answer {"name": "thing", "count": 1}'
     with site.watch() as seen:
-        told = ask(site, home, provider, "object", prompt)
-    assert set(told.get("object") or ()) == {"name", "count"}, told
+        result = ask(site, home, provider, "object", prompt)
+    assert set(result.get("object") or ()) == {"name", "count"}, result
     seen.served(PROVIDERS[provider], 1)
 
 
@@ -81,14 +81,14 @@ def test_an_object_is_made(site: Site, home: Home, provider: str) -> None:
 @pytest.mark.parametrize("provider", list(PROVIDERS))
 def test_failures_are_errors_and_cost_nothing(site: Site, home: Home, provider: str) -> None:
     with site.watch() as seen:
-        told = ask(site, home, provider, "generate", "!answer Never.", site.poor_key)
-    assert (told["statusCode"], told["isRetryable"]) == (402, False)
+        result = ask(site, home, provider, "generate", "!answer Never.", site.poor_key)
+    assert (result["statusCode"], result["isRetryable"]) == (402, False)
     assert seen.bodies == []
     with site.watch() as seen:
-        told = ask(site, home, provider, "generate", "!error 503")
-    assert (told["statusCode"], told["isRetryable"]) in ((503, True), (529, True))
+        result = ask(site, home, provider, "generate", "!error 503")
+    assert (result["statusCode"], result["isRetryable"]) in ((503, True), (529, True))
     seen.cost_nothing()
     with site.watch() as seen:
-        told = ask(site, home, provider, "stream", "!answer Half an answer.\n!cut 2")
-    assert "error" in told, told
+        result = ask(site, home, provider, "stream", "!answer Half an answer.\n!cut 2")
+    assert "error" in result, result
     seen.cost_nothing()

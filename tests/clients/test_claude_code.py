@@ -69,8 +69,8 @@ def test_it_answers(site: Site, home: Home, by: str) -> None:
         home.write(".claude/settings.json", configuration(site, "json claude"))
         environment = {}
     with site.watch() as seen:
-        told = ask(home, environment, "!answer Hello from the script.")
-    assert (told.result["result"], told.result["is_error"]) == ("Hello from the script.", False)
+        result = ask(home, environment, "!answer Hello from the script.")
+    assert (result.result["result"], result.result["is_error"]) == ("Hello from the script.", False)
     seen.served("messages", 1)
     assert seen.credits_taken == 5, "it asks for adaptive thinking: message and surcharge"
 
@@ -87,10 +87,10 @@ def test_tools_run_in_parallel_and_in_turn(site: Site, home: Home) -> None:
         f"!tool Write {json.dumps(write | {'content': 'by the client'})}\n!then\n!answer Done."
     )
     with site.watch() as seen:
-        told = ask(home, settings(site), script)
-    assert told.result["result"] == "Done."
-    assert any("from-bash" in text for text in told.results())
-    assert any("content of a" in text for text in told.results())
+        result = ask(home, settings(site), script)
+    assert result.result["result"] == "Done."
+    assert any("from-bash" in text for text in result.results())
+    assert any("content of a" in text for text in result.results())
     assert target.read_text() == "by the client"
     seen.served("messages", 3)
     reasonings = [each.get("reasoning_content") for each in seen.messages("assistant")]
@@ -103,8 +103,8 @@ def test_an_image_in_a_tools_result_reaches_the_model(site: Site, home: Home) ->
     picture.write_bytes(red_square())
     script = f"!tool Read {json.dumps({'file_path': str(picture)})}"
     with site.watch() as seen:
-        told = ask(home, settings(site), script)
-    assert told.result["result"].startswith("I see 1 image.")
+        result = ask(home, settings(site), script)
+    assert result.result["result"].startswith("I see 1 image.")
     seen.served("messages", 2)
 
 
@@ -114,9 +114,9 @@ def test_a_sub_agent_works_beside(site: Site, home: Home) -> None:
     agent = {"description": "look", "prompt": inner, "subagent_type": "general-purpose"}
     script = f"!tool Agent {json.dumps(agent)}\n!then\n!answer Main done."
     with site.watch() as seen:
-        told = ask(home, settings(site), script)
-    assert "Main done." in [line.get("result") for line in told.lines]
-    assert any("in-agent" in text for text in told.results())
+        result = ask(home, settings(site), script)
+    assert "Main done." in [line.get("result") for line in result.lines]
+    assert any("in-agent" in text for text in result.results())
     # two of the agent's own, and two or three of its parent's, who may hear of the end
     assert seen.good in (4, 5), seen.answers
     seen.served("messages", seen.good)
@@ -133,9 +133,9 @@ def test_deferred_tools_are_found_and_a_hosted_one_is_refused_to_the_model(
         '!tool WebSearch {"query": "faregate"}\n!then\n!answer Done without.'
     )
     with site.watch() as seen:
-        told = ask(home, settings(site), script)
-    assert told.result["result"] == "Done without."
-    assert any("web_search_20250305 is not supported" in text for text in told.results())
+        result = ask(home, settings(site), script)
+    assert result.result["result"] == "Done without."
+    assert any("web_search_20250305 is not supported" in text for text in result.results())
     offered = {tool["function"]["name"] for tool in seen.bodies[-1]["tools"]}
     assert {"WebSearch", "NotebookEdit"} <= offered
     assert seen.of_route("messages")[200] == 3
@@ -154,8 +154,8 @@ def test_structured_output(site: Site, home: Home) -> None:
     }
     script = '!when tool StructuredOutput\n!tool StructuredOutput {"name": "Ann", "age": 3}'
     with site.watch() as seen:
-        told = ask(home, settings(site), script, "--json-schema", json.dumps(schema))
-    assert told.result["structured_output"] == {"name": "Ann", "age": 3}
+        result = ask(home, settings(site), script, "--json-schema", json.dumps(schema))
+    assert result.result["structured_output"] == {"name": "Ann", "age": 3}
     seen.served("messages", 1)
 
 
@@ -164,26 +164,26 @@ def test_a_session_goes_on_is_counted_and_compacted(site: Site, home: Home) -> N
     environment = settings(site)
     with site.watch() as seen:
         ask(home, environment, "!answer Hello one.")
-        told = ask(home, environment, "!answer Hello two.", "--continue")
-    assert told.result["result"] == "Hello two."
+        result = ask(home, environment, "!answer Hello two.", "--continue")
+    assert result.result["result"] == "Hello two."
     seen.served("messages", 2)
     assert [each["content"] for each in seen.messages("assistant")] == ["Hello one."]
 
     with site.watch() as seen:
-        told = ask(home, environment, "/context", "--continue")
-    assert "Context Usage" in told.result["result"]
+        result = ask(home, environment, "/context", "--continue")
+    assert "Context Usage" in result.result["result"]
     assert set(seen.of_route("free")) <= {200, 404}, "404 is its probe of the host"
     assert seen.of_route("free")[200] > 15, "a burst of counts"
     assert (seen.charges, seen.bodies) == ([], [])
 
     summary = "!answer <analysis>a</analysis>\\n<summary>They said hello.</summary>"
     with site.watch() as seen:
-        told = ask(home, environment, f"/compact keep it short\n{summary}", "--continue")
-    assert told.result["is_error"] is False
+        result = ask(home, environment, f"/compact keep it short\n{summary}", "--continue")
+    assert result.result["is_error"] is False
     seen.served("messages", 1)
     with site.watch() as seen:
-        told = ask(home, environment, "!answer Hello three.", "--continue")
-    assert told.result["result"].endswith("Hello three.")
+        result = ask(home, environment, "!answer Hello three.", "--continue")
+    assert result.result["result"].endswith("Hello three.")
     assert "They said hello." in json.dumps(seen.messages("user"))
     seen.served("messages", 1)
 
@@ -192,8 +192,8 @@ def test_a_session_goes_on_is_counted_and_compacted(site: Site, home: Home) -> N
 @pytest.mark.parametrize("alias", ["haiku", "opus"])
 def test_its_own_model_names_are_aliases(site: Site, home: Home, alias: str) -> None:
     with site.watch() as seen:
-        told = ask(home, settings(site), "!answer Hello.", "--model", alias)
-    assert told.result["result"] == "Hello."
+        result = ask(home, settings(site), "!answer Hello.", "--model", alias)
+    assert result.result["result"] == "Hello."
     seen.served("messages", 1)
     assert {body["model"] for body in seen.bodies} == {"kimi-k2.6"}
 
@@ -209,6 +209,6 @@ def test_its_own_model_names_are_aliases(site: Site, home: Home, alias: str) -> 
 )
 def test_odd_answers_go_on(site: Site, home: Home, script: str) -> None:
     with site.watch() as seen:
-        told = ask(home, settings(site), script)
-    assert told.result["is_error"] is False, told.done.printed()
+        result = ask(home, settings(site), script)
+    assert result.result["is_error"] is False, result.done.printed()
     seen.served("messages", 2)

@@ -82,8 +82,8 @@ def known_as(home: Home, slug: str) -> list[str]:
 @pytest.mark.parametrize("release", RELEASES)
 def test_it_answers(site: Site, home: Home, release: str) -> None:
     with site.watch() as seen:
-        told = ask(site, home, "!answer Hello from the script.", release=release)
-    assert told.answer == "Hello from the script."
+        result = ask(site, home, "!answer Hello from the script.", release=release)
+    assert result.answer == "Hello from the script."
     seen.served("responses", 1)
 
 
@@ -101,9 +101,9 @@ def test_the_shell_runs(site: Site, home: Home, release: str) -> None:
     script = "\n!then\n".join([*tools, "!answer Done."])
     with site.watch() as seen:
         options = ["-c", "model_reasoning_effort=high"]
-        told = ask(site, home, script, *options, release=release)
-    assert told.answer == "Done."
-    outputs = [item["aggregated_output"] for item in told.items("command_execution")]
+        result = ask(site, home, script, *options, release=release)
+    assert result.answer == "Done."
+    outputs = [item["aggregated_output"] for item in result.items("command_execution")]
     assert outputs == ["from-one\n", "from-two\n"]
     seen.served("responses", 3)
     if release == "codex":
@@ -116,8 +116,8 @@ def test_a_patch_is_applied(site: Site, home: Home) -> None:
     patch = "*** Begin Patch\n*** Add File: new.txt\n+patched\n*** End Patch"
     script = f"!tool apply_patch {json.dumps({'input': patch})}\n!then\n!answer Patched."
     with site.watch() as seen:
-        told = ask(site, home, script, *known_as(home, "gpt-5.5"))
-    assert told.answer == "Patched."
+        result = ask(site, home, script, *known_as(home, "gpt-5.5"))
+    assert result.answer == "Patched."
     assert (home.work / "new.txt").read_text() == "patched\n"
     seen.served("responses", 2)
 
@@ -129,8 +129,8 @@ def test_a_namespace_is_found_and_used(site: Site, home: Home) -> None:
         '!tool multi_agent_v1__close_agent {"target": "nobody"}\n!then\n!answer Done.'
     )
     with site.watch() as seen:
-        told = ask(site, home, script, *known_as(home, "gpt-5.5"))
-    assert told.answer == "Done."
+        result = ask(site, home, script, *known_as(home, "gpt-5.5"))
+    assert result.answer == "Done."
     seen.served("responses", 3)
     offered = {tool["function"]["name"] for tool in seen.bodies[-1]["tools"]}
     assert "multi_agent_v1__close_agent" in offered
@@ -145,8 +145,8 @@ def test_code_runs_and_reports(site: Site, home: Home) -> None:
     )
     script = f"!tool functions__exec {json.dumps({'input': code})}\n!then\n!answer Coded."
     with site.watch() as seen:
-        told = ask(site, home, script, *known_as(home, "gpt-5.6-luna"))
-    assert told.answer == "Coded."
+        found = ask(site, home, script, *known_as(home, "gpt-5.6-luna"))
+    assert found.answer == "Coded."
     seen.served("responses", 2)
     (result,) = seen.messages("tool")
     assert "from-code" in json.dumps(result)
@@ -157,12 +157,12 @@ def test_code_runs_and_reports(site: Site, home: Home) -> None:
 def test_images_reach_the_model(site: Site, home: Home) -> None:
     (home.work / "red.png").write_bytes(red_square())
     with site.watch() as seen:
-        told = ask(site, home, "What is it?", "--image", "red.png", "--")
-    assert told.answer.startswith("I see 1 image.")
+        result = ask(site, home, "What is it?", "--image", "red.png", "--")
+    assert result.answer.startswith("I see 1 image.")
     seen.served("responses", 1)
     with site.watch() as seen:
-        told = ask(site, home, '!tool view_image {"path": "red.png"}', *known_as(home, "gpt-5.5"))
-    assert told.answer.startswith("I see 1 image.")
+        result = ask(site, home, '!tool view_image {"path": "red.png"}', *known_as(home, "gpt-5.5"))
+    assert result.answer.startswith("I see 1 image.")
     seen.served("responses", 2)
 
 
@@ -178,8 +178,8 @@ def test_an_output_schema_is_kept(site: Site, home: Home, release: str) -> None:
     }
     path = home.write("schema.json", json.dumps(schema))
     with site.watch() as seen:
-        told = ask(site, home, "Something.", "--output-schema", str(path), release=release)
-    assert set(json.loads(told.answer)) == {"name", "count"}
+        result = ask(site, home, "Something.", "--output-schema", str(path), release=release)
+    assert set(json.loads(result.answer)) == {"name", "count"}
     seen.served("responses", 1)
 
 
@@ -189,11 +189,11 @@ def test_an_output_schema_is_kept(site: Site, home: Home, release: str) -> None:
 def test_a_session_goes_on(site: Site, home: Home, release: str) -> None:
     with site.watch() as seen:
         ask(site, home, "!answer one", release=release)
-        told = ask(site, home, "!answer two", "resume", "--last", release=release)
-    assert told.answer == "two"
+        result = ask(site, home, "!answer two", "resume", "--last", release=release)
+    assert result.answer == "two"
     seen.served("responses", 2)
-    said = [each["content"] for each in seen.messages("assistant")]
-    assert said == ["one"]
+    messages = [each["content"] for each in seen.messages("assistant")]
+    assert messages == ["one"]
 
 
 @sees(*_CLIENT, "a cut stream, each error, credits used up, a wrong key")
@@ -202,8 +202,8 @@ def test_a_broken_stream_is_tried_again_and_costs_nothing(
     site: Site, home: Home, script: str
 ) -> None:
     with site.watch() as seen:
-        told = ask(site, home, script, retries=1)
-    assert told.failure
+        result = ask(site, home, script, retries=1)
+    assert result.failure
     assert len(seen.charges) == len(seen.bodies) > 1
     seen.cost_nothing()
 
@@ -211,19 +211,19 @@ def test_a_broken_stream_is_tried_again_and_costs_nothing(
 @pytest.mark.parametrize("status", [400, 401, 429, 500, 503])
 def test_an_error_is_reported_and_costs_nothing(site: Site, home: Home, status: int) -> None:
     with site.watch() as seen:
-        told = ask(site, home, f"!error {status}")
-    assert told.failure
+        result = ask(site, home, f"!error {status}")
+    assert result.failure
     assert 200 not in seen.of_route("responses")
     seen.cost_nothing()
 
 
 def test_used_up_credits_and_a_wrong_key_are_reported(site: Site, home: Home) -> None:
     with site.watch() as seen:
-        told = ask(site, home, "!answer Never.", key=site.poor_key)
-    assert "402" in told.failure or "credit" in told.failure.lower()
+        result = ask(site, home, "!answer Never.", key=site.poor_key)
+    assert "402" in result.failure or "credit" in result.failure.lower()
     assert set(seen.of_route("responses")) == {402}
     with site.watch() as seen:
-        told = ask(site, home, "!answer Never.", key="sk-" + "x" * 48)
-    assert "401" in told.failure
+        result = ask(site, home, "!answer Never.", key="sk-" + "x" * 48)
+    assert "401" in result.failure
     assert set(seen.of_route("responses")) == {401}
     assert seen.bodies == []

@@ -39,9 +39,9 @@ def ask(site: Site, home: Home, route: str, prompt: str, *options: str, key: str
 def final(done: Done) -> str:
     """The last words that the person sees; none of its tools failed."""
     assert done.code == 0, done.printed()
-    told = json.loads(done.output)
-    assert (told["ok"], told["toolSummary"]["failures"]) == (True, 0)
-    return str(told["final"])
+    result = json.loads(done.output)
+    assert (result["ok"], result["toolSummary"]["failures"]) == (True, 0)
+    return str(result["final"])
 
 
 @sees(*_CLIENT, "chat, responses and messages: exec and write loops with reasoning kept")

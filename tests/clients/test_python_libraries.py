@@ -42,9 +42,9 @@ def run_program(
 @pytest.mark.parametrize("kind", KINDS)
 def test_langchain_agents_take_their_steps(site: Site, home: Home, kind: str, act: str) -> None:
     with site.watch() as seen:
-        told = run_program(site, home, "langchain_agent.py", [kind, act], _LOOP)
-    assert told.get("text") == "Sunny everywhere.", told
-    assert sorted(told["results"]) == [f"Sunny in {city}" for city in ("Basel", "Bern", "Genf")]
+        result = run_program(site, home, "langchain_agent.py", [kind, act], _LOOP)
+    assert result.get("text") == "Sunny everywhere.", result
+    assert sorted(result["results"]) == [f"Sunny in {city}" for city in ("Basel", "Bern", "Genf")]
     seen.served(kind, 3)
     if act == "loop":
         reasonings = [each.get("reasoning_content") for each in seen.messages("assistant")]
@@ -56,8 +56,8 @@ def test_langchain_agents_take_their_steps(site: Site, home: Home, kind: str, ac
 @pytest.mark.parametrize("kind", KINDS)
 def test_langchain_forces_a_tool(site: Site, home: Home, kind: str) -> None:
     with site.watch() as seen:
-        told = run_program(site, home, "langchain_agent.py", [kind, "forced tool"], "A thing.")
-    assert set(told.get("object") or ()) == {"name", "count"}, told
+        result = run_program(site, home, "langchain_agent.py", [kind, "forced tool"], "A thing.")
+    assert set(result.get("object") or ()) == {"name", "count"}, result
     seen.served(kind, 1)
 
 
@@ -65,12 +65,12 @@ def test_langchain_forces_a_tool(site: Site, home: Home, kind: str) -> None:
 def test_langchain_reports_failures(site: Site, home: Home, kind: str) -> None:
     with site.watch() as seen:
         program = "langchain_agent.py"
-        told = run_program(site, home, program, [kind, "loop"], "!answer Never.", site.poor_key)
-    assert told["status"] == 402
+        result = run_program(site, home, program, [kind, "loop"], "!answer Never.", site.poor_key)
+    assert result["status"] == 402
     assert seen.bodies == []
     with site.watch() as seen:
-        told = run_program(site, home, program, [kind, "loop"], "!error 500")
-    assert told["status"] == 502
+        result = run_program(site, home, program, [kind, "loop"], "!error 500")
+    assert result["status"] == 502
     seen.cost_nothing()
 
 
@@ -79,9 +79,9 @@ def test_langchain_reports_failures(site: Site, home: Home, kind: str) -> None:
 @pytest.mark.parametrize("kind", ["chat", "messages"])
 def test_llama_index_agents_take_their_steps(site: Site, home: Home, kind: str) -> None:
     with site.watch() as seen:
-        told = run_program(site, home, "llama_index_agent.py", [kind], _LOOP)
-    assert told.get("text") == "Sunny everywhere.", told
-    assert sorted(told["results"]) == [f"Sunny in {city}" for city in ("Basel", "Bern", "Genf")]
+        result = run_program(site, home, "llama_index_agent.py", [kind], _LOOP)
+    assert result.get("text") == "Sunny everywhere.", result
+    assert sorted(result["results"]) == [f"Sunny in {city}" for city in ("Basel", "Bern", "Genf")]
     seen.served(kind, 3)
 
 

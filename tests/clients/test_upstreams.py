@@ -39,27 +39,27 @@ def script(tool: str, arguments: str) -> str:
 
 def claude_code(site: Site, home: Home) -> str:
     work = script("Bash", '{"command": "echo from-the-tool", "description": "say"}')
-    told = test_claude_code.ask(home, test_claude_code.settings(site), work)
-    assert "from-the-tool" in told.results()[0]
-    return str(told.result["result"])
+    result = test_claude_code.ask(home, test_claude_code.settings(site), work)
+    assert "from-the-tool" in result.results()[0]
+    return str(result.result["result"])
 
 
 def codex(site: Site, home: Home) -> str:
     work = script("exec_command", '{"cmd": "echo from-the-tool"}')
-    told = test_codex.ask(site, home, work, "-c", "model_reasoning_effort=high")
-    assert [one["aggregated_output"] for one in told.items("command_execution")] == [
+    result = test_codex.ask(site, home, work, "-c", "model_reasoning_effort=high")
+    assert [one["aggregated_output"] for one in result.items("command_execution")] == [
         "from-the-tool\n"
     ]
-    return told.answer
+    return result.answer
 
 
 def codex_of_last_year(site: Site, home: Home) -> str:
     work = script("shell", '{"command": ["bash", "-lc", "echo from-the-tool"]}')
-    told = test_codex.ask(site, home, work, release="codex-of-last-year")
-    assert [one["aggregated_output"] for one in told.items("command_execution")] == [
+    result = test_codex.ask(site, home, work, release="codex-of-last-year")
+    assert [one["aggregated_output"] for one in result.items("command_execution")] == [
         "from-the-tool\n"
     ]
-    return told.answer
+    return result.answer
 
 
 def opencode(route: str) -> Callable[[Site, Home], str]:

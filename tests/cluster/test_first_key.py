@@ -27,9 +27,9 @@ def test_a_release_brings_an_operator_and_two_gateways(faregate: Installation) -
 def test_a_gateway_states_how_long_its_start_took(faregate: Installation, kube: Kube) -> None:
     took = []
     for pod in names(faregate.gateway_pods()):
-        said = re.search(r"ready ([0-9.]+) s after", kube("logs", pod, "-n", faregate.namespace))
-        assert said is not None, f"{pod} does not say when it was ready"
-        took.append(f"{said[1]} s")
+        output = re.search(r"ready ([0-9.]+) s after", kube("logs", pod, "-n", faregate.namespace))
+        assert output is not None, f"{pod} does not say when it was ready"
+        took.append(f"{output[1]} s")
     print(f"\ngateways were ready after {', '.join(took)}")
 
 
@@ -97,8 +97,8 @@ def test_a_pod_needs_nothing_but_the_secret_of_its_key(
     wait_until(
         lambda: place.get("pod", "asking")["status"].get("phase") in ended, "the pod to end", 90
     )
-    said = place.kube("logs", "asking", "-n", place.name)
-    assert said.splitlines() == [
+    output = place.kube("logs", "asking", "-n", place.name)
+    assert output.splitlines() == [
         "openai four", "openai streaming four", "anthropic four", "anthropic streaming four",
     ]  # fmt: skip
     assert client.balance(key) == 10 - 4

@@ -130,10 +130,10 @@ def test_a_prompt_that_is_called_an_image_elsewhere_counts_as_a_prompt() -> None
     """Nobody looks into an image: its payload may be the words of another message."""
     words = "more+words+" * 8000
     url = f"data:image/png;base64,{words}"
-    said = {"role": "user", "content": words}
-    plain = json.dumps({"messages": [said]}).encode()
+    messages = {"role": "user", "content": words}
+    plain = json.dumps({"messages": [messages]}).encode()
     seen = {"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}]}
-    both = json.dumps({"messages": [seen, said]}).encode()
+    both = json.dumps({"messages": [seen, messages]}).encode()
 
     whole, _ = bound_prompt(plain, [])
     assert bound_prompt(plain, [url]) == (whole + IMAGE_TOKENS, 0)

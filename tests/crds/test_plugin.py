@@ -111,7 +111,7 @@ def test_reports_are_asked_in_the_gateway(run: Run, command: str) -> None:
 
 
 def test_a_grant_is_created_with_its_reference_and_waited_for(run: Run, team: Kubectl) -> None:
-    said = run(
+    output = run(
         f"""grant alice 250 -n {TEAM} --reference 8841 --reason 'a "new" month' || true""",
         FAREGATE_WAIT="1s",
     )
@@ -121,9 +121,9 @@ def test_a_grant_is_created_with_its_reference_and_waited_for(run: Run, team: Ku
         "void": False,
     }  # fmt: skip
     name = f"creditgrant.faregate.dev/{made['metadata']['name']}"
-    assert f"{name} created" in said
-    assert "none: the operator has not seen it" in said
-    assert f"{name} is not in the books yet" in said
+    assert f"{name} created" in output
+    assert "none: the operator has not seen it" in output
+    assert f"{name} is not in the books yet" in output
     for credits in ("0", "-5", "1.5", "ten", "''"):
         assert "credits are a whole number above 0" in run(
             f"grant alice {credits} -n {TEAM} || true"

@@ -73,9 +73,9 @@ def test_used_up_credits_are_reported_in_the_words_agents_look_for() -> None:
         "code": "insufficient_quota",
     }
     again = CreditsExhausted("Your credit balance is too low (balance 3)")
-    told = render_anthropic(again, "r")["error"]
-    assert isinstance(told, dict)
-    assert told["message"].count("Your credit balance is too low") == 1
+    found = render_anthropic(again, "r")["error"]
+    assert isinstance(found, dict)
+    assert found["message"].count("Your credit balance is too low") == 1
 
 
 def overflow(**numbers: object) -> tuple[str, str]:

@@ -153,5 +153,5 @@ def test_a_phase_that_is_no_word_is_refused() -> None:
 
 def phases_of(body: Object) -> list[tuple[str, str | None]]:
     """Text and phase of each of the model's messages among the output."""
-    said = [item for item in body["output"] if item.get("role") == "assistant"]
-    return [(item["content"][0]["text"], item.get("phase")) for item in said]
+    found = [item for item in body["output"] if item.get("role") == "assistant"]
+    return [(item["content"][0]["text"], item.get("phase")) for item in found]

@@ -151,8 +151,10 @@ def test_a_page_is_never_passed_on() -> None:
 
 def test_long_messages_are_cut_and_secrets_hidden() -> None:
     assert len(moonshot(400, "", "x" * 5000).message) == 1000
-    said = moonshot(400, "", f"{CREDENTIAL} org-1234567890 <ak-f8a7b6> sk-abcdefgh12345 in org-x")
-    assert said.message == "[hidden] [hidden] [hidden] [hidden] in org-x"
+    verdict = moonshot(
+        400, "", f"{CREDENTIAL} org-1234567890 <ak-f8a7b6> sk-abcdefgh12345 in org-x"
+    )
+    assert verdict.message == "[hidden] [hidden] [hidden] [hidden] in org-x"
 
 
 @pytest.mark.parametrize(

@@ -115,15 +115,15 @@ def test_a_finish_reason_that_states_failure_is_no_end(
 
 def bodies(depth: int) -> Iterator[str]:
     """Bodies of `POST /responses` in which something that nobody reads nests deeply."""
-    said = '{"role":"user","content":"Hi"'
-    yield f'{{"model":"open","input":[{said},"new":{nested(depth)}}}]'
-    yield f'{{"model":"open","input":[{said}}}],"metadata":{{"a":{nested(depth)}}}'
-    yield f'{{"model":"open","input":[{said}}}],"tool_choice":{{"type":"auto","a":{nested(depth)}}}'
+    item = '{"role":"user","content":"Hi"'
+    yield f'{{"model":"open","input":[{item},"new":{nested(depth)}}}]'
+    yield f'{{"model":"open","input":[{item}}}],"metadata":{{"a":{nested(depth)}}}'
+    yield f'{{"model":"open","input":[{item}}}],"tool_choice":{{"type":"auto","a":{nested(depth)}}}'
     schema = f'{{"type":"object","default":{nested(depth)}}}'
     format = f'{{"type":"json_schema","name":"a","schema":{schema}}}'
-    yield f'{{"model":"open","input":[{said}}}],"text":{{"format":{format}}}'
+    yield f'{{"model":"open","input":[{item}}}],"text":{{"format":{format}}}'
     tool = f'{{"type":"function","name":"f","parameters":{schema}}}'
-    yield f'{{"model":"open","input":[{said}}}],"tools":[{tool}]'
+    yield f'{{"model":"open","input":[{item}}}],"tools":[{tool}]'
 
 
 @either_way
@@ -218,8 +218,8 @@ def test_calls_whose_arguments_nest_deeply_are_passed_on(
 
 
 def test_items_whose_ids_are_no_ids_are_kept_under_new_ones(client: Client) -> None:
-    said = [{"type": "message", "role": "user", "content": "Hi", "id": {"a": 1}}]
-    body = json.dumps({"model": "open", "input": said})
+    messages = [{"type": "message", "role": "user", "content": "Hi", "id": {"a": 1}}]
+    body = json.dumps({"model": "open", "input": messages})
     answered = post(client, "responses", body)
     assert answered.json()["store"] is True
     items = client.gateway.http.get(

@@ -224,10 +224,10 @@ def test_a_stream_that_is_not_read_is_cut_and_paid(gateway: GatewayProcess) -> N
     key = gateway.key("alice")
     balance, already = gateway.balance(key), cut(gateway, "unread")
     wanted = [{"role": "user", "content": "!chunks 20000"}]
-    told = json.dumps({"model": "kimi-k2.5", "stream": True, "messages": wanted}).encode()
+    body = json.dumps({"model": "kimi-k2.5", "stream": True, "messages": wanted}).encode()
     with RawConnection(gateway.port, receive_bytes=4096) as connection:
-        head = request_head("POST", PATHS["chat"], x_api_key=key, content_length=len(told))
-        connection.send(head + told)
+        head = request_head("POST", PATHS["chat"], x_api_key=key, content_length=len(body))
+        connection.send(head + body)
         wait_until(lambda: cut(gateway, "unread") > already, "it to be cut")
     assert balance - gateway.balance(key) == 2
 
@@ -288,10 +288,10 @@ def test_an_offer_of_http_2_is_answered_in_http_1(
 ) -> None:
     key = gateway.key("alice")
     asked = {"input": "Hi"} if dialect == "responses" else {"messages": HELLO, "max_tokens": 9}
-    told = json.dumps({"model": "kimi-k2.5", **asked}).encode()
-    head = offer("POST", PATHS[dialect], "h2c", x_api_key=key, content_length=len(told))
+    body = json.dumps({"model": "kimi-k2.5", **asked}).encode()
+    head = offer("POST", PATHS[dialect], "h2c", x_api_key=key, content_length=len(body))
     with RawConnection(gateway.port) as connection:
-        for piece in [head + told] if is_whole else [head, told]:
+        for piece in [head + body] if is_whole else [head, body]:
             connection.send(piece)
             time.sleep(0.05)
         answer = connection.receive()
@@ -359,8 +359,8 @@ CREDENTIALS = ("x-api-key: {}", "authorization: Bearer {}", "anthropic-auth-toke
 def test_a_credential_behind_a_body_is_none(gateway: GatewayProcess, credential: str) -> None:
     trailer = credential.format(gateway.key("alice")).encode()
     head = request_head("POST", PATHS["chat"], transfer_encoding="chunked", trailer="x-api-key")
-    told = b'{"model":"kimi-k2.5","messages":[{"role":"user","content":"Hi"}]}'
-    whole = head + chunk(told) + b"0\r\n" + trailer + b"\r\n\r\n"
+    body = b'{"model":"kimi-k2.5","messages":[{"role":"user","content":"Hi"}]}'
+    whole = head + chunk(body) + b"0\r\n" + trailer + b"\r\n\r\n"
     for pieces in ([whole], [head, whole[len(head) :]]):
         with RawConnection(gateway.port) as connection:
             for piece in pieces:

@@ -102,9 +102,9 @@ def other(gateway: GatewayProcess) -> Client:
 
 
 def metric(gateway: GatewayProcess, name: str, upstream: str, **labels: str) -> float:
-    told = {**labels, "upstream": upstream}
+    found = {**labels, "upstream": upstream}
     for line in gateway.metrics().splitlines():
-        if line.startswith(f"{name}{{") and all(f'{k}="{v}"' in line for k, v in told.items()):
+        if line.startswith(f"{name}{{") and all(f'{k}="{v}"' in line for k, v in found.items()):
             return float(line.rpartition(" ")[2])
     return 0.0
 
@@ -220,11 +220,11 @@ def test_when_all_have_failed_the_last_failure_is_the_answer_and_nothing_is_paid
 def test_an_upstream_that_cannot_take_the_request_is_passed_over(client: Client) -> None:
     """The first fallback would reason, which was not paid for, and sees no images."""
     unreachable = metric(client.gateway, "faregate_upstream_requests_total", "nobody")
-    said = [{"role": "user", "content": [{"type": "text", "text": first("!error 500")}, IMAGE]}]
+    messages = [{"role": "user", "content": [{"type": "text", "text": first("!error 500")}, IMAGE]}]
     with client.costs(PRICE):
         response = client.gateway.http.post(
             PATHS["chat"],
-            json={"model": "unfit", "messages": said},
+            json={"model": "unfit", "messages": messages},
             headers={"x-api-key": client.key},
         )
         assert response.headers["x-faregate-upstream"] == "second"

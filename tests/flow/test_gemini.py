@@ -187,9 +187,9 @@ def test_the_signature_of_a_text_goes_back_too(client: Client, stream: bool) -> 
     )
     history = [{"role": "user", "content": "Hm?"}, *items, {"role": "user", "content": "Sure?"}]
     assert client.post("responses", {**asked, "input": history}).status_code == 200
-    said = client.sent()["contents"][1]["parts"]
-    assert [part["text"] for part in said if not part.get("thought")] == ["Yes, indeed."]
-    assert said[-1]["thoughtSignature"]
+    found = client.sent()["contents"][1]["parts"]
+    assert [part["text"] for part in found if not part.get("thought")] == ["Yes, indeed."]
+    assert found[-1]["thoughtSignature"]
 
 
 def test_a_chat_client_has_no_signatures_to_bring(client: Client) -> None:

@@ -71,8 +71,8 @@ def user(*blocks: Any) -> dict[str, Any]:
     return {"role": "user", "content": list(blocks)}
 
 
-def text(said: str, **more: Any) -> dict[str, Any]:
-    return {"type": "text", "text": said, **more}
+def text(given: str, **more: Any) -> dict[str, Any]:
+    return {"type": "text", "text": given, **more}
 
 
 def content_of(response: httpx.Response, *, stream: bool) -> list[dict[str, Any]]:
@@ -113,15 +113,15 @@ def test_features_and_betas_reach_the_upstream_unchanged(client: Client) -> None
             {"type": "bash_20250124", "name": "bash"},
         ],
     }
-    said = user(
+    messages = user(
         text("!answer Yes.", cache_control=cached),
         {"type": "document", "source": source, "citations": {"enabled": True}},
     )
-    response = client.ask(said, **given)
+    response = client.ask(messages, **given)
     assert client.sent() == {
         "model": "claude-new",
         "max_tokens": 2000,
-        "messages": [said],
+        "messages": [messages],
         "stream": False,
         **given,
     }
@@ -132,13 +132,13 @@ def test_features_and_betas_reach_the_upstream_unchanged(client: Client) -> None
 
 def test_a_beta_with_a_price_is_the_administrators_to_allow(client: Client) -> None:
     betas = "context-1m-2025-08-07,effort-2025-11-24,fast-mode-2026-02-01"
-    said = user(text("!answer Yes."))
-    response = client.ask(said, betas=betas, top_k=7)
+    messages = user(text("!answer Yes."))
+    response = client.ask(messages, betas=betas, top_k=7)
     assert client.betas() == "effort-2025-11-24"
     assert client.sent()["top_k"] == 7, "as it was written"
     dropped = "betas.context-1m-2025-08-07, betas.fast-mode-2026-02-01"
     assert response.headers["x-faregate-degraded"] == dropped
-    response = client.ask(said, betas=betas, model="claude-trusted")
+    response = client.ask(messages, betas=betas, model="claude-trusted")
     assert client.betas() == "context-1m-2025-08-07,effort-2025-11-24"
     assert response.headers["x-faregate-degraded"] == "betas.fast-mode-2026-02-01"
 
@@ -146,8 +146,8 @@ def test_a_beta_with_a_price_is_the_administrators_to_allow(client: Client) -> N
 def test_an_unknown_beta_neither_passes_nor_fails_a_request(client: Client) -> None:
     """Members of a beta may stand anywhere in the body, so that is translated."""
     betas = "unheard-of-2031-01-01,effort-2025-11-24"
-    said = user(text("!answer Yes.", unheard_of=1))
-    response = client.ask(said, betas=betas, unheard_of=1)
+    messages = user(text("!answer Yes.", unheard_of=1))
+    response = client.ask(messages, betas=betas, unheard_of=1)
     assert client.betas() is None
     assert "unheard_of" not in json.dumps(client.sent())
     assert response.headers["x-faregate-degraded"].endswith("betas.unheard-of-2031-01-01")

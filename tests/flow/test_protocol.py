@@ -68,9 +68,9 @@ async def read(receive: Receive) -> bytes:
 async def echo(scope: Scope, receive: Receive, send: Send) -> None:
     """Method, path and body as they were understood."""
     given = await read(receive)
-    told = f"{scope['method']} {scope['path']} {scope['query_string'].decode()} ".encode() + given
-    await send(head(200, (b"content-length", b"%d" % len(told))))
-    await send(body(told))
+    found = f"{scope['method']} {scope['path']} {scope['query_string'].decode()} ".encode() + given
+    await send(head(200, (b"content-length", b"%d" % len(found))))
+    await send(body(found))
 
 
 def test_a_head_and_a_short_body_are_one_write() -> None:
@@ -219,9 +219,9 @@ async def reported_headers(scope: Scope, receive: Receive, send: Send) -> None:
     """The path, the body and the headers as they were understood."""
     given = await read(receive)
     lines = b"|".join(name + b":" + value for name, value in scope["headers"])
-    told = b"%b %b %b" % (scope["path"].encode(), given, lines)
-    await send(head(200, (b"content-length", b"%d" % len(told))))
-    await send(body(told))
+    found = b"%b %b %b" % (scope["path"].encode(), given, lines)
+    await send(head(200, (b"content-length", b"%d" % len(found))))
+    await send(body(found))
 
 
 def ask(port: int, *pieces: bytes) -> Answer | None:

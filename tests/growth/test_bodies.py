@@ -118,15 +118,19 @@ def message_results(count: int) -> Object:
         {"type": "tool_result", "tool_use_id": f"c{i}", "content": "x"}
         for i in reversed(range(count))
     ]
-    said = [HELLO, {"role": "assistant", "content": calls}, {"role": "user", "content": results}]
-    return {"max_tokens": 1, "messages": said}
+    messages = [
+        HELLO,
+        {"role": "assistant", "content": calls},
+        {"role": "user", "content": results},
+    ]
+    return {"max_tokens": 1, "messages": messages}
 
 
 def message_assistants(count: int) -> Object:
     """All of them become one."""
     call = [{"type": "text", "text": "x" * 100}]
-    said = [HELLO, *[{"role": "assistant", "content": call}] * count, HELLO]
-    return {"max_tokens": 1, "messages": said}
+    messages = [HELLO, *[{"role": "assistant", "content": call}] * count, HELLO]
+    return {"max_tokens": 1, "messages": messages}
 
 
 def message_required(count: int) -> Object:
@@ -262,12 +266,12 @@ def test_what_real_agents_send_is_far_from_the_bounds() -> None:
     schema = {"type": "object", "properties": {f"p{i}": {"type": "string"} for i in range(20)}}
     tools = [{"name": f"f{i}", "input_schema": schema} for i in range(100)]
     source = {"type": "base64", "media_type": "image/png", "data": "QUJD" * 250_000}
-    said: list[Object] = [
+    found: list[Object] = [
         {"role": "user", "content": [{"type": "image", "source": source}] * 30},
     ]
     for i in range(1000):
         call = {"type": "tool_use", "id": f"c{i}", "name": "f1", "input": {"p1": "x" * 500}}
-        said += [
+        found += [
             {"role": "assistant", "content": [{"type": "text", "text": "I look."}, call]},
             {
                 "role": "user",
@@ -276,7 +280,7 @@ def test_what_real_agents_send_is_far_from_the_bounds() -> None:
                 ],
             },
         ]
-    body = encoded({"max_tokens": 1, "messages": said, "tools": tools})
+    body = encoded({"max_tokens": 1, "messages": found, "tools": tools})
     assert len(body) > 30_000_000
     work_strictly("messages", body)
 

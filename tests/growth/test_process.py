@@ -68,8 +68,8 @@ CASES: dict[str, tuple[str, Callable[[], bytes], int]] = {
 
 def loop_seconds(process: GatewayProcess) -> float:
     """The processor's time of the thread that the event loop runs in, which is the first."""
-    told = Path(f"/proc/{process.pid}/task/{process.pid}/schedstat").read_text()
-    return int(told.split()[0]) / 1e9
+    found = Path(f"/proc/{process.pid}/task/{process.pid}/schedstat").read_text()
+    return int(found.split()[0]) / 1e9
 
 
 def memory(process: GatewayProcess, name: str) -> int:
@@ -99,8 +99,8 @@ class Other:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            said = self._http.post(PATHS["chat"], json=body("chat", "Hello"))
-            self.statuses.append(said.status_code)
+            found = self._http.post(PATHS["chat"], json=body("chat", "Hello"))
+            self.statuses.append(found.status_code)
 
 
 @pytest.mark.parametrize("name", CASES)

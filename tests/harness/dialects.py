@@ -19,8 +19,8 @@ def body(dialect: str, text: str, *, model: str = "kimi-k2.5", **more: Any) -> d
     """A request with one user message."""
     if dialect == "responses":
         return {"model": model, "input": text, **more}
-    said = {"model": model, "messages": [{"role": "user", "content": text}], **more}
-    return {"max_tokens": 1000, **said} if dialect == "messages" else said
+    messages = {"model": model, "messages": [{"role": "user", "content": text}], **more}
+    return {"max_tokens": 1000, **messages} if dialect == "messages" else messages
 
 
 def reasoning(dialect: str) -> dict[str, Any]:
@@ -84,12 +84,12 @@ def _whole_text(dialect: str, response: httpx.Response) -> str:
 
 
 def _streamed_text(dialect: str, text: str) -> str:
-    said = ""
+    found = ""
     for name, data in events(text):
         if dialect == "chat" and isinstance(data, dict) and data.get("choices"):
-            said += data["choices"][0]["delta"].get("content") or ""
+            found += data["choices"][0]["delta"].get("content") or ""
         elif dialect == "messages" and name == "content_block_delta":
-            said += data["delta"].get("text", "")
+            found += data["delta"].get("text", "")
         elif name == "response.output_text.delta":
-            said += data["delta"]
-    return said
+            found += data["delta"]
+    return found

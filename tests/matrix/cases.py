@@ -347,8 +347,8 @@ def _history(*turns: Callable[[Speaker], list[Object]]) -> Build:
     """The turns, with a tool."""
 
     def build(say: Speaker) -> Object:
-        said = [each for turn in turns for each in turn(say)]
-        return say.body(said, tools=[say.tool("look", CITY)])
+        messages = [each for turn in turns for each in turn(say)]
+        return say.body(messages, tools=[say.tool("look", CITY)])
 
     return build
 
@@ -375,8 +375,8 @@ def _system(text: str) -> Callable[[Speaker], list[Object]]:
 
 def _mentions(*texts: str) -> Check:
     def check(crossing: Crossing) -> None:
-        told = str(crossing.asked["messages"])
-        assert [text for text in texts if text not in told] == []
+        messages = str(crossing.asked["messages"])
+        assert [text for text in texts if text not in messages] == []
 
     return check
 

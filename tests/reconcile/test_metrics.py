@@ -108,11 +108,11 @@ def test_books_that_are_wrong_are_reported_once_in_each_place(world: World) -> N
     rounds = ("faregate_ledger_audit_timestamp_seconds",)
     later = time.time() + 2
     world.team.eventually(lambda: read_metrics(operator)[rounds] > later, "more rounds")
-    said = f"the books are wrong: {world.team.namespace}/alice has a balance of 983 but"
-    assert operator.log_text().count(said) == 1
-    told = [one for one in world.system.list("Event") if one["reason"] == "LedgerDrift"]
-    assert [one["involvedObject"]["name"] for one in told] == ["faregate-installation"]
-    assert "wrong by 17 credits" in told[0]["message"]
+    seen = f"the books are wrong: {world.team.namespace}/alice has a balance of 983 but"
+    assert operator.log_text().count(seen) == 1
+    found = [one for one in world.system.list("Event") if one["reason"] == "LedgerDrift"]
+    assert [one["involvedObject"]["name"] for one in found] == ["faregate-installation"]
+    assert "wrong by 17 credits" in found[0]["message"]
     with world.database.write() as session:
         session.execute(text("UPDATE account SET balance = balance + 17"))
     until_metrics(operator, {drift: 0})

@@ -32,16 +32,16 @@ def test_another_installation_secret_stops_the_start(world: World) -> None:
     world.operator().kill()
     other = {"stringData": {"secret": secrets.token_hex(32)}}
     world.system.patch("Secret", "faregate-installation", other)
-    said = _starts_not(world)
-    assert "installation secret" in said
-    assert "Traceback" not in said
+    verdict = _starts_not(world)
+    assert "installation secret" in verdict
+    assert "Traceback" not in verdict
 
 
 def test_a_lost_installation_secret_is_not_made_anew(world: World) -> None:
     world.operator().kill()
     world.system.delete("Secret", "faregate-installation")
-    said = _starts_not(world)
-    assert "faregate-installation" in said
+    verdict = _starts_not(world)
+    assert "faregate-installation" in verdict
     assert world.system.get("Secret", "faregate-installation") is None
 
 
@@ -131,6 +131,6 @@ def test_without_the_definitions_it_reports_it_and_ends(
     """It would watch nothing, even when they come: a restarted one begins again."""
     world = make_world(own_api_server, postgres_server)
     remove_definition(own_api_server, "creditgrants")
-    said = _starts_not(world)
-    assert "the API server knows no CreditGrant" in said
-    assert "Traceback" not in said
+    verdict = _starts_not(world)
+    assert "the API server knows no CreditGrant" in verdict
+    assert "Traceback" not in verdict

@@ -95,7 +95,7 @@ await judge({
     assert.equal(textOf(await final("!silence 0.4\n!chunks 3")), "word1 word2 word3 ");
   },
 
-  "parallel calls are told one after the other": async () => {
+  "parallel calls are written one after the other": async () => {
     for (const way of ["", "!interleave", "!late-name"]) {
       for (const get of either) {
         const message = await get(`${PARALLEL}\n${way}`, { tools: [TOOL] });
@@ -199,7 +199,7 @@ await judge({
     assert.ok(refused instanceof Anthropic.AuthenticationError);
   },
 
-  "used up credits are told once": async () => {
+  "used up credits are reported once": async () => {
     const counting = countingFetch();
     const poor = new Anthropic({ authToken: process.env.JUDGE_POOR_KEY, fetch: counting });
     const error = await failureOf(poor.messages.create(asked("Hi")));
@@ -217,7 +217,7 @@ await judge({
     }
   },
 
-  "a stream that breaks raises after what it said": async () => {
+  "a stream that breaks raises after what it sent": async () => {
     for (const fault of ["!cut 4", "!error-event", "!end-early"]) {
       const text = `!chunks 10\n${fault}`;
       const said = [];

@@ -113,7 +113,7 @@ await judge({
     assert.deepEqual(Object.keys(made.choices[0].message.parsed), ["title", "legs", "home"]);
   },
 
-  "parallel calls are told in any order": async () => {
+  "parallel calls are read in any order": async () => {
     for (const way of ["", "!interleave", "!late-name", "!interleave\n!late-name"]) {
       const text = `${PARALLEL}\n${way}`;
       const whole = await chat(text, { tools: [TOOL] });
@@ -191,7 +191,7 @@ await judge({
     assert.equal(refused.code, "invalid_api_key");
   },
 
-  "used up credits are told once": async () => {
+  "used up credits are reported once": async () => {
     const counting = countingFetch();
     const poor = new OpenAI({ apiKey: process.env.JUDGE_POOR_KEY, fetch: counting });
     const error = await failureOf(
@@ -210,7 +210,7 @@ await judge({
     }
   },
 
-  "a stream that breaks raises after what it said": async () => {
+  "a stream that breaks raises after what it sent": async () => {
     for (const fault of ["!cut 4", "!error-event", "!end-early"]) {
       const text = `!chunks 10\n${fault}`;
       const said = [];

@@ -176,13 +176,13 @@ def test_reasoning_is_reported_whatever_the_upstream_calls_it(
     chunks = streamed(chat_client, text, reasoning_effort="high")
     assert reasoning_of(chunks) == "First this.\nThen that."
     assert text_of(chunks) == "Done"
-    told = [bool(chunk.choices[0].delta.content) for chunk in chunks]
+    events = [bool(chunk.choices[0].delta.content) for chunk in chunks]
     reasoning = [bool(reasoning_of([chunk])) for chunk in chunks]
-    assert told.index(True) > len(reasoning) - 1 - reasoning[::-1].index(True)
+    assert events.index(True) > len(reasoning) - 1 - reasoning[::-1].index(True)
 
 
 @pytest.mark.parametrize(
-    ("said", "is_on"),
+    ("given", "is_on"),
     [
         ({"reasoning_effort": "low"}, True),
         ({"reasoning_effort": "none"}, False),
@@ -193,9 +193,9 @@ def test_reasoning_is_reported_whatever_the_upstream_calls_it(
     ],
 )
 def test_reasoning_is_asked_for_in_many_ways(
-    chat_client: Any, upstream: Upstream, said: dict[str, Any], is_on: bool
+    chat_client: Any, upstream: Upstream, given: dict[str, Any], is_on: bool
 ) -> None:
-    completion = ask(chat_client, "Hi", **said)
+    completion = ask(chat_client, "Hi", **given)
     message = completion.choices[0].message
     assert bool(getattr(message, "reasoning_content", None)) is is_on
     assert message.content == "You said: Hi"

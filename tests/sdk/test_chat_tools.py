@@ -153,10 +153,10 @@ def test_a_tool_loop_with_reasoning(
     message = get(chat_client, messages, **more).choices[0].message
     assert message.reasoning_content == "Two cities, then."
     assert arguments(message) == CITIES
-    said = message.model_dump(exclude_none=True)
+    found = message.model_dump(exclude_none=True)
     calls = [
         {**call, "function": {n: call["function"][n] for n in ("name", "arguments")}}
-        for call in said["tool_calls"]
+        for call in found["tool_calls"]
     ]
     back = {"role": "assistant", "content": None, "tool_calls": calls}
     if keeps:

@@ -128,9 +128,11 @@ def test_a_new_document_without_text_is_refused_and_costs_nothing(
     sentence: str,
 ) -> None:
     before, received = gateway.balance(gateway.key("rich")), upstream.received()
-    with pytest.raises(anthropic.BadRequestError, match=r"messages\.0\.content\.0\.source") as told:
+    with pytest.raises(
+        anthropic.BadRequestError, match=r"messages\.0\.content\.0\.source"
+    ) as given:
         ask_messages(messages_client, user(pdf_block(data)))
-    assert sentence in told.value.message
+    assert sentence in given.value.message
     with pytest.raises(openai.BadRequestError) as refused:
         ask_chat(chat_client, user({"type": "file", "file": file(data)}))
     assert refused.value.param == "messages.0.content.0.file"

@@ -64,12 +64,12 @@ def make(kind: str, gateway: GatewayProcess) -> Iterator[Make]:
 
 
 def ask(client: Any, dialect: str, text: str, **more: Any) -> Any:
-    said = {"messages": [{"role": "user", "content": text}]}
+    body = {"messages": [{"role": "user", "content": text}]}
     if dialect == "chat":
-        return client.chat.completions.create(**{"model": MODEL, **said, **more})
+        return client.chat.completions.create(**{"model": MODEL, **body, **more})
     if dialect == "responses":
         return client.responses.create(**{"model": MODEL, "input": text, **more})
-    return client.messages.create(**{"model": MODEL, "max_tokens": 1000, **said, **more})
+    return client.messages.create(**{"model": MODEL, "max_tokens": 1000, **body, **more})
 
 
 def refused(client: Any, dialect: str, text: str, **more: Any) -> Any:
@@ -237,10 +237,10 @@ def test_a_stream_that_breaks_raises_after_what_it_sent(
     make: Make, dialect: str, fault: str
 ) -> None:
     stream = ask(make(dialect), dialect, f"!chunks 10\n{fault}", stream=True)
-    said: list[str] = []
+    found: list[str] = []
     with pytest.raises((openai.APIError, anthropic.APIError)) as caught:
-        said.extend(pieces(dialect, event) for event in stream)
-    text = "".join(said)
+        found.extend(pieces(dialect, event) for event in stream)
+    text = "".join(found)
     assert text.startswith("word1 ")
     assert ("word10" in text) is (fault == "!end-early")
     error: Any = caught.value
@@ -253,14 +253,14 @@ def test_a_stream_that_breaks_raises_after_what_it_sent(
 @every_dialect
 def test_the_accumulators_raise_too(make: Make, dialect: str) -> None:
     client, text = make(dialect), "!chunks 10\n!cut 4"
-    said = {"messages": [{"role": "user", "content": text}]}
+    body = {"messages": [{"role": "user", "content": text}]}
     manager: Any
     if dialect == "chat":
-        manager = client.chat.completions.stream(model=MODEL, **said)
+        manager = client.chat.completions.stream(model=MODEL, **body)
     elif dialect == "responses":
         manager = client.responses.stream(model=MODEL, input=text)
     else:
-        manager = client.messages.stream(model=MODEL, max_tokens=100, **said)
+        manager = client.messages.stream(model=MODEL, max_tokens=100, **body)
     with pytest.raises((openai.APIError, anthropic.APIError)), manager as stream:
         list(stream)
 

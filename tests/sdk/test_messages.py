@@ -153,7 +153,7 @@ def test_thinking_that_is_hidden_comes_back_by_its_signature(
 
 
 @pytest.mark.parametrize(
-    ("said", "is_on"),
+    ("given", "is_on"),
     [
         ({"thinking": THINKING}, True),
         ({"thinking": {"type": "adaptive"}}, True),
@@ -164,9 +164,9 @@ def test_thinking_that_is_hidden_comes_back_by_its_signature(
     ],
 )
 def test_thinking_is_asked_for_in_many_ways(
-    messages_client: Any, upstream: Upstream, get: Any, said: dict[str, Any], is_on: bool
+    messages_client: Any, upstream: Upstream, get: Any, given: dict[str, Any], is_on: bool
 ) -> None:
-    message = get(messages_client, "Hi", **said)
+    message = get(messages_client, "Hi", **given)
     kinds = [block.type for block in message.content]
     assert kinds == (["thinking", "text"] if is_on else ["text"])
     asked = upstream.body()["thinking"]
@@ -272,7 +272,7 @@ def test_what_a_stock_client_sends_is_taken(messages_client: Any, upstream: Upst
     assert message.model == "claude-opus-5"
     assert "temperature" in raw.headers["x-faregate-degraded"]
     body = upstream.body()
-    roles = [said["role"] for said in body["messages"]]
+    roles = [item["role"] for item in body["messages"]]
     assert roles == ["system", "user", "assistant", "system", "user"]
     assert body["stop"] == ["END"]
     assert "d" != body["safety_identifier"] != "s"

@@ -136,7 +136,7 @@ def test_a_tool_loop_with_thinking(
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "given"),
     [
         ("plain", "plain"),
         ([], None),
@@ -154,7 +154,7 @@ def test_a_tool_loop_with_thinking(
     ],
 )
 def test_results_of_every_shape(
-    messages_client: Any, upstream: Upstream, content: Any, told: str | None
+    messages_client: Any, upstream: Upstream, content: Any, given: str | None
 ) -> None:
     first = ask(messages_client, [user('!tool weather {"city": "Rome"}\n!then\n!answer Good')])
     result = {"type": "tool_result", "tool_use_id": calls_of(first)[0].id, "is_error": False}
@@ -164,7 +164,7 @@ def test_results_of_every_shape(
     assert ask(messages_client, again).stop_reason == "end_turn"
     sent = upstream.messages()[2]
     assert sent["role"] == "tool"
-    assert sent["content"] == told if told else sent["content"]
+    assert sent["content"] == given if given else sent["content"]
 
 
 def runnable(kind: str, seen: list[str]) -> Any:
@@ -214,7 +214,7 @@ def test_the_tool_runner_does_without_a_thread(
     assert seen == ["Paris", "Rome", "Oslo"]
     assert upstream.received() == before + 3
     messages = upstream.messages()
-    roles = [said["role"] for said in messages]
+    roles = [item["role"] for item in messages]
     assert roles == ["user", "assistant", "tool", "tool", "assistant", "tool"]
     assert [messages[n]["reasoning_content"] for n in (1, 4)] == ["First.", "Second."]
     assert [messages[n]["content"] for n in (2, 3, 5)] == [

@@ -16,14 +16,14 @@ IDS = ["kimi-k2.5", "open", "dead", "k3", "coder", "thinker"]
 
 
 def greet_chat(client: Any) -> str:
-    said = [{"role": "user", "content": "!answer Welcome"}]
-    completion = client.chat.completions.create(model="kimi-k2.5", messages=said)
+    messages = [{"role": "user", "content": "!answer Welcome"}]
+    completion = client.chat.completions.create(model="kimi-k2.5", messages=messages)
     return str(completion.choices[0].message.content)
 
 
 def greet_messages(client: Any) -> str:
-    said = [{"role": "user", "content": "!answer Welcome"}]
-    message = client.messages.create(model="kimi-k2.5", max_tokens=100, messages=said)
+    messages = [{"role": "user", "content": "!answer Welcome"}]
+    message = client.messages.create(model="kimi-k2.5", max_tokens=100, messages=messages)
     return str(message.content[0].text)
 
 

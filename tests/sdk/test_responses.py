@@ -189,10 +189,10 @@ def test_a_custom_tool_takes_and_gives_plain_text(
     result = {"type": "custom_tool_call_output", "call_id": call.call_id, "output": "ok"}
     answer = get(chat_client, [{"role": "user", "content": text}, call, result], tools=tools)
     assert answer.output_text == "Patched"
-    *_, assistant, told = upstream.body()["messages"]
+    *_, assistant, given = upstream.body()["messages"]
     sent = json.loads(assistant["tool_calls"][0]["function"]["arguments"])
     assert sent == {"input": '*** Begin\n+ "x"'}
-    assert told["content"] == "ok"
+    assert given["content"] == "ok"
 
 
 def test_a_custom_tools_input_is_streamed(chat_client: Any) -> None:
@@ -270,8 +270,8 @@ def test_what_a_stock_client_sends_is_taken(chat_client: Any, upstream: Upstream
     assert response.instructions == "You are kind."
     assert [tool.type for tool in response.tools] == ["function"]
     body = upstream.body()
-    said = [(message["role"], message["content"]) for message in body["messages"][:2]]
-    assert said == [("system", "You are kind."), ("system", "Be brief.")]
+    messages = [(message["role"], message["content"]) for message in body["messages"][:2]]
+    assert messages == [("system", "You are kind."), ("system", "Be brief.")]
     assert body.keys().isdisjoint({"temperature", "user", "service_tier", "truncation"})
 
 

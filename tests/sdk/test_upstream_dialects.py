@@ -192,9 +192,9 @@ def test_usage_counts_the_cache(client: Asked) -> None:
     assert usage["prompt_tokens_details"]["cached_tokens"] == 40
     assert usage["prompt_tokens"] >= 40
     assert usage["completion_tokens"] == 2
-    told = client.post("messages", "!cached 40\n!answer one two", stream=False).json()["usage"]
-    assert told["cache_read_input_tokens"] == 40
-    assert told["output_tokens"] == 2
+    messages = client.post("messages", "!cached 40\n!answer one two", stream=False).json()["usage"]
+    assert messages["cache_read_input_tokens"] == 40
+    assert messages["output_tokens"] == 2
 
 
 @pytest.mark.parametrize("kind", ["sync"])
@@ -274,8 +274,8 @@ def test_a_forced_tool_a_picture_and_a_schema(client: Asked, speaks: str) -> Non
         "type": "image",
         "source": {"type": "base64", "media_type": "image/png", "data": PNG},
     }
-    said = [{"role": "user", "content": [picture, {"type": "text", "text": "What is it?"}]}]
-    seen = client.post("messages", "", False, messages=said)
+    messages = [{"role": "user", "content": [picture, {"type": "text", "text": "What is it?"}]}]
+    seen = client.post("messages", "", False, messages=messages)
     assert "I see 1 image." in answer_text("messages", seen, stream=False)
     schema = {"type": "json_schema", "json_schema": {"name": "w", "schema": WEATHER_SCHEMA}}
     shaped = client.post("chat", "Shape", False, response_format=schema)

@@ -17,13 +17,13 @@ from tests.simulated.talk import Talk
 @pytest.fixture(scope="package")
 def simulated_url() -> Iterator[str]:
     started = threading.Event()
-    told: list[str] = []
+    found: list[str] = []
     stop: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
 
     async def run() -> None:
         stopped = asyncio.Event()
         async with running() as url:
-            told.append(url)
+            found.append(url)
             stop.append((asyncio.get_running_loop(), stopped))
             started.set()
             await stopped.wait()
@@ -31,7 +31,7 @@ def simulated_url() -> Iterator[str]:
     thread = threading.Thread(target=uvloop.run, args=(run(),))
     thread.start()
     assert started.wait(5)
-    yield told[0]
+    yield found[0]
     loop, stopped = stop[0]
     loop.call_soon_threadsafe(stopped.set)
     thread.join(5)

@@ -101,23 +101,23 @@ class Talk:
         self.url = url
         self.http = httpx.Client(base_url=url, timeout=10, trust_env=False)
 
-    def body(self, said: str | list[Message], **members: Any) -> dict[str, Any]:
-        messages = [user(said)] if isinstance(said, str) else said
+    def body(self, content: str | list[Message], **members: Any) -> dict[str, Any]:
+        messages = [user(content)] if isinstance(content, str) else content
         return {"model": "generic", "messages": messages, **members}
 
-    def post(self, said: str | list[Message], **members: Any) -> httpx.Response:
-        return self.http.post("/chat/completions", json=self.body(said, **members))
+    def post(self, content: str | list[Message], **members: Any) -> httpx.Response:
+        return self.http.post("/chat/completions", json=self.body(content, **members))
 
-    def ask(self, said: str | list[Message], **members: Any) -> dict[str, Any]:
+    def ask(self, content: str | list[Message], **members: Any) -> dict[str, Any]:
         """A whole answer, which must be good: its one choice, with `usage` of the answer beside."""
-        response = self.post(said, **members)
+        response = self.post(content, **members)
         assert response.status_code == 200, response.text
         answer: dict[str, Any] = response.json()
         return {**answer["choices"][0], "usage": answer.get("usage")}
 
-    def stream(self, said: str | list[Message], **members: Any) -> Heard:
+    def stream(self, content: str | list[Message], **members: Any) -> Heard:
         """A whole stream, read as it is written."""
-        body = self.body(said, stream=True, **members)
+        body = self.body(content, stream=True, **members)
         with self.http.stream("POST", "/chat/completions", json=body) as response:
             heard = Heard(response.status_code, response.headers, [])
             try:

@@ -23,15 +23,21 @@ _RESULT: dict[str, Any] = {
 
 
 def _post(
-    talk: Talk, said: Any, model: str = "gemini-3-pro", verb: str = "generateContent", **more: Any
+    talk: Talk,
+    content: Any,
+    model: str = "gemini-3-pro",
+    verb: str = "generateContent",
+    **more: Any,
 ) -> httpx.Response:
-    contents = [{"role": "user", "parts": [{"text": said}]}] if isinstance(said, str) else said
+    contents = (
+        [{"role": "user", "parts": [{"text": content}]}] if isinstance(content, str) else content
+    )
     path = f"/models/{model}:{verb}"
     return talk.http.post(path, json={"contents": contents, **more})
 
 
-def _stream(talk: Talk, said: Any, model: str = "gemini-3-pro", **more: Any) -> list[Any]:
-    response = _post(talk, said, model, "streamGenerateContent?alt=sse", **more)
+def _stream(talk: Talk, content: Any, model: str = "gemini-3-pro", **more: Any) -> list[Any]:
+    response = _post(talk, content, model, "streamGenerateContent?alt=sse", **more)
     blocks = response.text.replace("\r", "").split("\n\n")
     return [json.loads(block.removeprefix("data: ")) for block in blocks if block]
 
@@ -69,8 +75,8 @@ def test_an_answer_and_its_stream_hold_the_same(talk: Talk) -> None:
     assert usage["totalTokenCount"] == counted
     events = _stream(talk, script, **more)
     streamed = [part for event in events for part in _parts(event)]
-    said = "".join(part["text"] for part in streamed if part.get("thought"))
-    assert said == "Hm. So."
+    found = "".join(part["text"] for part in streamed if part.get("thought"))
+    assert found == "Hm. So."
     assert [part for part in streamed if "functionCall" in part] == [first, second]
     reasons = [event["candidates"][0].get("finishReason") for event in events]
     assert reasons == [None] * (len(events) - 1) + ["STOP"]

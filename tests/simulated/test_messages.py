@@ -18,8 +18,8 @@ def _turns(*contents: Any) -> list[dict[str, Any]]:
     return [{"role": roles[at % 2], "content": each} for at, each in enumerate(contents)]
 
 
-def _post(talk: Talk, said: Any, **members: Any) -> httpx.Response:
-    messages = _turns(said) if isinstance(said, str) else said
+def _post(talk: Talk, content: Any, **members: Any) -> httpx.Response:
+    messages = _turns(content) if isinstance(content, str) else content
     body = {"model": "generic", "max_tokens": 100, "messages": messages, **members}
     return talk.http.post("/messages", json=body, headers=_HEADERS)
 

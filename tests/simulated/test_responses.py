@@ -17,8 +17,8 @@ _SEALED = ["reasoning.encrypted_content"]
 _REASONING = {"type": "reasoning", "summary": [{"type": "summary_text", "text": "Hm."}]}
 
 
-def _post(talk: Talk, said: Any, **members: Any) -> httpx.Response:
-    body = {"model": "gpt-5.1", "input": said, "store": False, **members}
+def _post(talk: Talk, content: Any, **members: Any) -> httpx.Response:
+    body = {"model": "gpt-5.1", "input": content, "store": False, **members}
     return talk.http.post("/responses", json=body)
 
 
@@ -50,13 +50,13 @@ def test_a_response_and_its_stream_hold_the_same(talk: Talk, model: str, reasoni
     assert done == last["output"]
     assert [item["type"] for item in done] == [item["type"] for item in whole["output"]]
     assert last["usage"] == whole["usage"]
-    for index, said in enumerate(("Hm.", "Yes.", '{"at": 1}')):
+    for index, content in enumerate(("Hm.", "Yes.", '{"at": 1}')):
         deltas = [
             event["delta"]
             for event in events
             if "delta" in event and event["output_index"] == index
         ]
-        assert "".join(deltas) == said
+        assert "".join(deltas) == content
     assert talk.stats()["completed"] == 2
 
 

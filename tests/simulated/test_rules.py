@@ -18,9 +18,9 @@ def _image(url: str) -> dict[str, Any]:
     return {"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}]}
 
 
-def refusal(talk: Talk, said: str | list[dict[str, Any]], **members: Any) -> str:
+def refusal(talk: Talk, content: str | list[dict[str, Any]], **members: Any) -> str:
     """The message of a 400, which must be one, and must come before any directive."""
-    response = talk.post(said, **{"model": "kimi-k2.6", **members})
+    response = talk.post(content, **{"model": "kimi-k2.6", **members})
     assert response.status_code == 400, response.text
     assert response.json()["error"]["type"] == "invalid_request_error"
     message: str = response.json()["error"]["message"]

@@ -340,8 +340,8 @@ def test_keys_are_printed_on_a_terminal_and_it_ends_with_the_terminal(tmp_path: 
         PLAINTEXTS.update(keys)
         assert len(keys) == 2
         url = re.findall(r"listening on (\S+),", shown)[0]
-        told = httpx.get(f"{url}/api/v1/account", headers={"x-api-key": keys[0]})
-        assert told.json()["balance"] == 1000
+        result = httpx.get(f"{url}/api/v1/account", headers={"x-api-key": keys[0]})
+        assert result.json()["balance"] == 1000
         process.send_signal(signal.SIGHUP)  # the terminal is there: a wish to read the file
         read_until(terminal, "applied examples/quickstart.yaml")
         os.close(terminal)

@@ -23,9 +23,9 @@ def gateway(simulated: Simulated, tmp_path: Path) -> Iterator[GatewayProcess]:
 
 def use(gateway: GatewayProcess) -> None:
     """So that everything is there that a gateway writes."""
-    told = {"model": "kimi-k2.5", "input": "Hi"}
+    body = {"model": "kimi-k2.5", "input": "Hi"}
     headers = {"x-api-key": gateway.key("alice")}
-    response = gateway.http.post(PATHS["responses"], headers=headers, json=told)
+    response = gateway.http.post(PATHS["responses"], headers=headers, json=body)
     assert response.status_code == 200, response.text
 
 

@@ -127,8 +127,8 @@ def test_two_operators_do_not_report_the_same_mark(postgres_server: PostgresServ
         session.execute(text("UPDATE account SET balance = 0"))
     with ThreadPoolExecutor(3) as threads:
         found = list(threads.map(lambda _: marks(books), range(3)))
-    told = [crossing for crossings in found for crossing in crossings]
-    assert sorted(told) == sorted((f"team/account-{n}", 100) for n in range(40))
+    seen = [crossing for crossings in found for crossing in crossings]
+    assert sorted(seen) == sorted((f"team/account-{n}", 100) for n in range(40))
     database.close()
 
 

@@ -127,6 +127,6 @@ def test_the_systems_authorities_are_no_worse_than_others(
     server: PostgresServer, folder: Path
 ) -> None:
     url = f"{server.url()}?sslmode=verify-full"
-    told = make_conninfo(url, **roots_of(url, str(folder / "ca.crt")))
-    with psycopg.connect(told) as connection:
+    found = make_conninfo(url, **roots_of(url, str(folder / "ca.crt")))
+    with psycopg.connect(found) as connection:
         assert connection.pgconn.ssl_in_use

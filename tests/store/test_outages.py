@@ -120,24 +120,24 @@ def test_each_cause_is_reported_in_the_drivers_words(
         database = Database(url)
         stack.callback(database.close)
         connection = HotConnection(url, database.outage)
-        said = []
+        found = []
         for _ in range(2):
             with pytest.raises(DatabaseUnavailable) as caught:
                 database.glance("SELECT 1")
-            said.append(caught.value)
+            found.append(caught.value)
             with pytest.raises(DatabaseUnavailable) as caught:
                 asyncio.run(connection.run("SELECT 1", {}))
-            said.append(caught.value)
-    for error in said:
+            found.append(caught.value)
+    for error in found:
         assert type(error) is DatabaseUnavailable
         assert CAUSES[hinder] in error.cause
         assert error.message == "the database does not answer", "all that a client is told"
         assert error.cause
     (line,) = caplog.messages
-    assert line == str(said[0])
+    assert line == str(found[0])
     for secret in (PASSWORD, WRITTEN, "s3cret", "w@x"):
         assert secret not in caplog.text
-        assert not any(secret in str(error) for error in said)
+        assert not any(secret in str(error) for error in found)
 
 
 def test_a_server_that_is_full_reports_it(
@@ -171,8 +171,8 @@ def test_a_server_that_is_full_reports_it(
     ],
 )
 def test_no_part_of_a_password_is_in_a_first_line(url: str, shown: str) -> None:
-    said = RuntimeError("no pass of host key word or key%20word\nand more")
-    assert first_line(said, url) == shown
+    found = RuntimeError("no pass of host key word or key%20word\nand more")
+    assert first_line(found, url) == shown
 
 
 def test_an_outage_is_over_when_something_could_be_written(

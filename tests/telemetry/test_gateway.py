@@ -109,8 +109,8 @@ def _requests(keys: list[str], numbers: Iterator[int], amount: int) -> Iterator[
         known = f"authorization: Bearer {keys[number // 200 % len(keys)]}\r\n"
         message = [{"role": "user", "content": "!answer four"}]
         if number % 50 == 0:
-            told = {"model": "kimi-k2.5", "messages": message, "user": f"user-{number}"}
-            yield _post(PATHS["chat"], known, told)
+            body = {"model": "kimi-k2.5", "messages": message, "user": f"user-{number}"}
+            yield _post(PATHS["chat"], known, body)
         elif number % 4 == 0:
             yield _post(PATHS["chat"], known, {"model": f"model-{number}", "messages": message})
         elif number % 4 == 1:
@@ -123,8 +123,8 @@ def _requests(keys: list[str], numbers: Iterator[int], amount: int) -> Iterator[
             yield _post(PATHS["messages"], known, {"model": "kimi-k2.5", "metadata": named})
 
 
-def _post(path: str, headers: str, told: Mapping[str, object]) -> bytes:
-    body = json.dumps(told)
+def _post(path: str, headers: str, given: Mapping[str, object]) -> bytes:
+    body = json.dumps(given)
     return (
         f"POST {path} HTTP/1.1\r\nhost: h\r\n{headers}content-length: {len(body)}\r\n\r\n{body}"
     ).encode()
@@ -143,7 +143,7 @@ def _send(gateway: GatewayProcess, requests: Iterable[bytes]) -> None:
                 assert answers.readline().startswith(b"HTTP/1.1 ")
                 length = 0
                 while (line := answers.readline()) != b"\r\n":
-                    name, _, told = line.partition(b": ")
+                    name, _, given = line.partition(b": ")
                     if name.lower() == b"content-length":
-                        length = int(told)
+                        length = int(given)
                 answers.read(length)

@@ -44,9 +44,9 @@ def make(
 
 
 def ask(gateway: GatewayProcess, text: str, **more: Any) -> int:
-    told = {"model": "kimi-k2.5", "messages": [{"role": "user", "content": text}], **more}
+    body = {"model": "kimi-k2.5", "messages": [{"role": "user", "content": text}], **more}
     headers = {"x-api-key": gateway.key("alice")}
-    return gateway.http.post(PATHS["chat"], headers=headers, json=told).status_code
+    return gateway.http.post(PATHS["chat"], headers=headers, json=body).status_code
 
 
 def lines(gateway: GatewayProcess) -> list[dict[str, Any]]:
@@ -83,8 +83,8 @@ def test_free_requests_are_reported_too(make: Make) -> None:
     gateway = make(ACCESS_LOG="1")
     gateway.account(gateway.key("alice"))
     assert gateway.stop() == 0
-    (told,) = of_requests(gateway)
-    assert (told["status"], told["route"], told["key"]) == (200, "free", f"{NAMESPACE}/alice")
+    (given,) = of_requests(gateway)
+    assert (given["status"], given["route"], given["key"]) == (200, "free", f"{NAMESPACE}/alice")
 
 
 def test_nothing_is_reported_of_requests_unless_it_is_asked_for(make: Make) -> None:

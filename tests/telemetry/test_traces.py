@@ -95,9 +95,9 @@ def started(
 
 
 def ask(gateway: GatewayProcess, text: str, **headers: str) -> int:
-    told = {"model": "kimi-k2.5", "messages": [{"role": "user", "content": text}]}
+    body = {"model": "kimi-k2.5", "messages": [{"role": "user", "content": text}]}
     named = {"x-api-key": gateway.key("alice"), **headers}
-    return gateway.http.post(PATHS["chat"], headers=named, json=told).status_code
+    return gateway.http.post(PATHS["chat"], headers=named, json=body).status_code
 
 
 def parent_that_arrived(simulated: Simulated) -> str | None:
@@ -149,12 +149,12 @@ def test_each_charged_request_is_reported_to_a_collector(
     assert served.trace_id.hex() == _TRACE
     assert served.parent_span_id.hex() == _SPAN
     assert sent == f"00-{_TRACE}-{served.span_id.hex()}-01", "the upstream goes on below our span"
-    told = attributes(served)
-    assert told["gen_ai.operation.name"] == "chat"
-    assert told["gen_ai.request.model"] == "kimi-k2.5"
-    assert int(told["gen_ai.usage.input_tokens"]) > 0
-    assert told["faregate.key"] == f"{NAMESPACE}/alice"
-    assert told["http.response.status_code"] == "200"
+    found = attributes(served)
+    assert found["gen_ai.operation.name"] == "chat"
+    assert found["gen_ai.request.model"] == "kimi-k2.5"
+    assert int(found["gen_ai.usage.input_tokens"]) > 0
+    assert found["faregate.key"] == f"{NAMESPACE}/alice"
+    assert found["http.response.status_code"] == "200"
     assert attributes(failed)["error.type"] == "502"
     assert failed.trace_id != served.trace_id
     assert collector.resources[0]["service.name"] == "faregate"

@@ -39,17 +39,17 @@ def test_a_key_credits_and_a_chat(world: World, simulated: Simulated, tmp_path: 
     shell = Shell(world.server, ROOT)
     pressed = {"NAMESPACE": world.team.namespace, "NAME": "bob", "ACCOUNT": "bob"}
 
-    said = shell.run(".dev/tilt/make-key", **pressed)
-    assert "apikey.faregate.dev/bob condition met" in said
+    output = shell.run(".dev/tilt/make-key", **pressed)
+    assert "apikey.faregate.dev/bob condition met" in output
     key = world.plaintext("bob-key")
     for _ in range(2):
-        said = shell.run(".dev/tilt/grant-credits", **pressed, CREDITS="21")
-        assert "condition met" in said
-    said = shell.run(
+        output = shell.run(".dev/tilt/grant-credits", **pressed, CREDITS="21")
+        assert "condition met" in output
+    output = shell.run(
         ".dev/tilt/send-chat", **pressed, MESSAGE='"Hi" twice', FAREGATE_URL=gateway.url
     )
-    assert "data: [DONE]" in said
-    assert "x-credits-charged: 2" in said
-    assert key not in said
+    assert "data: [DONE]" in output
+    assert "x-credits-charged: 2" in output
+    assert key not in output
     assert world.balance("bob") == 40
     assert gateway.stop() == 0

@@ -32,6 +32,6 @@ def test_a_real_api_server_takes_everything_without_a_warning(
         assert "condition met" in shell.run(crds["cmd"])
     # Restricted pods only: the namespaces would warn.
     objects = evaluated.objects()
-    said = shell.run("kubectl apply --dry-run=server -f -", yaml.safe_dump_all(objects))
-    assert "warning" not in said.lower()
-    assert said.count("created (server dry run)") == len(objects)
+    output = shell.run("kubectl apply --dry-run=server -f -", yaml.safe_dump_all(objects))
+    assert "warning" not in output.lower()
+    assert output.count("created (server dry run)") == len(objects)

@@ -71,12 +71,14 @@ def test_the_resources_come_up_in_the_right_order(evaluated: Evaluated) -> None:
 
 
 def test_the_docs_name_every_resource_and_port(evaluated: Evaluated) -> None:
-    told = columns(tables(section("how-to/develop.md", "Tilt"))[0], 2)
+    documented = columns(tables(section("how-to/develop.md", "Tilt"))[0], 2)
     ports = {
         name: {forward.arguments["local_port"] for forward in call.get("port_forwards", [])}
         for name, call in resources(evaluated).items()
     }
-    assert {name: set(map(int, re.findall(r"\d+", cell))) for name, cell in told.items()} == ports
+    assert {
+        name: set(map(int, re.findall(r"\d+", cell))) for name, cell in documented.items()
+    } == ports
 
 
 def test_every_object_belongs_to_one_resource_and_no_hook_of_helm_is_among_them(

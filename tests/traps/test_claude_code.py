@@ -74,8 +74,8 @@ CLAUDE_START: list[Object] = [
 def test_trap_13_claude_code_is_served_by_every_family(client: Client, model: str) -> None:
     sent = ask_claude(client, claude_code(CLAUDE_START, model=model))
     assert sent.response.headers["x-credits-charged"] == "5"
-    said = read("messages", sent.response)
-    assert said.reasoning
+    answer = read("messages", sent.response)
+    assert answer.reasoning
     assert "cache_control" not in json.dumps(sent.upstream)
     assert sent.degraded == set()
 
@@ -140,7 +140,7 @@ def test_trap_13_a_long_session_with_all_its_kinds_of_block_is_served(
         {"role": "user", "content": "Go on."},
     ]
     sent = ask_claude(client, claude_code(messages, model=model))
-    roles = [said["role"] for said in sent.upstream["messages"]]
+    roles = [event["role"] for event in sent.upstream["messages"]]
     first = roles.index("tool")
     assert roles[first - 1] == "assistant"
     assert roles[first : first + len(results)] == ["tool"] * len(results)
@@ -154,14 +154,14 @@ def test_trap_13_helper_models_and_tiny_caps_are_served(client: Client, stream: 
     for model in ("claude-haiku-4-5-20251001", "claude-opus-4-6", "claude-3-5-haiku-latest"):
         sent = client.ask("messages", "test", model=model, max_tokens=1, stream=stream)
         assert sent.upstream["thinking"] == {"type": "disabled"}
-        said = read("messages", sent.response)
-        assert (said.model, said.finish) == (model, "max_tokens")
+        answer = read("messages", sent.response)
+        assert (answer.model, answer.finish) == (model, "max_tokens")
 
 
 def test_trap_13_a_cache_is_warmed_with_no_tokens_at_all(client: Client) -> None:
     sent = client.ask("messages", "Long prompt", max_tokens=0)
-    said = read("messages", sent.response)
-    assert said.whole["content"] == []
+    answer = read("messages", sent.response)
+    assert answer.whole["content"] == []
     assert sent.upstream["max_completion_tokens"] == 1
 
 

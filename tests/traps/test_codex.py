@@ -139,14 +139,14 @@ def test_trap_11_the_next_turn_holds_what_was_called_and_what_came_of_it(client:
     ]
     blind = {**reasoning, "summary": [], "content": None}
     second = client.send("responses", codex([asked, blind, *calls, *outputs], **wish))
-    said, *results = second.upstream["messages"][2:]
-    assert said["reasoning_content"] == "Hm."
-    assert [call["function"]["name"] for call in said["tool_calls"]] == [
+    given, *results = second.upstream["messages"][2:]
+    assert given["reasoning_content"] == "Hm."
+    assert [call["function"]["name"] for call in given["tool_calls"]] == [
         "exec_command",
         "mcp__files__read",
         "apply_patch",
     ]
-    assert json.loads(said["tool_calls"][2]["function"]["arguments"]) == {"input": PATCH}
+    assert json.loads(given["tool_calls"][2]["function"]["arguments"]) == {"input": PATCH}
     assert [result["content"] for result in results] == ["result 0", "result 1", "result 2"]
 
 

@@ -26,9 +26,9 @@ def first_turn(client: Client, dialect: str, model: str, **more: Any) -> Object:
     """The first answer's object."""
     more = {"tools": [function(dialect, "look")], **reasoning(dialect), **more}
     sent = client.ask(dialect, ASK, model=model, **more)
-    said = read(dialect, sent.response)
-    assert (said.reasoning, len(said.calls)) == (THOUGHT, 1)
-    return said.whole
+    answer = read(dialect, sent.response)
+    assert (answer.reasoning, len(answer.calls)) == (THOUGHT, 1)
+    return answer.whole
 
 
 def chat_turn(model: str, message: Object) -> Object:
@@ -237,7 +237,7 @@ def test_trap_02_ids_that_repeat_in_every_turn_are_paired_within_their_turn(
         "messages": [{"role": "user", "content": "Look"}, *turn("one"), *turn("two")],
     }
     sent = client.send("chat", content)
-    results = [said["content"] for said in sent.upstream["messages"] if said["role"] == "tool"]
+    results = [event["content"] for event in sent.upstream["messages"] if event["role"] == "tool"]
     assert results == ["one", "two"]
 
 
@@ -262,7 +262,7 @@ def test_trap_10_a_response_continues_an_earlier_one(client: Client, stream: boo
     sent = client.send("responses", turn)
     check_second_turn(sent)
     # instructions are of one response and not carried on
-    assert [said["role"] for said in sent.upstream["messages"]] == ["user", "assistant", "tool"]
+    assert [event["role"] for event in sent.upstream["messages"]] == ["user", "assistant", "tool"]
     assert read("responses", sent.response).whole["previous_response_id"] == first["id"]
 
 

@@ -179,10 +179,10 @@ def test_trap_15_reasoning_may_eat_a_small_cap_and_the_answer_reports_it(
         more["thinking"] = {"type": "adaptive"}
     sent = client.ask(dialect, "Hi", stream=stream, **more)
     assert sent.upstream["max_completion_tokens"] == 1
-    said = read(dialect, sent.response)
-    assert said.text == ""
+    answer = read(dialect, sent.response)
+    assert answer.text == ""
     finishes = {"chat": "length", "messages": "max_tokens", "responses": "incomplete"}
-    assert said.finish == finishes[dialect]
+    assert answer.finish == finishes[dialect]
     assert sent.response.headers["x-credits-charged"] == "5"
 
 

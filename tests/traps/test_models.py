@@ -199,9 +199,9 @@ def test_every_family_takes_what_stock_clients_send(
     thinks = thinks or model in ALWAYS
     is_silent = model == "thinker" or (model == "open" and wish == "silent")
     assert asked_to_reason(sent.upstream) == (None if is_silent else thinks)
-    said = read(dialect, sent.response)
-    assert bool(said.reasoning) is thinks
-    assert said.model == model
+    answer = read(dialect, sent.response)
+    assert bool(answer.reasoning) is thinks
+    assert answer.model == model
     price = PRICE + (SURCHARGE if thinks else 0)
     assert sent.response.headers["x-credits-charged"] == str(price)
 

@@ -60,7 +60,7 @@ def test_trap_14_extras_of_openai_clients_are_no_error(
         "prompt_cache_retention": "24h",
     }
     sent = client.send("chat", content)
-    roles = [said["role"] for said in sent.upstream["messages"]]
+    roles = [event["role"] for event in sent.upstream["messages"]]
     assert roles == ["system", "system", "user", "user"]
     assert read("chat", sent.response).text
     unknown = {"store", "metadata", "user", "service_tier", "prediction", "of_the_future"}

@@ -61,17 +61,17 @@ def test_trap_05_usage_is_found_wherever_the_upstream_puts_it(
 ) -> None:
     """The same tokens and the same credits, in each place."""
     more: dict[str, Any] = {"stream_options": {"include_usage": True}} if stream else {}
-    told = set()
+    found = set()
     for place in ("final", "choice", "both", "finish"):
         text = f"!cached {cached}\n!usage {place}\nsix words of speech in all"
         more = more if dialect == "chat" else {}
         sent = client.ask(dialect, text, stream=stream, **more, **reasoning(dialect))
-        said = read(dialect, sent.response)
-        assert said.cached == cached
+        answer = read(dialect, sent.response)
+        assert answer.cached == cached
         charged = sent.response.headers["x-credits-charged"]
-        told.add((said.input, said.output, said.cached, said.signed_block, charged))
-    assert len(told) == 1
-    input_tokens, output, _, signed_block, charged = told.pop()
+        found.add((answer.input, answer.output, answer.cached, answer.signed_block, charged))
+    assert len(found) == 1
+    input_tokens, output, _, signed_block, charged = found.pop()
     assert input_tokens >= 6
     assert output > signed_block > 0
     assert charged == "5"
@@ -124,11 +124,11 @@ def test_trap_06_thinking_in_tags_is_taken_out_of_the_text(
     sent = client.ask(
         dialect, "!think-tags\n!reason Hm.\n!answer Yes.", stream=stream, model="open"
     )
-    said = read(dialect, sent.response)
+    answer = read(dialect, sent.response)
     if dialect == "chat":
-        assert said.text == "<think>Hm.</think>Yes."
+        assert answer.text == "<think>Hm.</think>Yes."
     else:
-        assert (said.reasoning, said.text) == ("Hm.", "Yes.")
+        assert (answer.reasoning, answer.text) == ("Hm.", "Yes.")
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -66,10 +66,10 @@ def answer(kind: str, act: str, prompt: str) -> dict[str, Any]:
 
 def main() -> None:
     try:
-        told = answer(sys.argv[1], sys.argv[2], sys.stdin.read())
+        result = answer(sys.argv[1], sys.argv[2], sys.stdin.read())
     except Exception as error:  # noqa: BLE001 - each kind is reported
-        told = {"error": str(error), "status": getattr(error, "status_code", None)}
-    print(json.dumps(told))
+        result = {"error": str(error), "status": getattr(error, "status_code", None)}
+    print(json.dumps(result))
 
 
 main()

@@ -57,10 +57,10 @@ async def answer(kind: str, prompt: str) -> dict[str, Any]:
 
 def main() -> None:
     try:
-        told = asyncio.run(answer(sys.argv[1], sys.stdin.read()))
+        result = asyncio.run(answer(sys.argv[1], sys.stdin.read()))
     except Exception as error:  # noqa: BLE001 - each kind is reported
-        told = {"error": str(error), "status": getattr(error, "status_code", None)}
-    print(json.dumps(told))
+        result = {"error": str(error), "status": getattr(error, "status_code", None)}
+    print(json.dumps(result))
 
 
 main()

@@ -161,13 +161,13 @@ class Streams:
             ) as response:
                 text = self._read(response)
                 clean = response.status_code == 200 and ended_cleanly(dialect, text)
-                said = f"{response.status_code} {text[-300:]}"
+                found = f"{response.status_code} {text[-300:]}"
         except httpx.TransportError as error:
-            clean, said = False, repr(error)
+            clean, found = False, repr(error)
         with self._lock:
             self.complete += clean
             if not clean:
-                self.cut.append(f"{dialect}: {said}")
+                self.cut.append(f"{dialect}: {found}")
 
     def _read(self, response: httpx.Response) -> str:
         parts: list[str] = []

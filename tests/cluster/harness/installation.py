@@ -165,8 +165,8 @@ class Installation:
         line = ["helm", *arguments, "--namespace", self.namespace]
         done = subprocess.run(line, capture_output=True, text=True, timeout=seconds)
         if done.returncode:
-            said = (done.stderr + done.stdout).strip()[-2000:]
-            raise KubectlFailed(f"helm {arguments[0]}: {redacted(said)}")
+            found = (done.stderr + done.stdout).strip()[-2000:]
+            raise KubectlFailed(f"helm {arguments[0]}: {redacted(found)}")
         return done.stdout
 
     # -- its parts -----------------------------------------------------------------------------
@@ -273,9 +273,9 @@ class Installation:
     def audit(self) -> str:
         """`python -m gateway audit` in a gateway's pod."""
         pod = names(self.gateway_pods())[0]
-        said = self.kube.execute(pod, self.namespace, "python", "-m", "gateway", "audit")
-        assert "the books are right" in said
-        return said
+        output = self.kube.execute(pod, self.namespace, "python", "-m", "gateway", "audit")
+        assert "the books are right" in output
+        return output
 
     def check_canary(self) -> None:
         """No key is where it does not belong: logs, events, objects, metrics."""

@@ -53,5 +53,5 @@ class Killer:
     def kill(self, pod: Document, word: str) -> int:
         """Kill the processes of a pod whose command line holds a word; how many there were."""
         uid = pod["metadata"]["uid"]
-        said = self._kube.execute("killer", _PLACE, "python", "-c", _PROGRAM, uid, word)
-        return int(said)
+        output = self._kube.execute("killer", _PLACE, "python", "-c", _PROGRAM, uid, word)
+        return int(output)

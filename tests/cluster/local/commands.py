@@ -39,8 +39,8 @@ def run(
     )
     if done.returncode:
         words = " ".join(str(argument) for argument in arguments[:6])
-        said = "\n".join((done.stdout + done.stderr).strip().splitlines()[-25:])
-        raise Failed(f"{words} … ended with {done.returncode}:\n{said}")
+        found = "\n".join((done.stdout + done.stderr).strip().splitlines()[-25:])
+        raise Failed(f"{words} … ended with {done.returncode}:\n{found}")
     return done.stdout
 
 

@@ -110,12 +110,12 @@ def of_kubernetes(name: str) -> Program:
         "module local/kubernetes\n\ngo 1.26.0\n\n"
         f"require k8s.io/kubernetes v{places.KUBERNETES}\n\nreplace (\n{replaced})\n"
     )
-    told = " ".join(
+    found = " ".join(
         f"-X {package}.gitVersion=v{places.KUBERNETES} -X {package}.gitMajor=1 "
         f"-X {package}.gitMinor={minor.split('.')[0]}"
         for package in ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
     )
-    return Program(name, "kubernetes", text, f"k8s.io/kubernetes/cmd/{name}", f"-s -w {told}")
+    return Program(name, "kubernetes", text, f"k8s.io/kubernetes/cmd/{name}", f"-s -w {found}")
 
 
 def of_module(name: str, module: str, version: str, package: str) -> Program:

@@ -97,7 +97,7 @@ def close(render: ChatRenderer, usage: Usage | None = None) -> list[bytes]:
 
 def read(frames: list[bytes]) -> list[Any]:
     """The data of frames, as a client decodes them; `[DONE]` as a string, comments left out."""
-    told: list[Any] = []
+    found: list[Any] = []
     for frame in frames:
         assert frame.endswith(b"\n\n")
         assert frame.count(b"\n") == 2, "one frame, one event"
@@ -105,8 +105,8 @@ def read(frames: list[bytes]) -> list[Any]:
             continue
         assert frame.startswith(b"data: ")
         data = frame[6:-2]
-        told.append("[DONE]" if data == b"[DONE]" else json.loads(data))
-    return told
+        found.append("[DONE]" if data == b"[DONE]" else json.loads(data))
+    return found
 
 
 def complete(render: ChatRenderer, answer: dict[str, Any], usage: Usage | None = None) -> Any:

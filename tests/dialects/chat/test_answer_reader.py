@@ -211,12 +211,12 @@ def test_a_foreign_shape_is_broken(data: bytes) -> None:
 def join(events: list[Event]) -> tuple[str, str]:
     """All reasoning and all text of an answer that holds nothing else."""
     assert events[-1] == Finished("stop")
-    said = {Reasoning: "", Text: ""}
+    found = {Reasoning: "", Text: ""}
     for event in events[:-1]:
         assert isinstance(event, Reasoning | Text)
         assert event.text, "deltas are never empty"
-        said[type(event)] += event.text
-    return said[Reasoning], said[Text]
+        found[type(event)] += event.text
+    return found[Reasoning], found[Text]
 
 
 def split_think(content: str, places: list[int]) -> tuple[str, str]:

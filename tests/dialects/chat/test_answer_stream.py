@@ -219,8 +219,8 @@ def test_a_chunk_that_states_success_and_has_no_choices_is_no_error() -> None:
 
 
 def test_our_credential_never_shows_in_what_the_upstream_reports() -> None:
-    said = {"error": {"message": "key opaque-credential of org-abcdef123 <ak-xyz9876>"}}
-    read = Read(stream(*TEXTS, said), credential="opaque-credential")
+    error = {"error": {"message": "key opaque-credential of org-abcdef123 <ak-xyz9876>"}}
+    read = Read(stream(*TEXTS, error), credential="opaque-credential")
     assert "opaque" not in read.error.message
     assert "abcdef" not in read.error.message
     assert "xyz9876" not in read.error.message
@@ -271,7 +271,7 @@ BESIDE: dict[str, Any] = {
 
 
 @pytest.mark.parametrize(
-    ("told", "expected"),
+    ("content", "expected"),
     [
         (TOLD, USAGE),
         ({"prompt_tokens": 1, "prompt_tokens_details": {"cached_tokens": 1}}, Usage(1, 0, 1, 0)),
@@ -302,8 +302,8 @@ BESIDE: dict[str, Any] = {
         ([], None),
     ],
 )
-def test_usage_is_read_from_whatever_shape(told: Any, expected: Usage | None) -> None:
-    assert read_usage(told) == expected
+def test_usage_is_read_from_whatever_shape(content: Any, expected: Usage | None) -> None:
+    assert read_usage(content) == expected
 
 
 @pytest.mark.parametrize("later", [{"cost": 0}, {"prompt_tokens": 0, "completion_tokens": 0}])

@@ -49,9 +49,9 @@ def arguments(index: int, fragment: str) -> dict[str, Any]:
     return call(index, function={"arguments": fragment})
 
 
-def deltas(told: list[Any]) -> list[Any]:
+def deltas(given: list[Any]) -> list[Any]:
     return [
-        event["choices"][0]["delta"] for event in told if event != "[DONE]" and event["choices"]
+        event["choices"][0]["delta"] for event in given if event != "[DONE]" and event["choices"]
     ]
 
 
@@ -62,11 +62,11 @@ def test_a_plain_stream_is_passed_on_under_the_public_name() -> None:
         *(piece({"content": text}) for text in ("He", "llo", ' "you" \\n', "\n")),
         piece({}, "stop"),
     ]
-    told = read(render.open() + feed(render, *pieces) + close(render, USAGE))
+    events = read(render.open() + feed(render, *pieces) + close(render, USAGE))
 
-    assert told[-1] == "[DONE]"
-    assert {event["model"] for event in told[:-1]} == {PUBLIC}
-    assert [delta.get("content") for delta in deltas(told)] == [
+    assert events[-1] == "[DONE]"
+    assert {event["model"] for event in events[:-1]} == {PUBLIC}
+    assert [delta.get("content") for delta in deltas(events)] == [
         "",
         "He",
         "llo",
@@ -74,8 +74,8 @@ def test_a_plain_stream_is_passed_on_under_the_public_name() -> None:
         "\n",
         None,
     ]
-    assert {event["id"] for event in told[:-1]} == {"chatcmpl-1"}
-    assert told[-2]["choices"][0]["finish_reason"] == "stop"
+    assert {event["id"] for event in events[:-1]} == {"chatcmpl-1"}
+    assert events[-2]["choices"][0]["finish_reason"] == "stop"
     assert b"usage" not in b"".join(feed(renderer(stream=True), *pieces))
 
 
@@ -105,9 +105,9 @@ def test_what_the_model_writes_is_never_taken_for_a_member(text: str, spaces: bo
         piece({"content": text}, spaces=spaces, system_fingerprint=None),
         piece({"content": "b"}, spaces=spaces),
     ]
-    told = read(feed(render, *pieces))
-    assert [delta["content"] for delta in deltas(told)] == ["", "a", text, text, "b"]
-    assert {event["model"] for event in told} == {PUBLIC}
+    events = read(feed(render, *pieces))
+    assert [delta["content"] for delta in deltas(events)] == ["", "a", text, text, "b"]
+    assert {event["model"] for event in events} == {PUBLIC}
 
 
 def test_a_model_that_changes_or_is_missing_is_named_all_the_same() -> None:
@@ -117,16 +117,16 @@ def test_a_model_that_changes_or_is_missing_is_named_all_the_same() -> None:
     missing = Piece(json.dumps(event).encode(), True)
     other = piece({"content": "c"}, model="another")
     nothing = piece({"content": "d"}, model=None)
-    told = read(
+    events = read(
         feed(render, ROLE, piece({"content": "a"}), missing, other, nothing, Piece(b"{}", True))
     )
-    assert {event["model"] for event in told} == {PUBLIC}
-    assert [delta["content"] for delta in deltas(told[:-1])] == ["", "a", "b", "c", "d"]
+    assert {event["model"] for event in events} == {PUBLIC}
+    assert [delta["content"] for delta in deltas(events[:-1])] == ["", "a", "b", "c", "d"]
 
 
 def test_the_first_delta_carries_a_role() -> None:
-    told = read(feed(renderer(stream=True), piece({"content": "Hi"}), piece({"content": "!"})))
-    assert deltas(told) == [{"role": "assistant", "content": "Hi"}, {"content": "!"}]
+    events = read(feed(renderer(stream=True), piece({"content": "Hi"}), piece({"content": "!"})))
+    assert deltas(events) == [{"role": "assistant", "content": "Hi"}, {"content": "!"}]
     empty = piece({"role": None, "content": "Hi"})
     assert deltas(read(feed(renderer(stream=True), empty))) == [
         {"role": "assistant", "content": "Hi"}
@@ -152,20 +152,20 @@ def test_usage_comes_once_for_who_asked_and_never_for_who_did_not(
 ) -> None:
     render = renderer(**(ASKED if asked else {"stream": True}))
     nulls = [piece({"content": "x"}, usage=None), piece({"content": "y"}, spaces=True, usage=None)]
-    told = read(feed(render, ROLE, *nulls, *end) + close(render, USAGE))
+    events = read(feed(render, ROLE, *nulls, *end) + close(render, USAGE))
 
-    assert told.pop() == "[DONE]"
+    assert events.pop() == "[DONE]"
     if asked:
-        last = told.pop()
+        last = events.pop()
         assert last["choices"] == []
         assert last["usage"] == TOLD
         assert (last["id"], last["model"]) == ("chatcmpl-1", PUBLIC)
         assert last["object"] == "chat.completion.chunk"
-        assert not any(event.get("usage") for event in told)
+        assert not any(event.get("usage") for event in events)
     else:
-        assert not any("usage" in event for event in told)
-    assert not any("usage" in event["choices"][0] for event in told)
-    assert told[-1]["choices"][0]["finish_reason"] == "stop"
+        assert not any("usage" in event for event in events)
+    assert not any("usage" in event["choices"][0] for event in events)
+    assert events[-1]["choices"][0]["finish_reason"] == "stop"
 
 
 def test_unknown_usage_is_not_invented() -> None:
@@ -186,16 +186,16 @@ def test_unknown_usage_is_not_invented() -> None:
     ],
 )
 def test_finish_reasons_are_those_the_sdks_know(reason: str, expected: str) -> None:
-    told = read(feed(renderer(stream=True), ROLE, piece({}, reason)))
-    assert told[-1]["choices"][0]["finish_reason"] == expected
+    events = read(feed(renderer(stream=True), ROLE, piece({}, reason)))
+    assert events[-1]["choices"][0]["finish_reason"] == expected
     answer = {"choices": [{"index": 0, "message": {"content": "x"}, "finish_reason": reason}]}
     assert complete(renderer(), answer)["choices"][0]["finish_reason"] == expected
 
 
 @pytest.mark.parametrize("reason", ["stop", "tool_calls", "eos"])
 def test_after_a_call_the_finish_reason_is_tool_calls(reason: str) -> None:
-    told = read(feed(renderer(stream=True), ROLE, piece(first(0)), piece({}, reason)))
-    assert told[-1]["choices"][0]["finish_reason"] == "tool_calls"
+    events = read(feed(renderer(stream=True), ROLE, piece(first(0)), piece({}, reason)))
+    assert events[-1]["choices"][0]["finish_reason"] == "tool_calls"
     answer = {
         "choices": [
             {"message": {"content": None, **first(0)}, "finish_reason": reason},
@@ -215,8 +215,8 @@ def test_calls_stream_as_they_come() -> None:
         piece(first(1, "x:1", "see", '{"c":1}')),
         piece({}, "tool_calls"),
     ]
-    told = deltas(read(feed(renderer(stream=True), *pieces)))
-    assert told[1:-1] == [
+    events = deltas(read(feed(renderer(stream=True), *pieces)))
+    assert events[1:-1] == [
         first(0, "x:0", "look"),
         arguments(0, '{"a":'),
         arguments(0, ' "b"}'),
@@ -232,9 +232,9 @@ def test_a_call_whose_name_comes_late_is_held_until_it_is_there() -> None:
         piece(arguments(0, "}")),
         piece({}, "stop"),
     ]
-    told = read(feed(renderer(stream=True), *pieces))
-    assert deltas(told)[1:] == [first(0, "x:0", "look", '{"a":1'), arguments(0, "}"), {}]
-    assert told[-1]["choices"][0]["finish_reason"] == "tool_calls"
+    events = read(feed(renderer(stream=True), *pieces))
+    assert deltas(events)[1:] == [first(0, "x:0", "look", '{"a":1'), arguments(0, "}"), {}]
+    assert events[-1]["choices"][0]["finish_reason"] == "tool_calls"
 
 
 def test_ids_and_names_come_once_although_the_upstream_repeats_them() -> None:
@@ -247,17 +247,17 @@ def test_ids_and_names_come_once_although_the_upstream_repeats_them() -> None:
 
 def test_a_call_without_an_id_gets_one_and_keeps_it() -> None:
     pieces = [ROLE, piece(call(0, function={"name": "look"})), piece(arguments(0, '{"a":1}'))]
-    told = deltas(read(feed(renderer(stream=True), *pieces)))
-    [begun] = told[1]["tool_calls"]
+    events = deltas(read(feed(renderer(stream=True), *pieces)))
+    [begun] = events[1]["tool_calls"]
     assert begun["id"].startswith("call_0_")
     assert begun["type"] == "function"
-    assert told[2] == arguments(0, '{"a":1}')
+    assert events[2] == arguments(0, '{"a":1}')
 
 
 def test_calls_that_share_an_index_are_distinguished_by_their_ids() -> None:
     pieces = [ROLE, piece(first(0, "a", "f", "{}")), piece(first(0, "b", "g", '{"a":1}'))]
-    told = deltas(read(feed(renderer(stream=True), *pieces)))
-    calls = [one["tool_calls"] for one in told[1:]]
+    events = deltas(read(feed(renderer(stream=True), *pieces)))
+    calls = [one["tool_calls"] for one in events[1:]]
     [[begun], [closed, following]] = calls
     assert {"tool_calls": [begun]} == first(0, "a", "f")
     assert {"tool_calls": [closed]} == arguments(0, "{}")
@@ -268,9 +268,9 @@ def test_a_call_that_never_gets_a_name_is_sent_neither_whole_nor_cut() -> None:
     pieces = [ROLE, piece(arguments(0, "{}"))]
     with pytest.raises(UpstreamBroken, match="without a name"):
         feed(renderer(stream=True), *pieces, piece({}, "stop"))
-    told = read(feed(renderer(stream=True), *pieces, piece({}, "length")))
-    assert deltas(told) == [{"role": "assistant", "content": ""}, {}]
-    assert told[-1]["choices"][0]["finish_reason"] == "length"
+    events = read(feed(renderer(stream=True), *pieces, piece({}, "length")))
+    assert deltas(events) == [{"role": "assistant", "content": ""}, {}]
+    assert events[-1]["choices"][0]["finish_reason"] == "length"
 
 
 @pytest.mark.parametrize("spaces", [False, True])
@@ -288,9 +288,9 @@ def test_reasoning_is_reported_once_under_the_name_clients_read(
     delta: dict[str, Any], spaces: bool
 ) -> None:
     chunk = piece({"content": None, **delta}, spaces=spaces)
-    told = deltas(read(feed(renderer(stream=True), ROLE, chunk, chunk)))
+    events = deltas(read(feed(renderer(stream=True), ROLE, chunk, chunk)))
     details = {name: value for name, value in delta.items() if name == "reasoning_details"}
-    assert told[1:] == [{"content": None, "reasoning_content": "hm", **details}] * 2
+    assert events[1:] == [{"content": None, "reasoning_content": "hm", **details}] * 2
     answer = {"choices": [{"message": {"content": "x", **delta}, "finish_reason": "stop"}]}
     message = complete(renderer(), answer)["choices"][0]["message"]
     assert message == {"content": "x", "reasoning_content": "hm", "role": "assistant", **details}
@@ -299,13 +299,13 @@ def test_reasoning_is_reported_once_under_the_name_clients_read(
 def test_a_client_of_functions_gets_a_function_call() -> None:
     legacy = {"functions": [TOOL["function"]]}
     pieces = [ROLE, piece(first(0)), piece(arguments(0, '{"a":1}')), piece({}, "tool_calls")]
-    told = read(feed(renderer(stream=True, **legacy), *pieces))
-    assert deltas(told)[1:] == [
+    events = read(feed(renderer(stream=True, **legacy), *pieces))
+    assert deltas(events)[1:] == [
         {"function_call": {"name": "look", "arguments": ""}},
         {"function_call": {"arguments": '{"a":1}'}},
         {},
     ]
-    assert told[-1]["choices"][0]["finish_reason"] == "function_call"
+    assert events[-1]["choices"][0]["finish_reason"] == "function_call"
     answer = {
         "choices": [{"message": {"content": None, **first(0)}, "finish_reason": "tool_calls"}]
     }
@@ -324,10 +324,10 @@ def test_several_choices_keep_their_own_calls() -> None:
         piece({}, "stop"),
         piece({}, "stop", choice=second),
     ]
-    told = read(feed(renderer(stream=True, n=2), *pieces))
+    events = read(feed(renderer(stream=True, n=2), *pieces))
     reasons = {
         choice["index"]: choice["finish_reason"]
-        for event in told
+        for event in events
         for choice in event["choices"]
         if choice["finish_reason"]
     }
@@ -335,8 +335,8 @@ def test_several_choices_keep_their_own_calls() -> None:
 
 
 def test_a_failure_is_an_error_object_and_no_done() -> None:
-    [told] = read(renderer(stream=True).fail(UpstreamBroken("it broke")))
-    assert told == {
+    [given] = read(renderer(stream=True).fail(UpstreamBroken("it broke")))
+    assert given == {
         "error": {
             "message": "it broke",
             "type": "server_error",
@@ -366,9 +366,9 @@ def test_a_whole_answer_is_put_right() -> None:
         ],
         "usage": UPSTREAM_USAGE,
     }
-    told = complete(renderer(), answer, USAGE)
-    assert (told["id"], told["model"], told["usage"]) == ("chatcmpl-1", PUBLIC, TOLD)
-    [choice] = told["choices"]
+    usage = complete(renderer(), answer, USAGE)
+    assert (usage["id"], usage["model"], usage["usage"]) == ("chatcmpl-1", PUBLIC, TOLD)
+    [choice] = usage["choices"]
     assert choice["finish_reason"] == "tool_calls"
     assert "usage" not in choice
     assert (choice["message"]["role"], choice["message"]["content"]) == ("assistant", None)

@@ -67,14 +67,14 @@ def test_with_or_without_template_the_client_reads_the_same(
     call = {"index": 0, "id": "a", "type": "function", "function": {"name": "f", "arguments": "{"}}
     pieces = [piece({"role": "assistant", "content": "", "tool_calls": [call]})]
     pieces += [piece(delta, spaces=spaces, created=at) for delta, spaces, at in stream]
-    told = read(feed(renderer(stream=True), *pieces))
+    events = read(feed(renderer(stream=True), *pieces))
 
     expected = []
     for each in pieces:
         event = json.loads(each.data)
         event["model"] = PUBLIC
         expected.append(event)
-    assert told == expected
+    assert events == expected
 
 
 def test_the_recognised_text_goes_between_the_rewritten_ends() -> None:
@@ -84,8 +84,8 @@ def test_the_recognised_text_goes_between_the_rewritten_ends() -> None:
     )
     render = renderer(stream=True)
     pieces = [Piece(behind % text, True) for text in (b"a", b"b", b"c", b"d")]
-    told = read(feed(render, piece({"role": "assistant"}), *pieces))
-    assert [event["choices"][0]["delta"] for event in told[1:]] == [
+    events = read(feed(render, piece({"role": "assistant"}), *pieces))
+    assert [event["choices"][0]["delta"] for event in events[1:]] == [
         {"reasoning_content": text} for text in "abcd"
     ]
-    assert all(event["model"] == PUBLIC and "usage" not in event for event in told)
+    assert all(event["model"] == PUBLIC and "usage" not in event for event in events)

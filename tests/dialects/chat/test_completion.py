@@ -22,8 +22,8 @@ def call(**differences: Any) -> dict[str, Any]:
 
 
 def choice(finish_reason: Any = "stop", **message: Any) -> dict[str, Any]:
-    told = {"role": "assistant", "content": "hi", **message}
-    return {"index": 0, "message": told, "finish_reason": finish_reason}
+    messages = {"role": "assistant", "content": "hi", **message}
+    return {"index": 0, "message": messages, "finish_reason": finish_reason}
 
 
 def answer(*choices: Any, **more: Any) -> dict[str, Any]:

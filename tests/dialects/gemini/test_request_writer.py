@@ -286,9 +286,9 @@ def test_an_output_format_beside_tools_is_asked_for_in_words(profile: str) -> No
         outgoing = prepare(request(output=output, tools=(LOOK,)), profile)
         body = json.loads(outgoing.body)
         assert "responseMimeType" not in body["generationConfig"]
-        [said] = body["systemInstruction"]["parts"]
-        assert "one JSON object" in said["text"]
-        assert (json.dumps(SCHEMA, separators=(",", ":")) in said["text"]) is schema
+        [given] = body["systemInstruction"]["parts"]
+        assert "one JSON object" in given["text"]
+        assert (json.dumps(SCHEMA, separators=(",", ":")) in given["text"]) is schema
         assert outgoing.degraded == ("response_format",)
 
 

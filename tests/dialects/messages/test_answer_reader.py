@@ -41,8 +41,8 @@ def closed(index: int) -> dict[str, Any]:
 
 
 def ended(reason: str | None, **more: Any) -> dict[str, Any]:
-    told = {"output_tokens": 7, "output_tokens_details": {"thinking_tokens": 4}}
-    return {"type": "message_delta", "delta": {"stop_reason": reason, **more}, "usage": told}
+    usage = {"output_tokens": 7, "output_tokens_details": {"thinking_tokens": 4}}
+    return {"type": "message_delta", "delta": {"stop_reason": reason, **more}, "usage": usage}
 
 
 def read(*events: dict[str, Any] | str) -> tuple[EventStream, list[Any]]:
@@ -129,7 +129,7 @@ def test_a_block_that_comes_whole() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "reason"),
+    ("given", "reason"),
     [
         ("end_turn", "stop"),
         ("max_tokens", "length"),
@@ -138,8 +138,8 @@ def test_a_block_that_comes_whole() -> None:
         ("something_new", "stop"),
     ],
 )
-def test_why_it_ended(told: str, reason: str) -> None:
-    _, events = read(START, ended(told), STOP)
+def test_why_it_ended(given: str, reason: str) -> None:
+    _, events = read(START, ended(given), STOP)
     assert events[0] == Finished(reason)  # type: ignore[arg-type]  # a parameter
 
 

@@ -114,10 +114,10 @@ def test_the_estimate_leaves_out_an_image() -> None:
 
 
 def test_without_usage_from_the_upstream_the_estimate_stays() -> None:
-    told = stream([Text("Hi")], [Text(" there")], [STOP], usage=None)[-2][1]["usage"]
+    events = stream([Text("Hi")], [Text(" there")], [STOP], usage=None)[-2][1]["usage"]
 
-    assert set(told) == {"output_tokens"}
-    assert told["output_tokens"] > 0
+    assert set(events) == {"output_tokens"}
+    assert events["output_tokens"] > 0
 
 
 def test_interleaved_calls_come_out_one_after_the_other() -> None:

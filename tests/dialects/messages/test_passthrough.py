@@ -154,16 +154,16 @@ def test_thinking_goes_back_as_its_upstream_signed_it() -> None:
     ids=["of another upstream", "of another account", "of nobody", "foreign", "none"],
 )
 def test_any_other_thinking_is_left_out(signature: str) -> None:
-    said = {"type": "text", "text": "Yes."}
+    found = {"type": "text", "text": "Yes."}
     body = asked(
         user("I am thinking"),
-        assistant(thinking("Hm.", signature), said),
+        assistant(thinking("Hm.", signature), found),
         user("And?"),
         assistant(thinking("Hm.", signature)),
         user("So?"),
     )
     sent = raw_body(body)["messages"]
-    assert [turn["content"] for turn in sent] == ["I am thinking", [said], "And?", "So?"]
+    assert [turn["content"] for turn in sent] == ["I am thinking", [found], "And?", "So?"]
 
 
 def test_a_loop_in_manual_mode_that_lost_its_thinking_is_translated_without_any() -> None:

@@ -116,7 +116,7 @@ def test_kimi_gets_reasoning_for_every_call() -> None:
 
 
 @pytest.mark.parametrize(
-    ("profile", "reasoning", "effort", "thinking", "told"),
+    ("profile", "reasoning", "effort", "thinking", "given"),
     [
         ("claude", True, None, {"type": "adaptive", "display": "summarized"}, None),
         ("claude", True, "xhigh", {"type": "adaptive", "display": "summarized"}, "max"),
@@ -128,11 +128,11 @@ def test_kimi_gets_reasoning_for_every_call() -> None:
     ],
 )
 def test_reasoning_is_always_reported(
-    profile: str, reasoning: bool, effort: str | None, thinking: Any, told: str | None
+    profile: str, reasoning: bool, effort: str | None, thinking: Any, given: str | None
 ) -> None:
     body = render(request(), profile, reasoning, effort)
     assert body["thinking"] == thinking
-    assert body.get("output_config", {}).get("effort") == told
+    assert body.get("output_config", {}).get("effort") == given
 
 
 @pytest.mark.parametrize(

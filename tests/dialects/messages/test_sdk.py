@@ -139,11 +139,11 @@ def test_the_sdks_next_turn_brings_everything_back() -> None:
         "ToolMessage",
         "ToolMessage",
     ]
-    said: Any = request.messages[1]
-    assert said.reasoning == "Where is it?"
-    assert said.text == "I look twice."
-    assert [each.id for each in said.calls] == ["functions.weather:0", "functions.weather:1"]
-    assert [json.loads(each.arguments) for each in said.calls] == [
+    found: Any = request.messages[1]
+    assert found.reasoning == "Where is it?"
+    assert found.text == "I look twice."
+    assert [each.id for each in found.calls] == ["functions.weather:0", "functions.weather:1"]
+    assert [json.loads(each.arguments) for each in found.calls] == [
         {"city": "Paris"},
         {"city": "Rome"},
     ]

@@ -153,7 +153,7 @@ def test_reasoning_that_comes_twice_is_reported_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "told", "reason"),
+    ("status", "given", "reason"),
     [
         ("completed", None, "stop"),
         ("incomplete", "max_output_tokens", "length"),
@@ -161,8 +161,8 @@ def test_reasoning_that_comes_twice_is_reported_once() -> None:
         ("incomplete", "something_new", "length"),
     ],
 )
-def test_why_it_ended(status: str, told: str | None, reason: str) -> None:
-    details = {"reason": told} if told else None
+def test_why_it_ended(status: str, given: str | None, reason: str) -> None:
+    details = {"reason": given} if given else None
     _, events = read(CREATED, ended(status, incomplete_details=details))
     assert events == [Finished(reason), TOLD]  # type: ignore[arg-type]  # a parameter
     response: dict[str, Any] = {"status": status, "output": [], "incomplete_details": details}

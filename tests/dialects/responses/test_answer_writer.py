@@ -167,13 +167,13 @@ def test_an_empty_answer_has_one_empty_message() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "told"), [("length", "max_output_tokens"), ("content_filter", "content_filter")]
+    ("reason", "content"), [("length", "max_output_tokens"), ("content_filter", "content_filter")]
 )
-def test_a_cut_answer_is_incomplete(reason: FinishReason, told: str) -> None:
+def test_a_cut_answer_is_incomplete(reason: FinishReason, content: str) -> None:
     frames = stream(renderer(), Reasoning("hm"), Text("The answer is"), Finished(reason))
     response = judge(frames)
     assert kinds(frames)[-1] == "incomplete"
-    assert response["incomplete_details"] == {"reason": told}
+    assert response["incomplete_details"] == {"reason": content}
     assert [item["status"] for item in response["output"]] == ["completed", "incomplete"]
 
 
@@ -316,11 +316,11 @@ def test_logprobs_are_passed_on_where_they_were_asked_for() -> None:
 
 
 @pytest.mark.parametrize(
-    "told", ["[]", "7", '{"content":5}', '{"content":{"a":1}}', "[" * 990 + "]" * 990]
+    "content", ["[]", "7", '{"content":5}', '{"content":{"a":1}}', "[" * 990 + "]" * 990]
 )
-def test_logprobs_of_an_odd_shape_are_none_and_break_nothing(told: str) -> None:
+def test_logprobs_of_an_odd_shape_are_none_and_break_nothing(content: str) -> None:
     call = parse_call({"input": "hi", "include": ["message.output_text.logprobs"]})
-    chunk = f'{{"choices":[{{"logprobs":{told}}}]}}'.encode()
+    chunk = f'{{"choices":[{{"logprobs":{content}}}]}}'.encode()
     answer = renderer(call)
     frames = answer.open() + answer.feed(Given(Text("Hi"), data=chunk))
     frames += asyncio.run(answer.close(None))

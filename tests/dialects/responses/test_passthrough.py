@@ -89,11 +89,11 @@ def test_nothing_is_stored_and_nothing_but_reasoning_included() -> None:
 
 
 def test_reasoning_goes_back_as_its_upstream_sealed_it() -> None:
-    said = {"type": "message", "id": "msg_1", "role": "assistant", "content": "I look."}
-    sent = raw_body(asked(GO, reasoning(THOUGHT), said, CALL, OUTPUT))["input"]
+    messages = {"type": "message", "id": "msg_1", "role": "assistant", "content": "I look."}
+    sent = raw_body(asked(GO, reasoning(THOUGHT), messages, CALL, OUTPUT))["input"]
     summary = [{"type": "summary_text", "text": "Look first."}]
     sealed = {"type": "reasoning", "summary": summary, "encrypted_content": "abc"}
-    assert sent == [GO, sealed, {k: v for k, v in said.items() if k != "id"}, CALL, OUTPUT]
+    assert sent == [GO, sealed, {k: v for k, v in messages.items() if k != "id"}, CALL, OUTPUT]
 
 
 @pytest.mark.parametrize(
@@ -118,13 +118,13 @@ def test_what_shows_who_asks_is_taken_away() -> None:
 
 
 def test_the_phase_of_an_answer_goes_back() -> None:
-    said = {
+    messages = {
         "type": "message",
         "role": "assistant",
         "content": "Let me look.",
         "phase": "commentary",
     }
-    assert raw_body(asked(GO, said, CALL, OUTPUT))["input"] == [GO, said, CALL, OUTPUT]
+    assert raw_body(asked(GO, messages, CALL, OUTPUT))["input"] == [GO, messages, CALL, OUTPUT]
 
 
 @pytest.mark.parametrize(

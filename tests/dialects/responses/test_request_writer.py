@@ -138,7 +138,7 @@ def test_kimi_gets_reasoning_for_every_call() -> None:
 
 
 @pytest.mark.parametrize(
-    ("profile", "reasoning", "effort", "told"),
+    ("profile", "reasoning", "effort", "given"),
     [
         ("gpt-4", False, None, None),
         ("gpt-5", True, None, {"effort": "medium", "summary": "auto"}),
@@ -153,10 +153,10 @@ def test_kimi_gets_reasoning_for_every_call() -> None:
     ],
 )
 def test_reasoning_is_always_reported(
-    profile: str, reasoning: bool, effort: str | None, told: Any
+    profile: str, reasoning: bool, effort: str | None, given: Any
 ) -> None:
     body = render(request(), profile, reasoning, effort)
-    assert body.get("reasoning") == told
+    assert body.get("reasoning") == given
     sealed = ["reasoning.encrypted_content"] if reasoning and profile.startswith("gpt") else None
     assert body.get("include") == sealed
     template = {"thinking": reasoning, "enable_thinking": reasoning}
@@ -200,9 +200,9 @@ def test_tool_choice(profile: str, choice: ToolChoice | None, expected: Any) -> 
 def test_structured_output() -> None:
     schema = {"type": "object", "properties": {"at": {"type": "string"}}}
     wanted = OutputFormat("json_schema", "place", schema, strict=True)
-    told = {"type": "json_schema", "name": "place", "schema": schema, "strict": True}
+    found = {"type": "json_schema", "name": "place", "schema": schema, "strict": True}
     for profile in ("gpt-5.1", "kimi-k3"):
-        assert render(request(output=wanted), profile, True)["text"] == {"format": told}
+        assert render(request(output=wanted), profile, True)["text"] == {"format": found}
     free = request(output=OutputFormat("json_object"))
     assert render(free)["text"] == {"format": {"type": "json_object"}}
     asked = prepare(free, "kimi-k3", True)

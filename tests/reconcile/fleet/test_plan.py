@@ -241,9 +241,9 @@ FORBIDDEN = {"type": "ReplicaFailure", "status": "True", "message": "not allowed
 def test_a_roll_out_as_a_condition(
     found: Json | None, schema: int | None, condition: tuple[str, str, str]
 ) -> None:
-    said: ConditionState = judge(found, schema)
-    assert (said.state, said.reason) == condition[:2]
-    assert condition[2] in said.message
+    verdict: ConditionState = judge(found, schema)
+    assert (verdict.state, verdict.reason) == condition[:2]
+    assert condition[2] in verdict.message
 
 
 def test_old_replicas_that_still_run_belong_to_the_roll_out() -> None:

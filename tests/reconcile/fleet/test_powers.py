@@ -43,7 +43,7 @@ ALLOWED: dict[str, Json] = {
         securityContext={"runAsUser": None, "runAsGroup": None, "fsGroup": None}
     ),
     "another user": pod(securityContext={"runAsUser": 5000, "runAsNonRoot": True}),
-    "what holds it, said again": gateway(
+    "what holds it, stated again": gateway(
         securityContext={
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,
