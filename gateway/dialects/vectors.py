@@ -23,6 +23,13 @@ from gateway.dialects.upstream_errors import broken_by
 #: numbers that are made at once, where vectors are rewritten
 _NUMBERS_MAX = 1_000_000
 _FLOAT_BYTES = 4
+#: numbers of a vector where the request has no `dimensions`
+_USUAL_LENGTH = 1536
+#: about the bytes of a number in an answer
+_LIST_BYTES = 16
+_BASE64_BYTES = 6
+#: an answer as it came, its vectors, and what goes to the client
+_COPIES = 3
 _OBJECTS_MAX = 4
 _SMALL_BYTES_MAX = 64 * 1024
 _LIST = re.compile(rb"\[[-+0-9.eE, \t\r\n]+\]")
@@ -112,6 +119,16 @@ class EmbeddingReader(ABC):
     @abstractmethod
     def _read_vectors(self, data: bytes) -> bytes:
         """The vectors of a list, as OpenAI writes them. Raises `UpstreamBroken`, `ValueError`."""
+
+
+def answer_bytes(wanted: EmbeddingWanted) -> int:
+    """About the memory that an answer takes until the client has it.
+
+    >>> answer_bytes(EmbeddingWanted(2048, 3072, is_base64=True))
+    113246208
+    """
+    numbers = wanted.number * (wanted.dimensions or _USUAL_LENGTH)
+    return numbers * (_BASE64_BYTES if wanted.is_base64 else _LIST_BYTES) * _COPIES
 
 
 def check_vectors(vectors: Sequence[bytes], wanted: EmbeddingWanted) -> bool:

@@ -114,7 +114,7 @@ class Connection:
     """The client's side of one request."""
 
     __slots__ = ("_cycle", "_holder", "_loop", "_memory", "busy_since", "gone", "headers", "held",
-                 "named", "sent_at", "socket", "started", "task")  # fmt: skip
+                 "kept", "named", "sent_at", "socket", "started", "task")  # fmt: skip
 
     def __init__(self, scope: Scope, memory: Shares) -> None:
         """`memory` is what all buffered bodies of this replica may hold together, in bytes."""
@@ -126,7 +126,8 @@ class Connection:
         #: the first value of each name: most that is looked for is not there
         self.named: dict[bytes, bytes] = scope[NAMED]
         self._memory = memory
-        self.held = 0
+        #: bytes that are held; of these, those for the answer, until `close`
+        self.held = self.kept = 0
         self.started = False
         self.gone = False
         self.sent_at = 0.0
@@ -226,11 +227,12 @@ class Connection:
         )
 
     def hold(self, size: int) -> None:
-        """Hold so many bytes from now on, for the body and what it has become.
+        """Hold so many bytes from now on for the body and what it has become.
 
         Raises `RateLimited` and `Overloaded` as `read_body` does, and `RequestTooLarge` for what
         there will never be room for.
         """
+        size += self.kept
         more = size - self.held
         if size > self._memory.capacity:
             raise RequestTooLarge(
@@ -243,11 +245,20 @@ class Connection:
             self._memory.give_back(self._holder, -more)
         self.held = size
 
+    def hold_answer(self, size: int) -> None:
+        """Hold so many bytes more, until `close`, for an answer much larger than the body.
+
+        It is an estimate, and a third of an account's share at most. Raises as `hold`.
+        """
+        self.kept = min(size, self._memory.most // 3)
+        self.hold(self.held)
+
     def release_body(self) -> None:
         """Give back the memory of the body."""
-        if self.held:
-            self._memory.give_back(self._holder, self.held)
-            self.held = 0
+        body = self.held - self.kept
+        if body:
+            self._memory.give_back(self._holder, body)
+            self.held = self.kept
 
     def watch(self, on_gone: Callable[[], None]) -> None:
         """From now on call `on_gone` once when the client leaves, until `close`."""
@@ -264,6 +275,7 @@ class Connection:
         """The request is over: the client is not watched any more, its body no longer held."""
         self._cycle.on_lost = None
         if self.held:
+            self.kept = 0
             self.release_body()
 
     async def start(self, status: int, lines: bytes) -> None:
@@ -282,6 +294,10 @@ class Connection:
             await self._wait_to_start()
         self._cycle.start(status, lines, len(body))
         self._cycle.write(body)
+
+    async def wait_until_read(self) -> None:
+        """Wait until the client has read nearly all, or has left."""
+        await self._cycle.drain()
 
     async def _wait_to_start(self) -> None:
         try:

@@ -30,6 +30,7 @@ from gateway.dialects.base import Caller, Dialect, Exchange, ParsedRequest, Rend
 from gateway.dialects.endpoint import UpstreamRequest
 from gateway.dialects.errors import error_body, error_headers, status_for
 from gateway.dialects.values import COUNTED_BYTES, made_bytes
+from gateway.dialects.vectors import answer_bytes
 from gateway.pipeline.billing import Billing
 from gateway.pipeline.connection import ClientGone, Connection, Headers, Scope
 from gateway.pipeline.documents.reader import DocumentReader
@@ -108,6 +109,9 @@ class Flow:
             state.span = self._observer.begin(connection.headers)
         try:
             await self._pass(state, connection)
+            if connection.kept:  # for an answer that its client has yet to read
+                state.finish()
+                await connection.wait_until_read()
         except (FaregateError, ClientGone) as error:
             await self._fail(state, error)
         except asyncio.CancelledError:
@@ -198,7 +202,10 @@ class Flow:
         resolution: Resolution,
         rendering: Rendering,
     ) -> UpstreamRequest:
-        """Render the request for its upstream, and have the renderer of its answer made."""
+        """Render the request for its upstream, and have the renderer of its answer made.
+
+        Raises what refuses it, and as `Connection.hold_answer`.
+        """
         request = call.request
         exchange = Exchange(state.request_id, caller, request.model, int(time.time()))
         upstream = self._admissions[resolution.model.upstream].upstream
@@ -213,6 +220,8 @@ class Flow:
             outgoing, state.renderer = await self._worker_thread.run(
                 caller.holder, rendering.size, render
             )
+        if outgoing.wanted is not None:
+            state.connection.hold_answer(answer_bytes(outgoing.wanted))
         return outgoing
 
     async def _fail(self, state: RequestState, error: FaregateError | ClientGone) -> None:

@@ -46,8 +46,10 @@ def gateway(
         "bodySilenceSeconds": 1,
         "bodySeconds": 3,
     }
+    document = fleet(simulated.url, limits=limits)
+    document["spec"]["models"].append({"id": "vectors", "upstream": "main", "embeddings": True})
     documents = [
-        fleet(simulated.url, limits=limits),
+        document,
         api_key("alice", "alice"),
         api_key("bob", "bob"),
         *(api_key(f"two-a-minute-{name}", limits={"requestsPerMinute": 2}) for name in DIALECTS),
@@ -101,6 +103,33 @@ def test_an_account_has_its_share_again_when_its_bodies_are_answered(
             PATHS["chat"], content=large, headers={"x-api-key": gateway.key("alice")}
         )
         assert served.status_code == 200
+
+
+def test_vectors_that_nobody_reads_are_within_their_account_s_share(
+    gateway: GatewayProcess,
+) -> None:
+    """A hundred bytes ask for megabytes of them."""
+    path, asked = "/api/openai/v1/embeddings", {"model": "vectors", "dimensions": 4096}
+    content = json.dumps({**asked, "input": ["a"] * 30}).encode()
+    alice = gateway.key("alice")
+    head = request_head("POST", path, x_api_key=alice, content_length=len(content))
+
+    def ask(name: str, number: int = 30) -> httpx.Response:
+        headers = {"x-api-key": gateway.key(name)}
+        return gateway.http.post(path, json={**asked, "input": ["a"] * number}, headers=headers)
+
+    with ExitStack() as stack:
+        for _ in range(2):
+            connection = stack.enter_context(RawConnection(gateway.port, receive_bytes=65536))
+            connection.send(head + content)
+            assert connection.receive_line() == "HTTP/1.1 200 OK"
+        refused = ask("alice")
+        assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
+        assert refused.json()["error"]["details"]["limit"] == "buffered_bytes"
+        assert refused.headers["x-credits-charged"] == "0"
+        assert ask("alice", 1).status_code == 200, "a small one fits"
+        assert ask("bob").status_code == 200
+    wait_until(lambda: ask("alice").status_code == 200, "the share of who has left")
 
 
 def test_a_body_that_trickles_is_not_waited_for(gateway: GatewayProcess) -> None:
