@@ -7,19 +7,33 @@ of large credits would not fit a column.
 
 from datetime import datetime
 
-#: of `reached`: the rows of which a share is used, and of which the receiver has no notice
-_NEW = """
+#: messages about one account, and as many about its keys, that wait to be sent; its others follow
+WAITING_MAX = 50
+#: of `reached`: the rows of which a share is used, and of which the receiver has no notice. The
+#: first of each account come first: somebody may make many keys, and change their limits all day
+_NEW = f"""
 , shared AS (
   SELECT reached.*, CASE WHEN used >= credits THEN 100
     WHEN used >= credits - credits / 20 THEN 95 ELSE 80 END AS percent
   FROM reached WHERE used >= credits - credits / 5
 )
-SELECT subject_id, account_id, account, key_name, key_id, limit_name, period, credits, used, percent
-FROM shared s WHERE NOT EXISTS (
-  SELECT 1 FROM notice n WHERE n.receiver = :receiver AND n.subject = '{{subject}}'
-  AND n.subject_id = s.subject_id AND n.limit_name = s.limit_name AND n.period = s.period
-  AND n.credits = s.credits AND n.percent >= s.percent)
-ORDER BY subject_id LIMIT :most
+, new AS (
+  SELECT s.*, row_number() OVER (PARTITION BY account_id ORDER BY subject_id, limit_name) AS place
+  FROM shared s WHERE NOT EXISTS (
+    SELECT 1 FROM notice n WHERE n.receiver = :receiver AND n.subject = '{{subject}}'
+    AND n.subject_id = s.subject_id AND n.limit_name = s.limit_name AND n.period = s.period
+    AND n.credits = s.credits AND n.percent >= s.percent)
+)
+, waiting AS (
+  SELECT account_id, count(*) AS number FROM notice
+  WHERE receiver = :receiver AND next_attempt_at IS NOT NULL AND subject = '{{subject}}'
+  GROUP BY account_id
+)
+SELECT new.subject_id, new.account_id, new.account, new.key_name, new.key_id, new.limit_name,
+  new.period, new.credits, new.used, new.percent
+FROM new LEFT JOIN waiting w ON w.account_id = new.account_id
+WHERE new.place + coalesce(w.number, 0) <= {WAITING_MAX}
+ORDER BY new.place, new.subject_id LIMIT :most
 """
 
 #: credits that open requests hold, of each account with those below it
@@ -77,7 +91,7 @@ ACCOUNTS = f"""{_HELD}, reached AS ({
             _GRANTED,
         )
     )
-}){_NEW}""".replace("{{subject}}", "account")
+}){_NEW}""".replace("{subject}", "account")
 
 KEYS = f"""
 WITH held AS (SELECT api_key_id AS id, sum(credits) AS credits FROM hold GROUP BY api_key_id)
@@ -89,7 +103,7 @@ WITH held AS (SELECT api_key_id AS id, sum(credits) AS credits FROM hold GROUP B
             _of_key("credits", "k.used_ever", "", "k.used_ever > 0"),
         )
     )
-}){_NEW}""".replace("{{subject}}", "key")
+}){_NEW}""".replace("{subject}", "key")
 
 
 def periods(now: datetime) -> dict[str, str]:

@@ -14,6 +14,7 @@ from gateway.core.webhooks import next_attempt, read_signing_keys, signature
 from gateway.store.change_log import read_account_changes
 from gateway.store.key_rows import KeyState
 from gateway.store.ledger import Ledger, MeteredEnd, Refund
+from gateway.store.notice_statements import WAITING_MAX
 from gateway.store.notices import (
     TakenNotice,
     end_notice,
@@ -151,6 +152,18 @@ def test_a_notice_is_sent_by_one_at_a_time_until_it_is_taken(books: Books) -> No
 
 
 _DAY = timedelta(hours=24)
+
+
+def test_many_keys_of_an_account_keep_no_other_from_having_its_notices(books: Books) -> None:
+    for number in range(WAITING_MAX + 5):
+        books.issue(f"key-{number}", limits={"credits": 1})
+    books.grant(account="bob", credits=10)
+    books.issue("bobs", "bob", limits={"credits": 1})
+    write(books, "UPDATE api_key SET used_ever = 1")
+    assert write_notices(books.database, INSTALLATION, "team/fleet") == WAITING_MAX + 1
+    assert write_notices(books.database, INSTALLATION, "team/fleet") == 0, "they wait"
+    assert "team/bob" in {account for account, *_ in news(books)}
+    assert len(news(books)) == 5, "the others follow"
 
 
 def test_old_notices_go_and_the_newest_of_a_limit_stays(books: Books) -> None:
