@@ -64,8 +64,8 @@ class OwnAccount(Struct, frozen=True):
 def keep_person(session: Session, installation: str, identity: Identity, now: datetime) -> int:
     """The id of the person's row, made at the first sign-in; the row is locked."""
     shown = {
-        "name": _shown(identity.name),
-        "email": _shown(identity.email),
+        "name": shown_text(identity.name),
+        "email": shown_text(identity.email),
         "signed_in_at": now,
     }
     kept = (
@@ -172,7 +172,7 @@ def _names(label: str) -> Iterator[str]:
         yield f"{stem}-{secrets.token_hex(_RANDOM_BYTES)}"
 
 
-def _shown(text: str) -> str:
+def shown_text(text: str) -> str:
     """A text as it may be kept and logged: without line breaks and all else that is not shown."""
     return "".join(each for each in text if each.isprintable())[:_NAME_CHARACTERS_MAX]
 

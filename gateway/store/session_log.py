@@ -22,6 +22,7 @@ from gateway.store.people import (
     read_bindings,
     read_own_bindings,
     read_roles,
+    shown_text,
 )
 from gateway.store.tables import ApiKeyRow
 
@@ -47,7 +48,7 @@ class Origin(Struct, frozen=True):
 
 def session_actor(identity: Identity, session_id: int) -> Actor:
     """The actor of a session: the subject beside the name, which people choose."""
-    name = identity.name or identity.email or identity.subject
+    name = shown_text(identity.name) or shown_text(identity.email) or identity.subject
     return Actor(f"person {name} ({identity.shown}), session {session_id}")
 
 

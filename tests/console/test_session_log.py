@@ -77,6 +77,15 @@ def test_a_session_s_life_is_in_the_log_with_its_actor(books: Books) -> None:
     assert begun.secret not in str(events)
 
 
+def test_a_name_that_somebody_chose_is_cut_to_what_is_shown(books: Books) -> None:
+    name = "\x1b[2JTina\n" + "a" * 9999
+    made = sign_in_of("i", {"sub": "tina", "name": name}, [], ConsoleSpec())
+    assert begin_session(books.database, INSTALLATION, made) is not None
+    (event,) = read_all_changes(books.database, INSTALLATION, 1)
+    assert event["actor"].startswith("person [2JTinaaaa")
+    assert len(event["actor"]) < 300
+
+
 def test_keys_and_links_that_sign_in_are_events_where_they_belong(books: Books) -> None:
     database, plaintext = books.database, generate_key()
     apply_key(database, INSTALLATION, key_object(), credential(plaintext))
