@@ -20,8 +20,8 @@ from gateway.core.events import Event, Usage
 from gateway.dialects.endpoint import EmbeddingWanted, PassOn, UpstreamChunk
 from gateway.dialects.upstream_errors import broken_by
 
-#: numbers that are made at once, where vectors are rewritten
-_NUMBERS_MAX = 1_000_000
+#: numbers of an answer whose vectors are rewritten, one by one; a thousand texts have so many
+_NUMBERS_MAX = 4096 * 1024
 _FLOAT_BYTES = 4
 #: numbers of a vector where the request has no `dimensions`
 _USUAL_LENGTH = 1536

@@ -47,6 +47,12 @@ def test_the_other_form_and_another_order_are_put_right() -> None:
     assert read(items(TWO, ONE)[::-1]) == [TWO, ONE]
 
 
+def test_the_vectors_of_a_thousand_texts_are_put_right() -> None:
+    """As many as LangChain sends at once, to a server that knows lists only."""
+    vectors = read(items(*[[0.0] * 1024] * 1000), number=1000, is_base64=True)
+    assert vectors == [in_base64([0.0] * 1024)] * 1000
+
+
 @pytest.mark.parametrize(
     ("data", "wanted"),
     [
