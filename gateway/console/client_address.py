@@ -6,7 +6,14 @@ was written by the one after it, and counts only while that one is trusted. Sour
 """
 
 from collections.abc import Iterable
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_network,
+)
 
 #: proxies that a request may come through; no more is read of the header
 _HOPS_MAX = 8
@@ -26,32 +33,39 @@ class ClientAddresses:
 
     def find(self, peer: str, headers: Iterable[tuple[bytes, bytes]]) -> str:
         """The address of the browser behind a peer, as that one's headers have it."""
+        if parsed := _parsed(peer):
+            peer = str(parsed)
         if not self._proxies or not self._is_proxy(peer):
             return peer
         lines = [value for name, value in headers if name == _HEADER]
         hops = b",".join(lines).decode("latin-1").rsplit(",", _HOPS_MAX)[-_HOPS_MAX:]
         address = peer
         for hop in reversed(hops):
-            try:
-                address = str(ip_address(hop.strip()))
-            except ValueError:
+            parsed = _parsed(hop.strip())
+            if parsed is None:
                 break
+            address = str(parsed)
             if not self._is_proxy(address):
                 break
         return address
 
     def _is_proxy(self, address: str) -> bool:
-        try:
-            parsed = ip_address(address)
-        except ValueError:
-            return False
-        return any(parsed in network for network in self._proxies)
+        parsed = _parsed(address)
+        return parsed is not None and any(parsed in network for network in self._proxies)
 
 
 def network_of(address: str) -> str:
     """The network that an address is in, as events keep it; nothing of what is no address."""
+    parsed = _parsed(address)
+    if parsed is None:
+        return ""
+    return str(ip_network((parsed.packed, _BITS_KEPT[parsed.version]), strict=False))
+
+
+def _parsed(address: str) -> IPv4Address | IPv6Address | None:
+    """An address, of IPv4 also where a socket for both families shows it as `::ffff:192.0.2.1`."""
     try:
         parsed = ip_address(address)
     except ValueError:
-        return ""
-    return str(ip_network((parsed.packed, _BITS_KEPT[parsed.version]), strict=False))
+        return None
+    return (parsed.ipv4_mapped or parsed) if parsed.version == 6 else parsed

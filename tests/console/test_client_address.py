@@ -28,6 +28,9 @@ LONG = ",".join(["10.0.0.9"] * 20)
         ("10.1.2.3", ["198.51.100.7, unknown, 10.9.9.9"], "10.9.9.9"),
         ("10.1.2.3", ["\xff"], "10.1.2.3"),
         ("10.1.2.3", [f"198.51.100.7,{LONG}"], "10.0.0.9"),
+        # A pod listens for both families at once, and sees IPv4 so.
+        ("::ffff:10.1.2.3", ["198.51.100.7"], "198.51.100.7"),
+        ("10.1.2.3", ["198.51.100.7, ::ffff:10.9.9.9"], "198.51.100.7"),
         ("", ["198.51.100.7"], ""),
     ],
 )
@@ -36,7 +39,7 @@ def test_an_address_is_the_last_that_no_trusted_proxy_has(
 ) -> None:
     headers = [(b"x-forwarded-for", each.encode("latin-1")) for each in forwarded]
     assert ClientAddresses(PROXIES).find(peer, headers) == found
-    assert ClientAddresses(()).find(peer, headers) == peer
+    assert ClientAddresses(()).find(peer, headers) == peer.removeprefix("::ffff:")
 
 
 @pytest.mark.parametrize(

@@ -145,6 +145,7 @@ def test_a_refusal_that_cannot_be_written_hinders_nobody() -> None:
     [
         ("192.0.2.77", "192.0.2.0/24"),
         ("2001:db8:1:2::3", "2001:db8:1::/48"),
+        ("::ffff:192.0.2.77", "192.0.2.0/24"),
         ("", ""),
         ("testclient", ""),
     ],
