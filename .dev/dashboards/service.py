@@ -6,6 +6,7 @@ from dashboards.panels import (
     ORANGE,
     RED,
     STATUSES,
+    YELLOW,
     figure,
     graph,
     heatmap,
@@ -172,6 +173,15 @@ def _requests() -> list[Json]:
             "Answers whose upstream stated an end that this release does not know, by model.",
             [(rate("faregate_unknown_finish_reasons_total", _MODEL, "model"), "{{model}}")],
             "reqps",
+            without="None",
+        ),
+        graph(
+            "Messages about limits",
+            "What became of the messages to the fleet's web hook.",
+            [(rate("faregate_webhook_messages_total", REPLICA, "result"), "{{result}}")],
+            "cps",
+            stacked=True,
+            colours={"delivered": GREEN, "failed": YELLOW, "given_up": RED},
             without="None",
         ),
     ]
