@@ -23,7 +23,7 @@ BOUNDS = {
     "responses-stream": (398, 762),
 }
 #: what a batch of charges takes more on PostgreSQL, for each of its requests
-ON_POSTGRESQL = (3, 15)
+ON_POSTGRESQL = (5, 15)
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
