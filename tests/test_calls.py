@@ -15,15 +15,15 @@ from tests.harness.gateway import ROOT
 
 #: kind of request -> the most of the gateway's own calls, and of all; on SQLite
 BOUNDS = {
-    "chat": (147, 240),
-    "chat-stream": (268, 530),
-    "messages": (222, 359),
-    "messages-stream": (355, 656),
-    "responses": (234, 390),
-    "responses-stream": (398, 762),
+    "chat": (148, 240),
+    "chat-stream": (272, 535),
+    "messages": (226, 365),
+    "messages-stream": (358, 665),
+    "responses": (236, 396),
+    "responses-stream": (400, 772),
 }
 #: what a batch of charges takes more on PostgreSQL, for each of its requests
-ON_POSTGRESQL = (5, 15)
+ON_POSTGRESQL = (4, 15)
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
