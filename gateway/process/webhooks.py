@@ -18,6 +18,7 @@ from gateway.store.database import Database
 from gateway.store.notices import (
     TakenNotice,
     end_notice,
+    end_waiting,
     forget_notices,
     take_notices,
     write_notices,
@@ -115,13 +116,18 @@ def open_webhook(
     metrics: Metrics,
     proxy: ProxySettings,
 ) -> Webhook | None:
-    """The web hook of a fleet, None if it has none; `stack` closes it. Raises `SpecError`."""
+    """The web hook of a fleet; `stack` closes it. None if it has none: what waited for one ends.
+
+    Raises `SpecError` and `DatabaseUnavailable`.
+    """
     spec = fleet.spec.webhook
+    receiver = f"{fleet.metadata.namespace}/{fleet.metadata.name}"
     if spec is None or secret is None:
+        if waited := end_waiting(database, receiver):
+            _log.info("there is no web hook any more: %d messages for it are not sent", waited)
         return None
     client = _client(spec, proxy)
     stack.callback(client.close)
-    receiver = f"{fleet.metadata.namespace}/{fleet.metadata.name}"
     keys = read_signing_keys(secret)
     return Webhook(client, keys, database, installation, receiver, metrics)
 

@@ -50,9 +50,13 @@ _LOG = """
 INSERT INTO change_log (installation, account_id, kind, subject, actor, detail, created_at)
 VALUES (:installation, :account_id, 'webhook.failed', :subject, 'gateway', :detail, :now)
 """
+_END_WAITING = """
+UPDATE notice SET next_attempt_at = NULL, attempts = attempts + 1
+WHERE receiver = :receiver AND next_attempt_at IS NOT NULL RETURNING id
+"""
 _FORGET = """
 DELETE FROM notice WHERE id IN (
-  SELECT n.id FROM notice n WHERE n.next_attempt_at IS NULL AND n.created_at < :before
+  SELECT n.id FROM notice n WHERE n.created_at < :before
   AND n.id < (SELECT max(m.id) FROM notice m WHERE m.receiver = n.receiver
     AND m.subject = n.subject AND m.subject_id = n.subject_id AND m.limit_name = n.limit_name)
   LIMIT :most)
@@ -153,8 +157,17 @@ def end_notice(database: Database, notice: TakenNotice, *, was_taken: bool) -> b
     return True
 
 
+def end_waiting(database: Database, receiver: str) -> int:
+    """End the notices that wait for a receiver that is no more; how many. Raises the same.
+
+    An attempt that another replica makes meanwhile decides nothing.
+    """
+    with database.plain_write() as transaction:
+        return len(transaction.rows(_END_WAITING, receiver=receiver))
+
+
 def forget_notices(database: Database) -> None:
-    """Forget some that are old and ended. Raises the same."""
+    """Forget some that are old, also those that nobody was left to send. Raises the same."""
     with database.plain_write() as transaction:
         before = transaction.now() - _KEPT
         transaction.rows(_FORGET, before=before, most=_FORGOTTEN_AT_ONCE)

@@ -175,6 +175,7 @@ def test_old_notices_go_and_the_newest_of_a_limit_stays(books: Books) -> None:
     assert len(news(books)) == 1
     old = (datetime.now(UTC) - timedelta(days=63)).replace(tzinfo=None).isoformat(" ")
     write(books, f"UPDATE notice SET created_at = '{old}'")
+    write(books, "UPDATE notice SET next_attempt_at = created_at WHERE percent = 80")  # not sent
     forget_notices(books.database)
     assert books.scalar("SELECT percent FROM notice") == 100
     assert news(books) == []
