@@ -8,7 +8,7 @@ for their form.
 from collections.abc import Callable, Collection, Iterable
 from functools import lru_cache, partial
 from time import time
-from typing import Literal
+from typing import Literal, get_args
 
 from msgspec import Struct
 from prometheus_client import Metric, ProcessCollector
@@ -23,6 +23,7 @@ from gateway.telemetry.series import RequestSeries, UpstreamSeries
 #: stands for a key, account or model that is not known
 NONE = ""
 SERIES_MAX = 20_000
+WebhookResult = Literal["delivered", "failed", "given_up"]
 
 
 class RequestLabels(Struct, frozen=True):
@@ -60,6 +61,8 @@ class Metrics(Collector):
         self.charged = self._timings["charge_duration"].of().add
         self.revoked = self._timings["revocation_propagation"].of("known").add
         self.database_failed = self._counters["database_errors"].of().add
+        for result in get_args(WebhookResult):
+            self._counters["webhook_messages"].of(result)
         self._usage_counted = self._gauges["usage_counted_timestamp_seconds"].of()
         self.loop_delayed = self._gauges["event_loop_delay_seconds"].of().set
         self._gauges["build_info"].of(__version__).set(1)
@@ -107,7 +110,7 @@ class Metrics(Collector):
         """All usage that there was is counted."""
         self._usage_counted.set(time())
 
-    def sent_to_webhook(self, result: Literal["delivered", "failed", "given_up"]) -> None:
+    def sent_to_webhook(self, result: WebhookResult) -> None:
         """A message was sent to the web hook."""
         self._counters["webhook_messages"].of(result).add(1)
 
