@@ -1,9 +1,8 @@
 """The console's part of a fleet's spec: where browsers find it, who signs in, what they get."""
 
-from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
-from ipaddress import IPv6Address, ip_network
+from ipaddress import ip_network
 from typing import Annotated, Literal
 
 import msgspec
@@ -22,10 +21,11 @@ from gateway.core.spec_fields import (
     SecretKeyRef,
     ShownKeyName,
     SpecPart,
+    check_host,
+    check_value,
 )
 
 Days = Annotated[int, Meta(ge=1, le=3650)]
-_ADDRESS = "an IPv6 address in its brackets, such as [2001:db8::1]"
 _NETWORK = "an address, or a network such as 10.0.0.0/8 or 2001:db8::/32"
 
 
@@ -124,20 +124,12 @@ class ConsoleSpec(SpecPart, frozen=True, kw_only=True):
         super().__post_init__()
         if self.oidc is not None and self.url is None:
             raise ValueError("oidc needs url: the identity provider sends browsers back there")
-        if self.url is not None and "[" in self.url:
-            _check("url", IPv6Address, self.url.partition("[")[2].partition("]")[0], _ADDRESS)
+        if self.url is not None:
+            check_host("url", self.url)
         for network in self.trusted_proxies:
-            _check("trustedProxies", partial(ip_network, strict=False), network, _NETWORK)
+            check_value("trustedProxies", partial(ip_network, strict=False), network, _NETWORK)
 
     @property
     def withheld(self) -> frozenset[Right]:
         """The rights that nobody has in the console and its JSON, in any role."""
         return frozenset() if self.grants else frozenset({"grant"})
-
-
-def _check(name: str, read: Callable[[str], object], value: str, wanted: str) -> None:
-    """Raise `ValueError` for a value that cannot be read, with its name and how to write it."""
-    try:
-        read(value)
-    except ValueError:
-        raise ValueError(f"{name} has {value}; write {wanted}") from None

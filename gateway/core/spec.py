@@ -29,6 +29,7 @@ from gateway.core.spec_fields import (
     SpecPart,
     Url,
     WebhookUrl,
+    check_host,
 )
 
 API_VERSION = "faregate.dev/v1alpha1"
@@ -206,6 +207,10 @@ class UpstreamSpec(SpecPart, frozen=True, kw_only=True):
     token_counter: TokenCounterKind | None = None
     betas: Annotated[list[Beta], Meta(max_length=64)] = msgspec.field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_host("url", self.url)
+
 
 class ModelReasoning(SpecPart, frozen=True, kw_only=True):
     """`default` is used where the client is silent; `force` beats the client."""
@@ -279,6 +284,10 @@ class WebhookSpec(SpecPart, frozen=True, kw_only=True):
 
     url: WebhookUrl
     secret_ref: SecretKeyRef
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_host("url", self.url)
 
 
 class GatewayFleetSpec(SpecPart, frozen=True, kw_only=True):

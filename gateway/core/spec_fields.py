@@ -4,7 +4,9 @@ Everything that is valid here can be written to each database and read back. So 
 and nothing that is no character, and a moment lies within the years that all of them can hold.
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime
+from ipaddress import IPv6Address
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -27,21 +29,19 @@ FleetName = Annotated[
 MODEL_CHARACTERS_MAX = 256
 #: the name of a model, or of several by `*`
 ModelName = Annotated[str, Meta(min_length=1, max_length=MODEL_CHARACTERS_MAX)]
-Url = Annotated[
-    str,
-    Meta(pattern=r"^(https?://[^\s/?#@]+(/[^\s?#]*)?|simulated:)\Z", min_length=1, max_length=2048),
-]
 ClientUrl = Annotated[
     str, Meta(pattern=r"^https?://[^\s/?#@]+(/[^\s?#/]+)*\Z", min_length=1, max_length=2048)
 ]
 _PORT = r"([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
 _ORIGIN = rf"https?://([-._a-zA-Z0-9]+|\[[0-9a-fA-F:.]+\])(:{_PORT})?"
+#: a URL that is posted to: of ASCII, as HTTP wants it
+_TARGET = rf'{_ORIGIN}(/[!-"$->@-~]*)?'
+#: an upstream's
+Url = Annotated[str, Meta(pattern=rf"^({_TARGET}|simulated:)\Z", min_length=1, max_length=2048)]
 #: a URL without a path, as browsers write it: a host of ASCII, and a port that there is
 Origin = Annotated[str, Meta(pattern=rf"^{_ORIGIN}\Z", min_length=1, max_length=2048)]
 #: the receiver of messages; a token in a path is a secret, so it goes into no log
-WebhookUrl = Annotated[
-    str, Meta(pattern=rf"^{_ORIGIN}(/[^\s?#]*)?\Z", min_length=1, max_length=2048)
-]
+WebhookUrl = Annotated[str, Meta(pattern=rf"^{_TARGET}\Z", min_length=1, max_length=2048)]
 #: a URL of an identity provider; its issuer is compared letter by letter
 IssuerUrl = Annotated[
     str, Meta(pattern=rf"^{_ORIGIN}(/[^\s?#]*)?\Z", min_length=1, max_length=2048)
@@ -85,6 +85,23 @@ class SpecPart(Struct, frozen=True, rename="camel"):
                     raise ValueError(f"{shown} may hold neither a NUL nor half a character")
                 if isinstance(one, datetime) and not FIRST_MOMENT <= one <= LAST_MOMENT:
                     raise ValueError(f"{shown} must lie between 1970 and 9999, in UTC")
+
+
+def check_value(name: str, read: Callable[[str], object], value: str, wanted: str) -> None:
+    """Raise `ValueError` for a value that cannot be read, with its name and how to write it."""
+    try:
+        read(value)
+    except ValueError:
+        raise ValueError(f"{name} has {value}; write {wanted}") from None
+
+
+def check_host(name: str, url: str) -> None:
+    """Raise `ValueError` for a URL whose host is in brackets and is no IPv6 address."""
+    host = url.partition("://")[2]
+    if host.startswith("["):
+        address = host[1:].partition("]")[0]
+        wanted = "an IPv6 address in its brackets, such as [2001:db8::1]"
+        check_value(name, IPv6Address, address, wanted)
 
 
 def _is_text(value: str) -> bool:

@@ -139,6 +139,8 @@ def test_an_overlap_is_seconds(text: str, seconds: int) -> None:
 #: in UTC, years that there are not
 AFTER, BEFORE = "9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+14:00"
 
+BROKEN = "http://[1:2]/v1"
+
 
 @pytest.mark.parametrize(
     ("kind", "spec", "problem"),
@@ -155,6 +157,11 @@ AFTER, BEFORE = "9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+14:00"
         ("CreditGrant", {"account": "a", "credits": 1, "expiresAt": AFTER}, "expiresAt must lie"),
         ("CreditGrant", {"account": "a", "credits": 1, "reason": "\ud800"}, "reason may hold"),
         ("CreditGrant", {"account": "a", "credits": 1, "reference": "a\0"}, "reference may hold"),
+        (
+            "GatewayFleet",
+            {"models": [{"id": "m", "upstream": "u"}], "upstreams": [{"name": "u", "url": BROKEN}]},
+            r"url has 1:2; write an IPv6 address .* `\$\.spec\.upstreams\[0\]`",
+        ),
         ("Other", {}, "Other"),
     ],
 )
