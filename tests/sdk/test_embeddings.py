@@ -80,6 +80,17 @@ def test_texts_become_vectors(gateway: GatewayProcess, model: str, encoding: Any
     assert paid(gateway, before) == 4, "two requests, however many texts"
 
 
+def test_a_client_sees_which_models_make_vectors(gateway: GatewayProcess) -> None:
+    headers = {"x-api-key": gateway.key("mine")}
+    listed = gateway.http.get("/api/v1/models", headers=headers).json()["data"]
+    found = {each["id"] for each in listed if each["embeddings"]}
+    assert (
+        found
+        == {"vectors", "googles", "metered", "metered-googles"}
+        < {each["id"] for each in listed}
+    )
+
+
 def test_base64_is_little_endian_floats(gateway: GatewayProcess) -> None:
     for model in ("vectors", "googles"):
         [item] = post(gateway, model=model, input="one", encoding_format="base64").json()["data"]

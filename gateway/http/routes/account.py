@@ -47,7 +47,7 @@ async def show_account(key: AuthenticatedKey, services: Services) -> dict[str, A
 
 @router.get("/models")
 async def list_models(key: AuthenticatedKey, services: Services) -> dict[str, Any]:
-    """The models that the key may use: names, prices, limits."""
+    """The models that the key may use: names, purpose, prices, limits."""
     found = [
         {
             "object": "model",
@@ -55,6 +55,7 @@ async def list_models(key: AuthenticatedKey, services: Services) -> dict[str, An
             "display_name": model.display_name,
             "context_window": model.context_window,
             "max_output_tokens": model.max_output_tokens,
+            "embeddings": model.embeddings,
             "price": _price(model.price),
         }
         for model in services.catalog.models
