@@ -10,7 +10,6 @@ from sqlalchemy import delete
 from sqlmodel import Session, col, select
 
 from gateway.core.actor import Actor
-from gateway.core.key_policy import KeyPolicy
 from gateway.core.principal import ALL, RIGHTS, AccountSet
 from gateway.store.change_log import log_change
 from gateway.store.console_tables import BindingRow, PersonRow, SessionRow
@@ -25,7 +24,7 @@ from gateway.store.people import (
     read_roles,
 )
 from gateway.store.people_list import live_keys_of
-from gateway.store.personal_keys import KeySettings, change_key
+from gateway.store.suspending import suspend_keys
 
 
 def find_person(database: Database, installation: str, issuer: str, subject: str) -> int | None:
@@ -91,9 +90,8 @@ def unbind_person(
         makes_keys = _makes_keys(session, person_id, account)
     if not makes_keys:
         reach = AccountSet(accounts=frozenset({account.shown}))
-        for key_id in live_keys_of(database, installation, reach, person_id):
-            settings = KeySettings(suspended=True)
-            change_key(database, installation, key_id, settings, KeyPolicy(), LOST_ROLE)
+        left = live_keys_of(database, installation, reach, person_id)
+        suspend_keys(database, installation, left, LOST_ROLE)
     return True
 
 

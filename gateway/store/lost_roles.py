@@ -4,14 +4,13 @@ from sqlalchemy import not_
 from sqlmodel import col, select
 
 from gateway.core.actor import Actor
-from gateway.core.key_policy import KeyPolicy
 from gateway.core.principal import AccountSet
 from gateway.store.account_sets import within
 from gateway.store.console_tables import PersonRow
 from gateway.store.database import Database
 from gateway.store.people import Identity
 from gateway.store.people_list import is_live
-from gateway.store.personal_keys import KeySettings, change_key
+from gateway.store.suspending import suspend_keys
 from gateway.store.tables import Account, ApiKeyRow
 
 #: who suspends such keys, in the log of changes
@@ -41,7 +40,4 @@ def suspend_lost_keys(
             )
         )
         lost = session.exec(asked.order_by(col(ApiKeyRow.id))).all()
-    settings, policy = KeySettings(suspended=True), KeyPolicy()
-    for key_id in lost:
-        change_key(database, installation, key_id, settings, policy, LOST_ROLE)
-    return len(lost)
+    return suspend_keys(database, installation, lost, LOST_ROLE)

@@ -38,6 +38,7 @@ from gateway.store.personal_keys import (
     revoke_personal_key,
     rotate_key,
 )
+from gateway.store.suspending import suspend_keys
 from tests.harness.books import INSTALLATION, Books, credential, key_object
 from tests.store.test_charges import open_ledger
 
@@ -131,6 +132,14 @@ def reason_of(act: Callable[[], object]) -> Any:
         act()
     assert refused.value.details is not None
     return refused.value.details["reason"]
+
+
+def test_a_key_that_was_just_revoked_does_not_keep_the_others_alive(people: People) -> None:
+    revoked, last = people.issue(), people.issue()
+    people.revoke(revoked.key_id)
+    asked = [revoked.key_id, "unknown", last.key_id]
+    assert suspend_keys(people.books.database, INSTALLATION, asked, TINA) == 1
+    assert people.charge(last) == ["dead"]
 
 
 def test_each_act_is_true_for_the_next_charge_and_in_the_log(people: People) -> None:

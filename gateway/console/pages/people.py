@@ -11,11 +11,10 @@ from gateway.console.services import ConsoleServices
 from gateway.console.session import Session
 from gateway.console.site import BASE
 from gateway.console.viewed import NO_ACCOUNT, render_page
-from gateway.core.key_policy import KeyPolicy
 from gateway.core.principal import AccountSet
 from gateway.store.people_list import PersonLine, list_people, live_keys_of
-from gateway.store.personal_keys import KeySettings, change_key
 from gateway.store.sign_outs import end_sessions_of
+from gateway.store.suspending import suspend_keys
 
 router = APIRouter()
 
@@ -50,19 +49,12 @@ async def end_sessions(session: PersonSignedIn, console: Console, person: str) -
 
 
 @router.post("/people/{person}/suspend-keys")
-async def suspend_keys(session: PersonSignedIn, console: Console, person: str) -> Response:
+async def suspend(session: PersonSignedIn, console: Console, person: str) -> Response:
     """Suspend the person's keys in the accounts where the one who asks may do so."""
     person_id = await _find(session, console, person)
     reach = _stopping(session)
-    for key_id in await console.run(live_keys_of, console.installation, reach, person_id):
-        await console.run(
-            change_key,
-            console.installation,
-            key_id,
-            KeySettings(suspended=True),
-            KeyPolicy(),
-            session.principal.actor,
-        )
+    found = await console.run(live_keys_of, console.installation, reach, person_id)
+    await console.run(suspend_keys, console.installation, found, session.principal.actor)
     return redirect(f"{BASE}/people?done=suspended-all")
 
 
