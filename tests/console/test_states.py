@@ -54,6 +54,7 @@ PAGES: dict[str, tuple[str | tuple[str, str], ...]] = {
     "/keys/{object}?account=team/low": (
         "This key is managed in the gateway’s configuration file. Change it there.",
     ),
+    "/people": ("Treasurer", "all namespaces", "One-time link"),
     "/nowhere": ("There is no such page", "To the overview", "Request"),
     **{f"/settings?done={done}": (words,) for done, words in DONE.items()},
 }
@@ -148,6 +149,7 @@ def test_each_state_has_its_words(gateway: GatewayProcess, browser: Browser, lan
     for path, texts in PAGES.items():
         page = browser.get(f"/console{path.format(object=of_object[1])}").text
         wrong += [f"{path}: {text}" for text in lacks(page, language, *texts)]
+        assert "treasurer:*" not in page, "a link's roles are in words"
     assert wrong == []
 
 
