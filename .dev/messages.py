@@ -15,7 +15,8 @@ from babel.messages.extract import extract
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
-CONSOLE = Path(__file__).parents[1] / "gateway/console"
+GATEWAY = Path(__file__).parents[1] / "gateway"
+CONSOLE = GATEWAY / "console"
 LOCALES = ("zh_Hans",)
 #: the same catalogue is the same bytes
 _LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
@@ -26,25 +27,26 @@ msgstr ""
 "Content-Type: text/plain; charset=utf-8\n"
 "Plural-Forms: nplurals=1; plural=0;\n"
 """
-_KEYWORDS = {"_": None, "gettext": None, "ngettext": (1, 2), "marked": None}
+_KEYWORDS = {"_": None, "gettext": None, "ngettext": (1, 2), "marked": None, "Sentence": None}
 
 
 def collected() -> Catalog:
-    """The texts of all templates and of the modules beside them."""
+    """The texts of all templates and of the modules beside them, and the sentences below them."""
     found = Catalog(charset="utf-8", fuzzy=False)
     for path, method in _sources():
         with path.open("rb") as file:
             for _, text, _, _ in extract(method, file, keywords=_KEYWORDS, options=_JINJA):
                 if text and text != ("", ""):
-                    found.add(text, locations=[(str(path.relative_to(CONSOLE)), 0)])
+                    found.add(text, locations=[(str(path.relative_to(GATEWAY)), 0)])
     return found
 
 
 def _sources() -> Iterator[tuple[Path, str]]:
     for path in sorted((CONSOLE / "templates").rglob("*.html")):
         yield path, "jinja2.ext.babel_extract"
-    for path in sorted(CONSOLE.rglob("*.py")):
-        yield path, "python"
+    for part in ("console", "core", "store"):
+        for path in sorted((GATEWAY / part).rglob("*.py")):
+            yield path, "python"
 
 
 def problems(locale: str, template: Catalog) -> Iterator[str]:

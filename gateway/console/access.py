@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 
 from gateway.console.language import marked
 from gateway.console.parties import Parties
-from gateway.console.rendering import FORM_TOKEN
+from gateway.console.rendering import FORM_TOKEN, words
 from gateway.console.services import ConsoleServices
 from gateway.console.session import Session
 from gateway.console.site import BASE
@@ -24,6 +24,7 @@ from gateway.store.sign_ins import find_session
 #: money and rights ask for somebody who has authenticated within this time
 RECENT = timedelta(minutes=15)
 _SAFE = frozenset({"GET", "HEAD"})
+_ELSEWHERE = marked("Open the console at {url}")
 _OF_ANOTHER_SITE = marked("This form was not sent by a page of the console.")
 #: the sentence where a right is missing
 NOT_ALLOWED = marked("Your role does not allow this.")
@@ -88,7 +89,7 @@ async def checked_origin(request: Request, console: Console) -> None:
     site = console.site
     # Behind a proxy `Host` may be the proxy's; there, TLS and the cookie's prefix do as much.
     if not site.is_secure and request.headers.get("host", "").lower() not in site.hosts:
-        raise HTTPException(421, f"open the console at {site.url}")
+        raise HTTPException(421, words(request)(_ELSEWHERE).format(url=site.url))
     _refuse_nul(request.url.path, *request.query_params.values())
     if request.method in _SAFE:
         return

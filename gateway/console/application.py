@@ -13,7 +13,6 @@ from starlette.exceptions import HTTPException
 from gateway.console import static_files
 from gateway.console.access import FormOver, SignInNeeded, checked_origin
 from gateway.console.headers import SecurityHeaders
-from gateway.console.language import marked
 from gateway.console.pages import (
     accounts,
     bindings,
@@ -34,16 +33,15 @@ from gateway.console.pages import (
     usage,
 )
 from gateway.console.parties import Parties
-from gateway.console.rendering import redirect, render, words
+from gateway.console.rendering import problem_of, redirect, render, words
 from gateway.console.services import ConsoleServices
 from gateway.console.site import BASE
 from gateway.console.viewed import NoAccount
-from gateway.core.errors import DatabaseUnavailable, FaregateError
+from gateway.core.errors import FaregateError
 from gateway.http.entrance import FREE_REQUEST, Application, FreeRequest
 
 _log = logging.getLogger(__name__)
 
-_AWAY = marked("The database does not answer. Try again in a minute.")
 #: every page
 PAGES = (
     *(start, sign_in, sign_out, this_key, overview, keys, key, usage, ledger, setup, settings),
@@ -111,15 +109,15 @@ async def _answer(request: Request, error: Exception) -> Response:
     """A page that names the error; it needs neither a session nor the database."""
     status, sentence, headers = 500, "", {}
     if isinstance(error, FaregateError):
-        is_away = isinstance(error, DatabaseUnavailable)
-        status, sentence = error.status, _AWAY if is_away else error.message
+        status, sentence = error.status, problem_of(request, error)
         if error.retry_after_seconds is not None:
             headers["retry-after"] = f"{error.retry_after_seconds:.0f}"
     elif isinstance(error, RequestValidationError):
         status = 400
     elif isinstance(error, HTTPException):
         status = error.status_code
-        sentence = error.detail if error.status_code in (403, 409, 421) else ""
+        if error.detail and error.status_code in (403, 409, 421):
+            sentence = words(request)(error.detail)
         headers = dict(error.headers or {})
     free: FreeRequest = request.scope[FREE_REQUEST]
     response = render(
@@ -127,7 +125,7 @@ async def _answer(request: Request, error: Exception) -> Response:
         "error.html",
         status=status,
         status_code=status,
-        sentence=sentence and words(request)(sentence),
+        sentence=sentence,
         request_id=free.request_id,
     )
     response.headers.update(headers)

@@ -8,23 +8,39 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
+from gateway.console.language import marked
 from gateway.core.actor import Actor
+from gateway.core.credits import BALANCE_MAX
 from gateway.core.errors import StateConflict
+from gateway.core.sentences import Sentence
 from gateway.core.spec import API_VERSION, CreditGrant, CreditGrantSpec, Metadata
 from gateway.store.accounts import refuse_too_many_accounts
 from gateway.store.database import Database
 from gateway.store.grant_lots import GrantLot
+from gateway.store.grant_result import GrantResult
 from gateway.store.grants import apply_grant
 
 CREDITS_MAX = 10**15
 REFERENCE_CHARACTERS_MAX = 128
 REASON_CHARACTERS_MAX = 256
-#: the reason of a conflict, as a program reads it
-_REASONS = {
-    "IdempotencyConflict": "posted_otherwise",
-    "BalanceTooLarge": "balance_too_large",
-    "Voided": "voided",
-    "Expired": "expired",
+#: the reason of a conflict, as a program reads it and as a person does
+_CONFLICTS = {
+    "IdempotencyConflict": (
+        "posted_otherwise",
+        marked(
+            "the reference {reference} was posted with another account, amount or expiry; use"
+            " another one"
+        ),
+    ),
+    "BalanceTooLarge": (
+        "balance_too_large",
+        marked(
+            "{account} may have {most} credits at most, those among them that open requests may"
+            " give back"
+        ),
+    ),
+    "Voided": ("voided", marked("the grant of the reference {reference} was voided")),
+    "Expired": ("expired", marked("the grant of the reference {reference} has expired")),
 }
 
 
@@ -57,12 +73,7 @@ def post_grant(
         refuse_too_many_accounts(session, installation, namespace, account, accounts_max)
     result = apply_grant(database, installation, grant, actor)
     if result.reason not in ("Posted", "AlreadyPosted"):
-        reason = _REASONS.get(result.reason, "refused")
-        raise StateConflict(
-            f"the reference {grant.spec.reference}: {result.message}",
-            param="reference",
-            details={"reason": reason},
-        )
+        raise _conflict(result, f"{namespace}/{account}", grant.spec.reference, "reference")
     return result.reason == "Posted"
 
 
@@ -87,8 +98,7 @@ def void_grant(database: Database, installation: str, lot: GrantLot, actor: Acto
     metadata = Metadata(name=lot.name, namespace=lot.namespace)
     result = apply_grant(database, installation, CreditGrant(metadata=metadata, spec=spec), actor)
     if result.reason != "Voided":
-        reason = _REASONS.get(result.reason, "refused")
-        raise StateConflict(result.message, details={"reason": reason})
+        raise _conflict(result, lot.account, lot.reference)
 
 
 def document_of(lot: GrantLot) -> dict[str, Any]:
@@ -113,6 +123,16 @@ def document_of(lot: GrantLot) -> dict[str, Any]:
         "metadata": {"name": name, "namespace": namespace},
         "spec": spec,
     }
+
+
+def _conflict(
+    result: GrantResult, account: str, reference: str | None, param: str | None = None
+) -> StateConflict:
+    """The error for a grant that was not posted, or not voided."""
+    reason, form = _CONFLICTS.get(result.reason, ("refused", ""))
+    values = {"account": account, "reference": reference, "most": BALANCE_MAX}
+    message = Sentence(form, values) if form else result.message
+    return StateConflict(message, param=param, details={"reason": reason})
 
 
 def _name_of(reference: str) -> str:

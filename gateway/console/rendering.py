@@ -16,15 +16,20 @@ from gateway.console.language import (
     LANGUAGE_COOKIE,
     LANGUAGES,
     choose_language,
+    marked,
     translations,
 )
 from gateway.console.session import Session
 from gateway.console.site import BASE
 from gateway.console.static_files import STATIC
+from gateway.core.errors import DatabaseUnavailable, FaregateError
 
 _FOLDER = Path(__file__).parent / "templates"
 #: the field of a form that holds its session's token
 FORM_TOKEN = "form_token"  # noqa: S105  # its name
+
+_AWAY = marked("The database does not answer. Try again in a minute.")
+_ASK = marked("{problem}. Ask {contact}.")
 
 
 @cache
@@ -87,6 +92,17 @@ def language_of(request: Request) -> str:
 def words(request: Request) -> Callable[[str], str]:
     """The words of the request's language for a text."""
     return translations(language_of(request)).gettext
+
+
+def problem_of(request: Request, error: FaregateError) -> str:
+    """An error's message in the request's language, with the one to ask where it names one."""
+    gettext = words(request)
+    if isinstance(error, DatabaseUnavailable):
+        return gettext(_AWAY)
+    if error.sentence is None:
+        return error.message
+    problem, contact = error.sentence.translated(gettext), (error.details or {}).get("contact")
+    return gettext(_ASK).format(problem=problem, contact=contact) if contact else problem
 
 
 def clock_of(request: Request) -> str:

@@ -6,7 +6,7 @@ from datetime import datetime
 from msgspec import Raw, Struct
 
 from gateway.core.spec_fields import FIRST_MOMENT, LAST_MOMENT
-from gateway.core.statement import KINDS, EntryKind, PeriodError, read_moment
+from gateway.core.statement import KINDS, TO_BEFORE_FROM, EntryKind, PeriodError, read_moment
 from gateway.core.usage import QueryError
 
 LIMIT_MAX = 1000
@@ -106,7 +106,7 @@ def read_entry_query(
         limit=_LIMIT if limit is None else _read_number(limit, "limit", LIMIT_MAX),
     )
     if query.begin >= query.end:
-        raise PeriodError("to must be later than from", "to")
+        raise PeriodError(TO_BEFORE_FROM, "to")
     return query
 
 

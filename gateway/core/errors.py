@@ -40,6 +40,8 @@
 from collections.abc import Iterator
 from typing import ClassVar, Literal, TypedDict, Unpack
 
+from gateway.core.sentences import Sentence
+
 #: the kind of an upstream's failure, as `faregate_upstream_errors_total` counts it
 Failure = Literal[
     "unreachable", "timeout", "overloaded", "failed", "misconfigured", "refused", "broken"
@@ -60,7 +62,10 @@ class Facts(TypedDict, total=False):
 
 
 class FaregateError(Exception):
-    """Base of the tree. `message` is shown to the caller, so it never holds a secret."""
+    """Base of the tree. `message` is shown to the caller, so it never holds a secret.
+
+    Made of a `Sentence`, the console shows it in the language of its reader.
+    """
 
     status: ClassVar[int] = 500
     anthropic_status: ClassVar[int | None] = None
@@ -70,8 +75,11 @@ class FaregateError(Exception):
     retryable: ClassVar[bool] = False
     #: whose fault it is, for the metrics
     origin: ClassVar[str] = "gateway"
+    sentence: Sentence | None = None
 
-    def __init__(self, message: str, **facts: Unpack[Facts]) -> None:
+    def __init__(self, message: str | Sentence, **facts: Unpack[Facts]) -> None:
+        if not isinstance(message, str):
+            self.sentence, message = message, str(message)
         super().__init__(message)
         self.message = message
         self.param = facts.get("param")

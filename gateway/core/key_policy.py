@@ -7,6 +7,7 @@ from msgspec import Struct
 from gateway.core.console_spec import ConsoleSpec
 from gateway.core.errors import PermissionDenied
 from gateway.core.principal import Principal
+from gateway.core.sentences import Sentence
 
 LABEL_CHARACTERS_MAX = 64
 #: seconds for which an old secret may hold after a rotation
@@ -40,7 +41,10 @@ class KeyPolicy(Struct, frozen=True, kw_only=True):
         latest = self.latest_expiry(issued_at)
         if latest is not None and (expires_at is None or expires_at > latest):
             raise PermissionDenied(
-                f"a key may live for {self.longest_days} days from the day its secret is issued",
+                Sentence(
+                    "a key may live for {days} days from the day its secret is issued",
+                    {"days": self.longest_days},
+                ),
                 param="expires_at",
                 details={"limit": "longest_days", "level": "fleet"},
             )

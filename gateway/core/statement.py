@@ -11,6 +11,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from gateway.core.sentences import Sentence
 from gateway.core.spec_fields import FIRST_MOMENT, LAST_MOMENT
 
 #: `carry` has the sum of the entries that a closing moved out, and is part of an opening balance
@@ -18,14 +19,17 @@ EntryKind = Literal["grant", "charge", "refund", "expiry", "void", "carry"]
 #: the kinds of entries, in the order in which a statement shows them
 KINDS: tuple[EntryKind, ...] = ("grant", "charge", "refund", "expiry", "void")
 
+#: of two moments in the wrong order
+TO_BEFORE_FROM = Sentence("to must be later than from", {})
 _MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
 
 
 class PeriodError(ValueError):
     """No period can be read; `parameter` is the one that is wrong."""
 
-    def __init__(self, message: str, parameter: str) -> None:
-        super().__init__(message)
+    def __init__(self, message: str | Sentence, parameter: str) -> None:
+        super().__init__(str(message))
+        self.sentence = message if isinstance(message, Sentence) else None
         self.parameter = parameter
 
 
@@ -128,7 +132,7 @@ def read_period(month: str | None, begin: str | None, end: str | None, now: date
         raise PeriodError("from and to belong together", "from" if begin is None else "to")
     period = Period(read_moment(begin, "from"), read_moment(end, "to"))
     if period.begin >= period.end:
-        raise PeriodError("to must be later than from", "to")
+        raise PeriodError(TO_BEFORE_FROM, "to")
     return period
 
 
@@ -147,8 +151,9 @@ def read_moment(text: str, parameter: str) -> datetime:
             return moment.astimezone(UTC)
     except ValueError:
         pass
-    raise PeriodError(
-        f"{parameter} must be a date of UTC or a moment with a zone, such as 2026-10-01 or"
+    sentence = Sentence(
+        "{parameter} must be a date of UTC or a moment with a zone, such as 2026-10-01 or"
         " 2026-10-01T00:00:00Z",
-        parameter,
+        {"parameter": parameter},
     )
+    raise PeriodError(sentence, parameter)

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from msgspec import Struct
 
 from gateway.core.spec_fields import FIRST_MOMENT, LAST_MOMENT
-from gateway.core.statement import Period, PeriodError
+from gateway.core.statement import TO_BEFORE_FROM, Period, PeriodError
 from gateway.core.tags import TAG, VALUE_COUNTED_MAX, is_name
 
 Group = Literal["day", "hour", "namespace", "account", "key", "model", "route", "tag"]
@@ -128,7 +128,7 @@ def read_query(
     groups, tag = _read_groups("day" if group_by is None else group_by)
     tag, tag_value = _read_tag(tag, tags or {})
     if since >= until:
-        raise PeriodError("to must be later than from", "to")
+        raise PeriodError(TO_BEFORE_FROM, "to")
     if until - since > timedelta(days=DAYS_MAX, hours=1):
         raise PeriodError(f"from and to may be {DAYS_MAX} days apart at most", "to")
     offsets = _read_offsets(since, until, where)

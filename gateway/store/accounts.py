@@ -10,6 +10,7 @@ from sqlmodel import Session, col, select
 
 from gateway.core.credits import Lot, Lots
 from gateway.core.errors import StateConflict
+from gateway.core.sentences import Sentence
 from gateway.core.spec_fields import FIRST_MOMENT, LAST_MOMENT
 from gateway.store.tables import Account, CreditGrantRow, Entry
 from gateway.store.unreadable import can_be_read, set_aside
@@ -53,7 +54,10 @@ def refuse_too_many_accounts(
     number = session.exec(select(func.count()).select_from(Account).where(*here)).one()
     if number >= most:
         raise StateConflict(
-            f"{namespace} has {number} accounts, and no more than {most} are made here",
+            Sentence(
+                "{namespace} has {number} accounts, and no more than {most} are made here",
+                {"namespace": namespace, "number": number, "most": most},
+            ),
             details={"reason": "too_many_accounts", "limit": "accounts", "level": "namespace"},
         )
 

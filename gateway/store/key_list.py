@@ -10,6 +10,7 @@ from sqlmodel import Session, col
 
 from gateway.core.errors import InvalidRequest, NotFound
 from gateway.core.principal import AccountSet
+from gateway.core.sentences import Sentence
 from gateway.store.account_sets import within
 from gateway.store.database import Database
 from gateway.store.key_origins import people_of
@@ -92,6 +93,11 @@ def list_shown_keys(
         return KeyPage(_shown(session, rows[:limit], now), len(rows) > limit)
 
 
+def no_such_key(key_id: str) -> NotFound:
+    """The error where there is no key of an id, or none in reach."""
+    return NotFound(Sentence("there is no key {key}", {"key": key_id[:64]}), param="key_id")
+
+
 def show_key(database: Database, installation: str, reach: AccountSet, key_id: str) -> ShownKey:
     """One key. Raises `NotFound`, also where it is out of reach, and `DatabaseUnavailable`."""
     with database.read(snapshot=True) as session:
@@ -99,7 +105,7 @@ def show_key(database: Database, installation: str, reach: AccountSet, key_id: s
         asked = _keys(installation, reach, now).where(col(ApiKeyRow.key_id) == key_id)
         found = _shown(session, session.execute(asked).all(), now)
     if not found:
-        raise NotFound(f"there is no key {key_id[:64]}", param="key_id")
+        raise no_such_key(key_id)
     return found[0]
 
 

@@ -17,10 +17,11 @@ from gateway.core.actor import Actor
 from gateway.core.errors import NotFound, RateLimited, StateConflict
 from gateway.core.key_policy import KeyPolicy
 from gateway.core.keys import INFERENCE, MANAGE, Credential
+from gateway.core.sentences import Sentence
 from gateway.store.accounts import ensure_account, lock_accounts, refuse_too_many_accounts
 from gateway.store.change_log import log_key, log_key_changes
 from gateway.store.database import Database
-from gateway.store.key_list import ShownKey, read_shown
+from gateway.store.key_list import ShownKey, no_such_key, read_shown
 from gateway.store.key_origins import PERSON, people_of
 from gateway.store.key_rows import KeyState
 from gateway.store.key_steps import bump_version, issue, read_state
@@ -221,7 +222,10 @@ def _lock(
     row = session.exec(select(ApiKeyRow).where(*own).with_for_update()).one()
     if row.revoked_at is not None and not may_be_revoked:
         raise StateConflict(
-            f"the key {key_id} is revoked, and that cannot be undone: make another one",
+            Sentence(
+                "the key {key} is revoked, and that cannot be undone: make another one",
+                {"key": key_id},
+            ),
             details={"reason": "revoked"},
         )
     return row, account, database.now(session)
@@ -231,11 +235,13 @@ def _not_there(session: Session, installation: str, key_id: str) -> NotFound | S
     of_object = (ApiKeyRow.key_id == key_id, ApiKeyRow.installation == installation)
     row = session.exec(select(ApiKeyRow).where(*of_object)).one_or_none()
     if row is None:
-        return NotFound(f"there is no key {key_id[:64]}", param="key_id")
+        return no_such_key(key_id)
+    name = f"{row.namespace}/{row.name}"
     return StateConflict(
-        f"the key {row.namespace}/{row.name} is an ApiKey object's: change it where that is"
-        " declared",
-        details={"reason": "managed_by_object", "object": f"{row.namespace}/{row.name}"},
+        Sentence(
+            "the key {key} is an ApiKey object's: change it where that is declared", {"key": name}
+        ),
+        details={"reason": "managed_by_object", "object": name},
     )
 
 
@@ -265,8 +271,11 @@ def _check_number(session: Session, account: Account, policy: KeyPolicy, now: da
     ).one()
     if living >= policy.live_max:
         raise StateConflict(
-            f"{account.namespace}/{account.name} has {living} keys, and no account may have above"
-            f" {policy.live_max}: revoke one that is not used",
+            Sentence(
+                "{account} has {number} keys, and no account may have above {most}: revoke one"
+                " that is not used",
+                {"account": _shown(account), "number": living, "most": policy.live_max},
+            ),
             details={"reason": "too_many_keys", "limit": "live_max", "level": "account"},
         )
 
@@ -283,11 +292,17 @@ def _check_pace(session: Session, account: Account, policy: KeyPolicy, now: date
     ).all()
     if len(issued) == policy.hourly_max:
         raise RateLimited(
-            f"{account.namespace}/{account.name} got {policy.hourly_max} keys within an hour,"
-            " and no account may get more",
+            Sentence(
+                "{account} got {number} keys within an hour, and no account may get more",
+                {"account": _shown(account), "number": policy.hourly_max},
+            ),
             retry_after_seconds=max(1.0, (issued[-1] + _HOUR - now).total_seconds()),
             details={"limit": "hourly_max", "level": "account"},
         )
+
+
+def _shown(account: Account) -> str:
+    return f"{account.namespace}/{account.name}"
 
 
 def _of_people(account: Account) -> tuple[ColumnElement[bool] | bool, ...]:

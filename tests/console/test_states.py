@@ -49,6 +49,11 @@ PAGES: dict[str, tuple[str | tuple[str, str], ...]] = {
     ),
     "/keys?unused=1&account=team/rich": ("Every key was used within %(number)s days.",),
     "/ledger?kind=void&account=team/rich": ("No entry matches.",),
+    "/ledger?from=2026-10-02&to=2026-10-01&account=team/rich": ("to must be later than from",),
+    "/ledger?from=x&account=team/rich": (
+        "{parameter} must be a date of UTC or a moment with a zone, such as 2026-10-01 or"
+        " 2026-10-01T00:00:00Z",
+    ),
     "/accounts?search=nowhere": ("No account matches.",),
     "/accounts/team/rich": ("Nobody is bound to this account; programs may still use its keys.",),
     "/keys/{object}?account=team/low": (
@@ -79,7 +84,7 @@ def gateway(
     """A gateway with an account in each state, whose identity provider does not answer."""
     oidc = {"issuer": f"http://127.0.0.1:{free_port()}", "clientID": "console"}
     process = GatewayProcess(tmp_path_factory.mktemp("states"), [])
-    console = {"url": process.url, "oidc": oidc, "contact": "Ada"}
+    console = {"url": process.url, "oidc": oidc, "contact": "Ada", "grants": True}
     grants = [
         credit_grant("low", "low", credits=10),
         credit_grant("rich", "rich", expiresAt="2096-04-01T00:00:00Z"),
@@ -195,8 +200,12 @@ def test_a_key_s_states_have_their_words(
     send(path, f"{key}/resume{query}", ("The key works again.",))
     asked = "Programs with this key get 401 from now on. This cannot be undone; its history stays."
     send(path, f"{key}/revoke{query}", (asked, "This is not its name."), name="x")
+    alive = browser.get(path)
     done = ("The key is revoked.", "Revoked")
     send(path, f"{key}/revoke{query}", done, name=f"for {language}")
+    late = browser.submit(alive, f"{key}/rotate{query}", {"overlap": "0"})
+    over = "the key {key} is revoked, and that cannot be undone: make another one"
+    assert lacks(late.text, language, over) == []
 
 
 def test_a_refusal_has_its_words(gateway: GatewayProcess, browser: Browser, language: str) -> None:
@@ -223,6 +232,34 @@ def test_a_refusal_has_its_words(gateway: GatewayProcess, browser: Browser, lang
     who = "You are signed in as %(name)s, but no account is assigned to you."
     asked = "Give this to %(contact)s:", "Issuer", "Subject", "Groups"
     assert lacks(answer.text, language, "No account", who, *asked) == []
+
+
+def test_what_the_books_refuse_has_its_words(
+    gateway: GatewayProcess, browser: Browser, language: str
+) -> None:
+    sign_in(browser, gateway, *EVERYTHING)
+    form, answers = browser.get("/console/grants/new"), []
+    grant = {"account": "team/rich", "reference": f"in {language}"}
+    for credits in ("5", "6"):
+        answers.append(browser.submit(form, "/console/grants", {**grant, "credits": credits}))
+    assert [each.status_code for each in answers] == [303, 409]
+    other = (
+        "the reference {reference} was posted with another account, amount or expiry; use another"
+        " one"
+    )
+    assert lacks(answers[1].text, language, other) == []
+    for number in range(11):
+        fields = {"label": f"{number}", "expires": "30"}
+        action = "/console/keys?account=team%2Fbob"
+        answer = browser.submit(browser.get("/console/keys/new?account=team/bob"), action, fields)
+        if answer.status_code == 429:
+            break
+    many = "{account} got {number} keys within an hour, and no account may get more"
+    assert lacks(answer.text, language, many) == []
+    assert lacks(answer.text, language, "{problem}. Ask {contact}.") == []
+    elsewhere = browser.http.get("/console", headers={"host": "other.example"})
+    assert elsewhere.status_code == 421
+    assert lacks(elsewhere.text, language, "Open the console at {url}") == []
 
 
 def test_a_form_outlives_its_session(

@@ -19,7 +19,7 @@ from gateway.console.granting import (
 from gateway.console.language import marked
 from gateway.console.last_day import read_last_day
 from gateway.console.pages.accounts import wide_reach
-from gateway.console.rendering import redirect
+from gateway.console.rendering import problem_of, redirect
 from gateway.console.session import Session
 from gateway.console.site import BASE
 from gateway.console.viewed import NO_ACCOUNT, render_page
@@ -84,7 +84,8 @@ async def post(request: Request, session: RecentlySignedIn, console: Console) ->
     try:
         is_new = await console.run(post_grant, console.installation, grant, accounts_max, actor)
     except FaregateError as error:
-        return _show_form(request, session, form, status=error.status, problem=error.message)
+        problem = problem_of(request, error)
+        return _show_form(request, session, form, status=error.status, problem=problem)
     done = "granted" if is_new else "granted-before"
     return redirect(f"{BASE}/accounts/{form.values['account']}?done={done}")
 
@@ -104,7 +105,7 @@ async def void(
     try:
         await console.run(void_grant, console.installation, lot, session.principal.actor)
     except FaregateError as error:
-        shown: dict[str, Any] = {"status": error.status, "problem": error.message}
+        shown: dict[str, Any] = {"status": error.status, "problem": problem_of(request, error)}
         return _show_void(request, session, lot, **shown)
     return redirect(f"{BASE}/accounts/{lot.account}?done=voided")
 

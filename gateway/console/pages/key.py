@@ -11,7 +11,7 @@ from gateway.console.key_form import KeyForm, form_of, read_changes
 from gateway.console.key_names import name_of
 from gateway.console.language import marked
 from gateway.console.pages.keys import days_until, find_key, require, reveal
-from gateway.console.rendering import redirect
+from gateway.console.rendering import problem_of, redirect
 from gateway.console.session import Session
 from gateway.console.usage_view import question, read_usage
 from gateway.console.viewed import Viewed, ViewedAccount, render_page
@@ -165,7 +165,7 @@ async def _refuse(
     key: ShownKey,
     error: FaregateError,
 ) -> Response:
-    shown: dict[str, Any] = {"status": error.status, "problem": error.message}
+    shown: dict[str, Any] = {"status": error.status, "problem": problem_of(request, error)}
     return await _show(request, session, console, viewed, key, **shown)
 
 

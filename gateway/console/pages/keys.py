@@ -19,7 +19,7 @@ from gateway.console.key_form import (
 )
 from gateway.console.language import marked
 from gateway.console.pages.setup import client_setups
-from gateway.console.rendering import redirect, words
+from gateway.console.rendering import problem_of, redirect, words
 from gateway.console.session import Session
 from gateway.console.viewed import Viewed, ViewedAccount, render_page
 from gateway.core.errors import FaregateError, StateConflict
@@ -125,8 +125,9 @@ async def make_key(
     except FaregateError as error:
         if isinstance(error, StateConflict) and (error.details or {}).get("reason") == _MADE:
             return redirect(viewed.at(f"/keys/{wanted.key_id}", done="key-made-before"))
+        problem = problem_of(request, error)
         return _show_form(
-            request, session, console, viewed, form, status=error.status, problem=error.message
+            request, session, console, viewed, form, status=error.status, problem=problem
         )
     key = await find_key(session, console, viewed, wanted.key_id)
     return reveal(request, session, console, viewed, key, secret)

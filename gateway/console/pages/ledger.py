@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from gateway.console.access import Console, SignedIn
 from gateway.console.downloads import csv_file
 from gateway.console.key_names import read_key_names
+from gateway.console.rendering import words
 from gateway.console.viewed import ViewedAccount, render_page
 from gateway.core.entries import EntryLine, EntryQuery, read_entry_query
 from gateway.core.statement import PeriodError, read_period
@@ -43,7 +44,8 @@ async def show_ledger(
         reader = EntryReader(account.id, _query(given, after))
         entries = await console.run(_read_page, reader)
     except PeriodError as error:
-        problem = str(error)
+        known = error.sentence
+        problem = known.translated(words(request)) if known else str(error)
     models = {model.id for model in console.catalog.models} | {given.get("model", "")} - {""}
     older = None
     if reader is not None and reader.has_more and not problem:
