@@ -65,7 +65,7 @@ class BindingRow(SQLModel, table=True):
 
 
 class SessionRow(SQLModel, table=True):
-    """A browser that is signed in, as a person or by an API key.
+    """A browser that is signed in, as a person or by an API key; no two ever have the same id.
 
     `roles` are those that the sign-in gave, as pairs of namespace and role. `issuer_session` and
     `id_token` (sealed) are the identity provider's, for signing out there.
@@ -75,6 +75,7 @@ class SessionRow(SQLModel, table=True):
     __table_args__ = (
         CheckConstraint("(person_id IS NULL) <> (api_key_id IS NULL)", name="session_of_one"),
         Index("session_ends", "ends_at"),
+        {"sqlite_autoincrement": True},
     )
     id: int = id_column()
     hash: bytes = _hash()
