@@ -30,6 +30,7 @@ from gateway.core.spec_fields import (
     Url,
     WebhookUrl,
     check_host,
+    in_words,
 )
 
 API_VERSION = "faregate.dev/v1alpha1"
@@ -375,7 +376,7 @@ def parse_document(raw: Any) -> Document:
     try:
         document: Document = msgspec.convert(raw, Document)
     except msgspec.ValidationError as error:
-        raise SpecError(f"{raw.get('kind')} {name}: {error}") from None
+        raise SpecError(f"{raw.get('kind')} {name}: {in_words(str(error))}") from None
     return document
 
 

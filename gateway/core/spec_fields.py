@@ -7,7 +7,7 @@ and nothing that is no character, and a moment lies within the years that all of
 from collections.abc import Callable
 from datetime import UTC, datetime
 from ipaddress import IPv6Address
-from typing import Annotated
+from typing import Annotated, get_args
 
 from msgspec import Meta, Struct
 
@@ -46,6 +46,18 @@ WebhookUrl = Annotated[str, Meta(pattern=rf"^{_TARGET}\Z", min_length=1, max_len
 IssuerUrl = Annotated[
     str, Meta(pattern=rf"^{_ORIGIN}(/[^\s?#]*)?\Z", min_length=1, max_length=2048)
 ]
+_HOW = "in ASCII, with a port up to 65535, without a credential or a query"
+#: the words for a pattern, as few people read patterns
+_URLS = {
+    get_args(kind)[1].pattern: words
+    for kind, words in (
+        (Url, f"a URL such as https://api.example.com/v1, {_HOW}; or simulated:"),
+        (WebhookUrl, f"a URL such as https://hooks.example.com/faregate, {_HOW}"),
+        (Origin, f"a URL such as https://models.example.com, {_HOW} or a path"),
+        (IssuerUrl, f"a URL such as https://login.example.com, {_HOW}"),
+        (ClientUrl, "a URL such as https://models.example.com, without a slash at its end"),
+    )
+}
 ScopeToken = Annotated[str, Meta(pattern=r"^[!-~]+\Z", min_length=1, max_length=128)]
 #: an ApiKey with its namespace
 ShownKeyName = Annotated[
@@ -85,6 +97,13 @@ class SpecPart(Struct, frozen=True, rename="camel"):
                     raise ValueError(f"{shown} may hold neither a NUL nor half a character")
                 if isinstance(one, datetime) and not FIRST_MOMENT <= one <= LAST_MOMENT:
                     raise ValueError(f"{shown} must lie between 1970 and 9999, in UTC")
+
+
+def in_words(problem: str) -> str:
+    """A problem as msgspec states it, with words in place of the patterns of URLs."""
+    for pattern, words in _URLS.items():
+        problem = problem.replace(f"`str` matching regex {pattern!r}", words)
+    return problem
 
 
 def check_value(name: str, read: Callable[[str], object], value: str, wanted: str) -> None:

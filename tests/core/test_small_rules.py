@@ -162,6 +162,11 @@ BROKEN = "http://[1:2]/v1"
             {"models": [{"id": "m", "upstream": "u"}], "upstreams": [{"name": "u", "url": BROKEN}]},
             r"url has 1:2; write an IPv6 address .* `\$\.spec\.upstreams\[0\]`",
         ),
+        (
+            "GatewayFleet",
+            {"models": [{"id": "m", "upstream": "u"}], "upstreams": [{"name": "u", "url": "a:b"}]},
+            r"x: Expected a URL such as https://api.* `\$\.spec\.upstreams\[0\]\.url`$",
+        ),
         ("Other", {}, "Other"),
     ],
 )
