@@ -1,5 +1,8 @@
-"""The console in a cluster: a person signs in through the ingress, makes a key, and ends it."""
+"""The console in a cluster: a person signs in at the company's identity provider through the
+ingress, makes a key, and ends it.
+"""
 
+import secrets
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -8,13 +11,14 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Page, sync_playwright
 
-from tests.cluster.harness import objects
+from tests.cluster.harness import identity, objects
 from tests.cluster.harness.books import Books
 from tests.cluster.harness.clients import Client
-from tests.cluster.harness.installation import HOST, Installation, Key
+from tests.cluster.harness.installation import HOST, Facts, Installation, Key
 from tests.cluster.harness.kube import wait_until
 from tests.cluster.harness.team import Team
 from tests.console.chromium import PROGRAM
+from tests.console.identity_provider import CLIENT_SECRET, IdentityProvider
 
 Teams = Callable[[str], Team]
 _TOMBSTONES = "faregate-revoked-keys"
@@ -25,23 +29,41 @@ def _no_loop_left() -> None:
     """Playwright has one, for as long as its browser runs."""
 
 
-@pytest.fixture
-def origin(faregate: Installation) -> str:
-    """The address of the console for browsers, once it is there."""
-    url = f"http://{HOST}:{urlsplit(faregate.facts.url).port or 80}"
-    console = {"url": url.removesuffix(":80"), "replicas": 1}
-    faregate.install(faregate.values(fleet={"spec": {"console": console}}))
-    return url
+@pytest.fixture(scope="module")
+def origin(facts: Facts) -> str:
+    """The address of the console for browsers."""
+    return f"http://{HOST}:{urlsplit(facts.url).port or 80}".removesuffix(":80")
+
+
+@pytest.fixture(scope="module")
+def issuer(
+    faregate: Installation, origin: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[IdentityProvider]:
+    """The identity provider of the fleet's console, once the console is there."""
+    folder = tmp_path_factory.mktemp("issuer")
+    with identity.provider(faregate.kube, folder, origin) as issuer:
+        faregate.seen.add(CLIENT_SECRET)
+        faregate.kube.apply(*identity.objects_for(folder), namespace=faregate.namespace)
+        oidc, authority = identity.spec_for(issuer)
+        console = {"url": origin, "replicas": 1, "oidc": oidc, "welcomeCredits": 10}
+        spec = {"console": console, "upstreamCA": authority}
+        faregate.install(faregate.values(fleet={"spec": spec}))
+        yield issuer
 
 
 @pytest.fixture
-def page(faregate: Installation, origin: str) -> Iterator[Page]:
-    """A browser outside the cluster that finds the ingress by the name of the host."""
+def page(faregate: Installation, issuer: IdentityProvider) -> Iterator[Page]:
+    """A browser outside the cluster that finds the ingress by the name of the host.
+
+    Its machine is not the company's, so it does not know the authority of the identity provider;
+    and the provider's pages would wait for a font out of the internet.
+    """
     way = urlsplit(faregate.facts.url).hostname
-    arguments = ["--no-sandbox", f"--host-resolver-rules=MAP {HOST} {way}"]
+    rules = f"MAP {HOST} {way},MAP fonts.googleapis.com ~NOTFOUND"
+    arguments = ["--no-sandbox", f"--host-resolver-rules={rules}"]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=PROGRAM, args=arguments)
-        yield browser.new_page(locale="en-GB")
+        yield browser.new_page(locale="en-GB", ignore_https_errors=True)
         browser.close()
 
 
@@ -49,14 +71,11 @@ def test_a_person_makes_a_key_that_a_pod_uses_and_it_stays_dead_once_revoked(
     page: Page, origin: str, team: Teams, client: Client, faregate: Installation
 ) -> None:
     """Also after the database was restored to a point before the revocation."""
-    kube, place = faregate.kube, team("people")
-    place.with_key("alice", credits=10)
-    link = _link(faregate, place.name)
-    page.goto(link)
-    page.click("main button")
-    page.wait_for_url("**/console")
-    sessions = {each["value"] for each in page.context.cookies() if "faregate" in each["name"]}
-    faregate.seen |= {link.rpartition("/")[2], *sessions}
+    kube, place, person = faregate.kube, team("people"), f"tina-{secrets.token_hex(3)}"
+    place.with_key("alice")
+    identity.sign_in(page, origin, person)
+    assert f"The person {person}" in page.content()
+    faregate.seen |= _sessions(page)
 
     page.goto(f"{origin}/console/keys/new")
     page.fill("#label", "mine")
@@ -88,12 +107,29 @@ def test_a_person_makes_a_key_that_a_pod_uses_and_it_stays_dead_once_revoked(
     faregate.check(place.name, faregate.namespace)
 
 
-def _link(faregate: Installation, namespace: str) -> str:
+def test_a_link_signs_in_while_the_identity_provider_is_away(
+    page: Page, issuer: IdentityProvider, faregate: Installation
+) -> None:
+    """The last one here: afterwards the provider is away."""
+    issuer.stop()
+    link = _link(faregate)
+    page.goto(link)
+    page.click("main button")
+    page.wait_for_url("**/console")
+    faregate.seen |= {link.rpartition("/")[2], *_sessions(page)}
+    faregate.check_canary()
+
+
+def _sessions(page: Page) -> set[str]:
+    """The console's cookies that a browser has."""
+    return {each["value"] for each in page.context.cookies() if "faregate" in each["name"]}
+
+
+def _link(faregate: Installation) -> str:
     """A link, as one makes it who may run commands in the pod."""
     return faregate.kube(
         "exec", f"deploy/{faregate.fleet}-console", "-n", faregate.namespace, "--",
         "python", "-m", "gateway", "console", "link", "--data", "/var/lib/faregate",
-        "--role", "member", "--namespace", namespace,
     ).strip()  # fmt: skip
 
 

@@ -25,21 +25,26 @@ _HIDDEN = re.compile(r'<input[^>]*type="hidden"[^>]*name="([^"]*)"[^>]*value="([
 
 
 class IdentityProvider:
-    """One process of `oidc-provider`."""
+    """One process of `oidc-provider`; with `certificate`, the folder of its own, it speaks TLS."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self, folder: Path, address: str = "127.0.0.1", certificate: Path | None = None
+    ) -> None:
         self.port = free_port()
-        self.origin = f"http://127.0.0.1:{self.port}"
+        scheme = "http" if certificate is None else "https"
+        self.origin = f"{scheme}://{address}:{self.port}"
         #: the issuer
         self.url = self.origin
         self.sign_out_url = f"{self.url}/session/end"
         self.log = folder / "issuer.log"
+        self._certificate = certificate
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, console_url: str) -> None:
         modules = os.environ["FAREGATE_TEST_NODE_MODULES"]
         script = ROOT / "tests/console/issuer.mjs"
-        self._launch(["node", str(script), modules, str(self.port), console_url])
+        folder = [] if self._certificate is None else [str(self._certificate)]
+        self._launch(["node", str(script), modules, self.url, console_url, *folder])
         self._wait_ready()
 
     def _launch(

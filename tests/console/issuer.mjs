@@ -1,13 +1,16 @@
-// A certified identity provider for the tests: `node issuer.mjs MODULES PORT CONSOLE_URL`. Its login
+// A certified identity provider for the tests: `node issuer.mjs MODULES ISSUER CONSOLE_URL [FOLDER]`.
+// It listens at the issuer's address; with TLS, by issuer.crt and issuer.key of the folder. Its login
 // page takes any name.
+import { readFileSync } from "node:fs";
+import http from "node:http";
+import https from "node:https";
 import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
 
-const [modules, port, consoleUrl] = process.argv.slice(2);
+const [modules, issuer, consoleUrl, folder] = process.argv.slice(2);
 const require = createRequire(`${modules}/`);
 const { Provider } = await import(pathToFileURL(require.resolve("oidc-provider")).href);
 
-const issuer = `http://127.0.0.1:${port}`;
 const groups = new Map();
 
 const provider = new Provider(issuer, {
@@ -53,4 +56,9 @@ provider.use(async (context, next) => {
   context.status = 204;
 });
 
-provider.listen(Number(port), "127.0.0.1", () => console.log("ready"));
+const read = (name) => readFileSync(`${folder}/${name}`);
+const server = folder
+  ? https.createServer({ cert: read("issuer.crt"), key: read("issuer.key") }, provider.callback())
+  : http.createServer(provider.callback());
+const { hostname, port } = new URL(issuer);
+server.listen(Number(port), hostname, () => console.log("ready"));

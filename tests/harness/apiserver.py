@@ -238,10 +238,17 @@ class Authority:
         self._certificate = builder.sign(self._key, hashes.SHA256())
         self._write("ca.crt", self._certificate.public_bytes(serialization.Encoding.PEM))
 
-    def issue(self, name: str, user: str, groups: tuple[str, ...], host: str = "localhost") -> None:
-        """A certificate for a server on the loopback address, or for a client of it."""
+    def issue(
+        self,
+        name: str,
+        user: str,
+        groups: tuple[str, ...],
+        host: str = "localhost",
+        address: str = "127.0.0.1",
+    ) -> None:
+        """A certificate for a server of this name and address, or for a client of it."""
         key = _make_key()
-        names = [x509.DNSName(host), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+        names = [x509.DNSName(host), x509.IPAddress(ipaddress.ip_address(address))]
         certificate = (
             self._builder(_subject(user, groups), key)
             .add_extension(x509.SubjectAlternativeName(names), critical=False)

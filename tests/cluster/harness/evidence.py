@@ -26,6 +26,7 @@ def collect(kube: Kube, namespace: str) -> list[tuple[str, str]]:
         ("operator", _log(namespace, "app.kubernetes.io/component=operator")),
         ("operator before", [*_log(namespace, "app.kubernetes.io/component=operator"), "-p"]),
         ("gateways", _log(namespace, "faregate.dev/fleet")),
+        ("consoles", _log(namespace, "faregate.dev/console")),
         ("database", _log("database", "app=postgres")),
     ]
     found = [(title, _trimmed(kube, arguments)) for title, arguments in pieces]
