@@ -17,7 +17,7 @@ from tests.bench.targets import Target
 #: bounds of a gateway, as ratios to the bare proxy in the same round; memory in MiB
 REQUEST_RATIO_MAX = 2.5
 CHUNK_RATIO_MAX = 2.0
-STORED_RATIO_MAX = 7.5
+STORED_RATIO_MAX = 6.5
 IDLE_MIB_MAX = 64
 
 _MIB = 1024 * 1024
