@@ -24,11 +24,6 @@ Teams = Callable[[str], Team]
 _TOMBSTONES = "faregate-revoked-keys"
 
 
-@pytest.fixture(autouse=True)
-def _no_loop_left() -> None:
-    """Playwright has one, for as long as its browser runs."""
-
-
 @pytest.fixture(scope="module")
 def origin(facts: Facts) -> str:
     """The address of the console for browsers."""

@@ -3,20 +3,12 @@
 from collections.abc import Iterator
 
 import pytest
+from playwright.sync_api import Browser as Chromium
 
-from gateway.core.principal import Role
-from gateway.store.database import Database
-from gateway.store.people import NamespaceRole
-from gateway.store.sign_ins import make_link
 from tests.console.browser import Browser
-from tests.harness.gateway import (
-    PLAINTEXTS,
-    GatewayProcess,
-    Simulated,
-    api_key,
-    credit_grant,
-    fleet,
-)
+from tests.console.chromium import launched
+from tests.console.steps import link
+from tests.harness.gateway import GatewayProcess, Simulated, api_key, credit_grant, fleet
 
 
 @pytest.fixture(scope="session")
@@ -33,13 +25,11 @@ def gateway(
     assert process.stop() == 0
 
 
-def link(gateway: GatewayProcess, role: Role = "treasurer", namespace: str = "*") -> str:
-    """The path of a new link that signs in, as the command makes it."""
-    database = Database(gateway.database_url)
-    code = make_link(database, "default", [NamespaceRole(namespace, role)])
-    database.close()
-    PLAINTEXTS.add(code)
-    return f"/console/start/{code}"
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Chromium]:
+    """A real browser that the tests of a file share, each with a profile of its own."""
+    with launched() as browser:
+        yield browser
 
 
 @pytest.fixture

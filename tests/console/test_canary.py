@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, Response, sync_playwright
+from playwright.sync_api import Browser, Page, Response
 
 from tests.console.chromium import PROGRAM
-from tests.console.conftest import link
+from tests.console.steps import link
 from tests.harness.gateway import PLAINTEXTS, GatewayProcess
 
 pytestmark = pytest.mark.skipif(not PROGRAM.exists(), reason="Chromium is not installed")
@@ -19,11 +19,6 @@ _KEPT = """async () => JSON.stringify([
   (await navigator.serviceWorker?.getRegistrations() ?? []).length,
 ])"""
 _NOTHING = '["",{},{},"",null,[],[],0]'
-
-
-@pytest.fixture(autouse=True)
-def _no_loop_left() -> None:
-    """Playwright has one, for as long as its browser runs."""
 
 
 class Watch:
@@ -45,11 +40,10 @@ class Watch:
 
 
 @pytest.fixture
-def watch() -> Iterator[Watch]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=PROGRAM, args=["--no-sandbox"])
-        yield Watch(browser.new_page(locale="en-GB"))
-        browser.close()
+def watch(chromium: Browser) -> Iterator[Watch]:
+    page = chromium.new_page(locale="en-GB")
+    yield Watch(page)
+    page.close()
 
 
 def kept(page: Page) -> Any:

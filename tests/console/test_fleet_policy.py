@@ -9,7 +9,7 @@ import pytest
 
 from gateway.console.parties import KEY_TRIES
 from tests.console.browser import Browser, token_of
-from tests.console.conftest import link
+from tests.console.steps import link
 from tests.harness.dialects import DIALECTS, PATHS, body
 from tests.harness.gateway import (
     NAMESPACE,

@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser as Chromium
 
 from gateway.console.granting import REASON_CHARACTERS_MAX, REFERENCE_CHARACTERS_MAX
 from gateway.core.key_policy import LABEL_CHARACTERS_MAX
 from tests.console.browser import Browser
 from tests.console.chromium import PROGRAM, Watched, watched
-from tests.console.conftest import link
+from tests.console.steps import link
 from tests.harness.gateway import GatewayProcess
 
 pytestmark = pytest.mark.skipif(not PROGRAM.exists(), reason="Chromium is not installed")
@@ -18,13 +18,8 @@ _LABEL = "W" * LABEL_CHARACTERS_MAX
 _PAGES = ("", "/keys", "/ledger", "/usage", "/grants", "/accounts/team/alice", "/events")
 
 
-@pytest.fixture(autouse=True)
-def _no_loop_left() -> None:
-    """Playwright has one, for as long as its browser runs."""
-
-
 @pytest.fixture
-def page(gateway: GatewayProcess, treasurer: Browser) -> Iterator[Watched]:
+def page(chromium: Chromium, gateway: GatewayProcess, treasurer: Browser) -> Iterator[Watched]:
     """A telephone whose account has a grant and a key with long texts."""
     granted = {
         "account": "team/alice",
@@ -34,17 +29,14 @@ def page(gateway: GatewayProcess, treasurer: Browser) -> Iterator[Watched]:
     }
     form = treasurer.get("/console/grants/new")
     assert treasurer.submit(form, "/console/grants", granted).status_code == 303
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=PROGRAM, args=["--no-sandbox"])
-        narrow = {"width": 320, "height": 900}
-        with watched(browser, gateway.url, locale="en-GB", viewport=narrow) as made:
-            made.open(link(gateway, "member", "team")).page.click("main button")
-            made.page.wait_for_url("**/console")
-            made.open("/console/keys/new?account=team/alice").page.fill("#label", _LABEL)
-            made.page.click("main form button.primary")
-            made.page.check("input[data-stored]")
-            yield made
-        browser.close()
+    narrow = {"width": 320, "height": 900}
+    with watched(chromium, gateway.url, locale="en-GB", viewport=narrow) as made:
+        made.open(link(gateway, "member", "team")).page.click("main button")
+        made.page.wait_for_url("**/console")
+        made.open("/console/keys/new?account=team/alice").page.fill("#label", _LABEL)
+        made.page.click("main form button.primary")
+        made.page.check("input[data-stored]")
+        yield made
 
 
 def test_no_page_is_wider_than_a_telephone(page: Watched) -> None:

@@ -10,7 +10,7 @@ from gateway.console.application import routed_app
 from gateway.store.database import Database
 from gateway.store.people import Identity
 from gateway.store.sign_ins import SignIn, begin_session
-from tests.console.chromium import PROGRAM, Watched, launched, watched
+from tests.console.chromium import PROGRAM, Watched, watched
 from tests.console.steps import finish, make_key, sign_in
 from tests.harness.books import INSTALLATION
 from tests.harness.gateway import GatewayProcess, Simulated, api_key, credit_grant, fleet
@@ -133,17 +133,6 @@ WITHOUT_PAGE = {
     "POST /console/sign-out",
     "POST /console/this-key/revoke",
 }
-
-
-@pytest.fixture(autouse=True)
-def _no_loop_left() -> None:
-    """Playwright has one, for as long as its browser runs."""
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with launched() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

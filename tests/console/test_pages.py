@@ -7,7 +7,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Route
 
-from tests.console.chromium import PROGRAM, Watched, launched, watched
+from tests.console.chromium import PROGRAM, Watched, watched
 from tests.console.steps import finish, link_for_everything, make_key, shown_secret, sign_in
 from tests.harness.dialects import PATHS, body
 from tests.harness.gateway import PLAINTEXTS, GatewayProcess, wait_until
@@ -16,17 +16,6 @@ pytestmark = pytest.mark.skipif(not PROGRAM.exists(), reason="Chromium is not in
 
 #: shown as text on each page where it stands
 HOSTILE = """<img src=x onerror=alert(1)>"'{{7*7}}"""
-
-
-@pytest.fixture(autouse=True)
-def _no_loop_left() -> None:
-    """Playwright has one, for as long as its browser runs."""
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with launched() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,7 @@ from gateway.store.sign_ins import (
 )
 from gateway.store.sign_outs import end_session, end_sessions_by_issuer, end_sessions_of
 from tests.console.browser import Browser
-from tests.console.conftest import link
+from tests.console.steps import link
 from tests.harness.books import INSTALLATION, Books, credential, key_object
 from tests.harness.gateway import GatewayProcess
 

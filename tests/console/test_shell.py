@@ -31,7 +31,7 @@ from gateway.store.sign_ins import (
 )
 from gateway.store.sign_outs import end_sessions_of
 from tests.console.browser import Browser
-from tests.console.conftest import link
+from tests.console.steps import link
 from tests.harness.gateway import GatewayProcess, run_command
 
 INSTALLATION = "default"

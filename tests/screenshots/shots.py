@@ -4,11 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from gateway.store.database import Database
-from gateway.store.people import NamespaceRole
-from gateway.store.sign_ins import make_link
 from tests.console.chromium import Watched, launched, watched
-from tests.harness.books import INSTALLATION
+from tests.console.steps import link_for_everything
 from tests.harness.gateway import GatewayProcess
 from tests.pictures.all import FOLDER
 from tests.screenshots.month import count, live_a_month
@@ -111,18 +108,10 @@ def _signed_out(camera: Camera, page: Watched, gateway: GatewayProcess, language
     for name in ("sign-in", "signed-out"):
         page.open(f"/console/{name}")
         camera.take(name, language)
-    page.open(_link(gateway))
+    page.open(link_for_everything(gateway))
     camera.take("start", language)
     page.page.click("main button")
     page.page.wait_for_url("**/console")
-
-
-def _link(gateway: GatewayProcess) -> str:
-    database = Database(gateway.database_url)
-    roles = [NamespaceRole("*", "treasurer"), NamespaceRole("*", "member")]
-    code = make_link(database, INSTALLATION, roles)
-    database.close()
-    return f"/console/start/{code}"
 
 
 def _signed_in(camera: Camera, page: Watched, language: str) -> None:

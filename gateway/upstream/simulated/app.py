@@ -37,7 +37,7 @@ from gateway.upstream.simulated.families import (
     unknown_model,
 )
 from gateway.upstream.simulated.rules import check_request, check_shape
-from gateway.upstream.simulated.script import Asked, read_script
+from gateway.upstream.simulated.script import Asked, Script, read_script
 from gateway.upstream.simulated.stats import Headers, Outcome, Stats
 from gateway.upstream.simulated.stream import make_envelope
 from gateway.upstream.simulated.wires import (
@@ -140,16 +140,8 @@ class SimulatedUpstream:
         tools = frozenset(tool["function"]["name"] for tool in body.get("tools") or ())
         asked = Asked(body["model"], tools, bool(body.get("stream")))
         script, speech = read_script(conversation.user_texts, asked)
-        if script.silence_seconds:
-            await exchange.pause(script.silence_seconds)
-        if script.hang_up:
-            await exchange.hang_up()
-            return "broken"
-        if script.error is not None:
-            error = script.error
-            failure = scripted_error(error.status, error.type, error.retry_after_seconds)
-            await _refuse(exchange, failure, wire)
-            return "failed"
+        if (failed := await _fail(exchange, script, wire)) is not None:
+            return failed
         answer = build_answer(body, family, conversation, script, speech, thinking=thinking)
         envelope = make_envelope(raw, body)
         if body.get("stream"):
@@ -165,16 +157,8 @@ class SimulatedUpstream:
         asked = read_gemini(named[1], _decode(raw)) if named else read_openai(_decode(raw))
         self._stats.models[asked.model] += 1
         script, _ = read_script([UserText(asked.texts[0], 0)], Asked(asked.model))
-        if script.silence_seconds:
-            await exchange.pause(script.silence_seconds)
-        if script.hang_up:
-            await exchange.hang_up()
-            return "broken"
-        if script.error is not None:
-            error = script.error
-            failure = scripted_error(error.status, error.type, error.retry_after_seconds)
-            await _refuse(exchange, failure, wire)
-            return "failed"
+        if (failed := await _fail(exchange, script, wire)) is not None:
+            return failed
         await exchange.respond(200, render_gemini(asked) if named else render_openai(asked), _JSON)
         return "completed"
 
@@ -272,6 +256,22 @@ def _decode(raw: bytes) -> Any:
         return msgspec.json.decode(raw)
     except (ValueError, RecursionError) as error:
         raise Refused(f"Invalid request: the body is not valid JSON: {error}") from None
+
+
+async def _fail(exchange: HttpExchange, script: Script, wire: Wire) -> Outcome | None:
+    """The silence of a script, and its failure before any answer; None where there is an answer."""
+    if script.silence_seconds:
+        await exchange.pause(script.silence_seconds)
+    if script.hang_up:
+        await exchange.hang_up()
+        return "broken"
+    if script.error is None:
+        return None
+    error = script.error
+    await _refuse(
+        exchange, scripted_error(error.status, error.type, error.retry_after_seconds), wire
+    )
+    return "failed"
 
 
 async def _refuse(exchange: HttpExchange, refusal: Refused, wire: Wire = CHAT) -> None:

@@ -15,7 +15,7 @@ from gateway.console.api.application import BASE, account_app
 from gateway.core.keys import key_id_of
 from tests.console.api.manager import FOREIGN, JSON, Manager, with_secret
 from tests.console.browser import Browser
-from tests.console.conftest import link
+from tests.console.steps import link
 from tests.harness.dialects import PATHS, body
 from tests.harness.gateway import NAMESPACE, PLAINTEXTS, GatewayProcess, wait_until
 
