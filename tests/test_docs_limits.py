@@ -12,7 +12,7 @@ from gateway.core.keys import PEPPER
 from gateway.core.limits import RefusalThrottle
 from gateway.core.shares import Holder, Shares, largest_share
 from gateway.core.spec import FleetLimits
-from gateway.dialects import values
+from gateway.dialects import values, vectors
 from gateway.dialects.answer_reader import STREAM_BYTES_MAX
 from gateway.dialects.embeddings import request_reader
 from gateway.dialects.responses.request_reader import REFERENCED_BYTES_MAX
@@ -59,6 +59,8 @@ OF_A_REQUEST = {
     "tools, those of namespaces": values.TOOLS_MAX,
     "inputs of an embeddings request": request_reader.INPUTS_MAX,
     "characters, or token ids, of one of them": request_reader.INPUT_LENGTH_MAX,
+    "`dimensions` of an embeddings request": request_reader.DIMENSIONS_MAX,
+    "numbers of vectors": vectors.NUMBERS_MAX,
     "bytes of the stored items": REFERENCED_BYTES_MAX,
     "PDFs in a request": reader.DOCUMENTS_MAX,
     "characters of the text of all PDFs": reader.TOTAL_CHARACTERS_MAX,

@@ -21,7 +21,7 @@ from gateway.dialects.endpoint import EmbeddingWanted, PassOn, UpstreamChunk
 from gateway.dialects.upstream_errors import broken_by
 
 #: numbers of an answer whose vectors are rewritten, one by one; a thousand texts have so many
-_NUMBERS_MAX = 4096 * 1024
+NUMBERS_MAX = 4096 * 1024
 _FLOAT_BYTES = 4
 #: numbers of a vector where the request has no `dimensions`
 _USUAL_LENGTH = 1536
@@ -146,7 +146,7 @@ def check_vectors(vectors: Sequence[bytes], wanted: EmbeddingWanted) -> bool:
     if len(lengths) != 1 or wanted.dimensions not in (None, *lengths):
         shown = ", ".join(map(str, sorted(lengths)[:3]))
         refuse(f"vectors of {shown} numbers, which were not asked for")
-    if is_text != wanted.is_base64 and len(vectors) * max(lengths) > _NUMBERS_MAX:
+    if is_text != wanted.is_base64 and len(vectors) * max(lengths) > NUMBERS_MAX:
         refuse("too many vectors in another form than was asked for")
     return is_text == wanted.is_base64
 

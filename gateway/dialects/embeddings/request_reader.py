@@ -13,7 +13,7 @@ from gateway.dialects.json import decode
 INPUTS_MAX = 2048
 #: characters, or tokens, of one input
 INPUT_LENGTH_MAX = 1_000_000
-_DIMENSIONS_MAX = 65_536
+DIMENSIONS_MAX = 65_536
 
 _Token = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 _KINDS = "a text, a list of texts, a list of token ids, or a list of such lists"
@@ -22,7 +22,7 @@ _KINDS = "a text, a list of texts, a list of token ids, or a list of such lists"
 class _Body(Struct):
     model: str
     input: Raw
-    dimensions: Annotated[int, Meta(ge=1, le=_DIMENSIONS_MAX)] | None = None
+    dimensions: Annotated[int, Meta(ge=1, le=DIMENSIONS_MAX)] | None = None
     encoding_format: Literal["float", "base64"] | None = None
 
 
