@@ -11,6 +11,7 @@ from gateway.core.errors import FaregateError, UpstreamBroken
 from gateway.dialects.chat.embeddings import OpenAIEmbeddings
 from gateway.dialects.embeddings.request_reader import parse_body
 from gateway.dialects.endpoint import EmbeddingWanted
+from gateway.dialects.gemini.embeddings import GeminiEmbeddings
 
 ONE: list[float] = [0.5, -1.0, 2e-3]
 TWO: list[float] = [1, 0, 3]
@@ -30,6 +31,16 @@ def read(data: Any, *, number: int = 2, is_base64: bool = False, dimensions: int
 
 def items(*vectors: Any) -> list[dict[str, Any]]:
     return [{"object": "embedding", "index": n, "embedding": v} for n, v in enumerate(vectors)]
+
+
+def test_gemini_s_vectors_are_put_into_the_form_that_is_wanted_whatever_they_come_in() -> None:
+    for values in (ONE, in_base64(ONE)):
+        for is_base64 in (False, True):
+            reader = GeminiEmbeddings(EmbeddingWanted(1, None, is_base64), None)
+            answer = reader.answer(json.dumps({"embeddings": [{"values": values}]}).encode())
+            [item] = json.loads(answer.vectors)
+            wanted = in_base64(ONE) if is_base64 else pytest.approx(ONE)
+            assert item["embedding"] == wanted
 
 
 def test_vectors_go_as_they_came() -> None:

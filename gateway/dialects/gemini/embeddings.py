@@ -5,7 +5,6 @@ from urllib.parse import quote
 
 import msgspec
 from msgspec import Raw, Struct
-from msgspec.structs import replace
 
 from gateway.core.catalog import Resolution
 from gateway.core.errors import InvalidRequest
@@ -56,7 +55,6 @@ class GeminiEmbeddings(EmbeddingReader):
 
     def _read_vectors(self, data: bytes) -> bytes:
         vectors = [bytes(each.values) for each in _read_embeddings(data)]
-        check_vectors(vectors, replace(self._wanted, is_base64=False))
-        if self._wanted.is_base64:
+        if not check_vectors(vectors, self._wanted):
             vectors = [rewrite(each) for each in vectors]
         return write_vectors(vectors)
