@@ -45,7 +45,6 @@ _CONSTANT: dict[str, Any] = {
     "ServiceSubcategory": "Generative AI",
     "SkuMeter": "Model Requests",
     "SkuPriceDetails": None,
-    "SubAccountType": "Account",
 }
 #: columns of FOCUS in the order of their names, then ours
 COLUMNS = (
@@ -75,6 +74,7 @@ COLUMNS = (
             "SkuPriceId",
             "SubAccountId",
             "SubAccountName",
+            "SubAccountType",
             "Tags",
         )
     ),
@@ -112,6 +112,7 @@ def _rows(
     account: str, query: UsageQuery, price: CreditPrice, line: UsageLine
 ) -> Iterator[dict[str, Any]]:
     sums, model = line.sums, line.model or _UNNAMED
+    part = line.account or line.namespace or account
     shared = {
         **_CONSTANT,
         **_periods(query, line),
@@ -125,8 +126,9 @@ def _rows(
         "ResourceType": None if line.key_id is None else _CONSTANT["ResourceType"],
         "SkuId": model,
         "SkuPriceId": model,
-        "SubAccountId": line.account or account,
-        "SubAccountName": line.account or account,
+        "SubAccountId": part,
+        "SubAccountName": part,
+        "SubAccountType": "Account" if line.account or not line.namespace else "Namespace",
         "Tags": _tags(query, line),
         "x_Route": line.route or None,
     }

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from gateway.core.focus import check_focus, focus_groups, read_credit_price
+from gateway.core.principal import AccountSet
 from gateway.core.statement import PeriodError
 from gateway.core.usage import UsageLine, UsageQuery, UsageSums, read_query
 from gateway.http.focus_format import COLUMNS, focus_csv, focus_head
@@ -39,7 +40,13 @@ PRICE = read_credit_price("EUR", "0.0003")
 
 
 def rows_of(query: UsageQuery, lines: list[UsageLine]) -> list[dict[str, str]]:
-    text = (focus_head() + focus_csv("team/alice", query, PRICE, lines)).decode()
+    return rows_for("team/alice", query, lines)
+
+
+def rows_for(
+    whose: str | AccountSet, query: UsageQuery, lines: list[UsageLine]
+) -> list[dict[str, str]]:
+    text = (focus_head() + focus_csv(whose, query, PRICE, lines)).decode()
     return list(csv.DictReader(io.StringIO(text, newline="")))
 
 
@@ -130,6 +137,18 @@ def test_texts_of_clients_stay_in_their_cells() -> None:
     assert row["SkuId"] == '\'=cmd|"a"', "no formula for a spreadsheet"
     assert json.loads(row["Tags"]) == {"team": '",\r\n=1+1'}
     assert row["BilledCost"] == "300000000000.0000"
+
+
+def test_each_namespace_is_a_part_of_the_bill() -> None:
+    query = read_query(NOW, group_by=focus_groups("day,namespace"))
+    day, sums = f"{NOW - timedelta(days=2):%Y-%m-%d}", UsageSums(requests=1, charged=1)
+    lines = [
+        UsageLine(day, namespace, None, "team/key", "key_1", "glm", "chat", None, sums)
+        for namespace in ("a", "b")
+    ]
+    rows = rows_for(AccountSet(frozenset({"a", "b"})), query, lines)
+    parts = [(row["SubAccountId"], row["SubAccountType"], row["BillingAccountId"]) for row in rows]
+    assert parts == [("a", "Namespace", "a,b"), ("b", "Namespace", "a,b")]
 
 
 def test_money_is_exact_and_never_below_zero_by_nothing() -> None:
