@@ -25,6 +25,7 @@ from gateway_operator.plan.fleet import (
     Child,
     DeleteChild,
     FleetAction,
+    Identity,
     holds,
     identity,
     is_owned,
@@ -73,7 +74,9 @@ async def reconcile_fleet(context: OperatorContext, namespace: str, name: str) -
     """
     async with context.locks.hold(KIND, namespace, name):
         found = await context.cluster.get(KIND, namespace, name)
-        if found is not None and not found["metadata"].get("deletionTimestamp"):
+        if found is None or found["metadata"].get("deletionTimestamp"):
+            context.admitted.pop((namespace, name), None)
+        else:
             await _work(context, found)
 
 
@@ -87,7 +90,7 @@ async def _work(context: OperatorContext, found: dict[str, Any]) -> None:
         rendered = render(fleet, context.settings, secrets)
         scaled = {one.name for one in parts if one.replicas is None}
         fleet_executor.console = next((one for one in parts if one.component == "console"), None)
-        admitted = context.admitted.get(fleet.uid)
+        admitted = context.admitted.get((fleet.namespace, fleet.name))
         actions = plan_fleet(rendered.children, actual, fleet.uid, scaled, admitted)
         fleet_executor.digest = rendered.digest
         await executor.execute(actions, fleet_executor.perform)
@@ -108,6 +111,7 @@ class _FleetExecutor(Struct, kw_only=True):
         match action:
             case DeleteChild(kind=kind, namespace=namespace, name=name):
                 await cluster.delete(kind, namespace, name)
+                self._admitted.pop((kind, name), None)
             case ApplyChild(body=body):
                 try:
                     self._admit(body, await cluster.apply(body))
@@ -122,10 +126,14 @@ class _FleetExecutor(Struct, kw_only=True):
 
     def _admit(self, applied: Child, came: Child) -> None:
         """Remember what admission changed: it would be applied again at each look."""
-        admitted = self.context.admitted.setdefault(self.body["metadata"]["uid"], {})
-        admitted.pop(identity(applied), None)
+        self._admitted.pop(identity(applied), None)
         if not holds(applied, came):
-            admitted[identity(applied)] = came
+            self._admitted[identity(applied)] = came
+
+    @property
+    def _admitted(self) -> dict[Identity, Child]:
+        metadata = self.body["metadata"]
+        return self.context.admitted.setdefault((metadata["namespace"], metadata["name"]), {})
 
     async def _report(self, condition: ConditionState | None) -> None:
         cluster, before = self.context.cluster, self.body.get("status") or {}

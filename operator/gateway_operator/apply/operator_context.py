@@ -31,8 +31,8 @@ class OperatorContext(Struct, frozen=True, kw_only=True):
     reach: Reach
     metrics: OperatorMetrics
     locks: ObjectLocks
-    #: by the fleet's UID, the children that admission changed while they were applied
-    admitted: dict[str, dict[Identity, Child]] = msgspec.field(default_factory=dict)
+    #: by namespace and name of the fleet, the children that admission changed as they were applied
+    admitted: dict[tuple[str, str], dict[Identity, Child]] = msgspec.field(default_factory=dict)
     #: as many threads as the database has connections for us; the others wait their turn
     connections: asyncio.Semaphore = msgspec.field(
         default_factory=lambda: asyncio.Semaphore(ADMIN_CONNECTIONS)

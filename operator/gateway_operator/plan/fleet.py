@@ -103,7 +103,7 @@ def is_owned(child: Child, owner_uid: str) -> bool:
 def holds(wanted: Any, live: Any, *, of_amounts: bool = False) -> bool:
     """True if everything that is wanted is there; more may be, as others may have fields too."""
     if live is None and _is_nothing(wanted):
-        return True  # the API server leaves out what is empty
+        return True
     if isinstance(wanted, Mapping):
         return isinstance(live, Mapping) and all(
             holds(value, live.get(key), of_amounts=of_amounts or key in _AMOUNTS)
@@ -132,9 +132,10 @@ def _are_named(name: str, items: list[Any]) -> bool:
 
 
 def _is_nothing(wanted: Any) -> bool:
+    """True of what the API server leaves out: empty texts, lists and maps; never of `false`."""
     if isinstance(wanted, Mapping):
         return all(map(_is_nothing, wanted.values()))
-    return not wanted
+    return wanted is None or wanted in ("", [])
 
 
 def _amount(quantity: Any) -> Fraction | str:

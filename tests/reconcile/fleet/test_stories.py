@@ -148,6 +148,7 @@ def _noting(carry_out: Any, performed: list[str]) -> Any:
         ("Service", {"spec": {"selector": {"app": "other"}}}),
         ("Deployment", {"spec": {"replicas": 7}}),
         ("Deployment", {"spec": {"template": {"spec": {"automountServiceAccountToken": True}}}}),
+        ("Deployment", {"spec": {"template": {"spec": {"automountServiceAccountToken": None}}}}),
         ("PodDisruptionBudget", {"spec": {"maxUnavailable": 2}}),
         ("Ingress", {"spec": {"ingressClassName": "other"}}),
         ("Service", {"metadata": {"labels": {"faregate.dev/fleet": None}}}),
