@@ -102,6 +102,9 @@ _MOMENTS = ("since", "looked_from")
 #: of a level that has not counted yet
 _NO_DAY = date(1970, 1, 1)
 
+#: when an account left a tree, at the latest, by installation and namespace; read once for each
+LastLeft = dict[tuple[str, str], datetime | None]
+
 
 class Miscount(Struct, frozen=True):
     """A counter that is wrong, by at least so many credits."""
@@ -151,7 +154,7 @@ class _CountingAccount(Struct, frozen=True):
 
 def miscounts(session: Session) -> Iterator[Miscount]:
     """The wrong counters of all accounts: of their day, their month, and all time."""
-    for level in _levels(session, _LEVELS, {}):
+    for level in _levels(session, _LEVELS, {}, {}):
         looked_from = level.month_begin - _DISORDER
         day, month = _dated(session, level, _ALL, looked_from=looked_from)
         yield from _of_day(level, day)
@@ -163,12 +166,15 @@ def miscounts(session: Session) -> Iterator[Miscount]:
         yield from level.miscount("all time", level.ever, _whole(parts), is_whole=is_whole)
 
 
-def miscounts_of_day(session: Session, account_ids: Sequence[int]) -> Iterator[Miscount]:
+def miscounts_of_day(
+    session: Session, account_ids: Sequence[int], left: LastLeft
+) -> Iterator[Miscount]:
     """The wrong counters of the day of some accounts, on PostgreSQL.
 
-    A bounded number of entries is read for each; accounts with more are left out.
+    A bounded number of entries is read for each; accounts with more are left out. `left` is of
+    this snapshot, and begins empty.
     """
-    for level in _levels(session, _SOME_LEVELS, {"ids": list(account_ids)}):
+    for level in _levels(session, _SOME_LEVELS, {"ids": list(account_ids)}, left):
         members = text(f"{_TREE} SELECT count(*) FROM tree")
         number = session.execute(members, {"level": level.id}).scalar_one()
         bounds = {
@@ -199,8 +205,9 @@ def _dated(
     return _whole((in_day, in_day_rest)), _whole(in_month)
 
 
-def _levels(session: Session, statement: str, values: dict[str, Any]) -> Iterator[_CountingAccount]:
-    left: dict[tuple[str, str], datetime | None] = {}
+def _levels(
+    session: Session, statement: str, values: dict[str, Any], left: LastLeft
+) -> Iterator[_CountingAccount]:
     for row in session.execute(text(statement).columns(used_on=Date()), values).all():
         place = (row.installation, row.namespace)
         if place not in left:

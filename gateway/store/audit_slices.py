@@ -9,7 +9,7 @@ from msgspec import Struct
 from sqlalchemy import text
 from sqlmodel import Session
 
-from gateway.store.audit_counters import miscounts_of_day
+from gateway.store.audit_counters import LastLeft, miscounts_of_day
 
 #: accounts, and entries of all of them together, that one statement counts
 ACCOUNTS_AT_ONCE = 50
@@ -230,11 +230,11 @@ def check_slices(session: Session, slices: Sequence[Slice]) -> Iterator[Finding]
 
 def check_accounts(session: Session, account_ids: Collection[int]) -> Iterator[Finding]:
     """Values that some accounts have beside entries, and should not have."""
-    ids = sorted(account_ids)
+    ids, left = sorted(account_ids), LastLeft()
     for start in range(0, len(ids), ACCOUNTS_AT_ONCE):
         some = ids[start : start + ACCOUNTS_AT_ONCE]
         yield from _find(session, _OF_ACCOUNTS, {"ids": some})
-        for found in miscounts_of_day(session, some):
+        for found in miscounts_of_day(session, some, left):
             yield Finding(found.account_id, found.credits, found.sentence)
 
 

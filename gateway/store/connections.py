@@ -41,8 +41,8 @@ _PARAMETERS: dict[str, str | int] = {
 _INTERVAL_SECONDS = 0.1
 
 #: settings of sessions; a client that dies in the middle of a transaction must not hold its locks.
-#: All that is read is bounded, so to start workers or to compile a plan takes longer than to read;
-#: the planner does not know that, and does both for a table of some size.
+#: Nearly all that is read is bounded, so to start workers or to compile a plan takes longer than to
+#: read; the planner does not know that, and does both for a table of some size.
 _SETTINGS = (
     f"SET lock_timeout = '{LOCK_TIMEOUT_SECONDS}s';"
     f"SET statement_timeout = '{STATEMENT_TIMEOUT_SECONDS}s';"
