@@ -264,7 +264,9 @@ def _begin(session: Session, installation: str, sign_in: SignIn, now: datetime) 
         own = next(mine, None) or bind_own_account(
             session, installation, person_id, rule.namespace, rule.label, now
         )
-        roles.append(own)
+        # A given one is read at each look: a copy in the session would outlive its taking.
+        if own not in given:
+            roles.append(own)
     kept = _kept(list(dict.fromkeys(roles)))
     _set_roles(session, person_id, kept, sign_in.times, now)
     row = SessionRow(

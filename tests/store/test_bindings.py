@@ -15,7 +15,7 @@ from gateway.store.database import Database
 from gateway.store.people import NamespaceRole, OwnAccount
 from gateway.store.people_list import live_keys_of
 from gateway.store.personal_keys import KeySettings, NewKey, issue_key
-from gateway.store.sign_ins import begin_session, find_session
+from gateway.store.sign_ins import OwnAccountRule, begin_session, find_session
 from tests.harness.books import INSTALLATION, Books, credential
 
 ADA = Actor("ada")
@@ -108,3 +108,21 @@ def test_the_account_of_one_s_own_stays(books: Books) -> None:
     (own,) = found.accounts
     assert not bind_person(database, INSTALLATION, found.person_id, own, ADA)
     assert not unbind_person(database, INSTALLATION, found.person_id, own, ADA)
+
+
+def test_a_given_account_that_stands_for_her_own_is_taken_whole(
+    books: Books, alice: OwnAccount
+) -> None:
+    database = books.database
+    tina = known(database)
+    bind_person(database, INSTALLATION, tina, alice, ADA)
+    rule = OwnAccountRule("team", "tina")
+    begun = begin_session(database, INSTALLATION, replace(TINA, is_admitted=True, own_account=rule))
+    assert begun is not None
+    assert begun.own_account == NamespaceRole("team", "member", "alice"), "she gets no second one"
+    make_key(database, tina)
+    assert unbind_person(database, INSTALLATION, tina, alice, ADA)
+    assert live(database, tina) == 0
+    found = find_session(database, INSTALLATION, begun.secret)
+    assert found is not None
+    assert found.accounts == ()
