@@ -73,11 +73,18 @@ def unbind_person(
 ) -> bool:
     """Take an account from a person again, whose keys in it are suspended; False if it has none.
 
-    They go on if groups make the person a member, too. Raises `DatabaseUnavailable`.
+    They go on if groups make the person a member, too. The keys stop first: where the database
+    fails in between, the account can be taken once more. Raises `DatabaseUnavailable`.
     """
+    given = (*_of(person_id, account), col(BindingRow.made_by) != SIGN_UP)
+    with database.read() as session:
+        if session.exec(select(BindingRow.id).where(*given)).first() is None:
+            return False
+        makes_keys = _makes_keys(session, person_id, account)
+    if not makes_keys:
+        _suspend(database, installation, person_id, account)
     with database.write() as session:
         person = _locked(session, person_id)
-        given = (*_of(person_id, account), col(BindingRow.made_by) != SIGN_UP)
         taken = delete(BindingRow).where(*given).returning(col(BindingRow.role))
         role = session.execute(taken).scalar_one_or_none()
         if role is None:
@@ -88,11 +95,16 @@ def unbind_person(
             database.now(session), {"role": role},
         )  # fmt: skip
         makes_keys = _makes_keys(session, person_id, account)
-    if not makes_keys:
-        reach = AccountSet(accounts=frozenset({account.shown}))
-        left = live_keys_of(database, installation, reach, person_id)
-        suspend_keys(database, installation, left, LOST_ROLE)
+    if not makes_keys:  # those that were made meanwhile
+        _suspend(database, installation, person_id, account)
     return True
+
+
+def _suspend(database: Database, installation: str, person_id: int, account: OwnAccount) -> None:
+    """Suspend a person's keys of an account."""
+    reach = AccountSet(accounts=frozenset({account.shown}))
+    left = live_keys_of(database, installation, reach, person_id)
+    suspend_keys(database, installation, left, LOST_ROLE)
 
 
 def _locked(session: Session, person_id: int) -> PersonRow:
@@ -108,8 +120,11 @@ def _of(person_id: int, account: OwnAccount) -> tuple[Any, ...]:
 
 
 def _makes_keys(session: Session, person_id: int, account: OwnAccount) -> bool:
-    """True if a person has another role that lets it make keys in an account."""
-    roles = [*read_bindings(session, person_id), *read_own_bindings(session, person_id)]
+    """True if a role other than the one given here lets a person make keys in an account."""
+    given = read_bindings(session, person_id)
+    here = (account.namespace, account.name)
+    roles = [each for each in given if (each.namespace, each.account) != here]
+    roles += read_own_bindings(session, person_id)
     kept = session.exec(select(SessionRow.roles).where(SessionRow.person_id == person_id)).all()
     roles += [role for each in kept for role in read_roles(each)]
     return any(

@@ -2,6 +2,8 @@
 
 import pytest
 from msgspec.structs import replace
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 
 from gateway.console.identity.sign_up import sign_in_of
 from gateway.core.actor import Actor
@@ -74,9 +76,9 @@ def test_an_account_is_given_and_taken_once_and_each_is_an_event(
     assert found.accounts == ()
     assert live(database, tina) == 0
     events = read_account_changes(database, alice.id, 9)
-    kinds = ["key.suspended", "person.unbound", "key.made", "session.begun", "person.bound"]
+    kinds = ["person.unbound", "key.suspended", "key.made", "session.begun", "person.bound"]
     assert [each["kind"] for each in events][:5] == kinds
-    assert [(each["subject"], each["actor"]) for each in (events[1], events[4])] == [
+    assert [(each["subject"], each["actor"]) for each in (events[0], events[4])] == [
         ("tina of i", "ada")
     ] * 2
 
@@ -126,3 +128,20 @@ def test_a_given_account_that_stands_for_her_own_is_taken_whole(
     found = find_session(database, INSTALLATION, begun.secret)
     assert found is not None
     assert found.accounts == ()
+
+
+def test_an_account_whose_taking_fails_is_taken_once_more(books: Books, alice: OwnAccount) -> None:
+    database = books.database
+    tina = known(database)
+    bind_person(database, INSTALLATION, tina, alice, ADA)
+    for _ in range(2):
+        make_key(database, tina)
+    with database.write() as session:  # only one key can be suspended now
+        session.execute(text("CREATE UNIQUE INDEX one ON api_key (suspended) WHERE suspended"))
+    with pytest.raises(IntegrityError):
+        unbind_person(database, INSTALLATION, tina, alice, ADA)
+    assert live(database, tina) == 1, "it broke off in between"
+    with database.write() as session:
+        session.execute(text("DROP INDEX one"))
+    assert unbind_person(database, INSTALLATION, tina, alice, ADA)
+    assert live(database, tina) == 0
