@@ -71,13 +71,18 @@ async def refuse(
     await parties.refusals.add(reason, origin, subject, time.monotonic())
 
 
-async def refuse_too_many(request: Request, origin: Origin, who: str) -> None:
-    """Count a sign-in. Raises `HTTPException` where somebody has had too many in this minute."""
+async def refuse_too_many(
+    request: Request, origin: Origin, counted: str, who: Identity | None = None
+) -> None:
+    """Count a sign-in of a person, or of a key by its hash, which is never written.
+
+    Raises `HTTPException` where there were too many in this minute.
+    """
     sign_ins, now = (await parties_of(request)).sign_ins, time.monotonic()
-    if wait_seconds := sign_ins.wait_seconds(who, now):
-        await refuse(request, origin, "too many sign-ins of one person or key")
+    if wait_seconds := sign_ins.wait_seconds(counted, now):
+        await refuse(request, origin, "too many sign-ins of one person or key", who)
         raise HTTPException(429, headers={"retry-after": f"{wait_seconds:.0f}"})
-    sign_ins.add(who, now)
+    sign_ins.add(counted, now)
 
 
 async def arrive(
@@ -94,9 +99,9 @@ async def arrive(
         origin=origin_of(request, arrival.way, step_up=arrival.step_up),
         times=console.spec.sessions,
     )
-    await refuse_too_many(request, sign_in.origin, sign_in.identity.shown)
-    begun = await console.run(begin_session, console.installation, sign_in)
     who = sign_in.identity
+    await refuse_too_many(request, sign_in.origin, who.shown, who)
+    begun = await console.run(begin_session, console.installation, sign_in)
     lost = await console.run(_suspend_lost_keys, console, who, begun)
     if begun is None:
         await refuse(request, sign_in.origin, "no rule gives this person an account", who)

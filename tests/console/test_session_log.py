@@ -4,20 +4,24 @@ import asyncio
 from datetime import timedelta
 from typing import Any
 
+import httpx
 import pytest
 from msgspec.structs import replace
 from sqlalchemy import update
 
 from gateway.console.client_address import network_of
 from gateway.console.identity.sign_up import sign_in_of
+from gateway.console.parties import SIGN_INS
 from gateway.console.refusals import AT_ONCE, Refusals
+from gateway.console.services import ConsoleServices
 from gateway.core.actor import Actor
 from gateway.core.console_spec import ConsoleSessions, ConsoleSpec
 from gateway.core.errors import DatabaseUnavailable
-from gateway.core.keys import generate_key
+from gateway.core.keys import credential_of, generate_key
 from gateway.core.principal import ALL, AccountSet
 from gateway.store.change_log import read_account_changes, read_all_changes, read_changes_within
 from gateway.store.console_tables import SessionRow
+from gateway.store.database import Database
 from gateway.store.keys import apply_key
 from gateway.store.people import NamespaceRole
 from gateway.store.people_list import list_people
@@ -33,8 +37,20 @@ from gateway.store.sign_ins import (
 from gateway.store.sign_outs import end_session, end_sessions_by_issuer, end_sessions_of
 from tests.console.browser import Browser
 from tests.console.steps import link
+from tests.console.test_parties import (
+    HEADERS,
+    SECRET,
+    _Documents,
+    documents,
+    proxy,
+    url_of_database,
+    with_console,
+    word_of,
+)
 from tests.harness.books import INSTALLATION, Books, credential, key_object
 from tests.harness.gateway import GatewayProcess
+
+__all__ = ["documents", "url_of_database"]
 
 
 def test_a_session_s_life_is_in_the_log_with_its_actor(books: Books) -> None:
@@ -138,6 +154,29 @@ def test_a_refusal_that_cannot_be_written_hinders_nobody() -> None:
         raise DatabaseUnavailable("away")
 
     asyncio.run(Refusals(write).add("a reason", Origin("link"), "", 0.0))
+
+
+def test_too_many_sign_ins_are_an_event_that_names_the_person_but_no_key(
+    documents: _Documents, url_of_database: str
+) -> None:
+    database = Database(url_of_database)
+    plaintext = generate_key()
+    apply_key(database, INSTALLATION, key_object(), credential_of(SECRET.pepper(1), plaintext))
+
+    async def act(client: httpx.AsyncClient, _: ConsoleServices) -> None:
+        for _each in range(SIGN_INS + 1):
+            client.cookies.clear()
+            by_proxy = await client.get("/console/sign-in", headers=word_of(documents))
+            client.cookies.clear()
+            key = {"key": plaintext}
+            by_key = await client.post("/console/sign-in/key", data=key, headers=HEADERS)
+        assert (by_proxy.status_code, by_key.status_code) == (429, 429)
+
+    with_console(url_of_database, act, proxy=proxy(documents))
+    events = read_all_changes(database, INSTALLATION, 2)[::-1]
+    database.close()
+    assert [each["kind"] for each in events] == ["session.refused"] * 2
+    assert [each["subject"] for each in events] == [f"tina of {documents.url}", "unknown"]
 
 
 @pytest.mark.parametrize(
