@@ -1,7 +1,7 @@
 """The way into a page: the site it was asked at, the session, and the token of a form.
 
 other host ──▶ 421          POST from another origin ──▶ 403
-no session ──▶ sign-in      POST without its token ────▶ 403, with the form to send again
+no session ──▶ sign-in      POST without its token ────▶ 403, with the entries to send again
 """
 
 import hmac
@@ -132,16 +132,20 @@ PerhapsSignedIn = Annotated[Session | None, Depends(optional_session)]
 
 async def signed_in(request: Request, session: PerhapsSignedIn, console: Console) -> Session:
     """The session; a form has its token. Raises `SignInNeeded`, `FormOver`, `HTTPException`."""
-    is_form = request.method not in _SAFE
-    if session is None and not (is_form and had_session(request, console)):
-        raise SignInNeeded("" if is_form else _path_of(request))
-    if is_form:
-        form = await request.form()
-        _refuse_nul(*(each for each in form.values() if isinstance(each, str)))
-        if session is None or not _has_token(form, session):
-            raise FormOver(session, form)
-    assert session is not None, "a form without one is over"
-    return session
+    if request.method in _SAFE:
+        if session is None:
+            raise SignInNeeded(_path_of(request))
+        return session
+    if session is None and not had_session(request, console):
+        raise SignInNeeded("")
+    form = await request.form()
+    _refuse_nul(*(each for each in form.values() if isinstance(each, str)))
+    if session is not None and _has_token(form, session):
+        return session
+    over = FormOver(session, form)
+    if session is None and not over.fields:
+        raise SignInNeeded("")
+    raise over
 
 
 def had_session(request: Request, console: ConsoleServices) -> bool:

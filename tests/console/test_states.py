@@ -279,6 +279,11 @@ def test_a_form_outlives_its_session(
     words = "You were signed out after some time without use. Sign in to go on."
     assert lacks(browser.get(back).text, language, words) == []
 
+    secret = {"form_token": "of before", "secret": "sk-of-before"}
+    for path_of_none, fields in (("/console/sign-out", {}), ("/console/keys/env", secret)):
+        empty = browser.post(path_of_none, fields)
+        assert (empty.status_code, empty.headers["location"]) == (303, "/console/sign-in")
+
     label = f'kept "{language}" <b>'
     over = browser.submit(form, action, {"label": label, "models": "open"})
     assert over.status_code == 403
