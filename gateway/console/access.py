@@ -19,6 +19,7 @@ from gateway.console.rendering import FORM_TOKEN, words
 from gateway.console.services import ConsoleServices
 from gateway.console.session import Session
 from gateway.console.site import BASE
+from gateway.store.people import shown_text
 from gateway.store.sign_ins import find_session
 
 #: money and rights ask for somebody who has authenticated within this time
@@ -33,6 +34,8 @@ SIGN_IN = f"{BASE}/sign-in"
 _SECRET_CHARACTERS_MAX = 64
 #: fields that are not sent again: the token is a new one, and no page shows a key twice
 _NOT_SENT_AGAIN = frozenset({FORM_TOKEN, "secret"})
+#: fields that nobody has typed: with them a form that is sent twice counts once
+_NOT_SHOWN = frozenset({"attempt", "prefix"})
 
 
 class SignInNeeded(Exception):
@@ -59,7 +62,8 @@ Console = Annotated[ConsoleServices, Depends(services)]
 class FormOver(Exception):
     """A form of a session that is over; `session` is the one of now, if somebody has signed in.
 
-    `fields` are what was entered: a page of ours has sent them, and its person may send them again.
+    `fields` are what was sent: by a page of ours, but perhaps by somebody else in this browser. So
+    its person sees where it goes, and the entries, before sending it again.
     """
 
     def __init__(self, session: Session | None, form: FormData) -> None:
@@ -70,6 +74,12 @@ class FormOver(Exception):
             for name, value in form.multi_items()
             if isinstance(value, str) and name not in _NOT_SENT_AGAIN
         ]
+
+    @property
+    def entries(self) -> list[tuple[str, str]]:
+        """Names and values of the fields that somebody filled in, cut to what a page shows."""
+        shown = [(name, value) for name, value in self.fields if name not in _NOT_SHOWN]
+        return [(shown_text(name), shown_text(value.strip())) for name, value in shown]
 
 
 async def parties_of(request: Request) -> Parties:

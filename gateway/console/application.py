@@ -88,6 +88,7 @@ async def _form_again(request: Request, error: Exception) -> Response:
         status=403,
         query=request.url.query,
         fields=error.fields,
+        entries=error.entries,
     )
 
 

@@ -296,8 +296,12 @@ def test_a_form_outlives_its_session(
     assert again.status_code == 403
     assert lacks(again.text, language, "Send this again?", "Send again") == []
     assert "form_token" in again.text
+    kept = "Signed in as", "Treasurer", "Goes to", "Name", "Models"
+    assert lacks(again.text, language, *kept) == []
+    facts, shown = again.text.partition("<form")[0], f"kept &#34;{language}&#34; &lt;b&gt;"
+    assert all(f">{text}</" in facts for text in (action, shown, "open"))
+    assert "attempt" not in facts
     listed = browser.get("/console/keys?account=team/rich").text
-    shown = f"kept &#34;{language}&#34; &lt;b&gt;"
     assert shown not in listed
     assert browser.submit(again, action).status_code == 200
     assert shown in browser.get("/console/keys?account=team/rich").text
