@@ -159,7 +159,7 @@ async def signed_in(request: Request, session: PerhapsSignedIn, console: Console
 
 
 def had_session(request: Request, console: ConsoleServices) -> bool:
-    """True for a browser that was signed in, and has not signed out."""
+    """True for a browser with the cookie of a session, which may have ended in any way."""
     return bool(request.cookies.get(console.site.cookie_name()))
 
 

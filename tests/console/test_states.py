@@ -276,7 +276,7 @@ def test_a_form_outlives_its_session(
     away = browser.get(path)
     back = "/console/sign-in?next=/console/keys/new%3Faccount%3Dteam/rich"
     assert (away.status_code, away.headers["location"]) == (303, back)
-    words = "You were signed out after some time without use. Sign in to go on."
+    words = "Your session has ended. Sign in to go on."
     assert lacks(browser.get(back).text, language, words) == []
 
     secret = {"form_token": "of before", "secret": "sk-of-before"}
@@ -287,8 +287,9 @@ def test_a_form_outlives_its_session(
     label = f'kept "{language}" <b>'
     over = browser.submit(form, action, {"label": label, "models": "open"})
     assert over.status_code == 403
-    kept = "You were signed out", "Sign in in a new tab", "Go on"
-    assert lacks(over.text, language, *kept) == []
+    kept = "Your session has ended. Nothing has changed, and this page keeps your entries."
+    ways = "You were signed out", "Sign in in a new tab", "Go on"
+    assert lacks(over.text, language, kept, *ways) == []
     again = browser.submit(over, action)  # still nobody
     assert again.status_code == 403
     sign_in(browser, gateway, *EVERYTHING)
@@ -296,8 +297,8 @@ def test_a_form_outlives_its_session(
     assert again.status_code == 403
     assert lacks(again.text, language, "Send this again?", "Send again") == []
     assert "form_token" in again.text
-    kept = "Signed in as", "Treasurer", "Goes to", "Name", "Models"
-    assert lacks(again.text, language, *kept) == []
+    named = "Signed in as", "Treasurer", "Goes to", "Name", "Models"
+    assert lacks(again.text, language, *named) == []
     facts, shown = again.text.partition("<form")[0], f"kept &#34;{language}&#34; &lt;b&gt;"
     assert all(f">{text}</" in facts for text in (action, shown, "open"))
     assert "attempt" not in facts
