@@ -308,6 +308,8 @@ class GatewayFleetSpec(SpecPart, frozen=True, kw_only=True):
         names = [upstream.name for upstream in self.upstreams]
         if len(set(names)) < len(names):
             raise ValueError("two upstreams have the same name")
+        if self.client_url is not None:
+            check_host("clientURL", self.client_url)
 
 
 class Metadata(SpecPart, frozen=True, kw_only=True):
