@@ -34,9 +34,7 @@ _HOST = r"([^\s/?#@:\[\]]+|\[[0-9a-fA-F:.]+\])"
 #: the gateway's own, as clients read it: in any letters
 ClientUrl = Annotated[
     str,
-    Meta(
-        pattern=rf"^https?://{_HOST}(:{_PORT})?(/[^\s?#/]+)*\Z", min_length=1, max_length=2048
-    ),
+    Meta(pattern=rf"^https?://{_HOST}(:{_PORT})?(/[^\s?#/]+)*\Z", min_length=1, max_length=2048),
 ]
 _ORIGIN = rf"https?://([-._a-zA-Z0-9]+|\[[0-9a-fA-F:.]+\])(:{_PORT})?"
 #: a URL that is posted to: of ASCII, as HTTP wants it
