@@ -1,6 +1,6 @@
-"""The internal event stream: what an upstream's decoder yields and every renderer reads.
+"""The events of an answer, of no dialect: answer readers make them, answer writers take them.
 
-    (Reasoning | Signed | MessageStarted | Text | Citation | Refusal | CallStarted |
+    (Reasoning | Signature | MessageStarted | Text | Citation | Refusal | CallStarted |
      CallArguments)*  Finished  Usage?
 
 Only the first choice is here: no dialect except chat knows of more, and chat answers are passed on

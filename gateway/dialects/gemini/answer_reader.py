@@ -1,7 +1,7 @@
 """Reads a Gemini answer into events.
 
-    thought ─▶ Reasoning             thoughtSignature ─▶ Signed, with its place
-    text ─▶ Text                     functionCall ─▶ Signed, CallStarted, CallArguments
+    thought ─▶ Reasoning             thoughtSignature ─▶ Signature, with its place
+    text ─▶ Text                     functionCall ─▶ Signature, CallStarted, CallArguments
     finishReason ─▶ remembered       the end ─▶ Finished, Usage
     blockReason, error ─▶ raised     anything new ─▶ nothing
 

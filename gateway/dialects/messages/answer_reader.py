@@ -1,6 +1,6 @@
 """Reads a Messages answer into events.
 
-    thinking ─▶ Reasoning            signature, redacted_thinking ─▶ Signed
+    thinking ─▶ Reasoning            signature, redacted_thinking ─▶ Signature
     text ─▶ Text                     tool_use ─▶ CallStarted, CallArguments
     message_delta ─▶ remembered      message_stop ─▶ Finished, Usage
     error ─▶ raised                  ping, anything new ─▶ nothing

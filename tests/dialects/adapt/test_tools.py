@@ -9,11 +9,11 @@ import pytest
 from gateway.core.request import Tool
 from gateway.core.upstream_profiles import ALL_PROFILES
 from gateway.dialects.adapt.tools import fit_parameters
-from gateway.dialects.chat.request_writer import render_request as write_chat
+from gateway.dialects.chat.request_writer import write_request as write_chat
 from gateway.dialects.gemini.request_writer import write_request as write_gemini
 from gateway.dialects.json import encode
-from gateway.dialects.messages.request_writer import render_request as write_messages
-from gateway.dialects.responses.request_writer import render_request as write_responses
+from gateway.dialects.messages.request_writer import write_request as write_messages
+from gateway.dialects.responses.request_writer import write_request as write_responses
 from tests.dialects.support import request, resolve
 
 CITY = {"city": {"type": "string"}}
