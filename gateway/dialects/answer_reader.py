@@ -1,6 +1,6 @@
 """A provider's answer read into events: what the readers of all dialects share.
 
-    event ── read ──▶ events ──▶ … ── Finished, Usage ──▶ ended
+    event ── read ──▶ events ──▶ … ── Finished ──▶ ended
       ├── an error of the provider's ──▶ raised
       └── not an event of the dialect ──▶ UpstreamBroken
 
@@ -178,8 +178,6 @@ class AnswerReader:
             reason = "tool_calls"
         is_matched = reason == "stop" and isinstance(sequence, str) and sequence
         events.append(Finished(reason, sequence if is_matched else None))
-        if usage is not None:
-            events.append(usage)
         self.usage = usage
         self.ended = self.complete = True
         return events

@@ -2,7 +2,7 @@
 
     thought ─▶ Reasoning             thoughtSignature ─▶ Signature, with its place
     text ─▶ Text                     functionCall ─▶ Signature, CallStarted, CallArguments
-    finishReason ─▶ remembered       the end ─▶ Finished, Usage
+    finishReason ─▶ remembered       the end ─▶ Finished
     blockReason, error ─▶ raised     anything new ─▶ nothing
 
 An event of a stream is an answer in small; a stream without a `finishReason` is not complete. One

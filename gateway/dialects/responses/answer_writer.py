@@ -181,9 +181,7 @@ class ResponseRenderer:
     def _absorb_whole(self, answer: Completion) -> None:
         events = answer.events()
         match events:
-            case [Text(text), Finished(reason)] | [Text(text), Finished(reason), Usage()] if (
-                not self._wants_logprobs
-            ):
+            case [Text(text), Finished(reason)] if not self._wants_logprobs:
                 self._fill(text, reason)
             case _:  # their frames cost less than a second way to build every kind of item would
                 self._absorb(events, answer.data)
