@@ -41,6 +41,25 @@ def test_parameters_are_an_object_with_members(
     assert json.dumps(given) == before
 
 
+#: as Pydantic writes a recursive class
+RECURSIVE: dict[str, Any] = {
+    "$ref": "#/$defs/Node",
+    "$defs": {"Node": {"properties": {**CITY, "next": {"$ref": "#/$defs/Node"}}}},
+}
+
+
+@pytest.mark.parametrize("profile", ALL_PROFILES)
+def test_a_reference_at_the_root_is_what_it_names(profile: str) -> None:
+    before = json.dumps(RECURSIVE)
+    tool = Tool("look", parameters=RECURSIVE)
+    fitted = json.loads(encode(fit_parameters(tool, ALL_PROFILES[profile])))
+    assert json.dumps(RECURSIVE) == before
+    assert (fitted["type"], list(fitted["properties"])) == ("object", ["city", "next"])
+    body = json.loads(write_gemini(request(tools=(tool,)), resolve("gemini-3")).body)
+    sent = body["tools"][0]["functionDeclarations"][0]["parametersJsonSchema"]
+    assert list(sent["properties"]) == ["city", "next"]
+
+
 @pytest.mark.parametrize(
     ("write", "path"),
     [

@@ -299,6 +299,8 @@ parts = st.lists(
         st.just({"codeExecutionResult": {"outcome": "OK"}}),
     ),
     max_size=12,
+    # One id of two calls is that of the first only, and the other's is made.
+    unique_by=lambda part: part["functionCall"]["id"] if "functionCall" in part else id(part),
 )
 
 
