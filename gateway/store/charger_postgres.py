@@ -3,6 +3,9 @@
 Where nobody knows whether a batch was committed, the same charges are asked again on a new
 connection: an id is charged once. A lock is waited for once; then its account is passed by, until
 it is to be had again, so that nobody pays for it but its owner.
+
+A batch in which nothing is known to be limited is tried by the statement for these, and what that
+one leaves by the whole statement.
 """
 
 import asyncio
@@ -10,11 +13,12 @@ import time
 from collections.abc import Sequence
 
 from gateway.core.errors import ChargeUnknown, DatabaseBusy, DatabaseUnavailable, FaregateError
-from gateway.store.grouped_accounts import GroupedAccounts
 from gateway.store.hot_connection import HotConnection, OutcomeUnknown, StatementRefused
 from gateway.store.ledger import Charge, ChargeReply, ChargeResult
 from gateway.store.locked_accounts import LockedAccounts
+from gateway.store.seen_limits import GroupedAccounts, LimitedKeys
 from gateway.store.statements_postgres import CHARGES, MADE, document, texts
+from gateway.store.unlimited_charge import UNLIMITED_CHARGES, judge, sums_by_key
 
 #: after so long no charge is asked again; an answer may take as long as a connection waits for it
 _CHARGE_SECONDS = 8.0
@@ -31,6 +35,7 @@ class Charger:
         self._connection = connection
         self._replica_id = replica_id
         self._grouped = grouped
+        self._limited = LimitedKeys()
         self._locked = LockedAccounts()
 
     async def charge(self, batch: Sequence[Charge]) -> list[ChargeReply]:
@@ -38,7 +43,12 @@ class Charger:
         results: dict[str, ChargeReply] = {}
         for charges, skip_locked in list(self._locked.parts(batch)):
             results |= await _Attempt(
-                self._connection, self._replica_id, self._grouped, charges, skip_locked
+                self._connection,
+                self._replica_id,
+                self._grouped,
+                self._limited,
+                charges,
+                skip_locked,
             ).run()
         locked = {c.account_id for c in batch if isinstance(results[c.request_id], DatabaseBusy)}
         self._locked.note(batch, locked)
@@ -53,13 +63,17 @@ class _Attempt:
         connection: HotConnection,
         replica_id: str,
         grouped: GroupedAccounts,
+        limited: LimitedKeys,
         charges: Sequence[Charge],
         skip_locked: bool,
     ) -> None:
         self._connection = connection
         self._replica_id = replica_id
         self._grouped = grouped
+        self._limited = limited
         self._skip_locked = skip_locked
+        #: set if some charges were left to the whole statement
+        self._is_whole = False
         self._left = list(charges)
         self._results: dict[str, ChargeReply] = {}
         self._until = time.monotonic() + _CHARGE_SECONDS
@@ -112,7 +126,12 @@ class _Attempt:
     async def _ask_one_by_one(self) -> None:
         for charge in list(self._left):
             attempt = _Attempt(
-                self._connection, self._replica_id, self._grouped, [charge], skip_locked=True
+                self._connection,
+                self._replica_id,
+                self._grouped,
+                self._limited,
+                [charge],
+                skip_locked=True,
             )
             attempt._unknown = self._unknown
             try:
@@ -122,12 +141,16 @@ class _Attempt:
                 return
 
     async def _ask(self, charges: Sequence[Charge]) -> dict[str, ChargeReply]:
-        """The results; a charge that is for groups, or whose tree has changed, has none yet."""
+        """The results; a charge that another statement must make has none yet."""
         has_tags = False
         for charge in charges:
             has_tags = has_tags or charge.tags is not None
+        for_groups = self._grouped.is_any_of(charges)
+        is_whole = self._is_whole or self._skip_locked or for_groups
+        if not is_whole and not self._limited.is_any_of(charges):
+            return await self._ask_unlimited(charges, has_tags)
         rows = await self._connection.run(
-            CHARGES[self._skip_locked, has_tags, self._grouped.is_any_of(charges)],
+            CHARGES[self._skip_locked, has_tags, for_groups],
             {"charges": document(charges), "replica_id": self._replica_id},
         )
         results: dict[str, ChargeReply] = {}
@@ -138,6 +161,29 @@ class _Attempt:
                 results[charge.request_id] = (
                     _locked() if outcome == "locked" else ChargeResult(outcome, *left)
                 )
+        return results
+
+    async def _ask_unlimited(
+        self, charges: Sequence[Charge], has_tags: bool
+    ) -> dict[str, ChargeReply]:
+        sums = sums_by_key(charges)
+        values = {
+            "sums": document(list(sums.values())),
+            "charges": document(charges),
+            "replica_id": self._replica_id,
+        }
+        rows = await self._connection.run(UNLIMITED_CHARGES[has_tags], values)
+        judged = judge(sums, rows)
+        results: dict[str, ChargeReply] = {}
+        for charge in charges:
+            outcome = judged[charge.key_hash, charge.account_id]
+            if isinstance(outcome, ChargeResult):
+                results[charge.request_id] = outcome
+            elif outcome == "elsewhere":
+                self._grouped.note(charge.account_id)
+            elif outcome == "limited":
+                self._limited.note(charge.api_key_id)
+        self._is_whole = len(results) < len(charges)
         return results
 
     async def _adopt_committed(self) -> None:

@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 from gateway.core.batch_retry import AttemptedCharge, worth_another_try
 from gateway.core.errors import DatabaseBusy, DatabaseUnavailable, FaregateError
 from gateway.store.charger_postgres import Charger
-from gateway.store.grouped_accounts import GroupedAccounts
 from gateway.store.hot_connection import HotConnection, OutcomeUnknown, StatementRefused
 from gateway.store.ledger import (
     Charge,
@@ -25,6 +24,7 @@ from gateway.store.ledger import (
 from gateway.store.locked_accounts import LockedAccounts
 from gateway.store.outage import Outage
 from gateway.store.retries import CLAIM
+from gateway.store.seen_limits import GroupedAccounts
 from gateway.store.statements_postgres import (
     END,
     END_METERED,

@@ -14,6 +14,7 @@ both are known before anything is written; the key's day is counted last, by an 
 So what one of them refuses, none counts.
 
 Charge and refund exist twice: one waits for locks, the other skips what is locked and reports it.
+A batch in which nothing is limited has a statement of its own (`unlimited_charge`).
 """
 
 from collections.abc import Iterable, Sequence
@@ -30,6 +31,7 @@ from gateway.store.group_statements import (
     PLAIN_RETURN,
     ReturnParts,
 )
+from gateway.store.unlimited_charge import TAGS
 
 _encode = msgspec.json.Encoder().encode
 
@@ -146,12 +148,6 @@ WHEN EXISTS (SELECT FROM account a WHERE a.id = judged.account_id)
      AND NOT EXISTS (SELECT FROM keys k WHERE k.hash = judged.hash)
 THEN 'locked'
 """
-_TAGS = """tagged AS (
-  INSERT INTO request_tags (request_id, tags)
-  SELECT request_id, given.tags
-  FROM charged JOIN json_to_recordset(%(charges)s::json) AS given(request_id text, tags text)
-       USING (request_id) WHERE given.tags IS NOT NULL
-), """
 #: by whether it passes by what is locked, whether any of its charges has tags, and whether it is
 #: for groups: an account that only these can charge is answered with 'elsewhere'
 CHARGES = {
@@ -160,7 +156,7 @@ CHARGES = {
         fitting="affordable" if for_groups else "fitting",
         skip="SKIP LOCKED" if skips else "",
         locked=_LOCKED + (LOCKED_ABOVE if for_groups else "") if skips else "",
-        tags=_TAGS if has_tags else "",
+        tags=TAGS.format(charged="charged") if has_tags else "",
     )
     for skips in (False, True)
     for has_tags in (False, True)

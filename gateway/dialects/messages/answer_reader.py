@@ -1,8 +1,8 @@
 """Reads a Messages answer into events.
 
-    thinking ─▶ Reasoning            signature, redacted_thinking ─▶ Signature
+    thinking ─▶ Reasoning            signature, redacted_thinking ─▶ Signed
     text ─▶ Text                     tool_use ─▶ CallStarted, CallArguments
-    message_delta ─▶ remembered      message_stop ─▶ Finished
+    message_delta ─▶ remembered      message_stop ─▶ Finished, Usage
     error ─▶ raised                  ping, anything new ─▶ nothing
 
 The end waits for `message_stop`; a body that ends behind the reason of the stop may lack one, as

@@ -6,6 +6,12 @@ from gateway_operator.apply.operator_context import OperatorContext
 
 async def count_news(context: OperatorContext) -> None:
     """One round. Raises `DatabaseUnavailable`."""
-    found = await context.ask(count_usage, request_days=context.settings.request_days)
+    settings = context.settings
+    found = await context.run(
+        count_usage,
+        context.database,
+        settings.installation,
+        request_days=settings.request_days,
+    )
     if found.is_complete:
         context.metrics.usage_counted()

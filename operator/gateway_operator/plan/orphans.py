@@ -10,7 +10,8 @@ from msgspec import Struct
 
 from gateway.core.orphans import orphans_max
 from gateway.store.key_rows import KeyState
-from gateway_operator.resources.names import Name
+
+Name = tuple[str, str]
 
 
 class Orphans(Struct, frozen=True):
