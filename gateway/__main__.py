@@ -10,8 +10,9 @@ import gc
 import os
 import resource
 import sys
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import uvloop
 
@@ -19,6 +20,8 @@ from gateway.core.log_lines import set_up_logs
 from gateway.process.report_commands import add_reports
 from gateway.process.settings import CommandLine, Settings, SettingsError, read_settings
 from gateway.process.settings import read_upstream_override as read_override
+
+T = TypeVar("T")
 
 
 def main() -> int:
@@ -70,6 +73,11 @@ def _sentences() -> tuple[type[Exception], ...]:
     )
 
 
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
+
+
 def _serve(arguments: argparse.Namespace, settings: Settings) -> int:
     # A start makes much and lets go of little: until it is over, the collector only costs time.
     gc.disable()
@@ -93,8 +101,7 @@ def _serve(arguments: argparse.Namespace, settings: Settings) -> int:
             print(banner(started, show_keys=line.show_keys), flush=True)
             await listeners.run()
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(run())
+    _run(run())
     return 0
 
 
@@ -116,17 +123,10 @@ def _doctor(arguments: argparse.Namespace, settings: Settings) -> int:
     def report(result: ProbeResult) -> None:
         print(table_line(result), flush=True)
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        all_work = runner.run(
-            examine(
-                arguments.config,
-                arguments.data,
-                settings,
-                read_override(os.environ),
-                os.environ,
-                report,
-            )
-        )
+    override = read_override(os.environ)
+    all_work = _run(
+        examine(arguments.config, arguments.data, settings, override, os.environ, report)
+    )
     return 0 if all_work else 1
 
 
@@ -136,21 +136,16 @@ def _simulate(arguments: argparse.Namespace, settings: Settings) -> int:
     def ready(url: str) -> None:
         print(f"the simulated upstream answers at {url}", flush=True)
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve_simulated(arguments.host, arguments.port, arguments.api_key, ready))
+    _run(serve_simulated(arguments.host, arguments.port, arguments.api_key, ready))
     return 0
 
 
 def _migrate(arguments: argparse.Namespace, settings: Settings) -> int:
-    from gateway.process.standalone.data_folder import database_url
-    from gateway.store.database import Database
+    from gateway.process.standalone.data_folder import database_in
     from gateway.store.migrate import migrate
 
-    database = Database(database_url(settings, arguments.data))
-    try:
+    with database_in(arguments.data, settings) as database:
         migrate(database)
-    finally:
-        database.close()
     print("the schema is up to date")
     return 0
 
@@ -172,44 +167,35 @@ def _console_serve(arguments: argparse.Namespace, settings: Settings) -> int:
             print(f"the console is served for {url}", flush=True)
             await listeners.run()
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(run())
+    _run(run())
     return 0
 
 
 def _console_link(arguments: argparse.Namespace, settings: Settings) -> int:
     from gateway.process.console import link_beside
-    from gateway.process.standalone.data_folder import console_in, database_url
-    from gateway.store.database import Database
+    from gateway.process.standalone.data_folder import console_in, database_in
     from gateway.store.schema import check_schema
 
     origin = console_in(arguments.data)
     if origin is None:
         raise SettingsError(f"no gateway with a console has run on {arguments.data}: start one")
-    database = Database(database_url(settings, arguments.data))
-    try:
+    with database_in(arguments.data, settings) as database:
         check_schema(database)
         namespaces = arguments.namespace or ["*"]
         print(link_beside(database, settings.installation, origin, arguments.role, namespaces))
-    finally:
-        database.close()
     return 0
 
 
 def _audit(arguments: argparse.Namespace, settings: Settings) -> int:
-    from gateway.process.standalone.data_folder import database_url
+    from gateway.process.standalone.data_folder import database_in
     from gateway.store.audit import audit, summary
-    from gateway.store.database import Database
 
-    database = Database(database_url(settings, arguments.data), timeouts=False)
-    try:
+    with database_in(arguments.data, settings, timeouts=False) as database:
         findings = audit(database)
         for result in findings:
             print(result)
         result = f"{len(findings)} differences" if findings else "the books are right"
         print(f"{result}: {summary(database)}")
-    finally:
-        database.close()
     return 1 if findings else 0
 
 
@@ -217,34 +203,26 @@ def _close(arguments: argparse.Namespace, settings: Settings) -> int:
     from datetime import UTC, datetime
 
     from gateway.process.closing import close, read_before
-    from gateway.process.standalone.data_folder import database_url
-    from gateway.store.database import Database
+    from gateway.process.standalone.data_folder import database_in
 
     before = read_before(arguments.before, datetime.now(UTC))
-    database = Database(database_url(settings, arguments.data))
     is_done = True
-    try:
+    with database_in(arguments.data, settings) as database:
         for line, is_whole in close(database, settings.installation, before, arguments.folder):
             print(line, flush=True)
             is_done = is_done and is_whole
-    finally:
-        database.close()
     return 0 if is_done else 1
 
 
 def _erase(arguments: argparse.Namespace, settings: Settings) -> int:
     from gateway.core.actor import Actor
     from gateway.process.reports import find_named_account
-    from gateway.process.standalone.data_folder import database_url
-    from gateway.store.database import Database
+    from gateway.process.standalone.data_folder import database_in
     from gateway.store.erasing import erase_account
 
-    database = Database(database_url(settings, arguments.data))
-    try:
+    with database_in(arguments.data, settings) as database:
         account_id = find_named_account(database, settings.installation, arguments.account)
         erased = erase_account(database, account_id, Actor("shell"))
-    finally:
-        database.close()
     for what, number in erased.items():
         print(f"{number} {what.replace('_', ' ')}")
     return 0

@@ -1,9 +1,7 @@
 """The parts that pages use, put together once. Must not import their framework."""
 
-import asyncio
 import hmac
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Concatenate, ParamSpec, TypeVar
 
 from msgspec import Struct
@@ -17,6 +15,7 @@ from gateway.core.keys import PEPPER, Credential, InstallationSecret, credential
 from gateway.core.seal import Sealer
 from gateway.core.spec import GatewayFleetSpec
 from gateway.store.database import Database
+from gateway.store.database_thread import DatabaseThreads
 
 #: reads and writes of pages at once, each with a connection
 CONNECTIONS = 2
@@ -57,7 +56,7 @@ class ConsoleServices:
         self._sealer = Sealer(secret.sign_in_key())
         self.catalog = Catalog(settings.fleet)
         self._database = Database(database_url, connections=CONNECTIONS)
-        self._threads = ThreadPoolExecutor(CONNECTIONS, "console")
+        self._threads = DatabaseThreads(self._database, "console", CONNECTIONS)
         #: called when the process ends, by the parts that are made with the application
         self.closers: list[Callable[[], Awaitable[None]]] = []
 
@@ -72,9 +71,7 @@ class ConsoleServices:
         Raises what it raises, among it `DatabaseUnavailable`.
         """
         try:
-            return await asyncio.get_running_loop().run_in_executor(
-                self._threads, lambda: function(self._database, *arguments, **named)
-            )
+            return await self._threads.run(function, *arguments, **named)
         except FaregateError as error:
             name_contact(error, self.spec.contact)
             raise
@@ -109,5 +106,4 @@ class ConsoleServices:
         """Let go of all connections."""
         for close in self.closers:
             await close()
-        self._threads.shutdown(cancel_futures=True)
-        self._database.close()
+        self._threads.close(wait=True)

@@ -10,12 +10,18 @@ from gateway.core.patterns import first_match
 from gateway.core.prices import Price, read_price
 from gateway.core.profile import GENERIC, Profile, profile_of_model
 from gateway.core.request import Request, can_think_on
-from gateway.core.spec import Dialect, FallbackSpec, GatewayFleetSpec, ModelSpec, UpstreamSpec
+from gateway.core.spec import (
+    FallbackSpec,
+    GatewayFleetSpec,
+    ModelSpec,
+    UpstreamDialect,
+    UpstreamSpec,
+)
 from gateway.core.spec_fields import MODEL_CHARACTERS_MAX, SpecError
 from gateway.core.upstream_profiles import ALL_PROFILES, profile_of_upstream
 
 #: the dialects of upstreams that have embeddings
-EMBEDDING_DIALECTS = frozenset[Dialect]({"chat", "gemini"})
+EMBEDDING_DIALECTS = frozenset[UpstreamDialect]({"chat", "gemini"})
 
 
 class Model(Struct, frozen=True):
@@ -34,7 +40,7 @@ class Model(Struct, frozen=True):
     #: the same model elsewhere, in the order in which they are asked
     fallbacks: "tuple[Model, ...]" = ()
     #: the dialect of its upstream
-    dialect: Dialect = "chat"
+    dialect: UpstreamDialect = "chat"
     #: it makes vectors of texts, and does nothing else
     embeddings: bool = False
 

@@ -1,14 +1,14 @@
-"""The internal event stream: what an upstream's decoder yields and every renderer reads.
+"""The events of an answer, of no dialect: answer readers make them, answer writers take them.
 
-    (Reasoning | Signed | MessageStarted | Text | Citation | Refusal | CallStarted |
-     CallArguments)*  Finished  Usage?
+    (Reasoning | Signature | MessageStarted | Text | Citation | Refusal | CallStarted |
+     CallArguments)*  Finished
 
 Only the first choice is here: no dialect except chat knows of more, and chat answers are passed on
 as they are. Deltas are never empty. A `CallArguments` follows the `CallStarted` of its index;
 several calls may interleave. A piece of its message's text follows `MessageStarted`. `Signature`
-ends the reasoning before it. `Usage` may come more than once; the last one counts. So may
-`Finished` of a chat upstream, and content after it: some servers give a reason to finish in every
-chunk.
+ends the reasoning before it. `Finished` of a chat upstream may come more than once, and content
+after it: some servers give a reason to finish in every chunk. `Usage` is no event: a reader keeps
+the last that was reported.
 """
 
 from typing import Literal
@@ -115,5 +115,4 @@ Event = (
     | CallStarted
     | CallArguments
     | Finished
-    | Usage
 )

@@ -100,13 +100,23 @@ class Profile(Struct, frozen=True, kw_only=True):
     takes_image_detail: bool = False
 
 
-_KIMI_PARAMETERS = frozenset(
+#: what chat has for sampling, its end and its calls
+_SAMPLING = frozenset(
     {
         "stop",
-        "prompt_cache_key",
-        "safety_identifier",
+        "temperature",
+        "top_p",
+        "n",
+        "presence_penalty",
+        "frequency_penalty",
+        "seed",
+        "logit_bias",
+        "logprobs",
+        "top_logprobs",
+        "parallel_tool_calls",
     }
 )
+_KIMI_PARAMETERS = frozenset({"stop", "prompt_cache_key", "safety_identifier"})
 _KIMI_FIXED = frozenset({"temperature", "top_p", "n", "presence_penalty", "frequency_penalty"})
 
 
@@ -164,31 +174,19 @@ KIMI_K2_THINKING = _kimi(
 GENERIC = Profile(
     name="generic",
     spelling="chat_template_kwargs",
-    parameters=frozenset(
-        {
-            "stop",
-            "temperature",
-            "top_p",
-            "top_k",
-            "n",
-            "presence_penalty",
-            "frequency_penalty",
-            "seed",
-            "logit_bias",
-            "logprobs",
-            "top_logprobs",
-            "parallel_tool_calls",
-            "chat_template_kwargs",
-            "guided_json",
-            "guided_regex",
-            "guided_choice",
-            "guided_grammar",
-            "structured_outputs",
-            "min_p",
-            "min_tokens",
-            "repetition_penalty",
-        }
-    ),
+    parameters=_SAMPLING
+    | {
+        "top_k",
+        "chat_template_kwargs",
+        "guided_json",
+        "guided_regex",
+        "guided_choice",
+        "guided_grammar",
+        "structured_outputs",
+        "min_p",
+        "min_tokens",
+        "repetition_penalty",
+    },
     takes_image_detail=True,
     max_tokens_member="max_tokens",
     prefill_member="continue_final_message",
@@ -252,23 +250,7 @@ GPT_4 = _openai(
     efforts={},
     reasoning_signed=False,
     takes_whole=None,
-    parameters=frozenset(
-        {
-            "stop",
-            "temperature",
-            "top_p",
-            "n",
-            "presence_penalty",
-            "frequency_penalty",
-            "seed",
-            "logit_bias",
-            "logprobs",
-            "top_logprobs",
-            "parallel_tool_calls",
-            "prompt_cache_key",
-            "safety_identifier",
-        }
-    ),
+    parameters=_SAMPLING | {"prompt_cache_key", "safety_identifier"},
     stop_count_max=4,
 )
 #: OpenAI's first reasoning models, which cannot do without

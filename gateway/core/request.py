@@ -1,8 +1,8 @@
-"""The internal request: what every dialect's parser makes and every upstream's renderer reads.
+"""The request of no dialect: request readers make it, request writers take it.
 
-It holds the client's meaning, not its spelling. Fields that no upstream can serve never get this
-far: a parser maps, drops or refuses them. What a parser dropped, and the client should know of, is
-named in `Request.degraded`.
+It holds the client's meaning, not its spelling. A field that no upstream can serve is not here: its
+reader maps, drops or refuses it. `Request.degraded` names the dropped ones that the client should
+know of.
 """
 
 from collections.abc import Callable, Sequence

@@ -40,7 +40,7 @@ Scope = Literal["inference", "manage"]
 #: the periods in which an allowance comes again
 Every = Literal["day", "week", "month"]
 #: the dialect of an upstream
-Dialect = Literal["chat", "messages", "responses", "gemini"]
+UpstreamDialect = Literal["chat", "messages", "responses", "gemini"]
 #: the way in which an upstream counts tokens
 TokenCounterKind = Literal["estimate", "messages", "gemini"]
 
@@ -199,7 +199,7 @@ class UpstreamSpec(SpecPart, frozen=True, kw_only=True):
 
     name: Label
     url: Url
-    dialect: Dialect = "chat"
+    dialect: UpstreamDialect = "chat"
     credential: CredentialRef | None = None
     concurrent_requests: PositiveInteger | None = None
     queue_seconds: Annotated[float, Meta(ge=0, le=600)] = 10.0
@@ -308,6 +308,8 @@ class GatewayFleetSpec(SpecPart, frozen=True, kw_only=True):
         names = [upstream.name for upstream in self.upstreams]
         if len(set(names)) < len(names):
             raise ValueError("two upstreams have the same name")
+        if self.client_url is not None:
+            check_host("clientURL", self.client_url)
 
 
 class Metadata(SpecPart, frozen=True, kw_only=True):

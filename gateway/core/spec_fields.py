@@ -29,10 +29,13 @@ FleetName = Annotated[
 MODEL_CHARACTERS_MAX = 256
 #: the name of a model, or of several by `*`
 ModelName = Annotated[str, Meta(min_length=1, max_length=MODEL_CHARACTERS_MAX)]
-ClientUrl = Annotated[
-    str, Meta(pattern=r"^https?://[^\s/?#@]+(/[^\s?#/]+)*\Z", min_length=1, max_length=2048)
-]
 _PORT = r"([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+_HOST = r"([^\s/?#@:\[\]]+|\[[0-9a-fA-F:.]+\])"
+#: the gateway's own, as clients read it: in any letters
+ClientUrl = Annotated[
+    str,
+    Meta(pattern=rf"^https?://{_HOST}(:{_PORT})?(/[^\s?#/]+)*\Z", min_length=1, max_length=2048),
+]
 _ORIGIN = rf"https?://([-._a-zA-Z0-9]+|\[[0-9a-fA-F:.]+\])(:{_PORT})?"
 #: a URL that is posted to: of ASCII, as HTTP wants it
 _TARGET = rf'{_ORIGIN}(/[!-"$->@-~]*)?'
@@ -55,7 +58,11 @@ _URLS = {
         (WebhookUrl, f"a URL such as https://hooks.example.com/faregate, {_HOW}"),
         (Origin, f"a URL such as https://models.example.com, {_HOW} or a path"),
         (IssuerUrl, f"a URL such as https://login.example.com, {_HOW}"),
-        (ClientUrl, "a URL such as https://models.example.com, without a slash at its end"),
+        (
+            ClientUrl,
+            "a URL such as https://models.example.com, with a port up to 65535, without a"
+            " credential, a query or a slash at its end",
+        ),
     )
 }
 ScopeToken = Annotated[str, Meta(pattern=r"^[!-~]+\Z", min_length=1, max_length=128)]

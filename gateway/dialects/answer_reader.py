@@ -1,6 +1,6 @@
 """A provider's answer read into events: what the readers of all dialects share.
 
-    event ── read ──▶ events ──▶ … ── Finished, Usage ──▶ ended
+    event ── read ──▶ events ──▶ … ── Finished ──▶ ended
       ├── an error of the provider's ──▶ raised
       └── not an event of the dialect ──▶ UpstreamBroken
 
@@ -71,7 +71,8 @@ class AnswerReader:
         self._credential = credential
         self._names = names or {}
         self._thinking: ThinkSplitter | None = ThinkSplitter()
-        self._calls_count = 0
+        #: of its calls, each once: clients bring results back by them
+        self._call_ids: set[str] = set()
         self._bytes = 0
 
     def read(self, data: bytes) -> list[Event]:
@@ -157,10 +158,14 @@ class AnswerReader:
         """The event of the next call; one without a name could not be made, nor be left out."""
         if not (known := text_of(name)):
             raise UpstreamBroken("The upstream made a call without a name.")
-        made = text_of(call_id) or f"call_{token_hex(12)}"
-        started = CallStarted(self._calls_count, made, self._names.get(known, known))
-        self._calls_count += 1
-        return started
+        index, made = len(self._call_ids), self._new_call_id(call_id)
+        self._call_ids.add(made)
+        return CallStarted(index, made, self._names.get(known, known))
+
+    def _new_call_id(self, call_id: Any) -> str:
+        """The upstream's id of a call, unless it gave none, or gave another call the same."""
+        given = text_of(call_id)
+        return given if given and given not in self._call_ids else f"call_{token_hex(12)}"
 
     def _reason(self, word: Any, unknown: FinishReason = "stop") -> FinishReason:
         """Why an answer ended; raises for a word that reports a failure."""
@@ -174,12 +179,10 @@ class AnswerReader:
     def _finish(self, reason: FinishReason, sequence: Any, usage: Usage | None) -> list[Event]:
         """The events of a complete end: an answer with calls ends in order to have them made."""
         events = [] if self._thinking is None else _split(self._thinking.finish())
-        if reason == "stop" and self._calls_count:
+        if reason == "stop" and self._call_ids:
             reason = "tool_calls"
         is_matched = reason == "stop" and isinstance(sequence, str) and sequence
         events.append(Finished(reason, sequence if is_matched else None))
-        if usage is not None:
-            events.append(usage)
         self.usage = usage
         self.ended = self.complete = True
         return events

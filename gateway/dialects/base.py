@@ -4,7 +4,7 @@
 
 A dialect lives in one folder, which names its files as the others do. It reads and writes bytes
 only; the flow owns credits, headers and the connection. Every `bytes` object a renderer gives is
-one frame and becomes one write.
+one frame and becomes one chunk of the answer.
 """
 
 from collections.abc import Sequence

@@ -124,7 +124,7 @@ class Endpoint(Protocol):
         """The headers by which the upstream at `url` knows us."""
 
     def prepare(self, request: Request, resolution: Resolution) -> UpstreamRequest:
-        """Render the request. Raises `InvalidRequest` for what the profile cannot take."""
+        """Write the request. Raises `InvalidRequest` for what the profile cannot take."""
 
     def reader(
         self, outgoing: UpstreamRequest, upstream: str, credential: str | None

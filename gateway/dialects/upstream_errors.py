@@ -218,12 +218,6 @@ def read_retry_after(value: str | None, now: float) -> float | None:
     return min(max(seconds, 0.0), _RETRY_AFTER_SECONDS_MAX)
 
 
-def read_failure(value: Any, credential: str | None) -> str:
-    """The words of an error object in the middle of an answer, for the client to read."""
-    body = read_object({"error": value})
-    return _clean(body.message or body.kind, credential)
-
-
 def broken_by(error: object, credential: str | None, begun: bool) -> FaregateError:
     """The failure for an error object inside an answer whose status was good.
 

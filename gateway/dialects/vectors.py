@@ -10,6 +10,7 @@ import sys
 from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Sequence
+from math import isfinite
 from typing import Any, NoReturn
 
 import msgspec
@@ -152,11 +153,15 @@ def check_vectors(vectors: Sequence[bytes], wanted: EmbeddingWanted) -> bool:
 
 
 def rewrite(vector: bytes) -> bytes:
-    """A vector in the other form: a list of numbers, or little-endian floats in base64."""
+    """A vector in the other form: a list of numbers, or little-endian floats in base64.
+
+    Raises `UpstreamBroken` for numbers that are none, or that 32 bits cannot hold.
+    """
     if vector[:1] == b'"':
         numbers = array("f", binascii.a2b_base64(vector[1:-1], strict_mode=True))
         if sys.byteorder == "big":
             numbers.byteswap()
+        _check_finite(numbers)
         return msgspec.json.encode(numbers.tolist())
     return to_base64(_read_numbers(vector))
 
@@ -164,6 +169,7 @@ def rewrite(vector: bytes) -> bytes:
 def to_base64(numbers: Sequence[float]) -> bytes:
     """Numbers as little-endian floats of 32 bits in base64, as a text of JSON."""
     floats = array("f", numbers)
+    _check_finite(floats)
     if sys.byteorder == "big":
         floats.byteswap()
     return b'"%b"' % binascii.b2a_base64(floats.tobytes(), newline=False)
@@ -185,6 +191,11 @@ def read_small(member: Raw | UnsetType) -> Any:
     if len(bytes(member)) > _SMALL_BYTES_MAX:
         refuse("something that is no answer")
     return _read_any(member)
+
+
+def _check_finite(floats: "array[float]") -> None:
+    if not isfinite(sum(floats)):
+        refuse("something that is no vector")
 
 
 def _length(vector: bytes, *, is_text: bool) -> int:

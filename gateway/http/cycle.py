@@ -12,7 +12,7 @@ Sources: ASGI, "HTTP & WebSocket ASGI Message Format" 2.3; RFC 9112.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
@@ -266,6 +266,21 @@ class Cycle:
             self._arrived.set()
         self._parts = []
         self.line.on_response_complete(self.keep_alive)
+
+    def write_each(self, pieces: Sequence[bytes]) -> None:
+        """Send pieces of an answer without a length, more of which follow, each as a chunk."""
+        if self.disconnected:
+            return
+        assert self.started, "a status comes first"
+        assert not self.response_complete, "nothing comes after the end"
+        written = [self._head]
+        self._head = b""
+        for piece in pieces if self._has_body else ():
+            if self._chunked and piece:
+                piece = b"%x\r\n%b\r\n" % (len(piece), piece)
+            written.append(piece)
+        if data := b"".join(written):
+            self.line.transport.write(data)
 
     def _flush(self) -> None:
         if self._head and not self.disconnected:

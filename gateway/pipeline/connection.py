@@ -1,11 +1,11 @@
 """One client's connection during one charged request.
 
-It reads the body within limits, notices when the client leaves, and sends: one frame is one write.
+It reads the body within limits, notices when the client leaves, and sends: one frame is one chunk.
 Silence is filled by `Pacer`. It knows nothing of credits.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
 from functools import partial
 from math import ceil
 from typing import Any, NoReturn, Protocol
@@ -67,6 +67,9 @@ class ClientCycle(Protocol):
 
     def write(self, body: bytes, *, more: bool = False) -> None:
         """Send a piece of the answer, the last one unless `more` follow. Waits for nothing."""
+
+    def write_each(self, pieces: Sequence[bytes]) -> None:
+        """Send pieces of an answer without a length, more of which follow, each as a chunk."""
 
 
 class ClientGone(Exception):
@@ -306,22 +309,18 @@ class Connection:
             self.started = False  # nothing was written: an error can still be a status
             raise
 
-    async def send(self, frame: bytes) -> None:
-        """Send one frame, waiting while the client reads slowly."""
+    async def send(self, frames: Sequence[bytes]) -> None:
+        """Send frames, waiting while the client reads slowly."""
         if self.socket.is_slow:
             self.busy_since = self._loop.time()
             await self._cycle.drain()
             self.busy_since = None
-        self.send_now(frame)
+        self.send_now(frames)
 
-    def send_now(self, frame: bytes) -> None:
-        """Send one frame to a client that is not slow: nothing is waited for."""
-        self._cycle.write(frame, more=True)
+    def send_now(self, frames: Sequence[bytes]) -> None:
+        """Send frames to a client that is not slow: nothing is waited for."""
+        self._cycle.write_each(frames)
         self.sent_at = self._loop.time()
-
-    async def send_all(self, frames: Iterable[bytes]) -> None:
-        for frame in frames:
-            await self.send(frame)
 
     async def finish(self) -> None:
         """End the response."""

@@ -245,7 +245,7 @@ class Flow:
             await connection.answer(state.status, b"".join([JSON, state.headers(), *lines]), body)
             return
         if state.renderer is not None:
-            await connection.send_all(state.renderer.fail(error))
+            await connection.send(state.renderer.fail(error))
         await connection.finish()
 
     async def _pause(self, state: RequestState, error: FaregateError) -> None:

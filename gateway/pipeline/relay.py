@@ -90,17 +90,17 @@ class Relay:
             if connection.socket.is_slow:
                 return False
             for chunk in chunks:
-                for frame in feed(chunk):
-                    connection.send_now(frame)
+                if frames := feed(chunk):
+                    connection.send_now(frames)
             return True
 
         while chunks:
             for count, chunk in enumerate(chunks, 1):
-                for frame in feed(chunk):
+                if frames := feed(chunk):
                     if connection.socket.is_slow:
-                        await connection.send(frame)
+                        await connection.send(frames)
                     else:
-                        connection.send_now(frame)
+                        connection.send_now(frames)
                 if count % _CHUNKS_AT_ONCE == 0:  # an upstream may send thousands in one read
                     await asyncio.sleep(0)
             chunks = await reply.read(pass_on)
@@ -112,7 +112,7 @@ class Relay:
             state.finish()  # nor does a drain cut it while its text is counted
             state.usage = await meter.measure(reply.usage, state.credits)
         self._billing.end(state)
-        await connection.send_all(await renderer.close(state.usage))
+        await connection.send(await renderer.close(state.usage))
         await connection.finish()
 
     async def _answer(
@@ -147,7 +147,7 @@ class Relay:
         async def fill() -> None:
             if not connection.started:
                 await _open_stream(state, renderer)
-            await connection.send(renderer.keep_alive())
+            await connection.send([renderer.keep_alive()])
 
         return Pacer(
             connection,
@@ -161,4 +161,4 @@ class Relay:
 
 async def _open_stream(state: RequestState, renderer: Renderer) -> None:
     await state.connection.start(200, _EVENT_STREAM + state.headers())
-    await state.connection.send_all(renderer.open())
+    await state.connection.send(renderer.open())

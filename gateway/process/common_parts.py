@@ -3,11 +3,8 @@
 Must not import what serves charged requests.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from typing import TypeVar
 
 from msgspec import Struct
 
@@ -18,12 +15,9 @@ from gateway.pipeline.key_cache import KeyCache
 from gateway.process.settings import Settings, SettingsError, collected_signals
 from gateway.store.cached_keys import read_by_hash, read_changes
 from gateway.store.database import Database
-from gateway.store.database_thread import DatabaseThread
+from gateway.store.database_thread import DatabaseThread, DatabaseThreads
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.observers import RequestObserver, open_observer
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 class Telemetry(Struct, frozen=True):
@@ -58,10 +52,12 @@ async def open_key_cache(
     """
     thread = DatabaseThread(database, "maintenance")
     stack.callback(thread.close)
+    # Clients cause them: nothing else waits for one.
+    look_ups = DatabaseThreads(database, "look-ups")
     key_cache = KeyCache(
         {PEPPER: secret.pepper(PEPPER)},
         lambda since: thread.run(read_changes, since),
-        _in_thread("look-ups", read_by_hash, database),
+        lambda hashes: look_ups.run(read_by_hash, hashes),
         metrics,
     )
     metrics.key_poll_age = lambda: key_cache.age_seconds
@@ -75,16 +71,3 @@ def make_accounts(services: AccountServices) -> Application:
     from gateway.console.api.application import account_app
 
     return account_app(services)
-
-
-def _in_thread(
-    name: str, function: Callable[[Database, T], R], database: Database
-) -> Callable[[T], Awaitable[R]]:
-    """Return a function of the store that runs in a thread of its own: clients cause its calls."""
-    thread = ThreadPoolExecutor(1, name)
-
-    def run(argument: T) -> Awaitable[R]:
-        loop = asyncio.get_running_loop()
-        return loop.run_in_executor(thread, function, database, argument)
-
-    return run

@@ -78,13 +78,9 @@ def add_reports(commands: Any, data: argparse.ArgumentParser) -> None:
 
 def _report(arguments: argparse.Namespace, settings: Settings) -> int:
     from gateway.process.reports import REPORTS
-    from gateway.process.standalone.data_folder import database_url
-    from gateway.store.database import Database
+    from gateway.process.standalone.data_folder import database_in
 
-    database = Database(database_url(settings, arguments.data))
-    try:
+    with database_in(arguments.data, settings) as database:
         for part in REPORTS[arguments.report](database, settings.installation, arguments):
             sys.stdout.buffer.write(part)
-    finally:
-        database.close()
     return 0

@@ -1,11 +1,11 @@
 """An account's own view of itself: balance, the last entries, and all about one request."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 from sqlmodel import col, select
 
+from gateway.core.statement import stamp
 from gateway.store.account_limits import read_limits
 from gateway.store.database import Database
 from gateway.store.request_tables import Hold, RequestUsage, RetryRow
@@ -34,7 +34,7 @@ def read_statement(database: Database, account_id: int, api_key_id: int) -> dict
         is_this_month = key.used_month is not None and key.used_month >= day.replace(day=1)
         return {
             "balance": account.balance,
-            "next_expiry": _stamp(account.next_expiry),
+            "next_expiry": stamp(account.next_expiry),
             "credits_used_today": today.credits if today else 0,
             "credits_used_this_month": key.used_in_month if is_this_month else 0,
             "credits_used_ever": key.used_ever,
@@ -47,7 +47,7 @@ def read_statement(database: Database, account_id: int, api_key_id: int) -> dict
                     "request_id": row.request_id,
                     "model": row.model,
                     "route": row.route,
-                    "created_at": _stamp(row.created_at),
+                    "created_at": stamp(row.created_at),
                 }
                 for row in rows
             ],
@@ -99,12 +99,8 @@ def read_request(database: Database, account_id: int, request_id: str) -> dict[s
                     "id": entry.id,
                     "kind": entry.kind,
                     "credits": entry.credits,
-                    "created_at": _stamp(entry.created_at),
+                    "created_at": stamp(entry.created_at),
                 }
                 for entry in entries
             ],
         }
-
-
-def _stamp(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

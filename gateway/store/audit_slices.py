@@ -78,13 +78,16 @@ LIMIT (SELECT least(:most, ceil(2 * :share * count(*))) FROM account
        WHERE installation = :installation)
 """
 
+# By the index of accounts, and no further than it has to: rows are compared, as otherwise all that
+# is left of an account would be read and sorted for each slice.
 _SLICES = """
 SELECT s.account_id, s.since, coalesce(sum(e.credits), 0), coalesce(max(e.id), s.since), count(e.id)
 FROM unnest(CAST(:ids AS bigint[]), CAST(:sinces AS bigint[]), CAST(:untils AS bigint[]))
      AS s(account_id, since, until)
 LEFT JOIN LATERAL (
   SELECT id, credits FROM entry
-  WHERE account_id = s.account_id AND id > s.since AND id <= s.until ORDER BY id LIMIT :most
+  WHERE (account_id, id) > (s.account_id, s.since) AND (account_id, id) <= (s.account_id, s.until)
+  ORDER BY account_id, id LIMIT :most
 ) AS e ON true
 GROUP BY 1, 2
 """

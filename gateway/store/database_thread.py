@@ -1,4 +1,4 @@
-"""A thread and a connection for one kind of work, so that nothing else delays it."""
+"""Threads for one kind of work on a database, so that nothing else delays it."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,12 +14,12 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class DatabaseThread:
-    """Runs functions of the store in order, on a way of its own to a database."""
+class DatabaseThreads:
+    """Runs functions of the store beside the loop; in one thread, in order."""
 
-    def __init__(self, database: Database, name: str) -> None:
-        self._database = database.beside(answer_seconds=_ANSWER_SECONDS)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
+    def __init__(self, database: Database, name: str, threads: int = 1) -> None:
+        self._database = database
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix=name)
 
     async def run(
         self,
@@ -28,13 +28,18 @@ class DatabaseThread:
         **named: P.kwargs,
     ) -> T:
         """Return the result of a function of a database; raise what it raises."""
+        return await asyncio.get_running_loop().run_in_executor(
+            self._threads, lambda: function(self._database, *arguments, **named)
+        )
 
-        def run() -> T:
-            return function(self._database, *arguments, **named)
-
-        return await asyncio.get_running_loop().run_in_executor(self._thread, run)
-
-    def close(self) -> None:
-        """Let the thread end when it may; nobody waits for a server that sends nothing."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+    def close(self, *, wait: bool = False) -> None:
+        """Close the database and let the threads end; with `wait`, after the work under way."""
+        self._threads.shutdown(wait=wait, cancel_futures=True)
         self._database.close()
+
+
+class DatabaseThread(DatabaseThreads):
+    """One thread with a way of its own to a database; nobody waits for a server that is silent."""
+
+    def __init__(self, database: Database, name: str) -> None:
+        super().__init__(database.beside(answer_seconds=_ANSWER_SECONDS), name)

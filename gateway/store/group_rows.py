@@ -49,9 +49,6 @@ class AccountState(Struct, frozen=True, kw_only=True):
     balance: int
     granted: int
 
-    def is_governed_by(self, account: AccountObject) -> bool:
-        return self.object_name == account.metadata.name and not self.is_taken_from(account)
-
     def is_taken_from(self, account: AccountObject) -> bool:
         """True if another object governs it: of another name, or a cluster's and not the file's."""
         metadata = account.metadata

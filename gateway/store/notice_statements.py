@@ -49,6 +49,16 @@ WITH held_by AS (SELECT account_id AS id, sum(credits) AS credits FROM hold GROU
 )
 """
 _ACCOUNT = "a.id AS subject_id, a.id AS account_id, a.namespace || '/' || a.name AS account"
+
+
+def _has_limit(table: str) -> str:
+    columns = ("credits_per_day", "credits_per_month", "credits")
+    return " OR ".join(f"{table}.{column} IS NOT NULL" for column in columns)
+
+
+#: as the indexes of both tables have it, so that rows without limits are not read
+_MAY_BE_LIMITED = f"({_has_limit('a')} OR a.parent_id IS NOT NULL)"
+_IS_LIMITED_KEY = f"({_has_limit('k')}) AND k.revoked_at IS NULL"
 _NO_KEY = "CAST(NULL AS text) AS key_name, CAST(NULL AS text) AS key_id"
 
 
@@ -58,18 +68,20 @@ def _of_account(name: str, used: str, period: str, counts: str) -> str:
   SELECT {_ACCOUNT}, {_NO_KEY}, '{name}' AS limit_name, '{period}' AS period, {limit} AS credits,
     a.{used} - coalesce(h.credits, 0) AS used
   FROM account a LEFT JOIN account p ON p.id = a.parent_id LEFT JOIN held h ON h.id = a.id
-  WHERE a.installation = :installation AND {limit} > 0 AND {counts}"""
+  WHERE a.installation = :installation AND {_MAY_BE_LIMITED} AND {limit} > 0 AND {counts}"""
 
 
 def _of_key(name: str, used: str, period: str, counts: str) -> str:
+    # SQLite begins with what is first in a cross join.
     day = "LEFT JOIN api_key_day d ON d.api_key_id = k.id AND d.day = '{day}'"
     return f"""
   SELECT k.id AS subject_id, a.id AS account_id, a.namespace || '/' || a.name AS account,
     k.namespace || '/' || k.name AS key_name, k.key_id AS key_id, '{name}' AS limit_name,
     '{period}' AS period, k.{name} AS credits, {used} - coalesce(h.credits, 0) AS used
-  FROM api_key k JOIN account a ON a.id = k.account_id {day if used == "d.credits" else ""}
+  FROM api_key k CROSS JOIN account a {day if used == "d.credits" else ""}
   LEFT JOIN held h ON h.id = k.id
-  WHERE a.installation = :installation AND k.revoked_at IS NULL AND k.{name} > 0 AND {counts}"""
+  WHERE a.id = k.account_id AND a.installation = :installation AND {_IS_LIMITED_KEY}
+  AND k.{name} > 0 AND {counts}"""
 
 
 #: a balance after the latest grant, as `granted`; what is left of it is the balance

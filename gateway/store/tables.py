@@ -62,6 +62,13 @@ class Installation(SQLModel, table=True):
     secret_fingerprint: str
 
 
+# Of settings only: to count what is charged must not write another entry of an index. Of columns
+# and not of `coalesce`, of which PostgreSQL would not know how seldom it is true.
+_HAS_LIMIT = "credits_per_day IS NOT NULL OR credits_per_month IS NOT NULL OR credits IS NOT NULL"
+_MAY_BE_LIMITED = f"{_HAS_LIMIT} OR parent_id IS NOT NULL"
+_IS_LIMITED_KEY = f"({_HAS_LIMIT}) AND revoked_at IS NULL"
+
+
 class Account(SQLModel, table=True):
     """The payer. `surplus` is what late refunds left beside all grants; it never expires.
 
@@ -78,6 +85,13 @@ class Account(SQLModel, table=True):
             "parent_id",
             postgresql_where=text("parent_id IS NOT NULL"),
             sqlite_where=text("parent_id IS NOT NULL"),
+        ),
+        # Those that may have a limit, their own or their parent's: others need no notices of it.
+        Index(
+            "account_limited",
+            "installation",
+            postgresql_where=text(_MAY_BE_LIMITED),
+            sqlite_where=text(_MAY_BE_LIMITED),
         ),
         CheckConstraint("balance >= 0", name="account_balance_not_negative"),
         CheckConstraint("surplus >= 0", name="account_surplus_not_negative"),
@@ -138,6 +152,13 @@ class ApiKeyRow(SQLModel, table=True):
             "version",
             postgresql_where=text("revoked_at IS NULL"),
             sqlite_where=text("revoked_at IS NULL"),
+        ),
+        # The keys that count what is charged to them.
+        Index(
+            "api_key_limited",
+            "account_id",
+            postgresql_where=text(_IS_LIMITED_KEY),
+            sqlite_where=text(_IS_LIMITED_KEY),
         ),
     )
     id: int = id_column()

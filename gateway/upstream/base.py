@@ -47,7 +47,7 @@ class Upstream(Protocol):
     name: str
 
     def prepare(self, request: Request, resolution: Resolution) -> UpstreamRequest:
-        """Render the request. Raises `InvalidRequest` for what the profile cannot take."""
+        """Write the request. Raises `InvalidRequest` for what the profile cannot take."""
 
     async def send(
         self, outgoing: UpstreamRequest, headers: dict[str, str], on_sent: Callable[[], None]

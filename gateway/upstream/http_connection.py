@@ -190,12 +190,13 @@ class HttpConnection(asyncio.Protocol):
         #: most answers are read without a look at one
         self._headers: dict[bytes, bytes] = {}
         self.on_header = self._headers.__setitem__
+        #: the pieces of the body in what is being read, which the parser puts there, too
+        self._pieces: list[bytes] = []
+        self.on_body = self._pieces.append
         self._parser = httptools.HttpResponseParser(self)
         self.response: HttpResponse | None = None
         #: bytes of the answer that were not its body, less what its body paid for
         self._aside = 0
-        #: the pieces of the body in what is being read
-        self._pieces: list[bytes] = []
         #: set once the answer has its end, and if the connection may be used again
         self._is_ended = self._keeps = False
         self.idle_since = 0.0
@@ -228,7 +229,7 @@ class HttpConnection(asyncio.Protocol):
         size = 0
         if self._pieces:
             body = b"".join(self._pieces)
-            self._pieces = []
+            self._pieces.clear()
             size = len(body)
             response.last_at = self._loop.time()
             response.take(body, size)
@@ -269,9 +270,6 @@ class HttpConnection(asyncio.Protocol):
         response.sent_headers = dict(self._headers)  # trailers, which nobody reads, come there too
         response.last_at = self._loop.time()
         response.has_news = True
-
-    def on_body(self, data: bytes) -> None:
-        self._pieces.append(data)
 
     def on_message_complete(self) -> None:
         if self.response is not None and self.response.status:

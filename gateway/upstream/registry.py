@@ -5,7 +5,7 @@ from collections.abc import Callable
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gateway.core.spec import Dialect, FleetLimits, TokenCounterKind, UpstreamSpec
+from gateway.core.spec import FleetLimits, TokenCounterKind, UpstreamDialect, UpstreamSpec
 from gateway.dialects.chat.endpoint import ChatEndpoint
 from gateway.dialects.endpoint import Endpoint
 from gateway.dialects.gemini.endpoint import GeminiEndpoint
@@ -17,14 +17,14 @@ from gateway.upstream.client import UpstreamClient
 from gateway.upstream.counter import UpstreamCounter
 from gateway.upstream.tunnel import Tunnel
 
-_ENDPOINTS: dict[Dialect, Callable[[UpstreamSpec], Endpoint]] = {
+_ENDPOINTS: dict[UpstreamDialect, Callable[[UpstreamSpec], Endpoint]] = {
     "chat": lambda _: ChatEndpoint(),
     "messages": lambda spec: MessagesEndpoint(spec.betas),
     "responses": lambda _: ResponsesEndpoint(),
     "gemini": lambda _: GeminiEndpoint(),
 }
 #: the dialect in which an upstream is asked for a count
-_COUNTERS: dict[TokenCounterKind, Dialect] = {
+_COUNTERS: dict[TokenCounterKind, UpstreamDialect] = {
     "estimate": "chat",
     "messages": "messages",
     "gemini": "gemini",

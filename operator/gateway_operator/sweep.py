@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from gateway.core.errors import DatabaseBusy, DatabaseUnavailable
-from gateway.store.due_grants import accounts_with_due_grants
+from gateway.core.errors import DatabaseUnavailable
+from gateway.core.spec import ApiKey
+from gateway.store.due_grants import accounts_with_due_grants, expire_due
 from gateway.store.grant_rows import list_grants
 from gateway.store.grants import expire_grants
 from gateway.store.group_rows import list_governed
@@ -34,9 +35,8 @@ from gateway_operator.cluster import (
     Page,
 )
 from gateway_operator.conditions import ConditionState
-from gateway_operator.plan.orphans import Name
 from gateway_operator.probes import Liveness
-from gateway_operator.resources.apikey import parse_key, secret_name
+from gateway_operator.resources.apikey import secret_name
 from gateway_operator.resources.names import (
     FIELD_MANAGER,
     GROUP,
@@ -44,7 +44,10 @@ from gateway_operator.resources.names import (
     HEARTBEAT_LABEL,
     KEY_LABEL,
     MANAGED_BY_LABEL,
+    Name,
+    name_of,
 )
+from gateway_operator.resources.parsing import parse_as
 from gateway_operator.watched import WatchedObjects
 from gateway_operator.work_queue import Job, WorkQueue
 
@@ -164,13 +167,13 @@ class Sweep:
 
         Raises `DatabaseUnavailable` and `ClusterUnavailable` where that was not possible.
         """
-        context, installation = self.context, self.context.settings.installation
+        context = self.context
         await self._expire_grants()
         self._namespaces = context.reach.served
         # Rows first: a row is never newer than the object that is listed after it.
-        rows = await context.run(list_keys, context.database, installation)
-        books = await context.run(list_grants, context.database, installation)
-        governed = await context.run(list_governed, context.database, installation)
+        rows = await context.ask(list_keys)
+        books = await context.ask(list_grants)
+        governed = await context.ask(list_governed)
         own = (context.settings.namespace,)
         fleets = [body async for body in self._each("GatewayFleet", namespaces=own)]
         listed, jobs = await self._compare_keys(rows, fleets)
@@ -197,28 +200,20 @@ class Sweep:
         context.metrics.swept()
 
     async def _expire_grants(self) -> None:
-        """Post all that is due; an account where that fails keeps no other waiting."""
-        context, last = self.context, 0
-        while due := await context.run(accounts_with_due_grants, context.database, last):
-            for account_id in due:
-                try:
-                    await context.run(expire_grants, context.database, account_id)
-                except DatabaseBusy as error:
-                    _logger.warning("grants of account %d could not expire: %s", account_id, error)
-                except DatabaseUnavailable:
-                    raise
-                except Exception:
-                    _logger.exception("grants of account %d cannot expire", account_id)
-            last = due[-1]
+        run, database = self.context.run, self.context.database
+        await expire_due(
+            lambda last: run(accounts_with_due_grants, database, last),
+            lambda account_id: run(expire_grants, database, account_id),
+        )
 
     def _want(self, jobs: list[_Job], kind: str, body: _Body) -> None:
         """Have an object worked on, unless it waits for its turn anyway."""
-        if Job(kind, *_name(body)) not in self._queue:
-            jobs.append((kind, partial(self.reconcile, kind, *_name(body))))
+        if Job(kind, *name_of(body)) not in self._queue:
+            jobs.append((kind, partial(self.reconcile, kind, *name_of(body))))
 
     def _jobs_of(self, fleets: list[_Body]) -> list[_Job]:
         return [
-            ("GatewayFleet", partial(reconcile_fleet, self.context, *_name(body)))
+            ("GatewayFleet", partial(reconcile_fleet, self.context, *name_of(body)))
             for body in fleets
         ]
 
@@ -229,7 +224,7 @@ class Sweep:
         row_of = {(row.namespace, row.name): row for row in rows}
         labels = f"{KEY_LABEL}=true"
         version_of = {
-            _name(secret): secret["metadata"]["resourceVersion"]
+            name_of(secret): secret["metadata"]["resourceVersion"]
             async for page in self._pages("Secret", labels, only_metadata=True)
             for secret in page
         }
@@ -239,7 +234,7 @@ class Sweep:
         readers = asyncio.Semaphore(_WORKERS)
 
         async def compare(body: _Body) -> None:
-            name, key = _name(body), parse_key(body)
+            name, key = name_of(body), parse_as(ApiKey, body)
             wanted = None if isinstance(key, ConditionState) else (name[0], secret_name(key))
             version = version_of.get(wanted) if wanted is not None else None
             async with readers:
@@ -251,7 +246,7 @@ class Sweep:
 
         async for page in self._pages("ApiKey"):
             for body in page:
-                listed.add(_name(body))
+                listed.add(name_of(body))
                 self._seen.met("ApiKey", body)
             compared = await asyncio.gather(*map(compare, page), return_exceptions=True)
             for body, failure in zip(page, compared, strict=True):
@@ -349,7 +344,3 @@ class Sweep:
         except TimeoutError:
             pass
         self._wanted.clear()
-
-
-def _name(body: _Body) -> Name:
-    return body["metadata"]["namespace"], body["metadata"]["name"]

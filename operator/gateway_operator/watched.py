@@ -10,8 +10,8 @@ from typing import Any
 
 from gateway_operator.conditions import ready_reason
 from gateway_operator.plan.balances import ShownFigures, read_shown
-from gateway_operator.plan.orphans import Name
 from gateway_operator.resources.apikey import KIND as API_KEY
+from gateway_operator.resources.names import Name, name_of
 
 _NOTHING: frozenset[Name] = frozenset()
 
@@ -30,7 +30,7 @@ class WatchedObjects:
 
     def saw(self, kind: str, body: dict[str, Any]) -> None:
         """An object is there, as it is now."""
-        name = _name(body)
+        name = name_of(body)
         self._reasons[kind, name] = ready_reason(body.get("status") or {}) or ""
         if kind == API_KEY:
             self._shown[name] = read_shown(body["metadata"]["uid"], body.get("status") or {})
@@ -38,7 +38,7 @@ class WatchedObjects:
 
     def met(self, kind: str, body: dict[str, Any]) -> None:
         """An object stands in a list, which may be older than what the watch has brought of it."""
-        if (kind, _name(body)) not in self._reasons:
+        if (kind, name_of(body)) not in self._reasons:
             self.saw(kind, body)
 
     def lost(self, kind: str, name: Name) -> None:
@@ -82,8 +82,4 @@ class WatchedObjects:
 
 def _source(body: dict[str, Any]) -> Name | None:
     reference = (body["spec"].get("valueFrom") or {}).get("secretKeyRef") or {}
-    return (_name(body)[0], reference["name"]) if "name" in reference else None
-
-
-def _name(body: dict[str, Any]) -> Name:
-    return body["metadata"]["namespace"], body["metadata"]["name"]
+    return (name_of(body)[0], reference["name"]) if "name" in reference else None

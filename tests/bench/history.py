@@ -9,7 +9,7 @@ import json
 import time
 
 from gateway.dialects.chat.request_reader import parse_body
-from gateway.dialects.chat.request_writer import render_request
+from gateway.dialects.chat.request_writer import write_request
 from tests.dialects.support import resolve
 
 _TURNS = 33
@@ -37,10 +37,10 @@ def calls(*, may_be_plain: bool = True) -> int:
     """Calls of functions, those in C included."""
     body, resolution = history(), resolve("generic")
     # The first makes the decoder, which is kept.
-    render_request(parse_body(body, may_be_plain=may_be_plain).request, resolution)
+    write_request(parse_body(body, may_be_plain=may_be_plain).request, resolution)
     profile = cProfile.Profile()
     profile.enable()
-    render_request(parse_body(body, may_be_plain=may_be_plain).request, resolution)
+    write_request(parse_body(body, may_be_plain=may_be_plain).request, resolution)
     profile.disable()
     return sum(entry.callcount for entry in profile.getstats())
 
@@ -52,7 +52,7 @@ def microseconds(*, may_be_plain: bool = True) -> float:
     def once() -> float:
         began = time.process_time()
         for _ in range(_REPEATS):
-            render_request(parse_body(body, may_be_plain=may_be_plain).request, resolution)
+            write_request(parse_body(body, may_be_plain=may_be_plain).request, resolution)
         return (time.process_time() - began) / _REPEATS
 
     return min(once() for _ in range(_ROUNDS)) * 1e6

@@ -8,7 +8,7 @@ from gateway.core.prices import Price
 from gateway.core.profile import PROFILES
 from gateway.core.request import Request, TextPart, Tool, UserMessage
 from gateway.core.upstream_profiles import ALL_PROFILES
-from gateway.dialects.chat.request_writer import render_request
+from gateway.dialects.chat.request_writer import write_request
 from gateway.dialects.endpoint import UpstreamRequest
 
 HELLO = UserMessage((TextPart("hello"),))
@@ -47,7 +47,7 @@ def request(*messages: Any, **members: Any) -> Request:
 def prepare(
     wanted: Request, profile: str = "generic", *settings: Any, **model: Any
 ) -> UpstreamRequest:
-    return render_request(wanted, resolve(profile, *settings, **model))
+    return write_request(wanted, resolve(profile, *settings, **model))
 
 
 def render(wanted: Request, profile: str = "generic", *settings: Any, **model: Any) -> Any:

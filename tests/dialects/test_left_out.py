@@ -17,11 +17,11 @@ from gateway.core.request import (
     ToolMessage,
     UserMessage,
 )
-from gateway.dialects.chat.request_writer import render_request as write_chat
+from gateway.dialects.chat.request_writer import write_request as write_chat
 from gateway.dialects.gemini.request_writer import write_request as write_gemini
 from gateway.dialects.inline import IMAGE_OMITTED
-from gateway.dialects.messages.request_writer import render_request as write_messages
-from gateway.dialects.responses.request_writer import render_request as write_responses
+from gateway.dialects.messages.request_writer import write_request as write_messages
+from gateway.dialects.responses.request_writer import write_request as write_responses
 from tests.dialects.chat.support import parse as parse_chat
 from tests.dialects.messages.support import parse as parse_messages
 from tests.dialects.responses.support import parse as parse_responses

@@ -21,7 +21,7 @@ from gateway.core.events import (
 from gateway.core.request import AssistantMessage
 from gateway.dialects.event_stream import EventStream
 from gateway.dialects.responses.answer_reader import ResponsesReader
-from gateway.dialects.responses.request_writer import render_request
+from gateway.dialects.responses.request_writer import write_request
 from tests.dialects.chat import support as chat
 from tests.dialects.clients import DIALECTS, Object
 from tests.dialects.messages import support as messages
@@ -138,7 +138,7 @@ def test_phases_go_back_to_responses_upstreams_only() -> None:
     given = (*events_of(OUTPUT), CallStarted(0, "a", "look"), CallArguments(0, "{}"))
     first = responses.complete(responses.renderer(call, state), *given, Finished("tool_calls"))
     history = responses.parse([responses.returned("a")], state, previous_response_id=first["id"])
-    written = json.loads(render_request(history, resolve("gpt-5.1")).body)["input"]
+    written = json.loads(write_request(history, resolve("gpt-5.1")).body)["input"]
     assert phases_of({"output": written}) == phases_of(first)
     assert [phase for _, phase in phases_of(first)] == ["commentary", "final_answer", None]
     assert not any("phase" in each for each in render(history)["messages"])

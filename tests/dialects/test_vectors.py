@@ -45,7 +45,6 @@ def test_gemini_s_vectors_are_put_into_the_form_that_is_wanted_whatever_they_com
 
 def test_vectors_go_as_they_came() -> None:
     assert read(items(ONE, TWO)) == [ONE, TWO]
-    assert read([{"embedding": ONE}, {"embedding": TWO}]) == [ONE, TWO]
     assert read(items(in_base64(ONE), in_base64(TWO)), is_base64=True, dimensions=3) == [
         in_base64(ONE), in_base64(TWO),
     ]  # fmt: skip
@@ -56,6 +55,18 @@ def test_the_other_form_and_another_order_are_put_right() -> None:
     [one, two] = read(items(in_base64(ONE), in_base64(TWO)))
     assert (one, two) == (pytest.approx(ONE), TWO)
     assert read(items(TWO, ONE)[::-1]) == [TWO, ONE]
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [[{}, {}], [{"index": "0"}, {"index": 1.0}], [{"index": 0}, {"index": 1}],
+     [{"object": "embedding"}, {"object": None}]],
+)  # fmt: skip
+def test_a_vector_has_its_place_and_its_kind(beside: list[dict[str, Any]]) -> None:
+    given = [{**one, "embedding": vector} for one, vector in zip(beside, (ONE, TWO), strict=True)]
+    reader = OpenAIEmbeddings(EmbeddingWanted(2, None, is_base64=False), None)
+    answer = reader.answer(json.dumps({"data": given}).encode())
+    assert json.loads(answer.vectors) == items(ONE, TWO)
 
 
 def test_the_vectors_of_a_thousand_texts_are_put_right() -> None:
@@ -78,6 +89,8 @@ def test_the_vectors_of_a_thousand_texts_are_put_right() -> None:
         (items("AAAA", "AAAA"), {"is_base64": True}),
         (items("not base64!", "x"), {"is_base64": True}),
         ([{"embedding": ONE, "index": 0}, {"embedding": TWO, "index": 0}], {}),
+        (items(in_base64([float("nan")]), in_base64([0.5])), {}),
+        (items([1e300], [0.5]), {"is_base64": True}),
         ([{}, {}], {}),
         (None, {}),
         ("text", {}),

@@ -84,6 +84,11 @@ ROWS: dict[str, tuple[Object, list[Object], Any, str, str, list[str], dict[str, 
         [{"tool_calls": [nameless(BERN)]}, {"tool_calls": [nameless(BERN)]}],
         "tool_calls", "", "", [BERN, BERN], CALLED,
     ),
+    "one id": (
+        {"tool_calls": [look(BERN), look("{}", index=1)]},
+        [{"tool_calls": [look(BERN), look("{}", index=1)]}],
+        "tool_calls", "", "", [BERN, "{}"], CALLED,
+    ),
     "parts": ({"content": THINKING}, [{"content": [one]} for one in THINKING], "stop",
         "Hello", "Hm.", [], STOPPED),
     "reasoning as a list": (

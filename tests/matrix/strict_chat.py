@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from gateway.core.profile import Profile
 from gateway.upstream.simulated.errors import Refused
 from gateway.upstream.simulated.families import GENERIC, MODELS
-from gateway.upstream.simulated.message_rules import check_messages
+from gateway.upstream.simulated.history_rules import check_messages
 from tests.dialects.chat.test_provider_requests import REFERENCES
 
 Object = dict[str, Any]

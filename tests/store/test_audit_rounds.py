@@ -6,17 +6,20 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from sqlalchemy import text
+from sqlalchemy import event, text
 
+from gateway.store import audit_slices
 from gateway.store.audit_rounds import AuditRound, audit_round
 from gateway.store.database import Database
 from gateway.store.ledger import Charge, End, Ledger, Refund
 from gateway.store.ledger_postgres import PostgresLedger
 from tests.harness.books import INSTALLATION, Books
 from tests.harness.postgres import PostgresServer
+from tests.store.test_balances import plans
 from tests.store.test_groups import state
 
 _DAY = 86_400.0
@@ -336,6 +339,36 @@ def test_no_drift_is_seen_that_is_none(books: Books) -> None:
     assert books.scalar("SELECT max(entry_id) FROM audit_checkpoint") == books.scalar(
         "SELECT max(id) FROM entry"
     )
+
+
+def test_a_slice_reads_no_further_than_its_end(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit_slices, "_ENTRIES_AT_ONCE", 200)
+    books.grant(credits=20_000)
+    books.grant("of-bob", "bob", credits=20_000)
+    do(
+        books,
+        "INSERT INTO entry (account_id, kind, credits, request_id)"
+        " SELECT 1 + n % 2, 'charge', -1, 'req_' || n FROM generate_series(1, 20000) AS n",
+    )
+    do(books, "UPDATE account SET balance = 10000")
+    do(books, "ANALYZE entry")
+    asked: list[tuple[str, Any]] = []
+
+    @event.listens_for(books.database.engine, "before_cursor_execute")
+    def _note(_1: Any, _2: Any, statement: str, values: Any, *_3: Any) -> None:
+        asked.append((statement, values))
+
+    assert (look(books).drift, len(asked) > 100) == (0, True)
+    statement, values = next(one for one in asked if "LATERAL" in one[0])
+    with books.database.engine.connect() as connection:
+        explained = connection.exec_driver_sql(
+            f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", values
+        ).scalar_one()
+    steps = list(plans(explained[0]["Plan"]))
+    assert max(step["Actual Rows"] * step["Actual Loops"] for step in steps) == 200
+    assert sum(step.get("Rows Removed by Filter", 0) for step in steps) == 0, "of others"
 
 
 def test_a_large_ledger_costs_a_round_next_to_nothing(

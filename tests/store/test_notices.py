@@ -1,11 +1,13 @@
 """Notices for web hooks: which limits are reached, who sends what, and when it is given up."""
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 from standardwebhooks.webhooks import Webhook
 
 from gateway.core.events import Usage
@@ -14,7 +16,7 @@ from gateway.core.webhooks import next_attempt, read_signing_keys, signature
 from gateway.store.change_log import read_account_changes
 from gateway.store.key_rows import KeyState
 from gateway.store.ledger import Ledger, MeteredEnd, Refund
-from gateway.store.notice_statements import WAITING_MAX
+from gateway.store.notice_statements import ACCOUNTS, KEYS, WAITING_MAX, periods
 from gateway.store.notices import (
     TakenNotice,
     end_notice,
@@ -215,3 +217,41 @@ def test_a_secret_that_signs_nothing_is_refused(secret: str) -> None:
     with pytest.raises(SpecError, match="whsec_") as refused:
         read_signing_keys(secret)
     assert not secret or secret[6:] not in str(refused.value) or len(secret) < 8
+
+
+_MANY = "WITH RECURSIVE many(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM many WHERE n < 2000)"
+_OTHERS = f"""
+INSERT INTO account (installation, namespace, name, balance, surplus, granted, used_in_day,
+  used_in_month, used_ever, created_at)
+{_MANY} SELECT installation, namespace, 'other-' || n, 0, 0, 0, 0, 0, 0, created_at
+FROM many CROSS JOIN account
+"""
+_THEIR_KEYS = f"""
+INSERT INTO api_key (key_id, installation, namespace, name, uid, account_id, prefix, models,
+  used_in_month, used_ever, suspended, generation, version, created_at)
+{_MANY} SELECT 'other-' || n, k.installation, k.namespace, 'other-' || n, '', a.id, '', k.models,
+  0, 0, k.suspended, 1, 0, k.created_at
+FROM many JOIN account a ON a.name = 'other-' || n CROSS JOIN api_key k
+"""
+
+
+def test_a_look_finds_what_is_limited_by_an_index(books: Books) -> None:
+    """However many accounts and keys have no limit; the balances of all are read once."""
+    state(books, "alice", limits={"credits": 10})
+    books.issue(limits={"creditsPerDay": 5})
+    with books.database.write() as session:
+        for statement in (_OTHERS, _THEIR_KEYS, "ANALYZE"):
+            session.execute(text(statement))
+    explain = "EXPLAIN QUERY PLAN" if books.database.is_sqlite else "EXPLAIN"
+    values = {"installation": INSTALLATION, "receiver": "team/fleet", "most": 1}
+    plans = []
+    with books.database.read() as session:
+        for statement in (ACCOUNTS, KEYS):
+            asked = f"{explain} {statement.format(**periods(datetime.now(UTC)))}"
+            plans.append("\n".join(str(row[-1]) for row in session.execute(text(asked), values)))
+    of_accounts, of_keys = plans
+    by_index = r"USING INDEX account_limited \(installation|using account_limited on account a"
+    assert len(re.findall(by_index, of_accounts)) == 3
+    assert len(re.findall("(?i)using (?:index )?api_key_limited", of_keys)) == 3
+    assert len(re.findall(r"Seq Scan on account|SCAN a$", of_accounts, re.M)) == 1
+    assert re.findall(r"Seq Scan on (?:account|api_key) |SCAN [ak]$", of_keys, re.M) == []

@@ -1,6 +1,8 @@
-"""The root of a tool's schema as one object, for providers that take no choice and no union there.
+"""The root of a tool's schema as one object: for everybody the one that a reference names, for
+providers that take no choice and no union there what they add up to.
 
-    allOf ──▶ merged        anyOf, oneOf ──▶ the properties of all, required what all require
+    $ref ──▶ what it names        allOf ──▶ merged
+    anyOf, oneOf ──▶ the properties of all, required what all require
 
 The result never refuses what a choice allows. Must never change its input, always give the same for
 the same schema, and look at each node once, so that references which multiply cost nothing.
@@ -17,10 +19,29 @@ Schema = dict[str, Any]
 
 COMBINED = frozenset({"anyOf", "oneOf", "allOf", "enum", "not"})
 _NODES_MAX = 256
+#: one behind the other, from the root
+_REFERENCES_MAX = 16
 #: a longer list is left out: what is not required may still be given
 _REQUIRED_MAX = 256
 #: of one property; with more of them it may be anything
 _ALTERNATIVES_MAX = 16
+
+
+def resolve(root: Schema) -> Schema:
+    """The root with the members of the definition that it refers to; the same one if it does not.
+
+    Pydantic writes recursive classes so, and nobody looks behind a reference for properties.
+    """
+    for _ in range(_REFERENCES_MAX):
+        named = _named(root, root)
+        if named is None:
+            break
+        rest = {member: value for member, value in root.items() if member != "$ref"}
+        root = {**named, **rest}
+        if isinstance(own := rest.get("properties"), dict):
+            further = named.get("properties")
+            root["properties"] = {**further, **own} if isinstance(further, dict) else own
+    return root
 
 
 def flatten(root: Schema) -> Schema:
@@ -75,17 +96,18 @@ class _Collector:
         parts = node.get(keyword)
         for part in parts if isinstance(parts, list) else ():
             if isinstance(part, dict):
-                yield self._resolve(part)
+                yield _named(part, self._root) or part
 
-    def _resolve(self, node: Schema) -> Schema:
-        """The definition that a local reference names; anything else is the node itself."""
-        reference = node.get("$ref")
-        if not isinstance(reference, str) or not reference.startswith("#/"):
-            return node
-        found: Any = self._root
-        for step in reference.split("/")[1:]:
-            found = found.get(step) if isinstance(found, dict) else None
-        return found if isinstance(found, dict) else node
+
+def _named(node: Schema, root: Schema) -> Schema | None:
+    """The definition that a local reference of the node names, if it has one."""
+    reference = node.get("$ref")
+    if not isinstance(reference, str) or not reference.startswith("#/"):
+        return None
+    found: Any = root
+    for step in reference.split("/")[1:]:
+        found = found.get(step) if isinstance(found, dict) else None
+    return found if isinstance(found, dict) else None
 
 
 def _required(node: Schema) -> set[str]:

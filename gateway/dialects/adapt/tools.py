@@ -9,7 +9,7 @@ from gateway.core.profile import Profile
 from gateway.core.request import Request, Tool, ToolChoice
 from gateway.dialects.adapt.array_items import complete_arrays
 from gateway.dialects.adapt.schema import normalise
-from gateway.dialects.adapt.schema_root import COMBINED, flatten
+from gateway.dialects.adapt.schema_root import COMBINED, flatten, resolve
 
 Object = dict[str, Any]
 
@@ -60,7 +60,7 @@ def fit_parameters(tool: Tool, profile: Profile) -> Raw | Object:
 
     Arguments are always an object, so its schema is one where it does not name its type.
     """
-    given = tool.parameters or _ANY_PARAMETERS
+    given = resolve(tool.parameters or _ANY_PARAMETERS)
     if profile.plain_schema_root and not COMBINED.isdisjoint(given):
         given = flatten(given)
     if given.get("type") != "object" or not isinstance(given.get("properties"), dict):
@@ -75,7 +75,7 @@ def are_fit(tools: tuple[Tool, ...], profile: Profile, *, need_properties: bool)
     """True if the provider takes the schemas of all parameters as their client wrote them."""
     for tool in tools:
         given = tool.parameters
-        if given is None or given.get("type") != "object":
+        if given is None or given.get("type") != "object" or "$ref" in given:
             return False
         if need_properties and not isinstance(given.get("properties"), dict):
             return False

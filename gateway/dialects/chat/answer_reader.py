@@ -24,7 +24,6 @@ from gateway.core.events import (
     Refusal,
     Signature,
     Text,
-    Usage,
 )
 from gateway.dialects.answer_reader import STREAM_BYTES_MAX
 from gateway.dialects.chat.calls import CallAssembly, Piece
@@ -35,7 +34,6 @@ from gateway.dialects.chat.signatures import (
     sign_details,
     sign_message,
 )
-from gateway.dialects.chat.tables import read_usage
 from gateway.dialects.citations import read_citations
 from gateway.dialects.finish_reasons import CUT, FINISH_REASONS
 from gateway.dialects.think_tags import ThinkSplitter
@@ -72,12 +70,10 @@ class _ReadChoice(Struct):
     finish_reason: str | None = None
     stop_reason: Any = None
     matched_stop: Any = None
-    usage: Any = None
 
 
 class _ChunkOrCompletion(Struct):
     choices: list[_ReadChoice] | None = None
-    usage: Any = None
 
 
 _decode = msgspec.json.Decoder(_ChunkOrCompletion).decode
@@ -99,14 +95,9 @@ class EventDecoder:
         self._calls = CallAssembly()
         self._thinking: ThinkSplitter | None = ThinkSplitter()
         self._end: Finished | None = None
-        self._usage: Usage | None = None
-        self._emitted_usage: Usage | None = None
 
     def decode(self, data: bytes) -> list[Event]:
-        """The events of one chunk or completion; raises `UpstreamBroken` for a foreign shape.
-
-        Usage is reported once the answer is finished, and again only if the upstream corrects it.
-        """
+        """The events of one chunk or completion; raises `UpstreamBroken` for a foreign shape."""
         self._bytes += len(data)
         if self._bytes > STREAM_BYTES_MAX:
             raise UpstreamBroken("The upstream's answer is too large.")
@@ -115,9 +106,7 @@ class EventDecoder:
         except (ValueError, RecursionError):
             raise UpstreamBroken("The upstream sent something that is not a chunk.") from None
         events: list[Event] = []
-        usage = answer.usage
         for choice in answer.choices or ():
-            usage = usage or choice.usage
             if choice.index:
                 continue
             if choice.message is not None and choice.message.tool_calls:
@@ -126,11 +115,6 @@ class EventDecoder:
                 self._read_delta(delta, events)
             if choice.finish_reason:
                 self._finish(choice, events)
-        if usage:
-            self._usage = read_usage(usage) or self._usage
-        if self._end is not None and self._usage is not None and self._usage != self._emitted_usage:
-            self._emitted_usage = self._usage
-            events.append(self._usage)
         return events
 
     def _read_delta(self, delta: _ReadDelta, events: list[Event]) -> None:

@@ -40,7 +40,6 @@ class _PendingCall:
         "_is_whole",
         "extra",
         "has_arguments",
-        "has_stale_id",
         "held",
         "id",
         "is_closed",
@@ -54,8 +53,6 @@ class _PendingCall:
         self.position = position
         self.id = ""
         self.name = ""
-        #: its id is that of the call before it
-        self.has_stale_id = False
         #: arguments that came before the name
         self.held: list[str] = []
         self.started = False
@@ -108,6 +105,8 @@ class CallAssembly:
     def __init__(self) -> None:
         self.calls: list[_PendingCall] = []
         self._by_index: dict[int, _PendingCall] = {}
+        #: those that were sent, each once: clients bring results back by them
+        self._ids: set[str] = set()
         #: set once any call was sent
         self.any_started = False
 
@@ -161,7 +160,8 @@ class CallAssembly:
         if not call.name:
             return None
         call.started = self.any_started = True
-        made_id = make_call_id(call.position) if call.has_stale_id or not call.id else call.id
+        made_id = call.id if call.id and call.id not in self._ids else make_call_id(call.position)
+        self._ids.add(made_id)
         held = "".join(call.held)
         call.held.clear()
         return Piece(call.position, held, made_id, call.name, call.extra)
@@ -204,7 +204,6 @@ class CallAssembly:
         ):
             return call
         following = _PendingCall(len(self.calls))
-        following.has_stale_id = call is not None and call_id == call.id
         self.calls.append(following)
         self._by_index[following.position if index is None else index] = following
         return following

@@ -16,7 +16,7 @@ from msgspec import Meta, Raw, Struct, field
 
 from gateway.core.errors import UpstreamBroken
 from gateway.core.events import Usage
-from gateway.dialects.chat.odd_answers import Straightener
+from gateway.dialects.chat.odd_answers import straighten
 from gateway.dialects.chat.tables import read_usage
 from gateway.dialects.finish_reasons import FAILED, FINISH_REASONS, NO_REASON
 from gateway.dialects.odd_values import INDEX_MAX
@@ -75,6 +75,8 @@ class _ScannedEnd(Struct, gc=False, kw_only=True):
     finish_reason: str | None = None
     logprobs: dict[str, Raw] | None = None
     usage: Any = None
+    #: why it failed, as OpenRouter has it
+    error: Any = None
 
 
 class _ScannedChoice(_ScannedEnd, gc=False, kw_only=True):
@@ -132,8 +134,9 @@ class ChunkScanner:
         self.usage: Usage | None = None
         self.unknown_reason: str | None = None
         self.error: Any = None
+        #: of the chunks so far; Azure's first one has neither choices nor these
         self._id = ""
-        self._straightener: Straightener | None = None
+        self._created = 0
 
     @property
     def complete(self) -> bool:
@@ -158,7 +161,7 @@ class ChunkScanner:
             data, straight = self._straighten(data, _decode_chunk, is_whole=False)
             chunk = straight
         if chunk.choices:
-            self._id = chunk.id
+            self._id, self._created = chunk.id, chunk.created
         if chunk.usage is None and chunk.error is None and self._choices == 1:
             for choice in chunk.choices:
                 if choice.finish_reason or choice.usage is not None or self._finished:
@@ -186,10 +189,8 @@ class ChunkScanner:
     def _straighten(
         self, data: bytes, decode: Callable[[bytes], T], *, is_whole: bool
     ) -> tuple[bytes, T]:
-        if self._straightener is None:
-            self._straightener = Straightener(self._id)
         try:
-            straight = self._straightener.straighten(data, is_whole=is_whole)
+            straight = straighten(data, self._id, self._created, is_whole=is_whole)
             return straight, decode(straight)
         except (ValueError, OverflowError, RecursionError):
             kind = "no answer" if is_whole else "not a chunk"
@@ -205,6 +206,9 @@ class ChunkScanner:
             if reason or choice.usage is not None:
                 is_plain = False
             if reason in FAILED:
+                self.error = self.error or choice.error
+                if self.error:
+                    return False
                 raise UpstreamBroken(f"The upstream broke off its answer: {reason}.")
             if reason:
                 if reason not in FINISH_REASONS:

@@ -80,7 +80,10 @@ def _is_in_order(choices: bytes) -> bool:
         message = choice.message
         if not (choice.usage is message.reasoning is message.reasoning_details is UNSET):
             return False
-        if message.tool_calls is not UNSET and choice.finish_reason == "stop":
+        if message.tool_calls is UNSET:
+            continue
+        ids = {call.id for call in message.tool_calls}
+        if choice.finish_reason == "stop" or len(ids) < len(message.tool_calls):
             return False
     return True
 

@@ -13,6 +13,7 @@ from gateway.core.events import Usage
 from gateway.core.request import EmbeddingInput
 from gateway.dialects.chat.tables import read_usage
 from gateway.dialects.endpoint import EmbeddingWanted, UpstreamRequest
+from gateway.dialects.odd_values import number_of
 from gateway.dialects.vectors import (
     AnswerMembers,
     EmbeddingReader,
@@ -28,7 +29,8 @@ _PATH = "/embeddings"
 
 class _Item(Struct, gc=False):
     embedding: Raw
-    index: int | None = None
+    index: Any = None
+    object: Any = None
 
 
 _read_items = msgspec.json.Decoder(list[_Item]).decode
@@ -53,22 +55,28 @@ def prepare_embeddings(embedding: EmbeddingInput, resolution: Resolution) -> Ups
 
 
 class OpenAIEmbeddings(EmbeddingReader):
-    """Reads one answer; it goes on as it came unless vectors are in another form or order."""
+    """Reads one answer; it goes on as it came unless vectors are in another form or order, or
+    something is missing beside them."""
 
     def _read_usage(self, members: AnswerMembers) -> Usage | None:
         return read_usage(read_small(members.usage))
 
     def _read_vectors(self, data: bytes) -> bytes:
         items = _read_items(data)
-        order = [place if each.index is None else each.index for place, each in enumerate(items)]
         vectors = [bytes(each.embedding) for each in items]
         is_fit = check_vectors(vectors, self._wanted)
-        in_order = list(range(len(items)))
-        if is_fit and order == in_order:
+        if is_fit and all(map(_is_whole, items, range(len(items)))):
             return data
+        in_order = list(range(len(items)))
+        indexes = map(number_of, [each.index for each in items])
+        order = [place if index is None else index for place, index in enumerate(indexes)]
         if sorted(order) != in_order:
             refuse("vectors without an order")
         placed = dict(zip(order, vectors, strict=True))
         return write_vectors(
             [placed[place] if is_fit else rewrite(placed[place]) for place in in_order]
         )
+
+
+def _is_whole(item: _Item, place: int) -> bool:
+    return type(item.index) is int and item.index == place and item.object == "embedding"

@@ -12,7 +12,7 @@ from gateway.core.request import AssistantMessage, Request
 from gateway.dialects.adapt.names import fit_names
 from gateway.dialects.chat.answer_stream import ChatStream
 from gateway.dialects.chat.embeddings import OpenAIEmbeddings, prepare_embeddings
-from gateway.dialects.chat.request_writer import render_request
+from gateway.dialects.chat.request_writer import write_request
 from gateway.dialects.endpoint import AnswerStream, CountRoute, UpstreamRequest, bearer
 from gateway.dialects.json import pick_members
 
@@ -53,9 +53,9 @@ class ChatEndpoint:
         # Most requests name no tool, and this is their path.
         has_names = bool(request.tools) or AssistantMessage in map(type, request.messages)
         if not has_names and (request.written is None or not request.written.call_names):
-            return render_request(request, resolution)
+            return write_request(request, resolution)
         request, names = fit_names(request, resolution.model.profile)
-        outgoing = render_request(request, resolution)
+        outgoing = write_request(request, resolution)
         return replace(outgoing, names=names) if names else outgoing
 
     def reader(

@@ -41,35 +41,27 @@ _THOUGHTS = ("reasoning_text", "thinking")
 _CHOICE = ("delta", "message", "text", "finish_reason")
 
 
-class Straightener:
-    """One answer's; every chunk of it gets the id of the first, which is `id` if that was read."""
+def straighten(data: bytes, known_id: str, created: int, *, is_whole: bool) -> bytes:
+    """A chunk or completion in the reference's shape.
 
-    def __init__(self, id: str) -> None:
-        self.id = id
-        self._created = 0
-
-    def straighten(self, data: bytes, *, is_whole: bool) -> bytes:
-        """The same in the reference's shape.
-
-        Raises `ValueError` for what is no object, and as the encoder does for numbers too large.
-        """
-        answer = decode_odd(data)
-        if (error := find_error(answer, ("choices",))) is not None:
-            answer = {"error": error}
-        if not isinstance(answer, dict):
-            raise ValueError("an object was expected")
-        created = number_of(answer.get("created"), _CREATED_MAX) or self._created
-        answer["id"] = self.id or text_of(answer.get("id")) or f"chatcmpl-{token_hex(12)}"
-        answer["created"] = created or int(time.time())
-        answer["object"] = "chat.completion" if is_whole else "chat.completion.chunk"
-        if not isinstance(answer.get("model"), str):
-            answer.pop("model", None)
-        answer["choices"] = objects_in(listed(answer.get("choices"), *_CHOICE))
-        for position, choice in enumerate(answer["choices"]):
-            _straighten_choice(choice, position if is_whole else 0, is_whole)
-        if answer["choices"]:  # Azure's first chunk has neither these nor an id
-            self.id, self._created = answer["id"], answer["created"]
-        return _encode(answer)
+    `known_id` and `created` are those of the answer's earlier chunks, if there are any. Raises
+    `ValueError` for what is no object, and as the encoder does for numbers too large.
+    """
+    answer = decode_odd(data)
+    if (error := find_error(answer, ("choices",))) is not None:
+        answer = {"error": error}
+    if not isinstance(answer, dict):
+        raise ValueError("an object was expected")
+    created = number_of(answer.get("created"), _CREATED_MAX) or created
+    answer["id"] = known_id or text_of(answer.get("id")) or f"chatcmpl-{token_hex(12)}"
+    answer["created"] = created or int(time.time())
+    answer["object"] = "chat.completion" if is_whole else "chat.completion.chunk"
+    if not isinstance(answer.get("model"), str):
+        answer.pop("model", None)
+    answer["choices"] = objects_in(listed(answer.get("choices"), *_CHOICE))
+    for position, choice in enumerate(answer["choices"]):
+        _straighten_choice(choice, position if is_whole else 0, is_whole)
+    return _encode(answer)
 
 
 def _straighten_choice(choice: Object, position: int, is_whole: bool) -> None:

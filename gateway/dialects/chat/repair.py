@@ -96,6 +96,7 @@ def repair_message(message: dict[str, Any], legacy: bool, reason: Any = "stop") 
     message.setdefault("content", None)
     repair_reasoning(message)
     calls = []
+    ids: set[str] = set()
     for position, call in enumerate(_pop_calls(message)):
         function = object_of(call.get("function"))
         arguments = first_arguments(function.get("arguments"))
@@ -103,7 +104,10 @@ def repair_message(message: dict[str, Any], legacy: bool, reason: Any = "stop") 
             if (call.get("id") or arguments) and not is_cut(reason):
                 raise UpstreamBroken(NAMELESS)
             continue
-        call_id = _string(call.get("id")) or make_call_id(position)
+        call_id = _string(call.get("id"))
+        if not call_id or call_id in ids:
+            call_id = make_call_id(position)
+        ids.add(call_id)
         function["arguments"] = arguments or ("" if is_cut(reason) else "{}")
         calls.append({**call, "id": call_id, "type": "function", "function": function})
     if calls and legacy:

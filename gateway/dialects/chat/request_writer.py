@@ -25,8 +25,8 @@ from gateway.dialects.json import encode
 Object = dict[str, Any]
 
 
-def render_request(request: Request, resolution: Resolution) -> UpstreamRequest:
-    """Render a request; raises `InvalidRequest` for what the profile cannot take."""
+def write_request(request: Request, resolution: Resolution) -> UpstreamRequest:
+    """Write a request; raises `InvalidRequest` for what the profile cannot take."""
     profile = resolution.model.profile
     degraded: list[str] = []
     tools, choice, instruction = request.tools, request.tool_choice, None

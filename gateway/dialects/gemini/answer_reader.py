@@ -1,8 +1,8 @@
 """Reads a Gemini answer into events.
 
-    thought ─▶ Reasoning             thoughtSignature ─▶ Signed, with its place
-    text ─▶ Text                     functionCall ─▶ Signed, CallStarted, CallArguments
-    finishReason ─▶ remembered       the end ─▶ Finished, Usage
+    thought ─▶ Reasoning             thoughtSignature ─▶ Signature, with its place
+    text ─▶ Text                     functionCall ─▶ Signature, CallStarted, CallArguments
+    finishReason ─▶ remembered       the end ─▶ Finished
     blockReason, error ─▶ raised     anything new ─▶ nothing
 
 An event of a stream is an answer in small; a stream without a `finishReason` is not complete. One
@@ -12,7 +12,6 @@ reference, "Generating content"; Gemini API, "Thought signatures".
 """
 
 from collections.abc import Mapping
-from secrets import token_hex
 from typing import Any
 
 from gateway.core.events import Event, FinishReason, Reasoning
@@ -97,7 +96,7 @@ class GeminiReader(AnswerReader):
 
     def _read_call(self, call: Object, signature: Any) -> list[Event]:
         """A whole call, for they do not come in pieces; its signature is before it."""
-        call_id = text_of(call.get("id")) or f"call_{token_hex(12)}"
+        call_id = self._new_call_id(call.get("id"))
         signed = self._sign(CALL_PLACE + call_id, signature)
         started = self._start_call(call_id, call.get("name"))
         self._is_thinking = False

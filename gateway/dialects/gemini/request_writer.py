@@ -36,7 +36,7 @@ from gateway.dialects.adapt.prepare import (
     prepare,
     written_format,
 )
-from gateway.dialects.adapt.schema_root import COMBINED, flatten
+from gateway.dialects.adapt.schema_root import COMBINED, flatten, resolve
 from gateway.dialects.adapt.tools import fit_parameters, fit_schema
 from gateway.dialects.endpoint import UpstreamRequest
 from gateway.dialects.gemini.tables import (
@@ -142,10 +142,10 @@ def _write_tool(tool: Tool, profile: Profile) -> Object:
     written: Object = {"name": tool.name}
     if tool.description:
         written["description"] = tool.description
-    parameters = tool.parameters or {}
+    parameters = resolve(tool.parameters or {})
     if not parameters.get("properties") and not COMBINED.isdisjoint(parameters):
         parameters = flatten(parameters)
-        tool = replace(tool, parameters=parameters)
+    tool = replace(tool, parameters=parameters)
     if parameters.get("properties"):
         written["parametersJsonSchema"] = fit_parameters(tool, profile)
     return written

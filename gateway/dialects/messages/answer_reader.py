@@ -1,8 +1,8 @@
 """Reads a Messages answer into events.
 
-    thinking ─▶ Reasoning            signature, redacted_thinking ─▶ Signed
+    thinking ─▶ Reasoning            signature, redacted_thinking ─▶ Signature
     text ─▶ Text                     tool_use ─▶ CallStarted, CallArguments
-    message_delta ─▶ remembered      message_stop ─▶ Finished, Usage
+    message_delta ─▶ remembered      message_stop ─▶ Finished
     error ─▶ raised                  ping, anything new ─▶ nothing
 
 The end waits for `message_stop`; a body that ends behind the reason of the stop may lack one, as

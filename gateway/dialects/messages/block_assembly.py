@@ -2,7 +2,7 @@
 
     Reasoning ─▶ thinking      Text, Refusal ─▶ text      CallStarted, CallArguments ─▶ tool_use
     MessageStarted ─▶ the end of a text
-    Signed ─▶ the end of thinking, or redacted_thinking
+    Signature ─▶ the end of thinking, or redacted_thinking
 
 Owns the block that each piece belongs to, and why the answer stopped; `stream_writer` and
 `answer_writer` own the bytes. A piece that does not fit the newest block starts another one; only

@@ -19,7 +19,7 @@ from gateway.dialects.json import pick_members
 from gateway.dialects.messages.answer_reader import MessagesReader
 from gateway.dialects.messages.betas import read_betas
 from gateway.dialects.messages.passthrough import pass_through
-from gateway.dialects.messages.request_writer import render_request
+from gateway.dialects.messages.request_writer import write_request
 
 _VERSION = "2023-06-01"
 _ANTHROPIC = "anthropic.com"
@@ -71,7 +71,7 @@ class MessagesEndpoint:
         """The request as this upstream takes it; raises `InvalidRequest` for what it cannot."""
         betas = read_betas(request.raw, self._betas)
         request, names = fit_names(request, resolution.model.profile)
-        outgoing = pass_through(request, resolution, betas) or render_request(request, resolution)
+        outgoing = pass_through(request, resolution, betas) or write_request(request, resolution)
         if names:
             outgoing = replace(outgoing, names=names)
         if betas.dropped and resolution.model.profile.takes_whole == "messages":

@@ -35,8 +35,8 @@ _REASONING_TOKENS_MIN = 1024
 _MODES = {"named": "tool", "required": "any"}
 
 
-def render_request(request: Request, resolution: Resolution) -> UpstreamRequest:
-    """Render a request; raises `InvalidRequest` for what the profile cannot take."""
+def write_request(request: Request, resolution: Resolution) -> UpstreamRequest:
+    """Write a request; raises `InvalidRequest` for what the profile cannot take."""
     profile = resolution.model.profile
     if request.prefill and profile.prefill_member is None:
         raise no_prefill()

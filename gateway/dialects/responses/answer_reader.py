@@ -3,8 +3,8 @@
     summary, reasoning_text ─▶ Reasoning       output_text ─▶ Text       refusal ─▶ Refusal
     output_item.added ─▶ CallStarted           arguments ─▶ CallArguments
     message after message, or phase ─▶ MessageStarted, right before its text
-    output_item.done ─▶ what no delta brought, Citation, and Signed
-    completed, incomplete ─▶ Finished, Usage   failed, error ─▶ raised   anything new ─▶ nothing
+    output_item.done ─▶ what no delta brought, Citation, and Signature
+    completed, incomplete ─▶ Finished   failed, error ─▶ raised   anything new ─▶ nothing
 
 A stream that ends with neither of those is not complete; its end holds what no event brought. An
 event without an index belongs to the newest item, an item or part without a type is known by its

@@ -92,7 +92,6 @@ class ResponseRenderer:
         #: of the text to come
         self._citations: list[Citation] = []
         self._calls: dict[int, CallOutput] = {}
-        self._call_ids: set[str] = set()
         self._reason: FinishReason = "stop"
         # Tried now: what is kept once the content is out must not be able to fail.
         self._input: list[Raw] | None = None
@@ -181,9 +180,7 @@ class ResponseRenderer:
     def _absorb_whole(self, answer: Completion) -> None:
         events = answer.events()
         match events:
-            case [Text(text), Finished(reason)] | [Text(text), Finished(reason), Usage()] if (
-                not self._wants_logprobs
-            ):
+            case [Text(text), Finished(reason)] if not self._wants_logprobs:
                 self._fill(text, reason)
             case _:  # their frames cost less than a second way to build every kind of item would
                 self._absorb(events, answer.data)
@@ -281,14 +278,11 @@ class ResponseRenderer:
         return f"{prefix}_{self._tail}_{index}"
 
     def _call_id(self, upstream_id: str, index: int) -> str:
-        """The upstream's id, unless it is too long or was there before in this answer."""
-        if 0 < len(upstream_id) <= CALL_ID_LENGTH_MAX and upstream_id not in self._call_ids:
-            call_id = upstream_id
-        else:
-            digest = sha256(f"{self._tail} {index} {upstream_id}".encode()).hexdigest()
-            call_id = f"call_{digest[:24]}"
-        self._call_ids.add(call_id)
-        return call_id
+        """The upstream's id, unless it is too long."""
+        if 0 < len(upstream_id) <= CALL_ID_LENGTH_MAX:
+            return upstream_id
+        digest = sha256(f"{self._tail} {index} {upstream_id}".encode()).hexdigest()
+        return f"call_{digest[:24]}"
 
     def _seal(self, text: str, signed: Signature | None) -> str:
         if signed is None:

@@ -12,7 +12,7 @@ from gateway.dialects.endpoint import AnswerStream, UpstreamRequest, bearer
 from gateway.dialects.event_stream import EventStream
 from gateway.dialects.responses.answer_reader import ResponsesReader
 from gateway.dialects.responses.passthrough import pass_through
-from gateway.dialects.responses.request_writer import render_request
+from gateway.dialects.responses.request_writer import write_request
 
 
 class ResponsesEndpoint:
@@ -28,7 +28,7 @@ class ResponsesEndpoint:
     def prepare(self, request: Request, resolution: Resolution) -> UpstreamRequest:
         """The request as this upstream takes it; raises `InvalidRequest` for what it cannot."""
         request, names = fit_names(request, resolution.model.profile)
-        outgoing = pass_through(request, resolution) or render_request(request, resolution)
+        outgoing = pass_through(request, resolution) or write_request(request, resolution)
         return replace(outgoing, names=names) if names else outgoing
 
     def reader(

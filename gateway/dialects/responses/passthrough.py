@@ -65,9 +65,10 @@ def pass_through(request: Request, resolution: Resolution) -> UpstreamRequest | 
         body["safety_identifier"] = request.safety_identifier
     if request.cache_key:
         body["prompt_cache_key"] = request.cache_key
-    limit = model.max_output_tokens
-    if limit is not None and request.max_tokens is not None:
-        body["max_output_tokens"] = min(request.max_tokens, limit)
+    if (cap := request.max_tokens) is not None:
+        least = model.profile.output_tokens_min
+        taken += ["max_tokens"] if cap < least else []
+        body["max_output_tokens"] = max(least, min(cap, model.max_output_tokens or cap))
     if not resolution.reasoning:
         switch_off(body, model.profile)
     elif model.profile.reasoning_signed:

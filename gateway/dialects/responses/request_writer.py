@@ -41,8 +41,8 @@ _NO_CALL = "Answer without calling a tool."
 SEALED = "reasoning.encrypted_content"
 
 
-def render_request(request: Request, resolution: Resolution) -> UpstreamRequest:
-    """Render a request; raises `InvalidRequest` for what the profile cannot take."""
+def write_request(request: Request, resolution: Resolution) -> UpstreamRequest:
+    """Write a request; raises `InvalidRequest` for what the profile cannot take."""
     profile = resolution.model.profile
     if request.prefill:
         raise no_prefill()

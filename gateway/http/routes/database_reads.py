@@ -4,14 +4,13 @@ Writes have their turn among them. Owns how many there are at once, so that none
 poll of the keys, the lease or anybody's charge waiting for a thread or a connection.
 """
 
-import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Concatenate, ParamSpec, TypeVar
 
 from gateway.core.concurrency.places import FairSemaphore
 from gateway.core.shares import Holder
 from gateway.store.database import Database
+from gateway.store.database_thread import DatabaseThreads
 
 #: reads that may wait for the one that is under way, and for how long; an account's are not more
 #: than its requests to free routes that are worked on, whose refusals cost less
@@ -26,9 +25,8 @@ class DatabaseReads:
     """Reads of one replica's users; made once."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
         self._places = FairSemaphore("reads", 1, WAITING_MAX, _WAITING_SECONDS_MAX)
-        self._thread = ThreadPoolExecutor(1, "reads")
+        self._thread = DatabaseThreads(database, "reads")
 
     async def read(
         self,
@@ -42,8 +40,6 @@ class DatabaseReads:
         Raises `RateLimited` where the account has its share of reads, and `Overloaded`.
         """
         async with self._places.acquire(holder):
-            return await asyncio.get_running_loop().run_in_executor(
-                self._thread, lambda: function(self._database, *arguments, **named)
-            )
+            return await self._thread.run(function, *arguments, **named)
 
     write = read

@@ -142,6 +142,16 @@ def database_url(settings: Settings, path: Path) -> str:
     return settings.database_url or f"sqlite:///{path / 'faregate.db'}"
 
 
+@contextmanager
+def database_in(path: Path, settings: Settings, *, timeouts: bool = True) -> Iterator[Database]:
+    """The same, opened for a command; its schema may be any."""
+    database = Database(database_url(settings, path), timeouts=timeouts)
+    try:
+        yield database
+    finally:
+        database.close()
+
+
 def open_database(settings: Settings, folder: DataFolder) -> tuple[Database, InstallationSecret]:
     """The database, fit for this release and this secret.
 

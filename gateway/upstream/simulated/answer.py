@@ -29,6 +29,14 @@ class Call(Struct, frozen=True):
     name: str
     arguments: str
 
+    @property
+    def argument_object(self) -> dict[str, Any]:
+        """The arguments for a dialect that has no way to hold anything but an object."""
+        try:
+            return msgspec.json.decode(self.arguments, type=dict[str, Any])
+        except ValueError:
+            return {}
+
 
 class SimulatedUsage(Struct, frozen=True):
     """Tokens. `completion` includes `reasoning`, `prompt` includes `cached` and `cache_write`."""

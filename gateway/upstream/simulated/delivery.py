@@ -25,7 +25,7 @@ async def deliver(
 ) -> Outcome:
     """Send the whole answer in one body, after as long as a stream of it would take.
 
-    Raises `ClientGone`.
+    Raises `ClientDisconnected`.
     """
     chunks = len(answer.reasoning) + len(answer.content) + len(answer.calls)
     if script.delay_seconds:
@@ -55,7 +55,7 @@ async def deliver_stream(
     stats: Stats,
     wire: Wire = CHAT,
 ) -> Outcome:
-    """Send the answer as events. Raises `ClientGone`."""
+    """Send the answer as events. Raises `ClientDisconnected`."""
     await exchange.start(200, _headers(envelope, b"text/event-stream; charset=utf-8", None))
     stats.streams_started += 1
     chunks: Iterable[bytes] = wire.render_chunks(answer, envelope, script)

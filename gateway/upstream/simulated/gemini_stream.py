@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.upstream.simulated.answer import Answer, Call, SimulatedUsage
+from gateway.upstream.simulated.answer import Answer, SimulatedUsage
 from gateway.upstream.simulated.errors import Refused
 from gateway.upstream.simulated.gemini_contents import sign_call
 from gateway.upstream.simulated.messages_thinking import sign
@@ -146,7 +146,7 @@ def _signature(answer: Answer, envelope: Envelope) -> Object:
 def _calls(answer: Answer, envelope: Envelope) -> list[Object]:
     parts: list[Object] = []
     for index, call in enumerate(answer.calls):
-        arguments = _arguments(call)
+        arguments = call.argument_object
         part: Object = {"functionCall": {"name": call.name, "args": arguments}}
         if envelope.model.startswith("gemini-3"):  # older ones give no ids
             part["functionCall"]["id"] = call.id
@@ -154,14 +154,6 @@ def _calls(answer: Answer, envelope: Envelope) -> list[Object]:
             part["thoughtSignature"] = sign_call(call.name, arguments)
         parts.append(part)
     return parts
-
-
-def _arguments(call: Call) -> Any:
-    """The arguments as an object; there is no way to hold any other."""
-    try:
-        return msgspec.json.decode(call.arguments, type=dict[str, Any])
-    except ValueError:
-        return {}
 
 
 def _reason(answer: Answer) -> str:

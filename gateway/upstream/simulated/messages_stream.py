@@ -36,7 +36,7 @@ def render_body(answer: Answer, envelope: Envelope, script: Script) -> bytes:
         blocks.append(_thinking(text, sign(text)))
     if answer.content:
         blocks.append({"type": "text", "text": "".join(answer.content)})
-    blocks += [{**_tool_use(call), "input": _input(call)} for call in answer.calls]
+    blocks += [{**_tool_use(call), "input": call.argument_object} for call in answer.calls]
     reason = None if script.end_early else _reason(answer)
     message = {**_message(envelope), "content": blocks, "stop_reason": reason}
     return format_json(_encode({**message, "usage": _usage(answer.usage, script)}), script)
@@ -110,14 +110,6 @@ def _tool_use(call: Call) -> Object:
     name, _, number = call.id.rpartition(":")
     call_id = f"toolu_{name.removeprefix('functions.')}_{number}"
     return {"type": "tool_use", "id": call_id, "name": call.name}
-
-
-def _input(call: Call) -> Any:
-    """The arguments as an object; a whole message has no way to hold any other."""
-    try:
-        return msgspec.json.decode(call.arguments, type=dict[str, Any])
-    except ValueError:
-        return {}
 
 
 def _reason(answer: Answer) -> str:

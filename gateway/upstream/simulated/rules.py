@@ -10,7 +10,7 @@ from typing import Any
 
 from gateway.upstream.simulated.errors import Refused
 from gateway.upstream.simulated.families import Family
-from gateway.upstream.simulated.message_rules import check_messages
+from gateway.upstream.simulated.history_rules import check_messages
 from gateway.upstream.simulated.schema import check_schema
 
 Body = dict[str, Any]

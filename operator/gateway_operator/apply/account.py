@@ -6,8 +6,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from gateway.core.spec import AccountObject, parse_document
-from gateway.core.spec_fields import SpecError
+from gateway.core.spec import AccountObject
 from gateway.store.group_rows import AccountResult, AccountState, decided, find_account_state
 from gateway.store.groups import apply_account, release_account
 from gateway_operator.apply import executor
@@ -16,14 +15,10 @@ from gateway_operator.apply.reporting import report
 from gateway_operator.conditions import ConditionState, has_status
 from gateway_operator.plan.account import plan_account, shown_balance
 from gateway_operator.plan.actions import AccountAction, ApplyAccount, Report
-from gateway_operator.plan.orphans import Name
-from gateway_operator.resources.account import (
-    KIND,
-    AccountObjectReason,
-    condition_of_account,
-    status_of_account,
-)
+from gateway_operator.resources.account import KIND, condition_of_account, status_of_account
 from gateway_operator.resources.actors import OPERATOR, actor_of
+from gateway_operator.resources.names import Name, name_of
+from gateway_operator.resources.parsing import parse_as
 
 _logger = logging.getLogger(__name__)
 
@@ -42,31 +37,25 @@ class AccountReconciler:
         Raises `DatabaseUnavailable` and `ClusterUnavailable`; anything else that is wrong stands in
         the status.
         """
-        async with self._context.locks.hold(KIND, namespace, name):
-            body = await self._context.cluster.get(KIND, namespace, name)
-            if body is not None and not body["metadata"].get("deletionTimestamp"):
+        async with self._context.living(KIND, namespace, name) as body:
+            if body is not None:
                 await self._work(body)
 
     async def _work(self, body: dict[str, Any]) -> None:
         context = self._context
-        try:
-            account = parse_document(body)
-        except SpecError as error:
-            reason = AccountObjectReason.INVALID_SPEC.value
-            condition = ConditionState("stalled", reason, str(error))
-            await report(
-                context.cluster, KIND, body, status_of_account(body, None, condition), condition
-            )
+        account = parse_as(AccountObject, body)
+        if isinstance(account, ConditionState):
+            status = status_of_account(body, None, account)
+            await report(context.cluster, KIND, body, status, account)
             return
-        assert isinstance(account, AccountObject), "objects are of the kind that was asked for"
         account_executor = _AccountExecutor(context=context, body=body, account=account)
         state = await account_executor.look()
         await executor.execute(plan_account(account, state), account_executor.perform)
 
     def is_up_to_date(self, body: dict[str, Any], states: Mapping[Name, AccountState]) -> bool:
         """True if there is nothing to do for an object, by rows that were read before."""
-        account = _account_of(body)
-        if account is None:
+        account = parse_as(AccountObject, body)
+        if isinstance(account, ConditionState):
             return False
         state = states.get((account.metadata.namespace, account.spec.account))
         result = decided(account, state)
@@ -113,10 +102,7 @@ class _AccountExecutor(Struct, kw_only=True):
 
     async def look(self) -> AccountState | None:
         """Read the row."""
-        context = self.context
-        self.state = await context.run(
-            find_account_state, context.database, context.settings.installation, self.account
-        )
+        self.state = await self.context.ask(find_account_state, self.account)
         self.result = decided(self.account, self.state)
         return self.state
 
@@ -124,13 +110,8 @@ class _AccountExecutor(Struct, kw_only=True):
         context = self.context
         match action:
             case ApplyAccount():
-                result = await context.run(
-                    apply_account,
-                    context.database,
-                    context.settings.installation,
-                    self.account,
-                    actor_of(self.body),
-                )
+                actor = actor_of(self.body)
+                result = await context.ask(apply_account, self.account, actor)
                 await self.look()
                 self.result = result
             case Report():
@@ -141,15 +122,5 @@ class _AccountExecutor(Struct, kw_only=True):
                 await report(context.cluster, KIND, self.body, status, condition)
 
 
-def _account_of(body: dict[str, Any]) -> AccountObject | None:
-    try:
-        account = parse_document(body)
-    except SpecError:
-        return None
-    assert isinstance(account, AccountObject), "objects are of the kind that was asked for"
-    return account
-
-
 def _governs(body: dict[str, Any]) -> tuple[str, str | None, str]:
-    metadata = body["metadata"]
-    return metadata["namespace"], metadata["name"], (body.get("spec") or {}).get("account", "")
+    return *name_of(body), (body.get("spec") or {}).get("account", "")

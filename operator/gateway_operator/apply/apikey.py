@@ -38,18 +38,18 @@ from gateway_operator.plan.apikey import (
     plan_key,
     plan_stall,
 )
-from gateway_operator.plan.orphans import Name
 from gateway_operator.resources import keysecret
 from gateway_operator.resources.apikey import (
     KIND,
     ApiKeyReason,
     condition_of_row,
     is_held,
-    parse_key,
     secret_name,
     stalled,
     status_of_key,
 )
+from gateway_operator.resources.names import Name, name_of
+from gateway_operator.resources.parsing import parse_as
 
 _logger = logging.getLogger(__name__)
 #: the number of times that others may come between the look and the work before somebody else's
@@ -78,7 +78,7 @@ class KeyReconciler:
             for _ in range(_ATTEMPTS):
                 # The row is read before the object: so no row that was written from a newer object
                 # can be taken for one that lags behind.
-                row = await self._find(namespace, name)
+                row = await self._context.ask(find_key, namespace, name)
                 body = await self._context.cluster.get(KIND, namespace, name)
                 if body is None:
                     return
@@ -106,7 +106,7 @@ class KeyReconciler:
         """
         if not is_held(body) or body["metadata"].get("deletionTimestamp"):
             return False
-        key = parse_key(body)
+        key = parse_as(ApiKey, body)
         if isinstance(key, ConditionState):
             return has_status(body, status_of_key(body, None, row, key))
         address = choose_address(key, fleets)
@@ -133,7 +133,7 @@ class KeyReconciler:
 
     async def _execute(self, body: dict[str, Any], row: KeyState | None) -> None:
         context, metadata = self._context, body["metadata"]
-        key = parse_key(body)
+        key = parse_as(ApiKey, body)
         if isinstance(key, ConditionState):
             key_executor = KeyExecutor(context=context, pepper=self._pepper, body=body, row=row)
             await executor.execute(plan_hold(is_held=is_held(body)), key_executor.perform)
@@ -172,10 +172,9 @@ class KeyReconciler:
         row: KeyState | None,
         address: str | ConditionState,
     ) -> SecretView | None:
-        metadata = body["metadata"]
-        name = metadata["namespace"], metadata["name"]
+        name, uid = name_of(body), body["metadata"]["uid"]
         newest = None if row is None else row.newest_hash
-        seen_for = (version, metadata["uid"], key.spec.value_from, newest, address)
+        seen_for = (version, uid, key.spec.value_from, newest, address)
         known = self._seen.get(name)
         if known is not None and known[0] == seen_for:
             return known[1]
@@ -221,12 +220,6 @@ class KeyReconciler:
 
     def _hash(self, plaintext: str | None) -> bytes | None:
         return credential_of(self._pepper, plaintext).hash if plaintext else None
-
-    async def _find(self, namespace: str, name: str) -> KeyState | None:
-        context = self._context
-        return await context.run(
-            find_key, context.database, context.settings.installation, namespace, name
-        )
 
 
 def _sentence_for(error: DuplicateCredential, key: ApiKey) -> str:

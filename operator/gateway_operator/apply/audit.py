@@ -24,10 +24,8 @@ class Auditor:
         """One round. Raises `DatabaseUnavailable`."""
         context, settings = self._context, self._context.settings
         began = monotonic()
-        found = await context.run(
+        found = await context.ask(
             audit_round,
-            context.database,
-            settings.installation,
             round_seconds=settings.audit_seconds,
             recount_seconds=settings.recount_seconds,
         )

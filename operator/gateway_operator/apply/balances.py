@@ -16,9 +16,8 @@ from gateway.store.balances import Crossing, KeyBalance, cross_marks, read_key_b
 from gateway_operator.apply.operator_context import OperatorContext
 from gateway_operator.cluster import ClusterError, ClusterUnavailable
 from gateway_operator.plan.balances import ShownFigures, StatusWrite, choose_writes, has_object
-from gateway_operator.plan.orphans import Name
 from gateway_operator.resources.apikey import KIND
-from gateway_operator.resources.names import BALANCE_FIELD_MANAGER
+from gateway_operator.resources.names import BALANCE_FIELD_MANAGER, Name
 
 _logger = logging.getLogger(__name__)
 #: Events by the share of the granted credits that is used, in percent
@@ -47,11 +46,11 @@ class Balances:
 
         Raises `DatabaseUnavailable` and `ClusterUnavailable`.
         """
-        context, installation = self._context, self._context.settings.installation
+        context = self._context
         until = monotonic() + context.settings.balance_seconds
-        keys = await context.run(read_key_balances, context.database, installation)
+        keys = await context.ask(read_key_balances)
         # Last of what may fail: a mark that is crossed is not reported again.
-        crossings = await context.run(cross_marks, context.database, installation)
+        crossings = await context.ask(cross_marks)
         shown = self._shown()
         await self._announce(crossings, [key for key in keys if has_object(key, shown)])
         self._written = {name: at for name, at in self._written.items() if name in shown}

@@ -6,8 +6,7 @@ from typing import Any
 from msgspec import Struct
 
 from gateway.core.allowances import next_post
-from gateway.core.spec import CreditAllowance, parse_document
-from gateway.core.spec_fields import SpecError
+from gateway.core.spec import CreditAllowance
 from gateway.store.allowance_rows import AllowanceState, DueCredits, find_allowance
 from gateway.store.allowances import keep_since, post_credits
 from gateway_operator.apply import executor
@@ -23,6 +22,7 @@ from gateway_operator.resources.creditallowance import (
     condition_of,
     status_of_allowance,
 )
+from gateway_operator.resources.parsing import parse_as
 
 #: looks at the books, after which others have their turn; the next sweep goes on
 _LOOKS_MAX = 10
@@ -40,27 +40,18 @@ class AllowanceReconciler:
         Raises `DatabaseUnavailable` and `ClusterUnavailable`; anything else that is wrong stands in
         the status.
         """
-        async with self._context.locks.hold(KIND, namespace, name):
-            body = await self._context.cluster.get(KIND, namespace, name)
-            if body is None or body["metadata"].get("deletionTimestamp"):
-                return None
-            return await self._work(body)
+        async with self._context.living(KIND, namespace, name) as body:
+            return None if body is None else await self._work(body)
 
     async def _work(self, body: dict[str, Any]) -> datetime | None:
         context = self._context
-        try:
-            allowance = parse_document(body)
-        except SpecError as error:
-            reason = CreditAllowanceReason.INVALID_SPEC.value
-            condition = ConditionState("stalled", reason, str(error))
-            status = status_of_allowance(body, None, None, None, condition)
-            await report(context.cluster, KIND, body, status, condition)
+        allowance = parse_as(CreditAllowance, body)
+        if isinstance(allowance, ConditionState):
+            status = status_of_allowance(body, None, None, None, allowance)
+            await report(context.cluster, KIND, body, status, allowance)
             return None
-        assert isinstance(allowance, CreditAllowance), "objects are of the kind asked for"
         for _ in range(_LOOKS_MAX):
-            state, now = await context.run(
-                find_allowance, context.database, context.settings.installation, allowance
-            )
+            state, now = await context.ask(find_allowance, allowance)
             allowance_executor = _AllowanceExecutor(
                 context=context, body=body, allowance=allowance, state=state, now=now
             )
@@ -90,24 +81,13 @@ class _AllowanceExecutor(Struct, kw_only=True):
             case KeepSince(since=since):
                 # What could not be posted is due still.
                 if self.refusal is None:
-                    context = self.context
-                    installation = context.settings.installation
-                    await context.run(
-                        keep_since, context.database, installation, self.allowance, since
-                    )
+                    await self.context.ask(keep_since, self.allowance, since)
             case Report():
                 await self._report()
 
     async def _post(self, due: DueCredits) -> None:
-        context = self.context
-        result = await context.run(
-            post_credits,
-            context.database,
-            context.settings.installation,
-            self.allowance,
-            due,
-            actor_of(self.body),
-        )
+        actor = actor_of(self.body)
+        result = await self.context.ask(post_credits, self.allowance, due, actor)
         if result is not None and result.is_stalled:
             self.refusal = self.refusal or result.message
         elif result is not None:

@@ -5,8 +5,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from gateway.core.spec import CreditGrant, parse_document
-from gateway.core.spec_fields import SpecError
+from gateway.core.spec import CreditGrant
 from gateway.store.grant_result import GrantResult
 from gateway.store.grant_rows import GrantState, decided, find_grant, grant_identity
 from gateway.store.grants import apply_grant
@@ -17,12 +16,8 @@ from gateway_operator.conditions import ConditionState
 from gateway_operator.plan.actions import GrantAction, PostGrant, Report, VoidGrant
 from gateway_operator.plan.creditgrant import own_result, plan_grant
 from gateway_operator.resources.actors import actor_of
-from gateway_operator.resources.creditgrant import (
-    KIND,
-    CreditGrantReason,
-    condition_of_result,
-    status_of_grant,
-)
+from gateway_operator.resources.creditgrant import KIND, condition_of_result, status_of_grant
+from gateway_operator.resources.parsing import parse_as
 
 Books = tuple[dict[str, GrantState], datetime]
 
@@ -39,34 +34,31 @@ class GrantReconciler:
         Raises `DatabaseUnavailable` and `ClusterUnavailable`; anything else that is wrong stands in
         the status.
         """
-        async with self._context.locks.hold(KIND, namespace, name):
-            body = await self._context.cluster.get(KIND, namespace, name)
-            if body is None or body["metadata"].get("deletionTimestamp"):
+        async with self._context.living(KIND, namespace, name) as body:
+            if body is None:
                 return None
             await self._work(body)
             return self.starts_at(body)
 
     def starts_at(self, body: dict[str, Any]) -> datetime | None:
         """The moment at which an object's credits are posted, if not at once."""
-        grant = _parse(body)
+        grant = parse_as(CreditGrant, body)
         return None if isinstance(grant, ConditionState) else grant.spec.starts_at
 
     async def _work(self, body: dict[str, Any]) -> None:
         context = self._context
-        grant = _parse(body)
+        grant = parse_as(CreditGrant, body)
         if isinstance(grant, ConditionState):
             await report(context.cluster, KIND, body, status_of_grant(body, None, grant), grant)
             return
-        state, now = await context.run(
-            find_grant, context.database, context.settings.installation, grant
-        )
+        state, now = await context.ask(find_grant, grant)
         grant_executor = _GrantExecutor(context=context, body=body, grant=grant, state=state)
         grant_executor.result = decided(grant, state, now)
         await executor.execute(plan_grant(grant, state, now), grant_executor.perform)
 
     def is_up_to_date(self, body: dict[str, Any], books: Books) -> bool:
         """True if there is nothing to do for an object, by books that were read before."""
-        grant = _parse(body)
+        grant = parse_as(CreditGrant, body)
         if isinstance(grant, ConditionState):
             return body.get("status") == status_of_grant(body, None, grant)
         states, now = books
@@ -90,14 +82,8 @@ class _GrantExecutor(Struct, kw_only=True):
     async def perform(self, action: GrantAction) -> None:
         match action:
             case PostGrant() | VoidGrant():
-                context = self.context
-                self.result = await context.run(
-                    apply_grant,
-                    context.database,
-                    context.settings.installation,
-                    self.grant,
-                    actor_of(self.body),
-                )
+                actor = actor_of(self.body)
+                self.result = await self.context.ask(apply_grant, self.grant, actor)
             case Report():
                 await self._report()
 
@@ -107,12 +93,3 @@ class _GrantExecutor(Struct, kw_only=True):
         condition = condition_of_result(own)
         status = status_of_grant(self.body, own, condition)
         await report(self.context.cluster, KIND, self.body, status, condition)
-
-
-def _parse(body: dict[str, Any]) -> CreditGrant | ConditionState:
-    try:
-        grant = parse_document(body)
-    except SpecError as error:
-        return ConditionState("stalled", CreditGrantReason.INVALID_SPEC.value, str(error))
-    assert isinstance(grant, CreditGrant), "objects are of the kind that was asked for"
-    return grant

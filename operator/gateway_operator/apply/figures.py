@@ -9,11 +9,5 @@ from gateway_operator.metrics import ACCOUNTS_MAX
 
 async def read_figures(context: OperatorContext) -> None:
     """Read the books for the metrics, balances first. Raises `DatabaseUnavailable`."""
-    database, installation = context.database, context.settings.installation
-    context.metrics.read_accounts(
-        await context.run(read_account_balances, database, installation, ACCOUNTS_MAX)
-    )
-    context.metrics.counted(
-        await context.run(count_keys, database, installation),
-        await context.run(count_grants, database, installation),
-    )
+    context.metrics.read_accounts(await context.ask(read_account_balances, ACCOUNTS_MAX))
+    context.metrics.counted(await context.ask(count_keys), await context.ask(count_grants))

@@ -47,7 +47,7 @@ from gateway_operator.resources.fleet import (
     may_be_credential,
     read_fleet,
 )
-from gateway_operator.resources.names import FLEET_LABEL
+from gateway_operator.resources.names import FLEET_LABEL, name_of
 from gateway_operator.settings import OperatorSettings
 
 #: every kind of child that has the fleet's own name, and that its console's has
@@ -72,9 +72,8 @@ async def reconcile_fleet(context: OperatorContext, namespace: str, name: str) -
 
     Raises `ClusterUnavailable`; anything else that is wrong stands in the status.
     """
-    async with context.locks.hold(KIND, namespace, name):
-        found = await context.cluster.get(KIND, namespace, name)
-        if found is None or found["metadata"].get("deletionTimestamp"):
+    async with context.living(KIND, namespace, name) as found:
+        if found is None:
             context.admitted.pop((namespace, name), None)
         else:
             await _work(context, found)
@@ -132,8 +131,7 @@ class _FleetExecutor(Struct, kw_only=True):
 
     @property
     def _admitted(self) -> dict[Identity, Child]:
-        metadata = self.body["metadata"]
-        return self.context.admitted.setdefault((metadata["namespace"], metadata["name"]), {})
+        return self.context.admitted.setdefault(name_of(self.body), {})
 
     async def _report(self, condition: ConditionState | None) -> None:
         cluster, before = self.context.cluster, self.body.get("status") or {}
@@ -163,11 +161,8 @@ class _FleetExecutor(Struct, kw_only=True):
         """The number of people's keys that are alive, where people can make some."""
         if self.console is None:
             return None
-        context = self.context
         try:
-            return await context.run(
-                count_living_of_people, context.database, context.settings.installation
-            )
+            return await self.context.ask(count_living_of_people)
         except DatabaseUnavailable:
             before: int | None = (self.body.get("status") or {}).get("keysOfPeople")
             return before

@@ -119,10 +119,8 @@ class KeyExecutor(Struct, kw_only=True):
     async def _apply(self, credential: Credential | None, seen_version: int) -> None:
         assert self.key is not None, "a row is made from an object"
         context, before = self.context, self.row
-        self.row = await context.run(
+        self.row = await context.ask(
             apply_key,
-            context.database,
-            context.settings.installation,
             self.key,
             credential,
             seen_version=seen_version,

@@ -1,8 +1,9 @@
 """The context of all work: the cluster, the database, the settings, the metrics, the locks."""
 
 import asyncio
-from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -19,6 +20,7 @@ from gateway_operator.settings import OperatorSettings
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Body = dict[str, Any]
 
 
 class OperatorContext(Struct, frozen=True, kw_only=True):
@@ -48,3 +50,21 @@ class OperatorContext(Struct, frozen=True, kw_only=True):
                 raise
         self.metrics.database_answered(True)
         return answer
+
+    async def ask(
+        self,
+        function: Callable[Concatenate[Database, str, P], T],
+        *arguments: P.args,
+        **named: P.kwargs,
+    ) -> T:
+        """As `run`, of this installation in its database."""
+        installation = self.settings.installation
+        return await self.run(function, self.database, installation, *arguments, **named)
+
+    @asynccontextmanager
+    async def living(self, kind: str, namespace: str, name: str) -> AsyncIterator[Body | None]:
+        """One's turn on an object, as it is then; None where it is gone, or going."""
+        async with self.locks.hold(kind, namespace, name):
+            body = await self.cluster.get(kind, namespace, name)
+            is_gone = body is None or body["metadata"].get("deletionTimestamp")
+            yield None if is_gone else body

@@ -8,9 +8,9 @@ from gateway.store.keys import suspend_key
 from gateway_operator.apply import executor
 from gateway_operator.apply.operator_context import OperatorContext
 from gateway_operator.plan.actions import SuspendKey
-from gateway_operator.plan.orphans import Name, find_orphans
+from gateway_operator.plan.orphans import find_orphans
 from gateway_operator.resources.actors import OPERATOR
-from gateway_operator.resources.names import CONFIRM_ORPHANS_ANNOTATION
+from gateway_operator.resources.names import CONFIRM_ORPHANS_ANNOTATION, Name
 
 _logger = logging.getLogger(__name__)
 REASON = "OrphanedKeys"

@@ -32,14 +32,13 @@ ROUND_SECONDS = 10.0
 
 async def keep_dead(context: OperatorContext) -> None:
     """One round. Raises `DatabaseUnavailable` and `ClusterError`."""
-    database, installation = context.database, context.settings.installation
     text = await _read(context)
     remembered = parse_tombstones(text)
-    revoked, now = await context.run(read_revocations, database, installation, AGE, TOMBSTONES_MAX)
+    revoked, now = await context.ask(read_revocations, AGE, TOMBSTONES_MAX)
     known = {one.key_id for one in revoked}
     forgotten = [one for one in remembered if one.key_id not in known]
     if forgotten:
-        for key_id in await context.run(find_living, database, installation, forgotten):
+        for key_id in await context.ask(find_living, forgotten):
             await _revoke(context, key_id)
     wanted = format_tombstones(merge_tombstones(remembered, revoked, now))
     if wanted != text:
@@ -47,9 +46,8 @@ async def keep_dead(context: OperatorContext) -> None:
 
 
 async def _revoke(context: OperatorContext, key_id: str) -> None:
-    installation = context.settings.installation
     try:
-        await context.run(revoke_personal_key, context.database, installation, key_id, OPERATOR)
+        await context.ask(revoke_personal_key, key_id, OPERATOR)
     except NotFound:  # restored once more
         return
     _logger.warning("revoked the key %s again, which the database had alive", key_id)

@@ -6,12 +6,6 @@ from gateway_operator.apply.operator_context import OperatorContext
 
 async def count_news(context: OperatorContext) -> None:
     """One round. Raises `DatabaseUnavailable`."""
-    settings = context.settings
-    found = await context.run(
-        count_usage,
-        context.database,
-        settings.installation,
-        request_days=settings.request_days,
-    )
+    found = await context.ask(count_usage, request_days=context.settings.request_days)
     if found.is_complete:
         context.metrics.usage_counted()

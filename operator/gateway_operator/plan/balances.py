@@ -7,7 +7,7 @@ from typing import Any
 from msgspec import Struct
 
 from gateway.store.balances import KeyBalance, mark_of
-from gateway_operator.plan.orphans import Name
+from gateway_operator.resources.names import Name
 
 #: a balance that differs by less of what was granted is not worth a write
 _SHARE = 100

@@ -11,6 +11,7 @@ import hashlib
 import re
 from collections.abc import Collection, Iterable, Mapping
 from fractions import Fraction
+from math import ceil
 from typing import Any
 
 import msgspec
@@ -24,16 +25,53 @@ from gateway_operator.resources.names import ANNOTATIONS, FIELD_MANAGER
 #: on a child: what was applied. Fields that we stop to render are noticed by it.
 APPLIED_ANNOTATION = f"{ANNOTATIONS}/applied"
 
-#: members that hold quantities: of resources, volumes, variables and metrics
-_AMOUNTS = frozenset({"requests", "limits", "sizeLimit", "divisor", "target"})
+#: members that hold quantities: of resources, volumes, variables, metrics and behaviours
+_AMOUNTS = frozenset({"requests", "limits", "sizeLimit", "divisor", "target", "tolerance"})
 #: Source: Kubernetes API reference, "Quantity"
-_QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]*)?)(?:([KMGTPE]i|[numkMGTPE])|[eE]([+-]?[0-9]{1,2}))?")
+_QUANTITY = re.compile(
+    r"\+?([0-9]+\.?[0-9]*|\.[0-9]+)(?:([KMGTPE]i|[numkMGTPE])|[eE]([+-]?[0-9]{1,2}))?"
+)
 _UNITS = {
     "": Fraction(1),
     **{unit: Fraction(1000) ** power for power, unit in enumerate("num", -3)},
     **{unit: Fraction(1000) ** power for power, unit in enumerate("kMGTPE", 1)},
     **{f"{unit}i": Fraction(1024) ** power for power, unit in enumerate("KMGTPE", 1)},
 }
+#: members that the API server chooses where they are given as 0 or empty
+_CHOSEN = frozenset(
+    {
+        "dnsPolicy",
+        "failureThreshold",
+        "healthCheckNodePort",
+        "imagePullPolicy",
+        "internalTrafficPolicy",
+        "ipFamilies",
+        "nodePort",
+        "periodSeconds",
+        "restartPolicy",
+        "schedulerName",
+        "sessionAffinity",
+        "successThreshold",
+        "terminationMessagePath",
+        "terminationMessagePolicy",
+        "timeoutSeconds",
+    }
+)
+#: members that it leaves out where they are 0 or false; of others, false is an answer
+_LEFT_OUT = frozenset(
+    {
+        "hostIPC",
+        "hostNetwork",
+        "hostPID",
+        "hostPort",
+        "initialDelaySeconds",
+        "publishNotReadyAddresses",
+        "readOnly",
+        "stdin",
+        "stdinOnce",
+        "tty",
+    }
+)
 
 Child = dict[str, Any]
 #: kind and name
@@ -106,7 +144,8 @@ def holds(wanted: Any, live: Any, *, of_amounts: bool = False) -> bool:
         return True
     if isinstance(wanted, Mapping):
         return isinstance(live, Mapping) and all(
-            holds(value, live.get(key), of_amounts=of_amounts or key in _AMOUNTS)
+            _is_default(key, value, live.get(key))
+            or holds(value, live.get(key), of_amounts=of_amounts or key in _AMOUNTS)
             for key, value in wanted.items()
         )
     if isinstance(wanted, list):
@@ -131,6 +170,11 @@ def _are_named(name: str, items: list[Any]) -> bool:
     return len({item[name] for item in items}) == len(items)
 
 
+def _is_default(name: str, wanted: Any, live: Any) -> bool:
+    """True if a member was given as what the API server takes for no choice."""
+    return not wanted and (name in _CHOSEN or (live is None and name in _LEFT_OUT))
+
+
 def _is_nothing(wanted: Any) -> bool:
     """True of what the API server leaves out: empty texts, lists and maps; never of `false`."""
     if isinstance(wanted, Mapping):
@@ -138,14 +182,14 @@ def _is_nothing(wanted: Any) -> bool:
     return wanted is None or wanted in ("", [])
 
 
-def _amount(quantity: Any) -> Fraction | str:
-    """The number that a quantity is; its text if it is none."""
+def _amount(quantity: Any) -> int | str:
+    """The thousandths of a quantity, rounded up as the API server does; its text if it is none."""
     found = _QUANTITY.fullmatch(str(quantity))
     if found is None:
         return str(quantity)
     number, unit, exponent = found.groups()
     factor = Fraction(10) ** int(exponent) if exponent else _UNITS[unit or ""]
-    return Fraction(number) * factor
+    return ceil(1000 * Fraction(number) * factor)
 
 
 def identity(child: Child) -> Identity:

@@ -10,8 +10,7 @@ from msgspec import Struct
 
 from gateway.core.orphans import orphans_max
 from gateway.store.key_rows import KeyState
-
-Name = tuple[str, str]
+from gateway_operator.resources.names import Name
 
 
 class Orphans(Struct, frozen=True):

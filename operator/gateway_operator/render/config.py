@@ -1,12 +1,11 @@
 """The ConfigMap: one GatewayFleet document, as `--config` names it to a gateway or a console."""
 
-from typing import Any
-
 import msgspec
 import yaml
 
 from gateway.core.spec import API_VERSION
 from gateway_operator.render.names import CONFIG_FILE, Child
+from gateway_operator.render.overlay import without_nothing
 from gateway_operator.render.workload import Workload
 from gateway_operator.resources.fleet import KIND
 
@@ -24,15 +23,7 @@ def _text(workload: Workload) -> str:
         "apiVersion": API_VERSION,
         "kind": KIND,
         "metadata": {"name": fleet.name, "namespace": fleet.namespace},
-        "spec": _without_nothing(msgspec.to_builtins(workload.config)),
+        "spec": without_nothing(msgspec.to_builtins(workload.config)),
     }
     text: str = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
     return text
-
-
-def _without_nothing(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nothing(item) for key, item in value.items() if item is not None}
-    if isinstance(value, list):
-        return [_without_nothing(item) for item in value]
-    return value

@@ -17,6 +17,7 @@ from gateway_operator.render.disruption import disruption
 from gateway_operator.render.http_route import http_route
 from gateway_operator.render.ingress import ingress
 from gateway_operator.render.names import Child
+from gateway_operator.render.overlay import without_nothing
 from gateway_operator.render.pod import pod_template
 from gateway_operator.render.service import service
 from gateway_operator.render.workload import workloads
@@ -61,7 +62,7 @@ def render(
         children.append(ingress(fleet, fleet.cluster.ingress))
     if fleet.cluster.http_route is not None:
         children.append(http_route(fleet, fleet.cluster.http_route))
-    return Rendered(tuple(children), digests[0])
+    return Rendered(tuple(map(without_nothing, children)), digests[0])
 
 
 def _digest(*parts: object) -> str:

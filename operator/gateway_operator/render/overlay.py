@@ -21,6 +21,15 @@ def overlay(ours: Any, theirs: Any) -> Any:
     return theirs
 
 
+def without_nothing(value: Any) -> Any:
+    """A value without members that are None, which take ours away and say no more."""
+    if isinstance(value, dict):
+        return {key: without_nothing(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [without_nothing(item) for item in value]
+    return value
+
+
 def _all_named(name: str, items: list[Any]) -> bool:
     return all(isinstance(item, dict) and name in item for item in items)
 

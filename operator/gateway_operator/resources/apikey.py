@@ -4,8 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from gateway.core.spec import ApiKey, parse_document
-from gateway.core.spec_fields import SpecError
+from gateway.core.spec import ApiKey
 from gateway.store.key_rows import KeyState
 from gateway_operator.conditions import ConditionState, build_status
 from gateway_operator.resources.names import FINALIZER
@@ -33,16 +32,6 @@ class ApiKeyReason(StrEnum):
 
 def stalled(reason: ApiKeyReason, message: str) -> ConditionState:
     return ConditionState("stalled", reason.value, message)
-
-
-def parse_key(body: dict[str, Any]) -> ApiKey | ConditionState:
-    """The object as its model, or why it is none."""
-    try:
-        key = parse_document(body)
-    except SpecError as error:
-        return stalled(ApiKeyReason.INVALID_SPEC, str(error))
-    assert isinstance(key, ApiKey), "objects are of the kind that was asked for"
-    return key
 
 
 def condition_of_row(row: KeyState) -> ConditionState:

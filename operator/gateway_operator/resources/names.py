@@ -1,5 +1,10 @@
 """Names that the operator puts on objects: part of the interface, so they never change."""
 
+from typing import Any
+
+#: an object's namespace and name
+Name = tuple[str, str]
+
 GROUP = "faregate.dev"
 VERSION = "v1alpha1"
 FIELD_MANAGER = "faregate-operator"
@@ -23,3 +28,8 @@ HEARTBEAT_LABEL = f"{GROUP}/heartbeat"
 HEARTBEAT_ANNOTATION = f"{ANNOTATIONS}/heartbeat"
 #: on the installation Secret: the number of orphaned keys that an administrator lets go
 CONFIRM_ORPHANS_ANNOTATION = f"{ANNOTATIONS}/confirm-orphans"
+
+
+def name_of(body: dict[str, Any]) -> Name:
+    """The name of an object, as the API server gives it."""
+    return body["metadata"]["namespace"], body["metadata"]["name"]

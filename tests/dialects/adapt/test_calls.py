@@ -7,7 +7,7 @@ import pytest
 
 from gateway.core.upstream_profiles import ALL_PROFILES
 from gateway.dialects.adapt.calls import fit_id
-from gateway.dialects.chat.request_writer import render_request
+from gateway.dialects.chat.request_writer import write_request
 from tests.dialects.chat.support import HELLO, parse_call
 from tests.dialects.support import resolve
 
@@ -29,7 +29,7 @@ def test_a_call_and_its_result_keep_one_id(profile: str, length: int, plain: boo
     wanted = parse_call(
         {"model": "m", "messages": [first, {"role": "assistant", "tool_calls": calls}, *results]}
     ).request
-    sent = json.loads(render_request(wanted, resolve(profile)).body)["messages"]
+    sent = json.loads(write_request(wanted, resolve(profile)).body)["messages"]
 
     called = [call["id"] for call in sent[1]["tool_calls"]]
     assert called == [message["tool_call_id"] for message in sent[2:]]

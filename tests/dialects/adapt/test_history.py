@@ -19,7 +19,7 @@ from gateway.core.request import (
 )
 from gateway.dialects.adapt.history import fill_reasoning, repair
 from gateway.upstream.simulated.families import find_family
-from gateway.upstream.simulated.message_rules import check_messages
+from gateway.upstream.simulated.history_rules import check_messages
 from tests.dialects.support import HELLO, render, request
 
 IMAGE = ImagePart("data:image/png;base64,iVBORw0KGgo=")

@@ -6,7 +6,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from gateway.dialects.adapt.schema_root import COMBINED, flatten
+from gateway.dialects.adapt.schema_root import COMBINED, flatten, resolve
 
 TEXT = {"type": "string"}
 A = {"properties": {"kind": {"const": "a"}, "a": TEXT}, "required": ["kind", "a"]}
@@ -55,6 +55,23 @@ def test_one_object_allows_what_the_schema_allows(
 )
 def test_what_is_no_schema_breaks_nothing(schema: dict[str, Any]) -> None:
     assert flatten(schema)["properties"] == {}
+
+
+@pytest.mark.parametrize(
+    ("schema", "properties"),
+    [
+        ({"$ref": "#/$defs/A", "$defs": {"A": {"$ref": "#/$defs/B"}, "B": A}}, ["kind", "a"]),
+        ({"$ref": "#/$defs/A", "$defs": {"A": A}, "properties": {"c": TEXT}}, ["kind", "a", "c"]),
+        ({"$ref": "#/$defs/A", "$defs": {"A": {"$ref": "#/$defs/A"}}}, []),
+        ({"$ref": "#/$defs/A", "$defs": {"A": {"$ref": "#/$defs/B"}, "B": {"$ref": "#"}}}, []),
+        ({"$ref": "#", "properties": {"c": TEXT}}, ["c"]),
+        ({"$ref": 1}, []),
+    ],
+)
+def test_a_reference_at_the_root_is_followed(schema: dict[str, Any], properties: list[str]) -> None:
+    before = json.dumps(schema)
+    assert list(resolve(schema).get("properties", ())) == properties
+    assert json.dumps(schema) == before
 
 
 def test_references_that_multiply_are_followed_once() -> None:

@@ -9,11 +9,11 @@ import pytest
 from gateway.core.request import Tool
 from gateway.core.upstream_profiles import ALL_PROFILES
 from gateway.dialects.adapt.tools import fit_parameters
-from gateway.dialects.chat.request_writer import render_request as write_chat
+from gateway.dialects.chat.request_writer import write_request as write_chat
 from gateway.dialects.gemini.request_writer import write_request as write_gemini
 from gateway.dialects.json import encode
-from gateway.dialects.messages.request_writer import render_request as write_messages
-from gateway.dialects.responses.request_writer import render_request as write_responses
+from gateway.dialects.messages.request_writer import write_request as write_messages
+from gateway.dialects.responses.request_writer import write_request as write_responses
 from tests.dialects.support import request, resolve
 
 CITY = {"city": {"type": "string"}}
@@ -39,6 +39,25 @@ def test_parameters_are_an_object_with_members(
     fitted = fit_parameters(Tool("look", parameters=given), ALL_PROFILES[profile])
     assert json.loads(encode(fitted)) == expected
     assert json.dumps(given) == before
+
+
+#: as Pydantic writes a recursive class
+RECURSIVE: dict[str, Any] = {
+    "$ref": "#/$defs/Node",
+    "$defs": {"Node": {"properties": {**CITY, "next": {"$ref": "#/$defs/Node"}}}},
+}
+
+
+@pytest.mark.parametrize("profile", ALL_PROFILES)
+def test_a_reference_at_the_root_is_what_it_names(profile: str) -> None:
+    before = json.dumps(RECURSIVE)
+    tool = Tool("look", parameters=RECURSIVE)
+    fitted = json.loads(encode(fit_parameters(tool, ALL_PROFILES[profile])))
+    assert json.dumps(RECURSIVE) == before
+    assert (fitted["type"], list(fitted["properties"])) == ("object", ["city", "next"])
+    body = json.loads(write_gemini(request(tools=(tool,)), resolve("gemini-3")).body)
+    sent = body["tools"][0]["functionDeclarations"][0]["parametersJsonSchema"]
+    assert list(sent["properties"]) == ["city", "next"]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,6 @@ from gateway.core.events import (
     Reasoning,
     Refusal,
     Text,
-    Usage,
 )
 from gateway.dialects.chat.answer_reader import EventDecoder
 from gateway.dialects.chat.answer_stream import ChatAnswer
@@ -45,7 +44,7 @@ def function(name: str | None = None, arguments: str | None = None) -> dict[str,
     return {"function": {"name": name, "arguments": arguments}}
 
 
-def test_reasoning_then_text_then_the_end_then_usage() -> None:
+def test_reasoning_then_text_then_the_end() -> None:
     assert decode(
         chunk({"role": "assistant", "content": ""}),
         chunk({"reasoning_content": "hm"}),
@@ -53,7 +52,7 @@ def test_reasoning_then_text_then_the_end_then_usage() -> None:
         chunk({"content": None}),
         chunk({}, "stop"),
         chunk(choices=[], usage=TOLD),
-    ) == [Reasoning("hm"), Text("Hi"), Finished("stop"), Usage(2, 1)]
+    ) == [Reasoning("hm"), Text("Hi"), Finished("stop")]
 
 
 @pytest.mark.parametrize(
@@ -173,16 +172,6 @@ def test_only_the_first_choice_is_sent() -> None:
     assert decode(chunk({"content": "b"}, index=1), chunk({}, "stop", index=1)) == []
 
 
-def test_usage_waits_for_the_end_and_is_reported_again_only_if_it_changes() -> None:
-    more = {"prompt_tokens": 2, "completion_tokens": 5}
-    assert decode(
-        chunk({"content": "x"}, usage=TOLD),
-        chunk({}, "stop", choice={"usage": TOLD}),
-        chunk(choices=[], usage=TOLD),
-        chunk(choices=[], usage=more),
-    ) == [Text("x"), Finished("stop"), Usage(2, 1), Usage(2, 5)]
-
-
 def test_content_after_a_reason_to_finish_is_sent_and_an_end_only_if_it_differs() -> None:
     assert decode(
         chunk({}, "stop"),
@@ -194,7 +183,6 @@ def test_content_after_a_reason_to_finish_is_sent_and_an_end_only_if_it_differs(
     ) == [
         Finished("stop"),
         Text("late"),
-        Usage(2, 1),
         CallStarted(0, "a", "f"),
         CallArguments(0, "{}"),
         Finished("tool_calls"),

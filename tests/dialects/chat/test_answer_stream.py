@@ -137,6 +137,34 @@ def test_a_finish_reason_that_states_failure_breaks_the_stream(reason: str, choi
     assert len(read.chunks) == len(TEXTS)
 
 
+@pytest.mark.parametrize("is_whole", [False, True])
+def test_an_error_in_a_choice_is_read(is_whole: bool) -> None:
+    """As OpenRouter has it."""
+    why = {"error": {"code": 429, "message": "Rate limited upstream"}}
+    if is_whole:
+        failed = {"index": 0, "finish_reason": "error", "message": {"content": ""}, **why}
+        with pytest.raises(UpstreamOverloaded):
+            ChatStream(1, None).answer(json.dumps({"choices": [failed]}).encode())
+        return
+    failed = chunk({"content": ""}, "error", choice=why)
+    assert type(Read(stream(failed)).error) is UpstreamOverloaded
+    broken = Read(stream(*TEXTS, failed)).error
+    assert type(broken) is UpstreamBroken
+    assert "Rate limited upstream" in broken.message
+
+
+def test_a_chunk_without_an_id_has_that_of_the_others() -> None:
+    """Azure's chunks about its filter have none, before the first text and between others."""
+    bare = {"id": "", "object": "", "created": 0, "model": ""}
+    filtered = {**bare, "choices": [{"index": 0, "finish_reason": None, "content_filter": {}}]}
+    read = Read(stream({**bare, "choices": []}, *TEXTS, filtered, chunk({}, "stop"), "[DONE]"))
+    found = [json.loads(data) for data, _ in read.chunks]
+    assert found[0]["id"]
+    assert {(one["id"], one["created"]) for one in found[1:]} == {
+        (TEXTS[0]["id"], TEXTS[0]["created"])
+    }
+
+
 def test_nothing_is_read_after_done() -> None:
     read = Read(stream(chunk({}, "stop"), "[DONE]", {"error": {"message": "late"}}))
     assert read.complete

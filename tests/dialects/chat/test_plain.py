@@ -12,7 +12,7 @@ from gateway.core.errors import FaregateError
 from gateway.core.profile import PROFILES
 from gateway.core.request import Request
 from gateway.dialects.chat.request_reader import parse_body
-from gateway.dialects.chat.request_writer import render_request
+from gateway.dialects.chat.request_writer import write_request
 from tests.dialects.chat.support import HELLO, PUBLIC, TOOL
 from tests.dialects.support import resolve
 
@@ -181,7 +181,7 @@ def _sent(
 ) -> Any:
     try:
         request = _parse(messages, body, may_be_plain=may_be_plain)
-        outgoing = render_request(request, resolve(profile, reasoning))
+        outgoing = write_request(request, resolve(profile, reasoning))
     except FaregateError as error:
         return type(error), str(error), getattr(error, "param", None)
     return json.loads(outgoing.body), outgoing.stream, outgoing.degraded, outgoing.choices

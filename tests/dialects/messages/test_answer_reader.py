@@ -100,8 +100,8 @@ def test_a_whole_stream() -> None:
         CallStarted(1, "b", "see"),
         CallArguments(1, "{}"),
         Finished("tool_calls"),
-        Usage(input=10, output=7, cached=3, reasoning=4, cache_write=2),
     ]
+    assert reader.usage == Usage(input=10, output=7, cached=3, reasoning=4, cache_write=2)
     assert reader.ended
     assert reader.complete
     assert reader.failure is None
@@ -183,7 +183,9 @@ def test_a_whole_message() -> None:
         {"type": "tool_use", "id": "a", "name": "look", "input": {"at": "it"}},
     ]
     message = {"id": "msg_1", "content": content, "stop_reason": "tool_use", "usage": USAGE}
-    assert read_whole(message).events() == [
+    answer = read_whole(message)
+    assert answer.usage == Usage(input=10, output=0, cached=3, cache_write=2)
+    assert answer.events() == [
         Reasoning("Hm"),
         Signature("abc", "main"),
         Signature("x", "main", is_redacted=True),
@@ -191,7 +193,6 @@ def test_a_whole_message() -> None:
         CallStarted(0, "a", "look"),
         CallArguments(0, '{"at":"it"}'),
         Finished("tool_calls"),
-        Usage(input=10, output=0, cached=3, cache_write=2),
     ]
 
 
@@ -272,5 +273,5 @@ def test_what_was_written_to_a_cache_is_counted_by_how_long_it_is_kept(
     counts: dict[str, Any], written: int, hour: int
 ) -> None:
     usage = {"input_tokens": 1, "output_tokens": 1, **counts}
-    events = read_whole({"content": [], "stop_reason": "end_turn", "usage": usage}).events()
-    assert events[-1] == Usage(1 + written, 1, cache_write=written, cache_write_hour=hour)
+    answer = read_whole({"content": [], "stop_reason": "end_turn", "usage": usage})
+    assert answer.usage == Usage(1 + written, 1, cache_write=written, cache_write_hour=hour)

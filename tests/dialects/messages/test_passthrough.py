@@ -11,7 +11,7 @@ from gateway.core.spec import GatewayFleetSpec, ModelSpec, Pricing, UpstreamSpec
 from gateway.dialects.endpoint import UpstreamRequest
 from gateway.dialects.messages.betas import read_betas
 from gateway.dialects.messages.passthrough import pass_through
-from gateway.dialects.messages.request_writer import render_request
+from gateway.dialects.messages.request_writer import write_request
 from tests.dialects.messages.support import (
     ALICE,
     BOB,
@@ -172,7 +172,7 @@ def test_a_loop_in_manual_mode_that_lost_its_thinking_is_translated_without_any(
     body = asked(*turns, tools=[tool("look")], thinking=manual)
     assert prepare(body) is None
     request = parse_call(body).request
-    outgoing = render_request(request, catalog().resolve(request))
+    outgoing = write_request(request, catalog().resolve(request))
     assert json.loads(outgoing.body)["thinking"] == {"type": "disabled"}
     assert "thinking" in outgoing.degraded
     assert raw_body({**body, "thinking": ADAPTIVE})["messages"] == list(turns)

@@ -22,14 +22,14 @@ from gateway.core.request import (
 )
 from gateway.dialects.endpoint import UpstreamRequest
 from gateway.dialects.messages.endpoint import MessagesEndpoint
-from gateway.dialects.messages.request_writer import render_request
+from gateway.dialects.messages.request_writer import write_request
 from tests.dialects.support import LOOK, SEE, request, resolve
 
 
 def prepare(
     wanted: Request, profile: str = "claude", *settings: Any, **model: Any
 ) -> UpstreamRequest:
-    return render_request(wanted, resolve(profile, *settings, **model))
+    return write_request(wanted, resolve(profile, *settings, **model))
 
 
 def render(wanted: Request, profile: str = "claude", *settings: Any, **model: Any) -> Any:

@@ -114,10 +114,10 @@ def test_a_whole_stream() -> None:
         CallArguments(0, '"it"}'),
         CallArguments(1, "{}"),
         Finished("tool_calls"),
-        TOLD,
     ]
     assert reader.ended
     assert reader.complete
+    assert reader.usage == TOLD
     assert reader.failure is None
 
 
@@ -163,8 +163,9 @@ def test_reasoning_that_comes_twice_is_reported_once() -> None:
 )
 def test_why_it_ended(status: str, given: str | None, reason: str) -> None:
     details = {"reason": given} if given else None
-    _, events = read(CREATED, ended(status, incomplete_details=details))
-    assert events == [Finished(reason), TOLD]  # type: ignore[arg-type]  # a parameter
+    reader, events = read(CREATED, ended(status, incomplete_details=details))
+    assert events == [Finished(reason)]  # type: ignore[arg-type]  # a parameter
+    assert reader.usage == TOLD
     response: dict[str, Any] = {"status": status, "output": [], "incomplete_details": details}
     assert read_whole(response).events() == [Finished(reason)]  # type: ignore[arg-type]
 
@@ -219,7 +220,9 @@ def test_a_whole_response() -> None:
         {"type": "function_call", "call_id": "b", "name": "see", "arguments": ""},
     ]
     response = {"id": "resp_1", "status": "completed", "output": output, "usage": USAGE}
-    assert read_whole(response).events() == [
+    answer = read_whole(response)
+    assert answer.usage == TOLD
+    assert answer.events() == [
         Reasoning("Hm"),
         Reasoning("\n\n"),
         Reasoning("So"),
@@ -231,7 +234,6 @@ def test_a_whole_response() -> None:
         CallStarted(1, "b", "see"),
         CallArguments(1, "{}"),
         Finished("tool_calls"),
-        TOLD,
     ]
 
 
@@ -250,7 +252,7 @@ SAID = {
 
 @pytest.mark.parametrize("item", UNREAD, ids=lambda item: item.get("type", "none"))
 def test_an_item_that_is_unknown_breaks_no_turn(item: dict[str, Any]) -> None:
-    expected = [MessageStarted("final_answer"), Text("Hi"), Finished("stop"), TOLD]
+    expected = [MessageStarted("final_answer"), Text("Hi"), Finished("stop")]
     stream, events = read(CREATED, added(0, **item), done(0, **item), done(1, **SAID), ended())
     assert events == expected
     assert stream.complete

@@ -147,8 +147,8 @@ def test_what_decides_on_the_bill_is_the_administrators() -> None:
     assert set(outgoing.degraded) == {*own, "Reasoning"}
 
 
-def test_a_cap_above_the_models_is_lowered() -> None:
-    for given, sent in ((900, 500), (90, 90)):
+def test_a_cap_is_one_that_is_taken() -> None:
+    for given, sent in ((900, 500), (90, 90), (1, 16)):
         body = asked(GO, max_output_tokens=given)
         assert raw_body(body, max_output_tokens=500)["max_output_tokens"] == sent
 

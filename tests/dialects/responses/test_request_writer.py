@@ -22,14 +22,14 @@ from gateway.core.request import (
     UserMessage,
 )
 from gateway.dialects.endpoint import UpstreamRequest
-from gateway.dialects.responses.request_writer import render_request
+from gateway.dialects.responses.request_writer import write_request
 from tests.dialects.support import FAMILIES, LOOK, SEE, request, resolve
 
 
 def prepare(
     wanted: Request, profile: str = "gpt-5.1", *settings: Any, **model: Any
 ) -> UpstreamRequest:
-    return render_request(wanted, resolve(profile, *settings, **model))
+    return write_request(wanted, resolve(profile, *settings, **model))
 
 
 def render(wanted: Request, profile: str = "gpt-5.1", *settings: Any, **model: Any) -> Any:

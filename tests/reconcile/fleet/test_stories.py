@@ -53,6 +53,8 @@ def test_nothing_is_written_again_for_what_the_api_server_filled_in(
     does not come back."""
     gateway: Json = {
         "name": "gateway",
+        "livenessProbe": {"initialDelaySeconds": 0, "periodSeconds": 0},
+        "volumeMounts": [{"name": "scratch", "mountPath": "/mnt/scratch", "readOnly": False}],
         "env": [
             {"name": "HTTPS_PROXY", "value": ""},
             {
@@ -75,6 +77,7 @@ def test_nothing_is_written_again_for_what_the_api_server_filled_in(
                 "topologySpreadConstraints": [],
                 "priorityClassName": "",
                 "hostUsers": False,
+                "securityContext": None,
                 "containers": [gateway],
                 "volumes": [{"name": "scratch", "emptyDir": {"sizeLimit": "1024Mi"}}],
             },
@@ -95,13 +98,14 @@ def test_nothing_is_written_again_for_what_the_api_server_filled_in(
                     },
                 }
             ],
-            "behavior": {"scaleUp": {"stabilizationWindowSeconds": 0}},
+            "behavior": {"scaleUp": {"stabilizationWindowSeconds": 0}, "scaleDown": None},
         },
         "ingress": {**INGRESS, "labels": {}, "additionalHosts": []},
     }
     world.put_secret("moonshot", **{"api-key": "k"})
     status = world.reconcile(**given)
     assert condition(status) == ("False", "Progressing"), status["conditions"]
+    world.context.admitted.clear()  # as after a start
     performed: list[str] = []
     monkeypatch.setattr(executor, "execute", _noting(executor.execute, performed))
     world.reconcile(**given)
