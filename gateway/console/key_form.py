@@ -9,6 +9,7 @@ from starlette.datastructures import FormData
 
 from gateway.console.language import marked
 from gateway.console.last_day import end_of_day, read_last_day
+from gateway.core.digits import whole_number
 from gateway.core.key_policy import LABEL_CHARACTERS_MAX, KeyPolicy
 from gateway.store.key_list import ShownKey
 from gateway.store.personal_keys import KeySettings
@@ -119,7 +120,8 @@ def _read_limit(
     if not text:
         return None
     least = 0 if name.startswith("credits") else 1
-    if text.isascii() and text.isdigit() and len(text) <= 16 and least <= int(text) <= most:
-        return int(text)
+    number = whole_number(text)
+    if number is not None and least <= number <= most:
+        return number
     errors[name] = _WHOLE_NUMBER
     return None

@@ -15,7 +15,7 @@ def read_key_names(database: Database, installation: str, account: str) -> KeyNa
 
     Raises `DatabaseUnavailable`.
     """
-    reach = AccountSet(accounts=frozenset({account}))
+    reach = AccountSet.of(account)
     page = list_shown_keys(database, installation, reach, KeyFilter(), PAGE_MAX)
     times = Counter(name_of(key) for key in page.keys)
     names: KeyNames = {}

@@ -12,13 +12,13 @@ from hashlib import sha256
 from typing import Any
 
 from fastapi import Request
-from fastapi.responses import Response
+from fastapi.responses import RedirectResponse, Response
 from msgspec.structs import replace
 from starlette.exceptions import HTTPException
 
 from gateway.console.access import parties_of, safe_next
 from gateway.console.client_address import network_of
-from gateway.console.cookies import set_session
+from gateway.console.cookies import forget_cookie, set_cookie
 from gateway.console.identity.sign_up import sign_in_of
 from gateway.console.rendering import redirect, render
 from gateway.console.services import ConsoleServices
@@ -130,7 +130,14 @@ async def signed_in_response(
     if old is not None:
         await console.run(end_session, old.found.id, old.principal.actor)
     response = redirect(safe_next(next_path))
-    set_session(response, console.site, begun.secret)
+    set_cookie(response, console.site, begun.secret)
+    return response
+
+
+def signed_out_response(console: ConsoleServices, there: str | None = None) -> Response:
+    """The way to the page after a session, ours or another one, without the session's cookie."""
+    response = RedirectResponse(there or f"{BASE}/signed-out", 303)
+    forget_cookie(response, console.site)
     return response
 
 

@@ -5,13 +5,14 @@ from datetime import datetime
 
 from msgspec import Raw, Struct
 
+from gateway.core.digits import whole_number
 from gateway.core.spec_fields import FIRST_MOMENT, LAST_MOMENT
 from gateway.core.statement import KINDS, TO_BEFORE_FROM, EntryKind, PeriodError, read_moment
 from gateway.core.usage import QueryError
 
 LIMIT_MAX = 1000
 _LIMIT = 100
-_ID_DIGITS_MAX = 18
+_ID_MAX = 10**18
 
 
 class EntryQuery(Struct, frozen=True):
@@ -102,7 +103,7 @@ def read_entry_query(
         route=route,
         request_id=request_id,
         tags=tags or None,
-        after=None if after is None else _read_number(after, "after", 10**_ID_DIGITS_MAX),
+        after=None if after is None else _read_number(after, "after", _ID_MAX),
         limit=_LIMIT if limit is None else _read_number(limit, "limit", LIMIT_MAX),
     )
     if query.begin >= query.end:
@@ -117,7 +118,7 @@ def _read_kinds(names: Sequence[str]) -> tuple[EntryKind, ...]:
 
 
 def _read_number(text: str, parameter: str, most: int) -> int:
-    is_number = text.isascii() and text.isdigit() and len(text) <= _ID_DIGITS_MAX
-    if not is_number or not 1 <= int(text) <= most:
+    number = whole_number(text)
+    if number is None or not 1 <= number <= most:
         raise QueryError(f"{parameter} must be a whole number from 1 to {most}", parameter)
-    return int(text)
+    return number

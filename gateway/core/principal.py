@@ -43,6 +43,11 @@ class AccountSet(Struct, frozen=True):
     namespaces: frozenset[str] = frozenset()
     accounts: frozenset[str] = frozenset()
 
+    @classmethod
+    def of(cls, account: str) -> "AccountSet":
+        """One account alone, by its shown name."""
+        return cls(accounts=frozenset({account}))
+
     def holds(self, account: str) -> bool:
         """True if an account is among them, by its shown name."""
         namespace, _, _ = account.partition("/")

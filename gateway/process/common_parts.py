@@ -3,6 +3,7 @@
 Must not import what serves charged requests.
 """
 
+import asyncio
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 
@@ -16,6 +17,7 @@ from gateway.process.settings import Settings, SettingsError, collected_signals
 from gateway.store.cached_keys import read_by_hash, read_changes
 from gateway.store.database import Database
 from gateway.store.database_thread import DatabaseThread, DatabaseThreads
+from gateway.store.key_uses import note_use
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.observers import RequestObserver, open_observer
 
@@ -63,6 +65,13 @@ async def open_key_cache(
     metrics.key_poll_age = lambda: key_cache.age_seconds
     await key_cache.poll()
     return thread, key_cache
+
+
+async def note_uses(database: Database, key_cache: KeyCache) -> None:
+    """Write when keys were used since the last time. Raises `DatabaseUnavailable`."""
+    used, key_cache.used = key_cache.used, {}
+    if used:
+        await asyncio.to_thread(note_use, database, sorted(used))
 
 
 def make_accounts(services: AccountServices) -> Application:

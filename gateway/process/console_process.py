@@ -30,7 +30,7 @@ from gateway.http.routes.free import CountedRoutes, LazyApplication
 from gateway.http.routes.operations import Operations
 from gateway.pipeline.connection import Receive, Scope, Send
 from gateway.pipeline.key_cache import KeyCache
-from gateway.process.common_parts import make_accounts, open_key_cache, open_telemetry
+from gateway.process.common_parts import make_accounts, note_uses, open_key_cache, open_telemetry
 from gateway.process.console import open_console
 from gateway.process.listeners import Listeners, why_not_ready
 from gateway.process.rounds import Rounds
@@ -40,7 +40,6 @@ from gateway.process.standalone.data_folder import DataFolder, database_url, ope
 from gateway.process.standalone.documents import read_documents
 from gateway.process.standalone.secret_files import SecretFiles
 from gateway.store.database import Database
-from gateway.store.key_uses import note_use
 from gateway.telemetry.process_age import process_age_seconds
 
 _log = logging.getLogger(__name__)
@@ -151,12 +150,7 @@ def _account_services(
 
 async def _keep_up(rounds: Rounds, database: Database, key_cache: KeyCache) -> None:
     """Follow the keys, and write when they were used, until cancelled."""
-
-    async def note_uses() -> None:
-        used, key_cache.used = key_cache.used, {}
-        if used:
-            await asyncio.to_thread(note_use, database, sorted(used))
-
+    note = partial(note_uses, database, key_cache)
     async with asyncio.TaskGroup() as group:
         group.create_task(rounds.every(lambda: KeyCache.POLL_SECONDS, key_cache.poll))
-        group.create_task(rounds.every(lambda: _USES_SECONDS, note_uses))
+        group.create_task(rounds.every(lambda: _USES_SECONDS, note))

@@ -5,12 +5,12 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 from gateway.pipeline.key_cache import KeyCache
+from gateway.process.common_parts import note_uses
 from gateway.process.expiries import Expiries
 from gateway.process.reaper import Reaper
 from gateway.process.rounds import Rounds
 from gateway.process.webhooks import Webhook
 from gateway.store.database import Database
-from gateway.store.key_uses import note_use
 from gateway.store.usage_rounds import ROUND_SECONDS, count_usage
 from gateway.telemetry.metrics import Metrics
 
@@ -66,9 +66,7 @@ class Maintenance:
         await self._reaper.renew_lease()
 
     async def _clean_up(self) -> None:
-        used, self._key_cache.used = self._key_cache.used, {}
-        if used:
-            await asyncio.to_thread(note_use, self._database, sorted(used))
+        await note_uses(self._database, self._key_cache)
         await self._expiries.expire_all()
         if self._purge is not None:
             await self._purge()

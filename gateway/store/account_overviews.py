@@ -13,9 +13,10 @@ from sqlmodel import Session, col, select
 
 from gateway.core.principal import AccountSet
 from gateway.core.usage import hour_of
-from gateway.store.account_sets import within
+from gateway.store.account_sets import named, within
 from gateway.store.database import Database
 from gateway.store.grant_lots import LOTS_MAX, read_left
+from gateway.store.key_list import is_live
 from gateway.store.tables import Account, ApiKeyRow, ApiKeyUse, CreditGrantRow
 from gateway.store.usage_tables import UsageDay
 
@@ -77,8 +78,7 @@ def find_viewed(
     """
     asked = select(Account).where(Account.installation == installation, within(reach))
     if shown is not None:
-        namespace, _, name = shown.partition("/")
-        asked = asked.where(Account.namespace == namespace, Account.name == name)
+        asked = asked.where(named(shown))
     with database.read() as session:
         row = session.exec(asked.order_by(col(Account.namespace), col(Account.name))).first()
     if row is None:
@@ -171,12 +171,10 @@ def _keys(
     session: Session, ids: Sequence[int], now: datetime
 ) -> dict[int, tuple[int, datetime | None]]:
     """The number of live keys of some accounts, and the last use of any."""
-    expires_at = col(ApiKeyRow.expires_at)
-    is_live = and_(col(ApiKeyRow.revoked_at).is_(None), or_(expires_at.is_(None), expires_at > now))
     asked: Any = (
         select(
             ApiKeyRow.account_id,
-            func.count().filter(is_live),
+            func.count().filter(is_live(now)),
             func.max(col(ApiKeyUse.used_at)),
         )
         .outerjoin(ApiKeyUse, col(ApiKeyUse.api_key_id) == col(ApiKeyRow.id))

@@ -7,15 +7,17 @@ from gateway.core.principal import ALL, AccountSet
 from gateway.store.tables import Account
 
 
+def named(shown: str) -> ColumnElement[bool]:
+    """The condition that an account has this shown name."""
+    namespace, _, name = shown.partition("/")
+    return and_(col(Account.namespace) == namespace, col(Account.name) == name)
+
+
 def within(reach: AccountSet) -> ColumnElement[bool]:
     """The condition that an account is in reach."""
     if ALL in reach.namespaces:
         return true()
-    named = [tuple(account.split("/", 1)) for account in sorted(reach.accounts)]
-    conditions = [
-        and_(col(Account.namespace) == namespace, col(Account.name) == name)
-        for namespace, name in named
-    ]
+    conditions = [named(account) for account in sorted(reach.accounts)]
     if reach.namespaces:
         conditions.append(col(Account.namespace).in_(sorted(reach.namespaces)))
     return or_(*conditions) if conditions else false()

@@ -8,6 +8,7 @@ from sqlmodel import col, select
 from gateway.core.statement import stamp
 from gateway.store.account_limits import read_limits
 from gateway.store.database import Database
+from gateway.store.key_list import used_this_month
 from gateway.store.request_tables import Hold, RequestUsage, RetryRow
 from gateway.store.tables import Account, ApiKeyDay, ApiKeyRow, Entry
 
@@ -31,12 +32,11 @@ def read_statement(database: Database, account_id: int, api_key_id: int) -> dict
         day = database.now(session).date()
         today = session.get(ApiKeyDay, (api_key_id, day))
         key = session.get_one(ApiKeyRow, api_key_id)
-        is_this_month = key.used_month is not None and key.used_month >= day.replace(day=1)
         return {
             "balance": account.balance,
             "next_expiry": stamp(account.next_expiry),
             "credits_used_today": today.credits if today else 0,
-            "credits_used_this_month": key.used_in_month if is_this_month else 0,
+            "credits_used_this_month": used_this_month(key, day),
             "credits_used_ever": key.used_ever,
             "account_limits": read_limits(session, account, day),
             "entries": [

@@ -102,7 +102,7 @@ def unbind_person(
 
 def _suspend(database: Database, installation: str, person_id: int, account: OwnAccount) -> None:
     """Suspend a person's keys of an account."""
-    reach = AccountSet(accounts=frozenset({account.shown}))
+    reach = AccountSet.of(account.shown)
     left = live_keys_of(database, installation, reach, person_id)
     suspend_keys(database, installation, left, LOST_ROLE)
 

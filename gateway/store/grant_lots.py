@@ -9,7 +9,7 @@ from sqlmodel import Session, col, select
 
 from gateway.core.credits import reconcile_lots
 from gateway.core.principal import AccountSet
-from gateway.store.account_sets import within
+from gateway.store.account_sets import named, within
 from gateway.store.accounts import read_lots
 from gateway.store.database import Database
 from gateway.store.tables import Account, CreditGrantRow
@@ -80,8 +80,7 @@ def list_lots(
         .where(Account.installation == installation, within(reach))
     )
     if account is not None:
-        namespace, _, name = account.partition("/")
-        asked = asked.where(Account.namespace == namespace, Account.name == name)
+        asked = asked.where(named(account))
     if identity is not None:
         asked = asked.where(
             CreditGrantRow.installation == installation, CreditGrantRow.identity == identity

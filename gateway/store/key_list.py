@@ -1,17 +1,17 @@
 """Keys of either origin as people see them: with their use, page by page."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Literal
 
 from msgspec import Struct
-from sqlalchemy import ColumnElement, Select, and_, false, func, select
+from sqlalchemy import ColumnElement, Select, and_, false, func, or_, select
 from sqlmodel import Session, col
 
 from gateway.core.errors import InvalidRequest, NotFound
 from gateway.core.principal import AccountSet
 from gateway.core.sentences import Sentence
-from gateway.store.account_sets import within
+from gateway.store.account_sets import named, within
 from gateway.store.database import Database
 from gateway.store.key_origins import people_of
 from gateway.store.tables import Account, ApiKeyDay, ApiKeyHash, ApiKeyRow, ApiKeyUse
@@ -123,6 +123,18 @@ def read_shown(session: Session, row: ApiKeyRow, account: Account, now: datetime
     )
 
 
+def is_live(now: datetime) -> ColumnElement[bool]:
+    """True of keys that are neither revoked nor over."""
+    expires_at = col(ApiKeyRow.expires_at)
+    return and_(col(ApiKeyRow.revoked_at).is_(None), or_(expires_at.is_(None), expires_at > now))
+
+
+def used_this_month(row: ApiKeyRow, day: date) -> int:
+    """The credits that are counted for the month of a day."""
+    is_this_month = row.used_month is not None and row.used_month >= day.replace(day=1)
+    return row.used_in_month if is_this_month else 0
+
+
 def _keys(installation: str, reach: AccountSet, now: datetime) -> Select[Any]:
     today = and_(col(ApiKeyDay.api_key_id) == col(ApiKeyRow.id), col(ApiKeyDay.day) == now.date())
     found: Select[Any] = (
@@ -150,8 +162,7 @@ def _conditions(wanted: KeyFilter, now: datetime) -> list[ColumnElement[bool]]:
     }
     conditions = [states[wanted.status]] if wanted.status is not None else []
     if wanted.account is not None:
-        namespace, _, name = wanted.account.partition("/")
-        conditions += [col(Account.namespace) == namespace, col(Account.name) == name]
+        conditions.append(named(wanted.account))
     if wanted.unused_days is not None:
         last = func.coalesce(col(ApiKeyUse.used_at), col(ApiKeyRow.created_at))
         conditions += [revoked_at.is_(None), last < now - timedelta(days=wanted.unused_days)]
@@ -183,7 +194,6 @@ def _shape(
     old_until: datetime | None,
     now: datetime,
 ) -> ShownKey:
-    is_this_month = row.used_month is not None and row.used_month >= now.date().replace(day=1)
     return ShownKey(
         key_id=row.key_id,
         name=f"{row.namespace}/{row.name}",
@@ -206,7 +216,7 @@ def _shape(
         last_used_at=used_at,
         old_until=old_until,
         used_today=used_today or 0,
-        used_this_month=row.used_in_month if is_this_month else 0,
+        used_this_month=used_this_month(row, now.date()),
         used_ever=row.used_ever,
         person_id=row.person_id,
     )

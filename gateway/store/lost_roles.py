@@ -8,8 +8,8 @@ from gateway.core.principal import AccountSet
 from gateway.store.account_sets import within
 from gateway.store.console_tables import PersonRow
 from gateway.store.database import Database
+from gateway.store.key_list import is_live
 from gateway.store.people import Identity
-from gateway.store.people_list import is_live
 from gateway.store.suspending import suspend_keys
 from gateway.store.tables import Account, ApiKeyRow
 

@@ -12,6 +12,7 @@ from gateway.core.principal import ALL, AccountSet
 from gateway.store.account_sets import within
 from gateway.store.console_tables import BindingRow, PersonRow, SessionRow
 from gateway.store.database import Database
+from gateway.store.key_list import is_live
 from gateway.store.people import SIGN_UP
 from gateway.store.sign_ins import USUAL
 from gateway.store.tables import Account, ApiKeyRow
@@ -118,12 +119,6 @@ def _is_bound(reach: AccountSet) -> ColumnElement[bool]:
         namespace, _, name = shown.partition("/")
         places.append(and_(col(BindingRow.namespace) == namespace, col(BindingRow.account) == name))
     return exists().where(col(BindingRow.person_id) == col(PersonRow.id), or_(*places))
-
-
-def is_live(now: datetime) -> ColumnElement[bool]:
-    """True of keys that are neither revoked nor over."""
-    expires_at = col(ApiKeyRow.expires_at)
-    return and_(col(ApiKeyRow.revoked_at).is_(None), or_(expires_at.is_(None), expires_at > now))
 
 
 def _count(session: Session, by: Any, *which: ColumnElement[bool]) -> dict[int, int]:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from msgspec import UNSET, Struct, UnsetType
 from sqlalchemy import ColumnElement, func
-from sqlmodel import Session, col, or_, select
+from sqlmodel import Session, col, select
 
 from gateway.core.actor import Actor
 from gateway.core.errors import NotFound, RateLimited, StateConflict
@@ -21,7 +21,7 @@ from gateway.core.sentences import Sentence
 from gateway.store.accounts import ensure_account, lock_accounts, refuse_too_many_accounts
 from gateway.store.change_log import log_key, log_key_changes
 from gateway.store.database import Database
-from gateway.store.key_list import ShownKey, no_such_key, read_shown
+from gateway.store.key_list import ShownKey, is_live, no_such_key, read_shown
 from gateway.store.key_origins import PERSON, people_of
 from gateway.store.key_rows import KeyState
 from gateway.store.key_steps import bump_version, issue, read_state
@@ -262,12 +262,8 @@ def _was_asked(session: Session, row: ApiKeyRow, asked: bytes) -> bool:
 
 
 def _check_number(session: Session, account: Account, policy: KeyPolicy, now: datetime) -> None:
-    expires_at = col(ApiKeyRow.expires_at)
     living = session.exec(
-        select(func.count())
-        .select_from(ApiKeyRow)
-        .where(*_of_people(account), col(ApiKeyRow.revoked_at).is_(None))
-        .where(or_(expires_at.is_(None), expires_at > now))
+        select(func.count()).select_from(ApiKeyRow).where(*_of_people(account), is_live(now))
     ).one()
     if living >= policy.live_max:
         raise StateConflict(

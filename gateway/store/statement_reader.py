@@ -31,6 +31,7 @@ from gateway.core.statement import (
     stamp,
 )
 from gateway.store import entry_ranges
+from gateway.store.account_sets import named
 from gateway.store.closing_table import ClosingState, read_closing
 from gateway.store.database import Database
 from gateway.store.entry_ranges import ask, first_since
@@ -249,15 +250,9 @@ def advance(database: Database, reader: SlicedStatement) -> Statement | None:
 
 def find_account(database: Database, installation: str, name: str) -> int | None:
     """The id of an account by its shown name, `namespace/name`. Raises `DatabaseUnavailable`."""
-    namespace, _, own = name.partition("/")
+    asked = select(Account.id).where(Account.installation == installation, named(name))
     with database.read() as session:
-        return session.exec(
-            select(Account.id).where(
-                Account.installation == installation,
-                Account.namespace == namespace,
-                Account.name == own,
-            )
-        ).one_or_none()
+        return session.exec(asked).one_or_none()
 
 
 def is_over(database: Database, end: datetime, seconds: float = UNWRITTEN_SECONDS_MAX) -> bool:

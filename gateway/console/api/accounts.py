@@ -3,17 +3,17 @@
 from datetime import datetime
 from typing import Literal
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel
 
 from gateway.core.errors import InvalidRequest
 from gateway.core.principal import is_account
 from gateway.http.routes.access import Services
-from gateway.http.routes.parameters import PRIVATE, read_number, read_parameters
+from gateway.http.routes.parameters import private, read_number, read_parameters
 from gateway.http.routes.principals import Managing
 from gateway.store.account_overviews import list_accounts
 
-router = APIRouter(tags=["accounts"])
+router = APIRouter(tags=["accounts"], dependencies=[Depends(private)])
 
 _PAGE_DEFAULT = 50
 _PAGE_MAX = 100
@@ -41,11 +41,8 @@ class AccountList(BaseModel):
 
 
 @router.get("/accounts", response_model=AccountList)
-async def show_accounts(
-    request: Request, response: Response, principal: Managing, services: Services
-) -> AccountList:
+async def show_accounts(request: Request, principal: Managing, services: Services) -> AccountList:
     """Accounts by name: those that hold a text (`search`), or have little left (`low`)."""
-    response.headers.update(PRIVATE)
     given = read_parameters(request, ("search", "low", "limit", "after"))
     low, after = given.get("low", "false"), given.get("after")
     if low not in ("true", "false"):

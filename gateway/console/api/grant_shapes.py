@@ -72,18 +72,4 @@ class GrantList(BaseModel):
 
 def shape(lot: GrantLot) -> Grant:
     """A grant as it is answered."""
-    return Grant(
-        id=lot.id,
-        account=lot.account,
-        credits=lot.credits,
-        left=lot.left,
-        state=lot.state,
-        reference=lot.reference,
-        reason=lot.reason,
-        namespace=lot.namespace,
-        name=lot.name,
-        posted_at=lot.posted_at,
-        expires_at=lot.expires_at,
-        expired_at=lot.expired_at,
-        voided_at=lot.voided_at,
-    )
+    return Grant.model_validate(lot, from_attributes=True)

@@ -3,36 +3,35 @@
 from collections.abc import Sequence
 
 import yaml
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
 from gateway.console.api.bodies import read_body, takes
 from gateway.console.api.grant_shapes import Grant, GrantCreation, GrantList, shape
 from gateway.console.granting import document_of, grant_of, post_grant, void_grant
+from gateway.core.digits import whole_number
 from gateway.core.errors import InvalidRequest, NotFound
 from gateway.core.principal import AccountSet, Principal
 from gateway.http.routes.access import Services
 from gateway.http.routes.account_services import AccountServices
 from gateway.http.routes.csv_stream import text_stream
-from gateway.http.routes.parameters import PRIVATE, read_number, read_parameters
+from gateway.http.routes.parameters import private, read_number, read_parameters
 from gateway.http.routes.principals import Managing, require
 from gateway.store.grant_lots import GrantLot, find_lot, list_lots
 from gateway.store.grant_rows import grant_identity
 
-router = APIRouter(tags=["grants"])
+router = APIRouter(tags=["grants"], dependencies=[Depends(private)])
 
 _PAGE_DEFAULT = 50
 _PAGE_MAX = 100
-_ROW_DIGITS_MAX = 18
-_ROW_MAX = 10**_ROW_DIGITS_MAX
+_ROW_MAX = 10**18
 _YAML_TYPE = "application/yaml; charset=utf-8"
 
 
 @router.get("/grants", response_model=GrantList)
 async def list_grants(
-    request: Request, response: Response, principal: Managing, services: Services
+    request: Request, principal: Managing, services: Services
 ) -> GrantList | Response:
     """Grants, the newest first, of one `account` or of all; as `yaml`, all as CreditGrants."""
-    response.headers.update(PRIVATE)
     given = read_parameters(request, ("account", "limit", "after", "format"))
     reader = _Reader(services, principal, given.get("account"))
     reader.after = read_number(given, "after", 1, _ROW_MAX)
@@ -53,7 +52,6 @@ async def grant(
     request: Request, response: Response, principal: Managing, services: Services
 ) -> Grant:
     """A posted grant. Asked again with the same reference, it is the same one, with 200."""
-    response.headers.update(PRIVATE)
     asked = await read_body(request, services, principal.holder, GrantCreation)
     require(principal, "grant", asked.account)
     wanted = grant_of(
@@ -77,16 +75,15 @@ async def grant(
         principal.holder,
         list_lots,
         services.installation,
-        AccountSet(accounts=frozenset({asked.account})),
+        AccountSet.of(asked.account),
         identity=grant_identity(wanted),
     )
     return shape(lot)
 
 
 @router.post("/grants/{grant_id}/void", response_model=Grant)
-async def void(grant_id: str, response: Response, principal: Managing, services: Services) -> Grant:
+async def void(grant_id: str, principal: Managing, services: Services) -> Grant:
     """A grant that was made here, with what was left of it taken back; again, it is the same."""
-    response.headers.update(PRIVATE)
     lot = await _find(services, principal, grant_id)
     require(principal, "grant", lot.account)
     await services.reads.write(
@@ -135,14 +132,10 @@ def _documents(lots: Sequence[GrantLot]) -> bytes:
 
 async def _find(services: AccountServices, principal: Principal, grant_id: str) -> GrantLot:
     """A grant of an account that the principal may read. Raises `NotFound`."""
-    lot = None
-    if grant_id.isascii() and grant_id.isdigit() and len(grant_id) <= _ROW_DIGITS_MAX:
+    lot, row_id = None, whole_number(grant_id)
+    if row_id is not None:
         lot = await services.reads.read(
-            principal.holder,
-            find_lot,
-            services.installation,
-            principal.reach("read"),
-            int(grant_id),
+            principal.holder, find_lot, services.installation, principal.reach("read"), row_id
         )
     if lot is None:
         raise NotFound(f"there is no grant {grant_id[:64]}", param="grant_id")

@@ -2,7 +2,7 @@
 
 from typing import Annotated, get_args
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Depends, Header, Request
 
 from gateway.console.api.bodies import read_body, takes
 from gateway.console.api.key_shapes import (
@@ -22,7 +22,7 @@ from gateway.core.keys import asked_by, generate_key, key_id_of
 from gateway.core.principal import Principal, Right
 from gateway.http.routes.access import Services
 from gateway.http.routes.account_services import AccountServices
-from gateway.http.routes.parameters import PRIVATE, read_number, read_parameters
+from gateway.http.routes.parameters import private, read_number, read_parameters
 from gateway.http.routes.principals import Managing, Revoking, require
 from gateway.store.key_list import (
     PAGE_MAX,
@@ -40,7 +40,7 @@ from gateway.store.personal_keys import (
     rotate_key,
 )
 
-router = APIRouter(tags=["keys"])
+router = APIRouter(tags=["keys"], dependencies=[Depends(private)])
 
 _PAGE_DEFAULT = 50
 _DAYS_MAX = 3650
@@ -52,11 +52,8 @@ _STOPS = frozenset({"suspended"})
 
 
 @router.get("/keys", response_model=KeyList)
-async def list_keys(
-    request: Request, response: Response, principal: Managing, services: Services
-) -> KeyList:
+async def list_keys(request: Request, principal: Managing, services: Services) -> KeyList:
     """Keys, the newest first: of `account`, in a `status`, not used for `unused_days`."""
-    response.headers.update(PRIVATE)
     known = ("account", "status", "unused_days", "limit", "after")
     given = read_parameters(request, known)
     status = given.get("status")
@@ -86,13 +83,11 @@ async def list_keys(
 @router.post("/keys", response_model=NewSecret, status_code=201, openapi_extra=takes(KeyCreation))
 async def create_key(
     request: Request,
-    response: Response,
     principal: Managing,
     services: Services,
     idempotency_key: IdempotencyKey = "",
 ) -> NewSecret:
     """A new key, whose secret is shown this once. Asked again, it is a 409 that names the key."""
-    response.headers.update(PRIVATE)
     _check_idempotency_key(idempotency_key, 1)
     asked = await read_body(request, services, principal.holder, KeyCreation)
     require(principal, "keys", asked.account)
@@ -118,18 +113,14 @@ async def create_key(
 
 
 @router.get("/keys/{key_id}", response_model=Key)
-async def show(key_id: str, response: Response, principal: Managing, services: Services) -> Key:
+async def show(key_id: str, principal: Managing, services: Services) -> Key:
     """One key."""
-    response.headers.update(PRIVATE)
     return shape(await _find(services, principal, key_id))
 
 
 @router.patch("/keys/{key_id}", response_model=Key, openapi_extra=takes(KeyChange))
-async def change(
-    key_id: str, request: Request, response: Response, principal: Managing, services: Services
-) -> Key:
+async def change(key_id: str, request: Request, principal: Managing, services: Services) -> Key:
     """A key with other settings; what is left out stays as it is."""
-    response.headers.update(PRIVATE)
     found = await _find(services, principal, key_id)
     asked = await read_body(request, services, principal.holder, KeyChange)
     right: Right = "stop" if asked.model_fields_set <= _STOPS else "keys"
@@ -155,7 +146,6 @@ async def change(
 async def rotate(
     key_id: str,
     request: Request,
-    response: Response,
     principal: Managing,
     services: Services,
     idempotency_key: IdempotencyKey = "",
@@ -164,7 +154,6 @@ async def rotate(
 
     Asked again with the same `Idempotency-Key`, it is a 409.
     """
-    response.headers.update(PRIVATE)
     _check_idempotency_key(idempotency_key, 0)
     found = await _find(services, principal, key_id)
     require(principal, "keys", found.account)
@@ -186,9 +175,8 @@ async def rotate(
 
 
 @router.post("/keys/{key_id}/revoke", response_model=Key)
-async def revoke(key_id: str, response: Response, principal: Revoking, services: Services) -> Key:
+async def revoke(key_id: str, principal: Revoking, services: Services) -> Key:
     """A key that is dead for good; a key may do that to itself. Asked again, nothing changes."""
-    response.headers.update(PRIVATE)
     found = await _find(services, principal, key_id)
     if principal.key_id != key_id:
         require(principal, "stop", found.account)

@@ -69,7 +69,7 @@ async def show_account(
     found = await console.run(find_viewed, console.installation, wide_reach(session), shown)
     if found is None:
         raise HTTPException(404)
-    only = AccountSet(accounts=frozenset({shown}))
+    only = AccountSet.of(shown)
     run = console.run
     usage = await run(read_usage, found.id, question(30, None), {})
     accounts, _ = await run(list_accounts, console.installation, only)

@@ -10,13 +10,13 @@ from gateway.console.access import Console, SignedIn
 from gateway.console.language import marked
 from gateway.console.pages.accounts import wide_reach
 from gateway.console.viewed import NO_ACCOUNT, render_page
+from gateway.core.digits import whole_number
 from gateway.store.change_log import ChangeKind, read_changes_within
 
 router = APIRouter()
 
 _PAGE = 50
 _DETAIL_CHARACTERS_MAX = 300
-_ID_DIGITS_MAX = 18
 KINDS: dict[ChangeKind, str] = {
     "grant.posted": marked("Grant posted"),
     "grant.voided": marked("Grant voided"),
@@ -41,9 +41,7 @@ KINDS: dict[ChangeKind, str] = {
 
 @router.get("/events")
 async def show_events(request: Request, session: SignedIn, console: Console) -> Response:
-    reach, given = wide_reach(session), request.query_params.get("after", "")
-    is_number = given.isascii() and given.isdigit() and len(given) <= _ID_DIGITS_MAX
-    after = int(given) if is_number else None
+    reach, after = wide_reach(session), whole_number(request.query_params.get("after", ""))
     found = await console.run(
         read_changes_within, console.installation, reach, _PAGE + 1, after=after
     )

@@ -23,6 +23,7 @@ from gateway.console.rendering import problem_of, redirect
 from gateway.console.session import Session
 from gateway.console.site import BASE
 from gateway.console.viewed import NO_ACCOUNT, render_page
+from gateway.core.digits import whole_number
 from gateway.core.errors import FaregateError
 from gateway.core.principal import is_account
 from gateway.core.spec import CreditGrant
@@ -31,7 +32,6 @@ from gateway.store.grant_lots import GrantLot, find_lot, list_lots
 router = APIRouter()
 
 _FIELDS = ("account", "credits", "reference", "expires_at", "reason")
-_ID_DIGITS_MAX = 18
 _NO_ACCOUNT = marked("This must be like team-a/alice, in a namespace where you may grant.")
 _NO_CREDITS = marked("This must be a whole number from 1 on.")
 _NO_REFERENCE = marked("Give it a reference, such as an order’s number.")
@@ -50,8 +50,7 @@ class GrantForm(Struct):
 
 @router.get("/grants")
 async def show_grants(request: Request, session: SignedIn, console: Console) -> Response:
-    reach, given = wide_reach(session), request.query_params.get("after", "")
-    after = int(given) if given.isascii() and given.isdigit() and len(given) < 19 else None
+    reach, after = wide_reach(session), whole_number(request.query_params.get("after", ""))
     grants, has_more = await console.run(list_lots, console.installation, reach, after=after)
     return render_page(
         request,
@@ -129,9 +128,7 @@ def _require_grant(session: Session) -> None:
 async def _find(session: Session, console: Console, grant_id: str) -> GrantLot:
     """A grant that this person may void. Raises `HTTPException`."""
     _require_grant(session)
-    is_number = grant_id.isascii() and grant_id.isdigit() and len(grant_id) <= _ID_DIGITS_MAX
-    reach = session.principal.reach("grant")
-    row_id = int(grant_id) if is_number else 0
+    reach, row_id = session.principal.reach("grant"), whole_number(grant_id) or 0
     lot = await console.run(find_lot, console.installation, reach, row_id)
     if lot is None or not lot.is_made_here:
         raise HTTPException(404)
@@ -145,9 +142,7 @@ def _read(given: FormData, session: Session) -> tuple[GrantForm, CreditGrant | N
     shown, reference = values["account"], values["reference"]
     if not is_account(shown) or not session.principal.may("grant", shown):
         errors["account"] = _NO_ACCOUNT
-    digits = values["credits"].replace(",", "").replace(" ", "")
-    is_number = digits.isascii() and digits.isdigit() and len(digits) <= 16
-    credits = int(digits) if is_number else 0
+    credits = whole_number(values["credits"].replace(",", "").replace(" ", "")) or 0
     if not 1 <= credits <= CREDITS_MAX:
         errors["credits"] = _NO_CREDITS
     if not 1 <= len(reference) <= REFERENCE_CHARACTERS_MAX or not reference.isprintable():

@@ -17,6 +17,7 @@ from gateway.console.access import (
     checked_origin,
     safe_next,
 )
+from gateway.console.cookies import forget_cookie, set_cookie
 from gateway.console.identity import attempt as attempts
 from gateway.console.identity.fetch import IssuerUnavailable
 from gateway.console.identity.relying_party import RelyingParty
@@ -102,7 +103,7 @@ async def come_back(
             step_up=step_up,
         )
         response = await arrive(request, console, old, arrival)
-    _forget(response, console.site, attempt.purpose)
+    forget_cookie(response, console.site, attempt.purpose)
     return response
 
 
@@ -147,15 +148,7 @@ async def _to_issuer(
     except IssuerUnavailable as failure:
         return _unavailable(request, failure)
     response = RedirectResponse(url, 303)
-    response.set_cookie(
-        site.cookie_name(attempt.purpose),
-        attempt.value(),
-        max_age=attempts.LASTS_SECONDS,
-        path="/",
-        secure=site.is_secure,
-        httponly=True,
-        samesite="lax",
-    )
+    set_cookie(response, site, attempt.value(), attempt.purpose, attempts.LASTS_SECONDS)
     prefix = site.cookie_name("signin-")
     others = [name for name in request.cookies if name.startswith(prefix)]
     for name in others[: max(0, len(others) + 1 - attempts.ATTEMPTS_MAX)]:
@@ -168,11 +161,6 @@ def _attempt(request: Request, site: Site, state: str) -> attempts.Attempt | Non
         return None
     value = request.cookies.get(site.cookie_name(attempts.purpose_of(state)), "")
     return attempts.read(value, state)
-
-
-def _forget(response: Response, site: Site, purpose: str) -> None:
-    name = site.cookie_name(purpose)
-    response.delete_cookie(name, path="/", secure=site.is_secure, httponly=True, samesite="lax")
 
 
 def _unavailable(request: Request, failure: IssuerUnavailable) -> Response:

@@ -54,7 +54,7 @@ async def list_keys(
     found = await console.run(
         list_shown_keys,
         console.installation,
-        AccountSet(accounts=frozenset({viewed.account.shown})),
+        AccountSet.of(viewed.account.shown),
         KeyFilter(unused_days=UNUSED_DAYS if shows_unused else None),
         _PAGE,
         after,
@@ -173,7 +173,7 @@ def reveal(
 
 async def find_key(session: Session, console: Console, viewed: Viewed, key_id: str) -> ShownKey:
     """A key of the account. Raises `NotFound`."""
-    reach = AccountSet(accounts=frozenset({viewed.account.shown}))
+    reach = AccountSet.of(viewed.account.shown)
     return await console.run(show_key, console.installation, reach, key_id)
 
 

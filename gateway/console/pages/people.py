@@ -11,6 +11,7 @@ from gateway.console.services import ConsoleServices
 from gateway.console.session import Session
 from gateway.console.site import BASE
 from gateway.console.viewed import NO_ACCOUNT, render_page
+from gateway.core.digits import whole_number
 from gateway.core.principal import AccountSet
 from gateway.store.people_list import PersonLine, list_people, live_keys_of
 from gateway.store.sign_outs import end_sessions_of
@@ -18,12 +19,10 @@ from gateway.store.suspending import suspend_keys
 
 router = APIRouter()
 
-_ID_DIGITS_MAX = 18
-
 
 @router.get("/people")
 async def show_people(request: Request, session: SignedIn, console: Console) -> Response:
-    reach, after = wide_reach(session), _number(request.query_params.get("after", ""))
+    reach, after = wide_reach(session), whole_number(request.query_params.get("after", ""))
     people, has_more = await console.run(
         list_people, console.installation, reach, after=after, idle=console.spec.sessions.idle
     )
@@ -78,7 +77,7 @@ async def find_person_in_reach(
     console: ConsoleServices, reach: AccountSet, person: str
 ) -> PersonLine | None:
     """A person who is bound in reach, by the number of its row."""
-    person_id = _number(person)
+    person_id = whole_number(person)
     if person_id is None:
         return None
     found, _ = await console.run(
@@ -99,8 +98,3 @@ async def _find(session: Session, console: Console, person: str) -> int:
     if found is None:
         raise HTTPException(404)
     return found.id
-
-
-def _number(text: str) -> int | None:
-    is_number = text.isascii() and text.isdigit() and len(text) <= _ID_DIGITS_MAX
-    return int(text) if is_number else None

@@ -4,18 +4,18 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from gateway.console.access import Console, PersonSignedIn, SignedIn
-from gateway.console.cookies import forget_session
 from gateway.console.language import CLOCK_COOKIE, LANGUAGE_COOKIE, LANGUAGES
 from gateway.console.rendering import redirect
+from gateway.console.sign_ins import signed_out_response
 from gateway.console.site import BASE
 from gateway.console.viewed import render_page
+from gateway.core.digits import whole_number
 from gateway.store.sign_ins import list_sessions
 from gateway.store.sign_outs import end_sessions_of
 
 router = APIRouter()
 
 _YEAR_SECONDS = 365 * 24 * 3600
-_ID_DIGITS_MAX = 18
 
 
 @router.get("/settings")
@@ -62,10 +62,7 @@ async def end_own_sessions(request: Request, session: PersonSignedIn, console: C
     person_id, actor = session.found.person_id, session.principal.actor
     assert person_id is not None, "a person has signed in"
     if given:
-        is_number = given.isascii() and given.isdigit() and len(given) <= _ID_DIGITS_MAX
-        await console.run(end_sessions_of, person_id, actor, int(given) if is_number else 0)
+        await console.run(end_sessions_of, person_id, actor, whole_number(given) or 0)
         return redirect(f"{BASE}/settings?done=ended")
     await console.run(end_sessions_of, person_id, actor)
-    response = redirect(f"{BASE}/signed-out")
-    forget_session(response, console.site)
-    return response
+    return signed_out_response(console)

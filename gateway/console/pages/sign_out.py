@@ -1,13 +1,12 @@
 """`/console/sign-out` and `/console/signed-out`: the end of a session, and the page after it."""
 
 from fastapi import APIRouter, Request
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import Response
 
 from gateway.console.access import Console, SignedIn, Vouching
-from gateway.console.cookies import forget_session
 from gateway.console.pages.identity import page_of_sign_out
-from gateway.console.rendering import redirect, render
-from gateway.console.site import BASE
+from gateway.console.rendering import render
+from gateway.console.sign_ins import signed_out_response
 from gateway.store.sign_outs import end_session
 
 router = APIRouter()
@@ -19,8 +18,7 @@ async def sign_out(session: SignedIn, console: Console, parties: Vouching) -> Re
     there = await page_of_sign_out(console, parties.issuer, session.found.id_token)
     if there is None and parties.proxy is not None:
         there = parties.proxy.settings.sign_out_url
-    response = redirect(f"{BASE}/signed-out") if there is None else RedirectResponse(there, 303)
-    forget_session(response, console.site)
+    response = signed_out_response(console, there)
     # Not its cookies: other servers on this host have some, too.
     response.headers["clear-site-data"] = '"cache", "storage"'
     return response

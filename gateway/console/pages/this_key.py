@@ -7,10 +7,9 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from gateway.console.access import Console, SignedIn
-from gateway.console.cookies import forget_session
-from gateway.console.rendering import redirect, render
+from gateway.console.rendering import render
 from gateway.console.session import Session
-from gateway.console.site import BASE
+from gateway.console.sign_ins import signed_out_response
 from gateway.core.actor import Actor
 from gateway.store.keys import revoke_key
 from gateway.store.sign_outs import end_session
@@ -39,6 +38,4 @@ async def revoke_this_key(session: KeySignedIn, console: Console) -> Response:
     assert found.key_row is not None, "that is what it is"
     await console.run(revoke_key, found.key_row, Actor(f"key {found.key_id}"))
     await console.run(end_session, found.id, session.principal.actor)
-    response = redirect(f"{BASE}/signed-out")
-    forget_session(response, console.site)
-    return response
+    return signed_out_response(console)

@@ -19,6 +19,7 @@ from gateway.core.errors import (
     NotFound,
     UpgradeRefused,
 )
+from gateway.core.statement import PeriodError
 from gateway.dialects.errors import error_body, error_headers, status_for
 from gateway.http.entrance import FREE_REQUEST, FreeRequest
 from gateway.http.paths import BASES, family_of
@@ -45,6 +46,7 @@ def application(
     app.add_exception_handler(FaregateError, _answer)
     app.add_exception_handler(HTTPException, _answer)
     app.add_exception_handler(RequestValidationError, _answer)
+    app.add_exception_handler(PeriodError, _answer)
     app.add_exception_handler(Exception, _answer)
     return app
 
@@ -66,6 +68,8 @@ async def _answer(request: Request, error: Exception) -> Response:
 def _translate(request: Request, error: Exception) -> FaregateError:
     if isinstance(error, FaregateError):
         return error
+    if isinstance(error, PeriodError):
+        return InvalidRequest(str(error), param=error.parameter)
     method, path = request.method, request.url.path[:256]
     if isinstance(error, RequestValidationError):
         first = error.errors()[0]

@@ -3,10 +3,7 @@
 from fastapi import APIRouter, Request, Response
 
 from gateway.core.entries import EntryLine, EntryQuery, read_entry_query
-from gateway.core.errors import InvalidRequest
-from gateway.core.statement import PeriodError
 from gateway.core.tags import TAG
-from gateway.core.usage import QueryError
 from gateway.http.entry_formats import entries_csv, entries_csv_head, entries_json
 from gateway.http.routes.access import Services
 from gateway.http.routes.asked_account import ACCOUNT, AskedAccount
@@ -31,10 +28,7 @@ async def list_entries(request: Request, account: AskedAccount, services: Servic
 
     async def read_next() -> list[EntryLine] | None:
         # Each slice has its turn among the reads of all accounts.
-        try:
-            return await services.reads.read(account.holder, advance, reader)
-        except QueryError as error:
-            raise InvalidRequest(str(error), param=error.parameter) from None
+        return await services.reads.read(account.holder, advance, reader)
 
     lines = await read_next()
     if form == "csv":
@@ -52,7 +46,4 @@ async def list_entries(request: Request, account: AskedAccount, services: Servic
 def _read_query(given: dict[str, str]) -> EntryQuery:
     names = {"from": "begin", "to": "end"}
     tags = take_tags(given)
-    try:
-        return read_entry_query(tags=tags, **{names.get(name, name): given[name] for name in given})
-    except PeriodError as error:
-        raise InvalidRequest(str(error), param=error.parameter) from None
+    return read_entry_query(tags=tags, **{names.get(name, name): given[name] for name in given})

@@ -5,15 +5,20 @@ A filter that nobody reads would give sums of too much.
 
 from collections.abc import Collection
 
-from fastapi import Request
+from fastapi import Request, Response
 
+from gateway.core.digits import whole_number
 from gateway.core.errors import InvalidRequest
 from gateway.core.tags import TAG, TAGS_MAX, Tags, is_name, is_value
 
 #: headers of an answer about credits
 PRIVATE = {"cache-control": "private, no-store", "x-content-type-options": "nosniff"}
 _LENGTH_MAX = 256
-_NUMBER_DIGITS_MAX = 18
+
+
+async def private(response: Response) -> None:
+    """Send the headers with the answer of a route."""
+    response.headers.update(PRIVATE)
 
 
 def read_parameters(request: Request, known: Collection[str]) -> dict[str, str]:
@@ -71,7 +76,7 @@ def read_number(given: dict[str, str], name: str, least: int, most: int) -> int 
     text = given.get(name)
     if text is None:
         return None
-    is_number = text.isascii() and text.isdecimal() and len(text) <= _NUMBER_DIGITS_MAX
-    if not is_number or not least <= int(text) <= most:
+    number = whole_number(text)
+    if number is None or not least <= number <= most:
         raise InvalidRequest(f"{name} must be a number between {least} and {most}", param=name)
-    return int(text)
+    return number

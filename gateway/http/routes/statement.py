@@ -5,11 +5,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from gateway.core.errors import InvalidRequest
-from gateway.core.statement import PeriodError, read_period
+from gateway.core.statement import read_period
 from gateway.http.routes.access import Services
 from gateway.http.routes.asked_account import ACCOUNT, AskedAccount
-from gateway.http.routes.parameters import read_parameters
+from gateway.http.routes.parameters import PRIVATE, read_parameters
 from gateway.http.statement_formats import CONTENT_TYPES, FORMATS, Format
 from gateway.http.statement_page import POLICY
 from gateway.store.statement_reader import StatementReader, advance
@@ -18,11 +17,7 @@ from gateway.store.tree_statement import TreeStatementReader
 router = APIRouter()
 
 _PARAMETERS = ("month", "from", "to", ACCOUNT, "format", "below")
-_HEADERS = {
-    "cache-control": "private, no-store",
-    "content-security-policy": f"{POLICY}; frame-ancestors 'none'",
-    "x-content-type-options": "nosniff",
-}
+_HEADERS = {**PRIVATE, "content-security-policy": f"{POLICY}; frame-ancestors 'none'"}
 
 
 @router.get("/statement")
@@ -38,15 +33,12 @@ async def show_statement(
 ) -> Response:
     """Opening balance, everything between, and closing balance, of a month or of any period."""
     read_parameters(request, _PARAMETERS)
-    try:
-        period = read_period(month, begin, end, datetime.now(UTC))
-        kind = TreeStatementReader if below else StatementReader
-        reader = kind(account.id, account.shown, period)
-        statement = None
-        # Each slice has its turn among the reads of all accounts; nobody reads on for one who left.
-        while statement is None and not await request.is_disconnected():
-            statement = await services.reads.read(account.holder, advance, reader)
-    except PeriodError as error:
-        raise InvalidRequest(str(error), param=error.parameter) from None
+    period = read_period(month, begin, end, datetime.now(UTC))
+    kind = TreeStatementReader if below else StatementReader
+    reader = kind(account.id, account.shown, period)
+    statement = None
+    # Each slice has its turn among the reads of all accounts; nobody reads on for one who left.
+    while statement is None and not await request.is_disconnected():
+        statement = await services.reads.read(account.holder, advance, reader)
     body = b"" if statement is None else FORMATS[form](statement)
     return Response(body, headers=_HEADERS, media_type=CONTENT_TYPES[form])

@@ -10,13 +10,12 @@ from fastapi import APIRouter, Depends, Request, Response
 from msgspec import Struct
 
 from gateway.core.errors import InvalidRequest
-from gateway.core.focus import CreditPrice, check_focus, focus_groups, read_credit_price
+from gateway.core.focus import check_focus, focus_groups, read_credit_price
 from gateway.core.keys import MANAGE
 from gateway.core.principal import AccountSet
 from gateway.core.shares import Holder
-from gateway.core.statement import PeriodError
 from gateway.core.tags import TAG
-from gateway.core.usage import QueryError, UsageLine, UsageQuery, read_query
+from gateway.core.usage import UsageLine, UsageQuery, read_query
 from gateway.http.focus_format import focus_csv, focus_head
 from gateway.http.routes.access import AuthenticatedKey, Services
 from gateway.http.routes.asked_account import ACCOUNT, asked_account
@@ -67,16 +66,15 @@ async def show_usage(
     form = read_format(request, given, _FOCUS)
     is_focus = form == _FOCUS
     query = _read_query(given, is_focus=is_focus)
-    price = _read_price(given) if is_focus else None
+    price = None
+    if is_focus:
+        price = read_credit_price(given.get("currency"), given.get("credit_price"))
     reader = UsageReader(asked.whose, query)
     until = time.monotonic() + SECONDS_MAX
 
     async def read_next() -> list[UsageLine] | None:
         # Each slice has its turn among the reads of all accounts.
-        try:
-            return await services.reads.read(asked.holder, advance, reader)
-        except QueryError as error:
-            raise InvalidRequest(str(error), param=error.parameter) from None
+        return await services.reads.read(asked.holder, advance, reader)
 
     lines = await read_next()
     if form != "json":
@@ -114,27 +112,17 @@ def _read_query(given: dict[str, str], *, is_focus: bool) -> UsageQuery:
     for name in () if is_focus else _OF_FOCUS:
         if name in given:
             raise InvalidRequest(f"{name} is for format={_FOCUS}", param=name)
-    try:
-        query = read_query(
-            datetime.now(UTC),
-            begin=given.get("from"),
-            end=given.get("to"),
-            group_by=focus_groups(group_by) if is_focus else group_by,
-            zone=given.get("timezone"),
-            key=given.get("key"),
-            model=given.get("model"),
-            route=given.get("route"),
-            tags=tags,
-        )
-        if is_focus:
-            check_focus(query)
-    except PeriodError as error:
-        raise InvalidRequest(str(error), param=error.parameter) from None
+    query = read_query(
+        datetime.now(UTC),
+        begin=given.get("from"),
+        end=given.get("to"),
+        group_by=focus_groups(group_by) if is_focus else group_by,
+        zone=given.get("timezone"),
+        key=given.get("key"),
+        model=given.get("model"),
+        route=given.get("route"),
+        tags=tags,
+    )
+    if is_focus:
+        check_focus(query)
     return query
-
-
-def _read_price(given: dict[str, str]) -> CreditPrice:
-    try:
-        return read_credit_price(given.get("currency"), given.get("credit_price"))
-    except QueryError as error:
-        raise InvalidRequest(str(error), param=error.parameter) from None
