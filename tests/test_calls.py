@@ -15,12 +15,12 @@ from tests.harness.gateway import ROOT
 
 #: kind of request -> the most of the gateway's own calls, and of all; on SQLite
 BOUNDS = {
-    "chat": (148, 240),
-    "chat-stream": (272, 535),
-    "messages": (226, 365),
-    "messages-stream": (358, 665),
-    "responses": (236, 396),
-    "responses-stream": (400, 772),
+    "chat": (147, 239),
+    "chat-stream": (260, 525),
+    "messages": (215, 348),
+    "messages-stream": (318, 611),
+    "responses": (222, 364),
+    "responses-stream": (336, 674),
 }
 #: what a batch of charges takes more on PostgreSQL, for each of its requests
 ON_POSTGRESQL = (4, 15)

@@ -55,12 +55,15 @@ class SSEDecoder(Struct, eq=False):
         *events, rest = data.split(b"\n\n")
         if rest:
             self._keep(rest)
+        if len(data) > EVENT_VALUES_MAX:
+            _check_values(events)
         return _data_of(events)
 
     def finish(self) -> list[bytes]:
         """The data of a last event that lacks its blank line; it may be cut short."""
         data = bytes(self.rest).strip()
         self.rest.clear()
+        _check_values([data])
         # Some servers call a whole body in JSON a stream, above all where it is an error.
         return [data] if data.startswith(b"{") else _data_of([data])
 
@@ -80,13 +83,17 @@ class SSEDecoder(Struct, eq=False):
 def _data_of(events: list[bytes]) -> list[bytes]:
     found = []
     for event in events:
-        if len(event) > EVENT_VALUES_MAX and not is_bounded(event, EVENT_VALUES_MAX):
-            raise UpstreamBroken("The upstream sent an event that holds too many values.")
         if event.startswith(_PREFIX) and _LINE_FEED not in event:
             found.append(event[6:])
         elif (data := _read_lines(event)) is not None:
             found.append(data)
     return found
+
+
+def _check_values(events: list[bytes]) -> None:
+    for event in events:
+        if len(event) > EVENT_VALUES_MAX and not is_bounded(event, EVENT_VALUES_MAX):
+            raise UpstreamBroken("The upstream sent an event that holds too many values.")
 
 
 def _read_lines(event: bytes) -> bytes | None:
@@ -120,8 +127,3 @@ def decode_answer(body: bytes) -> Any:
 def data_frame(data: bytes) -> bytes:
     """One event without a name."""
     return b"data: %b\n\n" % data
-
-
-def event_frame(name: bytes, data: bytes) -> bytes:
-    """One event of the given name."""
-    return b"event: %b\ndata: %b\n\n" % (name, data)

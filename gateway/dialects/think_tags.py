@@ -53,7 +53,7 @@ class ThinkSplitter:
             self._held = content
             return "", ""
         self._state = "answering"
-        return self._answer(content)
+        return "", content
 
     def _think(self, content: str) -> tuple[str, str]:
         reasoning, tag, text = self._strip(content).partition(_CLOSING)

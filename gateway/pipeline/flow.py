@@ -32,7 +32,7 @@ from gateway.dialects.errors import error_body, error_headers, status_for
 from gateway.dialects.values import COUNTED_BYTES, made_bytes
 from gateway.dialects.vectors import answer_bytes
 from gateway.pipeline.billing import Billing
-from gateway.pipeline.connection import ClientGone, Connection, Headers, Scope
+from gateway.pipeline.connection import ClientGone, Connection, Scope
 from gateway.pipeline.documents.reader import DocumentReader
 from gateway.pipeline.key_cache import KeyCache
 from gateway.pipeline.meter import Metering
@@ -48,6 +48,7 @@ _log = logging.getLogger(__name__)
 
 #: characters of an upstream's word in the log
 _REASON_SHOWN_MAX = 64
+_BETA = b"anthropic-beta"
 #: shown for a client that left, as the logs of many servers do
 _STATUS_CLIENT_GONE = 499
 
@@ -149,7 +150,7 @@ class Flow:
         if request.safety_identifier or request.cache_key:
             self._pseudonyms.hide(request, caller.account)
         if request.raw is not None:
-            request.raw.betas = _betas_of(connection.headers)
+            request.raw.betas = _betas_of(connection)
         resolution = self._catalog.resolve(request)
         model = resolution.model.id
         state.labels = labels = RequestLabels(key.labels.key, key.labels.account, model)
@@ -300,6 +301,8 @@ async def _queue(state: RequestState, connection: Connection, failover: Failover
     await failover.acquire()
 
 
-def _betas_of(headers: Headers) -> tuple[str, ...]:
+def _betas_of(connection: Connection) -> tuple[str, ...]:
     """The betas that a client of Messages asks for."""
-    return tuple(value.decode("latin-1") for name, value in headers if name == b"anthropic-beta")
+    if _BETA not in connection.named:
+        return ()
+    return tuple(value.decode("latin-1") for name, value in connection.headers if name == _BETA)

@@ -79,11 +79,13 @@ def _keep(message: Message, sees_images: bool) -> list[Message]:
 
 def _kept_parts(parts: tuple[Part, ...], sees_images: bool) -> tuple[Part, ...]:
     """Images, or a note in the place of each, and texts that are not empty."""
-    return tuple(
-        TextPart(_IMAGE_OMITTED) if isinstance(part, ImagePart) and not sees_images else part
-        for part in parts
-        if isinstance(part, ImagePart) or part.text
-    )
+    kept: list[Part] = []
+    for part in parts:
+        if isinstance(part, ImagePart):
+            kept.append(part if sees_images else TextPart(_IMAGE_OMITTED))
+        elif part.text:
+            kept.append(part)
+    return tuple(kept)
 
 
 def _repair_turn(

@@ -46,12 +46,10 @@ def write_parameters(
             body["parallel_tool_calls"] = request.parallel_tool_calls
         elif not request.parallel_tool_calls:
             degraded.append("parallel_tool_calls")
-    for name, value in (
-        ("prompt_cache_key", request.cache_key),
-        ("safety_identifier", request.safety_identifier),
-    ):
-        if value and _takes(profile, name):
-            body[name] = value
+    if request.cache_key and _takes(profile, "prompt_cache_key"):
+        body["prompt_cache_key"] = request.cache_key
+    if request.safety_identifier and _takes(profile, "safety_identifier"):
+        body["safety_identifier"] = request.safety_identifier
     if request.extra:
         _write_extra(body, request, profile, degraded)
 

@@ -179,7 +179,7 @@ class EventDecoder:
             for piece in self._calls.finish(is_cut=reason in CUT):
                 events.append(CallArguments(piece.position, piece.arguments))
         sequence = None
-        if reason == "stop":
+        if reason == "stop" and (choice.stop_reason or choice.matched_stop):
             sequence = _first_text(choice.stop_reason, choice.matched_stop)
         finished = Finished(reason, sequence)
         if finished != self._end:

@@ -5,7 +5,6 @@ for a good one.
 """
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 
 from msgspec import Struct
 
@@ -30,7 +29,10 @@ class ChatChunk(Struct):
     reader: "ChatStream"
 
     def events(self) -> Sequence[Event]:
-        return self.reader.decoder.decode(self.data)
+        reader = self.reader
+        if reader.decoder is None:
+            reader.decoder = EventDecoder(reader.upstream)
+        return reader.decoder.decode(self.data)
 
     def has_content(self) -> bool:
         return has_content(self.data)
@@ -64,7 +66,9 @@ class ChatStream(ChunkScanner):
         names: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(choices)
-        self._upstream = upstream
+        self.upstream = upstream
+        #: the decoder of the whole stream, where somebody has asked for events
+        self.decoder: EventDecoder | None = None
         self._restore = CallNames(names).restore if names else None
         self._lines = SSEDecoder(EVENT_BYTES_MAX)
         self._template = ChunkTemplate()
@@ -72,11 +76,6 @@ class ChatStream(ChunkScanner):
         self._begun = False
         self.ended = False
         self.failure: FaregateError | None = None
-
-    @cached_property
-    def decoder(self) -> EventDecoder:
-        """The decoder of the whole stream, for who asks for events."""
-        return EventDecoder(self._upstream)
 
     def feed(self, data: bytes) -> list[UpstreamChunk]:
         """The chunks that `data` completes; afterwards `ended` or `failure` may be set."""
@@ -112,7 +111,7 @@ class ChatStream(ChunkScanner):
         body = self.add_whole(body)
         if self.error:
             raise broken_by(self.error, self._credential, begun=False)
-        return ChatAnswer(body, len(body), self.usage, self._upstream)
+        return ChatAnswer(body, len(body), self.usage, self.upstream)
 
     def _take(self, events: list[bytes]) -> list[UpstreamChunk]:
         chunks: list[UpstreamChunk] = []

@@ -17,11 +17,10 @@ from typing import Any
 
 import msgspec
 
-from gateway.core.events import Event, Signature, Text
+from gateway.core.events import Event, Finished, Signature, Text
 from gateway.dialects.json import GrowingObject
 from gateway.dialects.messages.block_assembly import Assembly, Block
 from gateway.dialects.messages.call_ids import encode_call_id
-from gateway.dialects.sse import event_frame
 
 PING = b'event: ping\ndata: {"type": "ping"}\n\n'
 MESSAGE_STOP = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
@@ -48,7 +47,7 @@ _STOP = b'event: content_block_stop\ndata: {"type":"content_block_stop","index":
 
 def frame(event: str, data: dict[str, Any]) -> bytes:
     """One server-sent event; its name is also the `type` of its data."""
-    return event_frame(event.encode(), _encode({"type": event, **data}))
+    return b"event: %b\ndata: %b\n\n" % (event.encode(), _encode({"type": event, **data}))
 
 
 def block_start(block: Block, sign: Sign) -> dict[str, Any]:
@@ -78,7 +77,7 @@ class Stream:
         #: the text that was sent of an open call or thinking block, to be checked or signed
         self._sent = bytearray()
         #: the arguments of the open call, as far as they were looked at
-        self._growing = GrowingObject()
+        self._growing: GrowingObject | None = None
         self._looked_at = 0
 
     def push(self, events: Iterable[Event]) -> list[bytes]:
@@ -89,7 +88,8 @@ class Stream:
                 frames.append(self._head + _encode(event.text) + _DELTA_END)
             else:
                 self._assembly.add(event)
-                self._advance(frames)
+                if type(event) is not Finished:
+                    self._advance(frames)
         return frames
 
     def finish(self) -> list[bytes]:
@@ -120,6 +120,7 @@ class Stream:
             return True
         fresh = self._sent[self._looked_at :].decode()
         self._looked_at = len(self._sent)
+        self._growing = self._growing or GrowingObject()
         return bool(fresh) and self._growing.is_whole_with(fresh)
 
     def _write(self, block: Block, frames: list[bytes]) -> None:
@@ -144,4 +145,4 @@ class Stream:
         self._index += 1
         self._is_open = self._is_open_for_text = False
         self._sent.clear()
-        self._growing, self._looked_at = GrowingObject(), 0
+        self._growing, self._looked_at = None, 0

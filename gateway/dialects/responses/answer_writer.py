@@ -10,7 +10,6 @@ after a failure. Source: OpenAI API reference, "Responses", streaming events.
 """
 
 import time
-from collections.abc import Sequence
 from functools import partial
 from hashlib import sha256
 from itertools import count
@@ -114,19 +113,18 @@ class ResponseRenderer:
         """A comment; it takes no sequence number."""
         return KEEP_ALIVE
 
-    def feed(self, chunk: Chunk) -> list[bytes]:
+    def feed(self, chunk: Chunk | Completion) -> list[bytes]:
         """The frames of one chunk's events."""
-        return self._absorb(chunk.events(), chunk.data)
-
-    def _absorb(self, events: Sequence[Event], data: bytes | None) -> list[bytes]:
-        """The frames of events that came together, as `data`."""
         frames: list[bytes] = []
+        data = chunk.data
         logprobs = read_logprobs(data) if self._wants_logprobs and data else []
-        for event in events:
+        for event in chunk.events():
             if type(event) is not Text:
                 self._take(event, frames)
                 continue
-            message = self._message("output_text", frames)
+            message = self._talking
+            if type(message) is not MessageOutput or message.part_kind != "output_text":
+                message = self._message("output_text", frames)
             if logprobs:
                 frames.append(message.add_with_logprobs(event.text, logprobs))
                 logprobs = []
@@ -178,12 +176,11 @@ class ResponseRenderer:
         )
 
     def _absorb_whole(self, answer: Completion) -> None:
-        events = answer.events()
-        match events:
+        match answer.events():
             case [Text(text), Finished(reason)] if not self._wants_logprobs:
                 self._fill(text, reason)
             case _:  # their frames cost less than a second way to build every kind of item would
-                self._absorb(events, answer.data)
+                self.feed(answer)
         self._finish(answer.usage)
 
     def _fill(self, text: str, reason: FinishReason) -> None:
@@ -194,24 +191,25 @@ class ResponseRenderer:
         self._items.append(message)
 
     def _take(self, event: Event, frames: list[bytes]) -> None:
-        if isinstance(event, Reasoning):
-            frames.append(self._reasoning(frames).add(event.text))
-        elif isinstance(event, CallArguments):
-            frames.extend(self._calls[event.index].add(event.fragment))
-        elif isinstance(event, CallStarted):
-            self._start_call(event, frames)
-        elif isinstance(event, Refusal):
-            frames.append(self._message("refusal", frames).add(event.text))
-        elif isinstance(event, Finished):
-            self._reason = event.reason
-        elif isinstance(event, Signature):
-            self._sign(event, frames)
-        elif isinstance(event, Citation):
-            self._cite(event, frames)
-        elif isinstance(event, MessageStarted):
-            self._phase = event.phase
-            if isinstance(self._talking, MessageOutput):
-                self._close_current(frames)
+        match event:
+            case Reasoning(text=text):
+                frames.append(self._reasoning(frames).add(text))
+            case CallArguments(index=index, fragment=fragment):
+                frames.extend(self._calls[index].add(fragment))
+            case CallStarted():
+                self._start_call(event, frames)
+            case Refusal(text=text):
+                frames.append(self._message("refusal", frames).add(text))
+            case Finished(reason=reason):
+                self._reason = reason
+            case Signature():
+                self._sign(event, frames)
+            case Citation():
+                self._cite(event, frames)
+            case MessageStarted(phase=phase):
+                self._phase = phase
+                if isinstance(self._talking, MessageOutput):
+                    self._close_current(frames)
 
     def _cite(self, citation: Citation, frames: list[bytes]) -> None:
         """Annotate the text under way, or the next one: some servers cite before they answer."""

@@ -69,7 +69,9 @@ class OutputItem:
         return [*frames, done]
 
     def _event(self, type: str, **members: object) -> bytes:
-        return frame(type, next(self._numbers), item_id=self.id, output_index=self.index, **members)
+        place = {"item_id": self.id, "output_index": self.index}
+        data = {"type": type, "sequence_number": next(self._numbers), **place, **members}
+        return b"event: %b\ndata: %b\n\n" % (type.encode(), _encode(data))
 
     def _begin(self) -> list[bytes]:
         return []

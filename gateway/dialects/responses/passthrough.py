@@ -98,17 +98,23 @@ def _unseal(items: list[Raw], raw_body: RawBody, upstream: str) -> list[Any]:
 
 def is_plain(body: ResponsesBody, own: Sequence[Object], toolbox: Toolbox) -> bool:
     """Nothing but messages, reasoning and functions, in full; `own` are the items as given."""
-    kinds = [kind_of(item) for item in own]
     return (
         body.previous_response_id is None
         and body.tool_choice in (None, "auto")
-        and _KINDS.issuperset(kinds)
-        and kinds.count(_CALL) == kinds.count(_OUTPUT)
-        and not any(map(_is_odd, own))
+        and (own is not body.input or _are_plain(own))  # else they are one text
         and all(
             bound.kind == "function" and bound.name == name
             for name, bound in toolbox.bindings.items()
         )
+    )
+
+
+def _are_plain(items: Sequence[Object]) -> bool:
+    kinds = [kind_of(item) for item in items]
+    return (
+        _KINDS.issuperset(kinds)
+        and kinds.count(_CALL) == kinds.count(_OUTPUT)
+        and not any(map(_is_odd, items))
     )
 
 

@@ -106,11 +106,13 @@ def _open(raw: bytes) -> _Given:
     body = decode(raw, ResponsesBody)
     _refuse(body)
     items = _own_items(body)
-    references = [
-        (index, str(item.get("id", "")))
-        for index, item in enumerate(items)
-        if kind_of(item) == "item_reference"
-    ]
+    references = []
+    if items is body.input:
+        references = [
+            (index, str(item.get("id", "")))
+            for index, item in enumerate(items)
+            if kind_of(item) == "item_reference"
+        ]
     return _Given(raw, body, items, references)
 
 

@@ -82,7 +82,7 @@ def new_object(
         model=model,
         previous_response_id=body.previous_response_id,
         instructions=body.instructions,
-        tools=encode_part(tools),
+        tools=encode_part(tools) if tools else _NONE,
         tool_choice=_AUTO if body.tool_choice is None else encode_part(body.tool_choice),
         parallel_tool_calls=body.parallel_tool_calls is not False,
         text=_TEXT if body.text is None else _text(body.text),
@@ -105,7 +105,8 @@ def new_object(
     )
 
 
-_AUTO, _NOTHING, _TEXT = Raw(b'"auto"'), Raw(b"{}"), Raw(b'{"format":{"type":"text"}}')
+_AUTO, _NONE, _NOTHING = Raw(b'"auto"'), Raw(b"[]"), Raw(b"{}")
+_TEXT = Raw(b'{"format":{"type":"text"}}')
 
 
 def _text(options: TextOptions) -> Raw:
