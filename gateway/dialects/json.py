@@ -127,6 +127,22 @@ def encode_part(value: Any) -> Raw:
 read_object = msgspec.json.Decoder(dict[str, Any]).decode
 
 
+def encode_object(text: str) -> bytes:
+    """Text that is the JSON of an object, ready to be put into other JSON; nothing of it is kept.
+
+    Raises as `read_object` does, and `RequestTooLarge` for too many values.
+    """
+    data = text.encode()
+    check_values(data)
+    if data.count(b"[") + data.count(b"{") < _SPARE_LEVELS:
+        read_object(data)
+    elif is_part(data):
+        _read_members(data)
+    else:
+        raise ValueError("no part of JSON")
+    return data
+
+
 def is_part(data: bytes) -> bool:
     """True if this is JSON that can be put into other JSON, wherever the stack is."""
     try:

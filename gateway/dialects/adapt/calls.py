@@ -5,14 +5,12 @@ stream broke.
 """
 
 from hashlib import sha256
-from typing import Any
 
 import msgspec
+from msgspec import Raw
 
 from gateway.core.profile import Profile
-from gateway.dialects.json import read_object
-
-Object = dict[str, Any]
+from gateway.dialects.json import encode_object
 
 
 def shorten_id(call_id: str, length_max: int | None) -> str:
@@ -32,22 +30,20 @@ def fit_id(call_id: str, profile: Profile) -> str:
     return sha256(call_id.encode()).hexdigest()[:length]
 
 
-def read_arguments(arguments: str) -> Object:
-    """The arguments as an object."""
+def encode_arguments(arguments: str) -> Raw:
+    """The arguments as an object, as they were written where they are one: what is made of them
+    would take many times their bytes.
+
+    Raises `RequestTooLarge` for too many values.
+    """
     if not arguments.strip():
-        return {}
+        return Raw(b"{}")
     try:
-        return read_object(arguments)
+        return Raw(encode_object(arguments))
     except (ValueError, RecursionError):
-        return {"invalid_arguments": arguments}
+        return Raw(msgspec.json.encode({"invalid_arguments": arguments}))
 
 
 def repair_arguments(arguments: str) -> str:
-    """The text itself where it is one of an object."""
-    if not arguments.strip():
-        return "{}"
-    try:
-        read_object(arguments)
-    except (ValueError, RecursionError):
-        return msgspec.json.encode({"invalid_arguments": arguments}).decode()
-    return arguments
+    """The same as text."""
+    return bytes(encode_arguments(arguments)).decode()

@@ -15,7 +15,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from gateway.core.request import Message, Written
 from gateway.dialects.json import read_object
-from gateway.dialects.values import PARTS_MAX
+from gateway.dialects.values import PARTS_MAX, VALUES_MAX
 
 Text = Annotated[str, Meta(min_length=1)]
 
@@ -60,7 +60,8 @@ class PlainFunction(Struct, gc=False):
     """The function of a call."""
 
     name: Text
-    arguments: str
+    #: in longer ones the values are counted
+    arguments: Annotated[str, Meta(max_length=VALUES_MAX)]
 
 
 class PlainCall(Struct, gc=False, omit_defaults=True, tag_field="type", tag="function"):

@@ -27,7 +27,7 @@ from gateway.core.request import (
     ToolMessage,
     UserMessage,
 )
-from gateway.dialects.adapt.calls import read_arguments
+from gateway.dialects.adapt.calls import encode_arguments
 from gateway.dialects.adapt.parameters import write_parameters
 from gateway.dialects.adapt.prepare import (
     Prepared,
@@ -223,7 +223,7 @@ class _Conversation:
             signature = signatures.get(CALL_PLACE + call.id, "")
             if not signature and not index and self._wants_signatures:
                 signature = _NO_SIGNATURE
-            made = FunctionCall(call.name, read_arguments(call.arguments), call.id)
+            made = FunctionCall(call.name, encode_arguments(call.arguments), call.id)
             parts.append(GeminiPart(thought_signature=signature or None, function_call=made))
         return parts
 

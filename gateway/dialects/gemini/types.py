@@ -5,7 +5,7 @@ Source: Gemini API reference, "Content".
 
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 
 class InlineData(Struct, rename="camel"):
@@ -19,7 +19,7 @@ class FunctionCall(Struct, rename="camel", omit_defaults=True):
     """A call; older models gave it no id."""
 
     name: str
-    args: dict[str, Any] | None = None
+    args: Raw | None = None
     id: str | None = None
 
 

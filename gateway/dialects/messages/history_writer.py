@@ -20,7 +20,7 @@ from gateway.core.request import (
     ToolMessage,
     UserMessage,
 )
-from gateway.dialects.adapt.calls import read_arguments
+from gateway.dialects.adapt.calls import encode_arguments
 from gateway.dialects.adapt.history import NO_OUTPUT
 from gateway.dialects.messages.call_ids import WIRE_ID, encode_call_id
 
@@ -84,7 +84,7 @@ def _assistant_blocks(message: AssistantMessage, think: Think) -> list[Object]:
 
 
 def _call(call: ToolCall) -> Object:
-    arguments = read_arguments(call.arguments)
+    arguments = encode_arguments(call.arguments)
     return {"type": "tool_use", "id": _call_id(call.id), "name": call.name, "input": arguments}
 
 
