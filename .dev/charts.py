@@ -93,12 +93,15 @@ def with_fleet(text: str) -> str:
     resource = yaml.safe_load((ROOT / "crds/gatewayfleets.yaml").read_text(encoding="utf-8"))
     (version,) = resource["spec"]["versions"]
     spec = version["schema"]["openAPIV3Schema"]["properties"]["spec"]
-    schema["definitions"]["fleetSpec"] = strict(spec)
+    schema["definitions"]["fleetSpec"] = {**strict(spec), "type": "object"}
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
 def strict(node: Any) -> Any:
-    """A structural schema as JSON Schema that takes no other fields."""
+    """A structural schema as JSON Schema that takes no other fields.
+
+    Null takes a field away that another file of values has, where it may be left out.
+    """
     if isinstance(node, list):
         return [strict(each) for each in node]
     if not isinstance(node, dict):
@@ -106,16 +109,27 @@ def strict(node: Any) -> Any:
     made: dict[str, Any] = {}
     for name, value in node.items():
         if name == "properties":
-            made[name] = {field: strict(each) for field, each in value.items()}
+            needed = node.get("required", ())
+            made[name] = {
+                field: strict(each) if field in needed else or_null(strict(each))
+                for field, each in value.items()
+            }
+        elif name == "additionalProperties" and isinstance(value, dict):
+            made[name] = or_null(strict(value))
         elif not name.startswith("x-") and name not in ("nullable", "default"):
             made[name] = strict(value)
     if node.get("x-kubernetes-int-or-string"):
         made["type"] = ["integer", "string"]
-    elif node.get("nullable"):
-        made["type"] = [made["type"], "null"]
     if "properties" in node and not node.get("x-kubernetes-preserve-unknown-fields"):
         made["additionalProperties"] = False
     return made
+
+
+def or_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """The same schema, which null passes, too."""
+    types = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+    choices = {"enum": [*schema["enum"], None]} if "enum" in schema else {}
+    return {**schema, "type": [*types, "null"], **choices}
 
 
 def table() -> str:

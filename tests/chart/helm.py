@@ -87,8 +87,13 @@ def environment_of(body: Body) -> dict[str, Any]:
 
 def render(values: Values | None = None, *options: str, chart: Path = CHART) -> Rendered:
     """The objects of a release `faregate` in the namespace `gate`."""
-    text = _rendered(json.dumps(TRIAL if values is None else values), options, chart)
+    text = render_text(values, *options, chart=chart)
     return Rendered([each for each in yaml.load_all(text, yaml.CSafeLoader) if each])
+
+
+def render_text(values: Values | None = None, *options: str, chart: Path = CHART) -> str:
+    """The same as Helm writes it."""
+    return _rendered(json.dumps(TRIAL if values is None else values), options, chart)
 
 
 @cache

@@ -61,6 +61,24 @@ def test_labels_by_which_pods_are_found(values: Values) -> None:
     assert "finds its pods by that label" in refusal(trial(**values))
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"commonLabels": {"faregate.dev/fleet": "a"}},
+        {"operator": {"podLabels": {"faregate.dev/console": "a"}}},
+    ],
+)
+def test_labels_of_the_operator(values: Values) -> None:
+    assert "labels that begin with faregate.dev/ are the operator's" in refusal(trial(**values))
+
+
+def test_names_that_no_fleet_can_have() -> None:
+    assert "here it would be 1gate: give fleet.name" in refusal(trial(fullnameOverride="1gate"))
+    console = {"console": {"url": "https://a.example.com"}}
+    long = trial(fleet={"name": "a" * 56, "spec": console})
+    assert "55 characters at most" in refusal(long)
+
+
 def test_two_places_of_certificate_authorities() -> None:
     database = {"trial": True, "ca": {"configMap": "a", "secret": "b"}}
     assert "give database.ca.configMap or database.ca.secret" in refusal({"database": database})
@@ -122,6 +140,13 @@ def test_an_ingress_without_a_host_or_without_a_fleet_or_in_two_places() -> None
         ({"fleet": {"spec": {"upstreams": [{"name": "a"}]}}}, "missing property 'url'"),
         ({"fleet": {"spec": {"drain": {"seconds": -1}}}}, "at '/fleet/spec/drain/seconds'"),
         ({"ingress": {"annotations": {"a": True}}}, "at '/ingress/annotations/a'"),
+        ({"ingress": {"host": "https://a.example.com"}}, "at '/ingress/host'"),
+        ({"ingress": {"additionalHosts": ["a.example.com:443"]}}, "at '/ingress/additionalHosts/0'"),
+        ({"image": {"repository": "registry:5000/faregate:1"}}, "at '/image/repository'"),
+        ({"image": {"tag": "1.0+build"}}, "at '/image/tag'"),
+        ({"commonLabels": {"team": "a b"}}, "at '/commonLabels/team'"),
+        ({"operator": None}, "missing property 'operator'"),
+        ({"networkPolicy": {"gateway": None}}, "missing property 'gateway'"),
     ],
 )
 def test_what_the_schema_of_the_values_does_not_know(values: Values, given: str) -> None:

@@ -16,7 +16,9 @@ from tests.chart.helm import (
     notes,
     pod_of,
     render,
+    render_text,
 )
+from tests.chart.schemas import NEWEST, schemas_of
 
 DIGEST = f"sha256:{'0' * 64}"
 EXISTING: Values = {"database": {"existingSecret": {"name": "money", "key": "uri"}}}
@@ -237,6 +239,61 @@ def test_names_follow_the_release_and_may_be_given() -> None:
     assert named["labels"]["app.kubernetes.io/name"] == "llm"
 
 
+def test_a_label_has_one_value_and_the_nearest_wins() -> None:
+    everywhere = {"team": "ai", "app.kubernetes.io/version": "9", "helm.sh/chart": "ours"}
+    values = given(
+        commonLabels=everywhere,
+        operator={"podLabels": {"team": "ops"}},
+        monitoring={"dashboards": {"labels": {"team": "sre"}}},
+    )
+    text = render_text(values)
+    assert text.count("app.kubernetes.io/version:") == text.count("app.kubernetes.io/version: \"9\"")
+    assert text.count("helm.sh/chart:") == text.count("helm.sh/chart: ours")
+    assert pod_of(operator(values))["metadata"]["labels"]["team"] == "ops"
+    dashboard = render(values).one("ConfigMap", "faregate-dashboard-usage")
+    assert dashboard["metadata"]["labels"]["team"] == "sre"
+
+
+def test_names_that_look_like_something_else_are_texts() -> None:
+    """YAML takes 1e3 for a number, and `true` for no name at all."""
+    values: Values = {
+        "nameOverride": "123",
+        "database": {
+            "existingSecret": {"name": "1", "key": "1.5"},
+            "ca": {"configMap": "1e3", "key": "0123"},
+        },
+        "installationSecret": {"existingSecret": "true", "key": "null"},
+        "fleet": {"name": "true"},
+        "operator": {
+            "watchNamespaces": ["123"],
+            "serviceAccount": {"name": "123"},
+            "priorityClassName": "1",
+        },
+    }
+    schemas = schemas_of(NEWEST)
+    for namespace in ("123", "gate"):
+        rendered = render(values, f"--namespace={namespace}")
+        assert [error for each in rendered.objects for error in schemas.errors(each)] == []
+
+
+def test_null_takes_away_what_another_file_of_values_has() -> None:
+    nothing = dict.fromkeys(("webhook", "console", "httpRoute", "resources", "autoscaling"))
+    spec = {
+        **nothing,
+        "limits": {"bodyBytes": None, "firstByteSeconds": 20},
+        "podTemplate": {"metadata": None, "spec": {"securityContext": {"runAsUser": None}}},
+        "pricing": {"perImage": None, "chatCreditsPerMessage": 1000000000000},
+    }
+    monitored = render(given(fleet={"spec": spec}), "--api-versions=monitoring.coreos.com/v1/PodMonitor")
+    made = monitored.one("GatewayFleet")["spec"]
+    assert made.keys().isdisjoint(nothing)
+    assert made["limits"] == {"firstByteSeconds": 20}
+    assert made["pricing"]["chatCreditsPerMessage"] == 1000000000000
+    assert made["podTemplate"]["spec"] == {"securityContext": {"runAsUser": None}}
+    bare = given(fleet={"spec": {"podTemplate": None}}, commonLabels=None)
+    assert "podTemplate" not in fleet_spec(bare)
+
+
 def test_the_trials_postgres_has_a_volume_that_outlives_the_release_or_none() -> None:
     storage = {"size": "5Gi", "storageClassName": "fast"}
     rendered = render(given(postgres={"persistence": storage}))
@@ -295,6 +352,25 @@ def test_network_policies_take_their_ports_from_the_urls() -> None:
     rendered = render({"database": port})
     of_operator = rendered.one("NetworkPolicy", "faregate-operator")["spec"]
     assert ports_of(of_operator["egress"])[-1] == [7432]
+
+
+@pytest.mark.parametrize(
+    ("url", "ports", "namespaces"),
+    [
+        ("postgresql://u:p@[fd00::1]:6432/t?sslmode=verify-full", [6432], []),
+        ("postgresql://u:p@[fd00::1]/t", [5432], []),
+        ("postgresql://u:p@a.example.com,b.pg.svc:6433/t", [5432, 6433], ["pg"]),
+        ("postgresql:///t?host=Main.Pg.svc&port=6432", [6432], ["pg"]),
+        ("postgresql://u:p@one.pg,two.pg2/t?port=6432,6433", [6432, 6433], ["pg", "pg2"]),
+    ],
+)
+def test_network_policies_read_a_database_s_url_as_libpq_does(
+    url: str, ports: list[int], namespaces: list[str]
+) -> None:
+    rendered = render({"database": {"url": url}})
+    egress = rendered.one("NetworkPolicy", "faregate-operator")["spec"]["egress"]
+    assert ports_of(egress[2:3]) == [ports]
+    assert namespaces_of(egress[3:]) == namespaces
 
 
 def test_the_console_reaches_its_identity_provider_and_nothing_of_the_gateways() -> None:

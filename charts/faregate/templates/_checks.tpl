@@ -25,11 +25,13 @@
 {{- end }}
 
 {{- define "faregate.check" -}}
+{{- include "faregate.tidyFleet" . -}}
 {{- include "faregate.checkDatabase" . -}}
 {{- include "faregate.checkConnections" . -}}
 {{- include "faregate.checkIngress" . -}}
 {{- include "faregate.checkPolicies" . -}}
 {{- include "faregate.checkLabels" . -}}
+{{- include "faregate.checkNames" . -}}
 {{- end }}
 
 {{/* Pods are found by these. */}}
@@ -37,10 +39,26 @@
 {{- $selector := include "faregate.selector" (dict "root" . "component" "operator") | fromYaml -}}
 {{- range $value, $labels := dict "commonLabels" .Values.commonLabels "operator.podLabels" .Values.operator.podLabels -}}
 {{- range $name := keys $selector | sortAlpha -}}
-{{- if hasKey $labels $name -}}
+{{- if hasKey (default dict $labels) $name -}}
 {{- fail (printf "\n\n%s may not have %s: the chart finds its pods by that label." $value $name) -}}
 {{- end -}}
 {{- end -}}
+{{- range $name, $_ := $labels -}}
+{{- if hasPrefix "faregate.dev/" $name -}}
+{{- fail (printf "\n\n%s may not have %s: labels that begin with faregate.dev/ are the operator's." $value $name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/* A fleet's name becomes that of Services. */}}
+{{- define "faregate.checkNames" -}}
+{{- $fleet := include "faregate.fleet" . -}}
+{{- if and .Values.fleet.create (not (regexMatch "^[a-z]" $fleet)) -}}
+{{- fail (printf "\n\nThe name of a GatewayFleet begins with a letter, and here it would be %s: give fleet.name." $fleet) -}}
+{{- end -}}
+{{- if and (include "faregate.consolesMax" . | int) (gt (len $fleet) 55) -}}
+{{- fail "\n\nThe name of a fleet with a console has 55 characters at most: give a shorter fleet.name." -}}
 {{- end -}}
 {{- end }}
 

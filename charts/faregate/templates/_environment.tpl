@@ -9,29 +9,29 @@
 - name: FAREGATE_INSTALLATION
   value: {{ .Values.installation | quote }}
 - name: FAREGATE_INSTALLATION_SECRET_NAME
-  value: {{ include "faregate.installationSecret" . }}
+  value: {{ include "faregate.installationSecret" . | quote }}
 - name: FAREGATE_INSTALLATION_SECRET_KEY
-  value: {{ .Values.installationSecret.key }}
+  value: {{ .Values.installationSecret.key | quote }}
 - name: FAREGATE_DATABASE_URL
   valueFrom:
     secretKeyRef:
-      name: {{ include "faregate.databaseSecret" . }}
-      key: {{ include "faregate.databaseKey" . }}
+      name: {{ include "faregate.databaseSecret" . | quote }}
+      key: {{ include "faregate.databaseKey" . | quote }}
 - name: FAREGATE_DATABASE_SECRET_NAME
-  value: {{ include "faregate.databaseSecret" . }}
+  value: {{ include "faregate.databaseSecret" . | quote }}
 - name: FAREGATE_DATABASE_SECRET_KEY
-  value: {{ include "faregate.databaseKey" . }}
+  value: {{ include "faregate.databaseKey" . | quote }}
 {{- with .Values.database.ca.configMap }}
 - name: FAREGATE_DATABASE_CA_CONFIG_MAP
-  value: {{ . }}
+  value: {{ . | quote }}
 {{- end }}
 {{- with .Values.database.ca.secret }}
 - name: FAREGATE_DATABASE_CA_SECRET
-  value: {{ . }}
+  value: {{ . | quote }}
 {{- end }}
 {{- if include "faregate.hasDatabaseAuthorities" . }}
 - name: FAREGATE_DATABASE_CA_KEY
-  value: {{ .Values.database.ca.key }}
+  value: {{ .Values.database.ca.key | quote }}
 - name: PGSSLROOTCERT
   value: /etc/faregate-ca/database/ca.crt
 {{- end }}

@@ -3,7 +3,7 @@
 {{- define "faregate.fullname" -}}
 {{- $name := default .Chart.Name .Values.nameOverride -}}
 {{- $full := ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) -}}
-{{- default $full .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- default $full .Values.fullnameOverride | replace "." "-" | trunc 40 | trimAll "-" -}}
 {{- end }}
 
 {{- define "faregate.operator" -}}
@@ -62,20 +62,20 @@
 
 {{/* What selects the pods of one component. */}}
 {{- define "faregate.selector" -}}
-app.kubernetes.io/name: {{ default .root.Chart.Name .root.Values.nameOverride }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/name: {{ default .root.Chart.Name .root.Values.nameOverride | quote }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 app.kubernetes.io/component: {{ .component }}
 {{- end }}
 
+{{/* The labels of an object, with `more` of its own, which beat those for all. */}}
 {{- define "faregate.labels" -}}
-{{ include "faregate.selector" . }}
-app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
-app.kubernetes.io/part-of: faregate
-app.kubernetes.io/managed-by: {{ .root.Release.Service }}
-helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version | replace "+" "_" }}
-{{- with .root.Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
+{{- $selector := include "faregate.selector" . | fromYaml -}}
+{{- $ours := dict
+  "app.kubernetes.io/version" .root.Chart.AppVersion
+  "app.kubernetes.io/part-of" "faregate"
+  "app.kubernetes.io/managed-by" .root.Release.Service
+  "helm.sh/chart" (printf "%s-%s" .root.Chart.Name (.root.Chart.Version | replace "+" "_")) -}}
+{{- merge $selector (default dict .more) (default dict .root.Values.commonLabels) $ours | toYaml -}}
 {{- end }}
 
 {{/* Every namespace that the operator watches, its own among them; nothing where it watches all. */}}
@@ -83,4 +83,25 @@ helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version | replace "+" "_" }
 {{- with .Values.operator.watchNamespaces -}}
 {{ append . $.Release.Namespace | uniq | sortAlpha | join "," }}
 {{- end -}}
+{{- end }}
+
+{{/* Takes what is null out of `part`, in place; not out of members named `kept`. */}}
+{{- define "faregate.takeNothingOut" -}}
+{{- $part := .part -}}
+{{- $kept := .kept -}}
+{{- range $name, $value := $part -}}
+{{- if kindIs "invalid" $value }}{{ $_ := unset $part $name }}{{ end -}}
+{{- if and (kindIs "map" $value) (ne $name $kept) }}{{ include "faregate.takeNothingOut" (dict "part" $value "kept" $kept) }}{{ end -}}
+{{- if kindIs "slice" $value -}}
+{{- range $value -}}
+{{- if kindIs "map" . }}{{ include "faregate.takeNothingOut" (dict "part" . "kept" $kept) }}{{ end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/* Null in the fleet takes away what another file of values has. In parts of pods and Services, `spec`,
+     it takes ours away, and the operator has to see it. */}}
+{{- define "faregate.tidyFleet" -}}
+{{- include "faregate.takeNothingOut" (dict "part" .Values.fleet.spec "kept" "spec") -}}
 {{- end }}

@@ -2,7 +2,9 @@
      member by member, where null takes a member away; lists of named things name by name; any other
      list, and any other value, is the administrator's. */}}
 {{- define "faregate.laidOver" -}}
-{{- (include "faregate.overlay" (dict "ours" (fromYaml .ours) "theirs" .theirs) | fromJson).merged | toYaml -}}
+{{- $laid := include "faregate.overlay" (dict "ours" (fromYaml .ours) "theirs" .theirs) | fromJson -}}
+{{- include "faregate.takeNothingOut" (dict "part" $laid "kept" "") -}}
+{{- toYaml $laid.merged -}}
 {{- end }}
 
 {{- define "faregate.overlay" -}}

@@ -64,10 +64,10 @@ volumes:
 - name: ca-database
   {{- if $ca.configMap }}
   configMap:
-    name: {{ $ca.configMap }}
+    name: {{ $ca.configMap | quote }}
   {{- else }}
   secret:
-    secretName: {{ $ca.secret }}
+    secretName: {{ $ca.secret | quote }}
   {{- end }}
-    items: [{key: {{ $ca.key }}, path: ca.crt}]
+    items: [{key: {{ $ca.key | quote }}, path: ca.crt}]
 {{- end }}

@@ -10,9 +10,30 @@
 {{- default .default (trimPrefix ":" $found) -}}
 {{- end }}
 
-{{- define "faregate.databasePort" -}}
+{{/* A parameter of a URL's query, as libpq takes `host` and `port` there; nothing where it has none. */}}
+{{- define "faregate.parameter" -}}
+{{- $found := regexFind (printf "[?&]%s=[^&#]*" .name) .url -}}
+{{- regexReplaceAll "^[^=]*=" $found "" -}}
+{{- end }}
+
+{{/* The hosts of the database's URL with their ports, separated by blanks. libpq takes several. */}}
+{{- define "faregate.databaseHosts" -}}
+{{- $url := default "" .Values.database.url -}}
+{{- $hosts := default (include "faregate.host" $url) (include "faregate.parameter" (dict "url" $url "name" "host")) -}}
+{{- splitList "," $hosts | join " " -}}
+{{- end }}
+
+{{/* The ports of the database, separated by commas. */}}
+{{- define "faregate.databasePorts" -}}
 {{- if .Values.database.url -}}
-{{ include "faregate.port" (dict "url" .Values.database.url "default" "5432") }}
+{{- $ports := splitList "," (include "faregate.parameter" (dict "url" .Values.database.url "name" "port")) -}}
+{{- if not (compact $ports) -}}
+{{- $ports = list -}}
+{{- range splitList " " (include "faregate.databaseHosts" .) -}}
+{{- $ports = append $ports (include "faregate.port" (dict "url" . "default" "5432")) -}}
+{{- end -}}
+{{- end -}}
+{{- $ports | uniq | sortAlpha | join "," -}}
 {{- else -}}
 {{ ternary 5432 (int .Values.database.port) .Values.database.trial }}
 {{- end -}}
@@ -21,7 +42,7 @@
 {{/* The namespace of what may be a Service of this cluster, by a URL's host; nothing for any other.
      A Service's port need not be that of its pods, which is what policies go by. */}}
 {{- define "faregate.namespaceOf" -}}
-{{- $host := regexReplaceAll ":[0-9]+$" (include "faregate.host" .url) "" -}}
+{{- $host := regexReplaceAll ":[0-9]+$" (include "faregate.host" .url) "" | lower -}}
 {{- if regexMatch "^[a-z0-9-]+$" $host -}}{{ .namespace }}
 {{- else if regexMatch "^[a-z0-9-]+[.][a-z0-9-]+([.]svc([.].*)?)?$" $host -}}{{ index (splitList "." $host) 1 }}
 {{- end -}}
@@ -71,8 +92,15 @@
 {{- end -}}
 {{- end -}}
 {{- range $names | uniq | sortAlpha }}
-- to: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: {{ . }}}}}]
+- to: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: {{ . | quote }}}}}]
 {{- end -}}
+{{- end }}
+
+{{- define "faregate.egressToDatabase" -}}
+- ports:
+    {{- range splitList "," (include "faregate.databasePorts" .) }}
+    - {protocol: TCP, port: {{ int . }}}
+    {{- end }}
 {{- end }}
 
 {{- define "faregate.egressToNames" -}}

@@ -51,12 +51,12 @@
 # Its heartbeat, the ids of revoked keys, and an annotation by which orphaned keys are confirmed.
 - apiGroups: [""]
   resources: [secrets]
-  resourceNames: [faregate-operator-heartbeat, faregate-revoked-keys, {{ include "faregate.installationSecret" . }}]
+  resourceNames: [faregate-operator-heartbeat, faregate-revoked-keys, {{ include "faregate.installationSecret" . | quote }}]
   verbs: [patch]
 # At its end: is the namespace going, and the operator for good?
 - apiGroups: [""]
   resources: [namespaces]
-  resourceNames: [{{ .Release.Namespace }}]
+  resourceNames: [{{ .Release.Namespace | quote }}]
   verbs: [get]
 {{- end }}
 
@@ -64,6 +64,6 @@
 {{- define "faregate.subjects" -}}
 subjects:
   - kind: ServiceAccount
-    name: {{ include "faregate.serviceAccount" . }}
-    namespace: {{ .Release.Namespace }}
+    name: {{ include "faregate.serviceAccount" . | quote }}
+    namespace: {{ .Release.Namespace | quote }}
 {{- end }}

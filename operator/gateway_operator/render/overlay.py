@@ -22,7 +22,7 @@ def overlay(ours: Any, theirs: Any) -> Any:
 
 
 def without_nothing(value: Any) -> Any:
-    """A value without members that are None, which take ours away and say no more."""
+    """The value without its members that are None: they have taken ours away."""
     if isinstance(value, dict):
         return {key: without_nothing(item) for key, item in value.items() if item is not None}
     if isinstance(value, list):
