@@ -95,14 +95,23 @@ def tunnel_to(url: str, proxy: str | None, exceptions: str) -> Tunnel | None:
         return None
     if _is_excepted(parts.hostname.lower().rstrip("."), parts.port or _TLS_PORT, exceptions):
         return None
-    given = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-    if given.scheme != "http" or not given.hostname:
+    return _read(proxy)
+
+
+def _read(proxy: str) -> Tunnel:
+    """The tunnel through a proxy. A refusal shows nothing of it, as it may hold a password."""
+    try:
+        given = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+        host, port = given.hostname, given.port or _PORT
+    except ValueError:
+        host = None
+    if not host or given.scheme != "http":
         raise ValueError("HTTPS_PROXY must be a URL such as http://proxy.example.com:3128")
     authorization = ""
     if given.username is not None:
         pair = f"{unquote(given.username)}:{unquote(given.password or '')}"
         authorization = f"Basic {b64encode(pair.encode()).decode()}"
-    return Tunnel(given.hostname, given.port or _PORT, authorization)
+    return Tunnel(host, port, authorization)
 
 
 def _is_excepted(host: str, port: int, exceptions: str) -> bool:
@@ -113,7 +122,7 @@ def _is_excepted(host: str, port: int, exceptions: str) -> bool:
         place = _WITH_PORT.fullmatch(given)
         if place is not None and int(place[2]) != port:
             continue
-        name = (place[1] if place else given).strip("[]").removeprefix("*").removeprefix(".")
+        name = (place[1] if place else given).strip("[]").removeprefix("*").strip(".")
         if given == "*" or (name and (host == name or host.endswith(f".{name}"))):
             return True
         if _is_within(host, name):

@@ -160,6 +160,7 @@ def test_an_upstream_is_verified_by_its_own_name_inside_the_tunnel(tmp_path: Pat
         ("https://api.example.com/v1", "other.com example.com:443", False),
         ("https://api.example.com:8443/v1", "example.com:443", True),
         ("https://api.example.com./v1", "example.com", False),
+        ("https://vllm.models.svc.cluster.local/v1", ".svc.cluster.local.", False),
         ("https://[fd00::5]:8443/v1", "[fd00::5]:8443", False),
         ("https://localhost/v1", "", False),
         ("https://127.0.0.1/v1", "", False),
@@ -173,10 +174,21 @@ def test_who_goes_through_the_proxy(url: str, exceptions: str, is_proxied: bool)
     assert tunnel_to(url, None, exceptions) is None
 
 
-@pytest.mark.parametrize("proxy", ["socks5://proxy:1080", "https://proxy", "http://"])
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "socks5://proxy:1080",
+        "https://proxy",
+        "http://",
+        "http://proxy:99999",
+        "http://me:sesame/1@proxy:3128",
+        "http://[fd00::1",
+    ],
+)
 def test_a_proxy_of_another_kind_is_refused(proxy: str) -> None:
-    with pytest.raises(ValueError, match="HTTPS_PROXY must be a URL such as"):
+    with pytest.raises(ValueError, match="HTTPS_PROXY must be a URL such as") as refused:
         tunnel_to(URL, proxy, "")
+    assert "sesame" not in str(refused.value)
 
 
 def test_a_gateway_takes_the_proxy_from_its_environment(folder: Path) -> None:
