@@ -84,7 +84,7 @@ def read_changes(database: Database, since: int) -> KeyChanges:
     However many there are or ever were, a statement reads a page of them. Raises
     `DatabaseUnavailable`.
     """
-    version, now = _newest_version(database)
+    version, now = newest_version(database)
     if version == since:
         return KeyChanges(version, now, ())
     with database.plain_read(snapshot=True) as transaction:
@@ -99,7 +99,8 @@ def read_changes(database: Database, since: int) -> KeyChanges:
         return KeyChanges(version, now, tuple(keys))
 
 
-def _newest_version(database: Database) -> tuple[int, datetime]:
+def newest_version(database: Database) -> tuple[int, datetime]:
+    """The number of the newest change of a key, and the database's clock."""
     if database.is_sqlite:
         return database.glance("SELECT version FROM key_version")[0], datetime.now(UTC)
     version, now = database.glance("SELECT version, clock_timestamp() FROM key_version")

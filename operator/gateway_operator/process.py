@@ -24,8 +24,7 @@ from gateway_operator.apply.figures import read_figures
 from gateway_operator.apply.operator_context import OperatorContext
 from gateway_operator.apply.periodic import repeat
 from gateway_operator.apply.reach import Reach
-from gateway_operator.apply.tombstones import ROUND_SECONDS as TOMBSTONE_SECONDS
-from gateway_operator.apply.tombstones import keep_dead
+from gateway_operator.apply.tombstones import LOOK_SECONDS, Tombstones
 from gateway_operator.apply.usage import count_news
 from gateway_operator.cluster import Cluster, ClusterError
 from gateway_operator.installation import open_installation
@@ -191,8 +190,8 @@ class OperatorProcess:
     def _spawn_ledger_checks(self, context: OperatorContext) -> None:
         settings, figures = self.settings, partial(read_figures, context)
         self._spawn(repeat("the audit", settings.audit_seconds, Auditor(context).check))
-        dead = partial(keep_dead, context)
-        self._spawn(repeat("keeping revoked keys dead", TOMBSTONE_SECONDS, dead))
+        dead = Tombstones(context).look
+        self._spawn(repeat("keeping revoked keys dead", LOOK_SECONDS, dead))
         self._spawn(repeat("counting usage", ROUND_SECONDS, partial(count_news, context)))
         self._spawn(repeat("reading figures", settings.balance_seconds, figures))
         self._spawn(self._show_balances(Balances(context, self._seen.shown)))

@@ -9,6 +9,7 @@ import binascii
 import logging
 
 from gateway.core.errors import NotFound
+from gateway.store.cached_keys import newest_version
 from gateway.store.personal_keys import revoke_personal_key
 from gateway.store.revocations import find_living, read_revocations
 from gateway_operator.apply.operator_context import OperatorContext
@@ -26,8 +27,29 @@ _logger = logging.getLogger(__name__)
 
 TOMBSTONES_NAME = "faregate-revoked-keys"
 _KEY = "keys"
-#: the interval of the rounds
-ROUND_SECONDS = 10.0
+#: the interval of the looks, and how many are made until there is a round in any case
+LOOK_SECONDS = 1.0
+_LOOKS = 10
+
+
+class Tombstones:
+    """Rounds as soon as a key was changed: a revocation is remembered within a second."""
+
+    def __init__(self, context: OperatorContext) -> None:
+        self._context = context
+        #: the newest change that a round has seen, and the looks since
+        self._version: int | None = None
+        self._looks = 0
+
+    async def look(self) -> None:
+        """Raises `DatabaseUnavailable` and `ClusterError`."""
+        context = self._context
+        version, _ = await context.run(newest_version, context.database)
+        self._looks += 1
+        if version == self._version and self._looks < _LOOKS:
+            return
+        await keep_dead(context)
+        self._version, self._looks = version, 0
 
 
 async def keep_dead(context: OperatorContext) -> None:

@@ -1,5 +1,6 @@
 """People's keys in a cluster: counted, and dead once they were revoked."""
 
+import base64
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -11,7 +12,7 @@ from gateway.core.actor import UNKNOWN_ACTOR
 from gateway.store.database import Database
 from gateway.store.personal_keys import revoke_personal_key
 from gateway.store.revocations import Revocation, find_living, read_revocations
-from gateway_operator.apply.tombstones import TOMBSTONES_NAME, keep_dead
+from gateway_operator.apply.tombstones import TOMBSTONES_NAME, Tombstones, keep_dead
 from gateway_operator.plan import tombstones
 from gateway_operator.plan.tombstones import (
     AGE,
@@ -101,6 +102,23 @@ def test_a_revoked_key_stays_dead_when_the_database_forgets_it(
     again = world.run(world.cluster.get("Secret", world.namespace, TOMBSTONES_NAME))
     assert again is not None
     assert again["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
+
+
+def test_a_revocation_is_remembered_at_the_next_look(world: FleetWorld, people: People) -> None:
+    key, looks = people.issue(), Tombstones(world.context)
+
+    def is_remembered() -> bool:
+        world.run(looks.look())
+        found = world.run(world.cluster.get("Secret", world.namespace, TOMBSTONES_NAME))
+        text = base64.b64decode(((found or {}).get("data") or {}).get("keys", ""))
+        return key.key_id.encode() in text
+
+    assert not is_remembered()
+    revoke_personal_key(people.books.database, INSTALLATION, key.key_id, UNKNOWN_ACTOR)
+    assert is_remembered()
+    world.run(world.cluster.delete("Secret", world.namespace, TOMBSTONES_NAME))
+    looked = [is_remembered() for _ in range(10)]
+    assert looked == [False] * 9 + [True], "without a change, each tenth look is a round"
 
 
 def test_the_fleet_counts_living_keys_where_people_have_a_console(
