@@ -7,13 +7,13 @@ shares that are reached at once only the highest is written. A limit that was ra
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from secrets import token_hex
 
 from msgspec import Struct
 
-from gateway.core.webhooks import ReachedShare, next_attempt, write_message
+from gateway.core.webhooks import PATIENCE, ReachedShare, next_attempt, write_message
 from gateway.store.database import Database
 from gateway.store.moments import read_moment
 from gateway.store.notice_statements import ACCOUNTS, KEYS, periods
@@ -60,6 +60,13 @@ DELETE FROM notice WHERE id IN (
   AND n.id < (SELECT max(m.id) FROM notice m WHERE m.receiver = n.receiver
     AND m.subject = n.subject AND m.subject_id = n.subject_id AND m.limit_name = n.limit_name)
   LIMIT :most)
+"""
+
+_NEXT_RECEIVER = "SELECT min(receiver) FROM notice WHERE receiver > :last"
+_FORGET_RECEIVER = """
+DELETE FROM notice WHERE id IN (
+  SELECT id FROM notice WHERE receiver = :receiver AND created_at < :before
+  AND account_id IN (SELECT id FROM account WHERE installation = :installation) LIMIT :most)
 """
 
 
@@ -171,6 +178,29 @@ def forget_notices(database: Database) -> None:
     with database.plain_write() as transaction:
         before = transaction.now() - _KEPT
         transaction.rows(_FORGET, before=before, most=_FORGOTTEN_AT_ONCE)
+
+
+def forget_receivers(database: Database, installation: str, fleets: Collection[str]) -> None:
+    """Forget some notices for fleets that are no more, when they would be given up in any case.
+
+    A fleet that is made again within that time sends them; later it hears of what is used then, as
+    a new one does. Raises the same.
+    """
+    gone, last = [], ""
+    with database.plain_read() as transaction:
+        while (found := transaction.row(_NEXT_RECEIVER, last=last)) and found[0] is not None:
+            last = found[0]
+            if last not in fleets:
+                gone.append(last)
+    for receiver in gone:
+        with database.plain_write() as transaction:
+            transaction.rows(
+                _FORGET_RECEIVER,
+                receiver=receiver,
+                installation=installation,
+                before=transaction.now() - PATIENCE,
+                most=_FORGOTTEN_AT_ONCE,
+            )
 
 
 def _read(

@@ -19,6 +19,7 @@ from gateway.store.grant_rows import list_grants
 from gateway.store.grants import expire_grants
 from gateway.store.group_rows import list_governed
 from gateway.store.key_rows import KeyState, list_keys
+from gateway.store.notices import forget_receivers
 from gateway_operator.apply.account import AccountReconciler
 from gateway_operator.apply.addresses import Addresses
 from gateway_operator.apply.apikey import KeyReconciler
@@ -196,6 +197,8 @@ class Sweep:
             _logger.warning("an object could not be worked on: %s", failure)
         await self._orphans.check(rows, listed, self._namespaces)
         await self._accounts.release_missing(governed, accounts, self._namespaces)
+        receivers = {"/".join(name_of(body)) for body in fleets}
+        await context.ask(forget_receivers, receivers)
         await self._send_heartbeat()
         context.metrics.swept()
 

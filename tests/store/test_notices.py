@@ -21,6 +21,7 @@ from gateway.store.notices import (
     TakenNotice,
     end_notice,
     forget_notices,
+    forget_receivers,
     take_notices,
     write_notices,
 )
@@ -181,6 +182,25 @@ def test_old_notices_go_and_the_newest_of_a_limit_stays(books: Books) -> None:
     forget_notices(books.database)
     assert books.scalar("SELECT percent FROM notice") == 100
     assert news(books) == []
+
+
+def test_the_notices_of_a_fleet_that_is_gone_go_after_a_day(books: Books) -> None:
+    books.grant(credits=1000)
+    key, _ = books.issue(limits={"credits": 10})
+    spend(books, key, 8)
+    for fleet in ("team/fleet", "team/gone"):
+        assert write_notices(books.database, INSTALLATION, fleet) == 1
+
+    def left(installation: str = INSTALLATION) -> int:
+        forget_receivers(books.database, installation, {"team/fleet"})
+        return int(books.scalar("SELECT count(*) FROM notice"))
+
+    assert left() == 2, "it may be made again"
+    old = (datetime.now(UTC) - timedelta(hours=25)).replace(tzinfo=None).isoformat(" ")
+    write(books, f"UPDATE notice SET created_at = '{old}'")
+    assert left("another") == 2
+    assert left() == 1
+    assert books.scalar("SELECT receiver FROM notice") == "team/fleet"
 
 
 def test_pauses_grow_to_an_hour_and_end_after_a_day() -> None:
