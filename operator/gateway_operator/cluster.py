@@ -42,13 +42,14 @@ _KINDS: Mapping[str, tuple[str, str, str]] = {
     "Pod": ("", "v1", "pods"),
     "PodDisruptionBudget": ("policy", "v1", "poddisruptionbudgets"),
     "Secret": ("", "v1", "secrets"),
+    "SelfSubjectAccessReview": ("authorization.k8s.io", "v1", "selfsubjectaccessreviews"),
     "Service": ("", "v1", "services"),
     "ServiceAccount": ("", "v1", "serviceaccounts"),
 }
 #: the type that asks for metadata alone (Kubernetes API concepts, "Metadata-only fetches")
 _METADATA = "application/json;as=PartialObjectMetadata{};g=meta.k8s.io;v=v1"
 METADATA_OF_ONE, METADATA_OF_MANY = _METADATA.format(""), _METADATA.format("List")
-_CLUSTER_WIDE = frozenset({"Namespace", "CustomResourceDefinition"})
+_CLUSTER_WIDE = frozenset({"Namespace", "CustomResourceDefinition", "SelfSubjectAccessReview"})
 _CONNECTIONS = 20
 #: an object may have a megabyte, by any author, and a page is held whole
 _PAGE = 100
@@ -173,6 +174,24 @@ class Cluster:
         except (Forbidden, ObjectNotFound):
             return False
         return True
+
+    async def may_watch(self, kind: str, namespace: str) -> bool:
+        """Return whether a kind may be watched in a namespace, also where nobody may ask.
+
+        Raises `ClusterUnavailable`.
+        """
+        group, _, plural = _KINDS[kind]
+        right = {"namespace": namespace, "verb": "watch", "group": group, "resource": plural}
+        review = {
+            "apiVersion": _api_version("SelfSubjectAccessReview"),
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": right},
+        }
+        try:
+            answer = await self._call("post", _path("SelfSubjectAccessReview"), body=review)
+        except Forbidden:
+            return True
+        return bool(answer["status"]["allowed"])
 
     async def apply(self, body: dict[str, Any]) -> dict[str, Any]:
         """Server-side apply: our fields become those of `body`, others stay as they are."""

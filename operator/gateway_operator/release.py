@@ -15,6 +15,7 @@ from gateway_operator.cluster import (
     Forbidden,
     ObjectNotFound,
     Page,
+    Rejected,
 )
 from gateway_operator.resources.apikey import finalizers_of, is_held
 from gateway_operator.resources.names import FINALIZER
@@ -43,6 +44,10 @@ async def release_finalizers(cluster: Cluster, namespaces: tuple[str, ...]) -> i
                 )
             except (Conflict, ObjectNotFound):
                 continue  # the next round sees what it is now
+            except (Forbidden, Rejected) as error:
+                name = f"{metadata['namespace']}/{metadata['name']}"
+                _logger.warning("the key %s keeps its finalizer: %s", name, error)
+                continue
             released += 1
     return released
 

@@ -141,7 +141,10 @@ def test_an_ingress_without_a_host_or_without_a_fleet_or_in_two_places() -> None
         ({"fleet": {"spec": {"drain": {"seconds": -1}}}}, "at '/fleet/spec/drain/seconds'"),
         ({"ingress": {"annotations": {"a": True}}}, "at '/ingress/annotations/a'"),
         ({"ingress": {"host": "https://a.example.com"}}, "at '/ingress/host'"),
-        ({"ingress": {"additionalHosts": ["a.example.com:443"]}}, "at '/ingress/additionalHosts/0'"),
+        (
+            {"ingress": {"additionalHosts": ["a.example.com:443"]}},
+            "at '/ingress/additionalHosts/0'",
+        ),
         ({"image": {"repository": "registry:5000/faregate:1"}}, "at '/image/repository'"),
         ({"image": {"tag": "1.0+build"}}, "at '/image/tag'"),
         ({"commonLabels": {"team": "a b"}}, "at '/commonLabels/team'"),

@@ -247,7 +247,7 @@ def test_a_label_has_one_value_and_the_nearest_wins() -> None:
         monitoring={"dashboards": {"labels": {"team": "sre"}}},
     )
     text = render_text(values)
-    assert text.count("app.kubernetes.io/version:") == text.count("app.kubernetes.io/version: \"9\"")
+    assert text.count("app.kubernetes.io/version:") == text.count('app.kubernetes.io/version: "9"')
     assert text.count("helm.sh/chart:") == text.count("helm.sh/chart: ours")
     assert pod_of(operator(values))["metadata"]["labels"]["team"] == "ops"
     dashboard = render(values).one("ConfigMap", "faregate-dashboard-usage")
@@ -284,7 +284,9 @@ def test_null_takes_away_what_another_file_of_values_has() -> None:
         "podTemplate": {"metadata": None, "spec": {"securityContext": {"runAsUser": None}}},
         "pricing": {"perImage": None, "chatCreditsPerMessage": 1000000000000},
     }
-    monitored = render(given(fleet={"spec": spec}), "--api-versions=monitoring.coreos.com/v1/PodMonitor")
+    monitored = render(
+        given(fleet={"spec": spec}), "--api-versions=monitoring.coreos.com/v1/PodMonitor"
+    )
     made = monitored.one("GatewayFleet")["spec"]
     assert made.keys().isdisjoint(nothing)
     assert made["limits"] == {"firstByteSeconds": 20}

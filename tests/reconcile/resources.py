@@ -43,6 +43,7 @@ _RIGHTS: dict[str, list[tuple[str, str]]] = {
     ],
 }
 _RBAC = "/apis/rbac.authorization.k8s.io/v1"
+_BLIND = ("secrets", "watch")
 _PLURALS = ("accounts", "apikeys", "creditallowances", "creditgrants", "gatewayfleets")
 
 
@@ -104,10 +105,19 @@ def refuse_statuses(found: dict[str, Any], server: ApiServer, status: dict[str, 
         wait_until(is_refused, f"the status of {name} to be refused")
 
 
-def allow_in(server: ApiServer, user: str, namespaces: Iterable[str]) -> Path:
-    """A kubeconfig of a user with an operator's rights in these namespaces, by a Role in each."""
+def allow_in(
+    server: ApiServer,
+    user: str,
+    namespaces: Iterable[str],
+    *,
+    but: tuple[str, str] | None = None,
+) -> Path:
+    """A kubeconfig of a user with an operator's rights in these namespaces, by a Role in each.
+
+    `but` is a resource and a verb that are left out.
+    """
     for namespace in namespaces:
-        _bind(server, user, _rules("", blind=False), namespace)
+        _bind(server, user, _rules("", but), namespace)
     return server.write_kubeconfig(user)
 
 
@@ -124,13 +134,17 @@ def allow(server: ApiServer, user: str, *, blind: bool = False, without: str = "
 
     One that is blind cannot watch Secrets.
     """
-    _bind(server, user, _rules(without, blind=blind))
+    _bind(server, user, _rules(without, _BLIND if blind else None))
     return server.write_kubeconfig(user)
 
 
-def _rules(without: str, *, blind: bool) -> list[dict[str, Any]]:
+def _rules(without: str, but: tuple[str, str] | None) -> list[dict[str, Any]]:
     return [
-        {"apiGroups": [group], "resources": [resource], "verbs": _verbs(verbs, resource, blind)}
+        {
+            "apiGroups": [group],
+            "resources": [resource],
+            "verbs": [each for each in verbs.split() if (resource, each) != but],
+        }
         for verbs, resources in _RIGHTS.items()
         for group, resource in resources
         if resource != without
@@ -159,9 +173,3 @@ def _bind(
                 headers={"content-type": "application/apply-patch+yaml"},
                 json={"apiVersion": f"{group}/v1", **body},
             ).raise_for_status()
-
-
-def _verbs(verbs: str, resource: str, blind: bool) -> list[str]:
-    return [
-        each for each in verbs.split() if not (blind and (resource, each) == ("secrets", "watch"))
-    ]

@@ -62,6 +62,19 @@ def test_a_namespace_that_is_not_there_yet_keeps_no_other_waiting(
     guest.close()
 
 
+def test_a_namespace_that_lets_nobody_watch_is_not_served(world: World, guest: Objects) -> None:
+    """After ten minutes of refusals the watch would end the operator, for all namespaces."""
+    guest.create_namespace()
+    allow_in(world.server, "blind", [guest.namespace], but=("apikeys", "watch"))
+    operator = start(world, "blind", guest)
+    assert refused(operator) == 1
+    allow_in(world.server, "blind", [guest.namespace])
+    wait_until(lambda: refused(operator) == 0, "the right to be noticed", 60)
+    guest.apply(api_key("gina"))
+    guest.wait("ApiKey", "gina", "Issued")
+    guest.close()
+
+
 def test_a_namespace_that_refuses_takes_nothing_from_the_others(
     world: World, guest: Objects
 ) -> None:
@@ -99,17 +112,22 @@ def test_a_namespace_that_refuses_takes_nothing_from_the_others(
 
 
 def test_an_uninstall_releases_what_it_may(world: World, guest: Objects) -> None:
+    guest.create_namespace()
+    allow_in(world.server, "leaving", [guest.namespace])
     operator = start(world, "leaving", guest)
-    world.team.apply(api_key("alice"))
-    world.team.wait("ApiKey", "alice", "Issued")
+    for objects, name in ((world.team, "alice"), (guest, "gina")):
+        objects.apply(api_key(name))
+        objects.wait("ApiKey", name, "Issued")
     operator.kill()
+    allow_in(world.server, "leaving", [guest.namespace], but=("apikeys", "patch"))
     world.release_finalizers(
         KUBECONFIG=str(world.server.write_kubeconfig("leaving")),
-        FAREGATE_WATCH_NAMESPACES=f"{guest.namespace},{world.team.namespace}",
+        FAREGATE_WATCH_NAMESPACES=f"missing,{guest.namespace},{world.team.namespace}",
     )
     found = world.team.get("ApiKey", "alice")
     assert found is not None
     assert "finalizers" not in found["metadata"]
+    guest.close()
 
 
 def test_a_namespace_that_is_deleted_ends_alone(

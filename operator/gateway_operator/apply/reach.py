@@ -1,4 +1,4 @@
-"""The namespaces that are served: of those that are named, all that let the operator list them.
+"""The namespaces that are served: of those that are named, all that let the operator look at them.
 
 One that is gone, refuses, or does not exist yet keeps no other waiting. It is served as soon as it
 answers. The operator's own namespace is always served: where that refuses too, the reason is not
@@ -24,6 +24,8 @@ _WATCHED = (
     ("Secret", f"{KEY_LABEL}=true"),
 )
 _AT_ONCE = 4
+#: looks between two at which the right to watch is asked for
+_LOOKS = 4
 
 
 class Reach:
@@ -37,10 +39,16 @@ class Reach:
         self._own = settings.namespace
         self._named = settings.namespaces
         self.served = settings.namespaces
+        #: those that were served at the last look, and may be watched
+        self._watched: frozenset[str] = frozenset()
+        self._looks = 0
 
     async def look(self) -> bool:
         """Ask all of them. Returns whether others are served than before."""
         places = asyncio.Semaphore(_AT_ONCE)
+        if self._looks % _LOOKS == 0:
+            self._watched = frozenset()
+        self._looks += 1
 
         async def ask(namespace: str) -> bool | None:
             async with places:
@@ -49,6 +57,7 @@ class Reach:
         answers = dict(zip(self._named, await asyncio.gather(*map(ask, self._named)), strict=True))
         if not answers.get(self._own):
             return False
+        self._watched = frozenset(name for name, answer in answers.items() if answer)
         before, self.served = (
             self.served,
             tuple(
@@ -65,11 +74,15 @@ class Reach:
         return before != self.served
 
     async def _answers(self, namespace: str) -> bool | None:
-        """Return whether all watched kinds can be listed there; None if nobody answers."""
+        """Return whether all watched kinds can be looked at there; None if nobody answers."""
         try:
             for kind, labels in _WATCHED:
                 if not await self._cluster.can_list(kind, namespace, labels):
                     return False
+            if namespace not in self._watched:
+                for kind, _ in _WATCHED:
+                    if not await self._cluster.may_watch(kind, namespace):
+                        return False
         except ClusterUnavailable:
             return None
         return True
