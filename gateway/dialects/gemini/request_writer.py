@@ -174,6 +174,8 @@ class _Conversation:
         self._turns: list[Content] = []
         #: names of the calls by their ids, of the newest message that has any
         self._names: dict[str, str] = {}
+        #: signatures of the model's turn under way by their places, until these come
+        self._signatures: dict[str, str] = {}
 
     def write(self, prepared: Prepared) -> tuple[list[GeminiPart], list[Content]]:
         """Return the instructions and the turns; instructions alone are the user's."""
@@ -197,6 +199,8 @@ class _Conversation:
 
     def _add(self, role: str, parts: list[GeminiPart]) -> None:
         turns = self._turns
+        if role == "user":
+            self._signatures.clear()
         if not turns and role == "model":
             turns.append(Content("user", [GeminiPart(_BEGINNING)]))
         if turns and turns[-1].role == role and turns[-1].parts is not None:
@@ -205,27 +209,41 @@ class _Conversation:
             turns.append(Content(role, parts))
 
     def _write_model_turn(self, message: AssistantMessage) -> list[GeminiPart]:
-        """The parts of a model's turn, each with the signature that it had."""
+        """The parts of a message, each with the signature that it had.
+
+        A turn may be several messages, and its signatures stand in any of them: a client that takes
+        items in the order of their ends has a call behind what came after it.
+        """
         parts: list[GeminiPart] = []
-        signatures: dict[str, str] = {}
+        signatures = self._signatures
         for signed_block in message.signed_blocks:
             if signed_block.upstream != self._upstream:
                 continue
-            place, _, signature = signed_block.signature.partition(" ")
+            place, _, signature = signed_block.signature.rpartition(" ")
             if place == THOUGHT_PLACE:
                 parts.append(GeminiPart(signed_block.text, True, signature))
             else:
                 signatures[place] = signature
         if message.text:
-            parts.append(GeminiPart(message.text, None, signatures.get(TEXT_PLACE)))
+            parts.append(GeminiPart(message.text, None, signatures.pop(TEXT_PLACE, None)))
+        elif TEXT_PLACE in signatures:
+            self._sign_last_text(signatures.pop(TEXT_PLACE))
         self._names = {call.id: call.name for call in message.calls}
         for index, call in enumerate(message.calls):
-            signature = signatures.get(CALL_PLACE + call.id, "")
+            signature = signatures.pop(CALL_PLACE + call.id, "")
             if not signature and not index and self._wants_signatures:
                 signature = _NO_SIGNATURE
             made = FunctionCall(call.name, encode_arguments(call.arguments), call.id)
             parts.append(GeminiPart(thought_signature=signature or None, function_call=made))
         return parts
+
+    def _sign_last_text(self, signature: str) -> None:
+        """Sign the text of an earlier message of the turn."""
+        turn = self._turns[-1] if self._turns else Content()
+        for part in reversed(turn.parts or () if turn.role == "model" else ()):
+            if part.text and not part.thought:
+                part.thought_signature = part.thought_signature or signature
+                return
 
     def _write_result(self, message: ToolMessage) -> GeminiPart:
         output = "\n".join(part.text for part in message.parts if not isinstance(part, ImagePart))

@@ -199,6 +199,34 @@ def test_signatures_go_back_to_where_they_stood() -> None:
     ]
 
 
+def said(text: str | None, *signed: str, calls: tuple[ToolCall, ...] = ()) -> AssistantMessage:
+    blocks = tuple(SignedReasoning("", one, "main", True) for one in signed)
+    return AssistantMessage(text, None, calls, signed_blocks=blocks)
+
+
+@pytest.mark.parametrize(
+    ("messages", "signatures"),
+    [
+        ((said("T"), said("U", "call:a 1"), said(None, "text 2", calls=CALLS)), "-21-"),
+        ((said("T"), said(None, "text 1", "call:a 2", calls=CALLS)), "12-"),
+        ((said("T"), user_message("Go"), said(None, "text 1", "call:a 2", calls=CALLS)), "--2-"),
+        ((said("T", "call:a 1"), user_message("Go"), said("U", "call:b 2", calls=CALLS)), "---S2"),
+    ],
+)
+def test_a_signature_is_found_in_the_messages_of_its_turn(messages: Any, signatures: str) -> None:
+    """As those have them who keep items in the order of their ends."""
+    body = write(request(user_message("Go"), *messages, result("a", "x"), result("b", "y")))
+    parts = [part for turn in body["contents"][1:-1] for part in turn["parts"]]
+    found = [part.get("thoughtSignature", "-") for part in parts]
+    assert "".join(found).replace(SKIPPED, "S") == signatures
+
+
+def test_an_id_with_a_space_has_its_signature() -> None:
+    call = ToolCall("call 1", "look", "{}")
+    body = write(request(said(None, "call:call 1 two", calls=(call,)), result("call 1", "x")))
+    assert body["contents"][1]["parts"][0]["thoughtSignature"] == "two"
+
+
 @pytest.mark.parametrize(
     ("profile", "sent"), [("gemini-3", SKIPPED), ("gemini-2.5", None), ("generic", None)]
 )
