@@ -406,6 +406,7 @@ def test_network_policies_open_whatever_is_configured_inside_the_cluster() -> No
         {"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "http://collector.traces:4318"},
         {"name": "TZ", "value": "UTC"},
         {"name": "HTTPS_PROXY", "value": "http://proxy.example.com:3128"},
+        {"name": "http_proxy", "value": "http://proxy.example.com:3129"},
     ]
     containers = [{"name": "gateway", "env": variables}]
     upstreams = [
@@ -427,7 +428,7 @@ def test_network_policies_open_whatever_is_configured_inside_the_cluster() -> No
     }
     rendered = render(values)
     gateways = rendered.one("NetworkPolicy", "faregate-gateways")["spec"]["egress"]
-    assert ports_of(gateways[:3]) == [[53, 53], [6432], [3128, 4318, 443, 80, 8000, 8080]]
+    assert ports_of(gateways[:3]) == [[53, 53], [6432], [3128, 3129, 4318, 443, 80, 8000, 8080]]
     assert namespaces_of(gateways[3:]) == ["gate", "models", "money", "traces"]
     of_operator = rendered.one("NetworkPolicy", "faregate-operator")["spec"]["egress"]
     assert namespaces_of(of_operator[3:]) == ["money"]

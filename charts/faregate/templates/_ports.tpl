@@ -57,7 +57,7 @@
 {{- with dig "webhook" "url" "" $spec }}{{ . }} {{ end -}}
 {{- range dig "podTemplate" "spec" "containers" list $spec -}}
 {{- range .env -}}
-{{- if and (regexMatch "^(OTEL_EXPORTER_OTLP.*ENDPOINT|HTTPS_PROXY|https_proxy)$" .name) .value }}{{ .value }} {{ end -}}
+{{- if and (regexMatch "^(OTEL_EXPORTER_OTLP.*ENDPOINT|HTTPS?_PROXY|https?_proxy)$" .name) .value }}{{ .value }} {{ end -}}
 {{- end -}}
 {{- end -}}
 {{- end }}
@@ -69,7 +69,7 @@
 {{- range list (dig "oidc" "issuer" "" $console) (dig "proxy" "jwksURL" "" $console) }}{{ . }} {{ end -}}
 {{- range dig "podTemplate" "spec" "containers" list $console -}}
 {{- range .env -}}
-{{- if and (regexMatch "^(OTEL_EXPORTER_OTLP.*ENDPOINT|HTTPS_PROXY|https_proxy)$" .name) .value }}{{ .value }} {{ end -}}
+{{- if and (regexMatch "^(OTEL_EXPORTER_OTLP.*ENDPOINT|HTTPS?_PROXY|https?_proxy)$" .name) .value }}{{ .value }} {{ end -}}
 {{- end -}}
 {{- end -}}
 {{- end }}

@@ -83,7 +83,8 @@ MOUNTS = "/mnt/"
 _ENV_SOURCES = frozenset({"configMapKeyRef", "fieldRef", "resourceFieldRef"})
 #: variables of the processes that lead to no other database, no other secret and no other code
 _VARIABLE = re.compile(
-    r"OTEL_.+|TZ|LANG|LC_[A-Z]+|MALLOC_[A-Z_]+|SSL_CERT_(FILE|DIR)|HTTPS_PROXY|NO_PROXY"
+    r"OTEL_.+|TZ|LANG|LC_[A-Z]+|MALLOC_[A-Z_]+|SSL_CERT_(FILE|DIR)"
+    r"|(HTTPS?|NO)_PROXY|(https?|no)_proxy"
     r"|FAREGATE_(?!DATABASE|INSTALLATION)[A-Z_]+"
 )
 #: the way to the pods; a Service's selector, ports and further addresses stay ours

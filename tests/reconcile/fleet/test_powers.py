@@ -57,6 +57,8 @@ ALLOWED: dict[str, Json] = {
             {"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "http://collector:4318"},
             {"name": "FAREGATE_ACCESS_LOG", "value": "1"},
             {"name": "HTTPS_PROXY", "value": "http://proxy:3128"},
+            {"name": "http_proxy", "value": "http://proxy:3128"},
+            {"name": "no_proxy", "value": ".svc,10.0.0.0/8"},
             {"name": "TZ", "valueFrom": {"configMapKeyRef": {"name": "a", "key": "b"}}},
         ]
     ),
