@@ -24,3 +24,8 @@ def read_count(holder: Any, name: str) -> int:
     if type(value) is not int:
         value = number_of(value, _NUMBER_MAX) or 0
     return min(max(value, 0), _TOKENS_MAX)
+
+
+def add_up(*counts: int) -> int:
+    """The sum of numbers of tokens that an upstream counts apart, bounded as each of them is."""
+    return min(sum(counts), _TOKENS_MAX)

@@ -6,7 +6,7 @@ Source: Gemini API reference, "GenerationConfig" and "UsageMetadata".
 from typing import Any
 
 from gateway.core.events import Usage
-from gateway.dialects.counts import read_count
+from gateway.dialects.counts import add_up, read_count
 
 CHOICE_MODES = {"auto": "AUTO", "none": "NONE", "required": "ANY", "named": "ANY"}
 #: parameters as they are named elsewhere, and the members of `generationConfig`
@@ -32,9 +32,10 @@ def read_usage(counts: dict[str, Any]) -> Usage | None:
         return None
     thoughts = read_count(counts, "thoughtsTokenCount")
     return Usage(
-        input=read_count(counts, "promptTokenCount")
-        + read_count(counts, "toolUsePromptTokenCount"),
-        output=read_count(counts, "candidatesTokenCount") + thoughts,
+        input=add_up(
+            read_count(counts, "promptTokenCount"), read_count(counts, "toolUsePromptTokenCount")
+        ),
+        output=add_up(read_count(counts, "candidatesTokenCount"), thoughts),
         cached=read_count(counts, "cachedContentTokenCount"),
         reasoning=thoughts,
     )

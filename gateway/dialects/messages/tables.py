@@ -6,7 +6,7 @@ Sources: Anthropic API reference, "Messages" (`stop_reason`, `usage`).
 from typing import Any
 
 from gateway.core.events import FinishReason, Usage
-from gateway.dialects.counts import read_count
+from gateway.dialects.counts import add_up, read_count
 
 STOP_REASONS: dict[FinishReason, str] = {
     "stop": "end_turn",
@@ -23,10 +23,10 @@ def read_usage(counts: dict[str, Any]) -> Usage:
     hour = read_count(by_time, "ephemeral_1h_input_tokens")
     written = max(
         read_count(counts, "cache_creation_input_tokens"),
-        read_count(by_time, "ephemeral_5m_input_tokens") + hour,
+        add_up(read_count(by_time, "ephemeral_5m_input_tokens"), hour),
     )
     return Usage(
-        input=read_count(counts, "input_tokens") + cached + written,
+        input=add_up(read_count(counts, "input_tokens"), cached, written),
         output=read_count(counts, "output_tokens"),
         cached=cached,
         reasoning=read_count(counts.get("output_tokens_details"), "thinking_tokens"),
