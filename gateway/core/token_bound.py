@@ -9,6 +9,8 @@ models' way of cutting (`tests/core/test_token_bound.py`).
 import re
 from collections import Counter
 
+import msgspec
+
 #: hundredths of a token
 _ONE = 100
 #: template of a prompt: its roles and ends, and a system prompt of the family's own
@@ -71,9 +73,9 @@ _CLASSES = _classes()
 #: a blank before a number is a token of its own, and a letter that stands alone is another
 _BEFORE_NUMBER = 110
 _ALONE = 80
+_decode_text = msgspec.json.Decoder(str).decode
 
-
-#: an image where it stands as one, in any dialect; some write a slash as `\\/`
+#: an image where it stands as one, in any dialect; with escapes such as `\\/` and `\\n`
 _IMAGE = re.compile(rb'"(?:url|image_url|data)"\s*:\s*"(?:data:[^",]{0,300},)?([\w+/=\\-]+)"')
 
 
@@ -87,23 +89,19 @@ def bound_text(text: bytes) -> int:
     return -(-weight // _ONE)
 
 
-def bound_prompt(body: bytes, images: list[str]) -> tuple[int, int]:
-    """Return at least the tokens of the prompt that a body in JSON makes, in any dialect, and how
-    many images are in it.
+def bound_prompt(body: bytes, images: list[str]) -> int:
+    """Return at least the tokens of the prompt that a body in JSON makes, in any dialect.
 
     `images` are those of the request, as `data:` URLs, for models that see some. Their text is no
     prompt where they stand as images; anywhere else it is, since nobody has looked into them.
     """
     left = Counter(url.rpartition(",")[2].encode() for url in images)
-    kept = 0
 
     def take(found: re.Match[bytes]) -> bytes:
-        nonlocal kept
-        data = found[1].replace(b"\\/", b"/")
+        data = _unescaped(found[1])
         if not left[data]:
             return found[0]
         left[data] -= 1
-        kept += 1
         return b""
 
     if images:
@@ -111,4 +109,14 @@ def bound_prompt(body: bytes, images: list[str]) -> tuple[int, int]:
     tokens = _TEMPLATE_TOKENS + IMAGE_TOKENS * len(images)
     if b'"tools":' in body:
         tokens += _TOOLS_TOKENS
-    return tokens + bound_text(body), kept
+    return tokens + bound_text(body)
+
+
+def _unescaped(data: bytes) -> bytes:
+    """The text of a string in JSON; base64 from many programs has line breaks."""
+    if b"\\" not in data:
+        return data
+    try:
+        return _decode_text(b'"%b"' % data).encode()
+    except ValueError:  # it goes on behind a quote
+        return data

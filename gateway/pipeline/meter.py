@@ -55,13 +55,16 @@ class Metering:
         self, dialect: str, request: Request, resolution: Resolution, body: bytes, holder: Holder
     ) -> "Meter":
         """A meter for a request that is sent as `body`."""
-        models = (resolution.model, *resolution.model.fallbacks)
-        sees_images = any(each.profile.sees_images for each in models)
+        model = resolution.model
+        images = list(_images(request))
+        sees_images = any(each.profile.sees_images for each in (model, *model.fallbacks))
         if request.embedding is not None:  # an upstream's body repeats more than the input
             body = request.embedding.written
-        bound = partial(bound_prompt, body, list(_images(request)) if sees_images else [])
-        tokens, images = await self._worker_thread.run(holder, len(body), bound)
-        terms = Terms(resolution.model.price.rates, resolution.price, images, datetime.now(UTC))
+        bound = partial(bound_prompt, body, images if sees_images else [])
+        tokens = await self._worker_thread.run(holder, len(body), bound)
+        # A model that sees images gets all of them; in place of each, another one reads a note.
+        shown = len(images) if model.profile.sees_images else 0
+        terms = Terms(model.price.rates, resolution.price, shown, datetime.now(UTC))
         most = terms.most(tokens, _output_most(request, resolution))
         return Meter(self, terms, most, dialect, request, holder)
 

@@ -1,5 +1,6 @@
 """Requests to models with token prices: the most is charged, and what is not used goes back."""
 
+import json
 import re
 import signal
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from tests.conftest import check_books
 from tests.flow.test_cache_writes import usage_of
 from tests.flow.test_outcomes import Client
 from tests.harness.books import Books
-from tests.harness.dialects import DIALECTS
+from tests.harness.dialects import DIALECTS, PATHS
 from tests.harness.gateway import (
     GatewayProcess,
     Simulated,
@@ -261,6 +262,25 @@ def test_choices_multiply_and_images_have_a_price(client: Client) -> None:
     assert found["credits"] == price_of(found["tokens"]) + 2 * MESSAGE
     charged = -next(e["credits"] for e in found["entries"] if e["kind"] == "charge")
     assert charged > 3 * CAP * OUTPUT
+
+
+@pytest.mark.parametrize(
+    ("plain", "spelled"), [("iVBOR", "iVBOR\\n"), ("iVBOR", "\\u0069VBOR"), ('"data"', '"d\\u0061ta"')]
+)
+def test_an_image_has_its_price_however_it_is_spelled(
+    client: Client, plain: str, spelled: str
+) -> None:
+    """This body goes on as the client wrote it."""
+    source = {"type": "base64", "media_type": "image/png", "data": PIXEL.partition(",")[2]}
+    content = [{"type": "text", "text": "!answer Hello"}, {"type": "image", "source": source}]
+    asked = {"model": "claude", "max_tokens": 50, "messages": [{"role": "user", "content": content}]}
+    response = client.gateway.http.post(
+        PATHS["messages"],
+        content=json.dumps(asked).replace(plain, spelled),
+        headers={"x-api-key": client.key},
+    )
+    assert response.status_code == 200, response.text
+    assert story(client, response.headers["x-request-id"])["price"]["images"] == IMAGE
 
 
 def test_a_row_for_large_prompts_counts_for_those(client: Client) -> None:
