@@ -81,7 +81,9 @@ class Relay:
     ) -> None:
         connection, meter = state.connection, state.meter
         feed = renderer.feed if meter is None else meter.noting(renderer.feed)
-        chunks = await (read_beginning(reply) if state.failover.has_fallbacks else reply.read())
+        # Until there is content another upstream may be asked, and the charge stands for a retry.
+        waits = state.failover.has_fallbacks or state.attempt is not None
+        chunks = await (read_beginning(reply) if waits else reply.read())
         self._begin(state, permit)
         if not connection.started:
             await _open_stream(state, renderer)

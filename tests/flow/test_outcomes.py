@@ -61,10 +61,23 @@ class Client:
         asked = {**body(dialect, text, **more), "stream": True}
         return self.gateway.http.stream("POST", PATHS[dialect], json=asked, headers=self._headers)
 
-    def leave(self, dialect: str, text: str, after: Callable[[], None], **more: Any) -> None:
+    def leave(
+        self,
+        dialect: str,
+        text: str,
+        after: Callable[[], None],
+        headers: dict[str, str] | None = None,
+        **more: Any,
+    ) -> None:
         """Ask, and hang up when `after` has returned."""
         asked = json.dumps({**body(dialect, text), **more}).encode()
-        head = request_head("POST", PATHS[dialect], x_api_key=self.key, content_length=len(asked))
+        head = request_head(
+            "POST",
+            PATHS[dialect],
+            x_api_key=self.key,
+            content_length=len(asked),
+            **(headers or {}),
+        )
         with RawConnection(self.gateway.port) as connection:
             connection.send(head + asked)
             after()

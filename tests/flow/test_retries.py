@@ -14,6 +14,7 @@ from tests.harness.books import Books
 from tests.harness.dialects import DIALECTS, PATHS, body
 from tests.harness.gateway import (
     GatewayProcess,
+    Simulated,
     api_key,
     credit_grant,
     fleet,
@@ -27,7 +28,7 @@ PRICE, SURCHARGE = 2, 3
 INPUT, OUTPUT, CAP = 3, 15, 1_000
 #: by the upstream's usage
 WHOLE = 9 * INPUT + 3 * OUTPUT
-FLAT, METERED = "flat", "metered"
+FLAT, METERED, STALLING = "flat", "metered", "stalling"
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +42,7 @@ def upstream() -> Iterator[ScriptedUpstream]:
 def gateway(
     module_database_url: str | None,
     upstream: ScriptedUpstream,
+    simulated: Simulated,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[GatewayProcess]:
     document = fleet(upstream.url)
@@ -53,7 +55,9 @@ def gateway(
         {"id": FLAT, "upstream": "main", "upstreamModel": "kimi-k2.6"},
         {"id": "other", "upstream": "main", "upstreamModel": "kimi-k2.6"},
         {"id": METERED, "upstream": "main", "maxOutputTokens": CAP, "pricing": tokens},
+        {"id": STALLING, "upstream": "simulated", "upstreamModel": "open-weights"},
     ]
+    document["spec"]["upstreams"].append({"name": "simulated", "url": simulated.url})
     documents = [
         document,
         api_key("rich", "rich"),
@@ -79,7 +83,7 @@ class Attempts:
     """Attempts of one name."""
 
     def __init__(self, client: Client, upstream: ScriptedUpstream, name: str) -> None:
-        self.client, self._upstream, self._name = client, upstream, name
+        self.client, self._upstream, self.name = client, upstream, name
 
     def leave(self, dialect: str = "chat", text: str = "Hello", **more: Any) -> None:
         """Hang up before anything has come, once the upstream was asked."""
@@ -109,7 +113,7 @@ class Attempts:
         return int(response.headers["x-credits-charged"])
 
     def _headers(self, key: str) -> dict[str, str]:
-        return {"x-api-key": key, "idempotency-key": self._name}
+        return {"x-api-key": key, "idempotency-key": self.name}
 
 
 @pytest.fixture
@@ -132,6 +136,17 @@ def test_a_retry_costs_nothing_three_times(attempts: Attempts, dialect: str) -> 
     first = story(client, found["standing"]["request_id"])
     assert (first["credits"], first["idempotency_key"]) == (PRICE, found["idempotency_key"])
     assert first["standing"] is None
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_the_role_of_an_answer_is_no_content(
+    attempts: Attempts, simulated: Simulated, dialect: str
+) -> None:
+    more: dict[str, Any] = {"model": STALLING, "stream": True}
+    names = {"idempotency_key": attempts.name}
+    with attempts.client.costs(PRICE):
+        attempts.client.leave(dialect, "!stall 1 hold", simulated.wait_held, names, **more)
+        assert attempts.ask(dialect, **more) == 0
 
 
 def test_only_the_same_account_and_model_are_a_retry(attempts: Attempts) -> None:

@@ -265,7 +265,8 @@ def test_choices_multiply_and_images_have_a_price(client: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("plain", "spelled"), [("iVBOR", "iVBOR\\n"), ("iVBOR", "\\u0069VBOR"), ('"data"', '"d\\u0061ta"')]
+    ("plain", "spelled"),
+    [("iVBOR", "iVBOR\\n"), ("iVBOR", "\\u0069VBOR"), ('"data"', '"d\\u0061ta"')],
 )
 def test_an_image_has_its_price_however_it_is_spelled(
     client: Client, plain: str, spelled: str
@@ -273,7 +274,11 @@ def test_an_image_has_its_price_however_it_is_spelled(
     """This body goes on as the client wrote it."""
     source = {"type": "base64", "media_type": "image/png", "data": PIXEL.partition(",")[2]}
     content = [{"type": "text", "text": "!answer Hello"}, {"type": "image", "source": source}]
-    asked = {"model": "claude", "max_tokens": 50, "messages": [{"role": "user", "content": content}]}
+    asked = {
+        "model": "claude",
+        "max_tokens": 50,
+        "messages": [{"role": "user", "content": content}],
+    }
     response = client.gateway.http.post(
         PATHS["messages"],
         content=json.dumps(asked).replace(plain, spelled),
