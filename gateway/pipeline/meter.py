@@ -38,6 +38,8 @@ _TEXTS = {
 }
 #: frames that are kept as they are until their text is taken out of them
 _FRAMES_MAX = 64
+#: begin and end of a text, which some models of embeddings add to each
+_ENDS_TOKENS = 2
 #: more text than any answer within a cap has; what follows is not kept
 _TEXT_BYTES_MAX = 8 * 1024 * 1024
 Feed = Callable[[Chunk], list[bytes]]
@@ -58,10 +60,13 @@ class Metering:
         model = resolution.model
         images = list(_images(request))
         sees_images = any(each.profile.sees_images for each in (model, *model.fallbacks))
-        if request.embedding is not None:  # an upstream's body repeats more than the input
-            body = request.embedding.written
+        tokens = 0
+        if (embedding := request.embedding) is not None:
+            # An upstream's body repeats more than the input. Token ids need no bound.
+            body = embedding.written if embedding.texts else b""
+            tokens = embedding.tokens + _ENDS_TOKENS * embedding.number
         bound = partial(bound_prompt, body, images if sees_images else [])
-        tokens = await self._worker_thread.run(holder, len(body), bound)
+        tokens += await self._worker_thread.run(holder, len(body), bound)
         # A model that sees images gets all of them; in place of each, another one reads a note.
         shown = len(images) if model.profile.sees_images else 0
         terms = Terms(model.price.rates, resolution.price, shown, datetime.now(UTC))

@@ -118,6 +118,18 @@ def test_a_client_that_leaves_pays_for_its_input(
     wait_until(lambda: 0 < before - client.gateway.balance(client.key) < 20, "the difference")
 
 
+def test_the_most_of_token_ids_is_their_number(client: Client) -> None:
+    answer = client.gateway.http.post(
+        PATH,
+        json={"model": "metered", "input": [[123_456] * 300, [100_000] * 200]},
+        headers={"x-api-key": client.key},
+    )
+    assert answer.status_code == 200, answer.text
+    found = story(client, answer.headers["x-request-id"])
+    [most] = [-one["credits"] for one in found["entries"] if one["kind"] == "charge"]
+    assert 500 <= most < 600
+
+
 @either_upstream
 def test_retries_of_one_name_are_paid_once_in_four(
     client: Client, simulated: Simulated, model: str
