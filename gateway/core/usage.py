@@ -29,6 +29,8 @@ HOUR_SECONDS = 3600
 _LAST = LAST_MOMENT - timedelta(days=2)
 _OFFSET = re.compile(r"([+-])(0\d|1[0-4]):00")
 _ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+-]{0,31}(/[A-Za-z0-9_+-]{1,31}){0,2}")
+#: the zone of the machine that answers, by its names in the database of zones
+_MACHINES = ("localtime", "posixrules", "Factory")
 _GROUPS_CHARACTERS_MAX = 200
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
@@ -204,7 +206,7 @@ def _read_zone(name: str) -> tzinfo:
     if offset := _OFFSET.fullmatch(name):
         hours = int(offset[2])
         return timezone(timedelta(hours=-hours if offset[1] == "-" else hours))
-    if _ZONE.fullmatch(name):
+    if _ZONE.fullmatch(name) and name not in _MACHINES:
         try:
             return ZoneInfo(name)
         except (ZoneInfoNotFoundError, ValueError, OSError):

@@ -363,6 +363,7 @@ def test_a_read_sees_sums_only_however_many_entries_there_are(
         ({"tags": {"a": "1", "b": "1"}}, "tag:a", "one tag at a time"),
         ({"zone": "Mars/Olympus"}, "timezone", "or a name such as"),
         ({"zone": "../etc/passwd"}, "timezone", "or a name such as"),
+        ({"zone": "localtime"}, "timezone", "or a name such as"),
         ({"zone": "+05:30"}, "timezone", "or a name such as"),
         ({"zone": "Asia/Kolkata"}, "timezone", "by whole hours"),
     ],

@@ -17,7 +17,7 @@ from msgspec import Meta, Raw, Struct, field
 from gateway.core.errors import UpstreamBroken
 from gateway.core.events import Usage
 from gateway.dialects.chat.odd_answers import straighten
-from gateway.dialects.chat.tables import read_usage
+from gateway.dialects.chat.tables import read_more_usage
 from gateway.dialects.finish_reasons import FAILED, FINISH_REASONS, NO_REASON
 from gateway.dialects.odd_values import INDEX_MAX
 
@@ -219,7 +219,7 @@ class ChunkScanner:
             elif self._choices > 1 and choice.index not in self._finished:
                 self._open.add(choice.index)
         if usage:
-            self.usage = read_usage(usage) or self.usage
+            self.usage = read_more_usage(self.usage, usage)
         return is_plain
 
 

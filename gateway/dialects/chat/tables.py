@@ -9,6 +9,7 @@ beside the counts); OpenRouter, "Prompt caching" (`cache_write_tokens`); DashSco
 from typing import Any
 
 from msgspec import Struct, convert
+from msgspec.structs import replace
 
 from gateway.core.events import Usage
 from gateway.dialects.counts import Count, read_count
@@ -83,6 +84,18 @@ def read_usage(given: Any) -> Usage | None:
         or counts.cache_creation_tokens
         or 0,
     )
+
+
+def read_more_usage(before: Usage | None, given: Any) -> Usage | None:
+    """Usage after one more `usage` object of a stream: a count that it lacks takes none away."""
+    later = read_usage(given)
+    if later is None or before is None:
+        return later or before
+    if not later.input:
+        return replace(before, output=later.output, reasoning=later.reasoning)
+    if not later.output:
+        return replace(later, output=before.output, reasoning=before.reasoning)
+    return later
 
 
 def _read_odd_usage(given: dict[str, Any]) -> Usage | None:

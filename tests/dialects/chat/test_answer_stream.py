@@ -340,6 +340,14 @@ def test_usage_without_tokens_takes_none_away(later: dict[str, int]) -> None:
     assert Read(stream(chunk({}, "stop", usage=TOLD), last, "[DONE]")).usage == USAGE
 
 
+@pytest.mark.parametrize("swapped", [False, True])
+def test_usage_may_come_in_two_parts(swapped: bool) -> None:
+    parts = [{"prompt_tokens": 5, "cached_tokens": 2}, {"completion_tokens": 4}]
+    first, last = reversed(parts) if swapped else parts
+    chunks = [chunk({}, "stop", usage=first), chunk(choices=[], usage=last)]
+    assert Read(stream(*chunks, "[DONE]")).usage == Usage(5, 4, 2)
+
+
 _ENDS: list[dict[str, Any] | str] = [chunk({}, "stop"), "[DONE]"]
 _PIECES = st.sampled_from(
     [event(value, end) for value in (*TEXTS, *_ENDS) for end in ("\n", "\r\n")]
