@@ -72,9 +72,9 @@ def read_request(database: Database, account_id: int, request_id: str) -> dict[s
         credits = -sum(entry.credits for entry in entries)
         retry = session.get(RetryRow, request_id)
         price = usage and usage.price and msgspec.json.decode(usage.price)
-        # Of a retry, nothing may be left to pay at its end.
-        is_paid_before = retry and price and price["credits"] <= retry.credits
-        is_refunded = len(entries) > 1 and credits == 0 and not is_paid_before
+        # A price may be nothing, and of a retry nothing may be left to pay.
+        has_cost_nothing = price and price["credits"] <= (retry.credits if retry else 0)
+        is_refunded = len(entries) > 1 and credits == 0 and not has_cost_nothing
         return {
             "request_id": request_id,
             "state": "open" if is_open else "refunded" if is_refunded else "ended",

@@ -22,12 +22,14 @@ TOKENS = (
 )
 SUMMED = ("requests", "failed", "charged", "refunded", *TOKENS)
 
-#: in the words of each database: the hour of a moment, and the list `:ids`
+#: in the words of each database: the hour of a moment, the price of a request, the list `:ids`
 _SQLITE_HOUR = f"coalesce(CAST(strftime('%s', {{}}) AS INTEGER), 0) / {HOUR_SECONDS}"
 _POSTGRES_HOUR = (
     "CASE WHEN isfinite({0})"
     f" THEN floor(extract(epoch FROM {{0}}) / {HOUR_SECONDS})::bigint ELSE 0 END"
 )
+_SQLITE_PRICE = "CAST(f.price ->> 'credits' AS INTEGER)"
+_POSTGRES_PRICE = "CAST(CAST(f.price AS json) ->> 'credits' AS numeric)"
 _SQLITE_LIST = "IN (SELECT value FROM json_each(:ids))"
 _POSTGRES_LIST = "= ANY(:ids)"
 
@@ -59,10 +61,14 @@ FROM slice s JOIN entry e ON {_IN_SLICE}
 GROUP BY s.account_id, s.since, s.until, s.credits, s.unmarked ORDER BY s.account_id
 """
 
-#: a request that was refunded as a whole has failed; what it may have used is not counted
-_FAILED = "LEFT JOIN entry r ON r.request_id = e.request_id AND r.kind = 'refund'" + (
-    " AND r.credits = -e.credits"
-)
+#: a request whose price was nothing, or paid by the charge that stood for it
+_COST_NOTHING = """EXISTS (
+  SELECT 1 FROM request_usage f LEFT JOIN retry p ON p.request_id = f.request_id
+  WHERE f.request_id = e.request_id AND {price} <= coalesce(p.credits, 0))"""
+#: any other one that was refunded as a whole has failed; what it may have used is not counted
+_FAILED = f"""
+LEFT JOIN entry r ON r.request_id = e.request_id AND r.kind = 'refund' AND r.credits = -e.credits
+  AND NOT {_COST_NOTHING}"""
 _TOKEN_SUMS = ", ".join(
     f"coalesce(sum(CASE WHEN r.id IS NULL THEN u.{name} END), 0)" for name in TOKENS
 )
@@ -93,7 +99,8 @@ REFUNDS = f"""
 {_SLICES}
 SELECT b.account_id, {{refund_hour}}, coalesce(e.api_key_id, b.api_key_id, 0),
   coalesce(e.model, ''), coalesce(e.route, ''), t.tags,
-  sum(CASE WHEN b.credits = -e.credits THEN 1 ELSE 0 END), sum(b.credits)
+  sum(CASE WHEN b.credits <> -e.credits THEN 0 WHEN e.id IS NULL OR {_COST_NOTHING} THEN 0
+           ELSE 1 END), sum(b.credits)
 FROM slice s JOIN entry b ON {_IN_SLICE.replace("e.", "b.")} AND b.kind = 'refund'
 LEFT JOIN entry e ON e.request_id = b.request_id AND e.kind = 'charge'
 {_TAGS} b.request_id
@@ -163,6 +170,7 @@ def ask(
     words = statement.format(
         hour=hour.format("e.created_at"),
         refund_hour=hour.format("b.created_at"),
+        price=_SQLITE_PRICE if is_sqlite else _POSTGRES_PRICE,
         listed=_SQLITE_LIST if is_sqlite else _POSTGRES_LIST,
     )
     return transaction.rows(words, ids=json.dumps(ids) if is_sqlite else list(ids), **values)

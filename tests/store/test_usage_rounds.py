@@ -17,9 +17,10 @@ from gateway.core.events import Usage
 from gateway.core.request_ids import first_id_of
 from gateway.core.usage import HOURS_KEPT
 from gateway.store import request_retention, usage_rounds, usage_sums
+from gateway.store.account_statement import read_request
 from gateway.store.accounts import ensure_account
 from gateway.store.database import Database
-from gateway.store.ledger import Charge, End, Ledger, MeteredEnd, Refund
+from gateway.store.ledger import Charge, Claim, End, Ledger, MeteredEnd, Refund, RetryKey
 from gateway.store.moments import utc_text
 from gateway.store.opening import open_ledger
 from gateway.store.usage_rounds import count_usage
@@ -181,6 +182,38 @@ def test_work_that_ends_after_it_was_given_back_counts_nowhere(books: Books) -> 
     assert count(books) == 0
     assert books.scalar("SELECT count(*) FROM request_usage") == 2
     assert books.scalar("SELECT sum(input_tokens) FROM usage_day") == 0
+
+
+def test_a_request_that_has_cost_nothing_has_not_failed(books: Books) -> None:
+    """Its price was nothing, or the charge that stands for it has paid all of it."""
+    books.grant(credits=100)
+    key, _ = books.issue()
+    free, left, retry = (books.charge(key, 10) for _ in range(3))
+
+    def end(charge: Charge, price: int, unused: int, name: RetryKey | None = None) -> MeteredEnd:
+        parts = f'{{"credits":{price}}}'
+        used = Usage(input=7)
+        return MeteredEnd(charge.request_id, charge.account_id, unused, used, parts, name)
+
+    async def act(ledger: Ledger) -> None:
+        await ledger.charge(free)
+        ledger.end_metered(end(free, 0, 10))
+        await ledger.charge(left)
+        await ledger.end_left(end(left, 6, 4, RetryKey("name", "model")))
+        claim = Claim(retry.request_id, retry.account_id, "name", "model")
+        assert await ledger.claim(claim) == 6
+        await ledger.charge(retry)
+        count(books)
+        ledger.end_metered(end(retry, 5, 10))
+
+    with_ledger(books, act)
+    count(books)
+    [sums] = rows(books.database, _OF_SUMS.format(table="usage_day"))
+    assert sums[3:10] == ("model", "chat", 3, 0, 30, 24, 21)
+    for charge in (free, left, retry):
+        story = read_request(books.database, charge.account_id, charge.request_id)
+        assert story is not None
+        assert story["state"] == "ended"
 
 
 def test_a_refund_counts_when_it_was_given_with_the_model_of_its_charge(books: Books) -> None:
