@@ -73,6 +73,16 @@ _CLASSES = _classes()
 #: a blank before a number is a token of its own, and a letter that stands alone is another
 _BEFORE_NUMBER = 110
 _ALONE = 80
+#: characters that JSON spells by their numbers, and a first byte that weighs as much: other
+#: alphabets, Chinese and Japanese, and all others
+_ESCAPES = tuple(
+    (re.compile(rb"(?<!\\)\\u%b" % number), first_byte)
+    for number, first_byte in (
+        (rb"0[2-7][0-9a-fA-F]{2}", b"\xd0"),
+        (rb"[3-9][0-9a-fA-F]{3}", b"\xe4"),
+        (rb"[0-9a-fA-F]{4}", b"\xe1"),
+    )
+)
 _decode_text = msgspec.json.Decoder(str).decode
 
 #: an image where it stands as one, in any dialect; with escapes such as `\\/` and `\\n`
@@ -106,6 +116,9 @@ def bound_prompt(body: bytes, images: list[str]) -> int:
 
     if images:
         body = _IMAGE.sub(take, body)
+    if b"\\u" in body:
+        for escape, first_byte in _ESCAPES:
+            body = escape.sub(first_byte, body)
     tokens = _TEMPLATE_TOKENS + IMAGE_TOKENS * len(images)
     if b'"tools":' in body:
         tokens += _TOOLS_TOKENS
