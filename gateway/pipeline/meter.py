@@ -24,6 +24,7 @@ from gateway.core.shares import Holder
 from gateway.core.token_bound import bound_prompt
 from gateway.core.tokens import TokenCounter
 from gateway.dialects.base import Chunk, Completion
+from gateway.dialects.chat.answer_stream import ChatAnswer
 from gateway.dialects.messages.token_count import counted_of, counting
 
 #: members that hold the text of an answer's pieces, by the client's dialect
@@ -150,11 +151,7 @@ class Meter:
     async def measure_whole(self, answer: Completion, charged: int) -> Completion:
         """An answer that was not streamed, with the same usage."""
         assert isinstance(answer, Struct), "all are"
-        if answer.data is not None:
-            texts = _texts(each[1] for each in _TEXTS["chat"].finditer(answer.data))
-        else:
-            texts = _texts_of(answer)
-        counted = await self._counted(answer.usage, texts)
+        counted = await self._counted(answer.usage, _texts_of(answer))
         priced = self._priced(counted, charged, counted is not answer.usage)
         return replace(answer, usage=priced)
 
@@ -215,8 +212,9 @@ def _texts(pieces: Iterable[bytes]) -> Iterator[str]:
 
 
 def _texts_of(answer: Completion) -> Iterator[str]:
-    for event in answer.events():
-        if isinstance(event, Text | Reasoning | Refusal):
-            yield event.text
-        elif isinstance(event, CallArguments):
-            yield event.fragment
+    for choice in answer.choices() if isinstance(answer, ChatAnswer) else (answer,):
+        for event in choice.events():
+            if isinstance(event, Text | Reasoning | Refusal):
+                yield event.text
+            elif isinstance(event, CallArguments):
+                yield event.fragment

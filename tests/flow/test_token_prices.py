@@ -175,6 +175,17 @@ def test_usage_that_an_upstream_does_not_report_is_counted(
     assert found["credits"] == price_of(tokens)
 
 
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("member", ["reasoning", "reasoning_details"])
+def test_reasoning_is_counted_by_whichever_name(client: Client, stream: bool, member: str) -> None:
+    text = "The quick brown fox jumps over the lazy dog. " * 20
+    script = f"!usage none\n!reason-as {member}\n!reason {text}\n!answer Hello"
+    response = client.ask("chat", script, model="open", stream=stream)
+    assert response.status_code == 200, response.text
+    tokens = story(client, response.headers["x-request-id"])["tokens"]
+    assert tokens["output"] == pytest.approx(200, abs=5)
+
+
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_a_client_that_leaves_pays_for_what_had_come(client: Client, dialect: str) -> None:
     answer = "The quick brown fox jumps over the lazy dog. " * 400

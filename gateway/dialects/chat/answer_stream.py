@@ -4,9 +4,10 @@ A missing `[DONE]` is forgiven; a missing finish reason never is, since the SDKs
 for a good one.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from msgspec import Struct
+import msgspec
+from msgspec import Raw, Struct
 
 from gateway.core.errors import FaregateError, UpstreamBroken
 from gateway.core.events import Event, Usage
@@ -38,6 +39,17 @@ class ChatChunk(Struct):
         return has_content(self.data)
 
 
+class _Choice(Struct):
+    message: Raw = Raw(b"null")
+
+
+class _Choices(Struct):
+    choices: list[_Choice] | None = None
+
+
+_decode_choices = msgspec.json.Decoder(_Choices).decode
+
+
 class ChatAnswer(Struct, frozen=True):
     """A whole completion; see `gateway.dialects.base.Completion`."""
 
@@ -48,6 +60,12 @@ class ChatAnswer(Struct, frozen=True):
 
     def events(self) -> Sequence[Event]:
         return EventDecoder(self.upstream).decode(self.data)
+
+    def choices(self) -> Iterator["ChatAnswer"]:
+        """Return each choice as an answer without usage; `events` are those of the first."""
+        for choice in _decode_choices(self.data).choices or ():
+            alone = b'{"choices":[{"message":%b}]}' % bytes(choice.message)
+            yield ChatAnswer(alone, len(alone), None, self.upstream)
 
 
 class ChatStream(ChunkScanner):
