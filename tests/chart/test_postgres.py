@@ -17,6 +17,8 @@ from tests.harness.postgres import find_programs
 
 SCRIPT = CHART / "files/postgres.sh"
 DEADLINE_SECONDS = 60
+#: one of your own may hold any character
+PASSWORD = 'it\'s 100% s3cret, \\ and "all"'
 
 
 class Trial:
@@ -28,7 +30,7 @@ class Trial:
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
         shutil.copy(SCRIPT, folder / "start.sh")
-        (folder / "password").write_text("s3cret")
+        (folder / "password").write_text(PASSWORD)
         self.data.parent.mkdir()
         self._as_owner: list[str] = []
         if os.geteuid() == 0:  # the server refuses to run as root
@@ -61,10 +63,16 @@ class Trial:
                 time.sleep(0.05)
 
     def connect(
-        self, user: str = "faregate", password: str = "s3cret", database: str = "faregate"
+        self, user: str = "faregate", password: str = PASSWORD, database: str = "faregate"
     ) -> psycopg.Connection[tuple[object, ...]]:
-        url = f"postgresql://{user}:{password}@127.0.0.1:{self.port}/{database}"
-        return psycopg.connect(url, connect_timeout=5)
+        return psycopg.connect(
+            host="127.0.0.1",
+            port=self.port,
+            user=user,
+            password=password,
+            dbname=database,
+            connect_timeout=5,
+        )
 
     def stop(self) -> None:
         assert self._process is not None

@@ -13,7 +13,7 @@ if [ ! -e "$PGDATA/PG_VERSION" ]; then
     > "$PGDATA.new/pg_hba.conf"
   # Through standard input: what stands in an argument can be read in the list of processes.
   printf "CREATE ROLE faregate LOGIN PASSWORD '%s'\nCREATE DATABASE faregate OWNER faregate\n" \
-    "$(cat "$PASSWORD_FILE")" |
+    "$(sed "s/'/''/g" "$PASSWORD_FILE")" |
     postgres --single -D "$PGDATA.new" -c exit_on_error=on postgres >/dev/null
   mv "$PGDATA.new" "$PGDATA"
 fi
