@@ -134,4 +134,4 @@ def _findings(session: Session) -> Iterator[str]:
         for row in session.execute(text(statement)):
             yield sentence.format(*row)
     for found in miscounts(session):
-        yield f"account {found.sentence}"
+        yield found.sentence

@@ -9,7 +9,8 @@ from msgspec import Struct
 from sqlalchemy import text
 from sqlmodel import Session
 
-from gateway.store.audit_counters import LastLeft, miscounts_of_day
+from gateway.store.audit_counters import miscounts_of_day
+from gateway.store.audit_levels import LastLeft
 
 #: accounts, and entries of all of them together, that one statement counts
 ACCOUNTS_AT_ONCE = 50

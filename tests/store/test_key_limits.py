@@ -1,14 +1,16 @@
 """The limits of a key in credits, of its month and for good, on both databases."""
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
 from gateway.store.audit import audit
+from gateway.store.audit_rounds import audit_round
 from gateway.store.ledger import ChargeResult, Ledger, Limit, Refund
-from tests.harness.books import Books
+from tests.harness.books import INSTALLATION, Books
 from tests.store.test_charges import open_ledger, with_ledger
 
 BOTH = pytest.mark.parametrize(
@@ -193,3 +195,46 @@ def test_a_key_without_limits_counts_nothing(books: Books) -> None:
     assert books.scalar("SELECT used_month FROM api_key") is None
     assert books.scalar("SELECT month FROM hold") is None
     assert books.scalar("SELECT count(*) FROM api_key_day") == 0
+
+
+@pytest.mark.parametrize(
+    ("damage", "found"),
+    [
+        ("api_key SET used_in_month = used_in_month + 1, used_ever = used_ever + 1",
+         ["7 credits of the month, but the entries are 6",
+          "7 credits of all time, but the entries are 6"]),
+        ("api_key SET used_ever = used_ever + 1",
+         ["7 credits of all time, but the entries are 6"]),
+        ("api_key_day SET credits = credits - 1", ["5 credits of {day}, but the entries are 6"]),
+    ],
+)  # fmt: skip
+def test_a_counter_that_was_changed_is_found(books: Books, damage: str, found: list[str]) -> None:
+    """Of a key whose limits are older than its charges; beside one that has no limits."""
+    books.grant(credits=100)
+    key, _ = books.issue(limits={"creditsPerDay": 50, "creditsPerMonth": 50, "credits": 50})
+    other, _ = books.issue("other")
+
+    async def act(ledger: Ledger) -> None:
+        charge = books.charge(key, 8)
+        assert (await ledger.charge(charge)).outcome == "charged"
+        assert (await ask(books, ledger, key, 4, 2))[1].outcome == "charged"
+        assert (await ask(books, ledger, other, 7))[0].outcome == "charged"
+        await ledger.refund(Refund(charge.request_id, charge.account_id))
+
+    with_ledger(books.database, act)
+    write(books, "UPDATE change_log SET created_at = '2020-01-01 00:00:00.000000'")
+    assert audit(books.database) == []
+    write(books, f"UPDATE {damage}")
+    day = str(datetime.now(UTC).date())
+    named = [f"key team/key counts {one.format(day=day)}" for one in found]
+    assert audit(books.database) == named
+    if not books.database.is_sqlite:
+        look = audit_round(books.database, INSTALLATION, round_seconds=60, recount_seconds=86_400)
+        assert [one.sentence for one in look.findings] == [one for one in named if day in one]
+    undo = damage.translate(str.maketrans("+-", "-+"))
+    write(books, f"UPDATE {undo}")
+    assert audit(books.database) == []
+    write(books, "UPDATE change_log SET created_at = '2999-01-01 00:00:00.000000'")
+    write(books, f"UPDATE {damage}")
+    assert audit(books.database) == [], "nobody knows what counted before the last change"
+    write(books, f"UPDATE {undo}")
