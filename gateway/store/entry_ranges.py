@@ -12,15 +12,31 @@ from sqlmodel import Session
 
 from gateway.store.columns import UtcDateTime
 
-# By the index of accounts: the one of ids would lead through everybody else's entries. PostgreSQL
-# has no choice where rows are compared; SQLite takes the right one of the two by itself.
-_RANGES = {
-    "sqlite": "account_id = :account AND id > :after AND id <= :last",
-    "postgresql": "(account_id, id) > (:account, :after) AND (account_id, id) <= (:account, :last)",
+# By the index of accounts: the one of ids would lead through everybody else's entries. SQLite takes
+# it by itself. PostgreSQL has no choice where rows are compared, but it stops at the account's end
+# only, not at a row; so the limit ends a slice, and what is beyond the last is left out.
+_OF_ACCOUNT = """
+SELECT * FROM entry WHERE account_id = :account AND id > :after AND id <= :last
+ORDER BY account_id {0}, id {0} LIMIT :most
+"""
+_OLDEST_OF_ACCOUNT = """
+SELECT * FROM (
+  SELECT * FROM entry WHERE (account_id, id) > (:account, :after) AND account_id <= :account
+  ORDER BY account_id, id LIMIT :most) AS e
+WHERE id <= :last
+"""
+_NEWEST_OF_ACCOUNT = """
+SELECT * FROM (
+  SELECT * FROM entry WHERE (account_id, id) <= (:account, :last) AND account_id >= :account
+  ORDER BY account_id DESC, id DESC LIMIT :most) AS e
+WHERE id > :after
+"""
+_SLICES = {
+    "sqlite": (_OF_ACCOUNT.format(""), _OF_ACCOUNT.format("DESC")),
+    "postgresql": (_OLDEST_OF_ACCOUNT, _NEWEST_OF_ACCOUNT),
 }
-#: some entries from the oldest on, and some from the newest on
-SLICE = "SELECT * FROM entry WHERE {range} ORDER BY account_id, id LIMIT :most"
-NEWEST_FIRST = "SELECT * FROM entry WHERE {range} ORDER BY account_id DESC, id DESC LIMIT :most"
+#: some entries from the oldest on, and some from the newest on; `ask` fills in which database's
+SLICE, NEWEST_FIRST = "{slice}", "{newest_first}"
 # Each by itself: of both at once SQLite would look through all of them.
 ENDS = """
 SELECT coalesce((SELECT min(id) FROM entry WHERE account_id = :account), 1),
@@ -32,7 +48,8 @@ _MOMENTS = ("begin", "end", "moment")
 
 def ask(session: Session, statement: str, values: dict[str, Any]) -> Any:
     """The rows of a statement about a range of an account's entries."""
-    asked = text(statement.format(range=_RANGES[session.get_bind().dialect.name]))
+    oldest, newest = _SLICES[session.get_bind().dialect.name]
+    asked = text(statement.format(slice=oldest, newest_first=newest))
     moments = [bindparam(name, type_=UtcDateTime()) for name in _MOMENTS if name in values]
     asked = asked.bindparams(*moments)
     return session.execute(

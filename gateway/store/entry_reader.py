@@ -33,8 +33,8 @@ from gateway.store.unreadable import can_be_read
 #: entries that one slice looks through, and one page
 _LOOKED_AT_ONCE = 10_000
 _LOOKED_THROUGH_MAX = 50_000
-#: entries that are added up for a balance; marks are not so far apart
-_ADDED_MAX = 25_000
+#: entries that are added up for a balance: the next mark is near mostly, and never further
+_ADDED = (2_000, 12_000, 25_000)
 #: a slice that found too little is followed by one so many times as large
 _MORE = 8
 #: the most by which clocks of a database may have been set back
@@ -231,9 +231,12 @@ class EntryReader:
             until = _NO_END
         else:
             until, balance = mark
-        values |= {"after": self._last, "last": until, "most": _ADDED_MAX + 1}
-        number, credits = ask(session, _SUM, values).one()
-        return balance - int(credits) if number <= _ADDED_MAX else None
+        values |= {"after": self._last, "last": until}
+        for most in _ADDED:
+            number, credits = ask(session, _SUM, {**values, "most": most}).one()
+            if number < most:
+                return balance - int(credits)
+        return None
 
     def _line(self, row: Any) -> EntryLine:
         _, has_reference, reference = (row.identity or "").partition("/ref:")
