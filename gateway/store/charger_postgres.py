@@ -4,8 +4,8 @@ Where nobody knows whether a batch was committed, the same charges are asked aga
 connection: an id is charged once. A lock is waited for once; then its account is passed by, until
 it is to be had again, so that nobody pays for it but its owner.
 
-A batch in which nothing is known to be limited is tried by the statement for these, and what that
-one leaves by the whole statement.
+A batch in which nothing is known to be limited has a statement of its own (`unlimited_charge`); the
+whole statement makes the charges that it leaves.
 """
 
 import asyncio

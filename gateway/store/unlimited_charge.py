@@ -1,8 +1,8 @@
-"""The charge of a batch on PostgreSQL, as long as nothing in it is limited: most batches are such.
+"""The charge of a batch on PostgreSQL in which nothing is limited: most batches are such.
 
-What is decided is decided for all charges of a key together: by their sum, which comes with the
-batch. So the statement has no part that counts, and a batch costs the server a quarter less. What
-it cannot decide it leaves as it is, and says so; the whole statement charges that
+All charges of a key are decided together, by their sum, which comes with the batch. So the
+statement has no part that counts, and a batch costs the server a quarter less. It leaves alone
+the charges that it cannot decide, and names them; the whole statement makes those
 (`statements_postgres`, which also has the order of the locks and the reasons for it).
 """
 
@@ -79,9 +79,9 @@ UNLIMITED_CHARGES = {
 
 
 class KeySum(Struct):
-    """What a batch's charges of one key take together, `least` what the cheapest of them takes.
+    """The credits of one key's charges in a batch; `least` are those of the cheapest.
 
-    `of_account` is what all of the batch take of the account, with any key.
+    `of_account` are the credits of all the batch's charges to the account, with any key.
     """
 
     place: int
@@ -115,7 +115,7 @@ def sums_by_key(batch: Sequence[Charge]) -> dict[tuple[bytes, int], KeySum]:
 def judge(
     sums: Mapping[tuple[bytes, int], KeySum], rows: Iterable[Sequence[Any]]
 ) -> dict[tuple[bytes, int], ChargeResult | str]:
-    """The result of each key's charges, by the rows of the statement; else why it made none.
+    """The result of each key's charges, by the statement's rows, or the reason why it made none.
 
     *elsewhere*: the account has a parent or limits. *limited*: the key has limits. *crowded*: the
     balance does not cover all charges of the account, but perhaps some.

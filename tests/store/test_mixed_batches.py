@@ -19,7 +19,7 @@ _LIMIT = 40
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_batch_takes_exactly_what_each_key_may(books: Books, seed: int) -> None:
-    """What cannot be charged takes nothing from the others, and what fits is charged."""
+    """A refused charge takes nothing from the others, and each charge that fits is made."""
     random = Random(seed)
     balances = {"alice": 300, "bob": 60, "carol": 200}
     for account, credits in balances.items():
