@@ -55,12 +55,12 @@ def problems(locale: str, template: Catalog) -> Iterator[str]:
     wanted = {message.id for message in template if message.id}
     known = {message.id: message.string for message in written if message.id}
     for text in sorted(map(str, wanted - known.keys())):
-        yield f"{locale}: not in the catalogue: {text}"
+        yield f"{locale}: not in the catalogue, run `make generate`: {text}"
     for text in sorted(map(str, known.keys() - wanted)):
-        yield f"{locale}: in no template: {text}"
+        yield f"{locale}: in no template, run `make generate`: {text}"
     for key, words in known.items():
         if not words or (isinstance(words, tuple | list) and not all(words)):
-            yield f"{locale}: not translated: {key}"
+            yield f"{locale}: not translated in console.po: {key}"
     if compiled != compile_catalogue(written):
         yield f"{locale}: run `make generate`"
 

@@ -27,6 +27,7 @@ from gateway.core.credits import Lot, Lots, add_lot, reconcile_lots, take_lot
 from gateway.core.degraded import FEATURES
 from gateway.core.errors import Failure, FaregateError, GatewayError, RequestError
 from gateway.core.keys import secret_values
+from gateway.core.prices import Bill, Price, Rates
 from gateway.core.seal import Sealer
 from gateway.core.spec import Metadata, parse_document
 from gateway.core.upstream_profiles import ALL_PROFILES
@@ -35,6 +36,7 @@ from gateway.dialects.chat.dialect import ChatDialect
 from gateway.dialects.embeddings.dialect import EmbeddingsDialect
 from gateway.dialects.messages.dialect import MessagesDialect
 from gateway.dialects.responses.dialect import ResponsesDialect
+from gateway.http.routes.account import shown_price
 from gateway.http.routes.application import protocol_app
 from gateway.http.routes.operations import Operations
 from gateway.process.router import charged_paths
@@ -366,6 +368,15 @@ def test_every_metric_with_its_labels_and_their_values() -> None:
     found = {name: coded(row[1]) for row in of_labels for name in coded(row[0])}
     assert {label: found[label] for label in values} == values
     assert found.keys() == set().union(*declared.values())
+
+
+def test_every_part_of_a_price() -> None:
+    """The parts of a request's bill, and those of a model's price."""
+    (rows,) = tables(section("reference/api.md", "One request's credits"))
+    parts = {*Bill.__struct_encode_fields__} - {"credits"}
+    assert coded(columns(rows, 1)["price"]) - {"null"} == parts
+    price = shown_price(Price(1, 1, (Rates(),)))
+    assert coded(section("reference/api.md", "Models")) >= {*price, *price["rows"][0]}
 
 
 def test_every_header_is_documented_for_clients() -> None:

@@ -10,14 +10,18 @@ A page is a module in `pages/` with a `router`, which `application` lists:
 
     router = APIRouter()
 
-    @router.get("/keys")
-    async def keys(request: Request, session: SignedIn, console: Console) -> Response:
-        found = await console.run(list_personal_keys, session.own_account_ids)
-        return render(request, "keys.html", session=session, keys=found)
+    @router.get("/limits")
+    async def show_limits(
+        request: Request, session: SignedIn, console: Console, viewed: ViewedAccount
+    ) -> Response:
+        found = await console.run(read_limits, viewed.account.id)
+        return render_page(request, "limits.html", session, viewed, limits=found)
 
 `SignedIn` sends others to the sign-in page, and refuses a form without the session's token: each
-form holds `{{ csrf_field() }}`. `console.run` runs a function of the store in a thread, with the
-console's own database. A template extends `base.html`, whose blocks are `title`, `navigation`,
-`message` and `content`; `static("console.css")` is the URL of a file in `static/`, and `_("…")`
-marks a text that is translated. A POST ends in `redirect(…)`.
+form holds `{{ csrf_field() }}`. `ViewedAccount` is the account that the page is about; the menu's
+links keep it. `console.run` runs a function of the store in a thread, with the console's own
+database. A template extends `page.html`, which has the menu, and fills the blocks `title` and
+`content`; `static("console.css")` is the URL of a file in `static/`, and `_("…")`, or `marked("…")`
+in Python, marks a text that is translated. A POST ends in `redirect(…)`. `CONTRIBUTING.md` lists
+the other places that know each page.
 """

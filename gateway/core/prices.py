@@ -76,14 +76,15 @@ class Bill(Struct, frozen=True, omit_defaults=True):
     counted: bool = False
 
 
-class Terms(Struct, frozen=True):
+class Terms(Struct, frozen=True, kw_only=True):
     """The price of one request as it was when it was charged: a later change does not count."""
 
     rates: tuple[Rates, ...]
-    #: credits that are known before
-    messages: int
-    images: int
     now: datetime
+    #: credits that are known before
+    messages: int = 0
+    #: images in the prompt
+    images: int = 0
 
     def most(self, input_tokens: int, output_tokens: int) -> int:
         """The most that the request can cost, by bounds of its tokens."""
@@ -157,13 +158,13 @@ def _rates(prices: TokenPrices, since: datetime | None = None, above: int = 0) -
     cached = prices.cached_input_credits_per_million_tokens
     written = prices.cache_write_credits_per_million_tokens
     return Rates(
-        given,
-        given if cached is None else cached,
-        given if written is None else written,
-        prices.output_credits_per_million_tokens or 0,
-        prices.per_image or 0,
-        since and since.astimezone(UTC),
-        above,
+        input=given,
+        cached=given if cached is None else cached,
+        cache_write=given if written is None else written,
+        output=prices.output_credits_per_million_tokens or 0,
+        image=prices.per_image or 0,
+        since=since and since.astimezone(UTC),
+        above=above,
     )
 
 

@@ -70,7 +70,12 @@ class Metering:
         tokens += await self._worker_thread.run(holder, len(body), bound)
         # A model that sees images gets all of them; in place of each, another one reads a note.
         shown = len(images) if model.profile.sees_images else 0
-        terms = Terms(model.price.rates, resolution.price, shown, datetime.now(UTC))
+        terms = Terms(
+            rates=model.price.rates,
+            now=datetime.now(UTC),
+            messages=resolution.price,
+            images=shown,
+        )
         most = terms.most(tokens, _output_most(request, resolution))
         return Meter(self, terms, most, dialect, request, holder)
 

@@ -39,6 +39,11 @@ class Upstreams(Struct, frozen=True):
     counters: dict[str, UpstreamCounter]
 
 
+def endpoint_of(spec: UpstreamSpec) -> Endpoint:
+    """The dialect of an upstream, as it is spoken to that one."""
+    return _ENDPOINTS[spec.dialect](spec)
+
+
 def open_upstream(
     spec: UpstreamSpec,
     url: str,
@@ -52,8 +57,7 @@ def open_upstream(
     """
     if spec.silence_seconds is not None:
         limits = replace(limits, upstream_silence_seconds=spec.silence_seconds)
-    endpoint = _ENDPOINTS[spec.dialect](spec)
-    return UpstreamClient(spec.name, url, credential, limits, endpoint, tunnel)
+    return UpstreamClient(spec.name, url, credential, limits, endpoint_of(spec), tunnel)
 
 
 def open_counter(

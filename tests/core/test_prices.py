@@ -20,7 +20,7 @@ LATER = NOW + timedelta(days=1)
 
 
 def terms(*rates: Rates, messages: int = 0, images: int = 0) -> Terms:
-    return Terms(rates, messages, images, NOW)
+    return Terms(rates=rates, now=NOW, messages=messages, images=images)
 
 
 def test_the_price_is_the_sum_of_its_parts_rounded_up_once() -> None:
@@ -63,7 +63,7 @@ def test_a_row_holds_from_its_moment_on() -> None:
 
     assert terms(*rows).bill(Usage(input=2), 100).credits == 10
     assert terms(*rows).most(2, 0) == 10
-    before = Terms(rows, 0, 0, NOW - timedelta(seconds=1))
+    before = Terms(rates=rows, now=NOW - timedelta(seconds=1))
     assert before.bill(Usage(input=2), 100).credits == 2
     shown = msgspec.json.decode(msgspec.json.encode(terms(*rows).bill(Usage(input=2), 100)))
     assert shown["from"] == msgspec.to_builtins(NOW)
@@ -114,7 +114,7 @@ def test_no_usage_within_its_bounds_costs_more_than_the_most(
     spare: tuple[int, int],
 ) -> None:
     base = Rates(first.input, first.cached, first.cache_write, first.output, first.image)
-    price = Terms((base, *others), messages, images, NOW)
+    price = terms(base, *others, messages=messages, images=images)
     most = price.most(prompt + spare[0], answer + spare[1])
 
     bill = price.bill(

@@ -4,10 +4,11 @@ import asyncio
 import json
 from copy import deepcopy
 from functools import cache
-from typing import Any
+from typing import Any, get_args
 
 from gateway.core.errors import UpstreamBroken
 from gateway.core.events import Event, Usage
+from gateway.core.spec import UpstreamDialect
 from gateway.dialects.answer_reader import AnswerReader
 from gateway.dialects.event_stream import EventAnswer, EventChunk, EventStream
 from gateway.dialects.gemini.answer_reader import GeminiReader
@@ -23,6 +24,7 @@ READERS: dict[str, type[AnswerReader]] = {
     "responses": ResponsesReader,
     "gemini": GeminiReader,
 }
+assert {"chat", *READERS} == {*get_args(UpstreamDialect)}, "a dialect has no reader here"
 #: of each of the answers
 AT = ("look", {"at": 1})
 PLAIN = ("Hello", "Hm.", [AT])

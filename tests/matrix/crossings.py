@@ -7,7 +7,7 @@ the judge of chat, for it takes nearly everything there for other models than Mo
 import asyncio
 import json
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 from msgspec import Struct
@@ -15,19 +15,16 @@ from msgspec import Struct
 from gateway.core.catalog import Catalog, Resolution
 from gateway.core.concurrency.worker_thread import WorkerThread
 from gateway.core.seal import Sealer
-from gateway.core.spec import GatewayFleetSpec, ModelSpec, Pricing, UpstreamSpec
+from gateway.core.spec import GatewayFleetSpec, ModelSpec, Pricing, UpstreamDialect, UpstreamSpec
 from gateway.core.upstream_profiles import ALL_PROFILES
 from gateway.dialects.base import Caller, Dialect, Exchange
 from gateway.dialects.chat.dialect import ChatDialect
-from gateway.dialects.chat.endpoint import ChatEndpoint
-from gateway.dialects.endpoint import Endpoint, UpstreamRequest
-from gateway.dialects.gemini.endpoint import GeminiEndpoint
+from gateway.dialects.endpoint import UpstreamRequest
 from gateway.dialects.messages.dialect import MessagesDialect
-from gateway.dialects.messages.endpoint import MessagesEndpoint
 from gateway.dialects.responses.dialect import ResponsesDialect
-from gateway.dialects.responses.endpoint import ResponsesEndpoint
+from gateway.upstream.registry import endpoint_of
 from gateway.upstream.simulated.app import SimulatedUpstream
-from gateway.upstream.simulated.wires import CHAT, MESSAGES, RESPONSES, gemini_wire
+from gateway.upstream.simulated.wires import WIRES, gemini_wire
 from tests.dialects.messages.support import read_frames as read_messages_frames
 from tests.dialects.messages.support import read_message
 from tests.dialects.responses.judge import judge, judge_object
@@ -43,14 +40,12 @@ DIALECTS: dict[str, Dialect] = {
     "messages": MessagesDialect(_SEALER, _WORKER),
     "responses": ResponsesDialect(_SEALER, None, _WORKER),
 }
-ENDPOINTS: dict[str, Endpoint] = {
-    "chat": ChatEndpoint(),
-    "messages": MessagesEndpoint(),
-    "responses": ResponsesEndpoint(),
-    "gemini": GeminiEndpoint(),
-}
+UPSTREAMS = [
+    UpstreamSpec(name=dialect, url="simulated:", dialect=dialect)
+    for dialect in get_args(UpstreamDialect)
+]
+ENDPOINTS = {spec.name: endpoint_of(spec) for spec in UPSTREAMS}
 _PATHS = {"chat": "/v1/chat/completions", "messages": "/v1/messages", "responses": "/v1/responses"}
-_WIRES = {"chat": CHAT, "messages": MESSAGES, "responses": RESPONSES}
 #: an id of a model that the simulated upstream and `profile_for` know, where the profile's own name
 #: is none
 _MODELS = {
@@ -96,10 +91,7 @@ def _catalog() -> Catalog:
                 for dialect in ENDPOINTS
                 for profile in ALL_PROFILES
             ],
-            upstreams=[
-                UpstreamSpec(name=name, url="simulated:", dialect=name)  # type: ignore[arg-type]
-                for name in ENDPOINTS
-            ],
+            upstreams=UPSTREAMS,
         )
     )
 
@@ -143,9 +135,10 @@ def _understood(dialect: str, resolution: Resolution, outgoing: UpstreamRequest)
     if dialect == "chat":
         check_chat(body, resolution.model.profile, resolution.reasoning)
         return body
-    wire = _WIRES.get(dialect)
-    if wire is None:
+    if dialect == "gemini":
         wire = gemini_wire(resolution.model.upstream_model, outgoing.path.partition(":")[2])
+    else:
+        wire = WIRES[_PATHS[dialect]]
     read: Object = wire.read_body(body)
     return read
 
@@ -158,7 +151,7 @@ async def _ask(
     scope = {
         "type": "http",
         "method": "POST",
-        "path": _PATHS.get(dialect) or f"/v1beta/models{path}",
+        "path": f"/v1beta/models{path}" if dialect == "gemini" else _PATHS[dialect],
         "query_string": query.encode(),
         "headers": [(b"anthropic-version", b"2023-06-01")],
     }

@@ -1,6 +1,9 @@
 """The upstreams of the matrix: each dialect with the profiles that are served in it."""
 
+from typing import get_args
+
 from gateway.core.profile import PROFILES
+from gateway.core.spec import UpstreamDialect
 from gateway.core.upstream_profiles import ALL_PROFILES, UPSTREAM_PROFILES
 from tests.matrix.crossings import Upstream
 
@@ -23,6 +26,7 @@ _IN_TURN: dict[str, tuple[str, ...]] = {
     "responses": (*_ENGINES, "groq", "xai", "openrouter"),
     "gemini": (),
 }
+assert _ALWAYS.keys() == _IN_TURN.keys() == {*get_args(UpstreamDialect)}, "a dialect has no line"
 assert {*_ALWAYS["chat"], *_IN_TURN["chat"]} == set(ALL_PROFILES)
 
 

@@ -6,13 +6,14 @@ each client sees and pays.
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 import anthropic
 import httpx
 import openai
 import pytest
 
+from gateway.core.spec import UpstreamDialect
 from tests.conftest import check_books
 from tests.harness.dialects import (
     DIALECTS,
@@ -31,6 +32,7 @@ from tests.sdk.responses import TOOL, ask, final, outputs_for
 GRANT = 1_000_000
 MODELS = ("kimi-k2.5", "k3", "coder", "open", "sealing")
 SEALING = {"messages": "claude-new", "responses": "gpt-5.1", "gemini": "gemini-3-pro"}
+assert {"chat", *SEALING} == {*get_args(UpstreamDialect)}, "a dialect has no model here"
 
 #: models of Google's that stand for the others where it is asked
 GOOGLES = {"kimi-k2.5": "gemini-2.5-flash", "k3": "gemini-3-flash", "coder": "gemini-2.5-pro"}

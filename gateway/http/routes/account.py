@@ -37,7 +37,7 @@ async def show_account(key: AuthenticatedKey, services: Services) -> dict[str, A
             "concurrent_requests": live.concurrent_requests,
         },
         "prices": [
-            {"model": model.id, **_price(model.price)}
+            {"model": model.id, **shown_price(model.price)}
             for model in services.catalog.models
             if key.may_see(model.id)
         ],
@@ -56,7 +56,7 @@ async def list_models(key: AuthenticatedKey, services: Services) -> dict[str, An
             "context_window": model.context_window,
             "max_output_tokens": model.max_output_tokens,
             "embeddings": model.embeddings,
-            "price": _price(model.price),
+            "price": shown_price(model.price),
         }
         for model in services.catalog.models
         if key.may_see(model.id)
@@ -79,7 +79,8 @@ async def show_request(
     return {"object": "request", "account": account.shown, **found}
 
 
-def _price(price: Price) -> dict[str, Any]:
+def shown_price(price: Price) -> dict[str, Any]:
+    """A price as clients read it."""
     return {
         "message": price.message,
         "reasoning_surcharge": price.surcharge,

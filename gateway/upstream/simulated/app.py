@@ -44,7 +44,7 @@ from gateway.upstream.simulated.wires import (
     CHAT,
     MESSAGES,
     MESSAGES_COUNT,
-    RESPONSES,
+    WIRES,
     Wire,
     gemini_wire,
 )
@@ -55,11 +55,6 @@ _COUNT = "/v1/messages/count_tokens"
 _GEMINI = re.compile(r"/v1(?:beta)?/models/([^:]+):(\w+)\Z")
 _GEMINI_VERBS = ("generateContent", "streamGenerateContent")
 _GEMINI_COUNT = "countTokens"
-_WIRES: dict[str, Wire] = {
-    "/v1/chat/completions": CHAT,
-    "/v1/messages": MESSAGES,
-    "/v1/responses": RESPONSES,
-}
 _EMBEDDINGS = "/v1/embeddings"
 _GEMINI_EMBEDDINGS = "batchEmbedContents"
 _ESTIMATE = "/v1/tokenizers/estimate-token-count"
@@ -89,8 +84,8 @@ class SimulatedUpstream:
         """Serve what is asked of a model; False for anything else."""
         path = exchange.path
         named = _GEMINI.match(path)
-        if path in _WIRES:
-            await self._complete(exchange, _WIRES[path])
+        if path in WIRES:
+            await self._complete(exchange, WIRES[path])
         elif path == _EMBEDDINGS:
             await self._complete(exchange, CHAT, self._embed)
         elif named is not None and named[2] == _GEMINI_EMBEDDINGS:

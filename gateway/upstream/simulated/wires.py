@@ -24,7 +24,7 @@ from gateway.upstream.simulated.stream import Envelope
 _BROKEN = "Simulated error in the middle of the stream"
 
 
-class Wire(Struct, frozen=True):
+class Wire(Struct, frozen=True, kw_only=True):
     """One dialect.
 
     `read_body` makes chat of a request, `render_chunks` gives the payloads of a stream except the
@@ -47,45 +47,51 @@ class Wire(Struct, frozen=True):
 
 
 CHAT = Wire(
-    lambda body: body,
-    lambda refusal: refusal.body,
-    stream.render_body,
-    stream.render_chunks,
-    stream.frame,
-    lambda _answer, _envelope, _script: stream.DONE,
-    error_object("server_error", _BROKEN),
-    2,
+    read_body=lambda body: body,
+    refuse=lambda refusal: refusal.body,
+    render_body=stream.render_body,
+    render_chunks=stream.render_chunks,
+    frame=stream.frame,
+    render_end=lambda _answer, _envelope, _script: stream.DONE,
+    error=error_object("server_error", _BROKEN),
+    chunks_before_error=2,
 )
 MESSAGES = Wire(
-    messages_rules.read_body,
-    lambda refusal: refusal.messages_body,
-    messages_stream.render_body,
-    messages_stream.render_chunks,
-    messages_stream.frame,
-    lambda _answer, _envelope, _script: messages_stream.STOP,
-    messages_error_object("api_error", _BROKEN),
-    4,
+    read_body=messages_rules.read_body,
+    refuse=lambda refusal: refusal.messages_body,
+    render_body=messages_stream.render_body,
+    render_chunks=messages_stream.render_chunks,
+    frame=messages_stream.frame,
+    render_end=lambda _answer, _envelope, _script: messages_stream.STOP,
+    error=messages_error_object("api_error", _BROKEN),
+    chunks_before_error=4,
 )
 MESSAGES_COUNT = replace(MESSAGES, read_body=messages_rules.count_body)
 RESPONSES = Wire(
-    responses_rules.read_body,
-    lambda refusal: refusal.body,
-    responses_stream.render_body,
-    responses_stream.render_chunks,
-    messages_stream.frame,
-    responses_stream.render_end,
-    responses_stream.error_event("server_error", _BROKEN),
-    5,
+    read_body=responses_rules.read_body,
+    refuse=lambda refusal: refusal.body,
+    render_body=responses_stream.render_body,
+    render_chunks=responses_stream.render_chunks,
+    frame=messages_stream.frame,
+    render_end=responses_stream.render_end,
+    error=responses_stream.error_event("server_error", _BROKEN),
+    chunks_before_error=5,
 )
+#: those that a path names alone
+WIRES = {
+    "/v1/chat/completions": CHAT,
+    "/v1/messages": MESSAGES,
+    "/v1/responses": RESPONSES,
+}
 _GEMINI = Wire(
-    lambda body: body,
-    gemini_stream.refuse,
-    gemini_stream.render_body,
-    gemini_stream.render_chunks,
-    stream.frame,
-    gemini_stream.render_end,
-    gemini_stream.error_object(500, _BROKEN),
-    1,
+    read_body=lambda body: body,
+    refuse=gemini_stream.refuse,
+    render_body=gemini_stream.render_body,
+    render_chunks=gemini_stream.render_chunks,
+    frame=stream.frame,
+    render_end=gemini_stream.render_end,
+    error=gemini_stream.error_object(500, _BROKEN),
+    chunks_before_error=1,
     is_googles=True,
     render_count=gemini_stream.render_count,
 )

@@ -154,7 +154,7 @@ def expected(sample: Sample, key: str | None, manages: bool, is_own: bool) -> in
 
 
 def test_each_route_has_a_sample() -> None:
-    assert sorted(routes()) == sorted(SAMPLES)
+    assert sorted(routes()) == sorted(SAMPLES), "SAMPLES needs a request of each route"
 
 
 @pytest.mark.parametrize(("method", "path"), sorted(SAMPLES))

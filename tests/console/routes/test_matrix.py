@@ -13,7 +13,7 @@ from tests.console.routes.world import ASKERS, Asked, Target, World
 
 
 def test_each_route_is_in_the_table() -> None:
-    assert {(line.method, line.path) for line in lines()} == routes()
+    assert {(line.method, line.path) for line in lines()} == routes(), "see _TABLE in table.py"
 
 
 def test_no_route_hides_from_it() -> None:
