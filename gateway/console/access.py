@@ -77,7 +77,7 @@ class FormOver(Exception):
 
     @property
     def entries(self) -> list[tuple[str, str]]:
-        """Names and values of the fields that somebody filled in, cut to what a page shows."""
+        """Names and values of the fields that were filled in, cut to a page's length."""
         shown = [(name, value) for name, value in self.fields if name not in _NOT_SHOWN]
         return [(shown_text(name), shown_text(value.strip())) for name, value in shown]
 

@@ -55,7 +55,7 @@ class ClientAddresses:
 
 
 def network_of(address: str) -> str:
-    """The network that an address is in, as events keep it; nothing of what is no address."""
+    """The network of an address, as events keep it; empty for a text that is no address."""
     parsed = _parsed(address)
     if parsed is None:
         return ""

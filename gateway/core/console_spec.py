@@ -63,7 +63,7 @@ class SigningProxy(SpecPart, frozen=True, kw_only=True):
 
 
 class LongestDays(SpecPart, frozen=True, kw_only=True):
-    """The longest lifetimes of keys, in days, by the role of who makes them."""
+    """The longest lifetimes of keys, in days, by the role of their maker."""
 
     member: Days | None = None
     manager: Days | None = None

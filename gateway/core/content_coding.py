@@ -67,7 +67,7 @@ class _Deflated:
 
 
 def read_coding(headers: list[tuple[bytes, bytes]]) -> str | None:
-    """The coding of a body, if it has one; raises `ContentCodingError` for what is not read."""
+    """The coding of a body, if it has one; raises `ContentCodingError` for an unknown one."""
     values = [value.decode("latin-1") for name, value in headers if name == b"content-encoding"]
     names = [name.strip().lower() for value in values for name in value.split(",")]
     codings = [name for name in names if name not in ("", "identity")]

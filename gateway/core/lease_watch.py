@@ -35,8 +35,8 @@ class LeaseWatch:
     def find_dead(self, leases: Iterable[Lease], began: float, ended: float) -> list[Lease]:
         """The dead of a look that lasted from `began` to `ended`.
 
-        What it read was read somewhere in between, so a lease counts from the end of the look that
-        first saw it to the beginning of the one that judges it.
+        A row was read at some moment between the two. So a lease counts from the end of the look
+        that saw the row first, to the beginning of the look that judges it.
         """
         dead = []
         before, self._unchanged = self._unchanged, {}

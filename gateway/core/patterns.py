@@ -1,7 +1,7 @@
 """Names with `*` as the only wildcard, as models and key limits use them.
 
-Access to a model is decided by patterns that a stranger wrote, so a match takes time by the length
-of the name and of the pattern, for any of them: nothing is tried a second time.
+A stranger may have written a pattern, so the time for each match grows with the lengths of the name
+and of the pattern only: nothing is tried a second time.
 """
 
 from collections.abc import Iterable

@@ -58,7 +58,7 @@ def tags_of_metadata(metadata: Mapping[str, Any]) -> Tags:
 
 
 def tags_of_json(metadata: bytes) -> Tags:
-    """The same of JSON; none of what is no object, or longer than OpenAI allows."""
+    """The same of JSON; none of a value that is no object, or that is longer than OpenAI allows."""
     if len(metadata) > _METADATA_BYTES_MAX:
         return {}
     try:
@@ -98,7 +98,7 @@ def written(header: bytes, metadata: Tags) -> str | None:
 
 
 def read_written(tags: str) -> Tags:
-    """The tags that were kept; none of what cannot be read."""
+    """The tags that were kept; none of a text that cannot be read."""
     return tags_of_json(tags.encode())
 
 

@@ -1,8 +1,8 @@
 """A bound of a text's tokens, without a vocabulary: never below a count, and below twice of it.
 
-A byte weighs by its class. A token is some four letters of a language and less of anything else,
-so letters that words are made of weigh little, and rare ones, capitals, digits and signs weigh
-what they do in random text. Some ten nanoseconds a byte. Shown on corpora for o200k and the Kimi
+A byte weighs by its class. A token is some four letters of a word, and fewer characters of anything
+else. So the usual letters weigh little, and rare letters, capitals, digits and signs weigh as much
+as they do in random text. Some ten nanoseconds a byte. Shown on corpora for o200k and the Kimi
 models' way of cutting (`tests/core/test_token_bound.py`).
 """
 

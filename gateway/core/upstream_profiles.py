@@ -1,9 +1,9 @@
 """Profiles of providers and engines, for open models: what each takes beside a model's family.
 
-A family that `upstreamModel` names is more precise, so these apply only where it names none: a
-provider is known by the host of its base URL, an engine by its usual port, and each by its name
-in `profile`. A provider refuses every member that is not in its schema; an engine ignores it. An
-upstream that is not known gets `generic`.
+They apply only where `upstreamModel` names no family, since a family is more precise. A provider is
+known by the host of its base URL, an engine by its usual port, and each by its name in `profile`. A
+provider refuses every member that is not in its schema; an engine ignores it. An upstream that is
+not known gets `generic`.
 
 Sources, each API reference, "Chat completions": console.groq.com, docs.fireworks.ai,
 docs.mistral.ai, docs.together.ai, api-docs.deepseek.com, docs.x.ai, inference-docs.cerebras.ai,

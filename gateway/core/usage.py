@@ -61,7 +61,7 @@ class UsageQuery(Struct, frozen=True):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The names of what the sums are grouped by, as they were asked for."""
+        """The names by which the sums are grouped, as the question has them."""
         return tuple(f"{TAG}{self.tag}" if name == "tag" else name for name in self.group_by)
 
 

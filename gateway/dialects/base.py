@@ -36,7 +36,7 @@ class Caller(Struct, frozen=True):
 class ParsedRequest(Struct):
     """A parsed request: the internal one, and what the dialect itself wants to remember of it.
 
-    `inherited` is the size of what was read for it beside its body, in bytes.
+    `inherited` is the size, in bytes, of the stored conversation that was read beside its body.
     """
 
     request: Request
@@ -59,10 +59,10 @@ class Exchange(Struct, frozen=True):
 class Chunk(Protocol):
     """A part of an upstream's stream.
 
-    `events` must be called for all chunks of a stream in their order, or for none. A client that
-    speaks chat before an upstream that does too gets the bytes: `data` is then one event's JSON,
-    without the `data:` of its line, and `plain` means that it holds neither usage nor error nor a
-    finish reason. Elsewhere `data` is None.
+    `events` must be called for all chunks of a stream in their order, or for none. A chat client
+    before a chat upstream gets the bytes themselves: `data` is then one event's JSON, without the
+    `data:` of its line. `plain` means that it holds no usage, no error and no finish reason.
+    Elsewhere `data` is None.
     """
 
     @property

@@ -19,7 +19,7 @@ def add_counts(counts: dict[str, Any], more: Any) -> None:
 
 
 def read_count(holder: Any, name: str) -> int:
-    """Return a number of tokens, bounded by what a column takes; 0 for what is no number."""
+    """Return a number of tokens, at most what a column holds; 0 for a value that is none."""
     value = holder.get(name) if isinstance(holder, dict) else None
     if type(value) is not int:
         value = number_of(value, _NUMBER_MAX) or 0

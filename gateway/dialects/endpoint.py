@@ -26,11 +26,12 @@ class EmbeddingWanted(Struct, frozen=True):
 class UpstreamRequest(Struct, frozen=True):
     """A request ready to be sent; everything that can be refused has been.
 
-    `degraded` names what the upstream will not see although the client sent it; `choices` is how
-    many finish reasons a complete answer has; `headers` are those of the client that go with it;
-    `path` is joined to the endpoint's, in a dialect where the request decides on it. `names` are
-    the client's names of tools by those that the upstream gets in their place. `root_path` takes
-    the place of the endpoint's. `wanted` are the vectors that it asks for, if it does.
+    `degraded` names the parts of the client's request that the upstream does not get. `choices` is
+    the number of finish reasons of a complete answer. `headers` are the client's headers that go
+    with it. `path` is joined to the endpoint's, in a dialect where the request decides on it.
+    `names` are the client's names of tools by those that the upstream gets in their place.
+    `root_path` takes the place of the endpoint's. `wanted` are the vectors that it asks for, if it
+    does.
     """
 
     body: bytes

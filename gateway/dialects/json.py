@@ -1,10 +1,9 @@
 """Strict, bounded JSON for every dialect: every body of a client becomes a value or a 400.
 
 Owns the one place where a decoder's complaint becomes a sentence with the field's path. Must never
-let anything but `InvalidRequest` out for what a client can send: not JSON, not UTF-8, NaN, lone
-surrogates, numbers out of range and nesting without end all end here (RFC 8259; a repeated member
-counts as its last value, as that document allows). A body that would make too many values is
-refused before any is made.
+raise anything but `InvalidRequest` for a client's bytes: no JSON, no UTF-8, NaN, lone surrogates,
+numbers out of range, endless nesting. Of a member that is repeated the last value counts, as RFC
+8259 allows. A body that would make too many values is refused before any is made.
 """
 
 import re

@@ -142,5 +142,5 @@ def listed(value: Any, *members: str) -> Any:
 
 
 def objects_in(value: Any) -> list[Object]:
-    """The objects of what should be a list of them."""
+    """The objects in a value that should be a list of objects."""
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

@@ -217,7 +217,7 @@ def _complaint(value: Any) -> str:
 def _inner_error(error: dict[str, Any], message: str, depth: int) -> ErrorBody:
     """The error of the provider behind a router: in `metadata.raw`, or all of a message is JSON.
 
-    What a message only holds somewhere may be the client's own words, and decides on nothing.
+    An error that a message only quotes may be the client's own words, and decides on nothing.
     """
     raw: Any = message
     if message.startswith(_WORDLESS):

@@ -1,8 +1,8 @@
 """The meaning of an upstream's refusal to our client.
 
-A request that is too long or too large is known first, by status and words; then the error's type
-decides before the status: 429 of one provider is load, a rate or an empty account. What the client
-caused comes back to it in the upstream's words, shortened and without anything that names our
+A request that is too long or too large is found first, by status and words. Then the error's type
+decides, and only then the status: a 429 may be load, a rate or an empty account. An error that the
+client caused is returned in the upstream's words, shortened, and without anything that names our
 credential or account. Everything else is put in our own words: an upstream's 401 must never look
 like the client's.
 

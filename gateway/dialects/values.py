@@ -52,14 +52,14 @@ def made_bytes(body: bytes) -> int:
 def _count(body: bytes, most: int) -> int:
     """The values of a body, from above; exactly where that is more than `most`.
 
-    A member's name is none. What lies far above `most` is not counted to its end.
+    A member's name is none. A number far above `most` is not counted to its end.
     """
     values = _looks_like(body)
     return values if values <= most else _count_outside_strings(body, most)
 
 
 def _looks_like(body: bytes) -> int:
-    """Each value but the first follows a comma or the opening of what holds it."""
+    """Each value but the first follows a comma, or the opening of its list or object."""
     return 1 + sum(map(body.count, _OPENINGS))
 
 

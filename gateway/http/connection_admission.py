@@ -1,8 +1,8 @@
 """Admission of connections to one port, and the record of those that were turned away.
 
-Owns the bounds that hold for clients without a key: connections in all and of one peer, the time
-for a head, for silence and for reading an answer, and what the port may keep of requests that have
-not begun. Must never log as much as a client likes.
+Owns the bounds for clients without a key: connections in all and of one peer; the time for a head,
+for silence and for reading an answer; the bytes that the port keeps of requests that have not
+begun. Must never log as much as a client likes.
 """
 
 import logging

@@ -1,9 +1,9 @@
 """Admission to the free routes, and how many at once, before anything expensive is begun.
 
-A valid key with a fresh view of the keys, the key's limits, and a place: free requests cost their
-client nothing, so an account's are worked on by turns with those of others, and what is refused
-here costs little. A request without a valid key goes on to the route, if there is one, which
-answers what is wrong. Pure ASGI; must not import the framework.
+A request needs a valid key by a fresh view of the keys, room within the key's limits, and a place.
+Free requests cost their client nothing, so accounts take turns, and a refusal here costs little
+work. A request without a valid key goes on to the route, if there is one, which answers what is
+wrong. Pure ASGI; must not import the framework.
 """
 
 import asyncio

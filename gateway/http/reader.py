@@ -4,9 +4,9 @@
                └─ a piece ends where a head or a body does, so never with the beginning of what
                   follows; that stays unread until it is asked for
 
-Owns HTTP's definition of a request, and bounds all of it that is no body. What could be read in two
-ways is refused, since what stands before the gateway may have read it in the other. Trailers are
-dropped, offers to speak another protocol ignored.
+Owns HTTP's definition of a request, and bounds all of it that is no body. A head that can be read
+in two ways is refused, since a proxy before the gateway may have read it in the other way. Trailers
+are dropped, offers to speak another protocol ignored.
 
 Sources: RFC 9110, sections 7.2 and 7.8; RFC 9112, sections 2.2, 3.2, 6 and 7.1.
 """
@@ -98,7 +98,7 @@ class RequestReader:
         self._aside = 0
 
     def close(self) -> None:
-        """Let go of who knows the reader: a collector would have to find them."""
+        """Drop the references to its owners, or else a garbage collection has to find the cycle."""
         self._parser = self._begin = None
 
     def feed(self, data: bytes, start: int) -> int:

@@ -141,9 +141,9 @@ class Connection:
     ) -> bytes:
         """The whole body, not compressed, held for its account until `release_body`.
 
-        Raises `RequestTooLarge`, `RateLimited` where the account's bodies are as many as they may
-        be, `Overloaded` where all are, `ClientGone`, and `InvalidRequest` for one that stops
-        arriving, or comes too slowly: what is half here is held all the while.
+        Raises `RequestTooLarge`, `ClientGone`, `RateLimited` where the account's bodies are at
+        their bound, `Overloaded` where all bodies are, and `InvalidRequest` for a body that stops
+        or comes too slowly: half a body takes its place all the while.
         """
         self._holder = holder
         coding = self._coding() if b"content-encoding" in self.named else None

@@ -234,7 +234,7 @@ class RequestState:
 
 
 def _named(degraded: tuple[str, ...]) -> bytes:
-    """The names of what was dropped, as a header holds them: printable, and bounded."""
+    """The names of the dropped features, as a header can hold them: printable, and bounded."""
     names = degraded[:_DEGRADED_SHOWN_MAX]
     shown = ", ".join(name[:_DEGRADED_CHARACTERS_MAX] for name in names)
     if len(degraded) > _DEGRADED_SHOWN_MAX:

@@ -1,7 +1,7 @@
 """The output of `serve` and `apply`: keys, balances and a curl line for each family.
 
 Plaintext keys are for a terminal, or printed on request; else the file is named that holds one.
-What a container prints is kept by others.
+Other systems keep the output of a container.
 """
 
 from collections.abc import Iterator

@@ -1,6 +1,6 @@
 """The settings of a gateway process. The only reader of the environment; read once, then frozen.
 
-What a fleet shares (models, prices, limits) stands in its GatewayFleet, not here.
+Settings that a fleet shares (models, prices, limits) stand in its GatewayFleet, not here.
 """
 
 from collections.abc import Mapping

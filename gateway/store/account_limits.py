@@ -14,8 +14,8 @@ _LIMITS = ("credits_per_day", "credits_per_month", "credits")
 def read_limits(session: Session, account: Account, day: date) -> list[dict[str, Any]]:
     """Each level that has limits, the account first: the limits, and the credits left of them.
 
-    `day` is the day of UTC that it is. What is not limited is None. Where an account has no limit
-    of a kind, the one that its parent has for its children counts.
+    `day` is the day of UTC that it is. A value is None where there is no limit. Where an account
+    has no limit of a kind, the one that its parent has for its children counts.
     """
     found: list[dict[str, Any]] = []
     level: Account | None = account

@@ -1,4 +1,4 @@
-"""Allowances in the books: the posting of what is due (`allowance_rows`)."""
+"""Allowances in the books: the posting of those that are due (`allowance_rows`)."""
 
 from datetime import datetime
 

@@ -12,9 +12,9 @@ snapshot sees both or none of them, and never a difference that is none.
 
 Entries are counted in slices, and what is counted is kept: one account may have more of them than
 any statement or round has time for. A slice of each comes first, so none waits for the largest.
-What lies below a checkpoint is counted from zero in its turn, some accounts a round, and in slices
-as well. An entry that is wrong is found by each round: no checkpoint moves beyond it. An account
-that is wrong as a whole is counted from zero by the next round, and until it is right.
+Entries below a checkpoint are counted again from zero, a few accounts a round, in slices as well.
+An entry that is wrong is found by each round: no checkpoint moves beyond it. An account that is
+wrong as a whole is counted from zero by the next round, and until it is right.
 
 Only for PostgreSQL: a database of one process is audited as a whole (`gateway.store.audit`).
 """

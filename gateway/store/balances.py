@@ -107,8 +107,8 @@ def cross_marks(database: Database, installation: str) -> list[Crossing]:
     """The accounts that have reached a mark since they were last asked for; each mark once.
 
     It is remembered with the account until its next grant, so neither a restart nor a second
-    operator reports it again. Of several marks at once only the highest is reported. What open
-    requests hold is not used yet: with token prices most of it goes back.
+    operator reports it again. Of several marks at once only the highest is reported. Credits that
+    open requests hold are not used yet: with token prices most of them go back.
     """
     crossings: list[Crossing] = []
     last = 0

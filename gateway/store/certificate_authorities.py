@@ -1,8 +1,8 @@
 """The certificate authorities by which PostgreSQL is verified, where a URL names none.
 
-libpq looks for a file in the home folder, and the libpq of psycopg's wheels does not know where the
-system keeps its authorities: a URL that asks for no more than `sslmode=verify-full` would never
-connect. Loads the driver. Source: PostgreSQL, "SSL Support" and "Connection Control Functions".
+libpq looks for a file in the home folder, and the libpq of psycopg's wheels does not know the
+system's own file. So a URL with `sslmode=verify-full` and without a file would never connect. Loads
+the driver. Source: PostgreSQL, "SSL Support" and "Connection Control Functions".
 """
 
 import ssl

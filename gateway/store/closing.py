@@ -10,8 +10,8 @@ moment, or its request is open. Grants, expiries and voids stay: they are few, a
 name them.
 
 Entries leave in slices, each in a transaction of its own under the account's lock, so charges of
-the account wait for one slice at most. What the audit and the counting of usage remember of the
-entries goes in the same transaction.
+the account wait for one slice at most. The records that the audit and the counting of usage keep of
+these entries leave in the same transaction.
 """
 
 from collections.abc import Callable, Iterator, Sequence

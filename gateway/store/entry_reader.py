@@ -1,9 +1,10 @@
 """Entries of an account read from the newest on, slice by slice, with the balance after each.
 
-A slice is a piece of the account's index. What is asked for may be rare in it, so a page ends where
-enough was found or looked through, and the next goes on there. An entry has no balance of its own:
-the one after the first that is read comes from today's, or from a mark that the counting of usage
-has left (`usage_rounds`), whichever is near; the others follow from it.
+A slice is a piece of the account's index. Entries that match may be rare in it, so a page ends
+where it has found enough or looked through enough, and the next page goes on there. An entry has no
+balance of its own. The balance after the newest entry of a page comes from today's balance, or from
+a mark that the counting of usage has left nearer (`usage_rounds`); those of the other entries
+follow from it.
 """
 
 from collections.abc import Sequence

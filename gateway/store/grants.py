@@ -43,8 +43,8 @@ def apply_grant(
 ) -> GrantResult:
     """Post a grant once, and void it once where its object wants that.
 
-    The same identity with another payload is a conflict; a grant already expired when first seen
-    is never posted. What is decided already is only read. Raises `DatabaseUnavailable`.
+    The same identity with another payload is a conflict; a grant already expired when first seen is
+    never posted. A grant that is decided already is only read. Raises `DatabaseUnavailable`.
     """
     state, now = find_grant(database, installation, grant)
     result = decided(grant, state, now)

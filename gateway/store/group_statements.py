@@ -2,13 +2,13 @@
 
     account ── parent ── its parent        three levels at most (`groups`)
 
-An account's row has its limits and what is counted for them, and every writer has it locked: so a
-charge reads the newest of both, and a batch locks each account once, a parent of many too. A parent
-is locked where it has a limit when the statement begins; the tree is read then as well. Where the
-account's own row, once locked, has another parent, the charge is asked again.
+An account's row has its limits and their counts, and every writer locks it. So a charge reads the
+newest of both, and a batch locks each account once, also the parent of many. A parent is locked
+where it has a limit when the statement begins; the tree is read then as well. Where the account's
+own row, once locked, has another parent, the charge is asked again.
 
-An account without parent and limits is charged by the plain parts. They see in its row, which is
-locked anyway, that an account is not for them, and do nothing for it.
+An account without parent and limits is charged by the plain parts. An account that is not for them
+shows that in its row, which is locked anyway; they leave it alone.
 """
 
 from msgspec import Struct

@@ -62,9 +62,8 @@ def release_account(
 ) -> None:
     """Take from an account what its object gave it, for the object is gone.
 
-    One that another object governs by now, also one of the same name, stays as it is. What was
-    counted stays: an object that is made again begins where this one ended. Raises
-    `DatabaseUnavailable`.
+    One that another object governs by now, also one of the same name, stays as it is. Its counts
+    stay: an object that is made again goes on from them. Raises `DatabaseUnavailable`.
     """
     with database.write() as session:
         (row,) = lock_accounts(session, [governed.id])

@@ -99,7 +99,7 @@ class Groups:
     def judge(self, charge: Charge, own: ChargeResult) -> ChargeResult:
         """The result of a charge with the limits of groups, of `own`, the one without.
 
-        What is charged counts from then on.
+        Its charge counts from then on.
         """
         levels = self._of.get(charge.account_id)
         if levels is None or own.outcome == "dead":

@@ -105,7 +105,7 @@ def own_holds(database: Database, replica_id: str) -> list[Refund]:
 
 
 class Owner(Struct, frozen=True):
-    """Whose a hold is, by the names that are shown: for the metrics, which do not hold ids."""
+    """The owner of a hold, by the names that people see: metrics hold no ids."""
 
     key: str
     account: str

@@ -1,4 +1,4 @@
-"""The hot side of the ledger: charge, refund, end. What the flow sees, for both databases.
+"""The hot side of the ledger, as the flow sees it in both databases: charge, refund, end.
 
     charge ──▶ hold ──┬── end           the request came to its end: nothing more is booked
                       ├── metered end   the same, except that what it did not use goes back, once
@@ -54,11 +54,11 @@ class ChargeResult(Struct, frozen=True):
 
     `exhausted`: the balance does not cover it. `dead`: the key is revoked, suspended or expired.
     `capped`: a limit in credits is used up. `expiry_due`: a grant of the account has expired and
-    must be posted first. Of the limits of the key, the account and those above it, `limit` is the
-    one that has least left, and `limit_left` is that: after the charge, and after the others of its
-    batch too where the ledger counts them together. `level` is the account whose limit it is,
-    `namespace/name`; None for the key's. `lefts` has what all of them have left, by account, where
-    the ledger tries by it again what a batch refused.
+    must be posted first. `limit` is the limit that has least left, of the key, its account and the
+    accounts above. `limit_left` is what it has left after the charge; where the ledger counts a
+    batch together, after the batch. `level` is the account whose limit it is, `namespace/name`;
+    None for the key's. `lefts` has what all of them have left, by account, where the ledger tries
+    by it again what a batch refused.
     """
 
     outcome: Outcome

@@ -167,7 +167,8 @@ class PostgresLedger(Ledger):
     ) -> tuple[Sequence[Any], bool]:
         """The rows, and whether an answer was lost before. `skip_locked` waits for no lock.
 
-        What is written behind releases holds exactly once, so it may be sent again after a failure.
+        A statement behind the answers releases each hold exactly once, so it may be sent again
+        after a failure.
         """
         until = time.monotonic() + _BEHIND_SECONDS
         was_unknown = False

@@ -1,8 +1,8 @@
 """The statements that find the limits of which a share is used, for accounts and for keys.
 
-They read the counters that charges keep (`groups`, `api_key_day`). What open requests hold is not
-used yet: with token prices most of it goes back. Shares are compared by what is left, as products
-of large credits would not fit a column.
+They read the counters that charges keep (`groups`, `api_key_day`). Credits that open requests hold
+are not used yet: with token prices most of them go back. Shares are compared by the credits that
+are left, since products of large credits do not fit a column.
 """
 
 from datetime import datetime

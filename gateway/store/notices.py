@@ -1,8 +1,8 @@
 """Notices: messages to web hooks, written behind the charge, and taken from here to be sent.
 
 A round looks at the counters that charges keep anyway, and never at the ledger. A notice is unique
-by its receiver, limit, period and share, so replicas that look at once write it once; one that is
-being sent belongs to one replica for `_CLAIM_SECONDS`, longer than an attempt may take. Of several
+by its receiver, limit, period and share, so replicas that look at the same time write it once. A
+replica that sends one owns it for `_CLAIM_SECONDS`, longer than an attempt may take. Of several
 shares that are reached at once only the highest is written. A limit that was raised is another.
 """
 

@@ -31,7 +31,8 @@ _HOUR = timedelta(hours=1)
 
 
 class KeySettings(Struct, frozen=True, kw_only=True):
-    """Settings of a key. What is unset stays as it is, or at its default; None is no limit."""
+    """Settings of a key. A setting that is unset stays as it is, or at its default; None is no
+    limit."""
 
     label: str | UnsetType = UNSET
     models: list[str] | UnsetType = UNSET

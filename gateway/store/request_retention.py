@@ -1,8 +1,8 @@
 """Retention: tokens, parts of the price and tags of each request are forgotten after some days.
 
-Entries, credits and the sums of usage stay as they are. Nothing is forgotten before it is counted,
-so it is for the one who has just counted everything (`usage_rounds`): in a database that several
-installations share that is nobody, and the days of one are not the others'.
+Entries, credits and the sums of usage stay as they are. No entry is forgotten before it is counted,
+so this runs behind a round that has counted everything (`usage_rounds`). In a database that several
+installations share there is no such round, and each has days of its own.
 """
 
 from datetime import timedelta

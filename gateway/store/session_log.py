@@ -1,7 +1,7 @@
 """Events of the console's sessions: begun, refused, ended. A part of the log of changes.
 
-What a person does is an event of each of its accounts; of the installation where it has none, and
-where a sign-in is refused.
+An act of a person is an event of each account of that person. It is an event of the installation
+where the person has none, and where a sign-in is refused.
 """
 
 from collections.abc import Iterable, Sequence

@@ -1,6 +1,6 @@
 """SQLModel's part of a database: the engine, and what a session needs beside it.
 
-Loaded by the first session. What a replica that serves needs all the time does without
+Loaded by the first session. Statements that a serving replica needs all the time do without it
 (`transaction`).
 """
 

@@ -1,17 +1,17 @@
 """The hot statements as PostgreSQL runs them: one a batch, each a transaction of its own.
 
-How a charge stays exact while others write: the accounts are locked first, in the order of their
-ids, as every other writer of accounts does; the keys' rows are read with a lock after that, so
-their newest version counts, not the statement's snapshot. A key's writer takes the account's lock
-before it marks the key, so after its commit no charge can be made with it.
+A charge stays exact while others write. It locks the accounts first, in the order of their ids, as
+every writer of accounts does. Then it reads the keys' rows with a lock, so their newest version
+counts, not that of the statement's snapshot. A key's writer takes the account's lock before it
+marks the key, so after its commit no charge can be made with it.
 
-What is written follows from the locked rows, and not from those of the statement's snapshot: with
-these, PostgreSQL first tries the balance's check, and would refuse what a refund has just made room
-for.
+New values follow from the locked rows, not from the statement's snapshot. From the snapshot,
+PostgreSQL would try the check of the balance first, and refuse a charge for which a refund has just
+made room.
 
-The limits of a key: what is counted for its month and for good is in its row, which is locked, so
-both are known before anything is written; the key's day is counted last, by an upsert that decides.
-So what one of them refuses, none counts.
+A key's counts of its month and for good are in its row, which is locked, so both are known before
+anything is written. Its day is counted last, by an upsert that decides. So a charge that one limit
+refuses is counted by none.
 
 A hold is deleted by its place in the table: it is locked by then, nobody changes holds, and to look
 them up by their ids once more would cost a seventh of an end.

@@ -1,6 +1,6 @@
 """The hot statements as SQLite runs them: each for a whole batch, or for one end of a request.
 
-What is asked for a batch comes as one JSON value, so that one statement reads all of it.
+The parameters of a batch come as one JSON value, so that one statement reads all of them.
 """
 
 #: every key of a batch in one row, so that reading it gives the lock away once

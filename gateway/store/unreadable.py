@@ -1,10 +1,10 @@
 """Values of a database that Python or the gateway cannot read, and what stands for them.
 
-What may be written has bounds (`gateway.core.spec`). But a row may be older than they are, or have
-been changed by hand: PostgreSQL knows the year 10000, BC and infinity, SQLite keeps any text. To
-read one of those must never fail the statement, as it reads everybody else's rows, too. So it reads
-as a value that no object can have, by which nothing is allowed, and the row is set aside where that
-is possible.
+Values that are written have bounds (`gateway.core.spec`). But a row may be older than they are, or
+have been changed by hand: PostgreSQL knows the year 10000, BC and infinity, SQLite keeps any text.
+To read one of those must never fail the statement, as it reads everybody else's rows, too. So it
+reads as a value that no object can have, by which nothing is allowed, and the row is set aside
+where that is possible.
 """
 
 import logging

@@ -5,8 +5,8 @@ transaction that adds to the sums, and only from where the counting began, so no
 even if two count at once. No entry can appear below it: of one account, the order of the ids is
 the order of the commits (`audit_rounds`).
 
-What was booked is read in one snapshot and written in a transaction of its own, so that counting
-holds no lock while it reads. Tokens are written when a request ends: those of one that is open
+A round reads the new entries in one snapshot and writes their sums in a transaction of its own, so
+it holds no lock while it reads. Tokens are written when a request ends: those of one that is open
 wait in `usage_open` until its hold is gone.
 """
 

@@ -1,8 +1,8 @@
 """The additions of one batch to the sums of usage, by hour and by day.
 
-A request with tags adds to the sums of each of its tags as well. Of an account, a day and a name
-only so many values have sums of their own, and further ones are counted together: a value that
-differs with each request must not make a row for each request.
+A request with tags adds to the sums of each of its tags as well. For each account, day and name,
+the number of values with sums of their own is bounded, and further values are counted together: a
+value that differs with each request must not make a row for each request.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -77,7 +77,7 @@ class SeriesLimit:
 
 
 def _holder_of(account: str) -> Holder:
-    """Whose share it is; what belongs to no account has one of its own."""
+    """The holder of its share; a series without an account has a share of its own."""
     namespace, slash, _ = account.partition("/")
     return namespace, account if slash else f"{account}/"
 

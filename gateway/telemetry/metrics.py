@@ -35,7 +35,7 @@ class RequestLabels(Struct, frozen=True):
 
 
 class Metrics(Collector):
-    """All metrics. What has no labels of requests is there from the start, at 0."""
+    """All metrics. A metric without labels of requests is there from the start, at 0."""
 
     def __init__(self, series_max: int = SERIES_MAX) -> None:
         self._limit = series_limit = SeriesLimit(series_max)

@@ -8,9 +8,9 @@ that is slow, or whose client left, closes the way to nobody. An upstream that a
 its own is given it in either state, and after it everybody may go.
 
 One account may bring about nearly every failure, by what it sends. So no account closes the way to
-another: it is half of a row at most, its failed trials make the pause longer for itself alone, and
-the pause an upstream asks of it is its own until another account was asked for one. A failure that
-no client can cause, handed in without an account, needs no second one.
+another. Its failures are half of a row at most. Its failed trials make the pause longer for itself
+alone. A pause that an upstream asks of it is its own, until the upstream asks another account for
+one, too. A failure that no client can cause, handed in without an account, needs no second one.
 """
 
 from collections.abc import Hashable
@@ -96,7 +96,7 @@ class CircuitBreaker:
     ) -> None:
         """The upstream failed a request of `account`, and perhaps asked for a pause.
 
-        What fails of those that went before it opened changes nothing.
+        A failure of a request that went out before the circuit opened changes nothing.
         """
         if not self._failures_max:
             return

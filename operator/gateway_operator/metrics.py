@@ -1,7 +1,7 @@
 """The metrics of the operator. Labels only ever hold names from known sets.
 
-What a pass over the books or the cluster finds is kept as it was found last and shown until the
-next one; so series go when what they are about is gone.
+A pass over the books or the cluster replaces the figures of the pass before, so the series of an
+object go with the object.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

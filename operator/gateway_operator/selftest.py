@@ -1,8 +1,8 @@
 """`python -m gateway_operator selftest`: does an installation do what it is for?
 
 Makes a key and a grant as any user would, waits for both, sends one request through the Service and
-compares the balance with the cost in the answer. What it made it takes away: the grant is voided,
-so that no credits stay. It must never touch an object of another name.
+compares the balance with the cost in the answer. It takes away the objects that it made, and voids
+the grant, so that no credits stay. It must never touch an object of another name.
 """
 
 import argparse

@@ -300,7 +300,7 @@ class Sweep:
     async def _work(self, jobs: list[_Job]) -> list[DatabaseUnavailable | ClusterError]:
         """All jobs, some at once; one that fails does not keep the others from their turn.
 
-        What failed for a known reason is returned.
+        Returns the failures that have a known reason.
         """
         metrics = self.context.metrics
         failures: list[DatabaseUnavailable | ClusterError] = []

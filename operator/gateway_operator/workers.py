@@ -1,6 +1,7 @@
 """The work on single objects, as the watches ask for it: which is due, by whom, and once more.
 
-The same work as the sweep's. What fails is tried again after some time, for as long as it fails.
+The same work as the sweep's. Work that fails is tried again after some time, for as long as it
+fails.
 """
 
 import logging

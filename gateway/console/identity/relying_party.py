@@ -144,8 +144,8 @@ class RelyingParty:
     ) -> tuple[Claims, list[str] | None]:
         """The claims, with those of the issuer's page about the person where they lack something.
 
-        A group that is missing must not sign somebody in as a nobody: raises `TokenRefused` where
-        the issuer left them out since they are too many (Entra ID, above 200).
+        Raises `TokenRefused` where the issuer left the groups out since they are too many (Entra
+        ID, above 200): a person must not be signed in without the roles of these groups.
         """
         name = self._settings.groups_claim
         groups = read_groups(claims, name)

@@ -1,9 +1,9 @@
 """Work on large texts, beside the event loop, so that nobody else who is served waits for it.
 
 One thread, for which accounts take turns: more would only contend for the interpreter's lock. Work
-on a small text is done where it stands, since a thread costs more. What waits here is held already,
-as a body within `limits.bufferedBytes` or an answer within `limits.upstreamConnections`, and so it
-is bounded.
+on a small text is done where it stands, since a thread costs more. The work that waits here is
+bounded: its text is a body within `limits.bufferedBytes`, or an answer within
+`limits.upstreamConnections`.
 """
 
 import asyncio

@@ -160,8 +160,8 @@ def answer_results(messages: Sequence[Message]) -> list[Message]:
 def fill_reasoning(messages: Sequence[Message]) -> list[Message]:
     """Give every assistant message with calls a reasoning.
 
-    What the client kept, else the latest reasoning in the conversation, else the message's own
-    text, else a placeholder; never an empty string, which counts as missing.
+    It is the reasoning that the client kept, else the latest of the conversation, else the
+    message's own text, else a placeholder. It is never an empty string, which counts as missing.
     """
     latest = ""
     filled: list[Message] = []

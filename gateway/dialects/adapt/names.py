@@ -25,7 +25,7 @@ _DIGITS_MIN = 12
 def fit_names(request: Request, profile: Profile) -> tuple[Request, dict[str, str]]:
     """The request with names that the profile takes, and the client's by those that were cut.
 
-    What the client wrote does not go out as it is where a name in it is cut.
+    Where a name is cut, the client's own bytes do not go to the upstream.
     """
     given = _names_of(request)
     takes = profile.tool_name.fullmatch

@@ -4,9 +4,9 @@
     allOf ──▶ merged              unknown combinators ──▶ dropped
 
 Every step loosens at most: the result never refuses what the schema allows, except for an untyped
-property, which MFJS cannot express and which becomes a string. What recurses, points outside or
-grows without end becomes `{"type": "object"}`: nodes, bytes and references are counted, and there
-are as many as the schema's own size lets expect. Must never change its input, and always give the
+property, which MFJS cannot express and which becomes a string. A part that recurses, points outside
+or grows without end becomes `{"type": "object"}`: nodes, bytes and references are counted, and
+their bounds follow from the schema's own size. Must never change its input, and always give the
 same bytes for the same schema, since the upstream's prefix cache depends on it.
 
 Sources: MoonshotAI/walle, "MFJS specification" and "Validation rules and canonicalization".

@@ -21,7 +21,8 @@ def fit_choice(
 ) -> tuple[tuple[Tool, ...], ToolChoice | None, str | None]:
     """The tools to offer, the choice among them, and the instruction that stands in for a choice.
 
-    Raises `InvalidRequest` for tools that cannot be offered, or a choice of what is not there.
+    Raises `InvalidRequest` for tools that cannot be offered, and for the choice of a tool that is
+    not there.
     """
     choice, tools = request.tool_choice, request.tools
     if tools:

@@ -4,8 +4,8 @@
       └───── first, last, a new call, another name for reasoning ──▶ decoded, repaired ──▶ frame
 
 Owns what clients rely on: the public model name, a role in the first delta, calls that begin with
-id and name, one usage chunk for who asked and none for who did not, `[DONE]` only at a good end.
-Must never make objects of a chunk that a look at its bytes clears.
+id and name, one usage chunk for a client that asked for it and none for others, `[DONE]` only at a
+good end. Must never make objects of a chunk that a look at its bytes clears.
 """
 
 from functools import cached_property, partial

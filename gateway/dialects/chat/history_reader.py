@@ -1,9 +1,9 @@
 """Messages of the chat dialect, read into the internal conversation.
 
-Owns roles and parts, and which of these are left out because the client could not take them back:
-images that are not inline and unknown kinds, except in the user's newest message, where they are
-refused. Does not repair what an upstream would refuse (unanswered calls, empty
-messages): that is the upstream's part, for all dialects.
+Owns roles and parts. Images that are not inline and parts of unknown kinds are refused in the
+user's newest message; in older messages, which the client can no longer change, they are left out.
+Does not repair what an upstream would refuse (unanswered calls, empty messages): that is the
+upstream's part, for all dialects.
 """
 
 from collections import deque

@@ -1,8 +1,7 @@
 """The public model name put into an upstream's JSON without parsing it.
 
-Inside a JSON string every quotation mark is escaped, so the bytes `"model":` can only be a member's
-name, never something a model or a client wrote; a string that is just `model` is not followed by a
-colon.
+Inside a JSON string every quotation mark is escaped. So the bytes `"model":` are a member's name,
+and never a text of a model or a client; after a text that is just `model` there is no colon.
 """
 
 import re

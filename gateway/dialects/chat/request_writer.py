@@ -1,7 +1,7 @@
 """From the internal request to a chat body, by the model's profile.
 
-Owns spelling only: what the profile allows was decided by `adapt`. Must never write anything that
-differs between two equal requests. Source: OpenAI API reference, "Create chat completion".
+Owns spelling only: `adapt` has applied the profile. Must never write anything that differs between
+two equal requests. Source: OpenAI API reference, "Create chat completion".
 """
 
 from collections.abc import Sequence

@@ -1,9 +1,8 @@
 """From the internal request to a Gemini body, by the model's profile.
 
 Owns spelling, and what Gemini has no word for: later instructions, an output format beside tools
-where the family refuses it. What the profile allows was settled by `adapt`. Must never send a
-signature to an upstream that did not make it, or write anything that differs between two equal
-requests.
+where the family refuses it. `adapt` has applied the profile. Must never send a signature to an
+upstream that did not make it, or write anything that differs between two equal requests.
 
 Sources: Gemini API reference, "Generating content"; Gemini API, "Function calling", "Thinking",
 "Thought signatures" and "Structured output".

@@ -7,8 +7,9 @@
 Owns the block that each piece belongs to, and why the answer stopped; `stream_writer` and
 `answer_writer` own the bytes. A piece that does not fit the newest block starts another one; only
 arguments find their way back to an earlier block, by the index of their call. Must never let an
-answer end in the signature of its text: Claude Code shows the last block as the answer, so there it
-stands before the text, or in a stream, which has sent that, nowhere.
+answer end with the signature of its text: Claude Code shows the last block as the answer. In a
+whole answer the signature stands before the text; a stream, which has sent the text already, leaves
+it out.
 """
 
 from typing import Literal

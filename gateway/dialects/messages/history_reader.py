@@ -1,10 +1,10 @@
 """Messages of a conversation, from the wire to the internal ones.
 
-Owns the rules of roles, and the way of reasoning there and back: clear text is kept, signed or not;
-where only a signature came back, it is opened if it is ours and of this account; reasoning that an
-upstream signed is opened for that upstream. Must never fail for a block it does not know. Source:
-Anthropic API reference, "Messages" and "Extended thinking"; what happens to results is in
-`result_pairing`.
+Owns the rules of roles, and the way of reasoning to the client and back. Clear text is kept, signed
+or not. A signature that came back alone is opened if the gateway made it for this account.
+Reasoning that an upstream signed is opened for that upstream. Must never fail for a block it does
+not know. Source: Anthropic API reference, "Messages" and "Extended thinking"; what happens to
+results is in `result_pairing`.
 """
 
 from collections.abc import Iterator, Sequence

@@ -44,7 +44,8 @@ _block = msgspec.json.Decoder(dict[str, Any]).decode
 def pass_through(request: Request, resolution: Resolution, betas: Betas) -> UpstreamRequest | None:
     """The request as its client wrote it; None where it has to be translated.
 
-    What belongs to an unknown beta may stand anywhere in it, and is refused without.
+    A request with an unknown beta is translated: members of that beta may stand anywhere in it, and
+    the upstream refuses them without the beta.
     """
     raw_body = request.raw
     if raw_body is None or raw_body.dialect != "messages" or raw_body.betas is None:

@@ -1,8 +1,7 @@
 """From the internal request to a Messages body, by the model's profile.
 
-Owns spelling, and what Messages has no word for: instructions after the beginning, free JSON. What
-the profile allows was decided by `adapt`. Must never write anything that differs between two equal
-requests.
+Owns spelling, and what Messages has no word for: instructions after the beginning, free JSON.
+`adapt` has applied the profile. Must never write anything that differs between two equal requests.
 
 Source: Anthropic API reference, "Messages"; Moonshot, "Messages".
 """

@@ -55,7 +55,7 @@ class CountableContent(Struct):
 def read_counted(body: bytes) -> CountableContent:
     """Read what counts in a `count_tokens` body; some work for the largest.
 
-    Raises `InvalidRequest` only for what is not JSON, or has no messages.
+    Raises `InvalidRequest` only for a body that is no JSON, or has no messages.
     """
     fields = decode(body, types.CountBody)
     tokens = _ANSWER_TOKENS + _MESSAGE_TOKENS * len(fields.messages)

@@ -160,7 +160,7 @@ class _ItemReader:
     def _think(self, item: ReasoningItem) -> None:
         """Raw reasoning is trusted most, then what we sealed, then the summary.
 
-        What an upstream signed is kept for it, beside its text.
+        Reasoning that an upstream signed is kept for that upstream, beside its text.
         """
         if self._text or self._calls:
             self._flush()

@@ -119,9 +119,8 @@ def _are_plain(items: Sequence[Object]) -> bool:
 
 
 def _is_odd(item: Object) -> bool:
-    """True if the item would be refused as it is: a name within a namespace, a long id of a call, a
-    part that is empty, an image that is not in its plain form, a file that somebody would have to
-    fetch."""
+    """True if the upstream would refuse the item as it is: a name in a namespace, a long id of a
+    call, an empty part, an image in another form than the plain one, a file by its URL."""
     if item.get("namespace") or len(str(item.get("call_id") or "")) > CALL_ID_LENGTH_MAX:
         return True
     for content in (item.get("content"), item.get("output")):

@@ -1,8 +1,8 @@
 """From the internal request to a Responses body, by the model's profile.
 
 Owns spelling, and what Responses has no word for: an answer that is begun already, and for Moonshot
-free JSON. What the profile allows was decided by `adapt`. Must never let anything be stored, or
-write anything that differs between two equal requests.
+free JSON. `adapt` has applied the profile. Must never let anything be stored, or write anything
+that differs between two equal requests.
 
 Source: OpenAI API reference, "Create a model response"; Moonshot, "Responses"; vLLM, "Responses
 API".

@@ -46,7 +46,7 @@ class StoredResponse(Struct, frozen=True):
 
 
 class ResponseState(Protocol):
-    """Keeps responses of accounts. What another account keeps reads as not there."""
+    """Keeps responses of accounts. A response of another account is reported as missing."""
 
     #: a response whose JSON, input included, is larger cannot be kept
     bytes_max: int

@@ -1,9 +1,8 @@
 """Token counts of a request: from its upstream where it can count, else from a vocabulary in
 memory.
 
-Owns the order, and the one thread in which everything is counted, a portion at a time, by turns of
-accounts: more threads would only take turns with the event loop, which is what the counter avoids.
-Must never fail for what an upstream does.
+Owns the order, and the one thread that counts, a portion at a time, so that accounts take turns.
+More threads would only take time from the event loop. Must never fail for what an upstream does.
 """
 
 import asyncio

@@ -1,8 +1,8 @@
 """Documents as text: puts the text of each where a request holds the document itself.
 
-Owns how much work a document may be, and what becomes of one that has no text: an error where the
-user has just sent it, and a note in its place anywhere else, where the client could not take it
-back. Each is read in a process of its own, and remembered, for a conversation sends it every turn.
+Owns the bounds of the work for a document. A document without text is an error in the user's newest
+message; in older messages, which the client can no longer change, a note takes its place. Each is
+read in a process of its own, and remembered, for a conversation sends it every turn.
 """
 
 import asyncio

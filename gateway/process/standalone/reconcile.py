@@ -1,7 +1,8 @@
 """From the documents of a file to the rows of a database, as the operator does it in a cluster.
 
-What is there already is found by plain SQL. What writes is loaded where something is to be
-written, with SQLModel, which takes half of a start and a third of a process's memory.
+Plain SQL finds the rows that are there already. The modules that write are loaded only where a row
+has to be written: they load SQLModel, which takes half of a start and a third of a process's
+memory.
 """
 
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Fields of a document that nobody reads, so that a misspelt limit is not taken for no limit.
+"""Fields of a document that no part reads: a misspelt limit is an error, not a missing limit.
 
 Owns the list of what only a cluster needs: that is accepted, and not read. Source: `crds/`, with
 which a test compares it.

@@ -18,10 +18,10 @@ _PAUSE_SECONDS = 1.0
 def lock_tables() -> None:
     """Have the tables of this step and of all later ones alone, without holding up others before.
 
-    Each step names its own in `LOCKED`. All are taken at once and tried again until nobody else has
-    one, such as a backup: a charge has some of them already while it waits for another, so the two
-    would wait for each other if a step held one and asked for the next. SQLite has the whole file
-    already.
+    Each step names its own in `LOCKED`. The locks are taken together, or none of them is, and then
+    tried again: another transaction, such as a backup, may hold one. If a step held one lock and
+    waited for the next, it and a charge that holds the next could wait for each other. SQLite has
+    the whole file already.
     """
     connection = op.get_bind()
     names = _names(connection)

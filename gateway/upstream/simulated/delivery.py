@@ -1,6 +1,6 @@
 """When and how the bytes of an answer leave: pace, silence, cuts, and the size of writes.
 
-Owns everything that can go wrong on the way. What is sent comes from a wire.
+Owns everything that can go wrong on the way. A `Wire` makes the bytes.
 """
 
 from collections.abc import Iterable, Iterator

@@ -78,7 +78,7 @@ class Refused(Exception):
     def messages_body(self) -> bytes:
         """The same in the Messages dialect: Anthropic's type for the status, unless one was given.
 
-        What is Moonshot's own for a status is nobody's choice.
+        A type that is Moonshot's own for a status was not chosen by a script, and is replaced.
         """
         type = self.type
         if type in (*_TYPES.values(), "server_error") or self.status == 401:

@@ -1,10 +1,9 @@
 """The turns of a Gemini request as the messages of chat.
 
-Refused are unknown members, roles and parts, empty turns and texts, a turn with calls that is
-neither after the user's nor after results, results that do not answer the calls before them, and
-thought signatures that are lost or stand elsewhere than where they were made. Sources: Gemini API
-reference, "Content"; Gemini API, "Thought signatures"; the wording is the API's own where it is
-known.
+It refuses unknown members, roles and parts, and empty turns and texts. A turn with calls must
+follow the user's turn or results, and results must answer the calls before them. A thought
+signature must come back, in the place where it was made. Sources: Gemini API reference, "Content";
+Gemini API, "Thought signatures"; the wording is the API's own where it is known.
 """
 
 from collections.abc import Iterable

@@ -1,10 +1,10 @@
 """Requests in the Gemini dialect: what is refused, and the same request in chat.
 
-Owns the way from one to the other, so that everything behind it knows chat only. Refused is what
+Owns the way from one to the other, so that everything behind it knows chat only. It refuses what
 Google refuses: unknown members and values, tools and modes that do not fit, thinking that the model
-lacks, and for 2.5 an output format beside tools. What stands in the turns, `gemini_contents` reads.
-Sources: Gemini API reference, "Generating content" and "Counting tokens"; Gemini API, "Thinking",
-"Function calling" and "Structured output"; the wording is the API's own where it is known.
+lacks, and for 2.5 an output format beside tools. `gemini_contents` reads the turns. Sources: Gemini
+API reference, "Generating content" and "Counting tokens"; Gemini API, "Thinking", "Function
+calling" and "Structured output"; the wording is the API's own where it is known.
 """
 
 import re

@@ -1,9 +1,9 @@
 """Requests in the Responses dialect: what is refused, and the same request in chat.
 
-Owns the way from one to the other, so that everything behind it knows chat only. Refused is what
-OpenAI, Moonshot's endpoint or vLLM refuses: unknown members, items and parts, a state that is
-wanted, a tool that is strict without a strict schema; and by model, for OpenAI's sampling
-parameters and levels that it lacks, for Moonshot forced tools, free JSON and no reasoning. Other
+Owns the way from one to the other, so that everything behind it knows chat only. It refuses what
+OpenAI, Moonshot's endpoint or vLLM refuses: unknown members, items and parts, a request to store, a
+strict tool whose schema is not strict. OpenAI's models also refuse sampling parameters and levels
+that they lack, Moonshot's refuse forced tools, free JSON and requests without reasoning. Other
 refusals of a strict family are in `rules`. Sources: OpenAI API reference, "Create a model
 response"; Moonshot, "Responses"; vLLM, "Responses API".
 """

@@ -1,7 +1,7 @@
 """Balances and last uses: into the statuses of ApiKeys, and into Events where few are left.
 
-Statuses are written by a field manager of our own, so that nothing here touches what the work on
-a key reports, and the other way round; and a few a second only, however many keys are in use.
+A field manager of its own writes these statuses, so they and the reports of the work on a key do
+not touch each other. It writes a few a second only, however many keys are in use.
 """
 
 import asyncio

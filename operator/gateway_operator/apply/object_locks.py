@@ -1,7 +1,7 @@
 """Locks: one piece of work at a time on one object, for every caller, and measured.
 
 A handler, the sweep and the look at the fleets may all want to work on the same object. Each reads
-it when its turn has come, so nobody works by what another one has just changed.
+the object when its turn has come, so none works from a state that another has just changed.
 """
 
 import asyncio

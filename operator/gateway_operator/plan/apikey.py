@@ -10,9 +10,9 @@ For a generated key, by the row (r) and the Secret (s):
                                                       does not hold the newest key
     ours, rotating  make, record     SecretConflict   stage, record, publish
 
-Our finalizer comes before all, so no key outlives its object. The Secret comes before its hash, so
-no key is ever live that nobody knows; in a rotation the hash comes before the key is given out, so
-no key is ever given out that is not live.
+Our finalizer comes before all, so no key outlives its object. The Secret is written before its
+hash, so somebody knows each key that is live. In a rotation the hash is written before the key is
+given out, so each key that is given out is live.
 """
 
 from msgspec import Struct

@@ -1,6 +1,6 @@
 """All children of a fleet and the digests of what its pods are made of, in one step.
 
-What is hashed is what is rendered: a pod that would differ cannot have the same digest. Replicas,
+The hash is made of the rendered pod: pods that differ cannot have the same digest. Replicas,
 Service, routes and clients' URL are not in the pods, and keys are rows: none is a roll-out.
 """
 
