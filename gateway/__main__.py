@@ -1,7 +1,6 @@
-"""`python -m gateway`: serve · apply · doctor · simulate · migrate · audit · close · console ·
-erase · reports.
+"""The commands of `python -m gateway`: serve, apply, migrate, audit, reports and the others.
 
-Each command loads what it needs, and nothing before it is chosen.
+Each loads its own modules, once it is chosen.
 """
 
 import argparse
@@ -229,8 +228,12 @@ def _erase(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="gateway", description=__doc__)
-    commands = parser.add_subparsers(required=True)
+    parser = argparse.ArgumentParser(
+        prog="python -m gateway",
+        description="An API gateway for language models, with exact credits.",
+        epilog="Each command has its own --help. docs/reference/settings.md has the environment.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
     data = argparse.ArgumentParser(add_help=False)
     data.add_argument(
         "--data",
@@ -244,7 +247,7 @@ def _parser() -> argparse.ArgumentParser:
         "--confirm-orphans",
         type=int,
         metavar="NUMBER",
-        help="so many keys may be revoked because the file names them no more",
+        help="the number of keys that may be revoked since the file no longer names them",
     )
 
     serving = _serving()
@@ -257,7 +260,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument(
         "--show-keys",
         action="store_true",
-        help="print plaintext keys although this is no terminal",
+        help="print keys in plain text, also where the output is no terminal",
     )
     serve.set_defaults(act=_serve)
 
@@ -268,21 +271,23 @@ def _parser() -> argparse.ArgumentParser:
     apply.set_defaults(act=_apply)
 
     doctor = commands.add_parser(
-        "doctor", parents=[data], help="ask each upstream for what its models' profiles claim"
+        "doctor", parents=[data], help="ask each upstream for each feature of its models' profiles"
     )
     doctor.add_argument("--config", type=Path, required=True, help="the file of documents")
     doctor.set_defaults(act=_doctor)
 
     simulate = commands.add_parser("simulate", help="run the simulated upstream")
-    simulate.add_argument("--host", default="127.0.0.1")
-    simulate.add_argument("--port", type=int, default=8081)
+    simulate.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    simulate.add_argument("--port", type=int, default=8081, help="port to listen on")
     simulate.add_argument("--api-key", help="refuse requests with another credential")
     simulate.set_defaults(act=_simulate)
 
     migrate = commands.add_parser("migrate", parents=[data], help="bring the schema up to date")
     migrate.set_defaults(act=_migrate)
 
-    audit_command = commands.add_parser("audit", parents=[data], help="recompute the books")
+    audit_command = commands.add_parser(
+        "audit", parents=[data], help="compare every balance with its entries"
+    )
     audit_command.set_defaults(act=_audit)
 
     _add_closing(commands, data)
@@ -296,13 +301,16 @@ def _add_closing(commands: Any, data: argparse.ArgumentParser) -> None:
         "close", parents=[data], help="move older requests of all accounts into a file"
     )
     close.add_argument(
-        "--before", required=True, metavar="MONTH", help="such as 2026-10, or a moment"
+        "--before",
+        required=True,
+        metavar="MONTH",
+        help="the first month that stays, such as 2026-10, or a moment",
     )
-    close.add_argument("--folder", type=Path, required=True, help="where the file is written")
+    close.add_argument("--folder", type=Path, required=True, help="folder of the new file")
     close.set_defaults(act=_close)
 
     erase = commands.add_parser(
-        "erase", parents=[data], help="erase what an account's clients and people wrote"
+        "erase", parents=[data], help="erase the texts of an account's clients and people"
     )
     erase.add_argument("--account", required=True, metavar="NAMESPACE/NAME")
     erase.set_defaults(act=_erase)
@@ -322,7 +330,7 @@ def _add_console(
     commands: Any, data: argparse.ArgumentParser, serving: argparse.ArgumentParser
 ) -> None:
     """The commands of the console."""
-    console = commands.add_parser("console", help="a link to the console, or the console itself")
+    console = commands.add_parser("console", help="make a link to the console, or run the console")
     acts = console.add_subparsers(required=True)
     serve = acts.add_parser(
         "serve", parents=[data, serving], help="run the console beside gateways on PostgreSQL"
@@ -335,7 +343,7 @@ def _add_console(
         "--role",
         choices=["member", "manager", "treasurer", "auditor"],
         default="treasurer",
-        help="the role of the one who signs in (default: treasurer)",
+        help="role of the person who signs in (default: treasurer)",
     )
     link.add_argument(
         "--namespace", action="append", help="only in this namespace; may be given several times"

@@ -550,4 +550,4 @@ def test_every_page_is_in_a_folder_by_need_and_on_the_map() -> None:
 
 def test_the_picture_of_the_layers_is_the_contract() -> None:
     drawn = (DOCS / "pictures/layers.svg").read_text("utf-8")
-    assert drawn == layers.draw(), "run: make pictures"
+    assert drawn == layers.draw(), "run `make pictures`"

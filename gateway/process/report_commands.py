@@ -13,8 +13,12 @@ from gateway.process.settings import Settings
 def add_reports(commands: Any, data: argparse.ArgumentParser) -> None:
     """The commands that print what the API sends."""
     period = argparse.ArgumentParser(add_help=False)
-    period.add_argument("--from", dest="begin", metavar="MOMENT", help="the first moment")
-    period.add_argument("--to", dest="end", metavar="MOMENT", help="the moment after the last")
+    period.add_argument(
+        "--from", dest="begin", metavar="MOMENT", help="the first moment that counts"
+    )
+    period.add_argument(
+        "--to", dest="end", metavar="MOMENT", help="the first moment after the period"
+    )
     account = argparse.ArgumentParser(add_help=False)
     account.add_argument("--account", required=True, metavar="NAMESPACE/NAME")
     requests = argparse.ArgumentParser(add_help=False)
@@ -34,29 +38,12 @@ def add_reports(commands: Any, data: argparse.ArgumentParser) -> None:
     )
     statement.add_argument("--month", help="such as 2026-10, in UTC")
     statement.add_argument(
-        "--below", action="store_true", help="with the charges of the accounts below"
+        "--below", action="store_true", help="add the charges of the accounts below"
     )
     statement.add_argument("--format", choices=["json", "csv", "html"], default="json")
     statement.set_defaults(act=_report, report="statement")
 
-    usage = commands.add_parser(
-        "usage", parents=[data, period, requests], help="print what accounts have used"
-    )
-    whose = usage.add_mutually_exclusive_group()
-    whose.add_argument("--account", metavar="NAMESPACE/NAME", help="only of this account")
-    whose.add_argument(
-        "--namespace", action="append", metavar="NAME", help="only of the accounts in it"
-    )
-    usage.add_argument(
-        "--group-by", metavar="NAMES", default="day", help="such as day,key,tag:team"
-    )
-    usage.add_argument("--timezone", default="UTC", help="of its days, such as Europe/Berlin")
-    usage.add_argument(
-        "--format", choices=["json", "csv", "focus"], default="json", help="focus: CSV of FOCUS 1.3"
-    )
-    usage.add_argument("--currency", metavar="CODE", help="with focus: of the costs, such as EUR")
-    usage.add_argument("--credit-price", metavar="PRICE", help="with focus: of one credit")
-    usage.set_defaults(act=_report, report="usage")
+    _add_usage(commands, [data, period, requests])
 
     entries = commands.add_parser(
         "entries", parents=[data, account, period, requests], help="print an account's entries"
@@ -64,16 +51,42 @@ def add_reports(commands: Any, data: argparse.ArgumentParser) -> None:
     entries.add_argument("--format", choices=["json", "csv"], default="json")
     entries.add_argument("--kind", help="only of these kinds, such as charge,refund")
     entries.add_argument("--request-id", help="only of this request")
-    entries.add_argument("--limit", help="so many at most; CSV has all of them without it")
-    entries.add_argument("--after", metavar="ID", help="only those older than this entry")
+    entries.add_argument("--limit", help="the most entries; CSV without a limit has all of them")
+    entries.add_argument("--after", metavar="ID", help="only entries that are older than this one")
     entries.set_defaults(act=_report, report="entries")
 
     events = commands.add_parser(
-        "events", parents=[data], help="print what was done to keys and grants, and by whom"
+        "events", parents=[data], help="print the changes of keys and grants, and their authors"
     )
     events.add_argument("--account", metavar="NAMESPACE/NAME", help="only of this account")
-    events.add_argument("--limit", type=int, default=100, help="so many at most, newest first")
+    events.add_argument("--limit", type=int, default=100, help="the most events, newest first")
     events.set_defaults(act=_report, report="events")
+
+
+def _add_usage(commands: Any, parents: list[argparse.ArgumentParser]) -> None:
+    usage = commands.add_parser("usage", parents=parents, help="print the usage of accounts")
+    whose = usage.add_mutually_exclusive_group()
+    whose.add_argument("--account", metavar="NAMESPACE/NAME", help="only of this account")
+    whose.add_argument(
+        "--namespace",
+        action="append",
+        metavar="NAME",
+        help="only of the accounts in this namespace",
+    )
+    usage.add_argument(
+        "--group-by", metavar="NAMES", default="day", help="the groups, such as day,key,tag:team"
+    )
+    usage.add_argument(
+        "--timezone", default="UTC", help="time zone of the days, such as Europe/Berlin"
+    )
+    usage.add_argument(
+        "--format", choices=["json", "csv", "focus"], default="json", help="focus: CSV of FOCUS 1.3"
+    )
+    usage.add_argument(
+        "--currency", metavar="CODE", help="with focus: currency of the costs, such as EUR"
+    )
+    usage.add_argument("--credit-price", metavar="PRICE", help="with focus: price of one credit")
+    usage.set_defaults(act=_report, report="usage")
 
 
 def _report(arguments: argparse.Namespace, settings: Settings) -> int:

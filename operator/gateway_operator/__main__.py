@@ -130,7 +130,7 @@ def _name_object(record: logging.LogRecord) -> bool:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="gateway_operator", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m gateway_operator", description=__doc__)
     commands = parser.add_subparsers(required=True)
     run = commands.add_parser("run", help="run the operator")
     run.set_defaults(act=_run)

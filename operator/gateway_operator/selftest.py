@@ -49,12 +49,16 @@ class Question(Struct, frozen=True, kw_only=True):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--namespace", required=True, help="where to make the key and the grant")
+    parser.add_argument("--namespace", required=True, help="namespace of the key and the grant")
     parser.add_argument("--name", required=True, help="name of the key, the grant and the account")
-    parser.add_argument("--fleet", required=True, help="the fleet that is asked")
-    parser.add_argument("--url", required=True, help="its Service, such as http://faregate.ai.svc")
-    parser.add_argument("--model", default="", help="the model that is asked (default: the first)")
-    parser.add_argument("--timeout", type=float, default=120.0, help="seconds that it may take")
+    parser.add_argument("--fleet", required=True, help="name of the fleet to test")
+    parser.add_argument(
+        "--url", required=True, help="URL of its Service, such as http://faregate.ai.svc"
+    )
+    parser.add_argument("--model", default="", help="model of the request (default: the first)")
+    parser.add_argument(
+        "--timeout", type=float, default=120.0, help="seconds that the test may take"
+    )
 
 
 def read_arguments(arguments: argparse.Namespace) -> Question:
