@@ -2,8 +2,8 @@
 .DEFAULT_GOAL := help
 .PHONY: help run dev test test-cluster test-clients test-kind test-keycloak chaos check format bench bench-pages bench-scale growth generate pictures screenshots lock release verify pin clean kind-up kind-down
 
-help: ## what there is
-	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
+help: ## list the commands
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 16
 
 run: ## the gateway on SQLite with the simulated upstream
 	@exec "$$(.dev/venv runtime)/bin/python" -m gateway serve --show-keys --config examples/quickstart.yaml $(ARGS)
@@ -30,7 +30,7 @@ test-keycloak: ## sign-in to the console by a real Keycloak, from Maven Central
 chaos: ## faults by a seed under load; each client's record is laid beside the ledger
 	@PYTHONPATH=.:operator "$$(.dev/venv dev)/bin/python" -m tests.chaos $(ARGS)
 
-check: ## formatting, lint, types, import directions, tidiness
+check: ## formatting, lint, types, import directions, what is made of other files, tidiness, docs
 	@.dev/check
 
 format: ## put the code into its one form
