@@ -8,7 +8,7 @@ import sys
 import tokenize
 import tomllib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from itertools import chain
 from pathlib import Path
@@ -106,6 +106,11 @@ def imported(tree: ast.AST) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+def listed(places: Iterable[str], rule: str) -> str:
+    """A rule, and each place that breaks it."""
+    return "\n".join((rule, *sorted(places)))
+
+
 def test_files_and_functions_are_short() -> None:
     long = []
     for path, tree in modules("gateway", "operator", "tests", ".dev"):
@@ -117,7 +122,7 @@ def test_files_and_functions_are_short() -> None:
                 lines = (node.end_lineno or node.lineno) - node.lineno + 1
                 if lines > FUNCTION_LINES_MAX and "migrations" not in path:
                     long.append(f"{path}: {node.name} has {lines} lines")
-    assert long == []
+    assert not long, listed(long, "FILE_LINES_MAX and FUNCTION_LINES_MAX hold")
 
 
 def test_every_module_states_what_it_is() -> None:
@@ -126,7 +131,7 @@ def test_every_module_states_what_it_is() -> None:
         for path, tree in modules("gateway", "operator", "tests", ".dev")
         if tree.body and not ast.get_docstring(tree)
     ]
-    assert silent == []
+    assert not silent, listed(silent, "a module begins with a docstring that states what it owns")
 
 
 def test_the_gateway_has_few_parts() -> None:
@@ -170,7 +175,7 @@ def test_every_module_is_used() -> None:
         found_by_use = any(other == name or other.startswith(f"{name}.") for other in used)
         if not found_by_use and name not in entries and ".versions." not in name:
             dead.append(name)
-    assert dead == []
+    assert not dead, listed(dead, "no module is left that nothing imports")
 
 
 def test_one_word_per_concept() -> None:
@@ -181,7 +186,7 @@ def test_one_word_per_concept() -> None:
         if name not in NOT_OUR_WORDS
         and any(BANNED.fullmatch(w.lower()) for w in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name))
     }
-    assert wrong == set()
+    assert not wrong, listed(wrong, "one word per concept: see BANNED")
 
 
 def test_names_are_the_trade_s() -> None:
@@ -191,13 +196,13 @@ def test_names_are_the_trade_s() -> None:
         for name in names(tree)
         if name not in LANES_OF_TESTS and _is_jargon(name)
     }
-    assert wrong == set()
+    assert not wrong, listed(wrong, "names are the trade's: see JARGON")
 
 
 def test_names_of_tests_are_the_trade_s() -> None:
     """The modules, classes and functions of the tests; a variable may be a common word."""
     wrong = {f"{path}: {name}" for path, name in definitions("tests") if _is_jargon(name)}
-    assert wrong == set()
+    assert not wrong, listed(wrong, "names are the trade's: see JARGON")
 
 
 def definitions(folder: str) -> Iterator[tuple[str, str]]:
@@ -238,7 +243,7 @@ def test_docstrings_are_plain_english() -> None:
         for line, text in docstrings(tree)
         if _ODD_BEGINNING.match(text) or _ODD_WORDS.search(text)
     ]
-    assert odd == []
+    assert not odd, listed(odd, "the subject comes first, and verbs are send, return, report, log")
 
 
 def comments(path: str) -> Iterator[tuple[int, str]]:
@@ -255,7 +260,7 @@ def test_comments_are_plain_english() -> None:
         for line, text in comments(path)
         if _ODD_WORDS.search(text)
     ]
-    assert odd == []
+    assert not odd, listed(odd, "the subject comes first, and verbs are send, return, report, log")
 
 
 def test_the_old_name_is_only_in_the_changelog() -> None:
