@@ -553,7 +553,7 @@ def test_extra_objects_are_installed_along() -> None:
     assert rendered.one("ConfigMap", "faregate-mine")
 
 
-@pytest.mark.parametrize("host", ["", "llm.example.com"])
+@pytest.mark.parametrize("host", ["", "llm.example.com", "*.example.com"])
 def test_the_notes_end_in_the_next_three_commands(host: str) -> None:
     output = notes(given(ingress={"enabled": bool(host), "host": host}))
     commands = output.partition("Next, these three commands")[2]
@@ -562,7 +562,8 @@ def test_the_notes_end_in_the_next_three_commands(host: str) -> None:
     assert starts[0].endswith("gatewayfleet/faregate")
     assert starts[1].startswith("kubectl -n gate apply -f -")
     assert starts[-1].startswith("curl ")
-    assert f"http://{host or '127.0.0.1:8080'}/api/openai/v1/chat/completions" in starts[-1]
+    named = host.replace("*", "llm") or "127.0.0.1:8080"
+    assert f"http://{named}/api/openai/v1/chat/completions" in starts[-1]
     documents = commands.partition("<<'END'\n")[2].partition("\nEND\n")[0]
     for document in yaml.safe_load_all(documents):
         parse_document(document)
