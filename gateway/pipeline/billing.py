@@ -81,7 +81,7 @@ class Billing:
         """
         named = state.connection.named
         is_named = IDEMPOTENCY_KEY in named
-        credits = resolution.price
+        credits = resolution.price if state.meter is None else state.meter.fix_prices()
         if is_named:
             credits = await self._less_covered(state, credits)
         charge = Charge(

@@ -14,8 +14,6 @@ import time
 from collections.abc import Mapping
 from functools import partial
 
-from msgspec.structs import replace
-
 from gateway.core import tags
 from gateway.core.catalog import Catalog, Resolution
 from gateway.core.concurrency.worker_thread import LARGE_BYTES, WorkerThread
@@ -167,7 +165,6 @@ class Flow:
             state.meter = await self._metering.open(
                 state.dialect.name, request, resolution, outgoing.body, caller.holder
             )
-            resolution = replace(resolution, price=state.meter.most)
         state.failover = failover = Failover(
             self._admissions,
             request,

@@ -76,8 +76,8 @@ class Metering:
             messages=resolution.price,
             images=shown,
         )
-        most = terms.most(tokens, _output_most(request, resolution))
-        return Meter(self, terms, most, dialect, request, holder)
+        bounds = (tokens, _output_most(request, resolution))
+        return Meter(self, terms, bounds, dialect, request, holder)
 
     async def count(self, portions: Iterator[int], holder: Holder) -> int:
         """The sum of portions, each drawn in the thread."""
@@ -114,24 +114,28 @@ class Meter:
         self,
         metering: Metering,
         terms: Terms,
-        most: int,
+        bounds: tuple[int, int],
         dialect: str,
         request: Request,
         holder: Holder,
     ) -> None:
-        #: the most that it can cost
-        self.most = most
         #: what an earlier charge has paid of it, where this is a retry
         self.covered = 0
         self.bill: Bill | None = None
         self._metering = metering
         self._terms = terms
+        self._bounds = bounds
         self._request = request
         self._holder = holder
         self._pattern = _TEXTS[dialect]
         self._frames: list[bytes] = []
         self._texts: list[bytes] = []
         self._text_bytes = 0
+
+    def fix_prices(self) -> int:
+        """Have the prices of now count, when it is charged; the most that it can cost."""
+        self._terms = replace(self._terms, now=datetime.now(UTC))
+        return self._terms.most(*self._bounds)
 
     def noting(self, feed: Feed) -> Feed:
         """The same, where what goes to the client is noted."""

@@ -104,8 +104,8 @@ def hold_all_places(
     return held
 
 
-def waiting(process: GatewayProcess) -> int:
-    line = 'faregate_upstream_waiting_requests{upstream="scarce"} '
+def waiting(process: GatewayProcess, upstream: str = "scarce") -> int:
+    line = f'faregate_upstream_waiting_requests{{upstream="{upstream}"}} '
     return int(float(process.metrics().split(line)[1].split("\n")[0]))
 
 

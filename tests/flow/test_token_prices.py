@@ -4,6 +4,8 @@ import json
 import re
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from gateway.store.database import Database
 from tests.conftest import check_books
 from tests.flow.test_cache_writes import usage_of
 from tests.flow.test_outcomes import Client
+from tests.flow.test_places import waiting
 from tests.harness.books import Books
 from tests.harness.dialects import DIALECTS, PATHS
 from tests.harness.gateway import (
@@ -380,3 +383,29 @@ def test_a_drain_that_ends_while_an_answer_is_counted_does_not_give_it_back(
     cost = -int(Books(database).scalar("SELECT sum(credits) FROM entry WHERE kind <> 'grant'"))
     database.close()
     assert cost > 400_000 * INPUT
+
+
+def test_prices_that_change_while_a_request_waits_for_a_place_count(
+    simulated: Simulated, tmp_path: Path
+) -> None:
+    change = datetime.now(UTC) + timedelta(seconds=6)  # it waits by then, unless all is slow
+    document = fleet(simulated.url)
+    document["spec"]["upstreams"][0]["concurrentRequests"] = 1
+    row = {"from": change.isoformat(), "inputCreditsPerMillionTokens": 2 * INPUT * 10**6}
+    document["spec"]["pricing"] = {"inputCreditsPerMillionTokens": INPUT * 10**6, "rows": [row]}
+    documents = [document, api_key("rich"), credit_grant("rich", credits=GRANT)]
+    process = GatewayProcess(tmp_path, documents).start()
+    client = Client(process, process.key("rich"))
+    try:
+        with ThreadPoolExecutor(2) as clients:
+            clients.submit(client.ask, "chat", "!silence hold\n!answer Hello", model="open")
+            simulated.wait_held()
+            answer = clients.submit(client.ask, "chat", "!answer Hello", model="open")
+            wait_until(lambda: waiting(process, "main") == 1, "the request to wait")
+            wait_until(lambda: datetime.now(UTC) > change, "the change")
+            simulated.release()
+            found = story(client, answer.result().headers["x-request-id"])
+        assert datetime.fromisoformat(found["price"]["from"]) == change
+        assert found["credits"] == 2 * INPUT * found["tokens"]["input"]
+    finally:
+        process.stop()
