@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, settings
 from gateway.store.audit import audit
 from gateway.store.database import Database
 from tests.harness.books import Books
-from tests.harness.gateway import Simulated
+from tests.harness.gateway import DATABASES, Simulated
 from tests.harness.migrated import write_migrated
-from tests.harness.postgres import PostgresServer, find_programs
+from tests.harness.postgres import PostgresServer, running_server
 
 _NUMBERS = itertools.count()
 
@@ -30,13 +30,16 @@ gc.disable()
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """The server that most tests share; a test that kills one makes its own."""
-    programs = find_programs()
-    if programs is None:
-        pytest.skip("PostgreSQL is not installed (apt-get install postgresql)")
-    server = PostgresServer(programs)
-    server.start()
-    yield server
-    server.remove()
+    with running_server() as server:
+        yield server
+
+
+@pytest.fixture
+def own_server() -> Iterator[PostgresServer]:
+    """A PostgreSQL that a test may kill."""
+    with running_server() as server:
+        yield server
+        DATABASES.difference_update({url for url in DATABASES if f":{server.port}/" in url})
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -124,11 +127,3 @@ def module_database_url(request: pytest.FixtureRequest) -> str | None:
         return None
     server: PostgresServer = request.getfixturevalue("postgres_server")
     return server.create_migrated()
-
-
-def check_books(url: str) -> None:
-    """The audit that every gateway's database gets when its tests are over."""
-    database = Database(url, timeouts=False)
-    findings = audit(database)
-    database.close()
-    assert findings == []

@@ -1,26 +1,23 @@
 """Gateways and databases that die under load: the books stay right and every hold ends once."""
 
 import signal
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from gateway.store.audit import audit
 from gateway.store.database import Database
 from tests.harness.books import Books
 from tests.harness.dialects import PATHS, body
 from tests.harness.gateway import (
-    DATABASES,
     GatewayProcess,
     Simulated,
     api_key,
     credit_grant,
     fleet,
+    start_behind,
     wait_until,
 )
 from tests.harness.load import Load
-from tests.harness.postgres import PostgresServer, find_programs
+from tests.harness.postgres import PostgresServer
 from tests.harness.proxy import Proxy
 
 CREDITS = 1_000_000
@@ -31,19 +28,6 @@ FAST = {
     "FAREGATE_HEARTBEAT_SECONDS": "0.3",
     "FAREGATE_UNCONFIRMED_SECONDS": "3",
 }
-
-
-@pytest.fixture
-def own_server() -> Iterator[PostgresServer]:
-    """A PostgreSQL that a test may kill."""
-    programs = find_programs()
-    if programs is None:
-        pytest.skip("PostgreSQL is not installed (apt-get install postgresql)")
-    server = PostgresServer(programs)
-    server.start()
-    yield server
-    DATABASES.difference_update({url for url in DATABASES if f":{server.port}/" in url})
-    server.remove()
 
 
 def documents(simulated: Simulated, accounts: int = 1) -> list[dict[str, object]]:
@@ -191,15 +175,10 @@ def test_postgresql_killed_and_started_under_load(
 def test_a_connection_cut_during_commit_is_not_dispatched_and_given_back(
     postgres_server: PostgresServer, simulated: Simulated, tmp_path: Path
 ) -> None:
-    url = postgres_server.create_migrated()
-    database = Database(url)
     with Proxy(postgres_server.port) as proxy:
-        through = url.replace(f":{postgres_server.port}/", f":{proxy.port}/")
-        gateway = GatewayProcess(
-            tmp_path, documents(simulated), database_url=through, environment=FAST
-        ).start()
-        DATABASES.discard(through)
-        DATABASES.add(url)
+        gateway, database = start_behind(
+            proxy, postgres_server, tmp_path, documents(simulated), environment=FAST
+        )
         key = gateway.key("account-0")
         books = Books(database)
 

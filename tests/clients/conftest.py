@@ -9,7 +9,7 @@ import pytest
 from tests.clients.installed import folder
 from tests.clients.namespace import NamespaceRefused, loopback_only
 from tests.clients.site import Home, Site
-from tests.conftest import check_books
+from tests.harness.books import check_books
 from tests.harness.gateway import GatewayProcess, Simulated, api_key, credit_grant, fleet
 
 

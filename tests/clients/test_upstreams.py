@@ -13,7 +13,7 @@ import pytest
 from tests.clients import test_claude_code, test_codex, test_openclaw, test_opencode
 from tests.clients.site import CHARGED, Home, Site
 from tests.clients.upstreams import CLIENTS, KINDS, Case, write_table
-from tests.conftest import check_books
+from tests.harness.books import check_books
 from tests.harness.gateway import GatewayProcess, api_key, credit_grant, fleet
 
 #: what each kind of upstream calls its model; the first one's is the usual site

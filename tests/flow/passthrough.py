@@ -7,8 +7,14 @@ from typing import Any, Self
 
 import httpx
 
-from tests.conftest import check_books
-from tests.harness.gateway import GatewayProcess, Simulated, api_key, credit_grant, fleet
+from tests.harness.gateway import (
+    GatewayProcess,
+    Simulated,
+    api_key,
+    credit_grant,
+    fleet,
+    running_gateway,
+)
 
 GRANT = 1_000_000
 PLAIN, REASONING = 2, 5
@@ -30,10 +36,8 @@ def gateway_before(
         credit_grant("rich", credits=GRANT),
         credit_grant("bob", "bob", credits=GRANT),
     ]
-    process = GatewayProcess(folder, documents).start()
-    yield process
-    assert process.stop() == 0, process.log_text()
-    check_books(process.database_url)
+    with running_gateway(folder, documents) as process:
+        yield process
 
 
 class PassthroughClient:

@@ -7,10 +7,16 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conftest import check_books
 from tests.flow.test_outcomes import PRICE, Client, either_way, every_dialect
 from tests.harness.dialects import DIALECTS, PATHS, ended_cleanly, error_of_stream
-from tests.harness.gateway import GatewayProcess, Simulated, api_key, credit_grant, fleet
+from tests.harness.gateway import (
+    GatewayProcess,
+    Simulated,
+    api_key,
+    credit_grant,
+    fleet,
+    running_gateway,
+)
 
 #: around the depth where a decoder's stack just suffices, and well below it
 DEPTHS = [10, 400, 700, *range(740, 960, 13), *range(970, 1000)]
@@ -29,13 +35,10 @@ def gateway(
     documents = [fleet("", upstreams=[{"name": "main", "url": simulated.url}], models=models)]
     for account in ("rich", "other"):
         documents += [api_key(account, account), credit_grant(account, account, credits=100_000)]
-    process = GatewayProcess(
+    with running_gateway(
         tmp_path_factory.mktemp("gateway"), documents, database_url=module_database_url
-    )
-    process.start()
-    yield process
-    assert process.stop() == 0, process.log_text()
-    check_books(process.database_url)
+    ) as process:
+        yield process
 
 
 @pytest.fixture

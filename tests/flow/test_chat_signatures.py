@@ -8,9 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conftest import check_books
 from tests.harness.dialects import DIALECTS, PATHS, body, events
-from tests.harness.gateway import GatewayProcess, api_key, credit_grant, fleet
+from tests.harness.gateway import GatewayProcess, api_key, credit_grant, fleet, running_gateway
 from tests.harness.scripted import ScriptedUpstream
 from tests.traps.support import function, read
 
@@ -50,12 +49,6 @@ every_dialect = pytest.mark.parametrize("dialect", DIALECTS)
 
 
 @pytest.fixture(scope="module")
-def upstream() -> Iterator[ScriptedUpstream]:
-    with ScriptedUpstream() as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
 def gateway(
     upstream: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[GatewayProcess]:
@@ -74,10 +67,8 @@ def gateway(
         *(api_key(name, name) for name in ("alice", "bob")),
         *(credit_grant(name, name) for name in ("alice", "bob")),
     ]
-    process = GatewayProcess(tmp_path_factory.mktemp("signatures"), documents).start()
-    yield process
-    assert process.stop() == 0, process.log_text()
-    check_books(process.database_url)
+    with running_gateway(tmp_path_factory.mktemp("signatures"), documents) as process:
+        yield process
 
 
 class Client:

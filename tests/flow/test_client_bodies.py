@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.conftest import check_books
+from tests.harness.books import check_books
 from tests.harness.codings import CODERS
 from tests.harness.dialects import DIALECTS, PATHS, body
 from tests.harness.gateway import GatewayProcess, Simulated, api_key, credit_grant, fleet

@@ -11,10 +11,16 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conftest import check_books
 from tests.core.test_tokens import ranks
 from tests.harness.dialects import PATHS, body
-from tests.harness.gateway import GatewayProcess, Simulated, api_key, credit_grant, fleet
+from tests.harness.gateway import (
+    GatewayProcess,
+    Simulated,
+    api_key,
+    credit_grant,
+    fleet,
+    running_gateway,
+)
 from tests.harness.pdf import pdf
 
 PATH = "/api/anthropic/v1/messages/count_tokens"
@@ -28,10 +34,8 @@ def gateway(
     simulated: Simulated, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[GatewayProcess]:
     documents = [fleet(simulated.url), api_key("rich"), credit_grant("rich", credits=1_000_000)]
-    process = GatewayProcess(tmp_path_factory.mktemp("counting"), documents).start()
-    yield process
-    assert process.stop() == 0, process.log_text()
-    check_books(process.database_url)
+    with running_gateway(tmp_path_factory.mktemp("counting"), documents) as process:
+        yield process
 
 
 def ask(

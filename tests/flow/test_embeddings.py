@@ -16,10 +16,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.store.database import Database
-from tests.conftest import check_books
 from tests.flow.test_outcomes import Client
 from tests.flow.test_token_prices import story
-from tests.harness.books import Books
+from tests.harness.books import Books, check_books
 from tests.harness.gateway import (
     NAMESPACE,
     GatewayProcess,
@@ -27,6 +26,7 @@ from tests.harness.gateway import (
     api_key,
     credit_grant,
     fleet,
+    running_gateway,
     wait_until,
 )
 from tests.harness.raw import RawConnection, request_head
@@ -69,10 +69,8 @@ def gateway(
         api_key("tags", "tagger"),
         credit_grant("tags", "tagger", credits=GRANT),
     ]
-    process = GatewayProcess(tmp_path_factory.mktemp("embeddings"), objects).start()
-    yield process
-    assert process.stop() == 0, process.log_text()
-    check_books(process.database_url)
+    with running_gateway(tmp_path_factory.mktemp("embeddings"), objects) as process:
+        yield process
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import httpx
 import pytest
 
 from gateway.core.shares import largest_share
-from tests.conftest import check_books
 from tests.harness.codings import CODERS
 from tests.harness.dialects import DIALECTS, PATHS, body
 from tests.harness.gateway import (
@@ -19,6 +18,7 @@ from tests.harness.gateway import (
     api_key,
     credit_grant,
     fleet,
+    running_gateway,
     wait_until,
 )
 from tests.harness.raw import Answer, RawConnection, chunk, request_head
@@ -48,10 +48,8 @@ def gateway(
         api_key("frugal", limits={"creditsPerDay": 1}),
         credit_grant("rich", credits=1_000_000),
     ]
-    process = GatewayProcess(tmp_path_factory.mktemp("errors"), documents).start()
-    yield process
-    assert process.stop() == 0, process.log_text()
-    check_books(process.database_url)
+    with running_gateway(tmp_path_factory.mktemp("errors"), documents) as process:
+        yield process
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.conftest import check_books
 from tests.harness.gateway import (
     NAMESPACE,
     GatewayProcess,
@@ -14,6 +13,7 @@ from tests.harness.gateway import (
     credit_grant,
     fleet,
     run_command,
+    running_gateway,
 )
 
 
@@ -27,10 +27,8 @@ def gateway(
         api_key("other", "bob"),
         credit_grant("start", credits=100, reason="a start"),
     ]
-    process = GatewayProcess(tmp_path_factory.mktemp("events"), documents).start()
-    yield process
-    assert process.stop() == 0, process.log_text()
-    check_books(process.database_url)
+    with running_gateway(tmp_path_factory.mktemp("events"), documents) as process:
+        yield process
 
 
 def test_an_account_reads_its_own_events_by_pages(gateway: GatewayProcess) -> None:

@@ -15,7 +15,6 @@ from gateway.core.shares import Shares, largest_share
 from gateway.http.cycle import Cycle
 from gateway.http.entrance import AT_ONCE
 from gateway.pipeline.connection import CYCLE, NAMED, Connection
-from tests.conftest import check_books
 from tests.harness.dialects import DIALECTS, PATHS, body
 from tests.harness.gateway import (
     GatewayProcess,
@@ -23,6 +22,7 @@ from tests.harness.gateway import (
     api_key,
     credit_grant,
     fleet,
+    running_gateway,
     wait_until,
 )
 from tests.harness.raw import RawConnection, chunk, request_head
@@ -57,10 +57,8 @@ def gateway(
         credit_grant("alice", "alice"),
         credit_grant("bob", "bob"),
     ]
-    process = GatewayProcess(tmp_path_factory.mktemp("fairness"), documents).start()
-    yield process
-    assert process.stop() == 0, process.log_text()
-    check_books(process.database_url)
+    with running_gateway(tmp_path_factory.mktemp("fairness"), documents) as process:
+        yield process
 
 
 def test_half_sent_bodies_of_one_account_leave_room_for_the_others(

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.conftest import check_books
 from tests.flow.test_outcomes import PRICE, Client, either_way, every_dialect
 from tests.harness.dialects import PATHS, answer_text, ended_cleanly, error_of_stream
 from tests.harness.gateway import (
@@ -16,6 +15,7 @@ from tests.harness.gateway import (
     api_key,
     credit_grant,
     fleet,
+    running_gateway,
     wait_until,
 )
 from tests.harness.ports import free_port
@@ -81,13 +81,10 @@ def gateway(
             api_key(account, account),
             credit_grant(account, account, credits=1_000_000),
         ]
-    process = GatewayProcess(
+    with running_gateway(
         tmp_path_factory.mktemp("gateway"), documents, database_url=module_database_url
-    )
-    process.start()
-    yield process
-    assert process.stop() == 0, process.log_text()
-    check_books(process.database_url)
+    ) as process:
+        yield process
 
 
 @pytest.fixture

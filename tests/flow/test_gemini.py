@@ -8,7 +8,6 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conftest import check_books
 from tests.harness.dialects import (
     DIALECTS,
     PATHS,
@@ -18,7 +17,14 @@ from tests.harness.dialects import (
     error_of_stream,
     events,
 )
-from tests.harness.gateway import GatewayProcess, Simulated, api_key, credit_grant, fleet
+from tests.harness.gateway import (
+    GatewayProcess,
+    Simulated,
+    api_key,
+    credit_grant,
+    fleet,
+    running_gateway,
+)
 
 GRANT = 1_000_000
 PRICE = 5
@@ -43,10 +49,8 @@ def gateway(
         {"id": "gemini-other", "upstream": "other", "upstreamModel": "gemini-3-pro"},
     ]
     documents = [document, api_key("rich"), credit_grant("rich", credits=GRANT)]
-    process = GatewayProcess(tmp_path_factory.mktemp("gemini"), documents).start()
-    yield process
-    assert process.stop() == 0, process.log_text()
-    check_books(process.database_url)
+    with running_gateway(tmp_path_factory.mktemp("gemini"), documents) as process:
+        yield process
 
 
 class Client:

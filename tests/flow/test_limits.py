@@ -10,7 +10,6 @@ from gateway.core.spec import API_VERSION
 from gateway.store.database import Database
 from gateway.store.key_rows import find_key
 from gateway.store.keys import revoke_key, suspend_key
-from tests.conftest import check_books
 from tests.flow.test_outcomes import Client
 from tests.harness.books import INSTALLATION
 from tests.harness.dialects import PATHS
@@ -21,6 +20,7 @@ from tests.harness.gateway import (
     api_key,
     credit_grant,
     fleet,
+    running_gateway,
     wait_until,
 )
 
@@ -60,12 +60,10 @@ def gateway(
         credit_grant("of-the-member", "member", credits=100),
         credit_grant("all", credits=1_000_000),
     ]
-    process = GatewayProcess(
+    with running_gateway(
         tmp_path_factory.mktemp("limits"), documents, database_url=module_database_url
-    ).start()
-    yield process
-    assert process.stop() == 0, process.log_text()
-    check_books(process.database_url)
+    ) as process:
+        yield process
 
 
 def client(gateway: GatewayProcess, name: str) -> Client:

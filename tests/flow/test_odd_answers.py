@@ -7,7 +7,6 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conftest import check_books
 from tests.dialects.answers import (
     GEMINI,
     GEMINI_EVENTS,
@@ -17,6 +16,7 @@ from tests.dialects.answers import (
     RESPONSE_EVENTS,
     with_value,
 )
+from tests.harness.books import check_books
 from tests.harness.dialects import (
     DIALECTS,
     PATHS,
@@ -55,12 +55,6 @@ HARMLESS: dict[str, tuple[Any, Any]] = {
 every_case = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 every_upstream = pytest.mark.parametrize("name", WHOLE)
 every_dialect = pytest.mark.parametrize("dialect", DIALECTS)
-
-
-@pytest.fixture(scope="module")
-def upstream() -> Iterator[ScriptedUpstream]:
-    with ScriptedUpstream() as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

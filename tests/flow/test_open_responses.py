@@ -12,8 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conftest import check_books
 from tests.dialects.responses.judge import Judge, judge_object
+from tests.harness.books import check_books
 from tests.harness.dialects import PATHS
 from tests.harness.gateway import GatewayProcess, Simulated, api_key, credit_grant, fleet
 from tests.harness.pdf import pdf

@@ -15,7 +15,6 @@ import pytest
 from sqlalchemy import text as sql
 
 from gateway.store.database import Database
-from tests.conftest import check_books
 from tests.harness.books import Books
 from tests.harness.dialects import (
     DIALECTS,
@@ -32,6 +31,7 @@ from tests.harness.gateway import (
     api_key,
     credit_grant,
     fleet,
+    running_gateway,
     wait_until,
 )
 from tests.harness.raw import RawConnection, request_head
@@ -112,13 +112,10 @@ def gateway(
         api_key("slow", "rich", limits={"requestsPerMinute": 1}),
         credit_grant("rich", "rich", credits=1_000_000),
     ]  # fmt: skip
-    process = GatewayProcess(
+    with running_gateway(
         tmp_path_factory.mktemp("gateway"), documents, database_url=module_database_url
-    )
-    process.start()
-    yield process
-    assert process.stop() == 0, process.log_text()
-    check_books(process.database_url)
+    ) as process:
+        yield process
 
 
 @pytest.fixture

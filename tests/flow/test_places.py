@@ -14,9 +14,8 @@ from typing import Any
 import httpx
 
 from gateway.store.database import Database
-from tests.conftest import check_books
 from tests.flow.test_outcomes import PRICE
-from tests.harness.books import Books
+from tests.harness.books import Books, check_books
 from tests.harness.dialects import DIALECTS, PATHS, body, ended_cleanly
 from tests.harness.gateway import (
     GatewayProcess,

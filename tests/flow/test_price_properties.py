@@ -11,9 +11,9 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from tests.conftest import check_books
 from tests.flow.test_outcomes import Client
 from tests.flow.test_token_prices import story
+from tests.harness.books import check_books
 from tests.harness.dialects import PATHS, body
 from tests.harness.gateway import GatewayProcess, api_key, credit_grant, fleet, wait_until
 from tests.harness.raw import RawConnection, request_head
@@ -86,12 +86,6 @@ requests = st.lists(
     min_size=12,
     max_size=20,
 )
-
-
-@pytest.fixture(scope="module")
-def upstream() -> Iterator[ScriptedUpstream]:
-    with ScriptedUpstream() as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

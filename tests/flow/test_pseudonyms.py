@@ -8,9 +8,15 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conftest import check_books
 from tests.harness.dialects import DIALECTS, PATHS, body
-from tests.harness.gateway import GatewayProcess, Simulated, api_key, credit_grant, fleet
+from tests.harness.gateway import (
+    GatewayProcess,
+    Simulated,
+    api_key,
+    credit_grant,
+    fleet,
+    running_gateway,
+)
 
 PERSON, SESSION = "alice@example.com", "session-of-alice"
 #: the upstream's dialect, with a model that every client's request is translated for, and one that
@@ -45,10 +51,8 @@ def gateway(
     documents = [document]
     for name in ("alice", "bob"):
         documents += [api_key(name, name), credit_grant(name, name, credits=100_000)]
-    process = GatewayProcess(tmp_path_factory.mktemp("pseudonyms"), documents).start()
-    yield process
-    assert process.stop() == 0, process.log_text()
-    check_books(process.database_url)
+    with running_gateway(tmp_path_factory.mktemp("pseudonyms"), documents) as process:
+        yield process
 
 
 def naming(dialect: str, person: str, session: str) -> dict[str, Any]:

@@ -10,16 +10,15 @@ import httpx
 import pytest
 
 from gateway.store.database import Database
-from tests.conftest import check_books
 from tests.flow.test_outcomes import PRICE, Client
-from tests.harness.books import Books
+from tests.harness.books import Books, check_books
 from tests.harness.gateway import (
-    DATABASES,
     GatewayProcess,
     Simulated,
     api_key,
     credit_grant,
     fleet,
+    start_behind,
     wait_until,
 )
 from tests.harness.postgres import PostgresServer
@@ -46,16 +45,11 @@ def counted(process: GatewayProcess, kind: str) -> int:
 def test_a_refund_whose_answer_was_lost_is_reported_and_counted(
     postgres_server: PostgresServer, simulated: Simulated, tmp_path: Path
 ) -> None:
-    url = postgres_server.create_migrated()
-    database = Database(url)
-    books = Books(database)
     with Proxy(postgres_server.port) as proxy:
-        through = url.replace(f":{postgres_server.port}/", f":{proxy.port}/")
-        process = GatewayProcess(
-            tmp_path, documents(simulated), database_url=through, environment=FAST
-        ).start()
-        DATABASES.discard(through)
-        DATABASES.add(url)
+        process, database = start_behind(
+            proxy, postgres_server, tmp_path, documents(simulated), environment=FAST
+        )
+        books = Books(database)
         client = Client(process, process.key("rich"))
         assert client.ask("chat", "!error 500").status_code == 502  # the statement is prepared
         lost = proxy.lost
@@ -73,7 +67,7 @@ def test_a_refund_whose_answer_was_lost_is_reported_and_counted(
         both = (counted(process, "charge"), counted(process, "refund"))
         assert both == (2 * PRICE, 2 * PRICE)
         assert process.stop() == 0
-    check_books(url)
+    check_books(database.url)
     database.close()
 
 
@@ -116,16 +110,11 @@ def test_refunds_by_a_lease_are_counted(
 def test_a_charge_whose_commit_was_never_confirmed_is_counted_with_its_refund(
     postgres_server: PostgresServer, simulated: Simulated, tmp_path: Path
 ) -> None:
-    url = postgres_server.create_migrated()
-    database = Database(url)
-    books = Books(database)
     with Proxy(postgres_server.port) as proxy:
-        through = url.replace(f":{postgres_server.port}/", f":{proxy.port}/")
-        process = GatewayProcess(
-            tmp_path, documents(simulated), database_url=through, environment=FAST
-        ).start()
-        DATABASES.discard(through)
-        DATABASES.add(url)
+        process, database = start_behind(
+            proxy, postgres_server, tmp_path, documents(simulated), environment=FAST
+        )
+        books = Books(database)
         client = Client(process, process.key("rich"))
         assert client.ask("chat", "Hi").status_code == 200
         proxy.lose_answers(True)
@@ -138,5 +127,5 @@ def test_a_charge_whose_commit_was_never_confirmed_is_counted_with_its_refund(
         )
         assert counted(process, "charge") == charges * PRICE
         assert process.stop() == 0
-    check_books(url)
+    check_books(database.url)
     database.close()

@@ -7,7 +7,6 @@ import httpx
 import pytest
 
 from gateway.store.database import Database
-from tests.conftest import check_books
 from tests.flow.test_outcomes import Client
 from tests.flow.test_token_prices import story
 from tests.harness.books import Books
@@ -18,6 +17,7 @@ from tests.harness.gateway import (
     api_key,
     credit_grant,
     fleet,
+    running_gateway,
     wait_until,
 )
 from tests.harness.plain import NO_TLS
@@ -67,11 +67,8 @@ def gateway(
         credit_grant("stranger", "stranger", credits=1_000_000),
     ]
     folder = tmp_path_factory.mktemp("retries")
-    process = GatewayProcess(folder, documents, database_url=module_database_url)
-    process.start()
-    yield process
-    assert process.stop() == 0, process.log_text()
-    check_books(process.database_url)
+    with running_gateway(folder, documents, database_url=module_database_url) as process:
+        yield process
 
 
 @pytest.fixture

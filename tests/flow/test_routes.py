@@ -17,9 +17,15 @@ from gateway.dialects.messages.dialect import MessagesDialect
 from gateway.dialects.responses.dialect import ResponsesDialect
 from gateway.http.routes.application import protocol_app
 from gateway.process.router import charged_paths
-from tests.conftest import check_books
 from tests.harness.dialects import PATHS, body
-from tests.harness.gateway import GatewayProcess, Simulated, api_key, credit_grant, fleet
+from tests.harness.gateway import (
+    GatewayProcess,
+    Simulated,
+    api_key,
+    credit_grant,
+    fleet,
+    running_gateway,
+)
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 PRICE = 2
@@ -92,10 +98,8 @@ def gateway(
         api_key("poor", "poor"),
         credit_grant("rich", credits=1_000_000),
     ]
-    process = GatewayProcess(tmp_path_factory.mktemp("routes"), documents).start()
-    yield process
-    assert process.stop() == 0, process.log_text()
-    check_books(process.database_url)
+    with running_gateway(tmp_path_factory.mktemp("routes"), documents) as process:
+        yield process
 
 
 def ask(

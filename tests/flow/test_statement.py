@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conftest import check_books
+from tests.harness.books import check_books
 from tests.harness.dialects import PATHS, body
 from tests.harness.gateway import (
     NAMESPACE,

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import check_books
 from tests.harness.dialects import (
     DIALECTS,
     PATHS,
@@ -24,6 +23,7 @@ from tests.harness.gateway import (
     api_key,
     credit_grant,
     fleet,
+    running_gateway,
 )
 from tests.harness.raw import RawConnection, request_head, resident_bytes, wait_steady
 
@@ -44,10 +44,8 @@ def gateway(
         api_key("rich"),
         credit_grant("rich", credits=1_000_000),
     ]
-    process = GatewayProcess(tmp_path_factory.mktemp("streams"), documents).start()
-    yield process
-    assert process.stop() == 0, process.log_text()
-    check_books(process.database_url)
+    with running_gateway(tmp_path_factory.mktemp("streams"), documents) as process:
+        yield process
 
 
 def ask(

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from gateway.store.database import Database
-from tests.conftest import check_books
 from tests.flow.test_cache_writes import usage_of
 from tests.flow.test_outcomes import Client
 from tests.flow.test_places import waiting
@@ -24,6 +23,7 @@ from tests.harness.gateway import (
     api_key,
     credit_grant,
     fleet,
+    running_gateway,
     wait_until,
 )
 
@@ -74,11 +74,8 @@ def gateway(
         credit_grant("poor", "poor", credits=1_000),
     ]
     folder = tmp_path_factory.mktemp("token_prices")
-    process = GatewayProcess(folder, documents, database_url=module_database_url)
-    process.start()
-    yield process
-    assert process.stop() == 0, process.log_text()
-    check_books(process.database_url)
+    with running_gateway(folder, documents, database_url=module_database_url) as process:
+        yield process
 
 
 @pytest.fixture(scope="module")

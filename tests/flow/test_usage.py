@@ -13,7 +13,7 @@ from fastapi import Request
 
 from gateway.core.errors import InvalidRequest
 from gateway.http.routes.usage import read_soon
-from tests.conftest import check_books
+from tests.harness.books import check_books
 from tests.harness.dialects import PATHS, body
 from tests.harness.gateway import (
     NAMESPACE,

@@ -8,9 +8,15 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conftest import check_books
 from tests.harness.dialects import DIALECTS, PATHS, body, ended_cleanly, error_of_stream
-from tests.harness.gateway import GatewayProcess, api_key, credit_grant, fleet, wait_until
+from tests.harness.gateway import (
+    GatewayProcess,
+    api_key,
+    credit_grant,
+    fleet,
+    running_gateway,
+    wait_until,
+)
 from tests.harness.scripted import ScriptedUpstream
 from tests.traps.support import function, read
 
@@ -132,20 +138,12 @@ every_dialect = pytest.mark.parametrize("dialect", DIALECTS)
 
 
 @pytest.fixture(scope="module")
-def upstream() -> Iterator[ScriptedUpstream]:
-    with ScriptedUpstream() as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
 def gateway(
     upstream: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[GatewayProcess]:
     documents = [fleet(upstream.url), api_key("rich"), credit_grant("rich", credits=GRANT)]
-    process = GatewayProcess(tmp_path_factory.mktemp("wire"), documents).start()
-    yield process
-    assert process.stop() == 0, process.log_text()
-    check_books(process.database_url)
+    with running_gateway(tmp_path_factory.mktemp("wire"), documents) as process:
+        yield process
 
 
 def ask(gateway: GatewayProcess, dialect: str, *, stream: bool) -> httpx.Response:

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.conftest import check_books
 from tests.fuzz.support import Prober
+from tests.harness.books import check_books
 from tests.harness.gateway import GatewayProcess, Simulated, api_key, credit_grant, fleet
 
 

@@ -10,7 +10,6 @@ import httpx
 import msgspec
 import pytest
 
-from tests.conftest import check_books
 from tests.growth.test_bodies import (
     HELLO,
     MANY,
@@ -18,6 +17,7 @@ from tests.growth.test_bodies import (
     message_results,
     references_to_one,
 )
+from tests.harness.books import check_books
 from tests.harness.dialects import PATHS, body
 from tests.harness.gateway import GatewayProcess, Simulated, api_key, credit_grant, fleet
 

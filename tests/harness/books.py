@@ -9,6 +9,7 @@ from sqlalchemy import Connection, text
 
 from gateway.core.keys import PEPPER, Credential, InstallationSecret, credential_of, generate_key
 from gateway.core.spec import API_VERSION, ApiKey, CreditGrant, parse_document
+from gateway.store.audit import audit
 from gateway.store.database import Database
 from gateway.store.grant_result import GrantResult
 from gateway.store.grants import apply_grant
@@ -112,3 +113,11 @@ class Books:
     def now(self) -> datetime:
         with self.database.read() as session:
             return self.database.now(session)
+
+
+def check_books(url: str) -> None:
+    """The audit that every gateway's database gets when its tests are over."""
+    database = Database(url, timeouts=False)
+    findings = audit(database)
+    database.close()
+    assert findings == []

@@ -5,7 +5,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,13 @@ import yaml
 
 from gateway.core.spec import API_VERSION
 from gateway.process.standalone.secret_files import SecretFiles
+from gateway.store.database import Database
+from tests.harness.books import check_books
 from tests.harness.migrated import write_migrated
 from tests.harness.plain import NO_TLS, get, post
 from tests.harness.ports import free_port
+from tests.harness.postgres import PostgresServer
+from tests.harness.proxy import Proxy
 
 ROOT = Path(__file__).parents[2]
 DEADLINE_SECONDS = 60.0
@@ -306,6 +311,33 @@ class GatewayProcess(Process):
 
     def balance(self, key: str) -> int:
         return int(self.account(key)["balance"])
+
+
+@contextmanager
+def running_gateway(
+    folder: Path, documents: list[dict[str, Any]], **settings: Any
+) -> Iterator[GatewayProcess]:
+    """A gateway for as long as the block lasts; it must drain then, and leave right books."""
+    process = GatewayProcess(folder, documents, **settings).start()
+    yield process
+    assert process.stop() == 0, process.log_text()
+    check_books(process.database_url)
+
+
+def start_behind(
+    proxy: Proxy,
+    server: PostgresServer,
+    folder: Path,
+    documents: list[dict[str, Any]],
+    **settings: Any,
+) -> tuple[GatewayProcess, Database]:
+    """A gateway that reaches a new database through a proxy, and the database without it."""
+    url = server.create_migrated()
+    through = url.replace(f":{server.port}/", f":{proxy.port}/")
+    process = GatewayProcess(folder, documents, database_url=through, **settings).start()
+    DATABASES.discard(through)
+    DATABASES.add(url)
+    return process, Database(url)
 
 
 def run_command(*arguments: str, environment: dict[str, str] | None = None) -> tuple[int, str]:

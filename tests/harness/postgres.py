@@ -6,9 +6,12 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
+import pytest
 
 from gateway.store.database import Database
 from gateway.store.migrate import migrate
@@ -21,6 +24,18 @@ _OPTIONS = {
     "max_connections": "200",
     "autovacuum": "off",
 }
+
+
+@contextmanager
+def running_server() -> Iterator["PostgresServer"]:
+    """A server for as long as the block lasts; without PostgreSQL the test is skipped."""
+    programs = find_programs()
+    if programs is None:
+        pytest.skip("PostgreSQL is not installed (apt-get install postgresql)")
+    server = PostgresServer(programs)
+    server.start()
+    yield server
+    server.remove()
 
 
 def find_programs() -> Path | None:

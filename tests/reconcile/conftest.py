@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.apiserver import MISSING, ApiServer, find_kubernetes
-from tests.harness.gateway import DATABASES
-from tests.harness.postgres import PostgresServer, find_programs
+from tests.harness.postgres import PostgresServer
 from tests.reconcile.resources import install_resources
 from tests.reconcile.world import MakeWorld, World
 
@@ -83,17 +82,4 @@ def governed_api_server() -> Iterator[ApiServer]:
     """A server of its own, with controllers that end namespaces and collect what lost its owner."""
     server = _start_api_server(controllers=True)
     yield server
-    server.remove()
-
-
-@pytest.fixture
-def own_postgres() -> Iterator[PostgresServer]:
-    """A PostgreSQL that a story may kill."""
-    programs = find_programs()
-    if programs is None:
-        pytest.skip("PostgreSQL is not installed (apt-get install postgresql)")
-    server = PostgresServer(programs)
-    server.start()
-    yield server
-    DATABASES.difference_update({url for url in DATABASES if f":{server.port}/" in url})
     server.remove()

@@ -13,15 +13,15 @@ from tests.reconcile.world import MakeWorld, World
 
 
 def test_a_deleted_key_waits_for_a_database_that_is_away(
-    api_server: ApiServer, own_postgres: PostgresServer, make_world: MakeWorld
+    api_server: ApiServer, own_server: PostgresServer, make_world: MakeWorld
 ) -> None:
-    world = make_world(api_server, own_postgres)
+    world = make_world(api_server, own_server)
     operator = world.operator(sweep_seconds="2")
     world.team.apply(api_key("alice"))
     world.team.apply(api_key("bob"))
     world.check()
     plaintext = world.plaintext("alice-key")
-    own_postgres.kill()
+    own_server.kill()
     world.team.apply(credit_grant("welcome"))
     world.team.delete("ApiKey", "alice")
     world.team.eventually(
@@ -41,7 +41,7 @@ def test_a_deleted_key_waits_for_a_database_that_is_away(
     assert operator.log_text().count('"message":"the database does not answer: ') == 1
     assert world.team.get("ApiKey", "alice") is not None, "it must not go before it is revoked"
     assert operator.probe("healthz") == httpx.codes.OK, "a restart would not mend a database"
-    own_postgres.start()
+    own_server.start()
     world.team.wait_gone("ApiKey", "alice", 60)
     assert not world.is_usable("alice", plaintext)
     world.team.wait("CreditGrant", "welcome", "Posted", 60)

@@ -153,9 +153,9 @@ def test_a_namespace_that_is_deleted_ends_alone(
 
 
 def test_the_password_of_the_database_rotates_and_nobody_restarts_the_operator(
-    api_server: ApiServer, own_postgres: PostgresServer, make_world: MakeWorld
+    api_server: ApiServer, own_server: PostgresServer, make_world: MakeWorld
 ) -> None:
-    world = make_world(api_server, own_postgres)
+    world = make_world(api_server, own_server)
     for statement in ("CREATE ROLE old LOGIN SUPERUSER", "CREATE ROLE new LOGIN SUPERUSER"):
         world.execute(statement)
     right = world.url

@@ -8,7 +8,6 @@ import openai
 import pytest
 
 from gateway.process.standalone.secret_files import SecretFiles
-from tests.conftest import check_books
 from tests.harness.gateway import (
     NAMESPACE,
     GatewayProcess,
@@ -16,6 +15,7 @@ from tests.harness.gateway import (
     api_key,
     credit_grant,
     fleet,
+    running_gateway,
 )
 from tests.sdk.driven import Judge
 from tests.sdk.upstream import Upstream
@@ -46,11 +46,8 @@ def gateway(
         credit_grant("slow", "slow", credits=1_000_000),
         credit_grant("other", "other", credits=1_000_000),
     ]
-    process = GatewayProcess(tmp_path_factory.mktemp("sdk"), documents)
-    process.start()
-    yield process
-    assert process.stop() == 0, process.log_text()
-    check_books(process.database_url)
+    with running_gateway(tmp_path_factory.mktemp("sdk"), documents) as process:
+        yield process
 
 
 @pytest.fixture(scope="package")

@@ -9,7 +9,6 @@ import openai
 import pytest
 
 from gateway.upstream.simulated.embeddings import vector_of
-from tests.conftest import check_books
 from tests.harness.dialects import PATHS, body
 from tests.harness.gateway import (
     GatewayProcess,
@@ -17,6 +16,7 @@ from tests.harness.gateway import (
     api_key,
     credit_grant,
     fleet,
+    running_gateway,
     wait_until,
 )
 from tests.sdk.conftest import openai_client
@@ -41,10 +41,8 @@ def gateway(
         {"id": "metered-googles", "upstream": "google", "embeddings": True, "pricing": PRICES},
     ]  # fmt: skip
     documents = [document, api_key("mine"), credit_grant("start", credits=10_000)]
-    process = GatewayProcess(tmp_path_factory.mktemp("embeddings"), documents).start()
-    yield process
-    assert process.stop() == 0, process.log_text()
-    check_books(process.database_url)
+    with running_gateway(tmp_path_factory.mktemp("embeddings"), documents) as process:
+        yield process
 
 
 def client_of(gateway: GatewayProcess) -> openai.OpenAI:

@@ -14,7 +14,6 @@ import openai
 import pytest
 
 from gateway.core.spec import UpstreamDialect
-from tests.conftest import check_books
 from tests.harness.dialects import (
     DIALECTS,
     PATHS,
@@ -24,7 +23,14 @@ from tests.harness.dialects import (
     error_of_stream,
     reasoning,
 )
-from tests.harness.gateway import GatewayProcess, Simulated, api_key, credit_grant, fleet
+from tests.harness.gateway import (
+    GatewayProcess,
+    Simulated,
+    api_key,
+    credit_grant,
+    fleet,
+    running_gateway,
+)
 from tests.sdk.conftest import TIMEOUT_SECONDS, anthropic_client, openai_client
 from tests.sdk.conversation import PNG, TWO_CALLS, WEATHER_SCHEMA
 from tests.sdk.responses import TOOL, ask, final, outputs_for
@@ -70,10 +76,8 @@ def gateway(
             if model["upstreamModel"].startswith("kimi-"):
                 model["reasoning"] = {"force": "on"}
     documents = [document, api_key("rich"), credit_grant("rich", credits=GRANT)]
-    process = GatewayProcess(tmp_path_factory.mktemp("dialects"), documents).start()
-    yield process
-    assert process.stop() == 0, process.log_text()
-    check_books(process.database_url)
+    with running_gateway(tmp_path_factory.mktemp("dialects"), documents) as process:
+        yield process
 
 
 class Asked:

@@ -155,3 +155,13 @@ class Talk:
         while not holds(self.stats()):
             assert time.monotonic() < deadline, self.stats()
             time.sleep(0.01)
+
+
+def named_events(response: httpx.Response) -> list[dict[str, Any]]:
+    """The events of a stream, each named by its type."""
+    found = []
+    for block in response.text.split("\n\n")[:-1]:
+        name, data = block.split("\n")
+        found.append(json.loads(data.removeprefix("data: ")))
+        assert name == f"event: {found[-1]['type']}"
+    return found

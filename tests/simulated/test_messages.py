@@ -1,12 +1,11 @@
 """The simulated upstream in the Messages dialect."""
 
-import json
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.simulated.talk import Talk
+from tests.simulated.talk import Talk, named_events
 
 _HEADERS = {"anthropic-version": "2023-06-01"}
 _TOOL = {"name": "look", "input_schema": {"type": "object", "properties": {}}}
@@ -24,15 +23,6 @@ def _post(talk: Talk, content: Any, **members: Any) -> httpx.Response:
     return talk.http.post("/messages", json=body, headers=_HEADERS)
 
 
-def _events(response: httpx.Response) -> list[dict[str, Any]]:
-    found = []
-    for block in response.text.split("\n\n")[:-1]:
-        name, data = block.split("\n")
-        found.append(json.loads(data.removeprefix("data: ")))
-        assert name == f"event: {found[-1]['type']}"
-    return found
-
-
 def test_a_message_and_its_stream_hold_the_same(talk: Talk) -> None:
     script = '!reason Hm.\n!answer Yes.\n!tool look {"at": 1}\n!cached 9'
     whole = _post(talk, script, tools=[_TOOL]).json()
@@ -40,7 +30,7 @@ def test_a_message_and_its_stream_hold_the_same(talk: Talk) -> None:
     assert whole["content"][2] == _CALL | {"id": "toolu_look_0", "input": {"at": 1}}
     assert whole["stop_reason"] == "tool_use"
     assert whole["usage"]["cache_read_input_tokens"] == 9
-    events = _events(_post(talk, script, tools=[_TOOL], stream=True))
+    events = named_events(_post(talk, script, tools=[_TOOL], stream=True))
     kinds = list(dict.fromkeys(event["type"] for event in events))
     assert kinds == [
         "message_start",
@@ -68,7 +58,7 @@ def test_a_message_and_its_stream_hold_the_same(talk: Talk) -> None:
     ],
 )
 def test_how_a_stream_ends(talk: Talk, directive: str, last: str) -> None:
-    events = _events(_post(talk, f"!answer One two.\n{directive}", stream=True))
+    events = named_events(_post(talk, f"!answer One two.\n{directive}", stream=True))
     assert events[-1]["type"] == last
 
 

@@ -1,12 +1,11 @@
 """The simulated upstream in the Responses dialect."""
 
-import json
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.simulated.talk import Talk
+from tests.simulated.talk import Talk, named_events
 
 _ANYTHING = {"type": "object", "properties": {}}
 _TOOL = {"type": "function", "name": "look", "parameters": _ANYTHING, "strict": False}
@@ -22,15 +21,6 @@ def _post(talk: Talk, content: Any, **members: Any) -> httpx.Response:
     return talk.http.post("/responses", json=body)
 
 
-def _events(response: httpx.Response) -> list[dict[str, Any]]:
-    found = []
-    for block in response.text.split("\n\n")[:-1]:
-        name, data = block.split("\n")
-        found.append(json.loads(data.removeprefix("data: ")))
-        assert name == f"event: {found[-1]['type']}"
-    return found
-
-
 @pytest.mark.parametrize(
     ("model", "reasoning"), [("gpt-5.1", "summary"), ("kimi-k3", "summary"), ("open", "content")]
 )
@@ -43,7 +33,7 @@ def test_a_response_and_its_stream_hold_the_same(talk: Talk, model: str, reasoni
     assert call["arguments"] == '{"at": 1}'
     assert whole["status"] == "completed"
     assert whole["usage"]["input_tokens_details"]["cached_tokens"] == 9
-    events = _events(_post(talk, script, model=model, tools=[_TOOL], stream=True))
+    events = named_events(_post(talk, script, model=model, tools=[_TOOL], stream=True))
     assert [event["sequence_number"] for event in events] == list(range(len(events)))
     done = [event["item"] for event in events if event["type"] == "response.output_item.done"]
     last = events[-1]["response"]
@@ -86,7 +76,7 @@ def test_reasoning_is_sealed_where_it_is_asked_for_and_taken_back_as_it_was(talk
     ],
 )
 def test_how_a_stream_ends(talk: Talk, directive: str, last: str) -> None:
-    events = _events(_post(talk, f"!answer One two.\n{directive}", model="open", stream=True))
+    events = named_events(_post(talk, f"!answer One two.\n{directive}", model="open", stream=True))
     assert events[-1]["type"] == last
 
 

@@ -21,7 +21,7 @@ from sqlmodel import select
 from gateway.core.spec import API_VERSION
 from gateway.store.database import Database
 from gateway.store.tables import CreditGrantRow
-from tests.conftest import check_books
+from tests.harness.books import check_books
 from tests.harness.dialects import PATHS, body, ended_cleanly
 from tests.harness.gateway import (
     LOGS,

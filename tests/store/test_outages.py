@@ -18,7 +18,7 @@ from gateway.store.hot_connection import HotConnection
 from gateway.store.migrate import migrate
 from tests.harness.books import Books
 from tests.harness.ports import free_port
-from tests.harness.postgres import PostgresServer, find_programs
+from tests.harness.postgres import PostgresServer, running_server
 from tests.store.test_charges import with_ledger
 
 PASSWORD = "s3cret:p/w@x"
@@ -29,23 +29,18 @@ ENCODE = "the URL's user and password must be percent-encoded"
 @pytest.fixture(scope="module")
 def strict_server() -> Iterator[PostgresServer]:
     """A server with passwords, few connections, and a certificate of nobody's."""
-    programs = find_programs()
-    if programs is None:
-        pytest.skip("PostgreSQL is not installed (apt-get install postgresql)")
-    server = PostgresServer(programs)
-    server.start()
-    with psycopg.connect(server.url(), autocommit=True) as connection:
-        connection.execute(f"CREATE USER clerk PASSWORD '{PASSWORD}'".encode())
-        connection.execute("ALTER ROLE clerk CONNECTION LIMIT 2")
-    (server._data / "pg_hba.conf").write_text(
-        "host all postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n"
-    )
-    _certify(server)
-    with psycopg.connect(server.url(), autocommit=True) as connection:
-        connection.execute("ALTER SYSTEM SET ssl = on")
-        connection.execute("SELECT pg_reload_conf()")
-    yield server
-    server.remove()
+    with running_server() as server:
+        with psycopg.connect(server.url(), autocommit=True) as connection:
+            connection.execute(f"CREATE USER clerk PASSWORD '{PASSWORD}'".encode())
+            connection.execute("ALTER ROLE clerk CONNECTION LIMIT 2")
+        (server._data / "pg_hba.conf").write_text(
+            "host all postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n"
+        )
+        _certify(server)
+        with psycopg.connect(server.url(), autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET ssl = on")
+            connection.execute("SELECT pg_reload_conf()")
+        yield server
 
 
 def _certify(server: PostgresServer) -> None:

@@ -20,7 +20,7 @@ from gateway.store import response_store
 from gateway.store.database import Database
 from gateway.store.opening import RESPONSES_FILE, open_responses
 from gateway.store.response_store import WAITING_MAX, ResponseStore
-from tests.harness.postgres import PostgresServer, find_programs
+from tests.harness.postgres import PostgresServer
 
 ALICE, BOB, CAROL = Caller(1, "team/alice"), Caller(2, "team/bob"), Caller(3, "other/carol")
 SEALER = Sealer(b"k" * 32)
@@ -304,17 +304,6 @@ def test_nobody_waits_longer_than_the_limit_for_a_response_to_be_kept(
         assert await store.get(ALICE, "resp_3") is None
 
     run(url, story)
-
-
-@pytest.fixture
-def own_server() -> Iterator[PostgresServer]:
-    programs = find_programs()
-    if programs is None:
-        pytest.skip("PostgreSQL is not installed")
-    server = PostgresServer(programs)
-    server.start()
-    yield server
-    server.remove()
 
 
 def test_an_outage_is_reported_and_over_when_the_server_is_back(own_server: PostgresServer) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import json
 import random
 import threading
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -25,6 +25,7 @@ from gateway.store.moments import utc_text
 from gateway.store.opening import open_ledger
 from gateway.store.usage_rounds import count_usage
 from tests.harness.books import INSTALLATION, Books
+from tests.store.test_account_statement import with_ledger
 
 #: by account, key, model, route and hour or day
 _OF_LEDGER = """
@@ -91,17 +92,6 @@ def count(books: Books) -> int:
     found = count_usage(books.database, INSTALLATION)
     assert found.is_complete
     return found.entries
-
-
-def with_ledger(books: Books, act: Callable[[Ledger], Awaitable[None]]) -> None:
-    async def run() -> None:
-        ledger = await open_ledger(books.database, "replica_test")
-        try:
-            await act(ledger)
-        finally:
-            await ledger.drain()
-
-    asyncio.run(run())
 
 
 def move(books: Books, request_ids: Iterable[str], kind: str, moment: datetime) -> None:

@@ -11,7 +11,6 @@ import pytest
 from gateway.store.database import Database
 from gateway.store.key_rows import find_key
 from gateway.store.keys import revoke_key
-from tests.conftest import check_books
 from tests.harness.books import INSTALLATION
 from tests.harness.dialects import PATHS
 from tests.harness.gateway import (
@@ -21,6 +20,7 @@ from tests.harness.gateway import (
     api_key,
     credit_grant,
     fleet,
+    running_gateway,
     wait_until,
 )
 
@@ -49,10 +49,8 @@ def gateway(
         ),
     ]
     folder = tmp_path_factory.mktemp("metrics")
-    process = GatewayProcess(folder, documents, database_url=module_database_url).start()
-    yield process
-    assert process.stop() == 0, process.log_text()
-    check_books(process.database_url)
+    with running_gateway(folder, documents, database_url=module_database_url) as process:
+        yield process
 
 
 def series(gateway: GatewayProcess) -> set[str]:

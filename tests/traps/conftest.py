@@ -5,8 +5,14 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.conftest import check_books
-from tests.harness.gateway import GatewayProcess, Simulated, api_key, credit_grant, fleet
+from tests.harness.gateway import (
+    GatewayProcess,
+    Simulated,
+    api_key,
+    credit_grant,
+    fleet,
+    running_gateway,
+)
 from tests.traps.support import Client
 
 
@@ -20,10 +26,8 @@ def gateway(
         api_key("poor", "poor"),
         credit_grant("rich", credits=1_000_000),
     ]
-    process = GatewayProcess(tmp_path_factory.mktemp("traps"), documents).start()
-    yield process
-    assert process.stop() == 0, process.log_text()
-    check_books(process.database_url)
+    with running_gateway(tmp_path_factory.mktemp("traps"), documents) as process:
+        yield process
 
 
 @pytest.fixture(scope="module")

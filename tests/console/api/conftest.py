@@ -4,9 +4,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.conftest import check_books
 from tests.console.api.manager import FOREIGN, Manager
-from tests.harness.gateway import NAMESPACE, GatewayProcess, Simulated, api_key, credit_grant, fleet
+from tests.harness.gateway import (
+    NAMESPACE,
+    GatewayProcess,
+    Simulated,
+    api_key,
+    credit_grant,
+    fleet,
+    running_gateway,
+)
 
 
 @pytest.fixture(scope="session")
@@ -31,10 +38,8 @@ def gateway(
         credit_grant("automation", "automation", credits=10_000),
         *foreign,
     ]
-    process = GatewayProcess(tmp_path_factory.mktemp("api"), documents).start()
-    yield process
-    assert process.stop() == 0, process.log_text()
-    check_books(process.database_url)
+    with running_gateway(tmp_path_factory.mktemp("api"), documents) as process:
+        yield process
 
 
 @pytest.fixture
