@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import uvloop
 
+from gateway.core.errors import Repairable
 from gateway.core.log_lines import set_up_logs
 from gateway.process.report_commands import add_reports
 from gateway.process.settings import CommandLine, Settings, SettingsError, read_settings
@@ -31,9 +32,7 @@ def main() -> int:
         settings = read_settings(os.environ)
         set_up_logs(settings.log_level, settings.log_format)
         code: int = arguments.act(arguments, settings)
-    except Exception as error:
-        if not isinstance(error, _sentences()):
-            raise
+    except (Repairable, OSError) as error:
         print(f"faregate: {error}", file=sys.stderr)
         return 1
     return code
@@ -44,32 +43,6 @@ def _keep_private() -> None:
     out of a crash dump."""
     os.umask(0o077)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
-def _sentences() -> tuple[type[Exception], ...]:
-    """The errors that the administrator can repair; each explains how in its message."""
-    from gateway.core.errors import DatabaseUnavailable
-    from gateway.core.spec_fields import SpecError
-    from gateway.core.statement import PeriodError
-    from gateway.process.reports import UnknownAccount
-    from gateway.process.settings import SettingsError
-    from gateway.process.standalone.data_folder import FolderInUse
-    from gateway.store.installation import WrongSecret
-    from gateway.store.key_errors import DuplicateCredential
-    from gateway.store.schema import SchemaError
-
-    return (
-        SpecError,
-        PeriodError,
-        UnknownAccount,
-        SettingsError,
-        SchemaError,
-        WrongSecret,
-        FolderInUse,
-        DatabaseUnavailable,
-        DuplicateCredential,
-        OSError,
-    )
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:

@@ -61,6 +61,10 @@ class Facts(TypedDict, total=False):
     details: dict[str, object] | None
 
 
+class Repairable(Exception):
+    """An administrator can repair it: a command prints the message, which explains how, alone."""
+
+
 class FaregateError(Exception):
     """Base of the tree. `message` is shown to the caller, so it never holds a secret.
 
@@ -216,7 +220,7 @@ class InternalError(GatewayError):
     """A bug. The caller learns nothing of it but the request id."""
 
 
-class DatabaseUnavailable(GatewayError):
+class DatabaseUnavailable(GatewayError, Repairable):
     """The database does not answer. `cause` is for logs and conditions; no client reads it."""
 
     status = 503

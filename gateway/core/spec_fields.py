@@ -11,6 +11,8 @@ from typing import Annotated, get_args
 
 from msgspec import Meta, Struct
 
+from gateway.core.errors import Repairable
+
 # The patterns are those of the schemas, except for their end: there `$` is the end of the text,
 # here a line break may follow.
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
@@ -89,7 +91,7 @@ FIRST_MOMENT = datetime(1970, 1, 1, tzinfo=UTC)
 LAST_MOMENT = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 
-class SpecError(ValueError):
+class SpecError(Repairable, ValueError):
     """A document is not a valid object; the message names the field."""
 
 

@@ -11,6 +11,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from gateway.core.errors import Repairable
 from gateway.core.sentences import Sentence
 from gateway.core.spec_fields import FIRST_MOMENT, LAST_MOMENT
 
@@ -24,7 +25,7 @@ TO_BEFORE_FROM = Sentence("to must be later than from", {})
 _MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
 
 
-class PeriodError(ValueError):
+class PeriodError(Repairable, ValueError):
     """No period can be read; `parameter` is the one that is wrong."""
 
     def __init__(self, message: str | Sentence, parameter: str) -> None:

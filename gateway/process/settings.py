@@ -10,13 +10,15 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from gateway.core.errors import Repairable
+
 PREFIX = "FAREGATE_"
 
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 Connections = Annotated[int, Meta(ge=1, le=1_000_000)]
 
 
-class SettingsError(ValueError):
+class SettingsError(Repairable, ValueError):
     """A setting is missing, unknown or out of bounds; the message names it."""
 
 

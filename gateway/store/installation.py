@@ -1,5 +1,6 @@
 """The installation: one secret per database, noticed when it is the wrong one."""
 
+from gateway.core.errors import Repairable
 from gateway.core.keys import InstallationSecret
 from gateway.store.database import Database
 
@@ -7,7 +8,7 @@ _KNOWN = "SELECT secret_fingerprint FROM installation WHERE name = :name"
 _REMEMBER = "INSERT INTO installation (name, secret_fingerprint) VALUES (:name, :fingerprint)"
 
 
-class WrongSecret(RuntimeError):
+class WrongSecret(Repairable, RuntimeError):
     """The database was made with another installation secret."""
 
 

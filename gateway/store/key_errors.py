@@ -1,7 +1,9 @@
 """Errors of applying a key, for those who need not load what applies it."""
 
+from gateway.core.errors import Repairable
 
-class DuplicateCredential(ValueError):
+
+class DuplicateCredential(Repairable, ValueError):
     """Another key has the same plaintext; the message names it.
 
     Only for readers who may see that key's namespace: its holder need not be known elsewhere.

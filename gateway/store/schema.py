@@ -1,6 +1,7 @@
 """A check that this release may work on the schema that a database has."""
 
 from gateway import __version__
+from gateway.core.errors import Repairable
 from gateway.store.database import Database
 from gateway.store.migrations import HEAD
 
@@ -11,7 +12,7 @@ _POSTGRES_TABLE = (
 )
 
 
-class SchemaError(RuntimeError):
+class SchemaError(Repairable, RuntimeError):
     """The database's schema and this release do not fit; the message names the way out."""
 
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
+from gateway.core.errors import Repairable
 from gateway.core.keys import InstallationSecret
 from gateway.process.settings import Settings, SettingsError
 from gateway.process.standalone.secret_files import write_private
@@ -26,7 +27,7 @@ _APPLY_SECONDS_MAX = 30.0
 _APPLY_PAUSE_SECONDS = 0.05
 
 
-class FolderInUse(RuntimeError):
+class FolderInUse(Repairable, RuntimeError):
     """Another process works on this data folder."""
 
 
