@@ -17,7 +17,7 @@ def check_accounts(accounts: Sequence[AccountObject]) -> None:
         other = objects.setdefault(name, one)
         if other is not one:
             raise SpecError(
-                f"Account {one.metadata.namespace}/{one.metadata.name}: {other.metadata.name}"
+                f"Account {one.metadata.shown}: {other.metadata.name}"
                 f" names the account {one.spec.account}, too"
             )
     for (namespace, _), one in objects.items():

@@ -320,6 +320,10 @@ class Metadata(SpecPart, frozen=True, kw_only=True):
     uid: Annotated[str, Meta(max_length=128)] = ""
     generation: int = 1
 
+    @property
+    def shown(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
 
 class ApiKey(SpecPart, frozen=True, kw_only=True, tag_field="kind"):
     """An ApiKey object. Its name becomes the value of a label."""

@@ -4,16 +4,17 @@ from argparse import Namespace
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
+from itertools import chain
 
 import msgspec
 
-from gateway.core.entries import EntryLine, read_entry_query
-from gateway.core.errors import InvalidRequest
+from gateway.core.entries import read_entry_query
+from gateway.core.errors import InvalidRequest, Repairable
 from gateway.core.focus import check_focus, focus_groups, read_credit_price
 from gateway.core.principal import ALL, AccountSet
 from gateway.core.statement import read_period
 from gateway.core.tags import Tags, tags_of_header
-from gateway.core.usage import QueryError, UsageLine, read_query
+from gateway.core.usage import QueryError, read_query
 from gateway.http.entry_formats import entries_csv, entries_csv_head, entries_json
 from gateway.http.focus_format import focus_csv, focus_head
 from gateway.http.statement_formats import FORMATS
@@ -28,7 +29,7 @@ from gateway.store.usage_accounts import AccountsInReach
 from gateway.store.usage_reader import UsageReader
 
 
-class UnknownAccount(ValueError):
+class UnknownAccount(Repairable, ValueError):
     """No object has named this account."""
 
 
@@ -67,16 +68,13 @@ def usage_of(database: Database, installation: str, arguments: Namespace) -> Ite
         price = read_credit_price(arguments.currency, arguments.credit_price)
         head, write = focus_head(), partial(focus_csv, shown, query, price)
     reader = UsageReader(whose, query)
-    found: list[UsageLine] = []
-    if arguments.format != "json":
-        yield head
-    while (lines := reader.advance(database)) is not None:
-        if arguments.format != "json":
-            yield write(lines)
-        else:
-            found += lines
+    slices = iter(lambda: reader.advance(database), None)
     if arguments.format == "json":
+        found = list(chain.from_iterable(slices))
         yield usage_json(shown, query, reader.complete_until, reader.total, found)
+        return
+    yield head
+    yield from map(write, slices)
 
 
 def _accounts_of(
@@ -107,17 +105,14 @@ def entries_of(database: Database, installation: str, arguments: Namespace) -> I
     is_whole = arguments.format == "csv" and arguments.limit is None
     account_id = find_named_account(database, installation, arguments.account)
     reader = EntryReader(account_id, query, is_whole=is_whole)
-    found: list[EntryLine] = []
+    slices = iter(lambda: reader.advance(database), None)
     if arguments.format == "csv":
         yield entries_csv_head()
-    while (lines := reader.advance(database)) is not None:
-        if arguments.format == "csv":
-            yield entries_csv(lines)
-        else:
-            found += lines
-    if arguments.format == "json":
-        last_id = reader.last_id if reader.has_more else None
-        yield entries_json(arguments.account, found, has_more=reader.has_more, last_id=last_id)
+        yield from map(entries_csv, slices)
+        return
+    found = list(chain.from_iterable(slices))
+    last_id = reader.last_id if reader.has_more else None
+    yield entries_json(arguments.account, found, has_more=reader.has_more, last_id=last_id)
 
 
 def events_of(database: Database, installation: str, arguments: Namespace) -> Iterator[bytes]:

@@ -121,7 +121,7 @@ def open_webhook(
     Raises `SpecError` and `DatabaseUnavailable`.
     """
     spec = fleet.spec.webhook
-    receiver = f"{fleet.metadata.namespace}/{fleet.metadata.name}"
+    receiver = fleet.metadata.shown
     if spec is None or secret is None:
         if waited := end_waiting(database, receiver):
             _log.info("there is no web hook any more: %d messages for it are not sent", waited)

@@ -5,13 +5,13 @@ from datetime import datetime
 
 from sqlalchemy import case, func, insert, or_, update
 from sqlalchemy import select as sql_select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, select
 
 from gateway.core.credits import Lot, Lots
 from gateway.core.errors import StateConflict
 from gateway.core.sentences import Sentence
 from gateway.core.spec_fields import FIRST_MOMENT, LAST_MOMENT
+from gateway.store.inserts import insert_into
 from gateway.store.tables import Account, CreditGrantRow, Entry
 from gateway.store.unreadable import can_be_read, set_aside
 
@@ -20,14 +20,13 @@ def ensure_account(
     session: Session, installation: str, namespace: str, name: str, now: datetime
 ) -> Account:
     """The account's row, made if it is missing, and locked."""
-    dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
     values = {
         "installation": installation,
         "namespace": namespace,
         "name": name,
         "created_at": now,
     }
-    session.execute(dialect.insert(Account).values(**values).on_conflict_do_nothing())
+    session.execute(insert_into(session, Account).values(**values).on_conflict_do_nothing())
     found = (
         select(Account)
         .where(

@@ -49,7 +49,7 @@ def apply_key(
         now = database.now(session)
         account, row = _lock_account_and_row(session, installation, key, now)
         if seen_version is not None and seen_version != (row.version if row else 0):
-            raise KeyMoved(f"the row of {metadata.namespace}/{metadata.name} has changed")
+            raise KeyMoved(f"the row of {metadata.shown} has changed")
         assert row is not None or credential is not None, "a key begins with a credential"
         before = None if row is None else _read_whole_state(session, row, now)
         if before is not None and before.is_applied(key, credential):

@@ -3,16 +3,16 @@
 import secrets
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import Any, get_args
+from typing import get_args
 
 from msgspec import Struct
 from sqlalchemy import ColumnElement
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, select
 
 from gateway.core.principal import Role
 from gateway.core.spec_fields import LABEL_CHARACTERS_MAX
 from gateway.store.console_tables import BindingRow, PersonRow
+from gateway.store.inserts import insert_into
 from gateway.store.tables import Account
 
 _NAME_CHARACTERS_MAX = 256
@@ -69,8 +69,7 @@ def keep_person(session: Session, installation: str, identity: Identity, now: da
         "signed_in_at": now,
     }
     kept = (
-        _dialect(session)
-        .insert(PersonRow)
+        insert_into(session, PersonRow)
         .values(
             installation=installation,
             issuer=identity.issuer,
@@ -142,8 +141,7 @@ def bind_own_account(
     """
     for name in _names(label):
         made = (
-            _dialect(session)
-            .insert(Account)
+            insert_into(session, Account)
             .values(installation=installation, namespace=namespace, name=name, created_at=now)
             .on_conflict_do_nothing()
             .returning(col(Account.id))
@@ -175,7 +173,3 @@ def _names(label: str) -> Iterator[str]:
 def shown_text(text: str) -> str:
     """A text as it may be kept and logged: without line breaks and all else that is not shown."""
     return "".join(each for each in text if each.isprintable())[:_NAME_CHARACTERS_MAX]
-
-
-def _dialect(session: Session) -> Any:
-    return sqlite if session.get_bind().dialect.name == "sqlite" else postgresql

@@ -3,12 +3,12 @@
 from datetime import timedelta
 
 from sqlalchemy import ColumnElement, delete
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, select
 
 from gateway.core.actor import Actor
 from gateway.store.console_tables import LogoutTokenRow, PersonRow, SessionRow
 from gateway.store.database import Database
+from gateway.store.inserts import insert_into
 from gateway.store.session_log import log_ended, log_signed_out
 
 #: longer than a logout token is believed
@@ -53,9 +53,8 @@ def end_sessions_by_issuer(
     with database.write() as session:
         now = database.now(session)
         session.execute(delete(LogoutTokenRow).where(col(LogoutTokenRow.ends_at) <= now))
-        dialect = sqlite if database.is_sqlite else postgresql
         kept = session.execute(
-            dialect.insert(LogoutTokenRow)
+            insert_into(session, LogoutTokenRow)
             .values(hash=token, ends_at=now + _KEPT)
             .on_conflict_do_nothing()
             .returning(col(LogoutTokenRow.hash))

@@ -35,8 +35,7 @@ def apply_accounts(
         stalled = [one for one, result in results if result.is_stalled]
         if len(stalled) == len(left):
             for one, result in results:
-                name = f"{one.metadata.namespace}/{one.metadata.name}"
-                _log.warning("Account %s: %s", name, result.message)
+                _log.warning("Account %s: %s", one.metadata.shown, result.message)
             return
         left = stalled
 

@@ -100,7 +100,7 @@ class _Loader(yaml.SafeLoader):
 
 def _read(raw: Any, strict: bool) -> Document:
     document = parse_document(raw)
-    name = f"{raw['kind']} {document.metadata.namespace}/{document.metadata.name}"
+    name = f"{raw['kind']} {document.metadata.shown}"
     for sentence in unknown_fields(raw, document):
         if strict:
             raise SpecError(f"{name}: {sentence}")
@@ -146,11 +146,11 @@ def put_real_upstream(fleet: GatewayFleet, override: UpstreamOverride) -> Gatewa
 def _refuse_duplicates(
     path: Path, objects: Sequence[ApiKey | CreditGrant | CreditAllowance | AccountObject]
 ) -> None:
-    seen: set[tuple[str, str]] = set()
+    seen: set[str] = set()
     for document in objects:
-        name = (document.metadata.namespace, document.metadata.name)
+        name = document.metadata.shown
         if name in seen:
-            raise SpecError(f"{path}: {'/'.join(name)} is there twice")
+            raise SpecError(f"{path}: {name} is there twice")
         seen.add(name)
 
 

@@ -39,10 +39,7 @@ def post_grants(
 ) -> list[GrantReport]:
     """Post what is due and was not posted. Raises `DatabaseUnavailable`."""
     return [
-        GrantReport(
-            f"{grant.metadata.namespace}/{grant.metadata.name}",
-            _post_grant(database, installation, grant, actor),
-        )
+        GrantReport(grant.metadata.shown, _post_grant(database, installation, grant, actor))
         for grant in grants
     ]
 
@@ -77,8 +74,8 @@ def post_allowances(
         for due in state.due:
             result = post_credits(database, installation, allowance, due, actor)
             if result is not None:
-                name = f"{allowance.metadata.namespace}/{allowance.metadata.name}"
-                reports.append(GrantReport(f"{name}:{due.period.name}:{due.account}", result))
+                name = f"{allowance.metadata.shown}:{due.period.name}:{due.account}"
+                reports.append(GrantReport(name, result))
                 are_posted &= not result.is_stalled
         if are_posted and state.since not in (None, begin):
             keep_since(database, installation, allowance, begin)
@@ -240,7 +237,7 @@ class Reconciler:
     def _brought(self, key: ApiKey) -> str:
         assert key.spec.value_from is not None, "one of secretName and valueFrom is given"
         ref = key.spec.value_from.secret_key_ref
-        name = f"ApiKey {key.metadata.namespace}/{key.metadata.name}"
+        name = f"ApiKey {key.metadata.shown}"
         plaintext = self._secrets.resolve(key.metadata.namespace, ref)
         plaintext = plaintext or self._environment.get(ref.key)
         if plaintext is None:
