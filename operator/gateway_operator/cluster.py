@@ -17,6 +17,7 @@ from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.client.exceptions import ApiException
 from kubernetes.aio.dynamic import DynamicClient, Resource
 
+from gateway_operator.conditions import timestamp
 from gateway_operator.resources.names import FIELD_MANAGER, GROUP, VERSION
 from gateway_operator.settings import REQUEST_TIMEOUT_SECONDS
 
@@ -195,14 +196,7 @@ class Cluster:
 
     async def apply(self, body: dict[str, Any]) -> dict[str, Any]:
         """Server-side apply: our fields become those of `body`, others stay as they are."""
-        return await self._call(
-            "patch",
-            _path_of(body),
-            body=body,
-            content_type="application/apply-patch+yaml",
-            field_manager=FIELD_MANAGER,
-            force_conflicts=True,
-        )
+        return await self._apply(_path_of(body), body, FIELD_MANAGER)
 
     async def create(self, body: dict[str, Any]) -> dict[str, Any]:
         """Raises `AlreadyExists` where an object of this name is there."""
@@ -254,14 +248,7 @@ class Cluster:
             "status": status,
         }
         try:
-            await self._call(
-                "patch",
-                f"{_path(kind, namespace, name)}/status",
-                body=body,
-                content_type="application/apply-patch+yaml",
-                field_manager=manager,
-                force_conflicts=True,
-            )
+            await self._apply(f"{_path(kind, namespace, name)}/status", body, manager)
         except (ObjectNotFound, Forbidden):
             return
 
@@ -277,7 +264,7 @@ class Cluster:
     ) -> None:
         """Post an Event, for readers of the object. Without a promise: an Event may be lost."""
         metadata = obj["metadata"]
-        moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        moment = timestamp(datetime.now(UTC))
         body = {
             "apiVersion": "v1",
             "kind": "Event",
@@ -305,6 +292,16 @@ class Cluster:
             await self.create(body)
         except ClusterError:
             return
+
+    async def _apply(self, path: str, body: dict[str, Any], manager: str) -> dict[str, Any]:
+        return await self._call(
+            "patch",
+            path,
+            body=body,
+            content_type="application/apply-patch+yaml",
+            field_manager=manager,
+            force_conflicts=True,
+        )
 
     async def _call(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         try:

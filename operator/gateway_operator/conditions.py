@@ -30,6 +30,11 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def timestamp(moment: datetime) -> str:
+    """A moment of UTC as objects have it, to the second."""
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+
+
 def merge_conditions(
     before: list[dict[str, Any]],
     condition: ConditionState,
@@ -106,5 +111,5 @@ def _condition(
         "reason": condition.reason,
         "message": condition.message,
         "observedGeneration": generation,
-        "lastTransitionTime": since or clock().strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "lastTransitionTime": since or timestamp(clock()),
     }

@@ -15,6 +15,7 @@ from typing import Any
 from gateway.store.balances import Crossing, KeyBalance, cross_marks, read_key_balances
 from gateway_operator.apply.operator_context import OperatorContext
 from gateway_operator.cluster import ClusterError, ClusterUnavailable
+from gateway_operator.conditions import timestamp
 from gateway_operator.plan.balances import ShownFigures, StatusWrite, choose_writes, has_object
 from gateway_operator.resources.apikey import KIND
 from gateway_operator.resources.names import BALANCE_FIELD_MANAGER, Name
@@ -106,7 +107,7 @@ def _name(key: KeyBalance) -> Name:
 def _status(key: KeyBalance) -> dict[str, Any]:
     status: dict[str, Any] = {"balance": key.balance}
     if key.used_at is not None:
-        status["lastUsedTime"] = key.used_at.strftime("%Y-%m-%dT%H:%M:%SZ")
+        status["lastUsedTime"] = timestamp(key.used_at)
     return status
 
 

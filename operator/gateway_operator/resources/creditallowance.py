@@ -6,7 +6,7 @@ from typing import Any
 
 from gateway.core.allowances import next_post
 from gateway.core.spec import CreditAllowance
-from gateway_operator.conditions import ConditionState, build_status
+from gateway_operator.conditions import ConditionState, build_status, timestamp
 
 KIND = "CreditAllowance"
 
@@ -53,9 +53,8 @@ def status_of_allowance(
     """The status of a CreditAllowance."""
     following = None if allowance is None or now is None else next_post(allowance.spec, now)
     return build_status(
-        body, condition, lastPostedTime=_shown(posted_at), nextPostTime=_shown(following)
+        body,
+        condition,
+        lastPostedTime=posted_at and timestamp(posted_at),
+        nextPostTime=following and timestamp(following),
     )
-
-
-def _shown(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.strftime("%Y-%m-%dT%H:%M:%SZ")

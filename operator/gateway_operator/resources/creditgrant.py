@@ -4,7 +4,7 @@ from enum import StrEnum
 from typing import Any
 
 from gateway.store.grant_result import GrantResult
-from gateway_operator.conditions import ConditionState, build_status
+from gateway_operator.conditions import ConditionState, build_status, timestamp
 
 KIND = "CreditGrant"
 
@@ -37,6 +37,6 @@ def status_of_grant(
     return build_status(
         body,
         condition,
-        postedTime=posted and posted.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        postedTime=posted and timestamp(posted),
         entryId=result and result.entry_id,
     )
