@@ -38,8 +38,8 @@ from gateway.store.entry_ranges import ask, first_since
 from gateway.store.key_names import names_of_keys
 from gateway.store.tables import Account
 
-#: entries that one statement of the database reads
-SLICE = 20_000
+#: entries that one statement of the database reads: in time also where each is elsewhere on a disk
+SLICE = 5_000
 #: lines of a kind that a statement shows apart
 LINES_MAX = 10_000
 #: the most by which clocks of a database may have been set back
