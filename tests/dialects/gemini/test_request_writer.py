@@ -199,7 +199,7 @@ def test_signatures_go_back_to_where_they_stood() -> None:
     ]
 
 
-def said(text: str | None, *signed: str, calls: tuple[ToolCall, ...] = ()) -> AssistantMessage:
+def answered(text: str | None, *signed: str, calls: tuple[ToolCall, ...] = ()) -> AssistantMessage:
     blocks = tuple(SignedReasoning("", one, "main", True) for one in signed)
     return AssistantMessage(text, None, calls, signed_blocks=blocks)
 
@@ -207,10 +207,16 @@ def said(text: str | None, *signed: str, calls: tuple[ToolCall, ...] = ()) -> As
 @pytest.mark.parametrize(
     ("messages", "signatures"),
     [
-        ((said("T"), said("U", "call:a 1"), said(None, "text 2", calls=CALLS)), "-21-"),
-        ((said("T"), said(None, "text 1", "call:a 2", calls=CALLS)), "12-"),
-        ((said("T"), user_message("Go"), said(None, "text 1", "call:a 2", calls=CALLS)), "--2-"),
-        ((said("T", "call:a 1"), user_message("Go"), said("U", "call:b 2", calls=CALLS)), "---S2"),
+        ((answered("T"), answered("U", "call:a 1"), answered(None, "text 2", calls=CALLS)), "-21-"),
+        ((answered("T"), answered(None, "text 1", "call:a 2", calls=CALLS)), "12-"),
+        (
+            (answered("T"), user_message("Go"), answered(None, "text 1", "call:a 2", calls=CALLS)),
+            "--2-",
+        ),
+        (
+            (answered("T", "call:a 1"), user_message("Go"), answered("U", "call:b 2", calls=CALLS)),
+            "---S2",
+        ),
     ],
 )
 def test_a_signature_is_found_in_the_messages_of_its_turn(messages: Any, signatures: str) -> None:
@@ -223,7 +229,7 @@ def test_a_signature_is_found_in_the_messages_of_its_turn(messages: Any, signatu
 
 def test_an_id_with_a_space_has_its_signature() -> None:
     call = ToolCall("call 1", "look", "{}")
-    body = write(request(said(None, "call:call 1 two", calls=(call,)), result("call 1", "x")))
+    body = write(request(answered(None, "call:call 1 two", calls=(call,)), result("call 1", "x")))
     assert body["contents"][1]["parts"][0]["thoughtSignature"] == "two"
 
 
