@@ -31,6 +31,7 @@ from gateway.dialects.chat.repair import (
 from gateway.dialects.chat.request_reader import ChatSource
 from gateway.dialects.chat.tables import write_usage
 from gateway.dialects.errors import render_openai
+from gateway.dialects.finish_reasons import CUT
 from gateway.dialects.odd_values import objects_in
 from gateway.dialects.sse import DONE_FRAME, KEEP_ALIVE, data_frame
 
@@ -75,6 +76,8 @@ class ChatRenderer(Struct, dict=True, eq=False):
     _identity: dict[str, Any] | None = None
     #: by choice, from its first call on
     _calls: dict[int, CallSequence | None] = {}
+    #: by choice, the reason that cut it off; some servers write another one behind it
+    _cuts: dict[int, str] = {}
     _begun: bool = False
     _head: bytes = b""
     _tail: bytes = b""
@@ -210,6 +213,8 @@ class ChatRenderer(Struct, dict=True, eq=False):
             calls = CallSequence()
         self._calls[index] = calls
         reason = choice.get("finish_reason")
+        if reason and self._cuts:
+            reason = self._cuts.get(index, reason)
         repair_reasoning(delta)
         if calls is not None:
             repair_delta_calls(delta, calls, legacy=self._source.legacy, reason=reason)
@@ -221,7 +226,9 @@ class ChatRenderer(Struct, dict=True, eq=False):
             choice["finish_reason"] = None
             return bool(delta)
         called = calls is not None and calls.any_started
-        choice["finish_reason"] = repair_finish(reason, called, self._source.legacy)
+        end = choice["finish_reason"] = repair_finish(reason, called, self._source.legacy)
+        if end in CUT:
+            self._cuts[index] = end
         return True
 
     def _known_identity(self) -> dict[str, Any]:
