@@ -267,8 +267,11 @@ class Cycle:
         self._parts = []
         self.line.on_response_complete(self.keep_alive)
 
-    def write_each(self, pieces: Sequence[bytes]) -> None:
-        """Send pieces of an answer without a length, more of which follow, each as a chunk."""
+    def write_each(self, pieces: Sequence[bytes], *, waits: bool = False) -> None:
+        """Send pieces of an answer without a length, more of which follow, each as a chunk.
+
+        With `waits`, which only what follows at once or the head may, they go with the next ones.
+        """
         if self.disconnected:
             return
         assert self.started, "a status comes first"
@@ -279,7 +282,10 @@ class Cycle:
             if self._chunked and piece:
                 piece = b"%x\r\n%b\r\n" % (len(piece), piece)
             written.append(piece)
-        if data := b"".join(written):
+        data = b"".join(written)
+        if waits:
+            self._head = data
+        elif data:
             self.line.transport.write(data)
 
     def _flush(self) -> None:

@@ -68,8 +68,11 @@ class ClientCycle(Protocol):
     def write(self, body: bytes, *, more: bool = False) -> None:
         """Send a piece of the answer, the last one unless `more` follow. Waits for nothing."""
 
-    def write_each(self, pieces: Sequence[bytes]) -> None:
-        """Send pieces of an answer without a length, more of which follow, each as a chunk."""
+    def write_each(self, pieces: Sequence[bytes], *, waits: bool = False) -> None:
+        """Send pieces of an answer without a length, more of which follow, each as a chunk.
+
+        With `waits`, which only what follows at once or the head may, they go with the next ones.
+        """
 
 
 class ClientGone(Exception):
@@ -281,13 +284,15 @@ class Connection:
             self.kept = 0
             self.release_body()
 
-    async def start(self, status: int, lines: bytes) -> None:
-        """Begin an answer whose length is not known; once."""
+    async def start(self, status: int, lines: bytes, frames: Sequence[bytes]) -> None:
+        """Begin an answer whose length is not known, with its first frames; once."""
         assert not self.started, "a status is sent once"
         self.started = True
         if self.socket.is_slow:
             await self._wait_to_start()
         self._cycle.start(status, lines, None)
+        self._cycle.write_each(frames, waits=True)
+        self.sent_at = self._loop.time()
 
     async def answer(self, status: int, lines: bytes, body: bytes) -> None:
         """Send a whole answer; once."""
@@ -312,20 +317,25 @@ class Connection:
     async def send(self, frames: Sequence[bytes]) -> None:
         """Send frames, waiting while the client reads slowly."""
         if self.socket.is_slow:
-            self.busy_since = self._loop.time()
-            await self._cycle.drain()
-            self.busy_since = None
+            await self._drain()
         self.send_now(frames)
+
+    async def _drain(self) -> None:
+        """Wait while the client reads slowly."""
+        self.busy_since = self._loop.time()
+        await self._cycle.drain()
+        self.busy_since = None
 
     def send_now(self, frames: Sequence[bytes]) -> None:
         """Send frames to a client that is not slow: nothing is waited for."""
         self._cycle.write_each(frames)
         self.sent_at = self._loop.time()
 
-    async def finish(self) -> None:
-        """End the response."""
+    async def finish(self, frames: Sequence[bytes]) -> None:
+        """End the response with its last frames."""
         if self.socket.is_slow:
-            await self._cycle.drain()
+            await self._drain()
+        self._cycle.write_each(frames, waits=True)
         self._cycle.write(b"")
 
 

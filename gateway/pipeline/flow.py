@@ -242,9 +242,7 @@ class Flow:
             lines = [b"%b: %b\r\n" % header for header in error_headers(error, family)]
             await connection.answer(state.status, b"".join([JSON, state.headers(), *lines]), body)
             return
-        if state.renderer is not None:
-            await connection.send(state.renderer.fail(error))
-        await connection.finish()
+        await connection.finish([] if state.renderer is None else state.renderer.fail(error))
 
     async def _pause(self, state: RequestState, error: FaregateError) -> None:
         """Delay a client's refusal, where it is refused often."""

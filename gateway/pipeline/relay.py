@@ -114,8 +114,7 @@ class Relay:
             state.finish()  # nor does a drain cut it while its text is counted
             state.usage = await meter.measure(reply.usage, state.credits)
         self._billing.end(state)
-        await connection.send(await renderer.close(state.usage))
-        await connection.finish()
+        await connection.finish(await renderer.close(state.usage))
 
     async def _answer(
         self, state: RequestState, renderer: Renderer, permit: Permit, reply: UpstreamResponse
@@ -162,5 +161,4 @@ class Relay:
 
 
 async def _open_stream(state: RequestState, renderer: Renderer) -> None:
-    await state.connection.start(200, _EVENT_STREAM + state.headers())
-    await state.connection.send(renderer.open())
+    await state.connection.start(200, _EVENT_STREAM + state.headers(), renderer.open())
