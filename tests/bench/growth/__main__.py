@@ -8,14 +8,16 @@ import argparse
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from gateway.store.database import Database
 from gateway.store.migrate import migrate
-from tests.bench.growth.figures import Figure, Machine, Measured, analyze
+from tests.bench.growth.figures import Measured, analyze
 from tests.bench.growth.fill import fill
+from tests.bench.growth.machine import Figure, Machine
 from tests.bench.growth.report import picture, table
 from tests.bench.growth.tree import measure_tree
 from tests.harness.postgres import PostgresServer, find_programs
@@ -34,10 +36,8 @@ def main() -> int:
         for requests in options.requests:
             load = os.getloadavg()[0]
             print(f"{kind}, {requests:,} requests, load {load:.1f}", flush=True)
-            with _filled(kind, programs, requests) as taken:
-                measured[kind].append(taken)
-            for one in taken:
-                print(f"  {one.name}: {one.value:.3g} {one.unit}", flush=True)
+            with _opened(kind, programs) as (database, machine):
+                measured[kind].append(_take(database, machine, requests, options.cold))
     for kind, taken_of in measured.items():
         print(f"\n{kind}\n\n{table(options.requests, taken_of)}")
     if options.picture:
@@ -56,27 +56,31 @@ def _parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--databases", nargs="*", default=["postgresql", "sqlite"])
     parser.add_argument("--tree", type=int, default=5_000_000, help="rows of usage of one tree")
+    parser.add_argument("--cold", action="store_true", help="also with no file in memory; as root")
     parser.add_argument("--picture", type=Path, help="an SVG is written there")
     return parser.parse_args()
 
 
 @contextmanager
-def _filled(kind: str, programs: Path, requests: int) -> Iterator[list[Figure]]:
+def _opened(kind: str, programs: Path) -> Iterator[tuple[Database, Machine]]:
     if kind == "sqlite":
-        with tempfile.TemporaryDirectory(prefix="faregate-growth-") as folder:
-            url = f"sqlite:///{folder}/faregate.db"
-            with _database(url) as database:
-                migrate(database)
-                yield _take(database, Machine(None), requests)
+        with (
+            tempfile.TemporaryDirectory(prefix="faregate-growth-") as folder,
+            _database(f"sqlite:///{folder}/faregate.db") as database,
+        ):
+            migrate(database)
+            yield database, Machine(None)
         return
     with _server(programs) as server, _database(server.create_migrated()) as database:
-        yield _take(database, Machine(server.pid), requests)
+        yield database, Machine(server.pid)
 
 
-def _take(database: Database, machine: Machine, requests: int) -> list[Figure]:
+def _take(database: Database, machine: Machine, requests: int, empties_cache: bool) -> list[Figure]:
+    began = time.monotonic()
     books, key = fill(database, requests)
     analyze(database)
-    return Measured(books, key, machine, requests).take()
+    print(f"  filled in {time.monotonic() - began:.0f} s", flush=True)
+    return Measured(books, key, machine, requests).take(empties_cache=empties_cache)
 
 
 @contextmanager

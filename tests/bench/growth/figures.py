@@ -1,92 +1,33 @@
 """The figures of one database: what it takes, and the processor's time of what is asked of it."""
 
-import asyncio
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from msgspec import Struct
-from msgspec.structs import replace
 from sqlalchemy import text
 
 from gateway.core.entries import read_entry_query
-from gateway.core.request_ids import new_request_id
 from gateway.core.statement import Period
 from gateway.core.usage import read_query
 from gateway.store.audit import audit
 from gateway.store.audit_rounds import audit_round
-from gateway.store.closing import close_account
 from gateway.store.database import Database
 from gateway.store.entry_reader import EntryReader
 from gateway.store.key_rows import KeyState
-from gateway.store.ledger import End, Ledger
 from gateway.store.statement_reader import StatementReader
 from gateway.store.usage_reader import UsageReader
 from gateway.store.usage_rounds import count_usage
-from tests.bench.growth.fill import BIG, DAYS
-from tests.bench.processes import cpu_seconds
+from tests.bench.growth.changes import Changes
+from tests.bench.growth.counted import remember_all
+from tests.bench.growth.fill import BIG, DAYS, small_accounts
+from tests.bench.growth.machine import Figure, Machine, Notebook, empty_file_cache, seconds
 from tests.harness.books import INSTALLATION, Books
-from tests.store.test_charges import open_ledger
 
-_CHARGES = 300
 _PAGES = 20
-_MIB = 2**20
-_LOOK_SECONDS = 0.05
-
-
-class Figure(Struct, frozen=True):
-    """One figure; `grows` where it is of all that the database has."""
-
-    name: str
-    unit: str
-    value: float
-    grows: bool
-
-
-class Machine:
-    """The processes at work: this one, and the database's server if it has one."""
-
-    def __init__(self, server: int | None) -> None:
-        self._server = server
-
-    def cpu_seconds(self) -> float:
-        return time.process_time() + (cpu_seconds(self._server) if self._server else 0.0)
-
-    @contextmanager
-    def memory(self) -> Iterator[list[float]]:
-        """The most of memory that is nobody else's, in MiB, beyond that at the start."""
-        before, most, over = self._anonymous(), [0.0], threading.Event()
-
-        def look() -> None:
-            while not over.wait(_LOOK_SECONDS):
-                most[0] = max(most[0], (self._anonymous() - before) / _MIB)
-
-        looking = threading.Thread(target=look)
-        looking.start()
-        try:
-            yield most
-        finally:
-            over.set()
-            looking.join()
-
-    def _anonymous(self) -> int:
-        pids = ["self"]
-        if self._server:
-            children = Path(f"/proc/{self._server}/task/{self._server}/children").read_text()
-            pids += [str(self._server), *children.split()]
-        return sum(_anonymous_bytes(pid) for pid in pids)
-
-
-def _anonymous_bytes(pid: str) -> int:
-    with suppress(OSError):
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            if line.startswith("RssAnon:"):
-                return int(line.split()[1]) * 1024
-    return 0
+#: entries that rounds of the audit and of usage count, of as many as there are
+_ROUNDS_ENTRIES = 1_000_000
 
 
 class Measured:
@@ -99,27 +40,22 @@ class Measured:
         self._reader = Database(books.database.url)
         self._key = key
         self._account = books.account_id(BIG)
-        self._machine = machine
+        self._small = small_accounts(books)[-_PAGES:]
         self._requests = requests
-        self.figures: list[Figure] = []
+        self._notebook = Notebook(machine)
+        self._note, self._cpu = self._notebook.note, self._notebook.cpu
 
-    def take(self) -> list[Figure]:
+    def take(self, *, empties_cache: bool) -> list[Figure]:
+        """All figures; with `empties_cache`, also those of a file cache that was emptied."""
         self._sizes()
         self._audits()
-        self._fold()
+        self._rounds()
         self._reports()
-        self._charges()
-        self._closing()
+        if empties_cache:
+            self._from_disk()
         self._reader.close()
-        return self.figures
-
-    def _note(self, name: str, unit: str, value: float, *, grows: bool = False) -> None:
-        self.figures.append(Figure(name, unit, value, grows))
-
-    def _cpu(self, act: Callable[[], object]) -> float:
-        began = self._machine.cpu_seconds()
-        act()
-        return self._machine.cpu_seconds() - began
+        Changes(self._books, self._key, self._notebook).take()
+        return self._notebook.figures
 
     def _sizes(self) -> None:
         books = self._books
@@ -127,105 +63,119 @@ class Measured:
             whole = Path(self._database.path).stat().st_size
         else:
             size = "SELECT pg_{}_size('{}')"
-            table = books.scalar(size.format("table", "entry"))
-            indexes = books.scalar(size.format("indexes", "entry"))
-            usage = books.scalar(size.format("total_relation", "request_usage"))
-            self._note("entries", "GiB", table / 2**30, grows=True)
-            self._note("indexes of entries", "GiB", indexes / 2**30, grows=True)
-            self._note("tokens and prices", "GiB", usage / 2**30, grows=True)
+            for name, which, of in (
+                ("entries", "table", "entry"),
+                ("index of entries by id", "relation", "entry_pkey"),
+                ("index of entries by account", "relation", "entry_account"),
+                ("index of entries by request", "relation", "entry_request_id_kind_key"),
+                ("all indexes of entries", "indexes", "entry"),
+                ("tokens and prices", "total_relation", "request_usage"),
+            ):
+                taken = books.scalar(size.format(which, of))
+                self._note(name, "GiB", taken / 2**30, grows=True)
             whole = books.scalar("SELECT pg_database_size(current_database())")
         self._note("whole database", "GiB", whole / 2**30, grows=True)
 
     def _audits(self) -> None:
-        with self._machine.memory() as most:
+        with self._notebook.machine.memory() as most:
             self._note("`audit`", "s", self._cpu(self._audit), grows=True)
         self._note("`audit`, memory", "MiB", most[0])
-        if not self._database.is_sqlite:
-            while self._round():
-                pass
-            self._note("the operator's audit, nothing new", "ms", 1000 * self._cpu(self._round))
 
     def _audit(self) -> None:
         assert audit(self._database) == []
 
-    def _round(self) -> int:
-        found = audit_round(self._database, INSTALLATION, round_seconds=60, recount_seconds=86_400)
+    def _rounds(self) -> None:
+        """Rounds over some of the entries, then over what is remembered of all."""
+        if not self._database.is_sqlite:
+            self._per_entry("the operator's audit", self._audit_some)
+        self._per_entry("counting usage", self._count_some)
+        remember_all(self._books, self._key, [self._account, *self._small])
+        analyze(self._database)
+        if not self._database.is_sqlite:
+            taken = self._cpu(self._audit_some)
+            self._note("the operator's audit, nothing new", "ms", 1000 * taken)
+        self._note("counting usage, nothing new", "ms", 1000 * self._cpu(self._count_some))
+
+    def _per_entry(self, name: str, act: Callable[[], int]) -> None:
+        """The processor's time of an entry, of rounds that have seen enough of them."""
+        entries, taken = 0, 0.0
+
+        def one_round() -> None:
+            nonlocal entries
+            entries += act()
+
+        while entries < min(_ROUNDS_ENTRIES, self._requests):
+            taken += self._cpu(one_round)
+        self._note(f"{name}, an entry", "µs", 1e6 * taken / entries)
+
+    def _audit_some(self) -> int:
+        found = audit_round(self._database, INSTALLATION, round_seconds=10, recount_seconds=86_400)
         assert found.drift == 0
         return found.entries
 
-    def _fold(self) -> None:
-        entries = 0
-
-        def fold() -> None:
-            nonlocal entries
-            while not (one := count_usage(self._database, INSTALLATION)).is_complete:
-                entries += one.entries
-            entries += one.entries
-
-        seconds = self._cpu(fold)
-        self._note("counting usage, an entry", "µs", 1e6 * seconds / entries)
-        self._note("counting usage, nothing new", "ms", 1000 * self._cpu(fold))
+    def _count_some(self) -> int:
+        return count_usage(self._database, INSTALLATION).entries
 
     def _reports(self) -> None:
+        self._note(f"usage of {DAYS} days", "ms", 1000 * self._cpu(self._read_usage))
+        taken = self._cpu(lambda: self._read_statement(self._account))
+        name = "statement of a month, a request of the account"
+        self._note(name, "µs", 1e6 * taken / (self._requests / 10))
+        taken = self._cpu(lambda: self._read_statement(self._small[0]))
+        self._note(f"{name}, a small one", "µs", 1e6 * taken / (self._requests / 100))
+        for name, after in self._places():
+            act = partial(self._read_pages, [self._account] * _PAGES, after)
+            self._note(f"a page of entries, {name}", "ms", 1000 * self._cpu(act) / _PAGES)
+
+    def _from_disk(self) -> None:
+        """The seconds that somebody waits where nothing is in the file cache.
+
+        Each page is of another account, as the second one of an account would be in memory.
+        """
+        acts: list[tuple[str, str, float, Callable[[], object]]] = [
+            (f"usage of {DAYS} days", "ms", 1000, self._read_usage),
+            (
+                "statement of a month, a request of a small account",
+                "µs",
+                1e6 / (self._requests / 100),
+                lambda: self._read_statement(self._small[1]),
+            ),
+        ]
+        for name, after in self._places():
+            pages = partial(self._read_pages, self._small, after)
+            acts.append((f"a page of entries, {name}", "ms", 1000 / _PAGES, pages))
+        for name, unit, times, act in acts:
+            empty_file_cache()
+            self._note(f"{name}, from the disk", unit, times * seconds(act))
+
+    def _places(self) -> list[tuple[str, str | None]]:
+        middle = (self._books.newest_entry() + 1) // 2
+        return [("the newest", None), ("from the middle", str(middle)), ("the oldest", "2000")]
+
+    def _read_usage(self) -> None:
         now = datetime.now(UTC)
         query = read_query(now, begin=str((now - timedelta(days=DAYS)).date()))
-        usage = self._cpu(lambda: _read_all(UsageReader(self._account, query), self._reader))
-        self._note(f"usage of {DAYS} days", "ms", 1000 * usage)
+        read_all(UsageReader(self._account, query), self._reader)
+
+    def _read_statement(self, account: int) -> None:
+        now = datetime.now(UTC)
         month = Period(now - timedelta(days=60), now - timedelta(days=30))
-        reader = StatementReader(self._account, BIG, month)
-        statement = self._cpu(lambda: _read_statement(reader, self._reader))
-        self._note("statement of a month, a request of the account", "µs",
-                   1e6 * statement / (self._requests / 10))  # fmt: skip
-        middle = (self._books.newest_entry() + 1) // 2
-        for name, after in (("the newest", None), ("from the middle", str(middle))):
-            page = read_entry_query(after=after)
-            seconds = self._cpu(lambda page=page: self._read_pages(page))  # type: ignore[misc]
-            self._note(f"a page of entries, {name}", "ms", 1000 * seconds / _PAGES)
+        reader = StatementReader(account, BIG, month)
+        while reader.advance(self._reader) is None:
+            pass
 
-    def _read_pages(self, page: Any) -> None:
-        for _ in range(_PAGES):
-            assert _read_all(EntryReader(self._account, page), self._reader)
-
-    def _charges(self) -> None:
-        async def charge(ledger: Ledger) -> None:
-            for _ in range(_CHARGES):
-                asked = replace(self._books.charge(self._key, 1, BIG), request_id=new_request_id())
-                assert (await ledger.charge(asked)).outcome == "charged"
-                ledger.end(End(asked.request_id, None))
-
-        async def run(act: Callable[[Ledger], Any]) -> float:
-            async with open_ledger(self._database) as ledger:
-                await act(ledger)
-                began = self._machine.cpu_seconds()
-                await act(ledger)
-                return self._machine.cpu_seconds() - began
-
-        self._note("a charge and its end", "ms", 1000 * asyncio.run(run(charge)) / _CHARGES)
-
-    def _closing(self) -> None:
-        count_usage(self._database, INSTALLATION)
-        before = datetime.now(UTC) - timedelta(days=DAYS / 2)
-        moved = 0
-
-        def close() -> None:
-            nonlocal moved
-            for one in close_account(self._database, self._account, before, lambda rows: None):
-                moved += one.entries
-
-        self._note("`close`, an entry", "µs", 1e6 * self._cpu(close) / max(1, moved))
-        assert moved
+    def _read_pages(self, accounts: Sequence[int], after: str | None) -> None:
+        page = read_entry_query(after=after)
+        for account in accounts:
+            assert read_all(EntryReader(account, page), self._reader)
 
 
-def _read_all(reader: Any, database: Database) -> int:
+def read_all(reader: Any, database: Database) -> int:
+    """The lines of a reader, as many as it has."""
     read = 0
     while (lines := reader.advance(database)) is not None:
         read += len(lines)
     return read
-
-
-def _read_statement(reader: StatementReader, database: Database) -> None:
-    while reader.advance(database) is None:
-        pass
 
 
 def analyze(database: Database) -> None:

@@ -3,8 +3,8 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from tests.bench.growth.figures import Figure
 from tests.bench.growth.fit import fit
+from tests.bench.growth.machine import Figure
 
 _ESTIMATED = 100_000_000
 _WIDTH, _HEIGHT, _LEFT, _TOP = 560, 300, 70, 24

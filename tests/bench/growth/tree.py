@@ -9,8 +9,9 @@ from sqlalchemy import text
 from gateway.core.usage import read_query
 from gateway.store.database import Database
 from gateway.store.usage_reader import UsageReader
-from tests.bench.growth.figures import Machine, analyze
+from tests.bench.growth.figures import analyze
 from tests.bench.growth.fill import DAYS
+from tests.bench.growth.machine import Machine
 from tests.harness.books import Books
 
 _ACCOUNTS = 5_000
