@@ -39,8 +39,9 @@ class BatchWriter:
     def __init__(self, name: str, outage: Outage) -> None:
         self._thread = WriterThread(name)
         self._outage = outage
+        self._clock = time.monotonic
         self._connection: sqlite3.Connection
-        #: the loop runs no statements until then; by the monotonic clock
+        #: the loop runs no statements until then, by the clock
         self._paused_until = 0.0
 
     async def open(self, path: str) -> sqlite3.Connection:
@@ -73,7 +74,7 @@ class BatchWriter:
 
     def _begin_on_loop(self, batch: Sequence[T], write: Write[T]) -> list[Any] | None:
         """The results of statements that are to be committed; None if the thread must begin."""
-        began_at = time.monotonic()
+        began_at = self._clock()
         if len(batch) > LOOP_BATCH_MAX or self._thread.is_at_work or began_at < self._paused_until:
             return None
         try:
@@ -85,7 +86,7 @@ class BatchWriter:
         except BaseException:
             self._roll_back()
             raise
-        ended_at = time.monotonic()
+        ended_at = self._clock()
         if ended_at - began_at > LOOP_SECONDS_MAX:
             self._paused_until = ended_at + _PAUSE_SECONDS
         return results

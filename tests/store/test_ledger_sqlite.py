@@ -3,7 +3,6 @@
 import asyncio
 import sqlite3
 import threading
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
@@ -105,12 +104,15 @@ def test_few_charges_are_written_on_the_loop_unless_the_disk_is_slow(file_books:
                 " END"
             )
         threads: list[str] = []
+        now = 1.0
 
         def note(pause: str | None) -> None:
+            nonlocal now
             threads.append(threading.current_thread().name)
-            time.sleep(float(pause or 0))
+            now += float(pause or 0)
 
         ledger._connection.create_function("note", 1, note)
+        ledger._writer._clock = lambda: now
 
         async def threads_of(number: int, pause: float = 0) -> set[str]:
             threads.clear()
