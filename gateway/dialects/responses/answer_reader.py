@@ -62,6 +62,8 @@ class ResponsesReader(AnswerReader):
         self._ended_items: set[int] = set()
         #: index of an item -> the kind of its first delta
         self._first: dict[int, str] = {}
+        #: index of an item -> number of the part of its summary under way; not all announce parts
+        self._parts: dict[int, int | None] = {}
         #: index of the message whose text was the last, and phases of messages by index
         self._message: int | None = None
         self._phases: dict[int, str] = {}
@@ -83,7 +85,7 @@ class ResponsesReader(AnswerReader):
         if not kind or not isinstance(kind, str):
             raise TypeError("an event has a type")
         if kind in _DELTAS:
-            return self._read_delta(self._index_of(event), kind, event.get("delta"))
+            return self._read_delta(self._index_of(event), kind, event)
         if kind in _ENDS:
             return self._end_stream(_ENDS[kind], object_of(event.get("response")))
         match kind:
@@ -96,7 +98,9 @@ class ResponsesReader(AnswerReader):
                 self._note_phase(self._newest, item)
                 return self._begin_call(self._newest, item)
             case "response.reasoning_summary_part.added":
-                return self._start_paragraph(self._index_of(event))
+                index = self._index_of(event)
+                self._parts[index] = number_of(event.get("summary_index"))
+                return self._paragraph(index)
             case "response.function_call_arguments.delta":
                 return self._read_arguments(self._index_of(event), kind, event.get("delta"))
             case "response.function_call_arguments.done":
@@ -144,19 +148,26 @@ class ResponsesReader(AnswerReader):
         text = "".join(read_parts(content))
         return [Refusal(text)] if text else []
 
-    def _read_delta(self, index: int, kind: str, delta: Any) -> list[Event]:
+    def _read_delta(self, index: int, kind: str, event: Object) -> list[Event]:
         """Reasoning may come twice, raw and as a summary; the first one counts."""
-        content = _DELTAS[kind]
+        content, delta = _DELTAS[kind], event.get("delta")
         if not delta and type(delta) is not int:
             return []
+        is_further = kind == _SUMMARY and self._is_further(index, event) and index in self._first
         if self._first.setdefault(index, kind) != kind and content == "reasoning":
             return []
         if content == "reasoning":
-            return self._reasoning(delta)
+            return (self._paragraph(index) if is_further else []) + self._reasoning(delta)
         return self._message_piece(index, content, delta)
 
-    def _start_paragraph(self, index: int) -> list[Event]:
-        """A further part of a summary, where the summary is what is read."""
+    def _is_further(self, index: int, event: Object) -> bool:
+        """True if an event's part of a summary is another than the one of the event before."""
+        before = self._parts.get(index)
+        number = self._parts[index] = number_of(event.get("summary_index"))
+        return number is not None and before is not None and number != before
+
+    def _paragraph(self, index: int) -> list[Event]:
+        """The break before a further part of a summary, where the summary is what is read."""
         return self._reasoning(_PARAGRAPH) if self._first.get(index) == _SUMMARY else []
 
     def _read_arguments(self, index: int, kind: str, delta: Any) -> list[Event]:

@@ -39,8 +39,8 @@ def done(index: int, **item: Any) -> dict[str, Any]:
     return {"type": "response.output_item.done", "output_index": index, "item": item}
 
 
-def delta(index: int, kind: str, text: str) -> dict[str, Any]:
-    return {"type": f"response.{kind}.delta", "output_index": index, "delta": text}
+def delta(index: int, kind: str, text: str, **more: Any) -> dict[str, Any]:
+    return {"type": f"response.{kind}.delta", "output_index": index, "delta": text, **more}
 
 
 def part(index: int, summary_index: int) -> dict[str, Any]:
@@ -79,9 +79,9 @@ def test_a_whole_stream() -> None:
         {"type": "response.in_progress", "response": {}},
         added(0, type="reasoning", summary=[], encrypted_content="half"),
         part(0, 0),
-        delta(0, "reasoning_summary_text", "Hm"),
+        delta(0, "reasoning_summary_text", "Hm", summary_index=0),
         part(0, 1),
-        delta(0, "reasoning_summary_text", "So"),
+        delta(0, "reasoning_summary_text", "So", summary_index=1),
         done(0, type="reasoning", summary=summary("Hm", "So"), encrypted_content="abc"),
         added(1, type="reasoning", summary=[]),
         done(1, type="reasoning", summary=[], encrypted_content="xyz"),
@@ -119,6 +119,17 @@ def test_a_whole_stream() -> None:
     assert reader.complete
     assert reader.usage == TOLD
     assert reader.failure is None
+
+
+def test_parts_of_a_summary_that_only_deltas_number() -> None:
+    pieces = [(0, "A"), (0, "b"), (1, "C"), (1, "d"), (2, "E")]
+    _, events = read(
+        CREATED,
+        added(0, type="reasoning"),
+        *(delta(0, "reasoning_summary_text", text, summary_index=at) for at, text in pieces),
+        ended(),
+    )
+    assert "".join(e.text for e in events if isinstance(e, Reasoning)) == "Ab\n\nCd\n\nE"
 
 
 def test_items_that_come_whole() -> None:
