@@ -10,6 +10,7 @@ after a failure. Source: OpenAI API reference, "Responses", streaming events.
 """
 
 import time
+from collections.abc import Sequence
 from functools import partial
 from hashlib import sha256
 from itertools import count
@@ -113,12 +114,12 @@ class ResponseRenderer:
         """A comment; it takes no sequence number."""
         return KEEP_ALIVE
 
-    def feed(self, chunk: Chunk | Completion) -> list[bytes]:
-        """The frames of one chunk's events."""
+    def feed(self, chunk: Chunk | Completion, events: Sequence[Event] | None = None) -> list[bytes]:
+        """The frames of one chunk's events; `events` are these, if they were read already."""
         frames: list[bytes] = []
         data = chunk.data
         logprobs = read_logprobs(data) if self._wants_logprobs and data else []
-        for event in chunk.events():
+        for event in chunk.events() if events is None else events:
             if type(event) is not Text:
                 self._take(event, frames)
                 continue
@@ -176,11 +177,11 @@ class ResponseRenderer:
         )
 
     def _absorb_whole(self, answer: Completion) -> None:
-        match answer.events():
+        match events := answer.events():
             case [Text(text), Finished(reason)] if not self._wants_logprobs:
                 self._fill(text, reason)
             case _:  # their frames cost less than a second way to build every kind of item would
-                self.feed(answer)
+                self.feed(answer, events)
         self._finish(answer.usage)
 
     def _fill(self, text: str, reason: FinishReason) -> None:

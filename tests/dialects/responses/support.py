@@ -57,7 +57,7 @@ class MemoryState:
 
 
 class Given:
-    """A chunk, or a whole answer, of known events."""
+    """A chunk, or a whole answer, of known events; they are read once, for that takes time."""
 
     plain = False
     size = 0
@@ -69,7 +69,8 @@ class Given:
         self._events = events
 
     def events(self) -> Sequence[Event]:
-        return self._events
+        events, self._events = self._events, ()
+        return events
 
 
 def parse_call(
