@@ -3,6 +3,7 @@
     summary, reasoning_text ─▶ Reasoning       output_text ─▶ Text       refusal ─▶ Refusal
     output_item.added ─▶ CallStarted           arguments ─▶ CallArguments
     message after message, or phase ─▶ MessageStarted, right before its text
+    output_text.done ─▶ the rest of a text that deltas only began
     output_item.done ─▶ what no delta brought, Citation, and Signature
     completed, incomplete ─▶ Finished   failed, error ─▶ raised   anything new ─▶ nothing
 
@@ -13,6 +14,7 @@ members. Source: OpenAI API reference, "Create a model response" and "Streaming 
 
 from collections.abc import Iterator, Mapping
 from typing import Any
+from zlib import crc32
 
 from gateway.core.events import Event, MessageStarted, Refusal
 from gateway.dialects.answer_reader import AnswerReader, write_arguments
@@ -64,6 +66,10 @@ class ResponsesReader(AnswerReader):
         self._first: dict[int, str] = {}
         #: index of an item -> number of the part of its summary under way; not all announce parts
         self._parts: dict[int, int | None] = {}
+        #: the part under way by its item's index and its kind of deltas; the number of characters
+        #: that they brought, and their checksum: to keep the text would take much memory
+        self._place: tuple[int, str] | None = None
+        self._begun = self._sum = 0
         #: index of the message whose text was the last, and phases of messages by index
         self._message: int | None = None
         self._phases: dict[int, str] = {}
@@ -86,6 +92,8 @@ class ResponsesReader(AnswerReader):
             raise TypeError("an event has a type")
         if kind in _DELTAS:
             return self._read_delta(self._index_of(event), kind, event)
+        if (pieces := kind.removesuffix("done") + "delta") in _DELTAS:
+            return self._end_part(self._index_of(event), pieces, event)
         if kind in _ENDS:
             return self._end_stream(_ENDS[kind], object_of(event.get("response")))
         match kind:
@@ -156,9 +164,25 @@ class ResponsesReader(AnswerReader):
         is_further = kind == _SUMMARY and self._is_further(index, event) and index in self._first
         if self._first.setdefault(index, kind) != kind and content == "reasoning":
             return []
+        if self._place != (index, kind):
+            self._place, self._begun, self._sum = (index, kind), 0, 0
+        piece = text_of(delta)
+        self._begun += len(piece)
+        self._sum = crc32(piece.encode(), self._sum)
         if content == "reasoning":
             return (self._paragraph(index) if is_further else []) + self._reasoning(delta)
         return self._message_piece(index, content, delta)
+
+    def _end_part(self, index: int, kind: str, event: Object) -> list[Event]:
+        """The rest of a part of which deltas, of that kind, brought the beginning."""
+        whole = event.get("refusal" if _DELTAS[kind] == "refusal" else "text")
+        events: list[Event] = []
+        if self._place == (index, kind) and isinstance(whole, str):
+            begun, rest = whole[: self._begun], whole[self._begun :]
+            if rest and crc32(begun.encode()) == self._sum:
+                events = self._read_delta(index, kind, {**event, "delta": rest})
+        self._place = None
+        return events
 
     def _is_further(self, index: int, event: Object) -> bool:
         """True if an event's part of a summary is another than the one of the event before."""

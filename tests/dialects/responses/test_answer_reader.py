@@ -132,6 +132,22 @@ def test_parts_of_a_summary_that_only_deltas_number() -> None:
     assert "".join(e.text for e in events if isinstance(e, Reasoning)) == "Ab\n\nCd\n\nE"
 
 
+@pytest.mark.parametrize(
+    ("begun", "whole", "rest"),
+    [("Hel", "Hello", ["lo"]), ("Hello", "Hello", []), ("Hi", "Hello", []), ("Hello", "Hel", [])],
+)
+@pytest.mark.parametrize("kind", ["output_text", "refusal", "reasoning_text"])
+def test_the_rest_of_a_part_that_deltas_only_began(
+    kind: str, begun: str, whole: str, rest: list[str]
+) -> None:
+    end = {"type": f"response.{kind}.done", "output_index": 0}
+    member = "refusal" if kind == "refusal" else "text"
+    twice = [delta(0, kind, begun[:1]), delta(0, kind, begun[1:]), {**end, member: whole}] * 2
+    _, events = read(CREATED, added(0, **MESSAGE), *twice, ended())
+    texts = [event.text for event in events if isinstance(event, Text | Refusal | Reasoning)]
+    assert texts == [begun[:1], begun[1:], *rest] * 2
+
+
 def test_items_that_come_whole() -> None:
     raw = [{"type": "reasoning_text", "text": "Hm"}]
     _, events = read(
