@@ -19,6 +19,7 @@ import msgspec
 from msgspec import Raw
 
 from gateway.core.errors import InvalidRequest
+from gateway.dialects.adapt.schema_root import follow
 from gateway.dialects.json import encode
 
 Schema = dict[str, Any]
@@ -198,12 +199,7 @@ class _Normaliser:
         self._bytes_left -= len(reference)
         if self._is_exhausted:
             return None
-        node: Any = self._root
-        for step in reference.split("/")[1:]:
-            if not isinstance(node, dict):
-                return None
-            node = node.get(step.replace("~1", "/").replace("~0", "~"))
-        return node if isinstance(node, dict) else None
+        return follow(reference, self._root)
 
     def _merge_all(self, node: Schema, followed: list[str]) -> Schema:
         """`allOf` merged into the node: properties and required united, else the node wins."""

@@ -12,8 +12,8 @@ Sources: the refusals of OpenAI ("schema must have type 'object' and not have
 support oneOf, allOf, or anyOf at the top level").
 """
 
-from collections.abc import Iterator
 from typing import Any
+from urllib.parse import unquote
 
 Schema = dict[str, Any]
 
@@ -79,10 +79,13 @@ class _Collector:
         for name, schema in properties.items() if isinstance(properties, dict) else ():
             self._add(name, schema, is_choice=is_choice)
         required = _required(node)
-        for part in self._parts(node, "allOf"):
+        united = _parts(node, "allOf")
+        if (named := _named(node, self._root)) is not None:
+            united.append(named)
+        for part in united:
             required |= self.collect(part, is_choice=is_choice)
         for keyword in ("anyOf", "oneOf"):
-            each = [self.collect(part, is_choice=True) for part in self._parts(node, keyword)]
+            each = [self.collect(part, is_choice=True) for part in _parts(node, keyword)]
             required |= set.intersection(*each) if each else set()
         return required
 
@@ -92,22 +95,29 @@ class _Collector:
         if is_choice and len(known) <= _ALTERNATIVES_MAX and schema not in known:
             known.append(schema)
 
-    def _parts(self, node: Schema, keyword: str) -> Iterator[Schema]:
-        parts = node.get(keyword)
-        for part in parts if isinstance(parts, list) else ():
-            if isinstance(part, dict):
-                yield _named(part, self._root) or part
+
+def follow(reference: str, root: Schema) -> Schema | None:
+    """The part of a schema that a local reference names, if there is one (RFC 6901, section 6)."""
+    found: Any = root
+    for step in reference.split("/")[1:]:
+        if not isinstance(found, dict):
+            return None
+        name = step.replace("~1", "/").replace("~0", "~")
+        found = found.get(name, found.get(unquote(name)))
+    return found if isinstance(found, dict) else None
+
+
+def _parts(node: Schema, keyword: str) -> list[Schema]:
+    parts = node.get(keyword)
+    return [part for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
 
 
 def _named(node: Schema, root: Schema) -> Schema | None:
-    """The definition that a local reference of the node names, if it has one."""
+    """The part that a local reference of the node names, if it has one."""
     reference = node.get("$ref")
     if not isinstance(reference, str) or not reference.startswith("#/"):
         return None
-    found: Any = root
-    for step in reference.split("/")[1:]:
-        found = found.get(step) if isinstance(found, dict) else None
-    return found if isinstance(found, dict) else None
+    return follow(reference, root)
 
 
 def _required(node: Schema) -> set[str]:

@@ -23,6 +23,9 @@ SCHEMAS: list[tuple[dict[str, Any], list[dict[str, Any]], list[str]]] = [
      [{"kind": "b", "b": "x", "day": 1}], ["kind"]),
     ({"anyOf": [{"required": ["x"]}, {"required": ["y"]}],
       "properties": {"x": TEXT, "y": TEXT}}, [{"x": "1"}, {"y": "1"}], []),
+    ({"anyOf": [{"$ref": "#/$defs/A"}, {"$ref": "#/$defs/B", "required": ["b"]}],
+      "$defs": {"A": {"$ref": "#/$defs/C"}, "B": B, "C": A}},
+     [{"kind": "a", "a": "x"}, {"kind": "b", "b": "x"}], ["kind"]),
     ({"not": {"required": ["x"]}, "properties": {"x": TEXT}}, [{}], []),
     ({"enum": [{"x": 1}]}, [{"x": 1}], []),
 ]  # fmt: skip
@@ -64,6 +67,8 @@ def test_what_is_no_schema_breaks_nothing(schema: dict[str, Any]) -> None:
         ({"$ref": "#/$defs/A", "$defs": {"A": A}, "properties": {"c": TEXT}}, ["kind", "a", "c"]),
         ({"$ref": "#/$defs/A", "$defs": {"A": {"$ref": "#/$defs/A"}}}, []),
         ({"$ref": "#/$defs/A", "$defs": {"A": {"$ref": "#/$defs/B"}, "B": {"$ref": "#"}}}, []),
+        ({"$ref": "#/$defs/a~1b%3C~0", "$defs": {"a/b<~": A}}, ["kind", "a"]),
+        ({"$ref": "#/$defs/a%3C", "$defs": {"a%3C": A}}, ["kind", "a"]),
         ({"$ref": "#", "properties": {"c": TEXT}}, ["c"]),
         ({"$ref": 1}, []),
     ],
