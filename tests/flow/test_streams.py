@@ -72,8 +72,8 @@ def read(connection: RawConnection) -> tuple[dict[str, str], list[bytes]]:
 
 @every_dialect
 @pytest.mark.parametrize("way", ["", "!coalesce", "!split", "!spaces\n!coalesce"])
-def test_one_write_is_one_frame(gateway: GatewayProcess, dialect: str, way: str) -> None:
-    """Some readers forget what they have of an event when a write ends."""
+def test_one_chunk_is_one_frame(gateway: GatewayProcess, dialect: str, way: str) -> None:
+    """Some readers forget what they have of an event when a chunk ends."""
     with RawConnection(gateway.port) as connection:
         ask(gateway, connection, dialect, f"!chunks 60\n!reason Hm.\n!tool look {{}}\n{way}")
         _, chunks = read(connection)
