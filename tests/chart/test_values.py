@@ -364,6 +364,8 @@ def test_network_policies_take_their_ports_from_the_urls() -> None:
         ("postgresql://u:p@a.example.com,b.pg.svc:6433/t", [5432, 6433], ["pg"]),
         ("postgresql:///t?host=Main.Pg.svc&port=6432", [6432], ["pg"]),
         ("postgresql://u:p@one.pg,two.pg2/t?port=6432,6433", [6432, 6433], ["pg", "pg2"]),
+        ("postgresql://u:p@one.pg,two.pg2/t?port=,6433", [5432, 6433], ["pg", "pg2"]),
+        ("postgresql://u:p@a:6432/t?host=one.pg", [6432], ["pg"]),
     ],
 )
 def test_network_policies_read_a_database_s_url_as_libpq_does(

@@ -26,10 +26,11 @@
 {{/* The ports of the database, separated by commas. */}}
 {{- define "faregate.databasePorts" -}}
 {{- if .Values.database.url -}}
-{{- $ports := splitList "," (include "faregate.parameter" (dict "url" .Values.database.url "name" "port")) -}}
-{{- if not (compact $ports) -}}
-{{- $ports = list -}}
-{{- range splitList " " (include "faregate.databaseHosts" .) -}}
+{{- $ports := list -}}
+{{- with include "faregate.parameter" (dict "url" .Values.database.url "name" "port") -}}
+{{- range splitList "," . }}{{ $ports = append $ports (default "5432" .) }}{{ end -}}
+{{- else -}}
+{{- range splitList "," (include "faregate.host" .Values.database.url) -}}
 {{- $ports = append $ports (include "faregate.port" (dict "url" . "default" "5432")) -}}
 {{- end -}}
 {{- end -}}
