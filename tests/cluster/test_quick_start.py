@@ -69,7 +69,7 @@ def trial(shared: Installation, kube: Kube) -> Iterator[Installation]:
     """The trial, with the other installation out of the way."""
     if shared.release in shared.helm("list", "-q"):
         shared.uninstall()
-    wait_until(lambda: not kube.all("apikey"), "the other stories' keys to be gone", 60)
+    kube.wait_keyless()
     trial = Installation(kube, shared.facts, "faregate")
     yield trial
     if trial.release in trial.helm("list", "-q"):

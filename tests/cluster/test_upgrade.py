@@ -140,7 +140,7 @@ def _values(faregate: Installation, image: str) -> Document:
 
 def _remove_definitions(kube: Kube) -> None:
     """Delete the custom resources, after the last key that an operator had to revoke."""
+    kube.wait_keyless()
     found = [name for name in kube("get", "crd", "-o", "name").split() if "faregate.dev" in name]
     if found:
-        wait_until(lambda: not kube.all("apikey"), "the other stories' keys to be gone", 60)
         kube("delete", *found, seconds=120)

@@ -100,6 +100,14 @@ class Kube:
 
         wait_until(lambda: not going(), "the end of earlier stories' namespaces", 180)
 
+    def wait_keyless(self) -> None:
+        """Until the other stories' keys are gone. A fresh cluster has no definition of them yet."""
+
+        def has_keys() -> bool:
+            return self.get("crd", "apikeys.faregate.dev") is not None and bool(self.all("apikey"))
+
+        wait_until(lambda: not has_keys(), "the other stories' keys to be gone", 60)
+
     def secret(self, namespace: str, name: str) -> dict[str, str]:
         """The decoded values of a Secret; empty where there is none."""
         return values_of(self.get("secret", name, namespace) or {})
