@@ -67,6 +67,14 @@ _URLS = {
         ),
     )
 }
+_TIME = "a time with its zone, such as 2026-12-01T00:00:00Z"
+#: how to write a moment, in place of Python's names for it
+_TIMES = (
+    ("`datetime | null`", _TIME),
+    ("`datetime` with a timezone component", _TIME),
+    ("`datetime`", _TIME),
+    ("Invalid RFC3339 encoded datetime", f"Expected {_TIME}"),
+)
 ScopeToken = Annotated[str, Meta(pattern=r"^[!-~]+\Z", min_length=1, max_length=128)]
 #: an ApiKey with its namespace
 ShownKeyName = Annotated[
@@ -109,9 +117,11 @@ class SpecPart(Struct, frozen=True, rename="camel"):
 
 
 def in_words(problem: str) -> str:
-    """A problem as msgspec states it, with words in place of the patterns of URLs."""
+    """A problem as msgspec states it, with words in place of the patterns of URLs and of types."""
     for pattern, words in _URLS.items():
         problem = problem.replace(f"`str` matching regex {pattern!r}", words)
+    for name, words in _TIMES:
+        problem = problem.replace(name, words)
     return problem
 
 

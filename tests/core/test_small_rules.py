@@ -2,6 +2,7 @@
 
 import re
 import time
+from datetime import date, datetime
 
 import pytest
 from hypothesis import given
@@ -155,6 +156,14 @@ BROKEN = "http://[1:2]/v1"
         ("ApiKey", {"account": "a", "secretName": "s", "expiresAt": AFTER}, "expiresAt must lie"),
         ("ApiKey", {"account": "a", "secretName": "s", "expiresAt": BEFORE}, "expiresAt must lie"),
         ("CreditGrant", {"account": "a", "credits": 1, "expiresAt": AFTER}, "expiresAt must lie"),
+        *(
+            (
+                "CreditGrant",
+                {"account": "a", "credits": 1, "expiresAt": moment},
+                r"Expected a time with its zone, such as \S+Z\W.*`\$\.spec\.expiresAt`$",
+            )
+            for moment in (date(2026, 12, 1), "2026-12-01", datetime(2026, 12, 1), 2026)
+        ),
         ("CreditGrant", {"account": "a", "credits": 1, "reason": "\ud800"}, "reason may hold"),
         ("CreditGrant", {"account": "a", "credits": 1, "reference": "a\0"}, "reference may hold"),
         (
