@@ -190,7 +190,7 @@ class Cluster:
         }
         try:
             answer = await self._call("post", _path("SelfSubjectAccessReview"), body=review)
-        except Forbidden:
+        except (Forbidden, ObjectNotFound):
             return True
         return bool(answer["status"]["allowed"])
 

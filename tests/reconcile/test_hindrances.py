@@ -21,7 +21,7 @@ from tests.harness.ports import free_port
 from tests.harness.postgres import PostgresServer
 from tests.reconcile.objects import Json, api_key, condition, credit_grant, fleet
 from tests.reconcile.parts import open_context, open_sweep
-from tests.reconcile.resources import allow, refuse_statuses
+from tests.reconcile.resources import allow, allow_in, refuse_statuses
 from tests.reconcile.spending import read_metrics, spend
 from tests.reconcile.world import MakeWorld, World
 
@@ -139,3 +139,16 @@ def test_what_the_cluster_refuses_of_one_object_keeps_none_behind_it(
     asyncio.run(look())
     found: Json | None = world.system.get("GatewayFleet", "later")
     assert condition(found, "Ready")["reason"]
+
+
+def test_no_key_is_made_of_an_object_that_cannot_be_held(world: World) -> None:
+    places = [world.system.namespace, world.team.namespace]
+    kubeconfig = allow_in(world.server, "unheld", places, but=("apikeys", "patch"))
+    world.operator(kubeconfig=kubeconfig, watch_namespaces=world.team.namespace, sweep_seconds="1")
+    world.team.apply(api_key("alice"))
+    found = world.team.wait("ApiKey", "alice", "FinalizerRefused")
+    assert "the finalizer of this object cannot be written" in condition(found, "Ready")["message"]
+    assert world.team.get("Secret", "alice-key") is None
+    assert world.row("alice") is None
+    allow_in(world.server, "unheld", places)
+    world.team.wait("ApiKey", "alice", "Issued")

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Collection
+from contextlib import suppress
 from typing import Any
 
 from gateway.core.keys import (
@@ -16,7 +17,7 @@ from gateway.store.key_errors import DuplicateCredential, KeyMoved
 from gateway.store.key_rows import KeyState, find_key
 from gateway_operator.apply import executor
 from gateway_operator.apply.addresses import Addresses, choose_address, refuse_namespace
-from gateway_operator.apply.key_executor import KeyExecutor, choose_plaintext
+from gateway_operator.apply.key_executor import FinalizerRefused, KeyExecutor, choose_plaintext
 from gateway_operator.apply.operator_context import OperatorContext
 from gateway_operator.apply.reporting import report
 from gateway_operator.cluster import (
@@ -136,7 +137,9 @@ class KeyReconciler:
         key = parse_as(ApiKey, body)
         if isinstance(key, ConditionState):
             key_executor = KeyExecutor(context=context, pepper=self._pepper, body=body, row=row)
-            await executor.execute(plan_hold(is_held=is_held(body)), key_executor.perform)
+            # Its author has to mend the specification first.
+            with suppress(FinalizerRefused):
+                await executor.execute(plan_hold(is_held=is_held(body)), key_executor.perform)
             await report(context.cluster, KIND, body, status_of_key(body, None, row, key), key)
             return
         secret = await context.cluster.get("Secret", metadata["namespace"], secret_name(key))
@@ -158,6 +161,9 @@ class KeyReconciler:
             await executor.execute(planned, key_executor.perform)
         except DuplicateCredential as error:
             condition = stalled(ApiKeyReason.DUPLICATE_CREDENTIAL, _sentence_for(error, key))
+            await executor.execute(plan_stall(key, row, condition), key_executor.perform)
+        except FinalizerRefused as error:
+            condition = stalled(ApiKeyReason.FINALIZER_REFUSED, str(error)[:_MESSAGE_CHARACTERS])
             await executor.execute(plan_stall(key, row, condition), key_executor.perform)
         except (Forbidden, Rejected) as error:
             message = f"the Secret {secret_name(key)} cannot be written: {error}"

@@ -11,6 +11,7 @@ from gateway.store.key_rows import KeyState
 from gateway.store.keys import apply_key, revoke_key
 from gateway_operator.apply.operator_context import OperatorContext
 from gateway_operator.apply.reporting import report
+from gateway_operator.cluster import ClusterError, Forbidden, Rejected
 from gateway_operator.conditions import ConditionState
 from gateway_operator.plan import actions as act
 from gateway_operator.resources import keysecret
@@ -25,6 +26,10 @@ from gateway_operator.resources.apikey import (
     status_of_key,
 )
 from gateway_operator.resources.names import FINALIZER
+
+
+class FinalizerRefused(ClusterError):
+    """Our finalizer cannot be put on an object, or be taken off it."""
 
 
 class KeyExecutor(Struct, kw_only=True):
@@ -73,13 +78,17 @@ class KeyExecutor(Struct, kw_only=True):
     async def _hold(self, held: bool) -> None:
         metadata = self.body["metadata"]
         finalizers = [each for each in finalizers_of(self.body) if each != FINALIZER]
-        await self.context.cluster.patch_finalizers(
-            KIND,
-            metadata["namespace"],
-            metadata["name"],
-            [*finalizers, FINALIZER] if held else finalizers,
-            metadata["resourceVersion"],
-        )
+        try:
+            await self.context.cluster.patch_finalizers(
+                KIND,
+                metadata["namespace"],
+                metadata["name"],
+                [*finalizers, FINALIZER] if held else finalizers,
+                metadata["resourceVersion"],
+            )
+        except (Forbidden, Rejected) as error:
+            message = f"the finalizer of this object cannot be written: {error}"
+            raise FinalizerRefused(message) from None
 
     def _held(self) -> str:
         """The key that the Secret gives out now."""

@@ -27,6 +27,7 @@ class ApiKeyReason(StrEnum):
     FLEET_AMBIGUOUS = "FleetAmbiguous"
     PEOPLES_NAMESPACE = "PeoplesNamespace"
     INVALID_SPEC = "InvalidSpec"
+    FINALIZER_REFUSED = "FinalizerRefused"
     DATABASE_UNAVAILABLE = "DatabaseUnavailable"
 
 
