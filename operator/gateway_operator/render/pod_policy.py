@@ -206,7 +206,8 @@ def _of_container(container: Part, at: str) -> Iterator[str]:
 
 def _of_security(owner: Part, at: str) -> Iterator[str]:
     """Any user but root, and nothing that takes away what holds it."""
-    given = owner.get("securityContext")
+    if not isinstance(given := owner.get("securityContext", {}), Mapping):
+        yield f"{at}.securityContext {given}"
     for name, value in _part(given).items():
         place = f"{at}.securityContext.{name}"
         if name in _IDENTITIES:

@@ -126,6 +126,8 @@ REFUSED: dict[str, Json] = {
     ),
     "securityContext.sysctls": pod(securityContext={"sysctls": [{"name": "a", "value": "b"}]}),
     "seLinuxOptions.type": pod(securityContext={"seLinuxOptions": {"type": "spc_t"}}),
+    "podTemplate.spec.securityContext None": pod(securityContext=None),
+    "gateway:.securityContext None": gateway(securityContext=None),
     "privileged": gateway(securityContext={"privileged": True}),
     "gateway:.securityContext.runAsUser 0": gateway(securityContext={"runAsUser": 0}),
     "allowPrivilegeEscalation": gateway(securityContext={"allowPrivilegeEscalation": True}),

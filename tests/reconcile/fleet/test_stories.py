@@ -77,7 +77,7 @@ def test_nothing_is_written_again_for_what_the_api_server_filled_in(
                 "topologySpreadConstraints": [],
                 "priorityClassName": "",
                 "hostUsers": False,
-                "securityContext": None,
+                "securityContext": {"runAsUser": None},
                 "containers": [gateway],
                 "volumes": [{"name": "scratch", "emptyDir": {"sizeLimit": "1024Mi"}}],
             },
