@@ -13,6 +13,7 @@ from gateway.store.counts import count_keys
 from gateway.store.database import Database
 from gateway_operator.apply.balances import Balances
 from gateway_operator.apply.operator_context import OperatorContext
+from gateway_operator.apply.periodic import repeat
 from gateway_operator.cluster import Rejected
 from gateway_operator.plan.balances import ShownFigures
 from tests.harness.apiserver import ApiServer
@@ -152,3 +153,14 @@ def test_no_key_is_made_of_an_object_that_cannot_be_held(world: World) -> None:
     assert world.row("alice") is None
     allow_in(world.server, "unheld", places)
     world.team.wait("ApiKey", "alice", "Issued")
+
+
+def test_a_round_that_cannot_succeed_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    faults = [KeyError("a"), KeyError("a"), ValueError("b"), asyncio.CancelledError()]
+
+    async def act() -> None:
+        raise faults.pop(0)
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(repeat("a round", 0.0, act))
+    assert [record.message for record in caplog.records] == ["a round failed"] * 2

@@ -23,6 +23,8 @@ async def repeat(what: str, seconds: float, act: Callable[[], Awaitable[None]]) 
             if str(error) != reported:
                 _logger.warning("%s was not possible: %s", what, error)
             reported = str(error)
-        except Exception:
-            _logger.exception("%s failed", what)
+        except Exception as error:
+            if repr(error) != reported:
+                _logger.exception("%s failed", what)
+            reported = repr(error)
         await asyncio.sleep(max(0.0, began + seconds - monotonic()))
