@@ -22,6 +22,7 @@
     │   ├── InternalError           500
     │   ├── DatabaseUnavailable     503
     │   │   ├── DatabaseBusy            it answers, but others are in the way
+    │   │   ├── DataRefused             it answers, but refuses a row's data
     │   │   └── ChargeUnknown           the commit's outcome is not known
     │   ├── Overloaded              503
     │   └── Draining                503
@@ -237,6 +238,10 @@ class DatabaseUnavailable(GatewayError, Repairable):
 
 class DatabaseBusy(DatabaseUnavailable):
     """The database answers, but others are in the way or it took too long; it is not away."""
+
+
+class DataRefused(DatabaseUnavailable):
+    """The database refused a batch because of the data of one of its rows."""
 
 
 class ChargeUnknown(DatabaseUnavailable):

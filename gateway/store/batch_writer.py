@@ -15,7 +15,7 @@ from asyncio import Future
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from gateway.core.errors import DatabaseBusy, DatabaseUnavailable
+from gateway.core.errors import DatabaseBusy, DatabaseUnavailable, DataRefused
 from gateway.store.driver_errors import as_unavailable
 from gateway.store.outage import Outage
 from gateway.store.sqlite_file import BUSY_SECONDS, open_sqlite
@@ -27,6 +27,9 @@ LOOP_BATCH_MAX = 64
 LOOP_SECONDS_MAX = 0.02
 #: … for so long
 _PAUSE_SECONDS = 10.0
+
+#: an integer beyond 64 bits is no error of SQLite's
+_ERRORS = (sqlite3.Error, OverflowError)
 
 T = TypeVar("T")
 #: writes a batch within a transaction; one result an item
@@ -57,10 +60,6 @@ class BatchWriter:
         await self._thread.submit(self._connection.close)
         self._thread.stop()
 
-    def commit(self, batch: Sequence[T], write: Write[T]) -> Future[list[Any]]:
-        """The results of a batch. Raises `sqlite3.Error` where it is not written."""
-        return self._thread.submit(lambda: self._commit(batch, write))
-
     def write(self, batch: Sequence[T], write: Write[T]) -> Future[list[Any]]:
         """The results of a batch; of an item that is not written the error."""
         return self._thread.submit(lambda: self._write(batch, write))
@@ -80,7 +79,7 @@ class BatchWriter:
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             results = write(batch)
-        except sqlite3.Error:
+        except _ERRORS:
             self._roll_back()
             return None
         except BaseException:
@@ -115,19 +114,21 @@ class BatchWriter:
     def _write(self, batch: Sequence[T], write: Write[T]) -> list[Any]:
         try:
             return self._commit(batch, write)
-        except sqlite3.Error as error:
+        except _ERRORS as error:
             return self._write_again(batch, write, error)
 
-    def _write_again(self, batch: Sequence[T], write: Write[T], error: sqlite3.Error) -> list[Any]:
+    def _write_again(
+        self, batch: Sequence[T], write: Write[T], error: sqlite3.Error | OverflowError
+    ) -> list[Any]:
         """After an error of a batch's data, each item alone."""
         if len(batch) > 1 and not isinstance(error, sqlite3.OperationalError):
             return [result for item in batch for result in self._write([item], write)]
         return [self._unavailable(error)] * len(batch)
 
-    def _unavailable(self, error: sqlite3.Error) -> DatabaseUnavailable:
+    def _unavailable(self, error: sqlite3.Error | OverflowError) -> DatabaseUnavailable:
         unavailable = as_unavailable(error)
         unavailable.__cause__ = error
-        if not isinstance(unavailable, DatabaseBusy):
+        if not isinstance(unavailable, DatabaseBusy | DataRefused):
             self._outage.failed(unavailable)
         return unavailable
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import unquote
 
-from gateway.core.errors import DatabaseBusy, DatabaseUnavailable
+from gateway.core.errors import DatabaseBusy, DatabaseUnavailable, DataRefused
 
 # PostgreSQL's own codes (its appendix A): a lock was not to be had, the time was up, and
 # all of class 40, where a transaction was in the way of another …
@@ -23,6 +23,8 @@ _ENDING_STATES = (_READ_ONLY, "25P0", "57P0", "08")
 # of the system; no such user, password or database.
 _UNABLE_STATES = ("53", "58", "28", "3D000")
 _SQLITE_BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+#: SQLite's errors that one row may be to blame for; the last is of an integer beyond 64 bits
+_SQLITE_DATA = (sqlite3.IntegrityError, sqlite3.DataError, OverflowError)
 
 _AWAY = "the database does not answer"
 
@@ -55,8 +57,10 @@ def translated_errors(url: str = "") -> Iterator[None]:
         raise
 
 
-def as_unavailable(error: sqlite3.Error) -> DatabaseUnavailable:
+def as_unavailable(error: sqlite3.Error | OverflowError) -> DatabaseUnavailable:
     """SQLite's error as one of ours."""
+    if isinstance(error, _SQLITE_DATA):
+        return DataRefused("the database refused the data", cause=str(error))
     if getattr(error, "sqlite_errorcode", None) in _SQLITE_BUSY:
         return DatabaseBusy("the database is busy", cause=str(error))
     return DatabaseUnavailable(_AWAY, cause=str(error))

@@ -14,13 +14,15 @@ A hold is deleted exactly once, and the one that deletes it decides. Everything 
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 from operator import attrgetter
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from gateway.core.errors import DatabaseUnavailable, FaregateError
+from gateway.core.errors import DatabaseUnavailable, DataRefused, FaregateError
 from gateway.core.events import Usage
 from gateway.store.group_commit import GroupCommit
 
@@ -116,6 +118,7 @@ class Refund(Struct, frozen=True):
 
 ChargeReply = ChargeResult | FaregateError
 RefundReply = bool | FaregateError
+AnyEnd = TypeVar("AnyEnd", End, MeteredEnd)
 
 
 class Ledger(ABC):
@@ -126,17 +129,20 @@ class Ledger(ABC):
         self._charges = GroupCommit[Charge, ChargeResult](self._charge_batch, account_of=account_of)
         self._refunds = GroupCommit[Refund, bool](self._refund_batch, account_of=account_of)
         # Nobody waits for an end: what cannot be written now is written later, not given up.
+        metered = partial(_write_ends, self._metered_end_batch)
         self._ends = GroupCommit[End, None](
-            self._end_batch, delay_seconds=behind_seconds, keeps_on_failure=True
+            partial(_write_ends, self._end_batch),
+            delay_seconds=behind_seconds,
+            keeps_on_failure=True,
         )
         self._metered_ends = GroupCommit[MeteredEnd, None](
-            self._metered_end_batch,
+            metered,
             account_of=account_of,
             delay_seconds=behind_seconds,
             keeps_on_failure=True,
         )
         self._left_ends = GroupCommit[MeteredEnd, None](
-            self._metered_end_batch, account_of=account_of, keeps_on_failure=True
+            metered, account_of=account_of, keeps_on_failure=True
         )
         self._claims = GroupCommit[Claim, int](self._claim_batch, account_of=account_of)
         #: books a charge durably. Raises `DatabaseUnavailable`, and `ChargeUnknown` where the
@@ -184,11 +190,11 @@ class Ledger(ABC):
     async def _refund_batch(self, batch: list[Refund]) -> list[RefundReply]: ...
 
     @abstractmethod
-    async def _end_batch(self, batch: list[End]) -> list[None]: ...
+    async def _end_batch(self, batch: Sequence[End]) -> Sequence[FaregateError | None]: ...
 
     @abstractmethod
     async def _metered_end_batch(
-        self, batch: list[MeteredEnd]
+        self, batch: Sequence[MeteredEnd]
     ) -> Sequence[FaregateError | None]: ...
 
     @abstractmethod
@@ -196,6 +202,33 @@ class Ledger(ABC):
 
     @abstractmethod
     async def _close(self) -> None: ...
+
+
+async def _write_ends(
+    write: Callable[[Sequence[AnyEnd]], Awaitable[Sequence[FaregateError | None]]],
+    batch: Sequence[AnyEnd],
+) -> list[FaregateError | None]:
+    """The results of some ends; an end whose data are refused is written without its usage.
+
+    Its hold would stay open otherwise, and be refunded. Where that is refused, too, it is left: to
+    try the same again would be in vain.
+    """
+    results = list(await write(batch))
+    for at, end in enumerate(batch):
+        refused = results[at]
+        if isinstance(refused, DataRefused):
+            _log.error("request %s ends without its usage: %s", end.request_id, refused)
+            (results[at],) = await write([_bare(end)])
+            if isinstance(results[at], DataRefused):
+                _log.error("request %s cannot end: %s", end.request_id, results[at])
+                results[at] = None
+    return results
+
+
+def _bare(end: AnyEnd) -> AnyEnd:
+    if isinstance(end, MeteredEnd):
+        return replace(end, usage=None, price=None, left=None)
+    return replace(end, usage=None)
 
 
 def note_late_ends(number: int) -> None:

@@ -2,11 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from gateway.core.batch_retry import AttemptedCharge, worth_another_try
-from gateway.core.errors import DatabaseBusy, DatabaseUnavailable, FaregateError
+from gateway.core.errors import DatabaseBusy, DatabaseUnavailable, DataRefused, FaregateError
 from gateway.store.charger_postgres import Charger
 from gateway.store.hot_connection import HotConnection, OutcomeUnknown, StatementRefused
 from gateway.store.ledger import (
@@ -38,7 +38,10 @@ from gateway.store.statements_postgres import (
 )
 
 T = TypeVar("T", Refund, MeteredEnd)
+Item = TypeVar("Item", Refund, MeteredEnd, End, Claim)
 Reply = TypeVar("Reply")
+#: writes a part of a batch, or passes by what is locked; the results by request
+Write = Callable[[Sequence[Item], bool], Awaitable[Mapping[str, Reply | FaregateError]]]
 #: statements that are written behind are sent so often, and not after so long
 _ATTEMPTS_MAX = 3
 _BEHIND_SECONDS = 8.0
@@ -85,15 +88,12 @@ class PostgresLedger(Ledger):
         return [results.get(refund.request_id, False) for refund in batch]
 
     async def _in_parts(
-        self, batch: Sequence[T], write: Callable[[Sequence[T], bool], Awaitable[dict[str, Reply]]]
+        self, batch: Sequence[T], write: Write[T, Reply]
     ) -> dict[str, Reply | FaregateError]:
         """The results by request; of what is locked, and of a part that fails, the error."""
         results: dict[str, Reply | FaregateError] = {}
         for part, passes_by in list(self._locked.parts(batch)):
-            try:
-                results |= await write(part, passes_by)
-            except DatabaseUnavailable as error:
-                results |= dict.fromkeys((item.request_id for item in part), error)
+            results |= await _written(part, write, passes_by)
         busy = [item for item in batch if isinstance(results.get(item.request_id), DatabaseBusy)]
         self._locked.note(batch, {item.account_id for item in busy})
         return results
@@ -113,21 +113,25 @@ class PostgresLedger(Ledger):
             if given is not None
         }
         if others := self._elsewhere(batch, rows):
-            results |= await self._refund_part(others, passes_by)
+            results |= await _written(others, self._refund_part, passes_by)
         if was_unknown and len(results) < len(batch):
             # The answer that was lost may have been theirs.
             rows, _ = await self._behind(GIVEN, {"request_ids": ids})
             results |= {request_id: True for (request_id,) in rows}
         return results
 
-    async def _end_batch(self, batch: list[End]) -> list[None]:
+    async def _end_batch(self, batch: Sequence[End]) -> list[FaregateError | None]:
+        results = await _written(batch, self._end_part)
+        return [results.get(end.request_id) for end in batch]
+
+    async def _end_part(self, batch: Sequence[End], _: bool) -> dict[str, FaregateError | None]:
         ends = document([_flat(end) for end in batch])
         rows, was_unknown = await self._behind(END, {"ends": ends})
         if not was_unknown:
             note_late_ends(len(batch) - len(rows))
-        return [None] * len(batch)
+        return {}
 
-    async def _metered_end_batch(self, batch: list[MeteredEnd]) -> list[FaregateError | None]:
+    async def _metered_end_batch(self, batch: Sequence[MeteredEnd]) -> list[FaregateError | None]:
         results = await self._in_parts(batch, self._metered_end_part)
         return [results.get(end.request_id) for end in batch]
 
@@ -146,7 +150,7 @@ class PostgresLedger(Ledger):
             if is_released is not None
         }
         if others := self._elsewhere(batch, rows):
-            results |= await self._metered_end_part(others, passes_by)
+            results |= await _written(others, self._metered_end_part, passes_by)
         return results
 
     def _elsewhere(self, batch: Sequence[T], rows: Sequence[Any]) -> list[T]:
@@ -157,10 +161,13 @@ class PostgresLedger(Ledger):
             self._grouped.note(item.account_id)
         return others
 
-    async def _claim_batch(self, batch: list[Claim]) -> list[int]:
-        rows, _ = await self._behind(CLAIM, {"claims": document(batch)})
-        credits = dict(rows)
-        return [credits.get(claim.request_id, 0) for claim in batch]
+    async def _claim_batch(self, batch: Sequence[Claim]) -> list[int | FaregateError]:
+        results = await _written(batch, self._claim_part)
+        return [results.get(claim.request_id, 0) for claim in batch]
+
+    async def _claim_part(self, batch: Sequence[Claim], _: bool) -> dict[str, int]:
+        rows, _was_unknown = await self._behind(CLAIM, {"claims": document(batch)})
+        return dict(rows)
 
     async def _behind(
         self, statement: str, values: dict[str, Any], skip_locked: str | None = None
@@ -168,7 +175,7 @@ class PostgresLedger(Ledger):
         """The rows, and whether an answer was lost before. `skip_locked` waits for no lock.
 
         A statement behind the answers releases each hold exactly once, so it may be sent again
-        after a failure.
+        after a failure. Raises `DatabaseUnavailable`, and at once `DataRefused`.
         """
         until = time.monotonic() + _BEHIND_SECONDS
         was_unknown = False
@@ -180,6 +187,8 @@ class PostgresLedger(Ledger):
                     return await self._behind_connection.run(statement, values), was_unknown
             except StatementRefused as refused:
                 error = _refusal(refused)
+                if isinstance(error, DataRefused):
+                    raise error from refused
                 if refused.is_lock_timeout and skip_locked is not None:
                     statement = skip_locked
             except OutcomeUnknown as lost:
@@ -192,6 +201,26 @@ class PostgresLedger(Ledger):
                     self._behind_connection.failed(error)
                 raise error
             await asyncio.sleep(0.1 * attempts)
+
+
+async def _written(
+    batch: Sequence[Item], write: Write[Item, Reply], passes_by: bool = False
+) -> dict[str, Reply | FaregateError]:
+    """The results by request; where the data of one item are refused, each is written alone."""
+    try:
+        return dict(await write(batch, passes_by))
+    except DataRefused as refused:
+        if len(batch) == 1:
+            return {batch[0].request_id: refused}
+    except DatabaseUnavailable as error:
+        return dict.fromkeys((item.request_id for item in batch), error)
+    results: dict[str, Reply | FaregateError] = {}
+    for at, item in enumerate(batch):
+        results |= await _written([item], write, passes_by=True)
+        failed = results.get(item.request_id)
+        if type(failed) is DatabaseUnavailable:  # neither busy nor about data: so are all others
+            return results | dict.fromkeys((left.request_id for left in batch[at:]), failed)
+    return results
 
 
 def _flat(end: End) -> dict[str, Any]:
@@ -216,6 +245,8 @@ def _locked() -> DatabaseBusy:
 def _refusal(refused: StatementRefused) -> DatabaseUnavailable:
     if refused.is_busy:
         return DatabaseBusy("the database is busy", cause=refused.cause)
+    if refused.is_about_data:
+        return DataRefused("the database refused the data", cause=refused.cause)
     return DatabaseUnavailable("the database refused a statement", cause=refused.cause)
 
 

@@ -99,11 +99,13 @@ class SqliteLedger(Ledger):
     async def _refund_batch(self, batch: list[Refund]) -> list[RefundReply]:
         return await self._writer.write(batch, self._refund_rows)
 
-    async def _end_batch(self, batch: list[End]) -> list[None]:
-        return await self._writer.commit(batch, self._end_rows)
+    async def _end_batch(self, batch: Sequence[End]) -> Sequence[FaregateError | None]:
+        return await self._writer.write(batch, self._end_rows)
 
-    async def _metered_end_batch(self, batch: list[MeteredEnd]) -> list[None]:
-        return await self._writer.commit(batch, self._metered_end_rows)
+    async def _metered_end_batch(
+        self, batch: Sequence[MeteredEnd]
+    ) -> Sequence[FaregateError | None]:
+        return await self._writer.write(batch, self._metered_end_rows)
 
     async def _claim_batch(self, batch: list[Claim]) -> Sequence[int | FaregateError]:
         return await self._writer.write(batch, self._claim_rows)

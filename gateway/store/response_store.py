@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from gateway.core.concurrency.places import FairSemaphore
-from gateway.core.errors import DatabaseUnavailable, RequestTooLarge
+from gateway.core.errors import DatabaseUnavailable, DataRefused, RequestTooLarge
 from gateway.core.seal import Sealer
 from gateway.core.shares import Shares
 from gateway.dialects.base import Caller
@@ -54,10 +54,6 @@ class Rows(Struct, frozen=True):
     responses: list[tuple[int, str, str]]
     #: account, id, response, sealed
     items: list[tuple[int, str, str, str]]
-
-
-class DataRefused(Exception):
-    """The database refused a batch because of what one of its rows holds."""
 
 
 class ResponseStore(ABC):

@@ -6,11 +6,11 @@ from typing import Any
 
 import msgspec
 
-from gateway.core.errors import DatabaseUnavailable
+from gateway.core.errors import DatabaseUnavailable, DataRefused
 from gateway.core.seal import Sealer
 from gateway.store.hot_connection import HotConnection, OutcomeUnknown, StatementRefused
 from gateway.store.outage import Outage
-from gateway.store.response_store import PURGE_ROWS, DataRefused, ResponseStore, Unwritten
+from gateway.store.response_store import PURGE_ROWS, ResponseStore, Unwritten
 
 _REFUSED = "the database refused a stored response"
 
@@ -110,7 +110,7 @@ class PostgresResponses(ResponseStore):
                 pass
             except StatementRefused as refused:
                 if refused.is_about_data:
-                    raise DataRefused from refused
+                    raise DataRefused(_REFUSED, cause=refused.cause) from refused
                 if not refused.has_ended_the_connection:
                     raise DatabaseUnavailable(_REFUSED, cause=refused.cause) from refused
             try:

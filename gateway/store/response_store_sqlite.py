@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
-from gateway.core.errors import DatabaseUnavailable
+from gateway.core.errors import DatabaseUnavailable, DataRefused
 from gateway.core.seal import Sealer
 from gateway.store.moments import utc_text
-from gateway.store.response_store import PURGE_ROWS, DataRefused, ResponseStore, Unwritten
+from gateway.store.response_store import PURGE_ROWS, ResponseStore, Unwritten
 from gateway.store.sqlite_file import open_sqlite
 from gateway.store.writer_thread import WriterThread
 
@@ -92,7 +92,7 @@ class SqliteResponses(ResponseStore):
                 connection.executemany(_WRITE_ITEM, [(*row, expires) for row in rows.items])
             except sqlite3.IntegrityError as error:
                 connection.execute("ROLLBACK")
-                raise DataRefused from error
+                raise DataRefused("the database refused a response") from error
             connection.execute("COMMIT")
 
         await self._run(write)
