@@ -63,6 +63,8 @@ class Level(Struct, frozen=True, kw_only=True):
     closed: datetime | None
     #: the last day that counts
     last: date = _LAST_DAY
+    #: accounts may have left it, with entries that it has counted
+    was_left: bool = False
 
     def looks_from(self, begin: date | None) -> datetime:
         """The moment from which entries are read for what counts from a day on."""
@@ -90,7 +92,8 @@ class Level(Struct, frozen=True, kw_only=True):
             is_whole = self._knows(self.month)
             yield from self._compare("the month", self.in_month, dated.month, is_whole=is_whole)
         if self.ever is not None:
-            is_whole = self.closed is None and (ever.first is None or self.since <= ever.first)
+            is_known = ever.first is None or self.since <= ever.first
+            is_whole = is_known and self.closed is None and not self.was_left
             yield from self._compare("all time", self.ever, ever.ever, is_whole=is_whole)
 
     def _knows(self, begin: date) -> bool:
@@ -149,6 +152,7 @@ def read_accounts(session: Session, ids: Sequence[int] | None, left: LastLeft) -
                 since=max(changed[row.id], left[place] or changed[row.id]) + _OVERLAP,
                 closed=closed.get(row.id),
                 last=day,
+                was_left=left[place] is not None,
             )
         )
     return levels

@@ -401,3 +401,15 @@ def test_changes_of_the_tree_wait_for_nobody_and_nobody_for_them(database: Datab
     asyncio.run(run())
     assert audit(database) == []
     assert all(used(books, name)[2] <= 60 for name in names)
+
+
+def test_an_audit_knows_that_an_account_has_left(books: Books, family: dict[str, KeyState]) -> None:
+    """Its entries have counted where it was, and are not read there any more."""
+    state(books, "team", limits={"credits": 50})
+
+    async def act(ledger: Ledger) -> None:
+        assert (await ask(books, ledger, family["alice"], "alice", 6)).limit_left == 44
+
+    with_ledger(books.database, act)
+    state(books, "alice")
+    assert (used(books, "team")[2], audit(books.database)) == (6, [])
