@@ -113,6 +113,12 @@ WHERE k.key_id = l.detail ->> 'key_id' AND {_LIMITED} AND (
     l.detail ->> 'credits_per_day', l.detail ->> 'credits_per_month', l.detail ->> 'credits',
     l.detail ->> 'account') IS NOT NULL)
 """
+#: when a key came from another account, at the latest
+KEYS_MOVED = """
+SELECT k.id, max(l.created_at) FROM change_log l CROSS JOIN api_key k
+WHERE k.key_id = l.detail ->> 'key_id' AND l.kind IN ('key.changed', 'key.reissued')
+AND l.detail ->> 'account' IS NOT NULL GROUP BY k.id
+"""
 SOME_KEYS_CHANGED = f"{KEYS_CHANGED} AND l.account_id = ANY(:ids)"
 CLOSED = "SELECT account_id, before FROM closing"
 SOME_CLOSED = f"{CLOSED} WHERE account_id = ANY(:ids)"

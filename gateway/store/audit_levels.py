@@ -63,7 +63,7 @@ class Level(Struct, frozen=True, kw_only=True):
     closed: datetime | None
     #: the last day that counts
     last: date = _LAST_DAY
-    #: accounts may have left it, with entries that it has counted
+    #: entries that it has counted may be with an account elsewhere, or in the files of one
     was_left: bool = False
 
     def looks_from(self, begin: date | None) -> datetime:
@@ -167,6 +167,8 @@ def read_keys(session: Session, account_ids: Sequence[int] | None) -> list[Level
     changes = statements.SOME_KEYS_CHANGED if some else statements.KEYS_CHANGED
     changed = _moments(session, f"{changes} GROUP BY k.id", values)
     closed = _moments(session, statements.SOME_CLOSED if some else statements.CLOSED, values)
+    # Of a key, the entries in all accounts are read, as far as they are not in files.
+    moved = _moments(session, statements.KEYS_MOVED, {}) if closed and not some else {}
     return [
         Level(
             id=row.id,
@@ -179,6 +181,7 @@ def read_keys(session: Session, account_ids: Sequence[int] | None) -> list[Level
             ever=row.used_ever if row.has_more else None,
             since=changed[row.id] + _OVERLAP,
             closed=closed.get(row.account_id),
+            was_left=row.id in moved,
         )
         for row in rows
         if row.id in changed

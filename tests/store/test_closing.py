@@ -185,6 +185,24 @@ def test_a_request_that_stayed_leaves_with_a_later_closing(books: Books) -> None
     check(books)
 
 
+def test_a_key_that_has_moved_counts_what_its_old_account_has_closed(books: Books) -> None:
+    limits = {"credits": 50}
+    key, _ = books.issue(limits=limits)
+    books.grant(credits=100)
+    charge = books.charge(key, 7)
+
+    async def act(ledger: Ledger) -> None:
+        await ledger.charge(charge)
+        ledger.end(End(charge.request_id, None))
+
+    with_ledger(books, act)
+    books.issue(account="bob", limits=limits)
+    count_usage(books.database, INSTALLATION)
+    closed = close(books, charge.account_id, books.now() + timedelta(seconds=1))
+    assert [row["credits"] for row in closed] == [-7]
+    check(books)
+
+
 def test_all_accounts_of_an_installation_are_closed(books: Books) -> None:
     books.issue("a", "alice")
     books.issue("b", "bob")
