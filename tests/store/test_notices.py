@@ -33,14 +33,15 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 OTHER_SECRET = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 
 
-def spend(books: Books, key: KeyState, credits: int, unused: int = 0) -> None:
+def spend(
+    books: Books, key: KeyState, credits: int, unused: int = 0, account: str = "alice"
+) -> None:
     """A request that came to its end, of whose charge so much went back."""
-    charge = books.charge(key, credits)
+    charge = books.charge(key, credits, account)
 
     async def act(ledger: Ledger) -> None:
         assert (await ledger.charge(charge)).outcome == "charged"
-        account_id = books.account_id()
-        end = MeteredEnd(charge.request_id, account_id, unused, Usage(), '{"credits":0}')
+        end = MeteredEnd(charge.request_id, charge.account_id, unused, Usage(), '{"credits":0}')
         ledger.end_metered(end)
 
     with_ledger(books.database, act)
@@ -158,11 +159,13 @@ _DAY = timedelta(hours=24)
 
 
 def test_many_keys_of_an_account_keep_no_other_from_having_its_notices(books: Books) -> None:
-    for number in range(WAITING_MAX + 5):
-        books.issue(f"key-{number}", limits={"credits": 1})
-    books.grant(account="bob", credits=10)
-    books.issue("bobs", "bob", limits={"credits": 1})
-    write(books, "UPDATE api_key SET used_ever = 1")
+    books.grant(credits=1000)
+    books.grant("bobs", "bob", credits=10)
+    limited = {"credits": 1}
+    keys = [books.issue(f"key-{number}", limits=limited) for number in range(WAITING_MAX + 5)]
+    for key, _ in keys:
+        spend(books, key, 1)
+    spend(books, books.issue("bobs", "bob", limits=limited)[0], 1, account="bob")
     assert write_notices(books.database, INSTALLATION, "team/fleet") == WAITING_MAX + 1
     assert write_notices(books.database, INSTALLATION, "team/fleet") == 0, "they wait"
     assert "team/bob" in {account for account, *_ in news(books)}
