@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
 
 from gateway.store.database import Database
@@ -20,7 +19,6 @@ from tests.harness.gateway import (
     running_gateway,
     wait_until,
 )
-from tests.harness.plain import NO_TLS
 from tests.harness.scripted import ScriptedUpstream
 from tests.sdk.conftest import anthropic_client, openai_client
 
@@ -86,16 +84,12 @@ class Attempts:
         """Hang up before anything has come, once the upstream was asked."""
         self._upstream.silences = 1
         asked = len(self._upstream.bodies)
-        with httpx.Client(timeout=30, verify=NO_TLS) as http:
-            request = http.build_request(
-                "POST",
-                self.client.gateway.url + PATHS[dialect],
-                json={"model": FLAT, **body(dialect, text), **more},
-                headers=self._headers(self.client.key),
-            )
-            request.extensions["timeout"] = {"read": 0.3, "connect": 5, "write": 5, "pool": 5}
-            with pytest.raises(httpx.ReadTimeout):
-                http.send(request)
+
+        def wait_asked() -> None:
+            wait_until(lambda: len(self._upstream.bodies) > asked, "the upstream to be asked")
+
+        names = {"idempotency_key": self.name}
+        self.client.leave(dialect, text, wait_asked, names, **{"model": FLAT, **more})
         assert len(self._upstream.bodies) == asked + 1
 
     def ask(self, dialect: str = "chat", text: str = "Hello", *, key: str = "", **more: Any) -> int:
@@ -220,7 +214,7 @@ def test_the_sdks_retry_for_one_price(
     upstream.silences = 1
     with (
         client.costs(PRICE),
-        make("sync", client.gateway, client.key, timeout=0.5, max_retries=1) as sdk,
+        make("sync", client.gateway, client.key, timeout=1.5, max_retries=1) as sdk,
     ):
         if family == "openai":
             answer = sdk.chat.completions.with_raw_response.create(**asked)
