@@ -7,7 +7,7 @@ counts where none comes, or none of the prompt or of the text. Must never count 
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
 
@@ -69,15 +69,18 @@ class Metering:
         bound = partial(bound_prompt, body, images if sees_images else [])
         tokens += await self._worker_thread.run(holder, len(body), bound)
         # A model that sees images gets all of them; in place of each, another one reads a note.
-        shown = len(images) if model.profile.sees_images else 0
+        shown = {
+            each.upstream: len(images) if each.profile.sees_images else 0
+            for each in (model, *model.fallbacks)
+        }
         terms = Terms(
             rates=model.price.rates,
             now=datetime.now(UTC),
             messages=resolution.price,
-            images=shown,
+            images=shown[model.upstream],
         )
         bounds = (tokens, _output_most(request, resolution))
-        return Meter(self, terms, bounds, dialect, request, holder)
+        return Meter(self, terms, bounds, shown, dialect, request, holder)
 
     async def count(self, portions: Iterator[int], holder: Holder) -> int:
         """The sum of portions, each drawn in the thread."""
@@ -115,16 +118,19 @@ class Meter:
         metering: Metering,
         terms: Terms,
         bounds: tuple[int, int],
+        shown: Mapping[str, int],
         dialect: str,
         request: Request,
         holder: Holder,
     ) -> None:
+        """`shown`: the images that each upstream is shown; the first is asked first."""
         #: what an earlier charge has paid of it, where this is a retry
         self.covered = 0
         self.bill: Bill | None = None
         self._metering = metering
         self._terms = terms
         self._bounds = bounds
+        self._shown = shown
         self._request = request
         self._holder = holder
         self._pattern = _TEXTS[dialect]
@@ -134,8 +140,12 @@ class Meter:
 
     def fix_prices(self) -> int:
         """Have the prices of now count, when it is charged; the most that it can cost."""
-        self._terms = replace(self._terms, now=datetime.now(UTC))
-        return self._terms.most(*self._bounds)
+        self._terms = terms = replace(self._terms, now=datetime.now(UTC))
+        return replace(terms, images=max(self._shown.values())).most(*self._bounds)
+
+    def answered_by(self, upstream: str) -> None:
+        """The images that this upstream was shown have their price."""
+        self._terms = replace(self._terms, images=self._shown[upstream])
 
     def noting(self, feed: Feed) -> Feed:
         """The same, where what goes to the client is noted."""

@@ -141,6 +141,8 @@ class Relay:
             state.upstream = permit.upstream.name
             if state.meter is None:  # it may have to count the prompt
                 state.connection.release_body()
+            else:
+                state.meter.answered_by(state.upstream)
 
     def _pace(self, state: RequestState, renderer: Renderer) -> Pacer:
         connection, limits = state.connection, self._limits

@@ -26,6 +26,7 @@ from tests.harness.gateway import (
     running_gateway,
     wait_until,
 )
+from tests.harness.ports import free_port
 
 GRANT = 10**9
 CAP = 2_000
@@ -35,6 +36,11 @@ PIXEL = (
     "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGA"
     "WjR9awAAAABJRU5ErkJggg=="
 )
+#: models that see images, and that do not
+_SIGHT = {
+    "seeing": {"upstreamModel": "open-weights", "profile": "generic"},
+    "blind": {"upstreamModel": "deepseek-chat", "profile": "deepseek"},
+}
 MODELS = {"chat": "open", "messages": "claude", "responses": "gpt"}
 SCRIPT = "!cached 30\n!cache-write 40\n!answer Hello, how are you today?"
 
@@ -62,7 +68,17 @@ def gateway(
     spec["models"] += [
         {"id": "claude", "upstream": "messages", "upstreamModel": "claude-new"},
         {"id": "gpt", "upstream": "responses", "upstreamModel": "gpt-5"},
+        *(
+            {
+                "id": f"{first}-{second}",
+                "upstream": "nobody",
+                **_SIGHT[first],
+                "fallbacks": [{"upstream": "main", **_SIGHT[second]}],
+            }
+            for first, second in (("blind", "seeing"), ("seeing", "blind"))
+        ),
     ]
+    spec["upstreams"].append({"name": "nobody", "url": f"http://127.0.0.1:{free_port()}/v1"})
     for model in spec["models"]:
         model["maxOutputTokens"] = CAP
     documents = [
@@ -273,6 +289,29 @@ def test_choices_multiply_and_images_have_a_price(client: Client) -> None:
     assert found["credits"] == price_of(found["tokens"]) + 2 * MESSAGE
     charged = -next(e["credits"] for e in found["entries"] if e["kind"] == "charge")
     assert charged > 3 * CAP * OUTPUT
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize(("model", "images"), [("blind-seeing", 1), ("seeing-blind", 0)])
+def test_images_have_the_price_of_the_upstream_that_answers(
+    client: Client, model: str, images: int, stream: bool
+) -> None:
+    image = {"type": "image_url", "image_url": {"url": PIXEL}}
+    content = [{"type": "text", "text": "!answer Hello"}, image]
+    turns = [
+        {"role": "user", "content": content},
+        {"role": "assistant", "content": "Hello"},
+        {"role": "user", "content": "!answer Hello"},
+    ]
+    response = client.gateway.http.post(
+        PATHS["chat"],
+        json={"model": model, "messages": turns, "stream": stream},
+        headers={"x-api-key": client.key},
+    )
+    assert response.status_code == 200, response.text
+    found = story(client, response.headers["x-request-id"])
+    assert found["price"]["images"] == images * IMAGE
+    assert found["credits"] == price_of(found["tokens"]) + images * IMAGE
 
 
 @pytest.mark.parametrize(
