@@ -18,14 +18,23 @@ class Sdks:
     """Whole and streamed answers in all dialects, in turn; an SDK tries nothing twice."""
 
     def __init__(self, client: Client, key: str) -> None:
+        hooks: Any = {"event_hooks": {"request": [_send_in_chunks]}}
         given: dict[str, Any] = {
             "default_headers": client.headers,
             "max_retries": 0,
             "timeout": SECONDS,
         }
-        self._openai = openai.OpenAI(base_url=f"{client.url}/api/openai/v1", api_key=key, **given)
+        self._openai = openai.OpenAI(
+            base_url=f"{client.url}/api/openai/v1",
+            api_key=key,
+            http_client=openai.DefaultHttpxClient(**hooks),
+            **given,
+        )
         self._anthropic = anthropic.Anthropic(
-            base_url=f"{client.url}/api/anthropic", api_key=key, **given
+            base_url=f"{client.url}/api/anthropic",
+            api_key=key,
+            http_client=anthropic.DefaultHttpxClient(**hooks),
+            **given,
         )
         asks: tuple[Callable[[], str | None], ...] = (
             self._chat, self._chat_stream, self._responses, self._messages, self._messages_stream,
@@ -67,3 +76,9 @@ class Sdks:
     def close(self) -> None:
         self._openai.close()
         self._anthropic.close()
+
+
+def _send_in_chunks(request: Any) -> None:
+    """Have a question go out without its length, as those of `clients` do, and for their reason."""
+    del request.headers["content-length"]
+    request.headers["transfer-encoding"] = "chunked"
