@@ -73,12 +73,7 @@ class Metering:
             each.upstream: len(images) if each.profile.sees_images else 0
             for each in (model, *model.fallbacks)
         }
-        terms = Terms(
-            rates=model.price.rates,
-            now=datetime.now(UTC),
-            messages=resolution.price,
-            images=shown[model.upstream],
-        )
+        terms = Terms(rates=model.price.rates, now=datetime.now(UTC), messages=resolution.price)
         bounds = (tokens, _output_most(request, resolution))
         return Meter(self, terms, bounds, shown, dialect, request, holder)
 
@@ -123,7 +118,7 @@ class Meter:
         request: Request,
         holder: Holder,
     ) -> None:
-        """`shown`: the images that each upstream is shown; the first is asked first."""
+        """`shown`: the images that each upstream is shown."""
         #: what an earlier charge has paid of it, where this is a retry
         self.covered = 0
         self.bill: Bill | None = None
@@ -143,8 +138,8 @@ class Meter:
         self._terms = terms = replace(self._terms, now=datetime.now(UTC))
         return replace(terms, images=max(self._shown.values())).most(*self._bounds)
 
-    def answered_by(self, upstream: str) -> None:
-        """The images that this upstream was shown have their price."""
+    def asks(self, upstream: str) -> None:
+        """The images that this upstream is shown have their price."""
         self._terms = replace(self._terms, images=self._shown[upstream])
 
     def noting(self, feed: Feed) -> Feed:

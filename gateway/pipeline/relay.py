@@ -53,6 +53,8 @@ class Relay:
             assert permit is not None, "a place comes first"
             permit.sent()
             state.asked_upstream = permit.upstream.name
+            if state.meter is not None:
+                state.meter.asks(state.asked_upstream)
             try:
                 reply = await permit.upstream.send(failover.outgoing, headers, dispatch)
                 permit.accepted()
@@ -141,8 +143,6 @@ class Relay:
             state.upstream = permit.upstream.name
             if state.meter is None:  # it may have to count the prompt
                 state.connection.release_body()
-            else:
-                state.meter.answered_by(state.upstream)
 
     def _pace(self, state: RequestState, renderer: Renderer) -> Pacer:
         connection, limits = state.connection, self._limits

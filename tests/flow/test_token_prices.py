@@ -94,6 +94,11 @@ def gateway(
         yield process
 
 
+either_sight = pytest.mark.parametrize(
+    ("model", "images"), [("blind-seeing", 1), ("seeing-blind", 0)]
+)
+
+
 @pytest.fixture(scope="module")
 def client(gateway: GatewayProcess) -> Client:
     return Client(gateway, gateway.key("rich"))
@@ -291,27 +296,42 @@ def test_choices_multiply_and_images_have_a_price(client: Client) -> None:
     assert charged > 3 * CAP * OUTPUT
 
 
+def turns_with_image(text: str) -> list[dict[str, Any]]:
+    """Turns that a model sees or not: an image in the last one would be refused."""
+    image = {"type": "image_url", "image_url": {"url": PIXEL}}
+    return [
+        {"role": "user", "content": [{"type": "text", "text": "Look"}, image]},
+        {"role": "assistant", "content": "Hello"},
+        {"role": "user", "content": text},
+    ]
+
+
+@either_sight
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-@pytest.mark.parametrize(("model", "images"), [("blind-seeing", 1), ("seeing-blind", 0)])
 def test_images_have_the_price_of_the_upstream_that_answers(
     client: Client, model: str, images: int, stream: bool
 ) -> None:
-    image = {"type": "image_url", "image_url": {"url": PIXEL}}
-    content = [{"type": "text", "text": "!answer Hello"}, image]
-    turns = [
-        {"role": "user", "content": content},
-        {"role": "assistant", "content": "Hello"},
-        {"role": "user", "content": "!answer Hello"},
-    ]
     response = client.gateway.http.post(
         PATHS["chat"],
-        json={"model": model, "messages": turns, "stream": stream},
+        json={"model": model, "messages": turns_with_image("!answer Hello"), "stream": stream},
         headers={"x-api-key": client.key},
     )
     assert response.status_code == 200, response.text
     found = story(client, response.headers["x-request-id"])
     assert found["price"]["images"] == images * IMAGE
     assert found["credits"] == price_of(found["tokens"]) + images * IMAGE
+
+
+@either_sight
+def test_a_client_that_leaves_pays_for_images_that_the_asked_upstream_sees(
+    client: Client, simulated: Simulated, model: str, images: int
+) -> None:
+    turns = turns_with_image("!silence hold\n!answer Hello")
+    client.leave("chat", "", simulated.wait_held, model=model, messages=turns)
+    newest = client.gateway.http.get("/api/v1/entries?limit=1", headers={"x-api-key": client.key})
+    found = story(client, newest.json()["data"][0]["request_id"])
+    assert found["state"] == "ended"
+    assert found["price"]["images"] == images * IMAGE
 
 
 @pytest.mark.parametrize(
