@@ -78,10 +78,12 @@ EVER = f"""
 SELECT v.id, {_sums(_NET, "c.created_at >= v.since")}, min(c.created_at)
 FROM {{source}} {_REFUND} WHERE {{is_of_level}} AND c.kind = 'charge' GROUP BY v.id
 """
-#: of the accounts that have more entries than were read, the moment of the oldest that was
+#: where accounts have more entries than were read, the moment from which all of them were
 READ_UNTIL = f"""
-SELECT {{of}}, min(c.created_at) FROM tree t {_NEWEST}
-GROUP BY {{of}}, t.id HAVING count(*) >= :most
+SELECT place, max(oldest) FROM (
+  SELECT {{of}} AS place, min(c.created_at) AS oldest FROM tree t {_NEWEST}
+  GROUP BY {{of}}, t.id HAVING count(*) >= :most) AS cut
+GROUP BY place
 """
 _COUNTED_ON = {"account": "counted_on", "key": "dated_on"}
 

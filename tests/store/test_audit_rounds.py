@@ -371,6 +371,45 @@ def test_a_slice_reads_no_further_than_its_end(
     assert sum(step.get("Rows Removed by Filter", 0) for step in steps) == 0, "of others"
 
 
+def test_no_entry_is_compared_with_every_key(books: Books) -> None:
+    """An account's many keys would hold up the audit of all accounts."""
+    keys, entries, of_bob = 40, 1_200, 5_000
+    books.grant(credits=10_000)
+    books.grant("of-bob", "bob", credits=10_000)
+    for number in range(keys):
+        books.issue(f"key-{number}", limits={"creditsPerDay": 1_000})
+    for account, kind, credits, key, number in (
+        (1, "charge", -1, f"1 + n % {keys}", entries),
+        (2, "charge", -1, "NULL", of_bob),
+        (2, "refund", 1, "NULL", of_bob),
+    ):
+        do(
+            books,
+            "INSERT INTO entry (account_id, kind, credits, request_id, api_key_id)"
+            f" SELECT {account}, '{kind}', {credits}, 'req_{account}_' || n, {key}"
+            f" FROM generate_series(1, {number}) AS n",
+        )
+    do(books, f"UPDATE account SET balance = balance - {entries} WHERE id = 1")
+    today = "(now() AT TIME ZONE 'UTC')::date"
+    do(books, f"INSERT INTO api_key_day SELECT id, {today}, {entries // keys} FROM api_key")
+    do(books, "ANALYZE")
+    explained: list[Any] = []
+
+    @event.listens_for(books.database.engine, "before_cursor_execute")
+    def _explain(connection: Any, _1: Any, statement: str, values: Any, *_2: Any) -> None:
+        if "charges AS" in statement and "FROM tree t" in statement:
+            cursor = connection.connection.cursor()
+            cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", values)
+            explained.append(cursor.fetchone()[0][0]["Plan"])
+
+    assert look(books).drift == 0
+    (plan,) = explained
+    steps = list(plans(plan))
+    assert sum(step.get("Rows Removed by Join Filter", 0) for step in steps) == 0
+    read = max(step["Actual Rows"] * step["Actual Loops"] for step in steps)
+    assert read == entries + 1, "with the grant, and nothing of bob's"
+
+
 def test_a_large_ledger_costs_a_round_next_to_nothing(
     books: Books, capsys: pytest.CaptureFixture[str]
 ) -> None:
