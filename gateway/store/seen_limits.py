@@ -1,6 +1,7 @@
-"""Accounts and keys that a replica has seen to be limited: they are charged by other statements.
+"""Accounts and keys that a replica has seen to be limited.
 
-Those cost more, so nobody else is charged by them. Who is not known yet is found out by its row.
+A batch with one of them is charged by another statement, which costs more, and no other batch is.
+Those that are not known yet are found out by their rows.
 """
 
 from collections.abc import Sequence
