@@ -21,6 +21,8 @@ COMBINED = frozenset({"anyOf", "oneOf", "allOf", "enum", "not"})
 _NODES_MAX = 256
 #: one behind the other, from the root
 _REFERENCES_MAX = 16
+#: characters; escapes cost many times their bytes, and names of definitions are short
+_REFERENCE_LENGTH_MAX = 1024
 #: a longer list is left out: what is not required may still be given
 _REQUIRED_MAX = 256
 #: of one property; with more of them it may be anything
@@ -32,16 +34,22 @@ def resolve(root: Schema) -> Schema:
 
     Pydantic writes recursive classes so, and nobody looks behind a reference for properties.
     """
-    for _ in range(_REFERENCES_MAX):
-        named = _named(root, root)
-        if named is None:
+    chain = [root]
+    while len(chain) <= _REFERENCES_MAX:
+        named = _named(chain[-1], root)
+        if named is None or any(named is part for part in chain):
             break
-        rest = {member: value for member, value in root.items() if member != "$ref"}
-        root = {**named, **rest}
-        if isinstance(own := rest.get("properties"), dict):
-            further = named.get("properties")
-            root["properties"] = {**further, **own} if isinstance(further, dict) else own
-    return root
+        chain.append(named)
+    if len(chain) == 1:
+        return root
+    whole: Schema = {}
+    properties: Schema = {}
+    for part in reversed(chain):
+        whole |= part
+        if isinstance(own := part.get("properties"), dict):
+            properties |= own
+    del whole["$ref"]
+    return {**whole, "properties": properties} if properties else whole
 
 
 def flatten(root: Schema) -> Schema:
@@ -98,6 +106,8 @@ class _Collector:
 
 def follow(reference: str, root: Schema) -> Schema | None:
     """The part of a schema that a local reference names, if there is one (RFC 6901, section 6)."""
+    if len(reference) > _REFERENCE_LENGTH_MAX:
+        return None
     found: Any = root
     for step in reference.split("/")[1:]:
         if not isinstance(found, dict):

@@ -71,12 +71,29 @@ def test_what_is_no_schema_breaks_nothing(schema: dict[str, Any]) -> None:
         ({"$ref": "#/$defs/a%3C", "$defs": {"a%3C": A}}, ["kind", "a"]),
         ({"$ref": "#", "properties": {"c": TEXT}}, ["c"]),
         ({"$ref": 1}, []),
+        ({"$ref": "#/$defs/" + "a" * 1016, "$defs": {"a" * 1016: A}}, ["kind", "a"]),
+        ({"$ref": "#/$defs/" + "a" * 1017, "$defs": {"a" * 1017: A}}, []),
+        (
+            {"$ref": "#/$defs/A", "$defs": {"A": {"$ref": "#/$defs/B", "$defs": {"B": B}}, "B": A}},
+            ["kind", "a"],
+        ),
     ],
 )
 def test_a_reference_at_the_root_is_followed(schema: dict[str, Any], properties: list[str]) -> None:
     before = json.dumps(schema)
     assert list(resolve(schema).get("properties", ())) == properties
     assert json.dumps(schema) == before
+
+
+@pytest.mark.parametrize("back", ["#/$defs/A", "#/$defs/B", "https://example.com/schema"])
+def test_a_root_that_was_resolved_refers_to_nothing(back: str) -> None:
+    a, b = {"$ref": "#/$defs/B", "properties": {"x": TEXT}}, {"$ref": back, **A}
+    schema = {"$ref": "#/$defs/A", "properties": {"x": {}}, "$defs": {"A": a, "B": b}}
+    resolved = resolve(schema)
+    assert "$ref" not in resolved
+    assert list(resolved["properties"]) == ["kind", "a", "x"]
+    assert resolved["properties"]["x"] == {}
+    assert resolved["$defs"] is schema["$defs"]
 
 
 def test_references_that_multiply_are_followed_once() -> None:
