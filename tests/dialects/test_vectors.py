@@ -89,6 +89,7 @@ def test_the_vectors_of_a_thousand_texts_are_put_right() -> None:
         (items("AAAA", "AAAA"), {"is_base64": True}),
         (items("not base64!", "x"), {"is_base64": True}),
         ([{"embedding": ONE, "index": 0}, {"embedding": TWO, "index": 0}], {}),
+        ([{**items(ONE)[0], "index": [0] * 40_000}, {"embedding": TWO}], {}),
         (items(in_base64([float("nan")]), in_base64([0.5])), {}),
         (items([1e300], [0.5]), {"is_base64": True}),
         ([{}, {}], {}),

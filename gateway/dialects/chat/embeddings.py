@@ -6,7 +6,7 @@ Source: OpenAI API reference, "Create embeddings".
 from typing import Any
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from gateway.core.catalog import Resolution
 from gateway.core.events import Usage
@@ -25,12 +25,13 @@ from gateway.dialects.vectors import (
 )
 
 _PATH = "/embeddings"
+_KIND = Raw(b'"embedding"')
 
 
 class _Item(Struct, gc=False):
     embedding: Raw
-    index: Any = None
-    object: Any = None
+    index: Raw | UnsetType = UNSET
+    object: Raw | UnsetType = UNSET
 
 
 _read_items = msgspec.json.Decoder(list[_Item]).decode
@@ -68,7 +69,7 @@ class OpenAIEmbeddings(EmbeddingReader):
         if is_fit and all(map(_is_whole, items, range(len(items)))):
             return data
         in_order = list(range(len(items)))
-        indexes = map(number_of, [each.index for each in items])
+        indexes = [number_of(read_small(each.index)) for each in items]
         order = [place if index is None else index for place, index in enumerate(indexes)]
         if sorted(order) != in_order:
             refuse("vectors without an order")
@@ -79,4 +80,4 @@ class OpenAIEmbeddings(EmbeddingReader):
 
 
 def _is_whole(item: _Item, place: int) -> bool:
-    return type(item.index) is int and item.index == place and item.object == "embedding"
+    return item.object == _KIND and item.index == Raw(b"%d" % place)
