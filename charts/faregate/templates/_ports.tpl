@@ -49,6 +49,15 @@
 {{- end -}}
 {{- end }}
 
+{{/* The addresses in variables of a pod template: collectors of traces, a proxy. */}}
+{{- define "faregate.variableURLs" -}}
+{{- range dig "podTemplate" "spec" "containers" list . -}}
+{{- range .env -}}
+{{- if and (regexMatch "^(OTEL_EXPORTER_OTLP.*ENDPOINT|HTTPS?_PROXY|https?_proxy)$" .name) .value }}{{ .value }} {{ end -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
 {{/* The addresses that gateways reach beside the database: upstreams, a web hook, collectors of traces, a proxy. */}}
 {{- define "faregate.urls" -}}
 {{- $spec := .Values.fleet.spec -}}
@@ -56,11 +65,7 @@
 {{- if ne .url "simulated:" }}{{ .url }} {{ end -}}
 {{- end -}}
 {{- with dig "webhook" "url" "" $spec }}{{ . }} {{ end -}}
-{{- range dig "podTemplate" "spec" "containers" list $spec -}}
-{{- range .env -}}
-{{- if and (regexMatch "^(OTEL_EXPORTER_OTLP.*ENDPOINT|HTTPS?_PROXY|https?_proxy)$" .name) .value }}{{ .value }} {{ end -}}
-{{- end -}}
-{{- end -}}
+{{- include "faregate.variableURLs" $spec -}}
 {{- end }}
 
 {{/* The addresses that a console reaches beside the database: the identity provider, the keys of a
@@ -68,11 +73,7 @@
 {{- define "faregate.consoleURLs" -}}
 {{- $console := default dict .Values.fleet.spec.console -}}
 {{- range list (dig "oidc" "issuer" "" $console) (dig "proxy" "jwksURL" "" $console) }}{{ . }} {{ end -}}
-{{- range dig "podTemplate" "spec" "containers" list $console -}}
-{{- range .env -}}
-{{- if and (regexMatch "^(OTEL_EXPORTER_OTLP.*ENDPOINT|HTTPS?_PROXY|https?_proxy)$" .name) .value }}{{ .value }} {{ end -}}
-{{- end -}}
-{{- end -}}
+{{- include "faregate.variableURLs" $console -}}
 {{- end }}
 
 {{/* The ports of URLs, comma-separated; nothing where there are none. */}}
@@ -84,10 +85,10 @@
 {{- $ports | uniq | sortAlpha | join "," -}}
 {{- end }}
 
-{{/* Rules for the namespaces of all that a component reaches in this cluster. */}}
+{{/* Rules for the namespaces of this cluster in which the database and the addresses of `urls` may be. */}}
 {{- define "faregate.egressToNamespaces" -}}
 {{- $names := list -}}
-{{- range compact .urls -}}
+{{- range compact (concat (splitList " " .urls) (splitList " " (include "faregate.databaseHosts" .root))) -}}
 {{- with include "faregate.namespaceOf" (dict "url" . "namespace" $.root.Release.Namespace) -}}
 {{- $names = append $names . -}}
 {{- end -}}
@@ -110,4 +111,17 @@
     - {protocol: UDP, port: {{ int . }}}
     - {protocol: TCP, port: {{ int . }}}
     {{- end }}
+{{- end }}
+
+{{/* Rules for all that a fleet's pods reach: names, the database, and the addresses of `urls`. */}}
+{{- define "faregate.egressOfFleet" -}}
+{{ include "faregate.egressToNames" .root }}
+{{ include "faregate.egressToDatabase" .root }}
+{{- with include "faregate.ports" .urls }}
+- ports:
+    {{- range splitList "," . }}
+    - {protocol: TCP, port: {{ . }}}
+    {{- end }}
+{{- end }}
+{{- include "faregate.egressToNamespaces" . }}
 {{- end }}
