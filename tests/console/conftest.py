@@ -1,13 +1,19 @@
 """One gateway with a console for the whole folder, and browsers without a screen."""
 
+import threading
 from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser as Chromium
 
+from gateway.store.database import Database
+from gateway.store.migrate import migrate
 from tests.console.browser import Browser
 from tests.console.chromium import launched
 from tests.console.steps import link
+from tests.console.vouching import Documents
 from tests.harness.gateway import GatewayProcess, Simulated, api_key, credit_grant, fleet
 
 
@@ -46,3 +52,25 @@ def treasurer(gateway: GatewayProcess) -> Iterator[Browser]:
         path = link(gateway)
         made.submit(made.get(path), path)
         yield made
+
+
+@pytest.fixture
+def documents() -> Iterator[Documents]:
+    """The documents of an issuer, which a test may change."""
+    server = Documents()
+    thread = threading.Thread(target=partial(server.serve_forever, 0.01))
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def url_of_database(tmp_path: Path) -> str:
+    """An SQLite file with its tables."""
+    url = f"sqlite:///{tmp_path / 'faregate.db'}"
+    database = Database(url)
+    migrate(database)
+    database.close()
+    return url

@@ -12,18 +12,14 @@ from gateway.store.change_log import read_all_changes
 from gateway.store.database import Database
 from gateway.store.grants import apply_grant
 from tests.console.browser import token_of
-from tests.console.test_parties import (
+from tests.console.vouching import (
     HEADERS,
-    _Documents,
-    documents,
+    Documents,
     proxy,
-    url_of_database,
     with_console,
     word_of,
 )
 from tests.harness.gateway import credit_grant
-
-__all__ = ["documents", "url_of_database"]
 
 RULES = {
     "signup": False,
@@ -39,7 +35,7 @@ RULES = {
 class Person:
     """Somebody for whom the proxy vouches, in a browser of their own."""
 
-    def __init__(self, client: httpx.AsyncClient, documents: _Documents, name: str, *groups: str):
+    def __init__(self, client: httpx.AsyncClient, documents: Documents, name: str, *groups: str):
         self._client = client
         self._word = word_of(documents, sub=name, name=name, groups=list(groups))
         self._cookies: dict[str, str] = {}
@@ -66,7 +62,7 @@ class Person:
 Act = Callable[[Callable[..., Person]], Awaitable[None]]
 
 
-def browse(documents: _Documents, url: str, act: Act) -> list[dict[str, Any]]:
+def browse(documents: Documents, url: str, act: Act) -> list[dict[str, Any]]:
     """Let people act in a console whose accounts are `team/alice` and `other/alice`; the events."""
     database = Database(url)
     for namespace in ("team", "other"):
@@ -84,7 +80,7 @@ def browse(documents: _Documents, url: str, act: Act) -> list[dict[str, Any]]:
 
 
 def test_a_manager_gives_an_account_and_takes_it_again(
-    documents: _Documents, url_of_database: str
+    documents: Documents, url_of_database: str
 ) -> None:
     fields = {"issuer": documents.url, "subject": "nina", "account": "team/alice"}
 
@@ -115,7 +111,7 @@ def test_a_manager_gives_an_account_and_takes_it_again(
 
 
 def test_nobody_gives_what_is_not_theirs_to_give(
-    documents: _Documents, url_of_database: str
+    documents: Documents, url_of_database: str
 ) -> None:
     fields = {"issuer": documents.url, "subject": "nina", "account": "team/alice"}
 

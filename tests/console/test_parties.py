@@ -4,138 +4,39 @@ The console's application runs in this process, on a real database.
 """
 
 import asyncio
-import json
-import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from joserfc import jwt
 from joserfc.jwk import RSAKey
 from msgspec.structs import replace
 from sqlmodel import select
 
-from gateway.console.application import console_app
 from gateway.console.identity.fetch import IssuerUnavailable
 from gateway.console.identity.issuer import Issuer
 from gateway.console.identity.sign_up import account_label, sign_in_of
-from gateway.console.services import ConsoleServices, ConsoleSettings
+from gateway.console.services import ConsoleServices
 from gateway.console.session import Session
-from gateway.console.site import site_at
 from gateway.core.console_spec import ConsoleSpec
-from gateway.core.keys import Credential, InstallationSecret, credential_of, generate_key
+from gateway.core.keys import Credential, credential_of, generate_key
 from gateway.core.principal import AccountSet, Right
 from gateway.core.spec import GatewayFleet, parse_document
-from gateway.http.routes.free import CountedRoutes
 from gateway.store.console_tables import BindingRow
 from gateway.store.database import Database
 from gateway.store.key_rows import find_key
 from gateway.store.keys import apply_key, revoke_key
-from gateway.store.migrate import migrate
 from gateway.store.people import NamespaceRole
 from gateway.store.people_list import list_people
 from gateway.store.sign_ins import Begun, begin_by_key, begin_session, find_session
 from gateway.store.sign_outs import end_sessions_by_issuer
-from gateway.telemetry.metrics import Metrics
+from tests.console.vouching import HEADERS, NEW_KEY, SECRET, Documents, proxy, with_console, word_of
 from tests.harness.gateway import api_key, fleet
-
-SECRET = InstallationSecret("tests only, " + "x" * 32)
-KEY = RSAKey.generate_key(2048, {"kid": "one"})
-NEW_KEY = RSAKey.generate_key(2048, {"kid": "two"})
-URL = "https://console.example.com"
-HEADERS = {"sec-fetch-site": "same-origin", "origin": URL}
-
-
-class _Documents(ThreadingHTTPServer):
-    """The documents of an issuer by path, and the paths that were `asked` for."""
-
-    def __init__(self) -> None:
-        self.documents: dict[str, Any] = {}
-        self.asked: list[str] = []
-        super().__init__(("127.0.0.1", 0), _Handler)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-
-class _Handler(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:  # the library's name
-        assert isinstance(self.server, _Documents)
-        self.server.asked.append(self.path)
-        found = self.server.documents.get(self.path)
-        body = found if isinstance(found, bytes) else json.dumps(found).encode()
-        self.send_response(200 if found is not None else 500)
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@pytest.fixture
-def documents() -> Iterator[_Documents]:
-    server = _Documents()
-    thread = threading.Thread(target=partial(server.serve_forever, 0.01))
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-@pytest.fixture
-def url_of_database(tmp_path: Path) -> str:
-    url = f"sqlite:///{tmp_path / 'faregate.db'}"
-    database = Database(url)
-    migrate(database)
-    database.close()
-    return url
-
-
-Act = Callable[[httpx.AsyncClient, ConsoleServices], Coroutine[Any, Any, None]]
-
-
-def with_console(url_of_database: str, act: Act, **console: Any) -> None:
-    """Let `act` browse a console with these settings."""
-
-    async def run() -> None:
-        document = parse_document(fleet("http://127.0.0.1:1", console={"url": URL, **console}))
-        assert isinstance(document, GatewayFleet)
-        settings = ConsoleSettings(installation="default", fleet=document.spec, site=site_at(URL))
-        services = ConsoleServices(settings, url_of_database, SECRET)
-        routes = CountedRoutes(console_app(services), Metrics(), None)
-        transport = httpx.ASGITransport(routes.serve)
-        async with httpx.AsyncClient(transport=transport, base_url=URL) as client:
-            await act(client, services)
-        await services.close()
-
-    asyncio.run(run())
-
-
-def word_of(documents: _Documents, key: RSAKey = KEY, **changed: Any) -> dict[str, str]:
-    """The header in which a proxy vouches for a person."""
-    claims = {
-        "iss": documents.url, "aud": "console", "sub": "tina", "name": "Tina",
-        "groups": ["staff"], "iat": time.time(), "exp": time.time() + 60, **changed,
-    }  # fmt: skip
-    token = jwt.encode({"alg": "RS256", "kid": key.kid}, claims, key, algorithms=["RS256"])
-    return {"authorization": f"Bearer {token}"}
-
-
-def proxy(documents: _Documents) -> dict[str, Any]:
-    documents.documents["/keys"] = {"keys": [KEY.as_dict(private=False)]}
-    return {"jwksURL": f"{documents.url}/keys", "issuer": documents.url, "audience": "console"}
 
 
 def test_a_proxy_s_signed_word_signs_in_for_as_long_as_it_comes(
-    documents: _Documents, url_of_database: str
+    documents: Documents, url_of_database: str
 ) -> None:
     async def act(client: httpx.AsyncClient, _: ConsoleServices) -> None:
         tina = word_of(documents)
@@ -159,7 +60,7 @@ def test_a_proxy_s_signed_word_signs_in_for_as_long_as_it_comes(
 
 
 def test_a_header_that_is_not_the_proxy_s_is_nothing(
-    documents: _Documents, url_of_database: str
+    documents: Documents, url_of_database: str
 ) -> None:
     async def act(client: httpx.AsyncClient, _: ConsoleServices) -> None:
         for headers in (
@@ -178,7 +79,7 @@ def test_a_header_that_is_not_the_proxy_s_is_nothing(
 
 
 def test_a_new_key_of_the_proxy_is_looked_for_seldom(
-    documents: _Documents, url_of_database: str
+    documents: Documents, url_of_database: str
 ) -> None:
     async def act(client: httpx.AsyncClient, _: ConsoleServices) -> None:
         assert (await client.get("/console/sign-in", headers=word_of(documents))).status_code == 303
@@ -267,7 +168,7 @@ def test_keys_sign_in_only_where_that_is_allowed(url_of_database: str) -> None:
     ids=["away", "page", "long", "other", "empty"],
 )
 def test_an_issuer_whose_word_is_not_right_is_not_used(
-    documents: _Documents, document: Any, sentence: str
+    documents: Documents, document: Any, sentence: str
 ) -> None:
     if isinstance(document, dict) and document["issuer"] == "SELF":
         document = {"issuer": documents.url}

@@ -37,20 +37,16 @@ from gateway.store.sign_ins import (
 from gateway.store.sign_outs import end_session, end_sessions_by_issuer, end_sessions_of
 from tests.console.browser import Browser
 from tests.console.steps import link
-from tests.console.test_parties import (
+from tests.console.vouching import (
     HEADERS,
     SECRET,
-    _Documents,
-    documents,
+    Documents,
     proxy,
-    url_of_database,
     with_console,
     word_of,
 )
 from tests.harness.books import INSTALLATION, Books, credential, key_object
 from tests.harness.gateway import GatewayProcess
-
-__all__ = ["documents", "url_of_database"]
 
 
 def test_a_session_s_life_is_in_the_log_with_its_actor(books: Books) -> None:
@@ -157,7 +153,7 @@ def test_a_refusal_that_cannot_be_written_hinders_nobody() -> None:
 
 
 def test_too_many_sign_ins_are_an_event_that_names_the_person_but_no_key(
-    documents: _Documents, url_of_database: str
+    documents: Documents, url_of_database: str
 ) -> None:
     database = Database(url_of_database)
     plaintext = generate_key()

@@ -24,13 +24,6 @@ from gateway.store.database import Database
 from gateway.store.grant_lots import list_lots
 from gateway.store.people import Identity, NamespaceRole
 from gateway.store.sign_ins import SignIn, begin_session, find_session
-from tests.console.test_parties import (
-    HEADERS,
-    _Documents,
-    documents,
-    url_of_database,
-    with_console,
-)
 from tests.console.test_tokens import (
     EC,
     EVENT,
@@ -41,14 +34,17 @@ from tests.console.test_tokens import (
     signed,
     signed_by,
 )
-
-__all__ = ["documents", "url_of_database"]
+from tests.console.vouching import (
+    HEADERS,
+    Documents,
+    with_console,
+)
 
 LOGOUT = "/console/backchannel-logout"
 EVERYTHING = AccountSet(frozenset({ALL}))
 
 
-def oidc(documents: _Documents) -> dict[str, Any]:
+def oidc(documents: Documents) -> dict[str, Any]:
     """The settings for an issuer, whose documents are served from now on."""
     url = documents.url
     documents.documents["/keys"] = {"keys": [key.as_dict(private=False) for key in (RSA, EC)]}
@@ -113,7 +109,7 @@ def forged(issuer: str) -> dict[str, str]:
 
 
 def test_a_forged_logout_token_ends_nothing_and_a_right_one_counts_once(
-    documents: _Documents, url_of_database: str
+    documents: Documents, url_of_database: str
 ) -> None:
     settings, database = oidc(documents), Database(url_of_database)
     secret = begin(database, documents.url)
@@ -172,7 +168,7 @@ def _asks(dependant: Dependant) -> bool:
 
 
 def test_money_and_rights_ask_for_a_sign_in_of_just_now(
-    documents: _Documents, url_of_database: str
+    documents: Documents, url_of_database: str
 ) -> None:
     asking = {
         (method, f"{BASE}{route.path}")
