@@ -285,7 +285,9 @@ def test_a_form_outlives_its_session(
         assert (empty.status_code, empty.headers["location"]) == (303, "/console/sign-in")
 
     label = f'kept "{language}" <b>'
-    over = browser.submit(form, action, {"label": label, "models": "open"})
+    more = dict.fromkeys(("credits_per_month", "requests_per_minute", "concurrent_requests"), "")
+    entries = {"label": label, "models": "open", "credits_per_day": "7", **more}
+    over = browser.submit(form, action, entries)
     assert over.status_code == 403
     kept = "Your session has ended. Nothing has changed, and this page keeps your entries."
     ways = "You were signed out", "Sign in in a new tab", "Go on"
@@ -297,8 +299,9 @@ def test_a_form_outlives_its_session(
     assert again.status_code == 403
     assert lacks(again.text, language, "Send this again?", "Send again") == []
     assert "form_token" in again.text
-    named = "Signed in as", "Treasurer", "Goes to", "Name", "Models"
-    assert lacks(again.text, language, *named) == []
+    named = "Signed in as", "Treasurer", "Goes to", "Name", "Models", "Credits a day"
+    limits = "Credits a month", "Requests a minute", "Requests at once"
+    assert lacks(again.text, language, *named, *limits) == []
     facts, shown = again.text.partition("<form")[0], f"kept &#34;{language}&#34; &lt;b&gt;"
     assert all(f">{text}</" in facts for text in (action, shown, "open"))
     assert "attempt" not in facts
