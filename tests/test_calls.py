@@ -23,7 +23,7 @@ BOUNDS = {
     "responses-stream": (335, 673),
 }
 #: what a batch of charges takes more on PostgreSQL, for each of its requests
-ON_POSTGRESQL = (4, 15)
+ON_POSTGRESQL = (6, 24)
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])

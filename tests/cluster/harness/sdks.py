@@ -7,7 +7,7 @@ from typing import Any
 import anthropic
 import openai
 
-from tests.cluster.harness.clients import SECONDS, Client
+from tests.cluster.harness.clients import SECONDS, Client, send_in_chunks
 
 _MODEL = "kimi-k2.5"
 _TEXT = "Hello"
@@ -18,7 +18,7 @@ class Sdks:
     """Whole and streamed answers in all dialects, in turn; an SDK tries nothing twice."""
 
     def __init__(self, client: Client, key: str) -> None:
-        hooks: Any = {"event_hooks": {"request": [_send_in_chunks]}}
+        hooks: Any = {"event_hooks": {"request": [send_in_chunks]}}
         given: dict[str, Any] = {
             "default_headers": client.headers,
             "max_retries": 0,
@@ -76,9 +76,3 @@ class Sdks:
     def close(self) -> None:
         self._openai.close()
         self._anthropic.close()
-
-
-def _send_in_chunks(request: Any) -> None:
-    """Have a question go out without its length, as those of `clients` do, and for their reason."""
-    del request.headers["content-length"]
-    request.headers["transfer-encoding"] = "chunked"
