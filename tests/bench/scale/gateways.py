@@ -2,7 +2,8 @@
 
 A machine with few cores has no room for four gateways, so what counts is CPU: with the same cost of
 a request, four gateways on cores enough answer four times as many. Processes that share cores cost
-more in any case, so four gateways that have a PostgreSQL each are measured as well.
+more in any case. So one gateway is measured twice: alone, and among three others that share nothing
+with it, where the machine is as busy as with four on one database.
 """
 
 import secrets
