@@ -107,7 +107,7 @@ def _report_keys(measured: Sequence[KeysFigures]) -> list[str]:
 
 
 def _report_gateways(measured: Sequence[GatewaysFigures]) -> list[str]:
-    """Print what each fleet does of one gateway: of one alone, and of one as crowded."""
+    """Print the scale of each fleet, against one gateway alone and against one as crowded."""
     alone, *_, shared, apart = measured
     print(
         "\n| gateways | CPU a request | of it PostgreSQL | requests by CPU, of one alone"
@@ -125,7 +125,7 @@ def _report_gateways(measured: Sequence[GatewaysFigures]) -> list[str]:
 
 
 def _scale(fleet: GatewaysFigures, one: GatewaysFigures) -> float:
-    """How often the fleet does what one gateway does at the cost of the other, on cores enough."""
+    """The fleet's requests to those of one gateway that costs as much as one of `one`."""
     return fleet.gateways * one.cost_ms / fleet.cost_ms
 
 
