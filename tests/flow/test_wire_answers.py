@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.flow.test_outcomes import PRICE
 from tests.harness.dialects import DIALECTS, PATHS, body, ended_cleanly, error_of_stream
 from tests.harness.gateway import (
     GatewayProcess,
@@ -203,6 +204,23 @@ def test_a_call_without_a_name_is_an_error_and_costs_nothing(
         assert response.status_code == 502
         assert "without a name" in response.json()["error"]["message"]
     assert gateway.balance(gateway.key("rich")) == before
+
+
+@every_dialect
+@either_way
+def test_a_choice_that_nobody_asked_for_reaches_nobody_and_costs_nothing(
+    gateway: GatewayProcess, upstream: ScriptedUpstream, dialect: str, stream: bool
+) -> None:
+    texts, end = ("Hello", "Bye"), {"finish_reason": "stop"}
+    whole = [{"index": i, "message": {"content": text}, **end} for i, text in enumerate(texts)]
+    upstream.send({"choices": whole})
+    deltas = [{"index": i, "delta": {"content": text}} for i, text in enumerate(texts)]
+    ends: list[Object] = [{"index": i, "delta": {}, **end} for i in (1, 0)]
+    upstream.stream([{"choices": [each]} for each in (*deltas, *deltas, *ends)])
+    response = ask(gateway, dialect, stream=stream)
+    found = read(dialect, response)
+    assert (found.text, found.finish) == ("HelloHello" if stream else "Hello", STOPPED[dialect])
+    assert response.headers["x-credits-charged"] == str(PRICE)
 
 
 @every_dialect

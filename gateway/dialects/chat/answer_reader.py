@@ -171,13 +171,13 @@ class EventDecoder:
             _emit(self._thinking.finish(), events)
         if self._details:
             self._sign_details(events)
-        if self._end is not None and self._end.reason in CUT:
-            return
         reason = FINISH_REASONS.get(choice.finish_reason or "", "stop")
         if self._calls.calls:
             reason = "tool_calls" if reason == "stop" and self._calls.any_started else reason
             for piece in self._calls.finish(is_cut=reason in CUT):
                 events.append(CallArguments(piece.position, piece.arguments))
+        if self._end is not None and self._end.reason in CUT:
+            return
         sequence = None
         if reason == "stop" and (choice.stop_reason or choice.matched_stop):
             sequence = _first_text(choice.stop_reason, choice.matched_stop)

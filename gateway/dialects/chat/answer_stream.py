@@ -98,10 +98,13 @@ class ChatStream(ChunkScanner):
     def feed(self, data: bytes) -> list[UpstreamChunk]:
         """The chunks that `data` completes; afterwards `ended` or `failure` may be set."""
         try:
-            return self._take(self._lines.feed(data))
+            chunks = self._take(self._lines.feed(data))
         except UpstreamBroken as error:
             self.failure = error
             return []
+        if self.ended and self._late:
+            chunks.append(ChatChunk(self.repeat_reasons(), False, self))
+        return chunks
 
     def hand_over(self, pass_on: PassOn, data: bytes) -> bool:
         """Offer `pass_on` the chunks of `data`, if they are whole and all like earlier ones."""
@@ -120,7 +123,10 @@ class ChatStream(ChunkScanner):
     def finish(self) -> list[UpstreamChunk]:
         """The end of the stream: what was left, if it is whole."""
         self.ended = True
-        return self._take([data for data in self._lines.finish() if is_whole(data)])
+        chunks = self._take([data for data in self._lines.finish() if is_whole(data)])
+        if self._late and self.failure is None:
+            chunks.append(ChatChunk(self.repeat_reasons(), False, self))
+        return chunks
 
     def answer(self, body: bytes) -> Completion:
         """A whole completion. Raises `UpstreamBroken` and the upstream's own errors."""

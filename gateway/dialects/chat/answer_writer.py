@@ -213,11 +213,11 @@ class ChatRenderer(Struct, dict=True, eq=False):
             calls = CallSequence()
         self._calls[index] = calls
         reason = choice.get("finish_reason")
-        if reason and self._cuts:
-            reason = self._cuts.get(index, reason)
         repair_reasoning(delta)
         if calls is not None:
             repair_delta_calls(delta, calls, legacy=self._source.legacy, reason=reason)
+        if reason and self._cuts:
+            reason = self._cuts.get(index, reason)
         if is_first and not delta.get("role"):
             delta.pop("role", None)
             choice["delta"] = delta = {"role": "assistant", **delta}

@@ -109,6 +109,8 @@ class CallAssembly:
         self._ids: set[str] = set()
         #: set once any call was sent
         self.any_started = False
+        #: so many calls may have been cut off
+        self._cut = 0
 
     def is_started(self, index: int | None) -> bool:
         """True if the call of this index was sent, with arguments, under the same position."""
@@ -173,12 +175,13 @@ class CallAssembly:
     def finish(self, *, is_cut: bool = False) -> list[Piece]:
         """The arguments of the calls that got none, once: a reason may come in every chunk.
 
-        None are made up where the end may have cut them off. Raises `UpstreamBroken` for a call
-        whose name never came: it cannot be made or left out.
+        None are made up where the end may have cut them off. Raises `UpstreamBroken` for another
+        call whose name never came: it cannot be made or left out.
         """
         if is_cut:
+            self._cut = len(self.calls)
             return self._close(self.calls)
-        for call in self.calls:
+        for call in self.calls[self._cut :]:
             if not call.name and (call.id or call.has_arguments or call.is_empty):
                 raise UpstreamBroken(NAMELESS)
             call.is_empty = call.is_empty or not call.has_arguments

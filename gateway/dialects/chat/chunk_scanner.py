@@ -4,11 +4,13 @@
       │  └─ any of them ──▶ remembered
       └─ does not ──▶ straightened, then as above
 
+Choices that nobody asked for are left out here, before anybody reads them.
+
 Readers and writers behind this get the reference's types in every member they read, so that one
 odd member neither breaks an answer nor reaches a client.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
@@ -16,12 +18,14 @@ from msgspec import Meta, Raw, Struct, field
 
 from gateway.core.errors import UpstreamBroken
 from gateway.core.events import Usage
+from gateway.dialects.chat.asked_choices import join_calls, keep_choices
 from gateway.dialects.chat.odd_answers import straighten
 from gateway.dialects.chat.tables import read_more_usage
 from gateway.dialects.finish_reasons import FAILED, FINISH_REASONS, NO_REASON
 from gateway.dialects.odd_values import INDEX_MAX
 
 T = TypeVar("T")
+Choice = TypeVar("Choice", bound="_ScannedEnd")
 
 _Id = Annotated[str, Meta(min_length=1)]
 _Index = Annotated[int, Meta(ge=0, le=INDEX_MAX)]
@@ -65,9 +69,11 @@ class _ScannedDelta(Struct, gc=False):
             or self.reasoning
             or self.reasoning_details
             or self.refusal
-            or self.tool_calls
-            or self.function_call
+            or self.has_calls()
         )
+
+    def has_calls(self) -> bool:
+        return bool(self.tool_calls or self.function_call)
 
 
 class _ScannedEnd(Struct, gc=False, kw_only=True):
@@ -113,6 +119,7 @@ class _ScannedCompletion(_Scanned, gc=False, kw_only=True):
     choices: list[_ScannedWholeChoice]
 
 
+_encode = msgspec.json.Encoder().encode
 _decode_chunk = msgspec.json.Decoder(_ScannedChunk).decode
 _decode_completion = msgspec.json.Decoder(_ScannedCompletion).decode
 
@@ -120,8 +127,8 @@ _decode_completion = msgspec.json.Decoder(_ScannedCompletion).decode
 class ChunkScanner:
     """The facts that one answer has shown so far.
 
-    `choices` is how many were asked for; how many there are is the upstream's to give. Only where
-    that may be several is it looked at which have begun.
+    `choices` is how many were asked for; the upstream may give fewer, and those above are left out.
+    Only where there may be several is it looked at which have begun.
     """
 
     def __init__(self, choices: int) -> None:
@@ -131,12 +138,25 @@ class ChunkScanner:
         self._finished: set[int] = set()
         #: a choice went on beside its reason or behind it, so no reason proves the answer's end
         self._goes_on = False
+        #: choices with calls behind their reason, and no reason behind those
+        self._late: set[int] = set()
+        #: the upstream's index of the only choice that was asked for
+        self._only = 0
         self.usage: Usage | None = None
         self.unknown_reason: str | None = None
         self.error: Any = None
         #: of the chunks so far; Azure's first one has neither choices nor these
         self._id = ""
         self._created = 0
+
+    def repeat_reasons(self) -> bytes:
+        """A last chunk for the choices whose reason came before their calls.
+
+        Readers judge calls, and end them, at a reason. One that cut an answer off stays.
+        """
+        ends = [{"index": i, "delta": {}, "finish_reason": "stop"} for i in sorted(self._late)]
+        kind = "chat.completion.chunk"
+        return _encode({"id": self._id, "object": kind, "created": self._created, "choices": ends})
 
     @property
     def complete(self) -> bool:
@@ -161,17 +181,24 @@ class ChunkScanner:
             data, straight = self._straighten(data, _decode_chunk, is_whole=False)
             chunk = straight
         if chunk.choices:
+            if chunk.choices[0].index and self._choices == 1 and not self._id:
+                self._only = min(choice.index for choice in chunk.choices)
             self._id, self._created = chunk.id, chunk.created
-        if chunk.usage is None and chunk.error is None and self._choices == 1:
+        if chunk.usage is None and chunk.error is None and self._choices == 1 and not self._only:
             for choice in chunk.choices:
-                if choice.finish_reason or choice.usage is not None or self._finished:
+                if choice.index or choice.finish_reason or choice.usage is not None:
+                    break
+                if self._finished:
                     break
             else:
                 return data, True
+        is_odd = self._only > 0
         for choice in chunk.choices:
-            if choice.finish_reason or choice.index in self._finished:
-                self._goes_on = self._goes_on or choice.delta.has_content()
-        return data, self._note(chunk)
+            is_odd = is_odd or choice.index >= self._choices
+        if is_odd:
+            data = self._leave_out(data, chunk.choices)
+        self._follow(chunk.choices)
+        return data, self._note(chunk) and not is_odd
 
     def add_whole(self, body: bytes) -> bytes:
         """Remember the facts of a completion; returns it as it goes on."""
@@ -179,12 +206,40 @@ class ChunkScanner:
             answer = _decode_completion(body)
         except (ValueError, RecursionError):
             body, answer = self._straighten(body, _decode_completion, is_whole=True)
-        for position, choice in enumerate(answer.choices):
+        choices = answer.choices
+        is_odd = len(choices) > self._choices
+        for position, choice in enumerate(choices):
+            is_odd = is_odd or choice.index != position
             choice.index = position
+        if is_odd:
+            if self._choices == 1 and _is_split(choices):
+                body = join_calls(body)
+            body = self._leave_out(body, choices)
+        for choice in choices:
             if not choice.finish_reason:
-                self._open.add(position)
+                self._open.add(choice.index)
         self._note(answer)
         return body
+
+    def _follow(self, choices: Sequence[_ScannedChoice]) -> None:
+        """Note which choices go on beside a reason or behind it."""
+        for choice in choices:
+            if choice.finish_reason or choice.index in self._finished:
+                self._goes_on = self._goes_on or choice.delta.has_content()
+            if choice.finish_reason:
+                self._late -= {choice.index}
+            elif choice.index in self._finished and choice.delta.has_calls():
+                self._late |= {choice.index}
+
+    def _leave_out(self, data: bytes, choices: list[Choice]) -> bytes:
+        """The answer without the choices that nobody asked for; those go from `choices` too."""
+        most = self._choices
+        if most == 1:
+            for choice in choices:
+                choice.index = 0 if choice.index == self._only else 1
+        data = keep_choices(data, [each.index if each.index < most else None for each in choices])
+        choices[:] = [choice for choice in choices if choice.index < most]
+        return data
 
     def _straighten(
         self, data: bytes, decode: Callable[[bytes], T], *, is_whole: bool
@@ -221,6 +276,14 @@ class ChunkScanner:
         if usage:
             self.usage = read_more_usage(self.usage, usage)
         return is_plain
+
+
+def _is_split(choices: Sequence[_ScannedWholeChoice]) -> bool:
+    """True if the first choice ends with calls that others hold."""
+    first = choices[0]
+    if first.message.tool_calls or FINISH_REASONS.get(first.finish_reason or "") != "tool_calls":
+        return False
+    return any(choice.message.tool_calls for choice in choices)
 
 
 class _FirstChoice(Struct):

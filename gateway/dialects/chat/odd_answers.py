@@ -60,7 +60,7 @@ def straighten(data: bytes, known_id: str, created: int, *, is_whole: bool) -> b
         answer.pop("model", None)
     answer["choices"] = objects_in(listed(answer.get("choices"), *_CHOICE))
     for position, choice in enumerate(answer["choices"]):
-        _straighten_choice(choice, position if is_whole else 0, is_whole)
+        _straighten_choice(choice, position, is_whole)
     return _encode(answer)
 
 

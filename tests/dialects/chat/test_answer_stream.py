@@ -128,6 +128,21 @@ def test_how_many_choices_there_are_is_the_upstreams_to_give() -> None:
     assert not Read(stream("[DONE]"), choices=2).complete
 
 
+def test_choices_above_those_asked_for_are_left_out() -> None:
+    texts = [chunk({"content": text}, index=index) for index, text in enumerate("abc")]
+    ends = [chunk({}, "stop", index=index) for index in range(3)]
+    for asked in (1, 2):
+        read = Read(stream(*texts, *ends), choices=asked)
+        kept = [
+            choice["index"] for data, _ in read.chunks for choice in json.loads(data)["choices"]
+        ]
+        assert (kept, read.complete) == ([*range(asked)] * 2, True)
+        assert not Read(stream(*texts, *ends[asked:]), choices=asked).complete
+    alone = Read(stream(texts[1], ends[1], "[DONE]"))
+    assert [json.loads(data)["choices"][0]["index"] for data, _ in alone.chunks] == [0, 0]
+    assert alone.complete
+
+
 @pytest.mark.parametrize("reason", ["error", "abort", "insufficient_system_resource"])
 @pytest.mark.parametrize("choices", [1, 2])
 def test_a_finish_reason_that_states_failure_breaks_the_stream(reason: str, choices: int) -> None:

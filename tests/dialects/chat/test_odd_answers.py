@@ -581,3 +581,73 @@ def test_arguments_behind_the_end_of_their_call_break_the_answer_off(dialect: st
         streamed(dialect, chunk(begun(), "tool_calls"), chunk(late, "tool_calls"))
     [call] = streamed(dialect, chunk(begun()), chunk(late, "tool_calls")).calls
     assert call == ["look", '{"at":1}']
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("later", [[], [chunk({}, "stop")], [chunk({}, "tool_calls")]])
+def test_a_reason_cuts_off_no_name_behind_it(dialect: str, later: list[Object]) -> None:
+    """A call that begins behind `length` is as any other; the end that cut off another stays."""
+    nameless = chunk({"tool_calls": [{**CALL, "function": {"arguments": "{}"}}]})
+    for first in ("length", "stop"):
+        with pytest.raises(UpstreamBroken, match="without a name"):
+            streamed(dialect, chunk({"content": "Hm"}, first), nameless, *later)
+    cut = streamed(dialect, chunk({"content": "Hm"}, "length"), nameless, chunk({}, "length"))
+    assert (cut.content, cut.reason) == (("Hm", "", []), REASONS[dialect]["length"])
+    named = streamed(dialect, chunk({"content": "Hm"}, "length"), chunk(begun()), *later)
+    assert (named.calls, named.reason) == ([["look", "{}"]], REASONS[dialect]["length"])
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_call_behind_the_only_reason_ends_the_answer(dialect: str) -> None:
+    got = streamed(dialect, chunk({"content": "Hm"}, "stop"), chunk(begun()))
+    usual = streamed(dialect, chunk({"content": "Hm"}), chunk(begun(), "tool_calls"))
+    assert (got.calls, got.reason) == ([["look", "{}"]], usual.reason)
+
+
+def together(*chunks: Object) -> Object:
+    """One chunk with the choices of several."""
+    return {**chunks[0], "choices": [choice for each in chunks for choice in each["choices"]]}
+
+
+OWN = [chunk({"content": "Hel"}), chunk({"content": "lo"}), chunk({}, "stop")]
+OTHER = [
+    chunk({"content": "Bye", "tool_calls": [{**CALL, **LOOK}]}, index=1),
+    chunk({"content": "!"}, index=1),
+    chunk({}, "length", index=1),
+]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize(
+    "events",
+    [
+        [*OWN, *OTHER],
+        [*OTHER, *OWN],
+        [each for pair in zip(OWN, OTHER, strict=True) for each in pair],
+        [together(*pair) for pair in zip(OTHER, OWN, strict=True)],
+    ],
+    ids=["behind", "before", "in turns", "together"],
+)
+def test_a_choice_that_nobody_asked_for_is_left_out(dialect: str, events: list[Object]) -> None:
+    got = streamed(dialect, *events)
+    assert (got.content, got.reason) == (("Hello", "", []), REASONS[dialect]["stop"])
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("indexes", [(0, 1), (1, 2), (None, None), (5,)])
+def test_of_whole_choices_the_first_is_the_answer(dialect: str, indexes: tuple[Any, ...]) -> None:
+    """Gemini's chat dialect has given the only one another index."""
+    answers = zip(("Hello", "Bye"), indexes, strict=False)
+    choices = [
+        {"index": index, "message": {"content": text}, "finish_reason": "stop"}
+        for text, index in answers
+    ]
+    assert whole(dialect, {"choices": choices}).content == ("Hello", "", [])
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_an_answer_whose_calls_are_another_choice_has_them(dialect: str) -> None:
+    """As Copilot gives those of Claude."""
+    messages = ({"content": "Hello"}, {"tool_calls": [{**CALL, **LOOK}]})
+    choices = [{"message": each, "finish_reason": "tool_calls"} for each in messages]
+    assert whole(dialect, {"choices": choices}).content == PLAIN
