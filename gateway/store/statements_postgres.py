@@ -9,6 +9,8 @@ New values follow from the locked rows, not from the statement's snapshot. From 
 PostgreSQL would try the check of the balance first, and refuse a charge for which a refund has just
 made room.
 
+An entry, its hold and what limits count are of one moment, so at midnight they are of one day.
+
 A key's counts of its month and for good are in its row, which is locked, so both are known before
 anything is written. Its day is counted last, by an upsert that decides. So a charge that one limit
 refuses is counted by none.
@@ -51,9 +53,9 @@ WITH asked AS (
   SELECT {parts.columns} FROM account
   WHERE {parts.locked} ORDER BY id FOR UPDATE {skip}
 ), moment AS MATERIALIZED (
-  SELECT clock_timestamp() AS now, count(*) AS locked,
-         (clock_timestamp() AT TIME ZONE 'UTC')::date AS day,
-         date_trunc('month', clock_timestamp() AT TIME ZONE 'UTC')::date AS month FROM accounts
+  SELECT now, locked, (now AT TIME ZONE 'UTC')::date AS day,
+         date_trunc('month', now AT TIME ZONE 'UTC')::date AS month
+  FROM (SELECT clock_timestamp() AS now, count(*) AS locked FROM accounts) AS looked
 ), keys AS MATERIALIZED (
   SELECT k.id, k.account_id, h.hash, k.credits_per_day AS cap,
          CASE WHEN k.credits_per_month IS NOT NULL OR k.credits IS NOT NULL

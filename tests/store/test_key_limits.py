@@ -1,7 +1,7 @@
 """The limits of a key in credits, of its month and for good, on both databases."""
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ from gateway.store.audit_rounds import audit_round
 from gateway.store.ledger import ChargeResult, Ledger, Limit, Refund
 from tests.harness.books import INSTALLATION, Books
 from tests.store.test_charges import open_ledger, with_ledger
+from tests.store.test_groups import state
 
 BOTH = pytest.mark.parametrize(
     ("field", "limit"), [("creditsPerMonth", "month"), ("credits", "ever")]
@@ -238,3 +239,40 @@ def test_a_counter_that_was_changed_is_found(books: Books, damage: str, found: l
     write(books, f"UPDATE {damage}")
     assert audit(books.database) == [], "nobody knows what counted before the last change"
     write(books, f"UPDATE {undo}")
+
+
+#: a clock that goes on by a microsecond a look, from the last one of a day in each transaction
+MIDNIGHT = """
+CREATE SCHEMA midnight;
+CREATE FUNCTION midnight.clock_timestamp() RETURNS timestamptz LANGUAGE plpgsql AS $$
+  DECLARE looks int := coalesce(nullif(current_setting('midnight.looks', true), ''), '0');
+  BEGIN
+    PERFORM set_config('midnight.looks', (looks + 1)::text, true);
+    RETURN timestamptz '2026-01-31T23:59:59.999999Z' + looks * interval '1 microsecond';
+  END $$;
+DO $$ BEGIN EXECUTE format(
+  'ALTER DATABASE %I SET search_path = midnight, public, pg_catalog', current_database()); END $$
+"""
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+def test_a_charge_at_midnight_is_of_one_day(books: Books) -> None:
+    """Its entry, its hold and what limits count; on SQLite one moment is given to all of them."""
+    books.grant(credits=10)
+    limits = {"creditsPerDay": 5, "creditsPerMonth": 5}
+    key, _ = books.issue(limits=limits)
+    state(books, "alice", limits=limits)
+    write(books, MIDNIGHT)
+
+    async def act(ledger: Ledger) -> None:
+        assert (await ledger.charge(books.charge(key))).outcome == "charged"
+
+    with_ledger(books.database, act)
+    for day in (
+        "SELECT (created_at AT TIME ZONE 'UTC')::date FROM entry WHERE kind = 'charge'",
+        "SELECT day FROM hold",
+        "SELECT day FROM api_key_day",
+        "SELECT used_on FROM account",
+        "SELECT (used_month + interval '30 days')::date FROM api_key",
+    ):
+        assert books.scalar(day) == date(2026, 1, 31), day
