@@ -93,7 +93,7 @@ def test_a_person_makes_a_key_that_a_pod_uses_and_it_stays_dead_once_revoked(
     page.click("summary:has-text('Revoke')")
     page.fill("#name", "mine")
     page.click("form[action*='/revoke'] button")
-    wait_until(lambda: client.status(key) == 401, "the end of the key", 10)
+    wait_until(lambda: client.status(key) == 401, "the end of the key", 30)
     wait_until(partial(_is_buried, faregate, key_id), "its tombstone", 30)
     books.restore(backup)
     wait_until(partial(_is_revoked, books), "the operator to revoke it again", 60)

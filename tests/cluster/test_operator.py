@@ -97,7 +97,7 @@ def _wait_for_progress(place: Team, wanted: int) -> None:
 
 def _wait_for_rotation(place: Team, client: Client, name: str, old: str) -> None:
     wait_until(lambda: place.key(name) != old, "the rotation", 30)
-    wait_until(lambda: client.status(old) == 401, "the end of the old key", 10)
+    wait_until(lambda: client.status(old) == 401, "the end of the old key", 30)
 
 
 def _check_books(place: Team, client: Client, faregate: Installation) -> None:

@@ -47,7 +47,7 @@ def test_the_same_manifests_in_a_fresh_cluster_with_the_old_database(
     again = place.key("alice")
     assert again != alice
     assert place.key("bob") == bob
-    wait_until(lambda: client.status(again) == 200, "the new key to work", 10)
+    wait_until(lambda: client.status(again) == 200, "the new key to work", 30)
     assert client.balance(again) == 99
     assert client.balance(bob) == 50
     assert "Reissued" in {event["reason"] for event in place.kube.events(place.name)}
