@@ -212,13 +212,15 @@ class Cluster:
         self, kind: str, namespace: str, name: str, body: dict[str, Any]
     ) -> dict[str, Any]:
         """A merge patch, for single annotations and the like."""
-        return await self._call(
-            "patch",
-            _path(kind, namespace, name),
-            body=body,
-            content_type="application/merge-patch+json",
-            field_manager=FIELD_MANAGER,
-        )
+        return await self._merge(_path(kind, namespace, name), body)
+
+    async def stop_deployment(self, namespace: str, name: str) -> None:
+        """Scale a Deployment to nothing, so that the next one who applies it starts it again.
+
+        By its scale, a number of nought becomes nobody's field: no apply conflicts with it.
+        """
+        path = f"{_path('Deployment', namespace, name)}/scale"
+        await self._merge(path, {"spec": {"replicas": 0}})
 
     async def delete(self, kind: str, namespace: str, name: str) -> None:
         """Ask for an object's end; what it owns goes in the background. Gone is success."""
@@ -292,6 +294,15 @@ class Cluster:
             await self.create(body)
         except ClusterError:
             return
+
+    async def _merge(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        return await self._call(
+            "patch",
+            path,
+            body=body,
+            content_type="application/merge-patch+json",
+            field_manager=FIELD_MANAGER,
+        )
 
     async def _apply(self, path: str, body: dict[str, Any], manager: str) -> dict[str, Any]:
         return await self._call(

@@ -67,7 +67,7 @@ async def stop_operator(cluster: Cluster, namespace: str, deployment: str) -> No
     """Scale the operator to nothing; an operator that runs would put its finalizers back."""
     if await cluster.get("Deployment", namespace, deployment) is None:
         return
-    await cluster.patch("Deployment", namespace, deployment, {"spec": {"replicas": 0}})
+    await cluster.stop_deployment(namespace, deployment)
     _logger.info("the operator %s/%s stops", namespace, deployment)
 
 

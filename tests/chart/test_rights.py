@@ -263,6 +263,8 @@ def test_everything_that_an_operator_does_is_allowed(release: Release) -> None:
     release.cluster.client.delete(f"{KEYS}/bob")
     assert "forbidden" not in release.operator.log_text().lower()
     assert release.unused("system:serviceaccount:gate:faregate-operator") == []
+    release.cluster.install(release.values)
+    assert release.cluster.get(deployment)["spec"]["replicas"] == 1, "an uninstall can be given up"
 
 
 class Gateway(Process):

@@ -31,6 +31,7 @@ OWN: Rights = {
     "/configmaps": KEEP,
     "/services": KEEP,
     "apps/deployments": KEEP,
+    "apps/deployments/scale ['faregate-operator']": {"patch"},
     "policy/poddisruptionbudgets": KEEP,
     "autoscaling/horizontalpodautoscalers": KEEP,
     "networking.k8s.io/ingresses": KEEP,

@@ -32,6 +32,11 @@
 - apiGroups: [apps]
   resources: [deployments]
   verbs: [get, create, patch, delete]
+# The operator itself, before an uninstall.
+- apiGroups: [apps]
+  resources: [deployments/scale]
+  resourceNames: [{{ include "faregate.operator" . | quote }}]
+  verbs: [patch]
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
   verbs: [get, create, patch, delete]
