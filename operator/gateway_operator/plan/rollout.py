@@ -17,17 +17,17 @@ def judge(deployment: dict[str, Any] | None, schema: int | None) -> ConditionSta
     spec, status = deployment["spec"], deployment.get("status") or {}
     conditions = {one["type"]: one for one in status.get("conditions") or ()}
     seen = status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 1)
-    progress = conditions.get("Progressing", {})
+    progress, failure = conditions.get("Progressing", {}), conditions.get("ReplicaFailure", {})
+    # A quota or a policy refuses pods: nothing but this condition has the reason.
+    refusal = f"; {failure.get('message', '')}" if failure.get("status") == "True" else ""
     if seen and progress.get("reason") == "ProgressDeadlineExceeded":
-        return ConditionState("stalled", FleetReason.ROLLOUT_STALLED, progress.get("message", ""))
+        message = f"{progress.get('message', '')}{refusal}"
+        return ConditionState("stalled", FleetReason.ROLLOUT_STALLED, message)
     wanted, available = spec.get("replicas", 1), status.get("availableReplicas", 0)
     updated = status.get("updatedReplicas", 0)
     if not seen or updated < wanted or available < wanted or status.get("replicas", 0) > updated:
         message = f"{updated} of {wanted} replicas are up to date, {available} are available"
-        failure = conditions.get("ReplicaFailure", {})
-        if failure.get("status") == "True":
-            message = f"{message}; {failure.get('message', '')}"
-        return ConditionState("waiting", FleetReason.PROGRESSING, message)
+        return ConditionState("waiting", FleetReason.PROGRESSING, f"{message}{refusal}")
     if schema is not None and schema < SCHEMA:
         return ConditionState(
             "stalled",

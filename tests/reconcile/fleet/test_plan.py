@@ -246,6 +246,7 @@ FORBIDDEN = {"type": "ReplicaFailure", "status": "True", "message": "not allowed
         (deployment(updatedReplicas=1), 1, ("waiting", "Progressing", "1 of 2")),
         (deployment(replicas=2, observedGeneration=2), 1, ("waiting", "Progressing", "2 of 2")),
         (deployment(LATE, availableReplicas=0), 1, ("stalled", "RolloutStalled", "too late")),
+        (deployment(LATE, FORBIDDEN), 1, ("stalled", "RolloutStalled", "too late; not allowed")),
         (deployment(LATE, observedGeneration=2), 1, ("waiting", "Progressing", "")),
         (deployment(FORBIDDEN, updatedReplicas=0), 1, ("waiting", "Progressing", "not allowed")),
         (deployment(), 0, ("stalled", "CRDOutdated", "schema 0")),
