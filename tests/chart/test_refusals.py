@@ -154,7 +154,3 @@ def test_an_ingress_without_a_host_or_without_a_fleet_or_in_two_places() -> None
 )
 def test_what_the_schema_of_the_values_does_not_know(values: Values, given: str) -> None:
     assert given in refusal({**TRIAL, **values})
-
-
-def test_the_chart_may_be_a_part_of_another() -> None:
-    assert render(trial(**{"global": {"anything": 1}}))

@@ -199,8 +199,14 @@ def test_the_operators_pod_takes_what_pods_take() -> None:
     pod = pod_of(operator(given(operator=settings)))
     assert pod["metadata"]["annotations"]["a"] == "b"
     assert pod["metadata"]["labels"]["c"] == "d"
-    for name in ("nodeSelector", "tolerations", "affinity", "priorityClassName"):
+    for name in ("tolerations", "affinity", "priorityClassName"):
         assert pod["spec"][name] == settings[name]
+    assert pod["spec"]["nodeSelector"] == {"kubernetes.io/os": "linux", "pool": "system"}
+
+
+def test_no_pod_is_put_on_a_node_of_windows() -> None:
+    for owner, pod in render().pods().items():
+        assert pod["spec"]["nodeSelector"] == {"kubernetes.io/os": "linux"}, owner
 
 
 def test_the_operator_is_one_and_is_probed_at_its_two_ports() -> None:
@@ -237,6 +243,22 @@ def test_names_follow_the_release_and_may_be_given() -> None:
     named = render(given(nameOverride="llm")).one("Deployment")["metadata"]
     assert named["name"] == "faregate-llm-operator"
     assert named["labels"]["app.kubernetes.io/name"] == "llm"
+
+
+@pytest.mark.parametrize("beginning", ["a" * 30, f"{'a' * 30}-"])
+def test_a_long_name_is_cut_to_what_every_object_can_have(beginning: str) -> None:
+    first, second = (f"{beginning}{'b' * 20}{end}" for end in "12")
+    names = [
+        {each["metadata"]["name"] for each in render(given(fullnameOverride=name)).objects}
+        for name in (first, second)
+    ]
+    assert names[0].isdisjoint(names[1])
+    assert any(name.startswith("a" * 30) for name in names[0])
+    long = render(given(fullnameOverride=first))
+    for kind in ("Job", "Service", "GatewayFleet", "StatefulSet"):
+        for each in long.every(kind):
+            assert len(each["metadata"]["name"]) <= (52 if kind == "StatefulSet" else 63)
+            assert "--" not in each["metadata"]["name"]
 
 
 def test_a_label_has_one_value_and_the_nearest_wins() -> None:
@@ -434,6 +456,23 @@ def test_network_policies_open_whatever_is_configured_inside_the_cluster() -> No
     assert namespaces_of(gateways[3:]) == ["gate", "models", "money", "traces"]
     of_operator = rendered.one("NetworkPolicy", "faregate-operator")["spec"]["egress"]
     assert namespaces_of(of_operator[3:]) == ["money"]
+
+
+def test_where_nothing_else_is_open_the_jobs_reach_what_they_ask() -> None:
+    rule = {"ports": [{"port": 15008}]}
+    rendered = render(given(networkPolicy={"operator": {"extraEgress": [rule]}}))
+    policy = rendered.one("NetworkPolicy", "faregate-jobs")["spec"]
+    (expression,) = policy["podSelector"]["matchExpressions"]
+    for kind, name in (("Job", "faregate-release-finalizers"), ("Pod", "faregate-selftest")):
+        labels = pod_of(rendered.one(kind, name))["metadata"]["labels"]
+        assert policy["podSelector"]["matchLabels"].items() <= labels.items()
+        assert labels[expression["key"]] in expression["values"]
+    names, server, gateways, extra = policy["egress"]
+    assert ports_of([names, server]) == [NAMES, [443, 6443, 8443, 16443]]
+    assert gateways["to"] == [{"podSelector": {"matchLabels": {"faregate.dev/fleet": "faregate"}}}]
+    assert extra == rule
+    none = given(releaseFinalizers={"enabled": False}, selftest={"enabled": False})
+    assert render(none).every("NetworkPolicy", "faregate-jobs") == []
 
 
 def test_clients_that_are_named_do_not_lock_the_selftest_and_the_ingress_out() -> None:

@@ -1,9 +1,16 @@
 {{/* What things are called. */}}
 
+{{/* The beginning of all names. The longest that is made of it is a Job's, which has 63 characters at
+     most. A longer one that was given keeps its beginning, and ends in a hash of all of it. */}}
 {{- define "faregate.fullname" -}}
+{{- $given := .Values.fullnameOverride -}}
+{{- if gt (len $given) 40 -}}
+{{ trunc 31 $given | trimAll "-" }}-{{ sha256sum $given | trunc 8 }}
+{{- else -}}
 {{- $name := default .Chart.Name .Values.nameOverride -}}
 {{- $full := ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) -}}
-{{- default $full .Values.fullnameOverride | replace "." "-" | trunc 40 | trimAll "-" -}}
+{{ default $full $given | lower | replace "." "-" | replace "_" "-" | trunc 40 | trimAll "-" }}
+{{- end -}}
 {{- end }}
 
 {{- define "faregate.operator" -}}
@@ -30,17 +37,33 @@
 {{- end -}}
 {{- end }}
 
-{{/* An image's address, of a block with repository, tag and digest; the digest beats the tag. */}}
+{{/* An image's address, of a block with repository, tag and digest; the digest beats the tag. The
+     registry of an umbrella chart takes the place of the repository's own. */}}
 {{- define "faregate.address" -}}
+{{- $repository := .image.repository -}}
+{{- with (default dict .root.Values.global).imageRegistry -}}
+{{- $inside := regexReplaceAll "^([^/]*[.:][^/]*|localhost)/" $repository "" -}}
+{{- $repository = printf "%s/%s" (trimSuffix "/" .) $inside -}}
+{{- end -}}
 {{- if .image.digest -}}
-{{ .image.repository }}@{{ .image.digest }}
+{{ $repository }}@{{ .image.digest }}
 {{- else -}}
-{{ .image.repository }}:{{ default .defaultTag .image.tag }}
+{{ $repository }}:{{ default .defaultTag .image.tag }}
 {{- end -}}
 {{- end }}
 
 {{- define "faregate.image" -}}
-{{ include "faregate.address" (dict "image" .Values.image "defaultTag" .Chart.AppVersion) }}
+{{ include "faregate.address" (dict "root" . "image" .Values.image "defaultTag" .Chart.AppVersion) }}
+{{- end }}
+
+{{/* The Secrets for pulling images, as a pod has them; an umbrella chart may give names alone. Nothing
+     where there are none. */}}
+{{- define "faregate.pullSecrets" -}}
+{{- $secrets := list -}}
+{{- range default (default dict .Values.global).imagePullSecrets .Values.image.pullSecrets -}}
+{{- $secrets = append $secrets (kindIs "string" . | ternary (dict "name" .) .) -}}
+{{- end -}}
+{{- with $secrets }}{{ toYaml . }}{{ end -}}
 {{- end }}
 
 {{/* The Secret with the database's URL, and its key. */}}

@@ -4,9 +4,9 @@
      next to the settings of the processes. */}}
 {{- define "faregate.podSecurity" -}}
 enableServiceLinks: false
-{{- with .root.Values.image.pullSecrets }}
+{{- with include "faregate.pullSecrets" .root }}
 imagePullSecrets:
-  {{- toYaml . | nindent 2 }}
+  {{- . | nindent 2 }}
 {{- end }}
 securityContext:
   runAsNonRoot: true
@@ -17,6 +17,20 @@ securityContext:
   fsGroupChangePolicy: OnRootMismatch
   {{- end }}
   seccompProfile: {type: RuntimeDefault}
+{{- end }}
+
+{{/* Where the operator and its jobs run: on Linux, as a cluster may have nodes of Windows, too. */}}
+{{- define "faregate.placement" -}}
+nodeSelector:
+  {{- merge (deepCopy .Values.operator.nodeSelector) (include "faregate.onLinux" . | fromYaml) | toYaml | nindent 2 }}
+{{- with .Values.operator.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{- define "faregate.onLinux" -}}
+kubernetes.io/os: linux
 {{- end }}
 
 {{/* Whether the platform gives pods their user and groups, and refuses others: `true`, or nothing. */}}

@@ -105,6 +105,14 @@
     {{- end }}
 {{- end }}
 
+{{/* The API server, whose address no policy can name. */}}
+{{- define "faregate.egressToApiServer" -}}
+- ports:
+    {{- range .Values.networkPolicy.apiServerPorts }}
+    - {protocol: TCP, port: {{ int . }}}
+    {{- end }}
+{{- end }}
+
 {{- define "faregate.egressToNames" -}}
 - ports:
     {{- range .Values.networkPolicy.dnsPorts }}

@@ -52,6 +52,7 @@ def _pod(workload: Workload, settings: OperatorSettings) -> dict[str, Any]:
             **({} if settings.platform_ids else _IDS),
             "seccompProfile": {"type": "RuntimeDefault"},
         },
+        "nodeSelector": {"kubernetes.io/os": "linux"},
         "topologySpreadConstraints": [
             _spread(workload, "topology.kubernetes.io/zone"),
             _spread(workload, "kubernetes.io/hostname"),

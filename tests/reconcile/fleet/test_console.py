@@ -153,7 +153,7 @@ def test_its_pods_and_their_number_are_the_administrator_s() -> None:
     laid = {"spec": {"nodeSelector": {"disk": "ssd"}, "containers": [{"name": "console"}]}}
     asked = given(replicas=1, podTemplate=laid)
     assert child("Deployment", CONSOLE, **asked)["spec"]["replicas"] == 1
-    assert pod(**asked)["spec"]["nodeSelector"] == {"disk": "ssd"}
+    assert pod(**asked)["spec"]["nodeSelector"] == {"kubernetes.io/os": "linux", "disk": "ssd"}
     assert len(pod(**asked)["spec"]["containers"]) == 1
     assert child("Deployment", CONSOLE, **GIVEN)["spec"]["replicas"] == 2
 

@@ -371,7 +371,7 @@ def test_what_the_administrator_lays_over_the_pods() -> None:
     assert found["metadata"]["annotations"]["n"] == "1"
     assert found["metadata"]["annotations"]["prometheus.io/port"] == "9090"
     spec = found["spec"]
-    assert spec["nodeSelector"] == {"disk": "ssd"}
+    assert spec["nodeSelector"] == {"kubernetes.io/os": "linux", "disk": "ssd"}
     assert spec["topologySpreadConstraints"] == []
     assert spec["securityContext"] == {**pod()["spec"]["securityContext"], "fsGroup": 5}
     gateway, beside = spec["containers"]
