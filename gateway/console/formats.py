@@ -57,6 +57,16 @@ def long_day(value: datetime | str, gettext: Gettext) -> str:
     return form.format(day=at.day, month=month, year=at.year, time=f"{at:%H:%M}")
 
 
+def lifetime(days: str, gettext: Gettext) -> str:
+    """A new key's days to live, or `never`, in words; any other text as it is.
+
+    >>> lifetime("365", str), lifetime("45", str), lifetime("?", str)
+    ('In a year', 'In 45 days', '?')
+    """
+    words = _LIFETIMES.get(days) or (_IN_DAYS if days.isdecimal() else "")
+    return gettext(words).format(days=days) if words else days
+
+
 def rfc3339(value: datetime | str) -> str:
     """A moment for programs."""
     return stamp(moment(value)) or ""
@@ -68,6 +78,13 @@ _MONTHS = (
     *(marked("November"), marked("December")),
 )
 _MOMENT = marked("{day} {month} {year}, {time} UTC")
+_LIFETIMES = {
+    "30": marked("In 30 days"),
+    "90": marked("In 90 days"),
+    "365": marked("In a year"),
+    "never": marked("Never"),
+}
+_IN_DAYS = marked("In {days} days")
 
 FILTERS: dict[str, Callable[..., Any]] = {
     "number": grouped,

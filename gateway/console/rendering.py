@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from gateway.console.formats import FILTERS, long_day
+from gateway.console.formats import FILTERS, lifetime, long_day
 from gateway.console.language import (
     CLOCK_COOKIE,
     LANGUAGE_COOKIE,
@@ -48,7 +48,9 @@ def environment(language: str) -> Environment:
         translations(language), newstyle=True
     )
     made.filters |= FILTERS
-    made.filters["long_day"] = partial(long_day, gettext=translations(language).gettext)
+    gettext = translations(language).gettext
+    made.filters["long_day"] = partial(long_day, gettext=gettext)
+    made.filters["lifetime"] = partial(lifetime, gettext=gettext)
     made.globals["static"] = STATIC.url
     made.globals["base"] = BASE
     return made

@@ -305,6 +305,11 @@ def test_a_form_outlives_its_session(
     facts, shown = again.text.partition("<form")[0], f"kept &#34;{language}&#34; &lt;b&gt;"
     assert all(f">{text}</" in facts for text in (action, shown, "open"))
     assert "attempt" not in facts
+    chosen = {"expires": "90", "overlap": "86400", "clock": "local", "language": ""}
+    facts = browser.post("/console/settings", chosen).text.partition("<form")[0]
+    shown_as = "In 90 days", "24 more hours", "The clock of this computer", "As the browser"
+    assert lacks(facts, language, *shown_as) == []
+    assert not re.search(r"86400|\blocal\b", facts), "the names are for programs"
     listed = browser.get("/console/keys?account=team/rich").text
     assert shown not in listed
     assert browser.submit(again, action).status_code == 200

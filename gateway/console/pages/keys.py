@@ -11,13 +11,13 @@ from starlette.exceptions import HTTPException
 
 from gateway.console.access import NOT_ALLOWED, Console, PersonSignedIn, SignedIn
 from gateway.console.client_setups import env_lines
+from gateway.console.formats import lifetime
 from gateway.console.key_form import (
     KeyForm,
     empty_form,
     lifetimes,
     read_new_key,
 )
-from gateway.console.language import marked
 from gateway.console.pages.setup import client_setups
 from gateway.console.rendering import problem_of, redirect, words
 from gateway.console.session import Session
@@ -35,13 +35,6 @@ _PAGE = 50
 #: the reason of a conflict where a form was sent twice
 _MADE = "already_created"
 _ATTEMPT = re.compile(r"key_[0-9a-f]{24}")
-_DAYS = {
-    "30": marked("In 30 days"),
-    "90": marked("In 90 days"),
-    "365": marked("In a year"),
-    "never": marked("Never"),
-}
-_IN_DAYS = marked("In {days} days")
 
 
 @router.get("/keys")
@@ -215,7 +208,7 @@ def _show_form(
         problem=problem,
         model_ids=[model.id for model in console.catalog.models],
         expiry_choices=[
-            (days, gettext(_DAYS.get(days, _IN_DAYS)).format(days=days))
+            (days, lifetime(days, gettext))
             for days in lifetimes(viewed.key_policy(session, console))
         ],
     )
