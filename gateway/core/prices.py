@@ -22,7 +22,8 @@ _MILLION = 1_000_000
 class Rates(Struct, frozen=True):
     """Credits for a million tokens of each kind, and for an image.
 
-    They hold from `since` on, for prompts of more than `above` tokens.
+    `cache_write_hour` is for what is written to a cache for an hour. They hold from `since` on, for
+    prompts of more than `above` tokens.
     """
 
     input: int = 0
@@ -32,6 +33,7 @@ class Rates(Struct, frozen=True):
     image: int = 0
     since: datetime | None = None
     above: int = 0
+    cache_write_hour: int = 0
 
     def holds(self, now: datetime, prompt_tokens: int) -> bool:
         return (self.since is None or self.since <= now) and (
@@ -70,6 +72,7 @@ class Bill(Struct, frozen=True, omit_defaults=True):
     cached_per_million: int
     cache_write_per_million: int
     output_per_million: int
+    cache_write_hour_per_million: int = 0
     uncollected: int = 0
     from_: datetime | None = field(default=None, name="from")
     above_prompt_tokens: int = 0
@@ -94,7 +97,7 @@ class Terms(Struct, frozen=True, kw_only=True):
         # A prompt may be smaller than its bound: rows for smaller ones may come to hold, too.
         for rates in reversed(self.rates):
             if rates.holds(self.now, input_tokens):
-                highest = max(rates.input, rates.cached, rates.cache_write)
+                highest = max(rates.input, rates.cached, rates.cache_write, rates.cache_write_hour)
                 tokens = input_tokens * highest + output_tokens * rates.output
                 yield self.messages + self.images * rates.image + _rounded_up(tokens)
                 if rates.above == 0:
@@ -105,11 +108,13 @@ class Terms(Struct, frozen=True, kw_only=True):
         rates = next(rates for rates in reversed(self.rates) if rates.holds(self.now, usage.input))
         cached = min(usage.cached, usage.input)
         cache_write = min(usage.cache_write, usage.input - cached)
+        hour = min(usage.cache_write_hour, cache_write)
         parts = (
             (usage.input - cached - cache_write) * rates.input,
             cached * rates.cached,
-            cache_write * rates.cache_write,
+            (cache_write - hour) * rates.cache_write,
             usage.output * rates.output,
+            hour * rates.cache_write_hour,
         )
         images = self.images * rates.image
         price = self.messages + images + _rounded_up(sum(parts))
@@ -157,14 +162,17 @@ def _rates(prices: TokenPrices, since: datetime | None = None, above: int = 0) -
     given = prices.input_credits_per_million_tokens or 0
     cached = prices.cached_input_credits_per_million_tokens
     written = prices.cache_write_credits_per_million_tokens
+    written = given if written is None else written
+    hour = prices.cache_write_hour_credits_per_million_tokens
     return Rates(
         input=given,
         cached=given if cached is None else cached,
-        cache_write=given if written is None else written,
+        cache_write=written,
         output=prices.output_credits_per_million_tokens or 0,
         image=prices.per_image or 0,
         since=since and since.astimezone(UTC),
         above=above,
+        cache_write_hour=written if hour is None else hour,
     )
 
 

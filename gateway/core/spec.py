@@ -159,6 +159,7 @@ class TokenPrices(SpecPart, frozen=True, kw_only=True):
     input_credits_per_million_tokens: Credits | None = None
     cached_input_credits_per_million_tokens: Credits | None = None
     cache_write_credits_per_million_tokens: Credits | None = None
+    cache_write_hour_credits_per_million_tokens: Credits | None = None
     output_credits_per_million_tokens: Credits | None = None
     per_image: Credits | None = None
 

@@ -120,6 +120,10 @@ class AnswerReader:
         """The events of the end of a stream in which no event is the last."""
         return []
 
+    def early_usage(self) -> Usage | None:
+        """The part of `usage` that came before the end, in a dialect that reports some then."""
+        return None
+
     def _leave_out(self, event: Object) -> list[Event]:
         """Nothing, for an event of an unknown kind; raises one that is an error by its own name."""
         self._checked(event)

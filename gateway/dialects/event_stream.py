@@ -52,7 +52,8 @@ class EventStream:
 
     @property
     def usage(self) -> Usage | None:
-        return self._reader.usage
+        reader = self._reader
+        return reader.usage or reader.early_usage()
 
     @property
     def unknown_reason(self) -> str | None:

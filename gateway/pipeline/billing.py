@@ -108,7 +108,7 @@ class Billing:
         state.balance = result.balance
         state.limit_left = result.limit_left
         if result.outcome != "charged":
-            raise _refusal(result, charge)
+            raise _refusal(state, result, charge)
         state.book("charge")
         state.credits = charge.credits
         state.series.charge.value += charge.credits
@@ -230,26 +230,33 @@ class Billing:
         self._left[request_id] = None
 
 
-def _refusal(result: ChargeResult, charge: Charge) -> FaregateError:
+def _refusal(state: RequestState, result: ChargeResult, charge: Charge) -> FaregateError:
     if result.outcome == "dead":
         return InvalidCredential("the API key is not valid")
+    costs = "costs" if state.meter is None else "may cost up to"
     if result.outcome == "capped":
         owner, level = "the API key", {"level": "key"}
         if result.level is not None:
             owner = f"the account {result.level}"
             level = {"level": "account", "account": result.level}
         return CreditLimitReached(
-            f"this request costs {charge.credits} credits,"
+            f"this request {costs} {charge.credits} credits,"
             f" and {owner} {_LIMITS[result.limit or 'day']}",
             details={"limit": _LIMIT_NAMES[result.limit or "day"], **level},
         )
     if result.outcome == "expiry_due":
         return DatabaseUnavailable("expired grants of the account could not be posted")
     return CreditsExhausted(
-        f"Your credit balance is too low: this request costs {charge.credits} credits"
-        f" and the balance is {result.balance}.",
+        f"Your credit balance is too low: this request {costs} {charge.credits} credits"
+        f" and the balance is {result.balance}.{_advice(state)}",
         details={"limit": "balance", "level": "account"},
     )
+
+
+def _advice(state: RequestState) -> str:
+    if state.meter is None or not state.meter.has_output_price:
+        return ""
+    return " A lower cap on its output tokens needs fewer."
 
 
 def _number(value: bytes) -> int | None:

@@ -138,6 +138,11 @@ class Meter:
         self._terms = terms = replace(self._terms, now=datetime.now(UTC))
         return replace(terms, images=max(self._shown.values())).most(*self._bounds)
 
+    @property
+    def has_output_price(self) -> bool:
+        """True if a lower cap on its output makes a request cheaper."""
+        return bool(self._bounds[1]) and any(rates.output for rates in self._terms.rates)
+
     def asks(self, upstream: str) -> None:
         """The images that this upstream is shown have their price."""
         self._terms = replace(self._terms, images=self._shown[upstream])

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gateway.core.catalog import Catalog
 from gateway.core.credits import BALANCE_MAX
@@ -34,6 +35,15 @@ def test_the_price_is_the_sum_of_its_parts_rounded_up_once() -> None:
     assert (bill.input_per_million, bill.cached_per_million) == (500_000, 30_000)
     assert (bill.cache_write_per_million, bill.output_per_million) == (250_000, 450_000)
     assert bill.uncollected == 0
+
+
+def test_what_is_written_for_an_hour_has_its_own_price() -> None:
+    rates = Rates(input=10**6, cache_write=2 * 10**6, cache_write_hour=3 * 10**6)
+    usage = Usage(input=10, cache_write=7, cache_write_hour=4)
+
+    assert terms(rates).bill(usage, 100).credits == 3 + 3 * 2 + 4 * 3
+    assert terms(rates).most(10, 0) == 30
+    assert terms(rates).bill(Usage(input=2, cached=1, cache_write_hour=9), 100).credits == 1
 
 
 def test_a_price_above_the_charge_is_not_collected() -> None:
@@ -86,6 +96,7 @@ row = st.builds(
     input=rate,
     cached=rate,
     cache_write=rate,
+    cache_write_hour=rate,
     output=rate,
     image=st.integers(0, 100),
     since=st.sampled_from([None, NOW, LATER]),
@@ -99,7 +110,7 @@ row = st.builds(
     messages=st.integers(0, 100),
     images=st.integers(0, 3),
     prompt=st.integers(0, 10_000),
-    shares=st.tuples(st.integers(0, 10_000), st.integers(0, 10_000)),
+    shares=st.tuples(*[st.integers(0, 10_000)] * 3),
     answer=st.integers(0, 10_000),
     spare=st.tuples(st.integers(0, 10_000), st.integers(0, 10_000)),
 )
@@ -109,20 +120,28 @@ def test_no_usage_within_its_bounds_costs_more_than_the_most(
     messages: int,
     images: int,
     prompt: int,
-    shares: tuple[int, int],
+    shares: tuple[int, int, int],
     answer: int,
     spare: tuple[int, int],
 ) -> None:
-    base = Rates(first.input, first.cached, first.cache_write, first.output, first.image)
+    base = replace(first, since=None, above=0)
     price = terms(base, *others, messages=messages, images=images)
     most = price.most(prompt + spare[0], answer + spare[1])
 
     bill = price.bill(
-        Usage(input=prompt, cached=shares[0], cache_write=shares[1], output=answer), most
+        Usage(
+            input=prompt,
+            cached=shares[0],
+            cache_write=shares[1],
+            cache_write_hour=shares[2],
+            output=answer,
+        ),
+        most,
     )
 
     parts = bill.input_per_million + bill.cached_per_million
-    parts += bill.cache_write_per_million + bill.output_per_million
+    parts += bill.cache_write_per_million + bill.cache_write_hour_per_million
+    parts += bill.output_per_million
     assert bill.uncollected == 0
     assert bill.credits == bill.messages + bill.images + -(-parts // 10**6) <= most
 
@@ -137,8 +156,15 @@ def test_what_a_model_leaves_unset_is_the_fleet_s_and_caches_cost_as_input() -> 
     own = Pricing(input_credits_per_million_tokens=30, cache_write_credits_per_million_tokens=40)
 
     assert read_price("a", own, shared, 100) == Price(
-        2, 0, (Rates(30, 30, 40, 50), Rates(20, 20, 40, 50, above=9))
+        2,
+        0,
+        (
+            Rates(30, 30, 40, 50, cache_write_hour=40),
+            Rates(20, 20, 40, 50, above=9, cache_write_hour=40),
+        ),
     )
+    hour = Pricing(cache_write_hour_credits_per_million_tokens=60)
+    assert read_price("a", hour, shared, 100).rates[0] == Rates(10, 10, 10, 50, cache_write_hour=60)
     assert read_price("a", Pricing(chat_credits_per_message=0), Pricing(), None) == Price(0, 0)
 
 

@@ -32,6 +32,7 @@ GRANT = 10**9
 CAP = 2_000
 #: credits for one token of each kind, and for a message
 INPUT, CACHED, CACHE_WRITE, OUTPUT, MESSAGE, IMAGE = 3, 1, 4, 15, 7, 11
+CACHE_WRITE_HOUR = 6
 PIXEL = (
     "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGA"
     "WjR9awAAAABJRU5ErkJggg=="
@@ -58,6 +59,7 @@ def gateway(
         "inputCreditsPerMillionTokens": INPUT * 10**6,
         "cachedInputCreditsPerMillionTokens": CACHED * 10**6,
         "cacheWriteCreditsPerMillionTokens": CACHE_WRITE * 10**6,
+        "cacheWriteHourCreditsPerMillionTokens": CACHE_WRITE_HOUR * 10**6,
         "outputCreditsPerMillionTokens": OUTPUT * 10**6,
         "perImage": IMAGE,
         "rows": [{"abovePromptTokens": 9_000, "inputCreditsPerMillionTokens": 2 * INPUT * 10**6}],
@@ -161,6 +163,16 @@ def test_a_request_costs_what_it_used(
     assert credits_of(client.gateway, "refund_unused") - unused_before == charged - price
 
 
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_what_is_kept_in_a_cache_for_an_hour_has_its_price(client: Client, stream: bool) -> None:
+    response = client.ask("chat", f"{SCRIPT}\n!cache-write 40 hour", stream=stream, model="claude")
+    found = story(client, response.headers["x-request-id"])
+    assert found["tokens"]["cache_write"] == 40
+    assert found["price"]["cache_write_hour_per_million"] == 40 * CACHE_WRITE_HOUR * 10**6
+    more = 40 * (CACHE_WRITE_HOUR - CACHE_WRITE)
+    assert found["credits"] == price_of(found["tokens"]) + more
+
+
 @pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("upstream", MODELS)
 def test_the_upstream_is_always_sent_a_cap(
@@ -244,6 +256,28 @@ def test_a_client_that_leaves_at_the_end_pays_by_the_usage_that_had_come(client:
     assert "counted" not in found["price"]
     assert found["tokens"]["cached"] == 5000
     assert found["credits"] == price_of(found["tokens"])
+
+
+def test_a_client_that_leaves_pays_for_its_prompt_as_it_was_reported_when_the_answer_began(
+    client: Client,
+) -> None:
+    """Its cached part costs what cached input costs."""
+    text = "!cached 5000\n!cache-write 40\n!chunks 100\n!stall 50 hold\n!answer " + "fox " * 400
+    with client.stream("chat", text, model="claude") as response:
+        request_id = response.headers["x-request-id"]
+        received = ""
+        for piece in response.iter_text():
+            received += piece
+            if received.count("fox") >= 20:
+                break
+
+    found = story(client, request_id)
+    tokens = found["tokens"]
+    assert (tokens["cached"], tokens["cache_write"]) == (5_000, 40)
+    assert tokens["input"] == 5_040
+    assert 20 <= tokens["output"] < 400
+    assert found["price"]["counted"] is True
+    assert found["credits"] == price_of(tokens)
 
 
 def test_a_client_that_leaves_before_the_answer_pays_for_its_prompt(
@@ -394,6 +428,9 @@ def test_the_most_has_to_be_there(gateway: GatewayProcess) -> None:
     poor = Client(gateway, gateway.key("poor"))
     response = poor.ask("chat", "hello", model="open")
     assert response.status_code == 402
+    message = response.json()["error"]["message"]
+    assert "may cost up to" in message
+    assert "A lower cap" in message
     response = poor.ask("chat", "hello", model="open", max_tokens=10)
     assert response.status_code == 200
 
@@ -407,6 +444,7 @@ def test_the_account_shows_all_prices(client: Client) -> None:
         "input_per_million_tokens": INPUT * 10**6,
         "cached_input_per_million_tokens": CACHED * 10**6,
         "cache_write_per_million_tokens": CACHE_WRITE * 10**6,
+        "cache_write_hour_per_million_tokens": CACHE_WRITE_HOUR * 10**6,
         "output_per_million_tokens": OUTPUT * 10**6,
         "per_image": IMAGE,
     }

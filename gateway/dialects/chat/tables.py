@@ -2,8 +2,9 @@
 
 Sources: OpenAI API reference, "The chat completion object" (`usage`); Moonshot (`cached_tokens`
 beside the counts); OpenRouter, "Prompt caching" (`cache_write_tokens`); DashScope, "Context cache"
-(`cache_creation_input_tokens`); LiteLLM, "Prompt caching" (`cache_creation_tokens`); xAI,
-"Consumption and rate limits" (reasoning beside `completion_tokens`, within `total_tokens`).
+(`cache_creation_input_tokens`); LiteLLM, "Prompt caching" (`cache_creation_tokens`, and those of an
+hour in its details); xAI, "Consumption and rate limits" (reasoning beside `completion_tokens`,
+within `total_tokens`).
 """
 
 from typing import Any
@@ -12,7 +13,12 @@ from msgspec import Struct, convert
 from msgspec.structs import replace
 
 from gateway.core.events import Usage
-from gateway.dialects.counts import Count, read_count
+from gateway.dialects.counts import Count, add_up, read_count
+from gateway.dialects.odd_values import object_of
+
+
+class _ByTime(Struct):
+    ephemeral_1h_input_tokens: Count | None = None
 
 
 class _Details(Struct):
@@ -20,6 +26,7 @@ class _Details(Struct):
     cache_write_tokens: Count | None = None
     cache_creation_input_tokens: Count | None = None
     cache_creation_tokens: Count | None = None
+    cache_creation_token_details: _ByTime | None = None
     reasoning_tokens: Count | None = None
 
 
@@ -63,11 +70,9 @@ def read_usage(given: Any) -> Usage | None:
         return None
     prompt = counts.prompt_tokens_details or counts.input_tokens_details or _NOTHING
     completion = counts.completion_tokens_details or counts.output_tokens_details or _NOTHING
-    reasoning = completion.reasoning_tokens or 0
+    by_time = prompt.cache_creation_token_details
     given, answered = tokens_in or 0, tokens_out or 0
-    if given + answered + reasoning == counts.total_tokens:
-        answered += reasoning  # some servers count it in the total alone
-    return Usage(
+    usage = Usage(
         input=given,
         output=answered,
         cached=prompt.cached_tokens
@@ -75,7 +80,7 @@ def read_usage(given: Any) -> Usage | None:
         or counts.prompt_cache_hit_tokens
         or counts.cache_read_input_tokens
         or 0,
-        reasoning=reasoning,
+        reasoning=completion.reasoning_tokens or 0,
         cache_write=prompt.cache_write_tokens
         or prompt.cache_creation_input_tokens
         or prompt.cache_creation_tokens
@@ -83,7 +88,22 @@ def read_usage(given: Any) -> Usage | None:
         or counts.cache_creation_input_tokens
         or counts.cache_creation_tokens
         or 0,
+        cache_write_hour=by_time.ephemeral_1h_input_tokens or 0 if by_time is not None else 0,
     )
+    if counts.total_tokens == given + answered and usage.cached + usage.cache_write <= given:
+        return usage
+    return _with_parts(usage, counts.total_tokens or 0)
+
+
+def _with_parts(usage: Usage, total: int) -> Usage:
+    """The usage with what a server counts beside it: in the total alone, or more than the whole."""
+    beside = total - usage.input - usage.output
+    cache = usage.cached + usage.cache_write
+    if usage.reasoning and beside == usage.reasoning:
+        return replace(usage, output=add_up(usage.output, usage.reasoning))
+    if usage.input and cache and (beside == cache or cache > usage.input):
+        return replace(usage, input=add_up(usage.input, cache))
+    return usage
 
 
 def read_more_usage(before: Usage | None, given: Any) -> Usage | None:
@@ -106,16 +126,16 @@ def _read_odd_usage(given: dict[str, Any]) -> Usage | None:
     tokens_out = read_count(given, "completion_tokens") or read_count(given, "output_tokens")
     if not tokens_in and not tokens_out:
         return None
-    reasoning = read_count(completion, "reasoning_tokens")
-    if tokens_in + tokens_out + reasoning == read_count(given, "total_tokens"):
-        tokens_out += reasoning
-    return Usage(
+    by_time = object_of(prompt).get("cache_creation_token_details")
+    usage = Usage(
         input=tokens_in,
         output=tokens_out,
         cached=_first(prompt, given, _CACHED),
-        reasoning=reasoning,
+        reasoning=read_count(completion, "reasoning_tokens"),
         cache_write=_first(prompt, given, _CACHE_WRITE),
+        cache_write_hour=read_count(by_time, "ephemeral_1h_input_tokens"),
     )
+    return _with_parts(usage, read_count(given, "total_tokens"))
 
 
 def _first(details: Any, given: dict[str, Any], names: tuple[str, ...]) -> int:

@@ -14,7 +14,7 @@ reference, "Generating content"; Gemini API, "Thought signatures".
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.core.events import Event, FinishReason, Reasoning
+from gateway.core.events import Event, FinishReason, Reasoning, Usage
 from gateway.dialects.answer_reader import AnswerReader, write_arguments
 from gateway.dialects.counts import add_counts
 from gateway.dialects.finish_reasons import CUT, FAILED, NO_REASON
@@ -78,6 +78,9 @@ class GeminiReader(AnswerReader):
         self.complete = True
         self.goes_on = self.goes_on or bool(events)
         return events
+
+    def early_usage(self) -> Usage | None:
+        return read_usage(self._counts)
 
     def finish(self) -> list[Event]:
         """The end, if a reason for it has come; one that cut the answer off counts most."""

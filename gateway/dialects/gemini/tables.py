@@ -27,15 +27,21 @@ CALL_PLACE = "call:"
 
 
 def read_usage(counts: dict[str, Any]) -> Usage | None:
-    """Return the tokens; Gemini counts thoughts beside its output, `Usage` within it."""
+    """Return the tokens; Gemini counts thoughts beside its output, `Usage` within it.
+
+    Some of its servers count them within it, too; then the total is right without them.
+    """
     if not counts:
         return None
+    given = add_up(
+        read_count(counts, "promptTokenCount"), read_count(counts, "toolUsePromptTokenCount")
+    )
+    answered = read_count(counts, "candidatesTokenCount")
     thoughts = read_count(counts, "thoughtsTokenCount")
+    is_within = thoughts <= answered and given + answered == read_count(counts, "totalTokenCount")
     return Usage(
-        input=add_up(
-            read_count(counts, "promptTokenCount"), read_count(counts, "toolUsePromptTokenCount")
-        ),
-        output=add_up(read_count(counts, "candidatesTokenCount"), thoughts),
+        input=given,
+        output=answered if is_within else add_up(answered, thoughts),
         cached=read_count(counts, "cachedContentTokenCount"),
         reasoning=thoughts,
     )

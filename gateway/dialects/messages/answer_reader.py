@@ -14,7 +14,7 @@ API reference, "Messages" and "Streaming messages".
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.core.events import Event
+from gateway.core.events import Event, Usage
 from gateway.dialects.answer_reader import AnswerReader, write_arguments
 from gateway.dialects.counts import add_counts
 from gateway.dialects.finish_reasons import CUT
@@ -111,6 +111,9 @@ class MessagesReader(AnswerReader):
             case _:
                 raise TypeError("an event has a type")
         return []
+
+    def early_usage(self) -> Usage | None:
+        return read_usage(self._counts) if self._counts else None
 
     def finish(self) -> list[Event]:
         return self._end(self._stop, self._counts)

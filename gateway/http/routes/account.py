@@ -91,6 +91,7 @@ def shown_price(price: Price) -> dict[str, Any]:
                 "input_per_million_tokens": rates.input,
                 "cached_input_per_million_tokens": rates.cached,
                 "cache_write_per_million_tokens": rates.cache_write,
+                "cache_write_hour_per_million_tokens": rates.cache_write_hour,
                 "output_per_million_tokens": rates.output,
                 "per_image": rates.image,
             }

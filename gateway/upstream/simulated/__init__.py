@@ -38,7 +38,8 @@ of `hold` lasts until `POST /release`.
                 !stall N SECONDS        headers and N chunks, then a silence, then the rest
     usage       !usage PLACE            final, choice, both, finish or none
                 !cached N               N prompt tokens came from the cache
-                !cache-write N          N prompt tokens were written to it (not in Gemini)
+                !cache-write N [hour]   N prompt tokens were written to it (not in Gemini), for an
+                                        hour (in Messages)
     writes      !split                  events cut anywhere, also inside a character
                 !coalesce               many events in one write
                 !spaces                 spaces after colons and commas, CRLF line ends

@@ -126,6 +126,8 @@ def _usage(usage: SimulatedUsage, script: Script) -> Object:
         "cache_read_input_tokens": usage.cached,
         "output_tokens": usage.completion,
     }
+    if script.cache_write_hour:
+        members["cache_creation"] = {"ephemeral_1h_input_tokens": usage.cache_write}
     if usage.reasoning:
         members["output_tokens_details"] = {"thinking_tokens": usage.reasoning}
     return members

@@ -71,6 +71,7 @@ class Script(Struct, frozen=True, kw_only=True):
     usage: str | None = None
     cached_tokens: int = 0
     cache_write_tokens: int = 0
+    cache_write_hour: bool = False
     split: bool = False
     coalesce: bool = False
     spaces: bool = False
@@ -248,7 +249,10 @@ DIRECTIVES: dict[str, Callable[[str], dict[str, Any]]] = {
     "!usage": lambda place: {"usage": _one_of("!usage", place.strip(), _USAGE_PLACES)},
     "!cached": lambda count: {"cached_tokens": _count("!cached", count.strip(), 10_000_000)},
     "!cache-write": lambda count: {
-        "cache_write_tokens": _count("!cache-write", count.strip(), 10_000_000)
+        "cache_write_tokens": _count(
+            "!cache-write", count.removesuffix(" hour").strip(), 10_000_000
+        ),
+        "cache_write_hour": count.endswith(" hour"),
     },
     "!split": _flag(split=True),
     "!coalesce": _flag(coalesce=True),

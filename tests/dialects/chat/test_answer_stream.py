@@ -311,6 +311,21 @@ BESIDE: dict[str, Any] = {
     "completion_tokens": 1,
     "completion_tokens_details": {"reasoning_tokens": 3},
 }
+#: some gateways count a prompt without what was read from a cache and written to it
+APART: dict[str, Any] = {
+    "prompt_tokens": 31,
+    "completion_tokens": 9,
+    "cache_creation_input_tokens": 20,
+    "cache_read_input_tokens": 4,
+}
+#: LiteLLM's usage of a Claude model
+BY_TIME: dict[str, Any] = {
+    "prompt_tokens": 31,
+    "prompt_tokens_details": {
+        "cache_creation_tokens": 20,
+        "cache_creation_token_details": {"ephemeral_1h_input_tokens": 12},
+    },
+}
 
 
 @pytest.mark.parametrize(
@@ -329,6 +344,12 @@ BESIDE: dict[str, Any] = {
         ({**BESIDE, "total_tokens": 9.0}, Usage(5, 4, 0, 3)),
         ({**BESIDE, "completion_tokens": 4, "total_tokens": 9}, Usage(5, 4, 0, 3)),
         ({**BESIDE, "total_tokens": 10}, Usage(5, 1, 0, 3)),
+        ({**APART, "total_tokens": 40}, Usage(31, 9, 4, cache_write=20)),
+        ({**APART, "total_tokens": 64}, Usage(55, 9, 4, cache_write=20)),
+        ({**APART, "total_tokens": "64"}, Usage(55, 9, 4, cache_write=20)),
+        ({**APART, "prompt_tokens": 7, "total_tokens": 16}, Usage(31, 9, 4, cache_write=20)),
+        (BY_TIME, Usage(31, cache_write=20, cache_write_hour=12)),
+        ({**BY_TIME, "total_tokens": "31"}, Usage(31, cache_write=20, cache_write_hour=12)),
         (
             {
                 "input_tokens": 5,

@@ -97,6 +97,17 @@ def test_a_whole_stream() -> None:
     assert reader.usage == READ
 
 
+def test_thoughts_that_a_server_counts_within_its_output_count_once() -> None:
+    usage = {**USAGE, "candidatesTokenCount": 7}
+    assert read(answer({"text": "Hi"}, finish="STOP", usageMetadata=usage))[0].usage == READ
+
+
+def test_what_was_reported_before_the_end_is_known() -> None:
+    reader, _ = read(answer({"text": "Hi"}, usageMetadata={**USAGE, "candidatesTokenCount": 1}))
+    assert not reader.complete
+    assert reader.usage == Usage(input=11, output=5, cached=3, reasoning=4)
+
+
 @pytest.mark.parametrize("last", [(), ("[DONE]",)])
 def test_an_end_in_every_event_is_one_end(last: tuple[str, ...]) -> None:
     reader, events = read(
