@@ -35,7 +35,7 @@ def worth_another_try(batch: Sequence[AttemptedCharge]) -> list[int]:
         left = balance = balances.setdefault(charge.account_id, charge.balance)
         for limited, limit_left in charge.lefts.items():
             left = min(left, lefts.setdefault(limited, limit_left))
-        if charge.is_charged or charge.credits > left:
+        if charge.is_charged or charge.credits > max(left, 0):
             continue
         balances[charge.account_id] = balance - charge.credits
         for limited in charge.lefts:

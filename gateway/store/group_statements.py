@@ -92,10 +92,10 @@ GROUP_CHARGE = ChargeParts(
   ) AS each WHERE least(day, month, ever) IS NOT NULL
 ), crowded AS MATERIALIZED (
   SELECT DISTINCT request_id FROM (
-    SELECT affordable.request_id, rooms.least,
+    SELECT affordable.request_id, affordable.credits, rooms.least,
            sum(affordable.credits) OVER (PARTITION BY level_id ORDER BY position) AS running
     FROM affordable JOIN rooms USING (account_id)
-  ) AS summed WHERE running > least
+  ) AS summed WHERE running > least AND credits > 0
 ), fitting AS (
   SELECT * FROM affordable WHERE request_id NOT IN (SELECT request_id FROM crowded)
 """,

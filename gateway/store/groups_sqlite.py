@@ -105,7 +105,7 @@ class Groups:
         if levels is None or own.outcome == "dead":
             return own
         least = min(levels, key=attrgetter("left"))
-        if own.outcome == "charged" and charge.credits > least.left:
+        if own.outcome == "charged" and charge.credits > least.left and charge.credits:
             balance = own.balance + charge.credits
             return ChargeResult("capped", balance, least.left, least.limit, least.shown)
         if own.outcome == "charged":

@@ -265,7 +265,7 @@ def _judge(
     left, limit = lefts[row.api_key_id]
     if charge.credits > balance:
         return ChargeResult("exhausted", balance, left, limit)
-    if charge.credits > left:
+    if charge.credits > left and charge.credits:  # of a limit that was lowered, less than 0 is left
         return ChargeResult("capped", balance, left, limit)
     return ChargeResult("charged", balance - charge.credits, left - charge.credits, limit)
 

@@ -13,7 +13,8 @@ An entry, its hold and what limits count are of one moment, so at midnight they 
 
 A key's counts of its month and for good are in its row, which is locked, so both are known before
 anything is written. Its day is counted last, by an upsert that decides. So a charge that one limit
-refuses is counted by none.
+refuses is counted by none. A charge of nothing passes every limit, also one that was lowered below
+what was used.
 
 A hold is deleted by its place in the table: it is locked by then, nobody changes holds, and to look
 them up by their ids once more would cost a seventh of an end.
@@ -87,12 +88,12 @@ WITH asked AS (
 {parts.fitting}), limited AS (
   SELECT api_key_id, cap, sum(credits) AS credits FROM fitting
   WHERE cap IS NOT NULL OR month IS NOT NULL GROUP BY api_key_id, cap, month_left, ever_left
-  HAVING coalesce(sum(credits) <= least(cap, month_left, ever_left), true)
+  HAVING coalesce(sum(credits) = 0 OR sum(credits) <= least(cap, month_left, ever_left), true)
 ), days AS (
   INSERT INTO api_key_day AS d (api_key_id, day, credits)
   SELECT api_key_id, (SELECT day FROM moment), credits FROM limited WHERE cap IS NOT NULL
   ON CONFLICT (api_key_id, day) DO UPDATE SET credits = d.credits + excluded.credits
-  WHERE d.credits + excluded.credits
+  WHERE excluded.credits = 0 OR d.credits + excluded.credits
         <= (SELECT cap FROM keys WHERE keys.id = excluded.api_key_id LIMIT 1)
   RETURNING d.api_key_id, d.day, d.credits AS used
 ), charged AS (

@@ -31,6 +31,10 @@ def test_a_key_past_its_day_is_not_tried_again() -> None:
     assert again([tried(2, left=-3)]) == []
 
 
+def test_what_costs_nothing_passes_a_limit_that_was_lowered() -> None:
+    assert again([tried(2, left=-3), tried(0, left=-3)]) == [1]
+
+
 def test_what_the_batch_itself_took_of_a_day_is_not_there_any_more() -> None:
     batch = [tried(3, left=2, made=True), tried(3, left=2), tried(2, left=2), tried(9, key=2)]
     assert again(batch) == [2, 3]

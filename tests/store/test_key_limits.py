@@ -9,6 +9,7 @@ from sqlalchemy import text
 
 from gateway.store.audit import audit
 from gateway.store.audit_rounds import audit_round
+from gateway.store.key_rows import KeyState
 from gateway.store.ledger import ChargeResult, Ledger, Limit, Refund
 from tests.harness.books import INSTALLATION, Books
 from tests.store.test_charges import open_ledger, with_ledger
@@ -56,6 +57,30 @@ def test_two_replicas_never_take_more_than_a_limit(books: Books, field: str, lim
     assert books.balance() == 899
     assert counted(books) == (101, 101)
     assert books.scalar("SELECT credits FROM api_key_day") == 101
+    assert audit(books.database) == []
+
+
+@pytest.mark.parametrize("field", ["creditsPerDay", "creditsPerMonth", "credits"])
+@pytest.mark.parametrize("owner", ["key", "account"])
+def test_what_costs_nothing_passes_a_limit_that_was_lowered(
+    books: Books, owner: str, field: str
+) -> None:
+    books.grant(credits=100)
+
+    def limited(credits: int) -> KeyState:
+        if owner == "account":
+            state(books, "alice", limits={field: credits})
+            return books.issue()[0]
+        return books.issue(limits={field: credits})[0]
+
+    async def act(ledger: Ledger) -> None:
+        await ask(books, ledger, limited(20), 10)
+        found = await ask(books, ledger, limited(4), 0, 3, 0)
+        assert [each.outcome for each in found] == ["charged", "capped", "charged"]
+        assert [each.limit_left for each in found] == [-6, -6, -6]
+
+    with_ledger(books.database, act)
+    assert books.balance() == 90
     assert audit(books.database) == []
 
 
