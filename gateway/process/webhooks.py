@@ -15,6 +15,7 @@ from gateway.core.spec_fields import SpecError
 from gateway.core.webhooks import read_signing_keys, signature
 from gateway.process.settings import ProxySettings
 from gateway.store.database import Database
+from gateway.store.notice_changes import ChangedAccounts
 from gateway.store.notices import (
     TakenNotice,
     end_notice,
@@ -58,11 +59,13 @@ class Webhook:
         self._installation = installation
         self._receiver = receiver
         self._count = metrics.sent_to_webhook
+        self._changed = ChangedAccounts()
         self._looks = 0
 
     async def look(self) -> None:
         """Write what is new. Raises `DatabaseUnavailable`."""
-        await asyncio.to_thread(write_notices, self._database, self._installation, self._receiver)
+        look = partial(write_notices, self._database, self._installation, self._receiver)
+        await asyncio.to_thread(look, self._changed)
         self._looks += 1
         if self._looks % _LOOKS_BETWEEN == 1:
             await asyncio.to_thread(forget_notices, self._database)

@@ -10,12 +10,14 @@ import json
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from secrets import token_hex
+from typing import Any
 
 from msgspec import Struct
 
 from gateway.core.webhooks import PATIENCE, ReachedShare, next_attempt, write_message
 from gateway.store.database import Database
 from gateway.store.moments import read_moment
+from gateway.store.notice_changes import ChangedAccounts
 from gateway.store.notice_statements import ACCOUNTS, KEYS, periods
 from gateway.store.transaction import Transaction
 
@@ -80,17 +82,33 @@ class TakenNotice(Struct, frozen=True):
     created_at: datetime
 
 
-def write_notices(database: Database, installation: str, receiver: str) -> int:
-    """Write what is new for a receiver; how many. Raises `DatabaseUnavailable`."""
+def write_notices(
+    database: Database, installation: str, receiver: str, changed: ChangedAccounts | None = None
+) -> int:
+    """Write what is new for a receiver; how many. Raises `DatabaseUnavailable`.
+
+    `changed` is what the looks before have seen of the accounts; without it, all are read.
+    """
+    changed = changed or ChangedAccounts()
+    asked = {"installation": installation, "receiver": receiver, "most": WRITTEN_AT_ONCE}
     with database.plain_read() as transaction:
         now = transaction.now()
+        accounts, values = changed.begin(transaction)
+        of_accounts = ACCOUNTS.format(changed=accounts, **periods(now))
+        of_keys = KEYS.format(**periods(now))
         found = [
-            (subject, account_id, reached)
-            for subject, statement in (("account", ACCOUNTS), ("key", KEYS))
-            for account_id, reached in _read(transaction, statement, installation, receiver, now)
+            *_read(transaction, "account", of_accounts, {**asked, **values}),
+            *_read(transaction, "key", of_keys, asked),
         ]
-    if not found:
-        return 0
+    if found:
+        _write(database, receiver, found, now)
+    changed.end(is_whole=len(found) < WRITTEN_AT_ONCE)
+    return len(found)
+
+
+def _write(
+    database: Database, receiver: str, found: Sequence[tuple[str, int, ReachedShare]], now: datetime
+) -> None:
     with database.plain_write() as transaction:
         transaction.repeat(
             _WRITE,
@@ -111,7 +129,6 @@ def write_notices(database: Database, installation: str, receiver: str) -> int:
                 for subject, account_id, reached in found
             ],
         )
-    return len(found)
 
 
 def take_notices(database: Database, receiver: str) -> list[TakenNotice]:
@@ -204,16 +221,11 @@ def forget_receivers(database: Database, installation: str, fleets: Collection[s
 
 
 def _read(
-    transaction: Transaction, statement: str, installation: str, receiver: str, now: datetime
-) -> Sequence[tuple[int, ReachedShare]]:
-    rows = transaction.rows(
-        statement.format(**periods(now)),
-        installation=installation,
-        receiver=receiver,
-        most=WRITTEN_AT_ONCE,
-    )
+    transaction: Transaction, subject: str, statement: str, values: dict[str, Any]
+) -> list[tuple[str, int, ReachedShare]]:
     return [
         (
+            subject,
             account_id,
             ReachedShare(
                 subject_id=subject_id,
@@ -228,6 +240,6 @@ def _read(
             ),
         )
         for subject_id, account_id, account, key, key_id, limit, period, credits, used, percent in (
-            rows
+            transaction.rows(statement, **values)
         )
     ]
