@@ -8,8 +8,9 @@ from typing import Any
 
 CSV_TYPE = "text/csv; charset=utf-8; header=present"
 
-#: a spreadsheet takes a text that begins so for a formula
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+#: a spreadsheet takes a text that begins so for a formula, some also with the wide forms of the
+#: signs. Source: OWASP, "CSV Injection"
+_FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 
 
 def cell(value: Any) -> Any:

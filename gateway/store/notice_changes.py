@@ -47,7 +47,7 @@ class ChangedAccounts:
         return _SOME.format(listed=listed), {"since": since, "held": held}
 
     def end(self, *, is_whole: bool) -> None:
-        """Remember a look that is over; where it found more than it wrote, the next one reads all."""
+        """Remember a look that is over; one that left some behind has the next one read all."""
         newest, self._held = self._next
         self._newest = self._newest[1], newest
         self._looks = self._looks + 1 if is_whole else 0

@@ -16,6 +16,7 @@ from gateway.core.principal import AccountSet
 from gateway.core.statement import PeriodError
 from gateway.core.usage import UsageLine, UsageQuery, UsageSums, read_query
 from gateway.http.focus_format import COLUMNS, focus_csv, focus_head
+from gateway.http.spreadsheet import cell
 from tests.harness.books import Books
 from tests.store.test_usage_reader import NOW, book_some, expected, read
 
@@ -137,6 +138,7 @@ def test_texts_of_clients_stay_in_their_cells() -> None:
     assert row["SkuId"] == '\'=cmd|"a"', "no formula for a spreadsheet"
     assert json.loads(row["Tags"]) == {"team": '",\r\n=1+1'}
     assert row["BilledCost"] == "300000000000.0000"
+    assert [cell(f"{sign}1") for sign in "=\uff1d"] == ["'=1", "'\uff1d1"]
 
 
 def test_each_namespace_is_a_part_of_the_bill() -> None:
