@@ -7,7 +7,7 @@ from typing import TypeVar
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
-from gateway.console.access import Console
+from gateway.console.page_request import PageRequest
 from gateway.core.statement import PeriodError
 from gateway.http.routes.csv_stream import csv_stream
 from gateway.store.database import Database
@@ -20,7 +20,7 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 async def csv_file(
     name: str,
-    console: Console,
+    page: PageRequest,
     head: bytes,
     advance: Callable[[Database, R], Sequence[T] | None],
     reader: R,
@@ -29,7 +29,7 @@ async def csv_file(
     """A file of all that a reader finds. Raises `HTTPException` for a question about nothing."""
 
     async def read_next() -> Sequence[T] | None:
-        return await console.run(advance, reader)
+        return await page.run(advance, reader)
 
     try:
         lines = await read_next()

@@ -1,15 +1,13 @@
 """The form of a key: read with care, and shown again with what is wrong with it."""
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from msgspec import Struct, field
+from msgspec import field
 from starlette.datastructures import FormData
 
+from gateway.console.form import Form, end_of_day, read_fields
 from gateway.console.language import marked
-from gateway.console.last_day import end_of_day, read_last_day
-from gateway.core.digits import whole_number
 from gateway.core.key_policy import LABEL_CHARACTERS_MAX, KeyPolicy
 from gateway.store.key_list import ShownKey
 from gateway.store.personal_keys import KeySettings
@@ -30,12 +28,10 @@ _NAME_IT = marked("Give it a name of 1 to 64 characters.")
 _WHOLE_NUMBER = marked("This must be a whole number, or empty.")
 
 
-class KeyForm(Struct):
-    """The fields as they were typed, what is wrong with some, and the settings that they mean."""
+class KeyForm(Form, kw_only=True):
+    """A form with the models that were chosen, and the settings that it means."""
 
-    values: dict[str, str] = field(default_factory=dict)
     models: list[str] = field(default_factory=list)
-    errors: dict[str, str] = field(default_factory=dict)
     settings: KeySettings = KeySettings()
 
     @property
@@ -47,7 +43,7 @@ class KeyForm(Struct):
 def empty_form(attempt: str, policy: KeyPolicy) -> KeyForm:
     """The form of a new key; `attempt` makes sure that sending it twice makes one key."""
     values = dict.fromkeys(("label", *_LIMITS), "")
-    return KeyForm({**values, "expires": _suggested(policy), "attempt": attempt})
+    return KeyForm(values={**values, "expires": _suggested(policy), "attempt": attempt})
 
 
 def form_of(key: ShownKey) -> KeyForm:
@@ -58,7 +54,7 @@ def form_of(key: ShownKey) -> KeyForm:
     for name in _LIMITS:
         limit = getattr(key, name)
         values[name] = "" if limit is None else str(limit)
-    return KeyForm(values, list(key.models))
+    return KeyForm(values=values, models=list(key.models))
 
 
 def lifetimes(policy: KeyPolicy) -> list[str]:
@@ -92,36 +88,33 @@ def read_changes(form: FormData, models: list[str], key: ShownKey) -> KeyForm:
     settings = _settings(read)
     before = form_of(key).values["expires_at"]
     if read.values["expires_at"] != before:
-        settings["expires_at"] = read_last_day(read.values, read.errors)
+        settings["expires_at"] = read.last_day()
     read.settings = KeySettings(**settings)
     return read
 
 
 def _read(form: FormData, models: list[str], names: tuple[str, ...]) -> KeyForm:
-    values = {name: str(form.get(name, "")).strip()[:64] for name in names}
-    chosen = [str(each) for each in form.getlist("models")]
-    return KeyForm(values, [model for model in dict.fromkeys(models) if model in chosen])
+    sent = [str(each) for each in form.getlist("models")]
+    chosen = [model for model in dict.fromkeys(models) if model in sent]
+    return KeyForm(values=read_fields(form, names, 64), models=chosen)
 
 
 def _settings(read: KeyForm) -> dict[str, Any]:
-    settings: dict[str, Any] = {"label": read.values["label"], "models": read.models}
     label = read.values["label"]
+    settings: dict[str, Any] = {"label": label, "models": read.models}
     if not 1 <= len(label) <= LABEL_CHARACTERS_MAX or not label.isprintable():
         read.errors["label"] = _NAME_IT
     for name, most in _LIMITS.items():
-        settings[name] = _read_limit(read.values, name, most, read.errors)
+        settings[name] = _read_limit(read, name, most)
     return settings
 
 
-def _read_limit(
-    values: Mapping[str, str], name: str, most: int, errors: dict[str, str]
-) -> int | None:
-    text = values[name].replace(",", "").replace(" ", "")
-    if not text:
+def _read_limit(read: KeyForm, name: str, most: int) -> int | None:
+    if not read.values[name].strip(", "):
         return None
     least = 0 if name.startswith("credits") else 1
-    number = whole_number(text)
+    number = read.number(name)
     if number is not None and least <= number <= most:
         return number
-    errors[name] = _WHOLE_NUMBER
+    read.errors[name] = _WHOLE_NUMBER
     return None

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import update
 
 from gateway.console.language import LANGUAGES, translations
-from gateway.console.viewed import DONE
+from gateway.console.page_request import DONE
 from gateway.store.console_tables import SessionRow
 from gateway.store.database import Database
 from gateway.store.people import Identity, NamespaceRole

@@ -3,13 +3,11 @@
 from typing import Any
 
 import msgspec
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from fastapi.responses import Response
 
-from gateway.console.access import Console, SignedIn
 from gateway.console.language import marked
-from gateway.console.pages.accounts import wide_reach
-from gateway.console.viewed import NO_ACCOUNT, render_page
+from gateway.console.page_request import Page
 from gateway.core.digits import whole_number
 from gateway.store.change_log import ChangeKind, read_changes_within
 
@@ -40,21 +38,13 @@ KINDS: dict[ChangeKind, str] = {
 
 
 @router.get("/events")
-async def show_events(request: Request, session: SignedIn, console: Console) -> Response:
-    reach, after = wide_reach(session), whole_number(request.query_params.get("after", ""))
-    found = await console.run(
-        read_changes_within, console.installation, reach, _PAGE + 1, after=after
-    )
+async def show_events(page: Page) -> Response:
+    after = whole_number(page.query.get("after", ""))
+    found = await page.ask(read_changes_within, page.wide_reach(), _PAGE + 1, after=after)
     events = [{**event, "shown_detail": _detail(event["detail"])} for event in found[:_PAGE]]
-    return render_page(
-        request,
-        "events.html",
-        session,
-        None,
-        events=events,
-        kinds=KINDS,
-        newest=NO_ACCOUNT.at("/events") if after else None,
-        older=NO_ACCOUNT.at("/events", after=events[-1]["id"]) if len(found) > _PAGE else None,
+    last = events[-1]["id"] if len(found) > _PAGE else None
+    return page.render(
+        "events.html", events=events, kinds=KINDS, **page.pages("/events", after, last)
     )
 
 

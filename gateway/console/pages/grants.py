@@ -1,14 +1,12 @@
 """`/console/grants`: the grants of all accounts that somebody may see; posting one, voiding one."""
 
-from typing import Any
-
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from fastapi.responses import Response
-from msgspec import Struct, field
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 
-from gateway.console.access import NOT_ALLOWED, Console, RecentlySignedIn, SignedIn
+from gateway.console.access import NOT_ALLOWED
+from gateway.console.form import Form, read_fields
 from gateway.console.granting import (
     CREDITS_MAX,
     REFERENCE_CHARACTERS_MAX,
@@ -17,12 +15,10 @@ from gateway.console.granting import (
     void_grant,
 )
 from gateway.console.language import marked
-from gateway.console.last_day import read_last_day
-from gateway.console.pages.accounts import wide_reach
-from gateway.console.rendering import problem_of, redirect
+from gateway.console.page_request import Page, PageRequest, RecentPage
+from gateway.console.rendering import redirect
 from gateway.console.session import Session
 from gateway.console.site import BASE
-from gateway.console.viewed import NO_ACCOUNT, render_page
 from gateway.core.digits import whole_number
 from gateway.core.errors import FaregateError
 from gateway.core.principal import is_account
@@ -41,71 +37,54 @@ _IS_OFF = marked(
 )
 
 
-class GrantForm(Struct):
-    """The fields as they were typed, and what is wrong with some."""
-
-    values: dict[str, str]
-    errors: dict[str, str] = field(default_factory=dict)
-
-
 @router.get("/grants")
-async def show_grants(request: Request, session: SignedIn, console: Console) -> Response:
-    reach, after = wide_reach(session), whole_number(request.query_params.get("after", ""))
-    grants, has_more = await console.run(list_lots, console.installation, reach, after=after)
-    return render_page(
-        request,
+async def show_grants(page: Page) -> Response:
+    after = whole_number(page.query.get("after", ""))
+    grants, has_more = await page.ask(list_lots, page.wide_reach(), after=after)
+    return page.render(
         "grants.html",
-        session,
-        None,
         grants=grants,
-        newest=NO_ACCOUNT.at("/grants") if after else None,
-        older=NO_ACCOUNT.at("/grants", after=grants[-1].id) if has_more else None,
-        may_grant=may_grant(session),
-        is_off=is_off(session),
+        **page.pages("/grants", after, grants[-1].id if has_more else None),
+        may_grant=may_grant(page.session),
+        is_off=is_off(page.session),
     )
 
 
 @router.get("/grants/new")
-async def new_grant(request: Request, session: RecentlySignedIn, console: Console) -> Response:
-    _require_grant(session)
+async def new_grant(page: RecentPage) -> Response:
+    _require_grant(page.session)
     values = dict.fromkeys(_FIELDS, "")
-    values["account"] = request.query_params.get("account", "")[:128]
-    return _show_form(request, session, GrantForm(values))
+    values["account"] = page.query.get("account", "")[:128]
+    return _show_form(page, Form(values))
 
 
 @router.post("/grants")
-async def post(request: Request, session: RecentlySignedIn, console: Console) -> Response:
-    _require_grant(session)
-    form, grant = _read(await request.form(), session)
+async def post(page: RecentPage) -> Response:
+    _require_grant(page.session)
+    form, grant = _read(await page.request.form(), page)
     if grant is None:
-        return _show_form(request, session, form, status=422)
-    actor, accounts_max = session.principal.actor, console.spec.keys.accounts_per_namespace
+        return _show_form(page, form, status=422)
+    accounts_max = page.console.spec.keys.accounts_per_namespace
     try:
-        is_new = await console.run(post_grant, console.installation, grant, accounts_max, actor)
+        is_new = await page.ask(post_grant, grant, accounts_max, page.actor)
     except FaregateError as error:
-        problem = problem_of(request, error)
-        return _show_form(request, session, form, status=error.status, problem=problem)
+        return _show_form(page, form, **page.problem(error))
     done = "granted" if is_new else "granted-before"
     return redirect(f"{BASE}/accounts/{form.values['account']}?done={done}")
 
 
 @router.get("/grants/{grant_id}/void")
-async def ask_to_void(
-    request: Request, session: RecentlySignedIn, console: Console, grant_id: str
-) -> Response:
-    return _show_void(request, session, await _find(session, console, grant_id))
+async def ask_to_void(page: RecentPage, grant_id: str) -> Response:
+    return _show_void(page, await _find(page, grant_id))
 
 
 @router.post("/grants/{grant_id}/void")
-async def void(
-    request: Request, session: RecentlySignedIn, console: Console, grant_id: str
-) -> Response:
-    lot = await _find(session, console, grant_id)
+async def void(page: RecentPage, grant_id: str) -> Response:
+    lot = await _find(page, grant_id)
     try:
-        await console.run(void_grant, console.installation, lot, session.principal.actor)
+        await page.ask(void_grant, lot, page.actor)
     except FaregateError as error:
-        shown: dict[str, Any] = {"status": error.status, "problem": problem_of(request, error)}
-        return _show_void(request, session, lot, **shown)
+        return _show_void(page, lot, **page.problem(error))
     return redirect(f"{BASE}/accounts/{lot.account}?done=voided")
 
 
@@ -125,63 +104,40 @@ def _require_grant(session: Session) -> None:
         raise HTTPException(403, is_off(session) or NOT_ALLOWED)
 
 
-async def _find(session: Session, console: Console, grant_id: str) -> GrantLot:
+async def _find(page: PageRequest, grant_id: str) -> GrantLot:
     """A grant that this person may void. Raises `HTTPException`."""
-    _require_grant(session)
-    reach, row_id = session.principal.reach("grant"), whole_number(grant_id) or 0
-    lot = await console.run(find_lot, console.installation, reach, row_id)
+    _require_grant(page.session)
+    reach, row_id = page.principal.reach("grant"), whole_number(grant_id) or 0
+    lot = await page.ask(find_lot, reach, row_id)
     if lot is None or not lot.is_made_here:
         raise HTTPException(404)
     return lot
 
 
-def _read(given: FormData, session: Session) -> tuple[GrantForm, CreditGrant | None]:
+def _read(given: FormData, page: PageRequest) -> tuple[Form, CreditGrant | None]:
     """The form, and the grant that it means where nothing is wrong with it."""
-    form = GrantForm({name: str(given.get(name, "")).strip()[:256] for name in _FIELDS})
+    form = Form(read_fields(given, _FIELDS, 256))
     values, errors = form.values, form.errors
     shown, reference = values["account"], values["reference"]
-    if not is_account(shown) or not session.principal.may("grant", shown):
+    if not is_account(shown) or not page.principal.may("grant", shown):
         errors["account"] = _NO_ACCOUNT
-    credits = whole_number(values["credits"].replace(",", "").replace(" ", "")) or 0
+    credits = form.number("credits") or 0
     if not 1 <= credits <= CREDITS_MAX:
         errors["credits"] = _NO_CREDITS
     if not 1 <= len(reference) <= REFERENCE_CHARACTERS_MAX or not reference.isprintable():
         errors["reference"] = _NO_REFERENCE
-    expires_at = read_last_day(values, errors)
+    expires_at = form.last_day()
     if errors:
         return form, None
     reason = values["reason"]
     return form, grant_of(shown, credits, reference, reason=reason, expires_at=expires_at)
 
 
-def _show_form(
-    request: Request, session: Session, form: GrantForm, *, status: int = 200, problem: str = ""
-) -> Response:
-    return render_page(
-        request,
-        "grant_new.html",
-        session,
-        None,
-        status=status,
-        form=form,
-        problem=problem,
-    )
+def _show_form(page: PageRequest, form: Form, *, status: int = 200, problem: str = "") -> Response:
+    return page.render("grant_new.html", status=status, form=form, problem=problem)
 
 
 def _show_void(
-    request: Request,
-    session: Session,
-    grant: GrantLot,
-    *,
-    status: int = 200,
-    problem: str = "",
+    page: PageRequest, grant: GrantLot, *, status: int = 200, problem: str = ""
 ) -> Response:
-    return render_page(
-        request,
-        "grant_void.html",
-        session,
-        None,
-        status=status,
-        grant=grant,
-        problem=problem,
-    )
+    return page.render("grant_void.html", status=status, grant=grant, problem=problem)

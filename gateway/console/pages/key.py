@@ -1,32 +1,23 @@
 """`/console/keys/{id}`: one key, and everything that can be done to it."""
 
-from typing import Any
-
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from fastapi.responses import Response
 
-from gateway.console.access import Console, PersonSignedIn, SignedIn
 from gateway.console.charts import bar_chart
 from gateway.console.key_form import KeyForm, form_of, read_changes
 from gateway.console.key_names import name_of
 from gateway.console.language import marked
-from gateway.console.pages.keys import days_until, find_key, require, reveal
-from gateway.console.rendering import problem_of, redirect
-from gateway.console.session import Session
+from gateway.console.page_request import AccountPage, PageRequest, PersonAccountPage
+from gateway.console.pages.keys import days_until, find_key, reveal
+from gateway.console.rendering import redirect
 from gateway.console.usage_view import question, read_usage
-from gateway.console.viewed import Viewed, ViewedAccount, render_page
 from gateway.core.errors import FaregateError
-from gateway.core.key_policy import OVERLAPS, key_policy_of
+from gateway.core.key_policy import OVERLAPS
 from gateway.core.keys import generate_key
 from gateway.store.change_log import read_suspension
 from gateway.store.key_list import ShownKey
 from gateway.store.lost_roles import LOST_ROLE
-from gateway.store.personal_keys import (
-    KeySettings,
-    change_key,
-    revoke_personal_key,
-    rotate_key,
-)
+from gateway.store.personal_keys import KeySettings, change_key, revoke_personal_key, rotate_key
 
 router = APIRouter()
 
@@ -36,144 +27,89 @@ _OTHER_NAME = marked("This is not its name.")
 
 
 @router.get("/keys/{key_id}")
-async def show_key(
-    request: Request, session: SignedIn, console: Console, viewed: ViewedAccount, key_id: str
-) -> Response:
-    key = await find_key(session, console, viewed, key_id)
-    return await _show(request, session, console, viewed, key)
+async def show_key(page: AccountPage, key_id: str) -> Response:
+    return await _show(page, await find_key(page, key_id))
 
 
 @router.post("/keys/{key_id}")
-async def save_key(
-    request: Request, session: PersonSignedIn, console: Console, viewed: ViewedAccount, key_id: str
-) -> Response:
-    require(session, "keys", viewed)
-    key = await find_key(session, console, viewed, key_id)
-    models = [model.id for model in console.catalog.models]
-    form = read_changes(await request.form(), models, key)
+async def save_key(page: PersonAccountPage, key_id: str) -> Response:
+    page.require("keys")
+    key = await find_key(page, key_id)
+    models = [model.id for model in page.console.catalog.models]
+    form = read_changes(await page.request.form(), models, key)
     if form.errors:
-        return await _show(request, session, console, viewed, key, form=form, status=422)
-    problem = await _change(session, console, key, form.settings)
-    if problem is not None:
-        return await _refuse(request, session, console, viewed, key, problem)
-    return redirect(viewed.at(f"/keys/{key_id}", done="key-changed"))
+        return await _show(page, key, form=form, status=422)
+    return await _change(page, key, form.settings, "key-changed")
 
 
 @router.post("/keys/{key_id}/rotate")
-async def rotate(
-    request: Request, session: PersonSignedIn, console: Console, viewed: ViewedAccount, key_id: str
-) -> Response:
+async def rotate(page: PersonAccountPage, key_id: str) -> Response:
     """Rotate the key and show the new secret, once."""
-    require(session, "keys", viewed)
-    key = await find_key(session, console, viewed, key_id)
-    given = await request.form()
+    page.require("keys")
+    key = await find_key(page, key_id)
+    given = await page.request.form()
     overlap = next((each for each in OVERLAPS if str(each) == given.get("overlap")), OVERLAPS[-1])
     secret = generate_key()
     try:
-        await console.run(
+        await page.ask(
             rotate_key,
-            console.installation,
             key_id,
-            console.credential_of(secret),
+            page.console.credential_of(secret),
             overlap,
-            viewed.key_policy(session, console),
-            session.principal.actor,
+            page.key_policy,
+            page.actor,
             prefix=str(given.get("prefix", "")),
         )
     except FaregateError as error:
         if (error.details or {}).get("reason") == _ROTATED:
-            return redirect(viewed.at(f"/keys/{key_id}", done="key-rotated-before"))
-        return await _refuse(request, session, console, viewed, key, error)
-    key = await find_key(session, console, viewed, key_id)
-    return reveal(request, session, console, viewed, key, secret, is_rotation=True)
+            return _done(page, key_id, "key-rotated-before")
+        return await _show(page, key, **page.problem(error))
+    return reveal(page, await find_key(page, key_id), secret, is_rotation=True)
 
 
 @router.post("/keys/{key_id}/suspend")
-async def suspend(
-    request: Request, session: PersonSignedIn, console: Console, viewed: ViewedAccount, key_id: str
-) -> Response:
-    return await _suspend(request, session, console, viewed, key_id, suspended=True)
+async def suspend(page: PersonAccountPage, key_id: str) -> Response:
+    page.require("stop")
+    key = await find_key(page, key_id)
+    return await _change(page, key, KeySettings(suspended=True), "key-suspended")
 
 
 @router.post("/keys/{key_id}/resume")
-async def resume(
-    request: Request, session: PersonSignedIn, console: Console, viewed: ViewedAccount, key_id: str
-) -> Response:
-    return await _suspend(request, session, console, viewed, key_id, suspended=False)
+async def resume(page: PersonAccountPage, key_id: str) -> Response:
+    page.require("stop")
+    key = await find_key(page, key_id)
+    return await _change(page, key, KeySettings(suspended=False), "key-resumed")
 
 
 @router.post("/keys/{key_id}/revoke")
-async def revoke(
-    request: Request, session: PersonSignedIn, console: Console, viewed: ViewedAccount, key_id: str
-) -> Response:
-    require(session, "stop", viewed)
-    key = await find_key(session, console, viewed, key_id)
-    typed = str((await request.form()).get("name", "")).strip()
+async def revoke(page: PersonAccountPage, key_id: str) -> Response:
+    page.require("stop")
+    key = await find_key(page, key_id)
+    typed = str((await page.request.form()).get("name", "")).strip()
     if typed != name_of(key):
-        return await _show(
-            request, session, console, viewed, key, status=422, revoke_error=_OTHER_NAME
-        )
+        return await _show(page, key, status=422, revoke_error=_OTHER_NAME)
     try:
-        actor = session.principal.actor
-        await console.run(revoke_personal_key, console.installation, key_id, actor)
+        await page.ask(revoke_personal_key, key_id, page.actor)
     except FaregateError as error:
-        return await _refuse(request, session, console, viewed, key, error)
-    return redirect(viewed.at(f"/keys/{key_id}", done="key-revoked"))
+        return await _show(page, key, **page.problem(error))
+    return _done(page, key_id, "key-revoked")
 
 
-async def _suspend(
-    request: Request,
-    session: Session,
-    console: Console,
-    viewed: Viewed,
-    key_id: str,
-    *,
-    suspended: bool,
-) -> Response:
-    require(session, "stop", viewed)
-    key = await find_key(session, console, viewed, key_id)
-    problem = await _change(session, console, key, KeySettings(suspended=suspended))
-    if problem is not None:
-        return await _refuse(request, session, console, viewed, key, problem)
-    done = "key-suspended" if suspended else "key-resumed"
-    return redirect(viewed.at(f"/keys/{key_id}", done=done))
-
-
-async def _change(
-    session: Session, console: Console, key: ShownKey, settings: KeySettings
-) -> FaregateError | None:
-    """Change settings of a key; the refusal, if there is one."""
+async def _change(page: PageRequest, key: ShownKey, settings: KeySettings, done: str) -> Response:
+    """Change settings of a key, and show it, or why that was refused."""
     try:
-        await console.run(
-            change_key,
-            console.installation,
-            key.key_id,
-            settings,
-            key_policy_of(console.spec, session.principal, key.account),
-            session.principal.actor,
-        )
+        await page.ask(change_key, key.key_id, settings, page.key_policy, page.actor)
     except FaregateError as error:
-        return error
-    return None
+        return await _show(page, key, **page.problem(error))
+    return _done(page, key.key_id, done)
 
 
-async def _refuse(
-    request: Request,
-    session: Session,
-    console: Console,
-    viewed: Viewed,
-    key: ShownKey,
-    error: FaregateError,
-) -> Response:
-    shown: dict[str, Any] = {"status": error.status, "problem": problem_of(request, error)}
-    return await _show(request, session, console, viewed, key, **shown)
+def _done(page: PageRequest, key_id: str, done: str) -> Response:
+    return redirect(page.viewed.at(f"/keys/{key_id}", done=done))
 
 
 async def _show(
-    request: Request,
-    session: Session,
-    console: Console,
-    viewed: Viewed,
+    page: PageRequest,
     key: ShownKey,
     *,
     form: KeyForm | None = None,
@@ -181,18 +117,14 @@ async def _show(
     problem: str = "",
     revoke_error: str = "",
 ) -> Response:
-    query = question(30, None, key=key.key_id)
-    usage = await console.run(read_usage, viewed.account.id, query, {})
+    query, account_id = question(30, None, key=key.key_id), page.account.id
+    usage = await page.run(read_usage, account_id, query, {})
     suspension = None
     if key.status == "suspended":
-        suspension = await console.run(read_suspension, viewed.account.id, key.name)
-    may = session.principal.may
-    account = viewed.account.shown
-    return render_page(
-        request,
+        suspension = await page.run(read_suspension, account_id, key.name)
+    is_person = not page.session.is_key
+    return page.render(
         "key.html",
-        session,
-        viewed,
         status=status,
         key=key,
         form=form or form_of(key),
@@ -201,10 +133,10 @@ async def _show(
         is_lost=suspension is not None and suspension["actor"] == LOST_ROLE.name,
         chart=bar_chart(usage.days, usage.series),
         days_until=days_until,
-        model_ids=sorted({model.id for model in console.catalog.models} | set(key.models)),
-        may_change=may("keys", account) and key.origin == "person" and not session.is_key,
-        may_stop=may("stop", account) and not session.is_key,
-        is_standalone=console.settings.is_standalone,
+        model_ids=sorted({model.id for model in page.console.catalog.models} | set(key.models)),
+        may_change=page.may("keys") and key.origin == "person" and is_person,
+        may_stop=page.may("stop") and is_person,
+        is_standalone=page.console.settings.is_standalone,
         problem=problem,
         revoke_error=revoke_error,
     )

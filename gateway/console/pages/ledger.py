@@ -3,19 +3,18 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, Response
 from starlette.exceptions import HTTPException
 
-from gateway.console.access import Console, SignedIn
 from gateway.console.downloads import csv_file
 from gateway.console.key_names import read_key_names
-from gateway.console.rendering import words
-from gateway.console.viewed import ViewedAccount, render_page
+from gateway.console.page_request import AccountPage, PageRequest
 from gateway.core.entries import EntryLine, EntryQuery, read_entry_query
 from gateway.core.statement import PeriodError, read_period
 from gateway.http.entry_formats import entries_csv, entries_csv_head
-from gateway.http.statement_page import POLICY, page
+from gateway.http.statement_page import POLICY
+from gateway.http.statement_page import page as statement_page
 from gateway.store.database import Database
 from gateway.store.entry_reader import EntryReader, advance
 from gateway.store.statement_reader import StatementReader
@@ -31,72 +30,59 @@ _CHARACTERS_MAX = 512
 
 
 @router.get("/ledger")
-async def show_ledger(
-    request: Request, session: SignedIn, console: Console, viewed: ViewedAccount
-) -> Response:
-    given = _given(request)
-    after = request.query_params.get("after")
-    account, problem = viewed.account, ""
-    names = await console.run(read_key_names, console.installation, account.shown)
+async def show_ledger(page: AccountPage) -> Response:
+    given, after, problem = _given(page), page.query.get("after"), ""
+    names = await page.ask(read_key_names, page.account.shown)
     reader: EntryReader | None = None
     entries: list[EntryLine] = []
     try:
-        reader = EntryReader(account.id, _query(given, after))
-        entries = await console.run(_read_page, reader)
+        reader = EntryReader(page.account.id, _query(given, after))
+        entries = await page.run(_read_page, reader)
     except PeriodError as error:
         known = error.sentence
-        problem = known.translated(words(request)) if known else str(error)
-    models = {model.id for model in console.catalog.models} | {given.get("model", "")} - {""}
-    older = None
-    if reader is not None and reader.has_more and not problem:
-        older = viewed.at("/ledger", **given, after=reader.last_id)
-    return render_page(
-        request,
+        problem = known.translated(page.words) if known else str(error)
+    models = {model.id for model in page.console.catalog.models} | {given.get("model", "")} - {""}
+    has_more = reader is not None and reader.has_more and not problem
+    last = reader.last_id if reader is not None and has_more else None
+    return page.render(
         "ledger.html",
-        session,
-        viewed,
         given=given,
         problem=problem,
         entries=entries,
         key_names=names,
         keys=list(names.items()),
         models=[(model, model) for model in sorted(models - {""})],
-        newest=viewed.at("/ledger", **given) if after else None,
-        older=older,
+        **page.pages("/ledger", after, last, **given),
     )
 
 
 @router.get("/ledger.csv")
-async def download_ledger(
-    request: Request, session: SignedIn, console: Console, viewed: ViewedAccount
-) -> Response:
+async def download_ledger(page: AccountPage) -> Response:
     try:
-        query = _query(_given(request), None)
+        query = _query(_given(page), None)
     except PeriodError as error:
         raise HTTPException(404) from error
-    reader = EntryReader(viewed.account.id, query, is_whole=True)
-    name = f"entries-{viewed.account.shown}"
-    return await csv_file(name, console, entries_csv_head(), advance, reader, entries_csv)
+    reader = EntryReader(page.account.id, query, is_whole=True)
+    name = f"entries-{page.account.shown}"
+    return await csv_file(name, page, entries_csv_head(), advance, reader, entries_csv)
 
 
 @router.get("/statement")
-async def show_statement(
-    request: Request, session: SignedIn, console: Console, viewed: ViewedAccount
-) -> Response:
+async def show_statement(page: AccountPage) -> Response:
     """The statement of a month, made for paper: without the menu, and with a policy of its own."""
     try:
-        period = read_period(request.query_params.get("month"), None, None, datetime.now(UTC))
+        period = read_period(page.query.get("month"), None, None, datetime.now(UTC))
     except PeriodError as error:
         raise HTTPException(404) from error
-    reader = StatementReader(viewed.account.id, viewed.account.shown, period)
+    reader = StatementReader(page.account.id, page.account.shown, period)
     statement = None
     # Each slice has its turn among the reads of all pages; nobody reads on for one who left.
-    while statement is None and not await request.is_disconnected():
-        statement = await console.run(advance_statement, reader)
+    while statement is None and not await page.request.is_disconnected():
+        statement = await page.run(advance_statement, reader)
     if statement is None:
         return Response(status_code=499)
     policy = f"{POLICY}; frame-ancestors 'none'"
-    return HTMLResponse(page(statement), headers={"content-security-policy": policy})
+    return HTMLResponse(statement_page(statement), headers={"content-security-policy": policy})
 
 
 def _read_page(database: Database, reader: EntryReader) -> list[EntryLine]:
@@ -110,9 +96,9 @@ def _read_page(database: Database, reader: EntryReader) -> list[EntryLine]:
     return entries
 
 
-def _given(request: Request) -> dict[str, str]:
+def _given(page: PageRequest) -> dict[str, str]:
     """The filters of a request that are not empty."""
-    given = ((name, request.query_params.get(name, "").strip()) for name in _FILTERS)
+    given = ((name, page.query.get(name, "").strip()) for name in _FILTERS)
     return {name: value[:_CHARACTERS_MAX] for name, value in given if value}
 
 

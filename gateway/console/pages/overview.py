@@ -2,24 +2,16 @@
 
 from datetime import UTC, datetime
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from fastapi.responses import Response
 from msgspec import Struct
 
-from gateway.console.access import Console, SignedIn
 from gateway.console.charts import bar_chart
 from gateway.console.key_names import KeyNames, read_key_names
+from gateway.console.page_request import AccountPage
 from gateway.console.rendering import redirect
 from gateway.console.site import BASE
-from gateway.console.usage_view import (
-    UsageView,
-    is_empty,
-    pace,
-    question,
-    read_usage,
-    used,
-)
-from gateway.console.viewed import ViewedAccount, render_page
+from gateway.console.usage_view import UsageView, is_empty, pace, question, read_usage, used
 from gateway.core.entries import EntryLine, EntryQuery
 from gateway.core.spec_fields import FIRST_MOMENT, LAST_MOMENT
 from gateway.core.usage import UsageSums
@@ -49,18 +41,12 @@ async def leave_slash_out() -> Response:
 
 
 @router.get("")
-async def show_overview(
-    request: Request, session: SignedIn, console: Console, viewed: ViewedAccount
-) -> Response:
-    account = viewed.account
-    found = await console.run(_read, console.installation, account)
+async def show_overview(page: AccountPage) -> Response:
+    found = await page.ask(_read, page.account)
     view, today = found.usage, f"{datetime.now(UTC):%Y-%m-%d}"
     sums = next((row.sums for row in view.by_day if row.name == today), UsageSums())
-    return render_page(
-        request,
+    return page.render(
         "overview.html",
-        session,
-        viewed,
         summary=found.summary,
         today={"credits": used(sums), "requests": sums.requests},
         pace=pace(view, found.summary.balance),
@@ -70,7 +56,7 @@ async def show_overview(
         is_unused=is_empty(view),
         entries=found.entries,
         key_names=found.key_names,
-        may_make_keys=session.principal.may("keys", account.shown),
+        may_make_keys=page.may("keys"),
     )
 
 

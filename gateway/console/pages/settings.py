@@ -1,14 +1,13 @@
 """`/console/settings`: the person, their sessions, the language and the clock of the pages."""
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from fastapi.responses import Response
 
-from gateway.console.access import Console, PersonSignedIn, SignedIn
 from gateway.console.language import CLOCK_COOKIE, LANGUAGE_COOKIE, LANGUAGES
+from gateway.console.page_request import Page, PersonPage
 from gateway.console.rendering import redirect
 from gateway.console.sign_ins import signed_out_response
 from gateway.console.site import BASE
-from gateway.console.viewed import render_page
 from gateway.core.digits import whole_number
 from gateway.store.sign_ins import list_sessions
 from gateway.store.sign_outs import end_sessions_of
@@ -19,25 +18,19 @@ _YEAR_SECONDS = 365 * 24 * 3600
 
 
 @router.get("/settings")
-async def show_settings(request: Request, session: SignedIn, console: Console) -> Response:
-    person_id = session.found.person_id
+async def show_settings(page: Page) -> Response:
+    person_id = page.session.found.person_id
     sessions = []
     if person_id is not None:
-        sessions = await console.run(list_sessions, person_id, console.spec.sessions.idle)
-    chosen = request.cookies.get(LANGUAGE_COOKIE, "")
-    return render_page(
-        request,
-        "settings.html",
-        session,
-        None,
-        sessions=sessions,
-        chosen_language=chosen if chosen in LANGUAGES else "",
-    )
+        sessions = await page.run(list_sessions, person_id, page.console.spec.sessions.idle)
+    chosen = page.request.cookies.get(LANGUAGE_COOKIE, "")
+    chosen = chosen if chosen in LANGUAGES else ""
+    return page.render("settings.html", sessions=sessions, chosen_language=chosen)
 
 
 @router.post("/settings")
-async def save_settings(request: Request, session: SignedIn, console: Console) -> Response:
-    given = await request.form()
+async def save_settings(page: Page) -> Response:
+    given = await page.request.form()
     response = redirect(f"{BASE}/settings?done=settings")
     chosen = {LANGUAGE_COOKIE: LANGUAGES, CLOCK_COOKIE: ("local",)}
     for cookie, known in chosen.items():
@@ -48,7 +41,7 @@ async def save_settings(request: Request, session: SignedIn, console: Console) -
             value if value in known else "",
             max_age=_YEAR_SECONDS if value in known else 0,
             path=BASE,
-            secure=console.site.is_secure,
+            secure=page.console.site.is_secure,
             httponly=True,
             samesite="lax",
         )
@@ -56,13 +49,13 @@ async def save_settings(request: Request, session: SignedIn, console: Console) -
 
 
 @router.post("/settings/sessions")
-async def end_own_sessions(request: Request, session: PersonSignedIn, console: Console) -> Response:
+async def end_own_sessions(page: PersonPage) -> Response:
     """End one session of one's own, or all with this one."""
-    given = str((await request.form()).get("session", ""))
-    person_id, actor = session.found.person_id, session.principal.actor
+    given = str((await page.request.form()).get("session", ""))
+    person_id = page.session.found.person_id
     assert person_id is not None, "a person has signed in"
     if given:
-        await console.run(end_sessions_of, person_id, actor, whole_number(given) or 0)
+        await page.run(end_sessions_of, person_id, page.actor, whole_number(given) or 0)
         return redirect(f"{BASE}/settings?done=ended")
-    await console.run(end_sessions_of, person_id, actor)
-    return signed_out_response(console)
+    await page.run(end_sessions_of, person_id, page.actor)
+    return signed_out_response(page.console)

@@ -2,12 +2,11 @@
 
 from functools import cache
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from fastapi.responses import Response
 
-from gateway.console.access import Console, SignedIn
 from gateway.console.client_setups import CLIENTS, HIDDEN_KEY, ClientSetups
-from gateway.console.viewed import ViewedAccount, render_page
+from gateway.console.page_request import AccountPage
 
 router = APIRouter()
 
@@ -19,17 +18,13 @@ def client_setups() -> ClientSetups:
 
 
 @router.get("/setup")
-async def show_setup(
-    request: Request, session: SignedIn, console: Console, viewed: ViewedAccount
-) -> Response:
-    models, given = console.catalog.chat_models, request.query_params
+async def show_setup(page: AccountPage) -> Response:
+    console, given = page.console, page.query
+    models = console.catalog.chat_models
     model = next((each for each in models if each.id == given.get("model")), models[0])
     client = next((each.id for each in CLIENTS if each.id == given.get("client")), CLIENTS[0].id)
-    return render_page(
-        request,
+    return page.render(
         "setup.html",
-        session,
-        viewed,
         url=console.client_url,
         model=model,
         client=client,
@@ -38,5 +33,5 @@ async def show_setup(
         hidden_key=HIDDEN_KEY,
         catalog=console.catalog.models,
         has_token_prices=any(each.price.rates for each in console.catalog.models),
-        may_make_keys=session.principal.may("keys", viewed.account.shown),
+        may_make_keys=page.may("keys"),
     )
