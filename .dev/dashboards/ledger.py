@@ -2,6 +2,7 @@
 
 from dashboards.board import Json, board, namespace, variable
 from dashboards.panels import BLUE, GREEN, ORANGE, RED, YELLOW, figure, graph, table, timeline
+from dashboards.queries import quantiles, rate
 
 _HERE = 'namespace=~"$namespace"'
 _ACCOUNTS = f'{_HERE},account=~"$account"'
@@ -129,7 +130,7 @@ def _accounts() -> list[Json]:
         graph(
             "Balance, by account",
             "The ten that have least.",
-            [(f"bottomk(10, {balance})", "{{account}}")],
+            {"{{account}}": f"bottomk(10, {balance})"},
             "locale",
             height=9,
             without=_UNSEEN,
@@ -142,7 +143,7 @@ def _ledger() -> list[Json]:
         graph(
             "Grants, by state",
             "Posted grants.",
-            [(_most("faregate_grants", by="state"), "{{state}}")],
+            {"{{state}}": _most("faregate_grants", by="state")},
             "locale",
             stacked=True,
             colours={"live": GREEN, "spent": BLUE, "expired": YELLOW, "voided": RED},
@@ -151,7 +152,7 @@ def _ledger() -> list[Json]:
         graph(
             "Keys, by state",
             "Of all namespaces.",
-            [(_most("faregate_keys", by="state"), "{{state}}")],
+            {"{{state}}": _most("faregate_keys", by="state")},
             "locale",
             stacked=True,
             colours={"live": GREEN, "suspended": YELLOW, "expired": BLUE, "revoked": RED},
@@ -160,10 +161,10 @@ def _ledger() -> list[Json]:
         graph(
             "Audits and holds",
             "How long an audit takes, and how many requests are charged and not ended.",
-            [
-                (_most("faregate_ledger_audit_duration_seconds"), "audit, seconds"),
-                (_most("faregate_open_holds"), "open holds"),
-            ],
+            {
+                "audit, seconds": _most("faregate_ledger_audit_duration_seconds"),
+                "open holds": _most("faregate_open_holds"),
+            },
             "short",
             without=_UNSEEN,
         ),
@@ -218,7 +219,6 @@ def _revocations() -> list[Json]:
 def _operator() -> list[Json]:
     duration = "faregate_reconcile_duration_seconds"
     errors = "faregate_reconcile_errors_total"
-    buckets = f"sum by (kind, le) (rate({duration}_bucket{{{_KINDS}}}[$__rate_interval]))"
     return [
         table(
             "Objects",
@@ -232,7 +232,7 @@ def _operator() -> list[Json]:
         graph(
             "Work on one object, p95",
             "From looking at it to its status.",
-            [(f"histogram_quantile(0.95, {buckets})", "{{kind}}")],
+            {"{{kind}}": quantiles(duration, _KINDS, 0.95, by="kind")["p95 {{kind}}"]},
             "s",
             height=9,
             without="No work",
@@ -240,7 +240,7 @@ def _operator() -> list[Json]:
         graph(
             "Waiting or under way",
             "Objects, by kind.",
-            [(_most("faregate_reconcile_queue", _KINDS, "kind"), "{{kind}}")],
+            {"{{kind}}": _most("faregate_reconcile_queue", _KINDS, "kind")},
             "locale",
             height=9,
             without=_UNSEEN,
@@ -248,12 +248,7 @@ def _operator() -> list[Json]:
         graph(
             "Errors, by reason",
             "Attempts that failed; each is tried again.",
-            [
-                (
-                    f"sum by (kind, reason) (rate({errors}{{{_KINDS}}}[$__rate_interval]))",
-                    "{{kind}} {{reason}}",
-                )
-            ],
+            {"{{kind}} {{reason}}": rate(errors, _KINDS, "kind, reason")},
             "cps",
             without="None",
         ),
@@ -262,6 +257,7 @@ def _operator() -> list[Json]:
 
 
 def _fleets_and_process() -> list[Json]:
+    cpu = "process_cpu_seconds_total"
     return [
         timeline(
             "Fleets",
@@ -274,12 +270,7 @@ def _fleets_and_process() -> list[Json]:
         graph(
             "Its process",
             "Of the operator: CPU in cores.",
-            [
-                (
-                    f"rate(process_cpu_seconds_total{{{_HERE}}}[$__rate_interval]) {_OPERATOR}",
-                    "{{pod}}",
-                )
-            ],
+            {"{{pod}}": f"rate({cpu}{{{_HERE}}}[$__rate_interval]) {_OPERATOR}"},
             "short",
             width=4,
             without=_UNSEEN,
@@ -287,7 +278,7 @@ def _fleets_and_process() -> list[Json]:
         graph(
             "Its memory",
             "Of the operator, resident.",
-            [(f"process_resident_memory_bytes{{{_HERE}}} {_OPERATOR}", "{{pod}}")],
+            {"{{pod}}": f"process_resident_memory_bytes{{{_HERE}}} {_OPERATOR}"},
             "bytes",
             width=4,
             without=_UNSEEN,
@@ -295,7 +286,7 @@ def _fleets_and_process() -> list[Json]:
         graph(
             "Namespaces that are not served",
             "They are watched, but are gone or refuse the operator.",
-            [(_most("faregate_refused_namespaces"), "{{namespace}}")],
+            {"{{namespace}}": _most("faregate_refused_namespaces")},
             "locale",
             width=24,
             height=5,

@@ -4,8 +4,10 @@ from typing import Any
 
 from dashboards.board import SOURCE, Json
 
-#: an expression, and what its series are called
-Query = tuple[str, str]
+#: expressions by what their series are called
+Queries = dict[str, str]
+#: texts that stand for values, each with its colour
+Words = dict[str, tuple[str, str]]
 #: where a colour begins; the first one at nothing
 Steps = list[tuple[float | None, str]]
 
@@ -18,7 +20,7 @@ _NEUTRAL: Steps = [(None, "text")]
 def graph(
     title: str,
     description: str,
-    queries: list[Query],
+    queries: Queries,
     unit: str,
     *,
     width: int = 8,
@@ -57,7 +59,12 @@ def graph(
     }
     panel = _panel("timeseries", title, description, width, height, defaults, options)
     panel["fieldConfig"]["overrides"] = _coloured(colours or {})
-    return panel | {"targets": [_over_time(*query) for query in _numbered(queries)]}
+    return panel | {
+        "targets": [
+            _over_time(letter, expression, legend)
+            for letter, (legend, expression) in zip("ABCDEFGH", queries.items(), strict=False)
+        ]
+    }
 
 
 def figure(
@@ -67,20 +74,15 @@ def figure(
     unit: str,
     *,
     steps: Steps = _NEUTRAL,
-    words: dict[str, tuple[str, str]] | None = None,
+    words: Words | None = None,
     trend: bool = False,
     width: int = 4,
     without: str = "0",
-    legend: str = "",
 ) -> Json:
     """One number. `words` stand for values, each with its colour."""
     defaults = _defaults(unit, without, steps, "thresholds")
     if words:
-        options = {
-            value: {"text": text, "color": colour, "index": index}
-            for index, (value, (text, colour)) in enumerate(words.items())
-        }
-        defaults["mappings"] = [{"type": "value", "options": options}]
+        defaults["mappings"] = _mappings(words)
     shown: Json = {
         "colorMode": "value",
         "graphMode": "area" if trend else "none",
@@ -89,12 +91,11 @@ def figure(
         "percentChangeColorMode": "standard",
         "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
         "showPercentChange": False,
-        "textMode": "value_and_name" if legend else "value",
+        "textMode": "value",
         "wideLayout": True,
     }
     panel = _panel("stat", title, description, width, 4, defaults, shown)
-    target = _over_time("A", expression, legend) if trend else _now("A", expression, legend)
-    return panel | {"targets": [target]}
+    return panel | {"targets": [(_over_time if trend else _now)("A", expression)]}
 
 
 def table(
@@ -132,7 +133,7 @@ def table(
     )
     panel["fieldConfig"]["overrides"] = overrides
     panel["targets"] = [
-        _now(letter, expression, "") | {"format": "table"}
+        _now(letter, expression) | {"format": "table"}
         for letter, (expression, _) in queries.items()
     ]
     panel["transformations"] = [
@@ -154,17 +155,13 @@ def timeline(
     description: str,
     expression: str,
     legend: str,
-    words: dict[str, tuple[str, str]],
+    words: Words,
     *,
     width: int = 8,
     height: int = 8,
     without: str = "Nothing yet",
 ) -> Json:
     """States over time, a band for each series."""
-    options = {
-        value: {"text": text, "color": colour, "index": index}
-        for index, (value, (text, colour)) in enumerate(words.items())
-    }
     panel = _panel(
         "state-timeline",
         title,
@@ -174,7 +171,7 @@ def timeline(
         _defaults("short", without, _NEUTRAL, "thresholds")
         | {
             "custom": {"fillOpacity": 70, "lineWidth": 0},
-            "mappings": [{"type": "value", "options": options}],
+            "mappings": _mappings(words),
         },
         {
             "alignValue": "left",
@@ -193,13 +190,13 @@ def timeline(
     return panel | {"targets": [_over_time("A", expression, legend)]}
 
 
-def heatmap(title: str, description: str, expression: str, *, width: int = 8) -> Json:
+def heatmap(title: str, description: str, expression: str) -> Json:
     """Counts of durations over time, of the buckets of a histogram."""
     panel = _panel(
         "heatmap",
         title,
         description,
-        width,
+        8,
         8,
         {"noValue": "Nothing yet", "custom": {"hideFrom": _NOWHERE}},
         {
@@ -253,23 +250,16 @@ def _defaults(unit: str, without: str, steps: Steps, mode: str) -> Json:
         "unit": unit,
         "noValue": without,
         "color": {"mode": mode},
-        "thresholds": {
-            "mode": "absolute",
-            "steps": [{"value": value, "color": colour} for value, colour in steps],
-        },
+        "thresholds": _thresholds(steps),
     }
 
 
-def _numbered(queries: list[Query]) -> list[tuple[str, str, str]]:
-    return [(letter, *query) for letter, query in zip("ABCDEFGH", queries, strict=False)]
-
-
-def _over_time(letter: str, expression: str, legend: str) -> Json:
+def _over_time(letter: str, expression: str, legend: str = "__auto") -> Json:
     return _target(letter, expression, legend) | {"range": True}
 
 
-def _now(letter: str, expression: str, legend: str) -> Json:
-    return _target(letter, expression, legend) | {"instant": True, "range": False}
+def _now(letter: str, expression: str) -> Json:
+    return _target(letter, expression, "__auto") | {"instant": True, "range": False}
 
 
 def _target(letter: str, expression: str, legend: str) -> Json:
@@ -278,8 +268,21 @@ def _target(letter: str, expression: str, legend: str) -> Json:
         "datasource": SOURCE,
         "editorMode": "code",
         "expr": expression,
-        "legendFormat": legend or "__auto",
+        "legendFormat": legend,
     }
+
+
+def _mappings(words: Words) -> list[Json]:
+    options = {
+        value: {"text": text, "color": colour, "index": index}
+        for index, (value, (text, colour)) in enumerate(words.items())
+    }
+    return [{"type": "value", "options": options}]
+
+
+def _thresholds(steps: Steps) -> Json:
+    shown = [{"value": value, "color": colour} for value, colour in steps]
+    return {"mode": "absolute", "steps": shown}
 
 
 def _coloured(colours: dict[str, str]) -> list[Json]:
@@ -298,11 +301,10 @@ def _unit(title: str, unit: str) -> Json:
 
 
 def _bar(title: str) -> Json:
-    steps = [(None, RED), (0.05, ORANGE), (0.2, GREEN)]
-    thresholds = [{"value": value, "color": colour} for value, colour in steps]
+    steps: Steps = [(None, RED), (0.05, ORANGE), (0.2, GREEN)]
     properties: list[Any] = [
         {"id": "custom.cellOptions", "value": {"type": "gauge", "mode": "basic"}},
-        {"id": "thresholds", "value": {"mode": "absolute", "steps": thresholds}},
+        {"id": "thresholds", "value": _thresholds(steps)},
         {"id": "min", "value": 0},
         {"id": "max", "value": 1},
     ]

@@ -2,7 +2,7 @@
 
 from dashboards.board import Json
 from dashboards.panels import BLUE, GREEN, YELLOW, graph
-from dashboards.queries import REPLICA
+from dashboards.queries import REPLICA, of_gateways
 
 
 def replicas() -> list[Json]:
@@ -10,39 +10,27 @@ def replicas() -> list[Json]:
         graph(
             "CPU",
             "Of the one core that a replica can use.",
-            [
-                (
-                    f"rate(process_cpu_seconds_total{{{REPLICA}}}[$__rate_interval])"
-                    ' and on (namespace, pod) faregate_build_info{faregate_dev_fleet!=""}',
-                    "{{pod}}",
-                )
-            ],
+            of_gateways(f"rate(process_cpu_seconds_total{{{REPLICA}}}[$__rate_interval])"),
             "percentunit",
             limit=0.9,
         ),
         graph(
             "Event loop delay",
             "How late a timer ran. It grows when a replica has more to do than its core can.",
-            [(f"max by (pod) (faregate_event_loop_delay_seconds{{{REPLICA}}})", "{{pod}}")],
+            {"{{pod}}": f"max by (pod) (faregate_event_loop_delay_seconds{{{REPLICA}}})"},
             "s",
             limit=0.1,
         ),
         graph(
             "Memory",
             "Resident.",
-            [
-                (
-                    f"process_resident_memory_bytes{{{REPLICA}}}"
-                    ' and on (namespace, pod) faregate_build_info{faregate_dev_fleet!=""}',
-                    "{{pod}}",
-                )
-            ],
+            of_gateways(f"process_resident_memory_bytes{{{REPLICA}}}"),
             "bytes",
         ),
         graph(
             "In flight, by replica",
             "Requests charged and not ended. Replicas should be alike.",
-            [(f"sum by (pod) (faregate_in_flight_requests{{{REPLICA}}})", "{{pod}}")],
+            {"{{pod}}": f"sum by (pod) (faregate_in_flight_requests{{{REPLICA}}})"},
             "locale",
         ),
         *_connections(),
@@ -54,40 +42,31 @@ def _connections() -> list[Json]:
         graph(
             "Open files",
             "Of those that the process may have: mostly connections.",
-            [
-                (
-                    f"process_open_fds{{{REPLICA}}} / process_max_fds{{{REPLICA}}}"
-                    ' and on (namespace, pod) faregate_build_info{faregate_dev_fleet!=""}',
-                    "{{pod}}",
-                )
-            ],
+            of_gateways(f"process_open_fds{{{REPLICA}}} / process_max_fds{{{REPLICA}}}"),
             "percentunit",
             limit=0.8,
         ),
         graph(
             "Connections of clients",
             "Open ones, and those that were cut or not taken, by why.",
-            [
-                (f"max by (pod) (faregate_client_connections{{{REPLICA}}})", "{{pod}}"),
-                (
+            {
+                "{{pod}}": f"max by (pod) (faregate_client_connections{{{REPLICA}}})",
+                "cut: {{reason}}": (
                     "sum by (reason) "
-                    f"(increase(faregate_cut_connections_total{{{REPLICA}}}[$__rate_interval]))",
-                    "cut: {{reason}}",
+                    f"(increase(faregate_cut_connections_total{{{REPLICA}}}[$__rate_interval]))"
                 ),
-            ],
+            },
             "locale",
         ),
         graph(
             "Series",
             "Of this replica's metrics, and samples that went to `other` as it may have no more.",
-            [
-                (f"max by (pod) (faregate_series{{{REPLICA}}})", "{{pod}}"),
-                (
-                    "sum by (pod) "
-                    f"(increase(faregate_folded_total{{{REPLICA}}}[$__rate_interval]))",
-                    "{{pod}} folded",
+            {
+                "{{pod}}": f"max by (pod) (faregate_series{{{REPLICA}}})",
+                "{{pod}} folded": (
+                    f"sum by (pod) (increase(faregate_folded_total{{{REPLICA}}}[$__rate_interval]))"
                 ),
-            ],
+            },
             "locale",
             limit=20000,
         ),
@@ -96,16 +75,12 @@ def _connections() -> list[Json]:
 
 def rollouts() -> list[Json]:
     fleet = 'namespace=~"$namespace",fleet=~"$fleet"'
+    builds = f'faregate_build_info{{{REPLICA},faregate_dev_fleet!=""}}'
     return [
         graph(
             "Replicas of the fleet",
             "As the operator sees them.",
-            [
-                (
-                    f"max by (fleet, state) (faregate_fleet_replicas{{{fleet}}})",
-                    "{{fleet}} {{state}}",
-                )
-            ],
+            {"{{fleet}} {{state}}": f"max by (fleet, state) (faregate_fleet_replicas{{{fleet}}})"},
             "locale",
             colours={"/ wanted$/": BLUE, "/ ready$/": GREEN, "/ updated$/": YELLOW},
             without="The operator is not scraped",
@@ -113,25 +88,14 @@ def rollouts() -> list[Json]:
         graph(
             "Replicas, by version",
             "Two versions at a time are a roll-out.",
-            [
-                (
-                    f'count by (version) (faregate_build_info{{{REPLICA},faregate_dev_fleet!=""}})',
-                    "{{version}}",
-                )
-            ],
+            {"{{version}}": f"count by (version) ({builds})"},
             "locale",
             stacked=True,
         ),
         graph(
             "Age of replicas",
             "Since the process began. A line that falls to nothing is a restart.",
-            [
-                (
-                    f"time() - process_start_time_seconds{{{REPLICA}}}"
-                    ' and on (namespace, pod) faregate_build_info{faregate_dev_fleet!=""}',
-                    "{{pod}}",
-                )
-            ],
+            of_gateways(f"time() - process_start_time_seconds{{{REPLICA}}}"),
             "s",
         ),
     ]

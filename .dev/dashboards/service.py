@@ -11,7 +11,7 @@ from dashboards.panels import (
     graph,
     heatmap,
 )
-from dashboards.queries import REPLICA, quantiles, rate
+from dashboards.queries import REPLICA, quantiles, rates
 from dashboards.replicas import replicas, rollouts
 from dashboards.upstreams import upstreams
 
@@ -103,7 +103,7 @@ def _figures() -> list[Json]:
         figure(
             "First byte, p95",
             "From a request's head to the upstream's first byte.",
-            quantiles("faregate_time_to_first_byte_seconds", _MODEL, 0.95)[0][0],
+            quantiles("faregate_time_to_first_byte_seconds", _MODEL, 0.95)["p95"],
             "s",
             trend=True,
             without="No requests",
@@ -119,20 +119,19 @@ def _figures() -> list[Json]:
 
 
 def _requests() -> list[Json]:
-    burn = [
-        (
+    burn = {
+        f"{window} {{{{namespace}}}}": (
             f"namespace:faregate_requests_failed:ratio{window}"
-            f'{{namespace=~"$namespace"}} / {_MAY_FAIL}',
-            f"{window} {{{{namespace}}}}",
+            f'{{namespace=~"$namespace"}} / {_MAY_FAIL}'
         )
         for window in ("5m", "1h", "6h", "3d")
-    ]
+    }
     return [
         graph(
             "Answers, by status",
             "402: no credits. 429: over a limit. 499: the client left. 5xx: the gateway or its "
             "upstream failed.",
-            [(rate("faregate_requests_total", _MODEL, "code"), "{{code}}")],
+            rates("faregate_requests_total", _MODEL, "code"),
             "reqps",
             stacked=True,
             colours=STATUSES,
@@ -149,7 +148,7 @@ def _requests() -> list[Json]:
         graph(
             "In flight, by model",
             "Requests charged and not ended.",
-            [(f"sum by (model) (faregate_in_flight_requests{{{_MODEL}}})", "{{model}}")],
+            {"{{model}}": f"sum by (model) (faregate_in_flight_requests{{{_MODEL}}})"},
             "locale",
             stacked=True,
         ),
@@ -157,28 +156,28 @@ def _requests() -> list[Json]:
         graph(
             "Requests, by route",
             "A route is the protocol that clients speak, or `free`.",
-            [(rate("faregate_requests_total", _MODEL, "route"), "{{route}}")],
+            rates("faregate_requests_total", _MODEL, "route"),
             "reqps",
             stacked=True,
         ),
         graph(
             "Features dropped",
             "Requests of which the model or its upstream cannot do a part.",
-            [(rate("faregate_degraded_requests_total", _MODEL, "feature"), "{{feature}}")],
+            rates("faregate_degraded_requests_total", _MODEL, "feature"),
             "reqps",
             without="None",
         ),
         graph(
             "Ends that are not known",
             "Answers whose upstream stated an end that this release does not know, by model.",
-            [(rate("faregate_unknown_finish_reasons_total", _MODEL, "model"), "{{model}}")],
+            rates("faregate_unknown_finish_reasons_total", _MODEL, "model"),
             "reqps",
             without="None",
         ),
         graph(
             "Messages about limits",
             "What became of the messages to the fleet's web hook.",
-            [(rate("faregate_webhook_messages_total", REPLICA, "result"), "{{result}}")],
+            rates("faregate_webhook_messages_total", REPLICA, "result"),
             "cps",
             stacked=True,
             colours={"delivered": GREEN, "failed": YELLOW, "given_up": RED},
@@ -227,27 +226,26 @@ def _database() -> list[Json]:
         graph(
             "Calls to the database that failed",
             "Each may be a request that was answered with 503.",
-            [(rate("faregate_database_errors_total", REPLICA, "pod"), "{{pod}}")],
+            rates("faregate_database_errors_total", REPLICA, "pod"),
             "cps",
             without="None",
         ),
         graph(
             "Age of the keys",
             "Since a replica's last good poll. Above 2 s it answers free routes with 503.",
-            [(f"max by (pod) (faregate_key_poll_age_seconds{{{REPLICA}}})", "{{pod}}")],
+            {"{{pod}}": f"max by (pod) (faregate_key_poll_age_seconds{{{REPLICA}}})"},
             "s",
             limit=2,
         ),
         graph(
             "Age of the usage",
             "Since this replica counted all usage; nothing is shown where the operator counts it.",
-            [
-                (
+            {
+                "{{pod}}": (
                     "time() - max by (pod)"
-                    f" (faregate_usage_counted_timestamp_seconds{{{REPLICA}}} > 0)",
-                    "{{pod}}",
+                    f" (faregate_usage_counted_timestamp_seconds{{{REPLICA}}} > 0)"
                 )
-            ],
+            },
             "s",
             without="The operator counts",
         ),

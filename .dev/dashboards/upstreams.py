@@ -2,7 +2,7 @@
 
 from dashboards.board import Json
 from dashboards.panels import BLUE, GREEN, ORANGE, RED, YELLOW, graph, timeline
-from dashboards.queries import REPLICA, quantiles, rate
+from dashboards.queries import REPLICA, quantiles, rate, rates
 
 _UPSTREAM = f'{REPLICA},upstream=~"$upstream"'
 _CLASSES = {
@@ -17,14 +17,14 @@ def upstreams() -> list[Json]:
         graph(
             "Requests, by upstream",
             "Sent.",
-            [(rate("faregate_upstream_requests_total", _UPSTREAM, "upstream"), "{{upstream}}")],
+            rates("faregate_upstream_requests_total", _UPSTREAM, "upstream"),
             "reqps",
         ),
         graph(
             "Errors, by kind",
             "refused: it says that the client's request is wrong. broken: cut, or an error after "
             "the first byte. misconfigured: our credential, or its own limit for us.",
-            [(rate(errors, _UPSTREAM, "upstream, class"), "{{upstream}} {{class}}")],
+            {"{{upstream}} {{class}}": rate(errors, _UPSTREAM, "upstream, class")},
             "reqps",
             stacked=True,
             colours={f"/ {name}$/": colour for name, colour in _CLASSES.items()},
@@ -33,13 +33,12 @@ def upstreams() -> list[Json]:
         graph(
             "Share that fails, by upstream",
             "All kinds of errors but `refused`. Made by the recording rules.",
-            [
-                (
+            {
+                "{{upstream}}": (
                     "namespace_upstream:faregate_upstream_errors:ratio5m"
-                    '{namespace=~"$namespace",upstream=~"$upstream"}',
-                    "{{upstream}}",
+                    '{namespace=~"$namespace",upstream=~"$upstream"}'
                 )
-            ],
+            },
             "percentunit",
             limit=0.5,
             highest=1,
@@ -62,22 +61,18 @@ def _places() -> list[Json]:
         graph(
             "Places, by upstream",
             "Requests sent and not ended, and those that wait for one of its places.",
-            [
-                (
-                    f"sum by (upstream) (faregate_upstream_in_flight_requests{{{_UPSTREAM}}})",
-                    "{{upstream}} in flight",
-                ),
-                (
-                    f"sum by (upstream) (faregate_upstream_waiting_requests{{{_UPSTREAM}}})",
-                    "{{upstream}} waiting",
-                ),
-            ],
+            {
+                f"{{{{upstream}}}} {state.replace('_', ' ')}": (
+                    f"sum by (upstream) (faregate_upstream_{state}_requests{{{_UPSTREAM}}})"
+                )
+                for state in ("in_flight", "waiting")
+            },
             "locale",
         ),
         graph(
             "Went on to the next upstream",
             "Requests that this upstream could not serve.",
-            [(rate("faregate_upstream_fallbacks_total", _UPSTREAM, "upstream"), "{{upstream}}")],
+            rates("faregate_upstream_fallbacks_total", _UPSTREAM, "upstream"),
             "reqps",
             without="None",
         ),

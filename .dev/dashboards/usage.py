@@ -2,6 +2,7 @@
 
 from dashboards.board import Json, board, namespace, variable
 from dashboards.panels import BLUE, GREEN, ORANGE, PURPLE, STATUSES, YELLOW, figure, graph, table
+from dashboards.queries import rate
 
 _ACCOUNTS = 'namespace=~"$namespace",account=~"$team(/.*)?",account=~"$account"'
 _WHO = f'{_ACCOUNTS},key=~"$key",model=~"$model"'
@@ -9,8 +10,9 @@ _REQUESTS = f"faregate_requests_total{{{_WHO}}}"
 _OVER = "in the time shown"
 
 
-def _requests(more: str = "") -> str:
-    return f"faregate_requests_total{{{_WHO}{more}}}"
+def _rate(by: str, more: str = "") -> str:
+    """Requests a second."""
+    return rate("faregate_requests_total", _WHO + more, by)
 
 
 def _tokens(direction: str) -> str:
@@ -143,56 +145,45 @@ def _graphs() -> list[Json]:
         graph(
             "Credits a minute, by account",
             "Charged less refunded; the ten that spend most.",
-            [(net("account"), "{{account}}")],
+            {"{{account}}": net("account")},
             "short",
             stacked=True,
         ),
         graph(
             "Credits a minute, by key",
             "Charged less refunded; the ten that spend most.",
-            [(net("key"), "{{key}}")],
+            {"{{key}}": net("key")},
             "short",
             stacked=True,
         ),
         graph(
             "Credits a minute, by model",
             "Charged less refunded.",
-            [(net("model"), "{{model}}")],
+            {"{{model}}": net("model")},
             "short",
             stacked=True,
         ),
         graph(
             "Requests, by account",
             "The ten that ask most.",
-            [
-                (
-                    f"topk(10, sum by (account) (rate({_REQUESTS}[$__rate_interval])))",
-                    "{{account}}",
-                )
-            ],
+            {"{{account}}": f"topk(10, {_rate('account')})"},
             "reqps",
         ),
         graph(
             "Requests, by model and route",
             "A route is the protocol that clients speak, or `free`.",
-            [
-                (
-                    f"sum by (model, route) (rate({_REQUESTS}[$__rate_interval]))",
-                    "{{model}} {{route}}",
-                )
-            ],
+            {"{{model}} {{route}}": _rate("model, route")},
             "reqps",
         ),
         graph(
             "Balance, by account",
             "What accounts can spend now; the ten that have least.",
-            [
-                (
+            {
+                "{{account}}": (
                     "bottomk(10, max by (account) "
-                    f"(faregate_account_balance_credits{{{_ACCOUNTS}}}))",
-                    "{{account}}",
+                    f"(faregate_account_balance_credits{{{_ACCOUNTS}}}))"
                 )
-            ],
+            },
             "locale",
             without="The operator is not scraped",
         ),
@@ -200,24 +191,22 @@ def _graphs() -> list[Json]:
 
 
 def _token_graphs() -> list[Json]:
-    def rate(direction: str, by: str = "") -> str:
-        return f"sum{by} (rate({_tokens(direction)}[$__rate_interval]))"
-
-    by = " by (model)"
+    def by_model(direction: str) -> str:
+        return f"sum by (model) (rate({_tokens(direction)}[$__rate_interval]))"
 
     def share(part: str, whole: str) -> str:
-        return f"{rate(part, by)} / ({rate(whole, by)} > 0)"
+        return f"{by_model(part)} / ({by_model(whole)} > 0)"
 
-    answered = _requests(',code="200",route!="free"')
+    answered = _rate("model", ',code="200",route!="free"')
 
     return [
         graph(
             "Tokens a second",
             "Cached and cache-written tokens are parts of the input, reasoning of the output.",
-            [
-                (rate(name), name)
+            {
+                name: f"sum (rate({_tokens(name)}[$__rate_interval]))"
                 for name in ("input", "cached", "cache_write", "output", "reasoning")
-            ],
+            },
             "short",
             colours={
                 "input": BLUE,
@@ -230,21 +219,16 @@ def _token_graphs() -> list[Json]:
         graph(
             "Output tokens a request, by model",
             "Tokens of answers by the requests that were answered with 200.",
-            [
-                (
-                    f"{rate('output', by)} / (sum{by} (rate({answered}[$__rate_interval])) > 0)",
-                    "{{model}}",
-                )
-            ],
+            {"{{model}}": f"{by_model('output')} / ({answered} > 0)"},
             "short",
         ),
         graph(
             "Shares of cache and reasoning, by model",
             "Cached tokens of the input, and tokens of reasoning of the output.",
-            [
-                (share("cached", "input"), "{{model}} cached"),
-                (share("reasoning", "output"), "{{model}} reasoning"),
-            ],
+            {
+                "{{model}} cached": share("cached", "input"),
+                "{{model}} reasoning": share("reasoning", "output"),
+            },
             "percentunit",
             highest=1,
             without="No model reports either",
@@ -254,14 +238,13 @@ def _token_graphs() -> list[Json]:
 
 def _refusals() -> list[Json]:
     def refused(code: str, label: str) -> str:
-        matched = _requests(f',code="{code}"')
-        return f"topk(10, sum by ({label}) (rate({matched}[$__rate_interval])))"
+        return "topk(10, " + _rate(label, f',code="{code}"') + ")"
 
     return [
         graph(
             "Answers, by status",
             "402: no credits. 429: over a limit of the key. 499: the client left.",
-            [(f"sum by (code) (rate({_REQUESTS}[$__rate_interval]))", "{{code}}")],
+            {"{{code}}": _rate("code")},
             "reqps",
             stacked=True,
             colours=STATUSES,
@@ -269,14 +252,14 @@ def _refusals() -> list[Json]:
         graph(
             "Out of credits, by account",
             "Requests answered with 402.",
-            [(refused("402", "account"), "{{account}}")],
+            {"{{account}}": refused("402", "account")},
             "reqps",
             without="Nobody",
         ),
         graph(
             "Over a limit, by key",
             "Requests answered with 429.",
-            [(refused("429", "key"), "{{key}}")],
+            {"{{key}}": refused("429", "key")},
             "reqps",
             without="Nobody",
         ),
