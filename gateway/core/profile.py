@@ -101,21 +101,10 @@ class Profile(Struct, frozen=True, kw_only=True):
 
 
 #: what chat has for sampling, its end and its calls
-_SAMPLING = frozenset(
-    {
-        "stop",
-        "temperature",
-        "top_p",
-        "n",
-        "presence_penalty",
-        "frequency_penalty",
-        "seed",
-        "logit_bias",
-        "logprobs",
-        "top_logprobs",
-        "parallel_tool_calls",
-    }
-)
+_SAMPLING = frozenset({
+    "stop", "temperature", "top_p", "n", "presence_penalty", "frequency_penalty", "seed",
+    "logit_bias", "logprobs", "top_logprobs", "parallel_tool_calls",
+})  # fmt: skip
 _KIMI_PARAMETERS = frozenset({"stop", "prompt_cache_key", "safety_identifier"})
 _KIMI_FIXED = frozenset({"temperature", "top_p", "n", "presence_penalty", "frequency_penalty"})
 

@@ -22,19 +22,9 @@ _PLURALS = {
     "void": "voids",
 }
 _COLUMNS = (
-    "line",
-    "at",
-    "entry_id",
-    "grant",
-    "reference",
-    "reason",
-    "expires_at",
-    "key",
-    "key_id",
-    "model",
-    "requests",
-    "credits",
-)
+    "line", "at", "entry_id", "grant", "reference", "reason", "expires_at", "key", "key_id",
+    "model", "requests", "credits",
+)  # fmt: skip
 
 
 def as_json(statement: Statement) -> bytes:

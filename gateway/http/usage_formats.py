@@ -13,16 +13,9 @@ from gateway.core.usage import UsageLine, UsageQuery, UsageSums
 from gateway.http.spreadsheet import csv_lines
 
 _SUMS = (
-    "requests",
-    "failed",
-    "credits_charged",
-    "credits_refunded",
-    "input_tokens",
-    "cached_tokens",
-    "cache_write_tokens",
-    "output_tokens",
-    "reasoning_tokens",
-)
+    "requests", "failed", "credits_charged", "credits_refunded", "input_tokens", "cached_tokens",
+    "cache_write_tokens", "output_tokens", "reasoning_tokens",
+)  # fmt: skip
 
 
 def usage_json(

@@ -46,25 +46,10 @@ ChangeKind = Literal[
 #: changes that are read at once
 EVENTS_MAX = 100
 #: facts about a key that are no setting of it, or have a kind of their own
-_NOT_SETTINGS = frozenset(
-    {
-        "id",
-        "key_id",
-        "namespace",
-        "name",
-        "uid",
-        "scope",
-        "prefix",
-        "suspended",
-        "expired",
-        "generation",
-        "revoked",
-        "version",
-        "newest_hash",
-        "live_hashes",
-        "dead_hashes",
-    }
-)
+_NOT_SETTINGS = frozenset({
+    "id", "key_id", "namespace", "name", "uid", "scope", "prefix", "suspended", "expired",
+    "generation", "revoked", "version", "newest_hash", "live_hashes", "dead_hashes",
+})  # fmt: skip
 _SETTINGS = [each.name for each in fields(KeyState) if each.name not in _NOT_SETTINGS]
 
 

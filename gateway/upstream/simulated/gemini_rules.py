@@ -18,19 +18,10 @@ Body = dict[str, Any]
 
 _MEMBERS = ("contents", "systemInstruction", "tools", "toolConfig", "generationConfig")
 _CONFIG = (
-    "candidateCount",
-    "frequencyPenalty",
-    "maxOutputTokens",
-    "presencePenalty",
-    "responseJsonSchema",
-    "responseMimeType",
-    "seed",
-    "stopSequences",
-    "temperature",
-    "thinkingConfig",
-    "topK",
-    "topP",
-)
+    "candidateCount", "frequencyPenalty", "maxOutputTokens", "presencePenalty",
+    "responseJsonSchema", "responseMimeType", "seed", "stopSequences", "temperature",
+    "thinkingConfig", "topK", "topP",
+)  # fmt: skip
 _THINKING = ("includeThoughts", "thinkingBudget", "thinkingLevel")
 _DECLARATION = ("name", "description", "parameters", "parametersJsonSchema")
 _LEVELS = ("minimal", "low", "medium", "high")

@@ -17,24 +17,10 @@ from gateway.upstream.simulated.messages_thinking import check_thinking
 
 Body = dict[str, Any]
 
-_MEMBERS = frozenset(
-    {
-        "model",
-        "max_tokens",
-        "messages",
-        "system",
-        "stream",
-        "tools",
-        "tool_choice",
-        "thinking",
-        "output_config",
-        "stop_sequences",
-        "temperature",
-        "top_p",
-        "top_k",
-        "metadata",
-    }
-)
+_MEMBERS = frozenset({
+    "model", "max_tokens", "messages", "system", "stream", "tools", "tool_choice", "thinking",
+    "output_config", "stop_sequences", "temperature", "top_p", "top_k", "metadata",
+})  # fmt: skip
 _ANTHROPIC = "claude-"
 #: taken by Anthropic only
 _ANTHROPIC_MEMBERS = _MEMBERS | {"cache_control", "context_management", "output_format"}

@@ -15,24 +15,11 @@ from gateway.upstream.simulated.responses_items import read_items
 
 Body = dict[str, Any]
 
-_MEMBERS = frozenset(
-    {
-        "model",
-        "input",
-        "instructions",
-        "stream",
-        "store",
-        "tools",
-        "tool_choice",
-        "parallel_tool_calls",
-        "text",
-        "reasoning",
-        "include",
-        "max_output_tokens",
-        "prompt_cache_key",
-        "safety_identifier",
-    }
-)
+_MEMBERS = frozenset({
+    "model", "input", "instructions", "stream", "store", "tools", "tool_choice",
+    "parallel_tool_calls", "text", "reasoning", "include", "max_output_tokens", "prompt_cache_key",
+    "safety_identifier",
+})  # fmt: skip
 _SAMPLING = ("temperature", "top_p")
 _MOONSHOT = "kimi-"
 _OPENAI = ("gpt-", "o3", "o4")

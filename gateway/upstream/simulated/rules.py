@@ -15,29 +15,12 @@ from gateway.upstream.simulated.schema import check_schema
 
 Body = dict[str, Any]
 
-_PARAMETERS = frozenset(
-    {
-        "model",
-        "messages",
-        "stream",
-        "stream_options",
-        "max_tokens",
-        "max_completion_tokens",
-        "temperature",
-        "top_p",
-        "n",
-        "presence_penalty",
-        "frequency_penalty",
-        "stop",
-        "tools",
-        "tool_choice",
-        "response_format",
-        "thinking",
-        "reasoning_effort",
-        "prompt_cache_key",
-        "safety_identifier",
-    }
-)
+_PARAMETERS = frozenset({
+    "model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens",
+    "temperature", "top_p", "n", "presence_penalty", "frequency_penalty", "stop", "tools",
+    "tool_choice", "response_format", "thinking", "reasoning_effort", "prompt_cache_key",
+    "safety_identifier",
+})  # fmt: skip
 _COUNTS = ("max_completion_tokens", "max_tokens", "n")
 _NUMBERS = ("temperature", "top_p", "presence_penalty", "frequency_penalty")
 _STOP_COUNT_MAX = 5

@@ -38,40 +38,17 @@ _UNITS = {
     **{f"{unit}i": Fraction(1024) ** power for power, unit in enumerate("KMGTPE", 1)},
 }
 #: members that the API server chooses where they are given as 0 or empty
-_CHOSEN = frozenset(
-    {
-        "dnsPolicy",
-        "failureThreshold",
-        "healthCheckNodePort",
-        "imagePullPolicy",
-        "internalTrafficPolicy",
-        "ipFamilies",
-        "nodePort",
-        "periodSeconds",
-        "restartPolicy",
-        "schedulerName",
-        "sessionAffinity",
-        "successThreshold",
-        "terminationMessagePath",
-        "terminationMessagePolicy",
-        "timeoutSeconds",
-    }
-)
+_CHOSEN = frozenset({
+    "dnsPolicy", "failureThreshold", "healthCheckNodePort", "imagePullPolicy",
+    "internalTrafficPolicy", "ipFamilies", "nodePort", "periodSeconds", "restartPolicy",
+    "schedulerName", "sessionAffinity", "successThreshold", "terminationMessagePath",
+    "terminationMessagePolicy", "timeoutSeconds",
+})  # fmt: skip
 #: members that it leaves out where they are 0 or false; of others, false is an answer
-_LEFT_OUT = frozenset(
-    {
-        "hostIPC",
-        "hostNetwork",
-        "hostPID",
-        "hostPort",
-        "initialDelaySeconds",
-        "publishNotReadyAddresses",
-        "readOnly",
-        "stdin",
-        "stdinOnce",
-        "tty",
-    }
-)
+_LEFT_OUT = frozenset({
+    "hostIPC", "hostNetwork", "hostPID", "hostPort", "initialDelaySeconds",
+    "publishNotReadyAddresses", "readOnly", "stdin", "stdinOnce", "tty",
+})  # fmt: skip
 
 Child = dict[str, Any]
 #: kind and name

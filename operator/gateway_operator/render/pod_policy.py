@@ -21,49 +21,21 @@ from gateway_operator.settings import OperatorSettings
 Part = Mapping[str, Any]
 
 #: the nodes for pods, and their priority; names and addresses stay the cluster's
-_POD = frozenset(
-    {
-        "affinity",
-        "containers",
-        "dnsConfig",
-        "hostUsers",
-        "imagePullSecrets",
-        "nodeSelector",
-        "preemptionPolicy",
-        "priorityClassName",
-        "readinessGates",
-        "runtimeClassName",
-        "schedulerName",
-        "securityContext",
-        "terminationGracePeriodSeconds",
-        "tolerations",
-        "topologySpreadConstraints",
-        "volumes",
-    }
-)
-_CONTAINER = frozenset(
-    {
-        "name",
-        "env",
-        "livenessProbe",
-        "readinessProbe",
-        "resources",
-        "securityContext",
-        "startupProbe",
-        "volumeMounts",
-    }
-)
+_POD = frozenset({
+    "affinity", "containers", "dnsConfig", "hostUsers", "imagePullSecrets", "nodeSelector",
+    "preemptionPolicy", "priorityClassName", "readinessGates", "runtimeClassName", "schedulerName",
+    "securityContext", "terminationGracePeriodSeconds", "tolerations", "topologySpreadConstraints",
+    "volumes",
+})  # fmt: skip
+_CONTAINER = frozenset({
+    "name", "env", "livenessProbe", "readinessProbe", "resources", "securityContext",
+    "startupProbe", "volumeMounts",
+})  # fmt: skip
 _PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
-_TIMES = frozenset(
-    {
-        "failureThreshold",
-        "initialDelaySeconds",
-        "periodSeconds",
-        "successThreshold",
-        "terminationGracePeriodSeconds",
-        "timeoutSeconds",
-    }
-)
+_TIMES = frozenset({
+    "failureThreshold", "initialDelaySeconds", "periodSeconds", "successThreshold",
+    "terminationGracePeriodSeconds", "timeoutSeconds",
+})  # fmt: skip
 #: any user but root
 _IDENTITIES = frozenset(
     {"runAsUser", "runAsGroup", "fsGroup", "fsGroupChangePolicy", "supplementalGroups"}
@@ -88,24 +60,12 @@ _VARIABLE = re.compile(
     r"|FAREGATE_(?!DATABASE|INSTALLATION)[A-Z_]+"
 )
 #: the way to the pods; a Service's selector, ports and further addresses stay ours
-_SERVICE = frozenset(
-    {
-        "allocateLoadBalancerNodePorts",
-        "externalTrafficPolicy",
-        "healthCheckNodePort",
-        "internalTrafficPolicy",
-        "ipFamilies",
-        "ipFamilyPolicy",
-        "loadBalancerClass",
-        "loadBalancerIP",
-        "loadBalancerSourceRanges",
-        "ports",
-        "sessionAffinity",
-        "sessionAffinityConfig",
-        "trafficDistribution",
-        "type",
-    }
-)
+_SERVICE = frozenset({
+    "allocateLoadBalancerNodePorts", "externalTrafficPolicy", "healthCheckNodePort",
+    "internalTrafficPolicy", "ipFamilies", "ipFamilyPolicy", "loadBalancerClass", "loadBalancerIP",
+    "loadBalancerSourceRanges", "ports", "sessionAffinity", "sessionAffinityConfig",
+    "trafficDistribution", "type",
+})  # fmt: skip
 _TYPES = ("ClusterIP", "NodePort", "LoadBalancer")
 _PORT = frozenset({"name", "appProtocol", "nodePort"})
 #: annotations by which a node or an Ingress controller is given code or rights
