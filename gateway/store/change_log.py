@@ -4,7 +4,7 @@ A row is written in the transaction of the change, so there is none without the 
 words for changes; must never hold a secret.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, Literal
 
@@ -95,44 +95,21 @@ def log_change(
     )
 
 
-def log_grant(
+def log_row(
     session: Session,
     kind: ChangeKind,
-    row: CreditGrantRow,
+    row: Account | ApiKeyRow | CreditGrantRow,
     actor: Actor,
     now: datetime,
     **detail: Any,
 ) -> None:
-    """Add a change of a grant to the transaction."""
+    """Add a change of an account, a key or a grant to the transaction."""
+    account_id = row.id if isinstance(row, Account) else row.account_id
+    installation = row.installation
+    if isinstance(row, ApiKeyRow):
+        installation, detail = installation_of(row), {"key_id": row.key_id, **detail}
     subject = f"{row.namespace}/{row.name}"
-    log_change(session, row.installation, row.account_id, kind, subject, actor, now, detail)
-
-
-def log_account(
-    session: Session,
-    kind: ChangeKind,
-    row: Account,
-    actor: Actor,
-    now: datetime,
-    detail: Mapping[str, Any],
-) -> None:
-    """Add a change of an account to the transaction."""
-    subject = f"{row.namespace}/{row.name}"
-    log_change(session, row.installation, row.id, kind, subject, actor, now, {**detail})
-
-
-def log_key(
-    session: Session,
-    kind: ChangeKind,
-    row: ApiKeyRow,
-    actor: Actor,
-    now: datetime,
-    **detail: Any,
-) -> None:
-    """Add a change of a key to the transaction."""
-    subject, facts = f"{row.namespace}/{row.name}", {"key_id": row.key_id, **detail}
-    installation = installation_of(row)
-    log_change(session, installation, row.account_id, kind, subject, actor, now, facts)
+    log_change(session, installation, account_id, kind, subject, actor, now, detail)
 
 
 def log_key_changes(
@@ -146,10 +123,10 @@ def log_key_changes(
     """Add all that differs between two states of a key to the transaction."""
     if before is None:
         made = {} if after.scope == INFERENCE else {"scope": after.scope}
-        log_key(session, "key.made", row, actor, now, **made, **_settings(after))
+        log_row(session, "key.made", row, actor, now, **made, **_settings(after))
         return
     if before.revoked or before.uid != after.uid:
-        log_key(session, "key.reissued", row, actor, now, **_settings(after))
+        log_row(session, "key.reissued", row, actor, now, **_settings(after))
         return
     changed = {
         name: {"from": _plain(getattr(before, name)), "to": _plain(getattr(after, name))}
@@ -157,12 +134,12 @@ def log_key_changes(
         if getattr(before, name) != getattr(after, name)
     }
     if changed:
-        log_key(session, "key.changed", row, actor, now, **changed)
+        log_row(session, "key.changed", row, actor, now, **changed)
     if before.newest_hash != after.newest_hash:
-        log_key(session, "key.rotated", row, actor, now, generation=after.generation)
+        log_row(session, "key.rotated", row, actor, now, generation=after.generation)
     if before.suspended != after.suspended:
         kind: ChangeKind = "key.suspended" if after.suspended else "key.resumed"
-        log_key(session, kind, row, actor, now)
+        log_row(session, kind, row, actor, now)
 
 
 def read_account_changes(

@@ -1,9 +1,20 @@
-"""The types of the tables' columns, and the columns that many tables have."""
+"""The types of the tables' columns, and the columns and indexes that many tables have."""
 
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Column, DateTime, Dialect, ForeignKey, Integer, String
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    text,
+)
 from sqlalchemy.types import TypeDecorator, TypeEngine
 from sqlmodel import Field
 
@@ -59,8 +70,9 @@ def id_column() -> Any:
     return Field(default=None, sa_column=Column(BIG, primary_key=True, autoincrement=True))
 
 
-def reference_column(target: str, *, nullable: bool = False, index: bool = False) -> Any:
-    column: Column[int] = Column(BIG, ForeignKey(target), nullable=nullable, index=index)
+def reference_column(target: str) -> Any:
+    """A foreign key with its index."""
+    column: Column[int] = Column(BIG, ForeignKey(target), nullable=False, index=True)
     return Field(default=None, sa_column=column)
 
 
@@ -76,3 +88,8 @@ def big_column(*, nullable: bool = False, default: int | None = None) -> Any:
 def moment_column(*, nullable: bool = False) -> Any:
     column: Column[datetime] = Column(UtcDateTime, nullable=nullable)
     return Field(default=None, sa_column=column)
+
+
+def partial_index(name: str, *columns: str, where: str) -> Index:
+    """An index of the rows of which a condition is true."""
+    return Index(name, *columns, postgresql_where=text(where), sqlite_where=text(where))

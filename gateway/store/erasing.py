@@ -17,7 +17,7 @@ from sqlmodel import Session
 from gateway.core.actor import Actor
 from gateway.store import entry_ranges
 from gateway.store.accounts import lock_accounts
-from gateway.store.change_log import log_account
+from gateway.store.change_log import log_row
 from gateway.store.columns import UtcDateTime
 from gateway.store.database import Database
 from gateway.store.entry_ranges import ask
@@ -80,7 +80,7 @@ def erase_account(database: Database, account_id: int, actor: Actor) -> dict[str
         }
         erased["labels"] = _run(session, _LABELS, values)
         erased["people"] = _run(session, _PEOPLE, values)
-        log_account(session, "account.erased", account, actor, now, erased)
+        log_row(session, "account.erased", account, actor, now, **erased)
     return erased
 
 

@@ -16,7 +16,7 @@ from gateway.store.accounts import (
     read_lots,
     write_lots,
 )
-from gateway.store.change_log import log_grant
+from gateway.store.change_log import log_row
 from gateway.store.database import Database
 from gateway.store.grant_result import GrantResult
 from gateway.store.grant_rows import (
@@ -67,7 +67,7 @@ def apply_grant(
             )
         ).one()
         taken = _take(session, account, [row.id], "void", now)
-        log_grant(session, "grant.voided", row, actor, now, credits=taken)
+        log_row(session, "grant.voided", row, actor, now, credits=taken)
         result = decided(grant, _read_grant(session, installation, identity), now)
         assert result is not None, "what was voided is decided"
         return result
@@ -165,7 +165,7 @@ def post_new(
     account.granted, account.announced = account.balance, 0
     write_lots(session, account, before, lots)
     facts = {"credits": row.credits, "reason": row.reason, "reference": reference}
-    log_grant(session, "grant.posted", row, actor, now, entry_id=entry_id, **facts)
+    log_row(session, "grant.posted", row, actor, now, entry_id=entry_id, **facts)
     return GrantResult("Posted", f"{row.credits} credits posted", entry_id, now)
 
 

@@ -18,7 +18,7 @@ from gateway.core.errors import DatabaseBusy
 from gateway.core.groups import LEVELS_MAX
 from gateway.core.spec import AccountObject, AccountSpec, CreditLimits
 from gateway.store.accounts import ensure_account, lock_accounts
-from gateway.store.change_log import log_account
+from gateway.store.change_log import log_row
 from gateway.store.database import Database
 from gateway.store.group_rows import (
     AccountResult,
@@ -164,7 +164,7 @@ def _write(
     session.flush()
     changed = _changes(before, _read_state(session, row))
     if changed:
-        log_account(session, "account.changed", row, actor, now, changed)
+        log_row(session, "account.changed", row, actor, now, **changed)
 
 
 def _changes(before: AccountState, after: AccountState) -> dict[str, object]:

@@ -13,7 +13,7 @@ from gateway.core.keys import Credential, generate_key_id
 from gateway.core.spec import ApiKey as ApiKeyObject
 from gateway.core.spec import overlap_seconds
 from gateway.store.accounts import ensure_account, lock_accounts
-from gateway.store.change_log import ChangeKind, log_key, log_key_changes
+from gateway.store.change_log import ChangeKind, log_key_changes, log_row
 from gateway.store.database import Database
 from gateway.store.key_errors import KeyMoved
 from gateway.store.key_rows import KeyState, find_key
@@ -86,7 +86,7 @@ def revoke_key(database: Database, key_row_id: int, actor: Actor = UNKNOWN_ACTOR
         row.revoked_at = now = database.now(session)
         session.add(row)
         bump_version(session, row)
-        log_key(session, "key.revoked", row, actor, now)
+        log_row(session, "key.revoked", row, actor, now)
 
 
 def suspend_key(
@@ -105,7 +105,7 @@ def suspend_key(
         bump_version(session, row)
         if was_suspended != suspended:
             kind: ChangeKind = "key.suspended" if suspended else "key.resumed"
-            log_key(session, kind, row, actor, database.now(session))
+            log_row(session, kind, row, actor, database.now(session))
 
 
 def _lock_account_and_row(

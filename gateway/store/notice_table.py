@@ -2,10 +2,10 @@
 
 from datetime import datetime
 
-from sqlalchemy import Index, UniqueConstraint, text
+from sqlalchemy import UniqueConstraint
 from sqlmodel import Field, SQLModel
 
-from gateway.store.columns import big_column, id_column, moment_column
+from gateway.store.columns import big_column, id_column, moment_column, partial_index
 
 _IS_DUE = "next_attempt_at IS NOT NULL"
 
@@ -28,13 +28,7 @@ class Notice(SQLModel, table=True):
             "percent",
             name="notice_once",
         ),
-        Index(
-            "notice_due",
-            "receiver",
-            "next_attempt_at",
-            postgresql_where=text(_IS_DUE),
-            sqlite_where=text(_IS_DUE),
-        ),
+        partial_index("notice_due", "receiver", "next_attempt_at", where=_IS_DUE),
     )
     id: int = id_column()
     receiver: str

@@ -19,7 +19,7 @@ from gateway.core.key_policy import KeyPolicy
 from gateway.core.keys import INFERENCE, MANAGE, Credential
 from gateway.core.sentences import Sentence
 from gateway.store.accounts import ensure_account, lock_accounts, refuse_too_many_accounts
-from gateway.store.change_log import log_key, log_key_changes
+from gateway.store.change_log import log_key_changes, log_row
 from gateway.store.database import Database
 from gateway.store.key_list import ShownKey, is_live, no_such_key, read_shown
 from gateway.store.key_origins import PERSON, people_of
@@ -179,7 +179,7 @@ def revoke_personal_key(
         if row.revoked_at is None:
             row.revoked_at = now
             bump_version(session, row)
-            log_key(session, "key.revoked", row, actor, now)
+            log_row(session, "key.revoked", row, actor, now)
         return read_shown(session, row, account, now)
 
 

@@ -31,7 +31,6 @@ from sqlalchemy import (
     LargeBinary,
     UniqueConstraint,
     func,
-    text,
 )
 from sqlmodel import Field, SQLModel
 
@@ -42,6 +41,7 @@ from gateway.store.columns import (
     big_column,
     id_column,
     moment_column,
+    partial_index,
     reference_column,
 )
 
@@ -80,19 +80,9 @@ class Account(SQLModel, table=True):
     __tablename__ = "account"
     __table_args__ = (
         UniqueConstraint("installation", "namespace", "name"),
-        Index(
-            "account_parent",
-            "parent_id",
-            postgresql_where=text("parent_id IS NOT NULL"),
-            sqlite_where=text("parent_id IS NOT NULL"),
-        ),
+        partial_index("account_parent", "parent_id", where="parent_id IS NOT NULL"),
         # Those that may have a limit, their own or their parent's: others need no notices of it.
-        Index(
-            "account_limited",
-            "installation",
-            postgresql_where=text(_MAY_BE_LIMITED),
-            sqlite_where=text(_MAY_BE_LIMITED),
-        ),
+        partial_index("account_limited", "installation", where=_MAY_BE_LIMITED),
         CheckConstraint("balance >= 0", name="account_balance_not_negative"),
         CheckConstraint("surplus >= 0", name="account_surplus_not_negative"),
     )
@@ -140,26 +130,11 @@ class ApiKeyRow(SQLModel, table=True):
         UniqueConstraint("installation", "namespace", "name"),
         Index("api_key_version", "version"),
         # The keys of one person: those of objects have none.
-        Index(
-            "api_key_person",
-            "person_id",
-            postgresql_where=text("person_id IS NOT NULL"),
-            sqlite_where=text("person_id IS NOT NULL"),
-        ),
+        partial_index("api_key_person", "person_id", where="person_id IS NOT NULL"),
         # The keys that a gateway reads when it starts: most keys ever issued are revoked.
-        Index(
-            "api_key_live",
-            "version",
-            postgresql_where=text("revoked_at IS NULL"),
-            sqlite_where=text("revoked_at IS NULL"),
-        ),
+        partial_index("api_key_live", "version", where="revoked_at IS NULL"),
         # The keys that count what is charged to them.
-        Index(
-            "api_key_limited",
-            "account_id",
-            postgresql_where=text(_IS_LIMITED_KEY),
-            sqlite_where=text(_IS_LIMITED_KEY),
-        ),
+        partial_index("api_key_limited", "account_id", where=_IS_LIMITED_KEY),
     )
     id: int = id_column()
     key_id: str = Field(unique=True)
@@ -172,7 +147,7 @@ class ApiKeyRow(SQLModel, table=True):
     #: a name that people give a key, and change
     label: str = Field(default="", sa_column_kwargs={"server_default": ""})
     person_id: int | None = big_column(nullable=True)
-    account_id: int = reference_column("account.id", index=True)
+    account_id: int = reference_column("account.id")
     prefix: str
     models: list[str] = Field(default_factory=list, sa_column=Column(Names, nullable=False))
     credits_per_day: int | None = big_column(nullable=True)
@@ -204,7 +179,7 @@ class ApiKeyHash(SQLModel, table=True):
 
     __tablename__ = "api_key_hash"
     hash: bytes = Field(sa_column=Column(LargeBinary(32), primary_key=True))
-    api_key_id: int = reference_column("api_key.id", index=True)
+    api_key_id: int = reference_column("api_key.id")
     pepper: int
     created_at: datetime = moment_column()
     expires_at: datetime | None = moment_column(nullable=True)
@@ -247,22 +222,8 @@ class CreditGrantRow(SQLModel, table=True):
     __table_args__ = (
         UniqueConstraint("installation", "identity"),
         CheckConstraint("remaining >= 0", name="credit_grant_remaining_not_negative"),
-        Index(
-            "credit_grant_live",
-            "account_id",
-            "expires_at",
-            "id",
-            postgresql_where=text("remaining > 0"),
-            sqlite_where=text("remaining > 0"),
-        ),
-        Index(
-            "credit_grant_due",
-            "account_id",
-            "expires_at",
-            "id",
-            postgresql_where=text(_MAY_EXPIRE),
-            sqlite_where=text(_MAY_EXPIRE),
-        ),
+        partial_index("credit_grant_live", "account_id", "expires_at", "id", where="remaining > 0"),
+        partial_index("credit_grant_due", "account_id", "expires_at", "id", where=_MAY_EXPIRE),
     )
     id: int = id_column()
     installation: str
@@ -270,7 +231,7 @@ class CreditGrantRow(SQLModel, table=True):
     namespace: str
     name: str
     uid: str = ""
-    account_id: int = reference_column("account.id", index=True)
+    account_id: int = reference_column("account.id")
     credits: int = big_column()
     remaining: int = big_column()
     reason: str = ""
