@@ -14,34 +14,24 @@ from gateway.core.sentences import Sentence
 from gateway.store.account_sets import named, within
 from gateway.store.database import Database
 from gateway.store.key_origins import people_of
+from gateway.store.key_rows import KeyColumns, columns_of
 from gateway.store.tables import Account, ApiKeyDay, ApiKeyHash, ApiKeyRow, ApiKeyUse
 
 KeyStatus = Literal["active", "suspended", "expired", "revoked"]
 PAGE_MAX = 100
 
 
-class ShownKey(Struct, frozen=True, kw_only=True):
+class ShownKey(KeyColumns, frozen=True, kw_only=True):
     """A key with everything about it that may be shown.
 
     `old_until` is the moment at which the secret before the newest one ends, while it holds.
     """
 
-    key_id: str
     name: str
-    label: str
     origin: str
-    scope: str
     account: str
-    prefix: str
     status: KeyStatus
     models: list[str]
-    credits_per_day: int | None
-    credits_per_month: int | None
-    credits: int | None
-    requests_per_minute: int | None
-    concurrent_requests: int | None
-    suspended: bool
-    expires_at: datetime | None
     revoked_at: datetime | None
     created_at: datetime
     last_used_at: datetime | None
@@ -195,22 +185,12 @@ def _shape(
     now: datetime,
 ) -> ShownKey:
     return ShownKey(
-        key_id=row.key_id,
+        **columns_of(row),
         name=f"{row.namespace}/{row.name}",
-        label=row.label,
         origin=row.origin,
-        scope=row.scope,
         account=f"{account.namespace}/{account.name}",
-        prefix=row.prefix,
         status=_status(row, now),
         models=row.models,
-        credits_per_day=row.credits_per_day,
-        credits_per_month=row.credits_per_month,
-        credits=row.credits,
-        requests_per_minute=row.requests_per_minute,
-        concurrent_requests=row.concurrent_requests,
-        suspended=row.suspended,
-        expires_at=row.expires_at,
         revoked_at=row.revoked_at,
         created_at=row.created_at,
         last_used_at=used_at,

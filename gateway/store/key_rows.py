@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from gateway.core.keys import Credential
 from gateway.core.spec import ApiKey as ApiKeyObject
-from gateway.core.spec import overlap_seconds
+from gateway.core.spec import ApiKeySpec, overlap_seconds
 from gateway.store.database import Database
 from gateway.store.moments import read_list, read_moment
 from gateway.store.transaction import Transaction
@@ -32,23 +32,13 @@ _LIVING = "k.installation = :installation AND k.revoked_at IS NULL"
 _NAMED = "k.installation = :installation AND k.namespace = :namespace AND k.name = :name"
 
 
-class KeyState(Struct, frozen=True, kw_only=True):
-    """A key's row and its hashes at one moment of the database's clock.
+class KeyColumns(Struct, frozen=True, kw_only=True):
+    """The columns of a key that everybody sees as the row has them."""
 
-    `newest_hash` is the one last issued; `live_hashes` are those that authenticate (it, and one in
-    its overlap); `dead_hashes` did so once. `version` grows with every change of the row.
-    """
-
-    id: int
     key_id: str
-    namespace: str
-    name: str
-    uid: str
-    scope: str
     label: str
-    account: str
+    scope: str
     prefix: str
-    models: tuple[str, ...]
     credits_per_day: int | None
     credits_per_month: int | None
     credits: int | None
@@ -56,6 +46,26 @@ class KeyState(Struct, frozen=True, kw_only=True):
     concurrent_requests: int | None
     suspended: bool
     expires_at: datetime | None
+
+
+def columns_of(row: Any) -> dict[str, Any]:
+    """The members of `KeyColumns`, of an `ApiKeyRow` or of the same members elsewhere."""
+    return {name: getattr(row, name) for name in KeyColumns.__struct_fields__}
+
+
+class KeyState(KeyColumns, frozen=True, kw_only=True):
+    """A key's row and its hashes at one moment of the database's clock.
+
+    `newest_hash` is the one last issued; `live_hashes` are those that authenticate (it, and one in
+    its overlap); `dead_hashes` did so once. `version` grows with every change of the row.
+    """
+
+    id: int
+    namespace: str
+    name: str
+    uid: str
+    account: str
+    models: tuple[str, ...]
     expired: bool
     generation: int
     revoked: bool
@@ -76,14 +86,7 @@ class KeyState(Struct, frozen=True, kw_only=True):
             and not ends_overlap
             and (self.uid, self.account) == (key.metadata.uid, spec.account)
             and self.models == tuple(spec.models)
-            and self.scope == spec.scope
-            and self.credits_per_day == spec.day_limit
-            and self.credits_per_month == spec.limits.credits_per_month
-            and self.credits == spec.limits.credits
-            and self.requests_per_minute == spec.limits.requests_per_minute
-            and self.concurrent_requests == spec.limits.concurrent_requests
-            and self.expires_at == spec.expires_at
-            and self.suspended == spec.suspended
+            and all(getattr(self, name) == value for name, value in stated_columns(spec).items())
             and self.generation <= spec.rotation.generation
             and (self.generation == spec.rotation.generation or not rotated)
         )
@@ -94,6 +97,21 @@ class KeyState(Struct, frozen=True, kw_only=True):
         if credential is None:
             return self.matches(key, rotated=False)
         return self.matches(key) and self.newest_hash == credential.hash
+
+
+def stated_columns(spec: ApiKeySpec) -> dict[str, Any]:
+    """The columns that an object states, except its models."""
+    limits = spec.limits
+    return {
+        "scope": spec.scope,
+        "credits_per_day": spec.day_limit,
+        "credits_per_month": limits.credits_per_month,
+        "credits": limits.credits,
+        "requests_per_minute": limits.requests_per_minute,
+        "concurrent_requests": limits.concurrent_requests,
+        "suspended": spec.suspended,
+        "expires_at": spec.expires_at,
+    }
 
 
 def find_key(database: Database, installation: str, namespace: str, name: str) -> KeyState | None:
@@ -141,23 +159,13 @@ def state_of(row: Any, account: str, hashes: Iterable[Any], now: datetime) -> Ke
     newest = next((each.hash for each in reversed(live) if each.expires_at is None), None)
     live_hashes = frozenset(each.hash for each in live)
     return KeyState(
+        **columns_of(row),
         id=row.id,
-        key_id=row.key_id,
         namespace=row.namespace,
         name=row.name,
         uid=row.uid,
-        scope=row.scope,
-        label=row.label,
         account=account,
-        prefix=row.prefix,
         models=tuple(row.models),
-        credits_per_day=row.credits_per_day,
-        credits_per_month=row.credits_per_month,
-        credits=row.credits,
-        requests_per_minute=row.requests_per_minute,
-        concurrent_requests=row.concurrent_requests,
-        suspended=row.suspended,
-        expires_at=row.expires_at,
         expired=row.expires_at is not None and row.expires_at <= now,
         generation=row.generation,
         revoked=row.revoked_at is not None,

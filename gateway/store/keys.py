@@ -16,7 +16,7 @@ from gateway.store.accounts import ensure_account, lock_accounts
 from gateway.store.change_log import ChangeKind, log_key_changes, log_row
 from gateway.store.database import Database
 from gateway.store.key_errors import KeyMoved
-from gateway.store.key_rows import KeyState, find_key
+from gateway.store.key_rows import KeyState, find_key, stated_columns
 from gateway.store.key_steps import bump_version, issue, read_state
 from gateway.store.tables import Account, ApiKeyRow
 
@@ -157,16 +157,9 @@ def _new_row(installation: str, key: ApiKeyObject, account: Account, now: dateti
 
 
 def _copy_spec(row: ApiKeyRow, key: ApiKeyObject, account: Account) -> None:
-    spec = key.spec
     row.uid = key.metadata.uid
     row.account_id = account.id
-    row.models = list(spec.models)
-    row.scope = spec.scope
-    row.credits_per_day = spec.day_limit
-    row.credits_per_month = spec.limits.credits_per_month
-    row.credits = spec.limits.credits
-    row.requests_per_minute = spec.limits.requests_per_minute
-    row.concurrent_requests = spec.limits.concurrent_requests
-    row.expires_at = spec.expires_at
-    row.suspended = spec.suspended
+    row.models = list(key.spec.models)
+    for name, value in stated_columns(key.spec).items():
+        setattr(row, name, value)
     row.revoked_at = None

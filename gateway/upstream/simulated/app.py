@@ -42,6 +42,7 @@ from gateway.upstream.simulated.stats import Headers, Outcome, Stats
 from gateway.upstream.simulated.stream import make_envelope
 from gateway.upstream.simulated.wires import (
     CHAT,
+    CHAT_COUNT,
     MESSAGES,
     MESSAGES_COUNT,
     WIRES,
@@ -91,7 +92,7 @@ class SimulatedUpstream:
         elif named is not None and named[2] == _GEMINI_EMBEDDINGS:
             await self._complete(exchange, gemini_wire(*named.groups()), self._embed)
         elif path == _ESTIMATE:
-            await self._estimate(exchange)
+            await self._count(exchange, CHAT_COUNT)
         elif path == _COUNT:
             await self._count(exchange, MESSAGES_COUNT)
         elif named is not None and named[2] == _GEMINI_COUNT:
@@ -157,28 +158,12 @@ class SimulatedUpstream:
         await exchange.respond(200, render_gemini(asked) if named else render_openai(asked), _JSON)
         return "completed"
 
-    async def _estimate(self, exchange: HttpExchange) -> None:
-        """Tokens of a model and messages. Of a script it knows the silence and the error."""
-        try:
-            self._check_credential(exchange)
-            body = _decode(await exchange.read_body())
-            check_shape(body)
-            find_family(body["model"])
-            conversation = read_conversation(body["messages"])
-            script, _ = read_script(conversation.user_texts, Asked(body["model"]))
-            await exchange.pause(script.silence_seconds)
-            if script.error is not None:
-                raise scripted_error(script.error.status, script.error.type, None)
-            data = {"data": {"total_tokens": conversation.prompt_tokens}}
-            await exchange.respond(200, msgspec.json.encode(data), _JSON)
-        except Refused as refusal:
-            await _refuse(exchange, refusal)
-
     async def _count(self, exchange: HttpExchange, wire: Wire) -> None:
         """Tokens of a request. Of a script it knows the silence and the error."""
         try:
             self._check_credential(exchange, wire)
             body = wire.read_body(_decode(await exchange.read_body()))
+            check_shape(body)
             find_family(body["model"])
             conversation = read_conversation(body["messages"])
             script, _ = read_script(conversation.user_texts, Asked(body["model"]))

@@ -11,7 +11,7 @@ from gateway.upstream.simulated.exchange import HttpExchange
 from gateway.upstream.simulated.script import Script
 from gateway.upstream.simulated.stats import Outcome, Stats
 from gateway.upstream.simulated.stream import Envelope
-from gateway.upstream.simulated.wires import CHAT, Wire
+from gateway.upstream.simulated.wires import Wire
 
 #: after so many chunks without a pause, other requests get their turn
 _CHUNKS_IN_A_ROW = 32
@@ -21,7 +21,7 @@ _COALESCED_BYTES_MAX = 256 * 1024
 
 
 async def deliver(
-    exchange: HttpExchange, answer: Answer, envelope: Envelope, script: Script, wire: Wire = CHAT
+    exchange: HttpExchange, answer: Answer, envelope: Envelope, script: Script, wire: Wire
 ) -> Outcome:
     """Send the whole answer in one body, after as long as a stream of it would take.
 
@@ -53,7 +53,7 @@ async def deliver_stream(
     envelope: Envelope,
     script: Script,
     stats: Stats,
-    wire: Wire = CHAT,
+    wire: Wire,
 ) -> Outcome:
     """Send the answer as events. Raises `ClientDisconnected`."""
     await exchange.start(200, _headers(envelope, b"text/event-stream; charset=utf-8", None))

@@ -56,6 +56,7 @@ CHAT = Wire(
     error=error_object("server_error", _BROKEN),
     chunks_before_error=2,
 )
+CHAT_COUNT = replace(CHAT, render_count=lambda tokens: b'{"data":{"total_tokens":%d}}' % tokens)
 MESSAGES = Wire(
     read_body=messages_rules.read_body,
     refuse=lambda refusal: refusal.messages_body,
