@@ -268,8 +268,3 @@ class EntryReader:
             else None,
             tags=Raw(row.tags.encode()) if row.tags else None,
         )
-
-
-def advance(database: Database, reader: EntryReader) -> list[EntryLine] | None:
-    """The reader's next slice, as a function of the store."""
-    return reader.advance(database)

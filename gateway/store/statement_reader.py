@@ -14,7 +14,7 @@ the period each entry's date is therefore looked at.
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 from sqlalchemy import text
 from sqlmodel import select
@@ -78,12 +78,6 @@ WHERE datname = current_database() AND backend_xid IS NOT NULL AND xact_start < 
 """
 
 _Group = tuple[str, int | None, str | None]
-
-
-class SlicedStatement(Protocol):
-    """A statement that is read slice by slice."""
-
-    def advance(self, database: Database) -> Statement | None: ...
 
 
 class StatementReader:
@@ -241,11 +235,6 @@ class StatementReader:
             "last": last,
             "most": self._entries_at_once,
         }
-
-
-def advance(database: Database, reader: SlicedStatement) -> Statement | None:
-    """The reader's next slice, as a function of the store."""
-    return reader.advance(database)
 
 
 def find_account(database: Database, installation: str, name: str) -> int | None:

@@ -219,11 +219,6 @@ class UsageReader:
         )
 
 
-def advance(database: Database, reader: UsageReader) -> list[UsageLine] | None:
-    """The reader's next slice, as a function of the store."""
-    return reader.advance(database)
-
-
 def _of_ids(statement: str) -> TextClause:
     return text(statement).bindparams(bindparam("ids", expanding=True))
 

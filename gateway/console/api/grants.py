@@ -13,7 +13,7 @@ from gateway.core.errors import InvalidRequest, NotFound
 from gateway.core.principal import AccountSet, Principal
 from gateway.http.routes.access import Services
 from gateway.http.routes.account_services import AccountServices
-from gateway.http.routes.csv_stream import text_stream
+from gateway.http.routes.text_stream import text_stream
 from gateway.http.routes.parameters import private, read_number, read_parameters
 from gateway.http.routes.principals import Managing, require
 from gateway.store.grant_lots import GrantLot, find_lot, list_lots

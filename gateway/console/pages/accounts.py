@@ -10,11 +10,10 @@ from gateway.console.key_names import read_key_names
 from gateway.console.page_request import Page
 from gateway.console.usage_view import question, read_usage, used
 from gateway.console.viewed import Viewed
-from gateway.core.entries import EntryLine, EntryQuery
+from gateway.core.entries import EntryQuery
 from gateway.core.principal import AccountSet
 from gateway.core.spec_fields import FIRST_MOMENT, LAST_MOMENT
 from gateway.store.account_overviews import find_viewed, list_accounts, summarize_account
-from gateway.store.database import Database
 from gateway.store.entry_reader import EntryReader
 from gateway.store.grant_lots import list_lots
 from gateway.store.people_list import list_people
@@ -68,11 +67,7 @@ async def show_account(page: Page, namespace: str, name: str) -> Response:
         keys=accounts[0].keys,
         grants=grants,
         people=people,
-        entries=await page.run(_read_entries, newest),
+        entries=await page.run(newest.advance) or [],
         key_names=await page.ask(read_key_names, shown),
         may_grant=page.may("grant"),
     )
-
-
-def _read_entries(database: Database, reader: EntryReader) -> list[EntryLine]:
-    return reader.advance(database) or []

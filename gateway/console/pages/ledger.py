@@ -16,9 +16,8 @@ from gateway.http.entry_formats import entries_csv, entries_csv_head
 from gateway.http.statement_page import POLICY
 from gateway.http.statement_page import page as statement_page
 from gateway.store.database import Database
-from gateway.store.entry_reader import EntryReader, advance
+from gateway.store.entry_reader import EntryReader
 from gateway.store.statement_reader import StatementReader
-from gateway.store.statement_reader import advance as advance_statement
 
 router = APIRouter()
 
@@ -64,7 +63,7 @@ async def download_ledger(page: AccountPage) -> Response:
         raise HTTPException(404) from error
     reader = EntryReader(page.account.id, query, is_whole=True)
     name = f"entries-{page.account.shown}"
-    return await csv_file(name, page, entries_csv_head(), advance, reader, entries_csv)
+    return await csv_file(name, page, entries_csv_head(), reader.advance, entries_csv)
 
 
 @router.get("/statement")
@@ -78,7 +77,7 @@ async def show_statement(page: AccountPage) -> Response:
     statement = None
     # Each slice has its turn among the reads of all pages; nobody reads on for one who left.
     while statement is None and not await page.request.is_disconnected():
-        statement = await page.run(advance_statement, reader)
+        statement = await page.run(reader.advance)
     if statement is None:
         return Response(status_code=499)
     policy = f"{POLICY}; frame-ancestors 'none'"

@@ -16,7 +16,7 @@ from gateway.core.statement import PeriodError
 from gateway.core.tags import is_name
 from gateway.core.usage import UsageQuery
 from gateway.http.usage_formats import usage_csv, usage_csv_head
-from gateway.store.usage_reader import UsageReader, advance
+from gateway.store.usage_reader import UsageReader
 
 router = APIRouter()
 
@@ -58,7 +58,7 @@ async def download_usage(page: AccountPage) -> Response:
     reader = UsageReader(page.account.id, query)
     name = f"usage-{page.account.shown}"
     head = usage_csv_head(query)
-    return await csv_file(name, page, head, advance, reader, partial(usage_csv, query))
+    return await csv_file(name, page, head, reader.advance, partial(usage_csv, query))
 
 
 def _asked(page: PageRequest) -> tuple[By, int, UsageQuery]:

@@ -7,9 +7,9 @@ from gateway.core.tags import TAG
 from gateway.http.entry_formats import entries_csv, entries_csv_head, entries_json
 from gateway.http.routes.access import Services
 from gateway.http.routes.asked_account import ACCOUNT, AskedAccount
-from gateway.http.routes.csv_stream import csv_stream
+from gateway.http.routes.text_stream import text_stream
 from gateway.http.routes.parameters import PRIVATE, read_format, read_parameters, take_tags
-from gateway.store.entry_reader import EntryReader, advance
+from gateway.store.entry_reader import EntryReader
 
 router = APIRouter()
 
@@ -28,11 +28,11 @@ async def list_entries(request: Request, account: AskedAccount, services: Servic
 
     async def read_next() -> list[EntryLine] | None:
         # Each slice has its turn among the reads of all accounts.
-        return await services.reads.read(account.holder, advance, reader)
+        return await services.reads.read(account.holder, reader.advance)
 
     lines = await read_next()
     if form == "csv":
-        return csv_stream(entries_csv_head(), lines, read_next, entries_csv)
+        return text_stream(entries_csv_head(), lines, read_next, entries_csv)
     found: list[EntryLine] = []
     # Nobody reads on for one who left.
     while lines is not None and not await request.is_disconnected():

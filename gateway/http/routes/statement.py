@@ -11,7 +11,7 @@ from gateway.http.routes.asked_account import ACCOUNT, AskedAccount
 from gateway.http.routes.parameters import PRIVATE, read_parameters
 from gateway.http.statement_formats import CONTENT_TYPES, FORMATS, Format
 from gateway.http.statement_page import POLICY
-from gateway.store.statement_reader import StatementReader, advance
+from gateway.store.statement_reader import StatementReader
 from gateway.store.tree_statement import TreeStatementReader
 
 router = APIRouter()
@@ -39,6 +39,6 @@ async def show_statement(
     statement = None
     # Each slice has its turn among the reads of all accounts; nobody reads on for one who left.
     while statement is None and not await request.is_disconnected():
-        statement = await services.reads.read(account.holder, advance, reader)
+        statement = await services.reads.read(account.holder, reader.advance)
     body = b"" if statement is None else FORMATS[form](statement)
     return Response(body, headers=_HEADERS, media_type=CONTENT_TYPES[form])

@@ -19,12 +19,12 @@ from gateway.core.usage import UsageLine, UsageQuery, read_query
 from gateway.http.focus_format import focus_csv, focus_head
 from gateway.http.routes.access import AuthenticatedKey, Services
 from gateway.http.routes.asked_account import ACCOUNT, asked_account
-from gateway.http.routes.csv_stream import csv_stream
+from gateway.http.routes.text_stream import text_stream
 from gateway.http.routes.parameters import PRIVATE, read_format, read_parameters, take_tags
 from gateway.http.routes.principals import principal_of_key
 from gateway.http.usage_formats import usage_csv, usage_csv_head, usage_json
 from gateway.store.usage_accounts import AccountsInReach
-from gateway.store.usage_reader import GROUPS_MAX, TOO_MANY_GROUPS, UsageReader, advance
+from gateway.store.usage_reader import GROUPS_MAX, TOO_MANY_GROUPS, UsageReader
 
 router = APIRouter()
 
@@ -74,7 +74,7 @@ async def show_usage(
 
     async def read_next() -> list[UsageLine] | None:
         # Each slice has its turn among the reads of all accounts.
-        return await services.reads.read(asked.holder, advance, reader)
+        return await services.reads.read(asked.holder, reader.advance)
 
     lines = await read_next()
     if form != "json":
@@ -82,8 +82,8 @@ async def show_usage(
             lines = await read_soon(read_next, request, until)
         if price is not None:
             write = partial(focus_csv, asked.shown, query, price)
-            return csv_stream(focus_head(), lines, read_next, write)
-        return csv_stream(usage_csv_head(query), lines, read_next, partial(usage_csv, query))
+            return text_stream(focus_head(), lines, read_next, write)
+        return text_stream(usage_csv_head(query), lines, read_next, partial(usage_csv, query))
     found: list[UsageLine] = []
     while lines is not None:
         found += lines

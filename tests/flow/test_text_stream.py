@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from gateway.core.errors import DatabaseUnavailable, RateLimited
-from gateway.http.routes.csv_stream import _TRIES, _parts
+from gateway.http.routes.text_stream import _TRIES, _parts
 
 Step = list[str] | Exception | None
 

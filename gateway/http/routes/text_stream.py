@@ -17,22 +17,12 @@ _TRIES = 30
 _PAUSE_SECONDS = 1.0
 
 
-def csv_stream(
-    head: bytes,
-    lines: Sequence[T] | None,
-    read_next: Callable[[], Awaitable[Sequence[T] | None]],
-    write: Callable[[Sequence[T]], bytes],
-) -> StreamingResponse:
-    """As `text_stream`, of CSV."""
-    return text_stream(head, lines, read_next, write, CSV_TYPE)
-
-
 def text_stream(
     head: bytes,
     lines: Sequence[T] | None,
     read_next: Callable[[], Awaitable[Sequence[T] | None]],
     write: Callable[[Sequence[T]], bytes],
-    media_type: str,
+    media_type: str = CSV_TYPE,
 ) -> StreamingResponse:
     """An answer of its head, the lines that were read, and all that follow until there are none.
 
