@@ -13,9 +13,9 @@ from gateway.core.errors import InvalidRequest, NotFound
 from gateway.core.principal import AccountSet, Principal
 from gateway.http.routes.access import Services
 from gateway.http.routes.account_services import AccountServices
-from gateway.http.routes.text_stream import text_stream
 from gateway.http.routes.parameters import private, read_number, read_parameters
 from gateway.http.routes.principals import Managing, require
+from gateway.http.routes.text_stream import text_stream
 from gateway.store.grant_lots import GrantLot, find_lot, list_lots
 from gateway.store.grant_rows import grant_identity
 

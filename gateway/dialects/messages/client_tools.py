@@ -11,30 +11,14 @@ from typing import Any
 
 from gateway.core.request import Tool
 
-_PATH = {"type": "string", "description": "Absolute path of the file or directory."}
-_VIEW_RANGE = {
-    "type": "array",
-    "items": {"type": "integer"},
-    "description": "For `view` of a file: first and last line, from 1; -1 as the last is the end.",
-}
-_FILE_TEXT = {"type": "string", "description": "For `create`: the content of the new file."}
-_OLD_STR = {
-    "type": "string",
-    "description": "For `str_replace`: the text to replace; it must occur exactly once.",
-}
-_INSERT_LINE = {
-    "type": "integer",
-    "description": "For `insert`: the line after which to insert; 0 is the beginning.",
-}
-_INSERT_TEXT = {"type": "string", "description": "For `insert`: the text to insert."}
-_NEW_STR = {"type": "string", "description": "For `str_replace`: the text to put in its place."}
-_NEW_STR_OR_INSERTED = {
-    "type": "string",
-    "description": "For `str_replace` the text to put in its place, for `insert` the new text.",
-}
+Schema = dict[str, Any]
 
 
-def _commands(names: list[str], members: dict[str, Any], required: list[str]) -> dict[str, Any]:
+def _text(description: str) -> Schema:
+    return {"type": "string", "description": description}
+
+
+def _commands(names: list[str], members: Schema, required: list[str]) -> Schema:
     command = {"type": "string", "enum": names, "description": "What to do."}
     return {
         "type": "object",
@@ -49,61 +33,50 @@ _BASH = Tool(
     {
         "type": "object",
         "properties": {
-            "command": {"type": "string", "description": "The command to run."},
+            "command": _text("The command to run."),
             "restart": {"type": "boolean", "description": "True restarts the shell instead."},
         },
         "required": [],
     },
 )
+#: the members of commands on files
+_FILES: Schema = {
+    "path": _text("Absolute path of the file or directory."),
+    "view_range": {
+        "type": "array",
+        "items": {"type": "integer"},
+        "description": (
+            "For `view` of a file: first and last line, from 1; -1 as the last is the end."
+        ),
+    },
+    "file_text": _text("For `create`: the content of the new file."),
+    "old_str": _text("For `str_replace`: the text to replace; it must occur exactly once."),
+    "new_str": _text("For `str_replace`: the text to put in its place."),
+    "insert_line": {
+        "type": "integer",
+        "description": "For `insert`: the line after which to insert; 0 is the beginning.",
+    },
+    "insert_text": _text("For `insert`: the text to insert."),
+}
+_EARLY_FILES = _FILES | {
+    "new_str": _text("For `str_replace` the text to put in its place, for `insert` the new text.")
+}
+del _EARLY_FILES["insert_text"]
 _EDITING = "Views, creates and edits files."
-_EDITOR = Tool(
-    "str_replace_based_edit_tool",
-    _EDITING,
-    _commands(
-        ["view", "create", "str_replace", "insert"],
-        {
-            "path": _PATH,
-            "view_range": _VIEW_RANGE,
-            "file_text": _FILE_TEXT,
-            "old_str": _OLD_STR,
-            "new_str": _NEW_STR,
-            "insert_line": _INSERT_LINE,
-            "insert_text": _INSERT_TEXT,
-        },
-        ["path"],
-    ),
-)
+_EDITS = ["view", "create", "str_replace", "insert"]
+_EDITOR = Tool("str_replace_based_edit_tool", _EDITING, _commands(_EDITS, _FILES, ["path"]))
 _EARLY_EDITOR = Tool(
-    "str_replace_editor",
-    _EDITING,
-    _commands(
-        ["view", "create", "str_replace", "insert", "undo_edit"],
-        {
-            "path": _PATH,
-            "view_range": _VIEW_RANGE,
-            "file_text": _FILE_TEXT,
-            "old_str": _OLD_STR,
-            "new_str": _NEW_STR_OR_INSERTED,
-            "insert_line": _INSERT_LINE,
-        },
-        ["path"],
-    ),
+    "str_replace_editor", _EDITING, _commands([*_EDITS, "undo_edit"], _EARLY_FILES, ["path"])
 )
 _MEMORY = Tool(
     "memory",
     "Keeps notes between conversations, as files in the directory /memories. Look there first.",
     _commands(
-        ["view", "create", "str_replace", "insert", "delete", "rename"],
+        [*_EDITS, "delete", "rename"],
         {
-            "path": _PATH,
-            "view_range": _VIEW_RANGE,
-            "file_text": _FILE_TEXT,
-            "old_str": _OLD_STR,
-            "new_str": _NEW_STR,
-            "insert_line": _INSERT_LINE,
-            "insert_text": _INSERT_TEXT,
-            "old_path": {"type": "string", "description": "For `rename`: the path now."},
-            "new_path": {"type": "string", "description": "For `rename`: the path then."},
+            **_FILES,
+            "old_path": _text("For `rename`: the path now."),
+            "new_path": _text("For `rename`: the path then."),
         },
         [],
     ),

@@ -7,8 +7,8 @@ from gateway.core.tags import TAG
 from gateway.http.entry_formats import entries_csv, entries_csv_head, entries_json
 from gateway.http.routes.access import Services
 from gateway.http.routes.asked_account import ACCOUNT, AskedAccount
-from gateway.http.routes.text_stream import text_stream
 from gateway.http.routes.parameters import PRIVATE, read_format, read_parameters, take_tags
+from gateway.http.routes.text_stream import text_stream
 from gateway.store.entry_reader import EntryReader
 
 router = APIRouter()

@@ -19,9 +19,9 @@ from gateway.core.usage import UsageLine, UsageQuery, read_query
 from gateway.http.focus_format import focus_csv, focus_head
 from gateway.http.routes.access import AuthenticatedKey, Services
 from gateway.http.routes.asked_account import ACCOUNT, asked_account
-from gateway.http.routes.text_stream import text_stream
 from gateway.http.routes.parameters import PRIVATE, read_format, read_parameters, take_tags
 from gateway.http.routes.principals import principal_of_key
+from gateway.http.routes.text_stream import text_stream
 from gateway.http.usage_formats import usage_csv, usage_csv_head, usage_json
 from gateway.store.usage_accounts import AccountsInReach
 from gateway.store.usage_reader import GROUPS_MAX, TOO_MANY_GROUPS, UsageReader
