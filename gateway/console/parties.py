@@ -1,17 +1,41 @@
 """Those who vouch for people: the identity provider and the proxy of the settings, if any."""
 
+from collections import OrderedDict
+
 from gateway.console.identity.proxy import ProxySigner
 from gateway.console.identity.relying_party import RelyingParty
 from gateway.console.refusals import Refusals
 from gateway.console.services import ConsoleServices
-from gateway.console.tries import Tries
 from gateway.store.session_log import log_refused
 
+_MINUTE = 60.0
+#: peers whose tries are remembered
+_PEERS_MAX = 4096
 #: keys that fail, and answers of the identity provider, of one address in a minute
 KEY_TRIES = 10
 ANSWERS = 120
 #: sign-ins of one person, or one key, in a minute
 SIGN_INS = 30
+
+
+class Tries:
+    """At most `most` tries in a minute by each peer; its memory is bounded."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._peers: OrderedDict[str, list[float]] = OrderedDict()
+
+    def wait_seconds(self, peer: str, now: float) -> float:
+        """The seconds until the peer may try again; 0 where it may."""
+        recent = [each for each in self._peers.get(peer, ()) if each > now - _MINUTE]
+        return recent[0] + _MINUTE - now if len(recent) >= self._most else 0.0
+
+    def add(self, peer: str, now: float) -> None:
+        """Count a try."""
+        recent = [each for each in self._peers.pop(peer, ()) if each > now - _MINUTE]
+        self._peers[peer] = [*recent, now][-self._most :]
+        if len(self._peers) > _PEERS_MAX:
+            self._peers.popitem(last=False)
 
 
 class Parties:

@@ -30,11 +30,11 @@ from gateway.core.spec import CreditGrant, CreditGrantSpec, Metadata
 from gateway.core.spec_fields import FIRST_MOMENT, LAST_MOMENT
 from gateway.store.database import Database
 from gateway.store.grants import apply_grant
-from gateway.store.lost_roles import suspend_lost_keys
 from gateway.store.people import Identity, NamespaceRole
 from gateway.store.session_log import Origin, Way
 from gateway.store.sign_ins import Begun, begin_session, find_session
 from gateway.store.sign_outs import end_session
+from gateway.store.suspending import suspend_lost_keys
 
 _log = logging.getLogger(__name__)
 

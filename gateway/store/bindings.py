@@ -14,7 +14,6 @@ from gateway.core.principal import ALL, RIGHTS, AccountSet
 from gateway.store.change_log import log_change
 from gateway.store.console_tables import BindingRow, PersonRow, SessionRow
 from gateway.store.database import Database
-from gateway.store.lost_roles import LOST_ROLE
 from gateway.store.people import (
     SIGN_UP,
     Identity,
@@ -24,7 +23,7 @@ from gateway.store.people import (
     read_roles,
 )
 from gateway.store.people_list import live_keys_of
-from gateway.store.suspending import suspend_keys
+from gateway.store.suspending import LOST_ROLE, suspend_keys
 
 
 def find_person(database: Database, installation: str, issuer: str, subject: str) -> int | None:

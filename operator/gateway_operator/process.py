@@ -20,12 +20,11 @@ from gateway.store.database import Database
 from gateway.store.usage_rounds import ROUND_SECONDS
 from gateway_operator.apply.audit import Auditor
 from gateway_operator.apply.balances import Balances
-from gateway_operator.apply.figures import read_figures
+from gateway_operator.apply.figures import count_news, read_figures
 from gateway_operator.apply.operator_context import OperatorContext
 from gateway_operator.apply.periodic import repeat
 from gateway_operator.apply.reach import Reach
 from gateway_operator.apply.tombstones import LOOK_SECONDS, Tombstones
-from gateway_operator.apply.usage import count_news
 from gateway_operator.cluster import Cluster, ClusterError
 from gateway_operator.installation import open_installation
 from gateway_operator.metrics import OperatorMetrics

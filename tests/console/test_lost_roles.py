@@ -9,11 +9,11 @@ from gateway.core.key_policy import KeyPolicy
 from gateway.core.keys import generate_key, generate_key_id
 from gateway.core.principal import ALL, AccountSet
 from gateway.store.key_list import KeyFilter, list_shown_keys
-from gateway.store.lost_roles import suspend_lost_keys
 from gateway.store.people import NamespaceRole
 from gateway.store.people_list import list_people
 from gateway.store.personal_keys import KeySettings, NewKey, issue_key
 from gateway.store.sign_ins import begin_session, find_session
+from gateway.store.suspending import suspend_lost_keys
 from tests.harness.books import INSTALLATION, Books, credential
 
 

@@ -4,14 +4,26 @@ It reads by SQLModel, which few replicas ever need: only `routes.free` has this 
 request for one of its routes.
 """
 
-from fastapi import FastAPI
+from typing import Any
 
-from gateway.console.api import accounts, description, grants, keys
+from fastapi import APIRouter, FastAPI, Request
+
+from gateway.console.api import accounts, grants, keys
 from gateway.http.routes import account, entries, events, statement, usage
+from gateway.http.routes.access import AuthenticatedKey
 from gateway.http.routes.account_services import AccountServices
 from gateway.http.routes.application import application
 
 BASE = "/api/v1"
+
+description = APIRouter()
+
+
+@description.get("/openapi.json", include_in_schema=False)
+async def describe(request: Request, key: AuthenticatedKey) -> dict[str, Any]:
+    """`/api/v1/openapi.json`: OpenAPI 3.1 of all routes, as they are served; for any key."""
+    found: dict[str, Any] = request.app.openapi()
+    return found
 
 
 def account_app(services: AccountServices | None) -> FastAPI:
@@ -19,7 +31,7 @@ def account_app(services: AccountServices | None) -> FastAPI:
     routers = (
         account.router,
         accounts.router,
-        description.router,
+        description,
         entries.router,
         events.router,
         grants.router,

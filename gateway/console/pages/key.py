@@ -16,8 +16,8 @@ from gateway.core.key_policy import OVERLAPS
 from gateway.core.keys import generate_key
 from gateway.store.change_log import read_suspension
 from gateway.store.key_list import ShownKey
-from gateway.store.lost_roles import LOST_ROLE
 from gateway.store.personal_keys import KeySettings, change_key, revoke_personal_key, rotate_key
+from gateway.store.suspending import LOST_ROLE
 
 router = APIRouter()
 
