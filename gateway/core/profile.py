@@ -105,61 +105,57 @@ _SAMPLING = frozenset({
     "stop", "temperature", "top_p", "n", "presence_penalty", "frequency_penalty", "seed",
     "logit_bias", "logprobs", "top_logprobs", "parallel_tool_calls",
 })  # fmt: skip
-_KIMI_PARAMETERS = frozenset({"stop", "prompt_cache_key", "safety_identifier"})
-_KIMI_FIXED = frozenset({"temperature", "top_p", "n", "presence_penalty", "frequency_penalty"})
 
 
-def _kimi(name: str, spelling: ThinkingSpelling, **differences: object) -> Profile:
-    settings: dict[str, object] = {
-        "name": name,
-        "spelling": spelling,
-        "parameters": _KIMI_PARAMETERS,
-        "fixed": _KIMI_FIXED,
-        "moonshot_schema": True,
-        "tool_name": re.compile(r"[a-zA-Z_][a-zA-Z0-9_-]{0,127}"),
-        "prefill_member": "partial",
-        "stop_count_max": 5,
-        "stop_bytes_max": 32,
-    }
-    return Profile(**{**settings, **differences})  # type: ignore[arg-type]  # a table of defaults
+#: a client's levels of effort where a family has three
+_THREE_EFFORTS = {
+    "minimal": "low",
+    "low": "low",
+    "medium": "medium",
+    "high": "high",
+    "xhigh": "high",
+    "max": "high",
+}
+_WITH_MAX = {**_THREE_EFFORTS, "xhigh": "max", "max": "max"}
 
-
-KIMI_K2_5 = _kimi(
-    "kimi-k2.5", "thinking", forced_tool_stops_reasoning=True, reasoning_in_history=True
+_KIMI = Profile(
+    name="kimi",
+    spelling="thinking",
+    parameters=frozenset({"stop", "prompt_cache_key", "safety_identifier"}),
+    fixed=frozenset({"temperature", "top_p", "n", "presence_penalty", "frequency_penalty"}),
+    moonshot_schema=True,
+    tool_name=re.compile(r"[a-zA-Z_][a-zA-Z0-9_-]{0,127}"),
+    prefill_member="partial",
+    stop_count_max=5,
+    stop_bytes_max=32,
 )
-KIMI_K2_6 = _kimi(
-    "kimi-k2.6", "thinking", forced_tool_stops_reasoning=True, reasoning_in_history=True
+KIMI_K2_5 = replace(
+    _KIMI, name="kimi-k2.5", forced_tool_stops_reasoning=True, reasoning_in_history=True
 )
-KIMI_K2_7_CODE = _kimi(
-    "kimi-k2.7-code",
-    "thinking",
+KIMI_K2_6 = replace(KIMI_K2_5, name="kimi-k2.6")
+KIMI_K2_7_CODE = replace(
+    _KIMI,
+    name="kimi-k2.7-code",
     reasoning_forced=True,
     forced_tool_refused=True,
     reasoning_in_history=True,
 )
-KIMI_K3 = _kimi(
-    "kimi-k3",
-    "reasoning_effort",
-    efforts={
-        "minimal": "low",
-        "low": "low",
-        "medium": "high",
-        "high": "high",
-        "xhigh": "max",
-        "max": "max",
-    },
+KIMI_K3 = replace(
+    _KIMI,
+    name="kimi-k3",
+    spelling="reasoning_effort",
+    efforts={**_WITH_MAX, "medium": "high"},
     named_tool_ignored=True,
 )
-KIMI_K2_THINKING = _kimi(
-    "kimi-k2-thinking",
-    "none",
-    reasoning_forced=True,
-    forced_tool_refused=True,
-    reasoning_in_history=True,
+KIMI_K2_THINKING = replace(
+    KIMI_K2_7_CODE,
+    name="kimi-k2-thinking",
+    spelling="none",
     fixed=frozenset({"n"}),
-    parameters=_KIMI_PARAMETERS | {"temperature", "top_p", "presence_penalty", "frequency_penalty"},
+    parameters=_KIMI.parameters | _KIMI.fixed - {"n"},
     sees_images=False,
 )
+
 GENERIC = Profile(
     name="generic",
     spelling="chat_template_kwargs",
@@ -185,14 +181,7 @@ GENERIC = Profile(
 CLAUDE = Profile(
     name="claude",
     spelling="adaptive",
-    efforts={
-        "minimal": "low",
-        "low": "low",
-        "medium": "medium",
-        "high": "high",
-        "xhigh": "max",
-        "max": "max",
-    },
+    efforts=_WITH_MAX,
     parameters=frozenset({"stop", "temperature", "top_p", "top_k", "parallel_tool_calls"}),
     forced_tool_stops_reasoning=True,
     reasoning_signed=True,
@@ -202,38 +191,25 @@ CLAUDE = Profile(
 )
 
 
-_THREE_EFFORTS = {
-    "minimal": "low",
-    "low": "low",
-    "medium": "medium",
-    "high": "high",
-    "xhigh": "high",
-    "max": "high",
-}
-
-
-def _openai(name: str, **differences: object) -> Profile:
-    settings: dict[str, object] = {
-        "name": name,
-        "spelling": "reasoning_effort",
-        "efforts": _THREE_EFFORTS,
-        "effort_default": "medium",
-        "parameters": frozenset({"parallel_tool_calls", "prompt_cache_key", "safety_identifier"}),
-        "reasoning_signed": True,
-        "signatures_refused": True,
-        "takes_whole": "responses",
-        "call_id_length_max": 40,
-        "plain_schema_root": True,
-        "arrays_need_items": True,
-        "takes_image_detail": True,
-        "output_tokens_min": 16,
-    }
-    return Profile(**{**settings, **differences})  # type: ignore[arg-type]  # a table of defaults
-
-
+_OPENAI = Profile(
+    name="openai",
+    spelling="reasoning_effort",
+    efforts=_THREE_EFFORTS,
+    effort_default="medium",
+    parameters=frozenset({"parallel_tool_calls", "prompt_cache_key", "safety_identifier"}),
+    reasoning_signed=True,
+    signatures_refused=True,
+    takes_whole="responses",
+    call_id_length_max=40,
+    plain_schema_root=True,
+    arrays_need_items=True,
+    takes_image_detail=True,
+    output_tokens_min=16,
+)
 #: OpenAI's models that do not reason
-GPT_4 = _openai(
-    "gpt-4",
+GPT_4 = replace(
+    _OPENAI,
+    name="gpt-4",
     spelling="none",
     reasoning_forced=False,
     efforts={},
@@ -243,42 +219,35 @@ GPT_4 = _openai(
     stop_count_max=4,
 )
 #: OpenAI's first reasoning models, which cannot do without
-GPT_5 = _openai("gpt-5", reasoning_forced=True)
-GPT_5_1 = _openai("gpt-5.1", effort_off="none")
+GPT_5 = replace(_OPENAI, name="gpt-5", reasoning_forced=True)
+GPT_5_1 = replace(_OPENAI, name="gpt-5.1", effort_off="none")
 #: those before them, which refuse what GPT-5 takes
 _O_SERIES = replace(GPT_5, parameters=GPT_5.parameters - {"parallel_tool_calls"})
 
 
-def _gemini(name: str, **differences: object) -> Profile:
-    settings: dict[str, object] = {
-        "name": name,
-        "spelling": "reasoning_effort",
-        "efforts": _THREE_EFFORTS,
-        "effort_default": "high",
-        "parameters": frozenset({"stop", "temperature", "top_p", "top_k", "seed"}),
-        "stop_count_max": 5,
-        "tool_name": re.compile(r"[a-zA-Z_][a-zA-Z0-9_-]{0,63}"),
-    }
-    return Profile(**{**settings, **differences})  # type: ignore[arg-type]  # a table of defaults
-
-
-_THINKING_TOKENS = {"low": 1024, "medium": 8192, "high": 24576}
-
-GEMINI_2_5 = _gemini(
-    "gemini-2.5", effort_off="none", effort_tokens=_THINKING_TOKENS, tools_exclude_format=True
+_GEMINI = Profile(
+    name="gemini",
+    spelling="reasoning_effort",
+    efforts=_THREE_EFFORTS,
+    effort_default="high",
+    parameters=frozenset({"stop", "temperature", "top_p", "top_k", "seed"}),
+    stop_count_max=5,
+    tool_name=re.compile(r"[a-zA-Z_][a-zA-Z0-9_-]{0,63}"),
+)
+GEMINI_2_5 = replace(
+    _GEMINI,
+    name="gemini-2.5",
+    effort_off="none",
+    effort_tokens={"low": 1024, "medium": 8192, "high": 24576},
+    tools_exclude_format=True,
 )
 #: those before them, which never think
 _GEMINI_BEFORE = replace(
     GEMINI_2_5, spelling="none", reasoning_forced=False, efforts={}, effort_tokens={}
 )
-GEMINI_2_5_PRO = _gemini(
-    "gemini-2.5-pro",
-    reasoning_forced=True,
-    effort_tokens=_THINKING_TOKENS,
-    tools_exclude_format=True,
-)
+GEMINI_2_5_PRO = replace(GEMINI_2_5, name="gemini-2.5-pro", effort_off=None, reasoning_forced=True)
 #: not even the lowest level is without thinking
-GEMINI_3 = _gemini("gemini-3", reasoning_forced=True, reasoning_signed=True)
+GEMINI_3 = replace(_GEMINI, name="gemini-3", reasoning_forced=True, reasoning_signed=True)
 
 PROFILES: dict[str, Profile] = {
     profile.name: profile
