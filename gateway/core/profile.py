@@ -108,7 +108,7 @@ _SAMPLING = frozenset({
 
 
 #: a client's levels of effort where a family has three
-_THREE_EFFORTS = {
+THREE_EFFORTS = {
     "minimal": "low",
     "low": "low",
     "medium": "medium",
@@ -116,7 +116,7 @@ _THREE_EFFORTS = {
     "xhigh": "high",
     "max": "high",
 }
-_WITH_MAX = {**_THREE_EFFORTS, "xhigh": "max", "max": "max"}
+_WITH_MAX = {**THREE_EFFORTS, "xhigh": "max", "max": "max"}
 
 _KIMI = Profile(
     name="kimi",
@@ -194,7 +194,7 @@ CLAUDE = Profile(
 _OPENAI = Profile(
     name="openai",
     spelling="reasoning_effort",
-    efforts=_THREE_EFFORTS,
+    efforts=THREE_EFFORTS,
     effort_default="medium",
     parameters=frozenset({"parallel_tool_calls", "prompt_cache_key", "safety_identifier"}),
     reasoning_signed=True,
@@ -228,7 +228,7 @@ _O_SERIES = replace(GPT_5, parameters=GPT_5.parameters - {"parallel_tool_calls"}
 _GEMINI = Profile(
     name="gemini",
     spelling="reasoning_effort",
-    efforts=_THREE_EFFORTS,
+    efforts=THREE_EFFORTS,
     effort_default="high",
     parameters=frozenset({"stop", "temperature", "top_p", "top_k", "seed"}),
     stop_count_max=5,

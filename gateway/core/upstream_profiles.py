@@ -20,30 +20,26 @@ from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
-from gateway.core.profile import GENERIC, PROFILES, Profile
+from gateway.core.profile import GENERIC, PROFILES, THREE_EFFORTS, Profile
 
 _COMMON = frozenset({"stop", "temperature", "top_p", "parallel_tool_calls"})
 _PENALTIES = frozenset({"presence_penalty", "frequency_penalty"})
 _LOGPROBS = frozenset({"logprobs", "top_logprobs"})
-#: levels that open models know
-_EFFORTS = {
-    "minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "high",
-    "max": "high",
-}  # fmt: skip
+#: what providers of open models have in common
+_HOSTED = Profile(
+    name="hosted",
+    spelling="reasoning_effort",
+    efforts=THREE_EFFORTS,
+    effort_default="medium",
+    off_is_silent=True,
+    parameters=_COMMON,
+    max_tokens_member="max_tokens",
+    signatures_refused=True,
+)
 
 
 def _profile_of(name: str, parameters: frozenset[str], **differences: object) -> Profile:
-    settings: dict[str, object] = {
-        "name": name,
-        "spelling": "reasoning_effort",
-        "efforts": _EFFORTS,
-        "effort_default": "medium",
-        "off_is_silent": True,
-        "parameters": parameters,
-        "max_tokens_member": "max_tokens",
-        "signatures_refused": True,
-    }
-    return Profile(**{**settings, **differences})  # type: ignore[arg-type]  # a table of defaults
+    return replace(_HOSTED, name=name, parameters=parameters, **differences)
 
 
 _PROFILES = (

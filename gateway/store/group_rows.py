@@ -113,18 +113,15 @@ def account_state(row: Any, parent: str | None) -> AccountState:
         namespace=row.namespace,
         name=row.name,
         parent=parent,
-        limits=CreditLimits(
-            credits_per_day=row.credits_per_day,
-            credits_per_month=row.credits_per_month,
-            credits=row.credits,
-        ),
-        child_limits=CreditLimits(
-            credits_per_day=row.child_credits_per_day,
-            credits_per_month=row.child_credits_per_month,
-            credits=row.child_credits,
-        ),
+        limits=_limits(row, ""),
+        child_limits=_limits(row, "child_"),
         object_name=row.object_name,
         object_uid=row.object_uid or "",
         balance=row.balance,
         granted=row.granted,
     )
+
+
+def _limits(row: Any, prefix: str) -> CreditLimits:
+    names = CreditLimits.__struct_fields__
+    return CreditLimits(**{name: getattr(row, prefix + name) for name in names})

@@ -10,13 +10,14 @@ this one depends on needs one of the same locks.
 from collections.abc import Iterable
 from datetime import datetime
 
+from msgspec.structs import asdict
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 
 from gateway.core.actor import UNKNOWN_ACTOR, Actor
 from gateway.core.errors import DatabaseBusy
 from gateway.core.groups import LEVELS_MAX
-from gateway.core.spec import AccountObject, AccountSpec, CreditLimits
+from gateway.core.spec import AccountObject, AccountSpec
 from gateway.store.accounts import ensure_account, lock_accounts
 from gateway.store.change_log import log_row
 from gateway.store.database import Database
@@ -154,12 +155,9 @@ def _write(
 ) -> None:
     before = _read_state(session, row)
     row.parent_id = parent_id
-    own, of_children = spec.limits, spec.child_limits
-    row.credits_per_day, row.credits_per_month = own.credits_per_day, own.credits_per_month
-    row.credits = own.credits
-    row.child_credits_per_day = of_children.credits_per_day
-    row.child_credits_per_month = of_children.credits_per_month
-    row.child_credits = of_children.credits
+    for prefix, limits in (("", spec.limits), ("child_", spec.child_limits)):
+        for name, limit in asdict(limits).items():
+            setattr(row, prefix + name, limit)
     session.add(row)
     session.flush()
     changed = _changes(before, _read_state(session, row))
@@ -175,8 +173,5 @@ def _changes(before: AccountState, after: AccountState) -> dict[str, object]:
 
 
 def _settings(state: AccountState) -> dict[str, object]:
-    def of(limits: CreditLimits, prefix: str) -> dict[str, object]:
-        names = ("credits_per_day", "credits_per_month", "credits")
-        return {prefix + name: getattr(limits, name) for name in names}
-
-    return {"parent": state.parent, **of(state.limits, ""), **of(state.child_limits, "child_")}
+    of_children = {f"child_{name}": limit for name, limit in asdict(state.child_limits).items()}
+    return {"parent": state.parent, **asdict(state.limits), **of_children}

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import asdict
 
 from gateway.core.keys import Credential
 from gateway.core.spec import ApiKey as ApiKeyObject
@@ -101,14 +102,10 @@ class KeyState(KeyColumns, frozen=True, kw_only=True):
 
 def stated_columns(spec: ApiKeySpec) -> dict[str, Any]:
     """The columns that an object states, except its models."""
-    limits = spec.limits
     return {
-        "scope": spec.scope,
+        **asdict(spec.limits),
         "credits_per_day": spec.day_limit,
-        "credits_per_month": limits.credits_per_month,
-        "credits": limits.credits,
-        "requests_per_minute": limits.requests_per_minute,
-        "concurrent_requests": limits.concurrent_requests,
+        "scope": spec.scope,
         "suspended": spec.suspended,
         "expires_at": spec.expires_at,
     }
