@@ -144,7 +144,8 @@ def _console_serve(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 def _console_link(arguments: argparse.Namespace, settings: Settings) -> int:
-    from gateway.process.console import link_beside
+    from gateway.console.site import site_at
+    from gateway.process.console import make_sign_in_link
     from gateway.process.standalone.data_folder import console_in, database_in
     from gateway.store.schema import check_schema
 
@@ -153,8 +154,9 @@ def _console_link(arguments: argparse.Namespace, settings: Settings) -> int:
         raise SettingsError(f"no gateway with a console has run on {arguments.data}: start one")
     with database_in(arguments.data, settings) as database:
         check_schema(database)
-        namespaces = arguments.namespace or ["*"]
-        print(link_beside(database, settings.installation, origin, arguments.role, namespaces))
+        namespaces, site = arguments.namespace or ["*"], site_at(origin)
+        link = make_sign_in_link(database, settings.installation, site, arguments.role, namespaces)
+        print(link)
     return 0
 
 

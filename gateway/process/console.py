@@ -67,10 +67,3 @@ def make_sign_in_link(
     given = (role,) if role == "auditor" else (role, "member")
     roles = list(read_roles((each, one) for each in sorted(namespaces) for one in given))
     return f"{site.url}/start/{make_link(database, installation, roles)}"
-
-
-def link_beside(
-    database: Database, installation: str, origin: str, role: str, namespaces: Collection[str]
-) -> str:
-    """The same for a console that runs at an origin already."""
-    return make_sign_in_link(database, installation, site_at(origin), role, namespaces)
