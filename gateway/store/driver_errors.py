@@ -20,8 +20,8 @@ _BUSY_STATES = ("55P03", "57014", "40")
 _READ_ONLY = "25006"
 _ENDING_STATES = (_READ_ONLY, "25P0", "57P0", "08")
 # … and it cannot do it at all: no room on its disk, in its memory, for its connections; an error
-# of the system; no such user, password or database.
-_UNABLE_STATES = ("53", "58", "28", "3D000")
+# of the system; no such user, password or database; no right to the schema or its tables.
+_UNABLE_STATES = ("53", "58", "28", "3D000", "42501")
 _SQLITE_BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 #: SQLite's errors that one row may be to blame for; the last is of an integer beyond 64 bits
 _SQLITE_DATA = (sqlite3.IntegrityError, sqlite3.DataError, OverflowError)

@@ -16,6 +16,7 @@ from gateway.store.database import Database
 from gateway.store.driver_errors import first_line
 from gateway.store.hot_connection import HotConnection
 from gateway.store.migrate import migrate
+from gateway.store.schema import check_schema
 from tests.harness.books import Books
 from tests.harness.ports import free_port
 from tests.harness.postgres import PostgresServer, running_server
@@ -133,6 +134,42 @@ def test_each_cause_is_reported_in_the_drivers_words(
     for secret in (PASSWORD, WRITTEN, "s3cret", "w@x"):
         assert secret not in caplog.text
         assert not any(secret in str(error) for error in found)
+
+
+def test_a_user_without_rights_is_waited_for_like_a_server_that_is_away(
+    strict_server: PostgresServer,
+) -> None:
+    """Since PostgreSQL 15 nobody but its owner may make tables in a new database."""
+    url = strict_server.create_database()
+    name = url.rpartition("/")[2]
+    closed = Database(f"postgresql://clerk:{WRITTEN}@127.0.0.1:{strict_server.port}/{name}")
+    with psycopg.connect(url, autocommit=True) as owner:
+        owner.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+        with pytest.raises(DatabaseUnavailable, match="permission denied for schema public"):
+            migrate(closed)
+        owner.execute("GRANT CREATE ON SCHEMA public TO clerk")
+    migrate(closed)
+    check_schema(closed)
+    closed.close()
+
+
+def test_the_password_may_come_from_a_file_that_changes(
+    strict_server: PostgresServer, tmp_path: Path
+) -> None:
+    """As tokens of a cloud's identity do, which expire within minutes."""
+    file = tmp_path / "password"
+    host = f"127.0.0.1:{strict_server.port}"
+    database = Database(f"postgresql://teller@{host}/postgres?passfile={file}")
+    with psycopg.connect(strict_server.url(), autocommit=True) as owner:
+        for password in ("first", "second"):
+            owner.execute(
+                f"DROP ROLE IF EXISTS teller; CREATE ROLE teller LOGIN PASSWORD '{password}'"
+            )
+            file.write_text(f"*:*:*:*:{password}\n")
+            file.chmod(0o600)
+            assert database.glance("SELECT 1") == (1,)
+            database.close()
+        owner.execute("DROP ROLE teller")
 
 
 def test_a_server_that_is_full_reports_it(
