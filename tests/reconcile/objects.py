@@ -128,8 +128,10 @@ def condition(found: Json | None, kind: str) -> Json:
 
 
 def is_up_to_date(found: Json) -> bool:
-    """Ready, or Stalled, and with a reason."""
+    """Ready or Stalled with a reason, or waiting for an object that is not there."""
     verdicts = [condition(found, kind) for kind in ("Ready", "Stalled")]
+    if verdicts[0].get("reason") in ("SecretNotFound", "FleetNotFound"):
+        return [one.get("status") for one in verdicts] == ["False", "False"]
     return any(one.get("status") == "True" and one.get("reason") for one in verdicts)
 
 

@@ -34,7 +34,7 @@ from tests.harness.books import key_object
 UID, OTHER_UID = "uid-of-the-object", "uid-of-an-older-one"
 NEWEST, OLDER, DEAD, UNKNOWN = b"newest", b"older", b"dead", b"unknown"
 VERSION = 7
-NO_FLEET = ConditionState("stalled", "FleetNotFound", "there is no GatewayFleet yet")
+NO_FLEET = ConditionState("waiting", "FleetNotFound", "there is no GatewayFleet yet")
 
 
 def wanted(generation: int = 0, **spec: Any) -> ApiKey:

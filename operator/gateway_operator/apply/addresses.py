@@ -7,7 +7,7 @@ from typing import Any
 from gateway.core.spec import ApiKey
 from gateway_operator.cluster import Cluster
 from gateway_operator.conditions import ConditionState
-from gateway_operator.resources.apikey import ApiKeyReason, stalled
+from gateway_operator.resources.apikey import ApiKeyReason, missing, stalled
 from gateway_operator.resources.fleet import client_url
 
 #: a burst of keys asks for the same few fleets
@@ -42,11 +42,11 @@ def choose_address(key: ApiKey, fleets: list[dict[str, Any]]) -> str | Condition
     if len(living) == 1:
         return client_url(living[0])
     if wanted is not None:
-        return stalled(ApiKeyReason.FLEET_NOT_FOUND, f"there is no GatewayFleet {wanted}")
+        return missing(ApiKeyReason.FLEET_NOT_FOUND, f"there is no GatewayFleet {wanted}")
     if living:
         names = ", ".join(sorted(fleet["metadata"]["name"] for fleet in living))
         return stalled(ApiKeyReason.FLEET_AMBIGUOUS, f"spec.fleet must name one of {names[:256]}")
-    return stalled(ApiKeyReason.FLEET_NOT_FOUND, "there is no GatewayFleet yet")
+    return missing(ApiKeyReason.FLEET_NOT_FOUND, "there is no GatewayFleet yet")
 
 
 def refuse_namespace(namespace: str, fleets: list[dict[str, Any]]) -> ConditionState | None:

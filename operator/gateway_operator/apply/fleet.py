@@ -5,7 +5,7 @@ that run are left alone if a new spec is wrong in any way.
 """
 
 import asyncio
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 from msgspec import Struct
@@ -18,7 +18,7 @@ from gateway_operator.apply import executor
 from gateway_operator.apply.operator_context import OperatorContext
 from gateway_operator.apply.reporting import report
 from gateway_operator.cluster import Cluster, Forbidden, ObjectNotFound, Rejected
-from gateway_operator.conditions import ConditionState, build_status
+from gateway_operator.conditions import ConditionKind, ConditionState, build_status
 from gateway_operator.plan.actions import Report
 from gateway_operator.plan.fleet import (
     ApplyChild,
@@ -59,12 +59,23 @@ _KINDS_OF_CONSOLE = ("Service", "Deployment", "PodDisruptionBudget")
 _MESSAGE_CHARACTERS = 1024
 
 
-class _Stalled(Exception):
+class _Stopped(Exception):
     """Nothing can be made of a fleet as it is."""
+
+    state: ClassVar[ConditionKind] = "stalled"
 
     def __init__(self, reason: FleetReason, message: str) -> None:
         super().__init__(message)
-        self.condition = ConditionState("stalled", reason.value, message[:_MESSAGE_CHARACTERS])
+        self.condition = ConditionState(self.state, reason.value, message[:_MESSAGE_CHARACTERS])
+
+
+class _Missing(_Stopped):
+    """A fleet waits for another object, which some controller may be making at this moment."""
+
+    state: ClassVar[ConditionKind] = "waiting"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(FleetReason.SECRET_NOT_FOUND, message)
 
 
 async def reconcile_fleet(context: OperatorContext, namespace: str, name: str) -> None:
@@ -93,8 +104,8 @@ async def _work(context: OperatorContext, found: dict[str, Any]) -> None:
         actions = plan_fleet(rendered.children, actual, fleet.uid, scaled, admitted)
         fleet_executor.digest = rendered.digest
         await executor.execute(actions, fleet_executor.perform)
-    except _Stalled as stalled:
-        await executor.execute([Report(stalled.condition)], fleet_executor.perform)
+    except _Stopped as stopped:
+        await executor.execute([Report(stopped.condition)], fleet_executor.perform)
 
 
 class _FleetExecutor(Struct, kw_only=True):
@@ -116,10 +127,10 @@ class _FleetExecutor(Struct, kw_only=True):
                     self._admit(body, await cluster.apply(body))
                 except (Forbidden, Rejected) as error:
                     # Nothing else checks the templates before.
-                    raise _Stalled(FleetReason.INVALID_SPEC, f"{_shown(body)}: {error}") from None
+                    raise _Stopped(FleetReason.INVALID_SPEC, f"{_shown(body)}: {error}") from None
                 except ObjectNotFound:
                     message = f"{_shown(body)}: this cluster has no {body['apiVersion']}"
-                    raise _Stalled(FleetReason.INVALID_SPEC, message) from None
+                    raise _Stopped(FleetReason.INVALID_SPEC, message) from None
             case Report(condition=condition):
                 await self._report(condition)
 
@@ -184,13 +195,13 @@ def _read(context: OperatorContext, body: dict[str, Any]) -> Fleet:
     own = context.settings.namespace
     if body["metadata"]["namespace"] != own:
         message = f"a {KIND} is only valid in the operator's own namespace, which is {own}"
-        raise _Stalled(FleetReason.INVALID_SPEC, message)
+        raise _Stopped(FleetReason.INVALID_SPEC, message)
     try:
         fleet = read_fleet(body)
         check_pod_policy(fleet, context.settings)
         return fleet
     except SpecError as error:
-        raise _Stalled(FleetReason.INVALID_SPEC, str(error)) from None
+        raise _Stopped(FleetReason.INVALID_SPEC, str(error)) from None
 
 
 async def _read_children(cluster: Cluster, fleet: Fleet) -> list[Child]:
@@ -245,9 +256,9 @@ def _wanted(settings: OperatorSettings, workload: Workload) -> dict[tuple[str, s
     return dict(sorted(wanted.items()))
 
 
-def _not_a_credential(name: str) -> _Stalled:
+def _not_a_credential(name: str) -> _Stopped:
     """It would be sent to any URL that the fleet names, or to any identity provider."""
-    return _Stalled(
+    return _Stopped(
         FleetReason.INVALID_SPEC,
         f"the Secret {name} is the installation's or of a kind of its own, and no credential for"
         " an upstream or an identity provider",
@@ -256,12 +267,12 @@ def _not_a_credential(name: str) -> _Stalled:
 
 def _read_values(kind: str, name: str, held: dict[str, Any] | None, keys: set[str]) -> bytes:
     if held is None:
-        raise _Stalled(FleetReason.SECRET_NOT_FOUND, f"there is no {kind} {name}")
+        raise _Missing(f"there is no {kind} {name}")
     data = held.get("data") or {}
     missing = sorted(key for key in keys if not data.get(key))
     if missing:
         message = f"the {kind} {name} has nothing under {', '.join(missing)}"
-        raise _Stalled(FleetReason.SECRET_NOT_FOUND, message)
+        raise _Missing(message)
     return msgspec.json.encode({key: data[key] for key in sorted(keys)})
 
 

@@ -35,7 +35,7 @@ from gateway_operator.plan.actions import (
     RevokeKey,
     StageKey,
 )
-from gateway_operator.resources.apikey import ApiKeyReason, secret_name, stalled
+from gateway_operator.resources.apikey import ApiKeyReason, missing, secret_name, stalled
 from gateway_operator.resources.names import KEY_LABEL
 
 _REISSUED = Announce(
@@ -198,12 +198,12 @@ def _plan_brought(key: ApiKey, actual: Actual) -> list[KeyAction]:
         return plan_stall(key, row, condition)
     if secret is None or not secret.made_by_us:
         message = f'there is no Secret {name} with the label {KEY_LABEL}: "true"'
-        return plan_stall(key, row, stalled(ApiKeyReason.SECRET_NOT_FOUND, message))
+        return plan_stall(key, row, missing(ApiKeyReason.SECRET_NOT_FOUND, message))
     if secret.problem is not None:
         return plan_stall(key, row, stalled(ApiKeyReason.INVALID_KEY, secret.problem))
     if secret.current_hash is None:
         message = f"the Secret {name} has no value of the key that valueFrom names"
-        return plan_stall(key, row, stalled(ApiKeyReason.SECRET_NOT_FOUND, message))
+        return plan_stall(key, row, missing(ApiKeyReason.SECRET_NOT_FOUND, message))
     if row is None:
         return [RecordKey(0), Report()]
     is_ours = _is_own(key, row)

@@ -35,6 +35,11 @@ def stalled(reason: ApiKeyReason, message: str) -> ConditionState:
     return ConditionState("stalled", reason.value, message)
 
 
+def missing(reason: ApiKeyReason, message: str) -> ConditionState:
+    """The key waits for another object, which some controller may be making at this moment."""
+    return ConditionState("waiting", reason.value, message)
+
+
 def condition_of_row(row: KeyState) -> ConditionState:
     """The condition of a key of which nothing is wrong except what its row states."""
     if row.suspended:

