@@ -57,6 +57,19 @@ def chat_taken_ids(count: int) -> Object:
     return {"messages": [HELLO, {"role": "assistant", "tool_calls": calls}]}
 
 
+def chat_signed_calls(count: int) -> Object:
+    body = chat_results(count)
+    for call in body["messages"][1]["tool_calls"]:
+        call["extra_content"] = {"google": {"thought_signature": "x"}}
+    return body
+
+
+def chat_reasoning_details(count: int) -> Object:
+    """Pieces of one text."""
+    details = [{"text": "x" * 200}] * count
+    return {"messages": [{"role": "assistant", "content": "x", "reasoning_details": details}]}
+
+
 def chat_file(count: int) -> Object:
     file = {"file_data": "data:text/plain," + "%41" * count, "filename": "a"}
     return {"messages": [{"role": "user", "content": [{"type": "file", "file": file}]}]}
@@ -178,6 +191,8 @@ CASES: list[tuple[str, Callable[[int], Object], int]] = [
     ("chat", chat_parts, 8000),
     ("chat", chat_results, 3000),
     ("chat", chat_taken_ids, 3000),
+    ("chat", chat_signed_calls, 3000),
+    ("chat", chat_reasoning_details, 20_000),
     ("chat", chat_file, 20_000),
     ("chat", references_to_one, 2000),
     ("chat", references_to_a_list, 1000),

@@ -29,7 +29,7 @@ from gateway.dialects.answer_reader import STREAM_BYTES_MAX
 from gateway.dialects.chat.calls import CallAssembly, Piece
 from gateway.dialects.chat.repair import join_details
 from gateway.dialects.chat.signatures import (
-    add_details,
+    DetailAssembly,
     sign_call,
     sign_details,
     sign_message,
@@ -88,7 +88,7 @@ class EventDecoder:
     def __init__(self, upstream: str = "") -> None:
         self._upstream = upstream
         #: details of the reasoning that are not signed for yet, and whether its text is the newest
-        self._details: list[dict[str, Any]] = []
+        self._details = DetailAssembly()
         self._is_thinking = False
         self._call_ids: dict[int, str] = {}
         self._bytes = 0
@@ -127,9 +127,9 @@ class EventDecoder:
             self._is_thinking = True
             events.append(Reasoning(reasoning))
         if has_any and delta.reasoning_details:
-            add_details(self._details, delta.reasoning_details)
+            self._details.add(delta.reasoning_details)
         if content := delta.content:
-            if self._details:
+            if self._details.found:
                 self._sign_details(events)
             if self._thinking is None:
                 events.append(Text(content))
@@ -156,7 +156,7 @@ class EventDecoder:
     def _emit_piece(self, piece: Piece, events: list[Event]) -> None:
         if piece.id is not None and piece.name is not None:
             self._call_ids[piece.position] = piece.id
-            if self._details:
+            if self._details.found:
                 self._sign_details(events)
         if piece.extra is not None:
             signature = sign_call(piece.position, self._call_ids[piece.position], piece.extra)
@@ -169,7 +169,7 @@ class EventDecoder:
     def _finish(self, choice: _ReadChoice, events: list[Event]) -> None:
         if self._thinking is not None:
             _emit(self._thinking.finish(), events)
-        if self._details:
+        if self._details.found:
             self._sign_details(events)
         reason = FINISH_REASONS.get(choice.finish_reason or "", "stop")
         if self._calls.calls:
@@ -188,8 +188,7 @@ class EventDecoder:
 
     def _sign_details(self, events: list[Event]) -> None:
         """Sign for the details since the last time; they end the reasoning before them."""
-        self._sign(sign_details(self._details), events, ends_reasoning=True)
-        self._details = []
+        self._sign(sign_details(self._details.take()), events, ends_reasoning=True)
         self._is_thinking = False
 
     def _sign(self, signature: str, events: list[Event], *, ends_reasoning: bool = False) -> None:

@@ -50,18 +50,43 @@ def sign_details(details: list[Object]) -> str:
     return _write([_DETAILS, details]) if any(one.get("type") for one in details) else ""
 
 
-def add_details(details: list[Object], given: Any) -> None:
-    """Add what a chunk brought: pieces of a text go to the detail that they belong to."""
-    for one in objects_in(given):
-        last = details[-1] if details else {}
-        if not _goes_on(last, one):
-            details.append(dict(one))
-            continue
+class DetailAssembly:
+    """Details of reasoning, put together from their pieces; a text that came in many is joined
+    once."""
+
+    def __init__(self) -> None:
+        #: those so far; the newest lacks what of a text came later
+        self.found: list[Object] = []
+        #: the pieces of the newest one's texts, where there are several
+        self._pieces: dict[str, list[str]] = {}
+
+    def add(self, given: Any) -> None:
+        """Add what a chunk brought: pieces of a text go to the detail that they belong to."""
+        for one in objects_in(given):
+            if self.found and _goes_on(self.found[-1], one):
+                self._add_piece(self.found[-1], one)
+            else:
+                self._join()
+                self.found.append(dict(one))
+
+    def take(self) -> list[Object]:
+        """The details so far; there are none from then on."""
+        self._join()
+        details, self.found = self.found, []
+        return details
+
+    def _add_piece(self, last: Object, one: Object) -> None:
         for name, value in one.items():
             if name in _PIECES and isinstance(value, str) and isinstance(last.get(name), str):
-                last[name] += value
+                self._pieces.setdefault(name, [last[name]]).append(value)
             elif value is not None:
+                self._pieces.pop(name, None)
                 last[name] = value
+
+    def _join(self) -> None:
+        for name, pieces in self._pieces.items():
+            self.found[-1][name] = "".join(pieces)
+        self._pieces.clear()
 
 
 def _goes_on(last: Object, one: Object) -> bool:
@@ -77,9 +102,9 @@ def read_signatures(
     details: Any, extra: Any, calls: Iterable[tuple[str, Any]]
 ) -> tuple[SignedReasoning, ...]:
     """The signatures that a chat client brought back; `calls` are ids, and what is beside each."""
-    whole: list[Object] = []
-    add_details(whole, details)
-    signed = [sign_details(whole), sign_message(extra)]
+    whole = DetailAssembly()
+    whole.add(details)
+    signed = [sign_details(whole.take()), sign_message(extra)]
     signed += [sign_call(index, call_id, extra) for index, (call_id, extra) in enumerate(calls)]
     return tuple([SignedReasoning("", one, FROM_CLIENT) for one in signed if one])
 
@@ -91,21 +116,23 @@ def write_signatures(
 
     With `takes_clients` also what a chat client brought back.
     """
-    details: list[Object] = []
+    details = DetailAssembly()
+    places: dict[str, int] = {}
+    for index, call in enumerate(message.calls):
+        places.setdefault(call.id, index)
     for block in message.signed_blocks:
         if block.upstream == upstream or (takes_clients and block.upstream == FROM_CLIENT):
             match _read(block.signature):
                 case ["details", given]:
-                    add_details(details, given)
+                    details.add(given)
                 case ["message", dict(extra)]:
                     written["extra_content"] = extra
                 case ["call", int(position), str(call_id), dict(extra)]:
-                    ids = [call.id for call in message.calls]
-                    index = ids.index(call_id) if call_id in ids else position
-                    if 0 <= index < len(ids):
+                    index = places.get(call_id, position)
+                    if 0 <= index < len(message.calls):
                         written["tool_calls"][index]["extra_content"] = extra
-    if details:
-        written["reasoning_details"] = details
+    if whole := details.take():
+        written["reasoning_details"] = whole
 
 
 def _write(signature: list[Any]) -> str:

@@ -12,7 +12,7 @@ from gateway.dialects.chat.answer_reader import EventDecoder
 from gateway.dialects.chat.history_writer import write_messages
 from gateway.dialects.chat.signatures import (
     FROM_CLIENT,
-    add_details,
+    DetailAssembly,
     read_signatures,
     sign_call,
     sign_message,
@@ -58,23 +58,29 @@ def write(message: AssistantMessage, profile: str = "generic") -> Object:
         ([{"type": "reasoning.encrypted", "data": "a"}] * 2, None),
         ([{"type": "reasoning.summary", "summary": "a"}, {**TEXT, "text": "a"}], None),
         ([{**TEXT, "text": 1}, {**TEXT, "text": "b"}], None),
+        ([{**TEXT, "text": text} for text in "abcd"], [{**TEXT, "text": "abcd"}]),
+        (
+            [{**TEXT, "text": "a"}, {**TEXT, "text": "b", "summary": "c"}, {**TEXT, "text": 1}],
+            [{**TEXT, "text": 1, "summary": "c"}],
+        ),
     ],
 )
 def test_pieces_of_a_detail_become_one(given: list[Object], whole: list[Object] | None) -> None:
     before = json.dumps(given)
     for cut in range(len(given) + 1):
-        details: list[Object] = []
-        add_details(details, given[:cut])
-        add_details(details, given[cut:])
-        assert details == (given if whole is None else whole)
+        details = DetailAssembly()
+        details.add(given[:cut])
+        details.add(given[cut:])
+        assert details.take() == (given if whole is None else whole)
+        assert details.take() == []
     assert json.dumps(given) == before
 
 
 @pytest.mark.parametrize("given", [None, "a", 1, {}, ["a", None, 1, []], {"text": "a"}])
 def test_what_is_no_list_of_details_is_none(given: Any) -> None:
-    details: list[Object] = []
-    add_details(details, given)
-    assert details == []
+    details = DetailAssembly()
+    details.add(given)
+    assert details.take() == []
     assert read_signatures(given, given, [("1", given)]) in (
         (),
         read_signatures(None, None, [("1", given)]),
