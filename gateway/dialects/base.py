@@ -93,7 +93,14 @@ class Completion(Protocol):
 
 
 class Renderer(Protocol):
-    """Turns one upstream answer into one client answer; either the stream or `complete` is used."""
+    """Turns one upstream answer into one client answer; either the stream or `complete` is used.
+
+    `kept_bytes` is about the memory that what it keeps of the request takes until the client has
+    the answer; 0 where that is little.
+    """
+
+    @property
+    def kept_bytes(self) -> int: ...
 
     def open(self) -> list[bytes]:
         """Frames due as soon as the status was sent."""

@@ -252,7 +252,8 @@ class Connection:
         self.held = size
 
     def hold_answer(self, size: int) -> None:
-        """Hold so many bytes more, until `close`, for an answer much larger than the body.
+        """Hold so many bytes more, until `close`, for what outlives the body: a large answer, or
+        what an answer repeats of its request.
 
         It is an estimate, and a third of an account's share at most. Raises as `hold`.
         """

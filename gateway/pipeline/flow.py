@@ -173,11 +173,12 @@ class Flow:
             outgoing,
             limits.upstream_silence_seconds,
         )
-        # The request is only needed where it may still be rendered for another upstream.
-        del body, call, request
         try:
             if size > COUNTED_BYTES and not failover.has_fallbacks and state.meter is None:
                 connection.hold(size + len(outgoing.body))
+            # The request is only needed where it may still be rendered for another upstream, and
+            # what is held for it is given back before the answer ends.
+            del body, call, request, outgoing
             connection.watch(state.leave)
             if failover.permit is None:
                 await _queue(state, connection, failover)
@@ -213,13 +214,16 @@ class Flow:
             return outgoing, state.dialect.renderer(call, exchange)
 
         if rendering.size < LARGE_BYTES:
-            outgoing, state.renderer = render()
+            outgoing, renderer = render()
         else:
-            outgoing, state.renderer = await self._worker_thread.run(
+            outgoing, renderer = await self._worker_thread.run(
                 caller.holder, rendering.size, render
             )
+        state.renderer = renderer
         if outgoing.wanted is not None:
             state.connection.hold_answer(answer_bytes(outgoing.wanted))
+        elif renderer.kept_bytes:
+            state.connection.hold_answer(renderer.kept_bytes)
         return outgoing
 
     async def _fail(self, state: RequestState, error: FaregateError | ClientGone) -> None:

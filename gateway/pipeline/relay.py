@@ -45,7 +45,8 @@ class Relay:
         """
         failover, connection, renderer = state.failover, state.connection, state.renderer
         assert renderer is not None, "what may be refused has been"
-        if failover.outgoing.stream:
+        is_stream = failover.outgoing.stream
+        if is_stream:
             state.pacer = self._pace(state, renderer)
         dispatch = partial(state.go, "dispatch")
         while True:
@@ -61,7 +62,8 @@ class Relay:
                 try:
                     if connection.held and not failover.has_fallbacks and state.meter is None:
                         connection.release_body()
-                    if failover.outgoing.stream:
+                        del failover.outgoing  # an answer may take long
+                    if is_stream:
                         await self._stream(state, renderer, permit, reply)
                     else:
                         await self._answer(state, renderer, permit, reply)

@@ -77,7 +77,7 @@ class Failover:
         """`outgoing` is what was rendered for the model's own upstream."""
         model = resolution.model
         admission = admissions[model.upstream]
-        #: the request that is sent
+        #: the request that is sent; gone once nobody else will be asked
         self.outgoing = outgoing
         self.rendering = rendering
         self.has_fallbacks = bool(model.fallbacks)
@@ -110,7 +110,8 @@ class Failover:
 
     def started(self) -> None:
         """There is content: nobody else is asked any more."""
-        self._request = None
+        self._request = self._options = None
+        del self.outgoing
 
     async def next_upstream(self, error: FaregateError) -> bool:
         """After a failure: have a place at another upstream. False where the error is the end."""

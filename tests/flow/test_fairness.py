@@ -25,7 +25,7 @@ from tests.harness.gateway import (
     running_gateway,
     wait_until,
 )
-from tests.harness.raw import RawConnection, chunk, request_head
+from tests.harness.raw import RawConnection, chunk, request_head, resident_bytes
 
 BODY_BYTES = 4 * 2**20
 BUFFERED_BYTES = 32 * 2**20
@@ -128,6 +128,53 @@ def test_vectors_that_nobody_reads_are_within_their_account_s_share(
         assert ask("alice", 1).status_code == 200, "a small one fits"
         assert ask("bob").status_code == 200
     wait_until(lambda: ask("alice").status_code == 200, "the share of who has left")
+
+
+@every_dialect
+def test_a_stream_keeps_no_body_that_counts_no_more(
+    gateway: GatewayProcess, simulated: Simulated, dialect: str
+) -> None:
+    """Each body is given back as soon as the upstream has it, and there may be any number."""
+    padding = {"role": "user", "content": "x" * (BODY_BYTES * 9 // 10)}
+    asked = [padding, {"role": "user", "content": "!stall 1 hold"}]
+    members: dict[str, Any] = {"input" if dialect == "responses" else "messages": asked}
+    content = json.dumps({**body(dialect, ""), **members, "stream": True, "model": "open"}).encode()
+    with ExitStack() as stack:
+        stack.callback(simulated.release)
+        before = 0
+        for number in range(14):
+            assert begin_stream(stack, gateway, dialect, content)[0] == 200
+            before = before if number > 1 else resident_bytes(gateway.pid)
+        assert resident_bytes(gateway.pid) - before < 5 * BODY_BYTES
+
+
+def test_what_an_answer_repeats_of_its_request_counts_until_its_end(
+    gateway: GatewayProcess, simulated: Simulated
+) -> None:
+    asked = body("responses", "!stall 1 hold", model="open", stream=True)
+    content = json.dumps({**asked, "instructions": "x" * 2**20}).encode()
+    headers = {"x-api-key": gateway.key("alice")}
+    with ExitStack() as stack:
+        stack.callback(simulated.release)
+        begun = [begin_stream(stack, gateway, "responses", content) for _ in range(3)]
+        assert [status for status, *_ in begun] == [200, 200, 429]
+        refused = begun[-1][1].receive_bytes(begun[-1][2])
+        assert json.loads(refused)["error"]["details"]["limit"] == "buffered_bytes"
+        small = gateway.http.post(PATHS["responses"], json=body("responses", "Hi"), headers=headers)
+        assert small.status_code == 200, "what repeats little"
+
+
+def begin_stream(
+    stack: ExitStack, gateway: GatewayProcess, dialect: str, content: bytes
+) -> tuple[int, RawConnection, int]:
+    """A stream of alice's that goes on until the upstream is released: its status, and the length
+    of what is no stream."""
+    connection = stack.enter_context(RawConnection(gateway.port, receive_bytes=65536))
+    length, key = len(content), gateway.key("alice")
+    connection.send(request_head("POST", PATHS[dialect], x_api_key=key, content_length=length))
+    connection.send(content)
+    status, headers = connection.receive_head()
+    return status, connection, int(headers.get("content-length", 0))
 
 
 def test_a_body_that_trickles_is_not_waited_for(gateway: GatewayProcess) -> None:

@@ -9,7 +9,7 @@ good end. Must never make objects of a chunk that a look at its bytes clears.
 """
 
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 from msgspec import Struct
@@ -70,6 +70,7 @@ _peek = msgspec.json.Decoder(_Peek).decode
 class ChatRenderer(Struct, dict=True, eq=False):
     """Renders one answer."""
 
+    kept_bytes: ClassVar[int] = 0
     _source: ChatSource
     _exchange: Exchange
     _worker_thread: WorkerThread

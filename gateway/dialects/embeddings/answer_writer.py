@@ -16,6 +16,8 @@ from gateway.dialects.vectors import EmbeddingAnswer
 class EmbeddingsRenderer:
     """See `gateway.dialects.base.Renderer`; an answer is never streamed."""
 
+    kept_bytes = 0
+
     def __init__(self, exchange: Exchange, worker_thread: WorkerThread) -> None:
         self._exchange = exchange
         self._worker_thread = worker_thread

@@ -26,6 +26,8 @@ from gateway.dialects.messages.tables import write_usage
 class MessagesRenderer:
     """Renders one answer; either the stream's methods or `complete` are used."""
 
+    kept_bytes = 0
+
     def __init__(
         self, call: ParsedRequest, exchange: Exchange, sealer: Sealer, worker_thread: WorkerThread
     ) -> None:

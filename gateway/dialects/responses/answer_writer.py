@@ -39,7 +39,7 @@ from gateway.core.request import SignedReasoning
 from gateway.core.seal import Sealer
 from gateway.dialects.base import Chunk, Completion, Exchange
 from gateway.dialects.errors import render_openai
-from gateway.dialects.responses.calls import ITEMS
+from gateway.dialects.responses.calls import ITEMS, Binding
 from gateway.dialects.responses.logprobs import read_logprobs
 from gateway.dialects.responses.output_items import (
     CallOutput,
@@ -59,8 +59,11 @@ from gateway.dialects.responses.tables import (
     write_usage,
 )
 from gateway.dialects.sse import DONE_FRAME, KEEP_ALIVE
+from gateway.dialects.values import COUNTED_BYTES
 
 _encode = msgspec.json.Encoder().encode
+#: of the object: itself, and the two events that a stream begins with, until they are read
+_COPIES = 3
 
 
 class ResponseRenderer:
@@ -78,7 +81,7 @@ class ResponseRenderer:
         worker_thread: WorkerThread,
     ) -> None:
         self._worker_thread = worker_thread
-        self._toolbox = source.toolbox
+        self._bindings = source.toolbox.bindings
         self._wants_logprobs = source.logprobs
         self._caller = exchange.caller
         self._sealer = sealer
@@ -105,6 +108,7 @@ class ResponseRenderer:
             created=exchange.created,
             store=self._input is not None,
         )
+        self.kept_bytes = self._size() if source.size > COUNTED_BYTES else 0
 
     def open(self) -> list[bytes]:
         """The response is announced, and marked as in progress."""
@@ -255,7 +259,8 @@ class ResponseRenderer:
 
     def _start_call(self, event: CallStarted, frames: list[bytes]) -> None:
         self._close_current(frames)
-        binding = self._toolbox.binding(event.name)
+        # A name that nobody declared is a function's.
+        binding = self._bindings.get(event.name) or Binding("function", event.name)
         index = len(self._items)
         item_id = self._item_id(ITEMS[binding.kind][1], index)
         call_id = self._call_id(event.id, index)
@@ -272,6 +277,10 @@ class ResponseRenderer:
         if self._talking is not None:
             frames.extend(self._talking.close("completed"))
             self._talking = None
+
+    def _size(self) -> int:
+        stored = sum(map(len, self._input)) if self._input is not None else 0
+        return _COPIES * len(_encode(self._object)) + stored
 
     def _item_id(self, prefix: str, index: int) -> str:
         return f"{prefix}_{self._tail}_{index}"

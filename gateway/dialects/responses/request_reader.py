@@ -49,13 +49,17 @@ REFERENCED_BYTES_MAX = 4 * 1024 * 1024
 
 
 class ResponsesSource(Struct, frozen=True):
-    """The facts that the renderer remembers: `context` is all input, inherited items included."""
+    """The facts that the renderer remembers: `context` is all input, inherited items included.
+
+    `size` is the body's, in bytes.
+    """
 
     body: ResponsesBody
     toolbox: Toolbox
     context: list[Object]
     keep: bool
     logprobs: bool
+    size: int
 
 
 class _Given(Struct, frozen=True):
@@ -149,7 +153,9 @@ def _read(
     )
     if not request.degraded and not sampling.logprobs and is_plain(body, given.items, toolbox):
         request.raw = RawBody("responses", given.raw, history.signed_blocks)
-    source = ResponsesSource(body, toolbox, context, keep, sampling.logprobs or False)
+    source = ResponsesSource(
+        body, toolbox, context, keep, sampling.logprobs or False, len(given.raw)
+    )
     return ParsedRequest(request, source, inherited=stored.size)
 
 

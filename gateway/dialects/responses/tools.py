@@ -30,10 +30,6 @@ class Toolbox:
         self.bindings: dict[str, Binding] = {}
         self.echo: list[Object] = []
 
-    def binding(self, name: str) -> Binding:
-        """The client's name of a tool; a name that nobody declared is a function's."""
-        return self.bindings.get(name) or Binding("function", name)
-
 
 class _FoundTool(Struct, frozen=True):
     binding: Binding

@@ -41,7 +41,7 @@ def test_a_tool_of_a_namespace_is_found_again_however_long_its_name_is() -> None
     ]
     call = parse_call({"input": "hi", "tools": tools})
     (tool,) = call.request.tools
-    binding = call.source.toolbox.binding(tool.name)
+    binding = call.source.toolbox.bindings[tool.name]
     assert (binding.namespace, binding.name) == ("n" * 40, "t." * 20)
     history = [user("hi"), called("1", "t." * 20) | {"namespace": "n" * 40}, returned("1")]
     message = parse(history).messages[1]
