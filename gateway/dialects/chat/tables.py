@@ -114,8 +114,15 @@ def read_more_usage(before: Usage | None, given: Any) -> Usage | None:
     if not later.input:
         return replace(before, output=later.output, reasoning=later.reasoning)
     if not later.output:
-        return replace(later, output=before.output, reasoning=before.reasoning)
-    return later
+        later = replace(later, output=before.output, reasoning=before.reasoning)
+    if later.cached >= before.cached and later.cache_write >= before.cache_write:
+        return later
+    return replace(
+        later,
+        cached=max(later.cached, before.cached),
+        cache_write=max(later.cache_write, before.cache_write),
+        cache_write_hour=max(later.cache_write_hour, before.cache_write_hour),
+    )
 
 
 def _read_odd_usage(given: dict[str, Any]) -> Usage | None:

@@ -377,6 +377,15 @@ def test_usage_without_tokens_takes_none_away(later: dict[str, int]) -> None:
 
 
 @pytest.mark.parametrize("swapped", [False, True])
+def test_parts_of_a_prompt_may_stand_in_one_of_two_usages_alone(swapped: bool) -> None:
+    counts = {"prompt_tokens": 9, "completion_tokens": 4}
+    parts = [{**counts, "cached_tokens": 2, "cache_write_tokens": 3}, counts]
+    first, last = reversed(parts) if swapped else parts
+    chunks = [chunk({}, "stop", usage=first), chunk(choices=[], usage=last)]
+    assert Read(stream(*chunks, "[DONE]")).usage == Usage(9, 4, 2, cache_write=3)
+
+
+@pytest.mark.parametrize("swapped", [False, True])
 def test_usage_may_come_in_two_parts(swapped: bool) -> None:
     parts = [{"prompt_tokens": 5, "cached_tokens": 2}, {"completion_tokens": 4}]
     first, last = reversed(parts) if swapped else parts
