@@ -27,6 +27,7 @@ from gateway.core.spec_fields import FIRST_MOMENT, LAST_MOMENT
 from gateway.core.statement import KINDS, stamp
 from gateway.store.database import Database
 from gateway.store.entry_ranges import ENDS, NEWEST_FIRST, SLICE, ask, first_since
+from gateway.store.grant_rows import reference_of
 from gateway.store.key_names import find_key
 from gateway.store.tables import Account
 from gateway.store.unreadable import can_be_read
@@ -240,7 +241,6 @@ class EntryReader:
         return None
 
     def _line(self, row: Any) -> EntryLine:
-        _, has_reference, reference = (row.identity or "").partition("/ref:")
         return EntryLine(
             id=row.id,
             kind=row.kind,
@@ -263,7 +263,7 @@ class EntryReader:
             if row.used
             else None,
             price=Raw(row.price.encode()) if row.price else None,
-            grant=EntryGrant(row.grant_name, reference if has_reference else None, row.reason or "")
+            grant=EntryGrant(row.grant_name, reference_of(row.identity), row.reason or "")
             if row.grant_name
             else None,
             tags=Raw(row.tags.encode()) if row.tags else None,

@@ -12,6 +12,7 @@ from gateway.core.principal import AccountSet
 from gateway.store.account_sets import named, within
 from gateway.store.accounts import read_lots
 from gateway.store.database import Database
+from gateway.store.grant_rows import reference_of
 from gateway.store.tables import Account, CreditGrantRow
 
 LOTS_MAX = 50
@@ -36,8 +37,7 @@ class GrantLot(Struct, frozen=True):
 
     @property
     def reference(self) -> str | None:
-        _, found, reference = self.identity.partition("/ref:")
-        return reference if found else None
+        return reference_of(self.identity)
 
     @property
     def is_made_here(self) -> bool:

@@ -42,6 +42,11 @@ def grant_identity(grant: CreditGrantObject) -> str:
     return f"{grant.metadata.namespace}/name:{grant.metadata.name}"
 
 
+def reference_of(identity: str | None) -> str | None:
+    """The reference in an identity, where it was made of one."""
+    return identity.partition("/ref:")[2] or None if identity else None
+
+
 def payload_hash(grant: CreditGrantObject) -> str:
     """A hash of everything that must not change between two objects of one identity."""
     spec = grant.spec

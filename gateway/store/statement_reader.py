@@ -35,6 +35,7 @@ from gateway.store.account_sets import named
 from gateway.store.closing_table import ClosingState, read_closing
 from gateway.store.database import Database
 from gateway.store.entry_ranges import ask, first_since
+from gateway.store.grant_rows import reference_of
 from gateway.store.key_names import names_of_keys
 from gateway.store.tables import Account
 
@@ -188,7 +189,6 @@ class StatementReader:
         if len(self._grants) >= LINES_MAX:
             self._unlisted[row.kind] = self._unlisted.get(row.kind, 0) + 1
             return
-        _, has_reference, reference = (row.identity or "").partition("/ref:")
         self._grants.append(
             GrantLine(
                 row.id,
@@ -196,7 +196,7 @@ class StatementReader:
                 row.created_at,
                 row.credits,
                 row.name or "",
-                reference if has_reference else None,
+                reference_of(row.identity),
                 row.reason or "",
                 row.expires_at,
             )

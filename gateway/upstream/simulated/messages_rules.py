@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from gateway.upstream.simulated.errors import Refused
-from gateway.upstream.simulated.messages_thinking import check_thinking
+from gateway.upstream.simulated.messages_thinking import blocks_of, check_thinking
 
 Body = dict[str, Any]
 
@@ -91,13 +91,9 @@ def _combine(turns: Any) -> Any:
         ):
             combined.append(turn)
         else:
-            both = [*_blocks_of(before["content"]), *_blocks_of(turn["content"])]
+            both = [*blocks_of(before["content"]), *blocks_of(turn["content"])]
             combined[-1] = {**before, "content": both}
     return combined
-
-
-def _blocks_of(content: Any) -> list[Any]:
-    return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
 def _read_thinking(chat: Body, body: Body) -> None:
@@ -174,7 +170,7 @@ def _read_messages(body: Body) -> list[Body]:
 
 
 def _read_blocks(content: Any, path: str) -> list[Body]:
-    blocks = _blocks_of(content)
+    blocks = blocks_of(content)
     if not isinstance(blocks, list) or not blocks:
         raise Refused(f"{path}: content must not be empty")
     for block in blocks:

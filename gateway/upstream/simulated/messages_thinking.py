@@ -24,14 +24,14 @@ def sign(text: str) -> str:
 def check_thinking(turns: list[Turn], *, manual: bool) -> None:
     """Refuse thinking that was changed or lost. The turns are known to be well-formed."""
     for index, turn in enumerate(turns):
-        for position, block in enumerate(_blocks(turn)):
+        for position, block in enumerate(blocks_of(turn["content"])):
             if block["type"] == "thinking" and block.get("signature") != sign(block["thinking"]):
                 raise Refused(
                     f"messages.{index}.content.{position}: Invalid `signature` in `thinking` block"
                 )
     beginning = _loop_began(turns)
     if manual and beginning is not None:
-        first = _blocks(turns[beginning])[0]["type"]
+        first = blocks_of(turns[beginning]["content"])[0]["type"]
         if first not in _KINDS:
             raise Refused(
                 f"messages.{beginning}.content.0.type: Expected `thinking` or `redacted_thinking`, "
@@ -44,11 +44,13 @@ def check_thinking(turns: list[Turn], *, manual: bool) -> None:
 def _loop_began(turns: list[Turn]) -> int | None:
     """The index of the turn that began the tool loop under way."""
     index = len(turns) - 1
-    while index > 0 and any(block["type"] == "tool_result" for block in _blocks(turns[index])):
+    while index > 0 and any(
+        block["type"] == "tool_result" for block in blocks_of(turns[index]["content"])
+    ):
         index -= 2
     return None if index == len(turns) - 1 else index + 1
 
 
-def _blocks(turn: Turn) -> list[Turn]:
-    content = turn["content"]
+def blocks_of(content: Any) -> list[Turn]:
+    """The blocks of a turn's content; a text is one of them."""
     return [{"type": "text", "text": content}] if isinstance(content, str) else content
