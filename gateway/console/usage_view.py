@@ -39,12 +39,6 @@ class UsageView(Struct, frozen=True):
     complete_until: datetime
 
 
-class Pace(Struct, frozen=True):
-    """The days for which a balance lasts; None where too few had use, or it lasts for years."""
-
-    days_left: int | None
-
-
 def question(
     days: int,
     by: By | None,
@@ -106,15 +100,18 @@ def used(sums: UsageSums) -> int:
     return sums.charged - sums.refunded
 
 
-def pace(view: UsageView, balance: int) -> Pace:
-    """The days for which a balance lasts at the pace of the last seven days."""
+def days_left(view: UsageView, balance: int) -> int | None:
+    """The days for which a balance lasts at the pace of the last seven days.
+
+    None where too few of them had use, or it lasts for years.
+    """
     week = set(view.days[-_WEEK:])
     credits_by_day = [used(row.sums) for row in view.by_day if row.name in week]
     total = sum(credits_by_day)
     if balance <= 0 or total <= 0 or sum(each > 0 for each in credits_by_day) < _ACTIVE_DAYS_MIN:
-        return Pace(None)
+        return None
     left = ceil(balance * _WEEK / total)
-    return Pace(left if left <= 1000 else None)
+    return left if left <= 1000 else None
 
 
 def _days(query: UsageQuery) -> list[str]:
@@ -136,8 +133,3 @@ def _add(to: dict[str, UsageSums], name: str, sums: UsageSums) -> None:
 
 def _percent(sums: UsageSums, whole: int) -> float:
     return round(max(0, used(sums)) * 100 / whole, 1) if whole > 0 else 0
-
-
-def is_empty(view: UsageView) -> bool:
-    """True if nothing was sent in the period."""
-    return not view.by_day

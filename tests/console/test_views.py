@@ -8,7 +8,7 @@ from sqlalchemy import bindparam, event, text
 
 from gateway.console.charts import SERIES_MAX, bar_chart, largest
 from gateway.console.key_names import read_key_names
-from gateway.console.usage_view import By, pace, question, read_usage, used
+from gateway.console.usage_view import By, days_left, question, read_usage, used
 from gateway.core.errors import InvalidRequest
 from gateway.core.principal import ALL, AccountSet
 from gateway.core.usage import QueryError
@@ -103,8 +103,8 @@ def test_usage_is_what_the_ledger_has(books: Books) -> None:
         chart = bar_chart(view.days, largest(view.series, "others"))
         assert sum(bar.value for bar in chart.bars) == used(view.total)
         assert len(chart.names) <= SERIES_MAX + 1
-    assert pace(view, 1000).days_left == 13  # 80 credits a day
-    assert pace(view, 0).days_left is None
+    assert days_left(view, 1000) == 13  # 80 credits a day
+    assert days_left(view, 0) is None
     alone = read_usage(database, account, question(30, "key", key=keys[3].key_id), names)
     assert [row.name for row in alone.groups] == ["team/key-3"]
     with pytest.raises(QueryError):

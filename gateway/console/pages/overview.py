@@ -11,7 +11,7 @@ from gateway.console.key_names import KeyNames, read_key_names
 from gateway.console.page_request import AccountPage
 from gateway.console.rendering import redirect
 from gateway.console.site import BASE
-from gateway.console.usage_view import UsageView, is_empty, pace, question, read_usage, used
+from gateway.console.usage_view import UsageView, days_left, question, read_usage, used
 from gateway.core.entries import EntryLine, EntryQuery
 from gateway.core.spec_fields import FIRST_MOMENT, LAST_MOMENT
 from gateway.core.usage import UsageSums
@@ -49,11 +49,11 @@ async def show_overview(page: AccountPage) -> Response:
         "overview.html",
         summary=found.summary,
         today={"credits": used(sums), "requests": sums.requests},
-        pace=pace(view, found.summary.balance),
+        days_left=days_left(view, found.summary.balance),
         total=used(view.total),
         complete_until=view.complete_until,
         chart=bar_chart(view.days, view.series),
-        is_unused=is_empty(view),
+        is_unused=not view.by_day,
         entries=found.entries,
         key_names=found.key_names,
         may_make_keys=page.may("keys"),
