@@ -116,10 +116,12 @@ class Groups:
             return own
         return ChargeResult(own.outcome, own.balance, least.left, least.limit, least.shown)
 
-    def counting(self, charge: Charge) -> list[tuple[int, str]] | None:
-        """The accounts whose limits count a charge, each with its day."""
+    def counting(self, charge: Charge) -> str | None:
+        """The accounts whose limits count a charge, each with its day, as JSON."""
         levels = self._of.get(charge.account_id)
-        return None if levels is None else [(level.id, level.day) for level in levels]
+        if levels is None:
+            return None
+        return _encode([(level.id, level.day) for level in levels]).decode()
 
     def count(self, connection: sqlite3.Connection) -> None:
         """Write what was charged."""

@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import chain
 from operator import itemgetter
 from typing import Any
 
@@ -29,13 +30,12 @@ from gateway.store.moments import utc_text
 from gateway.store.outage import Outage
 from gateway.store.retries import claim_rows
 from gateway.store.statements_sqlite import (
-    CHARGE_ENTRIES,
+    CHARGED_MAX,
     DAYS,
     END,
     GIVE,
     GIVE_DAY,
     GIVE_LONGER,
-    HOLDS,
     KEYS,
     LONGER,
     METERED_USAGE,
@@ -45,6 +45,7 @@ from gateway.store.statements_sqlite import (
     TAGS,
     TAKE,
     USAGE,
+    charge_statements,
 )
 
 
@@ -148,23 +149,28 @@ class SqliteLedger(Ledger):
                 for account, left in balances.items()
                 if left < before[account]
             ]
-            values = {
-                "charged": _encode(_columns(charged, groups)).decode(),
-                "taken": _encode(taken).decode(),
-                "now": now,
-                "replica_id": self._replica_id,
-            }
-            for statement in (TAKE, CHARGE_ENTRIES, HOLDS):
-                self._connection.execute(statement, values)
+            self._connection.execute(TAKE, {"taken": _encode(taken).decode()})
+            columns = [_columns(charge, row, groups) for charge, row in charged]
+            self._write_charged(columns, now)
             if has_tags:
-                self._connection.execute(TAGS, values)
-            if has_day:
-                self._connection.execute(DAYS, values)
-            if has_month:
-                self._connection.execute(LONGER, values)
+                tagged = [(charge.request_id, charge.tags) for charge, _ in charged if charge.tags]
+                self._connection.execute(TAGS, {"tagged": _encode(tagged).decode()})
+            if has_day or has_month:
+                values = {"charged": _encode(columns).decode()}
+                if has_day:
+                    self._connection.execute(DAYS, values)
+                if has_month:
+                    self._connection.execute(LONGER, values)
             if groups is not None:
                 groups.count(self._connection)
         return results
+
+    def _write_charged(self, columns: Sequence[Sequence[Any]], now: str) -> None:
+        for start in range(0, len(columns), CHARGED_MAX):
+            part = columns[start : start + CHARGED_MAX]
+            values = (now, self._replica_id, *chain.from_iterable(part))
+            for statement in charge_statements(len(part)):
+                self._connection.execute(statement, values)
 
     def _read_keys(self, hashes: set[bytes], now: str, day: str) -> dict[bytes, _Row]:
         places = ",".join(f":hash_{number}" for number in range(len(hashes)))
@@ -270,24 +276,21 @@ def _judge(
     return ChargeResult("charged", balance - charge.credits, left - charge.credits, limit)
 
 
-def _columns(charged: Sequence[tuple[Charge, _Row]], groups: Groups | None) -> list[Any]:
-    return [
-        (
-            charge.request_id,
-            charge.account_id,
-            charge.api_key_id,
-            row.day,
-            charge.credits,
-            charge.model,
-            charge.route,
-            charge.idempotency_key,
-            charge.retry_count,
-            row.month,
-            charge.tags,
-            None if groups is None else groups.counting(charge),
-        )
-        for charge, row in charged
-    ]
+def _columns(charge: Charge, row: _Row, groups: Groups | None) -> tuple[Any, ...]:
+    """The columns of a charge, as `CHARGED` names them."""
+    return (
+        charge.account_id,
+        charge.api_key_id,
+        row.day,
+        charge.credits,
+        charge.model,
+        charge.route,
+        charge.idempotency_key,
+        charge.retry_count,
+        row.month,
+        None if groups is None else groups.counting(charge),
+        charge.request_id,
+    )
 
 
 def _tokens(request_id: str, use: Usage) -> tuple[Any, ...]:

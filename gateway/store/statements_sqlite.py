@@ -1,7 +1,40 @@
 """The hot statements as SQLite runs them: each for a whole batch, or for one end of a request.
 
-The parameters of a batch come as one JSON value, so that one statement reads all of them.
+The parameters of a batch come as one JSON value, so that one statement reads all of them. The rows
+of charges are bound instead: to pick ten members of each out of JSON, twice, takes half as long
+again as to write them.
 """
+
+from functools import lru_cache
+
+#: charges that one statement writes: SQLite keeps a program of each length, of 2 KiB a charge
+CHARGED_MAX = 16
+#: the columns of a charge, in the order in which they are bound
+CHARGED = (
+    "account_id",
+    "api_key_id",
+    "day",
+    "credits",
+    "model",
+    "route",
+    "idempotency_key",
+    "retry_count",
+    "month",
+    "counted",
+    "request_id",
+)
+_ENTRY = """
+INSERT INTO entry (created_at, kind, credits, account_id, api_key_id, model, route,
+                   idempotency_key, retry_count, request_id)
+VALUES """
+_ENTRY_ROW = """(?1, 'charge', -{credits}, {account_id}, {api_key_id}, {model}, {route},
+{idempotency_key}, {retry_count}, {request_id})"""
+_HOLD = """
+INSERT INTO hold (created_at, replica_id, credits, account_id, api_key_id, day, month, counted,
+                  request_id)
+VALUES """
+_HOLD_ROW = """(?1, ?2, {credits}, {account_id}, {api_key_id}, {day}, {month}, {counted},
+{request_id})"""
 
 #: every key of a batch in one row, so that reading it gives the lock away once
 KEYS = """
@@ -28,35 +61,21 @@ UPDATE account SET balance = balance - taken.credits
 FROM (SELECT value ->> 0 AS id, value ->> 1 AS credits FROM json_each(:taken)) AS taken
 WHERE account.id = taken.id
 """
-CHARGE_ENTRIES = """
-INSERT INTO entry (account_id, kind, credits, request_id, api_key_id, model, route,
-                   idempotency_key, retry_count, created_at)
-SELECT value ->> 1, 'charge', -(value ->> 4), value ->> 0, value ->> 2, value ->> 5, value ->> 6,
-       value ->> 7, value ->> 8, :now
-FROM json_each(:charged)
-"""
-HOLDS = """
-INSERT INTO hold (request_id, account_id, api_key_id, replica_id, credits, day, month, counted,
-                  created_at)
-SELECT value ->> 0, value ->> 1, value ->> 2, :replica_id, value ->> 4, value ->> 3, value ->> 9,
-       value ->> 11, :now
-FROM json_each(:charged)
-"""
 TAGS = """
 INSERT INTO request_tags (request_id, tags)
-SELECT value ->> 0, value ->> 10 FROM json_each(:charged) WHERE value ->> 10 IS NOT NULL
+SELECT value ->> 0, value ->> 1 FROM json_each(:tagged)
 """
 DAYS = """
 INSERT INTO api_key_day (api_key_id, day, credits)
-SELECT value ->> 2, value ->> 3, sum(value ->> 4) FROM json_each(:charged)
-WHERE value ->> 3 IS NOT NULL GROUP BY 1
+SELECT value ->> 1, value ->> 2, sum(value ->> 3) FROM json_each(:charged)
+WHERE value ->> 2 IS NOT NULL GROUP BY 1
 ON CONFLICT (api_key_id, day) DO UPDATE SET credits = credits + excluded.credits
 """
 LONGER = """
 UPDATE api_key SET used_month = taken.month, used_ever = used_ever + taken.credits,
   used_in_month = taken.credits + CASE WHEN used_month = taken.month THEN used_in_month ELSE 0 END
-FROM (SELECT value ->> 2 AS id, value ->> 9 AS month, sum(value ->> 4) AS credits
-      FROM json_each(:charged) WHERE value ->> 9 IS NOT NULL GROUP BY 1) AS taken
+FROM (SELECT value ->> 1 AS id, value ->> 8 AS month, sum(value ->> 3) AS credits
+      FROM json_each(:charged) WHERE value ->> 8 IS NOT NULL GROUP BY 1) AS taken
 WHERE api_key.id = taken.id
 """
 METERED_USAGE = """
@@ -92,3 +111,18 @@ SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->
 FROM json_each(:ends) WHERE value ->> 1 IS NOT NULL
 ON CONFLICT DO NOTHING
 """
+
+
+@lru_cache(maxsize=CHARGED_MAX)
+def charge_statements(number: int) -> tuple[str, str]:
+    """The statements that write the entries and the holds of so many charges.
+
+    Both take the moment, the replica's id, and then the `CHARGED` of each charge.
+    """
+    width = len(CHARGED)
+    rows = [
+        {name: f"?{3 + width * row + column}" for column, name in enumerate(CHARGED)}
+        for row in range(number)
+    ]
+    entries = ",".join(_ENTRY_ROW.format(**row) for row in rows)
+    return _ENTRY + entries, _HOLD + ",".join(_HOLD_ROW.format(**row) for row in rows)
