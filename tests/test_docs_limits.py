@@ -15,6 +15,7 @@ from gateway.core.spec import FleetLimits
 from gateway.dialects import values, vectors
 from gateway.dialects.answer_reader import STREAM_BYTES_MAX
 from gateway.dialects.embeddings import request_reader
+from gateway.dialects.messages import betas
 from gateway.dialects.responses.request_reader import REFERENCED_BYTES_MAX
 from gateway.http import connection_admission, entrance, protocol
 from gateway.http import reader as requests
@@ -62,6 +63,7 @@ OF_A_REQUEST = {
     "`dimensions` of an embeddings request": request_reader.DIMENSIONS_MAX,
     "numbers of vectors": vectors.NUMBERS_MAX,
     "bytes of the stored items": REFERENCED_BYTES_MAX,
+    "betas that a request": betas.ASKED_MAX,
     "PDFs in a request": reader.DOCUMENTS_MAX,
     "characters of the text of all PDFs": reader.TOTAL_CHARACTERS_MAX,
     "bytes of a streamed answer": STREAM_BYTES_MAX,
@@ -88,6 +90,7 @@ WITHOUT_A_KEY: dict[str, float] = {
     "seconds for what is left of a body": protocol.REST_SECONDS,
     "bytes of a request's line and headers": requests.HEAD_BYTES_MAX,
     "headers of a request": requests.HEADERS_MAX,
+    "parameters in a query": requests.PARAMETERS_MAX,
     "bytes beside a body in chunks": requests.HEAD_BYTES_MAX,
     "requests of a connection": 1,
     "bytes on a port of heads": connection_admission.KEPT_BYTES_MAX,
@@ -155,6 +158,7 @@ def test_what_one_without_a_key_can_take_is_what_the_page_states() -> None:
     for words, (limit,) in figures("Without a key", WITHOUT_A_KEY).items():
         assert int(limit) == WITHOUT_A_KEY[words]
     text = section("reference/limits.md", "Without a key")
+    assert f"an empty line within it counts as {requests.EMPTY_LINE_BYTES})" in text
     assert f"another {2 * listeners.SEND_BUFFER_BYTES} in the system" in text
     assert f"operations {connection_admission.OPERATIONS.head_seconds:g} |" in text
     assert f"and {connection_admission.FILES_RESERVED} more |" in text

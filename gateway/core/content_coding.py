@@ -83,7 +83,8 @@ def read_coding(headers: list[tuple[bytes, bytes]]) -> str | None:
 
 
 def decompress(body: bytes, coding: str) -> Iterator[bytes]:
-    """The content in pieces, each made when it is asked for.
+    """The content in pieces, each made when it is asked for; an empty one where much was read that
+    holds nothing, so that no step is long.
 
     Raises `ContentCodingError` where the body is not what its coding names, all of it.
     """
@@ -103,6 +104,8 @@ def decompress(body: bytes, coding: str) -> Iterator[bytes]:
             size = PIECE_BYTES
         elif stream.needs_input and at == len(body) and not stream.eof:
             raise ContentCodingError(f"The body ends before its {coding} does.")
+        elif not stream.eof:
+            yield b""
         if stream.eof:
             at -= len(stream.unused_data)
             another = _MEMBERS.get(coding)

@@ -22,6 +22,9 @@ from gateway.http.connection_admission import Reason
 #: of a request's line and headers; and of what stands between two pieces of a body in chunks
 HEAD_BYTES_MAX = 64 * 1024
 HEADERS_MAX = 200
+PARAMETERS_MAX = 200
+#: an empty line within a body in chunks counts as so many beside it, for it costs as much to read
+EMPTY_LINE_BYTES = 1024
 #: bytes beside a body in chunks that each of its bytes pays for: a chunk of one byte has five
 _ASIDE_BYTES_PER_BYTE = 8
 
@@ -120,7 +123,10 @@ class RequestReader:
                 end = self._end_of_lines(data, start)
                 before = self._body_bytes
                 self._parse(data if end - start == size else data[start:end])
-                self._count_aside(end - start, self._body_bytes - before)
+                size_aside = end - start
+                if end < size and not self.is_whole:  # an empty line that ends nothing
+                    size_aside += EMPTY_LINE_BYTES
+                self._count_aside(size_aside, self._body_bytes - before)
             else:
                 end = min(size, start + self._left)
                 self._left -= end - start
@@ -139,6 +145,8 @@ class RequestReader:
             if target[:1] != b"/":
                 target = b"/" + target
         self.path, _, self.query = target.partition(b"?")
+        if self.query.count(b"&") >= PARAMETERS_MAX:
+            raise RequestRefused("head_size", f"a query of more than {PARAMETERS_MAX} parameters")
 
     def _end_of_lines(self, data: bytes, start: int) -> int:
         """Behind the next empty line; the end of the data where there is none."""

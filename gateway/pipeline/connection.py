@@ -173,8 +173,8 @@ class Connection:
     ) -> bytes:
         """A compressed body's content, held beside the body while that is read."""
         compressed, size, opened = self.held, 0, list[bytes]()
-        work, weight = partial(next, pieces, b""), compressed
-        while piece := await worker_thread.run(self._holder, weight, work):
+        work, weight = partial(next, pieces, None), compressed
+        while (piece := await worker_thread.run(self._holder, weight, work)) is not None:
             opened.append(piece)
             size += len(piece)
             if size > size_max:

@@ -80,8 +80,8 @@ class HttpUpstreamResponse(Struct, frozen=True, eq=False):
 
     async def _decompress(self, body: bytes, worker_thread: WorkerThread, holder: Holder) -> bytes:
         pieces = read_content(body, self._response.headers, ANSWER_BYTES_MAX)
-        content = []
-        while piece := await worker_thread.run(holder, PIECE_BYTES, partial(next, pieces, b"")):
+        content, work = [], partial(next, pieces, None)
+        while (piece := await worker_thread.run(holder, PIECE_BYTES, work)) is not None:
             content.append(piece)
         return b"".join(content)
 

@@ -83,6 +83,20 @@ def test_no_more_than_a_piece_is_made_before_it_is_asked_for(
     assert max(sizes) <= PIECE_BYTES
 
 
+@pytest.mark.parametrize(
+    ("coding", "nothing"),
+    [("deflate", b"\0\0\0\xff\xff" * MIB), ("zstd", b"\x28\xb5\x2f\xfd\0\x58" + b"\0" * 6 * MIB)],
+)
+def test_blocks_that_hold_nothing_are_read_step_by_step(coding: str, nothing: bytes) -> None:
+    """Such a body takes seconds of a thread that others wait for, and makes no byte."""
+    steps = 0
+    with pytest.raises(ContentCodingError, match="ends before"):
+        for piece in decompress(nothing, coding):
+            steps += 1
+            assert piece == b""
+    assert steps >= len(nothing) // (256 * 1024) - 1
+
+
 @pytest.mark.parametrize(("log", "read"), [(23, True), (24, False)])
 def test_a_zstd_body_refers_back_8_mib_at_most(log: int, read: bool) -> None:
     body = pack_zstd(b"{}", window_log=log)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.http.connection_admission import ConnectionAdmission, ConnectionLimits, peer_of
-from gateway.http.reader import RequestReader, RequestRefused
+from gateway.http.reader import PARAMETERS_MAX, RequestReader, RequestRefused
 from tests.harness.raw import chunk
 
 LAST = chunk(b"")
@@ -128,6 +128,32 @@ def test_what_connections_take_is_given_back() -> None:
         None,
         "peer",
     ]
+
+
+@pytest.mark.parametrize(("between", "is_taken"), [(b"", False), (b"x" * 128, True)])
+def test_empty_lines_are_paid_for_by_the_rest_of_a_body(between: bytes, is_taken: bool) -> None:
+    """The reader stops at each, for one of them is the end of a body in chunks."""
+    recorder, text = Recorder(), (b"\r\n\r\n" + between) * 2_000
+    recorder.feed(b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n")
+    if is_taken:
+        recorder.feed(chunk(text) + LAST)
+        assert recorder.requests[0]["body"] == text
+    else:
+        with pytest.raises(RequestRefused, match="more beside a body than in it"):
+            recorder.feed(chunk(text))
+
+
+def test_a_query_has_so_many_parameters_at_most() -> None:
+    recorder = Recorder()
+    for number in (PARAMETERS_MAX, PARAMETERS_MAX + 1):
+        query = b"&".join([b"a=b"] * number)
+        head = b"GET /api/v1/usage?%b HTTP/1.1\r\nhost: a\r\n\r\n" % query
+        if number == PARAMETERS_MAX:
+            recorder.feed(head)
+            assert recorder.requests[0]["query"] == query
+        else:
+            with pytest.raises(RequestRefused, match="parameters"):
+                recorder.feed(head)
 
 
 @pytest.mark.parametrize("size", [1_000, 4_000])

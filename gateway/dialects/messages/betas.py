@@ -14,6 +14,8 @@ from msgspec import Struct
 from gateway.core.patterns import matches
 from gateway.core.request import RawBody
 
+#: that are looked at; agents name some ten
+ASKED_MAX = 100
 _DATE = re.compile(r"-\d{4}-?\d{2}-?\d{2}$")
 
 #: betas that cost nothing by themselves, of any date
@@ -98,7 +100,8 @@ _PRICED = frozenset(
 class Betas(Struct, frozen=True):
     """The betas that one request asks for, in their order.
 
-    `unknown` are among `dropped`; a body may hold members that an upstream refuses without them.
+    `unknown` are among `dropped`, or beyond those that are looked at; a body may hold members that
+    an upstream refuses without them.
     """
 
     passed: tuple[str, ...] = ()
@@ -110,11 +113,12 @@ def read_betas(raw_body: RawBody | None, allowed: Iterable[str]) -> Betas:
     """The client's betas that go on; `allowed` are patterns of those that do besides."""
     if raw_body is None or not raw_body.betas:
         return _NONE
-    asked = [beta.strip() for value in raw_body.betas for beta in value.split(",")]
+    named = (beta.strip() for value in raw_body.betas for beta in value.split(","))
+    asked = list(dict.fromkeys(filter(None, named)))
     passed: list[str] = []
     dropped: list[str] = []
-    unknown = False
-    for beta in dict.fromkeys(filter(None, asked)):
+    unknown = len(asked) > ASKED_MAX
+    for beta in asked[:ASKED_MAX]:
         feature = _DATE.sub("", beta)
         if feature in _PASSED or any(matches(pattern, beta) for pattern in allowed):
             passed.append(beta)

@@ -6,7 +6,7 @@ import pytest
 from anthropic.types.anthropic_beta_param import AnthropicBetaParam
 
 from gateway.core.request import RawBody
-from gateway.dialects.messages.betas import Betas, read_betas
+from gateway.dialects.messages.betas import ASKED_MAX, Betas, read_betas
 
 CLAUDE_CODE = (
     "claude-code-20250219,interleaved-thinking-2025-05-14,context-management-2025-06-27,"
@@ -63,6 +63,14 @@ def test_an_administrator_allows_more() -> None:
     assert found.dropped == ("fast-mode-2026-02-01",)
     assert not found.unknown
     assert ",".join(read(*asked, allowed=("*",)).passed) == ",".join(asked)
+
+
+def test_only_so_many_are_looked_at() -> None:
+    """A head may name thousands; a body is translated then, for it may need those left out."""
+    asked = [f"pdfs-2024-09-{day:02}" for day in range(ASKED_MAX)]
+    assert not read(",".join(asked)).unknown
+    found = read(",".join([*asked, *map(str, range(10_000))]))
+    assert found == Betas(tuple(asked), (), unknown=True)
 
 
 def test_values_may_be_empty_or_given_twice() -> None:
