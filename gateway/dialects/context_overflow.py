@@ -29,7 +29,7 @@ _FORMS = tuple(
         rf"context length of {_LIMIT} tokens{_WORDS}\d+ tokens: {_GIVEN} tokens from the input"
         rf"{_WORDS}{_CAP}",
         rf"context length is {_LIMIT} tokens{_WORDS}{_CAP} output tokens and your prompt contains"
-        rf"(?: at least)? {_GIVEN}",
+        rf"(?: at least)? (?:\d+ characters|{_GIVEN} input)",
         rf"too large: {_CAP}\.{_WORDS}context length is {_LIMIT} tokens and your request has"
         rf" {_GIVEN}",
         rf"must be <= {_LIMIT}\. Given: {_GIVEN} `inputs` tokens and {_CAP}",
@@ -51,10 +51,14 @@ _FORMS = tuple(
         rf" max_num_tokens \({_LIMIT}",
         rf"token limit: {_LIMIT} \(requested: {_GIVEN}",
         rf"contains {_GIVEN} tokens(?: and \d+ draft tokens)?, too large for model with {_LIMIT}",
-        rf"\(length {_GIVEN}\) is longer than the maximum model length of {_LIMIT}",
+        rf"\(length {_GIVEN}\)(?: plus the number of requested output tokens \(at least 1\))? (?:is"
+        rf" longer than|exceeds) the maximum model length of {_LIMIT}",
+        rf"\(total length {_GIVEN}\) is too long to fit into the model \(context length {_LIMIT}",
+        rf"prompt \({_GIVEN} tokens\) is too long and exceeds limit of {_LIMIT}",
+        rf"max input tokens: {_LIMIT}, request input token count: {_GIVEN}",
+        rf"contains {_GIVEN} tokens, which exceeds the limit of {_LIMIT}",
         rf"input (?:length )?\({_GIVEN}(?: tokens)?\) (?:exceeds|is longer){_WORDS}\({_LIMIT}",
-        rf"input length {_GIVEN} exceeds the maximum (?:input |context |allowed )?length(?: of)?"
-        rf" {_LIMIT}",
+        rf"{_GIVEN} exceeds the maximum (?:allowed )?(?:input |context )?length(?: of)? {_LIMIT}",
         rf"has {_GIVEN}(?: input)? tokens{_WORDS}context (?:window|length|size) (?:is|of) {_LIMIT}",
         rf"context (?:length|window|limit) exceeded: {_GIVEN}(?: tokens)? > {_LIMIT}",
         rf"tokens {_GIVEN} exceeds? (?:the )?max(?:imum)? context length(?: of)? {_LIMIT}",
@@ -68,6 +72,8 @@ _FORMS = tuple(
         rf"tokens allowed \(?{_LIMIT}",
         rf"input length should be \[1, {_LIMIT}\]",
         rf"reached context length of {_LIMIT}",
+        rf"exceeds the maximum allowed input length of {_LIMIT}",
+        rf"exceeds the model's maximum limit of {_LIMIT}",
         rf"maximum context length (?:is|of) {_LIMIT}",
         rf"should not exceed max_num_tokens \({_LIMIT}",
         rf"too large for \S+ model\. Max size: {_LIMIT} tokens",
@@ -76,13 +82,16 @@ _FORMS = tuple(
 #: sentences and codes without a count
 _WORDS_ALONE = re.compile(
     r"exceeded model token limit|maximum context length|input token length too long"
-    r"|context_length_exceeded|prompt is too long|input is too long for|longer than the model's"
+    r"|context_length_exceeded|prompt (?:tokens |is )?too (?:long|large)|tokens_too_long"
+    r"|input (?:is too long for|length is too long|context is too long)|longer than the model's"
     r" context|exceed_context_size|exceeds the (?:available )?context|context window exceeds"
     r"|model_max_prompt_tokens_exceeded|ContextWindowExceeded|context_window_exceeded"
     r"|context (?:length|window) exceeded|reduce the length of the messages"
     r"|input token count exceeds|prompt 超长|prompt exceeds max length|exceeded max context length"
     r"|context size has been exceeded|number of input tokens exceeds|exceed max message tokens"
-    r"|tokens_limit_reached",
+    r"|tokens_limit_reached|tokens in request more than max tokens|input exceeds the maximum number"
+    r" of tokens|length of tokens in the request is too long|input characters? limit|max_tokens"
+    r" must be at least 1, got -|输入长度超|上下文长度超|超过最大长度|超出上下文",
     re.IGNORECASE,
 )
 

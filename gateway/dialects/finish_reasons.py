@@ -7,7 +7,8 @@ some servers write them into every chunk before the last. Sources: OpenAI API re
 reference and Vertex AI, `FinishReason`; Google, "OpenAI compatibility" (`content_filter: …`);
 Amazon Bedrock, "Converse" (`stopReason`); vLLM and SGLang, `FinishReason`; DeepSeek and Mistral
 (`model_length`), "Create chat completion"; Zhipu (`sensitive`, `network_error`,
-`model_context_window_exceeded`); Cohere, "Chat" (`ERROR_TOXIC`, `USER_CANCEL`).
+`model_context_window_exceeded`); Cohere, "Chat" (`ERROR_TOXIC`, `USER_CANCEL`, `COMPLETE`,
+`TOOL_CALL`); Together (`eos`); watsonx (`eos_token`).
 """
 
 from gateway.core.events import FinishReason
@@ -17,7 +18,7 @@ CUT = frozenset({"length", "content_filter"})
 #: words of a stream that goes on
 NO_REASON = frozenset({"null", "NULL", "none", "None", "NONE", "FINISH_REASON_UNSPECIFIED"})
 
-_STOP = ("stop", "end_turn", "stop_sequence", "completed")
+_STOP = ("stop", "end_turn", "stop_sequence", "completed", "complete", "eos", "eos_token")
 #: a turn that the provider paused is as incomplete as one that was cut
 _LENGTH = (
     "length",
@@ -31,7 +32,7 @@ _LENGTH = (
     "context_window_exceeded",
     "pause_turn",
 )
-_CALLS = ("tool_calls", "function_call", "tool_use")
+_CALLS = ("tool_calls", "tool_call", "function_call", "tool_use")
 _FILTERED = (
     "content_filter",
     "content_filtered",

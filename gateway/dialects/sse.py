@@ -97,11 +97,16 @@ def _check_values(events: list[bytes]) -> None:
 
 
 def _read_lines(event: bytes) -> bytes | None:
-    """The `data` lines of an event with comments, names or several lines; None without any."""
+    """The `data` lines of an event with comments, names or several lines; None without any.
+
+    llama.cpp has had lines of errors, which the standard does not know.
+    """
     values = []
     for line in event.removeprefix(_BYTE_ORDER_MARK).split(b"\n"):
         if line.startswith(b"data:"):
             values.append(line[5:].strip())
+        elif line.startswith((b"error: {", b"error:{")):
+            values.append(b'{"error":%b}' % line[6:].strip())
     return b" ".join(values) if values else None
 
 

@@ -74,6 +74,11 @@ class ThinkSplitter:
         return content
 
 
+def begins_thinking(content: str | None) -> bool:
+    """True for content that begins with the tag."""
+    return content is not None and content.lstrip().startswith(_OPENING)
+
+
 def _overlap(content: str) -> int:
     """The number of characters at the end that may be the beginning of the closing tag."""
     for length in range(min(len(_CLOSING) - 1, len(content)), 0, -1):

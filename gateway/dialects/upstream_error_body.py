@@ -25,7 +25,8 @@ from typing import Any
 
 import msgspec
 
-from gateway.dialects.odd_values import number_of, object_of
+from gateway.dialects.odd_values import number_of, object_of, objects_in
+from gateway.dialects.retry_hints import read_members
 
 #: complaints of one body that are named
 _COMPLAINTS_MAX = 5
@@ -75,7 +76,7 @@ class ErrorBody(msgspec.Struct, frozen=True):
     message: str = ""
     #: the status that the error itself has
     status: int | None = None
-    #: seconds to wait, as Google's RetryInfo has them
+    #: seconds to wait, where a member has them
     retry_after_seconds: float | None = None
     #: the count of llama.cpp
     counts: dict[str, int] | None = None
@@ -119,7 +120,7 @@ def read_object(value: Any, depth: int = _DEPTH_MAX) -> ErrorBody:
         return ErrorBody()
     error = _error_in(value, depth)
     read = ErrorBody(
-        _kind(error), _message(error), _status(error), _retry_after(error), _counts(error)
+        _kind(error), _message(error), _status(error), read_members(error), _counts(error)
     )
     inner = _inner_error(error, read.message, depth - 1) if depth else ErrorBody()
     if not inner.message:
@@ -164,7 +165,12 @@ def _named(value: dict[str, Any], sentence: str, error: str) -> dict[str, Any]:
 def _kind(error: dict[str, Any]) -> str:
     """`RateLimitError` and `rate-limit error` are `rate_limit_error`."""
     metadata = object_of(error.get("metadata"))
-    named = (*(error.get(name) for name in _KINDS), metadata.get("error_type"))
+    details = objects_in(error.get("details"))[:_COMPLAINTS_MAX]
+    named = (
+        *(error.get(name) for name in _KINDS),
+        metadata.get("error_type"),
+        *(detail.get("reason") for detail in details),
+    )
     kinds = [str(one).strip() for one in named if one and isinstance(one, str | int)]
     if any(metadata.get(name) for name in _FLAGS):
         kinds.append("content_filter")
@@ -198,9 +204,14 @@ def _message(error: dict[str, Any]) -> str:
 
 
 def _with_reasons(message: str, error: dict[str, Any]) -> str:
-    """The sentence, and behind it the moderation's reasons that it does not name."""
+    """The sentence, and behind it the reasons that it does not name: those of a moderation, those
+    of ASP.NET by member, and a sentence where the name of a parameter should be."""
     reasons = object_of(error.get("metadata")).get("reasons")
     named = reasons[:_COMPLAINTS_MAX] if isinstance(reasons, list) else []
+    for complaints in [*object_of(error.get("errors")).values()][:_COMPLAINTS_MAX]:
+        named += complaints[:1] if isinstance(complaints, list) else []
+    if isinstance(param := error.get("param"), str) and " " in param:
+        named.append(param)
     missing = [one for one in named if isinstance(one, str) and one and one not in message]
     return ": ".join(filter(None, [message, ", ".join(missing)]))
 
@@ -232,18 +243,6 @@ def _inner_error(error: dict[str, Any], message: str, depth: int) -> ErrorBody:
         return read_object(msgspec.json.decode(raw), depth)
     except (ValueError, RecursionError):
         return words
-
-
-def _retry_after(error: dict[str, Any]) -> float | None:
-    details = error.get("details")
-    for detail in details[:_COMPLAINTS_MAX] if isinstance(details, list) else ():
-        delay = detail.get("retryDelay") if isinstance(detail, dict) else None
-        if isinstance(delay, str) and delay.endswith("s") and delay[:-1].replace(".", "").isdigit():
-            try:
-                return float(delay[:-1])
-            except ValueError:
-                return None
-    return None
 
 
 def _counts(error: dict[str, Any]) -> dict[str, int] | None:

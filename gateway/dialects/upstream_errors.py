@@ -11,7 +11,6 @@ Sources: the error pages of each provider; `tests/dialects/refusals.py` has a li
 
 import re
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import msgspec
@@ -31,16 +30,16 @@ from gateway.core.errors import (
 )
 from gateway.dialects.context_overflow import read_overflow
 from gateway.dialects.odd_values import number_of
+from gateway.dialects.retry_hints import read_headers, read_words
 from gateway.dialects.upstream_error_body import ErrorBody, read_body, read_object
 
 _MESSAGE_CHARACTERS_MAX = 1000
-_RETRY_AFTER_SECONDS_MAX = 3600.0
 
 #: kinds, in lower case
 _FILTERED = (
     "content_filter", "content_policy_violation", "invalid_prompt", "data_inspection_failed",
     "sensitive_words_detected", "responsible_ai_policy_violation", "moderation_blocked",
-    "prohibited_content",
+    "prohibited_content", "sensitive_content_detected", "censorship_blocked", "cyber_policy",
 )  # fmt: skip
 _OVERLOADED = (
     "engine_overloaded", "rate_limit", "overloaded", "server_unavailable", "resource_exhausted",
@@ -54,13 +53,18 @@ _MISCONFIGURED = (
     "api_key_invalid", "permission_denied", "permission_error", "access_denied",
     "resource_not_found", "model_not_found", "not_found_error", "invalid_model",
     "model_decommissioned", "deployment_not_found", "operation_not_supported",
+    "model_not_supported", "model_not_available", "model_terms_required", "unknown_model",
+    "unavailable_model", "unsupported_api_for_model", "organization_restricted",
+    "set_limit_exceeded", "account_overdue",
 )  # fmt: skip
+#: what no other try changes, with whichever status
+_REFUSED = ("unsupported_parameter", "unknown_parameter")
 _TOO_LARGE = ("request_too_large", "payload_too_large")
 #: Zhipu's numbers and OpenRouter's word, which stand for the whole code
 _FILTERED_CODES = frozenset({"1301", "refusal"})
-_MISCONFIGURED_CODES = frozenset({"1113", "1211"})
+_MISCONFIGURED_CODES = frozenset({"1113", "1211", "1309", "1311"})
 #: Google's and Zhipu's, which stand for the whole code too
-_OVERLOADED_CODES = frozenset({"unavailable", "1302"})
+_OVERLOADED_CODES = frozenset({"unavailable", "1302", "1303", "1304", "1305", "1308"})
 _TIMED_OUT = ("deadline_exceeded", "timeout_error")
 #: ends of the names of errors
 _ERRORS = ("error", "Error", "Exception")
@@ -81,14 +85,26 @@ _FILTERED_WORDS = re.compile(
     r"|flagged as potentially violating|ContentPolicyViolation|sensitive \(102[67]\)",
     re.IGNORECASE,
 )
-#: a message begins so, or with a model's name: behind that it may repeat the client's own words
+#: a message begins so, or with a model's name: behind that it may repeat the client's own words.
+#: LiteLLM puts names of exceptions before them
 _MISCONFIGURED_WORDS = re.compile(
+    r"(?:litellm\.(?:\w{0,60}(?:Error|Exception)(?:: | - | )){1,4}"
+    r"(?:b?'?\{.{0,200}?\"message\": ?\")?)?"
     r"(?:your credit balance is too low|you have reached your specified api usage limits"
     r"|api key not valid|incorrect api key provided|your team .{0,100}used all available credits"
-    r"|user location is not supported|the provided model identifier is invalid|model not exist"
+    r"|user location is not supported|the provided model identifier is invalid"
+    r"|model (?:does )?not (?:exist|found)|no such model|the supported api model names are"
+    r"|your organization must be verified|this organization has been disabled|you.re out of extra"
+    r" usage|api version not supported|operation not allowed\.?$"
     r"|invocation of model id \S{1,256} with on-demand throughput isn.t supported"
     r"|\S{1,256} is not a valid model id|\{'error': '/chat/completions: invalid model name passed"
     r"|insufficient (?:balance|credits))",
+    re.IGNORECASE,
+)
+#: a model that is down, with the status of a bad request
+_DOWN_WORDS = re.compile(
+    r"(?:function id .{0,100}: ?)?degraded function cannot be invoked|the model has crashed"
+    r"|model (?:has )?unloaded",
     re.IGNORECASE,
 )
 #: parts that a router lacks for this request, with the status of a missing model
@@ -97,6 +113,8 @@ _ABOUT_THE_REQUEST = re.compile(
 )
 #: more than an upstream takes in a minute: it never fits, with whichever status
 _NEVER_FITS = re.compile(r"^Request too large for ", re.IGNORECASE)
+#: more bytes than an upstream takes, with the status of a bad request
+_TOO_LARGE_WORDS = re.compile(r"(?:request payload|total message) size (?:\d+ )?exceeds", re.I)
 #: keys and account ids of upstreams
 _SECRETS = re.compile(
     r"<?\b(?:(?:sk|ak|org|cak|xai|nvapi|proj)[-_]|gsk_|hf_|AIza)[A-Za-z0-9_-]{4,}>?"
@@ -107,8 +125,7 @@ def read_error(
     status: int, body: bytes, headers: Mapping[str, str], credential: str | None, now: float
 ) -> FaregateError:
     """The error for an answer that is none; `now` is in Unix seconds, for `retry-after` dates."""
-    retry_after_seconds = read_retry_after(headers.get("retry-after"), now)
-    return classify(status, read_body(body), credential, retry_after_seconds)
+    return classify(status, read_body(body), credential, read_headers(headers, now))
 
 
 def classify(
@@ -126,15 +143,16 @@ def _classify(
     status: int, body: ErrorBody, message: str, retry_after_seconds: float | None
 ) -> FaregateError:
     kind = body.kind
-    if retry_after_seconds is None and body.retry_after_seconds is not None:
-        retry_after_seconds = min(body.retry_after_seconds, _RETRY_AFTER_SECONDS_MAX)
+    if retry_after_seconds is None:
+        retry_after_seconds = body.retry_after_seconds
     if _holds(kind, _FILTERED, _FILTERED_CODES) or _FILTERED_WORDS.search(message):
         return ContentFiltered(message or "The upstream's content filter refused the request.")
     overflow = _overflow(body, message) if status in (400, 413, 422, 500) else None
     if overflow and (status != 500 or overflow.details):  # a fault that counts tokens is none
         return overflow
     never_fits = status == 429 and _NEVER_FITS.search(message)
-    if status == 413 or never_fits or _holds(kind, _TOO_LARGE):
+    is_too_large = _holds(kind, _TOO_LARGE) or _TOO_LARGE_WORDS.match(message)
+    if status == 413 or never_fits or is_too_large:
         return RequestTooLarge(message or "The request is too large for the upstream.")
     if _ABOUT_THE_REQUEST.search(message):
         return InvalidRequest(message)
@@ -144,10 +162,14 @@ def _classify(
             "must look at its configuration."
         )
     if _holds(kind, _OVERLOADED, _OVERLOADED_CODES) or status in (429, 498, 503, 529):
+        if retry_after_seconds is None:
+            retry_after_seconds = read_words(message)
         return UpstreamOverloaded(
             "The upstream is overloaded; try again later.", retry_after_seconds=retry_after_seconds
         )
-    if status in (400, 422):
+    if status == 400 and _DOWN_WORDS.match(message):
+        return UpstreamError("The upstream's model is down.")
+    if status in (400, 422) or _holds(kind, _REFUSED):
         return InvalidRequest(message or "The upstream refused the request without a reason.")
     return _failure(status, kind, retry_after_seconds)
 
@@ -200,22 +222,6 @@ def _clean(message: str, credential: str | None) -> str:
     if credential:
         message = message.replace(credential, "[hidden]")
     return _SECRETS.sub("[hidden]", message)[:_MESSAGE_CHARACTERS_MAX]
-
-
-def read_retry_after(value: str | None, now: float) -> float | None:
-    """Seconds to wait, from seconds or a date, within an hour; None for anything else."""
-    if value is None:
-        return None
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            seconds = parsedate_to_datetime(value).timestamp() - now
-        except (ValueError, OverflowError):
-            return None
-    if seconds != seconds:
-        return None
-    return min(max(seconds, 0.0), _RETRY_AFTER_SECONDS_MAX)
 
 
 def broken_by(error: object, credential: str | None, begun: bool) -> FaregateError:

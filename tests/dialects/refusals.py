@@ -38,6 +38,13 @@ def _flat(message: str, kind: str = "BadRequestError", code: Any = 400) -> Any:
 
 _LIMIT_128K = "This model's maximum context length is 128000 tokens. "
 _REDUCE = " Please reduce the length of the messages or completion."
+
+
+def _wait(message: str, **members: Any) -> Any:
+    return {"error": {"message": message, "code": "rate_limit_exceeded", **members}}
+
+
+_KEY_INVALID = [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}]
 _RETRY_37 = [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "37s"}]
 _BEDROCK = "The model returned the following errors: "
 
@@ -64,6 +71,8 @@ REFUSALS = [
     R("OpenAI", 500, _openai("The server had an error while processing your request. Sorry about that!", "server_error"), "failed"),
     R("OpenAI", 503, _openai("The engine is currently overloaded, please try again later", "server_error"), "overloaded"),
     R("OpenAI", 503, _openai("Slow down", "server_error", "slow_down"), "overloaded"),
+    R("OpenAI", 400, _openai("Your organization must be verified to stream this model. Please go to the settings of your organization.", code="unsupported_value"), "misconfigured"),
+    R("OpenAI", 400, _openai("This content was flagged for possible cybersecurity risk.", "invalid_request", "cyber_policy"), "filtered", words="cybersecurity"),
     # Azure OpenAI, Azure AI Foundry
     R("Azure", 400, {"error": {"message": "The response was filtered due to the prompt triggering Azure OpenAI's content management policy.", "type": None, "param": "prompt", "code": "content_filter", "status": 400, "innererror": {"code": "ResponsibleAIPolicyViolation"}}}, "filtered", words="content management policy"),
     R("Azure", 400, {"error": {"code": "context_length_exceeded", "message": "This model's maximum context length is 16385 tokens. However, your messages resulted in 20000 tokens."}}, "overflow", (20000, None, 16385)),
@@ -77,6 +86,7 @@ REFUSALS = [
     R("Azure", 429, {"error": {"code": "429", "message": "Requests to the ChatCompletions_Create Operation have exceeded token rate limit of your current OpenAI S0 pricing tier. Please retry after 7 seconds."}}, "overloaded"),
     R("Azure", 429, {"error": {"code": "RateLimitReached", "message": "Rate limit of 1 per 60s exceeded for UserByModelByMinute."}}, "overloaded"),
     R("Azure", 500, {"error": {"code": "InternalServerError", "message": "Internal server error"}}, "failed"),
+    R("Azure", 400, {"error": {"code": "BadRequest", "message": "API version not supported"}}, "misconfigured"),
     # Anthropic, "Errors"
     R("Anthropic", 400, _anthropic("invalid_request_error", "prompt is too long: 215000 tokens > 200000 maximum"), "overflow", (215000, None, 200000)),
     R("Anthropic", 400, _anthropic("invalid_request_error", "input length and `max_tokens` exceed context limit: 190000 + 20000 > 200000, decrease input length or `max_tokens` and try again"), "overflow", (190000, 20000, 200000)),
@@ -95,6 +105,8 @@ REFUSALS = [
     R("Anthropic", 500, _anthropic("api_error", "Internal server error"), "failed"),
     R("Anthropic", 504, _anthropic("timeout_error", "Request timed out"), "timed out"),
     R("Anthropic", 529, _anthropic("overloaded_error", "Overloaded"), "overloaded"),
+    R("Anthropic", 400, _anthropic("invalid_request_error", "This organization has been disabled."), "misconfigured"),
+    R("Anthropic", 400, _anthropic("invalid_request_error", "You're out of extra usage. Add more in your settings and keep going."), "misconfigured"),
     # Amazon Bedrock, "Troubleshooting error codes"
     R("Bedrock", 400, {"message": "Input is too long for requested model."}, "overflow"),
     R("Bedrock", 400, {"message": _BEDROCK + "input length and `max_tokens` exceed context limit: 190000 + 20000 > 200000, decrease input length or `max_tokens` and try again"}, "overflow", (190000, 20000, 200000)),
@@ -111,6 +123,8 @@ REFUSALS = [
     R("Bedrock", 429, {"message": "Model is not ready for inference."}, "overloaded"),
     R("Bedrock", 400, {"message": _BEDROCK + "Input Tokens Exceeded: Number of input tokens exceeds maximum length. Please update the input to try again."}, "overflow"),
     R("Bedrock", 503, {"message": "Bedrock is unable to process your request."}, "overloaded"),
+    R("Bedrock", 400, {"message": "400 Bad Request: Too many input tokens. Max input tokens: 8192, request input token count: 9279 "}, "overflow", (9279, None, 8192)),
+    R("Bedrock", 400, {"message": "Operation not allowed"}, "misconfigured"),
     # Gemini API, "Troubleshooting"; its OpenAI-compatible routes wrap the error in a list
     R("Gemini", 400, _google(400, "INVALID_ARGUMENT", "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576)."), "overflow", (1200000, None, 1048576)),
     R("Gemini", 400, [_google(400, "INVALID_ARGUMENT", "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).")], "overflow", (1200000, None, 1048576)),
@@ -127,6 +141,10 @@ REFUSALS = [
     R("Gemini", 500, _google(500, "INTERNAL", "An internal error has occurred."), "failed"),
     R("Gemini", 503, _google(503, "UNAVAILABLE", "The model is overloaded. Please try again later."), "overloaded"),
     R("Gemini", 504, _google(504, "DEADLINE_EXCEEDED", "Deadline expired before operation could complete."), "timed out"),
+    R("Gemini", 400, _google(400, "INVALID_ARGUMENT", "API key expired. Please renew the API key.", _KEY_INVALID), "misconfigured"),
+    R("Gemini", 400, [_google(400, "INVALID_ARGUMENT", "API Key not found. Please pass a valid API key.", _KEY_INVALID)], "misconfigured"),
+    R("Gemini", 400, _google(400, "INVALID_ARGUMENT", "Your input context is too long. Reduce your input context or temporarily switch to another model."), "overflow"),
+    R("Gemini", 400, _google(400, "INVALID_ARGUMENT", "Request payload size exceeds the limit: 20971520 bytes."), "too large", words="20971520 bytes"),
     # Vertex AI, "API errors"
     R("Vertex", 400, _google(400, "INVALID_ARGUMENT", "The input token count (131073) exceeds the maximum number of tokens allowed (131072)."), "overflow", (131073, None, 131072)),
     R("Vertex", 400, _anthropic("invalid_request_error", "prompt is too long: 215000 tokens > 200000 maximum"), "overflow", (215000, None, 200000)),
@@ -137,6 +155,8 @@ REFUSALS = [
     R("Vertex", 429, _google(429, "RESOURCE_EXHAUSTED", "Quota exceeded for aiplatform.googleapis.com/online_prediction_requests_per_base_model with base model: x."), "overloaded"),
     R("Vertex", 503, _google(503, "UNAVAILABLE", "The service is currently unavailable."), "overloaded"),
     R("Vertex", 400, _google(400, "INVALID_ARGUMENT", "Unable to submit request because the input token count is 1,200,000 but model only supports up to 1,048,576. Reduce the input token count and try again."), "overflow", (1200000, None, 1048576)),
+    R("Vertex", 400, _google(400, "INVALID_ARGUMENT", "Request contains 35000 tokens, which exceeds the limit of 32768."), "overflow", (35000, None, 32768)),
+    R("Vertex", 400, _google(400, "INVALID_ARGUMENT", "input exceeds the maximum number of tokens"), "overflow"),
     # Mistral
     R("Mistral", 400, _flat("Prompt contains 40000 tokens and 0 draft tokens, too large for model with 32768 maximum context length", "invalid_request_prompt", "3051"), "overflow", (40000, None, 32768)),
     R("Mistral", 400, _flat("Expected last role User or Tool (or Assistant with prefix True) for serving but got assistant", "invalid_request_message_order", "3230"), "invalid", words="Expected last role"),
@@ -157,6 +177,8 @@ REFUSALS = [
     R("Groq", 429, _openai("Rate limit reached for model `x` on tokens per minute (TPM): Limit 6000, Used 5900, Requested 800. Please try again in 7s.", "tokens", "rate_limit_exceeded"), "overloaded"),
     R("Groq", 498, _openai("Flex tier capacity exceeded for model", "internal_server_error", "capacity_exceeded"), "overloaded"),
     R("Groq", 503, _openai("x is currently over capacity. Please try again and back off exponentially.", "internal_server_error"), "overloaded"),
+    R("Groq", 400, _openai("The model `x` requires terms acceptance. Please have the org admin accept the terms.", code="model_terms_required"), "misconfigured"),
+    R("Groq", 400, _openai("Organization has been restricted. Please reach out to support if you believe this was in error.", code="organization_restricted"), "misconfigured"),
     # Fireworks
     R("Fireworks", 400, {"error": {"object": "error", "type": "invalid_request_error", "code": "invalid_request_error", "message": "The prompt is too long: 140000, model maximum context length: 131071"}}, "overflow", (140000, None, 131071)),
     R("Fireworks", 400, {"error": {"object": "error", "type": "invalid_request_error", "message": "Extra inputs are not permitted, field: 'chat_template_kwargs', value: {}"}}, "invalid", words="chat_template_kwargs"),
@@ -170,6 +192,7 @@ REFUSALS = [
     R("Together", 404, _openai("Unable to access model x.", code="model_not_available"), "misconfigured"),
     R("Together", 429, _openai("You have reached the rate limit specific to this model x.", "model_rate_limit"), "overloaded"),
     R("Together", 503, _openai("The server is overloaded or not ready yet.", "service_unavailable"), "overloaded"),
+    R("Together", 400, _openai("Unable to access non-serverless model x. Please create and start a new dedicated endpoint for the model.", code="model_not_available"), "misconfigured"),
     # DeepSeek, "Error Codes"
     R("DeepSeek", 400, _openai("This model's maximum context length is 102400 tokens. However, you requested 107837 tokens (99645 in the messages, 8192 in the completion)." + _REDUCE), "overflow", (99645, 8192, 102400)),
     R("DeepSeek", 400, _openai("Content Exists Risk"), "filtered", words="Content Exists Risk"),
@@ -178,6 +201,7 @@ REFUSALS = [
     R("DeepSeek", 402, _openai("Insufficient Balance", "unknown_error"), "misconfigured"),
     R("DeepSeek", 422, _openai("Failed to deserialize the JSON body into the target type: messages[1]: missing field `content` at line 1 column 123"), "invalid", words="missing field `content`"),
     R("DeepSeek", 503, _openai("Service is too busy.", "service_unavailable_error"), "overloaded"),
+    R("DeepSeek", 400, _openai("The supported API model names are deepseek-v4-pro or deepseek-v4-flash, but you passed x.", code="invalid_request_error"), "misconfigured"),
     # Moonshot, "Error reference"
     R("Moonshot", 400, _openai("Invalid request: Your request exceeded model token limit: 262144 (requested: 300000)"), "overflow", (300000, None, 262144)),
     R("Moonshot", 400, _openai("Input token length too long"), "overflow"),
@@ -187,6 +211,8 @@ REFUSALS = [
     R("Moonshot", 429, _openai("The engine is currently overloaded, please try again later", "engine_overloaded_error"), "overloaded"),
     R("Moonshot", 429, _openai("Your account x is suspended, please check your plan and billing details", "exceeded_current_quota_error"), "misconfigured"),
     R("Moonshot", 429, _openai("Your account reached max request per minute", "rate_limit_reached_error"), "overloaded"),
+    R("Moonshot", 400, _openai("The length of tokens in the request is too long. Do not exceed the model's maximum token limit."), "overflow"),
+    R("Moonshot", 400, _openai("total message size 2200000 exceeds limit 2097152"), "too large", words="2097152"),
     # Zhipu
     R("Zhipu", 400, {"error": {"code": "1261", "message": "Prompt 超长"}}, "overflow"),
     R("Zhipu", 400, {"error": {"code": "1261", "message": "Prompt exceeds max length"}}, "overflow"),
@@ -196,6 +222,13 @@ REFUSALS = [
     R("Zhipu", 401, {"error": {"code": "1000", "message": "身份验证失败。"}}, "misconfigured"),
     R("Zhipu", 429, {"error": {"code": "1113", "message": "您的账户已欠费，请充值后重试。"}}, "misconfigured"),
     R("Zhipu", 429, {"error": {"code": "1302", "message": "您当前使用该 API 的并发数过高"}}, "overloaded"),
+    R("Zhipu", 400, {"error": {"code": "1210", "message": "tokens in request more than max tokens allowed"}}, "overflow"),
+    R("Zhipu", 400, {"error": {"code": "1261", "message": "Prompt too long"}}, "overflow"),
+    R("Zhipu", 400, {"error": {"code": "1261", "message": "Input length is too long"}}, "overflow"),
+    R("Zhipu", 200, {"error": {"code": "1305", "message": "该模型当前访问量过大，请您稍后再试"}}, "overloaded"),
+    R("Zhipu", 429, {"error": {"code": "1308", "message": "Usage limit reached for 5 hour."}}, "overloaded"),
+    R("Zhipu", 429, {"error": {"code": "1309", "message": "您的 GLM Coding Plan 套餐已到期"}}, "misconfigured"),
+    R("Zhipu", 429, {"error": {"code": "1311", "message": "当前订阅套餐暂未开放 GLM-5 权限"}}, "misconfigured"),
     # MiniMax
     R("MiniMax", 400, _anthropic("bad_request_error", "invalid params, context window exceeds limit (2013)"), "overflow"),
     R("MiniMax", 400, _anthropic("bad_request_error", "input new_sensitive (1026)"), "filtered"),
@@ -211,6 +244,7 @@ REFUSALS = [
     R("DashScope", 403, {"code": "AccessDenied.Unpurchased", "message": "Access to model denied."}, "misconfigured"),
     R("DashScope", 429, _openai("You exceeded your current requests list.", "limit_requests", "limit_requests"), "overloaded"),
     R("DashScope", 429, {"code": "Throttling.RateQuota", "message": "Requests rate limit exceeded, please try again later."}, "overloaded"),
+    R("ModelScope", 400, {"errors": {"message": "input characters limit is 819200"}, "request_id": "1"}, "overflow"),
     # xAI
     R("xAI", 400, {"code": "Client specified an invalid argument", "error": "This model's maximum prompt length is 131072 but the request contains 150000 tokens."}, "overflow", (150000, None, 131072)),
     R("xAI", 400, {"code": "Client specified an invalid argument", "error": "Model grok-x does not support parameter presencePenalty."}, "invalid", words="presencePenalty"),
@@ -220,6 +254,7 @@ REFUSALS = [
     R("xAI", 404, {"code": "Some requested entity was not found", "error": "The model grok-9 does not exist or your team does not have access to it."}, "misconfigured"),
     R("xAI", 429, {"code": "Some resource has been exhausted", "error": "Your team has either used all available credits or reached its monthly spending limit."}, "misconfigured"),
     R("xAI", 429, {"code": "Some resource has been exhausted", "error": "Too many requests for model grok-x."}, "overloaded"),
+    R("xAI", 400, {"code": "Client specified an invalid argument", "error": "Model not found: grok-9"}, "misconfigured"),
     # OpenRouter, "Errors and Debugging"
     R("OpenRouter", 404, _openai("No endpoints found that support image input", None, 404), "invalid", words="support image input"),
     R("OpenRouter", 404, _openai("No endpoints found that support tool use. To learn more about provider routing, read the documentation.", None, 404), "invalid", words="tool use"),
@@ -241,6 +276,7 @@ REFUSALS = [
     R("OpenRouter", 429, _openai("Rate limit exceeded: free-models-per-min.", None, 429), "overloaded"),
     R("OpenRouter", 502, {"error": {"code": 502, "message": "Provider returned error"}}, "unreachable"),
     R("OpenRouter", 503, _openai("There is no available model provider that meets your routing requirements", None, 503), "overloaded"),
+    R("OpenRouter", 400, {"error": {"message": "Provider returned error", "code": 400, "metadata": {"raw": '{"message": "Input length 131393 exceeds the maximum allowed input length of 131040 tokens."}', "provider_name": "Poolside"}}}, "overflow", (131393, None, 131040)),
     # NVIDIA NIM
     R("NVIDIA", 400, _flat("This model's maximum context length is 131072 tokens. However, you requested 140000 tokens (135904 in the messages, 4096 in the completion)." + _REDUCE), "overflow", (135904, 4096, 131072)),
     R("NVIDIA", 422, {"type": "urn:inference-service:problem-details:unprocessable-entity", "title": "Unprocessable Entity", "status": 422, "detail": "Validation: Unsupported parameter(s): `chat_template_kwargs`"}, "invalid", words="Unsupported parameter(s)"),
@@ -249,6 +285,7 @@ REFUSALS = [
     R("NVIDIA", 404, {"status": 404, "title": "Not Found", "detail": "Function 'x': Not found for account 'y'"}, "misconfigured"),
     R("NVIDIA", 429, {"status": 429, "title": "Too Many Requests"}, "overloaded"),
     R("NVIDIA", 504, b"<html><title>504 Gateway Time-out</title></html>", "timed out"),
+    R("NVIDIA", 400, {"status": 400, "title": "Bad Request", "detail": "Function id 'x': DEGRADED function cannot be invoked"}, "failed"),
     # Cerebras
     R("Cerebras", 400, {"message": "Please reduce the length of the messages or completion. Current length is 9000 while limit is 8192", "type": "invalid_request_error", "param": "messages", "code": "context_length_exceeded"}, "overflow", (9000, None, 8192)),
     R("Cerebras", 400, {"message": "property 'messages.1.assistant.reasoning_content' is unsupported", "type": "invalid_request_error", "param": "", "code": "wrong_api_format"}, "invalid", words="reasoning_content"),
@@ -270,6 +307,11 @@ REFUSALS = [
     R("vLLM", 401, {"error": "Unauthorized"}, "misconfigured"),
     R("vLLM", 404, _flat("The model `x` does not exist.", "NotFoundError", 404), "misconfigured"),
     R("vLLM", 500, {"error": _flat("EngineCore encountered an issue.", "InternalServerError", 500)}, "failed"),
+    R("vLLM", 400, {"error": _flat("The decoder prompt (length 9000) plus the number of requested output tokens (at least 1) is longer than the maximum model length of 8192. Make sure that `max_model_len` is no smaller.")}, "overflow", (9000, None, 8192)),
+    R("vLLM", 400, _flat("The prompt (total length 25938) is too long to fit into the model (context length 4096). Make sure that `max_model_len` is no smaller."), "overflow", (25938, None, 4096)),
+    R("vLLM", 400, {"error": _flat("This model's maximum context length is 32768 tokens. However, you requested 4096 output tokens and your prompt contains 200000 characters (more than 130688 characters, which is the upper bound for 28672 input tokens).")}, "overflow", (None, 4096, 32768)),
+    R("vLLM", 400, {"error": _flat("max_tokens must be at least 1, got -46771. (parameter=max_tokens, value=-46771)")}, "overflow"),
+    R("vLLM", 400, _flat("Input prompt (35247 tokens) is too long and exceeds limit of 1000"), "overflow", (35247, None, 1000)),
     # SGLang
     R("SGLang", 400, _flat("The input (40000 tokens) is longer than the model's context length (32768 tokens)."), "overflow", (40000, None, 32768)),
     R("SGLang", 400, _flat("Requested token count exceeds the model's maximum context length of 32768 tokens. You requested a total of 41768 tokens: 40000 tokens from the input messages and 1768 tokens for the completion."), "overflow", (40000, 1768, 32768)),
@@ -299,6 +341,8 @@ REFUSALS = [
     R("LM Studio", 400, {"error": "Reached context length of 4096 tokens with model (arch: qwen2) that does not currently support mid-generation context overflow."}, "overflow", (None, None, 4096)),
     R("LM Studio", 400, {"error": "Context size has been exceeded."}, "overflow"),
     R("LM Studio", 404, _openai('Failed to load model "x". Error: Model does not exist.', code="model_not_found"), "misconfigured"),
+    R("LM Studio", 400, {"error": "The model has crashed without additional information. (Exit code: null)"}, "failed"),
+    R("LM Studio", 400, {"error": "Model unloaded."}, "failed"),
     # Ollama
     R("Ollama", 400, _openai("the input length exceeds the context length", "api_error"), "overflow"),
     R("Ollama", 400, _openai("registry.ollama.ai/library/x does not support tools", "api_error"), "invalid", words="does not support tools"),
@@ -317,10 +361,22 @@ REFUSALS = [
     R("LiteLLM", 408, _openai("litellm.Timeout: APITimeoutError - Request timed out.", None, "408"), "timed out"),
     R("LiteLLM", 429, _openai("No deployments available for selected model, Try again in 5 seconds.", "None", "429"), "overloaded"),
     R("LiteLLM", 500, _openai("litellm.InternalServerError: OpenAIException - Connection error.", None, "500"), "failed"),
+    R("LiteLLM", 400, _openai('litellm.BadRequestError: AnthropicException - {"type":"error","error":{"type":"invalid_request_error","message":"Your credit balance is too low to access the Anthropic API."}}', None, "400"), "misconfigured"),
+    R("LiteLLM", 400, _openai("litellm.BadRequestError: OpenAIException - The supported API model names are x, but you passed y.", None, "400"), "misconfigured"),
     # other gateways and hosts
     R("Copilot", 400, {"error": {"message": "prompt token count of 130000 exceeds the limit of 128000", "code": "model_max_prompt_tokens_exceeded"}}, "overflow", (130000, None, 128000)),
+    R("Copilot", 400, _openai("The requested model is not supported.", code="model_not_supported"), "misconfigured"),
+    R("Copilot", 400, {"error": {"message": 'model "x" is not accessible via the /chat/completions endpoint', "code": "unsupported_api_for_model"}}, "misconfigured"),
+    R("GitHub Models", 400, {"error": {"code": "unknown_model", "message": "Unknown model: x", "details": "Unknown model: x"}}, "misconfigured"),
+    R("GitHub Models", 400, {"error": {"code": "unavailable_model", "message": "Unavailable model: x"}}, "misconfigured"),
     R("GitHub Models", 413, {"error": {"code": "tokens_limit_reached", "message": "Request body too large for gpt-4o model. Max size: 8000 tokens.", "details": "Request body too large for gpt-4o model. Max size: 8000 tokens."}}, "overflow", (None, None, 8000)),
     R("Volcengine", 400, {"error": {"code": "InvalidParameter", "message": "Total tokens of image and text exceed max message tokens", "param": "", "type": "BadRequest"}}, "overflow"),
+    R("Volcengine", 400, {"error": {"code": "InputTextSensitiveContentDetected", "message": "The request failed because the input text may contain sensitive information.", "param": "", "type": "BadRequest"}}, "filtered", words="sensitive information"),
+    R("Volcengine", 400, {"error": {"code": "SensitiveContentDetected.SevereViolation", "message": "The request failed.", "type": "BadRequest"}}, "filtered"),
+    R("Volcengine", 429, {"error": {"code": "SetLimitExceeded", "message": "Your account [1] has reached the set inference limit for the [x] model, and the model service has been paused.", "type": "TooManyRequests"}}, "misconfigured"),
+    R("StepFun", 451, _openai("The content you provided or machine outputted is blocked.", "censorship_blocked"), "filtered", words="is blocked"),
+    R("MiMo", 400, {"error": {"code": "400", "message": "Param Incorrect", "param": "text is not set"}}, "invalid", words="Param Incorrect: text is not set"),
+    R("Baidu", 400, _openai("Prompt tokens too long", code="tokens_too_long"), "overflow"),
     R("Baidu", 400, {"error_code": 336003, "error_msg": "the max length of current question is 2000"}, "invalid", words="current question"),
     R("Apigee", 400, {"fault": {"faultstring": "Failed to read the body", "detail": {"errorcode": "steps.json.ReadFailed"}}}, "invalid", words="read the body"),
     R("new-api", 500, _openai("prompt is too long: 9000 tokens > 8000 maximum", "new_api_error"), "overflow", (9000, None, 8000)),
@@ -329,11 +385,19 @@ REFUSALS = [
     R("new-api", 429, _openai("当前分组上游负载已饱和，请稍后再试", "new_api_error"), "overloaded"),
     R("new-api", 503, _openai("当前分组 default 下对于模型 x 无可用渠道", "new_api_error", "model_not_found"), "misconfigured"),
     R("SiliconFlow", 400, {"code": 20015, "message": "length of prompt_tokens (40000) must be less than max_seq_len (32768).", "data": None}, "overflow", (40000, None, 32768)),
+    R("SiliconFlow", 400, {"code": 20012, "message": "Model does not exist. Please check it carefully.", "data": None}, "misconfigured"),
     R("SiliconFlow", 403, {"code": 30001, "message": "Sorry, your account balance is insufficient", "data": None}, "misconfigured"),
     R("SiliconFlow", 503, {"code": 50505, "message": "Model service overloaded. Please try again later.", "data": None}, "overloaded"),
     R("Cohere", 400, {"message": "too many tokens: total number of tokens in the prompt cannot exceed 128000 - received 130000. Try using a shorter prompt."}, "overflow", (130000, None, 128000)),
+    R("Cohere", 400, {"message": "total tokens exceeds the model's maximum limit of 4096"}, "overflow", (None, None, 4096)),
+    R("Baseten", 400, _openai("token count of 290000 exceeds the maximum allowed input length of 262112 tokens"), "overflow", (290000, None, 262112)),
+    R("Baseten", 400, _openai("The input exceeds the maximum allowed input length of 262,144 tokens."), "overflow", (None, None, 262144)),
+    R("Hugging Face", 400, _openai("The requested model 'x' is not supported by any provider you have enabled.", code="model_not_supported"), "misconfigured"),
     R("Hugging Face", 503, {"error": "Model too busy, unable to get response in less than 60 second(s)"}, "overloaded"),
     R("FastAPI", 422, {"detail": [{"loc": ["body", "messages", 0], "msg": "field required", "type": "value_error.missing"}]}, "invalid", words="body.messages.0: field required"),
+    R("ASP.NET", 400, {"type": "https://tools.ietf.org/html/rfc9110", "title": "One or more validation errors occurred.", "status": 400, "errors": {"$": ["missing required properties including: 'status'."]}}, "invalid", words="missing required properties"),
+    R("FastAPI", 422, {"error": "body -> presence_penalty\n  Extra inputs are not permitted (type=extra_forbidden)"}, "invalid", words="presence_penalty"),
+    R("a proxy", 502, _openai("Unsupported parameter: 'x'", code="unsupported_parameter"), "invalid", words="'x'"),
     R("FastAPI", 404, {"detail": "Not Found"}, "misconfigured"),
     R("Cloudflare", 413, {"success": False, "errors": [{"code": 5021, "message": "AiError: The estimated number of input and maximum output tokens (9000) exceeded this model context window limit (8192)."}], "result": {}}, "overflow", (9000, None, 8192)),
     R("Cloudflare", 522, b"<html>Connection timed out</html>", "unreachable"),
@@ -341,4 +405,24 @@ REFUSALS = [
     R("Envoy", 503, b"no healthy upstream", "overloaded"),
     R("nginx", 413, b"<html><h1>413 Request Entity Too Large</h1></html>", "too large"),
     R("nginx", 502, b"<html><h1>502 Bad Gateway</h1></html>", "unreachable"),
+]  # fmt: skip
+
+#: errors of a 429, and the seconds to wait that they name
+WAITS: list[tuple[Any, float | None]] = [
+    (_wait("Rate limit reached for model `x` on tokens per day (TPD): Limit 100000, Used 99336. Please try again in 2m59.56s. Need more tokens?"), 179.56),
+    (_wait("Rate limit reached for gpt-4o: Limit 30000, Used 29000, Requested 2000. Please try again in 2s."), 2.0),
+    (_wait("Please try again in 120ms. Visit your account."), 0.12),
+    (_wait("You have exceeded the token rate limit. Please retry after 7 seconds."), 7.0),
+    (_wait("No deployments available for selected model, Try again in 5 seconds."), 5.0),
+    (_wait("You exceeded your current quota. Please retry in 37.23s."), 37.23),
+    (_wait("Missing plan. (reset after 30s)"), 30.0),
+    (_wait("Try again in 2 minutes"), 120.0),
+    (_wait("Try again in 99h"), 3600.0),
+    (_wait("Slow down", resets_in_seconds=300), 300.0),
+    ({"message": "Too many requests", "retry_after": 12}, 12.0),
+    ({"message": "Too many requests", "retry_after": 10**400}, 3600.0),
+    ({"message": "Too many requests", "retry_after": "soon"}, None),
+    (_wait("Try again in a while"), None),
+    (_wait("Try again in 5 parsecs"), None),
+    (_wait("Try again after 2026-05-11 21:00:00"), None),
 ]  # fmt: skip

@@ -9,10 +9,10 @@ from gateway.core.errors import FaregateError
 from gateway.dialects.chat.answer_stream import ChatStream
 from gateway.dialects.errors import error_headers, render_anthropic, render_openai, status_for
 from gateway.dialects.upstream_errors import broken_by, read_error
-from tests.dialects.refusals import REFUSALS, Counts, Refusal
+from tests.dialects.refusals import REFUSALS, WAITS, Counts, Refusal
 from tests.dialects.support import chunk, stream
 
-PROVIDERS_MIN, REFUSALS_MIN = 26, 120
+PROVIDERS_MIN, REFUSALS_MIN = 45, 290
 
 
 class Meaning(NamedTuple):
@@ -112,6 +112,15 @@ def test_a_wait_in_the_body_is_as_good_as_a_header() -> None:
     found = next(r for r in REFUSALS if "RetryInfo" in str(r.body))
     error = read_error(429, json.dumps(found.body).encode(), {}, None, 0.0)
     assert error.retry_after_seconds == 37.0
+
+
+@pytest.mark.parametrize(("body", "seconds"), WAITS)
+def test_a_wait_in_words_is_as_good_as_a_header(body: Any, seconds: float | None) -> None:
+    error = read_error(429, json.dumps(body).encode(), {}, None, 0.0)
+    assert error.code == "upstream_overloaded"
+    assert error.retry_after_seconds == (None if seconds is None else pytest.approx(seconds))
+    header = read_error(429, json.dumps(body).encode(), {"retry-after-ms": "1500"}, None, 0.0)
+    assert header.retry_after_seconds == 1.5
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,8 @@ def cut(*reads: bytes, limit: int = 1000) -> list[bytes]:
         ("||||data: a||||", [b"a"]),
         ("data||database: a||", []),
         ("\ufeffdata: a||", [b"a"]),
+        ('error: {"code":500}||', [b'{"error":{"code":500}}']),
+        ("error: words||errors: {}||", []),
         ("data: a||data: b", [b"a", b"b"]),
         ("", []),
     ],

@@ -17,7 +17,8 @@ from gateway.core.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from gateway.dialects.upstream_errors import read_error, read_retry_after
+from gateway.dialects.retry_hints import read_headers
+from gateway.dialects.upstream_errors import read_error
 
 NOW = 1_767_225_600.0
 CREDENTIAL = "opaque credential/of+any=kind"
@@ -170,11 +171,15 @@ def test_long_messages_are_cut_and_secrets_hidden() -> None:
         ("Thu, 01 Jan 2025 00:00:30 GMT", 0.0),
         ("soon", None),
         ("", None),
-        (None, None),
+        ("7.66s", 7.66),
+        ("2m59.5s", 179.5),
+        ("1h1m1s", 3600.0),
+        ("250ms", 0.25),
+        ("5 s", None),
     ],
 )
-def test_how_long_to_wait(value: str | None, seconds: float | None) -> None:
-    assert read_retry_after(value, NOW) == seconds
+def test_how_long_to_wait(value: str, seconds: float | None) -> None:
+    assert read_headers({"retry-after": value}, NOW) == seconds
 
 
 @pytest.mark.parametrize("wait", [None, 30, [], {}, "soon", "s", "1.2.3s"])

@@ -36,7 +36,7 @@ from gateway.dialects.chat.signatures import (
 )
 from gateway.dialects.citations import read_citations
 from gateway.dialects.finish_reasons import CUT, FINISH_REASONS
-from gateway.dialects.think_tags import ThinkSplitter
+from gateway.dialects.think_tags import ThinkSplitter, begins_thinking
 
 
 class _ReadFunction(Struct):
@@ -94,6 +94,8 @@ class EventDecoder:
         self._bytes = 0
         self._calls = CallAssembly()
         self._thinking: ThinkSplitter | None = ThinkSplitter()
+        #: reasoning comes by itself as well as in the text, where it is the same once more
+        self._is_twice = False
         self._end: Finished | None = None
 
     def decode(self, data: bytes) -> list[Event]:
@@ -121,9 +123,8 @@ class EventDecoder:
         """Reasoning, then content, then calls: the order in which one delta means them."""
         has_any = delta.reasoning_content or delta.reasoning or delta.reasoning_details
         if has_any and (reasoning := _reasoning(delta)):
-            if self._thinking is not None:
-                _emit_held(self._thinking, events)
-                self._thinking = None
+            if self._thinking is not None and not self._is_twice:
+                self._look_for_tags(delta, self._thinking, events)
             self._is_thinking = True
             events.append(Reasoning(reasoning))
         if has_any and delta.reasoning_details:
@@ -134,7 +135,7 @@ class EventDecoder:
             if self._thinking is None:
                 events.append(Text(content))
             else:
-                _emit(self._thinking.feed(content), events)
+                self._emit_split(self._thinking.feed(content), events)
                 if self._thinking.is_over:
                     self._thinking = None
         if delta.annotations or delta.refusal:
@@ -168,7 +169,7 @@ class EventDecoder:
 
     def _finish(self, choice: _ReadChoice, events: list[Event]) -> None:
         if self._thinking is not None:
-            _emit(self._thinking.finish(), events)
+            self._emit_split(self._thinking.finish(), events)
         if self._details.found:
             self._sign_details(events)
         reason = FINISH_REASONS.get(choice.finish_reason or "", "stop")
@@ -185,6 +186,19 @@ class EventDecoder:
         if finished != self._end:
             self._end = finished
             events.append(finished)
+
+    def _look_for_tags(
+        self, delta: _ReadDelta, thinking: ThinkSplitter, events: list[Event]
+    ) -> None:
+        """Reasoning comes by itself: no tag is looked for any more, except one beside it."""
+        self._is_twice = begins_thinking(delta.content)
+        if not self._is_twice:
+            _emit_held(thinking, events)
+            self._thinking = None
+
+    def _emit_split(self, split: tuple[str, str], events: list[Event]) -> None:
+        reasoning, text = split
+        _emit(("" if self._is_twice else reasoning, text), events)
 
     def _sign_details(self, events: list[Event]) -> None:
         """Sign for the details since the last time; they end the reasoning before them."""

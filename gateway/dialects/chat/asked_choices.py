@@ -1,7 +1,7 @@
 """Leaves the choices of a chat answer that its client asked for, with the indexes that these have.
 
 Copilot gives text and calls of one answer of Claude as two choices of a completion. So where the
-only choice asked for ends with calls and holds none, those of the other choices are its calls.
+only choice asked for holds no calls, and the answer ends with some, the others' are its calls.
 """
 
 from collections.abc import Sequence
@@ -31,5 +31,9 @@ def join_calls(completion: bytes) -> bytes:
     messages = [_decode_members(choice["message"]) for choice in choices]
     given = [_decode_calls(message.get("tool_calls", b"null")) or () for message in messages]
     calls = [call for each in given for call in each]
-    choices[0] = {**choices[0], "message": {**messages[0], "tool_calls": calls}}
+    choices[0] = {
+        **choices[0],
+        "finish_reason": "tool_calls",
+        "message": {**messages[0], "tool_calls": calls},
+    }
     return _encode({**members, "choices": choices})

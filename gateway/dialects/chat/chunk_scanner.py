@@ -19,7 +19,7 @@ from msgspec import Meta, Raw, Struct, field
 from gateway.core.errors import UpstreamBroken
 from gateway.core.events import Usage
 from gateway.dialects.chat.asked_choices import join_calls, keep_choices
-from gateway.dialects.chat.odd_answers import straighten
+from gateway.dialects.chat.odd_answers import Known, straighten
 from gateway.dialects.chat.tables import read_more_usage
 from gateway.dialects.finish_reasons import FAILED, FINISH_REASONS, NO_REASON
 from gateway.dialects.odd_values import INDEX_MAX
@@ -79,6 +79,8 @@ class _ScannedDelta(Struct, gc=False):
 class _ScannedEnd(Struct, gc=False, kw_only=True):
     index: _Index
     finish_reason: str | None = None
+    #: the provider's own word behind a router, which may call every end a stop
+    native_finish_reason: str | None = None
     logprobs: dict[str, Raw] | None = None
     usage: Any = None
     #: why it failed, as OpenRouter has it
@@ -138,6 +140,8 @@ class ChunkScanner:
         self._finished: set[int] = set()
         #: a choice went on beside its reason or behind it, so no reason proves the answer's end
         self._goes_on = False
+        #: a delta had content, so a message behind it is the same once more
+        self._has_content = False
         #: choices with calls behind their reason, and no reason behind those
         self._late: set[int] = set()
         #: the upstream's index of the only choice that was asked for
@@ -173,6 +177,7 @@ class ChunkScanner:
 
     def add(self, data: bytes) -> tuple[bytes, bool]:
         """Remember the facts of a chunk; returns it as it goes on, and whether it is plain."""
+        given = data
         try:
             chunk = _decode_chunk(data)
         except (ValueError, RecursionError):
@@ -184,17 +189,17 @@ class ChunkScanner:
             if chunk.choices[0].index and self._choices == 1 and not self._id:
                 self._only = min(choice.index for choice in chunk.choices)
             self._id, self._created = chunk.id, chunk.created
-        if chunk.usage is None and chunk.error is None and self._choices == 1 and not self._only:
-            for choice in chunk.choices:
-                if choice.index or choice.finish_reason or choice.usage is not None:
-                    break
-                if self._finished:
-                    break
-            else:
-                return data, True
+        is_plain = chunk.usage is None and chunk.error is None and self._choices == 1
         is_odd = self._only > 0
         for choice in chunk.choices:
+            delta = choice.delta
+            if delta.content or delta.reasoning_content or delta.tool_calls:
+                self._has_content = data is given or b'"delta"' in given
             is_odd = is_odd or choice.index >= self._choices
+            if choice.finish_reason or choice.usage is not None or choice.error is not None:
+                is_plain = False
+        if is_plain and not (is_odd or (self._finished and chunk.choices)):
+            return data, True
         if is_odd:
             data = self._leave_out(data, chunk.choices)
         self._follow(chunk.choices)
@@ -245,7 +250,8 @@ class ChunkScanner:
         self, data: bytes, decode: Callable[[bytes], T], *, is_whole: bool
     ) -> tuple[bytes, T]:
         try:
-            straight = straighten(data, self._id, self._created, is_whole=is_whole)
+            known = Known(self._id, self._created, self._has_content)
+            straight = straighten(data, known, is_whole=is_whole)
             return straight, decode(straight)
         except (ValueError, OverflowError, RecursionError):
             kind = "no answer" if is_whole else "not a chunk"
@@ -260,11 +266,12 @@ class ChunkScanner:
             reason = choice.finish_reason
             if reason or choice.usage is not None:
                 is_plain = False
-            if reason in FAILED:
-                self.error = self.error or choice.error
-                if self.error:
-                    return False
-                raise UpstreamBroken(f"The upstream broke off its answer: {reason}.")
+            self.error = self.error or choice.error
+            if self.error:
+                return False
+            for word in (reason, choice.native_finish_reason):
+                if reason and word in FAILED:
+                    raise UpstreamBroken(f"The upstream broke off its answer: {word}.")
             if reason:
                 if reason not in FINISH_REASONS:
                     self.unknown_reason = reason
@@ -279,11 +286,15 @@ class ChunkScanner:
 
 
 def _is_split(choices: Sequence[_ScannedWholeChoice]) -> bool:
-    """True if the first choice ends with calls that others hold."""
-    first = choices[0]
-    if first.message.tool_calls or FINISH_REASONS.get(first.finish_reason or "") != "tool_calls":
+    """True if the answer ends with calls that the first choice does not hold."""
+    first, *others = choices
+    if first.message.tool_calls:
         return False
-    return any(choice.message.tool_calls for choice in choices)
+    for choice in others:
+        if choice.message.tool_calls:
+            reasons = (first.finish_reason, choice.finish_reason)
+            return any(FINISH_REASONS.get(reason or "") == "tool_calls" for reason in reasons)
+    return False
 
 
 class _FirstChoice(Struct):

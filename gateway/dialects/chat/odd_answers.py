@@ -15,6 +15,7 @@ from secrets import token_hex
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from gateway.dialects.finish_reasons import NO_REASON
 from gateway.dialects.odd_values import (
@@ -41,25 +42,37 @@ _THOUGHTS = ("reasoning_text", "thinking")
 _CHOICE = ("delta", "message", "text", "finish_reason")
 
 
-def straighten(data: bytes, known_id: str, created: int, *, is_whole: bool) -> bytes:
+class Known(Struct, frozen=True):
+    """The facts of an answer's earlier chunks: their `id` and `created`, if there were any.
+
+    `has_content`: a message now is the same once more.
+    """
+
+    id: str = ""
+    created: int = 0
+    has_content: bool = False
+
+
+def straighten(data: bytes, known: Known, *, is_whole: bool) -> bytes:
     """A chunk or completion in the reference's shape.
 
-    `known_id` and `created` are those of the answer's earlier chunks, if there are any. Raises
-    `ValueError` for what is no object, and as the encoder does for numbers too large.
+    Raises `ValueError` for what is no object, and as the encoder does for numbers too large.
     """
     answer = decode_odd(data)
     if (error := find_error(answer, ("choices",))) is not None:
         answer = {"error": error}
     if not isinstance(answer, dict):
         raise ValueError("an object was expected")
-    created = number_of(answer.get("created"), _CREATED_MAX) or created
-    answer["id"] = known_id or text_of(answer.get("id")) or f"chatcmpl-{token_hex(12)}"
+    created = number_of(answer.get("created"), _CREATED_MAX) or known.created
+    answer["id"] = known.id or text_of(answer.get("id")) or f"chatcmpl-{token_hex(12)}"
     answer["created"] = created or int(time.time())
     answer["object"] = "chat.completion" if is_whole else "chat.completion.chunk"
     if not isinstance(answer.get("model"), str):
         answer.pop("model", None)
     answer["choices"] = objects_in(listed(answer.get("choices"), *_CHOICE))
     for position, choice in enumerate(answer["choices"]):
+        if not is_whole and known.has_content and choice.get("delta") is None:
+            choice.pop("message", None)
         _straighten_choice(choice, position, is_whole)
     return _encode(answer)
 
@@ -70,6 +83,8 @@ def _straighten_choice(choice: Object, position: int, is_whole: bool) -> None:
     reason = text_of(choice.get("finish_reason"))
     is_none = not reason or (reason in NO_REASON and not is_whole)
     choice["finish_reason"] = None if is_none else reason
+    if not isinstance(choice.get("native_finish_reason"), str):
+        choice.pop("native_finish_reason", None)
     if not isinstance(choice.get("logprobs"), dict):
         choice.pop("logprobs", None)
     wanted, other = ("message", "delta") if is_whole else ("delta", "message")

@@ -29,6 +29,8 @@ _KINDS = {
     "name": "tool_use",
     "signature": "signature_delta",
 }
+#: tokens from a cache, and into one; `cache_creation` has the latter by the time they are kept
+_READ, _WRITTEN = "cache_read_input_tokens", "cache_creation_input_tokens"
 #: deltas that are pieces of the blocks of that kind
 _DELTAS = {"text_delta": "text", "thinking_delta": "thinking"}
 
@@ -101,7 +103,7 @@ class MessagesReader(AnswerReader):
                 return self._stop_block(self._index_of(event))
             case "message_delta":
                 self._stop |= _given(event.get("delta"))
-                add_counts(self._counts, event.get("usage"))
+                self._add_usage(object_of(event.get("usage")))
             case "message_stop":
                 return self._end(self._stop, self._counts)
             case "error":
@@ -178,6 +180,13 @@ class MessagesReader(AnswerReader):
         if index not in self._calls or index in self._with_arguments:
             return []
         return self._add_arguments(index, self._inputs.get(index, {}))
+
+    def _add_usage(self, usage: Object) -> None:
+        """Add the counts of the end: what was to be written to a cache may have been read there."""
+        if usage.get(_READ) and usage.get(_WRITTEN) == 0:
+            self._counts.pop(_WRITTEN, None)
+            self._counts.pop("cache_creation", None)
+        add_counts(self._counts, usage)
 
     def _sign(self, index: int, signature: Any) -> None:
         if signature:

@@ -242,6 +242,16 @@ def test_tags_in_an_answer_with_a_reasoning_member_are_text() -> None:
     assert events == [Reasoning("r"), Text("<think>a</think>")]
 
 
+def test_tags_beside_the_same_reasoning_are_the_same_once_more() -> None:
+    deltas = [
+        {"content": "<think>\nHm", "reasoning_content": "Hm"},
+        {"content": ".", "reasoning_content": "."},
+        {"content": "</thi"},
+        {"content": "nk>\n\nHello <think>"},
+    ]
+    assert join(decode(*map(chunk, deltas), chunk({}, "stop"))) == ("Hm.", "Hello <think>")
+
+
 @given(
     st.text(st.sampled_from("<>/think ab\n"), max_size=30),
     st.lists(st.integers(0, 40), max_size=6),

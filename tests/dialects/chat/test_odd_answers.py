@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.errors import UpstreamBroken
+from gateway.core.errors import UpstreamBroken, UpstreamError
 from gateway.core.events import CallStarted, Reasoning, Text, Usage
 from gateway.dialects.chat.answer_reader import EventDecoder
 from gateway.dialects.chat.answer_stream import ChatStream
@@ -245,6 +245,7 @@ def test_any_value_is_read_for_what_it_is(
         ({"a": 1}, "stop"),
         ("model_context_window_exceeded", "length"),
         ("model_length", "length"),
+        ("COMPLETE", "stop"),
         ("max_tokens", "length"),
         ("sensitive", "content_filter"),
     ],
@@ -403,6 +404,62 @@ def test_the_text_of_a_choice_is_its_content(dialect: str) -> None:
     choice = {"index": 0, "text": "Hello", "finish_reason": "stop"}
     for got in (streamed(dialect, {"choices": [choice]}), whole(dialect, {"choices": [choice]})):
         assert got.content == ("Hello", "", [])
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize(
+    ("message", "content"),
+    [
+        ({"content": "Hello"}, ("Hello", "", [])),
+        ({"tool_calls": [{**CALL, **LOOK}]}, ("", "", [AT])),
+    ],
+)
+def test_a_message_behind_its_deltas_is_the_same_once_more(
+    dialect: str, message: Object, content: Any
+) -> None:
+    last = {"object": "chat.completion", "choices": [{"message": message, "finish_reason": "stop"}]}
+    assert streamed(dialect, chunk(message), last).content == content
+
+
+PARTED = [
+    {"index": 0, "finish_reason": "stop", "message": {"content": "I look."}},
+    {"index": 1, "finish_reason": "tool_calls", "message": {"tool_calls": [{**CALL, **LOOK}]}},
+]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_calls_in_a_choice_that_nobody_asked_for_are_the_first_ones(dialect: str) -> None:
+    got = whole(dialect, {"choices": PARTED})
+    assert got.content == ("I look.", "", [AT])
+
+
+def test_choices_that_were_asked_for_stay_apart() -> None:
+    reasons = []
+    for count in (1, 2):
+        completion = ChatStream(count, None).answer(json.dumps({"choices": PARTED}).encode())
+        choices = json.loads(completion.data or b"")["choices"]
+        reasons.append([choice["finish_reason"] for choice in choices])
+    assert reasons == [["tool_calls"], ["stop", "tool_calls"]]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize(
+    "end",
+    [
+        {"native_finish_reason": "network_error"},
+        {"native_finish_reason": "MALFORMED_FUNCTION_CALL"},
+        {"error": {"code": 502, "message": "Upstream error"}},
+    ],
+    ids=json.dumps,
+)
+def test_a_failure_that_a_router_calls_a_stop_is_one(dialect: str, end: Object) -> None:
+    choice = {"index": 0, "finish_reason": "stop", **end}
+    with pytest.raises(UpstreamError):
+        streamed(dialect, {**chunk(), "choices": [{**choice, "delta": {}}]})
+    with pytest.raises(UpstreamError):
+        whole(dialect, {"choices": [{**choice, "message": {"content": ""}}]})
+    fine = {**choice, "native_finish_reason": "end_turn", "error": None}
+    assert whole(dialect, {"choices": [{**fine, "message": {"content": "x"}}]}).text == "x"
 
 
 def test_text_like_a_tag_before_reasoning_is_not_lost() -> None:

@@ -116,6 +116,17 @@ def test_a_zero_at_the_end_takes_no_tokens_away() -> None:
     assert read(START, last, STOP)[0].usage == Usage(11, 7, 3, 4, 2)
 
 
+def test_what_was_read_from_a_cache_was_not_written_there() -> None:
+    """Another request may have written by the end of a stream what it was to write itself."""
+    by_time = {"ephemeral_5m_input_tokens": 50, "ephemeral_1h_input_tokens": 0}
+    counts = {"input_tokens": 2, "cache_creation_input_tokens": 50, "cache_creation": by_time}
+    start = {"type": "message_start", "message": {"content": [], "usage": counts}}
+    last = ended("end_turn")
+    last["usage"] = {"cache_read_input_tokens": 50, "cache_creation_input_tokens": 0}
+    last["usage"] |= {"input_tokens": 2, "output_tokens": 7}
+    assert read(start, last, STOP)[0].usage == Usage(input=52, output=7, cached=50)
+
+
 def test_a_block_that_comes_whole() -> None:
     _, events = read(
         START,
