@@ -23,6 +23,7 @@ KINDS: tuple[EntryKind, ...] = ("grant", "charge", "refund", "expiry", "void")
 #: of two moments in the wrong order
 TO_BEFORE_FROM = Sentence("to must be later than from", {})
 _MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
+_BLANK = re.compile(r" (?=\d\d:\d\d\Z)")
 
 
 class PeriodError(Repairable, ValueError):
@@ -142,10 +143,15 @@ def stamp(moment: datetime | None) -> str | None:
     return None if moment is None else moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
+def with_plus(text: str) -> str:
+    """A zone, or a moment with one; in a URL that nobody has encoded, its plus is a blank."""
+    return _BLANK.sub("+", text)
+
+
 def read_moment(text: str, parameter: str) -> datetime:
     """A moment, or the begin of a date of UTC. Raises `PeriodError`."""
     try:
-        moment = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(with_plus(text))
         if len(text) == len("2026-10-01") and moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)
         if moment.tzinfo is not None and FIRST_MOMENT <= moment <= LAST_MOMENT:

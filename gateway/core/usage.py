@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from msgspec import Struct
 
 from gateway.core.spec_fields import FIRST_MOMENT, LAST_MOMENT
-from gateway.core.statement import TO_BEFORE_FROM, Period, PeriodError
+from gateway.core.statement import TO_BEFORE_FROM, Period, PeriodError, with_plus
 from gateway.core.tags import TAG, VALUE_COUNTED_MAX, is_name
 
 Group = Literal["day", "hour", "namespace", "account", "key", "model", "route", "tag"]
@@ -118,7 +118,7 @@ def read_query(
 
     Raises `PeriodError`.
     """
-    zone = zone or "UTC"
+    zone = with_plus(zone or "UTC")
     where = _read_zone(zone)
     tomorrow = now.astimezone(where).date() + timedelta(days=1)
     until = _read_moment(end, where, "to") if end else _midnight(tomorrow.isoformat(), where)
@@ -220,7 +220,7 @@ def _read_zone(name: str) -> tzinfo:
 def _read_moment(text: str, where: tzinfo, parameter: str) -> datetime:
     try:
         is_date = _DATE.fullmatch(text)
-        moment = _midnight(text, where) if is_date else datetime.fromisoformat(text)
+        moment = _midnight(text, where) if is_date else datetime.fromisoformat(with_plus(text))
         if moment.tzinfo is not None and FIRST_MOMENT <= moment <= _LAST:
             moment = moment.astimezone(UTC)
             if moment == moment.replace(minute=0, second=0, microsecond=0):

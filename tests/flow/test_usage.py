@@ -126,6 +126,10 @@ def test_days_are_those_of_the_zone(gateway: GatewayProcess) -> None:
     assert datetime.fromisoformat(utc["hour"]) == datetime.fromisoformat(tokyo["hour"])
     [day] = ask(gateway, timezone="Asia/Tokyo").json()["data"]
     assert day["day"] == tokyo["hour"][:10]
+    headers = {"x-api-key": gateway.key("mine")}
+    url = f"/api/v1/usage?group_by=hour&timezone=+09:00&from={tokyo['hour']}"
+    found = gateway.http.get(url, headers=headers).json()
+    assert (found["timezone"], found["data"]) == ("+09:00", [tokyo]), "its plus is not encoded"
 
 
 def test_csv_has_the_same_sums(gateway: GatewayProcess) -> None:

@@ -292,4 +292,5 @@ def test_a_period_is_a_month_or_any_range_in_utc() -> None:
     assert read_period(None, None, None, now) == OCTOBER
     assert read_period("2026-10", None, None, now) == OCTOBER
     assert read_period(None, "2026-10-01", "2026-11-01T02:00:00+02:00", now) == OCTOBER
+    assert read_period(None, "2026-10-01", "2026-11-01T02:00:00 02:00", now) == OCTOBER
     assert read_period("2026-12", None, None, now).end == datetime(2027, 1, 1, tzinfo=UTC)
