@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from gateway.core.errors import Repairable
+from gateway.store.database import trimmed
 
 PREFIX = "FAREGATE_"
 
@@ -124,6 +125,8 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         for name, value in environment.items()
         if name.startswith(PREFIX) and value
     }
+    if "database_url" in given:
+        given["database_url"] = trimmed(given["database_url"])
     unknown = sorted(set(given) - set(Settings.__struct_fields__))
     if unknown:
         raise SettingsError(f"there is no setting {PREFIX}{unknown[0].upper()}")

@@ -30,6 +30,12 @@ ADMIN_CONNECTIONS = 3
 SHARED_CONNECTIONS = 2
 
 
+def trimmed(url: str) -> str:
+    """A URL without the byte order mark and the line break that an editor puts around it."""
+    # Nothing but these stays a wrong URL: an empty one would be an unset one, which is SQLite.
+    return url.strip("\ufeff \t\r\n") or url
+
+
 class Database:
     """One database by URL: `sqlite:///path` or `postgresql://…`."""
 

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any
 
 from gateway.core.errors import DatabaseUnavailable
-from gateway.store.database import Database
+from gateway.store.database import Database, trimmed
 from gateway.store.usage_rounds import ROUND_SECONDS
 from gateway_operator.apply.audit import Auditor
 from gateway_operator.apply.balances import Balances
@@ -169,7 +169,7 @@ class OperatorProcess:
         settings = self.settings
         secret = await self.cluster.get("Secret", settings.namespace, settings.database_secret_name)
         held = ((secret or {}).get("data") or {}).get(settings.database_secret_key)
-        url = base64.b64decode(held).decode() if held else ""
+        url = trimmed(base64.b64decode(held).decode()) if held else ""
         if is_postgres(url) and url != self._database.url:
             self._database.move(url)
             _logger.info("the Secret of the database has changed: connecting by what it holds now")

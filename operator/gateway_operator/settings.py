@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from gateway.core.log_lines import Format
+from gateway.store.database import trimmed
 from gateway_operator.resources.names import ANNOTATIONS, KEY_LABEL
 
 PREFIX = "FAREGATE_"
@@ -146,9 +147,10 @@ def read_settings(environment: Mapping[str, str]) -> OperatorSettings:
 
     Raises `OperatorSettingsError` for an unknown variable with our prefix or a wrong value.
     """
-    settings = _read(environment, OperatorSettings)
+    name = f"{PREFIX}DATABASE_URL"
+    settings = _read({**environment, name: trimmed(environment.get(name, ""))}, OperatorSettings)
     if not is_postgres(settings.database_url):
-        raise OperatorSettingsError(f"{PREFIX}DATABASE_URL must be a URL of PostgreSQL")
+        raise OperatorSettingsError(f"{name} must be a URL of PostgreSQL")
     return settings
 
 

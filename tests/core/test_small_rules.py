@@ -205,6 +205,10 @@ def test_settings_are_typed_and_unknown_ones_refused() -> None:
     short = {"FAREGATE_LEASE_SECONDS": "2.5", "FAREGATE_HEARTBEAT_SECONDS": "1"}
     read = read_settings({**short, "HOME": "/nowhere"})
     assert read == Settings(lease_seconds=2.5, heartbeat_seconds=1)
+    for around in ("", "\n", "\r\n", " \ufeff"):
+        given = {"FAREGATE_DATABASE_URL": f"{around}postgresql://db/faregate{around}"}
+        assert read_settings(given).database_url == "postgresql://db/faregate"
+    assert read_settings({"FAREGATE_DATABASE_URL": "\n"}).database_url, "no SQLite by mistake"
     with pytest.raises(SettingsError, match="FAREGATE_LEASE_SECOND"):
         read_settings({"FAREGATE_LEASE_SECOND": "2"})
     with pytest.raises(SettingsError, match="lease_seconds"):

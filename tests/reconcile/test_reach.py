@@ -165,7 +165,7 @@ def test_the_password_of_the_database_rotates_and_nobody_restarts_the_operator(
     world.team.apply(api_key("alice"))
     world.team.wait("ApiKey", "alice", "Issued")
 
-    world.change_url(right.replace("postgres@", "new:second-password@"))
+    world.change_url(right.replace("postgres@", "new:second-password@") + "\n")
     world.execute("ALTER ROLE old NOLOGIN")
     world.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'old'")
     world.team.apply(api_key("bob"))

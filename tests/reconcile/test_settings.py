@@ -20,7 +20,10 @@ ENVIRONMENT = {
 
 
 def test_the_least_that_has_to_be_given() -> None:
-    settings = read_settings({**ENVIRONMENT, "HOME": "/", "FAREGATE_WATCH_NAMESPACES": ""})
+    url = f"\ufeff{ENVIRONMENT['FAREGATE_DATABASE_URL']}\r\n"
+    given = {**ENVIRONMENT, "HOME": "/", "FAREGATE_WATCH_NAMESPACES": ""}
+    settings = read_settings({**given, "FAREGATE_DATABASE_URL": url})
+    assert settings.database_url == "postgresql://db/faregate"
     assert settings.namespaces == ()
     assert settings.sweep_seconds == 300
     assert settings.installation_secret_name == "faregate-installation"
@@ -40,6 +43,7 @@ def test_the_operators_own_namespace_is_always_watched() -> None:
         ({"FAREGATE_SWEEP_SECONDS": "0"}, "sweep_seconds"),
         ({"FAREGATE_DATABASE_URL": "sqlite:///x.db"}, "must be a URL of PostgreSQL"),
         ({"FAREGATE_DATABASE_URL": ""}, "database_url"),
+        ({"FAREGATE_DATABASE_URL": "\n"}, "must be a URL of PostgreSQL"),
         ({"FAREGATE_NAMESPACE": "Not A Name"}, "namespace"),
     ],
 )
