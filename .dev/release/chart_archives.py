@@ -50,9 +50,7 @@ def build_artefact(source: Source, name: str, archive: Path, folder: Path) -> st
         "annotations": {
             "org.opencontainers.image.title": name,
             "org.opencontainers.image.description": chart["description"],
-            "org.opencontainers.image.version": source.version,
-            "org.opencontainers.image.revision": source.revision,
-            "org.opencontainers.image.created": source.created,
+            **source.annotations,
         },
     }
     return layout.seal(layout.add(as_bytes(manifest), MANIFEST), source.version)

@@ -27,11 +27,7 @@ def build_image(source: Source, options: Sequence[str], folder: Path) -> str:
         "schemaVersion": 2,
         "mediaType": INDEX,
         "manifests": manifests,
-        "annotations": {
-            "org.opencontainers.image.version": source.version,
-            "org.opencontainers.image.revision": source.revision,
-            "org.opencontainers.image.created": source.created,
-        },
+        "annotations": source.annotations,
     }
     return layout.seal(layout.add(as_bytes(index), INDEX), source.version)
 

@@ -57,6 +57,12 @@ class Source(NamedTuple):
         """The time in the form of RFC 3339."""
         return datetime.fromtimestamp(self.epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
+    @property
+    def annotations(self) -> dict[str, str]:
+        """The annotations of an OCI artefact that is made of it."""
+        named = ("version", "revision", "created")
+        return {f"org.opencontainers.image.{name}": getattr(self, name) for name in named}
+
 
 def version_of(root: Path) -> str:
     """The version of the Python package."""
