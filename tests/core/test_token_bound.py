@@ -10,6 +10,7 @@ from statistics import median
 
 import pytest
 
+from gateway.core import token_bound
 from gateway.core.token_bound import IMAGE_TOKENS, bound_prompt, bound_text
 from gateway.core.tokens import TokenCounter
 from tests.core.test_tokens import file, o200k
@@ -172,3 +173,15 @@ def test_declared_tools_bring_a_provider_s_own_instructions_along() -> None:
 @pytest.mark.parametrize("text", ["", "a", "好", "\x00", "\n" * 9])
 def test_small_and_odd_texts_are_bounded(text: str) -> None:
     assert bound_text(text.encode()) >= o200k().count(text)
+
+
+@pytest.mark.parametrize("window", [7, 64])
+def test_it_is_the_same_in_windows_of_any_size(
+    window: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The work is done in pieces, between which others have their turn."""
+    texts = [text[:400] for name in ("code", "chinese") for text in corpora()[name][:5]]
+    bodies = [json.dumps(text + '\\ \\\\中 a 0 "é" 😀').encode() for text in texts]
+    whole = [bound_prompt(body, []) for body in bodies]
+    monkeypatch.setattr(token_bound, "_WINDOW_BYTES", window)
+    assert [bound_prompt(body, []) for body in bodies] == whole
