@@ -30,9 +30,7 @@ from gateway.store.moments import utc_text
 from gateway.store.outage import Outage
 from gateway.store.retries import claim_rows
 from gateway.store.statements_sqlite import (
-    CHARGED_MAX,
     DAYS,
-    END,
     GIVE,
     GIVE_DAY,
     GIVE_LONGER,
@@ -44,8 +42,10 @@ from gateway.store.statements_sqlite import (
     STAND,
     TAGS,
     TAKE,
-    USAGE,
     charge_statements,
+    end_statement,
+    parts,
+    usage_statement,
 )
 
 
@@ -150,7 +150,7 @@ class SqliteLedger(Ledger):
                 if left < before[account]
             ]
             self._connection.execute(TAKE, {"taken": _encode(taken).decode()})
-            columns = [_columns(charge, row, groups) for charge, row in charged]
+            columns = _columns(charged, groups)
             self._write_charged(columns, now)
             if has_tags:
                 tagged = [(charge.request_id, charge.tags) for charge, _ in charged if charge.tags]
@@ -166,8 +166,7 @@ class SqliteLedger(Ledger):
         return results
 
     def _write_charged(self, columns: Sequence[Sequence[Any]], now: str) -> None:
-        for start in range(0, len(columns), CHARGED_MAX):
-            part = columns[start : start + CHARGED_MAX]
+        for part in parts(columns):
             values = (now, self._replica_id, *chain.from_iterable(part))
             for statement in charge_statements(len(part)):
                 self._connection.execute(statement, values)
@@ -231,16 +230,18 @@ class SqliteLedger(Ledger):
         return [None] * len(batch)
 
     def _end_rows(self, batch: Sequence[End]) -> list[None]:
-        ends = [
-            (end.request_id, use.input, use.cached, use.output, use.reasoning, use.cache_write)
-            if (use := end.usage) is not None
-            else (end.request_id,)
-            for end in batch
-        ]
-        values = {"ends": _encode(ends).decode()}
-        ended = self._connection.execute(END, values).rowcount
+        ended = 0
+        for part in parts([end.request_id for end in batch]):
+            ended += self._connection.execute(end_statement(len(part)), part).rowcount
         note_late_ends(len(batch) - ended)
-        self._connection.execute(USAGE, values)
+        used = [
+            (end.request_id, use.input, use.cached, use.output, use.reasoning, use.cache_write)
+            for end in batch
+            if (use := end.usage) is not None
+        ]
+        for rows in parts(used):
+            values = tuple(chain.from_iterable(rows))
+            self._connection.execute(usage_statement(len(rows)), values)
         return [None] * len(batch)
 
 
@@ -276,21 +277,26 @@ def _judge(
     return ChargeResult("charged", balance - charge.credits, left - charge.credits, limit)
 
 
-def _columns(charge: Charge, row: _Row, groups: Groups | None) -> tuple[Any, ...]:
-    """The columns of a charge, as `CHARGED` names them."""
-    return (
-        charge.account_id,
-        charge.api_key_id,
-        row.day,
-        charge.credits,
-        charge.model,
-        charge.route,
-        charge.idempotency_key,
-        charge.retry_count,
-        row.month,
-        None if groups is None else groups.counting(charge),
-        charge.request_id,
-    )
+def _columns(
+    charged: Sequence[tuple[Charge, _Row]], groups: Groups | None
+) -> list[tuple[Any, ...]]:
+    """The columns of each charge, as `CHARGED` names them."""
+    return [
+        (
+            charge.account_id,
+            charge.api_key_id,
+            row.day,
+            charge.credits,
+            charge.model,
+            charge.route,
+            charge.idempotency_key,
+            charge.retry_count,
+            row.month,
+            None if groups is None else groups.counting(charge),
+            charge.request_id,
+        )
+        for charge, row in charged
+    ]
 
 
 def _tokens(request_id: str, use: Usage) -> tuple[Any, ...]:

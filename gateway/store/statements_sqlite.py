@@ -1,14 +1,19 @@
 """The hot statements as SQLite runs them: each for a whole batch, or for one end of a request.
 
-The parameters of a batch come as one JSON value, so that one statement reads all of them. The rows
-of charges are bound instead: to pick ten members of each out of JSON, twice, takes half as long
-again as to write them.
+What a few batches need comes as one JSON value, so that one statement reads all of it. The rows of
+charges and of ends are bound instead, several to a statement: to pick their members out of JSON
+takes as long as to write them.
 """
 
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from typing import TypeVar
 
-#: charges that one statement writes: SQLite keeps a program of each length, of 2 KiB a charge
-CHARGED_MAX = 16
+#: rows of one statement, of which SQLite keeps a program for each number: up to so many …
+_ROWS_MAX = 16
+#: … or exactly so many
+_MANY_ROWS = 128
+T = TypeVar("T")
 #: the columns of a charge, in the order in which they are bound
 CHARGED = (
     "account_id",
@@ -103,17 +108,23 @@ INSERT INTO standing_charge
   (request_id, account_id, model, idempotency_key, credits, retries, created_at)
 VALUES (?, ?, ?, ?, ?, 0, ?)
 """
-END = "DELETE FROM hold WHERE request_id IN (SELECT value ->> 0 FROM json_each(:ends))"
-USAGE = """
+_USAGE = """
 INSERT INTO request_usage
   (request_id, input_tokens, cached_tokens, output_tokens, reasoning_tokens, cache_write_tokens)
-SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5
-FROM json_each(:ends) WHERE value ->> 1 IS NOT NULL
-ON CONFLICT DO NOTHING
-"""
+VALUES """
 
 
-@lru_cache(maxsize=CHARGED_MAX)
+def parts(rows: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Rows as one statement after the other takes them."""
+    start, left = 0, len(rows)
+    while left > 0:
+        size = _MANY_ROWS if left >= _MANY_ROWS else _ROWS_MAX
+        yield rows[start : start + size]
+        start += size
+        left -= size
+
+
+@lru_cache(maxsize=_ROWS_MAX + 1)
 def charge_statements(number: int) -> tuple[str, str]:
     """The statements that write the entries and the holds of so many charges.
 
@@ -126,3 +137,15 @@ def charge_statements(number: int) -> tuple[str, str]:
     ]
     entries = ",".join(_ENTRY_ROW.format(**row) for row in rows)
     return _ENTRY + entries, _HOLD + ",".join(_HOLD_ROW.format(**row) for row in rows)
+
+
+@lru_cache(maxsize=_ROWS_MAX + 1)
+def end_statement(number: int) -> str:
+    """The statement that deletes the holds of so many requests, by their ids."""
+    return f"DELETE FROM hold WHERE request_id IN ({','.join('?' * number)})"
+
+
+@lru_cache(maxsize=_ROWS_MAX + 1)
+def usage_statement(number: int) -> str:
+    """The statement that writes the tokens of so many requests: six values of each."""
+    return _USAGE + ",".join(["(?, ?, ?, ?, ?, ?)"] * number) + " ON CONFLICT DO NOTHING"
