@@ -64,7 +64,7 @@ def _nothing_is_charged(gateway: GatewayProcess) -> Iterator[None]:
     key = gateway.key("rich")
     before = gateway.balance(key)
     yield
-    wait_until(lambda: gateway.balance(key) == before, f"a balance of {before} again", 5)
+    wait_until(lambda: gateway.balance(key) == before, f"a balance of {before} again")
 
 
 def check_error(path: str, response: httpx.Response | Answer) -> dict[str, Any]:

@@ -177,6 +177,17 @@ def begin_stream(
     return status, connection, int(headers.get("content-length", 0))
 
 
+def test_a_body_that_stops_arriving_is_not_waited_for(gateway: GatewayProcess) -> None:
+    """A body that is half here counts against the memory of all bodies."""
+    key = gateway.key("alice")
+    with RawConnection(gateway.port) as connection:
+        head = request_head("POST", PATHS["chat"], x_api_key=key, content_length=1000)
+        connection.send(head + b'{"model":')
+        answer = connection.receive()
+    assert answer is not None
+    assert answer.status == 400
+
+
 def test_a_body_that_trickles_is_not_waited_for(gateway: GatewayProcess) -> None:
     """A byte now and then is no silence, but it is less than a body may arrive by."""
     key = gateway.key("alice")

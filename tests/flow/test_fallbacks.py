@@ -3,6 +3,7 @@
 `!only` scripts the two upstreams behind one model apart: each knows the model by another id.
 """
 
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -42,12 +43,10 @@ def gateway(
     second = {"upstream": "second", "upstreamModel": "second-model"}
     document = fleet(
         simulated.url,
-        limits={"firstByteSeconds": 0.3, "keepAliveSeconds": 0.2},
         upstreams=[
             {"name": "main", "url": simulated.url, "circuitFailures": 0},
             {"name": "second", "url": simulated.url, "circuitFailures": 0},
             {"name": "nobody", "url": nobody, "circuitFailures": 0},
-            {"name": "silent", "url": simulated.url, "circuitFailures": 0, "silenceSeconds": 0.5},
             {"name": "frail", "url": simulated.url, "circuitFailures": 2},
             {"name": "gone", "url": nobody, "circuitFailures": 2},
             {"name": "asking", "url": simulated.url, "queueSeconds": 5},
@@ -60,8 +59,6 @@ def gateway(
             {"id": "nobody", "upstream": "nobody", "fallbacks": [second]},
             {"id": "nobody-at-all", "upstream": "nobody"},
             {"id": "dead", "upstream": "gone"},
-            {"id": "silent", "upstream": "silent", "upstreamModel": "kimi-k2.6",
-             "fallbacks": [second]},
             {"id": "unfit", "upstream": "main", "upstreamModel": "kimi-k2.6",
              "fallbacks": [{"upstream": "nobody", "profile": "kimi-k2-thinking"}, second]},
             {"id": "frail", "upstream": "frail", "upstreamModel": "kimi-k2.6"},
@@ -169,18 +166,6 @@ def test_one_of_another_dialect_stands_in(
 
 
 @every_dialect
-def test_keep_alives_go_on_while_the_next_is_asked(client: Client, dialect: str) -> None:
-    """The 200 was sent before the first upstream had failed: nobody could know who answers."""
-    with client.costs(PRICE):
-        script = first("!silence 5") + "\n!silence 0.5"
-        response = client.ask(dialect, script, stream=True, model="silent")
-        assert answer_text(dialect, response, stream=True) == "the second answers"
-        assert "x-faregate-upstream" not in response.headers
-        fill = "event: ping" if dialect == "messages" else ": keep-alive"
-        assert response.text.count(fill) >= 2
-
-
-@every_dialect
 @either_way
 @pytest.mark.parametrize("fault", ["!error 400", "!error 400 content_filter"])
 def test_what_is_the_clients_fault_is_final(
@@ -244,7 +229,7 @@ def is_open(client: Client, upstream: str = "frail") -> bool:
 
 def try_it(client: Client, text: str, status: int) -> None:
     """Ask until a trial is let through."""
-    wait_until(lambda: client.ask("chat", text, model="frail").status_code == status, "a trial", 10)
+    wait_until(lambda: client.ask("chat", text, model="frail").status_code == status, "a trial")
 
 
 def test_failures_in_a_row_open_the_circuit_and_a_trial_closes_it(
@@ -300,12 +285,13 @@ def test_a_dead_upstream_is_found_out_by_one_account(client: Client) -> None:
 
 def test_a_pause_that_the_upstream_asked_for_is_waited_out(client: Client) -> None:
     with client.costs(PRICE):
+        began = time.monotonic()
         refused = client.ask("chat", "!error 429 rate_limit_reached_error 1", model="asking")
         assert refused.status_code == 503
         assert refused.headers["retry-after"] == "1"
         answered = client.ask("chat", "!answer later", model="asking")
         assert answered.status_code == 200
-        assert answered.elapsed.total_seconds() > 0.7
+        assert time.monotonic() - began > 0.9
 
 
 @every_dialect
@@ -316,7 +302,7 @@ def test_a_longer_pause_is_reported_at_once(client: Client, dialect: str) -> Non
         refused = client.ask(dialect, "Hi", model="asking")
         assert refused.status_code == (529 if dialect == "messages" else 503)
         assert 20 < int(refused.headers["retry-after"]) <= 30
-        assert refused.elapsed.total_seconds() < 1
+        assert refused.elapsed.total_seconds() < 5, "it did not wait for as long as a queue may"
 
 
 def test_a_pause_asked_of_one_account_is_waited_out_by_nobody_else(

@@ -101,7 +101,7 @@ def test_refunds_by_a_lease_are_counted(
     second.start(apply=False)
     wait_until(lambda: books.holds() == 0, "the lease to be over")
     assert books.count("refund") == 3
-    wait_until(lambda: counted(second, "refund") == 3 * PRICE, "the refunds to be counted", 5)
+    wait_until(lambda: counted(second, "refund") == 3 * PRICE, "the refunds to be counted")
     assert counted(second, "charge") == 0
     assert second.stop() == 0
     check_books(database.url)

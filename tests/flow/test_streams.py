@@ -29,6 +29,7 @@ from tests.harness.raw import RawConnection, request_head, resident_bytes, wait_
 
 MEBIBYTE = 1024 * 1024
 KEEP_ALIVE_SECONDS = 0.3
+PRICE = 2
 
 every_dialect = pytest.mark.parametrize("dialect", DIALECTS)
 
@@ -37,9 +38,25 @@ every_dialect = pytest.mark.parametrize("dialect", DIALECTS)
 def gateway(
     simulated: Simulated, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[GatewayProcess]:
+    upstream = {"url": simulated.url, "circuitFailures": 0}
     documents = [
         fleet(
-            simulated.url, limits={"firstByteSeconds": 0.6, "keepAliveSeconds": KEEP_ALIVE_SECONDS}
+            simulated.url,
+            limits={"firstByteSeconds": 0.3, "keepAliveSeconds": KEEP_ALIVE_SECONDS},
+            upstreams=[
+                {"name": "main", **upstream},
+                {"name": "second", **upstream},
+                {"name": "silent", "silenceSeconds": 0.5, **upstream},
+            ],
+            models=[
+                {"id": "kimi-k2.5", "upstream": "main", "upstreamModel": "kimi-k2.6"},
+                {
+                    "id": "silent",
+                    "upstream": "silent",
+                    "upstreamModel": "kimi-k2.6",
+                    "fallbacks": [{"upstream": "second", "upstreamModel": "second-model"}],
+                },
+            ],
         ),
         api_key("rich"),
         credit_grant("rich", credits=1_000_000),
@@ -104,6 +121,7 @@ def test_silence_is_filled_frame_by_frame(
     gateway: GatewayProcess, simulated: Simulated, dialect: str, pause: str
 ) -> None:
     fill = b"event: ping" if dialect == "messages" else b": keep-alive"
+    before = gateway.balance(gateway.key("rich"))
     with RawConnection(gateway.port) as connection:
         began = time.monotonic()
         ask(gateway, connection, dialect, f"!answer Good morning\n{pause}")
@@ -117,38 +135,29 @@ def test_silence_is_filled_frame_by_frame(
         simulated.release()
         chunks.extend(coming)
     assert ended_cleanly(dialect, b"".join(chunks).decode())
+    assert gateway.balance(gateway.key("rich")) == before - PRICE
 
 
 @every_dialect
 def test_no_fill_is_sent_while_the_upstream_speaks(gateway: GatewayProcess, dialect: str) -> None:
+    """A busy machine may be silent in its place, for a part of the time."""
+    pieces, pause = 50, 0.02
+    began = time.monotonic()
     with RawConnection(gateway.port) as connection:
-        ask(gateway, connection, dialect, "!chunks 50 20")
+        ask(gateway, connection, dialect, f"!chunks {pieces} {1000 * pause:.0f}")
         _, chunks = read(connection)
-    assert not [chunk for chunk in chunks if chunk.startswith(b":")]
-    assert len([chunk for chunk in chunks if chunk.startswith(b"event: ping")]) <= 1
+    took = time.monotonic() - began
+    fills = sum(chunk.startswith((b":", b"event: ping")) for chunk in chunks)
+    fills -= dialect == "messages"  # the first is the upstream's own
+    assert fills * KEEP_ALIVE_SECONDS <= took - pause * (pieces - 1 - fills)
 
 
 @every_dialect
-@pytest.mark.parametrize(
-    ("fault", "status"), [("!error 500", 502), ("!hang-up", 502), ("!error 400", 400)]
-)
-def test_until_the_first_byte_a_fault_is_a_status(
-    gateway: GatewayProcess, dialect: str, fault: str, status: int
-) -> None:
-    response = gateway.http.post(
-        PATHS[dialect],
-        json={**body(dialect, f"!silence 0.1\n{fault}"), "stream": True},
-        headers={"x-api-key": gateway.key("rich")},
-    )
-    assert response.status_code == status
-    assert response.headers["content-type"] == "application/json"
-    assert response.headers["x-credits-charged"] == "0"
-
-
-@every_dialect
-def test_after_the_wait_a_fault_is_an_event(
+def test_after_the_wait_a_fault_is_an_event_and_refunded(
     gateway: GatewayProcess, simulated: Simulated, dialect: str
 ) -> None:
+    """The 200 was sent with the first keep-alive."""
+    before = gateway.balance(gateway.key("rich"))
     with RawConnection(gateway.port) as connection:
         ask(gateway, connection, dialect, "!silence hold\n!error 500")
         assert connection.receive_head()[0] == 200
@@ -157,6 +166,22 @@ def test_after_the_wait_a_fault_is_an_event(
     text = b"".join(chunks).decode()
     assert error_of_stream(dialect, text) is not None
     assert not ended_cleanly(dialect, text)
+    assert gateway.balance(gateway.key("rich")) == before
+
+
+@every_dialect
+def test_fill_goes_on_while_the_next_upstream_is_asked(
+    gateway: GatewayProcess, dialect: str
+) -> None:
+    """The 200 was sent before the first one had failed: nobody could know who answers."""
+    scripts = "!only kimi-k2.6\n!silence 60\n!only second-model\n!answer Late\n!silence 0.5"
+    asked = {**body(dialect, scripts, model="silent"), "stream": True}
+    headers = {"x-api-key": gateway.key("rich")}
+    response = gateway.http.post(PATHS[dialect], json=asked, headers=headers)
+    assert answer_text(dialect, response, stream=True) == "Late"
+    assert "x-faregate-upstream" not in response.headers
+    fill = "event: ping" if dialect == "messages" else ": keep-alive"
+    assert response.text.count(fill) >= 2
 
 
 @every_dialect

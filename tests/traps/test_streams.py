@@ -17,6 +17,7 @@ from tests.traps.support import (
     read,
 )
 
+TIMES = {"firstByteSeconds": 0.3, "keepAliveSeconds": 0.2}
 #: an answer with everything in it: reasoning, text and two calls
 EVERYTHING = (
     "!reason First I think, then I say.\n"

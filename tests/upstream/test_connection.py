@@ -134,7 +134,7 @@ def test_connections_are_used_again_after_a_stream() -> None:
                 assert len(await read_all(reply)) == 1
                 reply.close()
                 done.set()
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(30):
                     while upstream.idle_connections == 0:
                         await asyncio.sleep(0)
         return opened
@@ -235,7 +235,7 @@ def test_a_stream_that_is_left_early_cuts_its_connection() -> None:
             reply = await send(upstream, "hello", stream=True)
             assert len(await reply.read()) == 1
             reply.close()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 await gone.wait()
 
     asyncio.run(run())
