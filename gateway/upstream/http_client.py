@@ -7,7 +7,6 @@ watched by one sweep for all exchanges, not by a timer each.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Mapping
 from functools import partial
 from urllib.parse import urlsplit
@@ -67,7 +66,8 @@ class HttpClient:
         self._silence_seconds = silence_seconds
         self._connections_max = connections_max
         self._loop = asyncio.get_running_loop()
-        self._idle: deque[HttpConnection] = deque()
+        #: the one that has waited for longest first; all may be lost in the same moment
+        self._idle: dict[HttpConnection, None] = {}
         self._open: set[HttpConnection] = set()
         self._sweeper: asyncio.TimerHandle | None = None
 
@@ -125,16 +125,15 @@ class HttpClient:
     def keep(self, connection: HttpConnection) -> None:
         """An answer is over, and its connection free for the next."""
         connection.idle_since = self._loop.time()
-        self._idle.append(connection)
+        self._idle[connection] = None
 
     def forget(self, connection: HttpConnection) -> None:
         self._open.discard(connection)
-        if connection in self._idle:
-            self._idle.remove(connection)
+        self._idle.pop(connection, None)
 
     def _idle_connection(self) -> HttpConnection | None:
         while self._idle:
-            connection = self._idle.pop()
+            connection, _ = self._idle.popitem()
             if not connection.transport.is_closing():
                 return connection
         return None
@@ -177,8 +176,11 @@ class HttpClient:
             elif response.held_since is None and now - response.last_at > self._silence_seconds:
                 response.fail(Silent("the upstream fell silent"))
                 connection.abort()
-        while self._idle and now - self._idle[0].idle_since > _IDLE_SECONDS:
-            self._idle.popleft().abort()
+        for connection in list(self._idle):
+            if now - connection.idle_since <= _IDLE_SECONDS:
+                break
+            del self._idle[connection]
+            connection.abort()
         self._sweeper = None
         if self._open:
             self._arm()
