@@ -7,6 +7,7 @@ import this.
 """
 
 import asyncio
+import secrets
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -131,6 +132,7 @@ def _give_up(
 def connect(url: str, *, timeouts: bool, answer_seconds: float | None) -> PatientConnection:
     """A blocking connection for the pool. Raises `psycopg.Error`."""
     connection = PatientConnection.connect(conninfo(url), autocommit=True)
+    _name_statements_apart(connection)
     # By statements: a pooler refuses what it does not know in the start-up packet. UTC: elsewhere,
     # the last hours of the last year that can be read belong to another one.
     try:
@@ -154,12 +156,22 @@ async def connect_async(url: str) -> PatientAsyncConnection:
             connection = await PatientAsyncConnection.connect(text, autocommit=True)
     except TimeoutError:
         raise psycopg.OperationalError("the server's address was not to be had") from None
+    _name_statements_apart(connection)
     try:
         await connection.execute(_SETTINGS.encode())
     except BaseException:
         connection.pgconn.finish()
         raise
     return connection
+
+
+def _name_statements_apart(connection: PatientConnection | PatientAsyncConnection) -> None:
+    """Let no other connection prepare a statement under a name of this one.
+
+    The driver counts from 0 on each. A pooler in transaction mode changes the session beneath, and
+    there a charge would run what another connection has prepared under that name.
+    """
+    connection._prepared._prepared_idx = secrets.randbits(62)
 
 
 def _connect_seconds(text: str) -> float:

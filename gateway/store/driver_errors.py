@@ -16,9 +16,9 @@ from gateway.core.errors import DatabaseBusy, DatabaseUnavailable, DataRefused
 # all of class 40, where a transaction was in the way of another …
 _BUSY_STATES = ("55P03", "57014", "40")
 # … it only reads, is ending or starting, has lost somebody, or somebody the time that a transaction
-# may be idle: another connection may find another …
-_READ_ONLY = "25006"
-_ENDING_STATES = (_READ_ONLY, "25P0", "57P0", "08")
+# may be idle, or it never prepared the statement: another connection may find another …
+_READ_ONLY, _UNPREPARED = "25006", "26000"
+_ENDING_STATES = (_READ_ONLY, "25P0", "57P0", "08", _UNPREPARED)
 # … and it cannot do it at all: no room on its disk, in its memory, for its connections; an error
 # of the system; no such user, password or database; no right to the schema or its tables.
 _UNABLE_STATES = ("53", "58", "28", "3D000", "42501")
@@ -121,6 +121,8 @@ def first_line(error: BaseException | None, url: str) -> str:
         return "the URL's user and password must be percent-encoded"
     lines = str(error).strip().splitlines() or [type(error).__name__]
     line = lines[0]
+    if getattr(error, "sqlstate", None) == _UNPREPARED:
+        line = f"{line} (a pooler in between has to be in session mode)"
     for secret in sorted(_secrets(user, query), key=len, reverse=True):
         line = line.replace(secret, "…")
     return line

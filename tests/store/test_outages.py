@@ -14,7 +14,7 @@ from sqlalchemy import text
 from gateway.core.errors import DatabaseBusy, DatabaseUnavailable
 from gateway.store.database import Database
 from gateway.store.driver_errors import first_line
-from gateway.store.hot_connection import HotConnection
+from gateway.store.hot_connection import HotConnection, StatementRefused
 from gateway.store.migrate import migrate
 from gateway.store.schema import check_schema
 from tests.harness.books import Books
@@ -275,19 +275,21 @@ def test_a_transaction_that_is_idle_for_too_long_is_ended_and_no_bug(
 
 
 @pytest.fixture
-def pooler(postgres_server: PostgresServer, tmp_path: Path) -> Iterator[int]:
-    """PgBouncer in session mode, otherwise as it is shipped; its port."""
+def pooler(
+    request: pytest.FixtureRequest, postgres_server: PostgresServer, tmp_path: Path
+) -> Iterator[int]:
+    """PgBouncer in session or the given mode, otherwise as it is shipped; its port."""
     program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
     if program is None:
         pytest.skip("PgBouncer is not installed (apt-get install pgbouncer)")
-    port = free_port()
+    port, mode = free_port(), getattr(request, "param", "session")
     settings = postgres_server._folder / "pgbouncer.ini"
     users = settings.with_suffix(".users")
     users.write_text('"postgres" ""\n')
     settings.write_text(
         f"[databases]\n* = host=127.0.0.1 port={postgres_server.port}\n"
         f"[pgbouncer]\nlisten_addr=127.0.0.1\nlisten_port={port}\nunix_socket_dir=\n"
-        f"auth_type=trust\nauth_file={users}\npool_mode=session\n"
+        f"auth_type=trust\nauth_file={users}\npool_mode={mode}\n"
     )
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(
@@ -326,6 +328,28 @@ def test_pgbouncer_in_session_mode_serves_all_connections(
         database.close()
     assert books.balance() == 4
     database.close()
+
+
+@pytest.mark.parametrize("pooler", ["transaction"], indirect=True)
+def test_behind_a_pooler_in_transaction_mode_nobody_runs_the_statement_of_another(
+    pooler: int,
+) -> None:
+    url = f"postgresql://postgres@127.0.0.1:{pooler}/postgres"
+
+    async def act() -> None:
+        first, second = HotConnection(url), HotConnection(url)
+        assert await first.run("SELECT %(a)s::int + 1", {"a": 5}) == [(6,)]
+        with psycopg.connect(url) as occupant:
+            occupant.execute("SELECT 1")  # on the session that the first one was served by
+            assert await second.run("SELECT %(a)s::int * 9", {"a": 5}) == [(45,)]
+            with pytest.raises(StatementRefused) as caught:
+                await first.run("SELECT %(a)s::int + 1", {"a": 5})
+        assert "session mode" in caught.value.cause
+        assert await first.run("SELECT %(a)s::int + 1", {"a": 5}) == [(6,)], "prepared again"
+        await first.close()
+        await second.close()
+
+    asyncio.run(act())
 
 
 def test_a_pool_without_a_free_connection_is_busy_and_no_outage(
