@@ -83,6 +83,8 @@ class Profile(Struct, frozen=True, kw_only=True):
     arrays_need_items: bool = False
     #: the way to continue an assistant message at the end; None refuses it
     prefill_member: Literal["partial", "prefix", "continue_final_message"] | None = None
+    #: instructions are one message at the beginning; templates of open models refuse any other
+    instructions_first: bool = False
     #: an output format is refused beside tools, and becomes an instruction
     tools_exclude_format: bool = False
     #: an output format may be JSON, but has no schema: that becomes an instruction
@@ -175,6 +177,7 @@ GENERIC = Profile(
     takes_image_detail=True,
     max_tokens_member="max_tokens",
     prefill_member="continue_final_message",
+    instructions_first=True,
 )
 
 #: Anthropic's models with adaptive thinking, at an upstream that speaks Messages

@@ -35,6 +35,7 @@ _HOSTED = Profile(
     parameters=_COMMON,
     max_tokens_member="max_tokens",
     signatures_refused=True,
+    instructions_first=True,
 )
 
 
@@ -54,18 +55,18 @@ _PROFILES = (
     _profile_of(
         "mistral", _COMMON | _PENALTIES | {"n"}, spelling="none", reasoning_forced=False,
         prefill_member="prefix", call_id_length=9, answers_results=True, stream_usage_implied=True,
-        message_names=False,
+        message_names=False, instructions_first=False,
     ),
     _profile_of("together", _COMMON | _PENALTIES | {"top_k", "n", "seed", "logit_bias"}),
     _profile_of(
         "deepseek", frozenset({"stop", "temperature", "top_p"}) | _PENALTIES | _LOGPROBS,
         spelling="thinking", stop_count_max=16, sees_images=False, reasoning_in_history=True,
-        forced_tool_stops_reasoning=True, schema_as_instruction=True,
+        forced_tool_stops_reasoning=True, schema_as_instruction=True, instructions_first=False,
     ),
     _profile_of(
         "xai",
         frozenset({"temperature", "top_p", "n", "seed", "parallel_tool_calls"}) | _LOGPROBS,
-        max_tokens_member="max_completion_tokens",
+        max_tokens_member="max_completion_tokens", instructions_first=False,
     ),
     _profile_of(
         "cerebras", _COMMON | _LOGPROBS | {"seed"}, max_tokens_member="max_completion_tokens",

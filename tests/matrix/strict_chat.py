@@ -2,8 +2,9 @@
 
 The simulated upstream judges Moonshot's models. This judges the others, with what it knows of
 messages: roles, empty texts, calls and their results. Sources: OpenAI API reference, "Create chat
-completion", and "Function calling"; the references in `test_provider_requests`; Mistral's
-mistral-common, "Tool calling and messages"; DeepSeek, "Thinking mode", "Tool calls".
+completion", and "Function calling"; the chat template of Qwen3.5; the references in
+`test_provider_requests`; Mistral's mistral-common, "Tool calling and messages"; DeepSeek, "Thinking
+mode", "Tool calls".
 """
 
 import re
@@ -63,6 +64,8 @@ def check_chat(body: Object, profile: Profile, thinking: bool) -> None:
     if name == "deepseek":
         strict = replace(strict, wants_reasoning_back=True)
     check_messages(body["messages"], strict, thinking=thinking)
+    if profile.instructions_first and any(one["role"] == "system" for one in body["messages"][1:]):
+        raise Refused("System message must be at the beginning.")
     _check_images(body["messages"], name)
     _check_calls(body["messages"], name)
     if not name.startswith("kimi-"):

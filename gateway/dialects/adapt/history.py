@@ -14,7 +14,8 @@ completion".
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import groupby
 
 from msgspec.structs import replace
 
@@ -155,6 +156,43 @@ def answer_results(messages: Sequence[Message]) -> list[Message]:
             answered.append(AssistantMessage(_ANSWERED))
         answered.append(message)
     return answered
+
+
+def lead_with_instructions(messages: Iterable[Message]) -> list[Message]:
+    """One message of instructions at the beginning; later ones stand in a user's message.
+
+    That is the one before them, else the one behind them, else one of their own.
+    """
+    led: list[Message] = []
+    held = ""
+    for is_system, run in groupby(messages, lambda message: isinstance(message, SystemMessage)):
+        if is_system:
+            texts = [each.text for each in run if isinstance(each, SystemMessage)]
+            later = "\n\n".join(f"<system>\n{text}\n</system>" for text in texts)
+            last = led[-1] if led else SystemMessage("\n\n".join(texts))
+            if not led:
+                led.append(last)
+            elif isinstance(last, UserMessage):
+                led[-1] = replace(last, parts=_join(last.parts, (TextPart(later),)))
+            else:
+                held = later
+            continue
+        first, *others = run
+        if held and isinstance(first, UserMessage):
+            first = replace(first, parts=_join((TextPart(held),), first.parts))
+        elif held:
+            led.append(UserMessage((TextPart(held),)))
+        held = ""
+        led += [first, *others]
+    return [*led, UserMessage((TextPart(held),))] if held else led
+
+
+def _join(parts: tuple[Part, ...], more: tuple[Part, ...]) -> tuple[Part, ...]:
+    """All parts; one text if there is but one on either side, which every server takes."""
+    match parts, more:
+        case (TextPart(text),), (TextPart(further),):
+            return (TextPart(f"{text}\n\n{further}"),)
+    return (*parts, *more)
 
 
 def fill_reasoning(messages: Sequence[Message]) -> list[Message]:

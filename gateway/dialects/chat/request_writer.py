@@ -10,6 +10,7 @@ from typing import Any
 from gateway.core.catalog import Resolution
 from gateway.core.profile import Profile
 from gateway.core.request import OutputFormat, Request, SystemMessage, Tool, ToolChoice
+from gateway.dialects.adapt.history import lead_with_instructions
 from gateway.dialects.adapt.parameters import write_parameters, write_template
 from gateway.dialects.adapt.prepare import (
     continues_answer,
@@ -19,6 +20,7 @@ from gateway.dialects.adapt.prepare import (
 )
 from gateway.dialects.adapt.tools import fit_choice, fit_parameters, fit_schema
 from gateway.dialects.chat.history_writer import write_messages
+from gateway.dialects.chat.plain import System
 from gateway.dialects.endpoint import UpstreamRequest
 from gateway.dialects.json import encode
 
@@ -67,6 +69,11 @@ def _write_messages(
 ) -> Sequence[Any]:
     """The messages as the client wrote them, where nothing is to be added to them."""
     written, profile = request.written, resolution.model.profile
+    if written is not None and profile.instructions_first:
+        for plain in written.messages[1:]:
+            if plain.__class__ is System:
+                written = None
+                break
     if written is not None and not (instruction or asked):
         length_max = profile.call_id_length_max
         if profile.call_id_length is not None or (
@@ -80,6 +87,11 @@ def _write_messages(
     messages = fit_messages(request, resolution, degraded)
     if not request.prefill:
         messages += [SystemMessage(text) for text in (instruction, asked) if text]
+    if profile.instructions_first:
+        for message in messages[1:]:
+            if message.__class__ is SystemMessage:
+                messages = lead_with_instructions(messages)
+                break
     return write_messages(messages, resolution)
 
 

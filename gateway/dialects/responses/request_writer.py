@@ -22,6 +22,7 @@ from gateway.core.request import (
     Tool,
     ToolChoice,
 )
+from gateway.dialects.adapt.history import lead_with_instructions
 from gateway.dialects.adapt.parameters import write_parameters, write_template
 from gateway.dialects.adapt.prepare import FREE_JSON, Prepared, no_prefill, prepare
 from gateway.dialects.adapt.tools import fit_parameters, fit_schema
@@ -94,6 +95,8 @@ def _with_words(resolution: Resolution) -> Resolution:
 def _write_input(body: Object, prepared: Prepared, resolution: Resolution) -> None:
     profile = resolution.model.profile
     messages = [*prepared.messages, *map(SystemMessage, prepared.instructions)]
+    if profile.instructions_first:
+        messages = lead_with_instructions(messages)
 
     def think(message: AssistantMessage) -> list[Object]:
         if not resolution.reasoning:

@@ -17,7 +17,7 @@ from gateway.core.request import (
     ToolMessage,
     UserMessage,
 )
-from gateway.dialects.adapt.history import fill_reasoning, repair
+from gateway.dialects.adapt.history import fill_reasoning, lead_with_instructions, repair
 from gateway.upstream.simulated.families import find_family
 from gateway.upstream.simulated.history_rules import check_messages
 from tests.dialects.support import HELLO, render, request
@@ -55,6 +55,35 @@ def test_a_good_history_is_left_alone() -> None:
         LATER,
     ]
     assert fix(*history) == history
+
+
+def _user(*texts: str) -> UserMessage:
+    return UserMessage(tuple(map(TextPart, texts)))
+
+
+S, T = SystemMessage("s"), SystemMessage("t")
+#: both as a user's words
+LED = "<system>\ns\n</system>\n\n<system>\nt\n</system>"
+
+
+@pytest.mark.parametrize(
+    ("given", "led"),
+    [
+        ([], []),
+        ([S], [S]),
+        ([S, T, LATER], [SystemMessage("s\n\nt"), LATER]),
+        ([_user("a"), S, T], [_user(f"a\n\n{LED}")]),
+        ([_user("a", "b"), S, T, LATER], [_user("a", "b", LED), LATER]),
+        ([calls("a"), S, T, _user("a")], [calls("a"), _user(f"{LED}\n\na")]),
+        ([result("a"), S, T], [result("a"), _user(LED)]),
+        ([result("a"), S, T, calls("b")], [result("a"), _user(LED), calls("b")]),
+        ([T, UserMessage((IMAGE,), "Ann"), S, T],
+         [T, UserMessage((IMAGE, TextPart(LED)), "Ann")]),
+    ],
+)  # fmt: skip
+def test_instructions_lead(given: list[Message], led: list[Message]) -> None:
+    assert lead_with_instructions(given) == led
+    assert lead_with_instructions(led) == led
 
 
 def test_results_are_put_into_the_order_of_the_calls() -> None:

@@ -154,6 +154,15 @@ def test_what_is_no_message_is_refused_the_same_both_ways(message: Any) -> None:
     _compare([message], {})
 
 
+@pytest.mark.parametrize("profile", ["generic", "vllm", "gpt-4", "mistral"])
+def test_instructions_lead_where_a_template_takes_no_others(profile: str) -> None:
+    later = {"role": "system", "content": "be brief"}
+    (body, *_) = _sent([later, later, HELLO, later], {}, profile, False, True)
+    roles = [message["role"] for message in body["messages"]]
+    is_led = profile in ("generic", "vllm")
+    assert roles == (["system", "user"] if is_led else ["system", "system", "user", "system"])
+
+
 def test_messages_that_another_dialect_gets_are_read_after_all() -> None:
     for messages in SHORT:
         short, long = _parse(messages, {}), _parse(messages, {}, may_be_plain=False)

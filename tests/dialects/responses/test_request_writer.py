@@ -46,13 +46,14 @@ def message(role: str, text: str) -> dict[str, Any]:
 
 
 def test_instructions_find_their_place() -> None:
+    later = SystemMessage("Now rhyme.")
     body = render(
         request(
             SystemMessage("Be kind."),
             SystemMessage("Be brief."),
             user_message("One"),
             AssistantMessage("Two"),
-            SystemMessage("Now rhyme."),
+            later,
             user_message("Three"),
         )
     )
@@ -63,6 +64,11 @@ def test_instructions_find_their_place() -> None:
         message("system", "Now rhyme."),
         message("user", "Three"),
     ]
+    led = render(request(SystemMessage("Be kind."), user_message("One"), later), "vllm")
+    assert (led["instructions"], led["input"]) == (
+        "Be kind.",
+        [message("user", "One\n\n<system>\nNow rhyme.\n</system>")],
+    )
     alone = render(request(SystemMessage("Only this.")))
     assert alone["input"] == [message("system", "Only this.")]
     assert "instructions" not in alone
