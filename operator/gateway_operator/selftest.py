@@ -236,8 +236,9 @@ def _choose(prices: list[dict[str, Any]], wanted: str) -> tuple[str, int]:
 
 def _most_of_tokens(row: dict[str, Any]) -> int:
     """The most that the prompt and the answer can cost by a row of token prices."""
-    kinds = ("input", "cached_input", "cache_write")
-    given: int = max(row[f"{kind}_per_million_tokens"] for kind in kinds)
+    kinds = ("input", "cached_input", "cache_write", "cache_write_hour")
+    # Gateways of the release before know no price of an hour.
+    given: int = max(row.get(f"{kind}_per_million_tokens", 0) for kind in kinds)
     tokens = _INPUT_TOKENS * given + _OUTPUT_TOKENS * int(row["output_per_million_tokens"])
     return -(-tokens // 1_000_000)
 
