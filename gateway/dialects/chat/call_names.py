@@ -9,15 +9,24 @@ from collections.abc import Mapping
 
 import msgspec
 
+#: a name as the upstream got it: those of the client's that have this form were not cut
+_CALL = re.compile(rb'("name"\s*:\s*)"([a-zA-Z0-9_-]{1,64})"')
+
 
 class CallNames:
-    """The names of one request: the client's by those that were sent."""
+    """The names of one request: the client's by those that were sent.
+
+    Made for each answer, and there may be thousands of them: so nothing is made of them before one
+    comes back.
+    """
 
     def __init__(self, names: Mapping[str, str]) -> None:
-        self._names = {short.encode(): msgspec.json.encode(name) for short, name in names.items()}
-        any_name = b"|".join(map(re.escape, self._names))
-        self._call = re.compile(rb'("name"\s*:\s*)"(%b)"' % any_name)
+        self._names = names
 
     def restore(self, data: bytes) -> bytes:
         """A chunk or a completion with the client's names."""
-        return self._call.sub(lambda found: found[1] + self._names[found[2]], data)
+        return _CALL.sub(self._restore_one, data)
+
+    def _restore_one(self, found: re.Match[bytes]) -> bytes:
+        name = self._names.get(found[2].decode())
+        return found[0] if name is None else found[1] + msgspec.json.encode(name)

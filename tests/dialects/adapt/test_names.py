@@ -11,6 +11,7 @@ from gateway.dialects.chat.call_names import CallNames
 from gateway.dialects.chat.request_reader import parse_body
 from gateway.dialects.json import encode
 from tests.dialects.support import request
+from tests.growth.measure import peak_bytes
 
 TAKEN_BY_ALL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_-]{0,63}")
 OPENAIS = ALL_PROFILES["gpt-5"]
@@ -108,3 +109,11 @@ def test_a_name_is_put_back_where_it_names_a_call_and_nowhere_else() -> None:
     assert restore(b'{"name" : "a_b_01"}') == rb'{"name" : "say \"hi\""}'
     for other in (b'{"content":"a_b_0"}', rb'{"content":"\"name\":\"a_b_0\""}', b'{"name":"a_b_"}'):
         assert restore(other) == other
+
+
+def test_nothing_is_made_of_thousands_of_names_before_one_comes_back() -> None:
+    """Each answer has its own; a pattern of them all was kept for good, a megabyte each."""
+    names = {f"n_{number:032x}": f"n.{number}" for number in range(20_000)}
+    assert peak_bytes(lambda: CallNames(names)) < 20_000
+    restored = CallNames(names).restore(b'{"name":"n_%032x"}' % 19_999)
+    assert restored == b'{"name":"n.19999"}'
