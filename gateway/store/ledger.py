@@ -214,6 +214,8 @@ async def _write_ends(
     try the same again would be in vain.
     """
     results = list(await write(batch))
+    if not any(results):
+        return results
     for at, end in enumerate(batch):
         refused = results[at]
         if isinstance(refused, DataRefused):

@@ -130,6 +130,29 @@ def test_few_charges_are_written_on_the_loop_unless_the_disk_is_slow(file_books:
     assert file_books.balance() == 1000 - 2 * LOOP_BATCH_MAX - 3
 
 
+@pytest.mark.parametrize("number", [16, 17, 128, 145, 512])
+def test_a_batch_of_any_size_is_written_whole(file_books: Books, number: int) -> None:
+    """As one statement after the other takes its rows; every second end has no usage."""
+    key, _ = file_books.issue()
+
+    async def act(ledger: SqliteLedger) -> None:
+        charges = [file_books.charge(key) for _ in range(number)]
+        assert outcomes(await make(ledger, charges)) == ["charged"] * number
+        assert file_books.holds() == number
+        for place, charge in enumerate(charges):
+            used = Usage(input=place, output=2 * place + 1) if place % 2 else None
+            ledger.end(End(charge.request_id, used))
+
+    run(file_books, act)
+    assert (file_books.balance(), file_books.holds()) == (1000 - number, 0)
+    of_a_charge = """
+        SELECT count(*) FROM entry e JOIN request_usage u ON u.request_id = e.request_id
+        WHERE e.kind = 'charge' AND u.output_tokens = 2 * u.input_tokens + 1
+    """
+    assert file_books.scalar(of_a_charge) == number // 2
+    assert file_books.scalar("SELECT count(DISTINCT request_id) FROM entry") == number
+
+
 def test_a_commit_that_fails_is_rolled_back_and_costs_only_its_cause(file_books: Books) -> None:
     key, _ = file_books.issue()
 
