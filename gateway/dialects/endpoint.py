@@ -14,6 +14,9 @@ from gateway.core.events import Usage
 from gateway.core.request import Request
 from gateway.dialects.base import Chunk, Completion
 
+#: a name in a table, with the one that was sent
+_NAME_BYTES = 300
+
 
 class EmbeddingWanted(Struct, frozen=True):
     """The vectors that a client asks for; `dimensions` is None where any length will do."""
@@ -43,6 +46,11 @@ class UpstreamRequest(Struct, frozen=True):
     names: dict[str, str] = {}
     root_path: str | None = None
     wanted: EmbeddingWanted | None = None
+
+    @property
+    def names_bytes(self) -> int:
+        """About the memory of the names, which are kept until the answer ends."""
+        return sum(map(len, self.names.values())) + _NAME_BYTES * len(self.names)
 
 
 class CountRoute(Struct, frozen=True):

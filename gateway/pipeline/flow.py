@@ -220,10 +220,13 @@ class Flow:
                 caller.holder, rendering.size, render
             )
         state.renderer = renderer
+        kept = renderer.kept_bytes
         if outgoing.wanted is not None:
-            state.connection.hold_answer(answer_bytes(outgoing.wanted))
-        elif renderer.kept_bytes:
-            state.connection.hold_answer(renderer.kept_bytes)
+            kept = answer_bytes(outgoing.wanted)
+        if outgoing.names:
+            kept += outgoing.names_bytes
+        if kept:
+            state.connection.hold_answer(kept)
         return outgoing
 
     async def _fail(self, state: RequestState, error: FaregateError | ClientGone) -> None:

@@ -148,20 +148,33 @@ def test_a_stream_keeps_no_body_that_counts_no_more(
         assert resident_bytes(gateway.pid) - before < 5 * BODY_BYTES
 
 
-def test_what_an_answer_repeats_of_its_request_counts_until_its_end(
-    gateway: GatewayProcess, simulated: Simulated
+#: repeated by the answer; and names that were cut, which may come back in it
+KEPT: dict[str, dict[str, Any]] = {
+    "responses": {"instructions": "x" * 2**20},
+    "chat": {
+        "tools": [
+            {"type": "function", "function": {"name": f"{number}." + "x" * 10_000}}
+            for number in range(240)
+        ]
+    },
+}
+
+
+@pytest.mark.parametrize("dialect", KEPT)
+def test_what_is_kept_of_a_request_for_its_answer_counts_until_its_end(
+    gateway: GatewayProcess, simulated: Simulated, dialect: str
 ) -> None:
-    asked = body("responses", "!stall 1 hold", model="open", stream=True)
-    content = json.dumps({**asked, "instructions": "x" * 2**20}).encode()
+    asked = body(dialect, "!stall 1 hold", model="open", stream=True)
+    content = json.dumps({**asked, **KEPT[dialect]}).encode()
     headers = {"x-api-key": gateway.key("alice")}
     with ExitStack() as stack:
         stack.callback(simulated.release)
-        begun = [begin_stream(stack, gateway, "responses", content) for _ in range(3)]
+        begun = [begin_stream(stack, gateway, dialect, content) for _ in range(3)]
         assert [status for status, *_ in begun] == [200, 200, 429]
         refused = begun[-1][1].receive_bytes(begun[-1][2])
         assert json.loads(refused)["error"]["details"]["limit"] == "buffered_bytes"
-        small = gateway.http.post(PATHS["responses"], json=body("responses", "Hi"), headers=headers)
-        assert small.status_code == 200, "what repeats little"
+        small = gateway.http.post(PATHS[dialect], json=body(dialect, "Hi"), headers=headers)
+        assert small.status_code == 200, "of which little is kept"
 
 
 def begin_stream(
