@@ -151,7 +151,10 @@ def _console_link(arguments: argparse.Namespace, settings: Settings) -> int:
 
     origin = console_in(arguments.data)
     if origin is None:
-        raise SettingsError(f"no gateway with a console has run on {arguments.data}: start one")
+        raise SettingsError(
+            f"no gateway with a console has run on {arguments.data}: start one by `serve` first, or"
+            " give --data the folder that it runs on"
+        )
     with database_in(arguments.data, settings) as database:
         check_schema(database)
         namespaces, site = arguments.namespace or ["*"], site_at(origin)

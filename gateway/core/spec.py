@@ -377,7 +377,9 @@ def parse_document(raw: Any) -> Document:
     Raises `SpecError` naming the object and the field.
     """
     if not isinstance(raw, dict) or raw.get("apiVersion") != API_VERSION:
-        raise SpecError(f"expected an object of apiVersion {API_VERSION}")
+        given = (raw.get("kind"), raw.get("apiVersion")) if isinstance(raw, dict) else ()
+        found = " of apiVersion ".join(f"{each or 'none'}"[:100] for each in given) or "no object"
+        raise SpecError(f"expected an object of apiVersion {API_VERSION}, found {found}")
     metadata = raw.get("metadata")
     name = metadata.get("name") if isinstance(metadata, dict) else None
     try:

@@ -75,7 +75,12 @@ def read_before(month_or_moment: str, now: datetime) -> datetime:
     else:
         before = read_moment(month_or_moment, "before")
     if before > now - AGE_MIN:
-        raise PeriodError("only what is older than two days can be closed", "before")
+        latest = stamp((now - AGE_MIN).replace(microsecond=0))
+        raise PeriodError(
+            f"before is {stamp(before)}, and only what is older than two days can be closed: give a"
+            f" month that is over, or a moment up to {latest}",
+            "before",
+        )
     return before
 
 
@@ -89,7 +94,11 @@ def close(
     """
     check_schema(database)
     if not is_over(database, before, AGE_MIN.total_seconds()):
-        raise PeriodError("the database's clock is behind: it is too early", "before")
+        raise PeriodError(
+            f"before is {stamp(before)}, and by the database's clock that is not two days ago:"
+            " wait, or correct the clock",
+            "before",
+        )
     archive = Archive(folder, before)
     for account_id, name in accounts_to_close(database, installation):
         moved = credits = 0

@@ -7,13 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-import msgspec
 from msgspec import Meta, Struct
 
+from gateway.core.environment import PREFIX, read_environment
 from gateway.core.errors import Repairable
 from gateway.store.database import trimmed
-
-PREFIX = "FAREGATE_"
 
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 Connections = Annotated[int, Meta(ge=1, le=1_000_000)]
@@ -120,20 +118,13 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
 
     Raises `SettingsError` for an unknown variable with our prefix or a value of the wrong type.
     """
-    given = {
-        name.removeprefix(PREFIX).lower(): value
-        for name, value in environment.items()
-        if name.startswith(PREFIX) and value
-    }
-    if "database_url" in given:
-        given["database_url"] = trimmed(given["database_url"])
-    unknown = sorted(set(given) - set(Settings.__struct_fields__))
-    if unknown:
-        raise SettingsError(f"there is no setting {PREFIX}{unknown[0].upper()}")
+    url = f"{PREFIX}DATABASE_URL"
+    if url in environment:
+        environment = {**environment, url: trimmed(environment[url])}
     try:
-        settings = msgspec.convert(given, Settings, strict=False)
-    except msgspec.ValidationError as error:
-        raise SettingsError(f"a setting is wrong: {error}") from None
+        settings = read_environment(environment, Settings)
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
     if settings.lease_seconds < 2 * settings.heartbeat_seconds:
         raise SettingsError(
             f"{PREFIX}LEASE_SECONDS is {settings.lease_seconds:g} and {PREFIX}HEARTBEAT_SECONDS"

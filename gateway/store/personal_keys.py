@@ -249,7 +249,11 @@ def _not_there(session: Session, installation: str, key_id: str) -> NotFound | S
 def _refuse_second(session: Session, key_id: str) -> None:
     if session.exec(select(ApiKeyRow.id).where(ApiKeyRow.key_id == key_id)).first() is not None:
         raise StateConflict(
-            f"this key was made before, and its secret was shown then; it is {key_id}",
+            Sentence(
+                "this key was made before, and its secret was shown then: it is {key}; if the"
+                " secret is lost, rotate it",
+                {"key": key_id},
+            ),
             details={"reason": "already_created", "key_id": key_id},
         )
 

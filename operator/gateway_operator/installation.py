@@ -82,7 +82,8 @@ async def _read_secret(
         return InstallationSecret(value.decode())
     except (KeyError, binascii.Error, UnicodeDecodeError):
         raise InstallationError(
-            f"the Secret {namespace}/{name} has no text under {settings.installation_secret_key}"
+            f"the Secret {namespace}/{name} has no text under {settings.installation_secret_key}:"
+            " restore it, or for a new installation write 32 characters or more there"
         ) from None
     except ValueError as error:
         raise InstallationError(f"the Secret {namespace}/{name}: {error}") from None

@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
 import kopf
-import msgspec
 from msgspec import Meta, Struct
 
+from gateway.core.environment import PREFIX, read_environment
 from gateway.core.log_lines import Format
 from gateway.store.database import trimmed
 from gateway_operator.resources.names import ANNOTATIONS, KEY_LABEL
 
-PREFIX = "FAREGATE_"
 S = TypeVar("S", bound=Struct)
 
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
@@ -150,7 +149,9 @@ def read_settings(environment: Mapping[str, str]) -> OperatorSettings:
     name = f"{PREFIX}DATABASE_URL"
     settings = _read({**environment, name: trimmed(environment.get(name, ""))}, OperatorSettings)
     if not is_postgres(settings.database_url):
-        raise OperatorSettingsError(f"{name} must be a URL of PostgreSQL")
+        raise OperatorSettingsError(
+            f"{name} must be a URL of PostgreSQL, such as postgresql://user@db/name"
+        )
     return settings
 
 
@@ -165,18 +166,10 @@ def read_release_settings(environment: Mapping[str, str]) -> ReleaseSettings:
 
 
 def _read(environment: Mapping[str, str], kind: type[S]) -> S:
-    given = {
-        name.removeprefix(PREFIX).lower(): value
-        for name, value in environment.items()
-        if name.startswith(PREFIX) and value
-    }
-    unknown = sorted(set(given) - set(kind.__struct_fields__))
-    if unknown:
-        raise OperatorSettingsError(f"there is no setting {PREFIX}{unknown[0].upper()}")
     try:
-        return msgspec.convert(given, kind, strict=False)
-    except msgspec.ValidationError as error:
-        raise OperatorSettingsError(f"a setting is wrong: {error}") from None
+        return read_environment(environment, kind)
+    except ValueError as error:
+        raise OperatorSettingsError(str(error)) from None
 
 
 def _namespaces(named: str, own: str) -> tuple[str, ...]:

@@ -209,9 +209,14 @@ def test_settings_are_typed_and_unknown_ones_refused() -> None:
         given = {"FAREGATE_DATABASE_URL": f"{around}postgresql://db/faregate{around}"}
         assert read_settings(given).database_url == "postgresql://db/faregate"
     assert read_settings({"FAREGATE_DATABASE_URL": "\n"}).database_url, "no SQLite by mistake"
-    with pytest.raises(SettingsError, match="FAREGATE_LEASE_SECOND"):
-        read_settings({"FAREGATE_LEASE_SECOND": "2"})
-    with pytest.raises(SettingsError, match="lease_seconds"):
-        read_settings({"FAREGATE_LEASE_SECONDS": "soon"})
+    for name, value, sentence in (
+        ("LEASE_SECOND", "2", "there is no setting {}; do you mean FAREGATE_LEASE_SECONDS?"),
+        ("LEASE_SECONDS", "soon", "{} is soon: expected a number"),
+        ("CONNECTIONS", "0", "{} is 0: expected a whole number >= 1"),
+        ("LOG_FORMAT", "xml", "{} is xml: expected auto or json or text"),
+    ):
+        with pytest.raises(SettingsError) as refused:
+            read_settings({f"FAREGATE_{name}": value})
+        assert str(refused.value) == sentence.format(f"FAREGATE_{name}")
     with pytest.raises(SettingsError, match="two heartbeats"):
         read_settings({"FAREGATE_LEASE_SECONDS": "9"})

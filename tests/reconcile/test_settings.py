@@ -40,11 +40,11 @@ def test_the_operators_own_namespace_is_always_watched() -> None:
     ("changed", "sentence"),
     [
         ({"FAREGATE_SWEEP_MINUTES": "5"}, "there is no setting FAREGATE_SWEEP_MINUTES"),
-        ({"FAREGATE_SWEEP_SECONDS": "0"}, "sweep_seconds"),
+        ({"FAREGATE_SWEEP_SECONDS": "0"}, "FAREGATE_SWEEP_SECONDS is 0: expected a number > 0"),
         ({"FAREGATE_DATABASE_URL": "sqlite:///x.db"}, "must be a URL of PostgreSQL"),
-        ({"FAREGATE_DATABASE_URL": ""}, "database_url"),
+        ({"FAREGATE_DATABASE_URL": ""}, "FAREGATE_DATABASE_URL is not set"),
         ({"FAREGATE_DATABASE_URL": "\n"}, "must be a URL of PostgreSQL"),
-        ({"FAREGATE_NAMESPACE": "Not A Name"}, "namespace"),
+        ({"FAREGATE_NAMESPACE": "Not A Name"}, "FAREGATE_NAMESPACE: expected a text"),
     ],
 )
 def test_a_wrong_setting_is_named(changed: dict[str, str], sentence: str) -> None:

@@ -150,7 +150,9 @@ def _refuse_duplicates(
     for document in objects:
         name = document.metadata.shown
         if name in seen:
-            raise SpecError(f"{path}: {name} is there twice")
+            raise SpecError(
+                f"{path}: {name} is there twice; objects of one kind need different names"
+            )
         seen.add(name)
 
 

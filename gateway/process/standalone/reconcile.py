@@ -150,11 +150,14 @@ class Reconciler:
             source = key.spec.value_from.secret_key_ref.name
             if (namespace, source) in generated:
                 raise SpecError(
-                    f"ApiKey {namespace}/{name}: secret {source} was made for another key"
+                    f"ApiKey {namespace}/{name}: secret {source} was made for another key, by its"
+                    " secretName: name one in valueFrom that holds a key of its own"
                 )
             owner = owners.setdefault(self._brought(key), name)
             if owner != name:
-                raise SpecError(f"ApiKey {namespace}/{name}: {owner} has the same key")
+                raise SpecError(
+                    f"ApiKey {namespace}/{name}: {owner} has the same key; each needs its own"
+                )
 
     def _check_secret(self, key: ApiKey, secret_name: str, state: KeyState | None) -> None:
         namespace = key.metadata.namespace
@@ -241,7 +244,11 @@ class Reconciler:
         plaintext = self._secrets.resolve(key.metadata.namespace, ref)
         plaintext = plaintext or self._environment.get(ref.key)
         if plaintext is None:
-            raise SpecError(f"{name}: there is no secret {ref.name} with a key {ref.key}")
+            path = self._secrets.path(key.metadata.namespace, ref.name)
+            raise SpecError(
+                f"{name}: there is no secret {ref.name} with a key {ref.key}: write"
+                f" {ref.key}=… into {path}, or set the environment variable {ref.key}"
+            )
         problem = problem_of_brought_key(plaintext)
         if problem is not None:
             raise SpecError(f"{name}: {problem}")

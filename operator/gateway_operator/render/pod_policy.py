@@ -81,8 +81,8 @@ def check_pod_policy(fleet: Fleet, settings: OperatorSettings) -> None:
         return
     for what in _excess(fleet, settings):
         raise SpecError(
-            f"{what} is more than a {KIND} may ask for, unless the operator is told"
-            " FAREGATE_POD_TEMPLATES=any"
+            f"{what} is more than a {KIND} may ask for: leave it out, or give the operator"
+            " FAREGATE_POD_TEMPLATES=any (in the chart operator.podTemplates)"
         )
 
 
