@@ -251,6 +251,10 @@ class Connection:
             self._memory.give_back(self._holder, -more)
         self.held = size
 
+    def hold_more(self, size: int) -> None:
+        """Hold so many bytes more for what the body has become. Raises as `hold`."""
+        self.hold(self.held - self.kept + size)
+
     def hold_answer(self, size: int) -> None:
         """Hold so many bytes more, until `close`, for what outlives the body: a large answer, or
         what an answer repeats of its request.

@@ -157,7 +157,9 @@ class Flow:
             key.allow_model(model)
         if request.messages:  # what may go as it was written holds none
             await self._documents.fill(request, caller.holder)
-        rendering = Rendering(self._worker_thread, caller.holder, size + call.inherited)
+        rendering = Rendering(
+            self._worker_thread, caller.holder, size + call.inherited, connection.hold_more
+        )
         if resolution.model.price.rates and request.max_tokens is None:
             request.max_tokens = resolution.model.max_output_tokens  # the most has to be the most
         outgoing = await self._render(state, call, caller, resolution, rendering)

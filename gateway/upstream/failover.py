@@ -8,14 +8,20 @@ An upstream that can take the request now comes before one that must be waited f
 refusal of the client's request is final; only its own failures lead to the next.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from msgspec import Struct
 
 from gateway.core.catalog import Resolution, fall_back
 from gateway.core.concurrency.worker_thread import WorkerThread
-from gateway.core.errors import FaregateError, RequestError, UpstreamError, UpstreamOverloaded
+from gateway.core.errors import (
+    FaregateError,
+    Overloaded,
+    RequestError,
+    UpstreamError,
+    UpstreamOverloaded,
+)
 from gateway.core.request import Request
 from gateway.core.shares import Holder
 from gateway.dialects.endpoint import UpstreamChunk, UpstreamRequest
@@ -31,11 +37,15 @@ class _Option(Struct, frozen=True):
 
 
 class Rendering(Struct, frozen=True):
-    """Renders the request of one account, whose body has `size`."""
+    """Renders the request of one account, whose body has `size`.
+
+    `hold` counts bytes more that are kept for it, and raises where there is no room for them.
+    """
 
     worker_thread: WorkerThread
     holder: Holder
     size: int
+    hold: Callable[[int], None]
 
     async def render(
         self, upstream: Upstream, request: Request, resolution: Resolution
@@ -155,7 +165,9 @@ class Failover:
                     outgoing = await self.rendering.render(
                         admission.upstream, self._request, resolution
                     )
-                except RequestError:  # the model takes it, only not there
+                    self.rendering.hold(len(outgoing.body))
+                except (RequestError, Overloaded):
+                    # The model takes it, only not there; or there is no room to keep it.
                     continue
                 self._options.append(_Option(admission, outgoing))
         return self._options

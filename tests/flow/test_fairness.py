@@ -48,6 +48,11 @@ def gateway(
     }
     document = fleet(simulated.url, limits=limits)
     document["spec"]["models"].append({"id": "vectors", "upstream": "main", "embeddings": True})
+    others = [f"other-{number}" for number in range(8)]
+    main = document["spec"]["upstreams"][0]
+    document["spec"]["upstreams"] += [{**main, "name": name} for name in others]
+    fallbacks = [{"upstream": name} for name in others]
+    document["spec"]["models"].append({"id": "many", "upstream": "main", "fallbacks": fallbacks})
     documents = [
         document,
         api_key("alice", "alice"),
@@ -175,6 +180,23 @@ def test_what_is_kept_of_a_request_for_its_answer_counts_until_its_end(
         assert json.loads(refused)["error"]["details"]["limit"] == "buffered_bytes"
         small = gateway.http.post(PATHS[dialect], json=body(dialect, "Hi"), headers=headers)
         assert small.status_code == 200, "of which little is kept"
+
+
+def test_a_body_is_kept_for_no_more_upstreams_than_there_is_room(
+    gateway: GatewayProcess, simulated: Simulated
+) -> None:
+    """It is written anew for each that may be asked."""
+    simulated.reset()
+    asked = body("chat", "!error 500", model="many")
+    large = {"role": "system", "content": "x" * (BODY_BYTES * 9 // 10)}
+    for messages, number in ((asked["messages"], 9), ([large, *asked["messages"]], 7)):
+        failed = simulated.stats()["failed"]
+        content = {**asked, "messages": messages}
+        answer = gateway.http.post(
+            PATHS["chat"], json=content, headers={"x-api-key": gateway.key("alice")}
+        )
+        assert answer.status_code == 502, answer.text
+        assert simulated.stats()["failed"] - failed == number
 
 
 def begin_stream(

@@ -32,7 +32,8 @@ async def read_body(
         try:
             return model.model_validate_json(body or b"{}")
         except ValidationError as error:
-            first = error.errors()[0]
+            # All are made, and there may be thousands: without what a body held each costs little.
+            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
             where = ".".join(str(part) for part in first["loc"])[:128]
             words = str(first["msg"]).removeprefix("Value error, ")
             message = f"{where}: {words}" if where else words

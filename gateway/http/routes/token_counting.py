@@ -32,7 +32,6 @@ from gateway.dialects.messages.token_count import (
 )
 from gateway.pipeline.documents.reader import DocumentAllowance, DocumentReader
 from gateway.pipeline.key_cache import CachedKey
-from gateway.upstream.failover import Rendering
 from gateway.upstream.registry import Upstreams
 
 UPSTREAM = "upstream"
@@ -142,8 +141,8 @@ class Counting:
             return None
         holder = key.caller.holder
         upstream = self._upstreams[resolution.model.upstream]
-        outgoing = await Rendering(self._worker_thread, holder, size).render(
-            upstream, request, resolution
+        outgoing = await self._worker_thread.run(
+            holder, size, partial(upstream.prepare, request, resolution)
         )
         if not self._asked.take(holder):
             return None
