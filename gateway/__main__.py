@@ -205,6 +205,13 @@ def _erase(arguments: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
+def _port(text: str) -> int:
+    """The number of a port, 0 for any that is free."""
+    if text.isascii() and text.isdecimal() and len(text) <= 5 and int(text) <= 65_535:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text} is no port: give a number from 0 to 65535")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m gateway",
@@ -256,7 +263,7 @@ def _parser() -> argparse.ArgumentParser:
 
     simulate = commands.add_parser("simulate", help="run the simulated upstream")
     simulate.add_argument("--host", default="127.0.0.1", help="address to listen on")
-    simulate.add_argument("--port", type=int, default=8081, help="port to listen on")
+    simulate.add_argument("--port", type=_port, default=8081, help="port to listen on")
     simulate.add_argument("--api-key", help="refuse requests with another credential")
     simulate.set_defaults(act=_simulate)
 
@@ -299,8 +306,8 @@ def _serving() -> argparse.ArgumentParser:
     serving = argparse.ArgumentParser(add_help=False)
     serving.add_argument("--config", type=Path, required=True, help="the file of documents")
     serving.add_argument("--host", default="127.0.0.1", help="address to listen on")
-    serving.add_argument("--port", type=int, default=8080, help="port for clients")
-    serving.add_argument("--ops-port", type=int, default=9090, help="port for health and metrics")
+    serving.add_argument("--port", type=_port, default=8080, help="port for clients")
+    serving.add_argument("--ops-port", type=_port, default=9090, help="port for health and metrics")
     return serving
 
 

@@ -1,7 +1,10 @@
 """The files that a gateway leaves on its machine, and the users who may read them."""
 
+import os
 import resource
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +13,7 @@ import pytest
 from gateway.process.settings import Settings
 from gateway.process.standalone.data_folder import DataFolder, FolderInUse, open_database
 from tests.harness.dialects import PATHS
-from tests.harness.gateway import GatewayProcess, Simulated, api_key, credit_grant, fleet
+from tests.harness.gateway import ROOT, GatewayProcess, Simulated, api_key, credit_grant, fleet
 
 
 @pytest.fixture
@@ -82,3 +85,21 @@ def test_no_core_of_a_gateway_is_written(gateway: GatewayProcess) -> None:
     limits = Path(f"/proc/{gateway.pid}/limits").read_text()
     (core,) = (line for line in limits.splitlines() if line.startswith("Max core file size"))
     assert core.split()[4:6] == ["0", "0"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "sentence"),
+    [
+        (["audit", "--data", "none"], 1, "there is no folder none: give --data the one of a"),
+        (["simulate", "--port", "99999"], 2, "99999 is no port: give a number from 0 to 65535"),
+    ],
+)
+def test_a_command_refuses_a_wrong_argument_in_words(
+    tmp_path: Path, arguments: list[str], status: int, sentence: str
+) -> None:
+    command = [sys.executable, "-m", "gateway", *arguments]
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == status
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr

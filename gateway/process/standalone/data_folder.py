@@ -145,9 +145,11 @@ def database_url(settings: Settings, path: Path) -> str:
 
 @contextmanager
 def database_in(path: Path, settings: Settings, *, timeouts: bool = True) -> Iterator[Database]:
-    """The same, opened for a command; its schema may be any."""
+    """The same, opened for a command; its schema may be any. Raises `SettingsError`."""
     database = Database(database_url(settings, path), timeouts=timeouts)
     try:
+        if database.is_sqlite and not (folder := Path(database.path).parent).is_dir():
+            raise SettingsError(f"there is no folder {folder}: give --data the one of a gateway")
         yield database
     finally:
         database.close()
