@@ -185,7 +185,7 @@ def test_what_is_kept_of_a_request_for_its_answer_counts_until_its_end(
 def test_a_body_is_kept_for_no_more_upstreams_than_there_is_room(
     gateway: GatewayProcess, simulated: Simulated
 ) -> None:
-    """It is written anew for each that may be asked."""
+    """Each fallback has a body of its own."""
     simulated.reset()
     asked = body("chat", "!error 500", model="many")
     large = {"role": "system", "content": "x" * (BODY_BYTES * 9 // 10)}
