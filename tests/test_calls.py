@@ -18,7 +18,7 @@ BOUNDS = {
     "chat": (149, 239),
     "chat-stream": (262, 525),
     "messages": (217, 350),
-    "messages-stream": (321, 611),
+    "messages-stream": (324, 611),
     "responses": (222, 364),
     "responses-stream": (339, 673),
 }
