@@ -19,7 +19,7 @@ BOUNDS = {
     "chat-stream": (262, 525),
     "messages": (217, 350),
     "messages-stream": (324, 611),
-    "responses": (222, 364),
+    "responses": (225, 364),
     "responses-stream": (339, 673),
 }
 #: what a batch of charges takes more on PostgreSQL, for each of its requests
