@@ -4,9 +4,11 @@ import json
 import random
 import time
 from base64 import b64decode, b64encode, encodebytes
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from statistics import median
+from uuid import UUID
 
 import pytest
 
@@ -40,6 +42,19 @@ GERMAN = (
     "Alle Menschen sind frei und gleich an Würde und Rechten geboren. Sie sind mit Vernunft und "
     "Gewissen begabt und sollen einander im Geist der Brüderlichkeit begegnen."
 )
+#: scripts of which vocabularies know little, and marks of vowels
+FEW_KNOW = {
+    "amharic": "የሰው ልጅ ሁሉ ሲወለድ ነጻና በክብርና በመብትም እኩልነት ያለው ነው።",
+    "lao": "ມະນຸດທຸກຄົນເກີດມາມີກຽດສັກສີ, ສິດທິ, ເສລີພາບແລະຄວາມສະເໝີພາບເທົ່າທຽມກັນ.",
+    "tibetan": "འགྲོ་བ་མིའི་རིགས་རྒྱུད་ཡོངས་ལ་སྐྱེས་ཙམ་ཉིད་ནས་ཆེ་མཐོངས་དང༌།",
+    "mongolian": "ᠬᠦᠮᠦᠨ ᠪᠦᠷ ᠲᠥᠷᠥᠵᠦ ᠮᠡᠨᠳᠡᠯᠡᠬᠦ",
+    "inuktitut": "ᐃᓅᔪᓕᒫᑦ ᐊᓂᖅᑎᕆᔪᓕᒫᑦ ᐃᓅᓕᖅᑎᓪᓗᒋᑦ ᐃᓱᒪᕐᓱᕐᑎᐅᓪᓗᑎᒃ",
+    "cherokee": "ᏂᎦᏓ ᎠᏂᏴᏫ ᏂᎨᎫᏓᎸᎾ ᎠᎴ ᎤᏂᏠᏱ ᎤᎾᏕᎿ",
+    "hebrew with marks": "בְּרֵאשִׁית בָּרָא אֱלֹהִים אֵת הַשָּׁמַיִם וְאֵת הָאָרֶץ",
+    "arabic with marks": "بِسْمِ اللَّهِ الرَّحْمَٰنِ الرَّحِيمِ الْحَمْدُ لِلَّهِ رَبِّ الْعَالَمِينَ",
+    "old greek": "ἐν ἀρχῇ ἦν ὁ λόγος, καὶ ὁ λόγος ἦν πρὸς τὸν θεόν, καὶ θεὸς ἦν ὁ λόγος.",
+    "yoruba": "Gbogbo ènìyàn ni a bí ní òmìnira; iyì àti ẹ̀tọ́ kọ̀ọ̀kan sì dọ́gba.",
+}
 ARABIC = "يولد جميع الناس أحراراً متساوين في الكرامة والحقوق. وقد وهبوا عقلاً وضميراً."
 
 
@@ -71,7 +86,34 @@ def corpora() -> dict[str, list[str]]:
         "capitals": ["".join(chance.choices(lower.upper(), k=PIECE)) for _ in range(20)],
         "digits": [" ".join(chance.choices("0123456789", k=PIECE)) for _ in range(20)],
         "numbers": [",".join(str(chance.randrange(10**6)) for _ in range(500))],
+        **{name: [text * 5] for name, text in FEW_KNOW.items()},
+        **{name: [made(chance, lower)] for name, made in MANY_ENDS.items()},
     }
+
+
+#: where most tokens are of one character or two
+MANY_ENDS: dict[str, Callable[[random.Random, str], str]] = {
+    "uuids": lambda by, _: "\n".join(str(UUID(int=by.getrandbits(128))) for _ in range(50)),
+    "addresses": lambda by, _: "\n".join(by.randbytes(6).hex(":") for _ in range(100)),
+    "dump": lambda by, _: "\n".join(by.randbytes(16).hex(" ") for _ in range(50)),
+    "bytes of C": lambda by, _: ", ".join(f"0x{one:02x}" for one in by.randbytes(500)),
+    "escapes": lambda *_: "\\u4e2d" * 300,
+    "a letter a line": lambda by, letters: "\n".join(by.choices(letters, k=PIECE)),
+    "a digit a line": lambda by, _: "\n".join(by.choices("0123456789", k=PIECE)),
+    "letters and digits": lambda by, letters: "".join(
+        by.choice(letters) + by.choice("0123456789") for _ in range(PIECE)
+    ),
+    "letters of licence plates": lambda by, letters: " ".join(
+        by.choice(letters) + by.choice("0123456789") for _ in range(PIECE)
+    ),
+    "signs": lambda by, _: " ".join(by.choices("!$%&/()=?*+-#<>|", k=PIECE)),
+    "blanks": lambda by, letters: "  ".join(by.choices(letters, k=PIECE)),
+    "tabs": lambda *_: "\t " * PIECE,
+    "a letter of Russian": lambda *_: "\\я" * 20 + RUSSIAN,
+    "moves": lambda by, _: " ".join(
+        f"{by.choice('NBRQK')}x{by.choice('abcdefgh')}{by.randrange(1, 9)}" for _ in range(300)
+    ),
+}
 
 
 #: kinds of text that prompts are made of: there the bound is close
@@ -102,7 +144,7 @@ def test_the_bound_is_below_twice_a_count_in_the_median(name: str) -> None:
 
 
 def test_a_body_in_json_is_bounded_too() -> None:
-    for name in NATURAL:
+    for name in (*NATURAL, *FEW_KNOW, *MANY_ENDS):
         for text in corpora()[name]:
             message = {"role": "user", "content": text}
             plain, escaped = (
@@ -180,7 +222,8 @@ def test_it_is_the_same_in_windows_of_any_size(
     window: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The work is done in pieces, between which others have their turn."""
-    texts = [text[:400] for name in ("code", "chinese") for text in corpora()[name][:5]]
+    names = ("code", "chinese", "russian", "emoji", "tibetan", "dump")
+    texts = [text[:400] for name in names for text in corpora()[name][:5]]
     bodies = [json.dumps(text + '\\ \\\\中 a 0 "é" 😀').encode() for text in texts]
     whole = [bound_prompt(body, []) for body in bodies]
     monkeypatch.setattr(token_bound, "_WINDOW_BYTES", window)
