@@ -137,5 +137,5 @@ def test_a_message_is_one_line_of_printable_text() -> None:
 
 
 def test_a_share_is_a_number_from_0_to_1(make: Make) -> None:
-    with pytest.raises(AssertionError, match="access_log"):
+    with pytest.raises(AssertionError, match="FAREGATE_ACCESS_LOG is 2"):
         make(ACCESS_LOG="2")
