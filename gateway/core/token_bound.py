@@ -29,7 +29,7 @@ _COMMON = b"etaoinsrhlcdu"
 _FIRST_BYTES = (
     (0xC2, 0xC3, 100), (0xC4, 0xC5, 110), (0xC6, 0xCD, 200), (0xCE, 0xCF, 70), (0xD0, 0xD1, 50),
     (0xD2, 0xD3, 230), (0xD4, 0xD6, 60), (0xD7, 0xD7, 70), (0xD8, 0xDB, 60), (0xDC, 0xDF, 200),
-    (0xE0, 0xE0, 110), (0xE1, 0xE2, 160), (0xE3, 0xE9, 135), (0xEA, 0xEC, 115), (0xED, 0xED, 130),
+    (0xE0, 0xE0, 110), (0xE1, 0xE2, 160), (0xE3, 0xE9, 135), (0xEA, 0xED, 115),
     (0xEE, 0xEE, 135), (0xEF, 0xEF, 145), (0xF0, 0xF4, 250),
 )  # fmt: skip
 #: characters that weigh more than their first byte shows: capitals, marks of vowels, rare letters;
@@ -87,8 +87,9 @@ def _mark(byte: int) -> int:
 _CLASSES = sorted({_weight(byte) for byte in range(256)} - {0})
 _CLASS = bytes(_CLASSES.index(_weight(byte)) if _weight(byte) else 255 for byte in range(256))
 _MARK = bytes(_mark(byte) for byte in range(256))
-#: `\u4e2d`
-_ESCAPE_BYTES = 6
+#: an escape that may go on behind a window's end, and the first half of a pair before one
+_CUT = re.compile(rb"(?:\\u[dD][89abAB][0-9a-fA-F]{2})?(?:\\(?:u[0-9a-fA-F]{0,3})?)?\Z")
+_CUT_BYTES = len(rb"\ud83d\ude4")
 _BACKSLASH = b"\x7f"
 _ASCII = bytes(range(128))
 #: work of some 0.7 ms, so that nobody waits for the interpreter's lock
@@ -180,21 +181,20 @@ def _without_escapes(body: bytes) -> Iterator[bytes]:
     for start in range(0, len(body), _WINDOW_BYTES):
         # A backslash that is escaped itself begins nothing; this byte weighs as much.
         window = (held + body[start : start + _WINDOW_BYTES]).replace(b"\\\\", _BACKSLASH)
-        cut = window.rfind(b"\\", max(0, len(window) - _ESCAPE_BYTES + 1))
-        held = b""
-        if cut >= 0:  # the next window may have the rest of it
-            window, held = window[:cut], window[cut:]
-        yield _as_themselves(decoder.decode(window))
+        found = _CUT.search(window, max(0, len(window) - _CUT_BYTES))
+        held = found[0] if found else b""  # the next window may have the rest of it
+        yield _as_themselves(decoder.decode(window[: len(window) - len(held)]))
     yield held
 
 
 def _as_themselves(text: str) -> bytes:
-    """The text in UTF-8; each half of a pair of surrogates weighs half a picture."""
+    """The text in UTF-8."""
     for escape, character in (("\\n", "\n"), ("\\t", "\t"), ('\\"', '"'), ("\\/", "/")):
         text = text.replace(escape, character)
     if "\\u" in text:
         text = text.encode("raw_unicode_escape").decode("raw_unicode_escape", "replace")
-    return text.encode("utf-8", "surrogatepass")
+        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text.encode()
 
 
 def _unescaped(data: bytes) -> bytes:

@@ -49,6 +49,7 @@ FEW_KNOW = {
     "tibetan": "འགྲོ་བ་མིའི་རིགས་རྒྱུད་ཡོངས་ལ་སྐྱེས་ཙམ་ཉིད་ནས་ཆེ་མཐོངས་དང༌།",
     "mongolian": "ᠬᠦᠮᠦᠨ ᠪᠦᠷ ᠲᠥᠷᠥᠵᠦ ᠮᠡᠨᠳᠡᠯᠡᠬᠦ",
     "inuktitut": "ᐃᓅᔪᓕᒫᑦ ᐊᓂᖅᑎᕆᔪᓕᒫᑦ ᐃᓅᓕᖅᑎᓪᓗᒋᑦ ᐃᓱᒪᕐᓱᕐᑎᐅᓪᓗᑎᒃ",
+    "cuneiform": "𒀭𒂗𒆤𒈗𒆳𒆳𒊏𒀊𒁀𒀭𒊒𒉈𒆤",
     "cherokee": "ᏂᎦᏓ ᎠᏂᏴᏫ ᏂᎨᎫᏓᎸᎾ ᎠᎴ ᎤᏂᏠᏱ ᎤᎾᏕᎿ",
     "hebrew with marks": "בְּרֵאשִׁית בָּרָא אֱלֹהִים אֵת הַשָּׁמַיִם וְאֵת הָאָרֶץ",
     "arabic with marks": "بِسْمِ اللَّهِ الرَّحْمَٰنِ الرَّحِيمِ الْحَمْدُ لِلَّهِ رَبِّ الْعَالَمِينَ",
@@ -222,7 +223,7 @@ def test_it_is_the_same_in_windows_of_any_size(
     window: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The work is done in pieces, between which others have their turn."""
-    names = ("code", "chinese", "russian", "emoji", "tibetan", "dump")
+    names = ("code", "chinese", "russian", "emoji", "cuneiform", "dump")
     texts = [text[:400] for name in names for text in corpora()[name][:5]]
     bodies = [json.dumps(text + '\\ \\\\中 a 0 "é" 😀').encode() for text in texts]
     whole = [bound_prompt(body, []) for body in bodies]
