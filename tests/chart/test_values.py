@@ -314,8 +314,17 @@ def test_null_takes_away_what_another_file_of_values_has() -> None:
     assert made["limits"] == {"firstByteSeconds": 20}
     assert made["pricing"]["chatCreditsPerMessage"] == 1000000000000
     assert made["podTemplate"]["spec"] == {"securityContext": {"runAsUser": None}}
-    bare = given(fleet={"spec": {"podTemplate": None}}, commonLabels=None)
-    assert "podTemplate" not in fleet_spec(bare)
+    bare = render(
+        given(
+            fleet={"spec": {"podTemplate": None}},
+            commonLabels=None,
+            fullnameOverride=None,
+            operator={"nodeSelector": None},
+        )
+    )
+    assert "podTemplate" not in bare.one("GatewayFleet", "faregate")["spec"]
+    pod = pod_of(bare.one("Deployment", "faregate-operator"))
+    assert pod["spec"]["nodeSelector"] == {"kubernetes.io/os": "linux"}
 
 
 def test_the_trials_postgres_has_a_volume_that_outlives_the_release_or_none() -> None:

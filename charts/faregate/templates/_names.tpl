@@ -3,7 +3,7 @@
 {{/* The beginning of all names. The longest that is made of it is a Job's, which has 63 characters at
      most. A longer one that was given keeps its beginning, and ends in a hash of all of it. */}}
 {{- define "faregate.fullname" -}}
-{{- $given := .Values.fullnameOverride -}}
+{{- $given := default "" .Values.fullnameOverride -}}
 {{- if gt (len $given) 40 -}}
 {{ trunc 31 $given | trimAll "-" }}-{{ sha256sum $given | trunc 8 }}
 {{- else -}}

@@ -22,7 +22,7 @@ securityContext:
 {{/* Where the operator and its jobs run: on Linux, as a cluster may have nodes of Windows, too. */}}
 {{- define "faregate.placement" -}}
 nodeSelector:
-  {{- merge (deepCopy .Values.operator.nodeSelector) (include "faregate.onLinux" . | fromYaml) | toYaml | nindent 2 }}
+  {{- merge (deepCopy (default dict .Values.operator.nodeSelector)) (include "faregate.onLinux" . | fromYaml) | toYaml | nindent 2 }}
 {{- with .Values.operator.tolerations }}
 tolerations:
   {{- toYaml . | nindent 2 }}
