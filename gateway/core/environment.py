@@ -15,7 +15,13 @@ S = TypeVar("S", bound=Struct)
 _MISSING = re.compile(r"Object missing required field `(\w+)`")
 _WRONG = re.compile(r"(.*) - at `\$\.(\w+)`", re.DOTALL)
 #: types that msgspec names, as an administrator knows them
-_WORDS = {"`int`": "a whole number", "`float`": "a number", "`str`": "a text"}
+_WORDS = {
+    "`bool`": "true or false",
+    "`int`": "a whole number",
+    "`int | null`": "a whole number",
+    "`float`": "a number",
+    "`str`": "a text",
+}
 
 
 def read_environment(environment: Mapping[str, str], kind: type[S]) -> S:
@@ -56,8 +62,9 @@ def _sentence(problem: str, given: Mapping[str, str], kind: type[Struct]) -> str
     (shape,) = (field.type for field in of_kind.fields if field.name == name)
     if isinstance(shape, shapes.LiteralType):
         wanted = f"Expected {' or '.join(map(str, shape.values))}"
+    wanted = wanted.partition(", got ")[0]
     for word, words in _WORDS.items():
-        wanted = wanted.partition(", got ")[0].replace(word, words)
+        wanted = wanted.replace(word, words)
     is_shown = isinstance(shape, shapes.LiteralType | shapes.IntType | shapes.FloatType)
     value = f" is {given[name]}" if is_shown else ""
     return f"{_variable(name)}{value}: {wanted[:1].lower()}{wanted[1:]}"

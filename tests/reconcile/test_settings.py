@@ -44,6 +44,8 @@ def test_the_operators_own_namespace_is_always_watched() -> None:
         ({"FAREGATE_DATABASE_URL": "sqlite:///x.db"}, "must be a URL of PostgreSQL"),
         ({"FAREGATE_DATABASE_URL": ""}, "FAREGATE_DATABASE_URL is not set"),
         ({"FAREGATE_DATABASE_URL": "\n"}, "must be a URL of PostgreSQL"),
+        ({"FAREGATE_PLATFORM_IDS": "on"}, "FAREGATE_PLATFORM_IDS: expected true or false"),
+        ({"FAREGATE_DATABASE_CONNECTIONS": "a"}, "CONNECTIONS: expected a whole number"),
         ({"FAREGATE_NAMESPACE": "Not A Name"}, "FAREGATE_NAMESPACE: expected a text"),
     ],
 )
