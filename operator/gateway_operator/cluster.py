@@ -17,7 +17,7 @@ from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.client.exceptions import ApiException
 from kubernetes.aio.dynamic import DynamicClient, Resource
 
-from gateway_operator.conditions import timestamp
+from gateway_operator.conditions import MESSAGE_CHARACTERS, timestamp
 from gateway_operator.resources.names import FIELD_MANAGER, GROUP, VERSION
 from gateway_operator.settings import REQUEST_TIMEOUT_SECONDS
 
@@ -54,8 +54,6 @@ _CLUSTER_WIDE = frozenset({"Namespace", "CustomResourceDefinition", "SelfSubject
 _CONNECTIONS = 20
 #: an object may have a megabyte, by any author, and a page is held whole
 _PAGE = 100
-#: the length that the API server allows for an Event's message
-_MESSAGE_CHARACTERS = 1024
 #: the message by which a server-side apply refuses an object that fits no schema, with status 500
 _FITS_NO_SCHEMA = "failed to create typed patch object"
 
@@ -282,7 +280,7 @@ class Cluster:
                 "uid": metadata.get("uid", ""),
             },
             "reason": reason,
-            "message": message[:_MESSAGE_CHARACTERS],
+            "message": message[:MESSAGE_CHARACTERS],
             "type": "Warning" if warning else "Normal",
             "count": 1,
             "firstTimestamp": moment,

@@ -15,6 +15,9 @@ from msgspec import Struct
 #: fields of a status that change by themselves; they are written apart, by a manager of their own
 SHOWN_APART = frozenset({"balance", "lastUsedTime"})
 
+#: what is kept of a message: the definitions take 32,768 characters, an Event's field takes these
+MESSAGE_CHARACTERS = 1024
+
 ConditionKind = Literal["ready", "waiting", "stalled"]
 
 
@@ -109,7 +112,7 @@ def _condition(
         "type": kind,
         "status": status,
         "reason": condition.reason,
-        "message": condition.message,
+        "message": condition.message[:MESSAGE_CHARACTERS],
         "observedGeneration": generation,
         "lastTransitionTime": since or timestamp(clock()),
     }

@@ -49,6 +49,15 @@ def test_an_equal_condition_gives_an_equal_status() -> None:
     assert build_status({**body, "status": status}, READY, at(9), keyId="key_1") == status
 
 
+def test_a_message_of_any_length_fits_into_a_status() -> None:
+    """A quota's or a policy's words go into it, and it may have written a page."""
+    long = ConditionState("stalled", "RolloutStalled", "refused " * 10_000)
+    body: dict[str, Any] = {"metadata": {"generation": 1}}
+    status = build_status(body, long, at(0))
+    assert {each["message"] for each in status["conditions"]} == {"refused " * 128}
+    assert build_status({**body, "status": status}, long, at(9)) == status
+
+
 def test_an_event_is_worth_it_when_the_reason_changed() -> None:
     body: dict[str, Any] = {"metadata": {"generation": 1}}
     status = build_status(body, READY, at(0))

@@ -56,7 +56,6 @@ _logger = logging.getLogger(__name__)
 #: the number of times that others may come between the look and the work before somebody else's
 #: turn comes
 _ATTEMPTS = 5
-_MESSAGE_CHARACTERS = 512
 
 
 class KeyReconciler:
@@ -163,11 +162,11 @@ class KeyReconciler:
             condition = stalled(ApiKeyReason.DUPLICATE_CREDENTIAL, _sentence_for(error, key))
             await executor.execute(plan_stall(key, row, condition), key_executor.perform)
         except FinalizerRefused as error:
-            condition = stalled(ApiKeyReason.FINALIZER_REFUSED, str(error)[:_MESSAGE_CHARACTERS])
+            condition = stalled(ApiKeyReason.FINALIZER_REFUSED, str(error))
             await executor.execute(plan_stall(key, row, condition), key_executor.perform)
         except (Forbidden, Rejected) as error:
             message = f"the Secret {secret_name(key)} cannot be written: {error}"
-            condition = stalled(ApiKeyReason.SECRET_CONFLICT, message[:_MESSAGE_CHARACTERS])
+            condition = stalled(ApiKeyReason.SECRET_CONFLICT, message)
             await executor.execute(plan_stall(key, row, condition), key_executor.perform)
 
     async def _cached_view(

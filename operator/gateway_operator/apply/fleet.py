@@ -56,7 +56,6 @@ _KINDS = (
     "HTTPRoute",
 )  # fmt: skip
 _KINDS_OF_CONSOLE = ("Service", "Deployment", "PodDisruptionBudget")
-_MESSAGE_CHARACTERS = 1024
 
 
 class _Stopped(Exception):
@@ -66,7 +65,7 @@ class _Stopped(Exception):
 
     def __init__(self, reason: FleetReason, message: str) -> None:
         super().__init__(message)
-        self.condition = ConditionState(self.state, reason.value, message[:_MESSAGE_CHARACTERS])
+        self.condition = ConditionState(self.state, reason.value, message)
 
 
 class _Missing(_Stopped):
