@@ -338,7 +338,12 @@ def test_many_keys_without_objects_wait_for_a_word(world: World) -> None:
     for name in names:
         world.team.wait("ApiKey", name, "Issued")
     plaintexts = {name: world.plaintext(f"{name}-key") for name in names}
+    for name in ("calm", "calm-too"):
+        world.system.apply(api_key(name))
+        world.system.wait("ApiKey", name, "Issued")
     operator.kill()
+    world.system.patch("ApiKey", "calm", {"metadata": {"finalizers": None}})
+    world.system.delete("ApiKey", "calm")
     for name in names[:3]:
         world.team.patch("ApiKey", name, {"metadata": {"finalizers": None}})
         world.team.delete("ApiKey", name)
@@ -347,6 +352,8 @@ def test_many_keys_without_objects_wait_for_a_word(world: World) -> None:
         lambda: "OrphanedKeys" in {one["reason"] for one in world.system.list("Event")},
         "the operator to ask",
     )
+    suspended = "SELECT string_agg(name, ' ') FROM api_key WHERE suspended"
+    assert world.scalar(suspended) == "calm", "another namespace does not wait for them"
     assert all(world.is_usable(name, plaintexts[name]) for name in names)
     confirmed = {"metadata": {"annotations": {"operator.faregate.dev/confirm-orphans": "3"}}}
     world.system.patch("Secret", "faregate-installation", confirmed)

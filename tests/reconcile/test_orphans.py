@@ -41,20 +41,40 @@ def test_never_more_than_twenty_and_a_tenth(alive: int, limit: int) -> None:
     living = rows(alive)
     everything = names(living)
     orphans = find_orphans(living, set(), everything)
-    assert orphans.limit == limit
     assert len(orphans.gone) == alive
-    assert orphans.may_be_suspended(None) == (alive <= limit)
+    assert orphans.few == (orphans.gone if alive <= limit else ())
     few = find_orphans(living, names(living[limit:]), everything)
-    assert few.may_be_suspended(None)
+    assert few.few == few.gone == tuple(living[:limit])
+    one_more = find_orphans(living, names(living[limit + 1 :]), everything)
+    assert one_more.few == (() if alive > limit else few.gone)
 
 
 def test_only_the_exact_number_lets_many_go() -> None:
     living = rows(50)
     orphans = find_orphans(living, set(), names(living))
-    assert not orphans.may_be_suspended(None)
-    assert not orphans.may_be_suspended(49)
-    assert not orphans.may_be_suspended(51)
-    assert orphans.may_be_suspended(50)
+    for confirmed in (None, 49, 51):
+        assert orphans.to_suspend(confirmed) == ()
+    assert orphans.to_suspend(50) == tuple(living)
+
+
+def test_the_many_of_one_namespace_keep_no_other_waiting() -> None:
+    """People who may edit ApiKeys can take the finalizers off many, and delete them."""
+    bad, calm, gone_whole = rows(60, "bad"), rows(30, "calm"), rows(1, "whole")
+    living = [*bad, *calm, *gone_whole]
+    orphans = find_orphans(living, names([*bad[50:], *calm[2:]]), names(living))
+    assert orphans.few == tuple(calm[:2])
+    assert len(orphans.gone) == 53
+    assert orphans.to_suspend(51) == orphans.few, "their number is of all"
+    after = find_orphans([*bad, *calm[2:], *gone_whole], names([*bad[50:], *calm[2:]]), names(bad))
+    assert after.few == ()
+
+
+def test_a_loss_of_few_in_each_of_many_namespaces_is_one_of_many() -> None:
+    of_each = [rows(10, f"team-{number}") for number in range(40)]
+    living = [key for keys in of_each for key in keys]
+    lost = [keys[0] for keys in of_each]
+    orphans = find_orphans(living, names(living) - names(lost), names(living))
+    assert (len(orphans.gone), orphans.few) == (40, ())
 
 
 def test_what_cannot_be_used_anyway_needs_nothing() -> None:
@@ -68,4 +88,5 @@ def test_keys_of_namespaces_that_are_not_watched_are_left_alone() -> None:
     orphans = find_orphans(living, names(rows(20)), names(living), ("system", "team"))
     assert orphans.gone == ()
     assert orphans.missing == frozenset()
-    assert orphans.limit == 2
+    lost = find_orphans(living, names(living[3:20]), names(living), ("system", "team"))
+    assert (len(lost.gone), lost.few) == (3, ()), "the limit is a tenth of those that are watched"

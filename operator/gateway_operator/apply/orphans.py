@@ -36,13 +36,14 @@ class OrphanWatch:
         if not orphans.gone:
             self._announced = 0
             return
-        confirmed = None if orphans.are_few else await self._confirmed()
-        if not orphans.may_be_suspended(confirmed):
-            await self._announce(len(orphans.gone))
-            return
-        _logger.warning("suspending %d keys whose objects are gone", len(orphans.gone))
-        await executor.execute([SuspendKey(row.id) for row in orphans.gone], self._suspend)
-        if confirmed is not None:
+        confirmed = None if orphans.few == orphans.gone else await self._confirmed()
+        chosen = orphans.to_suspend(confirmed)
+        if chosen:
+            _logger.warning("suspending %d keys whose objects are gone", len(chosen))
+            await executor.execute([SuspendKey(row.id) for row in chosen], self._suspend)
+        if len(chosen) < len(orphans.gone):
+            await self._announce(len(orphans.gone) - len(chosen))
+        elif confirmed is not None:
             await self._annotate(None)
 
     async def _suspend(self, action: SuspendKey) -> None:

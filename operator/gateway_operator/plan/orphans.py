@@ -2,8 +2,10 @@
 
 An object that is missing from two complete lists in a row is gone. But a definition deleted by
 mistake, or the wrong cluster, must not stop everybody: beyond a limit a person has to confirm it.
+The many of one namespace keep those of others waiting only where these have lost many, too, or all.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterable
 
 from msgspec import Struct
@@ -14,19 +16,18 @@ from gateway_operator.resources.names import Name
 
 
 class Orphans(Struct, frozen=True):
-    """`missing`: names to remember for the next list; `gone`: those of the last one too."""
+    """`missing`: names to remember for the next list; `gone`: those of the last one too.
+
+    `few` are those of them that may be suspended unasked.
+    """
 
     missing: frozenset[Name]
     gone: tuple[KeyState, ...]
-    limit: int
+    few: tuple[KeyState, ...]
 
-    @property
-    def are_few(self) -> bool:
-        return len(self.gone) <= self.limit
-
-    def may_be_suspended(self, confirmed: int | None) -> bool:
-        """True if they are few, or an administrator has named their exact number."""
-        return self.are_few or confirmed == len(self.gone)
+    def to_suspend(self, confirmed: int | None) -> tuple[KeyState, ...]:
+        """All, if an administrator has named their exact number; else the few."""
+        return self.gone if confirmed == len(self.gone) else self.few
 
 
 def find_orphans(
@@ -45,6 +46,21 @@ def find_orphans(
     gone = tuple(
         row for row in lost if (row.namespace, row.name) in missing_before and not row.suspended
     )
-    alive = sum(not row.suspended for row in watched)
+    alive = Counter(row.namespace for row in watched if not row.suspended)
     names = frozenset((row.namespace, row.name) for row in lost)
-    return Orphans(names, gone, orphans_max(alive))
+    return Orphans(names, gone, _few(gone, alive))
+
+
+def _few(gone: tuple[KeyState, ...], alive: Counter[str]) -> tuple[KeyState, ...]:
+    """All, or those of namespaces that have lost few of their own; none if these are many, too."""
+    most = orphans_max(alive.total())
+    if len(gone) <= most:
+        return gone
+    lost = Counter(row.namespace for row in gone)
+    calm = {
+        namespace
+        for namespace, number in lost.items()
+        if number <= orphans_max(alive[namespace]) and number < alive[namespace]
+    }
+    few = tuple(row for row in gone if row.namespace in calm)
+    return few if len(few) <= most else ()
