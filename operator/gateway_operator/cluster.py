@@ -213,9 +213,9 @@ class Cluster:
         return await self._merge(_path(kind, namespace, name), body)
 
     async def stop_deployment(self, namespace: str, name: str) -> None:
-        """Scale a Deployment to nothing, so that the next one who applies it starts it again.
+        """Scale a Deployment to 0 replicas; the next apply of it starts it again.
 
-        By its scale, a number of nought becomes nobody's field: no apply conflicts with it.
+        A 0 that is written through the scale belongs to no field manager, so no apply conflicts.
         """
         path = f"{_path('Deployment', namespace, name)}/scale"
         await self._merge(path, {"spec": {"replicas": 0}})
