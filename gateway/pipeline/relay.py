@@ -62,7 +62,7 @@ class Relay:
                 try:
                     if connection.held and not failover.has_fallbacks and state.meter is None:
                         connection.release_body()
-                        del failover.outgoing  # an answer may take long
+                        failover.drop_request()  # an answer may take long
                     if is_stream:
                         await self._stream(state, renderer, permit, reply)
                     else:
@@ -141,7 +141,7 @@ class Relay:
         state.first_byte_seconds = seconds = state.elapsed()
         state.series.first_byte.add(seconds)
         if state.failover.has_fallbacks:
-            state.failover.started()
+            state.failover.drop_request()
             state.upstream = permit.upstream.name
             if state.meter is None:  # it may have to count the prompt
                 state.connection.release_body()

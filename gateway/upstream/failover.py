@@ -87,7 +87,7 @@ class Failover:
         """`outgoing` is what was rendered for the model's own upstream."""
         model = resolution.model
         admission = admissions[model.upstream]
-        #: the request that is sent; gone once nobody else will be asked
+        #: the request that is sent, until `drop_request`
         self.outgoing = outgoing
         self.rendering = rendering
         self.has_fallbacks = bool(model.fallbacks)
@@ -118,8 +118,8 @@ class Failover:
             if not self._try_acquire_any(options):
                 await self._wait(options)
 
-    def started(self) -> None:
-        """There is content: nobody else is asked any more."""
+    def drop_request(self) -> None:
+        """Nobody else will be asked: no request is kept any more."""
         self._request = self._options = None
         del self.outgoing
 
