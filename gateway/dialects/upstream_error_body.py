@@ -30,6 +30,8 @@ from gateway.dialects.retry_hints import read_members
 
 #: complaints of one body that are named
 _COMPLAINTS_MAX = 5
+#: characters that are read of a name and of plain text, which an event may have 16 MiB of
+_NAME_MAX, _TEXT_MAX = 200, 4000
 _KINDS = ("type", "code", "status", "error_type", "__type", "error_code")
 #: members that hold a sentence
 _SENTENCES = (
@@ -104,7 +106,7 @@ def _read_event(body: bytes) -> ErrorBody | None:
 
 def _plain_text(body: bytes) -> str:
     try:
-        text = " ".join(body.decode().split())
+        text = " ".join(body.decode()[:_TEXT_MAX].split())
     except ValueError:
         return ""
     return "" if text.startswith(_NO_TEXT) or not text.isprintable() else text
@@ -171,7 +173,7 @@ def _kind(error: dict[str, Any]) -> str:
         metadata.get("error_type"),
         *(detail.get("reason") for detail in details),
     )
-    kinds = [str(one).strip() for one in named if one and isinstance(one, str | int)]
+    kinds = [str(one)[:_NAME_MAX].strip() for one in named if one and isinstance(one, str | int)]
     if any(metadata.get(name) for name in _FLAGS):
         kinds.append("content_filter")
     if "status_msg" in error:

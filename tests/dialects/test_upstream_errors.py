@@ -18,6 +18,7 @@ from gateway.core.errors import (
     UpstreamUnreachable,
 )
 from gateway.dialects.retry_hints import read_headers
+from gateway.dialects.upstream_error_body import read_body
 from gateway.dialects.upstream_errors import read_error
 
 NOW = 1_767_225_600.0
@@ -156,6 +157,16 @@ def test_long_messages_are_cut_and_secrets_hidden() -> None:
         400, "", f"{CREDENTIAL} org-1234567890 <ak-f8a7b6> sk-abcdefgh12345 in org-x"
     )
     assert verdict.message == "[hidden] [hidden] [hidden] [hidden] in org-x"
+
+
+def test_only_the_beginning_of_a_name_or_a_text_is_read() -> None:
+    """Nobody waits for the search of a megabyte that an upstream calls the type of its error."""
+    long = "RateLimit " * 2**17
+    named = read_body(json.dumps({"error": {"type": long, "message": "what it says"}}).encode())
+    assert named.kind.startswith("rate_limit")
+    assert len(named.kind) < 400
+    assert named.message == "what it says"
+    assert len(read_body(long.encode()).message) < 5000
 
 
 @pytest.mark.parametrize(
