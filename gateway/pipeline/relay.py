@@ -14,7 +14,8 @@ from gateway.core.errors import RequestError, UpstreamError
 from gateway.core.spec import FleetLimits
 from gateway.dialects.base import Chunk, Renderer
 from gateway.pipeline.billing import Billing
-from gateway.pipeline.connection import ClientGone, Pacer
+from gateway.pipeline.connection import ClientGone
+from gateway.pipeline.pacer import Pacer
 from gateway.pipeline.request_state import RequestState
 from gateway.upstream.admission import Permit
 from gateway.upstream.base import UpstreamResponse

@@ -28,9 +28,10 @@ from gateway.core.errors import FaregateError
 from gateway.core.events import Usage
 from gateway.core.request_ids import new_request_id
 from gateway.dialects.base import Dialect, Renderer
-from gateway.pipeline.connection import ClientGone, Connection, Pacer
+from gateway.pipeline.connection import ClientGone, Connection
 from gateway.pipeline.key_cache import CachedKey
 from gateway.pipeline.meter import Meter
+from gateway.pipeline.pacer import Pacer
 from gateway.telemetry.metrics import RequestLabels
 from gateway.telemetry.series import RequestSeries
 from gateway.upstream.failover import Failover
