@@ -256,7 +256,7 @@ def _refusal(state: RequestState, result: ChargeResult, charge: Charge) -> Fareg
 def _advice(state: RequestState) -> str:
     if state.meter is None or not state.meter.has_output_price:
         return ""
-    return " A lower cap on its output tokens needs fewer."
+    return " A lower cap on its output tokens needs fewer credits."
 
 
 def _number(value: bytes) -> int | None:

@@ -430,7 +430,7 @@ def test_the_most_has_to_be_there(gateway: GatewayProcess) -> None:
     assert response.status_code == 402
     message = response.json()["error"]["message"]
     assert "may cost up to" in message
-    assert "A lower cap" in message
+    assert "A lower cap on its output tokens needs fewer credits." in message
     response = poor.ask("chat", "hello", model="open", max_tokens=10)
     assert response.status_code == 200
 
