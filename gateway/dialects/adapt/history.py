@@ -168,11 +168,11 @@ def lead_with_instructions(messages: Iterable[Message]) -> list[Message]:
     for is_system, run in groupby(messages, lambda message: isinstance(message, SystemMessage)):
         if is_system:
             texts = [each.text for each in run if isinstance(each, SystemMessage)]
-            later = "\n\n".join(f"<system>\n{text}\n</system>" for text in texts)
-            last = led[-1] if led else SystemMessage("\n\n".join(texts))
             if not led:
-                led.append(last)
-            elif isinstance(last, UserMessage):
+                led.append(SystemMessage("\n\n".join(texts)))
+                continue
+            later = "\n\n".join(f"<system>\n{text}\n</system>" for text in texts)
+            if isinstance(last := led[-1], UserMessage):
                 led[-1] = replace(last, parts=_join(last.parts, (TextPart(later),)))
             else:
                 held = later
