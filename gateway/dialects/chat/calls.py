@@ -111,6 +111,8 @@ class CallAssembly:
         self.any_started = False
         #: so many calls may have been cut off
         self._cut = 0
+        #: positions of the calls with pieces since the last end
+        self._touched: set[int] = set()
 
     def is_started(self, index: int | None) -> bool:
         """True if the call of this index was sent, with arguments, under the same position."""
@@ -142,6 +144,7 @@ class CallAssembly:
         arguments: str | None,
         extra: Any,
     ) -> Piece | None:
+        self._touched.add(call.position)
         if arguments and not call.has_arguments:
             arguments = call.begin(arguments, is_newest=call is self.calls[-1])
         if call.is_closed and arguments:
@@ -178,14 +181,18 @@ class CallAssembly:
         None are made up where the end may have cut them off. Raises `UpstreamBroken` for another
         call whose name never came: it cannot be made or left out.
         """
+        touched = [self.calls[position] for position in sorted(self._touched)]
+        self._touched.clear()
         if is_cut:
             self._cut = len(self.calls)
-            return self._close(self.calls)
-        for call in self.calls[self._cut :]:
+            return self._close(touched)
+        for call in touched:
+            if call.position < self._cut:
+                continue
             if not call.name and (call.id or call.has_arguments or call.is_empty):
                 raise UpstreamBroken(NAMELESS)
             call.is_empty = call.is_empty or not call.has_arguments
-        return self._close(self.calls)
+        return self._close(touched)
 
     def _close(self, calls: list[_PendingCall]) -> list[Piece]:
         """The empty objects of the calls that can get no other one."""
