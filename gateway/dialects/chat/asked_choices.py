@@ -1,7 +1,8 @@
-"""Leaves the choices of a chat answer that its client asked for, with the indexes that these have.
+"""Keeps the choices of a chat answer that its client asked for, and gives them their indexes.
 
 Copilot gives text and calls of one answer of Claude as two choices of a completion. So where the
-only choice asked for holds no calls, and the answer ends with some, the others' are its calls.
+only choice asked for holds no calls, and the answer ends with some, the others' are its calls. Of a
+stream the end is not known when they come: it goes on without them.
 """
 
 from collections.abc import Sequence
