@@ -119,6 +119,20 @@ def story(client: Client, request_id: str) -> dict[str, Any]:
     return read()
 
 
+def leave_behind(
+    client: Client, dialect: str, text: str, mark: str, times: int = 1, **more: Any
+) -> dict[str, Any]:
+    """Hang up once a mark has come so many times in a stream; all about the request."""
+    received = ""
+    with client.stream(dialect, text, **more) as response:
+        request_id = response.headers["x-request-id"]
+        for piece in response.iter_text():
+            received += piece
+            if received.count(mark) >= times:
+                break
+    return story(client, request_id)
+
+
 def price_of(tokens: dict[str, int]) -> int:
     plain = tokens["input"] - tokens["cached"] - tokens["cache_write"]
     given = plain * INPUT + tokens["cached"] * CACHED + tokens["cache_write"] * CACHE_WRITE
@@ -223,15 +237,8 @@ def test_reasoning_is_counted_by_whichever_name(client: Client, stream: bool, me
 def test_a_client_that_leaves_pays_for_what_had_come(client: Client, dialect: str) -> None:
     answer = "The quick brown fox jumps over the lazy dog. " * 400
     text = f"!chunks 400\n!stall 100 hold\n!answer {answer}"
-    with client.stream(dialect, text, model="open") as response:
-        request_id = response.headers["x-request-id"]
-        received = ""
-        for piece in response.iter_text():
-            received += piece
-            if received.count("fox") >= 20:
-                break
+    found = leave_behind(client, dialect, text, "fox", 20, model="open")
 
-    found = story(client, request_id)
     assert found["state"] == "ended"
     assert found["price"]["counted"] is True
     assert 190 <= found["tokens"]["output"] < 1_500  # the last sentence may lack its end
@@ -243,15 +250,9 @@ def test_a_client_that_leaves_at_the_end_pays_by_the_usage_that_had_come(client:
     """Its cached input costs what cached input costs."""
     text = "!cached 5000\n!stall 100000 hold\n!answer Hello"
     options = {"include_usage": True}
-    with client.stream("chat", text, model="open", stream_options=options) as response:
-        request_id = response.headers["x-request-id"]
-        received = ""
-        for piece in response.iter_text():
-            received += piece
-            if '"finish_reason":"stop"' in received:
-                break
+    end = '"finish_reason":"stop"'
+    found = leave_behind(client, "chat", text, end, model="open", stream_options=options)
 
-    found = story(client, request_id)
     assert found["state"] == "ended"
     assert "counted" not in found["price"]
     assert found["tokens"]["cached"] == 5000
@@ -263,15 +264,8 @@ def test_a_client_that_leaves_pays_for_its_prompt_as_it_was_reported_when_the_an
 ) -> None:
     """Its cached part costs what cached input costs."""
     text = "!cached 5000\n!cache-write 40\n!chunks 100\n!stall 50 hold\n!answer " + "fox " * 400
-    with client.stream("chat", text, model="claude") as response:
-        request_id = response.headers["x-request-id"]
-        received = ""
-        for piece in response.iter_text():
-            received += piece
-            if received.count("fox") >= 20:
-                break
+    found = leave_behind(client, "chat", text, "fox", 20, model="claude")
 
-    found = story(client, request_id)
     tokens = found["tokens"]
     assert (tokens["cached"], tokens["cache_write"]) == (5_000, 40)
     assert tokens["input"] == 5_040
