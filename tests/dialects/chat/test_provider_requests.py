@@ -140,7 +140,9 @@ def test_an_output_format_that_is_refused_becomes_an_instruction(
         taken = "json_object" if provider == "deepseek" else output.kind
         assert given["type"] == taken
     is_less = given is None or taken != output.kind
-    assert (words in body["messages"][-1]["content"]) == is_less
+    last = body["messages"][-1]
+    role = "system" if is_less and provider == "deepseek" else "user"
+    assert (last["role"], words in last["content"]) == (role, is_less)
     assert ("response_format" in outgoing.degraded) == is_less
 
 
