@@ -20,13 +20,13 @@ class Form(Struct):
     errors: dict[str, str] = field(default_factory=dict)
 
     def number(self, name: str) -> int | None:
-        """The whole number of a field, with commas and blanks or without; None for none."""
+        """The whole number of a field, with commas and blanks or without; None for other texts."""
         return whole_number(self.values[name].replace(",", "").replace(" ", ""))
 
     def last_day(self) -> datetime | None:
         """The end of the day in the field `expires_at`.
 
-        None without a day; and for a text that is none, which is an error of the form.
+        None where it is empty, and where it is no day from today on: that is an error of the form.
         """
         text = self.values["expires_at"]
         if not text:
@@ -47,5 +47,5 @@ def read_fields(form: FormData, names: Iterable[str], characters_max: int) -> di
 
 
 def end_of_day(day: date, days: int = 0) -> datetime:
-    """The last second of a day, UTC: the page shows the day."""
+    """The last second of a day or of one some `days` later, in UTC: the page shows the day."""
     return datetime.combine(day + timedelta(days=days), time(23, 59, 59), UTC)

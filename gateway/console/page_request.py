@@ -99,7 +99,7 @@ class PageRequest(Struct, frozen=True, eq=False):
 
     @property
     def sees_namespaces(self) -> bool:
-        """True for who may read all accounts of a namespace."""
+        """True for somebody who may read all accounts of a namespace."""
         return bool(self.principal.reach("read").namespaces)
 
     async def run(
