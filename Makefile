@@ -42,7 +42,7 @@ bench: ## CPU per request and per chunk, next to a bare Go proxy
 bench-pages: ## CPU of each page of the console over a million entries
 	@PYTHONPATH=.:operator "$$(.dev/venv dev)/bin/python" -m tests.bench.pages
 
-bench-scale: ## ten thousand keys in one operator, and four gateways on one database
+bench-scale: ## ten thousand keys in one operator, and four gateways on one database and on four
 	@PYTHONPATH=.:operator "$$(.dev/venv dev)/bin/python" -m tests.bench.scale $(ARGS)
 
 growth: ## databases of millions of requests: sizes and costs, and the line to a hundred million
