@@ -194,6 +194,53 @@ def test_full_batches_are_not_delayed() -> None:
     asyncio.run(run())
 
 
+def test_items_that_come_together_go_into_one_commit_though_they_come_one_by_one() -> None:
+    batches: list[int] = []
+
+    async def execute(batch: list[int]) -> list[int]:
+        batches.append(len(batch))
+        return batch
+
+    class Patient(GroupCommit[int, int]):
+        GATHER_SECONDS = 0.05
+
+    async def caller(group: GroupCommit[int, int], number: int) -> None:
+        for _ in range(10):
+            await group.submit(number)
+            for _ in range(number):
+                await asyncio.sleep(0)
+
+    async def run() -> None:
+        group = Patient(execute)
+        await asyncio.gather(*(caller(group, number) for number in range(8)))
+        await group.drain()
+
+    asyncio.run(run())
+    assert sum(batches) == 80
+    assert len(batches) < 20, batches  # 38 without the wait
+
+
+def test_one_item_after_another_waits_for_no_others_nor_does_a_drain() -> None:
+    async def execute(batch: list[int]) -> list[int]:
+        await asyncio.sleep(0)
+        return batch
+
+    class Patient(GroupCommit[int, int]):
+        GATHER_SECONDS = 3600
+
+    async def run() -> None:
+        group = Patient(execute)
+        for number in range(10):
+            assert await group.submit(number) == number
+        many = [group.submit(number) for number in range(group.GATHER_FROM)]
+        assert await asyncio.gather(*many) == [0, 1, 2, 3]
+        late = group.submit(4)
+        await group.drain()
+        assert late.result() == 4
+
+    asyncio.run(run())
+
+
 def test_an_item_that_nobody_waits_for_any_more_is_written_unless_the_group_skips_those() -> None:
     written: list[int] = []
 
