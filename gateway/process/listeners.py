@@ -43,6 +43,7 @@ SEND_BUFFER_BYTES = 64 * 1024
 #: from cutting the streams to giving up on connections that do not close
 _CLOSING_SECONDS = 10
 _TICK_SECONDS = 0.05
+_DATE_SECONDS = 1.0
 
 
 @contextmanager
@@ -78,10 +79,28 @@ def _place(host: str) -> tuple[str, socket.AddressFamily]:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without signal handlers of its own: the process has one way down."""
+    """uvicorn without signal handlers of its own: the process has one way down.
+
+    It wakes once a second, for the date of its answers, where uvicorn's own looks ten times
+    whether it is to end.
+    """
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._end = asyncio.Event()
+
+    def stop(self) -> None:
+        """Take no more connections, and end once those that are open have closed."""
+        self.should_exit = True
+        self._end.set()
 
     def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]
         return nullcontext()
+
+    async def main_loop(self) -> None:
+        end = asyncio.ensure_future(self._end.wait())
+        while not await self.on_tick(counter=0):
+            await asyncio.wait([end], timeout=_DATE_SECONDS)
 
 
 class Listeners:
@@ -93,7 +112,7 @@ class Listeners:
         self._drain_seconds = drain_seconds
         self._stop = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
-        self._servers: list[uvicorn.Server] = []
+        self._servers: list[_Server] = []
         self.is_draining = False
         #: the port clients connect to, also where 0 was asked for
         self.port = 0
@@ -134,7 +153,7 @@ class Listeners:
         await self._stop.wait()
         self.is_draining = True
         clients, operations = self._servers
-        clients.should_exit = True
+        clients.stop()
         _log.info("draining: open requests may run on for %g s", self._drain_seconds)
         self._stop.clear()
         cut = asyncio.get_running_loop().call_later(self._drain_seconds, self._cut_all)
@@ -145,7 +164,7 @@ class Listeners:
         await self._tasks[0]
         cut.cancel()
         again.cancel()
-        operations.should_exit = True
+        operations.stop()
         await self._tasks[1]
 
     def _listen(
