@@ -50,10 +50,16 @@ class ConnectionPool:
         return connection
 
     @contextmanager
-    def lend(self, *, snapshot: bool = False) -> Iterator[PatientConnection]:
-        """A connection for one transaction. Raises what `borrow` raises, and `ConnectionFailed`."""
+    def lend(
+        self, *, snapshot: bool = False, one_statement: bool = False
+    ) -> Iterator[PatientConnection]:
+        """A connection for one transaction; with `one_statement`, that begins and ends it, too.
+
+        Raises what `borrow` raises, and `ConnectionFailed`.
+        """
         connection = self.borrow()
         try:
+            connection.autocommit = one_statement
             if snapshot:
                 connection.isolation_level = IsolationLevel.REPEATABLE_READ
             yield connection
@@ -111,8 +117,9 @@ class ConnectionPool:
 
 def _answers(connection: PatientConnection) -> bool:
     try:
+        connection.autocommit = True  # the driver would begin a transaction for it, and end it
         connection.execute(b"")
-        connection.rollback()
+        connection.autocommit = False
     except psycopg.Error:
         return False
     return True
@@ -126,6 +133,7 @@ def _is_reset(connection: PatientConnection) -> bool:
         if connection.pgconn.transaction_status != TransactionStatus.IDLE:
             connection.rollback()
         connection.isolation_level = None
+        connection.autocommit = False
     except psycopg.Error:
         return False
     return True

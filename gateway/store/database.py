@@ -111,7 +111,7 @@ class Database:
 
     def glance(self, statement: str) -> tuple[Any, ...]:
         """The one row of a statement. Raises `DatabaseUnavailable`."""
-        with self.plain_read() as transaction:
+        with self._transaction(begin="BEGIN", one_statement=True) as transaction:
             (row,) = transaction.rows(statement)
             return row
 
@@ -145,16 +145,18 @@ class Database:
             self.outage.written(asked_at)
 
     @contextmanager
-    def _transaction(self, *, begin: str, snapshot: bool = False) -> Iterator[Transaction]:
-        with self.translated_errors(), self._lent(snapshot) as connection:
+    def _transaction(
+        self, *, begin: str, snapshot: bool = False, one_statement: bool = False
+    ) -> Iterator[Transaction]:
+        with self.translated_errors(), self._lent(snapshot, one_statement) as connection:
             if self.is_sqlite:
                 connection.execute(begin)
             yield Transaction(connection, is_sqlite=self.is_sqlite)
             connection.commit()
 
-    def _lent(self, snapshot: bool) -> AbstractContextManager[Any]:
+    def _lent(self, snapshot: bool, one_statement: bool) -> AbstractContextManager[Any]:
         if self._pool is not None:
-            return self._pool.lend(snapshot=snapshot)
+            return self._pool.lend(snapshot=snapshot, one_statement=one_statement)
         assert self._file is not None, "it is one of the two"
         return self._file.lend()
 

@@ -1,7 +1,9 @@
 """A refusal by the database, and a database that does not answer any more, are two errors."""
 
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from threading import Barrier
 
 import pytest
@@ -105,3 +107,29 @@ def test_a_database_that_is_away_or_ends_the_connection_is_not_busy(
         session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
     assert type(caught.value) is DatabaseUnavailable
     database.close()
+
+
+def test_to_ask_for_one_row_takes_two_turns_to_the_server_and_back(
+    postgres_server: PostgresServer, tmp_path: Path
+) -> None:
+    """Each gateway asks for the newest change twice a second: is the connection alive, and what is
+    it. What comes after it has a transaction as ever."""
+    database = Database(postgres_server.create_database(), connections=1)
+    connection = database.engine.raw_connection()
+    messages = tmp_path / "messages"
+    with messages.open("wb") as file:
+        connection.driver_connection.pgconn.trace(file.fileno())  # type: ignore[union-attr]
+        connection.close()
+        before = messages.read_text()
+        assert database.glance("SELECT 2") == (2,)
+        sent = re.findall(r"\tF\t\d+\t(\w+)", messages.read_text().removeprefix(before))
+        assert sent == ["Query", "Query"]
+        with pytest.raises(KeyError), database.plain_write() as transaction:
+            transaction.rows("CREATE TABLE undone (id int)")
+            raise KeyError
+        with database.write() as session:
+            assert session.execute(text("SELECT to_regclass('undone')")).scalar_one() is None
+            session.execute(text("CREATE TABLE done (id int)"))
+        with database.plain_read() as transaction:
+            assert transaction.row("SELECT to_regclass('done')::text") == ("done",)
+        database.close()
