@@ -37,7 +37,7 @@ format: ## put the code into its one form
 	@"$$(.dev/venv dev)/bin/ruff" check --quiet --fix-only . ; "$$(.dev/venv dev)/bin/ruff" format .
 
 bench: ## CPU per request and per chunk, next to a bare Go proxy
-	@"$$(.dev/venv dev)/bin/python" -m tests.bench $(ARGS)
+	@"$$(PYTHON=$$(.dev/system-python) .dev/venv dev)/bin/python" -m tests.bench $(ARGS)
 
 bench-pages: ## CPU of each page of the console over a million entries
 	@PYTHONPATH=.:operator "$$(.dev/venv dev)/bin/python" -m tests.bench.pages

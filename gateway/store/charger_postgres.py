@@ -4,8 +4,9 @@ Where nobody knows whether a batch was committed, the same charges are asked aga
 connection: an id is charged once. A lock is waited for once; then its account is passed by, until
 it is to be had again, so that nobody pays for it but its owner.
 
-A batch in which nothing is known to be limited has a statement of its own (`unlimited_charge`); the
-whole statement makes the charges that it leaves.
+A batch in which nothing is known to be limited has a statement of its own (`unlimited_charge`), and
+so has a charge that is alone (`single_charge`); the whole statement makes the charges that they
+leave.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from gateway.store.hot_connection import HotConnection, OutcomeUnknown, Statemen
 from gateway.store.ledger import Charge, ChargeReply, ChargeResult
 from gateway.store.locked_accounts import LockedAccounts
 from gateway.store.seen_limits import GroupedAccounts, LimitedKeys
+from gateway.store.single_charge import single_charge
 from gateway.store.statements_postgres import CHARGES, MADE, document, texts
 from gateway.store.unlimited_charge import UNLIMITED_CHARGES, judge, sums_by_key
 
@@ -167,13 +169,16 @@ class _Attempt:
         self, charges: Sequence[Charge], has_tags: bool
     ) -> dict[str, ChargeReply]:
         sums = sums_by_key(charges)
-        values = {
-            "sums": document(list(sums.values())),
-            "charges": document(charges),
-            "replica_id": self._replica_id,
-        }
-        rows = await self._connection.run(UNLIMITED_CHARGES[has_tags], values)
-        judged = judge(sums, rows)
+        if len(charges) == 1:
+            statement, values = single_charge(charges[0], self._replica_id)
+        else:
+            statement = UNLIMITED_CHARGES[has_tags]
+            values = {
+                "sums": document(list(sums.values())),
+                "charges": document(charges),
+                "replica_id": self._replica_id,
+            }
+        judged = judge(sums, await self._connection.run(statement, values))
         results: dict[str, ChargeReply] = {}
         for charge in charges:
             outcome = judged[charge.key_hash, charge.account_id]

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from tests.bench.awake import cores_awake
 from tests.bench.load import SMOKE, Plan
 from tests.bench.metrics import sentence
 from tests.bench.programs import BenchError, build_programs
@@ -53,7 +54,7 @@ def run(options: argparse.Namespace) -> list[str]:
     began = time.monotonic()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="faregate-bench-")))
-        _print_conditions(folder)
+        _print_conditions(folder, are_awake=stack.enter_context(cores_awake()))
         targets = start_targets(stack, programs, folder, set(options.targets), options.plan.chunks)
         samples, complaints = measure(targets, programs["load"], options.plan)
         print(f"\n{main_table(samples, targets)}\n\n{dialect_table(samples, targets)}\n")
@@ -96,11 +97,12 @@ def _parse_arguments() -> argparse.Namespace:
     return options
 
 
-def _print_conditions(folder: Path) -> None:
+def _print_conditions(folder: Path, *, are_awake: bool) -> None:
     system = f"{platform.system()} {platform.release()}, {os.cpu_count()} cores"
     busy = ", ".join(f"{load:.1f}" for load in os.getloadavg())
     print(
-        f"{system}, load {busy}; Python {platform.python_version()}; "
+        f"{system} that {'do not' if are_awake else 'may'} sleep, load {busy}; "
+        f"Python {platform.python_version()} of {sys.base_prefix}; "
         f"a durable write takes {commit_ms(folder):.2f} ms",
         flush=True,
     )
