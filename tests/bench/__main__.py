@@ -25,7 +25,7 @@ from tests.bench.report import (
     exceeded_bounds,
     main_table,
 )
-from tests.bench.rounds import measure
+from tests.bench.rounds import Samples, measure, warm
 from tests.bench.targets import TARGETS, Target, commit_ms, start_targets
 
 
@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> list[str]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="faregate-bench-")))
         _print_conditions(folder, are_awake=stack.enter_context(cores_awake()))
         targets = start_targets(stack, programs, folder, set(options.targets), options.plan.chunks)
-        samples, complaints = measure(targets, programs["load"], options.plan)
+        samples, complaints = _measure(targets, programs["load"], options)
         print(f"\n{main_table(samples, targets)}\n\n{dialect_table(samples, targets)}\n")
         print(sentence(cost_of_a_request(samples, targets)))
         if not options.no_bounds:
@@ -65,6 +65,22 @@ def run(options: argparse.Namespace) -> list[str]:
             complaints += _check_books(target)
     print(f"took {time.monotonic() - began:.0f} s")
     return complaints
+
+
+def _measure(
+    targets: Sequence[Target], load: Path, options: argparse.Namespace
+) -> tuple[Samples, list[str]]:
+    """The samples, and what was wrong. Bounds that are exceeded are measured once more.
+
+    A machine that others share has bad minutes, and the median is of more rounds then.
+    """
+    samples = Samples()
+    warm(targets, load, options.plan)
+    complaints = measure(targets, load, options.plan, samples)
+    if not options.no_bounds and (exceeded := exceeded_bounds(samples, targets)):
+        print("\n".join(["", *exceeded, "measuring as many rounds once more …"]), flush=True)
+        complaints += measure(targets, load, options.plan, samples)
+    return samples, complaints
 
 
 def _parse_arguments() -> argparse.Namespace:

@@ -45,8 +45,10 @@ class Window:
 CLOSED = Window(CHAT, connections=32)
 ALONE = Window(CHAT, connections=1, part=1 / 3)
 PACED = Window(CHAT_STREAM, connections=40)
+WHOLE_MESSAGES = Window(MESSAGES, 32, 1 / 2)
+WHOLE_RESPONSES = Window(RESPONSES, 32, 1 / 2)
 STORED = Window(RESPONSES_STORED, 32, 1 / 2)
-OTHER_WHOLE = [Window(MESSAGES, 32, 1 / 2), Window(RESPONSES, 32, 1 / 2), STORED]
+OTHER_WHOLE = [WHOLE_MESSAGES, WHOLE_RESPONSES, STORED]
 OTHER_PACED = [Window(work, 40, 1 / 2) for work in (MESSAGES_STREAM, RESPONSES_STREAM)]
 WINDOWS = (ALONE, CLOSED, PACED, *OTHER_WHOLE, *OTHER_PACED)
 
@@ -99,14 +101,18 @@ class Samples:
         return statistics.median(sample.cost() / base.cost() for sample, base in pairs)
 
 
-def measure(targets: Sequence[Target], load: Path, plan: Plan) -> tuple[Samples, list[str]]:
-    """Measure all targets; returns the samples and a sentence per window with wrong answers."""
-    samples, complaints = Samples(), []
-    for target in targets if plan.warm else ():  # fills pools, caches and plans
+def warm(targets: Sequence[Target], load: Path, plan: Plan) -> None:
+    """Fill pools, caches and plans of all targets."""
+    for target in targets if plan.warm else ():
         print(f"warming {target.name} ...", flush=True)
         for window in WINDOWS:
             if window.work.dialect in target.urls:
                 _send(target, window, load, _WARMING_SECONDS, plan.chunks)
+
+
+def measure(targets: Sequence[Target], load: Path, plan: Plan, samples: Samples) -> list[str]:
+    """Add the samples of all rounds; returns a sentence per window with wrong answers."""
+    complaints = []
     for number in range(1, plan.rounds + 1):
         for window in WINDOWS:
             for target in targets:
@@ -117,7 +123,7 @@ def measure(targets: Sequence[Target], load: Path, plan: Plan) -> tuple[Samples,
                 _report(f"round {number}/{plan.rounds}", target, window, sample)
                 if sample.result.errors:
                     complaints.append(_complain(target, window, sample.result))
-    return samples, complaints
+    return complaints
 
 
 def _take_sample(target: Target, window: Window, load: Path, plan: Plan) -> Sample:
