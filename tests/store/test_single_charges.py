@@ -12,8 +12,9 @@ import pytest
 from msgspec.structs import replace
 from sqlalchemy import text
 
+from gateway.store.audit import audit
 from gateway.store.keys import revoke_key
-from gateway.store.ledger import Charge, ChargeResult
+from gateway.store.ledger import Charge, ChargeResult, Refund
 from tests.harness.books import Books
 from tests.store.test_charges import open_ledger
 from tests.store.test_groups import state, write
@@ -158,3 +159,33 @@ def test_a_price_beyond_what_the_database_holds_is_refused_and_takes_nothing(boo
     assert len({(type(result), str(result)) for result in results}) == 1, results
     assert books.balance() == _CREDITS
     assert books.count("charge") == 0
+
+
+def test_charges_that_are_alone_at_many_replicas_take_exactly_what_there_is(books: Books) -> None:
+    """The account changes under each of them: others charge, refund and grant meanwhile."""
+    if books.database.is_sqlite:
+        return  # one process only, by contract
+    books.grant(credits=100)
+    key, _ = books.issue()
+
+    async def replica(number: int) -> list[str]:
+        outcomes = []
+        async with open_ledger(books.database, f"replica-{number}") as ledger:
+            for turn in range(40):
+                charge = books.charge(key)
+                outcomes.append((await ledger.charge(charge)).outcome)
+                if outcomes[-1] == "charged" and turn % 8 == number:
+                    assert await ledger.refund(Refund(charge.request_id, charge.account_id))
+                    outcomes[-1] = "refunded"
+                if turn == 20 and number == 0:
+                    await asyncio.to_thread(books.grant, "second", credits=30)
+        return outcomes
+
+    async def run() -> list[list[str]]:
+        return await asyncio.gather(*map(replica, range(6)))
+
+    outcomes = [outcome for each in asyncio.run(run()) for outcome in each]
+    assert set(outcomes) == {"charged", "refunded", "exhausted"}
+    assert outcomes.count("charged") >= 100
+    assert outcomes.count("charged") + books.balance() == 130
+    assert audit(books.database) == []
