@@ -79,6 +79,26 @@ def test_names_that_no_fleet_can_have() -> None:
     assert "55 characters at most" in refusal(long)
 
 
+@pytest.mark.parametrize(
+    ("registry", "is_one"),
+    [
+        ("mirror.example.com", True),
+        ("10.0.0.1:5000/hub/all_images/", True),
+        ("", True),
+        (None, True),
+        ("https://mirror.example.com", False),
+        ("mirror.example.com:latest", False),
+        ("mirror.example.com/hub@sha256", False),
+    ],
+)
+def test_a_registry_that_would_make_no_image_s_address(registry: str | None, is_one: bool) -> None:
+    values = trial(**{"global": {"imageRegistry": registry}})
+    if is_one:
+        assert render(values).one("GatewayFleet")
+    else:
+        assert "imageRegistry" in refusal(values)
+
+
 def test_two_places_of_certificate_authorities() -> None:
     database = {"trial": True, "ca": {"configMap": "a", "secret": "b"}}
     assert "give database.ca.configMap or database.ca.secret" in refusal({"database": database})
