@@ -54,7 +54,8 @@ def run(options: argparse.Namespace) -> list[str]:
     began = time.monotonic()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="faregate-bench-")))
-        _print_conditions(folder, are_awake=stack.enter_context(cores_awake()))
+        are_awake = not options.smoke and stack.enter_context(cores_awake())
+        _print_conditions(folder, are_awake=are_awake)
         targets = start_targets(stack, programs, folder, set(options.targets), options.plan.chunks)
         samples, complaints = _measure(targets, programs["load"], options)
         print(f"\n{main_table(samples, targets)}\n\n{dialect_table(samples, targets)}\n")

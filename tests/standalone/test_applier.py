@@ -60,7 +60,8 @@ def open_stream(gateway: GatewayProcess, simulated: Simulated) -> Iterator[None]
     headers = {"x-api-key": gateway.key("alice")}
 
     def read() -> None:
-        with httpx.stream("POST", gateway.url + PATHS["chat"], json=asked, headers=headers) as got:
+        url = gateway.url + PATHS["chat"]
+        with httpx.stream("POST", url, json=asked, headers=headers, timeout=60) as got:
             for piece in got.iter_text():
                 pieces.append(piece)
                 begun.set()

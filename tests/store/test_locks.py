@@ -186,11 +186,12 @@ def test_what_was_given_back_meanwhile_is_not_taken_for_charged(books: Books) ->
     charges = Charges(books)
 
     async def act(ledger: Ledger, proxy: Proxy) -> None:
-        await charges.make(ledger)
+        await ledger.charge(charges.of("alice"))  # the server knows the statement from now on
         charge = charges.of("alice")
         proxy.lose_answers(True)
         asked = asyncio.create_task(asyncio.wait_for(ledger.charge(charge), 20))
         while not await asyncio.to_thread(_is_held, books, charge):
+            assert not asked.done(), await asked
             await asyncio.sleep(0.05)
 
         async def reap(reaping: Ledger) -> None:

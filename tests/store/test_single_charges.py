@@ -169,7 +169,7 @@ def test_charges_that_are_alone_at_many_replicas_take_exactly_what_there_is(book
     key, _ = books.issue()
 
     async def replica(number: int) -> list[str]:
-        outcomes = []
+        outcomes: list[str] = []
         async with open_ledger(books.database, f"replica-{number}") as ledger:
             for turn in range(40):
                 charge = books.charge(key)
