@@ -20,7 +20,7 @@ BOUNDS = {
     "messages": (217, 350),
     "messages-stream": (324, 611),
     "responses": (225, 364),
-    "responses-stream": (342, 676),
+    "responses-stream": (340, 672),
 }
 #: what a batch of charges takes more on PostgreSQL, for each of its requests
 ON_POSTGRESQL = (6, 24)
