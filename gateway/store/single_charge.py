@@ -1,30 +1,26 @@
 """The charge of one request on PostgreSQL, when no other waits and nothing is known to be limited.
 
 Most charges come alone. Without the sets of a batch their statement costs the server a quarter
-less. It locks, decides and answers as that for a batch (`unlimited_charge`), and leaves the same
-charges alone.
+less. It locks and decides as that for a batch (`unlimited_charge`), answers as for the first of its
+keys (place 0), and leaves the same charges alone.
 """
 
 from gateway.store.ledger import Charge
+from gateway.store.unlimited_charge import PARTS
 
 _TEMPLATE = """
 WITH accounts AS MATERIALIZED (
-  SELECT balance, next_expiry,
-         (parent_id, credits_per_day, credits_per_month, credits) IS NULL AS is_plain
+  SELECT {account}
   FROM account WHERE id = %(account_id)s::bigint FOR UPDATE
 ), keys AS MATERIALIZED (
-  SELECT (k.credits_per_day, k.credits_per_month, k.credits) IS NULL AS is_plain,
-         k.revoked_at IS NULL AND NOT k.suspended AND h.revoked_at IS NULL
-         AND coalesce(least(k.expires_at, h.expires_at) > clock_timestamp(), true) AS live
+  SELECT {key}
   FROM api_key_hash h JOIN api_key k ON k.id = h.api_key_id
   WHERE h.hash = %(key_hash)s::bytea AND k.id = %(api_key_id)s::bigint
     AND k.account_id = %(account_id)s::bigint AND (SELECT count(*) FROM accounts) >= 0
   FOR SHARE OF h, k
 ), judged AS MATERIALIZED (
   SELECT a.balance, clock_timestamp() AS now,
-         CASE WHEN NOT k.live THEN 'dead' WHEN NOT a.is_plain THEN 'elsewhere'
-              WHEN NOT k.is_plain THEN 'limited'
-              WHEN a.next_expiry <= clock_timestamp() THEN 'expiry_due'
+         {verdict}
               WHEN %(credits)s::bigint <= a.balance THEN 'charged' ELSE 'exhausted' END AS outcome
   FROM accounts a, keys k
 ), charged AS (
@@ -49,7 +45,7 @@ _TAGS = """tagged AS (
   INSERT INTO request_tags (request_id, tags)
   SELECT %(request_id)s::text, %(tags)s::text FROM charged
 ), """
-_PLAIN, _TAGGED = _TEMPLATE.format(tags=""), _TEMPLATE.format(tags=_TAGS)
+_PLAIN, _TAGGED = (_TEMPLATE.format(tags=tags, **PARTS) for tags in ("", _TAGS))
 
 
 def single_charge(charge: Charge, replica_id: str) -> tuple[str, dict[str, str | bytes | None]]:

@@ -14,28 +14,34 @@ from msgspec import Struct
 from gateway.store.ledger import Charge, ChargeResult
 
 _LEFT = ("elsewhere", "limited", "crowded")
+#: what an account `a` and a key `k` with its hash `h` are read for, and what forbids a charge
+PARTS = {
+    "account": """balance, next_expiry,
+         (parent_id, credits_per_day, credits_per_month, credits) IS NULL AS is_plain""",
+    "key": """(k.credits_per_day, k.credits_per_month, k.credits) IS NULL AS is_plain,
+         k.revoked_at IS NULL AND NOT k.suspended AND h.revoked_at IS NULL
+         AND coalesce(least(k.expires_at, h.expires_at) > clock_timestamp(), true) AS live""",
+    "verdict": """CASE WHEN NOT k.live THEN 'dead' WHEN NOT a.is_plain THEN 'elsewhere'
+              WHEN NOT k.is_plain THEN 'limited'
+              WHEN a.next_expiry <= clock_timestamp() THEN 'expiry_due'""",
+}
 _TEMPLATE = """
 WITH asked AS MATERIALIZED (
   SELECT *, decode(key_hash, 'base64') AS hash FROM json_to_recordset(%(sums)s::json) AS given(
     place int, key_hash text, account_id bigint, api_key_id bigint, credits bigint, least bigint,
     of_account bigint)
 ), accounts AS MATERIALIZED (
-  SELECT id, balance, next_expiry,
-         (parent_id, credits_per_day, credits_per_month, credits) IS NULL AS is_plain
+  SELECT id, {account}
   FROM account WHERE id = ANY(ARRAY(SELECT account_id FROM asked)) ORDER BY id FOR UPDATE
 ), keys AS MATERIALIZED (
   SELECT k.id, k.account_id, h.hash,
-         (k.credits_per_day, k.credits_per_month, k.credits) IS NULL AS is_plain,
-         k.revoked_at IS NULL AND NOT k.suspended AND h.revoked_at IS NULL
-         AND coalesce(least(k.expires_at, h.expires_at) > clock_timestamp(), true) AS live
+         {key}
   FROM api_key_hash h JOIN api_key k ON k.id = h.api_key_id
   WHERE h.hash = ANY(ARRAY(SELECT hash FROM asked)) AND (SELECT count(*) FROM accounts) >= 0
   ORDER BY h.hash FOR SHARE OF h, k
 ), judged AS MATERIALIZED (
   SELECT asked.place, asked.key_hash, asked.account_id, asked.credits, a.balance,
-         CASE WHEN NOT k.live THEN 'dead' WHEN NOT a.is_plain THEN 'elsewhere'
-              WHEN NOT k.is_plain THEN 'limited'
-              WHEN a.next_expiry <= clock_timestamp() THEN 'expiry_due'
+         {verdict}
               WHEN of_account <= a.balance THEN 'charged'
               WHEN least > a.balance THEN 'exhausted' ELSE 'crowded' END AS outcome
   FROM asked
@@ -73,7 +79,7 @@ TAGS = """tagged AS (
 ), """
 #: by whether any of a batch's charges has tags
 UNLIMITED_CHARGES = {
-    has_tags: _TEMPLATE.format(tags=TAGS.format(charged="entries") if has_tags else "")
+    has_tags: _TEMPLATE.format(tags=TAGS.format(charged="entries") if has_tags else "", **PARTS)
     for has_tags in (False, True)
 }
 
